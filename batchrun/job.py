@@ -1,0 +1,195 @@
+"""The job: what to run, frozen and checked as it is made. `job_file` reads it from TOML and flags."""
+
+import dataclasses
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from batchrun.settings import (
+    Section,
+    SettingError,
+    clock_time,
+    duration_s,
+    flag,
+    http_url,
+    number,
+    one_of,
+    setting,
+    table,
+    text,
+    texts,
+    whole,
+)
+
+BASE_URLS = {"wandb": "https://api.inference.wandb.ai/v1", "openai": "https://api.openai.com/v1"}
+"""Where a provider serves. Source: the vendors' documentation as of 2026-11."""
+
+LITELLM_PREFIX = "wandb/"
+"""What LiteLLM's users write before the name of a W&B model; the endpoint itself does not know it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input(Section):
+    """`[input]`: where the rows come from."""
+
+    path: tuple[str, ...] = setting((), "file, glob or folder, or a list of them; `-` is standard input", texts)
+    id: str | None = setting(None, "column that labels a row for people; becomes `custom_id`", text)
+    limit: int | None = setting(None, "only the first N rows; a later run with more goes on", whole(1))
+    strict: bool = setting(False, "refuse an input that has broken rows", flag)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptTemplates(Section):
+    """`[prompt]`: Jinja2 templates over the row's columns."""
+
+    system: str | None = setting(None, "template of the system message", text)
+    user: str | None = setting(None, "template of the user message", text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model(Section):
+    """`[model]`: who answers, and how. Any other key of the chat-completions body is passed through."""
+
+    names: tuple[str, ...] = setting((), "model, or list of models (`name` for one)", texts)
+    temperature: float | None = setting(None, "0 to 2", number(at_least=0, at_most=2))
+    max_tokens: int | None = setting(None, "longest answer, in tokens", whole(1))
+    top_p: float | None = setting(None, "0 to 1", number(at_least=0, at_most=1))
+    seed: int | None = setting(None, "of the endpoint's sampling; sample k gets seed + k", whole(0))
+    stop: str | tuple[str, ...] | None = setting(None, "text or list of texts that end an answer", texts)
+    num_samples: int = setting(1, "answers per prompt and model, one output row each", whole(1))
+    stream: bool = setting(False, "receive answers as server-sent events", flag)
+    extra_body: dict[str, Any] = setting(dict, "further keys of the body, passed through unread", table, shown="{}")
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the body's keys that this section sets, beside `model`."""
+        own = {name: getattr(self, name) for name in ("temperature", "max_tokens", "top_p", "seed", "stop")}
+        return {name: value for name, value in own.items() if value is not None} | self.extra_body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint(Section):
+    """`[endpoint]`: who serves. Never a key: only the name of the variable that holds it."""
+
+    provider: str = setting(
+        "",
+        "wandb, openai or custom",
+        one_of("wandb", "openai", "custom"),
+        shown="wandb, or custom with a base_url",
+    )
+    base_url: str = setting(
+        "", "URL up to and with /v1; the provider's own unless said", http_url, shown="the provider's"
+    )
+    project: str | None = setting(None, "team/project that W&B books usage on", text)
+    api_key_env: str | None = setting(None, "environment variable that holds the key", text, shown="the provider's")
+    allow_http: bool = setting(False, "send the key over http to another host than this one", flag)
+
+    def __post_init__(self) -> None:
+        super(Endpoint, self).__post_init__()
+        provider = self.provider or ("custom" if self.base_url else "wandb")
+        object.__setattr__(self, "provider", provider)
+        if not self.base_url:
+            if provider not in BASE_URLS:
+                raise SettingError("base_url", "", "must be given when the provider is custom")
+            object.__setattr__(self, "base_url", BASE_URLS[provider])
+        if self.base_url.startswith("http://") and not self.is_loopback and not self.allow_http:
+            must = "must be https: over http the key could be read on the way (--allow-http sends it all the same)"
+            raise SettingError("base_url", self.base_url, must)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the endpoint is on this machine."""
+        host = urlsplit(self.base_url).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost" or host.endswith(".localhost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits(Section):
+    """`[limits]`: ceilings that the run never exceeds, and how patient it is."""
+
+    max_concurrency: int = setting(
+        1000, "requests in flight, at most; the run finds the endpoint's own limit below", whole(1)
+    )
+    requests_per_minute: int | None = setting(None, "requests sent a minute, at most", whole(1))
+    tokens_per_minute: int | None = setting(None, "tokens sent and received a minute, at most", whole(1))
+    max_attempts: int = setting(5, "attempts of a row that fails while others succeed", whole(1))
+    timeout_s: float = setting(600.0, "longest an attempt may take, in seconds", number(above=0))
+    connect_timeout_s: float = setting(10.0, "longest a connection may take to open, in seconds", number(above=0))
+    max_cost_usd: float | None = setting(None, "most that the job may cost, over all its runs, in USD", number(above=0))
+    stop_at: str | None = setting(None, "time of day (HH:MM) to drain and stop at", clock_time)
+    max_duration_s: float | None = setting(None, "drain and stop after, such as 8h", duration_s, key="max_duration")
+    patience_s: float = setting(
+        43_200.0, "how long an outage is waited out, such as 12h", duration_s, key="patience", shown="12h"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output(Section):
+    """`[output]`: where the run lives, and what of the input is in its results."""
+
+    dir: str = setting("", "run directory; runs/NAME unless said", text, shown="runs/NAME")
+    keep: tuple[str, ...] | None = setting(
+        None, "columns of the input to keep in the results; all unless said", texts, shown="all"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price(Section):
+    """`[prices."MODEL"]`: what a model costs, where the built-in list is wrong or silent."""
+
+    input_usd_per_mtok: float = setting(0.0, "USD per million prompt tokens", number(at_least=0))
+    output_usd_per_mtok: float = setting(0.0, "USD per million completion tokens", number(at_least=0))
+    cached_input_usd_per_mtok: float | None = setting(None, "USD per million cached prompt tokens", number(at_least=0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to run: made by `load_job` or `job_for`, or in Python section by section."""
+
+    name: str = "batch"
+    """Names the run directory unless `output.dir` does."""
+    input: Input
+    prompt: PromptTemplates = dataclasses.field(default_factory=PromptTemplates)
+    model: Model = dataclasses.field(default_factory=Model)
+    endpoint: Endpoint = dataclasses.field(default_factory=Endpoint)
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    output: Output = dataclasses.field(default_factory=Output)
+    prices: Mapping[str, Price] = dataclasses.field(default_factory=dict)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models to ask, as the endpoint knows them; empty when the rows name their own."""
+        if self.endpoint.provider != "wandb":
+            return self.model.names
+        return tuple(name.removeprefix(LITELLM_PREFIX) for name in self.model.names)
+
+    @property
+    def run_directory(self) -> Path:
+        """Where the run lives."""
+        return Path(self.output.dir or f"runs/{self.name}")
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "input": Input,
+    "prompt": PromptTemplates,
+    "model": Model,
+    "endpoint": Endpoint,
+    "limits": Limits,
+    "output": Output,
+}
+
+
+def job_to_dict(job: Job) -> dict[str, Any]:
+    """Return a job as plain data, for JSON. It holds no secrets: a job never does."""
+    return dataclasses.asdict(job)
+
+
+def job_from_dict(data: Mapping[str, Any]) -> Job:
+    """Return the job that `job_to_dict` was given."""
+    sections: dict[str, Any] = {name: kind(**data[name]) for name, kind in SECTIONS.items()}
+    return Job(name=data["name"], prices={model: Price(**price) for model, price in data["prices"].items()}, **sections)

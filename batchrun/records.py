@@ -1,0 +1,131 @@
+"""The frozen data that flows from stage to stage.
+
+What is made once a row is a `NamedTuple`: a frozen dataclass costs three times as much to make, and there are millions.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+
+class Row(NamedTuple):
+    """One input row as it was read: its columns, or why there are none."""
+
+    number: int
+    """Number of the row in the whole input, from 0."""
+    columns: dict[str, Any] | None
+    """Column name to value; None when the row is broken."""
+    source: str
+    """Where it stands, for people: `prompts.jsonl:17`."""
+    problem: str | None = None
+    """What is wrong with the row; None when it is sound."""
+
+
+class Prompt(NamedTuple):
+    """One input row, understood: what to ask, under which label, with which parameters of its own."""
+
+    row: int
+    custom_id: str | None
+    """The row's label; None stands for the row number."""
+    body: dict[str, Any]
+    """`messages` and whatever else the row itself says of the request body."""
+
+
+class Request(NamedTuple):
+    """One prompt rendered to one body, for one model and sample. Ends in exactly one outcome."""
+
+    row: int
+    model: str
+    sample: int
+    """From 0."""
+    key: bytes
+    """`request_key`: 16 bytes, the hash of what is asked for."""
+    body: bytes
+    """The JSON that is sent."""
+    custom_id: str | None
+
+
+class BadRow(NamedTuple):
+    """An input row that no request can be made of, once per model and sample. Ends as a failure; nothing is sent."""
+
+    row: int
+    model: str
+    """Empty when neither job nor row names one."""
+    sample: int
+    """From 0."""
+    key: bytes
+    """16 bytes, the hash of label and message: a row that changes is looked at again."""
+    custom_id: str | None
+    message: str
+    """Which file and line, and what is wrong there."""
+
+
+class Reply(NamedTuple):
+    """What the endpoint answered to one attempt."""
+
+    status: int
+    headers: dict[str, str]
+    """Lower-case names; only of the headers that verdicts and retries read."""
+    body: bytes
+    """Raw; of a stream, the assembled chat completion."""
+    latency_s: float
+
+
+class Fault(NamedTuple):
+    """Why one attempt got no whole answer."""
+
+    kind: Literal["connection", "timeout", "too_large", "bad_reply"]
+    message: str
+    latency_s: float
+
+
+class Usage(NamedTuple):
+    """Token counts as the server stated them; None where it did not."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class Outcome(NamedTuple):
+    """How a request ended: a completion (`kind` is None) or a failure. This is what the checkpoint keeps."""
+
+    row: int
+    model: str
+    sample: int
+    key: bytes
+    custom_id: str | None
+    kind: str | None
+    """Verdict of a failure; None when completed."""
+    error: str | None
+    http_status: int | None
+    attempts: int
+    """HTTP exchanges made for it, throttled ones included; 0 when nothing was sent."""
+    latency_s: float | None
+    """Of the attempt that answered."""
+    finished_at_ms: int
+    """Unix time."""
+    body: bytes | None
+    """The raw answer; of a failure what the server said, if anything."""
+    usage: Usage
+    """Of the answer, as the server stated it."""
+    throttled: int = 0
+    """How many of the attempts were rejected for concurrency or a rate."""
+
+
+class ModelTotals(NamedTuple):
+    """What one model's part of a run adds up to."""
+
+    requests: int = 0
+    completed: int = 0
+    failed: int = 0
+    attempts: int = 0
+    throttled: int = 0
+    """Attempts that the endpoint turned away for their number."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    unstated: int = 0
+    """Answers that stated no token counts and are in none of the sums."""

@@ -1,0 +1,161 @@
+"""How one setting of the job is declared, checked and documented.
+
+A setting is a dataclass field whose metadata carry its line of documentation and a check: a function from the value as
+written (in TOML, or from a flag) to the value as used, which raises `ValueError` with what the value must be.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, field, fields
+from typing import Any
+
+Check = Callable[[Any], Any]
+
+
+def setting(default: Any, doc: str, check: Check, *, key: str | None = None, shown: str | None = None) -> Any:
+    """Declare one setting.
+
+    Args:
+        default: value when neither job file nor flag says anything; a callable makes it anew.
+        doc: one line for people, with unit and range.
+        check: see the module's text.
+        key: its name in the job file, where that differs from the field's.
+        shown: how the reference prints the default, where its repr would not help.
+    """
+    metadata = {"doc": doc, "check": check, "key": key, "shown": shown}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+class SettingError(ValueError):
+    """A setting has a value that it cannot have. Carries key, value and what the value must be."""
+
+    def __init__(self, key: str, value: Any, must: str) -> None:
+        super().__init__(f"{key} = {value!r}: {must}")
+        self.key, self.value, self.must = key, value, must
+
+
+class Section:
+    """Base of the job's sections: runs every field's check, however the section was made."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for each in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+            value = getattr(self, each.name)
+            if value == default_of(each):
+                continue
+            try:
+                object.__setattr__(self, each.name, each.metadata["check"](value))
+            except ValueError as problem:
+                raise SettingError(key_of(each), value, str(problem)) from None
+
+
+def key_of(each: "Field[Any]") -> str:
+    """Return a field's name in the job file."""
+    return each.metadata["key"] or each.name
+
+
+def default_of(each: "Field[Any]") -> Any:
+    """Return a field's default value."""
+    return each.default if each.default_factory is MISSING else each.default_factory()
+
+
+def text(value: Any) -> str:
+    """Accept a string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be a text that is not empty")
+    return value
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """Accept a text or a list of texts."""
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not values:
+        raise ValueError("must be a text or a list of texts")
+    return tuple(text(each) for each in values)
+
+
+def one_of(*choices: str) -> Check:
+    """Accept exactly these words."""
+
+    def check(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return str(value)
+
+    return check
+
+
+def flag(value: Any) -> bool:
+    """Accept true and false."""
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def whole(at_least: int) -> Check:
+    """Accept a whole number not below `at_least`."""
+
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError("must be a whole number")
+        if value < at_least:
+            raise ValueError(f"must be at least {at_least}")
+        return value
+
+    return check
+
+
+def number(*, above: float | None = None, at_least: float | None = None, at_most: float | None = None) -> Check:
+    """Accept a finite number within bounds."""
+
+    def check(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
+            raise ValueError("must be a number")
+        if above is not None and value <= above:
+            raise ValueError(f"must be above {above:g}")
+        if at_least is not None and value < at_least:
+            raise ValueError(f"must be at least {at_least:g}")
+        if at_most is not None and value > at_most:
+            raise ValueError(f"must be at most {at_most:g}")
+        return value
+
+    return check
+
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+def duration_s(value: Any) -> float:
+    """Accept `8h`, `1h30m`, `45s`, or a number of seconds; above zero. Returns seconds."""
+    if isinstance(value, str):
+        found = _DURATION.fullmatch(value.replace(" ", "").lower())
+        if not found or not any(found.groups()):
+            raise ValueError("must be a duration such as 8h, 1h30m or 45s")
+        scales = (86_400, 3_600, 60, 1)
+        value = sum(float(part) * scale for part, scale in zip(found.groups(), scales, strict=True) if part)
+    return float(number(above=0)(value))
+
+
+def clock_time(value: Any) -> str:
+    """Accept a time of day as `HH:MM`."""
+    found = re.fullmatch(r"(\d{1,2}):(\d{2})", value) if isinstance(value, str) else None
+    if not found or int(found[1]) > 23 or int(found[2]) > 59:
+        raise ValueError("must be a time of day such as 07:30")
+    return f"{int(found[1]):02}:{found[2]}"
+
+
+def http_url(value: Any) -> str:
+    """Accept an http(s) URL with a host; returns it without a slash at its end."""
+    if not re.fullmatch(r"https?://[^/\s?#@]+(/[^\s?#]*)?", text(value)):
+        raise ValueError("must be a URL such as https://host/v1, without user name, query or fragment")
+    return str(value).rstrip("/")
+
+
+def table(value: Any) -> dict[str, Any]:
+    """Accept a TOML table."""
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a table")
+    return dict(value)
