@@ -1,0 +1,6 @@
+"""Run the simulator by `python -m batchrun.simulator`."""
+
+from batchrun.simulator.command import simulate
+
+if __name__ == "__main__":
+    simulate(prog_name="python -m batchrun.simulator")

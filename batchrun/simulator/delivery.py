@@ -1,0 +1,111 @@
+"""How an answer's bytes go out: whole or piece by piece, to the end or cut; pure.
+
+A plan is made of a completion, and `server` only carries it out: it waits, writes, and cuts where the plan says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import orjson
+
+from batchrun.simulator.answers import pieces
+from batchrun.simulator.errors import Problem
+from batchrun.simulator.faults import Delivery
+
+_DONE = b"data: [DONE]\n\n"
+_DRIPS = 20
+_ERROR = Problem(500, "The server had an error while processing your request", "server_error")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is written: pieces with a wait between them, and whether the connection is cut after the last."""
+
+    pieces: list[bytes]
+    wait_s: float = 0.0
+    cut: bool = False
+    length: int | None = None  # the Content-Length that is announced; None for chunks
+
+
+def plan_body(completion: dict[str, Any], delivery: Delivery, *, drip_s: float) -> Plan:
+    """Return how a completion goes out as one JSON object."""
+    if delivery == "error":
+        return Plan([orjson.dumps(_ERROR.payload())])
+    body = orjson.dumps(completion)
+    if delivery == "cut_body":
+        return Plan([body[: len(body) // 2]], cut=True, length=len(body))
+    if delivery == "no_done":
+        return Plan([body[: len(body) // 2]], length=len(body) // 2)
+    if delivery == "drip":
+        return Plan(_sliced(body), drip_s / _DRIPS, length=len(body))
+    return Plan([body], length=len(body))
+
+
+def plan_stream(
+    completion: dict[str, Any], delivery: Delivery, *, usage: bool, drip_s: float, tokens_per_s: float | None
+) -> Plan:
+    """Return how a completion goes out as server-sent events.
+
+    Args:
+        completion: the object that the events add up to.
+        delivery: what goes wrong on the way.
+        usage: whether the last event before [DONE] carries the usage.
+        drip_s: how long a drip takes.
+        tokens_per_s: pace of the events, about a token each; None sends them all at once.
+    """
+    sent = [b"data: %b\n\n" % orjson.dumps(chunk) for chunk in _chunks(completion, usage)]
+    if delivery in ("cut_body", "no_done", "error"):
+        sent = sent[: (len(sent) + 1) // 2]
+    if delivery == "error":
+        sent.append(b"data: %b\n\n" % orjson.dumps(_ERROR.payload()))
+    if delivery not in ("cut_body", "no_done"):
+        sent.append(_DONE)
+    if delivery == "drip":
+        return Plan(_sliced(b"".join(sent)), drip_s / _DRIPS)
+    if tokens_per_s is None:
+        sent = [b"".join(sent)]
+    return Plan(sent, 1 / tokens_per_s if tokens_per_s else 0.0, cut=delivery == "cut_body")
+
+
+def _sliced(body: bytes) -> list[bytes]:
+    """Cut a body regardless of lines and characters, as packets do."""
+    size = len(body) // _DRIPS + 1
+    return [body[start : start + size] for start in range(0, len(body), size)]
+
+
+def _chunks(completion: dict[str, Any], usage: bool) -> Iterator[dict[str, Any]]:
+    head = {key: completion[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    # The choices of one answer are generated side by side, so their chunks come interleaved.
+    for turn in zip_longest(*(list(_deltas(choice)) for choice in completion["choices"])):
+        for choice in turn:
+            if choice is not None:
+                yield head | {"choices": [choice]}
+    if usage and "usage" in completion:
+        yield head | {"choices": [], "usage": completion["usage"]}
+
+
+def _deltas(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    message = choice["message"]
+    yield _delta(choice, {"role": "assistant"})
+    for name in ("reasoning", "reasoning_content"):
+        for piece in pieces(message.get(name) or ""):
+            yield _delta(choice, {name: piece})
+    logprobs = iter((choice["logprobs"] or {}).get("content", ()))
+    for piece in pieces(message["content"] or ""):
+        logprob = next(logprobs, None)
+        yield _delta(choice, {"content": piece}, logprobs={"content": [logprob]} if logprob else None)
+    for call in message.get("tool_calls", ()):
+        function = call["function"]
+        opening = {**call, "index": 0, "function": {"name": function["name"], "arguments": ""}}
+        yield _delta(choice, {"tool_calls": [opening]})
+        for piece in pieces(function["arguments"]):
+            yield _delta(choice, {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
+    yield _delta(choice, {}, finish_reason=choice["finish_reason"])
+
+
+def _delta(choice: dict[str, Any], delta: dict[str, Any], **rest: Any) -> dict[str, Any]:
+    return {"index": choice["index"], "delta": delta, "finish_reason": None, "logprobs": None, **rest}

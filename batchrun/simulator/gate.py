@@ -1,0 +1,107 @@
+"""What stands between a request and the model: who may come in, how much a minute, and who gets a fault; no I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from hashlib import blake2b
+
+from batchrun.simulator import markers
+from batchrun.simulator.chat import Chat
+from batchrun.simulator.errors import Problem, RejectedError, bad_request
+from batchrun.simulator.faults import FAULTS, Shares
+from batchrun.simulator.limits import MinuteBudget
+from batchrun.simulator.markers import Order
+from batchrun.simulator.settings import Settings
+
+
+def rejected(name: str) -> RejectedError:
+    """Return the error of that name from the table of faults, ready to be raised."""
+    problem = FAULTS[name].problem
+    assert problem is not None, f"{name} is not an error"
+    return RejectedError(problem, fault=name)
+
+
+def check_caller(headers: Mapping[str, str], settings: Settings) -> None:
+    """Raise the 401 if the key or the project is not known."""
+    kind, _, key = headers.get("Authorization", "").partition(" ")
+    known = kind.lower() == "bearer" and bool(key.strip())
+    if settings.keys:
+        known = known and key.strip() in settings.keys
+    if settings.require_key and not known:
+        raise rejected("401")
+    project = headers.get("OpenAI-Project")
+    if settings.projects and project is not None and project not in settings.projects:
+        raise rejected("401")
+
+
+def check_model(chat: Chat, settings: Settings) -> None:
+    """Raise the 404 if the model is not served, the 400 if its context is too short for the prompt."""
+    served = chat.model in settings.models or chat.model.startswith("wandb-artifact:///")
+    if settings.models and not served:
+        raise rejected("404")
+    if chat.prompt_tokens > settings.context_tokens:
+        message = f"This model's maximum context length is {settings.context_tokens} tokens. However, your "
+        message += f"messages resulted in {chat.prompt_tokens} tokens. Please reduce the length of the messages."
+        raise bad_request(message, param="messages", code="context_length_exceeded")
+
+
+class Minutes:
+    """The requests and tokens that each project has left of its minute."""
+
+    def __init__(self) -> None:
+        self._requests = MinuteBudget()
+        self._tokens = MinuteBudget()
+
+    def admit(self, project: str, chat: Chat, settings: Settings, now_s: float) -> None:
+        """Take one request and its prompt's tokens, or neither and raise the 429 that names what is short."""
+        checks = (
+            ("requests", "RPM", self._requests, 1, settings.requests_per_minute),
+            ("tokens", "TPM", self._tokens, chat.prompt_tokens, settings.tokens_per_minute),
+        )
+        for noun, short, budget, amount, limit in checks:
+            wait_s = budget.wait_s(project, amount, limit, now_s) if limit else 0.0
+            if limit and wait_s:
+                used = limit - int(budget.left(project, limit, now_s))
+                message = f"Rate limit reached for {chat.model} on {noun} per min ({short}): Limit {limit}, "
+                message += f"Used {used}, Requested {amount}. Please try again in {wait_s:.3f}s."
+                problem = Problem(429, message, noun, code="rate_limit_exceeded")
+                raise RejectedError(problem, fault=f"429_{short.lower()}", wait_s=wait_s)
+        for _, _, budget, amount, limit in checks:
+            if limit:
+                budget.spend(project, amount, limit, now_s)
+
+    def spend(self, project: str, tokens: int, settings: Settings, now_s: float) -> None:
+        """Take the tokens of an answer, which are known only when it is there."""
+        if settings.tokens_per_minute:
+            self._tokens.spend(project, tokens, settings.tokens_per_minute, now_s)
+
+
+class Fates:
+    """Who gets which fault: what the prompt asks for, else by chance.
+
+    Chance depends on the seed, the request and the number of its attempt alone: so the same job meets the same
+    faults, in whatever order its requests arrive.
+    """
+
+    def __init__(self) -> None:
+        self._attempts: Counter[str] = Counter()
+
+    def order(self, chat: Chat, shares: Shares, seed: int) -> Order | None:
+        """Return the fault that this attempt gets, None for most.
+
+        Raises:
+            RejectedError: a marker in the prompt does not follow the grammar.
+        """
+        try:
+            orders = markers.read(text for text in chat.user_texts if markers.SIGN in text)
+        except ValueError as error:
+            raise bad_request(f"simulator: {error}") from error
+        if not orders and not shares:
+            return None
+        self._attempts[chat.key] += 1
+        attempt = self._attempts[chat.key]
+        source = f"{seed}\0{chat.key}\0{attempt}".encode()
+        drawn = int.from_bytes(blake2b(source, digest_size=6).digest(), "big") / 2**48
+        fault = shares.pick(drawn)
+        return markers.due(orders, attempt) or (Order(fault) if fault else None)

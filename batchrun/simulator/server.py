@@ -1,0 +1,269 @@
+"""The endpoint itself: an aiohttp server that admits, answers, misbehaves and counts.
+
+The way of a request: key and project → a slot of its project → its body → requests and tokens per minute → a fault,
+if one is due → the model → delivery. Whatever is refused raises `RejectedError`, and `_chat` gives it a shape.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from batchrun.simulator.answers import complete
+from batchrun.simulator.chat import Chat, parse_chat
+from batchrun.simulator.delivery import plan_body, plan_stream
+from batchrun.simulator.errors import Problem, RejectedError, render, retry_headers
+from batchrun.simulator.faults import FAULTS, Fault, Shares
+from batchrun.simulator.gate import Fates, Minutes, check_caller, check_model, rejected
+from batchrun.simulator.limits import InFlight
+from batchrun.simulator.markers import Order
+from batchrun.simulator.prefixes import PrefixCache
+from batchrun.simulator.settings import Settings, SettingsError, as_json, changed
+from batchrun.simulator.stats import Stats
+from batchrun.simulator.visit import Visit, silence
+
+_MAX_BODY_BYTES = 64 * 2**20
+# More than a test's client opens at once; the kernel lowers it to its own maximum.
+_BACKLOG = 4096
+# Never close an idle connection first: a client that is just sending on it would meet a fault nobody asked for.
+_KEEPALIVE_S = 24 * 3600.0
+_SOUND = Order(Fault("none", "the model answers"))
+
+
+class Simulator:
+    """A running endpoint: its address, its counts, and settings that can be changed while it runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.base_url = ""
+        self.port = 0
+        self.stats = Stats()
+        self.settings = settings
+        self._in_flight = InFlight()
+        self._minutes = Minutes()
+        self._fates = Fates()
+        self._prefixes = PrefixCache()
+        self._random = Random(settings.seed)  # noqa: S311 - for latencies; no secret is made of it
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force; assign to change them, from the next request on."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._settings = settings
+        self._shares = Shares(settings.error_shares)
+
+    def change(self, **values: Any) -> None:
+        """Change some settings, as `POST /control` does.
+
+        Raises:
+            SettingsError: a name is unknown or a value out of range; nothing is changed then.
+        """
+        self.settings = changed(self._settings, values)
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application that serves this endpoint."""
+        app = web.Application(client_max_size=_MAX_BODY_BYTES)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/stats", self._stats)
+        app.router.add_get("/stats/requests", self._stats_requests)
+        app.router.add_post("/control", self._control)
+        return app
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        visit = Visit(request, self.stats, self._in_flight)
+        try:
+            response = await self._answered(visit)
+        except RejectedError as error:
+            response = self._refusal(error)
+        except asyncio.CancelledError:
+            self.stats.clients_left += not visit.was_cut
+            raise
+        finally:
+            visit.leave()
+        self.stats.by_status[str(response.status)] += 1
+        return response
+
+    async def _answered(self, visit: Visit) -> web.StreamResponse:
+        check_caller(visit.request.headers, self._settings)
+        visit.admit(self._settings.concurrency_limit)
+        chat = await self._read(visit.request)
+        self._admit(visit, chat)
+        order = self._fates.order(chat, self._shares, self._settings.seed)
+        if order is None:
+            return await self._model(visit, chat, _SOUND)
+        fault = order.fault
+        self.stats.faults[fault.name] += 1
+        if fault.problem or fault.canned or fault.delivery in ("cut", "silence"):
+            return await self._fail(visit, order)
+        return await self._model(visit, chat, order)
+
+    async def _read(self, request: web.Request) -> Chat:
+        try:
+            raw = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise rejected("413") from None
+        chat = parse_chat(raw, image_tokens=self._settings.image_tokens)
+        check_model(chat, self._settings)
+        return chat
+
+    def _admit(self, visit: Visit, chat: Chat) -> None:
+        try:
+            self._minutes.admit(visit.project, chat, self._settings, time.monotonic())
+        except RejectedError as error:
+            self.stats.rejected[f"{error.problem.type}_per_minute"] += 1
+            raise
+
+    async def _fail(self, visit: Visit, order: Order) -> web.StreamResponse:
+        fault = order.fault
+        await _sleep(self._settings.error_latency_s if order.wait_s is None else order.wait_s)
+        if fault.problem:
+            raise RejectedError(fault.problem, fault=fault.name, retry_after=order.retry_after)
+        if fault.canned:
+            status, body, content_type = fault.canned
+            headers = {"Location": "/v1/elsewhere"} if status == 302 else None
+            return web.Response(status=status, body=body, content_type=content_type, headers=headers)
+        if fault.delivery == "cut":
+            await visit.cut_off()
+        return await silence()
+
+    async def _model(self, visit: Visit, chat: Chat, order: Order) -> web.StreamResponse:
+        """Let the model answer, bill it, and send the answer off as the fault would have it."""
+        completion = complete(chat, self._settings, cached_tokens=0, number=self.stats.received, now_s=time.time())
+        usage = completion["usage"]
+        try:
+            await _sleep(self._latency_s(chat, order, usage["completion_tokens"]))
+        except asyncio.CancelledError:
+            # The model goes on although nobody listens, and that is billed; its slot is free at once all the same.
+            if self._settings.bill_abandoned:
+                self._bill(visit, chat, usage)
+                self.stats.waste(chat.key, received=False)
+            raise
+        self._bill(visit, chat, usage)
+        if order.fault.edit:
+            order.fault.edit(completion)
+        return await self._deliver(visit, chat, order, completion)
+
+    def _latency_s(self, chat: Chat, order: Order, tokens: int) -> float:
+        settings, fault = self._settings, order.fault
+        if fault.delivery != "drip" and (order.wait_s is not None or fault.wait_s is not None):
+            return order.wait_s if order.wait_s is not None else fault.wait_s or 0.0
+        latency_s = settings.latency_s
+        if latency_s:
+            latency_s = self._random.lognormvariate(math.log(latency_s), settings.latency_sigma)
+        # A stream shows the pace of its tokens on the way, any other answer waits for the last of them.
+        return latency_s + (tokens / settings.tokens_per_s if settings.tokens_per_s and not chat.stream else 0)
+
+    def _bill(self, visit: Visit, chat: Chat, usage: dict[str, Any]) -> None:
+        salt = str(chat.body.get("cache_salt", ""))
+        cached_tokens = self._prefixes.cached_tokens(chat.model, salt, chat.prefix, chat.prefix_tokens)
+        usage["prompt_tokens_details"]["cached_tokens"] = cached_tokens
+        self._minutes.spend(visit.project, usage["completion_tokens"], self._settings, time.monotonic())
+        self.stats.bill(chat.key, usage)
+
+    async def _deliver(self, visit: Visit, chat: Chat, order: Order, completion: dict[str, Any]) -> web.StreamResponse:
+        fault, settings = order.fault, self._settings
+        drip_s = (fault.wait_s if order.wait_s is None else order.wait_s) or 0.0
+        if chat.stream:
+            pace, usage = settings.tokens_per_s, chat.include_usage
+            plan = plan_stream(completion, fault.delivery, usage=usage, drip_s=drip_s, tokens_per_s=pace)
+        else:
+            plan = plan_body(completion, fault.delivery, drip_s=drip_s)
+        try:
+            response = await visit.send(plan, "text/event-stream" if chat.stream else "application/json")
+        except (asyncio.CancelledError, ConnectionError):
+            self.stats.waste(chat.key, received=False)
+            # aiohttp closes the connection on either; a ConnectionError would be logged as a fault of ours.
+            raise asyncio.CancelledError from None
+        if fault.spoils:
+            self.stats.waste(chat.key, received=True)
+        return response
+
+    def _refusal(self, error: RejectedError) -> web.Response:
+        settings, problem = self._settings, error.problem
+        own = FAULTS[error.fault].retry_after if error.fault else None
+        by_setting = settings.retry_after.get(error.fault) or settings.retry_after.get(str(problem.status))
+        wait = error.retry_after or by_setting or own
+        headers = retry_headers(wait, now_s=time.time(), wait_s=error.wait_s) if wait else None
+        body, content_type = render(problem, settings.error_shape)
+        return web.Response(status=problem.status, body=body, content_type=content_type, headers=headers)
+
+    async def _models(self, request: web.Request) -> web.Response:
+        try:
+            check_caller(request.headers, self._settings)
+        except RejectedError as error:
+            return self._refusal(error)
+        models = [
+            {"id": name, "object": "model", "created": 1_760_000_000, "owned_by": name.partition("/")[0]}
+            for name in self._settings.models
+        ]
+        return _json({"object": "list", "data": models})
+
+    async def _stats(self, _request: web.Request) -> web.Response:
+        return _json(self.stats.totals())
+
+    async def _stats_requests(self, _request: web.Request) -> web.Response:
+        return _json(self.stats.requests())
+
+    async def _control(self, request: web.Request) -> web.Response:
+        try:
+            values = orjson.loads(await request.read())
+            if not isinstance(values, dict):
+                raise SettingsError("the body must be an object of settings")
+            self.change(**values)
+        except (orjson.JSONDecodeError, SettingsError) as error:
+            return self._refusal(RejectedError(Problem(400, str(error))))
+        return _json(as_json(self._settings))
+
+
+@asynccontextmanager
+async def serve(
+    settings: Settings | None = None, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[Simulator]:
+    """Run a simulated endpoint as long as the context lasts.
+
+    Args:
+        settings: how it behaves; the defaults if None.
+        host: address to listen on.
+        port: 0 is any free one.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    simulator = Simulator(settings or Settings())
+    # A client that leaves cancels its handler. A server may generate on or stop; either way it frees the slot, and a
+    # request that is never to be answered would hold it for ever. `bill_abandoned` says what becomes of the bill.
+    runner = web.AppRunner(
+        simulator.application(),
+        access_log=None,
+        handler_cancellation=True,
+        keepalive_timeout=_KEEPALIVE_S,
+        shutdown_timeout=0.01,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+        simulator.port = runner.addresses[0][1]
+        simulator.base_url = f"http://{f'[{host}]' if ':' in host else host}:{simulator.port}/v1"
+        yield simulator
+    finally:
+        await runner.cleanup()
+
+
+async def _sleep(wait_s: float) -> None:
+    if wait_s > 0:
+        await asyncio.sleep(wait_s)
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(body=orjson.dumps(value), content_type="application/json")

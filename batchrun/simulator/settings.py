@@ -1,0 +1,197 @@
+"""What can be set, each setting with default, unit, check and one line of documentation.
+
+The options and help of `batchrun simulate` and the fields of `POST /control` are made from this table.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from batchrun.simulator.errors import SHAPES, check_retry_after
+from batchrun.simulator.faults import FAULTS, find
+
+MODELS = (
+    "meta-llama/Llama-3.1-8B-Instruct",
+    "meta-llama/Llama-3.3-70B-Instruct",
+    "deepseek-ai/DeepSeek-V3.1",
+    "openai/gpt-oss-20b",
+    "Qwen/Qwen3.6-27B",
+)
+REASONING_FIELDS = ("reasoning", "reasoning_content", "think")
+
+
+class SettingsError(ValueError):
+    """Raised when a setting is unknown or its value is out of range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The values that a setting takes, as text from a command line or as JSON from `POST /control`."""
+
+    metavar: str
+    parse: Callable[[Any], Any]
+    repeats: bool = False
+    choices: tuple[str, ...] = ()
+
+
+def _number(low: float, *, whole: bool = False, optional: bool = False, high: float = math.inf) -> Kind:
+    words = f"must be {'a whole number' if whole else 'a number'} of at least {low:g}"
+    words += f" and at most {high:g}" if high < math.inf else ""
+    words += ", or none" if optional else ""
+
+    def parse(value: Any) -> float | None:
+        if optional and (value is None or value == "none"):
+            return None
+        if isinstance(value, bool):
+            raise ValueError(words)
+        try:
+            number = int(value) if whole else float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(words) from None
+        if not low <= number <= high or number == math.inf or (whole and number != float(value)):
+            raise ValueError(words)
+        return number
+
+    return Kind("N" if whole else "NUMBER", parse)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) and text for text in value):
+        raise ValueError("must be a list of texts, none of them empty")
+    return tuple(value)
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _choice(*names: str) -> Kind:
+    def parse(value: Any) -> Any:
+        if value not in names:
+            raise ValueError(f"must be one of {', '.join(names)}")
+        return value
+
+    return Kind("NAME", parse, choices=names)
+
+
+def _pairs(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, list | tuple) and all(isinstance(item, str) and "=" in item for item in value):
+        return dict(item.split("=", 1) for item in value)
+    raise ValueError("must be NAME=VALUE, or an object of names and values")
+
+
+def _shares(value: Any) -> dict[str, float]:
+    part = _number(0, high=1).parse
+    shares = {find(name).name: part(share) for name, share in _pairs(value).items()}
+    # Shares such as ten times 0.1 add up to a little more than 1.
+    if sum(shares.values()) > 1 + 1e-9:
+        raise ValueError("must not add up to more than 1")
+    return shares
+
+
+def _retry_after(value: Any) -> dict[str, str]:
+    statuses = {str(fault.problem.status) for fault in FAULTS.values() if fault.problem}
+    waits = {}
+    for name, wait in _pairs(value).items():
+        waits[name if name in statuses else find(name).name] = check_retry_after(str(wait))
+    return waits
+
+
+_TEXTS = Kind("TEXT", _texts, repeats=True)
+_SWITCH = Kind("", _switch)
+
+
+def _setting(default: Any, kind: Kind, group: str, doc: str, option: str = "") -> Any:
+    metadata = {"kind": kind, "group": group, "doc": doc, "option": option}
+    return field(default_factory=lambda: default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the simulated endpoint behaves. Build it with keywords, or check foreign values with `changed`."""
+
+    keys: tuple[str, ...] = _setting((), _TEXTS, "Access", "accepted key; none given: any will do", "key")
+    require_key: bool = _setting(True, _SWITCH, "Access", "whether requests need a key at all")
+    projects: tuple[str, ...] = _setting(
+        (), _TEXTS, "Access", "accepted OpenAI-Project; none given: any, or none at all", "project"
+    )
+    models: tuple[str, ...] = _setting(
+        MODELS, _TEXTS, "Access", "model served, beside every wandb-artifact:///…", "model"
+    )
+    concurrency_limit: int | None = _setting(
+        50, _number(0, whole=True, optional=True), "Limits", "requests in flight per project; 0 rejects all"
+    )
+    requests_per_minute: int | None = _setting(
+        None, _number(1, whole=True, optional=True), "Limits", "requests per minute and project"
+    )
+    tokens_per_minute: int | None = _setting(
+        None, _number(1, whole=True, optional=True), "Limits", "tokens per minute and project"
+    )
+    context_tokens: int = _setting(131_072, _number(1, whole=True), "Limits", "longest prompt, in tokens")
+    latency_s: float = _setting(0.3, _number(0), "Time", "median seconds to an answer, log-normal; 0 is none")
+    latency_sigma: float = _setting(0.35, _number(0, high=5), "Time", "spread of the latency's logarithm")
+    tokens_per_s: float | None = _setting(
+        None, _number(0.001, optional=True), "Time", "pace of an answer's tokens after that; none is at once"
+    )
+    error_latency_s: float = _setting(0.0, _number(0), "Time", "seconds until an error that was asked for")
+    error_shares: Mapping[str, float] = _setting(
+        {}, Kind("FAULT=SHARE", _shares, True), "Faults", "share of the requests that get a fault", "error"
+    )
+    retry_after: Mapping[str, str] = _setting(
+        {},
+        Kind("STATUS=WAIT", _retry_after, True),
+        "Faults",
+        "header with a status or fault: SECONDS, date:SECONDS, ms:MILLISECONDS, or auto: what a limit knows",
+    )
+    error_shape: str = _setting("openai", _choice(*SHAPES), "Faults", "how an error's body is built")
+    bill_abandoned: bool = _setting(
+        True, _SWITCH, "Faults", "whether an answer is billed whose client left before it came"
+    )
+    seed: int = _setting(0, _number(0, whole=True), "Answers", "same seed and request: same answer, same faults")
+    answer_tokens: int = _setting(24, _number(1, whole=True), "Answers", "about how long an answer is, in tokens")
+    image_tokens: int = _setting(256, _number(0, whole=True), "Answers", "tokens that an image in a prompt counts")
+    reasoning_models: tuple[str, ...] = _setting(
+        ("gpt-oss", "qwen3.6"),
+        _TEXTS,
+        "Answers",
+        "part of the names of models that reason",
+        "reasoning-model",
+    )
+    reasoning_field: str = _setting(
+        "reasoning", _choice(*REASONING_FIELDS), "Answers", "where reasoning stands; think: in the content"
+    )
+
+
+KINDS: Mapping[str, Kind] = {item.name: item.metadata["kind"] for item in fields(Settings)}
+
+
+def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """Return the settings with some values replaced, each checked.
+
+    Raises:
+        SettingsError: a name is unknown, or a value is not what the setting takes.
+    """
+    return replace(settings, **{name: _checked(name, value) for name, value in values.items()})
+
+
+def as_json(settings: Settings) -> dict[str, Any]:
+    """Return the settings for people to read, without the keys."""
+    return {name: getattr(settings, name) for name in KINDS if name != "keys"}
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name not in KINDS:
+        near = difflib.get_close_matches(name, KINDS, 1)
+        raise SettingsError(f"{name} is not a setting" + (f"; the nearest is {near[0]}" if near else "")) from None
+    try:
+        return KINDS[name].parse(value)
+    except ValueError as error:
+        raise SettingsError(f"{name} = {value!r}; {error}") from error

@@ -1,0 +1,188 @@
+"""The official client, as an outside judge of what the simulator says."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import openai
+import orjson
+import pytest
+
+from batchrun.simulator import Settings, serve
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+SCHEMA = {
+    "type": "object",
+    "properties": {"label": {"enum": ["good", "bad"]}, "sure": {"type": "boolean"}},
+    "required": ["label", "sure"],
+    "additionalProperties": False,
+}
+
+
+@asynccontextmanager
+async def client(**settings):
+    async with (
+        serve(Settings(latency_s=0, **settings)) as server,
+        openai.AsyncOpenAI(
+            base_url=server.base_url, api_key="KEY", project="team/project", max_retries=0
+        ) as asynchronous,
+    ):
+        yield asynchronous
+
+
+def ask(asynchronous, prompt="Label this.", **body):
+    messages = [{"role": "user", "content": prompt}]
+    return asynchronous.chat.completions.create(**({"model": MODEL, "messages": messages} | body))
+
+
+def test_it_reads_a_plain_answer():
+    """Text, finish_reason and usage arrive in their places."""
+
+    async def scenario():
+        async with client() as asynchronous:
+            answer = await ask(asynchronous, n=2)
+            assert len(answer.choices) == 2
+            assert answer.choices[0].message.content
+            assert answer.choices[0].finish_reason == "stop"
+            assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+    asyncio.run(scenario())
+
+
+def test_the_blocking_client_reads_it_too():
+    """The synchronous client, in a thread, gets the same answer."""
+
+    async def scenario():
+        async with client() as asynchronous:
+
+            def blocking():
+                with openai.OpenAI(base_url=asynchronous.base_url, api_key="KEY", max_retries=0) as synchronous:
+                    return ask(synchronous).choices[0].message.content
+
+            expected = (await ask(asynchronous)).choices[0].message.content
+            assert await asyncio.to_thread(blocking) == expected
+
+    asyncio.run(scenario())
+
+
+def test_it_reads_a_stream_with_usage():
+    """The pieces add up to the plain answer, and the last chunk has the usage."""
+
+    async def scenario():
+        async with client() as asynchronous:
+            stream = await ask(asynchronous, stream=True, stream_options={"include_usage": True})
+            chunks = [chunk async for chunk in stream]
+            text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+            plain = await ask(asynchronous)
+            assert text == plain.choices[0].message.content
+            assert chunks[-1].choices == []
+            assert chunks[-1].usage.completion_tokens == plain.usage.completion_tokens
+
+    asyncio.run(scenario())
+
+
+def test_it_reads_reasoning_and_its_tokens():
+    """A reasoning model's thoughts are an extra field of the message."""
+
+    async def scenario():
+        async with client() as asynchronous:
+            answer = await ask(asynchronous, model="openai/gpt-oss-20b")
+            assert answer.choices[0].message.reasoning
+            assert answer.usage.completion_tokens_details.reasoning_tokens > 0
+
+    asyncio.run(scenario())
+
+
+def test_it_reads_tool_calls():
+    """A required tool is called with arguments that parse."""
+
+    async def scenario():
+        async with client() as asynchronous:
+            tool = {"type": "function", "function": {"name": "label", "parameters": SCHEMA}}
+            answer = await ask(asynchronous, tools=[tool], tool_choice="required")
+            [call] = answer.choices[0].message.tool_calls
+            assert call.function.name == "label"
+            assert orjson.loads(call.function.arguments)["label"] in ("good", "bad")
+
+    asyncio.run(scenario())
+
+
+def test_it_reads_structured_output():
+    """A schema that was asked for is followed."""
+
+    async def scenario():
+        async with client() as asynchronous:
+            response_format = {
+                "type": "json_schema",
+                "json_schema": {"name": "label", "schema": SCHEMA, "strict": True},
+            }
+            answer = await ask(asynchronous, response_format=response_format)
+            assert orjson.loads(answer.choices[0].message.content).keys() == {"label", "sure"}
+
+    asyncio.run(scenario())
+
+
+def test_it_lists_the_models():
+    """`models.list` has what is served."""
+
+    async def scenario():
+        async with client() as asynchronous:
+            assert MODEL in [model.id for model in (await asynchronous.models.list()).data]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "status", "message"),
+    [
+        ("400", openai.BadRequestError, 400, "Invalid request"),
+        ("401", openai.AuthenticationError, 401, "Authentication failed"),
+        (
+            "402",
+            openai.APIStatusError,
+            402,
+            "You exceeded your current quota, please check your plan and billing details",
+        ),
+        ("403", openai.PermissionDeniedError, 403, "Country, region, or territory not supported"),
+        ("404", openai.NotFoundError, 404, "model not found"),
+        ("429", openai.RateLimitError, 429, "Concurrency limit reached for requests"),
+        ("500", openai.InternalServerError, 500, "The server had an error while processing your request"),
+        ("503", openai.InternalServerError, 503, "The engine is currently overloaded, please try again later"),
+    ],
+)
+def test_it_raises_the_error_that_is_meant(fault, error, status, message):
+    """Each status becomes the client's own exception, with the exact message."""
+
+    async def scenario():
+        async with client() as asynchronous:
+            with pytest.raises(error) as raised:
+                await ask(asynchronous, f"[[simulate: {fault}]]")
+            assert raised.value.status_code == status
+            assert raised.value.body["message"] == message
+
+    asyncio.run(scenario())
+
+
+def test_it_raises_for_a_real_refusal_as_well():
+    """A wrong key and an unknown model are the same exceptions without any marker."""
+
+    async def scenario():
+        async with client(keys=("OTHER",)) as asynchronous:
+            with pytest.raises(openai.AuthenticationError):
+                await ask(asynchronous)
+        async with client() as asynchronous:
+            with pytest.raises(openai.NotFoundError, match="model not found"):
+                await ask(asynchronous, model="no/such-model")
+
+    asyncio.run(scenario())
+
+
+def test_it_retries_what_passes():
+    """With its usual retries the client gets through two failures, as a user would see it."""
+
+    async def scenario():
+        async with client() as asynchronous:
+            patient = asynchronous.with_options(max_retries=2)
+            answer = await ask(patient, "[[simulate: 503 x2 retry-after=ms:1]]")
+            assert answer.choices[0].message.content
+
+    asyncio.run(scenario())
