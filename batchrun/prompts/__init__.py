@@ -1,0 +1,1 @@
+"""Prompts: input files → rows → prompts → requests, in input order and constant memory."""

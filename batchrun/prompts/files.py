@@ -1,0 +1,157 @@
+"""Input paths → the ordered list of files to read, and whether they are still the same."""
+
+import difflib
+import glob
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from batchrun.errors import InputError
+
+STDIN = "-"
+
+Format = Literal["jsonl", "parquet", "csv"]
+
+_PACKED: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+
+ENDINGS: dict[str, Format] = {
+    **{ending + packing: kind for ending, kind in _PACKED.items() for packing in ("", ".gz", ".zst")},
+    ".parquet": "parquet",
+}
+"""File ending → format. How a file is packed is read from its first bytes, whatever its name says."""
+
+_PARQUET_MAGIC = b"PAR1"
+"""First and last bytes of a Parquet file. Source: the Apache Parquet format."""
+
+
+class InputFile(NamedTuple):
+    """One file to read, as it was found."""
+
+    path: str
+    """`-` is standard input."""
+    name: str
+    """For people: the file's name, or its path where two files share a name."""
+    format: Format
+    size_bytes: int
+    mtime_ns: int
+
+    @property
+    def is_stdin(self) -> bool:
+        """Whether it can be read only once, and nobody knows how long it is."""
+        return self.path == STDIN
+
+
+class InputIdentity(NamedTuple):
+    """What tells one state of a file from another without reading it."""
+
+    path: str
+    """Absolute."""
+    size_bytes: int
+    mtime_ns: int
+
+
+def identity(file: InputFile) -> InputIdentity | None:
+    """Return the file's identity as it was found; None for standard input."""
+    if file.is_stdin:
+        return None
+    return InputIdentity(str(Path(file.path).resolve()), file.size_bytes, file.mtime_ns)
+
+
+def fingerprint(files: Iterable[InputFile]) -> str:
+    """Return 32 hex digits that change when a file does; empty when standard input is among them."""
+    identities = [identity(file) for file in files]
+    if None in identities:
+        return ""
+    return hashlib.blake2b(repr(identities).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+def find_files(paths: Sequence[str]) -> list[InputFile]:
+    """Return the files that paths, globs, folders and `-` stand for; each path's files sorted, paths in their order.
+
+    Raises:
+        InputError: a path stands for no file, for one of unknown format, or for one that cannot be read.
+    """
+    if paths.count(STDIN) > 1:
+        raise InputError("-: standard input can be read only once; name it once")
+    try:
+        found = [each for path in paths for each in _expand(path)]
+    except OSError as problem:
+        raise InputError(f"{problem.filename}: cannot be read: {problem.strerror}") from problem
+    names = [Path(path).name for path in found]
+    shared = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+    return [_input_file(path, path if name in shared else name) for path, name in zip(found, names, strict=True)]
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the hint that ends a message about an unknown word: the known one nearest to it, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _expand(path: str) -> Iterator[str]:
+    where = Path(path)
+    if path == STDIN or where.is_file():
+        yield path
+    elif where.is_dir():
+        known = sorted(str(each) for each in where.rglob("*") if _is_input(each, where))
+        if not known:
+            raise InputError(f"{path}: the folder holds no input; known endings are {_known_endings()}")
+        yield from known
+    elif where.exists():
+        raise InputError(f"{path}: is no regular file; pipe it in and name -")
+    elif glob.has_magic(path):
+        matches = [each for each in sorted(_glob(path)) if _is_input(Path(each), where.parent)]
+        if not matches:
+            raise InputError(f"{path}: matches no file with a known ending ({_known_endings()})")
+        yield from matches
+    else:
+        raise InputError(f"{path}: no such file{_nearest_file(where)}")
+
+
+def _glob(path: str) -> list[str]:
+    return glob.glob(path, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
+
+
+def _is_input(path: Path, root: Path) -> bool:
+    """Whether a file that nobody named is input: no hidden file, no marker such as `_SUCCESS`, no stray README."""
+    inside = path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:]
+    return not any(part.startswith((".", "_")) for part in inside) and _format(path) is not None and path.is_file()
+
+
+def _format(path: Path) -> Format | None:
+    name = path.name.lower()
+    return next((kind for ending, kind in ENDINGS.items() if name.endswith(ending)), None)
+
+
+def _known_endings() -> str:
+    return ", ".join(ENDINGS)
+
+
+def _nearest_file(path: Path) -> str:
+    if "://" in str(path) or ":/" in str(path):
+        return "; only local files are read: download it first, or pipe it in and name -"
+    if not path.parent.is_dir():
+        return f"; the folder {path.parent} does not exist"
+    return nearest(path.name, (each.name for each in path.parent.iterdir()))
+
+
+def _input_file(path: str, name: str) -> InputFile:
+    if path == STDIN:
+        return InputFile(STDIN, "stdin", "jsonl", 0, 0)
+    kind = _format(Path(path))
+    if kind is None:
+        cure = "one document of JSON becomes lines by: jq -c '.[]'" if path.endswith(".json") else "or pipe it in as -"
+        raise InputError(f"{path}: unknown ending; known are {_known_endings()} ({cure})")
+    try:
+        status = Path(path).stat()
+        with Path(path).open("rb") as file:
+            head = file.read(4)
+            if kind == "parquet" and head:
+                file.seek(max(0, status.st_size - 4))
+                head = head if file.read(4) == head else b""
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
+    if kind == "parquet" and head != _PARQUET_MAGIC:
+        raise InputError(f"{path}: is no Parquet file, or was not written to its end; write it again")
+    return InputFile(path, name, kind, status.st_size, status.st_mtime_ns)

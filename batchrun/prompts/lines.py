@@ -1,0 +1,117 @@
+"""The bytes of one text file, unpacked, as blocks of whole lines: as they come, in constant memory."""
+
+import gzip
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
+
+import pyarrow as pa
+
+CHUNK_BYTES = 1 << 20
+"""Read at once, at most: a larger read is no faster, a pipe gives less."""
+
+_ZSTD_CHUNK_BYTES = 1 << 16
+"""pyarrow waits until a read is full, and drops what it holds when the file breaks off: so read little at once."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+"""Source: RFC 1952, 2.3.1."""
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+"""Source: RFC 8878, 3.1.1. Neither can begin a text in UTF-8."""
+
+_HEAD_BYTES = 1 << 16
+"""Read at once to look at a file's first bytes."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Block(NamedTuple):
+    """Consecutive whole lines, without their newlines."""
+
+    number: int
+    """Number of the first line in the file, from 1."""
+    lines: list[bytes]
+    start_bytes: int
+    end_bytes: int
+    """Where the block begins and ends in the file as it is packed; roughly, since it is read ahead."""
+
+    def bytes_before(self, line: int) -> int:
+        """Return how much of the file lies before a line of this block, roughly."""
+        share = min(1.0, (line - self.number) / len(self.lines))
+        return self.start_bytes + int(share * (self.end_bytes - self.start_bytes))
+
+
+class Counted:
+    """A binary stream that gives what is there without waiting for more, and counts it."""
+
+    closed = False  # pyarrow asks
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._read: Callable[[int], bytes] = getattr(raw, "read1", raw.read)
+        self._held = b""
+        self.bytes_read = 0
+
+    def read(self, size: int) -> bytes:
+        """Return at most `size` bytes; empty at the end."""
+        if self._held:
+            chunk, self._held = self._held[:size], self._held[size:]
+            return chunk
+        chunk = self._read(size)
+        self.bytes_read += len(chunk)
+        return chunk
+
+    def head(self, size: int) -> bytes:
+        """Return the first bytes without taking them; fewer when there are no more."""
+        while len(self._held) < size and (more := self._read(_HEAD_BYTES)):
+            self._held += more
+            self.bytes_read += len(more)
+        return self._held[:size]
+
+
+def blocks(raw: BinaryIO, tee: Callable[[bytes], object] | None = None) -> Iterator[Block]:
+    """Yield the lines of a file, which may be packed by gzip or zstd.
+
+    Memory is that of a chunk or of the longest line. A packed file that breaks off raises only after what stands before
+    the break was handed out: `EOFError` or `OSError`.
+
+    Args:
+        raw: the file, at its beginning. A pipe is read as it fills.
+        tee: gets the unpacked bytes before their lines are handed out.
+    """
+    counted = Counted(raw)
+    read = _unpacked(counted)
+    number, start_bytes = 1, 0
+    held: list[bytes] = []  # of the line that the last chunks did not end: joined once, however long it gets
+    while chunk := read():
+        if tee is not None:
+            tee(chunk)
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            held.append(lines[0])
+            lines[0] = b"".join(held)
+            held.clear()
+            yield _block(number, lines, start_bytes, counted.bytes_read)
+            number, start_bytes = number + len(lines), counted.bytes_read
+        if rest:
+            held.append(rest)
+    if held:
+        yield _block(number, [b"".join(held)], start_bytes, counted.bytes_read)
+
+
+def _block(number: int, lines: list[bytes], start_bytes: int, end_bytes: int) -> Block:
+    if number == 1:
+        lines[0] = lines[0].removeprefix(_BOM)
+    return Block(number, lines, start_bytes, end_bytes)
+
+
+def _unpacked(counted: Counted) -> Callable[[], bytes]:
+    """Return what reads the next bytes.
+
+    gzip by the standard library: 274 MB/s here to pyarrow's 336, but it hands out what stands before a break.
+    """
+    head = counted.head(4)
+    if head.startswith(_GZIP_MAGIC):
+        unzipped = gzip.GzipFile(fileobj=counted, mode="rb")  # type: ignore[call-overload]  # it only ever calls read
+        return lambda: unzipped.read1(CHUNK_BYTES)
+    if head == _ZSTD_MAGIC:
+        stream = pa.CompressedInputStream(pa.PythonFile(counted, mode="r"), "zstd")
+        return lambda: bytes(stream.read(_ZSTD_CHUNK_BYTES))
+    return lambda: counted.read(CHUNK_BYTES)

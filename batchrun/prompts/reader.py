@@ -1,0 +1,135 @@
+"""Input files → the stream of rows, numbered over all files, and how far it is."""
+
+import os
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from batchrun.errors import InputError, RunDirectoryError
+from batchrun.prompts.files import InputFile
+from batchrun.prompts.formats import ROWS, Reading
+from batchrun.records import Row
+
+BATCH_ROWS = 256
+"""Rows handed over at once, at most: enough that handing over costs nothing, few enough to stop soon."""
+
+
+class RowReader:
+    """Reads files one after the other. Iterating starts at the first row; only one iteration at a time."""
+
+    def __init__(
+        self,
+        files: Sequence[InputFile],
+        *,
+        stdin: BinaryIO | None = None,
+        spool: Path | None = None,
+        columns: Collection[str] | None = None,
+        limit: int | None = None,
+        batch_rows: int = BATCH_ROWS,
+    ) -> None:
+        """Prepare to read; opens nothing.
+
+        Args:
+            files: what `find_files` found.
+            stdin: what `-` stands for.
+            spool: file that gets the unpacked bytes of `stdin` before their rows are handed out.
+            columns: the only columns that are needed; Parquet leaves out others.
+            limit: only the first N rows.
+            batch_rows: rows in one list, at most.
+        """
+        self._files = files
+        self._stdin = stdin
+        self._spool = spool
+        self._columns = columns
+        self._limit = limit
+        self._batch_rows = batch_rows
+        self._total_bytes = sum(file.size_bytes for file in files)
+        self._is_countable = not any(file.is_stdin for file in files)
+        self._bytes_done = 0
+        self._is_closed = False
+        self.rows_read = 0
+        self.is_complete = False
+        """Whether the last row has been handed out."""
+
+    @property
+    def fraction_read(self) -> float | None:
+        """How much of the input's bytes lies behind the rows handed out, 0 to 1; None with standard input."""
+        if self.is_complete:
+            return 1.0
+        if not self._is_countable:
+            return None
+        return min(1.0, self._bytes_done / max(1, self._total_bytes))
+
+    def close(self) -> None:
+        """End the iteration, in whatever thread it is, at its next list of rows."""
+        self._is_closed = True
+
+    def __iter__(self) -> Iterator[list[Row]]:
+        """Yield lists of consecutive rows, none empty; of a pipe, what is there.
+
+        Raises:
+            InputError: a file cannot be read, or breaks off; the rows before that were handed out.
+            RunDirectoryError: the spool cannot be written.
+        """
+        self.rows_read, self._bytes_done, self.is_complete = 0, 0, False
+        bytes_before = 0
+        for file in self._files:
+            for rows, file_bytes in self._rows_of(file):
+                if self._limit is not None and self.rows_read + len(rows) >= self._limit:
+                    rows = rows[: self._limit - self.rows_read]
+                    self.is_complete = True
+                self.rows_read += len(rows)
+                self._bytes_done = bytes_before + file_bytes
+                yield rows
+                if self.is_complete or self._is_closed:
+                    return
+            bytes_before += file.size_bytes
+        self.is_complete = True
+
+    def _rows_of(self, file: InputFile) -> Iterator[tuple[list[Row], int]]:
+        with ExitStack() as opened:
+            try:
+                raw, tee = self._open(file, opened)
+                reading = Reading(file, self.rows_read, self._batch_rows, self._columns, tee)
+                yield from (batch for batch in ROWS[file.format](raw, reading) if batch[0])
+            except (OSError, EOFError, zlib.error, pa.ArrowException) as problem:
+                raise unreadable(file, problem) from problem
+
+    def _open(self, file: InputFile, opened: ExitStack) -> tuple[BinaryIO, Callable[[bytes], object] | None]:
+        if not file.is_stdin:
+            return opened.enter_context(open_file(file)), None
+        if self._stdin is None:
+            raise InputError("-: there is no standard input to read")
+        if self._spool is None:
+            return self._stdin, None
+        try:
+            spool = opened.enter_context(self._spool.open("wb", buffering=0))
+        except OSError as problem:
+            raise RunDirectoryError(f"{self._spool}: cannot be written: {problem.strerror}") from problem
+        return self._stdin, lambda chunk: _write(spool.fileno(), chunk, self._spool)
+
+
+def open_file(file: InputFile) -> BinaryIO:
+    """Open a file for reading, without a buffer of its own: what reads it reads much at once."""
+    return Path(file.path).open("rb", buffering=0)
+
+
+def unreadable(file: InputFile, problem: Exception) -> InputError:
+    """Return the error for a file that cannot be read to its end."""
+    if isinstance(problem, EOFError) or "truncated" in str(problem).lower():
+        return InputError(f"{file.path}: breaks off before its end; fetch or write it again")
+    said = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+    return InputError(f"{file.path}: cannot be read: {said}")
+
+
+def _write(target: int, chunk: bytes, path: Path | None) -> None:
+    try:
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(target, rest) :]
+    except OSError as problem:
+        raise RunDirectoryError(f"{path}: cannot be written: {problem.strerror}") from problem

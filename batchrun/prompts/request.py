@@ -1,0 +1,122 @@
+"""Prompt + job → requests: bodies and their keys. Pure."""
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from batchrun.errors import JobError
+from batchrun.job import LITELLM_PREFIX, Job
+from batchrun.prompts.rows import RowProblem, kind_of, plain
+from batchrun.records import BadRow, Prompt, Request, Row
+
+MAX_BODY_BYTES = 64 << 20
+"""Longest body. No endpoint takes as much; the same bound as for answers."""
+
+_KEY_BYTES = 16
+
+_TRANSPORT = b',"stream":true,"stream_options":{"include_usage":true}'
+"""Appended when answers are streamed; not part of the key, since it changes nothing that is asked for."""
+
+
+class RequestMaker:
+    """Makes requests of prompts, one per model and sample, in that order."""
+
+    def __init__(self, job: Job) -> None:
+        """Prepare what is the same for every row.
+
+        Raises:
+            JobError: a parameter of the job cannot be sent as JSON.
+        """
+        self._samples = range(job.model.num_samples)
+        self._models = job.models
+        self._strips_prefix = job.endpoint.provider == "wandb"
+        self._transport = _TRANSPORT if job.model.stream else b""
+        _refuse_ours(job)
+        try:
+            # In a fixed order, so that a job file's order of keys changes no request.
+            self._parameters = plain(dict(sorted(job.model.parameters().items())))
+            self._tails = self._tails_of(self._parameters)
+            self._heads = [(model, _head(model)) for model in job.models]
+        except RowProblem as problem:
+            raise JobError(f"[model]: {problem}") from None
+
+    def requests(self, prompt: Prompt) -> list[Request]:
+        """Return the prompt's requests; raises `RowProblem`."""
+        body = prompt.body
+        if len(body) == 1:  # nothing but messages: what follows them is known
+            heads, tails = self._heads, self._tails
+        else:
+            own = {key: value for key, value in body.items() if key not in ("messages", "model")}
+            heads = self._heads or [self._own_head(body.get("model"))]
+            tails = self._tails_of(self._parameters | own) if own else self._tails
+        if not heads:
+            raise RowProblem("names no model, and the job names none")
+        messages = _json(body["messages"])
+        return [
+            self._request(prompt, model, sample, head + messages + tail)
+            for model, head in heads
+            for sample, tail in enumerate(tails)
+        ]
+
+    def bad_rows(self, row: Row, custom_id: str | None, problem: str) -> Iterator[BadRow]:
+        """Yield what stands for a broken row: as many entries as a sound one would have had."""
+        message = f"{row.source}: {problem}"
+        key = _key(f"{custom_id}\n{message}".encode("utf-8", "surrogatepass"))
+        for model in self._models or ("",):
+            for sample in self._samples:
+                yield BadRow(row.number, model, sample, key, custom_id, message)
+
+    def _request(self, prompt: Prompt, model: str, sample: int, asked: bytes) -> Request:
+        if len(asked) > MAX_BODY_BYTES:
+            raise RowProblem(
+                f"makes a request of {len(asked) >> 20} MiB; at most {MAX_BODY_BYTES >> 20} MiB can be sent"
+            )
+        body = asked[:-1] + self._transport + b"}" if self._transport else asked
+        return Request(prompt.row, model, sample, _key(asked), body, prompt.custom_id)
+
+    def _own_head(self, model: Any) -> tuple[str, bytes]:
+        if model is None:
+            raise RowProblem("names no model, and the job names none")
+        if not isinstance(model, str) or not model:
+            raise RowProblem(f"model is {kind_of(model)}; must be a text that is not empty")
+        name = model.removeprefix(LITELLM_PREFIX) if self._strips_prefix else model
+        return name, _head(name)
+
+    def _tails_of(self, parameters: dict[str, Any]) -> list[bytes]:
+        """Return what follows the messages in a body, for each sample."""
+        seed = parameters.get("seed")
+        if seed is None or len(self._samples) == 1:
+            return [_tail(parameters)] * len(self._samples)
+        if not isinstance(seed, int):
+            raise RowProblem(f"seed is {kind_of(seed)}; must be a whole number")
+        return [_tail(parameters | {"seed": seed + sample}) for sample in self._samples]
+
+
+def _refuse_ours(job: Job) -> None:
+    """Refuse what a job smuggles past its own settings: the body would say it twice."""
+    for key in ("model", "messages", "n", "stream", "stream_options"):
+        if key in job.model.extra_body:
+            raise JobError(
+                f"[model.extra_body] {key} cannot be set: the run itself says it (names, num_samples, stream)"
+            )
+
+
+def _head(model: str) -> bytes:
+    return b'{"model":' + _json(model) + b',"messages":'
+
+
+def _tail(parameters: dict[str, Any]) -> bytes:
+    return b"," + _json(parameters)[1:] if parameters else b"}"
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    except TypeError as problem:
+        raise RowProblem(f"cannot be sent as JSON: {problem}") from None
+
+
+def _key(content: bytes) -> bytes:
+    return blake2b(content, digest_size=_KEY_BYTES).digest()

@@ -1,0 +1,226 @@
+"""The stage's one door: a job's input → batches of requests and broken rows, in input order."""
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import pyarrow as pa
+
+from batchrun.errors import InputError, JobError
+from batchrun.job import Job
+from batchrun.prompts.files import InputFile, find_files, nearest
+from batchrun.prompts.formats import open_parquet
+from batchrun.prompts.reader import RowReader, open_file
+from batchrun.prompts.request import RequestMaker
+from batchrun.prompts.rows import Form, RowForms, RowProblem
+from batchrun.prompts.template import TemplateProblem
+from batchrun.records import BadRow, Request, Row
+
+Entry = Request | BadRow
+
+LOOK_ROWS = 100
+"""Rows looked at before anything is sent, unless one of the first that are there can be used."""
+
+_BATCH_BYTES = 1 << 20
+"""Bodies in one batch, roughly: long prompts come fewer at a time."""
+
+_STRICT_SHOWN = 10
+
+_NAMES_SHOWN = 30
+
+
+class Source:
+    """Reads a job's input. `open` checks it, `batches` hands it out; both may run in a worker thread."""
+
+    def __init__(self, job: Job, stdin: BinaryIO | None = None, spool: Path | None = None) -> None:
+        """Compile the job's templates and parameters; reads nothing.
+
+        Args:
+            job: what to run.
+            stdin: what `-` stands for.
+            spool: file that gets the unpacked bytes of `stdin` before their rows are handed out.
+
+        Raises:
+            JobError: a template does not compile, or a parameter cannot be sent.
+        """
+        self._job = job
+        self._stdin = stdin
+        self._spool = spool
+        self._forms = RowForms(job)
+        self._maker = RequestMaker(job)
+        self._reader = RowReader([])
+        self._pending: Iterator[list[Row]] | None = None
+        self.files: list[InputFile] = []
+        """What the job's paths stand for; known once opened."""
+        self.notices: list[str] = []
+        """What people should know about the input, though it can be run; known once opened."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def fraction_read(self) -> float | None:
+        """How much of the input lies behind the rows handed out, 0 to 1; None with standard input."""
+        return self._reader.fraction_read
+
+    @property
+    def rows_read(self) -> int:
+        """Input rows read: handed out, or about to be."""
+        return self._reader.rows_read
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last row has been handed out."""
+        return self._reader.is_complete
+
+    def open(self) -> None:
+        """Find the files and look at the first rows, which are handed out later all the same.
+
+        Raises:
+            InputError: the input as a whole cannot be used, or `strict` found broken rows.
+            JobError: neither job nor rows name a model.
+        """
+        self.files = find_files(self._job.input.path)
+        if self._job.input.strict and any(file.is_stdin for file in self.files):
+            raise InputError("-: --strict reads the input twice, standard input can be read only once; use a file")
+        self._reader = self._new_reader()
+        rows = iter(self._reader)
+        first = self._look(rows)
+        self._check(list(chain.from_iterable(first)))
+        if self._job.input.strict:
+            self._check_all()
+        self._pending = chain(first, rows)
+
+    def batches(self) -> Iterator[list[Entry]]:
+        """Yield requests and broken rows, models × samples of them per input row, in order.
+
+        Files can be gone through again, once the one before is at its end or given up.
+
+        Raises:
+            InputError: a file breaks off, or standard input is asked for a second time.
+        """
+        rows, self._pending = self._pending, None
+        if rows is None:
+            if any(file.is_stdin for file in self.files):
+                raise InputError("-: standard input can be read only once")
+            self._reader = self._new_reader()
+            rows = iter(self._reader)
+        for batch in rows:
+            yield from self._batches_of(batch)
+
+    def close(self) -> None:
+        """Stop reading. Standard input stays open: it is the caller's."""
+        self._reader.close()
+        self._pending = None
+
+    def _new_reader(self) -> RowReader:
+        columns = self._forms.columns
+        limit = self._job.input.limit
+        return RowReader(self.files, stdin=self._stdin, spool=self._spool, columns=columns, limit=limit)
+
+    def _batches_of(self, rows: list[Row]) -> Iterator[list[Entry]]:
+        batch: list[Entry] = []
+        size_bytes = 0
+        for row in rows:
+            entries = self._entries(row)
+            batch += entries
+            size_bytes += sum(len(entry.body) for entry in entries if isinstance(entry, Request))
+            if size_bytes >= _BATCH_BYTES:
+                yield batch
+                batch, size_bytes = [], 0
+        if batch:
+            yield batch
+
+    def _entries(self, row: Row) -> list[Request] | list[BadRow]:
+        try:
+            return self._maker.requests(self._forms.prompt(row))
+        except (RowProblem, TemplateProblem) as problem:
+            said = str(problem)
+        except RecursionError:
+            said = "is nested too deeply"
+        label = self._forms.label(row.columns) if row.columns else None
+        return list(self._maker.bad_rows(row, label, said))
+
+    def _look(self, rows: Iterator[list[Row]]) -> list[list[Row]]:
+        """Return the first lists of rows: until one row can be used, so that a slow pipe is not waited for."""
+        first: list[list[Row]] = []
+        for batch in rows:
+            first.append(batch)
+            if sum(map(len, first)) >= LOOK_ROWS or any(self._problem(row) is None for row in batch[:LOOK_ROWS]):
+                break
+        return first
+
+    def _problem(self, row: Row) -> str | None:
+        entry = self._entries(row)[0]
+        return entry.message if isinstance(entry, BadRow) else None
+
+    def _check(self, rows: list[Row]) -> None:
+        rows = rows[:LOOK_ROWS]
+        where = ", ".join(self._job.input.path)
+        if not rows:
+            raise InputError(f"{where}: holds no rows")
+        sound = [row.columns for row in rows if row.columns is not None]
+        if not sound:
+            raise InputError(f"none of the first {len(rows)} rows can be used: {rows[0].source}: {rows[0].problem}")
+        forms = {self._forms.form(columns) for columns in sound}
+        known = self._known_columns(sound)
+        if forms == {None}:
+            cure = "name what to ask: -t '{{ " + next(iter(known), "question") + " }}'"
+            raise InputError(f"{where}: has neither messages nor prompt; its columns are {_listed(known)}; {cure}")
+        if "batch" not in forms and not self._job.models:
+            raise JobError("neither the job nor the rows name a model; name one: -m MODEL, or name in [model]")
+        self._check_columns(known, uses_templates=forms != {"batch"}, uses_user="template" in forms, where=where)
+        if all(problems := [self._problem(row) for row in rows]):
+            raise InputError(f"none of the first {len(rows)} rows can be used: {problems[0]}")
+        self._notice(forms)
+
+    def _check_columns(self, known: list[str], *, uses_templates: bool, uses_user: bool, where: str) -> None:
+        wanted = [
+            (template.setting, name)
+            for template in self._forms.templates
+            if uses_templates and (uses_user or template is not self._forms.user)
+            for name in template.missing(known)
+        ]
+        if self._job.input.id is not None and self._job.input.id not in known:
+            wanted.append(("input.id", self._job.input.id))
+        for setting, name in wanted:
+            there = f"its columns are {_listed(known)}"
+            raise InputError(f"{where}: has no column {name}, which {setting} names{nearest(name, known)}; {there}")
+
+    def _known_columns(self, rows: list[dict[str, object]]) -> list[str]:
+        """Return the names of the columns; of Parquet also those that are not read."""
+        names = dict.fromkeys(chain.from_iterable(rows))
+        for file in self.files[:1]:
+            if file.format == "parquet":
+                with open_file(file) as raw:
+                    schema: pa.Schema = open_parquet(raw, file).schema_arrow
+                names = dict.fromkeys([*schema.names, *names])
+        return list(names)
+
+    def _notice(self, forms: set[Form | None]) -> None:
+        user, system = self._forms.user, self._forms.system
+        if user is not None and (forms & {"messages", "batch"}):
+            self.notices.append("rows bring their own messages: for these the template prompt.user is not used")
+        if system is not None and "batch" in forms:
+            self.notices.append("rows are OpenAI batch lines: for these the template prompt.system is not used")
+
+    def _check_all(self) -> None:
+        """Read everything once, for `strict`."""
+        problems = []
+        count = 0
+        for batch in self._new_reader():
+            for problem in filter(None, map(self._problem, batch)):
+                count += 1
+                if count <= _STRICT_SHOWN:
+                    problems.append(problem)
+        if count:
+            more = f"\n… and {count - len(problems)} more" if count > len(problems) else ""
+            raise InputError(f"{count} broken rows, and --strict allows none:\n" + "\n".join(problems) + more)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {len(names) - _NAMES_SHOWN} more" * (len(names) > _NAMES_SHOWN))

@@ -1,0 +1,153 @@
+"""Jinja2 templates over a row's columns: sandboxed, compiled once."""
+
+import json
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, meta, nodes
+from jinja2.sandbox import SandboxedEnvironment
+
+from batchrun.errors import JobError
+
+ROW = "row"
+"""Name under which a template sees all columns, for names that are no identifiers: `{{ row["review text"] }}`."""
+
+
+class TemplateProblem(ValueError):
+    """A template cannot be rendered for one row. The message names setting and column."""
+
+
+class Template:
+    """A compiled template.
+
+    Null renders as nothing; everything else as Python prints it (`True`, `0.5`), or as JSON by `tojson`. Nothing that
+    a template can say is random: the same row renders the same on every run.
+    """
+
+    def __init__(self, text: str, setting: str) -> None:
+        """Compile.
+
+        Args:
+            text: the template.
+            setting: what people know it by: `prompt.user`.
+
+        Raises:
+            JobError: it does not compile, wants another file, or is constant and fails.
+        """
+        self.setting = setting
+        tree = _parse(text, setting)
+        compiled = _ENVIRONMENT.from_string(tree)
+        self._root, self._context = compiled.root_render_func, compiled.new_context
+        of_jinja = {node.name for node in tree.find_all(nodes.Name)} & set(_ENVIRONMENT.globals)
+        self._globals = {name: _ENVIRONMENT.globals[name] for name in of_jinja}
+        names = meta.find_undeclared_variables(tree) | of_jinja  # a column may have the name of a global
+        self._has_row = ROW in names
+        self._reads = _Reads.of(tree, names)
+        self.columns = self._reads.columns
+        """Columns that it reads; None when it may read any."""
+        self.render: Callable[[dict[str, Any]], str] = self._render if names else self._render_constant()
+
+    def missing(self, columns: Collection[str]) -> list[str]:
+        """Return the columns that the template needs and that are not among these, as far as its text shows."""
+        needed = self._reads.names if ROW in columns else self._reads.names | self._reads.of_row
+        return sorted(name for name in needed if name not in columns)
+
+    def _render(self, columns: dict[str, Any]) -> str:
+        """Return the text for one row; raises `TemplateProblem`."""
+        context = columns
+        if self._has_row and ROW not in columns:
+            context = {**context, ROW: columns}
+        if self._globals:
+            context = {**self._globals, **context}
+        try:
+            # What Template.render does, but without copying columns and globals for each row: 2.6 µs to its 6.2.
+            return "".join(self._root(self._context(context, shared=True)))
+        except UndefinedError as problem:
+            missing = ", ".join(self.missing(columns))
+            if missing:
+                raise TemplateProblem(f"has no column {missing}, which {self.setting} names") from None
+            raise TemplateProblem(f"{self.setting} cannot be rendered: {problem}") from None
+        except Exception as problem:  # noqa: BLE001  # a template is its author's program: it can raise anything
+            raise TemplateProblem(f"{self.setting} cannot be rendered: {_said(problem)}") from None
+
+    def _render_constant(self) -> Callable[[dict[str, Any]], str]:
+        try:
+            text = self._render({})
+        except TemplateProblem as problem:
+            raise JobError(str(problem)) from None
+        return lambda _columns: text
+
+
+class _Reads(NamedTuple):
+    """Which columns a template reads, from its syntax tree."""
+
+    columns: frozenset[str] | None
+    """All it may read; None when that does not show."""
+    names: frozenset[str]
+    """Read by their names, and needed."""
+    of_row: frozenset[str]
+    """Read as `row["…"]`, and needed."""
+
+    @classmethod
+    def of(cls, tree: nodes.Template, names: set[str]) -> "_Reads":
+        """Return what the template reads, given its undeclared names."""
+        guards = (node for node in tree.find_all((nodes.Filter, nodes.Test)) if node.name in _GUARDS)
+        guarded = {id(node.node) for node in guards}
+        optional = {node.name for node in tree.find_all(nodes.Name) if id(node) in guarded}
+        of_row = {id(node): name for node in tree.find_all(nodes.Getitem) if (name := _row_column(node)) is not None}
+        uses_of_row = sum(_is_row(node) for node in tree.find_all(nodes.Name))
+        return cls(
+            columns=frozenset(names | set(of_row.values())) if uses_of_row == len(of_row) else None,
+            names=frozenset(names - optional - set(_ENVIRONMENT.globals) - {ROW}),
+            of_row=frozenset(name for node_id, name in of_row.items() if node_id not in guarded),
+        )
+
+
+def _row_column(node: nodes.Getitem) -> str | None:
+    """Return the column that `row["column"]` reads; None for everything else in brackets."""
+    if _is_row(node.node) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+        return node.arg.value
+    return None
+
+
+def _is_row(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Name) and node.name == ROW
+
+
+def _said(problem: Exception) -> str:
+    return str(problem) or type(problem).__name__
+
+
+def _tojson(value: Any, indent: int | None = None) -> str:
+    """Return JSON as one would write it; Jinja's own filter escapes it for web pages."""
+    return json.dumps(value, indent=indent, ensure_ascii=False, default=str)
+
+
+def _make_environment() -> SandboxedEnvironment:
+    environment = SandboxedEnvironment(
+        undefined=StrictUndefined,
+        autoescape=False,  # prompts are no web pages
+        keep_trailing_newline=True,
+        finalize=lambda value: "" if value is None else value,
+    )
+    environment.filters["tojson"] = _tojson
+    # A prompt that differs by chance would be bought again on the next run.
+    del environment.filters["random"], environment.globals["lipsum"]
+    return environment
+
+
+_ENVIRONMENT = _make_environment()
+
+_GUARDS = ("default", "d", "defined", "undefined")
+"""Filters and tests that make a missing column legitimate."""
+
+
+def _parse(text: str, setting: str) -> nodes.Template:
+    try:
+        tree = _ENVIRONMENT.parse(text)
+        _ENVIRONMENT.compile(tree)  # unknown filters and tests show only here
+    except TemplateSyntaxError as problem:
+        raise JobError(f"{setting}: line {problem.lineno}: {problem.message}") from None
+    for node in tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
+        raise JobError(f"{setting}: line {node.lineno}: a template cannot read other files; write it in one piece")
+    return tree

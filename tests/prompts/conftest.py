@@ -1,0 +1,40 @@
+"""What the tests of the prompts stage share: files to read and jobs to run them with."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchrun.job import Input, Job, Model, PromptTemplates
+
+Write = Callable[..., str]
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a file of `tmp_path` and return its path: bytes and text as they are, anything else as JSON Lines."""
+
+    def write(name: str, content: Any) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, list):
+            content = "".join(json.dumps(row) + "\n" for row in content)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def make_job() -> MakeJob:
+    """Make a job; settings of all sections by their names."""
+
+    def make_job(path: str = "-", *, user: str | None = None, system: str | None = None, **settings: Any) -> Job:
+        of_input = {key: settings.pop(key) for key in ("id", "limit", "strict") if key in settings}
+        model = Model(**({"names": ("m",)} | settings))
+        return Job(input=Input(path=(path,), **of_input), prompt=PromptTemplates(system=system, user=user), model=model)
+
+    return make_job

@@ -1,0 +1,259 @@
+import gzip
+import io
+import json
+import os
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from batchrun.errors import InputError, JobError
+from batchrun.job import Job
+from batchrun.prompts.source import Source
+from batchrun.records import BadRow, Request
+
+
+def entries(job: Job, **more) -> list[Request | BadRow]:
+    with Source(job, **more) as source:
+        source.open()
+        return [entry for batch in source.batches() for entry in batch]
+
+
+def contents(job: Job, **more) -> list[str]:
+    return [json.loads(entry.body)["messages"][-1]["content"] for entry in entries(job, **more)]
+
+
+def test_a_file_becomes_requests_in_input_order(write, make_job) -> None:
+    """Every row, once per model and sample, rows looked at first not twice."""
+    path = write("a.jsonl", [{"q": str(number)} for number in range(1000)])
+    made = entries(make_job(path, user="{{ q }}", names=("a", "b"), num_samples=2))
+    expected = [(row, model, sample) for row in range(1000) for model in ("a", "b") for sample in (0, 1)]
+    assert [(entry.row, entry.model, entry.sample) for entry in made] == expected
+
+
+def test_broken_rows_stand_among_the_others(write, make_job) -> None:
+    """With file, line, label and what is wrong; nothing is lost, nothing moves."""
+    deep = '{"id": 4, "messages": ' + "[" * 900 + "]" * 900 + "}\n"
+    content = '{"prompt": "a"}\nno json\n{"id": 3}\n' + deep + '{"prompt": "b"}\n'
+    made = entries(make_job(write("a.jsonl", content)))
+    assert [type(entry) for entry in made] == [Request, BadRow, BadRow, BadRow, Request]
+    messages = [(entry.custom_id, entry.message) for entry in made if isinstance(entry, BadRow)]
+    assert messages[0][1].startswith("a.jsonl:2: is not JSON")
+    assert messages[1] == ("3", "a.jsonl:3: has neither messages nor prompt, and the job has no template")
+    assert messages[2][1].startswith("a.jsonl:4: ")
+
+
+def test_what_is_nested_too_deeply_breaks_its_row_only(write, make_job) -> None:
+    """Python's own depth is no reason to stop a run."""
+    value = json.loads("[" * 900 + "]" * 900)
+    path = write("a.jsonl", [{"prompt": "a"}, {"prompt": "b", "params": {"x": value}}])
+    [one, two] = entries(make_job(path))
+    assert isinstance(one, Request)
+    assert isinstance(two, BadRow)
+    assert two.message == "a.jsonl:2: is nested too deeply"
+
+
+def test_files_of_all_formats_ask_the_same(tmp_path: Path, write, make_job) -> None:
+    """JSON Lines, CSV and Parquet of the same rows make the same keys."""
+    rows = [{"id": "1", "q": "é"}, {"id": "2", "q": "b"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    paths = [write("a.jsonl", rows), write("a.csv", "id,q\n1,é\n2,b\n"), str(tmp_path / "a.parquet")]
+    first, *others = [entries(make_job(path, user="{{ q }}")) for path in paths]
+    assert [entry.custom_id for entry in first] == ["1", "2"]
+    assert others == [first, first]
+
+
+def test_messages_and_params_from_parquet_lose_the_keys_of_others(tmp_path: Path, make_job) -> None:
+    """Structs have every key in every row; absent ones must not be sent as null."""
+    rows = [
+        {"messages": [{"role": "user", "content": "a", "name": "x"}], "params": {"seed": 1}},
+        {"messages": [{"role": "assistant", "content": None}], "params": {"top_p": 0.5}},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    bodies = [json.loads(entry.body) for entry in entries(make_job(str(tmp_path / "a.parquet")))]
+    assert bodies == [
+        {"model": "m", "messages": [{"role": "user", "content": "a", "name": "x"}], "seed": 1},
+        {"model": "m", "messages": [{"role": "assistant", "content": None}], "top_p": 0.5},
+    ]
+
+
+def test_a_template_over_the_row_reads_every_parquet_column(tmp_path: Path, make_job) -> None:
+    """Only a template that says what it reads leaves columns out."""
+    pq.write_table(pa.table({"a": [1], "b c": [2]}), tmp_path / "a.parquet")
+    path = str(tmp_path / "a.parquet")
+    assert contents(make_job(path, user="{% for key in row %}{{ key }},{% endfor %}")) == ["a,b c,"]
+    assert contents(make_job(path, user='{{ row["b c"] }}')) == ["2"]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_standard_input_is_read_once_and_loses_nothing(tmp_path: Path, make_job, pack) -> None:
+    """The rows that were looked at are handed out; a second time is refused."""
+    stdin = io.BytesIO(pack(b"".join(b'{"prompt": "%d"}\n' % number for number in range(1000))))
+    with Source(make_job(), stdin, tmp_path / "input.jsonl") as source:
+        source.open()
+        made = [entry for batch in source.batches() for entry in batch]
+        assert [entry.row for entry in made] == list(range(1000))
+        assert (source.rows_read, source.is_complete) == (1000, True)
+        with pytest.raises(InputError, match="once"):
+            next(source.batches())
+
+
+def test_a_slow_pipe_is_not_waited_for(make_job) -> None:
+    """One line that can be used is enough to begin, in a thread of its own."""
+    read_end, write_end = os.pipe()
+    found: list[Request | BadRow] = []
+    with os.fdopen(read_end, "rb") as stdin, Source(make_job(), stdin) as source:
+        os.write(write_end, b'{"prompt": "a"}\n')
+        source.open()
+        batches = source.batches()
+        worker = threading.Thread(target=lambda: found.extend(next(batches)))
+        worker.start()
+        worker.join(10)
+        assert [entry.row for entry in found] == [0]
+        os.close(write_end)
+        assert list(batches) == []
+
+
+def test_files_can_be_gone_through_again(write, make_job) -> None:
+    """Each time from the first row."""
+    with Source(make_job(write("a.jsonl", [{"prompt": "a"}] * 300))) as source:
+        source.open()
+        first, second = list(source.batches()), list(source.batches())
+    assert first == second
+    assert source.rows_read == 300
+
+
+def test_batches_are_bounded_by_rows_and_by_bytes(write, make_job) -> None:
+    """256 rows, or about a megabyte."""
+    small = Source(make_job(write("a.jsonl", [{"prompt": "a"}] * 600)))
+    large = Source(make_job(write("b.jsonl", [{"prompt": "x" * 300_000}] * 9)))
+    sizes = []
+    for source in (small, large):
+        source.open()
+        sizes.append([len(batch) for batch in source.batches()])
+    assert sizes[0] == [256, 256, 88]
+    assert sizes[1] == [4, 4, 1] or max(sizes[1]) <= 4
+
+
+def test_the_limit_is_that_of_the_job(write, make_job) -> None:
+    """Only the first rows, and then the input is complete."""
+    with Source(make_job(write("a.jsonl", [{"prompt": "a"}] * 600), limit=300)) as source:
+        source.open()
+        assert sum(map(len, source.batches())) == 300
+        assert (source.is_complete, source.fraction_read) == (True, 1.0)
+
+
+def test_closing_ends_the_batches(write, make_job) -> None:
+    """At the next one."""
+    with Source(make_job(write("a.jsonl", [{"prompt": "a"}] * 1000))) as source:
+        source.open()
+        batches = source.batches()
+        next(batches)
+        source.close()
+        assert list(batches) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "job", "message"),
+    [
+        ("", {}, "a.jsonl: holds no rows"),
+        ("\n\n", {}, "a.jsonl: holds no rows"),
+        ("a\nb\n", {}, "none of the first 2 rows can be used: a.jsonl:1: is not JSON"),
+        (
+            '{"question": 1}\n',
+            {},
+            "neither messages nor prompt; its columns are question; name what to ask: -t '{{ question }}'",
+        ),
+        (
+            '{"question": 1}\n',
+            {"user": "{{ questoin }}"},
+            "no column questoin, which prompt.user names; did you mean question?; its columns are question",
+        ),
+        ('{"question": 1}\n', {"user": '{{ row["a b"] }}'}, "no column a b, which prompt.user names"),
+        ('{"question": 1}\n', {"user": "{% if 0 %}{{ gone }}{% endif %}{{ question }}"}, "no column gone"),
+        ('{"prompt": "a"}\n', {"system": "{{ gone }}"}, "no column gone, which prompt.system names"),
+        ('{"prompt": "a"}\n', {"id": "gone"}, "no column gone, which input.id names"),
+        ('{"prompt": 1}\n' * 3, {}, "none of the first 3 rows can be used: a.jsonl:1: prompt is a number"),
+        ('{"prompt": "a"}\nx\n' * 9, {"strict": True}, "9 broken rows"),
+    ],
+)
+def test_an_input_that_cannot_be_used_is_refused_before_anything_is_sent(
+    write, make_job, content, job, message
+) -> None:
+    """Each with the file, the cause and the cure."""
+    path = write("a.jsonl", content)
+    with pytest.raises(InputError) as refused:
+        Source(make_job(path, **job)).open()
+    assert message in str(refused.value)
+
+
+def test_the_columns_of_parquet_are_named_though_not_read(tmp_path: Path, make_job) -> None:
+    """People see what there is, not what was looked for."""
+    pq.write_table(pa.table({"review": ["a"], "stars": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"did you mean review\?; its columns are review, stars"):
+        Source(make_job(str(tmp_path / "a.parquet"), user="{{ reviews }}")).open()
+
+
+def test_many_columns_are_not_all_listed(write, make_job) -> None:
+    """A message stays readable."""
+    path = write("a.jsonl", [{f"column{number}": 1 for number in range(100)}])
+    with pytest.raises(InputError, match="column29 and 70 more"):
+        Source(make_job(path)).open()
+
+
+def test_strict_lists_the_first_broken_rows_and_counts_them_all(write, make_job) -> None:
+    """And hands out every row when there are none."""
+    good = write("good.jsonl", [{"prompt": "a"}] * 500)
+    assert len(entries(make_job(good, strict=True))) == 500
+    bad = write("bad.jsonl", '{"prompt": "a"}\n' + "x\n" * 12)
+    with pytest.raises(InputError) as refused:
+        Source(make_job(bad, strict=True)).open()
+    lines = str(refused.value).splitlines()
+    assert lines[0] == "12 broken rows, and --strict allows none:"
+    assert [line.split(": ")[0] for line in lines[1:11]] == [f"bad.jsonl:{line}" for line in range(2, 12)]
+    assert lines[11] == "… and 2 more"
+
+
+def test_strict_cannot_be_had_of_standard_input(make_job) -> None:
+    """It would have to be read twice."""
+    with pytest.raises(InputError, match="--strict"):
+        Source(make_job(strict=True), io.BytesIO(b'{"prompt": "a"}')).open()
+
+
+def test_a_job_without_a_model_runs_batch_lines_only(write, make_job) -> None:
+    """They name their own; for other rows the job must."""
+    body = {"model": "own", "messages": [{"role": "user", "content": "a"}]}
+    [one] = entries(make_job(write("batch.jsonl", [{"custom_id": "x", "body": body}]), names=()))
+    assert (one.model, one.custom_id) == ("own", "x")
+    with pytest.raises(JobError, match="-m MODEL"):
+        Source(make_job(write("a.jsonl", [{"prompt": "a"}]), names=())).open()
+
+
+def test_a_template_that_is_not_used_is_noticed(write, make_job) -> None:
+    """Rows that bring messages win, and people are told."""
+    messages = [{"role": "user", "content": "own"}]
+    path = write("a.jsonl", [{"messages": messages}])
+    batch = write("b.jsonl", [{"custom_id": "x", "body": {"messages": messages}}])
+    cases = {path: ["prompt.user"], batch: ["prompt.user", "prompt.system"]}
+    for each, settings in cases.items():
+        with Source(make_job(each, user="{{ text }}", system="brief")) as source:
+            source.open()
+            assert len(source.notices) == len(settings)
+            assert all(setting in notice for setting, notice in zip(settings, source.notices, strict=True))
+    with Source(make_job(path)) as source:
+        source.open()
+        assert source.notices == []
+
+
+def test_an_input_that_breaks_off_later_is_an_error_then(write, make_job) -> None:
+    """What stands before the break is handed out first."""
+    content = b"".join(b'{"prompt": "%s"}\n' % os.urandom(30).hex().encode() for _ in range(20_000))
+    packed = gzip.compress(content)
+    source = Source(make_job(write("a.jsonl.gz", packed[: len(packed) // 2])))
+    source.open()
+    made: list[Request | BadRow] = []
+    with pytest.raises(InputError, match="breaks off"):
+        made.extend(entry for batch in source.batches() for entry in batch)
+    assert len(made) > 8_000
