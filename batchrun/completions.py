@@ -1,0 +1,142 @@
+"""What a chat completion says: whether it is one, its text, its reasoning, its tool calls, its token counts.
+
+Servers of this shape agree on the outline and on little else, so every value is looked at before it is believed: what
+has the wrong type counts as absent. `problem_of` and `parse_usage` run once an answer while the pool is busy, and are
+kept lean.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from batchrun.records import Usage
+
+_MOST_TOKENS = 2**31 - 1
+"""More than any context window holds; sums over four billion answers still fit the int64 of the results."""
+
+_NO_USAGE = Usage()
+
+_THINK, _THOUGHT = "<think>", "</think>"
+"""The tags that open models write around their reasoning, where no parser of the server takes it out."""
+
+
+class Completion(NamedTuple):
+    """What the results show of an answer."""
+
+    response: str | None = None
+    """The text; None where the model only called tools."""
+    reasoning: str | None = None
+    tool_calls: str | None = None
+    """JSON: the list as the server sent it."""
+    finish_reason: str | None = None
+    response_id: str | None = None
+
+
+_NOTHING = Completion()
+
+
+def problem_of(reply: Any) -> str | None:
+    """Return why a parsed body is no chat completion; None when it is one.
+
+    Needed for status 200 too: gateways answer with errors under it.
+    """
+    if not isinstance(reply, dict):
+        return "the answer is no JSON object"
+    if error := reply.get("error"):
+        return f"the answer is an error: {_message_of(error)}"
+    choices = reply.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return "the answer has no choices"
+    for choice in choices:
+        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+            return "the answer has a choice without a message"
+    return None
+
+
+def _message_of(error: Any) -> str:
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) else "it gives no reason"
+
+
+def parse_usage(reply: Mapping[str, Any]) -> Usage:
+    """Return the token counts that a reply states; None for each that is absent, negative or no whole number."""
+    usage = reply.get("usage")
+    if not isinstance(usage, dict):
+        return _NO_USAGE
+    return Usage(
+        _count(usage.get("prompt_tokens")),
+        _count(usage.get("completion_tokens")),
+        _count(usage.get("total_tokens")),
+        _detail(usage.get("prompt_tokens_details"), "cached_tokens"),
+        _detail(usage.get("completion_tokens_details"), "reasoning_tokens"),
+    )
+
+
+def _count(value: Any) -> int | None:
+    # `type is`, for isinstance would take True for 1.
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
+
+
+def _detail(details: Any, name: str) -> int | None:
+    return _count(details.get(name)) if isinstance(details, dict) else None
+
+
+def parse_completion(body: bytes) -> Completion:
+    """Return what the results show of a raw answer; nothing of a body that is no chat completion. Never raises.
+
+    Of several choices the first is read: batchrun asks for samples one by one.
+    """
+    try:
+        reply = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _NOTHING
+    return _NOTHING if problem_of(reply) else completion_of(reply)
+
+
+def completion_of(reply: Mapping[str, Any]) -> Completion:
+    """Return what the results show of a parsed answer in which `problem_of` finds no problem."""
+    choice = reply["choices"][0]
+    message = choice["message"]
+    finish_reason = _text(choice.get("finish_reason"))
+    response = text_of(message.get("content"))
+    reasoning = _text(message.get("reasoning")) or _text(message.get("reasoning_content")) or None
+    if reasoning is None and response and response.lstrip().startswith(_THINK):
+        response, reasoning = _split_thought(response, finish_reason)
+    return Completion(response, reasoning, _tool_calls(message), finish_reason, _text(reply.get("id")))
+
+
+def text_of(content: Any) -> str | None:
+    """Return the text of a message's content: a string, or the text parts of a list; None when there is none."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type", "text") == "text"]
+    texts = [text for text in parts if isinstance(text, str)]
+    return "".join(texts) if texts else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _split_thought(content: str, finish_reason: str | None) -> tuple[str, str | None]:
+    """Return response and reasoning of a text that opens with `<think>`."""
+    thought, closed, response = content.lstrip().removeprefix(_THINK).partition(_THOUGHT)
+    if not closed and finish_reason != "length":
+        return content, None  # not cut off: the tag is the answer's own
+    # Models that were told not to think leave an empty thought.
+    return response.lstrip(), thought.strip() or None
+
+
+def _tool_calls(message: Mapping[str, Any]) -> str | None:
+    calls = message.get("tool_calls")
+    if not calls and isinstance(function := message.get("function_call"), dict):
+        calls = [{"type": "function", "function": function}]  # servers from before tools: one call, without id
+    if not calls or not isinstance(calls, list):
+        return None
+    try:
+        return orjson.dumps(calls).decode()
+    except TypeError:  # nested deeper than orjson writes, which no tool call is
+        return None

@@ -1,0 +1,1 @@
+"""The last stage but one: settled rows become Parquet files, in the order of the input."""

@@ -1,0 +1,92 @@
+"""Gives outcomes the input columns of their rows: two ordered streams walked forward together, neither held whole."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchrun.records import Outcome
+
+_PART_BYTES = 64 * 2**20
+"""Input bytes copied at a time: many samples of a few large rows must not fill the memory."""
+
+
+class InputColumns(Protocol):
+    """The input's columns that the results keep."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types."""
+        ...
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield consecutive rows from row 0, one for every input row, in batches of any size."""
+        ...
+
+
+Part = tuple[list[Outcome], list[pa.Array]]
+"""Outcomes, and the columns of their input rows."""
+
+
+class Merge:
+    """Walks the input forward as outcomes ask for its rows."""
+
+    def __init__(self, inputs: InputColumns) -> None:
+        self._kept = kept_types(inputs.schema)
+        self._batches = inputs.batches()
+        self._batch: pa.RecordBatch = None  # until the first outcome asks
+        self._first = self._end = 0  # the rows that the batch at hand covers
+
+    def parts(self, chunk: list[Outcome]) -> Iterator[Part]:
+        """Yield the chunk in parts, each with its columns, up to the input's last row."""
+        rows = [outcome.row for outcome in chunk]
+        start = 0
+        while start < len(rows) and self._reach(rows[start]):
+            stop = min(bisect_left(rows, self._end, start), start + self._most_rows())
+            yield chunk[start:stop], self._columns(rows[start:stop])
+            start = stop
+
+    def _reach(self, row: int) -> bool:
+        """Go forward to the batch that has the row; False when the input ends before it."""
+        while row >= self._end:
+            batch = next(self._batches, None)
+            if batch is None:
+                return False
+            self._batch, self._first, self._end = batch, self._end, self._end + batch.num_rows
+        return True
+
+    def _most_rows(self) -> int:
+        row_bytes = self._batch.nbytes // self._batch.num_rows
+        return int(max(1, _PART_BYTES // max(1, row_bytes)))
+
+    def _columns(self, rows: list[int]) -> list[pa.Array]:
+        indices = pa.array([row - self._first for row in rows], pa.int64())
+        columns = zip(self._batch.columns, self._kept, strict=True)
+        return [column.take(indices) if column.type == kept else _as_text(column, indices) for column, kept in columns]
+
+
+def kept_types(schema: pa.Schema) -> list[pa.DataType]:
+    """Return the types under which the input's columns stand in the results: their own, or text where it must be."""
+    return [type_ if _can_be_kept(type_) else pa.string() for type_ in schema.types]
+
+
+def _can_be_kept(type_: pa.DataType) -> bool:
+    """Ask Arrow itself, for that changes with its releases. JSON's `{}`, for one, is a type Parquet has no word for."""
+    try:
+        table = pa.schema([("column", type_)]).empty_table().take(pa.array([], pa.int64()))
+        pq.write_table(table, pa.BufferOutputStream())
+    except pa.ArrowNotImplementedError:
+        return False
+    return True
+
+
+def _as_text(column: pa.Array, indices: pa.Array) -> pa.Array:
+    return pa.array([_text(column[index]) for index in indices.to_pylist()], pa.string())
+
+
+def _text(scalar: pa.Scalar) -> str | None:
+    value: Any = scalar.as_py()
+    return value if value is None or isinstance(value, str) else orjson.dumps(value, default=str).decode()

@@ -1,0 +1,194 @@
+"""The schema of the results, and how an outcome fills it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pytest
+
+from batchrun.job import Price
+from batchrun.records import Outcome, Usage
+from batchrun.results.columns import COLUMNS, input_names, outcome_arrays, results_schema
+
+DESIGN = """
+row                int64
+custom_id          string
+model              string
+sample             int32
+status             string
+response           string
+reasoning          string
+tool_calls         string
+finish_reason      string
+prompt_tokens      int64
+completion_tokens  int64
+total_tokens       int64
+cached_tokens      int64
+reasoning_tokens   int64
+cost_usd           double
+latency_s          double
+attempts           int32
+finished_at        timestamp[ms, tz=UTC]
+error_kind         string
+error              string
+http_status        int32
+response_id        string
+"""
+"""DESIGN.md §7, as Arrow writes the types."""
+
+Make = Callable[..., Outcome]
+
+
+def shown(*outcomes: Outcome, prices: Any = None) -> list[dict[str, Any]]:
+    arrays = outcome_arrays(outcomes, prices or {})
+    rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(arrays, [column.name for column in COLUMNS]).to_pylist()
+    return rows
+
+
+def test_the_columns_are_those_of_the_design() -> None:
+    """Names, types and order are public."""
+    columns = [(column.name, str(column.type)) for column in COLUMNS]
+    assert columns == [tuple(line.split(maxsplit=1)) for line in DESIGN.strip().splitlines()]
+    assert [(field.name, str(field.type)) for field in results_schema(None)] == columns
+
+
+def test_every_column_has_a_line_of_documentation() -> None:
+    """The reference in the README is made of these lines."""
+    assert all(column.doc and "\n" not in column.doc for column in COLUMNS)
+
+
+def test_the_inputs_columns_stand_after_the_id_with_their_types() -> None:
+    """Types are kept; what the input's own file said beside them is not."""
+    struct = pa.struct([("a", pa.list_(pa.int8()))])
+    fields = [
+        pa.field("text", pa.large_string(), nullable=False, metadata={"PARQUET:field_id": "1"}),
+        pa.field("meta", struct),
+    ]
+    schema = results_schema(pa.schema(fields, metadata={"pandas": "{}"}))
+    assert schema.names[:5] == ["row", "custom_id", "text", "meta", "model"]
+    assert schema.field("text") == pa.field("text", pa.large_string())
+    assert schema.field("text").metadata is None
+    assert schema.field("meta").type == struct
+    assert schema.metadata is None
+
+
+def test_a_column_that_parquet_cannot_hold_becomes_text() -> None:
+    """JSON's `{}` has no type in Parquet: the row must get its answer all the same."""
+    assert results_schema(pa.schema([("meta", pa.struct([]))])).field("meta").type == pa.string()
+
+
+@pytest.mark.parametrize(
+    ("names", "renamed"),
+    [
+        (["text"], ["text"]),
+        (["model", "row"], ["input_model", "input_row"]),
+        (["model", "input_model"], ["input_input_model", "input_model"]),
+        (["input_model", "model"], ["input_model", "input_input_model"]),
+        (
+            ["input_input_model", "input_model", "model"],
+            ["input_input_model", "input_model", "input_input_input_model"],
+        ),
+        (["a", "a", "a"], ["a", "input_a", "input_input_a"]),
+        (["Model"], ["Model"]),
+        ([], []),
+    ],
+)
+def test_a_clash_of_names_is_prefixed_until_it_is_none(names: list[str], renamed: list[str]) -> None:
+    """No column of the input is lost, and none takes the place of ours."""
+    assert input_names(names) == renamed
+
+
+def test_a_completed_outcome_fills_every_column(outcome: Make) -> None:
+    """What the checkpoint keeps and what the raw answer says meet in one row."""
+    message = {"content": "yes", "reasoning": "hm", "tool_calls": [{"id": "a"}]}
+    body = {"id": "chatcmpl-9", "choices": [{"message": message, "finish_reason": "stop"}]}
+    made = outcome(
+        row=7,
+        custom_id="seven",
+        model="m",
+        sample=2,
+        attempts=3,
+        body=orjson.dumps(body),
+        usage=Usage(1_000_000, 2, 3, 4, 5),
+    )
+    assert shown(made, prices={"m": Price(input_usd_per_mtok=1)}) == [
+        {
+            "row": 7,
+            "custom_id": "seven",
+            "model": "m",
+            "sample": 2,
+            "status": "completed",
+            "response": "yes",
+            "reasoning": "hm",
+            "tool_calls": '[{"id":"a"}]',
+            "finish_reason": "stop",
+            "prompt_tokens": 1_000_000,
+            "completion_tokens": 2,
+            "total_tokens": 3,
+            "cached_tokens": 4,
+            "reasoning_tokens": 5,
+            "cost_usd": 1.0,
+            "latency_s": 0.5,
+            "attempts": 3,
+            "finished_at": datetime(2025, 11, 20, 20, 20, 0, 123_000, tzinfo=UTC),
+            "error_kind": None,
+            "error": None,
+            "http_status": 200,
+            "response_id": "chatcmpl-9",
+        }
+    ]
+
+
+def test_a_failed_outcome_says_why_and_shows_no_answer(outcome: Make) -> None:
+    """The raw text stays in the checkpoint."""
+    failed = outcome(
+        kind="bad_request",
+        error="no such parameter",
+        http_status=400,
+        latency_s=None,
+        attempts=0,
+        body=b'{"choices":[{"message":{"content":"not this"}}],"id":"x"}',
+    )
+    (row,) = shown(failed)
+    assert (row["status"], row["error_kind"], row["error"], row["http_status"], row["attempts"]) == (
+        "failed",
+        "bad_request",
+        "no such parameter",
+        400,
+        0,
+    )
+    empty = ("response", "reasoning", "tool_calls", "finish_reason", "response_id", "latency_s", "prompt_tokens")
+    assert not any(row[name] for name in empty)
+
+
+def test_an_answer_that_was_found_invalid_is_paid_for_and_says_how_it_ended(outcome: Make) -> None:
+    """An answer cut off at `max_tokens` explains why it did not fit the schema; its tokens cost money."""
+    body = {"id": "x", "choices": [{"message": {"content": "{"}, "finish_reason": "length"}]}
+    failed = outcome(kind="invalid_response", error="not JSON", body=orjson.dumps(body), usage=Usage(1_000_000, 0))
+    (row,) = shown(failed, prices={"m": Price(input_usd_per_mtok=1)})
+    assert (row["response"], row["finish_reason"], row["response_id"], row["cost_usd"]) == (None, "length", "x", 1.0)
+
+
+@pytest.mark.parametrize("body", [None, b"", b"<html>"])
+@pytest.mark.parametrize("kind", [None, "bad_request"])
+def test_an_outcome_without_a_readable_answer_is_a_row_all_the_same(
+    outcome: Make, kind: str | None, body: bytes | None
+) -> None:
+    """The export never stumbles over a body."""
+    (row,) = shown(outcome(kind=kind, body=body))
+    assert row["response"] is None
+    assert row["row"] == 0
+
+
+def test_a_row_without_a_label_has_its_number(outcome: Make) -> None:
+    """`custom_id` is never null."""
+    assert [row["custom_id"] for row in shown(outcome(row=12), outcome(row=13, custom_id=""))] == ["12", ""]
+
+
+def test_a_model_without_a_price_costs_null(outcome: Make) -> None:
+    """An unknown price is not zero."""
+    usage = Usage(1, 1)
+    rows = shown(outcome(usage=usage), outcome(model="lora", usage=usage), prices={"m": Price(), "lora": None})
+    assert [row["cost_usd"] for row in rows] == [0.0, None]

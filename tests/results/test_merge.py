@@ -1,0 +1,118 @@
+"""Outcomes meet the input columns of their rows."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun.records import Outcome, Usage
+from batchrun.results import merge
+from batchrun.results.merge import Merge, kept_types
+
+Make = Callable[..., Outcome]
+
+
+class Batches:
+    """The input's columns, as the other stage gives them."""
+
+    def __init__(self, batches: list[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.read = 0
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._batches[0].schema
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches:
+            self.read += 1
+            yield batch
+
+
+def numbered(*sizes: int) -> Batches:
+    """Batches of these sizes, with one column that holds the row's number."""
+    starts = [sum(sizes[:index]) for index in range(len(sizes))]
+    columns = [pa.array(range(start, start + size), pa.int64()) for start, size in zip(starts, sizes, strict=True)]
+    return Batches([pa.record_batch({"n": column}) for column in columns])
+
+
+def at(row: int, sample: int = 0) -> Outcome:
+    return Outcome(row, "m", sample, b"", None, None, None, None, 0, None, 0, None, Usage())
+
+
+def joined(inputs: Batches, *chunks: list[Outcome]) -> list[tuple[int, Any]]:
+    walk = Merge(inputs)
+    return [
+        (outcome.row, value)
+        for chunk in chunks
+        for outcomes, (column,) in walk.parts(chunk)
+        for outcome, value in zip(outcomes, column.to_pylist(), strict=True)
+    ]
+
+
+@given(
+    st.lists(st.integers(0, 5), max_size=6),
+    st.lists(st.integers(0, 30), max_size=40).map(sorted),
+    st.lists(st.integers(0, 40), max_size=4).map(sorted),
+)
+def test_every_outcome_meets_its_row_however_both_are_cut(sizes: list[int], rows: list[int], cuts: list[int]) -> None:
+    """Gaps, several outcomes a row, empty batches and rows beyond the end come out right."""
+    bounds = [0, *(min(cut, len(rows)) for cut in cuts), len(rows)]
+    chunks = [[at(row) for row in rows[a:b]] for a, b in pairwise(bounds)]
+    assert joined(numbered(*sizes, 0), *chunks) == [(row, row) for row in rows if row < sum(sizes)]
+
+
+def test_the_input_is_read_no_further_than_outcomes_ask() -> None:
+    """An unfinished run of a large input does not read all of it."""
+    inputs = numbered(10, 10, 10)
+    assert joined(inputs, [at(3), at(12)]) == [(3, 3), (12, 12)]
+    assert inputs.read == 2
+
+
+def test_many_samples_of_a_large_row_are_copied_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row's columns stand in the results once a sample, but not in the memory."""
+    monkeypatch.setattr(merge, "_PART_BYTES", 300)
+    inputs = Batches([pa.record_batch({"text": ["x" * 90]})])
+    parts = list(Merge(inputs).parts([at(0, sample) for sample in range(10)]))
+    assert [len(outcomes) for outcomes, _ in parts] == [3, 3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        pa.int8(),
+        pa.bool_(),
+        pa.float16(),
+        pa.string(),
+        pa.large_string(),
+        pa.binary(),
+        pa.date32(),
+        pa.timestamp("us", tz="Europe/Berlin"),
+        pa.decimal128(20, 3),
+        pa.list_(pa.struct([("a", pa.string())])),
+        pa.map_(pa.string(), pa.int64()),
+        pa.dictionary(pa.int32(), pa.string()),
+        pa.null(),
+    ],
+    ids=str,
+)
+def test_the_inputs_types_are_kept(type_: pa.DataType) -> None:
+    """What the user's file held is found again as it was."""
+    assert kept_types(pa.schema([("column", type_)])) == [type_]
+
+
+@pytest.mark.parametrize(
+    ("column", "texts"),
+    [
+        (pa.array([{}, None, {}]), ["{}", None, "{}"]),
+        (pa.array([[{}], [], None]), ["[{}]", "[]", None]),
+    ],
+    ids=["empty objects", "lists of them"],
+)
+def test_what_parquet_cannot_hold_becomes_json(column: pa.Array, texts: list[str | None]) -> None:
+    """A strange column of the input never costs the user the results."""
+    assert joined(Batches([pa.record_batch({"x": column})]), [at(0), at(1), at(2)]) == list(enumerate(texts))
