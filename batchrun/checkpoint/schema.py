@@ -1,0 +1,162 @@
+"""The checkpoint's tables, how a row is numbered in them, and how the file is opened.
+
+`outcomes.id` packs row, model and sample into one integer in that order, so that the primary key alone brings results
+back in input order, and appending a row touches one B-tree at its right end.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from batchrun.errors import RunDirectoryError
+from batchrun.records import Usage
+
+FILE_NAME = "checkpoint.sqlite"
+
+APPLICATION_ID = 0x62617472
+""" `batr`: tells a checkpoint from any other SQLite file."""
+
+VERSION = 1
+
+SAMPLES = 1 << 16
+MODELS = 1 << 8
+"""How many fit into an id; 39 bits are left for the row."""
+
+_TABLES = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE models (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE outcomes (
+    id INTEGER PRIMARY KEY,      -- row, model, sample
+    key BLOB NOT NULL,           -- request_key
+    custom_id TEXT,
+    kind TEXT,                   -- of a failure; null: completed
+    error TEXT,
+    http_status INTEGER,
+    attempts INTEGER NOT NULL,
+    throttled INTEGER NOT NULL,
+    latency_s REAL,
+    finished_at_ms INTEGER NOT NULL,
+    prompt_tokens INTEGER,       -- as the answer states them, as are the four that follow
+    completion_tokens INTEGER,
+    total_tokens INTEGER,
+    cached_tokens INTEGER,
+    reasoning_tokens INTEGER,
+    body BLOB                    -- the raw answer; last, so that reading keys skips it
+);
+CREATE TABLE retired AS SELECT * FROM outcomes;  -- answers whose request is asked no more: paid for, so kept
+CREATE TABLE totals (
+    model INTEGER PRIMARY KEY,
+    completed INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    throttled INTEGER NOT NULL DEFAULT 0,
+    prompt_tokens INTEGER NOT NULL DEFAULT 0,
+    completion_tokens INTEGER NOT NULL DEFAULT 0,
+    total_tokens INTEGER NOT NULL DEFAULT 0,
+    cached_tokens INTEGER NOT NULL DEFAULT 0,
+    reasoning_tokens INTEGER NOT NULL DEFAULT 0,
+    unstated INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE limits (at_ms INTEGER NOT NULL, requests INTEGER NOT NULL, reason TEXT NOT NULL);
+"""
+
+OUTCOME_COLUMNS = (
+    "id",
+    "key",
+    "custom_id",
+    "kind",
+    "error",
+    "http_status",
+    "attempts",
+    "throttled",
+    "latency_s",
+    "finished_at_ms",
+    *Usage._fields,
+    "body",
+)
+
+
+def pack(row: int, model: int, sample: int) -> int:
+    """Return the id of one outcome; ids sort by row, then model, then sample."""
+    return row << 24 | model << 16 | sample
+
+
+def unpack(number: int) -> tuple[int, int, int]:
+    """Return row, model and sample of an id."""
+    return number >> 24, number >> 16 & 0xFF, number & 0xFFFF
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours, with what to do."""
+    try:
+        yield
+    except sqlite3.Error as problem:
+        raise broken(path, problem) from problem
+
+
+def broken(path: Path, problem: Exception) -> RunDirectoryError:
+    """Return the error for a checkpoint that cannot be read or written."""
+    if isinstance(problem, sqlite3.DatabaseError) and not isinstance(problem, sqlite3.OperationalError):
+        return RunDirectoryError(
+            f"{path}: is damaged or no checkpoint ({problem}); it was left as it is. Use another -o DIR"
+        )
+    cure = "make room, or make it writable, and run the same command again: it goes on from here"
+    return RunDirectoryError(f"{path}: cannot be read or written ({problem}); {cure}")
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a checkpoint in autocommit mode; make its tables where the file is new.
+
+    Raises:
+        RunDirectoryError: it cannot be opened, is no checkpoint, or is of a newer version.
+    """
+    if read_only and not path.exists():
+        raise RunDirectoryError(f"{path.parent}: holds no run (no {path.name}); name the directory of a run")
+    with translated(path):
+        mode = "ro" if read_only else "rwc"
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=30,
+        )
+        try:
+            _verify(connection, path, read_only)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _verify(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if tables == 0 and not read_only:
+        connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+    elif application != APPLICATION_ID:
+        raise RunDirectoryError(f"{path}: is no checkpoint of batchrun; it was left as it is. Use another -o DIR")
+    elif version > VERSION:
+        newer = f"was written by a newer batchrun (version {version} of the file, this one reads {VERSION})"
+        raise RunDirectoryError(f"{path}: {newer}; upgrade batchrun: pip install -U batchrun-llm")
+
+
+def set_aside(directory: Path) -> None:
+    """Rename a directory's checkpoint, so that the next run begins anew; an older one set aside makes way.
+
+    Raises:
+        RunDirectoryError: the directory cannot be written.
+    """
+    kept = directory / f"before-restart.{FILE_NAME}"
+    try:
+        for suffix in ("", "-wal", "-shm"):
+            old = directory / (FILE_NAME + suffix)
+            if old.exists():
+                old.replace(kept.with_name(kept.name + suffix))
+    except OSError as problem:
+        raise RunDirectoryError(f"{directory}: cannot be written ({problem.strerror}); make it writable") from problem

@@ -1,0 +1,324 @@
+"""What is settled, durably. One writer thread; the loop hands outcomes over and never waits for the disk.
+
+Theory of operation. `put` appends to a queue. Every 20 ms the writer takes all that has queued up and commits it in one
+transaction, with the totals that it changes, so that totals and rows never disagree. In write-ahead mode such a commit
+survives the death of the process; once a second one is also forced to the disk, and survives the death of the machine.
+So a killed process sends again what was in flight or younger than a commit, a dead machine that and its last second. A
+write that fails keeps what it could not write, tells `on_broken`, and is tried once more when the store closes.
+
+Rows go into SQLite many to a statement: each statement gives up the interpreter's lock once, and getting it back from
+a busy loop can take milliseconds.
+"""
+
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+import orjson
+
+from batchrun.checkpoint.reader import COUNTS, read_fact, read_models, read_totals
+from batchrun.checkpoint.schema import FILE_NAME, MODELS, OUTCOME_COLUMNS, broken, connect, pack, translated
+from batchrun.errors import InputError, RunDirectoryError
+from batchrun.records import ModelTotals, Outcome, Usage
+
+COMMIT_EVERY_S = 0.02
+"""How old an answer may get before it is committed; the crash contract allows 0.05."""
+
+FORCE_EVERY_S = 1.0
+"""How often a commit is forced to the disk."""
+
+MAX_QUEUED = 20_000
+MAX_QUEUED_BYTES = 256 << 20
+"""How much may wait for the writer before nothing more is admitted."""
+
+_CHUNKS = (64, 8, 1)
+"""Rows to a statement, largest first; few sizes, so that each is compiled once."""
+
+_COLUMNS = len(OUTCOME_COLUMNS)
+
+
+class Asked(Protocol):
+    """A request, as far as the checkpoint knows it; a broken row is one too."""
+
+    @property
+    def row(self) -> int: ...  # noqa: D102
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def sample(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes: ...  # noqa: D102
+    @property
+    def custom_id(self) -> str | None: ...  # noqa: D102
+
+
+A = TypeVar("A", bound=Asked)
+T = TypeVar("T")
+_Statement = tuple[str, tuple[Any, ...]]
+
+
+class Store:
+    """The checkpoint of one run directory, open for writing.
+
+    Opened by `with`; until `start`, the caller's thread may change it; from then on only the writer does.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / FILE_NAME
+        self.notice: str | None = None
+        """What people should know of how this file is kept."""
+        self._outcomes: deque[Outcome] = deque()
+        self._statements: deque[_Statement] = deque()  # whatever else is to be written
+        self._paid: deque[tuple[str, Usage]] = deque()  # answers that are no row's
+        self._queued_bytes = 0
+        self._models: dict[str, int] = {}
+        self._totals: dict[str, ModelTotals] = {}
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._forced_at_s = 0.0
+        self._is_unforced = False
+
+    def __enter__(self) -> Self:
+        with translated(self.path):
+            self.connection = connect(self.path)
+            (mode,) = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            self._is_wal = mode == "wal"
+            if not self._is_wal:
+                self.notice = f"{self.path.parent} supports no write-ahead log: every commit is forced to the disk"
+            self.connection.execute(f"PRAGMA synchronous = {'NORMAL' if self._is_wal else 'FULL'}")
+            self.connection.execute("PRAGMA wal_autocheckpoint = 4000")
+            self._reader = connect(self.path)
+            self._models = {name: number for number, name in read_models(self.connection).items()}
+            self.reload_totals()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+        try:
+            self._commit(force=True)
+        except sqlite3.Error as problem:
+            if kind is None:
+                raise broken(self.path, problem) from problem
+        finally:
+            self._reader.close()
+            self.connection.close()
+
+    def start(
+        self,
+        on_commit: Callable[[list[Outcome]], None],
+        on_broken: Callable[[RunDirectoryError], None],
+    ) -> None:
+        """Start the writer.
+
+        Args:
+            on_commit: called from the writer's thread with the outcomes that have become durable.
+            on_broken: called from the writer's thread when a write has failed; nothing is written after it.
+        """
+        self._on_commit, self._on_broken = on_commit, on_broken
+        self._thread = threading.Thread(target=self._write, name="batchrun-checkpoint", daemon=True)
+        self._thread.start()
+
+    # From the loop's thread: never waits.
+
+    @property
+    def is_keeping_up(self) -> bool:
+        """Whether there is room for more in the queue."""
+        return len(self._outcomes) < MAX_QUEUED and self._queued_bytes < MAX_QUEUED_BYTES
+
+    @property
+    def totals(self) -> dict[str, ModelTotals]:
+        """What each model's part adds up to, of what is durable."""
+        return dict(self._totals)
+
+    def put(self, outcome: Outcome) -> None:
+        """Have an outcome written."""
+        if outcome.body is not None:
+            self._queued_bytes += len(outcome.body)
+        self._outcomes.append(outcome)
+
+    def paid(self, model: str, usage: Usage) -> None:
+        """Have the tokens of an answer counted that is no row's."""
+        self._paid.append((model, usage))
+
+    def note_limit(self, at_ms: int, limit: int, reason: str) -> None:
+        """Have a change of the limit added to its history."""
+        self._statements.append(("INSERT INTO limits VALUES (?, ?, ?)", (at_ms, limit, reason)))
+
+    def set_fact(self, name: str, value: Any) -> None:
+        """Have a fact of the run written: anything that is JSON."""
+        self._statements.append(("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, orjson.dumps(value).decode())))
+
+    # From the reader's thread, or before `start`.
+
+    def fact(self, name: str) -> Any:
+        """Return a fact, or None."""
+        with translated(self.path):
+            return read_fact(self._reader, name)
+
+    def model_id(self, model: str) -> int:
+        """Return the number of a model in this file; a new one gets the next."""
+        number = self._models.get(model)
+        if number is None:
+            number = len(self._models)
+            if number >= MODELS:
+                raise RunDirectoryError(f"{self.path}: more than {MODELS} models in one run; split the input by model")
+            self._models[model] = number
+            self._statements.append(("INSERT INTO models VALUES (?, ?)", (number, model)))
+        return number
+
+    def id_of(self, asked: Asked) -> int:
+        """Return the number under which a request's outcome is kept."""
+        return pack(asked.row, self.model_id(asked.model), asked.sample)
+
+    def unsettled(self, batch: Sequence[A]) -> list[A]:
+        """Return those of a batch, in input order, that have no outcome yet.
+
+        Raises:
+            InputError: one was settled with another content: the input is not the one that the run began with.
+        """
+        if not batch:
+            return []
+        bounds = pack(batch[0].row, 0, 0), pack(batch[-1].row + 1, 0, 0)
+        with translated(self.path):
+            settled = dict(self._reader.execute("SELECT id, key FROM outcomes WHERE id >= ? AND id < ?", bounds))
+        ids = [self.id_of(each) for each in batch]
+        if not settled:
+            return list(batch)
+        for number, each in zip(ids, batch, strict=True):
+            if settled.get(number, each.key) != each.key:
+                raise InputError(
+                    f"row {each.row} is not what it was when this run began: the input has changed while it was read, "
+                    "or is another; run the same command again, or use another -o DIR"
+                )
+        return [each for number, each in zip(ids, batch, strict=True) if number not in settled]
+
+    def reload_totals(self) -> None:
+        """Read the totals again, after a change to the tables from outside this class."""
+        self._totals = read_totals(self.connection)
+
+    # The writer's thread.
+
+    def _write(self) -> None:
+        while not self._closing.wait(COMMIT_EVERY_S):
+            try:
+                self._commit(force=time.monotonic() - self._forced_at_s >= FORCE_EVERY_S)
+            except sqlite3.Error as problem:
+                self._on_broken(broken(self.path, problem))
+                return
+
+    def _commit(self, *, force: bool) -> None:
+        """Write all that is queued in one transaction. What could not be written stays queued."""
+        outcomes, statements, paid = _taken(self._outcomes), _taken(self._statements), _taken(self._paid)
+        if not (outcomes or statements or paid or (force and self._is_unforced)):
+            return
+        if self._is_wal:
+            self.connection.execute(f"PRAGMA synchronous = {'FULL' if force else 'NORMAL'}")
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            totals = self._insert(outcomes, statements, paid)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            self._outcomes.extendleft(reversed(outcomes))
+            self._statements.extendleft(reversed(statements))
+            self._paid.extendleft(reversed(paid))
+            raise
+        self._queued_bytes -= sum(len(outcome.body) for outcome in outcomes if outcome.body is not None)
+        self._totals = totals
+        self._is_unforced = not force
+        if force:
+            self._forced_at_s = time.monotonic()
+        if outcomes and self._thread is not None:
+            self._on_commit(outcomes)
+
+    def _insert(
+        self, outcomes: list[Outcome], statements: list[_Statement], paid: list[tuple[str, Usage]]
+    ) -> dict[str, ModelTotals]:
+        for statement, arguments in statements:
+            self.connection.execute(statement, arguments)
+        _insert_many(self.connection, [self._columns(outcome) for outcome in outcomes])
+        totals = _added(self._totals, outcomes, paid)
+        for model, sums in totals.items():
+            if sums is not self._totals.get(model):
+                write_totals(self.connection, self._models[model], sums)
+        if not (outcomes or statements or paid):  # a commit of nothing forces nothing
+            self.connection.execute("INSERT OR REPLACE INTO facts VALUES ('forced_at', ?)", (str(time.time()),))
+        return totals
+
+    def _columns(self, outcome: Outcome) -> tuple[Any, ...]:
+        return (
+            pack(outcome.row, self._models[outcome.model], outcome.sample),
+            outcome.key,
+            outcome.custom_id,
+            outcome.kind,
+            outcome.error,
+            outcome.http_status,
+            outcome.attempts,
+            outcome.throttled,
+            outcome.latency_s,
+            outcome.finished_at_ms,
+            *outcome.usage,
+            outcome.body,
+        )
+
+
+def _taken(queue: deque[T]) -> list[T]:
+    """Return what is queued, taken out; more may be added meanwhile."""
+    return [queue.popleft() for _ in range(len(queue))]
+
+
+def _insert_many(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
+    done = 0
+    for size in _CHUNKS:
+        values = ", ".join([f"({', '.join('?' * _COLUMNS)})"] * size)
+        while len(rows) - done >= size:
+            chunk = [column for row in rows[done : done + size] for column in row]
+            connection.execute(f"INSERT INTO outcomes VALUES {values}", chunk)  # only question marks
+            done += size
+
+
+def _added(
+    before: dict[str, ModelTotals], outcomes: Iterable[Outcome], paid: Iterable[tuple[str, Usage]]
+) -> dict[str, ModelTotals]:
+    """Return the totals with these outcomes and answers added."""
+    sums: dict[str, list[int]] = {}
+    for outcome in outcomes:
+        counts = sums.get(outcome.model) or sums.setdefault(outcome.model, [0] * len(COUNTS))
+        counts[0 if outcome.kind is None else 1] += 1
+        counts[2] += outcome.attempts
+        counts[3] += outcome.throttled
+        if outcome.kind is None:
+            _add_usage(counts, outcome.usage)
+    for model, usage in paid:
+        _add_usage(sums.setdefault(model, [0] * len(COUNTS)), usage)
+    totals = dict(before)
+    for model, counts in sums.items():
+        old = before.get(model, ModelTotals())
+        values = {name: getattr(old, name) + count for name, count in zip(COUNTS, counts, strict=True)}
+        totals[model] = ModelTotals(requests=values["completed"] + values["failed"], **values)
+    return totals
+
+
+def _add_usage(counts: list[int], usage: Usage) -> None:
+    if usage.prompt_tokens is None and usage.completion_tokens is None:
+        counts[9] += 1
+        return
+    for position, tokens in enumerate(usage, start=4):
+        counts[position] += tokens or 0
+
+
+def write_totals(connection: sqlite3.Connection, model: int, sums: ModelTotals) -> None:
+    """Replace one model's totals."""
+    marks = ", ".join("?" * (1 + len(COUNTS)))
+    values = [getattr(sums, name) for name in COUNTS]
+    connection.execute(f"INSERT OR REPLACE INTO totals VALUES ({marks})", (model, *values))  # question marks

@@ -1,0 +1,136 @@
+"""The flags of `run`: each says one setting of the job over the job file, and takes its help from that setting."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, NamedTuple, TypeVar
+
+import click
+
+from batchrun.job import SECTIONS
+from batchrun.job_file import Overrides
+from batchrun.settings import key_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Flag(NamedTuple):
+    """One flag."""
+
+    group: str
+    names: tuple[str, ...]
+    section: str
+    key: str
+    kind: Any = str
+    metavar: str | None = None
+    several: str = ""
+    """`repeat` or `comma`: how a list is given."""
+
+    @property
+    def parameter(self) -> str:
+        """The name under which click hands its value over."""
+        return self.names[-1].split("/")[0].lstrip("-").replace("-", "_")
+
+
+_INPUT, _PROMPT, _MODEL, _ENDPOINT, _LIMITS, _OUTPUT = "Input", "Prompt", "Model", "Endpoint", "Limits", "Output"
+
+FLAGS: tuple[Flag, ...] = (
+    Flag(_INPUT, ("--id",), "input", "id", metavar="COLUMN"),
+    Flag(_INPUT, ("--limit",), "input", "limit", int, "N"),
+    Flag(_INPUT, ("--strict/--no-strict",), "input", "strict", bool),
+    Flag(_PROMPT, ("-s", "--system"), "prompt", "system", metavar="TEXT"),
+    Flag(_PROMPT, ("-t", "--template"), "prompt", "user", metavar="TEXT"),
+    Flag(_MODEL, ("-m", "--model"), "model", "names", metavar="NAME", several="repeat"),
+    Flag(_MODEL, ("--temperature",), "model", "temperature", float, "X"),
+    Flag(_MODEL, ("--max-tokens",), "model", "max_tokens", int, "N"),
+    Flag(_MODEL, ("--top-p",), "model", "top_p", float, "X"),
+    Flag(_MODEL, ("--seed",), "model", "seed", int, "N"),
+    Flag(_MODEL, ("--stop",), "model", "stop", metavar="TEXT", several="repeat"),
+    Flag(_MODEL, ("--num-samples",), "model", "num_samples", int, "N"),
+    Flag(_MODEL, ("--stream/--no-stream",), "model", "stream", bool),
+    Flag(_ENDPOINT, ("--base-url",), "endpoint", "base_url", metavar="URL"),
+    Flag(_ENDPOINT, ("--project",), "endpoint", "project", metavar="TEAM/PROJECT"),
+    Flag(_ENDPOINT, ("--api-key-env",), "endpoint", "api_key_env", metavar="NAME"),
+    Flag(_ENDPOINT, ("--allow-http/--no-allow-http",), "endpoint", "allow_http", bool),
+    Flag(_LIMITS, ("-c", "--max-concurrency"), "limits", "max_concurrency", int, "N"),
+    Flag(_LIMITS, ("--requests-per-minute",), "limits", "requests_per_minute", int, "N"),
+    Flag(_LIMITS, ("--tokens-per-minute",), "limits", "tokens_per_minute", int, "N"),
+    Flag(_LIMITS, ("--max-attempts",), "limits", "max_attempts", int, "N"),
+    Flag(_LIMITS, ("--timeout-s",), "limits", "timeout_s", float, "S"),
+    Flag(_LIMITS, ("--max-cost",), "limits", "max_cost_usd", float, "USD"),
+    Flag(_LIMITS, ("--stop-at",), "limits", "stop_at", metavar="HH:MM"),
+    Flag(_LIMITS, ("--max-duration",), "limits", "max_duration", metavar="8h"),
+    Flag(_LIMITS, ("--patience",), "limits", "patience", metavar="12h"),
+    Flag(_OUTPUT, ("-o", "--out"), "output", "dir", metavar="DIR"),
+    Flag(_OUTPUT, ("--keep",), "output", "keep", metavar="COLUMNS", several="comma"),
+)
+
+
+def job_flags(*groups: str) -> Callable[[F], F]:
+    """Return a decorator that gives a command the flags of these groups, or of all."""
+
+    def decorate(command: F) -> F:
+        for flag in reversed(FLAGS):
+            if not groups or flag.group in groups:
+                command = _option(flag)(command)
+        return command
+
+    return decorate
+
+
+def overrides_of(values: dict[str, Any]) -> Overrides:
+    """Return what the given flags say over the job file."""
+    said = {}
+    for flag in FLAGS:
+        value = values.get(flag.parameter)
+        if value is None or value == ():
+            continue
+        if flag.several == "comma":
+            value = [name.strip() for name in value.split(",")]
+        elif flag.several == "repeat":
+            value = list(value)
+        said[flag.section, flag.key] = (flag.names[-1].split("/")[0], value)
+    return said
+
+
+def _option(flag: Flag) -> Callable[[F], F]:
+    return click.option(
+        *flag.names,
+        flag.parameter,
+        cls=GroupedOption,
+        group=flag.group,
+        type=None if flag.kind is bool else flag.kind,
+        default=None,
+        metavar=flag.metavar,
+        multiple=flag.several == "repeat",
+        help=_help(flag),
+    )
+
+
+def _help(flag: Flag) -> str:
+    field = next(each for each in fields(SECTIONS[flag.section]) if key_of(each) == flag.key)  # type: ignore[arg-type]
+    doc = str(field.metadata["doc"])
+    how = {"repeat": "; repeat the flag for more", "comma": "; separated by commas"}.get(flag.several, "")
+    return doc[0].upper() + doc[1:] + how + "."
+
+
+class GroupedOption(click.Option):
+    """An option that stands under a heading in the help."""
+
+    def __init__(self, *arguments: Any, group: str, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.group = group
+
+
+class GroupedCommand(click.Command):
+    """A command whose help lists options by their headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, heading by heading, in the order of declaration."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(parameter, "group", "Run"), []).append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)

@@ -1,0 +1,121 @@
+"""`batchrun run`."""
+
+import asyncio
+import dataclasses
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from batchrun.cli.flags import GroupedCommand, job_flags, overrides_of
+from batchrun.cli.texts import ending_text
+from batchrun.export import Summary
+from batchrun.job import Job
+from batchrun.job_file import job_for, load_job
+from batchrun.pool.settling import Stop
+from batchrun.report.progress import Progress, Silence, progress_on
+from batchrun.runner import Options, run
+
+_GRACE_S = 2.0
+"""How long a run that was told twice may take to end, until it is ended: the checkpoint stands that."""
+
+
+@click.command("run", cls=GroupedCommand)
+@click.argument("job_or_file", nargs=-1, required=True, metavar="JOB_OR_FILE...")
+@job_flags()
+@click.option("--retry-failed", is_flag=True, help="Send failed rows again.")
+@click.option("--restart", is_flag=True, help="Begin anew; the old checkpoint is set aside.")
+@click.option("--yes", is_flag=True, help="Buy answers again where an edited job asks for it, without asking.")
+@click.option("--simulate", is_flag=True, help="Run against the embedded simulator: no key, no cost.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout at the end.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def run_command(
+    job_or_file: tuple[str, ...],
+    retry_failed: bool,
+    restart: bool,
+    yes: bool,
+    simulate: bool,
+    as_json: bool,
+    quiet: bool,
+    **flags: Any,
+) -> int:
+    """Run a job file (.toml), or files of prompts (.jsonl .jsonl.gz .jsonl.zst .parquet .csv, a folder, - for stdin).
+
+    The same command again goes on where the run stopped, and sends nothing that is settled. Ctrl-C once keeps what
+    is in flight and stops; twice stops at once.
+
+    \b
+    batchrun run jobs/label_reviews.toml
+    batchrun run prompts.jsonl -m meta-llama/Llama-3.1-8B-Instruct -o runs/first
+    batchrun run questions.parquet -t 'Answer briefly: {{ question }}' -m MODEL -o runs/qa --max-cost 5
+    cat prompts.jsonl | batchrun run - -m MODEL -o runs/piped
+
+    \b
+    Exit codes: 0 all completed, 1 finished with failed rows, 2 job, flag or input wrong, 3 run directory unusable,
+    4 endpoint refuses the job, 5 stopped with work left (run again), 130 / 143 interrupted and drained.
+    """
+    job = _job(job_or_file, flags)
+    progress = Silence() if quiet else progress_on(sys.stderr)
+    options = Options(
+        restart=restart,
+        retry_failed=retry_failed,
+        agree=lambda question: yes or _asked(question),
+        simulate=simulate,
+        progress=progress,
+        on_start=lambda drain: _heed_signals(drain, progress),
+    )
+    try:
+        summary = run(job, options)
+    except asyncio.CancelledError:
+        click.echo(f"stopped at once; answers on their way are lost; run again to go on: {job.run_directory}", err=True)
+        return 130
+    _tell(summary, quiet=quiet, as_json=as_json)
+    return summary.exit_code or 0
+
+
+def _job(job_or_file: tuple[str, ...], flags: dict[str, Any]) -> Job:
+    overrides = overrides_of(flags)
+    if Path(job_or_file[0]).suffix == ".toml":
+        if len(job_or_file) > 1:
+            raise click.UsageError(f"one job file at a time; {job_or_file[1]} is one too many")
+        return load_job(job_or_file[0], overrides)
+    return job_for(job_or_file, overrides)
+
+
+def _asked(question: str) -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty() and click.confirm(f"{question}. Go on?", err=True)
+
+
+def _tell(summary: Summary, *, quiet: bool, as_json: bool) -> None:
+    if not quiet or summary.message:
+        click.echo(ending_text(summary), err=True)
+    if as_json:
+        click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
+
+
+def _heed_signals(drain: Callable[[Stop], None], progress: Progress) -> None:
+    """Have the first signal drain the run, and the second cancel it. Called on the run's event loop."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    told = False
+
+    def heed(number: signal.Signals) -> None:
+        nonlocal told
+        code = 130 if number == signal.SIGINT else 143
+        if told:
+            task.cancel()
+            loop.call_later(_GRACE_S, os._exit, code)
+            return
+        told = True
+        progress.say("stopping: waiting for what is in flight (again: stop at once)")
+        message = "interrupted; what was in flight is kept; run the same command again to go on"
+        drain(Stop(kind="interrupted", message=message, exit_code=code))
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, heed, number)

@@ -1,0 +1,73 @@
+"""`batchrun status`."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.cli.texts import counts_lines
+from batchrun.export import SUMMARY, Summary, stored_job, summarize
+
+
+@click.command("status")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout.")
+def status_command(run: Path, as_json: bool) -> None:
+    """Say how a run stands: counts, tokens, cost; also while it runs.
+
+    \b
+    batchrun status runs/label_reviews
+    batchrun status runs/label_reviews --json | jq .completed
+    """
+    summary = _standing(run)
+    if as_json:
+        click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
+        return
+    for line in counts_lines(summary):
+        click.echo(line)
+    if summary.message:
+        click.echo(f"{summary.state}: {summary.message}")
+
+
+def _standing(directory: Path) -> Summary:
+    """Return the counts as the checkpoint has them now, and the state as the run itself said last."""
+    with Checkpoint(directory) as checkpoint:
+        job, totals = stored_job(checkpoint), checkpoint.totals()
+    said = _said(directory)
+    state, message, pid = said.get("state", "stopped"), said.get("message", ""), said.get("pid")
+    if state == "running" and not _is_alive(pid):
+        state, message, pid = "stopped", "the process has died; run the same command again to go on", None
+    return summarize(
+        job,
+        totals,
+        directory,
+        state=state,
+        exit_code=said.get("exit_code"),
+        message=message,
+        duration_s=said.get("duration_s"),
+        pid=pid,
+    )
+
+
+def _said(directory: Path) -> dict[str, Any]:
+    try:
+        said = orjson.loads((directory / SUMMARY).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _is_alive(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's, but there
+    return True

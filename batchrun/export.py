@@ -1,0 +1,163 @@
+"""From a checkpoint to everything that can be made of it: results, totals, and what scripts read of a run."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batchrun import __version__
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.errors import InputError, RunDirectoryError
+from batchrun.job import Job, job_from_dict
+from batchrun.pricing import PriceLike, price_of
+from batchrun.prompts.columns import InputColumns
+from batchrun.prompts.files import find_files
+from batchrun.records import ModelTotals
+from batchrun.report.stats import summed
+from batchrun.results.files import replacing
+from batchrun.results.usage import usage_rows, write_usage
+from batchrun.results.writer import write_results
+
+RESULTS = "results.parquet"
+USAGE = "usage.parquet"
+SUMMARY = "run.json"
+SPOOL = "input.jsonl"
+"""Rows that came over standard input, which cannot be read twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How a run ended, or stands: what `run` returns, and what `run.json` and `--json` say."""
+
+    state: str
+    """`running`, `completed`, `stopped` (resumable) or `interrupted` (resumable)."""
+    exit_code: int | None
+    """As in the README; None while it runs."""
+    message: str
+    """Why it stopped, and what to do; empty when all is done."""
+    directory: str
+    results: str
+    """Path of results.parquet."""
+    usage: str
+    """Path of usage.parquet."""
+    rows: int
+    """Rows in the results."""
+    completed: int
+    failed: int
+    attempts: int
+    throttled: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cost_usd: float | None
+    """Of all runs of this directory; None when a price is not known."""
+    duration_s: float | None
+    """Of the last run."""
+    pid: int | None
+    """Of the process that runs it."""
+    models: list[dict[str, Any]]
+    """One entry a model, with the columns of usage.parquet."""
+    version: str = __version__
+
+
+def prices_of(job: Job, models: Mapping[str, Any]) -> dict[str, PriceLike | None]:
+    """Return the price of each model, None where none is known."""
+    return {model: price_of(model, job.prices, job.endpoint.provider) for model in models}
+
+
+def summarize(
+    job: Job,
+    totals: Mapping[str, ModelTotals],
+    directory: Path,
+    *,
+    state: str,
+    exit_code: int | None = None,
+    message: str = "",
+    duration_s: float | None = None,
+    pid: int | None = None,
+) -> Summary:
+    """Return how a run stands, from its totals."""
+    models = usage_rows({model: sums for model, sums in totals.items() if model}, prices_of(job, totals))
+    costs = [model["cost_usd"] for model in models if model["attempts"]]
+    sums = summed(totals.values()) if totals else ModelTotals()
+    return Summary(
+        state=state,
+        exit_code=exit_code,
+        message=message,
+        directory=str(directory),
+        results=str(directory / RESULTS),
+        usage=str(directory / USAGE),
+        rows=sums.requests,
+        completed=sums.completed,
+        failed=sums.failed,
+        attempts=sums.attempts,
+        throttled=sums.throttled,
+        prompt_tokens=sums.prompt_tokens,
+        completion_tokens=sums.completion_tokens,
+        total_tokens=sums.total_tokens,
+        cost_usd=None if None in costs else sum(costs),
+        duration_s=duration_s,
+        pid=pid,
+        models=models,
+    )
+
+
+def save_summary(summary: Summary) -> None:
+    """Write run.json, in one step.
+
+    Raises:
+        RunDirectoryError: it cannot be written.
+    """
+    with replacing(Path(summary.directory) / SUMMARY) as temporary:
+        temporary.write_bytes(orjson.dumps(dataclasses.asdict(summary), option=orjson.OPT_INDENT_2))
+
+
+def stored_job(checkpoint: Checkpoint) -> Job:
+    """Return the job that a checkpoint was made by.
+
+    Raises:
+        RunDirectoryError: it does not say.
+    """
+    job = checkpoint.fact("job")
+    if job is None:
+        raise RunDirectoryError(f"{checkpoint.path}: does not say which job it is of; run the job again to go on")
+    return job_from_dict(job)
+
+
+def export(directory: Path) -> list[str]:
+    """Write results.parquet and usage.parquet from the checkpoint; return what people should know about them.
+
+    Reads the input again for its columns. Where it is gone, the answers are written without them.
+
+    Raises:
+        RunDirectoryError: there is no checkpoint, it cannot be read, or a file cannot be written.
+    """
+    with Checkpoint(directory) as checkpoint:
+        job = stored_job(checkpoint)
+        totals = checkpoint.totals()
+        prices = prices_of(job, totals)
+        notices: list[str] = []
+        columns = _input_columns(job, directory, notices)
+        written = write_results(
+            directory / RESULTS,
+            checkpoint.outcomes(),
+            columns,
+            prices,
+            lambda: usage_rows(totals, prices),
+        )
+        write_usage(directory / USAGE, {model: sums for model, sums in totals.items() if model}, prices)
+    if written.dropped:
+        notices.append(f"{written.dropped:,} answers are left out: the input no longer has their rows")
+    return notices
+
+
+def _input_columns(job: Job, directory: Path, notices: list[str]) -> InputColumns | None:
+    paths = tuple(str(directory / SPOOL) if path == "-" else path for path in job.input.path)
+    try:
+        return InputColumns(find_files(paths), job.output.keep, job.input.limit)
+    except InputError as problem:
+        notices.append(f"the results are without the input's columns: {problem}")
+        return None

@@ -1,0 +1,122 @@
+"""What waits to be sent: fresh requests in their order, those to be sent again by the time when they are due. Pure."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+from batchrun.pool.budget import Reserve
+from batchrun.pool.verdicts import Verdict
+from batchrun.records import Fault, Reply, Request
+
+_OVERLOAD_PATIENCE = 10
+"""How many times more often a row may meet an overloaded endpoint than fail otherwise: its turn comes late, but is no
+fault of the row. A gateway that gives up on one long answer says 504 too, so it is not endless."""
+
+
+class Work:
+    """One request on its way through the pool, with what has become of it so far."""
+
+    __slots__ = (
+        "attempts",
+        "failure",
+        "is_canary",
+        "max_attempts",
+        "request",
+        "reserve",
+        "sent_s",
+        "spent",
+        "throttled",
+        "ticket",
+    )
+
+    def __init__(self, request: Request, max_attempts: int, *, is_canary: bool = False) -> None:
+        self.request = request
+        self.max_attempts = max_attempts
+        self.is_canary = is_canary
+        self.attempts = 0  # made
+        self.spent = 0  # counted against it
+        self.throttled = 0
+        self.ticket = 0  # the limit's
+        self.sent_s = 0.0
+        self.reserve: Reserve | None = None  # the budget's
+        self.failure: tuple[Reply | Fault, Verdict] | None = None  # the last
+
+    @property
+    def kind(self) -> str:
+        """What the last failure was; empty before any."""
+        return (self.failure[1].kind or "") if self.failure else ""
+
+    @property
+    def message(self) -> str:
+        """What the last failure said."""
+        return self.failure[1].message if self.failure else ""
+
+    @property
+    def allowed(self) -> int:
+        """How many spent attempts end it."""
+        return self.max_attempts * (_OVERLOAD_PATIENCE if self.kind == "overloaded" else 1)
+
+
+class Backlog:
+    """The requests that no worker holds."""
+
+    def __init__(self, max_attempts: int) -> None:
+        self._max_attempts = max_attempts
+        self._fresh: deque[Request] = deque()
+        self._again: list[tuple[float, int, Work]] = []
+        self._order = count()
+
+    @property
+    def fresh(self) -> int:
+        """How many were never sent."""
+        return len(self._fresh)
+
+    @property
+    def again(self) -> int:
+        """How many wait to be sent again."""
+        return len(self._again)
+
+    @property
+    def due_s(self) -> float | None:
+        """When the first of those is due."""
+        return self._again[0][0] if self._again else None
+
+    def extend(self, requests: Iterable[Request]) -> None:
+        """Add fresh requests."""
+        self._fresh.extend(requests)
+
+    def put(self, work: Work, due_s: float) -> None:
+        """Have a request sent again, not before `due_s`."""
+        heappush(self._again, (due_s, next(self._order), work))
+
+    def take_fresh(self) -> Work | None:
+        """Return the next that was never sent."""
+        return Work(self._fresh.popleft(), self._max_attempts) if self._fresh else None
+
+    def take_due(self, now_s: float) -> Work | None:
+        """Return the next that is due."""
+        return heappop(self._again)[2] if self._again and self._again[0][0] <= now_s else None
+
+    def take_where(self, fits: Callable[[Work], bool]) -> Work | None:
+        """Return the first of those to be sent again, due or not, that fits."""
+        for position, (_, _, work) in enumerate(self._again):
+            if fits(work):
+                self._drop(position)
+                return work
+        return None
+
+    def remove(self, work: Work) -> bool:
+        """Take out one that was to be sent again; return whether it was there."""
+        for position, (_, _, each) in enumerate(self._again):
+            if each is work:
+                self._drop(position)
+                return True
+        return False
+
+    def __iter__(self) -> Iterator[Work]:
+        return (work for _, _, work in self._again)
+
+    def _drop(self, position: int) -> None:
+        del self._again[position]
+        heapify(self._again)

@@ -1,0 +1,241 @@
+"""The asyncio pool: holds what is in flight, sends it, and drains when told.
+
+Theory of operation. A *worker* is a task that holds one slot: it sends a request, has it settled, takes the next, and
+ends when there is nothing to take. Rows that wait hold neither task nor slot. What to send next is decided by
+`Admission`, what becomes of an answer by `Settling`; both are synchronous. The only awaits are in `run`, `_feed`,
+`_worker` and `_pace`. `_fill` starts workers while there are slots and something to send; it is called whenever one
+of the two may have come about: a batch arrived, a row fell due, the limit grew, a pause ended, the store caught up.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from random import random
+
+from batchrun.events import Event
+from batchrun.pool.admission import Admission
+from batchrun.pool.backlog import Work
+from batchrun.pool.budget import Budget
+from batchrun.pool.client import Client
+from batchrun.pool.health import Health
+from batchrun.pool.limits import Limit
+from batchrun.pool.rates import Rates
+from batchrun.pool.settling import Policy, Settling, Stop
+from batchrun.records import Outcome, Request
+
+
+def _ignore(event: Event) -> None:
+    """Take an event that nobody wants."""
+
+
+class Pool:
+    """Sends requests, as many at once as the limit allows, until each has its outcome."""
+
+    def __init__(
+        self,
+        client: Client,
+        limit: Limit,
+        policy: Policy,
+        *,
+        canary: Callable[[str], Request],
+        on_outcome: Callable[[Outcome], None],
+        on_event: Callable[[Event], None] = _ignore,
+        rates: Rates | None = None,
+        budget: Budget | None = None,
+        may_admit: Callable[[], bool] = lambda: True,
+        uniform: Callable[[], float] = random,
+        unix_s: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare; `run` starts.
+
+        Args:
+            client: makes one attempt.
+            limit: how many may be in flight.
+            policy: how often and how long to try.
+            canary: makes the request that finds out whether a model answers when only suspect rows are left.
+            on_outcome: takes every outcome, at once; must not block.
+            on_event: told of retries and outages.
+            rates: requests and tokens per minute.
+            budget: money.
+            may_admit: asked before each request; False while the store is behind. `wake` when that changes.
+            uniform: source of numbers in [0, 1).
+            unix_s: the clock of `finished_at` and of HTTP dates; waiting goes by the loop's clock.
+        """
+        self._client, self.limit = client, limit
+        self._rates = rates if rates is not None and rates.are_set else None
+        self._may_admit = may_admit
+        self._admission = Admission(limit, Health(), max_attempts=policy.max_attempts, budget=budget, canary=canary)
+        self._settling = Settling(
+            self._admission,
+            policy,
+            rates=self._rates,
+            on_outcome=on_outcome,
+            on_event=on_event,
+            stop=self.stop,
+            uniform=uniform,
+            unix_s=unix_s,
+        )
+        self.in_flight = 0
+        self.stopping: Stop | None = None
+        self._pacing: Work | None = None  # waits for a rate; holds no slot
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = 0.0
+        self._hungry = asyncio.Event()
+        self._to_pace = asyncio.Event()
+        self._finished = asyncio.Event()
+
+    def __repr__(self) -> str:
+        state = "stopping" if self.stopping else "paused" if self.trouble else "open"
+        backlog = self._admission.backlog
+        return (
+            f"<Pool {state}, {self.in_flight} in flight, {self.limit!r}, {backlog.again} again, {backlog.fresh} fresh>"
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait to be sent again."""
+        return self._admission.backlog.again
+
+    @property
+    def throttled(self) -> int:
+        """How many attempts were rejected for concurrency or a rate."""
+        return self._settling.throttled
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is sent, for people; None when something is."""
+        pause = self._admission.health.pause
+        if pause is not None:
+            return pause.message
+        return "a rate was exceeded" if self._admission.closed_until_s else None
+
+    async def run(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
+        """Send every request of `batches`; return when each has its outcome, or when drained after `stop`.
+
+        Raises whatever `batches`, `on_outcome` or the client raised; what was in flight is cancelled then.
+        """
+        self._loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                helpers = [group.create_task(self._feed(batches))]
+                if self._rates is not None:
+                    helpers.append(group.create_task(self._pace(self._rates)))
+                await self._finished.wait()
+                for helper in helpers:
+                    helper.cancel()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+        return self.stopping
+
+    def stop(self, stop: Stop) -> None:
+        """Admit nothing more; `run` returns when what is in flight has been answered. The first reason stays."""
+        if self.stopping is None:
+            self.stopping = stop
+            self._pacing = None
+            self._finish_if_done()
+
+    def wake(self) -> None:
+        """Look again whether something may be sent."""
+        self._fill()
+
+    # Waiting: the only awaits beside `run`.
+
+    async def _feed(self, batches: AsyncIterator[Sequence[Request]]) -> None:
+        async for batch in batches:
+            self._admission.backlog.extend(batch)
+            self._fill()
+            while not self._admission.is_hungry:
+                self._hungry.clear()
+                await self._hungry.wait()
+        self._admission.is_fed = True
+        self._fill()
+
+    async def _worker(self, work: Work) -> None:
+        while True:
+            result = await self._client.send(work.request.body)
+            self.in_flight -= 1
+            self._settling.settle(work, result, self.in_flight, self._loop.time())
+            following = self._next() if self._rates is None else None
+            if following is None:
+                self._fill()
+                return
+            work = following
+            self._send(work)
+            if self.in_flight < self.limit.current:
+                self._fill()
+
+    async def _pace(self, rates: Rates) -> None:
+        while True:
+            self._to_pace.clear()
+            while (work := self._next()) is not None:
+                self._pacing = work
+                await rates.wait(len(work.request.body))
+                if self._pacing is None:
+                    return  # stopped meanwhile
+                self._pacing = None
+                self._start(work)
+            self._finish_if_done()
+            await self._to_pace.wait()
+
+    # Deciding, at once.
+
+    def _fill(self) -> None:
+        """Start workers while there are slots and something to send."""
+        if self._rates is not None:
+            self._to_pace.set()
+            return
+        while (work := self._next()) is not None:
+            self._start(work)
+        self._finish_if_done()
+
+    def _start(self, work: Work) -> None:
+        self._send(work)
+        self._group.create_task(self._worker(work))
+
+    def _send(self, work: Work) -> None:
+        """Take a slot for a request that is about to be sent."""
+        self.in_flight += 1
+        work.attempts += 1
+        work.sent_s = self._loop.time()
+        work.ticket = self.limit.admitted(self.in_flight, work.sent_s)
+
+    def _next(self) -> Work | None:
+        """Return what may be sent now, or None."""
+        if self.stopping is not None or not self._may_admit():
+            return None
+        admission = self._admission
+        work = admission.next(self.in_flight, self._loop.time())
+        if admission.is_hungry:
+            self._hungry.set()
+        if work is None:
+            if admission.look_again_s is not None:
+                self._look_again_at(admission.look_again_s)
+            if admission.is_out_of_budget and self.in_flight == 0 and admission.budget is not None:
+                self.stop(_out_of_budget(admission.budget))
+        return work
+
+    def _look_again_at(self, when_s: float) -> None:
+        """Have `_fill` called at a time of the loop's clock, unless it is called before that anyway."""
+        if self._timer is not None:
+            if self._timer_s <= when_s:
+                return
+            self._timer.cancel()
+        self._timer, self._timer_s = self._loop.call_at(when_s, self._on_time), when_s
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._fill()
+
+    def _finish_if_done(self) -> None:
+        if self.in_flight == 0 and self._pacing is None and (self.stopping is not None or self._admission.is_exhausted):
+            self._finished.set()
+
+
+def _out_of_budget(budget: Budget) -> Stop:
+    room = f"the cost cap of {budget.cap_usd:g} USD leaves no room for another request"
+    cure = f"{budget.spent_usd:.4f} USD are spent; raise --max-cost and run the same command again"
+    return Stop(kind="cost_cap", message=f"{room}; {cure}", exit_code=5)

@@ -1,0 +1,65 @@
+"""How long to wait before the next attempt. Pure: time and chance are arguments."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+MAX_ADVICE_S = 120.0
+"""Longest `Retry-After` that is obeyed. Precedent: the openai client obeys up to 120 s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """How waits grow."""
+
+    base_s: float = 0.5
+    """Bound of the first wait. Precedent: the openai client, 0.5 s."""
+    cap_s: float = 30.0
+    """Longest wait."""
+
+
+def backoff_s(attempt: int, policy: Backoff, uniform: Callable[[], float]) -> float:
+    """Return the wait before the next attempt: exponential with full jitter.
+
+    Args:
+        attempt: number of the attempt that failed, 1-based.
+        policy: `base_s` and `cap_s`, both > 0.
+        uniform: source of numbers in [0, 1); seeded in tests.
+
+    Returns:
+        Seconds in [0, min(cap_s, base_s * 2 ** (attempt - 1))).
+
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog.
+    """
+    return uniform() * min(policy.cap_s, policy.base_s * 2.0 ** min(attempt - 1, 60))
+
+
+def advice_s(headers: Mapping[str, str], now_unix_s: float) -> float | None:
+    """Return how long the server asks to wait, in [0, `MAX_ADVICE_S`]; None when it does not say, or nonsense.
+
+    Args:
+        headers: lower-case names. Read are `retry-after-ms`, `retry-after` (seconds, or an HTTP date), and what a
+            LiteLLM proxy makes of an upstream's: `llm_provider-retry-after`.
+        now_unix_s: the clock against which a date is read.
+    """
+    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0), ("llm_provider-retry-after", 1.0)):
+        if name in headers:
+            seconds = _seconds(headers[name], unit_s, now_unix_s)
+            if seconds is not None:
+                return min(max(seconds, 0.0), MAX_ADVICE_S)
+    return None
+
+
+def _seconds(value: str, unit_s: float, now_unix_s: float) -> float | None:
+    try:
+        seconds = float(value) * unit_s
+    except ValueError:
+        return _seconds_until(value, now_unix_s)
+    return seconds if abs(seconds) < float("inf") else None
+
+
+def _seconds_until(date: str, now_unix_s: float) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() - now_unix_s
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,230 @@
+"""What becomes of a request when an attempt has ended: its outcome, or another attempt and when. Pure: time is given.
+
+Every verdict is answered three ways here: what the row gets, what the limit is told, and what the health is told.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from batchrun.events import CanaryAnswered, Event, Paused, Resumed, Retried
+from batchrun.pool.admission import Admission
+from batchrun.pool.backlog import Work
+from batchrun.pool.health import Judgement
+from batchrun.pool.rates import Rates
+from batchrun.pool.retry import Backoff, advice_s, backoff_s
+from batchrun.pool.verdicts import EFFECTS, Verdict, judge
+from batchrun.records import Fault, Outcome, Reply
+
+_THROTTLED = Backoff(base_s=0.1, cap_s=2.0)
+"""Waits of a row that found no slot. The limit holds it back, so the row itself need not wait long. It caps advice too:
+a LiteLLM proxy says `Retry-After: 60` where a slot is free half a second later."""
+
+_RATE_LIMITED = Backoff(base_s=2.0, cap_s=60.0)
+"""Waits of admission after a rate was exceeded and the server did not say for how long; rates count by the minute."""
+
+_KEPT_OF_FAILURE_BYTES = 1 << 20
+"""How much is kept of what a server said when it failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Why the run drains and stops before all is done."""
+
+    kind: str
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the user allows."""
+
+    max_attempts: int = 5
+    patience_s: float = 43_200.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class Settling:
+    """Decides over requests whose attempt has ended."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        policy: Policy,
+        *,
+        rates: Rates | None,
+        on_outcome: Callable[[Outcome], None],
+        on_event: Callable[[Event], None],
+        stop: Callable[[Stop], None],
+        uniform: Callable[[], float],
+        unix_s: Callable[[], float],
+    ) -> None:
+        self._admission, self._policy, self._rates = admission, policy, rates
+        self._limit, self._health, self._backlog = admission.limit, admission.health, admission.backlog
+        self._on_outcome, self._on_event, self._stop = on_outcome, on_event, stop
+        self._uniform, self._unix_s = uniform, unix_s
+        self.throttled = 0
+        """How many attempts were rejected for concurrency or a rate."""
+        self._answered_models: set[str] = set()
+        self._rate_limited = 0  # episodes in a row
+        self._trouble_since_s: float | None = None
+
+    def settle(self, work: Work, result: Reply | Fault, in_flight: int, now_s: float) -> None:
+        """Decide what becomes of a request; `in_flight` are left without it."""
+        verdict = judge(result)
+        was_probe = self._admission.ends_probe(work)
+        if work.reserve is not None and self._admission.budget is not None:
+            self._admission.budget.settle(work.reserve, work.request.model, verdict, result)
+        if verdict.kind is None:
+            self._limit.completed(work.ticket, in_flight, now_s)
+            self._succeed(work, result, verdict, now_s)
+        elif EFFECTS[verdict.kind].row == "failed":
+            self._on_outcome(self._outcome(work, result, verdict))
+        else:
+            work.failure = (result, verdict)
+            self._fail(work, result, verdict.kind, verdict.message, in_flight, now_s, was_probe=was_probe)
+
+    # Success.
+
+    def _succeed(self, work: Work, result: Reply | Fault, verdict: Verdict, now_s: float) -> None:
+        if self._trouble_since_s is not None:
+            self._end_trouble(now_s)
+        self._answered_models.add(work.request.model)
+        if self._rates is not None:
+            self._rates.told(len(work.request.body), verdict.usage.total_tokens)
+        if work.is_canary:
+            self._on_event(CanaryAnswered(work.request.model, verdict.usage))
+        else:
+            self._on_outcome(self._outcome(work, result, verdict))
+
+    def _end_trouble(self, now_s: float) -> None:
+        """Let a success decide over the failures before it."""
+        self._trouble_since_s = None
+        self._rate_limited = 0
+        pause = self._health.pause
+        judgement, suspects = self._health.succeeded()
+        if pause is not None and pause.is_outage:
+            self._on_event(Resumed(now_s - pause.since_s))
+        if pause is not None and pause.kind == "throttled":
+            self._limit.restore(now_s)
+        if judgement is Judgement.SPENT:
+            self._spend(suspects)
+
+    def _spend(self, suspects: dict[Work, int]) -> None:
+        for work, failures in suspects.items():
+            if work.failure is None or EFFECTS[work.kind].row == "again, free":
+                continue
+            work.spent += failures
+            if work.spent >= work.allowed and self._backlog.remove(work):
+                self._on_outcome(self._outcome(work, *work.failure))
+
+    # Failure.
+
+    def _fail(
+        self,
+        work: Work,
+        result: Reply | Fault,
+        kind: str,
+        message: str,
+        in_flight: int,
+        now_s: float,
+        *,
+        was_probe: bool,
+    ) -> None:
+        if self._trouble_since_s is None:
+            self._trouble_since_s = now_s
+        if EFFECTS[kind].row == "stays open" and self._is_refused(work, kind):
+            self._refuse(kind, message)
+            return
+        self._tell_limit(work, kind, in_flight, now_s)
+        self._tell_health(work, kind, message, in_flight, now_s, was_probe=was_probe)
+        waited_s = now_s - self._trouble_since_s
+        if waited_s > self._policy.patience_s:
+            cure = "run the same command again to go on"
+            self._stop(
+                Stop(kind=kind, message=f"nothing was answered for {waited_s:.0f} s: {message}; {cure}", exit_code=5)
+            )
+        if work.is_canary:
+            return
+        if work.spent >= work.allowed and work.failure is not None:
+            self._on_outcome(self._outcome(work, *work.failure))
+            return
+        wait_s = self._wait_s(work, kind, result, now_s)
+        self._backlog.put(work, now_s + wait_s)
+        self._on_event(Retried(work.request.model, kind, message, wait_s))
+
+    def _is_refused(self, work: Work, kind: str) -> bool:
+        """Return whether a refusal is the whole run's, not this row's."""
+        if work.is_canary or not self._answered_models:
+            return True
+        if kind == "model_not_found" and work.request.model not in self._answered_models:
+            return True
+        return self._health.refused(work)
+
+    def _refuse(self, kind: str, message: str) -> None:
+        effect = EFFECTS[kind]
+        assert effect.exit_code is not None, kind
+        self._stop(Stop(kind=kind, message=f"{message}; {effect.cure}", exit_code=effect.exit_code))
+
+    def _tell_limit(self, work: Work, kind: str, in_flight: int, now_s: float) -> None:
+        effect = EFFECTS[kind].limit
+        if effect == "down":
+            self._limit.throttled(in_flight, now_s - work.sent_s, now_s)
+        elif effect == "growth stops":
+            self._limit.faltered(now_s)
+
+    def _tell_health(
+        self, work: Work, kind: str, message: str, in_flight: int, now_s: float, *, was_probe: bool
+    ) -> None:
+        """Note a failure, unless it says nothing of the endpoint: a rejection where others hold the slots."""
+        if EFFECTS[kind].row == "again, free":
+            work.throttled += 1
+            self.throttled += 1
+            if kind == "rate_limited" or (in_flight and not was_probe):
+                return
+        if self._health.failed(work, kind, message, now_s, was_probe=was_probe):
+            self._on_event(Paused(kind, message))
+
+    # Waiting.
+
+    def _wait_s(self, work: Work, kind: str, result: Reply | Fault, now_s: float) -> float:
+        """Return how long the request waits; of a rate, how long all do."""
+        advice = advice_s(result.headers, self._unix_s()) if isinstance(result, Reply) else None
+        if kind == "throttled":
+            wait_s = backoff_s(work.throttled, _THROTTLED, self._uniform) if advice is None else advice
+            return min(_THROTTLED.cap_s, wait_s)
+        if kind == "rate_limited":
+            return self._close(advice, now_s)
+        wait_s = backoff_s(work.attempts - work.throttled, self._policy.backoff, self._uniform)
+        return wait_s if advice is None else max(advice, wait_s)
+
+    def _close(self, advice: float | None, now_s: float) -> float:
+        """Close admission for a while. Rejections while it is closed already belong to the same episode."""
+        closed_until_s = self._admission.closed_until_s
+        if closed_until_s <= now_s:
+            self._rate_limited += 1
+        wait_s = backoff_s(self._rate_limited, _RATE_LIMITED, self._uniform) if advice is None else advice
+        self._admission.closed_until_s = max(closed_until_s, now_s + wait_s)
+        return self._admission.closed_until_s - now_s
+
+    def _outcome(self, work: Work, result: Reply | Fault, verdict: Verdict) -> Outcome:
+        request = work.request
+        status, body = (result.status, result.body) if isinstance(result, Reply) else (None, None)
+        if verdict.kind is not None and body is not None:
+            body = body[:_KEPT_OF_FAILURE_BYTES]
+        return Outcome(
+            request.row,
+            request.model,
+            request.sample,
+            request.key,
+            request.custom_id,
+            verdict.kind,
+            verdict.message or None,
+            status,
+            work.attempts,
+            result.latency_s,
+            int(self._unix_s() * 1000),
+            body,
+            verdict.usage,
+            work.throttled,
+        )

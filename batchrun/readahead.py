@@ -1,0 +1,61 @@
+"""A blocking iterator, run in a thread a few items ahead of its asynchronous consumer."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_AHEAD = 2
+"""Items made before they are asked for: one in hand, one in the making."""
+
+
+class _End:
+    """Marks the end; carries what the iterator raised, if anything."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+class Readahead(Generic[T]):
+    """Iterates in a thread of its own, which dies with the process: a pipe that never ends holds up nobody."""
+
+    def __init__(self, iterate: Callable[[], Iterator[T]]) -> None:
+        self._iterate = iterate
+        self._room = threading.Semaphore(_AHEAD)
+        self._items: asyncio.Queue[T | _End] = asyncio.Queue()
+        self._is_closed = False
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """Yield the items; raises what the iterator raises."""
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._read, name="batchrun-reader", daemon=True).start()
+        while not isinstance(item := await self._items.get(), _End):
+            self._room.release()
+            yield item
+        if item.error is not None:
+            raise item.error
+
+    def close(self) -> None:
+        """Let the thread end before its next item."""
+        self._is_closed = True
+        self._room.release()
+
+    def _read(self) -> None:
+        error: BaseException | None = None
+        try:
+            for item in self._iterate():
+                self._room.acquire()
+                if self._is_closed:
+                    return
+                self._hand_over(item)
+        except BaseException as problem:  # noqa: BLE001  # handed to the consumer, whose it is
+            error = problem
+        self._hand_over(_End(error))
+
+    def _hand_over(self, item: T | _End) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._items.put_nowait, item)
+        except RuntimeError:
+            self._is_closed = True  # the loop is gone, and with it whoever wanted this

@@ -1,0 +1,69 @@
+"""Fits the checkpoint to the job before a run: what holds, what is asked anew, and whether the user agrees to that."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from batchrun.checkpoint.plan import Change, adapt, forget_failed
+from batchrun.checkpoint.store import Store
+from batchrun.errors import JobError
+from batchrun.job import Job, job_to_dict
+from batchrun.prompts.files import fingerprint
+from batchrun.prompts.source import Source
+
+CONFIRM_SHARE = 0.1
+"""Share of the answers from which on buying them again, because the job was edited, wants a yes."""
+
+
+def prepare(
+    store: Store,
+    job: Job,
+    source: Source,
+    *,
+    retry_failed: bool,
+    agree: Callable[[str], bool],
+    say: Callable[[str], None],
+) -> None:
+    """Make the checkpoint ready for this run of the job.
+
+    Only when the job or its input has changed since the last run is the whole input read first.
+
+    Raises:
+        JobError: answers would be bought again, and nobody has agreed to that.
+    """
+    asked = _asked(job, source)
+    before = store.fact("asked")
+    if before is not None and _has_changed(before, asked):
+        adapt(store, source.batches(), lambda change: _is_agreed(change, agree, say))
+    if retry_failed and (count := forget_failed(store)):
+        say(f"{count:,} failed rows are sent again")
+    store.set_fact("asked", asked)
+    store.set_fact("job", job_to_dict(job))
+
+
+def _asked(job: Job, source: Source) -> dict[str, Any]:
+    """Return what the requests are made of: where it is the same, so are they."""
+    parts = job_to_dict(job)
+    made_of = [parts["prompt"], parts["model"], job.models, job.input.id]
+    digest = hashlib.blake2b(orjson.dumps(made_of, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+    return {"job": digest, "input": fingerprint(source.files), "limit": job.input.limit}
+
+
+def _has_changed(before: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Return whether rows may ask something else now. More rows of the same input are only new."""
+    if before["job"] != asked["job"] or before["input"] != asked["input"]:
+        return True
+    return asked["limit"] is not None and (before["limit"] is None or asked["limit"] < before["limit"])
+
+
+def _is_agreed(change: Change, agree: Callable[[str], bool], say: Callable[[str], None]) -> bool:
+    kept = f"{change.kept:,} rows keep their answers, {change.new:,} are to be sent, {change.gone:,} leave the results"
+    say(f"the job or its input has changed: {kept}")
+    if change.again <= CONFIRM_SHARE * change.settled:
+        return True
+    question = f"{change.again:,} of {change.settled:,} answers would be bought again, since their prompts have changed"
+    if agree(question):
+        return True
+    raise JobError(f"{question}; add --yes if that is meant, or use another -o DIR")
