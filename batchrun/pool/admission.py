@@ -56,9 +56,9 @@ class Admission:
 
     def next(self, in_flight: int, now_s: float) -> Work | None:
         """Return the request to send now; None when there is no slot for it, or no request."""
+        self.look_again_s = None
         if in_flight >= self.limit.current:
             return None
-        self.look_again_s = None
         if self.backlog.again or self.health.pause is not None or self.closed_until_s:
             work = self._next_in_trouble(now_s)
         else:

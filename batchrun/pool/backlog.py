@@ -21,13 +21,13 @@ class Work:
         "attempts",
         "failure",
         "is_canary",
+        "level",
         "max_attempts",
         "request",
         "reserve",
         "sent_s",
         "spent",
         "throttled",
-        "ticket",
     )
 
     def __init__(self, request: Request, max_attempts: int, *, is_canary: bool = False) -> None:
@@ -37,7 +37,7 @@ class Work:
         self.attempts = 0  # made
         self.spent = 0  # counted against it
         self.throttled = 0
-        self.ticket = 0  # the limit's
+        self.level = 0  # in flight when it was sent, itself included
         self.sent_s = 0.0
         self.reserve: Reserve | None = None  # the budget's
         self.failure: tuple[Reply | Fault, Verdict] | None = None  # the last

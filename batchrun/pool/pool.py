@@ -201,7 +201,7 @@ class Pool:
         self.in_flight += 1
         work.attempts += 1
         work.sent_s = self._loop.time()
-        work.ticket = self.limit.admitted(self.in_flight, work.sent_s)
+        work.level = self.in_flight
 
     def _next(self) -> Work | None:
         """Return what may be sent now, or None."""

@@ -76,7 +76,7 @@ class Settling:
         if work.reserve is not None and self._admission.budget is not None:
             self._admission.budget.settle(work.reserve, work.request.model, verdict, result)
         if verdict.kind is None:
-            self._limit.completed(work.ticket, in_flight, now_s)
+            self._limit.completed(work.level, now_s - work.sent_s, in_flight, now_s)
             self._succeed(work, result, verdict, now_s)
         elif EFFECTS[verdict.kind].row == "failed":
             self._on_outcome(self._outcome(work, result, verdict))

@@ -1,0 +1,163 @@
+"""How well the limit is found and held: this controller beside one that knows the limit, and beside AIMD.
+
+Each scenario is a server model on a virtual clock, driven by the real pool. `python tests/benchmarks/limits.py`
+"""
+
+import bisect
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from harness.endpoints import Endpoint, Latency, lognormal
+from harness.runs import send_all
+
+from batchrun.pool.limits import Limit
+
+Level = Callable[[float], int]
+
+CEILING = 5_000
+
+
+def steps(*levels: tuple[float, int]) -> Level:
+    """Return a limit that is each of `levels` from its time on."""
+    times = [at_s for at_s, _ in levels]
+    return lambda now_s: levels[bisect.bisect_right(times, now_s) - 1][1]
+
+
+def noise(most: int, every_s: float, seed: int = 3) -> Level:
+    """Return a neighbour that takes a random number of slots up to `most`, another every so often."""
+    return lambda now_s: random.Random(seed * 1_000_003 + int(now_s / every_s)).randint(0, most)
+
+
+def queued(slots: int, median_s: float = 0.5) -> Latency:
+    """Return latencies of a server that rejects nothing: beyond its slots, they grow with what is in flight."""
+    plain = lognormal(median_s)
+    return lambda chance, busy: plain(chance, busy) * max(1.0, busy / slots)
+
+
+def cold(first_s: float) -> Latency:
+    """Return latencies of a server that wakes up: the first answers take long."""
+    plain = lognormal()
+    woken = False
+
+    def latency(chance: random.Random, busy: int) -> float:
+        nonlocal woken
+        first, woken = not woken and busy <= 8, woken or busy > 8
+        return first_s if first else plain(chance, busy)
+
+    return latency
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A server model, and how many rows to send to it."""
+
+    name: str
+    limit: Level
+    rows: int
+    latency: Latency = lognormal()
+    neighbour: Level = lambda now_s: 0
+
+    def endpoint(self) -> Endpoint:
+        """Return the server, fresh."""
+        return Endpoint(self.limit, self.latency, self.neighbour)
+
+
+SCENARIOS = (
+    Scenario("limit 1", lambda now_s: 1, 200),
+    Scenario("limit 5", lambda now_s: 5, 1_000),
+    Scenario("limit 20", lambda now_s: 20, 4_000),
+    Scenario("limit 50", lambda now_s: 50, 10_000),
+    Scenario("limit 100", lambda now_s: 100, 20_000),
+    Scenario("limit 1000", lambda now_s: 1_000, 200_000),
+    Scenario("100 → 25 → 150", steps((0, 100), (40, 25), (80, 150)), 18_000),
+    Scenario("50 → 5 for 20 s", steps((0, 50), (30, 5), (50, 50)), 10_000),
+    Scenario("limit 0 for 20 s", steps((0, 50), (30, 0), (50, 50)), 10_000),
+    Scenario("noisy neighbour, 10 s", lambda now_s: 100, 12_000, neighbour=noise(50, 10.0)),
+    Scenario("noisy neighbour, 2 s", lambda now_s: 100, 12_000, neighbour=noise(50, 2.0)),
+    Scenario("heavy tail", lambda now_s: 50, 10_000, lognormal(0.5, 1.2)),
+    Scenario("cold for 20 s", lambda now_s: 50, 10_000, cold(20.0)),
+    Scenario("queues beyond 20", lambda now_s: 10**9, 4_000, queued(20)),
+)
+
+
+class Oracle:
+    """Knows what is free, at any time."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self.ceiling = CEILING
+        self._now_s = 0.0
+
+    @property
+    def current(self) -> int:
+        import asyncio
+
+        now_s = asyncio.get_running_loop().time()
+        return max(1, self._endpoint.limit(now_s) - self._endpoint.neighbour(now_s))
+
+    def completed(self, level: int, latency_s: float, in_flight: int, now_s: float) -> None: ...
+    def throttled(self, in_flight: int, delay_s: float, now_s: float) -> None: ...
+    def faltered(self, now_s: float) -> None: ...
+    def restore(self, now_s: float) -> None: ...
+
+
+class Aimd(Oracle):
+    """Adds one a round trip, multiplies by `factor` once an episode: what most clients do."""
+
+    def __init__(self, factor: float) -> None:
+        self.ceiling = CEILING
+        self._factor = factor
+        self._level = 8.0
+        self._changed_s = 0.0
+
+    @property
+    def current(self) -> int:
+        return max(1, min(self.ceiling, int(self._level)))
+
+    def completed(self, level: int, latency_s: float, in_flight: int, now_s: float) -> None:
+        if in_flight + 1 >= self.current:
+            self._level += 1 / self._level
+
+    def throttled(self, in_flight: int, delay_s: float, now_s: float) -> None:
+        if now_s - delay_s >= self._changed_s:
+            self._level = max(1.0, self._level * self._factor)
+            self._changed_s = now_s
+
+
+def free_s(scenario: Scenario, until_s: float, step_s: float = 0.05) -> float:
+    """Return the slots' time that was to be had until then."""
+    ticks = int(until_s / step_s)
+    return step_s * sum(
+        max(0, scenario.limit(tick * step_s) - scenario.neighbour(tick * step_s)) for tick in range(ticks)
+    )
+
+
+def measure(scenario: Scenario, make: Callable[[Endpoint], object]) -> tuple[float, float, float]:
+    """Return the share of the slots' time used, the share of requests rejected, and how long it took."""
+    endpoint = scenario.endpoint()
+    run = send_all(endpoint, scenario.rows, limit=make(endpoint))
+    assert len(run.outcomes) == scenario.rows
+    assert not run.failed, run.failed[:3]
+    used = endpoint.busy_s / free_s(scenario, run.ended_s)
+    return used, endpoint.rejected / endpoint.received, run.ended_s
+
+
+def main() -> None:
+    """Print the table."""
+    print(f"{'scenario':24} {'oracle':>7} {'ours':>7} {'ratio':>7} {'rejected':>9} {'AIMD ½':>7} {'AIMD .9':>8}")
+    for scenario in SCENARIOS:
+        oracle, _, _ = measure(scenario, Oracle)
+        ours, rejected, _ = measure(scenario, lambda endpoint: Limit(CEILING))
+        half, _, _ = measure(scenario, lambda endpoint: Aimd(0.5))
+        ninth, _, _ = measure(scenario, lambda endpoint: Aimd(0.9))
+        figures = f"{oracle:7.3f} {ours:7.3f} {ours / oracle:7.3f} {rejected:9.2%} {half:7.3f} {ninth:8.3f}"
+        print(f"{scenario.name:24} {figures}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

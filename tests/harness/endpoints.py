@@ -1,0 +1,100 @@
+"""A server model on a virtual clock: a limit that moves, neighbours, outages, latency. Takes the client's place.
+
+It counts what a user would pay for in waiting: the time for which each of its slots was in use, and had been free.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import orjson
+
+from batchrun.records import Fault, Reply
+
+ANSWER = orjson.dumps(
+    {
+        "id": "a",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+    }
+)
+REJECTED = b'{"error": {"message": "Concurrency limit reached for requests", "code": "429"}}'
+REJECTION_S = 0.005
+"""How long a rejection takes to come back."""
+
+Latency = Callable[[random.Random, int], float]
+Trouble = Callable[[float, bytes], Reply | Fault | None]
+
+
+def lognormal(median_s: float = 0.5, sigma: float = 0.35) -> Latency:
+    """Return latencies as DESIGN §9 has them."""
+    return lambda chance, busy: median_s * chance.lognormvariate(0, sigma)
+
+
+def refusal(status: int, message: str = "", **headers: str) -> Reply:
+    """Return an error as the endpoint words it."""
+    body = orjson.dumps({"error": {"message": message}})
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status, named, body, REJECTION_S)
+
+
+@dataclass
+class Endpoint:
+    """The server model.
+
+    `limit` and `neighbour` say, at a time, how many requests the project may have in flight, and how many of these a
+    colleague takes. `trouble` may answer in the server's place; None lets it.
+    """
+
+    limit: Callable[[float], int]
+    latency: Latency = field(default_factory=lognormal)
+    neighbour: Callable[[float], int] = lambda now_s: 0
+    trouble: Trouble = lambda now_s, body: None
+    seed: int = 1
+
+    received: int = 0
+    rejected: int = 0
+    accepted: int = 0
+    in_flight: int = 0
+    peak: int = 0
+    sent: int = 0
+    """Requests that the client has under way, rejected ones included."""
+    peak_sent: int = 0
+    busy_s: float = 0.0
+    last_answer_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(self.seed)
+
+    async def send(self, body: bytes) -> Reply | Fault:
+        """Make one attempt."""
+        self.sent += 1
+        self.peak_sent = max(self.peak_sent, self.sent)
+        try:
+            return await self._answer(body)
+        finally:
+            self.sent -= 1
+
+    async def _answer(self, body: bytes) -> Reply | Fault:
+        loop = asyncio.get_running_loop()
+        self.received += 1
+        answer = self.trouble(loop.time(), body)
+        if answer is not None:
+            await asyncio.sleep(answer.latency_s)
+            return answer
+        if self.in_flight + self.neighbour(loop.time()) >= self.limit(loop.time()):
+            self.rejected += 1
+            await asyncio.sleep(REJECTION_S)
+            return Reply(429, {}, REJECTED, REJECTION_S)
+        self.accepted += 1
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        latency_s = self.latency(self._chance, self.in_flight)
+        try:
+            await asyncio.sleep(latency_s)
+        finally:
+            self.in_flight -= 1
+        self.busy_s += latency_s
+        self.last_answer_s = loop.time()
+        return Reply(200, {}, ANSWER, latency_s)

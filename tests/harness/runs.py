@@ -1,0 +1,90 @@
+"""Runs the real pool against a server model on the virtual clock."""
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchrun.events import Event
+from batchrun.pool.limits import Limit
+from batchrun.pool.pool import Pool
+from batchrun.pool.settling import Policy, Stop
+from batchrun.records import Outcome, Request
+from harness.clock import run_virtually
+from harness.endpoints import Endpoint
+
+CANARY = b"canary"
+
+
+@dataclass
+class Run:
+    """What a run came to."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    stop: Stop | None = None
+    ended_s: float = 0.0
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """The rows that failed."""
+        return [outcome for outcome in self.outcomes if outcome.kind is not None]
+
+
+def requests(count: int, model: str = "m") -> list[Request]:
+    """Return requests whose body is their number."""
+    return [Request(row, model, 0, b"", b"row-%d" % row, None) for row in range(count)]
+
+
+def send_all(
+    endpoint: Any,
+    rows: int | Sequence[Request],
+    *,
+    limit: Any = None,
+    policy: Policy | None = None,
+    seed: int = 7,
+    pools: list[Pool] | None = None,
+    **settings: Any,
+) -> Run:
+    """Send rows through a pool to their end, on the virtual clock.
+
+    Args:
+        endpoint: whatever has `send`.
+        rows: how many, or which.
+        limit: the controller; a new one with a high ceiling unless given.
+        policy: of the pool.
+        seed: of the pool's jitter.
+        pools: gets the pool, for tests that watch it.
+        settings: further arguments of the pool.
+    """
+    run = Run()
+    asked = requests(rows) if isinstance(rows, int) else list(rows)
+
+    async def batches() -> AsyncIterator[list[Request]]:
+        for start in range(0, len(asked), 256):
+            yield asked[start : start + 256]
+
+    async def main() -> None:
+        import asyncio
+
+        pool = Pool(
+            endpoint,
+            limit or Limit(5_000),
+            policy or Policy(),
+            canary=lambda model: Request(-1, model, 0, b"", CANARY, None),
+            on_outcome=run.outcomes.append,
+            on_event=run.events.append,
+            uniform=random.Random(seed).random,
+            unix_s=lambda: 1_700_000_000.0,
+            **settings,
+        )
+        if pools is not None:
+            pools.append(pool)
+        run.stop = await pool.run(batches())
+        run.ended_s = asyncio.get_running_loop().time()
+
+    run_virtually(main())
+    return run
+
+
+__all__ = ["CANARY", "Endpoint", "Run", "requests", "send_all"]
