@@ -1,0 +1,59 @@
+# Everything that is made goes into .venv and build; a run's answers go into runs, which nothing here deletes.
+# Paths are relative, since make cannot cope with a folder whose name has a space in it.
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test format clean
+
+help:  ## list what there is to make
+	@sed -n 's/^\([a-z]*\):.*  ## /make \1	/p' Makefile
+
+demo: .venv/.installed  ## install, run a job against the embedded simulator, show some answers
+	@$(RUN) -m batchrun run jobs/label_reviews.toml --simulate -o runs/demo
+	@echo
+	@$(RUN) jobs/show.py runs/demo/results.parquet
+	@echo
+	@echo "The simulator made these answers up; they cost nothing. All of them: runs/demo/results.parquet"
+
+test: .venv/.installed-dev  ## install, and check all: format, lint, types, import contracts, tests, the wheel
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	.venv/bin/lint-imports --no-logo
+	$(RUN) -m pytest
+	@echo "Now what a user gets: the wheel."
+	@rm -rf build
+	$(RUN) -m build --wheel --no-isolation --outdir build/dist >/dev/null
+	@$(PIP) --no-deps --no-index --target build/wheel build/dist/*.whl
+# Safe path: or `python -m` would find the sources in this folder first. Absolute: some tests run batchrun from elsewhere.
+	BATCHRUN_FROM_WHEEL=1 PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/wheel" \
+	  $(RUN) -m pytest tests/end_to_end tests/test_jobs.py tests/test_packaging.py
+
+format: .venv/.installed-dev  ## format the code, and mend what the linter can mend
+	$(RUN) -m ruff check --fix --exit-zero .
+	$(RUN) -m ruff format .
+
+clean:  ## remove what was made here; keep runs
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find batchrun tests jobs -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.made:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo >&2 \
+	  "$(PYTHON) is missing or older than 3.11; install Python 3.11, or name another: make demo PYTHON=python3.12"; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' || { echo >&2 \
+	  "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
+	@echo "Making a virtual environment in .venv ..."
+	@"$(PYTHON)" -m venv .venv
+	@touch $@
+
+.venv/.installed: .venv/.made pyproject.toml
+	@echo "Installing batchrun ..."
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/.installed-dev: .venv/.made pyproject.toml
+	@echo "Installing batchrun and the tools to check it ..."
+	@$(PIP) --editable '.[dev]'
+	@touch .venv/.installed $@
