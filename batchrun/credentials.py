@@ -66,10 +66,10 @@ def find_project(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) ->
 def _from_netrc(home: Path) -> str:
     try:
         entries = netrc.netrc(str(home / ".netrc"))
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
         return ""
     for host in _NETRC_HOSTS:
-        found = entries.authenticators(host)
+        found = entries.hosts.get(host)  # not `authenticators`: what `default` has was never meant for this host
         if found and found[2]:
             return found[2]
     return ""

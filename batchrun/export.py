@@ -10,11 +10,12 @@ import orjson
 
 from batchrun import __version__
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.errors import InputError, RunDirectoryError
+from batchrun.errors import InputError, JobError, RunDirectoryError
 from batchrun.job import Job, job_from_dict
 from batchrun.pricing import PriceLike, price_of
 from batchrun.prompts.columns import InputColumns
-from batchrun.prompts.files import find_files
+from batchrun.prompts.files import InputFile, find_files, fingerprint
+from batchrun.prompts.source import Source
 from batchrun.records import ModelTotals
 from batchrun.report.stats import summed
 from batchrun.results.files import replacing
@@ -123,14 +124,17 @@ def stored_job(checkpoint: Checkpoint) -> Job:
     """
     job = checkpoint.fact("job")
     if job is None:
-        raise RunDirectoryError(f"{checkpoint.path}: does not say which job it is of; run the job again to go on")
+        raise RunDirectoryError(
+            f"{checkpoint.path}: does not say yet which job it is of: its run has only begun, or died as it began; "
+            "look again in a moment, or run the job"
+        )
     return job_from_dict(job)
 
 
 def export(directory: Path) -> list[str]:
     """Write results.parquet and usage.parquet from the checkpoint; return what people should know about them.
 
-    Reads the input again for its columns. Where it is gone, the answers are written without them.
+    Reads the input again for its columns. Where it is gone, or has other rows now, the answers are written alone.
 
     Raises:
         RunDirectoryError: there is no checkpoint, it cannot be read, or a file cannot be written.
@@ -140,7 +144,7 @@ def export(directory: Path) -> list[str]:
         totals = checkpoint.totals()
         prices = prices_of(job, totals)
         notices: list[str] = []
-        columns = _input_columns(job, directory, notices)
+        columns = _input_columns(job, directory, checkpoint, notices)
         written = write_results(
             directory / RESULTS,
             checkpoint.outcomes(),
@@ -154,10 +158,27 @@ def export(directory: Path) -> list[str]:
     return notices
 
 
-def _input_columns(job: Job, directory: Path, notices: list[str]) -> InputColumns | None:
+def _input_columns(job: Job, directory: Path, checkpoint: Checkpoint, notices: list[str]) -> InputColumns | None:
     paths = tuple(str(directory / SPOOL) if path == "-" else path for path in job.input.path)
+    job = dataclasses.replace(job, input=dataclasses.replace(job.input, path=paths, strict=False))
     try:
-        return InputColumns(find_files(paths), job.output.keep, job.input.limit)
-    except InputError as problem:
+        files = find_files(paths)
+        if _may_have_changed(checkpoint, files) and not _still_fits(checkpoint, job):
+            raise InputError("the input has changed since the run; run the job again to fit its answers to it")
+        return InputColumns(files, job.output.keep, job.input.limit)
+    except (InputError, JobError) as problem:
         notices.append(f"the results are without the input's columns: {problem}")
         return None
+
+
+def _may_have_changed(checkpoint: Checkpoint, files: list[InputFile]) -> bool:
+    """Return whether the input may be another than the run read. That of standard input was noted while it was read."""
+    read = checkpoint.fact("asked")["input"]
+    return checkpoint.fact("mismatch") is not None or read not in ("", fingerprint(files))
+
+
+def _still_fits(checkpoint: Checkpoint, job: Job) -> bool:
+    """Return whether no answer would stand beside a row that it is not of. Reads the whole input."""
+    with Source(job) as source:
+        source.open()
+        return all(checkpoint.fits(batch) for batch in source.batches())

@@ -14,6 +14,7 @@ from batchrun.settings import (
     clock_time,
     duration_s,
     flag,
+    header_text,
     http_url,
     number,
     one_of,
@@ -59,7 +60,7 @@ class Model(Section):
     top_p: float | None = setting(None, "0 to 1", number(at_least=0, at_most=1))
     seed: int | None = setting(None, "of the endpoint's sampling; sample k gets seed + k", whole(0))
     stop: str | tuple[str, ...] | None = setting(None, "text or list of texts that end an answer", texts)
-    num_samples: int = setting(1, "answers per prompt and model, one output row each", whole(1))
+    num_samples: int = setting(1, "answers per prompt and model, one output row each", whole(1, 65_536))
     stream: bool = setting(False, "receive answers as server-sent events", flag)
     extra_body: dict[str, Any] = setting(dict, "further keys of the body, passed through unread", table, shown="{}")
 
@@ -67,6 +68,12 @@ class Model(Section):
         """Return the body's keys that this section sets, beside `model`."""
         own = {name: getattr(self, name) for name in ("temperature", "max_tokens", "top_p", "seed", "stop")}
         return {name: value for name, value in own.items() if value is not None} | self.extra_body
+
+
+def _provider_of(base_url: str) -> str:
+    if not base_url:
+        return "wandb"
+    return next((provider for provider, url in BASE_URLS.items() if url == base_url), "custom")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +89,13 @@ class Endpoint(Section):
     base_url: str = setting(
         "", "URL up to and with /v1; the provider's own unless said", http_url, shown="the provider's"
     )
-    project: str | None = setting(None, "team/project that W&B books usage on", text)
+    project: str | None = setting(None, "team/project that W&B books usage on", header_text)
     api_key_env: str | None = setting(None, "environment variable that holds the key", text, shown="the provider's")
     allow_http: bool = setting(False, "send the key over http to another host than this one", flag)
 
     def __post_init__(self) -> None:
         super(Endpoint, self).__post_init__()
-        provider = self.provider or ("custom" if self.base_url else "wandb")
+        provider = self.provider or _provider_of(self.base_url)
         object.__setattr__(self, "provider", provider)
         if not self.base_url:
             if provider not in BASE_URLS:
@@ -163,10 +170,9 @@ class Job:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models to ask, as the endpoint knows them; empty when the rows name their own."""
-        if self.endpoint.provider != "wandb":
-            return self.model.names
-        return tuple(name.removeprefix(LITELLM_PREFIX) for name in self.model.names)
+        """The models to ask, as the endpoint knows them, each once; empty when the rows name their own."""
+        prefix = LITELLM_PREFIX if self.endpoint.provider == "wandb" else ""
+        return tuple(dict.fromkeys(name.removeprefix(prefix) for name in self.model.names))
 
     @property
     def run_directory(self) -> Path:
@@ -190,6 +196,9 @@ def job_to_dict(job: Job) -> dict[str, Any]:
 
 
 def job_from_dict(data: Mapping[str, Any]) -> Job:
-    """Return the job that `job_to_dict` was given."""
-    sections: dict[str, Any] = {name: kind(**data[name]) for name, kind in SECTIONS.items()}
+    """Return the job that `job_to_dict` was given, also after a round through JSON, which makes lists of tuples."""
+    sections: dict[str, Any] = {
+        name: kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in data[name].items()})
+        for name, kind in SECTIONS.items()
+    }
     return Job(name=data["name"], prices={model: Price(**price) for model, price in data["prices"].items()}, **sections)

@@ -140,6 +140,9 @@ def _section(kind: type[S], section: str, entries: dict[str, tuple[str, Any]], w
             extra_body[key] = value
         else:
             raise JobError(f"{origin} is unknown{_nearest(key, names)}")
+    for key in extra_body:
+        if key in names:
+            raise JobError(f"{where}: model.extra_body.{key} cannot be set: it is a setting of [model]; say it there")
     if extra_body:
         arguments["extra_body"] = extra_body
     try:

@@ -7,6 +7,14 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """Run a blocking call in a thread that dies with the process: unlike an executor's, nobody waits for it."""
+    async for result in Readahead(lambda: iter([call()])):
+        return result
+    raise AssertionError("one call has one result")
+
+
 _AHEAD = 2
 """Items made before they are asked for: one in hand, one in the making."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from batchrun.checkpoint.plan import Change, adapt, forget_failed
+from batchrun.checkpoint.plan import Change, adapt, forget_failed, has_retired
 from batchrun.checkpoint.store import Store
 from batchrun.errors import JobError
 from batchrun.job import Job, job_to_dict
@@ -23,6 +23,7 @@ def prepare(
     source: Source,
     *,
     retry_failed: bool,
+    simulated: bool,
     agree: Callable[[str], bool],
     say: Callable[[str], None],
 ) -> None:
@@ -31,15 +32,21 @@ def prepare(
     Only when the job or its input has changed since the last run is the whole input read first.
 
     Raises:
-        JobError: answers would be bought again, and nobody has agreed to that.
+        JobError: answers would be bought again, and nobody has agreed to that; or simulated and real ones would mix.
     """
+    if store.fact("simulated") not in (None, simulated):
+        there = "real answers" if simulated else "simulated answers"
+        cure = "the two do not mix; use another -o DIR, or --restart"
+        raise JobError(f"{store.path.parent}: holds {there}; {cure}")
     asked = _asked(job, source)
     before = store.fact("asked")
-    if before is not None and _has_changed(before, asked):
+    if before is not None and (_has_changed(before, asked) or (before != asked and has_retired(store))):
         adapt(store, source.batches(), lambda change: _is_agreed(change, agree, say))
     if retry_failed and (count := forget_failed(store)):
         say(f"{count:,} failed rows are sent again")
+    store.set_fact("simulated", simulated)
     store.set_fact("asked", asked)
+    store.set_fact("mismatch", None)
     store.set_fact("job", job_to_dict(job))
 
 

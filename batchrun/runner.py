@@ -24,6 +24,7 @@ from batchrun.events import CanaryAnswered, Event, Paused, Resumed
 from batchrun.export import SPOOL, Summary, export, save_summary, summarize
 from batchrun.job import Endpoint, Job
 from batchrun.job_file import STDIN
+from batchrun.limit_memory import LimitMemory, Share
 from batchrun.pool.budget import Budget
 from batchrun.pool.client import HttpClient
 from batchrun.pool.limits import START, Change, Limit
@@ -32,7 +33,7 @@ from batchrun.pool.rates import Rates
 from batchrun.pool.settling import Policy, Stop
 from batchrun.pricing import cost_usd, load_prices, price_of
 from batchrun.prompts.source import Entry, Source
-from batchrun.readahead import Readahead
+from batchrun.readahead import Readahead, in_thread
 from batchrun.records import BadRow, Outcome, Request, Usage
 from batchrun.report.progress import TICK_S, Progress, Silence
 from batchrun.report.stats import Figures, duration_text, estimated_total, summed
@@ -40,6 +41,9 @@ from batchrun.resume import prepare
 
 _SAVE_EVERY_S = 5.0
 """How often run.json is written while the job runs."""
+
+_SHARE_EVERY_S = 1.0
+"""How often runs of one project look at each other."""
 
 _LIMIT_NOTED_EVERY_S = 1.0
 """Finest grain of the limit's history: a ramp changes it at every answer."""
@@ -126,26 +130,25 @@ class _Run:
         self.directory = job.run_directory
         self.progress = options.progress
         self.reads_stdin = STDIN in job.input.path
-        self.source = Source(
-            job, options.stdin or sys.stdin.buffer, self.directory / SPOOL if self.reads_stdin else None
-        )
+        stdin = (options.stdin or sys.stdin.buffer) if self.reads_stdin else None
+        self.source = Source(job, stdin, self.directory / SPOOL if self.reads_stdin else None)
         self.failure: BatchrunError | None = None
         self.began_s = time.monotonic()
-        self.saved_s = self.limit_noted_s = 0.0
+        self.saved_s = self.limit_noted_s = self.shared_s = 0.0
 
     async def execute(self) -> Summary:
         """Run all stages in their order. What may be wrong with the job is found before anything is written."""
         key = _SIMULATED_KEY if self.options.simulate else find_key(self.endpoint)
         if not self.reads_stdin:
-            await asyncio.to_thread(self.source.open)
+            await in_thread(self.source.open)
         with DirectoryLock(self.directory), contextlib.closing(self.source):
             if self.reads_stdin:
-                await asyncio.to_thread(self.source.open)  # spools into the directory, so the lock comes first
+                await in_thread(self.source.open)  # spools into the directory, so the lock comes first
             if self.options.restart:
                 set_aside(self.directory)
             with self.progress:
                 with Store(self.directory) as self.store:
-                    await asyncio.to_thread(self._prepare)
+                    await in_thread(self._prepare)
                     stop = await self._send(key)
                 return await self._finish(stop)
 
@@ -157,6 +160,7 @@ class _Run:
             self.job,
             self.source,
             retry_failed=self.options.retry_failed,
+            simulated=self.options.simulate,
             agree=self.options.agree,
             say=self.progress.say,
         )
@@ -166,6 +170,7 @@ class _Run:
     async def _send(self, key: Secret | None) -> Stop | None:
         """Send what is not settled; return why it stopped, if before the end."""
         self.loop = asyncio.get_running_loop()
+        self.memory = LimitMemory(self.endpoint.base_url, find_project(self.endpoint), self.job.models)
         self.pool = Pool(
             client := self._client(key),
             self._limit(),
@@ -190,7 +195,10 @@ class _Run:
                     stop = await self.pool.run(self._requests(batches))
                 finally:
                     ticker.cancel()
-        self.store.set_fact("limit", self.pool.limit.current)
+                    await asyncio.wait([ticker])
+        self.store.set_fact("limit", self.pool.limit.held)
+        self.memory.learn(self.pool.limit.held)
+        self.memory.close()
         return stop
 
     def _client(self, key: Secret | None) -> HttpClient:
@@ -206,9 +214,12 @@ class _Run:
         )
 
     def _limit(self) -> Limit:
-        learned = self.store.fact("limit")
-        ceiling = self.job.limits.max_concurrency
-        return Limit(ceiling, start=learned or START, known=learned is not None, on_change=self._on_limit)
+        """Return a limit that starts near what was learned; beside other runs, small, since they hold it."""
+        learned = self.memory.learned() or self.store.fact("limit")
+        if learned is None or self.memory.others():
+            return Limit(self.job.limits.max_concurrency, on_change=self._on_limit)
+        start = max(learned, START)
+        return Limit(self.job.limits.max_concurrency, start=start, known=True, on_change=self._on_limit)
 
     def _budget(self) -> Budget | None:
         cap_usd = self.job.limits.max_cost_usd
@@ -271,10 +282,20 @@ class _Run:
                 message = "the deadline has come; run the same command again to go on"
                 self.pool.stop(Stop(kind="deadline", message=message, exit_code=5))
             self.progress.show(self._figures())
+            if now_s - self.shared_s >= _SHARE_EVERY_S:
+                self.shared_s = now_s
+                await self._share()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
                 self.saved_s = now_s
-                await asyncio.to_thread(self._save_running)
+                with contextlib.suppress(RunDirectoryError):  # said at the end, when it has to be written
+                    await asyncio.to_thread(self._save_running)
             await asyncio.sleep(TICK_S)
+
+    async def _share(self) -> None:
+        """Tell other runs of this project what this one uses of its limit, and leave them their share."""
+        limit = self.pool.limit
+        own = Share(self.pool.in_flight, wants_more=self.pool.has_more and self.pool.in_flight < limit.ceiling)
+        limit.cap(await asyncio.to_thread(self.memory.share, own), self.loop.time())
 
     def _deadline_s(self) -> float:
         """Return when to stop, on the monotonic clock."""
@@ -329,7 +350,7 @@ class _Run:
 
     async def _finish(self, stop: Stop | None) -> Summary:
         """Write the results of what is settled, whatever has happened."""
-        for notice in await asyncio.to_thread(export, self.directory):
+        for notice in await in_thread(lambda: export(self.directory)):
             self.progress.say(f"note: {notice}")
         if isinstance(self.failure, RunDirectoryError):
             raise self.failure

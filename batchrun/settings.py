@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 Check = Callable[[Any], Any]
 
@@ -44,7 +45,8 @@ class Section:
     def __post_init__(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
             value = getattr(self, each.name)
-            if value == default_of(each):
+            default = default_of(each)
+            if value == default and type(value) is type(default):  # not by value alone: 1 == True, 1 == 1.0
                 continue
             try:
                 object.__setattr__(self, each.name, each.metadata["check"](value))
@@ -66,6 +68,10 @@ def text(value: Any) -> str:
     """Accept a string that is not empty."""
     if not isinstance(value, str) or not value:
         raise ValueError("must be a text that is not empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a name of a file, say, from before UTF-8
+        raise ValueError("must be valid UTF-8; rename it") from None
     return value
 
 
@@ -95,14 +101,16 @@ def flag(value: Any) -> bool:
     return value
 
 
-def whole(at_least: int) -> Check:
-    """Accept a whole number not below `at_least`."""
+def whole(at_least: int, at_most: int | None = None) -> Check:
+    """Accept a whole number within bounds."""
 
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError("must be a whole number")
         if value < at_least:
             raise ValueError(f"must be at least {at_least}")
+        if at_most is not None and value > at_most:
+            raise ValueError(f"must be at most {at_most}")
         return value
 
     return check
@@ -149,9 +157,24 @@ def clock_time(value: Any) -> str:
 
 def http_url(value: Any) -> str:
     """Accept an http(s) URL with a host; returns it without a slash at its end."""
-    if not re.fullmatch(r"https?://[^/\s?#@]+(/[^\s?#]*)?", text(value)):
+    if not re.fullmatch(r"https?://[^/\s?#@]+(/[^\s?#]*)?", text(value)) or not _has_host(value):
         raise ValueError("must be a URL such as https://host/v1, without user name, query or fragment")
     return str(value).rstrip("/")
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0  # `port` raises where it is no number, or too large
+    except ValueError:
+        return False
+
+
+def header_text(value: Any) -> str:
+    """Accept a text that can stand in an HTTP header."""
+    if not text(value).isprintable() or value != value.strip():
+        raise ValueError("must be a text without line breaks, control characters or spaces around it")
+    return str(value)
 
 
 def table(value: Any) -> dict[str, Any]:

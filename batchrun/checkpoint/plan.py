@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from batchrun.checkpoint.reader import read_totals
-from batchrun.checkpoint.schema import OUTCOME_COLUMNS, translated
-from batchrun.checkpoint.store import Asked, Store, write_totals
+from batchrun.checkpoint.schema import OUTCOME_COLUMNS, Asked, translated
+from batchrun.checkpoint.store import Store, write_totals
 from batchrun.records import ModelTotals
 
 _REST = ", ".join(OUTCOME_COLUMNS[1:])
@@ -46,7 +46,7 @@ class Change(NamedTuple):
     new: int
     """Requests to send."""
     again: int
-    """Of those, how many had an answer to what they asked before."""
+    """Of those, how many take the place of an answer that leaves the results: bought again, as far as can be told."""
     gone: int
     """Outcomes that leave the results."""
 
@@ -82,10 +82,11 @@ def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Cha
 
 
 def forget_failed(store: Store) -> int:
-    """Retire all failed rows, so that they are sent again; return how many there were."""
+    """Retire all failed rows for good, so that they are sent again; return how many there were."""
     with translated(store.path):
         store.connection.execute("BEGIN IMMEDIATE")
         count = _retire(store.connection, "kind IS NOT NULL")
+        store.connection.execute("UPDATE retired SET key = x'' WHERE kind IS NOT NULL")  # no request has this key
         _recount(store.connection)
         store.connection.execute("COMMIT")
         store.reload_totals()
@@ -94,7 +95,7 @@ def forget_failed(store: Store) -> int:
 
 def _fit(connection: sqlite3.Connection) -> Change:
     settled = _count(connection, "outcomes")
-    again = _count(connection, "outcomes JOIN asked USING (id) WHERE asked.key != outcomes.key AND kind IS NULL")
+    (before,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM retired").fetchone()
     _retire(connection, _ELSEWHERE)
     for statement in _MATCH.split(";"):  # executescript would commit
         connection.execute(statement)
@@ -106,7 +107,16 @@ def _fit(connection: sqlite3.Connection) -> Change:
     kept = _count(connection, "outcomes")
     asked = _count(connection, "asked")
     new = asked - kept
-    return Change(settled=settled, kept=kept, new=new, again=min(again, new), gone=max(0, settled - kept))
+    gone = _count(connection, f"retired WHERE rowid > {before}")
+    answers_gone = _count(connection, f"retired WHERE rowid > {before} AND kind IS NULL")
+    return Change(settled=settled, kept=kept, new=new, again=min(answers_gone, new), gone=gone)
+
+
+def has_retired(store: Store) -> bool:
+    """Return whether there are answers in store whose request is not asked now."""
+    with translated(store.path):
+        (found,) = store.connection.execute("SELECT EXISTS (SELECT 1 FROM retired WHERE kind IS NULL)").fetchone()
+    return bool(found)
 
 
 def _retire(connection: sqlite3.Connection, condition: str) -> int:

@@ -1,14 +1,14 @@
 """The checkpoint read: facts, totals and outcomes, also while another process writes it."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
 
-from batchrun.checkpoint.schema import FILE_NAME, OUTCOME_COLUMNS, connect, translated, unpack
+from batchrun.checkpoint.schema import FILE_NAME, OUTCOME_COLUMNS, Asked, connect, pack, translated, unpack
 from batchrun.records import ModelTotals, Outcome, Usage
 
 COUNTS = tuple(field for field in ModelTotals._fields if field != "requests")
@@ -41,13 +41,14 @@ def read_fact(connection: sqlite3.Connection, name: str) -> Any:
 
 
 class Checkpoint:
-    """The checkpoint of a run directory, open for reading."""
+    """The checkpoint of a run directory, open for reading, as it was when it was first asked."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / FILE_NAME
 
     def __enter__(self) -> Self:
         self._connection = connect(self.path, read_only=True)
+        self._connection.execute("BEGIN")  # one snapshot: totals and outcomes agree also while a run goes on
         return self
 
     def __exit__(
@@ -64,6 +65,20 @@ class Checkpoint:
         """Return what each model's part adds up to."""
         with translated(self.path):
             return read_totals(self._connection)
+
+    def fits(self, batch: Sequence[Asked]) -> bool:
+        """Return whether the rows of a batch, in input order, still ask what their outcomes answer."""
+        if not batch:
+            return True
+        bounds = pack(batch[0].row, 0, 0), pack(batch[-1].row + 1, 0, 0)
+        with translated(self.path):
+            numbers = {name: number for number, name in read_models(self._connection).items()}
+            keys = dict(self._connection.execute("SELECT id, key FROM outcomes WHERE id >= ? AND id < ?", bounds))
+        places = ((each, numbers.get(each.model)) for each in batch)
+        return all(
+            number is None or keys.get(pack(each.row, number, each.sample), each.key) == each.key
+            for each, number in places
+        )
 
     def outcomes(self) -> Iterator[list[Outcome]]:
         """Yield every outcome in the order of row, model and sample, in lists of bounded size."""

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from batchrun.errors import RunDirectoryError
 from batchrun.records import Usage
@@ -77,6 +78,21 @@ OUTCOME_COLUMNS = (
     *Usage._fields,
     "body",
 )
+
+
+class Asked(Protocol):
+    """A request, as far as the checkpoint knows it; a broken row is one too."""
+
+    @property
+    def row(self) -> int: ...  # noqa: D102
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def sample(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes: ...  # noqa: D102
+    @property
+    def custom_id(self) -> str | None: ...  # noqa: D102
 
 
 def pack(row: int, model: int, sample: int) -> int:
@@ -153,10 +169,13 @@ def set_aside(directory: Path) -> None:
         RunDirectoryError: the directory cannot be written.
     """
     kept = directory / f"before-restart.{FILE_NAME}"
+    if not (directory / FILE_NAME).exists():
+        return
     try:
         for suffix in ("", "-wal", "-shm"):
-            old = directory / (FILE_NAME + suffix)
+            old, new = directory / (FILE_NAME + suffix), kept.with_name(kept.name + suffix)
+            new.unlink(missing_ok=True)  # a log that outlived its checkpoint would be read into the next one
             if old.exists():
-                old.replace(kept.with_name(kept.name + suffix))
+                old.replace(new)
     except OSError as problem:
         raise RunDirectoryError(f"{directory}: cannot be written ({problem.strerror}); make it writable") from problem

@@ -17,12 +17,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import orjson
 
 from batchrun.checkpoint.reader import COUNTS, read_fact, read_models, read_totals
-from batchrun.checkpoint.schema import FILE_NAME, MODELS, OUTCOME_COLUMNS, broken, connect, pack, translated
+from batchrun.checkpoint.schema import FILE_NAME, MODELS, OUTCOME_COLUMNS, Asked, broken, connect, pack, translated
 from batchrun.errors import InputError, RunDirectoryError
 from batchrun.records import ModelTotals, Outcome, Usage
 
@@ -40,21 +40,6 @@ _CHUNKS = (64, 8, 1)
 """Rows to a statement, largest first; few sizes, so that each is compiled once."""
 
 _COLUMNS = len(OUTCOME_COLUMNS)
-
-
-class Asked(Protocol):
-    """A request, as far as the checkpoint knows it; a broken row is one too."""
-
-    @property
-    def row(self) -> int: ...  # noqa: D102
-    @property
-    def model(self) -> str: ...  # noqa: D102
-    @property
-    def sample(self) -> int: ...  # noqa: D102
-    @property
-    def key(self) -> bytes: ...  # noqa: D102
-    @property
-    def custom_id(self) -> str | None: ...  # noqa: D102
 
 
 A = TypeVar("A", bound=Asked)
@@ -80,6 +65,7 @@ class Store:
         self._totals: dict[str, ModelTotals] = {}
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
+        self._reading = threading.Lock()  # SQLite crashes where a connection is closed that another thread is using
         self._forced_at_s = 0.0
         self._is_unforced = False
 
@@ -109,7 +95,8 @@ class Store:
             if kind is None:
                 raise broken(self.path, problem) from problem
         finally:
-            self._reader.close()
+            with self._reading:
+                self._reader.close()
             self.connection.close()
 
     def start(
@@ -161,7 +148,7 @@ class Store:
 
     def fact(self, name: str) -> Any:
         """Return a fact, or None."""
-        with translated(self.path):
+        with self._reading, translated(self.path):
             return read_fact(self._reader, name)
 
     def model_id(self, model: str) -> int:
@@ -188,13 +175,14 @@ class Store:
         if not batch:
             return []
         bounds = pack(batch[0].row, 0, 0), pack(batch[-1].row + 1, 0, 0)
-        with translated(self.path):
+        with self._reading, translated(self.path):
             settled = dict(self._reader.execute("SELECT id, key FROM outcomes WHERE id >= ? AND id < ?", bounds))
         ids = [self.id_of(each) for each in batch]
         if not settled:
             return list(batch)
         for number, each in zip(ids, batch, strict=True):
             if settled.get(number, each.key) != each.key:
+                self.set_fact("mismatch", each.row)
                 raise InputError(
                     f"row {each.row} is not what it was when this run began: the input has changed while it was read, "
                     "or is another; run the same command again, or use another -o DIR"
@@ -220,18 +208,18 @@ class Store:
         outcomes, statements, paid = _taken(self._outcomes), _taken(self._statements), _taken(self._paid)
         if not (outcomes or statements or paid or (force and self._is_unforced)):
             return
-        if self._is_wal:
-            self.connection.execute(f"PRAGMA synchronous = {'FULL' if force else 'NORMAL'}")
         try:
+            if self._is_wal:
+                self.connection.execute(f"PRAGMA synchronous = {'FULL' if force else 'NORMAL'}")
             self.connection.execute("BEGIN IMMEDIATE")
             totals = self._insert(outcomes, statements, paid)
             self.connection.execute("COMMIT")
         except BaseException:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
             self._outcomes.extendleft(reversed(outcomes))
             self._statements.extendleft(reversed(statements))
             self._paid.extendleft(reversed(paid))
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
             raise
         self._queued_bytes -= sum(len(outcome.body) for outcome in outcomes if outcome.body is not None)
         self._totals = totals

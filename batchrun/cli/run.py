@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 import orjson
@@ -16,7 +16,7 @@ from batchrun.cli.flags import GroupedCommand, job_flags, overrides_of
 from batchrun.cli.texts import ending_text
 from batchrun.export import Summary
 from batchrun.job import Job
-from batchrun.job_file import job_for, load_job
+from batchrun.job_file import STDIN, job_for, load_job
 from batchrun.pool.settling import Stop
 from batchrun.report.progress import Progress, Silence, progress_on
 from batchrun.runner import Options, run
@@ -67,6 +67,7 @@ def run_command(
         agree=lambda question: yes or _asked(question),
         simulate=simulate,
         progress=progress,
+        stdin=_stdin() if STDIN in job.input.path else None,
         on_start=lambda drain: _heed_signals(drain, progress),
     )
     try:
@@ -85,6 +86,17 @@ def _job(job_or_file: tuple[str, ...], flags: dict[str, Any]) -> Job:
             raise click.UsageError(f"one job file at a time; {job_or_file[1]} is one too many")
         return load_job(job_or_file[0], overrides)
     return job_for(job_or_file, overrides)
+
+
+def _stdin() -> BinaryIO | None:
+    """Return standard input, buffered anew; None where it is no file.
+
+    A reader may wait for ever on a pipe that stays open, and Python cannot end while `sys.stdin` itself is waited on.
+    """
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except OSError:
+        return None
 
 
 def _asked(question: str) -> bool:
@@ -114,7 +126,7 @@ def _heed_signals(drain: Callable[[Stop], None], progress: Progress) -> None:
             return
         told = True
         progress.say("stopping: waiting for what is in flight (again: stop at once)")
-        message = "interrupted; what was in flight is kept; run the same command again to go on"
+        message = "what was in flight is kept; run the same command again to go on"
         drain(Stop(kind="interrupted", message=message, exit_code=code))
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

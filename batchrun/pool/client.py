@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Protocol, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -79,7 +81,7 @@ class HttpClient:
             headers=self._headers,
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
+            proxy=_proxy_for(self._chat_url),
         )
         return self
 
@@ -113,6 +115,18 @@ class HttpClient:
             return Fault("bad_reply", answer, latency_s)
         headers = _NO_HEADERS if response.status == 200 else _kept(response.headers.get)
         return Reply(response.status, headers, answer, latency_s)
+
+
+def _proxy_for(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL; none for this machine.
+
+    aiohttp would look it up at every request, and in `~/.netrc` for another password than ours.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host == "localhost" or host == "::1" or host.startswith("127.") or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _kept(header: Callable[[str], str | None]) -> dict[str, str]:

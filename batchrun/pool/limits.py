@@ -40,8 +40,8 @@ _PROBE_FIRST_S = 1.0
 _PROBE_LAST_S = 30.0
 """Waits between probes; each that is rejected doubles the next."""
 
-_PROBE_EVERY = 300
-"""Answers after which a probe is due whatever the wait: a rejection for every so many is 0.33 % of the requests."""
+_PROBE_EVERY = 400
+"""Answers after which a probe is due whatever the wait: a rejection for every so many is 0.25 % of the requests."""
 
 _QUEUE_FIRST_S = 10.0
 _QUEUE_LAST_S = 600.0
@@ -87,6 +87,7 @@ class Limit:
             on_change: told of every change.
         """
         self.ceiling = ceiling
+        self._most = ceiling
         self.current = max(1, min(start, ceiling))
         self._on_change = on_change
         self._ramping = not known
@@ -107,6 +108,11 @@ class Limit:
     def __repr__(self) -> str:
         state = "ramp" if self._ramping else "probe" if self.current > self._held else "hold"
         return f"<Limit {self.current} of {self.ceiling}, {state}>"
+
+    @property
+    def held(self) -> int:
+        """The level that the server was seen to hold."""
+        return self._held
 
     def completed(self, level: int, latency_s: float, in_flight: int, now_s: float) -> None:
         """Note that a request was answered.
@@ -172,9 +178,18 @@ class Limit:
         self._probe_at_s = now_s + self._probe_wait_s
         self._answers = 0
 
+    def cap(self, most: int | None, now_s: float) -> None:
+        """Stay at or below `most`, where others share the limit; None lifts that. Never above the ceiling."""
+        self._most = self.ceiling if most is None else max(1, min(most, self.ceiling))
+        if self.current > self._most:
+            self._ramping = False
+            self._set(self._most, now_s, "shared")
+            self._held = self.current
+            self._probe_at_s = now_s + self._probe_wait_s
+
     def restore(self, now_s: float) -> None:
         """Go back to the level before the last fall: nothing was let in for a while, and now it is again."""
-        self._set(self._before_fall, now_s, "the endpoint is back")
+        self._set(min(self._before_fall, self._most), now_s, "the endpoint is back")
         self._held = self.current
         self._falling = False
         self._probe_at_s = now_s + self._probe_wait_s
@@ -192,7 +207,7 @@ class Limit:
         return _NEVER if self._rejection_s is None else _CONFIRM_REJECTIONS * self._rejection_s
 
     def _grow(self, by: int, now_s: float, reason: str) -> None:
-        self._set(min(self.current + by, self.ceiling), now_s, reason)
+        self._set(min(self.current + by, self._most), now_s, reason)
         self._falling = False
         if self._ramping:
             self._held = self.current

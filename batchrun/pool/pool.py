@@ -97,6 +97,11 @@ class Pool:
         return self._admission.backlog.again
 
     @property
+    def has_more(self) -> bool:
+        """Whether there is something to send beside what is in flight."""
+        return not self._admission.is_exhausted
+
+    @property
     def throttled(self) -> int:
         """How many attempts were rejected for concurrency or a rate."""
         return self._settling.throttled

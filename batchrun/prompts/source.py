@@ -187,6 +187,7 @@ class Source:
         ]
         if self._job.input.id is not None and self._job.input.id not in known:
             wanted.append(("input.id", self._job.input.id))
+        wanted += [("output.keep", name) for name in self._job.output.keep or () if name not in known]
         for setting, name in wanted:
             there = f"its columns are {_listed(known)}"
             raise InputError(f"{where}: has no column {name}, which {setting} names{nearest(name, known)}; {there}")

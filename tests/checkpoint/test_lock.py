@@ -1,0 +1,68 @@
+"""One run at a time in a directory."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchrun.checkpoint.lock import DirectoryLock
+from batchrun.errors import RunDirectoryError
+
+_HOLD = """
+import sys
+from pathlib import Path
+from batchrun.checkpoint.lock import DirectoryLock
+with DirectoryLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that holds the directory until its stdin closes."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"held\n"
+    with process:
+        yield process
+        process.kill()
+
+
+def test_a_directory_in_use_is_refused_with_the_holders_pid(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
+    """Two writers would buy every answer twice. When the other is gone, however it went, the directory is free."""
+    with pytest.raises(RunDirectoryError, match=rf"in use by another run \(process {holder.pid}\); wait"):
+        DirectoryLock(tmp_path / "run").__enter__()
+    holder.kill()
+    holder.wait()
+    with DirectoryLock(tmp_path / "run"):
+        assert (tmp_path / "run" / ".lock.pid").read_text() == str(os.getpid())
+
+
+def test_a_directory_can_be_taken_again_and_again(tmp_path: Path) -> None:
+    """Also after an error inside."""
+    with pytest.raises(KeyError), DirectoryLock(tmp_path):
+        raise KeyError
+    with DirectoryLock(tmp_path):
+        pass
+
+
+def test_the_directory_is_made_with_its_parents(tmp_path: Path) -> None:
+    """`-o runs/2026/first` needs no mkdir."""
+    with DirectoryLock(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b").is_dir()
+
+
+@pytest.mark.parametrize("place", ["file", "file/inside"])
+def test_a_place_that_can_be_no_directory_is_told_with_a_cure(tmp_path: Path, place: str) -> None:
+    """Exit code 3."""
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunDirectoryError, match=r"cannot be made or written .*; use another -o DIR") as caught:
+        DirectoryLock(tmp_path / place).__enter__()
+    assert caught.value.exit_code == 3
+    assert (tmp_path / "file").read_text() == "mine"

@@ -1,0 +1,50 @@
+"""What is read of a checkpoint without changing it."""
+
+from pathlib import Path
+
+from harness.checkpoints import answer, requests, settle
+
+from batchrun.checkpoint import reader
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.checkpoint.store import Store
+
+
+def test_outcomes_come_in_lists_of_bounded_length(tmp_path: Path) -> None:
+    """So that ten million rows need the memory of a few hundred."""
+    count = 2 * reader._ROWS + 1
+    settle(tmp_path, [answer(each) for each in requests(*map(str, range(count)))])
+    with Checkpoint(tmp_path) as checkpoint:
+        lists = list(checkpoint.outcomes())
+    assert [len(some) for some in lists] == [reader._ROWS, reader._ROWS, 1]
+    assert [each.row for some in lists for each in some] == list(range(count))
+
+
+def test_facts_are_any_json_and_none_where_there_is_none(tmp_path: Path) -> None:
+    """As the run wrote them."""
+    with Store(tmp_path) as store:
+        store.set_fact("job", {"name": "a"})
+    with Checkpoint(tmp_path) as checkpoint:
+        assert checkpoint.fact("job") == {"name": "a"}
+        assert checkpoint.fact("other") is None
+
+
+def test_reading_changes_no_byte(tmp_path: Path) -> None:
+    """Status and export may look at any time."""
+    settle(tmp_path, [answer(each) for each in requests(*"abc")])
+    before = (tmp_path / "checkpoint.sqlite").read_bytes()
+    with Checkpoint(tmp_path) as checkpoint:
+        list(checkpoint.outcomes())
+    assert (tmp_path / "checkpoint.sqlite").read_bytes() == before
+
+
+def test_totals_come_model_by_model_in_the_order_of_the_job(tmp_path: Path) -> None:
+    """Not in that of the alphabet, nor in that of the answers."""
+    (request,) = requests("a")
+    with Store(tmp_path) as store:
+        for model in ("z", "a", "m"):
+            store.model_id(model)
+        store.put(answer(request, model="m"))
+        store.put(answer(request, model="a"))
+    with Checkpoint(tmp_path) as checkpoint:
+        assert list(checkpoint.totals()) == ["a", "m"]
+        assert checkpoint.totals()["m"].requests == 1

@@ -1,0 +1,348 @@
+"""What is put is durable, in order, counted once, and survives whatever the disk does."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from harness.checkpoints import answer, failure, outcomes_in, requests, settle
+
+from batchrun.checkpoint import store as store_module
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.checkpoint.store import Store
+from batchrun.errors import InputError, RunDirectoryError
+from batchrun.records import ModelTotals, Outcome, Usage
+
+
+class Wait:
+    """Counts what has been committed, so that a test can wait for it."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self._more = threading.Condition()
+
+    def __call__(self, outcomes: list[Outcome]) -> None:
+        with self._more:
+            self.outcomes += outcomes
+            self._more.notify_all()
+
+    def for_rows(self, count: int) -> None:
+        with self._more:
+            assert self._more.wait_for(lambda: len(self.outcomes) >= count, timeout=10)
+
+
+def put_all(store: Store, outcomes: list[Outcome]) -> None:
+    for outcome in outcomes:
+        store.model_id(outcome.model)
+        store.put(outcome)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 63, 64, 65, 73, 200])
+def test_what_was_put_is_read_back_as_it_was(tmp_path: Path, count: int) -> None:
+    """Whatever number of rows one commit takes."""
+    outcomes = [answer(each) for each in requests(*map(str, range(count)))]
+    settle(tmp_path, outcomes)
+    assert outcomes_in(tmp_path) == outcomes
+
+
+def test_every_column_survives(tmp_path: Path) -> None:
+    """Also nulls, and bytes that are no text."""
+    (request,) = requests("a")
+    rich = answer(request, body=bytes(range(256)), throttled=3, attempts=5, latency_s=1.25, custom_id="ö", sample=7)
+    poor = answer(
+        request,
+        row=1,
+        kind="timeout",
+        usage=Usage(),
+        error=None,
+        body=None,
+        latency_s=None,
+        http_status=None,
+        custom_id=None,
+    )
+    settle(tmp_path, [rich, poor])
+    assert outcomes_in(tmp_path) == [rich, poor]
+
+
+def test_results_come_in_the_order_of_row_model_and_sample(tmp_path: Path) -> None:
+    """However the answers came in. Models keep the order in which the job names them."""
+    (request,) = requests("a")
+    places = [(row, model, sample) for row in range(3) for model in ("z", "a") for sample in range(2)]
+    outcomes = [answer(request, row=row, model=model, sample=sample) for row, model, sample in places]
+    with Store(tmp_path) as store:
+        for model in ("z", "a"):
+            store.model_id(model)
+        put_all(store, outcomes[::-1])
+    assert [(each.row, each.model, each.sample) for each in outcomes_in(tmp_path)] == places
+
+
+def test_large_answers_are_kept_whole_and_read_a_few_at_a_time(tmp_path: Path) -> None:
+    """Memory is bounded by bytes, not by rows."""
+    bodies = [bytes([number]) * (9 << 20) for number in range(4)]
+    outcomes = [answer(each, body=body) for each, body in zip(requests(*"abcd"), bodies, strict=True)]
+    settle(tmp_path, outcomes)
+    with Checkpoint(tmp_path) as checkpoint:
+        lists = list(checkpoint.outcomes())
+    assert [outcome.body for some in lists for outcome in some] == bodies
+    assert [len(some) for some in lists if some] == [2, 2]
+
+
+def test_totals_are_what_the_rows_add_up_to(tmp_path: Path) -> None:
+    """Model by model, and the same when read anew."""
+    a, b, c, d = requests(*"abcd")
+    outcomes = [
+        answer(a, throttled=2, attempts=3),
+        failure(b),
+        answer(c, usage=Usage()),
+        answer(d, model="n", usage=Usage(10, 1, 11)),
+    ]
+    with Store(tmp_path) as store:
+        put_all(store, outcomes)
+        store.paid("m", Usage(1, 1, 2))
+    expected = {
+        "m": ModelTotals(
+            requests=3,
+            completed=2,
+            failed=1,
+            attempts=5,
+            throttled=2,
+            prompt_tokens=4,
+            completion_tokens=3,
+            total_tokens=7,
+            cached_tokens=1,
+            unstated=1,
+        ),
+        "n": ModelTotals(1, 1, 0, 1, 0, 10, 1, 11),
+    }
+    assert store.totals == expected
+    with Checkpoint(tmp_path) as checkpoint:
+        assert checkpoint.totals() == expected
+
+
+def test_a_row_is_durable_before_it_is_told(tmp_path: Path) -> None:
+    """A reader sees it, with its totals, while the writer runs."""
+    wait = Wait()
+    with Store(tmp_path) as store:
+        store.start(wait, lambda problem: None)
+        for count, request in enumerate(requests(*"abcde"), start=1):
+            put_all(store, [answer(request)])
+            wait.for_rows(count)
+            with Checkpoint(tmp_path) as checkpoint:
+                assert checkpoint.totals()["m"].completed == count
+                assert sum(map(len, checkpoint.outcomes())) == count
+            assert store.totals["m"].completed == count
+
+
+def test_an_open_reader_sees_one_moment(tmp_path: Path) -> None:
+    """Totals and outcomes agree, whatever is written between the two looks."""
+    wait = Wait()
+    first, second = (answer(each) for each in requests("a", "b"))
+    with Store(tmp_path) as store:
+        store.start(wait, lambda problem: None)
+        put_all(store, [first])
+        wait.for_rows(1)
+        with Checkpoint(tmp_path) as checkpoint:
+            totals = checkpoint.totals()
+            put_all(store, [second._replace(model="n")])
+            wait.for_rows(2)
+            assert sum(map(len, checkpoint.outcomes())) == totals["m"].completed == 1
+            assert checkpoint.totals() == totals
+
+
+def test_a_killed_process_keeps_what_it_had_committed(tmp_path: Path) -> None:
+    """Without having closed anything."""
+    program = f"""
+import os, threading
+from pathlib import Path
+from batchrun.checkpoint.store import Store
+from harness.checkpoints import answer, requests
+store = Store(Path({str(tmp_path)!r})).__enter__()
+store.start(lambda outcomes: os._exit(9), lambda problem: os._exit(1))
+for request in requests(*"abc"):
+    store.model_id("m")
+    store.put(answer(request))
+threading.Event().wait()
+"""
+    root = Path(__file__).parents[2]
+    process = subprocess.run([sys.executable, "-c", program], cwd=root / "tests", timeout=20)
+    assert process.returncode == 9
+    count = len(outcomes_in(tmp_path))
+    assert 1 <= count <= 3
+    with Store(tmp_path) as store:
+        assert store.totals["m"].completed == count
+
+
+def test_facts_and_the_limits_history_are_kept(tmp_path: Path) -> None:
+    """A fact is any JSON; the last value counts."""
+    with Store(tmp_path) as store:
+        assert store.fact("limit") is None
+        store.set_fact("limit", 5)
+        store.set_fact("limit", {"now": [7, None]})
+        store.note_limit(1000, 7, "probe")
+    with Store(tmp_path) as store:
+        assert store.fact("limit") == {"now": [7, None]}
+        assert store.connection.execute("SELECT * FROM limits").fetchall() == [(1000, 7, "probe")]
+
+
+def test_what_is_settled_is_not_asked_again(tmp_path: Path) -> None:
+    """Only the rest of a batch comes back, in its order."""
+    batch = requests(*"abcdef")
+    settle(tmp_path, [answer(batch[1]), failure(batch[4])])
+    with Store(tmp_path) as store:
+        assert store.unsettled([]) == []
+        assert store.unsettled(batch) == [batch[0], batch[2], batch[3], batch[5]]
+        assert store.unsettled(batch[1:2]) == []
+        assert store.unsettled(requests("x", first=99)) == requests("x", first=99)
+
+
+def test_models_and_samples_are_told_apart(tmp_path: Path) -> None:
+    """The same row of another model or sample is another request."""
+    (request,) = requests("a")
+    settle(tmp_path, [answer(request)])
+    others = [request._replace(model="n"), request._replace(sample=1)]
+    with Store(tmp_path) as store:
+        assert store.unsettled([request, *others]) == others
+
+
+def test_a_row_that_asks_something_else_than_when_it_was_settled_stops_the_run(tmp_path: Path) -> None:
+    """The answers of one input must not be put beside the rows of another."""
+    settle(tmp_path, [answer(each) for each in requests(*"ab")])
+    with Store(tmp_path) as store, pytest.raises(InputError, match="row 1 is not what it was"):
+        store.unsettled(requests("a", "other"))
+
+
+def test_a_full_queue_holds_admission_back_until_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By rows and by bytes."""
+    batch = [answer(each) for each in requests(*"abc")]
+    monkeypatch.setattr(store_module, "MAX_QUEUED", 2)
+    with Store(tmp_path) as store:
+        put_all(store, batch[:1])
+        assert store.is_keeping_up
+        put_all(store, batch[1:2])
+        assert not store.is_keeping_up
+        wait = Wait()
+        store.start(wait, lambda problem: None)
+        wait.for_rows(2)
+        assert store.is_keeping_up
+    monkeypatch.setattr(store_module, "MAX_QUEUED_BYTES", 10)
+    with Store(tmp_path) as store:
+        put_all(store, batch[2:])
+        assert not store.is_keeping_up
+
+
+class Broken:
+    """Remembers that the writer gave up, so that a test can wait for it."""
+
+    def __init__(self) -> None:
+        self.error: RunDirectoryError | None = None
+        self._told = threading.Event()
+
+    def __call__(self, error: RunDirectoryError) -> None:
+        self.error = error
+        self._told.set()
+
+    def wait(self) -> RunDirectoryError:
+        assert self._told.wait(10)
+        assert self.error is not None
+        return self.error
+
+
+def fill_disk(store: Store) -> None:
+    (pages,) = store.connection.execute("PRAGMA page_count").fetchone()
+    store.connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def free_disk(store: Store) -> None:
+    store.connection.execute("PRAGMA max_page_count = 1000000")
+
+
+BIG = [answer(each, body=b"x" * 100_000) for each in requests(*"abc")]
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost_if_space_returns(tmp_path: Path) -> None:
+    """What could not be written waits, in its order, and what comes after it too; closing tries once more."""
+    broken, wait = Broken(), Wait()
+    with Store(tmp_path) as store:
+        fill_disk(store)
+        store.start(wait, broken)
+        put_all(store, BIG[:2])
+        assert "full" in str(broken.wait())
+        assert "make room" in str(broken.wait())
+        store.paid("m", Usage(1, 1, 2))
+        put_all(store, BIG[2:])
+        assert wait.outcomes == []
+        assert store.totals == {}
+        free_disk(store)
+    assert [each.body for each in outcomes_in(tmp_path)] == [each.body for each in BIG]
+    assert store.totals["m"].completed == 3
+    assert store.totals["m"].prompt_tokens == 3 * 3 + 1
+
+
+def test_a_disk_that_stays_full_is_an_error_of_the_run_directory(tmp_path: Path) -> None:
+    """What was committed before stays; exit code 3."""
+    settle(tmp_path, [answer(each) for each in requests("z", first=9)])
+    store = Store(tmp_path).__enter__()
+    fill_disk(store)
+    put_all(store, BIG)
+    with pytest.raises(RunDirectoryError, match="make room"):
+        store.__exit__(None, None, None)
+    assert [each.row for each in outcomes_in(tmp_path)] == [9]
+
+
+def test_another_error_is_not_hidden_by_the_full_disk(tmp_path: Path) -> None:
+    """What went wrong first is what is told."""
+    store = Store(tmp_path).__enter__()
+    fill_disk(store)
+    put_all(store, BIG)
+    error = KeyError("first")
+    store.__exit__(KeyError, error, None)
+    assert outcomes_in(tmp_path) == []
+
+
+def test_closing_while_another_thread_reads_harms_nobody(tmp_path: Path) -> None:
+    """A drained run does not wait for its reader, which is told that the file is closed."""
+    batch = requests(*map(str, range(2000)))
+    settle(tmp_path, [answer(each) for each in batch])
+    for _ in range(5):
+        reads = threading.Event()
+        ended: list[RunDirectoryError] = []
+
+        def read(store: Store, reads: threading.Event, ended: list[RunDirectoryError]) -> None:
+            try:
+                while True:
+                    store.unsettled(batch)
+                    reads.set()
+            except RunDirectoryError as error:
+                ended.append(error)
+
+        with Store(tmp_path) as store:
+            thread = threading.Thread(target=read, args=(store, reads, ended))
+            thread.start()
+            assert reads.wait(10)
+        thread.join(10)
+        assert len(ended) == 1
+
+
+def test_a_store_that_was_closed_gives_its_files_back(tmp_path: Path) -> None:
+    """No log beside the checkpoint: it can be copied as one file."""
+    settle(tmp_path, [answer(each) for each in requests(*"abc")])
+    assert [each.name for each in tmp_path.iterdir()] == ["checkpoint.sqlite"]
+
+
+def test_a_lock_of_somebody_else_is_an_error_of_the_run_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup tool may hold the file; what was queued is written when it lets go."""
+    broken = Broken()
+    with Store(tmp_path) as store:
+        store.connection.execute("PRAGMA busy_timeout = 1")
+        other = sqlite3.connect(store.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        store.start(lambda outcomes: None, broken)
+        put_all(store, BIG)
+        assert "locked" in str(broken.wait())
+        other.execute("ROLLBACK")
+        other.close()
+    assert len(outcomes_in(tmp_path)) == 3

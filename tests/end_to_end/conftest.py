@@ -1,0 +1,166 @@
+"""A simulated endpoint in a thread of its own, and the command line in front of it."""
+
+import asyncio
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchrun.__main__ import run as run_command_line
+from batchrun.simulator import Settings, Simulator, serve
+
+KEY = "sk-test"
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+
+_USERS = ("API_KEY", "PROXY", "WANDB_", "OPENAI_", "NETRC", "_BATCHRUN", "XDG_")
+"""What a variable of the user's own environment has in its name that would change a test."""
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test stands in an empty folder, has an empty home and a key, and nothing of the user's."""
+    for name in os.environ:
+        if any(part in name.upper() for part in _USERS):
+            monkeypatch.delenv(name)
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+class Endpoint:
+    """A simulator that serves from another thread."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self.base_url = simulator.base_url
+        self.stats = simulator.stats
+
+    def change(self, **settings: Any) -> None:
+        """Change settings, from the next request on."""
+        self._simulator.change(**settings)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds, for at most ten seconds."""
+        deadline_s = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline_s, f"never came about; {self.stats.totals()}"
+            time.sleep(0.002)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    """An endpoint that answers at once and has no limit, unless told otherwise."""
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    ready = threading.Event()
+    served: list[Endpoint] = []
+
+    async def main() -> None:
+        async with serve(Settings(latency_s=0, concurrency_limit=None)) as simulator:
+            served.append(Endpoint(simulator))
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
+    thread.start()
+    assert ready.wait(10)
+    yield served[0]
+    loop.call_soon_threadsafe(stop.set)
+    thread.join()
+    loop.close()
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one line on stdout."""
+        assert self.stdout.count("\n") == 1, self.stdout
+        return dict(json.loads(self.stdout))
+
+
+Batchrun = Callable[..., Said]
+
+
+@pytest.fixture
+def batchrun(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Batchrun:
+    """Run a command in this process."""
+
+    def batchrun(*arguments: Any, stdin: bytes = b"") -> Said:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        code = run_command_line([str(each) for each in arguments])
+        return Said(code, *capsys.readouterr())
+
+    return batchrun
+
+
+@pytest.fixture
+def run(batchrun: Batchrun, endpoint: Endpoint) -> Batchrun:
+    """Run `batchrun run` on the endpoint, into `out`."""
+
+    def run(*arguments: Any, model: str | None = MODEL, stdin: bytes = b"") -> Said:
+        models = [] if model is None else ["-m", model]
+        return batchrun("run", *arguments, *models, "--base-url", endpoint.base_url, "-o", "out", stdin=stdin)
+
+    return run
+
+
+Spawn = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Start a command in a process of its own."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def spawn(*arguments: Any, **settings: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "batchrun", *map(str, arguments)]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
+        processes.append(process := subprocess.Popen(command, text=True, **pipes))
+        return process
+
+    yield spawn
+    for process in processes:
+        with process:
+            process.kill()
+
+
+@pytest.fixture
+def when(endpoint: Endpoint) -> Iterator[Callable[[Callable[[], bool], Callable[[], None]], None]]:
+    """Do something, in a thread, once a condition holds: while a command runs in this process."""
+    threads: list[threading.Thread] = []
+    errors: list[BaseException] = []
+
+    def when(condition: Callable[[], bool], do: Callable[[], None]) -> None:
+        def wait_and_do() -> None:
+            try:
+                endpoint.wait(condition)
+                do()
+            except BaseException as error:  # noqa: BLE001  # told in the test's thread
+                errors.append(error)
+
+        threads.append(thread := threading.Thread(target=wait_and_do))
+        thread.start()
+
+    yield when
+    for thread in threads:
+        thread.join()
+    assert errors == []

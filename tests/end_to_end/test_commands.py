@@ -1,0 +1,187 @@
+"""The commands beside `run`, and what holds for all of them."""
+
+import json
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import columns, results, write_prompts
+
+import batchrun as package
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+
+
+def test_version(batchrun: Any) -> None:
+    """On one line, so that a report of a bug can have it."""
+    said = batchrun("--version")
+    assert (said.code, said.stdout) == (0, f"batchrun, version {package.__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
+    """In the order of a first day."""
+    said = batchrun(*arguments)
+    assert said.code == 0
+    assert re.findall(r"^  (\w+)  ", said.stdout, re.MULTILINE) == ["run", "status", "export", "models", "simulate"]
+
+
+@pytest.mark.parametrize("command", ["run", "status", "export", "models", "simulate"])
+def test_every_command_has_help_with_an_example(batchrun: Any, command: str) -> None:
+    """That can be copied."""
+    said = batchrun(command, "--help")
+    assert said.code == 0
+    assert re.search(rf"^ +(cat \S+ \| )?batchrun {command}", said.stdout, re.MULTILINE)
+
+
+FLAGS = (
+    "--model --out --system --template --base-url --project --api-key-env --max-concurrency --requests-per-minute "
+    "--tokens-per-minute --max-attempts --timeout-s --max-cost --stop-at --max-duration --temperature --max-tokens "
+    "--top-p --seed --stop --num-samples --stream --no-stream --limit --id --keep --retry-failed --restart --strict "
+    "--patience --yes --simulate --json --quiet --allow-http -m -o -s -t -c"
+)
+
+
+def test_run_has_every_flag_of_the_reference(batchrun: Any) -> None:
+    """Under headings."""
+    said = batchrun("run", "--help").stdout
+    assert [flag for flag in FLAGS.split() if not re.search(rf"(^|[\s,/]){flag}\b", said)] == []
+    for heading in ("Input", "Prompt", "Model", "Endpoint", "Limits", "Output", "Run"):
+        assert f"\n{heading}:\n" in said
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_there_for_every_shell(spawn: Any, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    """The script that the help names."""
+    monkeypatch.setenv("_BATCHRUN_COMPLETE", f"{shell}_source")
+    process = spawn()
+    stdout, stderr = process.communicate(timeout=20)
+    if "bash" in stderr.lower():
+        pytest.skip("no bash of a version that click can ask")
+    assert process.returncode == 0
+    assert "_BATCHRUN_COMPLETE" in stdout
+
+
+def test_commands_and_flags_are_completed(spawn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first letters."""
+    monkeypatch.setenv("_BATCHRUN_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "batchrun run --max-c")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    stdout, _ = spawn().communicate(timeout=20)
+    assert {"plain,--max-concurrency", "plain,--max-cost"} == set(stdout.split())
+
+
+def test_status_says_how_a_run_ended(run: Any, batchrun: Any) -> None:
+    """For people, and as one line of JSON that run.json has too."""
+    run(write_prompts("a", "[[simulate: 400]]"))
+    said = batchrun("status", "out")
+    assert said.code == 0
+    assert "1 of 2 rows completed, 1 failed" in said.stdout
+    assert batchrun("status", "out", "--json").json == json.loads(Path("out/run.json").read_text())
+
+
+def test_status_does_without_run_json(run: Any, batchrun: Any) -> None:
+    """The checkpoint is the truth; what a script made of run.json is its own affair."""
+    run(write_prompts("a"))
+    for content in (None, "", "[]", "{"):
+        Path("out/run.json").unlink() if content is None else Path("out/run.json").write_text(content)
+        assert batchrun("status", "out", "--json").json["completed"] == 1
+
+
+def test_export_writes_the_results_again(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """Nothing is sent, and the endpoint may be gone."""
+    run(write_prompts("a", "b"))
+    before = results()
+    Path("out/results.parquet").unlink()
+    Path("out/usage.parquet").unlink()
+    said = batchrun("export", "out")
+    assert said.code == 0
+    assert "out/results.parquet" in said.stderr
+    assert results() == before
+    assert Path("out/usage.parquet").exists()
+    assert endpoint.stats.received == 2
+
+
+def test_export_without_the_input_leaves_its_columns_out(run: Any, batchrun: Any) -> None:
+    """And says so."""
+    run(write_prompts("a", "b"))
+    responses = [row["response"] for row in results()]
+    Path("in.jsonl").unlink()
+    said = batchrun("export", "out")
+    assert said.code == 0
+    assert "without the input's columns" in said.stderr
+    assert "prompt" not in columns()
+    assert [row["response"] for row in results()] == responses
+
+
+def test_export_of_an_input_that_was_edited_puts_no_answer_beside_a_row_it_is_not_of(run: Any, batchrun: Any) -> None:
+    """It says that the job is to be run again."""
+    run(write_prompts("a", "b"))
+    responses = [row["response"] for row in results()]
+    write_prompts("x", "a", "b")
+    said = batchrun("export", "out")
+    assert said.code == 0
+    assert "has changed" in said.stderr
+    assert [(row.get("prompt"), row["response"]) for row in results()] == [(None, each) for each in responses]
+
+
+def test_export_of_piped_rows_has_their_columns(run: Any, batchrun: Any) -> None:
+    """They were kept."""
+    run("-", stdin=b'{"prompt": "a", "n": 1}\n')
+    assert batchrun("export", "out").code == 0
+    assert results()[0]["n"] == 1
+
+
+def test_models_lists_what_is_served(batchrun: Any, endpoint: Any) -> None:
+    """A name a line, or one line of JSON."""
+    endpoint.change(models=["b/two", "a/one"])
+    said = batchrun("models", "--base-url", endpoint.base_url)
+    assert (said.code, said.stdout) == (0, "a/one\nb/two\n")
+    said = batchrun("models", "--base-url", endpoint.base_url, "--json")
+    assert said.json == {"base_url": endpoint.base_url, "models": ["a/one", "b/two"]}
+
+
+def test_models_with_a_wrong_key_exits_4(batchrun: Any, endpoint: Any) -> None:
+    """With what to check."""
+    endpoint.change(keys=["sk-right"])
+    said = batchrun("models", "--base-url", endpoint.base_url)
+    assert (said.code, said.stdout) == (4, "")
+    assert "Authentication failed" in said.stderr
+    assert "check the key" in said.stderr
+
+
+@pytest.fixture
+def unreachable(endpoint: Any) -> str:
+    """The URL of a port that nobody listens on."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+
+
+def test_models_of_an_endpoint_that_is_not_there_exits_5(batchrun: Any, unreachable: str) -> None:
+    """With its address."""
+    said = batchrun("models", "--base-url", unreachable)
+    assert (said.code, said.stdout) == (5, "")
+    assert unreachable in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_simulate_serves_until_it_is_stopped(spawn: Any, batchrun: Any) -> None:
+    """As a process of its own; `batchrun run` works against it."""
+    process = spawn("simulate", "--port", "0", "--json", "--latency-s", "0")
+    base_url = json.loads(process.stdout.readline())["base_url"]
+    assert batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", base_url, "-o", "out").code == 0
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+def test_export_of_an_input_that_was_only_touched_or_appended_to_keeps_its_columns(run: Any, batchrun: Any) -> None:
+    """Every answer still stands beside its own row."""
+    run(write_prompts("a", "b"))
+    before = results()
+    write_prompts("a", "b", "c")
+    said = batchrun("export", "out")
+    assert "note" not in said.stderr
+    assert results() == before

@@ -1,0 +1,143 @@
+"""What a user may get wrong: one message with a cure, the right exit code, no traceback, nothing sent."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import write_prompts, write_rows
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+
+
+def job_file(content: str) -> str:
+    write_prompts("a")
+    Path("job.toml").write_text(content)
+    return "job.toml"
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_sent(endpoint: Any) -> Any:
+    """In every test here."""
+    yield
+    assert endpoint.stats.received == 0
+
+
+def assert_told(said: Any, code: int, *parts: str) -> None:
+    assert said.code == code, said
+    assert said.stdout == ""
+    for part in parts:
+        assert part in said.stderr
+    assert "Traceback" not in said.stderr
+    assert said.stderr.count("batchrun: ") + said.stderr.count("Error: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["nowhere.jsonl"], ["nowhere.jsonl: no such file"]),
+        (["inn.jsonl"], ["inn.jsonl: no such file", "in.jsonl"]),
+        (["nowhere.toml"], ["nowhere.toml: cannot be read"]),
+        (["in.txt"], ["in.txt", "known are .jsonl"]),
+        (["empty.jsonl"], ["empty.jsonl: holds no rows"]),
+        (["in.jsonl", "-t", "{{ promt }}"], ["has no column promt", "prompt.user", "prompt"]),
+        (["in.jsonl", "-t", "{{ prompt "], ["prompt.user"]),
+        (["in.jsonl", "--id", "nr"], ["has no column nr", "input.id"]),
+        (["other.jsonl"], ["has neither messages nor prompt", "text", "-t '{{ text }}'"]),
+        (["broken.jsonl"], ["broken.jsonl:1", "can be used"]),
+        (["half.jsonl", "--strict"], ["half.jsonl:2", "--strict allows none"]),
+        (["in.jsonl", "--temperature", "3"], ["--temperature = 3", "at most 2"]),
+        (["in.jsonl", "--temperature", "hot"], ["--temperature", "hot"]),
+        (["in.jsonl", "--limit", "0"], ["--limit = 0", "at least 1"]),
+        (["in.jsonl", "--max-duration", "soon"], ['--max-duration = "soon"', "such as 8h"]),
+        (["in.jsonl", "--stop-at", "25:00"], ['--stop-at = "25:00"', "such as 07:30"]),
+        (["in.jsonl", "--temprature", "1"], ["--temprature", "--temperature"]),
+        (["in.jsonl", "--keep", ""], ["--keep", "not empty"]),
+        ([], ["JOB_OR_FILE"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_a_wrong_flag_or_input_exits_2(run: Any, arguments: list[str], parts: list[str]) -> None:
+    """With what is wrong and what would be right."""
+    write_prompts("a")
+    write_rows("other.jsonl", {"text": "a"})
+    Path("in.txt").write_text("a")
+    Path("empty.jsonl").touch()
+    Path("broken.jsonl").write_text("x\ny\n")
+    Path("half.jsonl").write_text('{"prompt": "a"}\n{\n')
+    assert_told(run(*arguments), 2, *parts)
+    assert not Path("out/results.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("[input", ["job.toml: is not TOML"]),
+        ("[input]\npath='in.jsonl'\n[limits]\nmax_concurency=3", ["limits.max_concurency", "max_concurrency?"]),
+        ("[input]\npath='gone.jsonl'\n[model]\nname='m'", ["gone.jsonl: no such file"]),
+        ("[input]\npath='in.jsonl'\n[model]\ntemprature=0", ["job.toml: model.temprature", "temperature?"]),
+        ("[input]\npath='in.jsonl'\n[model.extra_body]\nn=2", ["n cannot be set"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_job_file_exits_2(run: Any, content: str, parts: list[str]) -> None:
+    """With file, key and cure."""
+    assert_told(run(job_file(content)), 2, *parts)
+
+
+def test_a_column_to_keep_that_is_not_there_exits_2(batchrun: Any) -> None:
+    """Before anything is sent, as with every other column that the job names."""
+    said = batchrun("run", write_prompts("a"), "-m", MODEL, "--simulate", "-o", "out", "--keep", "nr")
+    assert_told(said, 2, "output.keep", "nr")
+
+
+def test_one_job_file_at_a_time(run: Any) -> None:
+    """Two have two models, two directories, two of everything."""
+    assert_told(run(job_file(""), "other.toml"), 2, "one job file at a time", "other.toml")
+
+
+def test_a_prompt_without_a_model_exits_2(run: Any) -> None:
+    """With how to name one."""
+    assert_told(run(write_prompts("a"), model=None), 2, "-m MODEL")
+
+
+@pytest.mark.parametrize("command", [["run", "in.jsonl", "-m", "m"], ["models"]])
+def test_no_key_exits_4(batchrun: Any, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    """With where it was looked for."""
+    write_prompts("a")
+    said = batchrun(*command)
+    assert_told(said, 4, "https://api.inference.wandb.ai/v1", "WANDB_API_KEY", "~/.netrc")
+    assert not Path("runs").exists()
+
+
+def test_http_to_another_host_exits_2(batchrun: Any) -> None:
+    """Before the key is looked for."""
+    said = batchrun("run", write_prompts("a"), "-m", "m", "--base-url", "http://10.9.8.7/v1")
+    assert_told(said, 2, "--base-url", "must be https", "--allow-http")
+
+
+def test_an_output_that_is_a_file_exits_3(run: Any) -> None:
+    """And the file stays as it is."""
+    Path("out").write_text("mine")
+    assert_told(run(write_prompts("a")), 3, "out", "use another -o DIR")
+    assert Path("out").read_text() == "mine"
+
+
+def test_a_foreign_checkpoint_exits_3(run: Any) -> None:
+    """And the file stays as it is."""
+    Path("out").mkdir()
+    Path("out/checkpoint.sqlite").write_bytes(b"mine" * 1000)
+    assert_told(run(write_prompts("a")), 3, "out/checkpoint.sqlite", "Use another -o DIR")
+    assert Path("out/checkpoint.sqlite").read_bytes() == b"mine" * 1000
+
+
+@pytest.mark.parametrize("command", ["status", "export"])
+def test_a_directory_without_a_run_exits_3(batchrun: Any, command: str) -> None:
+    """And nothing is made in it."""
+    Path("empty").mkdir()
+    assert_told(batchrun(command, "empty"), 3, "empty: holds no run", "name the directory of a run")
+    assert_told(batchrun(command, "nowhere"), 3, "nowhere: holds no run")
+    assert list(Path("empty").iterdir()) == []
+
+
+def test_an_unknown_command_exits_2(batchrun: Any) -> None:
+    """With the help that lists them."""
+    assert_told(batchrun("rnu"), 2, "rnu", "--help")

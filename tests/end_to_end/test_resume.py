@@ -1,0 +1,167 @@
+"""The same command goes on, and buys nothing twice."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import results, write_prompts, write_rows
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_bought_twice(endpoint: Any) -> Any:
+    """In every test here, the endpoint has answered no request twice, unless the test says so."""
+    endpoint.may_buy_twice = False
+    yield
+    if not endpoint.may_buy_twice:
+        assert max(endpoint.stats.answered_by_request.values(), default=0) <= 1
+
+
+def test_a_finished_run_sends_nothing_and_exits_0(run: Any, endpoint: Any) -> None:
+    """And its results are there again, the same."""
+    run(write_prompts("a", "b", "c"))
+    before = results()
+    said = run("in.jsonl")
+    assert said.code == 0
+    assert "3 of 3 rows completed" in said.stderr
+    assert endpoint.stats.received == 3
+    assert results() == before
+
+
+def test_a_run_with_failed_rows_is_finished_too(run: Any, endpoint: Any) -> None:
+    """Exit code 1 again, and nothing is sent."""
+    run(write_prompts("a", "[[simulate: 400]]"))
+    assert run("in.jsonl").code == 1
+    assert endpoint.stats.received == 2
+
+
+def test_failed_rows_are_sent_again_when_asked(run: Any, endpoint: Any) -> None:
+    """Only they are, and this time they may be answered."""
+    assert run(write_prompts("a", "[[simulate: 400 x1]]")).code == 1
+    said = run("in.jsonl", "--retry-failed", "--json")
+    assert said.code == 0
+    assert "1 failed rows are sent again" in said.stderr
+    assert endpoint.stats.received == 3
+    assert (said.json["completed"], said.json["failed"], said.json["attempts"]) == (2, 0, 3)
+    assert [row["status"] for row in results()] == ["completed"] * 2
+
+
+def test_more_rows_of_the_same_file_go_on(run: Any, endpoint: Any) -> None:
+    """--limit first to try, then all."""
+    write_prompts(*map(str, range(20)))
+    assert run("in.jsonl", "--limit", 5).code == 0
+    assert (len(results()), endpoint.stats.received) == (5, 5)
+    assert run("in.jsonl", "--limit", 8).code == 0
+    assert (len(results()), endpoint.stats.received) == (8, 8)
+    assert run("in.jsonl").code == 0
+    assert (len(results()), endpoint.stats.received) == (20, 20)
+
+
+@pytest.mark.parametrize("larger", [["--limit", "15"], []])
+def test_a_smaller_limit_rests_rows_that_come_back_for_nothing(run: Any, endpoint: Any, larger: list[str]) -> None:
+    """When it grows again."""
+    write_prompts(*map(str, range(15)))
+    run("in.jsonl")
+    assert run("in.jsonl", "--limit", 4).code == 0
+    assert len(results()) == 4
+    assert run("in.jsonl", *larger).code == 0
+    assert len(results()) == 15
+    assert endpoint.stats.received == 15
+
+
+def test_restart_begins_anew_and_keeps_the_old_checkpoint(run: Any, endpoint: Any) -> None:
+    """Under another name."""
+    endpoint.may_buy_twice = True
+    run(write_prompts("a"))
+    assert run("in.jsonl", "--restart").code == 0
+    assert endpoint.stats.received == 2
+    assert Path("out/before-restart.checkpoint.sqlite").exists()
+
+
+def test_appended_rows_are_sent_and_the_others_keep_their_answers(run: Any, endpoint: Any) -> None:
+    """And the change is told."""
+    run(write_prompts(*"abcdefghijkl"))
+    before = results()
+    said = run(write_prompts(*"abcdefghijklm"))
+    assert said.code == 0
+    assert "12 rows keep their answers, 1 are to be sent, 0 leave the results" in said.stderr
+    assert endpoint.stats.received == 13
+    assert results()[:12] == before
+
+
+def test_a_row_inserted_first_moves_every_answer_along(run: Any, endpoint: Any) -> None:
+    """Even in a small file that is no reason to ask: nothing is bought again."""
+    run(write_prompts("a", "b", "c"))
+    answers = {row["prompt"]: row["response"] for row in results()}
+    said = run(write_prompts("x", "a", "b", "c"))
+    assert said.code == 0
+    assert endpoint.stats.received == 4
+    after = results()
+    assert [row["prompt"] for row in after] == ["x", "a", "b", "c"]
+    assert {row["prompt"]: row["response"] for row in after[1:]} == answers
+    assert [row["custom_id"] for row in after] == ["0", "1", "2", "3"]
+
+
+def test_a_removed_row_leaves_the_results_and_comes_back_for_nothing(run: Any, endpoint: Any) -> None:
+    """Undoing an edit costs nothing."""
+    run(write_prompts("a", "b", "c"))
+    before = results()
+    assert run(write_prompts("a", "c")).code == 0
+    assert [row["prompt"] for row in results()] == ["a", "c"]
+    assert run(write_prompts("a", "b", "c")).code == 0
+    assert results() == before
+    assert endpoint.stats.received == 3
+
+
+def test_an_edited_job_asks_before_it_buys_again(run: Any, endpoint: Any) -> None:
+    """Where nobody can be asked it is refused with exit code 2; --yes says yes; undone, it costs nothing."""
+    write_rows("in.jsonl", *({"text": letter} for letter in "abcd"))
+    run("in.jsonl", "-t", "Say {{ text }}")
+    before = results()
+    said = run("in.jsonl", "-t", "Shout {{ text }}")
+    assert said.code == 2
+    assert "4 of 4 answers would be bought again" in said.stderr
+    assert "--yes" in said.stderr
+    assert (results(), endpoint.stats.received) == (before, 4)
+    assert run("in.jsonl", "-t", "Shout {{ text }}", "--yes").code == 0
+    assert endpoint.stats.received == 8
+    assert run("in.jsonl", "-t", "Say {{ text }}", "--yes").code == 0
+    assert (results(), endpoint.stats.received) == (before, 8)
+
+
+def test_another_label_or_other_columns_cost_nothing(run: Any, endpoint: Any) -> None:
+    """They are no part of what is asked."""
+    write_rows("in.jsonl", {"prompt": "a", "n": 1}, {"prompt": "b", "n": 2})
+    run("in.jsonl")
+    assert run("in.jsonl", "--id", "n", "--keep", "n").code == 0
+    assert [row["custom_id"] for row in results()] == ["1", "2"]
+    assert endpoint.stats.received == 2
+
+
+def test_a_model_more_leaves_the_first_ones_answers(run: Any, endpoint: Any) -> None:
+    """Only the new one is asked."""
+    run(write_prompts("a", "b"))
+    assert run("in.jsonl", "-m", "openai/gpt-oss-20b").code == 0
+    assert endpoint.stats.received == 4
+    assert len(results()) == 4
+
+
+def test_other_rows_over_standard_input_are_refused(run: Any, endpoint: Any) -> None:
+    """Its answers belong to other rows; nothing is sent, and the old results stay right."""
+    run("-", stdin=b'{"prompt": "a"}\n{"prompt": "b"}\n')
+    before = results()
+    said = run("-", stdin=b'{"prompt": "x"}\n{"prompt": "b"}\n')
+    assert said.code == 2
+    assert "use another -o DIR" in said.stderr
+    assert endpoint.stats.received == 2
+    assert [(row.get("prompt"), row["response"]) for row in results()] == [(None, row["response"]) for row in before]
+    assert run("-", stdin=b'{"prompt": "a"}\n{"prompt": "b"}\n').code == 0
+    assert results() == before
+
+
+def test_a_throttled_run_keeps_at_it(run: Any, endpoint: Any) -> None:
+    """A rejection costs no attempt and no row."""
+    endpoint.change(concurrency_limit=3, latency_s=0.005)
+    said = run(write_prompts(*map(str, range(60))), "--json", "--max-attempts", 1)
+    assert said.code == 0
+    assert said.json["completed"] == 60
+    assert said.json["attempts"] == endpoint.stats.received

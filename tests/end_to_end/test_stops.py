@@ -1,0 +1,294 @@
+"""How a run ends before its end: exit code, message, results so far, and that it can be resumed."""
+
+import os
+import resource
+import signal
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import results, write_prompts
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+
+MANY = [str(number) for number in range(100)]
+
+
+def assert_resumes(run: Any, endpoint: Any, count: int = len(MANY), twice: int = 0) -> None:
+    """The same command finishes the run, and buys only what was in flight twice."""
+    endpoint.change(latency_s=0, error_shares={}, concurrency_limit=None)
+    assert run("in.jsonl").code == 0
+    assert [row["prompt"] for row in results()] == MANY[:count]
+    assert endpoint.stats.answered <= count + twice
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)], ids=lambda each: str(each)
+)
+def test_a_signal_drains_the_run(run: Any, endpoint: Any, when: Any, number: signal.Signals, code: int) -> None:
+    """What is in flight is answered and kept, results exist, nothing more is sent."""
+    endpoint.change(latency_s=0.1, latency_sigma=0)
+    when(lambda: endpoint.stats.in_flight >= 4, lambda: os.kill(os.getpid(), number))
+    said = run(write_prompts(*MANY), "--max-concurrency", 4, "--json")
+    assert said.code == code
+    assert "again: stop at once" in said.stderr
+    assert "run the same command again to go on" in said.stderr
+    assert said.json["state"] == "interrupted"
+    assert said.json["completed"] == len(results()) == endpoint.stats.answered == endpoint.stats.received
+    assert 4 <= len(results()) < 50
+    assert_resumes(run, endpoint)
+
+
+def test_a_second_ctrl_c_stops_at_once(spawn: Any, run: Any, endpoint: Any) -> None:
+    """Answers on their way are lost, those that had come are kept."""
+    endpoint.change(latency_s=0)
+    write_prompts("0", "1", *(f"[[simulate: slow 30]] {number}" for number in range(5)))
+    began_s = time.monotonic()
+    process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: endpoint.stats.received == 7)
+    process.send_signal(signal.SIGINT)
+    assert "again: stop at once" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert time.monotonic() - began_s < 10
+    assert "run again to go on" in stderr
+    assert "Traceback" not in stderr
+    write_prompts("0", "1")
+    assert run("in.jsonl").code == 0
+    assert endpoint.stats.received == 7
+
+
+def test_a_pipe_that_stays_open_does_not_keep_a_drained_run(spawn: Any, endpoint: Any) -> None:
+    """Though the reader waits on it for more rows."""
+    reads, writes = os.pipe()
+    os.write(writes, b'{"prompt": "a"}\n{"prompt": "b"}\n')
+    process = spawn("run", "-", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", stdin=reads)
+    endpoint.wait(lambda: endpoint.stats.answered == 2)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=10)
+    os.close(writes)
+    os.close(reads)
+    assert process.returncode == 130
+    assert "Fatal" not in stderr
+    assert len(results()) == 2
+
+
+def test_ctrl_c_ends_a_run_that_waits_for_its_first_row(spawn: Any, endpoint: Any) -> None:
+    """At once: there is nothing to drain."""
+    reads, writes = os.pipe()
+    process = spawn("run", "-", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", stdin=reads)
+    endpoint.wait(Path("out/.lock.pid").exists)
+    try:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=2) == 130
+    finally:
+        os.close(writes)
+        os.close(reads)
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(spawn: Any, run: Any, endpoint: Any) -> None:
+    """Exit code 3; what was committed is not bought again."""
+
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+
+    endpoint.change(latency_s=0.05, latency_sigma=0)  # so many commits that the log outgrows the room
+    write_prompts(*MANY)
+    command = ["run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "-c", "4"]
+    process = spawn(*command, preexec_fn=little_room)
+    _, stderr = process.communicate(timeout=10)
+    assert process.returncode == 3
+    assert "make room" in stderr
+    assert "Traceback" not in stderr
+    assert_resumes(run, endpoint, twice=len(MANY) - 1)
+
+
+def test_a_run_json_that_cannot_be_written_does_not_lift_the_deadline(run: Any, endpoint: Any) -> None:
+    """The run ends when it was told to."""
+    endpoint.change(latency_s=0.1)
+    Path("out/run.json").mkdir(parents=True)
+    run(write_prompts(*MANY), "-c", 10, "--max-duration", "0.2s")
+    assert endpoint.stats.answered < len(MANY)
+
+
+def test_a_killed_run_goes_on_where_it_was(spawn: Any, run: Any, batchrun: Any, endpoint: Any) -> None:
+    """At most what was in flight is bought again."""
+    endpoint.change(latency_s=0.05, latency_sigma=0)
+    write_prompts(*MANY)
+    process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "-c", "4")
+    endpoint.wait(lambda: endpoint.stats.answered >= 12)
+    status = batchrun("status", "out", "--json").json
+    assert (status["state"], status["pid"]) == ("running", process.pid)
+    process.kill()
+    process.wait()
+    status = batchrun("status", "out", "--json").json
+    assert (status["state"], status["pid"]) == ("stopped", None)
+    assert "run the same command again" in status["message"]
+    assert_resumes(run, endpoint, twice=8)
+
+
+def test_a_second_run_in_the_same_directory_is_refused(spawn: Any, run: Any, endpoint: Any) -> None:
+    """With the first one's pid. Exit code 3."""
+    endpoint.change(latency_s=30)
+    process = spawn("run", write_prompts("a"), "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: endpoint.stats.received == 1)
+    said = run("in.jsonl")
+    assert said.code == 3
+    assert f"(process {process.pid})" in said.stderr
+
+
+def test_export_and_status_look_at_a_running_job(batchrun: Any, run: Any, endpoint: Any, spawn: Any) -> None:
+    """And disturb nothing."""
+    write_prompts("0", "1", "[[simulate: slow 30]]")
+    process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: endpoint.stats.answered == 2)
+    endpoint.wait(lambda: batchrun("status", "out").stdout.startswith("running   2 of 2 rows completed"))
+    assert batchrun("export", "out").code == 0
+    assert [row["prompt"] for row in results()] == ["0", "1"]
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "cure"),
+    [
+        ("402", 5, "add credits"),
+        ("429_quota", 5, "add credits"),
+        ("401", 4, "check the key"),
+        ("403", 4, "served in your region"),
+        ("404", 4, "batchrun models"),
+    ],
+)
+def test_an_endpoint_that_refuses_everything_stops_the_run(
+    run: Any, endpoint: Any, fault: str, code: int, cure: str
+) -> None:
+    """No row fails for it; put right, the same command goes on."""
+    endpoint.change(error_shares={fault: 1.0})
+    said = run(write_prompts(*MANY), "--json")
+    assert said.code == said.json["exit_code"] == code
+    assert said.json["state"] == "stopped"
+    assert cure in said.stderr
+    assert "Traceback" not in said.stderr
+    assert (results(), said.json["rows"]) == ([], 0)
+    assert endpoint.stats.received < len(MANY)
+    assert_resumes(run, endpoint)
+
+
+def test_a_wrong_key_exits_4_and_a_right_one_goes_on(run: Any, endpoint: Any) -> None:
+    """The message says what to check."""
+    endpoint.change(keys=["sk-right"])
+    said = run(write_prompts(*MANY))
+    assert said.code == 4
+    assert "Authentication failed" in said.stderr
+    assert "check the key and the team/project" in said.stderr
+    endpoint.change(keys=["sk-test"])
+    assert_resumes(run, endpoint)
+
+
+def test_an_outage_longer_than_the_users_patience_exits_5(run: Any, endpoint: Any) -> None:
+    """With what the endpoint said, and no row failed."""
+    endpoint.change(error_shares={"503": 1.0})
+    said = run(write_prompts(*MANY), "--patience", "1s", "--json")
+    assert (said.code, said.json["failed"]) == (5, 0)
+    assert "overloaded" in said.json["message"]
+    assert_resumes(run, endpoint)
+
+
+def test_an_outage_within_the_users_patience_costs_no_row(run: Any, endpoint: Any, when: Any) -> None:
+    """It is waited out, and told."""
+    endpoint.change(error_shares={"503": 1.0})
+    when(lambda: endpoint.stats.received >= 3, lambda: endpoint.change(error_shares={}))
+    said = run(write_prompts(*MANY), "--max-attempts", 1)
+    assert said.code == 0
+    assert "100 of 100 rows completed, 0 failed" in said.stderr
+
+
+def test_a_deadline_drains_the_run(run: Any, endpoint: Any) -> None:
+    """--max-duration; exit code 5."""
+    endpoint.change(latency_s=0.1)
+    said = run(write_prompts(*MANY), "-c", 4, "--max-duration", "0.5s", "--json")
+    assert said.code == 5
+    assert "deadline" in said.json["message"]
+    assert 0 < said.json["completed"] == len(results()) < 60
+    assert said.json["completed"] == endpoint.stats.answered
+    assert_resumes(run, endpoint)
+
+
+@pytest.fixture
+def seconds_before_the_minute(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Choose a time zone in which a minute is about to end: it may differ from UTC by any seconds."""
+
+    def choose(seconds: int) -> datetime:
+        """Return the local time of the minute that comes."""
+        now = datetime.now()
+        ahead = 60 - seconds - now.second  # what the clock is to be put forward by
+        sign = "-" if ahead > 0 else ""
+        monkeypatch.setenv("TZ", f"TST{sign}0:00:{abs(ahead):02}")
+        time.tzset()
+        return (datetime.now() + timedelta(seconds=seconds + 1)).replace(second=0)
+
+    monkeypatch.setenv("TZ", "TST0")
+    time.tzset()
+    yield choose
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_a_time_of_day_drains_the_run(run: Any, endpoint: Any, seconds_before_the_minute: Any) -> None:
+    """--stop-at; exit code 5."""
+    endpoint.change(latency_s=0.1)
+    write_prompts(*MANY)
+    at = seconds_before_the_minute(2)
+    said = run("in.jsonl", "-c", 2, "--stop-at", f"{at:%H:%M}", "--json")
+    assert said.code == 5
+    assert "deadline" in said.json["message"]
+    assert 0 < said.json["completed"] < len(MANY)
+
+
+def priced_job(endpoint: Any, usd_per_mtok: float) -> str:
+    Path("job.toml").write_text(
+        f'[input]\npath = "in.jsonl"\n[model]\nname = "{MODEL}"\nmax_tokens = 20\n'
+        f'[endpoint]\nbase_url = "{endpoint.base_url}"\n[output]\ndir = "out"\n'
+        f'[prices."{MODEL}"]\ninput_usd_per_mtok = 0\noutput_usd_per_mtok = {usd_per_mtok}\n'
+    )
+    return "job.toml"
+
+
+def test_the_cost_cap_is_never_passed(batchrun: Any, endpoint: Any) -> None:
+    """Not in one run and not over several; raised, the run goes on. Exit code 5."""
+    write_prompts(*MANY)
+    job = priced_job(endpoint, 1000)  # an answer costs up to 0.02 USD
+    said = batchrun("run", job, "--max-cost", 0.5, "--json")
+    assert said.code == 5
+    assert "raise --max-cost" in said.json["message"]
+    assert 0.4 < said.json["cost_usd"] <= 0.5
+    sent = endpoint.stats.received
+    said = batchrun("run", job, "--max-cost", 0.5, "--json")
+    assert (said.code, endpoint.stats.received) == (5, sent)
+    assert batchrun("run", job, "--max-cost", 100).code == 0
+    assert endpoint.stats.answered == len(MANY)
+
+
+def test_a_cap_without_a_price_is_refused_before_anything_is_sent(run: Any, endpoint: Any) -> None:
+    """Nobody could keep it. Exit code 2."""
+    said = run(write_prompts("a"), "--max-cost", 1)
+    assert said.code == 2
+    assert f'[prices."{MODEL}"]' in said.stderr
+    assert endpoint.stats.received == 0
+
+
+def test_requests_per_minute_are_kept(run: Any, endpoint: Any) -> None:
+    """600 a minute are 10 a second, with a burst of half a second's worth."""
+    began_s = time.monotonic()
+    assert run(write_prompts(*MANY[:12]), "--requests-per-minute", 600).code == 0
+    assert time.monotonic() - began_s >= (12 - 5) / 10 - 0.05
+    assert endpoint.stats.received == 12
+
+
+def test_the_ceiling_is_never_passed(run: Any, endpoint: Any) -> None:
+    """--max-concurrency."""
+    endpoint.change(latency_s=0.01)
+    assert run(write_prompts(*MANY), "-c", 7).code == 0
+    assert endpoint.stats.peak_in_flight <= 7

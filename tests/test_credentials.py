@@ -1,0 +1,130 @@
+"""The key: where it is found, where it is not, and that it never shows."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from batchrun.credentials import Secret, find_key, find_project
+from batchrun.errors import EndpointRefused
+from batchrun.job import Endpoint
+
+WANDB = Endpoint()
+OPENAI = Endpoint(provider="openai")
+CUSTOM = Endpoint(base_url="https://vllm.example/v1")
+LOCAL = Endpoint(base_url="http://127.0.0.1:8000/v1")
+
+
+def revealed(key: Secret | None) -> str | None:
+    return None if key is None else key.reveal()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "environ", "key"),
+    [
+        (WANDB, {"WANDB_API_KEY": "w", "OPENAI_API_KEY": "o"}, "w"),
+        (OPENAI, {"WANDB_API_KEY": "w", "OPENAI_API_KEY": "o"}, "o"),
+        (CUSTOM, {"WANDB_API_KEY": "w", "OPENAI_API_KEY": "o"}, "o"),
+        (LOCAL, {"WANDB_API_KEY": "w"}, None),
+        (LOCAL, {"OPENAI_API_KEY": "o"}, "o"),
+        (Endpoint(api_key_env="MINE"), {"MINE": "m", "WANDB_API_KEY": "w"}, "m"),
+        (WANDB, {"WANDB_API_KEY": "  w\n"}, "w"),
+    ],
+)
+def test_the_key_comes_from_the_variable_of_the_provider(
+    tmp_path: Path, endpoint: Endpoint, environ: dict[str, str], key: str | None
+) -> None:
+    """Or from the one that the job names; whitespace around it is a leftover of copying."""
+    assert revealed(find_key(endpoint, environ, home=tmp_path)) == key
+
+
+@pytest.mark.parametrize("host", ["api.wandb.ai", "api.forge.coreweave.com"])
+def test_wandb_login_is_enough(tmp_path: Path, host: str) -> None:
+    """Both generations of it leave the key in ~/.netrc."""
+    (tmp_path / ".netrc").write_text(
+        f"machine example.com login a password b\nmachine {host}\n login user\n password k\n"
+    )
+    assert revealed(find_key(WANDB, {}, home=tmp_path)) == "k"
+    assert revealed(find_key(WANDB, {"WANDB_API_KEY": "w"}, home=tmp_path)) == "w"
+
+
+@pytest.mark.parametrize(
+    "netrc",
+    [
+        b"machine api.wandb.ai login user password\n",
+        b"nonsense\n",
+        b"default login anonymous password me@example.com\n",
+        b"machine api.wandb.ai login \xff password \xff\n",
+        b"machine other.example login a password b\n",
+    ],
+    ids=["broken", "nonsense", "default", "no UTF-8", "other host"],
+)
+def test_a_netrc_without_a_key_for_wandb_is_as_good_as_none(tmp_path: Path, netrc: bytes) -> None:
+    """What `default` holds for everybody is not sent to anybody."""
+    (tmp_path / ".netrc").write_bytes(netrc)
+    with pytest.raises(EndpointRefused, match="no key for"):
+        find_key(WANDB, {}, home=tmp_path)
+
+
+@pytest.mark.parametrize("endpoint", [OPENAI, CUSTOM, Endpoint(api_key_env="MINE")])
+def test_netrc_is_for_wandb_alone(tmp_path: Path, endpoint: Endpoint) -> None:
+    """And only where no variable is named."""
+    (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password k\n")
+    with pytest.raises(EndpointRefused):
+        find_key(endpoint, {}, home=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "parts"),
+    [
+        (WANDB, ["https://api.inference.wandb.ai/v1", "WANDB_API_KEY", "~/.netrc", "export WANDB_API_KEY="]),
+        (OPENAI, ["https://api.openai.com/v1", "OPENAI_API_KEY", "export OPENAI_API_KEY="]),
+        (Endpoint(api_key_env="MINE", base_url="http://localhost/v1"), ["MINE", "export MINE="]),
+    ],
+)
+def test_a_missing_key_is_told_with_where_it_was_looked_for(
+    tmp_path: Path, endpoint: Endpoint, parts: list[str]
+) -> None:
+    """A variable that was named is needed on this machine too. Exit code 4."""
+    with pytest.raises(EndpointRefused) as caught:
+        find_key(endpoint, {}, home=tmp_path)
+    assert caught.value.exit_code == 4
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["two words", "line\nbreak", "tab\tin", "smart–dash", "bell\x07", "nul\0"])
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(tmp_path: Path, key: str) -> None:
+    """It would inject a header, or fail in a message that has it in full."""
+    with pytest.raises(EndpointRefused) as caught:
+        find_key(WANDB, {"WANDB_API_KEY": key}, home=tmp_path)
+    assert key not in "".join(traceback.format_exception(caught.value))
+    assert "WANDB_API_KEY" in str(caught.value)
+    assert "set it anew" in str(caught.value)
+
+
+def test_a_secret_never_prints() -> None:
+    """However it is shown."""
+    secret = Secret("canary")
+    shown = [repr(secret), str(secret), f"{secret}", repr([secret]), repr({"key": secret})]
+    assert not any("canary" in each for each in shown)
+    assert not hasattr(secret, "__dict__")
+    assert secret.reveal() == "canary"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "environ", "project"),
+    [
+        (Endpoint(project="t/p"), {"WANDB_ENTITY": "e", "WANDB_PROJECT": "q"}, "t/p"),
+        (WANDB, {"WANDB_ENTITY": "e", "WANDB_PROJECT": "q"}, "e/q"),
+        (WANDB, {"WANDB_ENTITY": "e"}, None),
+        (WANDB, {"WANDB_PROJECT": "q"}, None),
+        (WANDB, {}, None),
+        (OPENAI, {"WANDB_ENTITY": "e", "WANDB_PROJECT": "q"}, None),
+    ],
+)
+def test_the_project_comes_from_the_job_or_for_wandb_from_the_environment(
+    endpoint: Endpoint, environ: dict[str, str], project: str | None
+) -> None:
+    """Half a name is none."""
+    assert find_project(endpoint, environ) == project
