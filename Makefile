@@ -5,7 +5,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test format clean
+.PHONY: help demo test bench format clean
 
 help:  ## list what there is to make
 	@sed -n 's/^\([a-z]*\):.*  ## /make \1	/p' Makefile
@@ -30,6 +30,10 @@ test: .venv/.installed-dev  ## install, and check all: format, lint, types, impo
 # Safe path: or `python -m` would find the sources in this folder first. Absolute: some tests run batchrun from elsewhere.
 	BATCHRUN_FROM_WHEEL=1 PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/wheel" \
 	  $(RUN) -m pytest tests/end_to_end tests/test_jobs.py tests/test_packaging.py
+
+bench: .venv/.installed-dev  ## measure the limit: on a virtual clock (30 s), and over real sockets (5 min)
+	$(RUN) tests/benchmarks/limits.py
+	$(RUN) tests/benchmarks/sockets.py
 
 format: .venv/.installed-dev  ## format the code, and mend what the linter can mend
 	$(RUN) -m ruff check --fix --exit-zero .

@@ -4,6 +4,7 @@ Each scenario is a server model on a virtual clock, driven by the real pool. `py
 """
 
 import bisect
+import math
 import random
 import sys
 from collections.abc import Callable
@@ -12,14 +13,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness.endpoints import Endpoint, Latency, lognormal
+from harness.endpoints import Endpoint, Latency, Trouble, lognormal, refusal
 from harness.runs import send_all
 
 from batchrun.pool.limits import Limit
+from batchrun.records import Reply
 
 Level = Callable[[float], int]
 
 CEILING = 5_000
+
+MEAN_S = 0.5 * math.exp(0.35**2 / 2)
+"""Mean of the log-normal latencies."""
 
 
 def steps(*levels: tuple[float, int]) -> Level:
@@ -33,10 +38,26 @@ def noise(most: int, every_s: float, seed: int = 3) -> Level:
     return lambda now_s: random.Random(seed * 1_000_003 + int(now_s / every_s)).randint(0, most)
 
 
-def queued(slots: int, median_s: float = 0.5) -> Latency:
+def queued(latency: Latency, slots: int) -> Latency:
     """Return latencies of a server that rejects nothing: beyond its slots, they grow with what is in flight."""
-    plain = lognormal(median_s)
-    return lambda chance, busy: plain(chance, busy) * max(1.0, busy / slots)
+    return lambda chance, busy: latency(chance, busy) * max(1.0, busy / slots)
+
+
+def per_minute(requests: int) -> Trouble:
+    """Return a rate limit as OpenAI words it: a bucket of one second's worth, refilled evenly."""
+    level, filled_s, burst = requests / 60, 0.0, requests / 60
+
+    def trouble(now_s: float, body: bytes) -> Reply | None:
+        nonlocal level, filled_s
+        level = min(burst, level + (now_s - filled_s) * requests / 60)
+        filled_s = now_s
+        if level >= 1:
+            level -= 1
+            return None
+        wait_s = (1 - level) * 60 / requests
+        return refusal(429, "Rate limit reached for requests per min (RPM)", retry_after_ms=str(int(wait_s * 1000) + 1))
+
+    return trouble
 
 
 def cold(first_s: float) -> Latency:
@@ -61,10 +82,17 @@ class Scenario:
     rows: int
     latency: Latency = lognormal()
     neighbour: Level = lambda now_s: 0
+    queues: bool = False
+    """Whether it takes any number, and serves as many at once as its limit."""
+    per_minute: int | None = None
+    """Requests a minute that it takes."""
 
     def endpoint(self) -> Endpoint:
         """Return the server, fresh."""
-        return Endpoint(self.limit, self.latency, self.neighbour)
+        if self.queues:
+            return Endpoint(lambda now_s: 10**9, queued(self.latency, self.limit(0.0)))
+        trouble = per_minute(self.per_minute) if self.per_minute else lambda now_s, body: None
+        return Endpoint(self.limit, self.latency, self.neighbour, trouble)
 
 
 SCENARIOS = (
@@ -81,15 +109,16 @@ SCENARIOS = (
     Scenario("noisy neighbour, 2 s", lambda now_s: 100, 12_000, neighbour=noise(50, 2.0)),
     Scenario("heavy tail", lambda now_s: 50, 10_000, lognormal(0.5, 1.2)),
     Scenario("cold for 20 s", lambda now_s: 50, 10_000, cold(20.0)),
-    Scenario("queues beyond 20", lambda now_s: 10**9, 4_000, queued(20)),
+    Scenario("queues beyond 20", lambda now_s: 20, 4_000, queues=True),
+    Scenario("600 requests a minute", lambda now_s: 50, 2_000, per_minute=600),
 )
 
 
 class Oracle:
     """Knows what is free, at any time."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
         self.ceiling = CEILING
         self._now_s = 0.0
 
@@ -98,7 +127,7 @@ class Oracle:
         import asyncio
 
         now_s = asyncio.get_running_loop().time()
-        return max(1, self._endpoint.limit(now_s) - self._endpoint.neighbour(now_s))
+        return max(1, self._scenario.limit(now_s) - self._scenario.neighbour(now_s))
 
     def completed(self, level: int, latency_s: float, in_flight: int, now_s: float) -> None: ...
     def throttled(self, in_flight: int, delay_s: float, now_s: float) -> None: ...
@@ -137,24 +166,30 @@ def free_s(scenario: Scenario, until_s: float, step_s: float = 0.05) -> float:
     )
 
 
-def measure(scenario: Scenario, make: Callable[[Endpoint], object]) -> tuple[float, float, float]:
-    """Return the share of the slots' time used, the share of requests rejected, and how long it took."""
+def measure(scenario: Scenario, limit: object) -> tuple[float, float]:
+    """Return the share used of what was to be had, and the share of requests rejected.
+
+    To be had is the slots' time; of a server that queues, what it gets done; of one with a rate, that rate.
+    """
     endpoint = scenario.endpoint()
-    run = send_all(endpoint, scenario.rows, limit=make(endpoint))
+    run = send_all(endpoint, scenario.rows, limit=limit)
     assert len(run.outcomes) == scenario.rows
     assert not run.failed, run.failed[:3]
-    used = endpoint.busy_s / free_s(scenario, run.ended_s)
-    return used, endpoint.rejected / endpoint.received, run.ended_s
+    rejected = 1 - endpoint.accepted / endpoint.received
+    if scenario.per_minute:
+        return scenario.rows / (scenario.per_minute * run.ended_s / 60), rejected
+    busy_s = scenario.rows * MEAN_S if scenario.queues else endpoint.busy_s
+    return busy_s / free_s(scenario, run.ended_s), rejected
 
 
 def main() -> None:
     """Print the table."""
     print(f"{'scenario':24} {'oracle':>7} {'ours':>7} {'ratio':>7} {'rejected':>9} {'AIMD ½':>7} {'AIMD .9':>8}")
     for scenario in SCENARIOS:
-        oracle, _, _ = measure(scenario, Oracle)
-        ours, rejected, _ = measure(scenario, lambda endpoint: Limit(CEILING))
-        half, _, _ = measure(scenario, lambda endpoint: Aimd(0.5))
-        ninth, _, _ = measure(scenario, lambda endpoint: Aimd(0.9))
+        oracle, _ = measure(scenario, Oracle(scenario))
+        ours, rejected = measure(scenario, Limit(CEILING))
+        half, _ = measure(scenario, Aimd(0.5))
+        ninth, _ = measure(scenario, Aimd(0.9))
         figures = f"{oracle:7.3f} {ours:7.3f} {ours / oracle:7.3f} {rejected:9.2%} {half:7.3f} {ninth:8.3f}"
         print(f"{scenario.name:24} {figures}", flush=True)
 
