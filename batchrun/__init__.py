@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batchrun.errors import BatchrunError as BatchrunError
+    from batchrun.execution import Options as Options
     from batchrun.export import Summary as Summary
     from batchrun.job import Endpoint as Endpoint
     from batchrun.job import Input as Input
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from batchrun.job import Price as Price
     from batchrun.job import PromptTemplates as PromptTemplates
     from batchrun.job_file import load_job as load_job
-    from batchrun.runner import Options as Options
     from batchrun.runner import arun as arun
     from batchrun.runner import run as run
 
@@ -32,7 +32,8 @@ _HOME = {
     "Summary": "export",
     **dict.fromkeys(("Endpoint", "Input", "Job", "Limits", "Model", "Output", "Price", "PromptTemplates"), "job"),
     "load_job": "job_file",
-    **dict.fromkeys(("Options", "arun", "run"), "runner"),
+    "Options": "execution",
+    **dict.fromkeys(("arun", "run"), "runner"),
 }
 """Public name → module. Imported when first used, so that `batchrun --help` does not wait for Arrow."""
 

@@ -61,6 +61,8 @@ class Summary:
     """Of the process that runs it."""
     models: list[dict[str, Any]]
     """One entry a model, with the columns of usage.parquet."""
+    simulated: bool = False
+    """Whether the simulator made the answers up: then nothing was paid."""
     version: str = __version__
 
 
@@ -79,11 +81,12 @@ def summarize(
     message: str = "",
     duration_s: float | None = None,
     pid: int | None = None,
+    simulated: bool = False,
 ) -> Summary:
     """Return how a run stands, from its totals."""
     models = usage_rows({model: sums for model, sums in totals.items() if model}, prices_of(job, totals))
     costs = [model["cost_usd"] for model in models if model["attempts"]]
-    sums = summed(totals.values()) if totals else ModelTotals()
+    sums = summed(totals.values())
     return Summary(
         state=state,
         exit_code=exit_code,
@@ -103,6 +106,7 @@ def summarize(
         duration_s=duration_s,
         pid=pid,
         models=models,
+        simulated=simulated,
     )
 
 

@@ -12,6 +12,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Protocol
 
+import orjson
+
 from batchrun.job import Price
 from batchrun.records import Usage
 
@@ -81,3 +83,26 @@ def cost_usd(usage: Usage, price: PriceLike | None) -> float | None:
         # A server that counts more cached tokens than tokens is not believed.
         usd_per_m += min(cached, prompt) * (cached_usd_per_mtok - price.input_usd_per_mtok)
     return usd_per_m / 1_000_000
+
+
+_LONGEST_ANSWER_TOKENS = 131_072
+"""Assumed of a model whose context window is not known, when nothing bounds its answer."""
+
+_TEMPLATE_TOKENS = 200
+"""What a model's chat template may add to a prompt."""
+
+
+def worst_usd(model: str, body: bytes, price: PriceLike) -> float:
+    """Return the most that an attempt can cost: a token to every byte of the body, and the longest answer.
+
+    Args:
+        model: its context window bounds the answer when the body does not.
+        body: the JSON that is sent.
+        price: of the model.
+    """
+    asked = orjson.loads(body)
+    longest = asked.get("max_completion_tokens") or asked.get("max_tokens")
+    if not isinstance(longest, int):
+        known = load_prices().get(model)
+        longest = (known.context_tokens if known else None) or _LONGEST_ANSWER_TOKENS
+    return cost_usd(Usage(len(body) + _TEMPLATE_TOKENS, longest), price) or 0.0

@@ -75,6 +75,8 @@ class Fault(NamedTuple):
     kind: Literal["connection", "timeout", "too_large", "bad_reply"]
     message: str
     latency_s: float
+    was_sent: bool = True
+    """False when there never was a connection, so that nobody can have been billed."""
 
 
 class Usage(NamedTuple):

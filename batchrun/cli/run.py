@@ -14,12 +14,14 @@ import orjson
 
 from batchrun.cli.flags import GroupedCommand, job_flags, overrides_of
 from batchrun.cli.texts import ending_text
+from batchrun.errors import BatchrunError
+from batchrun.execution import Options
 from batchrun.export import Summary
 from batchrun.job import Job
 from batchrun.job_file import STDIN, job_for, load_job
 from batchrun.pool.settling import Stop
 from batchrun.report.progress import Progress, Silence, progress_on
-from batchrun.runner import Options, run
+from batchrun.runner import run
 
 _GRACE_S = 2.0
 """How long a run that was told twice may take to end, until it is ended: the checkpoint stands that."""
@@ -72,6 +74,11 @@ def run_command(
     )
     try:
         summary = run(job, options)
+    except BatchrunError as problem:
+        if as_json:
+            failed = {"state": "failed", "exit_code": problem.exit_code, "message": str(problem)}
+            click.echo(orjson.dumps(failed).decode())
+        raise
     except asyncio.CancelledError:
         click.echo(f"stopped at once; answers on their way are lost; run again to go on: {job.run_directory}", err=True)
         return 130

@@ -16,6 +16,8 @@ def counts_lines(summary: Summary) -> list[str]:
     """Return rows, tokens and money, a line each."""
     took = f" in {duration_text(summary.duration_s)}" if summary.duration_s is not None else ""
     cost = "no price known" if summary.cost_usd is None else f"{summary.cost_usd:.4f} USD"
+    if summary.simulated:
+        cost = "none: the simulator made the answers up" + (f" (for real: {cost})" if summary.cost_usd else "")
     lines = [
         f"{summary.state:<9} {summary.completed:,} of {summary.rows:,} rows completed, {summary.failed:,} failed{took}",
         f"tokens    {summary.prompt_tokens:,} in, {summary.completion_tokens:,} out",

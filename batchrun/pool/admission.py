@@ -1,7 +1,8 @@
 """Which request is sent next, if any. Pure: the time and what is in flight are arguments.
 
-In order: while a rate was exceeded, nothing; while admission has paused, one probe at a time; else what is due to be
-sent again, then what was never sent. The budget has the last word.
+In order: while a rate was exceeded, nothing; while admission has paused, probes; else what is due to be sent again,
+then what was never sent. A row whose failures would end it, were they its own, is kept back until somebody's success
+has judged them; when there is nobody else, a probe must. The budget has the last word.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from batchrun.pool.backlog import Backlog, Work
 from batchrun.pool.budget import Budget
 from batchrun.pool.health import Health
 from batchrun.pool.limits import Limit
+from batchrun.pool.pace import Pace
 from batchrun.records import Request
 
 _READY = 64
@@ -32,17 +34,18 @@ class Admission:
         canary: Callable[[str], Request],
     ) -> None:
         self.limit, self.health, self.budget = limit, health, budget
+        self._max_attempts = max_attempts
         self.backlog = Backlog(max_attempts)
         self.is_fed = False
         """Whether the last fresh request has come."""
-        self.closed_until_s = 0.0
-        """Until when a rate that was exceeded keeps everything back."""
+        self.pace = Pace()
+        """How fast, where the server has a rate."""
         self.look_again_s: float | None = None
         """When there may be something to send that is not now; set by `next`."""
         self.is_out_of_budget = False
         """Whether `next` found a request that the budget does not allow."""
         self._canary = canary
-        self._probe: Work | None = None
+        self._probes: set[Work] = set()  # under way
 
     @property
     def is_hungry(self) -> bool:
@@ -52,15 +55,19 @@ class Admission:
     @property
     def is_exhausted(self) -> bool:
         """Whether there is nothing left, and nothing to come."""
-        return self.is_fed and not self.backlog.fresh and not self.backlog.again
+        return self.is_fed and not (self.backlog.fresh or self.backlog.again or self.backlog.parked)
 
     def next(self, in_flight: int, now_s: float) -> Work | None:
         """Return the request to send now; None when there is no slot for it, or no request."""
         self.look_again_s = None
+        self.is_out_of_budget = False
         if in_flight >= self.limit.current:
             return None
-        if self.backlog.again or self.health.pause is not None or self.closed_until_s:
-            work = self._next_in_trouble(now_s)
+        if self.pace.rate_per_s is not None and (opens_s := self.pace.opens_s(now_s)) is not None:
+            self.look_again_s = opens_s
+            return None
+        if self.backlog.again or self.backlog.parked or self.health.pause is not None:
+            work = self._next_in_trouble(in_flight, now_s)
         else:
             work = self.backlog.take_fresh()
         if work is None or self.budget is None or self._afford(work, self.budget, now_s):
@@ -68,48 +75,51 @@ class Admission:
         return None
 
     def ends_probe(self, work: Work) -> bool:
-        """Note that an attempt has ended; return whether it was the probe."""
-        if work is not self._probe:
+        """Note that an attempt has ended; return whether it was a probe."""
+        if work not in self._probes:
             return False
-        self._probe = None
+        self._probes.remove(work)
         return True
 
-    def _next_in_trouble(self, now_s: float) -> Work | None:
-        if self.closed_until_s > now_s:
-            self.look_again_s = self.closed_until_s
-            return None
-        self.closed_until_s = 0.0
+    def _next_in_trouble(self, in_flight: int, now_s: float) -> Work | None:
         if self.health.pause is None:
             work = self.backlog.take_due(now_s)
-            if work is None:
-                self.look_again_s = self.backlog.due_s
-                return self.backlog.take_fresh() if self.backlog.again < _WAITING * self.limit.ceiling else None
-            if not self._is_last_chance(work):
+            if work is not None:
                 return work
-            self.backlog.put(work, now_s)
-            self.health.doubt(work.kind, work.message, now_s)
+            self.look_again_s = self.backlog.due_s
+            if self.backlog.again + self.backlog.parked < _WAITING * self.limit.ceiling:
+                work = self.backlog.take_fresh()
+            if work is not None or in_flight or self.backlog.again or not self.backlog.parked:
+                return work
+            if not self.backlog.fresh and not self.is_fed:
+                return None  # more is to come, and may tell
+            kept_back = next(iter(self.backlog))
+            self.health.doubt(kept_back.kind, kept_back.message, now_s)
         return self._next_probe(now_s)
-
-    def _is_last_chance(self, work: Work) -> bool:
-        """Return whether the row is at its end if its failures since the last success are its own: find out first."""
-        suspected = self.health.suspects.get(work, 0)
-        return bool(suspected) and work.spent + suspected >= work.allowed
 
     def _next_probe(self, now_s: float) -> Work | None:
         """Return the request that finds out whether the endpoint answers again."""
-        if self._probe is not None:
-            return None
         if now_s < self.health.probe_at_s:
             self.look_again_s = self.health.probe_at_s
             return None
-        self._probe = self.backlog.take_fresh() or self.backlog.take_where(
-            lambda work: work not in self.health.suspects
-        )
-        if self._probe is None and self.is_fed:
-            suspect = next(iter(self.backlog), None)
-            if suspect is not None:
-                self._probe = Work(self._canary(suspect.request.model), suspect.max_attempts, is_canary=True)
-        return self._probe
+        probe = self._make_canary() if self.health.wants_canary else None
+        probe = probe or self.backlog.take_fresh() or self.backlog.take_where(self._is_unsuspected)
+        if probe is None and self.is_fed:
+            probe = self._make_canary()
+        if probe is not None:
+            self._probes.add(probe)
+            self.health.probed(now_s)
+        return probe
+
+    def _is_unsuspected(self, work: Work) -> bool:
+        return work not in self.health.suspects
+
+    def _make_canary(self) -> Work | None:
+        """Return a request that is no row's, for the model of a suspect; one at a time."""
+        suspect = next(iter(self.backlog), None)
+        if suspect is None or any(work.is_canary for work in self._probes):
+            return None
+        return Work(self._canary(suspect.request.model), self._max_attempts, is_canary=True)
 
     def _afford(self, work: Work, budget: Budget, now_s: float) -> bool:
         work.reserve = budget.reserve(work.request)

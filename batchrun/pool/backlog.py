@@ -9,33 +9,43 @@ from batchrun.pool.budget import Reserve
 from batchrun.pool.verdicts import Verdict
 from batchrun.records import Fault, Reply, Request
 
-_OVERLOAD_PATIENCE = 10
-"""How many times more often a row may meet an overloaded endpoint than fail otherwise: its turn comes late, but is no
-fault of the row. A gateway that gives up on one long answer says 504 too, so it is not endless."""
+_ATTEMPT = 10
+"""What one attempt costs, in the tenths that `Work.spent` counts."""
+
+_COSTS = {"overloaded": 1}
+"""What failures cost that are no whole attempt. The turn of a row that meets an overloaded endpoint comes late, but is
+no fault of the row. A gateway that gives up on one long answer says 504 too, so it is not for nothing."""
+
+
+def cost_of(kind: str) -> int:
+    """Return what a failure of this kind costs a row, when it is the row's."""
+    return _COSTS.get(kind, _ATTEMPT)
 
 
 class Work:
     """One request on its way through the pool, with what has become of it so far."""
 
     __slots__ = (
+        "allowed",
         "attempts",
         "failure",
         "is_canary",
         "level",
-        "max_attempts",
         "request",
         "reserve",
         "sent_s",
+        "setbacks",
         "spent",
         "throttled",
     )
 
     def __init__(self, request: Request, max_attempts: int, *, is_canary: bool = False) -> None:
         self.request = request
-        self.max_attempts = max_attempts
         self.is_canary = is_canary
         self.attempts = 0  # made
+        self.allowed = max_attempts * _ATTEMPT  # may be spent
         self.spent = 0  # counted against it
+        self.setbacks = 0  # failures that made it wait, since the endpoint last came back
         self.throttled = 0
         self.level = 0  # in flight when it was sent, itself included
         self.sent_s = 0.0
@@ -52,11 +62,6 @@ class Work:
         """What the last failure said."""
         return self.failure[1].message if self.failure else ""
 
-    @property
-    def allowed(self) -> int:
-        """How many spent attempts end it."""
-        return self.max_attempts * (_OVERLOAD_PATIENCE if self.kind == "overloaded" else 1)
-
 
 class Backlog:
     """The requests that no worker holds."""
@@ -65,6 +70,7 @@ class Backlog:
         self._max_attempts = max_attempts
         self._fresh: deque[Request] = deque()
         self._again: list[tuple[float, int, Work]] = []
+        self._parked: dict[Work, None] = {}
         self._order = count()
 
     @property
@@ -76,6 +82,11 @@ class Backlog:
     def again(self) -> int:
         """How many wait to be sent again."""
         return len(self._again)
+
+    @property
+    def parked(self) -> int:
+        """How many wait to be judged: whether they get another attempt at all."""
+        return len(self._parked)
 
     @property
     def due_s(self) -> float | None:
@@ -90,6 +101,14 @@ class Backlog:
         """Have a request sent again, not before `due_s`."""
         heappush(self._again, (due_s, next(self._order), work))
 
+    def park(self, work: Work) -> None:
+        """Keep a request back until it is judged."""
+        self._parked[work] = None
+
+    def unpark(self, work: Work) -> bool:
+        """Take out one that was kept back; return whether it was."""
+        return self._parked.pop(work, work) is None
+
     def take_fresh(self) -> Work | None:
         """Return the next that was never sent."""
         return Work(self._fresh.popleft(), self._max_attempts) if self._fresh else None
@@ -102,21 +121,11 @@ class Backlog:
         """Return the first of those to be sent again, due or not, that fits."""
         for position, (_, _, work) in enumerate(self._again):
             if fits(work):
-                self._drop(position)
+                del self._again[position]
+                heapify(self._again)
                 return work
         return None
 
-    def remove(self, work: Work) -> bool:
-        """Take out one that was to be sent again; return whether it was there."""
-        for position, (_, _, each) in enumerate(self._again):
-            if each is work:
-                self._drop(position)
-                return True
-        return False
-
     def __iter__(self) -> Iterator[Work]:
-        return (work for _, _, work in self._again)
-
-    def _drop(self, position: int) -> None:
-        del self._again[position]
-        heapify(self._again)
+        yield from self._parked
+        yield from (work for _, _, work in self._again)

@@ -51,7 +51,7 @@ class Budget:
 
     def settle(self, reserve: Reserve, model: str, verdict: Verdict, result: Reply | Fault) -> None:
         """Book what an attempt has cost: an answer what it says; nothing what the endpoint refused; else the worst."""
-        if isinstance(result, Reply) and result.status != 200:
+        if result.status != 200 if isinstance(result, Reply) else not result.was_sent:
             cost_usd: float | None = 0.0
         else:
             cost_usd = self._cost_usd(model, verdict.usage)

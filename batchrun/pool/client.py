@@ -107,7 +107,8 @@ class HttpClient:
                 answer = await _read(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             kind, message = _translated(error)
-            return Fault(kind, message, time.perf_counter() - began_s)
+            was_sent = not isinstance(error, _NO_CONNECTION)
+            return Fault(kind, message, time.perf_counter() - began_s, was_sent)
         latency_s = time.perf_counter() - began_s
         if answer is None:
             return Fault("too_large", f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MiB", latency_s)
@@ -180,6 +181,9 @@ def _reason(error: Exception) -> str:
         return error.os_error.strerror or type(error.os_error).__name__
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
+
+_NO_CONNECTION = (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError)
+"""Errors after which nothing has been sent."""
 
 _FAULTS: tuple[tuple[type[Exception], _Kind, str], ...] = (
     (aiohttp.ConnectionTimeoutError, "connection", "no connection in time"),

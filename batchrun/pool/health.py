@@ -1,55 +1,102 @@
 """Is it the row, or is it the endpoint? Pure: the pool tells it what happens, and when.
 
 Theory of operation. A failed attempt may be the row's own fault (always 500 for this prompt) or the endpoint's (500 for
-everybody). Only the first may cost the row one of its attempts, and one reply cannot tell. Others can: so every
-failure since the last success is *suspect*, and the next success decides over all of them.
+everybody). Only the first may cost the row one of its attempts, and one reply cannot tell. Others can: every failure
+makes its row a *suspect*, and it is judged by the first success of a request that was sent after it. Sent after, since
+an endpoint that has stopped working still answers, often for minutes, what it had begun.
 
-- If there was no outage, the endpoint worked all along and these rows just failed: their attempts are spent.
-- If there was one, nothing is spent.
+- If there was no outage between, the endpoint worked and the row just failed: its attempts are spent.
+- If there was one, nothing is spent; nor by failures of what had been sent before its end was seen.
 
-Many rows that fail one after the other, or one that fails again with no success between, are reason to doubt: admission
-pauses, and one request at a time probes, at growing intervals. When a probe fails too, it is an outage. The probe is a
-row that has not failed since the last success, if there is one. Else nobody could tell a bad row from a bad endpoint,
-so it is a canary: a request for one token, the only one ever sent that is no row's. Any success ends the pause.
+Many rows that fail one after the other, or one again and again while nothing else is in flight, are reason to doubt:
+admission pauses, and requests probe one by one, at growing intervals. When a probe fails too, it is an outage. It ends
+with the success of anything sent since the doubt began.
 
-A refusal (401, 403, 404, …) ends the run when nothing was ever answered, or when others are refused as well. A single
-odd one in a run that works is a failure like the others.
+A probe is a row that is no suspect, preferably a fresh one. When only suspects are left nobody could tell a bad row
+from a bad endpoint, so it is a canary: a request for one token, the only one ever sent that is no row's. It also
+convicts: where rows failed and no canary did, they are at fault. And a canary is sent when many different rows in turn
+have failed as probes, since a file may have a thousand bad rows in a row. When it succeeds admission goes on, and
+nothing is decided yet: the next row that succeeds forgives all.
+
+A refusal (401, 403, 404, …) after others had been answered is a failure like the others. Several in a row are reason to
+doubt, and a canary that is refused too shows that it is the whole run that is refused.
 """
 
 from collections.abc import Hashable
-from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
 
 _MANY = 8
-"""Rows that fail one after the other, with no success between, until admission pauses. Where one request in three fails
-by chance, that happens every 6,600 requests or so, and costs one short pause."""
+"""Fewest rows that must fail one after the other, with no success between, until admission pauses; and no fewer than
+are in flight, for a burst of requests has its failures back before its answers. Where one request in three fails by
+chance, eight in a row come every 6,600 requests or so, and cost one short pause."""
 
 _REFUSALS = 3
-"""Rows refused with no success between, after others had been answered, until the refusal is taken for the run's."""
+"""Rows refused with no success between, after others had been answered, until admission pauses and a canary asks.
+Gateways that restart say 404 for a moment, and firewalls 403 to single prompts."""
+
+_ROWS_PROBED = 7
+"""Rows that must have failed as probes until a canary is sent though there are more. One probe in eight costs nothing
+to speak of."""
 
 _PROBE_FIRST_S = 0.5
 _PROBE_LAST_S = 30.0
-"""Waits between probes of an endpoint that does not answer: short at first, since most outages are."""
+_PROBE_SHARE = 1 / 16
+"""Waits between probes of an endpoint that does not answer: short at first, since most outages are, and then a share of
+how long it has lasted, so that its end is seen at most that share later."""
+
+_NEVER_S = float("-inf")
 
 
-class Judgement(Enum):
-    """What a success says of the failures before it."""
+class Failure(NamedTuple):
+    """An attempt that may have failed by the row's fault or by the endpoint's."""
 
-    SPENT = "they were the rows' own"
-    FORGIVEN = "they were the endpoint's"
+    kind: str
+    message: str
+    cost: int
+    """What it costs the row, if it is the row's."""
+    sent_s: float
+    failed_s: float
+    in_flight: int
+    """How many are left."""
+    was_probe: bool
+
+
+class Suspicion(NamedTuple):
+    """What a row may have to pay for."""
+
+    cost: int
+    last_s: float
+    """When it last failed."""
 
 
 class Pause(NamedTuple):
     """Admission has paused."""
 
     since_s: float
+    """Since when nothing succeeds."""
+    began_s: float
     kind: str
     message: str
-    is_outage: bool
+    is_outage: bool = False
     """Whether a probe has failed since."""
+    is_proven: bool = False
+    """Whether a canary has."""
+    rows: int = 0
+    """Probes that were rows and failed, since the last canary."""
 
 
 Row = TypeVar("Row", bound=Hashable)
+
+
+class Judgement(NamedTuple, Generic[Row]):
+    """What a success says of the failures before it."""
+
+    spent: dict[Row, int]
+    """Rows that failed by their own fault, with what it costs them."""
+    forgiven: list[Row]
+    """Rows that failed by the endpoint's."""
+    ended: Pause | None
+    """The pause that is over."""
 
 
 class Health(Generic[Row]):
@@ -59,45 +106,106 @@ class Health(Generic[Row]):
         self.pause: Pause | None = None
         self.probe_at_s = 0.0
         """When the next probe may be sent, while paused."""
-        self.suspects: dict[Row, int] = {}
-        """Rows that failed since the last success, with how often."""
-        self._refused: set[Row] = set()
-        self._wait_s = _PROBE_FIRST_S
+        self.suspects: dict[Row, Suspicion] = {}
+        """Rows whose failures are not judged yet, in the order of their last."""
+        self._in_a_row: dict[Row, int] = {}  # failed since the last success, how often
+        self._refused: set[Row] = set()  # the same, of refusals
         self._failing_since_s = 0.0
+        self._recovered_s = _NEVER_S
+        self._is_undecided = False  # a canary has succeeded, but no row has yet
 
-    def failed(self, row: Row, kind: str, message: str, now_s: float, *, was_probe: bool) -> bool:
-        """Note a failure that may be the row's or the endpoint's; return whether an outage has now begun."""
-        if not self.suspects:
-            self._failing_since_s = now_s
-        failures = self.suspects.get(row, 0) + 1
-        self.suspects[row] = failures
+    @property
+    def is_troubled(self) -> bool:
+        """Whether a success has something to say."""
+        return bool(self.suspects) or self.pause is not None
+
+    @property
+    def wants_canary(self) -> bool:
+        """Whether rows cannot tell, though there are more to ask."""
         if self.pause is None:
-            if len(self.suspects) >= _MANY or failures > 1:
-                self.doubt(kind, message, now_s)
             return False
-        if not was_probe:
+        return self.pause.rows >= _ROWS_PROBED or len(self._refused) >= _REFUSALS
+
+    def suspicion(self, row: Row) -> int:
+        """Return what the row's failures may yet cost it."""
+        suspicion = self.suspects.get(row)
+        return suspicion.cost if suspicion else 0
+
+    def failed(self, row: Row, failure: Failure) -> bool:
+        """Note a failure of a row; return whether an outage has now begun."""
+        if failure.sent_s < self._recovered_s:
             return False
-        begins = not self.pause.is_outage
-        self.pause = Pause(self.pause.since_s, kind, message, is_outage=True)
-        self._wait_s = min(self._wait_s * 2, _PROBE_LAST_S)
-        self.probe_at_s = now_s + self._wait_s
-        return begins
+        self._suspect(row, failure)
+        if self.pause is not None:
+            return failure.was_probe and self._confirm(self.pause._replace(rows=self.pause.rows + 1), failure)
+        many = len(self._in_a_row) >= max(_MANY, failure.in_flight) or len(self._refused) >= _REFUSALS
+        if many or (not failure.in_flight and self._in_a_row[row] > 1):
+            self.doubt(failure.kind, failure.message, failure.failed_s)
+        return False
+
+    def canary_failed(self, failure: Failure) -> bool:
+        """Note that a canary failed; return whether an outage has now begun."""
+        return self.pause is not None and self._confirm(self.pause._replace(rows=0, is_proven=True), failure)
 
     def doubt(self, kind: str, message: str, now_s: float) -> None:
         """Pause admission until a probe has told more."""
-        self.pause = Pause(self._failing_since_s, kind, message, is_outage=False)
-        self.probe_at_s = now_s + self._wait_s
+        self.pause = Pause(self._failing_since_s if self._in_a_row else now_s, now_s, kind, message)
+        self.probed(now_s)
 
-    def refused(self, row: Row) -> bool:
+    def probed(self, now_s: float) -> None:
+        """Note that a probe is sent."""
+        if self.pause is not None:
+            wait_s = _PROBE_SHARE * (now_s - self.pause.since_s)
+            self.probe_at_s = now_s + min(max(wait_s, _PROBE_FIRST_S), _PROBE_LAST_S)
+
+    def refused(self, row: Row, *, is_canary: bool) -> bool:
         """Note a refusal after others had been answered; return whether it is the whole run's."""
         self._refused.add(row)
-        return len(self._refused) >= _REFUSALS
+        return is_canary and len(self._refused) > _REFUSALS
 
-    def succeeded(self) -> tuple[Judgement, dict[Row, int]]:
-        """Note a success: return what it says of the suspects, and who they were. Ends a pause."""
-        is_outage = self.pause is not None and self.pause.is_outage
-        suspects, self.suspects = self.suspects, {}
-        self._refused.clear()
+    def succeeded(self, sent_s: float, now_s: float, *, is_canary: bool) -> Judgement[Row]:
+        """Note a success of a request that was sent at `sent_s`; return what it says of the suspects."""
+        pause = self.pause
+        if pause is not None and sent_s <= pause.began_s:
+            return Judgement({}, [], None)
+        is_undecided = is_canary and self.wants_canary
         self.pause = None
-        self._wait_s = _PROBE_FIRST_S
-        return Judgement.FORGIVEN if is_outage else Judgement.SPENT, suspects
+        self._in_a_row.clear()
+        self._refused.clear()
+        if is_undecided:
+            self._is_undecided = True
+            return Judgement({}, [], pause)
+        if is_canary:
+            are_guilty = pause is None or not pause.is_proven
+        else:
+            are_guilty = not self._is_undecided and (pause is None or not pause.is_outage)
+        self._is_undecided = False
+        if are_guilty:
+            return Judgement(self._convicted(sent_s), [], pause)
+        self._recovered_s = now_s
+        forgiven = list(self.suspects)
+        self.suspects.clear()
+        return Judgement({}, forgiven, pause)
+
+    def _suspect(self, row: Row, failure: Failure) -> None:
+        if not self._in_a_row:
+            self._failing_since_s = failure.failed_s
+        self._in_a_row[row] = self._in_a_row.get(row, 0) + 1
+        cost = self.suspicion(row) + failure.cost
+        self.suspects.pop(row, None)
+        self.suspects[row] = Suspicion(cost, failure.failed_s)
+
+    def _confirm(self, pause: Pause, failure: Failure) -> bool:
+        self.pause = pause._replace(kind=failure.kind, message=failure.message, is_outage=True)
+        return not pause.is_outage
+
+    def _convicted(self, sent_s: float) -> dict[Row, int]:
+        """Take out the suspects that had failed when a request was sent that then succeeded."""
+        spent: dict[Row, int] = {}
+        for row, (cost, last_s) in self.suspects.items():
+            if last_s > sent_s:
+                break
+            spent[row] = cost
+        for row in spent:
+            del self.suspects[row]
+        return spent

@@ -94,7 +94,7 @@ class Pool:
     @property
     def waiting(self) -> int:
         """How many requests wait to be sent again."""
-        return self._admission.backlog.again
+        return self._admission.backlog.again + self._admission.backlog.parked
 
     @property
     def has_more(self) -> bool:
@@ -112,7 +112,8 @@ class Pool:
         pause = self._admission.health.pause
         if pause is not None:
             return pause.message
-        return "a rate was exceeded" if self._admission.closed_until_s else None
+        is_closed = self._admission.pace.is_closed(self._loop.time())
+        return "a rate was exceeded" if is_closed else None
 
     async def run(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
         """Send every request of `batches`; return when each has its outcome, or when drained after `stop`.
@@ -191,10 +192,10 @@ class Pool:
     def _fill(self) -> None:
         """Start workers while there are slots and something to send."""
         if self._rates is not None:
-            self._to_pace.set()
-            return
-        while (work := self._next()) is not None:
-            self._start(work)
+            self._to_pace.set()  # `_pace` starts them
+        else:
+            while (work := self._next()) is not None:
+                self._start(work)
         self._finish_if_done()
 
     def _start(self, work: Work) -> None:
@@ -207,6 +208,7 @@ class Pool:
         work.attempts += 1
         work.sent_s = self._loop.time()
         work.level = self.in_flight
+        self._admission.pace.sent(work.sent_s)
 
     def _next(self) -> Work | None:
         """Return what may be sent now, or None."""

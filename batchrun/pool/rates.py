@@ -13,8 +13,8 @@ class Rates:
     """Both rates of a run; either may be absent."""
 
     def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
-        self._requests = _limiter(requests_per_minute)
-        self._tokens = _limiter(tokens_per_minute)
+        self._requests = _limiter(requests_per_minute, unit=1)
+        self._tokens = _limiter(tokens_per_minute, unit=0)
         self._tokens_per_byte = 1 / _BYTES_PER_TOKEN
 
     @property
@@ -39,8 +39,15 @@ class Rates:
                 expected -= share
 
 
-def _limiter(per_minute: int | None) -> AsyncLimiter | None:
+def _limiter(per_minute: int | None, *, unit: int) -> AsyncLimiter | None:
+    """Return a leaky bucket of which no minute sees more than `per_minute`, its burst included.
+
+    Args:
+        per_minute: how much may leave in any 60 s.
+        unit: what leaves at once at least; the bucket is full again when the minute of the first one is over.
+    """
     if per_minute is None:
         return None
     burst = max(1.0, per_minute * _BURST_S / 60)
-    return AsyncLimiter(burst, burst * 60 / per_minute)
+    refill_per_s = max(per_minute - burst + unit, per_minute / 2) / 60
+    return AsyncLimiter(burst, burst / refill_per_s)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from batchrun.events import CanaryAnswered, Event, Paused, Resumed, Retried
 from batchrun.pool.admission import Admission
-from batchrun.pool.backlog import Work
-from batchrun.pool.health import Judgement
+from batchrun.pool.backlog import Work, cost_of
+from batchrun.pool.health import Failure
 from batchrun.pool.rates import Rates
 from batchrun.pool.retry import Backoff, advice_s, backoff_s
 from batchrun.pool.verdicts import EFFECTS, Verdict, judge
@@ -78,17 +78,19 @@ class Settling:
         if verdict.kind is None:
             self._limit.completed(work.level, now_s - work.sent_s, in_flight, now_s)
             self._succeed(work, result, verdict, now_s)
-        elif EFFECTS[verdict.kind].row == "failed":
-            self._on_outcome(self._outcome(work, result, verdict))
-        else:
+        elif EFFECTS[verdict.kind].row != "failed":
             work.failure = (result, verdict)
-            self._fail(work, result, verdict.kind, verdict.message, in_flight, now_s, was_probe=was_probe)
+            self._fail(work, in_flight, now_s, was_probe=was_probe)
+        elif work.is_canary:  # who judges a request does work
+            self._judge(work, now_s)
+        else:
+            self._on_outcome(self._outcome(work, result, verdict))
 
     # Success.
 
     def _succeed(self, work: Work, result: Reply | Fault, verdict: Verdict, now_s: float) -> None:
-        if self._trouble_since_s is not None:
-            self._end_trouble(now_s)
+        if self._trouble_since_s is not None or self._health.is_troubled:
+            self._judge(work, now_s)
         self._answered_models.add(work.request.model)
         if self._rates is not None:
             self._rates.told(len(work.request.body), verdict.usage.total_tokens)
@@ -97,115 +99,109 @@ class Settling:
         else:
             self._on_outcome(self._outcome(work, result, verdict))
 
-    def _end_trouble(self, now_s: float) -> None:
+    def _judge(self, work: Work, now_s: float) -> None:
         """Let a success decide over the failures before it."""
-        self._trouble_since_s = None
+        if not (work.is_canary and self._health.wants_canary):
+            self._trouble_since_s = None
         self._rate_limited = 0
-        pause = self._health.pause
-        judgement, suspects = self._health.succeeded()
-        if pause is not None and pause.is_outage:
-            self._on_event(Resumed(now_s - pause.since_s))
-        if pause is not None and pause.kind == "throttled":
+        spent, forgiven, ended = self._health.succeeded(work.sent_s, now_s, is_canary=work.is_canary)
+        if ended is not None and ended.is_outage:
+            self._on_event(Resumed(now_s - ended.since_s))
+        if ended is not None and ended.kind == "throttled":
             self._limit.restore(now_s)
-        if judgement is Judgement.SPENT:
-            self._spend(suspects)
-
-    def _spend(self, suspects: dict[Work, int]) -> None:
-        for work, failures in suspects.items():
-            if work.failure is None or EFFECTS[work.kind].row == "again, free":
-                continue
-            work.spent += failures
-            if work.spent >= work.allowed and self._backlog.remove(work):
-                self._on_outcome(self._outcome(work, *work.failure))
+        for each, cost in spent.items():
+            each.spent += cost
+            if each.spent >= each.allowed and each.failure is not None and self._backlog.unpark(each):
+                self._on_outcome(self._outcome(each, *each.failure))
+        for each in forgiven:
+            each.setbacks = 0
+            if self._backlog.unpark(each):
+                self._send_again(each, 0.0, now_s)
 
     # Failure.
 
-    def _fail(
-        self,
-        work: Work,
-        result: Reply | Fault,
-        kind: str,
-        message: str,
-        in_flight: int,
-        now_s: float,
-        *,
-        was_probe: bool,
-    ) -> None:
+    def _fail(self, work: Work, in_flight: int, now_s: float, *, was_probe: bool) -> None:
         if self._trouble_since_s is None:
             self._trouble_since_s = now_s
-        if EFFECTS[kind].row == "stays open" and self._is_refused(work, kind):
-            self._refuse(kind, message)
+        if EFFECTS[work.kind].row == "stays open" and self._is_refused(work):
+            self._refuse(work.kind, work.message)
             return
-        self._tell_limit(work, kind, in_flight, now_s)
-        self._tell_health(work, kind, message, in_flight, now_s, was_probe=was_probe)
-        waited_s = now_s - self._trouble_since_s
-        if waited_s > self._policy.patience_s:
-            cure = "run the same command again to go on"
-            self._stop(
-                Stop(kind=kind, message=f"nothing was answered for {waited_s:.0f} s: {message}; {cure}", exit_code=5)
-            )
+        self._tell_limit(work, in_flight, now_s)
+        self._tell_health(work, in_flight, now_s, was_probe=was_probe)
+        self._lose_patience(work, now_s - self._trouble_since_s)
         if work.is_canary:
             return
-        if work.spent >= work.allowed and work.failure is not None:
-            self._on_outcome(self._outcome(work, *work.failure))
-            return
-        wait_s = self._wait_s(work, kind, result, now_s)
-        self._backlog.put(work, now_s + wait_s)
-        self._on_event(Retried(work.request.model, kind, message, wait_s))
+        wait_s = self._wait_s(work, now_s)
+        if work.spent + self._health.suspicion(work) < work.allowed:
+            self._send_again(work, wait_s, now_s)
+        else:
+            self._backlog.park(work)
 
-    def _is_refused(self, work: Work, kind: str) -> bool:
+    def _send_again(self, work: Work, wait_s: float, now_s: float) -> None:
+        self._backlog.put(work, now_s + wait_s)
+        self._on_event(Retried(work.request.model, work.kind, work.message, wait_s))
+
+    def _lose_patience(self, work: Work, waited_s: float) -> None:
+        if waited_s > self._policy.patience_s:
+            message = f"nothing was answered for {waited_s:.0f} s: {work.message}; run the same command again to go on"
+            self._stop(Stop(kind=work.kind, message=message, exit_code=5))
+
+    def _is_refused(self, work: Work) -> bool:
         """Return whether a refusal is the whole run's, not this row's."""
-        if work.is_canary or not self._answered_models:
+        if not self._answered_models:
             return True
-        if kind == "model_not_found" and work.request.model not in self._answered_models:
+        if work.kind == "model_not_found" and work.request.model not in self._answered_models:
             return True
-        return self._health.refused(work)
+        return self._health.refused(work, is_canary=work.is_canary)
 
     def _refuse(self, kind: str, message: str) -> None:
         effect = EFFECTS[kind]
         assert effect.exit_code is not None, kind
         self._stop(Stop(kind=kind, message=f"{message}; {effect.cure}", exit_code=effect.exit_code))
 
-    def _tell_limit(self, work: Work, kind: str, in_flight: int, now_s: float) -> None:
-        effect = EFFECTS[kind].limit
+    def _tell_limit(self, work: Work, in_flight: int, now_s: float) -> None:
+        effect = EFFECTS[work.kind].limit
         if effect == "down":
             self._limit.throttled(in_flight, now_s - work.sent_s, now_s)
         elif effect == "growth stops":
             self._limit.faltered(now_s)
 
-    def _tell_health(
-        self, work: Work, kind: str, message: str, in_flight: int, now_s: float, *, was_probe: bool
-    ) -> None:
+    def _tell_health(self, work: Work, in_flight: int, now_s: float, *, was_probe: bool) -> None:
         """Note a failure, unless it says nothing of the endpoint: a rejection where others hold the slots."""
-        if EFFECTS[kind].row == "again, free":
+        cost = 0
+        if EFFECTS[work.kind].row == "again, free":
             work.throttled += 1
             self.throttled += 1
-            if kind == "rate_limited" or (in_flight and not was_probe):
+            if work.kind == "rate_limited" or (in_flight and not was_probe):
                 return
-        if self._health.failed(work, kind, message, now_s, was_probe=was_probe):
-            self._on_event(Paused(kind, message))
+        else:
+            work.setbacks += 1
+            cost = cost_of(work.kind)
+        failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, in_flight, was_probe)
+        begins = self._health.canary_failed(failure) if work.is_canary else self._health.failed(work, failure)
+        if begins:
+            self._on_event(Paused(work.kind, work.message))
 
     # Waiting.
 
-    def _wait_s(self, work: Work, kind: str, result: Reply | Fault, now_s: float) -> float:
+    def _wait_s(self, work: Work, now_s: float) -> float:
         """Return how long the request waits; of a rate, how long all do."""
+        result = work.failure[0] if work.failure else None
         advice = advice_s(result.headers, self._unix_s()) if isinstance(result, Reply) else None
-        if kind == "throttled":
+        if work.kind == "throttled":
             wait_s = backoff_s(work.throttled, _THROTTLED, self._uniform) if advice is None else advice
             return min(_THROTTLED.cap_s, wait_s)
-        if kind == "rate_limited":
+        if work.kind == "rate_limited":
             return self._close(advice, now_s)
-        wait_s = backoff_s(work.attempts - work.throttled, self._policy.backoff, self._uniform)
+        wait_s = backoff_s(work.setbacks, self._policy.backoff, self._uniform)
         return wait_s if advice is None else max(advice, wait_s)
 
     def _close(self, advice: float | None, now_s: float) -> float:
         """Close admission for a while. Rejections while it is closed already belong to the same episode."""
-        closed_until_s = self._admission.closed_until_s
-        if closed_until_s <= now_s:
+        wait_s = backoff_s(self._rate_limited + 1, _RATE_LIMITED, self._uniform) if advice is None else advice
+        if self._admission.pace.exceeded(now_s, wait_s):
             self._rate_limited += 1
-        wait_s = backoff_s(self._rate_limited, _RATE_LIMITED, self._uniform) if advice is None else advice
-        self._admission.closed_until_s = max(closed_until_s, now_s + wait_s)
-        return self._admission.closed_until_s - now_s
+        return wait_s
 
     def _outcome(self, work: Work, result: Reply | Fault, verdict: Verdict) -> Outcome:
         request = work.request

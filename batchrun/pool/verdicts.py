@@ -58,7 +58,7 @@ EFFECTS: dict[str, Effect] = {
         "check the key and the team/project (--project); then run the same command again",
     ),
     "forbidden": Effect(
-        "403, 451, a redirect",
+        "403, 407, 451, a redirect",
         "stays open",
         "–",
         _STOPS.format(4),
@@ -116,7 +116,8 @@ def _rule(statuses: str, pattern: str, kind: str) -> _Rule:
 
 _RULES: tuple[_Rule, ...] = (
     _rule("429", r"personal account|non-personal", "account_unsupported"),
-    _rule("429", r"exceeded your current quota|insufficient_quota|billing", "quota_exhausted"),
+    # Not `billing` alone: OpenAI's rate limit message ends with the address of its billing page.
+    _rule("429", r"exceeded your current quota|insufficient_quota|billing details|spending limit", "quota_exhausted"),
     _rule("429", r"concurren|parallel|in.flight|simultaneous", "throttled"),
     _rule("429", r"per.?(min|sec|hour|day)|\b[rt]p[md]\b|limit type: (requests|tokens)", "rate_limited"),
     _rule("400 422", r"invalid model name|model.{0,80}(not found|does not exist)|pinned to", "model_not_found"),
@@ -134,6 +135,7 @@ _BY_STATUS: dict[int, str] = {
     403: "forbidden",
     404: "model_not_found",
     405: "model_not_found",
+    407: "forbidden",
     408: "timeout",
     409: "server_error",
     410: "model_not_found",
@@ -174,14 +176,15 @@ def _judge_answer(reply: Reply) -> Verdict:
     status = _status_inside(answer)
     if status is not None:
         return _judge_error(status, reply.headers, reply.body)
-    return Verdict("bad_reply", f"the answer is no chat completion: {problem}", Usage())
+    message = f"the answer is no chat completion: {problem}"
+    return Verdict("bad_reply", message[:_MESSAGE_CHARS], parse_usage(answer) if isinstance(answer, dict) else Usage())
 
 
 def _status_inside(answer: Any) -> int | None:
     """Return the status that an error object under a 200 carries as its code, as some gateways answer."""
     error = answer.get("error") if isinstance(answer, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(code, str) and code.isdecimal():
+    if isinstance(code, str) and len(code) == 3 and code.isdecimal():
         code = int(code)
     return code if isinstance(code, int) and 400 <= code <= 599 else None
 
@@ -190,7 +193,7 @@ def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:
     if 300 <= status < 400:
         return Verdict("forbidden", _redirected(headers), Usage())
     message, clue = error_text(body)
-    clue = f"{message} {clue} {headers.get('rate_limit_type', '')}".lower()
+    clue = f"{message} {clue} limit type: {headers.get('rate_limit_type', '')}".lower()
     for statuses, pattern, kind in _RULES:
         if status in statuses and pattern.search(clue):
             return Verdict(kind, message, Usage())
@@ -204,8 +207,12 @@ def _by_class(status: int) -> str:
 
 
 def _redirected(headers: dict[str, str]) -> str:
-    host = urlsplit(headers.get("location", "")).hostname or "another address"
-    return f"the endpoint redirects to {host}; redirects are not followed, since they would carry the key along"
+    try:
+        host = urlsplit(headers.get("location", "")).hostname
+    except ValueError:  # half an IPv6 address
+        host = None
+    where = host or "another address"
+    return f"the endpoint redirects to {where}; redirects are not followed, since they would carry the key along"
 
 
 def error_text(body: bytes) -> tuple[str, str]:
@@ -222,14 +229,22 @@ def error_text(body: bytes) -> tuple[str, str]:
     error = answer.get("error", answer)
     if isinstance(error, dict):
         said = next((error[key] for key in ("message", "detail", "error") if error.get(key)), "")
-        clues = f"{error.get('type') or ''} {error.get('code') or ''}"
+        clues = " ".join(str(clue) for key in ("type", "code") if isinstance(clue := error.get(key), str | int))
     else:
         said, clues = error or answer.get("message") or "", ""
-    message = said if isinstance(said, str) else orjson.dumps(said).decode()
-    return message[:_MESSAGE_CHARS], clues
+    return _as_text(said)[:_MESSAGE_CHARS], clues[:_MESSAGE_CHARS]
 
 
-_TAGS = re.compile(r"<(script|style).*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+def _as_text(said: Any) -> str:
+    if isinstance(said, str):
+        return said
+    try:
+        return orjson.dumps(said).decode()
+    except TypeError:  # orjson reads deeper nesting than it writes
+        return ""
+
+
+_TAGS = re.compile(r"<(script|style).*?</\1>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
 def _plain_text(body: bytes) -> str:

@@ -26,8 +26,7 @@ class Figures(NamedTuple):
 
 def summed(totals: Iterable[ModelTotals]) -> ModelTotals:
     """Return the sums over all models."""
-    columns = zip(*totals, strict=True)
-    return ModelTotals(*(sum(column) for column in columns))
+    return ModelTotals(*(sum(column) for column in zip(ModelTotals(), *totals, strict=True)))
 
 
 def estimated_total(rows_read: int, fraction_read: float | None, *, is_complete: bool, per_row: int) -> int | None:

@@ -1,0 +1,299 @@
+"""One execution of a job in its directory: wires the stages, and is the only place that does."""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import orjson
+
+from batchrun import __version__
+from batchrun.checkpoint.lock import DirectoryLock
+from batchrun.checkpoint.schema import set_aside
+from batchrun.checkpoint.store import Store
+from batchrun.credentials import Secret, find_key, find_project
+from batchrun.errors import BatchrunError, JobError, RunDirectoryError
+from batchrun.events import CanaryAnswered, Event, Paused, Resumed
+from batchrun.export import SPOOL, Summary, export, save_summary, summarize
+from batchrun.job import Endpoint, Job
+from batchrun.job_file import STDIN
+from batchrun.limit_memory import LimitMemory
+from batchrun.pool.budget import Budget
+from batchrun.pool.client import HttpClient
+from batchrun.pool.limits import START, Change, Limit
+from batchrun.pool.pool import Pool
+from batchrun.pool.rates import Rates
+from batchrun.pool.settling import Policy, Stop
+from batchrun.pricing import PriceLike, cost_usd, price_of, worst_usd
+from batchrun.prompts.source import Entry, Source
+from batchrun.readahead import Readahead, in_thread
+from batchrun.records import BadRow, ModelTotals, Outcome, Request, Usage
+from batchrun.report.progress import Progress, Silence
+from batchrun.report.stats import duration_text, summed
+from batchrun.resume import prepare
+from batchrun.watch import Watch
+
+_LIMIT_NOTED_EVERY_S = 1.0
+"""Finest grain of the limit's history: a ramp changes it at every answer."""
+
+_SIMULATED_KEY = Secret("simulated")
+
+_NO_USAGE = Usage()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run a job, beside what the job itself says."""
+
+    restart: bool = False
+    """Begin anew; the checkpoint that there was is set aside."""
+    retry_failed: bool = False
+    """Send failed rows again."""
+    agree: Callable[[str], bool] = field(default=lambda question: False)  # the name is for callers
+    """Asked before answers are bought again because the job was edited."""
+    simulate: bool = False
+    """Run against the embedded simulator."""
+    progress: Progress = field(default_factory=Silence)
+    """Shows how the run goes."""
+    stdin: BinaryIO | None = None
+    """What `-` stands for; standard input unless given."""
+    on_start: Callable[[Callable[[Stop], None]], None] = field(default=lambda drain: None)
+    """Handed, as sending begins, what drains the run: to be called on its event loop."""
+
+
+class Execution:
+    """One execution of a job, in its directory."""
+
+    def __init__(self, job: Job, endpoint: Endpoint, options: Options) -> None:
+        self.job, self.endpoint, self.options = job, endpoint, options
+        self.directory = job.run_directory
+        self.progress = options.progress
+        self.reads_stdin = STDIN in job.input.path
+        stdin = (options.stdin or sys.stdin.buffer) if self.reads_stdin else None
+        self.source = Source(job, stdin, self.directory / SPOOL if self.reads_stdin else None)
+        self.failure: BatchrunError | None = None
+        self.began_s = time.monotonic()
+        self.limit_noted_s = 0.0
+
+    async def execute(self) -> Summary:
+        """Run all stages in their order. What may be wrong with the job is found before anything is written."""
+        key = _SIMULATED_KEY if self.options.simulate else find_key(self.endpoint)
+        if not self.reads_stdin:
+            await in_thread(self.source.open)
+        with DirectoryLock(self.directory), contextlib.closing(self.source):
+            if self.reads_stdin:
+                await in_thread(self.source.open)  # spools into the directory, so the lock comes first
+            if self.options.restart:
+                set_aside(self.directory)
+            with self.progress:
+                with Store(self.directory) as self.store:
+                    await in_thread(self._prepare)
+                    stop = await self._send(key)
+                return await self._finish(stop)
+
+    def _prepare(self) -> None:
+        for notice in filter(None, [self.store.notice, *self.source.notices]):
+            self.progress.say(f"note: {notice}")
+        prepare(
+            self.store,
+            self.job,
+            self.source,
+            retry_failed=self.options.retry_failed,
+            simulated=self.options.simulate,
+            agree=self.options.agree,
+            say=self.progress.say,
+        )
+
+    # Sending.
+
+    async def _send(self, key: Secret | None) -> Stop | None:
+        """Send what is not settled; return why it stopped, if before the end."""
+        self.loop = asyncio.get_running_loop()
+        self.memory = LimitMemory(self.endpoint.base_url, find_project(self.endpoint), self.job.models)
+        self.pool = Pool(
+            client := self._client(key),
+            self._limit(),
+            Policy(max_attempts=self.job.limits.max_attempts, patience_s=self.job.limits.patience_s),
+            canary=_canary,
+            on_outcome=self.store.put,
+            on_event=self._on_event,
+            rates=Rates(self.job.limits.requests_per_minute, self.job.limits.tokens_per_minute),
+            budget=self._budget(),
+            may_admit=lambda: self.store.is_keeping_up,
+        )
+        self.store.start(
+            lambda outcomes: self._from_thread(self.pool.wake), lambda error: self._from_thread(self._fail, error)
+        )
+        self.progress.begin(self._sums().requests)
+        self.options.on_start(self.pool.stop)
+        async with client:
+            watch = asyncio.create_task(self._watch().keep())
+            with contextlib.closing(Readahead(self._unsettled)) as batches:
+                try:
+                    stop = await self.pool.run(self._requests(batches))
+                finally:
+                    watch.cancel()
+                    await asyncio.wait([watch])
+        self.store.set_fact("limit", self.pool.limit.held)
+        self.memory.learn(self.pool.limit.held)
+        self.memory.close()
+        return stop
+
+    def _client(self, key: Secret | None) -> HttpClient:
+        limits = self.job.limits
+        return HttpClient(
+            self.endpoint.base_url,
+            key,
+            find_project(self.endpoint),
+            connections=limits.max_concurrency,
+            timeout_s=limits.timeout_s,
+            connect_timeout_s=limits.connect_timeout_s,
+            user_agent=f"batchrun/{__version__}",
+        )
+
+    def _limit(self) -> Limit:
+        """Return a limit that starts near what was learned; beside other runs, small, since they hold it."""
+        learned = self.memory.learned() or self.store.fact("limit")
+        if learned is None or self.memory.others():
+            return Limit(self.job.limits.max_concurrency, on_change=self._on_limit)
+        start = max(learned, START)
+        return Limit(self.job.limits.max_concurrency, start=start, known=True, on_change=self._on_limit)
+
+    def _budget(self) -> Budget | None:
+        """Return the money that is left; None without a cap.
+
+        Raises:
+            JobError: a model has no price, so that no cap on it could be kept.
+        """
+        cap_usd = self.job.limits.max_cost_usd
+        if cap_usd is None:
+            return None
+        for model in self.job.models:
+            if self._price(model) is None:
+                cure = f'say what it costs under [prices."{model}"]'
+                raise JobError(f"limits.max_cost_usd = {cap_usd:g}: no price is known for {model}; {cure}")
+        spent_usd = self._summary("running").cost_usd or 0.0
+        return Budget(cap_usd, spent_usd, self._worst_usd, lambda model, usage: cost_usd(usage, self._price(model)))
+
+    def _price(self, model: str) -> PriceLike | None:
+        return price_of(model, self.job.prices, self.endpoint.provider)
+
+    def _worst_usd(self, request: Request) -> float:
+        price = self._price(request.model)
+        if price is None:
+            return float("inf")  # a row that names its own model: nobody can say that it keeps the cap
+        return worst_usd(request.model, request.body, price)
+
+    def _unsettled(self) -> Iterator[list[Entry]]:
+        for batch in self.source.batches():
+            yield self.store.unsettled(batch)
+
+    async def _requests(self, batches: Readahead[list[Entry]]) -> AsyncIterator[list[Request]]:
+        """Yield what is to be sent; settle broken rows; where the input breaks off, drain."""
+        try:
+            async for batch in batches:
+                for entry in batch:
+                    if isinstance(entry, BadRow):
+                        self.store.put(_outcome_of(entry))
+                yield [entry for entry in batch if isinstance(entry, Request)]
+        except BatchrunError as problem:
+            self._fail(problem)
+
+    def _fail(self, problem: BatchrunError) -> None:
+        """Drain, and raise `problem` at the end: what is in flight has been paid for."""
+        self.failure = self.failure or problem
+        self.pool.stop(Stop(kind="failure", message=str(problem), exit_code=problem.exit_code))
+
+    def _from_thread(self, call: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self.loop.call_soon_threadsafe(call, *arguments)
+
+    # Telling.
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, CanaryAnswered):
+            self.store.paid(event.model, event.usage)
+        elif isinstance(event, Paused):
+            self.progress.say(f"paused ({event.kind}): {event.message}; probing until the endpoint answers again")
+        elif isinstance(event, Resumed):
+            self.progress.say(f"the endpoint answers again after {duration_text(event.after_s)}")
+
+    def _watch(self) -> Watch:
+        return Watch(
+            job=self.job,
+            directory=self.directory,
+            source=self.source,
+            pool=self.pool,
+            store=self.store,
+            memory=self.memory,
+            progress=self.progress,
+            began_s=self.began_s,
+            simulated=self.options.simulate,
+        )
+
+    def _on_limit(self, change: Change) -> None:
+        if change.at_s - self.limit_noted_s >= _LIMIT_NOTED_EVERY_S:
+            self.limit_noted_s = change.at_s
+            self.store.note_limit(int(time.time() * 1000), change.limit, change.reason)
+
+    # Finishing.
+
+    async def _finish(self, stop: Stop | None) -> Summary:
+        """Write the results of what is settled, whatever has happened."""
+        for notice in await in_thread(lambda: export(self.directory)):
+            self.progress.say(f"note: {notice}")
+        summary = self._ending(stop)
+        if not isinstance(self.failure, RunDirectoryError):
+            save_summary(summary)
+        if self.failure is not None:
+            raise self.failure
+        return summary
+
+    def _ending(self, stop: Stop | None) -> Summary:
+        if stop is not None:
+            state = "interrupted" if stop.kind == "interrupted" else "stopped"
+            return self._summary(state, exit_code=stop.exit_code, message=stop.message)
+        return self._summary("completed", exit_code=1 if self._sums().failed else 0)
+
+    def _sums(self) -> ModelTotals:
+        return summed(self.store.totals.values())
+
+    def _summary(self, state: str, *, exit_code: int | None = None, message: str = "") -> Summary:
+        return summarize(
+            self.job,
+            self.store.totals,
+            self.directory,
+            state=state,
+            exit_code=exit_code,
+            message=message,
+            duration_s=round(time.monotonic() - self.began_s, 3),
+            simulated=self.options.simulate,
+        )
+
+
+def _canary(model: str) -> Request:
+    """Return the request that finds out whether a model answers at all, for next to nothing."""
+    body = {"model": model, "messages": [{"role": "user", "content": "Say OK."}], "max_tokens": 1}
+    return Request(row=-1, model=model, sample=0, key=b"", body=orjson.dumps(body), custom_id=None)
+
+
+def _outcome_of(bad: BadRow) -> Outcome:
+    now_ms = int(time.time() * 1000)
+    return Outcome(
+        bad.row,
+        bad.model,
+        bad.sample,
+        bad.key,
+        bad.custom_id,
+        "bad_row",
+        bad.message,
+        None,
+        0,
+        None,
+        now_ms,
+        None,
+        _NO_USAGE,
+    )

@@ -1,0 +1,115 @@
+"""Looks after a run while it runs: shows how it stands, keeps run.json fresh, shares the limit, minds the deadline."""
+
+import asyncio
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from batchrun.checkpoint.store import Store
+from batchrun.errors import RunDirectoryError
+from batchrun.export import save_summary, summarize
+from batchrun.job import Job
+from batchrun.limit_memory import LimitMemory, Share
+from batchrun.pool.pool import Pool
+from batchrun.pool.settling import Stop
+from batchrun.prompts.source import Source
+from batchrun.report.progress import TICK_S, Progress
+from batchrun.report.stats import Figures, estimated_total, summed
+
+_SAVE_EVERY_S = 5.0
+"""How often run.json is written."""
+
+_SHARE_EVERY_S = 1.0
+"""How often runs of one project look at each other."""
+
+
+@dataclass(kw_only=True)
+class Watch:
+    """What is looked after, and when it was looked at last."""
+
+    job: Job
+    directory: Path
+    source: Source
+    pool: Pool
+    store: Store
+    memory: LimitMemory
+    progress: Progress
+    began_s: float
+    simulated: bool
+    saved_s: float = 0.0
+    shared_s: float = 0.0
+
+    async def keep(self) -> None:
+        """Look after the run until cancelled."""
+        deadline_s = self._deadline_s()
+        while True:
+            now_s = time.monotonic()
+            if now_s >= deadline_s:
+                message = "the deadline has come; run the same command again to go on"
+                self.pool.stop(Stop(kind="deadline", message=message, exit_code=5))
+            self.progress.show(self._figures())
+            if now_s - self.shared_s >= _SHARE_EVERY_S:
+                self.shared_s = now_s
+                await self._share()
+            if now_s - self.saved_s >= _SAVE_EVERY_S:
+                self.saved_s = now_s
+                with contextlib.suppress(RunDirectoryError):  # said at the end, when it has to be written
+                    await asyncio.to_thread(self._save)
+            await asyncio.sleep(TICK_S)
+
+    def _deadline_s(self) -> float:
+        """Return when to stop, on the monotonic clock."""
+        limits = self.job.limits
+        deadlines = [float("inf")]
+        if limits.max_duration_s is not None:
+            deadlines.append(self.began_s + limits.max_duration_s)
+        if limits.stop_at is not None:
+            deadlines.append(time.monotonic() + seconds_until(limits.stop_at, datetime.now().astimezone()))
+        return min(deadlines)
+
+    async def _share(self) -> None:
+        """Tell other runs of this project what this one uses of its limit, and leave them their share."""
+        limit = self.pool.limit
+        own = Share(self.pool.in_flight, wants_more=self.pool.has_more and self.pool.in_flight < limit.ceiling)
+        limit.cap(await asyncio.to_thread(self.memory.share, own), asyncio.get_running_loop().time())
+
+    def _save(self) -> None:
+        summary = summarize(
+            self.job,
+            self.store.totals,
+            self.directory,
+            state="running",
+            duration_s=round(time.monotonic() - self.began_s, 3),
+            pid=os.getpid(),
+            simulated=self.simulated,
+        )
+        save_summary(summary)
+
+    def _figures(self) -> Figures:
+        source, pool = self.source, self.pool
+        sums = summed(self.store.totals.values())
+        per_row = max(1, len(self.job.models)) * self.job.model.num_samples
+        is_complete = source.is_complete
+        return Figures(
+            done=sums.requests,
+            total=estimated_total(source.rows_read, source.fraction_read, is_complete=is_complete, per_row=per_row),
+            failed=sums.failed,
+            throttled=pool.throttled,
+            tokens=sums.total_tokens,
+            in_flight=pool.in_flight,
+            limit=pool.limit.current,
+            waiting=pool.waiting,
+            pause=pool.trouble,
+        )
+
+
+def seconds_until(clock_time: str, now: datetime) -> float:
+    """Return how long it is until a time of day, `HH:MM`, comes next."""
+    hour, minute = map(int, clock_time.split(":"))
+    then = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    if then <= now:
+        then += timedelta(days=1)
+    return (then - now).total_seconds()

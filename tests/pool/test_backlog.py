@@ -1,0 +1,88 @@
+"""What waits to be sent."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun.pool.backlog import Backlog, Work, cost_of
+from batchrun.pool.verdicts import Verdict
+from batchrun.records import Fault, Usage
+from harness.runs import requests
+
+
+def works(count: int) -> list[Work]:
+    return [Work(request, 5) for request in requests(count)]
+
+
+def test_fresh_requests_come_in_their_order() -> None:
+    """What was read first is sent first."""
+    backlog = Backlog(5)
+    backlog.extend(requests(2))
+    backlog.extend(requests(1))
+    taken = [backlog.take_fresh() for _ in range(4)]
+    assert [work and work.request.row for work in taken] == [0, 1, 0, None]
+    assert backlog.fresh == 0
+
+
+@given(st.lists(st.floats(0, 100), max_size=30))
+def test_what_is_due_comes_by_its_time_and_not_before(due: list[float]) -> None:
+    """Whatever the order in which they were put, they come out by time; at no time one that is not due."""
+    backlog = Backlog(5)
+    for work, due_s in zip(works(len(due)), due, strict=True):
+        work.sent_s = due_s
+        backlog.put(work, due_s)
+    taken = []
+    for now_s in sorted(due):
+        assert backlog.due_s is not None
+        assert backlog.due_s <= now_s
+        work = backlog.take_due(now_s)
+        assert work is not None
+        taken.append(work.sent_s)
+    assert taken == sorted(due)
+    assert backlog.due_s is None
+
+
+def test_of_two_that_are_due_at_once_the_first_put_comes_first() -> None:
+    """Ties are no reason to compare requests, nor to turn their order round."""
+    backlog = Backlog(5)
+    first, second = works(2)
+    backlog.put(first, 1.0)
+    backlog.put(second, 1.0)
+    assert backlog.take_due(0.999) is None
+    assert [backlog.take_due(1.0), backlog.take_due(1.0)] == [first, second]
+
+
+def test_one_that_fits_is_taken_whether_due_or_not_and_the_rest_stay_in_order() -> None:
+    """A probe is taken out of turn; the others do not notice."""
+    backlog = Backlog(5)
+    all_works = works(6)
+    for due_s, work in enumerate(all_works):
+        backlog.put(work, float(due_s))
+    assert backlog.take_where(lambda work: work.request.row == 3) is all_works[3]
+    assert backlog.take_where(lambda work: work.request.row == 3) is None
+    rest = [backlog.take_due(9.0) for _ in range(5)]
+    assert [work and work.request.row for work in rest] == [0, 1, 2, 4, 5]
+
+
+def test_a_parked_request_is_never_due_and_is_seen_first() -> None:
+    """Rows that are kept back come out by name only."""
+    backlog = Backlog(5)
+    parked, waiting = works(2)
+    backlog.put(waiting, 0.0)
+    backlog.park(parked)
+    assert list(backlog) == [parked, waiting]
+    assert (backlog.parked, backlog.again) == (1, 1)
+    assert backlog.take_where(lambda work: work is parked) is None
+    assert backlog.take_due(9.0) is waiting
+    assert backlog.take_due(9.0) is None
+    assert not backlog.unpark(waiting)
+    assert backlog.unpark(parked)
+    assert not backlog.unpark(parked)
+
+
+def test_a_work_knows_what_its_last_failure_was() -> None:
+    """Before any there is none; an attempt costs ten tenths, a meeting with an overloaded endpoint one."""
+    work = works(1)[0]
+    assert (work.kind, work.message) == ("", "")
+    work.failure = (Fault("timeout", "silence", 1.0), Verdict("timeout", "silence", Usage()))
+    assert (work.kind, work.message) == ("timeout", "silence")
+    assert work.allowed == 5 * cost_of("timeout") == 50 * cost_of("overloaded")

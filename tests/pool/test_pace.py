@@ -1,0 +1,82 @@
+"""How fast a server with a rate is sent to."""
+
+import itertools
+
+import pytest
+
+from batchrun.pool.pace import Pace
+
+
+def test_nothing_is_held_back_before_a_rejection() -> None:
+    """A server without a rate is never slowed down."""
+    pace = Pace()
+    for _ in range(1_000):
+        pace.sent(0.0)
+    assert pace.rate_per_s is None
+    assert pace.opens_s(0.0) is None
+
+
+def test_a_rejection_closes_for_as_long_as_it_says() -> None:
+    """The server's word counts."""
+    pace = Pace()
+    pace.sent(0.0)
+    assert pace.exceeded(1.0, 30.0)
+    assert pace.is_closed(30.9)
+    assert pace.opens_s(1.0) == pytest.approx(31.0)
+    assert not pace.is_closed(31.0)
+
+
+def test_the_first_rejections_tell_the_pace() -> None:
+    """A hundred in ten seconds, of which fifty were accepted, make a little less than five a second."""
+    pace = Pace()
+    for number in range(100):
+        pace.sent(number / 10)
+    begins = [pace.exceeded(10.0, 0.1) for _ in range(50)]
+    assert begins == [True] + [False] * 49
+    assert pace.rate_per_s == pytest.approx(5 * 0.97)
+
+
+def test_requests_leave_one_by_one_at_the_pace() -> None:
+    """They do not come in bursts that would be rejected again."""
+    pace = Pace()
+    for number in range(100):
+        pace.sent(number / 10)
+    pace.exceeded(10.0, 1.0)
+    left_s = []
+    now_s = 11.0
+    while now_s < 21.0:
+        opens_s = pace.opens_s(now_s)
+        if opens_s is None:
+            pace.sent(now_s)
+            left_s.append(now_s)
+        now_s = opens_s or now_s
+    gaps = [later - sooner for sooner, later in itertools.pairwise(left_s)]
+    assert all(gap == pytest.approx(1 / (0.97 * 9.9), rel=0.12) for gap in gaps)
+
+
+def test_the_pace_grows_until_the_next_rejection() -> None:
+    """A rate that was raised is found."""
+    pace = Pace()
+    pace.sent(0.0)
+    pace.exceeded(1.0, 0.0)
+    before = pace.rate_per_s
+    now_s = 1.0
+    for _ in range(1_000):
+        now_s = pace.opens_s(now_s) or now_s
+        pace.sent(now_s)
+    assert before is not None
+    assert pace.rate_per_s is not None
+    assert pace.rate_per_s > 2 * before
+
+
+def test_a_rejection_soon_after_another_takes_a_little_off() -> None:
+    """Too short a time measures chance, not a rate."""
+    pace = Pace()
+    for number in range(100):
+        pace.sent(number / 10)
+    pace.exceeded(10.0, 0.1)
+    before = pace.rate_per_s
+    pace.sent(10.2)
+    pace.exceeded(10.3, 0.1)
+    assert before is not None
+    assert pace.rate_per_s == pytest.approx(before * 0.97, rel=0.01)
