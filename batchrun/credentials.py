@@ -47,7 +47,7 @@ def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: 
     if not key:
         if endpoint.is_loopback and not endpoint.api_key_env:
             return None
-        raise EndpointRefused(f"no key for {endpoint.base_url}: {looked} is not set; export {variable}=…")
+        raise EndpointRefused(f"no key for {endpoint.base_url}: looked in {looked}; export {variable}=…")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise EndpointRefused(
             f"the key in {looked} has a space, line break or other character that no key has; set it anew"

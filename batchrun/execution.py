@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -12,6 +12,7 @@ import orjson
 
 from batchrun import __version__
 from batchrun.checkpoint.lock import DirectoryLock
+from batchrun.checkpoint.reader import Failures
 from batchrun.checkpoint.schema import set_aside
 from batchrun.checkpoint.store import Store
 from batchrun.credentials import Secret, find_key, find_project
@@ -243,25 +244,28 @@ class Execution:
 
     async def _finish(self, stop: Stop | None) -> Summary:
         """Write the results of what is settled, whatever has happened."""
-        for notice in await in_thread(lambda: export(self.directory)):
+        exported = await in_thread(lambda: export(self.directory))
+        for notice in exported.notices:
             self.progress.say(f"note: {notice}")
-        summary = self._ending(stop)
+        summary = self._ending(stop, exported.failures)
         if not isinstance(self.failure, RunDirectoryError):
             save_summary(summary)
         if self.failure is not None:
             raise self.failure
         return summary
 
-    def _ending(self, stop: Stop | None) -> Summary:
+    def _ending(self, stop: Stop | None, failures: list[Failures]) -> Summary:
         if stop is not None:
             state = "interrupted" if stop.kind == "interrupted" else "stopped"
-            return self._summary(state, exit_code=stop.exit_code, message=stop.message)
-        return self._summary("completed", exit_code=1 if self._sums().failed else 0)
+            return self._summary(state, exit_code=stop.exit_code, message=stop.message, failures=failures)
+        return self._summary("completed", exit_code=1 if self._sums().failed else 0, failures=failures)
 
     def _sums(self) -> ModelTotals:
         return summed(self.store.totals.values())
 
-    def _summary(self, state: str, *, exit_code: int | None = None, message: str = "") -> Summary:
+    def _summary(
+        self, state: str, *, exit_code: int | None = None, message: str = "", failures: Sequence[Failures] = ()
+    ) -> Summary:
         return summarize(
             self.job,
             self.store.totals,
@@ -271,6 +275,7 @@ class Execution:
             message=message,
             duration_s=round(time.monotonic() - self.began_s, 3),
             simulated=self.options.simulate,
+            failures=failures,
         )
 
 

@@ -1,15 +1,15 @@
 """From a checkpoint to everything that can be made of it: results, totals, and what scripts read of a run."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from batchrun import __version__
-from batchrun.checkpoint.reader import Checkpoint
+from batchrun.checkpoint.reader import Checkpoint, Failures
 from batchrun.errors import InputError, JobError, RunDirectoryError
 from batchrun.job import Job, job_from_dict
 from batchrun.pricing import PriceLike, price_of
@@ -61,6 +61,8 @@ class Summary:
     """Of the process that runs it."""
     models: list[dict[str, Any]]
     """One entry a model, with the columns of usage.parquet."""
+    failures: list[dict[str, Any]]
+    """The failed rows by `kind`, most first: how many `rows`, and an `example` of what was said."""
     simulated: bool = False
     """Whether the simulator made the answers up: then nothing was paid."""
     version: str = __version__
@@ -82,6 +84,7 @@ def summarize(
     duration_s: float | None = None,
     pid: int | None = None,
     simulated: bool = False,
+    failures: Sequence[Failures] = (),
 ) -> Summary:
     """Return how a run stands, from its totals."""
     models = usage_rows({model: sums for model, sums in totals.items() if model}, prices_of(job, totals))
@@ -106,6 +109,7 @@ def summarize(
         duration_s=duration_s,
         pid=pid,
         models=models,
+        failures=[each._asdict() for each in failures],
         simulated=simulated,
     )
 
@@ -135,8 +139,16 @@ def stored_job(checkpoint: Checkpoint) -> Job:
     return job_from_dict(job)
 
 
-def export(directory: Path) -> list[str]:
-    """Write results.parquet and usage.parquet from the checkpoint; return what people should know about them.
+class Exported(NamedTuple):
+    """What an export found on its way."""
+
+    notices: list[str]
+    """What people should know about the results."""
+    failures: list[Failures]
+
+
+def export(directory: Path) -> Exported:
+    """Write results.parquet and usage.parquet from the checkpoint.
 
     Reads the input again for its columns. Where it is gone, or has other rows now, the answers are written alone.
 
@@ -157,9 +169,10 @@ def export(directory: Path) -> list[str]:
             lambda: usage_rows(totals, prices),
         )
         write_usage(directory / USAGE, {model: sums for model, sums in totals.items() if model}, prices)
+        failures = checkpoint.failures()
     if written.dropped:
         notices.append(f"{written.dropped:,} answers are left out: the input no longer has their rows")
-    return notices
+    return Exported(notices, failures)
 
 
 def _input_columns(job: Job, directory: Path, checkpoint: Checkpoint, notices: list[str]) -> InputColumns | None:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 
@@ -40,6 +40,15 @@ def read_fact(connection: sqlite3.Connection, name: str) -> Any:
     return None if row is None else orjson.loads(row[0])
 
 
+class Failures(NamedTuple):
+    """The failed rows of one kind."""
+
+    kind: str
+    rows: int
+    example: str | None
+    """What was said of one of them."""
+
+
 class Checkpoint:
     """The checkpoint of a run directory, open for reading, as it was when it was first asked."""
 
@@ -65,6 +74,14 @@ class Checkpoint:
         """Return what each model's part adds up to."""
         with translated(self.path):
             return read_totals(self._connection)
+
+    def failures(self) -> list[Failures]:
+        """Return the failed rows by kind, most first; reads no further than needed when there are none."""
+        if not any(sums.failed for sums in self.totals().values()):
+            return []
+        query = "SELECT kind, count(*), min(error) FROM outcomes WHERE kind IS NOT NULL GROUP BY kind ORDER BY 2 DESC"
+        with translated(self.path):
+            return [Failures(*row) for row in self._connection.execute(query)]
 
     def fits(self, batch: Sequence[Asked]) -> bool:
         """Return whether the rows of a batch, in input order, still ask what their outcomes answer."""

@@ -17,6 +17,6 @@ def export_command(run: Path) -> None:
     \b
     batchrun export runs/label_reviews
     """
-    for notice in export(run):
+    for notice in export(run).notices:
         click.echo(f"note: {notice}", err=True)
     click.echo(f"{run / RESULTS}\n{run / USAGE}", err=True)

@@ -36,7 +36,8 @@ def status_command(run: Path, as_json: bool) -> None:
 def _standing(directory: Path) -> Summary:
     """Return the counts as the checkpoint has them now, and the state as the run itself said last."""
     with Checkpoint(directory) as checkpoint:
-        job, totals, simulated = stored_job(checkpoint), checkpoint.totals(), checkpoint.fact("simulated")
+        job, totals, failures = stored_job(checkpoint), checkpoint.totals(), checkpoint.failures()
+        simulated = bool(checkpoint.fact("simulated"))
     said = _said(directory)
     state, message, pid = said.get("state", "stopped"), said.get("message", ""), said.get("pid")
     if state == "running" and not _is_alive(pid):
@@ -50,7 +51,8 @@ def _standing(directory: Path) -> Summary:
         message=message,
         duration_s=said.get("duration_s"),
         pid=pid,
-        simulated=bool(simulated),
+        simulated=simulated,
+        failures=failures,
     )
 
 
