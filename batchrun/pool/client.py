@@ -1,5 +1,7 @@
 """One attempt in, one reply or fault out, over aiohttp. No policy: it neither retries nor waits its turn."""
 
+import asyncio
+import contextlib
 import ssl
 import time
 from collections.abc import Callable
@@ -19,6 +21,9 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 MAX_CONNECTIONS_KEPT_S = 30.0
 """How long an unused connection is kept. Below the 60 s after which common gateways close theirs."""
+
+_LINGER_S = 0.1
+"""How long the end of a stream is waited for after `[DONE]`. It comes at once, or never: some servers keep it open."""
 
 _HEADERS_READ = ("retry-after", "retry-after-ms", "llm_provider-retry-after", "rate_limit_type", "location")
 """What verdicts and retries look at; nothing else of the headers is kept."""
@@ -162,10 +167,19 @@ async def _read_stream(response: aiohttp.ClientResponse) -> bytes | str | None:
             return None
         assembler.feed(chunk)
         if assembler.done:
+            await _read_to_end(response)
             break
     if not assembler.is_complete:
         return "the stream of the answer broke off"
     return assembler.result()
+
+
+async def _read_to_end(response: aiohttp.ClientResponse) -> None:
+    """Read what ends a body after its last event, so that the connection can be used again, if it comes soon."""
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(_LINGER_S):
+            while not response.content.at_eof():
+                await response.content.readany()
 
 
 def _translated(error: Exception) -> tuple[_Kind, str]:

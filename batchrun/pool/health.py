@@ -108,7 +108,9 @@ class Health(Generic[Row]):
         """When the next probe may be sent, while paused."""
         self.suspects: dict[Row, Suspicion] = {}
         """Rows whose failures are not judged yet, in the order of their last."""
-        self._in_a_row: dict[Row, int] = {}  # failed since the last success, how often
+        self.failures = 0
+        """Failures in a row, with no success between."""
+        self._in_a_row: dict[Row, int] = {}  # the rows of these, how often each
         self._refused: set[Row] = set()  # the same, of refusals
         self._failing_since_s = 0.0
         self._recovered_s = _NEVER_S
@@ -170,6 +172,7 @@ class Health(Generic[Row]):
             return Judgement({}, [], None)
         is_undecided = is_canary and self.wants_canary
         self.pause = None
+        self.failures = 0
         self._in_a_row.clear()
         self._refused.clear()
         if is_undecided:
@@ -190,6 +193,7 @@ class Health(Generic[Row]):
     def _suspect(self, row: Row, failure: Failure) -> None:
         if not self._in_a_row:
             self._failing_since_s = failure.failed_s
+        self.failures += 1
         self._in_a_row[row] = self._in_a_row.get(row, 0) + 1
         cost = self.suspicion(row) + failure.cost
         self.suspects.pop(row, None)

@@ -127,7 +127,10 @@ class Pool:
                 helpers = [group.create_task(self._feed(batches))]
                 if self._rates is not None:
                     helpers.append(group.create_task(self._pace(self._rates)))
-                await self._finished.wait()
+                try:
+                    await self._finished.wait()
+                finally:
+                    self._finished.set()  # also when cut off: `wake` starts nothing more
                 for helper in helpers:
                     helper.cancel()
         except BaseExceptionGroup as errors:
@@ -145,8 +148,9 @@ class Pool:
             self._finish_if_done()
 
     def wake(self) -> None:
-        """Look again whether something may be sent."""
-        self._fill()
+        """Look again whether something may be sent; on the pool's event loop."""
+        if not self._finished.is_set():
+            self._group.create_task(self._look_again())  # a task, so that what it raises comes out of `run`
 
     # Waiting: the only awaits beside `run`.
 
@@ -173,6 +177,9 @@ class Pool:
             self._send(work)
             if self.in_flight < self.limit.current:
                 self._fill()
+
+    async def _look_again(self) -> None:
+        self._fill()
 
     async def _pace(self, rates: Rates) -> None:
         while True:
@@ -235,7 +242,7 @@ class Pool:
 
     def _on_time(self) -> None:
         self._timer = None
-        self._fill()
+        self.wake()
 
     def _finish_if_done(self) -> None:
         if self.in_flight == 0 and self._pacing is None and (self.stopping is not None or self._admission.is_exhausted):

@@ -22,6 +22,10 @@ a LiteLLM proxy says `Retry-After: 60` where a slot is free half a second later.
 _RATE_LIMITED = Backoff(base_s=2.0, cap_s=60.0)
 """Waits of admission after a rate was exceeded and the server did not say for how long; rates count by the minute."""
 
+_FALTERS = 3
+"""Failures in a row, and as many as half of what is in flight, until the limit is told. A server that has too much to
+do fails again and again between two answers; where a share of the attempts fails by chance, answers come between."""
+
 _KEPT_OF_FAILURE_BYTES = 1 << 20
 """How much is kept of what a server said when it failed."""
 
@@ -126,8 +130,8 @@ class Settling:
         if EFFECTS[work.kind].row == "stays open" and self._is_refused(work):
             self._refuse(work.kind, work.message)
             return
-        self._tell_limit(work, in_flight, now_s)
         self._tell_health(work, in_flight, now_s, was_probe=was_probe)
+        self._tell_limit(work, in_flight, now_s)
         self._lose_patience(work, now_s - self._trouble_since_s)
         if work.is_canary:
             return
@@ -163,7 +167,7 @@ class Settling:
         effect = EFFECTS[work.kind].limit
         if effect == "down":
             self._limit.throttled(in_flight, now_s - work.sent_s, now_s)
-        elif effect == "growth stops":
+        elif effect == "growth stops" and self._health.failures >= max(_FALTERS, in_flight / 2):
             self._limit.faltered(now_s)
 
     def _tell_health(self, work: Work, in_flight: int, now_s: float, *, was_probe: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _TICK_S = 1e-9
-"""Least that the clock moves: a remainder of rounding would otherwise be waited for without end."""
+"""Least that the clock moves in a round: a remainder of rounding would otherwise be waited for without end."""
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -19,11 +19,9 @@ class _JumpingSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[Any]:
         """Return what is ready; jump to the next timer when nothing is."""
         ready = super().select(0)
-        if ready or timeout == 0:
-            return ready
-        if timeout is None:
+        if timeout is None and not ready:
             raise RuntimeError("deadlock: nothing is scheduled, and nothing can arrive")
-        self.now_s += max(timeout, _TICK_S)
+        self.now_s += _TICK_S if ready or not timeout else max(timeout, _TICK_S)
         return ready
 
 

@@ -1,12 +1,12 @@
 """What waits to be sent."""
 
+from harness.runs import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.pool.backlog import Backlog, Work, cost_of
 from batchrun.pool.verdicts import Verdict
 from batchrun.records import Fault, Usage
-from harness.runs import requests
 
 
 def works(count: int) -> list[Work]:

@@ -1,12 +1,12 @@
 """The cap on money."""
 
+from harness.endpoints import ANSWER, refusal
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.pool.budget import Budget
 from batchrun.pool.verdicts import judge
 from batchrun.records import Fault, Reply, Request
-from harness.endpoints import ANSWER, refusal
 
 WORST_USD = 2.0
 
@@ -45,7 +45,7 @@ def test_exactly_the_cap_may_be_spent() -> None:
 
 
 def test_each_end_of_an_attempt_is_booked_as_it_may_have_been_billed() -> None:
-    """An answer costs what it says, or at worst; a refusal nothing; what was cut off the worst; no connection nothing."""
+    """An answer costs what it says, or at worst; a refusal nothing; what was cut off the worst."""
     cases = [
         (Reply(200, {}, ANSWER, 0.1), 0.5, 0.5),
         (Reply(200, {}, ANSWER, 0.1), None, WORST_USD),

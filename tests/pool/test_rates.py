@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from harness.clock import run_virtually
 
 from batchrun.pool.rates import Rates
-from harness.clock import run_virtually
 
 
 def leave(rates: Rates, sizes: Sequence[int]) -> list[float]:
@@ -50,12 +50,12 @@ def test_requests_leave_smoothly() -> None:
     assert max(sum(1 for each in times if start <= each < start + 1) for start in range(60)) <= 15
 
 
-def test_no_minute_sees_more_tokens_than_allowed() -> None:
-    """Small and large requests mixed: the tokens expected of them keep the rate."""
-    sizes = [400, 4_000, 40, 12_000] * 40
-    times = leave(Rates(None, 6_000), sizes)
-    assert most_in_a_minute(times, [size / 4 for size in sizes]) <= 6_000
-    assert sum(sizes) / 4 / times[-1] * 60 >= 0.95 * 6_000
+@pytest.mark.parametrize("sizes", [[400, 40, 200], [400, 4_000, 40, 12_000]])
+def test_no_minute_sees_more_tokens_than_allowed(sizes: list[int]) -> None:
+    """Small and large requests mixed: what is expected of them keeps the rate, but for part of one in each minute."""
+    times = leave(Rates(None, 6_000), sizes * 80)
+    assert most_in_a_minute(times, [size / 4 for size in sizes * 80]) <= 6_000 + max(sizes) / 4
+    assert sum(sizes) * 80 / 4 / times[-1] * 60 >= 0.95 * 6_000
 
 
 def test_a_request_larger_than_a_minutes_tokens_takes_its_time() -> None:
@@ -71,7 +71,7 @@ def test_both_rates_hold_at_once() -> None:
 
 
 def test_answers_teach_how_many_tokens_a_request_comes_to() -> None:
-    """After some answers that were twice as long as assumed, half as many leave; answers without counts teach nothing."""
+    """After some answers that were twice as long as assumed, half as many leave; without counts they teach nothing."""
     taught, untaught = Rates(None, 6_000), Rates(None, 6_000)
     for _ in range(200):
         taught.told(400, 200)
@@ -86,4 +86,4 @@ def test_without_rates_there_is_nothing_to_keep() -> None:
     assert Rates(None, 1).are_set
     rates = Rates(None, None)
     rates.told(0, 5)
-    assert leave(rates, [100] * 5) == [0.0] * 5
+    assert max(leave(rates, [100] * 5)) < 1e-6

@@ -4,18 +4,18 @@ import json
 from typing import Any
 
 import pytest
+from harness.endpoints import ANSWER
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.pool.verdicts import EFFECTS, ROW_KINDS, error_text, judge
 from batchrun.records import Fault, Reply, Usage
-from harness.endpoints import ANSWER
 
 QUOTA = "You exceeded your current quota, please check your plan and billing details"
 PERSONAL = "W&B Inference isn't available for personal accounts. Please switch to a non-personal account"
 OPENAI_RPM = (
-    "Rate limit reached for gpt-5 in organization org-x on requests per min (RPM): Limit 3, Used 3. Please try again in "
-    "20s. Visit https://platform.openai.com/account/rate-limits to learn more. You can increase your rate limit by "
+    "Rate limit reached for gpt-5 in organization org-x on requests per min (RPM): Limit 3, Used 3. Please try again "
+    "in 20s. Visit https://platform.openai.com/account/rate-limits to learn more. You can increase your rate limit by "
     "adding a payment method to your account at https://platform.openai.com/account/billing."
 )
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
@@ -197,12 +197,12 @@ def test_nesting_that_no_writer_can_write_is_judged_all_the_same(depth: int) -> 
         ]
 
 
+KEYS = ["error", "message", "detail", "code", "type", "choices", "usage", "status"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-999, 999) | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(KEYS) | st.text(), inner),
     max_leaves=12,
 )
-KEYS = ["error", "message", "detail", "code", "type", "choices", "usage", "status"]
 
 
 @given(
