@@ -34,6 +34,7 @@ from batchrun.readahead import Readahead, in_thread
 from batchrun.records import BadRow, ModelTotals, Outcome, Request, Usage
 from batchrun.report.progress import Progress, Silence
 from batchrun.report.stats import duration_text, summed
+from batchrun.results.files import sweep
 from batchrun.resume import prepare
 from batchrun.watch import Watch
 
@@ -87,6 +88,7 @@ class Execution:
         with DirectoryLock(self.directory), contextlib.closing(self.source):
             if self.reads_stdin:
                 await in_thread(self.source.open)  # spools into the directory, so the lock comes first
+            sweep(self.directory)
             if self.options.restart:
                 set_aside(self.directory)
             with self.progress:

@@ -1,7 +1,6 @@
 """`batchrun status`."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import orjson
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.cli.texts import counts_lines
 from batchrun.export import SUMMARY, Summary, stored_job, summarize
+from batchrun.processes import is_alive
 
 
 @click.command("status")
@@ -40,7 +40,7 @@ def _standing(directory: Path) -> Summary:
         simulated = bool(checkpoint.fact("simulated"))
     said = _said(directory)
     state, message, pid = said.get("state", "stopped"), said.get("message", ""), said.get("pid")
-    if state == "running" and not _is_alive(pid):
+    if state == "running" and (pid is None or not is_alive(pid)):
         state, message, pid = "stopped", "the process has died; run the same command again to go on", None
     return summarize(
         job,
@@ -62,15 +62,3 @@ def _said(directory: Path) -> dict[str, Any]:
     except (OSError, orjson.JSONDecodeError):
         return {}
     return said if isinstance(said, dict) else {}
-
-
-def _is_alive(pid: int | None) -> bool:
-    if pid is None:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # somebody else's, but there
-    return True

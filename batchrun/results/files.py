@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from batchrun.errors import RunDirectoryError
+from batchrun.processes import is_alive
 
 _SAFE = "the answers are safe in the checkpoint, and `batchrun export` writes the rest"
 
@@ -43,6 +44,15 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     with suppress(OSError):  # not every system can sync a folder; the replacement is whole all the same
         _sync(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that processes have left behind which died while they wrote."""
+    for temporary in folder.glob(".*.tmp"):
+        pid = temporary.name.split(".")[-2]
+        if pid.isdecimal() and not is_alive(int(pid)):
+            with suppress(OSError):  # a nuisance at most
+                temporary.unlink()
 
 
 def _sync(path: Path) -> None:

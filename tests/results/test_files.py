@@ -2,13 +2,14 @@
 
 import errno
 import os
+import subprocess
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from batchrun.errors import RunDirectoryError
-from batchrun.results.files import replacing
+from batchrun.results.files import replacing, sweep
 
 
 def test_the_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
@@ -72,3 +73,17 @@ def test_a_folder_that_is_none_is_the_run_directorys_fault(tmp_path: Path) -> No
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(RunDirectoryError, match="Not a directory"), replacing(tmp_path / "runs" / "run.json") as path:
         path.write_text("new")
+
+
+def test_what_a_dead_process_left_behind_is_swept(tmp_path: Path) -> None:
+    """A killed export leaves no half file for ever; what a living one writes stays."""
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    dead, living = tmp_path / f".results.parquet.{process.pid}.tmp", tmp_path / f".results.parquet.{os.getpid()}.tmp"
+    other = tmp_path / ".notes.tmp"
+    for path in (dead, living, other):
+        path.write_bytes(b"")
+    sweep(tmp_path)
+    assert not dead.exists()
+    assert living.exists()
+    assert other.exists()
