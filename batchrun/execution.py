@@ -33,7 +33,7 @@ from batchrun.prompts.source import Entry, Source
 from batchrun.readahead import Readahead, in_thread
 from batchrun.records import BadRow, ModelTotals, Outcome, Request, Usage
 from batchrun.report.progress import Progress, Silence
-from batchrun.report.stats import duration_text, summed
+from batchrun.report.stats import duration_text, estimated_total, summed
 from batchrun.results.files import sweep
 from batchrun.resume import prepare
 from batchrun.watch import Watch
@@ -174,10 +174,12 @@ class Execution:
         cap_usd = self.job.limits.max_cost_usd
         if cap_usd is None:
             return None
-        for model in self.job.models:
-            if self._price(model) is None:
-                cure = f'say what it costs under [prices."{model}"]'
-                raise JobError(f"limits.max_cost_usd = {cap_usd:g}: no price is known for {model}; {cure}")
+        unknown = [model for model in self.job.models if self._price(model) is None]
+        if unknown and self.options.simulate:
+            return None  # nothing is paid, and a job should be tried before its prices are looked up
+        if unknown:
+            cure = f'say what it costs under [prices."{unknown[0]}"]'
+            raise JobError(f"limits.max_cost_usd = {cap_usd:g}: no price is known for {unknown[0]}; {cure}")
         spent_usd = self._summary("running").cost_usd or 0.0
         return Budget(cap_usd, spent_usd, self._worst_usd, lambda model, usage: cost_usd(usage, self._price(model)))
 
@@ -256,10 +258,20 @@ class Execution:
             raise self.failure
         return summary
 
+    def _open(self) -> int | None:
+        """Return about how many rows are left; None when that cannot be told."""
+        per_row = max(1, len(self.job.models)) * self.job.model.num_samples
+        source = self.source
+        total = estimated_total(source.rows_read, source.fraction_read, is_complete=source.is_complete, per_row=per_row)
+        return None if total is None else max(0, total - self._sums().requests)
+
     def _ending(self, stop: Stop | None, failures: list[Failures]) -> Summary:
         if stop is not None:
             state = "interrupted" if stop.kind == "interrupted" else "stopped"
-            return self._summary(state, exit_code=stop.exit_code, message=stop.message, failures=failures)
+            message = stop.message
+            if left := self._open():
+                message = f"about {left:,} rows are left; {message}"
+            return self._summary(state, exit_code=stop.exit_code, message=message, failures=failures)
         return self._summary("completed", exit_code=1 if self._sums().failed else 0, failures=failures)
 
     def _sums(self) -> ModelTotals:

@@ -84,7 +84,7 @@ class Endpoint(Section):
         "",
         "wandb, openai or custom",
         one_of("wandb", "openai", "custom"),
-        shown="wandb, or custom with a base_url",
+        shown="whose base_url it is, else custom; wandb without one",
     )
     base_url: str = setting(
         "", "URL up to and with /v1; the provider's own unless said", http_url, shown="the provider's"

@@ -56,5 +56,5 @@ async def _simulated(endpoint: Endpoint) -> AsyncIterator[Endpoint]:
     """Run the simulator as long as the context lasts; yield where it is."""
     from batchrun.simulator import Settings, serve
 
-    async with serve(Settings()) as simulator:
+    async with serve(Settings(models=())) as simulator:  # answers as any model
         yield dataclasses.replace(endpoint, base_url=simulator.base_url)

@@ -124,9 +124,12 @@ class Health(Generic[Row]):
     @property
     def wants_canary(self) -> bool:
         """Whether rows cannot tell, though there are more to ask."""
-        if self.pause is None:
-            return False
-        return self.pause.rows >= _ROWS_PROBED or len(self._refused) >= _REFUSALS
+        return self.pause is not None and (self.are_rows_exhausted or len(self._refused) >= _REFUSALS)
+
+    @property
+    def are_rows_exhausted(self) -> bool:
+        """Whether so many rows have probed that a canary asks instead; its success decides nothing."""
+        return self.pause is not None and self.pause.rows >= _ROWS_PROBED
 
     def suspicion(self, row: Row) -> int:
         """Return what the row's failures may yet cost it."""
@@ -170,7 +173,7 @@ class Health(Generic[Row]):
         pause = self.pause
         if pause is not None and sent_s <= pause.began_s:
             return Judgement({}, [], None)
-        is_undecided = is_canary and self.wants_canary
+        is_undecided = is_canary and self.are_rows_exhausted
         self.pause = None
         self.failures = 0
         self._in_a_row.clear()

@@ -105,7 +105,7 @@ class Settling:
 
     def _judge(self, work: Work, now_s: float) -> None:
         """Let a success decide over the failures before it."""
-        if not (work.is_canary and self._health.wants_canary):
+        if not (work.is_canary and self._health.are_rows_exhausted):
             self._trouble_since_s = None
         self._rate_limited = 0
         spent, forgiven, ended = self._health.succeeded(work.sent_s, now_s, is_canary=work.is_canary)

@@ -35,7 +35,6 @@ class Effect(NamedTuple):
 _GOES_ON = "goes on"
 _PAUSES = "goes on; pauses and probes when nothing works"
 _STOPS = "drains and stops, exit {}"
-_NEVER_SPENT_ALONE = "goes on; pauses and probes when it is everybody's"
 
 EFFECTS: dict[str, Effect] = {
     "throttled": Effect("429 for concurrency, or of unknown cause", "again, free", "down", _GOES_ON),
@@ -176,8 +175,8 @@ def _judge_answer(reply: Reply) -> Verdict:
     status = _status_inside(answer)
     if status is not None:
         return _judge_error(status, reply.headers, reply.body)
-    message = f"the answer is no chat completion: {problem}"
-    return Verdict("bad_reply", message[:_MESSAGE_CHARS], parse_usage(answer) if isinstance(answer, dict) else Usage())
+    usage = parse_usage(answer) if isinstance(answer, dict) else Usage()
+    return Verdict("bad_reply", f"the answer is no chat completion: {problem}"[:_MESSAGE_CHARS], usage)
 
 
 def _status_inside(answer: Any) -> int | None:
@@ -211,8 +210,8 @@ def _redirected(headers: dict[str, str]) -> str:
         host = urlsplit(headers.get("location", "")).hostname
     except ValueError:  # half an IPv6 address
         host = None
-    where = host or "another address"
-    return f"the endpoint redirects to {where}; redirects are not followed, since they would carry the key along"
+    why = "redirects are not followed, since they would carry the key along"
+    return f"the endpoint redirects to {host or 'another address'}; {why}"
 
 
 def error_text(body: bytes) -> tuple[str, str]:

@@ -31,7 +31,11 @@ AFTER_INPUT = (
     Column("reasoning", pa.string(), "what a reasoning model thought before it answered"),
     Column("tool_calls", pa.string(), "the answer's tool calls, as JSON"),
     Column("finish_reason", pa.string(), "why the answer ended: `stop`, `length`, `tool_calls`, `content_filter`"),
-    Column("prompt_tokens", pa.int64(), "null when the server did not say, as in the four that follow"),
+    Column(
+        "prompt_tokens",
+        pa.int64(),
+        "tokens of the prompt; null when not stated, as in the four that follow",
+    ),
     Column("completion_tokens", pa.int64(), "tokens of the answer, reasoning included"),
     Column("total_tokens", pa.int64(), "prompt and completion"),
     Column("cached_tokens", pa.int64(), "prompt tokens that came from the endpoint's prefix cache"),

@@ -101,6 +101,20 @@ def test_rows_that_always_fail_end_as_failed_also_when_they_are_the_last(
     assert answered == server.sent[CANARY]
 
 
+@pytest.mark.parametrize(("kind", "result"), FAULTY[:8])
+@pytest.mark.parametrize("limit", [1, 5, 50])
+def test_a_cluster_of_bad_rows_in_the_middle_is_got_through(kind: str, result: Result, limit: int) -> None:
+    """Twenty in a row look like an outage; they still end as failed, after hardly more attempts, and no other does."""
+    rows = 20 * limit + 100
+    server = Server({row: always(result) for row in range(40, 60)}, limit)
+    run = server.run(rows, policy=Policy(max_attempts=3))
+    assert run.stop is None
+    assert len(run.outcomes) == rows
+    assert {(outcome.row, outcome.kind) for outcome in run.failed} == {(row, kind) for row in range(40, 60)}
+    assert all(3 <= outcome.attempts <= 9 for outcome in run.failed)
+    assert server.sent[CANARY] <= 20
+
+
 def test_a_run_in_which_every_row_fails_comes_to_its_end() -> None:
     """Canaries show that the endpoint works; nothing waits for ever for a row that does."""
     server = Server({row: always(refusal(500)) for row in range(60)})

@@ -102,13 +102,12 @@ BY_STATUS = [
 ]
 
 
-@pytest.mark.parametrize("body", [b"", HTML, b"null", b"[]", b"{}", b'"no"', b'{"error": null}', b"\xff\xfe"])
 @pytest.mark.parametrize(("status", "kind"), BY_STATUS)
-def test_where_the_body_says_nothing_the_status_decides(status: int, kind: str, body: bytes) -> None:
+def test_where_the_body_says_nothing_the_status_decides(status: int, kind: str) -> None:
     """A gateway's HTML, an empty body, JSON of any shape: it falls to the status, and there is a message."""
-    verdict = judge(reply(status, body))
-    assert verdict.kind == kind
-    assert verdict.message
+    for body in (b"", HTML, b"null", b"[]", b"{}", b'"no"', b'{"error": null}', b"\xff\xfe"):
+        verdict = judge(reply(status, body))
+        assert (verdict.kind, bool(verdict.message)) == (kind, True), body
 
 
 UNDER_200 = [
