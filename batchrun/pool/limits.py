@@ -11,6 +11,9 @@ moment of the rejection it holds exactly the requests that we still have in flig
 - `hold`: after a rejection the limit stays. From time to time it probes: one more than is held. A probe that is
   rejected doubles the wait before the next; one that is accepted turns to `ramp`, since the limit has risen.
 
+Some servers reject by chance, or for reasons of their own. At a limit, a request that takes the place of a rejected one
+is rejected too, at once. So the first rejection at a level that has held changes nothing; the second, close upon it, does.
+
 A probe counts as accepted when a request that was sent above the held level is answered, or earlier: when several times
 the delay of a usual rejection has passed without one.
 
@@ -42,6 +45,9 @@ _PROBE_LAST_S = 30.0
 
 _PROBE_EVERY = 400
 """Answers after which a probe is due whatever the wait: a rejection for every so many is 0.25 % of the requests."""
+
+_STRAY_ANSWERS = 3
+"""A rejection with no more answers since the one before belongs to it."""
 
 _QUEUE_FIRST_S = 10.0
 _QUEUE_LAST_S = 600.0
@@ -99,6 +105,8 @@ class Limit:
         self._changed_s = -_NEVER
         self._full_s = _NEVER  # since when a probe's extra slot is known to be in use
         self._rejection_s: float | None = None  # usual delay of a rejection
+        self._rejected_s = -_NEVER
+        self._answers_since = 0  # the last rejection
         self._before_fall = self.current
         self._falling = False  # whether the last change was downward
         self._overshot = False  # whether that was the end of a ramp
@@ -124,6 +132,7 @@ class Limit:
             now_s: the time.
         """
         self._answers += 1
+        self._answers_since += 1
         if self._answers == _PROBE_EVERY and self._probe_wait_s > _PROBE_FIRST_S:
             self._probe_at_s = min(self._probe_at_s, max(now_s, self._changed_s + _PROBE_FIRST_S))
         if in_flight + 1 < self.current:
@@ -161,6 +170,10 @@ class Limit:
 
     def throttled(self, in_flight: int, delay_s: float, now_s: float) -> None:
         """Note that a request was rejected for concurrency after `delay_s`; `in_flight` are left."""
+        is_stray = self._is_stray(now_s)
+        self._rejected_s, self._answers_since = now_s, 0
+        if is_stray:
+            return
         self._rejection_s = delay_s if self._rejection_s is None else 0.8 * self._rejection_s + 0.2 * delay_s
         probing = not self._ramping and self.current > self._held
         self._gains = _Gains()
@@ -177,6 +190,12 @@ class Limit:
         self._probe_wait_s = min(self._probe_wait_s * 2, longest_s) if probing else _PROBE_FIRST_S
         self._probe_at_s = now_s + self._probe_wait_s
         self._answers = 0
+
+    def _is_stray(self, now_s: float) -> bool:
+        """Return whether a rejection at a held level may be chance: at a limit, the next request is rejected as well."""
+        is_holding = not self._ramping and self.current == self._held
+        soon_s = _CONFIRM_REJECTIONS * (self._rejection_s or 0.0)
+        return is_holding and self._answers_since > _STRAY_ANSWERS and now_s - self._rejected_s > soon_s
 
     def cap(self, most: int | None, now_s: float) -> None:
         """Stay at or below `most`, where others share the limit; None lifts that. Never above the ceiling."""

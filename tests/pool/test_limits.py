@@ -182,3 +182,14 @@ def test_it_is_always_between_one_and_the_ceiling(
         assert 1 <= limit.current <= ceiling
         assert 1 <= limit.held <= ceiling
         assert str(limit.current) in repr(limit)
+
+
+def test_a_single_rejection_at_a_level_that_has_held_is_taken_for_chance() -> None:
+    """At a limit, the request that takes the place of the rejected one is rejected too, and at once."""
+    limit = Limit(100, start=10, known=True)
+    for tenth in range(5):
+        limit.completed(10, 0.5, 8, 0.1 * tenth)
+    limit.throttled(9, 0.005, 1.0)
+    assert limit.current == 10
+    limit.throttled(9, 0.005, 1.01)
+    assert limit.current == 9

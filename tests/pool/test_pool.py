@@ -241,12 +241,21 @@ def test_with_one_slot_and_one_attempt_an_outage_is_got_through_too() -> None:
 
 
 def test_random_faults_leave_every_row_answered() -> None:
-    """A tenth of all attempts 500, a tenth 503, a tenth 429: no row is lost, and it is taken for no outage."""
-    faults = Faults(0.1, refusal(500), refusal(503), refusal(429, "slow down"))
-    run = send_all(Endpoint(slots, trouble=faults), 10_000, limit=Limit(1_000), policy=Policy(max_attempts=12))
+    """A tenth of all attempts 500, a tenth 503, a tenth 429: no row is lost, no outage seen, a third of the slots used."""
+    endpoint = Endpoint(slots, trouble=Faults(0.1, refusal(500), refusal(503), refusal(429, "slow down")))
+    run = send_all(endpoint, 10_000, limit=Limit(1_000), policy=Policy(max_attempts=12))
     assert not run.failed
     assert len(run.outcomes) == 10_000
     assert count(run, Paused) == 0
+    assert endpoint.busy_s / (SLOTS * run.ended_s) >= 0.35
+
+
+def test_rejections_by_chance_do_not_starve_the_run() -> None:
+    """A tenth of all attempts 429 for no reason: half of the slots' time is used all the same."""
+    endpoint = Endpoint(slots, trouble=Faults(0.1, refusal(429, "slow down")))
+    run = send_all(endpoint, 10_000, limit=Limit(1_000))
+    assert not run.failed
+    assert endpoint.busy_s / (SLOTS * run.ended_s) >= 0.5
 
 
 def test_random_500s_do_not_slow_the_run_down() -> None:
