@@ -40,7 +40,7 @@ def noise(most: int, every_s: float, seed: int = 3) -> Level:
 
 def queued(latency: Latency, slots: int) -> Latency:
     """Return latencies of a server that rejects nothing: beyond its slots, they grow with what is in flight."""
-    return lambda chance, busy: latency(chance, busy) * max(1.0, busy / slots)
+    return lambda chance, busy, now_s: latency(chance, busy, now_s) * max(1.0, busy / slots)
 
 
 def per_minute(requests: int) -> Trouble:
@@ -60,17 +60,10 @@ def per_minute(requests: int) -> Trouble:
     return trouble
 
 
-def cold(first_s: float) -> Latency:
-    """Return latencies of a server that wakes up: the first answers take long."""
+def cold(until_s: float) -> Latency:
+    """Return latencies of a server that wakes up: what is sent before then is answered after."""
     plain = lognormal()
-    woken = False
-
-    def latency(chance: random.Random, busy: int) -> float:
-        nonlocal woken
-        first, woken = not woken and busy <= 8, woken or busy > 8
-        return first_s if first else plain(chance, busy)
-
-    return latency
+    return lambda chance, busy, now_s: max(0.0, until_s - now_s) + plain(chance, busy, now_s)
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,14 @@ REJECTED = b'{"error": {"message": "Concurrency limit reached for requests", "co
 REJECTION_S = 0.005
 """How long a rejection takes to come back."""
 
-Latency = Callable[[random.Random, int], float]
+Latency = Callable[[random.Random, int, float], float]
+"""Chance, how many are being served, and the time → seconds."""
 Trouble = Callable[[float, bytes], Reply | Fault | None]
 
 
 def lognormal(median_s: float = 0.5, sigma: float = 0.35) -> Latency:
     """Return latencies as DESIGN §9 has them."""
-    return lambda chance, busy: median_s * chance.lognormvariate(0, sigma)
+    return lambda chance, busy, now_s: median_s * chance.lognormvariate(0, sigma)
 
 
 def refusal(status: int, message: str = "", **headers: str) -> Reply:
@@ -90,7 +91,7 @@ class Endpoint:
         self.accepted += 1
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
-        latency_s = self.latency(self._chance, self.in_flight)
+        latency_s = self.latency(self._chance, self.in_flight, loop.time())
         try:
             await asyncio.sleep(latency_s)
         finally:

@@ -162,7 +162,7 @@ def test_long_answers_that_were_begun_before_an_outage_hide_nothing() -> None:
     def trouble(now_s: float, body: bytes) -> Result | None:
         return refusal(503, "overloaded") if 100 <= now_s < 160 else None
 
-    endpoint = Endpoint(slots, lambda chance, busy: chance.uniform(20, 60), trouble=trouble)
+    endpoint = Endpoint(slots, lambda chance, busy, now_s: chance.uniform(20, 60), trouble=trouble)
     run = send_all(endpoint, 400, limit=Limit(50, start=50), policy=Policy(max_attempts=1))
     assert not run.failed
     assert (count(run, Paused), count(run, Resumed)) == (1, 1)
@@ -241,7 +241,7 @@ def test_with_one_slot_and_one_attempt_an_outage_is_got_through_too() -> None:
 
 
 def test_random_faults_leave_every_row_answered() -> None:
-    """A tenth of all attempts 500, a tenth 503, a tenth 429: no row is lost, no outage seen, a third of the slots used."""
+    """A tenth of all attempts 500, 503 and 429 each: no row is lost, no outage seen, a third of the slots used."""
     endpoint = Endpoint(slots, trouble=Faults(0.1, refusal(500), refusal(503), refusal(429, "slow down")))
     run = send_all(endpoint, 10_000, limit=Limit(1_000), policy=Policy(max_attempts=12))
     assert not run.failed
