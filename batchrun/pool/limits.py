@@ -12,7 +12,7 @@ moment of the rejection it holds exactly the requests that we still have in flig
   rejected doubles the wait before the next; one that is accepted turns to `ramp`, since the limit has risen.
 
 Some servers reject by chance, or for reasons of their own. At a limit, a request that takes the place of a rejected one
-is rejected too, at once. So the first rejection at a level that has held changes nothing; the second, close upon it, does.
+is rejected too, at once. So the first rejection at a level that has held changes nothing; a second, soon after, does.
 
 A probe counts as accepted when a request that was sent above the held level is answered, or earlier: when several times
 the delay of a usual rejection has passed without one.
@@ -192,7 +192,7 @@ class Limit:
         self._answers = 0
 
     def _is_stray(self, now_s: float) -> bool:
-        """Return whether a rejection at a held level may be chance: at a limit, the next request is rejected as well."""
+        """Return whether a rejection at a held level may be chance: at a limit, the next request is rejected too."""
         is_holding = not self._ramping and self.current == self._held
         soon_s = _CONFIRM_REJECTIONS * (self._rejection_s or 0.0)
         return is_holding and self._answers_since > _STRAY_ANSWERS and now_s - self._rejected_s > soon_s
