@@ -9,10 +9,10 @@ from batchrun.pool.budget import Reserve
 from batchrun.pool.verdicts import Verdict
 from batchrun.records import Fault, Reply, Request
 
-_ATTEMPT = 10
-"""What one attempt costs, in the tenths that `Work.spent` counts."""
+_ATTEMPT = 100
+"""What one attempt costs, in the hundredths that `Work.spent` counts."""
 
-_COSTS = {"overloaded": 1}
+_COSTS = {"overloaded": 25}
 """What failures cost that are no whole attempt. The turn of a row that meets an overloaded endpoint comes late, but is
 no fault of the row. A gateway that gives up on one long answer says 504 too, so it is not for nothing."""
 
@@ -100,6 +100,11 @@ class Backlog:
     def put(self, work: Work, due_s: float) -> None:
         """Have a request sent again, not before `due_s`."""
         heappush(self._again, (due_s, next(self._order), work))
+
+    def hasten(self, due_s: float) -> None:
+        """Have nothing wait longer than `due_s`: what it was told to wait for is over."""
+        self._again = [(min(each, due_s), order, work) for each, order, work in self._again]
+        heapify(self._again)
 
     def park(self, work: Work) -> None:
         """Keep a request back until it is judged."""

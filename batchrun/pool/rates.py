@@ -2,8 +2,8 @@
 
 from aiolimiter import AsyncLimiter
 
-_BURST_S = 0.5
-"""Seconds' worth of a rate that may go out at once: smooth enough for servers that count by the second."""
+_BURST_S = 0.1
+"""Seconds' worth of a rate that may go out at once: smooth enough for servers that allow hardly a burst."""
 
 _BYTES_PER_TOKEN = 4
 """Of a request's body, before any answer has told better. Source: OpenAI's rule of thumb for English."""

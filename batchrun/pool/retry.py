@@ -14,8 +14,8 @@ class Backoff:
 
     base_s: float = 0.5
     """Bound of the first wait. Precedent: the openai client, 0.5 s."""
-    cap_s: float = 30.0
-    """Longest wait."""
+    cap_s: float = 8.0
+    """Longest wait. Precedent: the openai client, 8 s. Outages are not waited out here: `health` does that."""
 
 
 def backoff_s(attempt: int, policy: Backoff, uniform: Callable[[], float]) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from batchrun.events import CanaryAnswered, Event, Paused, Resumed, Retried
 from batchrun.pool.admission import Admission
 from batchrun.pool.backlog import Work, cost_of
+from batchrun.pool.brownout import Brownout
 from batchrun.pool.health import Failure
 from batchrun.pool.rates import Rates
 from batchrun.pool.retry import Backoff, advice_s, backoff_s
@@ -18,6 +19,9 @@ from batchrun.records import Fault, Outcome, Reply
 _THROTTLED = Backoff(base_s=0.1, cap_s=2.0)
 """Waits of a row that found no slot. The limit holds it back, so the row itself need not wait long. It caps advice too:
 a LiteLLM proxy says `Retry-After: 60` where a slot is free half a second later."""
+
+_AFTER_OUTAGE_S = 1.0
+"""Longest that a row still waits once an outage is over, whatever it was told in it."""
 
 _RATE_LIMITED = Backoff(base_s=2.0, cap_s=60.0)
 """Waits of admission after a rate was exceeded and the server did not say for how long; rates count by the minute."""
@@ -70,6 +74,7 @@ class Settling:
         self.throttled = 0
         """How many attempts were rejected for concurrency or a rate."""
         self._answered_models: set[str] = set()
+        self._brownout = Brownout(policy.max_attempts)
         self._rate_limited = 0  # episodes in a row
         self._trouble_since_s: float | None = None
 
@@ -96,6 +101,8 @@ class Settling:
         if self._trouble_since_s is not None or self._health.is_troubled:
             self._judge(work, now_s)
         self._answered_models.add(work.request.model)
+        if work.attempts - work.throttled == 1:
+            self._brownout.succeeded()
         if self._rates is not None:
             self._rates.told(len(work.request.body), verdict.usage.total_tokens)
         if work.is_canary:
@@ -111,6 +118,7 @@ class Settling:
         spent, forgiven, ended = self._health.succeeded(work.sent_s, now_s, is_canary=work.is_canary)
         if ended is not None and ended.is_outage:
             self._on_event(Resumed(now_s - ended.since_s))
+            self._backlog.hasten(now_s + _AFTER_OUTAGE_S)
         if ended is not None and ended.kind == "throttled":
             self._limit.restore(now_s)
         for each, cost in spent.items():
@@ -180,7 +188,9 @@ class Settling:
                 return
         else:
             work.setbacks += 1
-            cost = cost_of(work.kind)
+            cost = max(1, round(cost_of(work.kind) * self._brownout.weight))
+            if work.attempts - work.throttled == 1:
+                self._brownout.failed()
         failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, in_flight, was_probe)
         begins = self._health.canary_failed(failure) if work.is_canary else self._health.failed(work, failure)
         if begins:

@@ -85,4 +85,4 @@ def test_a_work_knows_what_its_last_failure_was() -> None:
     assert (work.kind, work.message) == ("", "")
     work.failure = (Fault("timeout", "silence", 1.0), Verdict("timeout", "silence", Usage()))
     assert (work.kind, work.message) == ("timeout", "silence")
-    assert work.allowed == 5 * cost_of("timeout") == 50 * cost_of("overloaded")
+    assert work.allowed == 5 * cost_of("timeout") == 20 * cost_of("overloaded")

@@ -182,12 +182,12 @@ def test_throttled_attempts_between_do_not_wipe_out_failures() -> None:
     assert (failed.kind, failed.attempts, failed.throttled) == ("server_error", 5, 2)
 
 
-def test_an_overloaded_endpoint_costs_a_row_a_tenth_of_an_attempt() -> None:
+def test_an_overloaded_endpoint_costs_a_row_a_quarter_of_an_attempt() -> None:
     """Its turn comes late, but not never; and one other failure after many of these is just one failure."""
-    server = Server({3: always(refusal(503, "overloaded")), 4: first(refusal(503), 9)})
+    server = Server({3: always(refusal(503, "overloaded")), 4: first(refusal(503), 3)})
     run = server.run(2_000, policy=Policy(max_attempts=2))
-    assert outcome_of(run, 3).attempts == 20
-    server = Server({4: lambda attempt: refusal(503) if attempt < 10 else refusal(500) if attempt == 10 else None})
+    assert outcome_of(run, 3).attempts == 8
+    server = Server({4: lambda attempt: refusal(503) if attempt < 4 else refusal(500) if attempt == 4 else None})
     assert not server.run(3_000, policy=Policy(max_attempts=2)).failed
 
 
