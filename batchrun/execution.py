@@ -92,10 +92,16 @@ class Execution:
             if self.options.restart:
                 set_aside(self.directory)
             with self.progress:
-                with Store(self.directory) as self.store:
-                    await in_thread(self._prepare)
-                    stop = await self._send(key)
+                stop = await self._run_stored(key)
                 return await self._finish(stop)
+
+    async def _run_stored(self, key: Secret | None) -> Stop | None:
+        try:
+            with Store(self.directory) as self.store:
+                await in_thread(self._prepare)
+                return await self._send(key)
+        except RunDirectoryError as problem:
+            raise self.failure or problem from problem  # the first trouble explains the later
 
     def _prepare(self) -> None:
         for notice in filter(None, [self.store.notice, *self.source.notices]):
@@ -116,6 +122,7 @@ class Execution:
         """Send what is not settled; return why it stopped, if before the end."""
         self.loop = asyncio.get_running_loop()
         self.memory = LimitMemory(self.endpoint.base_url, find_project(self.endpoint), self.job.models)
+        self.budget = self._budget()
         self.pool = Pool(
             client := self._client(key),
             self._limit(),
@@ -124,7 +131,8 @@ class Execution:
             on_outcome=self.store.put,
             on_event=self._on_event,
             rates=Rates(self.job.limits.requests_per_minute, self.job.limits.tokens_per_minute),
-            budget=self._budget(),
+            budget=self.budget,
+            answered=[model for model, sums in self.store.totals.items() if sums.completed],
             may_admit=lambda: self.store.is_keeping_up,
         )
         self.store.start(
@@ -139,7 +147,10 @@ class Execution:
                     stop = await self.pool.run(self._requests(batches))
                 finally:
                     watch.cancel()
-                    await asyncio.wait([watch])
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await watch  # raises what went wrong in it, if anything did
+        if self.budget is not None:
+            self.store.set_fact("spent_usd", self.budget.spent_usd)
         self.store.set_fact("limit", self.pool.limit.held)
         self.memory.learn(self.pool.limit.held)
         self.memory.close()
@@ -180,7 +191,7 @@ class Execution:
         if unknown:
             cure = f'say what it costs under [prices."{unknown[0]}"]'
             raise JobError(f"limits.max_cost_usd = {cap_usd:g}: no price is known for {unknown[0]}; {cure}")
-        spent_usd = self._summary("running").cost_usd or 0.0
+        spent_usd = max(self._summary("running").cost_usd or 0.0, self.store.fact("spent_usd") or 0.0)
         return Budget(cap_usd, spent_usd, self._worst_usd, lambda model, usage: cost_usd(usage, self._price(model)))
 
     def _price(self, model: str) -> PriceLike | None:
@@ -237,6 +248,8 @@ class Execution:
             progress=self.progress,
             began_s=self.began_s,
             simulated=self.options.simulate,
+            budget=self.budget,
+            fail=self._fail,
         )
 
     def _on_limit(self, change: Change) -> None:
@@ -248,7 +261,10 @@ class Execution:
 
     async def _finish(self, stop: Stop | None) -> Summary:
         """Write the results of what is settled, whatever has happened."""
-        exported = await in_thread(lambda: export(self.directory))
+        try:
+            exported = await in_thread(lambda: export(self.directory))
+        except RunDirectoryError as problem:
+            raise self.failure or problem from problem
         for notice in exported.notices:
             self.progress.say(f"note: {notice}")
         summary = self._ending(stop, exported.failures)

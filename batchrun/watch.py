@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from batchrun.checkpoint.store import Store
-from batchrun.errors import RunDirectoryError
+from batchrun.errors import BatchrunError, RunDirectoryError
 from batchrun.export import save_summary, summarize
 from batchrun.job import Job
 from batchrun.limit_memory import LimitMemory, Share
+from batchrun.pool.budget import Budget
 from batchrun.pool.pool import Pool
 from batchrun.pool.settling import Stop
 from batchrun.prompts.source import Source
@@ -39,6 +41,9 @@ class Watch:
     progress: Progress
     began_s: float
     simulated: bool
+    budget: Budget | None
+    fail: Callable[[BatchrunError], None]
+    """Drains the run, and has an error raised at its end."""
     saved_s: float = 0.0
     shared_s: float = 0.0
 
@@ -51,14 +56,23 @@ class Watch:
                 message = "the deadline has come; run the same command again to go on"
                 self.pool.stop(Stop(kind="deadline", message=message, exit_code=5))
             self.progress.show(self._figures())
+            if self.budget is not None:  # so that what is set aside is not forgotten when the process dies
+                self.store.set_fact("spent_usd", self.budget.spent_usd + self.budget.reserved_usd)
             if now_s - self.shared_s >= _SHARE_EVERY_S:
                 self.shared_s = now_s
                 await self._share()
+                self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
                 self.saved_s = now_s
                 with contextlib.suppress(RunDirectoryError):  # said at the end, when it has to be written
                     await asyncio.to_thread(self._save)
             await asyncio.sleep(TICK_S)
+
+    def _look_for_directory(self) -> None:
+        """Drain when the run directory was deleted or moved: nothing more should be bought into a lost file."""
+        if not self.store.is_in_place:
+            cure = "what was answered since is lost, unless it was only moved: then move it back and run again"
+            self.fail(RunDirectoryError(f"{self.directory}: has vanished while the job ran; {cure}"))
 
     def _deadline_s(self) -> float:
         """Return when to stop, on the monotonic clock."""

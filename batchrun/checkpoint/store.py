@@ -79,6 +79,7 @@ class Store:
             self.connection.execute(f"PRAGMA synchronous = {'NORMAL' if self._is_wal else 'FULL'}")
             self.connection.execute("PRAGMA wal_autocheckpoint = 4000")
             self._reader = connect(self.path)
+            self._inode = self.path.stat().st_ino
             self._models = {name: number for number, name in read_models(self.connection).items()}
             self.reload_totals()
         return self
@@ -115,6 +116,14 @@ class Store:
         self._thread.start()
 
     # From the loop's thread: never waits.
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file is still where it was opened: what is written to a deleted one is lost."""
+        try:
+            return self.path.stat().st_ino == self._inode
+        except OSError:
+            return False
 
     @property
     def is_keeping_up(self) -> bool:
@@ -199,7 +208,7 @@ class Store:
         while not self._closing.wait(COMMIT_EVERY_S):
             try:
                 self._commit(force=time.monotonic() - self._forced_at_s >= FORCE_EVERY_S)
-            except sqlite3.Error as problem:
+            except Exception as problem:  # noqa: BLE001  # whatever it is, a dead writer must not go unnoticed
                 self._on_broken(broken(self.path, problem))
                 return
 
@@ -249,7 +258,7 @@ class Store:
             outcome.key,
             outcome.custom_id,
             outcome.kind,
-            outcome.error,
+            None if outcome.error is None else outcome.error.encode("utf-8", "replace").decode(),
             outcome.http_status,
             outcome.attempts,
             outcome.throttled,

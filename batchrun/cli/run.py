@@ -63,6 +63,7 @@ def run_command(
     """
     job = _job(job_or_file, flags)
     progress = Silence() if quiet else progress_on(sys.stderr)
+    signalled: list[int] = []
     options = Options(
         restart=restart,
         retry_failed=retry_failed,
@@ -70,7 +71,7 @@ def run_command(
         simulate=simulate,
         progress=progress,
         stdin=_stdin() if STDIN in job.input.path else None,
-        on_start=lambda drain: _heed_signals(drain, progress),
+        on_start=lambda drain: _heed_signals(drain, progress, signalled),
     )
     try:
         summary = run(job, options)
@@ -81,7 +82,7 @@ def run_command(
         raise
     except asyncio.CancelledError:
         click.echo(f"stopped at once; answers on their way are lost; run again to go on: {job.run_directory}", err=True)
-        return 130
+        return signalled[0] if signalled else 130
     _tell(summary, quiet=quiet, as_json=as_json)
     return summary.exit_code or 0
 
@@ -102,7 +103,7 @@ def _stdin() -> BinaryIO | None:
     """
     try:
         return open(sys.stdin.fileno(), "rb", closefd=False)
-    except OSError:
+    except (AttributeError, OSError):
         return None
 
 
@@ -117,24 +118,24 @@ def _tell(summary: Summary, *, quiet: bool, as_json: bool) -> None:
         click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
 
 
-def _heed_signals(drain: Callable[[Stop], None], progress: Progress) -> None:
-    """Have the first signal drain the run, and the second cancel it. Called on the run's event loop."""
+def _heed_signals(drain: Callable[[Stop], None], progress: Progress, signalled: list[int]) -> None:
+    """Have the first signal drain the run, and the second cancel it. Called on the run's event loop.
+
+    `signalled` gets the exit code of each.
+    """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
-    told = False
 
     def heed(number: signal.Signals) -> None:
-        nonlocal told
-        code = 130 if number == signal.SIGINT else 143
-        if told:
+        signalled.append(130 if number == signal.SIGINT else 143)
+        if len(signalled) > 1:
             task.cancel()
-            loop.call_later(_GRACE_S, os._exit, code)
+            loop.call_later(_GRACE_S, os._exit, signalled[0])
             return
-        told = True
         progress.say("stopping: waiting for what is in flight (again: stop at once)")
         message = "what was in flight is kept; run the same command again to go on"
-        drain(Stop(kind="interrupted", message=message, exit_code=code))
+        drain(Stop(kind="interrupted", message=message, exit_code=signalled[0]))
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, heed, number)

@@ -9,7 +9,7 @@ of the two may have come about: a batch arrived, a row fell due, the limit grew,
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from random import random
 
 from batchrun.events import Event
@@ -43,6 +43,7 @@ class Pool:
         rates: Rates | None = None,
         budget: Budget | None = None,
         may_admit: Callable[[], bool] = lambda: True,
+        answered: Iterable[str] = (),
         uniform: Callable[[], float] = random,
         unix_s: Callable[[], float] = time.time,
     ) -> None:
@@ -57,6 +58,7 @@ class Pool:
             on_event: told of retries and outages.
             rates: requests and tokens per minute.
             budget: money.
+            answered: models that have answered in earlier runs: a refusal is not taken for theirs at once.
             may_admit: asked before each request; False while the store is behind. `wake` when that changes.
             uniform: source of numbers in [0, 1).
             unix_s: the clock of `finished_at` and of HTTP dates; waiting goes by the loop's clock.
@@ -68,6 +70,7 @@ class Pool:
         self._settling = Settling(
             self._admission,
             policy,
+            answered=answered,
             rates=self._rates,
             on_outcome=on_outcome,
             on_event=on_event,

@@ -3,7 +3,7 @@
 Every verdict is answered three ways here: what the row gets, what the limit is told, and what the health is told.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from batchrun.events import CanaryAnswered, Event, Paused, Resumed, Retried
@@ -61,6 +61,7 @@ class Settling:
         policy: Policy,
         *,
         rates: Rates | None,
+        answered: Iterable[str],
         on_outcome: Callable[[Outcome], None],
         on_event: Callable[[Event], None],
         stop: Callable[[Stop], None],
@@ -73,7 +74,7 @@ class Settling:
         self._uniform, self._unix_s = uniform, unix_s
         self.throttled = 0
         """How many attempts were rejected for concurrency or a rate."""
-        self._answered_models: set[str] = set()
+        self._answered_models = set(answered)
         self._brownout = Brownout(policy.max_attempts)
         self._rate_limited = 0  # episodes in a row
         self._trouble_since_s: float | None = None
@@ -136,7 +137,7 @@ class Settling:
         if self._trouble_since_s is None:
             self._trouble_since_s = now_s
         if EFFECTS[work.kind].row == "stays open" and self._is_refused(work):
-            self._refuse(work.kind, work.message)
+            self._refuse(work)
             return
         self._tell_health(work, in_flight, now_s, was_probe=was_probe)
         self._tell_limit(work, in_flight, now_s)
@@ -166,10 +167,12 @@ class Settling:
             return True
         return self._health.refused(work, is_canary=work.is_canary)
 
-    def _refuse(self, kind: str, message: str) -> None:
-        effect = EFFECTS[kind]
-        assert effect.exit_code is not None, kind
-        self._stop(Stop(kind=kind, message=f"{message}; {effect.cure}", exit_code=effect.exit_code))
+    def _refuse(self, work: Work) -> None:
+        effect = EFFECTS[work.kind]
+        assert effect.exit_code is not None, work.kind
+        whose = f"{work.request.model}: " if work.kind == "model_not_found" else ""
+        message = f"{whose}{work.message.rstrip('.')}; {effect.cure}"
+        self._stop(Stop(kind=work.kind, message=message, exit_code=effect.exit_code))
 
     def _tell_limit(self, work: Work, in_flight: int, now_s: float) -> None:
         effect = EFFECTS[work.kind].limit

@@ -49,6 +49,9 @@ class Counted:
         self._held = b""
         self.bytes_read = 0
 
+    def close(self) -> None:
+        """Do nothing: whoever opened the stream closes it. pyarrow calls this."""
+
     def read(self, size: int) -> bytes:
         """Return at most `size` bytes; empty at the end."""
         if self._held:

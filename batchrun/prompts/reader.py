@@ -106,11 +106,7 @@ class RowReader:
             raise InputError("-: there is no standard input to read")
         if self._spool is None:
             return self._stdin, None
-        try:
-            spool = opened.enter_context(self._spool.open("wb", buffering=0))
-        except OSError as problem:
-            raise RunDirectoryError(f"{self._spool}: cannot be written: {problem.strerror}") from problem
-        return self._stdin, lambda chunk: _write(spool.fileno(), chunk, self._spool)
+        return self._stdin, _spooling(self._spool, opened)
 
 
 def open_file(file: InputFile) -> BinaryIO:
@@ -126,10 +122,18 @@ def unreadable(file: InputFile, problem: Exception) -> InputError:
     return InputError(f"{file.path}: cannot be read: {said}")
 
 
-def _write(target: int, chunk: bytes, path: Path | None) -> None:
-    try:
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[os.write(target, rest) :]
-    except OSError as problem:
-        raise RunDirectoryError(f"{path}: cannot be written: {problem.strerror}") from problem
+def _spooling(path: Path, opened: ExitStack) -> Callable[[bytes], object]:
+    """Return what writes bytes to a file, begun with the first: an empty pipe leaves what was kept before."""
+    file: list[int] = []
+
+    def write(chunk: bytes) -> None:
+        try:
+            if chunk and not file:
+                file.append(opened.enter_context(path.open("wb", buffering=0)).fileno())
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(file[0], rest) :]
+        except OSError as problem:
+            raise RunDirectoryError(f"{path}: cannot be written: {problem.strerror}") from problem
+
+    return write
