@@ -35,9 +35,10 @@ bench: .venv/.installed-dev  ## measure the limit: on a virtual clock (30 s), an
 	$(RUN) tests/benchmarks/limits.py
 	$(RUN) tests/benchmarks/sockets.py
 
-format: .venv/.installed-dev  ## format the code, and mend what the linter can mend
+format: .venv/.installed-dev  ## format the code, mend what the linter can mend, write the README's tables
 	$(RUN) -m ruff check --fix --exit-zero .
 	$(RUN) -m ruff format .
+	$(RUN) tests/harness/reference.py
 
 clean:  ## remove what was made here; keep runs
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
