@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -247,8 +248,8 @@ class Execution:
             memory=self.memory,
             progress=self.progress,
             began_s=self.began_s,
-            simulated=self.options.simulate,
             budget=self.budget,
+            save=lambda: save_summary(self._summary("running", pid=os.getpid())),
             fail=self._fail,
         )
 
@@ -294,7 +295,13 @@ class Execution:
         return summed(self.store.totals.values())
 
     def _summary(
-        self, state: str, *, exit_code: int | None = None, message: str = "", failures: Sequence[Failures] = ()
+        self,
+        state: str,
+        *,
+        exit_code: int | None = None,
+        message: str = "",
+        failures: Sequence[Failures] = (),
+        pid: int | None = None,
     ) -> Summary:
         return summarize(
             self.job,
@@ -306,6 +313,7 @@ class Execution:
             duration_s=round(time.monotonic() - self.began_s, 3),
             simulated=self.options.simulate,
             failures=failures,
+            pid=pid,
         )
 
 

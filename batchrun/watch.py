@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from pathlib import Path
 
 from batchrun.checkpoint.store import Store
 from batchrun.errors import BatchrunError, RunDirectoryError
-from batchrun.export import save_summary, summarize
 from batchrun.job import Job
 from batchrun.limit_memory import LimitMemory, Share
 from batchrun.pool.budget import Budget
@@ -40,8 +38,9 @@ class Watch:
     memory: LimitMemory
     progress: Progress
     began_s: float
-    simulated: bool
     budget: Budget | None
+    save: Callable[[], None]
+    """Writes run.json."""
     fail: Callable[[BatchrunError], None]
     """Drains the run, and has an error raised at its end."""
     saved_s: float = 0.0
@@ -65,7 +64,7 @@ class Watch:
             if now_s - self.saved_s >= _SAVE_EVERY_S:
                 self.saved_s = now_s
                 with contextlib.suppress(RunDirectoryError):  # said at the end, when it has to be written
-                    await asyncio.to_thread(self._save)
+                    await asyncio.to_thread(self.save)
             await asyncio.sleep(TICK_S)
 
     def _look_for_directory(self) -> None:
@@ -89,18 +88,6 @@ class Watch:
         limit = self.pool.limit
         own = Share(self.pool.in_flight, wants_more=self.pool.has_more and self.pool.in_flight < limit.ceiling)
         limit.cap(await asyncio.to_thread(self.memory.share, own), asyncio.get_running_loop().time())
-
-    def _save(self) -> None:
-        summary = summarize(
-            self.job,
-            self.store.totals,
-            self.directory,
-            state="running",
-            duration_s=round(time.monotonic() - self.began_s, 3),
-            pid=os.getpid(),
-            simulated=self.simulated,
-        )
-        save_summary(summary)
 
     def _figures(self) -> Figures:
         source, pool = self.source, self.pool
