@@ -31,13 +31,3 @@ class Stopped(BatchrunError):
     """The run stopped with work left and can be resumed: quota, cost cap, deadline, patience. Raised by `run`."""
 
     exit_code = 5
-
-
-class Interrupted(BatchrunError):
-    """The user or the system asked the run to stop; what was in flight was kept. Raised by `run`."""
-
-    exit_code = 130
-
-    def __init__(self, message: str, exit_code: int = 130) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code

@@ -14,13 +14,6 @@ class Retried(NamedTuple):
     wait_s: float
 
 
-class LimitChanged(NamedTuple):
-    """The number of requests that may be in flight has changed."""
-
-    limit: int
-    reason: str
-
-
 class Paused(NamedTuple):
     """Nothing works: admission pauses, and one request at a time probes."""
 
@@ -41,10 +34,4 @@ class CanaryAnswered(NamedTuple):
     usage: Usage
 
 
-class Noticed(NamedTuple):
-    """Something that people should read."""
-
-    message: str
-
-
-Event = Retried | LimitChanged | Paused | Resumed | CanaryAnswered | Noticed
+Event = Retried | Paused | Resumed | CanaryAnswered

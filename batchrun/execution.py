@@ -122,7 +122,16 @@ class Execution:
     async def _send(self, key: Secret | None) -> Stop | None:
         """Send what is not settled; return why it stopped, if before the end."""
         self.loop = asyncio.get_running_loop()
-        self.memory = LimitMemory(self.endpoint.base_url, find_project(self.endpoint), self.job.models)
+        memory = LimitMemory(self.endpoint.base_url, find_project(self.endpoint), self.job.models)
+        with contextlib.closing(memory) as self.memory:
+            stop = await self._send_all(key)
+            if self.budget is not None:
+                self.store.set_fact("spent_usd", self.budget.spent_usd)
+            self.store.set_fact("limit", self.pool.limit.held)
+            self.memory.learn(self.pool.limit.held)
+        return stop
+
+    async def _send_all(self, key: Secret | None) -> Stop | None:
         self.budget = self._budget()
         self.pool = Pool(
             client := self._client(key),
@@ -143,19 +152,19 @@ class Execution:
         self.options.on_start(self.pool.stop)
         async with client:
             watch = asyncio.create_task(self._watch().keep())
+            watch.add_done_callback(self._on_watch_end)
             with contextlib.closing(Readahead(self._unsettled)) as batches:
                 try:
-                    stop = await self.pool.run(self._requests(batches))
+                    return await self.pool.run(self._requests(batches))
                 finally:
                     watch.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await watch  # raises what went wrong in it, if anything did
-        if self.budget is not None:
-            self.store.set_fact("spent_usd", self.budget.spent_usd)
-        self.store.set_fact("limit", self.pool.limit.held)
-        self.memory.learn(self.pool.limit.held)
-        self.memory.close()
-        return stop
+
+    def _on_watch_end(self, watch: asyncio.Task[None]) -> None:
+        """Drain when the watch has died: without it no deadline would be kept."""
+        if not watch.cancelled() and watch.exception() is not None:
+            self.pool.stop(Stop(kind="failure", message="the run's watch has failed", exit_code=1))
 
     def _client(self, key: Secret | None) -> HttpClient:
         limits = self.job.limits

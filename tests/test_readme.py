@@ -240,9 +240,9 @@ def _errors(kind: type[BatchrunError] = BatchrunError) -> Iterator[type[Batchrun
 
 
 def test_every_exit_code_is_explained() -> None:
-    """In the page's table and in the help; beside the errors' own there are success, failed rows and SIGTERM."""
+    """In the page's table and in the help; beside the errors' own there are success, failed rows and signals."""
     codes = {kind.exit_code for kind in _errors()} | {effect.exit_code for effect in EFFECTS.values()} - {None}
-    assert set(EXIT_CODES) == codes | {0, 1, 143}
+    assert set(EXIT_CODES) == codes | {0, 1, 130, 143}
     said = (command_of("run").help or "").split("Exit codes:")[1]
     assert {int(number) for number in re.findall(r"\b\d+\b", said)} == set(EXIT_CODES)
 

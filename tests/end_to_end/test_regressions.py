@@ -81,3 +81,17 @@ def test_an_empty_pipe_leaves_the_kept_input_as_it_was(run: Any, batchrun: Any) 
     assert run("-", stdin=b"").code == 2
     assert batchrun("export", "out").code == 0
     assert pq.read_table("out/results.parquet")["n"].to_pylist() == [1]
+
+
+def test_a_watch_that_dies_stops_the_run(run: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it no deadline would be kept: better to stop, with what was answered on disk, than to go on blindly."""
+
+    def fails(watch: Any) -> None:
+        raise ZeroDivisionError
+
+    endpoint.change(latency_s=0.05)
+    monkeypatch.setattr("batchrun.watch.Watch._figures", fails)
+    name = prompts("in.jsonl", *(f"number {number}" for number in range(500)))
+    with pytest.raises(ZeroDivisionError):
+        run(name, "-c", 2)
+    assert endpoint.stats.answered < 100
