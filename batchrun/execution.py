@@ -107,7 +107,7 @@ class Execution:
     def _prepare(self) -> None:
         for notice in filter(None, [self.store.notice, *self.source.notices]):
             self.progress.say(f"note: {notice}")
-        prepare(
+        self.fits = prepare(
             self.store,
             self.job,
             self.source,
@@ -139,6 +139,7 @@ class Execution:
             Policy(max_attempts=self.job.limits.max_attempts, patience_s=self.job.limits.patience_s),
             canary=_canary,
             on_outcome=self.store.put,
+            on_flight=self._on_flight,
             on_event=self._on_event,
             rates=Rates(self.job.limits.requests_per_minute, self.job.limits.tokens_per_minute),
             budget=self.budget,
@@ -201,7 +202,8 @@ class Execution:
         if unknown:
             cure = f'say what it costs under [prices."{unknown[0]}"]'
             raise JobError(f"limits.max_cost_usd = {cap_usd:g}: no price is known for {unknown[0]}; {cure}")
-        spent_usd = max(self._summary("running").cost_usd or 0.0, self.store.fact("spent_usd") or 0.0)
+        noted_usd = max(self.store.spent_usd, self.store.fact("spent_usd") or 0.0)
+        spent_usd = max(self._summary("running").cost_usd or 0.0, noted_usd)
         return Budget(cap_usd, spent_usd, self._worst_usd, lambda model, usage: cost_usd(usage, self._price(model)))
 
     def _price(self, model: str) -> PriceLike | None:
@@ -214,8 +216,10 @@ class Execution:
         return worst_usd(request.model, request.body, price)
 
     def _unsettled(self) -> Iterator[list[Entry]]:
-        for batch in self.source.batches():
-            yield self.store.unsettled(batch)
+        store = self.store
+        unread = self.source.batches(store.settled_rows, store.settled) if self.fits else self.source.batches()
+        for batch in unread:
+            yield store.unsettled(batch)
 
     async def _requests(self, batches: Readahead[list[Entry]]) -> AsyncIterator[list[Request]]:
         """Yield what is to be sent; settle broken rows; where the input breaks off, drain."""
@@ -239,6 +243,13 @@ class Execution:
 
     # Telling.
 
+    def _on_flight(self, in_flight: int) -> None:
+        usd = 0.0 if self.budget is None else self.budget.spent_usd + self.budget.reserved_usd
+        try:
+            self.store.sending(in_flight, usd)
+        except RunDirectoryError as problem:
+            self._fail(problem)
+
     def _on_event(self, event: Event) -> None:
         if isinstance(event, CanaryAnswered):
             self.store.paid(event.model, event.usage)
@@ -257,7 +268,6 @@ class Execution:
             memory=self.memory,
             progress=self.progress,
             began_s=self.began_s,
-            budget=self.budget,
             save=lambda: save_summary(self._summary("running", pid=os.getpid())),
             fail=self._fail,
         )
@@ -321,6 +331,7 @@ class Execution:
             message=message,
             duration_s=round(time.monotonic() - self.began_s, 3),
             simulated=self.options.simulate,
+            unrecorded=self.store.unrecorded_ever,
             failures=failures,
             pid=pid,
         )

@@ -65,6 +65,8 @@ class Summary:
     """The failed rows by `kind`, most first: how many `rows`, and an `example` of what was said."""
     simulated: bool = False
     """Whether the simulator made the answers up: then nothing was paid."""
+    unrecorded: int = 0
+    """Requests that had been sent and not recorded when a run died; over all runs of this directory."""
     version: str = __version__
 
 
@@ -84,6 +86,7 @@ def summarize(
     duration_s: float | None = None,
     pid: int | None = None,
     simulated: bool = False,
+    unrecorded: int = 0,
     failures: Sequence[Failures] = (),
 ) -> Summary:
     """Return how a run stands, from its totals."""
@@ -111,6 +114,7 @@ def summarize(
         models=models,
         failures=[each._asdict() for each in failures],
         simulated=simulated,
+        unrecorded=unrecorded,
     )
 
 

@@ -26,10 +26,13 @@ def prepare(
     simulated: bool,
     agree: Callable[[str], bool],
     say: Callable[[str], None],
-) -> None:
+) -> bool:
     """Make the checkpoint ready for this run of the job.
 
     Only when the job or its input has changed since the last run is the whole input read first.
+
+    Returns:
+        Whether what is settled is known to fit the input, so that settled rows need not be looked at.
 
     Raises:
         JobError: answers would be bought again, and nobody has agreed to that; or simulated and real ones would mix.
@@ -40,14 +43,29 @@ def prepare(
         raise JobError(f"{store.path.parent}: holds {there}; {cure}")
     asked = _asked(job, source)
     before = store.fact("asked")
-    if before is not None and (_has_changed(before, asked) or (before != asked and has_retired(store))):
+    if before is None:
+        has_changed = bool(store.totals)  # salvaged, without a word of what was asked
+    else:
+        has_changed = _has_changed(before, asked) or (before != asked and has_retired(store))
+    if has_changed:
         adapt(store, source.batches(), lambda change: _is_agreed(change, agree, say))
     if retry_failed and (count := forget_failed(store)):
         say(f"{count:,} failed rows are sent again")
+    _tell_unrecorded(store, say)
     store.set_fact("simulated", simulated)
     store.set_fact("asked", asked)
     store.set_fact("mismatch", None)
     store.set_fact("job", job_to_dict(job))
+    store.expect(max(1, len(job.models)) * job.model.num_samples)
+    return bool(asked["input"])
+
+
+def _tell_unrecorded(store: Store, say: Callable[[str], None]) -> None:
+    """Say how many requests were on their way when the last run died: their answers may be bought again."""
+    if store.unrecorded:
+        sent = f"{store.unrecorded:,} requests had been sent and not recorded"
+        say(f"when the last run ended, {sent}; they are sent again")
+        store.set_fact("unrecorded", store.unrecorded_ever)
 
 
 def _asked(job: Job, source: Source) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from batchrun.checkpoint.store import Store
 from batchrun.errors import BatchrunError, RunDirectoryError
 from batchrun.job import Job
 from batchrun.limit_memory import LimitMemory, Share
-from batchrun.pool.budget import Budget
 from batchrun.pool.pool import Pool
 from batchrun.pool.settling import Stop
 from batchrun.prompts.source import Source
@@ -38,7 +37,6 @@ class Watch:
     memory: LimitMemory
     progress: Progress
     began_s: float
-    budget: Budget | None
     save: Callable[[], None]
     """Writes run.json."""
     fail: Callable[[BatchrunError], None]
@@ -55,8 +53,6 @@ class Watch:
                 message = "the deadline has come; run the same command again to go on"
                 self.pool.stop(Stop(kind="deadline", message=message, exit_code=5))
             self.progress.show(self._figures())
-            if self.budget is not None:  # so that what is set aside is not forgotten when the process dies
-                self.store.set_fact("spent_usd", self.budget.spent_usd + self.budget.reserved_usd)
             if now_s - self.shared_s >= _SHARE_EVERY_S:
                 self.shared_s = now_s
                 await self._share()

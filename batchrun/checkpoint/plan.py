@@ -73,7 +73,7 @@ def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Cha
             change = _fit(connection)
             if agree(change):
                 connection.execute("COMMIT")
-                store.reload_totals()
+                store.reload()
             return change
         finally:
             if connection.in_transaction:
@@ -89,7 +89,7 @@ def forget_failed(store: Store) -> int:
         store.connection.execute("UPDATE retired SET key = x'' WHERE kind IS NOT NULL")  # no request has this key
         _recount(store.connection)
         store.connection.execute("COMMIT")
-        store.reload_totals()
+        store.reload()
     return count
 
 
@@ -125,7 +125,8 @@ def _retire(connection: sqlite3.Connection, condition: str) -> int:
 
 
 def _recount(connection: sqlite3.Connection) -> None:
-    """Count completed and failed anew; what was paid stays paid."""
+    """Count completed and failed anew; what was paid stays paid. The mark of the settled rows is found anew too."""
+    connection.execute("DELETE FROM facts WHERE name = 'settled_rows'")
     counts = dict.fromkeys((model for (model,) in connection.execute("SELECT model FROM totals")), (0, 0))
     query = "SELECT id >> 16 & 255, sum(kind IS NULL), sum(kind IS NOT NULL) FROM outcomes GROUP BY 1"
     counts |= {model: (completed, failed) for model, completed, failed in connection.execute(query)}

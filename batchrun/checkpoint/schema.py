@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from batchrun.checkpoint import journal
 from batchrun.errors import RunDirectoryError
 from batchrun.records import Usage
 
@@ -177,5 +178,6 @@ def set_aside(directory: Path) -> None:
             new.unlink(missing_ok=True)  # a log that outlived its checkpoint would be read into the next one
             if old.exists():
                 old.replace(new)
+        (directory / journal.FILE_NAME).unlink(missing_ok=True)  # it counts on what is in the checkpoint
     except OSError as problem:
         raise RunDirectoryError(f"{directory}: cannot be written ({problem.strerror}); make it writable") from problem

@@ -8,6 +8,10 @@ write that fails keeps what it could not write, tells `on_broken`, and is tried 
 
 Rows go into SQLite many to a statement: each statement gives up the interpreter's lock once, and getting it back from
 a busy loop can take milliseconds.
+
+Where job and input are what they were, a resumed run need not look at rows that are settled. For that the writer keeps a
+mark below which every row is: once a second it counts the ids of the next thousand rows, and goes on while there are as
+many as there should be.
 """
 
 import sqlite3
@@ -21,6 +25,7 @@ from typing import Any, Self, TypeVar
 
 import orjson
 
+from batchrun.checkpoint.journal import Journal
 from batchrun.checkpoint.reader import COUNTS, read_fact, read_models, read_totals
 from batchrun.checkpoint.schema import FILE_NAME, MODELS, OUTCOME_COLUMNS, Asked, broken, connect, pack, translated
 from batchrun.errors import InputError, RunDirectoryError
@@ -41,6 +46,11 @@ _CHUNKS = (64, 8, 1)
 
 _COLUMNS = len(OUTCOME_COLUMNS)
 
+_MARK_ROWS = 1024
+"""Step of the mark below which all rows are settled."""
+
+_MARK_STEPS = 64
+"""Most steps in one commit, so that none takes long."""
 
 A = TypeVar("A", bound=Asked)
 T = TypeVar("T")
@@ -68,6 +78,11 @@ class Store:
         self._reading = threading.Lock()  # SQLite crashes where a connection is closed that another thread is using
         self._forced_at_s = 0.0
         self._is_unforced = False
+        self._accepted = 0  # outcomes put, over all runs
+        self._per_row = 0  # outcomes of a row that is settled; 0: not known, so no mark is kept
+        self.settled_rows = 0
+        """Rows from the first on that are settled, as far as is known without looking at each."""
+        self._ends_at = 0  # no outcome that was there when the file was opened has this row, or a later one
 
     def __enter__(self) -> Self:
         with translated(self.path):
@@ -81,7 +96,14 @@ class Store:
             self._reader = connect(self.path)
             self._inode = self.path.stat().st_ino
             self._models = {name: number for number, name in read_models(self.connection).items()}
-            self.reload_totals()
+            self.reload()
+        self._journal = Journal(self.path.parent)
+        self.unrecorded = max(0, self._journal.owed - self._accepted)
+        """Requests that the last run had sent, and whose end was not recorded when its process died."""
+        self.unrecorded_ever = self.unrecorded + (read_fact(self.connection, "unrecorded") or 0)
+        """The same of all runs."""
+        self.spent_usd = self._journal.usd
+        """Money that earlier runs had spent or set aside, as far as they kept a cap."""
         return self
 
     def __exit__(
@@ -99,6 +121,7 @@ class Store:
             with self._reading:
                 self._reader.close()
             self.connection.close()
+            self._journal.close()
 
     def start(
         self,
@@ -112,6 +135,7 @@ class Store:
             on_broken: called from the writer's thread when a write has failed; nothing is written after it.
         """
         self._on_commit, self._on_broken = on_commit, on_broken
+        self.sending(0, self.spent_usd)
         self._thread = threading.Thread(target=self._write, name="batchrun-checkpoint", daemon=True)
         self._thread.start()
 
@@ -135,8 +159,17 @@ class Store:
         """What each model's part adds up to, of what is durable."""
         return dict(self._totals)
 
+    def sending(self, in_flight: int, usd: float = 0.0) -> None:
+        """Note how many requests are on their way, and the money spent and set aside: before they are sent.
+
+        Raises:
+            RunDirectoryError: it cannot be written.
+        """
+        self._journal.note(self._accepted + in_flight, usd)
+
     def put(self, outcome: Outcome) -> None:
         """Have an outcome written."""
+        self._accepted += 1
         if outcome.body is not None:
             self._queued_bytes += len(outcome.body)
         self._outcomes.append(outcome)
@@ -175,32 +208,54 @@ class Store:
         """Return the number under which a request's outcome is kept."""
         return pack(asked.row, self.model_id(asked.model), asked.sample)
 
+    def expect(self, per_row: int) -> None:
+        """Say how many outcomes a row that is settled has, and bring the mark of the settled rows up to date."""
+        self._per_row = per_row
+        with translated(self.path):
+            self.settled_rows = self._mark(self._ends_at // _MARK_ROWS)
+
+    def settled(self, first: int, end: int) -> set[int]:
+        """Return which of the rows from `first` to below `end` are settled. Needs `expect`."""
+        if first >= self._ends_at:
+            return set()
+        query = "SELECT id >> 24, count(*) FROM outcomes WHERE id >= ? AND id < ? GROUP BY 1"
+        with self._reading, translated(self.path):
+            counts = self._reader.execute(query, (pack(first, 0, 0), pack(end, 0, 0))).fetchall()
+        return {row for row, count in counts if count >= self._per_row}
+
     def unsettled(self, batch: Sequence[A]) -> list[A]:
         """Return those of a batch, in input order, that have no outcome yet.
 
         Raises:
             InputError: one was settled with another content: the input is not the one that the run began with.
         """
-        if not batch:
-            return []
+        for model in {each.model for each in batch}:
+            self.model_id(model)  # before its outcomes come
+        if not batch or batch[0].row >= self._ends_at:
+            return list(batch)
         bounds = pack(batch[0].row, 0, 0), pack(batch[-1].row + 1, 0, 0)
         with self._reading, translated(self.path):
             settled = dict(self._reader.execute("SELECT id, key FROM outcomes WHERE id >= ? AND id < ?", bounds))
-        ids = [self.id_of(each) for each in batch]
-        if not settled:
-            return list(batch)
-        for number, each in zip(ids, batch, strict=True):
-            if settled.get(number, each.key) != each.key:
+        left = []
+        for each in batch:
+            key = settled.get(self.id_of(each))
+            if key is None:
+                left.append(each)
+            elif key != each.key:
                 self.set_fact("mismatch", each.row)
                 raise InputError(
                     f"row {each.row} is not what it was when this run began: the input has changed while it was read, "
                     "or is another; run the same command again, or use another -o DIR"
                 )
-        return [each for number, each in zip(ids, batch, strict=True) if number not in settled]
+        return left
 
-    def reload_totals(self) -> None:
-        """Read the totals again, after a change to the tables from outside this class."""
+    def reload(self) -> None:
+        """Read totals and bounds again, after a change to the tables from outside this class."""
         self._totals = read_totals(self.connection)
+        self._accepted = sum(sums.requests for sums in self._totals.values())
+        self.settled_rows = read_fact(self.connection, "settled_rows") or 0
+        (last,) = self.connection.execute("SELECT max(id) FROM outcomes").fetchone()
+        self._ends_at = 0 if last is None else (last >> 24) + 1
 
     # The writer's thread.
 
@@ -222,6 +277,7 @@ class Store:
                 self.connection.execute(f"PRAGMA synchronous = {'FULL' if force else 'NORMAL'}")
             self.connection.execute("BEGIN IMMEDIATE")
             totals = self._insert(outcomes, statements, paid)
+            settled_rows = self._mark(_MARK_STEPS) if force else self.settled_rows
             self.connection.execute("COMMIT")
         except BaseException:
             self._outcomes.extendleft(reversed(outcomes))
@@ -231,9 +287,10 @@ class Store:
                 self.connection.execute("ROLLBACK")
             raise
         self._queued_bytes -= sum(len(outcome.body) for outcome in outcomes if outcome.body is not None)
-        self._totals = totals
+        self._totals, self.settled_rows = totals, settled_rows
         self._is_unforced = not force
         if force:
+            self._journal.force()
             self._forced_at_s = time.monotonic()
         if outcomes and self._thread is not None:
             self._on_commit(outcomes)
@@ -251,6 +308,20 @@ class Store:
         if not (outcomes or statements or paid):  # a commit of nothing forces nothing
             self.connection.execute("INSERT OR REPLACE INTO facts VALUES ('forced_at', ?)", (str(time.time()),))
         return totals
+
+    def _mark(self, steps: int) -> int:
+        """Return up to which row all are settled, at most so many steps further than is known, and keep it."""
+        rows = self.settled_rows
+        for _ in range(steps if self._per_row else 0):
+            bounds = pack(rows, 0, 0), pack(rows + _MARK_ROWS, 0, 0)
+            query = "SELECT count(*) FROM outcomes WHERE id >= ? AND id < ?"
+            (count,) = self.connection.execute(query, bounds).fetchone()
+            if count < _MARK_ROWS * self._per_row:
+                break
+            rows += _MARK_ROWS
+        if rows != self.settled_rows:
+            self.connection.execute("INSERT OR REPLACE INTO facts VALUES ('settled_rows', ?)", (str(rows),))
+        return rows
 
     def _columns(self, outcome: Outcome) -> tuple[Any, ...]:
         return (

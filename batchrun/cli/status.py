@@ -37,7 +37,7 @@ def _standing(directory: Path) -> Summary:
     """Return the counts as the checkpoint has them now, and the state as the run itself said last."""
     with Checkpoint(directory) as checkpoint:
         job, totals, failures = stored_job(checkpoint), checkpoint.totals(), checkpoint.failures()
-        simulated = bool(checkpoint.fact("simulated"))
+        simulated, unrecorded = bool(checkpoint.fact("simulated")), checkpoint.fact("unrecorded") or 0
     said = _said(directory)
     state, message, pid = said.get("state", "stopped"), said.get("message", ""), said.get("pid")
     if state == "running" and (pid is None or not is_alive(pid)):
@@ -52,6 +52,7 @@ def _standing(directory: Path) -> Summary:
         duration_s=said.get("duration_s"),
         pid=pid,
         simulated=simulated,
+        unrecorded=unrecorded,
         failures=failures,
     )
 

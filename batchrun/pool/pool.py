@@ -24,8 +24,8 @@ from batchrun.pool.settling import Policy, Settling, Stop
 from batchrun.records import Outcome, Request
 
 
-def _ignore(event: Event) -> None:
-    """Take an event that nobody wants."""
+def _ignore(event: object) -> None:
+    """Take what nobody wants to know."""
 
 
 class Pool:
@@ -39,6 +39,7 @@ class Pool:
         *,
         canary: Callable[[str], Request],
         on_outcome: Callable[[Outcome], None],
+        on_flight: Callable[[int], None] = _ignore,
         on_event: Callable[[Event], None] = _ignore,
         rates: Rates | None = None,
         budget: Budget | None = None,
@@ -55,6 +56,7 @@ class Pool:
             policy: how often and how long to try.
             canary: makes the request that finds out whether a model answers when only suspect rows are left.
             on_outcome: takes every outcome, at once; must not block.
+            on_flight: told how many requests are in flight, before one is sent and after one was settled.
             on_event: told of retries and outages.
             rates: requests and tokens per minute.
             budget: money.
@@ -66,6 +68,7 @@ class Pool:
         self._client, self.limit = client, limit
         self._rates = rates if rates is not None and rates.are_set else None
         self._may_admit = may_admit
+        self._on_flight = on_flight
         self._admission = Admission(limit, Health(), max_attempts=policy.max_attempts, budget=budget, canary=canary)
         self._settling = Settling(
             self._admission,
@@ -174,6 +177,7 @@ class Pool:
             self._settling.settle(work, result, self.in_flight, self._loop.time())
             following = self._next() if self._rates is None else None
             if following is None:
+                self._on_flight(self.in_flight)
                 self._fill()
                 return
             work = following
@@ -219,6 +223,7 @@ class Pool:
         work.sent_s = self._loop.time()
         work.level = self.in_flight
         self._admission.pace.sent(work.sent_s)
+        self._on_flight(self.in_flight)
 
     def _next(self) -> Work | None:
         """Return what may be sent now, or None."""

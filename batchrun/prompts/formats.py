@@ -1,4 +1,4 @@
-"""The rows of one file, format by format: lists of rows, each with how many of the file's bytes lie behind them."""
+"""The rows of one file, format by format: lists of rows, each with where it ends, as a row number and in bytes."""
 
 import csv
 import itertools
@@ -16,7 +16,19 @@ from batchrun.prompts.lines import Block, blocks
 from batchrun.prompts.rows import kind_of
 from batchrun.records import Row
 
-Rows = Iterator[tuple[list[Row], int]]
+
+class Part(NamedTuple):
+    """Consecutive rows of a file."""
+
+    rows: list[Row]
+    """Without those that are not wanted; may be empty."""
+    end: int
+    """Number of the row that follows."""
+    bytes_read: int
+    """How much of the file lies behind them."""
+
+
+Rows = Iterator[Part]
 
 _PARQUET_BATCH_BYTES = 4 << 20
 """Most that a batch of Parquet rows should hold: rows with images are read fewer at once."""
@@ -35,6 +47,8 @@ class Reading(NamedTuple):
     """Number of the file's first row."""
     batch_rows: int
     """Rows in one list, at most."""
+    wanted: int = 0
+    """Number of the first row that is wanted."""
     columns: Collection[str] | None = None
     """The only columns that are needed, where the format can leave out others; None for all."""
     tee: Callable[[bytes], object] | None = None
@@ -45,6 +59,10 @@ def jsonl_rows(raw: BinaryIO, reading: Reading) -> Rows:
     """Yield the rows of JSON Lines. Blank lines are no rows; a line that is no object is a broken one."""
     file, number = reading.file, reading.first
     for block in blocks(raw, reading.tee):
+        if number + len(block.lines) <= reading.wanted:
+            number += sum(1 for line in block.lines if line and not line.isspace())
+            yield Part([], number, block.end_bytes)
+            continue
         for start in range(0, len(block.lines), reading.batch_rows):
             lines = block.lines[start : start + reading.batch_rows]
             line = block.number + start
@@ -52,7 +70,12 @@ def jsonl_rows(raw: BinaryIO, reading: Reading) -> Rows:
             if number == reading.first and rows:
                 _refuse_document(file, lines)
             number += len(rows)
-            yield rows, block.bytes_before(line + len(lines))
+            yield Part(_wanted(rows, reading), number, block.bytes_before(line + len(lines)))
+
+
+def _wanted(rows: list[Row], reading: Reading) -> list[Row]:
+    """Return the rows without those that stand before the first that is wanted."""
+    return rows if not rows or rows[0].number >= reading.wanted else rows[max(0, reading.wanted - rows[0].number) :]
 
 
 def _parsed(lines: list[bytes], number: int, name: str, line_number: int) -> list[Row]:
@@ -96,14 +119,16 @@ def csv_rows(raw: BinaryIO, reading: Reading) -> Rows:
     header, records = _csv_header(lines, reading.file)
     number, rows = reading.first, []
     for line, fields, problem in _csv_records(lines, records, len(header)):
+        if number < reading.wanted:
+            number += 1
+            continue
         columns = None if problem else dict(zip(header, fields, strict=True))
         rows.append(Row(number, columns, f"{reading.file.name}:{line}", problem))
         number += 1
         if len(rows) == reading.batch_rows:
-            yield rows, lines.bytes_before(records.line_num + 1)
+            yield Part(rows, number, lines.bytes_before(records.line_num + 1))
             rows = []
-    if rows:
-        yield rows, lines.bytes_before(records.line_num + 1)
+    yield Part(rows, number, lines.bytes_before(records.line_num + 1))
 
 
 class _TextLines:
@@ -170,14 +195,30 @@ def parquet_rows(raw: BinaryIO, reading: Reading) -> Rows:
     """Yield the rows of Parquet as Python objects; null is None, structs are dicts."""
     parquet = open_parquet(raw, reading.file)
     total = parquet.metadata.num_rows
-    name, done = reading.file.name, 0
-    for batch in parquet_batches(parquet, reading.batch_rows, reading.columns):
+    name = reading.file.name
+    groups, done = _groups_from(parquet, reading.wanted - reading.first)
+    for batch in parquet_batches(parquet, reading.batch_rows, reading.columns, groups):
+        first, done = done, done + batch.num_rows
+        if reading.first + done <= reading.wanted:
+            continue
         rows = [
             Row(reading.first + row, columns, f"{name}: row {row}", problem)
-            for row, (columns, problem) in enumerate(_python_rows(_in_microseconds(batch)), done)
+            for row, (columns, problem) in enumerate(_python_rows(_in_microseconds(batch)), first)
         ]
-        done += len(rows)
-        yield rows, reading.file.size_bytes * done // total
+        yield Part(_wanted(rows, reading), reading.first + done, reading.file.size_bytes * done // total)
+    if not groups:
+        yield Part([], reading.first + total, reading.file.size_bytes)
+
+
+def _groups_from(parquet: pq.ParquetFile, row: int) -> tuple[list[int], int]:
+    """Return the row groups from the one with this row on, and how many rows stand before them."""
+    before = 0
+    for group in range(parquet.metadata.num_row_groups):
+        rows = parquet.metadata.row_group(group).num_rows
+        if before + rows > row:
+            return list(range(group, parquet.metadata.num_row_groups)), before
+        before += rows
+    return [], before
 
 
 def open_parquet(raw: BinaryIO, file: InputFile) -> pq.ParquetFile:
@@ -194,15 +235,19 @@ def _refuse_twins(names: list[str], file: InputFile) -> None:
 
 
 def parquet_batches(
-    parquet: pq.ParquetFile, batch_rows: int, columns: Collection[str] | None
+    parquet: pq.ParquetFile, batch_rows: int, columns: Collection[str] | None, groups: list[int] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Yield batches of at most `batch_rows` rows, fewer when rows are large, with the named columns that there are."""
+    """Yield batches of at most `batch_rows` rows, fewer when rows are large, with the named columns that there are.
+
+    Only of these row groups, if any are named.
+    """
     metadata = parquet.metadata
     size_bytes = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     row_bytes = size_bytes // max(1, metadata.num_rows) + 1
     names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
     # With no column at all the rows could not be told; whoever finds none of his names wants to hear which there are.
-    yield from parquet.iter_batches(max(1, min(batch_rows, _PARQUET_BATCH_BYTES // row_bytes)), columns=names or None)
+    size = max(1, min(batch_rows, _PARQUET_BATCH_BYTES // row_bytes))
+    yield from parquet.iter_batches(size, row_groups=groups, columns=names or None)
 
 
 def _python_rows(batch: pa.RecordBatch) -> Iterable[tuple[dict[str, Any] | None, str | None]]:

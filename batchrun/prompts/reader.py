@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from batchrun.errors import InputError, RunDirectoryError
 from batchrun.prompts.files import InputFile
-from batchrun.prompts.formats import ROWS, Reading
+from batchrun.prompts.formats import ROWS, Part, Reading
 from batchrun.records import Row
 
 BATCH_ROWS = 256
@@ -30,6 +30,7 @@ class RowReader:
         columns: Collection[str] | None = None,
         limit: int | None = None,
         batch_rows: int = BATCH_ROWS,
+        first: int = 0,
     ) -> None:
         """Prepare to read; opens nothing.
 
@@ -40,6 +41,7 @@ class RowReader:
             columns: the only columns that are needed; Parquet leaves out others.
             limit: only the first N rows.
             batch_rows: rows in one list, at most.
+            first: row to begin with; those before it are passed over, as cheaply as the format allows.
         """
         self._files = files
         self._stdin = stdin
@@ -47,6 +49,7 @@ class RowReader:
         self._columns = columns
         self._limit = limit
         self._batch_rows = batch_rows
+        self._first = first
         self._total_bytes = sum(file.size_bytes for file in files)
         self._is_countable = not any(file.is_stdin for file in files)
         self._bytes_done = 0
@@ -78,24 +81,25 @@ class RowReader:
         self.rows_read, self._bytes_done, self.is_complete = 0, 0, False
         bytes_before = 0
         for file in self._files:
-            for rows, file_bytes in self._rows_of(file):
-                if self._limit is not None and self.rows_read + len(rows) >= self._limit:
-                    rows = rows[: self._limit - self.rows_read]
-                    self.is_complete = True
-                self.rows_read += len(rows)
+            for rows, end, file_bytes in self._parts_of(file):
+                if self._limit is not None and end >= self._limit:
+                    rows = [row for row in rows if row.number < self._limit]
+                    end, self.is_complete = self._limit, True
+                self.rows_read = end
                 self._bytes_done = bytes_before + file_bytes
-                yield rows
+                if rows:
+                    yield rows
                 if self.is_complete or self._is_closed:
                     return
             bytes_before += file.size_bytes
         self.is_complete = True
 
-    def _rows_of(self, file: InputFile) -> Iterator[tuple[list[Row], int]]:
+    def _parts_of(self, file: InputFile) -> Iterator[Part]:
         with ExitStack() as opened:
             try:
                 raw, tee = self._open(file, opened)
-                reading = Reading(file, self.rows_read, self._batch_rows, self._columns, tee)
-                yield from (batch for batch in ROWS[file.format](raw, reading) if batch[0])
+                reading = Reading(file, self.rows_read, self._batch_rows, self._first, self._columns, tee)
+                yield from ROWS[file.format](raw, reading)
             except (OSError, EOFError, zlib.error, pa.ArrowException) as problem:
                 raise unreadable(file, problem) from problem
 

@@ -1,6 +1,6 @@
 """The stage's one door: a job's input → batches of requests and broken rows, in input order."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -19,6 +19,8 @@ from batchrun.records import BadRow, Request, Row
 
 Entry = Request | BadRow
 
+Settled = Callable[[int, int], Collection[int]]
+
 LOOK_ROWS = 100
 """Rows looked at before anything is sent, unless one of the first that are there can be used."""
 
@@ -28,6 +30,10 @@ _BATCH_BYTES = 1 << 20
 _STRICT_SHOWN = 10
 
 _NAMES_SHOWN = 30
+
+
+def _none_is_settled(first: int, end: int) -> Collection[int]:
+    return ()
 
 
 class Source:
@@ -95,32 +101,37 @@ class Source:
             self._check_all()
         self._pending = chain(first, rows)
 
-    def batches(self) -> Iterator[list[Entry]]:
+    def batches(self, first: int = 0, settled: Settled = _none_is_settled) -> Iterator[list[Entry]]:
         """Yield requests and broken rows, models × samples of them per input row, in order.
 
         Files can be gone through again, once the one before is at its end or given up.
+
+        Args:
+            first: row to begin with.
+            settled: names the rows among those of a range, from and to below, that are not wanted.
 
         Raises:
             InputError: a file breaks off, or standard input is asked for a second time.
         """
         rows, self._pending = self._pending, None
-        if rows is None:
+        if rows is None or first:
             if any(file.is_stdin for file in self.files):
                 raise InputError("-: standard input can be read only once")
-            self._reader = self._new_reader()
+            self._reader = self._new_reader(first)
             rows = iter(self._reader)
         for batch in rows:
-            yield from self._batches_of(batch)
+            skipped = settled(batch[0].number, batch[-1].number + 1)
+            yield from self._batches_of([row for row in batch if row.number not in skipped] if skipped else batch)
 
     def close(self) -> None:
         """Stop reading. Standard input stays open: it is the caller's."""
         self._reader.close()
         self._pending = None
 
-    def _new_reader(self) -> RowReader:
+    def _new_reader(self, first: int = 0) -> RowReader:
         columns = self._forms.columns
         limit = self._job.input.limit
-        return RowReader(self.files, stdin=self._stdin, spool=self._spool, columns=columns, limit=limit)
+        return RowReader(self.files, stdin=self._stdin, spool=self._spool, columns=columns, limit=limit, first=first)
 
     def _batches_of(self, rows: list[Row]) -> Iterator[list[Entry]]:
         batch: list[Entry] = []

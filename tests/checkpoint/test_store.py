@@ -328,7 +328,7 @@ def test_closing_while_another_thread_reads_harms_nobody(tmp_path: Path) -> None
 def test_a_store_that_was_closed_gives_its_files_back(tmp_path: Path) -> None:
     """No log beside the checkpoint: it can be copied as one file."""
     settle(tmp_path, [answer(each) for each in requests(*"abc")])
-    assert [each.name for each in tmp_path.iterdir()] == ["checkpoint.sqlite"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".in_flight", "checkpoint.sqlite"]
 
 
 def test_a_lock_of_somebody_else_is_an_error_of_the_run_directory(
@@ -346,3 +346,72 @@ def test_a_lock_of_somebody_else_is_an_error_of_the_run_directory(
         other.execute("ROLLBACK")
         other.close()
     assert len(outcomes_in(tmp_path)) == 3
+
+
+def test_what_was_sent_and_not_recorded_is_known_to_the_next_run(tmp_path: Path) -> None:
+    """What was on its way, and what had come but was not written; once only."""
+    batch = [answer(each) for each in requests(*"abc")]
+    with Store(tmp_path) as store:
+        assert store.unrecorded == 0
+        store.start(Wait(), lambda problem: None)
+        store.sending(2, 0.5)
+        put_all(store, batch[:1])
+        store.sending(4, 1.5)
+    with Store(tmp_path) as store:
+        assert (store.unrecorded, store.spent_usd) == (4, 1.5)
+        store.start(Wait(), lambda problem: None)
+        store.sending(1)
+        put_all(store, batch[1:])
+        store.sending(0)
+    with Store(tmp_path) as store:
+        assert store.unrecorded == 0
+
+
+def settle_rows(directory: Path, rows: range, samples: int = 1) -> None:
+    (request,) = requests("a")
+    settle(directory, [answer(request, row=row, sample=sample) for row in rows for sample in range(samples)])
+
+
+@pytest.mark.parametrize(
+    ("settled", "samples", "marked"),
+    [([range(3000)], 1, 2048), ([range(2047)], 1, 1024), ([range(1000), range(1001, 4000)], 1, 0), ([], 1, 0)]
+    + [([range(1100)], 2, 1024), ([range(1, 5000)], 1, 0)],
+)
+def test_the_mark_stands_below_the_first_row_that_is_not_settled(
+    tmp_path: Path, settled: list[range], samples: int, marked: int
+) -> None:
+    """In steps of 1024 rows; with all their samples."""
+    for rows in settled:
+        settle_rows(tmp_path, rows, samples)
+    for _ in range(2):  # the second time it is known
+        with Store(tmp_path) as store:
+            store.expect(samples)
+            assert store.settled_rows == marked
+    with Store(tmp_path) as store:
+        store.expect(samples + 1)
+        assert store.settled_rows == marked  # was kept; an edited job counts anew
+
+
+def test_the_mark_moves_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that after a crash only the last second's rows are looked at."""
+    monkeypatch.setattr(store_module, "FORCE_EVERY_S", 0.0)
+    (request,) = requests("a")
+    wait = Wait()
+    with Store(tmp_path) as store:
+        store.expect(1)
+        store.start(wait, lambda problem: None)
+        put_all(store, [answer(request, row=row) for row in range(1500)])
+        wait.for_rows(1500)
+        with Checkpoint(tmp_path) as checkpoint:
+            assert checkpoint.fact("settled_rows") == store.settled_rows == 1024
+
+
+def test_a_row_is_settled_when_all_its_samples_are(tmp_path: Path) -> None:
+    """Rows of a range, also behind the last that has an outcome."""
+    settle_rows(tmp_path, range(5), 2)
+    (request,) = requests("a")
+    settle(tmp_path, [answer(request, row=7, sample=1)])
+    with Store(tmp_path) as store:
+        store.expect(2)
+        assert store.settled(3, 100) == {3, 4}
+        assert store.settled(8, 100) == store.settled(100, 200) == set()

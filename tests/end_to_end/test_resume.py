@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from harness.prompts import results, write_prompts, write_rows
 
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+
 
 @pytest.fixture(autouse=True)
 def nothing_was_bought_twice(endpoint: Any) -> Any:
@@ -165,3 +167,32 @@ def test_a_throttled_run_keeps_at_it(run: Any, endpoint: Any) -> None:
     assert said.code == 0
     assert said.json["completed"] == 60
     assert said.json["attempts"] == endpoint.stats.received
+
+
+def test_what_was_on_its_way_when_a_run_was_killed_is_told(spawn: Any, run: Any, batchrun: Any, endpoint: Any) -> None:
+    """How many requests had been sent and not recorded; once, and in the totals for good."""
+    endpoint.may_buy_twice = True
+    endpoint.change(latency_s=30)
+    write_prompts("a", "b", "c")
+    process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: endpoint.stats.received == 3)
+    process.kill()
+    process.wait()
+    endpoint.change(latency_s=0)
+    said = run("in.jsonl", "--json")
+    assert "3 requests had been sent and not recorded; they are sent again" in said.stderr
+    assert (said.code, said.json["unrecorded"]) == (0, 3)
+    said = run("in.jsonl", "--json")
+    assert "not recorded" not in said.stderr
+    assert said.json["unrecorded"] == batchrun("status", "out", "--json").json["unrecorded"] == 3
+
+
+def test_settled_rows_are_skipped_where_nothing_has_changed(run: Any, endpoint: Any) -> None:
+    """Whatever their number, and though some between them are open."""
+    write_prompts(*(f"{row} [[simulate: 400 x1]]" if row in (7, 1100, 2700) else str(row) for row in range(3000)))
+    assert run("in.jsonl").code == 1
+    assert run("in.jsonl").code == 1
+    assert endpoint.stats.received == 3000
+    assert run("in.jsonl", "--retry-failed").code == 0
+    assert endpoint.stats.received == 3003
+    assert [row["row"] for row in results()] == list(range(3000))

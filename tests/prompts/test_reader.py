@@ -147,3 +147,18 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, ending: str) -> None
         tracemalloc.stop()
     assert count == 12_500
     assert peak < 12_000_000
+
+
+@pytest.mark.parametrize("first", [0, 1, 299, 300, 301, 650, 899, 900, 2000])
+@pytest.mark.parametrize("limit", [None, 310])
+def test_reading_may_begin_at_any_row(tmp_path: Path, write, first: int, limit: int | None) -> None:
+    """In every format, over the borders of files: the rows are those that stand there otherwise, numbers and all."""
+    lines = [b'{"a": 1}', b"", b"broken", b"  ", b'{"a": 2}'] * 100
+    table = pa.table({"a": list(range(300))})
+    pq.write_table(table, tmp_path / "c.parquet", row_group_size=70)
+    paths = [write("a.jsonl", b"\n".join(lines)), write("b.csv", "a\n" + "1\n\n" * 300), str(tmp_path / "c.parquet")]
+    files = find_files(paths)
+    reader = RowReader(files, limit=limit, batch_rows=16, first=first)
+    found = rows_of(reader)
+    assert found == [row for row in rows_of(RowReader(files, limit=limit)) if row.number >= first]
+    assert (reader.rows_read, reader.is_complete, reader.fraction_read) == (limit or 900, True, 1.0)

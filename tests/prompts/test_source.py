@@ -257,3 +257,23 @@ def test_an_input_that_breaks_off_later_is_an_error_then(write, make_job) -> Non
     with pytest.raises(InputError, match="breaks off"):
         made.extend(entry for batch in source.batches() for entry in batch)
     assert len(made) > 8_000
+
+
+def test_rows_that_are_settled_are_not_even_rendered(write, make_job) -> None:
+    """Those before the first that is wanted, and those that somebody knows to be settled."""
+    path = write("a.jsonl", [{"n": number} for number in range(600)])
+    asked: list[tuple[int, int]] = []
+    rendered: list[int] = []
+
+    def settled(first: int, end: int) -> set[int]:
+        asked.append((first, end))
+        return {301, 302, 599}
+
+    with Source(make_job(path, user="{{ n }}")) as source:
+        source.open()
+        render = source._forms.user.render
+        source._forms.user.render = lambda columns: rendered.append(columns["n"]) or render(columns)
+        rows = [entry.row for batch in source.batches(300, settled) for entry in batch]
+    assert rows == rendered == [300, *range(303, 599)]
+    assert (asked[0][0], asked[-1][1]) == (300, 600)
+    assert source.rows_read == 600
