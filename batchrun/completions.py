@@ -1,8 +1,8 @@
 """What a chat completion says: whether it is one, its text, its reasoning, its tool calls, its token counts.
 
 Servers of this shape agree on the outline and on little else, so every value is looked at before it is believed: what
-has the wrong type counts as absent. `problem_of` and `parse_usage` run once an answer while the pool is busy, and are
-kept lean.
+has the wrong type counts as absent, but for the content, without which there is no answer. `problem_of` and
+`parse_usage` run once an answer while the pool is busy, and are kept lean.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,9 @@ _MOST_TOKENS = 2**31 - 1
 """More than any context window holds; sums over four billion answers still fit the int64 of the results."""
 
 _NO_USAGE = Usage()
+
+_CONTENT = (str, list, type(None))
+"""What a message's content may be: a text, parts, or null beside tool calls. Anything else would read as no answer."""
 
 _THINK, _THOUGHT = "<think>", "</think>"
 """The tags that open models write around their reasoning, where no parser of the server takes it out."""
@@ -49,8 +52,11 @@ def problem_of(reply: Any) -> str | None:
     if not isinstance(choices, list) or not choices:
         return "the answer has no choices"
     for choice in choices:
-        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if not isinstance(message, dict):
             return "the answer has a choice without a message"
+        if not isinstance(message.get("content"), _CONTENT):
+            return "the answer's content is no text"
     return None
 
 

@@ -102,7 +102,7 @@ def worst_usd(model: str, body: bytes, price: PriceLike) -> float:
     """
     asked = orjson.loads(body)
     longest = asked.get("max_completion_tokens") or asked.get("max_tokens")
-    if not isinstance(longest, int):
+    if not isinstance(longest, int) or longest < 0:  # to some servers -1 means: no bound
         known = load_prices().get(model)
         longest = (known.context_tokens if known else None) or _LONGEST_ANSWER_TOKENS
     return cost_usd(Usage(len(body) + _TEMPLATE_TOKENS, longest), price) or 0.0

@@ -63,7 +63,7 @@ class StreamAssembler:
             return _error("the stream is nested too deeply")
 
     def _read_line(self, line: bytes) -> None:
-        line = line.removesuffix(b"\r")
+        line = line.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf")  # a stream may begin with a byte order mark
         if line.startswith(b"data:"):
             self._data.append(line[5:].removeprefix(b" "))
         elif not line and self._data:
@@ -112,11 +112,12 @@ class StreamAssembler:
 class _Choice:
     """One choice, in pieces."""
 
-    __slots__ = ("calls", "finish_reason", "function_call", "logprobs", "role", "texts")
+    __slots__ = ("calls", "finish_reason", "function_call", "logprobs", "no_text", "role", "texts")
 
     def __init__(self) -> None:
         self.role = "assistant"
         self.texts: dict[str, list[str]] = {}
+        self.no_text: Any = None
         self.calls: dict[int, _Call] = {}
         self.function_call: _Call | None = None
         self.logprobs: dict[str, list[Any]] = {}
@@ -137,6 +138,8 @@ class _Choice:
             piece = delta.get(name)
             if piece is not None and (text := text_of(piece)) is not None:
                 self.texts.setdefault(name, []).append(text)
+            elif name == "content" and piece is not None and not isinstance(piece, list):
+                self.no_text = piece  # shown as it came, so that nobody takes what is left for the whole answer
         if isinstance(role := delta.get("role"), str) and role:
             self.role = role
         if isinstance(calls := delta.get("tool_calls"), list):
@@ -157,6 +160,8 @@ class _Choice:
         """Return the choice as it stands in a chat completion."""
         texts = {name: "".join(pieces) for name, pieces in self.texts.items()}
         message: dict[str, Any] = {"role": self.role, "content": None, **texts}
+        if self.no_text is not None:
+            message["content"] = self.no_text
         if self.calls:
             message["tool_calls"] = [self.calls[each].assembled() for each in sorted(self.calls)]
         if self.function_call:

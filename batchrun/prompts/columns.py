@@ -1,5 +1,6 @@
 """The input's columns as Arrow, for the results: one Arrow row per input row, types kept."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -10,14 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchrun.errors import InputError
-from batchrun.prompts.files import InputFile, nearest
+from batchrun.prompts.files import InputFile, is_same, nearest
 from batchrun.prompts.formats import open_parquet, parquet_batches
 from batchrun.prompts.reader import RowReader, open_file, unreadable
+from batchrun.prompts.values import python_values
 
 _BATCH_ROWS = 1024
 
 _MOST_FIELDS = 200
 """Widest object that becomes a struct; a wider one is a mapping whose keys are data, and becomes JSON text."""
+
+_MOST_COLUMNS = 2000
+"""Most columns that JSON may have together: rows whose keys are data would make one each, and all be as wide."""
 
 _DEEPEST = 16
 """Deepest nesting that becomes Arrow; what lies deeper is a document, and becomes JSON text."""
@@ -96,14 +101,21 @@ class InputColumns:
         for batch in _rows(file, limit):
             rows += len(batch)
             columns = [row for row in batch if row]
-            for name in dict.fromkeys(chain.from_iterable(columns)):
-                if not self._is_wanted(name):
-                    self._others.add(name)
-                elif self._types.get(name, pa.null()) is not None:
-                    self._add(name, _type_of([row.get(name) for row in columns]))
+            self._add_all(columns)
+            if file.format == "jsonl" and len(self._types) > _MOST_COLUMNS:
+                cure = "run it again and name those to keep with --keep: nothing is sent twice"
+                raise InputError(f"{file.path}: its rows have more than {_MOST_COLUMNS:,} different columns; {cure}")
             if file.format == "csv" and columns and self._limit is None:
                 break  # one row shows them all, and nobody needs the count
         return rows
+
+    def _add_all(self, rows: list[dict[str, Any]]) -> None:
+        for name in dict.fromkeys(chain.from_iterable(rows)):
+            if self._is_wanted(name):
+                if self._types.get(name, pa.null()) is not None:
+                    self._add(name, _type_of([row.get(name) for row in rows]))
+            elif len(self._others) < _MOST_COLUMNS:
+                self._others.add(name)
 
     def _is_wanted(self, name: str) -> bool:
         return self._keep is None or name in self._keep
@@ -117,6 +129,8 @@ class InputColumns:
                 yield from self._parquet_batches(file, limit)
             else:
                 yield from (self._batch_of(rows) for rows in _rows(file, limit))
+            if not is_same(file):
+                raise InputError(f"{file.path}: has changed while it was read")
         except (pa.ArrowException, OverflowError, TypeError) as problem:
             cure = "if it did not change meanwhile, leave the column out with --keep"
             raise InputError(f"{file.path}: does not fit the schema found before: {problem}; {cure}") from problem
@@ -144,7 +158,7 @@ class InputColumns:
         index = batch.schema.get_field_index(field.name)
         if index < 0:
             return pa.nulls(batch.num_rows, field.type)
-        column = batch.column(index)
+        column = _sound(batch.column(index))
         if field.name in self._texts:
             return _parquet_texts(column)
         # Whole numbers beside fractions become fractions, if need be the nearest: that is what JSON does too.
@@ -246,13 +260,41 @@ def _texts(values: Iterable[Any]) -> pa.Array:
 
 
 def _parquet_texts(column: pa.Array) -> pa.Array:
-    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
-        return _texts(column.to_pylist())
-    return column.cast(pa.string())
+    if not (pa.types.is_nested(column.type) or pa.types.is_binary(column.type)):
+        try:
+            return column.cast(pa.string())
+        except pa.ArrowException:  # a time zone nobody knows, a type that is a program's own
+            pass
+    return _texts(python_values(column))
 
 
-def _text(value: Any) -> str:
-    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+def _sound(column: pa.Array) -> pa.Array:
+    """Return the column with null for texts that are not UTF-8: the results could not be read for them."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        indices = [index if _is_sound(column.slice(index, 1)) else None for index in range(len(column))]
+        return column.take(pa.array(indices, pa.int64()))
+    return column
+
+
+def _is_sound(column: pa.Array) -> bool:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _text(value: Any) -> str | None:
+    """Return JSON; None of what is nested deeper than anything writes."""
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # deeper than 254, or a whole number of more than 64 bits
+        try:
+            return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
+        except (RecursionError, TypeError):
+            return None
 
 
 def _record_batch(arrays: list[pa.Array], schema: pa.Schema, rows: int) -> pa.RecordBatch:

@@ -3,6 +3,7 @@
 import difflib
 import glob
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -58,6 +59,15 @@ def identity(file: InputFile) -> InputIdentity | None:
     return InputIdentity(str(Path(file.path).resolve()), file.size_bytes, file.mtime_ns)
 
 
+def is_same(file: InputFile) -> bool:
+    """Return whether the file is still as it was found; so is standard input, as far as anybody can tell."""
+    try:
+        status = Path(file.path).stat() if not file.is_stdin else None
+    except OSError:
+        return False
+    return status is None or (status.st_size, status.st_mtime_ns) == (file.size_bytes, file.mtime_ns)
+
+
 def fingerprint(files: Iterable[InputFile]) -> str:
     """Return 32 hex digits that change when a file does; empty when standard input is among them."""
     identities = [identity(file) for file in files]
@@ -94,14 +104,16 @@ def _expand(path: str) -> Iterator[str]:
     if path == STDIN or where.is_file():
         yield path
     elif where.is_dir():
-        known = sorted(str(each) for each in where.rglob("*") if _is_input(each, where))
+        known = sorted(str(each) for each in _walk(where) if _is_input(each, where))
         if not known:
             raise InputError(f"{path}: the folder holds no input; known endings are {_known_endings()}")
         yield from known
+    elif where.is_symlink() and not where.exists():
+        raise InputError(f"{path}: is a link to {where.readlink()}, which does not exist")
     elif where.exists():
         raise InputError(f"{path}: is no regular file; pipe it in and name -")
     elif glob.has_magic(path):
-        matches = [each for each in sorted(_glob(path)) if _is_input(Path(each), where.parent)]
+        matches = [each for each in _glob(path) if _is_input(Path(each), where.parent)]
         if not matches:
             raise InputError(f"{path}: matches no file with a known ending ({_known_endings()})")
         yield from matches
@@ -109,14 +121,36 @@ def _expand(path: str) -> Iterator[str]:
         raise InputError(f"{path}: no such file{_nearest_file(where)}")
 
 
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and in its folders; raises `OSError` where one cannot be looked into."""
+
+    def refuse(problem: OSError) -> None:
+        raise problem
+
+    for root, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(_NO_INPUT)]
+        yield from (Path(root, name) for name in names)
+
+
 def _glob(path: str) -> list[str]:
-    return glob.glob(path, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
+    """Return the files that match, each once: a link to a folder above it would give forty names to each."""
+    found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  # Path.glob takes no absolute pattern
+    return sorted({Path(each).resolve(): each for each in reversed(found)}.values())
+
+
+_NO_INPUT = (".", "_")
+"""What the names of hidden files and of markers such as `_SUCCESS` begin with."""
 
 
 def _is_input(path: Path, root: Path) -> bool:
-    """Whether a file that nobody named is input: no hidden file, no marker such as `_SUCCESS`, no stray README."""
+    """Whether a file that nobody named is input: no hidden file, no marker such as `_SUCCESS`, no stray README.
+
+    A link to a file that does not exist is: its rows are missing.
+    """
     inside = path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:]
-    return not any(part.startswith((".", "_")) for part in inside) and _format(path) is not None and path.is_file()
+    if any(part.startswith(_NO_INPUT) for part in inside) or _format(path) is None:
+        return False
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _format(path: Path) -> Format | None:

@@ -3,7 +3,7 @@
 import csv
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import orjson
@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchrun.errors import InputError
+from batchrun.prompts.digits import exact, has_long_number
 from batchrun.prompts.files import InputFile
-from batchrun.prompts.lines import Block, blocks
+from batchrun.prompts.lines import MAX_LINE_BYTES, TOO_LONG, Block, blocks
 from batchrun.prompts.rows import kind_of
+from batchrun.prompts.values import python_rows
 from batchrun.records import Row
 
 
@@ -33,10 +35,12 @@ Rows = Iterator[Part]
 _PARQUET_BATCH_BYTES = 4 << 20
 """Most that a batch of Parquet rows should hold: rows with images are read fewer at once."""
 
-_CSV_FIELD_BYTES = 128 << 20
-"""Longest CSV field. Twice what a request may hold, and the end of what a forgotten quote swallows."""
+_CSV_RECORD_BYTES = MAX_LINE_BYTES
+"""Longest CSV record, and the end of what a forgotten quote swallows."""
 
-csv.field_size_limit(_CSV_FIELD_BYTES)
+csv.field_size_limit(_CSV_RECORD_BYTES)
+
+_TOO_LONG = f"is longer than {MAX_LINE_BYTES >> 20} MiB"
 
 
 class Reading(NamedTuple):
@@ -65,6 +69,8 @@ def jsonl_rows(raw: BinaryIO, reading: Reading) -> Rows:
             continue
         for start in range(0, len(block.lines), reading.batch_rows):
             lines = block.lines[start : start + reading.batch_rows]
+            if not any(lines):
+                continue  # blank lines pack so well that a small file may hold millions of them
             line = block.number + start
             rows = _parsed(lines, number, file.name, line)
             if number == reading.first and rows:
@@ -80,9 +86,10 @@ def _wanted(rows: list[Row], reading: Reading) -> list[Row]:
 
 def _parsed(lines: list[bytes], number: int, name: str, line_number: int) -> list[Row]:
     rows = []
+    loads = exact if has_long_number(b"\n".join(lines)) else orjson.loads
     for line_number, line in enumerate(lines, line_number):  # noqa: B020  # goes on from its own first value
         try:
-            columns = orjson.loads(line)
+            columns = loads(line)
         except orjson.JSONDecodeError as error:
             if not line or line.isspace():
                 continue
@@ -97,11 +104,21 @@ def _parsed(lines: list[bytes], number: int, name: str, line_number: int) -> lis
     return rows
 
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""What a file in UTF-16 begins with."""
+
+
 def _not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
+    if line is TOO_LONG:
+        return _TOO_LONG
     try:
         line.decode()
     except UnicodeDecodeError as problem:
+        if line.startswith(_UTF_16):
+            return "is UTF-16, not UTF-8; convert the file: iconv -f UTF-16 -t UTF-8"
         return f"is not UTF-8 (byte {problem.start + 1})"
+    if b"}\r{" in line:
+        return "holds several objects, between which a line ends in CR alone; convert the file: tr '\\r' '\\n'"
     return f"is not JSON: {error.msg} (column {error.colno})"
 
 
@@ -114,10 +131,13 @@ def _refuse_document(file: InputFile, lines: list[bytes]) -> None:
 
 
 def csv_rows(raw: BinaryIO, reading: Reading) -> Rows:
-    """Yield the rows of CSV with a header; every value is a string as it stands."""
+    """Yield the rows of CSV with a header; every value is a string as it stands.
+
+    What a quote that is never closed swallows is one broken row, which says so.
+    """
     lines = _TextLines(blocks(raw, reading.tee))
     header, records = _csv_header(lines, reading.file)
-    number, rows = reading.first, []
+    number, rows, block = reading.first, [], lines.block
     for line, fields, problem in _csv_records(lines, records, len(header)):
         if number < reading.wanted:
             number += 1
@@ -125,34 +145,45 @@ def csv_rows(raw: BinaryIO, reading: Reading) -> Rows:
         columns = None if problem else dict(zip(header, fields, strict=True))
         rows.append(Row(number, columns, f"{reading.file.name}:{line}", problem))
         number += 1
-        if len(rows) == reading.batch_rows:
-            yield Part(rows, number, lines.bytes_before(records.line_num + 1))
-            rows = []
-    yield Part(rows, number, lines.bytes_before(records.line_num + 1))
+        if len(rows) == reading.batch_rows or lines.block is not block:  # never the large rows of many blocks
+            yield Part(rows, number, lines.block.bytes_before(records.line_num + 1))
+            rows, block = [], lines.block
+    yield Part(rows, number, lines.block.bytes_before(records.line_num + 1))
 
 
 class _TextLines:
     """The lines of a file as text for the csv module, which takes several for a row; notes what is not UTF-8."""
 
     def __init__(self, source: Iterator[Block]) -> None:
-        self._blocks = source
-        self._block = Block(1, [b""], 0, 0)
-        self.is_broken = False
-        """Whether a line since this was last cleared is not UTF-8."""
+        self.block = Block(1, [b""], 0, 0)
+        """The block that was read last."""
+        self._lines = self._lines_of(source)
+        self._problem: str | None = None
+        self._record_bytes = 0
+
+    def _lines_of(self, source: Iterator[Block]) -> Iterator[bytes]:
+        for self.block in source:
+            yield from self.block.lines
 
     def __iter__(self) -> Iterator[str]:
-        for block in self._blocks:
-            self._block = block
-            for line in block.lines:
-                try:
-                    text = line.decode()
-                except UnicodeDecodeError:
-                    text, self.is_broken = line.decode("utf-8", "replace"), True
-                yield text + "\n"
+        return self
 
-    def bytes_before(self, line: int) -> int:
-        """Return how much of the file lies before a line of the block that was read last."""
-        return self._block.bytes_before(line)
+    def __next__(self) -> str:
+        """Return the next line; raises `csv.Error` where the record that it is of grows too long."""
+        line = next(self._lines)
+        self._record_bytes += len(line)
+        if self._record_bytes > _CSV_RECORD_BYTES:
+            raise csv.Error(f"longer than {_CSV_RECORD_BYTES >> 20} MiB; a quote may not be closed")
+        try:
+            return line.decode() + "\n"
+        except UnicodeDecodeError:
+            self._problem = _TOO_LONG if line is TOO_LONG else "is not UTF-8"
+            return line.decode("utf-8", "replace") + "\n"
+
+    def end_record(self) -> str | None:
+        """Return what is wrong with the lines of a record that has ended, and begin the next."""
+        problem, self._problem, self._record_bytes = self._problem, None, 0
+        return problem
 
 
 def _csv_header(lines: _TextLines, file: InputFile) -> tuple[list[str], Any]:
@@ -164,9 +195,12 @@ def _csv_header(lines: _TextLines, file: InputFile) -> tuple[list[str], Any]:
         if text.strip():
             break
     delimiter = next((each for each in ",;\t" if head and each in head[-1]), ",")
-    records = csv.reader(itertools.chain(head, texts), delimiter=delimiter)
-    header = next(filter(None, records), [])
-    if lines.is_broken:
+    records = csv.reader(itertools.chain(head, texts), delimiter=delimiter, strict=True)
+    try:
+        header = next(filter(None, records), [])
+    except csv.Error as problem:
+        raise InputError(f"{file.name}: the header is not CSV: {_said(problem)}") from None
+    if lines.end_record() or any("\0" in name for name in header):
         raise InputError(f"{file.name}: the header is not UTF-8; convert the file: iconv -t UTF-8")
     _refuse_twins(header, file)
     return header, records
@@ -181,14 +215,23 @@ def _csv_records(lines: _TextLines, records: Any, width: int) -> Iterator[tuple[
         except StopIteration:
             return
         except csv.Error as error:
-            problem = f"is not CSV: {error}"
-        if lines.is_broken:
-            problem, lines.is_broken = "is not UTF-8", False
-        elif problem is None and len(fields) != width:
+            problem = f"is not CSV: {_said(error)}"
+            if records.line_num > line:
+                problem += f"; it goes on to line {records.line_num}"
+        problem = lines.end_record() or problem
+        if problem is None and len(fields) != width:
             if not fields:
                 continue  # a blank line
             problem = f"has {len(fields)} fields, the header has {width}"
         yield line, fields, problem
+
+
+def _said(problem: csv.Error) -> str:
+    """Return what the csv module says, in words for people who do not call it."""
+    said = str(problem)
+    if "new-line character" in said:
+        return "a line ends in CR alone; convert the file: tr '\\r' '\\n'"
+    return "a quote is not closed" if "end of data" in said else said
 
 
 def parquet_rows(raw: BinaryIO, reading: Reading) -> Rows:
@@ -203,7 +246,7 @@ def parquet_rows(raw: BinaryIO, reading: Reading) -> Rows:
             continue
         rows = [
             Row(reading.first + row, columns, f"{name}: row {row}", problem)
-            for row, (columns, problem) in enumerate(_python_rows(_in_microseconds(batch)), first)
+            for row, (columns, problem) in enumerate(python_rows(batch), first)
         ]
         yield Part(_wanted(rows, reading), reading.first + done, reading.file.size_bytes * done // total)
     if not groups:
@@ -247,31 +290,18 @@ def parquet_batches(
     names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
     # With no column at all the rows could not be told; whoever finds none of his names wants to hear which there are.
     size = max(1, min(batch_rows, _PARQUET_BATCH_BYTES // row_bytes))
-    yield from parquet.iter_batches(size, row_groups=groups, columns=names or None)
+    for batch in parquet.iter_batches(size, row_groups=groups, columns=names or None):
+        yield from _halved(batch)
 
 
-def _python_rows(batch: pa.RecordBatch) -> Iterable[tuple[dict[str, Any] | None, str | None]]:
-    """Return each row's columns, or None and what is wrong with a value that Python cannot hold."""
-    try:
-        return [(columns, None) for columns in batch.to_pylist()]
-    except (ValueError, OverflowError):  # one value spoils the batch: find its row
-        return [_python_row(batch.slice(index, 1)) for index in range(batch.num_rows)]
-
-
-def _python_row(batch: pa.RecordBatch) -> tuple[dict[str, Any] | None, str | None]:
-    try:
-        return batch.to_pylist()[0], None
-    except (ValueError, OverflowError) as problem:
-        return None, f"holds a value that cannot be read: {problem}"
-
-
-def _in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the batch without nanoseconds, which Python's datetime does not know."""
-    for index, column in enumerate(batch.schema):
-        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-            kind = pa.timestamp("us", column.type.tz)
-            batch = batch.set_column(index, column.name, batch.column(index).cast(kind, safe=False))
-    return batch
+def _halved(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yield the batch in pieces that are small also where rows of one file differ much in size."""
+    if batch.num_rows <= 1 or batch.nbytes <= 2 * _PARQUET_BATCH_BYTES:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _halved(batch.slice(0, half))
+    yield from _halved(batch.slice(half))
 
 
 ROWS: dict[str, Callable[[BinaryIO, Reading], Rows]] = {

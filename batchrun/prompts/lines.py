@@ -17,10 +17,19 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 """Source: RFC 8878, 3.1.1. Neither can begin a text in UTF-8."""
 
+_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
+"""After a first byte from 0x50 to 0x5f: a frame to skip, with which some begin a file. Source: RFC 8878, 3.1.2."""
+
 _HEAD_BYTES = 1 << 16
 """Read at once to look at a file's first bytes."""
 
 _BOM = b"\xef\xbb\xbf"
+
+MAX_LINE_BYTES = 128 << 20
+"""Longest line. Twice what a request may hold, so that a file without newlines does not fill the memory."""
+
+TOO_LONG = b"\xff too long"
+"""Stands for a longer line. No UTF-8, so that nothing takes it for a row; known by its identity."""
 
 
 class Block(NamedTuple):
@@ -72,8 +81,8 @@ class Counted:
 def blocks(raw: BinaryIO, tee: Callable[[bytes], object] | None = None) -> Iterator[Block]:
     """Yield the lines of a file, which may be packed by gzip or zstd.
 
-    Memory is that of a chunk or of the longest line. A packed file that breaks off raises only after what stands before
-    the break was handed out: `EOFError` or `OSError`.
+    Memory is that of a chunk or of the longest line; a line over `MAX_LINE_BYTES` is `TOO_LONG`. A packed file that
+    breaks off raises only after what stands before the break was handed out: `EOFError` or `OSError`.
 
     Args:
         raw: the file, at its beginning. A pipe is read as it fills.
@@ -82,21 +91,41 @@ def blocks(raw: BinaryIO, tee: Callable[[bytes], object] | None = None) -> Itera
     counted = Counted(raw)
     read = _unpacked(counted)
     number, start_bytes = 1, 0
-    held: list[bytes] = []  # of the line that the last chunks did not end: joined once, however long it gets
+    held = _Line()
     while chunk := read():
         if tee is not None:
             tee(chunk)
         *lines, rest = chunk.split(b"\n")
         if lines:
-            held.append(lines[0])
-            lines[0] = b"".join(held)
-            held.clear()
+            held.add(lines[0])
+            lines[0] = held.take()
             yield _block(number, lines, start_bytes, counted.bytes_read)
             number, start_bytes = number + len(lines), counted.bytes_read
-        if rest:
-            held.append(rest)
-    if held:
-        yield _block(number, [b"".join(held)], start_bytes, counted.bytes_read)
+        held.add(rest)
+    if held.size_bytes:
+        yield _block(number, [held.take()], start_bytes, counted.bytes_read)
+
+
+class _Line:
+    """The line that the last chunks did not end: joined once, and dropped when it gets too long."""
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self._parts: list[bytes] = []
+
+    def add(self, part: bytes) -> None:
+        """Take the next part; may be empty."""
+        self.size_bytes += len(part)
+        if self.size_bytes > MAX_LINE_BYTES:
+            self._parts.clear()
+        elif part:
+            self._parts.append(part)
+
+    def take(self) -> bytes:
+        """Return the line, and begin the next."""
+        line = b"".join(self._parts) if self.size_bytes <= MAX_LINE_BYTES else TOO_LONG
+        self.size_bytes, self._parts = 0, []
+        return line
 
 
 def _block(number: int, lines: list[bytes], start_bytes: int, end_bytes: int) -> Block:
@@ -114,7 +143,7 @@ def _unpacked(counted: Counted) -> Callable[[], bytes]:
     if head.startswith(_GZIP_MAGIC):
         unzipped = gzip.GzipFile(fileobj=counted, mode="rb")  # type: ignore[call-overload]  # it only ever calls read
         return lambda: unzipped.read1(CHUNK_BYTES)
-    if head == _ZSTD_MAGIC:
+    if head == _ZSTD_MAGIC or (head[1:] == _ZSTD_SKIPPABLE and head[0] >> 4 == 5):
         stream = pa.CompressedInputStream(pa.PythonFile(counted, mode="r"), "zstd")
         return lambda: bytes(stream.read(_ZSTD_CHUNK_BYTES))
     return lambda: counted.read(CHUNK_BYTES)

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from batchrun.job import Job
+from batchrun.prompts.digits import exact
 from batchrun.prompts.template import Template
 from batchrun.records import Prompt, Row
 
@@ -49,7 +50,7 @@ class RowForms:
         for name in self._labels:
             value = columns.get(name)
             if value is not None and value != "":
-                return value if value.__class__ is str else str(value)
+                return value if value.__class__ is str else _said(value)
         return None
 
     def form(self, columns: dict[str, Any]) -> Form | None:
@@ -142,6 +143,13 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _said(value: Any) -> str | None:
+    try:
+        return str(value)
+    except RecursionError:  # a list of lists of lists of …: its row's number is the better label
+        return None
+
+
 def _user(content: str) -> dict[str, str]:
     return {"role": "user", "content": content}
 
@@ -178,7 +186,7 @@ def _object(value: Any, name: str) -> dict[str, Any]:
     """Return a copy of an object, which CSV and Parquet may hold as JSON text."""
     if isinstance(value, str):
         try:
-            value = orjson.loads(value)
+            value = exact(value)
         except orjson.JSONDecodeError as problem:
             raise RowProblem(f"{name} is not JSON: {problem.msg}") from None
     if not isinstance(value, dict):
@@ -200,7 +208,7 @@ def _messages_in(value: Any) -> list[Any] | None:
     """Return the messages in a column, which CSV holds as JSON text; None when there are none."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = orjson.loads(value)
+            value = exact(value)
         except orjson.JSONDecodeError:
             return None
     return value if isinstance(value, list) else None

@@ -32,7 +32,7 @@ _STRICT_SHOWN = 10
 _NAMES_SHOWN = 30
 
 
-def _none_is_settled(first: int, end: int) -> Collection[int]:
+def _none_is_settled(*_: int) -> Collection[int]:
     return ()
 
 
@@ -57,6 +57,7 @@ class Source:
         self._maker = RequestMaker(job)
         self._reader = RowReader([])
         self._pending: Iterator[list[Row]] | None = None
+        self._kept: BinaryIO | None = None  # what came over standard input, once it is read again
         self.files: list[InputFile] = []
         """What the job's paths stand for; known once opened."""
         self.notices: list[str] = []
@@ -104,19 +105,19 @@ class Source:
     def batches(self, first: int = 0, settled: Settled = _none_is_settled) -> Iterator[list[Entry]]:
         """Yield requests and broken rows, models × samples of them per input row, in order.
 
-        Files can be gone through again, once the one before is at its end or given up.
+        They can be gone through again, once the one before is at its end or, of files, given up.
 
         Args:
             first: row to begin with.
             settled: names the rows among those of a range, from and to below, that are not wanted.
 
         Raises:
-            InputError: a file breaks off, or standard input is asked for a second time.
+            InputError: a file breaks off, or standard input, which is not kept, is asked for a second time.
         """
         rows, self._pending = self._pending, None
         if rows is None or first:
             if any(file.is_stdin for file in self.files):
-                raise InputError("-: standard input can be read only once")
+                self._rewind()
             self._reader = self._new_reader(first)
             rows = iter(self._reader)
         for batch in rows:
@@ -127,6 +128,17 @@ class Source:
         """Stop reading. Standard input stays open: it is the caller's."""
         self._reader.close()
         self._pending = None
+        if self._kept is not None:
+            self._kept.close()
+
+    def _rewind(self) -> None:
+        """Have standard input read again from where it was kept."""
+        if self._kept is None:
+            if self._spool is None or not self.is_complete:
+                raise InputError("-: standard input can be read only once")
+            self._kept, self._spool = self._spool.open("rb"), None
+        self._kept.seek(0)
+        self._stdin = self._kept
 
     def _new_reader(self, first: int = 0) -> RowReader:
         columns = self._forms.columns

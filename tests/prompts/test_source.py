@@ -89,13 +89,28 @@ def test_a_template_over_the_row_reads_every_parquet_column(tmp_path: Path, make
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_standard_input_is_read_once_and_loses_nothing(tmp_path: Path, make_job, pack) -> None:
-    """The rows that were looked at are handed out; a second time is refused."""
+    """The rows that were looked at are handed out; a second time, those that were kept, under the same names."""
     stdin = io.BytesIO(pack(b"".join(b'{"prompt": "%d"}\n' % number for number in range(1000))))
     with Source(make_job(), stdin, tmp_path / "input.jsonl") as source:
         source.open()
         made = [entry for batch in source.batches() for entry in batch]
         assert [entry.row for entry in made] == list(range(1000))
         assert (source.rows_read, source.is_complete) == (1000, True)
+        assert [entry for batch in source.batches() for entry in batch] == made
+        assert [entry for batch in source.batches() for entry in batch] == made
+
+
+def test_standard_input_that_is_not_kept_or_not_at_its_end_is_not_read_again(tmp_path: Path, make_job) -> None:
+    """Rows would be missing."""
+    stdin = io.BytesIO(b'{"prompt": "a"}\n' * 1000)
+    with Source(make_job(), stdin, tmp_path / "input.jsonl") as source:
+        source.open()
+        next(source.batches())
+        with pytest.raises(InputError, match="once"):
+            next(source.batches())
+    with Source(make_job(), io.BytesIO(b'{"prompt": "a"}\n')) as source:
+        source.open()
+        list(source.batches())
         with pytest.raises(InputError, match="once"):
             next(source.batches())
 

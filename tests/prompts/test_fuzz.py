@@ -1,0 +1,163 @@
+"""Any bytes under any name: rows, broken rows or a refusal, and every row beside its own columns."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batchrun.errors import InputError
+from batchrun.prompts import lines
+from batchrun.prompts.columns import InputColumns
+from batchrun.prompts.digits import exact, has_long_number
+from batchrun.prompts.files import find_files
+from batchrun.prompts.source import Source
+from batchrun.records import BadRow
+
+FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+
+PIECES = st.sampled_from(
+    [
+        b'{"prompt": "a", "n": ',
+        b'{"prompt": ',
+        b'"',
+        b"'",
+        b"}",
+        b"]",
+        b"[",
+        b",",
+        b";",
+        b"\t",
+        b"\n",
+        b"\r\n",
+        b"\r",
+        b"\0",
+        b"1e400",
+        b"NaN",
+        b"18446744073709551616",
+        b"-9223372036854775809",
+        b"null",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b"\xed\xa0\x80",
+        b"\\ud800",
+        b"prompt",
+        b"id",
+        b"params",
+        b"messages",
+        b'[{"role": "user", "content": "x"}]',
+        b'{"prompt": "whole"}\n',
+        b"\x1f\x8b\x08",
+        b"\x28\xb5\x2f\xfd",
+        b"PAR1",
+    ]
+)
+TEXTS = st.lists(PIECES | st.binary(max_size=6), max_size=40).map(b"".join)
+
+NUMBERS = st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def entries_of(make_job: Any, path: str, user: str | None) -> list[Any]:
+    with Source(make_job(path, user=user)) as source:
+        source.open()
+        return [entry for batch in source.batches() for entry in batch]
+
+
+@FUZZ
+@given(
+    TEXTS,
+    st.sampled_from(["a.jsonl", "a.csv", "a.parquet", "a.jsonl.gz", "a.csv.zst"]),
+    st.booleans(),
+    st.sampled_from([None, "{{ row }}", "{{ prompt }}{{ n }}"]),
+)
+def test_any_bytes_are_rows_or_refused(tmp_path: Path, make_job, content, name: str, packs: bool, user) -> None:
+    """As many rows in the results as are asked or broken, numbered without a gap; nothing but an error of ours."""
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if packs else content)
+    try:
+        entries = entries_of(make_job, str(path), user)
+    except InputError:
+        return
+    assert [entry.row for entry in entries] == list(range(len(entries)))
+    assert all(json.loads(entry.body)["messages"] for entry in entries if not isinstance(entry, BadRow))
+    columns = InputColumns(find_files([str(path)]))
+    table = pa.Table.from_batches(columns.batches(), columns.schema)
+    table.validate(full=True)
+    assert table.num_rows == len(entries)
+
+
+@FUZZ
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["a", "b", "row", "response", "input_row", "", "ä b"]), VALUES), max_size=6
+    ),
+    st.lists(st.sampled_from([b"", b"  ", b"\r", b"nonsense", b"[1]", b"\xff"]), max_size=6),
+)
+def test_columns_stand_beside_the_row_that_they_are_of(tmp_path: Path, make_job, rows, others) -> None:
+    """Whatever stands between the rows: blank lines are none, broken ones are null."""
+    numbered = [json.dumps({**row, "nr": nr}).encode() for nr, row in enumerate(rows)]
+    content = [line for pair in zip(numbered, [*others, *[b""] * len(rows)], strict=False) for line in pair]
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"\n".join(content) + b"\n")
+    if not numbered:
+        return
+    entries = entries_of(make_job, str(path), "{{ nr }}")
+    asked = [
+        None if isinstance(entry, BadRow) else int(json.loads(entry.body)["messages"][0]["content"])
+        for entry in entries
+    ]
+    assert [nr for nr in asked if nr is not None] == list(range(len(rows)))
+    columns = InputColumns(find_files([str(path)]))
+    table = pa.Table.from_batches(columns.batches(), columns.schema)
+    assert table["nr"].to_pylist() == asked
+    pq.write_table(table, tmp_path / "out.parquet")
+
+
+@given(VALUES)
+def test_json_is_read_exactly(value: Any) -> None:
+    """What is read is what was written, whole numbers of any length included."""
+    assert exact(json.dumps(value)) == value
+
+
+@given(st.integers(2**63 + 1, 10**40), st.booleans(), st.binary(max_size=30), st.binary(max_size=30))
+def test_no_long_number_is_overlooked(number: int, is_negative: bool, before: bytes, after: bytes) -> None:
+    """Wherever it stands."""
+    digits = str(number).encode()
+    assert has_long_number(before + b"-" * is_negative + digits + after) or len(digits) < 19
+
+
+@settings(max_examples=300)
+@given(st.lists(st.binary(max_size=30), max_size=8), st.integers(1, 20))
+def test_lines_over_the_limit_are_marked_and_the_others_are_whole(content: list[bytes], limit: int) -> None:
+    """In whatever pieces they come."""
+    whole = b"\n".join(content)
+    if whole.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xef\xbb\xbf")) or whole[1:4] == b"\x2a\x4d\x18":
+        return
+
+    class Trickle:
+        def __init__(self) -> None:
+            self.left = whole
+
+        def read(self, size: int) -> bytes:
+            chunk, self.left = self.left[:7], self.left[7:]
+            return chunk
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "MAX_LINE_BYTES", limit)
+        patch.setattr(lines, "_HEAD_BYTES", 7)
+        found = [line for block in lines.blocks(Trickle()) for line in block.lines]
+    expected = whole.split(b"\n")
+    expected = expected[:-1] if not expected[-1] else expected
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one == other or (one is lines.TOO_LONG and len(other) > limit)
