@@ -1,33 +1,68 @@
 """The key, from where the user keeps it, in a wrapper that never prints it."""
 
+import html
+import json
 import netrc
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from batchrun.errors import EndpointRefused
 from batchrun.job import Endpoint
 
 _VARIABLES = {"wandb": "WANDB_API_KEY", "openai": "OPENAI_API_KEY", "custom": "OPENAI_API_KEY"}
 
+_VARIABLE_NAME = re.compile("[A-Z_][A-Z0-9_]{0,63}")
+"""What a message may repeat of a variable that is not set. Anything else may be a key in the wrong place."""
+
 _NETRC_HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")
 """Under which `wandb login` leaves the key; the second since wandb 0.31."""
+
+
+_HIDDEN = b"***"
+"""What stands in place of a key. Valid inside JSON, HTML and URLs."""
+
+_found: list["Secret"] = []
 
 
 class Secret:
     """A text that shows itself only when asked by name."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("_spellings", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._spellings = _spellings(text) if _is_searched_for(text) else ()
 
     def reveal(self) -> str:
         """Return the text; only the client's header may ask."""
         return self._text
 
+    def hide_in(self, data: bytes) -> bytes:
+        """Return what a server said with `***` for every echo of the text, of which there is next to never one.
+
+        A text that might as well be a word of an answer is left: `x`, `EMPTY`, `not-needed` are no secrets.
+        """
+        for spelling in self._spellings:
+            if spelling in data:
+                data = data.replace(spelling, _HIDDEN)
+        return data
+
     def __repr__(self) -> str:
         return "Secret(…)"
+
+
+def _is_searched_for(text: str) -> bool:
+    # Keys are longer than this (W&B: 40 hexadecimal digits), and placeholders and words are not, or have no digit.
+    return len(text) >= 20 or (len(text) >= 12 and any(character.isdigit() for character in text))
+
+
+def _spellings(text: str) -> tuple[bytes, ...]:
+    """Return how a text may stand in JSON, in HTML and in a URL; of a key, commonly the same."""
+    spelled = (text, json.dumps(text)[1:-1], text.replace("/", "\\/"), html.escape(text), quote(text, safe=""))
+    return tuple(dict.fromkeys(each.encode() for each in spelled))
 
 
 def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Secret | None:
@@ -47,12 +82,26 @@ def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: 
     if not key:
         if endpoint.is_loopback and not endpoint.api_key_env:
             return None
+        if not _VARIABLE_NAME.fullmatch(variable):
+            raise EndpointRefused(
+                "nothing is set under the name that api_key_env (--api-key-env) gives; it is the name of a variable,"
+                " such as OPENAI_API_KEY, and never the key itself"
+            )
         raise EndpointRefused(f"no key for {endpoint.base_url}: looked in {looked}; export {variable}=…")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise EndpointRefused(
             f"the key in {looked} has a space, line break or other character that no key has; set it anew"
         )
-    return Secret(key)
+    _found.append(secret := Secret(key))
+    return secret
+
+
+def hide_keys(text: str) -> str:
+    """Return a text, such as a traceback, with `***` for every key that was found in this process."""
+    data = text.encode("utf-8", "backslashreplace")
+    for secret in _found:
+        data = secret.hide_in(data)
+    return data.decode()
 
 
 def find_project(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str | None:

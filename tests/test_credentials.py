@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.credentials import Secret, find_key, find_project
+from batchrun.credentials import Secret, find_key, find_project, hide_keys
 from batchrun.errors import EndpointRefused
 from batchrun.job import Endpoint
 
@@ -101,6 +101,48 @@ def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(tmp_path: 
     assert key not in "".join(traceback.format_exception(caught.value))
     assert "WANDB_API_KEY" in str(caught.value)
     assert "set it anew" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["a1b2c3d4e5f6a7b8", "sk-abc", "lower_name-1", "x" * 80])
+def test_a_key_given_as_the_name_of_its_variable_is_not_repeated(tmp_path: Path, key: str) -> None:
+    """What is no usual name, and is not set, may be the key itself."""
+    with pytest.raises(EndpointRefused) as caught:
+        find_key(Endpoint(api_key_env=key), {}, home=tmp_path)
+    assert key not in "".join(traceback.format_exception(caught.value))
+    assert revealed(find_key(Endpoint(api_key_env=key), {key: "k"}, home=tmp_path)) == "k"
+
+
+KEY = "sk/canary+5f1d2c9b&8e7a"
+ECHOED = [
+    (b"", b""),
+    (b"nothing of it", b"nothing of it"),
+    (b"sk/canary+5f1d2c9b&8e7a", b"***"),
+    (b'{"a": "sk/canary+5f1d2c9b&8e7a, sk/canary+5f1d2c9b&8e7a"}', b'{"a": "***, ***"}'),
+    (b'{"a": "sk\\/canary+5f1d2c9b&8e7a"}', b'{"a": "***"}'),
+    (b"<p>sk/canary+5f1d2c9b&amp;8e7a</p>", b"<p>***</p>"),
+    (b"https://a/?k=sk%2Fcanary%2B5f1d2c9b%268e7a", b"https://a/?k=***"),
+    (b"sk/canary\xff", b"sk/canary\xff"),
+]
+
+
+@pytest.mark.parametrize(("said", "shown"), ECHOED)
+def test_an_echo_of_the_key_is_hidden_however_it_is_spelled(said: bytes, shown: bytes) -> None:
+    """As it is, and as JSON, HTML and URLs escape it; the rest stays as it came."""
+    assert Secret(KEY).hide_in(said) == shown
+
+
+@pytest.mark.parametrize("word", ["x", "EMPTY", "not-needed", "sk-1234", "simulated", "sk-no-key-required"])
+def test_a_word_that_stands_for_a_key_is_not_hidden(word: str) -> None:
+    """It would be taken out of answers, where it means something."""
+    assert Secret(word).hide_in(word.encode()) == word.encode()
+
+
+def test_every_key_that_was_found_is_hidden_in_what_is_said_of_a_mistake(tmp_path: Path) -> None:
+    """Also beside characters that are none."""
+    for key in ("first-0123456789ab", "second-0123456789ab"):
+        find_key(OPENAI, {"OPENAI_API_KEY": key}, home=tmp_path)
+    said = "first-0123456789ab \udcff second-0123456789ab third-0123456789ab"
+    assert hide_keys(said) == "*** \\udcff *** third-0123456789ab"
 
 
 def test_a_secret_never_prints() -> None:

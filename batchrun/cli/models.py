@@ -60,10 +60,15 @@ def _names(result: Reply | Fault, endpoint: Endpoint) -> list[str]:
     """
     if isinstance(result, Fault):
         raise Stopped(f"{endpoint.base_url}: {result.message}")
-    try:
-        return sorted(model["id"] for model in orjson.loads(result.body)["data"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    if result.status != 200:
         verdict = judge(result)
-    effect = EFFECTS[verdict.kind or "bad_reply"]
-    message = f"{endpoint.base_url}: {verdict.message or f'HTTP {result.status}, and no list of models'}"
-    raise (EndpointRefused if effect.row == "stays open" else Stopped)(f"{message}; {effect.cure}".rstrip("; "))
+        effect = EFFECTS[verdict.kind or "bad_reply"]
+        error = EndpointRefused if effect.row == "stays open" else Stopped
+        raise error(f"{endpoint.base_url}: {verdict.message}; {effect.cure}".rstrip("; "))
+    try:
+        names = [model["id"] for model in orjson.loads(result.body)["data"]]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        names = [None]
+    if not all(isinstance(name, str) and name.isprintable() for name in names):
+        raise Stopped(f"{endpoint.base_url}: what it answers is no list of models; check that the base URL ends in /v1")
+    return sorted(names)

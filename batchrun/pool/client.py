@@ -1,7 +1,7 @@
 """One attempt in, one reply or fault out, over aiohttp. No policy: it neither retries nor waits its turn."""
 
 import asyncio
-import contextlib
+import os
 import ssl
 import time
 from collections.abc import Callable
@@ -11,26 +11,24 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from batchrun.credentials import Secret
+from batchrun.pool.body import MAX_ANSWER_BYTES, BodyReader, BrokenOff, TooLong
+from batchrun.pool.wire import Connector, Wire
 from batchrun.records import Fault, Reply
-from batchrun.streams import StreamAssembler
-
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
-"""Longest answer that is read; more is a failure of its row."""
 
 MAX_CONNECTIONS_KEPT_S = 30.0
 """How long an unused connection is kept. Below the 60 s after which common gateways close theirs."""
 
-_LINGER_S = 0.1
-"""How long the end of a stream is waited for after `[DONE]`. It comes at once, or never: some servers keep it open."""
-
 _HEADERS_READ = ("retry-after", "retry-after-ms", "llm_provider-retry-after", "rate_limit_type", "location")
 """What verdicts and retries look at; nothing else of the headers is kept."""
 
-_Kind = Literal["connection", "timeout", "bad_reply"]
+_Kind = Literal["connection", "timeout", "too_large", "bad_reply"]
 
 _NO_HEADERS: dict[str, str] = {}
+
+_PROXY_REFUSES = b"the proxy refuses to connect to the endpoint"
 
 
 class Client(Protocol):
@@ -68,59 +66,75 @@ class HttpClient:
         """
         self._chat_url = f"{base_url}/chat/completions"
         self._models_url = f"{base_url}/models"
-        self._headers = {"Content-Type": "application/json", "User-Agent": user_agent, "Accept-Encoding": "identity"}
-        if key is not None:
-            self._headers["Authorization"] = f"Bearer {key.reveal()}"
+        self._headers = {
+            "Content-Type": "application/json",
+            "User-Agent": user_agent,
+            "Accept-Encoding": "identity",
+        }
         if project:
             self._headers["OpenAI-Project"] = project
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key.reveal()}"
+        self._key = key
         self._connections = connections
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=connect_timeout_s)
-        self._session: aiohttp.ClientSession | None = None
+        self._timeout_s = timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self._bodies = BodyReader()
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
-            limit=self._connections, keepalive_timeout=MAX_CONNECTIONS_KEPT_S, ttl_dns_cache=60
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            headers=self._headers,
-            timeout=self._timeout,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=_proxy_for(self._chat_url),
-        )
+        self._connector = Connector(limit=self._connections, keepalive_timeout=MAX_CONNECTIONS_KEPT_S, ttl_dns_cache=60)
+        self._chat = self._wire("POST", self._chat_url)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._session is not None
-        await self._session.close()
+        await self._connector.close()
 
     async def send(self, body: bytes) -> Reply | Fault:
         """Send one chat-completions body; return what came back, whatever it is."""
-        return await self._attempt("POST", self._chat_url, body)
+        return await self._attempt(self._chat, body)
 
     async def models(self) -> Reply | Fault:
         """Ask what the endpoint serves."""
-        return await self._attempt("GET", self._models_url, None)
+        return await self._attempt(self._wire("GET", self._models_url), b"")
 
-    async def _attempt(self, method: str, url: str, body: bytes | None) -> Reply | Fault:
-        assert self._session is not None, "the client is not open"
+    def _wire(self, method: str, url: str) -> Wire:
+        return Wire(
+            self._connector,
+            method,
+            url,
+            self._headers,
+            proxy=_proxy_for(url),
+            connect_timeout_s=self._connect_timeout_s,
+        )
+
+    async def _attempt(self, wire: Wire, body: bytes) -> Reply | Fault:
         began_s = time.perf_counter()
         try:
-            async with self._session.request(method, url, data=body, allow_redirects=False) as response:
-                answer = await _read(response)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+            async with asyncio.timeout(self._timeout_s):
+                answer = await wire.exchange(body)
+                try:
+                    said = await self._bodies.read(answer, began_s + self._timeout_s)
+                finally:
+                    answer.release()
+        except aiohttp.ClientHttpProxyError as refused:  # not from the endpoint, and yet a status that says why
+            return Reply(refused.status, _NO_HEADERS, _PROXY_REFUSES, time.perf_counter() - began_s)
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, TooLong, BrokenOff) as error:
             kind, message = _translated(error)
             was_sent = not isinstance(error, _NO_CONNECTION)
             return Fault(kind, message, time.perf_counter() - began_s, was_sent)
         latency_s = time.perf_counter() - began_s
-        if answer is None:
-            return Fault("too_large", f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MiB", latency_s)
-        if isinstance(answer, str):
-            return Fault("bad_reply", answer, latency_s)
-        headers = _NO_HEADERS if response.status == 200 else _kept(response.headers.get)
-        return Reply(response.status, headers, answer, latency_s)
+        if self._key is not None:
+            said = self._key.hide_in(said)
+        headers = _NO_HEADERS if answer.status == 200 else self._kept(answer.headers.get)
+        return Reply(answer.status, headers, said, latency_s)
+
+    def _kept(self, header: Callable[[str], str | None]) -> dict[str, str]:
+        kept = {name: value for name in _HEADERS_READ if (value := header(name)) is not None}
+        if self._key is None:
+            return kept
+        return {name: self._key.hide_in(value.encode("utf-8", "replace")).decode() for name, value in kept.items()}
 
 
 def _proxy_for(url: str) -> str | None:
@@ -135,53 +149,6 @@ def _proxy_for(url: str) -> str | None:
     return getproxies().get(parts.scheme)
 
 
-def _kept(header: Callable[[str], str | None]) -> dict[str, str]:
-    return {name: value for name in _HEADERS_READ if (value := header(name)) is not None}
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes | str | None:
-    """Return the body; None when it is too long, a text that says why when a stream broke off."""
-    if response.status == 200 and response.content_type == "text/event-stream":
-        return await _read_stream(response)
-    length = response.content_length
-    if length is not None and length > MAX_ANSWER_BYTES:
-        return None
-    if length is not None and "Content-Encoding" not in response.headers:
-        return await response.read()
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-async def _read_stream(response: aiohttp.ClientResponse) -> bytes | str | None:
-    assembler = StreamAssembler()
-    size = 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            return None
-        assembler.feed(chunk)
-        if assembler.done:
-            await _read_to_end(response)
-            break
-    if not assembler.is_complete:
-        return "the stream of the answer broke off"
-    return assembler.result()
-
-
-async def _read_to_end(response: aiohttp.ClientResponse) -> None:
-    """Read what ends a body after its last event, so that the connection can be used again, if it comes soon."""
-    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
-        async with asyncio.timeout(_LINGER_S):
-            while not response.content.at_eof():
-                await response.content.readany()
-
-
 def _translated(error: Exception) -> tuple[_Kind, str]:
     """Return kind and message of a fault. Never the error's repr: it carries the request's headers, key included."""
     for foreign, kind, message in _FAULTS:
@@ -193,13 +160,17 @@ def _translated(error: Exception) -> tuple[_Kind, str]:
 def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or type(error.os_error).__name__
-    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)  # aiohttp's own text has the whole address
+    return type(error).__name__
 
 
 _NO_CONNECTION = (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError)
 """Errors after which nothing has been sent."""
 
 _FAULTS: tuple[tuple[type[Exception], _Kind, str], ...] = (
+    (TooLong, "too_large", f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MiB"),
+    (BrokenOff, "bad_reply", "the stream of the answer broke off"),
     (aiohttp.ConnectionTimeoutError, "connection", "no connection in time"),
     (TimeoutError, "timeout", "no answer in time"),
     (
@@ -213,7 +184,8 @@ _FAULTS: tuple[tuple[type[Exception], _Kind, str], ...] = (
     (aiohttp.ClientConnectorError, "connection", "no connection: {reason}"),
     (aiohttp.ServerDisconnectedError, "connection", "the server closed the connection without an answer"),
     (aiohttp.ClientPayloadError, "connection", "the connection was cut in the middle of the answer"),
-    (aiohttp.ClientResponseError, "bad_reply", "the answer is not HTTP"),
+    (HttpProcessingError, "bad_reply", "the answer is not HTTP, or its headers are too long"),
     (aiohttp.ClientOSError, "connection", "the connection broke: {reason}"),
+    (ConnectionResetError, "connection", "the connection broke as it was used again"),
 )
 """Errors of aiohttp → kind, message. The first that matches counts: the special stand before the general."""

@@ -151,6 +151,9 @@ _BY_STATUS: dict[int, str] = {
     529: "overloaded",
 } | dict.fromkeys(range(520, 528), "overloaded")
 
+_REDIRECTS = frozenset({300, 301, 302, 303, 305, 307, 308})
+"""Statuses that send elsewhere. Not 304: it is an answer, though to no question that was asked."""
+
 _MESSAGE_CHARS = 500
 """Longest message that is kept of an error; whole error pages help nobody."""
 
@@ -176,7 +179,7 @@ def _judge_answer(reply: Reply) -> Verdict:
     if status is not None:
         return _judge_error(status, reply.headers, reply.body)
     usage = parse_usage(answer) if isinstance(answer, dict) else Usage()
-    return Verdict("bad_reply", f"the answer is no chat completion: {problem}"[:_MESSAGE_CHARS], usage)
+    return Verdict("bad_reply", _printable(f"the answer is no chat completion: {problem}"), usage)
 
 
 def _status_inside(answer: Any) -> int | None:
@@ -189,7 +192,7 @@ def _status_inside(answer: Any) -> int | None:
 
 
 def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:
-    if 300 <= status < 400:
+    if status in _REDIRECTS:
         return Verdict("forbidden", _redirected(headers), Usage())
     message, clue = error_text(body)
     clue = f"{message} {clue} limit type: {headers.get('rate_limit_type', '')}".lower()
@@ -231,7 +234,7 @@ def error_text(body: bytes) -> tuple[str, str]:
         clues = " ".join(str(clue) for key in ("type", "code") if isinstance(clue := error.get(key), str | int))
     else:
         said, clues = error or answer.get("message") or "", ""
-    return _as_text(said)[:_MESSAGE_CHARS], clues[:_MESSAGE_CHARS]
+    return _printable(_as_text(said)), clues[:_MESSAGE_CHARS]
 
 
 def _as_text(said: Any) -> str:
@@ -243,10 +246,18 @@ def _as_text(said: Any) -> str:
         return ""
 
 
-_TAGS = re.compile(r"<(script|style).*?</\1>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
+_TAGS = re.compile(r"<(script|style).*?(?:</\1>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
 def _plain_text(body: bytes) -> str:
     """Return the readable beginning of a body that is no JSON; of HTML, its text."""
     text = _TAGS.sub(" ", body[:10_000].decode("utf-8", "replace"))
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
+    """Return the beginning of a text in one line, without what would steer the terminal it is shown on."""
+    text = text[: 4 * _MESSAGE_CHARS]
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else " " for each in text)
     return " ".join(text.split())[:_MESSAGE_CHARS]

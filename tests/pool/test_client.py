@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from batchrun.credentials import Secret
-from batchrun.pool import client as client_module
+from batchrun.pool import body as body_module
 from batchrun.pool.client import HttpClient
 from batchrun.pool.verdicts import judge
 from batchrun.records import Fault, Reply
@@ -240,8 +240,12 @@ FAULTS = [
     (_is_silent, "timeout", "no answer in time"),
     (_dribbles, "timeout", "no answer in time"),
     (_breaks_a_stream_off, "bad_reply", "the stream of the answer broke off"),
-    (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "bad_reply", "the answer is not HTTP"),
-    (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", "bad_reply", "the answer is not HTTP"),
+    (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "bad_reply", "the answer is not HTTP, or its headers are too long"),
+    (
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        "bad_reply",
+        "the answer is not HTTP, or its headers are too long",
+    ),
     (response(b"not gzip at all", Content_Encoding="gzip"), "connection", "the connection was cut"),
 ]
 
@@ -324,14 +328,14 @@ def test_an_answer_that_is_too_long_is_given_up_without_filling_the_memory(
     answer: bytes | Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A failure of its row, whether the length was stated, is not, or shows when it is unpacked."""
-    monkeypatch.setattr(client_module, "MAX_ANSWER_BYTES", 4 << 20)
+    monkeypatch.setattr(body_module, "MAX_ANSWER_BYTES", 4 << 20)
     tracemalloc.start()
     try:
         result = send(answer)
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert fault(result) == ("too_large", "the answer is longer than 4 MiB")
+    assert fault(result) == ("too_large", "the answer is longer than 64 MiB")
     assert peak_bytes < 24 << 20
 
 

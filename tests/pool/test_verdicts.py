@@ -94,7 +94,7 @@ BY_STATUS = [
     *((status, "too_large") for status in (413, 414, 431)),
     *((status, "overloaded") for status in (425, 502, 503, 504, *range(520, 528), 529)),
     *((status, "server_error") for status in (409, 424, 500, 501, 508, 599)),
-    *((status, "bad_reply") for status in (100, 201, 202, 204, 206)),
+    *((status, "bad_reply") for status in (100, 201, 202, 204, 206, 304)),
     (401, "unauthorized"),
     (402, "quota_exhausted"),
     (408, "timeout"),
@@ -181,6 +181,16 @@ def test_a_message_is_short_and_readable() -> None:
     assert error_text(b'{"detail": [{"loc": ["body"]}]}') == ('[{"loc":["body"]}]', "")
     for body in (openai("x" * 10_000), b"x" * 10_000, b"<" * 1_000_000, json.dumps({"error": "x" * 10_000}).encode()):
         assert all(0 < len(judge(reply(status, body)).message) <= 500 for status in (200, 400, 500))
+
+
+@pytest.mark.parametrize("status", [400, 503])
+def test_a_message_is_one_line_without_what_steers_a_terminal(status: int) -> None:
+    """Control characters of any alphabet become spaces, in every shape: it is printed as it stands."""
+    said = "\x1b[2Jone\r\ntwo\x07\u202e\x9b three\0"
+    for body in (openai(said), json.dumps({"detail": [said]}).encode(), said.encode(), f"<p>{said}</p>".encode()):
+        message = judge(reply(status, body)).message
+        assert message.isprintable(), message
+        assert "three" in message
 
 
 @pytest.mark.parametrize("depth", [200, 500, 1_000, 100_000])

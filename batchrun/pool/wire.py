@@ -1,0 +1,160 @@
+"""One HTTP/1.1 exchange over aiohttp's connections, without aiohttp's session.
+
+A session makes a request object, a header object, a timer and a task anew for each request, which costs more than all
+else that is done for a row (`make bench`). Here every request has the same head but for its length. So aiohttp opens
+and keeps the connections (names, TLS, proxies) and reads the answers, and the bytes of the request are written here.
+"""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+_CONCATENATED_BYTES = 1 << 16
+"""Up to this size head and body go out as one piece: a copy is cheaper than a second packet."""
+
+_BUFFER_BYTES = 1 << 16
+"""How much of an answer is read ahead of whoever reads it."""
+
+_NO_TRACES: list[Any] = []
+
+
+class Answer:
+    """What came back: status and headers, and a body that is still to be read. To be released, however it ends."""
+
+    __slots__ = ("_connection", "content", "headers", "status")
+
+    def __init__(
+        self,
+        connection: aiohttp.connector.Connection,
+        status: int,
+        headers: CIMultiDictProxy[str],
+        content: aiohttp.StreamReader,
+    ) -> None:
+        self._connection = connection
+        self.status = status
+        self.headers = headers
+        self.content = content
+
+    @property
+    def content_type(self) -> str:
+        """The media type, in lower case, without its parameters; empty when there is none."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    @property
+    def content_length(self) -> int | None:
+        """How long the body is to be, if its head said so."""
+        length = self.headers.get("Content-Length")
+        return None if length is None else int(length)  # the parser has refused what is no number
+
+    def release(self) -> None:
+        """Give the connection back; close it where anything is left to be read or written on it."""
+        transport = self._connection.transport
+        if transport is not None and transport.get_write_buffer_size():
+            self._connection.close()  # answered before it was asked to the end: nobody can say what comes next
+        else:
+            self._connection.release()
+
+
+class Connector(aiohttp.TCPConnector):
+    """Takes up a kept connection only if nothing has come on it meanwhile.
+
+    That would be a second answer to an old request, and be taken for the answer to the next.
+    """
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        """Return a connection on which no answer waits to be read."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or len(connection.protocol) == 0:
+                return connection
+            connection.close()
+
+
+class Wire:
+    """Exchanges with one URL, by one method."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        *,
+        proxy: str | None,
+        connect_timeout_s: float,
+    ) -> None:
+        """Prepare what is the same for each exchange; on the event loop.
+
+        Args:
+            connector: opens and keeps the connections.
+            method: GET or POST.
+            url: with scheme and host.
+            headers: of each request, beside `Host` and `Content-Length`. No proxy sees them, unless the URL is http.
+            proxy: its URL, if there is one.
+            connect_timeout_s: of opening a connection.
+        """
+        self._connector = connector
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
+        where = URL(url)
+        # What the connector needs to know of a request: where to, by which proxy. It is never sent itself.
+        self._request = aiohttp.ClientRequest(
+            method, where, loop=asyncio.get_running_loop(), proxy=None if proxy is None else URL(proxy)
+        )
+        self._is_by_plain_proxy = proxy is not None and where.scheme == "http"
+        target = str(where) if self._is_by_plain_proxy else where.raw_path_qs
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {self._request.headers['Host']}", "Accept: */*"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self._head = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+
+    async def exchange(self, body: bytes) -> Answer:
+        """Send a request; return what came back as soon as its head has come.
+
+        Raises:
+            aiohttp.ClientError: there was no connection, or it broke.
+            aiohttp.http_exceptions.HttpProcessingError: what came back is not HTTP.
+        """
+        try:
+            connection = await self._connector.connect(self._request, _NO_TRACES, self._timeout)
+        except TimeoutError as late:
+            raise aiohttp.ConnectionTimeoutError from late
+        try:
+            protocol, transport = connection.protocol, connection.transport
+            assert protocol is not None
+            assert transport is not None
+            protocol.set_response_params(read_until_eof=True, auto_decompress=True, read_bufsize=_BUFFER_BYTES)
+            self._write(transport, body)
+            status, headers, content = await _answered(protocol)
+        except BaseException:
+            connection.close()
+            raise
+        return Answer(connection, status, headers, content)
+
+    def _write(self, transport: asyncio.WriteTransport, body: bytes) -> None:
+        head = b"%bContent-Length: %d\r\n\r\n" % (self._head_now(), len(body))
+        if len(body) <= _CONCATENATED_BYTES:
+            transport.write(head + body)
+        else:
+            transport.writelines((head, body))
+
+    def _head_now(self) -> bytes:
+        """Return the head, with the word for a plain proxy that the connector finds in its URL as it connects."""
+        if not self._is_by_plain_proxy or "Proxy-Authorization" not in self._request.headers:
+            return self._head
+        return b"%bProxy-Authorization: %b\r\n" % (
+            self._head,
+            self._request.headers["Proxy-Authorization"].encode("latin-1"),
+        )
+
+
+async def _answered(protocol: ResponseHandler) -> tuple[int, CIMultiDictProxy[str], aiohttp.StreamReader]:
+    """Return status, headers and body of the next answer that is final: 1xx are words on the way."""
+    while True:
+        message, content = await protocol.read()
+        if not 100 <= message.code < 200 or message.code == 101:
+            return message.code, message.headers, content

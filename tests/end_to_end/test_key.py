@@ -1,0 +1,287 @@
+"""The key through every command and every mistake: it is in no file, in nothing printed, in no traceback."""
+
+import json
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from harness.prompts import write_prompts
+from harness.raw_servers import RawServer, Visit, answer, completion
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+CANARY = "sk-canary/5f1d+2c9b&8e7a"
+"""With characters that JSON, HTML and URLs spell otherwise."""
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The key of everything here; and temporary files stay in sight."""
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+
+
+def everything_in(folder: Path) -> Iterator[str]:
+    """Yield all that stands in a folder, as bytes and as what the bytes mean."""
+    for path in folder.rglob("*"):
+        if not path.is_file():
+            continue
+        yield path.read_bytes().decode("latin-1")
+        if path.suffix == ".parquet":
+            yield repr(pq.read_table(path).to_pylist()) + repr(pq.read_schema(path).metadata)
+        elif path.suffix == ".sqlite":
+            with closing(sqlite3.connect(path)) as database:
+                tables = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+                for table in tables:
+                    yield repr(database.execute(f"SELECT * FROM {table}").fetchall())
+
+
+def spellings(key: str) -> list[str]:
+    return [key, key.replace("/", "\\/"), key.replace("&", "&amp;"), "sk-canary%2F5f1d%2B2c9b%268e7a", key[-12:]]
+
+
+def assert_nowhere(said: Any, tmp_path: Path, key: str = CANARY) -> None:
+    """In nothing printed, and in no file of work, home (with the cache) and temporary folder."""
+    for text in (said.stdout, said.stderr, *everything_in(tmp_path)):
+        assert [each for each in spellings(key) if each in text] == []
+
+
+def test_no_command_shows_it(run: Any, batchrun: Any, endpoint: Any, tmp_path: Path) -> None:
+    """Neither with success nor with wrong values; and the endpoint did get it."""
+    endpoint.change(keys=[CANARY])
+    base_url = ("--base-url", endpoint.base_url)
+    prompts = write_prompts("a", "[[simulate: 400]]")
+    assert run(prompts, "--json").code == 1
+    commands: list[tuple[tuple[Any, ...], int]] = [
+        (("run", prompts, "-m", MODEL, *base_url, "-o", "out", "--retry-failed"), 1),
+        (("run", prompts, "-m", MODEL, *base_url, "-o", "out", "--max-cost", "1"), 2),
+        (("run", prompts, "-m", MODEL, *base_url, "--temperature", "9", "-o", "x"), 2),
+        (("run", "no.jsonl", "-m", MODEL, *base_url, "-o", "x"), 2),
+        (("status", "out"), 0),
+        (("status", "out", "--json"), 0),
+        (("status", "nowhere"), 3),
+        (("export", "out"), 0),
+        (("export", "nowhere"), 3),
+        (("models", *base_url), 0),
+        (("models", *base_url, "--json"), 0),
+        (("models", *base_url, "--nonsense"), 2),
+        (("models", "--base-url", "https://127.0.0.1:1/v1"), 5),
+        (("models", "--base-url", "ftp://127.0.0.1/v1"), 2),
+        (("simulate", "--nonsense"), 2),
+        (("--version",), 0),
+    ]
+    for arguments, code in commands:
+        said = batchrun(*arguments)
+        assert (arguments, said.code) == (arguments, code), said.stderr
+        assert_nowhere(said, tmp_path)
+
+
+def test_the_simulator_in_front_shows_nothing_of_it(spawn: Any, tmp_path: Path) -> None:
+    """It is a server, and takes any key; it needs none."""
+    process = spawn("simulate", "--port", 0)
+    first = process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=10)
+    assert "http://127.0.0.1:" in first + stdout + stderr
+    assert CANARY not in first + stdout + stderr
+
+
+def incorrect(key: str) -> bytes:
+    return json.dumps({"error": {"message": f"Incorrect API key provided: {key}."}}).encode()
+
+
+ECHOES: dict[str, tuple[bytes, int]] = {
+    "an error in JSON": (answer(incorrect(CANARY), "401 No"), 4),
+    "an error in PHP's JSON": (answer(incorrect(CANARY).replace(b"/", b"\\/"), "400 No"), 1),
+    "an error in HTML": (answer(b"<p>" + CANARY.replace("&", "&amp;").encode(), "400 No"), 1),
+    "an error in text": (answer(CANARY.encode(), "422 No"), 1),
+    "an error under a 200": (answer(incorrect(CANARY)), 1),
+    "headers under a 200": (answer(json.dumps({"authorization": f"Bearer {CANARY}"}).encode()), 1),
+    "headers in text under a 200": (answer(f"Authorization: Bearer {CANARY}\r\n".encode()), 1),
+    "an answer": (answer(completion(f"You sent {CANARY} to me.")), 0),
+    "a redirect": (answer(b"", "302 Go", "Location: https://login.example/?k=sk-canary%2F5f1d%2B2c9b%268e7a"), 4),
+    "a redirect to a host of that name": (answer(b"", "302 Go", f"Location: https://{CANARY}/"), 4),
+    "a wish to wait": (answer(b"{}", "400 No", f"Retry-After: {CANARY}", f"X-Key: {CANARY}"), 1),
+    "a reason": (answer(b"", f"400 {CANARY}"), 1),
+    "no HTTP": (f"{CANARY}\r\n\r\n".encode(), 1),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_what_a_server_repeats_of_it_is_hidden(name: str, batchrun: Any, tmp_path: Path) -> None:
+    """Also while it runs, and in the checkpoint's log; afterwards `status` and `export` have nothing to show."""
+    raw, code = ECHOES[name]
+    while_running: list[str] = []
+
+    async def behave(visit: Visit) -> None:
+        while True:
+            body = await visit.request()
+            if b'"fine"' in body:
+                while_running.extend(everything_in(Path("out")) if while_running else ["begun"])
+                await visit.say(answer(completion("fine")))
+            else:
+                await visit.say(raw)
+                if not raw.startswith(b"HTTP"):
+                    return
+
+    server = RawServer(behave)
+    with server.in_thread() as base_url:
+        flags = ("--max-attempts", 1, "-c", 1, "--patience", "1s", "--json")
+        prompts = write_prompts(*(["fine", "echo", "fine"] if code != 4 else ["echo"]))
+        said = batchrun("run", prompts, "-m", MODEL, "--base-url", base_url, "-o", "out", *flags)
+    assert said.code == code, said.stderr
+    assert any(CANARY.encode() in each for each in server.requests)
+    assert not any(CANARY in each for each in while_running)
+    for each in (said, batchrun("status", "out"), batchrun("export", "out")):
+        assert_nowhere(each, tmp_path)
+
+
+def test_models_hides_it_too(batchrun: Any, tmp_path: Path) -> None:
+    """In an error, and in a name."""
+    for raw, code in (
+        (answer(incorrect(CANARY), "401 No"), 4),
+        (answer(b'{"data": [{"id": "%s"}]}' % CANARY.encode()), 0),
+    ):
+
+        async def behave(visit: Visit, raw: bytes = raw) -> None:
+            await visit.request()
+            await visit.say(raw)
+
+        with RawServer(behave).in_thread() as base_url:
+            said = batchrun("models", "--base-url", base_url)
+        assert said.code == code
+        assert "***" in said.stdout + said.stderr
+        assert_nowhere(said, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["send", "settle", "export"])
+def test_an_error_that_nobody_has_foreseen_is_told_without_it(
+    place: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One message on stderr, the traceback in a file to report; a code of its own, and no success of any kind."""
+
+    def fail(*arguments: Any, **named: Any) -> None:
+        raise RuntimeError(f"it was\n{{'Authorization': 'Bearer {CANARY}'}}")
+
+    targets = {
+        "send": "batchrun.pool.client.HttpClient.send",
+        "settle": "batchrun.pool.settling.Settling.settle",
+        "export": "batchrun.execution.export",
+    }
+    monkeypatch.setattr(targets[place], fail)
+    said = run(write_prompts("a"))
+    assert said.code == 70
+    assert "Traceback" not in said.stderr
+    assert "RuntimeError: it was {'Authorization': 'Bearer ***'}" in said.stderr
+    [trace] = Path(tmp_path / "temporary").iterdir()
+    assert str(trace) in said.stderr
+    assert "in fail\n" in trace.read_text()
+    assert "{'Authorization': 'Bearer ***'}" in trace.read_text()
+    assert_nowhere(said, tmp_path)
+
+
+def test_without_a_place_for_the_traceback_it_stands_on_stderr(
+    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Better there than nowhere; without the key there too."""
+
+    def fail(*arguments: Any, **named: Any) -> None:
+        raise RuntimeError(CANARY)
+
+    monkeypatch.setattr("batchrun.pool.client.HttpClient.send", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    said = run(write_prompts("a"))
+    assert said.code == 70
+    assert "Traceback" in said.stderr
+    assert_nowhere(said, tmp_path)
+
+
+BAD_KEYS = [
+    f"{CANARY}\nX-Evil: 1",
+    f"{CANARY}\r\n\r\nGET /",
+    f"{CANARY} x",
+    f"{CANARY}–",
+    f"{CANARY}é",
+    f"{CANARY}\udcff",
+]
+
+
+@pytest.mark.parametrize("bad", BAD_KEYS)
+@pytest.mark.parametrize("command", ["run", "models"])
+def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(
+    bad: str, command: str, batchrun: Any, endpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says where it stands and what is wrong with it; nothing is sent."""
+    monkeypatch.setenv("OPENAI_API_KEY", bad)
+    job = (write_prompts("a"), "-m", MODEL, "-o", "out") if command == "run" else ()
+    said = batchrun(command, *job, "--base-url", endpoint.base_url)
+    assert said.code == 4
+    assert "the key in OPENAI_API_KEY has a space, line break or other character" in said.stderr
+    assert endpoint.stats.received == 0
+    assert_nowhere(said, tmp_path)
+
+
+@pytest.mark.parametrize("around", ["\n", "\r\n", " ", "\t"])
+def test_whitespace_that_was_copied_along_does_no_harm(
+    around: str, run: Any, endpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `$(cat key.txt)` and editors leave it."""
+    endpoint.change(keys=[CANARY])
+    monkeypatch.setenv("OPENAI_API_KEY", around + CANARY + around)
+    said = run(write_prompts("a"))
+    assert said.code == 0
+    assert_nowhere(said, tmp_path)
+
+
+HEXADECIMAL = "a" * 8 + "5f1d2c9b" * 4
+"""As W&B's keys look, and as no name of a variable does by its shape alone."""
+
+
+@pytest.mark.parametrize("key", [CANARY, HEXADECIMAL, HEXADECIMAL[::-1]])
+def test_a_key_in_place_of_the_variables_name_is_not_repeated(
+    key: str, batchrun: Any, endpoint: Any, tmp_path: Path
+) -> None:
+    """`--api-key-env sk-…` is an easy mistake, and its message ends in logs."""
+    said = batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out",
+                    "--api-key-env", key)  # fmt: skip
+    assert said.code == 4
+    assert "the name of a variable, such as OPENAI_API_KEY, and never the key itself" in said.stderr
+    assert_nowhere(said, tmp_path, key)
+
+
+JOBS: list[Callable[[str], str]] = [
+    lambda base_url: f'[endpoint]\nbase_url = "{base_url}"\napi_key = "{CANARY}"\n',
+]
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_key_in_a_job_file_is_refused_and_not_kept(job: Any, batchrun: Any, endpoint: Any, tmp_path: Path) -> None:
+    """Nothing is written before the job is understood."""
+    Path("job.toml").write_text(
+        f'[input]\npath = "{write_prompts("a")}"\n[model]\nname = "m"\n{job(endpoint.base_url)}'
+    )
+    said = batchrun("run", "job.toml", "-o", "out")
+    assert said.code == 2
+    assert not Path("out").exists()
+    assert CANARY not in said.stderr
+
+
+@pytest.mark.parametrize("key", ["x", "EMPTY", "not-needed", "sk-1234"])
+def test_a_placeholder_for_a_key_is_no_secret_and_spoils_no_answer(
+    key: str, run: Any, endpoint: Any, batchrun: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers without keys are given any word; an answer that has the word keeps it."""
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(answer(completion(f"the word {key} in an answer")))
+
+    with RawServer(behave).in_thread() as base_url:
+        assert batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", base_url, "-o", "out").code == 0
+    assert pq.read_table("out/results.parquet")["response"].to_pylist() == [f"the word {key} in an answer"]

@@ -1,0 +1,41 @@
+"""Standard streams that are closed or full: the run goes on, nothing is lost, and there is no traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from harness.prompts import write_prompts
+
+FULL = Path("/dev/full")
+pytestmark = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+
+
+def shell(arguments: str, redirection: str) -> subprocess.CompletedProcess[str]:
+    command = f"exec {sys.executable} -m batchrun {arguments} {redirection}"
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [("2>/dev/full", 0), (">/dev/full 2>&1", 3), (">&- 2>&- <&-", 0)],
+)
+def test_a_run_whose_words_reach_nobody_is_a_run_all_the_same(redirection: str, code: int) -> None:
+    """Only the line of JSON that was asked for, and is lost, makes another exit code."""
+    prompts = write_prompts("a", "b")
+    said = shell(f"run {prompts} -m m -o out --simulate --json", redirection)
+    assert said.returncode == code
+    assert "Traceback" not in said.stdout + said.stderr
+    assert pq.read_table("out/results.parquet")["status"].to_pylist() == ["completed"] * 2
+
+
+@pytest.mark.parametrize("arguments", ["", "status out"])
+def test_words_that_were_asked_for_and_cannot_be_written_are_an_error(arguments: str, run: Any) -> None:
+    """In one line, which says so."""
+    run(write_prompts("a"))
+    said = shell(arguments, ">/dev/full")
+    assert said.returncode == 3
+    assert said.stderr.startswith("batchrun: standard output: cannot be written (No space left on device)")
+    assert said.stderr.count("\n") == 1
