@@ -1,0 +1,65 @@
+"""Measures what batchrun costs, part by part, and prints it beside its targets and an earlier run.
+
+Starts what it needs itself, in a scratch folder, and keeps the figures in runs/benchmarks.jsonl.
+"""
+
+import argparse
+import dataclasses
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).parents[1])  # this folder's `sockets.py` and the like are nobody else's
+
+from benchmarks import connections, million, rows, start, streaming
+from benchmarks.endpoint import server_name
+from benchmarks.figures import find_before, keep, print_head, print_part, record
+from benchmarks.sizes import QUICK, Sizes
+
+PARTS = {"start": start, "rows": rows, "connections": connections, "streaming": streaming, "million": million}
+
+
+def main() -> None:
+    """Measure the parts that are named, or all."""
+    arguments = _arguments()
+    chosen = QUICK if arguments.quick else Sizes()
+    given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Sizes)}
+    sizes = dataclasses.replace(chosen, **{name: value for name, value in given.items() if value is not None})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    if shutil.disk_usage(tempfile.gettempdir()).free < sizes.disk_bytes:
+        room = f"{sizes.disk_bytes / 2**30:.1f} GiB"
+        sys.exit(f"{tempfile.gettempdir()}: needs {room} for a while; make room, set TMPDIR, or measure less: --quick")
+    kept = record(server_name(), dataclasses.asdict(sizes), arguments.name)
+    parts = arguments.parts or list(PARTS)
+    before = find_before(kept, parts, arguments.against)
+    print_head(kept, before)
+    try:
+        for name in parts:
+            with tempfile.TemporaryDirectory(prefix="batchrun-benchmark-") as scratch:
+                figures = PARTS[name].measure(sizes, Path(scratch))
+            print_part(name, figures, before)
+            kept["figures"][name] = {figure.name: figure.value for figure in figures}
+    finally:
+        if kept["figures"]:
+            keep(kept)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"all unless named: {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes: less than two minutes in all")
+    parser.add_argument("--name", help="keep the figures under this name, not the commit's")
+    parser.add_argument("--against", metavar="COMMIT", help="compare with this commit's run, not with the last")
+    for field in dataclasses.fields(Sizes):
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, type=int, metavar="N", help=f"{field.default} unless given")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What many rows cost: memory beside a run of few, resuming after them, and writing their results again.
+
+One run directory serves all three, since filling it takes longest.
+"""
+
+import json
+import time
+from pathlib import Path
+
+from benchmarks.answers import ANSWER
+from benchmarks.endpoint import SILENT, Endpoint, fast_endpoint
+from benchmarks.figures import Figure
+from benchmarks.first_request import Beginning, wait_for_first_request
+from benchmarks.inputs import write_rows
+from benchmarks.process import batchrun, program, use
+from benchmarks.rows import run_command
+from benchmarks.sizes import Sizes
+
+LEFT = 1_000
+"""Rows that the run of many leaves to be sent when it is resumed."""
+
+REFUSED = 1_000
+"""About how many rows the endpoint refuses: they stand open all over the run when failed rows are sent again."""
+
+
+def measure(sizes: Sizes, scratch: Path) -> list[Figure]:
+    """Return the figures of all three."""
+    prompts, directory = scratch / "prompts.jsonl", scratch / "many"
+    write_rows(prompts, sizes.many + LEFT)
+    figures = _memory(sizes, scratch, prompts, directory)
+    figures += _export(sizes, scratch, prompts, directory)  # before a resume has changed what is in there
+    figures += _resume(sizes, scratch, prompts, directory)
+    return figures + _retry_failed(scratch, prompts, directory)
+
+
+def _memory(sizes: Sizes, scratch: Path, prompts: Path, directory: Path) -> list[Figure]:
+    with fast_endpoint(scratch, refuse_every=max(5, sizes.many // REFUSED)) as base_url:
+        few, many = (
+            use(run_command(prompts, where, base_url, "--limit", str(rows)), scratch, expected=(0, 1))
+            for where, rows in ((scratch / "few", sizes.few), (directory, sizes.many))
+        )
+    return [
+        Figure(f"peak memory of a run of {sizes.few:,} rows", few.peak_bytes / 2**20, "MiB"),
+        Figure(f"peak memory of a run of {sizes.many:,} rows", many.peak_bytes / 2**20, "MiB", at_most=200),
+        Figure("many over few", many.peak_bytes / few.peak_bytes, at_most=1.2),
+        Figure(f"CPU a row of {sizes.many:,} rows", 1e6 * many.cpu_s / sizes.many, "µs"),
+    ]
+
+
+def _export(sizes: Sizes, scratch: Path, prompts: Path, directory: Path) -> list[Figure]:
+    """Export, in turns with a plain conversion of the same rows and answers by pyarrow."""
+    plain = scratch / "plain.jsonl"
+    _join(prompts, plain, sizes.many)
+    ours, theirs = [], []
+    for _ in range(sizes.rounds):
+        ours.append(use(batchrun("export", str(directory)), scratch))
+        theirs.append(use(program("conversion", str(plain), str(scratch / "plain.parquet")), scratch))
+    plain.unlink()
+    our_cpu_s, their_cpu_s = (min(used.cpu_s for used in each) for each in (ours, theirs))
+    our_wall_s, their_wall_s = (min(used.wall_s for used in each) for each in (ours, theirs))
+    return [
+        Figure("export: CPU", our_cpu_s, "s"),
+        Figure("export: peak memory", max(used.peak_bytes for used in ours) / 2**20, "MiB", at_most=200),
+        Figure("plain pyarrow conversion: CPU", their_cpu_s, "s"),
+        Figure("export over the plain conversion: CPU", our_cpu_s / their_cpu_s, at_most=2.5),
+        Figure("export over the plain conversion: wall", our_wall_s / their_wall_s, at_most=2.5),
+    ]
+
+
+def _join(prompts: Path, plain: Path, rows: int) -> None:
+    """Write input rows and raw answers side by side: the data of the checkpoint, as JSON Lines."""
+    with prompts.open("rb") as lines, plain.open("wb") as file:
+        for number, line in zip(range(rows), lines, strict=False):
+            file.write(b'{"row": %d, "input": %b, "answer": %b}\n' % (number, line.rstrip(), ANSWER))
+
+
+def _resume(sizes: Sizes, scratch: Path, prompts: Path, directory: Path) -> list[Figure]:
+    """Run the whole file, until the first request: after `--limit` was raised, then as after a crash."""
+    raised, *crashed = [_begin(prompts, directory, scratch) for _ in range(1 + sizes.rounds)]
+    figures = [
+        Figure("resume: to the first request, --limit raised", raised.wall_s, "s", at_most=3),
+        Figure("resume: to the first request, after a kill", min(each.wall_s for each in crashed), "s", at_most=3),
+        Figure("resume: CPU until then", min(each.cpu_s for each in crashed), "s"),
+    ]
+    if raised.peak_bytes:
+        peak_bytes = max(each.peak_bytes for each in [raised, *crashed])
+        figures.append(Figure("resume: peak memory until then", peak_bytes / 2**20, "MiB", at_most=150))
+    return figures
+
+
+def _begin(prompts: Path, directory: Path, scratch: Path) -> Beginning:
+    with Endpoint(scratch, latency_s=SILENT) as endpoint:
+        return wait_for_first_request(run_command(prompts, directory, endpoint.base_url), endpoint, scratch)
+
+
+def _retry_failed(scratch: Path, prompts: Path, directory: Path) -> list[Figure]:
+    """Run the whole file to its end, with rows open all over it; what is asked more than once would show."""
+    is_open = json.loads((directory / "run.json").read_bytes())["failed"] + LEFT
+    with Endpoint(scratch) as endpoint:
+        began_s = time.monotonic()
+        use(run_command(prompts, directory, endpoint.base_url, "--retry-failed"), scratch)
+        endpoint.first_s()
+        counts = endpoint.counts()
+    return [
+        Figure("resume, --retry-failed: to the last request", counts["last_s"] - began_s, "s"),
+        Figure("its requests over its open rows", counts["received"] / is_open, at_most=1),
+    ]

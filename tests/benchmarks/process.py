@@ -1,0 +1,135 @@
+"""Runs a command and measures the whole process from outside: CPU seconds, wall, peak memory.
+
+The process that measures must stay small: a child's peak counts from what its parent held when it was started.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+
+DEADLINE_S = 900.0
+"""After which a child is killed: whatever hangs ends the benchmark, not the evening."""
+
+SERVER_CORE, CLIENT_CORE = 0, 1
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a process has used."""
+
+    cpu_s: float
+    wall_s: float
+    peak_bytes: int
+    stdout: bytes
+
+
+def use(
+    command: Sequence[str], scratch: Path, *, expected: Sequence[int] = (0,), deadline_s: float = DEADLINE_S
+) -> Used:
+    """Run a command to its end, on the clients' core; return what it used.
+
+    Args:
+        command: the program and its arguments.
+        scratch: where it runs, and may write.
+        expected: exit codes that are fine.
+        deadline_s: after which it is killed.
+
+    Raises:
+        RuntimeError: it ended with another exit code, or was not done in time.
+    """
+    with tempfile.TemporaryFile() as stdout:
+        began_s = time.monotonic()
+        with started(command, scratch, stdout=stdout.fileno(), deadline_s=deadline_s) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            wall_s = time.monotonic() - began_s
+            process.returncode = os.waitstatus_to_exitcode(status)
+        stdout.seek(0)
+        said = stdout.read()
+    if process.returncode not in expected:
+        raise RuntimeError(f"exit {process.returncode} of {' '.join(command)}\n{said[-2000:].decode(errors='replace')}")
+    unit_bytes = 1 if sys.platform == "darwin" else 1024
+    return Used(usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss * unit_bytes, said)
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str],
+    scratch: Path,
+    *,
+    stdout: int = subprocess.DEVNULL,
+    core: int = CLIENT_CORE,
+    deadline_s: float = DEADLINE_S,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command with a home of its own; what still runs at the end, or at the deadline, is killed."""
+    home = tempfile.mkdtemp(prefix="home-", dir=scratch)  # a fresh one each time: limits are remembered there
+    environment = {
+        "PATH": os.environ.get("PATH", ""),
+        "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(TESTS)])),
+        "HOME": home,
+        "XDG_CACHE_HOME": home,
+        "OPENAI_API_KEY": "benchmark",
+    }
+    process = subprocess.Popen(
+        command, cwd=scratch, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=_stderr_of(stdout)
+    )
+    _pin(process.pid, core)
+    watchdog = threading.Timer(deadline_s, process.kill)
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        watchdog.cancel()
+        if process.returncode is None:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _stderr_of(stdout: int) -> int | None:
+    """Return where errors go: beside the output where that is read by people in the end, else onto the terminal."""
+    return subprocess.STDOUT if stdout >= 0 else None
+
+
+def _pin(pid: int, core: int) -> None:
+    """Keep a process on one core, where the system can do that and has more than one."""
+    if hasattr(os, "sched_setaffinity") and len(cores := sorted(os.sched_getaffinity(0))) > 1:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, {cores[core]})
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the peak memory of a process that runs; 0 where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds of a process that runs; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def batchrun(*arguments: str) -> list[str]:
+    """Return the command line of batchrun."""
+    return [sys.executable, "-m", "batchrun", *arguments]
+
+
+def program(name: str, *arguments: str) -> list[str]:
+    """Return the command line of one of the benchmark's own programs."""
+    return [sys.executable, "-m", f"benchmarks.{name}", *arguments]

@@ -1,0 +1,185 @@
+"""The benchmarks run, on sizes at which they say nothing: what they say is for `make bench`."""
+
+import math
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from benchmarks import connections, million, rows, start, streaming
+from benchmarks.answers import ANSWER, REFUSAL
+from benchmarks.endpoint import SILENT, Endpoint, fast_endpoint
+from benchmarks.figures import Figure, find_before, keep, record
+from benchmarks.process import program, started, use
+from benchmarks.sizes import Sizes
+
+TINY = Sizes(
+    rounds=1,
+    rows=300,
+    openai_rows=20,
+    few=20,
+    many=300,
+    big_mib=1,
+    in_flight=10,
+    latency_ms=20,
+    turns=10,
+    streams=5,
+    tokens=10,
+    tokens_per_s=200,
+)
+
+
+PARTS = (million, rows, start, streaming, connections)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[ModuleType, Future[list[Figure]]]]:
+    """All parts, measured at the same time and on any core: how long they take is not looked at here."""
+    with pytest.MonkeyPatch.context() as patched, ThreadPoolExecutor(len(PARTS)) as threads:
+        patched.setattr("benchmarks.process._pin", lambda pid, core: None)
+        yield {part: threads.submit(part.measure, TINY, tmp_path_factory.mktemp("part")) for part in PARTS}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
+def test_every_part_measures_what_it_names(part, measured) -> None:
+    """Figures that are positive numbers, each under a name of its own."""
+    figures = measured[part].result()
+    assert len({figure.name for figure in figures}) == len(figures) >= 5
+    assert [figure for figure in figures if not (math.isfinite(figure.value) and figure.value > 0)] == []
+
+
+def _post(base_url: str, body: bytes) -> bytes:
+    with urllib.request.urlopen(f"{base_url}/chat/completions", data=body, timeout=10) as response:
+        return response.read()
+
+
+def test_the_answer_is_of_the_size_that_the_targets_are_for() -> None:
+    """560 bytes."""
+    assert len(ANSWER) == 560
+
+
+def test_the_fast_endpoint_gives_the_static_answer(tmp_path: Path) -> None:
+    """Whichever server it is."""
+    with fast_endpoint(tmp_path) as base_url:
+        assert _post(base_url, b"{}") == ANSWER
+
+
+def test_where_there_is_no_nginx_the_benchmarks_own_server_answers(tmp_path: Path, monkeypatch) -> None:
+    """Also requests whose body comes in pieces."""
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+    with fast_endpoint(tmp_path) as base_url:
+        assert _post(base_url, b"x" * 200_000) == ANSWER
+
+
+@pytest.mark.parametrize("has_nginx", [True, False])
+def test_an_endpoint_can_refuse_some(tmp_path: Path, monkeypatch, has_nginx: bool) -> None:
+    """With 400."""
+    if not has_nginx:
+        monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+    with fast_endpoint(tmp_path, refuse_every=1) as base_url:
+        with pytest.raises(urllib.error.HTTPError, match="400") as refused:
+            _post(base_url, b"{}")
+        assert refused.value.read() == REFUSAL
+
+
+def test_the_server_counts_what_it_was_asked(tmp_path: Path) -> None:
+    """When it was asked first, how often, and how many it had in flight."""
+    began_s = time.monotonic()
+    with Endpoint(tmp_path, full=1) as endpoint:
+        for _ in range(3):
+            assert _post(endpoint.base_url, b"{}") == ANSWER
+        assert began_s < endpoint.first_s() < time.monotonic()
+        counts = endpoint.counts()
+    assert (counts["received"], counts["answered"], counts["most"], counts["turns"]) == (3, 3, 1, [2])
+
+
+def test_the_server_streams_answers_token_by_token(tmp_path: Path) -> None:
+    """As server-sent events that end in `[DONE]`."""
+    with Endpoint(tmp_path, tokens=3, per_s=1000) as endpoint:
+        events = _post(endpoint.base_url, b"{}").split(b"\n\n")
+        assert endpoint.first_s() > 0
+        assert endpoint.counts()["answered"] == 1
+    assert [b'" word"' in event for event in events] == [True, True, True, True, False, False]
+    assert events[-2:] == [b"data: [DONE]", b""]
+
+
+def test_a_silent_endpoint_does_not_answer(tmp_path: Path) -> None:
+    """But it knows that it was asked."""
+    with Endpoint(tmp_path, latency_s=SILENT) as endpoint:
+        with pytest.raises(TimeoutError):
+            urllib.request.urlopen(f"{endpoint.base_url}/chat/completions", data=b"{}", timeout=0.05)
+        assert (endpoint.first_s() > 0, endpoint.counts()["answered"]) == (True, 0)
+
+
+def test_the_whole_process_is_measured(tmp_path: Path) -> None:
+    """CPU, wall and memory of what was run, and what it printed."""
+    busy = "end = time.process_time() + 0.1\nwhile time.process_time() < end: pass"
+    code = f"import time; held = bytearray(200 << 20); {busy}\nprint(7)"
+    used = use([sys.executable, "-c", code], tmp_path)
+    assert used.stdout == b"7\n"
+    assert 0.1 <= used.cpu_s < 2
+    assert used.wall_s >= 0.1
+    assert used.peak_bytes >= 200 << 20
+
+
+def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
+    """What it said is in the error."""
+    with pytest.raises(RuntimeError, match="out of order"):
+        use([sys.executable, "-c", "import sys; sys.exit('out of order')"], tmp_path)
+
+
+def test_what_hangs_is_killed_at_its_deadline(tmp_path: Path) -> None:
+    """And is no measurement."""
+    with pytest.raises(RuntimeError, match="exit -9"):
+        use([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, deadline_s=0.1)
+
+
+def test_what_was_started_ends_with_what_started_it(tmp_path: Path) -> None:
+    """Also when that fails."""
+    with pytest.raises(ZeroDivisionError), started(program("answers"), tmp_path) as process:
+        _ = 1 / 0
+    assert process.returncode == -9
+
+
+@pytest.mark.parametrize(
+    ("figure", "target", "verdict"),
+    [
+        (Figure("ratio", 1.3, at_most=1.3), "≤ 1.3", "met"),
+        (Figure("ratio", 1.31, at_most=1.3), "≤ 1.3", "MISSED"),
+        (Figure("ratio", 15.0, at_least=15), "≥ 15", "met"),
+        (Figure("ratio", 14.9, at_least=15), "≥ 15", "MISSED"),
+        (Figure("ratio", math.nan, at_least=15), "≥ 15", "MISSED"),
+        (Figure("ratio", 2.0), "", ""),
+    ],
+)
+def test_a_figure_says_whether_its_target_is_met(figure: Figure, target: str, verdict: str) -> None:
+    """At the bound it is; what could not be measured is not."""
+    assert (figure.target, figure.verdict) == (target, verdict)
+
+
+def test_two_commits_can_be_compared(tmp_path: Path) -> None:
+    """The last run of another commit of the same parts and sizes, or of the commit that is named."""
+    kept = tmp_path / "runs" / "benchmarks.jsonl"
+    for name, rows_sent, part in [("aaa", 10, "rows"), ("bbb", 10, "rows"), ("ccc", 20, "rows"), ("ddd", 10, "start")]:
+        keep(record("nginx", {"rows": rows_sent}, name) | {"figures": {part: {}}}, kept)
+    now = record("nginx", {"rows": 10}, "ddd")
+    assert find_before(now, ["rows"], path=kept)["commit"] == "bbb"
+    assert find_before(now, ["rows"], "aa", path=kept)["commit"] == "aaa"
+    assert find_before(now, ["start"], path=kept)["commit"] == "ddd"
+    assert find_before(now, ["start", "rows"], path=kept) is None
+    assert find_before(now, ["rows"], "ccc", path=kept) is None
+    assert find_before(record("uvloop", {"rows": 10}, "ddd"), ["rows"], path=kept) is None
+    assert find_before(now, ["rows"], path=tmp_path / "none.jsonl") is None
+
+
+def test_a_record_says_what_was_measured_and_with_what() -> None:
+    """The commit and the versions of everything that matters."""
+    kept = record("nginx", {"rows": 10})
+    assert kept["commit"]
+    assert {"python", "batchrun-llm", "aiohttp", "uvloop", "orjson", "pyarrow", "openai"} == set(kept["versions"])
