@@ -5,7 +5,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test bench format clean
+.PHONY: help demo test bench crash format clean
 
 help:  ## list what there is to make
 	@sed -n 's/^\([a-z]*\):.*  ## /make \1	/p' Makefile
@@ -31,9 +31,13 @@ test: .venv/.installed-dev  ## install, and check all: format, lint, types, impo
 	BATCHRUN_FROM_WHEEL=1 PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/wheel" \
 	  $(RUN) -m pytest tests/end_to_end tests/test_jobs.py tests/test_packaging.py
 
-bench: .venv/.installed-dev  ## measure the limit: on a virtual clock (30 s), and over real sockets (5 min)
-	$(RUN) tests/benchmarks/limits.py
-	$(RUN) tests/benchmarks/sockets.py
+bench: .venv/.installed-dev  ## measure what a row costs (10 min) and the limit (6 min), beside the last run; QUICK=1: 2 min
+	$(RUN) tests/benchmarks $(if $(QUICK),--quick)
+	$(if $(QUICK),,$(RUN) tests/benchmarks/limits.py)
+	$(if $(QUICK),,$(RUN) tests/benchmarks/sockets.py)
+
+crash: .venv/.installed-dev  ## kill runs 500 times, and count at the endpoint what was lost or bought again (5 min)
+	$(RUN) tests/crash.py --kills 500
 
 format: .venv/.installed-dev  ## format the code, mend what the linter can mend, write the README's tables
 	$(RUN) -m ruff check --fix --exit-zero .

@@ -38,6 +38,9 @@ class Completion(NamedTuple):
 
 _NOTHING = Completion()
 
+_new = tuple.__new__
+"""Makes a record at half of what its constructor costs, for there are millions of answers."""
+
 
 def problem_of(reply: Any) -> str | None:
     """Return why a parsed body is no chat completion; None when it is one.
@@ -70,13 +73,12 @@ def parse_usage(reply: Mapping[str, Any]) -> Usage:
     usage = reply.get("usage")
     if not isinstance(usage, dict):
         return _NO_USAGE
-    return Usage(
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
-        _count(usage.get("total_tokens")),
-        _detail(usage.get("prompt_tokens_details"), "cached_tokens"),
-        _detail(usage.get("completion_tokens_details"), "reasoning_tokens"),
-    )
+    said = usage.get
+    prompt, completion = said("prompt_tokens_details"), said("completion_tokens_details")
+    cached = None if prompt is None else _detail(prompt, "cached_tokens")
+    reasoning = None if completion is None else _detail(completion, "reasoning_tokens")
+    counts = (_count(said("prompt_tokens")), _count(said("completion_tokens")), _count(said("total_tokens")))
+    return _new(Usage, (*counts, cached, reasoning))
 
 
 def _count(value: Any) -> int | None:
@@ -104,12 +106,17 @@ def completion_of(reply: Mapping[str, Any]) -> Completion:
     """Return what the results show of a parsed answer in which `problem_of` finds no problem."""
     choice = reply["choices"][0]
     message = choice["message"]
-    finish_reason = _text(choice.get("finish_reason"))
-    response = text_of(message.get("content"))
-    reasoning = _text(message.get("reasoning")) or _text(message.get("reasoning_content")) or None
+    finish_reason = choice.get("finish_reason")
+    response = message.get("content")
+    if response.__class__ is not str:
+        response = text_of(response)
+    reasoning = message.get("reasoning") or message.get("reasoning_content") or None
+    if reasoning.__class__ is not str:
+        reasoning = _text(message.get("reasoning_content")) or None
     if reasoning is None and response and response.lstrip().startswith(_THINK):
         response, reasoning = _split_thought(response, finish_reason)
-    return Completion(response, reasoning, _tool_calls(message), finish_reason, _text(reply.get("id")))
+    calls = _tool_calls(message) if message.get("tool_calls") or message.get("function_call") else None
+    return _new(Completion, (response, reasoning, calls, _text(finish_reason), _text(reply.get("id"))))
 
 
 def text_of(content: Any) -> str | None:

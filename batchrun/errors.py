@@ -21,6 +21,10 @@ class RunDirectoryError(BatchrunError):
     exit_code = 3
 
 
+class DamagedError(RunDirectoryError):
+    """The checkpoint's content is wrong, and some of it may be recovered. Raised by `checkpoint`."""
+
+
 class EndpointRefused(BatchrunError):
     """The endpoint refuses the whole job: key, project, region, model. Raised by `credentials` and `run`."""
 

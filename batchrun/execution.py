@@ -244,11 +244,7 @@ class Execution:
     # Telling.
 
     def _on_flight(self, in_flight: int) -> None:
-        usd = 0.0 if self.budget is None else self.budget.spent_usd + self.budget.reserved_usd
-        try:
-            self.store.sending(in_flight, usd)
-        except RunDirectoryError as problem:
-            self._fail(problem)
+        self.store.sending(in_flight, 0.0 if self.budget is None else self.budget.spent_usd + self.budget.reserved_usd)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, CanaryAnswered):

@@ -1,7 +1,7 @@
 """From a checkpoint to everything that can be made of it: results, totals, and what scripts read of a run."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,17 +10,18 @@ import orjson
 
 from batchrun import __version__
 from batchrun.checkpoint.reader import Checkpoint, Failures
+from batchrun.checkpoint.schema import damaged
 from batchrun.errors import InputError, JobError, RunDirectoryError
 from batchrun.job import Job, job_from_dict
 from batchrun.pricing import PriceLike, price_of
-from batchrun.prompts.columns import InputColumns
+from batchrun.prompts.columns import InputColumns, LateSchema
 from batchrun.prompts.files import InputFile, find_files, fingerprint
 from batchrun.prompts.source import Source
 from batchrun.records import ModelTotals
 from batchrun.report.stats import summed
 from batchrun.results.files import replacing
 from batchrun.results.usage import usage_rows, write_usage
-from batchrun.results.writer import write_results
+from batchrun.results.writer import Written, write_results
 
 RESULTS = "results.parquet"
 USAGE = "usage.parquet"
@@ -135,12 +136,19 @@ def stored_job(checkpoint: Checkpoint) -> Job:
         RunDirectoryError: it does not say.
     """
     job = checkpoint.fact("job")
+    if job is None and checkpoint.totals():
+        raise RunDirectoryError(
+            f"{checkpoint.path}: was salvaged, and which job it is of is lost; run the job again: it goes on from here"
+        )
     if job is None:
         raise RunDirectoryError(
             f"{checkpoint.path}: does not say yet which job it is of: its run has only begun, or died as it began; "
             "look again in a moment, or run the job"
         )
-    return job_from_dict(job)
+    try:
+        return job_from_dict(job)
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise damaged(checkpoint.path, f"what is kept of its job is no job: {problem!r}") from problem
 
 
 class Exported(NamedTuple):
@@ -160,18 +168,23 @@ def export(directory: Path) -> Exported:
         RunDirectoryError: there is no checkpoint, it cannot be read, or a file cannot be written.
     """
     with Checkpoint(directory) as checkpoint:
-        job = stored_job(checkpoint)
         totals = checkpoint.totals()
-        prices = prices_of(job, totals)
+        is_jobless = bool(totals) and checkpoint.fact("job") is None  # salvaged without it
+        job = None if is_jobless else stored_job(checkpoint)
+        prices = dict.fromkeys(totals) if job is None else prices_of(job, totals)
         notices: list[str] = []
-        columns = _input_columns(job, directory, checkpoint, notices)
-        written = write_results(
-            directory / RESULTS,
-            checkpoint.outcomes(),
-            columns,
-            prices,
-            lambda: usage_rows(totals, prices),
-        )
+        if job is None:
+            notices.append("the results are without the input's columns and without costs, until the job runs again")
+
+        def write(columns: InputColumns | None) -> Written:
+            rows = checkpoint.outcomes()
+            return write_results(directory / RESULTS, rows, columns, prices, lambda: usage_rows(totals, prices))
+
+        inputs = None if job is None else _inputs(job, directory, checkpoint, notices)
+        written = write(None) if inputs is None else _write_beside(inputs, write, notices)
+        settled, counted = written.rows + written.dropped, summed(totals.values()).requests
+        if settled != counted:
+            raise damaged(checkpoint.path, f"holds {settled:,} settled rows where it should be {counted:,}")
         write_usage(directory / USAGE, {model: sums for model, sums in totals.items() if model}, prices)
         failures = checkpoint.failures()
     if written.dropped:
@@ -179,14 +192,39 @@ def export(directory: Path) -> Exported:
     return Exported(notices, failures)
 
 
-def _input_columns(job: Job, directory: Path, checkpoint: Checkpoint, notices: list[str]) -> InputColumns | None:
+_LOOK_ROWS = 8192
+"""Rows of a JSON file that the types of its columns are taken from, before all of them are looked at if need be."""
+
+
+class _Inputs(NamedTuple):
+    """The input, and what of it is kept."""
+
+    files: list[InputFile]
+    keep: tuple[str, ...] | None
+    limit: int | None
+
+
+def _write_beside(inputs: _Inputs, write: Callable[[InputColumns | None], Written], notices: list[str]) -> Written:
+    """Write the results with the input's columns: with the types that its first rows have, else with those of all."""
+    try:
+        try:
+            return write(InputColumns(*inputs, look_rows=_LOOK_ROWS))
+        except LateSchema:
+            return write(InputColumns(*inputs))
+    except InputError as problem:  # what was found of the input before does not hold: the answers do
+        notices.append(f"the results are without the input's columns: {problem}; make them again: batchrun export")
+        return write(None)
+
+
+def _inputs(job: Job, directory: Path, checkpoint: Checkpoint, notices: list[str]) -> _Inputs | None:
+    """Return the input whose columns stand beside the answers; None, and a notice, where they cannot."""
     paths = tuple(str(directory / SPOOL) if path == "-" else path for path in job.input.path)
     job = dataclasses.replace(job, input=dataclasses.replace(job.input, path=paths, strict=False))
     try:
         files = find_files(paths)
         if _may_have_changed(checkpoint, files) and not _still_fits(checkpoint, job):
             raise InputError("the input has changed since the run; run the job again to fit its answers to it")
-        return InputColumns(files, job.output.keep, job.input.limit)
+        return _Inputs(files, job.output.keep, job.input.limit)
     except (InputError, JobError) as problem:
         notices.append(f"the results are without the input's columns: {problem}")
         return None
@@ -194,8 +232,9 @@ def _input_columns(job: Job, directory: Path, checkpoint: Checkpoint, notices: l
 
 def _may_have_changed(checkpoint: Checkpoint, files: list[InputFile]) -> bool:
     """Return whether the input may be another than the run read. That of standard input was noted while it was read."""
-    read = checkpoint.fact("asked")["input"]
-    return checkpoint.fact("mismatch") is not None or read not in ("", fingerprint(files))
+    asked = checkpoint.fact("asked")  # none after a salvage
+    has_other_input = asked is None or asked["input"] not in ("", fingerprint(files))
+    return has_other_input or checkpoint.fact("mismatch") is not None
 
 
 def _still_fits(checkpoint: Checkpoint, job: Job) -> bool:

@@ -47,6 +47,8 @@ def prepare(
         has_changed = bool(store.totals)  # salvaged, without a word of what was asked
     else:
         has_changed = _has_changed(before, asked) or (before != asked and has_retired(store))
+    if store.fact("mismatch") is not None:  # a row was another than its outcome's: all are looked at
+        has_changed = True
     if has_changed:
         adapt(store, source.batches(), lambda change: _is_agreed(change, agree, say))
     if retry_failed and (count := forget_failed(store)):

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from batchrun.descriptors import SPARE, room_for
 from batchrun.execution import Execution, Options
 from batchrun.export import Summary
 from batchrun.job import Endpoint, Job
@@ -45,10 +46,22 @@ async def arun(job: Job, options: Options | None = None) -> Summary:
     """As `run`, in the running event loop."""
     options = options or Options()
     async with contextlib.AsyncExitStack() as stack:
+        job = _with_room(job, options)
         endpoint = job.endpoint
         if options.simulate:
             endpoint = await stack.enter_async_context(_simulated(endpoint))
         return await Execution(job, endpoint, options).execute()
+
+
+def _with_room(job: Job, options: Options) -> Job:
+    """Return the job with no more connections than this process may have open. Simulated, each has two ends here."""
+    wanted, ends = job.limits.max_concurrency, 2 if options.simulate else 1
+    room = max(1, room_for(wanted * ends) // ends)
+    if room >= wanted:
+        return job
+    cure = f"allow this process more open files: ulimit -n {wanted * ends + SPARE}"
+    options.progress.say(f"note: no more than {room:,} requests at once, instead of {wanted:,}; {cure}")
+    return dataclasses.replace(job, limits=dataclasses.replace(job.limits, max_concurrency=room))
 
 
 @contextlib.asynccontextmanager

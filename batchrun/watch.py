@@ -59,9 +59,19 @@ class Watch:
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
                 self.saved_s = now_s
-                with contextlib.suppress(RunDirectoryError):  # said at the end, when it has to be written
-                    await asyncio.to_thread(self.save)
+                await self._save()
             await asyncio.sleep(TICK_S)
+
+    async def _save(self) -> None:
+        """Write run.json. Cancelled meanwhile, wait all the same: what is written at the end must come after it."""
+        saving = asyncio.ensure_future(asyncio.to_thread(self.save))
+        try:
+            with contextlib.suppress(RunDirectoryError):  # said at the end, when it has to be written
+                await asyncio.shield(saving)
+        except asyncio.CancelledError:
+            with contextlib.suppress(RunDirectoryError):
+                await saving
+            raise
 
     def _look_for_directory(self) -> None:
         """Drain when the run directory was deleted or moved: nothing more should be bought into a lost file."""

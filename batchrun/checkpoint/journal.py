@@ -1,11 +1,12 @@
 """How many requests are on their way, noted outside the database before each is sent: what a killed process leaves.
 
-A commit for every request that is sent would cost more than the request. One write of 16 bytes over themselves costs a
-microsecond, and the system keeps it when the process is killed. After a power cut the note is as old as the last
-forced commit.
+A commit for every request that is sent would cost more than the request. A store into a mapped page costs a tenth of a
+microsecond, gives no other thread the interpreter's lock as a write would, and the system keeps it when the process is
+killed. After a power cut the note is as old as the last forced commit.
 """
 
 import contextlib
+import mmap
 import os
 import struct
 from pathlib import Path
@@ -26,15 +27,19 @@ class Journal:
         Raises:
             RunDirectoryError: it cannot be opened or read.
         """
-        self._path = directory / FILE_NAME
-        self._noted = (0, 0.0)
+        path = directory / FILE_NAME
         try:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-            said = os.read(self._file, _NOTE.size)
-        except OSError as problem:
-            raise self._unusable(problem) from problem
-        if len(said) == _NOTE.size:
-            self._noted = _NOTE.unpack(said)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+            if os.fstat(self._file).st_size != mmap.PAGESIZE:
+                os.ftruncate(self._file, 0)
+                os.write(self._file, bytes(mmap.PAGESIZE))  # not a hole: a full disk is told here, or never
+                os.fsync(self._file)
+            self._page = mmap.mmap(self._file, mmap.PAGESIZE)
+        except (OSError, ValueError) as problem:
+            reason = getattr(problem, "strerror", None) or str(problem)
+            cure = "make room, or make it writable, and run the same command again: it goes on from here"
+            raise RunDirectoryError(f"{path}: cannot be read or written ({reason}); {cure}") from problem
+        self._noted: tuple[int, float] = _NOTE.unpack_from(self._page)
 
     @property
     def owed(self) -> int:
@@ -47,28 +52,18 @@ class Journal:
         return self._noted[1]
 
     def note(self, owed: int, usd: float = 0.0) -> None:
-        """Note what is owed, and the money; costs nothing when it is what it was.
-
-        Raises:
-            RunDirectoryError: it cannot be written.
-        """
+        """Note what is owed, and the money; costs nothing when it is what it was."""
         noted = (owed, usd)
         if noted != self._noted:
-            try:
-                os.pwrite(self._file, _NOTE.pack(owed, usd), 0)
-            except OSError as problem:
-                raise self._unusable(problem) from problem
+            _NOTE.pack_into(self._page, 0, owed, usd)
             self._noted = noted
 
     def force(self) -> None:
         """Have the note on the disk."""
-        os.fdatasync(self._file) if hasattr(os, "fdatasync") else os.fsync(self._file)
+        os.fsync(self._file)
 
     def close(self) -> None:
         """Close the file."""
+        self._page.close()
         with contextlib.suppress(OSError):
             os.close(self._file)
-
-    def _unusable(self, problem: OSError) -> RunDirectoryError:
-        cure = "make room, or make it writable, and run the same command again: it goes on from here"
-        return RunDirectoryError(f"{self._path}: cannot be read or written ({problem.strerror}); {cure}")

@@ -1,6 +1,8 @@
 """One run at a time in a directory: a lock that the system takes back when its process dies, however it dies."""
 
+import errno
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -8,9 +10,25 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from batchrun.errors import RunDirectoryError
+from batchrun.processes import is_alive
 
 _LOCK = ".lock"
 _HOLDER = ".lock.pid"
+
+_LOOKS = 20
+_LOOK_EVERY_S = 0.01
+"""How long the holder's number is waited for: it is written just after the lock is taken."""
+
+_NO_ROOM = "free some space, and run the same command again"
+_NOT_OURS = "make it writable, or use another -o DIR"
+_CURES = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EACCES: _NOT_OURS,
+    errno.EPERM: _NOT_OURS,
+    errno.EROFS: _NOT_OURS,
+    errno.EMFILE: "allow this process more open files: ulimit -n 1024",
+}
 
 
 class DirectoryLock:
@@ -35,11 +53,10 @@ class DirectoryLock:
                 f"{self._directory}: is in use by another run{self._holder()}; wait for it, or use another -o DIR"
             ) from problem
         except (OSError, NotImplementedError) as problem:
-            reason = getattr(problem, "strerror", None) or str(problem)
             self._lock.release()
-            raise RunDirectoryError(
-                f"{self._directory}: cannot be made or written ({reason}); use another -o DIR"
-            ) from problem
+            reason = getattr(problem, "strerror", None) or str(problem)
+            cure = _CURES.get(getattr(problem, "errno", None) or 0, "use another -o DIR")
+            raise RunDirectoryError(f"{self._directory}: cannot be made or written ({reason}); {cure}") from problem
         return self
 
     def __exit__(
@@ -48,7 +65,13 @@ class DirectoryLock:
         self._lock.release()
 
     def _holder(self) -> str:
-        try:
-            return f" (process {int((self._directory / _HOLDER).read_text())})"
-        except (OSError, ValueError):
-            return ""
+        """Return which process has the lock, for people; nothing when that cannot be told."""
+        for _ in range(_LOOKS):
+            try:
+                pid = int((self._directory / _HOLDER).read_text())
+            except (OSError, ValueError):
+                pid = 0
+            if pid and is_alive(pid):  # otherwise it is that of a run before
+                return f" (process {pid})"
+            time.sleep(_LOOK_EVERY_S)
+        return ""

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 
-from batchrun.checkpoint.schema import FILE_NAME, OUTCOME_COLUMNS, Asked, connect, pack, translated, unpack
+from batchrun.checkpoint.schema import FILE_NAME, OUTCOME_COLUMNS, Asked, connect, damaged, pack, translated, unpack
+from batchrun.checkpoint.soundness import are_outcomes
 from batchrun.records import ModelTotals, Outcome, Usage
 
 COUNTS = tuple(field for field in ModelTotals._fields if field != "requests")
@@ -29,6 +30,8 @@ def read_totals(connection: sqlite3.Connection) -> dict[str, ModelTotals]:
     rows = connection.execute(f"SELECT name, {', '.join(COUNTS)} FROM totals JOIN models ON model = id ORDER BY id")
     found = {}
     for name, *counts in rows:
+        if not all(type(count) is int for count in counts):
+            raise sqlite3.DatabaseError(f"the totals of {name} are no numbers")
         sums = dict(zip(COUNTS, counts, strict=True))
         found[name] = ModelTotals(requests=sums["completed"] + sums["failed"], **sums)
     return found
@@ -37,7 +40,10 @@ def read_totals(connection: sqlite3.Connection) -> dict[str, ModelTotals]:
 def read_fact(connection: sqlite3.Connection, name: str) -> Any:
     """Return a fact of the run, or None."""
     row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-    return None if row is None else orjson.loads(row[0])
+    try:
+        return None if row is None else orjson.loads(row[0])
+    except orjson.JSONDecodeError as problem:
+        raise sqlite3.DatabaseError(f"the fact {name} is no JSON") from problem
 
 
 class Failures(NamedTuple):
@@ -83,6 +89,22 @@ class Checkpoint:
         with translated(self.path):
             return [Failures(*row) for row in self._connection.execute(query)]
 
+    def limits(self) -> Iterator[tuple[int, int]]:
+        """Yield what the limit on requests in flight became: when (Unix time in ms), and how many."""
+        with translated(self.path):
+            yield from self._connection.execute("SELECT at_ms, requests FROM limits ORDER BY at_ms")
+
+    def throttles(self, start_ms: float, width_ms: float) -> dict[int, int]:
+        """Return how many requests were turned away for their number, by bins of time in which rows were settled."""
+        if not any(sums.throttled for sums in self.totals().values()):
+            return {}
+        query = (
+            "SELECT cast((finished_at_ms - ?) / ? AS INTEGER), sum(throttled) FROM outcomes WHERE throttled > 0 "
+            "GROUP BY 1"
+        )
+        with translated(self.path):
+            return dict(self._connection.execute(query, (start_ms, width_ms)))
+
     def fits(self, batch: Sequence[Asked]) -> bool:
         """Return whether the rows of a batch, in input order, still ask what their outcomes answer."""
         if not batch:
@@ -101,35 +123,33 @@ class Checkpoint:
         """Yield every outcome in the order of row, model and sample, in lists of bounded size."""
         with translated(self.path):
             models = read_models(self._connection)
-            rows: list[Outcome] = []
+            rows: list[tuple[Any, ...]] = []
             size = 0
             for row in self._connection.execute(f"SELECT {', '.join(OUTCOME_COLUMNS)} FROM outcomes ORDER BY id"):
-                rows.append(_outcome(row, models))
+                rows.append(row)
                 size += len(row[-1] or b"")
                 if len(rows) >= _ROWS or size >= _BYTES:
-                    yield rows
+                    yield self._outcomes(rows, models)
                     rows, size = [], 0
-            yield rows
+            yield self._outcomes(rows, models)
+
+    def _outcomes(self, rows: list[tuple[Any, ...]], models: dict[int, str]) -> list[Outcome]:
+        if not are_outcomes(rows):
+            wrong = next(row for row in rows if not are_outcomes([row]))
+            raise damaged(self.path, f"what is kept of row {wrong[0] >> 24} is no outcome")
+        try:
+            return [_outcome(row, models) for row in rows]
+        except KeyError as unknown:
+            raise damaged(self.path, f"an outcome is of model {unknown}, which it does not name") from None
+
+
+_new = tuple.__new__
+"""Makes a record of the values at hand: half of what its own constructor costs, and there are millions."""
 
 
 def _outcome(columns: tuple[Any, ...], models: dict[int, str]) -> Outcome:
-    number, key, custom_id, kind, error, http_status, attempts, throttled, latency_s, finished_at_ms, *tokens, body = (
-        columns
-    )
+    number, key, custom_id, kind, error, http_status, attempts, throttled, latency_s, finished_at_ms = columns[:10]
     row, model, sample = unpack(number)
-    return Outcome(
-        row,
-        models[model],
-        sample,
-        key,
-        custom_id,
-        kind,
-        error,
-        http_status,
-        attempts,
-        latency_s,
-        finished_at_ms,
-        body,
-        Usage(*tokens),
-        throttled,
-    )
+    usage = _new(Usage, columns[10:15])
+    settled = (http_status, attempts, latency_s, finished_at_ms, columns[15], usage, throttled)
+    return _new(Outcome, (row, models[model], sample, key, custom_id, kind, error, *settled))

@@ -9,9 +9,9 @@ write that fails keeps what it could not write, tells `on_broken`, and is tried 
 Rows go into SQLite many to a statement: each statement gives up the interpreter's lock once, and getting it back from
 a busy loop can take milliseconds.
 
-Where job and input are what they were, a resumed run need not look at rows that are settled. For that the writer keeps a
-mark below which every row is: once a second it counts the ids of the next thousand rows, and goes on while there are as
-many as there should be.
+Where job and input are what they were, a resumed run need not look at rows that are settled. For that the writer keeps
+a mark below which every row is: once a second it counts the ids of the next thousand rows, and goes on while there are
+as many as there should be.
 """
 
 import sqlite3
@@ -25,9 +25,19 @@ from typing import Any, Self, TypeVar
 
 import orjson
 
+from batchrun.checkpoint.examination import examine
 from batchrun.checkpoint.journal import Journal
 from batchrun.checkpoint.reader import COUNTS, read_fact, read_models, read_totals
-from batchrun.checkpoint.schema import FILE_NAME, MODELS, OUTCOME_COLUMNS, Asked, broken, connect, pack, translated
+from batchrun.checkpoint.schema import (
+    FILE_NAME,
+    MODELS,
+    OUTCOME_COLUMNS,
+    Asked,
+    broken,
+    connect,
+    pack,
+    translated,
+)
 from batchrun.errors import InputError, RunDirectoryError
 from batchrun.records import ModelTotals, Outcome, Usage
 
@@ -85,6 +95,7 @@ class Store:
         self._ends_at = 0  # no outcome that was there when the file was opened has this row, or a later one
 
     def __enter__(self) -> Self:
+        examine(self.path)
         with translated(self.path):
             self.connection = connect(self.path)
             (mode,) = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -160,11 +171,7 @@ class Store:
         return dict(self._totals)
 
     def sending(self, in_flight: int, usd: float = 0.0) -> None:
-        """Note how many requests are on their way, and the money spent and set aside: before they are sent.
-
-        Raises:
-            RunDirectoryError: it cannot be written.
-        """
+        """Note how many requests are on their way, and the money spent and set aside: before they are sent."""
         self._journal.note(self._accepted + in_flight, usd)
 
     def put(self, outcome: Outcome) -> None:

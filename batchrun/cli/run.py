@@ -133,9 +133,10 @@ def _heed_signals(drain: Callable[[Stop], None], progress: Progress, signalled: 
             task.cancel()
             loop.call_later(_GRACE_S, os._exit, signalled[0])
             return
-        progress.say("stopping: waiting for what is in flight (again: stop at once)")
         message = "what was in flight is kept; run the same command again to go on"
         drain(Stop(kind="interrupted", message=message, exit_code=signalled[0]))
+        progress.say("stopping: waiting for what is in flight (again: stop at once)")
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, heed, number)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it, and a script's `&`
+            loop.add_signal_handler(number, heed, number)

@@ -19,6 +19,7 @@ _CURES = {
     errno.EACCES: f"make its folder writable; {_SAFE}",
     errno.EPERM: f"make its folder writable; {_SAFE}",
     errno.EROFS: f"make its folder writable; {_SAFE}",
+    errno.EMFILE: f"allow this process more open files: ulimit -n 1024; {_SAFE}",
 }
 
 

@@ -1,5 +1,6 @@
 """One run at a time in a directory."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -42,6 +43,47 @@ def test_a_directory_in_use_is_refused_with_the_holders_pid(tmp_path: Path, hold
     holder.wait()
     with DirectoryLock(tmp_path / "run"):
         assert (tmp_path / "run" / ".lock.pid").read_text() == str(os.getpid())
+
+
+def test_the_number_of_a_run_before_is_not_taken_for_the_holders(
+    tmp_path: Path, holder: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written just after the lock is taken: until then that of the last run stands there."""
+    with subprocess.Popen(["true"]) as dead:
+        dead.wait()
+    note = tmp_path / "run" / ".lock.pid"
+    note.write_text(str(dead.pid))
+    monkeypatch.setattr("time.sleep", lambda _: note.write_text(str(holder.pid)))
+    with pytest.raises(RunDirectoryError, match=rf"in use by another run \(process {holder.pid}\)"):
+        DirectoryLock(tmp_path / "run").__enter__()
+    note.write_text(str(dead.pid))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(RunDirectoryError, match="in use by another run; wait"):
+        DirectoryLock(tmp_path / "run").__enter__()
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.EROFS, "make it writable"),
+        (errno.EACCES, "make it writable"),
+        (errno.ENOSPC, "free some space, and run the same command again"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EIO, "use another -o DIR"),
+    ],
+)
+def test_the_cure_fits_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, cure: str) -> None:
+    """Another folder would have every answer of this one bought again."""
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(RunDirectoryError, match=cure):
+        DirectoryLock(tmp_path).__enter__()
+    monkeypatch.undo()
+    with DirectoryLock(tmp_path):
+        pass
 
 
 def test_a_directory_can_be_taken_again_and_again(tmp_path: Path) -> None:

@@ -131,6 +131,16 @@ def test_a_checkpoint_set_aside_can_still_be_read(tmp_path: Path) -> None:
         assert checkpoint.fact("name") == "first"
 
 
+def test_a_log_alone_is_set_aside_too(tmp_path: Path) -> None:
+    """SQLite would delete it, or read it into the next checkpoint."""
+    for suffix in ("-wal", "-journal"):
+        (tmp_path / (FILE_NAME + suffix)).write_bytes(b"of another")
+    set_aside(tmp_path)
+    assert {each.name for each in tmp_path.iterdir()} == {
+        f"before-restart.{FILE_NAME}{suffix}" for suffix in ("-wal", "-journal")
+    }
+
+
 def test_more_models_than_fit_are_refused(tmp_path: Path) -> None:
     """Rather than counted as other models."""
     with Store(tmp_path) as store:

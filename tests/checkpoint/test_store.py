@@ -374,8 +374,14 @@ def settle_rows(directory: Path, rows: range, samples: int = 1) -> None:
 
 @pytest.mark.parametrize(
     ("settled", "samples", "marked"),
-    [([range(3000)], 1, 2048), ([range(2047)], 1, 1024), ([range(1000), range(1001, 4000)], 1, 0), ([], 1, 0)]
-    + [([range(1100)], 2, 1024), ([range(1, 5000)], 1, 0)],
+    [
+        ([range(3000)], 1, 2048),
+        ([range(2047)], 1, 1024),
+        ([range(1000), range(1001, 4000)], 1, 0),
+        ([], 1, 0),
+        ([range(1100)], 2, 1024),
+        ([range(1, 5000)], 1, 0),
+    ],
 )
 def test_the_mark_stands_below_the_first_row_that_is_not_settled(
     tmp_path: Path, settled: list[range], samples: int, marked: int

@@ -1,0 +1,203 @@
+"""Every ending leaves a usable run: what a run loses under its feet, and what it is told from outside."""
+
+import fcntl
+import json
+import os
+import pty
+import resource
+import signal
+import subprocess
+import termios
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import results, write_prompts
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+
+MANY = [str(number) for number in range(100)]
+
+
+def command(endpoint: Any, *more: Any) -> list[Any]:
+    return ["run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", *more]
+
+
+def pipe_without_reader() -> int:
+    reads, writes = os.pipe()
+    os.close(reads)
+    return writes
+
+
+def at_most(soft: int, hard: int) -> Callable[[], None]:
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+# Whoever looked on is gone.
+
+
+def test_a_closed_terminal_drains_the_run(spawn: Any, endpoint: Any) -> None:
+    """A real one: its hangup is a signal, and from then on every word to it is an error. Exit code 143."""
+    endpoint.change(latency_s=0.1, latency_sigma=0)
+    write_prompts(*MANY)
+    ours, theirs = pty.openpty()
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    process = spawn(
+        *command(endpoint, "-c", 4, "--json"), stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=take_terminal
+    )
+    os.close(theirs)
+    endpoint.wait(lambda: endpoint.stats.answered >= 4)
+    os.close(ours)
+    assert process.wait(timeout=10) == 143
+    assert json.loads(Path("out/run.json").read_bytes())["state"] == "interrupted"
+    assert len(results()) == endpoint.stats.answered == endpoint.stats.received < 50
+
+
+def test_ctrl_c_that_ends_the_reader_of_the_messages_too_drains_the_run(spawn: Any, endpoint: Any) -> None:
+    """`batchrun run … 2>&1 | tee log`: the terminal interrupts both."""
+    endpoint.change(latency_s=0.1, latency_sigma=0)
+    write_prompts(*MANY)
+    writes = pipe_without_reader()
+    process = spawn(*command(endpoint, "-c", 4, "--json"), stdout=writes, stderr=writes)
+    os.close(writes)
+    endpoint.wait(lambda: endpoint.stats.answered >= 4)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 130
+    assert len(results()) == endpoint.stats.answered == endpoint.stats.received < 50
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has it")
+def test_words_that_cannot_be_written_fail_no_run_and_a_result_that_cannot_does(spawn: Any, endpoint: Any) -> None:
+    """A log on a full disk is no reason to stop; a script that asked for JSON must not take none for success."""
+    write_prompts("a")
+    with Path("/dev/full").open("w") as full:
+        assert spawn(*command(endpoint), stderr=full).wait(timeout=10) == 0
+        process = spawn(*command(endpoint, "--json"), stdout=full)
+        _, stderr = process.communicate(timeout=10)
+    assert process.returncode == 3
+    assert "standard output: cannot be written (No space left on device)" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_run_under_nohup_does_not_heed_a_closed_terminal(spawn: Any, endpoint: Any) -> None:
+    """Whoever starts a program may have it ignore a signal; it then stays ignored."""
+    endpoint.change(latency_s=0.1)
+    write_prompts(*MANY[:12])
+    process = spawn(*command(endpoint, "-c", 4), preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    endpoint.wait(lambda: endpoint.stats.received >= 4)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=10) == 0
+    assert len(results()) == 12
+
+
+# What the system has too little of.
+
+
+def test_a_run_allows_itself_the_open_files_that_it_needs(spawn: Any, endpoint: Any) -> None:
+    """Where macOS begins with 256, and allows more to whoever asks."""
+    endpoint.change(latency_s=0.1)
+    write_prompts(*MANY)
+    process = spawn(*command(endpoint, "-c", 60), preexec_fn=at_most(50, 200))
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "open files" not in stderr
+    assert endpoint.stats.peak_in_flight > 20
+
+
+def test_where_few_files_may_be_open_fewer_requests_are_in_flight(spawn: Any, endpoint: Any) -> None:
+    """It says so, with the cure; no attempt fails for it."""
+    endpoint.change(latency_s=0.02)
+    write_prompts(*MANY)
+    process = spawn(*command(endpoint, "-c", 1000, "--json"), preexec_fn=at_most(64, 64))
+    stdout, stderr = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "note: no more than 24 requests at once, instead of 1,000" in stderr
+    assert "ulimit -n 1040" in stderr
+    assert endpoint.stats.peak_in_flight <= 24
+    assert json.loads(stdout)["attempts"] == len(MANY)
+
+
+def test_a_run_that_may_not_open_even_its_own_files_is_refused(spawn: Any, endpoint: Any) -> None:
+    """Before anything is written or sent. Exit code 3, and the cure."""
+    write_prompts("a")
+    process = spawn(*command(endpoint), preexec_fn=at_most(20, 20))
+    _, stderr = process.communicate(timeout=10)
+    assert process.returncode == 3
+    assert "ulimit -n" in stderr
+    assert "Traceback" not in stderr
+    assert not Path("out").exists()
+
+
+def test_results_that_cannot_be_written_leave_the_old_ones_and_lose_no_answer(
+    run: Any, batchrun: Any, endpoint: Any
+) -> None:
+    """Exit code 3; once they can, `export` writes them."""
+    assert run(write_prompts(*MANY[:2])).code == 0
+    Path("out/usage.parquet").unlink()
+    (Path("out/usage.parquet") / "mine").mkdir(parents=True)
+    write_prompts(*MANY[:3])
+    said = run("in.jsonl")
+    assert said.code == 3
+    assert "the answers are safe in the checkpoint" in said.stderr
+    assert "Traceback" not in said.stderr
+    Path("out/usage.parquet/mine").rmdir()
+    Path("out/usage.parquet").rmdir()
+    assert batchrun("export", "out").code == 0
+    assert len(results()) == 3
+    assert endpoint.stats.answered == 3
+    assert not list(Path("out").glob("*.tmp"))
+
+
+# One writer.
+
+
+def test_of_two_runs_that_start_at_once_one_is_refused(spawn: Any, endpoint: Any) -> None:
+    """With the other's process; nothing is bought twice."""
+    endpoint.change(latency_s=0.3)
+    write_prompts(*MANY[:8])
+    processes = [spawn(*command(endpoint)) for _ in range(2)]
+    said = {process.pid: process.communicate(timeout=10)[1] for process in processes}
+    refused, ran = sorted(processes, key=lambda process: -process.returncode)
+    assert (refused.returncode, ran.returncode) == (3, 0)
+    assert f"(process {ran.pid})" in said[refused.pid]
+    assert max(endpoint.stats.answered_by_request.values()) == 1
+
+
+def test_exports_side_by_side_and_beside_a_run_leave_whole_results(spawn: Any, endpoint: Any, batchrun: Any) -> None:
+    """Each replaces the file in one step; the last one counts."""
+    endpoint.change(latency_s=0.05)
+    write_prompts(*MANY)
+    ran = spawn(*command(endpoint, "-c", 8))
+    endpoint.wait(lambda: endpoint.stats.answered >= 4)
+    endpoint.wait(lambda: batchrun("export", "out").code == 0)  # what came first is committed
+    codes: Counter[int] = Counter()
+    while ran.poll() is None:
+        beside = spawn("export", "out", stderr=subprocess.DEVNULL)
+        codes[batchrun("export", "out").code] += 1
+        assert [row["prompt"] for row in results()] == [MANY[row["row"]] for row in results()]
+        codes[beside.wait(timeout=10)] += 1
+    assert ran.returncode == 0
+    assert set(codes) == {0}
+    assert batchrun("export", "out").code == 0
+    assert [row["prompt"] for row in results()] == MANY
+
+
+@pytest.mark.parametrize("flag", ["--restart", "--retry-failed"])
+def test_a_run_that_holds_the_directory_loses_nothing_to_a_second_one(
+    spawn: Any, run: Any, endpoint: Any, flag: str
+) -> None:
+    """Also stopped with Ctrl-Z it holds it; the second one is refused before it touches anything."""
+    write_prompts("0", "[[simulate: slow 30]]")
+    process = spawn(*command(endpoint))
+    endpoint.wait(lambda: endpoint.stats.received == 2)
+    process.send_signal(signal.SIGSTOP)
+    said = run("in.jsonl", flag)
+    assert said.code == 3
+    assert f"(process {process.pid})" in said.stderr
+    assert not Path("out/before-restart.checkpoint.sqlite").exists()

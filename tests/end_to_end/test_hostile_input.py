@@ -1,0 +1,103 @@
+"""Hostile input from the command line to results.parquet: exit codes, no traceback, each answer beside its row."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from harness.prompts import columns, results, write_rows
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("utf16.jsonl", '{"prompt": "a"}\n'.encode("utf-16")),
+        ("cr.csv", b"prompt,b\ra,1\r"),
+        ("quote.csv", b'prompt,"b\na,1\n'),
+        ("nul.jsonl", b"\0" * 1000),
+        ("torn.jsonl.gz", b"\x1f\x8b\x08"),
+        ("empty.parquet", b""),
+        ("fake.parquet", b"PAR1" + b"\xff" * 40 + b"PAR1"),
+    ],
+)
+def test_a_file_that_cannot_be_used_exits_2_in_one_line(run: Any, endpoint: Any, name: str, content: bytes) -> None:
+    """Nothing is sent, and there is no traceback."""
+    Path(name).write_bytes(content)
+    said = run(name)
+    assert said.code == 2
+    assert said.stderr.startswith("batchrun: ")
+    assert name in said.stderr
+    assert said.stderr.count("\n") == 1
+    assert endpoint.stats.received == 0
+
+
+def test_each_answer_stands_beside_the_row_that_it_belongs_to(run: Any) -> None:
+    """In a folder of all formats, with broken rows, blank lines, clashing names and numbers of any size between."""
+    Path("in").mkdir()
+    lines = [json.dumps({"text": f"Say j{nr}.", "nr": nr, "row": f"own {nr}"}) for nr in range(300)]
+    lines[7], lines[150] = "nonsense\n\n\n", '{"text": "Say big.", "nr": 123456789012345678901234567890, "response": 5}'
+    Path("in/a.jsonl").write_text("\n".join(lines) + "\n")
+    Path("in/b.csv").write_text('text,nr,input_row\nSay c0.,500,x\n"torn,501,y\n"Say c1.",502,z\nSay c2.,503,"z"\n')
+    schema = pa.schema([("text", pa.string()), ("nr", pa.int64())])
+    with pq.ParquetWriter("in/c.parquet", schema) as file:
+        for nrs in ([], [600], [], [601, 602]):
+            file.write_table(pa.table({"text": [f"Say p{nr}." for nr in nrs], "nr": nrs}, schema=schema))
+    assert run("in", "-t", "{{ text }} ({{ nr }})").code == 1
+    assert columns()[2:7] == ["text", "nr", "input_input_row", "input_response", "input_row"]
+    found = results()
+    failed = [row["row"] for row in found if row["status"] == "failed"]
+    assert failed == [7, 301]
+    assert all(found[row]["error_kind"] == "bad_row" and found[row]["nr"] is None for row in failed)
+    nrs = [str(nr) for nr in (*range(7), None, *range(8, 150), 0, *range(151, 300), 500, None, 503, 600, 601, 602)]
+    nrs[150] = "123456789012345678901234567890"
+    assert [str(row["nr"]) for row in found] == nrs
+
+    # What was asked on its own, in another order, was answered the same.
+    answered = {f"{row['text']} ({row['nr']})": row["response"] for row in found if row["status"] == "completed"}
+    alone = write_rows("alone.jsonl", *({"prompt": prompt} for prompt in sorted(answered, reverse=True)))
+    assert run(alone, "--restart").code == 0
+    assert {row["prompt"]: row["response"] for row in results()} == answered
+    assert len(set(answered.values())) > 100
+
+
+def test_ever_new_keys_cost_the_columns_and_no_answer(run: Any) -> None:
+    """The results say so, and the same command with --keep adds what is named, without sending anything again."""
+    path = write_rows("in.jsonl", *({"prompt": "a", f"key{number}": number} for number in range(2500)))
+    said = run(path, "--max-concurrency", "64")
+    assert said.code == 0
+    assert "more than 2,000 different columns" in said.stderr
+    assert "prompt" not in columns()
+    assert len(results()) == 2500
+    said = run(path, "--keep", "key7", "--json")
+    assert said.json["attempts"] == 2500
+    assert [row["key7"] for row in results()[6:9]] == [None, 7, None]
+
+
+@pytest.mark.parametrize("change", ["grows", "is replaced"])
+def test_a_file_that_changes_during_the_run_gives_no_row_the_answer_of_another(
+    run: Any, endpoint: Any, when: Any, change: str
+) -> None:
+    """Answers keep the columns of the rows that were asked, or have none."""
+    path = Path(write_rows("in.jsonl", *({"prompt": f"Say {number}.", "nr": number} for number in range(200))))
+    endpoint.change(latency_s=0.02)
+
+    def meddle() -> None:
+        if change == "grows":
+            with path.open("a") as file:
+                file.write('{"prompt": "Say late.", "nr": 200}\n')
+        else:
+            write_rows("other.jsonl", *({"prompt": f"Say {number}.", "nr": number} for number in range(1, 201)))
+            Path("other.jsonl").replace(path)
+
+    when(lambda: endpoint.stats.received > 20, meddle)
+    said = run(path, "--max-concurrency", "8")
+    assert said.code == 0
+    found = results()
+    assert len(found) == 200
+    if change == "grows":
+        assert [row["nr"] for row in found] == list(range(200))
+    else:
+        assert "nr" not in columns()
+        assert "the input has changed since the run" in said.stderr
