@@ -177,7 +177,7 @@ def export(directory: Path) -> Exported:
             notices.append("the results are without the input's columns and without costs, until the job runs again")
 
         def write(columns: InputColumns | None) -> Written:
-            rows = checkpoint.outcomes()
+            rows = checkpoint.columns()
             return write_results(directory / RESULTS, rows, columns, prices, lambda: usage_rows(totals, prices))
 
         inputs = None if job is None else _inputs(job, directory, checkpoint, notices)

@@ -3,6 +3,7 @@
 What is made once a row is a `NamedTuple`: a frozen dataclass costs three times as much to make, and there are millions.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 
@@ -113,6 +114,11 @@ class Outcome(NamedTuple):
     """Of the answer, as the server stated it."""
     throttled: int = 0
     """How many of the attempts were rejected for concurrency or a rate."""
+
+
+OutcomeColumns = dict[str, Sequence[Any]]
+"""Outcomes turned into columns of one length: field of `Outcome`, or of its `Usage`, to values. To a writer of columns,
+millions of records are a detour."""
 
 
 class ModelTotals(NamedTuple):

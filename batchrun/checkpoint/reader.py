@@ -10,14 +10,15 @@ import orjson
 
 from batchrun.checkpoint.schema import FILE_NAME, OUTCOME_COLUMNS, Asked, connect, damaged, pack, translated, unpack
 from batchrun.checkpoint.soundness import are_outcomes
-from batchrun.records import ModelTotals, Outcome, Usage
+from batchrun.records import ModelTotals, Outcome, OutcomeColumns, Usage
 
 COUNTS = tuple(field for field in ModelTotals._fields if field != "requests")
 """Columns of `totals`; `requests` is the sum of two of them."""
 
-_ROWS = 500
-_BYTES = 16 << 20
-"""Most outcomes, and most bytes of answers, that are read at once."""
+_ROWS = 4096
+_BYTES = 8 << 20
+"""Most outcomes, and about as many bytes of answers, that are read at once: large enough that what Arrow costs a call
+vanishes, small beside a row group."""
 
 
 def read_models(connection: sqlite3.Connection) -> dict[int, str]:
@@ -119,8 +120,11 @@ class Checkpoint:
             for each, number in places
         )
 
-    def outcomes(self) -> Iterator[list[Outcome]]:
-        """Yield every outcome in the order of row, model and sample, in lists of bounded size."""
+    def columns(self) -> Iterator[OutcomeColumns]:
+        """Yield every outcome in the order of row, model and sample, as columns of bounded length, none empty.
+
+        They are named as the fields of `Outcome` and `Usage`.
+        """
         with translated(self.path):
             models = read_models(self._connection)
             rows: list[tuple[Any, ...]] = []
@@ -129,27 +133,33 @@ class Checkpoint:
                 rows.append(row)
                 size += len(row[-1] or b"")
                 if len(rows) >= _ROWS or size >= _BYTES:
-                    yield self._outcomes(rows, models)
+                    yield self._columns(rows, models)
                     rows, size = [], 0
-            yield self._outcomes(rows, models)
+            if rows:
+                yield self._columns(rows, models)
 
-    def _outcomes(self, rows: list[tuple[Any, ...]], models: dict[int, str]) -> list[Outcome]:
+    def outcomes(self) -> Iterator[list[Outcome]]:
+        """Yield every outcome in the order of row, model and sample, in lists of bounded length, none empty."""
+        own = [name for name in Outcome._fields if name != "usage"]
+        for columns in self.columns():
+            usages = map(Usage._make, zip(*(columns[name] for name in Usage._fields), strict=True))
+            yield [
+                Outcome(**dict(zip(own, values, strict=True)), usage=usage)
+                for usage, *values in zip(usages, *(columns[name] for name in own), strict=True)
+            ]
+
+    def _columns(self, rows: list[tuple[Any, ...]], models: dict[int, str]) -> OutcomeColumns:
         if not are_outcomes(rows):
             wrong = next(row for row in rows if not are_outcomes([row]))
             raise damaged(self.path, f"what is kept of row {wrong[0] >> 24} is no outcome")
+        columns: OutcomeColumns = dict(zip(OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True))
+        places = list(map(unpack, columns.pop("id")))
         try:
-            return [_outcome(row, models) for row in rows]
+            columns |= {
+                "row": [row for row, _, _ in places],
+                "model": [models[model] for _, model, _ in places],
+                "sample": [sample for _, _, sample in places],
+            }
         except KeyError as unknown:
             raise damaged(self.path, f"an outcome is of model {unknown}, which it does not name") from None
-
-
-_new = tuple.__new__
-"""Makes a record of the values at hand: half of what its own constructor costs, and there are millions."""
-
-
-def _outcome(columns: tuple[Any, ...], models: dict[int, str]) -> Outcome:
-    number, key, custom_id, kind, error, http_status, attempts, throttled, latency_s, finished_at_ms = columns[:10]
-    row, model, sample = unpack(number)
-    usage = _new(Usage, columns[10:15])
-    settled = (http_status, attempts, latency_s, finished_at_ms, columns[15], usage, throttled)
-    return _new(Outcome, (row, models[model], sample, key, custom_id, kind, error, *settled))
+        return columns

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from batchrun.completions import Completion, parse_completion
 from batchrun.pricing import PriceLike, cost_usd
-from batchrun.records import Outcome, Usage
+from batchrun.records import OutcomeColumns, Usage
 from batchrun.results.merge import kept_types
 
 
@@ -82,31 +82,33 @@ def _fields(columns: Iterable[Column]) -> list[pa.Field]:
     return [pa.field(column.name, column.type) for column in columns]
 
 
-def outcome_arrays(outcomes: Sequence[Outcome], prices: Mapping[str, PriceLike | None]) -> list[pa.Array]:
-    """Return the columns of `COLUMNS`, in their order, for at least one outcome.
-
-    Records are tuples, and `zip` turns rows of tuples into columns faster than anything else in Python.
-    """
+def outcome_arrays(outcomes: OutcomeColumns, prices: Mapping[str, PriceLike | None]) -> list[pa.Array]:
+    """Return the columns of `COLUMNS`, in their order, for at least one outcome."""
+    models, kinds = outcomes["model"], outcomes["kind"]
+    answers = map(_completion, outcomes["body"], kinds, outcomes["http_status"])
+    usages = map(Usage._make, zip(*(outcomes[name] for name in Usage._fields), strict=True))
     values: dict[str, Sequence[Any]] = {
-        **dict(zip(Completion._fields, zip(*map(_completion, outcomes), strict=True), strict=True)),
-        **dict(zip(Outcome._fields, zip(*outcomes, strict=True), strict=True)),
+        **outcomes,
+        **dict(zip(Completion._fields, zip(*answers, strict=True), strict=True)),
+        "custom_id": [
+            str(row) if label is None else label
+            for row, label in zip(outcomes["row"], outcomes["custom_id"], strict=True)
+        ],
+        "status": ["completed" if kind is None else "failed" for kind in kinds],
+        "cost_usd": [cost_usd(usage, prices.get(model)) for usage, model in zip(usages, models, strict=True)],
+        "finished_at": outcomes["finished_at_ms"],
+        "error_kind": kinds,
     }
-    values |= zip(Usage._fields, zip(*values["usage"], strict=True), strict=True)
-    values["custom_id"] = [str(each.row) if each.custom_id is None else each.custom_id for each in outcomes]
-    values["status"] = ["completed" if kind is None else "failed" for kind in values["kind"]]
-    values["cost_usd"] = [cost_usd(each.usage, prices.get(each.model)) for each in outcomes]
-    values["finished_at"] = values["finished_at_ms"]
-    values["error_kind"] = values["kind"]
     return [pa.array(values[column.name], column.type) for column in COLUMNS]
 
 
-def _completion(outcome: Outcome) -> Completion:
-    """Return what is shown of an outcome's answer; of a failed one only what explains the failure."""
-    if outcome.body is None:
+def _completion(body: bytes | None, kind: str | None, http_status: int | None) -> Completion:
+    """Return what is shown of an answer; of a failed one only what explains the failure."""
+    if body is None:
         return _FAILED
-    if outcome.kind is None:
-        return parse_completion(outcome.body)
-    if outcome.http_status != 200:
+    if kind is None:
+        return parse_completion(body)
+    if http_status != 200:
         return _FAILED
-    answer = parse_completion(outcome.body)
+    answer = parse_completion(body)
     return Completion(finish_reason=answer.finish_reason, response_id=answer.response_id)

@@ -1,14 +1,12 @@
 """Gives outcomes the input columns of their rows: two ordered streams walked forward together, neither held whole."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from batchrun.records import Outcome
 
 _PART_BYTES = 64 * 2**20
 """Input bytes copied at a time: many samples of a few large rows must not fill the memory."""
@@ -27,8 +25,13 @@ class InputColumns(Protocol):
         ...
 
 
-Part = tuple[list[Outcome], list[pa.Array]]
-"""Outcomes, and the columns of their input rows."""
+class Part(NamedTuple):
+    """Outcomes that follow one another, and the columns of their input rows."""
+
+    start: int
+    stop: int
+    """From and to below which of the outcomes asked for."""
+    columns: list[pa.Array]
 
 
 class Merge:
@@ -40,13 +43,12 @@ class Merge:
         self._batch: pa.RecordBatch = None  # until the first outcome asks
         self._first = self._end = 0  # the rows that the batch at hand covers
 
-    def parts(self, chunk: list[Outcome]) -> Iterator[Part]:
-        """Yield the chunk in parts, each with its columns, up to the input's last row."""
-        rows = [outcome.row for outcome in chunk]
+    def parts(self, rows: Sequence[int]) -> Iterator[Part]:
+        """Yield in parts the columns of these rows, which ascend and may repeat, up to the input's last row."""
         start = 0
         while start < len(rows) and self._reach(rows[start]):
             stop = min(bisect_left(rows, self._end, start), start + self._most_rows())
-            yield chunk[start:stop], self._columns(rows[start:stop])
+            yield Part(start, stop, self._columns(rows[start:stop]))
             start = stop
 
     def _reach(self, row: int) -> bool:
@@ -62,7 +64,7 @@ class Merge:
         row_bytes = self._batch.nbytes // self._batch.num_rows
         return int(max(1, _PART_BYTES // max(1, row_bytes)))
 
-    def _columns(self, rows: list[int]) -> list[pa.Array]:
+    def _columns(self, rows: Sequence[int]) -> list[pa.Array]:
         indices = pa.array([row - self._first for row in rows], pa.int64())
         columns = zip(self._batch.columns, self._kept, strict=True)
         return [column.take(indices) if column.type == kept else _as_text(column, indices) for column, kept in columns]

@@ -5,7 +5,7 @@ input is walked forward a batch at a time; what comes of both is collected into 
 in bytes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchrun.pricing import PriceLike
-from batchrun.records import Outcome
+from batchrun.records import OutcomeColumns
 from batchrun.results.columns import BEFORE_INPUT, outcome_arrays, results_schema
 from batchrun.results.files import replacing
 from batchrun.results.merge import InputColumns, Merge, Part
@@ -22,11 +22,7 @@ from batchrun.results.merge import InputColumns, Merge, Part
 USAGE_KEY = "batchrun.usage"
 """Footer metadata: the run's totals as JSON."""
 
-_CHUNK_ROWS = 4096
-_CHUNK_BYTES = 8 * 2**20
-"""Raw answers parsed at a time; large enough that Arrow's cost a call vanishes, small beside a row group."""
-
-_GROUP_ROWS = 65_536
+_GROUP_ROWS = 32_768
 _GROUP_BYTES = 64 * 2**20
 """A row group is what a reader must hold at once."""
 
@@ -44,7 +40,7 @@ class Written(NamedTuple):
 
 def write_results(
     path: Path,
-    outcomes: Iterable[list[Outcome]],
+    outcomes: Iterable[OutcomeColumns],
     inputs: InputColumns | None,
     prices: Mapping[str, PriceLike | None],
     totals: Callable[[], Any],
@@ -53,7 +49,7 @@ def write_results(
 
     Args:
         path: the file; whatever was there stays until the new one is whole.
-        outcomes: by row, model and sample, in lists of any size.
+        outcomes: by row, model and sample, in columns of any length but none.
         inputs: the input's columns; None leaves them out.
         prices: by model; one that is missing has no price.
         totals: what the footer says of the whole run, as JSON can hold it; asked for after the last outcome.
@@ -70,37 +66,21 @@ def write_results(
         ) as file,
     ):
         groups = _RowGroups(file)
-        parts_of = _without_input if inputs is None else Merge(inputs).parts
-        for chunk in _chunks(outcomes):
-            seen += len(chunk)
-            for part, columns in parts_of(chunk):
-                groups.add(_batch(outcome_arrays(part, prices), columns, schema))
+        merge = None if inputs is None else Merge(inputs)
+        for some in outcomes:
+            rows = some["row"]
+            seen += len(rows)
+            own = outcome_arrays(some, prices)
+            for part in [Part(0, len(rows), [])] if merge is None else merge.parts(rows):
+                groups.add(_batch([each[part.start : part.stop] for each in own], part.columns, schema))
         groups.close()
         file.add_key_value_metadata({USAGE_KEY: orjson.dumps(totals()).decode()})
     return Written(groups.rows, seen - groups.rows)
 
 
-def _chunks(outcomes: Iterable[list[Outcome]]) -> Iterator[list[Outcome]]:
-    chunk: list[Outcome] = []
-    size_bytes = 0
-    for some in outcomes:
-        for outcome in some:
-            chunk.append(outcome)
-            size_bytes += len(outcome.body or b"")
-            if len(chunk) >= _CHUNK_ROWS or size_bytes >= _CHUNK_BYTES:
-                yield chunk
-                chunk, size_bytes = [], 0
-    if chunk:
-        yield chunk
-
-
 def _batch(own: list[pa.Array], columns: list[pa.Array], schema: pa.Schema) -> pa.RecordBatch:
     split = len(BEFORE_INPUT)
     return pa.RecordBatch.from_arrays([*own[:split], *columns, *own[split:]], schema=schema)
-
-
-def _without_input(chunk: list[Outcome]) -> Iterator[Part]:
-    yield chunk, []
 
 
 class _RowGroups:

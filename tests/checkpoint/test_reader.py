@@ -2,11 +2,21 @@
 
 from pathlib import Path
 
-from harness.checkpoints import answer, requests, settle
+from harness.checkpoints import answer, columns_of, requests, settle
 
 from batchrun.checkpoint import reader
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
+
+
+def test_columns_say_what_outcomes_do(tmp_path: Path) -> None:
+    """Value by value."""
+    outcomes = [answer(each, sample=3) for each in requests(*"abc")]
+    settle(tmp_path, outcomes)
+    with Checkpoint(tmp_path) as checkpoint:
+        (columns,) = checkpoint.columns()
+    found = {name: list(values) for name, values in columns.items()}
+    assert found == columns_of(outcomes)
 
 
 def test_outcomes_come_in_lists_of_bounded_length(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
-from batchrun.records import Outcome, Request, Usage
+from batchrun.records import Outcome, OutcomeColumns, Request, Usage
 
 
 def key_of(prompt: str) -> bytes:
@@ -46,6 +46,12 @@ def outcomes_in(directory: Path) -> list[Outcome]:
     """Read all outcomes back."""
     with Checkpoint(directory) as checkpoint:
         return [outcome for some in checkpoint.outcomes() for outcome in some]
+
+
+def columns_of(outcomes: Sequence[Outcome]) -> OutcomeColumns:
+    """Turn outcomes into columns."""
+    columns = {name: [getattr(each, name) for each in outcomes] for name in Outcome._fields if name != "usage"}
+    return columns | {name: [getattr(each.usage, name) for each in outcomes] for name in Usage._fields}
 
 
 def answers_in(directory: Path) -> dict[int, bytes]:

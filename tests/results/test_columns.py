@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
+from harness.checkpoints import columns_of
 
 from batchrun.job import Price
 from batchrun.records import Outcome, Usage
@@ -42,7 +43,7 @@ Make = Callable[..., Outcome]
 
 
 def shown(*outcomes: Outcome, prices: Any = None) -> list[dict[str, Any]]:
-    arrays = outcome_arrays(outcomes, prices or {})
+    arrays = outcome_arrays(columns_of(outcomes), prices or {})
     rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(arrays, [column.name for column in COLUMNS]).to_pylist()
     return rows
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.records import Outcome, Usage
+from batchrun.records import Outcome
 from batchrun.results import merge
 from batchrun.results.merge import Merge, kept_types
 
@@ -40,17 +40,13 @@ def numbered(*sizes: int) -> Batches:
     return Batches([pa.record_batch({"n": column}) for column in columns])
 
 
-def at(row: int, sample: int = 0) -> Outcome:
-    return Outcome(row, "m", sample, b"", None, None, None, None, 0, None, 0, None, Usage())
-
-
-def joined(inputs: Batches, *chunks: list[Outcome]) -> list[tuple[int, Any]]:
+def joined(inputs: Batches, *chunks: list[int]) -> list[tuple[int, Any]]:
     walk = Merge(inputs)
     return [
-        (outcome.row, value)
-        for chunk in chunks
-        for outcomes, (column,) in walk.parts(chunk)
-        for outcome, value in zip(outcomes, column.to_pylist(), strict=True)
+        (row, value)
+        for rows in chunks
+        for start, stop, (column,) in walk.parts(rows)
+        for row, value in zip(rows[start:stop], column.to_pylist(), strict=True)
     ]
 
 
@@ -62,14 +58,14 @@ def joined(inputs: Batches, *chunks: list[Outcome]) -> list[tuple[int, Any]]:
 def test_every_outcome_meets_its_row_however_both_are_cut(sizes: list[int], rows: list[int], cuts: list[int]) -> None:
     """Gaps, several outcomes a row, empty batches and rows beyond the end come out right."""
     bounds = [0, *(min(cut, len(rows)) for cut in cuts), len(rows)]
-    chunks = [[at(row) for row in rows[a:b]] for a, b in pairwise(bounds)]
+    chunks = [rows[a:b] for a, b in pairwise(bounds)]
     assert joined(numbered(*sizes, 0), *chunks) == [(row, row) for row in rows if row < sum(sizes)]
 
 
 def test_the_input_is_read_no_further_than_outcomes_ask() -> None:
     """An unfinished run of a large input does not read all of it."""
     inputs = numbered(10, 10, 10)
-    assert joined(inputs, [at(3), at(12)]) == [(3, 3), (12, 12)]
+    assert joined(inputs, [3, 12]) == [(3, 3), (12, 12)]
     assert inputs.read == 2
 
 
@@ -77,8 +73,8 @@ def test_many_samples_of_a_large_row_are_copied_a_few_at_a_time(monkeypatch: pyt
     """A row's columns stand in the results once a sample, but not in the memory."""
     monkeypatch.setattr(merge, "_PART_BYTES", 300)
     inputs = Batches([pa.record_batch({"text": ["x" * 90]})])
-    parts = list(Merge(inputs).parts([at(0, sample) for sample in range(10)]))
-    assert [len(outcomes) for outcomes, _ in parts] == [3, 3, 3, 1]
+    parts = list(Merge(inputs).parts([0] * 10))
+    assert [stop - start for start, stop, _ in parts] == [3, 3, 3, 1]
 
 
 @pytest.mark.parametrize(
@@ -115,4 +111,4 @@ def test_the_inputs_types_are_kept(type_: pa.DataType) -> None:
 )
 def test_what_parquet_cannot_hold_becomes_json(column: pa.Array, texts: list[str | None]) -> None:
     """A strange column of the input never costs the user the results."""
-    assert joined(Batches([pa.record_batch({"x": column})]), [at(0), at(1), at(2)]) == list(enumerate(texts))
+    assert joined(Batches([pa.record_batch({"x": column})]), [0, 1, 2]) == list(enumerate(texts))

@@ -8,9 +8,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from harness.checkpoints import columns_of
 
 from batchrun.errors import RunDirectoryError
-from batchrun.records import Outcome
+from batchrun.records import Outcome, OutcomeColumns
 from batchrun.results import writer
 from batchrun.results.columns import COLUMNS, results_schema
 from batchrun.results.writer import USAGE_KEY, Written, write_results
@@ -38,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def write(path: Path, *lists: list[Outcome], inputs: Table | None = INPUT, totals: Any = None) -> Written:
-    return write_results(path, lists, inputs, {}, lambda: totals)
+    return write_results(path, map(columns_of, lists), inputs, {}, lambda: totals)
 
 
 def test_a_row_has_its_input_and_its_answer(path: Path, outcome: Make) -> None:
@@ -74,7 +75,7 @@ def test_lists_of_any_size_make_the_same_file(tmp_path: Path, outcome: Make) -> 
     """The store's way of reading does not show."""
     outcomes = [outcome(row=row) for row in range(10)]
     write(tmp_path / "one.parquet", outcomes)
-    write(tmp_path / "many.parquet", [], outcomes[:1], [], outcomes[1:4], outcomes[4:], [])
+    write(tmp_path / "many.parquet", outcomes[:1], outcomes[1:4], outcomes[4:])
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "many.parquet").read_bytes()
 
 
@@ -111,8 +112,8 @@ def test_the_footer_holds_the_totals_as_they_stand_at_the_end(path: Path, outcom
     """Totals are asked for after the last outcome, for a run may go on meanwhile."""
     told: list[int] = []
 
-    def outcomes() -> Iterator[list[Outcome]]:
-        yield [outcome()]
+    def outcomes() -> Iterator[OutcomeColumns]:
+        yield columns_of([outcome()])
         told.append(1)
 
     write_results(path, outcomes(), INPUT, {}, lambda: {"requests": len(told)})
@@ -134,19 +135,18 @@ def test_words_that_repeat_are_dictionaries_in_the_file_and_strings_to_the_reade
 
 def test_row_groups_are_bounded_in_rows(path: Path, outcome: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader need not hold the whole file."""
-    monkeypatch.setattr(writer, "_CHUNK_ROWS", 2)
     monkeypatch.setattr(writer, "_GROUP_ROWS", 4)
-    write(path, [outcome(row=row) for row in range(10)], inputs=None)
+    write(path, *([outcome(row=row), outcome(row=row + 1)] for row in range(0, 10, 2)), inputs=None)
     metadata = pq.read_metadata(path)
     assert [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)] == [4, 4, 2]
 
 
-def test_row_groups_and_chunks_are_bounded_in_bytes(path: Path, outcome: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long answers close a row group early, and raw ones do not pile up."""
-    monkeypatch.setattr(writer, "_CHUNK_BYTES", 2000)
+def test_row_groups_are_bounded_in_bytes(path: Path, outcome: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long answers close a row group early."""
     monkeypatch.setattr(writer, "_GROUP_BYTES", 3000)
     body = orjson.dumps({"choices": [{"message": {"content": "x" * 1000}}]})
-    write(path, [outcome(row=row, body=body) for row in range(10)], inputs=None)
+    pairs = ([outcome(row=row, body=body), outcome(row=row + 1, body=body)] for row in range(0, 10, 2))
+    write(path, *pairs, inputs=None)
     metadata = pq.read_metadata(path)
     assert [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)] == [4, 4, 2]
 
@@ -157,8 +157,8 @@ def test_the_old_file_stays_when_the_writing_fails_half_way(path: Path, outcome:
     write(path, [outcome(row=0)])
     old = path.read_bytes()
 
-    def outcomes() -> Iterator[list[Outcome]]:
-        yield [outcome(row=0)] * 5000
+    def outcomes() -> Iterator[OutcomeColumns]:
+        yield columns_of([outcome(row=0)] * 5000)
         raise problem
 
     with pytest.raises(RunDirectoryError if isinstance(problem, OSError) else KeyboardInterrupt):
