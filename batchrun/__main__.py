@@ -1,5 +1,6 @@
 """`batchrun`, and `python -m batchrun`: runs a command; an error becomes one message and an exit code."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -20,6 +21,7 @@ def main() -> None:
     """Run the command line and exit."""
     _open_what_is_closed()
     open_outlets()
+    _tune()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -47,6 +49,14 @@ def _run(arguments: list[str]) -> int:
         click.echo(shown.format_message())
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _tune() -> None:
+    """Set what is this process's own affair, and would be somebody else's where batchrun is a library."""
+    # Rows are tuples that counting frees. Looking for cycles among them every 700 costs an eighth of an export's time.
+    gc.set_threshold(50_000, 20, 50)
+    # Arrow's own allocators keep what they had: an export of 200,000 rows peaks at 208 MiB, with the system's at 140.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
 def _open_what_is_closed() -> None:

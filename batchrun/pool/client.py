@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from batchrun.credentials import Secret
 from batchrun.pool.body import MAX_ANSWER_BYTES, BodyReader, BrokenOff, TooLong
+from batchrun.pool.deadlines import Deadlines
 from batchrun.pool.wire import Connector, Wire
 from batchrun.records import Fault, Reply
 
@@ -80,6 +81,7 @@ class HttpClient:
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._bodies = BodyReader()
+        self._deadlines = Deadlines(timeout_s)
 
     async def __aenter__(self) -> Self:
         self._connector = Connector(limit=self._connections, keepalive_timeout=MAX_CONNECTIONS_KEPT_S, ttl_dns_cache=60)
@@ -89,6 +91,7 @@ class HttpClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._deadlines.close()
         await self._connector.close()
 
     async def send(self, body: bytes) -> Reply | Fault:
@@ -111,19 +114,27 @@ class HttpClient:
 
     async def _attempt(self, wire: Wire, body: bytes) -> Reply | Fault:
         began_s = time.perf_counter()
+        task: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]  # runs in one
+        self._deadlines.begin(task, began_s)
+        is_late = False
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await wire.exchange(body)
-                try:
-                    said = await self._bodies.read(answer, began_s + self._timeout_s)
-                finally:
-                    answer.release()
+            answer = await wire.exchange(body)
+            try:
+                said = await self._bodies.read(answer, began_s + self._timeout_s)
+            finally:
+                answer.release()
+        except asyncio.CancelledError:
+            is_late = self._deadlines.end(task)
+            if not is_late:
+                raise
+            return _fault(TimeoutError(), began_s)
         except aiohttp.ClientHttpProxyError as refused:  # not from the endpoint, and yet a status that says why
             return Reply(refused.status, _NO_HEADERS, _PROXY_REFUSES, time.perf_counter() - began_s)
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, TooLong, BrokenOff) as error:
-            kind, message = _translated(error)
-            was_sent = not isinstance(error, _NO_CONNECTION)
-            return Fault(kind, message, time.perf_counter() - began_s, was_sent)
+            return _fault(error, began_s)
+        finally:
+            if not is_late:
+                self._deadlines.end(task)
         latency_s = time.perf_counter() - began_s
         if self._key is not None:
             said = self._key.hide_in(said)
@@ -147,6 +158,11 @@ def _proxy_for(url: str) -> str | None:
     if host == "localhost" or host == "::1" or host.startswith("127.") or proxy_bypass(host):
         return None
     return getproxies().get(parts.scheme)
+
+
+def _fault(error: Exception, began_s: float) -> Fault:
+    kind, message = _translated(error)
+    return Fault(kind, message, time.perf_counter() - began_s, not isinstance(error, _NO_CONNECTION))
 
 
 def _translated(error: Exception) -> tuple[_Kind, str]:

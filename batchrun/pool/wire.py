@@ -6,6 +6,7 @@ and keeps the connections (names, TLS, proxies) and reads the answers, and the b
 """
 
 import asyncio
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -42,7 +43,7 @@ class Answer:
     @property
     def content_type(self) -> str:
         """The media type, in lower case, without its parameters; empty when there is none."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return _media_type(self.headers.get("Content-Type", ""))
 
     @property
     def content_length(self) -> int | None:
@@ -57,6 +58,11 @@ class Answer:
             self._connection.close()  # answered before it was asked to the end: nobody can say what comes next
         else:
             self._connection.release()
+
+
+@lru_cache
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 class Connector(aiohttp.TCPConnector):
