@@ -14,6 +14,7 @@ from batchrun.settings import (
     clock_time,
     duration_s,
     flag,
+    flag_or,
     header_text,
     http_url,
     number,
@@ -40,6 +41,14 @@ class Input(Section):
     id: str | None = setting(None, "column that labels a row for people; becomes `custom_id`", text)
     limit: int | None = setting(None, "only the first N rows; a later run with more goes on", whole(1))
     strict: bool = setting(False, "refuse an input that has broken rows", flag)
+    dedupe: bool = setting(
+        False, "ask each prompt once: rows that ask the same get the same answer, with 0 attempts and at no cost", flag
+    )
+    order: str = setting(
+        "input",
+        "input, or prefix: rows whose prompts begin alike are sent together, for the endpoint's prefix cache",
+        one_of("input", "prefix"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,7 @@ class PromptTemplates(Section):
 
     system: str | None = setting(None, "template of the system message", text)
     user: str | None = setting(None, "template of the user message", text)
+    images: str | None = setting(None, "column of images to send along: URL, path or bytes, one or a list", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +71,9 @@ class Model(Section):
     seed: int | None = setting(None, "of the endpoint's sampling; sample k gets seed + k", whole(0))
     stop: str | tuple[str, ...] | None = setting(None, "text or list of texts that end an answer", texts)
     num_samples: int = setting(1, "answers per prompt and model, one output row each", whole(1, 65_536))
-    stream: bool = setting(False, "receive answers as server-sent events", flag)
+    stream: bool | str = setting(
+        False, 'receive answers as server-sent events; "auto": from reasoning models', flag_or("auto")
+    )
     extra_body: dict[str, Any] = setting(dict, "further keys of the body, passed through unread", table, shown="{}")
 
     def parameters(self) -> dict[str, Any]:
@@ -128,6 +140,9 @@ class Limits(Section):
     timeout_s: float = setting(600.0, "longest an attempt may take, in seconds", number(above=0))
     connect_timeout_s: float = setting(10.0, "longest a connection may take to open, in seconds", number(above=0))
     max_cost_usd: float | None = setting(None, "most that the job may cost, over all its runs, in USD", number(above=0))
+    max_tokens_total: int | None = setting(
+        None, "most tokens that the job may use, sent and received, over all its runs", whole(1)
+    )
     stop_at: str | None = setting(None, "time of day (HH:MM) to drain and stop at", clock_time)
     max_duration_s: float | None = setting(None, "drain and stop after, such as 8h", duration_s, key="max_duration")
     patience_s: float = setting(
@@ -143,6 +158,37 @@ class Output(Section):
     keep: tuple[str, ...] | None = setting(
         None, "columns of the input to keep in the results; all unless said", texts, shown="all"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response(Section):
+    """`[response]`: what every answer must look like."""
+
+    schema: dict[str, Any] | None = setting(
+        None, "JSON Schema of the answers: a file, or a table; its properties become typed columns", table
+    )
+    mode: str = setting(
+        "json_schema",
+        "how the endpoint is told of it: json_schema, json_object, or none (then only the prompt can say it)",
+        one_of("json_schema", "json_object", "none"),
+    )
+    repair_attempts: int = setting(
+        2, "how often an answer that does not fit is asked for again, with what is wrong with it", whole(0, 10)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluate(Section):
+    """`[evaluate]`: how good the answers are. Nothing of it is sent, and it costs nothing."""
+
+    target: str | None = setting(None, "column that holds what is right", text)
+    scorer: str = setting(
+        "exact",
+        "exact, contains, number, regex or json_field",
+        one_of("exact", "contains", "number", "regex", "json_field"),
+    )
+    pattern: str | None = setting(None, "regex: its first group, or all of its first match, is compared", text)
+    field: str | None = setting(None, "json_field: which property of the answer is compared", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +212,8 @@ class Job:
     endpoint: Endpoint = dataclasses.field(default_factory=Endpoint)
     limits: Limits = dataclasses.field(default_factory=Limits)
     output: Output = dataclasses.field(default_factory=Output)
+    response: Response = dataclasses.field(default_factory=Response)
+    evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     prices: Mapping[str, Price] = dataclasses.field(default_factory=dict)
 
     @property
@@ -187,6 +235,8 @@ SECTIONS: dict[str, type[Section]] = {
     "endpoint": Endpoint,
     "limits": Limits,
     "output": Output,
+    "response": Response,
+    "evaluate": Evaluate,
 }
 
 
@@ -196,9 +246,14 @@ def job_to_dict(job: Job) -> dict[str, Any]:
 
 
 def job_from_dict(data: Mapping[str, Any]) -> Job:
-    """Return the job that `job_to_dict` was given, also after a round through JSON, which makes lists of tuples."""
+    """Return the job that `job_to_dict` was given, also after a round through JSON, which makes lists of tuples.
+
+    What an older version did not know has its default.
+    """
     sections: dict[str, Any] = {
-        name: kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in data[name].items()})
+        name: kind(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in data.get(name, {}).items()}
+        )
         for name, kind in SECTIONS.items()
     }
     return Job(name=data["name"], prices={model: Price(**price) for model, price in data["prices"].items()}, **sections)

@@ -1,6 +1,7 @@
 """Job file (TOML) and flags → `Job`. Every message names where, key, value and cure."""
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -97,6 +98,8 @@ def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: s
                 entries[key] = told
         if section == "input" and folder is not None and ("input", "path") not in overrides:
             entries = _beside(folder, entries)
+        if section == "response":
+            entries = _with_schema(folder or Path(), entries)
         sections[section] = _section(kind, section, entries, where)
     prices = {
         model: _section(
@@ -173,6 +176,20 @@ def _beside(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tupl
     return entries | {
         "path": (origin, [each if each == STDIN or "://" in each else str(folder / each) for each in paths])
     }
+
+
+def _with_schema(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
+    """Return the entries of `[response]` with the schema itself where they name its file, beside the job file."""
+    origin, value = entries.get("schema", ("", None))
+    if not isinstance(value, str):
+        return entries
+    path = folder / value
+    try:
+        return entries | {"schema": (origin, json.loads(path.read_text(encoding="utf-8-sig")))}
+    except OSError as problem:
+        raise JobError(f'{origin} = "{value}"; {path} cannot be read: {problem.strerror}') from problem
+    except ValueError as problem:
+        raise JobError(f'{origin} = "{value}"; {path} is not JSON: {problem}') from problem
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -101,6 +101,17 @@ def flag(value: Any) -> bool:
     return value
 
 
+def flag_or(*words: str) -> Check:
+    """Accept true, false, and these words."""
+
+    def check(value: Any) -> bool | str:
+        if value not in words and not isinstance(value, bool):
+            raise ValueError(f"must be true, false or {', '.join(words)}")
+        return value  # type: ignore[no-any-return]  # one of the two
+
+    return check
+
+
 def whole(at_least: int, at_most: int | None = None) -> Check:
     """Accept a whole number within bounds."""
 

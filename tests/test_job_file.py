@@ -97,8 +97,8 @@ def test_one_model_or_several_go_under_either_word(load: Load, key: str) -> None
         (b"\xff\xfe", ["is not TOML"]),
         ("[imput]\npath='a'", ["[imput] is unknown", "did you mean input?"]),
         (
-            "[weather]\nx=1",
-            ["[weather] is unknown", "known are input, prompt, model, endpoint, limits, output, prices"],
+            "[kitchen]\nx=1",
+            ["[kitchen] is unknown", "known are input, prompt, model, endpoint, limits, output, response, evaluate, prices"],
         ),
         ("model = 'm'", ["model = 'm'", "must be a section: [model]"]),
         ("[[model]]\nname='m'", ["model = ", "must be a section: [model]"]),
