@@ -27,11 +27,11 @@ class Resumed(NamedTuple):
     after_s: float
 
 
-class CanaryAnswered(NamedTuple):
-    """A request that is no row's has found the endpoint working; it was paid for."""
+class Spent(NamedTuple):
+    """An answer was paid for that is no row's: a canary's, or one that did not fit the job's schema."""
 
     model: str
     usage: Usage
 
 
-Event = Retried | Paused | Resumed | CanaryAnswered
+Event = Retried | Paused | Resumed | Spent

@@ -18,7 +18,7 @@ from batchrun.checkpoint.schema import set_aside
 from batchrun.checkpoint.store import Store
 from batchrun.credentials import Secret, find_key, find_project
 from batchrun.errors import BatchrunError, JobError, RunDirectoryError
-from batchrun.events import CanaryAnswered, Event, Paused, Resumed
+from batchrun.events import Event, Paused, Resumed, Spent
 from batchrun.export import SPOOL, Summary, export, save_summary, summarize
 from batchrun.job import Endpoint, Job
 from batchrun.job_file import STDIN
@@ -33,14 +33,12 @@ from batchrun.pricing import PriceLike, cost_usd, price_of, worst_usd
 from batchrun.prompts.source import Entry, Source
 from batchrun.readahead import Readahead, in_thread
 from batchrun.records import BadRow, ModelTotals, Outcome, Request, Usage
+from batchrun.repair import Repair
 from batchrun.report.progress import Progress, Silence
 from batchrun.report.stats import duration_text, estimated_total, summed
 from batchrun.results.files import sweep
 from batchrun.resume import prepare
 from batchrun.watch import Watch
-
-_LIMIT_NOTED_EVERY_S = 1.0
-"""Finest grain of the limit's history: a ramp changes it at every answer."""
 
 _SIMULATED_KEY = Secret("simulated")
 
@@ -79,7 +77,7 @@ class Execution:
         self.source = Source(job, stdin, self.directory / SPOOL if self.reads_stdin else None)
         self.failure: BatchrunError | None = None
         self.began_s = time.monotonic()
-        self.limit_noted_s = 0.0
+        self.limit_change: Change | None = None
 
     async def execute(self) -> Summary:
         """Run all stages in their order. What may be wrong with the job is found before anything is written."""
@@ -127,6 +125,7 @@ class Execution:
             stop = await self._send_all(key)
             if self.budget is not None:
                 self.store.set_fact("spent_usd", self.budget.spent_usd)
+            self._note_limit()
             self.store.set_fact("limit", self.pool.limit.held)
             self.memory.learn(self.pool.limit.held)
         return stop
@@ -138,6 +137,7 @@ class Execution:
             self._limit(),
             Policy(max_attempts=self.job.limits.max_attempts, patience_s=self.job.limits.patience_s),
             canary=_canary,
+            repair=Repair(self.job.response) if self.job.response.schema is not None else None,
             on_outcome=self.store.put,
             on_flight=self._on_flight,
             on_event=self._on_event,
@@ -247,7 +247,7 @@ class Execution:
         self.store.sending(in_flight, 0.0 if self.budget is None else self.budget.spent_usd + self.budget.reserved_usd)
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, CanaryAnswered):
+        if isinstance(event, Spent):
             self.store.paid(event.model, event.usage)
         elif isinstance(event, Paused):
             self.progress.say(f"paused ({event.kind}): {event.message}; probing until the endpoint answers again")
@@ -264,14 +264,19 @@ class Execution:
             memory=self.memory,
             progress=self.progress,
             began_s=self.began_s,
+            note_limit=self._note_limit,
             save=lambda: save_summary(self._summary("running", pid=os.getpid())),
             fail=self._fail,
         )
 
     def _on_limit(self, change: Change) -> None:
-        if change.at_s - self.limit_noted_s >= _LIMIT_NOTED_EVERY_S:
-            self.limit_noted_s = change.at_s
-            self.store.note_limit(int(time.time() * 1000), change.limit, change.reason)
+        self.limit_change = change
+
+    def _note_limit(self) -> None:
+        """Add the limit to its history if it has changed: a ramp changes it at every answer, so not at each."""
+        if self.limit_change is not None:
+            self.store.note_limit(int(time.time() * 1000), self.limit_change.limit, self.limit_change.reason)
+            self.limit_change = None
 
     # Finishing.
 

@@ -73,7 +73,7 @@ def _tell_unrecorded(store: Store, say: Callable[[str], None]) -> None:
 def _asked(job: Job, source: Source) -> dict[str, Any]:
     """Return what the requests are made of: where it is the same, so are they."""
     parts = job_to_dict(job)
-    made_of = [parts["prompt"], parts["model"], job.models, job.input.id]
+    made_of = [parts["prompt"], parts["model"], job.models, job.input.id, job.response.schema, job.response.mode]
     digest = hashlib.blake2b(orjson.dumps(made_of, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
     return {"job": digest, "input": fingerprint(source.files), "limit": job.input.limit}
 

@@ -37,6 +37,8 @@ class Watch:
     memory: LimitMemory
     progress: Progress
     began_s: float
+    note_limit: Callable[[], None]
+    """Adds the limit to its history."""
     save: Callable[[], None]
     """Writes run.json."""
     fail: Callable[[BatchrunError], None]
@@ -55,6 +57,7 @@ class Watch:
             self.progress.show(self._figures())
             if now_s - self.shared_s >= _SHARE_EVERY_S:
                 self.shared_s = now_s
+                self.note_limit()
                 await self._share()
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:

@@ -50,7 +50,7 @@ class Block(NamedTuple):
     def can_be_run(self) -> bool:
         """Whether a reader without key and endpoint can type it: it makes a file, simulates, or looks at a run."""
         ours = [shlex.split(line)[1] for line in self.commands if line.startswith("batchrun ")]
-        looks = bool(ours) and set(ours) <= {"status", "export"}
+        looks = bool(ours) and set(ours) <= {"status", "export", "report"}
         return self.kind == "sh" and ("--simulate" in self.text or "<<'END'" in self.text or looks)
 
 

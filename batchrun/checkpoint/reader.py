@@ -15,7 +15,7 @@ from batchrun.records import ModelTotals, Outcome, OutcomeColumns, Usage
 COUNTS = tuple(field for field in ModelTotals._fields if field != "requests")
 """Columns of `totals`; `requests` is the sum of two of them."""
 
-_ROWS = 4096
+_ROWS = 2048
 _BYTES = 8 << 20
 """Most outcomes, and about as many bytes of answers, that are read at once: large enough that what Arrow costs a call
 vanishes, small beside a row group."""

@@ -2,15 +2,12 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import click
 import orjson
 
-from batchrun.checkpoint.reader import Checkpoint
 from batchrun.cli.texts import counts_lines
-from batchrun.export import SUMMARY, Summary, stored_job, summarize
-from batchrun.processes import is_alive
+from batchrun.standing import standing
 
 
 @click.command("status")
@@ -23,7 +20,7 @@ def status_command(run: Path, as_json: bool) -> None:
     batchrun status runs/label_reviews
     batchrun status runs/label_reviews --json | jq .completed
     """
-    summary = _standing(run)
+    summary = standing(run)
     if as_json:
         click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
         return
@@ -31,35 +28,3 @@ def status_command(run: Path, as_json: bool) -> None:
         click.echo(line)
     if summary.message:
         click.echo(f"{summary.state}: {summary.message}")
-
-
-def _standing(directory: Path) -> Summary:
-    """Return the counts as the checkpoint has them now, and the state as the run itself said last."""
-    with Checkpoint(directory) as checkpoint:
-        job, totals, failures = stored_job(checkpoint), checkpoint.totals(), checkpoint.failures()
-        simulated, unrecorded = bool(checkpoint.fact("simulated")), checkpoint.fact("unrecorded") or 0
-    said = _said(directory)
-    state, message, pid = said.get("state", "stopped"), said.get("message", ""), said.get("pid")
-    if state == "running" and (pid is None or not is_alive(pid)):
-        state, message, pid = "stopped", "the process has died; run the same command again to go on", None
-    return summarize(
-        job,
-        totals,
-        directory,
-        state=state,
-        exit_code=said.get("exit_code"),
-        message=message,
-        duration_s=said.get("duration_s"),
-        pid=pid,
-        simulated=simulated,
-        unrecorded=unrecorded,
-        failures=failures,
-    )
-
-
-def _said(directory: Path) -> dict[str, Any]:
-    try:
-        said = orjson.loads((directory / SUMMARY).read_bytes())
-    except (OSError, orjson.JSONDecodeError):
-        return {}
-    return said if isinstance(said, dict) else {}

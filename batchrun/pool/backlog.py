@@ -29,8 +29,10 @@ class Work:
         "allowed",
         "attempts",
         "failure",
+        "first_body",
         "is_canary",
         "level",
+        "repairs",
         "request",
         "reserve",
         "sent_s",
@@ -41,6 +43,8 @@ class Work:
 
     def __init__(self, request: Request, max_attempts: int, *, is_canary: bool = False) -> None:
         self.request = request
+        self.first_body = request.body  # before any repair
+        self.repairs = 0  # how often an answer that did not fit was asked for again
         self.is_canary = is_canary
         self.attempts = 0  # made
         self.allowed = max_attempts * _ATTEMPT  # may be spent

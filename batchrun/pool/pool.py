@@ -22,6 +22,7 @@ from batchrun.pool.limits import Limit
 from batchrun.pool.rates import Rates
 from batchrun.pool.settling import Policy, Settling, Stop
 from batchrun.records import Outcome, Request
+from batchrun.repair import Repair
 
 
 def _ignore(event: object) -> None:
@@ -42,6 +43,7 @@ class Pool:
         on_flight: Callable[[int], None] = _ignore,
         on_event: Callable[[Event], None] = _ignore,
         rates: Rates | None = None,
+        repair: Repair | None = None,
         budget: Budget | None = None,
         may_admit: Callable[[], bool] = lambda: True,
         answered: Iterable[str] = (),
@@ -59,6 +61,7 @@ class Pool:
             on_flight: told how many requests are in flight, before one is sent and after one was settled.
             on_event: told of retries and outages.
             rates: requests and tokens per minute.
+            repair: looks whether answers fit the job's schema.
             budget: money.
             answered: models that have answered in earlier runs: a refusal is not taken for theirs at once.
             may_admit: asked before each request; False while the store is behind. `wake` when that changes.
@@ -75,6 +78,7 @@ class Pool:
             policy,
             answered=answered,
             rates=self._rates,
+            repair=repair,
             on_outcome=on_outcome,
             on_event=on_event,
             stop=self.stop,

@@ -6,7 +6,7 @@ Every verdict is answered three ways here: what the row gets, what the limit is 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from batchrun.events import CanaryAnswered, Event, Paused, Resumed, Retried
+from batchrun.events import Event, Paused, Resumed, Retried, Spent
 from batchrun.pool.admission import Admission
 from batchrun.pool.backlog import Work, cost_of
 from batchrun.pool.brownout import Brownout
@@ -15,6 +15,7 @@ from batchrun.pool.rates import Rates
 from batchrun.pool.retry import Backoff, advice_s, backoff_s
 from batchrun.pool.verdicts import EFFECTS, Verdict, judge
 from batchrun.records import Fault, Outcome, Reply
+from batchrun.repair import Repair
 
 _THROTTLED = Backoff(base_s=0.1, cap_s=2.0)
 """Waits of a row that found no slot. The limit holds it back, so the row itself need not wait long. It caps advice too:
@@ -29,6 +30,8 @@ _RATE_LIMITED = Backoff(base_s=2.0, cap_s=60.0)
 _FALTERS = 3
 """Failures in a row, and as many as half of what is in flight, until the limit is told. A server that has too much to
 do fails again and again between two answers; where a share of the attempts fails by chance, answers come between."""
+
+_INVALID = "invalid_response"
 
 _KEPT_OF_FAILURE_BYTES = 1 << 20
 """How much is kept of what a server said when it failed."""
@@ -61,6 +64,7 @@ class Settling:
         policy: Policy,
         *,
         rates: Rates | None,
+        repair: Repair | None,
         answered: Iterable[str],
         on_outcome: Callable[[Outcome], None],
         on_event: Callable[[Event], None],
@@ -72,6 +76,7 @@ class Settling:
         self._limit, self._health, self._backlog = admission.limit, admission.health, admission.backlog
         self._on_outcome, self._on_event, self._stop = on_outcome, on_event, stop
         self._uniform, self._unix_s = uniform, unix_s
+        self._repair = repair
         self.throttled = 0
         """How many attempts were rejected for concurrency or a rate."""
         self._answered_models = set(answered)
@@ -107,9 +112,25 @@ class Settling:
         if self._rates is not None:
             self._rates.told(len(work.request.body), verdict.usage.total_tokens)
         if work.is_canary:
-            self._on_event(CanaryAnswered(work.request.model, verdict.usage))
-        else:
+            self._on_event(Spent(work.request.model, verdict.usage))
+        elif self._repair is None or not self._is_amended(self._repair, work, result, verdict, now_s):
             self._on_outcome(self._outcome(work, result, verdict))
+
+    def _is_amended(self, repair: Repair, work: Work, result: Reply | Fault, verdict: Verdict, now_s: float) -> bool:
+        """Return whether an answer does not fit the job's schema: then it is asked for again, or settled as failed."""
+        assert isinstance(result, Reply)
+        complaint = repair.complaint(result.body)
+        if complaint is None:
+            return False
+        self._on_event(Spent(work.request.model, verdict.usage))
+        if work.repairs < repair.attempts:
+            work.repairs += 1
+            work.request = repair.asked_again(work.request, work.first_body, result.body, complaint)
+            self._backlog.put(work, now_s)
+            self._on_event(Retried(work.request.model, _INVALID, complaint.text, 0.0))
+        else:
+            self._on_outcome(self._outcome(work, result, Verdict(_INVALID, complaint.text, verdict.usage)))
+        return True
 
     def _judge(self, work: Work, now_s: float) -> None:
         """Let a success decide over the failures before it."""
@@ -223,7 +244,7 @@ class Settling:
     def _outcome(self, work: Work, result: Reply | Fault, verdict: Verdict) -> Outcome:
         request = work.request
         status, body = (result.status, result.body) if isinstance(result, Reply) else (None, None)
-        if verdict.kind is not None and body is not None:
+        if verdict.kind is not None and verdict.kind != _INVALID and body is not None:
             body = body[:_KEPT_OF_FAILURE_BYTES]
         return Outcome(
             request.row,

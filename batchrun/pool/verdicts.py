@@ -48,6 +48,7 @@ EFFECTS: dict[str, Effect] = {
     "context_length": Effect("400 that says the prompt is too long", "failed", "–", _GOES_ON),
     "content_filter": Effect("400 that says the content is refused", "failed", "–", _GOES_ON),
     "too_large": Effect("413, 414, 431; an answer over 64 MiB", "failed", "–", _GOES_ON),
+    "invalid_response": Effect("an answer that does not fit the schema, too often", "failed", "–", _GOES_ON),
     "unauthorized": Effect(
         "401",
         "stays open",

@@ -10,6 +10,7 @@ from batchrun.errors import JobError
 from batchrun.job import LITELLM_PREFIX, Job
 from batchrun.prompts.rows import RowProblem, kind_of, plain
 from batchrun.records import BadRow, Prompt, Request, Row
+from batchrun.schema.asking import response_format
 
 MAX_BODY_BYTES = 64 << 20
 """Longest body. No endpoint takes as much; the same bound as for answers."""
@@ -36,7 +37,7 @@ class RequestMaker:
         _refuse_ours(job)
         try:
             # In a fixed order, so that a job file's order of keys changes no request.
-            self._parameters = plain(dict(sorted(job.model.parameters().items())))
+            self._parameters = plain(dict(sorted(_parameters(job).items())))
             self._tails = self._tails_of(self._parameters)
             self._heads = [(model, _head(model)) for model in job.models]
         except RowProblem as problem:
@@ -92,6 +93,17 @@ class RequestMaker:
         if not isinstance(seed, int):
             raise RowProblem(f"seed is {kind_of(seed)}; must be a whole number")
         return [_tail(parameters | {"seed": seed + sample}) for sample in self._samples]
+
+
+def _parameters(job: Job) -> dict[str, Any]:
+    """Return the body's keys that the job sets, beside model and messages."""
+    parameters, schema = job.model.parameters(), job.response.schema
+    told = None if schema is None else response_format(schema, job.response.mode)
+    if told is None:
+        return parameters
+    if "response_format" in parameters:
+        raise JobError("[model] response_format cannot be set beside [response] schema, which makes one; leave one out")
+    return parameters | {"response_format": told}
 
 
 def _refuse_ours(job: Job) -> None:

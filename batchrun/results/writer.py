@@ -22,7 +22,7 @@ from batchrun.results.merge import InputColumns, Merge, Part
 USAGE_KEY = "batchrun.usage"
 """Footer metadata: the run's totals as JSON."""
 
-_GROUP_ROWS = 32_768
+_GROUP_ROWS = 16_384
 _GROUP_BYTES = 64 * 2**20
 """A row group is what a reader must hold at once."""
 

@@ -58,3 +58,27 @@ def test_totals_come_model_by_model_in_the_order_of_the_job(tmp_path: Path) -> N
     with Checkpoint(tmp_path) as checkpoint:
         assert list(checkpoint.totals()) == ["a", "m"]
         assert checkpoint.totals()["m"].requests == 1
+
+
+def test_the_limit_s_history_is_read_in_order_of_time(tmp_path: Path) -> None:
+    """As a report draws it."""
+    with Store(tmp_path) as store:
+        store.note_limit(1_000, 8, "ramp")
+        store.note_limit(3_000, 6, "rejected")
+    with Checkpoint(tmp_path) as checkpoint:
+        assert list(checkpoint.limits()) == [(1_000, 8), (3_000, 6)]
+
+
+def test_throttles_are_counted_by_when_their_rows_were_settled(tmp_path: Path) -> None:
+    """In bins; a bin without any is not there, nor anything where none were throttled."""
+    first, second, third, fourth = requests("a", "b", "c", "d")
+    calm, others = tmp_path / "calm", tmp_path / "others"
+    calm.mkdir()
+    others.mkdir()
+    settle(calm, [answer(first)])
+    settled = [(first, 1_000, 2), (second, 1_400, 1), (third, 1_600, 0), (fourth, 2_000, 5)]
+    settle(others, [answer(each, finished_at_ms=at_ms, throttled=count) for each, at_ms, count in settled])
+    with Checkpoint(calm) as checkpoint:
+        assert checkpoint.throttles(1_000, 500) == {}
+    with Checkpoint(others) as checkpoint:
+        assert checkpoint.throttles(1_000, 500) == {0: 3, 2: 5}

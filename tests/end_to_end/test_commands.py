@@ -25,10 +25,17 @@ def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
     """In the order of a first day."""
     said = batchrun(*arguments)
     assert said.code == 0
-    assert re.findall(r"^  (\w+)  ", said.stdout, re.MULTILINE) == ["run", "status", "export", "models", "simulate"]
+    assert re.findall(r"^  (\w+)  ", said.stdout, re.MULTILINE) == [
+        "run",
+        "status",
+        "export",
+        "report",
+        "models",
+        "simulate",
+    ]
 
 
-@pytest.mark.parametrize("command", ["run", "status", "export", "models", "simulate"])
+@pytest.mark.parametrize("command", ["run", "status", "export", "report", "models", "simulate"])
 def test_every_command_has_help_with_an_example(batchrun: Any, command: str) -> None:
     """That can be copied."""
     said = batchrun(command, "--help")

@@ -11,7 +11,7 @@ from harness.clock import run_virtually
 from harness.endpoints import ANSWER, Endpoint, refusal
 from harness.runs import CANARY, Run, requests, send_all
 
-from batchrun.events import CanaryAnswered, Paused, Resumed, Retried
+from batchrun.events import Paused, Resumed, Retried, Spent
 from batchrun.pool.budget import Budget
 from batchrun.pool.limits import Limit
 from batchrun.pool.pool import Pool
@@ -102,7 +102,7 @@ def test_an_outage_costs_time_but_no_row_and_no_attempt(
         assert (count(run, Paused), count(run, Resumed)) == (1, 1)
         assert outage.during < SLOTS * 12 + 120
     assert outage.sent[CANARY] <= 60
-    assert count(run, CanaryAnswered) <= 1
+    assert count(run, Spent) <= 1
 
 
 @pytest.mark.parametrize("rows", [1, 2_000])
@@ -121,7 +121,7 @@ def test_a_canary_is_sent_only_where_rows_cannot_tell() -> None:
     outage = Outage("500", 10.0, 70.0)
     run = send_all(outage.endpoint, 4_000, limit=Limit(1_000))
     assert outage.sent[CANARY] <= 60 / 8
-    assert count(run, CanaryAnswered) == 0
+    assert count(run, Spent) == 0
 
 
 @pytest.mark.parametrize("kind", OUTAGES)

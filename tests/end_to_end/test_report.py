@@ -1,0 +1,260 @@
+"""`batchrun report`, and its page in a browser."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from harness.checkpoints import answer, failure, requests, settle
+from harness.prompts import write_prompts
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+from batchrun.checkpoint.store import Store
+from batchrun.job import Input, Job, Model, PromptTemplates, job_to_dict
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+
+ATTACK = "</script><script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\"> needle"
+ROWS = 60
+
+
+def test_report_writes_one_page_and_names_it(run: Any, batchrun: Any) -> None:
+    """On stderr, as `export` does."""
+    run(write_prompts("a", "b"))
+    said = batchrun("report", "out")
+    assert (said.code, said.stdout, said.stderr) == (0, "", "out/report.html\n")
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert page.rstrip().endswith("</html>")
+
+
+def test_report_of_results_that_are_gone_or_old_writes_them_first(run: Any, batchrun: Any) -> None:
+    """They can be made again at any time."""
+    run(write_prompts("a", "b"))
+    results = Path("out/results.parquet")
+    results.unlink()
+    assert batchrun("report", "out").code == 0
+    written_ns = results.stat().st_mtime_ns
+    batchrun("report", "out")
+    assert results.stat().st_mtime_ns == written_ns, "they were as new as the checkpoint, and written again"
+    os.utime(results, (1, 1))
+    batchrun("report", "out")
+    assert results.stat().st_mtime > 1
+
+
+def test_report_of_results_that_cannot_be_read_says_how_to_write_them_again(run: Any, batchrun: Any) -> None:
+    """With exit code 3, as whatever is wrong with a run directory."""
+    run(write_prompts("a"))
+    Path("out/results.parquet").write_bytes(b"PAR1 no more")
+    said = batchrun("report", "out")
+    assert said.code == 3
+    assert "out/results.parquet: cannot be read" in said.stderr
+    assert "batchrun export out" in said.stderr
+
+
+def test_report_of_no_run_exits_3(batchrun: Any) -> None:
+    """And names the directory."""
+    said = batchrun("report", "nowhere")
+    assert said.code == 3
+    assert said.stderr.startswith("batchrun: nowhere: holds no run")
+
+
+def test_the_page_holds_no_key(run: Any, batchrun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows the job, and a job has none."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-8c1f")
+    run(write_prompts("a"))
+    batchrun("report", "out")
+    assert "canary" not in Path("out/report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_stays_under_three_megabytes_whatever_the_answers(batchrun: Any) -> None:
+    """Of more and longer ones than fit, all of characters that grow sixfold when they are escaped."""
+    body = orjson.dumps({"choices": [{"message": {"content": "<" * 3_000}, "finish_reason": "stop"}]})
+    Path("out").mkdir()
+    settle(Path("out"), [answer(request, body=body) for request in requests(*map(str, range(2_500)))])
+    with Store(Path("out")) as store:
+        store.set_fact("job", job_to_dict(Job(input=Input(path=("in.jsonl",)))))
+    assert batchrun("report", "out").code == 0
+    page = Path("out/report.html").read_bytes()
+    assert len(page) < 3_000_000
+    assert b"A sample: 2,000 of 2,500 rows" in page
+
+
+def write_run(directory: Path) -> None:
+    """Write the checkpoint of a run over a minute, with hostile answers, failures, and limits."""
+    job = Job(
+        name="hostile <b>job</b>",
+        input=Input(path=("in.jsonl",)),
+        model=Model(names=("m", "n")),
+        prompt=PromptTemplates(user="{{ text }} </pre><script>document.title = 'owned'</script>"),
+    )
+    directory.mkdir()
+    outcomes = []
+    for row, request in enumerate(requests(*(f"p{row}" for row in range(ROWS)), model="m")):
+        text = ATTACK if row == ROWS - 1 else f"answer {row}"
+        body = orjson.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
+        settled = answer(request, body=body, finished_at_ms=1_000_000 + 1_000 * row, latency_s=2.5, throttled=row % 2)
+        if row == 7:
+            settled = failure(request)._replace(error=ATTACK, finished_at_ms=1_007_000)
+        outcomes.append(settled._replace(model="mn"[row % 2]))
+    settle(directory, outcomes)
+    with Store(directory) as store:
+        store.set_fact("job", job_to_dict(job))
+        for second in range(0, 60, 5):
+            store.note_limit(1_000_000 + 1_000 * second, 4 + second % 3, "probe")
+
+
+@pytest.fixture
+def page(batchrun: Any) -> str:
+    """The address of a report on disk."""
+    write_run(Path("out"))
+    assert batchrun("report", "out").code == 0
+    return Path("out/report.html").absolute().as_uri()
+
+
+@pytest.fixture(scope="module")
+def _chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("needs Chromium and its driver; on Debian: apt install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    folder = tmp_path_factory.mktemp("chromium")
+    for flag in (
+        *("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-quic", "no-first-run"),
+        *("disable-background-networking", "disable-component-update", "disable-sync", f"user-data-dir={folder}"),
+    ):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options, Service(DRIVER))
+    yield browser
+    browser.quit()
+
+
+class Browser:
+    """A page in a real browser, as somebody sees it."""
+
+    def __init__(self, chrome: webdriver.Chrome) -> None:
+        self._chrome = chrome
+
+    def open(self, address: str) -> None:
+        """Open a page; what an earlier one said is forgotten."""
+        self._chrome.get_log("browser")
+        self._chrome.get(address)
+
+    @property
+    def log(self) -> list[Any]:
+        """What the console says."""
+        return list(self._chrome.get_log("browser"))
+
+    @property
+    def title(self) -> str:
+        return str(self._chrome.title)
+
+    def all(self, selector: str) -> list[Any]:
+        """The elements of a selector."""
+        return list(self._chrome.find_elements(By.CSS_SELECTOR, selector))
+
+    def rows(self) -> list[str]:
+        """The texts of the rows in the table."""
+        return [row.text for row in self.all("#rows tr.row")]
+
+    def ask(self, script: str, *arguments: Any) -> Any:
+        """Evaluate an expression."""
+        return self._chrome.execute_script(f"return {script}", *arguments)
+
+    def prefer(self, scheme: str) -> None:
+        """Have the system be dark or light."""
+        features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        self._chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+
+
+@pytest.fixture
+def browser(_chrome: webdriver.Chrome) -> Browser:
+    """A browser that is started once."""
+    return Browser(_chrome)
+
+
+def test_the_page_opens_from_disk_without_an_error_and_draws_its_plots(browser: Browser, page: str) -> None:
+    """Each with lines that have a length and a colour, in the light and in the dark."""
+    browser.open(page)
+    assert browser.log == []
+    assert browser.ask("performance.getEntriesByType('resource').length") == 0, "it loads something"
+    assert len(browser.all("figure svg")) == 4
+    lengths = "[...group.querySelectorAll('path')].reduce((sum, path) => sum + path.getTotalLength(), 0)"
+    drawn = browser.ask(f"[...document.querySelectorAll('.series')].map(group => {lengths})")
+    assert len(drawn) == 8, "rates 2, in flight 3, latency 1, tokens 2"
+    assert min(drawn) > 100
+    ground = "getComputedStyle(document.body).backgroundColor"
+    label = "getComputedStyle(document.querySelector('svg text')).fill"
+    seen = []
+    for scheme in ("light", "dark"):
+        browser.prefer(scheme)
+        seen.append((browser.ask(ground), browser.ask(label)))
+    (light, light_label), (dark, dark_label) = seen
+    assert brightness(light) > 230 > 50 > brightness(dark)
+    assert brightness(light_label) < 128 < brightness(dark_label)
+
+
+def brightness(colour: str) -> float:
+    """Return the mean of `rgb(r, g, b)`."""
+    parts = [int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    return sum(parts) / 3
+
+
+def test_a_search_finds_a_row_and_what_is_hostile_in_it_is_shown_as_text(browser: Browser, page: str) -> None:
+    """In the table, opened, among the failures, and in the templates."""
+    browser.open(page)
+    assert len(browser.rows()) == 25
+    [search] = browser.all("#search")
+    search.send_keys("NEEDLE answer")
+    assert browser.rows() == []
+    search.clear()
+    search.send_keys("needle")
+    assert [ATTACK in text for text in browser.rows()] == [True, True], "the answer and the failure"
+    browser.all("#rows tr.row")[1].click()
+    [more] = browser.all("#rows tr.more")
+    assert ATTACK in more.text
+    assert ATTACK in browser.all("#failures")[0].text
+    assert "<b>job</b>" in browser.all("h1")[0].text
+    assert browser.all("img, h1 b") == []
+    assert browser.ask("document.scripts.length") == 2
+    assert browser.title == "hostile <b>job</b> · batchrun"
+    assert browser.log == []
+
+
+def test_rows_are_filtered_sorted_and_turned_over(browser: Browser, page: str) -> None:
+    """As anybody expects of a table."""
+    browser.open(page)
+    browser.all("#next")[0].click()
+    assert browser.all("#place")[0].text == "26 – 50 of 60"
+    browser.all("#rows th button")[0].click()
+    browser.all("#rows th button")[0].click()
+    assert browser.rows()[0].startswith("59 ")
+    assert browser.all("#place")[0].text == "1 – 25 of 60"
+    [failed] = browser.all("#status option[value='kind bad_request']")
+    failed.click()
+    assert [text.split()[0] for text in browser.rows()] == ["7"]
+    browser.all("#status option[value='']")[0].click()
+    browser.all("#model option[value=n]")[0].click()
+    assert browser.all("#place")[0].text == "1 – 25 of 30"
+
+
+def test_what_gets_in_all_the_same_does_not_run(browser: Browser, page: str, tmp_path: Path) -> None:
+    """The page's own policy stands behind the escapes."""
+    broken = tmp_path / "broken.html"
+    html = Path("out/report.html").read_text(encoding="utf-8")
+    broken.write_text(html.replace("<header>", f"<header>{ATTACK}", 1), encoding="utf-8")
+    browser.open(broken.as_uri())
+    deadline_s = time.monotonic() + 10
+    while len(refused := browser.log) == 0:
+        assert time.monotonic() < deadline_s, "nothing was refused"
+        time.sleep(0.01)
+    assert browser.title != "owned"
+    assert "Content Security Policy" in str(refused)

@@ -1,0 +1,39 @@
+"""Results as a run writes them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from batchrun.results.columns import results_schema
+
+Write = Callable[..., Path]
+
+ROW = {
+    "model": "m",
+    "sample": 0,
+    "status": "completed",
+    "response": "yes",
+    "prompt_tokens": 10,
+    "completion_tokens": 5,
+    "latency_s": 0.5,
+    "attempts": 1,
+    "finished_at": 10_000,
+}
+
+
+@pytest.fixture
+def write_results(tmp_path: Path) -> Write:
+    """Return a function that writes results.parquet: a row for each dict of what differs; extra columns by type."""
+
+    def write(*rows: dict[str, Any], extra: dict[str, pa.DataType] | None = None) -> Path:
+        schema = pa.schema([*results_schema(None), *(pa.field(*each) for each in (extra or {}).items())])
+        whole = [{"row": number, "custom_id": str(number), **ROW, **row} for number, row in enumerate(rows)]
+        path = tmp_path / "results.parquet"
+        pq.write_table(pa.Table.from_pylist(whole, schema=schema), path)
+        return path
+
+    return write

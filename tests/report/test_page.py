@@ -1,0 +1,181 @@
+"""A page in which no answer can do anything but be read."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from batchrun.report.figures import LimitPoint, figures
+from batchrun.report.page import Page, render
+from batchrun.report.sampling import Sample, harmless_json
+from batchrun.report.tally import Score, tally
+
+USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "<!--<script>",
+    "&lt;b&gt; &amp; &#60;",
+    "\u2028\u2029",
+    "]]>",
+    '"><img src=x onerror=alert(1)>',
+    "javascript:alert(1)",
+    "{{ 7 * 7 }}",
+    "\x00\x1b[31m\ufeff\u202e",
+]
+
+
+def page(**changes: Any) -> Page:
+    """A page to vary."""
+    values: dict[str, Any] = {
+        "name": "job",
+        "state": "done",
+        "is_done": True,
+        "message": "",
+        "facts": {"models": "m"},
+        "texts": {},
+        "totals": {"rows": "1"},
+        "models": [],
+        "failures": [],
+        "figures": [],
+        "scores": [],
+        "sample": Sample(["row", "response"], [[0, "yes"]], is_all=True),
+        "rows": 1,
+        "failed_shown": 0,
+        "version": "0",
+        "made_at": "today",
+    }
+    return Page(**values | changes)
+
+
+class _Seen(HTMLParser):
+    """Which elements and attributes a page has, and the texts of its scripts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        if self.elements and self.elements[-1] == "script":
+            self.scripts.append(data)
+        self.text += data
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_text_adds_no_element_wherever_it_stands(text: str) -> None:
+    """Name, message, facts, templates, models, failures, scores, rows."""
+    model = dict.fromkeys([*("completed", "failed", "attempts", "throttled"), *USAGE], 1)
+    parts = {
+        "name": text,
+        "state": text,
+        "message": text,
+        "facts": {text: text},
+        "texts": {text: text},
+        "totals": {text: text},
+        "models": [{"model": text, "cost_usd": None, **model}],
+        "failures": [{"kind": text, "rows": 1, "example": text}],
+        "scores": [Score(text, 1, 0.5, 0.4, 0.6)],
+        "sample": Sample(["row", text], [[0, text]], is_all=True),
+    }
+    plain = {name: json.loads(json.dumps(value).replace(json.dumps(text)[1:-1], "x")) for name, value in parts.items()}
+    plain |= {"scores": [Score("x", 1, 0.5, 0.4, 0.6)], "sample": Sample(["row", "x"], [[0, "x"]], is_all=True)}
+    seen, expected = _Seen(render(page(**parts))), _Seen(render(page(**plain)))
+    assert seen.elements == expected.elements
+    assert [name for name, _ in seen.attributes] == [name for name, _ in expected.attributes]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_rows_come_through_as_they_are(text: str) -> None:
+    """Escapes are undone by whoever reads the JSON."""
+    embedded = harmless_json([text])
+    assert json.loads(embedded) == [text]
+    assert not re.search("[<>&\u2028\u2029]", embedded)
+
+
+def test_the_policy_allows_these_scripts_and_styles_and_no_connection() -> None:
+    """By their hashes: a script that gets in all the same does not run."""
+    html = render(page())
+    [policy] = re.findall(r'Content-Security-Policy" content="([^"]*)"', html)
+    policy = policy.replace("&#39;", "'")
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    for element in ("script", "style"):
+        [code] = re.findall(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+        assert f"{element}-src 'sha256-{digest}'" in policy
+
+
+def test_the_page_refers_to_nothing_outside() -> None:
+    """No address of another place is in it, in attributes or in styles."""
+    html = render(page())
+    seen = _Seen(html)
+    assert not {"link", "iframe", "img", "object", "a"} & set(seen.elements)
+    assert not {"src", "href", "style", "onclick"} & {name for name, _ in seen.attributes}
+    assert "url(" not in html
+    assert "@import" not in html
+
+
+def test_a_sample_says_that_it_is_one() -> None:
+    """Of how many rows, and which."""
+    sample = Sample(["row"], [[0], [5]], is_all=False)
+    text = _Seen(render(page(sample=sample, rows=1_000_000, failed_shown=1))).text
+    assert "A sample: 2 of 1,000,000 rows, among them the first 1 that failed" in text
+
+
+def test_a_run_without_rows_has_a_page() -> None:
+    """A report may be asked for early."""
+    assert "There are no rows yet." in render(page(sample=Sample([], [], is_all=True), rows=0))
+
+
+def test_there_is_a_plot_of_all_that_there_is_to_see(write_results: Any) -> None:
+    """Throughput, in flight and limit, latency, tokens; each with a line that says it in words."""
+    rows = [{"finished_at": 2_000 * number, "latency_s": 1.0 + number / 10} for number in range(1, 41)]
+    rows[5] |= {"status": "failed"}
+    found = tally(write_results(*rows), failed_rows=0, is_scored=True)
+    plots = figures(found, [LimitPoint(0, 8), LimitPoint(30_000, 6)], {3: 7})
+    assert [plot.title for plot in plots] == [
+        "Rows a second",
+        "Requests in flight",
+        "Latency of completed rows, seconds",
+        "Tokens a row",
+    ]
+    rate, flight, latency, tokens = plots
+    assert {"series area", "series bad"} <= classes(rate.svg)
+    assert {"series area", "series limit", "series throttled"} <= classes(flight.svg)
+    assert "the limit was 6 at last; 7 requests were throttled" in flight.note
+    assert latency.note == "median 3.1, 90 % within 4.7, 99 % within 4.99 s"
+    assert "completion: median 5" in tokens.note
+
+
+def classes(svg: str) -> set[str]:
+    """Return the classes of an SVG's parts."""
+    return set(re.findall(r'class="([^"]*)"', svg))
+
+
+def test_a_limit_whose_history_is_coarser_than_the_plot_is_not_drawn(write_results: Any) -> None:
+    """It is noted once a second: in a run of a second it would be a line far from the truth."""
+    found = tally(write_results({"finished_at": 1_000}, {"finished_at": 1_400}), failed_rows=0, is_scored=True)
+    _, flight, *_ = figures(found, [LimitPoint(0, 8)], {})
+    assert "limit" not in flight.note
+
+
+def test_where_nothing_was_sent_or_stated_there_is_no_plot_of_it(write_results: Any) -> None:
+    """Rows that were broken have neither latency nor tokens."""
+    bad = {"status": "failed", "latency_s": None, "prompt_tokens": None, "completion_tokens": None}
+    found = tally(write_results(bad, bad), failed_rows=0, is_scored=True)
+    assert [plot.title for plot in figures(found, [], {})] == ["Rows a second"]
+    empty = tally(write_results(), failed_rows=0, is_scored=True)
+    assert figures(empty, [], {}) == []
