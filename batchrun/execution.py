@@ -149,6 +149,7 @@ class Execution:
         self.store.start(
             lambda outcomes: self._from_thread(self.pool.wake), lambda error: self._from_thread(self._fail, error)
         )
+        self.limit_change = Change(0.0, self.pool.limit.current, "start")
         self.progress.begin(self._sums().requests)
         self.options.on_start(self.pool.stop)
         async with client:

@@ -5,9 +5,11 @@ from typing import Any
 
 import orjson
 
+from batchrun.checkpoint.journal import owed_in
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.export import SUMMARY, Summary, stored_job, summarize
 from batchrun.processes import is_alive
+from batchrun.report.stats import Figures, summed
 
 
 def standing(directory: Path) -> Summary:
@@ -20,9 +22,7 @@ def standing(directory: Path) -> Summary:
         job, totals, failures = stored_job(checkpoint), checkpoint.totals(), checkpoint.failures()
         simulated, unrecorded = bool(checkpoint.fact("simulated")), checkpoint.fact("unrecorded") or 0
     said = _said(directory)
-    state, message, pid = said.get("state", "stopped"), said.get("message", ""), said.get("pid")
-    if state == "running" and (pid is None or not is_alive(pid)):
-        state, message, pid = "stopped", "the process has died; run the same command again to go on", None
+    state, message, pid = said["state"], said["message"], said["pid"]
     return summarize(
         job,
         totals,
@@ -38,9 +38,46 @@ def standing(directory: Path) -> Summary:
     )
 
 
+def is_running(directory: Path) -> bool:
+    """Return whether a run is going on in a directory, as far as it said and its process is alive."""
+    return bool(_said(directory)["state"] == "running")
+
+
+def figures_of(directory: Path) -> Figures:
+    """Return the figures of a run, cheaply enough to be asked every second.
+
+    What waits and why nothing is sent is known to its own process alone.
+
+    Raises:
+        RunDirectoryError: there is no checkpoint, or it cannot be read.
+    """
+    with Checkpoint(directory) as checkpoint:
+        sums, total, limit = summed(checkpoint.totals().values()), checkpoint.fact("total"), checkpoint.limit()
+    return Figures(
+        done=sums.requests,
+        total=total,
+        failed=sums.failed,
+        throttled=sums.throttled,
+        tokens=sums.total_tokens,
+        in_flight=max(0, owed_in(directory) - sums.requests),
+        limit=limit,
+        waiting=0,
+        pause=None,
+    )
+
+
 def _said(directory: Path) -> dict[str, Any]:
+    """Return what a run said last, put right where its process has died since."""
     try:
-        said = orjson.loads((directory / SUMMARY).read_bytes())
+        found = orjson.loads((directory / SUMMARY).read_bytes())
     except (OSError, orjson.JSONDecodeError):
-        return {}
-    return said if isinstance(said, dict) else {}
+        found = None
+    said: dict[str, Any] = {"state": "stopped", "message": "", "pid": None}
+    said |= found if isinstance(found, dict) else {}
+    if said["state"] == "running" and (said["pid"] is None or not is_alive(said["pid"])):
+        said |= {
+            "state": "stopped",
+            "message": "the process has died; run the same command again to go on",
+            "pid": None,
+        }
+    return said

@@ -45,6 +45,7 @@ class Watch:
     """Drains the run, and has an error raised at its end."""
     saved_s: float = 0.0
     shared_s: float = 0.0
+    total: int | None = None
 
     async def keep(self) -> None:
         """Look after the run until cancelled."""
@@ -58,6 +59,7 @@ class Watch:
             if now_s - self.shared_s >= _SHARE_EVERY_S:
                 self.shared_s = now_s
                 self.note_limit()
+                self._note_total()
                 await self._share()
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
@@ -98,14 +100,25 @@ class Watch:
         own = Share(self.pool.in_flight, wants_more=self.pool.has_more and self.pool.in_flight < limit.ceiling)
         limit.cap(await asyncio.to_thread(self.memory.share, own), asyncio.get_running_loop().time())
 
-    def _figures(self) -> Figures:
-        source, pool = self.source, self.pool
-        sums = summed(self.store.totals.values())
+    def _note_total(self) -> None:
+        """Keep how many rows there will be, for whoever looks at the run from outside."""
+        total = self._total()
+        if total != self.total:
+            self.total = total
+            self.store.set_fact("total", total)
+
+    def _total(self) -> int | None:
+        source = self.source
         per_row = max(1, len(self.job.models)) * self.job.model.num_samples
         is_complete = source.is_complete
+        return estimated_total(source.rows_read, source.fraction_read, is_complete=is_complete, per_row=per_row)
+
+    def _figures(self) -> Figures:
+        pool = self.pool
+        sums = summed(self.store.totals.values())
         return Figures(
             done=sums.requests,
-            total=estimated_total(source.rows_read, source.fraction_read, is_complete=is_complete, per_row=per_row),
+            total=self._total(),
             failed=sums.failed,
             throttled=pool.throttled,
             tokens=sums.total_tokens,

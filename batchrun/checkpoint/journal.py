@@ -15,7 +15,17 @@ from batchrun.errors import RunDirectoryError
 
 FILE_NAME = ".in_flight"
 
-_NOTE = struct.Struct("<qd")
+_NOTE = struct.Struct("<qdq")
+
+
+def owed_in(directory: Path) -> int:
+    """Return what the note of a run directory says is owed, also while a run writes it; 0 where there is none."""
+    try:
+        said = (directory / FILE_NAME).read_bytes()
+    except OSError:
+        return 0
+    owed: int = _NOTE.unpack_from(said)[0] if len(said) >= _NOTE.size else 0
+    return owed
 
 
 class Journal:
@@ -39,7 +49,7 @@ class Journal:
             reason = getattr(problem, "strerror", None) or str(problem)
             cure = "make room, or make it writable, and run the same command again: it goes on from here"
             raise RunDirectoryError(f"{path}: cannot be read or written ({reason}); {cure}") from problem
-        self._noted: tuple[int, float] = _NOTE.unpack_from(self._page)
+        self._noted: tuple[int, float, int] = _NOTE.unpack_from(self._page)
 
     @property
     def owed(self) -> int:
@@ -51,11 +61,16 @@ class Journal:
         """Money spent and set aside, as noted last; 0 without a cap."""
         return self._noted[1]
 
-    def note(self, owed: int, usd: float = 0.0) -> None:
-        """Note what is owed, and the money; costs nothing when it is what it was."""
-        noted = (owed, usd)
+    @property
+    def tokens(self) -> int:
+        """Tokens used and set aside, as noted last; 0 without a cap on them."""
+        return self._noted[2]
+
+    def note(self, owed: int, usd: float = 0.0, tokens: int = 0) -> None:
+        """Note what is owed, the money and the tokens; costs nothing when it is what it was."""
+        noted = (owed, usd, tokens)
         if noted != self._noted:
-            _NOTE.pack_into(self._page, 0, owed, usd)
+            _NOTE.pack_into(self._page, 0, owed, usd, tokens)
             self._noted = noted
 
     def force(self) -> None:

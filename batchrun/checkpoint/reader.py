@@ -90,6 +90,13 @@ class Checkpoint:
         with translated(self.path):
             return [Failures(*row) for row in self._connection.execute(query)]
 
+    def limit(self) -> int:
+        """Return the limit on requests in flight as it was noted last; 0 before any."""
+        query = "SELECT requests FROM limits ORDER BY rowid DESC LIMIT 1"
+        with translated(self.path):
+            row = self._connection.execute(query).fetchone()
+        return 0 if row is None else int(row[0])
+
     def limits(self) -> Iterator[tuple[int, int]]:
         """Yield what the limit on requests in flight became: when (Unix time in ms), and how many."""
         with translated(self.path):

@@ -9,6 +9,7 @@ from batchrun import __version__
 _COMMANDS = {
     "run": ("batchrun.cli.run", "run_command", "Run a job file, or a file of prompts; run again, it goes on."),
     "status": ("batchrun.cli.status", "status_command", "Say how a run stands, also while it runs."),
+    "watch": ("batchrun.cli.watch", "watch_command", "Look at a run while it goes on, from another terminal."),
     "export": ("batchrun.cli.export", "export_command", "Write the results again from the checkpoint, at no cost."),
     "report": ("batchrun.cli.report", "report_command", "Write a page that shows how a run went."),
     "models": ("batchrun.cli.models", "models_command", "List what the endpoint serves."),

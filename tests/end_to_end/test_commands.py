@@ -28,6 +28,7 @@ def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
     assert re.findall(r"^  (\w+)  ", said.stdout, re.MULTILINE) == [
         "run",
         "status",
+        "watch",
         "export",
         "report",
         "models",
@@ -35,7 +36,7 @@ def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
     ]
 
 
-@pytest.mark.parametrize("command", ["run", "status", "export", "report", "models", "simulate"])
+@pytest.mark.parametrize("command", ["run", "status", "watch", "export", "report", "models", "simulate"])
 def test_every_command_has_help_with_an_example(batchrun: Any, command: str) -> None:
     """That can be copied."""
     said = batchrun(command, "--help")

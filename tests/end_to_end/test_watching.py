@@ -1,0 +1,39 @@
+"""A run is looked at from outside, while it goes on and afterwards."""
+
+from pathlib import Path
+from typing import Any
+
+from harness.prompts import write_prompts
+
+from batchrun.standing import figures_of, is_running
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+
+
+def test_a_run_is_watched_until_it_ends(spawn: Any, batchrun: Any, endpoint: Any) -> None:
+    """Rows, limit, and how many are in flight now; then how it ended."""
+    write_prompts("0", "1", *(f"[[simulate: slow 30]] {row}" for row in range(4)))
+    endpoint.change(latency_s=0)
+    process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "-c", "50")
+    endpoint.wait(lambda: endpoint.stats.received == 6)
+    endpoint.wait(lambda: Path("out/run.json").exists() and figures_of(Path("out")).total == 6)
+    endpoint.wait(lambda: figures_of(Path("out")).done == 2)
+    figures = figures_of(Path("out"))
+    assert (figures.in_flight, figures.failed) == (4, 0)
+    assert figures.limit >= 4
+    assert is_running(Path("out"))
+    process.kill()
+    process.wait()
+    said = batchrun("watch", "out")
+    assert said.code == 0
+    assert "stopped   2 rows completed, 0 failed so far" in said.stderr
+    assert "the process has died" in said.stderr
+
+
+def test_what_has_ended_is_told_at_once(run: Any, batchrun: Any) -> None:
+    """With its counts; a folder without a run is an error."""
+    run(write_prompts("a", "b"))
+    said = batchrun("watch", "out")
+    assert "done      2 of 2 rows completed, 0 failed" in said.stderr
+    said = batchrun("watch", "nowhere")
+    assert (said.code, "holds no run" in said.stderr) == (3, True)
