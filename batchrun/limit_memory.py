@@ -5,21 +5,24 @@ the first keeps every slot, and takes back each that it frees within a milliseco
 many it has in flight, and whether it could use more. Their sum is what the endpoint holds, as far as anybody knows.
 Whoever has more than its fair share, while another wants more, caps itself a little above that share; the other finds
 the free slots by itself. A little above, so that together they still find out when the limit rises. A note that is a
-few seconds old belongs to a run that has ended, however it did.
+few seconds old, or of a process of this machine that is no more, belongs to a run that has ended, however it did.
 
 All of it is advice, kept in the platform's cache folder. Without it a run works as well, and learns for itself.
 """
 
 import hashlib
 import os
+import platform
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from platformdirs import user_cache_path
+
+from batchrun.processes import is_alive
 
 FRESH_S = 5.0
 """How old a run's note may be; runs write one a second."""
@@ -81,7 +84,7 @@ class LimitMemory:
         """
         self._project = _hashed(base_url, project or "")
         self._endpoint = _hashed(base_url, project or "", *sorted(models))
-        self._run = f"{os.getpid()}-{time.time_ns()}"
+        self._run = f"{os.getpid()}-{time.time_ns()}-{platform.node()}"
         self._total = 0.0  # in flight of all runs; fades, since slots that change hands are empty for a while
         self._lock = threading.Lock()  # it is asked from a worker thread, and closed from the loop's
         self._connection: sqlite3.Connection | None = None
@@ -107,9 +110,9 @@ class LimitMemory:
 
     def others(self) -> list[Share]:
         """Return what other runs have of the project's limit now."""
-        query = "SELECT in_flight, wants_more FROM runs WHERE project = ? AND id != ? AND at_s > ?"
+        query = "SELECT id, in_flight, wants_more FROM runs WHERE project = ? AND id != ? AND at_s > ?"
         rows = self._ask(query, (self._project, self._run, time.time() - FRESH_S))
-        return [Share(in_flight, bool(wants_more)) for in_flight, wants_more in rows]
+        return [Share(in_flight, bool(wants_more)) for run, in_flight, wants_more in rows if not _has_died(run)]
 
     def share(self, own: Share) -> int | None:
         """Note what this run has; return how many it may have in flight beside the others, or None."""
@@ -127,7 +130,7 @@ class LimitMemory:
                 self._connection.close()
                 self._connection = None
 
-    def _ask(self, statement: str, values: tuple[object, ...]) -> list[tuple[int, ...]]:
+    def _ask(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         """Run a statement; whatever goes wrong, there is just no advice."""
         with self._lock:
             if self._connection is None:
@@ -136,6 +139,12 @@ class LimitMemory:
                 return self._connection.execute(statement, values).fetchall()
             except sqlite3.Error:
                 return []
+
+
+def _has_died(run: str) -> bool:
+    """Return whether the process of a run is known to be no more. The folder may be shared with other machines."""
+    pid, _, machine = (*run.split("-", 2), "")[:3]
+    return machine == platform.node() and pid.isdecimal() and not is_alive(int(pid))
 
 
 def _hashed(*parts: str) -> str:

@@ -1,5 +1,8 @@
 """What runs of one machine know together of a limit."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,4 +92,19 @@ def test_a_damaged_memory_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "limits.sqlite").write_bytes(b"no database" * 1_000)
     memory = LimitMemory(*ENDPOINT, folder=tmp_path)
     assert memory.learned() is None
+    memory.close()
+
+
+def test_a_run_that_was_killed_is_no_neighbour(tmp_path: Path) -> None:
+    """Its slots are free at once, and the same command that goes on starts at the limit that it held."""
+    program = (
+        "import os, signal, sys; from pathlib import Path; from batchrun.limit_memory import LimitMemory, Share; "
+        f"memory = LimitMemory(*{ENDPOINT!r}, folder=Path(sys.argv[1])); memory.share(Share(50, wants_more=True)); "
+        "print(len(memory.others()), flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False, capture_output=True, text=True)
+    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "0\n")
+    memory = LimitMemory(*ENDPOINT, folder=tmp_path)
+    assert memory.others() == []
+    assert memory.share(Share(0, wants_more=True)) is None
     memory.close()

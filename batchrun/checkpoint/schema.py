@@ -7,6 +7,7 @@ back in input order, and appending a row touches one B-tree at its right end.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import Protocol
 
@@ -255,21 +256,25 @@ def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def set_aside(directory: Path) -> None:
-    """Rename a directory's checkpoint, so that the next run begins anew; an older one set aside makes way.
+    """Rename a directory's checkpoint, so that the next run begins anew. What was set aside before stays too.
 
     Raises:
         RunDirectoryError: the directory cannot be written.
     """
-    kept = directory / f"before-restart.{FILE_NAME}"
-    suffixes = ("", *LOGS)
-    if not any((directory / (FILE_NAME + suffix)).exists() for suffix in suffixes):
+    if not _is_there(directory / FILE_NAME):
         return
+    names = (directory / f"before-restart{number}.{FILE_NAME}" for number in chain([""], map(".{}".format, count(2))))
+    kept = next(name for name in names if not _is_there(name))
     try:
-        for suffix in suffixes:
-            old, new = directory / (FILE_NAME + suffix), kept.with_name(kept.name + suffix)
-            new.unlink(missing_ok=True)  # a log that outlived its checkpoint would be read into the next one
+        for suffix in ("", *LOGS):
+            old = directory / (FILE_NAME + suffix)
             if old.exists():
-                old.replace(new)
+                old.replace(kept.with_name(kept.name + suffix))
         (directory / journal.FILE_NAME).unlink(missing_ok=True)  # it counts on what is in the checkpoint
     except OSError as problem:
         raise RunDirectoryError(f"{directory}: cannot be written ({problem.strerror}); make it writable") from problem
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is a checkpoint of this name, or a log: the next one of the name would take it for its own."""
+    return any(path.with_name(path.name + suffix).exists() for suffix in ("", *LOGS))

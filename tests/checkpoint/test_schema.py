@@ -118,17 +118,18 @@ def test_reading_where_no_run_is_names_the_directory(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_set_aside_can_still_be_read(tmp_path: Path) -> None:
-    """Also when an older one, of a run that died, had left its log there."""
-    for suffix in ("-wal", "-shm"):
-        (tmp_path / f"before-restart.{FILE_NAME}{suffix}").write_bytes(b"left by an older one")
-    with Store(tmp_path) as store:
-        store.set_fact("name", "first")
-    set_aside(tmp_path)
-    assert [each.name for each in tmp_path.iterdir()] == [f"before-restart.{FILE_NAME}"]
-    set_aside(tmp_path)  # nothing to do
-    (tmp_path / f"before-restart.{FILE_NAME}").rename(tmp_path / FILE_NAME)
-    with Checkpoint(tmp_path) as checkpoint:
-        assert checkpoint.fact("name") == "first"
+    """And those before it, however often: their answers were paid for. A log that one has left is nobody else's."""
+    (tmp_path / f"before-restart.2.{FILE_NAME}-wal").write_bytes(b"left by one that is gone")
+    for name in ("first", "second"):
+        with Store(tmp_path) as store:
+            store.set_fact("name", name)
+        set_aside(tmp_path)
+        set_aside(tmp_path)  # nothing to do
+    for name, number in (("first", ""), ("second", ".3")):
+        (tmp_path / f"before-restart{number}.{FILE_NAME}").rename(tmp_path / FILE_NAME)
+        with Checkpoint(tmp_path) as checkpoint:
+            assert checkpoint.fact("name") == name
+        (tmp_path / FILE_NAME).unlink()
 
 
 def test_a_log_alone_is_set_aside_too(tmp_path: Path) -> None:
