@@ -236,7 +236,7 @@ class Store:
         Raises:
             InputError: one was settled with another content: the input is not the one that the run began with.
         """
-        for model in {each.model for each in batch}:
+        for model in dict.fromkeys(each.model for each in batch):
             self.model_id(model)  # before its outcomes come
         if not batch or batch[0].row >= self._ends_at:
             return list(batch)

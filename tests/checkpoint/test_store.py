@@ -206,6 +206,15 @@ def test_models_and_samples_are_told_apart(tmp_path: Path) -> None:
         assert store.unsettled([request, *others]) == others
 
 
+def test_models_are_numbered_in_the_order_of_their_first_rows(tmp_path: Path) -> None:
+    """Which is that of the job: results come in it."""
+    (request,) = requests("a")
+    models = [f"model-{number}" for number in range(20)]
+    with Store(tmp_path) as store:
+        store.unsettled([request._replace(model=model) for model in models])
+        assert [store.model_id(model) for model in models] == list(range(20))
+
+
 def test_a_row_that_asks_something_else_than_when_it_was_settled_stops_the_run(tmp_path: Path) -> None:
     """The answers of one input must not be put beside the rows of another."""
     settle(tmp_path, [answer(each) for each in requests(*"ab")])
