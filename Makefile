@@ -5,10 +5,10 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test bench crash format clean
+.PHONY: help demo test test-real test-model bench crash format clean
 
 help:  ## list what there is to make
-	@sed -n 's/^\([a-z]*\):.*  ## /make \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*  ## /make \1	/p' Makefile
 
 demo: .venv/.installed  ## install, run a job against the embedded simulator, show some answers
 	@$(RUN) -m batchrun run jobs/label_reviews.toml --simulate -o runs/demo
@@ -31,6 +31,14 @@ test: .venv/.installed-dev  ## install, and check all: format, lint, types, impo
 	BATCHRUN_FROM_WHEEL=1 PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/wheel" \
 	  $(RUN) -m pytest tests/end_to_end tests/test_jobs.py tests/test_packaging.py
 
+test-real: .venv/.installed-dev  ## install servers made by others into .venv-real, and run batchrun against them (6 min)
+	@$(RUN) tests/real/environments.py
+	$(RUN) -m pytest tests/real --ignore=tests/real/test_models.py
+
+test-model: .venv/.installed-dev  ## the same with servers of real models, tiny and made on the spot (10 min the first time)
+	@$(RUN) tests/real/environments.py transformers llama-cpp
+	$(RUN) -m pytest tests/real/test_models.py
+
 bench: .venv/.installed-dev  ## measure what a row costs (10 min) and the limit (6 min), beside the last run; QUICK=1: 2 min
 	$(RUN) tests/benchmarks $(if $(QUICK),--quick)
 	$(if $(QUICK),,$(RUN) tests/benchmarks/limits.py)
@@ -45,7 +53,7 @@ format: .venv/.installed-dev  ## format the code, mend what the linter can mend,
 	$(RUN) tests/harness/reference.py
 
 clean:  ## remove what was made here; keep runs
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-real build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find batchrun tests jobs -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.made:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from batchrun.errors import BatchrunError as BatchrunError
     from batchrun.execution import Options as Options
-    from batchrun.export import Summary as Summary
     from batchrun.job import Endpoint as Endpoint
     from batchrun.job import Input as Input
     from batchrun.job import Job as Job
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from batchrun.job_file import load_job as load_job
     from batchrun.runner import arun as arun
     from batchrun.runner import run as run
+    from batchrun.summary import Summary as Summary
 
 __version__ = "0.1.0"
 

@@ -36,7 +36,8 @@ class Completion(NamedTuple):
     response_id: str | None = None
 
 
-_NOTHING = Completion()
+NOTHING = Completion()
+"""What a body says that is no chat completion."""
 
 _new = tuple.__new__
 """Makes a record at half of what its constructor costs, for there are millions of answers."""
@@ -98,8 +99,8 @@ def parse_completion(body: bytes) -> Completion:
     try:
         reply = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _NOTHING
-    return _NOTHING if problem_of(reply) else completion_of(reply)
+        return NOTHING
+    return NOTHING if problem_of(reply) else completion_of(reply)
 
 
 def completion_of(reply: Mapping[str, Any]) -> Completion:

@@ -30,11 +30,12 @@ _found: list["Secret"] = []
 class Secret:
     """A text that shows itself only when asked by name."""
 
-    __slots__ = ("_spellings", "_text")
+    __slots__ = ("_escaped", "_spellings", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._spellings = _spellings(text) if _is_searched_for(text) else ()
+        self._escaped = _escaped(text) if self._spellings else None
 
     def reveal(self) -> str:
         """Return the text; only the client's header may ask."""
@@ -48,6 +49,8 @@ class Secret:
         for spelling in self._spellings:
             if spelling in data:
                 data = data.replace(spelling, _HIDDEN)
+        if self._escaped is not None and b"\\u" in data:
+            data = self._escaped.sub(_HIDDEN, data)
         return data
 
     def __repr__(self) -> str:
@@ -63,6 +66,12 @@ def _spellings(text: str) -> tuple[bytes, ...]:
     """Return how a text may stand in JSON, in HTML and in a URL; of a key, commonly the same."""
     spelled = (text, json.dumps(text)[1:-1], text.replace("/", "\\/"), html.escape(text), quote(text, safe=""))
     return tuple(dict.fromkeys(each.encode() for each in spelled))
+
+
+def _escaped(text: str) -> re.Pattern[bytes]:
+    """Return what finds a text in JSON of which any letter may be written as `\\u…`: some servers do so with `+`."""
+    letters = (rf"(?:{re.escape(letter)}|\\u(?i:{ord(letter):04x}))" for letter in text)
+    return re.compile("".join(letters).encode())
 
 
 def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Secret | None:

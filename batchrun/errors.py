@@ -35,3 +35,9 @@ class Stopped(BatchrunError):
     """The run stopped with work left and can be resumed: quota, cost cap, deadline, patience. Raised by `run`."""
 
     exit_code = 5
+
+
+class PublishError(BatchrunError):
+    """A finished run could not be published; the run itself is as it was. Raised by `integrations`, `uploading`."""
+
+    exit_code = 5

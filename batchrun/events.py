@@ -28,7 +28,7 @@ class Resumed(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """An answer was paid for that is no row's: a canary's, or one that did not fit the job's schema."""
+    """An answer was paid for that is no row's: a canary's, one of no use, or one that did not fit the job's schema."""
 
     model: str
     usage: Usage

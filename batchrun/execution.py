@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -13,23 +14,23 @@ import orjson
 
 from batchrun import __version__
 from batchrun.checkpoint.lock import DirectoryLock
-from batchrun.checkpoint.reader import Failures
 from batchrun.checkpoint.schema import set_aside
 from batchrun.checkpoint.store import Store
 from batchrun.credentials import Secret, find_key, find_project
-from batchrun.errors import BatchrunError, JobError, RunDirectoryError
+from batchrun.errors import BatchrunError, JobError, PublishError, RunDirectoryError
 from batchrun.events import Event, Paused, Resumed, Spent
-from batchrun.export import SPOOL, Summary, export, save_summary, summarize
+from batchrun.export import Exported, View, export
 from batchrun.job import Endpoint, Job
 from batchrun.job_file import STDIN
 from batchrun.limit_memory import LimitMemory
-from batchrun.pool.budget import Budget
+from batchrun.pool.budget import Amount
 from batchrun.pool.client import HttpClient
 from batchrun.pool.limits import START, Change, Limit
 from batchrun.pool.pool import Pool
 from batchrun.pool.rates import Rates
 from batchrun.pool.settling import Policy, Stop
-from batchrun.pricing import PriceLike, cost_usd, price_of, worst_usd
+from batchrun.preflight.check import begun_as, preview
+from batchrun.prompts.order import by_prefix
 from batchrun.prompts.source import Entry, Source
 from batchrun.readahead import Readahead, in_thread
 from batchrun.records import BadRow, ModelTotals, Outcome, Request, Usage
@@ -37,7 +38,12 @@ from batchrun.repair import Repair
 from batchrun.report.progress import Progress, Silence
 from batchrun.report.stats import duration_text, estimated_total, summed
 from batchrun.results.files import sweep
+from batchrun.results.scoring import NamedFunction, scorer_of
 from batchrun.resume import prepare
+from batchrun.spending import budget_of, keep_spent, noted_in, spent_before
+from batchrun.stored import SPOOL
+from batchrun.summary import Summary, save_summary, summarize
+from batchrun.uploading import check_upload, upload_results
 from batchrun.watch import Watch
 
 _SIMULATED_KEY = Secret("simulated")
@@ -54,13 +60,15 @@ class Options:
     retry_failed: bool = False
     """Send failed rows again."""
     agree: Callable[[str], bool] = field(default=lambda question: False)  # the name is for callers
-    """Asked before answers are bought again because the job was edited."""
+    """Asked before answers are bought again because the job was edited, and before a job above its caps is begun."""
     simulate: bool = False
     """Run against the embedded simulator."""
     progress: Progress = field(default_factory=Silence)
     """Shows how the run goes."""
     stdin: BinaryIO | None = None
     """What `-` stands for; standard input unless given."""
+    scorer: NamedFunction | None = None
+    """Scores the answers in place of the job's own scorer."""
     on_start: Callable[[Callable[[Stop], None]], None] = field(default=lambda drain: None)
     """Handed, as sending begins, what drains the run: to be called on its event loop."""
 
@@ -81,6 +89,10 @@ class Execution:
 
     async def execute(self) -> Summary:
         """Run all stages in their order. What may be wrong with the job is found before anything is written."""
+        if self.job.evaluate.target is not None:
+            scorer_of(self.job.evaluate)
+        if (url := self.job.output.upload) is not None:
+            await in_thread(lambda: check_upload(url, self.job.input.path))
         key = _SIMULATED_KEY if self.options.simulate else find_key(self.endpoint)
         if not self.reads_stdin:
             await in_thread(self.source.open)
@@ -114,6 +126,24 @@ class Execution:
             agree=self.options.agree,
             say=self.progress.say,
         )
+        self.store.share_answers(is_wanted=self.job.input.dedupe)
+        self._preview()
+
+    def _preview(self) -> None:
+        """Say what is ahead; refuse what will not end within its caps, unless that was agreed to before.
+
+        Raises:
+            JobError: the estimate is above a cap, and nobody has agreed to send what fits.
+        """
+        if self.reads_stdin:
+            return  # its rows come once, and nobody knows how many
+        begun = begun_as(self.job, self.source)
+        seen = preview(self.job, self.endpoint, self.source, is_begun=self.store.fact("begun") == begun)
+        for line in seen.lines:
+            self.progress.say(line)
+        if seen.refusal is not None and not self.options.agree(seen.refusal):
+            raise JobError(f"{seen.refusal}, or send what fits under the cap (--yes)")
+        self.store.set_fact("begun", begun)
 
     # Sending.
 
@@ -124,14 +154,17 @@ class Execution:
         with contextlib.closing(memory) as self.memory:
             stop = await self._send_all(key)
             if self.budget is not None:
-                self.store.set_fact("spent_usd", self.budget.spent_usd)
+                keep_spent(self.store, Amount(self.budget.spent_usd, self.budget.spent_tokens))
             self._note_limit()
             self.store.set_fact("limit", self.pool.limit.held)
             self.memory.learn(self.pool.limit.held)
         return stop
 
     async def _send_all(self, key: Secret | None) -> Stop | None:
-        self.budget = self._budget()
+        noted = noted_in(self.store)
+        keep_spent(self.store, noted)
+        spent = spent_before(self.job, self.store.totals, noted)
+        self.budget = budget_of(self.job, spent, simulated=self.options.simulate)
         self.pool = Pool(
             client := self._client(key),
             self._limit(),
@@ -188,39 +221,11 @@ class Execution:
         start = max(learned, START)
         return Limit(self.job.limits.max_concurrency, start=start, known=True, on_change=self._on_limit)
 
-    def _budget(self) -> Budget | None:
-        """Return the money that is left; None without a cap.
-
-        Raises:
-            JobError: a model has no price, so that no cap on it could be kept.
-        """
-        cap_usd = self.job.limits.max_cost_usd
-        if cap_usd is None:
-            return None
-        unknown = [model for model in self.job.models if self._price(model) is None]
-        if unknown and self.options.simulate:
-            return None  # nothing is paid, and a job should be tried before its prices are looked up
-        if unknown:
-            cure = f'say what it costs under [prices."{unknown[0]}"]'
-            raise JobError(f"limits.max_cost_usd = {cap_usd:g}: no price is known for {unknown[0]}; {cure}")
-        noted_usd = max(self.store.spent_usd, self.store.fact("spent_usd") or 0.0)
-        spent_usd = max(self._summary("running").cost_usd or 0.0, noted_usd)
-        return Budget(cap_usd, spent_usd, self._worst_usd, lambda model, usage: cost_usd(usage, self._price(model)))
-
-    def _price(self, model: str) -> PriceLike | None:
-        return price_of(model, self.job.prices, self.endpoint.provider)
-
-    def _worst_usd(self, request: Request) -> float:
-        price = self._price(request.model)
-        if price is None:
-            return float("inf")  # a row that names its own model: nobody can say that it keeps the cap
-        return worst_usd(request.model, request.body, price)
-
     def _unsettled(self) -> Iterator[list[Entry]]:
         store = self.store
         unread = self.source.batches(store.settled_rows, store.settled) if self.fits else self.source.batches()
-        for batch in unread:
-            yield store.unsettled(batch)
+        fresh = (store.unsettled(batch) for batch in unread)
+        return by_prefix(fresh) if self.job.input.order == "prefix" else fresh
 
     async def _requests(self, batches: Readahead[list[Entry]]) -> AsyncIterator[list[Request]]:
         """Yield what is to be sent; settle broken rows; where the input breaks off, drain."""
@@ -245,7 +250,11 @@ class Execution:
     # Telling.
 
     def _on_flight(self, in_flight: int) -> None:
-        self.store.sending(in_flight, 0.0 if self.budget is None else self.budget.spent_usd + self.budget.reserved_usd)
+        if self.budget is None:
+            self.store.sending(in_flight)
+        else:
+            usd, tokens = self.budget.owed
+            self.store.sending(in_flight, usd, int(tokens))
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Spent):
@@ -284,16 +293,30 @@ class Execution:
     async def _finish(self, stop: Stop | None) -> Summary:
         """Write the results of what is settled, whatever has happened."""
         try:
-            exported = await in_thread(lambda: export(self.directory))
+            exported = await in_thread(lambda: export(self.directory, View(scorer=self.options.scorer)))
         except RunDirectoryError as problem:
             raise self.failure or problem from problem
         for notice in exported.notices:
             self.progress.say(f"note: {notice}")
-        summary = self._ending(stop, exported.failures)
+        summary = self._ending(stop, exported)
         if not isinstance(self.failure, RunDirectoryError):
             save_summary(summary)
         if self.failure is not None:
             raise self.failure
+        return await self._uploaded(summary)
+
+    async def _uploaded(self, summary: Summary) -> Summary:
+        """Upload the results, unless somebody waits for the run to end; return how all of it ended."""
+        url = self.job.output.upload
+        if url is None or summary.state == "interrupted":
+            return summary
+        self.progress.say(f"uploading the results to {url}")
+        try:
+            await in_thread(lambda: upload_results(self.directory, url))
+        except PublishError as problem:  # run.json is of the run, and stays as it is
+            code = summary.exit_code if summary.state == "stopped" else problem.exit_code
+            message = f"{summary.message}\n{problem}".strip()
+            return dataclasses.replace(summary, exit_code=code, message=message)
         return summary
 
     def _open(self) -> int | None:
@@ -303,14 +326,15 @@ class Execution:
         total = estimated_total(source.rows_read, source.fraction_read, is_complete=source.is_complete, per_row=per_row)
         return None if total is None else max(0, total - self._sums().requests)
 
-    def _ending(self, stop: Stop | None, failures: list[Failures]) -> Summary:
+    def _ending(self, stop: Stop | None, exported: Exported) -> Summary:
         if stop is not None:
             state = "interrupted" if stop.kind == "interrupted" else "stopped"
             message = stop.message
             if left := self._open():
                 message = f"about {left:,} rows are left; {message}"
-            return self._summary(state, exit_code=stop.exit_code, message=message, failures=failures)
-        return self._summary("completed", exit_code=1 if self._sums().failed else 0, failures=failures)
+            return self._summary(state, exit_code=stop.exit_code, message=message, exported=exported)
+        failed = summed(exported.totals.values()).failed
+        return self._summary("completed", exit_code=1 if failed else 0, exported=exported)
 
     def _sums(self) -> ModelTotals:
         return summed(self.store.totals.values())
@@ -321,12 +345,12 @@ class Execution:
         *,
         exit_code: int | None = None,
         message: str = "",
-        failures: Sequence[Failures] = (),
+        exported: Exported | None = None,
         pid: int | None = None,
     ) -> Summary:
         return summarize(
             self.job,
-            self.store.totals,
+            self.store.totals if exported is None else exported.totals,
             self.directory,
             state=state,
             exit_code=exit_code,
@@ -334,7 +358,8 @@ class Execution:
             duration_s=round(time.monotonic() - self.began_s, 3),
             simulated=self.options.simulate,
             unrecorded=self.store.unrecorded_ever,
-            failures=failures,
+            failures=() if exported is None else exported.failures,
+            scores=() if exported is None else exported.scores,
             pid=pid,
         )
 

@@ -1,244 +1,262 @@
-"""From a checkpoint to everything that can be made of it: results, totals, and what scripts read of a run."""
+"""From a checkpoint to everything that can be made of it: nothing is sent, nothing costs."""
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
+import pyarrow as pa
 
-from batchrun import __version__
 from batchrun.checkpoint.reader import Checkpoint, Failures
 from batchrun.checkpoint.schema import damaged
-from batchrun.errors import InputError, JobError, RunDirectoryError
-from batchrun.job import Job, job_from_dict
-from batchrun.pricing import PriceLike, price_of
+from batchrun.errors import InputError, JobError
+from batchrun.evaluate.scorers import FunctionScorer
+from batchrun.job import Job
+from batchrun.pricing import PriceLike
 from batchrun.prompts.columns import InputColumns, LateSchema
-from batchrun.prompts.files import InputFile, find_files, fingerprint
-from batchrun.prompts.source import Source
 from batchrun.records import ModelTotals
 from batchrun.report.stats import summed
-from batchrun.results.files import replacing
+from batchrun.results.answers import INVALID, AnswerReader
+from batchrun.results.batch_files import write_batch_files
+from batchrun.results.columns import LostAnswer, input_name
+from batchrun.results.scoring import FunctionJudge, Judge, NamedFunction, Scoring, TargetJudge
+from batchrun.results.table import Results
 from batchrun.results.usage import usage_rows, write_usage
-from batchrun.results.writer import Written, write_results
+from batchrun.results.writer import SCORES_KEY, USAGE_KEY, write_parquet, write_results
+from batchrun.schema.answers import AnswerSchema
+from batchrun.stored import StoredInput, is_jobless, stored_input, stored_job
+from batchrun.summary import RESULTS, USAGE, prices_of, save_scores
 
-RESULTS = "results.parquet"
-USAGE = "usage.parquet"
-SUMMARY = "run.json"
-SPOOL = "input.jsonl"
-"""Rows that came over standard input, which cannot be read twice."""
+FORMATS = ("parquet", "jsonl", "csv", "openai")
+
+_MOST_WIDE = 1_000
+"""Models times samples, at most, that stand side by side: with more, what reads the file holds more than a table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """How a run ended, or stands: what `run` returns, and what `run.json` and `--json` say."""
+class View:
+    """How the results are to be shown."""
 
-    state: str
-    """`running`, `completed`, `stopped` (resumable) or `interrupted` (resumable)."""
-    exit_code: int | None
-    """As in the README; None while it runs."""
-    message: str
-    """Why it stopped, and what to do; empty when all is done."""
-    directory: str
-    results: str
-    """Path of results.parquet."""
-    usage: str
-    """Path of usage.parquet."""
-    rows: int
-    """Rows in the results."""
-    completed: int
-    failed: int
-    attempts: int
-    throttled: int
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    cost_usd: float | None
-    """Of all runs of this directory; None when a price is not known."""
-    duration_s: float | None
-    """Of the last run."""
-    pid: int | None
-    """Of the process that runs it."""
-    models: list[dict[str, Any]]
-    """One entry a model, with the columns of usage.parquet."""
-    failures: list[dict[str, Any]]
-    """The failed rows by `kind`, most first: how many `rows`, and an `example` of what was said."""
-    simulated: bool = False
-    """Whether the simulator made the answers up: then nothing was paid."""
-    unrecorded: int = 0
-    """Requests that had been sent and not recorded when a run died; over all runs of this directory."""
-    version: str = __version__
-
-
-def prices_of(job: Job, models: Mapping[str, Any]) -> dict[str, PriceLike | None]:
-    """Return the price of each model, None where none is known."""
-    return {model: price_of(model, job.prices, job.endpoint.provider) for model in models}
-
-
-def summarize(
-    job: Job,
-    totals: Mapping[str, ModelTotals],
-    directory: Path,
-    *,
-    state: str,
-    exit_code: int | None = None,
-    message: str = "",
-    duration_s: float | None = None,
-    pid: int | None = None,
-    simulated: bool = False,
-    unrecorded: int = 0,
-    failures: Sequence[Failures] = (),
-) -> Summary:
-    """Return how a run stands, from its totals."""
-    models = usage_rows({model: sums for model, sums in totals.items() if model}, prices_of(job, totals))
-    costs = [model["cost_usd"] for model in models if model["attempts"]]
-    sums = summed(totals.values())
-    return Summary(
-        state=state,
-        exit_code=exit_code,
-        message=message,
-        directory=str(directory),
-        results=str(directory / RESULTS),
-        usage=str(directory / USAGE),
-        rows=sums.requests,
-        completed=sums.completed,
-        failed=sums.failed,
-        attempts=sums.attempts,
-        throttled=sums.throttled,
-        prompt_tokens=sums.prompt_tokens,
-        completion_tokens=sums.completion_tokens,
-        total_tokens=sums.total_tokens,
-        cost_usd=None if None in costs else sum(costs),
-        duration_s=duration_s,
-        pid=pid,
-        models=models,
-        failures=[each._asdict() for each in failures],
-        simulated=simulated,
-        unrecorded=unrecorded,
-    )
-
-
-def save_summary(summary: Summary) -> None:
-    """Write run.json, in one step.
-
-    Raises:
-        RunDirectoryError: it cannot be written.
-    """
-    with replacing(Path(summary.directory) / SUMMARY) as temporary:
-        temporary.write_bytes(orjson.dumps(dataclasses.asdict(summary), option=orjson.OPT_INDENT_2))
-
-
-def stored_job(checkpoint: Checkpoint) -> Job:
-    """Return the job that a checkpoint was made by.
-
-    Raises:
-        RunDirectoryError: it does not say.
-    """
-    job = checkpoint.fact("job")
-    if job is None and checkpoint.totals():
-        raise RunDirectoryError(
-            f"{checkpoint.path}: was salvaged, and which job it is of is lost; run the job again: it goes on from here"
-        )
-    if job is None:
-        raise RunDirectoryError(
-            f"{checkpoint.path}: does not say yet which job it is of: its run has only begun, or died as it began; "
-            "look again in a moment, or run the job"
-        )
-    try:
-        return job_from_dict(job)
-    except (KeyError, TypeError, AttributeError) as problem:
-        raise damaged(checkpoint.path, f"what is kept of its job is no job: {problem!r}") from problem
+    format: str = "parquet"
+    """One of `FORMATS`."""
+    is_wide: bool = False
+    """One row a prompt, instead of one a request."""
+    schema: AnswerSchema | None = None
+    """Reads the answers in place of the job's own."""
+    is_schemaless: bool = False
+    """The answers are read without any schema."""
+    scorer: NamedFunction | None = None
+    """Scores the rows in place of the job's own scorer."""
 
 
 class Exported(NamedTuple):
-    """What an export found on its way."""
+    """What an export made, and found on its way."""
 
+    paths: list[Path]
+    """What was written."""
     notices: list[str]
     """What people should know about the results."""
+    totals: dict[str, ModelTotals]
+    """Of the run; completed and failed as the results have them."""
     failures: list[Failures]
+    scores: list[dict[str, Any]]
+    """What the scores add up to, one entry a model; empty without any."""
 
 
-def export(directory: Path) -> Exported:
-    """Write results.parquet and usage.parquet from the checkpoint.
+def export(directory: Path, view: View | None = None) -> Exported:
+    """Write what a view asks for from the checkpoint: results.parquet and usage.parquet, unless it says otherwise.
 
     Reads the input again for its columns. Where it is gone, or has other rows now, the answers are written alone.
 
     Raises:
+        JobError: what the view asks for cannot be made of this run.
         RunDirectoryError: there is no checkpoint, it cannot be read, or a file cannot be written.
     """
     with Checkpoint(directory) as checkpoint:
-        totals = checkpoint.totals()
-        is_jobless = bool(totals) and checkpoint.fact("job") is None  # salvaged without it
-        job = None if is_jobless else stored_job(checkpoint)
-        prices = dict.fromkeys(totals) if job is None else prices_of(job, totals)
-        notices: list[str] = []
-        if job is None:
-            notices.append("the results are without the input's columns and without costs, until the job runs again")
-
-        def write(columns: InputColumns | None) -> Written:
-            rows = checkpoint.columns()
-            return write_results(directory / RESULTS, rows, columns, prices, lambda: usage_rows(totals, prices))
-
-        inputs = None if job is None else _inputs(job, directory, checkpoint, notices)
-        written = write(None) if inputs is None else _write_beside(inputs, write, notices)
-        settled, counted = written.rows + written.dropped, summed(totals.values()).requests
-        if settled != counted:
-            raise damaged(checkpoint.path, f"holds {settled:,} settled rows where it should be {counted:,}")
-        write_usage(directory / USAGE, {model: sums for model, sums in totals.items() if model}, prices)
-        failures = checkpoint.failures()
-    if written.dropped:
-        notices.append(f"{written.dropped:,} answers are left out: the input no longer has their rows")
-    return Exported(notices, failures)
-
-
-_LOOK_ROWS = 8192
-"""Rows of a JSON file that the types of its columns are taken from, before all of them are looked at if need be."""
-
-
-class _Inputs(NamedTuple):
-    """The input, and what of it is kept."""
-
-    files: list[InputFile]
-    keep: tuple[str, ...] | None
-    limit: int | None
-
-
-def _write_beside(inputs: _Inputs, write: Callable[[InputColumns | None], Written], notices: list[str]) -> Written:
-    """Write the results with the input's columns: with the types that its first rows have, else with those of all."""
-    try:
+        run = _Run(directory, checkpoint, view or View())
         try:
-            return write(InputColumns(*inputs, look_rows=_LOOK_ROWS))
-        except LateSchema:
-            return write(InputColumns(*inputs))
-    except InputError as problem:  # what was found of the input before does not hold: the answers do
-        notices.append(f"the results are without the input's columns: {problem}; make them again: batchrun export")
-        return write(None)
+            return run.write_batch_files() if run.view.format == "openai" else run.write_table()
+        except LostAnswer as lost:
+            raise damaged(checkpoint.path, "the answer of a completed row is no chat completion") from lost
 
 
-def _inputs(job: Job, directory: Path, checkpoint: Checkpoint, notices: list[str]) -> _Inputs | None:
-    """Return the input whose columns stand beside the answers; None, and a notice, where they cannot."""
-    paths = tuple(str(directory / SPOOL) if path == "-" else path for path in job.input.path)
-    job = dataclasses.replace(job, input=dataclasses.replace(job.input, path=paths, strict=False))
-    try:
-        files = find_files(paths)
-        if _may_have_changed(checkpoint, files) and not _still_fits(checkpoint, job):
-            raise InputError("the input has changed since the run; run the job again to fit its answers to it")
-        return _Inputs(files, job.output.keep, job.input.limit)
-    except (InputError, JobError) as problem:
-        notices.append(f"the results are without the input's columns: {problem}")
-        return None
+class _Table(NamedTuple):
+    """The rows of the results, and what watches them pass. For one pass: they count."""
+
+    results: Results
+    reader: AnswerReader
+    scoring: Scoring | None
+    function: FunctionScorer | None
 
 
-def _may_have_changed(checkpoint: Checkpoint, files: list[InputFile]) -> bool:
-    """Return whether the input may be another than the run read. That of standard input was noted while it was read."""
-    asked = checkpoint.fact("asked")  # none after a salvage
-    has_other_input = asked is None or asked["input"] not in ("", fingerprint(files))
-    return has_other_input or checkpoint.fact("mismatch") is not None
+class _Run:
+    """A run that is being exported."""
 
+    def __init__(self, directory: Path, checkpoint: Checkpoint, view: View) -> None:
+        self.directory, self.checkpoint, self.view = directory, checkpoint, view
+        self.totals = checkpoint.totals()
+        self.job: Job | None = None if is_jobless(checkpoint) else stored_job(checkpoint)
+        self.prices: Mapping[str, PriceLike | None] = (
+            dict.fromkeys(self.totals) if self.job is None else prices_of(self.job, self.totals)
+        )
+        self.target = None if self.job is None else self.job.evaluate.target
+        self.notices: list[str] = []
 
-def _still_fits(checkpoint: Checkpoint, job: Job) -> bool:
-    """Return whether no answer would stand beside a row that it is not of. Reads the whole input."""
-    with Source(job) as source:
-        source.open()
-        return all(checkpoint.fits(batch) for batch in source.batches())
+    def write_batch_files(self) -> Exported:
+        """Write OpenAI's output and error files."""
+        paths = [self.directory / f"{name}.openai.jsonl" for name in ("results", "errors")]
+        reader = self._reader()
+        self._check(sum(write_batch_files(paths[0], paths[1], self.checkpoint.columns(), reader)))
+        return self._exported(paths, reader, [])
+
+    def write_table(self) -> Exported:
+        """Write the rows as a table, in the view's shape and format."""
+        wide = ".wide" if self.view.is_wide else ""
+        paths = [self.directory / f"results{wide}.{self.view.format}"]
+        asked = self._asked() if self.view.is_wide else []
+        table = self._write_beside(lambda columns: self._write(paths[0], columns, asked))
+        self._check(table.results.rows + table.results.dropped)
+        scores = [] if table.scoring is None else table.scoring.table()
+        if paths[0].name == RESULTS:
+            totals = self._judged(table.reader)
+            write_usage(self.directory / USAGE, {model: sums for model, sums in totals.items() if model}, self.prices)
+            save_scores(self.directory, scores)
+            paths.append(self.directory / USAGE)
+        if table.results.dropped:
+            self.notices.append(f"{table.results.dropped:,} answers are left out: the input no longer has their rows")
+        if table.function is not None and table.function.errors:
+            self.notices.append(f"{table.function.errors:,} rows have no score: {table.function.first_error}")
+        return self._exported(paths, table.reader, scores)
+
+    def _write(self, path: Path, columns: InputColumns | None, asked: list[tuple[str, int]]) -> _Table:
+        # What few exports need, and is slow to import.
+        from batchrun.results.lines import write_csv, write_jsonl
+        from batchrun.results.wide import Wide
+
+        table = self._table(columns)
+        schema, batches = table.results.schema, table.results.batches()
+        plain: list[str] = []
+        if asked:
+            wide = Wide(schema, asked)
+            schema, batches, plain = wide.schema, wide.batches(batches), wide.plain
+        if self.view.format == "jsonl":
+            write_jsonl(path, batches)
+        elif self.view.format == "csv":
+            write_csv(path, schema, batches)
+        elif asked:
+            write_parquet(path, schema, batches, plain=plain)
+        else:
+            write_results(path, table.results, lambda: self._footer(table))
+        return table
+
+    def _table(self, columns: InputColumns | None) -> _Table:
+        """Return the rows of the results, beside these columns of the input."""
+        inputs: pa.Schema | None = None if columns is None else columns.schema
+        target = None if self.target is None or inputs is None else input_name(inputs, self.target)
+        function = (
+            None if self.view.scorer is None else FunctionScorer(self.view.scorer.function, self.view.scorer.name)
+        )
+        scoring = self._scoring(function, target)
+        keep = None if self.job is None else self.job.output.keep
+        reader = self._reader()
+        results = Results(
+            self.checkpoint.columns(),
+            columns,
+            self.prices,
+            reader=reader,
+            scoring=scoring,
+            hidden=target if keep is not None and self.target not in keep else None,
+        )
+        return _Table(results, reader, scoring, function)
+
+    def _scoring(self, function: FunctionScorer | None, target: str | None) -> Scoring | None:
+        judge: Judge
+        if function is not None:
+            judge = FunctionJudge(function)
+        elif self.job is None or self.target is None:
+            return None
+        else:
+            judge = TargetJudge(self.job.evaluate, target)
+        return Scoring(judge, 1 if self.job is None else self.job.model.num_samples)
+
+    def _reader(self) -> AnswerReader:
+        if self.view.schema is not None or self.view.is_schemaless:
+            return AnswerReader(self.view.schema)
+        schema = None if self.job is None else self.job.response.schema
+        return AnswerReader(None if schema is None else AnswerSchema(schema))
+
+    def _asked(self) -> list[tuple[str, int]]:
+        """Return the models and samples that stand side by side."""
+        job = stored_job(self.checkpoint)
+        asked = [(model, sample) for model in self.totals if model for sample in range(job.model.num_samples)]
+        if not asked:
+            raise JobError("--wide: nothing is settled yet, so there is nothing to put side by side; look again later")
+        if len(asked) > _MOST_WIDE:
+            raise JobError(
+                f"--wide: there are {len(asked):,} answers to a prompt; at most {_MOST_WIDE:,} stand side by side"
+            )
+        return asked
+
+    def _write_beside(self, write: Callable[[InputColumns | None], _Table]) -> _Table:
+        """Write with the input's columns: with the types that its first rows have, else with those of all."""
+        inputs = self._input()
+        if inputs is None:
+            return write(None)
+        try:
+            try:
+                return write(inputs.columns(is_quick=True))
+            except LateSchema:
+                return write(inputs.columns(is_quick=False))
+        except InputError as problem:  # what was found of the input before does not hold: the answers do
+            self._tell_without(f"{problem}; make them again: batchrun export")
+            return write(None)
+
+    def _input(self) -> StoredInput | None:
+        """Return the input whose columns stand beside the answers; None, and a notice, where they cannot."""
+        if self.job is None:
+            self.notices.append(
+                "the results are without the input's columns and without costs, until the job runs again"
+            )
+            return None
+        try:
+            return stored_input(self.job, self.directory, self.checkpoint, beside=self.target)
+        except (InputError, JobError) as problem:
+            self._tell_without(str(problem))
+            return None
+
+    def _tell_without(self, why: str) -> None:
+        is_judged = self.target is not None and self.view.scorer is None
+        what = "the input's columns, and so without scores" if is_judged else "the input's columns"
+        self.notices.append(f"the results are without {what}: {why}")
+
+    def _check(self, settled: int) -> None:
+        counted = summed(self.totals.values()).requests
+        if settled != counted:
+            raise damaged(self.checkpoint.path, f"holds {settled:,} settled rows where it should be {counted:,}")
+
+    def _footer(self, table: _Table) -> dict[str, Any]:
+        scores = {} if table.scoring is None else {SCORES_KEY: table.scoring.table()}
+        return {USAGE_KEY: usage_rows(self._judged(table.reader), self.prices), **scores}
+
+    def _judged(self, reader: AnswerReader) -> dict[str, ModelTotals]:
+        """Return the totals with completed and failed as the answers were read."""
+        return {
+            model: sums._replace(
+                completed=sums.completed + reader.gained[model], failed=sums.failed - reader.gained[model]
+            )
+            for model, sums in self.totals.items()
+        }
+
+    def _failures(self, reader: AnswerReader) -> list[Failures]:
+        found = {each.kind: each for each in self.checkpoint.failures()}
+        invalid = found.pop(INVALID, Failures(INVALID, 0, None))
+        rows = invalid.rows - reader.gained.total()
+        if rows:
+            found[INVALID] = Failures(INVALID, rows, reader.example or invalid.example)
+        return sorted(found.values(), key=lambda each: -each.rows)
+
+    def _exported(self, paths: list[Path], reader: AnswerReader, scores: list[dict[str, Any]]) -> Exported:
+        if gained := reader.gained.total():
+            how = "more rows are completed" if gained > 0 else "more rows are failed"
+            self.notices.append(f"{abs(gained):,} {how} than when they were answered: they are read by another schema")
+        return Exported(paths, self.notices, self._judged(reader), self._failures(reader), scores)

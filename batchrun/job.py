@@ -1,7 +1,6 @@
 """The job: what to run, frozen and checked as it is made. `job_file` reads it from TOML and flags."""
 
 import dataclasses
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,13 @@ from batchrun.settings import (
     flag_or,
     header_text,
     http_url,
+    is_loopback,
     number,
     one_of,
     setting,
+    store_url,
     table,
+    team_project,
     text,
     texts,
     whole,
@@ -120,11 +122,7 @@ class Endpoint(Section):
     @property
     def is_loopback(self) -> bool:
         """Whether the endpoint is on this machine."""
-        host = urlsplit(self.base_url).hostname or ""
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost" or host.endswith(".localhost")
+        return is_loopback(urlsplit(self.base_url).hostname or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +135,9 @@ class Limits(Section):
     requests_per_minute: int | None = setting(None, "requests sent a minute, at most", whole(1))
     tokens_per_minute: int | None = setting(None, "tokens sent and received a minute, at most", whole(1))
     max_attempts: int = setting(5, "attempts of a row that fails while others succeed", whole(1))
-    timeout_s: float = setting(600.0, "longest an attempt may take, in seconds", number(above=0))
+    timeout_s: float = setting(
+        600.0, "longest an attempt may take, in seconds; of a stream, from one piece to the next", number(above=0)
+    )
     connect_timeout_s: float = setting(10.0, "longest a connection may take to open, in seconds", number(above=0))
     max_cost_usd: float | None = setting(None, "most that the job may cost, over all its runs, in USD", number(above=0))
     max_tokens_total: int | None = setting(
@@ -157,6 +157,9 @@ class Output(Section):
     dir: str = setting("", "run directory; runs/NAME unless said", text, shown="runs/NAME")
     keep: tuple[str, ...] | None = setting(
         None, "columns of the input to keep in the results; all unless said", texts, shown="all"
+    )
+    upload: str | None = setting(
+        None, "folder to upload the results to at the end: s3://, gs://, az:// or hf://datasets/USER/NAME", store_url
     )
 
 
@@ -192,6 +195,18 @@ class Evaluate(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Publish(Section):
+    """`[publish]`: who else is to see the run. What goes wrong there costs the publishing, and nothing of the run."""
+
+    weave: str | None = setting(
+        None, "TEAM/PROJECT of W&B Weave that gets calls, evaluations and a leaderboard as the run ends", team_project
+    )
+    wandb: str | None = setting(
+        None, "TEAM/PROJECT of W&B that gets live metrics, and at the end results.parquet and report.html", team_project
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Price(Section):
     """`[prices."MODEL"]`: what a model costs, where the built-in list is wrong or silent."""
 
@@ -214,6 +229,7 @@ class Job:
     output: Output = dataclasses.field(default_factory=Output)
     response: Response = dataclasses.field(default_factory=Response)
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
+    publish: Publish = dataclasses.field(default_factory=Publish)
     prices: Mapping[str, Price] = dataclasses.field(default_factory=dict)
 
     @property
@@ -237,6 +253,7 @@ SECTIONS: dict[str, type[Section]] = {
     "output": Output,
     "response": Response,
     "evaluate": Evaluate,
+    "publish": Publish,
 }
 
 

@@ -1,6 +1,7 @@
 """Whether a process of this machine is alive."""
 
 import os
+from pathlib import Path
 
 
 def is_alive(pid: int) -> bool:
@@ -11,4 +12,13 @@ def is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True  # somebody else's, but there
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Return whether a process has ended and only waits for its parent to notice; where that can be told."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state == b"Z"

@@ -18,6 +18,17 @@ class Row(NamedTuple):
     """Where it stands, for people: `prompts.jsonl:17`."""
     problem: str | None = None
     """What is wrong with the row; None when it is sound."""
+    folder: str = ""
+    """Of the file that it stands in, to which paths in it are relative; empty: where one stands."""
+
+
+class Image(NamedTuple):
+    """One image that goes along with a prompt as data. It is put into the body last: nothing else looks into it."""
+
+    name: str
+    """Stands for it in `messages` until then, and in what the `request_key` is made of: a hash of the image."""
+    url: bytes
+    """The data URL that is sent."""
 
 
 class Prompt(NamedTuple):
@@ -28,6 +39,7 @@ class Prompt(NamedTuple):
     """The row's label; None stands for the row number."""
     body: dict[str, Any]
     """`messages` and whatever else the row itself says of the request body."""
+    images: tuple[Image, ...] = ()
 
 
 class Request(NamedTuple):

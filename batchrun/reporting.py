@@ -13,7 +13,7 @@ from batchrun import __version__
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.schema import FILE_NAME
 from batchrun.errors import RunDirectoryError
-from batchrun.export import RESULTS, Summary, export, stored_job
+from batchrun.export import export
 from batchrun.job import Job
 from batchrun.report.figures import Figure, LimitPoint, figures
 from batchrun.report.page import SAMPLE_BYTES, Page, render
@@ -22,6 +22,8 @@ from batchrun.report.stats import duration_text
 from batchrun.report.tally import Tally, tally
 from batchrun.results.files import replacing
 from batchrun.standing import standing
+from batchrun.stored import stored_job
+from batchrun.summary import RESULTS, Summary
 
 REPORT = "report.html"
 
@@ -49,13 +51,13 @@ def write_report(directory: Path) -> Reported:
     Raises:
         RunDirectoryError: there is no run, it cannot be read, or a file cannot be written.
     """
-    summary = standing(directory)
-    notices = [] if _is_fresh(directory) else export(directory).notices
+    notices = [] if is_fresh(directory) else export(directory).notices
+    summary = standing(directory)  # its scores are those in the results
     path = directory / RESULTS
     try:
         with Checkpoint(directory) as checkpoint:
             job = stored_job(checkpoint)
-            found = tally(path, failed_rows=FAILED_ROWS, is_scored=job.evaluate.target is not None)
+            found = tally(path, failed_rows=FAILED_ROWS)
             plots = figures(found, [LimitPoint(*each) for each in checkpoint.limits()], _throttles(checkpoint, found))
         page = _page(summary, job, found, plots, read_sample(path, found.failed_rows, SAMPLE_BYTES))
     except (OSError, pa.ArrowException) as problem:
@@ -66,7 +68,7 @@ def write_report(directory: Path) -> Reported:
     return Reported(directory / REPORT, notices)
 
 
-def _is_fresh(directory: Path) -> bool:
+def is_fresh(directory: Path) -> bool:
     """Return whether the results are younger than the checkpoint and its log."""
     results = directory / RESULTS
     sources = [directory / FILE_NAME, directory / f"{FILE_NAME}-wal"]
@@ -97,7 +99,7 @@ def _page(summary: Summary, job: Job, found: Tally, plots: list[Figure], sample:
         models=summary.models,
         failures=[each | {"example": cut(each["example"] or "", _EXAMPLE_CHARS)} for each in summary.failures],
         figures=plots,
-        scores=found.scores,
+        scores=[each for each in summary.scores if each["mean"] is not None],
         sample=sample,
         rows=found.rows,
         failed_shown=len(found.failed_rows) if len(sample.rows) == ROWS and not sample.is_all else 0,

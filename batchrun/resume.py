@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
@@ -50,10 +51,12 @@ def prepare(
     if store.fact("mismatch") is not None:  # a row was another than its outcome's: all are looked at
         has_changed = True
     if has_changed:
+        say("the job or its input is not what it was: the input is read whole first, to see which answers still fit")
         adapt(store, source.batches(), lambda change: _is_agreed(change, agree, say))
     if retry_failed and (count := forget_failed(store)):
         say(f"{count:,} failed rows are sent again")
     _tell_unrecorded(store, say)
+    store.set_fact("identity", store.fact("identity") or uuid4().hex)
     store.set_fact("simulated", simulated)
     store.set_fact("asked", asked)
     store.set_fact("mismatch", None)
@@ -67,7 +70,6 @@ def _tell_unrecorded(store: Store, say: Callable[[str], None]) -> None:
     if store.unrecorded:
         sent = f"{store.unrecorded:,} requests had been sent and not recorded"
         say(f"when the last run ended, {sent}; they are sent again")
-        store.set_fact("unrecorded", store.unrecorded_ever)
 
 
 def _asked(job: Job, source: Source) -> dict[str, Any]:

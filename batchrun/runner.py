@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from batchrun.descriptors import SPARE, room_for
+from batchrun.dispatch import Publishing
 from batchrun.execution import Execution, Options
-from batchrun.export import Summary
-from batchrun.job import Endpoint, Job
+from batchrun.job import Endpoint, Job, Publish
+from batchrun.summary import Summary
 
 
 def run(job: Job, options: Options | None = None) -> Summary:
@@ -50,7 +51,23 @@ async def arun(job: Job, options: Options | None = None) -> Summary:
         endpoint = job.endpoint
         if options.simulate:
             endpoint = await stack.enter_async_context(_simulated(endpoint))
+        return await _published(job, endpoint, options)
+
+
+async def _published(job: Job, endpoint: Endpoint, options: Options) -> Summary:
+    """Execute a job, and have it published where it says so: whatever comes of that, the run ends as it did."""
+    if job.publish == Publish():
         return await Execution(job, endpoint, options).execute()
+    publishing = Publishing(job, options.progress.say)
+    on_start = options.on_start
+    options = dataclasses.replace(options, on_start=lambda drain: publishing.begin(drain, on_start))
+    try:
+        summary = await Execution(job, endpoint, options).execute()
+    except BaseException:
+        publishing.abandon()
+        raise
+    await publishing.finish()
+    return summary
 
 
 def _with_room(job: Job, options: Options) -> Job:

@@ -4,6 +4,7 @@ A setting is a dataclass field whose metadata carry its line of documentation an
 written (in TOML, or from a flag) to the value as used, which raises `ValueError` with what the value must be.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
@@ -11,6 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 Check = Callable[[Any], Any]
+
+_TEAM_PROJECT = re.compile(r"[^/\s:?#%]{1,128}/[^/\\\s:?#%]{1,128}")
+"""Source: W&B refuses these characters in the name of a project."""
 
 
 def setting(default: Any, doc: str, check: Check, *, key: str | None = None, shown: str | None = None) -> Any:
@@ -173,12 +177,27 @@ def http_url(value: Any) -> str:
     return str(value).rstrip("/")
 
 
+def store_url(value: Any) -> str:
+    """Accept a URL of a store that files can be written to, without a password."""
+    if not re.fullmatch(r"(s3|gs|gcs|az|abfss?|hf)://[^/:\s]+(/\S*)?", text(value)):
+        raise ValueError("must be a URL such as s3://bucket/folder, gs://…, az://… or hf://datasets/USER/NAME")
+    return str(value)
+
+
 def _has_host(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and parts.port != 0  # `port` raises where it is no number, or too large
     except ValueError:
         return False
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, by name or number, is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def header_text(value: Any) -> str:
@@ -193,3 +212,10 @@ def table(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError("must be a table")
     return dict(value)
+
+
+def team_project(value: Any) -> str:
+    """Accept the name of a W&B project with its team."""
+    if not isinstance(value, str) or not _TEAM_PROJECT.fullmatch(value):
+        raise ValueError("must be TEAM/PROJECT, such as my-team/my-project")
+    return value

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from batchrun.checkpoint.journal import owed_in
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.export import SUMMARY, Summary, stored_job, summarize
 from batchrun.processes import is_alive
 from batchrun.report.stats import Figures, summed
+from batchrun.results.writer import read_scores
+from batchrun.stored import stored_job
+from batchrun.summary import RESULTS, Summary, read_summary, summarize
 
 
 def standing(directory: Path) -> Summary:
@@ -35,6 +35,7 @@ def standing(directory: Path) -> Summary:
         simulated=simulated,
         unrecorded=unrecorded,
         failures=failures,
+        scores=read_scores(directory / RESULTS),
     )
 
 
@@ -68,12 +69,7 @@ def figures_of(directory: Path) -> Figures:
 
 def _said(directory: Path) -> dict[str, Any]:
     """Return what a run said last, put right where its process has died since."""
-    try:
-        found = orjson.loads((directory / SUMMARY).read_bytes())
-    except (OSError, orjson.JSONDecodeError):
-        found = None
-    said: dict[str, Any] = {"state": "stopped", "message": "", "pid": None}
-    said |= found if isinstance(found, dict) else {}
+    said: dict[str, Any] = {"state": "stopped", "message": "", "pid": None, **read_summary(directory)}
     if said["state"] == "running" and (said["pid"] is None or not is_alive(said["pid"])):
         said |= {
             "state": "stopped",

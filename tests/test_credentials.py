@@ -1,5 +1,6 @@
 """The key: where it is found, where it is not, and that it never shows."""
 
+import json
 import traceback
 from pathlib import Path
 
@@ -170,3 +171,19 @@ def test_the_project_comes_from_the_job_or_for_wandb_from_the_environment(
 ) -> None:
     """Half a name is none."""
     assert find_project(endpoint, environ) == project
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"error": "Bearer %b"}' % rb"AbCd\u002BEfGh0123456789/abcdefXYZ==",
+        b'{"error": "%b"}' % "".join(f"\\u{ord(each):04X}" for each in "AbCd+EfGh0123456789/abcdefXYZ==").encode(),
+        b'{"error": "\\u00e9 %b"}' % rb"AbCd\u002bEfGh0123456789\u002FabcdefXYZ\u003d=",
+    ],
+)
+def test_a_key_whose_letters_are_escaped_is_hidden_too(said: bytes) -> None:
+    """JSON may write any letter as a number, and some servers do."""
+    key = Secret("AbCd+EfGh0123456789/abcdefXYZ==")
+    hidden = key.hide_in(said)
+    assert b"***" in hidden
+    assert "0123456789" not in json.loads(hidden)["error"]

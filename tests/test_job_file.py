@@ -98,7 +98,10 @@ def test_one_model_or_several_go_under_either_word(load: Load, key: str) -> None
         ("[imput]\npath='a'", ["[imput] is unknown", "did you mean input?"]),
         (
             "[kitchen]\nx=1",
-            ["[kitchen] is unknown", "known are input, prompt, model, endpoint, limits, output, response, evaluate, prices"],
+            [
+                "[kitchen] is unknown",
+                "known are input, prompt, model, endpoint, limits, output, response, evaluate, publish, prices",
+            ],
         ),
         ("model = 'm'", ["model = 'm'", "must be a section: [model]"]),
         ("[[model]]\nname='m'", ["model = ", "must be a section: [model]"]),

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.cli import cli
-from batchrun.export import Summary
 from batchrun.job_file import load_job
 from batchrun.runner import arun
 from batchrun.simulator import Settings, serve
+from batchrun.summary import Summary
 
 ROOT = Path(__file__).parents[1]
 JOBS = ROOT / "jobs"
@@ -103,6 +103,13 @@ def test_labels_are_json(summaries: dict[str, Summary]) -> None:
     """The endpoint is asked for JSON, and so the label can be taken out."""
     answers = pq.read_table(summaries["label_reviews"].results)["response"].to_pylist()
     assert {orjson.loads(answer)["label"] for answer in answers} <= {"positive", "negative", "neutral", "mixed"}
+
+
+def test_an_evaluation_scores_both_models(summaries: dict[str, Summary]) -> None:
+    """What the simulator makes up is not right, and every answer has a score all the same."""
+    table = pq.read_table(summaries["eval_math"].results)
+    assert table["score"].null_count == 0
+    assert [each["model"] for each in summaries["eval_math"].scores] == list(load_job(JOBS / "eval_math.toml").models)
 
 
 def test_an_evaluation_has_the_right_answer_beside_every_model_s(summaries: dict[str, Summary]) -> None:

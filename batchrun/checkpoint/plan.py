@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from batchrun.checkpoint.reader import read_totals
 from batchrun.checkpoint.schema import OUTCOME_COLUMNS, Asked, translated
-from batchrun.checkpoint.store import Store, write_totals
+from batchrun.checkpoint.store import Store
+from batchrun.checkpoint.totals import write_totals
+from batchrun.checkpoint.twins import RECOUNT
 from batchrun.records import ModelTotals
 
 _REST = ", ".join(OUTCOME_COLUMNS[1:])
@@ -108,7 +110,7 @@ def _fit(connection: sqlite3.Connection) -> Change:
     asked = _count(connection, "asked")
     new = asked - kept
     gone = _count(connection, f"retired WHERE rowid > {before}")
-    answers_gone = _count(connection, f"retired WHERE rowid > {before} AND kind IS NULL")
+    answers_gone = _count(connection, f"retired WHERE rowid > {before} AND kind IS NULL AND attempts > 0")
     return Change(settled=settled, kept=kept, new=new, again=min(answers_gone, new), gone=gone)
 
 
@@ -125,8 +127,9 @@ def _retire(connection: sqlite3.Connection, condition: str) -> int:
 
 
 def _recount(connection: sqlite3.Connection) -> None:
-    """Count completed and failed anew; what was paid stays paid. The mark of the settled rows is found anew too."""
+    """Count completed, failed and copied anew; what was paid stays paid. The mark of settled rows is found anew too."""
     connection.execute("DELETE FROM facts WHERE name = 'settled_rows'")
+    connection.execute(RECOUNT)
     counts = dict.fromkeys((model for (model,) in connection.execute("SELECT model FROM totals")), (0, 0))
     query = "SELECT id >> 16 & 255, sum(kind IS NULL), sum(kind IS NOT NULL) FROM outcomes GROUP BY 1"
     counts |= {model: (completed, failed) for model, completed, failed in connection.execute(query)}

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import orjson
 
@@ -14,6 +14,8 @@ from batchrun.records import ModelTotals, Outcome, OutcomeColumns, Usage
 
 COUNTS = tuple(field for field in ModelTotals._fields if field != "requests")
 """Columns of `totals`; `requests` is the sum of two of them."""
+
+A = TypeVar("A", bound=Asked)
 
 _ROWS = 2048
 _BYTES = 8 << 20
@@ -45,6 +47,15 @@ def read_fact(connection: sqlite3.Connection, name: str) -> Any:
         return None if row is None else orjson.loads(row[0])
     except orjson.JSONDecodeError as problem:
         raise sqlite3.DatabaseError(f"the fact {name} is no JSON") from problem
+
+
+class Answered(NamedTuple):
+    """What one answer has cost in tokens and time."""
+
+    row: int
+    model: str
+    prompt_tokens: int | None
+    latency_s: float | None
 
 
 class Failures(NamedTuple):
@@ -112,6 +123,31 @@ class Checkpoint:
         )
         with translated(self.path):
             return dict(self._connection.execute(query, (start_ms, width_ms)))
+
+    def answered(self, most: int) -> list[Answered]:
+        """Return the first answers, in the order of rows, of which each was paid for: at most so many."""
+        query = (
+            "SELECT outcomes.id >> 24, name, prompt_tokens, latency_s FROM outcomes "
+            "JOIN models ON models.id = outcomes.id >> 16 & 255 WHERE kind IS NULL AND attempts > 0 "
+            "ORDER BY outcomes.id LIMIT ?"
+        )
+        with translated(self.path):
+            return [Answered(*row) for row in self._connection.execute(query, (most,))]
+
+    def settled(self, batch: Sequence[A]) -> list[A]:
+        """Return those of a batch, in input order, that have an outcome here that is theirs."""
+        if not batch:
+            return []
+        bounds = pack(batch[0].row, 0, 0), pack(batch[-1].row + 1, 0, 0)
+        with translated(self.path):
+            numbers = {name: number for number, name in read_models(self._connection).items()}
+            keys = dict(self._connection.execute("SELECT id, key FROM outcomes WHERE id >= ? AND id < ?", bounds))
+        places = ((each, numbers.get(each.model)) for each in batch)
+        return [
+            each
+            for each, number in places
+            if number is not None and keys.get(pack(each.row, number, each.sample)) == each.key
+        ]
 
     def fits(self, batch: Sequence[Asked]) -> bool:
         """Return whether the rows of a batch, in input order, still ask what their outcomes answer."""

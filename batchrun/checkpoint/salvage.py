@@ -43,7 +43,7 @@ from batchrun.job import Job, job_from_dict
 
 _ID, _KEY, _KIND, _FINISHED = map(OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms"))
 
-_FORGOTTEN = {"asked", "mismatch", "settled_rows", "forced_at"}
+_FORGOTTEN = {"asked", "mismatch", "settled_rows"}
 """Facts that rely on every outcome being where it was."""
 
 _ASKED_FOR_NAMES = 100
@@ -120,7 +120,7 @@ def salvage(directory: Path, beside: Sequence[str] = ()) -> Salvaged:
             connection.execute("PRAGMA synchronous = OFF")
             create(connection)
             rescue = _Rescue(connection)
-            rescue.read(files, _spent_usd(directory))
+            rescue.read(files, _spent(directory))
         if rescue.rows + rescue.retired == 0:
             raise RunDirectoryError(
                 f"{path}: nothing can be recovered; it was left as it is. Begin anew with --restart, which keeps it, "
@@ -149,7 +149,7 @@ class _Rescue:
         self.expected: int | None = None
         self.notices: list[str] = []
 
-    def read(self, files: Damaged, spent_usd: float) -> None:
+    def read(self, files: Damaged, spent: dict[str, float]) -> None:
         """Take over all that can be read."""
         run = self._connection.execute
         run("CREATE TEMP TABLE doubtful AS SELECT * FROM outcomes")
@@ -159,7 +159,7 @@ class _Rescue:
                 self._take(record.rowid, record.values, is_current)
         for statement in _RETIRE_DOUBTFUL.split(";"):
             run(statement)
-        self._write_facts(spent_usd)
+        self._write_facts(spent)
         self._write_models()
         self._write_totals()
         run("COMMIT")
@@ -222,15 +222,15 @@ class _Rescue:
         statement = f"INSERT OR IGNORE INTO {table} VALUES ({_MARKS})"
         return self._connection.execute(statement, columns).rowcount > 0
 
-    def _write_facts(self, spent_usd: float) -> None:
+    def _write_facts(self, spent: dict[str, float]) -> None:
         facts = {name: value for name, value in self._facts.items() if name not in _FORGOTTEN}
         if self._job() is None:
             facts.pop("job", None)
             self.notices.append("which job it is of is lost; run the job again to fit its answers to it")
-        noted = orjson.loads(facts.get("spent_usd", "null"))
-        noted_usd = float(noted) if isinstance(noted, int | float) else 0.0
-        if spent_usd > noted_usd:
-            facts["spent_usd"] = orjson.dumps(spent_usd).decode()
+        for name, amount in spent.items():
+            noted = orjson.loads(facts.get(name, "null"))
+            if amount > (noted if isinstance(noted, int | float) else 0):
+                facts[name] = orjson.dumps(amount).decode()
         self._connection.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
         self._connection.executemany("INSERT INTO limits VALUES (?, ?, ?)", self._limits.values())
 
@@ -281,12 +281,12 @@ class _Rescue:
             self._connection.execute(f"INSERT INTO totals VALUES ({marks})", (model, *counts))
 
 
-def _spent_usd(directory: Path) -> float:
-    """Return the money that the run had noted beside its checkpoint, as spent or set aside."""
+def _spent(directory: Path) -> dict[str, float]:
+    """Return money and tokens that the run had noted beside its checkpoint, as spent or set aside."""
     if not (directory / JOURNAL).exists():
-        return 0.0
+        return {}
     with closing(Journal(directory)) as noted:
-        return noted.usd
+        return {"spent_usd": noted.usd, "spent_tokens": noted.tokens}
 
 
 def _is_json(text: Any) -> bool:

@@ -276,5 +276,5 @@ def set_aside(directory: Path) -> None:
 
 
 def _is_there(path: Path) -> bool:
-    """Return whether there is a checkpoint of this name, or a log: the next one of the name would take it for its own."""
+    """Return whether there is a checkpoint of this name, or a log that the next one of the name would take for its."""
     return any(path.with_name(path.name + suffix).exists() for suffix in ("", *LOGS))

@@ -2,23 +2,22 @@
 
 Theory of operation. `put` appends to a queue. Every 20 ms the writer takes all that has queued up and commits it in one
 transaction, with the totals that it changes, so that totals and rows never disagree. In write-ahead mode such a commit
-survives the death of the process; once a second one is also forced to the disk, and survives the death of the machine.
+survives the death of the process; once a second the log is forced to the disk, by another thread, since a disk may take
+longer for that than an answer may wait for its commit. What was forced survives the death of the machine.
 So a killed process sends again what was in flight or younger than a commit, a dead machine that and its last second. A
 write that fails keeps what it could not write, tells `on_broken`, and is tried once more when the store closes.
-
-Rows go into SQLite many to a statement: each statement gives up the interpreter's lock once, and getting it back from
-a busy loop can take milliseconds.
 
 Where job and input are what they were, a resumed run need not look at rows that are settled. For that the writer keeps
 a mark below which every row is: once a second it counts the ids of the next thousand rows, and goes on while there are
 as many as there should be.
 """
 
+import os
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -26,18 +25,21 @@ from typing import Any, Self, TypeVar
 import orjson
 
 from batchrun.checkpoint.examination import examine
+from batchrun.checkpoint.inserts import insert_many
 from batchrun.checkpoint.journal import Journal
-from batchrun.checkpoint.reader import COUNTS, read_fact, read_models, read_totals
+from batchrun.checkpoint.reader import read_fact, read_models, read_totals
 from batchrun.checkpoint.schema import (
     FILE_NAME,
     MODELS,
-    OUTCOME_COLUMNS,
     Asked,
     broken,
     connect,
     pack,
     translated,
 )
+from batchrun.checkpoint.totals import Copied, added, with_copies, write_totals
+from batchrun.checkpoint.twins import FACT as TWINS
+from batchrun.checkpoint.twins import Twins, forget_twins
 from batchrun.errors import InputError, RunDirectoryError
 from batchrun.records import ModelTotals, Outcome, Usage
 
@@ -45,16 +47,11 @@ COMMIT_EVERY_S = 0.02
 """How old an answer may get before it is committed; the crash contract allows 0.05."""
 
 FORCE_EVERY_S = 1.0
-"""How often a commit is forced to the disk."""
+"""How often what was committed is forced to the disk."""
 
 MAX_QUEUED = 20_000
-MAX_QUEUED_BYTES = 256 << 20
+MAX_QUEUED_BYTES = 64 << 20
 """How much may wait for the writer before nothing more is admitted."""
-
-_CHUNKS = (64, 8, 1)
-"""Rows to a statement, largest first; few sizes, so that each is compiled once."""
-
-_COLUMNS = len(OUTCOME_COLUMNS)
 
 _MARK_ROWS = 1024
 """Step of the mark below which all rows are settled."""
@@ -80,15 +77,17 @@ class Store:
         self._outcomes: deque[Outcome] = deque()
         self._statements: deque[_Statement] = deque()  # whatever else is to be written
         self._paid: deque[tuple[str, Usage]] = deque()  # answers that are no row's
+        self._twins: Twins | None = None
         self._queued_bytes = 0
         self._models: dict[str, int] = {}
         self._totals: dict[str, ModelTotals] = {}
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._reading = threading.Lock()  # SQLite crashes where a connection is closed that another thread is using
-        self._forced_at_s = 0.0
-        self._is_unforced = False
+        self._forcer: threading.Thread | None = None
+        self._marked_at_s = 0.0
         self._accepted = 0  # outcomes put, over all runs
+        self._copies = 0  # outcomes that were not, but copied from those of their twins
         self._per_row = 0  # outcomes of a row that is settled; 0: not known, so no mark is kept
         self.settled_rows = 0
         """Rows from the first on that are settled, as far as is known without looking at each."""
@@ -115,17 +114,23 @@ class Store:
         """The same of all runs."""
         self.spent_usd = self._journal.usd
         """Money that earlier runs had spent or set aside, as far as they kept a cap."""
+        self.spent_tokens = self._journal.tokens
+        """The same of tokens."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.set()
-        if self._thread is not None:
-            self._thread.join()
+        for thread in (self._thread, self._forcer):
+            if thread is not None:
+                thread.join()
         try:
-            self._commit(force=True)
-        except sqlite3.Error as problem:
+            while self._twins is not None and self._twins.are_due:
+                self._commit(is_last=False)
+            self._commit(is_last=True)
+            self._force()
+        except (sqlite3.Error, OSError) as problem:
             if kind is None:
                 raise broken(self.path, problem) from problem
         finally:
@@ -146,9 +151,15 @@ class Store:
             on_broken: called from the writer's thread when a write has failed; nothing is written after it.
         """
         self._on_commit, self._on_broken = on_commit, on_broken
-        self.sending(0, self.spent_usd)
+        if self.unrecorded:  # kept before the note that says it is written over
+            with translated(self.path):
+                fact = ("unrecorded", str(self.unrecorded_ever))
+                self.connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", fact)
+        self.sending(0, self.spent_usd, self.spent_tokens)
         self._thread = threading.Thread(target=self._write, name="batchrun-checkpoint", daemon=True)
+        self._forcer = threading.Thread(target=self._keep_forcing, name="batchrun-force", daemon=True)
         self._thread.start()
+        self._forcer.start()
 
     # From the loop's thread: never waits.
 
@@ -170,9 +181,9 @@ class Store:
         """What each model's part adds up to, of what is durable."""
         return dict(self._totals)
 
-    def sending(self, in_flight: int, usd: float = 0.0) -> None:
-        """Note how many requests are on their way, and the money spent and set aside: before they are sent."""
-        self._journal.note(self._accepted + in_flight, usd)
+    def sending(self, in_flight: int, usd: float = 0.0, tokens: int = 0) -> None:
+        """Note how many requests are on their way, and money and tokens spent and set aside: before they are sent."""
+        self._journal.note(self._accepted + in_flight, usd, tokens)
 
     def put(self, outcome: Outcome) -> None:
         """Have an outcome written."""
@@ -221,6 +232,14 @@ class Store:
         with translated(self.path):
             self.settled_rows = self._mark(self._ends_at // _MARK_ROWS)
 
+    def share_answers(self, *, is_wanted: bool) -> None:
+        """Have requests that ask the same sent once, and the outcome copied for the others; or no more."""
+        with translated(self.path):
+            if is_wanted:
+                self._twins = Twins(self.connection)
+            else:
+                forget_twins(self.connection)
+
     def settled(self, first: int, end: int) -> set[int]:
         """Return which of the rows from `first` to below `end` are settled. Needs `expect`."""
         if first >= self._ends_at:
@@ -231,7 +250,7 @@ class Store:
         return {row for row, count in counts if count >= self._per_row}
 
     def unsettled(self, batch: Sequence[A]) -> list[A]:
-        """Return those of a batch, in input order, that have no outcome yet.
+        """Return those of a batch, in input order, that have no outcome yet, and will get none from another row.
 
         Raises:
             InputError: one was settled with another content: the input is not the one that the run began with.
@@ -239,7 +258,7 @@ class Store:
         for model in dict.fromkeys(each.model for each in batch):
             self.model_id(model)  # before its outcomes come
         if not batch or batch[0].row >= self._ends_at:
-            return list(batch)
+            return self._firsts(batch)
         bounds = pack(batch[0].row, 0, 0), pack(batch[-1].row + 1, 0, 0)
         with self._reading, translated(self.path):
             settled = dict(self._reader.execute("SELECT id, key FROM outcomes WHERE id >= ? AND id < ?", bounds))
@@ -254,67 +273,110 @@ class Store:
                     f"row {each.row} is not what it was when this run began: the input has changed while it was read, "
                     "or is another; run the same command again, or use another -o DIR"
                 )
-        return left
+        return self._firsts(left)
+
+    def _firsts(self, batch: Sequence[A]) -> list[A]:
+        if self._twins is None:
+            return list(batch)
+        while self._twins.is_behind and not self._closing.wait(COMMIT_EVERY_S):
+            pass  # the writer needs time
+        with self._reading, translated(self.path):
+            return self._twins.firsts(batch, self.id_of, self._reader)
 
     def reload(self) -> None:
         """Read totals and bounds again, after a change to the tables from outside this class."""
         self._totals = read_totals(self.connection)
-        self._accepted = sum(sums.requests for sums in self._totals.values())
+        self._copies = read_fact(self.connection, TWINS) or 0
+        self._accepted = sum(sums.requests for sums in self._totals.values()) - self._copies
         self.settled_rows = read_fact(self.connection, "settled_rows") or 0
         (last,) = self.connection.execute("SELECT max(id) FROM outcomes").fetchone()
         self._ends_at = 0 if last is None else (last >> 24) + 1
+
+    # The forcing thread: no commit waits for the disk.
+
+    def _keep_forcing(self) -> None:
+        while not self._closing.wait(FORCE_EVERY_S):
+            try:
+                self._force()
+            except OSError as problem:
+                self._on_broken(broken(self.path, problem))
+                return
+
+    def _force(self) -> None:
+        """Have on the disk what was committed. Without a write-ahead log each commit is, when it returns."""
+        self._journal.force()
+        log = self.path.with_name(self.path.name + "-wal")
+        if self._is_wal and log.exists():
+            handle = os.open(log, os.O_RDWR)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     # The writer's thread.
 
     def _write(self) -> None:
         while not self._closing.wait(COMMIT_EVERY_S):
             try:
-                self._commit(force=time.monotonic() - self._forced_at_s >= FORCE_EVERY_S)
+                self._commit(is_last=False)
             except Exception as problem:  # noqa: BLE001  # whatever it is, a dead writer must not go unnoticed
                 self._on_broken(broken(self.path, problem))
                 return
 
-    def _commit(self, *, force: bool) -> None:
+    def _commit(self, *, is_last: bool) -> None:
         """Write all that is queued in one transaction. What could not be written stays queued."""
         outcomes, statements, paid = _taken(self._outcomes), _taken(self._statements), _taken(self._paid)
-        if not (outcomes or statements or paid or (force and self._is_unforced)):
+        has_twins = self._twins is not None and self._twins.are_due
+        if not (outcomes or statements or paid or has_twins):
             return
+        is_marked = is_last or time.monotonic() - self._marked_at_s >= FORCE_EVERY_S
         try:
-            if self._is_wal:
-                self.connection.execute(f"PRAGMA synchronous = {'FULL' if force else 'NORMAL'}")
             self.connection.execute("BEGIN IMMEDIATE")
-            totals = self._insert(outcomes, statements, paid)
-            settled_rows = self._mark(_MARK_STEPS) if force else self.settled_rows
+            totals, copied = self._insert(outcomes, statements, paid)
+            settled_rows = self._mark(_MARK_STEPS) if is_marked else self.settled_rows
             self.connection.execute("COMMIT")
         except BaseException:
             self._outcomes.extendleft(reversed(outcomes))
             self._statements.extendleft(reversed(statements))
             self._paid.extendleft(reversed(paid))
+            if self._twins is not None:
+                self._twins.failed()
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
         self._queued_bytes -= sum(len(outcome.body) for outcome in outcomes if outcome.body is not None)
         self._totals, self.settled_rows = totals, settled_rows
-        self._is_unforced = not force
-        if force:
-            self._journal.force()
-            self._forced_at_s = time.monotonic()
+        self._copies += copied
+        if self._twins is not None:
+            self._twins.committed([(each.key, each.sample, self.id_of(each)) for each in outcomes])
+        if is_marked:
+            self._marked_at_s = time.monotonic()
         if outcomes and self._thread is not None:
             self._on_commit(outcomes)
 
     def _insert(
         self, outcomes: list[Outcome], statements: list[_Statement], paid: list[tuple[str, Usage]]
-    ) -> dict[str, ModelTotals]:
+    ) -> tuple[dict[str, ModelTotals], int]:
+        """Write; return the totals, and how many outcomes were copied for twins."""
         for statement, arguments in statements:
             self.connection.execute(statement, arguments)
-        _insert_many(self.connection, [self._columns(outcome) for outcome in outcomes])
-        totals = _added(self._totals, outcomes, paid)
+        insert_many(self.connection, "outcomes", [self._columns(outcome) for outcome in outcomes])
+        copied = self._copy(outcomes)
+        totals = with_copies(added(self._totals, outcomes, paid), copied, self._models)
         for model, sums in totals.items():
             if sums is not self._totals.get(model):
                 write_totals(self.connection, self._models[model], sums)
-        if not (outcomes or statements or paid):  # a commit of nothing forces nothing
-            self.connection.execute("INSERT OR REPLACE INTO facts VALUES ('forced_at', ?)", (str(time.time()),))
-        return totals
+        return totals, sum(each.rows for each in copied)
+
+    def _copy(self, outcomes: list[Outcome]) -> list[Copied]:
+        """Give twins their outcomes, and keep count of them in the same transaction."""
+        if self._twins is None:
+            return []
+        copied = self._twins.copy({self.id_of(outcome) for outcome in outcomes})
+        if copied:
+            copies = self._copies + sum(each.rows for each in copied)
+            self.connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (TWINS, str(copies)))
+        return copied
 
     def _mark(self, steps: int) -> int:
         """Return up to which row all are settled, at most so many steps further than is known, and keep it."""
@@ -350,50 +412,3 @@ class Store:
 def _taken(queue: deque[T]) -> list[T]:
     """Return what is queued, taken out; more may be added meanwhile."""
     return [queue.popleft() for _ in range(len(queue))]
-
-
-def _insert_many(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
-    done = 0
-    for size in _CHUNKS:
-        values = ", ".join([f"({', '.join('?' * _COLUMNS)})"] * size)
-        while len(rows) - done >= size:
-            chunk = [column for row in rows[done : done + size] for column in row]
-            connection.execute(f"INSERT INTO outcomes VALUES {values}", chunk)  # only question marks
-            done += size
-
-
-def _added(
-    before: dict[str, ModelTotals], outcomes: Iterable[Outcome], paid: Iterable[tuple[str, Usage]]
-) -> dict[str, ModelTotals]:
-    """Return the totals with these outcomes and answers added."""
-    sums: dict[str, list[int]] = {}
-    for outcome in outcomes:
-        counts = sums.get(outcome.model) or sums.setdefault(outcome.model, [0] * len(COUNTS))
-        counts[0 if outcome.kind is None else 1] += 1
-        counts[2] += outcome.attempts
-        counts[3] += outcome.throttled
-        if outcome.kind is None:
-            _add_usage(counts, outcome.usage)
-    for model, usage in paid:
-        _add_usage(sums.setdefault(model, [0] * len(COUNTS)), usage)
-    totals = dict(before)
-    for model, counts in sums.items():
-        old = before.get(model, ModelTotals())
-        values = {name: getattr(old, name) + count for name, count in zip(COUNTS, counts, strict=True)}
-        totals[model] = ModelTotals(requests=values["completed"] + values["failed"], **values)
-    return totals
-
-
-def _add_usage(counts: list[int], usage: Usage) -> None:
-    if usage.prompt_tokens is None and usage.completion_tokens is None:
-        counts[9] += 1
-        return
-    for position, tokens in enumerate(usage, start=4):
-        counts[position] += tokens or 0
-
-
-def write_totals(connection: sqlite3.Connection, model: int, sums: ModelTotals) -> None:
-    """Replace one model's totals."""
-    marks = ", ".join("?" * (1 + len(COUNTS)))
-    values = [getattr(sums, name) for name in COUNTS]
-    connection.execute(f"INSERT OR REPLACE INTO totals VALUES ({marks})", (model, *values))  # question marks

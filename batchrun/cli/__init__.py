@@ -8,10 +8,12 @@ from batchrun import __version__
 
 _COMMANDS = {
     "run": ("batchrun.cli.run", "run_command", "Run a job file, or a file of prompts; run again, it goes on."),
+    "check": ("batchrun.cli.check", "check_command", "Look at a job before it costs: rows, tokens, money, time."),
     "status": ("batchrun.cli.status", "status_command", "Say how a run stands, also while it runs."),
     "watch": ("batchrun.cli.watch", "watch_command", "Look at a run while it goes on, from another terminal."),
     "export": ("batchrun.cli.export", "export_command", "Write the results again from the checkpoint, at no cost."),
     "report": ("batchrun.cli.report", "report_command", "Write a page that shows how a run went."),
+    "publish": ("batchrun.cli.publish", "publish_command", "Show a run in W&B Weave, or in W&B."),
     "models": ("batchrun.cli.models", "models_command", "List what the endpoint serves."),
     "simulate": ("batchrun.simulator.command", "simulate", "Start an endpoint to try things on."),
 }

@@ -1,34 +1,103 @@
 """`batchrun export`."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from batchrun.card import write_card
 from batchrun.checkpoint.keeping import kept_name
 from batchrun.checkpoint.salvage import Salvaged, recover
-from batchrun.export import RESULTS, USAGE, export
+from batchrun.cli.scorer import scorer_option
+from batchrun.cli.texts import score_lines
+from batchrun.errors import JobError
+from batchrun.export import FORMATS, View, export
+from batchrun.results.scoring import NamedFunction
+from batchrun.schema.answers import AnswerSchema
+from batchrun.summary import RESULTS
+from batchrun.uploading import stored_upload, upload_results
+
+_NO_SCHEMA = "none"
 
 
 @click.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="parquet",
+    help="parquet, jsonl or csv; or openai, for the two files that OpenAI's Batch API gives back.",
+)
+@click.option("--wide", is_flag=True, help="One row a prompt, with a column for each model and sample.")
+@click.option(
+    "--schema",
+    metavar="FILE",
+    help="Read all answers by another JSON Schema; none: without any. What does not fit is failed.",
+)
+@scorer_option
+@click.option("--card", is_flag=True, help="Write README.md too: a dataset card for the Hugging Face Hub.")
+@click.option("--upload", metavar="URL", help="Upload the results to this folder, if not where the job says.")
 @click.option("--salvage", is_flag=True, help="Recover what can be of a damaged checkpoint first; the old one is kept.")
-def export_command(run: Path, salvage: bool) -> None:
-    """Write results.parquet and usage.parquet again from the checkpoint: nothing is sent, nothing costs.
+def export_command(
+    run: Path,
+    format_: str,
+    wide: bool,
+    schema: str | None,
+    scorer: NamedFunction | None,
+    card: bool,
+    upload: str | None,
+    salvage: bool,
+) -> None:
+    """Write the results again from the checkpoint, as asked for: nothing is sent, nothing costs.
 
-    Works beside a running job too, and then writes what is settled so far.
+    Works beside a running job too, and then writes what is settled so far. Without --format and --wide it writes
+    results.parquet and usage.parquet; with them files beside these: results.csv, results.wide.parquet and so on.
 
     \b
     batchrun export runs/label_reviews
+    batchrun export runs/label_reviews --schema label.v2.json
+    batchrun export runs/eval_math --wide --format csv
+    batchrun export runs/label_reviews --card --upload hf://datasets/USER/NAME
     batchrun export runs/label_reviews --salvage
     """
+    if wide and format_ == "openai":
+        raise click.UsageError("--wide has no meaning with --format openai: there each answer has a line of its own")
+    view = View(
+        format=format_,
+        is_wide=wide,
+        schema=None if schema in (None, _NO_SCHEMA) else _schema(Path(schema)),
+        is_schemaless=schema == _NO_SCHEMA,
+        scorer=scorer,
+    )
     if salvage:
         salvaged = recover(run, beside=[RESULTS])
         for line in ["the checkpoint is sound: nothing to salvage"] if salvaged is None else _said(salvaged):
             click.echo(f"note: {line}", err=True)
-    for notice in export(run).notices:
+    exported = export(run, view)
+    for notice in exported.notices:
         click.echo(f"note: {notice}", err=True)
-    click.echo(f"{run / RESULTS}\n{run / USAGE}", err=True)
+    for line in [*score_lines(exported.scores), *map(str, exported.paths)]:
+        click.echo(line, err=True)
+    if card:
+        click.echo(write_card(run), err=True)
+    if (url := upload or stored_upload(run)) is not None:
+        upload_results(run, url)
+        click.echo(f"uploaded to {url}", err=True)
+
+
+def _schema(path: Path) -> AnswerSchema:
+    try:
+        schema = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as problem:
+        raise JobError(f"--schema {path}: cannot be read: {problem.strerror}") from problem
+    except ValueError as problem:
+        raise JobError(f"--schema {path}: is not JSON: {problem}") from problem
+    try:
+        return AnswerSchema(schema)
+    except JobError as problem:
+        raise JobError(f"--schema {path}: {str(problem).removeprefix('response.schema: ')}") from problem
 
 
 def _said(salvaged: Salvaged) -> Iterator[str]:

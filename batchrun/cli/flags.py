@@ -32,13 +32,16 @@ class Flag(NamedTuple):
 
 
 _INPUT, _PROMPT, _MODEL, _ENDPOINT, _LIMITS, _OUTPUT = "Input", "Prompt", "Model", "Endpoint", "Limits", "Output"
+_PUBLISH = "Publish"
 
 FLAGS: tuple[Flag, ...] = (
     Flag(_INPUT, ("--id",), "input", "id", metavar="COLUMN"),
     Flag(_INPUT, ("--limit",), "input", "limit", int, "N"),
     Flag(_INPUT, ("--strict/--no-strict",), "input", "strict", bool),
+    Flag(_INPUT, ("--dedupe/--no-dedupe",), "input", "dedupe", bool),
     Flag(_PROMPT, ("-s", "--system"), "prompt", "system", metavar="TEXT"),
     Flag(_PROMPT, ("-t", "--template"), "prompt", "user", metavar="TEXT"),
+    Flag(_PROMPT, ("--images",), "prompt", "images", metavar="COLUMN"),
     Flag(_MODEL, ("-m", "--model"), "model", "names", metavar="NAME", several="repeat"),
     Flag(_MODEL, ("--temperature",), "model", "temperature", float, "X"),
     Flag(_MODEL, ("--max-tokens",), "model", "max_tokens", int, "N"),
@@ -57,11 +60,15 @@ FLAGS: tuple[Flag, ...] = (
     Flag(_LIMITS, ("--max-attempts",), "limits", "max_attempts", int, "N"),
     Flag(_LIMITS, ("--timeout-s",), "limits", "timeout_s", float, "S"),
     Flag(_LIMITS, ("--max-cost",), "limits", "max_cost_usd", float, "USD"),
+    Flag(_LIMITS, ("--max-tokens-total",), "limits", "max_tokens_total", int, "N"),
     Flag(_LIMITS, ("--stop-at",), "limits", "stop_at", metavar="HH:MM"),
     Flag(_LIMITS, ("--max-duration",), "limits", "max_duration", metavar="8h"),
     Flag(_LIMITS, ("--patience",), "limits", "patience", metavar="12h"),
     Flag(_OUTPUT, ("-o", "--out"), "output", "dir", metavar="DIR"),
     Flag(_OUTPUT, ("--keep",), "output", "keep", metavar="COLUMNS", several="comma"),
+    Flag(_OUTPUT, ("--upload",), "output", "upload", metavar="URL"),
+    Flag(_PUBLISH, ("--weave",), "publish", "weave", metavar="TEAM/PROJECT"),
+    Flag(_PUBLISH, ("--wandb",), "publish", "wandb", metavar="TEAM/PROJECT"),
 )
 
 

@@ -13,15 +13,17 @@ import click
 import orjson
 
 from batchrun.cli.flags import GroupedCommand, job_flags, overrides_of
+from batchrun.cli.scorer import scorer_option
 from batchrun.cli.texts import ending_text
 from batchrun.errors import BatchrunError
 from batchrun.execution import Options
-from batchrun.export import Summary
 from batchrun.job import Job
 from batchrun.job_file import STDIN, job_for, load_job
 from batchrun.pool.settling import Stop
 from batchrun.report.progress import Progress, Silence, progress_on
+from batchrun.results.scoring import NamedFunction
 from batchrun.runner import run
+from batchrun.summary import Summary
 
 _GRACE_S = 2.0
 """How long a run that was told twice may take to end, until it is ended: the checkpoint stands that."""
@@ -32,8 +34,9 @@ _GRACE_S = 2.0
 @job_flags()
 @click.option("--retry-failed", is_flag=True, help="Send failed rows again.")
 @click.option("--restart", is_flag=True, help="Begin anew; the old checkpoint is set aside.")
-@click.option("--yes", is_flag=True, help="Buy answers again where an edited job asks for it, without asking.")
+@click.option("--yes", is_flag=True, help="Do not ask: buy answers again after an edit; start above the caps.")
 @click.option("--simulate", is_flag=True, help="Run against the embedded simulator: no key, no cost.")
+@scorer_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout at the end.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def run_command(
@@ -42,6 +45,7 @@ def run_command(
     restart: bool,
     yes: bool,
     simulate: bool,
+    scorer: NamedFunction | None,
     as_json: bool,
     quiet: bool,
     **flags: Any,
@@ -59,9 +63,10 @@ def run_command(
 
     \b
     Exit codes: 0 all completed, 1 finished with failed rows, 2 job, flag or input wrong, 3 run directory unusable,
-    4 endpoint refuses the job, 5 stopped with work left (run again), 130 / 143 interrupted and drained.
+    4 endpoint refuses the job, 5 stopped with work left (run again), 130 / 143 interrupted and drained,
+    70 an error that nobody has foreseen.
     """
-    job = _job(job_or_file, flags)
+    job = job_of(job_or_file, flags)
     progress = Silence() if quiet else progress_on(sys.stderr)
     signalled: list[int] = []
     options = Options(
@@ -69,6 +74,7 @@ def run_command(
         retry_failed=retry_failed,
         agree=lambda question: yes or _asked(question),
         simulate=simulate,
+        scorer=scorer,
         progress=progress,
         stdin=_stdin() if STDIN in job.input.path else None,
         on_start=lambda drain: _heed_signals(drain, progress, signalled),
@@ -87,7 +93,8 @@ def run_command(
     return summary.exit_code or 0
 
 
-def _job(job_or_file: tuple[str, ...], flags: dict[str, Any]) -> Job:
+def job_of(job_or_file: tuple[str, ...], flags: dict[str, Any]) -> Job:
+    """Return the job that a command line names: a job file, or files of prompts, with what its flags say over it."""
     overrides = overrides_of(flags)
     if Path(job_or_file[0]).suffix == ".toml":
         if len(job_or_file) > 1:

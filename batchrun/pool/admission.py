@@ -21,6 +21,12 @@ _WAITING = 4
 """How many requests may wait to be sent again, in times the ceiling, before no fresh ones are taken."""
 
 
+_READY_BYTES = 32 << 20
+_HELD_BYTES = 512 << 20
+"""How much of request bodies may be ready to be sent, and be on the way or wait for another attempt: with images in
+them a few hundred would fill the memory. One may always be sent."""
+
+
 class Admission:
     """Chooses among the requests that no worker holds."""
 
@@ -36,6 +42,8 @@ class Admission:
         self.limit, self.health, self.budget = limit, health, budget
         self._max_attempts = max_attempts
         self.backlog = Backlog(max_attempts)
+        self.in_flight_bytes = 0
+        """Bodies of what is on its way; kept by whoever sends."""
         self.is_fed = False
         """Whether the last fresh request has come."""
         self.pace = Pace()
@@ -50,7 +58,10 @@ class Admission:
     @property
     def is_hungry(self) -> bool:
         """Whether more fresh requests should come."""
-        return self.backlog.fresh <= _READY or self.backlog.fresh <= self.limit.current
+        fresh = self.backlog.fresh
+        if self.backlog.fresh_bytes >= _READY_BYTES:
+            return not fresh
+        return fresh <= _READY or fresh <= self.limit.current
 
     @property
     def is_exhausted(self) -> bool:
@@ -69,7 +80,7 @@ class Admission:
         if self.backlog.again or self.backlog.parked or self.health.pause is not None:
             work = self._next_in_trouble(in_flight, now_s)
         else:
-            work = self.backlog.take_fresh()
+            work = self._take_fresh(in_flight)
         if work is None or self.budget is None or self._afford(work, self.budget, now_s):
             return work
         return None
@@ -88,7 +99,7 @@ class Admission:
                 return work
             self.look_again_s = self.backlog.due_s
             if self.backlog.again + self.backlog.parked < _WAITING * self.limit.ceiling:
-                work = self.backlog.take_fresh()
+                work = self._take_fresh(in_flight)
             if work is not None or in_flight or self.backlog.again or not self.backlog.parked:
                 return work
             if not self.backlog.fresh and not self.is_fed:
@@ -96,6 +107,10 @@ class Admission:
             kept_back = next(iter(self.backlog))
             self.health.doubt(kept_back.kind, kept_back.message, now_s)
         return self._next_probe(now_s)
+
+    def _take_fresh(self, in_flight: int) -> Work | None:
+        is_full = self.in_flight_bytes + self.backlog.kept_bytes >= _HELD_BYTES
+        return None if is_full and (in_flight or self.backlog.again) else self.backlog.take_fresh()
 
     def _next_probe(self, now_s: float) -> Work | None:
         """Return the request that finds out whether the endpoint answers again."""

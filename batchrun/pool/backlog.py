@@ -57,6 +57,11 @@ class Work:
         self.failure: tuple[Reply | Fault, Verdict] | None = None  # the last
 
     @property
+    def size_bytes(self) -> int:
+        """What its body takes of the memory."""
+        return len(self.request.body)
+
+    @property
     def kind(self) -> str:
         """What the last failure was; empty before any."""
         return (self.failure[1].kind or "") if self.failure else ""
@@ -76,6 +81,10 @@ class Backlog:
         self._again: list[tuple[float, int, Work]] = []
         self._parked: dict[Work, None] = {}
         self._order = count()
+        self.fresh_bytes = 0
+        """Bodies of those that were never sent."""
+        self.kept_bytes = 0
+        """Bodies of those that are to be sent again or to be judged."""
 
     @property
     def fresh(self) -> int:
@@ -99,11 +108,14 @@ class Backlog:
 
     def extend(self, requests: Iterable[Request]) -> None:
         """Add fresh requests."""
+        requests = list(requests)
         self._fresh.extend(requests)
+        self.fresh_bytes += sum(len(request.body) for request in requests)
 
     def put(self, work: Work, due_s: float) -> None:
         """Have a request sent again, not before `due_s`."""
         heappush(self._again, (due_s, next(self._order), work))
+        self.kept_bytes += work.size_bytes
 
     def hasten(self, due_s: float) -> None:
         """Have nothing wait longer than `due_s`: what it was told to wait for is over."""
@@ -113,18 +125,29 @@ class Backlog:
     def park(self, work: Work) -> None:
         """Keep a request back until it is judged."""
         self._parked[work] = None
+        self.kept_bytes += work.size_bytes
 
     def unpark(self, work: Work) -> bool:
         """Take out one that was kept back; return whether it was."""
-        return self._parked.pop(work, work) is None
+        is_parked = self._parked.pop(work, work) is None
+        self.kept_bytes -= work.size_bytes if is_parked else 0
+        return is_parked
 
     def take_fresh(self) -> Work | None:
         """Return the next that was never sent."""
-        return Work(self._fresh.popleft(), self._max_attempts) if self._fresh else None
+        if not self._fresh:
+            return None
+        work = Work(self._fresh.popleft(), self._max_attempts)
+        self.fresh_bytes -= work.size_bytes
+        return work
 
     def take_due(self, now_s: float) -> Work | None:
         """Return the next that is due."""
-        return heappop(self._again)[2] if self._again and self._again[0][0] <= now_s else None
+        if not self._again or self._again[0][0] > now_s:
+            return None
+        work = heappop(self._again)[2]
+        self.kept_bytes -= work.size_bytes
+        return work
 
     def take_where(self, fits: Callable[[Work], bool]) -> Work | None:
         """Return the first of those to be sent again, due or not, that fits."""
@@ -132,6 +155,7 @@ class Backlog:
             if fits(work):
                 del self._again[position]
                 heapify(self._again)
+                self.kept_bytes -= work.size_bytes
                 return work
         return None
 

@@ -7,7 +7,7 @@ are held back by TCP meanwhile.
 
 import asyncio
 import contextlib
-import time
+from collections.abc import Callable
 
 import aiohttp
 
@@ -41,17 +41,16 @@ class BodyReader:
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(_LARGE_AT_ONCE)
 
-    async def read(self, response: Answer, until_s: float) -> bytes:
+    async def read(self, response: Answer, on_piece: Callable[[], None]) -> bytes:
         """Return the body; of a stream, the assembled chat completion; of an error, the beginning.
 
         Args:
             response: whose headers have come.
-            until_s: when the attempt's time is over, on the clock of `time.perf_counter`.
+            on_piece: called whenever a piece of a stream has come.
 
         Raises:
             TooLong: it is longer than `MAX_ANSWER_BYTES`.
             BrokenOff: a stream ended too early.
-            TimeoutError: time is over.
             aiohttp.ClientError: the connection broke, or what came is not HTTP.
         """
         if response.status != 200:
@@ -63,16 +62,15 @@ class BodyReader:
                 raise TooLong
             if length <= _LARGE_BYTES:
                 return await response.content.read()
-        with _Gauge(self._turns, until_s) as gauge:
-            return await (_read_stream(response, gauge) if is_stream else _read_whole(response, gauge))
+        with _Gauge(self._turns) as gauge:
+            return await (_read_stream(response, gauge, on_piece) if is_stream else _read_whole(response, gauge))
 
 
 class _Gauge:
     """Measures one answer as it comes in, and makes a large one wait for its turn."""
 
-    def __init__(self, turns: asyncio.Semaphore, until_s: float) -> None:
+    def __init__(self, turns: asyncio.Semaphore) -> None:
         self._turns = turns
-        self._until_s = until_s
         self._size = 0
         self._has_turn = False
 
@@ -93,11 +91,9 @@ class _Gauge:
 
         Raises:
             TooLong: it has become longer than any may be.
-            TimeoutError: time was over before its turn came.
         """
         if not self._has_turn:
-            async with asyncio.timeout(self._until_s - time.perf_counter()):
-                await self._turns.acquire()
+            await self._turns.acquire()
             self._has_turn = True
         if self._size > MAX_ANSWER_BYTES:
             raise TooLong
@@ -125,9 +121,10 @@ async def _read_whole(response: Answer, gauge: _Gauge) -> bytes:
     return b"".join(pieces)
 
 
-async def _read_stream(response: Answer, gauge: _Gauge) -> bytes:
+async def _read_stream(response: Answer, gauge: _Gauge, on_piece: Callable[[], None]) -> bytes:
     assembler = StreamAssembler()
     async for piece in response.content.iter_any():
+        on_piece()
         if not gauge.is_small(piece):
             await gauge.admit()
         assembler.feed(piece)

@@ -14,13 +14,19 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from batchrun.credentials import Secret
+from batchrun.errors import EndpointRefused
 from batchrun.pool.body import MAX_ANSWER_BYTES, BodyReader, BrokenOff, TooLong
 from batchrun.pool.deadlines import Deadlines
 from batchrun.pool.wire import Connector, Wire
 from batchrun.records import Fault, Reply
+from batchrun.settings import is_loopback
 
 MAX_CONNECTIONS_KEPT_S = 30.0
 """How long an unused connection is kept. Below the 60 s after which common gateways close theirs."""
+
+_STREAM_TIMES = 6
+"""How long a stream may go on in all, in times the timeout: an hour unless told otherwise. 131,072 tokens come in that
+time at 40 a second, and a server that sends a byte now and then holds no row for ever."""
 
 _HEADERS_READ = ("retry-after", "retry-after-ms", "llm_provider-retry-after", "rate_limit_type", "location")
 """What verdicts and retries look at; nothing else of the headers is kept."""
@@ -61,7 +67,7 @@ class HttpClient:
             key: goes into the `Authorization` header, and nowhere else.
             project: team/project, for the `OpenAI-Project` header.
             connections: how many there may be at once; the pool's ceiling.
-            timeout_s: of a whole attempt, from sending to the last byte.
+            timeout_s: of a whole attempt, from sending to the last byte; of a stream, from each piece to the next.
             connect_timeout_s: of opening a connection.
             user_agent: how the client names itself.
         """
@@ -120,7 +126,7 @@ class HttpClient:
         try:
             answer = await wire.exchange(body)
             try:
-                said = await self._bodies.read(answer, began_s + self._timeout_s)
+                said = await self._bodies.read(answer, lambda: self._go_on(task, began_s))
             finally:
                 answer.release()
         except asyncio.CancelledError:
@@ -141,6 +147,12 @@ class HttpClient:
         headers = _NO_HEADERS if answer.status == 200 else self._kept(answer.headers.get)
         return Reply(answer.status, headers, said, latency_s)
 
+    def _go_on(self, task: asyncio.Task[None], began_s: float) -> None:
+        """Give a stream that goes on its time anew, unless it has gone on for too long."""
+        now_s = time.perf_counter()
+        if now_s - began_s < (_STREAM_TIMES - 1) * self._timeout_s:
+            self._deadlines.begin(task, now_s)
+
     def _kept(self, header: Callable[[str], str | None]) -> dict[str, str]:
         kept = {name: value for name in _HEADERS_READ if (value := header(name)) is not None}
         if self._key is None:
@@ -155,9 +167,17 @@ def _proxy_for(url: str) -> str | None:
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if host == "localhost" or host == "::1" or host.startswith("127.") or proxy_bypass(host):
+    if is_loopback(host) or proxy_bypass(host):
         return None
-    return getproxies().get(parts.scheme)
+    proxy = getproxies().get(parts.scheme)
+    if proxy is None or proxy.startswith(("http://", "https://")):
+        return proxy
+    if "://" in proxy:
+        kind = proxy.partition("://")[0]
+        raise EndpointRefused(
+            f"{parts.scheme.upper()}_PROXY names a {kind} proxy; only http and https ones can be used"
+        )
+    return f"http://{proxy}"  # as curl takes it
 
 
 def _fault(error: Exception, began_s: float) -> Fault:

@@ -3,8 +3,10 @@
 Theory of operation. A 429 that names a rate closes admission for as long as it says. If all slots then sent at once,
 all but a few would be rejected again, for ever. So the first rejection also tells a pace: what was accepted until then,
 over that time. From then on requests leave one by one, at a little less than that pace. It grows, fast at first, since
-the first pace may have been the ramp's; each further rejection takes a little off, and makes it grow more slowly, down
-to a percent a second. Before any rejection there is no pace, and nothing is held back.
+the first pace may have been the ramp's. Each further rejection makes it grow more slowly, down to a percent a second,
+and takes a little off; or more, up to two fifths, while less than that is accepted: the first pace may also have been
+that of a full bucket, which takes a minute's worth in a second, and a sixtieth of it from then on. Before any rejection
+there is no pace, and nothing is held back.
 """
 
 _LESS = 0.97
@@ -22,6 +24,9 @@ _LEAST_S = 1.0
 _MEASURED_S = 5.0
 """Shortest time after which a pace is measured anew; after less, chance decides when a bucket is empty."""
 
+_LEAST_LEFT = 0.6
+"""Of a pace, after a rejection that comes sooner than that: what was accepted in so short a time is only a hint."""
+
 
 class Pace:
     """When the next request may leave."""
@@ -35,7 +40,10 @@ class Pace:
         self._growth_per_s = _GROWTH_FIRST_PER_S
         self._sent = 0  # since then
         self._rejected = 0  # of those
-        self._measured_s: float | None = None
+        self._measured_s: float | None = None  # how long that was, at the first rejection of an episode; None between
+        self._is_sound = False  # whether that was long enough to tell a pace
+        self._exceeded_per_s = 0.0  # the pace that was rejected
+        self._is_over = False  # whether a new count begins with the next that is sent
 
     def opens_s(self, now_s: float) -> float | None:
         """Return when the next request may leave; None when it may now."""
@@ -48,8 +56,9 @@ class Pace:
 
     def sent(self, now_s: float) -> None:
         """Note that a request leaves."""
-        if self._rejected or self._opened_s is None:  # the first since a rejection: a new count begins
-            self._opened_s, self._sent, self._rejected, self._measured_s = now_s, 0, 0, None
+        if self._opened_s is None or self._is_over:  # a new count begins
+            self._opened_s, self._sent, self._rejected = now_s, 0, 0
+        self._measured_s, self._is_over = None, False
         self._sent += 1
         if self.rate_per_s is not None:
             interval_s = 1 / self.rate_per_s
@@ -58,16 +67,25 @@ class Pace:
 
     def exceeded(self, now_s: float, wait_s: float) -> bool:
         """Note a rejection that asks to wait; return whether it begins a new episode."""
-        begins = not self._rejected
+        begins = self._measured_s is None
         self._rejected += 1
-        measured_s = now_s - (now_s if self._opened_s is None else self._opened_s)
-        if begins and self.rate_per_s is not None:
-            self._growth_per_s = max(self._growth_per_s * _GROWTH_LESS, _GROWTH_LAST_PER_S)
-        if begins and self.rate_per_s is not None and measured_s < _MEASURED_S:
-            self.rate_per_s *= _LESS
-        elif begins:
-            self._measured_s = max(measured_s, _LEAST_S)
-        if self._measured_s is not None:
-            self.rate_per_s = max(self._sent - self._rejected, 1) / self._measured_s * _LESS
+        if begins:
+            self._begin(now_s - (now_s if self._opened_s is None else self._opened_s))
+        assert self._measured_s is not None
+        accepted_per_s = max(self._sent - self._rejected, 1) / self._measured_s * _LESS
+        if self._is_sound:
+            self.rate_per_s = accepted_per_s
+        else:
+            self.rate_per_s = min(max(accepted_per_s, self._exceeded_per_s * _LEAST_LEFT), self._exceeded_per_s * _LESS)
+        # After a long wait a new minute has begun, which says nothing of what is left of this one.
+        self._is_over = self._is_over or self._is_sound or wait_s >= _MEASURED_S
         self._closed_until_s = max(self._closed_until_s, now_s + wait_s)
         return begins
+
+    def _begin(self, lasted_s: float) -> None:
+        """Begin an episode of rejections, so long after the count began."""
+        self._measured_s = max(lasted_s, _LEAST_S)
+        self._is_sound = self.rate_per_s is None or lasted_s >= _MEASURED_S
+        if self.rate_per_s is not None:
+            self._exceeded_per_s = self.rate_per_s
+            self._growth_per_s = max(self._growth_per_s * _GROWTH_LESS, _GROWTH_LAST_PER_S)

@@ -62,7 +62,7 @@ class Pool:
             on_event: told of retries and outages.
             rates: requests and tokens per minute.
             repair: looks whether answers fit the job's schema.
-            budget: money.
+            budget: money and tokens.
             answered: models that have answered in earlier runs: a refusal is not taken for theirs at once.
             may_admit: asked before each request; False while the store is behind. `wake` when that changes.
             uniform: source of numbers in [0, 1).
@@ -176,8 +176,10 @@ class Pool:
 
     async def _worker(self, work: Work) -> None:
         while True:
+            size_bytes = work.size_bytes
             result = await self._client.send(work.request.body)
             self.in_flight -= 1
+            self._admission.in_flight_bytes -= size_bytes
             self._settling.settle(work, result, self.in_flight, self._loop.time())
             following = self._next() if self._rates is None else None
             if following is None:
@@ -223,6 +225,7 @@ class Pool:
     def _send(self, work: Work) -> None:
         """Take a slot for a request that is about to be sent."""
         self.in_flight += 1
+        self._admission.in_flight_bytes += work.size_bytes
         work.attempts += 1
         work.sent_s = self._loop.time()
         work.level = self.in_flight
@@ -241,7 +244,7 @@ class Pool:
             if admission.look_again_s is not None:
                 self._look_again_at(admission.look_again_s)
             if admission.is_out_of_budget and self.in_flight == 0 and admission.budget is not None:
-                self.stop(_out_of_budget(admission.budget))
+                self.stop(Stop(kind=admission.budget.kind, message=admission.budget.message, exit_code=5))
         return work
 
     def _look_again_at(self, when_s: float) -> None:
@@ -259,9 +262,3 @@ class Pool:
     def _finish_if_done(self) -> None:
         if self.in_flight == 0 and self._pacing is None and (self.stopping is not None or self._admission.is_exhausted):
             self._finished.set()
-
-
-def _out_of_budget(budget: Budget) -> Stop:
-    room = f"the cost cap of {budget.cap_usd:g} USD leaves no room for another request"
-    cure = f"{budget.spent_usd:.4f} USD are spent; raise --max-cost and run the same command again"
-    return Stop(kind="cost_cap", message=f"{room}; {cure}", exit_code=5)

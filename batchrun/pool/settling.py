@@ -95,6 +95,8 @@ class Settling:
             self._succeed(work, result, verdict, now_s)
         elif EFFECTS[verdict.kind].row != "failed":
             work.failure = (result, verdict)
+            if any(count is not None for count in verdict.usage):  # of no use, and paid for all the same
+                self._on_event(Spent(work.request.model, verdict.usage))
             self._fail(work, in_flight, now_s, was_probe=was_probe)
         elif work.is_canary:  # who judges a request does work
             self._judge(work, now_s)

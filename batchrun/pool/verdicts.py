@@ -37,7 +37,9 @@ _PAUSES = "goes on; pauses and probes when nothing works"
 _STOPS = "drains and stops, exit {}"
 
 EFFECTS: dict[str, Effect] = {
-    "throttled": Effect("429 for concurrency, or of unknown cause", "again, free", "down", _GOES_ON),
+    "throttled": Effect(
+        "429 for concurrency, or of unknown cause; 503 that counts what is in flight", "again, free", "down", _GOES_ON
+    ),
     "rate_limited": Effect("429 that names requests or tokens per minute", "again, free", "stays", "waits as told"),
     "overloaded": Effect("503, 529, 502, 504, 425, 520–527", "again", "growth stops", _PAUSES),
     "server_error": Effect("500 and other 5xx, 409", "again", "growth stops", _PAUSES),
@@ -120,7 +122,12 @@ _RULES: tuple[_Rule, ...] = (
     _rule("429", r"exceeded your current quota|insufficient_quota|billing details|spending limit", "quota_exhausted"),
     _rule("429", r"concurren|parallel|in.flight|simultaneous", "throttled"),
     _rule("429", r"per.?(min|sec|hour|day)|\b[rt]p[md]\b|limit type: (requests|tokens)", "rate_limited"),
-    _rule("400 422", r"invalid model name|model.{0,80}(not found|does not exist)|pinned to", "model_not_found"),
+    _rule("503", r"at capacity.{0,20}in.flight", "throttled"),  # a full worker of LiteLLM's: its number is the limit
+    _rule(
+        "400 422",
+        r"invalid model name|passed in model=|model.{0,80}(not found|does not exist)|pinned to",
+        "model_not_found",
+    ),
     _rule("400 500", r"no connected db|no api key passed", "unauthorized"),  # LiteLLM's way to say 401
     _rule(
         "400 413 422", r"context.?(length|window)|maximum context|prompt is too long|too many tokens", "context_length"

@@ -4,11 +4,14 @@ import difflib
 import glob
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from batchrun.errors import InputError
+from batchrun.storage.places import Place, is_remote, listing, look
+from batchrun.storage.remote import Found
 
 STDIN = "-"
 
@@ -30,42 +33,67 @@ class InputFile(NamedTuple):
     """One file to read, as it was found."""
 
     path: str
-    """`-` is standard input."""
+    """`-` is standard input; of what is elsewhere, the URL."""
     name: str
     """For people: the file's name, or its path where two files share a name."""
     format: Format
     size_bytes: int
     mtime_ns: int
+    """0 of what is elsewhere."""
+    version: str = ""
+    """Of what is elsewhere: what its store calls its content as it is now. Of a file: when its status has changed last,
+    which tells also a change that kept its time."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is elsewhere, and its path a URL."""
+        return is_remote(self.path)
 
     @property
     def is_stdin(self) -> bool:
         """Whether it can be read only once, and nobody knows how long it is."""
         return self.path == STDIN
 
+    @property
+    def folder(self) -> str:
+        """The folder that it is in; of standard input, which is in none, empty: where one stands."""
+        if self.is_remote:
+            return self.path.rpartition("/")[0]
+        return "" if self.is_stdin else str(Path(self.path).parent)
+
 
 class InputIdentity(NamedTuple):
     """What tells one state of a file from another without reading it."""
 
     path: str
-    """Absolute."""
+    """Absolute, or a URL."""
     size_bytes: int
     mtime_ns: int
+    version: str = ""
 
 
 def identity(file: InputFile) -> InputIdentity | None:
     """Return the file's identity as it was found; None for standard input."""
     if file.is_stdin:
         return None
-    return InputIdentity(str(Path(file.path).resolve()), file.size_bytes, file.mtime_ns)
+    if file.is_remote:
+        return InputIdentity(file.path, file.size_bytes, file.mtime_ns, file.version)
+    return InputIdentity(str(Path(file.path).resolve()), file.size_bytes, file.mtime_ns, file.version)
 
 
 def is_same(file: InputFile) -> bool:
     """Return whether the file is still as it was found; so is standard input, as far as anybody can tell."""
     try:
+        if file.is_remote:
+            return look(file.path) == Found(file.path, file.size_bytes, file.version)
         status = Path(file.path).stat() if not file.is_stdin else None
     except OSError:
         return False
-    return status is None or (status.st_size, status.st_mtime_ns) == (file.size_bytes, file.mtime_ns)
+    return status is None or (status.st_size, status.st_mtime_ns, str(status.st_ctime_ns)) == (
+        file.size_bytes,
+        file.mtime_ns,
+        file.version,
+    )
 
 
 def fingerprint(files: Iterable[InputFile]) -> str:
@@ -85,18 +113,45 @@ def find_files(paths: Sequence[str]) -> list[InputFile]:
     if paths.count(STDIN) > 1:
         raise InputError("-: standard input can be read only once; name it once")
     try:
-        found = [each for path in paths for each in _expand(path)]
+        found = [each for path in paths for each in (_remote_files(path) if is_remote(path) else _local_files(path))]
     except OSError as problem:
         raise InputError(f"{problem.filename}: cannot be read: {problem.strerror}") from problem
-    names = [Path(path).name for path in found]
-    shared = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    return [_input_file(path, path if name in shared else name) for path, name in zip(found, names, strict=True)]
+    names = Counter(file.name for file in found)
+    return [file if names[file.name] == 1 or file.is_stdin else file._replace(name=file.path) for file in found]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the hint that ends a message about an unknown word: the known one nearest to it, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def _remote_files(url: str) -> list[InputFile]:
+    try:
+        if not Place.of(url).is_glob and (found := look(url)) is not None:
+            return [_remote_file(found)]
+        root, all_found = listing(url)
+        known = [_remote_file(each) for each in all_found if _is_known(_parts(each.url, root))]
+    except OSError as problem:
+        raise InputError(f"{url}: cannot be read: {problem.strerror or problem}") from problem
+    if not known:
+        what = f"no file there has a known ending ({_known_endings()})" if all_found else "there is nothing"
+        raise InputError(f"{url}: {what}")
+    return known
+
+
+def _remote_file(found: Found) -> InputFile:
+    name = _parts(found.url)[-1]
+    return InputFile(found.url, name, _known_format(found.url, name), found.size_bytes, 0, found.version)
+
+
+def _parts(url: str, root: str = "") -> tuple[str, ...]:
+    """Return the names of folders and file below a root."""
+    return tuple(Place.of(url).key.removeprefix(root).strip("/").split("/"))
+
+
+def _local_files(path: str) -> Iterator[InputFile]:
+    yield from map(_input_file, _expand(path))
 
 
 def _expand(path: str) -> Iterator[str]:
@@ -106,7 +161,8 @@ def _expand(path: str) -> Iterator[str]:
     elif where.is_dir():
         known = sorted(str(each) for each in _walk(where) if _is_input(each, where))
         if not known:
-            raise InputError(f"{path}: the folder holds no input; known endings are {_known_endings()}")
+            cure = next((_cure(each.name) for each in _walk(where) if each.suffix in _CURES), "")
+            raise InputError(f"{path}: the folder holds no input; known endings are {_known_endings()}{cure}")
         yield from known
     elif where.is_symlink() and not where.exists():
         raise InputError(f"{path}: is a link to {where.readlink()}, which does not exist")
@@ -147,15 +203,39 @@ def _is_input(path: Path, root: Path) -> bool:
 
     A link to a file that does not exist is: its rows are missing.
     """
-    inside = path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:]
-    if any(part.startswith(_NO_INPUT) for part in inside) or _format(path) is None:
+    if not _is_known(path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:]):
         return False
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
-def _format(path: Path) -> Format | None:
-    name = path.name.lower()
-    return next((kind for ending, kind in ENDINGS.items() if name.endswith(ending)), None)
+def _is_known(parts: Sequence[str]) -> bool:
+    """Whether the names on the way to a file, and its own, are those of input."""
+    return not any(part.startswith(_NO_INPUT) for part in parts) and _format(parts[-1]) is not None
+
+
+def _format(name: str) -> Format | None:
+    return next((kind for ending, kind in ENDINGS.items() if name.lower().endswith(ending)), None)
+
+
+def _known_format(path: str, name: str) -> Format:
+    kind = _format(name)
+    if kind is None:
+        cure = _cure(name) or "; or pipe it in as -"
+        raise InputError(f"{path}: unknown ending; known are {_known_endings()}{cure}")
+    return kind
+
+
+_CURES = {
+    ".json": "one document of JSON becomes lines by: jq -c '.[]'",
+    ".arrow": "Arrow of Hugging Face becomes Parquet by: datasets.load_from_disk(FOLDER).to_parquet(FILE)",
+}
+"""Ending of what is nearly input → how it becomes that."""
+
+
+def _cure(name: str) -> str:
+    """Return the hint that ends a message about a file of another kind, or nothing."""
+    cure = _CURES.get(Path(name).suffix)
+    return f" ({cure})" if cure else ""
 
 
 def _known_endings() -> str:
@@ -163,20 +243,16 @@ def _known_endings() -> str:
 
 
 def _nearest_file(path: Path) -> str:
-    if "://" in str(path) or ":/" in str(path):
-        return "; only local files are read: download it first, or pipe it in and name -"
     if not path.parent.is_dir():
         return f"; the folder {path.parent} does not exist"
     return nearest(path.name, (each.name for each in path.parent.iterdir()))
 
 
-def _input_file(path: str, name: str) -> InputFile:
+def _input_file(path: str) -> InputFile:
     if path == STDIN:
         return InputFile(STDIN, "stdin", "jsonl", 0, 0)
-    kind = _format(Path(path))
-    if kind is None:
-        cure = "one document of JSON becomes lines by: jq -c '.[]'" if path.endswith(".json") else "or pipe it in as -"
-        raise InputError(f"{path}: unknown ending; known are {_known_endings()} ({cure})")
+    name = Path(path).name
+    kind = _known_format(path, name)
     try:
         status = Path(path).stat()
         with Path(path).open("rb") as file:
@@ -188,4 +264,4 @@ def _input_file(path: str, name: str) -> InputFile:
         raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
     if kind == "parquet" and head != _PARQUET_MAGIC:
         raise InputError(f"{path}: is no Parquet file, or was not written to its end; write it again")
-    return InputFile(path, name, kind, status.st_size, status.st_mtime_ns)
+    return InputFile(path, name, kind, status.st_size, status.st_mtime_ns, str(status.st_ctime_ns))

@@ -15,8 +15,8 @@ from batchrun.prompts.digits import exact, has_long_number
 from batchrun.prompts.files import InputFile
 from batchrun.prompts.lines import MAX_LINE_BYTES, TOO_LONG, Block, blocks
 from batchrun.prompts.rows import kind_of
-from batchrun.prompts.values import python_rows
 from batchrun.records import Row
+from batchrun.values import python_rows
 
 
 class Part(NamedTuple):
@@ -72,7 +72,7 @@ def jsonl_rows(raw: BinaryIO, reading: Reading) -> Rows:
             if not any(lines):
                 continue  # blank lines pack so well that a small file may hold millions of them
             line = block.number + start
-            rows = _parsed(lines, number, file.name, line)
+            rows = _parsed(lines, number, file, line)
             if number == reading.first and rows:
                 _refuse_document(file, lines)
             number += len(rows)
@@ -84,8 +84,9 @@ def _wanted(rows: list[Row], reading: Reading) -> list[Row]:
     return rows if not rows or rows[0].number >= reading.wanted else rows[max(0, reading.wanted - rows[0].number) :]
 
 
-def _parsed(lines: list[bytes], number: int, name: str, line_number: int) -> list[Row]:
+def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) -> list[Row]:
     rows = []
+    name, folder = file.name, file.folder
     loads = exact if has_long_number(b"\n".join(lines)) else orjson.loads
     for line_number, line in enumerate(lines, line_number):  # noqa: B020  # goes on from its own first value
         try:
@@ -96,7 +97,7 @@ def _parsed(lines: list[bytes], number: int, name: str, line_number: int) -> lis
             rows.append(Row(number, None, f"{name}:{line_number}", _not_json(line, error)))
         else:
             if columns.__class__ is dict:
-                rows.append(Row(number, columns, f"{name}:{line_number}"))
+                rows.append(Row(number, columns, f"{name}:{line_number}", None, folder))
             else:
                 problem = f"is {kind_of(columns)}; must be a JSON object"
                 rows.append(Row(number, None, f"{name}:{line_number}", problem))
@@ -138,12 +139,13 @@ def csv_rows(raw: BinaryIO, reading: Reading) -> Rows:
     lines = _TextLines(blocks(raw, reading.tee))
     header, records = _csv_header(lines, reading.file)
     number, rows, block = reading.first, [], lines.block
+    name, folder = reading.file.name, reading.file.folder
     for line, fields, problem in _csv_records(lines, records, len(header)):
         if number < reading.wanted:
             number += 1
             continue
         columns = None if problem else dict(zip(header, fields, strict=True))
-        rows.append(Row(number, columns, f"{reading.file.name}:{line}", problem))
+        rows.append(Row(number, columns, f"{name}:{line}", problem, folder))
         number += 1
         if len(rows) == reading.batch_rows or lines.block is not block:  # never the large rows of many blocks
             yield Part(rows, number, lines.block.bytes_before(records.line_num + 1))
@@ -238,14 +240,14 @@ def parquet_rows(raw: BinaryIO, reading: Reading) -> Rows:
     """Yield the rows of Parquet as Python objects; null is None, structs are dicts."""
     parquet = open_parquet(raw, reading.file)
     total = parquet.metadata.num_rows
-    name = reading.file.name
+    name, folder = reading.file.name, reading.file.folder
     groups, done = _groups_from(parquet, reading.wanted - reading.first)
     for batch in parquet_batches(parquet, reading.batch_rows, reading.columns, groups):
         first, done = done, done + batch.num_rows
         if reading.first + done <= reading.wanted:
             continue
         rows = [
-            Row(reading.first + row, columns, f"{name}: row {row}", problem)
+            Row(reading.first + row, columns, f"{name}: row {row}", problem, folder)
             for row, (columns, problem) in enumerate(python_rows(batch), first)
         ]
         yield Part(_wanted(rows, reading), reading.first + done, reading.file.size_bytes * done // total)
@@ -265,8 +267,8 @@ def _groups_from(parquet: pq.ParquetFile, row: int) -> tuple[list[int], int]:
 
 
 def open_parquet(raw: BinaryIO, file: InputFile) -> pq.ParquetFile:
-    """Return the file, to be read as a stream: whole column chunks are not held in memory."""
-    parquet = pq.ParquetFile(raw, buffer_size=1 << 20)
+    """Return the file, to be read as a stream: neither whole column chunks are held in memory, nor what was read."""
+    parquet = pq.ParquetFile(raw, buffer_size=1 << 20, pre_buffer=False)
     _refuse_twins(parquet.schema_arrow.names, file)
     return parquet
 

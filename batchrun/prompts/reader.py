@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 
@@ -13,6 +13,7 @@ from batchrun.errors import InputError, RunDirectoryError
 from batchrun.prompts.files import InputFile
 from batchrun.prompts.formats import ROWS, Part, Reading
 from batchrun.records import Row
+from batchrun.storage.places import open_url
 
 BATCH_ROWS = 256
 """Rows handed over at once, at most: enough that handing over costs nothing, few enough to stop soon."""
@@ -115,6 +116,8 @@ class RowReader:
 
 def open_file(file: InputFile) -> BinaryIO:
     """Open a file for reading, without a buffer of its own: what reads it reads much at once."""
+    if file.is_remote:
+        return cast(BinaryIO, open_url(file.path))
     return Path(file.path).open("rb", buffering=0)
 
 

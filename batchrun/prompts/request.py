@@ -1,6 +1,7 @@
 """Prompt + job → requests: bodies and their keys. Pure."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -8,6 +9,7 @@ import orjson
 
 from batchrun.errors import JobError
 from batchrun.job import LITELLM_PREFIX, Job
+from batchrun.pricing import load_prices
 from batchrun.prompts.rows import RowProblem, kind_of, plain
 from batchrun.records import BadRow, Prompt, Request, Row
 from batchrun.schema.asking import response_format
@@ -19,6 +21,9 @@ _KEY_BYTES = 16
 
 _TRANSPORT = b',"stream":true,"stream_options":{"include_usage":true}'
 """Appended when answers are streamed; not part of the key, since it changes nothing that is asked for."""
+
+_IMAGE = re.compile(rb'(?<="url":")(image:[0-9a-f]{32})(?=")')
+"""Where an image goes. In a text the quotes have a backslash before them, so that no text looks like this."""
 
 
 class RequestMaker:
@@ -33,7 +38,8 @@ class RequestMaker:
         self._samples = range(job.model.num_samples)
         self._models = job.models
         self._strips_prefix = job.endpoint.provider == "wandb"
-        self._transport = _TRANSPORT if job.model.stream else b""
+        self._stream = job.model.stream
+        self._transports: dict[str, bytes] = {}  # by model
         _refuse_ours(job)
         try:
             # In a fixed order, so that a job file's order of keys changes no request.
@@ -70,12 +76,18 @@ class RequestMaker:
                 yield BadRow(row.number, model, sample, key, custom_id, message)
 
     def _request(self, prompt: Prompt, model: str, sample: int, asked: bytes) -> Request:
+        key = _key(asked)
+        if prompt.images:  # in the key their names are enough, which are their hashes
+            asked = _with_images(asked, {image.name.encode(): image.url for image in prompt.images})
         if len(asked) > MAX_BODY_BYTES:
             raise RowProblem(
                 f"makes a request of {len(asked) >> 20} MiB; at most {MAX_BODY_BYTES >> 20} MiB can be sent"
             )
-        body = asked[:-1] + self._transport + b"}" if self._transport else asked
-        return Request(prompt.row, model, sample, _key(asked), body, prompt.custom_id)
+        transport = self._transports.get(model)
+        if transport is None:
+            transport = self._transports[model] = _TRANSPORT if _is_streamed(model, self._stream) else b""
+        body = asked[:-1] + transport + b"}" if transport else asked
+        return Request(prompt.row, model, sample, key, body, prompt.custom_id)
 
     def _own_head(self, model: Any) -> tuple[str, bytes]:
         if model is None:
@@ -113,6 +125,18 @@ def _refuse_ours(job: Job) -> None:
             raise JobError(
                 f"[model.extra_body] {key} cannot be set: the run itself says it (names, num_samples, stream)"
             )
+
+
+def _is_streamed(model: str, stream: bool | str) -> bool:
+    """Return whether answers of a model are streamed; with `auto`, if it is known to think before it answers."""
+    if stream != "auto":
+        return bool(stream)
+    known = load_prices().get(model)
+    return known is not None and bool(known.reasoning)
+
+
+def _with_images(asked: bytes, urls: Mapping[bytes, bytes]) -> bytes:
+    return _IMAGE.sub(lambda found: urls.get(found[1], found[1]), asked)
 
 
 def _head(model: str) -> bytes:

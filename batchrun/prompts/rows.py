@@ -31,6 +31,7 @@ class RowForms:
         self.system = Template(job.prompt.system, "prompt.system") if job.prompt.system else None
         labels = (job.input.id, "custom_id", "id")
         self._labels = tuple(name for name in labels if name is not None)
+        self._images = job.prompt.images
 
     @property
     def templates(self) -> list[Template]:
@@ -43,7 +44,8 @@ class RowForms:
         read = [template.columns for template in self.templates]
         if None in read:
             return None
-        return frozenset((*COLUMNS, *self._labels)).union(*(columns for columns in read if columns is not None))
+        own = (*COLUMNS, *self._labels, *filter(None, [self._images]))
+        return frozenset(own).union(*(columns for columns in read if columns is not None))
 
     def label(self, columns: dict[str, Any]) -> str | None:
         """Return the row's label for people; None stands for its number."""

@@ -1,7 +1,7 @@
 """The stage's one door: a job's input → batches of requests and broken rows, in input order."""
 
 from collections.abc import Callable, Collection, Iterator
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -11,6 +11,7 @@ from batchrun.errors import InputError, JobError
 from batchrun.job import Job
 from batchrun.prompts.files import InputFile, find_files, nearest
 from batchrun.prompts.formats import open_parquet
+from batchrun.prompts.images import Images
 from batchrun.prompts.reader import RowReader, open_file
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import Form, RowForms, RowProblem
@@ -55,6 +56,7 @@ class Source:
         self._spool = spool
         self._forms = RowForms(job)
         self._maker = RequestMaker(job)
+        self._images = Images(job.prompt.images) if job.prompt.images else None
         self._reader = RowReader([])
         self._pending: Iterator[list[Row]] | None = None
         self._kept: BinaryIO | None = None  # what came over standard input, once it is read again
@@ -160,7 +162,10 @@ class Source:
 
     def _entries(self, row: Row) -> list[Request] | list[BadRow]:
         try:
-            return self._maker.requests(self._forms.prompt(row))
+            prompt = self._forms.prompt(row)
+            if self._images is not None:
+                prompt = self._images.added(prompt, row)
+            return self._maker.requests(prompt)
         except (RowProblem, TemplateProblem) as problem:
             said = str(problem)
         except RecursionError:
@@ -197,7 +202,8 @@ class Source:
         if "batch" not in forms and not self._job.models:
             raise JobError("neither the job nor the rows name a model; name one: -m MODEL, or name in [model]")
         self._check_columns(known, uses_templates=forms != {"batch"}, uses_user="template" in forms, where=where)
-        if all(problems := [self._problem(row) for row in rows]):
+        problems = list(takewhile(bool, map(self._problem, rows)))  # no further: a row may have images to read
+        if len(problems) == len(rows):
             raise InputError(f"none of the first {len(rows)} rows can be used: {problems[0]}")
         self._notice(forms)
 
@@ -210,6 +216,10 @@ class Source:
         ]
         if self._job.input.id is not None and self._job.input.id not in known:
             wanted.append(("input.id", self._job.input.id))
+        if self._job.prompt.images is not None and self._job.prompt.images not in known:
+            wanted.append(("prompt.images", self._job.prompt.images))
+        if self._job.evaluate.target is not None and self._job.evaluate.target not in known:
+            wanted.append(("evaluate.target", self._job.evaluate.target))
         wanted += [("output.keep", name) for name in self._job.output.keep or () if name not in known]
         for setting, name in wanted:
             there = f"its columns are {_listed(known)}"

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from batchrun.prompts.values import python_values
+from batchrun.values import python_values
 
 _MOST_FIELDS = 200
 """Widest object that becomes a struct; a wider one is a mapping whose keys are data, and becomes JSON text."""

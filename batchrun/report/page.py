@@ -17,7 +17,6 @@ from markupsafe import Markup
 
 from batchrun.report.figures import Figure
 from batchrun.report.sampling import Sample, harmless_json
-from batchrun.report.tally import Score
 
 SAMPLE_BYTES = 2_200_000
 """Of the rows in it, so that the page stays under 3 MB: plots take 0.1 MB, and all other texts are cut."""
@@ -45,7 +44,8 @@ class Page:
     failures: Sequence[Mapping[str, Any]]
     """`kind`, `rows`, `example`."""
     figures: Sequence[Figure]
-    scores: Sequence[Score]
+    scores: Sequence[Mapping[str, Any]]
+    """As in run.json, of the models that have any."""
     sample: Sample
     rows: int
     """In the results."""

@@ -1,4 +1,4 @@
-"""Streams results.parquet into what the report's plots are made of: counts by time, distributions, scores.
+"""Streams results.parquet into what the report's plots are made of: counts by time, distributions.
 
 Nothing grows with the rows: times fall into a fixed number of bins, values into bins of equal width on a logarithmic
 scale, and of the failed rows only the first few are remembered.
@@ -8,7 +8,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,9 +24,6 @@ _ROWS_A_BIN = 20
 _BATCH_ROWS = 65_536
 _PER_DECADE = 1000
 """Bins of a distribution to a factor of ten: quantiles are within 0.12 %."""
-
-_Z95 = 1.959964
-"""Half-width of a normal distribution's 95 % interval, in standard deviations."""
 
 
 class Distribution:
@@ -86,18 +82,6 @@ class Distribution:
         if self.is_whole and 1 <= value < _PER_DECADE // 2:
             return math.log10(value - 0.5), math.log10(value + 0.5)
         return number / _PER_DECADE, (number + 1) / _PER_DECADE
-
-
-class Score(NamedTuple):
-    """The scores of one model."""
-
-    model: str
-    rows: int
-    """With a score."""
-    mean: float
-    low: float
-    high: float
-    """Bounds of the mean's 95 % interval."""
 
 
 class Timeline:
@@ -161,51 +145,21 @@ class Tally:
         self.completion_tokens = Distribution(is_whole=True)
         self.failed_rows: list[int] = []
         """Positions in the file of the first failed rows."""
-        self._scores: dict[str, tuple[int, float, float]] = {}
-        """Model → count, sum, sum of squares."""
-
-    @property
-    def scores(self) -> list[Score]:
-        """Mean scores by model; empty where the results have none."""
-        return [_score(model, *sums) for model, sums in self._scores.items()]
-
-    def _add_scores(self, batch: pa.RecordBatch) -> None:
-        scores = pc.cast(batch.column("score"), pa.float64())
-        table = pa.table({"model": batch.column("model"), "x": scores, "xx": pc.multiply(scores, scores)})
-        sums = table.group_by("model").aggregate([("x", "count"), ("x", "sum"), ("xx", "sum")])
-        for entry in sums.to_pylist():
-            if entry["x_count"]:
-                count, total, squares = self._scores.get(entry["model"], (0, 0.0, 0.0))
-                added = entry["x_count"], entry["x_sum"], entry["xx_sum"]
-                self._scores[entry["model"]] = count + added[0], total + added[1], squares + added[2]
 
 
-def _score(model: str, count: int, total: float, squares: float) -> Score:
-    mean = total / count
-    deviation = math.sqrt(max(0.0, squares / count - mean * mean) * count / max(1, count - 1))
-    half = _Z95 * deviation / math.sqrt(count)
-    return Score(model, count, mean, mean - half, mean + half)
-
-
-def tally(path: Path, *, failed_rows: int, is_scored: bool) -> Tally:
+def tally(path: Path, *, failed_rows: int) -> Tally:
     """Return what the rows of a results.parquet come to.
 
     Args:
-        path: the file; two of its columns are read twice, nine once, and never more than a batch of them at a time.
+        path: the file; two of its columns are read twice, and never more than a batch of them at a time.
         failed_rows: of how many failed rows, at most, the position is remembered.
-        is_scored: whether a column `score` holds what the run's scorer gave, and is not just some column of the input.
     """
     with pq.ParquetFile(path) as file:
         found = Tally()
         found.timeline = _timeline(file)
         columns = ["model", "status", "finished_at", "latency_s", "prompt_tokens", "completion_tokens"]
-        has_scores = (
-            is_scored and "score" in file.schema_arrow.names and _is_number(file.schema_arrow.field("score").type)
-        )
-        for batch in file.iter_batches(_BATCH_ROWS, columns=[*columns, "score"] if has_scores else columns):
+        for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
             _add(found, batch, failed_rows)
-            if has_scores:
-                found._add_scores(batch)
             found.rows += batch.num_rows
     return found
 
@@ -235,7 +189,3 @@ def _timeline(file: pq.ParquetFile) -> Timeline | None:
 def _times_ms(batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
     finished_ms = pc.cast(pc.cast(batch.column("finished_at"), pa.int64()), pa.float64())
     return finished_ms, pc.multiply(batch.column("latency_s"), 1000.0)
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from batchrun.completions import Completion, parse_completion
+from batchrun.completions import NOTHING, Completion, parse_completion
 from batchrun.pricing import PriceLike, cost_usd
 from batchrun.records import OutcomeColumns, Usage
 from batchrun.results.merge import kept_types
+from batchrun.schema.arrow import AnswerColumns
 
 
 class Column(NamedTuple):
@@ -23,12 +24,14 @@ BEFORE_INPUT = (
     Column("row", pa.int64(), "input row number, from 0"),
     Column("custom_id", pa.string(), "the row's id"),
 )
-AFTER_INPUT = (
+BEFORE_ANSWER = (
     Column("model", pa.string(), "the model that was asked"),
     Column("sample", pa.int32(), "number of the answer among those to the same prompt, from 0"),
     Column("status", pa.string(), "`completed` or `failed`"),
     Column("response", pa.string(), "the answer's text; null when failed"),
     Column("reasoning", pa.string(), "what a reasoning model thought before it answered"),
+)
+AFTER_ANSWER = (
     Column("tool_calls", pa.string(), "the answer's tool calls, as JSON"),
     Column("finish_reason", pa.string(), "why the answer ended: `stop`, `length`, `tool_calls`, `content_filter`"),
     Column(
@@ -49,51 +52,88 @@ AFTER_INPUT = (
     Column("http_status", pa.int32(), "of the last answer; null when there was none"),
     Column("response_id", pa.string(), "the endpoint's own name for the answer"),
 )
+SCORE = Column(
+    "score",
+    pa.float64(),
+    "how right the answer is, where `[evaluate]` or `--scorer` says how to tell; null when failed",
+)
+"""Last of all, and only in results that are scored."""
+
+AFTER_INPUT = (*BEFORE_ANSWER, *AFTER_ANSWER)
 COLUMNS = (*BEFORE_INPUT, *AFTER_INPUT)
-"""All columns that are not the input's; the input's stand between the two parts."""
+"""All columns that every run has; the input's stand between the two parts, the answer's own before `tool_calls`."""
 
 CLASH_PREFIX = "input_"
 
 _FAILED = Completion()
 
 
-def results_schema(inputs: pa.Schema | None) -> pa.Schema:
-    """Return the whole schema of results.parquet, for an input with these columns."""
+def results_schema(
+    inputs: pa.Schema | None, answers: AnswerColumns | None = None, *, is_scored: bool = False
+) -> pa.Schema:
+    """Return the whole schema of results.parquet.
+
+    Args:
+        inputs: the input's columns.
+        answers: the columns that the answers become.
+        is_scored: whether there is a score.
+    """
     kept = inputs or pa.schema([])
+    scored = [SCORE] if is_scored else []
+    taken = [column.name for column in (*COLUMNS, *scored)]
+    names = input_names(kept.names, taken)
     # Only name and type: an input's metadata (pandas', a field id) would be wrong of the results.
-    renamed = map(pa.field, input_names(kept.names), kept_types(kept))
-    return pa.schema([*_fields(BEFORE_INPUT), *renamed, *_fields(AFTER_INPUT)])
+    renamed = map(pa.field, names, kept_types(kept))
+    typed = answers.fields([*taken, *names]) if answers else []
+    before, after = _fields(BEFORE_ANSWER), _fields([*AFTER_ANSWER, *scored])
+    return pa.schema([*_fields(BEFORE_INPUT), *renamed, *before, *typed, *after])
 
 
-def input_names(names: Sequence[str]) -> list[str]:
+def input_names(names: Sequence[str], taken: Iterable[str]) -> list[str]:
     """Return what the input's columns are called in the results: a clash is prefixed until it is none."""
-    taken = {column.name for column in COLUMNS}
+    used = set(taken)
     result = []
     for name in names:
         renamed = name
-        while renamed in taken or (renamed != name and renamed in names):
+        while renamed in used or (renamed != name and renamed in names):
             renamed = CLASH_PREFIX + renamed
-        taken.add(renamed)
+        used.add(renamed)
         result.append(renamed)
     return result
+
+
+def input_name(inputs: pa.Schema, name: str) -> str | None:
+    """Return what a column of the input is called in results that are scored; None where the input has none of it."""
+    if name not in inputs.names:
+        return None
+    names = input_names(inputs.names, [column.name for column in (*COLUMNS, SCORE)])
+    place: int = inputs.names.index(name)
+    return names[place]
 
 
 def _fields(columns: Iterable[Column]) -> list[pa.Field]:
     return [pa.field(column.name, column.type) for column in columns]
 
 
-def outcome_arrays(outcomes: OutcomeColumns, prices: Mapping[str, PriceLike | None]) -> list[pa.Array]:
-    """Return the columns of `COLUMNS`, in their order, for at least one outcome."""
+def outcome_arrays(
+    outcomes: OutcomeColumns,
+    prices: Mapping[str, PriceLike | None],
+    completions: Iterable[Completion] | None = None,
+) -> list[pa.Array]:
+    """Return the columns of `COLUMNS`, in their order, for at least one outcome.
+
+    Args:
+        outcomes: what is settled.
+        prices: by model; one that is missing has no price.
+        completions: what is shown of each answer, where it has been read already.
+    """
     models, kinds = outcomes["model"], outcomes["kind"]
-    answers = map(_completion, outcomes["body"], kinds, outcomes["http_status"])
+    answers = shown_completions(outcomes) if completions is None else completions
     usages = map(Usage._make, zip(*(outcomes[name] for name in Usage._fields), strict=True))
     values: dict[str, Sequence[Any]] = {
         **outcomes,
         **dict(zip(Completion._fields, zip(*answers, strict=True), strict=True)),
-        "custom_id": [
-            str(row) if label is None else label
-            for row, label in zip(outcomes["row"], outcomes["custom_id"], strict=True)
-        ],
+        "custom_id": labels(outcomes),
         "status": ["completed" if kind is None else "failed" for kind in kinds],
         "cost_usd": [cost_usd(usage, prices.get(model)) for usage, model in zip(usages, models, strict=True)],
         "finished_at": outcomes["finished_at_ms"],
@@ -102,13 +142,32 @@ def outcome_arrays(outcomes: OutcomeColumns, prices: Mapping[str, PriceLike | No
     return [pa.array(values[column.name], column.type) for column in COLUMNS]
 
 
-def _completion(body: bytes | None, kind: str | None, http_status: int | None) -> Completion:
-    """Return what is shown of an answer; of a failed one only what explains the failure."""
+def labels(outcomes: OutcomeColumns) -> list[str]:
+    """Return the id of each row: its number where it has none."""
+    both = zip(outcomes["row"], outcomes["custom_id"], strict=True)
+    return [str(row) if label is None else label for row, label in both]
+
+
+class LostAnswer(Exception):
+    """What is kept as the answer of a completed row is none: somebody has damaged it since."""
+
+
+def shown_completions(outcomes: OutcomeColumns) -> Iterable[Completion]:
+    """Return what is shown of each answer; going through them raises `LostAnswer`."""
+    return map(_shown, outcomes["body"], outcomes["kind"], outcomes["http_status"])
+
+
+def _shown(body: bytes | None, kind: str | None, http_status: int | None) -> Completion:
     if body is None:
         return _FAILED
     if kind is None:
-        return parse_completion(body)
-    if http_status != 200:
-        return _FAILED
-    answer = parse_completion(body)
-    return Completion(finish_reason=answer.finish_reason, response_id=answer.response_id)
+        completion = parse_completion(body)
+        if completion is NOTHING:
+            raise LostAnswer
+        return completion
+    return of_failure(parse_completion(body)) if http_status == 200 else _FAILED
+
+
+def of_failure(completion: Completion) -> Completion:
+    """Return what is shown of an answer that did not do: only what explains why."""
+    return Completion(finish_reason=completion.finish_reason, response_id=completion.response_id)

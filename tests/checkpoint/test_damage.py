@@ -26,8 +26,10 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.schema import FILE_NAME
 from batchrun.checkpoint.store import Store
 from batchrun.errors import DamagedError, InputError, RunDirectoryError
-from batchrun.export import RESULTS, export, stored_job
+from batchrun.export import export
 from batchrun.records import Outcome, Request
+from batchrun.stored import stored_job
+from batchrun.summary import RESULTS
 
 
 def assert_refused(directory: Path, *, says: str = "is damaged or no checkpoint") -> None:
@@ -255,3 +257,18 @@ def test_no_damage_ends_with_a_traceback(tmp_path: Path, seed: int) -> None:
     with suppress(RunDirectoryError, InputError), Store(tmp_path) as store:
         again = store.unsettled([Request(*each[:4], b"", None) for each in outcomes])
         assert [each.row for each in again if not places[each.row] & hit] == []
+
+
+def test_an_answer_that_is_none_any_more_is_told_and_not_shown_as_one_without_text(tmp_path: Path) -> None:
+    """Its row says completed; results that there were stay, and salvage has the row sent again."""
+    make_checkpoint(tmp_path, 20)
+    export(tmp_path)
+    before = (tmp_path / RESULTS).read_bytes()
+    path = tmp_path / FILE_NAME
+    data = bytearray(path.read_bytes())
+    place = data.rfind(b'"choices"')
+    data[place : place + 16] = bytes(16)
+    path.write_bytes(data)
+    with pytest.raises(DamagedError, match=r"the answer of a completed row is no chat completion.*--salvage"):
+        export(tmp_path)
+    assert (tmp_path / RESULTS).read_bytes() == before

@@ -17,11 +17,11 @@ def test_what_was_noted_last_is_read_back(tmp_path: Path) -> None:
     assert (journal.owed, journal.usd) == (0, 0.0)
     journal.note(7, 0.25)
     journal.note(8)
-    journal.note(9, 0.5)
+    journal.note(9, 0.5, 700)
     journal.force()
     journal.close()
     journal = Journal(tmp_path)
-    assert (journal.owed, journal.usd) == (9, 0.5)
+    assert (journal.owed, journal.usd, journal.tokens) == (9, 0.5, 700)
     journal.close()
 
 

@@ -305,11 +305,11 @@ def test_the_money_that_was_spent_is_kept(tmp_path: Path, fact: float | None, no
         if fact is not None:
             store.set_fact("spent_usd", fact)
     with contextlib.closing(Journal(tmp_path)) as journal:
-        journal.note(10, noted)
+        journal.note(10, noted, 7_000)
     break_file(tmp_path)
     salvaged(tmp_path)
     with Checkpoint(tmp_path) as checkpoint:
-        assert checkpoint.fact("spent_usd") == kept
+        assert (checkpoint.fact("spent_usd"), checkpoint.fact("spent_tokens")) == (kept, 7_000)
     with Store(tmp_path) as store:
         assert store.unrecorded == 0
 

@@ -27,16 +27,18 @@ def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
     assert said.code == 0
     assert re.findall(r"^  (\w+)  ", said.stdout, re.MULTILINE) == [
         "run",
+        "check",
         "status",
         "watch",
         "export",
         "report",
+        "publish",
         "models",
         "simulate",
     ]
 
 
-@pytest.mark.parametrize("command", ["run", "status", "watch", "export", "report", "models", "simulate"])
+@pytest.mark.parametrize("command", ["run", "check", "status", "watch", "export", "report", "models", "simulate"])
 def test_every_command_has_help_with_an_example(batchrun: Any, command: str) -> None:
     """That can be copied."""
     said = batchrun(command, "--help")
@@ -46,9 +48,9 @@ def test_every_command_has_help_with_an_example(batchrun: Any, command: str) -> 
 
 FLAGS = (
     "--model --out --system --template --base-url --project --api-key-env --max-concurrency --requests-per-minute "
-    "--tokens-per-minute --max-attempts --timeout-s --max-cost --stop-at --max-duration --temperature --max-tokens "
-    "--top-p --seed --stop --num-samples --stream --no-stream --limit --id --keep --retry-failed --restart --strict "
-    "--patience --yes --simulate --json --quiet --allow-http -m -o -s -t -c"
+    "--tokens-per-minute --max-attempts --timeout-s --max-cost --max-tokens-total --stop-at --max-duration "
+    "--temperature --max-tokens --top-p --seed --stop --num-samples --stream --no-stream --limit --id --keep "
+    "--retry-failed --restart --strict --patience --yes --simulate --json --quiet --allow-http -m -o -s -t -c"
 )
 
 

@@ -59,7 +59,7 @@ def put_all(store: Store, outcomes: list[Outcome]) -> None:
     for each in outcomes:
         store.model_id(each.model)
         store.put(each)
-    store._commit(force=True)
+    store._commit(is_last=True)
 
 
 def make_torn_checkpoint(directory: Path, first: int = 60, second: int = 60) -> list[Outcome]:

@@ -17,8 +17,9 @@ from batchrun.cli.flags import FLAGS
 from batchrun.job import SECTIONS, Price
 from batchrun.pool.verdicts import EFFECTS, ROW_KINDS
 from batchrun.prompts.files import ENDINGS
-from batchrun.results.columns import AFTER_INPUT, BEFORE_INPUT, CLASH_PREFIX, Column
+from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, BEFORE_INPUT, CLASH_PREFIX, SCORE, Column
 from batchrun.results.usage import USAGE_COLUMNS
+from batchrun.schema.arrow import CLASH_PREFIX as ANSWER_PREFIX
 from batchrun.settings import Section, default_of, key_of
 
 README = Path(__file__).parents[2] / "README.md"
@@ -32,6 +33,10 @@ EXIT_CODES = {
     3: ("the run directory cannot be used or written", "make room, or use another `-o DIR`"),
     4: ("the endpoint refuses the job: key, project, region or model", "do what the message says, run again"),
     5: ("stopped with work left: quota, cost cap, deadline, patience", "run the same command again, when it may go on"),
+    70: (
+        "an error that nobody has foreseen",
+        "report it, with the file that the message names; run the same command again",
+    ),
     130: ("interrupted by Ctrl-C; what was in flight is kept", "run the same command again"),
     143: ("interrupted by SIGTERM or a hang-up; what was in flight is kept", "run the same command again"),
 }
@@ -41,8 +46,14 @@ ENVIRONMENT = {
     "WANDB_API_KEY": "the key for W&B; else the password that `wandb login` left in `~/.netrc`",
     "WANDB_ENTITY": "with the next: the team and project to book on, where neither flag nor job file names them",
     "WANDB_PROJECT": "see above",
+    "WANDB_MODE": "`offline`: what is published to W&B stays on this machine, for `wandb sync`",
     "OPENAI_API_KEY": "the key for every other endpoint; an endpoint on this machine needs none",
     "HTTPS_PROXY": "proxy to reach the endpoint by, as everywhere; so are `HTTP_PROXY` and `NO_PROXY`",
+    "AZURE_STORAGE_ACCOUNT": "the storage account of `az://`; S3 and Google's store read their own tools' variables",
+    "AZURE_STORAGE_KEY": "its key; without it and the next, whoever Azure's own login says",
+    "AZURE_STORAGE_SAS_TOKEN": "a token instead of the key",
+    "HF_HOME": "where tokenizers are looked for, else in `XDG_CACHE_HOME` or `~/.cache`",
+    "XDG_CACHE_HOME": "see above",
     "_BATCHRUN_COMPLETE": "`bash_source`, `zsh_source` or `fish_source`: prints the shell's completion script",
 }
 """Environment variable → what it is for. A test looks for others in the code."""
@@ -109,7 +120,11 @@ def commands() -> str:
         command = command_of(name)
         arguments = [param.make_metavar(click.Context(command)) for param in command.params if _is_argument(param)]
         does = (command.help or "").split("\n\n")[0].replace("\n", " ")
-        flags = {"run": "see below", "simulate": "see `batchrun simulate --help`"}.get(name) or _options(command)
+        flags = {
+            "run": "see below",
+            "check": "those of a job, see below; `--probe` `--simulate` `--json`",
+            "simulate": "see `batchrun simulate --help`",
+        }.get(name) or _options(command)
         rows.append((code(" ".join(["batchrun", name, *arguments])), does, flags))
     return table(("command", "does", "flags"), rows)
 
@@ -143,7 +158,11 @@ def flags() -> str:
 def columns() -> str:
     """Return the table of the columns of results.parquet."""
     inputs = ("…", "as in the input", f"the input's columns (`--keep`); a clash gets the prefix `{CLASH_PREFIX}`")
-    return table(("column", "type", "meaning"), [*_columns(BEFORE_INPUT), inputs, *_columns(AFTER_INPUT)])
+    its_prefix = f"a clash gets the prefix `{ANSWER_PREFIX}`"
+    typed = ("…", "by the schema", f"one for each property of `[response]` `schema`; {its_prefix}")
+    after = _columns((*AFTER_ANSWER, SCORE))
+    rows = [*_columns(BEFORE_INPUT), inputs, *_columns(BEFORE_ANSWER), typed, *after]
+    return table(("column", "type", "meaning"), rows)
 
 
 def usage() -> str:

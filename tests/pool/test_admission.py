@@ -3,13 +3,18 @@
 import pytest
 from harness.runs import requests
 
+from batchrun.pool import admission as admission_module
 from batchrun.pool.admission import Admission
 from batchrun.pool.backlog import Work
-from batchrun.pool.budget import Budget
+from batchrun.pool.budget import NO_CAP, Amount, Budget
 from batchrun.pool.health import Failure, Health
 from batchrun.pool.limits import Limit
 from batchrun.pool.verdicts import Verdict
 from batchrun.records import Fault, Request, Usage
+
+
+def dollars(cap_usd: float) -> Budget:
+    return Budget(NO_CAP._replace(usd=cap_usd), Amount(), lambda request: Amount(1.0), lambda model, usage: Amount())
 
 
 def admission(fresh: int = 0, *, limit: int = 4, budget: Budget | None = None, fed: bool = True) -> Admission:
@@ -153,7 +158,7 @@ def test_kept_back_rows_that_fill_the_waiting_room_do_not_stop_the_run() -> None
 
 def test_a_row_that_cannot_be_paid_for_waits_and_is_told() -> None:
     """It is the next when money comes back; what was told of it does not outlive it."""
-    budget = Budget(1.0, 0.0, lambda request: 1.0, lambda model, usage: 0.0)
+    budget = dollars(1.0)
     made = admission(2, budget=budget)
     first = made.next(0, 0.0)
     assert first is not None
@@ -169,7 +174,7 @@ def test_a_row_that_cannot_be_paid_for_waits_and_is_told() -> None:
 
 def test_a_probe_that_cannot_be_paid_for_is_none() -> None:
     """Nobody waits for its answer."""
-    made = admission(1, budget=Budget(0.5, 0.0, lambda request: 1.0, lambda model, usage: 0.0))
+    made = admission(1, budget=dollars(0.5))
     suspect(made, 7)
     made.health.doubt("timeout", "silence", 0.0)
     assert made.next(0, 1.0) is None
@@ -189,3 +194,54 @@ def test_a_rate_keeps_everything_back_until_its_time() -> None:
     assert made.look_again_s is not None
     assert made.look_again_s >= 30.0
     assert row(made.next(0, made.look_again_s)) == 0
+
+
+def large(count: int, size_bytes: int) -> list[Request]:
+    return [request._replace(body=bytes(size_bytes)) for request in requests(count)]
+
+
+def test_large_requests_are_not_piled_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With images in them, a few hundred would fill the memory."""
+    monkeypatch.setattr(admission_module, "_READY_BYTES", 100)
+    made = admission(limit=50, fed=False)
+    made.backlog.extend(large(3, 30))
+    assert made.is_hungry
+    made.backlog.extend(large(1, 30))
+    assert not made.is_hungry
+    while made.next(0, 0.0):
+        pass
+    made.backlog.extend(large(1, 1000))
+    assert not made.is_hungry
+    made.next(0, 0.0)
+    assert made.is_hungry
+
+
+def test_no_more_is_sent_than_the_memory_should_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for another attempt counts too, and is sent before what is fresh. One request may always be sent."""
+    monkeypatch.setattr(admission_module, "_HELD_BYTES", 100)
+    made = admission(limit=50)
+    made.backlog.extend(large(9, 60))
+    taken = []
+    for in_flight in range(3):
+        taken.append(made.next(in_flight, 0.0))
+        made.in_flight_bytes += 60 if taken[-1] else 0
+    assert [row(work) for work in taken] == [0, 1, None]
+    made.in_flight_bytes = 0
+    for work in taken[:2]:
+        assert work is not None
+        made.backlog.put(work, 5.0)
+    assert made.next(0, 0.0) is None
+    assert row(made.next(0, 5.0)) == 0
+    made.in_flight_bytes = 60
+    assert row(made.next(1, 5.0)) == 1
+    made.in_flight_bytes = 0
+    assert row(made.next(0, 6.0)) == 2
+
+
+def test_rows_that_are_kept_back_do_not_fill_the_memory_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for somebody's success, so somebody must be sent."""
+    monkeypatch.setattr(admission_module, "_HELD_BYTES", 100)
+    made = admission(2)
+    made.backlog.park(Work(large(1, 1000)[0], 2))
+    assert row(made.next(0, 0.0)) == 0
+    assert made.next(1, 0.0) is None

@@ -86,3 +86,41 @@ def test_a_work_knows_what_its_last_failure_was() -> None:
     work.failure = (Fault("timeout", "silence", 1.0), Verdict("timeout", "silence", Usage()))
     assert (work.kind, work.message) == ("timeout", "silence")
     assert work.allowed == 5 * cost_of("timeout") == 20 * cost_of("overloaded")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["extend", "fresh", "put", "due", "where", "park", "unpark"]), st.integers(0, 5))
+    )
+)
+def test_it_knows_how_much_memory_its_requests_take(steps: list[tuple[str, int]]) -> None:
+    """Whatever becomes of them: what never was sent, and what was."""
+    backlog = Backlog(5)
+    held: list[Work] = []
+    parked: list[Work] = []
+    for step, size in steps:
+        if step == "extend":
+            backlog.extend(request._replace(body=bytes(size)) for request in requests(2))
+        elif step in ("fresh", "due", "where"):
+            taken = {
+                "fresh": backlog.take_fresh,
+                "due": lambda size=size: backlog.take_due(size),
+                "where": lambda size=size: backlog.take_where(lambda each: each.size_bytes == size),
+            }[step]()
+            held += [taken] if taken else []
+        elif step == "unpark" and parked:
+            work = parked.pop()
+            assert backlog.unpark(work)
+            assert not backlog.unpark(work)
+            held.append(work)
+        elif step == "put" and held:
+            backlog.put(held.pop(), size)
+        elif step == "park" and held:
+            parked.append(held.pop())
+            backlog.park(parked[-1])
+        assert backlog.kept_bytes == sum(work.size_bytes for work in backlog)
+    rest = 0
+    before = backlog.fresh_bytes
+    while work := backlog.take_fresh():
+        rest += work.size_bytes
+    assert (rest, backlog.fresh_bytes) == (before, 0)

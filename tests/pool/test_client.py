@@ -12,6 +12,7 @@ import pytest
 
 from batchrun.credentials import Secret
 from batchrun.pool import body as body_module
+from batchrun.pool import client as client_module
 from batchrun.pool.client import HttpClient
 from batchrun.pool.verdicts import judge
 from batchrun.records import Fault, Reply
@@ -369,3 +370,74 @@ def test_every_fault_of_the_simulator_has_a_verdict_and_none_shows_the_key(marke
     assert verdict.kind is not None
     assert KEY not in repr(result)
     assert KEY not in repr(verdict)
+
+
+EVENT = b'data: {"choices": [{"delta": {"content": "o"}}]}\n\n'
+LAST_EVENT = b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+
+
+def _streaming(pieces: int, every_s: float, last: bytes = b"") -> Answer:
+    """Answer in so many pieces; then with the end, or with silence."""
+
+    async def answer(writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        for _ in range(pieces):
+            writer.write(EVENT)
+            await writer.drain()
+            await asyncio.sleep(every_s)
+        if last:
+            writer.write(last)
+            writer.close()
+        else:
+            await asyncio.sleep(60)
+
+    return answer
+
+
+def test_a_stream_may_go_on_for_longer_than_the_timeout() -> None:
+    """As long as it goes on: a reasoning model may think for an hour."""
+
+    async def main() -> Reply | Fault:
+        async with connected(Server(_streaming(8, 0.1, LAST_EVENT)), timeout_s=0.6) as client:
+            return await client.send(BODY)
+
+    result = asyncio.run(main())
+    assert isinstance(result, Reply)
+    assert result.latency_s > 0.6
+    assert orjson.loads(result.body)["choices"][0]["message"]["content"] == "oooooooo"
+
+
+@pytest.mark.parametrize(("pieces", "every_s"), [(2, 0.0), (10_000, 0.01)], ids=["falls silent", "drips for ever"])
+def test_a_stream_that_falls_silent_or_never_ends_is_a_timeout(
+    pieces: int, every_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row is held for ever: not by silence, and not by a byte now and then."""
+    monkeypatch.setattr(client_module, "_STREAM_TIMES", 3)
+
+    async def main() -> Reply | Fault:
+        async with connected(Server(_streaming(pieces, every_s)), timeout_s=0.2) as client:
+            return await client.send(BODY)
+
+    result = asyncio.run(asyncio.wait_for(main(), 10))
+    assert isinstance(result, Fault)
+    assert (result.kind, result.message) == ("timeout", "no answer in time")
+    assert result.latency_s >= (0.2 if every_s == 0 else 0.4)
+
+
+def test_an_answer_in_one_piece_has_no_more_time_for_coming_in_pieces() -> None:
+    """Only a stream says that it will take long."""
+
+    async def answer(writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(10_000):
+            writer.write(b"1\r\n \r\n")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async def main() -> Reply | Fault:
+        async with connected(Server(answer), timeout_s=0.2) as client:
+            return await client.send(BODY)
+
+    result = asyncio.run(asyncio.wait_for(main(), 10))
+    assert isinstance(result, Fault)
+    assert result.kind == "timeout"

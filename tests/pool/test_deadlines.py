@@ -72,3 +72,71 @@ def test_a_closed_one_cancels_nobody() -> None:
         await task
 
     asyncio.run(main())
+
+
+def test_a_task_that_begins_anew_is_due_after_the_others() -> None:
+    """However often: it is not late, and holds up nobody who is."""
+
+    async def main() -> tuple[bool, bool]:
+        deadlines = Deadlines(0.2)
+        goes_on, silent = (asyncio.create_task(asyncio.sleep(NEVER_S)) for _ in range(2))
+        began_s = time.perf_counter()
+        deadlines.begin(goes_on, began_s)
+        deadlines.begin(silent, began_s)
+        deadlines.begin(goes_on, began_s + NEVER_S)
+        with pytest.raises(asyncio.CancelledError):
+            await silent
+        late = deadlines.end(silent), deadlines.end(goes_on)
+        goes_on.cancel()
+        deadlines.close()
+        return late
+
+    assert asyncio.run(asyncio.wait_for(main(), 10)) == (True, False)
+
+
+def test_a_task_that_is_late_and_cancelled_by_somebody_else_too_ends() -> None:
+    """In the same turn of the loop: a run that is stopped must not go on with the next row."""
+
+    async def main() -> tuple[bool, int]:
+        deadlines = Deadlines(0.01)
+        ended: list[bool] = []
+
+        async def work() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            deadlines.begin(task, time.perf_counter())
+            try:
+                await asyncio.sleep(NEVER_S)
+            finally:
+                ended.append(deadlines.end(task))
+
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        while not deadlines._late:
+            asyncio.get_running_loop().call_soon(lambda: None)
+            await asyncio.sleep(0)
+            if deadlines._late:
+                task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        deadlines.close()
+        return ended[0], task.cancelling()
+
+    assert asyncio.run(asyncio.wait_for(main(), 10)) == (False, 1)
+
+
+def test_after_a_standstill_all_get_a_little_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was suspended has answers waiting that it has not read."""
+    ended: list[tuple[bool, float]] = []
+
+    async def main() -> None:
+        monkeypatch.setattr("batchrun.pool.deadlines._STALLED_S", 0.1)
+        deadlines = Deadlines(0.05)
+        task = asyncio.create_task(attempt(deadlines, 0.06, ended))
+        await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251  # nothing runs meanwhile
+        await task
+        deadlines.close()
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert [is_late for is_late, _ in ended] == [False]

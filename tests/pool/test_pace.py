@@ -1,10 +1,14 @@
 """How fast a server with a rate is sent to."""
 
 import itertools
+from collections import Counter
 
 import pytest
+from harness.endpoints import Endpoint, lognormal, refusal
+from harness.runs import send_all
 
 from batchrun.pool.pace import Pace
+from batchrun.records import Reply
 
 
 def test_nothing_is_held_back_before_a_rejection() -> None:
@@ -76,11 +80,53 @@ def test_a_rejection_soon_after_another_takes_a_little_off() -> None:
     for number in range(100):
         pace.sent(number / 10)
     pace.exceeded(10.0, 0.1)
-    pace.sent(10.2)
+    for number in range(12):
+        pace.sent(10.2 + number / 12)
     before = pace.rate_per_s
-    pace.exceeded(10.3, 0.1)
+    pace.exceeded(11.2, 0.1)
     assert before is not None
-    assert pace.rate_per_s == pytest.approx(before * 0.97)
+    assert 0.8 * before < pace.rate_per_s <= 0.97 * before
+
+
+def test_while_next_to_nothing_is_accepted_more_is_taken_off() -> None:
+    """The first pace was a full bucket's: it is not kept up until chance has worn it down."""
+    pace = Pace()
+    for number in range(600):
+        pace.sent(number / 400)
+    pace.exceeded(1.5, 0.1)
+    assert pace.rate_per_s == pytest.approx(399 * 0.97, rel=0.01)
+    now_s = 1.6
+    for _ in range(8):  # each time one is accepted, and the others are not
+        for _ in range(5):
+            pace.sent(now_s)
+        begins = [pace.exceeded(now_s + 0.05, 0.1) for _ in range(4)]
+        assert begins == [True, False, False, False]
+        now_s += 0.15
+    assert 5 < pace.rate_per_s < 12
+
+
+@pytest.mark.parametrize("latency_s", [0.05, 0.5])
+@pytest.mark.parametrize("rate_per_s", [10, 100])
+def test_a_bucket_that_was_full_is_not_hammered_once_it_is_empty(rate_per_s: int, latency_s: float) -> None:
+    """A minute's worth at once, then evenly: no row is turned away again and again, and little is wasted."""
+    left, at_s, turned_away = 60.0 * rate_per_s, 0.0, Counter[bytes]()
+
+    def trouble(now_s: float, body: bytes) -> Reply | None:
+        nonlocal left, at_s
+        left, at_s = min(60.0 * rate_per_s, left + (now_s - at_s) * rate_per_s), now_s
+        if left >= 1:
+            left -= 1
+            return None
+        turned_away[body] += 1
+        wait_ms = round((1 - left) / rate_per_s * 1000)
+        return refusal(429, "Rate limit reached for requests per minute", retry_after_ms=str(wait_ms))
+
+    endpoint = Endpoint(lambda now_s: 1_000_000, latency=lognormal(latency_s), trouble=trouble)
+    run = send_all(endpoint, 90 * rate_per_s)
+    assert len(run.outcomes) == 90 * rate_per_s
+    assert not run.failed
+    assert run.ended_s < 1.4 * 30
+    assert max(turned_away.values()) <= 5
 
 
 @pytest.mark.parametrize("start_s", [0.0, 3_600.0, 864_000.0])

@@ -12,12 +12,12 @@ from harness.endpoints import ANSWER, Endpoint, refusal
 from harness.runs import CANARY, Run, requests, send_all
 
 from batchrun.events import Paused, Resumed, Retried, Spent
-from batchrun.pool.budget import Budget
+from batchrun.pool.budget import NO_CAP, Amount, Budget
 from batchrun.pool.limits import Limit
 from batchrun.pool.pool import Pool
 from batchrun.pool.rates import Rates
 from batchrun.pool.settling import Policy, Stop
-from batchrun.records import Fault, Reply, Request
+from batchrun.records import Fault, Reply, Request, Usage
 
 Result = Reply | Fault
 SLOTS = 50
@@ -572,7 +572,11 @@ def test_waiting_an_hour_takes_next_to_no_work(wait: str, rows: int) -> None:
 def test_a_budget_stops_the_run_and_is_never_passed() -> None:
     """Ten requests fit at a time, each costs a tenth of what it might: the cap is used, and kept."""
     endpoint = Endpoint(slots, trouble=Faults(0.1, refusal(500), Fault("connection", "cut", 0.2)))
-    spent = Budget(10.0, 0.0, lambda request: 1.0, lambda model, usage: 0.1 if usage.total_tokens else None)
+
+    def used(model: str, usage: Usage) -> Amount | None:
+        return Amount(0.1, 15) if usage.total_tokens else None
+
+    spent = Budget(NO_CAP._replace(usd=10.0), Amount(), lambda request: Amount(1.0, 100), used)
     run = send_all(endpoint, 1_000, budget=spent, policy=Policy(max_attempts=20))
     assert run.stop is not None
     assert (run.stop.kind, run.stop.exit_code) == ("cost_cap", 5)
@@ -585,7 +589,8 @@ def test_a_budget_stops_the_run_and_is_never_passed() -> None:
 def test_a_budget_for_one_request_at_a_time_is_no_reason_to_stop_in_a_pause() -> None:
     """What an outage gives back may be spent when it is over."""
     endpoint = Endpoint(slots, trouble=lambda now_s, body: refusal(500) if now_s < 30 else None)
-    run = send_all(endpoint, 20, budget=Budget(1.5, 0.0, lambda request: 1.0, lambda model, usage: 0.001))
+    budget = Budget(NO_CAP._replace(usd=1.5), Amount(), lambda request: Amount(1.0), lambda model, usage: Amount(0.001))
+    run = send_all(endpoint, 20, budget=budget)
     assert len(run.outcomes) == 20
 
 

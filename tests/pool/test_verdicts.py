@@ -56,6 +56,7 @@ OTHERS = [
     (429, "Too many simultaneous requests", "throttled"),
     (429, "slow down", "throttled"),
     (400, "/chat/completions: Invalid model name passed in model=nope.", "model_not_found"),
+    (400, "litellm.BadRequestError: You passed in model=nope. There are no healthy deployments", "model_not_found"),
     (400, "The model `nope` does not exist", "model_not_found"),
     (400, "Server is pinned to tiny", "model_not_found"),
     (400, "No connected db.", "unauthorized"),
@@ -67,7 +68,8 @@ OTHERS = [
     (422, "Unexpected fields in the request: {'foo'}", "bad_request"),
     (500, "No api key passed in.", "unauthorized"),
     (500, "temperature must be a number", "server_error"),
-    (503, "Worker at capacity: 5 in-flight, 1 queued requests. Retry later.", "overloaded"),
+    (503, "Worker at capacity: 5 in-flight, 1 queued requests. Retry later.", "throttled"),
+    (503, "Service at capacity", "overloaded"),
 ]
 """What other servers were seen to say."""
 

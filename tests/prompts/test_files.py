@@ -1,10 +1,11 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from batchrun.errors import InputError
-from batchrun.prompts.files import find_files, fingerprint, identity
+from batchrun.prompts.files import find_files, fingerprint, identity, is_same
 
 
 def names(*paths: str) -> list[str]:
@@ -55,9 +56,10 @@ def test_files_of_one_name_are_told_apart_by_their_paths(write) -> None:
     [
         ("reveiws.jsonl", "no such file; did you mean reviews.jsonl?"),
         ("gone/a.jsonl", "does not exist"),
-        ("s3://bucket/a.jsonl", "only local files"),
+        ("ftp://host/a.jsonl", "ftp:// is unknown; known are s3://"),
         ("*.csv", "matches no file"),
         ("folder", "the folder holds no input"),
+        ("saved", "load_from_disk(FOLDER).to_parquet"),
         ("notes.txt", "unknown ending; known are .jsonl"),
         ("rows.json", "jq -c"),
         ("no.parquet", "is no Parquet file"),
@@ -70,6 +72,7 @@ def test_what_is_no_input_is_refused_with_a_cure(tmp_path: Path, write, path: st
     """A path that cannot be read is an error of the whole input, and the message helps."""
     write("reviews.jsonl", b"x")
     write("folder/notes.txt", b"x")
+    write("saved/data-00000-of-00001.arrow", b"x")
     for name, content in {"notes.txt": b"x", "rows.json": b"[]", "no.parquet": b"hello", "none.parquet": b""}.items():
         write(name, content)
     write("cut.parquet", b"PAR1 and no end")
@@ -112,3 +115,16 @@ def test_the_fingerprint_changes_with_size_time_and_files(write) -> None:
     grown = fingerprint(find_files([path]))
     assert len({before, touched, grown, fingerprint(find_files([path, other]))}) == 4
     assert identity(find_files([path])[0]).size_bytes == 3
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
+    """As `rsync -t`, `tar x` and `touch -r` make them: the system notes when a file's own entry has changed."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "apple"}\n')
+    (found,) = find_files([str(path)])
+    before = path.stat()
+    time.sleep(0.02)  # some systems keep time in ticks
+    path.write_text('{"prompt": "grape"}\n')
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert not is_same(found)
+    assert fingerprint(find_files([str(path)])) != fingerprint([found])

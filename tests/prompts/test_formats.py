@@ -1,5 +1,7 @@
 import datetime
 import gzip
+import os
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +15,8 @@ from batchrun.records import Row
 
 
 def read(path: str, **settings) -> list[Row]:
-    return [row for rows in RowReader(find_files([path]), **settings) for row in rows]
+    """Return the rows of a file, without the folder that it is in."""
+    return [row._replace(folder="") for rows in RowReader(find_files([path]), **settings) for row in rows]
 
 
 def parquet(path: Path, table: pa.Table, **settings) -> str:
@@ -162,3 +165,32 @@ def test_every_ending_is_read(write, name: str) -> None:
     if name.endswith(".zst"):
         content = pa.compress(content, codec="zstd", asbytes=True)
     assert [row.columns for row in read(write(name, content))] == [{"a": "1", "b": "2"}]
+
+
+@pytest.mark.parametrize("name", ["there/a.jsonl", "there/a.csv", "there/a.parquet"])
+def test_rows_know_the_folder_that_their_file_is_in(tmp_path: Path, write, name: str) -> None:
+    """What they name is relative to it."""
+    (tmp_path / "there").mkdir()
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        parquet(path, pa.table({"a": ["1"]}))
+    else:
+        path.write_text('{"a": "1"}\n' if name.endswith("jsonl") else "a\n1\n")
+    [[row]] = RowReader(find_files([str(path)]))
+    assert (row.columns, row.folder) == ({"a": "1"}, str(tmp_path / "there"))
+
+
+def test_parquet_that_was_read_is_not_held(tmp_path: Path) -> None:
+    """However long the file is: pyarrow, left to itself, keeps all of it."""
+    path = str(tmp_path / "a.parquet")
+    with pq.ParquetWriter(path, pa.schema([("a", pa.binary())])) as file:
+        for _ in range(48):
+            file.write_table(pa.table({"a": [os.urandom(1 << 20)]}))
+    tracemalloc.start()
+    try:
+        for rows in RowReader(find_files([path])):
+            assert len(rows) <= 4
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 24 << 20  # of 48

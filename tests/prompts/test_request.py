@@ -164,3 +164,21 @@ def test_a_broken_row_stands_once_for_every_request_it_would_have_been(make_job)
 
 
 MAX_BODY_BYTES = request.MAX_BODY_BYTES
+
+
+@pytest.mark.parametrize(
+    ("stream", "streamed"), [(False, []), (True, ["MiniMaxAI/MiniMax-M3", "m"]), ("auto", ["MiniMaxAI/MiniMax-M3"])]
+)
+def test_auto_streams_the_answers_of_reasoning_models(requests, stream: bool | str, streamed: list[str]) -> None:
+    """Model by model, as the catalogue knows them; the key is the same, since nothing else is asked for."""
+    names = ("MiniMaxAI/MiniMax-M3", "m")
+    made = requests(prompt(), names=names, stream=stream)
+    assert [one.model for one in made if json.loads(one.body).get("stream")] == streamed
+    assert [one.key for one in made] == [one.key for one in requests(prompt(), names=names)]
+
+
+def test_auto_knows_the_models_that_rows_name(make_job) -> None:
+    """Each of them."""
+    job = make_job(names=(), stream="auto")
+    made = [RequestMaker(job).requests(prompt(model=model))[0] for model in ("MiniMaxAI/MiniMax-M3", "m")]
+    assert [b'"stream":true' in one.body for one in made] == [True, False]

@@ -12,7 +12,7 @@ import pytest
 from batchrun.report.figures import LimitPoint, figures
 from batchrun.report.page import Page, render
 from batchrun.report.sampling import Sample, harmless_json
-from batchrun.report.tally import Score, tally
+from batchrun.report.tally import tally
 
 USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 
@@ -74,6 +74,23 @@ class _Seen(HTMLParser):
         self.text += data
 
 
+def scores_of(text: str) -> dict[str, Any]:
+    """What run.json says of a model's scores; the model, and a label, are called so."""
+    label = {"label": text, "support": 3, "predicted": 0, "precision": None, "recall": 0.25, "f1": 0.0}
+    labels = {"accuracy": 0.125, "macro_f1": 0.375, "classes": [label], "confusion": [[2, 1]]}
+    mean = {"mean": 0.5, "interval": [0.4, 0.6], "pass_at": {"1": 0.5, "2": 0.75}}
+    return {"model": text, "scored": 3, "unscored": 7, "prompts": 2, **mean, "labels": labels}
+
+
+def test_scores_are_shown_as_the_run_has_them() -> None:
+    """Mean and interval, pass@k, and of labels precision, recall and what was taken for what."""
+    seen = _Seen(render(page(scores=[scores_of("tea"), scores_of("milk") | {"interval": None, "labels": None}])))
+    text = "".join(seen.text.split())
+    assert "pass@1pass@2rowswithoutascoretea0.50.4–0.60.50.7537milk0.5–0.50.7537" in text
+    assert "tea:accuracy0.125,macroF10.375" in text
+    assert "saidteasaidanythingelsetea–0.25321" in text
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_text_adds_no_element_wherever_it_stands(text: str) -> None:
     """Name, message, facts, templates, models, failures, scores, rows."""
@@ -87,11 +104,11 @@ def test_a_hostile_text_adds_no_element_wherever_it_stands(text: str) -> None:
         "totals": {text: text},
         "models": [{"model": text, "cost_usd": None, **model}],
         "failures": [{"kind": text, "rows": 1, "example": text}],
-        "scores": [Score(text, 1, 0.5, 0.4, 0.6)],
+        "scores": [scores_of(text)],
         "sample": Sample(["row", text], [[0, text]], is_all=True),
     }
     plain = {name: json.loads(json.dumps(value).replace(json.dumps(text)[1:-1], "x")) for name, value in parts.items()}
-    plain |= {"scores": [Score("x", 1, 0.5, 0.4, 0.6)], "sample": Sample(["row", "x"], [[0, "x"]], is_all=True)}
+    plain |= {"sample": Sample(["row", "x"], [[0, "x"]], is_all=True)}
     seen, expected = _Seen(render(page(**parts))), _Seen(render(page(**plain)))
     assert seen.elements == expected.elements
     assert [name for name, _ in seen.attributes] == [name for name, _ in expected.attributes]
@@ -144,7 +161,7 @@ def test_there_is_a_plot_of_all_that_there_is_to_see(write_results: Any) -> None
     """Throughput, in flight and limit, latency, tokens; each with a line that says it in words."""
     rows = [{"finished_at": 2_000 * number, "latency_s": 1.0 + number / 10} for number in range(1, 41)]
     rows[5] |= {"status": "failed"}
-    found = tally(write_results(*rows), failed_rows=0, is_scored=True)
+    found = tally(write_results(*rows), failed_rows=0)
     plots = figures(found, [LimitPoint(0, 8), LimitPoint(30_000, 6)], {3: 7})
     assert [plot.title for plot in plots] == [
         "Rows a second",
@@ -167,7 +184,7 @@ def classes(svg: str) -> set[str]:
 
 def test_a_limit_whose_history_is_coarser_than_the_plot_is_not_drawn(write_results: Any) -> None:
     """It is noted once a second: in a run of a second it would be a line far from the truth."""
-    found = tally(write_results({"finished_at": 1_000}, {"finished_at": 1_400}), failed_rows=0, is_scored=True)
+    found = tally(write_results({"finished_at": 1_000}, {"finished_at": 1_400}), failed_rows=0)
     _, flight, *_ = figures(found, [LimitPoint(0, 8)], {})
     assert "limit" not in flight.note
 
@@ -175,7 +192,7 @@ def test_a_limit_whose_history_is_coarser_than_the_plot_is_not_drawn(write_resul
 def test_where_nothing_was_sent_or_stated_there_is_no_plot_of_it(write_results: Any) -> None:
     """Rows that were broken have neither latency nor tokens."""
     bad = {"status": "failed", "latency_s": None, "prompt_tokens": None, "completion_tokens": None}
-    found = tally(write_results(bad, bad), failed_rows=0, is_scored=True)
+    found = tally(write_results(bad, bad), failed_rows=0)
     assert [plot.title for plot in figures(found, [], {})] == ["Rows a second"]
-    empty = tally(write_results(), failed_rows=0, is_scored=True)
+    empty = tally(write_results(), failed_rows=0)
     assert figures(empty, [], {}) == []

@@ -45,7 +45,7 @@ def test_rows_are_counted_when_they_were_settled(write_results: Any) -> None:
     """Completed and failed apart."""
     rows = [{"finished_at": 1000 * second} for second in range(1, 25)]
     rows[3] |= {"status": "failed", "latency_s": None}
-    timeline = tally(write_results(*rows), failed_rows=9, is_scored=True).timeline
+    timeline = tally(write_results(*rows), failed_rows=9).timeline
     assert timeline is not None
     assert (sum(timeline.completed), sum(timeline.failed)) == (23, 1)
     assert timeline.start_ms == 500
@@ -55,7 +55,7 @@ def test_rows_are_counted_when_they_were_settled(write_results: Any) -> None:
 def test_in_flight_is_the_time_for_which_requests_ran(write_results: Any) -> None:
     """Two all the time, and a third for half of it: on average of the whole that is what comes out."""
     rows = [{"finished_at": 24_000, "latency_s": 24.0}] * 2 + [{"finished_at": 12_000, "latency_s": 12.0}]
-    timeline = tally(write_results(*rows), failed_rows=0, is_scored=True).timeline
+    timeline = tally(write_results(*rows), failed_rows=0).timeline
     assert timeline is not None
     assert timeline.in_flight == pytest.approx([3.0] * 12 + [2.0] * 12)
 
@@ -63,7 +63,7 @@ def test_in_flight_is_the_time_for_which_requests_ran(write_results: Any) -> Non
 def test_a_request_shorter_than_a_point_counts_for_its_part_of_it(write_results: Any) -> None:
     """A tenth of the time in flight is a tenth of a request."""
     rows = [{"finished_at": 24_000, "latency_s": 24.0}, {"finished_at": 5_600, "latency_s": 0.1}]
-    timeline = tally(write_results(*rows), failed_rows=0, is_scored=True).timeline
+    timeline = tally(write_results(*rows), failed_rows=0).timeline
     assert timeline is not None
     assert timeline.in_flight[5] == pytest.approx(1.1)
     assert sum(timeline.in_flight) == pytest.approx(24.1)
@@ -72,40 +72,10 @@ def test_a_request_shorter_than_a_point_counts_for_its_part_of_it(write_results:
 def test_positions_of_the_first_failed_rows_are_remembered(write_results: Any) -> None:
     """No more of them than asked for."""
     rows = [{"status": "failed" if number % 3 == 0 else "completed"} for number in range(12)]
-    assert tally(write_results(*rows), failed_rows=3, is_scored=True).failed_rows == [0, 3, 6]
-
-
-def test_scores_have_a_mean_and_its_interval_for_each_model(write_results: Any) -> None:
-    """Rows without a score are left out; for 0, 1, 1, 1 the half-width is 1.96 · 0.5 / √4."""
-    rows = [{"score": score} for score in (0.0, 1.0, 1.0, 1.0, None)] + [{"model": "n", "score": 0.25}]
-    one, other = tally(write_results(*rows, extra={"score": pa.float64()}), failed_rows=0, is_scored=True).scores
-    assert (one.model, one.rows, one.mean) == ("m", 4, 0.75)
-    assert (one.low, one.high) == pytest.approx((0.26, 1.24), abs=0.001)
-    assert other == ("n", 1, 0.25, 0.25, 0.25)
-
-
-def test_a_score_that_is_no_number_is_some_column_of_the_input(write_results: Any) -> None:
-    """It is left alone."""
-    assert (
-        tally(write_results({"score": "high"}, extra={"score": pa.string()}), failed_rows=0, is_scored=True).scores
-        == []
-    )
-
-
-def test_a_score_of_truth_values_is_the_share_that_is_true(write_results: Any) -> None:
-    """As of a scorer that says right or wrong."""
-    rows = [{"score": True}, {"score": False}]
-    (score,) = tally(write_results(*rows, extra={"score": pa.bool_()}), failed_rows=0, is_scored=True).scores
-    assert score.mean == 0.5
-
-
-def test_a_run_that_was_not_scored_has_no_scores(write_results: Any) -> None:
-    """Whatever its input called a column."""
-    path = write_results({"score": 0.5}, extra={"score": pa.float64()})
-    assert tally(path, failed_rows=0, is_scored=False).scores == []
+    assert tally(write_results(*rows), failed_rows=3).failed_rows == [0, 3, 6]
 
 
 def test_no_rows_have_no_time(write_results: Any) -> None:
     """As of a run that has just begun."""
-    found = tally(write_results(), failed_rows=5, is_scored=True)
+    found = tally(write_results(), failed_rows=5)
     assert (found.rows, found.timeline) == (0, None)

@@ -11,7 +11,7 @@ from harness.checkpoints import columns_of
 
 from batchrun.job import Price
 from batchrun.records import Outcome, Usage
-from batchrun.results.columns import COLUMNS, input_names, outcome_arrays, results_schema
+from batchrun.results.columns import COLUMNS, LostAnswer, input_names, outcome_arrays, results_schema
 
 DESIGN = """
 row                int64
@@ -98,7 +98,7 @@ def test_a_column_that_parquet_cannot_hold_becomes_text() -> None:
 )
 def test_a_clash_of_names_is_prefixed_until_it_is_none(names: list[str], renamed: list[str]) -> None:
     """No column of the input is lost, and none takes the place of ours."""
-    assert input_names(names) == renamed
+    assert input_names(names, [column.name for column in COLUMNS]) == renamed
 
 
 def test_a_completed_outcome_fills_every_column(outcome: Make) -> None:
@@ -173,14 +173,18 @@ def test_an_answer_that_was_found_invalid_is_paid_for_and_says_how_it_ended(outc
 
 
 @pytest.mark.parametrize("body", [None, b"", b"<html>"])
-@pytest.mark.parametrize("kind", [None, "bad_request"])
-def test_an_outcome_without_a_readable_answer_is_a_row_all_the_same(
-    outcome: Make, kind: str | None, body: bytes | None
-) -> None:
-    """The export never stumbles over a body."""
-    (row,) = shown(outcome(kind=kind, body=body))
+def test_a_failure_without_a_readable_answer_is_a_row_all_the_same(outcome: Make, body: bytes | None) -> None:
+    """The export never stumbles over what a server said."""
+    (row,) = shown(outcome(kind="bad_request", body=body))
     assert row["response"] is None
     assert row["row"] == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}"])
+def test_a_completed_row_whose_answer_is_none_is_not_shown_as_one_without_text(outcome: Make, body: bytes) -> None:
+    """Somebody has damaged it: when it was settled it was an answer."""
+    with pytest.raises(LostAnswer):
+        shown(outcome(body=body))
 
 
 def test_a_row_without_a_label_has_its_number(outcome: Make) -> None:

@@ -14,7 +14,8 @@ from batchrun.errors import RunDirectoryError
 from batchrun.records import Outcome, OutcomeColumns
 from batchrun.results import writer
 from batchrun.results.columns import COLUMNS, results_schema
-from batchrun.results.writer import USAGE_KEY, Written, write_results
+from batchrun.results.table import Results
+from batchrun.results.writer import USAGE_KEY, write_results
 
 Make = Callable[..., Outcome]
 
@@ -38,13 +39,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "results.parquet"
 
 
-def write(path: Path, *lists: list[Outcome], inputs: Table | None = INPUT, totals: Any = None) -> Written:
-    return write_results(path, map(columns_of, lists), inputs, {}, lambda: totals)
+def write(path: Path, *lists: list[Outcome], inputs: Table | None = INPUT, totals: Any = None) -> tuple[int, int]:
+    """Write results; return how many rows there are, and how many were dropped."""
+    results = Results(map(columns_of, lists), inputs, {})
+    write_results(path, results, lambda: {USAGE_KEY: totals})
+    return results.rows, results.dropped
 
 
 def test_a_row_has_its_input_and_its_answer(path: Path, outcome: Make) -> None:
     """The file reads with the declared schema, the input's columns in their place."""
-    assert write(path, [outcome(row=row) for row in range(10)]) == Written(10, 0)
+    assert write(path, [outcome(row=row) for row in range(10)]) == (10, 0)
     table = pq.read_table(path)
     assert table.schema.equals(results_schema(INPUT.schema))
     assert table.schema.names[:5] == ["row", "custom_id", "text", "input_model", "model"]
@@ -57,7 +61,7 @@ def test_a_row_has_its_input_and_its_answer(path: Path, outcome: Make) -> None:
 def test_rows_that_are_not_settled_are_absent(path: Path, outcome: Make) -> None:
     """Of an unfinished run the settled rows are written, each beside its own input."""
     rows = [0, 1, 4, 9]
-    assert write(path, [outcome(row=row) for row in rows]) == Written(4, 0)
+    assert write(path, [outcome(row=row) for row in rows]) == (4, 0)
     table = pq.read_table(path, columns=["row", "text"])
     assert table.to_pylist() == [{"row": row, "text": f"text {row}"} for row in rows]
 
@@ -81,13 +85,13 @@ def test_lists_of_any_size_make_the_same_file(tmp_path: Path, outcome: Make) -> 
 
 def test_outcomes_beyond_the_inputs_end_are_dropped_and_counted(path: Path, outcome: Make) -> None:
     """A shortened input has only the rows that it has; the caller can say how many answers are left over."""
-    assert write(path, [outcome(row=row) for row in (8, 9, 10, 11)], [outcome(row=12)]) == Written(2, 3)
+    assert write(path, [outcome(row=row) for row in (8, 9, 10, 11)], [outcome(row=12)]) == (2, 3)
     assert pq.read_table(path)["row"].to_pylist() == [8, 9]
 
 
 def test_the_inputs_columns_can_be_left_out(path: Path, outcome: Make) -> None:
     """Without the input the answers are exported all the same."""
-    assert write(path, [outcome(row=7)], inputs=None) == Written(1, 0)
+    assert write(path, [outcome(row=7)], inputs=None) == (1, 0)
     assert pq.read_table(path).schema.names == [column.name for column in COLUMNS]
 
 
@@ -95,13 +99,13 @@ def test_an_input_that_keeps_no_columns_still_bounds_the_rows(path: Path, outcom
     """`--keep` may name nothing."""
     empty = Table(INPUT.table.select([]))
     empty.batches = lambda: iter([INPUT.table.to_batches()[0].select([])])  # type: ignore[method-assign]
-    assert write(path, [outcome(row=9), outcome(row=10)], inputs=empty) == Written(1, 1)
+    assert write(path, [outcome(row=9), outcome(row=10)], inputs=empty) == (1, 1)
 
 
 @pytest.mark.parametrize("inputs", [INPUT, None])
 def test_no_rows_make_a_valid_file(path: Path, inputs: Table | None) -> None:
     """A run that settled nothing has the full schema, and a footer."""
-    assert write(path, inputs=inputs, totals=[]) == Written(0, 0)
+    assert write(path, inputs=inputs, totals=[]) == (0, 0)
     table = pq.read_table(path)
     assert table.num_rows == 0
     assert table.schema.names == results_schema(inputs and inputs.schema).names
@@ -116,7 +120,7 @@ def test_the_footer_holds_the_totals_as_they_stand_at_the_end(path: Path, outcom
         yield columns_of([outcome()])
         told.append(1)
 
-    write_results(path, outcomes(), INPUT, {}, lambda: {"requests": len(told)})
+    write_results(path, Results(outcomes(), INPUT, {}), lambda: {USAGE_KEY: {"requests": len(told)}})
     assert USAGE_KEY == "batchrun.usage"
     assert orjson.loads(pq.read_metadata(path).metadata[b"batchrun.usage"]) == {"requests": 1}
 
@@ -162,7 +166,7 @@ def test_the_old_file_stays_when_the_writing_fails_half_way(path: Path, outcome:
         raise problem
 
     with pytest.raises(RunDirectoryError if isinstance(problem, OSError) else KeyboardInterrupt):
-        write_results(path, outcomes(), INPUT, {}, dict)
+        write_results(path, Results(outcomes(), INPUT, {}), dict)
     assert path.read_bytes() == old
     assert list(path.parent.iterdir()) == [path]
 

@@ -1,6 +1,6 @@
 """Rows of Arrow as Python objects: what Python can hold, and what is wrong with the rows that it cannot."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +33,13 @@ def python_values(column: pa.Array) -> list[Any]:
         return list(column.to_pylist())
     except UNREADABLE:
         return [_python_value(column, index) for index in range(len(column))]
+
+
+def python_dicts(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """Yield each row as a dict; what Python cannot hold is None."""
+    names = batch.schema.names
+    for values in zip(*map(python_values, batch.columns), strict=True):
+        yield dict(zip(names, values, strict=True))
 
 
 def _python_value(column: pa.Array, index: int) -> Any:

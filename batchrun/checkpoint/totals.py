@@ -1,0 +1,68 @@
+"""What each model's part of a run adds up to: changed in the transaction that changes the rows."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from batchrun.checkpoint.reader import COUNTS
+from batchrun.records import ModelTotals, Outcome, Usage
+
+
+class Copied(NamedTuple):
+    """How many outcomes of one model were copied for rows that asked the same: nothing was sent for them."""
+
+    model: int
+    """Its number in the checkpoint."""
+    is_completed: bool
+    rows: int
+
+
+def added(
+    before: dict[str, ModelTotals], outcomes: Iterable[Outcome], paid: Iterable[tuple[str, Usage]]
+) -> dict[str, ModelTotals]:
+    """Return the totals with these outcomes and answers added."""
+    sums: dict[str, list[int]] = {}
+    for outcome in outcomes:
+        counts = sums.get(outcome.model) or sums.setdefault(outcome.model, [0] * len(COUNTS))
+        counts[0 if outcome.kind is None else 1] += 1
+        counts[2] += outcome.attempts
+        counts[3] += outcome.throttled
+        if outcome.kind is None:
+            _add_usage(counts, outcome.usage)
+    for model, usage in paid:
+        _add_usage(sums.setdefault(model, [0] * len(COUNTS)), usage)
+    totals = dict(before)
+    for model, counts in sums.items():
+        old = before.get(model, ModelTotals())
+        values = {name: getattr(old, name) + count for name, count in zip(COUNTS, counts, strict=True)}
+        totals[model] = ModelTotals(requests=values["completed"] + values["failed"], **values)
+    return totals
+
+
+def _add_usage(counts: list[int], usage: Usage) -> None:
+    if usage.prompt_tokens is None and usage.completion_tokens is None:
+        counts[9] += 1
+        return
+    for position, tokens in enumerate(usage, start=4):
+        counts[position] += tokens or 0
+
+
+def with_copies(
+    before: Mapping[str, ModelTotals], copied: Iterable[Copied], models: Mapping[str, int]
+) -> dict[str, ModelTotals]:
+    """Return the totals with these copies added; `models` has each model's number."""
+    totals = dict(before)
+    names = {number: name for name, number in models.items()}
+    for number, is_completed, rows in copied:
+        sums = totals.get(names[number], ModelTotals())
+        field = "completed" if is_completed else "failed"
+        counts = {field: getattr(sums, field) + rows, "requests": sums.requests + rows}
+        totals[names[number]] = sums._replace(**counts)
+    return totals
+
+
+def write_totals(connection: sqlite3.Connection, model: int, sums: ModelTotals) -> None:
+    """Replace one model's totals."""
+    marks = ", ".join("?" * (1 + len(COUNTS)))
+    values = [getattr(sums, name) for name in COUNTS]
+    connection.execute(f"INSERT OR REPLACE INTO totals VALUES ({marks})", (model, *values))  # question marks

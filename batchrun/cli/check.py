@@ -1,0 +1,141 @@
+"""`batchrun check`."""
+
+import asyncio
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import click
+import orjson
+from tqdm import tqdm
+
+from batchrun.cli.check_texts import report_lines
+from batchrun.cli.flags import GroupedCommand, job_flags
+from batchrun.cli.run import job_of
+from batchrun.credentials import Secret, find_key
+from batchrun.errors import BatchrunError
+from batchrun.job import Endpoint, Job
+from batchrun.preflight.check import Report, check
+from batchrun.preflight.probing import Probed, probe
+from batchrun.preflight.survey import Survey
+from batchrun.prompts.source import Source
+
+_WRONG = 2
+
+
+@click.command("check", cls=GroupedCommand)
+@click.argument("job_or_file", nargs=-1, required=True, metavar="JOB_OR_FILE...")
+@job_flags()
+@click.option("--probe", "is_probing", is_flag=True, help="Send one real request to each model, and learn from it.")
+@click.option("--simulate", is_flag=True, help="Probe the embedded simulator: no key, no cost.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout.")
+def check_command(job_or_file: tuple[str, ...], is_probing: bool, simulate: bool, as_json: bool, **flags: Any) -> int:
+    """Look at a job before it costs anything: reads the whole input, and sends nothing but what --probe asks for.
+
+    Says rows and ids, broken rows by cause, three prompts as they will be sent, the longest ones, models that are no
+    longer served, and tokens, cost and time of what is left, as ranges. Answers that a run has already (`run --limit
+    100`) make these narrow.
+
+    \b
+    batchrun check jobs/label_reviews.toml
+    batchrun check prompts.jsonl -m meta-llama/Llama-3.1-8B-Instruct --probe
+    batchrun check questions.csv -t '{{ question }}' -m MODEL --strict --json | jq .ahead.usd
+
+    \b
+    Exit codes: 0 fine, 1 a probe failed, 2 job or input wrong (with --strict: any broken row), or above its caps,
+    4 endpoint refuses a probe, 5 quota used up.
+    """
+    job = job_of(job_or_file, flags)
+    is_strict = job.input.strict
+    job = dataclasses.replace(job, input=dataclasses.replace(job.input, strict=False))  # all is read once, here
+    try:
+        report = _report(job, is_probing=is_probing, simulate=simulate)
+    except BatchrunError as problem:
+        if as_json:
+            failed = {"exit_code": problem.exit_code, "message": str(problem)}
+            click.echo(orjson.dumps(failed).decode())
+        raise
+    refusals = [report.refusal] if report.refusal else []
+    if is_strict and report.bad_rows:
+        refusals.append(f"{report.bad_rows:,} broken rows, and --strict allows none")
+    exit_code = max([_WRONG if refusals else 0, *(each.exit_code for each in report.probes)])
+    if as_json:
+        click.echo(orjson.dumps({"exit_code": exit_code, **plain(report)}).decode())
+    else:
+        click.echo("\n".join(report_lines(report, job)))
+    for refusal in refusals:
+        click.echo(f"batchrun: {refusal}", err=True)
+    return exit_code
+
+
+def _report(job: Job, *, is_probing: bool, simulate: bool) -> Report:
+    with Source(job, sys.stdin.buffer) as source, _bar() as on_read:
+        source.open()
+        if not is_probing:
+            report = check(job, job.endpoint, source, today=date.today(), on_read=on_read)
+            return dataclasses.replace(report, notes=[*report.notes, *_key_notes(job.endpoint, simulate=simulate)])
+        send = _sender(job, simulate=simulate)
+        return check(job, job.endpoint, source, today=date.today(), on_read=on_read, probe=send)
+
+
+def _key_notes(endpoint: Endpoint, *, simulate: bool) -> list[str]:
+    try:
+        if not simulate:
+            find_key(endpoint)
+    except BatchrunError as problem:
+        return [str(problem)]
+    return []
+
+
+def _sender(job: Job, *, simulate: bool) -> Callable[[Survey], list[Probed]]:
+    """Return what sends the first request to each model; the key is looked for at once."""
+    key = Secret("simulated") if simulate else find_key(job.endpoint)
+
+    async def sent(survey: Survey) -> list[Probed]:
+        requests = [part.first for part in survey.models.values() if part.first is not None]
+        async with _endpoint(job.endpoint, simulate=simulate) as endpoint:
+            return await probe(job, endpoint, key, requests)
+
+    return lambda survey: asyncio.run(sent(survey))
+
+
+@contextlib.asynccontextmanager
+async def _endpoint(endpoint: Endpoint, *, simulate: bool) -> Any:
+    if not simulate:
+        yield endpoint
+        return
+    from batchrun.simulator import Settings, serve
+
+    async with serve(Settings(models=())) as simulator:
+        yield dataclasses.replace(endpoint, base_url=simulator.base_url)
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[float | None], None]]:
+    """Show on a terminal how much was read."""
+    tqdm.monitor_interval = 0
+    with tqdm(
+        total=100, unit="%", desc="reading", leave=False, disable=None, bar_format="{desc} {percentage:3.0f} %"
+    ) as bar:
+
+        def on_read(fraction: float | None) -> None:
+            if fraction is not None:
+                bar.update(100 * fraction - bar.n)
+
+        yield on_read
+
+
+def plain(value: Any) -> Any:
+    """Return records as plain data, for JSON: each with its fields by name."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if hasattr(value, "_asdict"):
+        return {name: plain(each) for name, each in value._asdict().items()}
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value

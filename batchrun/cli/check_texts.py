@@ -1,0 +1,140 @@
+"""What `check` found, for people: a block for each question, its name in the margin."""
+
+import orjson
+
+from batchrun.job import Job
+from batchrun.preflight.check import Report
+from batchrun.preflight.estimate import Forecast
+from batchrun.preflight.outlook import count_text, range_text, usd_text
+from batchrun.pricing import load_prices
+from batchrun.report.stats import duration_text
+
+_MARGIN = 10
+_PROMPT_LINES = 6
+_LINE_CHARACTERS = 110
+_CAUSES_SHOWN = 5
+
+_COUNTED = {
+    "characters": "counted from characters",
+    "tokenizer": "counted by the model's tokenizer",
+    "answers": "as answers have stated them",
+}
+
+
+def report_lines(report: Report, job: Job) -> list[str]:
+    """Return the lines that people are shown."""
+    blocks = [
+        ("input", _input(report)),
+        *((f"row {prompt['row']}", _prompt(prompt["messages"])) for prompt in report.prompts),
+        ("longest", _longest(report)),
+        ("requests", _requests(report)),
+        ("tokens", _tokens(report)),
+        ("cost", _cost(report, job)),
+        ("time", _time(report)),
+        ("probe", _probes(report)),
+        ("note", report.notes),
+    ]
+    return [line for name, lines in blocks for line in _block(name, lines)]
+
+
+def _block(name: str, lines: list[str]) -> list[str]:
+    return [f"{'' if number else name:<{_MARGIN}}{line}" for number, line in enumerate(lines)]
+
+
+def _input(report: Report) -> list[str]:
+    more = f" and {len(report.files) - 1} more" if len(report.files) > 1 else ""
+    lines = [f"{report.files[0]}{more}: {report.rows:,} rows"]
+    if report.bad_rows:
+        lines.append(f"{report.bad_rows:,} are broken, and will be failed rows of the results:")
+        lines += [f"  {cause.rows:,} × {cause.example}" for cause in report.causes[:_CAUSES_SHOWN]]
+        if left := report.causes[_CAUSES_SHOWN:]:
+            lines.append(f"  {sum(cause.rows for cause in left):,} of {len(left)} other kinds")
+    if repeated := report.repeated:
+        one, other = repeated.example
+        lines.append(f"{repeated.ids:,} ids are of more than one row each, such as that of rows {one:,} and {other:,}")
+    return lines
+
+
+def _prompt(messages: list[dict[str, object]]) -> list[str]:
+    lines = []
+    for message in messages:
+        content = message.get("content")
+        text = content if isinstance(content, str) else orjson.dumps(content).decode()
+        shown = [_cut(line) for line in text.strip().splitlines()]
+        if len(shown) > _PROMPT_LINES:
+            shown = [*shown[: _PROMPT_LINES - 1], f"… {len(shown) - _PROMPT_LINES + 1:,} more lines"]
+        lines += [f"{message.get('role', '') if number == 0 else '':<10}{line}" for number, line in enumerate(shown)]
+    return lines
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LINE_CHARACTERS else f"{line[:_LINE_CHARACTERS]} … ({len(line):,} characters)"
+
+
+def _longest(report: Report) -> list[str]:
+    if not report.longest:
+        return []
+    windows = {model: window for model, window in report.windows.items() if window}
+    least = min(windows, key=lambda model: windows[model], default=None)
+    share = "" if least is None else f"; the window of {least} is {windows[least]:,}"
+    named = ", ".join(f"{long.tokens:,} (row {long.row:,})" for long in report.longest)
+    return [f"prompts of about {named} tokens{share}"]
+
+
+def _requests(report: Report) -> list[str]:
+    models = f" to {len(report.windows)} models" if len(report.windows) > 1 else ""
+    settled = f", {report.settled:,} are settled already" if report.settled else ""
+    return [f"{report.ahead.requests:,} to send{models}{settled}"]
+
+
+def _tokens(report: Report) -> list[str]:
+    ahead = report.ahead
+    learned = "assumed: no answer has been seen"
+    if ahead.answers:
+        learned = f"from {ahead.answers:,} answers" if ahead.answers > 1 else "from one answer"
+    return [
+        f"{range_text(ahead.prompt_tokens, count_text)} in, {_COUNTED[report.counted_by]}",
+        f"{range_text(ahead.completion_tokens, count_text)} out, {learned}",
+    ]
+
+
+def _cost(report: Report, job: Job) -> list[str]:
+    ahead = report.ahead
+    lines = [_model_cost(model) for model in ahead.models] if len(ahead.models) > 1 else []
+    if ahead.usd is None:
+        unknown = next(model.model for model in ahead.models if model.usd is None)
+        return [*lines, f'not known: say what it is under [prices."{unknown}"] of a job file']
+    about = f"{range_text(ahead.usd, usd_text)} USD, most likely {usd_text(ahead.usd.likely)}"
+    if report.spent_usd:
+        about += f"; {usd_text(report.spent_usd)} are spent"
+    if job.limits.max_cost_usd is not None:
+        about += f"; the cap is {job.limits.max_cost_usd:g}"
+    dates = {price.as_of for model in ahead.models if (price := load_prices().get(model.model))}
+    if dates and job.endpoint.provider == "wandb" and not job.prices:
+        about += f" (prices of {max(dates)})"
+    return [*lines, about]
+
+
+def _model_cost(model: Forecast) -> str:
+    cost = "no price known" if model.usd is None else f"{range_text(model.usd, usd_text)} USD"
+    return f"{model.model}: {cost}"
+
+
+def _time(report: Report) -> list[str]:
+    ahead = report.ahead
+    if ahead.seconds is None:
+        return ["not known: how many requests this endpoint takes at once is still to be learned"]
+    return [f"{range_text(ahead.seconds, duration_text)} with {ahead.slots:,} in flight"]
+
+
+def _probes(report: Report) -> list[str]:
+    lines = []
+    for probed in report.probes:
+        if probed.kind is not None:
+            lines.append(f"{probed.model}: {probed.kind}: {probed.message}")
+            continue
+        cost = "" if probed.usd is None else f", {usd_text(probed.usd)} USD"
+        tokens = f"{probed.prompt_tokens} tokens in, {probed.completion_tokens} out"
+        lines.append(f"{probed.model}: {tokens}, {probed.latency_s:.2f} s{cost}")
+        lines += _prompt([{"role": "answer", "content": probed.response or ""}])
+    return lines

@@ -1,0 +1,73 @@
+"""What of a run has been published where, noted beside it: so that publishing again goes on, and adds nothing twice."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from batchrun.errors import RunDirectoryError
+
+FILE_NAME = "published.sqlite"
+
+_WAIT_S = 30.0
+"""How long another that writes it is waited for."""
+
+
+class Ledger:
+    """The note of one run directory. Every change is on the disk before the call returns.
+
+    Raises:
+        RunDirectoryError: on entering, and by every call: it cannot be read or written.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / FILE_NAME
+
+    def __enter__(self) -> Self:
+        try:
+            self._connection = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)
+            self._connection.executescript(
+                "CREATE TABLE IF NOT EXISTS calls (id TEXT PRIMARY KEY) WITHOUT ROWID;"
+                "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+            )
+        except sqlite3.Error as problem:
+            raise self._broken(problem) from problem
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def unsent(self, ids: Sequence[str]) -> set[str]:
+        """Return those of some calls that have not been sent."""
+        marks = ", ".join("?" * len(ids))
+        sent = self._do(f"SELECT id FROM calls WHERE id IN ({marks})", ids)
+        return set(ids) - {each for (each,) in sent}
+
+    def add(self, ids: Iterable[str]) -> None:
+        """Note that calls have been sent."""
+        rows = orjson.dumps(list(ids)).decode()
+        self._do("INSERT OR IGNORE INTO calls SELECT value FROM json_each(?)", (rows,))
+
+    def fact(self, name: str) -> Any:
+        """Return what was noted under a name, or None."""
+        found = self._do("SELECT value FROM facts WHERE name = ?", (name,))
+        return orjson.loads(found[0][0]) if found else None
+
+    def note(self, name: str, value: Any) -> None:
+        """Note anything that is JSON under a name."""
+        self._do("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, orjson.dumps(value).decode()))
+
+    def _do(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as problem:
+            raise self._broken(problem) from problem
+
+    def _broken(self, problem: sqlite3.Error) -> RunDirectoryError:
+        cure = "make it writable; deleted, it is made anew, and the server is asked what it has"
+        return RunDirectoryError(f"{self._path}: what was published cannot be noted ({problem}); {cure}")

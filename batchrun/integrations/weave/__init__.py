@@ -1,0 +1,29 @@
+"""Shows a run in W&B Weave: requests as traced calls, dataset and results, an evaluation a model, a leaderboard."""
+
+from batchrun.integrations.ledger import Ledger
+from batchrun.integrations.record import RunRecord
+from batchrun.integrations.weave.calls import Calls
+from batchrun.integrations.weave.evaluations import Evaluations
+from batchrun.integrations.weave.session import Say, Session, translated
+
+
+def publish(record: RunRecord, ledger: Ledger, project: str, say: Say) -> None:
+    """Show a run in a project; what is there already is not sent again.
+
+    Args:
+        record: the run.
+        ledger: what of it has been published.
+        project: TEAM/PROJECT.
+        say: told what was done, and how it goes on, at least every few seconds while the server answers.
+
+    Raises:
+        JobError: the SDK is not installed.
+        PublishError: the server is away, or refuses it.
+    """
+    with translated(project):
+        session = Session(record, ledger, project, say)
+        Calls(session).send()
+        if record.is_whole:
+            Evaluations(session).send()
+        else:
+            say("weave: the run is not complete; its evaluations follow when it is published again")

@@ -1,0 +1,133 @@
+"""Gives every row of the results its score, and adds the scores up by model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+import pyarrow as pa
+
+from batchrun.evaluate.scorers import NO_SCORE, FunctionScorer, Score, Scorer, scorer_for
+from batchrun.evaluate.tables import Evaluation, ModelScores
+from batchrun.job import Evaluate
+from batchrun.values import python_dicts, python_values
+
+_READS_OBJECTS = "json_field"
+"""The scorer that looks for an object in the answer, which the schema has found already, if there is one."""
+
+Objects = Sequence[Mapping[str, Any] | None] | None
+"""What `AnswerSchema.read` returned of each row; None without a schema."""
+
+
+class Judge(Protocol):
+    """Scores rows that follow one another."""
+
+    def __call__(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
+        """Return the score of each row. `rows` has all columns of the results but the score."""
+        ...
+
+
+def scorer_of(evaluate: Evaluate) -> Scorer:
+    """Return the scorer that a job names.
+
+    Raises:
+        JobError: it wants a pattern or a field that it has not, or cannot use.
+    """
+    return scorer_for(evaluate.scorer, pattern=evaluate.pattern, field=evaluate.field)
+
+
+class TargetJudge:
+    """Compares answers with the column of the input that says what is right."""
+
+    def __init__(self, evaluate: Evaluate, target: str | None) -> None:
+        """Prepare.
+
+        Args:
+            evaluate: names the scorer.
+            target: what the column is called in the results; None where they are without it: then nothing has a score.
+
+        Raises:
+            JobError: the scorer cannot be made.
+        """
+        self._scorer, self._target = scorer_of(evaluate), target
+        self._reads_objects = evaluate.scorer == _READS_OBJECTS
+
+    def __call__(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
+        """Return the score of each row."""
+        if self._target is None:
+            return [NO_SCORE] * rows.num_rows
+        answers = _answers(rows)
+        if self._reads_objects and objects is not None:
+            answers = [_text(each, answer) for each, answer in zip(objects, answers, strict=True)]
+        return list(map(self._scorer, answers, python_values(rows.column(self._target))))
+
+
+def _answers(rows: pa.RecordBatch) -> list[str | None]:
+    """Return the text of each answer: empty where a completed row has none, None where the row failed."""
+    both = zip(rows.column("status").to_pylist(), rows.column("response").to_pylist(), strict=True)
+    return [response or "" if status == "completed" else None for status, response in both]
+
+
+def _text(found: Mapping[str, Any] | None, answer: str | None) -> str | None:
+    try:
+        return answer if found is None else orjson.dumps(found).decode()
+    except TypeError:  # nested deeper than orjson writes, which is less deep than it reads
+        return answer
+
+
+class FunctionJudge:
+    """Has a function of the user's score each completed row."""
+
+    def __init__(self, scorer: FunctionScorer) -> None:
+        self._scorer = scorer
+
+    def __call__(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
+        """Return the score of each row."""
+        return [self._scorer(row) if row["status"] == "completed" else NO_SCORE for row in python_dicts(rows)]
+
+
+class Scoring:
+    """Scores the rows of the results as they pass, in their order."""
+
+    def __init__(self, judge: Judge, samples: int) -> None:
+        """Start with nothing.
+
+        Args:
+            judge: scores them.
+            samples: answers per prompt and model.
+        """
+        self._judge = judge
+        self._evaluation = Evaluation(samples)
+
+    def column(self, rows: pa.RecordBatch, objects: Objects) -> pa.Array:
+        """Return the scores of rows that follow those before."""
+        scores = self._judge(rows, objects)
+        models, numbers = rows.column("model").to_pylist(), rows.column("row").to_pylist()
+        for each in zip(models, numbers, scores, strict=True):
+            self._evaluation.add(*each)
+        return pa.array([score.value for score in scores], pa.float64())
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one entry a model, as JSON can hold it."""
+        return [_entry(each) for each in self._evaluation.scores() if each.model]
+
+
+class NamedFunction(NamedTuple):
+    """A function of the user's that scores rows."""
+
+    name: str
+    """`module:function`."""
+    function: Callable[[dict[str, Any]], Any]
+
+
+def _entry(scores: ModelScores) -> dict[str, Any]:
+    labels = scores.labels
+    return {
+        "model": scores.model,
+        "scored": scores.scored,
+        "unscored": scores.unscored,
+        "prompts": scores.prompts,
+        "mean": scores.mean,
+        "interval": scores.interval and list(scores.interval),
+        "pass_at": {str(k): share for k, share in scores.pass_at.items()},
+        "labels": labels and {**labels._asdict(), "classes": [each._asdict() for each in labels.classes]},
+    }

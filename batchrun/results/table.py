@@ -1,0 +1,80 @@
+"""The rows of the results, from first to last: outcomes and input rows, both in order, merged as they come.
+
+Neither side is ever held as a whole. Outcomes are read a chunk at a time, so that raw answers do not pile up; the input
+is walked forward a batch at a time.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import pyarrow as pa
+
+from batchrun.pricing import PriceLike
+from batchrun.records import OutcomeColumns
+from batchrun.results.answers import AnswerReader
+from batchrun.results.columns import BEFORE_ANSWER, BEFORE_INPUT, SCORE, outcome_arrays, results_schema
+from batchrun.results.merge import InputColumns, Merge, Part
+from batchrun.results.scoring import Objects, Scoring
+
+_BEFORE_TYPED = len(BEFORE_INPUT) + len(BEFORE_ANSWER)
+
+
+class Results:
+    """The rows of the results, once."""
+
+    def __init__(
+        self,
+        outcomes: Iterable[OutcomeColumns],
+        inputs: InputColumns | None,
+        prices: Mapping[str, PriceLike | None],
+        *,
+        reader: AnswerReader | None = None,
+        scoring: Scoring | None = None,
+        hidden: str | None = None,
+    ) -> None:
+        """Fix the schema; reads nothing.
+
+        Args:
+            outcomes: by row, model and sample, in columns of any length but none.
+            inputs: the input's columns; None leaves them out.
+            prices: by model; one that is missing has no price.
+            reader: reads the answers.
+            scoring: scores the rows.
+            hidden: column that is there for the scoring only, and not in the results.
+        """
+        self._outcomes, self._inputs, self._prices = outcomes, inputs, prices
+        self._reader, self._scoring = reader or AnswerReader(None), scoring
+        self._typed = self._reader.columns
+        whole = results_schema(None if inputs is None else inputs.schema, self._typed, is_scored=scoring is not None)
+        self._unscored = whole if scoring is None else pa.schema(list(whole)[:-1])
+        self._names = None if hidden is None else [name for name in whole.names if name != hidden]
+        self.schema = whole if self._names is None else pa.schema([whole.field(name) for name in self._names])
+        """Names and types of the columns."""
+        self.rows = 0
+        """How many there were, so far."""
+        self.dropped = 0
+        """How many were not, since the input no longer has them."""
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows, in batches of any size."""
+        merge = None if self._inputs is None else Merge(self._inputs)
+        for some in self._outcomes:
+            outcomes, completions, objects = self._reader.read(some)
+            rows = outcomes["row"]
+            own = outcome_arrays(outcomes, self._prices, completions)
+            if self._typed is not None and objects is not None:
+                own[_BEFORE_TYPED:_BEFORE_TYPED] = self._typed.arrays(objects)
+            self.dropped += len(rows)
+            for part in [Part(0, len(rows), [])] if merge is None else merge.parts(rows):
+                self.dropped -= part.stop - part.start
+                self.rows += part.stop - part.start
+                yield self._batch(own, part, objects)
+
+    def _batch(self, own: list[pa.Array], part: Part, objects: Objects) -> pa.RecordBatch:
+        mine = [each[part.start : part.stop] for each in own]
+        split = len(BEFORE_INPUT)
+        columns = [*mine[:split], *part.columns, *mine[split:]]
+        batch = pa.RecordBatch.from_arrays(columns, schema=self._unscored)
+        if self._scoring is not None:
+            scores = self._scoring.column(batch, objects and objects[part.start : part.stop])
+            batch = batch.append_column(pa.field(SCORE.name, SCORE.type), scores)
+        return batch if self._names is None else batch.select(self._names)

@@ -1,0 +1,100 @@
+"""What a run directory says of the job that it is of, and the input whose columns stand beside its answers."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.checkpoint.schema import damaged
+from batchrun.errors import InputError, RunDirectoryError
+from batchrun.job import Job, job_from_dict
+from batchrun.prompts.columns import InputColumns
+from batchrun.prompts.files import InputFile, find_files, fingerprint
+from batchrun.prompts.source import Source
+
+SPOOL = "input.jsonl"
+"""Rows that came over standard input, which cannot be read twice."""
+
+_LOOK_ROWS = 8192
+"""Rows of a JSON file that the types of its columns are taken from, before all of them are looked at if need be."""
+
+
+def stored_job(checkpoint: Checkpoint) -> Job:
+    """Return the job that a checkpoint was made by.
+
+    Raises:
+        RunDirectoryError: it does not say.
+    """
+    if is_jobless(checkpoint):
+        raise RunDirectoryError(
+            f"{checkpoint.path}: was salvaged, and which job it is of is lost; run the job again: it goes on from here"
+        )
+    job = checkpoint.fact("job")
+    if job is None:
+        raise RunDirectoryError(
+            f"{checkpoint.path}: does not say yet which job it is of: its run has only begun, or died as it began; "
+            "look again in a moment, or run the job"
+        )
+    try:
+        return job_from_dict(job)
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise damaged(checkpoint.path, f"what is kept of its job is no job: {problem!r}") from problem
+
+
+def is_jobless(checkpoint: Checkpoint) -> bool:
+    """Return whether there are answers, but not the job that they are of, as after a salvage."""
+    return bool(checkpoint.totals()) and checkpoint.fact("job") is None
+
+
+class StoredInput(NamedTuple):
+    """The input of a run, and what of it is wanted."""
+
+    files: list[InputFile]
+    keep: tuple[str, ...] | None
+    limit: int | None
+
+    def columns(self, *, is_quick: bool) -> InputColumns:
+        """Return its columns: with the types that the first rows have, or with those of all.
+
+        Raises:
+            InputError: it is not what it was.
+            LateSchema: the first rows do not show all.
+        """
+        return InputColumns(*self, look_rows=_LOOK_ROWS if is_quick else None)
+
+
+def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, beside: str | None = None) -> StoredInput:
+    """Return the input of a run.
+
+    Args:
+        job: what was run.
+        directory: where.
+        checkpoint: of the run.
+        beside: a column that is wanted too, whatever the job keeps.
+
+    Raises:
+        InputError, JobError: it is gone, or has other rows now.
+    """
+    paths = tuple(str(directory / SPOOL) if path == "-" else path for path in job.input.path)
+    job = dataclasses.replace(job, input=dataclasses.replace(job.input, path=paths, strict=False))
+    files = find_files(paths)
+    if _may_have_changed(checkpoint, files) and not _still_fits(checkpoint, job):
+        raise InputError("the input has changed since the run; run the job again to fit its answers to it")
+    keep = job.output.keep
+    if keep is not None and beside is not None and beside not in keep:
+        keep = (*keep, beside)
+    return StoredInput(files, keep, job.input.limit)
+
+
+def _may_have_changed(checkpoint: Checkpoint, files: list[InputFile]) -> bool:
+    """Return whether the input may be another than the run read. That of standard input was noted while it was read."""
+    asked = checkpoint.fact("asked")  # none after a salvage
+    has_other_input = asked is None or asked["input"] not in ("", fingerprint(files))
+    return has_other_input or checkpoint.fact("mismatch") is not None
+
+
+def _still_fits(checkpoint: Checkpoint, job: Job) -> bool:
+    """Return whether no answer would stand beside a row that it is not of. Reads the whole input."""
+    with Source(job) as source:
+        source.open()
+        return all(checkpoint.fits(batch) for batch in source.batches())

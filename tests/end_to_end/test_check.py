@@ -1,0 +1,278 @@
+"""`batchrun check`, and the same from a sample as every run begins."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import write_prompts, write_rows
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+OTHER = "meta-llama/Llama-3.3-70B-Instruct"
+GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k" / "test.jsonl"
+
+
+def job(endpoint: Any, usd_per_mtok: float = 1.0, *, user: str = "", more: str = "", path: str = "in.jsonl") -> str:
+    """Write a job with a price; return its path."""
+    prompt = f"[prompt]\nuser = '''{user}'''\n" if user else ""
+    Path("job.toml").write_text(
+        f'[input]\npath = "{path}"\n{prompt}[model]\nname = "{MODEL}"\n{more}'
+        f'[endpoint]\nbase_url = "{endpoint.base_url}"\n[output]\ndir = "out"\n'
+        f'[prices."{MODEL}"]\ninput_usd_per_mtok = {usd_per_mtok}\noutput_usd_per_mtok = {usd_per_mtok}\n'
+    )
+    return "job.toml"
+
+
+@pytest.fixture
+def check(batchrun: Any, endpoint: Any) -> Any:
+    """Check on the endpoint, as `run` would send to it."""
+
+    def check(*arguments: Any, stdin: bytes = b"") -> Any:
+        return batchrun("check", *arguments, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", stdin=stdin)
+
+    return check
+
+
+def test_everything_is_read_and_nothing_is_sent_or_written(check: Any, endpoint: Any) -> None:
+    """Rows, prompts as they will be sent, tokens."""
+    write_rows("in.jsonl", *({"id": f"r{number}", "text": f"number {number}"} for number in range(1_000)))
+    said = check("in.jsonl", "-t", "Say {{ text }}.", "-s", "Be brief.", "--max-tokens", 5)
+    assert said.code == 0, said.stderr
+    assert "in.jsonl: 1,000 rows" in said.stdout
+    for words in ("Be brief.", "Say number 0.", "Say number 2.", "1,000 to send"):
+        assert words in said.stdout
+    assert "Say number 3." not in said.stdout
+    assert said.stderr == ""
+    assert endpoint.stats.received == 0
+    assert not Path("out").exists()
+
+
+def test_what_is_found_is_there_for_scripts(check: Any) -> None:
+    """As one line of JSON."""
+    write_rows("in.jsonl", {"id": "a", "prompt": "one"}, {"id": "a", "prompt": "two"}, {"prompt": 3})
+    found = check("in.jsonl", "--json").json
+    assert (found["exit_code"], found["rows"], found["bad_rows"], found["requests"]) == (0, 3, 1, 2)
+    assert found["repeated"] == {"ids": 1, "rows": 2, "example": [0, 1]}
+    assert found["causes"][0]["example"] == "in.jsonl:3: prompt is a number; must be a text"
+    assert found["prompts"][1]["messages"] == [{"role": "user", "content": "two"}]
+    assert found["longest"][0]["row"] in (0, 1)
+    low, likely, high = (found["ahead"]["prompt_tokens"][end] for end in ("low", "likely", "high"))
+    assert 0 < low < likely < high
+    assert found["ahead"]["seconds"] is None
+
+
+def test_broken_rows_are_told_by_cause_with_an_example_of_each(check: Any) -> None:
+    """With --strict they are what is wrong."""
+    Path("in.jsonl").write_text('{"prompt": "a"}\n' + "not json\n" * 3 + '{"prompt": null}\n')
+    said = check("in.jsonl")
+    assert said.code == 0
+    assert "4 are broken" in said.stdout
+    assert "  3 × in.jsonl:2: " in said.stdout
+    assert "  1 × in.jsonl:5: " in said.stdout
+    said = check("in.jsonl", "--strict")
+    assert said.code == 2
+    assert "4 broken rows" in said.stderr
+
+
+def test_repeated_ids_are_told(check: Any) -> None:
+    """Rows are known by their numbers, so that it is no error."""
+    write_rows("in.jsonl", *({"id": str(number % 7), "prompt": "a"} for number in range(10)))
+    said = check("in.jsonl")
+    assert said.code == 0
+    assert "3 ids are of more than one row each, such as that of rows 0 and 7" in said.stdout
+
+
+def test_a_pipe_can_be_checked_too(check: Any) -> None:
+    """It is read once."""
+    assert "2 rows" in check("-", stdin=b'{"prompt": "a"}\n{"prompt": "b"}\n').stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("absent.jsonl",), "absent.jsonl"), (("in.jsonl", "-t", "{{ title }}"), "title"), (("empty.jsonl",), "no rows")],
+)
+def test_what_is_wrong_with_the_job_exits_2(check: Any, arguments: tuple[str, ...], words: str) -> None:
+    """Before anything is read, and for scripts in JSON as well."""
+    write_prompts("a")
+    Path("empty.jsonl").write_text("")
+    said = check(*arguments, "--json")
+    assert (said.code, said.json["exit_code"]) == (2, 2)
+    assert words in said.stderr
+    assert words in said.json["message"]
+
+
+def test_models_that_have_ended_and_prompts_too_long_for_theirs_are_told(batchrun: Any) -> None:
+    """And a name that the catalogue does not know, and a key that is not there."""
+    write_prompts("a", "word " * 150_000)
+    models = ("ibm-granite/granite-4.1-8b", MODEL, "meta-llama/Lama")
+    said = batchrun("check", "in.jsonl", *(word for model in models for word in ("-m", model)))
+    assert said.code == 0
+    assert "ibm-granite/granite-4.1-8b: was to be switched off on 2026-10-05" in said.stdout
+    assert f"{MODEL}: about 1 prompts are longer" in said.stdout
+    assert "meta-llama/Lama: is not in the built-in catalogue" in said.stdout
+    assert "export WANDB_API_KEY=" in said.stdout
+
+
+def test_a_probe_sends_one_real_request_to_each_model(check: Any, endpoint: Any) -> None:
+    """And says what came back, and learns from it."""
+    write_prompts(*(f"number {number}" for number in range(50)))
+    before = check("in.jsonl", "-m", OTHER, "--json").json
+    found = check("in.jsonl", "-m", OTHER, "--probe", "--json").json
+    assert endpoint.stats.received == 2
+    assert [probed["model"] for probed in found["probes"]] == [OTHER, MODEL]
+    assert all(probed["kind"] is None and probed["response"] for probed in found["probes"])
+    assert sum(probed["prompt_tokens"] for probed in found["probes"]) == endpoint.stats.prompt_tokens
+    assert found["ahead"]["completion_tokens"]["high"] < before["ahead"]["completion_tokens"]["high"]
+    assert found["ahead"]["prompt_tokens"]["likely"] == pytest.approx(endpoint.stats.prompt_tokens * 50, rel=0.1)
+    assert found["counted_by"] == "answers"
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "cure"), [("401", 4, "check the key"), ("402", 5, "add credits"), ("400", 1, "")]
+)
+def test_a_probe_that_is_refused_says_why(check: Any, endpoint: Any, fault: str, code: int, cure: str) -> None:
+    """With the exit code that a run would have."""
+    endpoint.change(error_shares={fault: 1.0})
+    said = check(write_prompts("a"), "--probe")
+    assert said.code == code
+    assert cure in said.stdout
+
+
+def test_a_probe_can_be_simulated(batchrun: Any) -> None:
+    """No key, no cost."""
+    said = batchrun("check", write_prompts("a"), "-m", MODEL, "--probe", "--simulate")
+    assert said.code == 0
+    assert f"{MODEL}: 4 tokens in" in said.stdout
+
+
+def test_what_is_settled_is_not_counted_again(check: Any, run: Any) -> None:
+    """Row by row: what was edited since is to be sent."""
+    run(write_prompts("a", "b", "c", "d"), "--limit", 3)
+    write_prompts("a", "edited", "c", "d")
+    found = check("in.jsonl", "--json").json
+    assert (found["requests"], found["settled"], found["ahead"]["requests"]) == (4, 2, 2)
+
+
+def reviews(count: int) -> None:
+    """Write reviews of all lengths."""
+    chance = random.Random(3)
+    sentences = [
+        "Boils two cups before I have found the tea bags.",
+        "The handle gets so hot that I keep an oven glove beside it!",
+        "After 14 months the lid broke; the replacement cost 12.50 euros and took three weeks.",
+        "Pretty, quiet, and not a speck of rust.",
+        "Support asked for a video, then for another video, then went quiet.",
+        "Würde ich jederzeit wieder kaufen – schönes Gerät.",
+    ]
+    rows = (
+        {
+            "id": f"r{number}",
+            "stars": chance.randint(1, 5),
+            "text": " ".join(chance.choices(sentences, k=chance.randint(1, 12))),
+        }
+        for number in range(count)
+    )
+    write_rows("in.jsonl", *rows)
+
+
+REVIEW = "You label product reviews: positive, negative or mixed.\n{{ stars }} of 5 stars: {{ text }}"
+
+
+def assert_estimated(batchrun: Any, path: str) -> None:
+    """What is spent and what is said to be ahead is the bill, within a tenth; and it is in the range."""
+    found = batchrun("check", path, "--json").json
+    assert batchrun("run", path).code == 0
+    cost_usd = json.loads(Path("out/run.json").read_text())["cost_usd"]
+    ahead = found["ahead"]["usd"]
+    assert found["spent_usd"] + ahead["likely"] == pytest.approx(cost_usd, rel=0.1)
+    assert found["spent_usd"] + ahead["low"] <= cost_usd <= found["spent_usd"] + ahead["high"]
+
+
+def test_the_cost_of_reviews_is_estimated_within_a_tenth_where_answers_are_bounded(
+    batchrun: Any, endpoint: Any
+) -> None:
+    """Before anything was sent: a thousand reviews, labels of eight tokens."""
+    reviews(1_000)
+    assert_estimated(batchrun, job(endpoint, user=REVIEW, more="max_tokens = 8\n"))
+
+
+def test_the_cost_of_reviews_is_estimated_within_a_tenth_from_the_first_hundred(batchrun: Any, endpoint: Any) -> None:
+    """However long answers are."""
+    reviews(1_000)
+    path = job(endpoint, user=REVIEW)
+    assert batchrun("run", path, "--limit", 100).code == 0
+    assert_estimated(batchrun, path)
+
+
+@pytest.mark.skipif(not GSM8K.exists(), reason="the data set is not part of the repository")
+def test_the_cost_of_gsm8k_is_estimated_within_a_tenth(batchrun: Any, endpoint: Any) -> None:
+    """From the first hundred of its 1,319 questions."""
+    path = job(endpoint, user="{{ question }}", path=str(GSM8K))
+    assert batchrun("run", path, "--limit", 100).code == 0
+    assert_estimated(batchrun, path)
+
+
+# As a run begins.
+
+
+def test_every_run_says_what_is_ahead(run: Any) -> None:
+    """In a line or three; a run with nothing left to send says nothing of it, nor does a quiet one."""
+    said = run(write_prompts(*map(str, range(20))), "--max-tokens", 5)
+    assert "20 requests, " in said.stderr
+    assert "cost of these" not in said.stderr  # of an endpoint whose prices nobody knows
+    assert "requests, " not in run("in.jsonl", "--max-tokens", 5).stderr
+    assert run("in.jsonl", "--quiet", "--restart").stderr == ""
+
+
+def test_a_run_says_what_is_left(run: Any) -> None:
+    """After what earlier runs have settled, and how long it will take at the limit that they found."""
+    run(write_prompts(*map(str, range(40))), "--limit", 10)
+    said = run("in.jsonl")
+    assert "30 requests, " in said.stderr
+    assert "time for these " in said.stderr
+
+
+def test_a_run_is_refused_whose_estimate_is_above_the_cap(batchrun: Any, endpoint: Any) -> None:
+    """Exit code 2, both figures, the cure; nothing is sent. With --yes what fits is sent."""
+    write_prompts(*("word " * 200 for _ in range(100)))
+    path = job(endpoint, 100, more="max_tokens = 20\n")  # 20,000 tokens and more, 0.0001 USD each
+    said = batchrun("run", path, "--max-cost", 1)
+    assert said.code == 2
+    assert endpoint.stats.received == 0
+    for words in ("what is left will cost", "the cap is 1 USD", "--max-cost", "--limit", "--yes"):
+        assert words in said.stderr
+    assert batchrun("check", path, "--max-cost", 1).code == 2
+    said = batchrun("run", path, "--max-cost", 1, "--yes", "--json")
+    assert (said.code, said.json["state"]) == (5, "stopped")
+    assert 0.5 < said.json["cost_usd"] <= 1
+    assert batchrun("run", path, "--max-cost", 100).code == 0
+
+
+def test_who_has_agreed_to_a_cap_is_not_asked_again(batchrun: Any, endpoint: Any) -> None:
+    """The same command goes on, as it would in a script; another cap, or more rows, are asked about."""
+    write_prompts(*("word " * 200 for _ in range(100)))
+    path = job(endpoint, 100, more="max_tokens = 20\n")
+    assert batchrun("run", path, "--max-cost", 1, "--yes").code == 5
+    sent = endpoint.stats.received
+    assert batchrun("run", path, "--max-cost", 1).code == 5
+    assert endpoint.stats.received == sent
+    assert batchrun("run", path, "--max-cost", 1.5).code == 2
+    assert batchrun("run", path, "--max-cost", 1, "--limit", 90).code == 2
+
+
+def test_a_run_that_may_end_within_its_cap_is_not_refused(batchrun: Any, endpoint: Any) -> None:
+    """Only what is certain counts: how long answers are is not."""
+    write_prompts(*("word " * 200 for _ in range(100)))
+    path = job(endpoint, 100)  # 2 USD for the prompts; answers of unknown length
+    endpoint.change(answer_tokens=1)
+    assert batchrun("run", path, "--max-cost", 25).code == 0
+
+
+def test_a_cap_on_tokens_is_refused_alike(run: Any, endpoint: Any) -> None:
+    """In tokens."""
+    said = run(write_prompts(*("word " * 200 for _ in range(100))), "--max-tokens", 5, "--max-tokens-total", 5_000)
+    assert said.code == 2
+    assert "the cap is 5,000; raise it (--max-tokens-total)" in said.stderr
+    assert endpoint.stats.received == 0

@@ -1,0 +1,141 @@
+"""Identical prompts are bought once; prompts that begin alike are sent together."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import results, write_prompts, write_rows
+
+from batchrun.simulator import prefixes
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+OTHER = "openai/gpt-oss-20b"
+
+
+def bought(endpoint: Any) -> list[int]:
+    return sorted(endpoint.stats.answered_by_request.values())
+
+
+def test_rows_that_ask_the_same_are_bought_once(run: Any, endpoint: Any) -> None:
+    """Each has its line, with the answer and without attempts, tokens and cost; the totals are what was paid."""
+    write_prompts(*"abacaba")
+    price = "input_usd_per_mtok = 1\noutput_usd_per_mtok = 2\n"
+    Path("job.toml").write_text(f'[input]\npath = "in.jsonl"\ndedupe = true\n[prices."{MODEL}"]\n{price}')
+    said = run("job.toml", "--json")
+    assert said.code == 0
+    assert endpoint.stats.received == 3
+    rows = results()
+    assert [row["attempts"] for row in rows] == [1, 1, 0, 1, 0, 0, 0]
+    assert [row["status"] for row in rows] == ["completed"] * 7
+    first, copies = rows[0], [rows[place] for place in (2, 4, 6)]
+    assert {copy["response"] for copy in copies} == {first["response"]}
+    assert {(copy["cost_usd"], copy["total_tokens"], copy["latency_s"]) for copy in copies} == {(0.0, 0, None)}
+    assert [copy["custom_id"] for copy in copies] == ["2", "4", "6"]
+    assert said.json["completed"] == 7
+    assert said.json["attempts"] == 3
+    assert said.json["total_tokens"] == sum(row["total_tokens"] for row in rows)
+    assert said.json["cost_usd"] == pytest.approx(sum(row["cost_usd"] for row in rows))
+
+
+def test_without_it_they_are_bought_each(run: Any, endpoint: Any) -> None:
+    """At a temperature, the answers differ; so it is on only when it is asked for."""
+    assert run(write_prompts(*"aab")).code == 0
+    assert endpoint.stats.received == 3
+
+
+def test_the_first_is_still_on_its_way(run: Any, endpoint: Any) -> None:
+    """Then the others wait for it, however many they are."""
+    endpoint.change(latency_s=0.3)
+    assert run(write_prompts(*["a"] * 3000, "b"), "--dedupe").code == 0
+    assert bought(endpoint) == [1, 1]
+    assert len({row["response"] for row in results()}) == 2
+    assert len(results()) == 3001
+
+
+def test_models_and_samples_are_bought_each(run: Any, endpoint: Any) -> None:
+    """A twin asks the same model, for the same sample."""
+    flags = ("--dedupe", "-m", OTHER, "--num-samples", 2, "--json")
+    assert run(write_prompts(*"aba"), *flags).json["completed"] == 12
+    assert endpoint.stats.received == 8
+    first, _, third = [results()[start : start + 4] for start in (0, 4, 8)]
+    places = [(row["model"], row["sample"], row["response"]) for row in first]
+    assert [(row["model"], row["sample"], row["response"]) for row in third] == places
+
+
+def test_a_failure_is_shared_and_mended_once(run: Any, endpoint: Any) -> None:
+    """--retry-failed sends one of them."""
+    said = run(write_prompts("[[simulate: 400 x1]]", "b", "[[simulate: 400 x1]]"), "--dedupe", "--json")
+    assert (said.code, said.json["failed"], endpoint.stats.received) == (1, 2, 2)
+    assert {row["error_kind"] for row in results()} == {"bad_request", None}
+    said = run("in.jsonl", "--dedupe", "--retry-failed", "--json")
+    assert (said.code, said.json["failed"], endpoint.stats.received) == (0, 0, 3)
+
+
+def test_a_run_that_was_stopped_goes_on_and_buys_nothing_twice(run: Any, endpoint: Any) -> None:
+    """More rows of the same file, rows that were moved, and rows that came: each prompt was bought once, ever."""
+    prompts = [str(number % 7) for number in range(50)]
+    write_prompts(*prompts)
+    assert run("in.jsonl", "--dedupe", "--limit", 10).code == 0
+    assert run("in.jsonl", "--dedupe").code == 0
+    write_prompts(*reversed(prompts), "new", "new", "3")
+    assert run("in.jsonl", "--dedupe").code == 0
+    assert bought(endpoint) == [1] * 8
+    assert [row["prompt"] for row in results()] == [*reversed(prompts), "new", "new", "3"]
+    answers = {(row["prompt"], row["response"]) for row in results()}
+    assert len(answers) == 8
+
+
+def test_broken_rows_and_images_go_along(run: Any, endpoint: Any) -> None:
+    """A row that cannot be sent is nobody's twin."""
+    photo = "https://example.com/a.png"
+    rows = [{"prompt": "a", "photo": photo}, {"x": 1}, {"prompt": "a", "photo": photo}, {"x": 1}, {"prompt": "a"}]
+    assert run(write_rows("in.jsonl", *rows), "--dedupe", "--images", "photo").code == 1
+    assert endpoint.stats.received == 2
+    assert [row["error_kind"] for row in results()] == [None, "bad_row", None, "bad_row", None]
+
+
+JOB = """
+[input]
+path = "in.jsonl"
+order = "{order}"
+[prompt]
+system = "{{{{ document }}}}"
+[model]
+name = "meta-llama/Llama-3.1-8B-Instruct"
+stream = "auto"
+"""
+
+
+def test_prompts_that_begin_alike_are_served_from_the_cache(
+    run: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache that holds a few documents helps when their questions come together; results are in input order."""
+    monkeypatch.setattr(prefixes, "_CAPACITY", 4)
+    rows = [{"document": f"Document {number % 20}. " * 20, "prompt": f"Question {number}?"} for number in range(200)]
+    write_rows("in.jsonl", *rows)
+    cached = {}
+    for order in ("input", "prefix"):
+        Path("job.toml").write_text(JOB.format(order=order))
+        assert run("job.toml", "--restart", "-c", 8).code == 0
+        assert [row["prompt"] for row in results()] == [row["prompt"] for row in rows]
+        cached[order] = sum(row["cached_tokens"] for row in results())
+        prompt_tokens = sum(row["prompt_tokens"] for row in results())
+    assert cached["input"] == 0
+    assert cached["prefix"] > 0.6 * prompt_tokens
+
+
+def test_a_run_in_prefix_order_goes_on_where_it_was_stopped(run: Any, endpoint: Any, when: Any) -> None:
+    """Whatever was sent first: every row is answered once."""
+    endpoint.change(latency_s=0.02)
+    write_rows("in.jsonl", *({"document": str(row % 3), "prompt": str(row)} for row in range(100)))
+    Path("job.toml").write_text(JOB.format(order="prefix"))
+    when(
+        lambda: endpoint.stats.received >= 30, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    )
+    assert run("job.toml", "-c", 4).code == 130
+    assert 0 < len(results()) < 100
+    assert run("job.toml", "-c", 50).code == 0
+    assert bought(endpoint) == [1] * 100
+    assert [row["prompt"] for row in results()] == [str(row) for row in range(100)]

@@ -1,0 +1,170 @@
+"""Input that is elsewhere, results that go there, and the card that goes with them. The store is a folder here."""
+
+import base64
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from harness.prompts import results, write_rows
+from pyarrow import fs as arrow
+
+from batchrun.storage import objects
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+
+UPLOADED = {"results.parquet", "usage.parquet", "run.json"}
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that is the bucket of `s3://bkt/`."""
+    folder = tmp_path / "store" / "bkt"
+    folder.mkdir(parents=True)
+    (folder / "out").mkdir()
+    system = arrow.SubTreeFileSystem(str(folder.parent), arrow.LocalFileSystem())
+    monkeypatch.setattr(objects, "_system", lambda scheme, host, options: (system, host))
+    return folder
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_run_reads_from_a_bucket_and_uploads_its_results(run: Any, batchrun: Any, bucket: Path) -> None:
+    """Run again, it sends nothing; the checkpoint stays here; a report and a card go along once they are there."""
+    write_rows(str(bucket / "in/a.jsonl"), {"prompt": "a"}, {"prompt": "b"})
+    first = run("s3://bkt/in/*.jsonl", "--upload", "s3://bkt/out", "--json")
+    assert (first.code, [row["prompt"] for row in results()]) == (0, ["a", "b"])
+    assert names(bucket / "out") == UPLOADED
+    assert (bucket / "out/results.parquet").read_bytes() == Path("out/results.parquet").read_bytes()
+    assert json.loads((bucket / "out/run.json").read_bytes())["state"] == "completed"
+    again = run("s3://bkt/in/*.jsonl", "--upload", "s3://bkt/out", "--json")
+    assert again.json["attempts"] == first.json["attempts"] == 2
+    batchrun("report", "out")
+    said = batchrun("export", "out", "--card")
+    assert said.stderr.endswith("out/README.md\nuploaded to s3://bkt/out\n")
+    assert names(bucket / "out") == {*UPLOADED, "report.html", "README.md"}
+
+
+def test_an_upload_that_fails_costs_the_upload_alone(run: Any, batchrun: Any, bucket: Path, monkeypatch: Any) -> None:
+    """The run's results and run.json are what they would be; the exit code says that something is left to do."""
+
+    def fail(*_: object) -> None:
+        raise OSError("the store is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objects, "put", fail)
+        said = run(write_rows("in.jsonl", {"prompt": "a"}), "--upload", "s3://bkt/out", "--json")
+    assert said.code == said.json["exit_code"] == 5
+    cure = "they are safe in out, and uploaded again by: batchrun export out"
+    assert f"could not be uploaded to s3://bkt/out: the store is away; {cure}" in said.json["message"]
+    assert orjson.loads(Path("out/run.json").read_bytes())["exit_code"] == 0
+    assert names(bucket / "out") == set()
+    assert batchrun("export", "out").code == 0
+    assert names(bucket / "out") == UPLOADED
+
+
+def test_where_nothing_can_be_uploaded_to_nothing_is_sent(run: Any, bucket: Path, endpoint: Any) -> None:
+    """A bucket that is not there is known before anything is paid for."""
+    before = endpoint.stats.totals()
+    said = run(write_rows("in.jsonl", {"prompt": "a"}), "--upload", "s3://none/out")
+    assert (said.code, "no such bucket" in said.stderr) == (2, True)
+    assert endpoint.stats.totals() == before
+
+
+@pytest.mark.parametrize("path", ["s3://bkt", "s3://bkt/", "s3://bkt/**/*.parquet", "s3://bkt/out"])
+def test_results_do_not_go_among_the_input(run: Any, bucket: Path, path: str) -> None:
+    """The next run would take them for rows, and buy answers to them."""
+    write_rows(str(bucket / "out/a.jsonl"), {"prompt": "a"})
+    pq.write_table(pa.table({"prompt": ["a"]}), bucket / "out/a.parquet")
+    said = run(path, "--upload", "s3://bkt/out/")
+    assert (said.code, f"is inside the input {path}" in said.stderr) == (2, True), said.stderr
+    assert run("s3://bkt/out/*.jsonl", "--upload", "s3://bkt/out/").code == 0
+
+
+def test_export_uploads_where_it_is_told(run: Any, batchrun: Any, bucket: Path) -> None:
+    """Over what the job says; a run without either stays here."""
+    run(write_rows("in.jsonl", {"prompt": "a"}))
+    batchrun("export", "out")
+    assert names(bucket / "out") == set()
+    batchrun("export", "out", "--upload", "s3://bkt/out")
+    assert names(bucket / "out") == UPLOADED
+
+
+@pytest.fixture
+def dataset() -> str:
+    """A folder of Parquet parts with images, as `datasets` writes them."""
+    Path("data").mkdir()
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    for part in range(2):
+        rows = [{"prompt": f"What is {part}{row}?", "photo": {"bytes": PNG, "path": "a.png"}} for row in range(3)]
+        schema = pa.schema([("prompt", pa.string()), ("photo", image), ("tags", pa.list_(pa.string()))])
+        path = f"data/train-0000{part}-of-00002.parquet"
+        pq.write_table(pa.Table.from_pylist([row | {"tags": ["x"]} for row in rows], schema), path)
+    return "data"
+
+
+def job_file(path: str, text: str) -> str:
+    Path(path).write_text(text)
+    return path
+
+
+def test_the_card_says_what_there_is(run: Any, batchrun: Any, dataset: str) -> None:
+    """Model, prompt, counts and cost for people; for programs the features, images as images."""
+    job = f'[input]\npath = "{dataset}"\n[prompt]\nsystem = "Say `````no`````."\nimages = "photo"\n'
+    prices = f'[prices."{MODEL}"]\ninput_usd_per_mtok = 1000\noutput_usd_per_mtok = 1000\n'
+    run(job_file("look.toml", f'{job}[model]\nname = "{MODEL}"\nseed = 7\n{prices}'), model=None)
+    assert batchrun("export", "out", "--card").code == 0
+    text = Path("out/README.md").read_text()
+    front = re.fullmatch(r"---\n(.*?)\n---\n(.*)", text, re.DOTALL)
+    assert front is not None
+    features = [json.loads(line.removeprefix("  - ")) for line in front[1].splitlines() if line.startswith("  - ")]
+    assert [each["name"] for each in features] == pq.read_schema("out/results.parquet").names
+    known = {each.pop("name"): each for each in features}
+    assert (known["photo"], known["tags"]) == ({"dtype": "image"}, {"list": "string"})
+    assert known["finished_at"] == {"dtype": "timestamp[ms, tz=UTC]"}
+    assert '"path": "results.parquet"' in front[1]
+    summary = orjson.loads(Path("out/run.json").read_bytes())
+    assert summary["cost_usd"] > 0
+    for line in (
+        "# look",
+        f"| model | {MODEL} |",
+        '| parameters | {"seed":7} |',
+        "| answers | 6: 6 completed, 0 failed |",
+        f"| cost | {summary['cost_usd']:.4f} USD |",
+        "``````text\nSay `````no`````.\n``````",
+    ):
+        assert line in front[2], line
+    assert "simulator made these answers up" not in text
+    assert "127.0.0.1" not in text
+
+
+def test_the_card_leaves_to_datasets_what_it_has_no_name_for(run: Any, batchrun: Any) -> None:
+    """A mapping, say: no features are better than wrong ones."""
+    table = pa.table({"prompt": ["a"], "map": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))})
+    pq.write_table(table, "in.parquet")
+    run("in.parquet")
+    batchrun("export", "out", "--card")
+    assert "dataset_info" not in Path("out/README.md").read_text()
+
+
+def test_a_folder_as_the_cache_of_the_hub_has_it_is_read_once(run: Any, dataset: str) -> None:
+    """There the files are links to blobs without an ending."""
+    cache = Path("datasets--u--n")
+    (cache / "blobs").mkdir(parents=True)
+    (cache / "snapshots/abc/data").mkdir(parents=True)
+    for number, part in enumerate(sorted(Path(dataset).iterdir())):
+        shutil.copy(part, cache / f"blobs/{number}")
+        (cache / "snapshots/abc/data" / part.name).symlink_to(f"../../../blobs/{number}")
+    assert run(str(cache)).code == 0
+    assert len(results()) == 6

@@ -1,0 +1,229 @@
+"""How good the answers are: a score in every row, and what the scores add up to."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from harness.prompts import columns, results, write_rows
+from harness.settled import HEAD, failed, settle
+
+ROWS = [{"prompt": "1 + 1?", "answer": 2}, {"prompt": "1 + 2?", "answer": 3}, {"prompt": "1 + 3?", "answer": None}]
+NUMBER = '[evaluate]\ntarget = "answer"\nscorer = "number"\n'
+
+
+def footer() -> Any:
+    """Return what the results say of their scores."""
+    said = pq.read_metadata("out/results.parquet").metadata
+    return json.loads(said[b"batchrun.scores"]) if b"batchrun.scores" in said else None
+
+
+def write_scorer(body: str) -> None:
+    """Write a module `mine` with a function `score`, whose module no other test has."""
+    Path("mine.py").write_text(f"def score(row):\n    {body}\n")
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test imports its own `mine`."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+
+def test_every_row_has_its_score(batchrun: Any) -> None:
+    """Last of the columns; null where the row failed, or nobody says what is right."""
+    said = ["It is 2.00", "It is 4", "whatever"]
+    rows = [*ROWS, {"prompt": "?", "answer": 5}]
+    settle(rows, lambda asked: said[asked.row] if asked.row < 3 else failed("bad_request", 400), NUMBER)
+    assert batchrun("export", "out").code == 0
+    assert [row["score"] for row in results()] == [1.0, 0.0, None, None]
+    assert columns()[-1] == "score"
+
+
+def test_scores_add_up_by_model(batchrun: Any) -> None:
+    """In the footer of the results, in what commands say, and in `status --json`."""
+    head = HEAD.replace('["m"]', '["m", "n"]')
+    rows = [{"prompt": str(each), "answer": each} for each in range(20)]
+    settle(rows, lambda asked: str(asked.row if asked.model == "m" or asked.row < 5 else 99), NUMBER, head=head)
+    said = batchrun("export", "out").stderr
+    (m, n) = footer()
+    assert (m["model"], m["scored"], m["unscored"], m["prompts"], m["mean"]) == ("m", 20, 0, 20, 1.0)
+    assert (n["model"], n["mean"]) == ("n", 0.25)
+    low, high = n["interval"]
+    assert 0.1 < low < 0.25 < high < 0.5
+    assert f"score     m: 1 (95 %: {m['interval'][0]:.4g} to 1) over 20 answers\n          n: 0.25 (95 %: " in said
+    assert batchrun("status", "out", "--json").json["scores"] == [m, n]
+    assert "          n: 0.25 (95 %: " in batchrun("status", "out").stdout
+    assert batchrun("report", "out").code == 0
+    page = Path("out/report.html").read_text()
+    assert f"{n['interval'][0]:.4g} – {n['interval'][1]:.4g}" in page
+
+
+def test_samples_give_the_chance_that_one_of_several_is_right(batchrun: Any) -> None:
+    """pass@k, of all prompts."""
+    head = HEAD.replace('["m"]', '["m"]\nnum_samples = 2')
+    rows = [{"prompt": str(each), "answer": each} for each in range(2)]
+    settle(rows, lambda asked: "0" if asked.sample == 0 else "7", NUMBER, head=head)
+    said = batchrun("export", "out").stderr
+    assert footer()[0]["pass_at"] == {"1": 0.25, "2": 0.5}
+    assert "pass@1 0.25; pass@2 0.5" in said
+
+
+def test_labels_have_accuracy_and_confusion(batchrun: Any) -> None:
+    """With precision and recall of every class."""
+    rows = [{"prompt": str(each), "answer": "good" if each % 2 else "bad"} for each in range(12)]
+    settle(rows, lambda asked: "good" if asked.row < 11 else "ugly", '[evaluate]\ntarget = "answer"\n')
+    said = batchrun("export", "out").stderr
+    labels = footer()[0]["labels"]
+    assert [each["label"] for each in labels["classes"]] == ["bad", "good"]
+    assert labels["confusion"] == [[0, 6, 0], [0, 5, 1]]
+    assert labels["classes"][1] == pytest.approx(
+        {"label": "good", "support": 6, "predicted": 11, "precision": 5 / 11, "recall": 5 / 6, "f1": 10 / 17}, abs=1e-9
+    )
+    assert "m: 0.4167 (95 %: 0.1933 to 0.6805) over 12 answers; macro F1 0.2941 over 2 labels" in said
+
+
+def test_a_run_ends_with_its_scores(run: Any, batchrun: Any) -> None:
+    """run.json, --json, and the words at the end say the same."""
+    rows = [{"prompt": str(each), "answer": "no such answer"} for each in range(3)]
+    Path("job.toml").write_text(f'[input]\npath = "{write_rows("in.jsonl", *rows)}"\n[evaluate]\ntarget = "answer"\n')
+    said = run("job.toml", "--json")
+    (scores,) = said.json["scores"]
+    assert (scores["mean"], scores["scored"]) == (0.0, 3)
+    assert json.loads(Path("out/run.json").read_text())["scores"] == [scores] == footer()
+    assert "score     meta-llama/Llama-3.1-8B-Instruct: 0 (95 %: 0 to " in said.stderr
+
+
+def test_a_run_that_is_not_evaluated_says_nothing_of_scores(run: Any) -> None:
+    """Nor has it a column for them."""
+    said = run(write_rows("in.jsonl", {"prompt": "a", "score": 5}), "--json")
+    assert said.json["scores"] == []
+    assert "score" not in said.stderr.replace("answers", "")
+    assert footer() is None
+    assert results()[0]["score"] == 5
+    assert columns().index("score") < columns().index("model")
+
+
+def test_an_edited_evaluation_buys_nothing(run: Any, endpoint: Any) -> None:
+    """The same command again scores the answers that there are."""
+    rows = [{"prompt": str(each), "answer": str(each), "other": "x"} for each in range(3)]
+    job = f'[input]\npath = "{write_rows("in.jsonl", *rows)}"\n'
+    Path("job.toml").write_text(job)
+    assert run("job.toml").code == 0
+    for evaluate in ('target = "answer"', 'target = "other"\nscorer = "contains"', 'target = "answer"'):
+        Path("job.toml").write_text(f"{job}[evaluate]\n{evaluate}\n")
+        said = run("job.toml")
+        assert said.code == 0
+        assert "changed" not in said.stderr
+        assert [row["score"] is None for row in results()] == [False] * 3
+    assert endpoint.stats.received == 3
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "words"),
+    [
+        ('target = "anser"', "has no column anser, which evaluate.target names; did you mean answer?"),
+        ('target = "answer"\nscorer = "regex"', "evaluate.pattern: must be given"),
+        ('target = "answer"\nscorer = "regex"\npattern = "("', "is no regular expression"),
+        ('target = "answer"\nscorer = "json_field"', "evaluate.field: must be given"),
+        ('target = "answer"\nscorer = "mine:score"', "must be one of"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_made_is_refused(run: Any, endpoint: Any, evaluate: str, words: str) -> None:
+    """Before anything is sent. A function of one's own is none of a job file's affairs."""
+    write_scorer("raise SystemExit")
+    Path("job.toml").write_text(f'[input]\npath = "{write_rows("in.jsonl", *ROWS)}"\n[evaluate]\n{evaluate}\n')
+    said = run("job.toml")
+    assert said.code == 2
+    assert words in said.stderr
+    assert endpoint.stats.received == 0
+    assert not Path("out/checkpoint.sqlite").exists()
+
+
+def test_the_target_need_not_be_kept(batchrun: Any) -> None:
+    """It is read all the same, and is not among the results."""
+    settle(ROWS, lambda asked: "2", NUMBER, head=HEAD + 'keep = ["prompt"]\n')
+    assert batchrun("export", "out").code == 0
+    assert [row["score"] for row in results()] == [1.0, 0.0, None]
+    assert "answer" not in columns()
+    assert results()[0]["prompt"] == "1 + 1?"
+
+
+@pytest.mark.parametrize("name", ["score", "status"])
+def test_a_target_that_is_called_as_one_of_our_columns_is_found(batchrun: Any, name: str) -> None:
+    """It stands in the results under another name."""
+    rows = [{"prompt": str(each), name: each} for each in range(2)]
+    settle(rows, lambda asked: "1", f'[evaluate]\ntarget = "{name}"\n')
+    batchrun("export", "out")
+    assert [(row[f"input_{name}"], row["score"]) for row in results()] == [(0, 0.0), (1, 1.0)]
+
+
+def test_without_the_input_there_are_no_scores(batchrun: Any) -> None:
+    """The column is there all the same, and people are told."""
+    settle(ROWS, lambda asked: "2", NUMBER)
+    Path("in.jsonl").unlink()
+    said = batchrun("export", "out").stderr
+    assert "without the input's columns, and so without scores" in said
+    assert [row["score"] for row in results()] == [None] * 3
+    assert "score     m: none of 3 rows could be scored" in said
+
+
+def test_a_property_of_the_answer_is_scored(batchrun: Any) -> None:
+    """Of the object that the schema finds, whatever stands around it."""
+    label = '{ label = { enum = ["a", "b"] } }'
+    schema = f'[response]\nschema = {{ type = "object", properties = {label}, required = ["label"] }}\n'
+    evaluate = '[evaluate]\ntarget = "answer"\nscorer = "json_field"\nfield = "label"\n'
+    said = '{"label": "a"} and not {"label": "c"}, {"unlike": 1}'
+    settle([{"prompt": "a", "answer": "a"}], lambda asked: said, schema + evaluate)
+    batchrun("export", "out")
+    assert [(row["label"], row["score"]) for row in results()] == [("a", 1.0)]
+
+
+def test_a_function_of_ones_own_scores_rows(batchrun: Any, run: Any) -> None:
+    """It gets the row as the results have it, and is found where one stands."""
+    write_scorer('return len(row["response"]) * row["weight"] if row["status"] == "completed" else 1 / 0')
+    write_rows("in.jsonl", {"prompt": "a", "weight": 2}, {"prompt": "[[simulate: 400]]", "weight": 2})
+    said = run("in.jsonl", "--scorer", "mine:score", "--json")
+    assert [row["score"] for row in results()] == [2.0 * len(results()[0]["response"]), None]
+    assert said.json["scores"] == footer()
+    assert (footer()[0]["scored"], footer()[0]["unscored"]) == (1, 1)
+    batchrun("export", "out")
+    assert "score" not in columns()
+    batchrun("export", "out", "--scorer", "mine:score")
+    assert columns()[-1] == "score"
+    assert json.loads(Path("out/run.json").read_text()) == said.json == batchrun("status", "out", "--json").json
+
+
+def test_rows_that_a_function_cannot_score_are_counted(batchrun: Any) -> None:
+    """With what it said of the first; the others have their scores."""
+    write_scorer("return 1 / row['n']")
+    settle([{"prompt": str(each), "n": each % 2} for each in range(4)], lambda asked: "x")
+    said = batchrun("export", "out", "--scorer", "mine:score")
+    assert said.code == 0
+    assert "2 rows have no score: mine:score raised ZeroDivisionError: division by zero" in said.stderr
+    assert [row["score"] for row in results()] == [None, 1.0, None, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mine", "must be MODULE:FUNCTION"),
+        ("mine:", "must be MODULE:FUNCTION"),
+        ("no_such_module_here:score", "cannot be imported: ModuleNotFoundError"),
+        ("mine:other", "mine has no function other"),
+        ("broken:score", "broken cannot be imported: SyntaxError"),
+        (".mine:score", "cannot be imported"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "export"])
+def test_a_function_that_is_not_there_is_refused(batchrun: Any, command: str, name: str, words: str) -> None:
+    """Before anything else is done."""
+    write_scorer("return 1")
+    Path("broken.py").write_text("def score(:\n")
+    said = batchrun(command, "in.jsonl", "--scorer", name)
+    assert said.code == 2
+    assert f"--scorer {name}: " in said.stderr
+    assert words in said.stderr

@@ -1,0 +1,119 @@
+"""What was paid: every answer of the ledger, and no more than the caps, over all runs of a directory."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from harness.prompts import write_prompts
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+OTHER = "meta-llama/Llama-3.3-70B-Instruct"
+MANY = [f"number {number}" for number in range(100)]
+
+
+def job(endpoint: Any, more: str = "") -> str:
+    """Write a job with a price for each of two models; return its path."""
+    Path("job.toml").write_text(
+        f'[input]\npath = "in.jsonl"\n[model]\nnames = ["{MODEL}", "{OTHER}"]\nmax_tokens = 20\n'
+        f'[endpoint]\nbase_url = "{endpoint.base_url}"\n[output]\ndir = "out"\n{more}'
+        f'[prices."{MODEL}"]\ninput_usd_per_mtok = 100\noutput_usd_per_mtok = 1000\n'
+        f'[prices."{OTHER}"]\ninput_usd_per_mtok = 100\noutput_usd_per_mtok = 1000\n'
+    )
+    return "job.toml"
+
+
+def billed_usd(endpoint: Any) -> float:
+    """What the endpoint has billed."""
+    return float(endpoint.stats.prompt_tokens * 100 + endpoint.stats.completion_tokens * 1000) / 1e6
+
+
+def assert_ledger_is_the_bill(endpoint: Any) -> None:
+    """usage.parquet and run.json have every token that was billed, and what it cost."""
+    usage = pq.read_table("out/usage.parquet").to_pylist()
+    said = json.loads(Path("out/run.json").read_text())
+    assert sum(row["prompt_tokens"] for row in usage) == endpoint.stats.prompt_tokens == said["prompt_tokens"]
+    assert sum(row["completion_tokens"] for row in usage) == endpoint.stats.completion_tokens
+    assert sum(row["cost_usd"] for row in usage) == pytest.approx(billed_usd(endpoint))
+    assert said["cost_usd"] == pytest.approx(billed_usd(endpoint))
+
+
+def test_the_ledger_is_the_bill_whatever_was_retried_resumed_or_edited(batchrun: Any, endpoint: Any) -> None:
+    """Errors cost nothing; answers cost what they state, also those of no use, and those that an edit has put out."""
+    endpoint.change(error_shares={"500": 0.05, "429": 0.05, "400": 0.05, "empty_choices": 0.25})
+    write_prompts(*MANY[:40])
+    assert batchrun("run", job(endpoint), "--limit", 20).code in (0, 1)
+    assert endpoint.stats.spoiled > 0
+    assert_ledger_is_the_bill(endpoint)
+    assert batchrun("run", "job.toml", "--retry-failed").code in (0, 1)
+    assert_ledger_is_the_bill(endpoint)
+    write_prompts(*MANY[:20], *(f"edited {number}" for number in range(20)))
+    assert batchrun("run", "job.toml", "--yes").code in (0, 1)
+    assert_ledger_is_the_bill(endpoint)
+    assert batchrun("export", "out").code == 0
+    assert_ledger_is_the_bill(endpoint)
+
+
+def test_answers_that_were_cut_off_are_billed_and_only_the_caps_know(batchrun: Any, endpoint: Any) -> None:
+    """No client can tell what they were: the ledger has what was stated, the cap counts them at their worst."""
+    endpoint.change(error_shares={"cut_body": 0.2})
+    write_prompts(*MANY)
+    said = batchrun("run", job(endpoint), "--max-cost", 4, "--yes", "--json").json
+    assert endpoint.stats.billed_unreceived > 0
+    assert said["cost_usd"] < billed_usd(endpoint) <= 4
+
+
+def tokens(endpoint: Any) -> int:
+    """What the endpoint has billed, in tokens."""
+    return int(endpoint.stats.prompt_tokens + endpoint.stats.completion_tokens)
+
+
+def test_the_token_cap_is_never_passed(batchrun: Any, endpoint: Any) -> None:
+    """Not in one run and not over several; raised, the run goes on. Exit code 5."""
+    endpoint.change(error_shares={"cut_body": 0.05, "500": 0.05})
+    write_prompts(*MANY)
+    path = job(endpoint)
+    said = batchrun("run", path, "--max-tokens-total", 3_000, "--json")
+    assert said.code == 5
+    assert "raise --max-tokens-total" in said.json["message"]
+    assert 1_000 < tokens(endpoint) <= 3_000
+    sent = endpoint.stats.received
+    assert batchrun("run", path, "--max-tokens-total", 3_000).code == 5
+    assert endpoint.stats.received == sent
+    assert batchrun("run", path, "--max-tokens-total", 100_000).code == 0
+    assert tokens(endpoint) <= 100_000
+
+
+def test_a_killed_run_forgets_no_tokens(spawn: Any, batchrun: Any, endpoint: Any) -> None:
+    """What was in flight may have been billed, and counts at its worst: also after a run without a cap."""
+    endpoint.change(latency_s=0.05, latency_sigma=0)
+    write_prompts(*MANY)
+    path = job(endpoint)
+    for _ in range(2):
+        before = endpoint.stats.answered
+        process = spawn("run", path, "--max-tokens-total", 6_000, "-c", 10)
+        endpoint.wait(lambda before=before: endpoint.stats.answered >= before + 12)
+        process.kill()
+        process.wait()
+    assert batchrun("run", path, "--limit", 1).code == 0  # no cap: what was noted stays
+    endpoint.change(latency_s=0)
+    assert batchrun("run", path, "--max-tokens-total", 6_000, "--yes").code == 5
+    assert tokens(endpoint) <= 6_000
+
+
+def test_both_caps_hold_together(batchrun: Any, endpoint: Any) -> None:
+    """Whichever is reached first is told."""
+    write_prompts(*MANY)
+    path = job(endpoint)
+    said = batchrun("run", path, "--max-cost", 1, "--max-tokens-total", 100_000, "--json").json
+    assert (said["exit_code"], "--max-cost" in said["message"]) == (5, True)
+    said = batchrun("run", path, "--max-cost", 100, "--max-tokens-total", 4_000, "--yes", "--json").json
+    assert (said["exit_code"], "--max-tokens-total" in said["message"]) == (5, True)
+    assert tokens(endpoint) <= 4_000
+
+
+def test_a_cap_on_tokens_needs_no_price(run: Any, endpoint: Any) -> None:
+    """Unlike one on money."""
+    assert run(write_prompts(*MANY), "--max-tokens", 5, "--max-tokens-total", 1_000).code == 5
+    assert tokens(endpoint) <= 1_000

@@ -1,0 +1,83 @@
+"""Run directories whose answers a test chooses, without an endpoint."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batchrun.checkpoint.store import Store
+from batchrun.job import Job, job_to_dict
+from batchrun.job_file import load_job
+from batchrun.prompts.files import fingerprint
+from batchrun.prompts.source import Source
+from batchrun.records import BadRow, Outcome, Request, Usage
+from harness.prompts import write_rows
+
+HEAD = """
+[input]
+path = "in.jsonl"
+[model]
+names = ["m"]
+[endpoint]
+base_url = "http://127.0.0.1:1/v1"
+[output]
+dir = "out"
+"""
+
+Answer = Callable[[Request], str | dict[str, Any] | None]
+"""Says what a request is answered; or, as a dict, what its outcome has instead."""
+
+
+def body_of(text: str | None, number: int = 0) -> bytes:
+    """Return the chat completion that says a text."""
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+    said = {"id": f"chatcmpl-{number}", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    return orjson.dumps({**said, "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}})
+
+
+def failed(kind: str, status: int | None = None, *, error: str = "no", body: bytes | None = None) -> dict[str, Any]:
+    """Return what an outcome that failed has instead of an answer."""
+    return {"kind": kind, "error": error, "http_status": status, "body": body}
+
+
+def settle(
+    rows: list[dict[str, Any]],
+    answer: Answer,
+    job: str = "",
+    *,
+    head: str = HEAD,
+) -> Job:
+    """Write an input and a job file, and a checkpoint with an outcome for each request; return the job.
+
+    Args:
+        rows: of the input.
+        answer: says what each request is answered, or what its outcome has instead of an answer.
+        job: sections of the job file beside `head`.
+        head: its first sections.
+    """
+    write_rows("in.jsonl", *rows)
+    Path("job.toml").write_text(head + job)
+    made = load_job("job.toml")
+    made.run_directory.mkdir(parents=True, exist_ok=True)
+    with Source(made) as source, Store(made.run_directory) as store:
+        source.open()
+        store.set_fact("job", job_to_dict(made))
+        store.set_fact("asked", {"job": "", "input": fingerprint(source.files), "limit": None})
+        for number, entry in enumerate(each for batch in source.batches() for each in batch):
+            store.model_id(entry.model)
+            store.put(_outcome(entry, number, answer))
+    return made
+
+
+def _outcome(entry: Request | BadRow, number: int, answer: Answer) -> Outcome:
+    if isinstance(entry, BadRow):
+        said: str | dict[str, Any] | None = failed("bad_row", error=entry.message)
+    else:
+        said = answer(entry)
+    changes = said if isinstance(said, dict) else {"body": body_of(said, number)}
+    row, model, sample, key, custom_id = entry.row, entry.model, entry.sample, entry.key, entry.custom_id
+    usage = Usage(3, 2, 5, None, None) if isinstance(said, str) else Usage()
+    outcome = Outcome(row, model, sample, key, custom_id, None, None, 200, 1, 0.5, 1000 + row, None, usage)
+    return outcome._replace(**changes)

@@ -1,0 +1,261 @@
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from harness.pictures import HEADS, picture
+
+from batchrun.errors import InputError
+from batchrun.job import Input, Job, Model, PromptTemplates
+from batchrun.prompts import images as images_module
+from batchrun.prompts.images import media_type
+from batchrun.prompts.source import Source
+from batchrun.records import BadRow, Request
+
+
+def job(*paths: str, **model: Any) -> Job:
+    return Job(
+        input=Input(path=paths),
+        prompt=PromptTemplates(user="What is it?", images="photo"),
+        model=Model(**({"names": ("m",)} | model)),
+    )
+
+
+def entries(asked: Job) -> list[Request | BadRow]:
+    with Source(asked) as source:
+        source.open()
+        return [entry for batch in source.batches() for entry in batch]
+
+
+def urls(entry: Request | BadRow) -> list[str]:
+    """Return the URLs of the images that a request sends."""
+    assert isinstance(entry, Request), entry
+    content = json.loads(entry.body)["messages"][-1]["content"]
+    assert content[0] == {"type": "text", "text": "What is it?"}
+    return [part["image_url"]["url"] for part in content[1:]]
+
+
+def data_url(data: bytes, kind: str = "image/png") -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_the_media_type_is_found_from_the_bytes(kind: str, tmp_path: Path, write) -> None:
+    """Whatever the file is called."""
+    write("pictures/a.dat", picture(kind=kind))
+    [entry] = entries(job(write("a.jsonl", [{"photo": "pictures/a.dat"}])))
+    assert urls(entry) == [data_url(picture(kind=kind), kind)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PNG", b"BM is a text that begins like a picture", b"<svg xmlns='...'></svg>", b"RIFF....WAVE", b"\xff\xd8"],
+)
+def test_what_is_no_image_has_no_media_type(data: bytes) -> None:
+    """A text is none, whatever letters it begins with."""
+    assert media_type(data.ljust(32, b" ")) is None
+
+
+def test_a_url_is_sent_as_it_stands(write) -> None:
+    """Nobody fetches it but the endpoint."""
+    rows = [{"photo": "https://example.com/a.png?x=1"}, {"photo": "HTTP://example.com/b.png"}]
+    assert [urls(entry) for entry in entries(job(write("a.jsonl", rows)))] == [[row["photo"]] for row in rows]
+
+
+def test_a_list_of_images_is_sent_in_its_order(write) -> None:
+    """Of any kinds together, nulls left out; in CSV a list is JSON."""
+    write("b.png", picture("b"))
+    values = ["https://example.com/a.png", None, "b.png", data_url(picture("c"))]
+    expected = [values[0], data_url(picture("b")), values[3]]
+    [entry] = entries(job(write("a.jsonl", [{"photo": values}])))
+    assert urls(entry) == expected
+    quoted = json.dumps(values).replace('"', '""')
+    [entry] = entries(job(write("a.csv", f'photo\n"{quoted}"\n')))
+    assert urls(entry) == expected
+
+
+def test_a_row_without_images_is_a_plain_text(write) -> None:
+    """Null, empty, or without the column."""
+    rows = [{"photo": "https://example.com"}, {"photo": None}, {"photo": ""}, {"photo": []}, {"other": 1}]
+    contents = [json.loads(entry.body)["messages"][0]["content"] for entry in entries(job(write("a.jsonl", rows)))]
+    assert contents[1:] == ["What is it?"] * 4
+
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (pa.binary(), picture("a")),
+        (pa.large_binary(), picture("a")),
+        (pa.list_(pa.binary()), [picture("a")]),
+        (pa.string(), "there/a.png"),
+        (IMAGE, {"bytes": picture("a"), "path": "gone.png"}),
+        (IMAGE, {"bytes": None, "path": "there/a.png"}),
+        (pa.list_(IMAGE), [{"bytes": picture("a"), "path": None}]),
+    ],
+    ids=["binary", "large binary", "list", "path", "bytes of Hugging Face", "path of Hugging Face", "list of structs"],
+)
+def test_parquet_holds_images_in_many_ways(tmp_path: Path, write, kind: pa.DataType, value: Any) -> None:
+    """As `datasets` writes them, and as everybody else does."""
+    write("data/there/a.png", picture("a"))
+    pq.write_table(pa.table({"photo": pa.array([value, None], kind), "n": [1, 2]}), tmp_path / "data" / "a.parquet")
+    one, two = entries(job(str(tmp_path / "data" / "a.parquet")))
+    assert urls(one) == [data_url(picture("a"))]
+    assert json.loads(two.body)["messages"][0]["content"] == "What is it?"
+
+
+def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, write) -> None:
+    """Each to its own; an absolute one, and a file: URL, is what it says."""
+    write("one/x.png", picture("1"))
+    write("two/x.png", picture("2"))
+    somewhere = write("else where.png", picture("3"))
+    one = write("one/a.jsonl", [{"photo": "x.png"}, {"photo": somewhere}])
+    two = write("two/a.csv", f"photo\n../two/x.png\n{Path(somewhere).as_uri()}\n")
+    expected = [data_url(picture(number)) for number in "1323"]
+    assert [url for entry in entries(job(one, two)) for url in urls(entry)] == expected
+
+
+@pytest.mark.parametrize(
+    ("photo", "problem"),
+    [
+        ("gone.png", "photo: {folder}/gone.png cannot be read: No such file or directory"),
+        ("note.txt", "photo: {folder}/note.txt is no image (PNG, JPEG, GIF, WebP, BMP, TIFF, AVIF or HEIC)"),
+        ("empty.png", "photo: {folder}/empty.png is no image (PNG, JPEG, GIF, WebP, BMP, TIFF, AVIF or HEIC)"),
+        ("", "photo: {folder} is no file"),
+        ("pipe", "photo: {folder}/pipe is no file"),
+        ("large.png", "photo: {folder}/large.png has 2 MiB; at most 1 MiB can be sent"),
+        ("s3://b/a.png", "photo: s3://b/a.png cannot be read; of URLs only http:, https: and data: can be sent"),
+        ("data:image/png,abc", "photo: is a data URL without base64; write data:image/png;base64,…"),
+        ("data:image/png;base64,a%b", "photo: is a data URL whose base64 is broken"),
+        ("data:image/png;base64,aGVsbG8=", "photo: holds bytes that are no image (PNG, "),
+        ("a\0b", "photo: '{folder}/a\\x00b' is no path"),
+        ("iVBOR" * 100, "photo: "),
+        (7, "photo: is a number; must be a URL, a path, or bytes"),
+        ({"url": "x"}, "photo: is an object; must be a URL, a path, or bytes"),
+    ],
+)  # fmt: skip
+def test_an_image_that_cannot_be_sent_breaks_its_row_only(
+    tmp_path: Path, write, photo: Any, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says which file, or what is wrong with it. Nothing that is no image is sent, and nothing is waited for."""
+    monkeypatch.setattr(images_module, "_MAX_BYTES", 1 << 20)
+    write("note.txt", "the secret of this machine")
+    write("empty.png", "")
+    write("large.png", picture(size=2 << 20))
+    os.mkfifo(tmp_path / "pipe")
+    photo = str(tmp_path) if photo == "" else photo
+    good, bad = entries(job(write("a.jsonl", [{"photo": "https://example.com"}, {"photo": photo}])))
+    assert isinstance(good, Request)
+    assert isinstance(bad, BadRow)
+    assert bad.message.startswith(f"a.jsonl:2: {problem.format(folder=tmp_path)}")
+    assert len(bad.message) < 500
+
+
+def test_images_go_into_the_last_message_of_the_user(write) -> None:
+    """After what it says, also where that is in parts, and of every form of a row."""
+    photo = "https://example.com/a.png"
+    image = {"type": "image_url", "image_url": {"url": photo}}
+    text = {"type": "text", "text": "b"}
+    roles = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "x"}, {"role": "user", "content": "b"}]
+    said_last = {"role": "assistant", "content": "z"}
+    in_parts = [{"role": "user", "content": [text]}]
+    rows = [
+        {"messages": [*roles, said_last], "photo": photo},
+        {"messages": in_parts, "photo": photo},
+        {"prompt": "b", "photo": photo},
+        {"custom_id": "1", "body": {"messages": in_parts}, "photo": photo},
+        {"messages": [said_last], "photo": photo},
+    ]
+    asked = Job(
+        input=Input(path=(write("a.jsonl", rows),)), prompt=PromptTemplates(images="photo"), model=Model(names=("m",))
+    )
+    *made, last = entries(asked)
+    messages = [json.loads(entry.body)["messages"] for entry in made]
+    assert messages[0] == [*roles[:2], {"role": "user", "content": [text, image]}, said_last]
+    assert messages[1:] == [[{"role": "user", "content": [text, image]}]] * 3
+    assert isinstance(last, BadRow)
+    assert last.message == "a.jsonl:5: photo: has images, and no user message that they could go into"
+
+
+def test_the_key_is_that_of_the_images_content(write) -> None:
+    """Another image is another request; the same one is the same, wherever it stands and however it is written."""
+    write("one.png", picture("1"))
+    write("again.png", picture("1"))
+    write("two.png", picture("2"))
+    photos = ["one.png", "again.png", data_url(picture("1")), "two.png", "https://example.com/1.png"]
+    made = entries(job(write("a.jsonl", [{"photo": photo} for photo in photos])))
+    keys = [entry.key for entry in made]
+    assert len({*keys[:3]}) == 1
+    assert len({*keys}) == 3
+    before = entries(job(write("a.jsonl", [{"photo": "two.png"}])))[0].key
+    write("two.png", picture("3"))
+    assert entries(job(write("a.jsonl", [{"photo": "two.png"}])))[0].key != before
+
+
+def test_every_model_and_sample_gets_the_image(write) -> None:
+    """And a key of its own only where it asks something else."""
+    write("x.png", picture("1"))
+    made = entries(job(write("a.jsonl", [{"photo": "x.png"}]), names=("a", "b"), num_samples=2, seed=1))
+    assert [urls(entry) for entry in made] == [[data_url(picture("1"))]] * 4
+    assert len({entry.key for entry in made}) == 4
+
+
+def test_a_text_that_looks_like_the_place_of_an_image_stays_a_text(write) -> None:
+    """Nobody can have a prompt read what another part of it holds."""
+    write("x.png", picture("1"))
+    [entry] = entries(job(write("a.jsonl", [{"photo": "x.png"}])))
+    name = images_module._from_bytes(picture("1")).name
+    text = f'look: {{"url":"{name}"}}'
+    asked = Job(
+        input=Input(path=(write("b.jsonl", [{"prompt": text, "photo": "x.png"}]),)),
+        prompt=PromptTemplates(images="photo"),
+        model=Model(names=("m",)),
+    )
+    [entry] = entries(asked)
+    content = json.loads(entry.body)["messages"][0]["content"]
+    assert content[0]["text"] == text
+    assert content[1]["image_url"]["url"] == data_url(picture("1"))
+
+
+def test_many_images_of_one_row_are_not_all_read_when_they_are_too_many(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be sent is not held either."""
+    monkeypatch.setattr(images_module, "MAX_BODY_BYTES", 1 << 20)
+    read = []
+    found = images_module._from_bytes
+    monkeypatch.setattr(images_module, "_from_bytes", lambda data: read.append(data) or found(data))
+    write("x.png", picture(size=300_000))
+    rows = [{"photo": "https://example.com"}, {"photo": ["x.png"] * 100}]
+    bad = entries(job(write("a.jsonl", rows)))[1]
+    assert isinstance(bad, BadRow)
+    assert bad.message == "a.jsonl:2: photo: holds more than the 1 MiB that can be sent"
+    assert len(read) == 3
+
+
+def test_images_are_read_when_their_turn_comes(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not more than a batch of them at once, and to look whether the input can be used, one."""
+    read = []
+    opened = images_module._opened
+    monkeypatch.setattr(images_module, "_opened", lambda path: read.append(path.name) or opened(path))
+    names = [f"{number}.png" for number in range(10)]
+    for name in names:
+        write(name, picture(name, size=1 << 20))
+    with Source(job(write("a.jsonl", [{"photo": name} for name in names]))) as source:
+        source.open()
+        assert set(read) == {"0.png"}
+        read.clear()
+        for count, batch in enumerate(source.batches(), 1):
+            assert len(batch) == 1
+            assert read == names[:count]
+        assert count == 10
+
+
+def test_a_column_that_is_not_there_is_refused(write) -> None:
+    """With the nearest that is."""
+    with pytest.raises(InputError, match=r"has no column photo, which prompt\.images names; did you mean photos\?"):
+        entries(job(write("a.jsonl", [{"photos": "x.png"}])))

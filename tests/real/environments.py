@@ -1,0 +1,132 @@
+"""Environments in which servers made by others run: one each, in `.venv-real`, at pinned versions.
+
+What belongs into the environment NAME stands beside this file: in `requirements-NAME.txt` for pip, or in
+`package-NAME.json` for npm. An environment is made once, and again when that has changed. Run as a command this makes
+those that are named, else all but the models', two at a time.
+"""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parents[2]
+_HERE = ROOT / "tests/real"
+_ENVIRONMENTS = ROOT / ".venv-real"
+
+_WITH_BATCHRUN = {"weave", "wandb", "hf"}
+"""Environments in which batchrun itself runs, from this checkout: they get what it depends on."""
+
+_COMPILED = {"llama-cpp"}
+"""Environments of packages that come as sources only."""
+
+_MODELS = {"llama-cpp", "transformers"}
+"""Environments that only `make test-model` needs."""
+
+_INSTALL_S = 900
+"""Longest that an installation may take. Measured on two cores: the largest of wheels 80 s, the compiled one 360 s."""
+
+
+class CannotInstall(Exception):
+    """An environment cannot be made: no network, no npm, no wheel for this machine. The message says which."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment that is there."""
+
+    folder: Path
+
+    def command(self, name: str) -> str:
+        """Return the path of one of its commands."""
+        for folder in ("bin", "node_modules/.bin"):
+            if (path := self.folder / folder / name).exists():
+                return str(path)
+        raise FileNotFoundError(f"{self.folder.name} has no command {name}")
+
+    @property
+    def python(self) -> str:
+        """Its interpreter."""
+        return self.command("python")
+
+
+def environment(name: str) -> Environment:
+    """Return an environment; make it first unless it is there as it should be.
+
+    Raises:
+        CannotInstall: it cannot be made.
+    """
+    folder = _ENVIRONMENTS / name
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        wanted, stamp = _wanted(name), folder / "installed"
+        if not stamp.exists() or stamp.read_text() != wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+            _install(name, folder)
+            stamp.write_text(wanted)
+    return Environment(folder)
+
+
+def _is_npm(name: str) -> bool:
+    return (_HERE / f"package-{name}.json").exists()
+
+
+def _wanted(name: str) -> str:
+    """Return all that an environment is made of."""
+    file = f"package-{name}.json" if _is_npm(name) else f"requirements-{name}.txt"
+    return "\n".join([sys.version, (_HERE / file).read_text(), *_dependencies(name)])
+
+
+def _dependencies(name: str) -> list[str]:
+    if name not in _WITH_BATCHRUN:
+        return []
+    return list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
+
+
+def _install(name: str, folder: Path) -> None:
+    if _is_npm(name):
+        if shutil.which("npm") is None:
+            raise CannotInstall(f"{name}: there is no npm; install Node.js 20.15 or newer")
+        folder.mkdir()
+        shutil.copy(_HERE / f"package-{name}.json", folder / "package.json")
+        _run(name, ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--loglevel=error"])
+        return
+    venv.create(folder, symlinks=True)  # without pip: this one's own installs into it
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install", "--quiet"]
+    wheels = [] if name in _COMPILED else ["--only-binary", ":all:"]
+    _run(name, [*pip, *wheels, "-r", str(_HERE / f"requirements-{name}.txt"), *_dependencies(name)])
+
+
+def _run(name: str, command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_S)
+    except subprocess.TimeoutExpired:
+        raise CannotInstall(f"{name}: not installed after {_INSTALL_S} s") from None
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise CannotInstall(f"{name}: {said[-1] if said else 'the installer failed'}")
+
+
+def _make(name: str) -> str:
+    try:
+        environment(name)
+    except CannotInstall as problem:
+        return f"cannot be installed: {problem}"
+    return f"{name} is installed"
+
+
+def _names() -> list[str]:
+    files = [*_HERE.glob("requirements-*.txt"), *_HERE.glob("package-*.json")]
+    return sorted({file.stem.partition("-")[2] for file in files} - _MODELS)
+
+
+if __name__ == "__main__":
+    with ThreadPoolExecutor(2) as threads:
+        for each in threads.map(_make, sys.argv[1:] or _names()):
+            print(each, flush=True)  # noqa: T201

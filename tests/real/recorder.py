@@ -1,0 +1,64 @@
+"""An upstream that answers everything, streamed or not, and remembers what it was sent."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+USAGE = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
+_HEAD = {"id": "recorded", "created": 1, "model": "recorded"}
+
+
+class Recorder:
+    """What was received, request by request."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+
+
+@contextmanager
+def recording() -> Iterator[Recorder]:
+    """Serve on a free port of this machine, in threads."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            recorder.headers.append({name.lower(): value for name, value in self.headers.items()})
+            recorder.bodies.append(body)
+            answer = _streamed() if body.get("stream") else _whole()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream" if body.get("stream") else "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        recorder = Recorder(f"http://127.0.0.1:{server.server_address[1]}/v1")
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield recorder
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _whole() -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Noted."}, "finish_reason": "stop"}
+    return json.dumps(_HEAD | {"object": "chat.completion", "choices": [choice], "usage": USAGE}).encode()
+
+
+def _streamed() -> bytes:
+    def chunk(choices: list[Any], **more: Any) -> str:
+        return "data: " + json.dumps(_HEAD | {"object": "chat.completion.chunk", "choices": choices} | more) + "\n\n"
+
+    said = {"index": 0, "delta": {"role": "assistant", "content": "Noted."}, "finish_reason": None}
+    ended = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    return (chunk([said]) + chunk([ended]) + chunk([], usage=USAGE) + "data: [DONE]\n\n").encode()

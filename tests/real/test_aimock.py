@@ -1,0 +1,93 @@
+"""Against aimock, which cuts connections, breaks the JSON under a 200, and throttles."""
+
+import json
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import results, write_prompts
+from real.servers import serving
+
+KEY = "sk-of-the-test"
+USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+PROMPTS = [f"Say {number}." for number in range(300)]
+
+
+class Aimock:
+    """A server, and its journal."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.base_url = f"{url}/v1"
+
+    def journal(self) -> Counter[str]:
+        """Return how often each thing was done: a fault by its name, an answer by its status."""
+        request = urllib.request.Request(f"{self._url}/__aimock/journal", headers={"Authorization": f"Bearer {KEY}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            entries = json.load(answer)
+        replies = [entry["response"] for entry in entries if entry["path"].endswith("/chat/completions")]
+        return Counter(reply.get("chaosAction") or str(reply["status"]) for reply in replies)
+
+
+@pytest.fixture
+def aimock(installed: Any, tmp_path: Path) -> Callable[..., AbstractContextManager[Aimock]]:
+    """Start aimock with some faults."""
+    command = installed("aimock").command("llmock")  # its older name, with flags
+    fixture = {"match": {}, "response": {"content": "Said.", "usage": USAGE}}
+    (tmp_path / "fixtures.json").write_text(json.dumps({"fixtures": [fixture]}))
+
+    @contextmanager
+    def aimock(*flags: str) -> Iterator[Aimock]:
+        def line(port: int) -> list[str]:
+            return [command, "-p", str(port), "-f", str(tmp_path / "fixtures.json"), "--journal-max", "0", *flags]
+
+        with serving(line, folder=tmp_path, AIMOCK_API_KEYS=KEY) as url:
+            yield Aimock(url)
+
+    return aimock
+
+
+def run(batchrun: Any, server: Aimock, *flags: str, key: str = KEY) -> Any:
+    """Run 300 prompts."""
+    prompts = write_prompts(*PROMPTS)
+    to = ("-m", "mock", "--base-url", server.base_url, "-o", "out", "--json")
+    return batchrun("run", prompts, *to, *flags, OPENAI_API_KEY=key)
+
+
+@pytest.mark.parametrize("flags", [[], ["--stream"]], ids=["whole", "streamed"])
+def test_cut_connections_broken_json_and_throttling_cost_no_row(aimock: Any, batchrun: Any, flags: list[str]) -> None:
+    """A third of the attempts goes wrong; every row is answered once, and usage is what the server says."""
+    faults = (
+        "--chaos-disconnect",
+        "0.1",
+        "--chaos-malformed",
+        "0.1",
+        "--chaos-ratelimit",
+        "0.1",
+        "--chaos-drop",
+        "0.05",
+    )
+    with aimock(*faults) as server:
+        said = run(batchrun, server, *flags)
+        journal = server.journal()
+    assert (said.code, said.json["completed"]) == (0, 300), said.stderr
+    assert [(row["prompt"], row["response"]) for row in results()] == [(each, "Said.") for each in PROMPTS]
+    (usage,) = said.json["models"]
+    assert journal["200"] == 300
+    assert min(journal[fault] for fault in ("disconnect", "malformed", "rateLimit", "drop")) > 3, journal
+    assert (usage["attempts"], usage["throttled"]) == (journal.total(), journal["rateLimit"])
+    assert {name: usage[name] for name in USAGE} == {name: 300 * tokens for name, tokens in USAGE.items()}
+
+
+def test_a_wrong_key_stops_the_run_before_it_has_cost_anything(aimock: Any, batchrun: Any) -> None:
+    """Exit 4; the rows stay open, and the same command with the right key answers them."""
+    with aimock() as server:
+        said = run(batchrun, server, key="sk-wrong")
+        assert (said.code, said.json["completed"], said.json["failed"]) == (4, 0, 0), said.stderr
+        assert "check the key" in said.stderr
+        assert server.journal()["200"] == 0
+        assert run(batchrun, server).json["completed"] == 300

@@ -1,0 +1,94 @@
+"""Datasets of the Hugging Face Hub as input and as the place for results, by its own libraries against a stand-in."""
+
+import base64
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from harness.prompts import results
+from real.conftest import Batchrun
+from real.environments import Environment
+from real.servers import serving
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+TOKEN = "hf_canary"
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that the Hub serves as `hf://datasets/u/n`: two parts with images, as `datasets` writes them."""
+    folder = tmp_path / "dataset"
+    (folder / "data").mkdir(parents=True)
+    (folder / "README.md").write_text("---\n---\n")
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    schema = pa.schema([("prompt", pa.string()), ("photo", image), ("tags", pa.list_(pa.string()))])
+    for part in range(2):
+        photo = {"bytes": PNG, "path": "a.png"}
+        rows = [{"prompt": f"What is {part}.{row}?", "photo": photo, "tags": ["x"]} for row in range(20)]
+        path = folder / f"data/train-0000{part}-of-00002.parquet"
+        pq.write_table(pa.Table.from_pylist(rows, schema), path)
+    stub = Path(__file__).with_name("hub_stub.py")
+    with serving(lambda port: [sys.executable, str(stub), str(port), str(folder)], folder=tmp_path) as url:
+        for name, value in {
+            "ENDPOINT": url,
+            "TOKEN": TOKEN,
+            "HUB_DISABLE_XET": "1",
+            "HUB_DISABLE_TELEMETRY": "1",
+        }.items():
+            monkeypatch.setenv(f"HF_{name}", value)
+        yield folder
+
+
+def test_a_dataset_is_asked_and_its_answers_become_one(
+    installed: Callable[[str], Environment], batchrun: Batchrun, dataset: Path
+) -> None:
+    """Images and all; run again it sends nothing; `datasets` opens what it left, image columns as images."""
+    python = installed("hf").python
+    Path("job.toml").write_text(
+        '[input]\npath = "hf://datasets/u/n/data"\n[prompt]\nimages = "photo"\n'
+        f'[model]\nname = "{MODEL}"\n[output]\ndir = "out"\nupload = "hf://datasets/u/n/answers"\n'
+    )
+    first = batchrun("run", "job.toml", "--simulate", "--json", python=python)
+    assert (first.code, first.json["completed"]) == (0, 40), first.stderr
+    again = batchrun("run", "job.toml", "--simulate", "--json", python=python)
+    assert (again.code, again.json["attempts"]) == (0, 40), again.stderr
+    assert [row["prompt"] for row in results()] == [f"What is {part}.{row}?" for part in range(2) for row in range(20)]
+    card = batchrun("export", "out", "--card", python=python)
+    assert card.code == 0, card.stderr
+    names = {"results.parquet", "usage.parquet", "run.json", "README.md"}
+    assert {path.name for path in (dataset / "answers").iterdir()} == names
+    for name in names:
+        content = (dataset / "answers" / name).read_bytes()
+        assert content == Path("out", name).read_bytes()
+        assert TOKEN.encode() not in content
+    assert opened(python, str(dataset / "answers")) == "40 Image(mode=None, decode=True) timestamp[ms, tz=UTC]"
+    assert opened(python, "parquet", "out/results.parquet").startswith("40 {'bytes': Value('binary')")
+
+
+def opened(python: str, *arguments: str) -> str:
+    """Return what `datasets` makes of files: how many rows, and two of their features."""
+    script = """
+import sys
+from datasets import load_dataset
+rows = load_dataset(*sys.argv[1:2], **({"data_files": sys.argv[2]} if sys.argv[2:] else {}))["train"]
+print(len(rows), rows.features["photo"], rows.features["finished_at"].dtype)
+"""
+    command = [python, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout.strip().splitlines()[-1]
+
+
+def test_a_dataset_that_is_not_there_is_refused(
+    installed: Callable[[str], Environment], batchrun: Batchrun, dataset: Path
+) -> None:
+    """In a line, as a file that is not there."""
+    said = batchrun("run", "hf://datasets/u/none", "-m", MODEL, "--simulate", python=installed("hf").python)
+    assert (said.code, said.stderr) == (2, "batchrun: hf://datasets/u/none: there is nothing\n")

@@ -1,0 +1,274 @@
+"""Through a LiteLLM proxy: its limits, its words for what goes wrong, and its upstream's."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import results, write_prompts, write_rows
+from real.recorder import USAGE, Recorder, recording
+from real.servers import free_port, serving
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+HERE = Path(__file__).parent
+
+
+def started(installed: Any, folder: Path, **variables: str) -> Any:
+    """Start a proxy on the configuration in a folder."""
+    command = installed("litellm").command("litellm")
+
+    def line(port: int) -> list[str]:
+        return [command, "--config", "proxy.yaml", "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+
+    # Without the first two it would fetch a list of prices as it starts, and a tokenizer at the first error: where it
+    # cannot, that holds everything up for a minute.
+    quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(folder)}
+    return serving(line, up="/health/liveliness", folder=folder, **quiet, **variables)
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy, where its upstream is expected, and what stands behind the model `recorded`."""
+
+    base_url: str
+    upstream_port: int
+    recorder: Recorder
+
+
+@pytest.fixture(scope="module")
+def proxy(installed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """One for all tests: it takes its time to come up."""
+    folder, port = tmp_path_factory.mktemp("proxy"), free_port()
+    for name in ("proxy.yaml", "keys.py"):
+        shutil.copy(HERE / "litellm" / name, folder)
+    with recording() as recorder:
+        variables = {
+            "UPSTREAM": f"http://127.0.0.1:{port}/v1",
+            "RECORDER": recorder.base_url,
+            "AWAY": f"http://127.0.0.1:{free_port()}/v1",
+        }
+        with started(installed, folder, **variables) as url:
+            yield Proxy(f"{url}/v1", port, recorder)
+
+
+@pytest.fixture
+def run(batchrun: Any, proxy: Proxy) -> Any:
+    """Run prompts through the proxy."""
+
+    def run(prompts: list[str], *flags: str, model: str = MODEL, key: str = "sk-unlimited", **settings: Any) -> Any:
+        to = ("-m", model, "--base-url", proxy.base_url, "--api-key-env", "LITELLM_KEY", "-o", "out", "--json")
+        return batchrun("run", write_prompts(*prompts), *to, *flags, LITELLM_KEY=key, **settings)
+
+    return run
+
+
+def said(*, count: int) -> list[str]:
+    """Return so many prompts, no two alike."""
+    return [f"Say {number}." for number in range(count)]
+
+
+def all_answered(done: Any, prompts: list[str]) -> dict[str, Any]:
+    """See that no row is lost; return the usage."""
+    assert (done.code, done.json["completed"], done.json["failed"]) == (0, len(prompts), 0), done.stderr
+    assert [row["prompt"] for row in results()] == prompts
+    assert all(row["response"] for row in results())
+    (usage,) = done.json["models"]
+    return dict(usage)
+
+
+@pytest.mark.parametrize("model", [MODEL, f"wandb/{MODEL}"])
+@pytest.mark.parametrize("flags", [[], ["--stream"]], ids=["whole", "streamed"])
+def test_an_upstream_that_throttles_and_fails_costs_no_row(
+    run: Any, proxy: Proxy, upstream: Any, model: str, flags: list[str]
+) -> None:
+    """Its limit is found through the proxy, under either name; usage is what the upstream has billed."""
+    faults = ("--error", "500=0.03", "--error", "503=0.03", "--error", "502=0.02")
+    prompts = said(count=150)
+    with upstream("--concurrency-limit", "10", "--latency-s", "0.1", *faults, port=proxy.upstream_port) as server:
+        usage = all_answered(run(prompts, "-c", "20", *flags, model=model), prompts)
+        assert server.has_billed(usage)
+        stats = server.stats()
+    assert stats["answered"] == 150
+    assert usage["throttled"] == stats["by_status"].get("429", 0)
+    assert usage["throttled"] < 40
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        ("401", 4, "check the key"),
+        ("402", 5, "add credits"),
+        ("403", 4, "served in your region"),
+        ("404", 4, "batchrun models"),
+        ("429_quota", 5, "add credits"),
+        ("429_personal", 4, "a project of a team"),
+    ],
+)
+def test_what_the_upstream_refuses_stops_the_run(
+    run: Any, proxy: Proxy, upstream: Any, fault: str, code: int, words: str
+) -> None:
+    """In the proxy's words as in its own; no row is failed for it."""
+    with upstream("--error", f"{fault}=1", port=proxy.upstream_port) as server:
+        done = run(said(count=20))
+        assert (done.code, done.json["failed"], done.json["completed"]) == (code, 0, 0), done.stderr
+        assert words in done.stderr
+        assert server.stats()["answered"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [("400", "bad_request"), ("422", "bad_request"), ("context_length", "context_length"),
+     ("content_filter", "content_filter"), ("413", "too_large")],
+)  # fmt: skip
+def test_what_is_wrong_with_one_row_fails_that_row(
+    run: Any, proxy: Proxy, upstream: Any, fault: str, kind: str
+) -> None:
+    """At once, with the upstream's words."""
+    with upstream("--latency-s", "0", port=proxy.upstream_port) as server:
+        done = run(["one", f"two [[simulate: {fault}]]", "three"])
+        assert server.stats()["received"] == 3
+    assert (done.code, done.json["completed"]) == (1, 2), done.stderr
+    assert [row["error_kind"] for row in results()] == [None, kind, None]
+
+
+def test_advice_of_the_upstream_is_obeyed(run: Any, proxy: Proxy, upstream: Any) -> None:
+    """`Retry-After` arrives as `llm_provider-retry-after`."""
+    prompts = ["one [[simulate: 503 retry-after=3 x1]]", "two"]
+    with upstream("--latency-s", "0", port=proxy.upstream_port):
+        all_answered(run(prompts), prompts)
+    late, soon = results()
+    assert (late["attempts"], soon["attempts"]) == (2, 1)
+    assert 2.9 < (late["finished_at"] - soon["finished_at"]).total_seconds() < 20
+
+
+def test_a_key_with_four_slots_is_not_made_to_wait_a_minute(run: Any) -> None:
+    """The proxy says `Retry-After: 60` where a slot is free half a second later."""
+    prompts = said(count=60)
+    usage = all_answered(run(prompts, model="half-a-second", key="sk-four-slots", timeout_s=55), prompts)
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (60 * 10, 60 * 20)
+    assert 0 < usage["throttled"] < 40
+
+
+def test_a_model_with_two_slots(run: Any) -> None:
+    """A 429 of the proxy's own, without advice."""
+    prompts = said(count=60)
+    usage = all_answered(run(prompts, model="two-slots"), prompts)
+    assert 0 < usage["throttled"] < 40
+
+
+def test_a_full_worker_is_waited_for(run: Any) -> None:
+    """It takes 24 at once and queues 4, and says so under a 503: that is a limit like any other."""
+    prompts = said(count=300)
+    usage = all_answered(run(prompts, model="half-a-second"), prompts)
+    assert 0 < usage["throttled"] < 200
+
+
+def test_a_key_with_forty_requests_a_minute_waits_for_the_next_minute(run: Any) -> None:
+    """Not a row is lost for it, and hardly a request is sent in vain."""
+    prompts = said(count=50)
+    usage = all_answered(
+        run(prompts, "-c", "4", model="half-a-second", key="sk-forty-a-minute", timeout_s=180), prompts
+    )
+    assert 0 < usage["throttled"] <= 12
+
+
+def test_a_key_that_is_unknown_and_a_model_that_is_not_served(run: Any) -> None:
+    """401 and 400: both stop the run, say what to do, and fail nothing."""
+    for settings, words in (({"key": "sk-wrong"}, "check the key"), ({"model": "nope"}, "batchrun models")):
+        done = run(said(count=20), **settings)
+        assert (done.code, done.json["failed"], words in done.stderr) == (4, 0, True), done.stderr
+
+
+PARAMETERS: dict[str, Any] = {
+    "frequency_penalty": 0.5,
+    "function_call": "auto",
+    "functions": [{"name": "weather", "parameters": {"type": "object", "properties": {}}}],
+    "logit_bias": {"50256": -100},
+    "max_tokens": 17,
+    "presence_penalty": -0.5,
+    "response_format": {"type": "json_object"},
+    "seed": 123,
+    "stop": ["END", "STOP"],
+    "temperature": 0.6,
+    "top_p": 0.01,
+}
+"""LiteLLM's table for this provider; its other two, `n` and `stream`, are the run's own."""
+
+PASSED_THROUGH: dict[str, Any] = {
+    "tools": [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}],
+    "tool_choice": "auto",
+    "chat_template_kwargs": {"enable_thinking": False},
+    "cache_salt": "salt",
+}
+"""What the service takes beside."""
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("parameters", [PARAMETERS, PASSED_THROUGH], ids=["table", "beside"])
+def test_every_parameter_reaches_the_endpoint_as_it_was_set(
+    proxy: Proxy, batchrun: Any, parameters: dict[str, Any], stream: bool
+) -> None:
+    """In a job for all rows; and two samples are two requests, where LiteLLM's table has `n`."""
+    job = {"model": {"name": "recorded", "num_samples": 2, "stream": stream} | parameters}
+    row = {"prompt": "Say it.", "params": parameters}
+    recorder, asked = proxy.recorder, len(proxy.recorder.bodies)
+    to = ("--base-url", proxy.base_url, "--api-key-env", "LITELLM_KEY", "--json", "-o")
+    for number, (settings, rows) in enumerate(
+        [(job, {"prompt": "Say it."}), ({"model": {"name": "recorded", "stream": stream, "num_samples": 2}}, row)]
+    ):
+        write_rows("in.jsonl", rows)
+        Path("job.toml").write_text('[input]\npath = "in.jsonl"\n' + toml(settings))
+        done = batchrun("run", "job.toml", *to, f"out{number}", LITELLM_KEY="sk-unlimited")
+        assert (done.code, done.json["completed"]) == (0, 2), done.stderr
+        (usage,) = done.json["models"]
+        assert {name: usage[name] for name in USAGE} == {name: 2 * tokens for name, tokens in USAGE.items()}
+    received = recorder.bodies[asked:]
+    seeds = sorted(body.pop("seed") for body in received) if "seed" in parameters else []
+    assert seeds == ([123, 123, 124, 124] if "seed" in parameters else [])
+    expected = {name: value for name, value in parameters.items() if name != "seed"}
+    expected |= {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    messages = [{"role": "user", "content": "Say it."}]
+    assert received == [{"model": MODEL, "messages": messages} | expected] * 4
+    assert {headers["authorization"] for headers in recorder.headers} == {"Bearer sk-upstream"}
+
+
+def toml(job: dict[str, Any]) -> str:
+    """Return the sections of a job file."""
+    return "".join(
+        f"[{section}]\n" + "".join(f"{name} = {inline(value)}\n" for name, value in settings.items())
+        for section, settings in job.items()
+    )
+
+
+def inline(value: Any) -> str:
+    """Return a value as TOML has it in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {inline(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(inline, value)) + "]"
+    return json.dumps(value)
+
+
+def test_an_upstream_that_is_away_is_waited_for(run: Any) -> None:
+    """The proxy says 500: an outage all the same, and no row fails of it."""
+    done = run(said(count=20), "--patience", "3s", model="away")
+    assert (done.code, done.json["failed"], done.json["completed"]) == (5, 0, 0), done.stderr
+    assert "nothing was answered for" in done.stderr
+
+
+def test_without_a_database_a_wrong_key_is_400_and_a_missing_one_500(
+    installed: Any, batchrun: Any, tmp_path: Path
+) -> None:
+    """Neither fails a row: of the second nobody could tell that it is not an outage."""
+    shutil.copy(HERE / "litellm" / "bare.yaml", tmp_path / "proxy.yaml")
+    with started(installed, tmp_path) as url:
+        to = ("run", write_prompts("one", "two"), "-m", "mocked", "--base-url", f"{url}/v1", "-o", "out", "--json")
+        wrong = batchrun(*to, OPENAI_API_KEY="sk-wrong")
+        assert (wrong.code, wrong.json["failed"], "check the key" in wrong.stderr) == (4, 0, True), wrong.stderr
+        missing = batchrun(*to, "--patience", "2s")
+        assert (missing.code, missing.json["failed"]) == (5, 0), missing.stderr
+        assert batchrun(*to, OPENAI_API_KEY="sk-master").json["completed"] == 2
+        assert "mocked" in batchrun("models", "--base-url", f"{url}/v1", OPENAI_API_KEY="sk-master").stdout

@@ -1,0 +1,135 @@
+"""Against llmock, which breaks its answers and then judges how the client took it."""
+
+import json
+import subprocess
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+from harness.prompts import results, write_prompts
+from real.servers import serving
+
+TO = ("-m", "mock", "-o", "out", "--json", "--base-url")
+
+Llmock = Callable[..., AbstractContextManager["Judge"]]
+
+
+class Judge:
+    """What llmock says of its client."""
+
+    def __init__(self, command: str, url: str) -> None:
+        self._command, self._url = command, url
+        self.base_url = f"{url}/v1"
+
+    def report(self, *flags: str) -> tuple[int, str]:
+        """Return exit code and text of `llmock report`."""
+        done = subprocess.run(
+            [self._command, "report", "--url", self._url, *flags], capture_output=True, text=True, timeout=60
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Return every attempt it has seen."""
+        with urllib.request.urlopen(f"{self._url}/_llmock/requests", timeout=30) as answer:
+            return list(json.load(answer)["requests"])
+
+
+@pytest.fixture
+def llmock(installed: Any, tmp_path: Any) -> Llmock:
+    """Start llmock with some flags, and nothing in its journal."""
+    command = installed("llmock").command("llmock")
+
+    @contextmanager
+    def llmock(*flags: str) -> Iterator[Judge]:
+        def line(port: int) -> list[str]:
+            return [command, "serve", "--host", "127.0.0.1", "--port", str(port), "--response-style", "echo", *flags]
+
+        with serving(line, up="/openapi.json", folder=tmp_path) as url:
+            yield Judge(command, url)
+
+    return llmock
+
+
+def echo(prompt: str) -> str:
+    """Return llmock's answer to a prompt."""
+    return f"Hello! You said: {prompt}"
+
+
+def audit(said: Any, attempts: list[dict[str, Any]], prompts: list[str]) -> Counter[int]:
+    """See that no row is lost and none bought twice, and that usage is the server's count; return its statuses."""
+    assert (said.code, said.json["completed"], said.json["failed"]) == (0, len(prompts), 0), said.stderr
+    assert [(row["prompt"], row["response"]) for row in results()] == [(each, echo(each)) for each in prompts]
+    by_status = Counter(attempt["status"] for attempt in attempts)
+    assert by_status[200] == len(prompts)
+    (usage,) = said.json["models"]
+    assert (usage["attempts"], usage["throttled"]) == (len(attempts), by_status[429])
+    return by_status
+
+
+def test_the_strictest_judge_finds_no_fault_with_our_retries(llmock: Llmock, batchrun: Any) -> None:
+    """Three answers in ten are errors that say how long to wait: each is waited for, and no row gives up."""
+    prompts = [f"Say {number}." for number in range(400)]
+    with llmock("--latency-ms", "10", "--error-rate=429=0.1", "--error-rate=503=0.1", "--error-rate=529=0.1") as judge:
+        said = batchrun("run", write_prompts(*prompts), *TO, judge.base_url)
+        code, report = judge.report("--strict")
+        by_status = audit(said, judge.attempts(), prompts)
+    assert min(by_status[status] for status in (429, 503, 529)) > 5, by_status
+    assert (code, "PASS" in report) == (0, True), report
+
+
+def test_errors_that_say_nothing_are_backed_off_from(llmock: Llmock, batchrun: Any) -> None:
+    """Its one possible warning is a wait that was shorter than the one before: chance has the whole span.
+
+    See "Exponential Backoff And Jitter" for why it has.
+    """
+    prompts = [f"Say {number}." for number in range(300)]
+    with llmock("--latency-ms", "10", "--error-rate=500=0.1", "--error-rate=502=0.1") as judge:
+        said = batchrun("run", write_prompts(*prompts), *TO, judge.base_url)
+        code, report = judge.report()
+        by_status = audit(said, judge.attempts(), prompts)
+        verdict = json.loads(judge.report("--json")[1])
+    assert min(by_status[status] for status in (500, 502)) > 5, by_status
+    assert (code, "no delay" in report) == (0, False), report
+    assert {finding["code"] for finding in verdict["findings"]} <= {"no_backoff"}, report
+
+
+def test_a_rate_is_kept_once_it_is_known(llmock: Llmock, batchrun: Any) -> None:
+    """600 requests a minute: the bucket of 600 is emptied, and what comes after is paced, not hammered."""
+    prompts = [f"Say {number}." for number in range(650)]
+    with llmock("--rpm", "600", "--latency-ms", "50") as judge:
+        said = batchrun("run", write_prompts(*prompts), *TO, judge.base_url)
+        code, report = judge.report("--strict")
+        by_status = audit(said, judge.attempts(), prompts)
+    assert by_status[429] > 0, by_status
+    assert (code, "PASS" in report) == (0, True), report
+
+
+def test_a_prompt_that_is_too_long_fails_alone_and_at_once(llmock: Llmock, batchrun: Any) -> None:
+    """With the server's words; a retry could not help it, and the judge would see one."""
+    with llmock("--context-window", "200") as judge:
+        said = batchrun("run", write_prompts("short", "word " * 400, "short too"), *TO, judge.base_url)
+        code, report = judge.report("--strict")
+        attempts = judge.attempts()
+    assert (said.code, len(attempts)) == (1, 3)
+    assert [row["error_kind"] for row in results()] == [None, "context_length", None]
+    assert "context" in results()[1]["error"]
+    assert (code, "PASS" in report) == (0, True), report
+
+
+def test_streams_that_break_are_asked_for_again(llmock: Llmock, batchrun: Any) -> None:
+    """Cut, ended early without a reason, or broken in the middle: no half answer is taken for a whole one."""
+    prompts = [f"Say {number}." for number in range(200)]
+    faults = ("disconnect=0.05", "truncate=0.05", "malformed=0.05")
+    with llmock(*(f"--stream-fault={fault}" for fault in faults)) as judge:
+        said = batchrun("run", write_prompts(*prompts), "--stream", *TO, judge.base_url)
+        code, report = judge.report()
+        attempts = judge.attempts()
+    assert (said.code, said.json["completed"]) == (0, 200), said.stderr
+    assert [row["response"] for row in results()] == [echo(each) for each in prompts]
+    assert all(row["finish_reason"] == "stop" for row in results())
+    broken = sum(attempt["fault"] is not None for attempt in attempts)
+    assert (len(attempts), broken > 5) == (200 + broken, True)
+    assert code == 0, report

@@ -1,0 +1,133 @@
+"""The real SDK of W&B, offline: what a run leaves for it, and that it is never in a run's way."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import results, write_prompts
+from real.conftest import Batchrun, Said
+from real.outside import Outside, outside
+
+KEY = "0123456789" * 4
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def strangers() -> Iterator[Outside]:
+    """Everybody else."""
+    with outside() as found:
+        yield found
+
+
+@pytest.fixture
+def command(batchrun: Batchrun, installed: Any, strangers: Outside) -> Command:
+    """Run a command beside the SDK, offline, with a key."""
+    python = installed("wandb").python
+
+    def command(*arguments: Any, **variables: str) -> Said:
+        told = {"WANDB_MODE": "offline", "WANDB_API_KEY": KEY} | strangers.variables | variables
+        return batchrun(*arguments, python=python, **told)
+
+    return command
+
+
+@pytest.fixture
+def recorded(installed: Any) -> Callable[[], list[dict[str, Any]]]:
+    """Return what W&B has recorded in `out`, one entry a W&B run."""
+
+    def recorded() -> list[dict[str, Any]]:
+        script = Path(__file__).with_name("wandb_records.py")
+        found = []
+        for path in sorted(Path("out/wandb").glob("offline-run-*/run-*.wandb")):
+            done = subprocess.run(
+                [installed("wandb").python, script, path], capture_output=True, text=True, timeout=60, check=True
+            )
+            found.append(json.loads(done.stdout))
+        return found
+
+    return recorded
+
+
+def files() -> bytes:
+    """Return all that lies where the test stands."""
+    return b"".join(path.read_bytes() for path in Path().rglob("*") if path.is_file())
+
+
+def test_a_run_is_followed_while_it_goes_on_and_ends_with_totals_and_files(
+    command: Command, recorded: Callable[[], list[dict[str, Any]]], strangers: Outside
+) -> None:
+    """Live metrics, the job as config, totals as summary, results and report as an artifact; the key is nowhere."""
+    write_prompts(*(f"say {number}" for number in range(240)))
+    arguments = ("in.jsonl", "-m", MODEL, "--temperature", "0", "--simulate", "-c", "16", "-o", "out")
+    said = command("run", *arguments, "--wandb", "team/project")
+    assert said.code == 0, said.stderr
+    assert "wandb sync out/wandb/offline-run-" in said.stderr
+    assert "publish" not in said.stderr
+    (run,) = recorded()
+    assert run["run"][:2] == ["team", "project"]
+    assert run["run"][3] == "out"
+    assert run["config"]["model"]["names"] == [MODEL]
+    assert run["config"]["model"]["temperature"] == 0
+    names = {"rows", "rows_per_s", "in_flight", "limit", "tokens", "cost_usd", "failed", "throttled"}
+    assert names <= set().union(*run["history"])
+    counts = [each["rows"] for each in run["history"]]
+    assert counts == sorted(counts)
+    assert counts[-1] == 240
+    assert any(0 < count < 240 for count in counts), counts
+    assert run["summary"]["completed"] == 240
+    assert run["summary"]["cost_usd"] == pytest.approx(sum(row["cost_usd"] for row in results()))
+    assert run["summary"]["state"] == "completed"
+    assert run["artifacts"] == [["out-results", ["report.html", "results.parquet"]]]
+    assert run["exit"] == 0
+    assert KEY.encode() not in files()
+    assert strangers.asked == []
+    assert sorted(path.name for path in Path().iterdir()) == ["in.jsonl", "out"], "nothing lies about"
+
+
+def test_a_finished_run_is_published_once(command: Command, recorded: Callable[[], list[dict[str, Any]]]) -> None:
+    """Also when it is asked for twice; what has changed since is published again."""
+    write_prompts("one", "[[simulate: 400]]")
+    assert command("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out").code == 1
+    for _ in range(2):
+        assert command("publish", "out", "--wandb", "team/project").code == 0
+    (run,) = recorded()
+    assert (run["summary"]["completed"], run["summary"]["failed"]) == (1, 1)
+    write_prompts("one", "two")
+    assert command("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out", "--yes").code == 0
+    assert command("publish", "out", "--wandb", "team/project").code == 0
+    assert [run["summary"]["completed"] for run in recorded()] == [1, 2]
+
+
+def test_w_and_b_away_costs_the_publishing_only(command: Command) -> None:
+    """The run ends as it would have, and says how to publish it later."""
+    write_prompts("one", "two")
+    began_s = time.monotonic()
+    nowhere = "http://127.0.0.1:9"
+    arguments = ("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out", "--wandb", "team/project")
+    said = command(*arguments, WANDB_MODE="online", WANDB_BASE_URL=nowhere)
+    assert said.code == 0
+    assert "batchrun publish out --wandb team/project" in said.stderr
+    assert len(results()) == 2
+    assert time.monotonic() - began_s < 100, "it was waited for, and not for long"
+    assert KEY.encode() not in files()
+    said = command(
+        "run",
+        "in.jsonl",
+        "-m",
+        MODEL,
+        "--simulate",
+        "-o",
+        "keyless",
+        "--wandb",
+        "team/project",
+        WANDB_MODE="online",
+        WANDB_API_KEY="",
+    )
+    assert said.code == 0
+    assert "WANDB_API_KEY" in said.stderr

@@ -1,0 +1,198 @@
+"""A stand-in for the servers that Weave's SDK talks to: it keeps what it is sent, and answers as far as the SDK asks.
+
+It knows calls, objects, tables, files and the two GraphQL questions that the SDK asks as it starts. What the real
+service would refuse, it takes: it shows what is sent, not what is accepted.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TRACES = "/traces"
+
+
+class WeaveStub:
+    """What was sent, and how to be in the way."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, dict[str, Any]] = {}
+        """By id: of each call all that was said of it, its start and its end put together."""
+        self.sent_twice: list[str] = []
+        """Ids of calls that were sent though they were there."""
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        """Name and digest → value."""
+        self.tables: dict[str, list[Any]] = {}
+        self._rows: dict[str, Any] = {}
+        self.deleted: list[str] = []
+        self.requests: list[str] = []
+        """Method and path of every request."""
+        self.keys: set[str] = set()
+        """What was sent as authorization."""
+        self.is_broken: Callable[[str], int | None] = lambda path: None
+        """Says the status that a path is refused with; None lets it."""
+        self.after: Callable[[str], None] = lambda path: None
+        """Called when a request has been taken in, before it is answered."""
+        self.base_url = ""
+
+    @property
+    def traces(self) -> list[dict[str, Any]]:
+        """The calls that are requests of the run."""
+        return [call for call in self.calls.values() if "/op/batchrun.chat_completion:" in call["op_name"]]
+
+    @property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The calls that are evaluations."""
+        return [call for call in self.calls.values() if "/op/Evaluation.evaluate:" in call["op_name"]]
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        """Return the versions of an object."""
+        return [value for (each, _), value in self.objects.items() if each == name]
+
+    def of_class(self, name: str) -> list[dict[str, Any]]:
+        """Return the objects of a class."""
+        found = [value for value in self.objects.values() if isinstance(value, dict)]
+        return [value for value in found if value.get("_class_name") == name]
+
+    # What is asked.
+
+    def answer(self, path: str, said: Any) -> Any:
+        """Return the answer to a request, as JSON."""
+        if path == "/graphql":
+            return {"data": _graphql(said)}
+        path = path.removeprefix(TRACES)
+        if path.startswith("/v2/"):
+            return self._v2(path.rsplit("/", 2)[1:], said)
+        known: dict[str, Callable[[Any], Any]] = {
+            "/server_info": lambda said: {
+                "min_required_weave_python_version": "0.1.0",
+                "trace_server_version": "9.9.9",
+            },
+            "/obj/create": self._object,
+            "/table/create": self._table,
+            "/table/create_from_digests": self._joined_table,
+            "/file/create": lambda said: {"digest": hashlib.sha256(said).hexdigest()[:40]},
+            "/calls/stream_query": self._query,
+            "/calls/delete": self._delete,
+            "/feedback/batch/create": lambda said: {"res": [{"id": "f", "created_at": _NOW} for _ in said["batch"]]},
+        }
+        return known[path](said)
+
+    def _v2(self, what: list[str], said: Any) -> Any:
+        if what == ["calls", "complete"]:
+            for call in said["batch"]:
+                self._note(call)
+        elif what == ["call", "start"]:
+            self._note(said["start"])
+            return {"id": said["start"]["id"], "trace_id": said["start"]["trace_id"]}
+        elif what == ["call", "end"]:
+            self.calls[said["end"]["id"]] |= said["end"]
+        return {}
+
+    def _note(self, call: dict[str, Any]) -> None:
+        if call["id"] in self.calls:
+            self.sent_twice.append(call["id"])
+        self.calls[call["id"]] = call
+
+    def _object(self, said: Any) -> Any:
+        value, name = said["obj"]["val"], said["obj"]["object_id"]
+        digest = _digest(value)
+        self.objects[name, digest] = value
+        return {"digest": digest}
+
+    def _table(self, said: Any) -> Any:
+        rows = said["table"]["rows"]
+        digest = _digest(rows)
+        self.tables[digest] = rows
+        digests = [_digest(row) for row in rows]
+        self._rows |= dict(zip(digests, rows, strict=True))
+        return {"digest": digest, "row_digests": digests}
+
+    def _joined_table(self, said: Any) -> Any:
+        """Make a large table of rows that were sent in parts."""
+        rows = [self._rows[digest] for digest in said["table"]["row_digests"]]
+        digest = _digest(rows)
+        self.tables[digest] = rows
+        return {"digest": digest}
+
+    def _query(self, said: Any) -> Any:
+        wanted = said["filter"]["call_ids"]
+        return [call for name, call in self.calls.items() if name in wanted]
+
+    def _delete(self, said: Any) -> Any:
+        roots = set(said["call_ids"])
+        traces = {each["trace_id"] for each in self.calls.values() if each["id"] in roots and not each["parent_id"]}
+        gone = [each["id"] for each in self.calls.values() if each["id"] in roots or each["trace_id"] in traces]
+        for each in gone:
+            del self.calls[each]
+        self.deleted += gone
+        return {"num_deleted": len(gone)}
+
+
+_VERSIONS = {"min_required_weave_python_version": "0.1.0", "trace_server_version": "9.9.9"}
+_NOW = "2026-01-01T00:00:00Z"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:40]
+
+
+def _graphql(said: Any) -> Any:
+    viewer = {"username": "somebody", "defaultEntity": {"name": "team"}}
+    name = (said.get("variables") or {}).get("project", "project")
+    return {"viewer": viewer, "project": {"name": name, "id": "1"}, "upsertModel": {"model": {"name": name}}}
+
+
+@contextmanager
+def weave_stub() -> Iterator[WeaveStub]:
+    """Serve on a free port of this machine."""
+    stub = WeaveStub()
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _serve(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            with lock:
+                stub.requests.append(f"{self.command} {self.path}")
+                stub.keys.add(self.headers.get("Authorization") or "")
+                status = stub.is_broken(self.path) or 200
+                is_json = "json" in (self.headers.get("Content-Type") or "")
+                said = json.loads(body) if is_json and body else body
+                try:
+                    answer = stub.answer(self.path, said) if status == 200 else {"reason": "told to"}
+                except KeyError as unknown:
+                    status, answer = 404, {"reason": f"not known here: {unknown}"}
+            stub.after(self.path)
+            lines = answer if isinstance(answer, list) else [answer]
+            sent = "\n".join(map(json.dumps, lines)).encode()
+            with suppress(OSError):  # who asked is gone
+                self._reply(status, sent, is_lines=isinstance(answer, list))
+
+        def _reply(self, status: int, sent: bytes, *, is_lines: bool) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/jsonl" if is_lines else "application/json")
+            self.send_header("Content-Length", str(len(sent)))
+            self.end_headers()
+            self.wfile.write(sent)
+
+        do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  # as the standard library calls them
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    stub.base_url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield stub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

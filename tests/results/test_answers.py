@@ -1,0 +1,77 @@
+"""Answers read anew by the schema in force."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from harness.checkpoints import columns_of
+
+from batchrun.records import Outcome
+from batchrun.results.answers import AnswerReader, Answers
+from batchrun.schema.answers import AnswerSchema
+
+Make = Callable[..., Outcome]
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def body(text: str | None) -> bytes:
+    return orjson.dumps({"id": "x", "choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
+
+
+def read(*outcomes: Outcome, schema: dict[str, Any] | None = SCHEMA) -> tuple[Answers, AnswerReader]:
+    reader = AnswerReader(None if schema is None else AnswerSchema(schema))
+    return reader.read(columns_of(outcomes)), reader
+
+
+def test_what_fits_is_completed_and_what_does_not_is_failed(outcome: Make) -> None:
+    """Whatever it was before; how many changed is counted by model."""
+    answers, reader = read(
+        outcome(body=body('{"n": 1}')),
+        outcome(body=body("none")),
+        outcome(body=body('{"n": 2}'), kind="invalid_response", error="old", model="other"),
+        outcome(body=body('{"n": ""}'), kind="invalid_response", error="old"),
+    )
+    assert answers.outcomes["kind"] == [None, "invalid_response", None, "invalid_response"]
+    assert answers.objects == [{"n": 1}, None, {"n": 2}, None]
+    assert answers.outcomes["error"][0] is answers.outcomes["error"][2] is None
+    assert answers.outcomes["error"][1] == "the answer holds no JSON object; the answer: none"
+    assert '{"n": ""}' in answers.outcomes["error"][3]
+    assert dict(reader.gained) == {"m": -1, "other": 1}
+    assert reader.example == "the answer holds no JSON object"
+    shown = [(each.response, each.finish_reason, each.response_id) for each in answers.completions]
+    assert shown == [('{"n": 1}', "stop", "x"), (None, "stop", "x"), ('{"n": 2}', "stop", "x"), (None, "stop", "x")]
+
+
+@pytest.mark.parametrize("kind", ["bad_request", "timeout", "bad_row"])
+def test_rows_that_failed_otherwise_stay_what_they_are(outcome: Make, kind: str) -> None:
+    """Even where what the server said would fit."""
+    answers, reader = read(outcome(kind=kind, error="why", http_status=400, body=body('{"n": 1}')))
+    assert (answers.outcomes["kind"], answers.outcomes["error"], answers.objects) == ([kind], ["why"], [None])
+    assert not reader.gained
+
+
+def test_without_a_schema_nothing_is_invalid(outcome: Make) -> None:
+    """And there are no objects."""
+    answers, reader = read(outcome(body=body("a")), outcome(kind="invalid_response", body=body("b")), schema=None)
+    assert answers.outcomes["kind"] == [None, None]
+    assert [each.response for each in answers.completions] == ["a", "b"]
+    assert (answers.objects, reader.columns) == (None, None)
+    assert dict(reader.gained) == {"m": 1}
+
+
+def test_a_long_answer_is_cut_and_one_without_text_is_said_to_have_none(outcome: Make) -> None:
+    """An error is for people; the whole answer is in the checkpoint."""
+    answers, _ = read(outcome(body=body("x" * 1000)), outcome(body=body(None)))
+    assert answers.outcomes["error"] == [
+        f"the answer holds no JSON object; the answer: {'x' * 200}…",
+        "the answer holds no JSON object; there is no text",
+    ]
+
+
+def test_the_outcomes_themselves_are_left_as_they_were(outcome: Make) -> None:
+    """They may be read again by another schema."""
+    columns = columns_of([outcome(body=body("none"))])
+    AnswerReader(AnswerSchema(SCHEMA)).read(columns)
+    assert (columns["kind"], columns["error"]) == ([None], [None])

@@ -1,0 +1,78 @@
+"""The rows of the results, with everything that stands in them."""
+
+from collections.abc import Callable, Iterator
+
+import orjson
+import pyarrow as pa
+from harness.checkpoints import columns_of
+
+from batchrun.job import Evaluate
+from batchrun.records import Outcome
+from batchrun.results.answers import AnswerReader
+from batchrun.results.scoring import Scoring, TargetJudge
+from batchrun.results.table import Results
+from batchrun.schema.answers import AnswerSchema
+
+Make = Callable[..., Outcome]
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}, "text": {"type": "string"}}, "required": ["n"]}
+
+
+class Inputs:
+    """An input of three rows, in batches of two."""
+
+    schema = pa.schema([("text", pa.string()), ("score", pa.string())])
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch([["a", "b"], ["1", "2"]], schema=self.schema)
+        yield pa.record_batch([["c"], ["2"]], schema=self.schema)
+
+
+def answered(outcome: Make, *numbers: int) -> list[Outcome]:
+    texts = [orjson.dumps({"n": number}).decode() for number in numbers]
+    bodies = [orjson.dumps({"choices": [{"message": {"content": text}}]}) for text in texts]
+    return [outcome(row=row, body=body) for row, body in enumerate(bodies)]
+
+
+def made(outcomes: list[Outcome], hidden: str | None = None) -> Results:
+    evaluate = Evaluate(target="score", scorer="json_field", field="n")
+    return Results(
+        [columns_of(outcomes)],
+        Inputs(),
+        {},
+        reader=AnswerReader(AnswerSchema(SCHEMA)),
+        scoring=Scoring(TargetJudge(evaluate, "input_score"), 1),
+        hidden=hidden,
+    )
+
+
+def test_input_answer_and_score_stand_in_one_row(outcome: Make) -> None:
+    """Each in its place, under a name of its own, however the batches are cut."""
+    results = made(answered(outcome, 1, 1, 2))
+    rows = pa.Table.from_batches(list(results.batches()), results.schema).to_pylist()
+    names = ["text", "input_score", "n", "response_text", "score"]
+    assert [[row[name] for name in names] for row in rows] == [
+        ["a", "1", 1, None, 1.0],
+        ["b", "2", 1, None, 0.0],
+        ["c", "2", 2, None, 1.0],
+    ]
+    order = results.schema.names
+    assert order[:5] == ["row", "custom_id", "text", "input_score", "model"]
+    assert order[order.index("reasoning") + 1 : order.index("tool_calls")] == ["n", "response_text"]
+    assert order[-1] == "score"
+
+
+def test_a_hidden_column_is_scored_by_and_not_shown(outcome: Make) -> None:
+    """It is read for nothing else."""
+    results = made(answered(outcome, 1, 1, 2), hidden="input_score")
+    table = pa.Table.from_batches(list(results.batches()), results.schema)
+    assert "input_score" not in table.schema.names
+    assert table["score"].to_pylist() == [1.0, 0.0, 1.0]
+
+
+def test_rows_are_counted_as_they_pass(outcome: Make) -> None:
+    """Those too that the input no longer has; they have no score."""
+    results = made(answered(outcome, 1, 1, 2, 2, 2))
+    assert (results.rows, results.dropped) == (0, 0)
+    assert sum(batch.num_rows for batch in results.batches()) == 3
+    assert (results.rows, results.dropped) == (3, 2)

@@ -1,0 +1,132 @@
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from batchrun.errors import InputError
+from batchrun.prompts.columns import InputColumns
+from batchrun.prompts.files import find_files, fingerprint, is_same
+from batchrun.prompts.reader import RowReader
+from batchrun.storage import objects
+
+ROWS = [{"id": str(row), "prompt": f"Say {row}"} for row in range(500)]
+
+
+def fill(bucket: Path, *names: str) -> None:
+    for name in names:
+        path = bucket / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".parquet"):
+            pq.write_table(pa.Table.from_pylist(ROWS), path, row_group_size=100)
+        else:
+            text = "".join(json.dumps(row) + "\n" for row in ROWS)
+            with pa.output_stream(str(path)) as stream:  # packs as the ending says
+                stream.write(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("s3://bkt/in", ["a.jsonl", "b.parquet", "c.jsonl.gz", "d.jsonl"]),
+        ("s3://bkt/in/", ["a.jsonl", "b.parquet", "c.jsonl.gz", "d.jsonl"]),
+        ("s3://bkt", ["a.jsonl", "b.parquet", "c.jsonl.gz", "d.jsonl", "e.jsonl"]),
+        ("s3://bkt/in/*.jsonl", ["a.jsonl"]),
+        ("s3://bkt/in/**/*.jsonl*", ["a.jsonl", "c.jsonl.gz", "d.jsonl"]),
+        ("s3://bkt/in/?.jsonl", ["a.jsonl"]),
+        ("s3://bkt/*/deep/[cd].*", ["c.jsonl.gz", "d.jsonl"]),
+        ("s3://bkt/in/a.jsonl?region=eu-west-1", ["a.jsonl"]),
+    ],
+)
+def test_urls_stand_for_files_folders_and_globs_as_paths_do(bucket: Path, url: str, expected: list[str]) -> None:
+    """Sorted; hidden files, markers and unknown endings are no input."""
+    fill(bucket, "in/a.jsonl", "in/b.parquet", "in/deep/c.jsonl.gz", "in/deep/d.jsonl", "out/e.jsonl")
+    fill(bucket, "in/_tmp/f.jsonl", "in/.g.jsonl", "in/readme.md")
+    assert [file.name for file in find_files([url])] == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("s3://bkt/no.jsonl", "there is nothing"),
+        ("s3://bkt/*.csv", "there is nothing"),
+        ("s3://bkt/notes", "no file there has a known ending (.jsonl"),
+        ("s3://bkt/notes/a.txt", "unknown ending"),
+        ("s3://key:secret@bkt/a.jsonl", "holds a password"),
+        ("ftp://bkt/a.jsonl", "ftp:// is unknown; known are s3://"),
+        ("file:///a.jsonl", "by its path alone"),
+    ],
+)
+def test_urls_of_no_input_are_refused_with_a_cure(bucket: Path, url: str, message: str) -> None:
+    """And a password is not repeated."""
+    fill(bucket, "notes/a.txt")
+    with pytest.raises(InputError) as refused:
+        find_files([url])
+    assert message in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.parquet"])
+def test_the_rows_of_a_bucket_are_those_of_the_file(bucket: Path, name: str) -> None:
+    """Whatever the format, for the requests as for the results."""
+    fill(bucket, name)
+    files = find_files([f"s3://bkt/{name}"])
+    assert [row.columns for rows in RowReader(files) for row in rows] == ROWS
+    assert pa.Table.from_batches(InputColumns(files).batches()).to_pylist() == ROWS
+
+
+def test_a_file_that_was_written_again_is_another(bucket: Path) -> None:
+    """So that a run that goes on knows an input that has not changed, and one that has."""
+    fill(bucket, "a.jsonl")
+    [file] = find_files(["s3://bkt/a.jsonl"])
+    assert find_files(["s3://bkt/"]) == [file]
+    assert is_same(file)
+    os.utime(bucket / "a.jsonl", (1, 1))
+    assert not is_same(file)
+    assert fingerprint([file]) != fingerprint(find_files(["s3://bkt/a.jsonl"]))
+
+
+def test_an_image_beside_a_remote_file_has_its_folder(bucket: Path) -> None:
+    """The folder of a file is a URL too."""
+    fill(bucket, "in/a.jsonl")
+    assert find_files(["s3://bkt/in/a.jsonl"])[0].folder == "s3://bkt/in"
+
+
+def test_files_are_uploaded_under_their_names(bucket: Path, tmp_path: Path) -> None:
+    """Over those that are there; larger than what is handed over at once."""
+    (bucket / "out").mkdir()
+    (bucket / "out/a.gz").write_bytes(b"old")
+    (tmp_path / "a.gz").write_bytes(b"new" * 1000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objects, "_PIECE_BYTES", 1024)
+        objects.upload([tmp_path / "a.gz"], "s3://bkt/out/")
+    assert (bucket / "out/a.gz").read_bytes() == b"new" * 1000
+
+
+def test_a_file_that_shrinks_while_it_is_uploaded_is_an_error(bucket: Path, tmp_path: Path) -> None:
+    """Nothing pads what is missing."""
+    source = tmp_path / "a.bin"
+    source.write_bytes(bytes(3000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objects, "_PIECE_BYTES", 1024)
+        patch.setattr(objects, "_keep_open", lambda stream: os.truncate(source, 2000))
+        with pytest.raises(OSError, match="became shorter"):
+            objects.upload([source], "s3://bkt")
+
+
+def test_a_bucket_that_is_not_there_is_told_before_anything_is_paid_for(bucket: Path) -> None:
+    """One that is there is not looked into."""
+    objects.check_upload("s3://bkt/any/folder")
+    with pytest.raises(InputError, match="no such bucket"):
+        objects.check_upload("s3://none/folder")
+
+
+def test_azure_wants_to_know_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the environment, or from the URL."""
+    for name in list(os.environ):
+        if name.startswith("AZURE_"):
+            monkeypatch.delenv(name)
+    with pytest.raises(InputError, match="set AZURE_STORAGE_ACCOUNT, or write abfs://box@ACCOUNT"):
+        find_files(["az://box/a.jsonl"])

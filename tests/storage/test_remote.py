@@ -1,0 +1,93 @@
+import io
+
+import pytest
+
+from batchrun.storage.remote import FIRST_BYTES, RemoteFile
+
+CONTENT = bytes(range(256)) * 8192
+
+
+class Store:
+    """Counts what is fetched; breaks off as often as it is told."""
+
+    def __init__(self, *problems: BaseException | int) -> None:
+        self.fetched: list[tuple[int, int]] = []
+        self.waits: list[float] = []
+        self._problems = list(problems)
+
+    def fetch(self, offset: int, size: int) -> bytes:
+        self.fetched.append((offset, size))
+        problem = self._problems.pop(0) if self._problems else size
+        if isinstance(problem, BaseException):
+            raise problem
+        return CONTENT[offset : offset + min(size, problem)]
+
+    def open(self, size: int | None = len(CONTENT)) -> RemoteFile:
+        return RemoteFile(self.fetch, size, sleep=self.waits.append)
+
+
+def test_what_is_read_in_order_is_fetched_in_parts_that_double() -> None:
+    """A first look costs little, and a long read few requests."""
+    store = Store()
+    file = store.open()
+    assert b"".join(iter(lambda: file.read1(8192), b"")) == CONTENT
+    assert [size for _, size in store.fetched[:3]] == [FIRST_BYTES, 2 * FIRST_BYTES, 4 * FIRST_BYTES]
+    assert sum(size for _, size in store.fetched) == len(CONTENT)
+
+
+def test_what_is_read_elsewhere_is_fetched_as_it_is_asked_for() -> None:
+    """Reading the columns of Parquet goes from place to place: nothing is read ahead there."""
+    store = Store()
+    file = store.open()
+    file.seek(1_000_000)
+    assert file.read(500_000) == CONTENT[1_000_000:1_500_000]
+    file.seek(-8, io.SEEK_END)
+    assert file.read(8) == CONTENT[-8:]
+    assert store.fetched == [(1_000_000, 500_000), (len(CONTENT) - 8, 8)]
+
+
+def test_a_read_gives_all_that_is_asked_for() -> None:
+    """A short answer would be taken for the end by who reads Parquet."""
+    file = Store().open()
+    assert file.read(10) == CONTENT[:10]
+    assert file.read(FIRST_BYTES * 5) == CONTENT[10 : 10 + FIRST_BYTES * 5]
+    buffer = bytearray(100)
+    file.seek(5)
+    assert (file.readinto(buffer), bytes(buffer)) == (100, CONTENT[5:105])
+    file.seek(0)
+    assert file.read() == CONTENT
+    assert file.read(1) == b""
+
+
+@pytest.mark.parametrize("problem", [OSError("away"), ConnectionResetError("cut"), 100])
+def test_a_part_that_does_not_come_is_asked_for_again(problem: BaseException | int) -> None:
+    """Also where it breaks off: its end is not the end of the file."""
+    store = Store(problem, problem)
+    assert store.open().read(1000) == CONTENT[:1000]
+    assert store.waits == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("problem", [PermissionError("no"), FileNotFoundError("gone")])
+def test_what_will_not_change_is_not_asked_for_again(problem: OSError) -> None:
+    """Nobody waits for a refusal to be refused again."""
+    store = Store(problem)
+    with pytest.raises(type(problem)):
+        store.open().read(10)
+    assert store.waits == []
+
+
+def test_a_store_that_stays_away_is_an_error_at_last() -> None:
+    """After all waits; no row is made of half a file."""
+    store = Store(*[OSError("away")] * 9)
+    with pytest.raises(OSError, match="away"):
+        store.open().read(10)
+    assert store.waits == [1.0, 2.0, 4.0]
+
+
+def test_a_file_of_unknown_length_has_no_end_to_seek_from() -> None:
+    """It is read until nothing comes any more."""
+    file = Store().open(None)
+    assert not file.seekable()
+    with pytest.raises(OSError, match="download it first"):
+        file.seek(0, io.SEEK_END)
+    assert file.read() == CONTENT
