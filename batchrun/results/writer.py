@@ -94,3 +94,4 @@ class _RowGroups:
         if self._batches:
             self._file.write_table(pa.Table.from_batches(self._batches), row_group_size=self._rows)
         self._batches, self._rows, self._bytes = [], 0, 0
+        pa.default_memory_pool().release_unused()  # else what each group leaves behind adds up over a million rows
