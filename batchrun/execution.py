@@ -91,6 +91,8 @@ class Execution:
         """Run all stages in their order. What may be wrong with the job is found before anything is written."""
         if self.job.evaluate.target is not None:
             scorer_of(self.job.evaluate)
+        if self.job.response.schema is not None:
+            Repair(self.job.response)
         if (url := self.job.output.upload) is not None:
             await in_thread(lambda: check_upload(url, self.job.input.path))
         key = _SIMULATED_KEY if self.options.simulate else find_key(self.endpoint)

@@ -122,6 +122,9 @@ class _Run:
             write_usage(self.directory / USAGE, {model: sums for model, sums in totals.items() if model}, self.prices)
             save_scores(self.directory, scores)
             paths.append(self.directory / USAGE)
+        if table.results.textless:
+            cut_off = f"{table.results.textless:,} completed rows have no text: their answers were cut off"
+            self.notices.append(f"{cut_off}; raise max_tokens, for a reasoning model thinks first")
         if table.results.dropped:
             self.notices.append(f"{table.results.dropped:,} answers are left out: the input no longer has their rows")
         if table.function is not None and table.function.errors:

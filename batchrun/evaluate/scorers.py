@@ -195,7 +195,7 @@ class FunctionScorer:
         """Score a row that was completed; one that failed is not worth asking about."""
         try:
             return Score(_score_value(self._function(dict(row))))
-        except Exception as error:  # noqa: BLE001  the function is the user's, and may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the function is the user's, and may raise anything
             self.errors += 1
             if self.first_error is None:
                 self.first_error = f"{self._name} raised {type(error).__name__}: {error}"

@@ -23,6 +23,7 @@ from batchrun.prompts.source import Source
 from batchrun.records import Request
 from batchrun.report.stats import estimated_total
 from batchrun.results.scoring import scorer_of
+from batchrun.schema.answers import AnswerSchema
 from batchrun.spending import spent_before
 
 _SAMPLE_ROWS = 1_000
@@ -86,11 +87,13 @@ def check(
 
     Raises:
         InputError: the input breaks off.
-        JobError: the job's scorer cannot be made.
+        JobError: the job's scorer or schema is none.
         RunDirectoryError: there is a checkpoint that cannot be read.
     """
     if job.evaluate.target is not None:
         scorer_of(job.evaluate)
+    if job.response.schema is not None:
+        AnswerSchema(job.response.schema)
     directory = job.run_directory
     checkpoint = Checkpoint(directory) if (directory / FILE_NAME).exists() else None
     if checkpoint is None:
@@ -189,7 +192,8 @@ def preview(job: Job, endpoint: Endpoint, source: Source, *, is_begun: bool) -> 
     ahead = look_ahead(job, asked_of(survey, left), known, slots=_slots(job, endpoint, past), sampling_share=share)
     lines = ahead_lines(ahead, job.limits.max_cost_usd)
     lines += [f"note: {note}" for note in model_notes(job, survey, date.today())]
-    if is_begun or job.input.dedupe:  # how many of the later rows ask what was asked before, the first ones cannot say
+    # How many of the later rows ask what was asked before, the first ones cannot say.
+    if is_begun or (job.input.dedupe and not source.is_complete):
         return Preview(tuple(lines))
     return Preview(tuple(lines), excess(job, ahead, *spent_before(job, past.totals, past.noted)))
 

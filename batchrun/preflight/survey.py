@@ -183,7 +183,7 @@ class Survey:
                 self._counted = self._look(entry)
             self._model(entry.model).add(entry, self._counted)
             if self.keys is not None:
-                self.keys.add(entry.key, entry.row)
+                self.keys.add(b"%b%d" % (entry.key, entry.sample), entry.row)  # samples are bought one by one
 
     @property
     def unique_share(self) -> float:

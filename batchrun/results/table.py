@@ -11,11 +11,25 @@ import pyarrow as pa
 from batchrun.pricing import PriceLike
 from batchrun.records import OutcomeColumns
 from batchrun.results.answers import AnswerReader
-from batchrun.results.columns import BEFORE_ANSWER, BEFORE_INPUT, SCORE, outcome_arrays, results_schema
+from batchrun.results.columns import BEFORE_ANSWER, BEFORE_INPUT, COLUMNS, SCORE, outcome_arrays, results_schema
 from batchrun.results.merge import InputColumns, Merge, Part
 from batchrun.results.scoring import Objects, Scoring
 
 _BEFORE_TYPED = len(BEFORE_INPUT) + len(BEFORE_ANSWER)
+
+
+_STATUS, _RESPONSE, _FINISH = (
+    [column.name for column in COLUMNS].index(name) for name in ("status", "response", "finish_reason")
+)
+
+
+def _textless(columns: list[pa.Array]) -> int:
+    """Return how many rows are completed, without a text, for they were cut off: a reasoning model was still at it."""
+    finishes = columns[_FINISH].to_pylist()
+    if "length" not in finishes:
+        return 0
+    rows = zip(columns[_STATUS].to_pylist(), columns[_RESPONSE].to_pylist(), finishes, strict=True)
+    return sum(status == "completed" and not text and finish == "length" for status, text, finish in rows)
 
 
 class Results:
@@ -51,6 +65,8 @@ class Results:
         """Names and types of the columns."""
         self.rows = 0
         """How many there were, so far."""
+        self.textless = 0
+        """Completed rows without a text, whose answers were cut off at `max_tokens`."""
         self.dropped = 0
         """How many were not, since the input no longer has them."""
 
@@ -61,6 +77,7 @@ class Results:
             outcomes, completions, objects = self._reader.read(some)
             rows = outcomes["row"]
             own = outcome_arrays(outcomes, self._prices, completions)
+            self.textless += _textless(own)
             if self._typed is not None and objects is not None:
                 own[_BEFORE_TYPED:_BEFORE_TYPED] = self._typed.arrays(objects)
             self.dropped += len(rows)

@@ -276,3 +276,17 @@ def test_a_cap_on_tokens_is_refused_alike(run: Any, endpoint: Any) -> None:
     assert said.code == 2
     assert "the cap is 5,000; raise it (--max-tokens-total)" in said.stderr
     assert endpoint.stats.received == 0
+
+
+def test_with_dedupe_each_sample_is_counted_and_a_cap_refuses_too(batchrun: Any, endpoint: Any) -> None:
+    """Samples of one prompt are bought one by one; what is repeated is known where all of it was read."""
+    write_prompts(*(f"number {number % 50}" for number in range(100)))
+    path = job(endpoint, 1000, more="max_tokens = 10\nnum_samples = 4\n")
+    assert batchrun("check", path, "--json").json["requests"] == 400
+    found = batchrun("check", path, "--dedupe", "--json").json
+    dear = batchrun("check", path, "--json").json
+    assert found["ahead"]["prompt_tokens"]["likely"] * 2 == pytest.approx(
+        dear["ahead"]["prompt_tokens"]["likely"], rel=0.01
+    )
+    said = batchrun("run", path, "--dedupe", "--max-cost", 0.1)
+    assert (said.code, endpoint.stats.received) == (2, 0), said.stderr

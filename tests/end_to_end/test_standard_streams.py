@@ -1,5 +1,6 @@
 """Standard streams that are closed or full: the run goes on, nothing is lost, and there is no traceback."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 
 
 def shell(arguments: str, redirection: str) -> subprocess.CompletedProcess[str]:
-    command = f"exec {sys.executable} -m batchrun {arguments} {redirection}"
+    command = f"exec {shlex.quote(sys.executable)} -m batchrun {arguments} {redirection}"
     return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
 
 

@@ -76,3 +76,17 @@ def test_rows_are_counted_as_they_pass(outcome: Make) -> None:
     assert (results.rows, results.dropped) == (0, 0)
     assert sum(batch.num_rows for batch in results.batches()) == 3
     assert (results.rows, results.dropped) == (3, 2)
+
+
+def test_completed_rows_without_a_text_are_counted_where_they_were_cut_off(outcome: Make) -> None:
+    """A reasoning model may spend all its tokens on thinking; a call of a tool has no text either, and is not meant."""
+    call = {"content": None, "tool_calls": [{"id": "a"}]}
+    choices = [("yes", "stop"), (None, "length"), ("", "length"), (call, "tool_calls"), ("half an ans", "length")]
+    bodies = [
+        {"choices": [{"message": said if isinstance(said, dict) else {"content": said}, "finish_reason": why}]}
+        for said, why in choices
+    ]
+    outcomes = [outcome(row=row, body=orjson.dumps(body)) for row, body in enumerate(bodies)]
+    results = Results([columns_of(outcomes), columns_of([outcome(row=9, kind="bad_request", body=None)])], None, {})
+    assert sum(batch.num_rows for batch in results.batches()) == 6
+    assert results.textless == 2
