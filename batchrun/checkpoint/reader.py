@@ -18,7 +18,7 @@ COUNTS = tuple(field for field in ModelTotals._fields if field != "requests")
 A = TypeVar("A", bound=Asked)
 
 _ROWS = 2048
-_BYTES = 8 << 20
+_BYTES = 4 << 20
 """Most outcomes, and about as many bytes of answers, that are read at once: large enough that what Arrow costs a call
 vanishes, small beside a row group."""
 

@@ -18,7 +18,7 @@ SCORES_KEY = "batchrun.scores"
 """Footer metadata: what the scores of each model add up to, as JSON; absent where rows have no score."""
 
 _GROUP_ROWS = 16_384
-_GROUP_BYTES = 32 * 2**20
+_GROUP_BYTES = 16 * 2**20
 """A row group is what a reader must hold at once."""
 
 _PLAIN = {"row", "custom_id", "response", "reasoning", "tool_calls", "latency_s", "finished_at", "error", "response_id"}

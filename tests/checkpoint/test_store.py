@@ -80,7 +80,7 @@ def test_results_come_in_the_order_of_row_model_and_sample(tmp_path: Path) -> No
 
 def test_large_answers_are_kept_whole_and_read_a_few_at_a_time(tmp_path: Path) -> None:
     """Memory is bounded by bytes, not by rows."""
-    bodies = [bytes([number]) * (5 << 20) for number in range(4)]
+    bodies = [bytes([number]) * (3 << 20) for number in range(4)]
     outcomes = [answer(each, body=body) for each, body in zip(requests(*"abcd"), bodies, strict=True)]
     settle(tmp_path, outcomes)
     with Checkpoint(tmp_path) as checkpoint:
