@@ -36,7 +36,7 @@ from batchrun.readahead import Readahead, in_thread
 from batchrun.records import BadRow, ModelTotals, Outcome, Request, Usage
 from batchrun.repair import Repair
 from batchrun.report.progress import Progress, Silence
-from batchrun.report.stats import duration_text, estimated_total, summed
+from batchrun.report.stats import duration_text, summed
 from batchrun.results.files import sweep
 from batchrun.results.scoring import NamedFunction, scorer_of
 from batchrun.resume import prepare
@@ -44,7 +44,7 @@ from batchrun.spending import budget_of, keep_spent, noted_in, spent_before
 from batchrun.stored import SPOOL
 from batchrun.summary import Summary, save_summary, summarize
 from batchrun.uploading import check_upload, upload_results
-from batchrun.watch import Watch
+from batchrun.watch import Watch, expected_rows
 
 _SIMULATED_KEY = Secret("simulated")
 
@@ -91,8 +91,7 @@ class Execution:
         """Run all stages in their order. What may be wrong with the job is found before anything is written."""
         if self.job.evaluate.target is not None:
             scorer_of(self.job.evaluate)
-        if self.job.response.schema is not None:
-            Repair(self.job.response)
+        self.repair = None if self.job.response.schema is None else Repair(self.job.response)
         if (url := self.job.output.upload) is not None:
             await in_thread(lambda: check_upload(url, self.job.input.path))
         key = _SIMULATED_KEY if self.options.simulate else find_key(self.endpoint)
@@ -172,7 +171,7 @@ class Execution:
             self._limit(),
             Policy(max_attempts=self.job.limits.max_attempts, patience_s=self.job.limits.patience_s),
             canary=_canary,
-            repair=Repair(self.job.response) if self.job.response.schema is not None else None,
+            repair=self.repair,
             on_outcome=self.store.put,
             on_flight=self._on_flight,
             on_event=self._on_event,
@@ -323,9 +322,7 @@ class Execution:
 
     def _open(self) -> int | None:
         """Return about how many rows are left; None when that cannot be told."""
-        per_row = max(1, len(self.job.models)) * self.job.model.num_samples
-        source = self.source
-        total = estimated_total(source.rows_read, source.fraction_read, is_complete=source.is_complete, per_row=per_row)
+        total = expected_rows(self.job, self.source)
         return None if total is None else max(0, total - self._sums().requests)
 
     def _ending(self, stop: Stop | None, exported: Exported) -> Summary:

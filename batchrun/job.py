@@ -239,6 +239,11 @@ class Job:
         return tuple(dict.fromkeys(name.removeprefix(prefix) for name in self.model.names))
 
     @property
+    def per_row(self) -> int:
+        """How many requests an input row makes: one to each model and sample."""
+        return max(1, len(self.models)) * self.model.num_samples
+
+    @property
     def run_directory(self) -> Path:
         """Where the run lives."""
         return Path(self.output.dir or f"runs/{self.name}")

@@ -61,7 +61,7 @@ def prepare(
     store.set_fact("asked", asked)
     store.set_fact("mismatch", None)
     store.set_fact("job", job_to_dict(job))
-    store.expect(max(1, len(job.models)) * job.model.num_samples)
+    store.expect(job.per_row)
     return bool(asked["input"])
 
 

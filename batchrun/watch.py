@@ -102,23 +102,17 @@ class Watch:
 
     def _note_total(self) -> None:
         """Keep how many rows there will be, for whoever looks at the run from outside."""
-        total = self._total()
+        total = expected_rows(self.job, self.source)
         if total != self.total:
             self.total = total
             self.store.set_fact("total", total)
-
-    def _total(self) -> int | None:
-        source = self.source
-        per_row = max(1, len(self.job.models)) * self.job.model.num_samples
-        is_complete = source.is_complete
-        return estimated_total(source.rows_read, source.fraction_read, is_complete=is_complete, per_row=per_row)
 
     def _figures(self) -> Figures:
         pool = self.pool
         sums = summed(self.store.totals.values())
         return Figures(
             done=sums.requests,
-            total=self._total(),
+            total=expected_rows(self.job, self.source),
             failed=sums.failed,
             throttled=pool.throttled,
             tokens=sums.total_tokens,
@@ -127,6 +121,11 @@ class Watch:
             waiting=pool.waiting,
             pause=pool.trouble,
         )
+
+
+def expected_rows(job: Job, source: Source) -> int | None:
+    """Return how many rows the results will have, as far as the input was read; None while that cannot be told."""
+    return estimated_total(source.rows_read, source.fraction_read, is_complete=source.is_complete, per_row=job.per_row)
 
 
 def seconds_until(clock_time: str, now: datetime) -> float:

@@ -162,8 +162,8 @@ class Preview(NamedTuple):
 
 def begun_as(job: Job, source: Source) -> list[Any]:
     """Return what makes two runs the same to somebody who has agreed to a cap: then nobody is asked again."""
-    limits, per_row = job.limits, max(1, len(job.models)) * job.model.num_samples
-    return [limits.max_cost_usd, limits.max_tokens_total, job.input.limit, per_row, fingerprint(source.files)]
+    limits = job.limits
+    return [limits.max_cost_usd, limits.max_tokens_total, job.input.limit, job.per_row, fingerprint(source.files)]
 
 
 def preview(job: Job, endpoint: Endpoint, source: Source, *, is_begun: bool) -> Preview:

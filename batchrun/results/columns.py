@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from batchrun.completions import NOTHING, Completion, parse_completion
+from batchrun.naming import without_clashes
 from batchrun.pricing import PriceLike, cost_usd
 from batchrun.records import OutcomeColumns, Usage
 from batchrun.results.merge import kept_types
@@ -91,15 +92,7 @@ def results_schema(
 
 def input_names(names: Sequence[str], taken: Iterable[str]) -> list[str]:
     """Return what the input's columns are called in the results: a clash is prefixed until it is none."""
-    used = set(taken)
-    result = []
-    for name in names:
-        renamed = name
-        while renamed in used or (renamed != name and renamed in names):
-            renamed = CLASH_PREFIX + renamed
-        used.add(renamed)
-        result.append(renamed)
-    return result
+    return without_clashes(names, taken, CLASH_PREFIX)
 
 
 def input_name(inputs: pa.Schema, name: str) -> str | None:

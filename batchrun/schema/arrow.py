@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from batchrun.naming import without_clashes
 from batchrun.schema.answers import AnswerSchema
 from batchrun.schema.fitting import INT64_MAX, INT64_MIN, date_of, instant_of
 from batchrun.schema.references import dereferenced
@@ -77,15 +78,7 @@ class AnswerColumns:
 
 def column_names(names: Sequence[str], taken: Iterable[str]) -> list[str]:
     """Return what the columns are called in the results: a clash is prefixed until it is none."""
-    used = set(taken)
-    result = []
-    for name in names:
-        renamed = name
-        while renamed in used or (renamed != name and renamed in names):
-            renamed = CLASH_PREFIX + renamed
-        used.add(renamed)
-        result.append(renamed)
-    return result
+    return without_clashes(names, taken, CLASH_PREFIX)
 
 
 def _labels(schema: Any, root: Any) -> list[str]:
