@@ -12,7 +12,6 @@ a mark below which every row is: once a second it counts the ids of the next tho
 as many as there should be.
 """
 
-import os
 import sqlite3
 import threading
 import time
@@ -25,7 +24,8 @@ from typing import Any, Self, TypeVar
 import orjson
 
 from batchrun.checkpoint.examination import examine
-from batchrun.checkpoint.inserts import insert_many
+from batchrun.checkpoint.forcing import Forcing
+from batchrun.checkpoint.inserts import columns_of, insert_many
 from batchrun.checkpoint.journal import Journal
 from batchrun.checkpoint.reader import read_fact, read_models, read_totals
 from batchrun.checkpoint.schema import (
@@ -46,15 +46,13 @@ from batchrun.records import ModelTotals, Outcome, Usage
 COMMIT_EVERY_S = 0.02
 """How old an answer may get before it is committed; the crash contract allows 0.05."""
 
-FORCE_EVERY_S = 1.0
-"""How often what was committed is forced to the disk."""
-
 MAX_QUEUED = 20_000
 MAX_QUEUED_BYTES = 64 << 20
 """How much may wait for the writer before nothing more is admitted."""
 
+MARK_EVERY_S = 1.0
 _MARK_ROWS = 1024
-"""Step of the mark below which all rows are settled."""
+"""How often the mark below which all rows are settled is moved, and its step."""
 
 _MARK_STEPS = 64
 """Most steps in one commit, so that none takes long."""
@@ -84,7 +82,6 @@ class Store:
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._reading = threading.Lock()  # SQLite crashes where a connection is closed that another thread is using
-        self._forcer: threading.Thread | None = None
         self._marked_at_s = 0.0
         self._accepted = 0  # outcomes put, over all runs
         self._copies = 0  # outcomes that were not, but copied from those of their twins
@@ -108,6 +105,8 @@ class Store:
             self._models = {name: number for number, name in read_models(self.connection).items()}
             self.reload()
         self._journal = Journal(self.path.parent)
+        log = self.path.with_name(self.path.name + "-wal") if self._is_wal else None
+        self._forcing = Forcing(log, self._journal, lambda problem: self._on_broken(broken(self.path, problem)))
         self.unrecorded = max(0, self._journal.owed - self._accepted)
         """Requests that the last run had sent, and whose end was not recorded when its process died."""
         self.unrecorded_ever = self.unrecorded + (read_fact(self.connection, "unrecorded") or 0)
@@ -122,14 +121,14 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.set()
-        for thread in (self._thread, self._forcer):
-            if thread is not None:
-                thread.join()
+        if self._thread is not None:
+            self._thread.join()
+        self._forcing.end()
         try:
             while self._twins is not None and self._twins.are_due:
                 self._commit(is_last=False)
             self._commit(is_last=True)
-            self._force()
+            self._forcing.force()
         except (sqlite3.Error, OSError) as problem:
             if kind is None:
                 raise broken(self.path, problem) from problem
@@ -157,9 +156,8 @@ class Store:
                 self.connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", fact)
         self.sending(0, self.spent_usd, self.spent_tokens)
         self._thread = threading.Thread(target=self._write, name="batchrun-checkpoint", daemon=True)
-        self._forcer = threading.Thread(target=self._keep_forcing, name="batchrun-force", daemon=True)
         self._thread.start()
-        self._forcer.start()
+        self._forcing.start()
 
     # From the loop's thread: never waits.
 
@@ -292,27 +290,6 @@ class Store:
         (last,) = self.connection.execute("SELECT max(id) FROM outcomes").fetchone()
         self._ends_at = 0 if last is None else (last >> 24) + 1
 
-    # The forcing thread: no commit waits for the disk.
-
-    def _keep_forcing(self) -> None:
-        while not self._closing.wait(FORCE_EVERY_S):
-            try:
-                self._force()
-            except OSError as problem:
-                self._on_broken(broken(self.path, problem))
-                return
-
-    def _force(self) -> None:
-        """Have on the disk what was committed. Without a write-ahead log each commit is, when it returns."""
-        self._journal.force()
-        log = self.path.with_name(self.path.name + "-wal")
-        if self._is_wal and log.exists():
-            handle = os.open(log, os.O_RDWR)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-
     # The writer's thread.
 
     def _write(self) -> None:
@@ -329,7 +306,7 @@ class Store:
         has_twins = self._twins is not None and self._twins.are_due
         if not (outcomes or statements or paid or has_twins):
             return
-        is_marked = is_last or time.monotonic() - self._marked_at_s >= FORCE_EVERY_S
+        is_marked = is_last or time.monotonic() - self._marked_at_s >= MARK_EVERY_S
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             totals, copied = self._insert(outcomes, statements, paid)
@@ -360,7 +337,7 @@ class Store:
         """Write; return the totals, and how many outcomes were copied for twins."""
         for statement, arguments in statements:
             self.connection.execute(statement, arguments)
-        insert_many(self.connection, "outcomes", [self._columns(outcome) for outcome in outcomes])
+        insert_many(self.connection, "outcomes", [columns_of(outcome, self._models) for outcome in outcomes])
         copied = self._copy(outcomes)
         totals = with_copies(added(self._totals, outcomes, paid), copied, self._models)
         for model, sums in totals.items():
@@ -391,22 +368,6 @@ class Store:
         if rows != self.settled_rows:
             self.connection.execute("INSERT OR REPLACE INTO facts VALUES ('settled_rows', ?)", (str(rows),))
         return rows
-
-    def _columns(self, outcome: Outcome) -> tuple[Any, ...]:
-        return (
-            pack(outcome.row, self._models[outcome.model], outcome.sample),
-            outcome.key,
-            outcome.custom_id,
-            outcome.kind,
-            None if outcome.error is None else outcome.error.encode("utf-8", "replace").decode(),
-            outcome.http_status,
-            outcome.attempts,
-            outcome.throttled,
-            outcome.latency_s,
-            outcome.finished_at_ms,
-            *outcome.usage,
-            outcome.body,
-        )
 
 
 def _taken(queue: deque[T]) -> list[T]:

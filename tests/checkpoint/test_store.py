@@ -409,7 +409,7 @@ def test_the_mark_stands_below_the_first_row_that_is_not_settled(
 
 def test_the_mark_moves_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that after a crash only the last second's rows are looked at."""
-    monkeypatch.setattr(store_module, "FORCE_EVERY_S", 0.0)
+    monkeypatch.setattr(store_module, "MARK_EVERY_S", 0.0)
     (request,) = requests("a")
     wait = Wait()
     with Store(tmp_path) as store:
