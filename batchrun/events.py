@@ -34,4 +34,11 @@ class Spent(NamedTuple):
     usage: Usage
 
 
-Event = Retried | Paused | Resumed | Spent
+class Probed(NamedTuple):
+    """A canary came back, answered or not: an attempt that is no row's."""
+
+    model: str
+    is_throttled: bool
+
+
+Event = Retried | Paused | Resumed | Spent | Probed

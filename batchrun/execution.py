@@ -18,7 +18,7 @@ from batchrun.checkpoint.schema import set_aside
 from batchrun.checkpoint.store import Store
 from batchrun.credentials import Secret, find_key, find_project
 from batchrun.errors import BatchrunError, JobError, PublishError, RunDirectoryError
-from batchrun.events import Event, Paused, Resumed, Spent
+from batchrun.events import Event, Paused, Probed, Resumed, Spent
 from batchrun.export import Exported, View, export
 from batchrun.job import Endpoint, Job
 from batchrun.job_file import STDIN
@@ -260,6 +260,8 @@ class Execution:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Spent):
             self.store.paid(event.model, event.usage)
+        elif isinstance(event, Probed):
+            self.store.probed(event.model, is_throttled=event.is_throttled)
         elif isinstance(event, Paused):
             self.progress.say(f"paused ({event.kind}): {event.message}; probing until the endpoint answers again")
         elif isinstance(event, Resumed):

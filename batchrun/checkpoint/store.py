@@ -37,7 +37,7 @@ from batchrun.checkpoint.schema import (
     pack,
     translated,
 )
-from batchrun.checkpoint.totals import Copied, added, with_copies, write_totals
+from batchrun.checkpoint.totals import Beside, Copied, added, with_copies, write_totals
 from batchrun.checkpoint.twins import FACT as TWINS
 from batchrun.checkpoint.twins import Twins, forget_twins
 from batchrun.errors import InputError, RunDirectoryError
@@ -74,7 +74,7 @@ class Store:
         """What people should know of how this file is kept."""
         self._outcomes: deque[Outcome] = deque()
         self._statements: deque[_Statement] = deque()  # whatever else is to be written
-        self._paid: deque[tuple[str, Usage]] = deque()  # answers that are no row's
+        self._besides: deque[Beside] = deque()
         self._twins: Twins | None = None
         self._queued_bytes = 0
         self._models: dict[str, int] = {}
@@ -192,7 +192,11 @@ class Store:
 
     def paid(self, model: str, usage: Usage) -> None:
         """Have the tokens of an answer counted that is no row's."""
-        self._paid.append((model, usage))
+        self._besides.append(Beside(model, usage=usage))
+
+    def probed(self, model: str, *, is_throttled: bool) -> None:
+        """Have an attempt counted that is no row's."""
+        self._besides.append(Beside(model, attempts=1, throttled=int(is_throttled)))
 
     def note_limit(self, at_ms: int, limit: int, reason: str) -> None:
         """Have a change of the limit added to its history."""
@@ -302,20 +306,20 @@ class Store:
 
     def _commit(self, *, is_last: bool) -> None:
         """Write all that is queued in one transaction. What could not be written stays queued."""
-        outcomes, statements, paid = _taken(self._outcomes), _taken(self._statements), _taken(self._paid)
+        outcomes, statements, besides = _taken(self._outcomes), _taken(self._statements), _taken(self._besides)
         has_twins = self._twins is not None and self._twins.are_due
-        if not (outcomes or statements or paid or has_twins):
+        if not (outcomes or statements or besides or has_twins):
             return
         is_marked = is_last or time.monotonic() - self._marked_at_s >= MARK_EVERY_S
         try:
             self.connection.execute("BEGIN IMMEDIATE")
-            totals, copied = self._insert(outcomes, statements, paid)
+            totals, copied = self._insert(outcomes, statements, besides)
             settled_rows = self._mark(_MARK_STEPS) if is_marked else self.settled_rows
             self.connection.execute("COMMIT")
         except BaseException:
             self._outcomes.extendleft(reversed(outcomes))
             self._statements.extendleft(reversed(statements))
-            self._paid.extendleft(reversed(paid))
+            self._besides.extendleft(reversed(besides))
             if self._twins is not None:
                 self._twins.failed()
             if self.connection.in_transaction:
@@ -332,14 +336,14 @@ class Store:
             self._on_commit(outcomes)
 
     def _insert(
-        self, outcomes: list[Outcome], statements: list[_Statement], paid: list[tuple[str, Usage]]
+        self, outcomes: list[Outcome], statements: list[_Statement], besides: list[Beside]
     ) -> tuple[dict[str, ModelTotals], int]:
         """Write; return the totals, and how many outcomes were copied for twins."""
         for statement, arguments in statements:
             self.connection.execute(statement, arguments)
         insert_many(self.connection, "outcomes", [columns_of(outcome, self._models) for outcome in outcomes])
         copied = self._copy(outcomes)
-        totals = with_copies(added(self._totals, outcomes, paid), copied, self._models)
+        totals = with_copies(added(self._totals, outcomes, besides), copied, self._models)
         for model, sums in totals.items():
             if sums is not self._totals.get(model):
                 write_totals(self.connection, self._models[model], sums)

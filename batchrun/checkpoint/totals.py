@@ -8,6 +8,16 @@ from batchrun.checkpoint.reader import COUNTS
 from batchrun.records import ModelTotals, Outcome, Usage
 
 
+class Beside(NamedTuple):
+    """What a model was asked, or has cost, beside the outcomes of rows."""
+
+    model: str
+    usage: Usage | None = None
+    """Of an answer; None: there was none."""
+    attempts: int = 0
+    throttled: int = 0
+
+
 class Copied(NamedTuple):
     """How many outcomes of one model were copied for rows that asked the same: nothing was sent for them."""
 
@@ -18,9 +28,9 @@ class Copied(NamedTuple):
 
 
 def added(
-    before: dict[str, ModelTotals], outcomes: Iterable[Outcome], paid: Iterable[tuple[str, Usage]]
+    before: dict[str, ModelTotals], outcomes: Iterable[Outcome], besides: Iterable[Beside]
 ) -> dict[str, ModelTotals]:
-    """Return the totals with these outcomes and answers added."""
+    """Return the totals with these outcomes, and what was beside them, added."""
     sums: dict[str, list[int]] = {}
     for outcome in outcomes:
         counts = sums.get(outcome.model) or sums.setdefault(outcome.model, [0] * len(COUNTS))
@@ -29,8 +39,12 @@ def added(
         counts[3] += outcome.throttled
         if outcome.kind is None:
             _add_usage(counts, outcome.usage)
-    for model, usage in paid:
-        _add_usage(sums.setdefault(model, [0] * len(COUNTS)), usage)
+    for beside in besides:
+        counts = sums.setdefault(beside.model, [0] * len(COUNTS))
+        counts[2] += beside.attempts
+        counts[3] += beside.throttled
+        if beside.usage is not None:
+            _add_usage(counts, beside.usage)
     totals = dict(before)
     for model, counts in sums.items():
         old = before.get(model, ModelTotals())

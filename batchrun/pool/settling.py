@@ -6,7 +6,7 @@ Every verdict is answered three ways here: what the row gets, what the limit is 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from batchrun.events import Event, Paused, Resumed, Retried, Spent
+from batchrun.events import Event, Paused, Probed, Resumed, Retried, Spent
 from batchrun.pool.admission import Admission
 from batchrun.pool.backlog import Work, cost_of
 from batchrun.pool.brownout import Brownout
@@ -88,6 +88,9 @@ class Settling:
         """Decide what becomes of a request; `in_flight` are left without it."""
         verdict = judge(result)
         was_probe = self._admission.ends_probe(work)
+        if work.is_canary:
+            is_throttled = verdict.kind is not None and EFFECTS[verdict.kind].row == "again, free"
+            self._on_event(Probed(work.request.model, is_throttled))
         if work.reserve is not None and self._admission.budget is not None:
             self._admission.budget.settle(work.reserve, work.request.model, verdict, result)
         if verdict.kind is None:

@@ -101,13 +101,15 @@ def test_totals_are_what_the_rows_add_up_to(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         put_all(store, outcomes)
         store.paid("m", Usage(1, 1, 2))
+        store.probed("m", is_throttled=True)
+        store.probed("m", is_throttled=False)
     expected = {
         "m": ModelTotals(
             requests=3,
             completed=2,
             failed=1,
-            attempts=5,
-            throttled=2,
+            attempts=7,
+            throttled=3,
             prompt_tokens=4,
             completion_tokens=3,
             total_tokens=7,

@@ -66,6 +66,13 @@ def test_usage_and_summary_agree_with_what_the_endpoint_billed(run: Any, endpoin
     assert (saved["state"], saved["exit_code"], saved["rows"], saved["pid"]) == ("completed", 1, 3, None)
 
 
+def test_attempts_are_all_that_the_endpoint_received(run: Any, endpoint: Any) -> None:
+    """Also the request that finds out whether the last row is at fault, or the endpoint: it is no row's."""
+    said = run(write_prompts("a", "[[simulate: 500]]"), "--max-attempts", 2, "--json")
+    assert [row["attempts"] for row in results()] == [1, 2]
+    assert said.json["attempts"] == said.json["models"][0]["attempts"] == endpoint.stats.received == 4
+
+
 def packed_gzip(text: str) -> bytes:
     return gzip.compress(text.encode())
 

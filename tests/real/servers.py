@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+CANARY = "Say OK."
+"""What batchrun asks in the one kind of request that is no row's. With random faults chance says whether any is."""
+
 _UP_S = 90.0
 """Longest that a server may take to come up. Measured: the slowest 10 s, on a machine with nothing else to do."""
 

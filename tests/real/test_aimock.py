@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from harness.prompts import results, write_prompts
-from real.servers import serving
+from real.servers import CANARY, serving
 
 KEY = "sk-of-the-test"
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
@@ -24,13 +24,14 @@ class Aimock:
         self._url = url
         self.base_url = f"{url}/v1"
 
-    def journal(self) -> Counter[str]:
-        """Return how often each thing was done: a fault by its name, an answer by its status."""
+    def journal(self) -> tuple[Counter[str], int]:
+        """Return how often each thing was done, a fault by its name, an answer by its status; and canaries answered."""
         request = urllib.request.Request(f"{self._url}/__aimock/journal", headers={"Authorization": f"Bearer {KEY}"})
         with urllib.request.urlopen(request, timeout=30) as answer:
-            entries = json.load(answer)
-        replies = [entry["response"] for entry in entries if entry["path"].endswith("/chat/completions")]
-        return Counter(reply.get("chaosAction") or str(reply["status"]) for reply in replies)
+            entries = [entry for entry in json.load(answer) if entry["path"].endswith("/chat/completions")]
+        done = [entry["response"].get("chaosAction") or str(entry["response"]["status"]) for entry in entries]
+        asked = [(entry["body"] or {"messages": [{"content": None}]})["messages"][-1]["content"] for entry in entries]
+        return Counter(done), list(zip(asked, done, strict=True)).count((CANARY, "200"))
 
 
 @pytest.fixture
@@ -60,27 +61,21 @@ def run(batchrun: Any, server: Aimock, *flags: str, key: str = KEY) -> Any:
 
 @pytest.mark.parametrize("flags", [[], ["--stream"]], ids=["whole", "streamed"])
 def test_cut_connections_broken_json_and_throttling_cost_no_row(aimock: Any, batchrun: Any, flags: list[str]) -> None:
-    """A third of the attempts goes wrong; every row is answered once, and usage is what the server says."""
-    faults = (
-        "--chaos-disconnect",
-        "0.1",
-        "--chaos-malformed",
-        "0.1",
-        "--chaos-ratelimit",
-        "0.1",
-        "--chaos-drop",
-        "0.05",
-    )
-    with aimock(*faults) as server:
-        said = run(batchrun, server, *flags)
-        journal = server.journal()
+    """A third of the attempts goes wrong; every row is answered once, and usage is what the server says.
+
+    With five attempts a row, chance alone would fail one in a run or two.
+    """
+    rates = {"disconnect": 0.1, "malformed": 0.1, "ratelimit": 0.1, "drop": 0.05}
+    with aimock(*(f"--chaos-{fault}={rate}" for fault, rate in rates.items())) as server:
+        said = run(batchrun, server, "--max-attempts", "10", *flags)
+        journal, canaries = server.journal()
     assert (said.code, said.json["completed"]) == (0, 300), said.stderr
     assert [(row["prompt"], row["response"]) for row in results()] == [(each, "Said.") for each in PROMPTS]
     (usage,) = said.json["models"]
-    assert journal["200"] == 300
+    assert journal["200"] - canaries == 300
     assert min(journal[fault] for fault in ("disconnect", "malformed", "rateLimit", "drop")) > 3, journal
     assert (usage["attempts"], usage["throttled"]) == (journal.total(), journal["rateLimit"])
-    assert {name: usage[name] for name in USAGE} == {name: 300 * tokens for name, tokens in USAGE.items()}
+    assert {name: usage[name] for name in USAGE} == {name: journal["200"] * tokens for name, tokens in USAGE.items()}
 
 
 def test_a_wrong_key_stops_the_run_before_it_has_cost_anything(aimock: Any, batchrun: Any) -> None:
@@ -89,5 +84,5 @@ def test_a_wrong_key_stops_the_run_before_it_has_cost_anything(aimock: Any, batc
         said = run(batchrun, server, key="sk-wrong")
         assert (said.code, said.json["completed"], said.json["failed"]) == (4, 0, 0), said.stderr
         assert "check the key" in said.stderr
-        assert server.journal()["200"] == 0
+        assert server.journal()[0]["200"] == 0
         assert run(batchrun, server).json["completed"] == 300

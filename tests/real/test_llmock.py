@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from harness.prompts import results, write_prompts
-from real.servers import serving
+from real.servers import CANARY, serving
 
 TO = ("-m", "mock", "-o", "out", "--json", "--base-url")
 
@@ -63,7 +63,8 @@ def audit(said: Any, attempts: list[dict[str, Any]], prompts: list[str]) -> Coun
     assert (said.code, said.json["completed"], said.json["failed"]) == (0, len(prompts), 0), said.stderr
     assert [(row["prompt"], row["response"]) for row in results()] == [(each, echo(each)) for each in prompts]
     by_status = Counter(attempt["status"] for attempt in attempts)
-    assert by_status[200] == len(prompts)
+    answered = Counter(attempt["body"]["messages"][-1]["content"] for attempt in attempts if attempt["status"] == 200)
+    assert answered - Counter({CANARY: answered[CANARY]}) == Counter(prompts)
     (usage,) = said.json["models"]
     assert (usage["attempts"], usage["throttled"]) == (len(attempts), by_status[429])
     return by_status
