@@ -4,6 +4,8 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+# Twice as many tests at once as there are processors: most of them wait.
+PYTEST := $(RUN) -m pytest -n 4
 
 .PHONY: help demo test test-real test-model bench crash format clean
 
@@ -22,18 +24,18 @@ test: .venv/.installed-dev  ## install, and check all: format, lint, types, impo
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 	.venv/bin/lint-imports --no-logo
-	$(RUN) -m pytest
+	$(PYTEST)
 	@echo "Now what a user gets: the wheel."
 	@rm -rf build
 	$(RUN) -m build --wheel --no-isolation --outdir build/dist >/dev/null
 	@$(PIP) --no-deps --no-index --target build/wheel build/dist/*.whl
 # Safe path: or `python -m` would find the sources in this folder first. Absolute: some tests run batchrun from elsewhere.
 	BATCHRUN_FROM_WHEEL=1 PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/wheel" \
-	  $(RUN) -m pytest tests/end_to_end tests/test_jobs.py tests/test_packaging.py
+	  $(PYTEST) tests/end_to_end tests/test_jobs.py tests/test_packaging.py
 
-test-real: .venv/.installed-dev  ## install servers made by others into .venv-real, and run batchrun against them (6 min)
+test-real: .venv/.installed-dev  ## install servers made by others into .venv-real, and run batchrun against them (3 min)
 	@$(RUN) tests/real/environments.py
-	$(RUN) -m pytest tests/real --ignore=tests/real/test_models.py
+	$(PYTEST) -rs --dist loadfile tests/real --ignore=tests/real/test_models.py
 
 test-model: .venv/.installed-dev  ## the same with servers of real models, tiny and made on the spot (10 min the first time)
 	@$(RUN) tests/real/environments.py transformers llama-cpp

@@ -5,6 +5,7 @@ What belongs into the environment NAME stands beside this file: in `requirements
 those that are named, else all but the models', two at a time.
 """
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
+from uv import find_uv_bin
 
 ROOT = Path(__file__).resolve().parents[2]
 _HERE = ROOT / "tests/real"
@@ -29,8 +31,11 @@ _COMPILED = {"llama-cpp"}
 _MODELS = {"llama-cpp", "transformers"}
 """Environments that only `make test-model` needs."""
 
+_BY_PIP = {"transformers"}
+"""Environments that uv does not make: pip may have been told of a torch without the several GB for graphics cards."""
+
 _INSTALL_S = 900
-"""Longest that an installation may take. Measured on two cores: the largest of wheels 80 s, the compiled one 360 s."""
+"""Longest that an installation may take. Measured on two cores: the largest by uv 5 s, the compiled one 360 s."""
 
 
 class CannotInstall(Exception):
@@ -97,10 +102,15 @@ def _install(name: str, folder: Path) -> None:
         shutil.copy(_HERE / f"package-{name}.json", folder / "package.json")
         _run(name, ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--loglevel=error"])
         return
-    venv.create(folder, symlinks=True)  # without pip: this one's own installs into it
-    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install", "--quiet"]
+    venv.create(folder, symlinks=True)  # without pip: both installers bring their own
     wheels = [] if name in _COMPILED else ["--only-binary", ":all:"]
-    _run(name, [*pip, *wheels, "-r", str(_HERE / f"requirements-{name}.txt"), *_dependencies(name)])
+    packages = [*wheels, "-r", str(_HERE / f"requirements-{name}.txt"), *_dependencies(name)]
+    python = str(folder / "bin/python")
+    if name not in _BY_PIP:
+        with contextlib.suppress(CannotInstall):  # uv does not know what pip was told of this machine's registry
+            _run(name, [find_uv_bin(), "pip", "install", "--quiet", "--python", python, *packages])
+            return
+    _run(name, [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *packages])
 
 
 def _run(name: str, command: list[str]) -> None:
