@@ -194,6 +194,8 @@ def _translated(error: Exception) -> tuple[_Kind, str]:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(getattr(error.certificate_error, "verify_message", "it cannot be verified")).rstrip(".")
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or type(error.os_error).__name__
     if isinstance(error, OSError) and error.errno:
@@ -209,11 +211,7 @@ _FAULTS: tuple[tuple[type[Exception], _Kind, str], ...] = (
     (BrokenOff, "bad_reply", "the stream of the answer broke off"),
     (aiohttp.ConnectionTimeoutError, "connection", "no connection in time"),
     (TimeoutError, "timeout", "no answer in time"),
-    (
-        aiohttp.ClientConnectorCertificateError,
-        "connection",
-        "the server's certificate does not fit its name or is not trusted",
-    ),
+    (aiohttp.ClientConnectorCertificateError, "connection", "the server's certificate is not accepted: {reason}"),
     (aiohttp.ClientConnectorDNSError, "connection", "the host's name cannot be looked up"),
     (aiohttp.ClientSSLError, "connection", "no secure connection: {reason}"),
     (ssl.SSLError, "connection", "no secure connection: {reason}"),
