@@ -86,7 +86,6 @@ class _Table(NamedTuple):
     results: Results
     reader: AnswerReader
     scoring: Scoring | None
-    function: FunctionScorer | None
 
 
 class _Run:
@@ -127,8 +126,8 @@ class _Run:
             self.notices.append(f"{cut_off}; raise max_tokens, for a reasoning model thinks first")
         if table.results.dropped:
             self.notices.append(f"{table.results.dropped:,} answers are left out: the input no longer has their rows")
-        if table.function is not None and table.function.errors:
-            self.notices.append(f"{table.function.errors:,} rows have no score: {table.function.first_error}")
+        if table.scoring is not None and (notice := table.scoring.judge.notice):
+            self.notices.append(notice)
         return self._exported(paths, table.reader, scores)
 
     def _write(self, path: Path, columns: InputColumns | None, asked: list[tuple[str, int]]) -> _Table:
@@ -156,10 +155,7 @@ class _Run:
         """Return the rows of the results, beside these columns of the input."""
         inputs: pa.Schema | None = None if columns is None else columns.schema
         target = None if self.target is None or inputs is None else input_name(inputs, self.target)
-        function = (
-            None if self.view.scorer is None else FunctionScorer(self.view.scorer.function, self.view.scorer.name)
-        )
-        scoring = self._scoring(function, target)
+        scoring = self._scoring(target)
         keep = None if self.job is None else self.job.output.keep
         reader = self._reader()
         results = Results(
@@ -170,12 +166,12 @@ class _Run:
             scoring=scoring,
             hidden=target if keep is not None and self.target not in keep else None,
         )
-        return _Table(results, reader, scoring, function)
+        return _Table(results, reader, scoring)
 
-    def _scoring(self, function: FunctionScorer | None, target: str | None) -> Scoring | None:
+    def _scoring(self, target: str | None) -> Scoring | None:
         judge: Judge
-        if function is not None:
-            judge = FunctionJudge(function)
+        if self.view.scorer is not None:
+            judge = FunctionJudge(FunctionScorer(self.view.scorer.function, self.view.scorer.name))
         elif self.job is None or self.target is None:
             return None
         else:

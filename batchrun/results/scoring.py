@@ -25,6 +25,11 @@ class Judge(Protocol):
         """Return the score of each row. `rows` has all columns of the results but the score."""
         ...
 
+    @property
+    def notice(self) -> str | None:
+        """What people should know of how it went, if anything."""
+        ...
+
 
 def scorer_of(evaluate: Evaluate) -> Scorer:
     """Return the scorer that a job names.
@@ -48,8 +53,9 @@ class TargetJudge:
         Raises:
             JobError: the scorer cannot be made.
         """
-        self._scorer, self._target = scorer_of(evaluate), target
+        self._scorer, self._target, self._evaluate = scorer_of(evaluate), target, evaluate
         self._reads_objects = evaluate.scorer == _READS_OBJECTS
+        self._scored = self._found = 0
 
     def __call__(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
         """Return the score of each row."""
@@ -58,7 +64,23 @@ class TargetJudge:
         answers = _answers(rows)
         if self._reads_objects and objects is not None:
             answers = [_text(each, answer) for each, answer in zip(objects, answers, strict=True)]
-        return list(map(self._scorer, answers, python_values(rows.column(self._target))))
+        scores = list(map(self._scorer, answers, python_values(rows.column(self._target))))
+        scored = [score for score in scores if score.value is not None]
+        self._scored += len(scored)
+        self._found += sum(score.prediction is not None for score in scored)
+        return scores
+
+    @property
+    def notice(self) -> str | None:
+        """That no answer has what is compared: more likely a slip in the job than the models' failure."""
+        wanted = {
+            "number": "a number",
+            "regex": f"what evaluate.pattern = {self._evaluate.pattern!r} finds",
+            "json_field": f"evaluate.field = {self._evaluate.field!r}",
+        }.get(self._evaluate.scorer)
+        if wanted is None or self._found or not self._scored:
+            return None
+        return f"none of {self._scored:,} answers has {wanted}, so each scores 0"
 
 
 def _answers(rows: pa.RecordBatch) -> list[str | None]:
@@ -84,6 +106,12 @@ class FunctionJudge:
         """Return the score of each row."""
         return [self._scorer(row) if row["status"] == "completed" else NO_SCORE for row in python_dicts(rows)]
 
+    @property
+    def notice(self) -> str | None:
+        """How many rows the function could not score, and why not the first."""
+        errors = self._scorer.errors
+        return f"{errors:,} rows have no score: {self._scorer.first_error}" if errors else None
+
 
 class Scoring:
     """Scores the rows of the results as they pass, in their order."""
@@ -95,12 +123,12 @@ class Scoring:
             judge: scores them.
             samples: answers per prompt and model.
         """
-        self._judge = judge
+        self.judge = judge
         self._evaluation = Evaluation(samples)
 
     def column(self, rows: pa.RecordBatch, objects: Objects) -> pa.Array:
         """Return the scores of rows that follow those before."""
-        scores = self._judge(rows, objects)
+        scores = self.judge(rows, objects)
         models, numbers = rows.column("model").to_pylist(), rows.column("row").to_pylist()
         for each in zip(models, numbers, scores, strict=True):
             self._evaluation.add(*each)

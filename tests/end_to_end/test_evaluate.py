@@ -43,6 +43,29 @@ def test_every_row_has_its_score(batchrun: Any) -> None:
     assert columns()[-1] == "score"
 
 
+@pytest.mark.parametrize(
+    ("how", "answer", "said"),
+    [
+        ('scorer = "json_field"\nfield = "lable"', '{"label": 2}', "none of 2 answers has evaluate.field = 'lable'"),
+        (
+            'scorer = "regex"\npattern = "A: (.*)"',
+            "B: 2",
+            "none of 2 answers has what evaluate.pattern = 'A: (.*)' finds",
+        ),
+        ('scorer = "number"', "two", "none of 2 answers has a number"),
+        ('scorer = "json_field"\nfield = "label"', '{"label": 9}', None),
+        ('scorer = "exact"', "two", None),
+    ],
+)
+def test_what_is_found_in_no_answer_is_told(batchrun: Any, how: str, answer: str, said: str | None) -> None:
+    """A misspelt field is no bad model."""
+    settle(ROWS, lambda asked: answer, f'[evaluate]\ntarget = "answer"\n{how}\n')
+    stderr = batchrun("export", "out").stderr
+    assert ("none of" in stderr) == (said is not None)
+    assert (said or "") in stderr
+    assert [row["score"] for row in results()] == [0.0, 0.0, None]
+
+
 def test_scores_add_up_by_model(batchrun: Any) -> None:
     """In the footer of the results, in what commands say, and in `status --json`."""
     head = HEAD.replace('["m"]', '["m", "n"]')
