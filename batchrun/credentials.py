@@ -82,7 +82,7 @@ def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: 
     Raises:
         EndpointRefused: there is none, or it cannot be sent in a header; the message says where it was looked for.
     """
-    variable = endpoint.api_key_env or _VARIABLES[endpoint.provider]
+    variable = key_variable(endpoint)
     key = environ.get(variable, "").strip()
     looked = variable
     if not key and endpoint.provider == "wandb" and not endpoint.api_key_env:
@@ -103,6 +103,11 @@ def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: 
         )
     _found.append(secret := Secret(key))
     return secret
+
+
+def key_variable(endpoint: Endpoint) -> str:
+    """Return the name of the variable that holds an endpoint's key."""
+    return endpoint.api_key_env or _VARIABLES[endpoint.provider]
 
 
 def hide_keys(text: str) -> str:

@@ -10,7 +10,7 @@ import orjson
 
 from batchrun import __version__
 from batchrun.checkpoint.store import Store
-from batchrun.credentials import Secret, find_project
+from batchrun.credentials import Secret, find_project, key_variable
 from batchrun.errors import BatchrunError
 from batchrun.events import Event, Paused, Probed, Resumed, Spent
 from batchrun.job import Endpoint, Job
@@ -171,7 +171,9 @@ class Sending:
         elif isinstance(event, Probed):
             self.store.probed(event.model, is_throttled=event.is_throttled)
         elif isinstance(event, Paused):
-            self.progress.say(f"paused ({event.kind}): {event.message}; probing until the endpoint answers again")
+            keyless = f" (no key is sent: {key_variable(self.endpoint)} is not set)" if self.key is None else ""
+            probing = "probing until the endpoint answers again"
+            self.progress.say(f"paused ({event.kind}): {event.message}{keyless}; {probing}")
         elif isinstance(event, Resumed):
             self.progress.say(f"the endpoint answers again after {duration_text(event.after_s)}")
 

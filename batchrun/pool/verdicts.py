@@ -84,7 +84,7 @@ EFFECTS: dict[str, Effect] = {
         "`batchrun models` lists what the endpoint serves; check the base URL too",
     ),
     "quota_exhausted": Effect(
-        "402, or 429 for quota",
+        "402, 429 for quota; 400, 422 for a proxy's budget",
         "stays open",
         "–",
         _STOPS.format(5),
@@ -120,15 +120,20 @@ _RULES: tuple[_Rule, ...] = (
     _rule("429", r"personal account|non-personal", "account_unsupported"),
     # Not `billing` alone: OpenAI's rate limit message ends with the address of its billing page.
     _rule("429", r"exceeded your current quota|insufficient_quota|billing details|spending limit", "quota_exhausted"),
+    # LiteLLM's own caps; the status is a setting of its.
+    _rule("400 422 429", r"budget has been exceeded|budget_exceeded|exceeded\w*budget", "quota_exhausted"),
+    _rule("429", r"hit [rt]pm limit", "rate_limited"),  # LiteLLM names all limits before it says which
     _rule("429", r"concurren|parallel|in.flight|simultaneous", "throttled"),
     _rule("429", r"per.?(min|sec|hour|day)|\b[rt]p[md]\b|limit type: (requests|tokens)", "rate_limited"),
     _rule("503", r"at capacity.{0,20}in.flight", "throttled"),  # a full worker of LiteLLM's: its number is the limit
     _rule(
         "400 422",
-        r"invalid model name|passed in model=|model.{0,80}(not found|does not exist)|pinned to",
+        r"invalid model name|passed in model=|provider not provided|model.{0,80}(not found|does not exist)|pinned to",
         "model_not_found",
     ),
-    _rule("400 500", r"no connected db|no api key passed", "unauthorized"),  # LiteLLM's way to say 401
+    _rule(
+        "400 500", r"no connected db|no api key passed|^authentication error", "unauthorized"
+    ),  # LiteLLM's way to say 401
     _rule(
         "400 413 422", r"context.?(length|window)|maximum context|prompt is too long|too many tokens", "context_length"
     ),

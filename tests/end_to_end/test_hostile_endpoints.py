@@ -157,3 +157,15 @@ def test_half_open_connections_at_the_end_hold_nobody_up(batchrun: Any) -> None:
         await asyncio.sleep(30)
 
     assert run_on(RawServer(behave), batchrun, ["a", "b", "c"]).code == 0
+
+
+@pytest.mark.parametrize("key", ["", "a-key-that-is-one"])
+def test_a_server_that_breaks_without_a_key_is_told_to_have_got_none(
+    key: str, batchrun: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiteLLM says 500 and no more; a server of one's own may well need no key, so it is asked without."""
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    broken = answer(b"Internal Server Error", "500 Internal Server Error")
+    said = run_on(server_that(says(broken, goes_on=True)), batchrun, ["bad"] * 20, "--patience", "1s")
+    assert said.code == 5
+    assert ("no key is sent: OPENAI_API_KEY is not set" in said.stderr) == (not key)
