@@ -15,15 +15,17 @@ class Retried(NamedTuple):
 
 
 class Paused(NamedTuple):
-    """Nothing works: admission pauses, and one request at a time probes."""
+    """Nothing works of a model: its rows wait, and one request at a time probes."""
 
+    model: str
     kind: str
     message: str
 
 
 class Resumed(NamedTuple):
-    """The endpoint answers again."""
+    """The endpoint answers again for a model."""
 
+    model: str
     after_s: float
 
 

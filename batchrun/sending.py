@@ -173,9 +173,12 @@ class Sending:
         elif isinstance(event, Paused):
             keyless = f" (no key is sent: {key_variable(self.endpoint)} is not set)" if self.key is None else ""
             probing = "probing until the endpoint answers again"
-            self.progress.say(f"paused ({event.kind}): {event.message}{keyless}; {probing}")
+            self.progress.say(f"paused{self._whose(event)} ({event.kind}): {event.message}{keyless}; {probing}")
         elif isinstance(event, Resumed):
-            self.progress.say(f"the endpoint answers again after {duration_text(event.after_s)}")
+            self.progress.say(f"the endpoint answers again{self._whose(event)} after {duration_text(event.after_s)}")
+
+    def _whose(self, event: Paused | Resumed) -> str:
+        return "" if len(self.job.models) == 1 else f" for {event.model}"
 
     def _on_limit(self, change: Change) -> None:
         self._limit_change = change

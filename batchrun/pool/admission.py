@@ -1,15 +1,15 @@
-"""Which request is sent next, if any. Pure: the time and what is in flight are arguments.
+"""Which request is sent next, if any. Pure: time is an argument.
 
-In order: while a rate was exceeded, nothing; while admission has paused, probes; else what is due to be sent again,
-then what was never sent. A row whose failures would end it, were they its own, is kept back until somebody's success
-has judged them; when there is nobody else, a probe must. The budget has the last word.
+While a rate was exceeded, nothing is; else the models take turns, each with what its `Lane` has. One whose model is
+doubted only probes, and the others go on. The budget has the last word.
 """
 
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable
 
-from batchrun.pool.backlog import Backlog, Work
+from batchrun.pool.backlog import Work
 from batchrun.pool.budget import Budget
-from batchrun.pool.health import Health
+from batchrun.pool.lane import Lane, Room
 from batchrun.pool.limits import Limit
 from batchrun.pool.pace import Pace
 from batchrun.records import Request
@@ -20,30 +20,25 @@ _READY = 64
 _WAITING = 4
 """How many requests may wait to be sent again, in times the ceiling, before no fresh ones are taken."""
 
-
 _READY_BYTES = 32 << 20
 _HELD_BYTES = 512 << 20
 """How much of request bodies may be ready to be sent, and be on the way or wait for another attempt: with images in
 them a few hundred would fill the memory. One may always be sent."""
+
+_HELD_UP = 8192
+"""How many requests of models that do not answer may be held ready while the others go on: some MB. Then all wait."""
 
 
 class Admission:
     """Chooses among the requests that no worker holds."""
 
     def __init__(
-        self,
-        limit: Limit,
-        health: Health[Work],
-        *,
-        max_attempts: int,
-        budget: Budget | None,
-        canary: Callable[[str], Request],
+        self, limit: Limit, *, max_attempts: int, budget: Budget | None, canary: Callable[[str], Request]
     ) -> None:
-        self.limit, self.health, self.budget = limit, health, budget
-        self._max_attempts = max_attempts
-        self.backlog = Backlog(max_attempts)
-        self.in_flight_bytes = 0
-        """Bodies of what is on its way; kept by whoever sends."""
+        self.limit, self.budget = limit, budget
+        self._max_attempts, self._canary = max_attempts, canary
+        self.in_flight = 0
+        """How many requests are on their way."""
         self.is_fed = False
         """Whether the last fresh request has come."""
         self.pace = Pace()
@@ -52,96 +47,107 @@ class Admission:
         """When there may be something to send that is not now; set by `next`."""
         self.is_out_of_budget = False
         """Whether `next` found a request that the budget does not allow."""
-        self._canary = canary
-        self._probes: set[Work] = set()  # under way
+        self._in_flight_bytes = 0  # their bodies
+        self._lanes: dict[str, Lane] = {}
+        self._turns: deque[Lane] = deque()  # the next first
+
+    @property
+    def lanes(self) -> Collection[Lane]:
+        """Return one for each model that was asked yet."""
+        return self._lanes.values()
+
+    def lane(self, model: str) -> Lane:
+        """Return a model's lane."""
+        lane = self._lanes.get(model)
+        if lane is None:
+            lane = self._lanes[model] = Lane(model, self._max_attempts, self._canary)
+            self._turns.append(lane)
+        return lane
+
+    def extend(self, requests: Iterable[Request]) -> None:
+        """Add fresh requests."""
+        by_model = defaultdict(list)
+        for request in requests:
+            by_model[request.model].append(request)
+        for model, its in by_model.items():
+            self.lane(model).backlog.extend(its)
 
     @property
     def is_hungry(self) -> bool:
         """Whether more fresh requests should come."""
-        fresh = self.backlog.fresh
-        if self.backlog.fresh_bytes >= _READY_BYTES:
-            return not fresh
-        return fresh <= _READY or fresh <= self.limit.current
+        ready = held_up = size_bytes = open_lanes = 0
+        for lane in self._lanes.values():
+            size_bytes += lane.backlog.fresh_bytes
+            if lane.health.pause is None:
+                open_lanes += 1
+                ready += lane.backlog.fresh
+            else:
+                held_up += lane.backlog.fresh
+        if size_bytes >= _READY_BYTES:
+            return not (ready or held_up)
+        if not open_lanes:
+            ready = held_up
+        return held_up < _HELD_UP and (ready <= _READY or ready <= self.limit.current)
 
     @property
     def is_exhausted(self) -> bool:
         """Whether there is nothing left, and nothing to come."""
-        return self.is_fed and not (self.backlog.fresh or self.backlog.again or self.backlog.parked)
+        return self.is_fed and all(lane.is_empty for lane in self._lanes.values())
 
-    def next(self, in_flight: int, now_s: float) -> Work | None:
+    def sent(self, work: Work) -> None:
+        """Note that a request is on its way."""
+        self.in_flight += 1
+        self._in_flight_bytes += work.size_bytes
+        self.lane(work.request.model).in_flight += 1
+
+    def returned(self, work: Work) -> None:
+        """Note that it is no more; before anything of it is changed."""
+        self.in_flight -= 1
+        self._in_flight_bytes -= work.size_bytes
+        self.lane(work.request.model).in_flight -= 1
+
+    def next(self, now_s: float) -> Work | None:
         """Return the request to send now; None when there is no slot for it, or no request."""
         self.look_again_s = None
         self.is_out_of_budget = False
-        if in_flight >= self.limit.current:
+        if self.in_flight >= self.limit.current:
             return None
         if self.pace.rate_per_s is not None and (opens_s := self.pace.opens_s(now_s)) is not None:
             self.look_again_s = opens_s
             return None
-        if self.backlog.again or self.backlog.parked or self.health.pause is not None:
-            work = self._next_in_trouble(in_flight, now_s)
-        else:
-            work = self._take_fresh(in_flight)
+        work = self._next_in_turn(now_s)
         if work is None or self.budget is None or self._afford(work, self.budget, now_s):
             return work
         return None
 
-    def ends_probe(self, work: Work) -> bool:
-        """Note that an attempt has ended; return whether it was a probe."""
-        if work not in self._probes:
-            return False
-        self._probes.remove(work)
-        return True
-
-    def _next_in_trouble(self, in_flight: int, now_s: float) -> Work | None:
-        if self.health.pause is None:
-            work = self.backlog.take_due(now_s)
+    def _next_in_turn(self, now_s: float) -> Work | None:
+        room = Room(self._has_room, _WAITING * self.limit.ceiling, not self.is_fed and self.is_hungry)
+        for _ in range(len(self._turns)):
+            lane = self._turns[0]
+            self._turns.rotate(-1)
+            work = lane.next(now_s, room)
             if work is not None:
                 return work
-            self.look_again_s = self.backlog.due_s
-            if self.backlog.again + self.backlog.parked < _WAITING * self.limit.ceiling:
-                work = self._take_fresh(in_flight)
-            if work is not None or in_flight or self.backlog.again or not self.backlog.parked:
-                return work
-            if not self.backlog.fresh and not self.is_fed:
-                return None  # more is to come, and may tell
-            kept_back = next(iter(self.backlog))
-            self.health.doubt(kept_back.kind, kept_back.message, now_s)
-        return self._next_probe(now_s)
+            if lane.look_again_s is not None and (self.look_again_s is None or lane.look_again_s < self.look_again_s):
+                self.look_again_s = lane.look_again_s
+        return None
 
-    def _take_fresh(self, in_flight: int) -> Work | None:
-        is_full = self.in_flight_bytes + self.backlog.kept_bytes >= _HELD_BYTES
-        return None if is_full and (in_flight or self.backlog.again) else self.backlog.take_fresh()
-
-    def _next_probe(self, now_s: float) -> Work | None:
-        """Return the request that finds out whether the endpoint answers again."""
-        if now_s < self.health.probe_at_s:
-            self.look_again_s = self.health.probe_at_s
-            return None
-        probe = self._make_canary() if self.health.wants_canary else None
-        probe = probe or self.backlog.take_fresh() or self.backlog.take_where(self._is_unsuspected)
-        if probe is None and self.is_fed:
-            probe = self._make_canary()
-        if probe is not None:
-            self._probes.add(probe)
-            self.health.probed(now_s)
-        return probe
-
-    def _is_unsuspected(self, work: Work) -> bool:
-        return work not in self.health.suspects
-
-    def _make_canary(self) -> Work | None:
-        """Return a request that is no row's, for the model of a suspect; one at a time."""
-        suspect = next(iter(self.backlog), None)
-        if suspect is None or any(work.is_canary for work in self._probes):
-            return None
-        return Work(self._canary(suspect.request.model), self._max_attempts, is_canary=True)
+    @property
+    def _has_room(self) -> bool:
+        """Whether the memory has room for a fresh request, or nothing else would ever be sent."""
+        kept_bytes = again = 0
+        for lane in self._lanes.values():
+            kept_bytes += lane.backlog.kept_bytes
+            again += lane.backlog.again
+        return self._in_flight_bytes + kept_bytes < _HELD_BYTES or not (self.in_flight or again)
 
     def _afford(self, work: Work, budget: Budget, now_s: float) -> bool:
         work.reserve = budget.reserve(work.request)
         self.is_out_of_budget = work.reserve is None
         if work.reserve is not None:
             return True
-        self.ends_probe(work)
+        lane = self.lane(work.request.model)
+        lane.ends_probe(work)
         if not work.is_canary:
-            self.backlog.put(work, now_s)
+            lane.backlog.put(work, now_s)
         return False

@@ -17,7 +17,6 @@ from batchrun.pool.admission import Admission
 from batchrun.pool.backlog import Work
 from batchrun.pool.budget import Budget
 from batchrun.pool.client import Client
-from batchrun.pool.health import Health
 from batchrun.pool.limits import Limit
 from batchrun.pool.rates import Rates
 from batchrun.pool.settling import Policy, Settling, Stop
@@ -72,7 +71,7 @@ class Pool:
         self._rates = rates if rates is not None and rates.are_set else None
         self._may_admit = may_admit
         self._on_flight = on_flight
-        self._admission = Admission(limit, Health(), max_attempts=policy.max_attempts, budget=budget, canary=canary)
+        self._admission = Admission(limit, max_attempts=policy.max_attempts, budget=budget, canary=canary)
         self._settling = Settling(
             self._admission,
             policy,
@@ -85,7 +84,6 @@ class Pool:
             uniform=uniform,
             unix_s=unix_s,
         )
-        self.in_flight = 0
         self.stopping: Stop | None = None
         self._pacing: Work | None = None  # waits for a rate; holds no slot
         self._timer: asyncio.TimerHandle | None = None
@@ -96,15 +94,17 @@ class Pool:
 
     def __repr__(self) -> str:
         state = "stopping" if self.stopping else "paused" if self.trouble else "open"
-        backlog = self._admission.backlog
-        return (
-            f"<Pool {state}, {self.in_flight} in flight, {self.limit!r}, {backlog.again} again, {backlog.fresh} fresh>"
-        )
+        return f"<Pool {state}, {self.in_flight} in flight, {self.waiting} waiting, {self.limit!r}>"
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are on their way."""
+        return self._admission.in_flight
 
     @property
     def waiting(self) -> int:
         """How many requests wait to be sent again."""
-        return self._admission.backlog.again + self._admission.backlog.parked
+        return sum(lane.backlog.again + lane.backlog.parked for lane in self._admission.lanes)
 
     @property
     def has_more(self) -> bool:
@@ -118,10 +118,11 @@ class Pool:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing is sent, for people; None when something is."""
-        pause = self._admission.health.pause
-        if pause is not None:
-            return pause.message
+        """Why nothing is sent, of a model or at all, for people; None when something is."""
+        for lane in self._admission.lanes:
+            if lane.health.pause is not None:
+                of_many = f"{lane.model}: " if len(self._admission.lanes) > 1 else ""
+                return f"{of_many}{lane.health.pause.message}"
         is_closed = self._admission.pace.is_closed(self._loop.time())
         return "a rate was exceeded" if is_closed else None
 
@@ -166,7 +167,7 @@ class Pool:
 
     async def _feed(self, batches: AsyncIterator[Sequence[Request]]) -> None:
         async for batch in batches:
-            self._admission.backlog.extend(batch)
+            self._admission.extend(batch)
             self._fill()
             while not self._admission.is_hungry:
                 self._hungry.clear()
@@ -176,11 +177,9 @@ class Pool:
 
     async def _worker(self, work: Work) -> None:
         while True:
-            size_bytes = work.size_bytes
             result = await self._client.send(work.request.body)
-            self.in_flight -= 1
-            self._admission.in_flight_bytes -= size_bytes
-            self._settling.settle(work, result, self.in_flight, self._loop.time())
+            self._admission.returned(work)
+            self._settling.settle(work, result, self._loop.time())
             following = self._next() if self._rates is None else None
             if following is None:
                 self._on_flight(self.in_flight)
@@ -224,8 +223,7 @@ class Pool:
 
     def _send(self, work: Work) -> None:
         """Take a slot for a request that is about to be sent."""
-        self.in_flight += 1
-        self._admission.in_flight_bytes += work.size_bytes
+        self._admission.sent(work)
         work.attempts += 1
         work.sent_s = self._loop.time()
         work.level = self.in_flight
@@ -237,7 +235,7 @@ class Pool:
         if self.stopping is not None or not self._may_admit():
             return None
         admission = self._admission
-        work = admission.next(self.in_flight, self._loop.time())
+        work = admission.next(self._loop.time())
         if admission.is_hungry:
             self._hungry.set()
         if work is None:

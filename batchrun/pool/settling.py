@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from batchrun.events import Event, Paused, Probed, Resumed, Retried, Spent
 from batchrun.pool.admission import Admission
 from batchrun.pool.backlog import Work, cost_of
-from batchrun.pool.brownout import Brownout
 from batchrun.pool.health import Failure
+from batchrun.pool.lane import Lane
 from batchrun.pool.rates import Rates
 from batchrun.pool.retry import Backoff, advice_s, backoff_s
 from batchrun.pool.verdicts import EFFECTS, Verdict, judge
@@ -73,21 +73,20 @@ class Settling:
         unix_s: Callable[[], float],
     ) -> None:
         self._admission, self._policy, self._rates = admission, policy, rates
-        self._limit, self._health, self._backlog = admission.limit, admission.health, admission.backlog
+        self._limit = admission.limit
         self._on_outcome, self._on_event, self._stop = on_outcome, on_event, stop
         self._uniform, self._unix_s = uniform, unix_s
         self._repair = repair
         self.throttled = 0
         """How many attempts were rejected for concurrency or a rate."""
         self._answered_models = set(answered)
-        self._brownout = Brownout(policy.max_attempts)
         self._rate_limited = 0  # episodes in a row
-        self._trouble_since_s: float | None = None
 
-    def settle(self, work: Work, result: Reply | Fault, in_flight: int, now_s: float) -> None:
-        """Decide what becomes of a request; `in_flight` are left without it."""
+    def settle(self, work: Work, result: Reply | Fault, now_s: float) -> None:
+        """Decide what becomes of a request that is no longer in flight."""
         verdict = judge(result)
-        was_probe = self._admission.ends_probe(work)
+        lane, in_flight = self._admission.lane(work.request.model), self._admission.in_flight
+        was_probe = lane.ends_probe(work)
         if work.is_canary:
             is_throttled = verdict.kind is not None and EFFECTS[verdict.kind].row == "again, free"
             self._on_event(Probed(work.request.model, is_throttled))
@@ -95,33 +94,35 @@ class Settling:
             self._admission.budget.settle(work.reserve, work.request.model, verdict, result)
         if verdict.kind is None:
             self._limit.completed(work.level, now_s - work.sent_s, in_flight, now_s)
-            self._succeed(work, result, verdict, now_s)
+            self._succeed(lane, work, result, verdict, now_s)
         elif EFFECTS[verdict.kind].row != "failed":
             work.failure = (result, verdict)
             if any(count is not None for count in verdict.usage):  # of no use, and paid for all the same
                 self._on_event(Spent(work.request.model, verdict.usage))
-            self._fail(work, in_flight, now_s, was_probe=was_probe)
+            self._fail(lane, work, now_s, was_probe=was_probe)
         elif work.is_canary:  # who judges a request does work
-            self._judge(work, now_s)
+            self._judge(lane, work, now_s)
         else:
             self._on_outcome(self._outcome(work, result, verdict))
 
     # Success.
 
-    def _succeed(self, work: Work, result: Reply | Fault, verdict: Verdict, now_s: float) -> None:
-        if self._trouble_since_s is not None or self._health.is_troubled:
-            self._judge(work, now_s)
+    def _succeed(self, lane: Lane, work: Work, result: Reply | Fault, verdict: Verdict, now_s: float) -> None:
+        if lane.troubled_since_s is not None or lane.health.is_troubled:
+            self._judge(lane, work, now_s)
         self._answered_models.add(work.request.model)
         if work.attempts - work.throttled == 1:
-            self._brownout.succeeded()
+            lane.brownout.succeeded()
         if self._rates is not None:
             self._rates.told(len(work.request.body), verdict.usage.total_tokens)
         if work.is_canary:
             self._on_event(Spent(work.request.model, verdict.usage))
-        elif self._repair is None or not self._is_amended(self._repair, work, result, verdict, now_s):
+        elif self._repair is None or not self._is_amended(self._repair, lane, work, result, verdict, now_s):
             self._on_outcome(self._outcome(work, result, verdict))
 
-    def _is_amended(self, repair: Repair, work: Work, result: Reply | Fault, verdict: Verdict, now_s: float) -> bool:
+    def _is_amended(
+        self, repair: Repair, lane: Lane, work: Work, result: Reply | Fault, verdict: Verdict, now_s: float
+    ) -> bool:
         """Return whether an answer does not fit the job's schema: then it is asked for again, or settled as failed."""
         assert isinstance(result, Reply)
         complaint = repair.complaint(result.body)
@@ -131,53 +132,53 @@ class Settling:
         if work.repairs < repair.attempts:
             work.repairs += 1
             work.request = repair.asked_again(work.request, work.first_body, result.body, complaint)
-            self._backlog.put(work, now_s)
+            lane.backlog.put(work, now_s)
             self._on_event(Retried(work.request.model, _INVALID, complaint.text, 0.0))
         else:
             self._on_outcome(self._outcome(work, result, Verdict(_INVALID, complaint.text, verdict.usage)))
         return True
 
-    def _judge(self, work: Work, now_s: float) -> None:
-        """Let a success decide over the failures before it."""
-        if not (work.is_canary and self._health.are_rows_exhausted):
-            self._trouble_since_s = None
+    def _judge(self, lane: Lane, work: Work, now_s: float) -> None:
+        """Let a success decide over its model's failures before it."""
+        if not (work.is_canary and lane.health.are_rows_exhausted):
+            lane.troubled_since_s = None
         self._rate_limited = 0
-        spent, forgiven, ended = self._health.succeeded(work.sent_s, now_s, is_canary=work.is_canary)
+        spent, forgiven, ended = lane.health.succeeded(work.sent_s, now_s, is_canary=work.is_canary)
         if ended is not None and ended.is_outage:
-            self._on_event(Resumed(now_s - ended.since_s))
-            self._backlog.hasten(now_s + _AFTER_OUTAGE_S)
+            self._on_event(Resumed(lane.model, now_s - ended.since_s))
+            lane.backlog.hasten(now_s + _AFTER_OUTAGE_S)
         if ended is not None and ended.kind == "throttled":
             self._limit.restore(now_s)
         for each, cost in spent.items():
             each.spent += cost
-            if each.spent >= each.allowed and each.failure is not None and self._backlog.unpark(each):
+            if each.spent >= each.allowed and each.failure is not None and lane.backlog.unpark(each):
                 self._on_outcome(self._outcome(each, *each.failure))
         for each in forgiven:
             each.setbacks = 0
-            if self._backlog.unpark(each):
-                self._send_again(each, 0.0, now_s)
+            if lane.backlog.unpark(each):
+                self._send_again(lane, each, 0.0, now_s)
 
     # Failure.
 
-    def _fail(self, work: Work, in_flight: int, now_s: float, *, was_probe: bool) -> None:
-        if self._trouble_since_s is None:
-            self._trouble_since_s = now_s
-        if EFFECTS[work.kind].row == "stays open" and self._is_refused(work):
+    def _fail(self, lane: Lane, work: Work, now_s: float, *, was_probe: bool) -> None:
+        if lane.troubled_since_s is None:
+            lane.troubled_since_s = now_s
+        if EFFECTS[work.kind].row == "stays open" and self._is_refused(lane, work):
             self._refuse(work)
             return
-        self._tell_health(work, in_flight, now_s, was_probe=was_probe)
-        self._tell_limit(work, in_flight, now_s)
-        self._lose_patience(work, now_s - self._trouble_since_s)
+        self._tell_health(lane, work, now_s, was_probe=was_probe)
+        self._tell_limit(lane, work, now_s)
+        self._lose_patience(work, now_s - lane.troubled_since_s)
         if work.is_canary:
             return
         wait_s = self._wait_s(work, now_s)
-        if work.spent + self._health.suspicion(work) < work.allowed:
-            self._send_again(work, wait_s, now_s)
+        if work.spent + lane.health.suspicion(work) < work.allowed:
+            self._send_again(lane, work, wait_s, now_s)
         else:
-            self._backlog.park(work)
+            lane.backlog.park(work)
 
-    def _send_again(self, work: Work, wait_s: float, now_s: float) -> None:
-        self._backlog.put(work, now_s + wait_s)
+    def _send_again(self, lane: Lane, work: Work, wait_s: float, now_s: float) -> None:
+        lane.backlog.put(work, now_s + wait_s)
         self._on_event(Retried(work.request.model, work.kind, work.message, wait_s))
 
     def _lose_patience(self, work: Work, waited_s: float) -> None:
@@ -185,13 +186,13 @@ class Settling:
             message = f"nothing was answered for {waited_s:.0f} s: {work.message}; run the same command again to go on"
             self._stop(Stop(kind=work.kind, message=message, exit_code=5))
 
-    def _is_refused(self, work: Work) -> bool:
+    def _is_refused(self, lane: Lane, work: Work) -> bool:
         """Return whether a refusal is the whole run's, not this row's."""
         if not self._answered_models:
             return True
         if work.kind == "model_not_found" and work.request.model not in self._answered_models:
             return True
-        return self._health.refused(work, is_canary=work.is_canary)
+        return lane.health.refused(work, is_canary=work.is_canary)
 
     def _refuse(self, work: Work) -> None:
         effect = EFFECTS[work.kind]
@@ -200,30 +201,30 @@ class Settling:
         message = f"{whose}{work.message.rstrip('.')}; {effect.cure}"
         self._stop(Stop(kind=work.kind, message=message, exit_code=effect.exit_code))
 
-    def _tell_limit(self, work: Work, in_flight: int, now_s: float) -> None:
-        effect = EFFECTS[work.kind].limit
+    def _tell_limit(self, lane: Lane, work: Work, now_s: float) -> None:
+        effect, in_flight = EFFECTS[work.kind].limit, self._admission.in_flight
         if effect == "down":
             self._limit.throttled(in_flight, now_s - work.sent_s, now_s)
-        elif effect == "growth stops" and self._health.failures >= max(_FALTERS, in_flight / 2):
+        elif effect == "growth stops" and lane.health.failures >= max(_FALTERS, in_flight / 2):
             self._limit.faltered(now_s)
 
-    def _tell_health(self, work: Work, in_flight: int, now_s: float, *, was_probe: bool) -> None:
+    def _tell_health(self, lane: Lane, work: Work, now_s: float, *, was_probe: bool) -> None:
         """Note a failure, unless it says nothing of the endpoint: a rejection where others hold the slots."""
         cost = 0
         if EFFECTS[work.kind].row == "again, free":
             work.throttled += 1
             self.throttled += 1
-            if work.kind == "rate_limited" or (in_flight and not was_probe):
+            if work.kind == "rate_limited" or (self._admission.in_flight and not was_probe):
                 return
         else:
             work.setbacks += 1
-            cost = max(1, round(cost_of(work.kind) * self._brownout.weight))
+            cost = max(1, round(cost_of(work.kind) * lane.brownout.weight))
             if work.attempts - work.throttled == 1:
-                self._brownout.failed()
-        failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, in_flight, was_probe)
-        begins = self._health.canary_failed(failure) if work.is_canary else self._health.failed(work, failure)
+                lane.brownout.failed()
+        failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, lane.in_flight, was_probe)
+        begins = lane.health.canary_failed(failure) if work.is_canary else lane.health.failed(work, failure)
         if begins:
-            self._on_event(Paused(work.kind, work.message))
+            self._on_event(Paused(lane.model, work.kind, work.message))
 
     # Waiting.
 

@@ -71,7 +71,9 @@ def send_all(
             endpoint,
             limit or Limit(5_000),
             policy or Policy(),
-            canary=lambda model: Request(-1, model, 0, b"", CANARY, None),
+            canary=lambda model: Request(
+                -1, model, 0, b"", CANARY if model == "m" else b"canary-%s" % model.encode(), None
+            ),
             on_outcome=run.outcomes.append,
             on_event=run.events.append,
             uniform=random.Random(seed).random,

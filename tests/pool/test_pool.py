@@ -105,6 +105,42 @@ def test_an_outage_costs_time_but_no_row_and_no_attempt(
     assert count(run, Spent) <= 1
 
 
+def of_two_models(rows: int) -> list[Request]:
+    """Return rows of two models in turns; the bodies of the second say so."""
+    asked = zip(requests(rows), requests(rows, "n"), strict=True)
+    return [each for m, n in asked for each in (m, n._replace(body=b"n-" + n.body))]
+
+
+@pytest.mark.parametrize("length_s", [34.0, 600.0])
+@pytest.mark.parametrize("kind", [kind for kind, fault in OUTAGES.items() if fault is not None])
+def test_an_outage_of_one_model_costs_it_no_row_and_the_other_no_time(kind: str, length_s: float) -> None:
+    """With one attempt a row; its slots are the other's meanwhile. It is told once, and of the model that is away."""
+    fault = OUTAGES[kind]
+    assert fault is not None
+    sent: Counter[bytes] = Counter()
+
+    def trouble(now_s: float, body: bytes) -> Result | None:
+        its = body.startswith(b"n-") or body == b"canary-n"
+        if not (its and 20 <= now_s < 20 + length_s):
+            return None
+        sent[body] += 1
+        return fault()
+
+    endpoint = Endpoint(slots, trouble=trouble)
+    rows = of_two_models(3_000)
+    undisturbed_s = send_all(Endpoint(slots), rows, limit=Limit(1_000)).ended_s
+    run = send_all(endpoint, rows, limit=Limit(1_000), policy=Policy(max_attempts=1))
+    assert run.stop is None
+    assert not run.failed
+    assert len(run.outcomes) == len(rows)
+    if length_s > undisturbed_s:  # then the other is done by half time
+        assert {outcome.model for outcome in run.outcomes[4_500:]} == {"n"}
+    assert [type(event) for event in run.events if isinstance(event, Paused | Resumed)] == [Paused, Resumed]
+    assert {event.model for event in run.events if isinstance(event, Paused | Resumed)} == {"n"}
+    assert sent.total() < SLOTS * 20 + 120
+    assert run.ended_s <= 1.1 * max(undisturbed_s + length_s / 2, 20 + length_s + undisturbed_s / 2)
+
+
 @pytest.mark.parametrize("rows", [1, 2_000])
 def test_an_outage_of_a_night_costs_two_probes_a_minute(rows: int) -> None:
     """Eight hours away: no row is lost, and the end is seen within half a minute."""
