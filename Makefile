@@ -33,7 +33,7 @@ test: .venv/.installed-dev  ## install, and check all: format, lint, types, impo
 	BATCHRUN_FROM_WHEEL=1 PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/wheel" \
 	  $(PYTEST) tests/end_to_end tests/test_jobs.py tests/test_packaging.py
 
-test-real: .venv/.installed-dev  ## install servers made by others into .venv-real, and run batchrun against them (3 min)
+test-real: .venv/.installed-dev  ## install servers made by others into .venv-real, and run batchrun against them (5 min)
 	@$(RUN) tests/real/environments.py
 	$(PYTEST) -rs --dist loadfile tests/real --ignore=tests/real/test_models.py
 

@@ -6,15 +6,19 @@ Credentials are found as the vendors' own tools find them: in the environment, i
 import ctypes
 import functools
 import os
-from collections.abc import Sequence
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import pyarrow as pa
 from pyarrow import fs as arrow
 
 from batchrun.errors import InputError
+from batchrun.storage import azure
 from batchrun.storage.places import Place
 from batchrun.storage.remote import Found, RemoteFile
 
@@ -22,19 +26,46 @@ _PIECE_BYTES = 64 << 20
 """Handed to the store at once, and waited for: else pyarrow holds all that the disk is faster than the network."""
 
 
+_PATIENCE = "retry_limit_seconds=20"
+"""Google's client would try for 15 minutes, silently, where there is no network or no login; an upload lets it."""
+
+_GOOGLE = ("gs", "gcs")
+_AZURE = ("az", "abfs", "abfss")
+
+_LOGINS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in: aws configure",
+    **dict.fromkeys(_GOOGLE, "log in: gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"),
+    **dict.fromkeys(_AZURE, "set AZURE_STORAGE_KEY or AZURE_STORAGE_CONNECTION_STRING, or log in: az login"),
+}
+
+_NOBODY = re.compile("OAuth2 access token|UNAUTHENTICATED|AuthenticationException|failed to authenticate|] 401 ")
+"""In messages, since these clients' errors have no kinds: the store was not asked, or does not know who asks."""
+
+_DENIED = re.compile("ACCESS_DENIED|PERMISSION_DENIED|] 403 ")
+"""It knows, and does not let."""
+
+
+class _NobodyError(PermissionError):
+    """The store does not know who asks."""
+
+
 def look(url: str) -> Found | None:
     """Return the file with this URL; None of a folder, and where nothing is. Raises `OSError`."""
-    system, path = _located(url)
-    info = system.get_file_info(path)
+    with _translated(url):
+        system, path = _located(url)
+        info = system.get_file_info(path)
     return Found(url, info.size or 0, _version(info)) if info.type == arrow.FileType.File else None
 
 
 def files(url: str, *, is_deep: bool) -> list[Found]:
-    """Return the files in a folder; raises `OSError`."""
-    system, path = _located(url)
+    """Return the files in a folder; raises `OSError`, and `InputError` where there is no such bucket."""
+    with _translated(url):
+        system, path = _located(url)
+        infos = system.get_file_info(arrow.FileSelector(path, allow_not_found=True, recursive=is_deep))
+    if not infos:
+        _refuse_no_bucket(url)
     place = Place.of(url)
     outside = len(path) - len(place.key.strip("/"))
-    infos = system.get_file_info(arrow.FileSelector(path, allow_not_found=True, recursive=is_deep))
     return [
         Found(place.beside(info.path[outside:].lstrip("/")), info.size or 0, _version(info))
         for info in infos
@@ -44,29 +75,43 @@ def files(url: str, *, is_deep: bool) -> list[Found]:
 
 def open_file(url: str) -> RemoteFile:
     """Open a file for reading; raises `OSError`."""
-    system, path = _located(url)
-    native = system.open_input_file(path)
-    return RemoteFile(lambda offset, size: bytes(native.read_at(size, offset)), native.size(), native.close)
+    with _translated(url):
+        system, path = _located(url)
+        native = system.open_input_file(path)
+        size_bytes = native.size()
+
+    def fetch(offset: int, size: int) -> bytes:
+        with _translated(url):
+            return bytes(native.read_at(size, offset))
+
+    return RemoteFile(fetch, size_bytes, native.close)
 
 
 def check_upload(url: str) -> None:
-    """Refuse a bucket that is not there; raises `InputError` and `OSError`. Who may write need not be let look."""
-    system, path = _located(url)
+    """Refuse a bucket that is not there, and credentials that are none; raises `InputError` and `OSError`."""
+    _refuse_no_bucket(url)
+
+
+def _refuse_no_bucket(url: str) -> None:
     try:
-        found = system.get_file_info(path.partition("/")[0])
-    except OSError as problem:
-        if "ACCESS_DENIED" not in str(problem):
-            raise
-    else:
-        if found.type == arrow.FileType.NotFound:
-            raise InputError(f"{url}: there is no such bucket")
+        with _translated(url):
+            system, path = _located(url)
+            found = system.get_file_info(path.partition("/")[0])
+    except _NobodyError:
+        raise
+    except PermissionError:
+        return  # who may write need not be let look
+    if found.type == arrow.FileType.NotFound:
+        raise InputError(f"{url}: there is no such bucket; make it first, or mend its name")
 
 
 def upload(paths: Sequence[Path], url: str) -> None:
     """Put files into a folder, in their order, each visible whole or not at all; raises `OSError`."""
-    system, folder = _located(url)
-    for path in paths:
-        put(system, path, f"{folder}/{path.name}" if folder else path.name)
+    _refuse_no_bucket(url)
+    with _translated(url):
+        system, folder = _located(url, is_patient=True)
+        for path in paths:
+            put(system, path, f"{folder}/{path.name}" if folder else path.name)
 
 
 def put(system: Any, source: Path, path: str) -> None:
@@ -75,17 +120,26 @@ def put(system: Any, source: Path, path: str) -> None:
     What is written to S3 and to Google's store shows when the stream is closed. In Azure it shows as it grows: there a
     file is written under another name first, and copied.
     """
-    if isinstance(system, arrow.AzureFileSystem):
-        folder, _, name = path.rpartition("/")
-        temporary = f"{folder}/.{name}.{os.getpid()}.tmp"
-        try:
-            _write(system, source, temporary)
-            system.copy_file(temporary, path)
-        finally:
-            if system.get_file_info(temporary).type != arrow.FileType.NotFound:
-                system.delete_file(temporary)
+    if not isinstance(system, arrow.AzureFileSystem):
+        _write(system, source, path)
         return
-    _write(system, source, path)
+    folder, _, name = path.rpartition("/")
+    _sweep(system, folder, name)
+    temporary = f"{folder}/.{name}.{secrets.token_hex(4)}.tmp"
+    try:
+        _write(system, source, temporary)
+        system.copy_file(temporary, path)
+    finally:
+        if system.get_file_info(temporary).type != arrow.FileType.NotFound:
+            system.delete_file(temporary)
+
+
+def _sweep(system: Any, folder: str, name: str) -> None:
+    """Remove what uploads of a file left that were killed. One that is going on would fail, and say so."""
+    leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.tmp")
+    for info in system.get_file_info(arrow.FileSelector(folder, allow_not_found=True)):
+        if leftover.fullmatch(info.base_name):
+            system.delete_file(info.path)
 
 
 def _write(system: Any, source: Path, path: str) -> None:
@@ -127,11 +181,14 @@ def _version(info: arrow.FileInfo) -> str:
     return "" if info.mtime_ns is None else str(info.mtime_ns // 10**9)
 
 
-def _located(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path there."""
+def _located(url: str, *, is_patient: bool = False) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path there; one that is patient waits longer for a store."""
     place = Place.of(url)
+    options = place.options
+    if place.scheme in _GOOGLE and not is_patient and "retry_limit_seconds=" not in options:
+        options += f"{'&' if options else '?'}{_PATIENCE}"
     try:
-        system, base = _system(place.scheme, place.host, place.options)
+        system, base = _system(place.scheme, place.host, options)
     except (pa.ArrowException, ValueError) as problem:
         raise InputError(f"{url}: {problem}") from problem
     return system, "/".join(part for part in (base.strip("/"), place.key.strip("/")) if part)
@@ -139,25 +196,50 @@ def _located(url: str) -> tuple[Any, str]:
 
 @functools.cache
 def _system(scheme: str, host: str, options: str) -> tuple[Any, str]:
-    if scheme == "az":
-        return _azure(host), host
-    if scheme == "s3" and "anonymous=true" in options:
-        return _public(host, options), host
-    return arrow.FileSystem.from_uri(f"{'gs' if scheme == 'gcs' else scheme}://{host}/{options}")  # type: ignore[no-any-return]
+    if scheme in _AZURE and not options:
+        return _azure(host)
+    said = {key: values[-1] for key, values in parse_qs(options.lstrip("?")).items()}
+    is_anonymous = said.pop("anonymous", "") == "true"  # pyarrow's URLs cannot say that
+    if scheme == "s3" and is_anonymous:
+        region = said.pop("region", None) or arrow.resolve_s3_region(host)
+        return arrow.S3FileSystem(anonymous=True, region=region, **said), host
+    user = "anonymous@" if scheme in _GOOGLE and is_anonymous else ""
+    pyarrows = {"gcs": "gs", "az": "abfs"}.get(scheme, scheme)
+    return arrow.FileSystem.from_uri(f"{pyarrows}://{user}{host}/?{urlencode(said)}")  # type: ignore[no-any-return]
 
 
-def _public(bucket: str, options: str) -> Any:
-    """Return S3 without credentials, for buckets that everybody may read. pyarrow's URLs cannot say that."""
-    said = {key: values[-1] for key, values in parse_qs(options.lstrip("?")).items() if key != "anonymous"}
-    region = said.pop("region", None) or arrow.resolve_s3_region(bucket)
-    return arrow.S3FileSystem(anonymous=True, region=region, **said)
+def _azure(host: str) -> tuple[Any, str]:
+    account, container = azure.located(host, os.environ)
+    system = arrow.AzureFileSystem(
+        account.name,
+        account_key=account.key,
+        sas_token=account.sas_token,
+        blob_storage_authority=account.authority,
+        blob_storage_scheme=account.scheme,
+        dfs_storage_authority=account.dfs_authority,
+        dfs_storage_scheme=account.scheme,
+    )
+    return system, container
 
 
-def _azure(container: str) -> Any:
-    """Return Azure as the variables of its own command line say."""
-    account, key = os.environ.get("AZURE_STORAGE_ACCOUNT"), os.environ.get("AZURE_STORAGE_KEY") or None
-    if not account:
-        cure = f"set AZURE_STORAGE_ACCOUNT, or write abfs://{container}@ACCOUNT.dfs.core.windows.net/"
-        raise InputError(f"az://{container}: names no storage account; {cure}")
-    sas_token = None if key else os.environ.get("AZURE_STORAGE_SAS_TOKEN") or None
-    return arrow.AzureFileSystem(account, account_key=key, sas_token=sas_token)
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """Turn every error of pyarrow, not all of which are `OSError`, into one of a line that says what to do."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, pa.ArrowException) as problem:
+        said, login = _said(problem), _LOGINS[Place.of(url).scheme]
+        if _NOBODY.search(str(problem)):
+            raise _NobodyError(f"{said}; {login}") from problem
+        if _DENIED.search(str(problem)):
+            raise PermissionError(f"{said}; ask its owner to let you, or else {login}") from problem
+        raise (FileNotFoundError if isinstance(problem, FileNotFoundError) else OSError)(said) from problem
+
+
+def _said(problem: Exception) -> str:
+    """Return what a store's client says, without its wrapping, and without the signature that is in Azure's URLs."""
+    line = str(problem).partition("\n")[0].partition(" error_info=")[0]
+    line = re.sub(r"^.*with a last message of ", "", line)
+    return re.sub(r"\bsig=[^&'\s]*", "sig=…", line)

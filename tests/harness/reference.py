@@ -52,6 +52,7 @@ ENVIRONMENT = {
     "AZURE_STORAGE_ACCOUNT": "the storage account of `az://`; S3 and Google's store read their own tools' variables",
     "AZURE_STORAGE_KEY": "its key; without it and the next, whoever Azure's own login says",
     "AZURE_STORAGE_SAS_TOKEN": "a token instead of the key",
+    "AZURE_STORAGE_CONNECTION_STRING": "all of it in one, as Azure's portal shows it; goes before the others",
     "HF_HOME": "where tokenizers are looked for, else in `XDG_CACHE_HOME` or `~/.cache`",
     "XDG_CACHE_HOME": "see above",
     "_BATCHRUN_COMPLETE": "`bash_source`, `zsh_source` or `fish_source`: prints the shell's completion script",

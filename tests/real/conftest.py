@@ -22,7 +22,10 @@ from real.servers import serving
 _SLOW_S = 1200
 """Timeout of a test here: the first that needs an environment makes it, unless `make test-real` has."""
 
-_USERS = ("API_KEY", "PROXY", "WANDB_", "WEAVE_", "OPENAI_", "NETRC", "_BATCHRUN", "XDG_", "AWS_", "HF_")
+_USERS = (
+    *("API_KEY", "PROXY", "WANDB_", "WEAVE_", "OPENAI_", "NETRC", "_BATCHRUN", "XDG_", "HF_"),
+    *("AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "CLOUD_STORAGE_", "GCE_METADATA_"),
+)
 """What a variable of the user's own environment has in its name that would change a test."""
 
 

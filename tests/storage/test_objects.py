@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs as arrow
 
 from batchrun.errors import InputError
 from batchrun.prompts.columns import InputColumns
@@ -123,10 +124,56 @@ def test_a_bucket_that_is_not_there_is_told_before_anything_is_paid_for(bucket: 
         objects.check_upload("s3://none/folder")
 
 
-def test_azure_wants_to_know_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the environment, or from the URL."""
-    for name in list(os.environ):
-        if name.startswith("AZURE_"):
-            monkeypatch.delenv(name)
-    with pytest.raises(InputError, match="set AZURE_STORAGE_ACCOUNT, or write abfs://box@ACCOUNT"):
-        find_files(["az://box/a.jsonl"])
+class Refusing:
+    """A store that answers everything with an error."""
+
+    def __init__(self, problem: Exception) -> None:
+        self._problem = problem
+
+    def get_file_info(self, path: object) -> None:
+        raise self._problem
+
+
+@pytest.mark.parametrize(
+    ("url", "problem", "kind", "said"),
+    [
+        ("s3://bkt", OSError("When: AWS Error ACCESS_DENIED"), PermissionError, "When: AWS Error ACCESS_DENIED; ask"),
+        ("az://bkt", OSError("Azure Error: [X] 403 No\nX\nTime: 1"), PermissionError, "Azure Error: [X] 403 No; ask"),
+        ("az://bkt", pa.ArrowException("AuthenticationException"), PermissionError, "set AZURE_STORAGE_KEY or"),
+        ("az://bkt", OSError("'https://h/b?se=1&sig=a%2Bb/c' failed"), OSError, "'https://h/b?se=1&sig=…' failed"),
+        ("gs://bkt", OSError("S(UNAUTHENTICATED: x)"), PermissionError, "S(UNAUTHENTICATED: x); log in: gcloud"),
+        (
+            "gs://bkt",
+            pa.ArrowInvalid("Status(PERMISSION_DENIED: Permanent error, with a last message of No. error_info={a})"),
+            PermissionError,
+            "No.; ask its owner to let you, or else log in: gcloud",
+        ),
+        ("gs://bkt", FileNotFoundError(2, "No such"), FileNotFoundError, "[Errno 2] No such"),
+        ("gs://bkt/403", OSError("bkt/403: away"), OSError, "bkt/403: away"),
+    ],
+)
+def test_what_a_store_says_becomes_one_line_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, url: str, problem: Exception, kind: type[OSError], said: str
+) -> None:
+    """Without what only its client's authors understand, and without secrets."""
+    monkeypatch.setattr(objects, "_system", lambda scheme, host, options: (Refusing(problem), host))
+    with pytest.raises(OSError) as refused:
+        objects.look(url)
+    assert isinstance(refused.value, kind)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert issubclass(kind, PermissionError) == isinstance(refused.value, PermissionError)
+
+
+def test_google_is_waited_for_by_uploads_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its client tries for 15 minutes, in silence, also where nobody is logged in."""
+    asked: list[str] = []
+    system = arrow.SubTreeFileSystem(str(tmp_path), arrow.LocalFileSystem())
+    monkeypatch.setattr(objects, "_system", lambda scheme, host, options: (asked.append(options) or system, host))
+    (tmp_path / "bkt").mkdir()
+    objects.look("gs://bkt/a")
+    objects.look("gs://bkt/a?anonymous=true")
+    objects.look("gs://bkt/a?retry_limit_seconds=5")
+    objects.upload([], "gs://bkt/a")
+    limit = "retry_limit_seconds=20"
+    assert asked == [f"?{limit}", f"?anonymous=true&{limit}", "?retry_limit_seconds=5", f"?{limit}", ""]

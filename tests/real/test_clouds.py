@@ -1,0 +1,128 @@
+"""What opens a store at Azure and at Google, and what is said to those who have nothing that does."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from harness.prompts import write_rows
+from real.clouds import ACCOUNT, BUCKET, KEY, KINDS, Cloud, connection_string, running
+from real.conftest import Batchrun, Said
+from real.environments import Environment
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+
+CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"
+
+
+def opened(
+    name: str, installed: Callable[[str], Environment], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cloud]:
+    with running(KINDS[name], installed(KINDS[name].environment), folder) as address:
+        cloud = Cloud(KINDS[name], address)
+        cloud.lead_to(monkeypatch)
+        cloud.write("a.jsonl", b'{"prompt": "a"}\n')
+        yield cloud
+        cloud.door.close()
+
+
+@pytest.fixture
+def azure(installed: Callable[[str], Environment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """A store like Azure's."""
+    yield from opened("az", installed, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def google(installed: Callable[[str], Environment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """A store like Google's."""
+    yield from opened("gs", installed, tmp_path, monkeypatch)
+
+
+def signature(key: str) -> str:
+    """Return a token for an account. Source: "Create an account SAS", Azure's documentation."""
+    fields = {"sp": "rwdlac", "ss": "b", "srt": "sco", "st": "", "se": "2099-01-01T00:00:00Z", "sip": "", "spr": ""}
+    text = "\n".join([ACCOUNT, *fields.values(), "2021-06-08", "", ""])
+    signed = hmac.digest(base64.b64decode(key), text.encode(), hashlib.sha256)
+    said = {name: value for name, value in fields.items() if value}
+    return urlencode(said | {"sv": "2021-06-08", "sig": base64.b64encode(signed).decode()})
+
+
+def with_token(cloud: Cloud, key: str = KEY) -> str:
+    """Return a connection string with a token instead of a key."""
+    return f"BlobEndpoint={cloud.door.url}/{ACCOUNT};SharedAccessSignature={signature(key)}"
+
+
+def refused(said: Said, url: str, *words: str) -> None:
+    """Demand one line that names the URL, has some words, and no secret."""
+    assert said.code == 2, said.stderr
+    assert said.stderr.startswith(f"batchrun: {url}: ")
+    assert said.stderr.count("\n") == 1
+    assert [word for word in words if word not in said.stderr] == [], said.stderr
+    assert KEY not in said.stderr
+
+
+def test_azure_is_opened_by_a_token_as_by_a_key(azure: Cloud, batchrun: Batchrun) -> None:
+    """In the connection string that its portal shows; results go there too."""
+    run = ("run", f"az://{BUCKET}/a.jsonl", "-m", MODEL, "-o", "out", "--simulate", "--upload", f"az://{BUCKET}/out")
+    said = batchrun(*run, **{CONNECTION: with_token(azure)})
+    assert said.code == 0, said.stderr
+    assert azure.read("out/run.json") == Path("out/run.json").read_bytes()
+    assert {name for name in azure.everything() if "tmp" in name} == set()
+
+
+def test_the_name_that_spark_has_for_it_means_the_same(azure: Cloud, batchrun: Batchrun) -> None:
+    """`abfs://`, for the account that the environment names."""
+    for scheme in ("abfs", "abfss"):
+        said = batchrun("run", f"{scheme}://{BUCKET}/*.jsonl", "-m", MODEL, "-o", scheme, "--simulate")
+        assert said.code == 0, said.stderr
+
+
+def test_a_wrong_key_of_azures_is_refused(azure: Cloud, batchrun: Batchrun) -> None:
+    """As input, and for results before anything is paid for."""
+    write_rows("a.jsonl", {"prompt": "a"})
+    url, cure = f"az://{BUCKET}/x", "set AZURE_STORAGE_KEY or AZURE_STORAGE_CONNECTION_STRING, or log in: az login"
+    wrong = {CONNECTION: connection_string(azure.door.url, base64.b64encode(b"w" * 64).decode())}
+    for arguments in ((url,), ("a.jsonl", "--upload", url)):
+        said = batchrun("run", *arguments, "-m", MODEL, "--simulate", **wrong)
+        refused(said, url, "failed to authenticate", cure)
+
+
+def test_a_wrong_token_is_not_repeated(azure: Cloud, batchrun: Batchrun) -> None:
+    """Messages of pyarrow hold URLs, and those hold the token."""
+    wrong = with_token(azure, base64.b64encode(b"w" * 64).decode())
+    write_rows("a.jsonl", {"prompt": "a"})
+    url = f"az://{BUCKET}/x"
+    said = batchrun("run", "a.jsonl", "-m", MODEL, "--simulate", "--upload", url, **{CONNECTION: wrong})
+    refused(said, url, "failed to authenticate", "sig=…")
+    assert wrong.partition("sig=")[2] not in said.stderr
+
+
+def test_an_account_that_nobody_names_is_asked_for(azure: Cloud, batchrun: Batchrun) -> None:
+    """And one without any key says how to log in."""
+    url = f"az://{BUCKET}/x"
+    said = batchrun("run", url, "-m", MODEL, "--simulate", **{CONNECTION: ""})
+    assert said.code == 2
+    assert "names no storage account; set AZURE_STORAGE_ACCOUNT or" in said.stderr
+    keyless = f"BlobEndpoint={azure.door.url}/{ACCOUNT}"
+    refused(batchrun("run", url, "-m", MODEL, "--simulate", **{CONNECTION: keyless}), url, "or log in: az login")
+
+
+def test_who_is_not_logged_in_at_google_is_told_how(google: Cloud, batchrun: Batchrun) -> None:
+    """With a file of credentials that is none, with none at all, and where Google knows them no more."""
+    Path("key.json").write_text(json.dumps({"type": "service_account", "client_email": "a@b", "private_key": "x"}))
+    cure = "log in: gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"
+    url = f"gs://{BUCKET}/x"
+    for name in ("key.json", "none.json"):
+        said = batchrun("run", url, "-m", MODEL, "--simulate", GOOGLE_APPLICATION_CREDENTIALS=name)
+        refused(said, url, cure)
+    nowhere = f"{url}?retry_limit_seconds=1"
+    refused(batchrun("run", nowhere, "-m", MODEL, "--simulate"), nowhere, cure)
+    google.door.on_request = lambda method, path: 401
+    anonymous = google.url("x")
+    refused(batchrun("run", anonymous, "-m", MODEL, "--simulate"), anonymous, cure)
+    write_rows("a.jsonl", {"prompt": "a"})
+    refused(batchrun("run", "a.jsonl", "-m", MODEL, "--simulate", "--upload", anonymous), anonymous, cure)
