@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from batchrun.pool.backlog import Work
 from batchrun.pool.budget import Budget
-from batchrun.pool.lane import Lane, Room
+from batchrun.pool.lane import Lane
 from batchrun.pool.limits import Limit
 from batchrun.pool.pace import Pace
 from batchrun.records import Request
@@ -60,7 +60,7 @@ class Admission:
         """Return a model's lane."""
         lane = self._lanes.get(model)
         if lane is None:
-            lane = self._lanes[model] = Lane(model, self._max_attempts, self._canary)
+            lane = self._lanes[model] = Lane(model, self._max_attempts, self._canary, self)
             self._turns.append(lane)
         return lane
 
@@ -121,19 +121,30 @@ class Admission:
         return None
 
     def _next_in_turn(self, now_s: float) -> Work | None:
-        room = Room(self._has_room, _WAITING * self.limit.ceiling, not self.is_fed and self.is_hungry)
         for _ in range(len(self._turns)):
             lane = self._turns[0]
             self._turns.rotate(-1)
-            work = lane.next(now_s, room)
+            work = lane.next(now_s)
             if work is not None:
                 return work
             if lane.look_again_s is not None and (self.look_again_s is None or lane.look_again_s < self.look_again_s):
                 self.look_again_s = lane.look_again_s
         return None
 
+    # What lanes ask.
+
     @property
-    def _has_room(self) -> bool:
+    def most_waiting(self) -> int:
+        """How many may wait in one before it takes no fresh requests."""
+        return _WAITING * self.limit.ceiling
+
+    @property
+    def more_to_come(self) -> bool:
+        """Whether fresh requests may yet come."""
+        return not self.is_fed and self.is_hungry
+
+    @property
+    def has_room(self) -> bool:
         """Whether the memory has room for a fresh request, or nothing else would ever be sent."""
         kept_bytes = again = 0
         for lane in self._lanes.values():

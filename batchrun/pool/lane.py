@@ -10,7 +10,7 @@ nobody else, a probe must.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Protocol
 
 from batchrun.pool.backlog import Backlog, Work
 from batchrun.pool.brownout import Brownout
@@ -18,27 +18,33 @@ from batchrun.pool.health import Health
 from batchrun.records import Request
 
 
-class Room(NamedTuple):
-    """What the lane may do, as things stand in the others."""
+class Room(Protocol):
+    """What a lane may do, as things stand in all of them."""
 
-    for_fresh: bool
-    """Whether a request may be taken that was never sent: the memory has room for it."""
-    most_waiting: int
-    """How many may wait to be sent again before no fresh ones are taken."""
-    more_to_come: bool
-    """Whether fresh requests may yet come."""
+    @property
+    def has_room(self) -> bool:
+        """Whether a request may be taken that was never sent: the memory has room for it."""
+
+    @property
+    def most_waiting(self) -> int:
+        """How many may wait to be sent again before no fresh ones are taken."""
+
+    @property
+    def more_to_come(self) -> bool:
+        """Whether fresh requests may yet come."""
 
 
 class Lane:
     """One model's requests that no worker holds, and what is known of the model."""
 
-    def __init__(self, model: str, max_attempts: int, canary: Callable[[str], Request]) -> None:
+    def __init__(self, model: str, max_attempts: int, canary: Callable[[str], Request], room: Room) -> None:
         """Start with nothing.
 
         Args:
             model: whose requests these are.
             max_attempts: what a row may spend.
             canary: makes the request that finds out whether a model answers.
+            room: see there.
         """
         self.model = model
         self.backlog = Backlog(max_attempts)
@@ -50,8 +56,7 @@ class Lane:
         """Since when its requests have failed with no success between; kept by whoever settles them."""
         self.look_again_s: float | None = None
         """When there may be something to send that is not now; set by `next`."""
-        self._max_attempts = max_attempts
-        self._canary = canary
+        self._max_attempts, self._canary, self._room = max_attempts, canary, room
         self._probes: set[Work] = set()  # under way
 
     @property
@@ -59,26 +64,26 @@ class Lane:
         """Whether nothing waits."""
         return not (self.backlog.fresh or self.backlog.again or self.backlog.parked)
 
-    def next(self, now_s: float, room: Room) -> Work | None:
+    def next(self, now_s: float) -> Work | None:
         """Return the request to send now; None when there is none."""
         self.look_again_s = None
         if self.health.pause is not None:
-            return self._next_probe(now_s, room)
+            return self._next_probe(now_s)
         if not (self.backlog.again or self.backlog.parked):
-            return self.backlog.take_fresh() if room.for_fresh else None
+            return self.backlog.take_fresh() if self._room.has_room else None
         work = self.backlog.take_due(now_s)
         if work is not None:
             return work
         self.look_again_s = self.backlog.due_s
-        if room.for_fresh and self.backlog.again + self.backlog.parked < room.most_waiting:
+        if self.backlog.again + self.backlog.parked < self._room.most_waiting and self._room.has_room:
             work = self.backlog.take_fresh()
         if work is not None or self.in_flight or self.backlog.again:
             return work
-        if not self.backlog.fresh and room.more_to_come:
+        if not self.backlog.fresh and self._room.more_to_come:
             return None  # and what comes may tell
         kept_back = next(iter(self.backlog))
         self.health.doubt(kept_back.kind, kept_back.message, now_s)
-        return self._next_probe(now_s, room)
+        return self._next_probe(now_s)
 
     def ends_probe(self, work: Work) -> bool:
         """Note that an attempt has ended; return whether it was a probe."""
@@ -87,14 +92,14 @@ class Lane:
         self._probes.remove(work)
         return True
 
-    def _next_probe(self, now_s: float, room: Room) -> Work | None:
+    def _next_probe(self, now_s: float) -> Work | None:
         """Return the request that finds out whether the endpoint answers again."""
         if now_s < self.health.probe_at_s:
             self.look_again_s = self.health.probe_at_s
             return None
         probe = self._make_canary() if self.health.wants_canary else None
         probe = probe or self.backlog.take_fresh() or self.backlog.take_where(self._is_unsuspected)
-        if probe is None and not room.more_to_come:
+        if probe is None and not self._room.more_to_come:
             probe = self._make_canary()
         if probe is not None:
             self._probes.add(probe)

@@ -236,7 +236,7 @@ class Pool:
             return None
         admission = self._admission
         work = admission.next(self._loop.time())
-        if admission.is_hungry:
+        if not self._hungry.is_set() and admission.is_hungry:
             self._hungry.set()
         if work is None:
             if admission.look_again_s is not None:

@@ -1,20 +1,28 @@
 """Which request of a model is sent next. Pure: time, and what is in flight, are given."""
 
+from dataclasses import dataclass
+
 import pytest
 from harness.runs import requests
 
 from batchrun.pool.backlog import Work
 from batchrun.pool.health import Failure
-from batchrun.pool.lane import Lane, Room
+from batchrun.pool.lane import Lane
 from batchrun.pool.verdicts import Verdict
 from batchrun.records import Fault, Request, Usage
 
-ROOM = Room(for_fresh=True, most_waiting=16, more_to_come=False)
-MORE = ROOM._replace(more_to_come=True)
+
+@dataclass
+class Room:
+    """As things stand in all lanes."""
+
+    has_room: bool = True
+    most_waiting: int = 16
+    more_to_come: bool = False
 
 
-def lane(fresh: int = 0) -> Lane:
-    made = Lane("m", 2, lambda model: Request(-1, model, 0, b"", b"canary", None))
+def lane(fresh: int = 0, room: Room | None = None) -> Lane:
+    made = Lane("m", 2, lambda model: Request(-1, model, 0, b"", b"canary", None), room or Room())
     made.backlog.extend(requests(fresh))
     return made
 
@@ -37,12 +45,13 @@ def row(work: Work | None) -> int | None:
 
 def test_without_room_nothing_is_sent_for_the_first_time() -> None:
     """What is due again is."""
-    made = lane(1)
-    full = ROOM._replace(for_fresh=False)
-    assert made.next(0.0, full) is None
+    room = Room(has_room=False)
+    made = lane(1, room)
+    assert made.next(0.0) is None
     made.backlog.put(failed(7), 0.0)
-    assert row(made.next(0.0, full)) == 7
-    assert row(made.next(0.0, ROOM)) == 0
+    assert row(made.next(0.0)) == 7
+    room.has_room = True
+    assert row(made.next(0.0)) == 0
     assert made.is_empty
 
 
@@ -51,22 +60,24 @@ def test_what_is_due_again_comes_before_what_was_never_sent() -> None:
     made = lane(2)
     made.backlog.put(failed(7), 1.0)
     made.backlog.put(failed(8), 5.0)
-    assert row(made.next(2.0, ROOM)) == 7
-    assert row(made.next(2.0, ROOM)) == 0
-    assert row(made.next(2.0, ROOM)) == 1
-    assert made.next(2.0, ROOM) is None
+    assert row(made.next(2.0)) == 7
+    assert row(made.next(2.0)) == 0
+    assert row(made.next(2.0)) == 1
+    assert made.next(2.0) is None
     assert made.look_again_s == 5.0
     assert not made.is_empty
 
 
 def test_not_too_many_wait_before_fresh_rows_are_taken() -> None:
     """What fails is not piled up without end."""
-    made = lane(5)
+    room = Room(most_waiting=8)
+    made = lane(5, room)
     for number in range(100, 108):
         made.backlog.put(failed(number), 9.0)
-    assert made.next(0.0, ROOM._replace(most_waiting=8)) is None
+    assert made.next(0.0) is None
     assert made.look_again_s == 9.0
-    assert row(made.next(0.0, ROOM._replace(most_waiting=9))) == 0
+    room.most_waiting = 9
+    assert row(made.next(0.0)) == 0
 
 
 def test_while_paused_only_probes_leave_each_in_its_time() -> None:
@@ -76,13 +87,13 @@ def test_while_paused_only_probes_leave_each_in_its_time() -> None:
     made.backlog.put(bad, 0.0)
     made.backlog.put(good, 99.0)
     made.health.doubt("timeout", "silence", 10.0)
-    assert made.next(10.2, ROOM) is None
+    assert made.next(10.2) is None
     assert made.look_again_s == pytest.approx(10.625)  # a sixteenth of the outage's age
-    probe = made.next(10.7, ROOM)
+    probe = made.next(10.7)
     assert row(probe) == 0
-    assert made.next(10.7, ROOM) is None
+    assert made.next(10.7) is None
     assert made.look_again_s == pytest.approx(10.7 + 10.7 / 16)
-    assert made.next(20.0, ROOM) is good
+    assert made.next(20.0) is good
     assert probe is not None
     assert made.ends_probe(probe)
     assert not made.ends_probe(probe)
@@ -91,52 +102,56 @@ def test_while_paused_only_probes_leave_each_in_its_time() -> None:
 
 def test_a_canary_is_sent_when_only_suspects_are_left_and_one_at_a_time() -> None:
     """Not while more rows are to come: one of them may tell."""
-    made = lane()
+    room = Room(more_to_come=True)
+    made = lane(0, room)
     made.backlog.put(suspect(made, 7), 0.0)
     made.health.doubt("timeout", "silence", 10.0)
-    assert made.next(11.0, MORE) is None
-    canary = made.next(11.0, ROOM)
+    assert made.next(11.0) is None
+    room.more_to_come = False
+    canary = made.next(11.0)
     assert canary is not None
     assert canary.is_canary
     assert (canary.request.body, canary.request.model) == (b"canary", "m")
-    assert made.next(20.0, ROOM) is None
+    assert made.next(20.0) is None
     assert made.ends_probe(canary)
-    again = made.next(21.0, ROOM)
+    again = made.next(21.0)
     assert again is not None
     assert again.is_canary
 
 
 def test_rows_that_are_kept_back_are_judged_by_those_that_follow() -> None:
     """While others are in flight, wait, or are to come, nobody need ask; when nobody is, a probe must."""
-    made = lane(1)
+    room = Room()
+    made = lane(1, room)
     made.backlog.park(suspect(made, 7))
-    assert row(made.next(1.0, ROOM)) == 0
+    assert row(made.next(1.0)) == 0
     made.in_flight = 1
-    assert made.next(1.0, ROOM) is None
+    assert made.next(1.0) is None
     assert made.health.pause is None
     made.in_flight = 0
     waiting = failed(8)
     made.backlog.put(waiting, 50.0)
-    assert made.next(1.0, ROOM) is None
+    assert made.next(1.0) is None
     assert made.look_again_s == 50.0
     assert made.backlog.take_due(50.0) is waiting
-    assert made.next(1.0, MORE) is None
+    room.more_to_come = True
+    assert made.next(1.0) is None
     assert made.health.pause is None
-    assert made.next(1.0, ROOM) is None
+    room.more_to_come = False
+    assert made.next(1.0) is None
     assert made.health.pause is not None
     assert not made.is_empty
     assert made.look_again_s is not None
-    canary = made.next(made.look_again_s, ROOM)
+    canary = made.next(made.look_again_s)
     assert canary is not None
     assert canary.is_canary
 
 
 def test_kept_back_rows_that_fill_the_waiting_room_do_not_stop_the_run() -> None:
     """Then a fresh row probes."""
-    made = lane(3)
+    made = lane(3, Room(most_waiting=4))
     for number in range(100, 104):
         made.backlog.park(suspect(made, number))
-    full = ROOM._replace(most_waiting=4)
-    assert made.next(1.0, full) is None
+    assert made.next(1.0) is None
     assert made.look_again_s is not None
-    assert row(made.next(made.look_again_s, full)) == 0
+    assert row(made.next(made.look_again_s)) == 0
