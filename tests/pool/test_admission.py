@@ -7,7 +7,6 @@ from batchrun.pool import admission as admission_module
 from batchrun.pool.admission import Admission
 from batchrun.pool.backlog import Work
 from batchrun.pool.budget import NO_CAP, Amount, Budget
-from batchrun.pool.health import Failure
 from batchrun.pool.limits import Limit
 from batchrun.pool.verdicts import Verdict
 from batchrun.records import Fault, Request, Usage
@@ -27,18 +26,6 @@ def admission(fresh: int = 0, *, limit: int = 4, budget: Budget | None = None, f
     made.extend(requests(fresh))
     made.is_fed = fed
     return made
-
-
-def failed(row: int) -> Work:
-    work = Work(Request(row, "m", 0, b"", b"", None), 2)
-    work.failure = (Fault("timeout", "silence", 1.0), Verdict("timeout", "silence", Usage()))
-    return work
-
-
-def suspect(made: Admission, row: int, now_s: float = 0.0) -> Work:
-    work = failed(row)
-    made.lane("m").health.failed(work, Failure("timeout", "silence", 10, now_s, now_s, 99, was_probe=False))
-    return work
 
 
 def take(made: Admission, in_flight: int, now_s: float) -> Work | None:
@@ -141,7 +128,6 @@ def test_a_row_that_cannot_be_paid_for_waits_and_is_told() -> None:
 def test_a_probe_that_cannot_be_paid_for_is_none() -> None:
     """Nobody waits for its answer."""
     made = admission(1, budget=dollars(0.5))
-    suspect(made, 7)
     made.lane("m").health.doubt("timeout", "silence", 0.0)
     assert take(made, 0, 1.0) is None
     assert made.is_out_of_budget
