@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
+from batchrun.features import features, told_by_input
 from batchrun.job import Job
-from batchrun.results.columns import CLASH_PREFIX, COLUMNS, SCORE
+from batchrun.results.columns import COLUMNS, SCORE
 from batchrun.results.files import replacing
 from batchrun.standing import standing
 from batchrun.stored import stored_job
@@ -28,23 +29,6 @@ _SIZES = (10**3, 10**4, 10**5, 10**6, 10**7, 10**8, 10**9)
 _SIZE_NAMES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
 """Upper ends of the Hub's size categories. Source: its dataset card's specification."""
 
-_TYPE_NAMES = {
-    "halffloat": "float16",
-    "float": "float32",
-    "double": "float64",
-    "date32[day]": "date32",
-    "date64[ms]": "date64",
-}
-"""Arrow's name of a type → that of `datasets`, where they differ."""
-
-_PLAIN = re.compile(
-    r"bool|u?int\d+|float\d+|(large_)?(string|binary)|date\d+|(time\d+|timestamp|duration)\[.+\]|decimal\d+\(.+\)"
-)
-"""Types that `datasets` knows by the same name."""
-
-_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-"""How `datasets` keeps an image."""
-
 
 def write_card(directory: Path) -> Path:
     """Write the card of a run, in one step; return its path.
@@ -54,6 +38,7 @@ def write_card(directory: Path) -> Path:
     """
     with Checkpoint(directory) as checkpoint:
         job = stored_job(checkpoint)
+        told = told_by_input(job, directory, checkpoint)
     summary, path = standing(directory), directory / RESULTS
     try:
         metadata = pq.read_metadata(path)
@@ -62,24 +47,24 @@ def write_card(directory: Path) -> Path:
         raise RunDirectoryError(f"{path}: cannot be read ({problem}); {cure}") from problem
     schema = metadata.schema.to_arrow_schema()
     with replacing(directory / CARD) as temporary:
-        text = "\n".join([*_front_matter(job, schema, metadata.num_rows), *_text(job, summary, schema)])
+        front_matter = _front_matter(job.name, features(schema, told), metadata.num_rows)
+        text = "\n".join([*front_matter, *_text(job, summary, schema)])
         temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
     return directory / CARD
 
 
-def _front_matter(job: Job, schema: pa.Schema, rows: int) -> Iterator[str]:
+def _front_matter(name: str, known: list[dict[str, Any]] | None, rows: int) -> Iterator[str]:
     """Yield the part for programs: YAML, each value as JSON, which is YAML too."""
     yield "---"
-    yield f"pretty_name: {_quoted(job.name)}"
+    yield f"pretty_name: {_quoted(name)}"
     yield f"size_categories: [{_quoted(_size(rows))}]"
     yield 'tags: ["synthetic", "batchrun"]'
     yield "configs:"
     yield '- {"config_name": "default", "data_files": [{"split": "train", "path": "' + RESULTS + '"}]}'
-    features = [_feature(field, _image_columns(job)) for field in schema]
-    if None not in features:  # else `datasets` finds out by itself
+    if known is not None:  # else `datasets` finds out by itself
         yield "dataset_info:"
         yield "  features:"
-        yield from (f"  - {orjson.dumps(feature).decode()}" for feature in features)
+        yield from (f"  - {orjson.dumps(feature).decode()}" for feature in known)
     yield "---"
 
 
@@ -88,31 +73,6 @@ def _size(rows: int) -> str:
         return "n<1K"
     place = next((index for index, most in enumerate(_SIZES) if rows < most), None)
     return "n>1B" if place is None else f"{_SIZE_NAMES[place - 1]}<n<{_SIZE_NAMES[place]}"
-
-
-def _image_columns(job: Job) -> tuple[str, ...]:
-    return () if job.prompt.images is None else (job.prompt.images, CLASH_PREFIX + job.prompt.images)
-
-
-def _feature(field: pa.Field, images: Sequence[str]) -> dict[str, Any] | None:
-    """Return what a column is to `datasets`; None of a type that it does not know by a name."""
-    told = _told(field.type, is_image=field.name in images)
-    return None if told is None else {"name": field.name} | told
-
-
-def _told(kind: pa.DataType, *, is_image: bool) -> dict[str, Any] | None:
-    if is_image and kind == _IMAGE:
-        return {"dtype": "image"}
-    if pa.types.is_dictionary(kind):
-        return _told(kind.value_type, is_image=False)
-    if pa.types.is_struct(kind):
-        inner = [_feature(kind.field(index), ()) for index in range(kind.num_fields)]
-        return None if None in inner else {"struct": inner}
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        element = _told(kind.value_type, is_image=is_image)
-        return None if element is None else {"list": element.get("dtype") or element.get("struct") or element}
-    name = _TYPE_NAMES.get(str(kind), str(kind))
-    return {"dtype": name} if _PLAIN.fullmatch(name) else None
 
 
 def _text(job: Job, summary: Summary, schema: pa.Schema) -> Iterator[str]:

@@ -48,6 +48,14 @@ class View:
     scorer: NamedFunction | None = None
     """Scores the rows in place of the job's own scorer."""
 
+    @property
+    def names(self) -> list[str]:
+        """The files that are written."""
+        if self.format == "openai":
+            return [f"{name}.openai.jsonl" for name in ("results", "errors")]
+        name = f"results{'.wide' if self.is_wide else ''}.{self.format}"
+        return [RESULTS, USAGE] if name == RESULTS else [name]
+
 
 class Exported(NamedTuple):
     """What an export made, and found on its way."""
@@ -103,15 +111,14 @@ class _Run:
 
     def write_batch_files(self) -> Exported:
         """Write OpenAI's output and error files."""
-        paths = [self.directory / f"{name}.openai.jsonl" for name in ("results", "errors")]
+        paths = [self.directory / name for name in self.view.names]
         reader = self._reader()
         self._check(sum(write_batch_files(paths[0], paths[1], self.checkpoint.columns(), reader)))
         return self._exported(paths, reader, [])
 
     def write_table(self) -> Exported:
         """Write the rows as a table, in the view's shape and format."""
-        wide = ".wide" if self.view.is_wide else ""
-        paths = [self.directory / f"results{wide}.{self.view.format}"]
+        paths = [self.directory / name for name in self.view.names]
         asked = self._asked() if self.view.is_wide else []
         table = self._write_beside(lambda columns: self._write(paths[0], columns, asked))
         self._check(table.results.rows + table.results.dropped)
@@ -120,7 +127,6 @@ class _Run:
             totals = self._judged(table.reader)
             write_usage(self.directory / USAGE, {model: sums for model, sums in totals.items() if model}, self.prices)
             save_scores(self.directory, scores)
-            paths.append(self.directory / USAGE)
         if table.results.textless:
             cut_off = f"{table.results.textless:,} completed rows have no text: their answers were cut off"
             self.notices.append(f"{cut_off}; raise max_tokens, for a reasoning model thinks first")

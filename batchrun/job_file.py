@@ -84,7 +84,8 @@ def load_job(path: str | Path, overrides: Overrides | None = None) -> Job:
 def job_for(paths: Iterable[str], overrides: Overrides | None = None) -> Job:
     """Return the job that runs input files without a job file, from flags alone."""
     paths = list(paths)
-    name = "stdin" if paths[0] == STDIN else Path(paths[0].rstrip("/")).name.split(".")[0].strip("*?[]") or "batch"
+    path = paths[0].partition("?")[0]  # what follows in a URL may be a signature
+    name = "stdin" if path == STDIN else Path(path.rstrip("/")).name.split(".")[0].strip("*?[]") or "batch"
     return _job(name, {"input": {"path": paths}}, overrides or {}, where="the command line", folder=None)
 
 

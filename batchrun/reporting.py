@@ -22,6 +22,7 @@ from batchrun.report.stats import duration_text
 from batchrun.report.tally import Tally, tally
 from batchrun.results.files import replacing
 from batchrun.standing import standing
+from batchrun.storage.urls import shown
 from batchrun.stored import stored_job
 from batchrun.summary import RESULTS, Summary
 
@@ -131,7 +132,7 @@ def _facts(summary: Summary, job: Job, found: Tally) -> dict[str, str]:
         "models": "\n".join(job.models) or "named by the rows",
         "endpoint": "the simulator: these answers are made up" if summary.simulated else job.endpoint.base_url,
         "project": job.endpoint.project or "",
-        "input": "\n".join(job.input.path),
+        "input": "\n".join(map(shown, job.input.path)),
         "parameters": _settings({**job.model.parameters(), "num_samples": job.model.num_samples}),
         "images": job.prompt.images or "",
         "evaluation": _settings(dataclasses.asdict(job.evaluate)) if job.evaluate.target else "",

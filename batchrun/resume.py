@@ -1,7 +1,9 @@
 """Fits the checkpoint to the job before a run: what holds, what is asked anew, and whether the user agrees to that."""
 
 import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -61,8 +63,17 @@ def prepare(
     store.set_fact("asked", asked)
     store.set_fact("mismatch", None)
     store.set_fact("job", job_to_dict(job))
+    store.set_fact("folder", _folder())
     store.expect(job.per_row)
     return bool(asked["input"])
+
+
+def _folder() -> str | None:
+    """Return the folder that one stands in, to which the paths of the input are relative; None where it is gone."""
+    try:
+        return os.fsencode(Path.cwd()).decode("utf-8", "replace")  # a fact is JSON, which has no other names
+    except FileNotFoundError:
+        return None
 
 
 def _tell_unrecorded(store: Store, say: Callable[[str], None]) -> None:

@@ -1,6 +1,7 @@
 """What a run directory says of the job that it is of, and the input whose columns stand beside its answers."""
 
 import dataclasses
+import glob
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from batchrun.job import Job, job_from_dict
 from batchrun.prompts.columns import InputColumns
 from batchrun.prompts.files import InputFile, find_files, fingerprint
 from batchrun.prompts.source import Source
+from batchrun.storage.urls import is_remote
 
 SPOOL = "input.jsonl"
 """Rows that came over standard input, which cannot be read twice."""
@@ -75,7 +77,7 @@ def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, beside: s
     Raises:
         InputError, JobError: it is gone, or has other rows now.
     """
-    paths = tuple(str(directory / SPOOL) if path == "-" else path for path in job.input.path)
+    paths = input_paths(job, directory, checkpoint)
     job = dataclasses.replace(job, input=dataclasses.replace(job.input, path=paths, strict=False))
     files = find_files(paths)
     if _may_have_changed(checkpoint, files) and not _still_fits(checkpoint, job):
@@ -84,6 +86,21 @@ def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, beside: s
     if keep is not None and beside is not None and beside not in keep:
         keep = (*keep, beside)
     return StoredInput(files, keep, job.input.limit)
+
+
+def input_paths(job: Job, directory: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return where the input of a run is, also for those who stand elsewhere than where the run was started."""
+    folder = checkpoint.fact("folder")  # none of a run that was made by an older version, or where it was gone
+    return tuple(str(directory / SPOOL) if path == "-" else _found_from(folder, path) for path in job.input.path)
+
+
+def _found_from(folder: str | None, path: str) -> str:
+    """Return a path as it leads on from a folder; as it is where that leads nowhere, as after a move."""
+    if folder is None or is_remote(path):
+        return path
+    there = Path(folder, path)
+    is_there = there.exists() or glob.glob(str(there), recursive=True)  # noqa: PTH207  # Path.glob: none absolute
+    return str(there) if is_there else path
 
 
 def _may_have_changed(checkpoint: Checkpoint, files: list[InputFile]) -> bool:

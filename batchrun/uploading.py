@@ -11,46 +11,69 @@ from pathlib import Path
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError, PublishError
 from batchrun.readahead import in_thread
-from batchrun.storage.places import covers, is_remote, store_of
+from batchrun.storage.places import covers, store_of
+from batchrun.storage.urls import Place, is_remote, shown
 from batchrun.stored import is_jobless, stored_job
-from batchrun.summary import RESULTS, SUMMARY, USAGE
+from batchrun.summary import RESULTS, SUMMARY, USAGE, read_summary
 
-_UPLOADED = (RESULTS, USAGE, "report.html", "README.md", SUMMARY)
-"""What is uploaded of what there is, in this order: whoever sees run.json finds the others."""
+_UPLOADED = (RESULTS, USAGE, "report.html", "README.md")
+"""What is uploaded of what there is, and run.json at the end: whoever sees that finds the others."""
 
 
-def check_upload(url: str, inputs: Sequence[str]) -> None:
+def check_upload(url: str, inputs: Sequence[str], names: Sequence[str] = ()) -> None:
     """Refuse what cannot be uploaded to, as far as that can be told before anything is paid for.
 
     Args:
         url: of the folder.
         inputs: the job's input paths.
+        names: of files that are uploaded beside what is always.
 
     Raises:
         InputError: it is no place for results, or is not there.
     """
-    for path in inputs:
-        if is_remote(path) and covers(path, f"{url.rstrip('/')}/{RESULTS}"):
-            raise InputError(f"{url}: is inside the input {path}: the next run would ask the answers; name another")
+    if not is_remote(url):
+        raise InputError(f"{url}: is no URL of a store, such as s3://bucket/folder or hf://datasets/USER/NAME")
+    place = Place.of(url)
+    made = [place.beside(f"{place.key.rstrip('/')}/{name}".lstrip("/")) for name in (*_UPLOADED, *names)]
+    for path in filter(is_remote, inputs):
+        if any(covers(Place.of(path), each) for each in made):
+            cure = "the next run would ask the answers; name another"
+            raise InputError(f"{place}: is inside the input {shown(path)}: {cure}")
     try:
-        store_of(url).check_upload(url)
+        store_of(place).check_upload(place)
     except OSError as problem:
-        raise InputError(f"{url}: cannot be uploaded to: {problem}") from problem
+        raise InputError(f"{place}: cannot be uploaded to: {problem}") from problem
 
 
-def upload_results(directory: Path, url: str) -> None:
+def check_export(directory: Path, url: str, names: Sequence[str]) -> None:
+    """Refuse what the results of a run that was made cannot be uploaded to; raises `InputError`."""
+    with Checkpoint(directory) as checkpoint:
+        inputs = () if is_jobless(checkpoint) else stored_job(checkpoint).input.path
+    check_upload(url, inputs, names)
+
+
+def upload_results(directory: Path, url: str, names: Sequence[str] = (), *, again: str | None = None) -> None:
     """Upload a run's results to a folder, over those that are there.
+
+    Args:
+        directory: of the run.
+        url: of the folder.
+        names: of files to upload beside what is always.
+        again: the command that uploads them when this fails, if it takes more than the run's directory.
 
     Raises:
         PublishError: they could not be; the run directory is as it was.
     """
-    paths = [path for path in (directory / name for name in _UPLOADED) if path.is_file()]
+    has_ended = read_summary(directory).get("state", "running") != "running"  # else it says little, and that wrongly
+    wanted = dict.fromkeys([*_UPLOADED, *names, *([SUMMARY] if has_ended else [])])
+    paths = [path for path in (directory / name for name in wanted) if path.is_file()]
+    place = Place.of(url)
     try:
         # In a thread: Ctrl-C ends the process then, and not just a call, which could make half a file visible.
-        asyncio.run(in_thread(lambda: store_of(url).upload(paths, url)))
+        asyncio.run(in_thread(lambda: store_of(place).upload(paths, place)))
     except (OSError, InputError) as problem:
-        cure = f"they are safe in {directory}, and uploaded again by: batchrun export {directory}"
-        raise PublishError(f"the results could not be uploaded to {url}: {problem}; {cure}") from problem
+        cure = f"they are safe in {directory}, and uploaded again by: {again or f'batchrun export {directory}'}"
+        raise PublishError(f"the results could not be uploaded to {place}: {problem}; {cure}") from problem
 
 
 def stored_upload(directory: Path) -> str | None:

@@ -217,6 +217,7 @@ def test_a_wrong_flag_is_named_as_it_was_written(load: Load) -> None:
         (["data/part-*.jsonl"], "part-"),
         (["*.jsonl"], "batch"),
         (["."], "batch"),
+        (["https://host/in/a.jsonl?Credential=id/2026&Signature=x/y"], "a"),
         (["-"], "stdin"),
     ],
 )

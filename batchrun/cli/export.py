@@ -1,8 +1,10 @@
 """`batchrun export`."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,13 +17,25 @@ from batchrun.errors import JobError
 from batchrun.export import FORMATS, View, export
 from batchrun.results.scoring import NamedFunction
 from batchrun.schema.answers import AnswerSchema
+from batchrun.storage.urls import shown
 from batchrun.summary import RESULTS
-from batchrun.uploading import stored_upload, upload_results
+from batchrun.uploading import check_export, stored_upload, upload_results
 
 _NO_SCHEMA = "none"
 
+_AGAIN = f"{__name__}.again"
 
-@click.command("export")
+
+class _Export(click.Command):
+    """Keeps what it was called with, so that it can say how to call it again."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> Any:
+        """Parse the arguments."""
+        ctx.meta[_AGAIN] = shlex.join(["batchrun", "export", *args])
+        return super().parse_args(ctx, args)
+
+
+@click.command("export", cls=_Export)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--format",
@@ -75,6 +89,8 @@ def export_command(
         salvaged = recover(run, beside=[RESULTS])
         for line in ["the checkpoint is sound: nothing to salvage"] if salvaged is None else _said(salvaged):
             click.echo(f"note: {line}", err=True)
+    if upload is not None:
+        check_export(run, upload, view.names)
     exported = export(run, view)
     for notice in exported.notices:
         click.echo(f"note: {notice}", err=True)
@@ -83,8 +99,8 @@ def export_command(
     if card:
         click.echo(write_card(run), err=True)
     if (url := upload or stored_upload(run)) is not None:
-        upload_results(run, url)
-        click.echo(f"uploaded to {url}", err=True)
+        upload_results(run, url, view.names, again=click.get_current_context().meta[_AGAIN])
+        click.echo(f"uploaded to {shown(url)}", err=True)
 
 
 def _schema(path: Path) -> AnswerSchema:

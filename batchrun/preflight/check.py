@@ -109,7 +109,7 @@ def check(
     ahead = look_ahead(job, asked_of(survey, left), known, slots=_slots(job, endpoint, past))
     spent = spent_before(job, past.totals, past.noted)
     return Report(
-        files=[file.path for file in source.files],
+        files=[file.shown for file in source.files],
         rows=survey.rows,
         bad_rows=survey.bad_rows,
         causes=survey.causes(),

@@ -109,7 +109,7 @@ class InputColumns:
             self._add_all(columns)
             if file.format == "jsonl" and len(self._types) > _MOST_COLUMNS:
                 cure = "run it again and name those to keep with --keep: nothing is sent twice"
-                raise InputError(f"{file.path}: its rows have more than {_MOST_COLUMNS:,} different columns; {cure}")
+                raise InputError(f"{file.shown}: its rows have more than {_MOST_COLUMNS:,} different columns; {cure}")
             if file.format == "csv" and columns and self._limit is None:
                 break  # one row shows them all, and nobody needs the count
             if file.format == "jsonl" and self._look_rows is not None and rows >= self._look_rows:
@@ -138,10 +138,10 @@ class InputColumns:
                 is_guess = self._look_rows is not None and file.format == "jsonl"
                 yield from (self._batch_of(rows, is_guess=is_guess) for rows in _rows(file, limit))
             if not is_same(file):
-                raise InputError(f"{file.path}: has changed while it was read")
+                raise InputError(f"{file.shown}: has changed while it was read")
         except (pa.ArrowException, OverflowError, TypeError) as problem:
             cure = "if it did not change meanwhile, leave the column out with --keep"
-            raise InputError(f"{file.path}: does not fit the schema found before: {problem}; {cure}") from problem
+            raise InputError(f"{file.shown}: does not fit the schema found before: {problem}; {cure}") from problem
 
     def _batch_of(self, rows: list[dict[str, Any] | None], *, is_guess: bool) -> pa.RecordBatch:
         known = [row or {} for row in rows]

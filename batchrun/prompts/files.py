@@ -7,23 +7,15 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from batchrun.errors import InputError
-from batchrun.storage.places import Place, is_remote, listing, look
+from batchrun.prompts.endings import NO_INPUT, Format, hint, is_known, known_endings, known_format
+from batchrun.storage.places import listing, look
 from batchrun.storage.remote import Found
+from batchrun.storage.urls import Place, is_remote, shown
 
 STDIN = "-"
-
-Format = Literal["jsonl", "parquet", "csv"]
-
-_PACKED: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
-
-ENDINGS: dict[str, Format] = {
-    **{ending + packing: kind for ending, kind in _PACKED.items() for packing in ("", ".gz", ".zst")},
-    ".parquet": "parquet",
-}
-"""File ending → format. How a file is packed is read from its first bytes, whatever its name says."""
 
 _PARQUET_MAGIC = b"PAR1"
 """First and last bytes of a Parquet file. Source: the Apache Parquet format."""
@@ -43,11 +35,13 @@ class InputFile(NamedTuple):
     version: str = ""
     """Of what is elsewhere: what its store calls its content as it is now. Of a file: when its status has changed last,
     which tells also a change that kept its time."""
+    found: Found | None = None
+    """What is elsewhere, as its store has it."""
 
     @property
-    def is_remote(self) -> bool:
-        """Whether it is elsewhere, and its path a URL."""
-        return is_remote(self.path)
+    def shown(self) -> str:
+        """The path, for people: without what may be secret in a URL."""
+        return self.path if self.found is None else str(self.found.place)
 
     @property
     def is_stdin(self) -> bool:
@@ -57,8 +51,8 @@ class InputFile(NamedTuple):
     @property
     def folder(self) -> str:
         """The folder that it is in; of standard input, which is in none, empty: where one stands."""
-        if self.is_remote:
-            return self.path.rpartition("/")[0]
+        if self.found is not None:
+            return self.found.place.folder
         return "" if self.is_stdin else str(Path(self.path).parent)
 
 
@@ -76,7 +70,7 @@ def identity(file: InputFile) -> InputIdentity | None:
     """Return the file's identity as it was found; None for standard input."""
     if file.is_stdin:
         return None
-    if file.is_remote:
+    if file.found is not None:
         return InputIdentity(file.path, file.size_bytes, file.mtime_ns, file.version)
     return InputIdentity(str(Path(file.path).resolve()), file.size_bytes, file.mtime_ns, file.version)
 
@@ -84,8 +78,8 @@ def identity(file: InputFile) -> InputIdentity | None:
 def is_same(file: InputFile) -> bool:
     """Return whether the file is still as it was found; so is standard input, as far as anybody can tell."""
     try:
-        if file.is_remote:
-            return look(file.path) == Found(file.path, file.size_bytes, file.version)
+        if file.found is not None:
+            return look(file.found.place) == file.found
         status = Path(file.path).stat() if not file.is_stdin else None
     except OSError:
         return False
@@ -117,7 +111,7 @@ def find_files(paths: Sequence[str]) -> list[InputFile]:
     except OSError as problem:
         raise InputError(f"{problem.filename}: cannot be read: {problem.strerror}") from problem
     names = Counter(file.name for file in found)
-    return [file if names[file.name] == 1 or file.is_stdin else file._replace(name=file.path) for file in found]
+    return [file if names[file.name] == 1 or file.is_stdin else file._replace(name=file.shown) for file in found]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -127,27 +121,39 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _remote_files(url: str) -> list[InputFile]:
+    place = Place.of(url)
     try:
-        if not Place.of(url).is_glob and (found := look(url)) is not None:
+        if (found := _looked(place)) is not None:
             return [_remote_file(found)]
-        root, all_found = listing(url)
-        known = [_remote_file(each) for each in all_found if _is_known(_parts(each.url, root))]
+        root, all_found = listing(place)
+        known = [_remote_file(each) for each in all_found if is_known(_parts(each.place, root))]
     except OSError as problem:
-        raise InputError(f"{url}: cannot be read: {problem.strerror or problem}") from problem
+        raise InputError(f"{shown(url)}: cannot be read: {problem.strerror or problem}") from problem
     if not known:
-        what = f"no file there has a known ending ({_known_endings()})" if all_found else "there is nothing"
-        raise InputError(f"{url}: {what}")
+        what = f"no file there has a known ending ({known_endings()})" if all_found else "there is nothing"
+        raise InputError(f"{shown(url)}: {what}{hint(each.place.key for each in all_found)}")
     return known
 
 
+def _looked(place: Place) -> Found | None:
+    """Return the file of exactly this name: a star in it is a star, as in the name of a local file."""
+    try:
+        return look(place)
+    except PermissionError:
+        if place.is_glob:
+            return None  # who may list a folder need not be let ask for what is not there
+        raise
+
+
 def _remote_file(found: Found) -> InputFile:
-    name = _parts(found.url)[-1]
-    return InputFile(found.url, name, _known_format(found.url, name), found.size_bytes, 0, found.version)
+    name = _parts(found.place)[-1]
+    kind = known_format(str(found.place), name)
+    return InputFile(found.place.url, name, kind, found.size_bytes, 0, found.version, found)
 
 
-def _parts(url: str, root: str = "") -> tuple[str, ...]:
+def _parts(place: Place, root: str = "") -> tuple[str, ...]:
     """Return the names of folders and file below a root."""
-    return tuple(Place.of(url).key.removeprefix(root).strip("/").split("/"))
+    return tuple(place.key.removeprefix(root).strip("/").split("/"))
 
 
 def _local_files(path: str) -> Iterator[InputFile]:
@@ -161,8 +167,8 @@ def _expand(path: str) -> Iterator[str]:
     elif where.is_dir():
         known = sorted(str(each) for each in _walk(where) if _is_input(each, where))
         if not known:
-            cure = next((_cure(each.name) for each in _walk(where) if each.suffix in _CURES), "")
-            raise InputError(f"{path}: the folder holds no input; known endings are {_known_endings()}{cure}")
+            cure = hint(each.name for each in _walk(where))
+            raise InputError(f"{path}: the folder holds no input; known endings are {known_endings()}{cure}")
         yield from known
     elif where.is_symlink() and not where.exists():
         raise InputError(f"{path}: is a link to {where.readlink()}, which does not exist")
@@ -171,7 +177,7 @@ def _expand(path: str) -> Iterator[str]:
     elif glob.has_magic(path):
         matches = [each for each in _glob(path) if _is_input(Path(each), where.parent)]
         if not matches:
-            raise InputError(f"{path}: matches no file with a known ending ({_known_endings()})")
+            raise InputError(f"{path}: matches no file with a known ending ({known_endings()})")
         yield from matches
     else:
         raise InputError(f"{path}: no such file{_nearest_file(where)}")
@@ -184,7 +190,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         raise problem
 
     for root, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(_NO_INPUT)]
+        folders[:] = [name for name in folders if not name.startswith(NO_INPUT)]
         yield from (Path(root, name) for name in names)
 
 
@@ -194,52 +200,14 @@ def _glob(path: str) -> list[str]:
     return sorted({Path(each).resolve(): each for each in reversed(found)}.values())
 
 
-_NO_INPUT = (".", "_")
-"""What the names of hidden files and of markers such as `_SUCCESS` begin with."""
-
-
 def _is_input(path: Path, root: Path) -> bool:
     """Whether a file that nobody named is input: no hidden file, no marker such as `_SUCCESS`, no stray README.
 
     A link to a file that does not exist is: its rows are missing.
     """
-    if not _is_known(path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:]):
+    if not is_known(path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:]):
         return False
     return path.is_file() or (path.is_symlink() and not path.exists())
-
-
-def _is_known(parts: Sequence[str]) -> bool:
-    """Whether the names on the way to a file, and its own, are those of input."""
-    return not any(part.startswith(_NO_INPUT) for part in parts) and _format(parts[-1]) is not None
-
-
-def _format(name: str) -> Format | None:
-    return next((kind for ending, kind in ENDINGS.items() if name.lower().endswith(ending)), None)
-
-
-def _known_format(path: str, name: str) -> Format:
-    kind = _format(name)
-    if kind is None:
-        cure = _cure(name) or "; or pipe it in as -"
-        raise InputError(f"{path}: unknown ending; known are {_known_endings()}{cure}")
-    return kind
-
-
-_CURES = {
-    ".json": "one document of JSON becomes lines by: jq -c '.[]'",
-    ".arrow": "Arrow of Hugging Face becomes Parquet by: datasets.load_from_disk(FOLDER).to_parquet(FILE)",
-}
-"""Ending of what is nearly input → how it becomes that."""
-
-
-def _cure(name: str) -> str:
-    """Return the hint that ends a message about a file of another kind, or nothing."""
-    cure = _CURES.get(Path(name).suffix)
-    return f" ({cure})" if cure else ""
-
-
-def _known_endings() -> str:
-    return ", ".join(ENDINGS)
 
 
 def _nearest_file(path: Path) -> str:
@@ -252,7 +220,7 @@ def _input_file(path: str) -> InputFile:
     if path == STDIN:
         return InputFile(STDIN, "stdin", "jsonl", 0, 0)
     name = Path(path).name
-    kind = _known_format(path, name)
+    kind = known_format(path, name)
     try:
         status = Path(path).stat()
         with Path(path).open("rb") as file:

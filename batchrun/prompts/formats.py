@@ -276,7 +276,7 @@ def open_parquet(raw: BinaryIO, file: InputFile) -> pq.ParquetFile:
 def _refuse_twins(names: list[str], file: InputFile) -> None:
     twin = next((name for name, count in Counter(names).items() if count > 1), None)
     if twin is not None:
-        raise InputError(f'{file.path}: has the column "{twin}" twice; give each a name of its own')
+        raise InputError(f'{file.shown}: has the column "{twin}" twice; give each a name of its own')
 
 
 def parquet_batches(

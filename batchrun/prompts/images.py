@@ -21,6 +21,7 @@ import orjson
 from batchrun.prompts.request import MAX_BODY_BYTES
 from batchrun.prompts.rows import RowProblem, kind_of
 from batchrun.records import Image, Prompt, Row
+from batchrun.storage.urls import is_remote
 
 _HEAD_BYTES = 32
 """How much of a file tells what kind of image it is."""
@@ -140,6 +141,9 @@ def _image(value: Any, folder: str) -> str | Image:
         return _from_file(Path(url2pathname(urlsplit(value).path)))
     if rest.startswith("//"):
         raise RowProblem(f"{value} cannot be read; of URLs only http:, https: and data: can be sent")
+    if is_remote(folder) and not Path(value).is_absolute():
+        cure = "give https: URLs or the bytes, or copy the folder here"
+        raise RowProblem(f"{value} is beside its row's file, in {folder}, where images are not fetched from; {cure}")
     return _from_file(Path(folder, value))
 
 

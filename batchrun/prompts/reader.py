@@ -13,7 +13,7 @@ from batchrun.errors import InputError, RunDirectoryError
 from batchrun.prompts.files import InputFile
 from batchrun.prompts.formats import ROWS, Part, Reading
 from batchrun.records import Row
-from batchrun.storage.places import open_url
+from batchrun.storage.places import open_found
 
 BATCH_ROWS = 256
 """Rows handed over at once, at most: enough that handing over costs nothing, few enough to stop soon."""
@@ -116,17 +116,17 @@ class RowReader:
 
 def open_file(file: InputFile) -> BinaryIO:
     """Open a file for reading, without a buffer of its own: what reads it reads much at once."""
-    if file.is_remote:
-        return cast(BinaryIO, open_url(file.path))
+    if file.found is not None:
+        return cast(BinaryIO, open_found(file.found))
     return Path(file.path).open("rb", buffering=0)
 
 
 def unreadable(file: InputFile, problem: Exception) -> InputError:
     """Return the error for a file that cannot be read to its end."""
     if isinstance(problem, EOFError) or "truncated" in str(problem).lower():
-        return InputError(f"{file.path}: breaks off before its end; fetch or write it again")
+        return InputError(f"{file.shown}: breaks off before its end; fetch or write it again")
     said = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-    return InputError(f"{file.path}: cannot be read: {said}")
+    return InputError(f"{file.shown}: cannot be read: {said}")
 
 
 def _spooling(path: Path, opened: ExitStack) -> Callable[[bytes], object]:

@@ -17,6 +17,7 @@ from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import Form, RowForms, RowProblem
 from batchrun.prompts.template import TemplateProblem
 from batchrun.records import BadRow, Request, Row
+from batchrun.storage.urls import shown
 
 Entry = Request | BadRow
 
@@ -188,7 +189,7 @@ class Source:
 
     def _check(self, rows: list[Row]) -> None:
         rows = rows[:LOOK_ROWS]
-        where = ", ".join(self._job.input.path)
+        where = ", ".join(map(shown, self._job.input.path))
         if not rows:
             raise InputError(f"{where}: holds no rows")
         sound = [row.columns for row in rows if row.columns is not None]

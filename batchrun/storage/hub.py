@@ -7,34 +7,38 @@ from typing import Any
 
 from batchrun.errors import InputError
 from batchrun.storage.remote import Found, RemoteFile
+from batchrun.storage.urls import Place
 
 _DATASETS = "datasets"
 
 
-def look(url: str) -> Found | None:
-    """Return the file with this URL; None of a folder, and where nothing is. Raises `OSError`."""
+def look(place: Place) -> Found | None:
+    """Return the file that is there; None of a folder, and where nothing is. Raises `OSError`."""
     with _translated():
         try:
-            info = _system().info(_path(url))
+            info = _system().info(_path(place))
         except FileNotFoundError:
             return None
     return _found(info) if info["type"] == "file" else None
 
 
-def files(url: str, *, is_deep: bool) -> list[Found]:
+def files(place: Place, *, is_deep: bool) -> list[Found]:
     """Return the files in a folder; raises `OSError`."""
     with _translated():
         try:
-            found = _system().find(_path(url), detail=True, maxdepth=None if is_deep else 1)
+            found = _system().find(_path(place), detail=True, maxdepth=None if is_deep else 1)
         except FileNotFoundError:
             return []
     return [_found(info) for info in found.values()]
 
 
-def open_file(url: str) -> RemoteFile:
+def open_file(found: Found) -> RemoteFile:
     """Open a file for reading; raises `OSError`."""
     with _translated():
-        file = _system().open(_path(url), "rb", cache_type="none")
+        system, path = _system(), _path(found.place)
+        if _found(system.info(path))[1:] != found[1:]:
+            raise InputError(f"{found.place}: has changed since it was found; run it again")
+        file = system.open(path, "rb", cache_type="none")
 
     def fetch(offset: int, size: int) -> bytes:
         with _translated():
@@ -44,19 +48,19 @@ def open_file(url: str) -> RemoteFile:
     return RemoteFile(fetch, file.size, file.close)
 
 
-def check_upload(url: str) -> None:
+def check_upload(place: Place) -> None:
     """Refuse what is no dataset, and what cannot be written to without the library, or without a token."""
-    _dataset(url)
+    _dataset(place)
     if _hub().get_token() is None:
-        raise InputError(f"{url}: needs a token that may write: hf auth login, or set HF_TOKEN")
+        raise InputError(f"{place}: needs a token that may write: hf auth login, or set HF_TOKEN")
 
 
-def upload(paths: Sequence[Path], url: str) -> None:
+def upload(paths: Sequence[Path], place: Place) -> None:
     """Put files into a folder of a dataset, in one commit: all of them become visible at once. Raises `OSError`.
 
     A dataset that does not exist is made, and is private.
     """
-    repository, revision, folder = _dataset(url)
+    repository, revision, folder = _dataset(place)
     hub = _hub()
     operations = [
         hub.CommitOperationAdd(path_in_repo=f"{folder}/{path.name}" if folder else path.name, path_or_fileobj=path)
@@ -74,21 +78,22 @@ def upload(paths: Sequence[Path], url: str) -> None:
         )
 
 
-def _dataset(url: str) -> tuple[str, str | None, str]:
+def _dataset(place: Place) -> tuple[str, str | None, str]:
     """Return repository, revision and folder of `hf://datasets/USER/NAME[@REVISION][/FOLDER]`."""
-    kind, *parts = _path(url).split("/")
+    kind, *parts = _path(place).split("/")
     if kind != _DATASETS or len(parts) < 2 or not all(parts[:2]):
-        raise InputError(f"{url}: results go into a dataset: hf://datasets/USER/NAME, and a folder of it if need be")
+        raise InputError(f"{place}: results go into a dataset: hf://datasets/USER/NAME, and a folder of it if need be")
     name, _, revision = parts[1].partition("@")
     return f"{parts[0]}/{name}", revision.replace("%2F", "/") or None, "/".join(parts[2:])
 
 
-def _path(url: str) -> str:
-    return url.partition("://")[2].strip("/")
+def _path(place: Place) -> str:
+    return f"{place.host}/{place.key}".strip("/")
 
 
 def _found(info: dict[str, Any]) -> Found:
-    return Found(f"hf://{info['name']}", info["size"] or 0, str(info.get("blob_id") or info.get("xet_hash") or ""))
+    version = str(info.get("blob_id") or info.get("xet_hash") or "")
+    return Found(Place.of(f"hf://{info['name']}"), info["size"] or 0, version)
 
 
 def _system() -> Any:

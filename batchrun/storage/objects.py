@@ -19,12 +19,11 @@ from pyarrow import fs as arrow
 
 from batchrun.errors import InputError
 from batchrun.storage import azure
-from batchrun.storage.places import Place
 from batchrun.storage.remote import Found, RemoteFile
+from batchrun.storage.urls import Place
 
 _PIECE_BYTES = 64 << 20
 """Handed to the store at once, and waited for: else pyarrow holds all that the disk is faster than the network."""
-
 
 _PATIENCE = "retry_limit_seconds=20"
 """Google's client would try for 15 minutes, silently, where there is no network or no login; an upload lets it."""
@@ -49,72 +48,68 @@ class _NobodyError(PermissionError):
     """The store does not know who asks."""
 
 
-def look(url: str) -> Found | None:
-    """Return the file with this URL; None of a folder, and where nothing is. Raises `OSError`."""
-    with _translated(url):
-        system, path = _located(url)
+def look(place: Place) -> Found | None:
+    """Return the file that is there; None of a folder, and where nothing is. Raises `OSError`."""
+    with _translated(place):
+        system, path = _located(place)
         info = system.get_file_info(path)
-    return Found(url, info.size or 0, _version(info)) if info.type == arrow.FileType.File else None
+    return _found(place, info) if info.type == arrow.FileType.File else None
 
 
-def files(url: str, *, is_deep: bool) -> list[Found]:
+def files(place: Place, *, is_deep: bool) -> list[Found]:
     """Return the files in a folder; raises `OSError`, and `InputError` where there is no such bucket."""
-    with _translated(url):
-        system, path = _located(url)
+    with _translated(place):
+        system, path = _located(place)
         infos = system.get_file_info(arrow.FileSelector(path, allow_not_found=True, recursive=is_deep))
     if not infos:
-        _refuse_no_bucket(url)
-    place = Place.of(url)
+        check_upload(place)
     outside = len(path) - len(place.key.strip("/"))
-    return [
-        Found(place.beside(info.path[outside:].lstrip("/")), info.size or 0, _version(info))
-        for info in infos
-        if info.type == arrow.FileType.File
-    ]
+    found = [info for info in infos if info.type == arrow.FileType.File]
+    return [_found(place.beside(info.path[outside:].lstrip("/")), info) for info in found]
 
 
-def open_file(url: str) -> RemoteFile:
-    """Open a file for reading; raises `OSError`."""
-    with _translated(url):
-        system, path = _located(url)
+def open_file(found: Found) -> RemoteFile:
+    """Open a file for reading; raises `OSError`, and `InputError` where it is no longer as it was found."""
+    place = found.place
+    with _translated(place):
+        system, path = _located(place)
         native = system.open_input_file(path)
-        size_bytes = native.size()
 
     def fetch(offset: int, size: int) -> bytes:
-        with _translated(url):
-            return bytes(native.read_at(size, offset))
+        with _translated(place):
+            data = bytes(native.read_at(size, offset))
+            info = system.get_file_info(path)
+        if _found(place, info) != found:  # looked at after each part: pyarrow reads whatever is there by then
+            raise InputError(f"{place}: has changed while it was read")
+        return data
 
-    return RemoteFile(fetch, size_bytes, native.close)
+    return RemoteFile(fetch, found.size_bytes, native.close)
 
 
-def check_upload(url: str) -> None:
+def check_upload(place: Place) -> None:
     """Refuse a bucket that is not there, and credentials that are none; raises `InputError` and `OSError`."""
-    _refuse_no_bucket(url)
-
-
-def _refuse_no_bucket(url: str) -> None:
     try:
-        with _translated(url):
-            system, path = _located(url)
+        with _translated(place):
+            system, path = _located(place)
             found = system.get_file_info(path.partition("/")[0])
     except _NobodyError:
         raise
     except PermissionError:
         return  # who may write need not be let look
     if found.type == arrow.FileType.NotFound:
-        raise InputError(f"{url}: there is no such bucket; make it first, or mend its name")
+        raise InputError(f"{place}: there is no such bucket; make it first, or mend its name")
 
 
-def upload(paths: Sequence[Path], url: str) -> None:
+def upload(paths: Sequence[Path], place: Place) -> None:
     """Put files into a folder, in their order, each visible whole or not at all; raises `OSError`."""
-    _refuse_no_bucket(url)
-    with _translated(url):
-        system, folder = _located(url, is_patient=True)
+    check_upload(place)
+    with _translated(place):
+        system, folder = _located(place, is_patient=True)
         for path in paths:
-            put(system, path, f"{folder}/{path.name}" if folder else path.name)
+            _put(system, path, f"{folder}/{path.name}" if folder else path.name)
 
 
-def put(system: Any, source: Path, path: str) -> None:
+def _put(system: Any, source: Path, path: str) -> None:
     """Write one file. It becomes visible whole, when its last byte is there, or not at all.
 
     What is written to S3 and to Google's store shows when the stream is closed. In Azure it shows as it grows: there a
@@ -157,7 +152,12 @@ def _write(system: Any, source: Path, path: str) -> None:
             left -= piece.size
         stream.close()
         _let_go(stream)
-    found = system.get_file_info(path)
+    try:
+        found = system.get_file_info(path)
+    except (OSError, pa.ArrowException) as problem:
+        if _DENIED.search(str(problem)):
+            return  # who may write need not be let look
+        raise
     if found.size != size:
         raise OSError(f"{path}: has {found.size} bytes there instead of {size}; was something else writing it?")
 
@@ -176,21 +176,26 @@ def _let_go(stream: Any) -> None:
     ctypes.pythonapi.Py_DecRef(ctypes.py_object(stream))
 
 
+def _found(place: Place, info: arrow.FileInfo) -> Found:
+    return Found(place, info.size or 0, _version(info))
+
+
 def _version(info: arrow.FileInfo) -> str:
     """Return when it was written: to the second, since a listing may say it more coarsely than a look."""
     return "" if info.mtime_ns is None else str(info.mtime_ns // 10**9)
 
 
-def _located(url: str, *, is_patient: bool = False) -> tuple[Any, str]:
+def _located(place: Place, *, is_patient: bool = False) -> tuple[Any, str]:
     """Return the file system of a URL, and the path there; one that is patient waits longer for a store."""
-    place = Place.of(url)
+    if "//" in f"/{place.key}":
+        raise InputError(f"{place}: holds an empty name, between two slashes, which cannot be reached")
     options = place.options
     if place.scheme in _GOOGLE and not is_patient and "retry_limit_seconds=" not in options:
         options += f"{'&' if options else '?'}{_PATIENCE}"
     try:
         system, base = _system(place.scheme, place.host, options)
     except (pa.ArrowException, ValueError) as problem:
-        raise InputError(f"{url}: {problem}") from problem
+        raise InputError(f"{place}: {problem}") from problem
     return system, "/".join(part for part in (base.strip("/"), place.key.strip("/")) if part)
 
 
@@ -223,14 +228,14 @@ def _azure(host: str) -> tuple[Any, str]:
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
+def _translated(place: Place) -> Iterator[None]:
     """Turn every error of pyarrow, not all of which are `OSError`, into one of a line that says what to do."""
     try:
         yield
     except InputError:
         raise
     except (OSError, pa.ArrowException) as problem:
-        said, login = _said(problem), _LOGINS[Place.of(url).scheme]
+        said, login = _said(problem), _LOGINS[place.scheme]
         if _NOBODY.search(str(problem)):
             raise _NobodyError(f"{said}; {login}") from problem
         if _DENIED.search(str(problem)):

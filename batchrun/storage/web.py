@@ -1,8 +1,8 @@
 """Files on HTTP servers, by the standard library: nothing to install, and signed URLs work, which allow only GET."""
 
 import errno
+import functools
 import http.client
-import io
 import re
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -12,7 +12,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 
 from batchrun.errors import InputError
-from batchrun.storage.remote import Found, RemoteFile
+from batchrun.storage.remote import Found, RemoteFile, RemoteStream, tried
+from batchrun.storage.urls import Place
 
 T = TypeVar("T")
 
@@ -30,6 +31,8 @@ _ERRORS = {
 _EMPTY = 416
 """The answer to a wish for the first byte of a file that has none. Source: RFC 9110, 15.5.17."""
 
+_NO_PARTS = "it gives no parts of files, so that all of it would be asked for again; download it first"
+
 _IN_URLS = "!#$%&'()*+,/:;=?@[]~"
 """What may stand in a URL beside letters and digits. Source: RFC 3986, 2."""
 
@@ -42,94 +45,111 @@ class _Head(NamedTuple):
     gives_parts: bool
 
 
-def look(url: str) -> Found | None:
-    """Return the file with this URL; None where nothing is. Raises `OSError`."""
+def look(place: Place) -> Found | None:
+    """Return the file that is there; None where nothing is. Raises `OSError`."""
     try:
-        head = _head(url)
+        head = tried(lambda: _head(place))
     except FileNotFoundError:
         return None
-    return Found(url, head.size_bytes or 0, head.version)
+    return Found(place, head.size_bytes or 0, head.version)
 
 
-def files(url: str, *, is_deep: bool) -> list[Found]:  # noqa: ARG001  # as every store's
+def files(place: Place, *, is_deep: bool) -> list[Found]:  # noqa: ARG001  # as every store's
     """Return nothing: an HTTP server has no folders."""
     return []
 
 
-def open_file(url: str) -> RemoteFile:
+def open_file(found: Found) -> RemoteFile | RemoteStream:
     """Open a file for reading; raises `OSError`. Where a server gives no parts, it can be read only from its start."""
-    head = _head(url)
-    if head.gives_parts:
-        return RemoteFile(lambda offset, size: _part(url, offset, size, head.version), head.size_bytes)
-    stream = _Stream(url)
-    return RemoteFile(stream.fetch, None, stream.close)
+    place = found.place
+    head = tried(lambda: _head(place))
+    if (head.size_bytes or 0, head.version) != found[1:]:
+        raise InputError(f"{place}: has changed since it was found; run it again")
+    if head.size_bytes is None or not head.gives_parts:
+        return tried(lambda: _stream(place))
+    return RemoteFile(lambda offset, size: _part(place, offset, size, head), head.size_bytes)
 
 
-def check_upload(url: str) -> None:
+def check_upload(place: Place) -> None:
     """Refuse, as `upload` does."""
-    upload([], url)
+    upload([], place)
 
 
-def upload(paths: Sequence[Path], url: str) -> None:  # noqa: ARG001  # as every store's
+def upload(paths: Sequence[Path], place: Place) -> None:  # noqa: ARG001  # as every store's
     """Refuse: there is no one way to write to a server."""
-    raise InputError(f"{url}: an HTTP server takes no files; name a bucket (s3://, gs://, az://) or hf://datasets/…")
+    raise InputError(f"{place}: an HTTP server takes no files; name a bucket (s3://, gs://, az://) or hf://datasets/…")
 
 
-def _head(url: str) -> _Head:
+def _head(place: Place) -> _Head:
     """Ask for one byte, not by HEAD: signed URLs allow no other method, and many a server answers that wrongly."""
-    with _answer(url, 0, 1) as answer:
+    with _answer(place, 0, 1) as answer:
         version = _version(answer)
         if answer.status == _EMPTY:
             return _Head(0, version, gives_parts=True)
+        if answer.status != http.client.PARTIAL_CONTENT:
+            return _Head(answer.length, version, gives_parts=False)
         total = re.fullmatch(r"bytes 0-0/(\d+)", answer.headers.get("Content-Range", ""))
-        if answer.status == http.client.PARTIAL_CONTENT and total:
-            return _Head(int(total[1]), version, gives_parts=True)
-        return _Head(answer.length, version, gives_parts=False)
+        return _Head(int(total[1]) if total else None, version, gives_parts=total is not None)
 
 
-def _part(url: str, offset: int, size: int, version: str) -> bytes:
-    with _answer(url, offset, size) as answer:
-        if _version(answer) != version or answer.status != http.client.PARTIAL_CONTENT:
-            raise InputError(f"{url}: has changed while it was read")
+def _part(place: Place, offset: int, size: int, head: _Head) -> bytes:
+    with _answer(place, offset, size) as answer:
+        is_part = answer.status == http.client.PARTIAL_CONTENT
+        said = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        if not is_part or _version(answer) != head.version or (said and said[2] not in ("*", str(head.size_bytes))):
+            raise InputError(f"{place}: has changed while it was read")
+        if not said or int(said[1]) != offset:
+            raise InputError(f"{place}: its server gives another part than it is asked for; download it first")
         return _translated(lambda: bytes(answer.read(size)))
 
 
-class _Stream:
-    """A file that comes in one piece, from its start."""
+def _stream(place: Place) -> RemoteStream:
+    answer = _answer(place)
+    if answer.status == http.client.PARTIAL_CONTENT:
+        answer.close()
+        raise InputError(f"{place}: its server gives a part where all of it is asked for; download it first")
 
-    def __init__(self, url: str) -> None:
-        self._answer = _answer(url)
-        self._position = 0
-
-    def fetch(self, offset: int, size: int) -> bytes:
-        """Return what follows; raises `OSError`, also where something else is asked for."""
-        if offset != self._position:
-            raise io.UnsupportedOperation("its server gives it only whole, from the start; download it first")
-        data = _translated(lambda: bytes(self._answer.read(size)))
-        if len(data) < size and self._answer.length:
-            raise io.UnsupportedOperation("the server broke off, and gives no parts of files; download it first")
-        self._position += len(data)
+    def give(size: int) -> bytes:
+        try:
+            data = _translated(lambda: bytes(answer.read(size)))
+        except OSError as problem:
+            raise ConnectionError(errno.EIO, f"{problem.strerror or problem}; {_NO_PARTS}") from problem
+        if len(data) < size and answer.length:
+            raise ConnectionError(errno.EIO, f"the server broke off; {_NO_PARTS}")
         return data
 
-    def close(self) -> None:
-        """Hang up."""
-        self._answer.close()
+    return RemoteStream(give, answer.close)
 
 
-def _answer(url: str, offset: int = 0, size: int | None = None) -> Any:
+def _answer(place: Place, offset: int = 0, size: int | None = None) -> Any:
     """Return the answer to a GET, of a part or of all; the caller closes it."""
     headers = {"User-Agent": "batchrun"}
     if size is not None:
         headers["Range"] = f"bytes={offset}-{offset + size - 1}"
-    request = urllib.request.Request(quote(url, safe=_IN_URLS), headers=headers)  # noqa: S310  # http(s), as the door saw
+    request = urllib.request.Request(quote(place.url, safe=_IN_URLS), headers=headers)  # noqa: S310  # http(s) only
     try:
-        return _translated(lambda: urllib.request.urlopen(request, timeout=_TIMEOUT_S))  # noqa: S310
+        return _translated(lambda: _opener().open(request, timeout=_TIMEOUT_S))
     except HTTPError as problem:
         if problem.code == _EMPTY:
             return problem
         with problem:
             kind, said = _ERRORS.get(problem.code, (OSError, f"the server says {problem.code} {problem.reason}"))
             raise kind(errno.EIO, said) from None
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but not out of https."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """Return the request that follows; raises `PermissionError`."""
+        if req.type == "https" and not newurl.lower().startswith("https:"):
+            raise PermissionError(errno.EACCES, "the server redirects to plain http, where others read along")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+@functools.cache
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_Redirects)
 
 
 def _translated(call: Callable[[], T]) -> T:

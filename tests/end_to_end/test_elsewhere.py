@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from harness.prompts import results, write_rows
+from harness.web import serving_files
 from pyarrow import fs as arrow
 
 from batchrun.storage import objects
@@ -56,6 +57,27 @@ def test_a_run_reads_from_a_bucket_and_uploads_its_results(run: Any, batchrun: A
     assert names(bucket / "out") == {*UPLOADED, "report.html", "README.md"}
 
 
+def test_what_signs_a_url_goes_on_in_the_checkpoint_alone(run: Any, batchrun: Any, bucket: Path) -> None:
+    """A presigned URL opens its file to everybody: it is not shown, and not in anything that is passed on."""
+    with serving_files() as web:
+        path = "/a.jsonl?X-Amz-Credential=id/SIGNED&X-Amz-Signature=SIGNED"
+        web.files[path] = b'{"prompt": "a"}\n{"prompt": "b"}\nbroken\n'
+        arguments = [web.url + path, "-m", MODEL, "--simulate", "--upload", "s3://bkt/out", "--json", "--verbose"]
+        said = [batchrun("check", *arguments[:3])]
+        said += [batchrun("run", *arguments[:-1]) for _ in range(2)]
+        said += [batchrun("report", "runs/a"), batchrun("export", "runs/a", "--card")]
+        web.files.clear()
+        said += [batchrun("export", "runs/a"), batchrun("run", *arguments[:-1])]
+    assert [each.code for each in said] == [0, 1, 1, 0, 0, 0, 2]
+    assert f"{web.url}/a.jsonl?…: there is nothing" in said[-1].stderr
+    for each in said:
+        assert "SIGNED" not in each.stdout + each.stderr
+    paths = [*Path("runs/a").iterdir(), *(bucket / "out").iterdir()]
+    assert {"report.html", "README.md"} <= names(bucket / "out")
+    holds = {path.name for path in paths if b"SIGNED" in path.read_bytes()}
+    assert {name.partition("-")[0] for name in holds} == {"checkpoint.sqlite"}
+
+
 def test_an_upload_that_fails_costs_the_upload_alone(run: Any, batchrun: Any, bucket: Path, monkeypatch: Any) -> None:
     """The run's results and run.json are what they would be; the exit code says that something is left to do."""
 
@@ -63,7 +85,7 @@ def test_an_upload_that_fails_costs_the_upload_alone(run: Any, batchrun: Any, bu
         raise OSError("the store is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(objects, "put", fail)
+        patch.setattr(objects, "_put", fail)
         said = run(write_rows("in.jsonl", {"prompt": "a"}), "--upload", "s3://bkt/out", "--json")
     assert said.code == said.json["exit_code"] == 5
     cure = "they are safe in out, and uploaded again by: batchrun export out"
@@ -90,6 +112,64 @@ def test_results_do_not_go_among_the_input(run: Any, bucket: Path, path: str) ->
     said = run(path, "--upload", "s3://bkt/out/")
     assert (said.code, f"is inside the input {path}" in said.stderr) == (2, True), said.stderr
     assert run("s3://bkt/out/*.jsonl", "--upload", "s3://bkt/out/").code == 0
+
+
+def test_an_export_uploads_what_it_wrote(run: Any, batchrun: Any, bucket: Path) -> None:
+    """Whatever its format; and what it says is what it did."""
+    run(write_rows("in.jsonl", {"prompt": "a"}))
+    assert batchrun("export", "out", "--format", "csv", "--upload", "s3://bkt/out").code == 0
+    assert batchrun("export", "out", "--wide", "--upload", "s3://bkt/out").code == 0
+    assert batchrun("export", "out", "--format", "openai", "--upload", "s3://bkt/out").code == 0
+    openai = {path.name for path in Path("out").glob("*.openai.jsonl")}
+    assert openai
+    assert names(bucket / "out") == {*UPLOADED, "results.csv", "results.wide.parquet", *openai}
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("/tmp/answers", "is no URL of a store"),
+        ("answers", "is no URL of a store"),
+        ("s3://none/out", "no such bucket"),
+        ("s3://bkt/in", "is inside the input s3://bkt/in/*.csv"),
+        ("s3://bkt/out//x", "holds an empty name"),
+        ("https://host/x", "takes no files"),
+    ],
+)
+def test_an_export_that_cannot_be_uploaded_is_refused_before(
+    run: Any, batchrun: Any, bucket: Path, url: str, message: str
+) -> None:
+    """As a run is: nothing is written."""
+    (bucket / "in").mkdir()
+    (bucket / "in/a.csv").write_text("prompt\na\n")
+    run("s3://bkt/in/*.csv")
+    said = batchrun("export", "out", "--format", "csv", "--upload", url)
+    assert (said.code, message in said.stderr) == (2, True), said.stderr
+    assert not Path("out/results.csv").exists()
+
+
+def test_an_export_that_was_not_uploaded_says_how_to_try_again(
+    run: Any, batchrun: Any, bucket: Path, monkeypatch: Any
+) -> None:
+    """By the same command, not by one that uploads elsewhere, or something else."""
+
+    def fail(*_: object) -> None:
+        raise OSError("the store is away")
+
+    run(write_rows("in.jsonl", {"prompt": "a"}))
+    monkeypatch.setattr(objects, "_put", fail)
+    said = batchrun("export", "out", "--format", "csv", "--upload", "s3://bkt/out")
+    assert said.code == 5
+    assert said.stderr.endswith("uploaded again by: batchrun export out --format csv --upload s3://bkt/out\n")
+
+
+def test_what_a_killed_run_said_last_is_not_uploaded(run: Any, batchrun: Any, bucket: Path) -> None:
+    """It says that the run goes on, and counts that were true when it began."""
+    run(write_rows("in.jsonl", {"prompt": "a"}))
+    ended = orjson.loads(Path("out/run.json").read_bytes())
+    Path("out/run.json").write_bytes(orjson.dumps(ended | {"state": "running", "rows": 0}))
+    assert batchrun("export", "out", "--upload", "s3://bkt/out").code == 0
+    assert names(bucket / "out") == UPLOADED - {"run.json"}
 
 
 def test_export_uploads_where_it_is_told(run: Any, batchrun: Any, bucket: Path) -> None:
@@ -149,6 +229,34 @@ def test_the_card_says_what_there_is(run: Any, batchrun: Any, dataset: str) -> N
     assert "127.0.0.1" not in text
 
 
+def test_the_card_keeps_what_the_input_says_of_its_columns(run: Any, batchrun: Any) -> None:
+    """Labels keep their names, and what was not sent its kind; an answer's column of the same name is the answer's."""
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    label = {"_type": "ClassLabel", "names": ["no", "yes"]}
+    told = {
+        "prompt": {"_type": "Value", "dtype": "string"},
+        "photo": {"_type": "Image"},
+        "label": label,
+        "status": label,
+    }
+    told |= {"photos": {"_type": "List", "feature": {"_type": "Image"}}, "row": label, "gone": label}
+    columns = [("prompt", pa.string()), ("photo", image), ("photos", pa.list_(image)), ("label", pa.int64())]
+    columns += [("status", pa.int64()), ("row", pa.int64()), ("vector", pa.list_(pa.float32(), 2))]
+    schema = pa.schema(columns, {"huggingface": json.dumps({"info": {"features": told}})})
+    photo = {"bytes": PNG, "path": "a.png"}
+    row = {"prompt": "a", "photo": photo, "photos": [photo], "label": 1, "status": 0, "row": 1, "vector": [1, 2]}
+    pq.write_table(pa.Table.from_pylist([row], schema), "in.parquet")
+    run("in.parquet")
+    batchrun("export", "out", "--card")
+    lines = [line for line in Path("out/README.md").read_text().splitlines() if line.startswith("  - ")]
+    known = {(each := json.loads(line.removeprefix("  - "))).pop("name"): each for line in lines}
+    names = {"dtype": {"class_label": {"names": {"0": "no", "1": "yes"}}}}
+    assert (known["photo"], known["photos"]) == ({"dtype": "image"}, {"list": "image"})
+    assert (known["label"], known["input_status"], known["input_row"]) == (names, names, names)
+    assert (known["status"], known["row"]) == ({"dtype": "string"}, {"dtype": "int64"})
+    assert known["vector"] == {"list": "float32", "length": 2}
+
+
 def test_the_card_leaves_to_datasets_what_it_has_no_name_for(run: Any, batchrun: Any) -> None:
     """A mapping, say: no features are better than wrong ones."""
     table = pa.table({"prompt": ["a"], "map": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))})
@@ -156,6 +264,16 @@ def test_the_card_leaves_to_datasets_what_it_has_no_name_for(run: Any, batchrun:
     run("in.parquet")
     batchrun("export", "out", "--card")
     assert "dataset_info" not in Path("out/README.md").read_text()
+
+
+def test_images_beside_remote_input_are_refused_in_words(run: Any, bucket: Path) -> None:
+    """They are not fetched; the rows whose images are URLs or bytes are asked."""
+    rows = ({"prompt": "a", "photo": "pictures/a.png"}, {"prompt": "b", "photo": "https://host/b.png"})
+    write_rows(str(bucket / "in/a.jsonl"), *rows)
+    assert run("s3://bkt/in/a.jsonl", "--images", "photo").code == 1
+    failed, completed = results()
+    assert (completed["status"], failed["status"]) == ("completed", "failed")
+    assert "photo: pictures/a.png is beside its row's file, in s3://bkt/in, where images are not" in failed["error"]
 
 
 def test_a_folder_as_the_cache_of_the_hub_has_it_is_read_once(run: Any, dataset: str) -> None:

@@ -16,7 +16,7 @@ from batchrun.cli import cli
 from batchrun.cli.flags import FLAGS
 from batchrun.job import SECTIONS, Price
 from batchrun.pool.verdicts import EFFECTS, ROW_KINDS
-from batchrun.prompts.files import ENDINGS
+from batchrun.prompts.endings import ENDINGS
 from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, BEFORE_INPUT, CLASH_PREFIX, SCORE, Column
 from batchrun.results.usage import USAGE_COLUMNS
 from batchrun.schema.arrow import CLASH_PREFIX as ANSWER_PREFIX
@@ -47,6 +47,10 @@ ENVIRONMENT = {
     "WANDB_ENTITY": "with the next: the team and project to book on, where neither flag nor job file names them",
     "WANDB_PROJECT": "see above",
     "WANDB_MODE": "`offline`: what is published to W&B stays on this machine, for `wandb sync`",
+    "WANDB_BASE_URL": (
+        "where W&B is to publish to, for those with a server of their own; https, unless it is on this machine"
+    ),
+    "WANDB_CONFIG_DIR": "where `wandb login --host` has noted that, instead of `~/.config/wandb`",
     "OPENAI_API_KEY": "the key for every other endpoint; an endpoint on this machine needs none",
     "HTTPS_PROXY": "proxy to reach the endpoint by, as everywhere; so are `HTTP_PROXY` and `NO_PROXY`",
     "AZURE_STORAGE_ACCOUNT": "the storage account of `az://`; S3 and Google's store read their own tools' variables",

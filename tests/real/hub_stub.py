@@ -42,6 +42,9 @@ class Hub(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/api/repos/create":
             self._say({"url": f"http://{self.headers['Host']}/datasets/u/n"})
+        elif self.path == "/api/validate-yaml":
+            is_card = json.loads(body)["content"].startswith("---\n")
+            self._say({"errors": [] if is_card else [{"message": "no front matter"}]}, 200 if is_card else 400)
         elif self.path.startswith(f"{_API}/preupload/main"):
             modes = {"uploadMode": "regular", "shouldIgnore": False, "oid": None}
             self._say({"files": [{"path": each["path"]} | modes for each in json.loads(body)["files"]]})

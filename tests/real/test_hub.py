@@ -1,10 +1,12 @@
 """Datasets of the Hugging Face Hub as input and as the place for results, by its own libraries against a stand-in."""
 
 import base64
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,10 +31,18 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "data").mkdir(parents=True)
     (folder / "README.md").write_text("---\n---\n")
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    schema = pa.schema([("prompt", pa.string()), ("photo", image), ("tags", pa.list_(pa.string()))])
+    told = {
+        "photo": {"_type": "Image"},
+        "other": {"_type": "Image"},
+        "label": {"_type": "ClassLabel", "names": ["a", "b"]},
+    }
+    columns = [("prompt", pa.string()), ("photo", image), ("other", image), ("label", pa.int64())]
+    columns += [("tags", pa.list_(pa.string())), ("vector", pa.list_(pa.float32(), 2))]
+    schema = pa.schema(columns, {"huggingface": json.dumps({"info": {"features": told}})})
     for part in range(2):
         photo = {"bytes": PNG, "path": "a.png"}
-        rows = [{"prompt": f"What is {part}.{row}?", "photo": photo, "tags": ["x"]} for row in range(20)]
+        same = {"photo": photo, "other": photo, "label": 1, "tags": ["x"], "vector": [1, 2]}
+        rows = [{"prompt": f"What is {part}.{row}?"} | same for row in range(20)]
         path = folder / f"data/train-0000{part}-of-00002.parquet"
         pq.write_table(pa.Table.from_pylist(rows, schema), path)
     stub = Path(__file__).with_name("hub_stub.py")
@@ -69,21 +79,43 @@ def test_a_dataset_is_asked_and_its_answers_become_one(
         content = (dataset / "answers" / name).read_bytes()
         assert content == Path("out", name).read_bytes()
         assert TOKEN.encode() not in content
-    assert opened(python, str(dataset / "answers")) == "40 Image(mode=None, decode=True) timestamp[ms, tz=UTC]"
-    assert opened(python, "parquet", "out/results.parquet").startswith("40 {'bytes': Value('binary')")
+    assert opened(python, str(dataset / "answers")) == {
+        "rows": 40,
+        "photo": "Image(mode=None, decode=True)",
+        "other": "Image(mode=None, decode=True)",
+        "label": "ClassLabel(names=['a', 'b'])",
+        "vector": "List(Value('float32'), length=2)",
+        "finished_at": "Value('timestamp[ms, tz=UTC]')",
+    }
+    assert opened(python, "parquet", "out/results.parquet")["photo"].startswith("{'bytes': Value('binary')")
 
 
-def opened(python: str, *arguments: str) -> str:
-    """Return what `datasets` makes of files: how many rows, and two of their features."""
+def test_a_card_at_the_root_of_a_dataset_is_its_card(
+    installed: Callable[[str], Environment], batchrun: Batchrun, dataset: Path
+) -> None:
+    """There the Hub's library has the card's front matter checked before it commits."""
+    python = installed("hf").python
+    said = batchrun("run", "hf://datasets/u/n/data", "-m", MODEL, "-o", "out", "--simulate", python=python)
+    assert said.code == 0, said.stderr
+    said = batchrun("export", "out", "--card", "--upload", "hf://datasets/u/n", python=python)
+    assert said.code == 0, said.stderr
+    assert (dataset / "README.md").read_bytes() == Path("out/README.md").read_bytes()
+    assert opened(python, str(dataset))["rows"] == 40
+
+
+def opened(python: str, *arguments: str) -> dict[str, Any]:
+    """Return what `datasets` makes of files: how many rows, and some of their features."""
     script = """
+import json
 import sys
 from datasets import load_dataset
 rows = load_dataset(*sys.argv[1:2], **({"data_files": sys.argv[2]} if sys.argv[2:] else {}))["train"]
-print(len(rows), rows.features["photo"], rows.features["finished_at"].dtype)
+names = ("photo", "other", "label", "vector", "finished_at")
+print(json.dumps({"rows": len(rows)} | {name: str(rows.features[name]) for name in names}))
 """
     command = [python, "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout.strip().splitlines()[-1]
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def test_a_dataset_that_is_not_there_is_refused(

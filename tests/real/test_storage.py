@@ -170,9 +170,10 @@ def test_a_stream_that_was_dropped_is_never_completed(cloud: Cloud) -> None:
         import gc
         from pathlib import Path
         from batchrun.storage import objects
+        from batchrun.storage.urls import Place
         objects._PIECE_BYTES = {PART_BYTES}
         try:
-            objects.upload([Path("{source}")], "{cloud.url("out")}")
+            objects.upload([Path("{source}")], Place.of("{cloud.url("out")}"))
         except OSError as problem:
             assert "became shorter" in str(problem), problem
         else:
@@ -183,7 +184,8 @@ def test_a_stream_that_was_dropped_is_never_completed(cloud: Cloud) -> None:
     assert cloud.everything() == {}
     in_a_process(f"""
         from batchrun.storage import objects
-        system, path = objects._located("{cloud.url("theirs")}")
+        from batchrun.storage.urls import Place
+        system, path = objects._located(Place.of("{cloud.url("theirs")}"))
         system.open_output_stream(path).write(b"half")
     """)
     assert cloud.everything() == {"theirs": 4}, "pyarrow has learned to give up: _keep_open may go"

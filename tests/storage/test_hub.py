@@ -9,6 +9,7 @@ from batchrun.errors import InputError
 from batchrun.prompts.files import find_files
 from batchrun.prompts.reader import RowReader
 from batchrun.storage import hub
+from batchrun.storage.urls import Place
 
 LINES = b'{"prompt": "a"}\n' * 50
 
@@ -73,6 +74,9 @@ def test_a_dataset_is_read_as_a_folder(library: SimpleNamespace) -> None:
     assert (file.name, file.path, file.version) == ("a.jsonl", "hf://datasets/u/n/data/a.jsonl", "blob25")
     assert find_files([file.path]) == [file] == find_files(["hf://datasets/u/n/data/*.jsonl"])
     assert sum(len(rows) for rows in RowReader([file])) == 50
+    library.HfFileSystem.files["datasets/u/n/data/a.jsonl"] = LINES * 2
+    with pytest.raises(InputError, match="has changed since it was found"):
+        list(RowReader([file]))
 
 
 def test_without_its_library_the_hub_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,8 +108,8 @@ def test_results_become_one_commit(
     library: SimpleNamespace, url: str, name: str, revision: str | None, folder: str
 ) -> None:
     """All visible at once, in a dataset that is private if it is new."""
-    hub.check_upload(url)
-    hub.upload([Path("out/a.parquet"), Path("out/b.json")], url)
+    hub.check_upload(Place.of(url))
+    hub.upload([Path("out/a.parquet"), Path("out/b.json")], Place.of(url))
     made, commit = library.commits
     assert made == (name, {"repo_type": "dataset", "private": True, "exist_ok": True})
     assert commit[:2] == (
@@ -119,11 +123,11 @@ def test_results_become_one_commit(
 def test_results_go_into_datasets_only(library: SimpleNamespace, url: str) -> None:
     """And that is said before anything is paid for."""
     with pytest.raises(InputError, match="hf://datasets/USER/NAME"):
-        hub.check_upload(url)
+        hub.check_upload(Place.of(url))
 
 
 def test_an_upload_wants_a_token(library: SimpleNamespace) -> None:
     """That too is said before."""
     library.get_token = lambda: None
     with pytest.raises(InputError, match="HF_TOKEN"):
-        hub.check_upload("hf://datasets/u/n")
+        hub.check_upload(Place.of("hf://datasets/u/n"))

@@ -12,6 +12,7 @@ from batchrun.prompts.columns import InputColumns
 from batchrun.prompts.files import find_files, fingerprint, is_same
 from batchrun.prompts.reader import RowReader
 from batchrun.storage import objects
+from batchrun.storage.urls import Place
 
 ROWS = [{"id": str(row), "prompt": f"Say {row}"} for row in range(500)]
 
@@ -54,15 +55,23 @@ def test_urls_stand_for_files_folders_and_globs_as_paths_do(bucket: Path, url: s
         ("s3://bkt/no.jsonl", "there is nothing"),
         ("s3://bkt/*.csv", "there is nothing"),
         ("s3://bkt/notes", "no file there has a known ending (.jsonl"),
+        ("s3://bkt/saved", "datasets.load_from_disk(FOLDER)"),
         ("s3://bkt/notes/a.txt", "unknown ending"),
-        ("s3://key:secret@bkt/a.jsonl", "holds a password"),
+        ("s3://key:secret@bkt/a.jsonl", "s3://…: holds a password"),
+        ("s3://key:sec/ret@bkt/a.jsonl", "s3://…: holds a password"),
+        ("https://me:secret@host/a.jsonl", "https://…: holds a password"),
+        ("az://box/a.jsonl?sas_token=secret", "holds a password"),
+        ("s3://[a/x.jsonl", "no name of a server or bucket"),
+        ("http://[::1/x.jsonl", "no name of a server or bucket"),
+        ("s3://bkt/notes//a.jsonl", "holds an empty name"),
+        ("s3://bkt//notes/*.jsonl", "holds an empty name"),
         ("ftp://bkt/a.jsonl", "ftp:// is unknown; known are s3://"),
         ("file:///a.jsonl", "by its path alone"),
     ],
 )
 def test_urls_of_no_input_are_refused_with_a_cure(bucket: Path, url: str, message: str) -> None:
     """And a password is not repeated."""
-    fill(bucket, "notes/a.txt")
+    fill(bucket, "notes/a.txt", "saved/data-00000-of-00001.arrow")
     with pytest.raises(InputError) as refused:
         find_files([url])
     assert message in str(refused.value)
@@ -89,10 +98,81 @@ def test_a_file_that_was_written_again_is_another(bucket: Path) -> None:
     assert fingerprint([file]) != fingerprint(find_files(["s3://bkt/a.jsonl"]))
 
 
-def test_an_image_beside_a_remote_file_has_its_folder(bucket: Path) -> None:
-    """The folder of a file is a URL too."""
+def test_the_folder_of_a_remote_file_is_a_url(bucket: Path) -> None:
+    """Without its options, which are not for people."""
     fill(bucket, "in/a.jsonl")
-    assert find_files(["s3://bkt/in/a.jsonl"])[0].folder == "s3://bkt/in"
+    assert find_files(["s3://bkt/in/a.jsonl?region=eu-west-1"])[0].folder == "s3://bkt/in"
+
+
+ODD = ("q/a?x=1.jsonl", "br/a[1].jsonl", "star/a*b.jsonl", "mark/a?b.jsonl", "pct/a%20b c.jsonl", "hash/a#b.jsonl")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_no_file_of_a_folder_is_left_out_for_its_name(bucket: Path, name: str) -> None:
+    """Also where its name looks like the options of a URL: what was found is read as it was found."""
+    fill(bucket, name, f"{name.split('/')[0]}/other.jsonl")
+    files = find_files([f"s3://bkt/{name.split('/')[0]}"])
+    assert sorted(file.name for file in files) == sorted([Path(name).name, "other.jsonl"])
+    assert sum(len(rows) for rows in RowReader(files)) == 2 * len(ROWS)
+    assert all(map(is_same, files))
+
+
+@pytest.mark.parametrize("name", ODD[1:])
+def test_a_name_that_looks_like_a_glob_is_looked_for_first(bucket: Path, name: str) -> None:
+    """As with local files: another file that it matches is not asked in its place."""
+    fill(bucket, name, "br/a1.jsonl", "star/axb.jsonl", "mark/aXb.jsonl")
+    assert [file.path for file in find_files([f"s3://bkt/{name}"])] == [f"s3://bkt/{name}"]
+    (bucket / name).unlink()
+    if "%" not in name and "#" not in name:
+        assert len(find_files([f"s3://bkt/{name}"])) == 1
+
+
+def test_who_may_list_alone_need_not_be_let_look_for_a_glob(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that hides what is not there forbids to ask for it."""
+    fill(bucket, "in/a.jsonl")
+
+    def refuse(place: Place) -> None:
+        raise PermissionError("ACCESS_DENIED")
+
+    monkeypatch.setattr(objects, "look", refuse)
+    assert len(find_files(["s3://bkt/in/*.jsonl"])) == 1
+    with pytest.raises(InputError, match="ACCESS_DENIED"):
+        find_files(["s3://bkt/in/a.jsonl"])
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(bucket: Path) -> None:
+    """Of the same size too; pyarrow would join one half to the other."""
+    (bucket / "a.jsonl").write_bytes(b'{"prompt": "a"}\n' * 100_000)
+    files = find_files(["s3://bkt/a.jsonl"])
+    rows = iter(RowReader(files))
+    next(rows)
+    (bucket / "a.jsonl").write_bytes(b'{"prompt": "b"}\n' * 100_000)
+    os.utime(bucket / "a.jsonl", (1, 1))
+    for what in (rows, RowReader(files)):
+        with pytest.raises(InputError, match=r"a\.jsonl: has changed while it was read"):
+            list(what)
+
+
+class Hiding:
+    """A store that lets write, and not look."""
+
+    def __init__(self, folder: Path) -> None:
+        self._system = arrow.SubTreeFileSystem(str(folder), arrow.LocalFileSystem())
+
+    def get_file_info(self, path: object) -> None:
+        raise OSError("When getting information: AWS Error ACCESS_DENIED during HeadObject operation: No response.")
+
+    def open_output_stream(self, path: str, **settings: object) -> object:
+        return self._system.open_output_stream(path, **settings)
+
+
+def test_who_may_write_need_not_be_let_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written is there, though nobody can be told how long it is."""
+    (tmp_path / "store/bkt").mkdir(parents=True)
+    (tmp_path / "a.json").write_bytes(b"{}")
+    monkeypatch.setattr(objects, "_system", lambda scheme, host, options: (Hiding(tmp_path / "store"), host))
+    objects.upload([tmp_path / "a.json"], Place.of("s3://bkt"))
+    assert (tmp_path / "store/bkt/a.json").read_bytes() == b"{}"
 
 
 def test_files_are_uploaded_under_their_names(bucket: Path, tmp_path: Path) -> None:
@@ -102,7 +182,7 @@ def test_files_are_uploaded_under_their_names(bucket: Path, tmp_path: Path) -> N
     (tmp_path / "a.gz").write_bytes(b"new" * 1000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(objects, "_PIECE_BYTES", 1024)
-        objects.upload([tmp_path / "a.gz"], "s3://bkt/out/")
+        objects.upload([tmp_path / "a.gz"], Place.of("s3://bkt/out/"))
     assert (bucket / "out/a.gz").read_bytes() == b"new" * 1000
 
 
@@ -114,14 +194,16 @@ def test_a_file_that_shrinks_while_it_is_uploaded_is_an_error(bucket: Path, tmp_
         patch.setattr(objects, "_PIECE_BYTES", 1024)
         patch.setattr(objects, "_keep_open", lambda stream: os.truncate(source, 2000))
         with pytest.raises(OSError, match="became shorter"):
-            objects.upload([source], "s3://bkt")
+            objects.upload([source], Place.of("s3://bkt"))
 
 
 def test_a_bucket_that_is_not_there_is_told_before_anything_is_paid_for(bucket: Path) -> None:
     """One that is there is not looked into."""
-    objects.check_upload("s3://bkt/any/folder")
+    objects.check_upload(Place.of("s3://bkt/any/folder"))
+    with pytest.raises(InputError, match="holds an empty name"):
+        objects.check_upload(Place.of("s3://bkt/any//folder"))
     with pytest.raises(InputError, match="no such bucket"):
-        objects.check_upload("s3://none/folder")
+        objects.check_upload(Place.of("s3://none/folder"))
 
 
 class Refusing:
@@ -158,7 +240,7 @@ def test_what_a_store_says_becomes_one_line_that_says_what_to_do(
     """Without what only its client's authors understand, and without secrets."""
     monkeypatch.setattr(objects, "_system", lambda scheme, host, options: (Refusing(problem), host))
     with pytest.raises(OSError) as refused:
-        objects.look(url)
+        objects.look(Place.of(url))
     assert isinstance(refused.value, kind)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -171,9 +253,9 @@ def test_google_is_waited_for_by_uploads_alone(monkeypatch: pytest.MonkeyPatch, 
     system = arrow.SubTreeFileSystem(str(tmp_path), arrow.LocalFileSystem())
     monkeypatch.setattr(objects, "_system", lambda scheme, host, options: (asked.append(options) or system, host))
     (tmp_path / "bkt").mkdir()
-    objects.look("gs://bkt/a")
-    objects.look("gs://bkt/a?anonymous=true")
-    objects.look("gs://bkt/a?retry_limit_seconds=5")
-    objects.upload([], "gs://bkt/a")
+    objects.look(Place.of("gs://bkt/a"))
+    objects.look(Place.of("gs://bkt/a?anonymous=true"))
+    objects.look(Place.of("gs://bkt/a?retry_limit_seconds=5"))
+    objects.upload([], Place.of("gs://bkt/a"))
     limit = "retry_limit_seconds=20"
     assert asked == [f"?{limit}", f"?anonymous=true&{limit}", "?retry_limit_seconds=5", f"?{limit}", ""]

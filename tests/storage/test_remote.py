@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from batchrun.storage.remote import FIRST_BYTES, RemoteFile
+from batchrun.storage.remote import FIRST_BYTES, RemoteFile, RemoteStream
 
 CONTENT = bytes(range(256)) * 8192
 
@@ -22,8 +22,8 @@ class Store:
             raise problem
         return CONTENT[offset : offset + min(size, problem)]
 
-    def open(self, size: int | None = len(CONTENT)) -> RemoteFile:
-        return RemoteFile(self.fetch, size, sleep=self.waits.append)
+    def open(self) -> RemoteFile:
+        return RemoteFile(self.fetch, len(CONTENT), sleep=self.waits.append)
 
 
 def test_what_is_read_in_order_is_fetched_in_parts_that_double() -> None:
@@ -84,10 +84,31 @@ def test_a_store_that_stays_away_is_an_error_at_last() -> None:
     assert store.waits == [1.0, 2.0, 4.0]
 
 
-def test_a_file_of_unknown_length_has_no_end_to_seek_from() -> None:
-    """It is read until nothing comes any more."""
-    file = Store().open(None)
-    assert not file.seekable()
+def test_a_stream_is_read_to_its_end_and_from_nowhere_else() -> None:
+    """Its server gives it once: until nothing comes any more."""
+    given = io.BytesIO(CONTENT)
+    stream = RemoteStream(lambda size: given.read(min(size, 1000)), given.close)
+    assert not stream.seekable()
     with pytest.raises(OSError, match="download it first"):
-        file.seek(0, io.SEEK_END)
-    assert file.read() == CONTENT
+        stream.seek(0, io.SEEK_END)
+    assert (stream.read(1500), stream.tell()) == (CONTENT[:1500], 1500)
+    assert stream.read() == CONTENT[1500:]
+    stream.close()
+    assert given.closed
+
+
+def test_a_stream_that_broke_off_has_no_end() -> None:
+    """What comes after an error is that error again: nothing would look like the end of the file."""
+    given: list[bytes | OSError] = [CONTENT[:10], ConnectionResetError("cut"), b""]
+
+    def give(size: int) -> bytes:
+        if isinstance(found := given.pop(0), OSError):
+            raise found
+        return found
+
+    stream = RemoteStream(give, lambda: None)
+    assert stream.read(10) == CONTENT[:10]
+    for _ in range(3):
+        with pytest.raises(ConnectionResetError, match="cut"):
+            stream.read(10)
+    assert given == [b""]

@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import urllib.request
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,9 @@ import pytest
 from batchrun.errors import InputError
 from batchrun.prompts.files import find_files, fingerprint, is_same
 from batchrun.prompts.reader import RowReader
+from batchrun.storage import remote
 from batchrun.storage import web as store
+from batchrun.storage.urls import Place
 
 ROWS = [{"id": str(row), "prompt": f"Say {row} " + "and again " * 20} for row in range(2000)]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
@@ -54,6 +57,95 @@ def test_a_server_without_parts_is_read_from_its_start(web) -> None:
         read(f"{web.url}/a.parquet")
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+@pytest.mark.parametrize("is_chunked", [True, False])
+def test_a_server_without_parts_that_breaks_off_is_not_believed_to_be_done(web, is_chunked: bool, name: str) -> None:
+    """Its file is read no further than that, and is not asked for again: rows would be missing, or come twice."""
+    web.files[f"/{name}"] = content = gzip.compress(LINES) if name.endswith(".gz") else LINES
+    web.gives_parts, web.is_chunked, web.cut_bytes = False, is_chunked, len(content) // 2
+    rows: list[object] = []
+    with pytest.raises(InputError, match=f"{name}: cannot be read: the server broke off.*download it first"):
+        rows.extend(row for batch in RowReader(find_files([f"{web.url}/{name}"])) for row in batch)
+    assert len(rows) < len(ROWS)
+    assert web.requests[-1] == ""
+    web.cut_bytes = None
+    assert read(f"{web.url}/{name}") == ROWS
+
+
+def test_a_server_that_is_away_for_a_moment_is_asked_again(web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a file is found, when it is opened, and for each part."""
+    monkeypatch.setattr(remote, "_WAITS_S", (0, 0, 0))
+    web.files["/a.jsonl"] = LINES
+    web.refusals = [503, 500]
+    files = find_files([f"{web.url}/a.jsonl"])
+    web.refusals = [503, 502, 429]
+    assert [row.columns for rows in RowReader(files) for row in rows] == ROWS
+    web.refusals = [503] * 99
+    with pytest.raises(InputError, match="the server says 503"):
+        list(RowReader(files))
+    web.refusals = [403, 500]
+    with pytest.raises(InputError, match="forbids it"):
+        list(RowReader(files))
+    assert web.refusals == [500], "a refusal does not change"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("bytes 0-{last}/{total}", "gives another part than it is asked for"),
+        ("items 1", "gives another part than it is asked for"),
+        ("bytes {start}-{last}/9999999", "has changed while it was read"),
+    ],
+)
+def test_a_part_is_the_one_that_was_asked_for(web, said: str, message: str) -> None:
+    """A server, or a cache before it, may give the beginning whatever it was asked for."""
+    web.files["/a.jsonl"] = LINES
+    rows = iter(RowReader(find_files([f"{web.url}/a.jsonl"])))
+    next(rows)
+    web.content_range = said
+    with pytest.raises(InputError, match=message):
+        list(rows)
+
+
+def test_a_part_of_unknown_total_is_not_taken_for_the_file(web) -> None:
+    """A byte of it is not its length; a server that gives nothing but parts of it cannot be read."""
+    web.files["/a.jsonl"] = LINES
+    web.content_range = "bytes {start}-{last}/*"
+    [file] = find_files([f"{web.url}/a.jsonl"])
+    assert file.size_bytes == 0
+    assert [row.columns for rows in RowReader([file]) for row in rows] == ROWS
+    web.files["/a.parquet"] = parquet()
+    with pytest.raises(InputError, match="download it first"):
+        read(f"{web.url}/a.parquet")
+
+
+def test_a_query_is_not_shown(web) -> None:
+    """It may be a signature, which opens the file to everybody."""
+    url = f"{web.url}/a.jsonl?X-Amz-Signature=SECRET/1"
+    web.files |= {"/a.jsonl?X-Amz-Signature=SECRET/1": b"[\n{}\n]", "/a.jsonl?2": b'{"prompt": 1}'}
+    with pytest.raises(InputError, match=r"/b\.jsonl\?…: there is nothing$"):
+        find_files([url.replace("a.", "b.")])
+    files = find_files([url, f"{web.url}/a.jsonl?2"])
+    assert files[0].path == url, "it is needed to go on"
+    assert [file.shown for file in files] == [f"{web.url}/a.jsonl?…"] * 2 == [file.name for file in files]
+    assert files[0].folder == f"{web.url}/"
+    with pytest.raises(InputError) as refused:
+        list(RowReader(files))
+    web.etag = '"2"'
+    with pytest.raises(InputError, match="has changed since it was found") as changed:
+        list(RowReader(files))
+    assert "SECRET" not in f"{refused.value} {changed.value}"
+
+
+def test_no_redirect_leaves_https() -> None:
+    """Others would read along what the user wanted to be read by nobody."""
+    request = urllib.request.Request("https://host/a.jsonl")
+    follow = store._Redirects().redirect_request
+    with pytest.raises(PermissionError, match="redirects to plain http"):
+        follow(request, None, 302, "Found", {}, "http://host/a.jsonl")
+    assert follow(request, None, 302, "Found", {}, "https://other/a.jsonl").full_url == "https://other/a.jsonl"
+
+
 def test_a_file_that_changes_is_told_from_what_it_was(web) -> None:
     """By its ETag; also while it is read, so that no half of one is joined to a half of the other."""
     web.files["/a.jsonl"] = LINES
@@ -65,6 +157,8 @@ def test_a_file_that_changes_is_told_from_what_it_was(web) -> None:
     with pytest.raises(InputError, match="has changed while it was read"):
         list(rows)
     assert not is_same(file)
+    with pytest.raises(InputError, match="has changed since it was found"):
+        list(RowReader([file]))
     assert fingerprint([file]) != fingerprint(find_files([f"{web.url}/a.jsonl"]))
 
 
@@ -84,8 +178,9 @@ def test_what_is_no_input_is_refused(web, path: str, message: str) -> None:
         find_files([web.url + path])
 
 
-def test_a_server_that_is_not_there_says_so_in_words() -> None:
+def test_a_server_that_is_not_there_says_so_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the brackets of the library."""
+    monkeypatch.setattr(remote, "_WAITS_S", ())
     with pytest.raises(InputError, match=r"a.jsonl: cannot be read: Connection refused"):
         find_files(["http://127.0.0.1:1/a.jsonl"])
 
@@ -93,4 +188,4 @@ def test_a_server_that_is_not_there_says_so_in_words() -> None:
 def test_nothing_is_uploaded_to_a_server() -> None:
     """There is no one way to."""
     with pytest.raises(InputError, match="takes no files"):
-        store.upload([Path("a")], "https://host/")
+        store.upload([Path("a")], Place.of("https://host/"))

@@ -1,0 +1,85 @@
+"""A web server with files in memory, which can be told to be a bad one."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class Web:
+    """Serves files from memory."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.etag = '"1"'
+        self.gives_parts = True
+        self.url = ""
+        self.requests: list[str] = []
+        """The Range of each; empty of none."""
+        self.refusals: list[int] = []
+        """Statuses that the next requests get."""
+        self.is_chunked = False
+        self.cut_bytes: int | None = None
+        """After so many of a file that is given whole, the connection is cut."""
+        self.content_range = "bytes {start}-{last}/{total}"
+
+    def answer(self, visit: Any) -> None:
+        """Answer one GET."""
+        self.requests.append(visit.headers.get("Range", ""))
+        content = self.files.get(visit.path)
+        if self.refusals:
+            visit.send_error(self.refusals.pop(0))
+            return
+        if content is None:
+            visit.send_error(404)
+            return
+        start, end = 0, len(content)
+        if self.gives_parts and self.requests[-1]:
+            first, last = self.requests[-1].removeprefix("bytes=").split("-")
+            start, end = int(first), min(int(last) + 1, end)
+            if start >= len(content):
+                visit.send_error(416)
+                return
+            visit.send_response(206)
+            said = self.content_range.format(start=start, last=end - 1, total=len(content))
+            visit.send_header("Content-Range", said)
+        else:
+            visit.send_response(200)
+        visit.send_header("ETag", self.etag)
+        if self.is_chunked:
+            visit.send_header("Transfer-Encoding", "chunked")
+            visit.end_headers()
+            for at in range(0, len(content[: self.cut_bytes]), 1000):
+                piece = content[at : at + 1000]
+                visit.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            visit.wfile.write(b"0\r\n\r\n" if self.cut_bytes is None else b"")
+            return
+        visit.send_header("Content-Length", str(end - start))
+        visit.end_headers()
+        visit.wfile.write(content[start:end][: self.cut_bytes])
+
+
+@contextlib.contextmanager
+def serving_files() -> Iterator[Web]:
+    """Serve; `web.url` is where."""
+    web = Web()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:  # its name in the standard library
+            self.close_connection = True
+            web.answer(self)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    web.url = f"http://127.0.0.1:{server.server_port}"
+    yield web
+    server.shutdown()
+    thread.join()
+    server.server_close()
