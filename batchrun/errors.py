@@ -26,7 +26,10 @@ class DamagedError(RunDirectoryError):
 
 
 class EndpointRefused(BatchrunError):
-    """The endpoint refuses the whole job: key, project, region, model. Raised by `credentials` and `run`."""
+    """The endpoint refuses the whole job: key, project, region, model; or a system refuses the key to publish with.
+
+    Raised by `credentials`, `run` and `integrations`.
+    """
 
     exit_code = 4
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from batchrun.descriptors import SPARE, room_for
-from batchrun.dispatch import Publishing
 from batchrun.execution import Execution, Options
 from batchrun.job import Endpoint, Job, Publish
+from batchrun.publishing import Publishing
 from batchrun.summary import Summary
 
 
@@ -55,7 +55,10 @@ async def arun(job: Job, options: Options | None = None) -> Summary:
 
 
 async def _published(job: Job, endpoint: Endpoint, options: Options) -> Summary:
-    """Execute a job, and have it published where it says so: whatever comes of that, the run ends as it did."""
+    """Execute a job, and have it published where it says so: whatever comes of that, the run ends as it did.
+
+    What was not published is told in the summary's message, for those as well who want to hear of errors only.
+    """
     if job.publish == Publish():
         return await Execution(job, endpoint, options).execute()
     publishing = Publishing(job, options.progress.say)
@@ -66,8 +69,8 @@ async def _published(job: Job, endpoint: Endpoint, options: Options) -> Summary:
     except BaseException:
         publishing.abandon()
         raise
-    await publishing.finish()
-    return summary
+    unpublished = await publishing.finish(is_completed=summary.state == "completed")
+    return dataclasses.replace(summary, message="\n".join(filter(None, [summary.message, unpublished])))
 
 
 def _with_room(job: Job, options: Options) -> Job:

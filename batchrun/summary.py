@@ -32,7 +32,7 @@ class Summary:
     exit_code: int | None
     """As in the README; None while it runs."""
     message: str
-    """Why it stopped, and what to do; empty when all is done."""
+    """Why it stopped, or what of it was not published or uploaded, and what to do; empty when all is done."""
     directory: str
     results: str
     """Path of results.parquet."""

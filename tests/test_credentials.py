@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.credentials import Secret, find_key, find_project, hide_keys
-from batchrun.errors import EndpointRefused
+from batchrun.credentials import Secret, find_key, find_project, find_wandb_key, hide_keys, wandb_server
+from batchrun.errors import EndpointRefused, JobError
 from batchrun.job import Endpoint
 
 WANDB = Endpoint()
@@ -73,6 +73,73 @@ def test_netrc_is_for_wandb_alone(tmp_path: Path, endpoint: Endpoint) -> None:
     (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password k\n")
     with pytest.raises(EndpointRefused):
         find_key(endpoint, {}, home=tmp_path)
+
+
+NETRC = """
+machine api.wandb.ai login user password vendors
+machine wandb.example login user password ours
+machine 127.0.0.1:8080 login user password local
+default login user password anybodys
+"""
+
+
+@pytest.mark.parametrize(
+    ("server", "key"),
+    [
+        ("https://api.wandb.ai", "vendors"),
+        ("https://api.forge.coreweave.com", "vendors"),
+        ("https://wandb.example", "ours"),
+        ("https://wandb.example:8443/some/path", "ours"),
+        ("http://127.0.0.1:8080", "local"),
+        ("https://other.example", None),
+        ("https://notwandb.ai", None),
+        ("http://127.0.0.1:9090", None),
+    ],
+)
+def test_a_key_in_netrc_is_for_the_server_that_it_is_under(tmp_path: Path, server: str, key: str | None) -> None:
+    """The vendor's is for no other server; what a variable holds is for whatever server was named."""
+    (tmp_path / ".netrc").write_text(NETRC)
+    assert revealed(find_wandb_key(server, {"WANDB_API_KEY": "mine"}, home=tmp_path)) == "mine"
+    if key is not None:
+        assert revealed(find_wandb_key(server, {}, home=tmp_path)) == key
+        return
+    with pytest.raises(EndpointRefused, match=rf"no key to publish with to {server}: looked in WANDB_API_KEY and"):
+        find_wandb_key(server, {}, home=tmp_path)
+    with pytest.raises(EndpointRefused, match=r"WANDB_API_KEY and ~/.netrc has a space"):
+        find_wandb_key(server, {"WANDB_API_KEY": "two words"}, home=tmp_path)
+
+
+def test_the_vendors_key_goes_to_no_gateway_of_that_name(tmp_path: Path) -> None:
+    """Which is W&B's to those who say so; they name its key."""
+    (tmp_path / ".netrc").write_text(NETRC)
+    gateway = Endpoint(provider="wandb", base_url="https://gateway.example/v1")
+    with pytest.raises(EndpointRefused, match=r"no key for https://gateway\.example"):
+        find_key(gateway, {}, home=tmp_path)
+    assert revealed(find_key(gateway, {"WANDB_API_KEY": "w"}, home=tmp_path)) == "w"
+
+
+@pytest.mark.parametrize(
+    "server", ["http://wandb.example", "http://192.0.2.2:8080", "wandb.example", "http://api.wandb.ai"]
+)
+def test_no_key_to_publish_with_leaves_this_machine_unencrypted(tmp_path: Path, server: str) -> None:
+    (tmp_path / ".netrc").write_text(NETRC)
+    for environ in ({}, {"WANDB_API_KEY": "mine"}):
+        with pytest.raises(JobError, match=rf"WANDB_BASE_URL = {server}; must be https"):
+            find_wandb_key(server, environ, home=tmp_path)
+
+
+def test_the_server_is_the_one_that_was_named_or_logged_in_to(tmp_path: Path) -> None:
+    """Else the vendor's. What cannot be read names none."""
+    settings = tmp_path / ".config/wandb/settings"
+    settings.parent.mkdir(parents=True)
+    assert wandb_server({}, home=tmp_path) == "https://api.wandb.ai"
+    settings.write_text("[default]\nbase_url = https://wandb.example/\n")
+    assert wandb_server({}, home=tmp_path) == "https://wandb.example"
+    assert wandb_server({"WANDB_BASE_URL": "https://other.example/"}, home=tmp_path) == "https://other.example"
+    assert wandb_server({"WANDB_CONFIG_DIR": str(tmp_path)}, home=tmp_path) == "https://api.wandb.ai"
+    for nonsense in (b"no section", b"[default]\nbase_url\n", b"\xff\n", b"[other]\nbase_url = https://x\n"):
+        settings.write_bytes(nonsense)
+        assert wandb_server({}, home=tmp_path) == "https://api.wandb.ai"
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.dispatch import publish
 from batchrun.job import Publish
+from batchrun.publishing import publish
 from batchrun.settings import SettingError
 from batchrun.standing import standing
 from batchrun.stored import stored_job
@@ -21,7 +21,8 @@ def publish_command(run: Path, weave: str | None, wandb: str | None, sample: int
     """Show a run in other systems: what they have already is not sent again, and the run is left as it is.
 
     Without --weave and --wandb, go where [publish] of the job says. The key comes from WANDB_API_KEY, else from
-    ~/.netrc. Large runs: Weave gets every request as a call, unless --sample says how many rows are enough.
+    ~/.netrc. Weave gets every request as a call, and evaluations over at most 10,000 input rows, unless --sample says
+    how many rows are enough.
 
     \b
     batchrun publish runs/eval_math --weave my-team/my-project

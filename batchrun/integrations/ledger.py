@@ -1,12 +1,14 @@
 """What of a run has been published where, noted beside it: so that publishing again goes on, and adds nothing twice."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
+from filelock import FileLock, Timeout
 
 from batchrun.errors import RunDirectoryError
 
@@ -14,6 +16,43 @@ FILE_NAME = "published.sqlite"
 
 _WAIT_S = 30.0
 """How long another that writes it is waited for."""
+
+_LOOK_EVERY_S = 1.0
+"""How often it is tried to be the only one."""
+
+
+@contextmanager
+def alone(directory: Path, system: str, is_over: Callable[[float], bool] = lambda wait_s: True) -> Iterator[None]:
+    """Be the only one that publishes a run to a system: two at once would send everything twice.
+
+    Args:
+        directory: of the run.
+        system: `wandb` or `weave`; who publishes to the other is in nobody's way.
+        is_over: waits so many seconds, and says whether it is of no use to wait for the other any longer.
+
+    Raises:
+        RunDirectoryError: another process does it, or the directory cannot be written.
+    """
+    lock = FileLock(directory / f".published-{system}.lock", timeout=0)
+    while not _has(lock):
+        if is_over(_LOOK_EVERY_S):
+            cure = "when that has ended, publish again: what is there by then is not sent twice"
+            raise RunDirectoryError(f"{directory}: another process publishes it to {system}; {cure}")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _has(lock: FileLock) -> bool:
+    """Return whether the lock could be taken; the system takes it back when its process dies, however it dies."""
+    try:
+        lock.acquire()
+    except Timeout:
+        return False
+    except (OSError, NotImplementedError) as problem:
+        raise RunDirectoryError(f"{lock.lock_file}: cannot be made ({problem}); make its folder writable") from problem
+    return True
 
 
 class Ledger:

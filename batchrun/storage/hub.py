@@ -105,7 +105,7 @@ def _hub() -> Any:
     try:
         import huggingface_hub
     except ImportError:
-        raise InputError("hf:// needs one more package: pip install 'batchrun-llm[hf]'") from None
+        raise InputError("hf:// needs one more package: in the checkout of batchrun: pip install '.[hf]'") from None
     return huggingface_hub
 
 

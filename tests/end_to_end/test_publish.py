@@ -1,33 +1,48 @@
 """Publishing is a process of its own: what becomes of it never touches the run."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.prompts import results, write_prompts
 
-from batchrun import dispatch
+from batchrun import publishing
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
-_FAKE_WANDB = """
+KEY = "0123456789" * 4
+_STUCK = """
 import os, pathlib, time
 pathlib.Path("began").write_text(str(os.getpid()))
 time.sleep(600)
 """
 
+Sdk = Callable[[str], None]
+
 
 @pytest.fixture
-def stuck_sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sdk:
+    """Have an SDK of W&B do something as it is imported."""
+
+    def sdk(script: str) -> None:
+        (tmp_path / "sdk").mkdir()
+        (tmp_path / "sdk/wandb.py").write_text(script)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "sdk"))
+        monkeypatch.setenv("WANDB_MODE", "offline")
+
+    return sdk
+
+
+@pytest.fixture
+def stuck_sdk(sdk: Sdk) -> None:
     """An SDK of W&B that never comes back."""
-    (tmp_path / "sdk").mkdir()
-    (tmp_path / "sdk/wandb.py").write_text(_FAKE_WANDB)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "sdk"))
-    monkeypatch.setenv("WANDB_MODE", "offline")
+    sdk(_STUCK)
 
 
 def began() -> int:
@@ -56,11 +71,21 @@ def test_a_run_whose_publishing_fails_ends_as_it_would_have(run: Any, batchrun: 
     said = run(write_prompts("one"), "--weave", "team/project", "--json")
     assert said.code == 0
     assert said.json["state"] == "completed"
-    assert "no key to publish with" in said.stderr
+    assert said.stderr.count("no key to publish with") == 1
     assert "batchrun publish out --weave team/project" in said.stderr
     again = batchrun("publish", "out")
     assert again.code == 4
     assert "no key to publish with" in again.stderr
+
+
+def test_a_run_that_cannot_be_followed_says_so_as_it_begins(spawn: Any, endpoint: Any) -> None:
+    """Not hours later."""
+    endpoint.change(latency_s=50)
+    path = write_prompts("one")
+    process = spawn("run", path, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "--wandb", "team/project")
+    assert any("no key to publish with" in line for line in process.stderr)
+    assert process.poll() is None
+    process.kill()
 
 
 def test_a_run_that_is_refused_is_not_published(batchrun: Any) -> None:
@@ -69,9 +94,34 @@ def test_a_run_that_is_refused_is_not_published(batchrun: Any) -> None:
     assert not Path("out").exists()
 
 
-def test_quiet_is_quiet(run: Any) -> None:
-    said = run(write_prompts("one"), "--weave", "team/project", "--quiet")
-    assert (said.code, said.stderr) == (0, "")
+def test_a_publication_that_failed_is_told_also_to_those_who_want_errors_only(run: Any) -> None:
+    """And to scripts. The exit code stays the run's, and run.json is of the run."""
+    said = run(write_prompts("one"), "--weave", "team/project", "--wandb", "team/other", "--quiet", "--json")
+    assert said.code == 0
+    for text in (said.stderr, said.json["message"]):
+        assert text.count("not published: no key to publish with") == 2
+        assert "publish it again: batchrun publish out --weave team/project --wandb team/other" in text
+    assert json.loads(Path("out/run.json").read_text())["message"] == ""
+
+
+def test_a_key_that_is_none_is_no_missing_key(run: Any, batchrun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(write_prompts("one")).code == 0
+    monkeypatch.setenv("WANDB_API_KEY", "with spaces in it 0123456789")
+    said = batchrun("publish", "out", "--weave", "team/project")
+    assert said.code == 4
+    assert "has a space" in said.stderr
+
+
+@pytest.mark.parametrize("name", ["WANDB_BASE_URL", "WF_TRACE_SERVER_URL"])
+def test_no_key_leaves_this_machine_unencrypted(
+    run: Any, batchrun: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert run(write_prompts("one")).code == 0
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv(name, "http://192.0.2.2:9")
+    said = batchrun("publish", "out", "--weave", "team/project")
+    assert said.code == 2
+    assert f"{name} = http://192.0.2.2:9; must be https" in said.stderr
 
 
 @pytest.mark.parametrize("name", ["team", "team/", "/project", "team/project/more", "team/pro ject"])
@@ -92,10 +142,11 @@ def test_publish_wants_to_know_where_to_and_of_which_run(batchrun: Any, run: Any
 
 def test_an_sdk_that_never_comes_back_is_given_up(stuck_sdk: None, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run is complete by then; the process that hung is gone."""
-    monkeypatch.setattr(dispatch, "_SILENCE_S", 0.5)
+    monkeypatch.setattr(publishing, "_SILENCE_S", 0.5)
     said = run(write_prompts("one"), "--wandb", "team/project")
     assert said.code == 0
-    assert "publishing was ended before it was done; go on with: batchrun publish out --wandb" in said.stderr
+    assert "not published: nothing was heard of it for 0 s" in said.stderr
+    assert "again: batchrun publish out --wandb team/project" in said.stderr
     assert len(results()) == 1
     assert not Path("began").exists() or is_gone(began())
 
@@ -110,6 +161,72 @@ def test_ctrl_c_ends_the_publishing_not_the_run(stuck_sdk: None, spawn: Any, end
     assert process.wait(20) == 0
     assert is_gone(pid)
     assert "go on with: batchrun publish out --wandb team/project" in process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("death", "said"),
+    [
+        ("os.kill(os.getpid(), 9)", "by a signal (Killed)"),
+        ("os.kill(os.getpid(), 15)", "by a signal (Terminated)"),
+        ("os.abort()", "by a signal (Aborted)"),
+        ("os._exit(1)", "with code 1"),
+        ("os._exit(0)", ""),
+    ],
+)
+def test_a_process_that_dies_without_a_word_is_told_of(
+    sdk: Sdk, batchrun: Any, run: Any, death: str, said: str
+) -> None:
+    """What it or the SDK printed is not taken for a word of its own."""
+    sdk(f"import os\nprint('noise', flush=True)\nprint('[1]', flush=True)\n{death}\n")
+    ran = run(write_prompts("one"), "--wandb", "team/project")
+    again = batchrun("publish", "out", "--wandb", "team/project")
+    assert ran.code == 0
+    assert "noise" not in ran.stderr + again.stderr
+    if not said:
+        assert again.code == 0
+        return
+    assert again.code == 5
+    for each in (ran, again):
+        assert f"the process that publishes was ended {said}, and did not say why" in each.stderr
+
+
+def test_without_a_process_to_publish_the_run_ends_as_it_would_have(
+    batchrun: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing.tempfile, "tempdir", "nowhere")
+    ran = run(write_prompts("one"), "--wandb", "team/project", "--weave", "team/project")
+    assert ran.code == 0
+    assert ran.stderr.count("not published: no process could be started to publish: ") == 2
+    again = batchrun("publish", "out", "--wandb", "team/project")
+    assert again.code == 5
+    assert "no process could be started to publish: " in again.stderr
+
+
+def test_two_at_once_publish_nothing_twice(stuck_sdk: None, spawn: Any, batchrun: Any, run: Any) -> None:
+    """The second is told that there is a first."""
+    assert run(write_prompts("one")).code == 0
+    process = spawn("publish", "out", "--wandb", "team/project")
+    began()
+    said = batchrun("publish", "out", "--wandb", "team/project")
+    assert said.code == 3
+    assert "out: another process publishes it to wandb" in said.stderr
+    process.kill()
+
+
+def test_a_run_that_is_followed_is_published_by_nobody_else(
+    stuck_sdk: None, spawn: Any, batchrun: Any, endpoint: Any
+) -> None:
+    """Until it has ended."""
+    endpoint.change(latency_s=5)
+    path = write_prompts("one")
+    process = spawn("run", path, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "--wandb", "team/project")
+    pid = began()
+    said = batchrun("publish", "out", "--wandb", "team/project")
+    assert said.code == 3
+    assert "out: another process publishes it to wandb" in said.stderr
+    process.kill()
+    os.kill(pid, signal.SIGKILL)  # stuck as it is, it would outlive its run
+    assert is_gone(pid)
 
 
 def test_who_is_killed_leaves_nobody_behind(stuck_sdk: None, spawn: Any, run: Any) -> None:

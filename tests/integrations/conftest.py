@@ -21,8 +21,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def made(path: str, directory: str = "out", **sections: object) -> Path:
-        settings = {"model": Model(names=MODELS, max_tokens=8), **sections}
-        job = Job(name="job", input=Input(path=(path,)), output=Output(dir=directory), **settings)  # type: ignore[arg-type]
+        settings = {"model": Model(names=MODELS, max_tokens=8), "input": Input(path=(path,)), **sections}
+        job = Job(name="job", output=Output(dir=directory), **settings)  # type: ignore[arg-type]
         run(job, Options(simulate=True))
         return tmp_path / directory
 

@@ -1,6 +1,8 @@
 """The real SDK of W&B, offline: what a run leaves for it, and that it is never in a run's way."""
 
+import base64
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ import pytest
 from harness.prompts import results, write_prompts
 from real.conftest import Batchrun, Said
 from real.outside import Outside, outside
+from real.wandb_stub import wandb_stub
 
 KEY = "0123456789" * 4
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
@@ -67,7 +70,7 @@ def test_a_run_is_followed_while_it_goes_on_and_ends_with_totals_and_files(
     arguments = ("in.jsonl", "-m", MODEL, "--temperature", "0", "--simulate", "-c", "16", "-o", "out")
     said = command("run", *arguments, "--wandb", "team/project")
     assert said.code == 0, said.stderr
-    assert "wandb sync out/wandb/offline-run-" in said.stderr
+    assert "send it by: wandb sync out/wandb\n" in said.stderr
     assert "publish" not in said.stderr
     (run,) = recorded()
     assert run["run"][:2] == ["team", "project"]
@@ -83,11 +86,13 @@ def test_a_run_is_followed_while_it_goes_on_and_ends_with_totals_and_files(
     assert run["summary"]["completed"] == 240
     assert run["summary"]["cost_usd"] == pytest.approx(sum(row["cost_usd"] for row in results()))
     assert run["summary"]["state"] == "completed"
-    assert run["artifacts"] == [["out-results", ["report.html", "results.parquet"]]]
+    assert [each[:2] for each in run["artifacts"]] == [["out-results", ["report.html", "results.parquet"]]]
     assert run["exit"] == 0
     assert KEY.encode() not in files()
     assert strangers.asked == []
     assert sorted(path.name for path in Path().iterdir()) == ["in.jsonl", "out"], "nothing lies about"
+    home = Path(os.environ["HOME"])
+    assert [each for each in (".cache", ".config", ".local/share") if (home / each / "wandb").exists()] == []
 
 
 def test_a_finished_run_is_published_once(command: Command, recorded: Callable[[], list[dict[str, Any]]]) -> None:
@@ -102,6 +107,64 @@ def test_a_finished_run_is_published_once(command: Command, recorded: Callable[[
     assert command("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out", "--yes").code == 0
     assert command("publish", "out", "--wandb", "team/project").code == 0
     assert [run["summary"]["completed"] for run in recorded()] == [1, 2]
+
+
+def test_what_was_recorded_offline_in_parts_is_one_history_at_w_and_b(
+    command: Command, installed: Any, strangers: Outside
+) -> None:
+    """The SDK's own command sends the parts in their order, each behind the other; what had no part has none."""
+    with wandb_stub() as server:
+        arguments = ("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out", "--wandb", "team/project")
+        for rows in (10, 25, 25):
+            write_prompts(*(f"say {number}" for number in range(rows)))
+            said = command(*arguments, WANDB_BASE_URL=server.base_url)
+            assert said.code == 0, said.stderr
+        assert "wandb: team/project: was there before" in said.stderr
+        assert server.asked == []
+        variables = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.base_url, "WANDB_ERROR_REPORTING": "false"}
+        sync = [installed("wandb").command("wandb"), "sync", "out/wandb"]
+        done = subprocess.run(
+            sync, env=os.environ | strangers.variables | variables, capture_output=True, text=True, timeout=60
+        )
+        assert done.stdout.count("Finished syncing") + done.stderr.count("Finished syncing") == 2, done.stderr
+        (run,) = server.runs.values()
+    rows_shown = [each["rows"] for each in run.history]
+    assert rows_shown == sorted(rows_shown)
+    assert {10, 25} < set(rows_shown)
+    assert [each["_step"] for each in run.history] == list(range(len(rows_shown)))
+    assert json.loads(run.summary)["completed"] == 25
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_w_and_b_does_not_take_is_told_as_such(command: Command, status: int) -> None:
+    """In our words, with the exit code that it has everywhere; it was found under the name of the server."""
+    write_prompts("one")
+    assert command("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out").code == 0
+    with wandb_stub() as server:
+        server.status = status
+        netrc = Path(os.environ["HOME"], ".netrc")
+        netrc.write_text(f"machine {server.base_url.removeprefix('http://')} login user password {KEY}\n")
+        variables = {"WANDB_MODE": "online", "WANDB_API_KEY": "", "WANDB_BASE_URL": server.base_url}
+        said = command("publish", "out", "--wandb", "team/project", **variables)
+        key = base64.b64encode(f"api:{KEY}".encode()).decode()
+        assert server.keys == {f"Basic {key}"}
+    assert said.code == 4, said.stderr
+    assert f"wandb: team/project: the key may not write there (HTTP {status}); see WANDB_API_KEY" in said.stderr
+    said = command("publish", "out", "--wandb", "team/project", WANDB_MODE="online", WANDB_API_KEY="short")
+    assert said.code == 4, said.stderr
+    assert "40" in said.stderr
+
+
+def test_offline_all_that_is_to_be_sent_is_with_the_run(command: Command, recorded: Callable[[], list[Any]]) -> None:
+    """Nothing is needed of the home, and nothing left there."""
+    write_prompts("one")
+    assert command("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out").code == 0
+    said = command("publish", "out", "--wandb", "team/project", HOME="/proc/nothing")
+    assert said.code == 0, said.stderr
+    (run,) = recorded()
+    ((_, _, copies),) = run["artifacts"]
+    assert [Path(each).is_relative_to(Path("out/wandb").absolute()) for each in copies] == [True, True]
+    assert all(Path(each).exists() for each in copies)
 
 
 def test_w_and_b_away_costs_the_publishing_only(command: Command) -> None:

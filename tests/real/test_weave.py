@@ -97,6 +97,21 @@ def run(command: Command) -> list[dict[str, Any]]:
     return results()
 
 
+def usage_of(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the usage of a row of the results, in Weave's words."""
+    tokens = {name: row[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    assert tokens["total_tokens"] > 0
+    return {row["model"]: {"requests": 1, **tokens, "cache_read_input_tokens": row["cached_tokens"]}}
+
+
+def predictions(stub: WeaveStub, evaluation: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the predictions of an evaluation: each call that scores one, and the call of the model in it."""
+    scoring = [call for call in stub.calls.values() if call["parent_id"] == evaluation["id"]]
+    scoring = [call for call in scoring if "/op/Evaluation.predict_and_score:" in call["op_name"]]
+    inside = {call["parent_id"]: call for call in stub.calls.values()}
+    return [(call, inside[call["id"]]) for call in scoring]
+
+
 def files(directory: str = "out") -> dict[str, str]:
     """Return a hash of each file that is the run's own."""
     own = ("results.parquet", "usage.parquet", "run.json", "checkpoint.sqlite")
@@ -118,8 +133,7 @@ def test_two_models_become_two_evaluations_and_one_leaderboard_and_again_adds_no
     for model in MODELS:
         evaluation = evaluations[f"out: {model}"]
         assert evaluation["output"]["exact"]["mean"] == means[model]
-        children = [call for call in stub.calls.values() if call["parent_id"] == evaluation["id"]]
-        outputs = [call["output"] for call in children if "/op/Evaluation.predict_and_score:" in call["op_name"]]
+        outputs = [call["output"] for call, _ in predictions(stub, evaluation)]
         there = sorted((each["output"], each["scores"]["exact"]) for each in outputs)
         assert there == sorted((row["response"], row["score"]) for row in run if row["model"] == model)
     (evaluated,) = {each["inputs"]["self"] for each in stub.evaluations}
@@ -160,10 +174,35 @@ def test_every_request_is_a_call_with_its_true_times(
         began, ended = (datetime.fromisoformat(call[name]) for name in ("started_at", "ended_at"))
         assert ended == row["finished_at"]
         assert abs(ended - began - timedelta(seconds=row["latency_s"])) < timedelta(milliseconds=1)
-        tokens = {name: row[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
-        assert call["summary"]["usage"] == {row["model"]: {"requests": 1, **tokens}}
+        assert call["summary"]["usage"] == usage_of(row)
         assert call["summary"]["cost_usd"] == row["cost_usd"] > 0
         assert call["exception"] is None
+
+
+def test_a_prediction_says_what_it_took_and_which_request_it_was(command: Command, stub: WeaveStub) -> None:
+    """Tokens and latency; of a failed one, why it failed."""
+    write_rows("problems.jsonl", *map(problem, range(3)), problem(3) | {"question": "[[simulate: 400]]"})
+    Path("job.toml").write_text(JOB)
+    assert command("run", "job.toml", "--simulate", "-o", "out").code == 1
+    assert command("publish", "out", "--weave", "team/project").code == 0
+    rows = {(row["row"], row["model"]): row for row in results()}
+    for evaluation in stub.evaluations:
+        model = evaluation["display_name"].removeprefix("out: ")
+        mine = [row for row in rows.values() if row["model"] == model]
+        mean_s = sum(row["latency_s"] for row in mine) / len(mine)
+        assert evaluation["output"]["model_latency"]["mean"] == pytest.approx(mean_s)
+        assert evaluation["summary"]["usage"][model]["total_tokens"] == sum(row["total_tokens"] or 0 for row in mine)
+        for scoring, predicting in predictions(stub, evaluation):
+            told = scoring["attributes"]["batchrun"]
+            trace, row = stub.calls[told["call"]], rows[told["row"], model]
+            assert told == predicting["attributes"]["batchrun"]
+            assert (trace["attributes"]["batchrun"]["row"], trace["inputs"]["model"]) == (row["row"], model)
+            assert told["latency_s"] == predicting["summary"]["latency_s"] == row["latency_s"]
+            if row["status"] == "failed":
+                assert scoring["output"]["output"] == {"error": trace["exception"]}
+                assert scoring["output"]["scores"] == {}
+            else:
+                assert predicting["summary"]["usage"] == usage_of(row)
 
 
 def test_failed_requests_are_calls_with_their_error(command: Command, stub: WeaveStub) -> None:
@@ -227,23 +266,64 @@ def test_a_server_that_breaks_down_costs_the_publishing_only(
     assert files() == before
 
 
-def test_a_key_is_found_in_netrc_under_either_name(command: Command, stub: WeaveStub, tmp_path: Path) -> None:
-    """Weave itself knows only the old one."""
-    assert (
-        command("run", write_rows("in.jsonl", {"prompt": "one"}), "-m", MODELS[0], "--simulate", "-o", "out").code == 0
-    )
+def test_what_the_server_refuses_is_told_and_tried_again(
+    command: Command, run: list[dict[str, Any]], stub: WeaveStub
+) -> None:
+    stub.is_broken = lambda path: 400 if path.endswith("/calls/complete") else None
+    said = command("publish", "out", "--weave", "team/project")
+    assert said.code == 5
+    assert "the server refused 24 calls (" in said.stderr
+    assert "told to" in said.stderr, "why"
+    stub.is_broken = lambda path: None
+    assert command("publish", "out", "--weave", "team/project").code == 0
+    assert (len(stub.traces), stub.sent_twice) == (len(run), [])
+
+
+def test_without_the_right_to_delete_an_evaluation_that_was_cut_off_stays_and_another_is_made(
+    command: Command, run: list[dict[str, Any]], stub: WeaveStub
+) -> None:
+    """That is said."""
+    stub.is_broken = lambda path: 500 if path.endswith("/calls/complete") and stub.traces else None
+    assert command("publish", "out", "--weave", "team/project", WEAVE_RETRY_MAX_ATTEMPTS="1").code == 5
+    (cut_off,) = (each["id"] for each in stub.evaluations)
+    stub.is_broken = lambda path: 403 if path.endswith("/calls/delete") else None
+    said = command("publish", "out", "--weave", "team/project")
+    assert said.code == 0, said.stderr
+    assert "stays there: the server lets nobody delete it" in said.stderr
+    assert {each["id"]: each.get("output") is None for each in stub.evaluations}.pop(cut_off)
+    assert sum(each.get("output") is not None for each in stub.evaluations) == 2
+    assert "delete" not in command("publish", "out", "--weave", "team/project").stderr
+
+
+def test_another_folder_loses_no_input(
+    command: Command, run: list[dict[str, Any]], stub: WeaveStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = Path("out").absolute()
+    before = files()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert command("publish", directory, "--weave", "team/project").code == 0
+    assert len(stub.traces) == len(run)
+    assert all(call["inputs"]["messages"] for call in stub.traces)
+    assert files(str(directory)) == before
+
+
+def test_a_key_is_found_in_netrc_under_the_name_of_the_server(
+    command: Command, stub: WeaveStub, tmp_path: Path
+) -> None:
+    """Weave itself looks for W&B's only, which is for W&B only."""
+    prompts = write_rows("in.jsonl", {"prompt": "one"})
+    assert command("run", prompts, "-m", MODELS[0], "--simulate", "-o", "out").code == 0
     netrc = tmp_path / "home/.netrc"
-    for number, host in enumerate(("api.wandb.ai", "api.forge.coreweave.com")):
+    for number, host in enumerate((stub.base_url.removeprefix("http://"), "127.0.0.1", "api.wandb.ai")):
         key = str(number) * 40
         netrc.write_text(f"machine {host} login user password {key}\n")
         netrc.chmod(0o600)
         said = command("publish", "out", "--weave", f"team/project{number}", WANDB_API_KEY="")
-        assert said.code == 0, said.stderr
-        assert f"Basic {base64.b64encode(f'api:{key}'.encode()).decode()}" in stub.keys
+        is_own = host != "api.wandb.ai"
+        assert said.code == (0 if is_own else 4), said.stderr
+        assert (f"Basic {base64.b64encode(f'api:{key}'.encode()).decode()}" in stub.keys) == is_own
         assert key.encode() not in b"".join(path.read_bytes() for path in Path("out").rglob("*") if path.is_file())
-    netrc.unlink()
-    said = command("publish", "out", "--weave", "team/other", WANDB_API_KEY="")
-    assert said.code == 4
     assert "WANDB_API_KEY" in said.stderr
 
 
@@ -259,6 +339,40 @@ def test_a_sample_is_the_same_each_time(command: Command, run: list[dict[str, An
     }
     assert command("publish", "out", "--weave", "team/project").code == 0
     assert (len(stub.traces), stub.sent_twice) == (len(run), [])
+
+
+def test_sample_and_all_in_turns_add_nothing_twice(
+    command: Command, run: list[dict[str, Any]], stub: WeaveStub
+) -> None:
+    """Each is there after its first time."""
+    for sample in (["--sample", "5"], [], ["--sample", "5"], []):
+        assert command("publish", "out", "--weave", "team/project", *sample).code == 0
+    assert (len(stub.traces), len(stub.evaluations), stub.sent_twice) == (len(run), 4, [])
+
+
+def test_an_edited_input_sends_what_is_new_only(command: Command, run: list[dict[str, Any]], stub: WeaveStub) -> None:
+    assert command("publish", "out", "--weave", "team/project").code == 0
+    rows = Path("problems.jsonl").read_text()
+    write_rows("problems.jsonl", problem(99))
+    Path("problems.jsonl").write_text(Path("problems.jsonl").read_text() + rows)
+    assert command("run", "job.toml", "--simulate", "-o", "out").code == 0
+    assert "2 calls sent, 24 were there before" in command("publish", "out", "--weave", "team/project").stderr
+    assert len(stub.traces) == len(run) + 2
+    assert [len(predictions(stub, each)) for each in stub.evaluations] == [ROWS] * 2 + [ROWS + 1] * 2
+
+
+def test_the_leaderboard_has_one_score_a_model_also_when_the_same_dataset_has_other_results(
+    command: Command, run: list[dict[str, Any]], stub: WeaveStub
+) -> None:
+    """Evaluations of the results that were are still there, and no longer on it."""
+    assert command("publish", "out", "--weave", "team/project").code == 0
+    assert command("run", "job.toml", "--simulate", "-o", "out", "--restart", "--yes").code == 0
+    assert command("publish", "out", "--weave", "team/project").code == 0
+    assert len(stub.evaluations) == 4
+    assert len(stub.of_class("Dataset")) == 3, "results twice"
+    (column,) = stub.of_class("Leaderboard")[-1]["columns"]
+    shown = [each for each in stub.evaluations if each["inputs"]["self"] == column["evaluation_object_ref"]]
+    assert shown == stub.evaluations[2:]
 
 
 def test_a_job_is_published_as_its_run_ends(command: Command, stub: WeaveStub) -> None:

@@ -47,7 +47,8 @@ def main() -> None:
             said["run"] = [record.run.entity, record.run.project, record.run.run_id, record.run.display_name]
             said["config"] |= {i.key: json.loads(i.value_json) for i in record.run.config.update}
         elif record.HasField("artifact"):
-            said["artifacts"].append([record.artifact.name, [e.path for e in record.artifact.manifest.contents]])
+            files = record.artifact.manifest.contents
+            said["artifacts"].append([record.artifact.name, [e.path for e in files], [e.local_path for e in files]])
         elif record.HasField("exit"):
             said["exit"] = record.exit.exit_code
     print(json.dumps(said))  # noqa: T201

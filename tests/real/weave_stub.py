@@ -74,6 +74,7 @@ class WeaveStub:
             "/obj/create": self._object,
             "/table/create": self._table,
             "/table/create_from_digests": self._joined_table,
+            "/table/update": self._longer_table,
             "/file/create": lambda said: {"digest": hashlib.sha256(said).hexdigest()[:40]},
             "/calls/stream_query": self._query,
             "/calls/delete": self._delete,
@@ -117,6 +118,12 @@ class WeaveStub:
         digest = _digest(rows)
         self.tables[digest] = rows
         return {"digest": digest}
+
+    def _longer_table(self, said: Any) -> Any:
+        """Make a table of another and more rows, which wide rows are sent in."""
+        added = [each["append"]["row"] for each in said["updates"]]
+        made = self._table({"table": {"rows": [*self.tables.pop(said["base_digest"]), *added]}})
+        return {"digest": made["digest"], "updated_row_digests": made["row_digests"][-len(added) :]}
 
     def _query(self, said: Any) -> Any:
         wanted = said["filter"]["call_ids"]

@@ -2,9 +2,10 @@
 
 from batchrun.integrations.ledger import Ledger
 from batchrun.integrations.record import RunRecord
+from batchrun.integrations.translation import translated
 from batchrun.integrations.weave.calls import Calls
 from batchrun.integrations.weave.evaluations import Evaluations
-from batchrun.integrations.weave.session import Say, Session, translated
+from batchrun.integrations.weave.session import Say, Session
 
 
 def publish(record: RunRecord, ledger: Ledger, project: str, say: Say) -> None:
@@ -17,13 +18,16 @@ def publish(record: RunRecord, ledger: Ledger, project: str, say: Say) -> None:
         say: told what was done, and how it goes on, at least every few seconds while the server answers.
 
     Raises:
+        EndpointRefused: the key is not taken, or may not write there.
         JobError: the SDK is not installed.
-        PublishError: the server is away, or refuses it.
+        PublishError: the server is away, or refuses it, or calls had to be left out; the others are there by then.
     """
-    with translated(project):
+    with translated("weave", project):
         session = Session(record, ledger, project, say)
-        Calls(session).send()
+        calls = Calls(session)
+        calls.send()
         if record.is_whole:
-            Evaluations(session).send()
+            Evaluations(session, calls.ids).send()
         else:
             say("weave: the run is not complete; its evaluations follow when it is published again")
+        calls.check()

@@ -1,18 +1,30 @@
 """Sends dataset, results, evaluations and their leaderboard to Weave.
 
 Evaluations are made by the SDK's own logger. One is noted as it begins and as it ends; one that was cut off is deleted,
-and made again.
+and made again. Those of other results, or of another sample, are of another version of the evaluation, so that a
+leaderboard never mixes them.
 """
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 
-from batchrun.integrations.record import BATCH, picked
+import orjson
+
+from batchrun.integrations.record import picked
+from batchrun.integrations.translation import status_of
 from batchrun.integrations.weave.session import Session
 
 MOST_ROWS = 10_000
 """Input rows of which dataset, results and evaluations are made, at most: the SDK holds them all until the end."""
+
+_MOST_BYTES = 64 << 20
+"""Of these, as JSON: rows that are wide are fewer."""
+
+_AT_ONCE = 200
+"""Predictions that are given to the SDK before it is told to send what it holds."""
 
 
 class _Scored(NamedTuple):
@@ -25,18 +37,26 @@ class _Scored(NamedTuple):
 class Evaluations:
     """Those of one publication."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, calls: Mapping[tuple[int, str, int], str]) -> None:
+        """Name what they are of.
+
+        Args:
+            session: of the publication.
+            calls: row, model and sample to the id of the traced call.
+        """
+        self._session, self._calls = session, calls
+        sample = session.record.sample
+        self._place = session.place if sample is None else f"{session.place} sample {sample}"
 
     def send(self) -> None:
         """Send dataset and results; where answers are scored, an evaluation a model, and their leaderboard."""
         record, ledger, say = self._session.record, self._session.ledger, self._session.say
         fingerprint, scored = record.fingerprint(), self._scored()
-        done = f"objects {self._session.place}"
+        done = f"objects {self._place}"
         if ledger.fact(done) == fingerprint:
             say("weave: dataset, results and evaluations were there before")
             return
-        rows = list(record.rows(MOST_ROWS))
+        rows = self._rows()
         dataset = self._dataset(rows)
         answers = record.answer_columns()
         self._publish("results", [picked(row, answers) for row in rows])
@@ -48,6 +68,24 @@ class Evaluations:
         ledger.note(done, fingerprint)
         what = f"dataset, results, {len(scored)} evaluations and a leaderboard" if scored else "dataset and results"
         say(f"weave: {self._session.project}: {what} are there, of {len({row['row'] for row in rows}):,} input rows")
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the results that are shown: as many as may be held."""
+        most = MOST_ROWS
+        while (rows := self._held(most)) is None:
+            most //= 2
+        return rows
+
+    def _held(self, most: int) -> list[dict[str, Any]] | None:
+        """Return the answers to so many input rows; None when that is too much."""
+        rows: list[dict[str, Any]] = []
+        size_bytes = 0
+        for row in self._session.record.rows(most):
+            rows.append(row)
+            size_bytes += len(orjson.dumps(row))
+            if size_bytes > _MOST_BYTES and most > 1:
+                return None
+        return rows
 
     def _scored(self) -> list[_Scored]:
         return [
@@ -71,61 +109,76 @@ class Evaluations:
         self._session.publish(dataset)
         return dataset
 
-    def _evaluate(self, scored: _Scored, dataset: Any, rows: list[dict[str, Any]], fingerprint: str) -> str | None:
+    def _evaluate(self, scored: _Scored, dataset: Any, rows: list[dict[str, Any]], fingerprint: str) -> str:
         """Make the evaluation of a model; return the name of what was evaluated.
 
         The rows may be a sample; what they add up to is always of the whole run.
         """
-        note = f"evaluation {self._session.place} {scored.model}"
-        before = self._session.ledger.fact(note) or {}
+        ledger, note = self._session.ledger, f"evaluation {self._place} {scored.model}"
+        before = ledger.fact(note) or {}
         if before.get("fingerprint") == fingerprint and before.get("is_done"):
             return str(before["evaluation"])
         if before and not before["is_done"]:
-            self._session.client.delete_calls([before["call"]])  # cut off: it would stand there for ever, as if it ran
+            self._delete(before["call"])
+        own = [row for row in rows if row["model"] == scored.model]
         with self._session.heard():
-            evaluation = self._session.weave.EvaluationLogger(
-                name=f"{self._session.record.name}: {scored.model}",
-                model=self._model(scored.model),
-                dataset=dataset,
-                scorers=[self._scorer],
-                trace_scores=False,  # a score is on its prediction; as a call of its own it costs four times as long
-            )
+            evaluation = self._begun(scored.model, dataset, fingerprint)
             call = evaluation.ui_url.rsplit("/", 1)[-1]
-            self._session.ledger.note(note, {"call": call, "is_done": False})
-            try:
-                self._predict(evaluation, [row for row in rows if row["model"] == scored.model])
-                evaluation.log_summary({self._scorer: scored.summary}, auto_summarize=False)
+            ledger.note(note, {"call": call, "is_done": False})
+            with _failing(evaluation):
+                self._predict(evaluation, own)
+                evaluation.log_summary({self._scorer: scored.summary, **_latency(own)}, auto_summarize=False)
                 self._session.flush()
-            except BaseException as problem:
-                if isinstance(problem, Exception):
-                    evaluation.fail(problem)
-                raise
             name = str(self._session.module("weave.trace.weave_client").get_ref(evaluation._pseudo_evaluation).uri)
-        self._session.ledger.note(note, {"call": call, "is_done": True, "fingerprint": fingerprint, "evaluation": name})
+        ledger.note(note, {"call": call, "is_done": True, "fingerprint": fingerprint, "evaluation": name})
         return name
 
+    def _delete(self, call: str) -> None:
+        """Delete an evaluation that was cut off: it would stand there for ever, as if it ran."""
+        try:
+            self._session.client.delete_calls([call])
+        except Exception as problem:
+            if status_of(problem) not in (401, 403, 404):
+                raise
+            self._session.say("weave: an evaluation that was cut off stays there: the server lets nobody delete it")
+
+    def _begun(self, model: str, dataset: Any, fingerprint: str) -> Any:
+        job = self._session.record.job
+        return self._session.weave.EvaluationLogger(
+            name=f"{self._session.record.name}: {model}",
+            model={
+                "name": _object_name(model),
+                "model": model,
+                "system": job.prompt.system,
+                "user": job.prompt.user,
+                "parameters": job.model.parameters(),
+            },
+            dataset=dataset,
+            scorers=[self._scorer],
+            eval_attributes={"batchrun": {"run": self._session.record.name, "results": fingerprint}},
+            trace_scores=False,  # a score is on its prediction; as a call of its own it costs four times as long
+        )
+
     def _predict(self, evaluation: Any, rows: list[dict[str, Any]]) -> None:
-        columns = self._session.record.input_columns()
         remaining = iter(rows)
-        while batch := list(islice(remaining, BATCH)):
+        while batch := list(islice(remaining, _AT_ONCE)):
             for row in batch:
-                prediction = evaluation.log_prediction(inputs=picked(row, columns), output=row["response"])
-                if row["score"] is not None:
-                    prediction.log_score(self._scorer, row["score"])
-                prediction.finish()
+                self._log(evaluation, row)
             self._session.flush()
             self._session.say("weave: evaluating")
 
-    def _model(self, name: str) -> Any:
-        job = self._session.record.job
-        told: dict[str, Any] = {
-            "model": name,
-            "system": job.prompt.system,
-            "user": job.prompt.user,
-            "parameters": job.model.parameters(),
-        }
-        fields = {"__annotations__": dict.fromkeys(told, Any), "__module__": __name__, **told}
-        return type("Model", (self._session.weave.Model,), fields)(name=_object_name(name))
+    def _log(self, evaluation: Any, row: dict[str, Any]) -> None:
+        """Log a prediction: with its usage and latency, which the SDK cannot see, and the traced call that it is of."""
+        inputs = picked(row, self._session.record.input_columns())
+        failure = None if row["error_kind"] is None else {"error": f"{row['error_kind']}: {row['error']}"}
+        told = picked(row, ("row", "sample", "latency_s", "error_kind"))
+        told["call"] = self._calls.get((row["row"], row["model"], row["sample"]))
+        with self._session.weave.attributes({"batchrun": told}):
+            prediction = evaluation.log_prediction(inputs=inputs, output=failure or row["response"])
+        prediction.predict_call.summary = {"usage": usage_of(row["model"], row), "latency_s": row["latency_s"]}
+        if row["score"] is not None:
+            prediction.log_score(self._scorer, row["score"])
+        prediction.finish()
 
     def _lead(self, evaluation: str) -> None:
         leaderboards = self._session.module("weave.flow.leaderboard")
@@ -138,6 +191,30 @@ class Evaluations:
             columns=[column],
         )
         self._session.publish(board)
+
+
+def usage_of(model: str, counts: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Return token counts as Weave has them; empty where there are none."""
+    names = {name: name for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    names["cached_tokens"] = "cache_read_input_tokens"
+    found = {there: counts[here] for here, there in names.items() if counts[here] is not None}
+    return {model: {"requests": 1, **found}} if found else {}
+
+
+def _latency(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the mean latency, as Weave's own evaluations have it."""
+    known = [row["latency_s"] for row in rows if row["latency_s"] is not None]
+    return {"model_latency": {"mean": sum(known) / len(known)}} if known else {}
+
+
+@contextmanager
+def _failing(evaluation: Any) -> Iterator[None]:
+    """Have an evaluation end as failed, where it fails."""
+    try:
+        yield
+    except Exception as problem:
+        evaluation.fail(problem)
+        raise
 
 
 def _object_name(text: str) -> str:

@@ -8,7 +8,7 @@ from importlib import import_module
 from threading import Thread
 from typing import Any
 
-from batchrun.errors import BatchrunError, JobError, PublishError
+from batchrun.errors import JobError, PublishError
 from batchrun.integrations.ledger import Ledger
 from batchrun.integrations.record import RunRecord
 
@@ -42,7 +42,10 @@ class Session:
         try:
             self._weave: Any = import_module("weave")
         except ImportError as problem:
-            raise JobError(f"Weave's SDK is missing ({problem}); pip install 'batchrun-llm[weave]'") from problem
+            raise JobError(
+                f"Weave's SDK is missing ({problem}); in the checkout of batchrun: pip install '.[weave]'"
+            ) from problem
+        self._trouble = _Trouble()
         self.place = f"{self.module('weave.trace.env').weave_trace_server_url()} {project}"
         """Server and project, for the ledger and in the ids of calls."""
 
@@ -53,7 +56,13 @@ class Session:
     @cached_property
     def client(self) -> Any:
         """The SDK's client. Where all is there already, nobody asks for it, and the server is left alone."""
+        self.say(f"weave: asking for {self.project}")  # which takes a minute where the server does not answer
         return _connected(self._weave, self.project)
+
+    @property
+    def project_id(self) -> str:
+        """TEAM/PROJECT as the server has it, which may not be as it was typed."""
+        return str(self.client.project_id)
 
     @property
     def weave(self) -> Any:
@@ -67,15 +76,20 @@ class Session:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Raise at the end what the SDK has only logged."""
-        logger, trouble = logging.getLogger("weave"), _Trouble()
-        logger.addHandler(trouble)
+        """Raise what the SDK only logs, when it is flushed and at the end."""
+        logger = logging.getLogger("weave")
+        self._trouble = _Trouble()
+        logger.addHandler(self._trouble)
         try:
             yield
         finally:
-            logger.removeHandler(trouble)
-        if trouble.first is not None:
-            raise PublishError(f"weave: {self.project}: {trouble.first[:500]}; the run is as it was; publish it again")
+            logger.removeHandler(self._trouble)
+        self._check()
+
+    def _check(self) -> None:
+        if self._trouble.first is not None:
+            said = self._trouble.first[:500]
+            raise PublishError(f"weave: {self.project}: {said}; the run is as it was; publish it again")
 
     def flush(self) -> None:
         """Have the SDK send what it holds. It waits for a server that is away, so it is waited for no longer."""
@@ -84,31 +98,7 @@ class Session:
         thread.join(_FLUSH_S)
         if thread.is_alive():
             raise PublishError(f"weave: {self.project}: the server takes nothing; publish the run again")
-
-
-@contextmanager
-def translated(project: str) -> Iterator[None]:
-    """Raise what the SDK raises as an error for people, with a cure."""
-    try:
-        yield
-    except BatchrunError:
-        raise
-    except Exception as problem:  # what the SDK raises is of a dozen kinds, and costs the publishing only
-        cure = "the run is as it was; publish it again when that is mended"
-        if status_of(problem) in (401, 403):
-            cure = f"the key may not write there: see WANDB_API_KEY, and whether {project} is yours"
-        said = " ".join(str(problem).split())[:500].rstrip(". ") or type(problem).__name__
-        raise PublishError(f"weave: {project}: {said}; {cure}") from problem
-
-
-def status_of(problem: BaseException | None) -> int | None:
-    """Return the HTTP status that an error, or one that it came of, carries."""
-    while problem is not None:
-        status = getattr(problem, "status_code", getattr(getattr(problem, "response", None), "status_code", None))
-        if isinstance(status, int):
-            return status
-        problem = problem.__cause__
-    return None
+        self._check()
 
 
 def _connected(weave: Any, project: str) -> Any:
@@ -121,7 +111,7 @@ def _connected(weave: Any, project: str) -> Any:
     if client.entity == "DISABLED":
         raise PublishError(
             f"weave: {project}: the SDK is disabled, or the server wants another version of it; see WEAVE_DISABLED, and"
-            " pip install --upgrade 'batchrun-llm[weave]'"
+            " in the checkout of batchrun: pip install --upgrade '.[weave]'"
         )
     return client
 

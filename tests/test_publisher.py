@@ -14,12 +14,14 @@ import pytest
 from harness.prompts import write_prompts, write_rows
 
 from batchrun import Job, run
-from batchrun.errors import EndpointRefused, JobError, PublishError
+from batchrun.errors import EndpointRefused, JobError, PublishError, RunDirectoryError
 from batchrun.execution import Options
-from batchrun.integrations.weave import session
+from batchrun.integrations import requests
+from batchrun.integrations.ledger import alone
+from batchrun.integrations.weave import evaluations, session
 from batchrun.integrations.weave.session import Session
 from batchrun.job import Evaluate, Input, Model, Output, Publish, job_from_dict, job_to_dict
-from batchrun.publishing import Publication, publish
+from batchrun.publisher import Publication, publish
 
 KEY = "0123456789" * 4
 MODELS = ("meta-llama/Llama-3.1-8B-Instruct", "openai/gpt-oss-20b")
@@ -42,6 +44,7 @@ class Weave:
         self.connected = 0
         self.refuses: Callable[[list[Any]], int | None] = lambda batch: None
         self.entity = "team"
+        self.project_id = "team/project"
         self.key = ""
         self.server = self
 
@@ -78,9 +81,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("XDG_CACHE_HOME", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
-    for name in ("WANDB_ERROR_REPORTING", "WANDB_SILENT", "WANDB_MODE"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
+    for name in ("BASE_URL", "CACHE_DIR", "DATA_DIR", "ERROR_REPORTING", "MODE", "SILENT"):
+        monkeypatch.setenv(f"WANDB_{name}", "")
+        monkeypatch.delenv(f"WANDB_{name}")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
 
 
@@ -125,18 +128,70 @@ def test_what_was_sent_without_a_word_of_it_is_found_on_the_server(weave: Weave)
     assert "weave: team/project: 0 calls sent, 4 were there before" in told(directory)
 
 
-def test_calls_that_the_server_never_takes_are_left_out_and_counted(weave: Weave) -> None:
+def test_calls_that_the_server_does_not_take_are_told_and_tried_again(weave: Weave) -> None:
+    """The others are there, and so is what comes after them."""
+    directory = made(write_prompts("one", "two", "three", "four"))
     weave.refuses = lambda batch: 413 if any("two" in json.dumps(call["inputs"]) for call in batch) else None
-    assert "weave: team/project: 6 calls sent, 0 were there before, 2 refused by the server" in told(
-        made(write_prompts("one", "two", "three", "four"))
-    )
+    with pytest.raises(PublishError, match=r"the server refused 2 calls \(the server said 413\)"):
+        told(directory)
+    assert (len(weave.calls), len(weave.published)) == (6, 3)
+    with pytest.raises(PublishError, match="refused 2 calls"):
+        told(directory)
+    weave.refuses = lambda batch: None
+    assert "weave: team/project: 2 calls sent, 6 were there before" in told(directory)
 
 
-@pytest.mark.parametrize(("status", "word"), [(401, "the key may not write there"), (503, "publish it again")])
-def test_what_the_server_refuses_as_a_whole_ends_it_with_a_cure(weave: Weave, status: int, word: str) -> None:
+def test_a_server_that_takes_no_call_is_asked_for_no_more(weave: Weave, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "BATCH", 2)
+    directory = made(write_prompts(*map(str, range(10))))
+    asked: list[Any] = []
+    weave.refuses = lambda batch: asked.append(batch) or 400  # type: ignore[func-returns-value]
+    with pytest.raises(PublishError, match="refused 2 calls"):
+        told(directory)
+    assert len(asked) == 3, "a batch, and each of its halves"
+    assert len(weave.published) == 1, "of what the calls are"
+
+
+def test_calls_of_which_the_input_does_not_say_what_they_asked_wait_for_it(weave: Weave) -> None:
+    """They cannot be mended once they are there. All else is published."""
+    path = Path(write_prompts("one", "two"))
+    directory = made(str(path))
+    path.rename("away")
+    for _ in range(2):
+        with pytest.raises(PublishError, match=r"4 calls are left out, .*: in.jsonl: no such file; put it back"):
+            told(directory)
+    assert weave.calls == {}
+    assert [each.name for each in weave.published] == ["out-dataset", "out-results"]
+    Path("away").rename(path)
+    assert "weave: team/project: 4 calls sent, 0 were there before" in told(directory)
+    assert all(call["inputs"]["messages"] for call in weave.calls.values())
+
+
+def test_an_edited_input_doubles_no_call(weave: Weave) -> None:
+    told(made(write_prompts("one", "two")))
+    assert "weave: team/project: 2 calls sent, 4 were there before" in told(made(write_prompts("new", "one", "two")))
+
+
+def test_calls_go_where_the_server_says_the_project_is(weave: Weave) -> None:
+    weave.project_id = "Team/Project"
+    told(made(write_prompts("one")))
+    assert {call["project_id"] for call in weave.calls.values()} == {"Team/Project"}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said"),
+    [
+        (401, EndpointRefused, r"the key may not write there \(HTTP 401\); see WANDB_API_KEY"),
+        (403, EndpointRefused, r"the key may not write there \(HTTP 403\); see WANDB_API_KEY"),
+        (503, PublishError, "the server said 503; .*publish it again"),
+    ],
+)
+def test_what_the_server_refuses_as_a_whole_ends_it_with_a_cure(
+    weave: Weave, status: int, kind: type[Exception], said: str
+) -> None:
     directory = made(write_prompts("one"))
     weave.refuses = lambda batch: status
-    with pytest.raises(PublishError, match=f"weave: team/project: the server said {status}; .*{word}"):
+    with pytest.raises(kind, match=f"weave: team/project: {said}"):
         told(directory)
     weave.refuses = lambda batch: None
     assert "weave: team/project: 2 calls sent, 0 were there before" in told(directory)
@@ -154,6 +209,17 @@ def test_without_scores_there_are_dataset_and_results(weave: Weave) -> None:
     assert (dataset.name, [row["prompt"] for row in dataset.rows]) == ("out-dataset", ["one", "two"])
     assert (results.name, len(results.rows)) == ("out-results", 4)
     assert said[-1] == "weave: team/project: dataset and results are there, of 2 input rows"
+
+
+def test_of_wide_rows_there_are_fewer(weave: Weave, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as may be held, and all that is shown is of the same."""
+    monkeypatch.setattr(evaluations, "_MOST_BYTES", 40_000)
+    monkeypatch.setattr(evaluations, "MOST_ROWS", 16)
+    said = told(made(write_prompts(*(f"{number} " + "x" * 2000 for number in range(20)))))
+    dataset, results = weave.published[1:]
+    assert (len(dataset.rows), len(results.rows)) == (4, 8)
+    assert "of 4 input rows" in said[-1]
+    assert len(weave.calls) == 40
 
 
 def test_a_run_with_rows_left_has_its_calls_published_and_no_evaluation(weave: Weave) -> None:
@@ -185,14 +251,21 @@ def test_an_sdk_that_waits_for_ever_is_waited_for_no_longer(weave: Weave, monkey
 def test_an_sdk_that_is_missing_is_named_with_its_extra(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, system, None)
     publication = Publication(directory=made(write_prompts("one")), **{system: "team/project"})
-    with pytest.raises(JobError, match=rf"pip install 'batchrun-llm\[{system}\]'"):
+    with pytest.raises(JobError, match=rf"pip install '\.\[{system}\]'"):
         publish(publication, print)
+
+
+def test_two_at_once_send_nothing_twice(weave: Weave) -> None:
+    directory = made(write_prompts("one"))
+    with alone(directory, "weave"), pytest.raises(RunDirectoryError, match="another process publishes it to weave"):
+        told(directory)
+    assert weave.connected == 0
 
 
 def test_without_a_key_nothing_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     directory = made(write_prompts("one"))
     monkeypatch.delenv("WANDB_API_KEY")
-    with pytest.raises(EndpointRefused, match="no key to publish with: looked in WANDB_API_KEY"):
+    with pytest.raises(EndpointRefused, match=r"no key to publish with to https://api\.wandb\.ai: looked in WANDB"):
         told(directory)
 
 
