@@ -8,7 +8,6 @@ leaderboard never mixes them.
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
@@ -126,7 +125,7 @@ class Evaluations:
             call = evaluation.ui_url.rsplit("/", 1)[-1]
             ledger.note(note, {"call": call, "is_done": False})
             with _failing(evaluation):
-                self._predict(evaluation, own)
+                self._predict(evaluation, scored.model, own)
                 evaluation.log_summary({self._scorer: scored.summary, **_latency(own)}, auto_summarize=False)
                 self._session.flush()
             name = str(self._session.module("weave.trace.weave_client").get_ref(evaluation._pseudo_evaluation).uri)
@@ -159,13 +158,13 @@ class Evaluations:
             trace_scores=False,  # a score is on its prediction; as a call of its own it costs four times as long
         )
 
-    def _predict(self, evaluation: Any, rows: list[dict[str, Any]]) -> None:
-        remaining = iter(rows)
-        while batch := list(islice(remaining, _AT_ONCE)):
+    def _predict(self, evaluation: Any, model: str, rows: list[dict[str, Any]]) -> None:
+        for start in range(0, len(rows), _AT_ONCE):
+            batch = rows[start : start + _AT_ONCE]
             for row in batch:
                 self._log(evaluation, row)
             self._session.flush()
-            self._session.say("weave: evaluating")
+            self._session.say(f"weave: evaluating {model}: {start + len(batch):,} of {len(rows):,} answers")
 
     def _log(self, evaluation: Any, row: dict[str, Any]) -> None:
         """Log a prediction: with its usage and latency, which the SDK cannot see, and the traced call that it is of."""
