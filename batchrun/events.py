@@ -36,11 +36,12 @@ class Spent(NamedTuple):
     usage: Usage
 
 
-class Probed(NamedTuple):
-    """A canary came back, answered or not: an attempt that is no row's."""
+class Attempted(NamedTuple):
+    """Attempts were made that are in no outcome: a canary's, or those of a row that stays open."""
 
     model: str
-    is_throttled: bool
+    attempts: int
+    throttled: int
 
 
-Event = Retried | Paused | Resumed | Spent | Probed
+Event = Retried | Paused | Resumed | Spent | Attempted

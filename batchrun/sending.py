@@ -12,7 +12,7 @@ from batchrun import __version__
 from batchrun.checkpoint.store import Store
 from batchrun.credentials import Secret, find_project, key_variable
 from batchrun.errors import BatchrunError
-from batchrun.events import Event, Paused, Probed, Resumed, Spent
+from batchrun.events import Attempted, Event, Paused, Resumed, Spent
 from batchrun.job import Endpoint, Job
 from batchrun.limit_memory import LimitMemory
 from batchrun.pool.budget import Amount, Budget
@@ -168,8 +168,8 @@ class Sending:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Spent):
             self.store.paid(event.model, event.usage)
-        elif isinstance(event, Probed):
-            self.store.probed(event.model, is_throttled=event.is_throttled)
+        elif isinstance(event, Attempted):
+            self.store.attempted(event.model, event.attempts, event.throttled)
         elif isinstance(event, Paused):
             keyless = f" (no key is sent: {key_variable(self.endpoint)} is not set)" if self.key is None else ""
             probing = "probing until the endpoint answers again"

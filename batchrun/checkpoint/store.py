@@ -194,9 +194,9 @@ class Store:
         """Have the tokens of an answer counted that is no row's."""
         self._besides.append(Beside(model, usage=usage))
 
-    def probed(self, model: str, *, is_throttled: bool) -> None:
-        """Have an attempt counted that is no row's."""
-        self._besides.append(Beside(model, attempts=1, throttled=int(is_throttled)))
+    def attempted(self, model: str, attempts: int, throttled: int) -> None:
+        """Have attempts counted that are in no outcome."""
+        self._besides.append(Beside(model, attempts=attempts, throttled=throttled))
 
     def note_limit(self, at_ms: int, limit: int, reason: str) -> None:
         """Have a change of the limit added to its history."""

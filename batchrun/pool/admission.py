@@ -1,7 +1,8 @@
 """Which request is sent next, if any. Pure: time is an argument.
 
-While a rate was exceeded, nothing is; else the models take turns, each with what its `Lane` has. One whose model is
-doubted only probes, and the others go on. The budget has the last word.
+While a rate was exceeded, nothing is; else the models take turns, each with what its `Lane` has. None has more than its
+share of the slots while another could use them: one that is silent would have them all in the end. One that is doubted
+only probes, and the others go on. The budget has the last word.
 """
 
 from collections import defaultdict, deque
@@ -25,8 +26,9 @@ _HELD_BYTES = 512 << 20
 """How much of request bodies may be ready to be sent, and be on the way or wait for another attempt: with images in
 them a few hundred would fill the memory. One may always be sent."""
 
-_HELD_UP = 8192
-"""How many requests of models that do not answer may be held ready while the others go on: some MB. Then all wait."""
+_READ_AHEAD = 32_768
+_READ_AHEAD_BYTES = 128 << 20
+"""How many requests of models that do not answer may be ready while others go on, and how much. Then all wait."""
 
 
 class Admission:
@@ -47,7 +49,6 @@ class Admission:
         """When there may be something to send that is not now; set by `next`."""
         self.is_out_of_budget = False
         """Whether `next` found a request that the budget does not allow."""
-        self._in_flight_bytes = 0  # their bodies
         self._lanes: dict[str, Lane] = {}
         self._turns: deque[Lane] = deque()  # the next first
 
@@ -74,20 +75,23 @@ class Admission:
 
     @property
     def is_hungry(self) -> bool:
-        """Whether more fresh requests should come."""
-        ready = held_up = size_bytes = open_lanes = 0
+        """Whether more fresh requests should come: some model has too few, or all that are known do not answer."""
+        fresh = size_bytes = 0
+        is_starving, are_all_held_up = False, True
         for lane in self._lanes.values():
+            fresh += lane.backlog.fresh
             size_bytes += lane.backlog.fresh_bytes
-            if lane.health.pause is None:
-                open_lanes += 1
-                ready += lane.backlog.fresh
-            else:
-                held_up += lane.backlog.fresh
-        if size_bytes >= _READY_BYTES:
-            return not (ready or held_up)
-        if not open_lanes:
-            ready = held_up
-        return held_up < _HELD_UP and (ready <= _READY or ready <= self.limit.current)
+            if not lane.is_held_up:
+                are_all_held_up = False
+                is_starving = is_starving or self._is_starving(lane)
+        has_place = fresh < _READ_AHEAD and size_bytes < _READ_AHEAD_BYTES
+        return (is_starving or are_all_held_up) and (has_place or not fresh)
+
+    def _is_starving(self, lane: Lane) -> bool:
+        fresh = lane.backlog.fresh
+        return not fresh or (
+            lane.backlog.fresh_bytes < _READY_BYTES and (fresh <= _READY or fresh <= self.limit.current)
+        )
 
     @property
     def is_exhausted(self) -> bool:
@@ -97,14 +101,16 @@ class Admission:
     def sent(self, work: Work) -> None:
         """Note that a request is on its way."""
         self.in_flight += 1
-        self._in_flight_bytes += work.size_bytes
-        self.lane(work.request.model).in_flight += 1
+        lane = self.lane(work.request.model)
+        lane.in_flight += 1
+        lane.in_flight_bytes += work.size_bytes
 
     def returned(self, work: Work) -> None:
         """Note that it is no more; before anything of it is changed."""
         self.in_flight -= 1
-        self._in_flight_bytes -= work.size_bytes
-        self.lane(work.request.model).in_flight -= 1
+        lane = self.lane(work.request.model)
+        lane.in_flight -= 1
+        lane.in_flight_bytes -= work.size_bytes
 
     def next(self, now_s: float) -> Work | None:
         """Return the request to send now; None when there is no slot for it, or no request."""
@@ -115,17 +121,19 @@ class Admission:
         if self.pace.rate_per_s is not None and (opens_s := self.pace.opens_s(now_s)) is not None:
             self.look_again_s = opens_s
             return None
-        work = self._next_in_turn(now_s)
-        if work is None or self.budget is None or self._afford(work, self.budget, now_s):
-            return work
-        return None
+        lanes, most = len(self._turns), self.limit.current
+        work = self._next_in_turn(now_s, most / lanes) if lanes > 1 else None
+        return work or self._next_in_turn(now_s, most)
 
-    def _next_in_turn(self, now_s: float) -> Work | None:
+    def _next_in_turn(self, now_s: float, most: float) -> Work | None:
+        """Return what is next of the models that have fewer than so many in flight."""
         for _ in range(len(self._turns)):
             lane = self._turns[0]
             self._turns.rotate(-1)
+            if lane.in_flight >= most:
+                continue
             work = lane.next(now_s)
-            if work is not None:
+            if work is not None and (self.budget is None or self._afford(lane, work, self.budget, now_s)):
                 return work
             if lane.look_again_s is not None and (self.look_again_s is None or lane.look_again_s < self.look_again_s):
                 self.look_again_s = lane.look_again_s
@@ -144,20 +152,15 @@ class Admission:
         return not self.is_fed and self.is_hungry
 
     @property
-    def has_room(self) -> bool:
-        """Whether the memory has room for a fresh request, or nothing else would ever be sent."""
-        kept_bytes = again = 0
-        for lane in self._lanes.values():
-            kept_bytes += lane.backlog.kept_bytes
-            again += lane.backlog.again
-        return self._in_flight_bytes + kept_bytes < _HELD_BYTES or not (self.in_flight or again)
+    def most_bytes(self) -> float:
+        """How much of bodies each may hold."""
+        return _HELD_BYTES / len(self._lanes)
 
-    def _afford(self, work: Work, budget: Budget, now_s: float) -> bool:
+    def _afford(self, lane: Lane, work: Work, budget: Budget, now_s: float) -> bool:
         work.reserve = budget.reserve(work.request)
         self.is_out_of_budget = work.reserve is None
         if work.reserve is not None:
             return True
-        lane = self.lane(work.request.model)
         lane.ends_probe(work)
         if not work.is_canary:
             lane.backlog.put(work, now_s)

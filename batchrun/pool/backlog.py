@@ -159,6 +159,14 @@ class Backlog:
                 return work
         return None
 
+    def take_any(self) -> Work | None:
+        """Return one of those to be sent again, due or not, or else of those that were kept back."""
+        if not self._again and self._parked:
+            work = next(iter(self._parked))
+            self.unpark(work)
+            return work
+        return self.take_where(lambda each: True)
+
     def __iter__(self) -> Iterator[Work]:
         yield from self._parked
         yield from (work for _, _, work in self._again)

@@ -14,9 +14,10 @@ with the success of anything sent since the doubt began.
 
 A probe is a row that is no suspect, preferably a fresh one. When only suspects are left nobody could tell a bad row
 from a bad endpoint, so it is a canary: a request for one token, the only one ever sent that is no row's. It also
-convicts: where rows failed and no canary did, they are at fault. And a canary is sent when many different rows in turn
-have failed as probes, since a file may have a thousand bad rows in a row. When it succeeds admission goes on, and
-nothing is decided yet: the next row that succeeds forgives all.
+convicts: where rows failed and no canary did, they are at fault. Where one failed, suspects and canaries take turns:
+some server may answer rows, and break at what is none. A canary is sent too when many different rows in turn have
+failed as probes, since a file may have a thousand bad rows in a row. When it succeeds admission goes on, and nothing is
+decided yet: the next row that succeeds forgives all.
 
 A refusal (401, 403, 404, …) after others had been answered is a failure like the others. Several in a row are reason to
 doubt, and a canary that is refused too shows that it is the whole run that is refused.
@@ -130,6 +131,11 @@ class Health(Generic[Row]):
     def are_rows_exhausted(self) -> bool:
         """Whether so many rows have probed that a canary asks instead; its success decides nothing."""
         return self.pause is not None and self.pause.rows >= _ROWS_PROBED
+
+    @property
+    def is_canary_refuted(self) -> bool:
+        """Whether the last probe that failed was a canary: then it is a suspect's turn, should no other row be left."""
+        return self.pause is not None and self.pause.is_proven and not self.pause.rows
 
     def suspicion(self, row: Row) -> int:
         """Return what the row's failures may yet cost it."""

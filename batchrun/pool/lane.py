@@ -22,8 +22,8 @@ class Room(Protocol):
     """What a lane may do, as things stand in all of them."""
 
     @property
-    def has_room(self) -> bool:
-        """Whether a request may be taken that was never sent: the memory has room for it."""
+    def most_bytes(self) -> float:
+        """How much of bodies may be on the way, or wait to be sent again, before no fresh ones are taken."""
 
     @property
     def most_waiting(self) -> int:
@@ -52,6 +52,8 @@ class Lane:
         self.brownout = Brownout(max_attempts)
         self.in_flight = 0
         """How many are on their way."""
+        self.in_flight_bytes = 0
+        """Their bodies."""
         self.troubled_since_s: float | None = None
         """Since when its requests have failed with no success between; kept by whoever settles them."""
         self.look_again_s: float | None = None
@@ -64,19 +66,34 @@ class Lane:
         """Whether nothing waits."""
         return not (self.backlog.fresh or self.backlog.again or self.backlog.parked)
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether it takes no fresh requests for now, but to probe."""
+        return self.health.pause is not None or not self._has_place
+
+    @property
+    def _has_place(self) -> bool:
+        return self.backlog.again + self.backlog.parked < self._room.most_waiting
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether the memory has room for a fresh request, or nothing else would ever be sent."""
+        held_bytes = self.in_flight_bytes + self.backlog.kept_bytes
+        return held_bytes < self._room.most_bytes or not (self.in_flight or self.backlog.again)
+
     def next(self, now_s: float) -> Work | None:
         """Return the request to send now; None when there is none."""
         self.look_again_s = None
         if self.health.pause is not None:
             return self._next_probe(now_s)
         if not (self.backlog.again or self.backlog.parked):
-            return self.backlog.take_fresh() if self._room.has_room else None
+            return self._take_fresh()
         work = self.backlog.take_due(now_s)
         if work is not None:
             return work
         self.look_again_s = self.backlog.due_s
-        if self.backlog.again + self.backlog.parked < self._room.most_waiting and self._room.has_room:
-            work = self.backlog.take_fresh()
+        if self._has_place:
+            work = self._take_fresh()
         if work is not None or self.in_flight or self.backlog.again:
             return work
         if not self.backlog.fresh and self._room.more_to_come:
@@ -98,13 +115,17 @@ class Lane:
             self.look_again_s = self.health.probe_at_s
             return None
         probe = self._make_canary() if self.health.wants_canary else None
-        probe = probe or self.backlog.take_fresh() or self.backlog.take_where(self._is_unsuspected)
-        if probe is None and not self._room.more_to_come:
-            probe = self._make_canary()
+        probe = probe or self._take_fresh() or self.backlog.take_where(self._is_unsuspected)
+        if probe is None and (self.backlog.fresh or not self._room.more_to_come):  # with no room, or with none left
+            is_suspects_turn = self.health.is_canary_refuted and not self._probes
+            probe = (self.backlog.take_any() if is_suspects_turn else None) or self._make_canary()
         if probe is not None:
             self._probes.add(probe)
             self.health.probed(now_s)
         return probe
+
+    def _take_fresh(self) -> Work | None:
+        return self.backlog.take_fresh() if self.backlog.fresh and self._has_room else None
 
     def _is_unsuspected(self, work: Work) -> bool:
         return work not in self.health.suspects

@@ -119,10 +119,12 @@ class Pool:
     @property
     def trouble(self) -> str | None:
         """Why nothing is sent, of a model or at all, for people; None when something is."""
-        for lane in self._admission.lanes:
-            if lane.health.pause is not None:
-                of_many = f"{lane.model}: " if len(self._admission.lanes) > 1 else ""
-                return f"{of_many}{lane.health.pause.message}"
+        away = {
+            lane.model: lane.health.pause.message for lane in self._admission.lanes if lane.health.pause is not None
+        }
+        if away:
+            of_many = f"{', '.join(away)}: " if len(self._admission.lanes) > 1 else ""
+            return f"{of_many}{next(iter(away.values()))}"
         is_closed = self._admission.pace.is_closed(self._loop.time())
         return "a rate was exceeded" if is_closed else None
 
@@ -144,6 +146,7 @@ class Pool:
                     self._finished.set()  # also when cut off: `wake` starts nothing more
                 for helper in helpers:
                     helper.cancel()
+                self._settling.leave()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:

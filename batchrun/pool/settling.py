@@ -6,7 +6,7 @@ Every verdict is answered three ways here: what the row gets, what the limit is 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from batchrun.events import Event, Paused, Probed, Resumed, Retried, Spent
+from batchrun.events import Attempted, Event, Paused, Resumed, Retried, Spent
 from batchrun.pool.admission import Admission
 from batchrun.pool.backlog import Work, cost_of
 from batchrun.pool.health import Failure
@@ -89,7 +89,7 @@ class Settling:
         was_probe = lane.ends_probe(work)
         if work.is_canary:
             is_throttled = verdict.kind is not None and EFFECTS[verdict.kind].row == "again, free"
-            self._on_event(Probed(work.request.model, is_throttled))
+            self._on_event(Attempted(work.request.model, 1, int(is_throttled)))
         if work.reserve is not None and self._admission.budget is not None:
             self._admission.budget.settle(work.reserve, work.request.model, verdict, result)
         if verdict.kind is None:
@@ -104,6 +104,13 @@ class Settling:
             self._judge(lane, work, now_s)
         else:
             self._on_outcome(self._outcome(work, result, verdict))
+
+    def leave(self) -> None:
+        """Tell of the attempts of rows that stay open: their outcomes, in a later run, will not know of them."""
+        for lane in self._admission.lanes:
+            for work in lane.backlog:
+                if work.attempts:
+                    self._on_event(Attempted(lane.model, work.attempts, work.throttled))
 
     # Success.
 
@@ -183,7 +190,10 @@ class Settling:
 
     def _lose_patience(self, work: Work, waited_s: float) -> None:
         if waited_s > self._policy.patience_s:
-            message = f"nothing was answered for {waited_s:.0f} s: {work.message}; run the same command again to go on"
+            its = f"{work.request.model}: " if len(self._admission.lanes) > 1 else ""
+            message = (
+                f"{its}nothing was answered for {waited_s:.0f} s: {work.message}; run the same command again to go on"
+            )
             self._stop(Stop(kind=work.kind, message=message, exit_code=5))
 
     def _is_refused(self, lane: Lane, work: Work) -> bool:
@@ -205,8 +215,12 @@ class Settling:
         effect, in_flight = EFFECTS[work.kind].limit, self._admission.in_flight
         if effect == "down":
             self._limit.throttled(in_flight, now_s - work.sent_s, now_s)
-        elif effect == "growth stops" and lane.health.failures >= max(_FALTERS, in_flight / 2):
+        elif effect == "growth stops" and self._falters(lane):
             self._limit.faltered(now_s)
+
+    def _falters(self, lane: Lane) -> bool:
+        """Return whether the endpoint has too much to do, by its failures. A model that is away tells nothing."""
+        return lane.health.pause is None and lane.health.failures >= max(_FALTERS, self._admission.in_flight / 2)
 
     def _tell_health(self, lane: Lane, work: Work, now_s: float, *, was_probe: bool) -> None:
         """Note a failure, unless it says nothing of the endpoint: a rejection where others hold the slots."""

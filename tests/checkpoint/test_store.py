@@ -101,8 +101,7 @@ def test_totals_are_what_the_rows_add_up_to(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         put_all(store, outcomes)
         store.paid("m", Usage(1, 1, 2))
-        store.probed("m", is_throttled=True)
-        store.probed("m", is_throttled=False)
+        store.attempted("m", 2, 1)
     expected = {
         "m": ModelTotals(
             requests=3,

@@ -85,28 +85,67 @@ def test_a_model_that_is_doubted_probes_while_the_others_go_on() -> None:
     assert sent(made, 0.6) == [("n", 0)]
 
 
-def test_what_a_silent_model_has_waiting_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bound", ["_READ_AHEAD", "_READ_AHEAD_BYTES"])
+def test_what_a_silent_model_has_waiting_is_bounded(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """More rows come while the others need them, and no more when too many of them would only wait."""
-    monkeypatch.setattr(admission_module, "_HELD_UP", 100)
+    monkeypatch.setattr(admission_module, bound, 100 if bound == "_READ_AHEAD" else 1000)
     made = admission(fed=False)
     made.lane("n").health.doubt("timeout", "silence", 0.0)
-    made.extend(both(90))
+    sizes = [request._replace(body=bytes(10)) for request in both(70)]
+    made.extend(sizes)
     assert not made.is_hungry
-    made.in_flight = -200  # as if they were done: only what waits is looked at
-    sent(made)
+    while made.lane("m").backlog.take_fresh():
+        pass
     assert made.is_hungry
-    made.extend(both(90))
-    sent(made)
+    made.extend(sizes)
+    while made.lane("m").backlog.take_fresh():
+        pass
     assert not made.is_hungry
 
 
-def test_while_no_model_answers_no_more_is_taken_than_ever() -> None:
-    """What is held up is then what is ready."""
-    made = admission(fed=False)
-    made.extend(both(40))
-    for model in "mn":
-        made.lane(model).health.doubt("timeout", "silence", 0.0)
+def test_while_no_model_answers_rows_of_others_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file may begin with those of one that is away, as it does when a run goes on."""
+    monkeypatch.setattr(admission_module, "_READ_AHEAD", 200)
+    made = admission(150, fed=False)
     assert not made.is_hungry
+    made.lane("m").health.doubt("timeout", "silence", 0.0)
+    assert made.is_hungry
+    made.extend(requests(50, "n"))
+    assert not made.is_hungry
+    assert sent(made)[0] == ("n", 0)
+
+
+def test_a_model_whose_waiting_room_is_full_keeps_no_rows_from_the_others() -> None:
+    """It is not away, and takes no fresh rows all the same."""
+    made = admission(80, limit=1, fed=False)
+    assert not made.is_hungry
+    for row in range(4):
+        made.lane("m").backlog.put(Work(requests(row + 1)[row], 2), 99.0)
+    assert made.is_hungry
+
+
+def test_none_has_more_than_its_share_of_the_slots_while_another_could_use_them() -> None:
+    """A model that is silent would have them all in the end; where the others have nothing, it may."""
+    made = admission(limit=10)
+    made.extend(requests(9))
+    assert [model for model, _ in sent(made)] == ["m"] * 9
+    for _ in range(4):
+        made.returned(Work(requests(1)[0], 2))
+    made.extend(requests(9))
+    made.extend(requests(9, "n"))
+    assert sent(made) == [("n", row) for row in range(5)]
+
+
+def test_a_model_that_is_too_dear_for_what_is_left_leaves_it_to_the_others() -> None:
+    """The run is out of budget only when none can be paid for."""
+    price = {"m": 50.0, "n": 1.0}
+    budget = Budget(
+        NO_CAP._replace(usd=3.0), Amount(), lambda request: Amount(price[request.model]), lambda model, usage: Amount()
+    )
+    made = admission(limit=10, budget=budget)
+    made.extend(both(5))
+    assert sent(made) == [("n", 0), ("n", 1), ("n", 2)]
+    assert made.is_out_of_budget
 
 
 def test_a_row_that_cannot_be_paid_for_waits_and_is_told() -> None:
@@ -176,17 +215,17 @@ def test_no_more_is_sent_than_the_memory_should_hold(monkeypatch: pytest.MonkeyP
     taken = []
     for in_flight in range(3):
         taken.append(take(made, in_flight, 0.0))
-        made._in_flight_bytes += 60 if taken[-1] else 0
+        made.lane("m").in_flight_bytes += 60 if taken[-1] else 0
     assert [row(work) for work in taken] == [0, 1, None]
-    made._in_flight_bytes = 0
+    made.lane("m").in_flight_bytes = 0
     for work in taken[:2]:
         assert work is not None
         made.lane("m").backlog.put(work, 5.0)
     assert take(made, 0, 0.0) is None
     assert row(take(made, 0, 5.0)) == 0
-    made._in_flight_bytes = 60
+    made.lane("m").in_flight_bytes = 60
     assert row(take(made, 1, 5.0)) == 1
-    made._in_flight_bytes = 0
+    made.lane("m").in_flight_bytes = 0
     assert row(take(made, 0, 6.0)) == 2
 
 

@@ -90,7 +90,9 @@ def test_a_work_knows_what_its_last_failure_was() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["extend", "fresh", "put", "due", "where", "park", "unpark"]), st.integers(0, 5))
+        st.tuples(
+            st.sampled_from(["extend", "fresh", "put", "due", "where", "any", "park", "unpark"]), st.integers(0, 5)
+        )
     )
 )
 def test_it_knows_how_much_memory_its_requests_take(steps: list[tuple[str, int]]) -> None:
@@ -107,6 +109,12 @@ def test_it_knows_how_much_memory_its_requests_take(steps: list[tuple[str, int]]
                 "due": lambda size=size: backlog.take_due(size),
                 "where": lambda size=size: backlog.take_where(lambda each: each.size_bytes == size),
             }[step]()
+            held += [taken] if taken else []
+        elif step == "any":
+            is_any = bool(backlog.again or backlog.parked)
+            taken = backlog.take_any()
+            assert (taken is not None) == is_any
+            parked = [work for work in parked if work is not taken]
             held += [taken] if taken else []
         elif step == "unpark" and parked:
             work = parked.pop()

@@ -16,7 +16,7 @@ from batchrun.records import Fault, Request, Usage
 class Room:
     """As things stand in all lanes."""
 
-    has_room: bool = True
+    most_bytes: float = 1000
     most_waiting: int = 16
     more_to_come: bool = False
 
@@ -45,12 +45,13 @@ def row(work: Work | None) -> int | None:
 
 def test_without_room_nothing_is_sent_for_the_first_time() -> None:
     """What is due again is."""
-    room = Room(has_room=False)
+    room = Room(most_bytes=0)
     made = lane(1, room)
+    made.in_flight = 1
     assert made.next(0.0) is None
     made.backlog.put(failed(7), 0.0)
     assert row(made.next(0.0)) == 7
-    room.has_room = True
+    room.most_bytes = 1
     assert row(made.next(0.0)) == 0
     assert made.is_empty
 
@@ -155,3 +156,37 @@ def test_kept_back_rows_that_fill_the_waiting_room_do_not_stop_the_run() -> None
     assert made.next(1.0) is None
     assert made.look_again_s is not None
     assert row(made.next(made.look_again_s)) == 0
+
+
+def test_where_canaries_fail_suspects_probe_in_turns_with_them() -> None:
+    """A server may answer rows, and break at what is no row's. One that was kept back comes when nothing else waits."""
+    made = lane()
+    waiting, kept_back = suspect(made, 7), suspect(made, 8)
+    made.backlog.put(waiting, 99.0)
+    made.backlog.park(kept_back)
+    made.health.doubt("timeout", "silence", 0.0)
+    now_s = 1.0
+    probes = []
+    for _ in range(4):
+        probe = made.next(now_s)
+        assert probe is not None
+        assert made.next(now_s + 1e-6) is None
+        failure = Failure("timeout", "silence", 10, now_s, now_s + 1, 0, was_probe=made.ends_probe(probe))
+        made.health.canary_failed(failure) if probe.is_canary else made.health.failed(probe, failure)
+        probes.append("canary" if probe.is_canary else probe.request.row)
+        now_s += 40
+        if probe is kept_back:
+            made.backlog.park(probe)
+    assert probes == ["canary", 7, "canary", 8]
+    assert made.backlog.again == 0
+
+
+def test_probes_are_no_fresh_rows_where_the_memory_has_no_room_for_them() -> None:
+    """An outage of a night would fill it, a row a probe."""
+    made = lane(2, Room(most_bytes=0, more_to_come=True))
+    made.backlog.put(suspect(made, 7), 99.0)
+    made.health.doubt("timeout", "silence", 0.0)
+    probe = made.next(1.0)
+    assert probe is not None
+    assert probe.is_canary
+    assert made.backlog.fresh == 2

@@ -7,7 +7,7 @@ import pytest
 from harness.endpoints import ANSWER, Endpoint, refusal
 from harness.runs import CANARY, Run, requests, send_all
 
-from batchrun.events import Paused, Probed, Retried, Spent
+from batchrun.events import Attempted, Paused, Retried, Spent
 from batchrun.pool.limits import Limit
 from batchrun.pool.settling import Policy
 from batchrun.records import Fault, Outcome, Reply
@@ -99,7 +99,7 @@ def test_rows_that_always_fail_end_as_failed_also_when_they_are_the_last(
     assert server.sent[CANARY] <= canaries
     answered = sum(isinstance(event, Spent) for event in run.events)
     assert answered == server.sent[CANARY]
-    assert sum(isinstance(event, Probed) for event in run.events) == server.sent[CANARY]
+    assert sum(isinstance(event, Attempted) for event in run.events) == server.sent[CANARY]
 
 
 @pytest.mark.parametrize(("kind", "result"), FAULTY[:8])
