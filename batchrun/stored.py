@@ -99,8 +99,10 @@ def _found_from(folder: str | None, path: str) -> str:
     if folder is None or is_remote(path):
         return path
     there = Path(folder, path)
-    is_there = there.exists() or glob.glob(str(there), recursive=True)  # noqa: PTH207  # Path.glob: none absolute
-    return str(there) if is_there else path
+    if there.exists():
+        return str(there)
+    pattern = str(Path(glob.escape(folder), path))
+    return pattern if glob.glob(pattern, recursive=True) else path  # noqa: PTH207  # Path.glob: none absolute
 
 
 def _may_have_changed(checkpoint: Checkpoint, files: list[InputFile]) -> bool:

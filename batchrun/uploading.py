@@ -16,17 +16,20 @@ from batchrun.storage.urls import Place, is_remote, shown
 from batchrun.stored import is_jobless, stored_job
 from batchrun.summary import RESULTS, SUMMARY, USAGE, read_summary
 
-_UPLOADED = (RESULTS, USAGE, "report.html", "README.md")
-"""What is uploaded of what there is, and run.json at the end: whoever sees that finds the others."""
+_RESULTS = (RESULTS, USAGE)
+"""What is uploaded unless other files were asked for; and run.json at the end: whoever sees that finds the others."""
+
+_BESIDE_RESULTS = ("report.html", "README.md")
+"""What goes along with the results, where it is there and not older than the run's end."""
 
 
-def check_upload(url: str, inputs: Sequence[str], names: Sequence[str] = ()) -> None:
+def check_upload(url: str, inputs: Sequence[str], names: Sequence[str] = _RESULTS) -> None:
     """Refuse what cannot be uploaded to, as far as that can be told before anything is paid for.
 
     Args:
         url: of the folder.
         inputs: the job's input paths.
-        names: of files that are uploaded beside what is always.
+        names: of the files.
 
     Raises:
         InputError: it is no place for results, or is not there.
@@ -34,7 +37,7 @@ def check_upload(url: str, inputs: Sequence[str], names: Sequence[str] = ()) -> 
     if not is_remote(url):
         raise InputError(f"{url}: is no URL of a store, such as s3://bucket/folder or hf://datasets/USER/NAME")
     place = Place.of(url)
-    made = [place.beside(f"{place.key.rstrip('/')}/{name}".lstrip("/")) for name in (*_UPLOADED, *names)]
+    made = [place.beside(f"{place.key.rstrip('/')}/{name}".lstrip("/")) for name in (*names, *_BESIDE_RESULTS, SUMMARY)]
     for path in filter(is_remote, inputs):
         if any(covers(Place.of(path), each) for each in made):
             cure = "the next run would ask the answers; name another"
@@ -52,21 +55,22 @@ def check_export(directory: Path, url: str, names: Sequence[str]) -> None:
     check_upload(url, inputs, names)
 
 
-def upload_results(directory: Path, url: str, names: Sequence[str] = (), *, again: str | None = None) -> None:
+def upload_results(directory: Path, url: str, names: Sequence[str] = _RESULTS, *, again: str | None = None) -> None:
     """Upload a run's results to a folder, over those that are there.
 
     Args:
         directory: of the run.
         url: of the folder.
-        names: of files to upload beside what is always.
+        names: of the files.
         again: the command that uploads them when this fails, if it takes more than the run's directory.
 
     Raises:
         PublishError: they could not be; the run directory is as it was.
     """
     has_ended = read_summary(directory).get("state", "running") != "running"  # else it says little, and that wrongly
-    wanted = dict.fromkeys([*_UPLOADED, *names, *([SUMMARY] if has_ended else [])])
-    paths = [path for path in (directory / name for name in wanted) if path.is_file()]
+    beside = [name for name in _BESIDE_RESULTS if RESULTS in names and _is_fresh(directory, name)]
+    wanted = dict.fromkeys([*names, *beside, *([SUMMARY] if has_ended else [])])
+    paths = [directory / name for name in wanted]
     place = Place.of(url)
     try:
         # In a thread: Ctrl-C ends the process then, and not just a call, which could make half a file visible.
@@ -74,6 +78,14 @@ def upload_results(directory: Path, url: str, names: Sequence[str] = (), *, agai
     except (OSError, InputError) as problem:
         cure = f"they are safe in {directory}, and uploaded again by: {again or f'batchrun export {directory}'}"
         raise PublishError(f"the results could not be uploaded to {place}: {problem}; {cure}") from problem
+
+
+def _is_fresh(directory: Path, name: str) -> bool:
+    """Return whether a file is there, and was made since the run has ended."""
+    try:
+        return (directory / name).stat().st_mtime_ns >= (directory / SUMMARY).stat().st_mtime_ns
+    except FileNotFoundError:
+        return False
 
 
 def stored_upload(directory: Path) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from batchrun.card import write_card
+from batchrun.card import CARD, write_card
 from batchrun.checkpoint.keeping import kept_name
 from batchrun.checkpoint.salvage import Salvaged, recover
 from batchrun.cli.scorer import scorer_option
@@ -89,8 +89,9 @@ def export_command(
         salvaged = recover(run, beside=[RESULTS])
         for line in ["the checkpoint is sound: nothing to salvage"] if salvaged is None else _said(salvaged):
             click.echo(f"note: {line}", err=True)
+    names = [*view.names, *([CARD] if card else [])]
     if upload is not None:
-        check_export(run, upload, view.names)
+        check_export(run, upload, names)
     exported = export(run, view)
     for notice in exported.notices:
         click.echo(f"note: {notice}", err=True)
@@ -99,7 +100,7 @@ def export_command(
     if card:
         click.echo(write_card(run), err=True)
     if (url := upload or stored_upload(run)) is not None:
-        upload_results(run, url, view.names, again=click.get_current_context().meta[_AGAIN])
+        upload_results(run, url, names, again=click.get_current_context().meta[_AGAIN])
         click.echo(f"uploaded to {shown(url)}", err=True)
 
 

@@ -54,6 +54,8 @@ class RunRecord:
         self.summary = standing(self.directory)
         self.checkpoint = Checkpoint(self.directory).__enter__()
         self.job = stored_job(self.checkpoint)
+        if self.sample is not None and self.sample * self.job.per_row >= self.summary.rows:
+            self.sample = None  # all: else the same would be shown twice, as all and as a sample
         self.identity: str = self.checkpoint.fact("identity") or ""
         """Tells this run from every other, also from its like in another directory."""
         return self

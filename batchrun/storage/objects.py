@@ -20,7 +20,7 @@ from pyarrow import fs as arrow
 from batchrun.errors import InputError
 from batchrun.storage import azure
 from batchrun.storage.remote import Found, RemoteFile
-from batchrun.storage.urls import Place
+from batchrun.storage.urls import Place, refuse_empty_names
 
 _PIECE_BYTES = 64 << 20
 """Handed to the store at once, and waited for: else pyarrow holds all that the disk is faster than the network."""
@@ -187,8 +187,7 @@ def _version(info: arrow.FileInfo) -> str:
 
 def _located(place: Place, *, is_patient: bool = False) -> tuple[Any, str]:
     """Return the file system of a URL, and the path there; one that is patient waits longer for a store."""
-    if "//" in f"/{place.key}":
-        raise InputError(f"{place}: holds an empty name, between two slashes, which cannot be reached")
+    refuse_empty_names(place)
     options = place.options
     if place.scheme in _GOOGLE and not is_patient and "retry_limit_seconds=" not in options:
         options += f"{'&' if options else '?'}{_PATIENCE}"

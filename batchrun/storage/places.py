@@ -7,7 +7,7 @@ from typing import Protocol
 
 from batchrun.errors import InputError
 from batchrun.storage.remote import Found, RemoteFile, RemoteStream
-from batchrun.storage.urls import GLOB, Place
+from batchrun.storage.urls import GLOB, Place, refuse_empty_names
 
 SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "http", "https")
 """What is known, as the part of a URL before `://`."""
@@ -51,7 +51,10 @@ def listing(place: Place) -> tuple[str, list[Found]]:
     """
     root, pattern = _taken_apart(place)
     found = store_of(place).files(place.beside(root), is_deep=len(pattern) > 1 or "**" in pattern)
-    return root, sorted(each for each in found if covers(place, each.place))
+    wanted = sorted(each for each in found if covers(place, each.place))
+    for each in wanted:
+        refuse_empty_names(each.place)  # before any of the others is asked
+    return root, wanted
 
 
 def covers(place: Place, file: Place) -> bool:

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from batchrun.errors import InputError
+
 GLOB = re.compile(r"[*?[]")
 """Makes a path a glob."""
 
@@ -82,6 +84,12 @@ class Place(NamedTuple):
         """
         is_before = ":" in self.host and not self.has_host and "@" in self.host + self.key
         return is_before or (not self.is_http and _SECRETS.search(self.options) is not None)
+
+
+def refuse_empty_names(place: Place) -> None:
+    """Refuse a key that no store can be asked for, though it may exist; raises `InputError`."""
+    if "//" in f"/{place.key}":
+        raise InputError(f"{place}: holds an empty name, between two slashes, which cannot be reached")
 
 
 def is_remote(path: str) -> bool:

@@ -16,6 +16,8 @@ from harness.web import serving_files
 from pyarrow import fs as arrow
 
 from batchrun.storage import objects
+from batchrun.storage.remote import Found
+from batchrun.storage.urls import Place
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -55,6 +57,25 @@ def test_a_run_reads_from_a_bucket_and_uploads_its_results(run: Any, batchrun: A
     said = batchrun("export", "out", "--card")
     assert said.stderr.endswith("out/README.md\nuploaded to s3://bkt/out\n")
     assert names(bucket / "out") == {*UPLOADED, "report.html", "README.md"}
+    (bucket / "out/report.html").unlink()
+    run(write_rows("in.jsonl", {"prompt": "a"}, {"prompt": "b"}, {"prompt": "c"}), "--upload", "s3://bkt/out", "--yes")
+    assert not (bucket / "out/report.html").exists(), "it is of the run before"
+
+
+def test_a_key_that_cannot_be_reached_is_refused_before_the_others_are_asked(
+    run: Any, bucket: Path, endpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 has keys with nothing between two slashes; none of the folder's rows is bought, and none left out."""
+    write_rows(str(bucket / "in/a.jsonl"), {"prompt": "a"})
+    files = objects.files
+
+    def with_odd(place: Place, *, is_deep: bool) -> list[Found]:
+        return [*files(place, is_deep=is_deep), Found(place.beside("in//b.jsonl"), 1, "1")]
+
+    monkeypatch.setattr(objects, "files", with_odd)
+    said = run("s3://bkt/in")
+    assert (said.code, "in//b.jsonl: holds an empty name" in said.stderr) == (2, True), said.stderr
+    assert endpoint.stats.received == 0
 
 
 def test_what_signs_a_url_goes_on_in_the_checkpoint_alone(run: Any, batchrun: Any, bucket: Path) -> None:
@@ -115,14 +136,15 @@ def test_results_do_not_go_among_the_input(run: Any, bucket: Path, path: str) ->
 
 
 def test_an_export_uploads_what_it_wrote(run: Any, batchrun: Any, bucket: Path) -> None:
-    """Whatever its format; and what it says is what it did."""
+    """Whatever its format, and nothing that may be older; what it says is what it did."""
     run(write_rows("in.jsonl", {"prompt": "a"}))
+    Path("out/results.parquet").write_bytes(b"of another time")
     assert batchrun("export", "out", "--format", "csv", "--upload", "s3://bkt/out").code == 0
     assert batchrun("export", "out", "--wide", "--upload", "s3://bkt/out").code == 0
     assert batchrun("export", "out", "--format", "openai", "--upload", "s3://bkt/out").code == 0
     openai = {path.name for path in Path("out").glob("*.openai.jsonl")}
     assert openai
-    assert names(bucket / "out") == {*UPLOADED, "results.csv", "results.wide.parquet", *openai}
+    assert names(bucket / "out") == {"run.json", "results.csv", "results.wide.parquet", *openai}
 
 
 @pytest.mark.parametrize(

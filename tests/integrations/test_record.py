@@ -8,10 +8,22 @@ from harness.prompts import write_rows
 from batchrun.integrations.record import RunRecord
 from batchrun.job import PromptTemplates
 
+QUESTION = PromptTemplates(user="{{ question }}")
+
+
+def test_a_sample_of_all_rows_is_all_of_them(made) -> None:
+    """Else what is the same would be shown twice: as all, and as a sample."""
+    directory = made(write_rows("in.jsonl", {"question": "one"}, {"question": "two"}), prompt=QUESTION)
+    fingerprints = []
+    for sample in (None, 9, 2, 1):
+        with RunRecord(directory, sample) as record:
+            fingerprints.append(record.fingerprint())
+    assert [each == fingerprints[0] for each in fingerprints] == [True, True, True, False]
+
 
 def test_rows_are_json_and_the_fingerprint_tells_results_apart(made) -> None:
     path = write_rows("in.jsonl", {"question": "one", "note": None}, {"question": "two", "note": 2**70})
-    template = PromptTemplates(user="{{ question }}")
+    template = QUESTION
     directory = made(path, prompt=template)
     with RunRecord(directory) as record:
         rows = list(record.rows(most=10))
