@@ -49,6 +49,8 @@ class Admission:
         """When there may be something to send that is not now; set by `next`."""
         self.is_out_of_budget = False
         """Whether `next` found a request that the budget does not allow."""
+        self.most_bytes = float(_HELD_BYTES)
+        """How much of bodies each model may hold."""
         self._lanes: dict[str, Lane] = {}
         self._turns: deque[Lane] = deque()  # the next first
 
@@ -63,6 +65,7 @@ class Admission:
         if lane is None:
             lane = self._lanes[model] = Lane(model, self._max_attempts, self._canary, self)
             self._turns.append(lane)
+            self.most_bytes = _HELD_BYTES / len(self._lanes)
         return lane
 
     def extend(self, requests: Iterable[Request]) -> None:
@@ -150,11 +153,6 @@ class Admission:
     def more_to_come(self) -> bool:
         """Whether fresh requests may yet come."""
         return not self.is_fed and self.is_hungry
-
-    @property
-    def most_bytes(self) -> float:
-        """How much of bodies each may hold."""
-        return _HELD_BYTES / len(self._lanes)
 
     def _afford(self, lane: Lane, work: Work, budget: Budget, now_s: float) -> bool:
         work.reserve = budget.reserve(work.request)

@@ -21,9 +21,8 @@ from batchrun.records import Request
 class Room(Protocol):
     """What a lane may do, as things stand in all of them."""
 
-    @property
-    def most_bytes(self) -> float:
-        """How much of bodies may be on the way, or wait to be sent again, before no fresh ones are taken."""
+    most_bytes: float
+    """How much of bodies may be on the way, or wait to be sent again, before no fresh ones are taken."""
 
     @property
     def most_waiting(self) -> int:

@@ -23,6 +23,9 @@ from batchrun.pool.settling import Policy, Settling, Stop
 from batchrun.records import Outcome, Request
 from batchrun.repair import Repair
 
+_FEED_EVERY = 16
+"""Looks for something to send, until it is also looked whether more should come: a quarter of what is ready then."""
+
 
 def _ignore(event: object) -> None:
     """Take what nobody wants to know."""
@@ -89,6 +92,7 @@ class Pool:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
         self._hungry = asyncio.Event()
+        self._looks = 0  # for something to send
         self._to_pace = asyncio.Event()
         self._finished = asyncio.Event()
 
@@ -239,7 +243,9 @@ class Pool:
             return None
         admission = self._admission
         work = admission.next(self._loop.time())
-        if not self._hungry.is_set() and admission.is_hungry:
+        self._looks += 1
+        is_idle = work is None and admission.in_flight < self.limit.current
+        if (is_idle or self._looks % _FEED_EVERY == 0) and admission.is_hungry:
             self._hungry.set()
         if work is None:
             if admission.look_again_s is not None:
