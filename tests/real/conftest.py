@@ -1,6 +1,7 @@
 """Real servers, installed and started for the test that asks for them, and batchrun in front of them.
 
 A server that cannot be installed skips its tests, and says why; with `BATCHRUN_REAL_REQUIRED=1` it fails them.
+`BATCHRUN_REAL_WITHOUT` names environments to do without.
 """
 
 import json
@@ -61,6 +62,8 @@ def installed() -> Callable[[str], Environment]:
     made: dict[str, Environment | CannotInstall] = {}
 
     def installed(name: str) -> Environment:
+        if name in os.environ.get("BATCHRUN_REAL_WITHOUT", "").split():
+            pytest.skip(f"{name} is left out, as BATCHRUN_REAL_WITHOUT says")
         if name not in made:
             try:
                 made[name] = environment(name)
