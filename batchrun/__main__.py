@@ -75,7 +75,7 @@ def _open_what_is_closed() -> None:
 
 def _unforeseen(error: Exception) -> int:
     """Tell of a mistake of batchrun's own, without the key, and leave the traceback in a file."""
-    from batchrun.credentials import hide_keys  # not needed to list the commands
+    from batchrun.endpoint.key import hide_keys  # not needed to list the commands
 
     head = f"batchrun {__version__}, Python {sys.version.split()[0]} on {sys.platform}\n"
     trace = hide_keys(head + "".join(traceback.format_exception(error)))

@@ -3,7 +3,8 @@
 What is made once a row is a `NamedTuple`: a frozen dataclass costs three times as much to make, and there are millions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 
@@ -149,3 +150,77 @@ class ModelTotals(NamedTuple):
     reasoning_tokens: int = 0
     unstated: int = 0
     """Answers that stated no token counts and are in none of the sums."""
+
+
+class Retried(NamedTuple):
+    """An attempt failed and its request will be sent again."""
+
+    model: str
+    kind: str
+    message: str
+    wait_s: float
+
+
+class Paused(NamedTuple):
+    """Nothing works of a model: its rows wait, and one request at a time probes."""
+
+    model: str
+    kind: str
+    message: str
+
+
+class Resumed(NamedTuple):
+    """The endpoint answers again for a model."""
+
+    model: str
+    after_s: float
+
+
+class Spent(NamedTuple):
+    """An answer was paid for that is no row's: a canary's, one of no use, or one that did not fit the job's schema."""
+
+    model: str
+    usage: Usage
+
+
+class Attempted(NamedTuple):
+    """Attempts were made that are in no outcome: a canary's, or those of a row that stays open."""
+
+    model: str
+    attempts: int
+    throttled: int
+
+
+Event = Retried | Paused | Resumed | Spent | Attempted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Why the run drains and stops before all is done."""
+
+    kind: str
+    message: str
+    exit_code: int
+
+
+class Figures(NamedTuple):
+    """How a run stands at one moment."""
+
+    done: int
+    """Rows with an outcome, those of earlier runs included."""
+    total: int | None
+    """Rows in all; None while that cannot be told."""
+    failed: int
+    throttled: int
+    tokens: int
+    in_flight: int
+    limit: int
+    waiting: int
+    """Requests that wait to be sent again."""
+    pause: str | None
+    """Why nothing is sent, when nothing is."""
+
+
+def summed(totals: Iterable[ModelTotals]) -> ModelTotals:
+    """Return the sums over all models."""
+    return ModelTotals(*(sum(column) for column in zip(ModelTotals(), *totals, strict=True)))

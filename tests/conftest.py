@@ -2,6 +2,12 @@
 
 import signal
 
+from hypothesis import HealthCheck, settings
+
+# How long an example takes depends on what else the machine does, and promises nothing.
+settings.register_profile("batchrun", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("batchrun")
+
 
 def pytest_configure() -> None:
     """Have signals arrive, here and in every process that a test starts.

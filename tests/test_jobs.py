@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.cli import cli
-from batchrun.job_file import load_job
-from batchrun.runner import arun
+from batchrun.engine.runner import arun
+from batchrun.job.file import load_job
+from batchrun.results.summary import Summary
 from batchrun.simulator import Settings, serve
-from batchrun.summary import Summary
 
 ROOT = Path(__file__).parents[1]
 JOBS = ROOT / "jobs"

@@ -24,7 +24,7 @@ def test_the_package_under_test_is_the_one_that_was_meant() -> None:
     assert Path(batchrun.__file__).resolve() == home / "batchrun" / "__init__.py"
 
 
-@pytest.mark.parametrize("name", ["prices.toml", "py.typed"])
+@pytest.mark.parametrize("name", ["job/prices.toml", "py.typed"])
 def test_data_is_found_beside_the_code(name: str) -> None:
     """What is no Python comes along, and `importlib.resources` finds it."""
     assert (files("batchrun") / name).is_file()
@@ -32,7 +32,7 @@ def test_data_is_found_beside_the_code(name: str) -> None:
 
 def test_every_source_file_is_in_the_package() -> None:
     """Nothing of the repository's `batchrun` folder is left behind when the wheel is built."""
-    assert {"prices.toml", "py.typed", "__main__.py", "simulator/server.py"} < set(SOURCES)
+    assert {"job/prices.toml", "py.typed", "__main__.py", "simulator/server.py"} < set(SOURCES)
     assert [name for name in SOURCES if not files("batchrun").joinpath(name).is_file()] == []
 
 

@@ -22,10 +22,10 @@ from harness.reference import ENVIRONMENT, EXIT_CODES, PARTS, README, command_of
 
 from batchrun.__main__ import run as run_command_line
 from batchrun.cli import cli
+from batchrun.endpoint.pool.verdicts import EFFECTS
 from batchrun.errors import BatchrunError
-from batchrun.job import BASE_URLS, Input, Job, PromptTemplates
-from batchrun.job_file import load_job
-from batchrun.pool.verdicts import EFFECTS
+from batchrun.job.file import load_job
+from batchrun.job.sections import BASE_URLS, Input, Job, PromptTemplates
 from batchrun.prompts.rows import RowForms
 from batchrun.records import Row
 from batchrun.simulator import Settings, serve

@@ -10,7 +10,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from batchrun.errors import RunDirectoryError
-from batchrun.processes import is_alive
+from batchrun.storage.processes import is_alive
 
 _LOCK = ".lock"
 _HOLDER = ".lock.pid"

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import orjson
 
-from batchrun.checkpoint.schema import FILE_NAME, OUTCOME_COLUMNS, Asked, connect, damaged, pack, translated, unpack
-from batchrun.checkpoint.soundness import are_outcomes
+from batchrun.checkpoint.checks import are_outcomes
+from batchrun.checkpoint.file import connect, damaged, translated
+from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS, Asked, pack, unpack
 from batchrun.records import ModelTotals, Outcome, OutcomeColumns, Usage
 
 COUNTS = tuple(field for field in ModelTotals._fields if field != "requests")

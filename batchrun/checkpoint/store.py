@@ -23,23 +23,16 @@ from typing import Any, Self, TypeVar
 
 import orjson
 
-from batchrun.checkpoint.examination import examine
-from batchrun.checkpoint.forcing import Forcing
-from batchrun.checkpoint.inserts import columns_of, insert_many
-from batchrun.checkpoint.journal import Journal
+from batchrun.checkpoint.file import broken, connect, translated
+from batchrun.checkpoint.fsync import Forcing
+from batchrun.checkpoint.in_flight import Journal
 from batchrun.checkpoint.reader import read_fact, read_models, read_totals
-from batchrun.checkpoint.schema import (
-    FILE_NAME,
-    MODELS,
-    Asked,
-    broken,
-    connect,
-    pack,
-    translated,
-)
+from batchrun.checkpoint.salvage.examine import examine
+from batchrun.checkpoint.tables import FILE_NAME, MODELS, Asked, pack
 from batchrun.checkpoint.totals import Beside, Copied, added, with_copies, write_totals
 from batchrun.checkpoint.twins import FACT as TWINS
 from batchrun.checkpoint.twins import Twins, forget_twins
+from batchrun.checkpoint.writer import columns_of, insert_many
 from batchrun.errors import InputError, RunDirectoryError
 from batchrun.records import ModelTotals, Outcome, Usage
 

@@ -16,9 +16,9 @@ from typing import NamedTuple, TypeVar
 
 import orjson
 
-from batchrun.checkpoint.inserts import insert_many
-from batchrun.checkpoint.schema import KEY_BYTES, Asked
+from batchrun.checkpoint.tables import KEY_BYTES, Asked
 from batchrun.checkpoint.totals import Copied
+from batchrun.checkpoint.writer import insert_many
 from batchrun.records import Request
 
 A = TypeVar("A", bound=Asked)

@@ -1,6 +1,5 @@
 """`batchrun check`."""
 
-import asyncio
 import contextlib
 import dataclasses
 import sys
@@ -15,12 +14,10 @@ from tqdm import tqdm
 from batchrun.cli.check_texts import report_lines
 from batchrun.cli.flags import GroupedCommand, job_flags
 from batchrun.cli.run import job_of
-from batchrun.credentials import Secret, find_key
+from batchrun.engine.preflight.check import Report, check
+from batchrun.engine.preflight.probe import key_notes, probe_sender
 from batchrun.errors import BatchrunError
-from batchrun.job import Endpoint, Job
-from batchrun.preflight.check import Report, check
-from batchrun.preflight.probing import Probed, probe
-from batchrun.preflight.survey import Survey
+from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 
 _WRONG = 2
@@ -76,41 +73,9 @@ def _report(job: Job, *, is_probing: bool, simulate: bool) -> Report:
         source.open()
         if not is_probing:
             report = check(job, job.endpoint, source, today=date.today(), on_read=on_read)
-            return dataclasses.replace(report, notes=[*report.notes, *_key_notes(job.endpoint, simulate=simulate)])
-        send = _sender(job, simulate=simulate)
+            return dataclasses.replace(report, notes=[*report.notes, *key_notes(job.endpoint, simulate=simulate)])
+        send = probe_sender(job, simulate=simulate)
         return check(job, job.endpoint, source, today=date.today(), on_read=on_read, probe=send)
-
-
-def _key_notes(endpoint: Endpoint, *, simulate: bool) -> list[str]:
-    try:
-        if not simulate:
-            find_key(endpoint)
-    except BatchrunError as problem:
-        return [str(problem)]
-    return []
-
-
-def _sender(job: Job, *, simulate: bool) -> Callable[[Survey], list[Probed]]:
-    """Return what sends the first request to each model; the key is looked for at once."""
-    key = Secret("simulated") if simulate else find_key(job.endpoint)
-
-    async def sent(survey: Survey) -> list[Probed]:
-        requests = [part.first for part in survey.models.values() if part.first is not None]
-        async with _endpoint(job.endpoint, simulate=simulate) as endpoint:
-            return await probe(job, endpoint, key, requests)
-
-    return lambda survey: asyncio.run(sent(survey))
-
-
-@contextlib.asynccontextmanager
-async def _endpoint(endpoint: Endpoint, *, simulate: bool) -> Any:
-    if not simulate:
-        yield endpoint
-        return
-    from batchrun.simulator import Settings, serve
-
-    async with serve(Settings(models=())) as simulator:
-        yield dataclasses.replace(endpoint, base_url=simulator.base_url)
 
 
 @contextlib.contextmanager

@@ -2,12 +2,12 @@
 
 import orjson
 
-from batchrun.job import Job
-from batchrun.preflight.check import Report
-from batchrun.preflight.estimate import Forecast
-from batchrun.preflight.outlook import count_text, range_text, usd_text
-from batchrun.pricing import load_prices
-from batchrun.report.stats import duration_text
+from batchrun.engine.preflight.check import Report
+from batchrun.engine.preflight.estimate import Forecast
+from batchrun.engine.preflight.outlook import count_text, range_text, usd_text
+from batchrun.job.catalogue import load_prices
+from batchrun.job.sections import Job
+from batchrun.report.texts import duration_text
 
 _MARGIN = 10
 _PROMPT_LINES = 6

@@ -1,5 +1,6 @@
 """`batchrun export`."""
 
+import asyncio
 import json
 import shlex
 from collections.abc import Iterator
@@ -8,18 +9,19 @@ from typing import Any
 
 import click
 
-from batchrun.card import CARD, write_card
-from batchrun.checkpoint.keeping import kept_name
-from batchrun.checkpoint.salvage import Salvaged, recover
+from batchrun.answers.schema import AnswerSchema
+from batchrun.answers.scores.scorers import NamedFunction
+from batchrun.checkpoint.salvage.rescue import Salvaged, recover
+from batchrun.checkpoint.salvage.swap import kept_name
 from batchrun.cli.scorer import scorer_option
 from batchrun.cli.texts import score_lines
+from batchrun.engine.threads import in_thread
 from batchrun.errors import JobError
-from batchrun.export import FORMATS, View, export
-from batchrun.results.scoring import NamedFunction
-from batchrun.schema.answers import AnswerSchema
+from batchrun.publish.card import CARD, write_card
+from batchrun.publish.upload import check_export, stored_upload, upload_results
+from batchrun.results.export import FORMATS, View, export
+from batchrun.results.summary import RESULTS
 from batchrun.storage.urls import shown
-from batchrun.summary import RESULTS
-from batchrun.uploading import check_export, stored_upload, upload_results
 
 _NO_SCHEMA = "none"
 
@@ -100,7 +102,8 @@ def export_command(
     if card:
         click.echo(write_card(run), err=True)
     if (url := upload or stored_upload(run)) is not None:
-        upload_results(run, url, names, again=click.get_current_context().meta[_AGAIN])
+        again = click.get_current_context().meta[_AGAIN]
+        asyncio.run(in_thread(lambda: upload_results(run, url, names, again=again)))
         click.echo(f"uploaded to {shown(url)}", err=True)
 
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from batchrun.job import SECTIONS
-from batchrun.job_file import Overrides
-from batchrun.settings import key_of
+from batchrun.job.file import Overrides
+from batchrun.job.sections import SECTIONS
+from batchrun.job.settings import key_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.job import Publish
-from batchrun.publishing import publish
-from batchrun.settings import SettingError
-from batchrun.standing import standing
-from batchrun.stored import stored_job
+from batchrun.job.sections import Publish
+from batchrun.job.settings import SettingError
+from batchrun.publish.worker import publish
+from batchrun.results.run_directory import stored_job
+from batchrun.results.state import standing
 
 
 @click.command("publish")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from batchrun.reporting import write_report
+from batchrun.report.content import write_report
 
 
 @click.command("report")

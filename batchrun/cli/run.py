@@ -12,18 +12,18 @@ from typing import Any, BinaryIO
 import click
 import orjson
 
+from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.cli.flags import GroupedCommand, job_flags, overrides_of
 from batchrun.cli.scorer import scorer_option
 from batchrun.cli.texts import ending_text
+from batchrun.engine.execution import Options
+from batchrun.engine.runner import run
 from batchrun.errors import BatchrunError
-from batchrun.execution import Options
-from batchrun.job import Job
-from batchrun.job_file import STDIN, job_for, load_job
-from batchrun.pool.settling import Stop
-from batchrun.report.progress import Progress, Silence, progress_on
-from batchrun.results.scoring import NamedFunction
-from batchrun.runner import run
-from batchrun.summary import Summary
+from batchrun.job.file import STDIN, job_for, load_job
+from batchrun.job.sections import Job
+from batchrun.records import Stop
+from batchrun.report.bar import Progress, Silence, progress_on
+from batchrun.results.summary import Summary
 
 _GRACE_S = 2.0
 """How long a run that was told twice may take to end, until it is ended: the checkpoint stands that."""

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.errors import JobError
-from batchrun.results.scoring import NamedFunction
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -7,7 +7,7 @@ import click
 import orjson
 
 from batchrun.cli.texts import counts_lines
-from batchrun.standing import standing
+from batchrun.results.state import standing
 
 
 @click.command("status")

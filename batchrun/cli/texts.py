@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from batchrun.report.stats import duration_text
-from batchrun.summary import Summary
+from batchrun.report.texts import duration_text
+from batchrun.results.summary import Summary
 
 _STATES = {"completed": "done", "interrupted": "stopped"}
 """How a state is called at the head of a line; the message at the end has the rest."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from batchrun.cli.texts import counts_lines
-from batchrun.report.progress import progress_on
-from batchrun.standing import figures_of, is_running, standing
+from batchrun.report.bar import progress_on
+from batchrun.results.state import figures_of, is_running, standing
 
 _LOOK_EVERY_S = 0.5
 

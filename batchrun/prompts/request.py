@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 
 from batchrun.errors import JobError
-from batchrun.job import LITELLM_PREFIX, Job
-from batchrun.pricing import load_prices
+from batchrun.job.catalogue import load_prices
+from batchrun.job.sections import LITELLM_PREFIX, Job
+from batchrun.prompts.response_format import response_format
 from batchrun.prompts.rows import RowProblem, kind_of, plain
 from batchrun.records import BadRow, Prompt, Request, Row
-from batchrun.schema.asking import response_format
 
 MAX_BODY_BYTES = 64 << 20
 """Longest body. No endpoint takes as much; the same bound as for answers."""

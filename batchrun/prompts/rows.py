@@ -5,8 +5,8 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from batchrun.job import Job
-from batchrun.prompts.digits import exact
+from batchrun.job.sections import Job
+from batchrun.prompts.input.digits import exact
 from batchrun.prompts.template import Template
 from batchrun.records import Prompt, Row
 

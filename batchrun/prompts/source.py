@@ -8,11 +8,11 @@ from typing import BinaryIO, Self
 import pyarrow as pa
 
 from batchrun.errors import InputError, JobError
-from batchrun.job import Job
-from batchrun.prompts.files import InputFile, find_files, nearest
-from batchrun.prompts.formats import open_parquet
+from batchrun.job.sections import Job
 from batchrun.prompts.images import Images
-from batchrun.prompts.reader import RowReader, open_file
+from batchrun.prompts.input.files import InputFile, find_files, nearest
+from batchrun.prompts.input.formats import open_parquet
+from batchrun.prompts.input.reader import RowReader, open_file
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import Form, RowForms, RowProblem
 from batchrun.prompts.template import TemplateProblem
@@ -259,3 +259,19 @@ class Source:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:_NAMES_SHOWN]) + (f" and {len(names) - _NAMES_SHOWN} more" * (len(names) > _NAMES_SHOWN))
+
+
+def estimated_total(rows_read: int, fraction_read: float | None, *, is_complete: bool, per_row: int) -> int | None:
+    """Return how many rows the results will have: exact when all is read, else from how far the reader is.
+
+    Args:
+        rows_read: input rows read so far.
+        fraction_read: how much of the input's bytes that was, 0 to 1; None where the input has no known end.
+        is_complete: whether the input is at its end.
+        per_row: output rows of one input row: models × samples.
+    """
+    if is_complete:
+        return rows_read * per_row
+    if not fraction_read:
+        return None
+    return round(rows_read / fraction_read) * per_row

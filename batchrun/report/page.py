@@ -15,8 +15,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from batchrun.report.figures import Figure
-from batchrun.report.sampling import Sample, harmless_json
+from batchrun.report.plots import Figure
+from batchrun.report.sample import Sample, harmless_json
 
 SAMPLE_BYTES = 2_200_000
 """Of the rows in it, so that the page stays under 3 MB: plots take 0.1 MB, and all other texts are cut."""

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from batchrun.completions import Completion, parse_completion
+from batchrun.answers.chat import Completion, parse_completion
+from batchrun.answers.columns import AnswerColumns
+from batchrun.answers.schema import AnswerSchema, Complaint
 from batchrun.records import OutcomeColumns
 from batchrun.results.columns import of_failure, shown_completions
-from batchrun.schema.answers import AnswerSchema, Complaint
-from batchrun.schema.arrow import AnswerColumns
 
 INVALID = "invalid_response"
 """Kind of a row whose answer does not fit the schema."""

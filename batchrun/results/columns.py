@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from batchrun.completions import NOTHING, Completion, parse_completion
-from batchrun.naming import without_clashes
-from batchrun.pricing import PriceLike, cost_usd
+from batchrun.answers.chat import NOTHING, Completion, parse_completion
+from batchrun.answers.columns import AnswerColumns, without_clashes
+from batchrun.job.catalogue import PriceLike, cost_usd
 from batchrun.records import OutcomeColumns, Usage
 from batchrun.results.merge import kept_types
-from batchrun.schema.arrow import AnswerColumns
 
 
 class Column(NamedTuple):

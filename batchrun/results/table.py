@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
-from batchrun.pricing import PriceLike
+from batchrun.job.catalogue import PriceLike
 from batchrun.records import OutcomeColumns
 from batchrun.results.answers import AnswerReader
 from batchrun.results.columns import BEFORE_ANSWER, BEFORE_INPUT, COLUMNS, SCORE, outcome_arrays, results_schema
 from batchrun.results.merge import InputColumns, Merge, Part
-from batchrun.results.scoring import Objects, Scoring
+from batchrun.results.scores import Objects, Scoring
 
 _BEFORE_TYPED = len(BEFORE_INPUT) + len(BEFORE_ANSWER)
 

@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchrun.pricing import PriceLike, cost_usd
+from batchrun.job.catalogue import PriceLike, cost_usd
 from batchrun.records import ModelTotals, Usage
 from batchrun.results.columns import Column
-from batchrun.results.files import replacing
+from batchrun.results.replace import replacing
 
 USAGE_COLUMNS = (
     Column("model", pa.string(), "the model that was asked"),

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchrun.answers.columns import column_names
 from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, SCORE
-from batchrun.schema.arrow import column_names
 
 _FIRST_OF_ANSWER = BEFORE_ANSWER[0].name
 _BEFORE_TYPED, _AFTER_TYPED = BEFORE_ANSWER[-1].name, AFTER_ANSWER[0].name

@@ -8,7 +8,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchrun.results.files import replacing
+from batchrun.results.replace import replacing
 from batchrun.results.table import Results
 
 USAGE_KEY = "batchrun.usage"

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from harness.endpoints import Endpoint, Latency, Trouble, lognormal, refusal
 from harness.runs import send_all
 
-from batchrun.pool.limits import Limit
+from batchrun.endpoint.pool.limits import Limit
 from batchrun.records import Reply
 
 Level = Callable[[float], int]

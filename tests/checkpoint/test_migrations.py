@@ -8,11 +8,12 @@ import pytest
 from harness.checkpoints import outcomes_in
 from harness.damage import answers, make_checkpoint
 
-from batchrun.checkpoint import migrations, schema
+from batchrun.checkpoint import file, migrations, tables
+from batchrun.checkpoint.file import connect
 from batchrun.checkpoint.migrations import FIRST, MIGRATIONS, migrate
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.checkpoint.schema import APPLICATION_ID, FILE_NAME, VERSION, connect
 from batchrun.checkpoint.store import Store
+from batchrun.checkpoint.tables import APPLICATION_ID, FILE_NAME, VERSION
 from batchrun.errors import RunDirectoryError
 
 FIRST_TABLES = {
@@ -69,7 +70,8 @@ LATER = (
 
 def become(monkeypatch: pytest.MonkeyPatch, later: tuple[migrations.Migration, ...]) -> None:
     """Become a later batchrun."""
-    monkeypatch.setattr(schema, "VERSION", FIRST + len(later))
+    for module in (file, tables):
+        monkeypatch.setattr(module, "VERSION", FIRST + len(later))
     monkeypatch.setattr(migrations, "MIGRATIONS", later)
 
 

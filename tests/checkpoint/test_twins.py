@@ -10,9 +10,9 @@ import pytest
 from harness.checkpoints import answer, failure, outcomes_in, requests
 
 from batchrun.checkpoint import twins as twins_module
-from batchrun.checkpoint.plan import adapt, forget_failed
+from batchrun.checkpoint.changes import adapt, forget_failed
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.checkpoint.salvage import salvage
+from batchrun.checkpoint.salvage.rescue import salvage
 from batchrun.checkpoint.store import Store
 from batchrun.records import BadRow, Outcome, Request, Usage
 

@@ -11,7 +11,7 @@ import pytest
 from harness.pictures import picture
 from harness.prompts import results, write_rows
 
-from batchrun.pool import admission
+from batchrun.endpoint.pool import admission
 
 ASK = ("-t", "What is it?", "--images", "photo")
 

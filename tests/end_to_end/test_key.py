@@ -169,9 +169,9 @@ def test_an_error_that_nobody_has_foreseen_is_told_without_it(
         raise RuntimeError(f"it was\n{{'Authorization': 'Bearer {CANARY}'}}")
 
     targets = {
-        "send": "batchrun.pool.client.HttpClient.send",
-        "settle": "batchrun.pool.settling.Settling.settle",
-        "export": "batchrun.execution.export",
+        "send": "batchrun.endpoint.http.client.HttpClient.send",
+        "settle": "batchrun.endpoint.pool.settlement.Settling.settle",
+        "export": "batchrun.engine.execution.export",
     }
     monkeypatch.setattr(targets[place], fail)
     said = run(write_prompts("a"))
@@ -193,7 +193,7 @@ def test_without_a_place_for_the_traceback_it_stands_on_stderr(
     def fail(*arguments: Any, **named: Any) -> None:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr("batchrun.pool.client.HttpClient.send", fail)
+    monkeypatch.setattr("batchrun.endpoint.http.client.HttpClient.send", fail)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     said = run(write_prompts("a"))
     assert said.code == 70

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from harness.prompts import results, write_prompts
 
-from batchrun import publishing
+from batchrun.publish import worker
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 KEY = "0123456789" * 4
@@ -142,7 +142,7 @@ def test_publish_wants_to_know_where_to_and_of_which_run(batchrun: Any, run: Any
 
 def test_an_sdk_that_never_comes_back_is_given_up(stuck_sdk: None, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run is complete by then; the process that hung is gone."""
-    monkeypatch.setattr(publishing, "_SILENCE_S", 0.5)
+    monkeypatch.setattr(worker, "_SILENCE_S", 0.5)
     said = run(write_prompts("one"), "--wandb", "team/project")
     assert said.code == 0
     assert "not published: nothing was heard of it for 0 s" in said.stderr
@@ -193,7 +193,7 @@ def test_a_process_that_dies_without_a_word_is_told_of(
 def test_without_a_process_to_publish_the_run_ends_as_it_would_have(
     batchrun: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing.tempfile, "tempdir", "nowhere")
+    monkeypatch.setattr(worker.tempfile, "tempdir", "nowhere")
     ran = run(write_prompts("one"), "--wandb", "team/project", "--weave", "team/project")
     assert ran.code == 0
     assert ran.stderr.count("not published: no process could be started to publish: ") == 2
@@ -239,7 +239,8 @@ def test_who_is_killed_leaves_nobody_behind(stuck_sdk: None, spawn: Any, run: An
 
 def test_the_help_and_the_library_import_no_sdk() -> None:
     """Nor what publishes: they are as fast as without."""
-    unwanted = "[name for name in sys.modules if 'integrations' in name or name in ('wandb', 'weave')]"
+    sdks = ("batchrun.publish.process", "batchrun.publish.wandb", "batchrun.publish.weave", "wandb", "weave")
+    unwanted = f"[name for name in sys.modules if name.startswith({sdks!r})]"
     script = f"import sys, batchrun.cli.run, batchrun.cli.publish; print({unwanted})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -90,7 +90,7 @@ def test_a_watch_that_dies_stops_the_run(run: Any, endpoint: Any, monkeypatch: p
         raise ZeroDivisionError
 
     endpoint.change(latency_s=0.05)
-    monkeypatch.setattr("batchrun.watch.Watch._figures", fails)
+    monkeypatch.setattr("batchrun.engine.ticker.Watch._figures", fails)
     name = prompts("in.jsonl", *(f"number {number}" for number in range(500)))
     monkeypatch.setattr("tempfile.tempdir", ".")  # where the traceback goes
     said = run(name, "-c", 2)

@@ -16,7 +16,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from batchrun.checkpoint.store import Store
-from batchrun.job import Input, Job, Model, PromptTemplates, job_to_dict
+from batchrun.job.sections import Input, Job, Model, PromptTemplates, job_to_dict
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")

@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.prompts import write_prompts
 
-from batchrun.standing import figures_of, is_running
+from batchrun.results.state import figures_of, is_running
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 

@@ -8,11 +8,11 @@ from random import Random
 
 import orjson
 
-from batchrun.checkpoint.damaged import DamagedFile
-from batchrun.checkpoint.pages import records
-from batchrun.checkpoint.schema import FILE_NAME, OUTCOME_COLUMNS
+from batchrun.checkpoint.salvage.damaged import DamagedFile
+from batchrun.checkpoint.salvage.pages import records
 from batchrun.checkpoint.store import Store
-from batchrun.job import Input, Job, Model, job_to_dict
+from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS
+from batchrun.job.sections import Input, Job, Model, job_to_dict
 from batchrun.records import Outcome
 from harness.checkpoints import answer, requests
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import click
 
+from batchrun.answers.columns import CLASH_PREFIX as ANSWER_PREFIX
 from batchrun.cli import cli
 from batchrun.cli.flags import FLAGS
-from batchrun.job import SECTIONS, Price
-from batchrun.pool.verdicts import EFFECTS, ROW_KINDS
-from batchrun.prompts.endings import ENDINGS
+from batchrun.endpoint.pool.verdicts import EFFECTS, ROW_KINDS
+from batchrun.job.sections import SECTIONS, Price
+from batchrun.job.settings import Section, default_of, key_of
+from batchrun.prompts.input.endings import ENDINGS
 from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, BEFORE_INPUT, CLASH_PREFIX, SCORE, Column
 from batchrun.results.usage import USAGE_COLUMNS
-from batchrun.schema.arrow import CLASH_PREFIX as ANSWER_PREFIX
-from batchrun.settings import Section, default_of, key_of
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchrun.events import Event
-from batchrun.pool.limits import Limit
-from batchrun.pool.pool import Pool
-from batchrun.pool.settling import Policy, Stop
-from batchrun.records import Outcome, Request
+from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.settlement import Policy
+from batchrun.records import Event, Outcome, Request, Stop
 from harness.clock import run_virtually
 from harness.endpoints import Endpoint
 

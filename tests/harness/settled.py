@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 
 from batchrun.checkpoint.store import Store
-from batchrun.job import Job, job_to_dict
-from batchrun.job_file import load_job
-from batchrun.prompts.files import fingerprint
+from batchrun.job.file import load_job
+from batchrun.job.sections import Job, job_to_dict
+from batchrun.prompts.input.files import fingerprint
 from batchrun.prompts.source import Source
 from batchrun.records import BadRow, Outcome, Request, Usage
 from harness.prompts import write_rows

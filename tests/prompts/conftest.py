@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchrun.job import Input, Job, Model, PromptTemplates
+from batchrun.job.sections import Input, Job, Model, PromptTemplates
 
 Write = Callable[..., str]
 MakeJob = Callable[..., Job]

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchrun.errors import InputError
-from batchrun.prompts import lines
-from batchrun.prompts.columns import InputColumns
-from batchrun.prompts.digits import exact, has_long_number
-from batchrun.prompts.files import find_files
+from batchrun.prompts.input import lines
+from batchrun.prompts.input.columns import InputColumns
+from batchrun.prompts.input.digits import exact, has_long_number
+from batchrun.prompts.input.files import find_files
 from batchrun.prompts.source import Source
 from batchrun.records import BadRow
 

@@ -10,7 +10,7 @@ import pytest
 from harness.pictures import HEADS, picture
 
 from batchrun.errors import InputError
-from batchrun.job import Input, Job, Model, PromptTemplates
+from batchrun.job.sections import Input, Job, Model, PromptTemplates
 from batchrun.prompts import images as images_module
 from batchrun.prompts.images import media_type
 from batchrun.prompts.source import Source

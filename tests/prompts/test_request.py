@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from batchrun.errors import JobError
-from batchrun.job import Endpoint, Input, Job, Model
+from batchrun.job.sections import Endpoint, Input, Job, Model
 from batchrun.prompts import request
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import RowProblem

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.errors import InputError, JobError
-from batchrun.job import Job
+from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.records import BadRow, Request
 

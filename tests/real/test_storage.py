@@ -24,7 +24,7 @@ from real.clouds import BUCKET, KINDS, Cloud, running
 from real.conftest import Batchrun
 from real.environments import ROOT, Environment
 
-from batchrun.prompts.files import find_files
+from batchrun.prompts.input.files import find_files
 from batchrun.storage import objects
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
@@ -235,8 +235,8 @@ def prompts(url: str, limit: int | None = None) -> list[str]:
     """Return what is read of a file."""
     script = f"""
         import json
-        from batchrun.prompts.files import find_files
-        from batchrun.prompts.reader import RowReader
+        from batchrun.prompts.input.files import find_files
+        from batchrun.prompts.input.reader import RowReader
         rows = RowReader(find_files(["{url}"]), columns=("prompt",), limit={limit})
         print(json.dumps([row.columns["prompt"] for batch in rows for row in batch]))
     """

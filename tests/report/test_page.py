@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from batchrun.report.figures import LimitPoint, figures
 from batchrun.report.page import Page, render
-from batchrun.report.sampling import Sample, harmless_json
+from batchrun.report.plots import LimitPoint, figures
+from batchrun.report.sample import Sample, harmless_json
 from batchrun.report.tally import tally
 
 USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")

@@ -7,9 +7,9 @@ import orjson
 import pytest
 from harness.checkpoints import columns_of
 
+from batchrun.answers.schema import AnswerSchema
 from batchrun.records import Outcome
 from batchrun.results.answers import AnswerReader, Answers
-from batchrun.schema.answers import AnswerSchema
 
 Make = Callable[..., Outcome]
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from harness.checkpoints import columns_of
 
-from batchrun.job import Price
+from batchrun.job.sections import Price
 from batchrun.records import Outcome, Usage
 from batchrun.results.columns import COLUMNS, LostAnswer, input_names, outcome_arrays, results_schema
 

@@ -6,12 +6,12 @@ import orjson
 import pyarrow as pa
 from harness.checkpoints import columns_of
 
-from batchrun.job import Evaluate
+from batchrun.answers.schema import AnswerSchema
+from batchrun.job.sections import Evaluate
 from batchrun.records import Outcome
 from batchrun.results.answers import AnswerReader
-from batchrun.results.scoring import Scoring, TargetJudge
+from batchrun.results.scores import Scoring, TargetJudge
 from batchrun.results.table import Results
-from batchrun.schema.answers import AnswerSchema
 
 Make = Callable[..., Outcome]
 

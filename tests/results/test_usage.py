@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.errors import RunDirectoryError
-from batchrun.job import Price
+from batchrun.job.sections import Price
 from batchrun.records import ModelTotals
 from batchrun.results.usage import USAGE_COLUMNS, usage_rows, write_usage
 

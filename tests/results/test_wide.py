@@ -10,11 +10,11 @@ from harness.checkpoints import columns_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrun.answers.schema import AnswerSchema
 from batchrun.records import Outcome
 from batchrun.results.answers import AnswerReader
 from batchrun.results.table import Results
 from batchrun.results.wide import Wide
-from batchrun.schema.answers import AnswerSchema
 
 from .conftest import OUTCOME
 

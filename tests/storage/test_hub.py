@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import pytest
 
 from batchrun.errors import InputError
-from batchrun.prompts.files import find_files
-from batchrun.prompts.reader import RowReader
+from batchrun.prompts.input.files import find_files
+from batchrun.prompts.input.reader import RowReader
 from batchrun.storage import hub
 from batchrun.storage.urls import Place
 

@@ -8,9 +8,9 @@ import pytest
 from pyarrow import fs as arrow
 
 from batchrun.errors import InputError
-from batchrun.prompts.columns import InputColumns
-from batchrun.prompts.files import find_files, fingerprint, is_same
-from batchrun.prompts.reader import RowReader
+from batchrun.prompts.input.columns import InputColumns
+from batchrun.prompts.input.files import find_files, fingerprint, is_same
+from batchrun.prompts.input.reader import RowReader
 from batchrun.storage import objects
 from batchrun.storage.urls import Place
 

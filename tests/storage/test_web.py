@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.errors import InputError
-from batchrun.prompts.files import find_files, fingerprint, is_same
-from batchrun.prompts.reader import RowReader
+from batchrun.prompts.input.files import find_files, fingerprint, is_same
+from batchrun.prompts.input.reader import RowReader
 from batchrun.storage import remote
 from batchrun.storage import web as store
 from batchrun.storage.urls import Place

@@ -1,0 +1,1 @@
+"""What an answer says: text, typed columns, scores. No I/O."""

@@ -1,0 +1,140 @@
+"""The schema of a job's answers: refused when it is none, then the judge of every answer's text."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, NamedTuple, NoReturn
+
+import jsonschema_rs
+import orjson
+
+from batchrun.answers.bounds import EXAMPLES, FORMATS, with_bounds
+from batchrun.answers.objects import find_objects
+from batchrun.answers.references import dereferenced
+from batchrun.errors import JobError
+
+_MOST_ERRORS = 5
+_MOST_LETTERS = 300
+"""A complaint is read by a model, and paid for: at most so many errors, each at most so long."""
+
+_ROOT = '{"type": "object", "properties": {…}}'
+
+
+class Complaint(NamedTuple):
+    """Why an answer does not fit, in words for the model that gave it and for people; bounded in length."""
+
+    text: str
+
+
+class AnswerSchema:
+    """What every answer of a job must look like. Made once a job; reading takes a few microseconds an answer."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        """Compile a schema.
+
+        Formats are checked, not only noted, and integers are held to 64 bits: see `fitting`.
+
+        Args:
+            schema: a JSON Schema of any draft; the newest unless `$schema` says. References stay within it.
+
+        Raises:
+            JobError: it is no JSON Schema, refers to something outside of it, or asks for anything but an object with
+                named properties, which is what endpoints accept and what columns can be made of.
+        """
+        _compiled(schema)  # first as it stands, for a message about what the user wrote
+        self.schema = schema
+        root, _ = dereferenced(schema, schema)
+        self.properties: dict[str, Any] = _properties(root)
+        """Schema of each top-level property, in their order."""
+        self._validator = _compiled(with_bounds(schema))
+
+    def read(self, text: str | None) -> dict[str, Any] | Complaint:
+        """Return the object that an answer gives, or why it gives none. Never raises.
+
+        Text around it, code fences and small slips are overlooked (see `objects`). Of several objects the one that
+        fits is taken; where several different ones fit, none is, for nobody knows which was meant.
+
+        Args:
+            text: the answer's text, without its reasoning; None when it has none.
+        """
+        try:
+            value = orjson.loads(text or "")
+        except orjson.JSONDecodeError:
+            value = None
+        if type(value) is not dict:
+            return self._found(text or "")
+        return value if self._validator.is_valid(value) else self._complaint(value)
+
+    def _found(self, text: str) -> dict[str, Any] | Complaint:
+        objects, problem = find_objects(text)
+        fitting: list[dict[str, Any]] = []
+        for each in objects:
+            if each not in fitting[:1] and self._validator.is_valid(each):
+                fitting.append(each)
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            return Complaint("the answer holds several different JSON objects that fit; it must hold one")
+        if objects and not problem:
+            return self._complaint(objects[-1])
+        return Complaint(f"the answer does not fit: {problem}" if problem else "the answer holds no JSON object")
+
+    def _complaint(self, value: dict[str, Any]) -> Complaint:
+        return Complaint(_words(self._validator.iter_errors(value)))
+
+
+def _words(errors: Iterable[jsonschema_rs.ValidationError]) -> str:
+    """Return what is wrong and where, in one line."""
+    first = list(islice(errors, _MOST_ERRORS + 1))
+    lines = [_line(error) for error in first[:_MOST_ERRORS]]
+    return "; ".join([*lines, "and more"] if len(first) > _MOST_ERRORS else lines)
+
+
+def _line(error: jsonschema_rs.ValidationError) -> str:
+    # Where one of several schemas must fit, the message names none of them, but its branches do.
+    branches = getattr(error.kind, "context", None)
+    if branches and all(branches):
+        return _shortened(", and ".join(dict.fromkeys(_line(branch[0]) for branch in branches)))
+    message = error.message
+    if example := EXAMPLES.get(getattr(error.kind, "format", "")):
+        message += f', such as "{example}"'
+    where = "".join(f"/{step}" for step in error.instance_path)
+    return _shortened(f"{where}: {message}" if where else message)
+
+
+def _shortened(line: str) -> str:
+    """Cut a line in its middle: its start says where, its end what is allowed."""
+    half = _MOST_LETTERS // 2
+    return line if len(line) <= _MOST_LETTERS else f"{line[:half]} … {line[-half:]}"
+
+
+def _compiled(schema: dict[str, Any]) -> "jsonschema_rs.Validator":  # quoted, for older releases do not name it
+    outside: list[str] = []
+
+    def refuse_to_fetch(uri: str) -> NoReturn:
+        outside.append(uri)
+        raise ValueError
+
+    try:
+        return jsonschema_rs.validator_for(schema, formats=FORMATS, validate_formats=True, retriever=refuse_to_fetch)
+    except jsonschema_rs.ValidationError as error:
+        if outside:
+            cure = "nothing is fetched: copy it into the schema, under $defs"
+            if isinstance(schema, dict) and schema.get("$schema") == outside[0]:
+                cure = "$schema must be a published draft of JSON Schema, or left out"
+            raise JobError(f"response.schema: refers to {outside[0]}; {cure}") from error
+        raise JobError(f"response.schema: is no JSON Schema: {_line(error)}") from error
+    except (ValueError, RecursionError, jsonschema_rs.ReferencingError) as error:
+        raise JobError(f"response.schema: is no JSON Schema: {_shortened(str(error))}") from error
+
+
+def _properties(root: Any) -> dict[str, Any]:
+    if not isinstance(root, dict) or root.get("type") != "object":
+        raise JobError(
+            'response.schema: does not say "type": "object" at its root; an answer must be an object, for endpoints '
+            f"accept nothing else and its properties become columns: write {_ROOT}, and make what is asked for now one "
+            "of the properties"
+        )
+    properties: dict[str, Any] = root.get("properties") or {}
+    if not properties:
+        raise JobError(f"response.schema: names no properties, so no columns can be made: write {_ROOT}")
+    return properties

@@ -1,0 +1,146 @@
+"""What of a checkpoint still holds for this job: rows are known by number and by what they ask.
+
+Needed only when the job or its input has changed since the checkpoint was written. The requests of the whole input are
+noted beside the outcomes; then, in one transaction that the user may still turn down:
+
+1. An outcome whose request is not asked at its place is retired. It was paid for, so it is kept, out of the results.
+2. A request without an outcome gets a retired one with the same key: the row has moved, or an edit was undone.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from batchrun.checkpoint.file import translated
+from batchrun.checkpoint.reader import read_totals
+from batchrun.checkpoint.store import Store
+from batchrun.checkpoint.tables import OUTCOME_COLUMNS, Asked
+from batchrun.checkpoint.totals import write_totals
+from batchrun.checkpoint.twins import RECOUNT
+from batchrun.records import ModelTotals
+
+_REST = ", ".join(OUTCOME_COLUMNS[1:])
+
+_MATCH = f"""
+CREATE TEMP TABLE moved AS
+SELECT place.id AS id, answer.rowid AS origin
+FROM (
+    SELECT id, key, row_number() OVER (PARTITION BY key ORDER BY id) AS turn FROM asked
+    WHERE id NOT IN (SELECT id FROM outcomes)
+) AS place
+JOIN (
+    SELECT rowid, key, row_number() OVER (PARTITION BY key ORDER BY kind IS NOT NULL, rowid) AS turn FROM retired
+) AS answer USING (key, turn);
+INSERT INTO outcomes SELECT moved.id, {_REST} FROM moved JOIN retired ON retired.rowid = moved.origin;
+DELETE FROM retired WHERE rowid IN (SELECT origin FROM moved);
+DROP TABLE moved;
+"""  # only names of columns
+
+_ELSEWHERE = "NOT EXISTS (SELECT 1 FROM asked WHERE asked.id = outcomes.id AND asked.key = outcomes.key)"
+
+
+class Change(NamedTuple):
+    """What an edited job does to a checkpoint."""
+
+    settled: int
+    """Outcomes that there were."""
+    kept: int
+    """Requests that keep an answer."""
+    new: int
+    """Requests to send."""
+    again: int
+    """Of those, how many take the place of an answer that leaves the results: bought again, as far as can be told."""
+    gone: int
+    """Outcomes that leave the results."""
+
+
+def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Change], bool]) -> Change:
+    """Fit a checkpoint to the requests of an edited job.
+
+    Args:
+        store: open, not started.
+        batches: every request of the job.
+        agree: asked before anything is changed for good.
+
+    Returns:
+        What was changed, or, where `agree` said no, would have been.
+    """
+    connection = store.connection
+    with translated(store.path):
+        connection.execute("CREATE TEMP TABLE asked (id INTEGER PRIMARY KEY, key BLOB NOT NULL, custom_id TEXT)")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for batch in batches:
+                rows = [(store.id_of(each), each.key, each.custom_id) for each in batch]
+                connection.executemany("INSERT INTO asked VALUES (?, ?, ?)", rows)
+            change = _fit(connection)
+            if agree(change):
+                connection.execute("COMMIT")
+                store.reload()
+            return change
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            connection.execute("DROP TABLE IF EXISTS asked")
+
+
+def forget_failed(store: Store) -> int:
+    """Retire all failed rows for good, so that they are sent again; return how many there were."""
+    with translated(store.path):
+        store.connection.execute("BEGIN IMMEDIATE")
+        count = _retire(store.connection, "kind IS NOT NULL")
+        store.connection.execute("UPDATE retired SET key = x'' WHERE kind IS NOT NULL")  # no request has this key
+        _recount(store.connection)
+        store.connection.execute("COMMIT")
+        store.reload()
+    return count
+
+
+def _fit(connection: sqlite3.Connection) -> Change:
+    settled = _count(connection, "outcomes")
+    (before,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM retired").fetchone()
+    _retire(connection, _ELSEWHERE)
+    for statement in _MATCH.split(";"):  # executescript would commit
+        connection.execute(statement)
+    connection.execute(
+        "UPDATE outcomes SET custom_id = asked.custom_id FROM asked "
+        "WHERE asked.id = outcomes.id AND asked.custom_id IS NOT outcomes.custom_id"
+    )
+    _recount(connection)
+    kept = _count(connection, "outcomes")
+    asked = _count(connection, "asked")
+    new = asked - kept
+    gone = _count(connection, f"retired WHERE rowid > {before}")
+    answers_gone = _count(connection, f"retired WHERE rowid > {before} AND kind IS NULL AND attempts > 0")
+    return Change(settled=settled, kept=kept, new=new, again=min(answers_gone, new), gone=gone)
+
+
+def has_retired(store: Store) -> bool:
+    """Return whether there are answers in store whose request is not asked now."""
+    with translated(store.path):
+        (found,) = store.connection.execute("SELECT EXISTS (SELECT 1 FROM retired WHERE kind IS NULL)").fetchone()
+    return bool(found)
+
+
+def _retire(connection: sqlite3.Connection, condition: str) -> int:
+    connection.execute(f"INSERT INTO retired SELECT * FROM outcomes WHERE {condition}")  # our own texts
+    return connection.execute(f"DELETE FROM outcomes WHERE {condition}").rowcount
+
+
+def _recount(connection: sqlite3.Connection) -> None:
+    """Count completed, failed and copied anew; what was paid stays paid. The mark of settled rows is found anew too."""
+    connection.execute("DELETE FROM facts WHERE name = 'settled_rows'")
+    connection.execute(RECOUNT)
+    counts = dict.fromkeys((model for (model,) in connection.execute("SELECT model FROM totals")), (0, 0))
+    query = "SELECT id >> 16 & 255, sum(kind IS NULL), sum(kind IS NOT NULL) FROM outcomes GROUP BY 1"
+    counts |= {model: (completed, failed) for model, completed, failed in connection.execute(query)}
+    names = dict(connection.execute("SELECT id, name FROM models"))
+    totals = read_totals(connection)
+    for model, (completed, failed) in counts.items():
+        before = totals.get(names.get(model, ""), ModelTotals())
+        write_totals(connection, model, before._replace(completed=completed, failed=failed))
+
+
+def _count(connection: sqlite3.Connection, table: str) -> int:
+    (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # our own texts
+    return int(count)

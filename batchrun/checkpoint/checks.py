@@ -1,0 +1,66 @@
+"""What a row of the checkpoint must look like. SQLite itself lets anything stand in any column. Pure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from batchrun.checkpoint.tables import KEY_BYTES, OUTCOME_COLUMNS
+
+_INT32 = range(1 << 31)
+_MS = range(1 << 53)
+
+_TEXT = (str, type(None))
+
+_TYPES = {
+    "id": (int,),
+    "key": (bytes,),
+    "custom_id": _TEXT,
+    "kind": _TEXT,
+    "error": _TEXT,
+    "latency_s": (float, int, type(None)),  # in a page, a whole number stands as an integer
+    "body": (bytes, type(None)),
+}
+"""All other columns are counts, and null where that is allowed."""
+
+_COLUMN_TYPES = tuple(_TYPES.get(name, (int, type(None))) for name in OUTCOME_COLUMNS)
+_TYPE_SETS = tuple(map(frozenset, _COLUMN_TYPES))
+_COUNTS = tuple(place for place, name in enumerate(OUTCOME_COLUMNS) if name not in {*_TYPES, "finished_at_ms"})
+_NEVER_NULL = tuple(map(OUTCOME_COLUMNS.index, ("attempts", "throttled")))
+_ID, _KEY, _KIND, _FINISHED, _BODY = map(OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms", "body"))
+
+
+def is_outcome(columns: Sequence[Any]) -> bool:
+    """Return whether these can be the columns of an outcome: their number, types and ranges."""
+    if len(columns) != len(_COLUMN_TYPES):
+        return False
+    if not all(type(value) in types for value, types in zip(columns, _COLUMN_TYPES, strict=True)):
+        return False
+    return (
+        columns[_ID] >= 0
+        and len(columns[_KEY]) in (0, KEY_BYTES)
+        and columns[_FINISHED] in _MS
+        and all(columns[place] is None or columns[place] in _INT32 for place in _COUNTS)
+        and all(columns[place] is not None for place in _NEVER_NULL)
+    )
+
+
+def are_outcomes(rows: Sequence[Sequence[Any]]) -> bool:
+    """Return whether `is_outcome` holds for rows that SQLite has read: column by column, which is much faster."""
+    columns = list(zip(*rows, strict=True))
+    if not all(types.issuperset(map(type, values)) for types, values in zip(_TYPE_SETS, columns, strict=False)):
+        return False
+    return all(value is None or value in _INT32 for place in _COUNTS for value in set(columns[place] if rows else ()))
+
+
+def is_answered(columns: Sequence[Any]) -> bool:
+    """Return whether an outcome that counts as completed has an answer: a JSON object. Others need none."""
+    return columns[_KIND] is not None or is_answer(columns[_BODY])
+
+
+def is_answer(body: bytes | None) -> bool:
+    """Return whether this can be the answer of a chat completion."""
+    try:
+        return isinstance(orjson.loads(body or b""), dict)
+    except orjson.JSONDecodeError:
+        return False

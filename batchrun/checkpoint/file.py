@@ -1,0 +1,174 @@
+"""The checkpoint as a file: opened, created, migrated, set aside; what SQLite reports as errors of ours."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, count
+from pathlib import Path
+
+from batchrun.checkpoint import in_flight, migrations
+from batchrun.checkpoint.tables import APPLICATION_ID, FILE_NAME, LOGS, MOST_VERSIONS, TABLES, VERSION
+from batchrun.errors import DamagedError, RunDirectoryError
+
+_NOT_THE_FILES_FAULT = {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_ABORT,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOLFS,
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_MISUSE,
+}
+"""Codes of SQLite that say that the surroundings are to blame. All others come of what stands in the file."""
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours, with what to do."""
+    try:
+        yield
+    except UnicodeDecodeError as problem:  # of SQLite's own message, which quotes the file
+        raise damaged(path, "its tables cannot be read") from problem
+    except sqlite3.Error as problem:
+        raise broken(path, problem) from problem
+
+
+def broken(path: Path, problem: Exception) -> RunDirectoryError:
+    """Return the error for a checkpoint that cannot be read or written."""
+    if isinstance(problem, sqlite3.Error) and _primary_code(problem) not in _NOT_THE_FILES_FAULT:
+        return damaged(path, str(problem))
+    cure = "make room, or make it writable, and run the same command again: it goes on from here"
+    return RunDirectoryError(f"{path}: cannot be read or written ({problem}); {cure}")
+
+
+def damaged(path: Path, problem: str) -> DamagedError:
+    """Return the error for a file whose content is wrong."""
+    cure = f"Use another -o DIR, or recover what can be: batchrun export {path.parent} --salvage"
+    return DamagedError(f"{path}: is damaged or no checkpoint ({problem}); it was left as it is. {cure}")
+
+
+def _primary_code(problem: sqlite3.Error) -> int | None:
+    """Return SQLite's own code; none where Python could not read what SQLite could, such as text that is no UTF-8."""
+    code = getattr(problem, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a checkpoint in autocommit mode; make its tables where the file is new, bring older ones up to date.
+
+    Raises:
+        RunDirectoryError: it cannot be opened, is no checkpoint, or is of a newer version.
+    """
+    refuse_what_is_no_file(path)
+    if read_only and not path.exists():
+        raise RunDirectoryError(f"{path.parent}: holds no run (no {path.name}); name the directory of a run")
+    with translated(path):
+        mode = "ro" if read_only else "rwc"
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=30,
+        )
+        try:
+            connection.execute("PRAGMA cell_size_check = ON")  # a page that is noise is told at once
+            return _ready(connection, path, read_only)
+        except BaseException:
+            connection.close()
+            raise
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables of a new checkpoint."""
+    connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
+
+
+def refuse_what_is_no_file(path: Path) -> None:
+    """Refuse a folder, and a log without its checkpoint: SQLite would delete it, and what it holds."""
+    if path.is_dir():
+        raise RunDirectoryError(f"{path}: cannot be read or written (it is a folder); use another -o DIR")
+    log = path.with_name(path.name + "-wal")
+    is_empty = not path.exists() or path.stat().st_size == 0
+    if is_empty and log.exists() and log.stat().st_size > 0:
+        raise damaged(path, f"it is empty or gone, and its log {log.name} is not")
+
+
+def _ready(connection: sqlite3.Connection, path: Path, read_only: bool) -> sqlite3.Connection:
+    """Return the connection with the tables of this version; of an older file that is only read, a copy with them."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if tables == 0:
+        if read_only:
+            raise RunDirectoryError(f"{path}: is empty: its run died as it began; run the job")
+        create(connection)
+        return connection
+    _refuse_other_formats(connection, path, application, version)
+    if version == VERSION:
+        return connection
+    if not read_only:
+        migrations.migrate(connection, migrations.MIGRATIONS)
+        return connection
+    return _migrated_copy(connection)
+
+
+def _refuse_other_formats(connection: sqlite3.Connection, path: Path, application: int, version: int) -> None:
+    if application != APPLICATION_ID:
+        (ours,) = connection.execute(
+            "SELECT count(*) FROM sqlite_schema WHERE name IN ('outcomes', 'facts')"
+        ).fetchone()
+        if ours == 2:
+            raise damaged(path, "its tables are those of a checkpoint, its header is not")
+        raise RunDirectoryError(f"{path}: is no checkpoint of batchrun; it was left as it is. Use another -o DIR")
+    if not migrations.FIRST <= version <= MOST_VERSIONS:
+        raise damaged(path, f"there is no version {version} of the file")
+    if version > VERSION:
+        newer = f"was written by a newer batchrun (version {version} of the file, this one reads {VERSION})"
+        raise RunDirectoryError(f"{path}: {newer}; upgrade batchrun: pip install -U batchrun-llm")
+
+
+def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Return a copy of this version: who only looks changes no file. SQLite keeps it on disk, and deletes it."""
+    copy = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    try:
+        connection.backup(copy)
+        connection.close()
+        migrations.migrate(copy, migrations.MIGRATIONS)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+def set_aside(directory: Path) -> None:
+    """Rename a directory's checkpoint, so that the next run begins anew. What was set aside before stays too.
+
+    Raises:
+        RunDirectoryError: the directory cannot be written.
+    """
+    if not _is_there(directory / FILE_NAME):
+        return
+    names = (directory / f"before-restart{number}.{FILE_NAME}" for number in chain([""], map(".{}".format, count(2))))
+    kept = next(name for name in names if not _is_there(name))
+    try:
+        for suffix in ("", *LOGS):
+            old = directory / (FILE_NAME + suffix)
+            if old.exists():
+                old.replace(kept.with_name(kept.name + suffix))
+        (directory / in_flight.FILE_NAME).unlink(missing_ok=True)  # it counts on what is in the checkpoint
+    except OSError as problem:
+        raise RunDirectoryError(f"{directory}: cannot be written ({problem.strerror}); make it writable") from problem
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is a checkpoint of this name, or a log that the next one of the name would take for its."""
+    return any(path.with_name(path.name + suffix).exists() for suffix in ("", *LOGS))

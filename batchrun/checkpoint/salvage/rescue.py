@@ -1,0 +1,290 @@
+"""From a damaged checkpoint to a new one with all that can be read of it. The damaged file is kept, and never written.
+
+Theory of operation. Every record on every page that can be decoded is known by its shape, since no two tables have the
+same. An outcome is taken if its columns can be those of one and, if it is completed, its answer is JSON. Where two have
+the same place, the one that was settled later holds it. What stands where it may be outdated (a page that was freed,
+superseded or not yet committed) was paid for all the same: it is retired, so that the next run gives it to a request
+that asks just that, and to no other.
+
+What was asked is forgotten on purpose, so that the next run compares the key of every row with its input: an answer
+whose place was damaged finds the right one again, and only requests without an answer are sent. Damage inside the text
+of an answer that leaves it JSON goes unnoticed: no checksum is kept.
+"""
+
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from batchrun.checkpoint.checks import is_answered, is_outcome
+from batchrun.checkpoint.file import create, translated
+from batchrun.checkpoint.in_flight import FILE_NAME as JOURNAL
+from batchrun.checkpoint.in_flight import Journal
+from batchrun.checkpoint.lock import DirectoryLock
+from batchrun.checkpoint.reader import COUNTS
+from batchrun.checkpoint.salvage.damaged import DamagedFile
+from batchrun.checkpoint.salvage.examine import problem_of
+from batchrun.checkpoint.salvage.swap import Damaged, damaged_files, put_in_place
+from batchrun.checkpoint.tables import FILE_NAME, KEY_BYTES, LOGS, MODELS, OUTCOME_COLUMNS
+from batchrun.errors import RunDirectoryError
+from batchrun.job.sections import Job, job_from_dict
+
+_ID, _KEY, _KIND, _FINISHED = map(OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms"))
+
+_FORGOTTEN = {"asked", "mismatch", "settled_rows"}
+"""Facts that rely on every outcome being where it was."""
+
+_ASKED_FOR_NAMES = 100
+"""Answers that are looked at for the name of their model, where that is lost."""
+
+_MARKS = ", ".join("?" * len(OUTCOME_COLUMNS))
+
+_RETIRE_DOUBTFUL = """
+DELETE FROM doubtful WHERE (key, finished_at_ms) IN (SELECT key, finished_at_ms FROM outcomes);
+DELETE FROM doubtful WHERE (key, finished_at_ms) IN (SELECT key, finished_at_ms FROM retired);
+DELETE FROM doubtful WHERE rowid NOT IN (SELECT min(rowid) FROM doubtful GROUP BY key, finished_at_ms);
+INSERT INTO retired SELECT * FROM doubtful;
+DROP TABLE doubtful;
+"""
+
+_SUMS = """
+SELECT id >> 16 & 255, 0, 0, sum(attempts), sum(throttled),
+    sum(iif(kind IS NULL, coalesce(prompt_tokens, 0), 0)), sum(iif(kind IS NULL, coalesce(completion_tokens, 0), 0)),
+    sum(iif(kind IS NULL, coalesce(total_tokens, 0), 0)), sum(iif(kind IS NULL, coalesce(cached_tokens, 0), 0)),
+    sum(iif(kind IS NULL, coalesce(reasoning_tokens, 0), 0)),
+    sum(kind IS NULL AND prompt_tokens IS NULL AND completion_tokens IS NULL)
+FROM (SELECT * FROM outcomes UNION ALL SELECT * FROM retired) GROUP BY 1
+"""
+"""Columns of `totals`, of all that was paid for."""
+
+
+class Salvaged(NamedTuple):
+    """What could be recovered."""
+
+    rows: int
+    """Settled rows."""
+    retired: int
+    """Answers whose place is in doubt, or whose request was asked no more; the next run uses what fits."""
+    expected: int | None
+    """Settled rows that there were; None when that is lost too."""
+    kept: Path
+    """Where the damaged file is now."""
+    notices: list[str]
+    """What else is lost, and what that means."""
+
+
+def recover(directory: Path, beside: Sequence[str] = ()) -> Salvaged | None:
+    """Salvage a run's checkpoint if it is damaged; return None where all of it is sound.
+
+    Args:
+        directory: of the run.
+        beside: names of files that are made from the checkpoint: kept as they were, for they may know what is lost.
+
+    Raises:
+        RunDirectoryError: the directory is in use or holds no run; the file is another program's or of a newer version;
+            nothing can be recovered.
+    """
+    if not any((directory / (FILE_NAME + suffix)).exists() for suffix in ("", *LOGS)):
+        raise RunDirectoryError(f"{directory}: holds no run (no {FILE_NAME}); name the directory of a run")
+    with DirectoryLock(directory):
+        return None if problem_of(directory) is None else salvage(directory, beside)
+
+
+def salvage(directory: Path, beside: Sequence[str] = ()) -> Salvaged:
+    """Put a new checkpoint in the place of a damaged one, with all that can be recovered of it.
+
+    Killed at any moment, it leaves one of the two in place, and can be run again. Needs the directory's lock.
+
+    Raises:
+        RunDirectoryError: nothing can be recovered, or the directory cannot be written; then nothing is changed.
+    """
+    path = directory / FILE_NAME
+    files = damaged_files(directory)
+    temporary = directory / f".{FILE_NAME}.{os.getpid()}.tmp"
+    temporary.unlink(missing_ok=True)
+    try:
+        with translated(path), closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = OFF")  # until it is whole, nobody needs it
+            connection.execute("PRAGMA synchronous = OFF")
+            create(connection)
+            rescue = _Rescue(connection)
+            rescue.read(files, _spent(directory))
+        if rescue.rows + rescue.retired == 0:
+            raise RunDirectoryError(
+                f"{path}: nothing can be recovered; it was left as it is. Begin anew with --restart, which keeps it, "
+                "or use another -o DIR"
+            )
+        kept = put_in_place(directory, temporary, files, beside)
+    except OSError as problem:
+        cure = "make room, or make it writable, and try again"
+        raise RunDirectoryError(f"{directory}: cannot be written ({problem.strerror}); {cure}") from problem
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return Salvaged(rescue.rows, rescue.retired, rescue.expected, kept, rescue.notices)
+
+
+class _Rescue:
+    """Fills a new checkpoint with what is found of a damaged one."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._facts: dict[str, str] = {}
+        self._models: dict[int, str] = {}
+        self._totals: dict[int, list[int]] = {}
+        self._limits: dict[int, list[Any]] = {}
+        self.rows = self.retired = 0
+        self.expected: int | None = None
+        self.notices: list[str] = []
+
+    def read(self, files: Damaged, spent: dict[str, float]) -> None:
+        """Take over all that can be read."""
+        run = self._connection.execute
+        run("CREATE TEMP TABLE doubtful AS SELECT * FROM outcomes")
+        run("BEGIN")
+        with DamagedFile(files.file, files.log) as file:
+            for record, is_current in file.records():
+                self._take(record.rowid, record.values, is_current)
+        for statement in _RETIRE_DOUBTFUL.split(";"):
+            run(statement)
+        self._write_facts(spent)
+        self._write_models()
+        self._write_totals()
+        run("COMMIT")
+        (self.rows,) = run("SELECT count(*) FROM outcomes").fetchone()
+        (self.retired,) = run("SELECT count(*) FROM retired").fetchone()
+
+    def _take(self, rowid: int | None, values: list[Any], is_current: bool) -> None:
+        """Keep what a record says, as the table that it must be of has it."""
+        width = len(values)
+        if rowid is None:
+            if width == 2 and type(values[0]) is str:
+                self._take_indexed(*values)
+        elif width == len(OUTCOME_COLUMNS):
+            self._take_outcome(rowid, values, is_current)
+        elif not is_current:
+            return  # the tables below are small: an old version of them says nothing new
+        elif width == 2 and values[0] is None and type(values[1]) is str and rowid in range(MODELS):
+            self._models.setdefault(rowid, values[1])
+        elif width == 1 + len(COUNTS) and rowid in range(MODELS):
+            if all(type(count) is int and count >= 0 for count in values[1:]):
+                self._totals.setdefault(rowid, values[1:])
+        elif width == 3 and list(map(type, values)) == [int, int, str]:
+            self._limits.setdefault(rowid, values)
+
+    def _take_indexed(self, name: str, value: Any) -> None:
+        if type(value) is str:
+            if name not in self._facts and _is_json(value):
+                self._facts[name] = value
+        elif type(value) is int and value in range(MODELS):
+            self._models.setdefault(value, name)
+
+    def _take_outcome(self, rowid: int, values: list[Any], is_current: bool) -> None:
+        was_retired = values[_ID] is not None
+        columns = values if was_retired else [rowid, *values[1:]]
+        if not (is_outcome(columns) and is_answered(columns)):
+            return
+        if is_current and was_retired:
+            self._insert("retired", columns)
+        elif len(columns[_KEY]) < KEY_BYTES:
+            return  # only what was retired for good has no key
+        elif is_current:
+            self._settle(columns)
+        elif columns[_KIND] is None:
+            self._insert("doubtful", columns)
+
+    def _settle(self, columns: list[Any]) -> None:
+        """Give an outcome its place, or, where another has it, to the later of the two."""
+        if self._insert("outcomes", columns):
+            return
+        run = self._connection.execute
+        place = (columns[_ID],)
+        (finished_at_ms,) = run("SELECT finished_at_ms FROM outcomes WHERE id = ?", place).fetchone()
+        if columns[_FINISHED] > finished_at_ms:
+            run("INSERT INTO doubtful SELECT * FROM outcomes WHERE id = ? AND kind IS NULL", place)
+            run(f"INSERT OR REPLACE INTO outcomes VALUES ({_MARKS})", columns)
+        elif columns[_KIND] is None:
+            self._insert("doubtful", columns)
+
+    def _insert(self, table: str, columns: Sequence[Any]) -> bool:
+        statement = f"INSERT OR IGNORE INTO {table} VALUES ({_MARKS})"
+        return self._connection.execute(statement, columns).rowcount > 0
+
+    def _write_facts(self, spent: dict[str, float]) -> None:
+        facts = {name: value for name, value in self._facts.items() if name not in _FORGOTTEN}
+        if self._job() is None:
+            facts.pop("job", None)
+            self.notices.append("which job it is of is lost; run the job again to fit its answers to it")
+        for name, amount in spent.items():
+            noted = orjson.loads(facts.get(name, "null"))
+            if amount > (noted if isinstance(noted, int | float) else 0):
+                facts[name] = orjson.dumps(amount).decode()
+        self._connection.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
+        self._connection.executemany("INSERT INTO limits VALUES (?, ?, ?)", self._limits.values())
+
+    def _job(self) -> Job | None:
+        """Return the job; None where what is left of it is none."""
+        try:
+            return job_from_dict(orjson.loads(self._facts["job"]))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+    def _write_models(self) -> None:
+        used = "SELECT id >> 16 & 255 FROM outcomes UNION SELECT id >> 16 & 255 FROM retired"
+        unnamed = [number for (number,) in self._connection.execute(used) if number not in self._models]
+        for number in unnamed:
+            self._models[number] = self._likely_name(number)
+        if unnamed:
+            names = ", ".join(self._models[number] for number in unnamed)
+            self.notices.append(
+                f"the names of models are lost; their answers stand under what these say they are of: {names}. "
+                "Run the job again: its answers go back to the model that was asked"
+            )
+        self._connection.executemany("INSERT INTO models VALUES (?, ?)", sorted(self._models.items()))
+
+    def _likely_name(self, number: int) -> str:
+        """Return what most answers say that they are of; they may say it in other words than the request."""
+        query = "SELECT body FROM outcomes WHERE id >> 16 & 255 = ? AND kind IS NULL LIMIT ?"
+        bodies = self._connection.execute(query, (number, _ASKED_FOR_NAMES))
+        said = Counter(str(orjson.loads(body).get("model") or "unknown") for (body,) in bodies)
+        job = self._job()
+        left = [] if job is None else [name for name in job.models if name not in self._models.values()]
+        name = max(said, key=lambda each: (each in left, said[each]), default="unknown")
+        if len(left) == 1 and (name not in left):
+            name = left[0]
+        return name if name not in self._models.values() else f"{name} ({number})"
+
+    def _write_totals(self) -> None:
+        """Count what is there; of what was paid, believe the higher of the old totals and what it adds up to."""
+        if self._totals:
+            self.expected = sum(counts[0] + counts[1] for counts in self._totals.values())
+        query = "SELECT id >> 16 & 255, sum(kind IS NULL), sum(kind IS NOT NULL) FROM outcomes GROUP BY 1"
+        settled = {model: (completed, failed) for model, completed, failed in self._connection.execute(query)}
+        sums = {model: counts for model, *counts in self._connection.execute(_SUMS)}
+        nothing = [0] * len(COUNTS)
+        for model in sorted({*sums, *self._totals} & set(self._models)):
+            paid = map(max, sums.get(model, nothing), self._totals.get(model, nothing))
+            counts = [*settled.get(model, (0, 0)), *list(paid)[2:]]
+            marks = ", ".join("?" * (1 + len(counts)))
+            self._connection.execute(f"INSERT INTO totals VALUES ({marks})", (model, *counts))
+
+
+def _spent(directory: Path) -> dict[str, float]:
+    """Return money and tokens that the run had noted beside its checkpoint, as spent or set aside."""
+    if not (directory / JOURNAL).exists():
+        return {}
+    with closing(Journal(directory)) as noted:
+        return {"spent_usd": noted.usd, "spent_tokens": noted.tokens}
+
+
+def _is_json(text: Any) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -1,0 +1,112 @@
+"""The checkpoint's tables, how a row is numbered in them, and how the file is opened.
+
+`outcomes.id` packs row, model and sample into one integer in that order, so that the primary key alone brings results
+back in input order, and appending a row touches one B-tree at its right end.
+"""
+
+from typing import Protocol
+
+from batchrun.checkpoint import migrations
+from batchrun.records import Usage
+
+FILE_NAME = "checkpoint.sqlite"
+
+APPLICATION_ID = 0x62617472
+""" `batr`: tells a checkpoint from any other SQLite file."""
+
+VERSION = migrations.FIRST + len(migrations.MIGRATIONS)
+"""Of the tables below."""
+
+MOST_VERSIONS = 1000
+"""More than there will be: a greater number comes of damage."""
+
+KEY_BYTES = 16
+"""Length of a `request_key`."""
+
+LOGS = ("-journal", "-wal", "-shm")
+"""Ends of the names of SQLite's own files beside a checkpoint, which would be read into another one."""
+
+
+SAMPLES = 1 << 16
+MODELS = 1 << 8
+"""How many fit into an id; 39 bits are left for the row."""
+
+TABLES = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE models (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE outcomes (
+    id INTEGER PRIMARY KEY,      -- row, model, sample
+    key BLOB NOT NULL,           -- request_key
+    custom_id TEXT,
+    kind TEXT,                   -- of a failure; null: completed
+    error TEXT,
+    http_status INTEGER,
+    attempts INTEGER NOT NULL,
+    throttled INTEGER NOT NULL,
+    latency_s REAL,
+    finished_at_ms INTEGER NOT NULL,
+    prompt_tokens INTEGER,       -- as the answer states them, as are the four that follow
+    completion_tokens INTEGER,
+    total_tokens INTEGER,
+    cached_tokens INTEGER,
+    reasoning_tokens INTEGER,
+    body BLOB                    -- the raw answer; last, so that reading keys skips it
+);
+CREATE TABLE retired AS SELECT * FROM outcomes;  -- answers whose request is asked no more: paid for, so kept
+CREATE TABLE totals (
+    model INTEGER PRIMARY KEY,
+    completed INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    throttled INTEGER NOT NULL DEFAULT 0,
+    prompt_tokens INTEGER NOT NULL DEFAULT 0,
+    completion_tokens INTEGER NOT NULL DEFAULT 0,
+    total_tokens INTEGER NOT NULL DEFAULT 0,
+    cached_tokens INTEGER NOT NULL DEFAULT 0,
+    reasoning_tokens INTEGER NOT NULL DEFAULT 0,
+    unstated INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE limits (at_ms INTEGER NOT NULL, requests INTEGER NOT NULL, reason TEXT NOT NULL);
+"""
+
+OUTCOME_COLUMNS = (
+    "id",
+    "key",
+    "custom_id",
+    "kind",
+    "error",
+    "http_status",
+    "attempts",
+    "throttled",
+    "latency_s",
+    "finished_at_ms",
+    *Usage._fields,
+    "body",
+)
+
+
+class Asked(Protocol):
+    """A request, as far as the checkpoint knows it; a broken row is one too."""
+
+    @property
+    def row(self) -> int: ...  # noqa: D102
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def sample(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes: ...  # noqa: D102
+    @property
+    def custom_id(self) -> str | None: ...  # noqa: D102
+
+
+def pack(row: int, model: int, sample: int) -> int:
+    """Return the id of one outcome; ids sort by row, then model, then sample."""
+    return row << 24 | model << 16 | sample
+
+
+def unpack(number: int) -> tuple[int, int, int]:
+    """Return row, model and sample of an id."""
+    return number >> 24, number >> 16 & 0xFF, number & 0xFFFF

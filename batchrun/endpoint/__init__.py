@@ -1,0 +1,1 @@
+"""Gets requests answered: the key, the connections, the pool."""

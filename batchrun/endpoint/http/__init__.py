@@ -1,0 +1,1 @@
+"""One attempt: a request over HTTP, a reply or a fault."""

@@ -1,0 +1,217 @@
+"""One attempt in, one reply or fault out, over aiohttp. No policy: it neither retries nor waits its turn."""
+
+import asyncio
+import os
+import ssl
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+
+from batchrun.endpoint.http.body import MAX_ANSWER_BYTES, BodyReader, BrokenOff, TooLong
+from batchrun.endpoint.http.deadlines import Deadlines
+from batchrun.endpoint.http.wire import Connector, Wire
+from batchrun.endpoint.key import Secret
+from batchrun.errors import EndpointRefused
+from batchrun.job.settings import is_loopback
+from batchrun.records import Fault, Reply
+
+MAX_CONNECTIONS_KEPT_S = 30.0
+"""How long an unused connection is kept. Below the 60 s after which common gateways close theirs."""
+
+_STREAM_TIMES = 6
+"""How long a stream may go on in all, in times the timeout: an hour unless told otherwise. 131,072 tokens come in that
+time at 40 a second, and a server that sends a byte now and then holds no row for ever."""
+
+_HEADERS_READ = ("retry-after", "retry-after-ms", "llm_provider-retry-after", "rate_limit_type", "location")
+"""What verdicts and retries look at; nothing else of the headers is kept."""
+
+_Kind = Literal["connection", "timeout", "too_large", "bad_reply"]
+
+_NO_HEADERS: dict[str, str] = {}
+
+_PROXY_REFUSES = b"the proxy refuses to connect to the endpoint"
+
+
+class HttpClient:
+    """A session with one endpoint."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: Secret | None,
+        project: str | None,
+        *,
+        connections: int,
+        timeout_s: float,
+        connect_timeout_s: float,
+        user_agent: str,
+    ) -> None:
+        """Prepare; `async with` opens it.
+
+        Args:
+            base_url: up to and with `/v1`.
+            key: goes into the `Authorization` header, and nowhere else.
+            project: team/project, for the `OpenAI-Project` header.
+            connections: how many there may be at once; the pool's ceiling.
+            timeout_s: of a whole attempt, from sending to the last byte; of a stream, from each piece to the next.
+            connect_timeout_s: of opening a connection.
+            user_agent: how the client names itself.
+        """
+        self._chat_url = f"{base_url}/chat/completions"
+        self._models_url = f"{base_url}/models"
+        self._headers = {
+            "Content-Type": "application/json",
+            "User-Agent": user_agent,
+            "Accept-Encoding": "identity",
+        }
+        if project:
+            self._headers["OpenAI-Project"] = project
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key.reveal()}"
+        self._key = key
+        self._connections = connections
+        self._timeout_s = timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self._bodies = BodyReader()
+        self._deadlines = Deadlines(timeout_s)
+
+    async def __aenter__(self) -> Self:
+        self._connector = Connector(limit=self._connections, keepalive_timeout=MAX_CONNECTIONS_KEPT_S, ttl_dns_cache=60)
+        self._chat = self._wire("POST", self._chat_url)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._deadlines.close()
+        await self._connector.close()
+
+    async def send(self, body: bytes) -> Reply | Fault:
+        """Send one chat-completions body; return what came back, whatever it is."""
+        return await self._attempt(self._chat, body)
+
+    async def models(self) -> Reply | Fault:
+        """Ask what the endpoint serves."""
+        return await self._attempt(self._wire("GET", self._models_url), b"")
+
+    def _wire(self, method: str, url: str) -> Wire:
+        return Wire(
+            self._connector,
+            method,
+            url,
+            self._headers,
+            proxy=_proxy_for(url),
+            connect_timeout_s=self._connect_timeout_s,
+        )
+
+    async def _attempt(self, wire: Wire, body: bytes) -> Reply | Fault:
+        began_s = time.perf_counter()
+        task: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]  # runs in one
+        self._deadlines.begin(task, began_s)
+        is_late = False
+        try:
+            answer = await wire.exchange(body)
+            try:
+                said = await self._bodies.read(answer, lambda: self._go_on(task, began_s))
+            finally:
+                answer.release()
+        except asyncio.CancelledError:
+            is_late = self._deadlines.end(task)
+            if not is_late:
+                raise
+            return _fault(TimeoutError(), began_s)
+        except aiohttp.ClientHttpProxyError as refused:  # not from the endpoint, and yet a status that says why
+            return Reply(refused.status, _NO_HEADERS, _PROXY_REFUSES, time.perf_counter() - began_s)
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, TooLong, BrokenOff) as error:
+            return _fault(error, began_s)
+        finally:
+            if not is_late:
+                self._deadlines.end(task)
+        latency_s = time.perf_counter() - began_s
+        if self._key is not None:
+            said = self._key.hide_in(said)
+        headers = _NO_HEADERS if answer.status == 200 else self._kept(answer.headers.get)
+        return Reply(answer.status, headers, said, latency_s)
+
+    def _go_on(self, task: asyncio.Task[None], began_s: float) -> None:
+        """Give a stream that goes on its time anew, unless it has gone on for too long."""
+        now_s = time.perf_counter()
+        if now_s - began_s < (_STREAM_TIMES - 1) * self._timeout_s:
+            self._deadlines.begin(task, now_s)
+
+    def _kept(self, header: Callable[[str], str | None]) -> dict[str, str]:
+        kept = {name: value for name in _HEADERS_READ if (value := header(name)) is not None}
+        if self._key is None:
+            return kept
+        return {name: self._key.hide_in(value.encode("utf-8", "replace")).decode() for name, value in kept.items()}
+
+
+def _proxy_for(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL; none for this machine.
+
+    aiohttp would look it up at every request, and in `~/.netrc` for another password than ours.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host) or proxy_bypass(host):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    if proxy is None or proxy.startswith(("http://", "https://")):
+        return proxy
+    if "://" in proxy:
+        kind = proxy.partition("://")[0]
+        raise EndpointRefused(
+            f"{parts.scheme.upper()}_PROXY names a {kind} proxy; only http and https ones can be used"
+        )
+    return f"http://{proxy}"  # as curl takes it
+
+
+def _fault(error: Exception, began_s: float) -> Fault:
+    kind, message = _translated(error)
+    return Fault(kind, message, time.perf_counter() - began_s, not isinstance(error, _NO_CONNECTION))
+
+
+def _translated(error: Exception) -> tuple[_Kind, str]:
+    """Return kind and message of a fault. Never the error's repr: it carries the request's headers, key included."""
+    for foreign, kind, message in _FAULTS:
+        if isinstance(error, foreign):
+            return kind, message.format(reason=_reason(error))
+    return "connection", f"the exchange failed: {type(error).__name__}"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(getattr(error.certificate_error, "verify_message", "it cannot be verified")).rstrip(".")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or type(error.os_error).__name__
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)  # aiohttp's own text has the whole address
+    return type(error).__name__
+
+
+_NO_CONNECTION = (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError)
+"""Errors after which nothing has been sent."""
+
+_FAULTS: tuple[tuple[type[Exception], _Kind, str], ...] = (
+    (TooLong, "too_large", f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MiB"),
+    (BrokenOff, "bad_reply", "the stream of the answer broke off"),
+    (aiohttp.ConnectionTimeoutError, "connection", "no connection in time"),
+    (TimeoutError, "timeout", "no answer in time"),
+    (aiohttp.ClientConnectorCertificateError, "connection", "the server's certificate is not accepted: {reason}"),
+    (aiohttp.ClientConnectorDNSError, "connection", "the host's name cannot be looked up"),
+    (aiohttp.ClientSSLError, "connection", "no secure connection: {reason}"),
+    (ssl.SSLError, "connection", "no secure connection: {reason}"),
+    (aiohttp.ClientConnectorError, "connection", "no connection: {reason}"),
+    (aiohttp.ServerDisconnectedError, "connection", "the server closed the connection without an answer"),
+    (aiohttp.ClientPayloadError, "connection", "the connection was cut in the middle of the answer"),
+    (HttpProcessingError, "bad_reply", "the answer is not HTTP, or its headers are too long"),
+    (aiohttp.ClientOSError, "connection", "the connection broke: {reason}"),
+    (ConnectionResetError, "connection", "the connection broke as it was used again"),
+)
+"""Errors of aiohttp → kind, message. The first that matches counts: the special stand before the general."""

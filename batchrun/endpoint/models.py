@@ -1,0 +1,50 @@
+"""The models that an endpoint serves, as it lists them."""
+
+import orjson
+
+from batchrun import __version__
+from batchrun.endpoint.http.client import HttpClient
+from batchrun.endpoint.key import find_key, find_project
+from batchrun.endpoint.pool.verdicts import EFFECTS, judge
+from batchrun.errors import EndpointRefused, Stopped
+from batchrun.job.sections import Endpoint
+from batchrun.records import Fault, Reply
+
+
+async def ask_models(endpoint: Endpoint) -> Reply | Fault:
+    """Ask for the list once, with the key of the endpoint."""
+    key = find_key(endpoint)
+    client = HttpClient(
+        endpoint.base_url,
+        key,
+        find_project(endpoint),
+        connections=1,
+        timeout_s=30,
+        connect_timeout_s=10,
+        user_agent=f"batchrun/{__version__}",
+    )
+    async with client:
+        return await client.models()
+
+
+def model_names(result: Reply | Fault, endpoint: Endpoint) -> list[str]:
+    """Return the models' names.
+
+    Raises:
+        EndpointRefused: the endpoint does not want this key, project or region, or has no such list.
+        Stopped: it cannot be reached or cannot answer now.
+    """
+    if isinstance(result, Fault):
+        raise Stopped(f"{endpoint.base_url}: {result.message}")
+    if result.status != 200:
+        verdict = judge(result)
+        effect = EFFECTS[verdict.kind or "bad_reply"]
+        error = EndpointRefused if effect.row == "stays open" else Stopped
+        raise error(f"{endpoint.base_url}: {verdict.message}; {effect.cure}".rstrip("; "))
+    try:
+        names = [model["id"] for model in orjson.loads(result.body)["data"]]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        names = [None]
+    if not all(isinstance(name, str) and name.isprintable() for name in names):
+        raise Stopped(f"{endpoint.base_url}: what it answers is no list of models; check that the base URL ends in /v1")
+    return sorted(names)

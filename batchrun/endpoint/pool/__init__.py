@@ -1,0 +1,1 @@
+"""Admits, judges and retries requests, and finds the limit."""

@@ -1,0 +1,165 @@
+"""Which request is sent next, if any. Pure: time is an argument.
+
+While a rate was exceeded, nothing is; else the models take turns, each with what its `Lane` has. None has more than its
+share of the slots while another could use them: one that is silent would have them all in the end. One that is doubted
+only probes, and the others go on. The budget has the last word.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable
+
+from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.budget import Budget
+from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.pace import Pace
+from batchrun.records import Request
+
+_READY = 64
+"""Fewest requests that should be ready to send; more when the limit is higher."""
+
+_WAITING = 4
+"""How many requests may wait to be sent again, in times the ceiling, before no fresh ones are taken."""
+
+_READY_BYTES = 32 << 20
+_HELD_BYTES = 512 << 20
+"""How much of request bodies may be ready to be sent, and be on the way or wait for another attempt: with images in
+them a few hundred would fill the memory. One may always be sent."""
+
+_READ_AHEAD = 32_768
+_READ_AHEAD_BYTES = 128 << 20
+"""How many requests of models that do not answer may be ready while others go on, and how much. Then all wait."""
+
+
+class Admission:
+    """Chooses among the requests that no worker holds."""
+
+    def __init__(
+        self, limit: Limit, *, max_attempts: int, budget: Budget | None, canary: Callable[[str], Request]
+    ) -> None:
+        self.limit, self.budget = limit, budget
+        self._max_attempts, self._canary = max_attempts, canary
+        self.in_flight = 0
+        """How many requests are on their way."""
+        self.is_fed = False
+        """Whether the last fresh request has come."""
+        self.pace = Pace()
+        """How fast, where the server has a rate."""
+        self.look_again_s: float | None = None
+        """When there may be something to send that is not now; set by `next`."""
+        self.is_out_of_budget = False
+        """Whether `next` found a request that the budget does not allow."""
+        self.most_bytes = float(_HELD_BYTES)
+        """How much of bodies each model may hold."""
+        self._lanes: dict[str, Lane] = {}
+        self._turns: deque[Lane] = deque()  # the next first
+
+    @property
+    def lanes(self) -> Collection[Lane]:
+        """Return one for each model that was asked yet."""
+        return self._lanes.values()
+
+    def lane(self, model: str) -> Lane:
+        """Return a model's lane."""
+        lane = self._lanes.get(model)
+        if lane is None:
+            lane = self._lanes[model] = Lane(model, self._max_attempts, self._canary, self)
+            self._turns.append(lane)
+            self.most_bytes = _HELD_BYTES / len(self._lanes)
+        return lane
+
+    def extend(self, requests: Iterable[Request]) -> None:
+        """Add fresh requests."""
+        by_model = defaultdict(list)
+        for request in requests:
+            by_model[request.model].append(request)
+        for model, its in by_model.items():
+            self.lane(model).backlog.extend(its)
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether more fresh requests should come: some model has too few, or all that are known do not answer."""
+        fresh = size_bytes = 0
+        is_starving, are_all_held_up = False, True
+        for lane in self._lanes.values():
+            fresh += lane.backlog.fresh
+            size_bytes += lane.backlog.fresh_bytes
+            if not lane.is_held_up:
+                are_all_held_up = False
+                is_starving = is_starving or self._is_starving(lane)
+        has_place = fresh < _READ_AHEAD and size_bytes < _READ_AHEAD_BYTES
+        return (is_starving or are_all_held_up) and (has_place or not fresh)
+
+    def _is_starving(self, lane: Lane) -> bool:
+        fresh = lane.backlog.fresh
+        return not fresh or (
+            lane.backlog.fresh_bytes < _READY_BYTES and (fresh <= _READY or fresh <= self.limit.current)
+        )
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether there is nothing left, and nothing to come."""
+        return self.is_fed and all(lane.is_empty for lane in self._lanes.values())
+
+    def sent(self, work: Work) -> None:
+        """Note that a request is on its way."""
+        self.in_flight += 1
+        lane = self.lane(work.request.model)
+        lane.in_flight += 1
+        lane.in_flight_bytes += work.size_bytes
+
+    def returned(self, work: Work) -> None:
+        """Note that it is no more; before anything of it is changed."""
+        self.in_flight -= 1
+        lane = self.lane(work.request.model)
+        lane.in_flight -= 1
+        lane.in_flight_bytes -= work.size_bytes
+
+    def next(self, now_s: float) -> Work | None:
+        """Return the request to send now; None when there is no slot for it, or no request."""
+        self.look_again_s = None
+        self.is_out_of_budget = False
+        if self.in_flight >= self.limit.current:
+            return None
+        if self.pace.rate_per_s is not None and (opens_s := self.pace.opens_s(now_s)) is not None:
+            self.look_again_s = opens_s
+            return None
+        lanes, most = len(self._turns), self.limit.current
+        work = self._next_in_turn(now_s, most / lanes) if lanes > 1 else None
+        return work or self._next_in_turn(now_s, most)
+
+    def _next_in_turn(self, now_s: float, most: float) -> Work | None:
+        """Return what is next of the models that have fewer than so many in flight."""
+        for _ in range(len(self._turns)):
+            lane = self._turns[0]
+            self._turns.rotate(-1)
+            if lane.in_flight >= most:
+                continue
+            work = lane.next(now_s)
+            if work is not None and (self.budget is None or self._afford(lane, work, self.budget, now_s)):
+                return work
+            if lane.look_again_s is not None and (self.look_again_s is None or lane.look_again_s < self.look_again_s):
+                self.look_again_s = lane.look_again_s
+        return None
+
+    # What lanes ask.
+
+    @property
+    def most_waiting(self) -> int:
+        """How many may wait in one before it takes no fresh requests."""
+        return _WAITING * self.limit.ceiling
+
+    @property
+    def more_to_come(self) -> bool:
+        """Whether fresh requests may yet come."""
+        return not self.is_fed and self.is_hungry
+
+    def _afford(self, lane: Lane, work: Work, budget: Budget, now_s: float) -> bool:
+        work.reserve = budget.reserve(work.request)
+        self.is_out_of_budget = work.reserve is None
+        if work.reserve is not None:
+            return True
+        lane.ends_probe(work)
+        if not work.is_canary:
+            lane.backlog.put(work, now_s)
+        return False

@@ -1,0 +1,172 @@
+"""What waits to be sent: fresh requests in their order, those to be sent again by the time when they are due. Pure."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+from batchrun.endpoint.pool.budget import Reserve
+from batchrun.endpoint.pool.verdicts import Verdict
+from batchrun.records import Fault, Reply, Request
+
+_ATTEMPT = 100
+"""What one attempt costs, in the hundredths that `Work.spent` counts."""
+
+_COSTS = {"overloaded": 25}
+"""What failures cost that are no whole attempt. The turn of a row that meets an overloaded endpoint comes late, but is
+no fault of the row. A gateway that gives up on one long answer says 504 too, so it is not for nothing."""
+
+
+def cost_of(kind: str) -> int:
+    """Return what a failure of this kind costs a row, when it is the row's."""
+    return _COSTS.get(kind, _ATTEMPT)
+
+
+class Work:
+    """One request on its way through the pool, with what has become of it so far."""
+
+    __slots__ = (
+        "allowed",
+        "attempts",
+        "failure",
+        "first_body",
+        "is_canary",
+        "level",
+        "repairs",
+        "request",
+        "reserve",
+        "sent_s",
+        "setbacks",
+        "spent",
+        "throttled",
+    )
+
+    def __init__(self, request: Request, max_attempts: int, *, is_canary: bool = False) -> None:
+        self.request = request
+        self.first_body = request.body  # before any repair
+        self.repairs = 0  # how often an answer that did not fit was asked for again
+        self.is_canary = is_canary
+        self.attempts = 0  # made
+        self.allowed = max_attempts * _ATTEMPT  # may be spent
+        self.spent = 0  # counted against it
+        self.setbacks = 0  # failures that made it wait, since the endpoint last came back
+        self.throttled = 0
+        self.level = 0  # in flight when it was sent, itself included
+        self.sent_s = 0.0
+        self.reserve: Reserve | None = None  # the budget's
+        self.failure: tuple[Reply | Fault, Verdict] | None = None  # the last
+
+    @property
+    def size_bytes(self) -> int:
+        """What its body takes of the memory."""
+        return len(self.request.body)
+
+    @property
+    def kind(self) -> str:
+        """What the last failure was; empty before any."""
+        return (self.failure[1].kind or "") if self.failure else ""
+
+    @property
+    def message(self) -> str:
+        """What the last failure said."""
+        return self.failure[1].message if self.failure else ""
+
+
+class Backlog:
+    """The requests that no worker holds."""
+
+    def __init__(self, max_attempts: int) -> None:
+        self._max_attempts = max_attempts
+        self._fresh: deque[Request] = deque()
+        self._again: list[tuple[float, int, Work]] = []
+        self._parked: dict[Work, None] = {}
+        self._order = count()
+        self.fresh_bytes = 0
+        """Bodies of those that were never sent."""
+        self.kept_bytes = 0
+        """Bodies of those that are to be sent again or to be judged."""
+
+    @property
+    def fresh(self) -> int:
+        """How many were never sent."""
+        return len(self._fresh)
+
+    @property
+    def again(self) -> int:
+        """How many wait to be sent again."""
+        return len(self._again)
+
+    @property
+    def parked(self) -> int:
+        """How many wait to be judged: whether they get another attempt at all."""
+        return len(self._parked)
+
+    @property
+    def due_s(self) -> float | None:
+        """When the first of those is due."""
+        return self._again[0][0] if self._again else None
+
+    def extend(self, requests: Iterable[Request]) -> None:
+        """Add fresh requests."""
+        requests = list(requests)
+        self._fresh.extend(requests)
+        self.fresh_bytes += sum(len(request.body) for request in requests)
+
+    def put(self, work: Work, due_s: float) -> None:
+        """Have a request sent again, not before `due_s`."""
+        heappush(self._again, (due_s, next(self._order), work))
+        self.kept_bytes += work.size_bytes
+
+    def hasten(self, due_s: float) -> None:
+        """Have nothing wait longer than `due_s`: what it was told to wait for is over."""
+        self._again = [(min(each, due_s), order, work) for each, order, work in self._again]
+        heapify(self._again)
+
+    def park(self, work: Work) -> None:
+        """Keep a request back until it is judged."""
+        self._parked[work] = None
+        self.kept_bytes += work.size_bytes
+
+    def unpark(self, work: Work) -> bool:
+        """Take out one that was kept back; return whether it was."""
+        is_parked = self._parked.pop(work, work) is None
+        self.kept_bytes -= work.size_bytes if is_parked else 0
+        return is_parked
+
+    def take_fresh(self) -> Work | None:
+        """Return the next that was never sent."""
+        if not self._fresh:
+            return None
+        work = Work(self._fresh.popleft(), self._max_attempts)
+        self.fresh_bytes -= work.size_bytes
+        return work
+
+    def take_due(self, now_s: float) -> Work | None:
+        """Return the next that is due."""
+        if not self._again or self._again[0][0] > now_s:
+            return None
+        work = heappop(self._again)[2]
+        self.kept_bytes -= work.size_bytes
+        return work
+
+    def take_where(self, fits: Callable[[Work], bool]) -> Work | None:
+        """Return the first of those to be sent again, due or not, that fits."""
+        for position, (_, _, work) in enumerate(self._again):
+            if fits(work):
+                del self._again[position]
+                heapify(self._again)
+                self.kept_bytes -= work.size_bytes
+                return work
+        return None
+
+    def take_any(self) -> Work | None:
+        """Return one of those to be sent again, due or not, or else of those that were kept back."""
+        if not self._again and self._parked:
+            work = next(iter(self._parked))
+            self.unpark(work)
+            return work
+        return self.take_where(lambda each: True)
+
+    def __iter__(self) -> Iterator[Work]:
+        yield from self._parked
+        yield from (work for _, _, work in self._again)

@@ -1,0 +1,278 @@
+"""The asyncio pool: holds what is in flight, sends it, and drains when told.
+
+Theory of operation. A *worker* is a task that holds one slot: it sends a request, has it settled, takes the next, and
+ends when there is nothing to take. Rows that wait hold neither task nor slot. What to send next is decided by
+`Admission`, what becomes of an answer by `Settling`; both are synchronous. The only awaits are in `run`, `_feed`,
+`_worker` and `_pace`. `_fill` starts workers while there are slots and something to send; it is called whenever one
+of the two may have come about: a batch arrived, a row fell due, the limit grew, a pause ended, the store caught up.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from random import random
+from typing import Protocol
+
+from batchrun.endpoint.pool.admission import Admission
+from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.budget import Budget
+from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.rates import Rates
+from batchrun.endpoint.pool.repair import Repair
+from batchrun.endpoint.pool.settlement import Policy, Settling
+from batchrun.records import Event, Fault, Outcome, Reply, Request, Stop
+
+_FEED_EVERY = 16
+"""Looks for something to send, until it is also looked whether more should come: a quarter of what is ready then."""
+
+
+def _ignore(event: object) -> None:
+    """Take what nobody wants to know."""
+
+
+class Client(Protocol):
+    """Whatever can make one attempt."""
+
+    async def send(self, body: bytes) -> Reply | Fault:
+        """Send one chat-completions body."""
+        ...
+
+
+class Pool:
+    """Sends requests, as many at once as the limit allows, until each has its outcome."""
+
+    def __init__(
+        self,
+        client: Client,
+        limit: Limit,
+        policy: Policy,
+        *,
+        canary: Callable[[str], Request],
+        on_outcome: Callable[[Outcome], None],
+        on_flight: Callable[[int], None] = _ignore,
+        on_event: Callable[[Event], None] = _ignore,
+        rates: Rates | None = None,
+        repair: Repair | None = None,
+        budget: Budget | None = None,
+        may_admit: Callable[[], bool] = lambda: True,
+        answered: Iterable[str] = (),
+        uniform: Callable[[], float] = random,
+        unix_s: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare; `run` starts.
+
+        Args:
+            client: makes one attempt.
+            limit: how many may be in flight.
+            policy: how often and how long to try.
+            canary: makes the request that finds out whether a model answers when only suspect rows are left.
+            on_outcome: takes every outcome, at once; must not block.
+            on_flight: told how many requests are in flight, before one is sent and after one was settled.
+            on_event: told of retries and outages.
+            rates: requests and tokens per minute.
+            repair: looks whether answers fit the job's schema.
+            budget: money and tokens.
+            answered: models that have answered in earlier runs: a refusal is not taken for theirs at once.
+            may_admit: asked before each request; False while the store is behind. `wake` when that changes.
+            uniform: source of numbers in [0, 1).
+            unix_s: the clock of `finished_at` and of HTTP dates; waiting goes by the loop's clock.
+        """
+        self._client, self.limit = client, limit
+        self._rates = rates if rates is not None and rates.are_set else None
+        self._may_admit = may_admit
+        self._on_flight = on_flight
+        self._admission = Admission(limit, max_attempts=policy.max_attempts, budget=budget, canary=canary)
+        self._settling = Settling(
+            self._admission,
+            policy,
+            answered=answered,
+            rates=self._rates,
+            repair=repair,
+            on_outcome=on_outcome,
+            on_event=on_event,
+            stop=self.stop,
+            uniform=uniform,
+            unix_s=unix_s,
+        )
+        self.stopping: Stop | None = None
+        self._pacing: Work | None = None  # waits for a rate; holds no slot
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = 0.0
+        self._hungry = asyncio.Event()
+        self._looks = 0  # for something to send
+        self._to_pace = asyncio.Event()
+        self._finished = asyncio.Event()
+
+    def __repr__(self) -> str:
+        state = "stopping" if self.stopping else "paused" if self.trouble else "open"
+        return f"<Pool {state}, {self.in_flight} in flight, {self.waiting} waiting, {self.limit!r}>"
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are on their way."""
+        return self._admission.in_flight
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait to be sent again."""
+        return sum(lane.backlog.again + lane.backlog.parked for lane in self._admission.lanes)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to send beside what is in flight."""
+        return not self._admission.is_exhausted
+
+    @property
+    def throttled(self) -> int:
+        """How many attempts were rejected for concurrency or a rate."""
+        return self._settling.throttled
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is sent, of a model or at all, for people; None when something is."""
+        away = {
+            lane.model: lane.health.pause.message for lane in self._admission.lanes if lane.health.pause is not None
+        }
+        if away:
+            of_many = f"{', '.join(away)}: " if len(self._admission.lanes) > 1 else ""
+            return f"{of_many}{next(iter(away.values()))}"
+        is_closed = self._admission.pace.is_closed(self._loop.time())
+        return "a rate was exceeded" if is_closed else None
+
+    async def run(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
+        """Send every request of `batches`; return when each has its outcome, or when drained after `stop`.
+
+        Raises whatever `batches`, `on_outcome` or the client raised; what was in flight is cancelled then.
+        """
+        self._loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                helpers = [group.create_task(self._feed(batches))]
+                if self._rates is not None:
+                    helpers.append(group.create_task(self._pace(self._rates)))
+                try:
+                    await self._finished.wait()
+                finally:
+                    self._finished.set()  # also when cut off: `wake` starts nothing more
+                for helper in helpers:
+                    helper.cancel()
+                self._settling.leave()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+        return self.stopping
+
+    def stop(self, stop: Stop) -> None:
+        """Admit nothing more; `run` returns when what is in flight has been answered. The first reason stays."""
+        if self.stopping is None:
+            self.stopping = stop
+            self._pacing = None
+            self._finish_if_done()
+
+    def wake(self) -> None:
+        """Look again whether something may be sent; on the pool's event loop."""
+        if not self._finished.is_set():
+            self._group.create_task(self._look_again())  # a task, so that what it raises comes out of `run`
+
+    # Waiting: the only awaits beside `run`.
+
+    async def _feed(self, batches: AsyncIterator[Sequence[Request]]) -> None:
+        async for batch in batches:
+            self._admission.extend(batch)
+            self._fill()
+            while not self._admission.is_hungry:
+                self._hungry.clear()
+                await self._hungry.wait()
+        self._admission.is_fed = True
+        self._fill()
+
+    async def _worker(self, work: Work) -> None:
+        while True:
+            result = await self._client.send(work.request.body)
+            self._admission.returned(work)
+            self._settling.settle(work, result, self._loop.time())
+            following = self._next() if self._rates is None else None
+            if following is None:
+                self._on_flight(self.in_flight)
+                self._fill()
+                return
+            work = following
+            self._send(work)
+            if self.in_flight < self.limit.current:
+                self._fill()
+
+    async def _look_again(self) -> None:
+        self._fill()
+
+    async def _pace(self, rates: Rates) -> None:
+        while True:
+            self._to_pace.clear()
+            while (work := self._next()) is not None:
+                self._pacing = work
+                await rates.wait(len(work.request.body))
+                if self._pacing is None:
+                    return  # stopped meanwhile
+                self._pacing = None
+                self._start(work)
+            self._finish_if_done()
+            await self._to_pace.wait()
+
+    # Deciding, at once.
+
+    def _fill(self) -> None:
+        """Start workers while there are slots and something to send."""
+        if self._rates is not None:
+            self._to_pace.set()  # `_pace` starts them
+        else:
+            while (work := self._next()) is not None:
+                self._start(work)
+        self._finish_if_done()
+
+    def _start(self, work: Work) -> None:
+        self._send(work)
+        self._group.create_task(self._worker(work))
+
+    def _send(self, work: Work) -> None:
+        """Take a slot for a request that is about to be sent."""
+        self._admission.sent(work)
+        work.attempts += 1
+        work.sent_s = self._loop.time()
+        work.level = self.in_flight
+        self._admission.pace.sent(work.sent_s)
+        self._on_flight(self.in_flight)
+
+    def _next(self) -> Work | None:
+        """Return what may be sent now, or None."""
+        if self.stopping is not None or not self._may_admit():
+            return None
+        admission = self._admission
+        work = admission.next(self._loop.time())
+        self._looks += 1
+        is_idle = work is None and admission.in_flight < self.limit.current
+        if (is_idle or self._looks % _FEED_EVERY == 0) and admission.is_hungry:
+            self._hungry.set()
+        if work is None:
+            if admission.look_again_s is not None:
+                self._look_again_at(admission.look_again_s)
+            if admission.is_out_of_budget and self.in_flight == 0 and admission.budget is not None:
+                self.stop(Stop(kind=admission.budget.kind, message=admission.budget.message, exit_code=5))
+        return work
+
+    def _look_again_at(self, when_s: float) -> None:
+        """Have `_fill` called at a time of the loop's clock, unless it is called before that anyway."""
+        if self._timer is not None:
+            if self._timer_s <= when_s:
+                return
+            self._timer.cancel()
+        self._timer, self._timer_s = self._loop.call_at(when_s, self._on_time), when_s
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.wake()
+
+    def _finish_if_done(self) -> None:
+        if self.in_flight == 0 and self._pacing is None and (self.stopping is not None or self._admission.is_exhausted):
+            self._finished.set()

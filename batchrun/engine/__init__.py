@@ -1,0 +1,1 @@
+"""Carries a job out. The only place where the stages meet."""

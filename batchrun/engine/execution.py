@@ -1,0 +1,221 @@
+"""One execution of a job in its directory, from opening its input to its results and their upload."""
+
+import contextlib
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from batchrun.answers.scores.scorers import NamedFunction
+from batchrun.checkpoint.file import set_aside
+from batchrun.checkpoint.lock import DirectoryLock
+from batchrun.checkpoint.store import Store
+from batchrun.endpoint.key import Secret, find_key
+from batchrun.endpoint.pool.repair import Repair
+from batchrun.engine.live import Sending
+from batchrun.engine.preflight.check import begun_as, preview
+from batchrun.engine.resume import prepare
+from batchrun.engine.threads import in_thread
+from batchrun.engine.ticker import expected_rows
+from batchrun.errors import BatchrunError, JobError, PublishError, RunDirectoryError
+from batchrun.job.file import STDIN
+from batchrun.job.sections import Endpoint, Job
+from batchrun.prompts.source import Source
+from batchrun.publish.upload import check_upload, upload_results
+from batchrun.records import Stop, summed
+from batchrun.report.bar import Progress, Silence
+from batchrun.results.export import Exported, View, export
+from batchrun.results.replace import sweep
+from batchrun.results.run_directory import SPOOL
+from batchrun.results.scores import scorer_of
+from batchrun.results.summary import Summary, save_summary, summarize
+
+_SIMULATED_KEY = Secret("simulated")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run a job, beside what the job itself says."""
+
+    restart: bool = False
+    """Begin anew; the checkpoint that there was is set aside."""
+    retry_failed: bool = False
+    """Send failed rows again."""
+    agree: Callable[[str], bool] = field(default=lambda question: False)  # the name is for callers
+    """Asked before answers are bought again because the job was edited, and before a job above its caps is begun."""
+    simulate: bool = False
+    """Run against the embedded simulator."""
+    progress: Progress = field(default_factory=Silence)
+    """Shows how the run goes."""
+    stdin: BinaryIO | None = None
+    """What `-` stands for; standard input unless given."""
+    scorer: NamedFunction | None = None
+    """Scores the answers in place of the job's own scorer."""
+    on_start: Callable[[Callable[[Stop], None]], None] = field(default=lambda drain: None)
+    """Handed, as sending begins, what drains the run: to be called on its event loop."""
+
+
+class Execution:
+    """One execution of a job, in its directory."""
+
+    def __init__(self, job: Job, endpoint: Endpoint, options: Options) -> None:
+        self.job, self.endpoint, self.options = job, endpoint, options
+        self.directory = job.run_directory
+        self.progress = options.progress
+        self.reads_stdin = STDIN in job.input.path
+        stdin = (options.stdin or sys.stdin.buffer) if self.reads_stdin else None
+        self.source = Source(job, stdin, self.directory / SPOOL if self.reads_stdin else None)
+        self.sending: Sending | None = None
+        self.began_s = time.monotonic()
+
+    async def execute(self) -> Summary:
+        """Run all stages in their order. What may be wrong with the job is found before anything is written."""
+        if self.job.evaluate.target is not None:
+            scorer_of(self.job.evaluate)
+        self.repair = None if self.job.response.schema is None else Repair(self.job.response)
+        if (url := self.job.output.upload) is not None:
+            await in_thread(lambda: check_upload(url, self.job.input.path))
+        key = _SIMULATED_KEY if self.options.simulate else find_key(self.endpoint)
+        if not self.reads_stdin:
+            await in_thread(self.source.open)
+        with DirectoryLock(self.directory), contextlib.closing(self.source):
+            if self.reads_stdin:
+                await in_thread(self.source.open)  # spools into the directory, so the lock comes first
+            sweep(self.directory)
+            if self.options.restart:
+                set_aside(self.directory)
+            with self.progress:
+                stop = await self._run_stored(key)
+                return await self._finish(stop)
+
+    async def _run_stored(self, key: Secret | None) -> Stop | None:
+        try:
+            with Store(self.directory) as self.store:
+                fits = await in_thread(self._prepare)
+                self.sending = Sending(
+                    job=self.job,
+                    endpoint=self.endpoint,
+                    key=key,
+                    source=self.source,
+                    store=self.store,
+                    fits=fits,
+                    repair=self.repair,
+                    progress=self.progress,
+                    simulated=self.options.simulate,
+                    began_s=self.began_s,
+                    on_start=self.options.on_start,
+                    save=lambda: save_summary(self._summary("running", pid=os.getpid())),
+                )
+                return await self.sending.send()
+        except RunDirectoryError as problem:
+            raise self._failure or problem from problem  # the first trouble explains the later
+
+    @property
+    def _failure(self) -> BatchrunError | None:
+        return None if self.sending is None else self.sending.failure
+
+    def _prepare(self) -> bool:
+        """Return whether the settled rows are known to be those of the source."""
+        for notice in filter(None, [self.store.notice, *self.source.notices]):
+            self.progress.say(f"note: {notice}")
+        fits = prepare(
+            self.store,
+            self.job,
+            self.source,
+            retry_failed=self.options.retry_failed,
+            simulated=self.options.simulate,
+            agree=self.options.agree,
+            say=self.progress.say,
+        )
+        self.store.share_answers(is_wanted=self.job.input.dedupe)
+        self._preview()
+        return fits
+
+    def _preview(self) -> None:
+        """Say what is ahead; refuse what will not end within its caps, unless that was agreed to before.
+
+        Raises:
+            JobError: the estimate is above a cap, and nobody has agreed to send what fits.
+        """
+        if self.reads_stdin:
+            return  # its rows come once, and nobody knows how many
+        begun = begun_as(self.job, self.source)
+        seen = preview(self.job, self.endpoint, self.source, is_begun=self.store.fact("begun") == begun)
+        for line in seen.lines:
+            self.progress.say(line)
+        if seen.refusal is not None and not self.options.agree(seen.refusal):
+            raise JobError(f"{seen.refusal}, or send what fits under the cap (--yes)")
+        self.store.set_fact("begun", begun)
+
+    # Finishing.
+
+    async def _finish(self, stop: Stop | None) -> Summary:
+        """Write the results of what is settled, whatever has happened."""
+        try:
+            exported = await in_thread(lambda: export(self.directory, View(scorer=self.options.scorer)))
+        except RunDirectoryError as problem:
+            raise self._failure or problem from problem
+        for notice in exported.notices:
+            self.progress.say(f"note: {notice}")
+        summary = self._ending(stop, exported)
+        if not isinstance(self._failure, RunDirectoryError):
+            save_summary(summary)
+        if self._failure is not None:
+            raise self._failure
+        return await self._uploaded(summary)
+
+    async def _uploaded(self, summary: Summary) -> Summary:
+        """Upload the results, unless somebody waits for the run to end; return how all of it ended."""
+        url = self.job.output.upload
+        if url is None or summary.state == "interrupted":
+            return summary
+        self.progress.say(f"uploading the results to {url}")
+        try:
+            await in_thread(lambda: upload_results(self.directory, url))
+        except PublishError as problem:  # run.json is of the run, and stays as it is
+            code = summary.exit_code if summary.state == "stopped" else problem.exit_code
+            message = f"{summary.message}\n{problem}".strip()
+            return dataclasses.replace(summary, exit_code=code, message=message)
+        return summary
+
+    def _open(self) -> int | None:
+        """Return about how many rows are left; None when that cannot be told."""
+        total = expected_rows(self.job, self.source)
+        return None if total is None else max(0, total - summed(self.store.totals.values()).requests)
+
+    def _ending(self, stop: Stop | None, exported: Exported) -> Summary:
+        if stop is not None:
+            state = "interrupted" if stop.kind == "interrupted" else "stopped"
+            message = stop.message
+            if left := self._open():
+                message = f"about {left:,} rows are left; {message}"
+            return self._summary(state, exit_code=stop.exit_code, message=message, exported=exported)
+        failed = summed(exported.totals.values()).failed
+        return self._summary("completed", exit_code=1 if failed else 0, exported=exported)
+
+    def _summary(
+        self,
+        state: str,
+        *,
+        exit_code: int | None = None,
+        message: str = "",
+        exported: Exported | None = None,
+        pid: int | None = None,
+    ) -> Summary:
+        return summarize(
+            self.job,
+            self.store.totals if exported is None else exported.totals,
+            self.directory,
+            state=state,
+            exit_code=exit_code,
+            message=message,
+            duration_s=round(time.monotonic() - self.began_s, 3),
+            simulated=self.options.simulate,
+            unrecorded=self.store.unrecorded_ever,
+            failures=() if exported is None else exported.failures,
+            scores=() if exported is None else exported.scores,
+            pid=pid,
+        )

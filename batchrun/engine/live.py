@@ -1,0 +1,237 @@
+"""The sending of one execution: unsettled rows into the pool, outcomes into the checkpoint, events to people."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+
+import orjson
+
+from batchrun import __version__
+from batchrun.checkpoint.store import Store
+from batchrun.endpoint.http.client import HttpClient
+from batchrun.endpoint.key import Secret, find_project, key_variable
+from batchrun.endpoint.pool.budget import Amount, Budget
+from batchrun.endpoint.pool.limits import START, Change, Limit
+from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.rates import Rates
+from batchrun.endpoint.pool.repair import Repair
+from batchrun.endpoint.pool.settlement import Policy
+from batchrun.engine.caps import budget_of, keep_spent, noted_in, spent_before
+from batchrun.engine.shared_limit import LimitMemory
+from batchrun.engine.threads import Readahead
+from batchrun.engine.ticker import Watch
+from batchrun.errors import BatchrunError
+from batchrun.job.sections import Endpoint, Job
+from batchrun.prompts.order import by_prefix
+from batchrun.prompts.source import Entry, Source
+from batchrun.records import Attempted, BadRow, Event, Outcome, Paused, Request, Resumed, Spent, Stop, Usage, summed
+from batchrun.report.bar import Progress
+from batchrun.report.texts import duration_text
+
+_NO_USAGE = Usage()
+
+
+@dataclass(kw_only=True)
+class Sending:
+    """What is sent, and with what."""
+
+    job: Job
+    endpoint: Endpoint
+    key: Secret | None
+    source: Source
+    """Open."""
+    store: Store
+    """Open, and prepared for the job."""
+    fits: bool
+    """Whether the settled rows are known to be the source's, and need not be read."""
+    repair: Repair | None
+    progress: Progress
+    simulated: bool
+    began_s: float
+    on_start: Callable[[Callable[[Stop], None]], None]
+    """Handed, as sending begins, what drains the run."""
+    save: Callable[[], None]
+    """Writes run.json."""
+    failure: BatchrunError | None = None
+    """What has gone wrong with the run itself, to be raised when it has drained."""
+
+    async def send(self) -> Stop | None:
+        """Send what is not settled; return why it stopped, if before the end."""
+        self._loop = asyncio.get_running_loop()
+        memory = LimitMemory(self.endpoint.base_url, find_project(self.endpoint), self.job.models)
+        with contextlib.closing(memory) as self._memory:
+            stop = await self._send_all()
+            if self._budget is not None:
+                keep_spent(self.store, Amount(self._budget.spent_usd, self._budget.spent_tokens))
+            self._note_limit()
+            self.store.set_fact("limit", self._pool.limit.held)
+            self._memory.learn(self._pool.limit.held)
+        return stop
+
+    async def _send_all(self) -> Stop | None:
+        self._budget = self._opened_budget()
+        client = self._client()
+        self._pool = Pool(
+            client,
+            self._limit(),
+            Policy(max_attempts=self.job.limits.max_attempts, patience_s=self.job.limits.patience_s),
+            canary=_canary,
+            repair=self.repair,
+            on_outcome=self.store.put,
+            on_flight=self._on_flight,
+            on_event=self._on_event,
+            rates=Rates(self.job.limits.requests_per_minute, self.job.limits.tokens_per_minute),
+            budget=self._budget,
+            answered=[model for model, sums in self.store.totals.items() if sums.completed],
+            may_admit=lambda: self.store.is_keeping_up,
+        )
+        self.store.start(
+            lambda outcomes: self._from_thread(self._pool.wake), lambda error: self._from_thread(self._fail, error)
+        )
+        self._limit_change: Change | None = Change(0.0, self._pool.limit.current, "start")
+        self.progress.begin(summed(self.store.totals.values()).requests)
+        self.on_start(self._pool.stop)
+        async with client:
+            watch = asyncio.create_task(self._watch().keep())
+            watch.add_done_callback(self._on_watch_end)
+            with contextlib.closing(Readahead(self._unsettled)) as batches:
+                try:
+                    return await self._pool.run(self._requests(batches))
+                finally:
+                    watch.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await watch  # raises what went wrong in it, if anything did
+
+    def _opened_budget(self) -> Budget | None:
+        noted = noted_in(self.store)
+        keep_spent(self.store, noted)
+        return budget_of(self.job, spent_before(self.job, self.store.totals, noted), simulated=self.simulated)
+
+    def _client(self) -> HttpClient:
+        limits = self.job.limits
+        return HttpClient(
+            self.endpoint.base_url,
+            self.key,
+            find_project(self.endpoint),
+            connections=limits.max_concurrency,
+            timeout_s=limits.timeout_s,
+            connect_timeout_s=limits.connect_timeout_s,
+            user_agent=f"batchrun/{__version__}",
+        )
+
+    def _limit(self) -> Limit:
+        """Return a limit that starts near what was learned; beside other runs, small, since they hold it."""
+        learned = self._memory.learned() or self.store.fact("limit")
+        if learned is None or self._memory.others():
+            return Limit(self.job.limits.max_concurrency, on_change=self._on_limit)
+        start = max(learned, START)
+        return Limit(self.job.limits.max_concurrency, start=start, known=True, on_change=self._on_limit)
+
+    def _unsettled(self) -> Iterator[list[Entry]]:
+        store = self.store
+        unread = self.source.batches(store.settled_rows, store.settled) if self.fits else self.source.batches()
+        fresh = (store.unsettled(batch) for batch in unread)
+        return by_prefix(fresh) if self.job.input.order == "prefix" else fresh
+
+    async def _requests(self, batches: Readahead[list[Entry]]) -> AsyncIterator[list[Request]]:
+        """Yield what is to be sent; settle broken rows; where the input breaks off, drain."""
+        try:
+            async for batch in batches:
+                for entry in batch:
+                    if isinstance(entry, BadRow):
+                        self.store.put(_outcome_of(entry))
+                yield [entry for entry in batch if isinstance(entry, Request)]
+        except BatchrunError as problem:
+            self._fail(problem)
+
+    def _fail(self, problem: BatchrunError) -> None:
+        """Drain, and keep the first problem: what is in flight has been paid for."""
+        self.failure = self.failure or problem
+        self._pool.stop(Stop(kind="failure", message=str(problem), exit_code=problem.exit_code))
+
+    def _from_thread(self, call: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    # Telling.
+
+    def _on_flight(self, in_flight: int) -> None:
+        if self._budget is None:
+            self.store.sending(in_flight)
+        else:
+            usd, tokens = self._budget.owed
+            self.store.sending(in_flight, usd, int(tokens))
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Spent):
+            self.store.paid(event.model, event.usage)
+        elif isinstance(event, Attempted):
+            self.store.attempted(event.model, event.attempts, event.throttled)
+        elif isinstance(event, Paused):
+            keyless = f" (no key is sent: {key_variable(self.endpoint)} is not set)" if self.key is None else ""
+            probing = "probing until the endpoint answers again"
+            self.progress.say(f"paused{self._whose(event)} ({event.kind}): {event.message}{keyless}; {probing}")
+        elif isinstance(event, Resumed):
+            self.progress.say(f"the endpoint answers again{self._whose(event)} after {duration_text(event.after_s)}")
+
+    def _whose(self, event: Paused | Resumed) -> str:
+        return "" if len(self.job.models) == 1 else f" for {event.model}"
+
+    def _on_limit(self, change: Change) -> None:
+        self._limit_change = change
+
+    def _note_limit(self) -> None:
+        """Add the limit to its history if it has changed: a ramp changes it at every answer, so not at each."""
+        if self._limit_change is not None:
+            change = self._limit_change
+            self.store.note_limit(int(time.time() * 1000), change.limit, change.reason)
+            self._limit_change = None
+
+    # Looking after it.
+
+    def _watch(self) -> Watch:
+        return Watch(
+            job=self.job,
+            directory=self.job.run_directory,
+            source=self.source,
+            pool=self._pool,
+            store=self.store,
+            memory=self._memory,
+            progress=self.progress,
+            began_s=self.began_s,
+            note_limit=self._note_limit,
+            save=self.save,
+            fail=self._fail,
+        )
+
+    def _on_watch_end(self, watch: asyncio.Task[None]) -> None:
+        """Drain when the watch has died: without it no deadline would be kept."""
+        if not watch.cancelled() and watch.exception() is not None:
+            self._pool.stop(Stop(kind="failure", message="the run's watch has failed", exit_code=1))
+
+
+def _canary(model: str) -> Request:
+    """Return the request that finds out whether a model answers at all, for next to nothing."""
+    body = {"model": model, "messages": [{"role": "user", "content": "Say OK."}], "max_tokens": 1}
+    return Request(row=-1, model=model, sample=0, key=b"", body=orjson.dumps(body), custom_id=None)
+
+
+def _outcome_of(bad: BadRow) -> Outcome:
+    now_ms = int(time.time() * 1000)
+    return Outcome(
+        bad.row,
+        bad.model,
+        bad.sample,
+        bad.key,
+        bad.custom_id,
+        "bad_row",
+        bad.message,
+        None,
+        0,
+        None,
+        now_ms,
+        None,
+        _NO_USAGE,
+    )

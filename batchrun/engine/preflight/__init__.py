@@ -1,0 +1,1 @@
+"""What a job will send, take and cost, before it is sent."""

@@ -1,0 +1,229 @@
+"""Looks at a job before it is sent: all of it, for `check`, or its first rows, as every run begins."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, NamedTuple
+
+from batchrun.answers.schema import AnswerSchema
+from batchrun.checkpoint.reader import Answered, Checkpoint
+from batchrun.checkpoint.tables import FILE_NAME
+from batchrun.endpoint.key import find_project
+from batchrun.engine.caps import spent_before
+from batchrun.engine.preflight.known import NO_PAST, Past, learned
+from batchrun.engine.preflight.outlook import Outlook, ahead_lines, asked_of, excess, look_ahead, model_notes
+from batchrun.engine.preflight.probe import Probed
+from batchrun.engine.preflight.survey import Cause, Ids, Long, Repeated, Survey
+from batchrun.engine.shared_limit import LimitMemory
+from batchrun.errors import InputError
+from batchrun.job.sections import Endpoint, Job
+from batchrun.prompts.input.files import fingerprint
+from batchrun.prompts.source import Source, estimated_total
+from batchrun.records import Request
+from batchrun.results.scores import scorer_of
+
+_SAMPLE_ROWS = 1_000
+_SAMPLE_BYTES = 4 << 20
+_SAMPLE_S = 0.2
+"""How much of the input a run looks at before it sends: what is read in less time than anybody notices."""
+
+_SAMPLING_SHARE = 0.1
+"""How far the mean of a file's first prompts may be from that of all: an assumption."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What `check` found."""
+
+    files: list[str]
+    rows: int
+    bad_rows: int
+    causes: list[Cause]
+    repeated: Repeated | None
+    prompts: list[dict[str, Any]]
+    """Row, id and messages of the first three."""
+    longest: list[Long]
+    windows: dict[str, int | None]
+    """Model → its context window, in tokens."""
+    requests: int
+    """In all."""
+    settled: int
+    """Of these, in the run directory already."""
+    ahead: Outlook
+    counted_by: str
+    """How tokens of prompts were told: `characters`, `tokenizer`, or `answers`."""
+    spent_usd: float
+    notes: list[str]
+    probes: list[Probed]
+    refusal: str | None
+    """Why `run` would refuse, unless told `--yes`."""
+
+
+# The whole input.
+
+
+def check(
+    job: Job,
+    endpoint: Endpoint,
+    source: Source,
+    *,
+    today: date,
+    on_read: Callable[[float | None], None],
+    probe: Callable[[Survey], list[Probed]] = lambda survey: [],
+) -> Report:
+    """Read a job's whole input and return what was found; nothing is written, and only `probe` may send.
+
+    Args:
+        job: what to run.
+        endpoint: whose limit may be known.
+        source: the job's input, open.
+        today: for models that are switched off.
+        on_read: told now and then how much was read, 0 to 1.
+        probe: sends what the survey names.
+
+    Raises:
+        InputError: the input breaks off.
+        JobError: the job's scorer or schema is none.
+        RunDirectoryError: there is a checkpoint that cannot be read.
+    """
+    if job.evaluate.target is not None:
+        scorer_of(job.evaluate)
+    if job.response.schema is not None:
+        AnswerSchema(job.response.schema)
+    directory = job.run_directory
+    checkpoint = Checkpoint(directory) if (directory / FILE_NAME).exists() else None
+    if checkpoint is None:
+        past, survey = NO_PAST, _read(job, source, on_read, None, ())
+    else:
+        with checkpoint:
+            past = Past.of(checkpoint)
+            survey = _read(job, source, on_read, checkpoint, past.answered)
+    probes = probe(survey)
+    known, counted_by = learned(survey, past, probes)
+    share = survey.unique_share
+    left = {model: (part.requests - part.settled) * share for model, part in survey.models.items()}
+    ahead = look_ahead(job, asked_of(survey, left), known, slots=_slots(job, endpoint, past))
+    spent = spent_before(job, past.totals, past.noted)
+    return Report(
+        files=[file.shown for file in source.files],
+        rows=survey.rows,
+        bad_rows=survey.bad_rows,
+        causes=survey.causes(),
+        repeated=survey.ids.repeated(),
+        prompts=survey.prompts,
+        longest=sorted(survey.longest, reverse=True),
+        windows={model: part.context_tokens for model, part in survey.models.items()},
+        requests=sum(part.requests for part in survey.models.values()),
+        settled=sum(part.settled for part in survey.models.values()),
+        ahead=ahead,
+        counted_by=counted_by,
+        spent_usd=spent.usd,
+        notes=[*source.notices, *model_notes(job, survey, today)],
+        probes=probes,
+        refusal=excess(job, ahead, *spent),
+    )
+
+
+def _read(
+    job: Job,
+    source: Source,
+    on_read: Callable[[float | None], None],
+    checkpoint: Checkpoint | None,
+    answered: Iterable[Answered],
+) -> Survey:
+    survey = _survey(job, answered)
+    for batch in source.batches():
+        survey.add(batch)
+        if checkpoint is not None:
+            for model, count in Counter(each.model for each in checkpoint.settled(batch)).items():
+                survey.note_settled(model, count)
+        on_read(source.fraction_read)
+    return survey
+
+
+def _survey(job: Job, answered: Iterable[Answered]) -> Survey:
+    return Survey(frozenset(each.row for each in answered), keys=Ids() if job.input.dedupe else None)
+
+
+# The first rows.
+
+
+class Preview(NamedTuple):
+    """What a run says before it sends."""
+
+    lines: tuple[str, ...] = ()
+    refusal: str | None = None
+    """Why what is left will not end within the job's caps."""
+
+
+def begun_as(job: Job, source: Source) -> list[Any]:
+    """Return what makes two runs the same to somebody who has agreed to a cap: then nobody is asked again."""
+    limits = job.limits
+    return [limits.max_cost_usd, limits.max_tokens_total, job.input.limit, job.per_row, fingerprint(source.files)]
+
+
+def preview(job: Job, endpoint: Endpoint, source: Source, *, is_begun: bool) -> Preview:
+    """Return what is ahead of a run, told from its first rows; nothing where nothing is left.
+
+    Takes a few tenths of a second at most, whatever the size of the input.
+
+    Args:
+        job: that is run; its directory has a checkpoint.
+        endpoint: whose limit may be known.
+        source: the job's input, of files; it can be gone through from the beginning afterwards.
+        is_begun: whether a run like this was begun before, so that its caps are known to its user.
+    """
+    with Checkpoint(job.run_directory) as checkpoint:
+        past = Past.of(checkpoint)
+    survey = _survey(job, past.answered)
+    try:
+        _sample(source, survey)
+    except InputError:
+        return Preview()  # the run itself will come upon it, after the rows before it
+    left = _left(job, source, survey, past)
+    if not left:
+        return Preview()
+    known, _ = learned(survey, past, [], may_load=False)
+    share = 0.0 if source.is_complete else _SAMPLING_SHARE
+    ahead = look_ahead(job, asked_of(survey, left), known, slots=_slots(job, endpoint, past), sampling_share=share)
+    lines = ahead_lines(ahead, job.limits.max_cost_usd)
+    lines += [f"note: {note}" for note in model_notes(job, survey, date.today())]
+    # How many of the later rows ask what was asked before, the first ones cannot say.
+    if is_begun or (job.input.dedupe and not source.is_complete):
+        return Preview(tuple(lines))
+    return Preview(tuple(lines), excess(job, ahead, *spent_before(job, past.totals, past.noted)))
+
+
+def _left(job: Job, source: Source, survey: Survey, past: Past) -> dict[str, float]:
+    """Return about how many requests to each model are not settled; empty when none are, or nobody can tell."""
+    rows = estimated_total(source.rows_read, source.fraction_read, is_complete=source.is_complete, per_row=1)
+    if not rows:
+        return {}
+    rows = min(rows, job.input.limit or rows)
+    left = {}
+    for model, part in survey.models.items():
+        settled = past.totals[model].requests if model in past.totals else 0
+        count = round(rows * part.requests / survey.rows) - settled
+        if count > 0:
+            left[model] = count * survey.unique_share
+    return left
+
+
+def _sample(source: Source, survey: Survey) -> None:
+    began_s, size_bytes = time.monotonic(), 0
+    for batch in source.batches():
+        survey.add(batch)
+        size_bytes += sum(len(entry.body) for entry in batch if isinstance(entry, Request))
+        is_late = time.monotonic() - began_s > _SAMPLE_S
+        if survey.rows >= _SAMPLE_ROWS or size_bytes >= _SAMPLE_BYTES or is_late:
+            break
+
+
+def _slots(job: Job, endpoint: Endpoint, past: Past) -> int | None:
+    """Return how many requests the endpoint takes at once, as far as earlier runs have learned."""
+    with closing(LimitMemory(endpoint.base_url, find_project(endpoint), job.models)) as memory:
+        learned = memory.learned() or past.limit
+    return int(learned) if learned else None

@@ -1,0 +1,218 @@
+"""What a job will use, before anybody knows: tokens of its prompts and answers, money, time; each as a range. Pure.
+
+Theory of operation. Tokens of a text are told from its characters, by kind: a word of English is one token to its
+common vocabularies, a Chinese character two thirds of one. That is off by a tenth or so, and by as much for all prompts
+of a job alike; so one factor puts it right, as soon as there is something to take it from: a tokenizer, or answers
+that state their tokens. How long answers are cannot be told from prompts. Before the first answer there is only what
+the request allows and what models commonly say; from then on the mean of those that came.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import sqrt
+from typing import NamedTuple, Self
+
+from batchrun.job.catalogue import PriceLike, cost_usd
+from batchrun.records import Usage
+
+
+class Range(NamedTuple):
+    """From, most likely, and to."""
+
+    low: float
+    likely: float
+    high: float
+
+    @classmethod
+    def around(cls, likely: float, share: float) -> Self:
+        """Return the range of so much more and less."""
+        return cls(likely * (1 - min(share, 0.9)), likely, likely * (1 + share))
+
+    def times(self, factor: float) -> "Range":
+        """Return the range of so many of these."""
+        return Range(*(each * factor for each in self))
+
+    def plus(self, other: "Range") -> "Range":
+        """Return the range of both together."""
+        return Range(*(one + two for one, two in zip(self, other, strict=True)))
+
+    def at_most(self, bound: float) -> "Range":
+        """Return the range below a bound."""
+        return Range(*(min(each, bound) for each in self))
+
+
+NOTHING = Range(0.0, 0.0, 0.0)
+
+# Answers.
+
+_ANSWER_TOKENS = Range(4, 200, 1_000)
+"""From a label to a page: what is assumed of answers before one has come."""
+
+_REASONED_TOKENS = Range(100, 1_200, 8_000)
+"""The same of models that reason first."""
+
+_SPREAD = 0.7
+"""Standard deviation of the length of answers in one job, as a share of their mean: an assumption, on the high side for
+labels and on the low side for reasoning."""
+
+_LEAST_SHARE = 0.03
+"""Nothing is told more exactly than that."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Known:
+    """What is known of a model's answers to this job; None where nothing is."""
+
+    answers: int = 0
+    """How many answers it was learned from."""
+    answer_tokens: float | None = None
+    """Mean."""
+    cached_share: float = 0.0
+    """Of the prompts' tokens."""
+    latency_s: float | None = None
+    """Mean."""
+    prompt_factor: float | None = None
+    """Tokens of prompts to what was estimated of them."""
+    reasons: bool = False
+    """Whether the model reasons before it answers."""
+
+    @property
+    def share(self) -> float:
+        """How far the true mean may be from that of the answers that came, about: two standard errors."""
+        return max(_LEAST_SHARE, 2 * _SPREAD / sqrt(max(1, self.answers)))
+
+
+def answer_range(known: Known, bound: float | None) -> Range:
+    """Return how long an answer is, in tokens.
+
+    Args:
+        known: of the model.
+        bound: longest that is allowed; None without a bound.
+    """
+    if known.answer_tokens is not None:
+        length = Range.around(known.answer_tokens, known.share)
+    else:
+        length = _REASONED_TOKENS if known.reasons else _ANSWER_TOKENS
+    return length if bound is None else length.at_most(bound)
+
+
+# A model's part of the job.
+
+_IMAGE_TOKENS = Range(85, 700, 1_600)
+"""Of one image. Source: OpenAI's price page, 85 at low detail to 1,445; Qwen-VL and Llama 4 lie between."""
+
+_UNKNOWN_SHARE = 0.15
+"""How far the estimate of a prompt's tokens may be off before anything was counted."""
+
+_COUNTED_SHARE = 0.04
+"""And once a factor is known."""
+
+
+class Asked(NamedTuple):
+    """What is to be asked of a model: sums over requests, of which some or all were looked at."""
+
+    requests: float
+    tokens: float
+    """Of the prompts, estimated."""
+    images: float
+    bounded: float
+    """Requests that bound their answer."""
+    bound_tokens: float
+    """The sum of these bounds."""
+
+
+class Forecast(NamedTuple):
+    """What one model's part of a job will use."""
+
+    model: str
+    requests: float
+    prompt_tokens: Range
+    completion_tokens: Range
+    usd: Range | None
+    """None when no price is known."""
+    busy_s: Range
+    """Time of all its requests one after the other."""
+
+
+def forecast(model: str, asked: Asked, known: Known, price: PriceLike | None, sampling_share: float = 0.0) -> Forecast:
+    """Return what so many requests will use.
+
+    Args:
+        model: that is asked.
+        asked: what it is asked.
+        known: of its answers.
+        price: of the model.
+        sampling_share: how far the mean of the prompts may be off because not all were looked at.
+    """
+    share = (_UNKNOWN_SHARE if known.prompt_factor is None else _COUNTED_SHARE) + sampling_share
+    prompts = Range.around(asked.tokens * (known.prompt_factor or 1.0), share).plus(_IMAGE_TOKENS.times(asked.images))
+    free = asked.requests - asked.bounded
+    answers = answer_range(known, None).times(free)
+    if asked.bounded:
+        bound = asked.bound_tokens / asked.bounded
+        answers = answers.plus(answer_range(known, bound).times(asked.bounded))
+    each = answers.times(1 / asked.requests) if asked.requests else NOTHING
+    return Forecast(
+        model,
+        asked.requests,
+        prompts,
+        answers,
+        _usd(prompts, answers, known.cached_share, price),
+        latency_range(known, each).times(asked.requests),
+    )
+
+
+def _usd(prompts: Range, answers: Range, cached_share: float, price: PriceLike | None) -> Range | None:
+    if price is None:
+        return None
+    pairs = zip(prompts, answers, strict=True)
+    costs = (cost_usd(Usage(round(ins), round(outs), None, round(ins * cached_share)), price) for ins, outs in pairs)
+    return Range(*(cost or 0.0 for cost in costs))
+
+
+# Time.
+
+_FIRST_TOKEN_S = Range(0.2, 0.6, 2.0)
+_TOKENS_PER_S = Range(150.0, 60.0, 20.0)
+"""How soon and how fast a busy endpoint answers, where nothing has been measured."""
+
+_LATENCY_SHARE = 0.25
+"""How far a latency that was measured may be from what comes."""
+
+
+def latency_range(known: Known, answer_tokens: Range) -> Range:
+    """Return how long a request takes, in seconds."""
+    if known.latency_s is not None:
+        return Range.around(known.latency_s, _LATENCY_SHARE + known.share)
+    return Range(
+        *(
+            first + tokens / speed
+            for first, tokens, speed in zip(_FIRST_TOKEN_S, answer_tokens, _TOKENS_PER_S, strict=True)
+        )
+    )
+
+
+def total(parts: Iterable[Range]) -> Range:
+    """Return the range of all together."""
+    together = NOTHING
+    for part in parts:
+        together = together.plus(part)
+    return together
+
+
+def time_range(
+    parts: Iterable[Forecast], slots: int, requests_per_minute: int | None = None, tokens_per_minute: int | None = None
+) -> Range:
+    """Return how long a job takes, in seconds, with so many requests in flight and at these rates."""
+    parts = list(parts)
+    requests = sum(part.requests for part in parts)
+    busy_s = total(part.busy_s for part in parts)
+    took_s = busy_s.times(1 / max(1.0, min(slots, requests)))
+    if requests_per_minute:
+        paced_s = 60 * requests / requests_per_minute
+        took_s = Range(*(max(each, paced_s) for each in took_s))
+    if tokens_per_minute:
+        tokens = total(part.prompt_tokens.plus(part.completion_tokens) for part in parts)
+        paced = tokens.times(60 / tokens_per_minute)
+        took_s = Range(*map(max, took_s, paced))
+    return took_s

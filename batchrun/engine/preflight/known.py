@@ -1,0 +1,102 @@
+"""What earlier answers, a probe, or a tokenizer tell of the models that a job asks."""
+
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+from typing import NamedTuple
+
+import orjson
+
+from batchrun.checkpoint.reader import Answered, Checkpoint
+from batchrun.endpoint.pool.budget import Amount
+from batchrun.engine.preflight.estimate import Known
+from batchrun.engine.preflight.outlook import known_of
+from batchrun.engine.preflight.probe import Probed
+from batchrun.engine.preflight.survey import Survey
+from batchrun.engine.preflight.tokenizer import local_tokenizer
+from batchrun.engine.preflight.tokens import count_request
+from batchrun.records import ModelTotals
+
+_LEARNED_ROWS = 1_000
+"""Answers whose stated tokens are compared with what was estimated of their prompts."""
+
+
+class Past(NamedTuple):
+    """What the run directory knows of this job."""
+
+    totals: Mapping[str, ModelTotals]
+    answered: list[Answered]
+    noted: Amount
+    limit: int | None
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "Past":
+        """Read it."""
+        noted = Amount(checkpoint.fact("spent_usd") or 0.0, checkpoint.fact("spent_tokens") or 0)
+        return cls(checkpoint.totals(), checkpoint.answered(_LEARNED_ROWS), noted, checkpoint.fact("limit"))
+
+
+NO_PAST = Past({}, [], Amount(), None)
+
+
+def learned(
+    survey: Survey, past: Past, probes: Iterable[Probed], *, may_load: bool = True
+) -> tuple[dict[str, Known], str]:
+    """Return what is known of each model's answers, and how the tokens of its prompts were told.
+
+    A tokenizer may take half a second to load: not where somebody waits for the first request.
+    """
+    known = {model: known_of(model) for model in survey.models}
+    probed = {each.model: each for each in probes if each.kind is None}
+    told = "characters"
+    for model, each in known.items():
+        _learn_answers(each, past.totals.get(model), [every for every in past.answered if every.model == model])
+        each.prompt_factor = _answered_factor(survey, past.answered, model)
+        if each.prompt_factor is not None:
+            told = "answers"
+        elif may_load and (factor := _tokenizer_factor(model, survey.samples)) is not None:
+            each.prompt_factor, told = factor, "tokenizer"
+        if model in probed:
+            told = _learn_probe(each, survey, probed[model]) or told
+    return known, told
+
+
+def _learn_answers(known: Known, sums: ModelTotals | None, answered: list[Answered]) -> None:
+    if sums is None or sums.completed <= sums.unstated:
+        return
+    known.answers = sums.completed - sums.unstated
+    known.answer_tokens = sums.completion_tokens / known.answers
+    known.cached_share = sums.cached_tokens / sums.prompt_tokens if sums.prompt_tokens else 0.0
+    latencies = [each.latency_s for each in answered if each.latency_s is not None]
+    known.latency_s = fmean(latencies) if latencies else None
+
+
+def _learn_probe(known: Known, survey: Survey, probed: Probed) -> str | None:
+    """Learn from a probe what nothing else has told; return how tokens are told now, if it says them."""
+    if known.answer_tokens is None and probed.completion_tokens is not None:
+        known.answers, known.answer_tokens, known.latency_s = 1, probed.completion_tokens, probed.latency_s
+    first = survey.models[probed.model].first
+    if known.prompt_factor is None and probed.prompt_tokens and first is not None:
+        known.prompt_factor = probed.prompt_tokens / count_request(orjson.loads(first.body)).tokens
+        return "answers"
+    return None
+
+
+def _answered_factor(survey: Survey, answered: Iterable[Answered], model: str) -> float | None:
+    pairs = [
+        (each.prompt_tokens, survey.tokens_by_row[each.row])
+        for each in answered
+        if each.model == model and each.prompt_tokens and each.row in survey.tokens_by_row
+    ]
+    estimated = sum(tokens for _, tokens in pairs)
+    return sum(tokens for tokens, _ in pairs) / estimated if estimated else None
+
+
+def _tokenizer_factor(model: str, bodies: Iterable[bytes]) -> float | None:
+    count = local_tokenizer(model)
+    if count is None:
+        return None
+    true = estimated = 0.0
+    for body in map(orjson.loads, bodies):
+        true += count_request(body, count).tokens
+        estimated += count_request(body).tokens
+    return true / estimated if estimated else None

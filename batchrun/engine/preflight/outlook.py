@@ -1,0 +1,156 @@
+"""What is ahead of a job: requests, tokens, money and time as ranges, and what is wrong with its models."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from batchrun.engine.preflight.estimate import Asked, Forecast, Known, Range, forecast, time_range, total
+from batchrun.engine.preflight.survey import Survey
+from batchrun.job.catalogue import load_prices, price_of
+from batchrun.job.sections import Job
+from batchrun.report.texts import duration_text, short_count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What is left of a job, and what it will use."""
+
+    requests: int
+    """To be sent."""
+    prompt_tokens: Range
+    completion_tokens: Range
+    usd: Range | None
+    """None when a price is not known."""
+    seconds: Range | None
+    """None when it is not known how many requests the endpoint takes at once."""
+    slots: int | None
+    """How many it takes."""
+    answers: int
+    """Answers that the lengths were learned from; without any they are assumed."""
+    models: list[Forecast]
+
+    @property
+    def total_tokens(self) -> Range:
+        """Prompts and answers."""
+        return self.prompt_tokens.plus(self.completion_tokens)
+
+
+def look_ahead(
+    job: Job,
+    asked: Mapping[str, Asked],
+    known: Mapping[str, Known],
+    *,
+    slots: int | None,
+    sampling_share: float = 0.0,
+) -> Outlook:
+    """Return what is ahead.
+
+    Args:
+        job: what to run.
+        asked: what is still to be asked of each model.
+        known: what is known of the models' answers.
+        slots: requests that the endpoint takes at once; None when that is not known.
+        sampling_share: how far the mean of the prompts may be off because not all were looked at.
+    """
+    prices = {model: price_of(model, job.prices, job.endpoint.provider) for model in asked}
+    models = [
+        forecast(model, part, known.get(model) or known_of(model), prices[model], sampling_share)
+        for model, part in asked.items()
+    ]
+    costs = [model.usd for model in models]
+    limits = job.limits
+    seconds = None
+    if slots is not None:
+        slots = min(slots, limits.max_concurrency)
+        seconds = time_range(models, slots, limits.requests_per_minute, limits.tokens_per_minute)
+    return Outlook(
+        requests=round(sum(model.requests for model in models)),
+        prompt_tokens=total(model.prompt_tokens for model in models),
+        completion_tokens=total(model.completion_tokens for model in models),
+        usd=None if None in costs else total(usd for usd in costs if usd is not None),
+        seconds=seconds,
+        slots=slots,
+        answers=min((known[model].answers if model in known else 0 for model in asked), default=0),
+        models=models,
+    )
+
+
+def known_of(model: str) -> Known:
+    """Return what is known of a model before it has answered."""
+    price = load_prices().get(model)
+    return Known(reasons=bool(price and price.reasoning))
+
+
+def excess(job: Job, ahead: Outlook, spent_usd: float, spent_tokens: float) -> str | None:
+    """Return why a job will not end within its caps, and what to do; None when it may.
+
+    Only what is certain counts, as far as estimates are: the low end. A cap is kept whatever comes.
+    """
+    limits = job.limits
+    cure = "or send fewer rows (--limit)"
+    if limits.max_cost_usd is not None and ahead.usd and spent_usd + ahead.usd.low > limits.max_cost_usd:
+        before = f" beside the {usd_text(spent_usd)} USD that are spent" if spent_usd else ""
+        costs = f"what is left will cost {range_text(ahead.usd, usd_text)} USD{before}"
+        return f"{costs}, and the cap is {limits.max_cost_usd:g} USD; raise it (--max-cost), {cure}"
+    if limits.max_tokens_total is not None and spent_tokens + ahead.total_tokens.low > limits.max_tokens_total:
+        before = f" beside the {spent_tokens:,.0f} that are used" if spent_tokens else ""
+        uses = f"what is left will use {range_text(ahead.total_tokens, count_text)} tokens{before}"
+        return f"{uses}, and the cap is {limits.max_tokens_total:,}; raise it (--max-tokens-total), {cure}"
+    return None
+
+
+def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
+    """Return what people should know of a job's models before they send anything."""
+    notes = []
+    catalogue = load_prices() if job.endpoint.provider == "wandb" else {}
+    for model, part in survey.models.items():
+        if model in catalogue:
+            ends = catalogue[model].deprecated_on
+            if ends is not None:
+                said = "was to be switched off" if ends <= today else "will be switched off"
+                notes.append(f"{model}: {said} on {ends} (`batchrun models` lists what is served)")
+        elif catalogue and model not in job.prices:
+            notes.append(f'{model}: is not in the built-in catalogue; say what it costs under [prices."{model}"]')
+        if part.too_long:
+            window = f"its window of {part.context_tokens:,} tokens"
+            notes.append(f"{model}: about {part.too_long:,} prompts are longer, with their answers, than {window}")
+        if part.bounded < part.requests and (job.limits.max_cost_usd or job.limits.max_tokens_total):
+            notes.append(f"{model}: max_tokens bounds no answer, so that for each its whole window is set aside")
+    return notes
+
+
+def ahead_lines(ahead: Outlook, cap_usd: float | None = None) -> list[str]:
+    """Return what is ahead, in short, for people; nothing of what is not known."""
+    tokens = f"{range_text(ahead.prompt_tokens, count_text)} tokens in, "
+    tokens += f"{range_text(ahead.completion_tokens, count_text)} out"
+    source = "" if ahead.answers else " (answers of unknown length)"
+    lines = [f"{ahead.requests:,} requests, {tokens}{source}"]
+    if ahead.usd is not None:
+        cap = "" if cap_usd is None else f"; the cap is {cap_usd:g} USD"
+        lines.append(f"cost of these  {range_text(ahead.usd, usd_text)} USD{cap}")
+    if ahead.seconds is not None:
+        lines.append(f"time for these {range_text(ahead.seconds, duration_text)}, with {ahead.slots:,} in flight")
+    return lines
+
+
+def range_text(span: Range, text: Callable[[float], str]) -> str:
+    """Return a range for people; one figure where both ends read alike."""
+    low, high = text(span.low), text(span.high)
+    return low if low == high else f"{low} – {high}"
+
+
+def usd_text(usd: float) -> str:
+    """Return money with as many digits as say something."""
+    if usd >= 100:
+        return f"{usd:,.0f}"
+    return f"{usd:.2f}" if usd >= 1 else f"{usd:.2g}" if usd >= 0.0001 else f"{usd:.6f}"
+
+
+def count_text(count: float) -> str:
+    """Return a count, in short."""
+    return short_count(round(count))
+
+
+def asked_of(survey: Survey, left: Mapping[str, float]) -> dict[str, Asked]:
+    """Return what so many requests to each model ask, when they are like those that were looked at."""
+    return {model: part.asked(left[model]) for model, part in survey.models.items() if left.get(model)}

@@ -1,0 +1,101 @@
+"""One real request to each model, to see what comes back before a job is sent."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from batchrun import __version__
+from batchrun.answers.chat import parse_completion
+from batchrun.endpoint.http.client import HttpClient
+from batchrun.endpoint.key import Secret, find_key, find_project
+from batchrun.endpoint.pool.verdicts import EFFECTS, judge
+from batchrun.engine.preflight.survey import Survey
+from batchrun.engine.simulated import simulated
+from batchrun.errors import BatchrunError
+from batchrun.job.catalogue import cost_usd, price_of
+from batchrun.job.sections import Endpoint, Job
+from batchrun.records import Reply, Request
+
+_ROW_FAILED = 1
+"""Exit code for a request that fails for a reason of its own, as of a run with failed rows."""
+
+
+class Probed(NamedTuple):
+    """What one real request to a model brought back."""
+
+    model: str
+    row: int
+    """Whose prompt was sent."""
+    kind: str | None
+    """Verdict; None when it was answered."""
+    message: str
+    """What was wrong, and what to do; empty when it was answered."""
+    exit_code: int
+    """What a run would end with for it; 0 when it was answered."""
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    latency_s: float
+    usd: float | None
+    """None when no price or no usage is known."""
+    response: str | None
+
+
+async def probe(job: Job, endpoint: Endpoint, key: Secret | None, requests: Iterable[Request]) -> list[Probed]:
+    """Send requests one after the other, each once; return what came back."""
+    client = HttpClient(
+        endpoint.base_url,
+        key,
+        find_project(endpoint),
+        connections=1,
+        timeout_s=job.limits.timeout_s,
+        connect_timeout_s=job.limits.connect_timeout_s,
+        user_agent=f"batchrun/{__version__}",
+    )
+    async with client:
+        return [await _sent(client, job, request) for request in requests]
+
+
+async def _sent(client: HttpClient, job: Job, request: Request) -> Probed:
+    result = await client.send(request.body)
+    verdict = judge(result)
+    effect = None if verdict.kind is None else EFFECTS[verdict.kind]
+    message, exit_code = "", 0
+    if effect is not None:
+        message = f"{verdict.message.rstrip('.')}; {effect.cure}" if effect.cure else verdict.message
+        exit_code = effect.exit_code or _ROW_FAILED
+    return Probed(
+        model=request.model,
+        row=request.row,
+        kind=verdict.kind,
+        message=message,
+        exit_code=exit_code,
+        prompt_tokens=verdict.usage.prompt_tokens,
+        completion_tokens=verdict.usage.completion_tokens,
+        latency_s=result.latency_s,
+        usd=cost_usd(verdict.usage, price_of(request.model, job.prices, job.endpoint.provider)),
+        response=parse_completion(result.body).response if isinstance(result, Reply) and effect is None else None,
+    )
+
+
+def key_notes(endpoint: Endpoint, *, simulate: bool) -> list[str]:
+    """Return what is wrong with the key, before a request needs it."""
+    try:
+        if not simulate:
+            find_key(endpoint)
+    except BatchrunError as problem:
+        return [str(problem)]
+    return []
+
+
+def probe_sender(job: Job, *, simulate: bool) -> Callable[[Survey], list[Probed]]:
+    """Return what sends the first request to each model; the key is looked for at once."""
+    key = Secret("simulated") if simulate else find_key(job.endpoint)
+
+    async def sent(survey: Survey) -> list[Probed]:
+        requests = [part.first for part in survey.models.values() if part.first is not None]
+        where = simulated(job.endpoint) if simulate else contextlib.nullcontext(job.endpoint)
+        async with where as endpoint:
+            return await probe(job, endpoint, key, requests)
+
+    return lambda survey: asyncio.run(sent(survey))

@@ -1,0 +1,136 @@
+"""Looks after a run while it runs: shows how it stands, keeps run.json fresh, shares the limit, minds the deadline."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from batchrun.checkpoint.store import Store
+from batchrun.endpoint.pool.pool import Pool
+from batchrun.engine.shared_limit import LimitMemory, Share
+from batchrun.errors import BatchrunError, RunDirectoryError
+from batchrun.job.sections import Job
+from batchrun.prompts.source import Source, estimated_total
+from batchrun.records import Figures, Stop, summed
+from batchrun.report.bar import TICK_S, Progress
+
+_SAVE_EVERY_S = 5.0
+"""How often run.json is written."""
+
+_SHARE_EVERY_S = 1.0
+"""How often runs of one project look at each other."""
+
+
+@dataclass(kw_only=True)
+class Watch:
+    """What is looked after, and when it was looked at last."""
+
+    job: Job
+    directory: Path
+    source: Source
+    pool: Pool
+    store: Store
+    memory: LimitMemory
+    progress: Progress
+    began_s: float
+    note_limit: Callable[[], None]
+    """Adds the limit to its history."""
+    save: Callable[[], None]
+    """Writes run.json."""
+    fail: Callable[[BatchrunError], None]
+    """Drains the run, and has an error raised at its end."""
+    saved_s: float = 0.0
+    shared_s: float = 0.0
+    total: int | None = None
+
+    async def keep(self) -> None:
+        """Look after the run until cancelled."""
+        deadline_s = self._deadline_s()
+        while True:
+            now_s = time.monotonic()
+            if now_s >= deadline_s:
+                message = "the deadline has come; run the same command again to go on"
+                self.pool.stop(Stop(kind="deadline", message=message, exit_code=5))
+            self.progress.show(self._figures())
+            if now_s - self.shared_s >= _SHARE_EVERY_S:
+                self.shared_s = now_s
+                self.note_limit()
+                self._note_total()
+                await self._share()
+                self._look_for_directory()
+            if now_s - self.saved_s >= _SAVE_EVERY_S:
+                self.saved_s = now_s
+                await self._save()
+            await asyncio.sleep(TICK_S)
+
+    async def _save(self) -> None:
+        """Write run.json. Cancelled meanwhile, wait all the same: what is written at the end must come after it."""
+        saving = asyncio.ensure_future(asyncio.to_thread(self.save))
+        try:
+            with contextlib.suppress(RunDirectoryError):  # said at the end, when it has to be written
+                await asyncio.shield(saving)
+        except asyncio.CancelledError:
+            with contextlib.suppress(RunDirectoryError):
+                await saving
+            raise
+
+    def _look_for_directory(self) -> None:
+        """Drain when the run directory was deleted or moved: nothing more should be bought into a lost file."""
+        if not self.store.is_in_place:
+            cure = "what was answered since is lost, unless it was only moved: then move it back and run again"
+            self.fail(RunDirectoryError(f"{self.directory}: has vanished while the job ran; {cure}"))
+
+    def _deadline_s(self) -> float:
+        """Return when to stop, on the monotonic clock."""
+        limits = self.job.limits
+        deadlines = [float("inf")]
+        if limits.max_duration_s is not None:
+            deadlines.append(self.began_s + limits.max_duration_s)
+        if limits.stop_at is not None:
+            deadlines.append(time.monotonic() + seconds_until(limits.stop_at, datetime.now().astimezone()))
+        return min(deadlines)
+
+    async def _share(self) -> None:
+        """Tell other runs of this project what this one uses of its limit, and leave them their share."""
+        limit = self.pool.limit
+        own = Share(self.pool.in_flight, wants_more=self.pool.has_more and self.pool.in_flight < limit.ceiling)
+        limit.cap(await asyncio.to_thread(self.memory.share, own), asyncio.get_running_loop().time())
+
+    def _note_total(self) -> None:
+        """Keep how many rows there will be, for whoever looks at the run from outside."""
+        total = expected_rows(self.job, self.source)
+        if total != self.total:
+            self.total = total
+            self.store.set_fact("total", total)
+
+    def _figures(self) -> Figures:
+        pool = self.pool
+        sums = summed(self.store.totals.values())
+        return Figures(
+            done=sums.requests,
+            total=expected_rows(self.job, self.source),
+            failed=sums.failed,
+            throttled=pool.throttled,
+            tokens=sums.total_tokens,
+            in_flight=pool.in_flight,
+            limit=pool.limit.current,
+            waiting=pool.waiting,
+            pause=pool.trouble,
+        )
+
+
+def expected_rows(job: Job, source: Source) -> int | None:
+    """Return how many rows the results will have, as far as the input was read; None while that cannot be told."""
+    return estimated_total(source.rows_read, source.fraction_read, is_complete=source.is_complete, per_row=job.per_row)
+
+
+def seconds_until(clock_time: str, now: datetime) -> float:
+    """Return how long it is until a time of day, `HH:MM`, comes next."""
+    hour, minute = map(int, clock_time.split(":"))
+    then = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    if then <= now:
+        then += timedelta(days=1)
+    return (then - now).total_seconds()

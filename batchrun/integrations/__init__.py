@@ -1,1 +1,0 @@
-"""Other systems that a run can be shown in: each one file, imported only when it is asked for."""

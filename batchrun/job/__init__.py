@@ -1,0 +1,1 @@
+"""What to run: sections, job file, model catalogue and prices."""

@@ -1,0 +1,203 @@
+"""Job file (TOML) and flags → `Job`. Every message names where, key, value and cure."""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from batchrun.errors import JobError
+from batchrun.job.sections import SECTIONS, Job, Price
+from batchrun.job.settings import Section, SettingError, key_of, texts
+
+STDIN = "-"
+
+Overrides = Mapping[tuple[str, str], tuple[str, Any]]
+"""(section, key) → (the flag as written, its value): what flags say over the job file."""
+
+_ALIASES = {("model", "name"): "names"}
+
+_BODY_KEYS = (
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "response_format",
+    "functions",
+    "function_call",
+    "tools",
+    "tool_choice",
+    "chat_template_kwargs",
+    "cache_salt",
+    "max_completion_tokens",
+    "reasoning_effort",
+    "parallel_tool_calls",
+    "logprobs",
+    "top_logprobs",
+)
+"""Keys of the body beside the settings of `[model]`, only to recognise a misspelt one.
+
+Source: the documentation of W&B Inference, OpenAI's reference."""
+
+_TYPO = 0.86
+"""Likeness from which on a passed-through key is taken for a misspelling.
+
+`temprature` is one of `temperature` (0.95), `top_k` is none of `top_p` (0.8)."""
+
+_OURS = {
+    "messages": "the prompts make it",
+    "n": "use num_samples",
+    "stream_options": "use stream",
+    "model": "use name",
+}
+
+S = TypeVar("S", bound=Section)
+
+
+def load_job(path: str | Path, overrides: Overrides | None = None) -> Job:
+    """Read a job file, with what flags say over it.
+
+    Args:
+        path: the TOML file. The input's paths are relative to its folder.
+        overrides: values that win over the file's.
+
+    Raises:
+        JobError: the file is missing, is not TOML, or a setting is unknown or has a value that it cannot have.
+    """
+    path = Path(path)
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as problem:
+        raise JobError(f"{path}: cannot be read: {problem.strerror}") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise JobError(f"{path}: is not TOML: {problem}") from problem
+    known = (*SECTIONS, "prices")
+    for name, entries in tables.items():
+        if name not in known:
+            raise JobError(f"{path}: [{name}] is unknown{_nearest(name, known)}")
+        if not isinstance(entries, dict):
+            raise JobError(f"{path}: {name} = {entries!r}; must be a section: [{name}]")
+    return _job(path.stem, tables, overrides or {}, where=str(path), folder=path.parent)
+
+
+def job_for(paths: Iterable[str], overrides: Overrides | None = None) -> Job:
+    """Return the job that runs input files without a job file, from flags alone."""
+    paths = list(paths)
+    path = paths[0].partition("?")[0]  # what follows in a URL may be a signature
+    name = "stdin" if path == STDIN else Path(path.rstrip("/")).name.split(".")[0].strip("*?[]") or "batch"
+    return _job(name, {"input": {"path": paths}}, overrides or {}, where="the command line", folder=None)
+
+
+def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: str, folder: Path | None) -> Job:
+    sections: dict[str, Any] = {}
+    for section, kind in SECTIONS.items():
+        entries = {key: (f"{where}: {section}.{key}", value) for key, value in tables.get(section, {}).items()}
+        for (its_section, key), told in overrides.items():
+            if its_section == section:
+                entries.pop("name" if key == "names" else key, None)
+                entries[key] = told
+        if section == "input" and folder is not None and ("input", "path") not in overrides:
+            entries = _beside(folder, entries)
+        if section == "response":
+            entries = _with_schema(folder or Path(), entries)
+        sections[section] = _section(kind, section, entries, where)
+    prices = {
+        model: _section(
+            Price,
+            f'prices."{model}"',
+            {key: (f'{where}: prices."{model}".{key}', value) for key, value in entries.items()},
+            where,
+        )
+        for model, entries in tables.get("prices", {}).items()
+        if _is_table(entries, f'{where}: prices."{model}"')
+    }
+    job = Job(name=name, prices=prices, **sections)
+    if not job.input.path:
+        raise JobError(f"{where}: input.path is missing; name a file, a glob, a folder, or - for standard input")
+    return job
+
+
+def _is_table(value: Any, where: str) -> bool:
+    if not isinstance(value, dict):
+        raise JobError(f"{where} = {value!r}; must be a table with input_usd_per_mtok and output_usd_per_mtok")
+    return True
+
+
+def _section(kind: type[S], section: str, entries: dict[str, tuple[str, Any]], where: str) -> S:
+    """Make one section of `entries`: key → (where it was said, value)."""
+    names = {key_of(each): each.name for each in fields(kind)}  # type: ignore[arg-type]  # sections are dataclasses
+    arguments: dict[str, Any] = {}
+    said: dict[str, str] = {}
+    extra_body: dict[str, Any] = {}
+    for key, (origin, value) in entries.items():
+        name = _ALIASES.get((section, key), key)
+        if name == "extra_body" and section == "model" and isinstance(value, dict):
+            extra_body |= value
+        elif name in names:
+            if names[name] in arguments:
+                raise JobError(f"{origin}: give either name or names, not both")
+            arguments[names[name]] = value
+            said[name] = origin
+        elif section == "model":
+            _check_body_key(key, names, origin)
+            extra_body[key] = value
+        else:
+            raise JobError(f"{origin} is unknown{_nearest(key, names)}")
+    for key in extra_body:
+        if key in names:
+            raise JobError(f"{where}: model.extra_body.{key} cannot be set: it is a setting of [model]; say it there")
+    if extra_body:
+        arguments["extra_body"] = extra_body
+    try:
+        return kind(**arguments)
+    except SettingError as problem:
+        origin = said.get(problem.key, f"{where}: {section}.{problem.key}")
+        raise JobError(f"{origin} = {_shown(problem.value)}; {problem.must}") from None
+
+
+def _check_body_key(key: str, names: Mapping[str, str], origin: str) -> None:
+    if key in _OURS:
+        raise JobError(f"{origin} cannot be set: {_OURS[key]}")
+    close = difflib.get_close_matches(key, [*names, *_BODY_KEYS, "name"], n=1, cutoff=_TYPO)
+    if close and close[0] != key:
+        escape = "a key that is meant as it stands goes under [model.extra_body]"
+        raise JobError(f"{origin} is unknown; did you mean {close[0]}? ({escape})")
+
+
+def _beside(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
+    """Return the entries of `[input]` with the path made relative to the job file's folder."""
+    if "path" not in entries:
+        return entries
+    origin, value = entries["path"]
+    try:
+        paths = texts(value)
+    except ValueError as problem:
+        raise JobError(f"{origin} = {_shown(value)}; {problem}") from None
+    return entries | {
+        "path": (origin, [each if each == STDIN or "://" in each else str(folder / each) for each in paths])
+    }
+
+
+def _with_schema(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
+    """Return the entries of `[response]` with the schema itself where they name its file, beside the job file."""
+    origin, value = entries.get("schema", ("", None))
+    if not isinstance(value, str):
+        return entries
+    path = folder / value
+    try:
+        return entries | {"schema": (origin, json.loads(path.read_text(encoding="utf-8-sig")))}
+    except OSError as problem:
+        raise JobError(f'{origin} = "{value}"; {path} cannot be read: {problem.strerror}') from problem
+    except ValueError as problem:
+        raise JobError(f'{origin} = "{value}"; {path} is not JSON: {problem}') from problem
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+
+
+def _shown(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)

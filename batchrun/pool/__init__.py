@@ -1,1 +1,0 @@
-"""Sends requests: admits, judges, retries. The limit, the verdicts and the waiting are decided here, and only here."""

@@ -1,0 +1,213 @@
+"""The input's columns as Arrow, for the results: one Arrow row per input row, types kept."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchrun.errors import InputError
+from batchrun.prompts.input.files import InputFile, is_same, nearest
+from batchrun.prompts.input.formats import open_parquet, parquet_batches
+from batchrun.prompts.input.reader import RowReader, open_file, unreadable
+from batchrun.prompts.input.types import array, cast_to_texts, merged, sound, storable, texts, type_of
+
+_BATCH_ROWS = 1024
+
+_MOST_COLUMNS = 2000
+"""Most columns that JSON may have together: rows whose keys are data would make one each, and all be as wide."""
+
+
+class InputColumns:
+    """The columns of an input. Parquet keeps its types; CSV is text; the types of JSON are found by reading it all.
+
+    A column that has several types becomes text: strings as they stand, everything else as JSON. To read everything
+    twice costs as much again, and most files show in their first rows what they are: so that can be taken for granted,
+    until a row is otherwise.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[InputFile],
+        keep: tuple[str, ...] | None = None,
+        limit: int | None = None,
+        *,
+        look_rows: int | None = None,
+    ) -> None:
+        """Find the schema; reads JSON files to their end, unless `look_rows` says otherwise.
+
+        Args:
+            files: what `find_files` found; no standard input.
+            keep: the columns wanted, in this order; None for all, in the order in which they appear.
+            limit: only the first N rows.
+            look_rows: how many rows of a JSON file to look at; `batches` raises `LateSchema` where that was too few.
+
+        Raises:
+            InputError: `keep` names a column that no row has, or a file cannot be read.
+            LateSchema: `keep` names a column that none of the rows has that were looked at.
+        """
+        self._files = files
+        self._keep = keep
+        self._limit = limit
+        # With a limit, which of several files count is known only when all before them were counted.
+        self._look_rows = look_rows if limit is None or len(files) == 1 else None
+        self._types: dict[str, pa.DataType | None] = {}  # None: has several types
+        self._others: set[str] = set()  # columns that are not wanted, for a message only
+        self._find_types()
+        names = list(self._types)
+        for name in keep or ():
+            if name not in self._types:
+                if self._look_rows is not None:
+                    raise LateSchema(name)
+                raise InputError(f"output.keep names {name}, a column that no row has{nearest(name, self._others)}")
+        stored = {name: None if kind is None else storable(kind) for name, kind in self._types.items()}
+        self._texts = {name for name, kind in stored.items() if kind is None}
+        self.schema = pa.schema(
+            [(name, pa.string() if name in self._texts else stored[name]) for name in keep or names]
+        )
+        """Fixed; without metadata."""
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield consecutive rows from 0, numbered as requests are; a broken row is null in every column.
+
+        Raises:
+            InputError: a file cannot be read, or is no longer what it was when the schema was found.
+            LateSchema: a row does not fit the schema, and not all were looked at.
+        """
+        left = self._limit
+        for file in self._files:
+            if left == 0:
+                return
+            for batch in self._batches_of(file, left):
+                yield batch
+                left = None if left is None else left - batch.num_rows
+
+    def _find_types(self) -> None:
+        left = self._limit
+        for file in self._files:
+            if left == 0:
+                return
+            rows = self._find_types_of(file, left)
+            left = None if left is None else max(0, left - rows)
+
+    def _find_types_of(self, file: InputFile, limit: int | None) -> int:
+        """Take in the types of one file; return how many rows were seen."""
+        if file.format == "parquet":
+            with _opened_parquet(file) as parquet:
+                for field in parquet.schema_arrow:
+                    if self._is_wanted(field.name):
+                        self._add(field.name, field.type)
+                    else:
+                        self._others.add(field.name)
+                return int(parquet.metadata.num_rows)
+        rows = 0
+        for batch in _rows(file, limit):
+            rows += len(batch)
+            columns = [row for row in batch if row]
+            self._add_all(columns)
+            if file.format == "jsonl" and len(self._types) > _MOST_COLUMNS:
+                cure = "run it again and name those to keep with --keep: nothing is sent twice"
+                raise InputError(f"{file.shown}: its rows have more than {_MOST_COLUMNS:,} different columns; {cure}")
+            if file.format == "csv" and columns and self._limit is None:
+                break  # one row shows them all, and nobody needs the count
+            if file.format == "jsonl" and self._look_rows is not None and rows >= self._look_rows:
+                break
+        return rows
+
+    def _add_all(self, rows: list[dict[str, Any]]) -> None:
+        for name in dict.fromkeys(chain.from_iterable(rows)):
+            if self._is_wanted(name):
+                if self._types.get(name, pa.null()) is not None:
+                    self._add(name, type_of([row.get(name) for row in rows]))
+            elif len(self._others) < _MOST_COLUMNS:
+                self._others.add(name)
+
+    def _is_wanted(self, name: str) -> bool:
+        return self._keep is None or name in self._keep
+
+    def _add(self, name: str, kind: pa.DataType | None) -> None:
+        self._types[name] = merged(self._types[name], kind) if name in self._types else kind
+
+    def _batches_of(self, file: InputFile, limit: int | None) -> Iterator[pa.RecordBatch]:
+        try:
+            if file.format == "parquet":
+                yield from self._parquet_batches(file, limit)
+            else:
+                is_guess = self._look_rows is not None and file.format == "jsonl"
+                yield from (self._batch_of(rows, is_guess=is_guess) for rows in _rows(file, limit))
+            if not is_same(file):
+                raise InputError(f"{file.shown}: has changed while it was read")
+        except (pa.ArrowException, OverflowError, TypeError) as problem:
+            cure = "if it did not change meanwhile, leave the column out with --keep"
+            raise InputError(f"{file.shown}: does not fit the schema found before: {problem}; {cure}") from problem
+
+    def _batch_of(self, rows: list[dict[str, Any] | None], *, is_guess: bool) -> pa.RecordBatch:
+        known = [row or {} for row in rows]
+        if is_guess and self._keep is None and (late := set().union(*known) - self._types.keys()):
+            raise LateSchema(min(late))
+        arrays = []
+        for field in self.schema:
+            values = [row.get(field.name) for row in known]
+            if self._types[field.name] is None:
+                arrays.append(texts(values))
+            elif is_guess:
+                arrays.append(self._guessed(values, field))
+            else:
+                arrays.append(texts(values) if field.name in self._texts else array(values, field.type))
+        return _record_batch(arrays, self.schema, len(rows))
+
+    def _guessed(self, values: list[Any], field: pa.Field) -> pa.Array:
+        """Return a column whose values have the type that was guessed; raises `LateSchema` where they do not."""
+        found = type_of(values)
+        kind = merged(self._types[field.name], found)
+        if kind is None or kind != merged(self._types[field.name], self._types[field.name]):
+            raise LateSchema(field.name)
+        return texts(values) if field.name in self._texts else array(values, field.type)
+
+    def _parquet_batches(self, file: InputFile, limit: int | None) -> Iterator[pa.RecordBatch]:
+        with _opened_parquet(file) as parquet:
+            left = parquet.metadata.num_rows if limit is None else limit
+            for batch in parquet_batches(parquet, _BATCH_ROWS, self.schema.names):
+                batch = batch.slice(0, left)
+                arrays = [self._parquet_column(batch, field) for field in self.schema]
+                yield _record_batch(arrays, self.schema, batch.num_rows)
+                left -= batch.num_rows
+                if not left:
+                    return
+
+    def _parquet_column(self, batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
+        index = batch.schema.get_field_index(field.name)
+        if index < 0:
+            return pa.nulls(batch.num_rows, field.type)
+        column = sound(batch.column(index))
+        if field.name in self._texts:
+            return cast_to_texts(column)
+        # Whole numbers beside fractions become fractions, if need be the nearest: that is what JSON does too.
+        is_exact = not pa.types.is_floating(field.type)
+        return column if column.type == field.type else column.cast(field.type, safe=is_exact)
+
+
+class LateSchema(Exception):
+    """A row has a column, or a type, that none of the rows had that were looked at. Carries the column's name."""
+
+
+@contextmanager
+def _opened_parquet(file: InputFile) -> Iterator[pq.ParquetFile]:
+    try:
+        with open_file(file) as raw:
+            yield open_parquet(raw, file)
+    except OSError as problem:
+        raise unreadable(file, problem) from problem
+
+
+def _rows(file: InputFile, limit: int | None) -> Iterator[list[dict[str, Any] | None]]:
+    for rows in RowReader([file], limit=limit, batch_rows=_BATCH_ROWS):
+        yield [row.columns for row in rows]
+
+
+def _record_batch(arrays: list[pa.Array], schema: pa.Schema, rows: int) -> pa.RecordBatch:
+    if not arrays:  # a batch without columns has rows all the same
+        return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,0 +1,146 @@
+"""Input files → the stream of rows, numbered over all files, and how far it is."""
+
+import os
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+
+from batchrun.errors import InputError, RunDirectoryError
+from batchrun.prompts.input.files import InputFile
+from batchrun.prompts.input.formats import ROWS, Part, Reading
+from batchrun.records import Row
+from batchrun.storage.places import open_found
+
+BATCH_ROWS = 256
+"""Rows handed over at once, at most: enough that handing over costs nothing, few enough to stop soon."""
+
+
+class RowReader:
+    """Reads files one after the other. Iterating starts at the first row; only one iteration at a time."""
+
+    def __init__(
+        self,
+        files: Sequence[InputFile],
+        *,
+        stdin: BinaryIO | None = None,
+        spool: Path | None = None,
+        columns: Collection[str] | None = None,
+        limit: int | None = None,
+        batch_rows: int = BATCH_ROWS,
+        first: int = 0,
+    ) -> None:
+        """Prepare to read; opens nothing.
+
+        Args:
+            files: what `find_files` found.
+            stdin: what `-` stands for.
+            spool: file that gets the unpacked bytes of `stdin` before their rows are handed out.
+            columns: the only columns that are needed; Parquet leaves out others.
+            limit: only the first N rows.
+            batch_rows: rows in one list, at most.
+            first: row to begin with; those before it are passed over, as cheaply as the format allows.
+        """
+        self._files = files
+        self._stdin = stdin
+        self._spool = spool
+        self._columns = columns
+        self._limit = limit
+        self._batch_rows = batch_rows
+        self._first = first
+        self._total_bytes = sum(file.size_bytes for file in files)
+        self._is_countable = not any(file.is_stdin for file in files)
+        self._bytes_done = 0
+        self._is_closed = False
+        self.rows_read = 0
+        self.is_complete = False
+        """Whether the last row has been handed out."""
+
+    @property
+    def fraction_read(self) -> float | None:
+        """How much of the input's bytes lies behind the rows handed out, 0 to 1; None with standard input."""
+        if self.is_complete:
+            return 1.0
+        if not self._is_countable:
+            return None
+        return min(1.0, self._bytes_done / max(1, self._total_bytes))
+
+    def close(self) -> None:
+        """End the iteration, in whatever thread it is, at its next list of rows."""
+        self._is_closed = True
+
+    def __iter__(self) -> Iterator[list[Row]]:
+        """Yield lists of consecutive rows, none empty; of a pipe, what is there.
+
+        Raises:
+            InputError: a file cannot be read, or breaks off; the rows before that were handed out.
+            RunDirectoryError: the spool cannot be written.
+        """
+        self.rows_read, self._bytes_done, self.is_complete = 0, 0, False
+        bytes_before = 0
+        for file in self._files:
+            for rows, end, file_bytes in self._parts_of(file):
+                if self._limit is not None and end >= self._limit:
+                    rows = [row for row in rows if row.number < self._limit]
+                    end, self.is_complete = self._limit, True
+                self.rows_read = end
+                self._bytes_done = bytes_before + file_bytes
+                if rows:
+                    yield rows
+                if self.is_complete or self._is_closed:
+                    return
+            bytes_before += file.size_bytes
+        self.is_complete = True
+
+    def _parts_of(self, file: InputFile) -> Iterator[Part]:
+        with ExitStack() as opened:
+            try:
+                raw, tee = self._open(file, opened)
+                reading = Reading(file, self.rows_read, self._batch_rows, self._first, self._columns, tee)
+                yield from ROWS[file.format](raw, reading)
+            except (OSError, EOFError, zlib.error, pa.ArrowException) as problem:
+                raise unreadable(file, problem) from problem
+
+    def _open(self, file: InputFile, opened: ExitStack) -> tuple[BinaryIO, Callable[[bytes], object] | None]:
+        if not file.is_stdin:
+            return opened.enter_context(open_file(file)), None
+        if self._stdin is None:
+            raise InputError("-: there is no standard input to read")
+        if self._spool is None:
+            return self._stdin, None
+        return self._stdin, _spooling(self._spool, opened)
+
+
+def open_file(file: InputFile) -> BinaryIO:
+    """Open a file for reading, without a buffer of its own: what reads it reads much at once."""
+    if file.found is not None:
+        return cast(BinaryIO, open_found(file.found))
+    return Path(file.path).open("rb", buffering=0)
+
+
+def unreadable(file: InputFile, problem: Exception) -> InputError:
+    """Return the error for a file that cannot be read to its end."""
+    if isinstance(problem, EOFError) or "truncated" in str(problem).lower():
+        return InputError(f"{file.shown}: breaks off before its end; fetch or write it again")
+    said = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+    return InputError(f"{file.shown}: cannot be read: {said}")
+
+
+def _spooling(path: Path, opened: ExitStack) -> Callable[[bytes], object]:
+    """Return what writes bytes to a file, begun with the first: an empty pipe leaves what was kept before."""
+    file: list[int] = []
+
+    def write(chunk: bytes) -> None:
+        try:
+            if chunk and not file:
+                file.append(opened.enter_context(path.open("wb", buffering=0)).fileno())
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(file[0], rest) :]
+        except OSError as problem:
+            raise RunDirectoryError(f"{path}: cannot be written: {problem.strerror}") from problem
+
+    return write

@@ -1,0 +1,135 @@
+"""The Arrow types of values from JSON: found, merged, and made such that Parquet can hold them; else they are text."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from batchrun.prompts.input.arrow import python_values
+
+_MOST_FIELDS = 200
+"""Widest object that becomes a struct; a wider one is a mapping whose keys are data, and becomes JSON text."""
+
+_DEEPEST = 16
+"""Deepest nesting that becomes Arrow; what lies deeper is a document, and becomes JSON text."""
+
+
+def type_of(values: list[Any]) -> pa.DataType | None:
+    """Return the one type of values from JSON; None when they have several, or one that no column should have."""
+    try:
+        kind = array(values).type
+    except (pa.ArrowException, OverflowError):
+        return None
+    return kind if _is_tame(kind, _DEEPEST) else None
+
+
+def _is_tame(kind: pa.DataType, depth: int) -> bool:
+    inner = _inner(kind)
+    return not inner or (
+        depth > 0 and len(inner) <= _MOST_FIELDS and all(_is_tame(each.type, depth - 1) for each in inner)
+    )
+
+
+def _inner(kind: pa.DataType) -> list[pa.Field]:
+    """Return what structs and lists are made of; of other types nothing."""
+    if pa.types.is_struct(kind):
+        return [kind.field(index) for index in range(kind.num_fields)]
+    return [kind.value_field] if pa.types.is_list(kind) else []
+
+
+def merged(one: pa.DataType | None, other: pa.DataType | None) -> pa.DataType | None:
+    """Return the type that holds both; None when there is none."""
+    if one is None or other is None or one == other:
+        return one if other is not None else None
+    if pa.uint64() in (one, other) and pa.null() not in (one, other):
+        return None  # pyarrow would make int64 of it, which does not hold it
+    try:
+        schemas = [pa.schema([("", kind)]) for kind in (one, other)]
+        kind = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pa.ArrowException:
+        return None
+    # Objects with keys of their own in each row are found here: each is small, together they are not.
+    return kind if _is_tame(kind, _DEEPEST) or not _is_tame(one, _DEEPEST) else None
+
+
+def storable(kind: pa.DataType) -> pa.DataType | None:
+    """Return the type as Parquet can store it: null becomes string; None for what has an empty struct in it."""
+    if pa.types.is_null(kind):
+        return pa.string()
+    if pa.types.is_struct(kind):
+        inner = [(each, storable(each.type)) for each in _inner(kind)]
+        if not inner or any(its is None for _, its in inner):
+            return None
+        return pa.struct([each.with_type(its) for each, its in inner])
+    if pa.types.is_list(kind):
+        element = storable(kind.value_type)
+        return None if element is None else pa.list_(kind.value_field.with_type(element))
+    return kind
+
+
+def array(values: list[Any], kind: pa.DataType | None = None) -> pa.Array:
+    """Return values from JSON as an array of a type, or of the one that they have."""
+    try:
+        return pa.array(values, kind)
+    except pa.ArrowInvalid:  # perhaps a whole number over 2**53 among fractions: the nearest fraction will do
+        kind = kind or pa.infer_type(values)
+        return pa.array([_with_fractions(value, kind) for value in values], kind)
+
+
+def _with_fractions(value: Any, kind: pa.DataType) -> Any:
+    """Return a value with its whole numbers made fractions where the type wants them, the nearest there is."""
+    if isinstance(value, int) and pa.types.is_floating(kind):
+        return float(value)
+    if isinstance(value, list) and pa.types.is_list(kind):
+        return [_with_fractions(each, kind.value_type) for each in value]
+    if isinstance(value, dict) and pa.types.is_struct(kind):
+        return {each.name: _with_fractions(value.get(each.name), each.type) for each in _inner(kind)}
+    return value
+
+
+def texts(values: Iterable[Any]) -> pa.Array:
+    """Return a text column of values of any type: strings as they stand, everything else as JSON."""
+    return pa.array(
+        [value if value is None or isinstance(value, str) else _text(value) for value in values], pa.string()
+    )
+
+
+def cast_to_texts(column: pa.Array) -> pa.Array:
+    """Return a column of any type as text."""
+    if not (pa.types.is_nested(column.type) or pa.types.is_binary(column.type)):
+        try:
+            return column.cast(pa.string())
+        except pa.ArrowException:  # a time zone nobody knows, a type that is a program's own
+            pass
+    return texts(python_values(column))
+
+
+def sound(column: pa.Array) -> pa.Array:
+    """Return the column with null for texts that are not UTF-8: the results could not be read for them."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        indices = [index if _is_sound(column.slice(index, 1)) else None for index in range(len(column))]
+        return column.take(pa.array(indices, pa.int64()))
+    return column
+
+
+def _is_sound(column: pa.Array) -> bool:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _text(value: Any) -> str | None:
+    """Return JSON; None of what is nested deeper than anything writes."""
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # deeper than 254, or a whole number of more than 64 bits
+        try:
+            return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
+        except (RecursionError, TypeError):
+            return None

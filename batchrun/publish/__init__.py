@@ -1,0 +1,1 @@
+"""Shows a run to other systems: Weave, W&B, uploads, a dataset card."""

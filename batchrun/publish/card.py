@@ -1,0 +1,132 @@
+"""README.md beside the results: a dataset card, as the Hugging Face Hub shows it and `datasets` reads it."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.errors import RunDirectoryError
+from batchrun.job.sections import Job
+from batchrun.publish.features import features, told_by_input
+from batchrun.results.columns import COLUMNS, SCORE
+from batchrun.results.replace import replacing
+from batchrun.results.run_directory import stored_job
+from batchrun.results.state import standing
+from batchrun.results.summary import RESULTS, Summary
+
+CARD = "README.md"
+
+_TEXT_CHARS = 20_000
+"""Of a template that is shown whole."""
+
+_SIZES = (10**3, 10**4, 10**5, 10**6, 10**7, 10**8, 10**9)
+_SIZE_NAMES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
+"""Upper ends of the Hub's size categories. Source: its dataset card's specification."""
+
+
+def write_card(directory: Path) -> Path:
+    """Write the card of a run, in one step; return its path.
+
+    Raises:
+        RunDirectoryError: there is no run or no results, or a file cannot be read or written.
+    """
+    with Checkpoint(directory) as checkpoint:
+        job = stored_job(checkpoint)
+        told = told_by_input(job, directory, checkpoint)
+    summary, path = standing(directory), directory / RESULTS
+    try:
+        metadata = pq.read_metadata(path)
+    except (OSError, pa.ArrowException) as problem:
+        cure = f"write it again: batchrun export {directory}"
+        raise RunDirectoryError(f"{path}: cannot be read ({problem}); {cure}") from problem
+    schema = metadata.schema.to_arrow_schema()
+    with replacing(directory / CARD) as temporary:
+        front_matter = _front_matter(job.name, features(schema, told), metadata.num_rows)
+        text = "\n".join([*front_matter, *_text(job, summary, schema)])
+        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+    return directory / CARD
+
+
+def _front_matter(name: str, known: list[dict[str, Any]] | None, rows: int) -> Iterator[str]:
+    """Yield the part for programs: YAML, each value as JSON, which is YAML too."""
+    yield "---"
+    yield f"pretty_name: {_quoted(name)}"
+    yield f"size_categories: [{_quoted(_size(rows))}]"
+    yield 'tags: ["synthetic", "batchrun"]'
+    yield "configs:"
+    yield '- {"config_name": "default", "data_files": [{"split": "train", "path": "' + RESULTS + '"}]}'
+    if known is not None:  # else `datasets` finds out by itself
+        yield "dataset_info:"
+        yield "  features:"
+        yield from (f"  - {orjson.dumps(feature).decode()}" for feature in known)
+    yield "---"
+
+
+def _size(rows: int) -> str:
+    if rows < _SIZES[0]:
+        return "n<1K"
+    place = next((index for index, most in enumerate(_SIZES) if rows < most), None)
+    return "n>1B" if place is None else f"{_SIZE_NAMES[place - 1]}<n<{_SIZE_NAMES[place]}"
+
+
+def _text(job: Job, summary: Summary, schema: pa.Schema) -> Iterator[str]:
+    """Yield the part for people."""
+    yield f"\n# {job.name}\n"
+    yield "Answers of language models to a file of prompts, one row an answer; made with batchrun."
+    if summary.simulated:
+        yield "\n**The embedded simulator made these answers up: no model has seen the prompts.**"
+    yield "\n| | |\n| --- | --- |"
+    yield from (f"| {name} | {_cell(value)} |" for name, value in _facts(job, summary))
+    for heading, text in (("System message", job.prompt.system), ("Prompt", job.prompt.user)):
+        if text is not None:
+            yield f"\n## {heading}\n\nA template over the columns of a row.\n\n{_fenced(text)}"
+    if summary.failures:
+        yield "\n## Failed rows\n\n| kind | rows |\n| --- | --- |"
+        yield from (f"| `{each['kind']}` | {each['rows']:,} |" for each in summary.failures)
+    yield "\n## Columns\n\n| column | type | meaning |\n| --- | --- | --- |"
+    meanings = {column.name: column.doc for column in (*COLUMNS, SCORE)}
+    source = "of the input"
+    for field in schema:
+        if field.name == "model":
+            source = "of the answer"  # what its schema says
+        yield f"| {_cell(field.name)} | {_cell(str(field.type))} | {meanings.get(field.name, source)} |"
+
+
+def _facts(job: Job, summary: Summary) -> Iterator[tuple[str, str]]:
+    yield "model", ", ".join(each["model"] for each in summary.models)
+    if job.endpoint.provider != "custom":  # another endpoint's address is nobody's business
+        yield "provider", job.endpoint.provider
+    if parameters := job.model.parameters():
+        yield "parameters", orjson.dumps(parameters, default=str).decode()
+    yield "answers", f"{summary.rows:,}: {summary.completed:,} completed, {summary.failed:,} failed"
+    yield "tokens", f"{summary.prompt_tokens:,} in, {summary.completion_tokens:,} out"
+    if not summary.simulated:
+        yield "cost", "no price known" if summary.cost_usd is None else f"{summary.cost_usd:.4f} USD"
+    for score in summary.scores:
+        if score.get("mean") is not None:
+            yield f"mean score of {score.get('model', 'all')}", f"{score['mean']:.4f}"
+    if sources := [path for path in job.input.path if path.startswith("hf://")]:
+        yield "prompts from", ", ".join(sources)
+    yield "batchrun", summary.version
+
+
+def _cell(text: str) -> str:
+    """Return text that stands in a table's cell as it is."""
+    return re.sub(r"([\\|<>`*_\[\]])", r"\\\1", " ".join(text.split()))
+
+
+def _fenced(text: str) -> str:
+    """Return text in a fence longer than any in it."""
+    shown = text if len(text) <= _TEXT_CHARS else f"{text[:_TEXT_CHARS]}…"
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", shown)), default=0))
+    return f"{fence}text\n{shown}\n{fence}"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,73 @@
+"""What W&B is shown of a run: how it stands, what it adds up to, and its job, as W&B has such things."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.job.catalogue import prices_of
+from batchrun.job.sections import Job, job_to_dict
+from batchrun.records import summed
+from batchrun.results.run_directory import stored_job
+from batchrun.results.state import figures_of
+from batchrun.results.summary import Summary
+from batchrun.results.usage import usage_rows
+from batchrun.storage.urls import shown
+
+_TOTALS = (
+    "state",
+    "rows",
+    "completed",
+    "failed",
+    "attempts",
+    "throttled",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cost_usd",
+    "duration_s",
+    "simulated",
+)
+
+
+def live_figures(directory: Path) -> dict[str, Any]:
+    """Return how a run stands, as plain numbers."""
+    figures = figures_of(directory)
+    with Checkpoint(directory) as checkpoint:
+        job, totals = stored_job(checkpoint), checkpoint.totals()
+    costs = [row["cost_usd"] for row in usage_rows(totals, prices_of(job, totals)) if row["attempts"]]
+    known: dict[str, Any] = {
+        "rows": figures.done,
+        "rows_total": figures.total,
+        "failed": figures.failed,
+        "throttled": figures.throttled,
+        "tokens": figures.tokens,
+        "prompt_tokens": summed(totals.values()).prompt_tokens,
+        "completion_tokens": summed(totals.values()).completion_tokens,
+        "in_flight": figures.in_flight,
+        "limit": figures.limit,
+        "cost_usd": None if None in costs else sum(costs),
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def totals(summary: Summary) -> dict[str, Any]:
+    """Return what a run adds up to."""
+    said = {name: getattr(summary, name) for name in _TOTALS}
+    said |= {f"score/{each['model']}": each["mean"] for each in summary.scores}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def config(job: Job) -> dict[str, Any]:
+    """Return a job, without what it leaves open. A job holds no key; signatures in URLs are cut off."""
+    said = {name: value for name, value in job_to_dict(job).items() if name != "publish"}
+    said["input"] = said["input"] | {"path": [shown(path) for path in said["input"]["path"]]}
+    return {
+        name: {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value
+        for name, value in said.items()
+    }
+
+
+def artifact_name(run: str) -> str:
+    """Return what the results of a run are called: names of artifacts are of ASCII, and at most 128 characters."""
+    return re.sub(r"[^\w.-]+", "-", f"{run[:120]}-results", flags=re.ASCII).strip("-")

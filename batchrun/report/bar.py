@@ -1,0 +1,121 @@
+"""Shows how a run goes on stderr: a tqdm bar on a terminal, a line every few seconds elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from tqdm import tqdm
+
+from batchrun.records import Figures
+from batchrun.report.texts import line_text, state_text
+
+TICK_S = 0.25
+"""How often figures are shown on a terminal."""
+
+_LINE_EVERY_S = 5.0
+
+
+class Progress(Protocol):
+    """Whatever shows how a run goes."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def begin(self, done_before: int) -> None:
+        """Start, with so many rows done by earlier runs."""
+
+    def show(self, figures: Figures) -> None:
+        """Show how the run stands."""
+
+    def say(self, message: str) -> None:
+        """Print a line for people."""
+
+
+class Silence:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def begin(self, done_before: int) -> None:
+        """Start."""
+
+    def show(self, figures: Figures) -> None:
+        """Show nothing."""
+
+    def say(self, message: str) -> None:
+        """Print nothing."""
+
+
+class Lines(Silence):
+    """Prints a plain line every few seconds, for logs."""
+
+    def __init__(self, stream: TextIO, every_s: float = _LINE_EVERY_S) -> None:
+        self._stream = stream
+        self._every_s = every_s
+        self._done_before = 0
+        self._began_s = self._next_s = time.monotonic()
+
+    def begin(self, done_before: int) -> None:
+        """Start, with so many rows done by earlier runs."""
+        self._done_before = done_before
+        self._began_s = time.monotonic()
+        self._next_s = self._began_s + self._every_s
+
+    def show(self, figures: Figures) -> None:
+        """Print how the run stands, if it is time."""
+        now_s = time.monotonic()
+        if now_s >= self._next_s:
+            self._next_s = now_s + self._every_s
+            self.say(line_text(figures, self._done_before, now_s - self._began_s))
+
+    def say(self, message: str) -> None:
+        """Print a line with the time of day."""
+        print(f"{time.strftime('%H:%M:%S')} {message}", file=self._stream, flush=True)  # its purpose
+
+
+class Bar(Silence):
+    """Draws a tqdm bar."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar: tqdm | None = None  # type: ignore[type-arg]  # generic only in its stubs
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def begin(self, done_before: int) -> None:
+        """Start, with so many rows done by earlier runs."""
+        tqdm.monitor_interval = 0  # its thread redraws stalled bars; ours is drawn by the clock
+        self._bar = tqdm(
+            initial=done_before, unit="row", file=self._stream, dynamic_ncols=True, mininterval=0, leave=True
+        )
+
+    def show(self, figures: Figures) -> None:
+        """Redraw."""
+        if self._bar is None:
+            return
+        self._bar.total = figures.total
+        self._bar.set_postfix_str(state_text(figures), refresh=False)
+        self._bar.update(figures.done - self._bar.n)
+        self._bar.refresh()
+
+    def say(self, message: str) -> None:
+        """Print a line above the bar."""
+        tqdm.write(message, file=self._stream)
+
+
+def progress_on(stream: TextIO) -> Progress:
+    """Return what fits the stream: a bar on a terminal, lines elsewhere."""
+    return Bar(stream) if stream.isatty() else Lines(stream)

@@ -1,0 +1,158 @@
+"""The report's plots: what of a tally is shown, and the line of text that says what it shows."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from batchrun.report.svg import Axis, Curve, Point, draw
+from batchrun.report.tally import Distribution, Tally, Timeline
+from batchrun.report.ticks import log_ticks, number_text, time_text, time_ticks
+
+_MOST_COLUMNS, _FEWEST_COLUMNS = 60, 12
+"""Of a distribution."""
+
+_LIMIT_KNOWN_EVERY_S = 1.0
+"""The grain of the limit's history: where a point is shorter, a line of it would mislead."""
+
+
+class Figure(NamedTuple):
+    """One plot."""
+
+    title: str
+    svg: str
+    """The element; of texts it holds only those given in this module."""
+    note: str
+
+
+class LimitPoint(NamedTuple):
+    """What the limit became, and when (Unix time)."""
+
+    at_ms: int
+    requests: int
+
+
+def figures(tally: Tally, limits: Sequence[LimitPoint], throttles: Mapping[int, int]) -> list[Figure]:
+    """Return the plots that there is anything to show in.
+
+    Args:
+        tally: of the results.
+        limits: the limit's history, in order of time.
+        throttles: bin of the timeline → requests that the endpoint turned away.
+    """
+    shown: list[Figure | None] = []
+    if tally.timeline is not None:
+        shown = [_throughput(tally.timeline), _flight(tally.timeline, limits, throttles)]
+    tokens = {"prompt": tally.prompt_tokens, "completion": tally.completion_tokens}
+    shown.append(_distribution("Latency of completed rows, seconds", {"latency": tally.latency_s}, "s"))
+    shown.append(_distribution("Tokens a row", tokens, "tokens"))
+    return [figure for figure in shown if figure is not None]
+
+
+def _throughput(timeline: Timeline) -> Figure:
+    per_s = 1000 / timeline.width_ms
+    completed = [count * per_s for count in timeline.completed]
+    failed = [count * per_s for count in timeline.failed]
+    curves = [Curve("area", "completed", _filled(timeline, completed))]
+    if any(failed):
+        curves.append(Curve("bad", "failed", _middles(timeline, failed)))
+    rates = [sum(each) for each in zip(completed, failed, strict=True)]
+    mean = number_text(sum(rates) / len(rates))
+    note = f"{mean} rows a second on average, {number_text(max(rates))} at best"
+    note += f"; a point is the mean of {time_text(timeline.width_ms / 1000)}"
+    return Figure("Rows a second", draw("Rows settled a second over time", _time(timeline), curves), note)
+
+
+def _flight(timeline: Timeline, limits: Sequence[LimitPoint], throttles: Mapping[int, int]) -> Figure | None:
+    in_flight = timeline.in_flight
+    if not any(in_flight):
+        return None  # nothing was sent
+    curves = [Curve("area", "in flight", _filled(timeline, in_flight))]
+    note = f"{number_text(max(in_flight))} in flight at most; attempts that settled a row, no earlier ones"
+    is_fine = timeline.width_ms >= 1000 * _LIMIT_KNOWN_EVERY_S
+    if limit := list(_corners(timeline, limits)) if is_fine else []:
+        curves.append(Curve("limit", "limit", limit))
+        note += f"; the limit was {limit[-1][1]:,.0f} at last"
+    if throttles:
+        curves.append(Curve("throttled", "throttled", list(_strokes(timeline, throttles))))
+        note += f"; {sum(throttles.values()):,} requests were throttled, marked where their rows were settled"
+    return Figure("Requests in flight", draw("Requests in flight and their limit", _time(timeline), curves), note)
+
+
+def _distribution(title: str, parts: Mapping[str, Distribution], unit: str) -> Figure | None:
+    """Return how values are distributed, on a logarithmic scale: the first part filled, the second as a line."""
+    spreads = {name: spread for name, part in parts.items() if (spread := part.spread())}
+    if not spreads:
+        return None
+    first, last = min(low for low, _ in spreads.values()), max(high for _, high in spreads.values())
+    rows = max(parts[name].count for name in spreads)
+    columns = min(_MOST_COLUMNS, max(_FEWEST_COLUMNS, 2 * math.isqrt(rows)))
+    edges = [first + (last - first) * number / columns for number in range(columns + 1)]
+    room = max(0.0, 0.3 - (last - first)) / 2  # values that are all alike are no wall
+    low, high = first - room, last + room
+    axis = Axis(low, high, log_ticks(low, high), lambda value: number_text(10**value))
+    curves = [
+        Curve(look, name, _outline(edges, parts[name].columns(edges)))
+        for name, look in zip(spreads, ("area", "second"), strict=False)
+    ]
+    notes = [_quantiles(parts[name], unit, name if len(parts) > 1 else "") for name in spreads]
+    return Figure(title, draw(f"Rows by {title.lower()}", axis, curves), "; ".join(notes))
+
+
+def _quantiles(part: Distribution, unit: str, name: str) -> str:
+    half, most, nearly_all = (number_text(_rounded(part.quantile(share), unit)) for share in (0.5, 0.9, 0.99))
+    head = f"{name}: " if name else ""
+    return f"{head}median {half}, 90 % within {most}, 99 % within {nearly_all} {unit}"
+
+
+def _rounded(value: float, unit: str) -> float:
+    return round(value) if unit == "tokens" else value
+
+
+def _time(timeline: Timeline) -> Axis:
+    return Axis(0, timeline.seconds, time_ticks(timeline.seconds), time_text)
+
+
+def _middles(timeline: Timeline, values: Sequence[float]) -> list[Point]:
+    width_s = timeline.width_ms / 1000
+    return [((number + 0.5) * width_s, value) for number, value in enumerate(values)]
+
+
+def _filled(timeline: Timeline, values: Sequence[float]) -> list[Point]:
+    """Return points that begin and end on the ground, so that what is under them can be filled."""
+    return [(0.0, 0.0), *_middles(timeline, values), (timeline.seconds, 0.0)]
+
+
+def _outline(edges: Sequence[float], counts: Sequence[float]) -> list[Point]:
+    points: list[Point] = [(edges[0], 0)]
+    for number, count in enumerate(counts):
+        points += [(edges[number], count), (edges[number + 1], count)]
+    return [*points, (edges[-1], 0)]
+
+
+def _corners(timeline: Timeline, limits: Sequence[LimitPoint]) -> Iterator[tuple[float, float]]:
+    """Yield the corners of the limit's line, at most four for each bin of the timeline."""
+    current: int | None = None
+    inside: dict[int, list[int]] = {}
+    for at_ms, requests in limits:
+        number = math.floor((at_ms - timeline.start_ms) / timeline.width_ms)
+        if number < 0:
+            current = requests
+        elif number < timeline.bins:
+            inside.setdefault(number, []).append(requests)
+    for number in range(timeline.bins + 1):
+        at_s = number * timeline.width_ms / 1000
+        values = inside.get(number, [])
+        if current is not None and (number in (0, timeline.bins) or values):
+            yield at_s, current
+        if values:
+            yield from ((at_s, value) for value in dict.fromkeys((min(values), max(values), values[-1])))
+            current = values[-1]
+
+
+def _strokes(timeline: Timeline, throttles: Mapping[int, int]) -> Iterator[Point]:
+    """Yield a stroke on the ground for every bin with throttles; they do not touch those of bins farther on."""
+    width_s = timeline.width_ms / 1000
+    for number in sorted(throttles):
+        yield number * width_s, 0
+        yield (number + 1) * width_s, 0
+        yield (number + 1) * width_s, None

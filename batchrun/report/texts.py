@@ -1,0 +1,46 @@
+"""The figures of a run, and how people read them. Pure."""
+
+from batchrun.records import Figures
+
+
+def short_count(count: int) -> str:
+    """Return a count in at most five characters: 950, 12.3k, 4.56M."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            scaled = count / size
+            return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f}{unit}"
+    return str(count)
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as people say it: 4.2 s, 3 min 20 s, 7 h 05 min."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def state_text(figures: Figures) -> str:
+    """Return what stands behind the bar."""
+    parts = [f"{figures.in_flight}/{figures.limit} in flight"]
+    if figures.waiting:
+        parts.append(f"{figures.waiting:,} waiting")
+    if figures.throttled:
+        parts.append(f"{short_count(figures.throttled)} throttled")
+    parts.append(f"{figures.failed:,} failed")
+    parts.append(f"{short_count(figures.tokens)} tokens")
+    if figures.pause:
+        parts.append(f"PAUSED: {figures.pause}")
+    return " · ".join(parts)
+
+
+def line_text(figures: Figures, done_before: int, elapsed_s: float) -> str:
+    """Return one line for a log: rows, rate of this run, state, time left."""
+    rate_per_s = (figures.done - done_before) / elapsed_s if elapsed_s > 0 else 0.0
+    total = "?" if figures.total is None else f"{figures.total:,}"
+    parts = [f"{figures.done:,}/{total} rows", f"{rate_per_s:.1f}/s", state_text(figures)]
+    if figures.total is not None and rate_per_s > 0 and figures.total > figures.done:
+        parts.append(f"{duration_text((figures.total - figures.done) / rate_per_s)} left")
+    return " · ".join(parts)

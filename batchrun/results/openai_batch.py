@@ -1,0 +1,100 @@
+"""The files that OpenAI's Batch API gives back: an output file of what was answered, an error file of what was not.
+
+Source: OpenAI's reference, "The request output object"; the same lines come from vLLM's `run-batch`.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from batchrun.records import OutcomeColumns
+from batchrun.results.answers import AnswerReader
+from batchrun.results.columns import labels
+from batchrun.results.replace import replacing
+
+_IN_ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
+"""JSON has line breaks only where it may have any white space: inside a text they are escaped."""
+
+
+class _Line(NamedTuple):
+    """One settled row, as far as these files show it."""
+
+    row: int
+    custom_id: str
+    kind: str | None
+    error: str | None
+    http_status: int | None
+    body: bytes | None
+
+
+def write_batch_files(
+    output: Path, errors: Path, outcomes: Iterable[OutcomeColumns], reader: AnswerReader
+) -> tuple[int, int]:
+    """Write both files, each in one step.
+
+    Args:
+        output: gets a line for each completed row.
+        errors: gets a line for each failed row.
+        outcomes: by row, model and sample, in columns of any length.
+        reader: says which rows are completed.
+
+    Returns:
+        How many lines there are in each.
+
+    Raises:
+        RunDirectoryError: a file cannot be written.
+    """
+    lines, failed, last, count = 0, 0, -1, 0
+    with (
+        replacing(output) as output_path,
+        replacing(errors) as errors_path,
+        output_path.open("wb") as answered,
+        errors_path.open("wb") as refused,
+    ):
+        for some in outcomes:
+            for line in _lines(reader.read(some).outcomes):
+                count = count + 1 if line.row == last else 0
+                last = line.row
+                entry = _entry(line, f"batch_req_{line.row}_{count}")
+                (answered if line.kind is None else refused).write(orjson.dumps(entry) + b"\n")
+                lines += 1
+                failed += line.kind is not None
+    return lines - failed, failed
+
+
+def _lines(outcomes: OutcomeColumns) -> Iterable[_Line]:
+    columns = {**outcomes, "custom_id": labels(outcomes)}
+    return map(_Line._make, zip(*(columns[name] for name in _Line._fields), strict=True))
+
+
+def _entry(line: _Line, its_id: str) -> dict[str, Any]:
+    return {
+        "id": its_id,
+        "custom_id": line.custom_id,
+        "response": None if line.http_status is None else _response(line, line.http_status, its_id),
+        # Of a request that was refused, the response itself says why.
+        "error": None if line.kind is None or line.http_status not in (None, 200) else _error(line),
+    }
+
+
+def _response(line: _Line, status: int, its_id: str) -> dict[str, Any]:
+    body = _object(line.body)
+    said = body.get("id") if body else None
+    shown: Any = {"error": {"message": line.error, "type": line.kind, "param": None, "code": line.kind}}
+    if body is not None and line.body is not None:
+        shown = orjson.Fragment(line.body.translate(_IN_ONE_LINE))  # as it came
+    return {"status_code": status, "request_id": said if isinstance(said, str) else its_id, "body": shown}
+
+
+def _object(body: bytes | None) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(body or b"")
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _error(line: _Line) -> dict[str, Any]:
+    return {"code": line.kind, "message": line.error}

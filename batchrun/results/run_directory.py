@@ -1,0 +1,119 @@
+"""What a run directory says of the job that it is of, and the input whose columns stand beside its answers."""
+
+import dataclasses
+import glob
+from pathlib import Path
+from typing import NamedTuple
+
+from batchrun.checkpoint.file import damaged
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.errors import InputError, RunDirectoryError
+from batchrun.job.sections import Job, job_from_dict
+from batchrun.prompts.input.columns import InputColumns
+from batchrun.prompts.input.files import InputFile, find_files, fingerprint
+from batchrun.prompts.source import Source
+from batchrun.storage.urls import is_remote
+
+SPOOL = "input.jsonl"
+"""Rows that came over standard input, which cannot be read twice."""
+
+_LOOK_ROWS = 8192
+"""Rows of a JSON file that the types of its columns are taken from, before all of them are looked at if need be."""
+
+
+def stored_job(checkpoint: Checkpoint) -> Job:
+    """Return the job that a checkpoint was made by.
+
+    Raises:
+        RunDirectoryError: it does not say.
+    """
+    if is_jobless(checkpoint):
+        raise RunDirectoryError(
+            f"{checkpoint.path}: was salvaged, and which job it is of is lost; run the job again: it goes on from here"
+        )
+    job = checkpoint.fact("job")
+    if job is None:
+        raise RunDirectoryError(
+            f"{checkpoint.path}: does not say yet which job it is of: its run has only begun, or died as it began; "
+            "look again in a moment, or run the job"
+        )
+    try:
+        return job_from_dict(job)
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise damaged(checkpoint.path, f"what is kept of its job is no job: {problem!r}") from problem
+
+
+def is_jobless(checkpoint: Checkpoint) -> bool:
+    """Return whether there are answers, but not the job that they are of, as after a salvage."""
+    return bool(checkpoint.totals()) and checkpoint.fact("job") is None
+
+
+class StoredInput(NamedTuple):
+    """The input of a run, and what of it is wanted."""
+
+    files: list[InputFile]
+    keep: tuple[str, ...] | None
+    limit: int | None
+
+    def columns(self, *, is_quick: bool) -> InputColumns:
+        """Return its columns: with the types that the first rows have, or with those of all.
+
+        Raises:
+            InputError: it is not what it was.
+            LateSchema: the first rows do not show all.
+        """
+        return InputColumns(*self, look_rows=_LOOK_ROWS if is_quick else None)
+
+
+def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, beside: str | None = None) -> StoredInput:
+    """Return the input of a run.
+
+    Args:
+        job: what was run.
+        directory: where.
+        checkpoint: of the run.
+        beside: a column that is wanted too, whatever the job keeps.
+
+    Raises:
+        InputError, JobError: it is gone, or has other rows now.
+    """
+    paths = input_paths(job, directory, checkpoint)
+    job = dataclasses.replace(job, input=dataclasses.replace(job.input, path=paths, strict=False))
+    files = find_files(paths)
+    if _may_have_changed(checkpoint, files) and not _still_fits(checkpoint, job):
+        raise InputError("the input has changed since the run; run the job again to fit its answers to it")
+    keep = job.output.keep
+    if keep is not None and beside is not None and beside not in keep:
+        keep = (*keep, beside)
+    return StoredInput(files, keep, job.input.limit)
+
+
+def input_paths(job: Job, directory: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return where the input of a run is, also for those who stand elsewhere than where the run was started."""
+    folder = checkpoint.fact("folder")  # none of a run that was made by an older version, or where it was gone
+    return tuple(str(directory / SPOOL) if path == "-" else _found_from(folder, path) for path in job.input.path)
+
+
+def _found_from(folder: str | None, path: str) -> str:
+    """Return a path as it leads on from a folder; as it is where that leads nowhere, as after a move."""
+    if folder is None or is_remote(path):
+        return path
+    there = Path(folder, path)
+    if there.exists():
+        return str(there)
+    pattern = str(Path(glob.escape(folder), path))
+    return pattern if glob.glob(pattern, recursive=True) else path  # noqa: PTH207  # Path.glob: none absolute
+
+
+def _may_have_changed(checkpoint: Checkpoint, files: list[InputFile]) -> bool:
+    """Return whether the input may be another than the run read. That of standard input was noted while it was read."""
+    asked = checkpoint.fact("asked")  # none after a salvage
+    has_other_input = asked is None or asked["input"] not in ("", fingerprint(files))
+    return has_other_input or checkpoint.fact("mismatch") is not None
+
+
+def _still_fits(checkpoint: Checkpoint, job: Job) -> bool:
+    """Return whether no answer would stand beside a row that it is not of. Reads the whole input."""
+    with Source(job) as source:
+        source.open()
+        return all(checkpoint.fits(batch) for batch in source.batches())

@@ -1,0 +1,153 @@
+"""Gives every row of the results its score, and adds the scores up by model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import orjson
+import pyarrow as pa
+
+from batchrun.answers.scores.scorers import NO_SCORE, FunctionScorer, Score, Scorer, scorer_for
+from batchrun.answers.scores.tables import Evaluation, ModelScores
+from batchrun.job.sections import Evaluate
+from batchrun.prompts.input.arrow import python_dicts, python_values
+
+_READS_OBJECTS = "json_field"
+"""The scorer that looks for an object in the answer, which the schema has found already, if there is one."""
+
+Objects = Sequence[Mapping[str, Any] | None] | None
+"""What `AnswerSchema.read` returned of each row; None without a schema."""
+
+
+class Judge(Protocol):
+    """Scores rows that follow one another."""
+
+    def __call__(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
+        """Return the score of each row. `rows` has all columns of the results but the score."""
+        ...
+
+    @property
+    def notice(self) -> str | None:
+        """What people should know of how it went, if anything."""
+        ...
+
+
+def scorer_of(evaluate: Evaluate) -> Scorer:
+    """Return the scorer that a job names.
+
+    Raises:
+        JobError: it wants a pattern or a field that it has not, or cannot use.
+    """
+    return scorer_for(evaluate.scorer, pattern=evaluate.pattern, field=evaluate.field)
+
+
+class TargetJudge:
+    """Compares answers with the column of the input that says what is right."""
+
+    def __init__(self, evaluate: Evaluate, target: str | None) -> None:
+        """Prepare.
+
+        Args:
+            evaluate: names the scorer.
+            target: what the column is called in the results; None where they are without it: then nothing has a score.
+
+        Raises:
+            JobError: the scorer cannot be made.
+        """
+        self._scorer, self._target, self._evaluate = scorer_of(evaluate), target, evaluate
+        self._reads_objects = evaluate.scorer == _READS_OBJECTS
+        self._scored = self._found = 0
+
+    def __call__(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
+        """Return the score of each row."""
+        if self._target is None:
+            return [NO_SCORE] * rows.num_rows
+        answers = _answers(rows)
+        if self._reads_objects and objects is not None:
+            answers = [_text(each, answer) for each, answer in zip(objects, answers, strict=True)]
+        scores = list(map(self._scorer, answers, python_values(rows.column(self._target))))
+        scored = [score for score in scores if score.value is not None]
+        self._scored += len(scored)
+        self._found += sum(score.prediction is not None for score in scored)
+        return scores
+
+    @property
+    def notice(self) -> str | None:
+        """That no answer has what is compared: more likely a slip in the job than the models' failure."""
+        wanted = {
+            "number": "a number",
+            "regex": f"what evaluate.pattern = {self._evaluate.pattern!r} finds",
+            "json_field": f"evaluate.field = {self._evaluate.field!r}",
+        }.get(self._evaluate.scorer)
+        if wanted is None or self._found or not self._scored:
+            return None
+        return f"none of {self._scored:,} answers has {wanted}, so each scores 0"
+
+
+def _answers(rows: pa.RecordBatch) -> list[str | None]:
+    """Return the text of each answer: empty where a completed row has none, None where the row failed."""
+    both = zip(rows.column("status").to_pylist(), rows.column("response").to_pylist(), strict=True)
+    return [response or "" if status == "completed" else None for status, response in both]
+
+
+def _text(found: Mapping[str, Any] | None, answer: str | None) -> str | None:
+    try:
+        return answer if found is None else orjson.dumps(found).decode()
+    except TypeError:  # nested deeper than orjson writes, which is less deep than it reads
+        return answer
+
+
+class FunctionJudge:
+    """Has a function of the user's score each completed row."""
+
+    def __init__(self, scorer: FunctionScorer) -> None:
+        self._scorer = scorer
+
+    def __call__(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
+        """Return the score of each row."""
+        return [self._scorer(row) if row["status"] == "completed" else NO_SCORE for row in python_dicts(rows)]
+
+    @property
+    def notice(self) -> str | None:
+        """How many rows the function could not score, and why not the first."""
+        errors = self._scorer.errors
+        return f"{errors:,} rows have no score: {self._scorer.first_error}" if errors else None
+
+
+class Scoring:
+    """Scores the rows of the results as they pass, in their order."""
+
+    def __init__(self, judge: Judge, samples: int) -> None:
+        """Start with nothing.
+
+        Args:
+            judge: scores them.
+            samples: answers per prompt and model.
+        """
+        self.judge = judge
+        self._evaluation = Evaluation(samples)
+
+    def column(self, rows: pa.RecordBatch, objects: Objects) -> pa.Array:
+        """Return the scores of rows that follow those before."""
+        scores = self.judge(rows, objects)
+        models, numbers = rows.column("model").to_pylist(), rows.column("row").to_pylist()
+        for each in zip(models, numbers, scores, strict=True):
+            self._evaluation.add(*each)
+        return pa.array([score.value for score in scores], pa.float64())
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one entry a model, as JSON can hold it."""
+        return [_entry(each) for each in self._evaluation.scores() if each.model]
+
+
+def _entry(scores: ModelScores) -> dict[str, Any]:
+    labels = scores.labels
+    return {
+        "model": scores.model,
+        "scored": scores.scored,
+        "unscored": scores.unscored,
+        "prompts": scores.prompts,
+        "mean": scores.mean,
+        "interval": scores.interval and list(scores.interval),
+        "pass_at": {str(k): share for k, share in scores.pass_at.items()},
+        "labels": labels and {**labels._asdict(), "classes": [each._asdict() for each in labels.classes]},
+    }

@@ -1,0 +1,88 @@
+"""How a run stands, seen from outside: from its checkpoint, and from what it said last."""
+
+from pathlib import Path
+from typing import Any
+
+from batchrun.checkpoint.in_flight import owed_in
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.checkpoint.tables import FILE_NAME
+from batchrun.records import Figures, summed
+from batchrun.results.run_directory import stored_job
+from batchrun.results.summary import RESULTS, Summary, read_summary, summarize
+from batchrun.results.writer import read_scores
+from batchrun.storage.processes import is_alive
+
+
+def standing(directory: Path) -> Summary:
+    """Return the counts as the checkpoint has them now, and the state as the run itself said last.
+
+    Raises:
+        RunDirectoryError: there is no checkpoint, or it cannot be read.
+    """
+    with Checkpoint(directory) as checkpoint:
+        job, totals, failures = stored_job(checkpoint), checkpoint.totals(), checkpoint.failures()
+        simulated, unrecorded = bool(checkpoint.fact("simulated")), checkpoint.fact("unrecorded") or 0
+    said = _said(directory)
+    state, message, pid = said["state"], said["message"], said["pid"]
+    return summarize(
+        job,
+        totals,
+        directory,
+        state=state,
+        exit_code=said.get("exit_code"),
+        message=message,
+        duration_s=said.get("duration_s"),
+        pid=pid,
+        simulated=simulated,
+        unrecorded=unrecorded,
+        failures=failures,
+        scores=read_scores(directory / RESULTS),
+    )
+
+
+def is_running(directory: Path) -> bool:
+    """Return whether a run is going on in a directory, as far as it said and its process is alive."""
+    return bool(_said(directory)["state"] == "running")
+
+
+def figures_of(directory: Path) -> Figures:
+    """Return the figures of a run, cheaply enough to be asked every second.
+
+    What waits and why nothing is sent is known to its own process alone.
+
+    Raises:
+        RunDirectoryError: there is no checkpoint, or it cannot be read.
+    """
+    with Checkpoint(directory) as checkpoint:
+        sums, total, limit = summed(checkpoint.totals().values()), checkpoint.fact("total"), checkpoint.limit()
+    return Figures(
+        done=sums.requests,
+        total=total,
+        failed=sums.failed,
+        throttled=sums.throttled,
+        tokens=sums.total_tokens,
+        in_flight=max(0, owed_in(directory) - sums.requests),
+        limit=limit,
+        waiting=0,
+        pause=None,
+    )
+
+
+def _said(directory: Path) -> dict[str, Any]:
+    """Return what a run said last, put right where its process has died since."""
+    said: dict[str, Any] = {"state": "stopped", "message": "", "pid": None, **read_summary(directory)}
+    if said["state"] == "running" and (said["pid"] is None or not is_alive(said["pid"])):
+        said |= {
+            "state": "stopped",
+            "message": "the process has died; run the same command again to go on",
+            "pid": None,
+        }
+    return said
+
+
+def is_fresh(directory: Path) -> bool:
+    """Return whether the results are younger than the checkpoint and its log."""
+    results = directory / RESULTS
+    sources = [directory / FILE_NAME, directory / f"{FILE_NAME}-wal"]
+    changed = [path.stat().st_mtime_ns for path in sources if path.exists() and path.stat().st_size]
+    return results.exists() and results.stat().st_mtime_ns >= max(changed, default=0)

@@ -1,0 +1,144 @@
+"""How a run ended, or stands: what people are told of it, and what scripts read of it in run.json."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batchrun import __version__
+from batchrun.checkpoint.reader import Failures
+from batchrun.job.catalogue import prices_of
+from batchrun.job.sections import Job
+from batchrun.records import ModelTotals, summed
+from batchrun.results.replace import replacing
+from batchrun.results.usage import usage_rows
+
+RESULTS = "results.parquet"
+USAGE = "usage.parquet"
+SUMMARY = "run.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How a run ended, or stands: what `run` returns, and what `run.json` and `--json` say."""
+
+    state: str
+    """`running`, `completed`, `stopped` (resumable) or `interrupted` (resumable)."""
+    exit_code: int | None
+    """As in the README; None while it runs."""
+    message: str
+    """Why it stopped, or what of it was not published or uploaded, and what to do; empty when all is done."""
+    directory: str
+    results: str
+    """Path of results.parquet."""
+    usage: str
+    """Path of usage.parquet."""
+    rows: int
+    """Rows in the results."""
+    completed: int
+    failed: int
+    attempts: int
+    throttled: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cost_usd: float | None
+    """Of all runs of this directory; None when a price is not known."""
+    duration_s: float | None
+    """Of the last run."""
+    pid: int | None
+    """Of the process that runs it."""
+    models: list[dict[str, Any]]
+    """One entry a model, with the columns of usage.parquet."""
+    failures: list[dict[str, Any]]
+    """The failed rows by `kind`, most first: how many `rows`, and an `example` of what was said."""
+    scores: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """One entry a model, where answers are scored: `mean` with its 95 % `interval`, how many are `scored` and
+    `unscored`, `pass_at` k of several samples, and of `labels` accuracy, classes and confusion."""
+    simulated: bool = False
+    """Whether the simulator made the answers up: then nothing was paid."""
+    unrecorded: int = 0
+    """Requests that had been sent and not recorded when a run died; over all runs of this directory."""
+    version: str = __version__
+
+
+def summarize(
+    job: Job,
+    totals: Mapping[str, ModelTotals],
+    directory: Path,
+    *,
+    state: str,
+    exit_code: int | None = None,
+    message: str = "",
+    duration_s: float | None = None,
+    pid: int | None = None,
+    simulated: bool = False,
+    unrecorded: int = 0,
+    failures: Sequence[Failures] = (),
+    scores: Sequence[dict[str, Any]] = (),
+) -> Summary:
+    """Return how a run stands, from its totals."""
+    models = usage_rows({model: sums for model, sums in totals.items() if model}, prices_of(job, totals))
+    costs = [model["cost_usd"] for model in models if model["attempts"]]
+    sums = summed(totals.values())
+    return Summary(
+        state=state,
+        exit_code=exit_code,
+        message=message,
+        directory=str(directory),
+        results=str(directory / RESULTS),
+        usage=str(directory / USAGE),
+        rows=sums.requests,
+        completed=sums.completed,
+        failed=sums.failed,
+        attempts=sums.attempts,
+        throttled=sums.throttled,
+        prompt_tokens=sums.prompt_tokens,
+        completion_tokens=sums.completion_tokens,
+        total_tokens=sums.total_tokens,
+        cost_usd=None if None in costs else sum(costs),
+        duration_s=duration_s,
+        pid=pid,
+        models=models,
+        failures=[each._asdict() for each in failures],
+        scores=list(scores),
+        simulated=simulated,
+        unrecorded=unrecorded,
+    )
+
+
+def save_summary(summary: Summary) -> None:
+    """Write run.json, in one step.
+
+    Raises:
+        RunDirectoryError: it cannot be written.
+    """
+    _save(Path(summary.directory), dataclasses.asdict(summary))
+
+
+def read_summary(directory: Path) -> dict[str, Any]:
+    """Return what run.json says; nothing where it cannot be read."""
+    with suppress(OSError, orjson.JSONDecodeError):
+        said = orjson.loads((directory / SUMMARY).read_bytes())
+        return said if isinstance(said, dict) else {}
+    return {}
+
+
+def save_scores(directory: Path, scores: Sequence[dict[str, Any]]) -> None:
+    """Put new scores into the run.json of a run that has ended; one that goes on writes its own.
+
+    Raises:
+        RunDirectoryError: it cannot be written.
+    """
+    said = read_summary(directory)
+    if said.get("state", "running") != "running" and said.get("scores") != scores:
+        _save(directory, {**said, "scores": scores})
+
+
+def _save(directory: Path, said: Mapping[str, Any]) -> None:
+    with replacing(directory / SUMMARY) as temporary:
+        temporary.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2))

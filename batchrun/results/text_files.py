@@ -1,0 +1,64 @@
+"""Rows as text files: JSON Lines and CSV, written as they come."""
+
+import base64
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.csv
+
+from batchrun.prompts.input.arrow import python_dicts, python_values
+from batchrun.results.replace import replacing
+
+
+def write_jsonl(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write one JSON object a row, in one step: times as ISO 8601, bytes as base64, decimals as text, NaN as null.
+
+    Raises:
+        RunDirectoryError: the file cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for batch in batches:
+            file.writelines(_json(row) + b"\n" for row in python_dicts(batch))
+
+
+def write_csv(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write a header and one line a row, in one step: lists and structs as JSON, else as `write_jsonl`.
+
+    Null is an empty field, and an empty text a quoted one.
+
+    Raises:
+        RunDirectoryError: the file cannot be written.
+    """
+    flat = pa.schema([field.with_type(_flat_type(field.type)) for field in schema])
+    with replacing(path) as temporary, pa.csv.CSVWriter(temporary, flat) as file:
+        for batch in batches:
+            columns = [_flat(column, field.type) for column, field in zip(batch.columns, flat, strict=True)]
+            file.write_batch(pa.RecordBatch.from_arrays(columns, schema=flat))
+
+
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value, default=_text)
+
+
+def _text(value: Any) -> str:
+    """Return a value that JSON has no word for: bytes, a decimal, a duration."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+def _flat_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type as which a column stands in a CSV file: what Arrow writes as one expects, else text."""
+    is_plain = pa.types.is_boolean(kind) or pa.types.is_integer(kind) or kind in (pa.float32(), pa.float64())
+    return kind if is_plain or kind == pa.large_string() else pa.string()
+
+
+def _flat(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if column.type == kind:
+        return column
+    return pa.array([None if value is None else _field(value) for value in python_values(column)], kind)
+
+
+def _field(value: Any) -> str:
+    return value if isinstance(value, str) else _json(value).decode().strip('"')

@@ -1,0 +1,84 @@
+"""What a column can hold, as rules for the validator."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun.answers.bounds import FORMATS, INT64_MAX, INT64_MIN, date_of, instant_of, with_bounds
+
+
+def test_every_integer_is_held_to_64_bits() -> None:
+    """Inside arrays, branches and definitions too; a narrower bound stays."""
+    bounds = {"minimum": INT64_MIN, "maximum": INT64_MAX}
+    assert with_bounds({"type": "integer"}) == {"type": "integer", **bounds}
+    assert with_bounds({"type": ["integer", "null"]}) == {"type": ["integer", "null"], **bounds}
+    assert with_bounds({"type": "integer", "minimum": 1, "maximum": 10**30}) == {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": INT64_MAX,
+    }
+    nested = {"anyOf": [{"items": {"type": "integer"}}], "$defs": {"const": {"type": "integer"}}}
+    assert with_bounds(nested) == {
+        "anyOf": [{"items": {"type": "integer", **bounds}}],
+        "$defs": {"const": {"type": "integer", **bounds}},
+    }
+
+
+def test_what_is_no_integer_is_left_alone() -> None:
+    """Numbers, values that look like schemas, and properties that are called like keywords."""
+    for schema in (
+        {"type": "number"},
+        {"type": ["integer", "number"]},
+        {"enum": [{"type": "integer"}], "default": {"type": "integer"}},
+        {"properties": {"type": {"type": "string"}, "enum": {"type": "null"}}},
+        True,
+    ):
+        assert with_bounds(schema) == schema
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2024-02-29", date(2024, 2, 29)),
+        ("0001-01-01", date(1, 1, 1)),
+        ("2023-02-29", None),
+        ("0000-01-01", None),
+        ("20240229", None),
+        ("2024-W09-4", None),
+        ("2024-2-9", None),
+        ("2024-02-29T00:00:00Z", None),
+        ("tomorrow", None),
+    ],
+)
+def test_a_date_is_read_as_the_format_writes_it(text: str, value: date | None) -> None:
+    """Also years that Python cannot hold are none."""
+    assert date_of(text) == value
+    assert FORMATS["date"](text) == (value is not None)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2024-02-29T23:59:59Z", datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC)),
+        ("2024-02-29t23:59:59z", datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC)),
+        ("2024-02-29T23:59:59.123456789+02:00", datetime(2024, 2, 29, 21, 59, 59, 123456, tzinfo=UTC)),
+        ("2024-02-29T23:59:59", None),
+        ("2024-02-29 23:59:59Z", None),
+        ("2024-02-30T23:59:59Z", None),
+        ("2024-02-29T23:59:60Z", None),
+        ("9999-12-31T23:59:59-01:00", None),
+        ("2024-02-29T23:59:59+0200", None),
+    ],
+)
+def test_an_instant_is_read_as_the_format_writes_it(text: str, value: datetime | None) -> None:
+    """With a zone; digits beyond the microsecond are dropped."""
+    assert instant_of(text) == value
+    assert FORMATS["date-time"](text) == (value is not None)
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_every_instant_is_read_back(instant: datetime) -> None:
+    """As Python writes it."""
+    assert instant_of(instant.isoformat()) == instant

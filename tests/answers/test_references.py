@@ -1,0 +1,38 @@
+"""References within one schema document."""
+
+import pytest
+
+from batchrun.answers.references import dereferenced
+
+ROOT = {
+    "$defs": {"a/b": {"type": "string"}, "c d": {"$ref": "#/$defs/a~1b"}, "loop": {"$ref": "#/$defs/loop"}},
+    "list": [True, {"type": "null"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("reference", "target"),
+    [
+        ("#/$defs/a~1b", {"type": "string"}),
+        ("#/$defs/c%20d", {"type": "string"}),
+        ("#/list/1", {"type": "null"}),
+        ("#", ROOT),
+        ("#/list/2", None),
+        ("#/list/x", None),
+        ("#/$defs/none", None),
+        ("#/list/1/type/deeper", None),
+        ("#/$defs/loop", None),
+        ("#anchor", None),
+        ("other.json#/a", None),
+    ],
+)
+def test_a_reference_is_followed_within_the_document_only(reference: str, target: object) -> None:
+    """To the end of a chain; a circle, an anchor and another document lead nowhere."""
+    assert dereferenced({"$ref": reference}, ROOT)[0] == target
+
+
+def test_what_was_followed_is_known() -> None:
+    """So that a recursive schema is seen to be one."""
+    assert dereferenced({"$ref": "#/$defs/c%20d"}, ROOT)[1] == {"#/$defs/c%20d", "#/$defs/a~1b"}
+    assert dereferenced({"$ref": "#"}, ROOT, frozenset({"#"})) == (None, {"#"})
+    assert dereferenced({"type": "null"}, ROOT) == ({"type": "null"}, frozenset())

@@ -1,0 +1,244 @@
+"""A streamed answer, put together again."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun.answers.chat import parse_completion, parse_usage, problem_of
+from batchrun.answers.stream import StreamAssembler
+from batchrun.records import Usage
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "choices",
+                    "delta",
+                    "index",
+                    "content",
+                    "tool_calls",
+                    "function",
+                    "arguments",
+                    "id",
+                    "logprobs",
+                    "usage",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+def chunk(*choices: dict[str, Any], **more: Any) -> dict[str, Any]:
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    return {**head, "choices": list(choices), **more}
+
+
+def piece(finish_reason: str | None = None, index: int = 0, logprobs: Any = None, **delta: Any) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "finish_reason": finish_reason, "logprobs": logprobs}
+
+
+def sse(chunks: Iterable[Any], end: bytes = b"data: [DONE]\n\n") -> bytes:
+    return b"".join(b"data: " + orjson.dumps(each) + b"\n\n" for each in chunks) + end
+
+
+def assembled(data: bytes) -> tuple[dict[str, Any], StreamAssembler]:
+    stream = StreamAssembler()
+    stream.feed(data)
+    return orjson.loads(stream.result()), stream
+
+
+def message_of(*deltas: dict[str, Any]) -> dict[str, Any]:
+    result, _ = assembled(sse(chunk(delta) for delta in deltas))
+    message: dict[str, Any] = result["choices"][0]["message"]
+    return message
+
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+ANSWER = sse(
+    [
+        chunk(piece(role="assistant", content="")),
+        chunk(piece(reasoning="h")),
+        chunk(piece(reasoning="m")),
+        chunk(piece(content="Grüße, ")),
+        chunk(piece("stop", content="Welt")),
+        chunk(usage=USAGE),
+    ]
+)
+
+
+def test_a_streamed_answer_is_the_answer_without_streaming() -> None:
+    """Pieces become one chat completion, with the usage that came last."""
+    result, stream = assembled(ANSWER)
+    assert result == {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Grüße, Welt", "reasoning": "hm"},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": USAGE,
+    }
+    assert problem_of(result) is None
+    assert parse_usage(result) == Usage(3, 2, 5)
+    assert parse_completion(stream.result())[:2] == ("Grüße, Welt", "hm")
+    assert stream.done
+    assert stream.is_complete
+
+
+@given(st.lists(st.integers(0, len(ANSWER)), max_size=30), st.booleans())
+def test_any_cutting_of_the_bytes_gives_the_same_answer(cuts: list[int], crlf: bool) -> None:
+    """The network cuts where it likes, even inside a character or a line's end."""
+    data = ANSWER.replace(b"\n", b"\r\n") if crlf else ANSWER
+    stream = StreamAssembler()
+    for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(data)], strict=True):
+        stream.feed(data[start:end])
+    assert orjson.loads(stream.result()) == assembled(ANSWER)[0]
+    assert stream.done
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ANSWER.replace(b"data: ", b"data:"),
+        ANSWER.replace(b"\n", b"\r\n"),
+        ANSWER.replace(b"data: {", b": ping\n\ndata: {"),
+        ANSWER.replace(b"data: {", b"event: message\nid: 7\nretry: 10\ndata: {"),
+        ANSWER.replace(b',"choices"', b',\ndata: "choices"'),
+        b"\n\n" + ANSWER + b"data: {not read\n\n",
+    ],
+    ids=["no space", "crlf", "comments", "other fields", "several lines", "after the end"],
+)
+def test_server_sent_events_are_read_as_the_standard_says(data: bytes) -> None:
+    """Servers differ in how they frame the same chunks."""
+    assert assembled(data)[0] == assembled(ANSWER)[0]
+
+
+def test_an_event_that_was_cut_off_is_not_read() -> None:
+    """Half a chunk is not taken for a whole one, nor for a broken one."""
+    cut = ANSWER[: ANSWER.index(b"Welt") + 4]
+    result, stream = assembled(cut)
+    assert result["choices"][0]["message"]["content"] == "Grüße, "
+    assert not stream.is_complete
+
+
+@pytest.mark.parametrize(
+    ("chunks", "end", "complete"),
+    [
+        ([], b"", False),
+        ([], b"data: [DONE]\n\n", True),
+        ([chunk(piece(content="a"))], b"", False),
+        ([chunk(piece("stop", content="a"))], b"", True),
+        ([chunk(piece("stop"), piece(index=1))], b"", False),
+        ([chunk(piece("stop"), piece(index=1)), chunk(piece("length", index=1))], b"", True),
+        ([{"error": {"message": "no"}}], b"", True),
+    ],
+)
+def test_a_stream_is_complete_when_the_server_has_said_all(chunks: list[Any], end: bytes, complete: bool) -> None:
+    """`[DONE]`, an error, or a finish reason of every choice tells a whole answer from one that was cut off."""
+    _, stream = assembled(sse(chunks, end))
+    assert stream.is_complete is complete
+
+
+def test_tool_calls_are_merged_by_their_index() -> None:
+    """Arguments arrive a few characters at a time, and those of several calls in turn."""
+    message = message_of(
+        piece(tool_calls=[{"index": 1, "id": "b", "function": {"name": "g", "arguments": ""}}]),
+        piece(tool_calls=[{"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x"'}}]),
+        piece(tool_calls=[{"index": 0, "id": "a", "function": {"name": "f", "arguments": ":1}"}}]),
+        piece("tool_calls", tool_calls=[{"index": 1, "function": {"arguments": "{}"}}, None, {"index": 1}]),
+    )
+    assert message == {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}},
+            {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+        ],
+    }
+
+
+def test_tool_calls_without_an_index_are_told_apart_by_their_id() -> None:
+    """Some servers leave the index out."""
+    message = message_of(
+        piece(tool_calls=[{"function": {"name": "f", "arguments": "{"}}]),
+        piece(tool_calls=[{"function": {"arguments": "}"}}]),
+        piece(tool_calls=[{"id": "b", "function": {"name": "g", "arguments": "[]"}}]),
+    )
+    functions = [call["function"] for call in message["tool_calls"]]
+    assert functions == [{"name": "f", "arguments": "{}"}, {"name": "g", "arguments": "[]"}]
+
+
+def test_the_old_function_call_is_put_together_too() -> None:
+    """Servers from before tools stream one call."""
+    message = message_of(piece(function_call={"name": "f", "arguments": "{"}), piece(function_call={"arguments": "}"}))
+    assert message["function_call"] == {"name": "f", "arguments": "{}"}
+
+
+def test_every_kind_of_text_is_joined_under_its_own_name() -> None:
+    """Old servers' reasoning, refusals and content in parts are not lost, nor is an unusual role."""
+    message = message_of(
+        piece(role="tool", reasoning_content="a", refusal="n"),
+        piece(reasoning_content="b", refusal="o", content=[{"type": "text", "text": "c"}]),
+    )
+    assert message == {"role": "tool", "content": "c", "reasoning_content": "ab", "refusal": "no"}
+
+
+def test_log_probabilities_are_put_end_to_end() -> None:
+    """One list of tokens comes of many."""
+    chunks = [chunk(piece(content=text, logprobs={"content": [{"token": text}], "refusal": None})) for text in "ab"]
+    result, _ = assembled(sse(chunks))
+    assert result["choices"][0]["logprobs"] == {"content": [{"token": "a"}, {"token": "b"}]}
+
+
+def test_choices_keep_their_places() -> None:
+    """Choices that arrive mixed come out in the order of their index."""
+    result, _ = assembled(
+        sse([chunk(piece(index=1, content="b")), chunk(piece(content="a")), chunk(piece(content="a"))])
+    )
+    assert [(each["index"], each["message"]["content"]) for each in result["choices"]] == [(0, "aa"), (1, "b")]
+
+
+def test_the_last_usage_counts() -> None:
+    """Servers that state the usage in every chunk count up."""
+    result, _ = assembled(sse([chunk(usage={"total_tokens": 1}), chunk(usage=None), chunk(usage=USAGE)]))
+    assert result["usage"] == USAGE
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (sse([chunk(piece(content="a")), {"error": {"message": "gone"}}, chunk(piece(content="b"))]), "gone"),
+        (sse([{"error": "gone"}, {"error": "later"}]), "gone"),
+        (sse([{"object": "error", "message": "gone", "code": 400}]), "gone"),
+        (b"data: <html>\n\n", "the stream has an event that is no JSON"),
+        (b"data: 7\n\n", "the stream has an event that is no JSON object"),
+        (b'data: {"system_fingerprint":%s}\n\n' % (b"[" * 500 + b"]" * 500), "the stream is nested too deeply"),
+    ],
+)
+def test_an_error_in_the_stream_is_the_result(data: bytes, problem: str) -> None:
+    """An answer that ended in an error is no answer, whatever came before it."""
+    result, _ = assembled(data)
+    assert problem_of(result) == f"the answer is an error: {problem}"
+
+
+@given(st.lists(JSON, max_size=4))
+def test_no_chunk_breaks_the_assembly(chunks: list[Any]) -> None:
+    """Every JSON value may stand in a stream: what comes out is JSON, and has a verdict."""
+    result, _ = assembled(sse(chunks))
+    assert "error" in result or isinstance(result["choices"], list)

@@ -1,0 +1,173 @@
+"""An edited job keeps every answer whose request it still asks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from harness.checkpoints import answer, answers_in, failure, outcomes_in, requests, settle
+
+from batchrun.checkpoint.changes import Change, adapt, forget_failed, has_retired
+from batchrun.checkpoint.store import Store
+from batchrun.errors import InputError
+from batchrun.records import ModelTotals, Request
+
+
+def adapted(directory: Path, *batches: Sequence[Request], agree: bool = True) -> Change:
+    with Store(directory) as store:
+        return adapt(store, batches, lambda change: agree)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept", "change"),
+    [
+        ("abc", "abc", {0: b"a", 1: b"b", 2: b"c"}, Change(3, 3, 0, 0, 0)),
+        ("abc", "abcd", {0: b"a", 1: b"b", 2: b"c"}, Change(3, 3, 1, 0, 0)),
+        ("abc", "xabc", {1: b"a", 2: b"b", 3: b"c"}, Change(3, 3, 1, 0, 0)),
+        ("abc", "axbc", {0: b"a", 2: b"b", 3: b"c"}, Change(3, 3, 1, 0, 0)),
+        ("abc", "bc", {0: b"b", 1: b"c"}, Change(3, 2, 0, 0, 1)),
+        ("abc", "ab", {0: b"a", 1: b"b"}, Change(3, 2, 0, 0, 1)),
+        ("abc", "cba", {0: b"c", 1: b"b", 2: b"a"}, Change(3, 3, 0, 0, 0)),
+        ("abc", "aBc", {0: b"a", 2: b"c"}, Change(3, 2, 1, 1, 1)),
+        ("abc", "xaBc", {1: b"a", 3: b"c"}, Change(3, 2, 2, 1, 1)),
+        ("abc", "xyz", {}, Change(3, 0, 3, 3, 3)),
+        ("aab", "aba", {0: b"a", 1: b"b", 2: b"a"}, Change(3, 3, 0, 0, 0)),
+        ("aab", "abb", {0: b"a", 2: b"b"}, Change(3, 2, 1, 1, 1)),
+        ("ab", "aabb", {0: b"a", 2: b"b"}, Change(2, 2, 2, 0, 0)),
+        ("", "ab", {}, Change(0, 0, 2, 0, 0)),
+    ],
+    ids=[
+        "the same", "appended", "inserted first", "inserted between", "first removed", "last removed", "reordered",
+        "edited", "inserted and edited", "all new", "duplicates moved", "duplicate edited", "duplicated",
+        "nothing settled",
+    ],
+)  # fmt: skip
+def test_what_is_still_asked_keeps_its_answer(
+    tmp_path: Path, before: str, after: str, kept: dict[int, bytes], change: Change
+) -> None:
+    """Wherever its row has moved; the change is counted as people would count it."""
+    settle(tmp_path, [answer(each) for each in requests(*before)])
+    assert adapted(tmp_path, requests(*after)) == change
+    assert answers_in(tmp_path) == kept
+    with Store(tmp_path) as store:
+        assert [each.row for each in store.unsettled(requests(*after))] == sorted(set(range(len(after))) - kept.keys())
+        assert store.totals.get("m", ModelTotals()).completed == len(kept)
+
+
+def test_batches_are_taken_as_they_come(tmp_path: Path) -> None:
+    """An answer may move from one batch to another."""
+    settle(tmp_path, [answer(each) for each in requests(*"abcd")])
+    change = adapted(tmp_path, requests("d", "c"), requests("b", first=2), requests("a", first=3))
+    assert change == Change(4, 4, 0, 0, 0)
+    assert answers_in(tmp_path) == {0: b"d", 1: b"c", 2: b"b", 3: b"a"}
+
+
+def test_a_moved_answer_takes_the_label_of_its_new_row(tmp_path: Path) -> None:
+    """And brings everything else along."""
+    before = [answer(each, attempts=4, throttled=2, latency_s=9.5) for each in requests(*"ab")]
+    settle(tmp_path, before)
+    adapted(tmp_path, [each._replace(custom_id=f"new-{each.row}") for each in requests(*"ba")])
+    first, second = outcomes_in(tmp_path)
+    assert (first.custom_id, second.custom_id) == ("new-0", "new-1")
+    assert first == before[1]._replace(row=0, custom_id="new-0", usage=first.usage)
+
+
+def test_an_edit_that_is_undone_costs_nothing(tmp_path: Path) -> None:
+    """What was paid for is kept out of the results, and comes back when it is asked again."""
+    settle(tmp_path, [answer(each) for each in requests(*"abc")])
+    adapted(tmp_path, requests(*"xyz"))
+    settle(tmp_path, [answer(each) for each in requests(*"xyz")])
+    assert adapted(tmp_path, requests(*"abc")) == Change(settled=3, kept=3, new=0, again=0, gone=3)
+    assert answers_in(tmp_path) == {0: b"a", 1: b"b", 2: b"c"}
+    assert adapted(tmp_path, requests(*"xbz")) == Change(settled=3, kept=3, new=0, again=0, gone=2)
+
+
+def test_a_limit_that_shrinks_and_grows_again_buys_nothing(tmp_path: Path) -> None:
+    """The rows beyond it only rest."""
+    settle(tmp_path, [answer(each) for each in requests(*"abcd")])
+    assert adapted(tmp_path, requests(*"ab")) == Change(4, 2, 0, 0, 2)
+    with Store(tmp_path) as store:
+        assert has_retired(store)
+    assert adapted(tmp_path, requests(*"abcd")) == Change(2, 4, 0, 0, 0)
+    with Store(tmp_path) as store:
+        assert not has_retired(store)
+
+
+def test_another_model_starts_anew_and_the_old_one_keeps_its_answers_in_store(tmp_path: Path) -> None:
+    """One whose key differs: the model is part of what is asked."""
+    settle(tmp_path, [answer(each) for each in requests(*"ab")])
+    other = [each._replace(model="n", key=each.key[::-1]) for each in requests(*"ab")]
+    assert adapted(tmp_path, other) == Change(2, 0, 2, 2, 2)
+    settle(tmp_path, [answer(each) for each in other])
+    assert adapted(tmp_path, requests(*"ab")) == Change(2, 2, 0, 0, 2)
+    assert [each.model for each in outcomes_in(tmp_path)] == ["m", "m"]
+
+
+def test_what_was_paid_stays_in_the_totals(tmp_path: Path) -> None:
+    """Rows leave the results; money does not come back."""
+    settle(tmp_path, [answer(each) for each in requests(*"ab")])
+    adapted(tmp_path, requests("a"))
+    with Store(tmp_path) as store:
+        assert store.totals["m"] == ModelTotals(1, 1, 0, 2, 0, 6, 4, 10, 2, 0)
+
+
+def test_a_change_that_is_turned_down_changes_nothing(tmp_path: Path) -> None:
+    """It is only counted."""
+    outcomes = [answer(each) for each in requests(*"abc")]
+    settle(tmp_path, outcomes)
+    change = adapted(tmp_path, [*requests("x"), *requests("new", model="n", first=1)], agree=False)
+    assert change == Change(settled=3, kept=0, new=2, again=2, gone=3)
+    assert answers_in(tmp_path) == {0: b"a", 1: b"b", 2: b"c"}
+    with Store(tmp_path) as store:
+        assert store.totals["m"].completed == 3
+        assert not has_retired(store)
+
+
+def test_an_input_that_breaks_off_changes_nothing(tmp_path: Path) -> None:
+    """The checkpoint can be used as it was."""
+    settle(tmp_path, [answer(each) for each in requests(*"abc")])
+
+    def breaking() -> object:
+        yield requests("x")
+        raise InputError("gone")
+
+    with Store(tmp_path) as store:
+        with pytest.raises(InputError):
+            adapt(store, breaking(), lambda change: True)  # type: ignore[arg-type]
+        assert store.unsettled(requests(*"abc")) == []
+    assert answers_in(tmp_path) == {0: b"a", 1: b"b", 2: b"c"}
+
+
+def test_failed_rows_are_sent_again_when_asked(tmp_path: Path) -> None:
+    """Completed ones are not; the attempts made stay counted."""
+    a, b, c = requests(*"abc")
+    settle(tmp_path, [answer(a), failure(b), answer(c)])
+    with Store(tmp_path) as store:
+        assert forget_failed(store) == 1
+        assert store.unsettled([a, b, c]) == [b]
+        assert store.totals["m"] == ModelTotals(2, 2, 0, 3, 0, 6, 4, 10, 2, 0)
+        assert forget_failed(store) == 0
+
+
+def test_a_failure_moves_with_its_row(tmp_path: Path) -> None:
+    """It is an outcome too; sending it again is for --retry-failed."""
+    a, b = requests(*"ab")
+    settle(tmp_path, [answer(a), failure(b)])
+    assert adapted(tmp_path, requests(*"xab")) == Change(2, 2, 1, 0, 0)
+    assert [(each.row, each.kind) for each in outcomes_in(tmp_path)] == [(1, None), (2, "bad_request")]
+
+
+def test_a_failure_that_is_to_be_sent_again_does_not_come_back(tmp_path: Path) -> None:
+    """Though the retry was interrupted and the job edited then."""
+    a, b = requests(*"ab")
+    settle(tmp_path, [answer(a), failure(b)])
+    with Store(tmp_path) as store:
+        forget_failed(store)
+    assert adapted(tmp_path, requests(*"abc")) == Change(1, 1, 2, 0, 0)
+
+
+def test_an_answer_is_preferred_to_a_failure_of_the_same_request(tmp_path: Path) -> None:
+    """Where a row that was there twice is there once."""
+    a, b = requests(*"aa")
+    settle(tmp_path, [failure(a), answer(b)])
+    adapted(tmp_path, requests("x", "y", "a"))
+    assert [(each.row, each.kind) for each in outcomes_in(tmp_path)] == [(2, None)]

@@ -1,0 +1,61 @@
+"""The note of what is on its way: survives the process, and costs nothing when nothing has changed."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from batchrun.checkpoint.in_flight import FILE_NAME, Journal
+from batchrun.errors import RunDirectoryError
+
+
+def test_what_was_noted_last_is_read_back(tmp_path: Path) -> None:
+    """A new directory owes nothing."""
+    journal = Journal(tmp_path)
+    assert (journal.owed, journal.usd) == (0, 0.0)
+    journal.note(7, 0.25)
+    journal.note(8)
+    journal.note(9, 0.5, 700)
+    journal.force()
+    journal.close()
+    journal = Journal(tmp_path)
+    assert (journal.owed, journal.usd, journal.tokens) == (9, 0.5, 700)
+    journal.close()
+
+
+def test_a_note_outlives_a_killed_process(tmp_path: Path) -> None:
+    """Though nothing was forced to the disk."""
+    program = (
+        "import os, signal, sys; from pathlib import Path; from batchrun.checkpoint.in_flight import Journal; "
+        "Journal(Path(sys.argv[1])).note(3, 1.5); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    journal = Journal(tmp_path)
+    assert (journal.owed, journal.usd) == (3, 1.5)
+    journal.close()
+
+
+def test_half_a_note_owes_nothing(tmp_path: Path) -> None:
+    """It was cut off as it was made: then nothing was sent."""
+    (tmp_path / FILE_NAME).write_bytes(b"\x01\x02")
+    journal = Journal(tmp_path)
+    assert (journal.owed, journal.usd) == (0, 0.0)
+    journal.note(1)
+    journal.close()
+    assert Journal(tmp_path).owed == 1
+
+
+def test_the_page_is_no_hole_in_the_file(tmp_path: Path) -> None:
+    """Where the disk is full when a hole is filled, the system kills the process."""
+    Journal(tmp_path).close()
+    assert (tmp_path / FILE_NAME).stat().st_blocks > 0
+
+
+def test_a_note_that_cannot_be_made_is_an_error_of_the_run_directory(tmp_path: Path) -> None:
+    """A folder in its place."""
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(RunDirectoryError, match=r"\.in_flight: cannot be read or written .*make room, or make it"):
+        Journal(tmp_path)

@@ -1,0 +1,134 @@
+"""What waits to be sent."""
+
+from harness.runs import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun.endpoint.pool.backlog import Backlog, Work, cost_of
+from batchrun.endpoint.pool.verdicts import Verdict
+from batchrun.records import Fault, Usage
+
+
+def works(count: int) -> list[Work]:
+    return [Work(request, 5) for request in requests(count)]
+
+
+def test_fresh_requests_come_in_their_order() -> None:
+    """What was read first is sent first."""
+    backlog = Backlog(5)
+    backlog.extend(requests(2))
+    backlog.extend(requests(1))
+    taken = [backlog.take_fresh() for _ in range(4)]
+    assert [work and work.request.row for work in taken] == [0, 1, 0, None]
+    assert backlog.fresh == 0
+
+
+@given(st.lists(st.floats(0, 100), max_size=30))
+def test_what_is_due_comes_by_its_time_and_not_before(due: list[float]) -> None:
+    """Whatever the order in which they were put, they come out by time; at no time one that is not due."""
+    backlog = Backlog(5)
+    for work, due_s in zip(works(len(due)), due, strict=True):
+        work.sent_s = due_s
+        backlog.put(work, due_s)
+    taken = []
+    for now_s in sorted(due):
+        assert backlog.due_s is not None
+        assert backlog.due_s <= now_s
+        work = backlog.take_due(now_s)
+        assert work is not None
+        taken.append(work.sent_s)
+    assert taken == sorted(due)
+    assert backlog.due_s is None
+
+
+def test_of_two_that_are_due_at_once_the_first_put_comes_first() -> None:
+    """Ties are no reason to compare requests, nor to turn their order round."""
+    backlog = Backlog(5)
+    first, second = works(2)
+    backlog.put(first, 1.0)
+    backlog.put(second, 1.0)
+    assert backlog.take_due(0.999) is None
+    assert [backlog.take_due(1.0), backlog.take_due(1.0)] == [first, second]
+
+
+def test_one_that_fits_is_taken_whether_due_or_not_and_the_rest_stay_in_order() -> None:
+    """A probe is taken out of turn; the others do not notice."""
+    backlog = Backlog(5)
+    all_works = works(6)
+    for due_s, work in enumerate(all_works):
+        backlog.put(work, float(due_s))
+    assert backlog.take_where(lambda work: work.request.row == 3) is all_works[3]
+    assert backlog.take_where(lambda work: work.request.row == 3) is None
+    rest = [backlog.take_due(9.0) for _ in range(5)]
+    assert [work and work.request.row for work in rest] == [0, 1, 2, 4, 5]
+
+
+def test_a_parked_request_is_never_due_and_is_seen_first() -> None:
+    """Rows that are kept back come out by name only."""
+    backlog = Backlog(5)
+    parked, waiting = works(2)
+    backlog.put(waiting, 0.0)
+    backlog.park(parked)
+    assert list(backlog) == [parked, waiting]
+    assert (backlog.parked, backlog.again) == (1, 1)
+    assert backlog.take_where(lambda work: work is parked) is None
+    assert backlog.take_due(9.0) is waiting
+    assert backlog.take_due(9.0) is None
+    assert not backlog.unpark(waiting)
+    assert backlog.unpark(parked)
+    assert not backlog.unpark(parked)
+
+
+def test_a_work_knows_what_its_last_failure_was() -> None:
+    """Before any there is none; an attempt costs ten tenths, a meeting with an overloaded endpoint one."""
+    work = works(1)[0]
+    assert (work.kind, work.message) == ("", "")
+    work.failure = (Fault("timeout", "silence", 1.0), Verdict("timeout", "silence", Usage()))
+    assert (work.kind, work.message) == ("timeout", "silence")
+    assert work.allowed == 5 * cost_of("timeout") == 20 * cost_of("overloaded")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["extend", "fresh", "put", "due", "where", "any", "park", "unpark"]), st.integers(0, 5)
+        )
+    )
+)
+def test_it_knows_how_much_memory_its_requests_take(steps: list[tuple[str, int]]) -> None:
+    """Whatever becomes of them: what never was sent, and what was."""
+    backlog = Backlog(5)
+    held: list[Work] = []
+    parked: list[Work] = []
+    for step, size in steps:
+        if step == "extend":
+            backlog.extend(request._replace(body=bytes(size)) for request in requests(2))
+        elif step in ("fresh", "due", "where"):
+            taken = {
+                "fresh": backlog.take_fresh,
+                "due": lambda size=size: backlog.take_due(size),
+                "where": lambda size=size: backlog.take_where(lambda each: each.size_bytes == size),
+            }[step]()
+            held += [taken] if taken else []
+        elif step == "any":
+            is_any = bool(backlog.again or backlog.parked)
+            taken = backlog.take_any()
+            assert (taken is not None) == is_any
+            parked = [work for work in parked if work is not taken]
+            held += [taken] if taken else []
+        elif step == "unpark" and parked:
+            work = parked.pop()
+            assert backlog.unpark(work)
+            assert not backlog.unpark(work)
+            held.append(work)
+        elif step == "put" and held:
+            backlog.put(held.pop(), size)
+        elif step == "park" and held:
+            parked.append(held.pop())
+            backlog.park(parked[-1])
+        assert backlog.kept_bytes == sum(work.size_bytes for work in backlog)
+    rest = 0
+    before = backlog.fresh_bytes
+    while work := backlog.take_fresh():
+        rest += work.size_bytes
+    assert (rest, backlog.fresh_bytes) == (before, 0)

@@ -1,0 +1,217 @@
+"""The caps on money and on tokens."""
+
+import random
+from dataclasses import dataclass, field
+
+import orjson
+import pytest
+from harness.endpoints import ANSWER, Endpoint, lognormal, refusal
+from harness.runs import requests, send_all
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget
+from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.settlement import Policy
+from batchrun.endpoint.pool.verdicts import judge
+from batchrun.records import Fault, Reply, Request, Usage
+
+WORST = Amount(2.0, 100)
+USED = Amount(0.5, 30)
+
+
+def request(body: bytes = b"") -> Request:
+    return Request(0, "m", 0, b"", body, None)
+
+
+def budget(cap: Amount, used: Amount | None = USED, spent: Amount | None = None) -> Budget:
+    return Budget(cap, spent or Amount(), lambda request: WORST, lambda model, usage: used)
+
+
+def dollars(cap_usd: float, used: Amount | None = USED) -> Budget:
+    return budget(NO_CAP._replace(usd=cap_usd), used)
+
+
+def settle(budget: Budget, result: Reply | Fault) -> None:
+    reserve = budget.reserve(request())
+    assert reserve is not None
+    budget.settle(reserve, "m", judge(result), result)
+
+
+@pytest.mark.parametrize("cap", [Amount(5.0, NO_CAP.tokens), Amount(NO_CAP.usd, 250), Amount(5.0, 250)])
+def test_what_a_request_may_use_is_set_aside_until_it_is_answered(cap: Amount) -> None:
+    """Two of two dollars and a hundred tokens fit, a third does not; an answer for less makes room again."""
+    left = budget(cap)
+    first, second = left.reserve(request()), left.reserve(request())
+    assert first is not None
+    assert second is not None
+    assert left.reserve(request()) is None
+    answer = Reply(200, {}, ANSWER, 0.1)
+    left.settle(first, "m", judge(answer), answer)
+    assert (left.spent_usd, left.reserved_usd) == (0.5, 2.0)
+    assert (left.spent_tokens, left.reserved_tokens) == (30, 100)
+    assert left.owed == (2.5, 130)
+    assert left.reserve(request()) is not None
+
+
+def test_exactly_the_cap_may_be_used() -> None:
+    """The cap is what may be used, not what may not be reached."""
+    assert dollars(2.0).reserve(request()) is not None
+    assert budget(NO_CAP._replace(usd=2.0), spent=Amount(0.01, 0)).reserve(request()) is None
+    assert budget(NO_CAP._replace(tokens=100)).reserve(request()) is not None
+    assert budget(NO_CAP._replace(tokens=100), spent=Amount(0.0, 1)).reserve(request()) is None
+
+
+def test_each_end_of_an_attempt_is_booked_as_it_may_have_been_billed() -> None:
+    """An answer uses what it says, or the worst; a refusal nothing; what was cut off the worst."""
+    nothing = Amount()
+    cases = [
+        (Reply(200, {}, ANSWER, 0.1), USED, USED),
+        (Reply(200, {}, ANSWER, 0.1), None, WORST),
+        (Reply(200, {}, b"<html>", 0.1), None, WORST),
+        (refusal(429, "Concurrency limit reached for requests"), USED, nothing),
+        (refusal(500), USED, nothing),
+        (Fault("connection", "cut", 0.1), None, WORST),
+        (Fault("timeout", "silence", 0.1), None, WORST),
+        (Fault("connection", "refused", 0.1, was_sent=False), None, nothing),
+    ]
+    for result, used, spent in cases:
+        left = dollars(5.0, used)
+        settle(left, result)
+        assert (left.spent_usd, left.spent_tokens) == spent, result
+        assert (left.reserved_usd, left.reserved_tokens) == nothing
+
+
+def test_an_endpoint_that_is_away_uses_nothing() -> None:
+    """However often a connection is refused, the cap is as far as before."""
+    left = dollars(5.0, None)
+    for _ in range(1_000):
+        settle(left, Fault("connection", "refused", 0.1, was_sent=False))
+    assert left.owed == Amount()
+
+
+@pytest.mark.parametrize(
+    ("cap", "kind", "words"),
+    [
+        (Amount(1.0, NO_CAP.tokens), "cost_cap", ["cost cap of 1 USD", "0.0000 USD are spent", "raise --max-cost "]),
+        (Amount(NO_CAP.usd, 50), "token_cap", ["token cap of 50", "0 are spent", "raise --max-tokens-total "]),
+    ],
+)
+def test_which_cap_it_was_is_told(cap: Amount, kind: str, words: list[str]) -> None:
+    """And what to raise."""
+    left = budget(cap)
+    assert left.reserve(request()) is None
+    assert left.kind == kind
+    for each in words:
+        assert each in left.message
+
+
+@given(
+    cap=st.builds(Amount, st.floats(0, 20), st.integers(0, 2_000)),
+    steps=st.lists(
+        st.tuples(
+            st.builds(Amount, st.floats(0, 3), st.integers(0, 300)),
+            st.floats(0, 1),
+            st.sampled_from(["answer", "unstated", "cut", "500"]),
+        )
+    ),
+)
+def test_no_cap_is_ever_passed(cap: Amount, steps: list[tuple[Amount, float, str]]) -> None:
+    """Whatever requests may use, and whatever comes back in whatever order: spent and set aside stay under both."""
+    worst = iter([amount for amount, _, _ in steps])
+    said: list[Amount | None] = [None]
+    left = Budget(cap, Amount(), lambda request: next(worst), lambda model, usage: said[0])
+    held = []
+    for _, share, kind in steps:
+        reserve = left.reserve(request())
+        if reserve is not None:
+            held.append((reserve, share, kind))
+        assert left.owed.usd <= cap.usd + 1e-9
+        assert left.owed.tokens <= cap.tokens
+        if len(held) > 3:
+            reserve, share, kind = held.pop(0)
+            said[0] = Amount(share * reserve.usd, int(share * reserve.tokens)) if kind == "answer" else None
+            result = {"cut": Fault("connection", "cut", 0.1), "500": refusal(500)}.get(
+                kind, Reply(200, {}, ANSWER, 0.1)
+            )
+            left.settle(reserve, "m", judge(result), result)
+            assert left.owed.usd <= cap.usd + 1e-9
+            assert left.owed.tokens <= cap.tokens
+    assert left.spent_usd >= 0
+    assert left.spent_tokens >= 0
+
+
+USD_PER_TOKEN = 0.001
+LONGEST = 60
+"""Tokens of the longest prompt and answer together, in the runs below."""
+
+
+@dataclass
+class Biller:
+    """A server that bills what it answers, and whatever it was asked when the connection broke; it fails by chance."""
+
+    chance: random.Random
+    billed: int = 0
+    faults: float = 0.3
+    seen: list[int] = field(default_factory=list)
+
+    def __call__(self, now_s: float, body: bytes) -> Reply | Fault:
+        """Answer in the place of the endpoint."""
+        draw = self.chance.random() / self.faults
+        tokens = self.chance.randint(2, LONGEST)
+        if draw < 0.4:
+            return refusal(500)
+        if draw < 0.5:
+            return Fault("connection", "refused", 0.01, was_sent=False)
+        self.billed += tokens
+        if draw < 1:
+            return Fault("connection", "cut", 0.2)
+        usage = {"prompt_tokens": 1, "completion_tokens": tokens - 1, "total_tokens": tokens}
+        said = orjson.loads(ANSWER) | ({} if draw < 1.1 else {"usage": usage})
+        if draw < 1.1:
+            del said["usage"]
+        return Reply(200, {}, orjson.dumps(said), self.chance.uniform(0.05, 2.0))
+
+
+def worst(request: Request) -> Amount:
+    return Amount(LONGEST * USD_PER_TOKEN, LONGEST)
+
+
+def used(model: str, usage: Usage) -> Amount | None:
+    tokens = usage.total_tokens
+    return None if tokens is None else Amount(tokens * USD_PER_TOKEN, tokens)
+
+
+@pytest.mark.parametrize("which", ["usd", "tokens"])
+def test_a_hundred_random_runs_never_pass_their_cap(which: str) -> None:
+    """Over two resumes each, whatever fails, is cut off or not told; and the cap is used up, but for one request."""
+    for seed in range(100):
+        chance = random.Random(seed)
+        biller = Biller(chance, faults=chance.choice([0.01, 0.3, 0.8]))
+        spent = Amount()
+        cap_tokens = 0
+        rows = requests(150)
+        for _ in range(3):
+            cap_tokens += chance.randint(1, 40 * LONGEST)
+            cap = (
+                Amount(cap_tokens * USD_PER_TOKEN, NO_CAP.tokens) if which == "usd" else Amount(NO_CAP.usd, cap_tokens)
+            )
+            left = Budget(cap, spent, worst, used)
+            ceiling = chance.choice([1, 7, 100])
+            run = send_all(
+                Endpoint(lambda now_s: 50, lognormal(), trouble=biller, seed=seed),
+                rows,
+                limit=Limit(ceiling, start=ceiling),
+                policy=Policy(max_attempts=20),
+                seed=seed,
+                budget=left,
+            )
+            assert biller.billed <= cap_tokens, seed
+            assert biller.billed <= left.spent_tokens
+            assert left.spent_usd <= cap.usd + 1e-9
+            if run.stop is not None:
+                assert (run.stop.kind, run.stop.exit_code) == ("cost_cap" if which == "usd" else "token_cap", 5)
+                assert left.spent_tokens >= cap_tokens - LONGEST
+            spent = left.owed
+            settled = {outcome.row for outcome in run.outcomes}
+            rows = [row for row in rows if row.row not in settled]

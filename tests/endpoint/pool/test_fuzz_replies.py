@@ -1,0 +1,153 @@
+"""Any reply of any server: it is judged, priced, read and written; never an exception, never a wrong answer."""
+
+import time
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pytest
+from harness.checkpoints import columns_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchrun.answers.chat import parse_completion, parse_usage, problem_of
+from batchrun.answers.stream import StreamAssembler
+from batchrun.endpoint.pool.verdicts import EFFECTS, error_text, judge
+from batchrun.job.catalogue import cost_usd
+from batchrun.job.sections import Price
+from batchrun.prompts.size import worst_usage
+from batchrun.records import Outcome, Reply
+from batchrun.results.columns import COLUMNS, outcome_arrays
+
+PRICE = Price(input_usd_per_mtok=1.0, output_usd_per_mtok=2.0, cached_input_usd_per_mtok=0.1)
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.sampled_from([0, -1, 42, 2**31, 2**63, 2**64 - 1, -(2**63), 1e300, 0.5])
+    | st.text(max_size=5)
+    | st.sampled_from(["stop", "length", "<think>a", "429", "per minute", "\0", "context length"])
+)
+OF_USAGE = ["usage", "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "cached_tokens"]
+OF_CHOICES = ["choices", "message", "content", "delta", "index", "finish_reason", "tool_calls", "function", "arguments"]
+OF_ERRORS = ["error", "detail", "type", "code", "object", "id", "role", "text", "reasoning"]
+NAMES = st.sampled_from(OF_USAGE + OF_CHOICES + OF_ERRORS)
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5), max_leaves=15
+)
+MESSAGES = st.fixed_dictionaries({}, optional={"content": JSON, "reasoning": JSON, "tool_calls": JSON, "role": JSON})
+CHOICES = st.fixed_dictionaries({"message": MESSAGES}, optional={"finish_reason": JSON, "index": JSON})
+REPLIES = st.fixed_dictionaries(
+    {"choices": st.lists(CHOICES, min_size=1, max_size=2)}, optional={"usage": JSON, "id": JSON, "error": JSON}
+)
+BODIES = st.binary(max_size=60) | (REPLIES | JSON).map(orjson.dumps)
+
+
+def outcome(body: bytes, kind: str | None) -> Outcome:
+    usage = judge(Reply(200, {}, body, 0.1)).usage
+    return Outcome(0, "m", 0, b"k", None, kind, None, 200, 1, 0.1, 0, body, usage)
+
+
+@settings(max_examples=300)
+@given(BODIES, st.integers(100, 599), st.dictionaries(st.sampled_from(["location", "rate_limit_type"]), st.text()))
+def test_every_reply_has_a_verdict_of_the_table(body: bytes, status: int, headers: dict[str, str]) -> None:
+    """Whatever its status, headers and body; a message is no longer than people read."""
+    verdict = judge(Reply(status, headers, body, 0.1))
+    assert verdict.kind is None or verdict.kind in EFFECTS
+    assert (verdict.kind is None) <= (status == 200)
+    assert len(verdict.message) <= 700
+    verdict.message.encode()
+
+
+@settings(max_examples=300)
+@given(BODIES)
+def test_every_reply_can_be_priced_and_written(body: bytes) -> None:
+    """A completion shows its text; no cost is below nothing; every count fits its column."""
+    verdict = judge(Reply(200, {}, body, 0.1))
+    cost = cost_usd(verdict.usage, PRICE)
+    assert cost is None or 0 <= cost < 1e5
+    arrays = outcome_arrays(columns_of([outcome(body, verdict.kind)]), {"m": PRICE})
+    batch = pa.RecordBatch.from_arrays(arrays, names=[column.name for column in COLUMNS])
+    batch.validate(full=True)
+    if verdict.kind is None:
+        content = orjson.loads(body)["choices"][0]["message"].get("content")
+        assert content is None or isinstance(content, str | list)
+        if isinstance(content, str) and "<think>" not in content:
+            assert batch.column(5).to_pylist() == [content]
+
+
+@pytest.mark.parametrize("content", [42, 0, True, 1.5, {}, {"text": "yes"}])
+def test_an_answer_whose_content_is_no_text_is_a_bad_reply_and_no_empty_answer(content: Any) -> None:
+    """It would be paid for, and read as null. A text, parts, or null beside tool calls is an answer."""
+    reply = {"choices": [{"message": {"content": content}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    assert problem_of(reply) == "the answer's content is no text"
+    verdict = judge(Reply(200, {}, orjson.dumps(reply), 0.1))
+    assert verdict.kind == "bad_reply"
+    assert verdict.usage.prompt_tokens == 3
+    assert parse_completion(orjson.dumps(reply)).response is None
+    stream = StreamAssembler()
+    for piece in ("a", content):
+        stream.feed(b"data: " + orjson.dumps({"choices": [{"delta": {"content": piece}}]}) + b"\n\n")
+    assert judge(Reply(200, {}, stream.result(), 0.1)).kind == "bad_reply"
+
+
+@settings(max_examples=200)
+@given(st.lists(JSON | st.just({"choices": [{"delta": {"content": "a"}}]}), max_size=6), st.binary(max_size=20))
+def test_every_stream_has_a_verdict(chunks: list[Any], rest: bytes) -> None:
+    """Events of any JSON, and bytes that are no event: an answer, or a bad reply."""
+    stream = StreamAssembler()
+    for each in chunks:
+        stream.feed(b"data: " + orjson.dumps(each) + b"\n\n")
+    stream.feed(rest)
+    verdict = judge(Reply(200, {}, stream.result(), 0.1))
+    assert verdict.kind is None or verdict.kind in EFFECTS
+    parse_completion(stream.result())
+
+
+def test_a_stream_may_begin_with_a_byte_order_mark() -> None:
+    """Its first piece would be lost in silence."""
+    stream = StreamAssembler()
+    stream.feed(b'\xef\xbb\xbfdata: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n')
+    assert parse_completion(stream.result()).response == "a"
+
+
+@given(JSON)
+def test_no_usage_is_a_cost_below_nothing_or_beyond_belief(usage: Any) -> None:
+    """Negative, fractional, true, enormous: not stated."""
+    counts = parse_usage({"usage": usage})
+    assert all(count is None or (type(count) is int and 0 <= count < 2**31) for count in counts)
+    assert (cost_usd(counts, PRICE) or 0.0) >= 0
+
+
+@given(SCALARS, SCALARS)
+def test_the_most_that_a_request_can_cost_is_never_below_that_of_its_prompt(most: Any, most_too: Any) -> None:
+    """Whatever a row writes into max_tokens: to some servers -1 means no bound at all."""
+    body = orjson.dumps({"messages": [], "max_tokens": most, "max_completion_tokens": most_too})
+    usage = worst_usage("m", body)
+    assert (cost_usd(usage, PRICE) or 0.0) >= len(body) / 1e6
+    if most == -1 and not most_too:
+        assert (usage.completion_tokens or 0) > 100_000
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<script>" * 1_000_000,
+        b"<" * 1_000_000,
+        b"<style" * 1_000_000,
+        b"model " * 1_000_000,
+        b'{"error":{"message":"' + b"model not " * 100_000 + b'"}}',
+        b'{"error":' * 900 + b"1" + b"}" * 900,
+        b"[" * 1_000_000,
+        b"\xff" * 1_000_000,
+        b"{" + b" " * 10_000_000,
+    ],
+    ids=range(9),
+)
+def test_no_error_page_takes_long_to_judge(page: bytes) -> None:
+    """All other rows wait meanwhile. A megabyte of tags that nothing closes is read like any other."""
+    began_s = time.process_time()
+    for status in (200, 400, 429, 500):
+        assert judge(Reply(status, {}, page, 0.1)).kind in EFFECTS
+    error_text(page)
+    assert time.process_time() - began_s < 0.5

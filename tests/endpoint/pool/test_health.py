@@ -1,0 +1,234 @@
+"""Whether it is the row or the endpoint."""
+
+from typing import Any
+
+import pytest
+
+from batchrun.endpoint.pool.health import Failure, Health, Pause
+
+COST = 10
+
+
+class Story:
+    """Tells a health what happens, one thing a second unless said otherwise."""
+
+    def __init__(self) -> None:
+        self.health: Health[Any] = Health()
+        self.now_s = 0.0
+
+    def fails(
+        self, row: Any, *, sent_s: float | None = None, in_flight: int = 5, probe: bool = False, cost: int = COST
+    ) -> bool:
+        self.now_s += 1
+        sent_s = self.now_s if sent_s is None else sent_s
+        failure = Failure("server_error", f"no {row}", cost, sent_s, self.now_s, in_flight, probe)
+        if row == "canary":
+            return self.health.canary_failed(failure)
+        return self.health.failed(row, failure)
+
+    def works(
+        self, *, sent_s: float | None = None, canary: bool = False
+    ) -> tuple[dict[Any, int], list[Any], Pause | None]:
+        self.now_s += 1
+        return self.health.succeeded(self.now_s if sent_s is None else sent_s, self.now_s, is_canary=canary)
+
+    def refused(self, row: Any, *, canary: bool = False) -> bool:
+        refused = self.health.refused(row, is_canary=canary)
+        self.fails("canary" if canary else row, probe=canary)
+        return refused
+
+    def doubt(self) -> None:
+        for row in range(8):
+            self.fails(row)
+        assert self.health.pause is not None
+        assert not self.health.pause.is_outage
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story()
+
+
+def test_a_failure_is_the_rows_own_when_what_was_sent_after_it_succeeds(story: Story) -> None:
+    """The first success of a request sent later spends it, and only once."""
+    story.fails("a")
+    story.fails("b")
+    assert story.works() == ({"a": COST, "b": COST}, [], None)
+    assert story.works() == ({}, [], None)
+    assert not story.health.is_troubled
+
+
+def test_what_was_sent_before_a_failure_says_nothing_of_it(story: Story) -> None:
+    """An endpoint that has stopped working still answers what it had begun."""
+    story.fails("a")  # at 1 s
+    story.fails("b")  # at 2 s
+    assert story.works(sent_s=0.5) == ({}, [], None)
+    assert story.works(sent_s=1.5) == ({"a": COST}, [], None)
+    assert story.health.suspicion("b") == COST
+    assert story.works(sent_s=2.5) == ({"b": COST}, [], None)
+
+
+def test_failures_of_one_row_add_up_and_are_judged_by_what_came_after_the_last(story: Story) -> None:
+    """A row that failed twice is judged at once for both."""
+    story.fails("a")
+    story.fails("a", cost=1)
+    assert story.health.suspicion("a") == COST + 1
+    assert story.works(sent_s=1.5) == ({}, [], None)
+    assert story.works() == ({"a": COST + 1}, [], None)
+
+
+MANY = [(8, 0, True), (7, 5, False), (8, 8, True), (8, 9, False), (50, 51, False), (51, 51, True)]
+
+
+@pytest.mark.parametrize(("rows", "in_flight", "pauses"), MANY)
+def test_many_rows_in_a_row_are_reason_to_doubt(story: Story, rows: int, in_flight: int, pauses: bool) -> None:
+    """Eight, and as many as are in flight: failures of a burst come back before its answers."""
+    for row in range(rows):
+        assert not story.fails(row, in_flight=in_flight)
+    assert (story.health.pause is not None) == pauses
+
+
+def test_a_success_between_starts_the_count_anew(story: Story) -> None:
+    """Where others are answered meanwhile, failures are no outage, however many."""
+    for row in range(200):
+        story.fails(row)
+        if row % 7 == 6:
+            story.works(sent_s=0)
+    assert story.health.pause is None
+
+
+def test_one_row_again_and_again_is_reason_to_doubt_only_when_nothing_else_is_in_flight(story: Story) -> None:
+    """A row that is bad must not stop slow others."""
+    for _ in range(20):
+        story.fails("a", in_flight=1)
+    assert story.health.pause is None
+    story.fails("b", in_flight=0)
+    assert story.health.pause is None
+    story.fails("b", in_flight=0)
+    assert story.health.pause is not None
+
+
+def test_a_doubt_that_a_row_removes_spends_the_failures(story: Story) -> None:
+    """Without an outage between, they were the rows' own."""
+    story.doubt()
+    spent, forgiven, ended = story.works()
+    assert (len(spent), forgiven) == (8, [])
+    assert ended is not None
+    assert story.health.pause is None
+
+
+def test_a_probe_that_fails_makes_it_an_outage_that_is_told_once(story: Story) -> None:
+    """The first failed probe begins it, further ones do not; what fails without being a probe proves nothing."""
+    story.doubt()
+    assert not story.fails("late")
+    assert story.fails("probe", probe=True)
+    assert not story.fails("another", probe=True)
+    pause = story.health.pause
+    assert pause is not None
+    assert pause.is_outage
+    assert (pause.message, pause.since_s, pause.began_s) == ("no another", 1.0, 8.0)
+
+
+def test_an_outage_forgives_all_that_failed_in_it(story: Story) -> None:
+    """Nothing is spent; nor by what was sent before its end was seen and fails after."""
+    story.doubt()
+    story.fails("probe", probe=True)
+    spent, forgiven, ended = story.works()
+    assert (spent, len(forgiven)) == ({}, 9)
+    assert ended is not None
+    assert ended.is_outage
+    story.fails("late", sent_s=story.now_s - 0.5)
+    assert story.health.suspicion("late") == 0
+    story.fails("late", sent_s=story.now_s + 0.5)
+    assert story.health.suspicion("late") == COST
+
+
+def test_an_outage_does_not_end_with_an_answer_that_was_begun_before_it(story: Story) -> None:
+    """It judges nobody either, and the count of failures goes on."""
+    story.doubt()
+    story.fails("probe", probe=True)
+    assert story.works(sent_s=7.9) == ({}, [], None)
+    assert story.health.pause is not None
+    assert len(story.health.suspects) == 9
+
+
+def test_a_canary_convicts_where_no_canary_has_failed(story: Story) -> None:
+    """Rows that failed as probes may be as bad as the others."""
+    story.doubt()
+    story.fails("probe", probe=True)
+    spent, forgiven, _ = story.works(canary=True)
+    assert (len(spent), forgiven) == (9, [])
+
+
+def test_a_canary_that_failed_before_proves_an_outage(story: Story) -> None:
+    """It has no fault of its own, so the rows are forgiven whoever ends it."""
+    for canary in (True, False):
+        story.doubt()
+        assert story.fails("canary", probe=True)
+        spent, forgiven, _ = story.works(canary=canary)
+        assert (spent, len(forgiven)) == ({}, 8)
+
+
+def test_rows_probe_until_seven_have_failed_then_one_canary_is_wanted(story: Story) -> None:
+    """A canary that fails starts the count anew; one that succeeds decides nothing until a row does, which forgives."""
+    story.doubt()
+    for _ in range(2):
+        for row in range(7):
+            assert not story.health.wants_canary
+            story.fails(100 + row, probe=True)
+        assert story.health.wants_canary
+        story.fails("canary", probe=True)
+    for row in range(7):
+        story.fails(100 + row, probe=True)
+    assert story.works(canary=True)[:2] == ({}, [])
+    assert story.health.pause is None
+    assert len(story.health.suspects) == 15
+    spent, forgiven, _ = story.works()
+    assert (spent, len(forgiven)) == ({}, 15)
+
+
+def test_probes_are_half_a_second_apart_at_first_and_later_a_share_of_the_outages_age(story: Story) -> None:
+    """So its end is seen at most that share later, and never later than thirty seconds."""
+    story.doubt()
+    health = story.health
+    for now_s, wait_s in ((8.0, 0.5), (9.0, 0.5), (17.0, 1.0), (65.0, 4.0), (481.0, 30.0), (40_000.0, 30.0)):
+        health.probed(now_s)
+        assert health.probe_at_s == pytest.approx(now_s + wait_s)
+    assert story.works()[2] is not None
+    health.probed(50_000.0)
+    assert health.probe_at_s < 50_000.0
+
+
+def test_three_refusals_in_a_row_have_a_canary_sent_and_its_refusal_is_the_runs(story: Story) -> None:
+    """A refused row never is, by itself."""
+    assert not story.refused("a")
+    assert not story.refused("a")
+    assert not story.refused("b")
+    assert story.health.pause is None
+    assert not story.refused("c")
+    assert story.health.pause is not None
+    assert story.health.wants_canary
+    assert not story.refused("d")
+    assert story.refused("canary", canary=True)
+
+
+def test_refusals_with_successes_between_never_add_up(story: Story) -> None:
+    """A firewall that blocks one prompt in a hundred does not stop a run."""
+    for row in range(100):
+        assert not story.refused(row)
+        assert not story.refused(row + 0.5)
+        story.works()
+    assert story.health.pause is None
+
+
+def test_what_costs_nothing_is_never_spent(story: Story) -> None:
+    """Throttled rows are suspects of an outage, not of a fault."""
+    story.fails("a", cost=0)
+    assert story.works() == ({"a": 0}, [], None)
+
+
+def test_a_doubt_without_any_failure_at_hand_begins_now(story: Story) -> None:
+    """Rows that were kept back for long do not make a pause look old."""
+    story.health.doubt("timeout", "silence", 500.0)
+    assert story.health.pause == Pause(500.0, 500.0, "timeout", "silence")
+    assert story.health.probe_at_s == 500.5

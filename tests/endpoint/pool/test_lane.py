@@ -1,0 +1,192 @@
+"""Which request of a model is sent next. Pure: time, and what is in flight, are given."""
+
+from dataclasses import dataclass
+
+import pytest
+from harness.runs import requests
+
+from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.health import Failure
+from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.verdicts import Verdict
+from batchrun.records import Fault, Request, Usage
+
+
+@dataclass
+class Room:
+    """As things stand in all lanes."""
+
+    most_bytes: float = 1000
+    most_waiting: int = 16
+    more_to_come: bool = False
+
+
+def lane(fresh: int = 0, room: Room | None = None) -> Lane:
+    made = Lane("m", 2, lambda model: Request(-1, model, 0, b"", b"canary", None), room or Room())
+    made.backlog.extend(requests(fresh))
+    return made
+
+
+def failed(row: int) -> Work:
+    work = Work(Request(row, "m", 0, b"", b"", None), 2)
+    work.failure = (Fault("timeout", "silence", 1.0), Verdict("timeout", "silence", Usage()))
+    return work
+
+
+def suspect(made: Lane, row: int, now_s: float = 0.0) -> Work:
+    work = failed(row)
+    made.health.failed(work, Failure("timeout", "silence", 10, now_s, now_s, 99, was_probe=False))
+    return work
+
+
+def row(work: Work | None) -> int | None:
+    return work.request.row if work else None
+
+
+def test_without_room_nothing_is_sent_for_the_first_time() -> None:
+    """What is due again is."""
+    room = Room(most_bytes=0)
+    made = lane(1, room)
+    made.in_flight = 1
+    assert made.next(0.0) is None
+    made.backlog.put(failed(7), 0.0)
+    assert row(made.next(0.0)) == 7
+    room.most_bytes = 1
+    assert row(made.next(0.0)) == 0
+    assert made.is_empty
+
+
+def test_what_is_due_again_comes_before_what_was_never_sent() -> None:
+    """What is not due yet stays back, and the time when it is due is told."""
+    made = lane(2)
+    made.backlog.put(failed(7), 1.0)
+    made.backlog.put(failed(8), 5.0)
+    assert row(made.next(2.0)) == 7
+    assert row(made.next(2.0)) == 0
+    assert row(made.next(2.0)) == 1
+    assert made.next(2.0) is None
+    assert made.look_again_s == 5.0
+    assert not made.is_empty
+
+
+def test_not_too_many_wait_before_fresh_rows_are_taken() -> None:
+    """What fails is not piled up without end."""
+    room = Room(most_waiting=8)
+    made = lane(5, room)
+    for number in range(100, 108):
+        made.backlog.put(failed(number), 9.0)
+    assert made.next(0.0) is None
+    assert made.look_again_s == 9.0
+    room.most_waiting = 9
+    assert row(made.next(0.0)) == 0
+
+
+def test_while_paused_only_probes_leave_each_in_its_time() -> None:
+    """Fresh rows probe first, then others that are no suspects; the time of the next is told."""
+    made = lane(1)
+    bad, good = suspect(made, 7), failed(8)
+    made.backlog.put(bad, 0.0)
+    made.backlog.put(good, 99.0)
+    made.health.doubt("timeout", "silence", 10.0)
+    assert made.next(10.2) is None
+    assert made.look_again_s == pytest.approx(10.625)  # a sixteenth of the outage's age
+    probe = made.next(10.7)
+    assert row(probe) == 0
+    assert made.next(10.7) is None
+    assert made.look_again_s == pytest.approx(10.7 + 10.7 / 16)
+    assert made.next(20.0) is good
+    assert probe is not None
+    assert made.ends_probe(probe)
+    assert not made.ends_probe(probe)
+    assert not made.ends_probe(bad)
+
+
+def test_a_canary_is_sent_when_only_suspects_are_left_and_one_at_a_time() -> None:
+    """Not while more rows are to come: one of them may tell."""
+    room = Room(more_to_come=True)
+    made = lane(0, room)
+    made.backlog.put(suspect(made, 7), 0.0)
+    made.health.doubt("timeout", "silence", 10.0)
+    assert made.next(11.0) is None
+    room.more_to_come = False
+    canary = made.next(11.0)
+    assert canary is not None
+    assert canary.is_canary
+    assert (canary.request.body, canary.request.model) == (b"canary", "m")
+    assert made.next(20.0) is None
+    assert made.ends_probe(canary)
+    again = made.next(21.0)
+    assert again is not None
+    assert again.is_canary
+
+
+def test_rows_that_are_kept_back_are_judged_by_those_that_follow() -> None:
+    """While others are in flight, wait, or are to come, nobody need ask; when nobody is, a probe must."""
+    room = Room()
+    made = lane(1, room)
+    made.backlog.park(suspect(made, 7))
+    assert row(made.next(1.0)) == 0
+    made.in_flight = 1
+    assert made.next(1.0) is None
+    assert made.health.pause is None
+    made.in_flight = 0
+    waiting = failed(8)
+    made.backlog.put(waiting, 50.0)
+    assert made.next(1.0) is None
+    assert made.look_again_s == 50.0
+    assert made.backlog.take_due(50.0) is waiting
+    room.more_to_come = True
+    assert made.next(1.0) is None
+    assert made.health.pause is None
+    room.more_to_come = False
+    assert made.next(1.0) is None
+    assert made.health.pause is not None
+    assert not made.is_empty
+    assert made.look_again_s is not None
+    canary = made.next(made.look_again_s)
+    assert canary is not None
+    assert canary.is_canary
+
+
+def test_kept_back_rows_that_fill_the_waiting_room_do_not_stop_the_run() -> None:
+    """Then a fresh row probes."""
+    made = lane(3, Room(most_waiting=4))
+    for number in range(100, 104):
+        made.backlog.park(suspect(made, number))
+    assert made.next(1.0) is None
+    assert made.look_again_s is not None
+    assert row(made.next(made.look_again_s)) == 0
+
+
+def test_where_canaries_fail_suspects_probe_in_turns_with_them() -> None:
+    """A server may answer rows, and break at what is no row's. One that was kept back comes when nothing else waits."""
+    made = lane()
+    waiting, kept_back = suspect(made, 7), suspect(made, 8)
+    made.backlog.put(waiting, 99.0)
+    made.backlog.park(kept_back)
+    made.health.doubt("timeout", "silence", 0.0)
+    now_s = 1.0
+    probes = []
+    for _ in range(4):
+        probe = made.next(now_s)
+        assert probe is not None
+        assert made.next(now_s + 1e-6) is None
+        failure = Failure("timeout", "silence", 10, now_s, now_s + 1, 0, was_probe=made.ends_probe(probe))
+        made.health.canary_failed(failure) if probe.is_canary else made.health.failed(probe, failure)
+        probes.append("canary" if probe.is_canary else probe.request.row)
+        now_s += 40
+        if probe is kept_back:
+            made.backlog.park(probe)
+    assert probes == ["canary", 7, "canary", 8]
+    assert made.backlog.again == 0
+
+
+def test_probes_are_no_fresh_rows_where_the_memory_has_no_room_for_them() -> None:
+    """An outage of a night would fill it, a row a probe."""
+    made = lane(2, Room(most_bytes=0, more_to_come=True))
+    made.backlog.put(suspect(made, 7), 99.0)
+    made.health.doubt("timeout", "silence", 0.0)
+    probe = made.next(1.0)
+    assert probe is not None
+    assert probe.is_canary
+    assert made.backlog.fresh == 2

@@ -1,0 +1,139 @@
+"""How fast a server with a rate is sent to."""
+
+import itertools
+from collections import Counter
+
+import pytest
+from harness.endpoints import Endpoint, lognormal, refusal
+from harness.runs import send_all
+
+from batchrun.endpoint.pool.pace import Pace
+from batchrun.records import Reply
+
+
+def test_nothing_is_held_back_before_a_rejection() -> None:
+    """A server without a rate is never slowed down."""
+    pace = Pace()
+    for _ in range(1_000):
+        pace.sent(0.0)
+    assert pace.rate_per_s is None
+    assert pace.opens_s(0.0) is None
+
+
+def test_a_rejection_closes_for_as_long_as_it_says() -> None:
+    """The server's word counts."""
+    pace = Pace()
+    pace.sent(0.0)
+    assert pace.exceeded(1.0, 30.0)
+    assert pace.is_closed(30.9)
+    assert pace.opens_s(1.0) == pytest.approx(31.0)
+    assert not pace.is_closed(31.0)
+
+
+def test_the_first_rejections_tell_the_pace() -> None:
+    """A hundred in ten seconds, of which fifty were accepted, make a little less than five a second."""
+    pace = Pace()
+    for number in range(100):
+        pace.sent(number / 10)
+    begins = [pace.exceeded(10.0, 0.1) for _ in range(50)]
+    assert begins == [True] + [False] * 49
+    assert pace.rate_per_s == pytest.approx(5 * 0.97)
+
+
+def test_requests_leave_one_by_one_at_the_pace() -> None:
+    """They do not come in bursts that would be rejected again."""
+    pace = Pace()
+    for number in range(100):
+        pace.sent(number / 10)
+    pace.exceeded(10.0, 1.0)
+    left_s = []
+    now_s = 11.0
+    while now_s < 21.0:
+        opens_s = pace.opens_s(now_s)
+        if opens_s is None:
+            pace.sent(now_s)
+            left_s.append(now_s)
+        now_s = opens_s or now_s
+    gaps = [later - sooner for sooner, later in itertools.pairwise(left_s)]
+    assert gaps[0] == pytest.approx(1 / (0.97 * 9.9), rel=0.05)
+    assert all(later <= sooner for sooner, later in itertools.pairwise(gaps))
+
+
+def test_the_pace_grows_until_the_next_rejection() -> None:
+    """A rate that was raised is found."""
+    pace = Pace()
+    pace.sent(0.0)
+    pace.exceeded(1.0, 0.0)
+    before = pace.rate_per_s
+    now_s = 1.0
+    for _ in range(1_000):
+        now_s = pace.opens_s(now_s) or now_s
+        pace.sent(now_s)
+    assert before is not None
+    assert pace.rate_per_s is not None
+    assert pace.rate_per_s > 2 * before
+
+
+def test_a_rejection_soon_after_another_takes_a_little_off() -> None:
+    """Too short a time measures chance, not a rate; and the pace grows more slowly from then on."""
+    pace = Pace()
+    for number in range(100):
+        pace.sent(number / 10)
+    pace.exceeded(10.0, 0.1)
+    for number in range(12):
+        pace.sent(10.2 + number / 12)
+    before = pace.rate_per_s
+    pace.exceeded(11.2, 0.1)
+    assert before is not None
+    assert 0.8 * before < pace.rate_per_s <= 0.97 * before
+
+
+def test_while_next_to_nothing_is_accepted_more_is_taken_off() -> None:
+    """The first pace was a full bucket's: it is not kept up until chance has worn it down."""
+    pace = Pace()
+    for number in range(600):
+        pace.sent(number / 400)
+    pace.exceeded(1.5, 0.1)
+    assert pace.rate_per_s == pytest.approx(399 * 0.97, rel=0.01)
+    now_s = 1.6
+    for _ in range(8):  # each time one is accepted, and the others are not
+        for _ in range(5):
+            pace.sent(now_s)
+        begins = [pace.exceeded(now_s + 0.05, 0.1) for _ in range(4)]
+        assert begins == [True, False, False, False]
+        now_s += 0.15
+    assert 5 < pace.rate_per_s < 12
+
+
+@pytest.mark.parametrize("latency_s", [0.05, 0.5])
+@pytest.mark.parametrize("rate_per_s", [10, 100])
+def test_a_bucket_that_was_full_is_not_hammered_once_it_is_empty(rate_per_s: int, latency_s: float) -> None:
+    """A minute's worth at once, then evenly: no row is turned away again and again, and little is wasted."""
+    left, at_s, turned_away = 60.0 * rate_per_s, 0.0, Counter[bytes]()
+
+    def trouble(now_s: float, body: bytes) -> Reply | None:
+        nonlocal left, at_s
+        left, at_s = min(60.0 * rate_per_s, left + (now_s - at_s) * rate_per_s), now_s
+        if left >= 1:
+            left -= 1
+            return None
+        turned_away[body] += 1
+        wait_ms = round((1 - left) / rate_per_s * 1000)
+        return refusal(429, "Rate limit reached for requests per minute", retry_after_ms=str(wait_ms))
+
+    endpoint = Endpoint(lambda now_s: 1_000_000, latency=lognormal(latency_s), trouble=trouble)
+    run = send_all(endpoint, 90 * rate_per_s)
+    assert len(run.outcomes) == 90 * rate_per_s
+    assert not run.failed
+    assert run.ended_s < 1.4 * 30
+    assert max(turned_away.values()) <= 5
+
+
+@pytest.mark.parametrize("start_s", [0.0, 3_600.0, 864_000.0])
+def test_the_clock_may_start_anywhere(start_s: float) -> None:
+    """An event loop's clock is often the machine's: a pace must not depend on how long that has been up."""
+    pace = Pace()
+    for number in range(17):
+        pace.sent(start_s + number / 17)
+    pace.exceeded(start_s + 1.0, 0.0)
+    assert pace.rate_per_s == pytest.approx(16 * 0.97)

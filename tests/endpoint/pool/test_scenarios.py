@@ -1,0 +1,55 @@
+"""Server models with accepted ranges, through the real pool on a virtual clock; `make bench` prints their figures."""
+
+from dataclasses import replace
+
+import pytest
+from benchmarks.limits import SCENARIOS, Scenario, measure
+from harness.runs import send_all
+
+from batchrun.endpoint.pool.limits import Limit
+
+ACCEPTED = {
+    "limit 1": (0.98, 0.10, 9),
+    "limit 5": (0.98, 0.02, 9),
+    "limit 20": (0.97, 0.005, 40),
+    "limit 50": (0.97, 0.005, 100),
+    "limit 100": (0.97, 0.005, 150),
+    "limit 1000": (0.93, 0.005, 1_100),
+    "100 → 25 → 150": (0.92, 0.01, 250),
+    "50 → 5 for 20 s": (0.95, 0.02, 100),
+    "limit 0 for 20 s": (0.95, 0.02, 100),
+    "noisy neighbour, 10 s": (0.93, 0.02, 200),
+    "noisy neighbour, 2 s": (0.88, 0.06, 200),
+    "heavy tail": (0.90, 0.005, 100),
+    "cold for 20 s": (0.84, 0.005, 100),  # nothing tells, for 20 s, that there is more than the start
+    "queues beyond 20": (0.93, 0.0, 500),
+    "600 requests a minute": (0.95, 0.05, 50),
+}
+"""Least share used of what was to be had, greatest share rejected, most in flight."""
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_limit_is_found_and_held(scenario: Scenario) -> None:
+    """Nothing is configured but a ceiling far above: what can be had is used, and few requests are turned away."""
+    least_used, most_rejected, _ = ACCEPTED[scenario.name]
+    used, rejected = measure(replace(scenario, rows=min(scenario.rows, 60_000)), Limit(5_000))
+    assert used >= least_used
+    assert rejected <= most_rejected
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_no_more_is_sent_than_the_server_might_take(scenario: Scenario) -> None:
+    """In flight overshoots a little while the limit is felt for, and never passes the ceiling."""
+    _, _, most_in_flight = ACCEPTED[scenario.name]
+    endpoint = scenario.endpoint()
+    send_all(endpoint, min(scenario.rows, 5_000), limit=Limit(5_000))
+    assert endpoint.peak_sent <= most_in_flight
+
+
+@pytest.mark.parametrize("ceiling", [1, 7, 30])
+def test_the_ceiling_is_never_passed(ceiling: int) -> None:
+    """Whatever the server would take, and whatever goes wrong."""
+    for scenario in SCENARIOS:
+        endpoint = scenario.endpoint()
+        send_all(endpoint, 300, limit=Limit(ceiling))
+        assert endpoint.peak_sent <= ceiling

@@ -1,0 +1,69 @@
+"""How many connections a process may have open."""
+
+import resource
+
+import pytest
+
+from batchrun.endpoint.sockets import SPARE, room_for
+from batchrun.errors import RunDirectoryError
+
+NONE = resource.RLIM_INFINITY
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The soft and the hard limit of a system that is not this one."""
+    limits = [256, 4096]
+
+    def change(_: int, both: tuple[int, int]) -> None:
+        limits[:] = both
+
+    monkeypatch.setattr("resource.getrlimit", lambda _: tuple(limits))
+    monkeypatch.setattr("resource.setrlimit", change)
+    return limits
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "after", "room"),
+    [
+        (2000, 4096, 2000, 1000),  # enough
+        (256, 4096, 1000 + SPARE, 1000),  # raised
+        (256, NONE, 1000 + SPARE, 1000),
+        (NONE, NONE, NONE, 1000),
+        (256, 512, 512, 512 - SPARE),  # raised as far as it may be
+        (256, 256, 256, 256 - SPARE),
+    ],
+)
+def test_the_limit_is_raised_as_far_as_is_needed_and_allowed(
+    limits: list[int], soft: int, hard: int, after: int, room: int
+) -> None:
+    """What is left beside the run's own files is for connections."""
+    limits[:] = soft, hard
+    assert room_for(1000) == room
+    assert limits == [after, hard]
+
+
+def test_a_system_that_allows_less_than_it_says_is_believed_in_the_end(
+    limits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As macOS does, whose hard limit is none."""
+
+    def refuse(_: int, both: tuple[int, int]) -> None:
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr("resource.setrlimit", refuse)
+    assert room_for(1000) == 256 - SPARE
+
+
+def test_too_little_for_the_runs_own_files_is_refused_with_the_cure(limits: list[int]) -> None:
+    """Exit code 3."""
+    limits[:] = SPARE, SPARE
+    with pytest.raises(RunDirectoryError, match=f"ulimit -n {10 + SPARE}") as caught:
+        room_for(10)
+    assert caught.value.exit_code == 3
+
+
+def test_where_there_is_no_such_limit_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows."""
+    monkeypatch.setattr("batchrun.endpoint.sockets.resource", None)
+    assert room_for(1000) == 1000

@@ -1,0 +1,103 @@
+"""Prices and costs."""
+
+from datetime import date
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun.job.catalogue import cost_usd, load_prices, price_of
+from batchrun.job.sections import Price
+from batchrun.prompts.size import worst_usage
+from batchrun.records import Usage
+
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+PLAIN = Price(input_usd_per_mtok=2, output_usd_per_mtok=10)
+CACHED = Price(input_usd_per_mtok=2, output_usd_per_mtok=10, cached_input_usd_per_mtok=0.5)
+
+
+@pytest.mark.parametrize(
+    ("usage", "price", "usd"),
+    [
+        (Usage(1_000_000, 0, 1_000_000), PLAIN, 2),
+        (Usage(0, 1_000_000, 1_000_000), PLAIN, 10),
+        (Usage(500_000, 100_000, 600_000), PLAIN, 2),
+        (Usage(1_000_000, 0, None, 400_000), PLAIN, 2),
+        (Usage(1_000_000, 0, None, 400_000), CACHED, 0.6 * 2 + 0.4 * 0.5),
+        (Usage(1_000_000, 0, None, 0), CACHED, 2),
+        (Usage(1_000_000, 0, None, 9_000_000), CACHED, 0.5),
+        (Usage(0, 1_000_000, None, None, 900_000), PLAIN, 10),
+        (Usage(0, 0), PLAIN, 0),
+        (Usage(None, 5), PLAIN, None),
+        (Usage(5, None), PLAIN, None),
+        (Usage(), PLAIN, None),
+        (Usage(5, 5), None, None),
+    ],
+)
+def test_an_answer_costs_its_tokens_at_their_prices(usage: Usage, price: Price | None, usd: float | None) -> None:
+    """Cached tokens cost their own price, reasoning is not counted twice, and an unknown is not guessed."""
+    assert cost_usd(usage, price) == (None if usd is None else pytest.approx(usd))
+
+
+COUNTS = st.integers(0, 2**31 - 1)
+
+
+@given(COUNTS, COUNTS, COUNTS)
+def test_a_cost_is_never_negative(prompt: int, completion: int, cached: int) -> None:
+    """No token count, however odd, earns money."""
+    cost = cost_usd(Usage(prompt, completion, None, cached), CACHED)
+    assert cost is not None
+    assert cost >= 0
+
+
+def test_every_built_in_price_has_source_and_date() -> None:
+    """A price that nobody can check is not shipped."""
+    prices = load_prices()
+    assert len(prices) == 31
+    for name, price in prices.items():
+        assert price.model == name
+        assert price.source.startswith("https://")
+        assert price.as_of == date(2026, 11, 20)
+        assert price.input_usd_per_mtok > 0
+        assert price.output_usd_per_mtok > 0
+        assert price.cached_input_usd_per_mtok is None or price.cached_input_usd_per_mtok < price.input_usd_per_mtok
+        assert price.context_tokens is not None
+        assert price.context_tokens > 1000
+
+
+def test_a_model_of_the_catalogue_has_its_price() -> None:
+    """The built-in list knows what W&B Inference serves, and what it stopped to serve."""
+    price = price_of(LLAMA, {})
+    assert price is not None
+    assert (price.input_usd_per_mtok, price.output_usd_per_mtok, price.cached_input_usd_per_mtok) == (0.22, 0.22, None)
+    assert load_prices()["ibm-granite/granite-4.1-8b"].deprecated_on == date(2026, 10, 5)
+
+
+def test_the_jobs_own_price_wins() -> None:
+    """Prices change, and the user knows better."""
+    assert price_of(LLAMA, {LLAMA: PLAIN}) is PLAIN
+    assert (
+        price_of("wandb-artifact:///team/project/lora:v1", {"wandb-artifact:///team/project/lora:v1": PLAIN}) is PLAIN
+    )
+    assert price_of("gpt-9", {"gpt-9": PLAIN}, "openai") is PLAIN
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [("wandb-artifact:///team/project/lora:v1", "wandb"), ("gpt-9", "wandb"), (LLAMA, "custom"), (LLAMA, "openai")],
+)
+def test_a_price_that_is_not_known_is_not_guessed(model: str, provider: str) -> None:
+    """Fine-tuned models, strange ones, and another vendor's service have no built-in price."""
+    assert price_of(model, {}, provider) is None
+
+
+def test_an_image_in_a_body_is_not_set_aside_letter_by_letter() -> None:
+    """Of five megabytes, seven million tokens would be, and a cap would let one request through at a time."""
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
+    parts = [{"type": "text", "text": "data: what is it?"}, image, image]
+    odd = [{"content": ["data:"]}, {"content": [{"image_url": "data:"}]}, {}]
+    body = orjson.dumps({"max_tokens": 5, "messages": [{"role": "user", "content": parts}, *odd]})
+    usage = worst_usage("m", body)
+    assert usage.completion_tokens == 5
+    assert 2 * 1_600 < (usage.prompt_tokens or 0) < 2 * 1_600 + 1_000

@@ -1,0 +1,206 @@
+"""The job: checked as it is made, and the same again after a round through JSON."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun.job.sections import (
+    SECTIONS,
+    Endpoint,
+    Input,
+    Job,
+    Limits,
+    Model,
+    Output,
+    Price,
+    PromptTemplates,
+    job_from_dict,
+    job_to_dict,
+)
+from batchrun.job.settings import SettingError
+
+INPUT = Input(path=("a.jsonl",))
+
+
+@pytest.mark.parametrize(
+    ("given_", "provider", "base_url"),
+    [
+        ({}, "wandb", "https://api.inference.wandb.ai/v1"),
+        ({"provider": "openai"}, "openai", "https://api.openai.com/v1"),
+        ({"base_url": "https://host/v1/"}, "custom", "https://host/v1"),
+        ({"provider": "wandb", "base_url": "https://other/v1"}, "wandb", "https://other/v1"),
+        ({"provider": "custom", "base_url": "http://localhost:1/v1"}, "custom", "http://localhost:1/v1"),
+    ],
+)
+def test_provider_and_base_url_complete_each_other(given_: dict[str, Any], provider: str, base_url: str) -> None:
+    """One of the two is enough; a base URL alone is a custom endpoint."""
+    endpoint = Endpoint(**given_)
+    assert (endpoint.provider, endpoint.base_url) == (provider, base_url)
+
+
+def test_a_custom_provider_needs_a_base_url() -> None:
+    """Nobody can guess where it is."""
+    with pytest.raises(SettingError, match=r"base_url.*must be given when the provider is custom"):
+        Endpoint(provider="custom")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8000/v1",
+        "http://127.9.9.9/v1",
+        "http://localhost/v1",
+        "http://LOCALHOST/v1",
+        "http://vllm.localhost:1/v1",
+        "http://[::1]:8000/v1",
+    ],
+)
+def test_http_to_this_machine_is_allowed(url: str) -> None:
+    """Nothing leaves the machine."""
+    assert Endpoint(base_url=url).is_loopback
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://host/v1",
+        "http://10.0.0.5:8000/v1",
+        "http://127.0.0.1.example.com/v1",
+        "http://localhost.example.com/v1",
+        "http://0.0.0.0:8000/v1",
+    ],
+)
+def test_http_to_another_host_is_refused_unless_asked_for(url: str) -> None:
+    """The key would travel in the clear; the message names the flag that allows it."""
+    with pytest.raises(SettingError, match=r"must be https: .*--allow-http"):
+        Endpoint(base_url=url)
+    assert not Endpoint(base_url=url, allow_http=True).is_loopback
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "models"),
+    [
+        (Endpoint(), ("meta/a", "wandb-artifact:///t/p/n:v1")),
+        (Endpoint(base_url="https://litellm/v1"), ("wandb/meta/a", "wandb-artifact:///t/p/n:v1")),
+    ],
+)
+def test_litellms_prefix_is_stripped_for_wandb_alone(endpoint: Endpoint, models: tuple[str, ...]) -> None:
+    """A LiteLLM proxy itself needs the prefix; an artifact's name is no prefix."""
+    job = Job(input=INPUT, endpoint=endpoint, model=Model(names=("wandb/meta/a", "wandb-artifact:///t/p/n:v1")))
+    assert job.models == models
+
+
+def test_a_model_that_is_named_twice_is_asked_once() -> None:
+    """Also under its two names. More answers of one model are samples."""
+    assert Job(input=INPUT, model=Model(names=("b", "wandb/a", "a", "b"))).models == ("b", "a")
+
+
+def test_parameters_are_what_was_said_and_what_is_passed_through() -> None:
+    """What the job does not say, the body does not have."""
+    model = Model(names=("m",), temperature=0, stop="END", extra_body={"top_k": 5})
+    assert model.parameters() == {"temperature": 0, "stop": ("END",), "top_k": 5}
+
+
+def test_the_run_directory_follows_the_jobs_name() -> None:
+    """Unless `output.dir` says where."""
+    assert Job(name="labels", input=INPUT).run_directory == Path("runs/labels")
+    assert Job(input=INPUT, output=Output(dir="/x")).run_directory == Path("/x")
+
+
+def test_samples_fit_into_the_checkpoints_numbering() -> None:
+    """More would be counted as answers of the next model."""
+    assert Model(num_samples=65_536).num_samples == 65_536
+    with pytest.raises(SettingError, match="num_samples"):
+        Model(num_samples=65_537)
+
+
+@pytest.mark.parametrize("each", [field for kind in SECTIONS.values() for field in fields(kind)], ids=lambda f: f.name)
+def test_every_setting_is_documented_in_one_line(each: Any) -> None:
+    """The reference and `--help` are made of these lines."""
+    assert each.metadata["doc"]
+    assert "\n" not in each.metadata["doc"]
+    assert callable(each.metadata["check"])
+
+
+FULL = Job(
+    name="full",
+    input=Input(path=("a.jsonl", "b/*.csv"), id="n", limit=5, strict=True),
+    prompt=PromptTemplates(system="Be brief.", user="{{ text }}"),
+    model=Model(
+        names=("m", "n"),
+        temperature=0.5,
+        max_tokens=9,
+        top_p=1,
+        seed=0,
+        stop=("a", "b"),
+        num_samples=3,
+        stream=True,
+        extra_body={"tools": [{"type": "function"}], "logit_bias": {"1": 2}},
+    ),
+    endpoint=Endpoint(base_url="http://h/v1", allow_http=True, project="t/p", api_key_env="KEY"),
+    limits=Limits(
+        max_concurrency=3,
+        requests_per_minute=4,
+        tokens_per_minute=5,
+        max_attempts=6,
+        timeout_s=7,
+        connect_timeout_s=8,
+        max_cost_usd=9.5,
+        stop_at="7:30",
+        max_duration_s="8h",  # type: ignore[arg-type]  # as a file says it
+        patience_s="1h",  # type: ignore[arg-type]  # as a file says it
+    ),
+    output=Output(dir="out", keep=("text",)),
+    prices={"m": Price(input_usd_per_mtok=0.1, output_usd_per_mtok=0.2, cached_input_usd_per_mtok=0.01)},
+)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        FULL,
+        Job(input=INPUT),  # rows name their own models: no names at all
+        Job(input=INPUT, model=Model(names=("m",), stop="a")),
+        Job(input=INPUT, endpoint=Endpoint(provider="openai")),
+    ],
+    ids=["full", "no models", "one stop", "openai"],
+)
+def test_a_job_survives_json(job: Job) -> None:
+    """The checkpoint keeps the job as JSON, and `export` makes it again."""
+    assert job_from_dict(orjson.loads(orjson.dumps(job_to_dict(job)))) == job
+
+
+texts = st.text(min_size=1, max_size=20)
+
+
+@given(
+    path=st.lists(texts, min_size=1, max_size=3),
+    names=st.lists(texts, max_size=3),
+    stop=st.none() | texts | st.lists(texts, min_size=1, max_size=3),
+    temperature=st.none() | st.floats(0, 2),
+    limit=st.none() | st.integers(1, 2**40),
+    keep=st.none() | st.lists(texts, min_size=1, max_size=3),
+    extra=st.dictionaries(texts, st.none() | st.booleans() | texts | st.lists(st.integers(-9, 9)), max_size=3),
+)
+def test_any_job_survives_json(
+    path: list[str], names: list[str], stop: Any, temperature: Any, limit: Any, keep: Any, extra: dict[str, Any]
+) -> None:
+    """Whatever its values are."""
+    model = {"names": tuple(names)} if names else {}
+    job = Job(
+        input=Input(path=tuple(path), limit=limit),
+        model=Model(**model, stop=stop, temperature=temperature, extra_body=extra),
+        output=Output(keep=keep),
+    )
+    assert job_from_dict(orjson.loads(orjson.dumps(job_to_dict(job)))) == job
+
+
+def test_a_job_has_no_place_for_a_key() -> None:
+    """It holds the name of the variable, and no setting takes the key itself."""
+    settings = [each.name for kind in SECTIONS.values() for each in fields(kind)]
+    assert [name for name in settings if "key" in name] == ["api_key_env"]

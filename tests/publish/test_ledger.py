@@ -1,0 +1,60 @@
+"""What has been published is known the next time."""
+
+from pathlib import Path
+
+import pytest
+
+from batchrun.errors import RunDirectoryError
+from batchrun.publish.ledger import FILE_NAME, Ledger, alone
+
+
+def test_what_was_sent_is_known_the_next_time(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        assert ledger.unsent(["a", "b"]) == {"a", "b"}
+        ledger.add(["a"])
+        ledger.add(["a", "c"])
+        ledger.note("evaluation", {"is_done": False})
+        ledger.note("evaluation", {"is_done": True})
+    with Ledger(tmp_path) as ledger:
+        assert ledger.unsent(["a", "b", "c"]) == {"b"}
+        assert ledger.fact("evaluation") == {"is_done": True}
+        assert ledger.fact("other") is None
+
+
+def test_a_ledger_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"no database at all, but some text" * 100)
+    with pytest.raises(RunDirectoryError, match=r"published.sqlite.*deleted, it is made anew"), Ledger(tmp_path):
+        pass
+
+
+def test_one_at_a_time_publishes_to_a_system(tmp_path: Path) -> None:
+    """Who comes second is told so, with exit code 3; the next has no trouble."""
+    with alone(tmp_path, "wandb"):
+        with pytest.raises(RunDirectoryError, match="another process publishes it to wandb; when that") as caught:
+            alone(tmp_path, "wandb").__enter__()
+        assert caught.value.exit_code == 3
+        with alone(tmp_path, "weave"):
+            pass
+    with alone(tmp_path, "wandb"):
+        pass
+
+
+def test_who_follows_a_run_waits_for_the_other_as_long_as_the_run_goes_on(tmp_path: Path) -> None:
+    first = alone(tmp_path, "wandb")
+    first.__enter__()
+    waited: list[float] = []
+
+    def is_over(wait_s: float) -> bool:
+        waited.append(wait_s)
+        if len(waited) == 3:
+            first.__exit__(None, None, None)
+        return False
+
+    with alone(tmp_path, "wandb", is_over):
+        assert len(waited) == 3
+
+
+def test_a_directory_without_room_for_the_lock_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".published-wandb.lock").mkdir()
+    with pytest.raises(RunDirectoryError, match="make its folder writable"), alone(tmp_path, "wandb"):
+        pass

@@ -1,0 +1,41 @@
+"""A run is shown as results that other systems can hold, and is known again."""
+
+import json
+from pathlib import Path
+
+from harness.prompts import write_rows
+
+from batchrun.job.sections import PromptTemplates
+from batchrun.publish.record import RunRecord
+
+QUESTION = PromptTemplates(user="{{ question }}")
+
+
+def test_a_sample_of_all_rows_is_all_of_them(made) -> None:
+    """Else what is the same would be shown twice: as all, and as a sample."""
+    directory = made(write_rows("in.jsonl", {"question": "one"}, {"question": "two"}), prompt=QUESTION)
+    fingerprints = []
+    for sample in (None, 9, 2, 1):
+        with RunRecord(directory, sample) as record:
+            fingerprints.append(record.fingerprint())
+    assert [each == fingerprints[0] for each in fingerprints] == [True, True, True, False]
+
+
+def test_rows_are_json_and_the_fingerprint_tells_results_apart(made) -> None:
+    path = write_rows("in.jsonl", {"question": "one", "note": None}, {"question": "two", "note": 2**70})
+    template = QUESTION
+    directory = made(path, prompt=template)
+    with RunRecord(directory) as record:
+        rows = list(record.rows(most=10))
+        assert [row["question"] for row in rows] == ["one", "one", "two", "two"]
+        assert json.loads(json.dumps(rows)) == rows
+        assert record.input_columns() == ["row", "custom_id", "question", "note"]
+        assert record.answer_columns()[:4] == ["row", "custom_id", "model", "sample"]
+        before = record.fingerprint()
+    made(path, prompt=template)
+    with RunRecord(directory) as record:
+        assert record.fingerprint() == before
+    write_rows(path, {"question": "one"}, {"question": "three"})
+    made(path, "elsewhere", prompt=template)
+    with RunRecord(Path("elsewhere")) as record:
+        assert record.fingerprint() != before

@@ -1,0 +1,91 @@
+"""What stands on stderr while a job runs."""
+
+import io
+import re
+
+import pytest
+
+from batchrun.records import Figures
+from batchrun.report.bar import Bar, Lines, Silence, progress_on
+
+FIGURES = Figures(done=30, total=100, failed=1, throttled=0, tokens=50, in_flight=4, limit=8, waiting=0, pause=None)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_bar_and_a_log_gets_lines() -> None:
+    """Nobody has to say which."""
+    assert isinstance(progress_on(Terminal()), Bar)
+    assert isinstance(progress_on(io.StringIO()), Lines)
+
+
+def test_a_log_gets_a_line_when_it_is_time() -> None:
+    """Not one for every look."""
+    stream = io.StringIO()
+    with Lines(stream, every_s=3600) as lines:
+        lines.begin(0)
+        lines.show(FIGURES)
+    assert stream.getvalue() == ""
+    with Lines(stream, every_s=0) as lines:
+        lines.begin(0)
+        lines.show(FIGURES)
+        lines.show(FIGURES)
+    assert stream.getvalue().count("30/100 rows") == 2
+
+
+def test_a_log_line_begins_with_the_time_of_day() -> None:
+    """Whatever it says."""
+    stream = io.StringIO()
+    Lines(stream).say("paused")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d paused\n", stream.getvalue())
+
+
+def test_the_rate_in_a_log_is_of_this_run_alone() -> None:
+    """Rows of earlier runs count as done, not as fast."""
+    stream = io.StringIO()
+    with Lines(stream, every_s=0) as lines:
+        lines.begin(30)
+        lines.show(FIGURES)
+    assert " 30/100 rows · 0.0/s " in stream.getvalue()
+
+
+def test_the_bar_shows_rows_state_and_messages() -> None:
+    """A message stands above the bar, which is drawn again below it."""
+    stream = Terminal()
+    with Bar(stream) as bar:
+        bar.say("note: before it begins")
+        bar.show(FIGURES)  # nothing to draw on yet
+        bar.begin(20)
+        bar.show(FIGURES)
+        bar.say("paused (overloaded)")
+        bar.show(FIGURES._replace(done=100, failed=2))
+    shown = stream.getvalue()
+    assert "30/100" in shown
+    assert "100/100" in shown
+    assert "4/8 in flight · 1 failed" in shown
+    assert "2 failed" in shown
+    assert "note: before it begins\n" in shown
+    assert "paused (overloaded)\n" in shown
+
+
+def test_the_bar_does_without_a_total() -> None:
+    """Standard input has none until its end."""
+    stream = Terminal()
+    with Bar(stream) as bar:
+        bar.begin(0)
+        bar.show(FIGURES._replace(total=None))
+        bar.show(FIGURES)
+    assert "30row" in stream.getvalue()
+    assert "30/100" in stream.getvalue()
+
+
+def test_silence_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """To anybody."""
+    with Silence() as silence:
+        silence.begin(0)
+        silence.show(FIGURES)
+        silence.say("paused")
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,112 @@
+"""The figures of a run, as people read them."""
+
+import pytest
+
+from batchrun.prompts.source import estimated_total
+from batchrun.records import Figures, ModelTotals, summed
+from batchrun.report.texts import duration_text, line_text, short_count, state_text
+
+FIGURES = Figures(
+    done=1_200, total=5_000, failed=0, throttled=0, tokens=45_600, in_flight=48, limit=50, waiting=0, pause=None
+)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0"),
+        (950, "950"),
+        (999, "999"),
+        (1_000, "1.00k"),
+        (9_994, "9.99k"),
+        (9_995, "10.0k"),
+        (9_999, "10.0k"),
+        (12_345, "12.3k"),
+        (99_949, "99.9k"),
+        (99_950, "100k"),
+        (99_999, "100k"),
+        (123_456, "123k"),
+        (4_560_000, "4.56M"),
+        (7_890_000_000, "7.89G"),
+    ],
+)
+def test_a_count_takes_five_characters_at_most(count: int, text: str) -> None:
+    """Also where rounding adds a digit."""
+    assert short_count(count) == text
+    assert len(text) <= 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (4.21, "4.2 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h 00 min"),
+        (25_500, "7 h 05 min"),
+        (100_000, "27 h 46 min"),
+    ],
+)
+def test_a_duration_is_said_as_people_say_it(seconds: float, text: str) -> None:
+    """In the two largest units that matter."""
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rows", "fraction", "is_complete", "per_row", "total"),
+    [
+        (10, 1.0, True, 1, 10),
+        (10, None, True, 6, 60),
+        (0, 1.0, True, 1, 0),
+        (10, 0.25, False, 1, 40),
+        (3, 0.5, False, 4, 24),
+        (10, None, False, 1, None),
+        (10, 0.0, False, 1, None),
+    ],
+)
+def test_the_total_is_exact_at_the_end_and_estimated_before(
+    rows: int, fraction: float | None, is_complete: bool, per_row: int, total: int | None
+) -> None:
+    """An input without a known end has none until it is read."""
+    assert estimated_total(rows, fraction, is_complete=is_complete, per_row=per_row) == total
+
+
+def test_totals_add_up_over_models() -> None:
+    """Column by column; of no models they are zero."""
+    assert summed([]) == ModelTotals()
+    assert summed([ModelTotals(2, 1, 1, 3), ModelTotals(5, 5, 0, 5, prompt_tokens=7)]) == ModelTotals(
+        7, 6, 1, 8, prompt_tokens=7
+    )
+
+
+def test_the_state_says_only_what_is_worth_saying() -> None:
+    """Failures always, even none; waiting, throttled and the reason of a pause where there is any."""
+    assert state_text(FIGURES) == "48/50 in flight · 0 failed · 45.6k tokens"
+    troubled = FIGURES._replace(waiting=1_234, throttled=9_500, failed=3, pause="The engine is currently overloaded")
+    assert state_text(troubled) == (
+        "48/50 in flight · 1,234 waiting · 9.50k throttled · 3 failed · 45.6k tokens · "
+        "PAUSED: The engine is currently overloaded"
+    )
+
+
+@pytest.mark.parametrize(
+    ("figures", "done_before", "elapsed_s", "starts", "ends"),
+    [
+        (FIGURES, 0, 10.0, "1,200/5,000 rows · 120.0/s · ", "31.7 s left"),
+        (FIGURES, 1_000, 10.0, "1,200/5,000 rows · 20.0/s · ", "3 min 10 s left"),
+        (FIGURES._replace(total=None), 0, 10.0, "1,200/? rows · 120.0/s · ", "tokens"),
+        (FIGURES._replace(done=5_000), 0, 10.0, "5,000/5,000 rows · 500.0/s · ", "tokens"),
+        (FIGURES, 1_200, 10.0, "1,200/5,000 rows · 0.0/s · ", "tokens"),
+        (FIGURES, 0, 0.0, "1,200/5,000 rows · 0.0/s · ", "tokens"),
+    ],
+)
+def test_a_line_has_rows_rate_of_this_run_and_time_left(
+    figures: Figures, done_before: int, elapsed_s: float, starts: str, ends: str
+) -> None:
+    """What earlier runs did is no speed of this one; where nothing moves nobody knows the end."""
+    line = line_text(figures, done_before, elapsed_s)
+    assert line.startswith(starts)
+    assert line.endswith(ends)

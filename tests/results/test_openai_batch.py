@@ -1,0 +1,41 @@
+"""OpenAI's output and error files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness.checkpoints import columns_of
+
+from batchrun.errors import RunDirectoryError
+from batchrun.records import Outcome
+from batchrun.results.answers import AnswerReader
+from batchrun.results.openai_batch import write_batch_files
+
+Make = Callable[..., Outcome]
+
+
+def test_every_row_has_one_line_with_an_id_of_its_own(tmp_path: Path, outcome: Make) -> None:
+    """Also where samples and models of one prompt come in several pieces."""
+    places = [(row, model, sample) for row in range(2) for model in "ab" for sample in range(2)]
+    outcomes = [outcome(row=row, model=model, sample=sample, custom_id=f"c{row}") for row, model, sample in places]
+    outcomes[3] = outcomes[3]._replace(kind="bad_request", http_status=400, body=b"{}")
+    chunks = [columns_of(some) for some in (outcomes[:3], outcomes[3:4], outcomes[4:])]
+    paths = [tmp_path / "output", tmp_path / "errors"]
+    assert write_batch_files(*paths, chunks, AnswerReader(None)) == (7, 1)
+    lines = [[json.loads(line) for line in path.read_bytes().splitlines()] for path in paths]
+    assert [line["custom_id"] for line in lines[0]] == ["c0"] * 3 + ["c1"] * 4
+    assert [line["id"] for line in lines[1]] == ["batch_req_0_3"]
+    assert {line["id"] for some in lines for line in some} == {
+        f"batch_req_{row}_{number}" for row in range(2) for number in range(4)
+    }
+
+
+def test_neither_file_is_replaced_when_one_cannot_be_written(tmp_path: Path, outcome: Make) -> None:
+    """They belong together."""
+    (tmp_path / "output").write_text("old")
+    with pytest.raises(RunDirectoryError):
+        write_batch_files(
+            tmp_path / "output", tmp_path / "no" / "errors", [columns_of([outcome()])], AnswerReader(None)
+        )
+    assert (tmp_path / "output").read_text() == "old"

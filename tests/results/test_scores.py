@@ -1,0 +1,111 @@
+"""Scores of rows, as the results are written."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from batchrun.answers.scores.scorers import FunctionScorer
+from batchrun.errors import JobError
+from batchrun.job.sections import Evaluate
+from batchrun.results.scores import FunctionJudge, Judge, Scoring, TargetJudge, scorer_of
+
+EXACT = Evaluate(target="right")
+
+
+def rows(*responses: str | None, model: str = "m", **others: list[Any]) -> pa.RecordBatch:
+    """Rows of prompts 0, 1, …; a response that is None stands for a row that failed."""
+    count = len(responses)
+    columns = {
+        "row": list(range(count)),
+        "model": [model] * count,
+        "status": ["failed" if each is None else "completed" for each in responses],
+        "response": pa.array([each or None for each in responses], pa.string()),
+    }
+    return pa.record_batch(columns | others)
+
+
+def scores(judge: Judge, batch: pa.RecordBatch, objects: Any = None) -> list[Any]:
+    return list(Scoring(judge, 1).column(batch, objects).to_pylist())
+
+
+def test_answers_are_compared_with_the_target() -> None:
+    """A completed row without a text has the empty answer; one that failed has no score."""
+    batch = rows("a", "b", "", None, right=["a", "a", "a", "a"])
+    assert scores(TargetJudge(EXACT, "right"), batch) == [1.0, 0.0, 0.0, None]
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        pa.array([7]),
+        pa.array([7.0]),
+        pa.array(["7"]).dictionary_encode(),
+        pa.array([" 7 "], pa.large_string()),
+        pa.array([7_000_000_001], pa.timestamp("ns")),
+        pa.array([2**31 - 1], pa.date32()),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_a_target_may_be_of_any_type(right: pa.Array) -> None:
+    """Numbers are written as people do; what Python cannot hold is no target, and breaks nothing."""
+    expected = [1.0] if not pa.types.is_temporal(right.type) else [None] if pa.types.is_date(right.type) else [0.0]
+    assert scores(TargetJudge(EXACT, "right"), rows("7", right=right)) == expected
+
+
+def test_without_a_target_column_nothing_has_a_score() -> None:
+    """The input may be gone."""
+    assert scores(TargetJudge(EXACT, None), rows("a", None)) == [None, None]
+
+
+def test_a_property_is_taken_from_the_object_that_the_schema_found() -> None:
+    """Without one, from the answer's text."""
+    judge = TargetJudge(Evaluate(target="right", scorer="json_field", field="n"), "right")
+    batch = rows('{"n": 1}', '{"n": 1}', right=[2, 2])
+    assert scores(judge, batch, [{"n": 2}, None]) == [1.0, 0.0]
+    assert scores(judge, batch) == [0.0, 0.0]
+
+
+def test_a_function_gets_whole_rows_and_none_that_failed() -> None:
+    """As dicts of their own."""
+    seen = []
+
+    def function(row: dict[str, Any]) -> float:
+        seen.append(dict(row))
+        row.clear()
+        return 0.5
+
+    judge = FunctionJudge(FunctionScorer(function, "f"))
+    assert scores(judge, rows("a", None, "c", extra=[1, 2, 3])) == [0.5, None, 0.5]
+    assert [(row["row"], row["response"], row["extra"]) for row in seen] == [(0, "a", 1), (2, "c", 3)]
+
+
+def test_batches_add_up() -> None:
+    """One entry a model, as JSON can hold it; rows that name no model are none's."""
+    scoring = Scoring(TargetJudge(EXACT, "right"), 1)
+    for batch in cut(rows(*"abababab", right=["a"] * 8)):
+        scoring.column(batch, None)
+    scoring.column(rows(None, model="", right=["a"]), None)
+    (entry,) = scoring.table()
+    low, high = entry.pop("interval")
+    assert 0 < low < 0.5 < high < 1
+    assert entry == {
+        "model": "m",
+        "scored": 8,
+        "unscored": 0,
+        "prompts": 8,
+        "mean": 0.5,
+        "pass_at": {},
+        "labels": None,
+    }
+
+
+def cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    yield from (batch[:1], batch[1:6], batch[6:])
+
+
+def test_a_scorer_that_cannot_be_made_is_refused() -> None:
+    """By the setting's name."""
+    with pytest.raises(JobError, match=r"evaluate\.pattern"):
+        scorer_of(Evaluate(target="right", scorer="regex"))

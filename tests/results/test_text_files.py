@@ -1,0 +1,90 @@
+"""Rows as JSON Lines and as CSV."""
+
+import csv
+import json
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from batchrun.errors import RunDirectoryError
+from batchrun.results.text_files import write_csv, write_jsonl
+
+MOMENT = datetime(2025, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+
+VALUES = [
+    (pa.array([1]), 1, "1"),
+    (pa.array([2**63], pa.uint64()), 2**63, str(2**63)),
+    (pa.array([0.1]), 0.1, "0.1"),
+    (pa.array([0.5], pa.float16()), 0.5, "0.5"),
+    (pa.array([float("nan")]), None, "nan"),
+    (pa.array([True]), True, "true"),
+    (pa.array(['a "b"\n']), 'a "b"\n', 'a "b"\n'),
+    (pa.array(['"']), '"', '"'),
+    (pa.array([b"\xff\x00"]), "/wA=", "/wA="),
+    (pa.array([["a", None]]), ["a", None], '["a",null]'),
+    (pa.array([{"a": b"x"}]), {"a": "eA=="}, '{"a":"eA=="}'),
+    (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())), [["k", 1]], '[["k",1]]'),
+    (pa.array([MOMENT]), MOMENT.isoformat(), MOMENT.isoformat()),
+    (pa.array([1_000_000_001], pa.timestamp("ns")), "1970-01-01T00:00:01", "1970-01-01T00:00:01"),
+    (pa.array([date(2025, 1, 2)]), "2025-01-02", "2025-01-02"),
+    (pa.array([2**31 - 1], pa.date32()), None, ""),
+    (pa.array([time(1, 2)]), "01:02:00", "01:02:00"),
+    (pa.array([timedelta(hours=1)]), "1:00:00", "1:00:00"),
+    (pa.array([Decimal("1.50")]), "1.50", "1.50"),
+    (pa.array(["a"]).dictionary_encode(), "a", "a"),
+    (pa.array(["a"], pa.large_string()), "a", "a"),
+    (pa.array([None], pa.null()), None, ""),
+    (pa.array([None], pa.int64()), None, ""),
+]
+
+
+@pytest.mark.parametrize(("column", "value", "text"), VALUES, ids=[str(each[0].type) for each in VALUES])
+def test_every_type_has_its_way_of_writing(tmp_path: Path, column: pa.Array, value: Any, text: str) -> None:
+    """Whatever an input's column holds, the file can be written, and says it."""
+    batch = pa.record_batch({"x": column, "y": pa.array([1])})
+    write_jsonl(tmp_path / "a.jsonl", [batch])
+    assert json.loads((tmp_path / "a.jsonl").read_text(encoding="utf-8")) == {"x": value, "y": 1}
+    write_csv(tmp_path / "a.csv", batch.schema, [batch])
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [["x", "y"], [text, "1"]]
+
+
+def test_rows_follow_one_another(tmp_path: Path) -> None:
+    """A line each, also across batches; of none there are none."""
+    batches = [pa.record_batch({"x": [1, 2]}), pa.record_batch({"x": [3]})]
+    write_jsonl(tmp_path / "a.jsonl", batches)
+    write_csv(tmp_path / "a.csv", batches[0].schema, batches)
+    assert (tmp_path / "a.jsonl").read_bytes() == b'{"x":1}\n{"x":2}\n{"x":3}\n'
+    assert (tmp_path / "a.csv").read_bytes() == b'"x"\n1\n2\n3\n'
+    write_jsonl(tmp_path / "a.jsonl", [])
+    write_csv(tmp_path / "a.csv", batches[0].schema, [])
+    assert (tmp_path / "a.jsonl").read_bytes() == b""
+    assert (tmp_path / "a.csv").read_bytes() == b'"x"\n'
+
+
+def test_null_is_not_the_empty_text(tmp_path: Path) -> None:
+    """Who looks closely can tell them apart in CSV too."""
+    batch = pa.record_batch({"x": ["", None], "y": [1, 2]})
+    write_csv(tmp_path / "a.csv", batch.schema, [batch])
+    assert (tmp_path / "a.csv").read_bytes() == b'"x","y"\n"",1\n,2\n'
+
+
+@pytest.mark.parametrize("write", ["jsonl", "csv"])
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, write: str) -> None:
+    """With path and reason."""
+    path = tmp_path / "a"
+    path.write_text("old")
+    batch = pa.record_batch({"x": [1]})
+
+    def batches() -> Any:
+        yield batch
+        raise OSError(28, "x")
+
+    with pytest.raises(RunDirectoryError, match="No space left"):
+        write_jsonl(path, batches()) if write == "jsonl" else write_csv(path, batch.schema, batches())
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
