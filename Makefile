@@ -12,12 +12,12 @@ PYTEST := $(RUN) -m pytest -n 4
 help:  ## list what there is to make
 	@sed -n 's/^\([a-z-]*\):.*  ## /make \1	/p' Makefile
 
-demo: .venv/.installed  ## install, run a job against the embedded simulator, show some answers
+demo: .venv/.installed  ## install, label 60 reviews with the embedded simulator, show the answers as a table
 	@$(RUN) -m batchrun run jobs/label_reviews.toml --simulate -o runs/demo
 	@echo
-	@$(RUN) jobs/show.py runs/demo/results.parquet
+	@$(RUN) jobs/show.py runs/demo/results.parquet id label confidence reason
 	@echo
-	@echo "The simulator made these answers up; they cost nothing. All of them: runs/demo/results.parquet"
+	@echo "Cost: none, the simulator made these answers up. All rows and columns: runs/demo/results.parquet"
 
 test: .venv/.installed-dev  ## install, and check all: format, lint, types, import contracts, tests, the wheel
 	$(RUN) -m ruff format --check .

@@ -1,8 +1,7 @@
-# ruff: noqa: T201 - to print is what it is for
-"""Print a few rows of results: `python jobs/show.py RESULTS.parquet [N]`."""
+# ruff: noqa: T201 - this script prints
+"""Print some columns of results as a table: `python jobs/show.py RESULTS.parquet [COLUMN ...] [-n ROWS]`."""
 
 import argparse
-import json
 import shutil
 import sys
 import textwrap
@@ -11,42 +10,44 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-BEFORE_INPUT, AFTER_INPUT = 2, "model"
-"""Where the columns of the input stand: after `row` and `custom_id`, before `model`."""
-
 
 def main(arguments: list[str]) -> None:
-    """Print how many rows a file has, and the first N of them."""
-    parser = argparse.ArgumentParser(description="Print a few rows of results.")
+    """Print the first rows of a file of results."""
+    parser = argparse.ArgumentParser(description="Print some columns of results as a table.")
     parser.add_argument("results", metavar="RESULTS.parquet")
-    parser.add_argument("count", metavar="N", type=int, nargs="?", default=3)
-    told = parser.parse_args(arguments)
+    parser.add_argument("columns", metavar="COLUMN", nargs="*", default=["custom_id", "status", "response"])
+    parser.add_argument("-n", metavar="ROWS", dest="count", type=int, default=10, help="number of rows (default: 10)")
+    options = parser.parse_args(arguments)
     try:
-        with pq.ParquetFile(told.results) as file:
-            statuses = file.read(columns=["status"])["status"].value_counts().to_pylist()
-            first = next(file.iter_batches(max(told.count, 1)), None)
-    except (OSError, pa.ArrowInvalid, KeyError) as problem:
-        sys.exit(f"{told.results}: cannot be read as results: {problem}")
-    print(f"{told.results}:", ", ".join(f"{each['counts']:,} {each['values']}" for each in statuses) or "no rows")
-    for row in first.to_pylist() if first else []:
-        print("", *lines(row), sep="\n")
+        with pq.ParquetFile(options.results) as file:
+            if missing := set(options.columns) - set(file.schema_arrow.names):
+                sys.exit(f"{options.results}: no column {missing.pop()}; it has {', '.join(file.schema_arrow.names)}")
+            first = next(file.iter_batches(max(options.count, 1), columns=options.columns), None)
+            total = file.metadata.num_rows
+    except (OSError, pa.ArrowInvalid) as problem:
+        sys.exit(f"{options.results}: not readable as Parquet: {problem}")
+    rows = first.to_pylist() if first else []
+    print(*table(options.columns, rows, shutil.get_terminal_size((100, 0)).columns), sep="\n")
+    print(f"{len(rows)} of {total:,} rows")
 
 
-def lines(row: dict[str, Any]) -> list[str]:
-    """Return one row for people: what it is, what was asked, what came of it."""
-    names = list(row)
-    shown = [*names[BEFORE_INPUT : names.index(AFTER_INPUT)], "response", "error"]
-    shown = [name for name in shown if row[name] is not None]
-    indent = max(map(len, shown), default=0) + 2
-    width = max(shutil.get_terminal_size((100, 0)).columns - indent - 2, 20)
-    head = f"row {row['row']}, {row['model']}, sample {row['sample']}: {row['status']}"
-    return [head, *(f"  {name:<{indent}}{short(row[name], width)}" for name in shown)]
+def table(columns: list[str], rows: list[dict[str, Any]], width: int) -> list[str]:
+    """Return the lines of a table of about `width` characters: the last column gets what the others leave."""
+    lines = [columns, *([text(row[name]) for name in columns] for row in rows)]
+    widths = [min(max(map(len, cells)), width // 3) for cells in zip(*lines, strict=True)]
+    widths[-1] = max(width - sum(widths[:-1]) - 2 * len(widths[:-1]), 10)
+    lines.insert(1, ["-" * len(name) for name in columns])
+    return ["  ".join(map(fitted, line, widths)).rstrip() for line in lines]
 
 
-def short(value: Any, width: int) -> str:
-    """Return a value on one line."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return textwrap.shorten(text, width, placeholder=" …")
+def text(value: Any) -> str:
+    """Return a value as text, nothing for null."""
+    return "" if value is None else str(value)
+
+
+def fitted(cell: str, width: int) -> str:
+    """Return a text on one line of exactly `width` characters."""
+    return textwrap.shorten(cell, width, placeholder=" …").ljust(width)
 
 
 if __name__ == "__main__":

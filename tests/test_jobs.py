@@ -1,12 +1,15 @@
-"""The jobs that come with batchrun: each runs as it stands, and its opening comment says how."""
+"""The jobs in `jobs/`: each runs unchanged, and its opening comment shows how."""
 
 import asyncio
 import runpy
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
-import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,14 +22,14 @@ from batchrun.simulator import Settings, serve
 ROOT = Path(__file__).parents[1]
 JOBS = ROOT / "jobs"
 ROWS = {"eval_math": 80, "label_reviews": 60, "overnight": 200}
-"""Job → rows of its results: one for each row of its input and model."""
+"""Job → rows of its results: one for each row of the input and each model."""
 
 each_job = pytest.mark.parametrize("name", ROWS)
 
 
 @pytest.fixture(scope="module")
 def summaries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Summary]:
-    """How each job ended, run once against a simulator that answers at once."""
+    """How each job ended; each is run once, against a simulator that answers without delay."""
 
     async def run_all() -> dict[str, Summary]:
         async with serve(Settings(latency_s=0.0)) as simulator:
@@ -46,19 +49,19 @@ def summaries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Summary]:
 
 
 def opening(name: str) -> list[str]:
-    """Return the lines of the comment that a job file opens with."""
+    """Return the lines of the comment at the top of a job file."""
     lines = (JOBS / f"{name}.toml").read_text().splitlines()
     return [line.removeprefix("#").strip() for line in lines[: lines.index("")]]
 
 
 def test_every_job_is_tested() -> None:
-    """A new file in `jobs` wants a line here."""
+    """A new file in `jobs` needs an entry in `ROWS`."""
     assert sorted(path.stem for path in JOBS.glob("*.toml")) == sorted(ROWS)
 
 
 @each_job
-def test_a_job_runs_as_it_stands(name: str, summaries: dict[str, Summary]) -> None:
-    """Every row is completed; only where the endpoint is and where the results go was said."""
+def test_a_job_runs_unchanged(name: str, summaries: dict[str, Summary]) -> None:
+    """Every row is completed; the test sets only the endpoint and the run directory."""
     summary = summaries[name]
     assert (summary.exit_code, summary.rows, summary.completed) == (0, ROWS[name], ROWS[name])
     results = pq.read_table(summary.results, columns=["status", "response"])
@@ -67,17 +70,15 @@ def test_a_job_runs_as_it_stands(name: str, summaries: dict[str, Summary]) -> No
 
 
 @each_job
-def test_a_job_opens_with_what_it_does_and_its_commands(name: str) -> None:
-    """One for the endpoint, one to try it; each is parsed, so that no flag in them is made up."""
+def test_a_job_opens_with_a_description_and_its_commands(name: str) -> None:
+    """One command for the endpoint, one for the simulator; both are parsed, so every flag in them exists."""
     comment = opening(name)
     assert len(comment[0]) > 60
     commands = [shlex.split(line) for line in comment if line.startswith("batchrun ")]
-    tried = f"runs/{name}_tried"
     assert commands == [
         ["batchrun", "run", f"jobs/{name}.toml"],
-        ["batchrun", "run", f"jobs/{name}.toml", "--simulate", "-o", tried],
+        ["batchrun", "run", f"jobs/{name}.toml", "--simulate", "-o", f"runs/{name}_tried"],
     ]
-    assert f"python jobs/show.py {tried}/results.parquet" in comment
     run_command = cli.get_command(click.Context(cli), "run")
     assert run_command is not None
     for _, _, *arguments in commands:
@@ -85,35 +86,89 @@ def test_a_job_opens_with_what_it_does_and_its_commands(name: str) -> None:
 
 
 @each_job
-def test_a_job_keeps_its_run_apart(name: str) -> None:
-    """Under `runs`, which git ignores, in a folder of its own name."""
+def test_a_job_has_its_own_run_directory(name: str) -> None:
+    """It is under `runs`, which git ignores."""
     assert load_job(JOBS / f"{name}.toml").output.dir == f"runs/{name}"
 
 
+def show(*arguments: str) -> None:
+    """Run `jobs/show.py`."""
+    runpy.run_path(str(JOBS / "show.py"))["main"](list(arguments))
+
+
 @each_job
-def test_answers_can_be_shown(name: str, summaries: dict[str, Summary], capsys: pytest.CaptureFixture[str]) -> None:
-    """`show.py` prints the rows asked for: how many there are, and what was answered."""
-    runpy.run_path(str(JOBS / "show.py"))["main"]([summaries[name].results, "2"])
-    shown = capsys.readouterr().out
-    assert shown.startswith(f"{summaries[name].results}: {ROWS[name]} completed\n")
-    assert shown.count("\nrow ") == shown.count("\n  response ") == 2
+def test_the_table_that_a_job_names_can_be_shown(
+    name: str, summaries: dict[str, Summary], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command in the job's opening comment prints its columns, at most 100 characters wide."""
+    [command] = [shlex.split(line) for line in opening(name) if line.startswith("python jobs/show.py ")]
+    path, *columns = command[2:]
+    assert path == f"runs/{name}_tried/results.parquet"
+    show(summaries[name].results, *columns)
+    head, rule, *rows, count = capsys.readouterr().out.splitlines()
+    assert (head.split(), rule.split()) == (columns, ["-" * len(column) for column in columns])
+    assert len(rows) == 10
+    assert count == f"10 of {ROWS[name]} rows"
+    assert max(map(len, rows)) <= 100
+    [first] = pq.read_table(summaries[name].results, columns=columns).slice(0, 1).to_pylist()
+    assert rows[0].startswith(str(first[columns[0]]))
 
 
-def test_labels_are_json(summaries: dict[str, Summary]) -> None:
-    """The endpoint is asked for JSON, and so the label can be taken out."""
-    answers = pq.read_table(summaries["label_reviews"].results)["response"].to_pylist()
-    assert {orjson.loads(answer)["label"] for answer in answers} <= {"positive", "negative", "neutral", "mixed"}
+def test_without_columns_the_answers_are_shown(
+    summaries: dict[str, Summary], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`-n` says how many."""
+    show(summaries["overnight"].results, "-n", "2")
+    head, _, *rows, count = capsys.readouterr().out.splitlines()
+    assert head.split() == ["custom_id", "status", "response"]
+    assert len(rows) == 2
+    assert count == "2 of 200 rows"
+
+
+def test_an_unknown_column_is_refused_with_the_columns_that_there_are(summaries: dict[str, Summary]) -> None:
+    """And so is a file that is not Parquet."""
+    with pytest.raises(SystemExit, match=r"no column lable; it has row, custom_id, .*, label,"):
+        show(summaries["label_reviews"].results, "lable")
+    with pytest.raises(SystemExit, match=r"show\.py: not readable as Parquet"):
+        show(str(JOBS / "show.py"))
+
+
+def test_labels_are_typed_columns_that_agree(summaries: dict[str, Summary]) -> None:
+    """Each property of the schema is a column, and the simulator's reasons name its labels."""
+    table = pq.read_table(summaries["label_reviews"].results, columns=["label", "confidence", "reason"])
+    assert table.schema.types == [pa.dictionary(pa.int32(), pa.string()), pa.float64(), pa.string()]
+    rows = table.to_pylist()
+    assert {row["label"] for row in rows} == {"positive", "negative", "neutral", "mixed"}
+    assert all(row["reason"].lower().startswith(row["label"]) and 0 <= row["confidence"] <= 1 for row in rows)
+
+
+def test_make_demo_shows_a_table_of_typed_answers(tmp_path: Path) -> None:
+    """The messages come first; the cost and the file of the answers come last."""
+    shown = make_demo(tmp_path)
+    assert shown.index("id    label     confidence  reason") < shown.index("10 of 60 rows") < shown.index("Cost: none")
+    assert shown.rstrip().endswith("runs/demo/results.parquet")
+    assert (tmp_path / "runs" / "demo" / "results.parquet").exists()
+
+
+def make_demo(folder: Path) -> str:
+    """Run `make demo` in a folder with what it needs, batchrun installed already; return what it prints."""
+    shutil.copy(ROOT / "Makefile", folder)
+    shutil.copytree(JOBS, folder / "jobs", dirs_exist_ok=True)
+    command = ["make", "--old-file=.venv/.installed", "demo", f"RUN={sys.executable}"]
+    return subprocess.run(
+        command, cwd=folder, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ).stdout
 
 
 def test_an_evaluation_scores_both_models(summaries: dict[str, Summary]) -> None:
-    """What the simulator makes up is not right, and every answer has a score all the same."""
+    """Every answer has a score, although the simulator's answers are wrong."""
     table = pq.read_table(summaries["eval_math"].results)
     assert table["score"].null_count == 0
     assert [each["model"] for each in summaries["eval_math"].scores] == list(load_job(JOBS / "eval_math.toml").models)
 
 
-def test_an_evaluation_has_the_right_answer_beside_every_model_s(summaries: dict[str, Summary]) -> None:
-    """Both models answer every problem, and the input's `answer` stands beside what they said."""
+def test_an_evaluation_has_the_correct_answer_in_every_row(summaries: dict[str, Summary]) -> None:
+    """Both models answer every problem; each row keeps the input's `answer`."""
     rows = pq.read_table(summaries["eval_math"].results).to_pylist()
     models = load_job(JOBS / "eval_math.toml").models
     assert [(row["custom_id"], row["model"]) for row in rows[:4]] == [
@@ -126,7 +181,7 @@ def test_an_evaluation_has_the_right_answer_beside_every_model_s(summaries: dict
 
 
 def test_articles_are_what_their_script_makes() -> None:
-    """The Parquet file can be made again, and has what makes Parquet worth having: nested columns and nulls."""
+    """The Parquet file can be made again, and has nested columns and nulls."""
     made = runpy.run_path(str(JOBS / "data" / "make_articles.py"))["table"]()
     stored = pq.read_table(JOBS / "data" / "articles.parquet")
     assert stored.equals(made)

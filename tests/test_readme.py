@@ -197,12 +197,14 @@ def test_make_demo_ends_as_shown(capfd: pytest.CaptureFixture[str]) -> None:
     """What the page shows of its output, before and after the gap, is what the Makefile's lines print."""
     recipe = (ROOT / "Makefile").read_text().split("\ndemo:")[1].split("\n\n")[0]
     command = re.search(r"-m batchrun (.*)", recipe)
+    show = re.search(r"jobs/show.py (.*)", recipe)
     farewell = re.search(r'echo "(.*)"', recipe)
     assert command is not None
+    assert show is not None
     assert farewell is not None
     assert run_command_line(shlex.split(command[1])) == 0
     ended = capfd.readouterr().err
-    runpy.run_path("jobs/show.py")["main"](["runs/demo/results.parquet"])
+    runpy.run_path("jobs/show.py")["main"](show[1].split())
     made = f"{ended}\n{capfd.readouterr().out}\n{farewell[1]}\n"
     first, last = next(block.text for block in BLOCKS if block.kind == "text").split("...\n")
     made, first = (re.sub(r"in \d+\.\d s", "in N s", text) for text in (made, first))

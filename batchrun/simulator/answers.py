@@ -1,7 +1,7 @@
 """The model: a request becomes a completion; pure and deterministic.
 
-An answer depends on the simulator's seed, the model, the messages, the `seed` in the body and the choice's index,
-and on nothing else: whoever sends the same request again gets the same answer.
+An answer depends only on the simulator's seed, the model, the messages, the `seed` in the body and the index of the
+choice: the same request gets the same answer again.
 """
 
 from __future__ import annotations
@@ -16,22 +16,11 @@ import orjson
 
 from batchrun.simulator.chat import Chat, count_tokens
 from batchrun.simulator.errors import bad_request
-from batchrun.simulator.schema import UnsatisfiableError, satisfy
+from batchrun.simulator.merge import UnsatisfiableError
+from batchrun.simulator.schema import satisfy
+from batchrun.simulator.sentences import LABELS, sentence, sentences, thought
 from batchrun.simulator.settings import Settings
 
-_LABELS = ("Positive", "Negative", "Neutral", "Mixed")
-_SUBJECTS = ("The text", "The author", "This review", "The writer", "The passage")
-_VERBS = ("describes", "praises", "criticises", "mentions", "compares", "explains", "questions")
-_OBJECTS = (
-    "the price",
-    "a long battery life",
-    "the friendly service",
-    "several small defects",
-    "a delivery that came late",
-    "the build quality",
-    "how easy it was to set up",
-)
-_THOUGHTS = ("Let me see what is asked.", "The wording points one way.", "I should keep the answer short.")
 _PIECE = re.compile(r".{1,4}", re.DOTALL)
 
 
@@ -100,7 +89,7 @@ def _draft(chat: Chat, settings: Settings, prompt: bytes, index: int) -> _Draft:
         prompt,
     )
     random = Random(blake2b(source, digest_size=8).digest())  # noqa: S311 - no secret is made of it
-    reasoning = _sentences(random, settings.answer_tokens, _thought) if _reasons(chat, settings) else ""
+    reasoning = sentences(random, settings.answer_tokens, thought) if _reasons(chat, settings) else ""
     tool = _forced_tool(chat.body)
     if tool is not None:
         name, parameters = tool
@@ -180,10 +169,10 @@ def _text(body: dict[str, Any], settings: Settings, random: Random) -> str:
     response_format = body.get("response_format") or {}
     match response_format.get("type", "text"):
         case "text":
-            return _sentences(random, settings.answer_tokens, _sentence)
+            return sentences(random, settings.answer_tokens, sentence)
         case "json_object":
-            label = random.choice(_LABELS).lower()
-            return orjson.dumps({"label": label, "reason": _sentence(random)}).decode()
+            label = random.choice(LABELS)
+            return orjson.dumps({"label": label, "reason": sentence(random, label)}).decode()
         case "json_schema":
             named = response_format.get("json_schema")
             if isinstance(named, dict) and isinstance(named.get("schema"), dict | bool):
@@ -200,23 +189,6 @@ def _json(schema: Any, random: Random) -> str:
         return orjson.dumps(satisfy(schema, random)).decode()
     except (UnsatisfiableError, orjson.JSONEncodeError) as error:  # orjson knows integers of 64 bits only
         raise bad_request(f"Invalid schema for response_format: {error}", param="response_format") from error
-
-
-def _sentences(random: Random, tokens: int, make: Any) -> str:
-    target = tokens * (0.5 + random.random()) * 4
-    text: str = make(random)
-    while len(text) < target:
-        text += " " + make(random)
-    return text
-
-
-def _sentence(random: Random) -> str:
-    choice = random.choice
-    return f"{choice(_LABELS)}: {choice(_SUBJECTS).lower()} {choice(_VERBS)} {choice(_OBJECTS)}."
-
-
-def _thought(random: Random) -> str:
-    return random.choice(_THOUGHTS)
 
 
 def _logprobs(text: str, top: int) -> dict[str, Any]:

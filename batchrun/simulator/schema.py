@@ -1,13 +1,16 @@
-"""A value that satisfies a JSON Schema; pure, chance is an argument.
+"""A value that satisfies a JSON Schema; pure, randomness is an argument.
 
-The walk below knows the keywords that structured outputs allow and guesses at nothing else: every value is checked
-by jsonschema-rs, and where a guess fails (`not`, `if`, some of `pattern`) another one is made, a few times. It runs
-on a budget of depth, so that a recursive schema ends: below `_DEEP` only what is required is built.
+The walk below knows the keywords that structured outputs allow and ignores all others (`not`, `if`): jsonschema-rs
+checks every value, and where one fails, the walk makes another, up to `_TRIES` times. Depth is limited, so that a
+recursive schema ends: below `_DEEP` only required properties are built.
+
+An object agrees with itself: a text such as `reason` names the labels (values of an `enum`) next to it.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
 from random import Random
 from typing import Any
@@ -16,7 +19,9 @@ from urllib.parse import unquote
 import jsonschema_rs
 import orjson
 
+from batchrun.simulator.merge import Schema, UnsatisfiableError, merged
 from batchrun.simulator.patterns import match_pattern
+from batchrun.simulator.sentences import sentence
 
 _TRIES = 24
 _DEEP = 5
@@ -32,7 +37,10 @@ _FORMATS = {
     "ipv4": "192.0.2.{b}",
     "hostname": "host{a}.example.org",
 }
-# Which type is meant where a schema does not say: the first keyword that is there decides.
+# Names and descriptions of the properties that get a sentence. Any other text is a word or a few.
+_PROSE = re.compile("reason|rationale|explain|explanation|justif|comment|evidence|summary|sentence", re.IGNORECASE)
+_FREE = frozenset({"const", "enum", "format", "pattern"})
+# The type that is meant where a schema names none: the first of these keywords that it has decides.
 _HINTS = {
     "properties": "object",
     "required": "object",
@@ -47,12 +55,6 @@ _HINTS = {
     "multipleOf": "number",
 }
 
-Schema = Any
-
-
-class UnsatisfiableError(ValueError):
-    """Raised when a schema is no schema, or when no value for it was found."""
-
 
 def satisfy(schema: Schema, random: Random) -> Any:
     """Return a value that satisfies a schema.
@@ -64,14 +66,14 @@ def satisfy(schema: Schema, random: Random) -> Any:
     for _ in range(_TRIES):
         try:
             value = _Walk(schema, random).value(schema, 0)
-        except (ValueError, OverflowError):  # Unsatisfiable, a pattern of another dialect, an endless number
+        except (ValueError, OverflowError):  # unsatisfiable, a pattern of another dialect, an infinite number
             continue
         if validator.is_valid(value):
             return value
     raise UnsatisfiableError("no value was found that satisfies the schema")
 
 
-# A job sends one schema with each of its requests; a server meets few jobs at a time.
+# A job sends the same schema with each request, and a server has few jobs at a time.
 @lru_cache(maxsize=64)
 def _validator(schema: bytes) -> jsonschema_rs.Validator:
     try:
@@ -86,16 +88,14 @@ def _refuse_to_fetch(uri: str) -> Any:
 
 
 class _Walk:
-    """One attempt at a value: down a schema, choosing at random where there is a choice."""
+    """One attempt at a value: walks down a schema and chooses at random where there is a choice."""
 
     def __init__(self, root: Schema, random: Random) -> None:
         self._root = root
         self._random = random
 
     def value(self, schema: Schema, depth: int) -> Any:
-        if schema is False or depth > _DEEPEST:
-            raise UnsatisfiableError("nothing satisfies this")
-        schema = self._flat(schema if isinstance(schema, dict) else {}, depth)
+        schema = self._plain(schema, depth)
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
@@ -114,24 +114,29 @@ class _Walk:
             case kind:
                 return self._number(schema, whole=kind == "integer")
 
+    def _plain(self, schema: Schema, depth: int) -> dict[str, Any]:
+        if schema is False or depth > _DEEPEST:
+            raise UnsatisfiableError("nothing satisfies this")
+        return self._flat(schema if isinstance(schema, dict) else {}, depth)
+
     def _flat(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
-        """Follow references and merge what applies together, until one plain schema is left."""
+        """Resolve references and merge schemas that apply together, until one plain schema is left."""
         for _ in range(_DEEPEST):
             if "$ref" in schema:
                 rest = {name: part for name, part in schema.items() if name != "$ref"}
-                schema = _merged(rest, self._resolve(schema["$ref"]))
+                schema = merged(rest, self._resolve(schema["$ref"]))
             elif "allOf" in schema:
                 rest = {name: part for name, part in schema.items() if name != "allOf"}
                 for part in schema["allOf"]:
-                    rest = _merged(rest, part)
+                    rest = merged(rest, part)
                 schema = rest
             elif "anyOf" in schema or "oneOf" in schema:
                 word = "anyOf" if "anyOf" in schema else "oneOf"
                 rest = {name: part for name, part in schema.items() if name != word}
-                schema = _merged(rest, self._branch(schema[word], depth))
+                schema = merged(rest, self._branch(schema[word], depth))
             else:
                 return schema
-        raise UnsatisfiableError("references go in a circle")
+        raise UnsatisfiableError("references form a circle")
 
     def _branch(self, branches: list[Schema], depth: int) -> Schema:
         if depth < _DEEP:
@@ -171,13 +176,19 @@ class _Walk:
         optional = [name for name in names if name not in required]
         too_many = len(names) - int(schema.get("maxProperties", len(names)))
         dropped = set(optional[: max(0, too_many)])
-        made = {}
-        for name in names:
-            # An optional property may have a schema that nothing satisfies; leaving it out does.
-            if name in dropped or (properties.get(name) is False and name not in required):
-                continue
-            made[name] = self.value(properties.get(name, other), depth + 1)
-        return made
+        # An optional property may have a schema that nothing satisfies: it is left out.
+        names = [
+            name for name in names if name not in dropped and (name in required or properties.get(name) is not False)
+        ]
+        return self._members({name: properties.get(name, other) for name in names}, depth + 1)
+
+    def _members(self, members: dict[str, Schema], depth: int) -> dict[str, Any]:
+        """Return a value for each property; labels come first, so that sentences can name them."""
+        flat = {name: self._plain(member, depth) for name, member in members.items()}
+        prose = {name for name, member in flat.items() if self._is_prose(name, member)}
+        made = {name: self.value(member, depth) for name, member in flat.items() if name not in prose}
+        labels = [value for name, value in made.items() if "enum" in flat[name] and isinstance(value, str) and value]
+        return {name: self._prose(flat[name], labels) if name in prose else made[name] for name in members}
 
     def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
         low = int(schema.get("minItems", 0))
@@ -207,18 +218,27 @@ class _Walk:
             return form.format(a=self._random.randint(1, 12), b=self._random.randint(10, 28))
         if "pattern" in schema:
             return match_pattern(schema["pattern"], self._random)
-        low = int(schema.get("minLength", 0))
-        high = int(schema.get("maxLength", max(low, 24)))
-        text = self._random.choice(_WORDS)
+        return self._fitted(self._random.choice(_WORDS), schema)
+
+    def _prose(self, schema: dict[str, Any], labels: list[str]) -> str:
+        return self._fitted(sentence(self._random, *labels), schema)
+
+    def _fitted(self, text: str, schema: dict[str, Any]) -> str:
+        """Return a text lengthened or cut to the length that a schema allows."""
+        low, high = int(schema.get("minLength", 0)), schema.get("maxLength")
         while len(text) < low:
             text += " " + self._random.choice(_WORDS)
-        text = text[:high].rstrip()
+        text = text[: None if high is None else int(high)].rstrip()
         return text.ljust(low, "s")
 
+    def _is_prose(self, name: str, schema: dict[str, Any]) -> bool:
+        is_text = schema.get("type") == "string" and not _FREE & schema.keys()
+        return is_text and _PROSE.search(f"{name} {schema.get('description', '')}") is not None
+
     def _number(self, schema: dict[str, Any], *, whole: bool) -> float:
-        step = schema.get("multipleOf", 1 if whole else 0.25)
         low, high = _bounds(schema)
-        # The tolerance is for steps such as 0.1, of which 0.3 is not quite the third.
+        step = schema.get("multipleOf", 1 if whole else 0.25 if high - low > 1 else 0.01)
+        # The tolerance is for steps such as 0.1: in binary, 3 * 0.1 is not 0.3.
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         first += first * step <= schema.get("exclusiveMinimum", -math.inf)
         last -= last * step >= schema.get("exclusiveMaximum", math.inf)
@@ -231,64 +251,8 @@ class _Walk:
 
 
 def _bounds(schema: dict[str, Any]) -> tuple[float, float]:
-    """Return the lowest and the highest number, exclusive ones among them; a range of 100 where a side is open."""
+    """Return the lowest and the highest number, exclusive bounds included; a range of 100 where a side is open."""
     lows = [schema[name] for name in ("minimum", "exclusiveMinimum") if name in schema]
     highs = [schema[name] for name in ("maximum", "exclusiveMaximum") if name in schema]
     low = max(lows, default=min(highs, default=100) - 100)
     return low, min(highs, default=low + 100)
-
-
-_TIGHTER = {
-    "minimum": max,
-    "exclusiveMinimum": max,
-    "minLength": max,
-    "minItems": max,
-    "minProperties": max,
-    "maximum": min,
-    "exclusiveMaximum": min,
-    "maxLength": min,
-    "maxItems": min,
-    "maxProperties": min,
-}
-
-
-def _merged(one: Schema, other: Schema) -> dict[str, Any]:
-    """Return a schema that asks for what both ask for, as far as their keywords can be put together."""
-    if one is False or other is False:
-        raise UnsatisfiableError("nothing satisfies this")
-    result = dict(one) if isinstance(one, dict) else {}
-    for name, part in (other if isinstance(other, dict) else {}).items():
-        result[name] = _both(name, result[name], part) if name in result else part
-    return result
-
-
-def _both(name: str, one: Any, other: Any) -> Any:
-    match name:
-        case "properties":
-            shared = {key: {"allOf": [one[key], other[key]]} for key in one if key in other}
-            return one | other | shared
-        case "required":
-            return [*one, *(key for key in other if key not in one)]
-        case "enum":
-            return [value for value in one if value in other]
-        case "type":
-            return _common_type(one, other)
-        case "items":
-            return {"allOf": [one, other]}
-        case "allOf":
-            return [*one, *other]
-        case _ if name in _TIGHTER:
-            return _TIGHTER[name](one, other)
-    return other
-
-
-def _common_type(one: Any, other: Any) -> list[str]:
-    ones = set(one if isinstance(one, list) else [one])
-    others = set(other if isinstance(other, list) else [other])
-    common = ones & others
-    # Every integer is a number, so the two have integers in common.
-    if "integer" in ones | others and "number" in ones | others:
-        common.add("integer")
-    if not common:
-        raise UnsatisfiableError("two types are asked for at once")
-    return sorted(common)

@@ -1,4 +1,4 @@
-"""Make `articles.parquet`, beside this file: made-up local news, with nested columns and nulls, always the same."""
+"""Make `articles.parquet` next to this file: invented local news with nested columns and nulls, always the same."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,7 +55,7 @@ def articles(random: Random) -> list[dict[str, Any]]:
 
 
 def article(number: int, random: Random) -> dict[str, Any]:
-    """Return one article; of its optional parts each is missing now and then."""
+    """Return one article; each of its optional parts is sometimes missing."""
     desk = random.choice(list(SUBJECTS))
     subject, town = random.choice(SUBJECTS[desk]), random.choice(TOWNS)
     sections = [section(subject, town, random) for _ in range(random.randint(1, 4))]
@@ -73,7 +73,7 @@ def article(number: int, random: Random) -> dict[str, Any]:
 
 
 def section(subject: str, town: str, random: Random) -> dict[str, Any]:
-    """Return a heading, or none, and a paragraph."""
+    """Return a paragraph with a heading, which may be None."""
     less = random.randint(3, 20)
     words = {"subject": subject, "town": town, "less": less, "number": less + random.randint(1, 60)}
     sentences = random.sample(SENTENCES, random.randint(3, 6))
@@ -82,8 +82,8 @@ def section(subject: str, town: str, random: Random) -> dict[str, Any]:
 
 
 def table() -> pa.Table:
-    """Return the table that the file holds."""
-    return pa.Table.from_pylist(articles(Random(SEED)), schema=SCHEMA)  # noqa: S311 - no secret is made of it
+    """Return the table that the file contains."""
+    return pa.Table.from_pylist(articles(Random(SEED)), schema=SCHEMA)  # noqa: S311 - not for secrets
 
 
 if __name__ == "__main__":

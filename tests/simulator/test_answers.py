@@ -143,8 +143,9 @@ def test_a_tool_that_need_not_be_called_is_not():
 
 
 def test_json_mode_answers_with_an_object():
-    """`json_object` is some object."""
-    assert isinstance(orjson.loads(first(response_format={"type": "json_object"})["message"]["content"]), dict)
+    """`json_object` gets an object whose reason names its label."""
+    answer = orjson.loads(first(response_format={"type": "json_object"})["message"]["content"])
+    assert answer["reason"].lower().startswith(f"{answer['label']}: ")
 
 
 def test_a_schema_is_followed():

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.simulator.schema import UnsatisfiableError, satisfy
+from batchrun.simulator.merge import UnsatisfiableError
+from batchrun.simulator.schema import satisfy
 
 TREE = {
     "$defs": {
@@ -31,6 +32,8 @@ SCHEMAS = [
     {"type": ["string", "null"]},
     {"type": "string", "minLength": 40, "maxLength": 41},
     {"type": "string", "maxLength": 0},
+    {"properties": {"reason": {"type": "string", "minLength": 90, "maxLength": 91}, "label": {"enum": ["a", "b"]}}},
+    {"properties": {"reason": {"type": "string", "maxLength": 5}}, "required": ["reason"]},
     {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{4}$"},
     {"type": "string", "pattern": "(yes|no)+ \\w{3,} [^a-z]?x*"},
     *({"type": "string", "format": name} for name in ("date", "time", "date-time", "email", "uri", "uuid", "ipv4")),
@@ -64,7 +67,7 @@ SCHEMAS = [
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=str)
 def test_a_value_satisfies_its_schema(schema):
-    """Whatever is drawn, the value passes the validator that clients use."""
+    """Every value passes the validator that clients use."""
     validator = jsonschema_rs.validator_for(schema, validate_formats=True)
     for seed in range(30):
         validator.validate(satisfy(schema, Random(seed)))
@@ -107,7 +110,7 @@ def branching(inner):
 
 
 def schemas():
-    """Draw schemas of the kind that structured outputs are asked for with, references among them."""
+    """Draw schemas such as structured outputs use, references included."""
     reference = st.just({"$ref": "#/$defs/shared~1leaf"})
     outer = st.recursive(LEAVES | reference, branching, max_leaves=6)
     return st.builds(lambda schema, leaf: {**schema, "$defs": {"shared/leaf": leaf}}, outer, LEAVES)
@@ -115,14 +118,61 @@ def schemas():
 
 @given(schema=schemas(), seed=st.integers(0, 2**32))
 def test_a_value_satisfies_any_such_schema(schema, seed):
-    """The property above, for schemas that nobody has thought of."""
+    """The property above, for generated schemas."""
     jsonschema_rs.validator_for(schema, validate_formats=True).validate(satisfy(schema, Random(seed)))
 
 
 def test_the_same_numbers_give_the_same_value():
-    """Chance is an argument and nothing else is random."""
+    """Only the argument is random."""
     assert satisfy(TREE, Random(3)) == satisfy(TREE, Random(3))
     assert len({str(satisfy(TREE, Random(seed))) for seed in range(20)}) > 5
+
+
+SENTIMENT = {"enum": ["positive", "negative"]}
+LABELLED = [
+    {"properties": {"label": SENTIMENT, "reason": {"type": "string"}}},
+    {"properties": {"reason": {"type": "string"}, "label": SENTIMENT}},
+    {
+        "properties": {"label": {"$ref": "#/$defs/label"}, "Rationale": {"type": "string"}},
+        "$defs": {"label": SENTIMENT},
+    },
+    {"properties": {"verdict": SENTIMENT, "why": {"type": "string", "description": "one short sentence"}}},
+    {"properties": {"inner": {"properties": {"label": SENTIMENT, "comment": {"type": "string"}}, "minProperties": 2}}},
+]
+
+
+@pytest.mark.parametrize("schema", LABELLED, ids=str)
+def test_a_reason_agrees_with_the_label_next_to_it(schema):
+    """It names the label, in whatever order and depth the two properties come."""
+    drawn = set()
+    for seed in range(30):
+        value = satisfy(schema, Random(seed))
+        value = value.get("inner", value)
+        [label] = [text for text in value.values() if text in SENTIMENT["enum"]]
+        [reason] = [text for text in value.values() if text != label]
+        assert reason.lower().startswith(f"{label}: ")
+        drawn.add(label)
+    assert drawn == set(SENTIMENT["enum"])
+
+
+def test_properties_keep_the_order_of_the_schema():
+    """A reason may come before its label."""
+    schema = {"properties": {"reason": {"type": "string"}, "label": SENTIMENT, "n": {"type": "integer"}}}
+    assert list(satisfy(schema, Random(0))) == ["reason", "label", "n"]
+
+
+@pytest.mark.parametrize("member", [{"type": "string"}, {"type": "string", "pattern": "^a+$"}, {"enum": ["why not"]}])
+def test_only_a_free_text_named_for_it_becomes_a_sentence(member):
+    """Names, titles and texts with a form stay short."""
+    name = "name" if member == {"type": "string"} else "reason"
+    value = satisfy({"properties": {"label": SENTIMENT, name: member}}, Random(0))
+    assert ":" not in value[name]
+
+
+def test_a_share_is_drawn_in_hundredths():
+    """A confidence of 0 to 1 has more than a handful of values."""
+    drawn = {satisfy({"type": "number", "minimum": 0, "maximum": 1}, Random(seed)) for seed in range(200)}
+    assert len(drawn) > 50
 
 
 @pytest.mark.parametrize(
@@ -142,7 +192,7 @@ def test_the_same_numbers_give_the_same_value():
     ],
     ids=str,
 )
-def test_what_cannot_be_satisfied_is_refused(schema, message):
-    """No value is better than a wrong one; and no schema is fetched from anywhere."""
+def test_a_schema_without_a_value_is_refused(schema, message):
+    """It never gets a wrong value, and references to other places are not fetched."""
     with pytest.raises(UnsatisfiableError, match=message):
         satisfy(schema, Random(0))
