@@ -1,4 +1,4 @@
-"""Run the simulator by `python -m batchrun.simulator`."""
+"""Run the simulator with `python -m batchrun.simulator`."""
 
 from batchrun.simulator.command import simulate
 

@@ -1,4 +1,4 @@
-"""The model: a request becomes a completion; pure and deterministic.
+"""The simulated model: a request becomes a completion; pure and deterministic.
 
 An answer depends only on the simulator's seed, the model, the messages, the `seed` in the body and the index of the
 choice: the same request gets the same answer again.
@@ -26,7 +26,7 @@ _PIECE = re.compile(r".{1,4}", re.DOTALL)
 
 @dataclass(slots=True)
 class _Draft:
-    """One choice before it is a message: what the model would say if nothing stopped it."""
+    """One choice before it becomes a message: the full text, not yet cut by stop sequences or limits."""
 
     text: str
     reasoning: str
@@ -37,7 +37,7 @@ class _Draft:
 
 
 def pieces(text: str) -> list[str]:
-    """Return a text's tokens."""
+    """Return the tokens of a text."""
     return _PIECE.findall(text)
 
 
@@ -46,13 +46,13 @@ def complete(chat: Chat, settings: Settings, *, cached_tokens: int, number: int,
 
     Args:
         chat: the request.
-        settings: for the seed, lengths and reasoning.
-        cached_tokens: how much of the prompt a prefix cache knew.
+        settings: the seed, lengths and reasoning.
+        cached_tokens: tokens of the prompt that were in the prefix cache.
         number: makes the completion's id unique.
-        now_s: the wall clock.
+        now_s: wall clock time.
 
     Raises:
-        RejectedError: with a 400, when the schema asked for cannot be satisfied.
+        RejectedError: with a 400, when the request's schema cannot be satisfied.
     """
     prompt = orjson.dumps(chat.body["messages"])
     drafts = [_draft(chat, settings, prompt, index) for index in range(chat.body.get("n") or 1)]
@@ -88,7 +88,7 @@ def _draft(chat: Chat, settings: Settings, prompt: bytes, index: int) -> _Draft:
         chat.model.encode(),
         prompt,
     )
-    random = Random(blake2b(source, digest_size=8).digest())  # noqa: S311 - no secret is made of it
+    random = Random(blake2b(source, digest_size=8).digest())  # noqa: S311 - not for secrets
     reasoning = sentences(random, settings.answer_tokens, thought) if _reasons(chat, settings) else ""
     tool = _forced_tool(chat.body)
     if tool is not None:
@@ -101,7 +101,7 @@ def _draft(chat: Chat, settings: Settings, prompt: bytes, index: int) -> _Draft:
 
 
 def _shorten(draft: _Draft, chat: Chat, settings: Settings) -> None:
-    """Cut a draft where a stop sequence or the limit of tokens ends it, and count what is left."""
+    """Cut a draft at the first stop sequence and at the token limit, and count the tokens that remain."""
     for stop in chat.stops if draft.tool is None else ():
         draft.text = draft.text.partition(stop)[0]
     budget = settings.context_tokens - chat.prompt_tokens
@@ -152,7 +152,7 @@ def _reasons(chat: Chat, settings: Settings) -> bool:
 
 
 def _forced_tool(body: dict[str, Any]) -> tuple[str, Any] | None:
-    """Return name and parameters of the tool that the answer has to call; with `auto` the model prefers words."""
+    """Return name and parameters of the tool that the answer must call; with `auto` the model answers with text."""
     choice = body.get("tool_choice")
     if choice is None or choice in ("auto", "none"):
         return None
@@ -187,7 +187,7 @@ def _text(body: dict[str, Any], settings: Settings, random: Random) -> str:
 def _json(schema: Any, random: Random) -> str:
     try:
         return orjson.dumps(satisfy(schema, random)).decode()
-    except (UnsatisfiableError, orjson.JSONEncodeError) as error:  # orjson knows integers of 64 bits only
+    except (UnsatisfiableError, orjson.JSONEncodeError) as error:  # orjson writes only 64-bit integers
         raise bad_request(f"Invalid schema for response_format: {error}", param="response_format") from error
 
 

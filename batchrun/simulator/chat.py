@@ -1,4 +1,4 @@
-"""The body of a chat completion request, checked as the real endpoint checks it, and counted."""
+"""The body of a chat completion request: checked as the real endpoint checks it, its tokens counted."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import orjson
 from batchrun.simulator.errors import bad_request
 from batchrun.simulator.stats import fingerprint
 
-# What a chat template adds around each message, about: <|im_start|>role\n … <|im_end|>\n.
+# About what a chat template adds to each message: <|im_start|>role\n … <|im_end|>\n.
 _MESSAGE_TOKENS = 3
 
-# Lowest and highest value of the numeric parameters, and whether they are whole. Source: OpenAI's API reference.
+# Numeric parameters: lowest value, highest value, integers only. Source: OpenAI's API reference.
 _RANGES: dict[str, tuple[float, float, bool]] = {
     "temperature": (0, 2, False),
     "top_p": (0, 1, False),
@@ -45,39 +45,39 @@ class Chat:
     body: dict[str, Any]
     model: str
     user_texts: list[str]
-    key: str  # the fingerprint under which it is counted
-    prefix: str  # the system prompt, which a cache may know from earlier requests
+    key: str  # the fingerprint that identifies the request in the counts
+    prefix: str  # the system prompt, which the prefix cache may have
     prefix_tokens: int
     prompt_tokens: int
     stops: list[str] = field(default_factory=list)
 
     @property
     def stream(self) -> bool:
-        """Whether the answer is to come as server-sent events."""
+        """Whether the answer is sent as server-sent events."""
         return bool(self.body.get("stream"))
 
     @property
     def include_usage(self) -> bool:
-        """Whether a stream is to end with the usage."""
+        """Whether a stream ends with the usage."""
         return bool((self.body.get("stream_options") or {}).get("include_usage"))
 
     @property
     def max_tokens(self) -> int | None:
-        """The longest answer asked for, in tokens."""
+        """The longest answer that the request allows, in tokens."""
         limit: int | None = self.body.get("max_completion_tokens") or self.body.get("max_tokens")
         return limit
 
 
 def count_tokens(text: str) -> int:
-    """Return about how many tokens a text has: one per four characters, and at least one."""
+    """Return about how many tokens a text has: one for each four characters, at least one."""
     return (len(text) + 3) // 4 or 1
 
 
 def parse_chat(raw: bytes, *, image_tokens: int) -> Chat:
-    """Return a request from its body.
+    """Return the request that a body describes.
 
     Raises:
-        RejectedError: with the 400 that the endpoint would answer.
+        RejectedError: with the endpoint's 400.
     """
     try:
         body = orjson.loads(raw)
@@ -126,7 +126,7 @@ def _counted(body: dict[str, Any], model: str, messages: list[Any], image_tokens
 
 
 def _content(message: Any, place: int) -> tuple[list[str], int]:
-    """Return a message's texts and how many images it has."""
+    """Return the texts of a message and the number of its images."""
     where = f"messages[{place}]"
     if not isinstance(message, dict) or message.get("role") is None:
         raise bad_request(f"Missing required parameter: '{where}.role'.", param=f"{where}.role")
@@ -147,7 +147,7 @@ def _content(message: Any, place: int) -> tuple[list[str], int]:
 
 
 def _parts(content: list[Any], where: str) -> Iterator[str | None]:
-    """Yield the text of each part; None for an image."""
+    """Yield the text of each part, None for an image."""
     for place, part in enumerate(content):
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text" and isinstance(part.get("text"), str):

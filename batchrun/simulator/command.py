@@ -1,10 +1,11 @@
-"""The command line of the simulator: its options are made from the table of settings, its help from that of faults."""
+"""The command line of the simulator; its options come from the table of settings, its help also lists the faults."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import Field, fields, replace
@@ -23,24 +24,24 @@ _GROUPS = {item.name: item.metadata["group"] for item in fields(Settings)}
 
 _INTRODUCTION = """Run an OpenAI-compatible endpoint with W&B Inference's limits and errors.
 
-It answers any prompt with made-up text, forgets nothing it was asked to count, and costs nothing. Stop it with Ctrl-C.
+It answers every prompt with made-up text, counts every request, and costs nothing. Stop it with Ctrl-C.
 
 \b
-  batchrun simulate                                        50 in flight, 0.3 s an answer
+  batchrun simulate                                        50 in flight, 0.3 s per answer
   batchrun simulate --concurrency-limit 5 --latency-s 0.1
   batchrun simulate --error 503=0.05 --error cut=0.01 --retry-after 503=2
-  batchrun simulate --port 0 --json                        any free port, named on stdout
+  batchrun simulate --port 0 --json                        any free port, printed on stdout
 """
 
 _WHILE_IT_RUNS = (
-    ("GET /stats", "requests, answers, tokens billed, in flight; none of these three asks for a key"),
-    ("GET /stats/requests", "how often each request was answered, and how many of those answers were lost"),
-    ("POST /control", 'any setting, as in {"concurrency_limit": 5, "error_shares": {"503": 1}}'),
+    ("GET /stats", "requests, answers, tokens billed, in flight; these three paths need no key"),
+    ("GET /stats/requests", "for each request, how often it was answered, and how many of those answers were lost"),
+    ("POST /control", 'change settings: {"concurrency_limit": 5, "error_shares": {"503": 1}}'),
 )
 
 
 class _GroupedCommand(click.Command):
-    """A command whose help shows its options under the headings of the settings, and then the faults."""
+    """A command whose help groups its options as the settings are grouped, and then lists the faults."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -60,7 +61,7 @@ class _GroupedCommand(click.Command):
 
 
 def _option(item: Field[Any]) -> click.Option:
-    """Return the option of a setting; one that is not given is None, so that the setting's default holds."""
+    """Return the option for a setting; if it is not given, its value is None and the default of the setting holds."""
     kind, default = item.metadata["kind"], getattr(_DEFAULTS, item.name)
     name = (item.metadata["option"] or item.name).replace("_", "-")
     text = item.metadata["doc"] + ("; repeatable" if kind.repeats else "")
@@ -89,7 +90,7 @@ def _parsed(_ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 
 
 def _simulate(host: str, port: int, as_json: bool, **given: Any) -> None:
-    """Run the simulator until it is told to stop."""
+    """Run the simulator until a signal stops it."""
     settings = replace(_DEFAULTS, **{name: value for name, value in given.items() if value is not None})
     _allow_many_sockets()
     try:
@@ -102,9 +103,7 @@ async def _serve_until_stopped(settings: Settings, host: str, port: int, *, as_j
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
-        # Windows has no signal handlers on its loop; there Ctrl-C arrives as KeyboardInterrupt, see `_run`.
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(name, stop.set)
+        loop.add_signal_handler(name, stop.set)
     async with serve(settings, host=host, port=port) as simulator:
         _announce(simulator, as_json=as_json)
         await stop.wait()
@@ -116,7 +115,7 @@ def _announce(simulator: Simulator, *, as_json: bool) -> None:
         click.echo(orjson.dumps(line).decode())
     example = f"batchrun run prompts.jsonl -m {next(iter(simulator.settings.models), 'any')} -o out"
     click.echo(
-        f"Simulating on {simulator.base_url}, try: {example} --base-url {simulator.base_url}",
+        f"Simulating on {simulator.base_url}; try: {example} --base-url {simulator.base_url}",
         err=True,
     )
 
@@ -132,10 +131,8 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def _allow_many_sockets() -> None:
-    """Raise the limit of open files, by default 256 or 1,024, as far as it goes without rights."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
+    """Raise the limit of open files, by default 256 or 1,024, to the most that needs no privileges."""
+    with contextlib.suppress(ValueError, OSError):
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -152,10 +149,10 @@ simulate = _GroupedCommand(
             type=click.IntRange(0, 65535),
             default=8000,
             show_default=True,
-            help="port to listen on; 0 is any free one",
+            help="port to listen on; 0: any free port",
         ),
         click.Option(
-            ["as_json", "--json"], is_flag=True, help="print base_url, port and pid as a line of JSON on stdout"
+            ["as_json", "--json"], is_flag=True, help="print base_url, port and pid as one line of JSON on stdout"
         ),
         *(_option(item) for item in fields(Settings)),
     ],

@@ -1,6 +1,6 @@
-"""How an answer's bytes go out: whole or piece by piece, to the end or cut; pure.
+"""How the bytes of an answer are sent: whole or in pieces, complete or cut; pure.
 
-A plan is made of a completion, and `server` only carries it out: it waits, writes, and cuts where the plan says so.
+A completion becomes a plan, and `server` only follows the plan: it waits, writes, and cuts.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _ERROR = Problem(500, "The server had an error while processing your request", "
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is written: pieces with a wait between them, and whether the connection is cut after the last."""
+    """What to write: pieces with a wait between them, and whether to cut the connection after the last."""
 
     pieces: list[bytes]
     wait_s: float = 0.0
     cut: bool = False
-    length: int | None = None  # the Content-Length that is announced; None for chunks
+    length: int | None = None  # the Content-Length header; None for chunks
 
 
 def plan_body(completion: dict[str, Any], delivery: Delivery, *, drip_s: float) -> Plan:
-    """Return how a completion goes out as one JSON object."""
+    """Return the plan that sends a completion as one JSON object."""
     if delivery == "error":
         return Plan([orjson.dumps(_ERROR.payload())])
     body = orjson.dumps(completion)
@@ -48,14 +48,14 @@ def plan_body(completion: dict[str, Any], delivery: Delivery, *, drip_s: float) 
 def plan_stream(
     completion: dict[str, Any], delivery: Delivery, *, usage: bool, drip_s: float, tokens_per_s: float | None
 ) -> Plan:
-    """Return how a completion goes out as server-sent events.
+    """Return the plan that sends a completion as server-sent events.
 
     Args:
-        completion: the object that the events add up to.
-        delivery: what goes wrong on the way.
-        usage: whether the last event before [DONE] carries the usage.
-        drip_s: how long a drip takes.
-        tokens_per_s: pace of the events, about a token each; None sends them all at once.
+        completion: the sum of the events.
+        delivery: what goes wrong while it is sent.
+        usage: whether the last event before [DONE] has the usage.
+        drip_s: duration of a drip.
+        tokens_per_s: rate of the events, about one token each; None: all at once.
     """
     sent = [b"data: %b\n\n" % orjson.dumps(chunk) for chunk in _chunks(completion, usage)]
     if delivery in ("cut_body", "no_done", "error"):
@@ -72,14 +72,14 @@ def plan_stream(
 
 
 def _sliced(body: bytes) -> list[bytes]:
-    """Cut a body regardless of lines and characters, as packets do."""
+    """Cut a body anywhere, also inside lines and characters, as TCP does."""
     size = len(body) // _DRIPS + 1
     return [body[start : start + size] for start in range(0, len(body), size)]
 
 
 def _chunks(completion: dict[str, Any], usage: bool) -> Iterator[dict[str, Any]]:
     head = {key: completion[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
-    # The choices of one answer are generated side by side, so their chunks come interleaved.
+    # The choices of one answer are generated at the same time, so their chunks are interleaved.
     for turn in zip_longest(*(list(_deltas(choice)) for choice in completion["choices"])):
         for choice in turn:
             if choice is not None:

@@ -1,4 +1,4 @@
-"""Errors as the simulated endpoint words them, in each of the shapes that servers are known to use."""
+"""Errors of the simulated endpoint, in each of the shapes that real servers use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 
 SHAPES = ("openai", "string", "detail", "message", "text", "html")
 
-# Cloudflare's own statuses, with its titles; http.HTTPStatus does not know them.
+# Statuses that Cloudflare added, with its titles; http.HTTPStatus does not have them.
 _GATEWAY_TITLES = {
     520: "Web server is returning an unknown error",
     521: "Web server is down",
@@ -29,9 +29,9 @@ _GATEWAY_TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error reply before it has a shape: what is wrong, and the status that says so.
+    """An error reply before it has a shape: status, message and details.
 
-    `shape` is set for what a gateway answers in its own way; otherwise the setting `error_shape` decides.
+    `shape` is set for replies of a gateway; for others the setting `error_shape` decides.
     """
 
     status: int
@@ -47,7 +47,7 @@ class Problem:
 
 
 class RejectedError(Exception):
-    """Raised anywhere below the server when a request gets a `Problem` instead of an answer."""
+    """Raised when a request gets a `Problem` instead of an answer."""
 
     def __init__(
         self,
@@ -60,22 +60,22 @@ class RejectedError(Exception):
         super().__init__(problem.message)
         self.problem = problem
         self.fault = fault
-        self.retry_after = retry_after  # what this one reply is to say, above all settings
-        self.wait_s = wait_s  # how long the limit that refused it knows to wait
+        self.retry_after = retry_after  # for this reply only; overrides all settings
+        self.wait_s = wait_s  # the wait that the exceeded limit computed
 
 
 def bad_request(message: str, *, param: str | None = None, code: str | None = None) -> RejectedError:
-    """Return a 400 in OpenAI's wording, ready to be raised."""
+    """Return a 400 in OpenAI's form, to be raised."""
     return RejectedError(Problem(400, message, param=param, code=code))
 
 
 def status_title(status: int) -> str:
-    """Return a status' name as gateways write it on their pages."""
+    """Return the name of a status as gateways show it on their pages."""
     return _GATEWAY_TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def render(problem: Problem, shape: str) -> tuple[bytes, str]:
-    """Return an error's body and content type in one of `SHAPES`."""
+    """Return the body and the content type of an error in one of `SHAPES`."""
     shape = problem.shape or shape
     if shape == "text":
         return problem.message.encode(), "text/plain"
@@ -98,10 +98,10 @@ def _page(problem: Problem) -> bytes:
 
 
 def check_retry_after(text: str) -> str:
-    """Return the text of a retry-after setting if it is well formed: `2`, `date:2`, `ms:1500` or `auto`.
+    """Return the text of a retry-after setting if it is valid: `2`, `date:2`, `ms:1500` or `auto`.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: it is not valid.
     """
     kind, _, amount = text.rpartition(":")
     if text == "auto" or (kind in ("", "date", "ms") and amount.isascii() and amount.isdigit()):
@@ -110,12 +110,12 @@ def check_retry_after(text: str) -> str:
 
 
 def retry_headers(text: str, *, now_s: float, wait_s: float | None = None) -> dict[str, str]:
-    """Return the header that a retry-after setting stands for.
+    """Return the header that a retry-after setting asks for.
 
     Args:
         text: as `check_retry_after` accepts it.
-        now_s: the wall clock, for dates.
-        wait_s: how long the limit itself says to wait, for `auto`; None when it does not know.
+        now_s: wall clock time, for dates.
+        wait_s: the wait that the limit computed, for `auto`; None if it has none.
     """
     if text == "auto":
         return {} if wait_s is None else {"Retry-After": str(math.ceil(wait_s))}

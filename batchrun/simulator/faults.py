@@ -1,6 +1,6 @@
-"""The table of everything that the simulator can do wrong, and who gets it.
+"""The table of all faults that the simulator can make, and which requests get them.
 
-A fault is asked for by a share of all requests (`--error 503=0.05`) or by a marker in a prompt (see `markers`).
+A share of all requests (`--error 503=0.05`) or a marker in a prompt (see `markers`) asks for a fault.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ PERSONAL = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way to go wrong; exactly one of `problem`, `canned`, `edit`, `delivery` and `wait_s` makes it what it is."""
+    """One fault; exactly one of `problem`, `canned`, `edit`, `delivery` and `wait_s` is set."""
 
     name: str
     doc: str
     problem: Problem | None = None  # an error reply
-    canned: tuple[int, bytes, str] | None = None  # any other reply in the model's place: status, body, type
-    edit: Callable[[Completion], None] | None = None  # what becomes of the model's answer
-    spoils: bool = False  # whether the answer, though billed, is of no use to anybody after the edit
-    delivery: Delivery = "whole"  # what becomes of it on the way
-    wait_s: float | None = None  # how long it takes where the marker does not say
-    retry_after: str | None = None  # as this server sends it when no setting says otherwise
+    canned: tuple[int, bytes, str] | None = None  # any other reply instead of the model's: status, body, type
+    edit: Callable[[Completion], None] | None = None  # changes the model's answer
+    spoils: bool = False  # whether the answer is billed but useless to the client
+    delivery: Delivery = "whole"  # how the answer is sent
+    wait_s: float | None = None  # seconds until the answer, unless the marker has its own
+    retry_after: str | None = None  # header of this fault, unless a setting overrides it
 
 
 def _error(
@@ -166,24 +166,26 @@ _ERRORS = (
 )
 
 _MISBEHAVIOURS = (
-    Fault("cut", "the connection is cut before the first byte of the reply", delivery="cut"),
-    Fault("cut_body", "the connection is cut in the middle of the answer or stream", delivery="cut_body"),
+    Fault("cut", "the connection closes before the first byte of the reply", delivery="cut"),
+    Fault("cut_body", "the connection closes in the middle of the answer or stream", delivery="cut_body"),
     Fault(
         "no_done",
-        "the answer ends early and in peace: half of its JSON, or a stream without [DONE]",
+        "the answer ends early without an error: half of its JSON, or a stream without [DONE]",
         delivery="no_done",
         spoils=True,
     ),
-    Fault("silence", "nothing ever comes; the slot is held until the client leaves", delivery="silence"),
+    Fault("silence", "no reply; the request is in flight until the client disconnects", delivery="silence"),
     Fault("slow", "the answer comes after SECONDS", wait_s=5.0),
-    Fault("drip", "the answer comes in small pieces for SECONDS", delivery="drip", wait_s=2.0),
+    Fault("drip", "the answer comes in small pieces over SECONDS", delivery="drip", wait_s=2.0),
     Fault("redirect", "302 to another path", canned=(302, b"", "text/plain")),
     Fault("html", "200: an HTML page", canned=(200, _HTML, "text/html")),
-    Fault("not_json", "200: called JSON, but is not", canned=(200, b'{"id": "chatcmpl-', "application/json")),
+    Fault(
+        "not_json", "200: content type JSON, but not valid JSON", canned=(200, b'{"id": "chatcmpl-', "application/json")
+    ),
     Fault("not_object", "200: JSON, but not an object", canned=(200, b'["OK"]', "application/json")),
     Fault(
         "error_200",
-        "200: an error object in the answer's place, or as an event in mid-stream",
+        "200: an error object instead of the answer, or as an event in the stream",
         delivery="error",
         spoils=True,
     ),
@@ -191,17 +193,17 @@ _MISBEHAVIOURS = (
     Fault("empty_choices", "200: choices is an empty list", edit=_empty_choices, spoils=True),
     Fault("null_content", "200: content is null", edit=_each_choice(_null_content), spoils=True),
     Fault("filtered", "200: finish_reason content_filter, no content", edit=_each_choice(_filtered)),
-    Fault("off_schema", "200: text in place of the JSON asked for", edit=_each_choice(_off_schema), spoils=True),
+    Fault("off_schema", "200: text instead of the requested JSON", edit=_each_choice(_off_schema), spoils=True),
 )
 
 FAULTS: Mapping[str, Fault] = {fault.name: fault for fault in (*_ERRORS, *_MISBEHAVIOURS)}
 
 
 def find(name: str) -> Fault:
-    """Return the fault of that name.
+    """Return the fault with this name.
 
     Raises:
-        ValueError: there is none; the message names the nearest.
+        ValueError: there is none; the message names the most similar one.
     """
     try:
         return FAULTS[name]
@@ -211,7 +213,7 @@ def find(name: str) -> Fault:
 
 
 class Shares:
-    """The faults of a share of all requests, each with the part of [0, 1) that is its own."""
+    """The faults that a share of all requests gets; each has its own part of [0, 1)."""
 
     def __init__(self, shares: Mapping[str, float]) -> None:
         self._faults = [find(name) for name in shares]
@@ -221,7 +223,7 @@ class Shares:
         return bool(self._faults)
 
     def pick(self, uniform: float) -> Fault | None:
-        """Return the fault whose part the number lies in; None when it lies in nobody's.
+        """Return the fault whose part contains the number, None if no part does.
 
         Args:
             uniform: a number in [0, 1).

@@ -1,4 +1,4 @@
-"""What stands between a request and the model: who may come in, how much a minute, and who gets a fault; no I/O."""
+"""The checks before the model answers: key, model, rates per minute, and faults; no I/O."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from batchrun.simulator.settings import Settings
 
 
 def rejected(name: str) -> RejectedError:
-    """Return the error of that name from the table of faults, ready to be raised."""
+    """Return the error with this name from the table of faults, to be raised."""
     problem = FAULTS[name].problem
     assert problem is not None, f"{name} is not an error"
     return RejectedError(problem, fault=name)
 
 
 def check_caller(headers: Mapping[str, str], settings: Settings) -> None:
-    """Raise the 401 if the key or the project is not known."""
+    """Raise a 401 if the key or the project is not accepted."""
     kind, _, key = headers.get("Authorization", "").partition(" ")
     known = kind.lower() == "bearer" and bool(key.strip())
     if settings.keys:
@@ -36,7 +36,7 @@ def check_caller(headers: Mapping[str, str], settings: Settings) -> None:
 
 
 def check_model(chat: Chat, settings: Settings) -> None:
-    """Raise the 404 if the model is not served, the 400 if its context is too short for the prompt."""
+    """Raise a 404 if the model is not served, a 400 if the prompt is longer than its context."""
     served = chat.model in settings.models or chat.model.startswith("wandb-artifact:///")
     if settings.models and not served:
         raise rejected("404")
@@ -47,14 +47,14 @@ def check_model(chat: Chat, settings: Settings) -> None:
 
 
 class Minutes:
-    """The requests and tokens that each project has left of its minute."""
+    """The requests and tokens per minute that each project has left."""
 
     def __init__(self) -> None:
         self._requests = MinuteBudget()
         self._tokens = MinuteBudget()
 
     def admit(self, project: str, chat: Chat, settings: Settings, now_s: float) -> None:
-        """Take one request and its prompt's tokens, or neither and raise the 429 that names what is short."""
+        """Take one request and the tokens of its prompt, or take nothing and raise a 429 that names the limit."""
         checks = (
             ("requests", "RPM", self._requests, 1, settings.requests_per_minute),
             ("tokens", "TPM", self._tokens, chat.prompt_tokens, settings.tokens_per_minute),
@@ -72,23 +72,23 @@ class Minutes:
                 budget.spend(project, amount, limit, now_s)
 
     def spend(self, project: str, tokens: int, settings: Settings, now_s: float) -> None:
-        """Take the tokens of an answer, which are known only when it is there."""
+        """Take the tokens of an answer, which are known only afterwards."""
         if settings.tokens_per_minute:
             self._tokens.spend(project, tokens, settings.tokens_per_minute, now_s)
 
 
 class Fates:
-    """Who gets which fault: what the prompt asks for, else by chance.
+    """Which request gets which fault: the one that its prompt names, otherwise a random one.
 
-    Chance depends on the seed, the request and the number of its attempt alone: so the same job meets the same
-    faults, in whatever order its requests arrive.
+    The random choice depends only on the seed, the request and the number of its attempt: the same job gets the same
+    faults in any order of its requests.
     """
 
     def __init__(self) -> None:
         self._attempts: Counter[str] = Counter()
 
     def order(self, chat: Chat, shares: Shares, seed: int) -> Order | None:
-        """Return the fault that this attempt gets, None for most.
+        """Return the fault for this attempt, None for most attempts.
 
         Raises:
             RejectedError: a marker in the prompt does not follow the grammar.

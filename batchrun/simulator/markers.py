@@ -1,13 +1,13 @@
-"""Faults asked for inside a prompt: the grammar, and which marker an attempt obeys.
+"""Markers that ask for faults inside a prompt: their grammar, and which of them an attempt gets.
 
     [[simulate: FAULT [SECONDS] [xTIMES] [retry-after=VALUE]]]
 
-FAULT is a name of the table in `faults`. SECONDS is how late it comes; for `drip`, how long it takes. TIMES is how many
-attempts of one request (the same model, last user message and seed) get it, after which the request is answered; left
-out, all do. VALUE is the header that goes with an error, as in `--retry-after`. `EXAMPLES` has some.
+FAULT is a name from the table in `faults`. SECONDS is the delay before it; for `drip`, its duration. TIMES is how many
+attempts of one request (same model, last user message and seed) get the fault; later attempts are answered. Without
+TIMES all attempts get it. VALUE is the header of an error, as in `--retry-after`. `EXAMPLES` shows some.
 
-Only user messages are searched. Of several markers each has its attempts in turn: `[[simulate: 500 x2]]
-[[simulate: cut x1]]` fails twice with 500, is then cut once, and is then answered.
+Only user messages are searched. Several markers apply one after the other: `[[simulate: 500 x2]] [[simulate: cut x1]]`
+gives two errors 500, then one cut connection, then the answer.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ SIGN = "[[simulate:"
 GRAMMAR = "[[simulate: FAULT [SECONDS] [xTIMES] [retry-after=VALUE]]]"
 EXAMPLES = (
     ("[[simulate: 400]]", "every attempt gets the fault"),
-    ("[[simulate: 500 x2]]", "the first two attempts of this request get it, then it is answered"),
-    ("[[simulate: slow 2.5]]", "the answer comes after 2.5 seconds (any fault but drip: it comes so late)"),
-    ("[[simulate: 503 retry-after=3 x1]]", "with this header, as in --retry-after"),
+    ("[[simulate: 500 x2]]", "the first two attempts of the request get it, the third is answered"),
+    ("[[simulate: slow 2.5]]", "the answer comes after 2.5 seconds; other faults take seconds too"),
+    ("[[simulate: 503 retry-after=3 x1]]", "the first attempt gets it with this header, as in --retry-after"),
 )
 
 _MARKER = re.compile(r"\[\[simulate:([^\[\]]*)\]\]")
@@ -35,16 +35,16 @@ _TIMES = re.compile(r"x\d+")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A fault that one request is to get, with what its marker says about it."""
+    """A fault for one request, with the options of its marker."""
 
     fault: Fault
     wait_s: float | None = None
-    times: int | None = None  # None: every time
+    times: int | None = None  # None: all attempts
     retry_after: str | None = None
 
 
 def read(texts: Iterable[str]) -> list[Order]:
-    """Return what the markers in these texts ask for, in order.
+    """Return the orders that the markers in these texts give, in their order.
 
     Raises:
         ValueError: a marker does not follow the grammar.
@@ -53,7 +53,7 @@ def read(texts: Iterable[str]) -> list[Order]:
 
 
 def due(orders: Iterable[Order], attempt: int) -> Order | None:
-    """Return the order that an attempt (1-based) obeys; None when all have had their attempts."""
+    """Return the order for an attempt (1-based), None when all orders are used up."""
     for order in orders:
         if order.times is None or attempt <= order.times:
             return order
@@ -63,7 +63,7 @@ def due(orders: Iterable[Order], attempt: int) -> Order | None:
 
 def _order(words: list[str], marker: str) -> Order:
     if not words:
-        raise ValueError(f"{marker} names no fault; write {GRAMMAR}")
+        raise ValueError(f"{marker} does not name a fault; write {GRAMMAR}")
     wait_s: float | None = None
     times: int | None = None
     retry_after: str | None = None
@@ -75,5 +75,5 @@ def _order(words: list[str], marker: str) -> Order:
         elif word.startswith("retry-after="):
             retry_after = check_retry_after(word.removeprefix("retry-after="))
         else:
-            raise ValueError(f"{marker}: {word!r} is not understood; write {GRAMMAR}")
+            raise ValueError(f"{marker}: {word!r} is not valid here; write {GRAMMAR}")
     return Order(find(words[0]), wait_s, times, retry_after)

@@ -1,7 +1,7 @@
-"""A text that a regular expression matches; pure, chance is an argument.
+"""A text that a regular expression matches; pure, randomness is an argument.
 
-Python's own parser takes the expression apart. What it finds that is not known here (look-ahead, back references) is
-left out: whoever asks checks the text.
+Python's own parser reads the expression. Elements that this module does not support (look-ahead, back references) are
+ignored; the caller checks the text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib import import_module
 from random import Random
 from typing import Any
 
-# The parser has no public name; Python 3.11 to 3.14 have it here.
+# The parser has no public name; it is here in Python 3.11 to 3.14.
 _parser: Any = import_module("re._parser")
 
 _PRINTABLE = string.ascii_letters + string.digits + " -_.,"
@@ -25,7 +25,7 @@ _CATEGORIES = {
     "CATEGORY_NOT_WORD": " -.,",
     "CATEGORY_NOT_SPACE": string.ascii_letters + string.digits,
 }
-# How many more than the least a repetition without a bound makes.
+# A repetition makes at most this many more than its minimum.
 _MORE = 3
 
 
@@ -33,7 +33,7 @@ def match_pattern(pattern: str, random: Random) -> str:
     """Return a text that a regular expression probably matches.
 
     Raises:
-        ValueError: it is no regular expression.
+        ValueError: the pattern is not a regular expression.
     """
     return "".join(_text(node, random) for node in _parsed(pattern))
 

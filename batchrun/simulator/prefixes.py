@@ -1,4 +1,4 @@
-"""The prefix cache: which system prompts have lately been seen, so that their tokens are cheaper."""
+"""The prefix cache: remembers recent system prompts, whose tokens are cheaper."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ _CAPACITY = 1024
 
 
 class PrefixCache:
-    """The prefixes of the most recent answers; the oldest make room."""
+    """The prefixes of the most recent answers; the oldest is dropped first."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str, str], None] = {}
 
     def cached_tokens(self, model: str, salt: str, prefix: str, tokens: int) -> int:
-        """Return how many tokens of a prefix are known, and know it from now on."""
+        """Return how many tokens of a prefix are cached, and cache it."""
         if tokens < _BLOCK_TOKENS:
             return 0
         known = (model, salt, prefix)

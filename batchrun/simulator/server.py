@@ -1,7 +1,7 @@
-"""The endpoint itself: an aiohttp server that admits, answers, misbehaves and counts.
+"""The endpoint: an aiohttp server that admits requests, answers them, makes faults and counts.
 
-The way of a request: key and project → a slot of its project → its body → requests and tokens per minute → a fault,
-if one is due → the model → delivery. Whatever is refused raises `RejectedError`, and `_chat` gives it a shape.
+A request passes: key and project → a slot of its project → its body → requests and tokens per minute → a fault, if it
+gets one → the model → delivery. A step that refuses it raises `RejectedError`; `_chat` makes the reply.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from batchrun.simulator.stats import Stats
 from batchrun.simulator.visit import Visit, silence
 
 _MAX_BODY_BYTES = 64 * 2**20
-# More than a test's client opens at once; the kernel lowers it to its own maximum.
+# More connections than a test opens at the same time; the kernel lowers it to its own maximum.
 _BACKLOG = 4096
-# Never close an idle connection first: a client that is just sending on it would meet a fault nobody asked for.
+# The server never closes an idle connection first: a client that is just sending would get an unrequested fault.
 _KEEPALIVE_S = 24 * 3600.0
 _SOUND = Order(Fault("none", "the model answers"))
 
 
 class Simulator:
-    """A running endpoint: its address, its counts, and settings that can be changed while it runs."""
+    """A running endpoint: its address, its counts, and its settings, which can change while it runs."""
 
     def __init__(self, settings: Settings) -> None:
         self.base_url = ""
@@ -50,11 +50,11 @@ class Simulator:
         self._minutes = Minutes()
         self._fates = Fates()
         self._prefixes = PrefixCache()
-        self._random = Random(settings.seed)  # noqa: S311 - for latencies; no secret is made of it
+        self._random = Random(settings.seed)  # noqa: S311 - for latencies, not for secrets
 
     @property
     def settings(self) -> Settings:
-        """The settings in force; assign to change them, from the next request on."""
+        """The current settings; assign to change them for the next requests."""
         return self._settings
 
     @settings.setter
@@ -66,7 +66,7 @@ class Simulator:
         """Change some settings, as `POST /control` does.
 
         Raises:
-            SettingsError: a name is unknown or a value out of range; nothing is changed then.
+            SettingsError: a name is unknown or a value out of range; nothing has changed.
         """
         self.settings = changed(self._settings, values)
 
@@ -138,13 +138,13 @@ class Simulator:
         return await silence()
 
     async def _model(self, visit: Visit, chat: Chat, order: Order) -> web.StreamResponse:
-        """Let the model answer, bill it, and send the answer off as the fault would have it."""
+        """Make the model's answer, bill it, and send it as the fault requires."""
         completion = complete(chat, self._settings, cached_tokens=0, number=self.stats.received, now_s=time.time())
         usage = completion["usage"]
         try:
             await _sleep(self._latency_s(chat, order, usage["completion_tokens"]))
         except asyncio.CancelledError:
-            # The model goes on although nobody listens, and that is billed; its slot is free at once all the same.
+            # The model generates to the end although the client has left, and that is billed; its slot is free anyway.
             if self._settings.bill_abandoned:
                 self._bill(visit, chat, usage)
                 self.stats.waste(chat.key, received=False)
@@ -161,7 +161,7 @@ class Simulator:
         latency_s = settings.latency_s
         if latency_s:
             latency_s = self._random.lognormvariate(math.log(latency_s), settings.latency_sigma)
-        # A stream shows the pace of its tokens on the way, any other answer waits for the last of them.
+        # A stream spends this time between its tokens; any other answer waits for its last token.
         return latency_s + (tokens / settings.tokens_per_s if settings.tokens_per_s and not chat.stream else 0)
 
     def _bill(self, visit: Visit, chat: Chat, usage: dict[str, Any]) -> None:
@@ -183,7 +183,7 @@ class Simulator:
             response = await visit.send(plan, "text/event-stream" if chat.stream else "application/json")
         except (asyncio.CancelledError, ConnectionError):
             self.stats.waste(chat.key, received=False)
-            # aiohttp closes the connection on either; a ConnectionError would be logged as a fault of ours.
+            # aiohttp closes the connection on both, but it would log a ConnectionError as an error of the server.
             raise asyncio.CancelledError from None
         if fault.spoils:
             self.stats.waste(chat.key, received=True)
@@ -230,19 +230,19 @@ class Simulator:
 async def serve(
     settings: Settings | None = None, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[Simulator]:
-    """Run a simulated endpoint as long as the context lasts.
+    """Run a simulated endpoint inside the context.
 
     Args:
-        settings: how it behaves; the defaults if None.
+        settings: its behaviour; None: the defaults.
         host: address to listen on.
-        port: 0 is any free one.
+        port: port to listen on; 0: any free port.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: the server cannot listen on the address.
     """
     simulator = Simulator(settings or Settings())
-    # A client that leaves cancels its handler. A server may generate on or stop; either way it frees the slot, and a
-    # request that is never to be answered would hold it for ever. `bill_abandoned` says what becomes of the bill.
+    # A client that disconnects cancels its handler, which frees the slot: real servers do so whether they stop
+    # generating or not. `bill_abandoned` says whether the answer is billed.
     runner = web.AppRunner(
         simulator.application(),
         access_log=None,

@@ -1,6 +1,6 @@
-"""What can be set, each setting with default, unit, check and one line of documentation.
+"""The settings of the simulator, each with default, unit, check and one line of documentation.
 
-The options and help of `batchrun simulate` and the fields of `POST /control` are made from this table.
+The options and the help of `batchrun simulate` and the fields of `POST /control` come from this table.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The values that a setting takes, as text from a command line or as JSON from `POST /control`."""
+    """The values that a setting accepts, as text from a command line or as JSON from `POST /control`."""
 
     metavar: str
     parse: Callable[[Any], Any]
@@ -39,7 +39,7 @@ class Kind:
 
 
 def _number(low: float, *, whole: bool = False, optional: bool = False, high: float = math.inf) -> Kind:
-    words = f"must be {'a whole number' if whole else 'a number'} of at least {low:g}"
+    words = f"must be {'an integer' if whole else 'a number'} of at least {low:g}"
     words += f" and at most {high:g}" if high < math.inf else ""
     words += ", or none" if optional else ""
 
@@ -61,7 +61,7 @@ def _number(low: float, *, whole: bool = False, optional: bool = False, high: fl
 
 def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(text, str) and text for text in value):
-        raise ValueError("must be a list of texts, none of them empty")
+        raise ValueError("must be a list of strings that are not empty")
     return tuple(value)
 
 
@@ -116,18 +116,18 @@ def _setting(default: Any, kind: Kind, group: str, doc: str, option: str = "") -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the simulated endpoint behaves. Build it with keywords, or check foreign values with `changed`."""
+    """How the simulated endpoint behaves. Build it with keywords; use `changed` for values that need a check."""
 
-    keys: tuple[str, ...] = _setting((), _TEXTS, "Access", "accepted key; none given: any will do", "key")
-    require_key: bool = _setting(True, _SWITCH, "Access", "whether requests need a key at all")
+    keys: tuple[str, ...] = _setting((), _TEXTS, "Access", "accepted key; without it, every key", "key")
+    require_key: bool = _setting(True, _SWITCH, "Access", "whether requests need a key")
     projects: tuple[str, ...] = _setting(
-        (), _TEXTS, "Access", "accepted OpenAI-Project; none given: any, or none at all", "project"
+        (), _TEXTS, "Access", "accepted OpenAI-Project; without it, every project", "project"
     )
     models: tuple[str, ...] = _setting(
-        MODELS, _TEXTS, "Access", "model served, beside every wandb-artifact:///…", "model"
+        MODELS, _TEXTS, "Access", "model served, in addition to every wandb-artifact:///…", "model"
     )
     concurrency_limit: int | None = _setting(
-        50, _number(0, whole=True, optional=True), "Limits", "requests in flight per project; 0 rejects all"
+        50, _number(0, whole=True, optional=True), "Limits", "requests in flight per project; 0: reject all"
     )
     requests_per_minute: int | None = _setting(
         None, _number(1, whole=True, optional=True), "Limits", "requests per minute and project"
@@ -135,38 +135,40 @@ class Settings:
     tokens_per_minute: int | None = _setting(
         None, _number(1, whole=True, optional=True), "Limits", "tokens per minute and project"
     )
-    context_tokens: int = _setting(131_072, _number(1, whole=True), "Limits", "longest prompt, in tokens")
-    latency_s: float = _setting(0.3, _number(0), "Time", "median seconds to an answer, log-normal; 0 is none")
-    latency_sigma: float = _setting(0.35, _number(0, high=5), "Time", "spread of the latency's logarithm")
-    tokens_per_s: float | None = _setting(
-        None, _number(0.001, optional=True), "Time", "pace of an answer's tokens after that; none is at once"
+    context_tokens: int = _setting(
+        131_072, _number(1, whole=True), "Limits", "longest prompt and answer together, in tokens"
     )
-    error_latency_s: float = _setting(0.0, _number(0), "Time", "seconds until an error that was asked for")
+    latency_s: float = _setting(0.3, _number(0), "Time", "median seconds to an answer, log-normal; 0: no delay")
+    latency_sigma: float = _setting(0.35, _number(0, high=5), "Time", "standard deviation of the logarithm of latency")
+    tokens_per_s: float | None = _setting(
+        None, _number(0.001, optional=True), "Time", "tokens per second after that; none: all at once"
+    )
+    error_latency_s: float = _setting(0.0, _number(0), "Time", "seconds until an error of --error or of a marker")
     error_shares: Mapping[str, float] = _setting(
-        {}, Kind("FAULT=SHARE", _shares, True), "Faults", "share of the requests that get a fault", "error"
+        {}, Kind("FAULT=SHARE", _shares, True), "Faults", "share of all requests that get a fault", "error"
     )
     retry_after: Mapping[str, str] = _setting(
         {},
         Kind("STATUS=WAIT", _retry_after, True),
         "Faults",
-        "header with a status or fault: SECONDS, date:SECONDS, ms:MILLISECONDS, or auto: what a limit knows",
+        "header for a status or fault: SECONDS, date:SECONDS, ms:MILLISECONDS, or auto: the wait that a limit computes",
     )
-    error_shape: str = _setting("openai", _choice(*SHAPES), "Faults", "how an error's body is built")
+    error_shape: str = _setting("openai", _choice(*SHAPES), "Faults", "form of error bodies")
     bill_abandoned: bool = _setting(
-        True, _SWITCH, "Faults", "whether an answer is billed whose client left before it came"
+        True, _SWITCH, "Faults", "whether an answer is billed when its client disconnects before it comes"
     )
     seed: int = _setting(0, _number(0, whole=True), "Answers", "same seed and request: same answer, same faults")
     answer_tokens: int = _setting(24, _number(1, whole=True), "Answers", "about how long an answer is, in tokens")
-    image_tokens: int = _setting(256, _number(0, whole=True), "Answers", "tokens that an image in a prompt counts")
+    image_tokens: int = _setting(256, _number(0, whole=True), "Answers", "tokens that each image in a prompt counts")
     reasoning_models: tuple[str, ...] = _setting(
         ("gpt-oss", "qwen3.6"),
         _TEXTS,
         "Answers",
-        "part of the names of models that reason",
+        "models with this in their name reason",
         "reasoning-model",
     )
     reasoning_field: str = _setting(
-        "reasoning", _choice(*REASONING_FIELDS), "Answers", "where reasoning stands; think: in the content"
+        "reasoning", _choice(*REASONING_FIELDS), "Answers", "field with the reasoning; think: inside the content"
     )
 
 
@@ -174,16 +176,16 @@ KINDS: Mapping[str, Kind] = {item.name: item.metadata["kind"] for item in fields
 
 
 def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """Return the settings with some values replaced, each checked.
+    """Return the settings with some values replaced and checked.
 
     Raises:
-        SettingsError: a name is unknown, or a value is not what the setting takes.
+        SettingsError: a name is unknown, or a setting does not accept its value.
     """
     return replace(settings, **{name: _checked(name, value) for name, value in values.items()})
 
 
 def as_json(settings: Settings) -> dict[str, Any]:
-    """Return the settings for people to read, without the keys."""
+    """Return the settings as JSON values, without the keys."""
     return {name: getattr(settings, name) for name in KINDS if name != "keys"}
 
 

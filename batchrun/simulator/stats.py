@@ -1,4 +1,4 @@
-"""What the simulator has counted, so that a test can audit a client against it."""
+"""The counts of the simulator: tests compare a client's numbers with them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 
 def fingerprint(model: str, prompt: str, seed: object) -> str:
-    """Return the name under which a request is counted: of its model, last user message and seed."""
+    """Return the name that identifies a request in the counts: a hash of its model, last user message and seed."""
     return blake2b(f"{model}\0{seed}\0{prompt}".encode(), digest_size=8).hexdigest()
 
 
 @dataclass(slots=True)
 class Stats:
-    """Running totals; cheap enough to keep for millions of requests.
+    """Totals so far, in a size that allows millions of requests.
 
-    Answered is what an endpoint bills: the model has produced an answer, whether the client got it or not.
-    Wasted is the part of it that no client can have used: never received, cut short, or without content.
-    So a client that buys nothing twice has, for each request, answered - wasted <= 1.
+    `answered` counts what an endpoint bills: the model made an answer, whether the client received it or not.
+    `wasted` counts the answers among them that no client can use: not received, cut, or without content.
+    If a client buys nothing twice, answered - wasted <= 1 for each request.
     """
 
     received: int = 0
@@ -39,7 +39,7 @@ class Stats:
     wasted_by_request: Counter[str] = field(default_factory=Counter)
 
     def enter(self) -> None:
-        """Count a request that has arrived; the one that a limit is about to reject is in flight as well."""
+        """Count a request that has arrived; requests that a limit rejects are briefly in flight too."""
         self.received += 1
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
@@ -52,7 +52,7 @@ class Stats:
         self.answered_by_request[key] += 1
 
     def waste(self, key: str, *, received: bool) -> None:
-        """Count an answer that was billed and of no use: lost on the way, or received without content."""
+        """Count a billed answer that is useless: not received, or received without content."""
         if received:
             self.spoiled += 1
         else:
@@ -60,7 +60,7 @@ class Stats:
         self.wasted_by_request[key] += 1
 
     def totals(self) -> dict[str, Any]:
-        """Return everything but the counts of single requests, for `GET /stats`."""
+        """Return all totals without the counts of single requests, for `GET /stats`."""
         return {
             "received": self.received,
             "answered": self.answered,

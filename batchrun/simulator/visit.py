@@ -1,4 +1,4 @@
-"""One request's stay: its slot in the project's limit, and its reply on the wire, broken off where a plan says so."""
+"""One request on the server: its slot in the project's limit, and its reply, cut where its plan says so."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchrun.simulator.stats import Stats
 
 
 class Visit:
-    """A request that is being served. Whoever makes one calls `leave` in the end, however it ends."""
+    """A request that is being served. The code that makes it must call `leave` at the end, also after errors."""
 
     def __init__(self, request: web.Request, stats: Stats, in_flight: InFlight) -> None:
         self.request = request
@@ -28,7 +28,7 @@ class Visit:
         stats.enter()
 
     def admit(self, limit: int | None) -> None:
-        """Take a slot of the project, or raise the 429."""
+        """Take a slot of the project, or raise a 429."""
         if not self._in_flight.enter(self.project, limit):
             self._stats.rejected["concurrency"] += 1
             raise rejected("429")
@@ -45,13 +45,13 @@ class Visit:
             self._in_flight.leave(self.project)
 
     async def send(self, plan: Plan, content_type: str) -> web.StreamResponse:
-        """Write a reply as planned.
+        """Write a reply as its plan says.
 
-        The slot is free before the last piece goes out. Otherwise a client that has just read the end of this
-        answer, and sends the next request at once, would meet its own old one.
+        The slot is freed before the last piece is written. Otherwise a client that reads the end of an answer and
+        sends its next request immediately could be rejected because of the finished one.
         """
         if content_type == "application/json" and len(plan.pieces) == 1 and not plan.cut:
-            # aiohttp sends it after the handler is done, in one packet: the usual case, and three times as fast.
+            # aiohttp sends it after the handler returns, in one packet: the usual case, three times as fast.
             return web.Response(body=plan.pieces[0], content_type=content_type)
         response = web.StreamResponse()
         response.content_type = content_type
@@ -69,7 +69,7 @@ class Visit:
         return response
 
     async def cut_off(self) -> NoReturn:
-        """Close the connection under the reply; what has been written before is still sent."""
+        """Close the connection in the middle of the reply; what was already written is still sent."""
         self.was_cut = True
         if self.request.transport is not None:
             self.request.transport.close()
@@ -77,6 +77,6 @@ class Visit:
 
 
 async def silence() -> NoReturn:
-    """Wait for the client to leave, which cancels the handler."""
+    """Wait until the client disconnects, which cancels the handler."""
     await asyncio.Event().wait()
-    raise AssertionError("nobody sets this event")
+    raise AssertionError("this event is never set")

@@ -1,4 +1,4 @@
-"""A client of the simulator that hides nothing: each reply as it came, or the name of what broke."""
+"""A client of the simulator that shows each reply unchanged, or the name of the exception."""
 
 import io
 from collections.abc import AsyncIterator, Callable

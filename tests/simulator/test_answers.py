@@ -32,7 +32,7 @@ def first(*args, **body):
 
 
 def test_the_same_request_has_the_same_answer():
-    """Seed, prompt, model and the seed in the body decide, and each of them makes a difference."""
+    """Seed, prompt, model and the seed in the body decide the answer; each of them changes it."""
     answers = [
         first()["message"],
         first(Settings(seed=1))["message"],
@@ -45,7 +45,7 @@ def test_the_same_request_has_the_same_answer():
 
 
 def test_samples_differ_and_are_counted_together():
-    """`n` choices have their own texts and indexes; the usage is of all of them."""
+    """Each of `n` choices has its own text and index; the usage is their sum."""
     answer = completion(n=4)
     texts = [choice["message"]["content"] for choice in answer["choices"]]
     assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2, 3]
@@ -64,7 +64,7 @@ def test_answers_are_about_as_long_as_set():
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_max_tokens_ends_an_answer(name):
-    """A cut answer says so and never counts more than was allowed."""
+    """A cut answer has the finish reason `length` and never more tokens than allowed."""
     answer = completion(**{name: 2})
     assert answer["choices"][0]["finish_reason"] == "length"
     assert len(answer["choices"][0]["message"]["content"]) == 8
@@ -72,7 +72,7 @@ def test_max_tokens_ends_an_answer(name):
 
 
 def test_the_context_window_ends_an_answer_too():
-    """Prompt and answer share the window."""
+    """Prompt and answer together fit the window."""
     answer = completion(Settings(context_tokens=10))
     assert answer["usage"]["total_tokens"] == 10
     assert answer["choices"][0]["finish_reason"] == "length"
@@ -80,14 +80,14 @@ def test_the_context_window_ends_an_answer_too():
 
 @pytest.mark.parametrize("stop", [":", ["#", ":"]])
 def test_a_stop_sequence_ends_an_answer_and_is_not_part_of_it(stop):
-    """The text ends before the first of the sequences."""
+    """The text ends before the first stop sequence."""
     choice = first(stop=stop)
     assert choice["message"]["content"] in ("Positive", "Negative", "Neutral", "Mixed")
     assert choice["finish_reason"] == "stop"
 
 
 def test_a_reasoning_model_reasons():
-    """Its thoughts stand in `reasoning` and count as completion tokens."""
+    """Its thoughts are in `reasoning` and count as completion tokens."""
     answer = completion(model=REASONING_MODEL)
     message, usage = answer["choices"][0]["message"], answer["usage"]
     reasoning_tokens = usage["completion_tokens_details"]["reasoning_tokens"]
@@ -99,16 +99,16 @@ def test_a_reasoning_model_reasons():
     ("model", "asked", "reasons"),
     [("m", None, False), ("m", True, True), (REASONING_MODEL, None, True), (REASONING_MODEL, False, False)],
 )
-def test_thinking_can_be_asked_for_and_declined(model, asked, reasons):
-    """`chat_template_kwargs.enable_thinking` overrules the model's name."""
+def test_thinking_can_be_switched_on_and_off(model, asked, reasons):
+    """`chat_template_kwargs.enable_thinking` overrides the model's name."""
     body = {} if asked is None else {"chat_template_kwargs": {"enable_thinking": asked}}
     answer = completion(model=model, **body)
     assert ("reasoning" in answer["choices"][0]["message"]) is reasons
     assert ("completion_tokens_details" in answer["usage"]) is reasons
 
 
-def test_reasoning_takes_the_place_that_is_set():
-    """Older servers name it `reasoning_content`, others leave it in the content between tags."""
+def test_reasoning_is_in_the_field_that_is_set():
+    """Older servers call it `reasoning_content`; others put it between tags in the content."""
     older = first(Settings(reasoning_field="reasoning_content"), model=REASONING_MODEL)["message"]
     inline = first(Settings(reasoning_field="think"), model=REASONING_MODEL)["message"]
     thoughts = older["reasoning_content"]
@@ -116,8 +116,8 @@ def test_reasoning_takes_the_place_that_is_set():
     assert inline == {"role": "assistant", "content": f"<think>\n{thoughts}\n</think>\n\n{older['content']}"}
 
 
-def test_reasoning_may_use_up_all_tokens():
-    """Then there is no content, and inline thoughts are left open."""
+def test_reasoning_can_use_all_tokens():
+    """Then there is no content, and the tag of inline thoughts is not closed."""
     answer = completion(model=REASONING_MODEL, max_tokens=3)
     [choice] = answer["choices"]
     assert (choice["message"]["content"], choice["finish_reason"]) == (None, "length")
@@ -128,7 +128,7 @@ def test_reasoning_may_use_up_all_tokens():
 
 @pytest.mark.parametrize("choice", [{"type": "function", "function": {"name": "label"}}, "required"])
 def test_a_forced_tool_is_called_with_valid_arguments(choice):
-    """A named tool, or the first where one is required, is called as its schema asks."""
+    """The named tool, or the first one for `required`, gets arguments that fit its schema."""
     answer = first(tools=TOOLS[::-1], tool_choice=choice)
     [call] = answer["message"]["tool_calls"]
     assert (answer["finish_reason"], answer["message"]["content"]) == ("tool_calls", None)
@@ -136,7 +136,7 @@ def test_a_forced_tool_is_called_with_valid_arguments(choice):
     jsonschema_rs.validate(LABEL, orjson.loads(call["function"]["arguments"]))
 
 
-def test_a_tool_that_need_not_be_called_is_not():
+def test_an_optional_tool_is_not_called():
     """With `auto` and `none` the answer is text."""
     for choice in ("auto", "none"):
         assert first(tools=TOOLS, tool_choice=choice)["message"]["content"]
@@ -149,7 +149,7 @@ def test_json_mode_answers_with_an_object():
 
 
 def test_a_schema_is_followed():
-    """`json_schema` answers validate under every seed."""
+    """`json_schema` answers are valid for every seed."""
     response_format = {"type": "json_schema", "json_schema": {"name": "label", "schema": LABEL, "strict": True}}
     for seed in range(20):
         content = first(response_format=response_format, seed=seed)["message"]["content"]
@@ -173,16 +173,16 @@ def test_a_schema_is_followed():
     ],
     ids=str,
 )
-def test_what_cannot_be_answered_is_refused(body, message):
-    """A wish that cannot be fulfilled is a 400, never a wrong answer."""
+def test_a_request_that_cannot_be_answered_is_refused(body, message):
+    """It gets a 400, never a wrong answer."""
     with pytest.raises(RejectedError) as error:
         completion(**body)
     assert error.value.problem.status == 400
     assert message in error.value.problem.message
 
 
-def test_logprobs_come_when_asked_for():
-    """One entry a token, whose tokens add up to the text."""
+def test_logprobs_are_sent_on_request():
+    """One entry for each token; together the tokens are the text."""
     choice = first(logprobs=True, top_logprobs=2)
     entries = choice["logprobs"]["content"]
     assert "".join(entry["token"] for entry in entries) == choice["message"]["content"]

@@ -25,8 +25,8 @@ def chat(**body):
         (b'{"model": "m", "messages": "hi"}', "Invalid 'messages': expected an array with at least 1 message."),
     ],
 )
-def test_a_body_that_is_no_request_is_refused(raw, message):
-    """Each thing that is missing has its message, with a 400."""
+def test_a_body_that_is_not_a_request_is_refused(raw, message):
+    """Each missing part has its own message, with a 400."""
     with pytest.raises(RejectedError) as error:
         parse_chat(raw, image_tokens=100)
     assert (error.value.problem.status, error.value.problem.message) == (400, message)
@@ -62,7 +62,7 @@ def test_a_body_that_is_no_request_is_refused(raw, message):
     ids=str,
 )
 def test_a_wrong_parameter_is_named(body, param, message):
-    """The 400 says which parameter, what was expected and what came."""
+    """The 400 names the parameter, the expected value and the value that came."""
     with pytest.raises(RejectedError) as error:
         chat(**body)
     assert error.value.problem.param == param
@@ -77,13 +77,13 @@ def test_a_wrong_parameter_is_named(body, param, message):
         {"messages": [USER, {"role": "assistant", "content": None}, {"role": "tool", "content": "4"}]},
     ],
 )
-def test_what_the_endpoint_takes_is_taken(body):
-    """Null means not given, and unknown parameters pass."""
+def test_parameters_that_the_endpoint_accepts_are_accepted(body):
+    """Null means not given, and unknown parameters are ignored."""
     assert chat(**body).model == "m"
 
 
 def test_tokens_are_counted_by_characters_and_images():
-    """A token is four characters, a message has three more, an image a fixed number."""
+    """A token is four characters; a message adds three tokens, an image a fixed number."""
     assert [count_tokens(text) for text in ("", "a", "four", "fours")] == [1, 1, 1, 2]
     assert chat().prompt_tokens == 3 + 3
     with_image = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, IMAGE, IMAGE]}]
@@ -91,8 +91,8 @@ def test_tokens_are_counted_by_characters_and_images():
     assert chat(tools=[{"type": "function"}]).prompt_tokens > chat().prompt_tokens
 
 
-def test_a_request_is_known_by_model_last_user_message_and_seed():
-    """What else differs, such as the temperature, does not make another request of it."""
+def test_model_last_user_message_and_seed_identify_a_request():
+    """Other differences, such as the temperature, do not make it another request."""
     assert chat().key == chat(temperature=1).key
     assert (
         len({chat().key, chat(seed=1).key, chat(model="x").key, chat(messages=[USER, USER | {"content": "b"}]).key})

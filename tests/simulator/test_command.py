@@ -19,7 +19,7 @@ COMMAND = [sys.executable, "-m", "batchrun.simulator", "--port", "0", "--json"]
 
 @pytest.fixture
 def started():
-    """Start simulators as a user does, and leave none behind."""
+    """Start simulators as a user does, and stop them all at the end."""
     processes = []
 
     def start(*options):
@@ -36,8 +36,8 @@ def started():
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_it_says_where_it_listens_and_stops_when_told(started, name):
-    """One line of JSON, one line for people; a signal ends it at once with 0, even with a request open."""
+def test_it_prints_its_address_and_stops_on_a_signal(started, name):
+    """One line of JSON, one line of text; a signal stops it immediately with 0, even with a request open."""
     process, line = started("--concurrency-limit", "7", "--latency-s", "0")
     body = {"model": "openai/gpt-oss-20b", "messages": [{"role": "user", "content": "[[simulate: silence]]"}]}
     request = urllib.request.Request(
@@ -74,7 +74,7 @@ with socket.create_connection((place.hostname, place.port)) as connection:
 
 
 def test_options_reach_the_server(started):
-    """What is set on the command line is in force."""
+    """Settings from the command line take effect."""
     _, line = started("--error", "503=0.25", "--error", "cut=0.5", "--no-require-key", "--model", "a", "--model", "b")
     root = line["base_url"].removesuffix("/v1")
     with urllib.request.urlopen(urllib.request.Request(f"{root}/control", b"{}")) as reply:
@@ -86,7 +86,7 @@ def test_options_reach_the_server(started):
 
 
 def test_help_names_every_setting_and_every_fault():
-    """The help is made from the tables, so nothing is missing in it."""
+    """The help is made from the tables, so it is complete."""
     text = CliRunner().invoke(simulate, ["--help"]).output
     words = text.split()
     for item in fields(Settings):
@@ -109,14 +109,14 @@ def test_help_names_every_setting_and_every_fault():
     ],
 )
 def test_a_wrong_option_is_refused(options, message):
-    """Exit code 2, and a message with option and cure."""
+    """Exit code 2, and a message with the option and the cure."""
     result = CliRunner().invoke(simulate, options)
     assert result.exit_code == 2
     assert message in " ".join(result.output.split())
 
 
-def test_a_port_that_is_taken_is_named(started):
-    """The message says which address cannot be had."""
+def test_a_port_in_use_is_named(started):
+    """The message has the address."""
     _, line = started()
     second = subprocess.run(
         [*COMMAND[:-3], "--port", str(line["port"])], capture_output=True, text=True, timeout=10, check=False

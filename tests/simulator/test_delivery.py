@@ -33,7 +33,7 @@ def streamed(answer, delivery="whole", *, usage=False):
 
 
 def gathered(chunks, index):
-    """Put the deltas of one choice together again, as a client does."""
+    """Join the deltas of one choice, as a client does."""
     message, finish_reason = {"content": "", "reasoning": "", "name": "", "arguments": ""}, None
     for chunk in chunks:
         for choice in chunk["choices"]:
@@ -49,7 +49,7 @@ def gathered(chunks, index):
 
 
 def test_a_stream_adds_up_to_the_answer():
-    """Every choice's pieces, interleaved as they are, give its content and reasoning; [DONE] is last."""
+    """The interleaved pieces of each choice give its content and reasoning; [DONE] is last."""
     answer = completion(n=3, chat_template_kwargs={"enable_thinking": True})
     *lines, done = events(streamed(answer))
     chunks = [orjson.loads(line) for line in lines]
@@ -64,22 +64,22 @@ def test_a_stream_adds_up_to_the_answer():
 
 
 def test_tool_calls_are_streamed_in_pieces():
-    """The first piece names the function, the others are its arguments."""
+    """The first piece has the function's name, the others its arguments."""
     answer = completion(tools=[LABEL_TOOL], tool_choice="required")
     message, finish_reason = gathered([orjson.loads(line) for line in events(streamed(answer))[:-1]], 0)
     assert (message["name"], message["arguments"], finish_reason) == ("label", '{"label":"good"}', "tool_calls")
 
 
-def test_usage_comes_last_and_only_when_asked_for():
-    """The last chunk before [DONE] has no choices and the usage."""
+def test_usage_comes_last_and_only_on_request():
+    """The last chunk before [DONE] has the usage and no choices."""
     answer = completion()
     last = orjson.loads(events(streamed(answer, usage=True))[-2])
     assert (last["choices"], last["usage"]) == ([], answer["usage"])
     assert all("usage" not in line for line in events(streamed(answer)))
 
 
-def test_logprobs_follow_their_pieces():
-    """Each content chunk carries the logprob of its own token."""
+def test_logprobs_are_sent_with_their_pieces():
+    """Each content chunk has the logprob of its token."""
     chunks = [orjson.loads(line) for line in events(streamed(completion(logprobs=True)))[:-1]]
     choices = [chunk["choices"][0] for chunk in chunks if "content" in chunk["choices"][0]["delta"]]
     assert choices
@@ -88,7 +88,7 @@ def test_logprobs_follow_their_pieces():
 
 @pytest.mark.parametrize("delivery", ["cut_body", "no_done", "error"])
 def test_a_stream_that_breaks_off_has_no_end(delivery):
-    """Neither finish_reason nor the second half of the text comes; an error event says why."""
+    """It has neither finish_reason nor the second half of the text; an error event has the reason."""
     answer = completion()
     plan = streamed(answer, delivery)
     lines = [line for line in events(plan) if line != "[DONE]"]
@@ -100,8 +100,8 @@ def test_a_stream_that_breaks_off_has_no_end(delivery):
     assert any("error" in line for line in lines) is (delivery == "error")
 
 
-def test_a_body_is_whole_in_halves_or_in_drips():
-    """The announced length is that of the whole, except where the end is to look like one."""
+def test_a_body_is_sent_whole_in_part_or_in_drips():
+    """The Content-Length is that of the whole body, except for `no_done`, which looks complete."""
     answer = completion()
     body = orjson.dumps(answer)
     whole, cut, early, drip = (
@@ -115,7 +115,7 @@ def test_a_body_is_whole_in_halves_or_in_drips():
 
 
 def test_streams_reach_the_client(connect):
-    """Over the wire a stream is text/event-stream in chunks and ends with usage and [DONE]."""
+    """Over a socket a stream is text/event-stream in chunks and ends with usage and [DONE]."""
 
     async def scenario():
         async with connect() as client:
@@ -130,8 +130,8 @@ def test_streams_reach_the_client(connect):
     asyncio.run(scenario())
 
 
-def test_streams_break_off_on_the_wire(connect):
-    """`cut_body` is a broken connection; `no_done` and `error_200` end in peace, too early."""
+def test_streams_break_off_over_a_socket(connect):
+    """`cut_body` breaks the connection; `no_done` and `error_200` end early without an error."""
 
     async def scenario():
         async with connect() as client:
@@ -147,8 +147,8 @@ def test_streams_break_off_on_the_wire(connect):
 
 
 @pytest.mark.parametrize("body", [{}, {"stream": True}, {"tokens_per_s": 100}, {"tokens_per_s": 100, "stream": True}])
-def test_slow_answers_take_their_time(connect, body):
-    """A drip and a pace of tokens spread an answer over a time, streamed or not, and it arrives whole."""
+def test_slow_answers_are_spread_over_time(connect, body):
+    """A drip and a rate of tokens slow an answer down, streamed or not, and it arrives complete."""
 
     async def scenario():
         settings = {"tokens_per_s": body["tokens_per_s"]} if "tokens_per_s" in body else {}

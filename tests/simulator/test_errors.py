@@ -29,14 +29,14 @@ PROBLEM = Problem(429, "Slow <down>", "rate_limit_error", code="rate_limit_excee
     ],
 )
 def test_an_error_takes_each_json_shape(shape, body):
-    """The same problem is worded in the shape that is set."""
+    """The same problem has the form that is set."""
     rendered, content_type = render(PROBLEM, shape)
     assert orjson.loads(rendered) == body
     assert content_type == "application/json"
 
 
 def test_an_error_is_plain_text_or_a_page():
-    """The shapes that are no JSON say so in their content type; the page escapes the message."""
+    """These shapes have their own content type; the page escapes the message."""
     assert render(PROBLEM, "text") == (b"Slow <down>", "text/plain")
     page, content_type = render(PROBLEM, "html")
     assert b"<h1>429 Too Many Requests</h1>" in page
@@ -45,13 +45,13 @@ def test_an_error_is_plain_text_or_a_page():
 
 
 def test_a_gateway_keeps_its_own_shape():
-    """A 502 is a page whatever shape the endpoint's own errors have."""
+    """A 502 is an HTML page for every shape of the endpoint's own errors."""
     page, _ = render(Problem(522, "", shape="html"), "openai")
     assert b"522 Connection timed out" in page
 
 
 def test_a_server_uses_the_shape_that_is_set(connect):
-    """The setting `error_shape` reaches the wire."""
+    """The setting `error_shape` changes what is sent."""
 
     async def scenario():
         async with connect() as client:
@@ -79,19 +79,19 @@ def render_503(shape):
     ],
 )
 def test_a_retry_after_takes_each_form(text, wait_s, headers):
-    """Seconds, milliseconds, a date, or what the limit itself knows."""
+    """Seconds, milliseconds, a date, or the wait that the limit computes."""
     assert retry_headers(check_retry_after(text), now_s=10.0, wait_s=wait_s) == headers
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1.5", "date:", "min:2", "²"])
-def test_a_retry_after_of_no_known_form_is_refused(text):
-    """A setting that could not become a header is refused at the start."""
+def test_a_retry_after_of_unknown_form_is_refused(text):
+    """A setting that cannot become a header is refused at the start."""
     with pytest.raises(ValueError, match="must be seconds"):
         check_retry_after(text)
 
 
-def test_the_marker_overrules_the_setting_and_the_setting_the_default(connect):
-    """A reply carries one Retry-After: the most particular one."""
+def test_a_marker_overrides_the_setting_and_the_setting_the_default(connect):
+    """A reply has one Retry-After: the most specific one."""
 
     async def scenario():
         waits = {"503": "7", "429_parallel": "ms:200", "500": "date:30"}

@@ -7,7 +7,7 @@ from batchrun.simulator.faults import FAULTS, Shares, find
 
 ERRORS = {name: fault for name, fault in FAULTS.items() if fault.problem}
 BROKEN = {"cut": aiohttp.ServerDisconnectedError, "cut_body": aiohttp.ClientPayloadError}
-# The words of ENDPOINT.md, copied by hand: the table must not be compared with itself.
+# Copied by hand from the vendor's documentation, so that the table is not compared with itself.
 DOCUMENTED = [
     ("401", 401, "Authentication failed"),
     ("401_old", 401, "Invalid Authentication"),
@@ -37,7 +37,7 @@ async def outcome(client, prompt="Label this.", **body):
 
 
 def check(name, reply):
-    """Assert that a reply is what the fault of that name promises."""
+    """Assert that a reply is the fault with this name."""
     fault = FAULTS[name]
     if name == "silence":
         assert reply is TimeoutError
@@ -71,12 +71,12 @@ def _true(value):
 
 
 @pytest.mark.parametrize(("name", "status", "message"), DOCUMENTED)
-def test_documented_errors_are_spoken_word_for_word(name, status, message):
-    """The simulator says what the vendor's documentation says."""
+def test_documented_errors_have_the_documented_text(name, status, message):
+    """The simulator repeats the vendor's documentation word for word."""
     assert (FAULTS[name].problem.status, FAULTS[name].problem.message) == (status, message)
 
 
-def test_each_fault_is_had_by_a_marker(connect):
+def test_a_marker_asks_for_each_fault(connect):
     """A prompt that names a fault gets it, and the next prompt is answered."""
 
     async def scenario():
@@ -94,7 +94,7 @@ def test_each_fault_is_had_by_a_marker(connect):
     asyncio.run(scenario())
 
 
-def test_each_fault_is_had_by_its_share(connect):
+def test_a_share_asks_for_each_fault(connect):
     """A share of 1 gives every request the fault."""
 
     async def scenario():
@@ -106,8 +106,8 @@ def test_each_fault_is_had_by_its_share(connect):
     asyncio.run(scenario())
 
 
-def test_shares_are_about_what_was_asked_for(connect):
-    """Of many different requests, each fault hits its share."""
+def test_shares_are_about_as_large_as_set(connect):
+    """Each fault hits its share of many different requests."""
 
     async def scenario():
         async with connect(error_shares={"503": 0.2, "429": 0.1}, concurrency_limit=None) as client:
@@ -121,7 +121,7 @@ def test_shares_are_about_what_was_asked_for(connect):
 
 
 def test_the_same_seed_gives_the_same_faults_in_any_order(connect):
-    """A request's fate hangs on seed, request and attempt, not on who came before it."""
+    """Seed, request and attempt decide the fault, not the requests before."""
 
     async def statuses(prompts, seed):
         async with connect(error_shares={"500": 0.5}, seed=seed) as client:
@@ -141,20 +141,20 @@ def test_the_same_seed_gives_the_same_faults_in_any_order(connect):
 
 
 @pytest.mark.parametrize(("uniform", "name"), [(0.0, "429"), (0.24, "429"), (0.25, "503"), (0.74, "503"), (0.75, None)])
-def test_a_number_belongs_to_the_fault_whose_share_it_lies_in(uniform, name):
-    """Shares are laid end to end on [0, 1), in the order given."""
+def test_a_number_selects_the_fault_whose_share_contains_it(uniform, name):
+    """Shares follow each other on [0, 1), in the order given."""
     fault = Shares({"429": 0.25, "503": 0.5}).pick(uniform)
     assert (fault and fault.name) == name
 
 
-def test_an_unknown_fault_is_refused_with_the_nearest():
-    """A typing error in the name of a fault is answered with what was probably meant."""
+def test_an_unknown_fault_is_refused_with_the_nearest_name():
+    """After a typing error the message names the most similar fault."""
     with pytest.raises(ValueError, match="'silense'; the nearest is silence"):
         find("silense")
 
 
-def test_a_fault_is_one_thing_and_says_which():
-    """Each line of the table is documented, and is an error, a canned reply, an edit, a delivery or a delay."""
+def test_a_fault_has_one_kind_and_is_documented():
+    """Each entry of the table is an error, a canned reply, an edit, a delivery or a delay."""
     for fault in FAULTS.values():
         assert fault.doc
         kinds = [fault.problem, fault.canned, fault.edit, fault.delivery != "whole", fault.name == "slow"]

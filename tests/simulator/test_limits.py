@@ -4,11 +4,10 @@ import time
 import pytest
 
 from batchrun.simulator.limits import InFlight, MinuteBudget
-from batchrun.simulator.prefixes import PrefixCache
 
 
 def test_a_project_has_as_many_slots_as_its_limit():
-    """Slots are counted for each project, come back, and a limit of 0 has none."""
+    """Slots are counted for each project and are given back; a limit of 0 has none."""
     in_flight = InFlight()
     assert [in_flight.enter("a", 2) for _ in range(3)] == [True, True, False]
     assert in_flight.enter("b", 2)
@@ -18,8 +17,8 @@ def test_a_project_has_as_many_slots_as_its_limit():
     assert in_flight.enter("a", None)
 
 
-def test_a_minute_refills_steadily():
-    """A budget of 60 a minute lets one more through every second."""
+def test_a_minute_budget_refills_continuously():
+    """A budget of 60 per minute allows one request each second."""
     budget = MinuteBudget()
     budget.spend("a", 60, 60, now_s=100)
     assert budget.wait_s("a", 1, 60, now_s=100) == 1
@@ -29,39 +28,20 @@ def test_a_minute_refills_steadily():
     assert budget.wait_s("b", 60, 60, now_s=100) == 0
 
 
-def test_an_overdrawn_budget_is_paid_back_first():
-    """Tokens of an answer may overdraw; the next request waits for them as well."""
+def test_an_overdrawn_budget_refills_before_the_next_request():
+    """The tokens of an answer may overdraw it; the next request waits for them too."""
     budget = MinuteBudget()
     budget.spend("a", 90, 60, now_s=0)
     assert budget.wait_s("a", 1, 60, now_s=0) == 31
 
 
-def test_an_amount_above_a_minutes_worth_waits_for_the_full_bucket():
-    """A prompt larger than the limit is let through some time."""
+def test_an_amount_above_the_limit_waits_for_the_full_bucket():
+    """A prompt larger than the limit is accepted in the end."""
     assert MinuteBudget().wait_s("a", 1000, 60, now_s=0) == 0
 
 
-def test_a_repeated_prefix_is_cached_in_blocks():
-    """Only a long prefix is cached, for its model and salt, and whole blocks of it."""
-    cache = PrefixCache()
-    assert cache.cached_tokens("m", "", "long", 50) == 0
-    assert cache.cached_tokens("m", "", "long", 50) == 48
-    assert cache.cached_tokens("other", "", "long", 50) == 0
-    assert cache.cached_tokens("m", "salt", "long", 50) == 0
-    assert [cache.cached_tokens("m", "", "short", 8) for _ in range(2)] == [0, 0]
-
-
-def test_the_oldest_prefix_makes_room():
-    """The cache does not grow with the number of prefixes."""
-    cache = PrefixCache()
-    for number in range(1100):
-        cache.cached_tokens("m", "", f"prefix {number}", 32)
-    assert cache.cached_tokens("m", "", "prefix 0", 32) == 0
-    assert cache.cached_tokens("m", "", "prefix 1099", 32) == 32
-
-
-def test_what_is_above_the_concurrency_limit_is_refused_at_once(connect):
-    """Of eight requests at a limit of five, five are answered and three get the 429, each project for itself."""
+def test_requests_above_the_concurrency_limit_are_refused_immediately(connect):
+    """Of eight requests at a limit of five, five are answered and three get a 429; each project has its own limit."""
 
     async def scenario():
         async with connect(concurrency_limit=5, latency_s=0.2, latency_sigma=0) as client:
@@ -99,7 +79,7 @@ def test_a_slot_is_free_before_the_client_has_the_answer(connect, stream):
 
 
 def test_a_limit_of_none_is_no_limit_and_of_zero_refuses_all(connect):
-    """Both ends of the setting work, and change while the server runs."""
+    """Both values work, and the setting can change while the server runs."""
 
     async def scenario():
         async with connect(concurrency_limit=None, latency_s=0.05) as client:
@@ -112,7 +92,7 @@ def test_a_limit_of_none_is_no_limit_and_of_zero_refuses_all(connect):
 
 
 def test_requests_and_tokens_per_minute_are_named_in_their_429(connect):
-    """OpenAI's wording tells which of the two is short, and `auto` how long to wait."""
+    """The message names the limit in OpenAI's words, and `auto` sends the time to wait."""
 
     async def scenario():
         async with connect(requests_per_minute=2, retry_after={"429_rpm": "auto"}) as client:

@@ -1,4 +1,4 @@
-"""The official client, as an outside judge of what the simulator says."""
+"""The official OpenAI client as an independent check of the simulator's replies."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -35,7 +35,7 @@ def ask(asynchronous, prompt="Label this.", **body):
 
 
 def test_it_reads_a_plain_answer():
-    """Text, finish_reason and usage arrive in their places."""
+    """Text, finish_reason and usage are in their fields."""
 
     async def scenario():
         async with client() as asynchronous:
@@ -49,7 +49,7 @@ def test_it_reads_a_plain_answer():
 
 
 def test_the_blocking_client_reads_it_too():
-    """The synchronous client, in a thread, gets the same answer."""
+    """The synchronous client gets the same answer in a thread."""
 
     async def scenario():
         async with client() as asynchronous:
@@ -81,7 +81,7 @@ def test_it_reads_a_stream_with_usage():
 
 
 def test_it_reads_reasoning_and_its_tokens():
-    """A reasoning model's thoughts are an extra field of the message."""
+    """The thoughts of a reasoning model are an extra field of the message."""
 
     async def scenario():
         async with client() as asynchronous:
@@ -93,7 +93,7 @@ def test_it_reads_reasoning_and_its_tokens():
 
 
 def test_it_reads_tool_calls():
-    """A required tool is called with arguments that parse."""
+    """A required tool is called with valid JSON as arguments."""
 
     async def scenario():
         async with client() as asynchronous:
@@ -107,7 +107,7 @@ def test_it_reads_tool_calls():
 
 
 def test_it_reads_structured_output():
-    """A schema that was asked for is followed."""
+    """The answer fits the requested schema."""
 
     async def scenario():
         async with client() as asynchronous:
@@ -122,7 +122,7 @@ def test_it_reads_structured_output():
 
 
 def test_it_lists_the_models():
-    """`models.list` has what is served."""
+    """`models.list` has the served models."""
 
     async def scenario():
         async with client() as asynchronous:
@@ -149,8 +149,8 @@ def test_it_lists_the_models():
         ("503", openai.InternalServerError, 503, "The engine is currently overloaded, please try again later"),
     ],
 )
-def test_it_raises_the_error_that_is_meant(fault, error, status, message):
-    """Each status becomes the client's own exception, with the exact message."""
+def test_it_raises_the_matching_error(fault, error, status, message):
+    """Each status becomes the client's exception for it, with the exact message."""
 
     async def scenario():
         async with client() as asynchronous:
@@ -162,8 +162,8 @@ def test_it_raises_the_error_that_is_meant(fault, error, status, message):
     asyncio.run(scenario())
 
 
-def test_it_raises_for_a_real_refusal_as_well():
-    """A wrong key and an unknown model are the same exceptions without any marker."""
+def test_it_raises_for_a_real_refusal_too():
+    """A wrong key and an unknown model raise the same exceptions without a marker."""
 
     async def scenario():
         async with client(keys=("OTHER",)) as asynchronous:
@@ -176,8 +176,8 @@ def test_it_raises_for_a_real_refusal_as_well():
     asyncio.run(scenario())
 
 
-def test_it_retries_what_passes():
-    """With its usual retries the client gets through two failures, as a user would see it."""
+def test_it_retries_temporary_errors():
+    """With its default retries the client succeeds after two errors."""
 
     async def scenario():
         async with client() as asynchronous:

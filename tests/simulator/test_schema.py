@@ -163,7 +163,7 @@ def test_properties_keep_the_order_of_the_schema():
 
 @pytest.mark.parametrize("member", [{"type": "string"}, {"type": "string", "pattern": "^a+$"}, {"enum": ["why not"]}])
 def test_only_a_free_text_named_for_it_becomes_a_sentence(member):
-    """Names, titles and texts with a form stay short."""
+    """Names, titles and texts with a pattern stay short."""
     name = "name" if member == {"type": "string"} else "reason"
     value = satisfy({"properties": {"label": SENTIMENT, name: member}}, Random(0))
     assert ":" not in value[name]

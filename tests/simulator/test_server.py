@@ -1,5 +1,4 @@
 import asyncio
-import contextlib
 import resource
 import time
 
@@ -11,19 +10,6 @@ from batchrun.simulator import Settings, serve
 from batchrun.simulator.stats import fingerprint
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
-
-
-async def settled(client):
-    """Wait until the server has noticed that its clients are gone."""
-    async with asyncio.timeout(5):
-        while client.server.stats.in_flight:  # noqa: ASYNC110 - the server tells nobody when it has noticed
-            await asyncio.sleep(0.01)
-    return client.server.stats
-
-
-async def abandon(client, prompt="Label this.", **body):
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(client.ask(prompt, **body), 0.1)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +29,7 @@ async def abandon(client, prompt="Label this.", **body):
     ],
 )
 def test_key_and_project_are_checked(connect, settings, headers, status):
-    """A key that is not known, or a project that does not exist, is a 401 in the documented words."""
+    """An unknown key or project gets a 401 with the documented message."""
 
     async def scenario():
         async with connect(**settings) as client:
@@ -54,8 +40,8 @@ def test_key_and_project_are_checked(connect, settings, headers, status):
     asyncio.run(scenario())
 
 
-def test_models_are_listed_for_those_with_a_key(connect):
-    """`GET /v1/models` has every model served, and checks the key as well."""
+def test_models_are_listed_for_callers_with_a_key(connect):
+    """`GET /v1/models` has every served model, and checks the key too."""
 
     async def scenario():
         async with connect() as client:
@@ -67,7 +53,7 @@ def test_models_are_listed_for_those_with_a_key(connect):
 
 
 def test_only_served_models_answer(connect):
-    """An unknown model is a 404; a fine-tuned one is known by its form; with no list all are."""
+    """An unknown model gets a 404; fine-tuned models are known by their form; without a list every model is served."""
 
     async def scenario():
         async with connect() as client:
@@ -81,7 +67,7 @@ def test_only_served_models_answer(connect):
 
 
 def test_a_prompt_that_is_too_long_is_refused(connect):
-    """Longer than the context window is a 400 with its code, longer than 64 MiB a 413."""
+    """Above the context window it gets a 400 with its code, above 64 MiB a 413."""
 
     async def scenario():
         async with connect(context_tokens=100) as client:
@@ -108,7 +94,7 @@ def test_images_are_accepted(connect):
 
 
 def test_a_repeated_system_prompt_is_cached(connect):
-    """The second request with the same system prompt has its tokens cached, under another salt it has not."""
+    """The second request with the same system prompt has its tokens cached, but not with another salt."""
 
     async def scenario():
         async with connect() as client:
@@ -120,8 +106,8 @@ def test_a_repeated_system_prompt_is_cached(connect):
     asyncio.run(scenario())
 
 
-def test_the_books_are_right(connect):
-    """Requests, answers and tokens in `/stats` are those that the client has seen."""
+def test_the_counts_are_right(connect):
+    """Requests, answers and tokens in `/stats` are the ones that the client saw."""
 
     async def scenario():
         async with connect() as client:
@@ -143,100 +129,8 @@ def test_the_books_are_right(connect):
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_nobody_waited_for_is_billed(connect, stream):
-    """A client that leaves frees its slot at once, and pays for what the model was already at."""
-
-    async def scenario():
-        async with connect(concurrency_limit=1, latency_s=3, latency_sigma=0) as client:
-            await abandon(client, stream=stream)
-            stats = await settled(client)
-            assert (stats.answered, stats.billed_unreceived, stats.clients_left) == (1, 1, 1)
-            key = fingerprint(MODEL, "Label this.", None)
-            assert stats.requests() == {"answered": {key: 1}, "wasted": {key: 1}}
-            client.server.change(latency_s=0)
-            assert (await client.ask()).status == 200
-
-    asyncio.run(scenario())
-
-
-def test_an_abandoned_answer_may_be_free(connect):
-    """With `bill_abandoned` off, an endpoint that stops generating is acted out."""
-
-    async def scenario():
-        async with connect(latency_s=3, latency_sigma=0, bill_abandoned=False) as client:
-            await abandon(client)
-            stats = await settled(client)
-            assert (stats.answered, stats.billed_unreceived, stats.clients_left) == (0, 0, 1)
-
-    asyncio.run(scenario())
-
-
-def test_a_stream_that_is_left_is_billed_once(connect):
-    """Leaving in mid-stream wastes the answer, and frees the slot."""
-
-    async def scenario():
-        async with connect(tokens_per_s=10) as client:
-            await abandon(client, stream=True)
-            stats = await settled(client)
-            assert (stats.answered, stats.billed_unreceived) == (1, 1)
-
-    asyncio.run(scenario())
-
-
-def test_silence_is_not_billed_and_ends_with_the_client(connect):
-    """A request that is never answered holds its slot as long as its client waits."""
-
-    async def scenario():
-        async with connect(concurrency_limit=1) as client:
-            waiting = asyncio.create_task(abandon(client, "[[simulate: silence]]"))
-            await asyncio.sleep(0.05)
-            assert (await client.ask()).status == 429
-            await waiting
-            assert (await settled(client)).answered == 0
-            assert (await client.ask()).status == 200
-
-    asyncio.run(scenario())
-
-
-def test_lost_and_useless_answers_are_wasted(connect):
-    """An answer that is cut, or has nothing in it, is billed and marked; an error is not billed."""
-
-    async def scenario():
-        async with connect() as client:
-            for name in ("null_content", "empty_choices", "off_schema", "html", "not_json", "not_object", "redirect"):
-                await client.ask(f"[[simulate: {name}]]")
-            for name in ("cut", "cut_body"):
-                with pytest.raises(aiohttp.ClientError):
-                    await client.ask(f"[[simulate: {name}]]")
-            stats = await settled(client)
-            assert (stats.answered, stats.spoiled, stats.billed_unreceived, stats.clients_left) == (4, 3, 1, 0)
-            assert sum(stats.wasted_by_request.values()) == 4
-
-    asyncio.run(scenario())
-
-
-def test_a_client_that_leaves_while_it_sends_does_no_harm(connect, caplog):
-    """Half a request is forgotten, without a word in the log."""
-
-    async def scenario():
-        async with connect() as client:
-            _, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
-            writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n")
-            writer.write(b"Content-Length: 100\r\n\r\n{")
-            await writer.drain()
-            await asyncio.sleep(0.05)
-            assert client.server.stats.in_flight == 1
-            writer.close()
-            await writer.wait_closed()
-            assert (await settled(client)).answered == 0
-
-    asyncio.run(scenario())
-    assert caplog.records == []
-
-
 def test_latency_has_the_median_that_is_set(connect, monkeypatch):
-    """Half of the answers wait less than the median, half of them more; how long each really takes is the machine's."""
+    """Half of the answers wait less than the median. The test checks the drawn waits, not the real ones."""
     waits_s = []
 
     async def wait(seconds):
@@ -254,7 +148,7 @@ def test_latency_has_the_median_that_is_set(connect, monkeypatch):
 
 
 def test_seconds_in_a_marker_are_a_wait(connect):
-    """`slow 0.1` answers after that time, and an error can be late as well."""
+    """`slow 0.1` answers after that time, and an error can be delayed too."""
 
     async def scenario():
         async with connect(error_latency_s=0.1) as client:
@@ -266,8 +160,8 @@ def test_seconds_in_a_marker_are_a_wait(connect):
     asyncio.run(scenario())
 
 
-def test_two_thousand_requests_are_held_at_once():
-    """Each of 2,000 concurrent requests is held in flight and answered."""
+def test_two_thousand_requests_can_be_in_flight():
+    """All of 2,000 concurrent requests are in flight, and all are answered."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 8192)), hard))
     body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": "[[simulate: slow 2]]"}]})
@@ -293,8 +187,8 @@ def test_two_thousand_requests_are_held_at_once():
     asyncio.run(scenario())
 
 
-def test_a_port_that_is_taken_is_an_error(connect):
-    """Two servers cannot have one port, and the second says so."""
+def test_a_port_in_use_is_an_error(connect):
+    """A second server on the same port raises an error."""
 
     async def scenario():
         async with connect() as client:

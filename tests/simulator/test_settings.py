@@ -6,7 +6,7 @@ import pytest
 
 from batchrun.simulator.settings import KINDS, Settings, SettingsError, as_json, changed
 
-# Ten times 0.1 is a little more than 1 in floating point, and still no more than everything.
+# Ten times 0.1 is slightly more than 1 in floating point, but is accepted.
 TEN = ("400", "401", "402", "403", "404", "408", "409", "413", "422", "425")
 
 
@@ -27,8 +27,8 @@ TEN = ("400", "401", "402", "403", "404", "408", "409", "413", "422", "425")
         ("error_shape", "detail", "detail"),
     ],
 )
-def test_a_value_is_taken_from_json_or_from_a_command_line(name, value, parsed):
-    """Text and JSON of the same value mean the same."""
+def test_a_value_comes_from_json_or_from_a_command_line(name, value, parsed):
+    """Text and JSON of the same value have the same meaning."""
     assert getattr(changed(Settings(), {name: value}), name) == parsed
 
 
@@ -41,9 +41,9 @@ def test_a_value_is_taken_from_json_or_from_a_command_line(name, value, parsed):
         ("latency_s", "nan", "must be a number of at least 0"),
         ("latency_s", True, "must be a number of at least 0"),
         ("latency_sigma", 9, "at least 0 and at most 5"),
-        ("concurrency_limit", 1.5, "must be a whole number of at least 0, or none"),
-        ("keys", "one", "must be a list of texts"),
-        ("keys", [""], "must be a list of texts"),
+        ("concurrency_limit", 1.5, "must be an integer of at least 0, or none"),
+        ("keys", "one", "must be a list of strings"),
+        ("keys", [""], "must be a list of strings"),
         ("require_key", "yes", "must be true or false"),
         ("error_shape", "xml", "must be one of openai, string"),
         ("error_shares", {"5000": 0.1}, "no fault is named '5000'"),
@@ -55,14 +55,14 @@ def test_a_value_is_taken_from_json_or_from_a_command_line(name, value, parsed):
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name_and_the_cure(name, value, message):
-    """The message names setting and value, and says what it must be."""
+    """The message names the setting, the value, and the values that are accepted."""
     with pytest.raises(SettingsError) as error:
         changed(Settings(), {name: value})
     assert message in str(error.value)
 
 
 def test_each_setting_is_documented_and_its_default_is_valid():
-    """The table that help and options are made from has no gaps."""
+    """The help and the options are made from this table."""
     for item in fields(Settings):
         default = getattr(Settings(), item.name)
         assert item.metadata["doc"]
@@ -71,13 +71,13 @@ def test_each_setting_is_documented_and_its_default_is_valid():
 
 
 def test_keys_are_not_shown():
-    """What people read of the settings has everything but the keys."""
+    """The shown settings have everything except the keys."""
     shown = as_json(Settings(keys=("secret",)))
     assert shown.keys() == KINDS.keys() - {"keys"}
 
 
 def test_control_changes_a_running_server(connect):
-    """An outage begins and ends, and a limit falls, while requests come in."""
+    """An outage begins and ends, and a limit is lowered, while requests come in."""
 
     async def scenario():
         async with connect() as client:
@@ -94,8 +94,8 @@ def test_control_changes_a_running_server(connect):
     asyncio.run(scenario())
 
 
-def test_control_refuses_what_it_does_not_know_and_changes_nothing(connect):
-    """A bad field spoils the whole change."""
+def test_control_refuses_an_unknown_setting_and_changes_nothing(connect):
+    """One bad field makes the whole change fail."""
 
     async def scenario():
         async with connect() as client:
