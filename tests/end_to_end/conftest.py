@@ -2,18 +2,17 @@
 
 import asyncio
 import io
-import json
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.said import Said
 
 from batchrun.__main__ import run as run_command_line
 from batchrun.simulator import Settings, Simulator, serve
@@ -79,21 +78,6 @@ def endpoint() -> Iterator[Endpoint]:
     loop.call_soon_threadsafe(stop.set)
     thread.join()
     loop.close()
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The one line on stdout."""
-        assert self.stdout.count("\n") == 1, self.stdout
-        return dict(json.loads(self.stdout))
 
 
 Batchrun = Callable[..., Said]

@@ -1,10 +1,11 @@
 """A web server with files in memory, which can be told to be a bad one."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from harness.serving import serving_by
 
 
 class Web:
@@ -75,11 +76,5 @@ def serving_files() -> Iterator[Web]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    web.url = f"http://127.0.0.1:{server.server_port}"
-    yield web
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_by(Handler) as web.url:
+        yield web

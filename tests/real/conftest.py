@@ -12,11 +12,11 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from harness.said import Said
 from real.environments import ROOT, CannotInstall, Environment, environment
 from real.servers import serving
 
@@ -88,21 +88,6 @@ def program() -> Callable[..., str]:
         return path
 
     return program
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The one line on stdout."""
-        assert self.stdout.count("\n") == 1, self.stdout + self.stderr
-        return dict(json.loads(self.stdout))
 
 
 Batchrun = Callable[..., Said]

@@ -1,11 +1,12 @@
 """An upstream that answers everything, streamed or not, and remembers what it was sent."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from harness.serving import serving_by
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
 _HEAD = {"id": "recorded", "created": 1, "model": "recorded"}
@@ -39,15 +40,9 @@ def recording() -> Iterator[Recorder]:
         def log_message(self, *arguments: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        recorder = Recorder(f"http://127.0.0.1:{server.server_address[1]}/v1")
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield recorder
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving_by(Handler) as url:
+        recorder = Recorder(f"{url}/v1")
+        yield recorder
 
 
 def _whole() -> bytes:

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 
 import pytest
 from harness.prompts import write_rows
+from harness.said import Said
 from real.clouds import ACCOUNT, BUCKET, KEY, KINDS, Cloud, connection_string, running
-from real.conftest import Batchrun, Said
+from real.conftest import Batchrun
 from real.environments import Environment
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"

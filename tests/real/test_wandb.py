@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from harness.prompts import results, write_prompts
-from real.conftest import Batchrun, Said
+from harness.said import Said
+from real.conftest import Batchrun
 from real.outside import Outside, outside
 from real.wandb_stub import wandb_stub
 

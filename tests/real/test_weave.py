@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from harness.prompts import results, write_rows
-from real.conftest import Batchrun, Said
+from harness.said import Said
+from real.conftest import Batchrun
 from real.environments import ROOT
 from real.outside import Outside, outside
 from real.weave_stub import WeaveStub, weave_stub

@@ -5,11 +5,12 @@ It knows how a run begins, goes on and ends, and no artifacts: what asks for tho
 
 import gzip
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from harness.serving import serving_by
 
 
 class Run:
@@ -131,14 +132,5 @@ def wandb_stub() -> Iterator[WandbStub]:
             with suppress(ConnectionError):  # the SDK has ended
                 super().handle()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    stub.base_url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving_by(Handler) as stub.base_url:
         yield stub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
