@@ -49,7 +49,7 @@ bench: .venv/.installed-dev  ## measure what a row costs (10 min) and the limit 
 crash: .venv/.installed-dev  ## kill runs 500 times, and count at the endpoint what was lost or bought again (5 min)
 	$(RUN) tests/crash.py --kills 500
 
-format: .venv/.installed-dev  ## format the code, mend what the linter can mend, write the README's tables
+format: .venv/.installed-dev  ## format the code, fix what the linter can fix, write the tables of the documentation
 	$(RUN) -m ruff check --fix --exit-zero .
 	$(RUN) -m ruff format .
 	$(RUN) tests/harness/reference.py

@@ -1,10 +1,12 @@
-"""The README's reference tables, made from the code: `python tests/harness/reference.py` writes them anew.
+"""The reference tables of the documentation, made from the code: `python tests/harness/reference.py` writes them.
 
-Each stands in the README between `<!-- begin: NAME -->` and `<!-- end -->`; nothing else of it is touched.
+Each is on a page between `<!-- begin: NAME -->` and `<!-- end -->`; nothing else on the page is changed.
 """
 
+import ast
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
@@ -22,54 +24,50 @@ from batchrun.prompts.input.endings import ENDINGS
 from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, BEFORE_INPUT, CLASH_PREFIX, SCORE, Column
 from batchrun.results.usage import USAGE_COLUMNS
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 NONE = "–"
 
 EXIT_CODES = {
-    0: ("every row is completed", "nothing"),
+    0: ("all rows are completed", "nothing"),
     1: ("finished; some rows failed", "look at `error_kind` and `error`; `--retry-failed` sends these rows again"),
-    2: ("the job, a flag or the input is wrong", "mend what the message names"),
+    2: ("the job, a flag or the input is wrong", "fix what the message names"),
     3: ("the run directory cannot be used or written", "make room, or use another `-o DIR`"),
     4: ("the endpoint refuses the job: key, project, region or model", "do what the message says, run again"),
-    5: ("stopped with work left: quota, cost cap, deadline, patience", "run the same command again, when it may go on"),
-    70: (
-        "an error that nobody has foreseen",
-        "report it, with the file that the message names; run the same command again",
-    ),
-    130: ("interrupted by Ctrl-C; what was in flight is kept", "run the same command again"),
-    143: ("interrupted by SIGTERM or a hang-up; what was in flight is kept", "run the same command again"),
+    5: ("stopped with work left: quota, cost cap, deadline, patience", "run the same command again to resume"),
+    70: ("unexpected error", "report it with the file that the message names; run the same command again to resume"),
+    130: ("interrupted by Ctrl-C; the requests in flight were kept", "run the same command again to resume"),
+    143: ("interrupted by SIGTERM or a hang-up; the same", "run the same command again to resume"),
 }
-"""Exit code → what it means, what to do. The codes themselves are the errors' own; a test compares."""
+"""Exit code → what it means, what to do. The codes themselves are those of the errors; a test compares them."""
 
 ENVIRONMENT = {
-    "WANDB_API_KEY": "the key for W&B; else the password that `wandb login` left in `~/.netrc`",
-    "WANDB_ENTITY": "with the next: the team and project to book on, where neither flag nor job file names them",
-    "WANDB_PROJECT": "see above",
+    "WANDB_API_KEY": "the key for W&B; without it, the password that `wandb login` left in `~/.netrc`",
+    "WANDB_ENTITY": "together with `WANDB_PROJECT`: where usage is booked, if neither a flag nor the job file names it",
+    "WANDB_PROJECT": "see `WANDB_ENTITY`",
     "WANDB_MODE": "`offline`: what is published to W&B stays on this machine, for `wandb sync`",
-    "WANDB_BASE_URL": (
-        "where W&B is to publish to, for those with a server of their own; https, unless it is on this machine"
-    ),
-    "WANDB_CONFIG_DIR": "where `wandb login --host` has noted that, instead of `~/.config/wandb`",
-    "OPENAI_API_KEY": "the key for every other endpoint; an endpoint on this machine needs none",
-    "HTTPS_PROXY": "proxy to reach the endpoint by, as everywhere; so are `HTTP_PROXY` and `NO_PROXY`",
-    "AZURE_STORAGE_ACCOUNT": "the storage account of `az://`; S3 and Google's store read their own tools' variables",
-    "AZURE_STORAGE_KEY": "its key; without it and the next, whoever Azure's own login says",
+    "WANDB_BASE_URL": "your own W&B server, to publish to; https, unless it is on this machine",
+    "WANDB_CONFIG_DIR": "where `wandb login --host` noted that server, instead of `~/.config/wandb`",
+    "OPENAI_API_KEY": "the key for all other endpoints; an endpoint on this machine needs none",
+    "HTTPS_PROXY": "proxy to reach the endpoint; `HTTP_PROXY` and `NO_PROXY` have their usual meaning too",
+    "AZURE_STORAGE_ACCOUNT": "the storage account of `az://`; S3 and Google's store have the variables of their tools",
+    "AZURE_STORAGE_KEY": "its key; without key and token, Azure's own login is used",
     "AZURE_STORAGE_SAS_TOKEN": "a token instead of the key",
-    "AZURE_STORAGE_CONNECTION_STRING": "all of it in one, as Azure's portal shows it; goes before the others",
-    "HF_HOME": "where tokenizers are looked for, else in `XDG_CACHE_HOME` or `~/.cache`",
-    "XDG_CACHE_HOME": "see above",
-    "_BATCHRUN_COMPLETE": "`bash_source`, `zsh_source` or `fish_source`: prints the shell's completion script",
+    "AZURE_STORAGE_CONNECTION_STRING": "all of these in one, as Azure's portal shows it; it overrides the others",
+    "HF_HOME": "where tokenizers are looked for; without it, in `XDG_CACHE_HOME` or `~/.cache`",
+    "XDG_CACHE_HOME": "see `HF_HOME`",
+    "_BATCHRUN_COMPLETE": "`bash_source`, `zsh_source` or `fish_source`: prints the completion script of the shell",
 }
 """Environment variable → what it is for. A test looks for others in the code."""
 
 
-def updated(readme: str) -> str:
-    """Return the README with every table written anew."""
+def updated(page: str) -> str:
+    """Return a page with all its tables as the code has them now."""
     return re.sub(
         r"<!-- begin: (\w+) -->\n.*?<!-- end -->",
         lambda found: f"<!-- begin: {found[1]} -->\n\n{PARTS[found[1]]()}\n\n<!-- end -->",
-        readme,
+        page,
         flags=re.DOTALL,
     )
 
@@ -119,19 +117,14 @@ def _default(each: "Field[Any]") -> str:
 
 
 def commands() -> str:
-    """Return the table of commands, with the flags of the small ones."""
+    """Return the table of commands."""
     rows = []
     for name in cli.list_commands(click.Context(cli)):
         command = command_of(name)
         arguments = [param.make_metavar(click.Context(command)) for param in command.params if _is_argument(param)]
         does = (command.help or "").split("\n\n")[0].replace("\n", " ")
-        flags = {
-            "run": "see below",
-            "check": "those of a job, see below; `--probe` `--simulate` `--json`",
-            "simulate": "see `batchrun simulate --help`",
-        }.get(name) or _options(command)
-        rows.append((code(" ".join(["batchrun", name, *arguments])), does, flags))
-    return table(("command", "does", "flags"), rows)
+        rows.append((code(" ".join(["batchrun", name, *arguments])), does))
+    return table(("command", "does"), rows)
 
 
 def command_of(name: str) -> click.Command:
@@ -145,19 +138,37 @@ def _is_argument(param: click.Parameter) -> bool:
     return isinstance(param, click.Argument)
 
 
-def _options(command: click.Command) -> str:
-    names = [_flag_names(param.opts[-1:]) for param in command.params if not _is_argument(param)]
-    return " ".join(names) or NONE
-
-
 def flags() -> str:
-    """Return the table of those flags of `run` that are no settings of the job file."""
-    of_settings = {flag.parameter for flag in FLAGS}
-    params = [each for each in command_of("run").params if isinstance(each, click.Option)]
-    return table(
-        ("flag", "meaning"),
-        [(_flag_names(each.opts), each.help or "") for each in params if each.name not in of_settings],
-    )
+    """Return the table of those flags of `run` that are not settings of the job file."""
+    return _flag_table(command_of("run"))
+
+
+def other_flags() -> str:
+    """Return one table for each other command that has flags of its own, but for the simulator."""
+    tables = []
+    for name in cli.list_commands(click.Context(cli)):
+        command = command_of(name)
+        if name not in ("run", "simulate") and _own_flags(command):
+            tables.append(f"{code(name)}:\n\n{_flag_table(command)}")
+    return "\n\n".join(tables)
+
+
+def simulate() -> str:
+    """Return the table of the simulator's flags."""
+    return _flag_table(command_of("simulate"))
+
+
+def _flag_table(command: click.Command) -> str:
+    own = _own_flags(command)
+    rows = [(_flag_names([*each.opts, *each.secondary_opts]), " ".join((each.help or "").split())) for each in own]
+    return table(("flag", "meaning"), rows)
+
+
+def _own_flags(command: click.Command) -> list[click.Option]:
+    """Return the flags of a command; of those that take a job, the ones that the job file has no setting for."""
+    of_settings = {flag.parameter for flag in FLAGS} if command.name in ("run", "check") else set()
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    return [each for each in options if each.name not in of_settings]
 
 
 def columns() -> str:
@@ -201,14 +212,45 @@ def endings() -> str:
     return ", ".join(map(code, ENDINGS)) + "."
 
 
-PARTS: dict[str, Callable[[], str]] = {
-    each.__name__: each for each in (settings, commands, flags, columns, usage, verdicts, exits, environment, endings)
-}
-"""Name in the README → what makes it."""
+def layout() -> str:
+    """Return the table of the package's parts, in the order of the import contract, by their own first sentence."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = next(each["layers"] for each in contracts if each["type"] == "layers")
+    return table(("where", "what"), [_part(name) for layer in layers for name in re.split(r"\s*[|:]\s*", layer)])
+
+
+def _part(name: str) -> tuple[str, str]:
+    folder = ROOT / "batchrun" / name
+    source = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    sentence = (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+    return code(f"{name}/" if folder.is_dir() else source.name), sentence.replace("\n", " ")
+
+
+_MAKERS = (
+    commands,
+    settings,
+    flags,
+    other_flags,
+    simulate,
+    columns,
+    usage,
+    verdicts,
+    exits,
+    environment,
+    endings,
+    layout,
+)
+
+PARTS: dict[str, Callable[[], str]] = {each.__name__: each for each in _MAKERS}
+"""Name on the pages → what makes it."""
 
 
 if __name__ == "__main__":
-    before = README.read_text(encoding="utf-8")
-    after = updated(before)
-    README.write_text(after, encoding="utf-8")
-    sys.stdout.write(f"{README.name}: {'written anew' if after != before else 'is as it should be'}\n")
+    for path in PAGES:
+        before = path.read_text(encoding="utf-8")
+        after = updated(before)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            sys.stdout.write(f"{path.relative_to(ROOT)}: updated\n")
