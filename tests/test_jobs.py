@@ -142,18 +142,23 @@ def test_labels_are_typed_columns_that_agree(summaries: dict[str, Summary]) -> N
     assert all(row["reason"].lower().startswith(row["label"]) and 0 <= row["confidence"] <= 1 for row in rows)
 
 
-def test_make_demo_shows_a_table_of_typed_answers(tmp_path: Path) -> None:
+def test_make_demo_shows_a_table_and_says_when_there_was_nothing_to_do(tmp_path: Path) -> None:
     """The messages come first; the cost and the file of the answers come last."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(JOBS, tmp_path / "jobs")
     shown = make_demo(tmp_path)
     assert shown.index("id    label     confidence  reason") < shown.index("10 of 60 rows") < shown.index("Cost: none")
     assert shown.rstrip().endswith("runs/demo/results.parquet")
     assert (tmp_path / "runs" / "demo" / "results.parquet").exists()
+    again = make_demo(tmp_path)
+    assert again.startswith("done      nothing to send: 60 of 60 rows completed, 0 failed\n")
+    assert "for real" in shown
+    assert "for real" not in again
+    assert again.partition("\n\n")[2] == shown.partition("\n\n")[2]
 
 
 def make_demo(folder: Path) -> str:
-    """Run `make demo` in a folder with what it needs, batchrun installed already; return what it prints."""
-    shutil.copy(ROOT / "Makefile", folder)
-    shutil.copytree(JOBS, folder / "jobs", dirs_exist_ok=True)
+    """Run `make demo` in a folder, without its installation; return its output."""
     command = ["make", "--old-file=.venv/.installed", "demo", f"RUN={sys.executable}"]
     return subprocess.run(
         command, cwd=folder, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -28,13 +28,19 @@ def report_lines(report: Report, job: Job) -> list[str]:
         *((f"row {prompt['row']}", _prompt(prompt["messages"])) for prompt in report.prompts),
         ("longest", _longest(report)),
         ("requests", _requests(report)),
-        ("tokens", _tokens(report)),
-        ("cost", _cost(report, job)),
-        ("time", _time(report)),
+        *(_ahead(report, job) if report.ahead.requests else _spent(report)),
         ("probe", _probes(report)),
         ("note", report.notes),
     ]
     return [line for name, lines in blocks for line in _block(name, lines)]
+
+
+def _ahead(report: Report, job: Job) -> list[tuple[str, list[str]]]:
+    return [("tokens", _tokens(report)), ("cost", _cost(report, job)), ("time", _time(report))]
+
+
+def _spent(report: Report) -> list[tuple[str, list[str]]]:
+    return [("cost", [f"nothing more; {usd_text(report.spent_usd)} USD spent so far"])] if report.spent_usd else []
 
 
 def _block(name: str, lines: list[str]) -> list[str]:
@@ -82,6 +88,8 @@ def _longest(report: Report) -> list[str]:
 
 
 def _requests(report: Report) -> list[str]:
+    if report.settled and not report.ahead.requests:
+        return [f"nothing to send: all {report.settled:,} are settled"]
     models = f" to {len(report.windows)} models" if len(report.windows) > 1 else ""
     settled = f", {report.settled:,} are settled already" if report.settled else ""
     return [f"{report.ahead.requests:,} to send{models}{settled}"]

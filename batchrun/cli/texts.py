@@ -11,16 +11,35 @@ _STATES = {"completed": "done", "interrupted": "stopped"}
 
 
 def ending_text(summary: Summary) -> str:
-    """Return how a run ended: state, counts, money, scores, where the answers are."""
-    lines = [*counts_lines(summary), f"answers   {summary.results}"]
+    """Return how a run ended: state, counts, money, scores, where the answers are.
+
+    A run that had nothing to do used nothing: then tokens and money, which earlier executions used, are left out.
+    """
+    lines = _nothing_to_do_lines(summary) if summary.had_nothing_to_do else counts_lines(summary)
+    lines.append(f"answers   {summary.results}")
     if summary.message:
         lines.append(summary.message)
     return "\n".join(lines)
 
 
+def _nothing_to_do_lines(summary: Summary) -> list[str]:
+    lines = [f"{'done':<9} nothing to send: {_rows_text(summary)}", *_failure_lines(summary)]
+    if summary.failed:
+        lines.append("          to send failed rows again, add --retry-failed")
+    return [*lines, *score_lines(summary.scores)]
+
+
+def _rows_text(summary: Summary) -> str:
+    return f"{summary.completed:,} of {summary.rows:,} rows completed, {summary.failed:,} failed"
+
+
+def _failure_lines(summary: Summary) -> list[str]:
+    return [f"          {each['rows']:,} {each['kind']}: {each['example']}" for each in summary.failures]
+
+
 def counts_lines(summary: Summary) -> list[str]:
     """Return rows, tokens, money and scores, a line each."""
-    rows = f"{summary.completed:,} of {summary.rows:,} rows completed, {summary.failed:,} failed"
+    rows = _rows_text(summary)
     if summary.state != "completed":
         rows = f"{summary.completed:,} rows completed, {summary.failed:,} failed so far"
     took = f" in {duration_text(summary.duration_s)}" if summary.duration_s is not None else ""
@@ -29,7 +48,7 @@ def counts_lines(summary: Summary) -> list[str]:
         cost = "none: the simulator made the answers up" + (f" (for real: {cost})" if summary.cost_usd else "")
     lines = [
         f"{_STATES.get(summary.state, summary.state):<9} {rows}{took}",
-        *(f"          {each['rows']:,} {each['kind']}: {each['example']}" for each in summary.failures),
+        *_failure_lines(summary),
         f"tokens    {summary.prompt_tokens:,} in, {summary.completion_tokens:,} out",
         f"cost      {cost}",
     ]

@@ -70,6 +70,7 @@ class Execution:
         self.source = Source(job, stdin, self.directory / SPOOL if self.reads_stdin else None)
         self.sending: Sending | None = None
         self.began_s = time.monotonic()
+        self.settled_before = 0
 
     async def execute(self) -> Summary:
         """Run all stages in their order. What may be wrong with the job is found before anything is written."""
@@ -130,6 +131,7 @@ class Execution:
             agree=self.options.agree,
             say=self.progress.say,
         )
+        self.settled_before = summed(self.store.totals.values()).requests
         self.store.share_answers(is_wanted=self.job.input.dedupe)
         self._preview()
         return fits
@@ -205,9 +207,10 @@ class Execution:
         exported: Exported | None = None,
         pid: int | None = None,
     ) -> Summary:
-        return summarize(
+        totals = self.store.totals if exported is None else exported.totals
+        summary = summarize(
             self.job,
-            self.store.totals if exported is None else exported.totals,
+            totals,
             self.directory,
             state=state,
             exit_code=exit_code,
@@ -219,3 +222,5 @@ class Execution:
             scores=() if exported is None else exported.scores,
             pid=pid,
         )
+        settled = summed(totals.values()).requests - self.settled_before
+        return dataclasses.replace(summary, newly_settled=settled)

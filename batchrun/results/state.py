@@ -1,5 +1,6 @@
 """How a run stands, seen from outside: from its checkpoint, and from what it said last."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def standing(directory: Path) -> Summary:
         simulated, unrecorded = bool(checkpoint.fact("simulated")), checkpoint.fact("unrecorded") or 0
     said = _said(directory)
     state, message, pid = said["state"], said["message"], said["pid"]
-    return summarize(
+    summary = summarize(
         job,
         totals,
         directory,
@@ -38,6 +39,7 @@ def standing(directory: Path) -> Summary:
         failures=failures,
         scores=read_scores(directory / RESULTS),
     )
+    return replace(summary, newly_settled=said.get("newly_settled"))
 
 
 def is_running(directory: Path) -> bool:

@@ -63,7 +63,14 @@ class Summary:
     """Whether the simulator made the answers up: then nothing was paid."""
     unrecorded: int = 0
     """Requests that had been sent and not recorded when a run died; over all runs of this directory."""
+    newly_settled: int | None = None
+    """Rows that the last execution settled, 0 when it had nothing to do; None when it has not said."""
     version: str = __version__
+
+    @property
+    def had_nothing_to_do(self) -> bool:
+        """Whether the last execution found every row settled."""
+        return self.state == "completed" and self.newly_settled == 0 and self.rows > 0
 
 
 def summarize(

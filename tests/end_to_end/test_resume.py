@@ -19,21 +19,49 @@ def nothing_was_bought_twice(endpoint: Any) -> Any:
 
 
 def test_a_finished_run_sends_nothing_and_exits_0(run: Any, endpoint: Any) -> None:
-    """And its results are there again, the same."""
-    run(write_prompts("a", "b", "c"))
+    """It says so, without tokens and costs, which were those of the first run. The results are the same."""
+    first = run(write_prompts("a", "b", "c"), "--json")
     before = results()
-    said = run("in.jsonl")
+    said = run("in.jsonl", "--json")
     assert said.code == 0
-    assert "3 of 3 rows completed" in said.stderr
+    assert said.stderr == "done      nothing to send: 3 of 3 rows completed, 0 failed\nanswers   out/results.parquet\n"
+    assert (first.json["newly_settled"], said.json["newly_settled"]) == (3, 0)
     assert endpoint.stats.received == 3
     assert results() == before
 
 
 def test_a_run_with_failed_rows_is_finished_too(run: Any, endpoint: Any) -> None:
-    """Exit code 1 again, and nothing is sent."""
+    """Exit code 1 again, and nothing is sent; the message has the flag that sends failed rows again."""
     run(write_prompts("a", "[[simulate: 400]]"))
-    assert run("in.jsonl").code == 1
+    said = run("in.jsonl")
+    assert said.code == 1
+    first, failure, cure, answers = said.stderr.splitlines()
+    assert first == "done      nothing to send: 1 of 2 rows completed, 1 failed"
+    assert "1 bad_request: " in failure
+    assert cure.strip() == "to send failed rows again, add --retry-failed"
+    assert answers == "answers   out/results.parquet"
     assert endpoint.stats.received == 2
+
+
+def test_a_run_that_sends_even_one_row_has_its_cost(run: Any) -> None:
+    """Also where it was one row of many, or a failed row that fails again."""
+    run(write_prompts("a", "[[simulate: 400]]"))
+    again = run("in.jsonl", "--retry-failed")
+    more = run(write_prompts("a", "[[simulate: 400]]", "c"))
+    for said in (again, more):
+        assert "nothing to send" not in said.stderr
+        assert "\ncost      " in said.stderr
+
+
+def test_new_scores_of_a_finished_run_are_shown(run: Any, endpoint: Any) -> None:
+    """An edit of what is scored sends nothing, but the scores are new."""
+    write_rows("in.jsonl", {"prompt": "a", "answer": "b"})
+    run("in.jsonl")
+    Path("scorers.py").write_text("def score(row):\n    return 0\n")
+    said = run("in.jsonl", "--scorer", "scorers:score")
+    assert "nothing to send: 1 of 1 rows completed" in said.stderr
+    assert f"\nscore     {MODEL}: 0 " in said.stderr
+    assert endpoint.stats.received == 1
 
 
 def test_failed_rows_are_sent_again_when_asked(run: Any, endpoint: Any) -> None:
