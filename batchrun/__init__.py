@@ -1,9 +1,16 @@
-"""Run a file of prompts against an OpenAI-compatible endpoint; find an answer in every row.
+"""Send a file of prompts to OpenAI-compatible endpoints and get one table with an answer in every row.
 
-import batchrun
+    import batchrun
 
-summary = batchrun.run(batchrun.load_job("jobs/label_reviews.toml"))
-print(summary.completed, summary.results)
+    job = batchrun.load_job("jobs/label_reviews.toml")
+    summary = batchrun.run(job)
+    print(summary.completed, summary.results)
+
+Running: `run(job)` runs a job, also in a notebook; `await arun(job)` does the same inside an event loop. Both take
+`Options`, return a `Summary`, and raise a `BatchrunError` when the run cannot begin or go on.
+
+Jobs: `load_job(path)` reads a job file. `Job` describes the same in Python, with one class per section of the file:
+`Input`, `PromptTemplates`, `Model`, `Endpoint`, `Limits`, `Output`, `Response`, `Evaluate`, `Publish` and `Price`.
 """
 
 from importlib import import_module
@@ -16,6 +23,7 @@ if TYPE_CHECKING:
     from batchrun.errors import BatchrunError as BatchrunError
     from batchrun.job.file import load_job as load_job
     from batchrun.job.sections import Endpoint as Endpoint
+    from batchrun.job.sections import Evaluate as Evaluate
     from batchrun.job.sections import Input as Input
     from batchrun.job.sections import Job as Job
     from batchrun.job.sections import Limits as Limits
@@ -23,26 +31,45 @@ if TYPE_CHECKING:
     from batchrun.job.sections import Output as Output
     from batchrun.job.sections import Price as Price
     from batchrun.job.sections import PromptTemplates as PromptTemplates
+    from batchrun.job.sections import Publish as Publish
+    from batchrun.job.sections import Response as Response
     from batchrun.results.summary import Summary as Summary
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "BatchrunError": "errors",
-    "Summary": "results.summary",
-    **dict.fromkeys(
-        ("Endpoint", "Input", "Job", "Limits", "Model", "Output", "Price", "PromptTemplates"), "job.sections"
-    ),
-    "load_job": "job.file",
-    "Options": "engine.execution",
-    **dict.fromkeys(("arun", "run"), "engine.runner"),
-}
-"""Public name → module. Imported when first used, so that `batchrun --help` does not wait for Arrow."""
+_SECTIONS = (
+    "Endpoint",
+    "Evaluate",
+    "Input",
+    "Job",
+    "Limits",
+    "Model",
+    "Output",
+    "Price",
+    "PromptTemplates",
+    "Publish",
+    "Response",
+)
 
-__all__ = sorted([*_HOME, "__version__"])
+_MODULES = {
+    "BatchrunError": "errors",
+    "Options": "engine.execution",
+    "Summary": "results.summary",
+    "arun": "engine.runner",
+    "load_job": "job.file",
+    "run": "engine.runner",
+    **dict.fromkeys(_SECTIONS, "job.sections"),
+}
+"""Public name → module that defines it. Imported on first use, so that `batchrun --help` does not wait for Arrow."""
+
+__all__ = sorted([*_MODULES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'batchrun' has no attribute {name!r}")
-    return getattr(import_module(f"batchrun.{_HOME[name]}"), name)
+    return getattr(import_module(f"batchrun.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
