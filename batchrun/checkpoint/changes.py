@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from batchrun.checkpoint.facts import SETTLED_ROWS
 from batchrun.checkpoint.file import translated
 from batchrun.checkpoint.reader import read_totals
 from batchrun.checkpoint.store import Store
@@ -129,7 +130,7 @@ def _retire(connection: sqlite3.Connection, condition: str) -> int:
 
 def _recount(connection: sqlite3.Connection) -> None:
     """Count completed, failed and copied anew; what was paid stays paid. The mark of settled rows is found anew too."""
-    connection.execute("DELETE FROM facts WHERE name = 'settled_rows'")
+    connection.execute("DELETE FROM facts WHERE name = ?", (SETTLED_ROWS.name,))
     connection.execute(RECOUNT)
     counts = dict.fromkeys((model for (model,) in connection.execute("SELECT model FROM totals")), (0, 0))
     query = "SELECT id >> 16 & 255, sum(kind IS NULL), sum(kind IS NOT NULL) FROM outcomes GROUP BY 1"

@@ -6,9 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
-import orjson
-
 from batchrun.checkpoint.checks import are_outcomes
+from batchrun.checkpoint.facts import Fact, named
 from batchrun.checkpoint.file import connect, damaged, translated
 from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS, Asked, pack, unpack
 from batchrun.records import ModelTotals, Outcome, OutcomeColumns, Usage
@@ -16,7 +15,10 @@ from batchrun.records import ModelTotals, Outcome, OutcomeColumns, Usage
 COUNTS = tuple(field for field in ModelTotals._fields if field != "requests")
 """Columns of `totals`; `requests` is the sum of two of them."""
 
+SET_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
+
 A = TypeVar("A", bound=Asked)
+T = TypeVar("T")
 
 _ROWS = 2048
 _BYTES = 4 << 20
@@ -41,13 +43,18 @@ def read_totals(connection: sqlite3.Connection) -> dict[str, ModelTotals]:
     return found
 
 
-def read_fact(connection: sqlite3.Connection, name: str) -> Any:
-    """Return a fact of the run, or None."""
-    row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+def read_fact(connection: sqlite3.Connection, fact: Fact[T]) -> T | None:
+    """Return the value of a fact; None where it was not noted."""
+    row = connection.execute("SELECT value FROM facts WHERE name = ?", (fact.name,)).fetchone()
     try:
-        return None if row is None else orjson.loads(row[0])
-    except orjson.JSONDecodeError as problem:
-        raise sqlite3.DatabaseError(f"the fact {name} is no JSON") from problem
+        return None if row is None else fact.decoded(row[0])
+    except ValueError as problem:
+        raise sqlite3.DatabaseError(str(problem)) from problem
+
+
+def write_fact(connection: sqlite3.Connection, fact: Fact[T], value: T | None) -> None:
+    """Store the value of a fact."""
+    connection.execute(SET_FACT, (fact.name, fact.encoded(value)))
 
 
 class Answered(NamedTuple):
@@ -84,10 +91,20 @@ class Checkpoint:
     ) -> None:
         self._connection.close()
 
-    def fact(self, name: str) -> Any:
-        """Return a fact of the run, or None."""
+    def fact(self, fact: Fact[T]) -> T | None:
+        """Return the value of a fact; None where it was not noted."""
         with translated(self.path):
-            return read_fact(self._connection, name)
+            return read_fact(self._connection, fact)
+
+    def check_facts(self) -> None:
+        """Read every fact.
+
+        Raises:
+            DamagedError: one of them cannot be read.
+        """
+        with translated(self.path):
+            for (name,) in self._connection.execute("SELECT name FROM facts").fetchall():
+                read_fact(self._connection, named(name))
 
     def totals(self) -> dict[str, ModelTotals]:
         """Return what each model's part adds up to."""

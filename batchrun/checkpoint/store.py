@@ -21,16 +21,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import orjson
-
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.file import broken, connect, translated
 from batchrun.checkpoint.fsync import Forcing
 from batchrun.checkpoint.in_flight import Journal
-from batchrun.checkpoint.reader import read_fact, read_models, read_totals
+from batchrun.checkpoint.reader import SET_FACT, read_fact, read_models, read_totals, write_fact
 from batchrun.checkpoint.salvage.examine import examine
 from batchrun.checkpoint.tables import FILE_NAME, MODELS, Asked, pack
 from batchrun.checkpoint.totals import Beside, Copied, added, with_copies, write_totals
-from batchrun.checkpoint.twins import FACT as TWINS
 from batchrun.checkpoint.twins import Twins, forget_twins
 from batchrun.checkpoint.writer import columns_of, insert_many
 from batchrun.errors import InputError, RunDirectoryError
@@ -102,7 +101,7 @@ class Store:
         self._forcing = Forcing(log, self._journal, lambda problem: self._on_broken(broken(self.path, problem)))
         self.unrecorded = max(0, self._journal.owed - self._accepted)
         """Requests that the last run had sent, and whose end was not recorded when its process died."""
-        self.unrecorded_ever = self.unrecorded + (read_fact(self.connection, "unrecorded") or 0)
+        self.unrecorded_ever = self.unrecorded + (read_fact(self.connection, facts.UNRECORDED) or 0)
         """The same of all runs."""
         self.spent_usd = self._journal.usd
         """Money that earlier runs had spent or set aside, as far as they kept a cap."""
@@ -145,8 +144,7 @@ class Store:
         self._on_commit, self._on_broken = on_commit, on_broken
         if self.unrecorded:  # kept before the note that says it is written over
             with translated(self.path):
-                fact = ("unrecorded", str(self.unrecorded_ever))
-                self.connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", fact)
+                write_fact(self.connection, facts.UNRECORDED, self.unrecorded_ever)
         self.sending(0, self.spent_usd, self.spent_tokens)
         self._thread = threading.Thread(target=self._write, name="batchrun-checkpoint", daemon=True)
         self._thread.start()
@@ -195,16 +193,16 @@ class Store:
         """Have a change of the limit added to its history."""
         self._statements.append(("INSERT INTO limits VALUES (?, ?, ?)", (at_ms, limit, reason)))
 
-    def set_fact(self, name: str, value: Any) -> None:
-        """Have a fact of the run written: anything that is JSON."""
-        self._statements.append(("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, orjson.dumps(value).decode())))
+    def set_fact(self, fact: Fact[T], value: T | None) -> None:
+        """Have the value of a fact written."""
+        self._statements.append((SET_FACT, (fact.name, fact.encoded(value))))
 
     # From the reader's thread, or before `start`.
 
-    def fact(self, name: str) -> Any:
-        """Return a fact, or None."""
+    def fact(self, fact: Fact[T]) -> T | None:
+        """Return the value of a fact; None where it was not noted."""
         with self._reading, translated(self.path):
-            return read_fact(self._reader, name)
+            return read_fact(self._reader, fact)
 
     def model_id(self, model: str) -> int:
         """Return the number of a model in this file; a new one gets the next."""
@@ -263,7 +261,7 @@ class Store:
             if key is None:
                 left.append(each)
             elif key != each.key:
-                self.set_fact("mismatch", each.row)
+                self.set_fact(facts.MISMATCH, each.row)
                 raise InputError(
                     f"row {each.row} is not what it was when this run began: the input has changed while it was read, "
                     "or is another; run the same command again, or use another -o DIR"
@@ -281,9 +279,9 @@ class Store:
     def reload(self) -> None:
         """Read totals and bounds again, after a change to the tables from outside this class."""
         self._totals = read_totals(self.connection)
-        self._copies = read_fact(self.connection, TWINS) or 0
+        self._copies = read_fact(self.connection, facts.COPIES) or 0
         self._accepted = sum(sums.requests for sums in self._totals.values()) - self._copies
-        self.settled_rows = read_fact(self.connection, "settled_rows") or 0
+        self.settled_rows = read_fact(self.connection, facts.SETTLED_ROWS) or 0
         (last,) = self.connection.execute("SELECT max(id) FROM outcomes").fetchone()
         self._ends_at = 0 if last is None else (last >> 24) + 1
 
@@ -349,7 +347,7 @@ class Store:
         copied = self._twins.copy({self.id_of(outcome) for outcome in outcomes})
         if copied:
             copies = self._copies + sum(each.rows for each in copied)
-            self.connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (TWINS, str(copies)))
+            write_fact(self.connection, facts.COPIES, copies)
         return copied
 
     def _mark(self, steps: int) -> int:
@@ -363,7 +361,7 @@ class Store:
                 break
             rows += _MARK_ROWS
         if rows != self.settled_rows:
-            self.connection.execute("INSERT OR REPLACE INTO facts VALUES ('settled_rows', ?)", (str(rows),))
+            write_fact(self.connection, facts.SETTLED_ROWS, rows)
         return rows
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 
 import orjson
 
+from batchrun.checkpoint.facts import COPIES
 from batchrun.checkpoint.tables import KEY_BYTES, Asked
 from batchrun.checkpoint.totals import Copied
 from batchrun.checkpoint.writer import insert_many
@@ -24,12 +25,9 @@ from batchrun.records import Request
 A = TypeVar("A", bound=Asked)
 _Question = tuple[bytes, int]
 
-FACT = "twins"
-"""Fact of the run: how many of its outcomes are copies."""
-
 RECOUNT = f"""
 UPDATE facts SET value = cast((SELECT count(*) FROM outcomes WHERE attempts = 0 AND kind IS NOT 'bad_row') AS TEXT)
-WHERE name = '{FACT}'
+WHERE name = '{COPIES.name}'
 """
 """Makes the fact right after outcomes have left or come."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from math import inf
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.budget import Amount, Budget
 from batchrun.errors import JobError
@@ -66,15 +67,16 @@ def spent_before(job: Job, totals: Mapping[str, ModelTotals], noted: Amount) -> 
 def noted_in(store: Store) -> Amount:
     """Return what was noted in a run directory: at the end of a run, or as one died."""
     return Amount(
-        max(store.spent_usd, store.fact("spent_usd") or 0.0), max(store.spent_tokens, store.fact("spent_tokens") or 0)
+        max(store.spent_usd, store.fact(facts.SPENT_USD) or 0.0),
+        max(store.spent_tokens, store.fact(facts.SPENT_TOKENS) or 0),
     )
 
 
 def keep_spent(store: Store, spent: Amount) -> None:
     """Have the checkpoint remember what was used, beyond what answers have stated; also for a run with other caps."""
     if any(spent):
-        store.set_fact("spent_usd", spent.usd)
-        store.set_fact("spent_tokens", spent.tokens)
+        store.set_fact(facts.SPENT_USD, spent.usd)
+        store.set_fact(facts.SPENT_TOKENS, spent.tokens)
 
 
 def _cap_usd(job: Job, *, simulated: bool) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from batchrun.answers.scores.scorers import NamedFunction
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.file import set_aside
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
@@ -145,12 +146,12 @@ class Execution:
         if self.reads_stdin:
             return  # its rows come once, and nobody knows how many
         begun = begun_as(self.job, self.source)
-        seen = preview(self.job, self.endpoint, self.source, is_begun=self.store.fact("begun") == begun)
+        seen = preview(self.job, self.endpoint, self.source, is_begun=self.store.fact(facts.BEGUN) == begun)
         for line in seen.lines:
             self.progress.say(line)
         if seen.refusal is not None and not self.options.agree(seen.refusal):
             raise JobError(f"{seen.refusal}, or send what fits under the cap (--yes)")
-        self.store.set_fact("begun", begun)
+        self.store.set_fact(facts.BEGUN, begun)
 
     # Finishing.
 

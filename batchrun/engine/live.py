@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import orjson
 
 from batchrun import __version__
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import Secret, find_project, key_variable
@@ -66,7 +67,7 @@ class Sending:
             if self._budget is not None:
                 keep_spent(self.store, Amount(self._budget.spent_usd, self._budget.spent_tokens))
             self._note_limit()
-            self.store.set_fact("limit", self._pool.limit.held)
+            self.store.set_fact(facts.LIMIT, self._pool.limit.held)
             self._memory.learn(self._pool.limit.held)
         return stop
 
@@ -123,7 +124,7 @@ class Sending:
 
     def _limit(self) -> Limit:
         """Return a limit that starts near what was learned; beside other runs, small, since they hold it."""
-        learned = self._memory.learned() or self.store.fact("limit")
+        learned = self._memory.learned() or self.store.fact(facts.LIMIT)
         if learned is None or self._memory.others():
             return Limit(self.job.limits.max_concurrency, on_change=self._on_limit)
         start = max(learned, START)

@@ -4,11 +4,11 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import orjson
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.changes import Change, adapt, forget_failed, has_retired
 from batchrun.checkpoint.store import Store
 from batchrun.errors import JobError
@@ -40,17 +40,17 @@ def prepare(
     Raises:
         JobError: answers would be bought again, and nobody has agreed to that; or simulated and real ones would mix.
     """
-    if store.fact("simulated") not in (None, simulated):
+    if store.fact(facts.SIMULATED) not in (None, simulated):
         there = "real answers" if simulated else "simulated answers"
         cure = "the two do not mix; use another -o DIR, or --restart"
         raise JobError(f"{store.path.parent}: holds {there}; {cure}")
-    asked = _asked(job, source)
-    before = store.fact("asked")
+    origin = _origin(job, source)
+    before = store.fact(facts.ORIGIN)
     if before is None:
         has_changed = bool(store.totals)  # salvaged, without a word of what was asked
     else:
-        has_changed = _has_changed(before, asked) or (before != asked and has_retired(store))
-    if store.fact("mismatch") is not None:  # a row was another than its outcome's: all are looked at
+        has_changed = facts.has_changed(before, origin) or (before != origin and has_retired(store))
+    if store.fact(facts.MISMATCH) is not None:  # a row was another than its outcome's: all are looked at
         has_changed = True
     if has_changed:
         say("the job or its input is not what it was: the input is read whole first, to see which answers still fit")
@@ -58,14 +58,10 @@ def prepare(
     if retry_failed and (count := forget_failed(store)):
         say(f"{count:,} failed rows are sent again")
     _tell_unrecorded(store, say)
-    store.set_fact("identity", store.fact("identity") or uuid4().hex)
-    store.set_fact("simulated", simulated)
-    store.set_fact("asked", asked)
-    store.set_fact("mismatch", None)
-    store.set_fact("job", job_to_dict(job))
-    store.set_fact("folder", _folder())
+    store.set_fact(facts.IDENTITY, store.fact(facts.IDENTITY) or uuid4().hex)
+    facts.note_run(store, job=job_to_dict(job), origin=origin, folder=_folder(), is_simulated=simulated)
     store.expect(job.per_row)
-    return bool(asked["input"])
+    return bool(origin["input"])
 
 
 def _folder() -> str | None:
@@ -83,19 +79,12 @@ def _tell_unrecorded(store: Store, say: Callable[[str], None]) -> None:
         say(f"when the last run ended, {sent}; they are sent again")
 
 
-def _asked(job: Job, source: Source) -> dict[str, Any]:
-    """Return what the requests are made of: where it is the same, so are they."""
+def _origin(job: Job, source: Source) -> facts.Origin:
+    """Return what the requests are made from."""
     parts = job_to_dict(job)
     made_of = [parts["prompt"], parts["model"], job.models, job.input.id, job.response.schema, job.response.mode]
     digest = hashlib.blake2b(orjson.dumps(made_of, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
     return {"job": digest, "input": fingerprint(source.files), "limit": job.input.limit}
-
-
-def _has_changed(before: dict[str, Any], asked: dict[str, Any]) -> bool:
-    """Return whether rows may ask something else now. More rows of the same input are only new."""
-    if before["job"] != asked["job"] or before["input"] != asked["input"]:
-        return True
-    return asked["limit"] is not None and (before["limit"] is None or asked["limit"] < before["limit"])
 
 
 def _is_agreed(change: Change, agree: Callable[[str], bool], say: Callable[[str], None]) -> bool:

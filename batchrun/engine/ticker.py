@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.engine.shared_limit import LimitMemory, Share
@@ -104,7 +105,7 @@ class Watch:
         total = expected_rows(self.job, self.source)
         if total != self.total:
             self.total = total
-            self.store.set_fact("total", total)
+            self.store.set_fact(facts.TOTAL, total)
 
     def _figures(self) -> Figures:
         pool = self.pool

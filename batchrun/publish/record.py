@@ -16,6 +16,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.prompts.input.arrow import python_dicts
 from batchrun.results.columns import AFTER_INPUT, BEFORE_INPUT
@@ -56,7 +57,7 @@ class RunRecord:
         self.job = stored_job(self.checkpoint)
         if self.sample is not None and self.sample * self.job.per_row >= self.summary.rows:
             self.sample = None  # all: else the same would be shown twice, as all and as a sample
-        self.identity: str = self.checkpoint.fact("identity") or ""
+        self.identity: str = self.checkpoint.fact(facts.IDENTITY) or ""
         """Tells this run from every other, also from its like in another directory."""
         return self
 

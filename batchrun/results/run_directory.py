@@ -5,6 +5,7 @@ import glob
 from pathlib import Path
 from typing import NamedTuple
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.file import damaged
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError, RunDirectoryError
@@ -31,7 +32,7 @@ def stored_job(checkpoint: Checkpoint) -> Job:
         raise RunDirectoryError(
             f"{checkpoint.path}: was salvaged, and which job it is of is lost; run the job again: it goes on from here"
         )
-    job = checkpoint.fact("job")
+    job = checkpoint.fact(facts.JOB)
     if job is None:
         raise RunDirectoryError(
             f"{checkpoint.path}: does not say yet which job it is of: its run has only begun, or died as it began; "
@@ -45,7 +46,7 @@ def stored_job(checkpoint: Checkpoint) -> Job:
 
 def is_jobless(checkpoint: Checkpoint) -> bool:
     """Return whether there are answers, but not the job that they are of, as after a salvage."""
-    return bool(checkpoint.totals()) and checkpoint.fact("job") is None
+    return bool(checkpoint.totals()) and checkpoint.fact(facts.JOB) is None
 
 
 class StoredInput(NamedTuple):
@@ -90,7 +91,7 @@ def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, beside: s
 
 def input_paths(job: Job, directory: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
     """Return where the input of a run is, also for those who stand elsewhere than where the run was started."""
-    folder = checkpoint.fact("folder")  # none of a run that was made by an older version, or where it was gone
+    folder = checkpoint.fact(facts.FOLDER)  # none of a run that was made by an older version, or where it was gone
     return tuple(str(directory / SPOOL) if path == "-" else _found_from(folder, path) for path in job.input.path)
 
 
@@ -107,9 +108,9 @@ def _found_from(folder: str | None, path: str) -> str:
 
 def _may_have_changed(checkpoint: Checkpoint, files: list[InputFile]) -> bool:
     """Return whether the input may be another than the run read. That of standard input was noted while it was read."""
-    asked = checkpoint.fact("asked")  # none after a salvage
-    has_other_input = asked is None or asked["input"] not in ("", fingerprint(files))
-    return has_other_input or checkpoint.fact("mismatch") is not None
+    origin = checkpoint.fact(facts.ORIGIN)  # none after a salvage
+    has_other_input = origin is None or origin["input"] not in ("", fingerprint(files))
+    return has_other_input or checkpoint.fact(facts.MISMATCH) is not None
 
 
 def _still_fits(checkpoint: Checkpoint, job: Job) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.in_flight import owed_in
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.tables import FILE_NAME
@@ -22,7 +23,7 @@ def standing(directory: Path) -> Summary:
     """
     with Checkpoint(directory) as checkpoint:
         job, totals, failures = stored_job(checkpoint), checkpoint.totals(), checkpoint.failures()
-        simulated, unrecorded = bool(checkpoint.fact("simulated")), checkpoint.fact("unrecorded") or 0
+        simulated, unrecorded = checkpoint.fact(facts.SIMULATED) is True, checkpoint.fact(facts.UNRECORDED) or 0
     said = _said(directory)
     state, message, pid = said["state"], said["message"], said["pid"]
     summary = summarize(
@@ -56,7 +57,7 @@ def figures_of(directory: Path) -> Figures:
         RunDirectoryError: there is no checkpoint, or it cannot be read.
     """
     with Checkpoint(directory) as checkpoint:
-        sums, total, limit = summed(checkpoint.totals().values()), checkpoint.fact("total"), checkpoint.limit()
+        sums, total, limit = summed(checkpoint.totals().values()), checkpoint.fact(facts.TOTAL), checkpoint.limit()
     return Figures(
         done=sums.requests,
         total=total,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from harness.checkpoints import answer, columns_of, requests, settle
 
-from batchrun.checkpoint import reader
+from batchrun.checkpoint import facts, reader
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 
@@ -29,13 +29,13 @@ def test_outcomes_come_in_lists_of_bounded_length(tmp_path: Path) -> None:
     assert [each.row for some in lists for each in some] == list(range(count))
 
 
-def test_facts_are_any_json_and_none_where_there_is_none(tmp_path: Path) -> None:
+def test_a_fact_is_what_was_written_and_none_where_nothing_was(tmp_path: Path) -> None:
     """As the run wrote them."""
     with Store(tmp_path) as store:
-        store.set_fact("job", {"name": "a"})
+        store.set_fact(facts.JOB, {"name": "a"})
     with Checkpoint(tmp_path) as checkpoint:
-        assert checkpoint.fact("job") == {"name": "a"}
-        assert checkpoint.fact("other") is None
+        assert checkpoint.fact(facts.JOB) == {"name": "a"}
+        assert checkpoint.fact(facts.FOLDER) is None
 
 
 def test_reading_changes_no_byte(tmp_path: Path) -> None:

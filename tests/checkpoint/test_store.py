@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from harness.checkpoints import answer, failure, outcomes_in, requests, settle
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint import store as store_module
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
@@ -176,14 +177,14 @@ threading.Event().wait()
 
 
 def test_facts_and_the_limits_history_are_kept(tmp_path: Path) -> None:
-    """A fact is any JSON; the last value counts."""
+    """The last value of a fact counts."""
     with Store(tmp_path) as store:
-        assert store.fact("limit") is None
-        store.set_fact("limit", 5)
-        store.set_fact("limit", {"now": [7, None]})
+        assert store.fact(facts.LIMIT) is None
+        store.set_fact(facts.LIMIT, 5)
+        store.set_fact(facts.LIMIT, 7)
         store.note_limit(1000, 7, "probe")
     with Store(tmp_path) as store:
-        assert store.fact("limit") == {"now": [7, None]}
+        assert store.fact(facts.LIMIT) == 7
         assert store.connection.execute("SELECT * FROM limits").fetchall() == [(1000, 7, "probe")]
 
 
@@ -419,7 +420,7 @@ def test_the_mark_moves_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytes
         put_all(store, [answer(request, row=row) for row in range(1500)])
         wait.for_rows(1500)
         with Checkpoint(tmp_path) as checkpoint:
-            assert checkpoint.fact("settled_rows") == store.settled_rows == 1024
+            assert checkpoint.fact(facts.SETTLED_ROWS) == store.settled_rows == 1024
 
 
 def test_a_row_is_settled_when_all_its_samples_are(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.file import connect, set_aside
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
@@ -113,13 +114,13 @@ def test_a_checkpoint_set_aside_can_still_be_read(tmp_path: Path) -> None:
     (tmp_path / f"before-restart.2.{FILE_NAME}-wal").write_bytes(b"left by one that is gone")
     for name in ("first", "second"):
         with Store(tmp_path) as store:
-            store.set_fact("name", name)
+            store.set_fact(facts.IDENTITY, name)
         set_aside(tmp_path)
         set_aside(tmp_path)  # nothing to do
     for name, number in (("first", ""), ("second", ".3")):
         (tmp_path / f"before-restart{number}.{FILE_NAME}").rename(tmp_path / FILE_NAME)
         with Checkpoint(tmp_path) as checkpoint:
-            assert checkpoint.fact("name") == name
+            assert checkpoint.fact(facts.IDENTITY) == name
         (tmp_path / FILE_NAME).unlink()
 
 

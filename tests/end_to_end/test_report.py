@@ -15,6 +15,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.job.sections import Input, Job, Model, PromptTemplates, job_to_dict
 
@@ -80,7 +81,7 @@ def test_the_page_stays_under_three_megabytes_whatever_the_answers(batchrun: Any
     Path("out").mkdir()
     settle(Path("out"), [answer(request, body=body) for request in requests(*map(str, range(2_500)))])
     with Store(Path("out")) as store:
-        store.set_fact("job", job_to_dict(Job(input=Input(path=("in.jsonl",)))))
+        store.set_fact(facts.JOB, job_to_dict(Job(input=Input(path=("in.jsonl",)))))
     assert batchrun("report", "out").code == 0
     page = Path("out/report.html").read_bytes()
     assert len(page) < 3_000_000
@@ -106,7 +107,7 @@ def write_run(directory: Path) -> None:
         outcomes.append(settled._replace(model="mn"[row % 2]))
     settle(directory, outcomes)
     with Store(directory) as store:
-        store.set_fact("job", job_to_dict(job))
+        store.set_fact(facts.JOB, job_to_dict(job))
         for second in range(0, 60, 5):
             store.note_limit(1_000_000 + 1_000 * second, 4 + second % 3, "probe")
 

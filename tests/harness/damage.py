@@ -8,6 +8,7 @@ from random import Random
 
 import orjson
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.salvage.damaged import DamagedFile
 from batchrun.checkpoint.salvage.pages import records
 from batchrun.checkpoint.store import Store
@@ -48,9 +49,9 @@ def make_checkpoint(directory: Path, count: int = 120) -> list[Outcome]:
 
 def write_run(store: Store, outcomes: list[Outcome]) -> None:
     """Have written what a run writes."""
-    store.set_fact("job", job_to_dict(JOB))
-    store.set_fact("asked", {"job": "j", "input": "i", "limit": None})
-    store.set_fact("settled_rows", len(outcomes))
+    store.set_fact(facts.JOB, job_to_dict(JOB))
+    store.set_fact(facts.ORIGIN, {"job": "j", "input": "i", "limit": None})
+    store.set_fact(facts.SETTLED_ROWS, len(outcomes))
     put_all(store, outcomes)
 
 

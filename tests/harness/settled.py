@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.job.file import load_job
 from batchrun.job.sections import Job, job_to_dict
@@ -63,8 +64,8 @@ def settle(
     made.run_directory.mkdir(parents=True, exist_ok=True)
     with Source(made) as source, Store(made.run_directory) as store:
         source.open()
-        store.set_fact("job", job_to_dict(made))
-        store.set_fact("asked", {"job": "", "input": fingerprint(source.files), "limit": None})
+        store.set_fact(facts.JOB, job_to_dict(made))
+        store.set_fact(facts.ORIGIN, {"job": "", "input": fingerprint(source.files), "limit": None})
         for number, entry in enumerate(each for batch in source.batches() for each in batch):
             store.model_id(entry.model)
             store.put(_outcome(entry, number, answer))

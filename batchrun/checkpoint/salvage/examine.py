@@ -64,10 +64,8 @@ def problem_of(directory: Path) -> DamagedError | None:
             return damaged(path, "its log is broken, and sound commits follow")
         with closing(connect(path, read_only=True)) as connection, translated(path):
             _check_pages(connection, path)
-            facts = connection.execute("SELECT name FROM facts").fetchall()
         with Checkpoint(directory) as checkpoint:
-            for (name,) in facts:
-                checkpoint.fact(name)
+            checkpoint.check_facts()
             checkpoint.totals()
             for each in (outcome for some in checkpoint.outcomes() for outcome in some):
                 if each.kind is None and not is_answer(each.body):

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from batchrun.checkpoint.checks import is_answered, is_outcome
+from batchrun.checkpoint.facts import JOB, MISMATCH, ORIGIN, SETTLED_ROWS, SPENT_TOKENS, SPENT_USD, Fact, named
 from batchrun.checkpoint.file import create, translated
 from batchrun.checkpoint.in_flight import FILE_NAME as JOURNAL
 from batchrun.checkpoint.in_flight import Journal
@@ -36,7 +37,7 @@ from batchrun.job.sections import Job, job_from_dict
 
 _ID, _KEY, _KIND, _FINISHED = map(OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms"))
 
-_FORGOTTEN = {"asked", "mismatch", "settled_rows"}
+_FORGOTTEN = {ORIGIN.name, MISMATCH.name, SETTLED_ROWS.name}
 """Facts that rely on every outcome being where it was."""
 
 _ASKED_FOR_NAMES = 100
@@ -142,7 +143,7 @@ class _Rescue:
         self.expected: int | None = None
         self.notices: list[str] = []
 
-    def read(self, files: Damaged, spent: dict[str, float]) -> None:
+    def read(self, files: Damaged, spent: dict[Fact[float], float]) -> None:
         """Take over all that can be read."""
         run = self._connection.execute
         run("CREATE TEMP TABLE doubtful AS SELECT * FROM outcomes")
@@ -179,7 +180,7 @@ class _Rescue:
 
     def _take_indexed(self, name: str, value: Any) -> None:
         if type(value) is str:
-            if name not in self._facts and _is_json(value):
+            if name not in self._facts and _is_sound(name, value):
                 self._facts[name] = value
         elif type(value) is int and value in range(MODELS):
             self._models.setdefault(value, name)
@@ -215,22 +216,21 @@ class _Rescue:
         statement = f"INSERT OR IGNORE INTO {table} VALUES ({_MARKS})"
         return self._connection.execute(statement, columns).rowcount > 0
 
-    def _write_facts(self, spent: dict[str, float]) -> None:
+    def _write_facts(self, spent: dict[Fact[float], float]) -> None:
         facts = {name: value for name, value in self._facts.items() if name not in _FORGOTTEN}
         if self._job() is None:
-            facts.pop("job", None)
+            facts.pop(JOB.name, None)
             self.notices.append("which job it is of is lost; run the job again to fit its answers to it")
-        for name, amount in spent.items():
-            noted = orjson.loads(facts.get(name, "null"))
-            if amount > (noted if isinstance(noted, int | float) else 0):
-                facts[name] = orjson.dumps(amount).decode()
+        for fact, amount in spent.items():
+            if amount > (fact.decoded(facts.get(fact.name, "null")) or 0):
+                facts[fact.name] = fact.encoded(amount)
         self._connection.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
         self._connection.executemany("INSERT INTO limits VALUES (?, ?, ?)", self._limits.values())
 
     def _job(self) -> Job | None:
         """Return the job; None where what is left of it is none."""
         try:
-            return job_from_dict(orjson.loads(self._facts["job"]))
+            return job_from_dict(orjson.loads(self._facts[JOB.name]))
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
 
@@ -274,17 +274,18 @@ class _Rescue:
             self._connection.execute(f"INSERT INTO totals VALUES ({marks})", (model, *counts))
 
 
-def _spent(directory: Path) -> dict[str, float]:
+def _spent(directory: Path) -> dict[Fact[float], float]:
     """Return money and tokens that the run had noted beside its checkpoint, as spent or set aside."""
     if not (directory / JOURNAL).exists():
         return {}
     with closing(Journal(directory)) as noted:
-        return {"spent_usd": noted.usd, "spent_tokens": noted.tokens}
+        return {SPENT_USD: noted.usd, SPENT_TOKENS: noted.tokens}
 
 
-def _is_json(text: Any) -> bool:
+def _is_sound(name: str, text: str) -> bool:
+    """Return whether the text can be the value of the fact of this name."""
     try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
+        named(name).decoded(text)
+    except ValueError:
         return False
     return True

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Answered, Checkpoint
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.engine.preflight.estimate import Known
@@ -31,8 +32,8 @@ class Past(NamedTuple):
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Past":
         """Read it."""
-        noted = Amount(checkpoint.fact("spent_usd") or 0.0, checkpoint.fact("spent_tokens") or 0)
-        return cls(checkpoint.totals(), checkpoint.answered(_LEARNED_ROWS), noted, checkpoint.fact("limit"))
+        noted = Amount(checkpoint.fact(facts.SPENT_USD) or 0.0, checkpoint.fact(facts.SPENT_TOKENS) or 0)
+        return cls(checkpoint.totals(), checkpoint.answered(_LEARNED_ROWS), noted, checkpoint.fact(facts.LIMIT))
 
 
 NO_PAST = Past({}, [], Amount(), None)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.publish.ledger import Ledger
 from batchrun.publish.record import RunRecord
@@ -56,7 +57,7 @@ def follow(directory: Path, ledger: Ledger, project: str, has_ended: Callable[[f
         RunDirectoryError: the run cannot be read.
     """
     with Checkpoint(directory) as checkpoint:
-        job, identity = stored_job(checkpoint), checkpoint.fact("identity") or ""
+        job, identity = stored_job(checkpoint), checkpoint.fact(facts.IDENTITY) or ""
     run = WandbRun(job, directory, ledger, project, identity, say)
     looked_s, figures = time.monotonic(), live_figures(directory)
     if not run.is_known:

@@ -25,6 +25,7 @@ from harness.damage import (
     write_run,
 )
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.changes import adapt, forget_failed
 from batchrun.checkpoint.in_flight import Journal
 from batchrun.checkpoint.lock import DirectoryLock
@@ -270,8 +271,8 @@ def test_the_next_run_is_led_to_compare_every_row(tmp_path: Path) -> None:
     damage(tmp_path / FILE_NAME, "pages of noise", Random(1))
     salvaged(tmp_path)
     with Checkpoint(tmp_path) as checkpoint:
-        assert [checkpoint.fact(name) for name in ("asked", "settled_rows", "mismatch")] == [None] * 3
-        assert checkpoint.fact("job")["name"] == "batch"
+        assert [checkpoint.fact(each) for each in (facts.ORIGIN, facts.SETTLED_ROWS, facts.MISMATCH)] == [None] * 3
+        assert checkpoint.fact(facts.JOB)["name"] == "batch"
 
 
 def test_totals_are_counted_anew_and_forget_no_money(tmp_path: Path) -> None:
@@ -303,13 +304,13 @@ def test_the_money_that_was_spent_is_kept(tmp_path: Path, fact: float | None, no
     make_checkpoint(tmp_path, 10)
     with Store(tmp_path) as store:
         if fact is not None:
-            store.set_fact("spent_usd", fact)
+            store.set_fact(facts.SPENT_USD, fact)
     with contextlib.closing(Journal(tmp_path)) as journal:
         journal.note(10, noted, 7_000)
     break_file(tmp_path)
     salvaged(tmp_path)
     with Checkpoint(tmp_path) as checkpoint:
-        assert (checkpoint.fact("spent_usd"), checkpoint.fact("spent_tokens")) == (kept, 7_000)
+        assert (checkpoint.fact(facts.SPENT_USD), checkpoint.fact(facts.SPENT_TOKENS)) == (kept, 7_000)
     with Store(tmp_path) as store:
         assert store.unrecorded == 0
 

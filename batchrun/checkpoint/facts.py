@@ -1,0 +1,120 @@
+"""What a checkpoint notes about its run besides rows and totals: name, type and meaning of each fact. Pure.
+
+A fact is stored as JSON under its name. Names and types are part of the file: a change of one needs a migration.
+"""
+
+from typing import Any, Generic, NamedTuple, Protocol, TypedDict, TypeVar, cast
+
+import orjson
+
+T = TypeVar("T")
+
+
+class Fact(NamedTuple, Generic[T]):
+    """One fact: how it is called in the file, and what its value is."""
+
+    name: str
+    kind: type[Any]
+    """Type of its JSON value; `float` includes whole numbers. Null stands for "not known"."""
+    meaning: str
+
+    def encoded(self, value: T | None) -> str:
+        """Return the text that is stored."""
+        return orjson.dumps(value).decode()
+
+    def decoded(self, text: str) -> T | None:
+        """Return the value of a stored text.
+
+        Raises:
+            ValueError: the text is not JSON, or its value has another type.
+        """
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError as problem:
+            raise ValueError(f"the fact {self.name} is not JSON") from problem
+        kinds = (int, float) if self.kind is float else (self.kind,)
+        if value is None or self.kind is object or type(value) in kinds:
+            return cast("T | None", value)
+        raise ValueError(f"the fact {self.name} ({self.meaning}) is not of type {self.kind.__name__}")
+
+
+class Origin(TypedDict):
+    """What the requests of a run are made from. Where it is the same, so are they."""
+
+    job: str
+    """Digest of the parts of the job that are in the requests."""
+    input: str
+    """Fingerprint of the input files; empty for standard input."""
+    limit: int | None
+    """Most input rows."""
+
+
+JOB = Fact[dict[str, Any]]("job", dict, "the job as it was run last")
+ORIGIN = Fact[Origin]("asked", dict, "what the requests are made from")
+IDENTITY = Fact[str]("identity", str, "name of this run in systems that it is published to")
+SIMULATED = Fact[bool]("simulated", bool, "whether the answers come from the simulator")
+FOLDER = Fact[str]("folder", str, "folder that the paths of the input start from")
+MISMATCH = Fact[int]("mismatch", int, "a row whose content was not the one that its outcome answers")
+BEGUN = Fact[list[Any]]("begun", list, "caps and input that the user has agreed to")
+TOTAL = Fact[int]("total", int, "rows that the results will have, as far as the input was read")
+LIMIT = Fact[int]("limit", int, "requests in flight that the endpoint was seen to hold")
+SPENT_USD = Fact[float]("spent_usd", float, "money spent by all executions, unfinished requests included")
+SPENT_TOKENS = Fact[float]("spent_tokens", float, "tokens used by all executions, unfinished requests included")
+UNRECORDED = Fact[int]("unrecorded", int, "requests that were in flight when an execution died, over all executions")
+COPIES = Fact[int]("twins", int, "outcomes that were copied from a row that asks the same")
+SETTLED_ROWS = Fact[int]("settled_rows", int, "rows from the first on that are all settled")
+
+ALL: tuple[Fact[Any], ...] = (
+    JOB,
+    ORIGIN,
+    IDENTITY,
+    SIMULATED,
+    FOLDER,
+    MISMATCH,
+    BEGUN,
+    TOTAL,
+    LIMIT,
+    SPENT_USD,
+    SPENT_TOKENS,
+    UNRECORDED,
+    COPIES,
+    SETTLED_ROWS,
+)
+
+_BY_NAME = {fact.name: fact for fact in ALL}
+
+
+def named(name: str) -> Fact[Any]:
+    """Return the fact of this name; an unknown one, of a newer version, may have any value."""
+    return _BY_NAME.get(name) or Fact(name, object, "not known to this version")
+
+
+class Facts(Protocol):
+    """Where facts are read and written."""
+
+    def fact(self, fact: Fact[T]) -> T | None: ...  # noqa: D102
+    def set_fact(self, fact: Fact[T], value: T | None) -> None: ...  # noqa: D102
+
+
+def note_run(facts: Facts, *, job: dict[str, Any], origin: Origin, folder: str | None, is_simulated: bool) -> None:
+    """Note which run this directory holds: from now on its outcomes fit this job and this input.
+
+    Args:
+        facts: of the run directory.
+        job: as a dictionary.
+        origin: what the requests are made from.
+        folder: current directory, which the input's paths are relative to; None where it was deleted.
+        is_simulated: whether the simulator answers.
+    """
+    facts.set_fact(SIMULATED, is_simulated)
+    facts.set_fact(ORIGIN, origin)
+    facts.set_fact(MISMATCH, None)
+    facts.set_fact(JOB, job)
+    facts.set_fact(FOLDER, folder)
+
+
+def has_changed(before: Origin, now: Origin) -> bool:
+    """Return whether rows may ask something else now. More rows of the same input are only new."""
+    if before["job"] != now["job"] or before["input"] != now["input"]:
+        return True
+    return now["limit"] is not None and (before["limit"] is None or now["limit"] < before["limit"])
