@@ -153,8 +153,8 @@ def test_a_page_can_be_followed_from_top_to_bottom(
     monkeypatch.setitem(BASE_URLS, "wandb", base_url)
 
     def printed() -> str:
-        said = capfd.readouterr()
-        return said.out + said.err
+        streams = capfd.readouterr()
+        return streams.out + streams.err
 
     done = Reader(printed, base_url).follow(page)
     runs = [line for line in page.commands if ours(line) and can_be_run(line)]
@@ -253,8 +253,8 @@ def test_every_exit_code_is_explained() -> None:
     """In the table and in the help; next to those of the errors: success, failed rows, our own mistakes, signals."""
     codes = {kind.exit_code for kind in _errors()} | {effect.exit_code for effect in EFFECTS.values()} - {None}
     assert set(EXIT_CODES) == codes | {0, 1, 70, 130, 143}
-    said = (command_of("run").help or "").split("Exit codes:")[1]
-    assert {int(number) for number in re.findall(r"\b\d+\b", said)} == set(EXIT_CODES)
+    listed = (command_of("run").help or "").split("Exit codes:")[1]
+    assert {int(number) for number in re.findall(r"\b\d+\b", listed)} == set(EXIT_CODES)
 
 
 def test_every_environment_variable_is_explained() -> None:

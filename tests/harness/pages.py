@@ -38,6 +38,7 @@ NOT_OURS = {
     "pip",
     "pipx",
     "python3",
+    "source",
     "systemctl",
     "transformers",
     "uv",
@@ -210,7 +211,7 @@ def run_python(text: str, name: str) -> None:
 def check_output(shown: str, printed: str) -> None:
     """Check that what a page shows was printed: the same words in the same lines, whatever their numbers.
 
-    A line of three dots stands for any lines.
+    A line of three dots matches any lines.
     """
     rest = loose(printed)
     *parts, last = [loose(part) for part in re.split(r"^\.\.\.$", shown, flags=re.MULTILINE)]

@@ -144,7 +144,7 @@ def flags() -> str:
 
 
 def other_flags() -> str:
-    """Return one table for each other command that has flags of its own, but for the simulator."""
+    """Return one table for each other command that has its own flags, except the simulator."""
     tables = []
     for name in cli.list_commands(click.Context(cli)):
         command = command_of(name)

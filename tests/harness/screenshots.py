@@ -4,6 +4,7 @@ Needs Chromium. `docs/bar.svg` is a terminal in the middle of the run, `docs/rep
 """
 
 import html
+import itertools
 import json
 import os
 import pty
@@ -72,7 +73,7 @@ def _write_job(folder: Path) -> None:
 
 
 def _run_in_terminal(folder: Path) -> list[str]:
-    """Run the job in a terminal; return the lines that stand in it when it has come far enough."""
+    """Run the job in a terminal; return its lines at the moment of the picture."""
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     command = [sys.executable, "-m", "batchrun", "run", "reviews.toml", "--simulate"]
@@ -87,10 +88,10 @@ def _run_in_terminal(folder: Path) -> list[str]:
         assert process.wait() == 0
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", seen.decode())
-    said = [line for line in text.replace("\r\n", "\n").split("\n") if "\r" not in line and line]
+    lines = [line for line in text.replace("\r\n", "\n").split("\n") if "\r" not in line and line]
     bars = [frame for frame in text.split("\r") if "%|" in frame]
     bar = next(frame for frame in bars if int(frame.split("%")[0]) >= SHOWN_AT * 100)
-    before = said[: next((at for at, line in enumerate(said) if line.startswith("done ")), len(said))]
+    before = itertools.takewhile(lambda line: not line.startswith("done "), lines)
     return ["$ batchrun run reviews.toml --simulate", *before, bar.strip()]
 
 
