@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.said import Said
+from harness.finished import Finished
 
 from batchrun.__main__ import run as run_command_line
 from batchrun.simulator import Settings, Simulator, serve
@@ -80,18 +80,18 @@ def endpoint() -> Iterator[Endpoint]:
     loop.close()
 
 
-Batchrun = Callable[..., Said]
+Batchrun = Callable[..., Finished]
 
 
 @pytest.fixture
 def batchrun(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Batchrun:
     """Run a command in this process."""
 
-    def batchrun(*arguments: Any, stdin: bytes = b"") -> Said:
+    def batchrun(*arguments: Any, stdin: bytes = b"") -> Finished:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()
         code = run_command_line([str(each) for each in arguments])
-        return Said(code, *capsys.readouterr())
+        return Finished(code, *capsys.readouterr())
 
     return batchrun
 
@@ -100,7 +100,7 @@ def batchrun(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 def run(batchrun: Batchrun, endpoint: Endpoint) -> Batchrun:
     """Run `batchrun run` on the endpoint, into `out`."""
 
-    def run(*arguments: Any, model: str | None = MODEL, stdin: bytes = b"") -> Said:
+    def run(*arguments: Any, model: str | None = MODEL, stdin: bytes = b"") -> Finished:
         models = [] if model is None else ["-m", model]
         return batchrun("run", *arguments, *models, "--base-url", endpoint.base_url, "-o", "out", stdin=stdin)
 

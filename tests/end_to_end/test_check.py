@@ -37,13 +37,13 @@ def check(batchrun: Any, endpoint: Any) -> Any:
 def test_everything_is_read_and_nothing_is_sent_or_written(check: Any, endpoint: Any) -> None:
     """Rows, prompts as they will be sent, tokens."""
     write_rows("in.jsonl", *({"id": f"r{number}", "text": f"number {number}"} for number in range(1_000)))
-    said = check("in.jsonl", "-t", "Say {{ text }}.", "-s", "Be brief.", "--max-tokens", 5)
-    assert said.code == 0, said.stderr
-    assert "in.jsonl: 1,000 rows" in said.stdout
+    done = check("in.jsonl", "-t", "Say {{ text }}.", "-s", "Be brief.", "--max-tokens", 5)
+    assert done.code == 0, done.stderr
+    assert "in.jsonl: 1,000 rows" in done.stdout
     for words in ("Be brief.", "Say number 0.", "Say number 2.", "1,000 to send"):
-        assert words in said.stdout
-    assert "Say number 3." not in said.stdout
-    assert said.stderr == ""
+        assert words in done.stdout
+    assert "Say number 3." not in done.stdout
+    assert done.stderr == ""
     assert endpoint.stats.received == 0
     assert not Path("out").exists()
 
@@ -65,22 +65,22 @@ def test_what_is_found_is_there_for_scripts(check: Any) -> None:
 def test_broken_rows_are_told_by_cause_with_an_example_of_each(check: Any) -> None:
     """With --strict they are what is wrong."""
     Path("in.jsonl").write_text('{"prompt": "a"}\n' + "not json\n" * 3 + '{"prompt": null}\n')
-    said = check("in.jsonl")
-    assert said.code == 0
-    assert "4 are broken" in said.stdout
-    assert "  3 × in.jsonl:2: " in said.stdout
-    assert "  1 × in.jsonl:5: " in said.stdout
-    said = check("in.jsonl", "--strict")
-    assert said.code == 2
-    assert "4 broken rows" in said.stderr
+    done = check("in.jsonl")
+    assert done.code == 0
+    assert "4 are broken" in done.stdout
+    assert "  3 × in.jsonl:2: " in done.stdout
+    assert "  1 × in.jsonl:5: " in done.stdout
+    done = check("in.jsonl", "--strict")
+    assert done.code == 2
+    assert "4 broken rows" in done.stderr
 
 
 def test_repeated_ids_are_told(check: Any) -> None:
     """Rows are known by their numbers, so that it is no error."""
     write_rows("in.jsonl", *({"id": str(number % 7), "prompt": "a"} for number in range(10)))
-    said = check("in.jsonl")
-    assert said.code == 0
-    assert "3 ids are of more than one row each, such as that of rows 0 and 7" in said.stdout
+    done = check("in.jsonl")
+    assert done.code == 0
+    assert "3 ids are of more than one row each, such as that of rows 0 and 7" in done.stdout
 
 
 def test_a_pipe_can_be_checked_too(check: Any) -> None:
@@ -96,22 +96,22 @@ def test_what_is_wrong_with_the_job_exits_2(check: Any, arguments: tuple[str, ..
     """Before anything is read, and for scripts in JSON as well."""
     write_prompts("a")
     Path("empty.jsonl").write_text("")
-    said = check(*arguments, "--json")
-    assert (said.code, said.json["exit_code"]) == (2, 2)
-    assert words in said.stderr
-    assert words in said.json["message"]
+    done = check(*arguments, "--json")
+    assert (done.code, done.json["exit_code"]) == (2, 2)
+    assert words in done.stderr
+    assert words in done.json["message"]
 
 
 def test_models_that_have_ended_and_prompts_too_long_for_theirs_are_told(batchrun: Any) -> None:
     """And a name that the catalogue does not know, and a key that is not there."""
     write_prompts("a", "word " * 150_000)
     models = ("ibm-granite/granite-4.1-8b", MODEL, "meta-llama/Lama")
-    said = batchrun("check", "in.jsonl", *(word for model in models for word in ("-m", model)))
-    assert said.code == 0
-    assert "ibm-granite/granite-4.1-8b: was to be switched off on 2026-10-05" in said.stdout
-    assert f"{MODEL}: about 1 prompts are longer" in said.stdout
-    assert "meta-llama/Lama: is not in the built-in catalogue" in said.stdout
-    assert "export WANDB_API_KEY=" in said.stdout
+    done = batchrun("check", "in.jsonl", *(word for model in models for word in ("-m", model)))
+    assert done.code == 0
+    assert "ibm-granite/granite-4.1-8b: was to be switched off on 2026-10-05" in done.stdout
+    assert f"{MODEL}: about 1 prompts are longer" in done.stdout
+    assert "meta-llama/Lama: is not in the built-in catalogue" in done.stdout
+    assert "export WANDB_API_KEY=" in done.stdout
 
 
 def test_a_probe_sends_one_real_request_to_each_model(check: Any, endpoint: Any) -> None:
@@ -135,16 +135,16 @@ def test_a_probe_sends_one_real_request_to_each_model(check: Any, endpoint: Any)
 def test_a_probe_that_is_refused_says_why(check: Any, endpoint: Any, fault: str, code: int, cure: str) -> None:
     """With the exit code that a run would have."""
     endpoint.change(error_shares={fault: 1.0})
-    said = check(write_prompts("a"), "--probe")
-    assert said.code == code
-    assert cure in said.stdout
+    done = check(write_prompts("a"), "--probe")
+    assert done.code == code
+    assert cure in done.stdout
 
 
 def test_a_probe_can_be_simulated(batchrun: Any) -> None:
     """No key, no cost."""
-    said = batchrun("check", write_prompts("a"), "-m", MODEL, "--probe", "--simulate")
-    assert said.code == 0
-    assert f"{MODEL}: 4 tokens in" in said.stdout
+    done = batchrun("check", write_prompts("a"), "-m", MODEL, "--probe", "--simulate")
+    assert done.code == 0
+    assert f"{MODEL}: 4 tokens in" in done.stdout
 
 
 def test_what_is_settled_is_not_counted_again(check: Any, run: Any) -> None:
@@ -229,9 +229,9 @@ def test_the_cost_of_gsm8k_is_estimated_within_a_tenth(batchrun: Any, endpoint: 
 
 def test_every_run_says_what_is_ahead(run: Any) -> None:
     """In a line or three; a run with nothing left to send says nothing of it, nor does a quiet one."""
-    said = run(write_prompts(*map(str, range(20))), "--max-tokens", 5)
-    assert "20 requests, " in said.stderr
-    assert "cost of these" not in said.stderr  # of an endpoint whose prices nobody knows
+    done = run(write_prompts(*map(str, range(20))), "--max-tokens", 5)
+    assert "20 requests, " in done.stderr
+    assert "cost of these" not in done.stderr  # of an endpoint whose prices nobody knows
     assert "requests, " not in run("in.jsonl", "--max-tokens", 5).stderr
     assert run("in.jsonl", "--quiet", "--restart").stderr == ""
 
@@ -239,24 +239,24 @@ def test_every_run_says_what_is_ahead(run: Any) -> None:
 def test_a_run_says_what_is_left(run: Any) -> None:
     """After what earlier runs have settled, and how long it will take at the limit that they found."""
     run(write_prompts(*map(str, range(40))), "--limit", 10)
-    said = run("in.jsonl")
-    assert "30 requests, " in said.stderr
-    assert "time for these " in said.stderr
+    done = run("in.jsonl")
+    assert "30 requests, " in done.stderr
+    assert "time for these " in done.stderr
 
 
 def test_a_run_is_refused_whose_estimate_is_above_the_cap(batchrun: Any, endpoint: Any) -> None:
     """Exit code 2, both figures, the cure; nothing is sent. With --yes what fits is sent."""
     write_prompts(*("word " * 200 for _ in range(100)))
     path = job(endpoint, 100, more="max_tokens = 20\n")  # 20,000 tokens and more, 0.0001 USD each
-    said = batchrun("run", path, "--max-cost", 1)
-    assert said.code == 2
+    done = batchrun("run", path, "--max-cost", 1)
+    assert done.code == 2
     assert endpoint.stats.received == 0
     for words in ("what is left will cost", "the cap is 1 USD", "--max-cost", "--limit", "--yes"):
-        assert words in said.stderr
+        assert words in done.stderr
     assert batchrun("check", path, "--max-cost", 1).code == 2
-    said = batchrun("run", path, "--max-cost", 1, "--yes", "--json")
-    assert (said.code, said.json["state"]) == (5, "stopped")
-    assert 0.5 < said.json["cost_usd"] <= 1
+    done = batchrun("run", path, "--max-cost", 1, "--yes", "--json")
+    assert (done.code, done.json["state"]) == (5, "stopped")
+    assert 0.5 < done.json["cost_usd"] <= 1
     assert batchrun("run", path, "--max-cost", 100).code == 0
 
 
@@ -282,9 +282,9 @@ def test_a_run_that_may_end_within_its_cap_is_not_refused(batchrun: Any, endpoin
 
 def test_a_cap_on_tokens_is_refused_alike(run: Any, endpoint: Any) -> None:
     """In tokens."""
-    said = run(write_prompts(*("word " * 200 for _ in range(100))), "--max-tokens", 5, "--max-tokens-total", 5_000)
-    assert said.code == 2
-    assert "the cap is 5,000; raise it (--max-tokens-total)" in said.stderr
+    done = run(write_prompts(*("word " * 200 for _ in range(100))), "--max-tokens", 5, "--max-tokens-total", 5_000)
+    assert done.code == 2
+    assert "the cap is 5,000; raise it (--max-tokens-total)" in done.stderr
     assert endpoint.stats.received == 0
 
 
@@ -298,5 +298,5 @@ def test_with_dedupe_each_sample_is_counted_and_a_cap_refuses_too(batchrun: Any,
     assert found["ahead"]["prompt_tokens"]["likely"] * 2 == pytest.approx(
         dear["ahead"]["prompt_tokens"]["likely"], rel=0.01
     )
-    said = batchrun("run", path, "--dedupe", "--max-cost", 0.1)
-    assert (said.code, endpoint.stats.received) == (2, 0), said.stderr
+    done = batchrun("run", path, "--dedupe", "--max-cost", 0.1)
+    assert (done.code, endpoint.stats.received) == (2, 0), done.stderr

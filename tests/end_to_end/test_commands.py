@@ -16,16 +16,16 @@ MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 def test_version(batchrun: Any) -> None:
     """On one line, so that a report of a bug can have it."""
-    said = batchrun("--version")
-    assert (said.code, said.stdout) == (0, f"batchrun, version {package.__version__}\n")
+    done = batchrun("--version")
+    assert (done.code, done.stdout) == (0, f"batchrun, version {package.__version__}\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
     """In the order of a first day."""
-    said = batchrun(*arguments)
-    assert said.code == 0
-    assert re.findall(r"^  (\w+)  ", said.stdout, re.MULTILINE) == [
+    done = batchrun(*arguments)
+    assert done.code == 0
+    assert re.findall(r"^  (\w+)  ", done.stdout, re.MULTILINE) == [
         "run",
         "check",
         "status",
@@ -41,9 +41,9 @@ def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
 @pytest.mark.parametrize("command", ["run", "check", "status", "watch", "export", "report", "models", "simulate"])
 def test_every_command_has_help_with_an_example(batchrun: Any, command: str) -> None:
     """That can be copied."""
-    said = batchrun(command, "--help")
-    assert said.code == 0
-    assert re.search(rf"^ +(cat \S+ \| )?batchrun {command}", said.stdout, re.MULTILINE)
+    done = batchrun(command, "--help")
+    assert done.code == 0
+    assert re.search(rf"^ +(cat \S+ \| )?batchrun {command}", done.stdout, re.MULTILINE)
 
 
 FLAGS = (
@@ -56,10 +56,10 @@ FLAGS = (
 
 def test_run_has_every_flag_of_the_reference(batchrun: Any) -> None:
     """Under headings."""
-    said = batchrun("run", "--help").stdout
-    assert [flag for flag in FLAGS.split() if not re.search(rf"(^|[\s,/]){flag}\b", said)] == []
+    text = batchrun("run", "--help").stdout
+    assert [flag for flag in FLAGS.split() if not re.search(rf"(^|[\s,/]){flag}\b", text)] == []
     for heading in ("Input", "Prompt", "Model", "Endpoint", "Limits", "Output", "Run"):
-        assert f"\n{heading}:\n" in said
+        assert f"\n{heading}:\n" in text
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -86,9 +86,9 @@ def test_commands_and_flags_are_completed(spawn: Any, monkeypatch: pytest.Monkey
 def test_status_says_how_a_run_ended(run: Any, batchrun: Any) -> None:
     """For people, and as one line of JSON that run.json has too."""
     run(write_prompts("a", "[[simulate: 400]]"))
-    said = batchrun("status", "out")
-    assert said.code == 0
-    assert "1 of 2 rows completed, 1 failed" in said.stdout
+    done = batchrun("status", "out")
+    assert done.code == 0
+    assert "1 of 2 rows completed, 1 failed" in done.stdout
     assert batchrun("status", "out", "--json").json == json.loads(Path("out/run.json").read_text())
 
 
@@ -106,9 +106,9 @@ def test_export_writes_the_results_again(run: Any, batchrun: Any, endpoint: Any)
     before = results()
     Path("out/results.parquet").unlink()
     Path("out/usage.parquet").unlink()
-    said = batchrun("export", "out")
-    assert said.code == 0
-    assert "out/results.parquet" in said.stderr
+    done = batchrun("export", "out")
+    assert done.code == 0
+    assert "out/results.parquet" in done.stderr
     assert results() == before
     assert Path("out/usage.parquet").exists()
     assert endpoint.stats.received == 2
@@ -119,9 +119,9 @@ def test_export_without_the_input_leaves_its_columns_out(run: Any, batchrun: Any
     run(write_prompts("a", "b"))
     responses = [row["response"] for row in results()]
     Path("in.jsonl").unlink()
-    said = batchrun("export", "out")
-    assert said.code == 0
-    assert "without the input's columns" in said.stderr
+    done = batchrun("export", "out")
+    assert done.code == 0
+    assert "without the input's columns" in done.stderr
     assert "prompt" not in columns()
     assert [row["response"] for row in results()] == responses
 
@@ -131,9 +131,9 @@ def test_export_of_an_input_that_was_edited_puts_no_answer_beside_a_row_it_is_no
     run(write_prompts("a", "b"))
     responses = [row["response"] for row in results()]
     write_prompts("x", "a", "b")
-    said = batchrun("export", "out")
-    assert said.code == 0
-    assert "has changed" in said.stderr
+    done = batchrun("export", "out")
+    assert done.code == 0
+    assert "has changed" in done.stderr
     assert [(row.get("prompt"), row["response"]) for row in results()] == [(None, each) for each in responses]
 
 
@@ -147,19 +147,19 @@ def test_export_of_piped_rows_has_their_columns(run: Any, batchrun: Any) -> None
 def test_models_lists_what_is_served(batchrun: Any, endpoint: Any) -> None:
     """A name a line, or one line of JSON."""
     endpoint.change(models=["b/two", "a/one"])
-    said = batchrun("models", "--base-url", endpoint.base_url)
-    assert (said.code, said.stdout) == (0, "a/one\nb/two\n")
-    said = batchrun("models", "--base-url", endpoint.base_url, "--json")
-    assert said.json == {"base_url": endpoint.base_url, "models": ["a/one", "b/two"]}
+    done = batchrun("models", "--base-url", endpoint.base_url)
+    assert (done.code, done.stdout) == (0, "a/one\nb/two\n")
+    done = batchrun("models", "--base-url", endpoint.base_url, "--json")
+    assert done.json == {"base_url": endpoint.base_url, "models": ["a/one", "b/two"]}
 
 
 def test_models_with_a_wrong_key_exits_4(batchrun: Any, endpoint: Any) -> None:
     """With what to check."""
     endpoint.change(keys=["sk-right"])
-    said = batchrun("models", "--base-url", endpoint.base_url)
-    assert (said.code, said.stdout) == (4, "")
-    assert "Authentication failed" in said.stderr
-    assert "check the key" in said.stderr
+    done = batchrun("models", "--base-url", endpoint.base_url)
+    assert (done.code, done.stdout) == (4, "")
+    assert "Authentication failed" in done.stderr
+    assert "check the key" in done.stderr
 
 
 @pytest.fixture
@@ -172,10 +172,10 @@ def unreachable(endpoint: Any) -> str:
 
 def test_models_of_an_endpoint_that_is_not_there_exits_5(batchrun: Any, unreachable: str) -> None:
     """With its address."""
-    said = batchrun("models", "--base-url", unreachable)
-    assert (said.code, said.stdout) == (5, "")
-    assert unreachable in said.stderr
-    assert "Traceback" not in said.stderr
+    done = batchrun("models", "--base-url", unreachable)
+    assert (done.code, done.stdout) == (5, "")
+    assert unreachable in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_simulate_serves_until_it_is_stopped(spawn: Any, batchrun: Any) -> None:
@@ -192,6 +192,6 @@ def test_export_of_an_input_that_was_only_touched_or_appended_to_keeps_its_colum
     run(write_prompts("a", "b"))
     before = results()
     write_prompts("a", "b", "c")
-    said = batchrun("export", "out")
-    assert "note" not in said.stderr
+    done = batchrun("export", "out")
+    assert "note" not in done.stderr
     assert results() == before

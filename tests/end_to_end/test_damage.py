@@ -42,24 +42,24 @@ def test_a_damaged_run_is_salvaged_and_buys_only_what_was_lost(
     """From the first message on, each says what to do next."""
     damage(CHECKPOINT, kind, Random(kind))
     damaged = CHECKPOINT.read_bytes()
-    said = run("in.jsonl")
-    assert said.code == 3
-    assert "out/checkpoint.sqlite: is damaged" in said.stderr
-    assert "batchrun export out --salvage" in said.stderr
+    done = run("in.jsonl")
+    assert done.code == 3
+    assert "out/checkpoint.sqlite: is damaged" in done.stderr
+    assert "batchrun export out --salvage" in done.stderr
     assert endpoint.stats.received == ROWS
     assert CHECKPOINT.read_bytes() == damaged
 
-    said = batchrun("export", "out", "--salvage")
-    assert said.code == 0, said
-    assert "settled rows recovered" in said.stderr
+    done = batchrun("export", "out", "--salvage")
+    assert done.code == 0, done
+    assert "settled rows recovered" in done.stderr
     assert KEPT.read_bytes() == damaged
     assert pq.read_table("out/before-salvage.results.parquet").to_pylist() == finished
     recovered = results()
     assert 0 < len(recovered) <= ROWS
-    assert f"{len(recovered):,} settled rows recovered" in said.stderr
+    assert f"{len(recovered):,} settled rows recovered" in done.stderr
 
-    said = run("in.jsonl")
-    assert said.code == 0, said
+    done = run("in.jsonl")
+    assert done.code == 0, done
     assert endpoint.stats.received == 2 * ROWS - len(recovered)
     assert without_times(results()) == without_times(finished)
     assert run("in.jsonl").code == 0
@@ -71,26 +71,26 @@ def test_a_damaged_run_is_salvaged_and_buys_only_what_was_lost(
 def test_export_and_status_name_the_cure(batchrun: Any, finished: Any, command: str) -> None:
     """And leave the results that there are."""
     damage(CHECKPOINT, "noise in the header", Random(1))
-    said = batchrun(command, "out")
-    assert said.code == 3
-    assert "out/checkpoint.sqlite: is damaged" in said.stderr
-    assert "batchrun export out --salvage" in said.stderr
+    done = batchrun(command, "out")
+    assert done.code == 3
+    assert "out/checkpoint.sqlite: is damaged" in done.stderr
+    assert "batchrun export out --salvage" in done.stderr
     assert results() == finished
 
 
 def test_a_job_that_is_lost_costs_nothing_either(run: Any, batchrun: Any, endpoint: Any, finished: Any) -> None:
     """The answers stand alone until the job runs again, which fits them to its rows."""
     destroy("facts", "models", "sqlite_autoindex_models_1", "totals")
-    said = batchrun("export", "out", "--salvage")
-    assert said.code == 0
-    assert "how many there were is lost" in said.stderr
-    assert "which job it is of is lost; run the job again" in said.stderr
+    done = batchrun("export", "out", "--salvage")
+    assert done.code == 0
+    assert "how many there were is lost" in done.stderr
+    assert "which job it is of is lost; run the job again" in done.stderr
     assert [row["response"] for row in results()] == [row["response"] for row in finished]
     assert "prompt" not in results()[0]
     assert results()[0]["cost_usd"] is None
-    said = batchrun("status", "out")
-    assert said.code == 3
-    assert "which job it is of is lost; run the job again" in said.stderr
+    done = batchrun("status", "out")
+    assert done.code == 3
+    assert "which job it is of is lost; run the job again" in done.stderr
     assert run("in.jsonl").code == 0
     assert endpoint.stats.received == ROWS
     assert without_times(results()) == without_times(finished)
@@ -117,8 +117,8 @@ def test_answers_on_wrong_places_find_back(run: Any, batchrun: Any, endpoint: An
         connection.execute("UPDATE outcomes SET id = ((9 - ((id - (1 << 34)) >> 24)) << 24) WHERE id >= 1 << 34")
     connection.close()
     destroy("limits")
-    said = batchrun("export", "out", "--salvage")
-    assert "without the input's columns: the input has changed since the run; run the job again" in said.stderr
+    done = batchrun("export", "out", "--salvage")
+    assert "without the input's columns: the input has changed since the run; run the job again" in done.stderr
     assert run("in.jsonl").code == 0
     assert endpoint.stats.received == ROWS
     assert without_times(results()) == without_times(finished)
@@ -135,17 +135,17 @@ def test_damage_that_only_reading_finds_stops_the_run_before_it_buys(
     data[middle : middle + PAGE] = bytes(PAGE)
     CHECKPOINT.write_bytes(data)
     monkeypatch.setattr("batchrun.checkpoint.store.examine", lambda path: None)
-    said = run("in.jsonl")
-    assert said.code == 3
-    assert "batchrun export out --salvage" in said.stderr
+    done = run("in.jsonl")
+    assert done.code == 3
+    assert "batchrun export out --salvage" in done.stderr
     assert endpoint.stats.received == ROWS
 
 
 def test_salvaging_what_is_sound_exports_it(batchrun: Any, finished: Any) -> None:
     """There is nothing else to do."""
-    said = batchrun("export", "out", "--salvage")
-    assert said.code == 0
-    assert "the checkpoint is sound: nothing to salvage" in said.stderr
+    done = batchrun("export", "out", "--salvage")
+    assert done.code == 0
+    assert "the checkpoint is sound: nothing to salvage" in done.stderr
     assert not KEPT.exists()
     assert results() == finished
 
@@ -155,9 +155,9 @@ def test_what_holds_nothing_is_left_as_it_is(run: Any, batchrun: Any, endpoint: 
     write_prompts("a")
     Path("out").mkdir()
     CHECKPOINT.write_text("my shopping list")
-    said = batchrun("export", "out", "--salvage")
-    assert said.code == 3
-    assert "nothing can be recovered; it was left as it is. Begin anew with --restart" in said.stderr
+    done = batchrun("export", "out", "--salvage")
+    assert done.code == 3
+    assert "nothing can be recovered; it was left as it is. Begin anew with --restart" in done.stderr
     assert CHECKPOINT.read_text() == "my shopping list"
     assert run("in.jsonl", "--restart").code == 0
     assert Path("out/before-restart.checkpoint.sqlite").read_text() == "my shopping list"
@@ -171,10 +171,10 @@ def test_a_newer_versions_checkpoint_is_not_touched(batchrun: Any, finished: Any
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = CHECKPOINT.read_bytes()
-    said = batchrun(command[0], "out", *command[1:])
-    assert said.code == 3
-    assert "written by a newer batchrun" in said.stderr
-    assert "pip install -U batchrun-llm" in said.stderr
+    done = batchrun(command[0], "out", *command[1:])
+    assert done.code == 3
+    assert "written by a newer batchrun" in done.stderr
+    assert "pip install -U batchrun-llm" in done.stderr
     assert CHECKPOINT.read_bytes() == before
 
 
@@ -182,17 +182,17 @@ def test_a_folder_in_its_place_is_told(run: Any, batchrun: Any, endpoint: Any) -
     """By its name."""
     write_prompts("a")
     CHECKPOINT.mkdir(parents=True)
-    for said in (run("in.jsonl"), batchrun("status", "out"), batchrun("export", "out")):
-        assert said.code == 3
-        assert "out/checkpoint.sqlite: cannot be read or written (it is a folder); use another -o DIR" in said.stderr
+    for done in (run("in.jsonl"), batchrun("status", "out"), batchrun("export", "out")):
+        assert done.code == 3
+        assert "out/checkpoint.sqlite: cannot be read or written (it is a folder); use another -o DIR" in done.stderr
     assert endpoint.stats.received == 0
 
 
 def test_a_checkpoint_of_another_job_asks_before_it_buys(run: Any, endpoint: Any, finished: Any) -> None:
     """Copied here by mistake, or on purpose: what asks the same keeps its answer."""
-    said = run(write_prompts(*(f"something else {row}" for row in range(ROWS))))
-    assert said.code == 2
-    assert f"{ROWS} of {ROWS} answers would be bought again" in said.stderr
+    done = run(write_prompts(*(f"something else {row}" for row in range(ROWS))))
+    assert done.code == 2
+    assert f"{ROWS} of {ROWS} answers would be bought again" in done.stderr
     assert endpoint.stats.received == ROWS
     assert results() == finished
 
@@ -200,8 +200,8 @@ def test_a_checkpoint_of_another_job_asks_before_it_buys(run: Any, endpoint: Any
 def test_an_edited_job_over_standard_input_reads_it_again(run: Any, endpoint: Any) -> None:
     """To compare, and then to send: it is kept in the directory."""
     run("-", "-t", "Say {{ text }}", stdin=b'{"text": "a"}\n')
-    said = run("-", "-t", "Shout {{ text }}", "--yes", stdin=b'{"text": "a"}\n{"text": "b"}\n{\n')
-    assert said.code == 1, said
+    done = run("-", "-t", "Shout {{ text }}", "--yes", stdin=b'{"text": "a"}\n{"text": "b"}\n{\n')
+    assert done.code == 1, done
     assert [(row["status"], row["text"]) for row in results()] == [
         ("completed", "a"),
         ("completed", "b"),

@@ -23,8 +23,8 @@ def test_rows_that_ask_the_same_are_bought_once(run: Any, endpoint: Any) -> None
     write_prompts(*"abacaba")
     price = "input_usd_per_mtok = 1\noutput_usd_per_mtok = 2\n"
     Path("job.toml").write_text(f'[input]\npath = "in.jsonl"\ndedupe = true\n[prices."{MODEL}"]\n{price}')
-    said = run("job.toml", "--json")
-    assert said.code == 0
+    done = run("job.toml", "--json")
+    assert done.code == 0
     assert endpoint.stats.received == 3
     rows = results()
     assert [row["attempts"] for row in rows] == [1, 1, 0, 1, 0, 0, 0]
@@ -33,10 +33,10 @@ def test_rows_that_ask_the_same_are_bought_once(run: Any, endpoint: Any) -> None
     assert {copy["response"] for copy in copies} == {first["response"]}
     assert {(copy["cost_usd"], copy["total_tokens"], copy["latency_s"]) for copy in copies} == {(0.0, 0, None)}
     assert [copy["custom_id"] for copy in copies] == ["2", "4", "6"]
-    assert said.json["completed"] == 7
-    assert said.json["attempts"] == 3
-    assert said.json["total_tokens"] == sum(row["total_tokens"] for row in rows)
-    assert said.json["cost_usd"] == pytest.approx(sum(row["cost_usd"] for row in rows))
+    assert done.json["completed"] == 7
+    assert done.json["attempts"] == 3
+    assert done.json["total_tokens"] == sum(row["total_tokens"] for row in rows)
+    assert done.json["cost_usd"] == pytest.approx(sum(row["cost_usd"] for row in rows))
 
 
 def test_without_it_they_are_bought_each(run: Any, endpoint: Any) -> None:
@@ -66,11 +66,11 @@ def test_models_and_samples_are_bought_each(run: Any, endpoint: Any) -> None:
 
 def test_a_failure_is_shared_and_mended_once(run: Any, endpoint: Any) -> None:
     """--retry-failed sends one of them."""
-    said = run(write_prompts("[[simulate: 400 x1]]", "b", "[[simulate: 400 x1]]"), "--dedupe", "--json")
-    assert (said.code, said.json["failed"], endpoint.stats.received) == (1, 2, 2)
+    done = run(write_prompts("[[simulate: 400 x1]]", "b", "[[simulate: 400 x1]]"), "--dedupe", "--json")
+    assert (done.code, done.json["failed"], endpoint.stats.received) == (1, 2, 2)
     assert {row["error_kind"] for row in results()} == {"bad_request", None}
-    said = run("in.jsonl", "--dedupe", "--retry-failed", "--json")
-    assert (said.code, said.json["failed"], endpoint.stats.received) == (0, 0, 3)
+    done = run("in.jsonl", "--dedupe", "--retry-failed", "--json")
+    assert (done.code, done.json["failed"], endpoint.stats.received) == (0, 0, 3)
 
 
 def test_a_run_that_was_stopped_goes_on_and_buys_nothing_twice(run: Any, endpoint: Any) -> None:

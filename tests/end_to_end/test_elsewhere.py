@@ -54,8 +54,8 @@ def test_a_run_reads_from_a_bucket_and_uploads_its_results(run: Any, batchrun: A
     again = run("s3://bkt/in/*.jsonl", "--upload", "s3://bkt/out", "--json")
     assert again.json["attempts"] == first.json["attempts"] == 2
     batchrun("report", "out")
-    said = batchrun("export", "out", "--card")
-    assert said.stderr.endswith("out/README.md\nuploaded to s3://bkt/out\n")
+    done = batchrun("export", "out", "--card")
+    assert done.stderr.endswith("out/README.md\nuploaded to s3://bkt/out\n")
     assert names(bucket / "out") == {*UPLOADED, "report.html", "README.md"}
     (bucket / "out/report.html").unlink()
     run(write_rows("in.jsonl", {"prompt": "a"}, {"prompt": "b"}, {"prompt": "c"}), "--upload", "s3://bkt/out", "--yes")
@@ -73,8 +73,8 @@ def test_a_key_that_cannot_be_reached_is_refused_before_the_others_are_asked(
         return [*files(place, is_deep=is_deep), Found(place.beside("in//b.jsonl"), 1, "1")]
 
     monkeypatch.setattr(objects, "files", with_odd)
-    said = run("s3://bkt/in")
-    assert (said.code, "in//b.jsonl: holds an empty name" in said.stderr) == (2, True), said.stderr
+    done = run("s3://bkt/in")
+    assert (done.code, "in//b.jsonl: holds an empty name" in done.stderr) == (2, True), done.stderr
     assert endpoint.stats.received == 0
 
 
@@ -84,14 +84,14 @@ def test_what_signs_a_url_goes_on_in_the_checkpoint_alone(run: Any, batchrun: An
         path = "/a.jsonl?X-Amz-Credential=id/SIGNED&X-Amz-Signature=SIGNED"
         web.files[path] = b'{"prompt": "a"}\n{"prompt": "b"}\nbroken\n'
         arguments = [web.url + path, "-m", MODEL, "--simulate", "--upload", "s3://bkt/out", "--json", "--verbose"]
-        said = [batchrun("check", *arguments[:3])]
-        said += [batchrun("run", *arguments[:-1]) for _ in range(2)]
-        said += [batchrun("report", "runs/a"), batchrun("export", "runs/a", "--card")]
+        done = [batchrun("check", *arguments[:3])]
+        done += [batchrun("run", *arguments[:-1]) for _ in range(2)]
+        done += [batchrun("report", "runs/a"), batchrun("export", "runs/a", "--card")]
         web.files.clear()
-        said += [batchrun("export", "runs/a"), batchrun("run", *arguments[:-1])]
-    assert [each.code for each in said] == [0, 1, 1, 0, 0, 0, 2]
-    assert f"{web.url}/a.jsonl?…: there is nothing" in said[-1].stderr
-    for each in said:
+        done += [batchrun("export", "runs/a"), batchrun("run", *arguments[:-1])]
+    assert [each.code for each in done] == [0, 1, 1, 0, 0, 0, 2]
+    assert f"{web.url}/a.jsonl?…: there is nothing" in done[-1].stderr
+    for each in done:
         assert "SIGNED" not in each.stdout + each.stderr
     paths = [*Path("runs/a").iterdir(), *(bucket / "out").iterdir()]
     assert {"report.html", "README.md"} <= names(bucket / "out")
@@ -107,10 +107,10 @@ def test_an_upload_that_fails_costs_the_upload_alone(run: Any, batchrun: Any, bu
 
     with monkeypatch.context() as patch:
         patch.setattr(objects, "_put", fail)
-        said = run(write_rows("in.jsonl", {"prompt": "a"}), "--upload", "s3://bkt/out", "--json")
-    assert said.code == said.json["exit_code"] == 5
+        done = run(write_rows("in.jsonl", {"prompt": "a"}), "--upload", "s3://bkt/out", "--json")
+    assert done.code == done.json["exit_code"] == 5
     cure = "they are safe in out, and uploaded again by: batchrun export out"
-    assert f"could not be uploaded to s3://bkt/out: the store is away; {cure}" in said.json["message"]
+    assert f"could not be uploaded to s3://bkt/out: the store is away; {cure}" in done.json["message"]
     assert orjson.loads(Path("out/run.json").read_bytes())["exit_code"] == 0
     assert names(bucket / "out") == set()
     assert batchrun("export", "out").code == 0
@@ -120,8 +120,8 @@ def test_an_upload_that_fails_costs_the_upload_alone(run: Any, batchrun: Any, bu
 def test_where_nothing_can_be_uploaded_to_nothing_is_sent(run: Any, bucket: Path, endpoint: Any) -> None:
     """A bucket that is not there is known before anything is paid for."""
     before = endpoint.stats.totals()
-    said = run(write_rows("in.jsonl", {"prompt": "a"}), "--upload", "s3://none/out")
-    assert (said.code, "no such bucket" in said.stderr) == (2, True)
+    done = run(write_rows("in.jsonl", {"prompt": "a"}), "--upload", "s3://none/out")
+    assert (done.code, "no such bucket" in done.stderr) == (2, True)
     assert endpoint.stats.totals() == before
 
 
@@ -130,8 +130,8 @@ def test_results_do_not_go_among_the_input(run: Any, bucket: Path, path: str) ->
     """The next run would take them for rows, and buy answers to them."""
     write_rows(str(bucket / "out/a.jsonl"), {"prompt": "a"})
     pq.write_table(pa.table({"prompt": ["a"]}), bucket / "out/a.parquet")
-    said = run(path, "--upload", "s3://bkt/out/")
-    assert (said.code, f"is inside the input {path}" in said.stderr) == (2, True), said.stderr
+    done = run(path, "--upload", "s3://bkt/out/")
+    assert (done.code, f"is inside the input {path}" in done.stderr) == (2, True), done.stderr
     assert run("s3://bkt/out/*.jsonl", "--upload", "s3://bkt/out/").code == 0
 
 
@@ -165,8 +165,8 @@ def test_an_export_that_cannot_be_uploaded_is_refused_before(
     (bucket / "in").mkdir()
     (bucket / "in/a.csv").write_text("prompt\na\n")
     run("s3://bkt/in/*.csv")
-    said = batchrun("export", "out", "--format", "csv", "--upload", url)
-    assert (said.code, message in said.stderr) == (2, True), said.stderr
+    done = batchrun("export", "out", "--format", "csv", "--upload", url)
+    assert (done.code, message in done.stderr) == (2, True), done.stderr
     assert not Path("out/results.csv").exists()
 
 
@@ -180,9 +180,9 @@ def test_an_export_that_was_not_uploaded_says_how_to_try_again(
 
     run(write_rows("in.jsonl", {"prompt": "a"}))
     monkeypatch.setattr(objects, "_put", fail)
-    said = batchrun("export", "out", "--format", "csv", "--upload", "s3://bkt/out")
-    assert said.code == 5
-    assert said.stderr.endswith("uploaded again by: batchrun export out --format csv --upload s3://bkt/out\n")
+    done = batchrun("export", "out", "--format", "csv", "--upload", "s3://bkt/out")
+    assert done.code == 5
+    assert done.stderr.endswith("uploaded again by: batchrun export out --format csv --upload s3://bkt/out\n")
 
 
 def test_what_a_killed_run_said_last_is_not_uploaded(run: Any, batchrun: Any, bucket: Path) -> None:

@@ -142,10 +142,10 @@ def test_results_that_cannot_be_written_leave_the_old_ones_and_lose_no_answer(
     Path("out/usage.parquet").unlink()
     (Path("out/usage.parquet") / "mine").mkdir(parents=True)
     write_prompts(*MANY[:3])
-    said = run("in.jsonl")
-    assert said.code == 3
-    assert "the answers are safe in the checkpoint" in said.stderr
-    assert "Traceback" not in said.stderr
+    done = run("in.jsonl")
+    assert done.code == 3
+    assert "the answers are safe in the checkpoint" in done.stderr
+    assert "Traceback" not in done.stderr
     Path("out/usage.parquet/mine").rmdir()
     Path("out/usage.parquet").rmdir()
     assert batchrun("export", "out").code == 0
@@ -162,10 +162,10 @@ def test_of_two_runs_that_start_at_once_one_is_refused(spawn: Any, endpoint: Any
     endpoint.change(latency_s=0.3)
     write_prompts(*MANY[:8])
     processes = [spawn(*command(endpoint)) for _ in range(2)]
-    said = {process.pid: process.communicate(timeout=10)[1] for process in processes}
+    written = {process.pid: process.communicate(timeout=10)[1] for process in processes}
     refused, ran = sorted(processes, key=lambda process: -process.returncode)
     assert (refused.returncode, ran.returncode) == (3, 0)
-    assert f"(process {ran.pid})" in said[refused.pid]
+    assert f"(process {ran.pid})" in written[refused.pid]
     assert max(endpoint.stats.answered_by_request.values()) == 1
 
 
@@ -197,7 +197,7 @@ def test_a_run_that_holds_the_directory_loses_nothing_to_a_second_one(
     process = spawn(*command(endpoint))
     endpoint.wait(lambda: endpoint.stats.received == 2)
     process.send_signal(signal.SIGSTOP)
-    said = run("in.jsonl", flag)
-    assert said.code == 3
-    assert f"(process {process.pid})" in said.stderr
+    done = run("in.jsonl", flag)
+    assert done.code == 3
+    assert f"(process {process.pid})" in done.stderr
     assert not Path("out/before-restart.checkpoint.sqlite").exists()

@@ -16,8 +16,8 @@ NUMBER = '[evaluate]\ntarget = "answer"\nscorer = "number"\n'
 
 def footer() -> Any:
     """Return what the results say of their scores."""
-    said = pq.read_metadata("out/results.parquet").metadata
-    return json.loads(said[b"batchrun.scores"]) if b"batchrun.scores" in said else None
+    metadata = pq.read_metadata("out/results.parquet").metadata
+    return json.loads(metadata[b"batchrun.scores"]) if b"batchrun.scores" in metadata else None
 
 
 def write_scorer(body: str) -> None:
@@ -35,16 +35,16 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_row_has_its_score(batchrun: Any) -> None:
     """Last of the columns; null where the row failed, or nobody says what is right."""
-    said = ["It is 2.00", "It is 4", "whatever"]
+    answers = ["It is 2.00", "It is 4", "whatever"]
     rows = [*ROWS, {"prompt": "?", "answer": 5}]
-    settle(rows, lambda asked: said[asked.row] if asked.row < 3 else failed("bad_request", 400), NUMBER)
+    settle(rows, lambda asked: answers[asked.row] if asked.row < 3 else failed("bad_request", 400), NUMBER)
     assert batchrun("export", "out").code == 0
     assert [row["score"] for row in results()] == [1.0, 0.0, None, None]
     assert columns()[-1] == "score"
 
 
 @pytest.mark.parametrize(
-    ("how", "answer", "said"),
+    ("how", "answer", "message"),
     [
         ('scorer = "json_field"\nfield = "lable"', '{"label": 2}', "none of 2 answers has evaluate.field = 'lable'"),
         (
@@ -57,12 +57,12 @@ def test_every_row_has_its_score(batchrun: Any) -> None:
         ('scorer = "exact"', "two", None),
     ],
 )
-def test_what_is_found_in_no_answer_is_told(batchrun: Any, how: str, answer: str, said: str | None) -> None:
+def test_what_is_found_in_no_answer_is_told(batchrun: Any, how: str, answer: str, message: str | None) -> None:
     """A misspelt field is no bad model."""
     settle(ROWS, lambda asked: answer, f'[evaluate]\ntarget = "answer"\n{how}\n')
     stderr = batchrun("export", "out").stderr
-    assert ("none of" in stderr) == (said is not None)
-    assert (said or "") in stderr
+    assert ("none of" in stderr) == (message is not None)
+    assert (message or "") in stderr
     assert [row["score"] for row in results()] == [0.0, 0.0, None]
 
 
@@ -71,13 +71,13 @@ def test_scores_add_up_by_model(batchrun: Any) -> None:
     head = HEAD.replace('["m"]', '["m", "n"]')
     rows = [{"prompt": str(each), "answer": each} for each in range(20)]
     settle(rows, lambda asked: str(asked.row if asked.model == "m" or asked.row < 5 else 99), NUMBER, head=head)
-    said = batchrun("export", "out").stderr
+    text = batchrun("export", "out").stderr
     (m, n) = footer()
     assert (m["model"], m["scored"], m["unscored"], m["prompts"], m["mean"]) == ("m", 20, 0, 20, 1.0)
     assert (n["model"], n["mean"]) == ("n", 0.25)
     low, high = n["interval"]
     assert 0.1 < low < 0.25 < high < 0.5
-    assert f"score     m: 1 (95 %: {m['interval'][0]:.4g} to 1) over 20 answers\n          n: 0.25 (95 %: " in said
+    assert f"score     m: 1 (95 %: {m['interval'][0]:.4g} to 1) over 20 answers\n          n: 0.25 (95 %: " in text
     assert batchrun("status", "out", "--json").json["scores"] == [m, n]
     assert "          n: 0.25 (95 %: " in batchrun("status", "out").stdout
     assert batchrun("report", "out").code == 0
@@ -90,41 +90,41 @@ def test_samples_give_the_chance_that_one_of_several_is_right(batchrun: Any) -> 
     head = HEAD.replace('["m"]', '["m"]\nnum_samples = 2')
     rows = [{"prompt": str(each), "answer": each} for each in range(2)]
     settle(rows, lambda asked: "0" if asked.sample == 0 else "7", NUMBER, head=head)
-    said = batchrun("export", "out").stderr
+    text = batchrun("export", "out").stderr
     assert footer()[0]["pass_at"] == {"1": 0.25, "2": 0.5}
-    assert "pass@1 0.25; pass@2 0.5" in said
+    assert "pass@1 0.25; pass@2 0.5" in text
 
 
 def test_labels_have_accuracy_and_confusion(batchrun: Any) -> None:
     """With precision and recall of every class."""
     rows = [{"prompt": str(each), "answer": "good" if each % 2 else "bad"} for each in range(12)]
     settle(rows, lambda asked: "good" if asked.row < 11 else "ugly", '[evaluate]\ntarget = "answer"\n')
-    said = batchrun("export", "out").stderr
+    text = batchrun("export", "out").stderr
     labels = footer()[0]["labels"]
     assert [each["label"] for each in labels["classes"]] == ["bad", "good"]
     assert labels["confusion"] == [[0, 6, 0], [0, 5, 1]]
     assert labels["classes"][1] == pytest.approx(
         {"label": "good", "support": 6, "predicted": 11, "precision": 5 / 11, "recall": 5 / 6, "f1": 10 / 17}, abs=1e-9
     )
-    assert "m: 0.4167 (95 %: 0.1933 to 0.6805) over 12 answers; macro F1 0.2941 over 2 labels" in said
+    assert "m: 0.4167 (95 %: 0.1933 to 0.6805) over 12 answers; macro F1 0.2941 over 2 labels" in text
 
 
 def test_a_run_ends_with_its_scores(run: Any, batchrun: Any) -> None:
     """run.json, --json, and the words at the end say the same."""
     rows = [{"prompt": str(each), "answer": "no such answer"} for each in range(3)]
     Path("job.toml").write_text(f'[input]\npath = "{write_rows("in.jsonl", *rows)}"\n[evaluate]\ntarget = "answer"\n')
-    said = run("job.toml", "--json")
-    (scores,) = said.json["scores"]
+    done = run("job.toml", "--json")
+    (scores,) = done.json["scores"]
     assert (scores["mean"], scores["scored"]) == (0.0, 3)
     assert json.loads(Path("out/run.json").read_text())["scores"] == [scores] == footer()
-    assert "score     meta-llama/Llama-3.1-8B-Instruct: 0 (95 %: 0 to " in said.stderr
+    assert "score     meta-llama/Llama-3.1-8B-Instruct: 0 (95 %: 0 to " in done.stderr
 
 
 def test_a_run_that_is_not_evaluated_says_nothing_of_scores(run: Any) -> None:
     """Nor has it a column for them."""
-    said = run(write_rows("in.jsonl", {"prompt": "a", "score": 5}), "--json")
-    assert said.json["scores"] == []
-    assert "score" not in said.stderr.replace("answers", "")
+    done = run(write_rows("in.jsonl", {"prompt": "a", "score": 5}), "--json")
+    assert done.json["scores"] == []
+    assert "score" not in done.stderr.replace("answers", "")
     assert footer() is None
     assert results()[0]["score"] == 5
     assert columns().index("score") < columns().index("model")
@@ -138,9 +138,9 @@ def test_an_edited_evaluation_buys_nothing(run: Any, endpoint: Any) -> None:
     assert run("job.toml").code == 0
     for evaluate in ('target = "answer"', 'target = "other"\nscorer = "contains"', 'target = "answer"'):
         Path("job.toml").write_text(f"{job}[evaluate]\n{evaluate}\n")
-        said = run("job.toml")
-        assert said.code == 0
-        assert "changed" not in said.stderr
+        done = run("job.toml")
+        assert done.code == 0
+        assert "changed" not in done.stderr
         assert [row["score"] is None for row in results()] == [False] * 3
     assert endpoint.stats.received == 3
 
@@ -159,9 +159,9 @@ def test_an_evaluation_that_cannot_be_made_is_refused(run: Any, endpoint: Any, e
     """Before anything is sent. A function of one's own is none of a job file's affairs."""
     write_scorer("raise SystemExit")
     Path("job.toml").write_text(f'[input]\npath = "{write_rows("in.jsonl", *ROWS)}"\n[evaluate]\n{evaluate}\n')
-    said = run("job.toml")
-    assert said.code == 2
-    assert words in said.stderr
+    done = run("job.toml")
+    assert done.code == 2
+    assert words in done.stderr
     assert endpoint.stats.received == 0
     assert not Path("out/checkpoint.sqlite").exists()
 
@@ -188,10 +188,10 @@ def test_without_the_input_there_are_no_scores(batchrun: Any) -> None:
     """The column is there all the same, and people are told."""
     settle(ROWS, lambda asked: "2", NUMBER)
     Path("in.jsonl").unlink()
-    said = batchrun("export", "out").stderr
-    assert "without the input's columns, and so without scores" in said
+    text = batchrun("export", "out").stderr
+    assert "without the input's columns, and so without scores" in text
     assert [row["score"] for row in results()] == [None] * 3
-    assert "score     m: none of 3 rows could be scored" in said
+    assert "score     m: none of 3 rows could be scored" in text
 
 
 def test_a_property_of_the_answer_is_scored(batchrun: Any) -> None:
@@ -199,8 +199,8 @@ def test_a_property_of_the_answer_is_scored(batchrun: Any) -> None:
     label = '{ label = { enum = ["a", "b"] } }'
     schema = f'[response]\nschema = {{ type = "object", properties = {label}, required = ["label"] }}\n'
     evaluate = '[evaluate]\ntarget = "answer"\nscorer = "json_field"\nfield = "label"\n'
-    said = '{"label": "a"} and not {"label": "c"}, {"unlike": 1}'
-    settle([{"prompt": "a", "answer": "a"}], lambda asked: said, schema + evaluate)
+    answer = '{"label": "a"} and not {"label": "c"}, {"unlike": 1}'
+    settle([{"prompt": "a", "answer": "a"}], lambda asked: answer, schema + evaluate)
     batchrun("export", "out")
     assert [(row["label"], row["score"]) for row in results()] == [("a", 1.0)]
 
@@ -209,24 +209,24 @@ def test_a_function_of_ones_own_scores_rows(batchrun: Any, run: Any) -> None:
     """It gets the row as the results have it, and is found where one stands."""
     write_scorer('return len(row["response"]) * row["weight"] if row["status"] == "completed" else 1 / 0')
     write_rows("in.jsonl", {"prompt": "a", "weight": 2}, {"prompt": "[[simulate: 400]]", "weight": 2})
-    said = run("in.jsonl", "--scorer", "mine:score", "--json")
+    done = run("in.jsonl", "--scorer", "mine:score", "--json")
     assert [row["score"] for row in results()] == [2.0 * len(results()[0]["response"]), None]
-    assert said.json["scores"] == footer()
+    assert done.json["scores"] == footer()
     assert (footer()[0]["scored"], footer()[0]["unscored"]) == (1, 1)
     batchrun("export", "out")
     assert "score" not in columns()
     batchrun("export", "out", "--scorer", "mine:score")
     assert columns()[-1] == "score"
-    assert json.loads(Path("out/run.json").read_text()) == said.json == batchrun("status", "out", "--json").json
+    assert json.loads(Path("out/run.json").read_text()) == done.json == batchrun("status", "out", "--json").json
 
 
 def test_rows_that_a_function_cannot_score_are_counted(batchrun: Any) -> None:
     """With what it said of the first; the others have their scores."""
     write_scorer("return 1 / row['n']")
     settle([{"prompt": str(each), "n": each % 2} for each in range(4)], lambda asked: "x")
-    said = batchrun("export", "out", "--scorer", "mine:score")
-    assert said.code == 0
-    assert "2 rows have no score: mine:score raised ZeroDivisionError: division by zero" in said.stderr
+    done = batchrun("export", "out", "--scorer", "mine:score")
+    assert done.code == 0
+    assert "2 rows have no score: mine:score raised ZeroDivisionError: division by zero" in done.stderr
     assert [row["score"] for row in results()] == [None, 1.0, None, 1.0]
 
 
@@ -246,7 +246,7 @@ def test_a_function_that_is_not_there_is_refused(batchrun: Any, command: str, na
     """Before anything else is done."""
     write_scorer("return 1")
     Path("broken.py").write_text("def score(:\n")
-    said = batchrun(command, "in.jsonl", "--scorer", name)
-    assert said.code == 2
-    assert f"--scorer {name}: " in said.stderr
-    assert words in said.stderr
+    done = batchrun(command, "in.jsonl", "--scorer", name)
+    assert done.code == 2
+    assert f"--scorer {name}: " in done.stderr
+    assert words in done.stderr

@@ -36,9 +36,9 @@ def test_a_batch_file_goes_in_and_batch_files_come_out(run: Any, batchrun: Any, 
     ]
     assert run(write_rows("batch.jsonl", *asked), model=None).code == 1
     assert endpoint.stats.received == 3
-    said = batchrun("export", "out", "--format", "openai")
-    assert said.code == 0
-    assert said.stderr.split() == ["out/results.openai.jsonl", "out/errors.openai.jsonl"]
+    done = batchrun("export", "out", "--format", "openai")
+    assert done.code == 0
+    assert done.stderr.split() == ["out/results.openai.jsonl", "out/errors.openai.jsonl"]
     output, errors = lines("results.openai.jsonl"), lines("errors.openai.jsonl")
     assert [line["custom_id"] for line in output] == ["first", "third"]
     assert [line["custom_id"] for line in errors] == ["second"]
@@ -96,8 +96,8 @@ def test_json_lines_have_the_columns_of_the_results(run: Any, batchrun: Any) -> 
     """A row an object, nested where they are; beside results.parquet, which stays."""
     run(write_rows("in.jsonl", {"prompt": "ä", "tags": ["a"], "meta": {"n": None}}, {"prompt": "[[simulate: 400]]"}))
     before = Path("out/results.parquet").read_bytes()
-    said = batchrun("export", "out", "--format", "jsonl")
-    assert (said.code, said.stderr) == (0, "out/results.jsonl\n")
+    done = batchrun("export", "out", "--format", "jsonl")
+    assert (done.code, done.stderr) == (0, "out/results.jsonl\n")
     expected = results()
     for row in expected:
         row["finished_at"] = row["finished_at"].isoformat()
@@ -110,8 +110,8 @@ def test_csv_has_the_columns_of_the_results(run: Any, batchrun: Any) -> None:
     """Lists and objects as JSON; null is empty."""
     rows = [{"prompt": 'a "b",\nc', "tags": ["a"], "n": 1, "ok": True}, {"prompt": "[[simulate: 400]]", "tags": None}]
     run(write_rows("in.jsonl", *rows))
-    said = batchrun("export", "out", "--format", "csv")
-    assert (said.code, said.stderr) == (0, "out/results.csv\n")
+    done = batchrun("export", "out", "--format", "csv")
+    assert (done.code, done.stderr) == (0, "out/results.csv\n")
     with Path("out/results.csv").open(encoding="utf-8", newline="") as file:
         read = list(csv.DictReader(file))
     expected = results()
@@ -135,9 +135,9 @@ def test_one_row_a_prompt_has_a_column_for_each_model_and_sample(batchrun: Any) 
 
     evaluate = '[evaluate]\ntarget = "right"\n'
     settle([{"prompt": "p", "right": f"{row}m0"} for row in range(3)], answer, evaluate, head=head)
-    said = batchrun("export", "out", "--wide")
-    assert said.code == 0
-    assert said.stderr.splitlines()[-1] == "out/results.wide.parquet"
+    done = batchrun("export", "out", "--wide")
+    assert done.code == 0
+    assert done.stderr.splitlines()[-1] == "out/results.wide.parquet"
     rows = pq.read_table("out/results.wide.parquet").to_pylist()
     pairs = ["m/0", "m/1", "x/n/0", "x/n/1"]
     values = [f"{pair}/{name}" for pair in pairs for name in ("response", "score")]
@@ -174,18 +174,18 @@ def test_one_row_a_prompt_has_typed_columns_and_other_formats_too(batchrun: Any)
 def test_what_cannot_be_shown_is_refused(run: Any, batchrun: Any, flags: list[str], words: str) -> None:
     """With exit code 2."""
     run(write_prompts("a"))
-    said = batchrun("export", "out", *flags)
-    assert said.code == 2
-    assert words in " ".join(said.stderr.split())
+    done = batchrun("export", "out", *flags)
+    assert done.code == 2
+    assert words in " ".join(done.stderr.split())
 
 
 def test_too_many_answers_cannot_stand_side_by_side(batchrun: Any) -> None:
     """No reader would thank for the columns."""
     head = HEAD.replace('["m"]', '["m"]\nnum_samples = 1001')
     settle([{"prompt": "p"}], lambda asked: "x", head=head)
-    said = batchrun("export", "out", "--wide")
-    assert said.code == 2
-    assert "there are 1,001 answers to a prompt; at most 1,000 stand side by side" in said.stderr
+    done = batchrun("export", "out", "--wide")
+    assert done.code == 2
+    assert "there are 1,001 answers to a prompt; at most 1,000 stand side by side" in done.stderr
 
 
 def test_a_run_that_settled_nothing_cannot_stand_side_by_side(batchrun: Any) -> None:
@@ -194,6 +194,6 @@ def test_a_run_that_settled_nothing_cannot_stand_side_by_side(batchrun: Any) -> 
     with sqlite3.connect("out/checkpoint.sqlite") as connection:
         connection.execute("DELETE FROM outcomes")
         connection.execute("DELETE FROM totals")
-    said = batchrun("export", "out", "--wide")
-    assert said.code == 2
-    assert "nothing is settled yet" in said.stderr
+    done = batchrun("export", "out", "--wide")
+    assert done.code == 2
+    assert "nothing is settled yet" in done.stderr

@@ -83,9 +83,9 @@ def test_one_row_that_breaks_the_server_fails_alone(name: str, batchrun: Any) ->
     react, kind = BAD[name]
     prompts = ["0", "1", "bad", *map(str, range(3, 12))]
     timeout_s = 0.5 if kind == "timeout" else 10
-    said = run_on(server_that(react), batchrun, prompts, "--max-attempts", 1, "--timeout-s", timeout_s, "-c", 2)
-    assert said.code == 1, said.stderr
-    assert "Traceback" not in said.stderr
+    done = run_on(server_that(react), batchrun, prompts, "--max-attempts", 1, "--timeout-s", timeout_s, "-c", 2)
+    assert done.code == 1, done.stderr
+    assert "Traceback" not in done.stderr
     rows = pq.read_table("out/results.parquet").to_pylist()
     assert [row["response"] or row["error_kind"] for row in rows] == [*prompts[:2], kind, *prompts[3:]]
     assert rows[2]["error"].isprintable()
@@ -102,9 +102,9 @@ NOTHING_BUT = {
 def test_an_endpoint_that_never_answers_stops_the_run_and_costs_no_row(name: str, batchrun: Any) -> None:
     """Nothing is written off: the same command goes on when there is somebody who answers."""
     react, code = NOTHING_BUT[name]
-    said = run_on(server_that(react), batchrun, ["bad"] * 3, "--patience", "0.3s")
-    assert said.code == code, said.stderr
-    assert "Traceback" not in said.stderr
+    done = run_on(server_that(react), batchrun, ["bad"] * 3, "--patience", "0.3s")
+    assert done.code == code, done.stderr
+    assert "Traceback" not in done.stderr
     assert pq.read_table("out/results.parquet").num_rows == 0
 
 
@@ -125,9 +125,9 @@ def test_words_that_would_steer_the_terminal_are_shown_as_words(batchrun: Any) -
     """A server's message is one line of text, on the screen and in the results."""
     message = '{"error": {"message": "\\u001b[2J\\u001b]0;owned\\u0007 one\\ntwo \\u202e"}}'
     react = says(answer(message.encode(), "400 No"), goes_on=True)
-    said = run_on(server_that(react), batchrun, ["bad", "fine"])
-    assert said.code == 1
-    assert not {"\x1b", "\x07", "\u202e"} & set(said.stderr + said.stdout)
+    done = run_on(server_that(react), batchrun, ["bad", "fine"])
+    assert done.code == 1
+    assert not {"\x1b", "\x07", "\u202e"} & set(done.stderr + done.stdout)
     assert pq.read_table("out/results.parquet")["error"].to_pylist() == ["[2J ]0;owned one two", None]
 
 
@@ -166,6 +166,6 @@ def test_a_server_that_breaks_without_a_key_is_told_to_have_got_none(
     """LiteLLM says 500 and no more; a server of one's own may well need no key, so it is asked without."""
     monkeypatch.setenv("OPENAI_API_KEY", key)
     broken = answer(b"Internal Server Error", "500 Internal Server Error")
-    said = run_on(server_that(says(broken, goes_on=True)), batchrun, ["bad"] * 20, "--patience", "1s")
-    assert said.code == 5
-    assert ("no key is sent: OPENAI_API_KEY is not set" in said.stderr) == (not key)
+    done = run_on(server_that(says(broken, goes_on=True)), batchrun, ["bad"] * 20, "--patience", "1s")
+    assert done.code == 5
+    assert ("no key is sent: OPENAI_API_KEY is not set" in done.stderr) == (not key)

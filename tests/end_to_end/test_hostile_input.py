@@ -25,11 +25,11 @@ from harness.prompts import columns, results, write_rows
 def test_a_file_that_cannot_be_used_exits_2_in_one_line(run: Any, endpoint: Any, name: str, content: bytes) -> None:
     """Nothing is sent, and there is no traceback."""
     Path(name).write_bytes(content)
-    said = run(name)
-    assert said.code == 2
-    assert said.stderr.startswith("batchrun: ")
-    assert name in said.stderr
-    assert said.stderr.count("\n") == 1
+    done = run(name)
+    assert done.code == 2
+    assert done.stderr.startswith("batchrun: ")
+    assert name in done.stderr
+    assert done.stderr.count("\n") == 1
     assert endpoint.stats.received == 0
 
 
@@ -65,13 +65,13 @@ def test_each_answer_stands_beside_the_row_that_it_belongs_to(run: Any) -> None:
 def test_ever_new_keys_cost_the_columns_and_no_answer(run: Any) -> None:
     """The results say so, and the same command with --keep adds what is named, without sending anything again."""
     path = write_rows("in.jsonl", *({"prompt": "a", f"key{number}": number} for number in range(2500)))
-    said = run(path, "--max-concurrency", "64")
-    assert said.code == 0
-    assert "more than 2,000 different columns" in said.stderr
+    done = run(path, "--max-concurrency", "64")
+    assert done.code == 0
+    assert "more than 2,000 different columns" in done.stderr
     assert "prompt" not in columns()
     assert len(results()) == 2500
-    said = run(path, "--keep", "key7", "--json")
-    assert said.json["attempts"] == 2500
+    done = run(path, "--keep", "key7", "--json")
+    assert done.json["attempts"] == 2500
     assert [row["key7"] for row in results()[6:9]] == [None, 7, None]
 
 
@@ -92,12 +92,12 @@ def test_a_file_that_changes_during_the_run_gives_no_row_the_answer_of_another(
             Path("other.jsonl").replace(path)
 
     when(lambda: endpoint.stats.received > 20, meddle)
-    said = run(path, "--max-concurrency", "8")
-    assert said.code == 0
+    done = run(path, "--max-concurrency", "8")
+    assert done.code == 0
     found = results()
     assert len(found) == 200
     if change == "grows":
         assert [row["nr"] for row in found] == list(range(200))
     else:
         assert "nr" not in columns()
-        assert "the input has changed since the run" in said.stderr
+        assert "the input has changed since the run" in done.stderr

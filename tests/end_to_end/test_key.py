@@ -45,9 +45,9 @@ def spellings(key: str) -> list[str]:
     return [key, key.replace("/", "\\/"), key.replace("&", "&amp;"), "sk-canary%2F5f1d%2B2c9b%268e7a", key[-12:]]
 
 
-def assert_nowhere(said: Any, tmp_path: Path, key: str = CANARY) -> None:
+def assert_nowhere(done: Any, tmp_path: Path, key: str = CANARY) -> None:
     """In nothing printed, and in no file of work, home (with the cache) and temporary folder."""
-    for text in (said.stdout, said.stderr, *everything_in(tmp_path)):
+    for text in (done.stdout, done.stderr, *everything_in(tmp_path)):
         assert [each for each in spellings(key) if each in text] == []
 
 
@@ -76,9 +76,9 @@ def test_no_command_shows_it(run: Any, batchrun: Any, endpoint: Any, tmp_path: P
         (("--version",), 0),
     ]
     for arguments, code in commands:
-        said = batchrun(*arguments)
-        assert (arguments, said.code) == (arguments, code), said.stderr
-        assert_nowhere(said, tmp_path)
+        done = batchrun(*arguments)
+        assert (arguments, done.code) == (arguments, code), done.stderr
+        assert_nowhere(done, tmp_path)
 
 
 def test_the_simulator_in_front_shows_nothing_of_it(spawn: Any, tmp_path: Path) -> None:
@@ -133,11 +133,11 @@ def test_what_a_server_repeats_of_it_is_hidden(name: str, batchrun: Any, tmp_pat
     with server.in_thread() as base_url:
         flags = ("--max-attempts", 1, "-c", 1, "--patience", "1s", "--json")
         prompts = write_prompts(*(["fine", "echo", "fine"] if code != 4 else ["echo"]))
-        said = batchrun("run", prompts, "-m", MODEL, "--base-url", base_url, "-o", "out", *flags)
-    assert said.code == code, said.stderr
+        done = batchrun("run", prompts, "-m", MODEL, "--base-url", base_url, "-o", "out", *flags)
+    assert done.code == code, done.stderr
     assert any(CANARY.encode() in each for each in server.requests)
     assert not any(CANARY in each for each in while_running)
-    for each in (said, batchrun("status", "out"), batchrun("export", "out")):
+    for each in (done, batchrun("status", "out"), batchrun("export", "out")):
         assert_nowhere(each, tmp_path)
 
 
@@ -153,10 +153,10 @@ def test_models_hides_it_too(batchrun: Any, tmp_path: Path) -> None:
             await visit.say(raw)
 
         with RawServer(behave).in_thread() as base_url:
-            said = batchrun("models", "--base-url", base_url)
-        assert said.code == code
-        assert "***" in said.stdout + said.stderr
-        assert_nowhere(said, tmp_path)
+            done = batchrun("models", "--base-url", base_url)
+        assert done.code == code
+        assert "***" in done.stdout + done.stderr
+        assert_nowhere(done, tmp_path)
 
 
 @pytest.mark.parametrize("place", ["send", "settle", "export"])
@@ -174,15 +174,15 @@ def test_an_error_that_nobody_has_foreseen_is_told_without_it(
         "export": "batchrun.engine.execution.export",
     }
     monkeypatch.setattr(targets[place], fail)
-    said = run(write_prompts("a"))
-    assert said.code == 70
-    assert "Traceback" not in said.stderr
-    assert "RuntimeError: it was {'Authorization': 'Bearer ***'}" in said.stderr
+    done = run(write_prompts("a"))
+    assert done.code == 70
+    assert "Traceback" not in done.stderr
+    assert "RuntimeError: it was {'Authorization': 'Bearer ***'}" in done.stderr
     [trace] = Path(tmp_path / "temporary").iterdir()
-    assert str(trace) in said.stderr
+    assert str(trace) in done.stderr
     assert "in fail\n" in trace.read_text()
     assert "{'Authorization': 'Bearer ***'}" in trace.read_text()
-    assert_nowhere(said, tmp_path)
+    assert_nowhere(done, tmp_path)
 
 
 def test_without_a_place_for_the_traceback_it_stands_on_stderr(
@@ -195,10 +195,10 @@ def test_without_a_place_for_the_traceback_it_stands_on_stderr(
 
     monkeypatch.setattr("batchrun.endpoint.http.client.HttpClient.send", fail)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    said = run(write_prompts("a"))
-    assert said.code == 70
-    assert "Traceback" in said.stderr
-    assert_nowhere(said, tmp_path)
+    done = run(write_prompts("a"))
+    assert done.code == 70
+    assert "Traceback" in done.stderr
+    assert_nowhere(done, tmp_path)
 
 
 BAD_KEYS = [
@@ -219,11 +219,11 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(
     """The message says where it stands and what is wrong with it; nothing is sent."""
     monkeypatch.setenv("OPENAI_API_KEY", bad)
     job = (write_prompts("a"), "-m", MODEL, "-o", "out") if command == "run" else ()
-    said = batchrun(command, *job, "--base-url", endpoint.base_url)
-    assert said.code == 4
-    assert "the key in OPENAI_API_KEY has a space, line break or other character" in said.stderr
+    done = batchrun(command, *job, "--base-url", endpoint.base_url)
+    assert done.code == 4
+    assert "the key in OPENAI_API_KEY has a space, line break or other character" in done.stderr
     assert endpoint.stats.received == 0
-    assert_nowhere(said, tmp_path)
+    assert_nowhere(done, tmp_path)
 
 
 @pytest.mark.parametrize("around", ["\n", "\r\n", " ", "\t"])
@@ -233,9 +233,9 @@ def test_whitespace_that_was_copied_along_does_no_harm(
     """As `$(cat key.txt)` and editors leave it."""
     endpoint.change(keys=[CANARY])
     monkeypatch.setenv("OPENAI_API_KEY", around + CANARY + around)
-    said = run(write_prompts("a"))
-    assert said.code == 0
-    assert_nowhere(said, tmp_path)
+    done = run(write_prompts("a"))
+    assert done.code == 0
+    assert_nowhere(done, tmp_path)
 
 
 HEXADECIMAL = "a" * 8 + "5f1d2c9b" * 4
@@ -247,11 +247,11 @@ def test_a_key_in_place_of_the_variables_name_is_not_repeated(
     key: str, batchrun: Any, endpoint: Any, tmp_path: Path
 ) -> None:
     """`--api-key-env sk-…` is an easy mistake, and its message ends in logs."""
-    said = batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out",
+    done = batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out",
                     "--api-key-env", key)  # fmt: skip
-    assert said.code == 4
-    assert "the name of a variable, such as OPENAI_API_KEY, and never the key itself" in said.stderr
-    assert_nowhere(said, tmp_path, key)
+    assert done.code == 4
+    assert "the name of a variable, such as OPENAI_API_KEY, and never the key itself" in done.stderr
+    assert_nowhere(done, tmp_path, key)
 
 
 JOBS: list[Callable[[str], str]] = [
@@ -265,10 +265,10 @@ def test_a_key_in_a_job_file_is_refused_and_not_kept(job: Any, batchrun: Any, en
     Path("job.toml").write_text(
         f'[input]\npath = "{write_prompts("a")}"\n[model]\nname = "m"\n{job(endpoint.base_url)}'
     )
-    said = batchrun("run", "job.toml", "-o", "out")
-    assert said.code == 2
+    done = batchrun("run", "job.toml", "-o", "out")
+    assert done.code == 2
     assert not Path("out").exists()
-    assert CANARY not in said.stderr
+    assert CANARY not in done.stderr
 
 
 @pytest.mark.parametrize("key", ["x", "EMPTY", "not-needed", "sk-1234"])

@@ -22,13 +22,13 @@ def nothing_was_sent(endpoint: Any) -> Any:
     assert endpoint.stats.received == 0
 
 
-def assert_told(said: Any, code: int, *parts: str) -> None:
-    assert said.code == code, said
-    assert said.stdout == ""
+def assert_told(done: Any, code: int, *parts: str) -> None:
+    assert done.code == code, done
+    assert done.stdout == ""
     for part in parts:
-        assert part in said.stderr
-    assert "Traceback" not in said.stderr
-    assert said.stderr.count("batchrun: ") + said.stderr.count("Error: ") == 1
+        assert part in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("batchrun: ") + done.stderr.count("Error: ") == 1
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_a_wrong_job_file_exits_2(run: Any, content: str, parts: list[str]) -> N
 
 def test_a_column_to_keep_that_is_not_there_exits_2(batchrun: Any) -> None:
     """Before anything is sent, as with every other column that the job names."""
-    said = batchrun("run", write_prompts("a"), "-m", MODEL, "--simulate", "-o", "out", "--keep", "nr")
-    assert_told(said, 2, "output.keep", "nr")
+    done = batchrun("run", write_prompts("a"), "-m", MODEL, "--simulate", "-o", "out", "--keep", "nr")
+    assert_told(done, 2, "output.keep", "nr")
 
 
 def test_one_job_file_at_a_time(run: Any) -> None:
@@ -103,15 +103,15 @@ def test_a_prompt_without_a_model_exits_2(run: Any) -> None:
 def test_no_key_exits_4(batchrun: Any, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
     """With where it was looked for."""
     write_prompts("a")
-    said = batchrun(*command)
-    assert_told(said, 4, "https://api.inference.wandb.ai/v1", "WANDB_API_KEY", "~/.netrc")
+    done = batchrun(*command)
+    assert_told(done, 4, "https://api.inference.wandb.ai/v1", "WANDB_API_KEY", "~/.netrc")
     assert not Path("runs").exists()
 
 
 def test_http_to_another_host_exits_2(batchrun: Any) -> None:
     """Before the key is looked for."""
-    said = batchrun("run", write_prompts("a"), "-m", "m", "--base-url", "http://10.9.8.7/v1")
-    assert_told(said, 2, "--base-url", "must be https", "--allow-http")
+    done = batchrun("run", write_prompts("a"), "-m", "m", "--base-url", "http://10.9.8.7/v1")
+    assert_told(done, 2, "--base-url", "must be https", "--allow-http")
 
 
 def test_an_output_that_is_a_file_exits_3(run: Any) -> None:

@@ -32,11 +32,11 @@ def billed_usd(endpoint: Any) -> float:
 def assert_ledger_is_the_bill(endpoint: Any) -> None:
     """usage.parquet and run.json have every token that was billed, and what it cost."""
     usage = pq.read_table("out/usage.parquet").to_pylist()
-    said = json.loads(Path("out/run.json").read_text())
-    assert sum(row["prompt_tokens"] for row in usage) == endpoint.stats.prompt_tokens == said["prompt_tokens"]
+    state = json.loads(Path("out/run.json").read_text())
+    assert sum(row["prompt_tokens"] for row in usage) == endpoint.stats.prompt_tokens == state["prompt_tokens"]
     assert sum(row["completion_tokens"] for row in usage) == endpoint.stats.completion_tokens
     assert sum(row["cost_usd"] for row in usage) == pytest.approx(billed_usd(endpoint))
-    assert said["cost_usd"] == pytest.approx(billed_usd(endpoint))
+    assert state["cost_usd"] == pytest.approx(billed_usd(endpoint))
 
 
 def test_the_ledger_is_the_bill_whatever_was_retried_resumed_or_edited(batchrun: Any, endpoint: Any) -> None:
@@ -59,9 +59,9 @@ def test_answers_that_were_cut_off_are_billed_and_only_the_caps_know(batchrun: A
     """No client can tell what they were: the ledger has what was stated, the cap counts them at their worst."""
     endpoint.change(error_shares={"cut_body": 0.2})
     write_prompts(*MANY)
-    said = batchrun("run", job(endpoint), "--max-cost", 4, "--yes", "--json").json
+    summary = batchrun("run", job(endpoint), "--max-cost", 4, "--yes", "--json").json
     assert endpoint.stats.billed_unreceived > 0
-    assert said["cost_usd"] < billed_usd(endpoint) <= 4
+    assert summary["cost_usd"] < billed_usd(endpoint) <= 4
 
 
 def tokens(endpoint: Any) -> int:
@@ -74,9 +74,9 @@ def test_the_token_cap_is_never_passed(batchrun: Any, endpoint: Any) -> None:
     endpoint.change(error_shares={"cut_body": 0.05, "500": 0.05})
     write_prompts(*MANY)
     path = job(endpoint)
-    said = batchrun("run", path, "--max-tokens-total", 3_000, "--json")
-    assert said.code == 5
-    assert "raise --max-tokens-total" in said.json["message"]
+    done = batchrun("run", path, "--max-tokens-total", 3_000, "--json")
+    assert done.code == 5
+    assert "raise --max-tokens-total" in done.json["message"]
     assert 1_000 < tokens(endpoint) <= 3_000
     sent = endpoint.stats.received
     assert batchrun("run", path, "--max-tokens-total", 3_000).code == 5
@@ -106,10 +106,10 @@ def test_both_caps_hold_together(batchrun: Any, endpoint: Any) -> None:
     """Whichever is reached first is told."""
     write_prompts(*MANY)
     path = job(endpoint)
-    said = batchrun("run", path, "--max-cost", 1, "--max-tokens-total", 100_000, "--json").json
-    assert (said["exit_code"], "--max-cost" in said["message"]) == (5, True)
-    said = batchrun("run", path, "--max-cost", 100, "--max-tokens-total", 4_000, "--yes", "--json").json
-    assert (said["exit_code"], "--max-tokens-total" in said["message"]) == (5, True)
+    summary = batchrun("run", path, "--max-cost", 1, "--max-tokens-total", 100_000, "--json").json
+    assert (summary["exit_code"], "--max-cost" in summary["message"]) == (5, True)
+    summary = batchrun("run", path, "--max-cost", 100, "--max-tokens-total", 4_000, "--yes", "--json").json
+    assert (summary["exit_code"], "--max-tokens-total" in summary["message"]) == (5, True)
     assert tokens(endpoint) <= 4_000
 
 

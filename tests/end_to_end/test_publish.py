@@ -68,11 +68,11 @@ def is_gone(pid: int) -> bool:
 
 def test_a_run_whose_publishing_fails_ends_as_it_would_have(run: Any, batchrun: Any) -> None:
     """And says with which command it is published later; which says where the trouble is."""
-    said = run(write_prompts("one"), "--weave", "team/project", "--json")
-    assert said.code == 0
-    assert said.json["state"] == "completed"
-    assert said.stderr.count("no key to publish with") == 1
-    assert "batchrun publish out --weave team/project" in said.stderr
+    done = run(write_prompts("one"), "--weave", "team/project", "--json")
+    assert done.code == 0
+    assert done.json["state"] == "completed"
+    assert done.stderr.count("no key to publish with") == 1
+    assert "batchrun publish out --weave team/project" in done.stderr
     again = batchrun("publish", "out")
     assert again.code == 4
     assert "no key to publish with" in again.stderr
@@ -89,16 +89,16 @@ def test_a_run_that_cannot_be_followed_says_so_as_it_begins(spawn: Any, endpoint
 
 
 def test_a_run_that_is_refused_is_not_published(batchrun: Any) -> None:
-    said = batchrun("run", "nowhere.jsonl", "-m", MODEL, "--simulate", "-o", "out", "--wandb", "team/project")
-    assert said.code == 2
+    done = batchrun("run", "nowhere.jsonl", "-m", MODEL, "--simulate", "-o", "out", "--wandb", "team/project")
+    assert done.code == 2
     assert not Path("out").exists()
 
 
 def test_a_publication_that_failed_is_told_also_to_those_who_want_errors_only(run: Any) -> None:
     """And to scripts. The exit code stays the run's, and run.json is of the run."""
-    said = run(write_prompts("one"), "--weave", "team/project", "--wandb", "team/other", "--quiet", "--json")
-    assert said.code == 0
-    for text in (said.stderr, said.json["message"]):
+    done = run(write_prompts("one"), "--weave", "team/project", "--wandb", "team/other", "--quiet", "--json")
+    assert done.code == 0
+    for text in (done.stderr, done.json["message"]):
         assert text.count("not published: no key to publish with") == 2
         assert "publish it again: batchrun publish out --weave team/project --wandb team/other" in text
     assert json.loads(Path("out/run.json").read_text())["message"] == ""
@@ -107,9 +107,9 @@ def test_a_publication_that_failed_is_told_also_to_those_who_want_errors_only(ru
 def test_a_key_that_is_none_is_no_missing_key(run: Any, batchrun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(write_prompts("one")).code == 0
     monkeypatch.setenv("WANDB_API_KEY", "with spaces in it 0123456789")
-    said = batchrun("publish", "out", "--weave", "team/project")
-    assert said.code == 4
-    assert "has a space" in said.stderr
+    done = batchrun("publish", "out", "--weave", "team/project")
+    assert done.code == 4
+    assert "has a space" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["WANDB_BASE_URL", "WF_TRACE_SERVER_URL"])
@@ -119,34 +119,34 @@ def test_no_key_leaves_this_machine_unencrypted(
     assert run(write_prompts("one")).code == 0
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv(name, "http://192.0.2.2:9")
-    said = batchrun("publish", "out", "--weave", "team/project")
-    assert said.code == 2
-    assert f"{name} = http://192.0.2.2:9; must be https" in said.stderr
+    done = batchrun("publish", "out", "--weave", "team/project")
+    assert done.code == 2
+    assert f"{name} = http://192.0.2.2:9; must be https" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["team", "team/", "/project", "team/project/more", "team/pro ject"])
 def test_a_project_has_a_team_and_a_name(batchrun: Any, run: Any, name: str) -> None:
     assert run(write_prompts("one")).code == 0
-    said = batchrun("publish", "out", "--weave", name)
-    assert said.code == 2
-    assert "must be TEAM/PROJECT" in said.stderr
+    done = batchrun("publish", "out", "--weave", name)
+    assert done.code == 2
+    assert "must be TEAM/PROJECT" in done.stderr
 
 
 def test_publish_wants_to_know_where_to_and_of_which_run(batchrun: Any, run: Any) -> None:
     assert run(write_prompts("one")).code == 0
-    said = batchrun("publish", "out")
-    assert said.code == 2
-    assert "--weave TEAM/PROJECT" in said.stderr
+    done = batchrun("publish", "out")
+    assert done.code == 2
+    assert "--weave TEAM/PROJECT" in done.stderr
     assert batchrun("publish", "nothing", "--weave", "team/project").code == 3
 
 
 def test_an_sdk_that_never_comes_back_is_given_up(stuck_sdk: None, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run is complete by then; the process that hung is gone."""
     monkeypatch.setattr(worker, "_SILENCE_S", 0.5)
-    said = run(write_prompts("one"), "--wandb", "team/project")
-    assert said.code == 0
-    assert "not published: nothing was heard of it for 0 s" in said.stderr
-    assert "again: batchrun publish out --wandb team/project" in said.stderr
+    done = run(write_prompts("one"), "--wandb", "team/project")
+    assert done.code == 0
+    assert "not published: nothing was heard of it for 0 s" in done.stderr
+    assert "again: batchrun publish out --wandb team/project" in done.stderr
     assert len(results()) == 1
     assert not Path("began").exists() or is_gone(began())
 
@@ -164,7 +164,7 @@ def test_ctrl_c_ends_the_publishing_not_the_run(stuck_sdk: None, spawn: Any, end
 
 
 @pytest.mark.parametrize(
-    ("death", "said"),
+    ("death", "message"),
     [
         ("os.kill(os.getpid(), 9)", "by a signal (Killed)"),
         ("os.kill(os.getpid(), 15)", "by a signal (Terminated)"),
@@ -174,7 +174,7 @@ def test_ctrl_c_ends_the_publishing_not_the_run(stuck_sdk: None, spawn: Any, end
     ],
 )
 def test_a_process_that_dies_without_a_word_is_told_of(
-    sdk: Sdk, batchrun: Any, run: Any, death: str, said: str
+    sdk: Sdk, batchrun: Any, run: Any, death: str, message: str
 ) -> None:
     """What it or the SDK printed is not taken for a word of its own."""
     sdk(f"import os\nprint('noise', flush=True)\nprint('[1]', flush=True)\n{death}\n")
@@ -182,12 +182,12 @@ def test_a_process_that_dies_without_a_word_is_told_of(
     again = batchrun("publish", "out", "--wandb", "team/project")
     assert ran.code == 0
     assert "noise" not in ran.stderr + again.stderr
-    if not said:
+    if not message:
         assert again.code == 0
         return
     assert again.code == 5
     for each in (ran, again):
-        assert f"the process that publishes was ended {said}, and did not say why" in each.stderr
+        assert f"the process that publishes was ended {message}, and did not say why" in each.stderr
 
 
 def test_without_a_process_to_publish_the_run_ends_as_it_would_have(
@@ -207,9 +207,9 @@ def test_two_at_once_publish_nothing_twice(stuck_sdk: None, spawn: Any, batchrun
     assert run(write_prompts("one")).code == 0
     process = spawn("publish", "out", "--wandb", "team/project")
     began()
-    said = batchrun("publish", "out", "--wandb", "team/project")
-    assert said.code == 3
-    assert "out: another process publishes it to wandb" in said.stderr
+    done = batchrun("publish", "out", "--wandb", "team/project")
+    assert done.code == 3
+    assert "out: another process publishes it to wandb" in done.stderr
     process.kill()
 
 
@@ -221,9 +221,9 @@ def test_a_run_that_is_followed_is_published_by_nobody_else(
     path = write_prompts("one")
     process = spawn("run", path, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "--wandb", "team/project")
     pid = began()
-    said = batchrun("publish", "out", "--wandb", "team/project")
-    assert said.code == 3
-    assert "out: another process publishes it to wandb" in said.stderr
+    done = batchrun("publish", "out", "--wandb", "team/project")
+    assert done.code == 3
+    assert "out: another process publishes it to wandb" in done.stderr
     process.kill()
     os.kill(pid, signal.SIGKILL)  # stuck as it is, it would outlive its run
     assert is_gone(pid)
@@ -257,14 +257,14 @@ def test_a_fine_tuned_model_is_a_model_like_any_other(batchrun: Any, endpoint: A
         f'[endpoint]\nprovider = "wandb"\nbase_url = "{endpoint.base_url}"\napi_key_env = "OPENAI_API_KEY"\n'
     )
     write_prompts("one", "two")
-    said = batchrun("run", "job.toml", "-o", "out", "--json")
-    assert said.code == 0, said.stderr
+    done = batchrun("run", "job.toml", "-o", "out", "--json")
+    assert done.code == 0, done.stderr
     assert [row["model"] for row in results()] == [LORA] * 2
     assert [row["cost_usd"] for row in results()] == [None] * 2
     assert all(row["total_tokens"] > 0 for row in results())
-    (usage,) = said.json["models"]
+    (usage,) = done.json["models"]
     assert (usage["model"], usage["cost_usd"], usage["completed"]) == (LORA, None, 2)
-    assert said.json["cost_usd"] is None
+    assert done.json["cost_usd"] is None
     assert "no price known" in batchrun("status", "out").stdout
     assert batchrun("report", "out").code == 0
     assert LORA in Path("out/report.html").read_text()
@@ -275,9 +275,9 @@ def test_a_fine_tuned_model_is_a_model_like_any_other(batchrun: Any, endpoint: A
 
 def test_a_cap_on_a_fine_tuned_model_wants_its_price_and_keeps_it(run: Any) -> None:
     """There is no list that has it: the job says it."""
-    said = run(write_prompts("one"), "--max-cost", "1", model=LORA)
-    assert said.code == 2
-    assert f'[prices."{LORA}"]' in said.stderr
+    done = run(write_prompts("one"), "--max-cost", "1", model=LORA)
+    assert done.code == 2
+    assert f'[prices."{LORA}"]' in done.stderr
     prices = f'[prices."{LORA}"]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = 2\n'
     Path("job.toml").write_text(f'[input]\npath = "in.jsonl"\n{prices}')
     assert run("job.toml", "--max-cost", "1", model=LORA).code == 0

@@ -23,9 +23,9 @@ def test_a_file_name_that_is_not_utf_8_costs_no_answer(run: Any) -> None:
     Path("folder").mkdir()
     with open(b"folder/\xff.jsonl", "wb") as file:  # noqa: PTH123
         file.write(b'not json\n{"prompt": "a"}\n')
-    said = run("folder")
-    assert said.code == 1, said.stderr
-    assert "Traceback" not in said.stderr
+    done = run("folder")
+    assert done.code == 1, done.stderr
+    assert "Traceback" not in done.stderr
     assert pq.read_table("out/results.parquet")["status"].to_pylist() == ["failed", "completed"]
 
 
@@ -93,7 +93,7 @@ def test_a_watch_that_dies_stops_the_run(run: Any, endpoint: Any, monkeypatch: p
     monkeypatch.setattr("batchrun.engine.ticker.Watch._figures", fails)
     name = prompts("in.jsonl", *(f"number {number}" for number in range(500)))
     monkeypatch.setattr("tempfile.tempdir", ".")  # where the traceback goes
-    said = run(name, "-c", 2)
-    assert said.code == 70
-    assert "ZeroDivisionError" in said.stderr
+    done = run(name, "-c", 2)
+    assert done.code == 70
+    assert "ZeroDivisionError" in done.stderr
     assert endpoint.stats.answered < 100

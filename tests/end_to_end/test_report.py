@@ -29,8 +29,8 @@ ROWS = 60
 def test_report_writes_one_page_and_names_it(run: Any, batchrun: Any) -> None:
     """On stderr, as `export` does."""
     run(write_prompts("a", "b"))
-    said = batchrun("report", "out")
-    assert (said.code, said.stdout, said.stderr) == (0, "", "out/report.html\n")
+    done = batchrun("report", "out")
+    assert (done.code, done.stdout, done.stderr) == (0, "", "out/report.html\n")
     page = Path("out/report.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert page.rstrip().endswith("</html>")
@@ -54,17 +54,17 @@ def test_report_of_results_that_cannot_be_read_says_how_to_write_them_again(run:
     """With exit code 3, as whatever is wrong with a run directory."""
     run(write_prompts("a"))
     Path("out/results.parquet").write_bytes(b"PAR1 no more")
-    said = batchrun("report", "out")
-    assert said.code == 3
-    assert "out/results.parquet: cannot be read" in said.stderr
-    assert "batchrun export out" in said.stderr
+    done = batchrun("report", "out")
+    assert done.code == 3
+    assert "out/results.parquet: cannot be read" in done.stderr
+    assert "batchrun export out" in done.stderr
 
 
 def test_report_of_no_run_exits_3(batchrun: Any) -> None:
     """And names the directory."""
-    said = batchrun("report", "nowhere")
-    assert said.code == 3
-    assert said.stderr.startswith("batchrun: nowhere: holds no run")
+    done = batchrun("report", "nowhere")
+    assert done.code == 3
+    assert done.stderr.startswith("batchrun: nowhere: holds no run")
 
 
 def test_the_page_holds_no_key(run: Any, batchrun: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,10 +22,10 @@ def test_a_finished_run_sends_nothing_and_exits_0(run: Any, endpoint: Any) -> No
     """It says so, without tokens and costs, which were those of the first run. The results are the same."""
     first = run(write_prompts("a", "b", "c"), "--json")
     before = results()
-    said = run("in.jsonl", "--json")
-    assert said.code == 0
-    assert said.stderr == "done      nothing to send: 3 of 3 rows completed, 0 failed\nanswers   out/results.parquet\n"
-    assert (first.json["newly_settled"], said.json["newly_settled"]) == (3, 0)
+    done = run("in.jsonl", "--json")
+    assert done.code == 0
+    assert done.stderr == "done      nothing to send: 3 of 3 rows completed, 0 failed\nanswers   out/results.parquet\n"
+    assert (first.json["newly_settled"], done.json["newly_settled"]) == (3, 0)
     assert endpoint.stats.received == 3
     assert results() == before
 
@@ -67,11 +67,11 @@ def test_new_scores_of_a_finished_run_are_shown(run: Any, endpoint: Any) -> None
 def test_failed_rows_are_sent_again_when_asked(run: Any, endpoint: Any) -> None:
     """Only they are, and this time they may be answered."""
     assert run(write_prompts("a", "[[simulate: 400 x1]]")).code == 1
-    said = run("in.jsonl", "--retry-failed", "--json")
-    assert said.code == 0
-    assert "1 failed rows are sent again" in said.stderr
+    done = run("in.jsonl", "--retry-failed", "--json")
+    assert done.code == 0
+    assert "1 failed rows are sent again" in done.stderr
     assert endpoint.stats.received == 3
-    assert (said.json["completed"], said.json["failed"], said.json["attempts"]) == (2, 0, 3)
+    assert (done.json["completed"], done.json["failed"], done.json["attempts"]) == (2, 0, 3)
     assert [row["status"] for row in results()] == ["completed"] * 2
 
 
@@ -111,9 +111,9 @@ def test_appended_rows_are_sent_and_the_others_keep_their_answers(run: Any, endp
     """And the change is told."""
     run(write_prompts(*"abcdefghijkl"))
     before = results()
-    said = run(write_prompts(*"abcdefghijklm"))
-    assert said.code == 0
-    assert "12 rows keep their answers, 1 are to be sent, 0 leave the results" in said.stderr
+    done = run(write_prompts(*"abcdefghijklm"))
+    assert done.code == 0
+    assert "12 rows keep their answers, 1 are to be sent, 0 leave the results" in done.stderr
     assert endpoint.stats.received == 13
     assert results()[:12] == before
 
@@ -122,8 +122,8 @@ def test_a_row_inserted_first_moves_every_answer_along(run: Any, endpoint: Any) 
     """Even in a small file that is no reason to ask: nothing is bought again."""
     run(write_prompts("a", "b", "c"))
     answers = {row["prompt"]: row["response"] for row in results()}
-    said = run(write_prompts("x", "a", "b", "c"))
-    assert said.code == 0
+    done = run(write_prompts("x", "a", "b", "c"))
+    assert done.code == 0
     assert endpoint.stats.received == 4
     after = results()
     assert [row["prompt"] for row in after] == ["x", "a", "b", "c"]
@@ -147,10 +147,10 @@ def test_an_edited_job_asks_before_it_buys_again(run: Any, endpoint: Any) -> Non
     write_rows("in.jsonl", *({"text": letter} for letter in "abcd"))
     run("in.jsonl", "-t", "Say {{ text }}")
     before = results()
-    said = run("in.jsonl", "-t", "Shout {{ text }}")
-    assert said.code == 2
-    assert "4 of 4 answers would be bought again" in said.stderr
-    assert "--yes" in said.stderr
+    done = run("in.jsonl", "-t", "Shout {{ text }}")
+    assert done.code == 2
+    assert "4 of 4 answers would be bought again" in done.stderr
+    assert "--yes" in done.stderr
     assert (results(), endpoint.stats.received) == (before, 4)
     assert run("in.jsonl", "-t", "Shout {{ text }}", "--yes").code == 0
     assert endpoint.stats.received == 8
@@ -179,9 +179,9 @@ def test_other_rows_over_standard_input_are_refused(run: Any, endpoint: Any) -> 
     """Its answers belong to other rows; nothing is sent, and the old results stay right."""
     run("-", stdin=b'{"prompt": "a"}\n{"prompt": "b"}\n')
     before = results()
-    said = run("-", stdin=b'{"prompt": "x"}\n{"prompt": "b"}\n')
-    assert said.code == 2
-    assert "use another -o DIR" in said.stderr
+    done = run("-", stdin=b'{"prompt": "x"}\n{"prompt": "b"}\n')
+    assert done.code == 2
+    assert "use another -o DIR" in done.stderr
     assert endpoint.stats.received == 2
     assert [(row.get("prompt"), row["response"]) for row in results()] == [(None, row["response"]) for row in before]
     assert run("-", stdin=b'{"prompt": "a"}\n{"prompt": "b"}\n').code == 0
@@ -191,10 +191,10 @@ def test_other_rows_over_standard_input_are_refused(run: Any, endpoint: Any) -> 
 def test_a_throttled_run_keeps_at_it(run: Any, endpoint: Any) -> None:
     """A rejection costs no attempt and no row."""
     endpoint.change(concurrency_limit=3, latency_s=0.005)
-    said = run(write_prompts(*map(str, range(60))), "--json", "--max-attempts", 1)
-    assert said.code == 0
-    assert said.json["completed"] == 60
-    assert said.json["attempts"] == endpoint.stats.received
+    done = run(write_prompts(*map(str, range(60))), "--json", "--max-attempts", 1)
+    assert done.code == 0
+    assert done.json["completed"] == 60
+    assert done.json["attempts"] == endpoint.stats.received
 
 
 def test_what_was_on_its_way_when_a_run_was_killed_is_told(spawn: Any, run: Any, batchrun: Any, endpoint: Any) -> None:
@@ -207,12 +207,12 @@ def test_what_was_on_its_way_when_a_run_was_killed_is_told(spawn: Any, run: Any,
     process.kill()
     process.wait()
     endpoint.change(latency_s=0)
-    said = run("in.jsonl", "--json")
-    assert "3 requests had been sent and not recorded; they are sent again" in said.stderr
-    assert (said.code, said.json["unrecorded"]) == (0, 3)
-    said = run("in.jsonl", "--json")
-    assert "not recorded" not in said.stderr
-    assert said.json["unrecorded"] == batchrun("status", "out", "--json").json["unrecorded"] == 3
+    done = run("in.jsonl", "--json")
+    assert "3 requests had been sent and not recorded; they are sent again" in done.stderr
+    assert (done.code, done.json["unrecorded"]) == (0, 3)
+    done = run("in.jsonl", "--json")
+    assert "not recorded" not in done.stderr
+    assert done.json["unrecorded"] == batchrun("status", "out", "--json").json["unrecorded"] == 3
 
 
 def test_settled_rows_are_skipped_where_nothing_has_changed(run: Any, endpoint: Any) -> None:

@@ -24,9 +24,9 @@ AFTER = [
 
 def test_every_row_is_answered_in_the_order_of_the_file(run: Any, endpoint: Any) -> None:
     """Exit code 0; each row was sent once."""
-    said = run(write_prompts(*map(str, range(200))))
-    assert (said.code, said.stdout) == (0, "")
-    assert "200 of 200 rows completed, 0 failed" in said.stderr
+    done = run(write_prompts(*map(str, range(200))))
+    assert (done.code, done.stdout) == (0, "")
+    assert "200 of 200 rows completed, 0 failed" in done.stderr
     rows = results()
     assert [(row["row"], row["prompt"]) for row in rows] == [(number, str(number)) for number in range(200)]
     assert all(row["status"] == "completed" and row["response"] for row in rows)
@@ -50,7 +50,7 @@ def test_the_results_have_the_columns_of_the_reference(run: Any) -> None:
 
 def test_usage_and_summary_agree_with_what_the_endpoint_billed(run: Any, endpoint: Any) -> None:
     """usage.parquet, run.json, the footer of the results and --json have the same totals."""
-    said = run(write_prompts("a", "bb", "[[simulate: 400]]"), "--json")
+    done = run(write_prompts("a", "bb", "[[simulate: 400]]"), "--json")
     billed = endpoint.stats.totals()["billed_tokens"]
     (usage,) = pq.read_table("out/usage.parquet").to_pylist()
     assert list(usage) == [
@@ -61,16 +61,16 @@ def test_usage_and_summary_agree_with_what_the_endpoint_billed(run: Any, endpoin
     assert (usage["requests"], usage["completed"], usage["failed"], usage["attempts"]) == (3, 2, 1, 3)
     footer = json.loads(pq.read_metadata("out/results.parquet").metadata[b"batchrun.usage"])
     saved = json.loads(Path("out/run.json").read_text())
-    assert footer == saved["models"] == said.json["models"] == [usage]
-    assert saved == said.json
+    assert footer == saved["models"] == done.json["models"] == [usage]
+    assert saved == done.json
     assert (saved["state"], saved["exit_code"], saved["rows"], saved["pid"]) == ("completed", 1, 3, None)
 
 
 def test_attempts_are_all_that_the_endpoint_received(run: Any, endpoint: Any) -> None:
     """Also the request that finds out whether the last row is at fault, or the endpoint: it is no row's."""
-    said = run(write_prompts("a", "[[simulate: 500]]"), "--max-attempts", 2, "--json")
+    done = run(write_prompts("a", "[[simulate: 500]]"), "--max-attempts", 2, "--json")
     assert [row["attempts"] for row in results()] == [1, 2]
-    assert said.json["attempts"] == said.json["models"][0]["attempts"] == endpoint.stats.received == 4
+    assert done.json["attempts"] == done.json["models"][0]["attempts"] == endpoint.stats.received == 4
 
 
 def packed_gzip(text: str) -> bytes:
@@ -162,8 +162,8 @@ def test_batch_lines_bring_their_models_along(run: Any, batchrun: Any, endpoint:
         *({"custom_id": f"id-{model}", "method": "POST", "url": "/v1/chat/completions", "body": body | {"model": model}}
           for model in models),
     )  # fmt: skip
-    said = run("in.jsonl", model=None)
-    assert (said.code, [row["model"] for row in results()]) == (0, models)
+    done = run("in.jsonl", model=None)
+    assert (done.code, [row["model"] for row in results()]) == (0, models)
     assert results()[0]["custom_id"] == f"id-{MODEL}"
     assert batchrun("export", "out").code == 0
     assert batchrun("status", "out").code == 0
@@ -181,9 +181,9 @@ def test_a_row_may_have_parameters_of_its_own(run: Any) -> None:
 def test_a_broken_row_fails_with_file_and_line_and_the_others_are_answered(run: Any, endpoint: Any) -> None:
     """Exit code 1; the broken one is not sent."""
     Path("in.jsonl").write_bytes(b'{"prompt": "a"}\n{"prompt": \n\xff\xfe\n{"other": 1}\n{"prompt": "b"}\n')
-    said = run("in.jsonl")
-    assert said.code == 1
-    assert "2 of 5 rows completed, 3 failed" in said.stderr
+    done = run("in.jsonl")
+    assert done.code == 1
+    assert "2 of 5 rows completed, 3 failed" in done.stderr
     failed = [row for row in results() if row["status"] == "failed"]
     assert [row["error_kind"] for row in failed] == ["bad_row"] * 3
     for row, line in zip(failed, (2, 3, 4), strict=True):
@@ -203,8 +203,8 @@ def test_a_failed_row_says_why(run: Any) -> None:
 def test_models_and_samples_make_a_row_each(run: Any, endpoint: Any) -> None:
     """Row by row, model by model, sample by sample; samples of one seed differ."""
     other = "openai/gpt-oss-20b"
-    said = run(write_prompts("a", "b"), "-m", other, "--num-samples", 2, "--seed", 7, "--temperature", 1)
-    assert said.code == 0
+    done = run(write_prompts("a", "b"), "-m", other, "--num-samples", 2, "--seed", 7, "--temperature", 1)
+    assert done.code == 0
     order = [(row, model, sample) for row in (0, 1) for model in (other, MODEL) for sample in (0, 1)]
     assert [(row["row"], row["model"], row["sample"]) for row in results()] == order
     assert endpoint.stats.answered == len(endpoint.stats.answered_by_request) == 8
@@ -246,10 +246,10 @@ def test_simulate_needs_neither_endpoint_nor_key(batchrun: Any, monkeypatch: pyt
 
 def test_quiet_says_nothing_and_json_one_line(run: Any) -> None:
     """For scripts."""
-    said = run(write_prompts("a"), "--quiet")
-    assert (said.code, said.stdout, said.stderr) == (0, "", "")
-    said = run("in.jsonl", "--quiet", "--json")
-    assert (said.stderr, said.json["completed"], said.json["results"]) == ("", 1, "out/results.parquet")
+    done = run(write_prompts("a"), "--quiet")
+    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+    done = run("in.jsonl", "--quiet", "--json")
+    assert (done.stderr, done.json["completed"], done.json["results"]) == ("", 1, "out/results.parquet")
 
 
 def test_without_out_the_run_is_named_after_its_input(batchrun: Any, endpoint: Any) -> None:
@@ -288,9 +288,9 @@ def test_flags_win_over_the_job_file(batchrun: Any, job: Any) -> None:
 def test_prices_of_the_job_make_the_cost(batchrun: Any, job: Any) -> None:
     """Where the catalogue has none: at a custom endpoint."""
     extra = f'[prices."{MODEL}"]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = 2\n'
-    said = batchrun("run", job(extra), "--json", "-o", "out").json
-    assert said["cost_usd"] == pytest.approx((said["prompt_tokens"] + 2 * said["completion_tokens"]) / 1e6)
-    assert sum(row["cost_usd"] for row in results()) == pytest.approx(said["cost_usd"])
+    summary = batchrun("run", job(extra), "--json", "-o", "out").json
+    assert summary["cost_usd"] == pytest.approx((summary["prompt_tokens"] + 2 * summary["completion_tokens"]) / 1e6)
+    assert sum(row["cost_usd"] for row in results()) == pytest.approx(summary["cost_usd"])
 
 
 def test_the_project_and_the_key_go_into_their_headers(

@@ -22,11 +22,11 @@ def canary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
 
 
-def assert_nowhere(said: Any) -> None:
+def assert_nowhere(done: Any) -> None:
     """The canary is in nothing that was printed, and in no file under the folder where the command ran."""
     files = [path for path in Path().rglob("*") if path.is_file()]
     assert files
-    assert CANARY not in said.stdout + said.stderr
+    assert CANARY not in done.stdout + done.stderr
     assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
 
 
@@ -34,17 +34,17 @@ def test_not_after_a_success(run: Any, endpoint: Any) -> None:
     """Streamed or not; and it did arrive."""
     endpoint.change(keys=[CANARY])
     for flags in (["--json"], ["--stream", "--restart"]):
-        said = run(write_prompts("a", "[[simulate: 400]]", "[[simulate: 500 x1]]"), *flags)
-        assert said.code == 1
-        assert_nowhere(said)
+        done = run(write_prompts("a", "[[simulate: 400]]", "[[simulate: 500 x1]]"), *flags)
+        assert done.code == 1
+        assert_nowhere(done)
 
 
 def test_not_after_a_401(run: Any, endpoint: Any) -> None:
     """Where a message about the key is due."""
     endpoint.change(keys=["sk-other"])
-    said = run(write_prompts("a"))
-    assert said.code == 4
-    assert_nowhere(said)
+    done = run(write_prompts("a"))
+    assert done.code == 4
+    assert_nowhere(done)
 
 
 @pytest.fixture
@@ -58,29 +58,29 @@ def closed_port() -> int:
 def test_not_after_refused_connections(batchrun: Any, closed_port: int) -> None:
     """Where a foreign error has the request in hand."""
     base_url = f"http://127.0.0.1:{closed_port}/v1"
-    said = batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", base_url, "-o", "out", "--patience", "1s")
-    assert said.code == 5
-    assert "no connection" in said.stderr
-    assert_nowhere(said)
+    done = batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", base_url, "-o", "out", "--patience", "1s")
+    assert done.code == 5
+    assert "no connection" in done.stderr
+    assert_nowhere(done)
 
 
 @pytest.mark.parametrize("fault", ["cut", "302", "not_http"])
 def test_not_after_an_answer_that_is_none(run: Any, endpoint: Any, fault: str) -> None:
     """Broken off, or a redirect that would carry the key elsewhere."""
-    said = run(write_prompts(f"[[simulate: {fault}]]" if fault != "not_http" else "[[simulate: html]]", "b"),
+    done = run(write_prompts(f"[[simulate: {fault}]]" if fault != "not_http" else "[[simulate: html]]", "b"),
                "--max-attempts", 1, "--patience", "1s")  # fmt: skip
-    assert said.code in (1, 4, 5)
-    assert "Traceback" not in said.stderr
-    assert_nowhere(said)
+    assert done.code in (1, 4, 5)
+    assert "Traceback" not in done.stderr
+    assert_nowhere(done)
 
 
 def test_not_where_the_key_cannot_be_sent(batchrun: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says which variable it is in, and not what is in it."""
     monkeypatch.setenv("OPENAI_API_KEY", f"{CANARY}\nX-Evil: 1")
-    said = batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
-    assert said.code == 4
-    assert "OPENAI_API_KEY" in said.stderr
-    assert_nowhere(said)
+    done = batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    assert done.code == 4
+    assert "OPENAI_API_KEY" in done.stderr
+    assert_nowhere(done)
 
 
 def test_not_in_an_exception_that_python_shows(closed_port: int) -> None:

@@ -84,8 +84,8 @@ def test_a_run_with_a_schema_has_a_typed_column_for_each_property(run: Any, endp
 def test_a_row_that_failed_has_none_of_the_columns(batchrun: Any) -> None:
     """They are null, whatever the failure; the answer that did not fit is told beside why."""
     write_schema(small(label=LABEL))
-    said = 'It is "good" ' + "x" * 500
-    answers = ['{"label": "good"}', failed("bad_request", 400), failed("invalid_response", 200, body=body_of(said))]
+    answer = 'It is "good" ' + "x" * 500
+    answers = ['{"label": "good"}', failed("bad_request", 400), failed("invalid_response", 200, body=body_of(answer))]
     settle([{"prompt": str(each)} for each in range(3)], lambda asked: answers[asked.row], IN_JOB)
     assert batchrun("export", "out").code == 0
     rows = results()
@@ -104,8 +104,8 @@ def test_another_schema_reads_the_same_answers_for_nothing(run: Any, batchrun: A
     run("job.toml")
     before = results()
     ours = write_schema(small(label={"const": "good"}, who={"type": "object"}), "new.json")
-    said = batchrun("export", "out", "--schema", ours)
-    assert said.code == 0
+    done = batchrun("export", "out", "--schema", ours)
+    assert done.code == 0
     rows = results()
     good = [row["label"] == "good" for row in before]
     assert 0 < sum(good) < 10
@@ -120,7 +120,7 @@ def test_another_schema_reads_the_same_answers_for_nothing(run: Any, batchrun: A
     assert (usage()["completed"], usage()["failed"], usage()["requests"]) == (sum(good), 10 - sum(good), 10)
     footer = json.loads(pq.read_metadata("out/results.parquet").metadata[b"batchrun.usage"])
     assert footer == [usage()]
-    assert f"{10 - sum(good)} more rows are failed" in said.stderr
+    assert f"{10 - sum(good)} more rows are failed" in done.stderr
     assert batchrun("export", "out").code == 0
     assert results() == before
     assert endpoint.stats.received == 10
@@ -131,8 +131,8 @@ def test_answers_that_did_not_fit_are_rows_again_where_a_schema_takes_them(batch
     write_schema(small(label=LABEL))
     invalid = failed("invalid_response", 200, body=body_of('```json\n{"label": "so so"}\n```'))
     settle([{"prompt": "a"}, {"prompt": "b"}], lambda asked: invalid if asked.row else '{"label": "good"}', IN_JOB)
-    said = batchrun("export", "out", "--schema", write_schema(small(label={"type": "string"}), "new.json"))
-    assert "1 more rows are completed" in said.stderr
+    done = batchrun("export", "out", "--schema", write_schema(small(label={"type": "string"}), "new.json"))
+    assert "1 more rows are completed" in done.stderr
     assert [(row["status"], row["label"], row["error_kind"], row["error"]) for row in results()] == [
         ("completed", "good", None, None),
         ("completed", "so so", None, None),
@@ -167,11 +167,11 @@ def test_a_schema_that_is_none_is_refused(batchrun: Any, content: str | None, wo
     settle([{"prompt": "a"}], lambda asked: "yes")
     if content is not None:
         Path("new.json").write_text(content)
-    said = batchrun("export", "out", "--schema", "new.json")
-    assert said.code == 2
-    assert "--schema new.json: " in said.stderr
-    assert words in said.stderr
-    assert "response.schema" not in said.stderr
+    done = batchrun("export", "out", "--schema", "new.json")
+    assert done.code == 2
+    assert "--schema new.json: " in done.stderr
+    assert words in done.stderr
+    assert "response.schema" not in done.stderr
     assert not Path("out/results.parquet").exists()
 
 

@@ -26,9 +26,9 @@ def shell(arguments: str, redirection: str) -> subprocess.CompletedProcess[str]:
 def test_a_run_whose_words_reach_nobody_is_a_run_all_the_same(redirection: str, code: int) -> None:
     """Only the line of JSON that was asked for, and is lost, makes another exit code."""
     prompts = write_prompts("a", "b")
-    said = shell(f"run {prompts} -m m -o out --simulate --json", redirection)
-    assert said.returncode == code
-    assert "Traceback" not in said.stdout + said.stderr
+    done = shell(f"run {prompts} -m m -o out --simulate --json", redirection)
+    assert done.returncode == code
+    assert "Traceback" not in done.stdout + done.stderr
     assert pq.read_table("out/results.parquet")["status"].to_pylist() == ["completed"] * 2
 
 
@@ -36,7 +36,7 @@ def test_a_run_whose_words_reach_nobody_is_a_run_all_the_same(redirection: str, 
 def test_words_that_were_asked_for_and_cannot_be_written_are_an_error(arguments: str, run: Any) -> None:
     """In one line, which says so."""
     run(write_prompts("a"))
-    said = shell(arguments, ">/dev/full")
-    assert said.returncode == 3
-    assert said.stderr.startswith("batchrun: standard output: cannot be written (No space left on device)")
-    assert said.stderr.count("\n") == 1
+    done = shell(arguments, ">/dev/full")
+    assert done.returncode == 3
+    assert done.stderr.startswith("batchrun: standard output: cannot be written (No space left on device)")
+    assert done.stderr.count("\n") == 1

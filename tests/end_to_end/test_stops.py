@@ -31,12 +31,12 @@ def test_a_signal_drains_the_run(run: Any, endpoint: Any, when: Any, number: sig
     """What is in flight is answered and kept, results exist, nothing more is sent."""
     endpoint.change(latency_s=0.1, latency_sigma=0)
     when(lambda: endpoint.stats.in_flight >= 4, lambda: os.kill(os.getpid(), number))
-    said = run(write_prompts(*MANY), "--max-concurrency", 4, "--json")
-    assert said.code == code
-    assert "again: stop at once" in said.stderr
-    assert "run the same command again to go on" in said.stderr
-    assert said.json["state"] == "interrupted"
-    assert said.json["completed"] == len(results()) == endpoint.stats.answered == endpoint.stats.received
+    done = run(write_prompts(*MANY), "--max-concurrency", 4, "--json")
+    assert done.code == code
+    assert "again: stop at once" in done.stderr
+    assert "run the same command again to go on" in done.stderr
+    assert done.json["state"] == "interrupted"
+    assert done.json["completed"] == len(results()) == endpoint.stats.answered == endpoint.stats.received
     assert 4 <= len(results()) < 50
     assert_resumes(run, endpoint)
 
@@ -135,9 +135,9 @@ def test_a_second_run_in_the_same_directory_is_refused(spawn: Any, run: Any, end
     endpoint.change(latency_s=30)
     process = spawn("run", write_prompts("a"), "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
     endpoint.wait(lambda: endpoint.stats.received == 1)
-    said = run("in.jsonl")
-    assert said.code == 3
-    assert f"(process {process.pid})" in said.stderr
+    done = run("in.jsonl")
+    assert done.code == 3
+    assert f"(process {process.pid})" in done.stderr
 
 
 def test_export_and_status_look_at_a_running_job(batchrun: Any, run: Any, endpoint: Any, spawn: Any) -> None:
@@ -166,12 +166,12 @@ def test_an_endpoint_that_refuses_everything_stops_the_run(
 ) -> None:
     """No row fails for it; put right, the same command goes on."""
     endpoint.change(error_shares={fault: 1.0})
-    said = run(write_prompts(*MANY), "--json")
-    assert said.code == said.json["exit_code"] == code
-    assert said.json["state"] == "stopped"
-    assert cure in said.stderr
-    assert "Traceback" not in said.stderr
-    assert (results(), said.json["rows"]) == ([], 0)
+    done = run(write_prompts(*MANY), "--json")
+    assert done.code == done.json["exit_code"] == code
+    assert done.json["state"] == "stopped"
+    assert cure in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (results(), done.json["rows"]) == ([], 0)
     assert endpoint.stats.received < len(MANY)
     assert_resumes(run, endpoint)
 
@@ -179,10 +179,10 @@ def test_an_endpoint_that_refuses_everything_stops_the_run(
 def test_a_wrong_key_exits_4_and_a_right_one_goes_on(run: Any, endpoint: Any) -> None:
     """The message says what to check."""
     endpoint.change(keys=["sk-right"])
-    said = run(write_prompts(*MANY))
-    assert said.code == 4
-    assert "Authentication failed" in said.stderr
-    assert "check the key and the team/project" in said.stderr
+    done = run(write_prompts(*MANY))
+    assert done.code == 4
+    assert "Authentication failed" in done.stderr
+    assert "check the key and the team/project" in done.stderr
     endpoint.change(keys=["sk-test"])
     assert_resumes(run, endpoint)
 
@@ -190,9 +190,9 @@ def test_a_wrong_key_exits_4_and_a_right_one_goes_on(run: Any, endpoint: Any) ->
 def test_an_outage_longer_than_the_users_patience_exits_5(run: Any, endpoint: Any) -> None:
     """With what the endpoint said, and no row failed."""
     endpoint.change(error_shares={"503": 1.0})
-    said = run(write_prompts(*MANY), "--patience", "1s", "--json")
-    assert (said.code, said.json["failed"]) == (5, 0)
-    assert "overloaded" in said.json["message"]
+    done = run(write_prompts(*MANY), "--patience", "1s", "--json")
+    assert (done.code, done.json["failed"]) == (5, 0)
+    assert "overloaded" in done.json["message"]
     assert_resumes(run, endpoint)
 
 
@@ -200,19 +200,19 @@ def test_an_outage_within_the_users_patience_costs_no_row(run: Any, endpoint: An
     """It is waited out, and told."""
     endpoint.change(error_shares={"503": 1.0})
     when(lambda: endpoint.stats.received >= 3, lambda: endpoint.change(error_shares={}))
-    said = run(write_prompts(*MANY), "--max-attempts", 1)
-    assert said.code == 0
-    assert "100 of 100 rows completed, 0 failed" in said.stderr
+    done = run(write_prompts(*MANY), "--max-attempts", 1)
+    assert done.code == 0
+    assert "100 of 100 rows completed, 0 failed" in done.stderr
 
 
 def test_a_deadline_drains_the_run(run: Any, endpoint: Any) -> None:
     """--max-duration; exit code 5."""
     endpoint.change(latency_s=0.1)
-    said = run(write_prompts(*MANY), "-c", 4, "--max-duration", "0.5s", "--json")
-    assert said.code == 5
-    assert "deadline" in said.json["message"]
-    assert 0 < said.json["completed"] == len(results()) < 60
-    assert said.json["completed"] == endpoint.stats.answered
+    done = run(write_prompts(*MANY), "-c", 4, "--max-duration", "0.5s", "--json")
+    assert done.code == 5
+    assert "deadline" in done.json["message"]
+    assert 0 < done.json["completed"] == len(results()) < 60
+    assert done.json["completed"] == endpoint.stats.answered
     assert_resumes(run, endpoint)
 
 
@@ -241,10 +241,10 @@ def test_a_time_of_day_drains_the_run(run: Any, endpoint: Any, seconds_before_th
     endpoint.change(latency_s=0.1)
     write_prompts(*MANY)
     at = seconds_before_the_minute(2)
-    said = run("in.jsonl", "-c", 2, "--stop-at", f"{at:%H:%M}", "--json")
-    assert said.code == 5
-    assert "deadline" in said.json["message"]
-    assert 0 < said.json["completed"] < len(MANY)
+    done = run("in.jsonl", "-c", 2, "--stop-at", f"{at:%H:%M}", "--json")
+    assert done.code == 5
+    assert "deadline" in done.json["message"]
+    assert 0 < done.json["completed"] < len(MANY)
 
 
 def priced_job(endpoint: Any, usd_per_mtok: float) -> str:
@@ -260,22 +260,22 @@ def test_the_cost_cap_is_never_passed(batchrun: Any, endpoint: Any) -> None:
     """Not in one run and not over several; raised, the run goes on. Exit code 5."""
     write_prompts(*MANY)
     job = priced_job(endpoint, 1000)  # an answer costs up to 0.02 USD
-    said = batchrun("run", job, "--max-cost", 0.5, "--json")
-    assert said.code == 5
-    assert "raise --max-cost" in said.json["message"]
-    assert 0.4 < said.json["cost_usd"] <= 0.5
+    done = batchrun("run", job, "--max-cost", 0.5, "--json")
+    assert done.code == 5
+    assert "raise --max-cost" in done.json["message"]
+    assert 0.4 < done.json["cost_usd"] <= 0.5
     sent = endpoint.stats.received
-    said = batchrun("run", job, "--max-cost", 0.5, "--json")
-    assert (said.code, endpoint.stats.received) == (5, sent)
+    done = batchrun("run", job, "--max-cost", 0.5, "--json")
+    assert (done.code, endpoint.stats.received) == (5, sent)
     assert batchrun("run", job, "--max-cost", 100).code == 0
     assert endpoint.stats.answered == len(MANY)
 
 
 def test_a_cap_without_a_price_is_refused_before_anything_is_sent(run: Any, endpoint: Any) -> None:
     """Nobody could keep it. Exit code 2."""
-    said = run(write_prompts("a"), "--max-cost", 1)
-    assert said.code == 2
-    assert f'[prices."{MODEL}"]' in said.stderr
+    done = run(write_prompts("a"), "--max-cost", 1)
+    assert done.code == 2
+    assert f'[prices."{MODEL}"]' in done.stderr
     assert endpoint.stats.received == 0
 
 

@@ -24,16 +24,16 @@ def test_a_run_is_watched_until_it_ends(spawn: Any, batchrun: Any, endpoint: Any
     assert is_running(Path("out"))
     process.kill()
     process.wait()
-    said = batchrun("watch", "out")
-    assert said.code == 0
-    assert "stopped   2 rows completed, 0 failed so far" in said.stderr
-    assert "the process has died" in said.stderr
+    done = batchrun("watch", "out")
+    assert done.code == 0
+    assert "stopped   2 rows completed, 0 failed so far" in done.stderr
+    assert "the process has died" in done.stderr
 
 
 def test_what_has_ended_is_told_at_once(run: Any, batchrun: Any) -> None:
     """With its counts; a folder without a run is an error."""
     run(write_prompts("a", "b"))
-    said = batchrun("watch", "out")
-    assert "done      2 of 2 rows completed, 0 failed" in said.stderr
-    said = batchrun("watch", "nowhere")
-    assert (said.code, "holds no run" in said.stderr) == (3, True)
+    done = batchrun("watch", "out")
+    assert "done      2 of 2 rows completed, 0 failed" in done.stderr
+    done = batchrun("watch", "nowhere")
+    assert (done.code, "holds no run" in done.stderr) == (3, True)

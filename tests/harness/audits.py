@@ -1,4 +1,4 @@
-"""What is to be said of a job that was killed on its way, from what the endpoint sold and what the results have.
+"""The audit of a job that was killed on its way: compares what the endpoint sold and what the results have.
 
 The runner's own counters are not asked. An answer that was bought in one execution of the job and again in a later one
 was lost by the kill between them. How old it was at the kill says whether it may have been.
@@ -39,8 +39,8 @@ class Ending:
     """Answers that it had sent less than `GRACE_S` before."""
     left_half: bool = False
     """Whether it left a half-written file."""
-    said: int | None = None
-    """How many requests the next execution said to have been sent and not recorded."""
+    reported: int | None = None
+    """How many requests the next execution reported as sent and not recorded."""
     bought_again: int = 0
     """How many answers of this execution were bought again later."""
     oldest_s: float = float("-inf")
@@ -49,7 +49,7 @@ class Ending:
 
 @dataclass
 class Audit:
-    """What is to be said of a job that has ended."""
+    """The audit of a job that has ended."""
 
     endings: list[Ending]
     rows: int
@@ -96,7 +96,7 @@ def audit_of(
     is_in_order = [row["row"] for row in found] == sorted(counts.elements())
     audit.wrong = sum(not is_in_order or not _is_right(row, prompts) for row in found)
     _find_bought_again(audit, {fingerprint(MODEL, prompt, None) for prompt in prompts}, bought)
-    _check_what_was_said(audit)
+    _check_what_was_reported(audit)
     return audit
 
 
@@ -127,12 +127,12 @@ def _note_bought_again(audit: Audit, at_s: float, before: Ending, now: Ending) -
     before.oldest_s = max(before.oldest_s, before.at_s - at_s)
 
 
-def _check_what_was_said(audit: Audit) -> None:
+def _check_what_was_reported(audit: Audit) -> None:
     """See that each resume has owned up, if it came so far as to say anything."""
     owed = 0
     for ending, following in zip(audit.endings, audit.endings[1:], strict=False):
         owed = max(owed, ending.bought_again)
-        if ending.said is not None or following.phase != "start":
-            if (ending.said or 0) < owed:
-                audit.breaches.append(f"said that {ending.said} were sent and not recorded, and bought {owed} again")
+        if ending.reported is not None or following.phase != "start":
+            if (ending.reported or 0) < owed:
+                audit.breaches.append(f"reported {ending.reported} sent and not recorded, and bought {owed} again")
             owed = 0

@@ -30,7 +30,7 @@ _ENDING_S = 0.15
 _KEPT = {"results.parquet", "usage.parquet", "run.json", "checkpoint.sqlite", ".lock", ".lock.pid", ".in_flight"}
 """What may be in the directory of a job that has ended; a log of SQLite's too."""
 
-_SAID = re.compile(r"([\d,]+) requests had been sent and not recorded")
+_REPORTED = re.compile(r"([\d,]+) requests had been sent and not recorded")
 
 
 class Job:
@@ -205,9 +205,9 @@ class Job:
                 return time.monotonic()
 
     def _hear(self, code: int, stderr: str) -> None:
-        """Note what an execution said of the one before it, and whether it ended as it may."""
-        if said := _SAID.search(stderr):
-            self._endings[-1].said = int(said[1].replace(",", ""))
+        """Note what an execution reported about the one before it, and whether its exit is a legal one."""
+        if reported := _REPORTED.search(stderr):
+            self._endings[-1].reported = int(reported[1].replace(",", ""))
         if code not in (0, 130, -signal.SIGKILL) or "Traceback" in stderr:
             raise RuntimeError(f"a run in {self.directory} has ended with exit code {code}:\n{stderr[-2000:]}")
 

@@ -34,8 +34,8 @@ def body_of(text: str | None, number: int = 0) -> bytes:
     """Return the chat completion that says a text."""
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-    said = {"id": f"chatcmpl-{number}", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
-    return orjson.dumps({**said, "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}})
+    head = {"id": f"chatcmpl-{number}", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    return orjson.dumps({**head, "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}})
 
 
 def failed(kind: str, status: int | None = None, *, error: str = "no", body: bytes | None = None) -> dict[str, Any]:
@@ -74,11 +74,11 @@ def settle(
 
 def _outcome(entry: Request | BadRow, number: int, answer: Answer) -> Outcome:
     if isinstance(entry, BadRow):
-        said: str | dict[str, Any] | None = failed("bad_row", error=entry.message)
+        answered: str | dict[str, Any] | None = failed("bad_row", error=entry.message)
     else:
-        said = answer(entry)
-    changes = said if isinstance(said, dict) else {"body": body_of(said, number)}
+        answered = answer(entry)
+    changes = answered if isinstance(answered, dict) else {"body": body_of(answered, number)}
     row, model, sample, key, custom_id = entry.row, entry.model, entry.sample, entry.key, entry.custom_id
-    usage = Usage(3, 2, 5, None, None) if isinstance(said, str) else Usage()
+    usage = Usage(3, 2, 5, None, None) if isinstance(answered, str) else Usage()
     outcome = Outcome(row, model, sample, key, custom_id, None, None, 200, 1, 0.5, 1000 + row, None, usage)
     return outcome._replace(**changes)

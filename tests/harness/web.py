@@ -43,8 +43,8 @@ class Web:
                 visit.send_error(416)
                 return
             visit.send_response(206)
-            said = self.content_range.format(start=start, last=end - 1, total=len(content))
-            visit.send_header("Content-Range", said)
+            content_range = self.content_range.format(start=start, last=end - 1, total=len(content))
+            visit.send_header("Content-Range", content_range)
         else:
             visit.send_response(200)
         visit.send_header("ETag", self.etag)

@@ -66,11 +66,11 @@ class Weave:
     def calls_query_stream(self, asked: Any) -> Any:
         return [SimpleNamespace(id=name) for name in asked["filter"]["call_ids"] if name in self.calls]
 
-    def calls_complete(self, said: Any) -> None:
-        if status := self.refuses(said["batch"]):
+    def calls_complete(self, sent: Any) -> None:
+        if status := self.refuses(sent["batch"]):
             raise HttpError(status)
-        json.dumps(said)
-        for call in said["batch"]:
+        json.dumps(sent)
+        for call in sent["batch"]:
             assert call["id"] not in self.calls
             self.calls[call["id"]] = call
 
@@ -108,9 +108,9 @@ def made(path: str, directory: str = "out", **sections: Any) -> Path:
 
 def told(directory: Path, **where: Any) -> list[str]:
     """Publish to Weave; return what was said."""
-    said: list[str] = []
-    publish(Publication(directory=directory, weave="team/project", **where), said.append)
-    return said
+    messages: list[str] = []
+    publish(Publication(directory=directory, weave="team/project", **where), messages.append)
+    return messages
 
 
 def test_calls_are_sent_once_and_then_the_server_is_left_alone(weave: Weave) -> None:
@@ -179,7 +179,7 @@ def test_calls_go_where_the_server_says_the_project_is(weave: Weave) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "said"),
+    ("status", "kind", "message"),
     [
         (401, EndpointRefused, r"the key may not write there \(HTTP 401\); see WANDB_API_KEY"),
         (403, EndpointRefused, r"the key may not write there \(HTTP 403\); see WANDB_API_KEY"),
@@ -187,11 +187,11 @@ def test_calls_go_where_the_server_says_the_project_is(weave: Weave) -> None:
     ],
 )
 def test_what_the_server_refuses_as_a_whole_ends_it_with_a_cure(
-    weave: Weave, status: int, kind: type[Exception], said: str
+    weave: Weave, status: int, kind: type[Exception], message: str
 ) -> None:
     directory = made(write_prompts("one"))
     weave.refuses = lambda batch: status
-    with pytest.raises(kind, match=f"weave: team/project: {said}"):
+    with pytest.raises(kind, match=f"weave: team/project: {message}"):
         told(directory)
     weave.refuses = lambda batch: None
     assert "weave: team/project: 2 calls sent, 0 were there before" in told(directory)
@@ -204,21 +204,21 @@ def test_a_disabled_sdk_is_an_error_not_a_publication(weave: Weave) -> None:
 
 
 def test_without_scores_there_are_dataset_and_results(weave: Weave) -> None:
-    said = told(made(write_prompts("one", "two")))
+    messages = told(made(write_prompts("one", "two")))
     dataset, results = weave.published[1:]
     assert (dataset.name, [row["prompt"] for row in dataset.rows]) == ("out-dataset", ["one", "two"])
     assert (results.name, len(results.rows)) == ("out-results", 4)
-    assert said[-1] == "weave: team/project: dataset and results are there, of 2 input rows"
+    assert messages[-1] == "weave: team/project: dataset and results are there, of 2 input rows"
 
 
 def test_of_wide_rows_there_are_fewer(weave: Weave, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as may be held, and all that is shown is of the same."""
     monkeypatch.setattr(evaluations, "_MOST_BYTES", 40_000)
     monkeypatch.setattr(evaluations, "MOST_ROWS", 16)
-    said = told(made(write_prompts(*(f"{number} " + "x" * 2000 for number in range(20)))))
+    messages = told(made(write_prompts(*(f"{number} " + "x" * 2000 for number in range(20)))))
     dataset, results = weave.published[1:]
     assert (len(dataset.rows), len(results.rows)) == (4, 8)
-    assert "of 4 input rows" in said[-1]
+    assert "of 4 input rows" in messages[-1]
     assert len(weave.calls) == 40
 
 

@@ -69,15 +69,15 @@ def sdk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sdk:
 
 def told(directory: Path) -> list[str]:
     """Publish; return what was said."""
-    said: list[str] = []
+    messages: list[str] = []
     with Ledger(directory) as ledger, RunRecord(directory) as record:
-        wandb.publish(record, ledger, "team/project", said.append)
-    return said
+        wandb.publish(record, ledger, "team/project", messages.append)
+    return messages
 
 
 def followed(directory: Path, *meanwhile: Callable[[], object]) -> list[str]:
     """Follow a run during which something happens between one look and the next; return what was said."""
-    said: list[str] = []
+    messages: list[str] = []
     steps: Iterator[Callable[[], object]] = iter(meanwhile)
 
     def has_ended(wait_s: float) -> bool:
@@ -87,8 +87,8 @@ def followed(directory: Path, *meanwhile: Callable[[], object]) -> list[str]:
         return False
 
     with Ledger(directory) as ledger:
-        wandb.follow(directory, ledger, "team/project", has_ended, said.append)
-    return said
+        wandb.follow(directory, ledger, "team/project", has_ended, messages.append)
+    return messages
 
 
 def test_what_w_and_b_has_is_not_sent_again(made: Made, sdk: Sdk) -> None:
@@ -200,7 +200,7 @@ def test_of_a_run_that_has_died_there_is_all_that_it_had(made: Made, sdk: Sdk) -
 
 
 @pytest.mark.parametrize(
-    ("trouble", "kind", "said"),
+    ("trouble", "kind", "message"),
     [
         (RuntimeError("Failed: returned error 401: {}"), EndpointRefused, r"may not write there \(HTTP 401\).*API_KEY"),
         (RuntimeError("Failed: returned error 403: {}"), EndpointRefused, r"\(HTTP 403\).* team/project is yours"),
@@ -214,12 +214,12 @@ def test_of_a_run_that_has_died_there_is_all_that_it_had(made: Made, sdk: Sdk) -
     ],
 )
 def test_what_the_sdk_raises_is_told_with_a_cure(
-    made: Made, sdk: Sdk, trouble: Exception, kind: type[Exception], said: str
+    made: Made, sdk: Sdk, trouble: Exception, kind: type[Exception], message: str
 ) -> None:
     """A key that is not taken has an exit code of its own, as elsewhere."""
     directory = made(write_prompts("one"))
     sdk.trouble = trouble
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=message):
         told(directory)
     sdk.trouble = None
     assert sdk.url in told(directory)[-1]
@@ -228,6 +228,6 @@ def test_what_the_sdk_raises_is_told_with_a_cure(
 def test_the_config_has_the_job_and_no_signature() -> None:
     """A presigned URL opens its file for whoever reads it."""
     job = Job(input=Input(path=("https://host/in.jsonl?X-Amz-Signature=SECRET", "other.jsonl")))
-    said = config(job)
-    assert said["input"]["path"] == ["https://host/in.jsonl?…", "other.jsonl"]
-    assert "publish" not in said
+    published = config(job)
+    assert published["input"]["path"] == ["https://host/in.jsonl?…", "other.jsonl"]
+    assert "publish" not in published

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from harness.said import Said
+from harness.finished import Finished
 from real.environments import ROOT, CannotInstall, Environment, environment
 from real.servers import serving
 
@@ -90,14 +90,14 @@ def program() -> Callable[..., str]:
     return program
 
 
-Batchrun = Callable[..., Said]
+Batchrun = Callable[..., Finished]
 
 
 @pytest.fixture
 def batchrun(tmp_path: Path) -> Batchrun:
     """Run a command of this checkout's batchrun in a process of its own, as a user would."""
 
-    def batchrun(*arguments: Any, python: str = sys.executable, timeout_s: float = 120, **variables: str) -> Said:
+    def batchrun(*arguments: Any, python: str = sys.executable, timeout_s: float = 120, **variables: str) -> Finished:
         """Run it; `python` is the interpreter of an environment, `variables` are set beside the test's own."""
         done = subprocess.run(
             [python, "-m", "batchrun", *map(str, arguments)],
@@ -107,7 +107,7 @@ def batchrun(tmp_path: Path) -> Batchrun:
             text=True,
             timeout=timeout_s,
         )
-        return Said(done.returncode, done.stdout, done.stderr)
+        return Finished(done.returncode, done.stdout, done.stderr)
 
     return batchrun
 

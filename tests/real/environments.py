@@ -119,8 +119,8 @@ def _run(name: str, command: list[str]) -> None:
     except subprocess.TimeoutExpired:
         raise CannotInstall(f"{name}: not installed after {_INSTALL_S} s") from None
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise CannotInstall(f"{name}: {said[-1] if said else 'the installer failed'}")
+        output = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise CannotInstall(f"{name}: {output[-1] if output else 'the installer failed'}")
 
 
 def _make(name: str) -> str:

@@ -54,6 +54,6 @@ def _streamed() -> bytes:
     def chunk(choices: list[Any], **more: Any) -> str:
         return "data: " + json.dumps(_HEAD | {"object": "chat.completion.chunk", "choices": choices} | more) + "\n\n"
 
-    said = {"index": 0, "delta": {"role": "assistant", "content": "Noted."}, "finish_reason": None}
+    begun = {"index": 0, "delta": {"role": "assistant", "content": "Noted."}, "finish_reason": None}
     ended = {"index": 0, "delta": {}, "finish_reason": "stop"}
-    return (chunk([said]) + chunk([ended]) + chunk([], usage=USAGE) + "data: [DONE]\n\n").encode()
+    return (chunk([begun]) + chunk([ended]) + chunk([], usage=USAGE) + "data: [DONE]\n\n").encode()

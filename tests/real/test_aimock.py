@@ -67,11 +67,11 @@ def test_cut_connections_broken_json_and_throttling_cost_no_row(aimock: Any, bat
     """
     rates = {"disconnect": 0.1, "malformed": 0.1, "ratelimit": 0.1, "drop": 0.05}
     with aimock(*(f"--chaos-{fault}={rate}" for fault, rate in rates.items())) as server:
-        said = run(batchrun, server, "--max-attempts", "10", *flags)
+        done = run(batchrun, server, "--max-attempts", "10", *flags)
         journal, canaries = server.journal()
-    assert (said.code, said.json["completed"]) == (0, 300), said.stderr
+    assert (done.code, done.json["completed"]) == (0, 300), done.stderr
     assert [(row["prompt"], row["response"]) for row in results()] == [(each, "Said.") for each in PROMPTS]
-    (usage,) = said.json["models"]
+    (usage,) = done.json["models"]
     assert journal["200"] - canaries == 300
     assert min(journal[fault] for fault in ("disconnect", "malformed", "rateLimit", "drop")) > 3, journal
     assert (usage["attempts"], usage["throttled"]) == (journal.total(), journal["rateLimit"])
@@ -81,8 +81,8 @@ def test_cut_connections_broken_json_and_throttling_cost_no_row(aimock: Any, bat
 def test_a_wrong_key_stops_the_run_before_it_has_cost_anything(aimock: Any, batchrun: Any) -> None:
     """Exit 4; the rows stay open, and the same command with the right key answers them."""
     with aimock() as server:
-        said = run(batchrun, server, key="sk-wrong")
-        assert (said.code, said.json["completed"], said.json["failed"]) == (4, 0, 0), said.stderr
-        assert "check the key" in said.stderr
+        done = run(batchrun, server, key="sk-wrong")
+        assert (done.code, done.json["completed"], done.json["failed"]) == (4, 0, 0), done.stderr
+        assert "check the key" in done.stderr
         assert server.journal()[0]["200"] == 0
         assert run(batchrun, server).json["completed"] == 300

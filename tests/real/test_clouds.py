@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from harness.finished import Finished
 from harness.prompts import write_rows
-from harness.said import Said
 from real.clouds import ACCOUNT, BUCKET, KEY, KINDS, Cloud, connection_string, running
 from real.conftest import Batchrun
 from real.environments import Environment
@@ -48,8 +48,8 @@ def signature(key: str) -> str:
     fields = {"sp": "rwdlac", "ss": "b", "srt": "sco", "st": "", "se": "2099-01-01T00:00:00Z", "sip": "", "spr": ""}
     text = "\n".join([ACCOUNT, *fields.values(), "2021-06-08", "", ""])
     signed = hmac.digest(base64.b64decode(key), text.encode(), hashlib.sha256)
-    said = {name: value for name, value in fields.items() if value}
-    return urlencode(said | {"sv": "2021-06-08", "sig": base64.b64encode(signed).decode()})
+    given = {name: value for name, value in fields.items() if value}
+    return urlencode(given | {"sv": "2021-06-08", "sig": base64.b64encode(signed).decode()})
 
 
 def with_token(cloud: Cloud, key: str = KEY) -> str:
@@ -57,20 +57,20 @@ def with_token(cloud: Cloud, key: str = KEY) -> str:
     return f"BlobEndpoint={cloud.door.url}/{ACCOUNT};SharedAccessSignature={signature(key)}"
 
 
-def refused(said: Said, url: str, *words: str) -> None:
+def refused(done: Finished, url: str, *words: str) -> None:
     """Demand one line that names the URL, has some words, and no secret."""
-    assert said.code == 2, said.stderr
-    assert said.stderr.startswith(f"batchrun: {url}: ")
-    assert said.stderr.count("\n") == 1
-    assert [word for word in words if word not in said.stderr] == [], said.stderr
-    assert KEY not in said.stderr
+    assert done.code == 2, done.stderr
+    assert done.stderr.startswith(f"batchrun: {url}: ")
+    assert done.stderr.count("\n") == 1
+    assert [word for word in words if word not in done.stderr] == [], done.stderr
+    assert KEY not in done.stderr
 
 
 def test_azure_is_opened_by_a_token_as_by_a_key(azure: Cloud, batchrun: Batchrun) -> None:
     """In the connection string that its portal shows; results go there too."""
     run = ("run", f"az://{BUCKET}/a.jsonl", "-m", MODEL, "-o", "out", "--simulate", "--upload", f"az://{BUCKET}/out")
-    said = batchrun(*run, **{CONNECTION: with_token(azure)})
-    assert said.code == 0, said.stderr
+    done = batchrun(*run, **{CONNECTION: with_token(azure)})
+    assert done.code == 0, done.stderr
     assert azure.read("out/run.json") == Path("out/run.json").read_bytes()
     assert {name for name in azure.everything() if "tmp" in name} == set()
 
@@ -78,8 +78,8 @@ def test_azure_is_opened_by_a_token_as_by_a_key(azure: Cloud, batchrun: Batchrun
 def test_the_name_that_spark_has_for_it_means_the_same(azure: Cloud, batchrun: Batchrun) -> None:
     """`abfs://`, for the account that the environment names."""
     for scheme in ("abfs", "abfss"):
-        said = batchrun("run", f"{scheme}://{BUCKET}/*.jsonl", "-m", MODEL, "-o", scheme, "--simulate")
-        assert said.code == 0, said.stderr
+        done = batchrun("run", f"{scheme}://{BUCKET}/*.jsonl", "-m", MODEL, "-o", scheme, "--simulate")
+        assert done.code == 0, done.stderr
 
 
 def test_a_wrong_key_of_azures_is_refused(azure: Cloud, batchrun: Batchrun) -> None:
@@ -88,8 +88,8 @@ def test_a_wrong_key_of_azures_is_refused(azure: Cloud, batchrun: Batchrun) -> N
     url, cure = f"az://{BUCKET}/x", "set AZURE_STORAGE_KEY or AZURE_STORAGE_CONNECTION_STRING, or log in: az login"
     wrong = {CONNECTION: connection_string(azure.door.url, base64.b64encode(b"w" * 64).decode())}
     for arguments in ((url,), ("a.jsonl", "--upload", url)):
-        said = batchrun("run", *arguments, "-m", MODEL, "--simulate", **wrong)
-        refused(said, url, "failed to authenticate", cure)
+        done = batchrun("run", *arguments, "-m", MODEL, "--simulate", **wrong)
+        refused(done, url, "failed to authenticate", cure)
 
 
 def test_a_wrong_token_is_not_repeated(azure: Cloud, batchrun: Batchrun) -> None:
@@ -97,17 +97,17 @@ def test_a_wrong_token_is_not_repeated(azure: Cloud, batchrun: Batchrun) -> None
     wrong = with_token(azure, base64.b64encode(b"w" * 64).decode())
     write_rows("a.jsonl", {"prompt": "a"})
     url = f"az://{BUCKET}/x"
-    said = batchrun("run", "a.jsonl", "-m", MODEL, "--simulate", "--upload", url, **{CONNECTION: wrong})
-    refused(said, url, "failed to authenticate", "sig=…")
-    assert wrong.partition("sig=")[2] not in said.stderr
+    done = batchrun("run", "a.jsonl", "-m", MODEL, "--simulate", "--upload", url, **{CONNECTION: wrong})
+    refused(done, url, "failed to authenticate", "sig=…")
+    assert wrong.partition("sig=")[2] not in done.stderr
 
 
 def test_an_account_that_nobody_names_is_asked_for(azure: Cloud, batchrun: Batchrun) -> None:
     """And one without any key says how to log in."""
     url = f"az://{BUCKET}/x"
-    said = batchrun("run", url, "-m", MODEL, "--simulate", **{CONNECTION: ""})
-    assert said.code == 2
-    assert "names no storage account; set AZURE_STORAGE_ACCOUNT or" in said.stderr
+    done = batchrun("run", url, "-m", MODEL, "--simulate", **{CONNECTION: ""})
+    assert done.code == 2
+    assert "names no storage account; set AZURE_STORAGE_ACCOUNT or" in done.stderr
     keyless = f"BlobEndpoint={azure.door.url}/{ACCOUNT}"
     refused(batchrun("run", url, "-m", MODEL, "--simulate", **{CONNECTION: keyless}), url, "or log in: az login")
 
@@ -118,8 +118,8 @@ def test_who_is_not_logged_in_at_google_is_told_how(google: Cloud, batchrun: Bat
     cure = "log in: gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"
     url = f"gs://{BUCKET}/x"
     for name in ("key.json", "none.json"):
-        said = batchrun("run", url, "-m", MODEL, "--simulate", GOOGLE_APPLICATION_CREDENTIALS=name)
-        refused(said, url, cure)
+        done = batchrun("run", url, "-m", MODEL, "--simulate", GOOGLE_APPLICATION_CREDENTIALS=name)
+        refused(done, url, cure)
     nowhere = f"{url}?retry_limit_seconds=1"
     refused(batchrun("run", nowhere, "-m", MODEL, "--simulate"), nowhere, cure)
     google.door.on_request = lambda method, path: 401

@@ -95,10 +95,10 @@ def test_a_card_at_the_root_of_a_dataset_is_its_card(
 ) -> None:
     """There the Hub's library has the card's front matter checked before it commits."""
     python = installed("hf").python
-    said = batchrun("run", "hf://datasets/u/n/data", "-m", MODEL, "-o", "out", "--simulate", python=python)
-    assert said.code == 0, said.stderr
-    said = batchrun("export", "out", "--card", "--upload", "hf://datasets/u/n", python=python)
-    assert said.code == 0, said.stderr
+    done = batchrun("run", "hf://datasets/u/n/data", "-m", MODEL, "-o", "out", "--simulate", python=python)
+    assert done.code == 0, done.stderr
+    done = batchrun("export", "out", "--card", "--upload", "hf://datasets/u/n", python=python)
+    assert done.code == 0, done.stderr
     assert (dataset / "README.md").read_bytes() == Path("out/README.md").read_bytes()
     assert opened(python, str(dataset))["rows"] == 40
 
@@ -122,5 +122,5 @@ def test_a_dataset_that_is_not_there_is_refused(
     installed: Callable[[str], Environment], batchrun: Batchrun, dataset: Path
 ) -> None:
     """In a line, as a file that is not there."""
-    said = batchrun("run", "hf://datasets/u/none", "-m", MODEL, "--simulate", python=installed("hf").python)
-    assert (said.code, said.stderr) == (2, "batchrun: hf://datasets/u/none: there is nothing\n")
+    done = batchrun("run", "hf://datasets/u/none", "-m", MODEL, "--simulate", python=installed("hf").python)
+    assert (done.code, done.stderr) == (2, "batchrun: hf://datasets/u/none: there is nothing\n")

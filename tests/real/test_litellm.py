@@ -65,7 +65,7 @@ def run(batchrun: Any, proxy: Proxy) -> Any:
     return run
 
 
-def said(*, count: int) -> list[str]:
+def numbered(*, count: int) -> list[str]:
     """Return so many prompts, no two alike."""
     return [f"Say {number}." for number in range(count)]
 
@@ -86,7 +86,7 @@ def test_an_upstream_that_throttles_and_fails_costs_no_row(
 ) -> None:
     """Its limit is found through the proxy, under either name; usage is what the upstream has billed."""
     faults = ("--error", "500=0.03", "--error", "503=0.03", "--error", "502=0.02")
-    prompts = said(count=150)
+    prompts = numbered(count=150)
     with upstream("--concurrency-limit", "10", "--latency-s", "0.1", *faults, port=proxy.upstream_port) as server:
         usage = all_answered(run(prompts, "-c", "20", *flags, model=model), prompts)
         assert server.has_billed(usage)
@@ -112,7 +112,7 @@ def test_what_the_upstream_refuses_stops_the_run(
 ) -> None:
     """In the proxy's words as in its own; no row is failed for it."""
     with upstream("--error", f"{fault}=1", port=proxy.upstream_port) as server:
-        done = run(said(count=20))
+        done = run(numbered(count=20))
         assert (done.code, done.json["failed"], done.json["completed"]) == (code, 0, 0), done.stderr
         assert words in done.stderr
         assert server.stats()["answered"] == 0
@@ -146,7 +146,7 @@ def test_advice_of_the_upstream_is_obeyed(run: Any, proxy: Proxy, upstream: Any)
 
 def test_a_key_with_four_slots_is_not_made_to_wait_a_minute(run: Any) -> None:
     """The proxy says `Retry-After: 60` where a slot is free half a second later."""
-    prompts = said(count=60)
+    prompts = numbered(count=60)
     usage = all_answered(run(prompts, model="half-a-second", key="sk-four-slots", timeout_s=55), prompts)
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (60 * 10, 60 * 20)
     assert 0 < usage["throttled"] < 40
@@ -154,21 +154,21 @@ def test_a_key_with_four_slots_is_not_made_to_wait_a_minute(run: Any) -> None:
 
 def test_a_model_with_two_slots(run: Any) -> None:
     """A 429 of the proxy's own, without advice."""
-    prompts = said(count=60)
+    prompts = numbered(count=60)
     usage = all_answered(run(prompts, model="two-slots"), prompts)
     assert 0 < usage["throttled"] < 40
 
 
 def test_a_full_worker_is_waited_for(run: Any) -> None:
     """It takes 24 at once and queues 4, and says so under a 503: that is a limit like any other."""
-    prompts = said(count=300)
+    prompts = numbered(count=300)
     usage = all_answered(run(prompts, model="half-a-second"), prompts)
     assert 0 < usage["throttled"] < 200
 
 
 def test_a_key_with_forty_requests_a_minute_waits_for_the_next_minute(run: Any) -> None:
     """Not a row is lost for it, and hardly a request is sent in vain."""
-    prompts = said(count=50)
+    prompts = numbered(count=50)
     usage = all_answered(
         run(prompts, "-c", "4", model="half-a-second", key="sk-forty-a-minute", timeout_s=180), prompts
     )
@@ -178,7 +178,7 @@ def test_a_key_with_forty_requests_a_minute_waits_for_the_next_minute(run: Any) 
 def test_a_key_that_is_unknown_and_a_model_that_is_not_served(run: Any) -> None:
     """401 and 400: both stop the run, say what to do, and fail nothing."""
     for settings, words in (({"key": "sk-wrong"}, "check the key"), ({"model": "nope"}, "batchrun models")):
-        done = run(said(count=20), **settings)
+        done = run(numbered(count=20), **settings)
         assert (done.code, done.json["failed"], words in done.stderr) == (4, 0, True), done.stderr
 
 
@@ -254,7 +254,7 @@ def inline(value: Any) -> str:
 
 def test_an_upstream_that_is_away_is_waited_for(run: Any) -> None:
     """The proxy says 500: an outage all the same, and no row fails of it."""
-    done = run(said(count=20), "--patience", "3s", model="away")
+    done = run(numbered(count=20), "--patience", "3s", model="away")
     assert (done.code, done.json["failed"], done.json["completed"]) == (5, 0, 0), done.stderr
     assert "nothing was answered for" in done.stderr
 

@@ -58,14 +58,14 @@ def echo(prompt: str) -> str:
     return f"Hello! You said: {prompt}"
 
 
-def audit(said: Any, attempts: list[dict[str, Any]], prompts: list[str]) -> Counter[int]:
+def audit(done: Any, attempts: list[dict[str, Any]], prompts: list[str]) -> Counter[int]:
     """See that no row is lost and none bought twice, and that usage is the server's count; return its statuses."""
-    assert (said.code, said.json["completed"], said.json["failed"]) == (0, len(prompts), 0), said.stderr
+    assert (done.code, done.json["completed"], done.json["failed"]) == (0, len(prompts), 0), done.stderr
     assert [(row["prompt"], row["response"]) for row in results()] == [(each, echo(each)) for each in prompts]
     by_status = Counter(attempt["status"] for attempt in attempts)
     answered = Counter(attempt["body"]["messages"][-1]["content"] for attempt in attempts if attempt["status"] == 200)
     assert answered - Counter({CANARY: answered[CANARY]}) == Counter(prompts)
-    (usage,) = said.json["models"]
+    (usage,) = done.json["models"]
     assert (usage["attempts"], usage["throttled"]) == (len(attempts), by_status[429])
     return by_status
 
@@ -74,9 +74,9 @@ def test_the_strictest_judge_finds_no_fault_with_our_retries(llmock: Llmock, bat
     """Three answers in ten are errors that say how long to wait: each is waited for, and no row gives up."""
     prompts = [f"Say {number}." for number in range(400)]
     with llmock("--latency-ms", "10", "--error-rate=429=0.1", "--error-rate=503=0.1", "--error-rate=529=0.1") as judge:
-        said = batchrun("run", write_prompts(*prompts), *TO, judge.base_url)
+        done = batchrun("run", write_prompts(*prompts), *TO, judge.base_url)
         code, report = judge.report("--strict")
-        by_status = audit(said, judge.attempts(), prompts)
+        by_status = audit(done, judge.attempts(), prompts)
     assert min(by_status[status] for status in (429, 503, 529)) > 5, by_status
     assert (code, "PASS" in report) == (0, True), report
 
@@ -88,9 +88,9 @@ def test_errors_that_say_nothing_are_backed_off_from(llmock: Llmock, batchrun: A
     """
     prompts = [f"Say {number}." for number in range(300)]
     with llmock("--latency-ms", "10", "--error-rate=500=0.1", "--error-rate=502=0.1") as judge:
-        said = batchrun("run", write_prompts(*prompts), *TO, judge.base_url)
+        done = batchrun("run", write_prompts(*prompts), *TO, judge.base_url)
         code, report = judge.report()
-        by_status = audit(said, judge.attempts(), prompts)
+        by_status = audit(done, judge.attempts(), prompts)
         verdict = json.loads(judge.report("--json")[1])
     assert min(by_status[status] for status in (500, 502)) > 5, by_status
     assert (code, "no delay" in report) == (0, False), report
@@ -101,9 +101,9 @@ def test_a_rate_is_kept_once_it_is_known(llmock: Llmock, batchrun: Any) -> None:
     """600 requests a minute: the bucket of 600 is emptied, and what comes after is paced, not hammered."""
     prompts = [f"Say {number}." for number in range(650)]
     with llmock("--rpm", "600", "--latency-ms", "50") as judge:
-        said = batchrun("run", write_prompts(*prompts), *TO, judge.base_url)
+        done = batchrun("run", write_prompts(*prompts), *TO, judge.base_url)
         code, report = judge.report("--strict")
-        by_status = audit(said, judge.attempts(), prompts)
+        by_status = audit(done, judge.attempts(), prompts)
     assert by_status[429] > 0, by_status
     assert (code, "PASS" in report) == (0, True), report
 
@@ -111,10 +111,10 @@ def test_a_rate_is_kept_once_it_is_known(llmock: Llmock, batchrun: Any) -> None:
 def test_a_prompt_that_is_too_long_fails_alone_and_at_once(llmock: Llmock, batchrun: Any) -> None:
     """With the server's words; a retry could not help it, and the judge would see one."""
     with llmock("--context-window", "200") as judge:
-        said = batchrun("run", write_prompts("short", "word " * 400, "short too"), *TO, judge.base_url)
+        done = batchrun("run", write_prompts("short", "word " * 400, "short too"), *TO, judge.base_url)
         code, report = judge.report("--strict")
         attempts = judge.attempts()
-    assert (said.code, len(attempts)) == (1, 3)
+    assert (done.code, len(attempts)) == (1, 3)
     assert [row["error_kind"] for row in results()] == [None, "context_length", None]
     assert "context" in results()[1]["error"]
     assert (code, "PASS" in report) == (0, True), report
@@ -125,10 +125,10 @@ def test_streams_that_break_are_asked_for_again(llmock: Llmock, batchrun: Any) -
     prompts = [f"Say {number}." for number in range(200)]
     faults = ("disconnect=0.05", "truncate=0.05", "malformed=0.05")
     with llmock(*(f"--stream-fault={fault}" for fault in faults)) as judge:
-        said = batchrun("run", write_prompts(*prompts), "--stream", *TO, judge.base_url)
+        done = batchrun("run", write_prompts(*prompts), "--stream", *TO, judge.base_url)
         code, report = judge.report()
         attempts = judge.attempts()
-    assert (said.code, said.json["completed"]) == (0, 200), said.stderr
+    assert (done.code, done.json["completed"]) == (0, 200), done.stderr
     assert [row["response"] for row in results()] == [echo(each) for each in prompts]
     assert all(row["finish_reason"] == "stop" for row in results())
     broken = sum(attempt["fault"] is not None for attempt in attempts)

@@ -54,12 +54,12 @@ def nginx(program: Any, tmp_path: Path) -> Nginx:
     return nginx
 
 
-def audit(said: Any, prompts: list[str], server: Any) -> dict[str, Any]:
+def audit(done: Any, prompts: list[str], server: Any) -> dict[str, Any]:
     """See that no row is lost, none was bought twice, and usage is the upstream's count; return it."""
-    assert (said.code, said.json["completed"], said.json["failed"]) == (0, len(prompts), 0), said.stderr
+    assert (done.code, done.json["completed"], done.json["failed"]) == (0, len(prompts), 0), done.stderr
     assert [row["prompt"] for row in results()] == prompts
     assert all(row["response"] for row in results())
-    (usage,) = said.json["models"]
+    (usage,) = done.json["models"]
     assert server.has_billed(usage)
     assert server.stats()["answered"] == len(prompts)
     return dict(usage)
@@ -70,8 +70,8 @@ def test_a_limit_of_connections_is_found_and_held(nginx: Nginx, upstream: Any, b
     prompts = [f"Say {number}." for number in range(800)]
     with upstream("--latency-s", "0.1") as server, nginx(server.base_url, "limit_conn connections 16;") as base_url:
         to = ("-m", MODEL, "--base-url", base_url, "-o", "out", "--json")
-        said = batchrun("run", write_prompts(*prompts), *to, OPENAI_API_KEY="sk-test")
-        usage = audit(said, prompts, server)
+        done = batchrun("run", write_prompts(*prompts), *to, OPENAI_API_KEY="sk-test")
+        usage = audit(done, prompts, server)
         stats = server.stats()
     assert 0 < usage["throttled"] < 0.1 * usage["attempts"]
     assert 14 <= stats["peak_in_flight"] <= 16
@@ -83,8 +83,8 @@ def test_a_limit_of_requests_costs_no_row(nginx: Nginx, upstream: Any, batchrun:
     limit = "limit_req zone=requests burst=10 nodelay;"
     with upstream("--latency-s", "0.05") as server, nginx(server.base_url, limit) as base_url:
         to = ("-m", MODEL, "--base-url", base_url, "-o", "out", "--json")
-        said = batchrun("run", write_prompts(*prompts), *to, OPENAI_API_KEY="sk-test")
-        usage = audit(said, prompts, server)
+        done = batchrun("run", write_prompts(*prompts), *to, OPENAI_API_KEY="sk-test")
+        usage = audit(done, prompts, server)
     assert 0 < usage["throttled"] < 0.5 * usage["attempts"]
 
 

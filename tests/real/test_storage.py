@@ -150,10 +150,10 @@ def test_an_upload_that_fails_costs_the_upload_alone(cloud: Cloud, finished: Pat
     cloud.door.on_part = lambda part: 403 if part == 2 else None
     command = in_parts(*RUN, "-o", finished, "--upload", cloud.url("out"), "--json")
     done = subprocess.run(command, capture_output=True, timeout=120)
-    said = json.loads(done.stdout)
-    assert (done.returncode, said["exit_code"], said["completed"]) == (5, 5, 40)
-    assert f"could not be uploaded to {cloud.url('out')}" in said["message"]
-    assert f"batchrun export {finished}" in said["message"]
+    summary = json.loads(done.stdout)
+    assert (done.returncode, summary["exit_code"], summary["completed"]) == (5, 5, 40)
+    assert f"could not be uploaded to {cloud.url('out')}" in summary["message"]
+    assert f"batchrun export {finished}" in summary["message"]
     assert b"Traceback" not in done.stderr
     assert cloud.everything() == {}
     assert len(results(finished)) == 40
@@ -196,9 +196,9 @@ def test_a_bucket_that_is_not_there_is_refused(cloud: Cloud, batchrun: Batchrun)
     write_rows("a.jsonl", {"prompt": "a"})
     none, deep = (cloud.url(path).replace(BUCKET, "none-such") for path in ("in", "in/*.jsonl"))
     for arguments in ((none,), (deep,), ("a.jsonl", "--upload", none)):
-        said = batchrun("run", *arguments, "-m", MODEL, "-o", "out", "--simulate")
-        assert said.code == 2
-        assert said.stderr == f"batchrun: {none}: there is no such bucket; make it first, or mend its name\n"
+        done = batchrun("run", *arguments, "-m", MODEL, "-o", "out", "--simulate")
+        assert done.code == 2
+        assert done.stderr == f"batchrun: {none}: there is no such bucket; make it first, or mend its name\n"
     assert not Path("out").exists()
 
 
@@ -212,8 +212,8 @@ def test_who_may_write_need_not_be_let_look_at_the_bucket(cloud: Cloud, batchrun
         return 403 if re.search(cloud.kind.look, path) else None
 
     cloud.door.on_request = refuse
-    said = batchrun("run", "a.jsonl", "-m", MODEL, "-o", "out", "--simulate", "--upload", cloud.url("out"))
-    assert said.code == 0, said.stderr
+    done = batchrun("run", "a.jsonl", "-m", MODEL, "-o", "out", "--simulate", "--upload", cloud.url("out"))
+    assert done.code == 0, done.stderr
     assert looks, "the bucket was not looked at"
     assert set(cloud.everything()) == {f"out/{name}" for name in NAMES}
 

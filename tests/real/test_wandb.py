@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.finished import Finished
 from harness.prompts import results, write_prompts
-from harness.said import Said
 from real.conftest import Batchrun
 from real.outside import Outside, outside
 from real.wandb_stub import wandb_stub
@@ -19,7 +19,7 @@ from real.wandb_stub import wandb_stub
 KEY = "0123456789" * 4
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
-Command = Callable[..., Said]
+Command = Callable[..., Finished]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def command(batchrun: Batchrun, installed: Any, strangers: Outside) -> Command:
     """Run a command beside the SDK, offline, with a key."""
     python = installed("wandb").python
 
-    def command(*arguments: Any, **variables: str) -> Said:
+    def command(*arguments: Any, **variables: str) -> Finished:
         told = {"WANDB_MODE": "offline", "WANDB_API_KEY": KEY} | strangers.variables | variables
         return batchrun(*arguments, python=python, **told)
 
@@ -69,10 +69,10 @@ def test_a_run_is_followed_while_it_goes_on_and_ends_with_totals_and_files(
     """Live metrics, the job as config, totals as summary, results and report as an artifact; the key is nowhere."""
     write_prompts(*(f"say {number}" for number in range(240)))
     arguments = ("in.jsonl", "-m", MODEL, "--temperature", "0", "--simulate", "-c", "16", "-o", "out")
-    said = command("run", *arguments, "--wandb", "team/project")
-    assert said.code == 0, said.stderr
-    assert "send it by: wandb sync out/wandb\n" in said.stderr
-    assert "publish" not in said.stderr
+    done = command("run", *arguments, "--wandb", "team/project")
+    assert done.code == 0, done.stderr
+    assert "send it by: wandb sync out/wandb\n" in done.stderr
+    assert "publish" not in done.stderr
     (run,) = recorded()
     assert run["run"][:2] == ["team", "project"]
     assert run["run"][3] == "out"
@@ -118,9 +118,9 @@ def test_what_was_recorded_offline_in_parts_is_one_history_at_w_and_b(
         arguments = ("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out", "--wandb", "team/project")
         for rows in (10, 25, 25):
             write_prompts(*(f"say {number}" for number in range(rows)))
-            said = command(*arguments, WANDB_BASE_URL=server.base_url)
-            assert said.code == 0, said.stderr
-        assert "wandb: team/project: was there before" in said.stderr
+            done = command(*arguments, WANDB_BASE_URL=server.base_url)
+            assert done.code == 0, done.stderr
+        assert "wandb: team/project: was there before" in done.stderr
         assert server.asked == []
         variables = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.base_url, "WANDB_ERROR_REPORTING": "false"}
         sync = [installed("wandb").command("wandb"), "sync", "out/wandb"]
@@ -146,22 +146,22 @@ def test_a_key_that_w_and_b_does_not_take_is_told_as_such(command: Command, stat
         netrc = Path(os.environ["HOME"], ".netrc")
         netrc.write_text(f"machine {server.base_url.removeprefix('http://')} login user password {KEY}\n")
         variables = {"WANDB_MODE": "online", "WANDB_API_KEY": "", "WANDB_BASE_URL": server.base_url}
-        said = command("publish", "out", "--wandb", "team/project", **variables)
+        done = command("publish", "out", "--wandb", "team/project", **variables)
         key = base64.b64encode(f"api:{KEY}".encode()).decode()
         assert server.keys == {f"Basic {key}"}
-    assert said.code == 4, said.stderr
-    assert f"wandb: team/project: the key may not write there (HTTP {status}); see WANDB_API_KEY" in said.stderr
-    said = command("publish", "out", "--wandb", "team/project", WANDB_MODE="online", WANDB_API_KEY="short")
-    assert said.code == 4, said.stderr
-    assert "40" in said.stderr
+    assert done.code == 4, done.stderr
+    assert f"wandb: team/project: the key may not write there (HTTP {status}); see WANDB_API_KEY" in done.stderr
+    done = command("publish", "out", "--wandb", "team/project", WANDB_MODE="online", WANDB_API_KEY="short")
+    assert done.code == 4, done.stderr
+    assert "40" in done.stderr
 
 
 def test_offline_all_that_is_to_be_sent_is_with_the_run(command: Command, recorded: Callable[[], list[Any]]) -> None:
     """Nothing is needed of the home, and nothing left there."""
     write_prompts("one")
     assert command("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out").code == 0
-    said = command("publish", "out", "--wandb", "team/project", HOME="/proc/nothing")
-    assert said.code == 0, said.stderr
+    done = command("publish", "out", "--wandb", "team/project", HOME="/proc/nothing")
+    assert done.code == 0, done.stderr
     (run,) = recorded()
     ((_, _, copies),) = run["artifacts"]
     assert [Path(each).is_relative_to(Path("out/wandb").absolute()) for each in copies] == [True, True]
@@ -174,13 +174,13 @@ def test_w_and_b_away_costs_the_publishing_only(command: Command) -> None:
     began_s = time.monotonic()
     nowhere = "http://127.0.0.1:9"
     arguments = ("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out", "--wandb", "team/project")
-    said = command(*arguments, WANDB_MODE="online", WANDB_BASE_URL=nowhere)
-    assert said.code == 0
-    assert "batchrun publish out --wandb team/project" in said.stderr
+    done = command(*arguments, WANDB_MODE="online", WANDB_BASE_URL=nowhere)
+    assert done.code == 0
+    assert "batchrun publish out --wandb team/project" in done.stderr
     assert len(results()) == 2
     assert time.monotonic() - began_s < 100, "it was waited for, and not for long"
     assert KEY.encode() not in files()
-    said = command(
+    done = command(
         "run",
         "in.jsonl",
         "-m",
@@ -193,5 +193,5 @@ def test_w_and_b_away_costs_the_publishing_only(command: Command) -> None:
         WANDB_MODE="online",
         WANDB_API_KEY="",
     )
-    assert said.code == 0
-    assert "WANDB_API_KEY" in said.stderr
+    assert done.code == 0
+    assert "WANDB_API_KEY" in done.stderr

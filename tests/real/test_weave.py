@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.finished import Finished
 from harness.prompts import results, write_rows
-from harness.said import Said
 from real.conftest import Batchrun
 from real.environments import ROOT
 from real.outside import Outside, outside
@@ -53,7 +53,7 @@ def strangers() -> Iterator[Outside]:
         yield found
 
 
-Command = Callable[..., Said]
+Command = Callable[..., Finished]
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def python(installed: Any) -> str:
 def command(batchrun: Batchrun, python: str, stub: WeaveStub, strangers: Outside) -> Command:
     """Run a command beside the SDK, with a key, and the stub as W&B."""
 
-    def command(*arguments: Any, **variables: str) -> Said:
+    def command(*arguments: Any, **variables: str) -> Finished:
         return batchrun(*arguments, python=python, **environment(stub, strangers) | variables)
 
     return command
@@ -91,8 +91,10 @@ def run(command: Command) -> list[dict[str, Any]]:
     write_rows("problems.jsonl", *map(problem, range(ROWS)))
     Path("job.toml").write_text(JOB)
     assert command("run", "job.toml", "--simulate", "-o", "out").code == 0
-    said = {(row["row"], row["model"]): row["response"] for row in results()}
-    finals = [said[n, MODELS[0]] if n % 2 == 0 else said[n, MODELS[1]] if n % 3 == 0 else "?" for n in range(ROWS)]
+    by_key = {(row["row"], row["model"]): row["response"] for row in results()}
+    finals = [
+        by_key[n, MODELS[0]] if n % 2 == 0 else by_key[n, MODELS[1]] if n % 3 == 0 else "?" for n in range(ROWS)
+    ]
     write_rows("problems.jsonl", *(problem(number, final.strip()) for number, final in enumerate(finals)))
     assert command("run", "job.toml", "--simulate", "-o", "out").code == 0  # asks the same, so nothing is sent
     return results()
@@ -124,8 +126,8 @@ def test_two_models_become_two_evaluations_and_one_leaderboard_and_again_adds_no
 ) -> None:
     """Exact match over word problems: scores, means, dataset and results are there as results.parquet has them."""
     before = files()
-    said = command("publish", "out", "--weave", "team/project")
-    assert (said.code, said.stdout) == (0, ""), said.stderr
+    done = command("publish", "out", "--weave", "team/project")
+    assert (done.code, done.stdout) == (0, ""), done.stderr
     means = {model: sum(row["score"] for row in run if row["model"] == model) / ROWS for model in MODELS}
     assert means[MODELS[0]] == 0.5
 
@@ -256,11 +258,11 @@ def test_a_server_that_breaks_down_costs_the_publishing_only(
     before = files()
     for path in ("/server_info", "/calls/complete", "/table/create", "/call/start"):
         stub.is_broken = lambda asked, path=path: 500 if asked.endswith(path) else None
-        said = command("publish", "out", "--weave", "team/project", WEAVE_RETRY_MAX_ATTEMPTS="1")
-        assert said.code == 5, (path, said)
-        assert "team/project" in said.stderr
-        assert "publish" in said.stderr
-        assert "Traceback" not in said.stderr
+        done = command("publish", "out", "--weave", "team/project", WEAVE_RETRY_MAX_ATTEMPTS="1")
+        assert done.code == 5, (path, done)
+        assert "team/project" in done.stderr
+        assert "publish" in done.stderr
+        assert "Traceback" not in done.stderr
     stub.is_broken = lambda asked: None
     assert command("publish", "out", "--weave", "team/project").code == 0
     assert (len(stub.traces), len(stub.evaluations), stub.sent_twice) == (len(run), 2, [])
@@ -271,10 +273,10 @@ def test_what_the_server_refuses_is_told_and_tried_again(
     command: Command, run: list[dict[str, Any]], stub: WeaveStub
 ) -> None:
     stub.is_broken = lambda path: 400 if path.endswith("/calls/complete") else None
-    said = command("publish", "out", "--weave", "team/project")
-    assert said.code == 5
-    assert "the server refused 24 calls (" in said.stderr
-    assert "told to" in said.stderr, "why"
+    done = command("publish", "out", "--weave", "team/project")
+    assert done.code == 5
+    assert "the server refused 24 calls (" in done.stderr
+    assert "told to" in done.stderr, "why"
     stub.is_broken = lambda path: None
     assert command("publish", "out", "--weave", "team/project").code == 0
     assert (len(stub.traces), stub.sent_twice) == (len(run), [])
@@ -288,9 +290,9 @@ def test_without_the_right_to_delete_an_evaluation_that_was_cut_off_stays_and_an
     assert command("publish", "out", "--weave", "team/project", WEAVE_RETRY_MAX_ATTEMPTS="1").code == 5
     (cut_off,) = (each["id"] for each in stub.evaluations)
     stub.is_broken = lambda path: 403 if path.endswith("/calls/delete") else None
-    said = command("publish", "out", "--weave", "team/project")
-    assert said.code == 0, said.stderr
-    assert "stays there: the server lets nobody delete it" in said.stderr
+    done = command("publish", "out", "--weave", "team/project")
+    assert done.code == 0, done.stderr
+    assert "stays there: the server lets nobody delete it" in done.stderr
     assert {each["id"]: each.get("output") is None for each in stub.evaluations}.pop(cut_off)
     assert sum(each.get("output") is not None for each in stub.evaluations) == 2
     assert "delete" not in command("publish", "out", "--weave", "team/project").stderr
@@ -320,12 +322,12 @@ def test_a_key_is_found_in_netrc_under_the_name_of_the_server(
         key = str(number) * 40
         netrc.write_text(f"machine {host} login user password {key}\n")
         netrc.chmod(0o600)
-        said = command("publish", "out", "--weave", f"team/project{number}", WANDB_API_KEY="")
+        done = command("publish", "out", "--weave", f"team/project{number}", WANDB_API_KEY="")
         is_own = host != "api.wandb.ai"
-        assert said.code == (0 if is_own else 4), said.stderr
+        assert done.code == (0 if is_own else 4), done.stderr
         assert (f"Basic {base64.b64encode(f'api:{key}'.encode()).decode()}" in stub.keys) == is_own
         assert key.encode() not in b"".join(path.read_bytes() for path in Path("out").rglob("*") if path.is_file())
-    assert "WANDB_API_KEY" in said.stderr
+    assert "WANDB_API_KEY" in done.stderr
 
 
 def test_a_sample_is_the_same_each_time(command: Command, run: list[dict[str, Any]], stub: WeaveStub) -> None:
@@ -381,9 +383,9 @@ def test_a_job_is_published_as_its_run_ends(command: Command, stub: WeaveStub) -
     write_rows("problems.jsonl", *map(problem, range(3)))
     Path("job.toml").write_text(JOB + '\n[publish]\nweave = "team/project"\n')
     stub.is_broken = lambda path: 500
-    said = command("run", "job.toml", "--simulate", "-o", "away", WEAVE_RETRY_MAX_ATTEMPTS="1")
-    assert said.code == 0
-    assert "batchrun publish away --weave team/project" in said.stderr
+    done = command("run", "job.toml", "--simulate", "-o", "away", WEAVE_RETRY_MAX_ATTEMPTS="1")
+    assert done.code == 0
+    assert "batchrun publish away --weave team/project" in done.stderr
     stub.is_broken = lambda path: None
     assert command("run", "job.toml", "--simulate", "-o", "out").code == 0
     assert (len(stub.traces), len(stub.evaluations)) == (6, 2)

@@ -33,25 +33,25 @@ def main() -> None:
     """Print history, config, summary and artifacts."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    said: dict[str, object] = {"history": [], "config": {}, "summary": {}, "artifacts": [], "run": None, "exit": None}
+    found: dict[str, object] = {"history": [], "config": {}, "summary": {}, "artifacts": [], "run": None, "exit": None}
     for each in records(Path(sys.argv[1]).read_bytes()):
         record = Record.FromString(each)
         if record.HasField("history"):
             items = record.history.item
-            said["history"].append({".".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items})
+            found["history"].append({".".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items})
         elif record.HasField("summary"):
-            said["summary"] |= {
+            found["summary"] |= {
                 ".".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.summary.update
             }
         elif record.HasField("run"):
-            said["run"] = [record.run.entity, record.run.project, record.run.run_id, record.run.display_name]
-            said["config"] |= {i.key: json.loads(i.value_json) for i in record.run.config.update}
+            found["run"] = [record.run.entity, record.run.project, record.run.run_id, record.run.display_name]
+            found["config"] |= {i.key: json.loads(i.value_json) for i in record.run.config.update}
         elif record.HasField("artifact"):
             files = record.artifact.manifest.contents
-            said["artifacts"].append([record.artifact.name, [e.path for e in files], [e.local_path for e in files]])
+            found["artifacts"].append([record.artifact.name, [e.path for e in files], [e.local_path for e in files]])
         elif record.HasField("exit"):
-            said["exit"] = record.exit.exit_code
-    print(json.dumps(said))  # noqa: T201
+            found["exit"] = record.exit.exit_code
+    print(json.dumps(found))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -40,12 +40,12 @@ class WandbStub:
         """With which everything is answered; refused, unless it is this."""
         self.base_url = ""
 
-    def answer(self, path: str, said: Any) -> Any:
+    def answer(self, path: str, sent: Any) -> Any:
         """Return the answer to a request, as JSON."""
         if path != "/graphql":
             self.asked.append(path)
-            return self._stream(path, said) if path.endswith("/file_stream") else {}
-        self.asked.append(said.get("operationName") or "")
+            return self._stream(path, sent) if path.endswith("/file_stream") else {}
+        self.asked.append(sent.get("operationName") or "")
         known = {
             "RunResumeStatus": self._resumed,
             "UpsertBucket": self._begun,
@@ -53,11 +53,11 @@ class WandbStub:
         }
         if "Artifact" in self.asked[-1]:
             return {"data": None, "errors": [{"message": "no artifacts here"}]}
-        wanted = said.get("variables") or {}
+        wanted = sent.get("variables") or {}
         return {"data": known.get(self.asked[-1], lambda wanted: _ABOUT)(wanted)}
 
-    def _stream(self, path: str, said: Any) -> Any:
-        run, files = self.runs[path.split("/")[-2]], said.get("files") or {}
+    def _stream(self, path: str, sent: Any) -> Any:
+        run, files = self.runs[path.split("/")[-2]], sent.get("files") or {}
         history = files.get("wandb-history.jsonl", {"offset": 0, "content": []})
         run.lines |= dict(enumerate(history["content"], start=history["offset"]))
         if summary := files.get("wandb-summary.json"):
@@ -114,9 +114,9 @@ def wandb_stub() -> Iterator[WandbStub]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
             stub.keys.add(self.headers.get("Authorization") or "")
-            said = json.loads(body) if self.path == "/graphql" or self.path.endswith("/file_stream") else None
+            sent = json.loads(body) if self.path == "/graphql" or self.path.endswith("/file_stream") else None
             refused = {"errors": [{"message": "permission denied"}]}
-            data = json.dumps(stub.answer(self.path, said) if stub.status == 200 else refused).encode()
+            data = json.dumps(stub.answer(self.path, sent) if stub.status == 200 else refused).encode()
             self.send_response(stub.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))

@@ -61,15 +61,15 @@ class WeaveStub:
 
     # What is asked.
 
-    def answer(self, path: str, said: Any) -> Any:
+    def answer(self, path: str, sent: Any) -> Any:
         """Return the answer to a request, as JSON."""
         if path == "/graphql":
-            return {"data": _graphql(said)}
+            return {"data": _graphql(sent)}
         path = path.removeprefix(TRACES)
         if path.startswith("/v2/"):
-            return self._v2(path.rsplit("/", 2)[1:], said)
+            return self._v2(path.rsplit("/", 2)[1:], sent)
         known: dict[str, Callable[[Any], Any]] = {
-            "/server_info": lambda said: {
+            "/server_info": lambda sent: {
                 "min_required_weave_python_version": "0.1.0",
                 "trace_server_version": "9.9.9",
             },
@@ -77,22 +77,22 @@ class WeaveStub:
             "/table/create": self._table,
             "/table/create_from_digests": self._joined_table,
             "/table/update": self._longer_table,
-            "/file/create": lambda said: {"digest": hashlib.sha256(said).hexdigest()[:40]},
+            "/file/create": lambda sent: {"digest": hashlib.sha256(sent).hexdigest()[:40]},
             "/calls/stream_query": self._query,
             "/calls/delete": self._delete,
-            "/feedback/batch/create": lambda said: {"res": [{"id": "f", "created_at": _NOW} for _ in said["batch"]]},
+            "/feedback/batch/create": lambda sent: {"res": [{"id": "f", "created_at": _NOW} for _ in sent["batch"]]},
         }
-        return known[path](said)
+        return known[path](sent)
 
-    def _v2(self, what: list[str], said: Any) -> Any:
+    def _v2(self, what: list[str], sent: Any) -> Any:
         if what == ["calls", "complete"]:
-            for call in said["batch"]:
+            for call in sent["batch"]:
                 self._note(call)
         elif what == ["call", "start"]:
-            self._note(said["start"])
-            return {"id": said["start"]["id"], "trace_id": said["start"]["trace_id"]}
+            self._note(sent["start"])
+            return {"id": sent["start"]["id"], "trace_id": sent["start"]["trace_id"]}
         elif what == ["call", "end"]:
-            self.calls[said["end"]["id"]] |= said["end"]
+            self.calls[sent["end"]["id"]] |= sent["end"]
         return {}
 
     def _note(self, call: dict[str, Any]) -> None:
@@ -100,39 +100,39 @@ class WeaveStub:
             self.sent_twice.append(call["id"])
         self.calls[call["id"]] = call
 
-    def _object(self, said: Any) -> Any:
-        value, name = said["obj"]["val"], said["obj"]["object_id"]
+    def _object(self, sent: Any) -> Any:
+        value, name = sent["obj"]["val"], sent["obj"]["object_id"]
         digest = _digest(value)
         self.objects[name, digest] = value
         return {"digest": digest}
 
-    def _table(self, said: Any) -> Any:
-        rows = said["table"]["rows"]
+    def _table(self, sent: Any) -> Any:
+        rows = sent["table"]["rows"]
         digest = _digest(rows)
         self.tables[digest] = rows
         digests = [_digest(row) for row in rows]
         self._rows |= dict(zip(digests, rows, strict=True))
         return {"digest": digest, "row_digests": digests}
 
-    def _joined_table(self, said: Any) -> Any:
+    def _joined_table(self, sent: Any) -> Any:
         """Make a large table of rows that were sent in parts."""
-        rows = [self._rows[digest] for digest in said["table"]["row_digests"]]
+        rows = [self._rows[digest] for digest in sent["table"]["row_digests"]]
         digest = _digest(rows)
         self.tables[digest] = rows
         return {"digest": digest}
 
-    def _longer_table(self, said: Any) -> Any:
+    def _longer_table(self, sent: Any) -> Any:
         """Make a table of another and more rows, which wide rows are sent in."""
-        added = [each["append"]["row"] for each in said["updates"]]
-        made = self._table({"table": {"rows": [*self.tables.pop(said["base_digest"]), *added]}})
+        added = [each["append"]["row"] for each in sent["updates"]]
+        made = self._table({"table": {"rows": [*self.tables.pop(sent["base_digest"]), *added]}})
         return {"digest": made["digest"], "updated_row_digests": made["row_digests"][-len(added) :]}
 
-    def _query(self, said: Any) -> Any:
-        wanted = said["filter"]["call_ids"]
+    def _query(self, sent: Any) -> Any:
+        wanted = sent["filter"]["call_ids"]
         return [call for name, call in self.calls.items() if name in wanted]
 
-    def _delete(self, said: Any) -> Any:
-        roots = set(said["call_ids"])
+    def _delete(self, sent: Any) -> Any:
+        roots = set(sent["call_ids"])
         traces = {each["trace_id"] for each in self.calls.values() if each["id"] in roots and not each["parent_id"]}
         gone = [each["id"] for each in self.calls.values() if each["id"] in roots or each["trace_id"] in traces]
         for each in gone:
@@ -149,9 +149,9 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:40]
 
 
-def _graphql(said: Any) -> Any:
+def _graphql(sent: Any) -> Any:
     viewer = {"username": "somebody", "defaultEntity": {"name": "team"}}
-    name = (said.get("variables") or {}).get("project", "project")
+    name = (sent.get("variables") or {}).get("project", "project")
     return {"viewer": viewer, "project": {"name": name, "id": "1"}, "upsertModel": {"model": {"name": name}}}
 
 
@@ -171,9 +171,9 @@ def weave_stub() -> Iterator[WeaveStub]:
                 stub.keys.add(self.headers.get("Authorization") or "")
                 status = stub.is_broken(self.path) or 200
                 is_json = "json" in (self.headers.get("Content-Type") or "")
-                said = json.loads(body) if is_json and body else body
+                sent = json.loads(body) if is_json and body else body
                 try:
-                    answer = stub.answer(self.path, said) if status == 200 else {"reason": "told to"}
+                    answer = stub.answer(self.path, sent) if status == 200 else {"reason": "told to"}
                 except KeyError as unknown:
                     status, answer = 404, {"reason": f"not known here: {unknown}"}
             stub.after(self.path)

@@ -217,7 +217,7 @@ class Refusing:
 
 
 @pytest.mark.parametrize(
-    ("url", "problem", "kind", "said"),
+    ("url", "problem", "kind", "message"),
     [
         ("s3://bkt", OSError("When: AWS Error ACCESS_DENIED"), PermissionError, "When: AWS Error ACCESS_DENIED; ask"),
         ("az://bkt", OSError("Azure Error: [X] 403 No\nX\nTime: 1"), PermissionError, "Azure Error: [X] 403 No; ask"),
@@ -235,14 +235,14 @@ class Refusing:
     ],
 )
 def test_what_a_store_says_becomes_one_line_that_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, url: str, problem: Exception, kind: type[OSError], said: str
+    monkeypatch: pytest.MonkeyPatch, url: str, problem: Exception, kind: type[OSError], message: str
 ) -> None:
     """Without what only its client's authors understand, and without secrets."""
     monkeypatch.setattr(objects, "_system", lambda scheme, host, options: (Refusing(problem), host))
     with pytest.raises(OSError) as refused:
         objects.look(Place.of(url))
     assert isinstance(refused.value, kind)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert issubclass(kind, PermissionError) == isinstance(refused.value, PermissionError)
 

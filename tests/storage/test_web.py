@@ -90,19 +90,19 @@ def test_a_server_that_is_away_for_a_moment_is_asked_again(web, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("content_range", "message"),
     [
         ("bytes 0-{last}/{total}", "gives another part than it is asked for"),
         ("items 1", "gives another part than it is asked for"),
         ("bytes {start}-{last}/9999999", "has changed while it was read"),
     ],
 )
-def test_a_part_is_the_one_that_was_asked_for(web, said: str, message: str) -> None:
+def test_a_part_is_the_one_that_was_asked_for(web, content_range: str, message: str) -> None:
     """A server, or a cache before it, may give the beginning whatever it was asked for."""
     web.files["/a.jsonl"] = LINES
     rows = iter(RowReader(find_files([f"{web.url}/a.jsonl"])))
     next(rows)
-    web.content_range = said
+    web.content_range = content_range
     with pytest.raises(InputError, match=message):
         list(rows)
 

@@ -1,4 +1,4 @@
-"""How a command ended, and what it said."""
+"""How a command ended: its exit code and what it wrote."""
 
 import json
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Said:
+class Finished:
     """Exit code and texts."""
 
     code: int
