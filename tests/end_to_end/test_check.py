@@ -159,10 +159,10 @@ def test_a_finished_run_has_nothing_ahead(batchrun: Any, endpoint: Any) -> None:
     """Only what was spent is shown: no tokens, cost or time to come."""
     write_prompts("a", "b")
     assert batchrun("run", job(endpoint)).code == 0
-    said = batchrun("check", "job.toml")
-    assert "requests  nothing to send: all 2 are settled\n" in said.stdout
-    assert "cost      nothing more; 0.0000" in said.stdout
-    assert not {"tokens", "time"} & {line.partition(" ")[0] for line in said.stdout.splitlines()}
+    done = batchrun("check", "job.toml")
+    assert "requests  nothing to send: all 2 are settled\n" in done.stdout
+    assert "cost      nothing more; 0.0000" in done.stdout
+    assert not {"tokens", "time"} & {line.partition(" ")[0] for line in done.stdout.splitlines()}
 
 
 def reviews(count: int) -> None:

@@ -33,9 +33,9 @@ def test_a_finished_run_sends_nothing_and_exits_0(run: Any, endpoint: Any) -> No
 def test_a_run_with_failed_rows_is_finished_too(run: Any, endpoint: Any) -> None:
     """Exit code 1 again, and nothing is sent; the message has the flag that sends failed rows again."""
     run(write_prompts("a", "[[simulate: 400]]"))
-    said = run("in.jsonl")
-    assert said.code == 1
-    first, failure, cure, answers = said.stderr.splitlines()
+    done = run("in.jsonl")
+    assert done.code == 1
+    first, failure, cure, answers = done.stderr.splitlines()
     assert first == "done      nothing to send: 1 of 2 rows completed, 1 failed"
     assert "1 bad_request: " in failure
     assert cure.strip() == "to send failed rows again, add --retry-failed"
@@ -48,9 +48,9 @@ def test_a_run_that_sends_even_one_row_has_its_cost(run: Any) -> None:
     run(write_prompts("a", "[[simulate: 400]]"))
     again = run("in.jsonl", "--retry-failed")
     more = run(write_prompts("a", "[[simulate: 400]]", "c"))
-    for said in (again, more):
-        assert "nothing to send" not in said.stderr
-        assert "\ncost      " in said.stderr
+    for done in (again, more):
+        assert "nothing to send" not in done.stderr
+        assert "\ncost      " in done.stderr
 
 
 def test_new_scores_of_a_finished_run_are_shown(run: Any, endpoint: Any) -> None:
@@ -58,9 +58,9 @@ def test_new_scores_of_a_finished_run_are_shown(run: Any, endpoint: Any) -> None
     write_rows("in.jsonl", {"prompt": "a", "answer": "b"})
     run("in.jsonl")
     Path("scorers.py").write_text("def score(row):\n    return 0\n")
-    said = run("in.jsonl", "--scorer", "scorers:score")
-    assert "nothing to send: 1 of 1 rows completed" in said.stderr
-    assert f"\nscore     {MODEL}: 0 " in said.stderr
+    done = run("in.jsonl", "--scorer", "scorers:score")
+    assert "nothing to send: 1 of 1 rows completed" in done.stderr
+    assert f"\nscore     {MODEL}: 0 " in done.stderr
     assert endpoint.stats.received == 1
 
 

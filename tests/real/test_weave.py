@@ -92,9 +92,7 @@ def run(command: Command) -> list[dict[str, Any]]:
     Path("job.toml").write_text(JOB)
     assert command("run", "job.toml", "--simulate", "-o", "out").code == 0
     by_key = {(row["row"], row["model"]): row["response"] for row in results()}
-    finals = [
-        by_key[n, MODELS[0]] if n % 2 == 0 else by_key[n, MODELS[1]] if n % 3 == 0 else "?" for n in range(ROWS)
-    ]
+    finals = [by_key[n, MODELS[0]] if n % 2 == 0 else by_key[n, MODELS[1]] if n % 3 == 0 else "?" for n in range(ROWS)]
     write_rows("problems.jsonl", *(problem(number, final.strip()) for number, final in enumerate(finals)))
     assert command("run", "job.toml", "--simulate", "-o", "out").code == 0  # asks the same, so nothing is sent
     return results()
