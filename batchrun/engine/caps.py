@@ -1,4 +1,4 @@
-"""What a job may still spend: its caps, less what its runs have used before."""
+"""The caps of a job as the pool keeps them: money and tokens over all its runs, requests and tokens per minute."""
 
 from collections.abc import Mapping
 from math import inf
@@ -6,10 +6,11 @@ from math import inf
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.budget import Amount, Budget
+from batchrun.endpoint.pool.rates import Rates
 from batchrun.errors import JobError
 from batchrun.job.catalogue import PriceLike, cost_usd, price_of, prices_of
 from batchrun.job.sections import Job
-from batchrun.prompts.size import worst_usage
+from batchrun.prompts.size import expected_tokens, worst_usage
 from batchrun.records import ModelTotals, Request, Usage, summed
 from batchrun.results.usage import usage_rows
 
@@ -45,6 +46,12 @@ def budget_of(job: Job, spent: Amount, *, simulated: bool) -> Budget | None:
         return Amount(usd or 0.0, tokens)
 
     return Budget(cap, spent, worst, used)
+
+
+def rates_of(job: Job) -> Rates:
+    """Return the job's rates; tokens are counted as `prompts.size` expects them, images as images."""
+    limits = job.limits
+    return Rates(limits.requests_per_minute, limits.tokens_per_minute, lambda request: expected_tokens(request.body))
 
 
 def spent_before(job: Job, totals: Mapping[str, ModelTotals], noted: Amount) -> Amount:

@@ -16,10 +16,9 @@ from batchrun.endpoint.key import Secret, find_project, key_variable
 from batchrun.endpoint.pool.budget import Amount, Budget
 from batchrun.endpoint.pool.limits import START, Change, Limit
 from batchrun.endpoint.pool.pool import Pool
-from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.settlement import Policy
-from batchrun.engine.caps import budget_of, keep_spent, noted_in, spent_before
+from batchrun.engine.caps import budget_of, keep_spent, noted_in, rates_of, spent_before
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.engine.threads import Readahead
 from batchrun.engine.ticker import Watch
@@ -83,7 +82,7 @@ class Sending:
             on_outcome=self.store.put,
             on_flight=self._on_flight,
             on_event=self._on_event,
-            rates=Rates(self.job.limits.requests_per_minute, self.job.limits.tokens_per_minute),
+            rates=rates_of(self.job),
             budget=self._budget,
             answered=[model for model, sums in self.store.totals.items() if sums.completed],
             may_admit=lambda: self.store.is_keeping_up,

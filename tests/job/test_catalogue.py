@@ -2,14 +2,12 @@
 
 from datetime import date
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.job.catalogue import cost_usd, load_prices, price_of
 from batchrun.job.sections import Price
-from batchrun.prompts.size import worst_usage
 from batchrun.records import Usage
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -90,14 +88,3 @@ def test_the_jobs_own_price_wins() -> None:
 def test_a_price_that_is_not_known_is_not_guessed(model: str, provider: str) -> None:
     """Fine-tuned models, strange ones, and another vendor's service have no built-in price."""
     assert price_of(model, {}, provider) is None
-
-
-def test_an_image_in_a_body_is_not_set_aside_letter_by_letter() -> None:
-    """Of five megabytes, seven million tokens would be, and a cap would let one request through at a time."""
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
-    parts = [{"type": "text", "text": "data: what is it?"}, image, image]
-    odd = [{"content": ["data:"]}, {"content": [{"image_url": "data:"}]}, {}]
-    body = orjson.dumps({"max_tokens": 5, "messages": [{"role": "user", "content": parts}, *odd]})
-    usage = worst_usage("m", body)
-    assert usage.completion_tokens == 5
-    assert 2 * 1_600 < (usage.prompt_tokens or 0) < 2 * 1_600 + 1_000

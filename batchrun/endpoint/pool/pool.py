@@ -212,7 +212,7 @@ class Pool:
             self._to_pace.clear()
             while (work := self._next()) is not None:
                 self._pacing = work
-                await rates.wait(len(work.request.body))
+                await rates.wait(work.request)
                 if self._pacing is None:
                     return  # stopped meanwhile
                 self._pacing = None

@@ -111,7 +111,7 @@ class Settling:
         if work.attempts - work.throttled == 1:
             lane.brownout.succeeded()
         if self._rates is not None:
-            self._rates.told(len(work.request.body), verdict.usage.total_tokens)
+            self._rates.learn(work.request, verdict.usage.total_tokens)
         if work.is_canary:
             self._on_event(Spent(work.request.model, verdict.usage))
         elif self._repair is None or not self._is_amended(self._repair, lane, work, result, verdict, now_s):

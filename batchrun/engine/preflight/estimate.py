@@ -13,6 +13,7 @@ from math import sqrt
 from typing import NamedTuple, Self
 
 from batchrun.job.catalogue import PriceLike, cost_usd
+from batchrun.prompts.size import IMAGE_TOKENS_LIKELY, IMAGE_TOKENS_LOW, IMAGE_TOKENS_MOST
 from batchrun.records import Usage
 
 
@@ -98,8 +99,7 @@ def answer_range(known: Known, bound: float | None) -> Range:
 
 # A model's part of the job.
 
-_IMAGE_TOKENS = Range(85, 700, 1_600)
-"""Of one image. Source: OpenAI's price page, 85 at low detail to 1,445; Qwen-VL and Llama 4 lie between."""
+_IMAGE_TOKENS = Range(IMAGE_TOKENS_LOW, IMAGE_TOKENS_LIKELY, IMAGE_TOKENS_MOST)
 
 _UNKNOWN_SHARE = 0.15
 """How far the estimate of a prompt's tokens may be off before anything was counted."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from batchrun.prompts.size import asked_tokens
+from batchrun.prompts.size import asked_tokens, image_urls
 
 _LETTER_TOKENS = 0.225
 """Of ASCII letters and spaces: with the punctuation and digits of prose, a token to four characters.
@@ -72,13 +72,7 @@ def count_request(body: Mapping[str, Any], tokens_of: Callable[[str], float] = t
     """Return the size of a request, by what counts the tokens of a text."""
     messages = body["messages"]
     tokens = sum(map(tokens_of, _texts_of(body))) + _MESSAGE_TOKENS * len(messages)
-    images = sum(
-        isinstance(part, dict) and part.get("type") == "image_url"
-        for message in messages
-        if isinstance(message.get("content"), list)
-        for part in message["content"]
-    )
-    return Counted(tokens, images, asked_tokens(body))
+    return Counted(tokens, sum(1 for _ in image_urls(body)), asked_tokens(body))
 
 
 def _texts_of(body: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,11 @@ import pytest
 from harness.clock import run_virtually
 
 from batchrun.endpoint.pool.rates import Rates
+from batchrun.records import Request
+
+
+def request(size_bytes: int) -> Request:
+    return Request(row=0, model="m", sample=0, key=b"", body=bytes(size_bytes), custom_id=None)
 
 
 def leave(rates: Rates, sizes: Sequence[int]) -> list[float]:
@@ -15,7 +20,7 @@ def leave(rates: Rates, sizes: Sequence[int]) -> list[float]:
     async def main() -> list[float]:
         times = []
         for size in sizes:
-            await rates.wait(size)
+            await rates.wait(request(size))
             times.append(asyncio.get_running_loop().time())
         return times
 
@@ -74,9 +79,15 @@ def test_answers_teach_how_many_tokens_a_request_comes_to() -> None:
     """After some answers that were twice as long as assumed, half as many leave; without counts they teach nothing."""
     taught, untaught = Rates(None, 6_000), Rates(None, 6_000)
     for _ in range(200):
-        taught.told(400, 200)
-        untaught.told(400, None)
+        taught.learn(request(400), 200)
+        untaught.learn(request(400), None)
     assert leave(taught, [400] * 60)[-1] == pytest.approx(2 * leave(untaught, [400] * 60)[-1], rel=0.05)
+
+
+def test_a_request_counts_what_is_expected_of_it_not_its_bytes() -> None:
+    """A megabyte of an image is some hundred tokens: sixty of them are gone in a minute."""
+    times = leave(Rates(None, 60_000, lambda request: 1_000), [1_000_000] * 60)
+    assert times[-1] == pytest.approx(60, rel=0.02)
 
 
 def test_without_rates_there_is_nothing_to_keep() -> None:
@@ -85,5 +96,5 @@ def test_without_rates_there_is_nothing_to_keep() -> None:
     assert Rates(1, None).are_set
     assert Rates(None, 1).are_set
     rates = Rates(None, None)
-    rates.told(0, 5)
+    rates.learn(request(0), 5)
     assert max(leave(rates, [100] * 5)) < 1e-6

@@ -1,0 +1,71 @@
+"""How many tokens a request uses."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from batchrun.prompts.size import asked_tokens, expected_tokens, image_urls, worst_usage
+
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+PHOTO = "data:image/png;base64," + "A" * 1_000_000
+ELSEWHERE = "https://example.com/cat.png"
+
+
+def body(*images: str, text: str = "data: what is it?", **more: Any) -> bytes:
+    """Return a request with one text and images."""
+    parts = [{"type": "text", "text": text}, *({"type": "image_url", "image_url": {"url": url}} for url in images)]
+    return orjson.dumps({"messages": [{"role": "user", "content": parts}], **more})
+
+
+def test_a_request_uses_at_most_a_token_per_byte_and_the_longest_answer() -> None:
+    """No tokenizer makes more of a text; a chat template adds its marks."""
+    plain = body(max_tokens=5)
+    usage = worst_usage("m", plain)
+    assert usage.completion_tokens == 5
+    assert len(plain) < (usage.prompt_tokens or 0) < len(plain) + 1_000
+
+
+@pytest.mark.parametrize("model", [LLAMA, "gpt-9"])
+def test_an_answer_without_a_bound_may_fill_the_window(model: str) -> None:
+    """The model's own where the catalogue knows it, else the longest window that is common."""
+    assert worst_usage(model, body()).completion_tokens == {LLAMA: 131_000}.get(model, 131_072)
+
+
+@pytest.mark.parametrize("urls", [(PHOTO,), (PHOTO, PHOTO), (ELSEWHERE,), (PHOTO, ELSEWHERE)])
+def test_an_image_counts_as_an_image_wherever_it_is(urls: tuple[str, ...]) -> None:
+    """Not as a million letters, and not as the few letters of its address."""
+    text = len(body())
+    assert len(urls) * 1_600 < (worst_usage("m", body(*urls)).prompt_tokens or 0) < len(urls) * 1_700 + text + 200
+    assert len(urls) * 700 < expected_tokens(body(*urls)) < len(urls) * 730 + text / 4
+
+
+def test_a_text_counts_as_a_token_to_four_bytes() -> None:
+    """The answers of a run correct that."""
+    assert expected_tokens(body(text="x" * 40_000)) == pytest.approx(10_000, rel=0.01)
+
+
+def test_a_body_of_any_shape_has_a_size() -> None:
+    """Messages are the user's own: what is not an image is text."""
+    messages = [{"content": ["data:"]}, {"content": [{"image_url": "data:"}]}, {"content": None}, {}, "text", 5]
+    odd = orjson.dumps({"messages": messages})
+    assert list(image_urls({"messages": messages})) == []
+    assert expected_tokens(odd) == len(odd) / 4
+    assert worst_usage("m", odd).prompt_tokens == len(odd) + 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"),
+    [
+        ({}, None),
+        ({"max_tokens": 7}, 7),
+        ({"max_completion_tokens": 9, "max_tokens": 7}, 9),
+        ({"max_tokens": -1}, None),
+        ({"max_tokens": None}, None),
+        ({"max_tokens": "7"}, None),
+        ({"max_tokens": True}, None),
+    ],
+)
+def test_a_bound_on_the_answer_is_read_from_the_body(fields: dict[str, Any], tokens: int | None) -> None:
+    """By its newer name, or its older; what is not a count bounds nothing."""
+    assert asked_tokens(fields) == tokens
