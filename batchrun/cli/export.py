@@ -17,10 +17,10 @@ from batchrun.cli.scorer import scorer_option
 from batchrun.cli.texts import score_lines
 from batchrun.engine.threads import in_thread
 from batchrun.errors import JobError
-from batchrun.publish.card import CARD, write_card
+from batchrun.publish.card import write_card
 from batchrun.publish.upload import check_export, stored_upload, upload_results
 from batchrun.results.export import FORMATS, View, export
-from batchrun.results.summary import RESULTS
+from batchrun.results.run_directory import CARD, RESULTS
 from batchrun.storage.urls import shown
 
 _NO_SCHEMA = "none"

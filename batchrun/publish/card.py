@@ -16,11 +16,9 @@ from batchrun.job.sections import Job
 from batchrun.publish.features import features, told_by_input
 from batchrun.results.columns import COLUMNS, SCORE
 from batchrun.results.replace import replacing
-from batchrun.results.run_directory import stored_job
+from batchrun.results.run_directory import CARD, RESULTS, stored_job
 from batchrun.results.state import standing
-from batchrun.results.summary import RESULTS, Summary
-
-CARD = "README.md"
+from batchrun.results.summary import Summary
 
 _TEXT_CHARS = 20_000
 """Of a template that is shown whole."""

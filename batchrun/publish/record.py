@@ -20,9 +20,8 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.prompts.input.arrow import python_dicts
 from batchrun.results.columns import AFTER_INPUT, BEFORE_INPUT
-from batchrun.results.run_directory import stored_job
+from batchrun.results.run_directory import RESULTS, stored_job
 from batchrun.results.state import standing
-from batchrun.results.summary import RESULTS
 
 _ROWS_AT_ONCE = 2000
 """Rows of the results that are read at once."""

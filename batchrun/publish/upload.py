@@ -9,15 +9,15 @@ from pathlib import Path
 
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError, PublishError
-from batchrun.results.run_directory import is_jobless, stored_job
-from batchrun.results.summary import RESULTS, SUMMARY, USAGE, read_summary
+from batchrun.results.run_directory import CARD, REPORT, RESULTS, SUMMARY, USAGE, is_jobless, stored_job
+from batchrun.results.summary import read_summary
 from batchrun.storage.places import covers, store_of
 from batchrun.storage.urls import Place, is_remote, shown
 
 _RESULTS = (RESULTS, USAGE)
 """What is uploaded unless other files were asked for; and run.json at the end: whoever sees that finds the others."""
 
-_BESIDE_RESULTS = ("report.html", "README.md")
+_BESIDE_RESULTS = (REPORT, CARD)
 """What goes along with the results, where it is there and not older than the run's end."""
 
 

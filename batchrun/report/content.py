@@ -20,12 +20,10 @@ from batchrun.report.tally import Tally, tally
 from batchrun.report.texts import duration_text
 from batchrun.results.export import export
 from batchrun.results.replace import replacing
-from batchrun.results.run_directory import stored_job
+from batchrun.results.run_directory import REPORT, RESULTS, stored_job
 from batchrun.results.state import is_fresh, standing
-from batchrun.results.summary import RESULTS, Summary
+from batchrun.results.summary import Summary
 from batchrun.storage.urls import shown
-
-REPORT = "report.html"
 
 _TEXT_CHARS = 20_000
 """Of a template that is shown whole."""

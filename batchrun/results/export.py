@@ -1,4 +1,4 @@
-"""From a checkpoint to everything that can be made of it: nothing is sent, nothing costs."""
+"""Writes a run's results from its checkpoint; nothing is sent."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ from batchrun.records import ModelTotals, summed
 from batchrun.results.answers import INVALID, AnswerReader
 from batchrun.results.columns import LostAnswer, input_name
 from batchrun.results.openai_batch import write_batch_files
-from batchrun.results.run_directory import StoredInput, is_jobless, stored_input, stored_job
+from batchrun.results.replace import Replacements, replacing_together
+from batchrun.results.run_directory import RESULTS, USAGE, StoredInput, is_jobless, stored_input, stored_job
 from batchrun.results.scores import FunctionJudge, Judge, Scoring, TargetJudge
-from batchrun.results.summary import RESULTS, USAGE, save_scores
+from batchrun.results.summary import save_scores
 from batchrun.results.table import Results
 from batchrun.results.usage import usage_rows, write_usage
 from batchrun.results.writer import SCORES_KEY, USAGE_KEY, write_parquet, write_results
@@ -29,27 +30,27 @@ from batchrun.results.writer import SCORES_KEY, USAGE_KEY, write_parquet, write_
 FORMATS = ("parquet", "jsonl", "csv", "openai")
 
 _MOST_WIDE = 1_000
-"""Models times samples, at most, that stand side by side: with more, what reads the file holds more than a table."""
+"""Most models times samples in one row: tools that read the file cannot cope with more columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """How the results are to be shown."""
+    """Which results to write, and how."""
 
     format: str = "parquet"
     """One of `FORMATS`."""
     is_wide: bool = False
-    """One row a prompt, instead of one a request."""
+    """One row per prompt instead of one per request."""
     schema: AnswerSchema | None = None
-    """Reads the answers in place of the job's own."""
+    """Read the answers by this schema instead of the job's."""
     is_schemaless: bool = False
-    """The answers are read without any schema."""
+    """Read the answers without a schema."""
     scorer: NamedFunction | None = None
-    """Scores the rows in place of the job's own scorer."""
+    """Score the rows with this function instead of the job's scorer."""
 
     @property
     def names(self) -> list[str]:
-        """The files that are written."""
+        """Names of the files to write."""
         if self.format == "openai":
             return [f"{name}.openai.jsonl" for name in ("results", "errors")]
         name = f"results{'.wide' if self.is_wide else ''}.{self.format}"
@@ -57,26 +58,27 @@ class View:
 
 
 class Exported(NamedTuple):
-    """What an export made, and found on its way."""
+    """What an export wrote and found."""
 
     paths: list[Path]
-    """What was written."""
+    """The files that were written."""
     notices: list[str]
-    """What people should know about the results."""
+    """Messages about the results."""
     totals: dict[str, ModelTotals]
-    """Of the run; completed and failed as the results have them."""
+    """Totals of the run; completed and failed are counted as in the results."""
     failures: list[Failures]
     scores: list[dict[str, Any]]
-    """What the scores add up to, one entry a model; empty without any."""
+    """One entry per model; empty when nothing is scored."""
 
 
 def export(directory: Path, view: View | None = None) -> Exported:
-    """Write what a view asks for from the checkpoint: results.parquet and usage.parquet, unless it says otherwise.
+    """Write the results of a run from its checkpoint; without a view, results.parquet and usage.parquet.
 
-    Reads the input again for its columns. Where it is gone, or has other rows now, the answers are written alone.
+    Reads the input again for its columns. If the input is gone or has other rows now, the results are written without
+    these columns. Old files are replaced together, after the new ones are complete and their rows are counted.
 
     Raises:
-        JobError: what the view asks for cannot be made of this run.
+        JobError: the view does not fit this run.
         RunDirectoryError: there is no checkpoint, it cannot be read, or a file cannot be written.
     """
     with Checkpoint(directory) as checkpoint:
@@ -84,11 +86,11 @@ def export(directory: Path, view: View | None = None) -> Exported:
         try:
             return run.write_batch_files() if run.view.format == "openai" else run.write_table()
         except LostAnswer as lost:
-            raise damaged(checkpoint.path, "the answer of a completed row is no chat completion") from lost
+            raise damaged(checkpoint.path, "the answer of a completed row is not a chat completion") from lost
 
 
 class _Table(NamedTuple):
-    """The rows of the results, and what watches them pass. For one pass: they count."""
+    """The rows of the results with their reader and scores, which count the rows as they pass: for one pass."""
 
     results: Results
     reader: AnswerReader
@@ -112,31 +114,34 @@ class _Run:
         """Write OpenAI's output and error files."""
         paths = [self.directory / name for name in self.view.names]
         reader = self._reader()
-        self._check(sum(write_batch_files(paths[0], paths[1], self.checkpoint.columns(), reader)))
+        with (
+            replacing_together() as files,
+            files.writing(paths[0]) as output,
+            files.writing(paths[1]) as errors,
+        ):
+            self._check_rows(sum(write_batch_files(output, errors, self.checkpoint.columns(), reader)))
         return self._exported(paths, reader, [])
 
     def write_table(self) -> Exported:
-        """Write the rows as a table, in the view's shape and format."""
+        """Write the rows as a table, in the view's shape and format, and the files that belong to it."""
         paths = [self.directory / name for name in self.view.names]
         asked = self._asked() if self.view.is_wide else []
-        table = self._write_beside(lambda columns: self._write(paths[0], columns, asked))
-        self._check(table.results.rows + table.results.dropped)
-        scores = [] if table.scoring is None else table.scoring.table()
-        if paths[0].name == RESULTS:
-            totals = self._judged(table.reader)
-            write_usage(self.directory / USAGE, {model: sums for model, sums in totals.items() if model}, self.prices)
-            save_scores(self.directory, scores)
-        if table.results.textless:
-            cut_off = f"{table.results.textless:,} completed rows have no text: their answers were cut off"
-            self.notices.append(f"{cut_off}; raise max_tokens, for a reasoning model thinks first")
-        if table.results.dropped:
-            self.notices.append(f"{table.results.dropped:,} answers are left out: the input no longer has their rows")
-        if table.scoring is not None and (notice := table.scoring.judge.notice):
-            self.notices.append(notice)
+        with replacing_together() as files:
+            table = self._write_with_input(lambda columns: self._write(files, paths[0], columns, asked))
+            self._check_rows(table.results.rows + table.results.dropped)
+            scores = [] if table.scoring is None else table.scoring.table()
+            if paths[0].name == RESULTS:
+                totals = {model: sums for model, sums in self._judged(table.reader).items() if model}
+                with files.writing(self.directory / USAGE) as usage:
+                    write_usage(usage, totals, self.prices)
+                save_scores(files, self.directory, scores)
+        self._note(table)
         return self._exported(paths, table.reader, scores)
 
-    def _write(self, path: Path, columns: InputColumns | None, asked: list[tuple[str, int]]) -> _Table:
-        # What few exports need, and is slow to import.
+    def _write(
+        self, files: Replacements, path: Path, columns: InputColumns | None, asked: list[tuple[str, int]]
+    ) -> _Table:
+        # Few exports need these, and they are slow to import.
         from batchrun.results.text_files import write_csv, write_jsonl
         from batchrun.results.wide import Wide
 
@@ -146,18 +151,28 @@ class _Run:
         if asked:
             wide = Wide(schema, asked)
             schema, batches, plain = wide.schema, wide.batches(batches), wide.plain
-        if self.view.format == "jsonl":
-            write_jsonl(path, batches)
-        elif self.view.format == "csv":
-            write_csv(path, schema, batches)
-        elif asked:
-            write_parquet(path, schema, batches, plain=plain)
-        else:
-            write_results(path, table.results, lambda: self._footer(table))
+        with files.writing(path) as temporary:
+            if self.view.format == "jsonl":
+                write_jsonl(temporary, batches)
+            elif self.view.format == "csv":
+                write_csv(temporary, schema, batches)
+            elif asked:
+                write_parquet(temporary, schema, batches, plain=plain)
+            else:
+                write_results(temporary, table.results, lambda: self._footer(table))
         return table
 
+    def _note(self, table: _Table) -> None:
+        if table.results.textless:
+            cut_off = f"{table.results.textless:,} completed rows have no text: their answers were cut off"
+            self.notices.append(f"{cut_off}; raise max_tokens: reasoning models use tokens before they answer")
+        if table.results.dropped:
+            self.notices.append(f"{table.results.dropped:,} answers are left out: the input no longer has their rows")
+        if table.scoring is not None and (notice := table.scoring.judge.notice):
+            self.notices.append(notice)
+
     def _table(self, columns: InputColumns | None) -> _Table:
-        """Return the rows of the results, beside these columns of the input."""
+        """Return the rows of the results, with these columns of the input."""
         inputs: pa.Schema | None = None if columns is None else columns.schema
         target = None if self.target is None or inputs is None else input_name(inputs, self.target)
         scoring = self._scoring(target)
@@ -190,19 +205,20 @@ class _Run:
         return AnswerReader(None if schema is None else AnswerSchema(schema))
 
     def _asked(self) -> list[tuple[str, int]]:
-        """Return the models and samples that stand side by side."""
+        """Return the models and samples that get columns in one row."""
         job = stored_job(self.checkpoint)
         asked = [(model, sample) for model in self.totals if model for sample in range(job.model.num_samples)]
         if not asked:
-            raise JobError("--wide: nothing is settled yet, so there is nothing to put side by side; look again later")
+            raise JobError("--wide: no row is settled yet, so there are no columns to write; try again later")
         if len(asked) > _MOST_WIDE:
             raise JobError(
-                f"--wide: there are {len(asked):,} answers to a prompt; at most {_MOST_WIDE:,} stand side by side"
+                f"--wide: each prompt has {len(asked):,} answers; at most {_MOST_WIDE:,} fit into one row. "
+                "Export without --wide"
             )
         return asked
 
-    def _write_beside(self, write: Callable[[InputColumns | None], _Table]) -> _Table:
-        """Write with the input's columns: with the types that its first rows have, else with those of all."""
+    def _write_with_input(self, write: Callable[[InputColumns | None], _Table]) -> _Table:
+        """Write with the input's columns: typed by its first rows, or by all rows where these types do not fit."""
         inputs = self._input()
         if inputs is None:
             return write(None)
@@ -211,39 +227,37 @@ class _Run:
                 return write(inputs.columns(is_quick=True))
             except LateSchema:
                 return write(inputs.columns(is_quick=False))
-        except InputError as problem:  # what was found of the input before does not hold: the answers do
-            self._tell_without(f"{problem}; make them again: batchrun export")
+        except InputError as problem:  # the input has changed since it was found; the answers are still right
+            self._note_missing_input(f"{problem}; write them again: batchrun export {self.directory}")
             return write(None)
 
     def _input(self) -> StoredInput | None:
-        """Return the input whose columns stand beside the answers; None, and a notice, where they cannot."""
+        """Return the input whose columns the results get; None, with a notice, when it cannot be used."""
         if self.job is None:
-            self.notices.append(
-                "the results are without the input's columns and without costs, until the job runs again"
-            )
+            self.notices.append("the results have no input columns and no costs until the job runs again")
             return None
         try:
-            return stored_input(self.job, self.directory, self.checkpoint, beside=self.target)
+            return stored_input(self.job, self.directory, self.checkpoint, target=self.target)
         except (InputError, JobError) as problem:
-            self._tell_without(str(problem))
+            self._note_missing_input(str(problem))
             return None
 
-    def _tell_without(self, why: str) -> None:
+    def _note_missing_input(self, why: str) -> None:
         is_judged = self.target is not None and self.view.scorer is None
-        what = "the input's columns, and so without scores" if is_judged else "the input's columns"
-        self.notices.append(f"the results are without {what}: {why}")
+        missing = "the input's columns and without scores" if is_judged else "the input's columns"
+        self.notices.append(f"the results are without {missing}: {why}")
 
-    def _check(self, settled: int) -> None:
-        counted = summed(self.totals.values()).requests
-        if settled != counted:
-            raise damaged(self.checkpoint.path, f"holds {settled:,} settled rows where it should be {counted:,}")
+    def _check_rows(self, rows: int) -> None:
+        expected = summed(self.totals.values()).requests
+        if rows != expected:
+            raise damaged(self.checkpoint.path, f"holds {rows:,} settled rows where it should be {expected:,}")
 
     def _footer(self, table: _Table) -> dict[str, Any]:
         scores = {} if table.scoring is None else {SCORES_KEY: table.scoring.table()}
         return {USAGE_KEY: usage_rows(self._judged(table.reader), self.prices), **scores}
 
     def _judged(self, reader: AnswerReader) -> dict[str, ModelTotals]:
-        """Return the totals with completed and failed as the answers were read."""
+        """Return the totals, with completed and failed counted as the answers were read."""
         return {
             model: sums._replace(
                 completed=sums.completed + reader.gained[model], failed=sums.failed - reader.gained[model]
@@ -261,6 +275,8 @@ class _Run:
 
     def _exported(self, paths: list[Path], reader: AnswerReader, scores: list[dict[str, Any]]) -> Exported:
         if gained := reader.gained.total():
-            how = "more rows are completed" if gained > 0 else "more rows are failed"
-            self.notices.append(f"{abs(gained):,} {how} than when they were answered: they are read by another schema")
+            status = "completed" if gained > 0 else "failed"
+            self.notices.append(
+                f"{abs(gained):,} more rows are {status} than in the run: their answers were read by another schema"
+            )
         return Exported(paths, self.notices, self._judged(reader), self._failures(reader), scores)

@@ -12,7 +12,6 @@ import orjson
 from batchrun.records import OutcomeColumns
 from batchrun.results.answers import AnswerReader
 from batchrun.results.columns import labels
-from batchrun.results.replace import replacing
 
 _IN_ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
 """JSON has line breaks only where it may have any white space: inside a text they are escaped."""
@@ -32,7 +31,7 @@ class _Line(NamedTuple):
 def write_batch_files(
     output: Path, errors: Path, outcomes: Iterable[OutcomeColumns], reader: AnswerReader
 ) -> tuple[int, int]:
-    """Write both files, each in one step.
+    """Write both files.
 
     Args:
         output: gets a line for each completed row.
@@ -41,18 +40,10 @@ def write_batch_files(
         reader: says which rows are completed.
 
     Returns:
-        How many lines there are in each.
-
-    Raises:
-        RunDirectoryError: a file cannot be written.
+        The number of lines in each.
     """
     lines, failed, last, count = 0, 0, -1, 0
-    with (
-        replacing(output) as output_path,
-        replacing(errors) as errors_path,
-        output_path.open("wb") as answered,
-        errors_path.open("wb") as refused,
-    ):
+    with output.open("wb") as answered, errors.open("wb") as refused:
         for some in outcomes:
             for line in _lines(reader.read(some).outcomes):
                 count = count + 1 if line.row == last else 0

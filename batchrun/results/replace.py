@@ -1,4 +1,4 @@
-"""Files that are replaced in one step: a reader finds the old one or the new one, never half of either."""
+"""Replaces files in one step: a reader finds the old files or the new ones, never half of a file."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ import pyarrow as pa
 from batchrun.errors import RunDirectoryError
 from batchrun.storage.processes import is_alive
 
-_SAFE = "the answers are safe in the checkpoint, and `batchrun export` writes the rest"
+_SAFE = "the answers are safe in the checkpoint; `batchrun export` writes the files"
 
 _CURES = {
     errno.ENOSPC: f"free some space; {_SAFE}",
@@ -23,49 +23,112 @@ _CURES = {
 }
 
 
+class Replacements:
+    """New files that wait to take the places of old ones."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Path, Path] = {}
+        """Path → the temporary file that is to become it."""
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[Path]:
+        """Yield a temporary path in the same folder, for the caller to write the new file to.
+
+        When the block succeeds, the new content is on the disk. When it fails, the temporary file is removed.
+
+        Raises:
+            RunDirectoryError: the file cannot be written.
+        """
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with _explaining(path):
+                yield temporary
+                _sync(temporary)
+        except BaseException:
+            _remove(temporary)
+            raise
+        self._waiting[path] = temporary
+
+    def move(self) -> None:
+        """Put all files into their places, the first one last: a reader who finds it new finds the others new too.
+
+        Raises:
+            RunDirectoryError: a file cannot be put into its place.
+        """
+        for path, temporary in reversed(self._waiting.items()):
+            with _explaining(path):
+                temporary.replace(path)
+        for folder in {path.parent for path in self._waiting}:
+            with suppress(OSError):  # not every system can sync a folder; the files are whole anyway
+                _sync(folder)
+
+    def discard(self) -> None:
+        """Remove the temporary files that are left."""
+        for temporary in self._waiting.values():
+            _remove(temporary)
+
+
+@contextmanager
+def replacing_together() -> Iterator[Replacements]:
+    """Replace several files when the block succeeds; when it fails, all old files stay.
+
+    A check of the new files belongs at the end of the block.
+
+    Raises:
+        RunDirectoryError: a file cannot be written.
+    """
+    files = Replacements()
+    try:
+        yield files
+        files.move()
+    finally:
+        files.discard()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, whose file takes the place of `path` when the block succeeds.
+    """Yield a temporary path in the same folder; its file takes the place of `path` when the block succeeds.
 
-    The new content is on the disk before the name points to it. When the block fails, `path` is untouched and the
-    temporary file is gone.
+    When the block fails, `path` is untouched and the temporary file is removed.
 
     Raises:
         RunDirectoryError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing_together() as files, files.writing(path) as temporary:
         yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-    except (OSError, pa.ArrowException) as problem:
-        raise RunDirectoryError(_explained(path, problem)) from problem
-    finally:
-        with suppress(OSError):  # whatever kept it from being written may keep it from being removed
-            temporary.unlink(missing_ok=True)
-    with suppress(OSError):  # not every system can sync a folder; the replacement is whole all the same
-        _sync(path.parent)
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files that processes have left behind which died while they wrote."""
+    """Remove the temporary files of processes that died while they wrote."""
     for temporary in folder.glob(".*.tmp"):
         pid = temporary.name.split(".")[-2]
         if pid.isdecimal() and not is_alive(int(pid)):
-            with suppress(OSError):  # a nuisance at most
-                temporary.unlink()
+            _remove(temporary)
+
+
+def _remove(temporary: Path) -> None:
+    with suppress(OSError):  # the reason why it could not be written may also prevent its removal
+        temporary.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)  # Windows syncs only what it may write
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
+@contextmanager
+def _explaining(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as problem:
+        raise RunDirectoryError(_explained(path, problem)) from problem
+
+
 def _explained(path: Path, problem: Exception) -> str:
-    """Return path, reason and cure. Arrow's own messages are long; the system's say it in three words."""
+    """Return path, reason and cure. Arrow's own messages are long; the system's need three words."""
     number = getattr(problem, "errno", None)
     reason = os.strerror(number) if number else str(problem)
     cure = _CURES.get(number or 0, f"see that its folder exists and can be written; {_SAFE}")

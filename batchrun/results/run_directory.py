@@ -5,7 +5,7 @@ import glob
 from pathlib import Path
 from typing import NamedTuple
 
-from batchrun.checkpoint import facts
+from batchrun.checkpoint import facts, in_flight, tables
 from batchrun.checkpoint.file import damaged
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError, RunDirectoryError
@@ -15,8 +15,16 @@ from batchrun.prompts.input.files import InputFile, find_files, fingerprint
 from batchrun.prompts.source import Source
 from batchrun.storage.urls import is_remote
 
+RESULTS = "results.parquet"
+USAGE = "usage.parquet"
+SUMMARY = "run.json"
+REPORT = "report.html"
+CARD = "README.md"
 SPOOL = "input.jsonl"
 """Rows that came over standard input, which cannot be read twice."""
+
+CHECKPOINT = tables.FILE_NAME
+IN_FLIGHT = in_flight.FILE_NAME
 
 _LOOK_ROWS = 8192
 """Rows of a JSON file that the types of its columns are taken from, before all of them are looked at if need be."""
@@ -66,14 +74,14 @@ class StoredInput(NamedTuple):
         return InputColumns(*self, look_rows=_LOOK_ROWS if is_quick else None)
 
 
-def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, beside: str | None = None) -> StoredInput:
+def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, target: str | None = None) -> StoredInput:
     """Return the input of a run.
 
     Args:
         job: what was run.
         directory: where.
         checkpoint: of the run.
-        beside: a column that is wanted too, whatever the job keeps.
+        target: a column to read even if the job does not keep it.
 
     Raises:
         InputError, JobError: it is gone, or has other rows now.
@@ -84,8 +92,8 @@ def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, beside: s
     if _may_have_changed(checkpoint, files) and not _still_fits(checkpoint, job):
         raise InputError("the input has changed since the run; run the job again to fit its answers to it")
     keep = job.output.keep
-    if keep is not None and beside is not None and beside not in keep:
-        keep = (*keep, beside)
+    if keep is not None and target is not None and target not in keep:
+        keep = (*keep, target)
     return StoredInput(files, keep, job.input.limit)
 
 

@@ -7,10 +7,9 @@ from typing import Any
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.in_flight import owed_in
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.records import Figures, summed
-from batchrun.results.run_directory import stored_job
-from batchrun.results.summary import RESULTS, Summary, read_summary, summarize
+from batchrun.results.run_directory import CHECKPOINT, RESULTS, stored_job
+from batchrun.results.summary import Summary, read_summary, summarize
 from batchrun.results.writer import read_scores
 from batchrun.storage.processes import is_alive
 
@@ -86,6 +85,6 @@ def _said(directory: Path) -> dict[str, Any]:
 def is_fresh(directory: Path) -> bool:
     """Return whether the results are younger than the checkpoint and its log."""
     results = directory / RESULTS
-    sources = [directory / FILE_NAME, directory / f"{FILE_NAME}-wal"]
+    sources = [directory / CHECKPOINT, directory / f"{CHECKPOINT}-wal"]
     changed = [path.stat().st_mtime_ns for path in sources if path.exists() and path.stat().st_size]
     return results.exists() and results.stat().st_mtime_ns >= max(changed, default=0)

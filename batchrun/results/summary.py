@@ -14,12 +14,9 @@ from batchrun.checkpoint.reader import Failures
 from batchrun.job.catalogue import prices_of
 from batchrun.job.sections import Job
 from batchrun.records import ModelTotals, summed
-from batchrun.results.replace import replacing
+from batchrun.results.replace import Replacements, replacing
+from batchrun.results.run_directory import RESULTS, SUMMARY, USAGE
 from batchrun.results.usage import usage_rows
-
-RESULTS = "results.parquet"
-USAGE = "usage.parquet"
-SUMMARY = "run.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,33 +116,39 @@ def summarize(
 
 
 def save_summary(summary: Summary) -> None:
-    """Write run.json, in one step.
+    """Replace run.json.
 
     Raises:
         RunDirectoryError: it cannot be written.
     """
-    _save(Path(summary.directory), dataclasses.asdict(summary))
+    with replacing(Path(summary.directory, SUMMARY)) as path:
+        path.write_bytes(_json(dataclasses.asdict(summary)))
 
 
 def read_summary(directory: Path) -> dict[str, Any]:
-    """Return what run.json says; nothing where it cannot be read."""
+    """Return the content of run.json; empty when it cannot be read."""
     with suppress(OSError, orjson.JSONDecodeError):
-        said = orjson.loads((directory / SUMMARY).read_bytes())
-        return said if isinstance(said, dict) else {}
+        summary = orjson.loads((directory / SUMMARY).read_bytes())
+        return summary if isinstance(summary, dict) else {}
     return {}
 
 
-def save_scores(directory: Path, scores: Sequence[dict[str, Any]]) -> None:
-    """Put new scores into the run.json of a run that has ended; one that goes on writes its own.
+def save_scores(files: Replacements, directory: Path, scores: Sequence[dict[str, Any]]) -> None:
+    """Write run.json with new scores, if the run has ended; a running process writes its own.
+
+    Args:
+        files: where the new run.json waits until the results are complete.
+        directory: of the run.
+        scores: one entry per model.
 
     Raises:
-        RunDirectoryError: it cannot be written.
+        RunDirectoryError: the file cannot be written.
     """
-    said = read_summary(directory)
-    if said.get("state", "running") != "running" and said.get("scores") != scores:
-        _save(directory, {**said, "scores": scores})
+    summary = read_summary(directory)
+    if summary.get("state", "running") != "running" and summary.get("scores") != scores:
+        with files.writing(directory / SUMMARY) as path:
+            path.write_bytes(_json({**summary, "scores": scores}))
 
 
-def _save(directory: Path, said: Mapping[str, Any]) -> None:
-    with replacing(directory / SUMMARY) as temporary:
-        temporary.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2))
+def _json(summary: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(summary, option=orjson.OPT_INDENT_2)

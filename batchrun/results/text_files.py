@@ -1,4 +1,4 @@
-"""Rows as text files: JSON Lines and CSV, written as they come."""
+"""Writes rows as text files: JSON Lines and CSV."""
 
 import base64
 from collections.abc import Iterable
@@ -10,30 +10,22 @@ import pyarrow as pa
 import pyarrow.csv
 
 from batchrun.prompts.input.arrow import python_dicts, python_values
-from batchrun.results.replace import replacing
 
 
 def write_jsonl(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write one JSON object a row, in one step: times as ISO 8601, bytes as base64, decimals as text, NaN as null.
-
-    Raises:
-        RunDirectoryError: the file cannot be written.
-    """
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    """Write one JSON object per row: times as ISO 8601, bytes as base64, decimals as text, NaN as null."""
+    with path.open("wb") as file:
         for batch in batches:
             file.writelines(_json(row) + b"\n" for row in python_dicts(batch))
 
 
 def write_csv(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write a header and one line a row, in one step: lists and structs as JSON, else as `write_jsonl`.
+    """Write a header and one line per row: lists and structs as JSON, other values as `write_jsonl` does.
 
-    Null is an empty field, and an empty text a quoted one.
-
-    Raises:
-        RunDirectoryError: the file cannot be written.
+    Null is an empty field; an empty text is a quoted empty field.
     """
     flat = pa.schema([field.with_type(_flat_type(field.type)) for field in schema])
-    with replacing(path) as temporary, pa.csv.CSVWriter(temporary, flat) as file:
+    with pa.csv.CSVWriter(path, flat) as file:
         for batch in batches:
             columns = [_flat(column, field.type) for column, field in zip(batch.columns, flat, strict=True)]
             file.write_batch(pa.RecordBatch.from_arrays(columns, schema=flat))
@@ -44,12 +36,12 @@ def _json(value: Any) -> bytes:
 
 
 def _text(value: Any) -> str:
-    """Return a value that JSON has no word for: bytes, a decimal, a duration."""
+    """Return the text of a value that JSON has no type for: bytes, a decimal, a duration."""
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def _flat_type(kind: pa.DataType) -> pa.DataType:
-    """Return the type as which a column stands in a CSV file: what Arrow writes as one expects, else text."""
+    """Return a column's type in a CSV file: unchanged where Arrow writes it well, otherwise text."""
     is_plain = pa.types.is_boolean(kind) or pa.types.is_integer(kind) or kind in (pa.float32(), pa.float64())
     return kind if is_plain or kind == pa.large_string() else pa.string()
 

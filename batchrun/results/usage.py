@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 from batchrun.job.catalogue import PriceLike, cost_usd
 from batchrun.records import ModelTotals, Usage
 from batchrun.results.columns import Column
-from batchrun.results.replace import replacing
 
 USAGE_COLUMNS = (
     Column("model", pa.string(), "the model that was asked"),
@@ -36,15 +35,10 @@ def usage_rows(
 
 
 def write_usage(path: Path, totals_by_model: Mapping[str, ModelTotals], prices: Mapping[str, PriceLike | None]) -> None:
-    """Write usage.parquet in one step.
-
-    Raises:
-        RunDirectoryError: the file cannot be written.
-    """
+    """Write usage.parquet."""
     schema = pa.schema([(column.name, column.type) for column in USAGE_COLUMNS])
     table = pa.Table.from_pylist(usage_rows(totals_by_model, prices), schema=schema)
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    pq.write_table(table, path, compression="zstd")
 
 
 def _usage_row(model: str, totals: ModelTotals, price: PriceLike | None) -> dict[str, Any]:

@@ -8,33 +8,29 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchrun.results.replace import replacing
 from batchrun.results.table import Results
 
 USAGE_KEY = "batchrun.usage"
 """Footer metadata: the run's totals as JSON."""
 
 SCORES_KEY = "batchrun.scores"
-"""Footer metadata: what the scores of each model add up to, as JSON; absent where rows have no score."""
+"""Footer metadata: the scores of each model as JSON; absent where rows have no score."""
 
 _GROUP_ROWS = 16_384
 _GROUP_BYTES = 16 * 2**20
-"""A row group is what a reader must hold at once."""
+"""A reader holds a whole row group in memory."""
 
 _PLAIN = {"row", "custom_id", "response", "reasoning", "tool_calls", "latency_s", "finished_at", "error", "response_id"}
-"""Columns whose values hardly ever repeat: a dictionary of them would be built and thrown away."""
+"""Columns whose values rarely repeat: a dictionary of them would be built and thrown away."""
 
 
 def write_results(path: Path, results: Results, footer: Callable[[], Mapping[str, Any]]) -> None:
-    """Write results.parquet in one step.
+    """Write results.parquet.
 
     Args:
-        path: the file; whatever was there stays until the new one is whole.
+        path: the file.
         results: the rows.
-        footer: what the footer says of the whole run, as JSON can hold it; asked for after the last row.
-
-    Raises:
-        RunDirectoryError: the file cannot be written.
+        footer: returns the footer's metadata, as JSON can hold it; called after the last row.
     """
     write_parquet(path, results.schema, results.batches(), plain=_PLAIN, footer=footer)
 
@@ -47,26 +43,19 @@ def write_parquet(
     plain: Iterable[str],
     footer: Callable[[], Mapping[str, Any]] = dict,
 ) -> None:
-    """Write a Parquet file in one step; `plain` columns get no dictionary.
-
-    Raises:
-        RunDirectoryError: the file cannot be written.
-    """
+    """Write a Parquet file; `plain` columns get no dictionary."""
     repeating = [name for name in schema.names if name not in set(plain)]
-    with (
-        replacing(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=repeating) as file,
-    ):
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeating) as file:
         groups = _RowGroups(file)
         for batch in batches:
             groups.add(batch)
         groups.close()
-        if said := {key: orjson.dumps(value).decode() for key, value in footer().items()}:
-            file.add_key_value_metadata(said)
+        if metadata := {key: orjson.dumps(value).decode() for key, value in footer().items()}:
+            file.add_key_value_metadata(metadata)
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:
-    """Return what the scores in a results.parquet add up to; nothing where it has none, or there is none to be read."""
+    """Return the scores of each model from the footer of a results.parquet; empty if there are none to read."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
         return list(orjson.loads(metadata.get(SCORES_KEY.encode(), b"[]")))
@@ -90,8 +79,8 @@ class _RowGroups:
             self.close()
 
     def close(self) -> None:
-        """Write what there is as one row group."""
+        """Write the collected rows as one row group."""
         if self._batches:
             self._file.write_table(pa.Table.from_batches(self._batches), row_group_size=self._rows)
         self._batches, self._rows, self._bytes = [], 0, 0
-        pa.default_memory_pool().release_unused()  # else what each group leaves behind adds up over a million rows
+        pa.default_memory_pool().release_unused()  # otherwise the memory of all groups adds up

@@ -189,7 +189,7 @@ def test_without_the_input_there_are_no_scores(batchrun: Any) -> None:
     settle(ROWS, lambda asked: "2", NUMBER)
     Path("in.jsonl").unlink()
     text = batchrun("export", "out").stderr
-    assert "without the input's columns, and so without scores" in text
+    assert "without the input's columns and without scores" in text
     assert [row["score"] for row in results()] == [None] * 3
     assert "score     m: none of 3 rows could be scored" in text
 

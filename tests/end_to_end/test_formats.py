@@ -185,7 +185,7 @@ def test_too_many_answers_cannot_stand_side_by_side(batchrun: Any) -> None:
     settle([{"prompt": "p"}], lambda asked: "x", head=head)
     done = batchrun("export", "out", "--wide")
     assert done.code == 2
-    assert "there are 1,001 answers to a prompt; at most 1,000 stand side by side" in done.stderr
+    assert "each prompt has 1,001 answers; at most 1,000 fit into one row" in done.stderr
 
 
 def test_a_run_that_settled_nothing_cannot_stand_side_by_side(batchrun: Any) -> None:
@@ -196,4 +196,4 @@ def test_a_run_that_settled_nothing_cannot_stand_side_by_side(batchrun: Any) -> 
         connection.execute("DELETE FROM totals")
     done = batchrun("export", "out", "--wide")
     assert done.code == 2
-    assert "nothing is settled yet" in done.stderr
+    assert "no row is settled yet" in done.stderr

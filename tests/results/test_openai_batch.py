@@ -4,10 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from harness.checkpoints import columns_of
 
-from batchrun.errors import RunDirectoryError
 from batchrun.records import Outcome
 from batchrun.results.answers import AnswerReader
 from batchrun.results.openai_batch import write_batch_files
@@ -29,13 +27,3 @@ def test_every_row_has_one_line_with_an_id_of_its_own(tmp_path: Path, outcome: M
     assert {line["id"] for some in lines for line in some} == {
         f"batch_req_{row}_{number}" for row in range(2) for number in range(4)
     }
-
-
-def test_neither_file_is_replaced_when_one_cannot_be_written(tmp_path: Path, outcome: Make) -> None:
-    """They belong together."""
-    (tmp_path / "output").write_text("old")
-    with pytest.raises(RunDirectoryError):
-        write_batch_files(
-            tmp_path / "output", tmp_path / "no" / "errors", [columns_of([outcome()])], AnswerReader(None)
-        )
-    assert (tmp_path / "output").read_text() == "old"

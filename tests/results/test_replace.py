@@ -3,13 +3,14 @@
 import errno
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from batchrun.errors import RunDirectoryError
-from batchrun.results.replace import replacing, sweep
+from batchrun.results.replace import replacing, replacing_together, sweep
 
 
 def test_the_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
@@ -66,6 +67,60 @@ def test_the_message_has_path_reason_and_cure(tmp_path: Path, problem: Exception
     assert "the answers are safe in the checkpoint" in message
     assert caught.value.exit_code == 3
     assert caught.value.__cause__ is problem
+
+
+def test_files_are_replaced_together_and_the_first_one_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All old files stay until the block ends; a reader who finds the first file new finds the others new too."""
+    paths = [tmp_path / name for name in ("results.parquet", "usage.parquet", "run.json")]
+    for path in paths:
+        path.write_text("old")
+    moved: list[str] = []
+    replace = Path.replace
+
+    def noted(self: Path, target: Path) -> Path:
+        moved.append(target.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    with replacing_together() as files:
+        for path in paths:
+            with files.writing(path) as temporary:
+                temporary.write_text("new")
+        assert [path.read_text() for path in paths] == ["old"] * 3
+    assert [path.read_text() for path in paths] == ["new"] * 3
+    assert moved == ["run.json", "usage.parquet", "results.parquet"]
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+def write_together(*paths: Path, problem: Exception) -> None:
+    with replacing_together() as files:
+        for path in paths:
+            with files.writing(path) as temporary:
+                temporary.write_text("new")
+        raise problem
+
+
+def test_when_a_check_fails_no_file_is_replaced(tmp_path: Path) -> None:
+    """The new files are removed."""
+    old = tmp_path / "usage.parquet"
+    old.write_text("old")
+    with pytest.raises(ValueError, match="a row is missing"):
+        write_together(tmp_path / "results.parquet", old, problem=ValueError("a row is missing"))
+    assert old.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [old]
+
+
+def test_a_file_can_be_written_again_after_a_failed_attempt(tmp_path: Path) -> None:
+    """The second attempt counts."""
+    path = tmp_path / "results.parquet"
+    with replacing_together() as files:
+        with suppress(ValueError), files.writing(path) as temporary:
+            temporary.write_text("first")
+            raise ValueError
+        assert not temporary.exists()
+        with files.writing(path) as temporary:
+            temporary.write_text("second")
+    assert path.read_text() == "second"
 
 
 def test_a_folder_that_is_none_is_the_run_directorys_fault(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from batchrun.errors import RunDirectoryError
 from batchrun.results.text_files import write_csv, write_jsonl
 
 MOMENT = datetime(2025, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
@@ -71,20 +70,3 @@ def test_null_is_not_the_empty_text(tmp_path: Path) -> None:
     batch = pa.record_batch({"x": ["", None], "y": [1, 2]})
     write_csv(tmp_path / "a.csv", batch.schema, [batch])
     assert (tmp_path / "a.csv").read_bytes() == b'"x","y"\n"",1\n,2\n'
-
-
-@pytest.mark.parametrize("write", ["jsonl", "csv"])
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, write: str) -> None:
-    """With path and reason."""
-    path = tmp_path / "a"
-    path.write_text("old")
-    batch = pa.record_batch({"x": [1]})
-
-    def batches() -> Any:
-        yield batch
-        raise OSError(28, "x")
-
-    with pytest.raises(RunDirectoryError, match="No space left"):
-        write_jsonl(path, batches()) if write == "jsonl" else write_csv(path, batch.schema, batches())
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]

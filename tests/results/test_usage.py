@@ -6,7 +6,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Price
 from batchrun.records import ModelTotals
 from batchrun.results.usage import USAGE_COLUMNS, usage_rows, write_usage
@@ -75,9 +74,3 @@ def test_a_run_without_models_has_an_empty_file(tmp_path: Path) -> None:
     """A run that settled nothing leaves a file that can be read."""
     write_usage(tmp_path / "usage.parquet", {}, {})
     assert pq.read_table(tmp_path / "usage.parquet").num_rows == 0
-
-
-def test_a_file_that_cannot_be_written_is_the_run_directorys_fault(tmp_path: Path) -> None:
-    """The user gets a message, not a traceback."""
-    with pytest.raises(RunDirectoryError, match=r"usage\.parquet: No such file"):
-        write_usage(tmp_path / "gone" / "usage.parquet", {}, {})

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from harness.checkpoints import columns_of
 
-from batchrun.errors import RunDirectoryError
 from batchrun.records import Outcome, OutcomeColumns
 from batchrun.results import writer
 from batchrun.results.columns import COLUMNS, results_schema
@@ -153,30 +152,6 @@ def test_row_groups_are_bounded_in_bytes(path: Path, outcome: Make, monkeypatch:
     write(path, *pairs, inputs=None)
     metadata = pq.read_metadata(path)
     assert [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)] == [4, 4, 2]
-
-
-@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_the_old_file_stays_when_the_writing_fails_half_way(path: Path, outcome: Make, problem: BaseException) -> None:
-    """Whoever reads the results meanwhile, or afterwards, finds whole ones."""
-    write(path, [outcome(row=0)])
-    old = path.read_bytes()
-
-    def outcomes() -> Iterator[OutcomeColumns]:
-        yield columns_of([outcome(row=0)] * 5000)
-        raise problem
-
-    with pytest.raises(RunDirectoryError if isinstance(problem, OSError) else KeyboardInterrupt):
-        write_results(path, Results(outcomes(), INPUT, {}), dict)
-    assert path.read_bytes() == old
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_folder_that_cannot_be_written_is_the_run_directorys_fault(tmp_path: Path, outcome: Make) -> None:
-    """The message names path, reason and cure."""
-    (tmp_path / "file").write_text("")
-    path = tmp_path / "file" / "results.parquet"
-    with pytest.raises(RunDirectoryError, match=r"file/results\.parquet: Not a directory; see that its folder exists"):
-        write(path, [outcome()])
 
 
 def test_a_column_that_parquet_cannot_hold_is_written_as_json(path: Path, outcome: Make) -> None:

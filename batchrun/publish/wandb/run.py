@@ -17,7 +17,7 @@ from batchrun.publish.ledger import Ledger
 from batchrun.publish.record import RunRecord
 from batchrun.publish.wandb.figures import artifact_name, config, totals
 from batchrun.report.content import write_report
-from batchrun.results.summary import RESULTS
+from batchrun.results.run_directory import RESULTS
 
 _INIT_S = 30.0
 _UPLOAD_S = 500

@@ -29,8 +29,7 @@ from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.errors import DamagedError, InputError, RunDirectoryError
 from batchrun.records import Outcome, Request
 from batchrun.results.export import export
-from batchrun.results.run_directory import stored_job
-from batchrun.results.summary import RESULTS
+from batchrun.results.run_directory import RESULTS, stored_job
 
 
 def assert_refused(directory: Path, *, says: str = "is damaged or no checkpoint") -> None:
@@ -270,6 +269,6 @@ def test_an_answer_that_is_none_any_more_is_told_and_not_shown_as_one_without_te
     place = data.rfind(b'"choices"')
     data[place : place + 16] = bytes(16)
     path.write_bytes(data)
-    with pytest.raises(DamagedError, match=r"the answer of a completed row is no chat completion.*--salvage"):
+    with pytest.raises(DamagedError, match=r"the answer of a completed row is not a chat completion.*--salvage"):
         export(tmp_path)
     assert (tmp_path / RESULTS).read_bytes() == before

@@ -1,0 +1,133 @@
+"""Results are replaced only by something complete and checked."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.settled import settle
+
+from batchrun.errors import DamagedError, RunDirectoryError
+from batchrun.results import export as export_module
+from batchrun.results.export import View, export
+from batchrun.results.table import Results
+
+OUT = Path("out")
+
+EVALUATE = '[evaluate]\ntarget = "right"\n'
+
+VIEWS = [View(), View(format="jsonl"), View(format="csv"), View(format="openai"), View(is_wide=True)]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test works in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def settled(rows: int = 60) -> None:
+    """Write a scored run whose rows are all completed, except row 1."""
+    failed = {"kind": "bad_request", "error": "no", "http_status": 400, "body": None}
+    inputs = [{"prompt": str(row), "right": "yes"} for row in range(rows)]
+    settle(inputs, lambda request: failed if request.row == 1 else "yes", EVALUATE)
+    (OUT / "run.json").write_text('{"state": "completed", "scores": []}')
+
+
+def change_checkpoint(statement: str) -> None:
+    """Change the checkpoint as damage, or somebody's hand, would."""
+    with sqlite3.connect(OUT / "checkpoint.sqlite") as connection:
+        connection.execute(statement)
+    connection.close()
+
+
+def contents() -> dict[str, bytes]:
+    """Name → content of every file in the run directory, except the checkpoint's."""
+    return {path.name: path.read_bytes() for path in OUT.iterdir() if not path.name.startswith("checkpoint.")}
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: ",".join(view.names))
+def test_rows_missing_in_the_checkpoint_leave_all_old_files_in_place(view: View) -> None:
+    """Five of 60 rows are deleted: the export fails, and nothing is replaced or left over."""
+    settled()
+    export(OUT, view)
+    before = contents()
+    assert set(view.names) < set(before)
+    change_checkpoint("DELETE FROM outcomes WHERE rowid IN (SELECT rowid FROM outcomes LIMIT 5)")
+    with pytest.raises(DamagedError, match="55 settled rows where it should be 60"):
+        export(OUT, view)
+    assert contents() == before
+
+
+def test_a_new_export_replaces_results_usage_and_scores() -> None:
+    """The test above would pass without it if an export wrote nothing."""
+    settled()
+    export(OUT)
+    assert set(contents()) - {".in_flight"} == {"results.parquet", "usage.parquet", "run.json"}
+    [scores] = json.loads((OUT / "run.json").read_text())["scores"]
+    assert (scores["mean"], scores["scored"], scores["unscored"]) == (1.0, 59, 1)
+
+
+@pytest.mark.parametrize("problem", [OSError(28, "x"), KeyboardInterrupt()])
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: ",".join(view.names))
+def test_an_export_that_is_stopped_half_way_leaves_all_old_files_in_place(
+    view: View, problem: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or Ctrl-C: a reader finds whole files."""
+    settled()
+    export(OUT, view)
+    before = contents()
+
+    def columns(self: Any) -> Iterator[Any]:
+        yield next(read(self))
+        raise problem
+
+    read = export_module.Checkpoint.columns
+    monkeypatch.setattr(export_module.Checkpoint, "columns", columns)
+    with pytest.raises(RunDirectoryError if isinstance(problem, OSError) else KeyboardInterrupt):
+        export(OUT, view)
+    assert contents() == before
+
+
+def test_usage_that_cannot_be_written_leaves_the_old_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of one export belong together."""
+    settled()
+    export(OUT)
+    before = contents()
+    change_checkpoint("UPDATE outcomes SET error = 'changed' WHERE kind IS NOT NULL")
+
+    def fail(*arguments: Any) -> None:
+        raise OSError(28, "x")
+
+    monkeypatch.setattr(export_module, "write_usage", fail)
+    with pytest.raises(RunDirectoryError, match=r"usage\.parquet: No space left on device"):
+        export(OUT)
+    assert contents() == before
+
+
+def test_rows_lost_on_the_way_leave_all_old_files_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows that were written count, not those that were read."""
+    settled()
+    export(OUT)
+    before = contents()
+
+    def few(self: Results) -> Iterator[Any]:
+        for batch in batches(self):
+            yield batch
+            self.rows -= 1
+
+    batches = Results.batches
+    monkeypatch.setattr(Results, "batches", few)
+    with pytest.raises(DamagedError):
+        export(OUT)
+    assert contents() == before
+
+
+def test_a_run_directory_that_cannot_be_written_is_named_with_reason_and_cure() -> None:
+    """Exit code 3, and no traceback."""
+    settled()
+    (OUT / f".results.parquet.{os.getpid()}.tmp").mkdir()
+    with pytest.raises(RunDirectoryError, match=r"out/results\.parquet: Is a directory; see that its folder exists"):
+        export(OUT)
