@@ -1,7 +1,6 @@
-"""Kill a run hundreds of times, and show that no row is lost, none doubled, and how much was bought again.
+"""Kill a run hundreds of times; show that no row is lost or doubled, and how many answers were bought again.
 
-`python tests/crash.py --kills 500`; exit code 1 when the contract was broken. `harness/crashes.py` says how it is
-audited.
+`python tests/crash.py --kills 500`; exit code 1 if the contract is broken. `harness/crashes.py` explains the audit.
 """
 
 import argparse
@@ -21,17 +20,17 @@ from harness.ledger import serving
 from batchrun.simulator import Settings
 
 ROWS = 1500
-"""Rows of one job: some twenty kills, until the next job begins."""
+"""Rows of one job: enough for about twenty kills, then the next job begins."""
 
 LATENCY_S = 0.3
 LANES = 2
-"""Jobs at a time, each with an endpoint of its own."""
+"""Jobs that run at the same time, each with its own endpoint."""
 
 MOST_AGAIN = 1.1
-"""Most that may be bought again for each request in flight at a kill, on average: they, and what came just before."""
+"""Most answers bought again for each request in flight at a kill, on average: these and the latest answers."""
 
 INSPECT_EVERY = 10
-"""Kills between two looks at what is left, by `status` and `export`."""
+"""Kills between two checks of the run directory with `status` and `export`."""
 
 
 def main() -> int:
@@ -50,8 +49,8 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=500, metavar="N")
-    parser.add_argument("--in-flight", type=int, default=50, metavar="N", help="requests at once")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments of the kills")
+    parser.add_argument("--in-flight", type=int, default=50, metavar="N", help="requests in flight")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the times of the kills")
     return parser.parse_args()
 
 
@@ -64,11 +63,11 @@ def _audits(arguments: argparse.Namespace) -> list[Audit]:
             done = [lanes.submit(_lane, Path(folder), lane, shares[lane], arguments, stop) for lane in range(LANES)]
             return [audit for lane in as_completed(done) for audit in lane.result()]
         finally:
-            stop.set()  # on Ctrl-C, and when one lane has failed
+            stop.set()  # after Ctrl-C, or when one lane has failed
 
 
 def _lane(folder: Path, lane: int, kills: int, arguments: argparse.Namespace, stop: threading.Event) -> list[Audit]:
-    """Run job after job until there have been so many kills; return the audit of each."""
+    """Run job after job until the number of kills is reached; return the audit of each."""
     random = Random(arguments.seed * LANES + lane)
     audits: list[Audit] = []
     with serving(Settings(latency_s=LATENCY_S, concurrency_limit=None)) as (base_url, ledger):
@@ -82,7 +81,7 @@ def _lane(folder: Path, lane: int, kills: int, arguments: argparse.Namespace, st
                     return audits
             audits.append(job.audit())
             kills -= job.kills
-            print(f"job {len(audits)} of lane {lane} is done, {kills} kills are left", file=sys.stderr)
+            print(f"lane {lane}: job {len(audits)} is done, {kills} kills left", file=sys.stderr)
     return audits
 
 
@@ -92,10 +91,12 @@ def _table(audits: list[Audit]) -> str:
         f"{'killed':10} {'kills':>6} {'in flight':>10} {'again':>7} {'ratio':>6} {'oldest lost':>12} {'half files':>11}"
     ]
     lines += [_line(phase, [ending for ending in endings if ending.phase == phase]) for phase in PHASES]
-    lines.append(_line("in all", endings))
+    lines.append(_line("total", endings))
     rows = sum(audit.rows for audit in audits)
     lost, doubled, wrong = (sum(getattr(audit, name) for audit in audits) for name in ("lost", "doubled", "wrong"))
-    lines.append(f"{len(audits)} jobs, {rows:,} rows: {lost} lost, {doubled} doubled, {wrong} with another's answer")
+    lines.append(
+        f"{len(audits)} jobs, {rows:,} rows: {lost} lost, {doubled} doubled, {wrong} with the answer of another row"
+    )
     return "\n".join(lines)
 
 
@@ -108,7 +109,7 @@ def _line(name: str, endings: list[Ending]) -> str:
 
 
 def _ratio(endings: Sequence[Ending]) -> float:
-    """Return how many answers were bought again for each request that was in flight at a kill."""
+    """Return the number of answers bought again per request in flight at a kill."""
     return sum(each.bought_again for each in endings) / max(1, sum(each.in_flight for each in endings))
 
 
@@ -118,8 +119,8 @@ def _breaches(audits: list[Audit]) -> list[str]:
     counts = {name: sum(getattr(audit, name) for audit in audits) for name in ("lost", "doubled", "wrong")}
     breaches += [f"{count} rows {name}" for name, count in counts.items() if count]
     if late := sum(each.oldest_s > GRACE_S for each in endings):
-        cure = "a machine that is busy with other things may be to blame"
-        breaches.append(f"{late} kills have lost answers older than {GRACE_S * 1000:.0f} ms; {cure}")
+        cure = "if the machine was busy with other work, run it again"
+        breaches.append(f"{late} kills lost answers older than {GRACE_S * 1000:.0f} ms; {cure}")
     if _ratio(endings) > MOST_AGAIN:
         breaches.append(f"more than {MOST_AGAIN} answers were bought again for each request in flight")
     return breaches

@@ -1,6 +1,6 @@
-"""Measures what batchrun costs, part by part, and prints it beside its targets and an earlier run.
+"""Measure the cost of each part of batchrun, and print it next to its target and an earlier run.
 
-Starts what it needs itself, in a scratch folder, and keeps the figures in runs/benchmarks.jsonl.
+It starts its own servers in a scratch folder and keeps the figures in runs/benchmarks.jsonl.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).parents[1])  # this folder's `sockets.py` and the like are nobody else's
+sys.path[0] = str(Path(__file__).parents[1])  # so that `sockets.py` and the others here do not hide other modules
 
 from benchmarks import connections, million, rows, start, streaming
 from benchmarks.endpoint import server_name
@@ -22,15 +22,15 @@ PARTS = {"start": start, "rows": rows, "connections": connections, "streaming": 
 
 
 def main() -> None:
-    """Measure the parts that are named, or all."""
+    """Measure the named parts, or all."""
     arguments = _arguments()
     chosen = QUICK if arguments.quick else Sizes()
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Sizes)}
     sizes = dataclasses.replace(chosen, **{name: value for name, value in given.items() if value is not None})
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that child processes are stopped
     if shutil.disk_usage(tempfile.gettempdir()).free < sizes.disk_bytes:
         room = f"{sizes.disk_bytes / 2**30:.1f} GiB"
-        sys.exit(f"{tempfile.gettempdir()}: needs {room} for a while; make room, set TMPDIR, or measure less: --quick")
+        sys.exit(f"{tempfile.gettempdir()}: less than {room} free; make room, set TMPDIR, or measure less with --quick")
     kept = record(server_name(), dataclasses.asdict(sizes), arguments.name)
     parts = arguments.parts or list(PARTS)
     before = find_before(kept, parts, arguments.against)
@@ -48,13 +48,13 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"all unless named: {', '.join(PARTS)}")
-    parser.add_argument("--quick", action="store_true", help="smaller sizes: less than two minutes in all")
-    parser.add_argument("--name", help="keep the figures under this name, not the commit's")
-    parser.add_argument("--against", metavar="COMMIT", help="compare with this commit's run, not with the last")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"default: all of {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, less than two minutes in total")
+    parser.add_argument("--name", help="keep the figures under this name instead of the commit")
+    parser.add_argument("--against", metavar="COMMIT", help="compare with the run of this commit instead of the last")
     for field in dataclasses.fields(Sizes):
         flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=int, metavar="N", help=f"{field.default} unless given")
+        parser.add_argument(flag, type=int, metavar="N", help=f"default: {field.default}")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")

@@ -1,6 +1,6 @@
-"""A static server for the benchmarks, as a program: every request gets the same answer, at once, late, or never.
+"""A static server for the benchmarks, as a program: every request gets the same answer, immediately, late or never.
 
-It says where it is, when the first request came, and at the end (SIGTERM) what it counted: one JSON object a line.
+It prints its port, the time of the first request, and on SIGTERM its counts: one JSON object per line.
 `python -m benchmarks.answers --latency-s 1`
 """
 
@@ -36,7 +36,7 @@ ANSWER = json.dumps(
         "system_fingerprint": "fp_b1",
     }
 ).encode()
-"""A chat completion of 560 bytes, which is what a labelling job gets."""
+"""A chat completion of 560 bytes, as a labelling job gets it."""
 
 _CHUNK = json.dumps(
     {
@@ -63,7 +63,7 @@ _STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-
 
 
 def _event(data: bytes) -> bytes:
-    """Return a server-sent event as a chunk of a body."""
+    """Return a server-sent event as one chunk of a body."""
     return b"%x\r\ndata: %b\n\n\r\n" % (len(data) + 8, data)
 
 
@@ -74,16 +74,16 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 class Counts:
-    """What the server has seen; times are of the monotonic clock, which all processes of a machine share."""
+    """The server's counts; times are on the monotonic clock, which all processes of a machine share."""
 
     def __init__(self, full: int, turn_s: float) -> None:
         self._full, self._turn_s = full, turn_s
         self.received = self.answered = self.most = 0
         self.first_s = self.last_s = 0.0
         self.full_s: float | None = None
-        """When for the first time as many were in flight as were to be."""
+        """When the expected number was in flight for the first time."""
         self.turns: list[int] = []
-        """How many requests came in each turn from then on. A turn is the server's latency: time for one a slot."""
+        """Requests in each turn since then. A turn lasts as long as the server's latency: one request per slot."""
 
     def arrived(self) -> None:
         """Count a request."""
@@ -109,28 +109,28 @@ class Manner(NamedTuple):
     """How a server answers."""
 
     latency_s: float
-    """Until an answer; negative: for ever."""
+    """Wait before an answer; negative: for ever."""
     tokens: int = 0
-    """How many there are in an answer, which is then streamed; 0: whole."""
+    """Tokens of an answer, which is then streamed; 0: the answer is sent whole."""
     per_s: float = 1.0
-    """Tokens a second."""
+    """Tokens per second."""
     refuse_every: int = 0
-    """Of so many requests one is refused; 0: none."""
+    """One of this many requests is refused; 0: none."""
 
 
 class Exchange(asyncio.Protocol):
-    """One connection, kept alive: finds the ends of requests, and answers each."""
+    """One connection, kept alive: finds the end of each request and answers it."""
 
     def __init__(self, counts: Counts, manner: Manner) -> None:
         self._counts, self._manner = counts, manner
         self._unread = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember whom to answer."""
+        """Keep the transport, to answer on it."""
         self._transport: Any = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer every request that is whole."""
+        """Answer every complete request."""
         self._unread += data
         while (size := _size(self._unread)) is not None and len(self._unread) >= size:
             self._unread = self._unread[size:]
@@ -163,7 +163,7 @@ class Exchange(asyncio.Protocol):
 
 
 def _size(data: bytes) -> int | None:
-    """Return how many bytes the first request has; None while its head is not whole."""
+    """Return the size of the first request in bytes, None while its head is incomplete."""
     end = data.find(b"\r\n\r\n")
     if end < 0:
         return None
@@ -192,10 +192,10 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--latency-s", type=float, default=0.0, help="seconds until an answer; negative: never")
-    parser.add_argument("--tokens", type=int, default=0, help="stream answers of so many tokens")
-    parser.add_argument("--per-s", type=float, default=50.0, help="tokens a second")
-    parser.add_argument("--refuse-every", type=int, default=0, help="refuse one of so many with 400")
-    parser.add_argument("--full", type=int, default=1 << 30, help="how many requests in flight make it full")
+    parser.add_argument("--tokens", type=int, default=0, help="stream answers of this many tokens")
+    parser.add_argument("--per-s", type=float, default=50.0, help="tokens per second")
+    parser.add_argument("--refuse-every", type=int, default=0, help="refuse one of this many requests with a 400")
+    parser.add_argument("--full", type=int, default=1 << 30, help="number of requests in flight that counts as full")
     given = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         manner = Manner(given.latency_s, given.tokens, given.per_s, given.refuse_every)

@@ -1,4 +1,4 @@
-"""Many in flight: how many rows a second come from a server of one second's latency, once the pool is full."""
+"""Many requests in flight: rows per second from a server with a latency of one second, once all slots are used."""
 
 import statistics
 from pathlib import Path
@@ -12,14 +12,14 @@ from benchmarks.rows import run_command
 from benchmarks.sizes import Sizes
 
 FULL_SHARE = 0.99
-"""Share of the slots in use from which on the pool counts as full."""
+"""Share of slots in use from which the pool counts as full."""
 
 RAMP_TURNS = 8
-"""Rows a slot beyond `turns`, while the run finds out that so many may be in flight."""
+"""Additional rows per slot, for the time in which the run finds the limit."""
 
 
 def measure(sizes: Sizes, scratch: Path) -> list[Figure]:
-    """Return the rate once full over what is to be had, and what it costs."""
+    """Return the rate once full, relative to the possible rate, and its cost."""
     slots, latency_s = sizes.in_flight, sizes.latency_ms / 1000
     rows = slots * (sizes.turns + RAMP_TURNS)
     prompts = scratch / "prompts.jsonl"
@@ -41,11 +41,11 @@ def measure(sizes: Sizes, scratch: Path) -> list[Figure]:
 
 
 def _full(command: list[str], sizes: Sizes, scratch: Path) -> tuple[Used, dict[str, Any], float]:
-    """Return what a command used, what its server counted, and the share of its slots' time used once it was full."""
+    """Return the use of a command, the counts of its server, and the share of the slots' time used once full."""
     latency_s, full = sizes.latency_ms / 1000, round(FULL_SHARE * sizes.in_flight)
     with Endpoint(scratch, latency_s=latency_s, full=full) as endpoint:
         used = use([part.format(base_url=endpoint.base_url) for part in command], scratch)
         endpoint.first_s()
         counts = endpoint.counts()
-    turns = counts["turns"][:-1]  # the last is cut short: the rows are used up
+    turns = counts["turns"][:-1]  # the last turn is incomplete: there are no more rows
     return used, counts, statistics.fmean(turns) / sizes.in_flight if turns else 0.0

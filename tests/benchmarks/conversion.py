@@ -1,7 +1,7 @@
 """A plain pyarrow conversion, as a program: JSON Lines of input rows and raw answers to Parquet.
 
-It reads with Arrow's own JSON reader and writes record batches as they come, with the columns of a run's results that
-the data fills: what somebody would write who has the answers in a file and no wish for anything else.
+It reads with Arrow's JSON reader and writes each record batch with the columns of the results that the data fills: the
+shortest program that turns answers in a file into Parquet.
 `python -m benchmarks.conversion FROM.jsonl TO.parquet`
 """
 
@@ -16,7 +16,7 @@ _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def convert(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the columns of the results, from rows of input and answer."""
+    """Return the columns of the results for rows of input and answer."""
     read, answer = batch["input"], batch["answer"]
     choice = pc.list_element(pc.struct_field(answer, "choices"), 0)
     columns = {

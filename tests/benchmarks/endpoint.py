@@ -1,4 +1,4 @@
-"""The endpoint that the benchmarks send to: nginx where it is installed, else the server of `answers.py`."""
+"""The endpoint of the benchmarks: nginx if it is installed, otherwise the server of `answers.py`."""
 
 import contextlib
 import json
@@ -50,8 +50,8 @@ def fast_endpoint(scratch: Path, *, refuse_every: int = 0) -> Iterator[str]:
     """Serve the static answer as fast as this machine can; yield the base URL.
 
     Args:
-        scratch: where it may write.
-        refuse_every: of about so many requests one is refused with 400, which fails its row; 0: none.
+        scratch: folder for its files.
+        refuse_every: about one of this many requests is refused with a 400, which fails its row; 0: none.
     """
     nginx = _find_nginx()
     if nginx is None:
@@ -73,7 +73,7 @@ def fast_endpoint(scratch: Path, *, refuse_every: int = 0) -> Iterator[str]:
 
 
 def server_name() -> str:
-    """Return which server `fast_endpoint` starts."""
+    """Return the name of the server that `fast_endpoint` starts."""
     return "uvloop" if _find_nginx() is None else "nginx"
 
 
@@ -94,20 +94,19 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         if process.poll() is not None or time.monotonic() > deadline_s:
-            raise RuntimeError("nginx does not serve; what it says stands above. It is to be 1.19.5 or newer")
+            raise RuntimeError("nginx does not serve; its messages are above. It must be 1.19.5 or newer")
         time.sleep(0.01)
 
 
 class Endpoint(contextlib.AbstractContextManager["Endpoint"]):
-    """The benchmark's own server in a process of its own: knows when it was asked first, and what it counted."""
+    """The server of `answers.py` in its own process, with the time of its first request and its counts."""
 
     def __init__(self, scratch: Path, **manner: float) -> None:
-        """Prepare; `with` starts it.
+        """Prepare the server; `with` starts it.
 
         Args:
-            scratch: where it may write.
-            manner: how it answers, by the names of its flags: `latency_s` (or `SILENT`), `tokens`, `per_s`,
-                `refuse_every`, `full`.
+            scratch: folder for its files.
+            manner: its flags by name: `latency_s` (or `SILENT`), `tokens`, `per_s`, `refuse_every`, `full`.
         """
         flags = [part for name, value in manner.items() for part in (f"--{name.replace('_', '-')}", str(value))]
         self._started = started(program("answers", *flags), scratch, stdout=subprocess.PIPE, core=SERVER_CORE)
@@ -121,12 +120,12 @@ class Endpoint(contextlib.AbstractContextManager["Endpoint"]):
         self._started.__exit__(*failure)
 
     def first_s(self) -> float:
-        """Wait for the first request; return when it came, by the monotonic clock."""
+        """Wait for the first request; return its time on the monotonic clock."""
         first_s: float = self._heard()["first_s"]
         return first_s
 
     def counts(self) -> dict[str, Any]:
-        """End it; return what it counted."""
+        """Stop the server; return its counts."""
         self._process.send_signal(signal.SIGTERM)
         return self._heard()
 
@@ -134,6 +133,6 @@ class Endpoint(contextlib.AbstractContextManager["Endpoint"]):
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            sys.exit("the benchmark's server has ended too soon")
+            sys.exit("the benchmark's server has ended too early; its messages are above")
         words: dict[str, Any] = json.loads(line)
         return words

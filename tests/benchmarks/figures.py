@@ -1,4 +1,4 @@
-"""What was measured: figures with their targets, kept from run to run, printed beside those of an earlier commit."""
+"""Measured figures: with their targets, kept from run to run, printed next to those of an earlier commit."""
 
 import datetime
 import importlib.metadata
@@ -14,14 +14,14 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 KEPT = ROOT / "runs" / "benchmarks.jsonl"
-"""Where the results of all runs are kept: git ignores the folder, and `make clean` leaves it."""
+"""The file with the results of all runs: git ignores its folder, and `make clean` keeps it."""
 
 _PACKAGES = ("batchrun-llm", "aiohttp", "uvloop", "orjson", "pyarrow", "openai")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number, and where it should be."""
+    """One number and its target."""
 
     name: str
     value: float
@@ -31,14 +31,14 @@ class Figure:
 
     @property
     def target(self) -> str:
-        """The target in words; empty without one."""
+        """The target as text; empty without a target."""
         if self.at_most is not None:
             return f"≤ {_short(self.at_most)}"
         return "" if self.at_least is None else f"≥ {_short(self.at_least)}"
 
     @property
     def verdict(self) -> str:
-        """Whether the target is met, in a word; empty without one."""
+        """Whether the target is met, as a word; empty without a target."""
         if not self.target:
             return ""
         is_met = self.value <= self.at_most if self.at_most is not None else self.value >= (self.at_least or 0)
@@ -50,7 +50,7 @@ def _short(value: float) -> str:
 
 
 def print_head(kept: dict[str, Any], before: dict[str, Any] | None) -> None:
-    """Say what is measured, and print the head of the table."""
+    """Print commit, machine and versions, and the head of the table."""
     versions = ", ".join(f"{name} {version}" for name, version in kept["versions"].items())
     print(f"{kept['commit']} on {kept['machine']}, server {kept['server']}; {versions}")
     if before is not None:
@@ -72,12 +72,12 @@ def print_part(part: str, figures: Sequence[Figure], before: dict[str, Any] | No
 
 
 def record(server: str, sizes: dict[str, int], name: str | None = None) -> dict[str, Any]:
-    """Return what is kept of this run, as yet without figures.
+    """Return the record of this run, still without figures.
 
     Args:
-        server: what answers.
-        sizes: how much is measured.
-        name: stands in place of the commit, where what is measured is none.
+        server: name of the server.
+        sizes: sizes of the parts.
+        name: replaces the commit, for a package that is not a commit.
     """
     return {
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -92,7 +92,7 @@ def record(server: str, sizes: dict[str, int], name: str | None = None) -> dict[
 
 
 def _commit() -> str:
-    """Return the commit of the package that is measured, with a mark where it differs from that."""
+    """Return the commit of the measured package, marked if the package differs from it."""
     package = importlib.util.find_spec("batchrun")
     assert package is not None
     assert package.origin is not None
@@ -115,7 +115,7 @@ def _machine() -> str:
 
 
 def keep(kept: dict[str, Any], path: Path = KEPT) -> None:
-    """Append a run's record to the file of all runs."""
+    """Append the record of a run to the file of all runs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(kept, ensure_ascii=False) + "\n")
@@ -124,12 +124,12 @@ def keep(kept: dict[str, Any], path: Path = KEPT) -> None:
 def find_before(
     kept: dict[str, Any], parts: Collection[str], commit: str | None = None, path: Path = KEPT
 ) -> dict[str, Any] | None:
-    """Return the last record that this run can be compared with: rather of another commit.
+    """Return the last record that this run can be compared with, if possible of another commit.
 
     Args:
-        kept: this run's record; the other is to have the same sizes, machine and server.
-        parts: what is measured now; the other is to have that.
-        commit: how the commit to compare with begins; any unless given.
+        kept: the record of this run; the other must have the same sizes, machine and server.
+        parts: the parts measured now; the other must have them too.
+        commit: prefix of the commit to compare with; None: any.
         path: the file of all runs.
     """
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []

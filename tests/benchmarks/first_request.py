@@ -1,4 +1,4 @@
-"""How long it takes to the first request of a run, which is then killed."""
+"""The time until the first request of a run, which is then killed."""
 
 import time
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from benchmarks.process import cpu_s, peak_bytes, started
 
 @dataclass(frozen=True)
 class Beginning:
-    """What it took until the first request; CPU and memory are 0 where the system does not tell."""
+    """Time, CPU and memory until the first request; CPU and memory are 0 if the system does not report them."""
 
     wall_s: float
     cpu_s: float
@@ -18,7 +18,7 @@ class Beginning:
 
 
 def wait_for_first_request(command: list[str], endpoint: Endpoint, scratch: Path) -> Beginning:
-    """Run a command until the endpoint, which is to be new, has its first request; then kill it."""
+    """Run a command until the endpoint, which must be new, has its first request; then kill it."""
     began_s = time.monotonic()
     with started(command, scratch) as process:
         first_s = endpoint.first_s()

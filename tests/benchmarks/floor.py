@@ -1,6 +1,6 @@
-"""What batchrun is held against, as a program: a bare loop, and the openai client. Prints its CPU seconds as JSON.
+"""Two programs to compare batchrun with: a bare loop and the openai client. Prints CPU seconds as JSON.
 
-Start-up is left out: only the sending counts. `python -m benchmarks.floor bare BASE_URL ROWS IN_FLIGHT`
+Only the sending is measured, not the start. `python -m benchmarks.floor bare BASE_URL ROWS IN_FLIGHT`
 """
 
 import asyncio
@@ -17,7 +17,7 @@ Send = Callable[[int], Awaitable[None]]
 
 
 async def _spread(send: Send, rows: int, in_flight: int) -> float:
-    """Send rows, so many at a time; return the CPU seconds that it took."""
+    """Send rows with a fixed number in flight; return the CPU seconds used."""
     numbers = iter(range(rows))
 
     async def work() -> None:
@@ -30,7 +30,7 @@ async def _spread(send: Send, rows: int, in_flight: int) -> float:
 
 
 async def bare(base_url: str, rows: int, in_flight: int) -> float:
-    """Send the same body again and again, read the answer, nothing else."""
+    """Send the same body each time and read the answer."""
     import aiohttp
 
     url = f"{base_url}/chat/completions"
@@ -48,7 +48,7 @@ async def bare(base_url: str, rows: int, in_flight: int) -> float:
 
 
 async def openai(base_url: str, rows: int, in_flight: int) -> float:
-    """Send through the openai client, and look at the text of the answer."""
+    """Send with the openai client and read the text of the answer."""
     from openai import AsyncOpenAI
 
     async with AsyncOpenAI(base_url=base_url, api_key="benchmark", max_retries=0) as client:
@@ -62,7 +62,7 @@ async def openai(base_url: str, rows: int, in_flight: int) -> float:
 
 
 def main() -> None:
-    """Run one of them."""
+    """Run one of the two."""
     name, base_url, rows, in_flight = sys.argv[1:]
     client = {"bare": bare, "openai": openai}[name]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

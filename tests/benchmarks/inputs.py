@@ -6,7 +6,7 @@ _BLOCK_ROWS = 4_096
 
 
 def prompt(number: int) -> str:
-    """Return the prompt of a row: no two are the same."""
+    """Return the prompt of a row; all are different."""
     return (
         f"Label this review, number {number}, as positive, negative or mixed: Boils two cups before I have found the "
         "tea bags, but the handle gets too hot to hold."
@@ -14,13 +14,13 @@ def prompt(number: int) -> str:
 
 
 def write_rows(path: Path, rows: int) -> None:
-    """Write so many different rows as JSON Lines."""
+    """Write different rows as JSON Lines."""
     with path.open("w", encoding="ascii") as file:
         file.writelines(f'{{"id": "r{number:07}", "prompt": "{prompt(number)}"}}\n' for number in range(rows))
 
 
 def write_bytes(path: Path, size_bytes: int) -> None:
-    """Write JSON Lines of about that size, by repeating a block: this must be fast, and its rows need not differ."""
+    """Write JSON Lines of about this size by repeating a block: fast, and its rows need not differ."""
     block = "".join(f'{{"prompt": "{prompt(number)}"}}\n' for number in range(_BLOCK_ROWS)).encode()
     with path.open("wb") as file:
         for _ in range(max(1, size_bytes // len(block))):

@@ -1,6 +1,6 @@
-"""How well the limit is found and held: this controller beside one that knows the limit, and beside AIMD.
+"""How well the limit is found and held, compared with a controller that knows the limit and with AIMD.
 
-Each scenario is a server model on a virtual clock, driven by the real pool. `python tests/benchmarks/limits.py`
+Each scenario is a model of a server on a virtual clock, driven by the real pool. `python tests/benchmarks/limits.py`
 """
 
 import bisect
@@ -28,23 +28,23 @@ MEAN_S = 0.5 * math.exp(0.35**2 / 2)
 
 
 def steps(*levels: tuple[float, int]) -> Level:
-    """Return a limit that is each of `levels` from its time on."""
+    """Return a limit that changes to each of `levels` at its time."""
     times = [at_s for at_s, _ in levels]
     return lambda now_s: levels[bisect.bisect_right(times, now_s) - 1][1]
 
 
 def noise(most: int, every_s: float, seed: int = 3) -> Level:
-    """Return a neighbour that takes a random number of slots up to `most`, another every so often."""
+    """Return a neighbour that takes a random number of slots up to `most`, a new number every `every_s`."""
     return lambda now_s: random.Random(seed * 1_000_003 + int(now_s / every_s)).randint(0, most)
 
 
 def queued(latency: Latency, slots: int) -> Latency:
-    """Return latencies of a server that rejects nothing: beyond its slots, they grow with what is in flight."""
+    """Return the latencies of a server that rejects nothing: above its slots they grow with the requests in flight."""
     return lambda chance, busy, now_s: latency(chance, busy, now_s) * max(1.0, busy / slots)
 
 
 def per_minute(requests: int) -> Trouble:
-    """Return a rate limit as OpenAI words it: a bucket of one second's worth, refilled evenly."""
+    """Return a rate limit as OpenAI describes it: a bucket for one second, refilled continuously."""
     level, filled_s, burst = requests / 60, 0.0, requests / 60
 
     def trouble(now_s: float, body: bytes) -> Reply | None:
@@ -61,14 +61,14 @@ def per_minute(requests: int) -> Trouble:
 
 
 def cold(until_s: float) -> Latency:
-    """Return latencies of a server that wakes up: what is sent before then is answered after."""
+    """Return the latencies of a server that is starting: requests sent before `until_s` are answered after it."""
     plain = lognormal()
     return lambda chance, busy, now_s: max(0.0, until_s - now_s) + plain(chance, busy, now_s)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A server model, and how many rows to send to it."""
+    """A model of a server, and the number of rows to send to it."""
 
     name: str
     limit: Level
@@ -76,12 +76,12 @@ class Scenario:
     latency: Latency = lognormal()
     neighbour: Level = lambda now_s: 0
     queues: bool = False
-    """Whether it takes any number, and serves as many at once as its limit."""
+    """Whether it accepts any number of requests, and serves only as many at the same time as its limit."""
     per_minute: int | None = None
-    """Requests a minute that it takes."""
+    """Requests per minute that it accepts."""
 
     def endpoint(self) -> Endpoint:
-        """Return the server, fresh."""
+        """Return a new server."""
         if self.queues:
             return Endpoint(lambda now_s: 10**9, queued(self.latency, self.limit(0.0)))
         trouble = per_minute(self.per_minute) if self.per_minute else lambda now_s, body: None
@@ -108,7 +108,7 @@ SCENARIOS = (
 
 
 class Oracle:
-    """Knows what is free, at any time."""
+    """Knows the free slots at every time."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -129,7 +129,7 @@ class Oracle:
 
 
 class Aimd(Oracle):
-    """Adds one a round trip, multiplies by `factor` once an episode: what most clients do."""
+    """Adds one per round trip, multiplies by `factor` once per episode: what most clients do."""
 
     def __init__(self, factor: float) -> None:
         self.ceiling = CEILING
@@ -152,7 +152,7 @@ class Aimd(Oracle):
 
 
 def free_s(scenario: Scenario, until_s: float, step_s: float = 0.05) -> float:
-    """Return the slots' time that was to be had until then."""
+    """Return the time of all free slots until then."""
     ticks = int(until_s / step_s)
     return step_s * sum(
         max(0, scenario.limit(tick * step_s) - scenario.neighbour(tick * step_s)) for tick in range(ticks)
@@ -160,9 +160,9 @@ def free_s(scenario: Scenario, until_s: float, step_s: float = 0.05) -> float:
 
 
 def measure(scenario: Scenario, limit: object) -> tuple[float, float]:
-    """Return the share used of what was to be had, and the share of requests rejected.
+    """Return the share of the capacity that was used, and the share of requests rejected.
 
-    To be had is the slots' time; of a server that queues, what it gets done; of one with a rate, that rate.
+    Capacity is the time of all free slots; for a server that queues, its throughput; for one with a rate, that rate.
     """
     endpoint = scenario.endpoint()
     run = send_all(endpoint, scenario.rows, limit=limit)

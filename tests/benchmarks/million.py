@@ -1,6 +1,6 @@
-"""What many rows cost: memory beside a run of few, resuming after them, and writing their results again.
+"""The cost of many rows: memory compared with a run of few, resuming, and exporting the results.
 
-One run directory serves all three, since filling it takes longest.
+All three use the same run directory, because filling it takes longest.
 """
 
 import json
@@ -17,10 +17,10 @@ from benchmarks.rows import run_command
 from benchmarks.sizes import Sizes
 
 LEFT = 1_000
-"""Rows that the run of many leaves to be sent when it is resumed."""
+"""Rows that the run of many does not send, so that there are some to resume with."""
 
 REFUSED = 1_000
-"""About how many rows the endpoint refuses: they stand open all over the run when failed rows are sent again."""
+"""About how many rows the endpoint refuses: they are spread over the run when failed rows are sent again."""
 
 
 def measure(sizes: Sizes, scratch: Path) -> list[Figure]:
@@ -28,7 +28,7 @@ def measure(sizes: Sizes, scratch: Path) -> list[Figure]:
     prompts, directory = scratch / "prompts.jsonl", scratch / "many"
     write_rows(prompts, sizes.many + LEFT)
     figures = _memory(sizes, scratch, prompts, directory)
-    figures += _export(sizes, scratch, prompts, directory)  # before a resume has changed what is in there
+    figures += _export(sizes, scratch, prompts, directory)  # before a resume changes the checkpoint
     figures += _resume(sizes, scratch, prompts, directory)
     return figures + _retry_failed(scratch, prompts, directory)
 
@@ -48,7 +48,7 @@ def _memory(sizes: Sizes, scratch: Path, prompts: Path, directory: Path) -> list
 
 
 def _export(sizes: Sizes, scratch: Path, prompts: Path, directory: Path) -> list[Figure]:
-    """Export, in turns with a plain conversion of the same rows and answers by pyarrow."""
+    """Export, alternating with a plain pyarrow conversion of the same rows and answers."""
     plain = scratch / "plain.jsonl"
     _join(prompts, plain, sizes.many)
     ours, theirs = [], []
@@ -68,14 +68,14 @@ def _export(sizes: Sizes, scratch: Path, prompts: Path, directory: Path) -> list
 
 
 def _join(prompts: Path, plain: Path, rows: int) -> None:
-    """Write input rows and raw answers side by side: the data of the checkpoint, as JSON Lines."""
+    """Write input rows and raw answers together: the data of the checkpoint as JSON Lines."""
     with prompts.open("rb") as lines, plain.open("wb") as file:
         for number, line in zip(range(rows), lines, strict=False):
             file.write(b'{"row": %d, "input": %b, "answer": %b}\n' % (number, line.rstrip(), ANSWER))
 
 
 def _resume(sizes: Sizes, scratch: Path, prompts: Path, directory: Path) -> list[Figure]:
-    """Run the whole file, until the first request: after `--limit` was raised, then as after a crash."""
+    """Run the whole file until the first request: once after `--limit` was raised, then as after a crash."""
     raised, *crashed = [_begin(prompts, directory, scratch) for _ in range(1 + sizes.rounds)]
     figures = [
         Figure("resume: to the first request, --limit raised", raised.wall_s, "s", at_most=3),
@@ -94,7 +94,7 @@ def _begin(prompts: Path, directory: Path, scratch: Path) -> Beginning:
 
 
 def _retry_failed(scratch: Path, prompts: Path, directory: Path) -> list[Figure]:
-    """Run the whole file to its end, with rows open all over it; what is asked more than once would show."""
+    """Run the whole file to its end, with unsettled rows spread over it; requests sent twice would show."""
     is_open = json.loads((directory / "run.json").read_bytes())["failed"] + LEFT
     with Endpoint(scratch) as endpoint:
         began_s = time.monotonic()

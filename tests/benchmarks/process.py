@@ -1,6 +1,6 @@
-"""Runs a command and measures the whole process from outside: CPU seconds, wall, peak memory.
+"""Run a command and measure the whole process from outside: CPU seconds, wall time, peak memory.
 
-The process that measures must stay small: a child's peak counts from what its parent held when it was started.
+The measuring process must stay small: the peak of a child includes the memory of its parent at the start.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 
 DEADLINE_S = 900.0
-"""After which a child is killed: whatever hangs ends the benchmark, not the evening."""
+"""A child that runs longer is killed, and the benchmark ends."""
 
 SERVER_CORE, CLIENT_CORE = 0, 1
 
 
 @dataclass(frozen=True)
 class Used:
-    """What a process has used."""
+    """The resources that a process used."""
 
     cpu_s: float
     wall_s: float
@@ -35,16 +35,16 @@ class Used:
 def use(
     command: Sequence[str], scratch: Path, *, expected: Sequence[int] = (0,), deadline_s: float = DEADLINE_S
 ) -> Used:
-    """Run a command to its end, on the clients' core; return what it used.
+    """Run a command to its end on the clients' core; return the resources it used.
 
     Args:
         command: the program and its arguments.
-        scratch: where it runs, and may write.
-        expected: exit codes that are fine.
-        deadline_s: after which it is killed.
+        scratch: its working directory.
+        expected: exit codes that are accepted.
+        deadline_s: time after which it is killed.
 
     Raises:
-        RuntimeError: it ended with another exit code, or was not done in time.
+        RuntimeError: it ended with another exit code, or was killed at the deadline.
     """
     with tempfile.TemporaryFile() as stdout:
         began_s = time.monotonic()
@@ -69,8 +69,8 @@ def started(
     core: int = CLIENT_CORE,
     deadline_s: float = DEADLINE_S,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command with a home of its own; what still runs at the end, or at the deadline, is killed."""
-    home = tempfile.mkdtemp(prefix="home-", dir=scratch)  # a fresh one each time: limits are remembered there
+    """Start a command with its own home folder; kill it at the end of the context or at the deadline."""
+    home = tempfile.mkdtemp(prefix="home-", dir=scratch)  # a new one each time: limits are remembered there
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(TESTS)])),
@@ -96,19 +96,19 @@ def started(
 
 
 def _stderr_of(stdout: int) -> int | None:
-    """Return where errors go: beside the output where that is read by people in the end, else onto the terminal."""
+    """Return where stderr goes: to a file together with stdout, otherwise to the terminal."""
     return subprocess.STDOUT if stdout >= 0 else None
 
 
 def _pin(pid: int, core: int) -> None:
-    """Keep a process on one core, where the system can do that and has more than one."""
+    """Pin a process to one core, if the system supports it and has more than one."""
     if hasattr(os, "sched_setaffinity") and len(cores := sorted(os.sched_getaffinity(0))) > 1:
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(pid, {cores[core]})
 
 
 def peak_bytes(pid: int) -> int:
-    """Return the peak memory of a process that runs; 0 where the system does not tell."""
+    """Return the peak memory of a running process; 0 if the system does not report it."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -117,7 +117,7 @@ def peak_bytes(pid: int) -> int:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the CPU seconds of a process that runs; 0 where the system does not tell."""
+    """Return the CPU seconds of a running process; 0 if the system does not report them."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -131,5 +131,5 @@ def batchrun(*arguments: str) -> list[str]:
 
 
 def program(name: str, *arguments: str) -> list[str]:
-    """Return the command line of one of the benchmark's own programs."""
+    """Return the command line of a program in this folder."""
     return [sys.executable, "-m", f"benchmarks.{name}", *arguments]

@@ -1,6 +1,6 @@
-"""What a row costs: CPU of the whole process, from its start to the finished Parquet, beside a bare loop.
+"""The cost of a row: CPU of the whole process, from its start to the finished Parquet, compared with a bare loop.
 
-Each is run several times, in turns, and the least counts: whatever else the machine does only adds to it.
+Each is run several times, alternating, and the minimum counts: other work of the machine only adds to it.
 """
 
 import json
@@ -17,7 +17,7 @@ IN_FLIGHT = 64
 
 
 def measure(sizes: Sizes, scratch: Path) -> list[Figure]:
-    """Return CPU a row of the bare loop, the openai client and batchrun, and their ratios."""
+    """Return CPU per row of the bare loop, the openai client and batchrun, and their ratios."""
     prompts = scratch / "prompts.jsonl"
     write_rows(prompts, sizes.rows)
     bare_s: list[float] = []
@@ -48,7 +48,7 @@ def run_command(prompts: Path, directory: Path, base_url: str, *flags: str, in_f
 
 
 def _peer(name: str, base_url: str, rows: int, scratch: Path) -> float:
-    """Return the CPU seconds of another client, its start left out."""
+    """Return the CPU seconds of another client, without its start."""
     command = program("floor", name, base_url, str(rows), str(IN_FLIGHT))
     cpu_s: float = json.loads(use(command, scratch).stdout)["cpu_s"]
     return cpu_s

@@ -1,4 +1,4 @@
-"""How much is measured: the sizes of the targets, and smaller ones to try things out."""
+"""How much is measured: the sizes that the targets are for, and smaller ones for trials."""
 
 from dataclasses import dataclass
 
@@ -8,35 +8,35 @@ class Sizes:
     """Sizes of all parts. `python tests/benchmarks --help` shows them as flags."""
 
     rounds: int = 3
-    """how often each thing is measured; the least counts"""
+    """how often each figure is measured; the minimum counts"""
     rows: int = 200_000
     """rows of the run whose CPU is measured"""
     openai_rows: int = 5_000
     """rows that the openai client sends"""
     few: int = 10_000
-    """rows of the run whose memory is the measure"""
+    """rows of the run whose memory is compared with"""
     many: int = 1_000_000
     """rows of the run whose memory, resume and export are measured"""
     big_mib: int = 2_048
-    """size of the file whose first request is waited for"""
+    """size of the file for the time until the first request, in MiB"""
     in_flight: int = 2_000
     """requests in flight at a slow server"""
     latency_ms: int = 1_000
     """its latency, in milliseconds"""
     turns: int = 20
-    """how many requests each of these is to make once all are in flight"""
+    """requests per slot once all slots are used"""
     streams: int = 200
-    """answers that are streamed at once"""
+    """answers that are streamed at the same time"""
     tokens: int = 250
-    """tokens of each of these"""
+    """tokens of each streamed answer"""
     tokens_per_s: int = 50
-    """how many of them come in a second"""
+    """tokens per second of each streamed answer"""
 
     @property
     def disk_bytes(self) -> int:
-        """About how much room the scratch folder needs: an input row and its answer are kept in three forms."""
+        """About the space that the scratch folder needs: each row and its answer are stored in three forms."""
         return max(self.many * 3_000, self.big_mib << 20, self.rows * self.rounds * 1_500)
 
 
 QUICK = Sizes(rounds=2, rows=20_000, openai_rows=1_000, many=100_000, big_mib=200, in_flight=500, turns=8, streams=100)
-"""Less than two minutes in all; the ratios say less, since starting weighs more."""
+"""Less than two minutes in total; the ratios are less exact, because the start has more weight."""

@@ -1,6 +1,6 @@
-"""The same over real sockets: `batchrun run` against the simulator in another process, which does not tell its limit.
+"""The limit over real sockets: `batchrun run` against the simulator in another process, with a limit it does not know.
 
-Beside it the same run with `--max-concurrency` at the limit: a user who knows it. `python tests/benchmarks/sockets.py`
+The same run with `--max-concurrency` at the limit is the comparison. `python tests/benchmarks/sockets.py`
 """
 
 import asyncio
@@ -36,7 +36,7 @@ async def _stats(base_url: str) -> dict[str, Any]:
 
 
 def run_once(limit: int, rows: int, ceiling: int) -> tuple[float, float, float]:
-    """Return the share of the slots' time used, the share of requests rejected, and the seconds it took."""
+    """Return the share of the slots' time used, the share of requests rejected, and the duration in seconds."""
     process, base_url = start_simulator(limit)
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""How soon something happens: the help, an import, a run of one row, the first request of a large file."""
+"""Times to start: the help, an import, a run of one row, the first request of a large file."""
 
 import sys
 from pathlib import Path
@@ -12,11 +12,11 @@ from benchmarks.rows import run_command
 from benchmarks.sizes import Sizes
 
 MORE_TIMES = 2
-"""How much oftener than by rounds the short starts are measured; of these the middle one counts."""
+"""How many more times than `rounds` the short starts are measured; the median counts."""
 
 
 def measure(sizes: Sizes, scratch: Path) -> list[Figure]:
-    """Return the wall time of each; of the shortest run its CPU and memory too."""
+    """Return the wall time of each, and CPU and memory of the run of one row."""
     prompts = scratch / "large.jsonl"
     write_bytes(prompts, sizes.big_mib << 20)
     times = range(sizes.rounds + MORE_TIMES if sizes.rounds > 1 else 1)

@@ -1,4 +1,4 @@
-"""What a streamed token costs: many streams at the speed of a large model."""
+"""The cost of a streamed token: many streams at the speed of a large model."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ ROWS_PER_STREAM = 4
 
 
 def measure(sizes: Sizes, scratch: Path) -> list[Figure]:
-    """Return CPU a token, and what share of a core all streams at once would take."""
+    """Return CPU per token, and the share of a core that all streams together need."""
     rows = sizes.streams * ROWS_PER_STREAM
     prompts = scratch / "prompts.jsonl"
     write_rows(prompts, rows)
