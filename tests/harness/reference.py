@@ -55,7 +55,10 @@ ENVIRONMENT = {
     "AZURE_STORAGE_KEY": "its key; without key and token, Azure's own login is used",
     "AZURE_STORAGE_SAS_TOKEN": "a token instead of the key",
     "AZURE_STORAGE_CONNECTION_STRING": "all of these in one, as Azure's portal shows it; it overrides the others",
-    "HF_HOME": "where tokenizers are looked for; without it, in `XDG_CACHE_HOME` or `~/.cache`",
+    "WF_TRACE_SERVER_URL": "the server of Weave's traces, if it is not W&B's own; https, unless it is on this machine",
+    "HF_TOKEN": "the token for `hf://`; without it, the one of `hf auth login`",
+    "HF_HUB_CACHE": "folder where tokenizers are looked for; without it, `hub` in `HF_HOME`",
+    "HF_HOME": "folder of the Hugging Face libraries; without it, `huggingface` in `XDG_CACHE_HOME` or `~/.cache`",
     "XDG_CACHE_HOME": "see `HF_HOME`",
     "_BATCHRUN_COMPLETE": "`bash_source`, `zsh_source` or `fish_source`: prints the completion script of the shell",
 }
