@@ -203,13 +203,21 @@ class Stop:
     exit_code: int
 
 
+class RowCount(NamedTuple):
+    """A number of rows, and whether it is certain."""
+
+    rows: int
+    is_exact: bool
+    """False for a guess, which is shown as "about"."""
+
+
 class Figures(NamedTuple):
     """How a run stands at one moment."""
 
     done: int
     """Rows with an outcome, those of earlier runs included."""
-    total: int | None
-    """Rows in all; None while that cannot be told."""
+    total: RowCount | None
+    """Rows in all; None while that is not known."""
     failed: int
     throttled: int
     tokens: int

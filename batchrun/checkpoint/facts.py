@@ -57,6 +57,7 @@ FOLDER = Fact[str]("folder", str, "folder that the paths of the input start from
 MISMATCH = Fact[int]("mismatch", int, "a row whose content was not the one that its outcome answers")
 BEGUN = Fact[list[Any]]("begun", list, "caps and input that the user has agreed to")
 TOTAL = Fact[int]("total", int, "rows that the results will have, as far as the input was read")
+IS_TOTAL_EXACT = Fact[bool]("is_total_exact", bool, "whether that number of rows is certain; else it is a guess")
 LIMIT = Fact[int]("limit", int, "requests in flight that the endpoint was seen to hold")
 SPENT_USD = Fact[float]("spent_usd", float, "money spent by all executions, unfinished requests included")
 SPENT_TOKENS = Fact[float]("spent_tokens", float, "tokens used by all executions, unfinished requests included")
@@ -73,6 +74,7 @@ ALL: tuple[Fact[Any], ...] = (
     MISMATCH,
     BEGUN,
     TOTAL,
+    IS_TOTAL_EXACT,
     LIMIT,
     SPENT_USD,
     SPENT_TOKENS,

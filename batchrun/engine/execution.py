@@ -24,10 +24,12 @@ from batchrun.engine.ticker import expected_rows
 from batchrun.errors import BatchrunError, JobError, PublishError, RunDirectoryError
 from batchrun.job.file import STDIN
 from batchrun.job.sections import Endpoint, Job
+from batchrun.prompts.count import rows_left
 from batchrun.prompts.source import Source
 from batchrun.publish.upload import check_upload, upload_results
 from batchrun.records import Stop, summed
 from batchrun.report.bar import Progress, Silence
+from batchrun.report.texts import rows_text
 from batchrun.results.export import Exported, View, export
 from batchrun.results.replace import sweep
 from batchrun.results.run_directory import SPOOL
@@ -184,17 +186,14 @@ class Execution:
             return dataclasses.replace(summary, exit_code=code, message=message)
         return summary
 
-    def _open(self) -> int | None:
-        """Return about how many rows are left; None when that cannot be told."""
-        total = expected_rows(self.job, self.source)
-        return None if total is None else max(0, total - summed(self.store.totals.values()).requests)
-
     def _ending(self, stop: Stop | None, exported: Exported) -> Summary:
         if stop is not None:
             state = "interrupted" if stop.kind == "interrupted" else "stopped"
             message = stop.message
-            if left := self._open():
-                message = f"about {left:,} rows are left; {message}"
+            total = expected_rows(self.job, self.source, self.store)
+            left = rows_left(total, summed(self.store.totals.values()).requests)
+            if left is not None and left.rows:
+                message = f"{rows_text(left)} rows are left; {message}"
             return self._summary(state, exit_code=stop.exit_code, message=message, exported=exported)
         failed = summed(exported.totals.values()).failed
         return self._summary("completed", exit_code=1 if failed else 0, exported=exported)

@@ -5,17 +5,19 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from math import inf
 from pathlib import Path
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.pool import Pool
+from batchrun.engine.deadline import next_time_s
 from batchrun.engine.shared_limit import LimitMemory, Share
 from batchrun.errors import BatchrunError, RunDirectoryError
 from batchrun.job.sections import Job
-from batchrun.prompts.source import Source, estimated_total
-from batchrun.records import Figures, Stop, summed
+from batchrun.prompts.count import output_rows
+from batchrun.prompts.source import Source
+from batchrun.records import Figures, RowCount, Stop, summed
 from batchrun.report.bar import TICK_S, Progress
 
 _SAVE_EVERY_S = 5.0
@@ -45,21 +47,29 @@ class Watch:
     """Drains the run, and has an error raised at its end."""
     saved_s: float = 0.0
     shared_s: float = 0.0
-    total: int | None = None
+    total: RowCount | None = None
 
     async def keep(self) -> None:
         """Look after the run until cancelled."""
-        deadline_s = self._deadline_s()
+        self._note_total(None)  # what an earlier execution noted may be of another input
+        try:
+            await self._keep()
+        finally:
+            self._note_total(expected_rows(self.job, self.source, self.store))
+
+    async def _keep(self) -> None:
+        stop_at_s = self._stop_at_s()
         while True:
             now_s = time.monotonic()
-            if now_s >= deadline_s:
+            if time.time() >= stop_at_s or now_s - self.began_s >= (self.job.limits.max_duration_s or inf):
                 message = "the deadline has come; run the same command again to go on"
                 self.pool.stop(Stop(kind="deadline", message=message, exit_code=5))
             self.progress.show(self._figures())
             if now_s - self.shared_s >= _SHARE_EVERY_S:
                 self.shared_s = now_s
                 self.note_limit()
-                self._note_total()
+                if (total := expected_rows(self.job, self.source, self.store)) != self.total:
+                    self._note_total(total)
                 await self._share()
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
@@ -84,15 +94,10 @@ class Watch:
             cure = "what was answered since is lost, unless it was only moved: then move it back and run again"
             self.fail(RunDirectoryError(f"{self.directory}: has vanished while the job ran; {cure}"))
 
-    def _deadline_s(self) -> float:
-        """Return when to stop, on the monotonic clock."""
-        limits = self.job.limits
-        deadlines = [float("inf")]
-        if limits.max_duration_s is not None:
-            deadlines.append(self.began_s + limits.max_duration_s)
-        if limits.stop_at is not None:
-            deadlines.append(time.monotonic() + seconds_until(limits.stop_at, datetime.now().astimezone()))
-        return min(deadlines)
+    def _stop_at_s(self) -> float:
+        """Return the Unix time of `stop_at`: the clock that people read may be changed while the run is going on."""
+        stop_at = self.job.limits.stop_at
+        return inf if stop_at is None else next_time_s(stop_at, time.time())
 
     async def _share(self) -> None:
         """Tell other runs of this project what this one uses of its limit, and leave them their share."""
@@ -100,19 +105,18 @@ class Watch:
         own = Share(self.pool.in_flight, wants_more=self.pool.has_more and self.pool.in_flight < limit.ceiling)
         limit.cap(await asyncio.to_thread(self.memory.share, own), asyncio.get_running_loop().time())
 
-    def _note_total(self) -> None:
-        """Keep how many rows there will be, for whoever looks at the run from outside."""
-        total = expected_rows(self.job, self.source)
-        if total != self.total:
-            self.total = total
-            self.store.set_fact(facts.TOTAL, total)
+    def _note_total(self, total: RowCount | None) -> None:
+        """Record how many rows there will be, for those who look at the run from outside."""
+        self.total = total
+        self.store.set_fact(facts.TOTAL, None if total is None else total.rows)
+        self.store.set_fact(facts.IS_TOTAL_EXACT, total is not None and total.is_exact)
 
     def _figures(self) -> Figures:
         pool = self.pool
         sums = summed(self.store.totals.values())
         return Figures(
             done=sums.requests,
-            total=expected_rows(self.job, self.source),
+            total=expected_rows(self.job, self.source, self.store),
             failed=sums.failed,
             throttled=pool.throttled,
             tokens=sums.total_tokens,
@@ -123,15 +127,6 @@ class Watch:
         )
 
 
-def expected_rows(job: Job, source: Source) -> int | None:
-    """Return how many rows the results will have, as far as the input was read; None while that cannot be told."""
-    return estimated_total(source.rows_read, source.fraction_read, is_complete=source.is_complete, per_row=job.per_row)
-
-
-def seconds_until(clock_time: str, now: datetime) -> float:
-    """Return how long it is until a time of day, `HH:MM`, comes next."""
-    hour, minute = map(int, clock_time.split(":"))
-    then = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    if then <= now:
-        then += timedelta(days=1)
-    return (then - now).total_seconds()
+def expected_rows(job: Job, source: Source, store: Store) -> RowCount | None:
+    """Return how many rows the results will have, as far as the input was read; None while nothing is known."""
+    return output_rows(source.input_rows, job.per_row, summed(store.totals.values()).requests)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from batchrun.errors import InputError, JobError
 from batchrun.job.sections import Job
+from batchrun.prompts.count import input_rows
 from batchrun.prompts.images import Images
 from batchrun.prompts.input.files import InputFile, find_files, nearest
 from batchrun.prompts.input.formats import open_parquet
@@ -16,7 +17,7 @@ from batchrun.prompts.input.reader import RowReader, open_file
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import Form, RowForms, RowProblem
 from batchrun.prompts.template import TemplateProblem
-from batchrun.records import BadRow, Request, Row
+from batchrun.records import BadRow, Request, Row, RowCount
 from batchrun.storage.urls import shown
 
 Entry = Request | BadRow
@@ -81,6 +82,11 @@ class Source:
     def rows_read(self) -> int:
         """Input rows read: handed out, or about to be."""
         return self._reader.rows_read
+
+    @property
+    def input_rows(self) -> RowCount | None:
+        """How many input rows the job uses, `limit` included; None while nothing is known."""
+        return input_rows(self.rows_read, self.fraction_read, is_complete=self.is_complete, limit=self._job.input.limit)
 
     @property
     def is_complete(self) -> bool:
@@ -259,19 +265,3 @@ class Source:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:_NAMES_SHOWN]) + (f" and {len(names) - _NAMES_SHOWN} more" * (len(names) > _NAMES_SHOWN))
-
-
-def estimated_total(rows_read: int, fraction_read: float | None, *, is_complete: bool, per_row: int) -> int | None:
-    """Return how many rows the results will have: exact when all is read, else from how far the reader is.
-
-    Args:
-        rows_read: input rows read so far.
-        fraction_read: how much of the input's bytes that was, 0 to 1; None where the input has no known end.
-        is_complete: whether the input is at its end.
-        per_row: output rows of one input row: models × samples.
-    """
-    if is_complete:
-        return rows_read * per_row
-    if not fraction_read:
-        return None
-    return round(rows_read / fraction_read) * per_row

@@ -14,6 +14,9 @@ TICK_S = 0.25
 
 _LINE_EVERY_S = 5.0
 
+_GUESSED_TOTAL = "{l_bar}{bar}| {n_fmt}/about {total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+"""The bar while the total is a guess. Source: tqdm's own format, with "about"."""
+
 
 class Progress(Protocol):
     """Whatever shows how a run goes."""
@@ -106,7 +109,8 @@ class Bar(Silence):
         """Redraw."""
         if self._bar is None:
             return
-        self._bar.total = figures.total
+        self._bar.total = None if figures.total is None else figures.total.rows
+        self._bar.bar_format = _GUESSED_TOTAL if figures.total is not None and not figures.total.is_exact else None
         self._bar.set_postfix_str(state_text(figures), refresh=False)
         self._bar.update(figures.done - self._bar.n)
         self._bar.refresh()

@@ -1,6 +1,7 @@
 """The figures of a run, and how people read them. Pure."""
 
-from batchrun.records import Figures
+from batchrun.prompts.count import rows_left
+from batchrun.records import Figures, RowCount
 
 
 def short_count(count: int) -> str:
@@ -22,6 +23,11 @@ def duration_text(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
+def rows_text(count: RowCount) -> str:
+    """Return a number of rows; a guess is marked: 2,000 or about 2,000."""
+    return f"{count.rows:,}" if count.is_exact else f"about {count.rows:,}"
+
+
 def state_text(figures: Figures) -> str:
     """Return what stands behind the bar."""
     parts = [f"{figures.in_flight}/{figures.limit} in flight"]
@@ -39,8 +45,9 @@ def state_text(figures: Figures) -> str:
 def line_text(figures: Figures, done_before: int, elapsed_s: float) -> str:
     """Return one line for a log: rows, rate of this run, state, time left."""
     rate_per_s = (figures.done - done_before) / elapsed_s if elapsed_s > 0 else 0.0
-    total = "?" if figures.total is None else f"{figures.total:,}"
+    total = "?" if figures.total is None else rows_text(figures.total)
     parts = [f"{figures.done:,}/{total} rows", f"{rate_per_s:.1f}/s", state_text(figures)]
-    if figures.total is not None and rate_per_s > 0 and figures.total > figures.done:
-        parts.append(f"{duration_text((figures.total - figures.done) / rate_per_s)} left")
+    left = rows_left(figures.total, figures.done)
+    if left is not None and left.rows and rate_per_s > 0:
+        parts.append(f"about {duration_text(left.rows / rate_per_s)} left")
     return " · ".join(parts)

@@ -7,7 +7,8 @@ from typing import Any
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.in_flight import owed_in
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.records import Figures, summed
+from batchrun.prompts.count import output_rows
+from batchrun.records import Figures, RowCount, summed
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, stored_job
 from batchrun.results.summary import Summary, read_summary, summarize
 from batchrun.results.writer import read_scores
@@ -56,10 +57,11 @@ def figures_of(directory: Path) -> Figures:
         RunDirectoryError: there is no checkpoint, or it cannot be read.
     """
     with Checkpoint(directory) as checkpoint:
-        sums, total, limit = summed(checkpoint.totals().values()), checkpoint.fact(facts.TOTAL), checkpoint.limit()
+        sums, limit = summed(checkpoint.totals().values()), checkpoint.limit()
+        rows, is_exact = checkpoint.fact(facts.TOTAL), checkpoint.fact(facts.IS_TOTAL_EXACT) is True
     return Figures(
         done=sums.requests,
-        total=total,
+        total=None if rows is None else output_rows(RowCount(rows, is_exact), per_row=1, settled=sums.requests),
         failed=sums.failed,
         throttled=sums.throttled,
         tokens=sums.total_tokens,

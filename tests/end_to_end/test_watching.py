@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.prompts import write_prompts
 
+from batchrun.records import RowCount
 from batchrun.results.state import figures_of, is_running
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
@@ -16,7 +17,7 @@ def test_a_run_is_watched_until_it_ends(spawn: Any, batchrun: Any, endpoint: Any
     endpoint.change(latency_s=0)
     process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "-c", "50")
     endpoint.wait(lambda: endpoint.stats.received == 6)
-    endpoint.wait(lambda: Path("out/run.json").exists() and figures_of(Path("out")).total == 6)
+    endpoint.wait(lambda: Path("out/run.json").exists() and figures_of(Path("out")).total == RowCount(6, is_exact=True))
     endpoint.wait(lambda: figures_of(Path("out")).done == 2)
     figures = figures_of(Path("out"))
     assert (figures.in_flight, figures.failed) == (4, 0)

@@ -5,10 +5,20 @@ import re
 
 import pytest
 
-from batchrun.records import Figures
+from batchrun.records import Figures, RowCount
 from batchrun.report.bar import Bar, Lines, Silence, progress_on
 
-FIGURES = Figures(done=30, total=100, failed=1, throttled=0, tokens=50, in_flight=4, limit=8, waiting=0, pause=None)
+FIGURES = Figures(
+    done=30,
+    total=RowCount(100, is_exact=True),
+    failed=1,
+    throttled=0,
+    tokens=50,
+    in_flight=4,
+    limit=8,
+    waiting=0,
+    pause=None,
+)
 
 
 class Terminal(io.StringIO):
@@ -80,6 +90,17 @@ def test_the_bar_does_without_a_total() -> None:
         bar.show(FIGURES)
     assert "30row" in stream.getvalue()
     assert "30/100" in stream.getvalue()
+
+
+def test_the_bar_marks_a_total_that_is_a_guess() -> None:
+    """Until the input was read to its end."""
+    stream = Terminal()
+    with Bar(stream) as bar:
+        bar.begin(0)
+        bar.show(FIGURES._replace(total=RowCount(116, is_exact=False)))
+        assert re.search(r" 26%\|.*\| 30/about 116 \[.*, 4/8 in flight", stream.getvalue())
+        bar.show(FIGURES)
+    assert re.search(r" 30%\|.*\| 30/100 \[.*, 4/8 in flight", stream.getvalue())
 
 
 def test_silence_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,19 @@
 
 import pytest
 
-from batchrun.prompts.source import estimated_total
-from batchrun.records import Figures, ModelTotals, summed
-from batchrun.report.texts import duration_text, line_text, short_count, state_text
+from batchrun.records import Figures, ModelTotals, RowCount, summed
+from batchrun.report.texts import duration_text, line_text, rows_text, short_count, state_text
 
 FIGURES = Figures(
-    done=1_200, total=5_000, failed=0, throttled=0, tokens=45_600, in_flight=48, limit=50, waiting=0, pause=None
+    done=1_200,
+    total=RowCount(5_000, is_exact=True),
+    failed=0,
+    throttled=0,
+    tokens=45_600,
+    in_flight=48,
+    limit=50,
+    waiting=0,
+    pause=None,
 )
 
 
@@ -55,23 +62,10 @@ def test_a_duration_is_said_as_people_say_it(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
 
 
-@pytest.mark.parametrize(
-    ("rows", "fraction", "is_complete", "per_row", "total"),
-    [
-        (10, 1.0, True, 1, 10),
-        (10, None, True, 6, 60),
-        (0, 1.0, True, 1, 0),
-        (10, 0.25, False, 1, 40),
-        (3, 0.5, False, 4, 24),
-        (10, None, False, 1, None),
-        (10, 0.0, False, 1, None),
-    ],
-)
-def test_the_total_is_exact_at_the_end_and_estimated_before(
-    rows: int, fraction: float | None, is_complete: bool, per_row: int, total: int | None
-) -> None:
-    """An input without a known end has none until it is read."""
-    assert estimated_total(rows, fraction, is_complete=is_complete, per_row=per_row) == total
+def test_a_guess_is_marked_as_one() -> None:
+    """An exact number stands alone."""
+    assert rows_text(RowCount(2_000, is_exact=True)) == "2,000"
+    assert rows_text(RowCount(2_000, is_exact=False)) == "about 2,000"
 
 
 def test_totals_add_up_over_models() -> None:
@@ -95,8 +89,15 @@ def test_the_state_says_only_what_is_worth_saying() -> None:
 @pytest.mark.parametrize(
     ("figures", "done_before", "elapsed_s", "starts", "ends"),
     [
-        (FIGURES, 0, 10.0, "1,200/5,000 rows · 120.0/s · ", "31.7 s left"),
-        (FIGURES, 1_000, 10.0, "1,200/5,000 rows · 20.0/s · ", "3 min 10 s left"),
+        (FIGURES, 0, 10.0, "1,200/5,000 rows · 120.0/s · ", " · about 31.7 s left"),
+        (
+            FIGURES._replace(total=RowCount(5_000, is_exact=False)),
+            0,
+            10.0,
+            "1,200/about 5,000 rows · 120.0/s · ",
+            " · about 31.7 s left",
+        ),
+        (FIGURES, 1_000, 10.0, "1,200/5,000 rows · 20.0/s · ", " · about 3 min 10 s left"),
         (FIGURES._replace(total=None), 0, 10.0, "1,200/? rows · 120.0/s · ", "tokens"),
         (FIGURES._replace(done=5_000), 0, 10.0, "5,000/5,000 rows · 500.0/s · ", "tokens"),
         (FIGURES, 1_200, 10.0, "1,200/5,000 rows · 0.0/s · ", "tokens"),

@@ -21,7 +21,7 @@ from batchrun.engine.shared_limit import LimitMemory
 from batchrun.errors import InputError
 from batchrun.job.sections import Endpoint, Job
 from batchrun.prompts.input.files import fingerprint
-from batchrun.prompts.source import Source, estimated_total
+from batchrun.prompts.source import Source
 from batchrun.records import Request
 from batchrun.results.scores import scorer_of
 
@@ -183,13 +183,13 @@ def preview(job: Job, endpoint: Endpoint, source: Source, *, is_begun: bool) -> 
         _sample(source, survey)
     except InputError:
         return Preview()  # the run itself will come upon it, after the rows before it
-    left = _left(job, source, survey, past)
+    left = _left(source, survey, past)
     if not left:
         return Preview()
     known, _ = learned(survey, past, [], may_load=False)
     share = 0.0 if source.is_complete else _SAMPLING_SHARE
     ahead = look_ahead(job, asked_of(survey, left), known, slots=_slots(job, endpoint, past), sampling_share=share)
-    lines = ahead_lines(ahead, job.limits.max_cost_usd)
+    lines = ahead_lines(ahead, job.limits.max_cost_usd, is_guess=not source.is_complete)
     lines += [f"note: {note}" for note in model_notes(job, survey, date.today())]
     # How many of the later rows ask what was asked before, the first ones cannot say.
     if is_begun or (job.input.dedupe and not source.is_complete):
@@ -197,16 +197,15 @@ def preview(job: Job, endpoint: Endpoint, source: Source, *, is_begun: bool) -> 
     return Preview(tuple(lines), excess(job, ahead, *spent_before(job, past.totals, past.noted)))
 
 
-def _left(job: Job, source: Source, survey: Survey, past: Past) -> dict[str, float]:
+def _left(source: Source, survey: Survey, past: Past) -> dict[str, float]:
     """Return about how many requests to each model are not settled; empty when none are, or nobody can tell."""
-    rows = estimated_total(source.rows_read, source.fraction_read, is_complete=source.is_complete, per_row=1)
-    if not rows:
+    inputs = source.input_rows
+    if inputs is None:
         return {}
-    rows = min(rows, job.input.limit or rows)
     left = {}
     for model, part in survey.models.items():
         settled = past.totals[model].requests if model in past.totals else 0
-        count = round(rows * part.requests / survey.rows) - settled
+        count = round(inputs.rows * part.requests / survey.rows) - settled
         if count > 0:
             left[model] = count * survey.unique_share
     return left

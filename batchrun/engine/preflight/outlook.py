@@ -119,12 +119,19 @@ def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
     return notes
 
 
-def ahead_lines(ahead: Outlook, cap_usd: float | None = None) -> list[str]:
-    """Return what is ahead, in short, for people; nothing of what is not known."""
+def ahead_lines(ahead: Outlook, cap_usd: float | None = None, *, is_guess: bool = False) -> list[str]:
+    """Return what is ahead, in short, for people; nothing of what is not known.
+
+    Args:
+        ahead: what is left of the job.
+        cap_usd: of the job.
+        is_guess: whether the number of requests is a guess: the input was not read to its end.
+    """
+    about = "about " if is_guess else ""
     tokens = f"{range_text(ahead.prompt_tokens, count_text)} tokens in, "
     tokens += f"{range_text(ahead.completion_tokens, count_text)} out"
     source = "" if ahead.answers else " (answers of unknown length)"
-    lines = [f"{ahead.requests:,} requests, {tokens}{source}"]
+    lines = [f"{about}{ahead.requests:,} requests, {tokens}{source}"]
     if ahead.usd is not None:
         cap = "" if cap_usd is None else f"; the cap is {cap_usd:g} USD"
         lines.append(f"cost of these  {range_text(ahead.usd, usd_text)} USD{cap}")

@@ -38,7 +38,7 @@ def live_figures(directory: Path) -> dict[str, Any]:
     costs = [row["cost_usd"] for row in usage_rows(totals, prices_of(job, totals)) if row["attempts"]]
     known: dict[str, Any] = {
         "rows": figures.done,
-        "rows_total": figures.total,
+        "rows_total": None if figures.total is None else figures.total.rows,
         "failed": figures.failed,
         "throttled": figures.throttled,
         "tokens": figures.tokens,

@@ -1,0 +1,32 @@
+"""When a clock on the wall shows a time of day next. Pure, but for the time zone: it is the machine's."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+
+
+def next_time_s(clock_time: str, now_s: float) -> float:
+    """Return the Unix time at which local clocks show a time of day next.
+
+    Where clocks are put back, a time may be shown twice in a night: each counts. Where they are put forward, they
+    skip some times: such a time counts as shown at the moment of the change.
+
+    Args:
+        clock_time: `HH:MM`.
+        now_s: Unix time. A time that is shown at this very moment has passed.
+    """
+    hour, minute = map(int, clock_time.split(":"))
+    today = datetime.fromtimestamp(now_s).date()
+    days = (today + timedelta(days=day) for day in range(3))
+    return next(at_s for day in days for at_s in _shown_at(day, time(hour, minute)) if at_s > now_s)
+
+
+def _shown_at(day: date, clock_time: time) -> Iterator[float]:
+    """Yield each Unix time at which local clocks show this time on this day, in order."""
+    shown = datetime.combine(day, clock_time)
+    before_s, after_s = shown.timestamp(), shown.replace(fold=1).timestamp()  # by the offset before and after a change
+    if after_s < before_s:  # skipped: PEP 495 has the two in this order only then
+        seconds = range(int(after_s), int(before_s) + 1)
+        yield seconds[bisect_left(seconds, shown, key=datetime.fromtimestamp)]
+    else:
+        yield from sorted({before_s, after_s})

@@ -1,0 +1,108 @@
+"""One execution, against the embedded simulator."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import write_prompts
+
+from batchrun.engine.execution import Options
+from batchrun.engine.runner import run
+from batchrun.job.sections import Input, Job, Limits, Model, Output
+from batchrun.records import Figures, RowCount
+from batchrun.report.bar import Silence
+from batchrun.results.state import figures_of
+from batchrun.results.summary import Summary
+
+ONE = ("m",)
+TWO = ("m", "n")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has an empty folder, and a home of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+
+class Recorder(Silence):
+    """Keeps what is shown."""
+
+    def __init__(self) -> None:
+        self.figures: list[Figures] = []
+        self.messages: list[str] = []
+
+    def show(self, figures: Figures) -> None:
+        """Keep the figures."""
+        self.figures.append(figures)
+
+    def say(self, message: str) -> None:
+        """Keep the message."""
+        self.messages.append(message)
+
+
+def simulated(
+    models: tuple[str, ...] = ONE, samples: int = 1, max_duration_s: float | None = None, **settings: Any
+) -> tuple[Summary, Recorder]:
+    """Run `in.jsonl` into `out`."""
+    job = Job(
+        input=Input(path=("in.jsonl",), **settings),
+        model=Model(names=models, num_samples=samples),
+        limits=Limits(max_duration_s=max_duration_s, max_concurrency=4 if max_duration_s else 1000),
+        output=Output(dir="out"),
+    )
+    recorder = Recorder()
+    return run(job, Options(simulate=True, progress=recorder)), recorder
+
+
+def write_numbers(count: int) -> None:
+    """Write prompts of one length, so that a guess from the first of them is a good one."""
+    write_prompts(*(f"{number:06}" for number in range(count)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "total"),
+    [
+        pytest.param({"limit": 20, "models": TWO, "samples": 3}, RowCount(120, is_exact=True), id="a limit"),
+        pytest.param({}, RowCount(40_000, is_exact=False), id="a guess"),
+        pytest.param({"models": TWO, "limit": 39_000}, RowCount(78_000, is_exact=False), id="a limit below a guess"),
+    ],
+)
+def test_all_who_show_how_many_rows_there_are_show_the_same(settings: dict[str, Any], total: RowCount) -> None:
+    """The bar, the message at the end, and the note for those who look from outside; also when the run is resumed."""
+    write_numbers(40_000)
+    is_guess_of_all = "limit" not in settings
+    for _ in range(2):
+        summary, recorder = simulated(max_duration_s=0.2, **settings)
+        noted, message = figures_of(Path("out")).total, re.match(r"(about )?([\d,]+) rows are left; ", summary.message)
+        assert message is not None
+        said = RowCount(int(message[2].replace(",", "")) + summary.rows, is_exact=message[1] is None)
+        for count in (recorder.figures[-1].total, noted, said):
+            assert count is not None
+            assert count.is_exact is total.is_exact
+            assert count.rows == pytest.approx(total.rows, rel=0.001 if is_guess_of_all else 0)
+
+
+def test_rows_that_ask_the_same_are_all_counted() -> None:
+    """Though they are sent once."""
+    write_prompts(*"abcabcabca")
+    summary, _ = simulated(dedupe=True)
+    assert (summary.rows, figures_of(Path("out")).total) == (10, RowCount(10, is_exact=True))
+
+
+def test_an_edited_input_is_counted_again() -> None:
+    """Rows that have left it are not in the total, rows that have come are."""
+    for letters in ("abcdef", "abc", "abcdefgh"):
+        write_prompts(*letters)
+        summary, _ = simulated()
+        assert (summary.rows, figures_of(Path("out")).total) == (len(letters), RowCount(len(letters), is_exact=True))
+
+
+@pytest.mark.parametrize(("rows", "line"), [(40_000, r"about (39|40),\d\d\d requests, "), (30, "30 requests, ")])
+def test_the_preview_marks_a_number_of_requests_that_is_a_guess(rows: int, line: str) -> None:
+    """It has looked at the first rows only."""
+    write_numbers(rows)
+    _, recorder = simulated(max_duration_s=0.01)
+    assert any(re.match(line, message) for message in recorder.messages)
