@@ -113,6 +113,13 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert {f"docs/{page.path.name}" for page in DOCS[1:]} <= {link.partition("#")[0] for link in PAGE.links}
 
 
+def test_the_source_distribution_has_every_page() -> None:
+    """The folders and files that it lists contain them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    included = set(project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
+    assert {page.path.relative_to(ROOT).parts[0] for page in DOCS} <= included
+
+
 def test_pictures_are_small_and_shown() -> None:
     """Each is on some page, and has less than 150 kB."""
     pictures = [path for path in (ROOT / "docs").iterdir() if path.suffix in (".png", ".svg")]

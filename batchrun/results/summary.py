@@ -26,7 +26,7 @@ class Summary:
     state: str
     """`running`, `completed`, `stopped` (resumable) or `interrupted` (resumable)."""
     exit_code: int | None
-    """As in the README; None while it runs."""
+    """As in the table of exit codes (docs/reference.md); None while it runs."""
     message: str
     """Why it stopped, or what of it was not published or uploaded, and what to do; empty when all is done."""
     directory: str

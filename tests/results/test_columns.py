@@ -56,7 +56,7 @@ def test_the_columns_are_those_of_the_design() -> None:
 
 
 def test_every_column_has_a_line_of_documentation() -> None:
-    """The reference in the README is made of these lines."""
+    """The tables in docs/reference.md are made of these lines."""
     assert all(column.doc and "\n" not in column.doc for column in COLUMNS)
 
 

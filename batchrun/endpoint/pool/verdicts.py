@@ -92,7 +92,7 @@ EFFECTS: dict[str, Effect] = {
         "add credits or raise the cap of your plan; then run the same command again: it goes on from here",
     ),
 }
-"""Kind → what becomes of the row, the limit and the run. The README's table is generated from it."""
+"""Kind → what becomes of the row, the limit and the run. The table in docs/failures.md is generated from it."""
 
 ROW_KINDS = {
     "bad_row": "the input row is broken, or makes no request; never sent",
