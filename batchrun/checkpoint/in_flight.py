@@ -28,6 +28,15 @@ def owed_in(directory: Path) -> int:
     return owed
 
 
+def _page_of(file: int) -> mmap.mmap:
+    """Map the page of a note; write it first where it is not there in full."""
+    if os.fstat(file).st_size != mmap.PAGESIZE:
+        os.ftruncate(file, 0)
+        os.write(file, bytes(mmap.PAGESIZE))  # not a hole: only here can a full disk be reported
+        os.fsync(file)
+    return mmap.mmap(file, mmap.PAGESIZE)
+
+
 class Journal:
     """One note, written over the one before."""
 
@@ -39,12 +48,12 @@ class Journal:
         """
         path = directory / FILE_NAME
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-            if os.fstat(self._file).st_size != mmap.PAGESIZE:
-                os.ftruncate(self._file, 0)
-                os.write(self._file, bytes(mmap.PAGESIZE))  # not a hole: a full disk is told here, or never
-                os.fsync(self._file)
-            self._page = mmap.mmap(self._file, mmap.PAGESIZE)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                self._page = _page_of(self._file)
+            except BaseException:
+                os.close(self._file)
+                raise
         except (OSError, ValueError) as problem:
             reason = getattr(problem, "strerror", None) or str(problem)
             cure = "make room, or make it writable, and run the same command again: it goes on from here"

@@ -83,7 +83,12 @@ class Checkpoint:
 
     def __enter__(self) -> Self:
         self._connection = connect(self.path, read_only=True)
-        self._connection.execute("BEGIN")  # one snapshot: totals and outcomes agree also while a run goes on
+        try:
+            with translated(self.path):
+                self._connection.execute("BEGIN")  # one snapshot: totals and outcomes agree also while a run goes on
+        except BaseException:
+            self._connection.close()
+            raise
         return self
 
     def __exit__(

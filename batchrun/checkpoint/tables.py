@@ -1,13 +1,15 @@
-"""The checkpoint's tables, how a row is numbered in them, and how the file is opened.
+"""The checkpoint's tables, how an outcome is numbered in them, and how it becomes a row.
 
 `outcomes.id` packs row, model and sample into one integer in that order, so that the primary key alone brings results
 back in input order, and appending a row touches one B-tree at its right end.
 """
 
-from typing import Protocol
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from batchrun.checkpoint import migrations
-from batchrun.records import Usage
+from batchrun.records import Outcome, Usage
 
 FILE_NAME = "checkpoint.sqlite"
 
@@ -24,7 +26,10 @@ KEY_BYTES = 16
 """Length of a `request_key`."""
 
 LOGS = ("-journal", "-wal", "-shm")
-"""Ends of the names of SQLite's own files beside a checkpoint, which would be read into another one."""
+"""Name endings of SQLite's own files next to a checkpoint. SQLite would read them into another file of that name."""
+
+_CHUNKS = (64, 8, 1)
+"""Rows inserted by one statement, largest first: few sizes, so that SQLite compiles few statements."""
 
 
 SAMPLES = 1 << 16
@@ -110,3 +115,35 @@ def pack(row: int, model: int, sample: int) -> int:
 def unpack(number: int) -> tuple[int, int, int]:
     """Return row, model and sample of an id."""
     return number >> 24, number >> 16 & 0xFF, number & 0xFFFF
+
+
+def insert_many(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert whole rows of one width into a table, many with each statement.
+
+    Each statement gives up the interpreter's lock once, and getting it back from a busy loop can take milliseconds.
+    """
+    done = 0
+    for size in _CHUNKS if rows else ():
+        values = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * size)
+        while len(rows) - done >= size:
+            chunk = [column for row in rows[done : done + size] for column in row]
+            connection.execute(f"INSERT INTO {table} VALUES {values}", chunk)  # only question marks
+            done += size
+
+
+def columns_of(outcome: Outcome, models: Mapping[str, int]) -> tuple[Any, ...]:
+    """Return an outcome as a row of `outcomes`; `models` has the number of each model."""
+    return (
+        pack(outcome.row, models[outcome.model], outcome.sample),
+        outcome.key,
+        outcome.custom_id,
+        outcome.kind,
+        None if outcome.error is None else outcome.error.encode("utf-8", "replace").decode(),
+        outcome.http_status,
+        outcome.attempts,
+        outcome.throttled,
+        outcome.latency_s,
+        outcome.finished_at_ms,
+        *outcome.usage,
+        outcome.body,
+    )

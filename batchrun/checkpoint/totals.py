@@ -8,8 +8,8 @@ from batchrun.checkpoint.reader import COUNTS
 from batchrun.records import ModelTotals, Outcome, Usage
 
 
-class Beside(NamedTuple):
-    """What a model was asked, or has cost, beside the outcomes of rows."""
+class Extra(NamedTuple):
+    """Attempts and tokens of a model that are in no row's outcome."""
 
     model: str
     usage: Usage | None = None
@@ -28,9 +28,9 @@ class Copied(NamedTuple):
 
 
 def added(
-    before: dict[str, ModelTotals], outcomes: Iterable[Outcome], besides: Iterable[Beside]
+    before: dict[str, ModelTotals], outcomes: Iterable[Outcome], extras: Iterable[Extra]
 ) -> dict[str, ModelTotals]:
-    """Return the totals with these outcomes, and what was beside them, added."""
+    """Return the totals with these outcomes and extras added."""
     sums: dict[str, list[int]] = {}
     for outcome in outcomes:
         counts = sums.get(outcome.model) or sums.setdefault(outcome.model, [0] * len(COUNTS))
@@ -39,12 +39,12 @@ def added(
         counts[3] += outcome.throttled
         if outcome.kind is None:
             _add_usage(counts, outcome.usage)
-    for beside in besides:
-        counts = sums.setdefault(beside.model, [0] * len(COUNTS))
-        counts[2] += beside.attempts
-        counts[3] += beside.throttled
-        if beside.usage is not None:
-            _add_usage(counts, beside.usage)
+    for extra in extras:
+        counts = sums.setdefault(extra.model, [0] * len(COUNTS))
+        counts[2] += extra.attempts
+        counts[3] += extra.throttled
+        if extra.usage is not None:
+            _add_usage(counts, extra.usage)
     totals = dict(before)
     for model, counts in sums.items():
         old = before.get(model, ModelTotals())

@@ -17,9 +17,8 @@ from typing import NamedTuple, TypeVar
 import orjson
 
 from batchrun.checkpoint.facts import COPIES
-from batchrun.checkpoint.tables import KEY_BYTES, Asked
+from batchrun.checkpoint.tables import KEY_BYTES, Asked, insert_many
 from batchrun.checkpoint.totals import Copied
-from batchrun.checkpoint.writer import insert_many
 from batchrun.records import Request
 
 A = TypeVar("A", bound=Asked)

@@ -1,43 +1,142 @@
-"""Outcomes as rows, and rows into SQLite, many to a statement.
+"""The thread that commits: every 20 ms it writes what is queued in one transaction, with the totals that it changes.
 
-Each statement gives up the interpreter's lock once, and getting it back from a busy loop can take milliseconds.
+Totals and rows are in the same transaction, so they never disagree. A transaction that fails is rolled back, and what
+it wrote is queued again: it is tried once more when the store closes.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Any
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
 
-from batchrun.checkpoint.tables import pack
-from batchrun.records import Outcome
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.file import broken
+from batchrun.checkpoint.mark import SettledMark
+from batchrun.checkpoint.models import ModelNumbers
+from batchrun.checkpoint.queue import Load, WriteQueue
+from batchrun.checkpoint.reader import read_fact, read_totals, write_fact
+from batchrun.checkpoint.tables import columns_of, insert_many
+from batchrun.checkpoint.totals import Copied, added, with_copies, write_totals
+from batchrun.checkpoint.twins import Twins
+from batchrun.errors import RunDirectoryError
+from batchrun.records import ModelTotals, Outcome
 
-_CHUNKS = (64, 8, 1)
-"""Rows to a statement, largest first; few sizes, so that each is compiled once."""
+COMMIT_EVERY_S = 0.02
+"""How old an answer may get before it is committed; the crash contract allows 0.05."""
+
+MARK_EVERY_S = 1.0
+"""How often the mark of the settled rows is moved."""
+
+_MARK_STEPS = 64
+"""Most steps of the mark in one commit, so that no commit takes long."""
+
+OnCommit = Callable[[list[Outcome]], None]
+OnBroken = Callable[[RunDirectoryError], None]
 
 
-def insert_many(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert whole rows of one width into a table."""
-    done = 0
-    for size in _CHUNKS if rows else ():
-        values = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * size)
-        while len(rows) - done >= size:
-            chunk = [column for row in rows[done : done + size] for column in row]
-            connection.execute(f"INSERT INTO {table} VALUES {values}", chunk)  # only question marks
-            done += size
+class Writer:
+    """Commits what is queued: in its thread from `start` to `stop`, before and after that when `commit` is called."""
 
+    def __init__(self, path: Path, queue: WriteQueue, models: ModelNumbers, mark: SettledMark) -> None:
+        self._path, self._queue, self._models, self._mark = path, queue, models, mark
+        self._on_commit: OnCommit = lambda outcomes: None
+        self._thread: threading.Thread | None = None
+        self._marked_at_s = 0.0
+        self.closing = threading.Event()
+        """Set when nothing more will be queued."""
+        self.twins: Twins | None = None
+        """Copies outcomes for rows that ask the same; None: each row is sent."""
+        self.totals: dict[str, ModelTotals] = {}
+        """What each model's part of the run adds up to: of what is committed."""
+        self.copies = 0
+        """Committed outcomes that were copied, for which nothing was sent."""
 
-def columns_of(outcome: Outcome, models: Mapping[str, int]) -> tuple[Any, ...]:
-    """Return an outcome as a row of `outcomes`; `models` are the numbers of the models."""
-    return (
-        pack(outcome.row, models[outcome.model], outcome.sample),
-        outcome.key,
-        outcome.custom_id,
-        outcome.kind,
-        None if outcome.error is None else outcome.error.encode("utf-8", "replace").decode(),
-        outcome.http_status,
-        outcome.attempts,
-        outcome.throttled,
-        outcome.latency_s,
-        outcome.finished_at_ms,
-        *outcome.usage,
-        outcome.body,
-    )
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Write to this connection from now on; read what it has."""
+        self._connection = connection
+        self.totals = read_totals(connection)
+        self.copies = read_fact(connection, facts.COPIES) or 0
+        self._mark.load(connection)
+
+    def start(self, on_commit: OnCommit, on_broken: OnBroken) -> None:
+        """Start the thread.
+
+        Args:
+            on_commit: called from the thread with the outcomes that have become durable.
+            on_broken: called from the thread when a write has failed; nothing is written after it.
+        """
+        self._on_commit, self._on_broken = on_commit, on_broken
+        self._thread = threading.Thread(target=self._keep_committing, name="batchrun-checkpoint", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Wait until the thread has ended."""
+        self.closing.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def finish(self) -> None:
+        """Commit all that is left, after `stop`; raises what SQLite raises."""
+        while self.twins is not None and self.twins.are_due:
+            self.commit(is_last=False)
+        self.commit(is_last=True)
+
+    def _keep_committing(self) -> None:
+        while not self.closing.wait(COMMIT_EVERY_S):
+            try:
+                self.commit(is_last=False)
+            except Exception as problem:  # noqa: BLE001  # whatever it is, a dead writer must not go unnoticed
+                self._on_broken(broken(self._path, problem))
+                return
+
+    def commit(self, *, is_last: bool) -> None:
+        """Write all that is queued in one transaction. What could not be written stays queued."""
+        load = self._queue.take()
+        has_twins = self.twins is not None and self.twins.are_due
+        if not (any(load) or has_twins):
+            return
+        is_marked = is_last or time.monotonic() - self._marked_at_s >= MARK_EVERY_S
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            totals, copied = self._insert(load)
+            settled_rows = self._mark.moved(self._connection, _MARK_STEPS) if is_marked else self._mark.rows
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._queue.give_back(load)
+            if self.twins is not None:
+                self.twins.failed()
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        self._queue.written(load)
+        self.totals, self._mark.rows = totals, settled_rows
+        self.copies += copied
+        if self.twins is not None:
+            self.twins.committed([(each.key, each.sample, self._models.id_of(each)) for each in load.outcomes])
+        if is_marked:
+            self._marked_at_s = time.monotonic()
+        if load.outcomes:
+            self._on_commit(load.outcomes)
+
+    def _insert(self, load: Load) -> tuple[dict[str, ModelTotals], int]:
+        """Write; return the totals, and how many outcomes were copied for twins."""
+        for statement, values in load.statements:
+            self._connection.execute(statement, values)
+        numbers = self._models.numbers
+        insert_many(self._connection, "outcomes", [columns_of(outcome, numbers) for outcome in load.outcomes])
+        copied = self._copy(load.outcomes)
+        totals = with_copies(added(self.totals, load.outcomes, load.extras), copied, numbers)
+        for model, sums in totals.items():
+            if sums is not self.totals.get(model):
+                write_totals(self._connection, numbers[model], sums)
+        return totals, sum(each.rows for each in copied)
+
+    def _copy(self, outcomes: list[Outcome]) -> list[Copied]:
+        """Give twins their outcomes, and keep count of them in the same transaction."""
+        if self.twins is None:
+            return []
+        copied = self.twins.copy({self._models.id_of(outcome) for outcome in outcomes})
+        if copied:
+            write_fact(self._connection, facts.COPIES, self.copies + sum(each.rows for each in copied))
+        return copied

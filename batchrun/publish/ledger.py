@@ -55,6 +55,12 @@ def _has(lock: FileLock) -> bool:
     return True
 
 
+_TABLES = """
+CREATE TABLE IF NOT EXISTS calls (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
 class Ledger:
     """The note of one run directory. Every change is on the disk before the call returns.
 
@@ -68,10 +74,11 @@ class Ledger:
     def __enter__(self) -> Self:
         try:
             self._connection = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)
-            self._connection.executescript(
-                "CREATE TABLE IF NOT EXISTS calls (id TEXT PRIMARY KEY) WITHOUT ROWID;"
-                "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
-            )
+            try:
+                self._connection.executescript(_TABLES)
+            except BaseException:
+                self._connection.close()
+                raise
         except sqlite3.Error as problem:
             raise self._broken(problem) from problem
         return self

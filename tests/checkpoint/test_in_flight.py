@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.descriptors import open_descriptors
 
 from batchrun.checkpoint.in_flight import FILE_NAME, Journal
 from batchrun.errors import RunDirectoryError
@@ -59,3 +60,15 @@ def test_a_note_that_cannot_be_made_is_an_error_of_the_run_directory(tmp_path: P
     (tmp_path / FILE_NAME).mkdir()
     with pytest.raises(RunDirectoryError, match=r"\.in_flight: cannot be read or written .*make room, or make it"):
         Journal(tmp_path)
+
+
+def test_a_note_that_cannot_be_made_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    before = open_descriptors()
+    monkeypatch.setattr("mmap.mmap", refuse)
+    for _ in range(5):
+        with pytest.raises(RunDirectoryError, match="Cannot allocate memory"):
+            Journal(tmp_path)
+    assert open_descriptors() == before

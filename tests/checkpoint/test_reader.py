@@ -1,12 +1,17 @@
 """What is read of a checkpoint without changing it."""
 
+import sqlite3
 from pathlib import Path
+from typing import Any
 
+import pytest
 from harness.checkpoints import answer, columns_of, requests, settle
+from harness.descriptors import open_descriptors
 
 from batchrun.checkpoint import facts, reader
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
+from batchrun.errors import RunDirectoryError
 
 
 def test_columns_say_what_outcomes_do(tmp_path: Path) -> None:
@@ -82,3 +87,23 @@ def test_throttles_are_counted_by_when_their_rows_were_settled(tmp_path: Path) -
         assert checkpoint.throttles(1_000, 500) == {}
     with Checkpoint(others) as checkpoint:
         assert checkpoint.throttles(1_000, 500) == {0: 3, 2: 5}
+
+
+def test_a_checkpoint_that_cannot_be_read_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may hold it so that no snapshot can be taken."""
+
+    class Busy(sqlite3.Connection):
+        def execute(self, *statement: Any) -> sqlite3.Cursor:
+            if statement[0] == "BEGIN":
+                raise sqlite3.OperationalError("database is locked")
+            return super().execute(*statement)
+
+    with Store(tmp_path):
+        pass
+    connect = sqlite3.connect
+    monkeypatch.setattr("sqlite3.connect", lambda *places, **options: connect(*places, factory=Busy, **options))
+    before = open_descriptors()
+    for _ in range(5):
+        with pytest.raises(RunDirectoryError, match="is locked"):
+            Checkpoint(tmp_path).__enter__()
+    assert open_descriptors() == before

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from harness.checkpoints import answer, failure, outcomes_in, requests, settle
+from harness.descriptors import open_descriptors
 
-from batchrun.checkpoint import facts
-from batchrun.checkpoint import store as store_module
+from batchrun.checkpoint import facts, queue, writer
+from batchrun.checkpoint.in_flight import FILE_NAME as IN_FLIGHT
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.errors import InputError, RunDirectoryError
@@ -227,7 +228,7 @@ def test_a_row_that_asks_something_else_than_when_it_was_settled_stops_the_run(t
 def test_a_full_queue_holds_admission_back_until_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By rows and by bytes."""
     batch = [answer(each) for each in requests(*"abc")]
-    monkeypatch.setattr(store_module, "MAX_QUEUED", 2)
+    monkeypatch.setattr(queue, "MAX_QUEUED", 2)
     with Store(tmp_path) as store:
         put_all(store, batch[:1])
         assert store.is_keeping_up
@@ -237,7 +238,7 @@ def test_a_full_queue_holds_admission_back_until_it_is_written(tmp_path: Path, m
         store.start(wait, lambda problem: None)
         wait.for_rows(2)
         assert store.is_keeping_up
-    monkeypatch.setattr(store_module, "MAX_QUEUED_BYTES", 10)
+    monkeypatch.setattr(queue, "MAX_QUEUED_BYTES", 10)
     with Store(tmp_path) as store:
         put_all(store, batch[2:])
         assert not store.is_keeping_up
@@ -411,7 +412,7 @@ def test_the_mark_stands_below_the_first_row_that_is_not_settled(
 
 def test_the_mark_moves_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that after a crash only the last second's rows are looked at."""
-    monkeypatch.setattr(store_module, "MARK_EVERY_S", 0.0)
+    monkeypatch.setattr(writer, "MARK_EVERY_S", 0.0)
     (request,) = requests("a")
     wait = Wait()
     with Store(tmp_path) as store:
@@ -432,3 +433,13 @@ def test_a_row_is_settled_when_all_its_samples_are(tmp_path: Path) -> None:
         store.expect(2)
         assert store.settled(3, 100) == {3, 4}
         assert store.settled(8, 100) == store.settled(100, 200) == set()
+
+
+def test_a_store_that_cannot_be_opened_leaves_no_file_open(tmp_path: Path) -> None:
+    """Whichever step fails: here the last one."""
+    (tmp_path / IN_FLIGHT).mkdir()
+    before = open_descriptors()
+    for _ in range(5):
+        with pytest.raises(RunDirectoryError, match="in_flight"):
+            Store(tmp_path).__enter__()
+    assert open_descriptors() == before

@@ -1,19 +1,14 @@
-"""How outcomes are numbered, and which files are taken for a checkpoint."""
+"""How outcomes are numbered and become rows."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
+from harness.checkpoints import answer, requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.checkpoint import facts
-from batchrun.checkpoint.file import connect, set_aside
-from batchrun.checkpoint.reader import Checkpoint
-from batchrun.checkpoint.store import Store
-from batchrun.checkpoint.tables import APPLICATION_ID, FILE_NAME, MODELS, SAMPLES, VERSION, pack, unpack
-from batchrun.errors import RunDirectoryError
-from batchrun.records import Request
+from batchrun.checkpoint.file import connect
+from batchrun.checkpoint.tables import MODELS, OUTCOME_COLUMNS, SAMPLES, columns_of, insert_many, pack, unpack
 
 places = st.tuples(st.integers(0, 2**39 - 1), st.integers(0, MODELS - 1), st.integers(0, SAMPLES - 1))
 
@@ -31,113 +26,18 @@ def test_packed_places_sort_as_the_results_do(one: tuple[int, int, int], other: 
     assert (pack(*one) < pack(*other)) == (one < other)
 
 
-def foreign_database(path: Path) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE cats (name TEXT)")
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 63, 64, 65, 73, 200])
+def test_rows_are_inserted_whatever_their_number(tmp_path: Path, count: int) -> None:
+    """One statement takes 64, 8 or 1 of them."""
+    connection = connect(tmp_path / "new")
+    rows = [(number, f"m{number}") for number in range(count)]
+    insert_many(connection, "models", rows)
+    assert connection.execute("SELECT * FROM models ORDER BY id").fetchall() == rows
     connection.close()
 
 
-def newer_checkpoint(path: Path) -> None:
-    connect(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
-    connection.close()
-
-
-def cut_checkpoint(path: Path) -> None:
-    connect(path).close()
-    path.write_bytes(path.read_bytes()[:5000])
-
-
-@pytest.mark.parametrize("opened", [Store, Checkpoint])
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [
-        (lambda path: path.write_bytes(bytes(range(256)) * 64), "is damaged or no checkpoint"),
-        (lambda path: path.write_text("hello"), "is damaged or no checkpoint"),
-        (foreign_database, "is no checkpoint of batchrun"),
-        (newer_checkpoint, "pip install -U batchrun-llm"),
-        (cut_checkpoint, "is damaged or no checkpoint"),
-        (lambda path: path.mkdir(), "cannot be read or written"),
-    ],
-    ids=["random bytes", "text", "another program's", "a newer version's", "cut short", "a folder"],
-)
-def test_what_is_no_checkpoint_is_refused_and_left_as_it_is(
-    tmp_path: Path, opened: type, make: object, says: str
-) -> None:
-    """It may be somebody's data: exit code 3, with the file's name, and not a byte of it changed."""
-    path = tmp_path / FILE_NAME
-    make(path)  # type: ignore[operator]
-    before = path.read_bytes() if path.is_file() else None
-    with pytest.raises(RunDirectoryError, match=says) as caught, opened(tmp_path):
-        pass
-    assert str(path) in str(caught.value)
-    assert caught.value.exit_code == 3
-    assert (path.read_bytes() if path.is_file() else None) == before
-    assert [each.name for each in tmp_path.iterdir()] == [FILE_NAME]
-
-
-def test_a_new_file_says_what_it_is(tmp_path: Path) -> None:
-    """`file` and other programs can tell."""
-    connection = connect(tmp_path / FILE_NAME)
-    assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
-    connection.close()
-
-
-def test_an_empty_file_is_made_a_checkpoint(tmp_path: Path) -> None:
-    """A run may have died before its first table was made."""
-    (tmp_path / FILE_NAME).touch()
-    with Store(tmp_path) as store:
-        assert store.totals == {}
-
-
-def test_a_directory_may_have_any_name(tmp_path: Path) -> None:
-    """Also one that means something in a URI."""
-    directory = tmp_path / "run #1? 100% done"
-    directory.mkdir()
-    with Store(directory):
-        pass
-    with Checkpoint(directory) as checkpoint:
-        assert checkpoint.totals() == {}
-
-
-def test_reading_where_no_run_is_names_the_directory(tmp_path: Path) -> None:
-    """And makes no file there."""
-    with pytest.raises(RunDirectoryError, match="holds no run"), Checkpoint(tmp_path):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_checkpoint_set_aside_can_still_be_read(tmp_path: Path) -> None:
-    """And those before it, however often: their answers were paid for. A log that one has left is nobody else's."""
-    (tmp_path / f"before-restart.2.{FILE_NAME}-wal").write_bytes(b"left by one that is gone")
-    for name in ("first", "second"):
-        with Store(tmp_path) as store:
-            store.set_fact(facts.IDENTITY, name)
-        set_aside(tmp_path)
-        set_aside(tmp_path)  # nothing to do
-    for name, number in (("first", ""), ("second", ".3")):
-        (tmp_path / f"before-restart{number}.{FILE_NAME}").rename(tmp_path / FILE_NAME)
-        with Checkpoint(tmp_path) as checkpoint:
-            assert checkpoint.fact(facts.IDENTITY) == name
-        (tmp_path / FILE_NAME).unlink()
-
-
-def test_a_log_alone_is_set_aside_too(tmp_path: Path) -> None:
-    """SQLite would delete it, or read it into the next checkpoint."""
-    for suffix in ("-wal", "-journal"):
-        (tmp_path / (FILE_NAME + suffix)).write_bytes(b"of another")
-    set_aside(tmp_path)
-    assert {each.name for each in tmp_path.iterdir()} == {
-        f"before-restart.{FILE_NAME}{suffix}" for suffix in ("-wal", "-journal")
-    }
-
-
-def test_more_models_than_fit_are_refused(tmp_path: Path) -> None:
-    """Rather than counted as other models."""
-    with Store(tmp_path) as store:
-        for number in range(MODELS):
-            assert store.model_id(f"m{number}") == number
-        with pytest.raises(RunDirectoryError, match="split the input by model"):
-            store.id_of(Request(0, "one more", 0, b"", b"", None))
+def test_an_outcome_becomes_a_row_of_the_table() -> None:
+    """A message of the endpoint may hold what UTF-8 cannot."""
+    (request,) = requests("a", first=5)
+    row = dict(zip(OUTCOME_COLUMNS, columns_of(answer(request, error="\ud800!"), {"m": 3}), strict=True))
+    assert (row["id"], row["key"], row["error"], row["prompt_tokens"]) == (pack(5, 3, 0), request.key, "?!", 3)

@@ -162,8 +162,8 @@ def test_the_reader_waits_for_a_writer_that_is_behind(tmp_path: Path, monkeypatc
     with sharing(tmp_path, start=True) as store:
         for row in range(0, 100, 5):
             store.unsettled(requests(*"aaaaa", first=row))
-            assert store._twins is not None
-            assert len(store._twins._noted) < 10 + 5
+            assert store._writer.twins is not None
+            assert len(store._writer.twins._noted) < 10 + 5
         store.put(answer(*requests("a")))
     assert len(outcomes_in(tmp_path)) == 100
 
@@ -200,7 +200,7 @@ def test_a_write_that_fails_loses_no_row(tmp_path: Path, monkeypatch: pytest.Mon
         sent(store, requests(*"aaa"))
         store.put(answer(*requests("a")))
         with pytest.raises(sqlite3.OperationalError):
-            store._commit(is_last=False)
+            store._writer.commit(is_last=False)
     assert settled(tmp_path) == [(0, "a", 1)]
     monkeypatch.undo()
     with sharing(tmp_path) as store:

@@ -60,7 +60,7 @@ def put_all(store: Store, outcomes: list[Outcome]) -> None:
     for each in outcomes:
         store.model_id(each.model)
         store.put(each)
-    store._commit(is_last=True)
+    store._writer.commit(is_last=True)
 
 
 def make_torn_checkpoint(directory: Path, first: int = 60, second: int = 60) -> list[Outcome]:

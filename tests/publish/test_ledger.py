@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from harness.descriptors import open_descriptors
 
 from batchrun.errors import RunDirectoryError
 from batchrun.publish.ledger import FILE_NAME, Ledger, alone
@@ -23,8 +24,11 @@ def test_what_was_sent_is_known_the_next_time(tmp_path: Path) -> None:
 
 def test_a_ledger_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"no database at all, but some text" * 100)
-    with pytest.raises(RunDirectoryError, match=r"published.sqlite.*deleted, it is made anew"), Ledger(tmp_path):
-        pass
+    before = open_descriptors()
+    for _ in range(5):
+        with pytest.raises(RunDirectoryError, match=r"published.sqlite.*deleted, it is made anew"), Ledger(tmp_path):
+            pass
+    assert open_descriptors() == before
 
 
 def test_one_at_a_time_publishes_to_a_system(tmp_path: Path) -> None:

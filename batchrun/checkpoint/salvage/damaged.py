@@ -13,6 +13,7 @@ import os
 import struct
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -47,14 +48,16 @@ class DamagedFile:
 
     def __init__(self, path: Path, log: Path) -> None:
         """Open a file and its log; where one does not exist, it is empty."""
-        self._file, self._file_bytes = _opened(path)
-        self._log, self._log_bytes = _opened(log)
         self.page_bytes = _PAGE_BYTES
         self._reserved_bytes = 0
         self.hidden_commits = 0
         """Sound commits in the log that SQLite cannot see, since one before them is broken."""
-        self._read_sizes()
-        self._committed, self._uncommitted = self._read_log()
+        with ExitStack() as opened:  # closes what is open when a later step fails
+            self._file, self._file_bytes = _opened(path, opened)
+            self._log, self._log_bytes = _opened(log, opened)
+            self._read_sizes()
+            self._committed, self._uncommitted = self._read_log()
+            self._handles = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -62,9 +65,7 @@ class DamagedFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for handle in (self._file, self._log):
-            if handle is not None:
-                os.close(handle)
+        self._handles.close()
 
     def records(self) -> Iterator[Found]:
         """Yield every record that can be read, those that count first."""
@@ -159,11 +160,13 @@ class DamagedFile:
         return free
 
 
-def _opened(path: Path) -> tuple[int | None, int]:
+def _opened(path: Path, opened: ExitStack) -> tuple[int | None, int]:
     try:
-        return os.open(path, os.O_RDONLY), path.stat().st_size
+        handle = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return None, 0
+    opened.callback(os.close, handle)
+    return handle, os.fstat(handle).st_size
 
 
 def _read(handle: int | None, at: int, size: int) -> bytes:

@@ -1,0 +1,52 @@
+"""The numbers of the models of one checkpoint: a model gets the next number when it is seen first."""
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+
+from batchrun.checkpoint.queue import WriteQueue
+from batchrun.checkpoint.reader import read_models
+from batchrun.checkpoint.tables import MODELS, Asked, pack
+from batchrun.errors import RunDirectoryError
+
+
+class ModelNumbers:
+    """Which number each model has."""
+
+    def __init__(self, path: Path, queue: WriteQueue) -> None:
+        """Prepare; nothing is known before `load`.
+
+        Args:
+            path: of the checkpoint, for messages.
+            queue: gets the names of new models.
+        """
+        self._path, self._queue = path, queue
+        self._numbers: dict[str, int] = {}
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Read the numbers that the checkpoint has."""
+        self._numbers = {name: number for number, name in read_models(connection).items()}
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """Number of each model, by its name."""
+        return self._numbers
+
+    def number_of(self, model: str) -> int:
+        """Return the number of a model; a new one gets the next.
+
+        Raises:
+            RunDirectoryError: there are too many models.
+        """
+        number = self._numbers.get(model)
+        if number is None:
+            number = len(self._numbers)
+            if number >= MODELS:
+                raise RunDirectoryError(f"{self._path}: more than {MODELS} models in one run; split the input by model")
+            self._numbers[model] = number
+            self._queue.run("INSERT INTO models VALUES (?, ?)", number, model)
+        return number
+
+    def id_of(self, asked: Asked) -> int:
+        """Return the number under which a request's outcome is kept."""
+        return pack(asked.row, self.number_of(asked.model), asked.sample)

@@ -1,0 +1,82 @@
+"""What waits for the writer: outcomes, extra costs, and other statements. Bounded by the caller, who asks `is_full`."""
+
+from collections import deque
+from typing import Any, NamedTuple, TypeVar
+
+from batchrun.checkpoint.totals import Extra
+from batchrun.records import Outcome
+
+MAX_QUEUED = 20_000
+MAX_QUEUED_BYTES = 64 << 20
+"""How much may wait for the writer before nothing more is admitted."""
+
+T = TypeVar("T")
+
+Statement = tuple[str, tuple[Any, ...]]
+"""SQL text and its values."""
+
+
+class Load(NamedTuple):
+    """What one commit writes."""
+
+    outcomes: list[Outcome]
+    statements: list[Statement]
+    extras: list[Extra]
+
+
+class WriteQueue:
+    """Filled by the event loop and the input's reader, emptied by the writer, without a lock.
+
+    Appending to a deque and taking from it are atomic; adding to a number is not. So each of the two byte counts has
+    one thread that changes it, and what is queued is their difference.
+    """
+
+    def __init__(self) -> None:
+        self._outcomes: deque[Outcome] = deque()
+        self._statements: deque[Statement] = deque()
+        self._extras: deque[Extra] = deque()
+        self._bytes_put = 0  # changed by the event loop only
+        self._bytes_written = 0  # changed by the writer only
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be admitted until the writer has caught up."""
+        queued_bytes = self._bytes_put - self._bytes_written
+        return len(self._outcomes) >= MAX_QUEUED or queued_bytes >= MAX_QUEUED_BYTES
+
+    def put(self, outcome: Outcome) -> None:
+        """Add an outcome."""
+        self._bytes_put += _body_bytes(outcome)
+        self._outcomes.append(outcome)
+
+    def add(self, extra: Extra) -> None:
+        """Add attempts or tokens that are in no outcome."""
+        self._extras.append(extra)
+
+    def run(self, statement: str, *values: Any) -> None:
+        """Add any other statement. It is run before the outcomes of its commit are inserted."""
+        self._statements.append((statement, values))
+
+    # The writer's thread.
+
+    def take(self) -> Load:
+        """Return all that is queued, and remove it; more may be added meanwhile."""
+        return Load(_taken(self._outcomes), _taken(self._statements), _taken(self._extras))
+
+    def give_back(self, load: Load) -> None:
+        """Put what could not be written in front of the queue again."""
+        self._outcomes.extendleft(reversed(load.outcomes))
+        self._statements.extendleft(reversed(load.statements))
+        self._extras.extendleft(reversed(load.extras))
+
+    def written(self, load: Load) -> None:
+        """Note that a load is committed: there is room for as many bytes."""
+        self._bytes_written += sum(map(_body_bytes, load.outcomes))
+
+
+def _taken(queue: deque[T]) -> list[T]:
+    return [queue.popleft() for _ in range(len(queue))]
+
+
+def _body_bytes(outcome: Outcome) -> int:
+    return 0 if outcome.body is None else len(outcome.body)

@@ -1,0 +1,81 @@
+"""What waits for the writer is bounded, and counted right whichever thread changes it."""
+
+import pytest
+from harness.checkpoints import answer, requests
+
+from batchrun.checkpoint import queue
+from batchrun.checkpoint.queue import Load, WriteQueue
+from batchrun.checkpoint.totals import Extra
+
+OUTCOMES = [answer(each) for each in requests(*"abcd")]
+
+
+def test_what_was_put_is_taken_once_in_its_order() -> None:
+    waiting = WriteQueue()
+    for each in OUTCOMES:
+        waiting.put(each)
+    waiting.add(Extra("m", attempts=1))
+    waiting.run("SELECT ?", 1)
+    assert waiting.take() == Load(OUTCOMES, [("SELECT ?", (1,))], [Extra("m", attempts=1)])
+    assert not any(waiting.take())
+
+
+def test_what_could_not_be_written_comes_before_what_was_put_since() -> None:
+    waiting = WriteQueue()
+    waiting.put(OUTCOMES[0])
+    waiting.put(OUTCOMES[1])
+    failed = waiting.take()
+    waiting.put(OUTCOMES[2])
+    waiting.give_back(failed)
+    assert waiting.take().outcomes == OUTCOMES[:3]
+
+
+def test_a_queue_is_full_by_rows_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = WriteQueue()
+    monkeypatch.setattr(queue, "MAX_QUEUED", 2)
+    waiting.put(OUTCOMES[0])
+    assert not waiting.is_full
+    waiting.put(OUTCOMES[1])
+    assert waiting.is_full
+    waiting.written(waiting.take())
+    assert not waiting.is_full
+    monkeypatch.setattr(queue, "MAX_QUEUED_BYTES", 10)
+    waiting.put(OUTCOMES[2])
+    assert waiting.is_full
+
+
+def test_bytes_stay_in_the_queue_until_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken and not yet committed, they still use memory."""
+    monkeypatch.setattr(queue, "MAX_QUEUED_BYTES", 10)
+    waiting = WriteQueue()
+    waiting.put(OUTCOMES[0])
+    load = waiting.take()
+    assert waiting.is_full
+    waiting.written(load)
+    assert not waiting.is_full
+
+
+class Interrupting(bytes):
+    """A body whose length is asked for in the middle of an addition; the writer commits at that moment."""
+
+    waiting: WriteQueue
+    load: Load | None = None
+
+    def __len__(self) -> int:
+        if self.load is not None:
+            load, self.load = self.load, None
+            self.waiting.written(load)
+        return super().__len__()
+
+
+def test_a_commit_in_the_middle_of_a_put_does_not_falsify_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One count that two threads change would forget one of the two changes, and drift until nothing is admitted."""
+    monkeypatch.setattr(queue, "MAX_QUEUED_BYTES", 1)
+    waiting = WriteQueue()
+    waiting.put(OUTCOMES[0])
+    body = Interrupting(b"answer")
+    body.waiting, body.load = waiting, waiting.take()
+    waiting.put(OUTCOMES[1]._replace(body=body))
+    assert waiting.is_full
+    waiting.written(waiting.take())
+    assert not waiting.is_full

@@ -1,0 +1,54 @@
+"""Totals are what outcomes, extras and copies add up to."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from harness.checkpoints import answer, failure, requests
+
+from batchrun.checkpoint.reader import read_totals
+from batchrun.checkpoint.store import Store
+from batchrun.checkpoint.totals import Copied, Extra, added, with_copies, write_totals
+from batchrun.records import ModelTotals, Usage
+
+(REQUEST,) = requests("a")
+
+
+def test_outcomes_and_extras_are_added_to_what_was_there() -> None:
+    before = {"m": ModelTotals(1, 1, 0, 1, 0, 3, 2, 5), "other": ModelTotals(1, 1)}
+    after = added(
+        before,
+        [answer(REQUEST, attempts=3, throttled=2), failure(REQUEST), answer(REQUEST, usage=Usage())],
+        [Extra("m", usage=Usage(1, 1, 2)), Extra("m", attempts=4, throttled=1), Extra("n", usage=Usage())],
+    )
+    assert after["m"] == ModelTotals(4, 3, 1, 10, 3, 7, 5, 12, cached_tokens=1, unstated=1)
+    assert after["n"] == ModelTotals(unstated=1)
+    assert after["other"] is before["other"]
+
+
+def test_tokens_of_a_failure_are_not_added() -> None:
+    """A failed attempt that was paid for is an extra."""
+    assert added({}, [failure(REQUEST)._replace(usage=Usage(5, 5, 10))], [])["m"].total_tokens == 0
+
+
+def test_copies_count_as_rows_and_cost_nothing() -> None:
+    before = {"m": ModelTotals(1, 1, 0, 1, 0, 3, 2, 5)}
+    after = with_copies(before, [Copied(0, True, 7), Copied(0, False, 2), Copied(1, False, 1)], {"m": 0, "n": 1})
+    assert after == {"m": ModelTotals(10, 8, 2, 1, 0, 3, 2, 5), "n": ModelTotals(1, 0, 1)}
+
+
+def test_written_totals_are_read_back(tmp_path: Path) -> None:
+    sums = ModelTotals(3, 2, 1, 7, 3, 4, 3, 7, 1, 2, 1)
+    with Store(tmp_path) as store:
+        store.connection.execute("INSERT INTO models VALUES (0, 'm')")
+        write_totals(store.connection, 0, ModelTotals())
+        write_totals(store.connection, 0, sums)
+        assert read_totals(store.connection) == {"m": sums}
+
+
+def test_totals_that_are_not_numbers_are_damage(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.connection.execute("INSERT INTO models VALUES (0, 'm')")
+        store.connection.execute("INSERT INTO totals (model, completed) VALUES (0, 'many')")
+        with pytest.raises(sqlite3.DatabaseError, match="totals of m"):
+            read_totals(store.connection)
