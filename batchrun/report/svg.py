@@ -1,38 +1,36 @@
-"""Draws a line chart as SVG, by leather; colours and fonts are the page's style sheet's, so that dark is dark.
+"""Draws a line chart as SVG. Colours and fonts are in the page's style sheet, for light and dark. Pure."""
 
-leather gives each part a class, and a style sheet wins over the colours that it writes beside them.
-"""
-
-import re
-from collections.abc import Callable, Sequence
-from decimal import Decimal
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 from xml.etree import ElementTree
-
-from leather import Chart, theme
-from leather.scales import Scale
-from leather.series import Series
-from leather.shapes import Line
+from xml.etree.ElementTree import Element
 
 from batchrun.report.ticks import count_ticks, number_text
 
 _WIDTH, _HEIGHT = 640, 250
-"""Of a chart, in units of its own; the page scales it."""
+"""Size of a chart in its own units; the page scales it."""
 
-theme.margin = 0.015
-theme.background_color = "none"
-theme.legend_font_size = theme.tick_font_size = 12
-theme.legend_font_char_width = theme.tick_font_char_width = 7
+_TOP, _RIGHT, _BOTTOM = 8, 22, 28
+"""Margins around the plot: for half a label above and to the right, and for the labels below."""
 
-_LENGTHS = {"d", "x", "y", "x1", "x2", "y1", "y2", "transform"}
-_LONG = re.compile(r"(\.\d\d)\d+")
+_LEGEND_HEIGHT = 22
+_SWATCH_WIDTH, _SWATCH_GAP, _ENTRY_GAP = 16, 6, 20
+_LABEL_GAP = 8
+_TEXT_SIZE = 12
+"""As in the style sheet."""
+
+_CHARACTER_WIDTH = 7.7
+"""Width of a digit in a wide font of this size: an estimate, since only the browser knows the font."""
+
+_TEXT_DROP = 4
+"""From the middle of a text of this size down to its baseline."""
 
 Point = tuple[float, float | None]
-"""x and y; without a y the line breaks off."""
+"""x and y; the line breaks at a point without y."""
 
 
 class Axis(NamedTuple):
-    """The horizontal axis: its ends, its marks, and what stands beside them."""
+    """The horizontal axis: its ends, its ticks, and the text of a tick."""
 
     low: float
     high: float
@@ -49,63 +47,103 @@ class Curve(NamedTuple):
     points: Sequence[Point]
 
 
-class _Span(Scale):  # type: ignore[misc]  # leather ships no types
-    """A linear scale that ends where it is told to; leather's own goes on to the next round number."""
+class _Frame(NamedTuple):
+    """Where the plot is in the chart, and which numbers its edges stand for."""
 
-    def __init__(self, low: float, high: float) -> None:
-        self._low, self._length = low, max(high - low, 1e-9)
+    left: float
+    top: float
+    low: float
+    high: float
+    most: float
 
-    def contains(self, value: Any) -> bool:
-        """Return whether a value may be drawn."""
-        return True
+    @property
+    def right(self) -> float:
+        return _WIDTH - _RIGHT
 
-    def project(self, value: Any, range_min: Any, range_max: Any) -> Decimal:
-        """Return the place of a value."""
-        share = Decimal((float(value) - self._low) / self._length)
-        return Decimal(range_min) + (Decimal(range_max) - Decimal(range_min)) * share
+    @property
+    def bottom(self) -> float:
+        return _HEIGHT - _BOTTOM
 
+    def x(self, value: float) -> float:
+        return self.left + (self.right - self.left) * (value - self.low) / max(self.high - self.low, 1e-9)
 
-class _Look(Line):  # type: ignore[misc]  # leather ships no types
-    """A line that has a class of its own, in the chart and in the legend."""
-
-    def __init__(self, look: str) -> None:
-        super().__init__("currentColor")
-        self._look = look
-
-    def to_svg(self, *arguments: Any) -> ElementTree.Element:
-        """Return the line."""
-        group: ElementTree.Element = super().to_svg(*arguments)
-        group.set("class", f"series {self._look}")
-        return group
-
-    def legend_to_svg(self, series: Any, palette: Any) -> list[tuple[ElementTree.Element, int]]:
-        """Return its entry in the legend."""
-        entries: list[tuple[ElementTree.Element, int]] = super().legend_to_svg(series, palette)
-        for group, _ in entries:
-            group.set("class", f"legend {self._look}")
-        return entries
+    def y(self, value: float) -> float:
+        return self.bottom - (self.bottom - self.top) * value / self.most
 
 
 def draw(label: str, axis: Axis, curves: Sequence[Curve]) -> str:
-    """Return a chart as an SVG element: numbers from zero on, over `axis`.
+    """Return a chart as an SVG element, with a vertical axis from zero and a legend for several curves.
 
     Args:
-        label: what it shows, for those who do not see it.
-        axis: the horizontal one.
+        label: what the chart shows, for people who cannot see it.
+        axis: the horizontal axis.
         curves: at least one, each with at least one point.
     """
     ticks = count_ticks(max(y for curve in curves for _, y in curve.points if y is not None))
-    chart = Chart()
-    for curve in curves:
-        chart.add_series(Series(curve.points, name=curve.name), _Look(curve.look))
-    chart.set_x_scale(_Span(axis.low, axis.high))
-    chart.set_y_scale(_Span(0, ticks[-1]))
-    chart.add_x_axis(ticks=axis.ticks, tick_formatter=lambda value, *_: axis.text(value))
-    chart.add_y_axis(ticks=ticks, tick_formatter=lambda value, *_: number_text(value))
-    root = ElementTree.Element("svg", viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img")
-    root.set("aria-label", label)
-    root.append(chart.to_svg_group(_WIDTH, _HEIGHT))
-    for element in root.iter():
-        for name in _LENGTHS.intersection(element.keys()):
-            element.set(name, _LONG.sub(r"\1", element.attrib[name]))  # leather writes 28 digits
+    texts = [number_text(tick) for tick in ticks]
+    left = _text_width(max(texts, key=len)) + _LABEL_GAP
+    legend_height = _LEGEND_HEIGHT if len(curves) > 1 else 0
+    frame = _Frame(left, _TOP + legend_height, axis.low, axis.high, ticks[-1])
+    root = Element("svg", {"viewBox": f"0 0 {_WIDTH} {_HEIGHT}", "role": "img", "aria-label": label})
+    root.append(_vertical_axis(frame, zip(ticks, texts, strict=True)))
+    root.append(_horizontal_axis(frame, axis))
+    root.extend(_series(frame, curve) for curve in curves)
+    if legend_height:
+        root.extend(_legend(left, curves))
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _vertical_axis(frame: _Frame, ticks: Iterable[tuple[float, str]]) -> Element:
+    group = Element("g", {"class": "axis vertical"})
+    for tick, text in ticks:
+        y = frame.y(tick)
+        group.append(_line(frame.left, y, frame.right, y))
+        group.append(_text(frame.left - _LABEL_GAP, y + _TEXT_DROP, text))
+    return group
+
+
+def _horizontal_axis(frame: _Frame, axis: Axis) -> Element:
+    group = Element("g", {"class": "axis horizontal"})
+    group.extend(_text(frame.x(tick), frame.bottom + _TEXT_SIZE + _TEXT_DROP, axis.text(tick)) for tick in axis.ticks)
+    return group
+
+
+def _series(frame: _Frame, curve: Curve) -> Element:
+    group = Element("g", {"class": f"series {curve.look}"})
+    steps, is_down = [], False
+    for x, y in curve.points:
+        if y is not None:
+            steps.append(f"{'L' if is_down else 'M'}{_number(frame.x(x))} {_number(frame.y(y))}")
+        is_down = y is not None
+    group.append(Element("path", {"d": "".join(steps)}))
+    return group
+
+
+def _legend(left: float, curves: Sequence[Curve]) -> Iterable[Element]:
+    y = _TOP + _TEXT_DROP
+    for curve in curves:
+        group = Element("g", {"class": f"legend {curve.look}"})
+        group.append(_line(left, y, left + _SWATCH_WIDTH, y))
+        group.append(_text(left + _SWATCH_WIDTH + _SWATCH_GAP, y + _TEXT_DROP, curve.name))
+        left += _SWATCH_WIDTH + _SWATCH_GAP + _text_width(curve.name) + _ENTRY_GAP
+        yield group
+
+
+def _line(x1: float, y1: float, x2: float, y2: float) -> Element:
+    ends = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
+    return Element("line", {name: _number(value) for name, value in ends.items()})
+
+
+def _text(x: float, y: float, text: str) -> Element:
+    element = Element("text", {"x": _number(x), "y": _number(y)})
+    element.text = text
+    return element
+
+
+def _text_width(text: str) -> float:
+    return _CHARACTER_WIDTH * len(text)
+
+
+def _number(value: float) -> str:
+    """Return a length to a tenth of a unit: less than a pixel."""
+    return f"{value:.1f}".removesuffix(".0")

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from batchrun.report.page import Page, render
-from batchrun.report.plots import LimitPoint, figures
 from batchrun.report.sample import Sample, harmless_json
-from batchrun.report.tally import tally
 
 USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 
@@ -155,44 +153,3 @@ def test_a_sample_says_that_it_is_one() -> None:
 def test_a_run_without_rows_has_a_page() -> None:
     """A report may be asked for early."""
     assert "There are no rows yet." in render(page(sample=Sample([], [], is_all=True), rows=0))
-
-
-def test_there_is_a_plot_of_all_that_there_is_to_see(write_results: Any) -> None:
-    """Throughput, in flight and limit, latency, tokens; each with a line that says it in words."""
-    rows = [{"finished_at": 2_000 * number, "latency_s": 1.0 + number / 10} for number in range(1, 41)]
-    rows[5] |= {"status": "failed"}
-    found = tally(write_results(*rows), failed_rows=0)
-    plots = figures(found, [LimitPoint(0, 8), LimitPoint(30_000, 6)], {3: 7})
-    assert [plot.title for plot in plots] == [
-        "Rows a second",
-        "Requests in flight",
-        "Latency of completed rows, seconds",
-        "Tokens a row",
-    ]
-    rate, flight, latency, tokens = plots
-    assert {"series area", "series bad"} <= classes(rate.svg)
-    assert {"series area", "series limit", "series throttled"} <= classes(flight.svg)
-    assert "the limit was 6 at last; 7 requests were throttled" in flight.note
-    assert latency.note == "median 3.1, 90 % within 4.7, 99 % within 4.99 s"
-    assert "completion: median 5" in tokens.note
-
-
-def classes(svg: str) -> set[str]:
-    """Return the classes of an SVG's parts."""
-    return set(re.findall(r'class="([^"]*)"', svg))
-
-
-def test_a_limit_whose_history_is_coarser_than_the_plot_is_not_drawn(write_results: Any) -> None:
-    """It is noted once a second: in a run of a second it would be a line far from the truth."""
-    found = tally(write_results({"finished_at": 1_000}, {"finished_at": 1_400}), failed_rows=0)
-    _, flight, *_ = figures(found, [LimitPoint(0, 8)], {})
-    assert "limit" not in flight.note
-
-
-def test_where_nothing_was_sent_or_stated_there_is_no_plot_of_it(write_results: Any) -> None:
-    """Rows that were broken have neither latency nor tokens."""
-    bad = {"status": "failed", "latency_s": None, "prompt_tokens": None, "completion_tokens": None}
-    found = tally(write_results(bad, bad), failed_rows=0)
-    assert [plot.title for plot in figures(found, [], {})] == ["Rows a second"]
-    empty = tally(write_results(), failed_rows=0)
-    assert figures(empty, [], {}) == []
