@@ -1,8 +1,11 @@
-"""How many requests are on their way, noted outside the database before each is sent: what a killed process leaves.
+"""How many requests are in flight, noted outside the database before each is sent: what a killed process leaves.
 
 A commit for every request that is sent would cost more than the request. A store into a mapped page costs a tenth of a
 microsecond, gives no other thread the interpreter's lock as a write would, and the system keeps it when the process is
 killed. After a power cut the note is as old as the last forced commit.
+
+What is noted is not the number in flight, but how many outcomes of sent requests there will be once all of these have
+ended. The checkpoint has such outcomes too; `in_flight` is the difference. So it is right whenever either is read.
 """
 
 import contextlib
@@ -18,13 +21,24 @@ FILE_NAME = ".in_flight"
 _NOTE = struct.Struct("<qdq")
 
 
+def in_flight(owed: int, outcomes: int, copies: int) -> int:
+    """Return how many requests were sent and have no outcome yet.
+
+    Args:
+        owed: as noted.
+        outcomes: in the checkpoint.
+        copies: outcomes among these that were copied from a row that asks the same: nothing was sent for them.
+    """
+    return max(0, owed - (outcomes - copies))
+
+
 def owed_in(directory: Path) -> int:
-    """Return what the note of a run directory says is owed, also while a run writes it; 0 where there is none."""
+    """Return how many outcomes are owed by the note of a run directory, also while a run writes it; 0 without one."""
     try:
-        said = (directory / FILE_NAME).read_bytes()
+        note = (directory / FILE_NAME).read_bytes()
     except OSError:
         return 0
-    owed: int = _NOTE.unpack_from(said)[0] if len(said) >= _NOTE.size else 0
+    owed: int = _NOTE.unpack_from(note)[0] if len(note) >= _NOTE.size else 0
     return owed
 
 
@@ -56,18 +70,18 @@ class Journal:
                 raise
         except (OSError, ValueError) as problem:
             reason = getattr(problem, "strerror", None) or str(problem)
-            cure = "make room, or make it writable, and run the same command again: it goes on from here"
+            cure = "make room, or make it writable, and run the same command again: it resumes from here"
             raise RunDirectoryError(f"{path}: cannot be read or written ({reason}); {cure}") from problem
         self._noted: tuple[int, float, int] = _NOTE.unpack_from(self._page)
 
     @property
     def owed(self) -> int:
-        """Outcomes that the checkpoint would have, were everything recorded that was sent; as noted last."""
+        """Outcomes that the checkpoint will have, copies left out, once all that was sent has ended; as noted last."""
         return self._noted[0]
 
     @property
     def usd(self) -> float:
-        """Money spent and set aside, as noted last; 0 without a cap."""
+        """Money spent and set aside, as noted last; 0 without a cap on it."""
         return self._noted[1]
 
     @property
@@ -76,14 +90,14 @@ class Journal:
         return self._noted[2]
 
     def note(self, owed: int, usd: float = 0.0, tokens: int = 0) -> None:
-        """Note what is owed, the money and the tokens; costs nothing when it is what it was."""
+        """Note what is owed, the money and the tokens; costs nothing when they have not changed."""
         noted = (owed, usd, tokens)
         if noted != self._noted:
             _NOTE.pack_into(self._page, 0, owed, usd, tokens)
             self._noted = noted
 
     def force(self) -> None:
-        """Have the note on the disk."""
+        """Force the note to the disk."""
         os.fsync(self._file)
 
     def close(self) -> None:

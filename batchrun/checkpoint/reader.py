@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from batchrun.checkpoint.checks import are_outcomes
-from batchrun.checkpoint.facts import Fact, named
+from batchrun.checkpoint.facts import COPIES, Fact, named
 from batchrun.checkpoint.file import connect, damaged, translated
+from batchrun.checkpoint.in_flight import in_flight, owed_in
 from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS, Asked, pack, unpack
 from batchrun.records import ModelTotals, Outcome, OutcomeColumns, Usage
 
@@ -115,6 +116,11 @@ class Checkpoint:
         """Return what each model's part adds up to."""
         with translated(self.path):
             return read_totals(self._connection)
+
+    def in_flight(self) -> int:
+        """Return how many requests are in flight now; after a kill, how many were."""
+        outcomes, copies = sum(sums.requests for sums in self.totals().values()), self.fact(COPIES) or 0
+        return in_flight(owed_in(self.path.parent), outcomes, copies)
 
     def failures(self) -> list[Failures]:
         """Return the failed rows by kind, most first; reads no further than needed when there are none."""

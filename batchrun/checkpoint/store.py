@@ -22,7 +22,7 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.file import broken, connect, translated
 from batchrun.checkpoint.fsync import Forcing
-from batchrun.checkpoint.in_flight import Journal
+from batchrun.checkpoint.in_flight import Journal, in_flight
 from batchrun.checkpoint.lookup import ChangedRow, Lookup
 from batchrun.checkpoint.mark import STEP_ROWS, SettledMark
 from batchrun.checkpoint.models import ModelNumbers
@@ -56,6 +56,7 @@ class Store:
         self._lookup = Lookup(self.path, self._models)
         self._writer = Writer(self.path, self._queue, self._models, self._mark)
         self._accepted = 0  # outcomes put, over all executions; copies are not among them
+        self._in_flight, self._owed_usd, self._owed_tokens = 0, 0.0, 0  # as noted last
 
     def __enter__(self) -> Self:
         examine(self.path)
@@ -72,7 +73,7 @@ class Store:
             self._journal = opened.enter_context(contextlib.closing(Journal(self.path.parent)))
             log = self.path.with_name(self.path.name + "-wal") if is_wal else None
             self._forcing = Forcing(log, self._journal, lambda problem: self._on_broken(broken(self.path, problem)))
-            self.unrecorded = max(0, self._journal.owed - self._accepted)
+            self.unrecorded = in_flight(self._journal.owed, self._outcomes(), self._writer.copies)
             """Requests that the last execution had sent, and whose end was not recorded when its process died."""
             with translated(self.path):
                 self.unrecorded_ever = self.unrecorded + (read_fact(self.connection, facts.UNRECORDED) or 0)
@@ -81,6 +82,7 @@ class Store:
             """Money that earlier executions had spent or set aside, as far as they kept a cap."""
             self.spent_tokens = self._journal.tokens
             """Tokens, likewise."""
+            self._owed_usd, self._owed_tokens = self.spent_usd, self.spent_tokens
             opened.pop_all()
         return self
 
@@ -152,11 +154,17 @@ class Store:
 
     def sending(self, in_flight: int, usd: float = 0.0, tokens: int = 0) -> None:
         """Note how many requests are in flight, and money and tokens spent and set aside: before they are sent."""
-        self._journal.note(self._accepted + in_flight, usd, tokens)
+        self._in_flight, self._owed_usd, self._owed_tokens = in_flight, usd, tokens
+        self._note()
+
+    def _note(self) -> None:
+        self._journal.note(self._accepted + self._in_flight, self._owed_usd, self._owed_tokens)
 
     def put(self, outcome: Outcome) -> None:
         """Have an outcome written."""
         self._accepted += 1
+        if outcome.attempts == 0:  # it was not in flight, so `sending` is not called when it ends
+            self._note()
         self._queue.put(outcome)
 
     def paid(self, model: str, usage: Usage) -> None:
@@ -234,4 +242,7 @@ class Store:
         """Read totals and bounds again, after a change to the tables from outside this class."""
         self._writer.load(self.connection)
         self._lookup.reload()
-        self._accepted = sum(sums.requests for sums in self.totals.values()) - self._writer.copies
+        self._accepted = self._outcomes() - self._writer.copies
+
+    def _outcomes(self) -> int:
+        return sum(sums.requests for sums in self._writer.totals.values())

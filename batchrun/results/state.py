@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.checkpoint import facts
-from batchrun.checkpoint.in_flight import owed_in
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.prompts.count import output_rows
 from batchrun.records import Figures, RowCount, summed
@@ -57,7 +56,7 @@ def figures_of(directory: Path) -> Figures:
         RunDirectoryError: there is no checkpoint, or it cannot be read.
     """
     with Checkpoint(directory) as checkpoint:
-        sums, limit = summed(checkpoint.totals().values()), checkpoint.limit()
+        sums, limit, in_flight = summed(checkpoint.totals().values()), checkpoint.limit(), checkpoint.in_flight()
         rows, is_exact = checkpoint.fact(facts.TOTAL), checkpoint.fact(facts.IS_TOTAL_EXACT) is True
     return Figures(
         done=sums.requests,
@@ -65,7 +64,7 @@ def figures_of(directory: Path) -> Figures:
         failed=sums.failed,
         throttled=sums.throttled,
         tokens=sums.total_tokens,
-        in_flight=max(0, owed_in(directory) - sums.requests),
+        in_flight=in_flight,
         limit=limit,
         waiting=0,
         pause=None,

@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.checkpoints import answer, failure, requests
 from harness.descriptors import open_descriptors
 
-from batchrun.checkpoint.in_flight import FILE_NAME, Journal
+from batchrun.checkpoint.in_flight import FILE_NAME, Journal, in_flight
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.checkpoint.store import Store
 from batchrun.errors import RunDirectoryError
 
 
@@ -72,3 +75,39 @@ def test_a_note_that_cannot_be_made_leaves_no_file_open(tmp_path: Path, monkeypa
         with pytest.raises(RunDirectoryError, match="Cannot allocate memory"):
             Journal(tmp_path)
     assert open_descriptors() == before
+
+
+@pytest.mark.parametrize(
+    ("owed", "outcomes", "copies", "expected"),
+    [(0, 0, 0, 0), (25, 5, 0, 20), (25, 100, 95, 20), (5, 100, 95, 0), (0, 7, 0, 0)],
+)
+def test_copies_are_not_taken_for_requests_that_were_sent(owed: int, outcomes: int, copies: int, expected: int) -> None:
+    """A note that is older than the checkpoint, as after a power cut, never gives less than none."""
+    assert in_flight(owed, outcomes, copies) == expected
+
+
+def test_another_process_sees_what_is_in_flight_also_with_copies(tmp_path: Path) -> None:
+    """`watch` and W&B ask; each row that was copied would hide a request."""
+    with Store(tmp_path) as store:
+        store.share_answers(is_wanted=True)
+        assert len(store.unsettled(requests(*"aaaaaaaabc"))) == 3
+        store.put(answer(*requests("a")))
+        store.sending(2)
+        store._writer.finish()
+        with Checkpoint(tmp_path) as checkpoint:
+            assert checkpoint.totals()["m"].requests == 8
+            assert checkpoint.in_flight() == 2
+
+
+def test_broken_rows_do_not_hide_what_is_in_flight(tmp_path: Path) -> None:
+    """They get an outcome and were never sent."""
+    with Store(tmp_path) as store:
+        store.model_id("m")
+        store.sending(3, 0.5, 70)
+        for each in requests(*"abcde"):
+            store.put(failure(each, "bad_row")._replace(attempts=0))
+        store._writer.finish()
+        with Checkpoint(tmp_path) as checkpoint:
+            assert checkpoint.in_flight() == 3
+    with Store(tmp_path) as store:
+        assert (store.unrecorded, store.spent_usd, store.spent_tokens) == (3, 0.5, 70)

@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.prompts import write_prompts
 
+from batchrun.publish.wandb.figures import live_figures
 from batchrun.records import RowCount
 from batchrun.results.state import figures_of, is_running
 
@@ -29,6 +30,20 @@ def test_a_run_is_watched_until_it_ends(spawn: Any, batchrun: Any, endpoint: Any
     assert done.code == 0
     assert "stopped   2 rows completed, 0 failed so far" in done.stderr
     assert "the process has died" in done.stderr
+
+
+def test_requests_in_flight_are_shown_also_where_answers_were_copied(spawn: Any, endpoint: Any) -> None:
+    """Nothing was sent for a copy: it must not be taken for a request that has ended."""
+    prompts = ["same"] * 12 + [f"[[simulate: slow 30]] {row}" for row in range(4)]
+    write_prompts(*prompts)
+    Path("job.toml").write_text(f'[input]\npath = "in.jsonl"\ndedupe = true\n[model]\nname = "{MODEL}"\n')
+    endpoint.change(latency_s=0)
+    process = spawn("run", "job.toml", "--base-url", endpoint.base_url, "-o", "out", "-c", "50")
+    endpoint.wait(lambda: endpoint.stats.received == 5)
+    endpoint.wait(lambda: Path("out/run.json").exists() and figures_of(Path("out")).done == 12)
+    assert figures_of(Path("out")).in_flight == live_figures(Path("out"))["in_flight"] == 4
+    process.kill()
+    process.wait()
 
 
 def test_what_has_ended_is_told_at_once(run: Any, batchrun: Any) -> None:
