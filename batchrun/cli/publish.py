@@ -9,7 +9,7 @@ from batchrun.job.sections import Publish
 from batchrun.job.settings import SettingError
 from batchrun.publish.worker import publish
 from batchrun.results.run_directory import stored_job
-from batchrun.results.state import standing
+from batchrun.results.state import summary_of
 
 
 @click.command("publish")
@@ -28,7 +28,7 @@ def publish_command(run: Path, weave: str | None, wandb: str | None, sample: int
     batchrun publish runs/eval_math --weave my-team/my-project
     batchrun publish runs/eval_math --wandb my-team/my-project
     """
-    summary = standing(run)
+    summary = summary_of(run)
     try:
         wanted = Publish(weave=weave, wandb=wandb)
     except SettingError as problem:

@@ -7,7 +7,7 @@ import click
 import orjson
 
 from batchrun.cli.texts import counts_lines
-from batchrun.results.state import standing
+from batchrun.results.state import summary_of
 
 
 @click.command("status")
@@ -20,7 +20,7 @@ def status_command(run: Path, as_json: bool) -> None:
     batchrun status runs/label_reviews
     batchrun status runs/label_reviews --json | jq .completed
     """
-    summary = standing(run)
+    summary = summary_of(run)
     if as_json:
         click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
         return

@@ -8,7 +8,7 @@ import click
 
 from batchrun.cli.texts import counts_lines
 from batchrun.report.bar import progress_on
-from batchrun.results.state import figures_of, is_running, standing
+from batchrun.results.state import figures_of, is_running, summary_of
 
 _LOOK_EVERY_S = 0.5
 
@@ -31,7 +31,7 @@ def watch_command(run: Path) -> None:
                 time.sleep(_LOOK_EVERY_S)
         except KeyboardInterrupt:
             return
-    summary = standing(run)
+    summary = summary_of(run)
     for line in [*counts_lines(summary), summary.message]:
         if line:
             click.echo(line, err=True)

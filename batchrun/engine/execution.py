@@ -34,7 +34,7 @@ from batchrun.results.export import Exported, View, export
 from batchrun.results.replace import sweep
 from batchrun.results.run_directory import SPOOL
 from batchrun.results.scores import scorer_of
-from batchrun.results.summary import Summary, save_summary, summarize
+from batchrun.results.summary import Status, Summary, save_summary, summarize
 
 _SIMULATED_KEY = Secret("simulated")
 
@@ -208,19 +208,21 @@ class Execution:
         pid: int | None = None,
     ) -> Summary:
         totals = self.store.totals if exported is None else exported.totals
-        summary = summarize(
-            self.job,
-            totals,
-            self.directory,
+        status = Status(
             state=state,
             exit_code=exit_code,
             message=message,
             duration_s=round(time.monotonic() - self.began_s, 3),
-            simulated=self.options.simulate,
-            unrecorded=self.store.unrecorded_ever,
+            pid=pid,
+            newly_settled=summed(totals.values()).requests - self.settled_before,
+        )
+        return summarize(
+            self.job,
+            self.directory,
+            status,
+            totals,
             failures=() if exported is None else exported.failures,
             scores=() if exported is None else exported.scores,
-            pid=pid,
+            simulated=self.options.simulate,
+            unrecorded=self.store.unrecorded_ever,
         )
-        settled = summed(totals.values()).requests - self.settled_before
-        return dataclasses.replace(summary, newly_settled=settled)

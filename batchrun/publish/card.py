@@ -17,7 +17,7 @@ from batchrun.publish.features import features, told_by_input
 from batchrun.results.columns import COLUMNS, SCORE
 from batchrun.results.replace import replacing
 from batchrun.results.run_directory import CARD, RESULTS, stored_job
-from batchrun.results.state import standing
+from batchrun.results.state import summary_of
 from batchrun.results.summary import Summary
 
 _TEXT_CHARS = 20_000
@@ -37,7 +37,7 @@ def write_card(directory: Path) -> Path:
     with Checkpoint(directory) as checkpoint:
         job = stored_job(checkpoint)
         told = told_by_input(job, directory, checkpoint)
-    summary, path = standing(directory), directory / RESULTS
+    summary, path = summary_of(directory), directory / RESULTS
     try:
         metadata = pq.read_metadata(path)
     except (OSError, pa.ArrowException) as problem:

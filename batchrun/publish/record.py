@@ -21,7 +21,7 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.prompts.input.arrow import python_dicts
 from batchrun.results.columns import AFTER_INPUT, BEFORE_INPUT
 from batchrun.results.run_directory import RESULTS, stored_job
-from batchrun.results.state import standing
+from batchrun.results.state import summary_of
 
 _ROWS_AT_ONCE = 2000
 """Rows of the results that are read at once."""
@@ -51,7 +51,7 @@ class RunRecord:
         self.sample = sample
 
     def __enter__(self) -> Self:
-        self.summary = standing(self.directory)
+        self.summary = summary_of(self.directory)
         self.checkpoint = Checkpoint(self.directory).__enter__()
         self.job = stored_job(self.checkpoint)
         if self.sample is not None and self.sample * self.job.per_row >= self.summary.rows:

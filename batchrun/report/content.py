@@ -21,7 +21,7 @@ from batchrun.report.texts import duration_text
 from batchrun.results.export import export
 from batchrun.results.replace import replacing
 from batchrun.results.run_directory import REPORT, RESULTS, stored_job
-from batchrun.results.state import is_fresh, standing
+from batchrun.results.state import is_fresh, summary_of
 from batchrun.results.summary import Summary
 from batchrun.storage.urls import shown
 
@@ -50,7 +50,7 @@ def write_report(directory: Path) -> Reported:
         RunDirectoryError: there is no run, it cannot be read, or a file cannot be written.
     """
     notices = [] if is_fresh(directory) else export(directory).notices
-    summary = standing(directory)  # its scores are those in the results
+    summary = summary_of(directory)  # its scores are those in the results
     path = directory / RESULTS
     try:
         with Checkpoint(directory) as checkpoint:

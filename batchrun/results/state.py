@@ -1,21 +1,20 @@
-"""How a run stands, seen from outside: from its checkpoint, and from what it said last."""
+"""The state of a run, seen from another process: read from its checkpoint and its run.json."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.prompts.count import output_rows
 from batchrun.records import Figures, RowCount, summed
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, stored_job
-from batchrun.results.summary import Summary, read_summary, summarize
+from batchrun.results.summary import Status, Summary, read_summary, summarize
 from batchrun.results.writer import read_scores
 from batchrun.storage.processes import is_alive
 
 
-def standing(directory: Path) -> Summary:
-    """Return the counts as the checkpoint has them now, and the state as the run itself said last.
+def summary_of(directory: Path) -> Summary:
+    """Return the counts that the checkpoint has now, and the status that the last execution wrote to run.json.
 
     Raises:
         RunDirectoryError: there is no checkpoint, or it cannot be read.
@@ -23,34 +22,27 @@ def standing(directory: Path) -> Summary:
     with Checkpoint(directory) as checkpoint:
         job, totals, failures = stored_job(checkpoint), checkpoint.totals(), checkpoint.failures()
         simulated, unrecorded = checkpoint.fact(facts.SIMULATED) is True, checkpoint.fact(facts.UNRECORDED) or 0
-    said = _said(directory)
-    state, message, pid = said["state"], said["message"], said["pid"]
-    summary = summarize(
+    return summarize(
         job,
-        totals,
         directory,
-        state=state,
-        exit_code=said.get("exit_code"),
-        message=message,
-        duration_s=said.get("duration_s"),
-        pid=pid,
-        simulated=simulated,
-        unrecorded=unrecorded,
+        _status(directory),
+        totals,
         failures=failures,
         scores=read_scores(directory / RESULTS),
+        simulated=simulated,
+        unrecorded=unrecorded,
     )
-    return replace(summary, newly_settled=said.get("newly_settled"))
 
 
 def is_running(directory: Path) -> bool:
-    """Return whether a run is going on in a directory, as far as it said and its process is alive."""
-    return bool(_said(directory)["state"] == "running")
+    """Return whether a living process works on the run."""
+    return _status(directory).state == "running"
 
 
 def figures_of(directory: Path) -> Figures:
-    """Return the figures of a run, cheaply enough to be asked every second.
+    """Return the figures of a run, cheaply enough to be called every second.
 
-    What waits and why nothing is sent is known to its own process alone.
+    `waiting` and `pause` are missing: only the process of the run knows them.
 
     Raises:
         RunDirectoryError: there is no checkpoint, or it cannot be read.
@@ -71,20 +63,26 @@ def figures_of(directory: Path) -> Figures:
     )
 
 
-def _said(directory: Path) -> dict[str, Any]:
-    """Return what a run said last, put right where its process has died since."""
-    said: dict[str, Any] = {"state": "stopped", "message": "", "pid": None, **read_summary(directory)}
-    if said["state"] == "running" and (said["pid"] is None or not is_alive(said["pid"])):
-        said |= {
-            "state": "stopped",
-            "message": "the process has died; run the same command again to go on",
-            "pid": None,
-        }
-    return said
+def _status(directory: Path) -> Status:
+    """Return the status from run.json, corrected if its process has died since."""
+    stored = read_summary(directory)
+    status = Status(
+        state=stored.get("state", "stopped"),
+        exit_code=stored.get("exit_code"),
+        message=stored.get("message", ""),
+        duration_s=stored.get("duration_s"),
+        pid=stored.get("pid"),
+        newly_settled=stored.get("newly_settled"),
+    )
+    if status.state != "running" or (status.pid is not None and is_alive(status.pid)):
+        return status
+    return replace(
+        status, state="stopped", message="the process has died; run the same command again to resume", pid=None
+    )
 
 
 def is_fresh(directory: Path) -> bool:
-    """Return whether the results are younger than the checkpoint and its log."""
+    """Return whether results.parquet is newer than the checkpoint and its log."""
     results = directory / RESULTS
     sources = [directory / CHECKPOINT, directory / f"{CHECKPOINT}-wal"]
     changed = [path.stat().st_mtime_ns for path in sources if path.exists() and path.stat().st_size]

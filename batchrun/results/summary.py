@@ -1,4 +1,4 @@
-"""How a run ended, or stands: what people are told of it, and what scripts read of it in run.json."""
+"""The summary of a run: for people who started it, and in run.json for scripts."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ from batchrun.results.usage import usage_rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """How a run ended, or stands: what `run` returns, and what `run.json` and `--json` say."""
+    """State and totals of a run, also while it runs: returned by `run`, and written to `run.json` and by `--json`."""
 
     state: str
     """`running`, `completed`, `stopped` (resumable) or `interrupted` (resumable)."""
     exit_code: int | None
     """As in the table of exit codes (docs/reference.md); None while it runs."""
     message: str
-    """Why it stopped, or what of it was not published or uploaded, and what to do; empty when all is done."""
+    """Why it stopped, or what was not published or uploaded, and what to do; empty when all is done."""
     directory: str
     results: str
     """Path of results.parquet."""
@@ -44,24 +44,24 @@ class Summary:
     completion_tokens: int
     total_tokens: int
     cost_usd: float | None
-    """Of all runs of this directory; None when a price is not known."""
+    """Of all executions; None when a price is not known."""
     duration_s: float | None
-    """Of the last run."""
+    """Of the last execution."""
     pid: int | None
-    """Of the process that runs it."""
+    """Of the process that works on it."""
     models: list[dict[str, Any]]
-    """One entry a model, with the columns of usage.parquet."""
+    """One entry per model, with the columns of usage.parquet."""
     failures: list[dict[str, Any]]
-    """The failed rows by `kind`, most first: how many `rows`, and an `example` of what was said."""
+    """The failed rows by `kind`, most frequent first: number of `rows`, and the message of one as `example`."""
     scores: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    """One entry a model, where answers are scored: `mean` with its 95 % `interval`, how many are `scored` and
-    `unscored`, `pass_at` k of several samples, and of `labels` accuracy, classes and confusion."""
+    """One entry per model, if answers are scored: `mean` with its 95 % `interval`, numbers of rows `scored` and
+    `unscored`, `pass_at` k for several samples, and for `labels` accuracy, classes and confusion."""
     simulated: bool = False
-    """Whether the simulator made the answers up: then nothing was paid."""
+    """Whether the simulator made the answers up; then nothing was paid."""
     unrecorded: int = 0
-    """Requests that had been sent and not recorded when a run died; over all runs of this directory."""
+    """Requests that had been sent and not recorded when a process died; over all executions."""
     newly_settled: int | None = None
-    """Rows that the last execution settled, 0 when it had nothing to do; None when it has not said."""
+    """Rows that the last execution settled, 0 when it had nothing to do; None when it did not record this."""
     version: str = __version__
 
     @property
@@ -70,29 +70,46 @@ class Summary:
         return self.state == "completed" and self.newly_settled == 0 and self.rows > 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What only the last execution itself can report; the fields are those of `Summary`."""
+
+    state: str
+    exit_code: int | None = None
+    message: str = ""
+    duration_s: float | None = None
+    pid: int | None = None
+    newly_settled: int | None = None
+
+
 def summarize(
     job: Job,
-    totals: Mapping[str, ModelTotals],
     directory: Path,
+    status: Status,
+    totals: Mapping[str, ModelTotals],
     *,
-    state: str,
-    exit_code: int | None = None,
-    message: str = "",
-    duration_s: float | None = None,
-    pid: int | None = None,
-    simulated: bool = False,
-    unrecorded: int = 0,
     failures: Sequence[Failures] = (),
     scores: Sequence[dict[str, Any]] = (),
+    simulated: bool = False,
+    unrecorded: int = 0,
 ) -> Summary:
-    """Return how a run stands, from its totals."""
+    """Return the summary of a run.
+
+    Args:
+        job: what it runs.
+        directory: where.
+        status: of its last execution.
+        totals: by model.
+        failures: as in `Summary`, like the parameters that follow.
+        scores: one entry per model.
+        simulated: whether the simulator made the answers up.
+        unrecorded: requests that were sent and not recorded.
+    """
     models = usage_rows({model: sums for model, sums in totals.items() if model}, prices_of(job, totals))
     costs = [model["cost_usd"] for model in models if model["attempts"]]
     sums = summed(totals.values())
     return Summary(
-        state=state,
-        exit_code=exit_code,
-        message=message,
+        **dataclasses.asdict(status),
         directory=str(directory),
         results=str(directory / RESULTS),
         usage=str(directory / USAGE),
@@ -105,8 +122,6 @@ def summarize(
         completion_tokens=sums.completion_tokens,
         total_tokens=sums.total_tokens,
         cost_usd=None if None in costs else sum(costs),
-        duration_s=duration_s,
-        pid=pid,
         models=models,
         failures=[each._asdict() for each in failures],
         scores=list(scores),

@@ -1,0 +1,86 @@
+"""The state of a run, seen from another process."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.settled import settle
+
+from batchrun.errors import RunDirectoryError
+from batchrun.results.export import export
+from batchrun.results.state import is_fresh, is_running, summary_of
+
+OUT = Path("out")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test works in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def settled_run(**run_json: Any) -> None:
+    """Write a run with one completed and one failed row, and what its process wrote last."""
+    failed = {"kind": "bad_request", "error": "no", "http_status": 400, "body": None}
+    settle([{"prompt": "a"}, {"prompt": "b"}], lambda request: failed if request.row else "yes")
+    if run_json:
+        (OUT / "run.json").write_text(json.dumps(run_json))
+
+
+def dead_process() -> int:
+    """The id of a process that has ended."""
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_counts_come_from_the_checkpoint_and_the_status_from_run_json() -> None:
+    """Counts in run.json may be old."""
+    ended = {"exit_code": 1, "message": "m", "duration_s": 2.5, "newly_settled": 2}
+    settled_run(state="completed", completed=99, **ended)
+    summary = summary_of(OUT)
+    assert (summary.completed, summary.failed, summary.rows) == (1, 1, 2)
+    assert (summary.state, summary.exit_code, summary.message) == ("completed", 1, "m")
+    assert (summary.duration_s, summary.newly_settled, summary.pid) == (2.5, 2, None)
+    assert summary.failures == [{"kind": "bad_request", "rows": 1, "example": "no"}]
+
+
+def test_a_run_without_run_json_is_stopped() -> None:
+    """Its process died before it wrote one."""
+    settled_run()
+    assert (summary_of(OUT).state, is_running(OUT)) == ("stopped", False)
+
+
+def test_a_run_whose_process_lives_is_running() -> None:
+    """And names the process."""
+    settled_run(state="running", pid=os.getpid())
+    assert (summary_of(OUT).state, summary_of(OUT).pid, is_running(OUT)) == ("running", os.getpid(), True)
+
+
+def test_a_run_whose_process_has_died_is_stopped_and_can_be_resumed() -> None:
+    """As after `kill -9`: nobody corrected run.json."""
+    settled_run(state="running", pid=dead_process())
+    summary = summary_of(OUT)
+    assert (summary.state, summary.pid, is_running(OUT)) == ("stopped", None, False)
+    assert summary.message == "the process has died; run the same command again to resume"
+
+
+def test_results_are_fresh_until_the_checkpoint_changes() -> None:
+    """Results that are missing are not."""
+    settled_run()
+    assert not is_fresh(OUT)
+    export(OUT)
+    assert is_fresh(OUT)
+    later_s = (OUT / "results.parquet").stat().st_mtime + 1
+    os.utime(OUT / "checkpoint.sqlite", (later_s, later_s))
+    assert not is_fresh(OUT)
+
+
+def test_a_directory_without_a_checkpoint_is_refused() -> None:
+    """With the directory in the message."""
+    OUT.mkdir()
+    with pytest.raises(RunDirectoryError, match="out: holds no run"):
+        summary_of(OUT)
