@@ -152,15 +152,6 @@ class ModelTotals(NamedTuple):
     """Answers that stated no token counts and are in none of the sums."""
 
 
-class Retried(NamedTuple):
-    """An attempt failed and its request will be sent again."""
-
-    model: str
-    kind: str
-    message: str
-    wait_s: float
-
-
 class Paused(NamedTuple):
     """Nothing works of a model: its rows wait, and one request at a time probes."""
 
@@ -191,7 +182,7 @@ class Attempted(NamedTuple):
     throttled: int
 
 
-Event = Retried | Paused | Resumed | Spent | Attempted
+Event = Paused | Resumed | Spent | Attempted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -258,7 +258,7 @@ def _errors(kind: type[BatchrunError] = BatchrunError) -> Iterator[type[Batchrun
 
 def test_every_exit_code_is_explained() -> None:
     """In the table and in the help; next to those of the errors: success, failed rows, our own mistakes, signals."""
-    codes = {kind.exit_code for kind in _errors()} | {effect.exit_code for effect in EFFECTS.values()} - {None}
+    codes = {kind.exit_code for kind in _errors()} | {effect.run.exit_code for effect in EFFECTS.values()} - {None}
     assert set(EXIT_CODES) == codes | {0, 1, 70, 130, 143}
     listed = (command_of("run").help or "").split("Exit codes:")[1]
     assert {int(number) for number in re.findall(r"\b\d+\b", listed)} == set(EXIT_CODES)

@@ -5,7 +5,8 @@ import orjson
 from batchrun import __version__
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import find_key, find_project
-from batchrun.endpoint.pool.verdicts import EFFECTS, judge
+from batchrun.endpoint.pool.replies import judge
+from batchrun.endpoint.pool.verdicts import EFFECTS, ForRow
 from batchrun.errors import EndpointRefused, Stopped
 from batchrun.job.sections import Endpoint
 from batchrun.records import Fault, Reply
@@ -39,12 +40,12 @@ def model_names(result: Reply | Fault, endpoint: Endpoint) -> list[str]:
     if result.status != 200:
         verdict = judge(result)
         effect = EFFECTS[verdict.kind or "bad_reply"]
-        error = EndpointRefused if effect.row == "stays open" else Stopped
+        error = EndpointRefused if effect.row is ForRow.OPEN else Stopped
         raise error(f"{endpoint.base_url}: {verdict.message}; {effect.cure}".rstrip("; "))
     try:
         names = [model["id"] for model in orjson.loads(result.body)["data"]]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         names = [None]
     if not all(isinstance(name, str) and name.isprintable() for name in names):
-        raise Stopped(f"{endpoint.base_url}: what it answers is no list of models; check that the base URL ends in /v1")
+        raise Stopped(f"{endpoint.base_url}: the answer is not a list of models; check that the base URL ends in /v1")
     return sorted(names)

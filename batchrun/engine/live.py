@@ -17,7 +17,7 @@ from batchrun.endpoint.pool.budget import Amount, Budget
 from batchrun.endpoint.pool.limits import START, Change, Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.repair import Repair
-from batchrun.endpoint.pool.settlement import Policy
+from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
 from batchrun.engine.caps import budget_of, keep_spent, noted_in, rates_of, spent_before
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.engine.threads import Readahead
@@ -73,18 +73,19 @@ class Sending:
     async def _send_all(self) -> Stop | None:
         self._budget = self._opened_budget()
         client = self._client()
+        limits = self.job.limits
         self._pool = Pool(
             client,
             self._limit(),
-            Policy(max_attempts=self.job.limits.max_attempts, patience_s=self.job.limits.patience_s),
-            canary=_canary,
-            repair=self.repair,
-            on_outcome=self.store.put,
-            on_flight=self._on_flight,
-            on_event=self._on_event,
-            rates=rates_of(self.job),
-            budget=self._budget,
-            answered=[model for model, sums in self.store.totals.items() if sums.completed],
+            Rules(
+                policy=Policy(max_attempts=limits.max_attempts, patience_s=limits.patience_s),
+                canary=_canary,
+                rates=rates_of(self.job),
+                repair=self.repair,
+                budget=self._budget,
+                answered=[model for model, sums in self.store.totals.items() if sums.completed],
+            ),
+            Listeners(on_outcome=self.store.put, on_flight=self._on_flight, on_event=self._on_event),
             may_admit=lambda: self.store.is_keeping_up,
         )
         self.store.start(

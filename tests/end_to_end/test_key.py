@@ -170,7 +170,7 @@ def test_an_error_that_nobody_has_foreseen_is_told_without_it(
 
     targets = {
         "send": "batchrun.endpoint.http.client.HttpClient.send",
-        "settle": "batchrun.endpoint.pool.settlement.Settling.settle",
+        "settle": "batchrun.endpoint.pool.settlement.Settlement.settle",
         "export": "batchrun.engine.execution.export",
     }
     monkeypatch.setattr(targets[place], fail)

@@ -17,7 +17,7 @@ import click
 from batchrun.answers.columns import CLASH_PREFIX as ANSWER_PREFIX
 from batchrun.cli import cli
 from batchrun.cli.flags import FLAGS
-from batchrun.endpoint.pool.verdicts import EFFECTS, ROW_KINDS
+from batchrun.endpoint.pool.verdicts import verdict_rows
 from batchrun.job.sections import SECTIONS, Price
 from batchrun.job.settings import Section, default_of, key_of
 from batchrun.prompts.input.endings import ENDINGS
@@ -195,8 +195,7 @@ def _columns(declared: Iterable[Column]) -> list[tuple[str, str, str]]:
 
 def verdicts() -> str:
     """Return the verdict table: every kind of failure, and what becomes of row, limit and run."""
-    rows = [(code(kind), each.when, each.row, each.limit, each.run) for kind, each in EFFECTS.items()]
-    rows += [(code(kind), when, "failed", NONE, "goes on") for kind, when in ROW_KINDS.items()]
+    rows = [(code(kind), *cells) for kind, *cells in verdict_rows()]
     return table(("kind", "when", "row", "limit", "run"), rows)
 
 

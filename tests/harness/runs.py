@@ -7,7 +7,7 @@ from typing import Any
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
-from batchrun.endpoint.pool.settlement import Policy
+from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
 from batchrun.records import Event, Outcome, Request, Stop
 from harness.clock import run_virtually
 from harness.endpoints import Endpoint
@@ -43,7 +43,7 @@ def send_all(
     policy: Policy | None = None,
     seed: int = 7,
     pools: list[Pool] | None = None,
-    **settings: Any,
+    **rules: Any,
 ) -> Run:
     """Send rows through a pool to their end, on the virtual clock.
 
@@ -54,7 +54,7 @@ def send_all(
         policy: of the pool.
         seed: of the pool's jitter.
         pools: gets the pool, for tests that watch it.
-        settings: further arguments of the pool.
+        rules: further rules of the pool.
     """
     run = Run()
     asked = requests(rows) if isinstance(rows, int) else list(rows)
@@ -69,15 +69,16 @@ def send_all(
         pool = Pool(
             endpoint,
             limit or Limit(5_000),
-            policy or Policy(),
-            canary=lambda model: Request(
-                -1, model, 0, b"", CANARY if model == "m" else b"canary-%s" % model.encode(), None
+            Rules(
+                policy=policy or Policy(),
+                canary=lambda model: Request(
+                    -1, model, 0, b"", CANARY if model == "m" else b"canary-%s" % model.encode(), None
+                ),
+                **rules,
             ),
-            on_outcome=run.outcomes.append,
-            on_event=run.events.append,
+            Listeners(on_outcome=run.outcomes.append, on_event=run.events.append),
             uniform=random.Random(seed).random,
             unix_s=lambda: 1_700_000_000.0,
-            **settings,
         )
         if pools is not None:
             pools.append(pool)

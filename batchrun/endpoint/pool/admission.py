@@ -115,6 +115,13 @@ class Admission:
         lane.in_flight -= 1
         lane.in_flight_bytes -= work.size_bytes
 
+    def give_back(self, work: Work, now_s: float) -> None:
+        """Take back a request that `next` returned and that was not sent."""
+        if work.reserve is not None and self.budget is not None:
+            self.budget.give_back(work.reserve)
+            work.reserve = None
+        self.lane(work.request.model).give_back(work, now_s)
+
     def next(self, now_s: float) -> Work | None:
         """Return the request to send now; None when there is no slot for it, or no request."""
         self.look_again_s = None
@@ -155,11 +162,9 @@ class Admission:
         return not self.is_fed and self.is_hungry
 
     def _afford(self, lane: Lane, work: Work, budget: Budget, now_s: float) -> bool:
+        """Set aside what a request may use; give it back when that is more than is left."""
         work.reserve = budget.reserve(work.request)
         self.is_out_of_budget = work.reserve is None
-        if work.reserve is not None:
-            return True
-        lane.ends_probe(work)
-        if not work.is_canary:
-            lane.backlog.put(work, now_s)
-        return False
+        if work.reserve is None:
+            lane.give_back(work, now_s)
+        return not self.is_out_of_budget

@@ -6,20 +6,8 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 
 from batchrun.endpoint.pool.budget import Reserve
-from batchrun.endpoint.pool.verdicts import Verdict
+from batchrun.endpoint.pool.verdicts import ATTEMPT, Verdict
 from batchrun.records import Fault, Reply, Request
-
-_ATTEMPT = 100
-"""What one attempt costs, in the hundredths that `Work.spent` counts."""
-
-_COSTS = {"overloaded": 25}
-"""What failures cost that are no whole attempt. The turn of a row that meets an overloaded endpoint comes late, but is
-no fault of the row. A gateway that gives up on one long answer says 504 too, so it is not for nothing."""
-
-
-def cost_of(kind: str) -> int:
-    """Return what a failure of this kind costs a row, when it is the row's."""
-    return _COSTS.get(kind, _ATTEMPT)
 
 
 class Work:
@@ -47,7 +35,7 @@ class Work:
         self.repairs = 0  # how often an answer that did not fit was asked for again
         self.is_canary = is_canary
         self.attempts = 0  # made
-        self.allowed = max_attempts * _ATTEMPT  # may be spent
+        self.allowed = max_attempts * ATTEMPT  # may be spent, in hundredths of an attempt
         self.spent = 0  # counted against it
         self.setbacks = 0  # failures that made it wait, since the endpoint last came back
         self.throttled = 0
@@ -68,7 +56,7 @@ class Work:
 
     @property
     def message(self) -> str:
-        """What the last failure said."""
+        """The message of the last failure."""
         return self.failure[1].message if self.failure else ""
 
 

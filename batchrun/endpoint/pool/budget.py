@@ -67,6 +67,11 @@ class Budget:
         self.reserved_tokens += tokens
         return worst
 
+    def give_back(self, reserve: Reserve) -> None:
+        """Free what was set aside for a request that was not sent."""
+        self.reserved_usd -= reserve.usd
+        self.reserved_tokens -= reserve.tokens
+
     def settle(self, reserve: Reserve, model: str, verdict: Verdict, result: Reply | Fault) -> None:
         """Book what an attempt has used: an answer what it says; nothing what the endpoint refused; else the worst."""
         if result.status != 200 if isinstance(result, Reply) else not result.was_sent:
@@ -74,8 +79,7 @@ class Budget:
         else:
             used = self._used(model, verdict.usage)
         usd, tokens = reserve if used is None else used
-        self.reserved_usd -= reserve.usd
-        self.reserved_tokens -= reserve.tokens
+        self.give_back(reserve)
         self.spent_usd += usd
         self.spent_tokens += tokens
 

@@ -19,8 +19,8 @@ some server may answer rows, and break at what is none. A canary is sent too whe
 failed as probes, since a file may have a thousand bad rows in a row. When it succeeds admission goes on, and nothing is
 decided yet: the next row that succeeds forgives all.
 
-A refusal (401, 403, 404, …) after others had been answered is a failure like the others. Several in a row are reason to
-doubt, and a canary that is refused too shows that it is the whole run that is refused.
+A refusal (401, 403, 404, …) after others were answered is a failure like the others. Several in a row are reason to
+doubt, and a canary that is refused too shows that the whole run is refused. Before any answer, one is reason to doubt.
 """
 
 from collections.abc import Hashable
@@ -31,7 +31,7 @@ _MANY = 8
 are in flight, for a burst of requests has its failures back before its answers. Where one request in three fails by
 chance, eight in a row come every 6,600 requests or so, and cost one short pause."""
 
-_REFUSALS = 3
+REFUSALS = 3
 """Rows refused with no success between, after others had been answered, until admission pauses and a canary asks.
 Gateways that restart say 404 for a moment, and firewalls 403 to single prompts."""
 
@@ -113,6 +113,7 @@ class Health(Generic[Row]):
         """Failures in a row, with no success between."""
         self._in_a_row: dict[Row, int] = {}  # the rows of these, how often each
         self._refused: set[Row] = set()  # the same, of refusals
+        self._enough_refused = REFUSALS  # until a canary asks
         self._failing_since_s = 0.0
         self._recovered_s = _NEVER_S
         self._is_undecided = False  # a canary has succeeded, but no row has yet
@@ -125,7 +126,7 @@ class Health(Generic[Row]):
     @property
     def wants_canary(self) -> bool:
         """Whether rows cannot tell, though there are more to ask."""
-        return self.pause is not None and (self.are_rows_exhausted or len(self._refused) >= _REFUSALS)
+        return self.pause is not None and (self.are_rows_exhausted or self._are_refused)
 
     @property
     def are_rows_exhausted(self) -> bool:
@@ -149,7 +150,7 @@ class Health(Generic[Row]):
         self._suspect(row, failure)
         if self.pause is not None:
             return failure.was_probe and self._confirm(self.pause._replace(rows=self.pause.rows + 1), failure)
-        many = len(self._in_a_row) >= max(_MANY, failure.in_flight) or len(self._refused) >= _REFUSALS
+        many = len(self._in_a_row) >= max(_MANY, failure.in_flight) or self._are_refused
         if many or (not failure.in_flight and self._in_a_row[row] > 1):
             self.doubt(failure.kind, failure.message, failure.failed_s)
         return False
@@ -169,10 +170,21 @@ class Health(Generic[Row]):
             wait_s = _PROBE_SHARE * (now_s - self.pause.since_s)
             self.probe_at_s = now_s + min(max(wait_s, _PROBE_FIRST_S), _PROBE_LAST_S)
 
-    def refused(self, row: Row, *, is_canary: bool) -> bool:
-        """Note a refusal after others had been answered; return whether it is the whole run's."""
+    @property
+    def _are_refused(self) -> bool:
+        return len(self._refused) >= self._enough_refused
+
+    def refused(self, row: Row, *, is_canary: bool, enough: int = REFUSALS) -> bool:
+        """Note a refusal; return whether it is the whole run's: enough rows are refused, and a canary too.
+
+        Args:
+            row: whose request was refused.
+            is_canary: whether it is a canary.
+            enough: how many rows must be refused, with no success between, until a canary asks.
+        """
         self._refused.add(row)
-        return is_canary and len(self._refused) > _REFUSALS
+        self._enough_refused = enough
+        return is_canary and len(self._refused) > enough
 
     def succeeded(self, sent_s: float, now_s: float, *, is_canary: bool) -> Judgement[Row]:
         """Note a success of a request that was sent at `sent_s`; return what it says of the suspects."""

@@ -108,6 +108,12 @@ class Lane:
         self._probes.remove(work)
         return True
 
+    def give_back(self, work: Work, now_s: float) -> None:
+        """Take back a request that was not sent."""
+        self.ends_probe(work)
+        if not work.is_canary:
+            self.backlog.put(work, now_s)
+
     def _next_probe(self, now_s: float) -> Work | None:
         """Return the request that finds out whether the endpoint answers again."""
         if now_s < self.health.probe_at_s:

@@ -1,37 +1,32 @@
-"""The asyncio pool: holds what is in flight, sends it, and drains when told.
+"""The asyncio pool: holds what is in flight, sends it, and drains when it is stopped.
 
 Theory of operation. A *worker* is a task that holds one slot: it sends a request, has it settled, takes the next, and
-ends when there is nothing to take. Rows that wait hold neither task nor slot. What to send next is decided by
-`Admission`, what becomes of an answer by `Settling`; both are synchronous. The only awaits are in `run`, `_feed`,
-`_worker` and `_pace`. `_fill` starts workers while there are slots and something to send; it is called whenever one
-of the two may have come about: a batch arrived, a row fell due, the limit grew, a pause ended, the store caught up.
+ends when there is nothing to take. Rows that wait hold neither task nor slot. `Admission` decides what to send next,
+`Settlement` what becomes of an answer; both are synchronous. The only awaits are in `run`, `_feed`, `_worker` and
+`_pace`. `_fill` starts workers while there are slots and something to send. It is called whenever one of the two may
+have changed: a batch arrived, a row fell due, the limit grew, a pause ended, the checkpoint caught up.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from random import random
 from typing import Protocol
 
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
-from batchrun.endpoint.pool.budget import Budget
+from batchrun.endpoint.pool.gate import Gate
 from batchrun.endpoint.pool.limits import Limit
-from batchrun.endpoint.pool.rates import Rates
-from batchrun.endpoint.pool.repair import Repair
-from batchrun.endpoint.pool.settlement import Policy, Settling
-from batchrun.records import Event, Fault, Outcome, Reply, Request, Stop
+from batchrun.endpoint.pool.rules import Listeners, Rules
+from batchrun.endpoint.pool.settlement import Settlement
+from batchrun.records import Fault, Reply, Request, Stop
 
 _FEED_EVERY = 16
-"""Looks for something to send, until it is also looked whether more should come: a quarter of what is ready then."""
-
-
-def _ignore(event: object) -> None:
-    """Take what nobody wants to know."""
+"""Looks for something to send between two checks whether more requests should come: a quarter of what is ready."""
 
 
 class Client(Protocol):
-    """Whatever can make one attempt."""
+    """Makes one attempt."""
 
     async def send(self, body: bytes) -> Reply | Fault:
         """Send one chat-completions body."""
@@ -45,17 +40,10 @@ class Pool:
         self,
         client: Client,
         limit: Limit,
-        policy: Policy,
+        rules: Rules,
+        listeners: Listeners,
         *,
-        canary: Callable[[str], Request],
-        on_outcome: Callable[[Outcome], None],
-        on_flight: Callable[[int], None] = _ignore,
-        on_event: Callable[[Event], None] = _ignore,
-        rates: Rates | None = None,
-        repair: Repair | None = None,
-        budget: Budget | None = None,
         may_admit: Callable[[], bool] = lambda: True,
-        answered: Iterable[str] = (),
         uniform: Callable[[], float] = random,
         unix_s: Callable[[], float] = time.time,
     ) -> None:
@@ -63,37 +51,21 @@ class Pool:
 
         Args:
             client: makes one attempt.
-            limit: how many may be in flight.
-            policy: how often and how long to try.
-            canary: makes the request that finds out whether a model answers when only suspect rows are left.
-            on_outcome: takes every outcome, at once; must not block.
-            on_flight: told how many requests are in flight, before one is sent and after one was settled.
-            on_event: told of retries and outages.
-            rates: requests and tokens per minute.
-            repair: looks whether answers fit the job's schema.
-            budget: money and tokens.
-            answered: models that have answered in earlier runs: a refusal is not taken for theirs at once.
-            may_admit: asked before each request; False while the store is behind. `wake` when that changes.
+            limit: how many requests may be in flight.
+            rules: what to decide by.
+            listeners: who is told what happens.
+            may_admit: asked before each request; False while the checkpoint is behind. Call `wake` when that changes.
             uniform: source of numbers in [0, 1).
             unix_s: the clock of `finished_at` and of HTTP dates; waiting goes by the loop's clock.
         """
         self._client, self.limit = client, limit
-        self._rates = rates if rates is not None and rates.are_set else None
         self._may_admit = may_admit
-        self._on_flight = on_flight
-        self._admission = Admission(limit, max_attempts=policy.max_attempts, budget=budget, canary=canary)
-        self._settling = Settling(
-            self._admission,
-            policy,
-            answered=answered,
-            rates=self._rates,
-            repair=repair,
-            on_outcome=on_outcome,
-            on_event=on_event,
-            stop=self.stop,
-            uniform=uniform,
-            unix_s=unix_s,
+        self._on_flight = listeners.on_flight
+        self._rates = rules.rates if rules.rates is not None and rules.rates.are_set else None
+        self._admission = Admission(
+            limit, max_attempts=rules.policy.max_attempts, budget=rules.budget, canary=rules.canary
         )
+        self._settlement = Settlement(self._admission, rules, listeners, stop=self.stop, uniform=uniform, unix_s=unix_s)
         self.stopping: Stop | None = None
         self._pacing: Work | None = None  # waits for a rate; holds no slot
         self._timer: asyncio.TimerHandle | None = None
@@ -125,7 +97,7 @@ class Pool:
     @property
     def throttled(self) -> int:
         """How many attempts were rejected for concurrency or a rate."""
-        return self._settling.throttled
+        return self._settlement.throttled
 
     @property
     def trouble(self) -> str | None:
@@ -150,14 +122,14 @@ class Pool:
                 self._group = group
                 helpers = [group.create_task(self._feed(batches))]
                 if self._rates is not None:
-                    helpers.append(group.create_task(self._pace(self._rates)))
+                    helpers.append(group.create_task(self._pace(Gate(self._rates))))
                 try:
                     await self._finished.wait()
                 finally:
                     self._finished.set()  # also when cut off: `wake` starts nothing more
                 for helper in helpers:
                     helper.cancel()
-                self._settling.leave()
+                self._settlement.leave()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
@@ -169,7 +141,9 @@ class Pool:
         """Admit nothing more; `run` returns when what is in flight has been answered. The first reason stays."""
         if self.stopping is None:
             self.stopping = stop
-            self._pacing = None
+            if self._pacing is not None:
+                self._admission.give_back(self._pacing, self._loop.time())
+                self._pacing = None
             self._finish_if_done()
 
     def wake(self) -> None:
@@ -193,7 +167,7 @@ class Pool:
         while True:
             result = await self._client.send(work.request.body)
             self._admission.returned(work)
-            self._settling.settle(work, result, self._loop.time())
+            self._settlement.settle(work, result, self._loop.time())
             following = self._next() if self._rates is None else None
             if following is None:
                 self._on_flight(self.in_flight)
@@ -207,12 +181,12 @@ class Pool:
     async def _look_again(self) -> None:
         self._fill()
 
-    async def _pace(self, rates: Rates) -> None:
+    async def _pace(self, gate: Gate) -> None:
         while True:
             self._to_pace.clear()
             while (work := self._next()) is not None:
                 self._pacing = work
-                await rates.wait(work.request)
+                await gate.wait(work.request)
                 if self._pacing is None:
                     return  # stopped meanwhile
                 self._pacing = None

@@ -25,23 +25,25 @@ class Repair:
         """How often an answer may be asked for again."""
         self._schema = AnswerSchema(response.schema)
 
-    def complaint(self, body: bytes) -> Complaint | None:
-        """Return why the answer in a chat completion does not fit; None when it does."""
-        found = self._schema.read(completion_of(orjson.loads(body)).response)
+    def complaint(self, answer: Mapping[str, Any]) -> Complaint | None:
+        """Return why the text of a parsed chat completion does not fit; None when it fits."""
+        found = self._schema.read(completion_of(answer).response)
         return found if isinstance(found, Complaint) else None
 
-    def asked_again(self, request: Request, first_body: bytes, body: bytes, complaint: Complaint) -> Request:
+    def asked_again(
+        self, request: Request, first_body: bytes, answer: Mapping[str, Any], complaint: Complaint
+    ) -> Request:
         """Return the request that asks again, with the last answer and what is wrong with it.
 
         Args:
             request: of the row.
-            first_body: what it asked at first: earlier repairs are not told again, for all of it is paid for.
-            body: the chat completion that does not fit.
+            first_body: the row's first body: earlier repairs are not repeated, since every token is paid for.
+            answer: the parsed chat completion that does not fit.
             complaint: what is wrong with it.
         """
         asked: dict[str, Any] = orjson.loads(first_body)
-        answer = completion_of(orjson.loads(body)).response
-        asked["messages"] = [*asked["messages"], *repair_messages(self._schema.schema, answer, complaint)]
+        text = completion_of(answer).response
+        asked["messages"] = [*asked["messages"], *repair_messages(self._schema.schema, text, complaint)]
         return request._replace(body=orjson.dumps(asked))
 
 

@@ -9,7 +9,8 @@ from batchrun import __version__
 from batchrun.answers.chat import parse_completion
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import Secret, find_key, find_project
-from batchrun.endpoint.pool.verdicts import EFFECTS, judge
+from batchrun.endpoint.pool.replies import judge
+from batchrun.endpoint.pool.verdicts import EFFECTS
 from batchrun.engine.preflight.survey import Survey
 from batchrun.engine.simulated import simulated
 from batchrun.errors import BatchrunError
@@ -63,7 +64,7 @@ async def _sent(client: HttpClient, job: Job, request: Request) -> Probed:
     message, exit_code = "", 0
     if effect is not None:
         message = f"{verdict.message.rstrip('.')}; {effect.cure}" if effect.cure else verdict.message
-        exit_code = effect.exit_code or _ROW_FAILED
+        exit_code = effect.run.exit_code or _ROW_FAILED
     return Probed(
         model=request.model,
         row=request.row,

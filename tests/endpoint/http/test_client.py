@@ -14,7 +14,7 @@ from batchrun.endpoint.http import body as body_module
 from batchrun.endpoint.http import client as client_module
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import Secret
-from batchrun.endpoint.pool.verdicts import judge
+from batchrun.endpoint.pool.replies import judge
 from batchrun.records import Fault, Reply
 from batchrun.simulator import Settings, serve
 

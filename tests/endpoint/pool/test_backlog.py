@@ -4,8 +4,8 @@ from harness.runs import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.endpoint.pool.backlog import Backlog, Work, cost_of
-from batchrun.endpoint.pool.verdicts import Verdict
+from batchrun.endpoint.pool.backlog import Backlog, Work
+from batchrun.endpoint.pool.verdicts import ATTEMPT, Verdict
 from batchrun.records import Fault, Usage
 
 
@@ -85,7 +85,7 @@ def test_a_work_knows_what_its_last_failure_was() -> None:
     assert (work.kind, work.message) == ("", "")
     work.failure = (Fault("timeout", "silence", 1.0), Verdict("timeout", "silence", Usage()))
     assert (work.kind, work.message) == ("timeout", "silence")
-    assert work.allowed == 5 * cost_of("timeout") == 20 * cost_of("overloaded")
+    assert work.allowed == 5 * ATTEMPT
 
 
 @given(

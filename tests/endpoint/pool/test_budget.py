@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget
 from batchrun.endpoint.pool.limits import Limit
-from batchrun.endpoint.pool.settlement import Policy
-from batchrun.endpoint.pool.verdicts import judge
+from batchrun.endpoint.pool.replies import judge
+from batchrun.endpoint.pool.rules import Policy
 from batchrun.records import Fault, Reply, Request, Usage
 
 WORST = Amount(2.0, 100)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from batchrun.answers.chat import parse_completion, parse_usage, problem_of
 from batchrun.answers.stream import StreamAssembler
-from batchrun.endpoint.pool.verdicts import EFFECTS, error_text, judge
+from batchrun.endpoint.pool.replies import error_text, judge
+from batchrun.endpoint.pool.verdicts import EFFECTS
 from batchrun.job.catalogue import cost_usd
 from batchrun.job.sections import Price
 from batchrun.prompts.size import worst_usage

@@ -20,7 +20,7 @@ from harness.raw_servers import Behaviour, RawServer, Visit, answer, completion,
 from batchrun.endpoint.http import body as body_module
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import Secret
-from batchrun.endpoint.pool.verdicts import judge
+from batchrun.endpoint.pool.replies import judge
 from batchrun.engine.runner import loop_factory
 from batchrun.records import Fault, Reply
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rates import Rates
-from batchrun.endpoint.pool.settlement import Policy
-from batchrun.records import Fault, Paused, Reply, Request, Resumed, Retried, Spent, Stop, Usage
+from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
+from batchrun.records import Attempted, Event, Fault, Paused, Reply, Request, Resumed, Spent, Stop, Usage
 
 Result = Reply | Fault
 SLOTS = 50
@@ -240,19 +241,21 @@ def test_a_server_that_breaks_at_canaries_answers_its_rows_all_the_same(rows: in
 
 
 def test_waits_are_short_again_after_each_outage() -> None:
-    """A row that has met eight outages waits no longer than one that has met one."""
+    """A row that has met eight outages waits no longer than a row that has met one."""
     sent: Counter[bytes] = Counter()
+    times: list[float] = []
 
     def trouble(now_s: float, body: bytes) -> Result | None:
         sent[body] += 1
         if body == CANARY:
             return refusal(500) if sent[body] % 2 else None
+        times.append(now_s)
         return refusal(500) if sent[CANARY] < 16 else None
 
     run = send_all(Endpoint(slots, trouble=trouble), 1)
     assert not run.failed
     assert count(run, Resumed) == 8
-    assert max(event.wait_s for event in run.events if isinstance(event, Retried)) <= 2.0  # after three in each
+    assert max(later - earlier for earlier, later in pairwise(times)) <= 4.0  # two probes and a wait of at most 2 s
 
 
 # Never.
@@ -362,7 +365,11 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "result", "exit_code", "cure"), REFUSALS)
+OF_THE_MODEL = [case for case in REFUSALS if case[0] == "model_not_found"]
+OF_THE_JOB = [case for case in REFUSALS if case not in OF_THE_MODEL]
+
+
+@pytest.mark.parametrize(("kind", "result", "exit_code", "cure"), OF_THE_JOB)
 def test_a_first_reply_that_refuses_stops_the_run(kind: str, result: Result, exit_code: int, cure: str) -> None:
     """At once, with what to do about it; every row stays open."""
     endpoint = Endpoint(slots, trouble=lambda now_s, body: result)
@@ -373,6 +380,68 @@ def test_a_first_reply_that_refuses_stops_the_run(kind: str, result: Result, exi
     assert run.outcomes == []
     assert endpoint.received <= 8
     assert run.ended_s < 0.1
+
+
+@pytest.mark.parametrize(("kind", "result", "exit_code", "cure"), OF_THE_MODEL)
+@pytest.mark.parametrize("rows", [1, 1_000])
+def test_a_model_that_is_unknown_from_the_start_stops_the_run_as_soon_as_a_canary_says_so_too(
+    kind: str, result: Result, exit_code: int, cure: str, rows: int
+) -> None:
+    """Half a second later: one request more, and every row stays open."""
+    sent: Counter[bytes] = Counter()
+
+    def trouble(now_s: float, body: bytes) -> Result:
+        sent[body] += 1
+        return result
+
+    run = send_all(Endpoint(slots, trouble=trouble), rows)
+    assert run.stop is not None
+    assert (run.stop.kind, run.stop.exit_code) == (kind, exit_code)
+    assert run.stop.message.startswith("m: ")
+    assert cure in run.stop.message
+    assert run.outcomes == []
+    assert sent[CANARY] == 1
+    assert sent.total() <= 9
+    assert run.ended_s < 0.6
+
+
+ABOUT_ONE_ROW = [
+    ("model_not_found", refusal(400, "The model in your text does not exist")),
+    ("model_not_found", refusal(422, "model output field not found")),
+    ("model_not_found", refusal(404, "No endpoints found that support image input")),
+    ("quota_exhausted", refusal(400, "your text says: Budget has been exceeded!")),
+    ("unauthorized", refusal(400, "Authentication Error in line 3 of your text")),
+    ("model_not_found", Reply(200, {}, b'{"error": {"code": 404, "message": "no such page"}}', 0.01)),
+]
+
+
+@pytest.mark.parametrize(("kind", "result"), ABOUT_ONE_ROW)
+@pytest.mark.parametrize("rows", [{0}, {0, 1, 5}, {999}])
+def test_a_refusal_of_single_rows_fails_these_rows_whatever_its_text_says(
+    kind: str, result: Result, rows: set[int]
+) -> None:
+    """Also when it is the first reply of the run: a canary is answered, so the model exists; so are the other rows."""
+    bodies = {b"row-%d" % row for row in rows}
+    sent: Counter[bytes] = Counter()
+
+    def trouble(now_s: float, body: bytes) -> Result | None:
+        sent[body] += 1
+        return result if body in bodies else None
+
+    run = send_all(Endpoint(slots, trouble=trouble), 1_000, limit=Limit(SLOTS))
+    assert run.stop is None
+    assert {(outcome.row, outcome.kind) for outcome in run.failed} == {(row, kind) for row in rows}
+    assert len(run.outcomes) == 1_000
+    assert {sent[body] for body in bodies} == {Policy().max_attempts}
+    assert sent[CANARY] <= 6
+
+
+def test_a_single_row_that_is_refused_fails_when_a_canary_is_answered() -> None:
+    """A job of one row whose text the endpoint mistakes for the name of a model."""
+    refused = refusal(400, "The model in your text does not exist")
+    run = send_all(Endpoint(slots, trouble=lambda now_s, body: None if body == CANARY else refused), 1)
+    assert run.stop is None
+    assert [(outcome.kind, outcome.attempts) for outcome in run.outcomes] == [("model_not_found", 5)]
 
 
 @pytest.mark.parametrize(("kind", "result", "exit_code", "cure"), REFUSALS)
@@ -420,7 +489,7 @@ def test_an_unknown_second_model_stops_though_the_first_works() -> None:
     rows = [Request(row, "first" if row < 100 else "second", 0, b"", b"row-%d" % row, None) for row in range(200)]
 
     def trouble(now_s: float, body: bytes) -> Result | None:
-        return refusal(404, "model not found") if int(body[4:]) >= 100 else None
+        return refusal(404, "model not found") if body == b"canary-second" or int(body[4:]) >= 100 else None
 
     run = send_all(Endpoint(slots, trouble=trouble), rows)
     assert run.stop is not None
@@ -437,20 +506,26 @@ USER = Stop(kind="interrupted", message="Ctrl-C", exit_code=130)
 class Stage:
     """A pool that a test drives itself."""
 
-    def __init__(self, endpoint: Any, rows: int, **settings: Any) -> None:
+    def __init__(self, endpoint: Any, rows: int, *, on_outcome: Any = None, **settings: Any) -> None:
         self.outcomes: list[int] = []
         self.asked = 0
         self.is_open = True
+        self.events: list[Event] = []
         self.pool = Pool(
             endpoint,
             settings.pop("limit", None) or Limit(20, start=20),
-            settings.pop("policy", Policy()),
-            canary=lambda model: Request(-1, model, 0, b"", CANARY, None),
-            on_outcome=settings.pop("on_outcome", lambda outcome: self.outcomes.append(outcome.row)),
+            Rules(
+                policy=Policy(**settings.pop("policy", {})),
+                canary=lambda model: Request(-1, model, 0, b"", CANARY, None),
+                **settings,
+            ),
+            Listeners(
+                on_outcome=on_outcome or (lambda outcome: self.outcomes.append(outcome.row)),
+                on_event=self.events.append,
+            ),
             may_admit=self._may_admit,
             uniform=random.Random(7).random,
             unix_s=lambda: 0.0,
-            **settings,
         )
         self._rows = rows
 
@@ -517,6 +592,26 @@ def test_stop_before_anything_was_sent_sends_nothing() -> None:
     stage.pool.stop(USER)
     assert stage.run() is USER
     assert endpoint.received == 0
+
+
+@pytest.mark.parametrize("limit", [1, 20])
+def test_every_attempt_is_counted_when_a_row_waits_for_its_rate_as_the_run_stops(limit: int) -> None:
+    """One row was sent twice and waits to be sent a third time: both attempts are reported, in no outcome."""
+    endpoint = Endpoint(slots, trouble=lambda now_s, body: refusal(500) if body == b"row-0" else None)
+    stage = Stage(endpoint, 200, rates=Rates(6, None), limit=Limit(limit))
+    stage.run(lambda stage: stage.pool.stop(USER), 55.0)
+    reported = sum(event.attempts for event in stage.events if isinstance(event, Attempted))
+    assert reported + len(stage.outcomes) == endpoint.received
+    assert reported
+
+
+@pytest.mark.parametrize("after_s", [float(second) for second in range(1, 60, 3)])
+def test_what_a_row_set_aside_is_free_again_when_the_run_stops_before_it_was_sent(after_s: float) -> None:
+    """Nothing stays set aside once all that was sent has been answered."""
+    budget = Budget(NO_CAP._replace(usd=1e6), Amount(), lambda request: Amount(1.0, 10), lambda model, usage: Amount())
+    stage = Stage(Endpoint(slots), 200, rates=Rates(6, None), budget=budget)
+    stage.run(lambda stage: stage.pool.stop(USER), after_s)
+    assert (budget.reserved_usd, budget.reserved_tokens) == (0.0, 0)
 
 
 def test_while_the_store_is_behind_nothing_is_sent_until_woken() -> None:

@@ -1,100 +1,62 @@
-"""Requests and tokens per minute, on a virtual clock."""
-
-import asyncio
-from collections.abc import Sequence
+"""The shape of the user's rates, and what a request takes of them."""
 
 import pytest
-from harness.clock import run_virtually
+from hypothesis import given
+from hypothesis import strategies as st
 
-from batchrun.endpoint.pool.rates import Rates
+from batchrun.endpoint.pool.rates import Bucket, Rates, bucket
 from batchrun.records import Request
 
 
-def request(size_bytes: int) -> Request:
-    return Request(row=0, model="m", sample=0, key=b"", body=bytes(size_bytes), custom_id=None)
+def request(size: int) -> Request:
+    return Request(0, "m", 0, b"", b"x" * size, None)
 
 
-def leave(rates: Rates, sizes: Sequence[int]) -> list[float]:
-    """Return when requests of these sizes may leave, one after the other."""
-
-    async def main() -> list[float]:
-        times = []
-        for size in sizes:
-            await rates.wait(request(size))
-            times.append(asyncio.get_running_loop().time())
-        return times
-
-    return run_virtually(main())
+@given(st.integers(1, 10**7), st.sampled_from([0, 1]))
+def test_a_minute_holds_no_more_than_the_rate_with_its_burst(per_minute: int, unit: int) -> None:
+    """The burst at its start, and what drains meanwhile: but for the first unit, which has drained when it is over."""
+    shape = bucket(per_minute, unit=unit)
+    assert shape is not None
+    assert shape.burst >= 1
+    assert 60 * shape.per_s >= per_minute / 2
+    if per_minute > 2:
+        assert shape.burst + 60 * shape.per_s == pytest.approx(per_minute + unit)
 
 
-def most_in_a_minute(times: list[float], weights: Sequence[float]) -> float:
-    """Return the most that left in any minute, its beginning included and its end not."""
-    most = total = 0.0
-    first = 0
-    for last, time_s in enumerate(times):
-        total += weights[last]
-        while times[first] <= time_s - 60 + 1e-6:
-            total -= weights[first]
-            first += 1
-        most = max(most, total)
-    return most
+@given(st.floats(0.5, 1e4), st.floats(1, 1e3))
+def test_portions_fit_into_the_bucket_and_add_up(amount: float, burst: float) -> None:
+    """A request that is larger than a burst takes several."""
+    portions = list(Bucket(burst, 1.0).portions(amount))
+    assert max(portions) <= burst
+    assert sum(portions) == pytest.approx(amount)
 
 
-@pytest.mark.parametrize("per_minute", [1, 7, 60, 119, 130, 600, 10_000])
-def test_no_minute_sees_more_requests_than_allowed_and_hardly_fewer(per_minute: int) -> None:
-    """Any sixty seconds hold at most the rate, its first burst included, and the rate is used but for a percent."""
-    count = min(3 * per_minute, 12_000) + 2
-    times = leave(Rates(per_minute, None), [100] * count)
-    assert most_in_a_minute(times, [1] * count) <= per_minute
-    assert count / (times[-1] + 60 / per_minute) * 60 >= 0.985 * per_minute
-
-
-def test_requests_leave_smoothly() -> None:
-    """Of six hundred a minute no second sees more than ten and half a second's burst."""
-    times = leave(Rates(600, None), [100] * 600)
-    assert max(sum(1 for each in times if start <= each < start + 1) for start in range(60)) <= 15
-
-
-@pytest.mark.parametrize("sizes", [[400, 40, 200], [400, 4_000, 40, 12_000]])
-def test_no_minute_sees_more_tokens_than_allowed(sizes: list[int]) -> None:
-    """Small and large requests mixed: what is expected of them keeps the rate, but for part of one in each minute."""
-    times = leave(Rates(None, 6_000), sizes * 80)
-    assert most_in_a_minute(times, [size / 4 for size in sizes * 80]) <= 6_000 + max(sizes) / 4
-    assert sum(sizes) * 80 / 4 / times[-1] * 60 >= 0.95 * 6_000
-
-
-def test_a_request_larger_than_a_minutes_tokens_takes_its_time() -> None:
-    """It is not refused, and does not wait for ever: it takes as many minutes as it needs."""
-    times = leave(Rates(None, 1_000), [4 * 3_000, 4])
-    assert times[0] == pytest.approx(180, rel=0.02)
-
-
-def test_both_rates_hold_at_once() -> None:
-    """The slower of the two decides."""
-    assert leave(Rates(60, 6_000_000), [400] * 61)[-1] == pytest.approx(60, rel=0.02)
-    assert leave(Rates(6_000, 600), [400] * 7)[-1] == pytest.approx(70, rel=0.05)
-
-
-def test_answers_teach_how_many_tokens_a_request_comes_to() -> None:
-    """After some answers that were twice as long as assumed, half as many leave; without counts they teach nothing."""
-    taught, untaught = Rates(None, 6_000), Rates(None, 6_000)
+def test_a_request_takes_a_token_for_four_bytes_until_answers_report_more() -> None:
+    """After many answers what they reported counts; an answer without counts teaches nothing."""
+    rates = Rates(None, 6_000)
+    assert rates.expected_tokens(request(400)) == 100
+    assert rates.expected_tokens(request(0)) == 1
+    rates.learn(request(400), None)
+    assert rates.expected_tokens(request(400)) == 100
     for _ in range(200):
-        taught.learn(request(400), 200)
-        untaught.learn(request(400), None)
-    assert leave(taught, [400] * 60)[-1] == pytest.approx(2 * leave(untaught, [400] * 60)[-1], rel=0.05)
+        rates.learn(request(400), 200)
+    assert rates.expected_tokens(request(400)) == pytest.approx(200, rel=0.01)
 
 
 def test_a_request_counts_what_is_expected_of_it_not_its_bytes() -> None:
-    """A megabyte of an image is some hundred tokens: sixty of them are gone in a minute."""
-    times = leave(Rates(None, 60_000, lambda request: 1_000), [1_000_000] * 60)
-    assert times[-1] == pytest.approx(60, rel=0.02)
+    """A megabyte of an image is some hundred tokens."""
+    rates = Rates(None, 60_000, lambda request: 1_000)
+    assert rates.expected_tokens(request(1_000_000)) == 1_000
+    for _ in range(200):
+        rates.learn(request(1_000_000), 1_500)
+    assert rates.expected_tokens(request(1_000_000)) == pytest.approx(1_500, rel=0.01)
 
 
 def test_without_rates_there_is_nothing_to_keep() -> None:
-    """No rate, no waiting; a body without bytes teaches nothing harmful."""
+    """A request without bytes teaches nothing harmful."""
     assert not Rates(None, None).are_set
     assert Rates(1, None).are_set
     assert Rates(None, 1).are_set
     rates = Rates(None, None)
     rates.learn(request(0), 5)
-    assert max(leave(rates, [100] * 5)) < 1e-6
+    assert rates.expected_tokens(request(4)) == 1

@@ -10,7 +10,7 @@ from harness.runs import Run, send_all
 
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.job.sections import Response
-from batchrun.records import Reply, Request, Retried, Spent, Usage
+from batchrun.records import Reply, Request, Spent, Usage
 
 SCHEMA = {
     "type": "object",
@@ -75,7 +75,6 @@ def test_an_answer_that_does_not_fit_is_asked_for_again_with_the_complaint() -> 
     assert "fine" in third[2]["content"]
     assert spent(done) == [Usage(7, 5, 12)] * 6
     assert [outcome.usage for outcome in done.outcomes] == [Usage(7, 5, 12)] * 3
-    assert Counter(event.kind for event in done.events if isinstance(event, Retried)) == {"invalid_response": 6}
 
 
 @pytest.mark.parametrize("repair_attempts", [0, 1, 2])
@@ -96,3 +95,19 @@ def test_an_answer_without_text_is_asked_for_again_too() -> None:
     """A model may have called a tool instead."""
     done = run(Server(None, '{"label": "bad"}'))
     assert [outcome.kind for outcome in done.outcomes] == [None] * 3
+
+
+def test_each_answer_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer may be long, and everything else waits while it is parsed."""
+    parsed: list[bytes] = []
+    loads = orjson.loads
+
+    def counted(data: Any) -> Any:
+        parsed.append(data)
+        return loads(data)
+
+    server = Server("not yet", '{"label": "good"}')
+    bodies = {completion(text).body for text in ("not yet", '{"label": "good"}')}
+    monkeypatch.setattr("orjson.loads", counted)
+    assert [outcome.kind for outcome in run(server, rows=1).outcomes] == [None]
+    assert Counter(data for data in parsed if data in bodies) == dict.fromkeys(bodies, 1)

@@ -1,0 +1,52 @@
+"""What a pool is given: the rules that it decides by, and who is told what happens. Pure."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from batchrun.endpoint.pool.budget import Budget
+from batchrun.endpoint.pool.rates import Rates
+from batchrun.endpoint.pool.repair import Repair
+from batchrun.endpoint.pool.retry import Backoff
+from batchrun.records import Event, Outcome, Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How often and how long to try."""
+
+    max_attempts: int = 5
+    patience_s: float = 43_200.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a pool decides by."""
+
+    policy: Policy
+    canary: Callable[[str], Request]
+    """Makes the request that finds out whether a model answers when only suspect rows are left."""
+    rates: Rates | None = None
+    """Requests and tokens per minute."""
+    repair: Repair | None = None
+    """Checks answers against the job's schema."""
+    budget: Budget | None = None
+    """Caps on money and tokens."""
+    answered: Collection[str] = ()
+    """Models that answered in earlier executions: their first refusal need not be the whole run's."""
+
+
+def _ignore(_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listeners:
+    """Whom a pool tells what happens, at once and on its event loop; none of them may block."""
+
+    on_outcome: Callable[[Outcome], None]
+    """Takes every outcome."""
+    on_flight: Callable[[int], None] = _ignore
+    """Takes how many requests are in flight, before one is sent and after one was settled."""
+    on_event: Callable[[Event], None] = _ignore
+    """Takes outages, and what was spent and attempted for no outcome."""

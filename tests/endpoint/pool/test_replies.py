@@ -1,0 +1,277 @@
+"""What each answer of a real server means."""
+
+import json
+from typing import Any
+
+import pytest
+from harness.endpoints import ANSWER
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrun.endpoint.pool.replies import error_text, judge
+from batchrun.endpoint.pool.verdicts import EFFECTS, ROW_KINDS
+from batchrun.records import Fault, Reply, Usage
+
+QUOTA = "You exceeded your current quota, please check your plan and billing details"
+PERSONAL = "W&B Inference isn't available for personal accounts. Please switch to a non-personal account"
+OPENAI_RPM = (
+    "Rate limit reached for gpt-5 in organization org-x on requests per min (RPM): Limit 3, Used 3. Please try again "
+    "in 20s. Visit https://platform.openai.com/account/rate-limits to learn more. You can increase your rate limit by "
+    "adding a payment method to your account at https://platform.openai.com/account/billing."
+)
+HTML = b"<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
+
+
+def openai(message: str, code: Any = None, kind: str | None = None) -> bytes:
+    return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
+
+
+def reply(status: int, body: bytes = b"", **headers: str) -> Reply:
+    return Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, 0.1)
+
+
+WANDB = [
+    (401, "Authentication failed", "unauthorized"),
+    (401, "Invalid Authentication", "unauthorized"),
+    (402, QUOTA, "quota_exhausted"),
+    (403, "Country, region, or territory not supported", "forbidden"),
+    (403, "inference gateway is not enabled for your organization", "forbidden"),
+    (404, "model not found", "model_not_found"),
+    (429, "Concurrency limit reached for requests", "throttled"),
+    (429, QUOTA, "quota_exhausted"),
+    (429, PERSONAL, "account_unsupported"),
+    (500, "The server had an error while processing your request", "server_error"),
+    (503, "The engine is currently overloaded, please try again later", "overloaded"),
+]
+"""ENDPOINT.md's table of errors: both generations."""
+
+OTHERS = [
+    (429, OPENAI_RPM, "rate_limited"),
+    (429, "Rate limit reached for gpt-5 on tokens per min (TPM): Limit 30000, Requested 40000", "rate_limited"),
+    (429, "litellm.RateLimitError: Model rate limit exceeded. RPM limit=5, current usage=7", "rate_limited"),
+    (429, "Rate limit exceeded for api_key: 88. Limit type: requests. Current limit: 5, Remaining: 0", "rate_limited"),
+    (429, "Rate limit exceeded for api_key: 88. Limit type: tokens. Current limit: 5", "rate_limited"),
+    (429, "Rate limit exceeded for api_key: 88. Limit type: max_parallel_requests", "throttled"),
+    (429, "Deployment has all max_parallel_requests slots in use", "throttled"),
+    (429, "Too many requests in flight", "throttled"),
+    (429, "Too many simultaneous requests", "throttled"),
+    (429, "slow down", "throttled"),
+    (429, "Crossed TPM / RPM / Max Parallel Request Limit. Hit RPM Limit. current rpm: 6", "rate_limited"),
+    (429, "ExceededBudget: User=u over budget. Spend=2, Budget=1", "quota_exhausted"),
+    (422, "Budget has been exceeded! Current cost: 2.0, Max budget: 1.0", "quota_exhausted"),
+    (400, "Budget has been exceeded! Current cost: 2.0, Max budget: 1.0", "quota_exhausted"),
+    (400, "thinking.budget_tokens must be less than max_tokens", "bad_request"),
+    (400, "litellm.BadRequestError: LLM Provider NOT provided. Pass in the LLM provider", "model_not_found"),
+    (400, "Authentication Error, Invalid proxy server token passed", "unauthorized"),
+    (400, "/chat/completions: Invalid model name passed in model=nope.", "model_not_found"),
+    (400, "litellm.BadRequestError: You passed in model=nope. There are no healthy deployments", "model_not_found"),
+    (400, "The model `nope` does not exist", "model_not_found"),
+    (400, "Server is pinned to tiny", "model_not_found"),
+    (400, "No connected db.", "unauthorized"),
+    (400, "/chat/completions: Missing required parameter: 'messages'.", "bad_request"),
+    (400, "This model's maximum context length is 4096 tokens", "context_length"),
+    (400, "litellm.ContextWindowExceededError: too long", "context_length"),
+    (413, "the prompt is too long", "context_length"),
+    (400, "The response was filtered due to the content management policy", "content_filter"),
+    (422, "Unexpected fields in the request: {'foo'}", "bad_request"),
+    (500, "No api key passed in.", "unauthorized"),
+    (500, "temperature must be a number", "server_error"),
+    (503, "Worker at capacity: 5 in-flight, 1 queued requests. Retry later.", "throttled"),
+    (503, "Service at capacity", "overloaded"),
+]
+"""What other servers were seen to say."""
+
+
+@pytest.mark.parametrize(("status", "message", "kind"), WANDB + OTHERS)
+def test_a_message_means_the_same_in_every_shape(status: int, message: str, kind: str) -> None:
+    """Whatever the JSON around it, in any case of letters, or as plain text: the words decide."""
+    shapes = [
+        openai(message),
+        openai(message.upper(), str(status), "throttling_error"),
+        json.dumps({"error": message}).encode(),
+        json.dumps({"detail": message}).encode(),
+        json.dumps({"message": message, "code": status, "object": "error"}).encode(),
+        json.dumps({"error": {"detail": message}}).encode(),
+        message.encode(),
+    ]
+    assert {judge(reply(status, shape)).kind for shape in shapes} == {kind}
+
+
+BY_STATUS = [
+    *((status, "model_not_found") for status in (404, 405, 410)),
+    *((status, "forbidden") for status in (301, 302, 307, 308, 403, 407, 451)),
+    *((status, "bad_request") for status in (400, 406, 415, 418, 422)),
+    *((status, "too_large") for status in (413, 414, 431)),
+    *((status, "overloaded") for status in (425, 502, 503, 504, *range(520, 528), 529)),
+    *((status, "server_error") for status in (409, 424, 500, 501, 508, 599)),
+    *((status, "bad_reply") for status in (100, 201, 202, 204, 206, 304)),
+    (401, "unauthorized"),
+    (402, "quota_exhausted"),
+    (408, "timeout"),
+    (429, "throttled"),
+]
+
+
+@pytest.mark.parametrize(("status", "kind"), BY_STATUS)
+def test_where_the_body_says_nothing_the_status_decides(status: int, kind: str) -> None:
+    """A gateway's HTML, an empty body, JSON of any shape: it falls to the status, and there is a message."""
+    for body in (b"", HTML, b"null", b"[]", b"{}", b'"no"', b'{"error": null}', b"\xff\xfe"):
+        verdict = judge(reply(status, body))
+        assert (verdict.kind, bool(verdict.message)) == (kind, True), body
+
+
+UNDER_200 = [
+    (ANSWER, None),
+    (b"", "bad_reply"),
+    (HTML, "bad_reply"),
+    (b'{"choices": [', "bad_reply"),
+    (b"[]", "bad_reply"),
+    (b"{}", "bad_reply"),
+    (b'{"choices": []}', "bad_reply"),
+    (b'{"choices": [{}]}', "bad_reply"),
+    (openai("broken"), "bad_reply"),
+    (openai("broken", "9" * 5000), "bad_reply"),
+    (openai("Concurrency limit reached for requests", 429), "throttled"),
+    (openai("The engine is currently overloaded", "503"), "overloaded"),
+    (openai("prompt is too long", 400), "context_length"),
+    (openai("broken", 200), "bad_reply"),
+]
+
+
+@pytest.mark.parametrize(("body", "kind"), UNDER_200)
+def test_a_200_is_a_completion_only_when_it_is_one(body: bytes, kind: str | None) -> None:
+    """An error that a gateway puts under a 200 counts as the error whose code it carries."""
+    assert judge(reply(200, body)).kind == kind
+
+
+def test_a_litellm_header_names_the_limit() -> None:
+    """`rate_limit_type` tells which limit was met where the message does not."""
+    for value, kind in (
+        ("max_parallel_requests", "throttled"),
+        ("requests", "rate_limited"),
+        ("tokens", "rate_limited"),
+    ):
+        assert judge(Reply(429, {"rate_limit_type": value}, openai("Rate limit exceeded"), 0.1)).kind == kind
+
+
+def test_llama_cpp_says_context_length_by_its_code() -> None:
+    """Type and code are clues as well as the message."""
+    assert judge(reply(400, openai("no", "context_length_exceeded"))).kind == "context_length"
+    assert judge(reply(429, openai("no", "insufficient_quota"))).kind == "quota_exhausted"
+    assert judge(reply(401, b'{"detail": "Invalid API key"}'))[:3] == ("unauthorized", "Invalid API key", Usage())
+
+
+@pytest.mark.parametrize("kind", ["connection", "timeout", "too_large", "bad_reply"])
+def test_a_fault_keeps_its_kind_and_message(kind: Any) -> None:
+    """What the client could not receive is judged by what went wrong."""
+    assert judge(Fault(kind, "why", 0.1)) == (kind, "why", Usage(), None)
+
+
+def test_a_completion_comes_with_its_usage_and_so_does_a_spoiled_one() -> None:
+    """Tokens of every answer that states them count, also of answers that are of no use."""
+    assert judge(reply(200, ANSWER)).usage == Usage(10, 5, 15)
+    assert judge(reply(200, b'{"usage": {"prompt_tokens": 3}}')).usage == Usage(3)
+
+
+@pytest.mark.parametrize(
+    ("location", "where"),
+    [("https://login.example/x?key=1", "login.example"), ("/v2", "another address"), ("http://[", "another address")],
+)
+def test_a_redirect_is_a_refusal_that_names_the_host_only(location: str, where: str) -> None:
+    """Redirects are not followed; what else the address holds is not repeated."""
+    verdict = judge(reply(307, location=location))
+    assert verdict.kind == "forbidden"
+    assert f"redirects to {where};" in verdict.message
+    assert "key=1" not in verdict.message
+
+
+def test_a_message_is_short_and_readable() -> None:
+    """Of HTML its text, of JSON that is no text the JSON, of anything long the beginning."""
+    assert judge(reply(502, HTML)).message == "502 Bad Gateway nginx"
+    assert error_text(b'{"detail": [{"loc": ["body"]}]}') == ('[{"loc":["body"]}]', "")
+    for body in (openai("x" * 10_000), b"x" * 10_000, b"<" * 1_000_000, json.dumps({"error": "x" * 10_000}).encode()):
+        assert all(0 < len(judge(reply(status, body)).message) <= 500 for status in (200, 400, 500))
+
+
+@pytest.mark.parametrize("status", [400, 503])
+def test_a_message_is_one_line_without_what_steers_a_terminal(status: int) -> None:
+    """Control characters of any alphabet become spaces, in every shape: it is printed as it stands."""
+    said = "\x1b[2Jone\r\ntwo\x07\u202e\x9b three\0"
+    for body in (openai(said), json.dumps({"detail": [said]}).encode(), said.encode(), f"<p>{said}</p>".encode()):
+        message = judge(reply(status, body)).message
+        assert message.isprintable(), message
+        assert "three" in message
+
+
+@pytest.mark.parametrize("depth", [200, 500, 1_000, 100_000])
+def test_nesting_that_no_writer_can_write_is_judged_all_the_same(depth: int) -> None:
+    """A body that is nested too deeply for Python or orjson raises nothing."""
+    deep = b"[" * depth + b"]" * depth
+    bodies = (deep, *(b'{"%s": %s}' % (key, deep) for key in (b"error", b"detail", b"choices")))
+    for body in (*bodies, b'{"error": {"message": %s, "code": %s}}' % (deep, deep)):
+        assert [judge(reply(status, body)).kind for status in (200, 422, 500)] == [
+            "bad_reply",
+            "bad_request",
+            "server_error",
+        ]
+
+
+KEYS = ["error", "message", "detail", "code", "type", "choices", "usage", "status"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-999, 999) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(KEYS) | st.text(), inner),
+    max_leaves=12,
+)
+
+
+@given(
+    status=st.integers(100, 999),
+    body=st.binary() | JSON.map(lambda value: json.dumps(value).encode()),
+    location=st.text(),
+)
+def test_anything_has_a_verdict(status: int, body: bytes, location: str) -> None:
+    """No status and no bytes make it raise, and every kind is one of the table."""
+    verdict = judge(Reply(status, {"location": location, "rate_limit_type": location}, body, 0.1))
+    assert verdict.kind is None or verdict.kind in EFFECTS
+    assert isinstance(verdict.message, str)
+    assert (verdict.kind is None) == (not verdict.message)
+
+
+PARAMETERS = [
+    (400, "Unknown parameter: 'safety_identifier'.", "unknown_parameter", "bad_request"),
+    (400, "'safety_identifier' must be a string", None, "bad_request"),
+    (400, "Request rejected: safety identifier must be at most 64 characters", None, "bad_request"),
+    (400, "Invalid value for content_filter_level", None, "bad_request"),
+    (400, "Unsupported parameter: 'content_policy'", None, "bad_request"),
+    (422, "unknown field `context_window`", None, "bad_request"),
+    (400, "Unrecognized argument supplied: model_not_found", "unknown_parameter", "bad_request"),
+]
+REFUSED_CONTENT = [
+    (400, "Your request was rejected as a result of our safety system.", None, "content_filter"),
+    (400, "The prompt was blocked due to: SAFETY", None, "content_filter"),
+    (400, "litellm.ContentPolicyViolationError: no", None, "content_filter"),
+    (400, "The response was filtered", "content_filter", "content_filter"),
+    (400, "no", "content_policy_violation", "content_filter"),
+    (400, "This violates our content policies", None, "content_filter"),
+]
+
+
+@pytest.mark.parametrize(("status", "message", "code", "kind"), PARAMETERS + REFUSED_CONTENT)
+def test_a_word_in_the_name_of_a_parameter_is_not_a_reason(status: int, message: str, code: str, kind: str) -> None:
+    """The code decides first, then whole phrases: `safety_identifier` does not mean that content was refused."""
+    assert judge(reply(status, openai(message, code, "invalid_request_error"))).kind == kind
+
+
+def test_a_completion_comes_with_its_parsed_body() -> None:
+    """So that nobody parses it again; what is not a completion has none."""
+    assert judge(reply(200, ANSWER)).answer == json.loads(ANSWER)
+    assert judge(reply(200, b'{"choices": []}')).answer is None
+    assert judge(reply(500)).answer is None
+
+
+def test_every_kind_of_the_table_occurs() -> None:
+    """No row of the table is there for nothing."""
+    kinds = {kind for _, _, kind in WANDB + OTHERS} | {kind for _, kind in BY_STATUS}
+    kinds |= {"connection", "invalid_response"}  # no reply has them: see test_client and test_repair
+    assert kinds == set(EFFECTS)
+    assert not kinds & set(ROW_KINDS)
