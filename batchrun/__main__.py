@@ -1,4 +1,4 @@
-"""`batchrun`, and `python -m batchrun`: runs a command; an error becomes one message and an exit code."""
+"""`batchrun` and `python -m batchrun`: run a command, and turn each error into one message and an exit code."""
 
 import gc
 import os
@@ -10,23 +10,23 @@ import click
 
 from batchrun import __version__
 from batchrun.cli import cli
-from batchrun.cli.outlet import open_outlets
+from batchrun.cli.standard_streams import open_closed_streams, protect_streams
 from batchrun.errors import BatchrunError
 
 _UNEXPECTED = 70
-"""Exit code after an error that nobody has foreseen. Source: sysexits.h, `EX_SOFTWARE`; Python's own would be 1."""
+"""Exit code after an unexpected error. Source: sysexits.h, `EX_SOFTWARE`. Python's own would be 1."""
 
 
 def main() -> None:
     """Run the command line and exit."""
-    _open_what_is_closed()
-    open_outlets()
+    open_closed_streams()
+    protect_streams()
     _tune()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; return its exit code. What went wrong is on stderr."""
+    """Run one command and return its exit code. Errors are on stderr."""
     try:
         return _run(arguments)
     except click.ClickException as problem:
@@ -38,8 +38,8 @@ def run(arguments: list[str]) -> int:
     except BatchrunError as problem:
         click.echo(f"batchrun: {problem}", err=True)
         return problem.exit_code
-    except Exception as error:  # noqa: BLE001  # the outermost place there is
-        return _unforeseen(error)
+    except Exception as error:  # noqa: BLE001  # the outermost place
+        return _report_unexpected(error)
 
 
 def _run(arguments: list[str]) -> int:
@@ -52,34 +52,20 @@ def _run(arguments: list[str]) -> int:
 
 
 def _tune() -> None:
-    """Set what is this process's own affair, and would be somebody else's where batchrun is a library."""
-    # Rows are tuples that counting frees. Looking for cycles among them every 700 costs an eighth of an export's time.
+    """Set options of the whole process. Only the command line does this: as a library, batchrun leaves them alone."""
+    # Rows are tuples, freed by counting. Looking for cycles among them every 700 costs an eighth of an export's time.
     gc.set_threshold(50_000, 20, 50)
-    # Arrow's own allocators keep what they had: an export of 200,000 rows peaks at 208 MiB, with the system's at 140.
+    # Arrow's own allocators keep freed memory: an export of 200,000 rows peaks at 208 MiB, with the system's at 140.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
-def _open_what_is_closed() -> None:
-    """Lead standard streams that were closed (`2>&-`) nowhere: else the next file opened becomes standard error."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
-        if getattr(sys, name) is None:
-            stream = os.fdopen(number, mode)
-            setattr(sys, name, stream)
-            setattr(sys, f"__{name}__", stream)  # as Python has it: whoever replaces the one must not close it
-
-
-def _unforeseen(error: Exception) -> int:
-    """Tell of a mistake of batchrun's own, without the key, and leave the traceback in a file."""
+def _report_unexpected(error: Exception) -> int:
+    """Print an error that is a bug of batchrun, without the key, and write its traceback to a file."""
     from batchrun.endpoint.key import hide_keys  # not needed to list the commands
 
     head = f"batchrun {__version__}, Python {sys.version.split()[0]} on {sys.platform}\n"
     trace = hide_keys(head + "".join(traceback.format_exception(error)))
-    said = " ".join(hide_keys(f"{type(error).__name__}: {error}").split())[:500]
+    message = " ".join(hide_keys(f"{type(error).__name__}: {error}").split())[:500]
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", prefix="batchrun-", suffix=".txt", delete=False
@@ -87,12 +73,12 @@ def _unforeseen(error: Exception) -> int:
             file.write(trace)
     except OSError:
         click.echo(trace, err=True)
-        where = "what stands above"
+        where = "the text above"
     else:
         where = file.name
     click.echo(
-        f"batchrun: an error that should not be: {said}\nPlease report it, with {where}. What was settled is kept: the"
-        " same command again goes on from there.",
+        f"batchrun: unexpected error: {message}\nThis is a bug: please report it with {where}. Settled rows are kept:"
+        " run the same command again to resume.",
         err=True,
     )
     return _UNEXPECTED

@@ -1,45 +1,48 @@
-"""The frozen data that flows from stage to stage.
+"""The frozen data that the stages pass to each other.
 
-What is made once a row is a `NamedTuple`: a frozen dataclass costs three times as much to make, and there are millions.
+What is made once per row is a `NamedTuple`: a frozen dataclass costs three times as much to make, and there are
+millions. In order: from a row to its outcome, what else happens in a run, totals and progress.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+# From a row to its outcome.
+
 
 class Row(NamedTuple):
-    """One input row as it was read: its columns, or why there are none."""
+    """One input row as it was read: its columns, or why it has none."""
 
     number: int
     """Number of the row in the whole input, from 0."""
     columns: dict[str, Any] | None
     """Column name to value; None when the row is broken."""
     source: str
-    """Where it stands, for people: `prompts.jsonl:17`."""
+    """File and line, for people: `prompts.jsonl:17`."""
     problem: str | None = None
-    """What is wrong with the row; None when it is sound."""
+    """What is wrong with the row; None when nothing is."""
     folder: str = ""
-    """Of the file that it stands in, to which paths in it are relative; empty: where one stands."""
+    """Folder of the input file. Relative paths in the row start there; empty: the current directory."""
 
 
 class Image(NamedTuple):
-    """One image that goes along with a prompt as data. It is put into the body last: nothing else looks into it."""
+    """One image of a prompt, sent as data. It enters the body last, so that no other step has to look through it."""
 
     name: str
-    """Stands for it in `messages` until then, and in what the `request_key` is made of: a hash of the image."""
+    """A hash of the image. It takes the image's place in `messages` and in the input of the `request_key`."""
     url: bytes
     """The data URL that is sent."""
 
 
 class Prompt(NamedTuple):
-    """One input row, understood: what to ask, under which label, with which parameters of its own."""
+    """One input row after recognition: what to ask, its label, and its own parameters."""
 
     row: int
     custom_id: str | None
-    """The row's label; None stands for the row number."""
+    """The row's label; None: the row number is the label."""
     body: dict[str, Any]
-    """`messages` and whatever else the row itself says of the request body."""
+    """`messages`, and the parts of the request body that the row itself sets."""
     images: tuple[Image, ...] = ()
 
 
@@ -51,14 +54,14 @@ class Request(NamedTuple):
     sample: int
     """From 0."""
     key: bytes
-    """`request_key`: 16 bytes, the hash of what is asked for."""
+    """`request_key`: 16 bytes, the hash of what is sent."""
     body: bytes
     """The JSON that is sent."""
     custom_id: str | None
 
 
 class BadRow(NamedTuple):
-    """An input row that no request can be made of, once per model and sample. Ends as a failure; nothing is sent."""
+    """An input row that cannot become a request, once per model and sample. Ends as a failure; nothing is sent."""
 
     row: int
     model: str
@@ -66,10 +69,10 @@ class BadRow(NamedTuple):
     sample: int
     """From 0."""
     key: bytes
-    """16 bytes, the hash of label and message: a row that changes is looked at again."""
+    """16 bytes, the hash of label and message: a row that changes is read again."""
     custom_id: str | None
     message: str
-    """Which file and line, and what is wrong there."""
+    """File, line and what is wrong there."""
 
 
 class Reply(NamedTuple):
@@ -77,24 +80,24 @@ class Reply(NamedTuple):
 
     status: int
     headers: dict[str, str]
-    """Lower-case names; only of the headers that verdicts and retries read."""
+    """Lower-case names; only the headers that verdicts and retries read."""
     body: bytes
     """Raw; of a stream, the assembled chat completion."""
     latency_s: float
 
 
 class Fault(NamedTuple):
-    """Why one attempt got no whole answer."""
+    """Why one attempt got no complete reply."""
 
     kind: Literal["connection", "timeout", "too_large", "bad_reply"]
     message: str
     latency_s: float
     was_sent: bool = True
-    """False when there never was a connection, so that nobody can have been billed."""
+    """False when no connection was made: then nothing can have been billed."""
 
 
 class Usage(NamedTuple):
-    """Token counts as the server stated them; None where it did not."""
+    """Token counts as the server reported them; None where it did not."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -104,7 +107,7 @@ class Usage(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a request ended: a completion (`kind` is None) or a failure. This is what the checkpoint keeps."""
+    """How a request ended: a completion (`kind` is None) or a failure. The checkpoint keeps these."""
 
     row: int
     model: str
@@ -116,44 +119,29 @@ class Outcome(NamedTuple):
     error: str | None
     http_status: int | None
     attempts: int
-    """HTTP exchanges made for it, throttled ones included; 0 when nothing was sent."""
+    """HTTP exchanges made for the request, throttled ones included; 0 when nothing was sent."""
     latency_s: float | None
-    """Of the attempt that answered."""
+    """Of the last attempt."""
     finished_at_ms: int
     """Unix time."""
     body: bytes | None
-    """The raw answer; of a failure what the server said, if anything."""
+    """The raw reply; of a failure, the server's error if there was one."""
     usage: Usage
-    """Of the answer, as the server stated it."""
+    """Of the reply."""
     throttled: int = 0
-    """How many of the attempts were rejected for concurrency or a rate."""
+    """How many of the attempts were rejected because of concurrency or a rate."""
 
 
 OutcomeColumns = dict[str, Sequence[Any]]
-"""Outcomes turned into columns of one length: field of `Outcome`, or of its `Usage`, to values. To a writer of columns,
-millions of records are a detour."""
+"""Outcomes as columns of one length: a field of `Outcome` or `Usage` to its values. Writers of columns use these:
+making millions of records first would only cost time."""
 
 
-class ModelTotals(NamedTuple):
-    """What one model's part of a run adds up to."""
-
-    requests: int = 0
-    completed: int = 0
-    failed: int = 0
-    attempts: int = 0
-    throttled: int = 0
-    """Attempts that the endpoint turned away for their number."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    unstated: int = 0
-    """Answers that stated no token counts and are in none of the sums."""
+# What else happens in a run.
 
 
 class Paused(NamedTuple):
-    """Nothing works of a model: its rows wait, and one request at a time probes."""
+    """No request of a model succeeds: its rows wait, and one request at a time probes the endpoint."""
 
     model: str
     kind: str
@@ -168,14 +156,14 @@ class Resumed(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """An answer was paid for that is no row's: a canary's, one of no use, or one that did not fit the job's schema."""
+    """A paid answer that became no row's outcome: a canary's, an unusable one, or one that did not fit the schema."""
 
     model: str
     usage: Usage
 
 
 class Attempted(NamedTuple):
-    """Attempts were made that are in no outcome: a canary's, or those of a row that stays open."""
+    """Attempts that are in no outcome: a canary's, or those of a row that stays open."""
 
     model: str
     attempts: int
@@ -187,11 +175,39 @@ Event = Paused | Resumed | Spent | Attempted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """Why the run drains and stops before all is done."""
+    """Why a run drains and stops before every row is settled."""
 
     kind: str
+    """One word for the cause: `interrupted`, `deadline`, `failure` or a verdict."""
     message: str
+    """The cause and the cure, for people."""
     exit_code: int
+
+
+# Totals and progress.
+
+
+class ModelTotals(NamedTuple):
+    """The sums over one model's requests in a run."""
+
+    requests: int = 0
+    completed: int = 0
+    failed: int = 0
+    attempts: int = 0
+    throttled: int = 0
+    """Attempts that the endpoint rejected because of concurrency or a rate."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    unstated: int = 0
+    """Answers without token counts. They are in none of the sums."""
+
+
+def summed(totals: Iterable[ModelTotals]) -> ModelTotals:
+    """Return the sums over all models."""
+    return ModelTotals(*(sum(column) for column in zip(ModelTotals(), *totals, strict=True)))
 
 
 class RowCount(NamedTuple):
@@ -203,12 +219,12 @@ class RowCount(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """How a run stands at one moment."""
+    """The progress of a run at one moment."""
 
     done: int
-    """Rows with an outcome, those of earlier runs included."""
+    """Settled rows, earlier executions included."""
     total: RowCount | None
-    """Rows in all; None while that is not known."""
+    """All rows; None while the number is not known."""
     failed: int
     throttled: int
     tokens: int
@@ -217,9 +233,4 @@ class Figures(NamedTuple):
     waiting: int
     """Requests that wait to be sent again."""
     pause: str | None
-    """Why nothing is sent, when nothing is."""
-
-
-def summed(totals: Iterable[ModelTotals]) -> ModelTotals:
-    """Return the sums over all models."""
-    return ModelTotals(*(sum(column) for column in zip(ModelTotals(), *totals, strict=True)))
+    """Why nothing is sent; None while requests are sent."""

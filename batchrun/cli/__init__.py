@@ -1,4 +1,4 @@
-"""The command line: which commands there are. Each is a module of its own, imported when it is called."""
+"""The command line: the list of commands. Each command is one module, imported when it is called."""
 
 import importlib
 
@@ -7,24 +7,28 @@ import click
 from batchrun import __version__
 
 _COMMANDS = {
-    "run": ("batchrun.cli.run", "run_command", "Run a job file, or a file of prompts; run again, it goes on."),
-    "check": ("batchrun.cli.check", "check_command", "Look at a job before it costs: rows, tokens, money, time."),
-    "status": ("batchrun.cli.status", "status_command", "Say how a run stands, also while it runs."),
-    "watch": ("batchrun.cli.watch", "watch_command", "Look at a run while it goes on, from another terminal."),
-    "export": ("batchrun.cli.export", "export_command", "Write the results again from the checkpoint, at no cost."),
-    "report": ("batchrun.cli.report", "report_command", "Write a page that shows how a run went."),
-    "publish": ("batchrun.cli.publish", "publish_command", "Show a run in W&B Weave, or in W&B."),
-    "models": ("batchrun.cli.models", "models_command", "List what the endpoint serves."),
-    "simulate": ("batchrun.simulator.command", "simulate", "Start an endpoint to try things on."),
+    "run": ("batchrun.cli.run", "run_command", "Run a job file or a file of prompts; the same command resumes."),
+    "check": ("batchrun.cli.check", "check_command", "Check a job before it costs anything: rows, tokens, cost, time."),
+    "status": (
+        "batchrun.cli.status",
+        "status_command",
+        "Show counts, tokens and cost of a run, also while it runs.",
+    ),
+    "watch": ("batchrun.cli.watch", "watch_command", "Follow a run from another terminal."),
+    "export": ("batchrun.cli.export", "export_command", "Rebuild the results from the checkpoint, at no cost."),
+    "report": ("batchrun.cli.report", "report_command", "Write one HTML page about a run."),
+    "publish": ("batchrun.cli.publish", "publish_command", "Publish a run to W&B Weave or W&B."),
+    "models": ("batchrun.cli.models", "models_command", "List the models that the endpoint serves."),
+    "simulate": ("batchrun.simulator.command", "simulate", "Start a simulated endpoint for trying things out."),
 }
-"""Name → module, attribute, one line of help: kept here so that the list costs no imports."""
+"""Name → module, attribute, one line of help. The lines are here so that listing the commands imports none of them."""
 
 
 class _LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, in the order of a first day with batchrun."""
+        """Return the names, in the order in which a new user needs them."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -45,15 +49,15 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="batchrun")
 def cli() -> None:
-    """Run a file of prompts against an OpenAI-compatible endpoint; find an answer in every row.
+    """Run a file of prompts against an OpenAI-compatible endpoint and get a table with an answer in every row.
 
     \b
     batchrun run jobs/label_reviews.toml
     batchrun run prompts.jsonl -m meta-llama/Llama-3.1-8B-Instruct -o runs/first
     batchrun run questions.csv -t '{{ question }}' -m MODEL -o runs/try --limit 20 --simulate
 
-    Results go to files, words for people to stderr.
+    Results go to files, messages go to stderr.
 
-    Shell completion: eval "$(_BATCHRUN_COMPLETE=bash_source batchrun)" in ~/.bashrc; for zsh and fish say
-    zsh_source and fish_source.
+    Shell completion: put eval "$(_BATCHRUN_COMPLETE=bash_source batchrun)" in ~/.bashrc; use zsh_source for zsh,
+    fish_source for fish.
     """

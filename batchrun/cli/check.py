@@ -26,15 +26,15 @@ _WRONG = 2
 @click.command("check", cls=GroupedCommand)
 @click.argument("job_or_file", nargs=-1, required=True, metavar="JOB_OR_FILE...")
 @job_flags()
-@click.option("--probe", "is_probing", is_flag=True, help="Send one real request to each model, and learn from it.")
+@click.option("--probe", "is_probing", is_flag=True, help="Send one real request to each model and use what it shows.")
 @click.option("--simulate", is_flag=True, help="Probe the embedded simulator: no key, no cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout.")
 def check_command(job_or_file: tuple[str, ...], is_probing: bool, simulate: bool, as_json: bool, **flags: Any) -> int:
-    """Look at a job before it costs anything: reads the whole input, and sends nothing but what --probe asks for.
+    """Check a job before it costs anything. Reads the whole input and sends nothing, unless --probe is given.
 
-    Says rows and ids, broken rows by cause, three prompts as they will be sent, the longest ones, models that are no
-    longer served, and tokens, cost and time of what is left, as ranges. Answers that a run has already (`run --limit
-    100`) make these narrow.
+    Shows the number of rows, repeated ids, broken rows by cause, three prompts as they will be sent, the longest
+    prompts, models that are no longer served, and a range for the tokens, cost and time of what is left to send.
+    The ranges are narrower once the run directory holds some answers: run with --limit 100 first.
 
     \b
     batchrun check jobs/label_reviews.toml
@@ -42,12 +42,13 @@ def check_command(job_or_file: tuple[str, ...], is_probing: bool, simulate: bool
     batchrun check questions.csv -t '{{ question }}' -m MODEL --strict --json | jq .ahead.usd
 
     \b
-    Exit codes: 0 fine, 1 a probe failed, 2 job or input wrong (with --strict: any broken row), or above its caps,
-    4 endpoint refuses a probe, 5 quota used up.
+    Exit codes: 0 no problem found, 1 a probe failed, 2 the job or the input is wrong (with --strict: any broken row)
+    or the estimate is above a cap, 4 the endpoint refuses a probe, 5 the endpoint cannot answer now.
     """
     job = job_of(job_or_file, flags)
     is_strict = job.input.strict
-    job = dataclasses.replace(job, input=dataclasses.replace(job.input, strict=False))  # all is read once, here
+    # Every broken row is counted, also with --strict, instead of stopping at the first ones.
+    job = dataclasses.replace(job, input=dataclasses.replace(job.input, strict=False))
     try:
         report = _report(job, is_probing=is_probing, simulate=simulate)
     except BatchrunError as problem:
@@ -57,7 +58,7 @@ def check_command(job_or_file: tuple[str, ...], is_probing: bool, simulate: bool
         raise
     refusals = [report.refusal] if report.refusal else []
     if is_strict and report.bad_rows:
-        refusals.append(f"{report.bad_rows:,} broken rows, and --strict allows none")
+        refusals.append(f"{report.bad_rows:,} broken rows, and --strict allows none; fix them or leave out --strict")
     exit_code = max([_WRONG if refusals else 0, *(each.exit_code for each in report.probes)])
     if as_json:
         click.echo(orjson.dumps({"exit_code": exit_code, **plain(report)}).decode())
@@ -80,7 +81,7 @@ def _report(job: Job, *, is_probing: bool, simulate: bool) -> Report:
 
 @contextlib.contextmanager
 def _bar() -> Iterator[Callable[[float | None], None]]:
-    """Show on a terminal how much was read."""
+    """Show on a terminal how much of the input has been read."""
     tqdm.monitor_interval = 0
     with tqdm(
         total=100, unit="%", desc="reading", leave=False, disable=None, bar_format="{desc} {percentage:3.0f} %"

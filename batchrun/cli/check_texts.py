@@ -1,4 +1,4 @@
-"""What `check` found, for people: a block for each question, its name in the margin."""
+"""The text that `check` prints: one block for each question, its name in the left margin."""
 
 import orjson
 
@@ -17,12 +17,12 @@ _CAUSES_SHOWN = 5
 _COUNTED = {
     "characters": "counted from characters",
     "tokenizer": "counted by the model's tokenizer",
-    "answers": "as answers have stated them",
+    "answers": "from the usage of earlier answers",
 }
 
 
 def report_lines(report: Report, job: Job) -> list[str]:
-    """Return the lines that people are shown."""
+    """Return the lines that `check` prints."""
     blocks = [
         ("input", _input(report)),
         *((f"row {prompt['row']}", _prompt(prompt["messages"])) for prompt in report.prompts),
@@ -51,13 +51,13 @@ def _input(report: Report) -> list[str]:
     more = f" and {len(report.files) - 1} more" if len(report.files) > 1 else ""
     lines = [f"{report.files[0]}{more}: {report.rows:,} rows"]
     if report.bad_rows:
-        lines.append(f"{report.bad_rows:,} are broken, and will be failed rows of the results:")
+        lines.append(f"{report.bad_rows:,} are broken and will be failed rows in the results:")
         lines += [f"  {cause.rows:,} × {cause.example}" for cause in report.causes[:_CAUSES_SHOWN]]
         if left := report.causes[_CAUSES_SHOWN:]:
-            lines.append(f"  {sum(cause.rows for cause in left):,} of {len(left)} other kinds")
+            lines.append(f"  {sum(cause.rows for cause in left):,} with {len(left)} other causes")
     if repeated := report.repeated:
         one, other = repeated.example
-        lines.append(f"{repeated.ids:,} ids are of more than one row each, such as that of rows {one:,} and {other:,}")
+        lines.append(f"{repeated.ids:,} ids occur more than once, for example in rows {one:,} and {other:,}")
     return lines
 
 
@@ -82,7 +82,7 @@ def _longest(report: Report) -> list[str]:
         return []
     windows = {model: window for model, window in report.windows.items() if window}
     least = min(windows, key=lambda model: windows[model], default=None)
-    share = "" if least is None else f"; the window of {least} is {windows[least]:,}"
+    share = "" if least is None else f"; the context window of {least} is {windows[least]:,}"
     named = ", ".join(f"{long.tokens:,} (row {long.row:,})" for long in report.longest)
     return [f"prompts of about {named} tokens{share}"]
 
@@ -97,7 +97,7 @@ def _requests(report: Report) -> list[str]:
 
 def _tokens(report: Report) -> list[str]:
     ahead = report.ahead
-    learned = "assumed: no answer has been seen"
+    learned = "assumed: there are no answers yet"
     if ahead.answers:
         learned = f"from {ahead.answers:,} answers" if ahead.answers > 1 else "from one answer"
     return [
@@ -111,10 +111,10 @@ def _cost(report: Report, job: Job) -> list[str]:
     lines = [_model_cost(model) for model in ahead.models] if len(ahead.models) > 1 else []
     if ahead.usd is None:
         unknown = next(model.model for model in ahead.models if model.usd is None)
-        return [*lines, f'not known: say what it is under [prices."{unknown}"] of a job file']
+        return [*lines, f'not known: set the price under [prices."{unknown}"] in a job file']
     about = f"{range_text(ahead.usd, usd_text)} USD, most likely {usd_text(ahead.usd.likely)}"
     if report.spent_usd:
-        about += f"; {usd_text(report.spent_usd)} are spent"
+        about += f"; {usd_text(report.spent_usd)} USD spent so far"
     if job.limits.max_cost_usd is not None:
         about += f"; the cap is {job.limits.max_cost_usd:g}"
     dates = {price.as_of for model in ahead.models if (price := load_prices().get(model.model))}
@@ -131,7 +131,7 @@ def _model_cost(model: Forecast) -> str:
 def _time(report: Report) -> list[str]:
     ahead = report.ahead
     if ahead.seconds is None:
-        return ["not known: how many requests this endpoint takes at once is still to be learned"]
+        return ["not known: the endpoint's concurrency limit is not known yet"]
     return [f"{range_text(ahead.seconds, duration_text)} with {ahead.slots:,} in flight"]
 
 

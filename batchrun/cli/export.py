@@ -29,7 +29,7 @@ _AGAIN = f"{__name__}.again"
 
 
 class _Export(click.Command):
-    """Keeps what it was called with, so that it can say how to call it again."""
+    """Keeps its own command line, so that a message can show how to run it again."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> Any:
         """Parse the arguments."""
@@ -44,18 +44,20 @@ class _Export(click.Command):
     "format_",
     type=click.Choice(FORMATS),
     default="parquet",
-    help="parquet, jsonl or csv; or openai, for the two files that OpenAI's Batch API gives back.",
+    help="parquet, jsonl, csv, or openai: the two files that OpenAI's Batch API returns.",
 )
-@click.option("--wide", is_flag=True, help="One row a prompt, with a column for each model and sample.")
+@click.option("--wide", is_flag=True, help="One row per prompt, with a column for each model and sample.")
 @click.option(
     "--schema",
     metavar="FILE",
-    help="Read all answers by another JSON Schema; none: without any. What does not fit is failed.",
+    help="Read the answers by another JSON Schema; none: by no schema. Answers that do not fit become failed rows.",
 )
 @scorer_option
-@click.option("--card", is_flag=True, help="Write README.md too: a dataset card for the Hugging Face Hub.")
-@click.option("--upload", metavar="URL", help="Upload the results to this folder, if not where the job says.")
-@click.option("--salvage", is_flag=True, help="Recover what can be of a damaged checkpoint first; the old one is kept.")
+@click.option("--card", is_flag=True, help="Also write README.md, a dataset card for the Hugging Face Hub.")
+@click.option("--upload", metavar="URL", help="Upload the results to this folder instead of the one in the job.")
+@click.option(
+    "--salvage", is_flag=True, help="First recover a damaged checkpoint as far as possible; the old file is kept."
+)
 def export_command(
     run: Path,
     format_: str,
@@ -66,10 +68,11 @@ def export_command(
     upload: str | None,
     salvage: bool,
 ) -> None:
-    """Write the results again from the checkpoint, as asked for: nothing is sent, nothing costs.
+    """Rebuild the results from the checkpoint, in any format. Nothing is sent, so it costs nothing.
 
-    Works beside a running job too, and then writes what is settled so far. Without --format and --wide it writes
-    results.parquet and usage.parquet; with them files beside these: results.csv, results.wide.parquet and so on.
+    Also works while the job runs; then it writes what is settled so far. Without --format and --wide it replaces
+    results.parquet and usage.parquet; with them it writes other files next to these: results.csv,
+    results.wide.parquet and so on.
 
     \b
     batchrun export runs/label_reviews
@@ -79,7 +82,7 @@ def export_command(
     batchrun export runs/label_reviews --salvage
     """
     if wide and format_ == "openai":
-        raise click.UsageError("--wide has no meaning with --format openai: there each answer has a line of its own")
+        raise click.UsageError("--wide and --format openai exclude each other: that format has one line per answer")
     view = View(
         format=format_,
         is_wide=wide,
@@ -89,7 +92,7 @@ def export_command(
     )
     if salvage:
         salvaged = recover(run, beside=[RESULTS])
-        for line in ["the checkpoint is sound: nothing to salvage"] if salvaged is None else _said(salvaged):
+        for line in ["the checkpoint is sound: nothing to salvage"] if salvaged is None else _salvage_lines(salvaged):
             click.echo(f"note: {line}", err=True)
     names = [*view.names, *([CARD] if card else [])]
     if upload is not None:
@@ -120,12 +123,12 @@ def _schema(path: Path) -> AnswerSchema:
         raise JobError(f"--schema {path}: {str(problem).removeprefix('response.schema: ')}") from problem
 
 
-def _said(salvaged: Salvaged) -> Iterator[str]:
-    of = "; how many there were is lost" if salvaged.expected is None else f" of {salvaged.expected:,}"
+def _salvage_lines(salvaged: Salvaged) -> Iterator[str]:
+    of = "; how many there were is not known" if salvaged.expected is None else f" of {salvaged.expected:,}"
     yield f"{salvaged.rows:,} settled rows recovered{of}"
     if salvaged.retired:
-        yield f"{salvaged.retired:,} more answers are kept, and used where the job asks for them"
+        yield f"{salvaged.retired:,} more answers are kept; they are used if the job asks for them"
     yield from salvaged.notices
     if (results := kept_name(salvaged.kept, RESULTS)).exists():
-        yield f"the results that there were are kept as {results}: they may show answers that are lost here"
-    yield f"the damaged checkpoint is kept as {salvaged.kept}; the same `batchrun run` sends only what was lost"
+        yield f"the earlier results are kept as {results}: they may contain answers that could not be recovered"
+    yield f"the damaged checkpoint is kept as {salvaged.kept}; run the job again to send only what was lost"

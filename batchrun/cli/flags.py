@@ -1,4 +1,4 @@
-"""The flags of `run`: each says one setting of the job over the job file, and takes its help from that setting."""
+"""The flags of `run`: each overrides one setting of the job file and takes its help text from that setting."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -14,7 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Flag(NamedTuple):
-    """One flag."""
+    """One flag: its names, and the setting that it overrides."""
 
     group: str
     names: tuple[str, ...]
@@ -23,11 +23,11 @@ class Flag(NamedTuple):
     kind: Any = str
     metavar: str | None = None
     several: str = ""
-    """`repeat` or `comma`: how a list is given."""
+    """How a list is given: `repeat` the flag, or separate by `comma`. Empty: not a list."""
 
     @property
     def parameter(self) -> str:
-        """The name under which click hands its value over."""
+        """The name of the parameter that click passes the value in."""
         return self.names[-1].split("/")[0].lstrip("-").replace("-", "_")
 
 
@@ -73,7 +73,7 @@ FLAGS: tuple[Flag, ...] = (
 
 
 def job_flags(*groups: str) -> Callable[[F], F]:
-    """Return a decorator that gives a command the flags of these groups, or of all."""
+    """Return a decorator that adds the flags of these groups to a command; all flags without groups."""
 
     def decorate(command: F) -> F:
         for flag in reversed(FLAGS):
@@ -85,8 +85,8 @@ def job_flags(*groups: str) -> Callable[[F], F]:
 
 
 def overrides_of(values: dict[str, Any]) -> Overrides:
-    """Return what the given flags say over the job file."""
-    said = {}
+    """Return the settings that the given flags override."""
+    overrides = {}
     for flag in FLAGS:
         value = values.get(flag.parameter)
         if value is None or value == ():
@@ -95,8 +95,8 @@ def overrides_of(values: dict[str, Any]) -> Overrides:
             value = [name.strip() for name in value.split(",")]
         elif flag.several == "repeat":
             value = list(value)
-        said[flag.section, flag.key] = (flag.names[-1].split("/")[0], value)
-    return said
+        overrides[flag.section, flag.key] = (flag.names[-1].split("/")[0], value)
+    return overrides
 
 
 def _option(flag: Flag) -> Callable[[F], F]:
@@ -121,7 +121,7 @@ def _help(flag: Flag) -> str:
 
 
 class GroupedOption(click.Option):
-    """An option that stands under a heading in the help."""
+    """An option that is listed under a heading in the help."""
 
     def __init__(self, *arguments: Any, group: str, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -129,10 +129,10 @@ class GroupedOption(click.Option):
 
 
 class GroupedCommand(click.Command):
-    """A command whose help lists options by their headings."""
+    """A command whose help lists its options under headings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, heading by heading, in the order of declaration."""
+        """Write the options under their headings, in the order of declaration."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)

@@ -15,7 +15,7 @@ from batchrun.job.file import job_for
 @job_flags("Endpoint")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout.")
 def models_command(as_json: bool, **flags: Any) -> None:
-    """List what the endpoint serves, W&B Inference unless told otherwise.
+    """List the models that the endpoint serves. Without --base-url, the endpoint is W&B Inference.
 
     \b
     batchrun models

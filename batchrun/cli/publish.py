@@ -14,15 +14,15 @@ from batchrun.results.state import summary_of
 
 @click.command("publish")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--weave", metavar="TEAM/PROJECT", help="Show it in W&B Weave: calls, evaluations, a leaderboard.")
-@click.option("--wandb", metavar="TEAM/PROJECT", help="Show it in W&B: config, totals, results.parquet, report.html.")
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="Of a large run, show Weave N input rows only.")
+@click.option("--weave", metavar="TEAM/PROJECT", help="Publish to W&B Weave: calls, evaluations, a leaderboard.")
+@click.option("--wandb", metavar="TEAM/PROJECT", help="Publish to W&B: config, totals, results.parquet, report.html.")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Publish only N evenly spread input rows to Weave.")
 def publish_command(run: Path, weave: str | None, wandb: str | None, sample: int | None) -> int:
-    """Show a run in other systems: what they have already is not sent again, and the run is left as it is.
+    """Publish a run to W&B Weave or W&B. Nothing is sent twice, and the run itself does not change.
 
-    Without --weave and --wandb, go where [publish] of the job says. The key comes from WANDB_API_KEY, else from
-    ~/.netrc. Weave gets every request as a call, and evaluations over at most 10,000 input rows, unless --sample says
-    how many rows are enough.
+    Without --weave and --wandb, the run goes where [publish] in its job says. The key comes from WANDB_API_KEY, else
+    from ~/.netrc. Weave gets every request as a call, and evaluations over at most 10,000 input rows. With --sample
+    it gets calls and evaluations of N input rows only.
 
     \b
     batchrun publish runs/eval_math --weave my-team/my-project
@@ -37,7 +37,7 @@ def publish_command(run: Path, weave: str | None, wandb: str | None, sample: int
         with Checkpoint(run) as checkpoint:
             wanted = stored_job(checkpoint).publish
     if wanted == Publish():
-        raise click.UsageError("name where to: --weave TEAM/PROJECT, --wandb TEAM/PROJECT, or [publish] in the job")
+        raise click.UsageError("nowhere to publish to; add --weave TEAM/PROJECT or --wandb TEAM/PROJECT")
     if summary.state == "running":
-        click.echo("note: the run still goes on; what is settled so far is published", err=True)
+        click.echo("note: the run has not ended; what is settled so far is published", err=True)
     return publish(run, lambda line: click.echo(line, err=True), weave=wanted.weave, wandb=wanted.wandb, sample=sample)

@@ -10,10 +10,10 @@ from batchrun.report.content import write_report
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
 def report_command(run: Path) -> None:
-    """Write report.html: one page to look at a run, which opens from disk and needs no network.
+    """Write report.html: one page about a run that opens from disk and needs no network.
 
-    It shows what ran, totals and money, plots, failures, and rows to search. Works beside a running job too, and then
-    shows what is settled so far.
+    It shows the job, totals, cost, plots, failures and rows that can be searched. Also works while the job runs; then
+    it shows what is settled so far.
 
     \b
     batchrun report runs/label_reviews

@@ -26,19 +26,21 @@ from batchrun.report.bar import Progress, Silence, progress_on
 from batchrun.results.summary import Summary
 
 _GRACE_S = 2.0
-"""How long a run that was told twice may take to end, until it is ended: the checkpoint stands that."""
+"""How long a run may take to end after the second signal. Then the process exits: the checkpoint survives that."""
 
 
 @click.command("run", cls=GroupedCommand)
 @click.argument("job_or_file", nargs=-1, required=True, metavar="JOB_OR_FILE...")
 @job_flags()
 @click.option("--retry-failed", is_flag=True, help="Send failed rows again.")
-@click.option("--restart", is_flag=True, help="Begin anew; the old checkpoint is set aside.")
-@click.option("--yes", is_flag=True, help="Do not ask: buy answers again after an edit; start above the caps.")
+@click.option("--restart", is_flag=True, help="Start over; the old checkpoint is kept under another name.")
+@click.option(
+    "--yes", is_flag=True, help="Answer yes to questions: buy answers again after an edit, start above a cap."
+)
 @click.option("--simulate", is_flag=True, help="Run against the embedded simulator: no key, no cost.")
 @scorer_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout at the end.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("--quiet", is_flag=True, help="Print only errors.")
 def run_command(
     job_or_file: tuple[str, ...],
     retry_failed: bool,
@@ -50,10 +52,10 @@ def run_command(
     quiet: bool,
     **flags: Any,
 ) -> int:
-    """Run a job file (.toml), or files of prompts (.jsonl .jsonl.gz .jsonl.zst .parquet .csv, a folder, - for stdin).
+    """Run a job file (.toml) or files of prompts (.jsonl .jsonl.gz .jsonl.zst .parquet .csv, a folder, - for stdin).
 
-    The same command again goes on where the run stopped, and sends nothing that is settled. Ctrl-C once keeps what
-    is in flight and stops; twice stops at once.
+    The same command resumes a stopped run and sends nothing that is settled. Ctrl-C stops after the answers in flight
+    have arrived; a second Ctrl-C stops at once.
 
     \b
     batchrun run jobs/label_reviews.toml
@@ -62,9 +64,9 @@ def run_command(
     cat prompts.jsonl | batchrun run - -m MODEL -o runs/piped
 
     \b
-    Exit codes: 0 all completed, 1 finished with failed rows, 2 job, flag or input wrong, 3 run directory unusable,
-    4 endpoint refuses the job, 5 stopped with work left (run again), 130 / 143 interrupted and drained,
-    70 an error that nobody has foreseen.
+    Exit codes: 0 all completed, 1 finished with failed rows, 2 the job, a flag or the input is wrong,
+    3 the run directory cannot be used, 4 the endpoint refuses the job, 5 stopped with work left (run again),
+    70 unexpected error, 130 / 143 interrupted and drained.
     """
     job = job_of(job_or_file, flags)
     progress = Silence() if quiet else progress_on(sys.stderr)
@@ -72,12 +74,12 @@ def run_command(
     options = Options(
         restart=restart,
         retry_failed=retry_failed,
-        agree=lambda question: yes or _asked(question),
+        agree=lambda question: yes or _agrees(question),
         simulate=simulate,
         scorer=scorer,
         progress=progress,
         stdin=_stdin() if STDIN in job.input.path else None,
-        on_start=lambda drain: _heed_signals(drain, progress, signalled),
+        on_start=lambda drain: _handle_signals(drain, progress, signalled),
     )
     try:
         summary = run(job, options)
@@ -87,26 +89,27 @@ def run_command(
             click.echo(orjson.dumps(failed).decode())
         raise
     except asyncio.CancelledError:
-        click.echo(f"stopped at once; answers on their way are lost; run again to go on: {job.run_directory}", err=True)
+        lost = f"{job.run_directory}: stopped at once, answers in flight are lost; run the same command again to resume"
+        click.echo(lost, err=True)
         return signalled[0] if signalled else 130
-    _tell(summary, quiet=quiet, as_json=as_json)
+    _print_ending(summary, quiet=quiet, as_json=as_json)
     return summary.exit_code or 0
 
 
 def job_of(job_or_file: tuple[str, ...], flags: dict[str, Any]) -> Job:
-    """Return the job that a command line names: a job file, or files of prompts, with what its flags say over it."""
+    """Return the job of a command line: a job file, or files of prompts, with the flags over it."""
     overrides = overrides_of(flags)
     if Path(job_or_file[0]).suffix == ".toml":
         if len(job_or_file) > 1:
-            raise click.UsageError(f"one job file at a time; {job_or_file[1]} is one too many")
+            raise click.UsageError(f"one job file at a time; leave out {job_or_file[1]}")
         return load_job(job_or_file[0], overrides)
     return job_for(job_or_file, overrides)
 
 
 def _stdin() -> BinaryIO | None:
-    """Return standard input, buffered anew; None where it is no file.
+    """Return standard input in a buffer of our own; None where it is not a file.
 
-    A reader may wait for ever on a pipe that stays open, and Python cannot end while `sys.stdin` itself is waited on.
+    A reader may wait forever for a pipe that stays open, and Python cannot exit while a thread reads `sys.stdin`.
     """
     try:
         return open(sys.stdin.fileno(), "rb", closefd=False)
@@ -114,36 +117,36 @@ def _stdin() -> BinaryIO | None:
         return None
 
 
-def _asked(question: str) -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty() and click.confirm(f"{question}. Go on?", err=True)
+def _agrees(question: str) -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty() and click.confirm(f"{question}. Continue?", err=True)
 
 
-def _tell(summary: Summary, *, quiet: bool, as_json: bool) -> None:
+def _print_ending(summary: Summary, *, quiet: bool, as_json: bool) -> None:
     if not quiet or summary.message:
         click.echo(ending_text(summary), err=True)
     if as_json:
         click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
 
 
-def _heed_signals(drain: Callable[[Stop], None], progress: Progress, signalled: list[int]) -> None:
-    """Have the first signal drain the run, and the second cancel it. Called on the run's event loop.
+def _handle_signals(drain: Callable[[Stop], None], progress: Progress, signalled: list[int]) -> None:
+    """Make the first signal drain the run and the second cancel it. Called on the run's event loop.
 
-    `signalled` gets the exit code of each.
+    Each signal appends its exit code to `signalled`.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
 
-    def heed(number: signal.Signals) -> None:
+    def handle(number: signal.Signals) -> None:
         signalled.append(130 if number == signal.SIGINT else 143)
         if len(signalled) > 1:
             task.cancel()
             loop.call_later(_GRACE_S, os._exit, signalled[0])
             return
-        message = "what was in flight is kept; run the same command again to go on"
+        message = "the answers in flight were kept; run the same command again to resume"
         drain(Stop(kind="interrupted", message=message, exit_code=signalled[0]))
-        progress.say("stopping: waiting for what is in flight (again: stop at once)")
+        progress.say("stopping: waiting for the answers in flight; a second Ctrl-C stops at once")
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it, and a script's `&`
-            loop.add_signal_handler(number, heed, number)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores SIGHUP, a script's `&` ignores SIGINT
+            loop.add_signal_handler(number, handle, number)

@@ -1,4 +1,7 @@
-"""A function of the user's that scores answers: named on the command line, never by a job file, which is only data."""
+"""The option `--scorer`: a Python function of the user that scores answers.
+
+Only the command line can name one. A job file cannot: it is data, and opening it must run no code.
+"""
 
 import importlib
 import os
@@ -15,32 +18,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def scorer_option(command: F) -> F:
-    """Give a command the option `--scorer`."""
+    """Add the option `--scorer` to a command."""
     return click.option(
         "--scorer",
         metavar="MODULE:FUNCTION",
         callback=lambda _, __, name: None if name is None else load_scorer(name),
-        help="Score the answers by a Python function, which gets a row of the results as a dict and returns a number.",
+        help="Score the answers with a Python function: it gets a row of the results as a dict and returns a number.",
     )(command)
 
 
 def load_scorer(name: str) -> NamedFunction:
-    """Import a function from where one stands, or from what is installed.
+    """Import a function from the current directory or from an installed package.
 
     Args:
         name: `module:function`.
 
     Raises:
-        JobError: there is none, or its module cannot be imported.
+        JobError: the module cannot be imported, or has no such function.
     """
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
-        raise JobError(f"--scorer {name}: must be MODULE:FUNCTION, such as my_scorers:score for my_scorers.py here")
-    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  a name for sys.path
+        raise JobError(f"--scorer {name}: must be MODULE:FUNCTION, such as scorers:score for score() in ./scorers.py")
+    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  # sys.path holds strings
         sys.path.insert(0, here)
     try:
         function = getattr(importlib.import_module(module), attribute, None)
-    except Exception as problem:  # the module is the user's, and may raise anything
+    except Exception as problem:  # the user's module may raise anything
         why = f"{type(problem).__name__}: {problem}"
         raise JobError(f"--scorer {name}: {module} cannot be imported: {why}") from problem
     if not callable(function):

@@ -14,7 +14,7 @@ from batchrun.results.state import summary_of
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout.")
 def status_command(run: Path, as_json: bool) -> None:
-    """Say how a run stands: counts, tokens, cost; also while it runs.
+    """Show the counts, tokens and cost of a run, also while it runs.
 
     \b
     batchrun status runs/label_reviews

@@ -1,4 +1,4 @@
-"""What commands say of a run, for people."""
+"""The text that commands print about a run."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,13 +7,13 @@ from batchrun.report.texts import duration_text
 from batchrun.results.summary import Summary
 
 _STATES = {"completed": "done", "interrupted": "stopped"}
-"""How a state is called at the head of a line; the message at the end has the rest."""
+"""State → the word at the head of the line, where it differs. The message at the end says more."""
 
 
 def ending_text(summary: Summary) -> str:
-    """Return how a run ended: state, counts, money, scores, where the answers are.
+    """Return how a run ended: state, counts, cost, scores, path of the results.
 
-    A run that had nothing to do used nothing: then tokens and money, which earlier executions used, are left out.
+    Tokens and cost are left out when the run had nothing to do: earlier executions used them.
     """
     lines = _nothing_to_do_lines(summary) if summary.had_nothing_to_do else counts_lines(summary)
     lines.append(f"answers   {summary.results}")
@@ -38,7 +38,7 @@ def _failure_lines(summary: Summary) -> list[str]:
 
 
 def counts_lines(summary: Summary) -> list[str]:
-    """Return rows, tokens, money and scores, a line each."""
+    """Return one line each for rows, tokens, cost and scores."""
     rows = _rows_text(summary)
     if summary.state != "completed":
         rows = f"{summary.completed:,} rows completed, {summary.failed:,} failed so far"
@@ -58,7 +58,7 @@ def counts_lines(summary: Summary) -> list[str]:
 
 
 def score_lines(scores: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what the scores of each model add up to, a line each; run.json has classes and confusion beside that."""
+    """Return one line per model with its mean score. run.json has classes and confusion too."""
     return [f"{'score' if not number else '':<9} {each['model']}: {_score(each)}" for number, each in enumerate(scores)]
 
 
@@ -66,11 +66,11 @@ def _score(scores: Mapping[str, Any]) -> str:
     if scores["mean"] is None:
         return f"none of {scores['unscored']:,} rows could be scored"
     within = "" if scores["interval"] is None else " (95 %: {:.4g} to {:.4g})".format(*scores["interval"])
-    said = [f"{scores['mean']:.4g}{within} over {scores['scored']:,} answers"]
-    said += [f"pass@{k} {share:.4g}" for k, share in scores["pass_at"].items()]
+    parts = [f"{scores['mean']:.4g}{within} over {scores['scored']:,} answers"]
+    parts += [f"pass@{k} {share:.4g}" for k, share in scores["pass_at"].items()]
     if scores["labels"]:
-        # Their accuracy is the mean.
-        said.append(f"macro F1 {scores['labels']['macro_f1']:.4g} over {len(scores['labels']['classes'])} labels")
+        # The mean is the accuracy.
+        parts.append(f"macro F1 {scores['labels']['macro_f1']:.4g} over {len(scores['labels']['classes'])} labels")
     if scores["unscored"]:
-        said.append(f"{scores['unscored']:,} rows without a score")
-    return "; ".join(said)
+        parts.append(f"{scores['unscored']:,} rows without a score")
+    return "; ".join(parts)

@@ -10,15 +10,15 @@ from batchrun.cli.texts import counts_lines
 from batchrun.report.bar import progress_on
 from batchrun.results.state import figures_of, is_running, summary_of
 
-_LOOK_EVERY_S = 0.5
+_POLL_EVERY_S = 0.5
 
 
 @click.command("watch")
 @click.argument("run", type=click.Path(path_type=Path))
 def watch_command(run: Path) -> None:
-    """Look at a run while it goes on, from another terminal: rows, rate, in flight, failures. Ctrl-C ends the looking.
+    """Follow a run from another terminal: rows, rate, requests in flight, failures. Ctrl-C ends only this command.
 
-    When the run ends, or is not going on, say how it stands.
+    When the run ends, or does not run, shows its counts, tokens and cost.
 
     \b
     batchrun watch runs/label_reviews
@@ -28,7 +28,7 @@ def watch_command(run: Path) -> None:
         try:
             while is_running(run):
                 progress.show(figures_of(run))
-                time.sleep(_LOOK_EVERY_S)
+                time.sleep(_POLL_EVERY_S)
         except KeyboardInterrupt:
             return
     summary = summary_of(run)

@@ -80,7 +80,7 @@ def test_repeated_ids_are_told(check: Any) -> None:
     write_rows("in.jsonl", *({"id": str(number % 7), "prompt": "a"} for number in range(10)))
     done = check("in.jsonl")
     assert done.code == 0
-    assert "3 ids are of more than one row each, such as that of rows 0 and 7" in done.stdout
+    assert "3 ids occur more than once, for example in rows 0 and 7" in done.stdout
 
 
 def test_a_pipe_can_be_checked_too(check: Any) -> None:

@@ -167,7 +167,7 @@ def test_one_row_a_prompt_has_typed_columns_and_other_formats_too(batchrun: Any)
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--wide", "--format", "openai"], "--wide has no meaning with --format openai"),
+        (["--wide", "--format", "openai"], "--wide and --format openai exclude each other"),
         (["--format", "xml"], "'xml' is not one of 'parquet', 'jsonl', 'csv', 'openai'"),
     ],
 )

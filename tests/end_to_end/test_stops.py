@@ -33,8 +33,8 @@ def test_a_signal_drains_the_run(run: Any, endpoint: Any, when: Any, number: sig
     when(lambda: endpoint.stats.in_flight >= 4, lambda: os.kill(os.getpid(), number))
     done = run(write_prompts(*MANY), "--max-concurrency", 4, "--json")
     assert done.code == code
-    assert "again: stop at once" in done.stderr
-    assert "run the same command again to go on" in done.stderr
+    assert "a second Ctrl-C stops at once" in done.stderr
+    assert "run the same command again to resume" in done.stderr
     assert done.json["state"] == "interrupted"
     assert done.json["completed"] == len(results()) == endpoint.stats.answered == endpoint.stats.received
     assert 4 <= len(results()) < 50
@@ -42,19 +42,19 @@ def test_a_signal_drains_the_run(run: Any, endpoint: Any, when: Any, number: sig
 
 
 def test_a_second_ctrl_c_stops_at_once(spawn: Any, run: Any, endpoint: Any) -> None:
-    """Answers on their way are lost, those that had come are kept."""
+    """Answers in flight are lost; those that had arrived are kept."""
     endpoint.change(latency_s=0)
     write_prompts("0", "1", *(f"[[simulate: slow 30]] {number}" for number in range(5)))
     began_s = time.monotonic()
     process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
     endpoint.wait(lambda: endpoint.stats.received == 7)
     process.send_signal(signal.SIGINT)
-    assert any("again: stop at once" in line for line in process.stderr)
+    assert any("a second Ctrl-C stops at once" in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=10)
     assert process.returncode == 130
     assert time.monotonic() - began_s < 10
-    assert "run again to go on" in stderr
+    assert "run the same command again to resume" in stderr
     assert "Traceback" not in stderr
     write_prompts("0", "1")
     assert run("in.jsonl").code == 0
