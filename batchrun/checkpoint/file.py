@@ -118,6 +118,8 @@ def _ready(connection: sqlite3.Connection, path: Path, read_only: bool) -> sqlit
     if not read_only:
         migrations.migrate(connection, migrations.MIGRATIONS)
         return connection
+    if migrations.pretend(connection, version, migrations.MIGRATIONS):
+        return connection
     return _migrated_copy(connection)
 
 

@@ -1,8 +1,8 @@
 """How the tables of older versions become those of this one: one list, in order, from the first version on.
 
-Whoever changes a table of `schema` adds what brings the table before to the table now, and an older file is brought
-along step by step, in one transaction, when a run opens it. What only looks (`status`, `export`) changes no file: it
-works on a temporary copy.
+A change to the tables in `tables` needs a migration here. When a run opens an older file, all that it lacks is done in
+one transaction. Commands that only look (`status`, `export`) change no file: where tables are only added, they see
+empty ones; otherwise they work on a temporary copy.
 """
 
 import sqlite3
@@ -14,12 +14,32 @@ Migration = tuple[str, ...]
 FIRST = 1
 """The oldest version that there is."""
 
-MIGRATIONS: tuple[Migration, ...] = ()
+EXECUTIONS = """
+CREATE TABLE executions (
+    id INTEGER PRIMARY KEY,
+    started_at_ms INTEGER NOT NULL,
+    ended_at_ms INTEGER,         -- null: it is running, or died
+    state TEXT
+)
+"""
+PAUSES = """
+CREATE TABLE pauses (
+    execution INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    started_at_ms INTEGER NOT NULL,
+    ended_at_ms INTEGER
+)
+"""
+
+MIGRATIONS: tuple[Migration, ...] = ((EXECUTIONS, PAUSES),)
 """The first one makes version 2 of version 1, and so on."""
+
+_CREATE = "CREATE TABLE "
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
-    """Bring a file to the version that the migrations end at: all of the way, or not at all.
+    """Bring a file to the version that the migrations end at: completely, or not at all.
 
     Args:
         connection: in autocommit mode, to a checkpoint that is not newer than that.
@@ -39,3 +59,17 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> 
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def pretend(connection: sqlite3.Connection, version: int, migrations: Sequence[Migration]) -> bool:
+    """Let a connection that only reads see the tables that an older file lacks, empty; change no file.
+
+    Returns:
+        Whether that is enough; otherwise nothing was done.
+    """
+    statements = [statement.lstrip() for each in migrations[version - FIRST :] for statement in each]
+    if not all(statement.startswith(_CREATE) for statement in statements):
+        return False
+    for statement in statements:
+        connection.execute(statement.replace(_CREATE, "CREATE TEMP TABLE ", 1))
+    return True

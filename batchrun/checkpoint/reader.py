@@ -9,12 +9,10 @@ from typing import Any, NamedTuple, Self, TypeVar
 from batchrun.checkpoint.checks import are_outcomes
 from batchrun.checkpoint.facts import COPIES, Fact, named
 from batchrun.checkpoint.file import connect, damaged, translated
+from batchrun.checkpoint.history import ExecutionTimes, read_history
 from batchrun.checkpoint.in_flight import in_flight, owed_in
-from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS, Asked, pack, unpack
+from batchrun.checkpoint.tables import COUNTS, FILE_NAME, OUTCOME_COLUMNS, Asked, pack, unpack
 from batchrun.records import ModelTotals, Outcome, OutcomeColumns, Usage
-
-COUNTS = tuple(field for field in ModelTotals._fields if field != "requests")
-"""Columns of `totals`; `requests` is the sum of two of them."""
 
 SET_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
 
@@ -141,6 +139,15 @@ class Checkpoint:
         """Yield what the limit on requests in flight became: when (Unix time in ms), and how many."""
         with translated(self.path):
             yield from self._connection.execute("SELECT at_ms, requests FROM limits ORDER BY at_ms")
+
+    def executions(self, *, is_running: bool) -> list[ExecutionTimes]:
+        """Return when the run started, stopped and paused, over all its executions; none before version 2 of the file.
+
+        Args:
+            is_running: whether a process is working on the run; otherwise an execution without an end has died.
+        """
+        with translated(self.path):
+            return read_history(self._connection, is_running=is_running)
 
     def throttles(self, start_ms: float, width_ms: float) -> dict[int, int]:
         """Return how many requests were turned away for their number, by bins of time in which rows were settled."""

@@ -22,6 +22,7 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.file import broken, connect, translated
 from batchrun.checkpoint.fsync import Forcing
+from batchrun.checkpoint.history import History
 from batchrun.checkpoint.in_flight import Journal, in_flight
 from batchrun.checkpoint.lookup import ChangedRow, Lookup
 from batchrun.checkpoint.mark import STEP_ROWS, SettledMark
@@ -55,6 +56,8 @@ class Store:
         self._models = ModelNumbers(self.path, self._queue)
         self._lookup = Lookup(self.path, self._models)
         self._writer = Writer(self.path, self._queue, self._models, self._mark)
+        self.history = History(self._queue)
+        """Gets when this execution begins, pauses, resumes and ends."""
         self._accepted = 0  # outcomes put, over all executions; copies are not among them
         self._in_flight, self._owed_usd, self._owed_tokens = 0, 0.0, 0  # as noted last
 
@@ -68,6 +71,7 @@ class Store:
                 opened.callback(reader.close)
                 self._inode = self.path.stat().st_ino
                 self._models.load(self.connection)
+                self.history.load(self.connection)
                 self._lookup.load(reader)
                 self.reload()
             self._journal = opened.enter_context(contextlib.closing(Journal(self.path.parent)))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from batchrun.checkpoint import migrations
-from batchrun.records import Outcome, Usage
+from batchrun.records import ModelTotals, Outcome, Usage
 
 FILE_NAME = "checkpoint.sqlite"
 
@@ -74,6 +74,8 @@ CREATE TABLE totals (
     unstated INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE limits (at_ms INTEGER NOT NULL, requests INTEGER NOT NULL, reason TEXT NOT NULL);
+{migrations.EXECUTIONS};
+{migrations.PAUSES};
 """
 
 OUTCOME_COLUMNS = (
@@ -90,6 +92,9 @@ OUTCOME_COLUMNS = (
     *Usage._fields,
     "body",
 )
+
+COUNTS = tuple(field for field in ModelTotals._fields if field != "requests")
+"""Columns of `totals`; `requests` is the sum of two of them."""
 
 
 class Asked(Protocol):

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from batchrun.checkpoint.reader import COUNTS
+from batchrun.checkpoint.tables import COUNTS
 from batchrun.records import ModelTotals, Outcome, Usage
 
 

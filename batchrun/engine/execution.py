@@ -16,7 +16,7 @@ from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.key import Secret, find_key
 from batchrun.endpoint.pool.repair import Repair
-from batchrun.engine.live import Sending
+from batchrun.engine.live import Sending, ended_as
 from batchrun.engine.preflight.check import begun_as, preview
 from batchrun.engine.resume import prepare
 from batchrun.engine.threads import in_thread
@@ -188,7 +188,7 @@ class Execution:
 
     def _ending(self, stop: Stop | None, exported: Exported) -> Summary:
         if stop is not None:
-            state = "interrupted" if stop.kind == "interrupted" else "stopped"
+            state = ended_as(stop)
             message = stop.message
             total = expected_rows(self.job, self.source, self.store)
             left = rows_left(total, summed(self.store.totals.values()).requests)

@@ -63,6 +63,7 @@ class Sending:
         memory = LimitMemory(self.endpoint.base_url, find_project(self.endpoint), self.job.models)
         with contextlib.closing(memory) as self._memory:
             stop = await self._send_all()
+            self.store.history.end_execution(_now_ms(), ended_as(stop))
             if self._budget is not None:
                 keep_spent(self.store, Amount(self._budget.spent_usd, self._budget.spent_tokens))
             self._note_limit()
@@ -88,6 +89,7 @@ class Sending:
             Listeners(on_outcome=self.store.put, on_flight=self._on_flight, on_event=self._on_event),
             may_admit=lambda: self.store.is_keeping_up,
         )
+        self.store.history.begin_execution(_now_ms())
         self.store.start(
             lambda outcomes: self._from_thread(self._pool.wake), lambda error: self._from_thread(self._fail, error)
         )
@@ -171,10 +173,12 @@ class Sending:
         elif isinstance(event, Attempted):
             self.store.attempted(event.model, event.attempts, event.throttled)
         elif isinstance(event, Paused):
+            self.store.history.paused(event.model, event.kind, _now_ms())
             keyless = f" (no key is sent: {key_variable(self.endpoint)} is not set)" if self.key is None else ""
             probing = "probing until the endpoint answers again"
             self.progress.say(f"paused{self._whose(event)} ({event.kind}): {event.message}{keyless}; {probing}")
         elif isinstance(event, Resumed):
+            self.store.history.resumed(event.model, _now_ms())
             self.progress.say(f"the endpoint answers again{self._whose(event)} after {duration_text(event.after_s)}")
 
     def _whose(self, event: Paused | Resumed) -> str:
@@ -187,7 +191,7 @@ class Sending:
         """Add the limit to its history if it has changed: a ramp changes it at every answer, so not at each."""
         if self._limit_change is not None:
             change = self._limit_change
-            self.store.note_limit(int(time.time() * 1000), change.limit, change.reason)
+            self.store.note_limit(_now_ms(), change.limit, change.reason)
             self._limit_change = None
 
     # Looking after it.
@@ -213,6 +217,17 @@ class Sending:
             self._pool.stop(Stop(kind="failure", message="the run's watch has failed", exit_code=1))
 
 
+def ended_as(stop: Stop | None) -> str:
+    """Return the state of a run whose sending has ended."""
+    if stop is None:
+        return "completed"
+    return "interrupted" if stop.kind == "interrupted" else "stopped"
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
 def _canary(model: str) -> Request:
     """Return the request that finds out whether a model answers at all, for next to nothing."""
     body = {"model": model, "messages": [{"role": "user", "content": "Say OK."}], "max_tokens": 1}
@@ -220,7 +235,6 @@ def _canary(model: str) -> Request:
 
 
 def _outcome_of(bad: BadRow) -> Outcome:
-    now_ms = int(time.time() * 1000)
     return Outcome(
         bad.row,
         bad.model,
@@ -232,7 +246,7 @@ def _outcome_of(bad: BadRow) -> Outcome:
         None,
         0,
         None,
-        now_ms,
+        _now_ms(),
         None,
         _NO_USAGE,
     )

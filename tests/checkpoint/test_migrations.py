@@ -124,3 +124,22 @@ def test_a_file_that_cannot_be_migrated_is_told(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(RunDirectoryError, match="nonsense"), Store(tmp_path):
         pass
     assert version_of(tmp_path / FILE_NAME) == VERSION
+
+
+def test_a_file_that_lacks_only_tables_is_read_without_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of a large checkpoint takes minutes, and `watch` looks every second."""
+    make_first(tmp_path / FILE_NAME)
+    before = (tmp_path / FILE_NAME).read_bytes()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("was copied")
+
+    monkeypatch.setattr(file, "_migrated_copy", refuse)
+    with Checkpoint(tmp_path) as checkpoint:
+        assert checkpoint.executions(is_running=False) == []
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+    with Store(tmp_path) as store:
+        store.history.begin_execution(1000)
+    assert version_of(tmp_path / FILE_NAME) == VERSION
+    with Checkpoint(tmp_path) as checkpoint:
+        assert [each.started_at_ms for each in checkpoint.executions(is_running=False)] == [1000]

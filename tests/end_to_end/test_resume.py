@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from harness.prompts import results, write_prompts, write_rows
 
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.results.state import figures_of
+
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 
@@ -224,3 +227,21 @@ def test_settled_rows_are_skipped_where_nothing_has_changed(run: Any, endpoint: 
     assert run("in.jsonl", "--retry-failed").code == 0
     assert endpoint.stats.received == 3003
     assert [row["row"] for row in results()] == list(range(3000))
+
+
+def test_the_history_has_every_execution(spawn: Any, run: Any, endpoint: Any) -> None:
+    """One that was killed has no end."""
+    write_prompts("[[simulate: slow 30]] a", "b")
+    arguments = ["in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out"]
+    process = spawn("run", *arguments)
+    endpoint.wait(lambda: endpoint.stats.received == 2)
+    endpoint.wait(lambda: Path("out/run.json").exists() and figures_of(Path("out")).done == 1)
+    process.kill()
+    process.wait()
+    write_prompts("a", "b")
+    assert run(*arguments[:1], "--yes").code == 0
+    with Checkpoint(Path("out")) as checkpoint:
+        first, second = checkpoint.executions(is_running=False)
+    assert (first.state, first.ended_at_ms, second.state) == ("died", None, "completed")
+    assert second.ended_at_ms is not None
+    assert first.started_at_ms < second.started_at_ms <= second.ended_at_ms

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from harness.prompts import results, write_prompts
 
+from batchrun.checkpoint.reader import Checkpoint
+
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 MANY = [str(number) for number in range(100)]
@@ -193,6 +195,12 @@ def test_an_outage_longer_than_the_users_patience_exits_5(run: Any, endpoint: An
     done = run(write_prompts(*MANY), "--patience", "1s", "--json")
     assert (done.code, done.json["failed"]) == (5, 0)
     assert "overloaded" in done.json["message"]
+    with Checkpoint(Path("out")) as checkpoint:
+        (execution,) = checkpoint.executions(is_running=False)
+    (pause,) = execution.pauses
+    assert (execution.state, pause.model, pause.ended_at_ms) == ("stopped", MODEL, execution.ended_at_ms)
+    assert pause.ended_at_ms is not None
+    assert execution.started_at_ms <= pause.started_at_ms < pause.ended_at_ms
     assert_resumes(run, endpoint)
 
 

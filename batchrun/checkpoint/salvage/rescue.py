@@ -27,11 +27,11 @@ from batchrun.checkpoint.file import create, translated
 from batchrun.checkpoint.in_flight import FILE_NAME as JOURNAL
 from batchrun.checkpoint.in_flight import Journal
 from batchrun.checkpoint.lock import DirectoryLock
-from batchrun.checkpoint.reader import COUNTS
 from batchrun.checkpoint.salvage.damaged import DamagedFile
 from batchrun.checkpoint.salvage.examine import problem_of
+from batchrun.checkpoint.salvage.shapes import table_of
 from batchrun.checkpoint.salvage.swap import Damaged, damaged_files, put_in_place
-from batchrun.checkpoint.tables import FILE_NAME, KEY_BYTES, LOGS, MODELS, OUTCOME_COLUMNS
+from batchrun.checkpoint.tables import COUNTS, FILE_NAME, KEY_BYTES, LOGS, OUTCOME_COLUMNS, insert_many
 from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Job, job_from_dict
 
@@ -138,7 +138,7 @@ class _Rescue:
         self._facts: dict[str, str] = {}
         self._models: dict[int, str] = {}
         self._totals: dict[int, list[int]] = {}
-        self._limits: dict[int, list[Any]] = {}
+        self._history: dict[str, dict[int, list[Any]]] = {"limits": {}, "executions": {}, "pauses": {}}
         self.rows = self.retired = 0
         self.expected: int | None = None
         self.notices: list[str] = []
@@ -161,29 +161,26 @@ class _Rescue:
         (self.retired,) = run("SELECT count(*) FROM retired").fetchone()
 
     def _take(self, rowid: int | None, values: list[Any], is_current: bool) -> None:
-        """Keep what a record says, as the table that it must be of has it."""
-        width = len(values)
-        if rowid is None:
-            if width == 2 and type(values[0]) is str:
-                self._take_indexed(*values)
-        elif width == len(OUTCOME_COLUMNS):
+        """Keep what a record says."""
+        table = table_of(rowid, values)
+        if table == "facts":
+            if values[0] not in self._facts and _is_sound(*values):
+                self._facts[values[0]] = values[1]
+        elif table == "model names":
+            self._models.setdefault(values[1], values[0])
+        elif table is None or rowid is None:
+            return
+        elif table == "outcomes":
             self._take_outcome(rowid, values, is_current)
         elif not is_current:
             return  # the tables below are small: an old version of them says nothing new
-        elif width == 2 and values[0] is None and type(values[1]) is str and rowid in range(MODELS):
+        elif table == "models":
             self._models.setdefault(rowid, values[1])
-        elif width == 1 + len(COUNTS) and rowid in range(MODELS):
-            if all(type(count) is int and count >= 0 for count in values[1:]):
-                self._totals.setdefault(rowid, values[1:])
-        elif width == 3 and list(map(type, values)) == [int, int, str]:
-            self._limits.setdefault(rowid, values)
-
-    def _take_indexed(self, name: str, value: Any) -> None:
-        if type(value) is str:
-            if name not in self._facts and _is_sound(name, value):
-                self._facts[name] = value
-        elif type(value) is int and value in range(MODELS):
-            self._models.setdefault(value, name)
+        elif table == "totals":
+            self._totals.setdefault(rowid, values[1:])
+        else:
+            key = [rowid] if values[0] is None else values[:1]
+            self._history[table].setdefault(rowid, [*key, *values[1:]])
 
     def _take_outcome(self, rowid: int, values: list[Any], is_current: bool) -> None:
         was_retired = values[_ID] is not None
@@ -225,7 +222,8 @@ class _Rescue:
             if amount > (fact.decoded(facts.get(fact.name, "null")) or 0):
                 facts[fact.name] = fact.encoded(amount)
         self._connection.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
-        self._connection.executemany("INSERT INTO limits VALUES (?, ?, ?)", self._limits.values())
+        for table, rows in self._history.items():
+            insert_many(self._connection, table, [tuple(row) for _, row in sorted(rows.items())])
 
     def _job(self) -> Job | None:
         """Return the job; None where what is left of it is none."""

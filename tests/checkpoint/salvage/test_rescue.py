@@ -480,3 +480,22 @@ def test_a_log_of_another_checkpoint_hides_none_of_the_rows_for_good(tmp_path: P
     assert found.rows + found.retired >= 60
     assert change.kept >= 55
     assert [each for each in outcomes_in(tmp_path) if each not in ours] == []
+
+
+def test_the_history_of_executions_is_kept(tmp_path: Path) -> None:
+    """When a run started, stopped and paused cannot be found out again."""
+    make_checkpoint(tmp_path, 10)
+    with Store(tmp_path) as store:
+        store.history.begin_execution(1000)
+        store.history.paused("m", "timeout", 2000)
+        store.history.end_execution(3000, "stopped")
+    with Store(tmp_path) as store:
+        store.history.begin_execution(4000)
+    with Checkpoint(tmp_path) as checkpoint:
+        before = checkpoint.executions(is_running=False)
+    break_file(tmp_path)
+    salvaged(tmp_path)
+    with Checkpoint(tmp_path) as checkpoint:
+        assert checkpoint.executions(is_running=False) == before
+    with Store(tmp_path) as store:
+        store.history.begin_execution(5000)

@@ -1,0 +1,91 @@
+"""When a run started, stopped and paused, over all its executions: the only place that knows.
+
+An execution that died has no end: nobody was there to write it. The same holds for a pause that it died in.
+"""
+
+import sqlite3
+from typing import NamedTuple
+
+from batchrun.checkpoint.queue import WriteQueue
+
+_BEGIN = "INSERT INTO executions VALUES (?, ?, NULL, NULL)"
+_END = "UPDATE executions SET ended_at_ms = ?, state = ? WHERE id = ?"
+_PAUSE = "INSERT INTO pauses VALUES (?, ?, ?, ?, NULL)"
+_RESUME = "UPDATE pauses SET ended_at_ms = ? WHERE execution = ? AND model = ? AND ended_at_ms IS NULL"
+_RESUME_ALL = "UPDATE pauses SET ended_at_ms = ? WHERE execution = ? AND ended_at_ms IS NULL"
+
+
+class PauseTimes(NamedTuple):
+    """A pause: nothing worked of a model, and its rows waited."""
+
+    model: str
+    kind: str
+    """Kind of the failure that it began with."""
+    started_at_ms: int
+    """Unix time, as all times here."""
+    ended_at_ms: int | None
+    """None: it goes on, or its execution died in it."""
+
+
+class ExecutionTimes(NamedTuple):
+    """One execution: from its first request to the last of what it had sent."""
+
+    started_at_ms: int
+    ended_at_ms: int | None
+    """None: it is running, or died."""
+    state: str
+    """`running`, `died`, or how it ended, as in run.json: `completed`, `stopped`, `interrupted`."""
+    pauses: tuple[PauseTimes, ...]
+
+
+class History:
+    """Writes the history of one execution, through the writer's thread."""
+
+    def __init__(self, queue: WriteQueue) -> None:
+        self._queue = queue
+        self._execution = 0  # its number
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Take the next number for this execution."""
+        (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM executions").fetchone()
+        self._execution = last + 1
+
+    def begin_execution(self, at_ms: int) -> None:
+        """Note that the execution begins to send."""
+        self._queue.run(_BEGIN, self._execution, at_ms)
+
+    def end_execution(self, at_ms: int, state: str) -> None:
+        """Note that it has ended, and how; a pause that goes on ends with it."""
+        self._queue.run(_END, at_ms, state, self._execution)
+        self._queue.run(_RESUME_ALL, at_ms, self._execution)
+
+    def paused(self, model: str, kind: str, at_ms: int) -> None:
+        """Note that a model is paused, after a failure of this kind."""
+        self._queue.run(_PAUSE, self._execution, model, kind, at_ms)
+
+    def resumed(self, model: str, at_ms: int) -> None:
+        """Note that a model is sent requests again."""
+        self._queue.run(_RESUME, at_ms, self._execution, model)
+
+
+def read_history(connection: sqlite3.Connection, *, is_running: bool) -> list[ExecutionTimes]:
+    """Return all executions of a run, oldest first.
+
+    Args:
+        connection: to its checkpoint.
+        is_running: whether the last execution is running; without it, an execution without an end has died.
+    """
+    pauses: dict[int, list[PauseTimes]] = {}
+    for number, *times in connection.execute("SELECT * FROM pauses ORDER BY started_at_ms, rowid"):
+        pauses.setdefault(number, []).append(PauseTimes(*times))
+    rows = connection.execute("SELECT id, started_at_ms, ended_at_ms, state FROM executions ORDER BY id").fetchall()
+    last = rows[-1][0] if rows else 0
+    return [
+        ExecutionTimes(
+            started_at_ms=started_at_ms,
+            ended_at_ms=ended_at_ms,
+            state=state or ("running" if is_running and number == last else "died"),
+            pauses=tuple(pauses.get(number, ())),
+        )
+        for number, started_at_ms, ended_at_ms, state in rows
+    ]

@@ -1,0 +1,50 @@
+"""Which table of the checkpoint a record of a damaged file belongs to: no two tables have the same shape. Pure."""
+
+from typing import Any, Literal
+
+from batchrun.checkpoint.tables import COUNTS, MODELS, OUTCOME_COLUMNS
+
+Table = Literal["facts", "models", "model names", "outcomes", "totals", "limits", "executions", "pauses"]
+"""`model names`: the index of `models`, which has name and number."""
+
+_NULL = type(None)
+
+_SHAPES: dict[Table, tuple[tuple[type, ...], ...]] = {
+    "models": ((_NULL,), (str,)),
+    "totals": ((_NULL,), *((int,),) * len(COUNTS)),
+    "limits": ((int,), (int,), (str,)),
+    "executions": ((_NULL,), (int,), (int, _NULL), (str, _NULL)),
+    "pauses": ((int,), (str,), (str,), (int,), (int, _NULL)),
+}
+"""Types of the columns; a column that is the table's integer key is null in the record, and stands in its rowid."""
+
+
+def table_of(rowid: int | None, values: list[Any]) -> Table | None:
+    """Return the table; None where it can be none of them. Whether an outcome is sound is not looked at.
+
+    Args:
+        rowid: of the record; None in an index.
+        values: of its columns.
+    """
+    if rowid is None:
+        return _index_of(values)
+    if len(values) == len(OUTCOME_COLUMNS):
+        return "outcomes"
+    table = next((name for name, shape in _SHAPES.items() if _fits(values, shape)), None)
+    if table in ("models", "totals") and rowid not in range(MODELS):
+        return None
+    if table == "totals" and min(values[1:]) < 0:
+        return None
+    return table
+
+
+def _index_of(values: list[Any]) -> Table | None:
+    if len(values) != 2 or type(values[0]) is not str:
+        return None
+    if type(values[1]) is str:
+        return "facts"
+    return "model names" if type(values[1]) is int and values[1] in range(MODELS) else None
+
+
+def _fits(values: list[Any], shape: tuple[tuple[type, ...], ...]) -> bool:
+    return len(values) == len(shape) and all(type(value) in types for value, types in zip(values, shape, strict=True))

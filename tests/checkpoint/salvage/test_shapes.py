@@ -1,0 +1,64 @@
+"""A record of a damaged file is taken for a row of the table whose shape it has, or for none."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.checkpoints import answer, requests
+
+from batchrun.checkpoint.salvage.shapes import table_of
+from batchrun.checkpoint.store import Store
+from batchrun.checkpoint.tables import MODELS, OUTCOME_COLUMNS
+from batchrun.records import Usage
+
+TOTALS = [None, *range(10)]
+
+
+@pytest.mark.parametrize(
+    ("rowid", "values", "table"),
+    [
+        (None, ["job", "{}"], "facts"),
+        (None, ["m", 3], "model names"),
+        (None, ["m", MODELS], None),
+        (None, ["m", None], None),
+        (None, [1, 2], None),
+        (1, [None, "m"], "models"),
+        (MODELS, [None, "m"], None),
+        (0, TOTALS, "totals"),
+        (0, [None, -1, *range(9)], None),
+        (0, [None, "1", *range(9)], None),
+        (7, [1000, 5, "probe"], "limits"),
+        (7, [1000, "5", "probe"], None),
+        (1, [None, 1000, None, None], "executions"),
+        (1, [None, 1000, 2000, "stopped"], "executions"),
+        (1, [1, 1000, 2000, "stopped"], None),
+        (1, [1, "m", "timeout", 1000, None], "pauses"),
+        (1, ["table", "outcomes", "outcomes", 3, "CREATE TABLE outcomes"], None),
+        (1, [], None),
+        (1, [None] * len(OUTCOME_COLUMNS), "outcomes"),
+    ],
+)
+def test_a_record_is_known_by_its_shape(rowid: int | None, values: list[Any], table: str | None) -> None:
+    assert table_of(rowid, values) == table
+
+
+def test_every_table_of_a_checkpoint_is_known(tmp_path: Path) -> None:
+    """A new table needs a shape, or a salvage loses it."""
+    with Store(tmp_path) as store:
+        store.model_id("m")
+        store.put(answer(*requests("a")))
+        store.paid("m", Usage(1, 1, 2))
+        store.note_limit(1000, 5, "probe")
+        store.history.begin_execution(1000)
+        store.history.paused("m", "timeout", 2000)
+    with Store(tmp_path) as store:
+        tables = [
+            (name, sql)
+            for name, sql in store.connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
+            if name not in ("facts", "retired")  # WITHOUT ROWID: an index; as outcomes
+        ]
+        assert len(tables) == 6
+        for name, _ in tables:
+            rowid, *values = store.connection.execute(f"SELECT rowid, * FROM {name}").fetchone()
+            keys = [pk for *_, pk in store.connection.execute(f"PRAGMA table_info({name})")]
+            assert table_of(rowid, [None if pk else value for pk, value in zip(keys, values, strict=True)]) == name
