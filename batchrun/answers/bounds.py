@@ -1,7 +1,7 @@
-"""What a column can hold, as rules for the validator: so an answer that is found valid always fits its columns.
+"""Bounds of columns as rules for the validator, so that a valid answer always fits its columns. Pure.
 
-JSON Schema's integers have no end and its years start at 0; those of Arrow, pandas and Python do. An answer beyond them
-is asked for again like any other that does not fit, instead of losing a value after it was found valid.
+JSON Schema has integers without bounds and years from 0; Arrow, pandas and Python have neither. An answer beyond their
+bounds is requested again like any other invalid answer; otherwise it would be valid and lose a value later.
 """
 
 import re
@@ -22,7 +22,7 @@ _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d
 
 
 def with_bounds(schema: Any) -> Any:
-    """Return the schema with every integer in it held to 64 bits."""
+    """Return the schema with every integer in it limited to 64 bits."""
     if isinstance(schema, list):
         return [with_bounds(each) for each in schema]
     if not isinstance(schema, dict):
@@ -44,8 +44,8 @@ def _bounded_part(keyword: str, part: Any) -> Any:
 
 
 def date_of(text: str) -> date | None:
-    """Return the date that a text of format `date` says, years 1 to 9999; None when it says none."""
-    # `fromisoformat` reads 20240229 and 2024-W09-4 as well, which the format does not allow.
+    """Return the date of a text of format `date`, years 1 to 9999; None when it is not one."""
+    # `fromisoformat` reads 20240229 and 2024-W09-4 too, which the format does not allow.
     if len(text) != 10 or text[4] != "-" or text[7] != "-":
         return None
     try:
@@ -55,13 +55,13 @@ def date_of(text: str) -> date | None:
 
 
 def instant_of(text: str) -> datetime | None:
-    """Return the instant in UTC that a text of format `date-time` says; digits beyond the microsecond are dropped."""
+    """Return the instant, in UTC, of a text of format `date-time`; digits beyond the microsecond are dropped."""
     capitals = text.upper()
     if not _DATE_TIME.fullmatch(capitals):
         return None
     try:
         return datetime.fromisoformat(capitals).astimezone(UTC)
-    except (ValueError, OverflowError):  # 30 February; a leap second; a zone that leads out of the year 9999
+    except (ValueError, OverflowError):  # 30 February; a leap second; a zone that shifts it beyond the year 9999
         return None
 
 
@@ -69,7 +69,7 @@ FORMATS: dict[str, Callable[[str], bool]] = {
     "date": lambda text: date_of(text) is not None,
     "date-time": lambda text: instant_of(text) is not None,
 }
-"""Checks of the formats that become columns of their own, in place of the validator's."""
+"""Checks of the formats that have their own column types; they replace the validator's."""
 
 EXAMPLES = {"date": "2024-02-29", "date-time": "2024-02-29T23:59:59Z", "time": "23:59:59Z"}
-"""What to show a model that got one of them wrong."""
+"""Shown to a model that got the format wrong."""

@@ -1,8 +1,8 @@
-"""What a chat completion says: whether it is one, its text, its reasoning, its tool calls, its token counts.
+"""Reads chat completions: whether a reply is one, its text, reasoning, tool calls and token counts. Pure.
 
-Servers of this shape agree on the outline and on little else, so every value is looked at before it is believed: what
-has the wrong type counts as absent, but for the content, without which there is no answer. `problem_of` and
-`parse_usage` run once an answer while the pool is busy, and are kept lean.
+A reply is parsed once into a dict; `problem_of`, `parse_usage` and `completion_of` read this dict. Servers agree on its
+outline and on little else, so every value is checked: a value of a wrong type counts as absent, except the content,
+which must be right. `problem_of` and `parse_usage` run once per answer while the pool is busy, so they are kept fast.
 """
 
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ _MOST_TOKENS = 2**31 - 1
 _NO_USAGE = Usage()
 
 _CONTENT = (str, list, type(None))
-"""What a message's content may be: a text, parts, or null beside tool calls. Anything else would read as no answer."""
+"""Types of a message's content: a text, parts, or null next to tool calls."""
 
 _THINK, _THOUGHT = "<think>", "</think>"
-"""The tags that open models write around their reasoning, where no parser of the server takes it out."""
+"""The tags that open models write around their reasoning, if no parser of the server removes it."""
 
 
 class Completion(NamedTuple):
-    """What the results show of an answer."""
+    """The parts of an answer that the results show."""
 
     response: str | None = None
-    """The text; None where the model only called tools."""
+    """The text; None when the model only called tools."""
     reasoning: str | None = None
     tool_calls: str | None = None
     """JSON: the list as the server sent it."""
@@ -37,19 +37,19 @@ class Completion(NamedTuple):
 
 
 NOTHING = Completion()
-"""What a body says that is no chat completion."""
+"""The result for a body that is not a chat completion."""
 
 _new = tuple.__new__
-"""Makes a record at half of what its constructor costs, for there are millions of answers."""
+"""Makes a record in half the time of its constructor: there are millions of answers."""
 
 
 def problem_of(reply: Any) -> str | None:
-    """Return why a parsed body is no chat completion; None when it is one.
+    """Return why a parsed body is not a chat completion; None when it is one.
 
-    Needed for status 200 too: gateways answer with errors under it.
+    Needed for status 200 too: some gateways send errors with it.
     """
     if not isinstance(reply, dict):
-        return "the answer is no JSON object"
+        return "the answer is not a JSON object"
     if error := reply.get("error"):
         return f"the answer is an error: {_message_of(error)}"
     choices = reply.get("choices")
@@ -60,7 +60,7 @@ def problem_of(reply: Any) -> str | None:
         if not isinstance(message, dict):
             return "the answer has a choice without a message"
         if not isinstance(message.get("content"), _CONTENT):
-            return "the answer's content is no text"
+            return "the answer's content is not a text"
     return None
 
 
@@ -70,20 +70,20 @@ def _message_of(error: Any) -> str:
 
 
 def parse_usage(reply: Mapping[str, Any]) -> Usage:
-    """Return the token counts that a reply states; None for each that is absent, negative or no whole number."""
+    """Return the token counts of a reply; None for a count that is absent, negative or not an integer."""
     usage = reply.get("usage")
     if not isinstance(usage, dict):
         return _NO_USAGE
-    said = usage.get
-    prompt, completion = said("prompt_tokens_details"), said("completion_tokens_details")
+    get = usage.get
+    prompt, completion = get("prompt_tokens_details"), get("completion_tokens_details")
     cached = None if prompt is None else _detail(prompt, "cached_tokens")
     reasoning = None if completion is None else _detail(completion, "reasoning_tokens")
-    counts = (_count(said("prompt_tokens")), _count(said("completion_tokens")), _count(said("total_tokens")))
+    counts = (_count(get("prompt_tokens")), _count(get("completion_tokens")), _count(get("total_tokens")))
     return _new(Usage, (*counts, cached, reasoning))
 
 
 def _count(value: Any) -> int | None:
-    # `type is`, for isinstance would take True for 1.
+    # `type is`: isinstance would take True for 1.
     return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
 
 
@@ -92,9 +92,9 @@ def _detail(details: Any, name: str) -> int | None:
 
 
 def parse_completion(body: bytes) -> Completion:
-    """Return what the results show of a raw answer; nothing of a body that is no chat completion. Never raises.
+    """Return the shown parts of a raw answer; `NOTHING` if the body is not a chat completion. Never raises.
 
-    Of several choices the first is read: batchrun asks for samples one by one.
+    Only the first choice is read: batchrun requests samples one by one.
     """
     try:
         reply = orjson.loads(body)
@@ -104,7 +104,7 @@ def parse_completion(body: bytes) -> Completion:
 
 
 def completion_of(reply: Mapping[str, Any]) -> Completion:
-    """Return what the results show of a parsed answer in which `problem_of` finds no problem."""
+    """Return the shown parts of a parsed answer in which `problem_of` finds no problem."""
     choice = reply["choices"][0]
     message = choice["message"]
     finish_reason = choice.get("finish_reason")
@@ -121,7 +121,7 @@ def completion_of(reply: Mapping[str, Any]) -> Completion:
 
 
 def text_of(content: Any) -> str | None:
-    """Return the text of a message's content: a string, or the text parts of a list; None when there is none."""
+    """Return the text of a message's content: a string, or the text parts of a list; None when there is no text."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -136,21 +136,21 @@ def _text(value: Any) -> str | None:
 
 
 def _split_thought(content: str, finish_reason: str | None) -> tuple[str, str | None]:
-    """Return response and reasoning of a text that opens with `<think>`."""
+    """Return response and reasoning of a text that starts with `<think>`."""
     thought, closed, response = content.lstrip().removeprefix(_THINK).partition(_THOUGHT)
     if not closed and finish_reason != "length":
-        return content, None  # not cut off: the tag is the answer's own
-    # Models that were told not to think leave an empty thought.
+        return content, None  # not cut off: the tag is part of the answer
+    # Models leave an empty thought when reasoning is switched off.
     return response.lstrip(), thought.strip() or None
 
 
 def _tool_calls(message: Mapping[str, Any]) -> str | None:
     calls = message.get("tool_calls")
     if not calls and isinstance(function := message.get("function_call"), dict):
-        calls = [{"type": "function", "function": function}]  # servers from before tools: one call, without id
+        calls = [{"type": "function", "function": function}]  # older servers: one call, without id
     if not calls or not isinstance(calls, list):
         return None
     try:
         return orjson.dumps(calls).decode()
-    except TypeError:  # nested deeper than orjson writes, which no tool call is
+    except TypeError:  # nested deeper than orjson writes; no real tool call is
         return None

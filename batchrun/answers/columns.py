@@ -1,8 +1,8 @@
 """The columns of an answer: JSON Schema to Arrow types, objects that fit the schema to Arrow arrays.
 
-Each top-level property is a column. A column is JSON text where its schema, anywhere inside, allows what Arrow has no
-one type for: several types, objects with open keys, recursion. What an object holds beyond the properties that its
-schema names has no column; it stays in the answer's text.
+Each top-level property is a column. A column is JSON text if its schema, anywhere inside, allows values that no single
+Arrow type holds: several types, objects with open keys, recursion. Properties that the schema does not name get no
+column; they stay in the answer's text.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -18,19 +18,19 @@ from batchrun.answers.schema import AnswerSchema
 CLASH_PREFIX = "response_"
 
 _DEEPEST = 8
-"""Deepest nesting that becomes Arrow: what lies deeper is a document, and becomes JSON text."""
+"""Deepest nesting that becomes Arrow types; deeper values become JSON text."""
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 _SCALARS = {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
 _FORMATS = {"date": pa.date32(), "date-time": _INSTANT}
 _OPEN = ("allOf", "anyOf", "oneOf", "if", "patternProperties", "additionalProperties", "unevaluatedProperties")
-"""Keywords by which an object may hold more than its `properties` say."""
+"""Keywords by which an object may hold more than its `properties`."""
 
 Object = Mapping[str, Any]
 
 
 class AnswerColumns:
-    """The columns that a job's answers become."""
+    """The columns of a job's answers."""
 
     def __init__(self, answers: AnswerSchema) -> None:
         """Find the type of each property."""
@@ -42,10 +42,10 @@ class AnswerColumns:
         }
 
     def fields(self, taken: Iterable[str] = ()) -> list[pa.Field]:
-        """Return the columns, in the schema's order, nullable all: a failed row has none of them.
+        """Return the columns in the schema's order. All are nullable: a failed row has no values.
 
         Args:
-            taken: names of the other columns of the results, those of the input as they are called there.
+            taken: names of the other columns of the results.
         """
         names = column_names(list(self._types), taken)
         return [pa.field(name, self._column_type(key)) for name, key in zip(names, self._types, strict=True)]
@@ -59,10 +59,10 @@ class AnswerColumns:
         """Return the columns' values, in the order of `fields`.
 
         Args:
-            objects: what `AnswerSchema.read` returned of each row; None for a row without an answer that fits.
+            objects: what `AnswerSchema.read` returned for each row; None for a row without a valid answer.
 
         Returns:
-            One array a column, as long as `objects`. Never raises: what does not fit its column after all is null.
+            One array per column, as long as `objects`. Never raises: a value that does not fit its column is null.
         """
         return [
             self._array(name, [None if each is None else each.get(name) for each in objects]) for name in self._types
@@ -76,19 +76,32 @@ class AnswerColumns:
 
 
 def column_names(names: Sequence[str], taken: Iterable[str]) -> list[str]:
-    """Return what the columns are called in the results: a clash is prefixed until it is none."""
+    """Return the names of the columns in the results: a name that is taken gets a prefix."""
     return without_clashes(names, taken, CLASH_PREFIX)
 
 
+def without_clashes(names: Sequence[str], taken: Iterable[str], prefix: str) -> list[str]:
+    """Return the names, each prefixed until it differs from the taken names and from the other names."""
+    used = set(taken)
+    result = []
+    for name in names:
+        renamed = name
+        while renamed in used or (renamed != name and renamed in names):
+            renamed = prefix + renamed
+        used.add(renamed)
+        result.append(renamed)
+    return result
+
+
 def _labels(schema: Any, root: Any) -> list[str]:
-    """Return the texts that a schema chooses from; none when it is no such choice."""
+    """Return the texts that a schema allows; empty when it is not a choice of texts."""
     values = _choices(*dereferenced(schema, root), root)
     texts = [value for value in values or () if value is not None]
     return list(dict.fromkeys(texts)) if all(isinstance(text, str) for text in texts) else []
 
 
 def _choices(schema: Any, seen: frozenset[str], root: Any) -> list[Any] | None:
-    """Return the values that a schema names one by one; None when it does not."""
+    """Return the values that a schema lists; None when it does not list them."""
     if not isinstance(schema, dict):
         return None
     if "const" in schema:
@@ -104,15 +117,15 @@ def _choices(schema: Any, seen: frozenset[str], root: Any) -> list[Any] | None:
 
 
 def _branches(schema: Mapping[str, Any]) -> list[Any]:
-    """Return the schemas of which one must fit, or one that must fit alone."""
+    """Return the alternatives of a schema; a single `allOf` counts as one."""
     every = schema.get("allOf", [])
     return schema.get("anyOf") or schema.get("oneOf") or (every if len(every) == 1 else [])
 
 
 def _arrow_type(schema: Any, root: Any, seen: frozenset[str] = frozenset(), depth: int = 0) -> pa.DataType | None:
-    """Return the one type that holds all that a schema allows, null aside; None when there is none."""
+    """Return the type that holds every value a schema allows, apart from null; None when there is no such type."""
     schema, seen = dereferenced(schema, root, seen)
-    # Below an `$id` of its own, references mean another document.
+    # Inside a nested `$id`, references point into another document.
     if not isinstance(schema, dict) or depth > _DEEPEST or ("$id" in schema and depth):
         return None
     choices = _choices(schema, seen, root)
@@ -166,7 +179,7 @@ def _struct(schema: Mapping[str, Any], root: Any, seen: frozenset[str], depth: i
 
 
 def _common_type(types: Collection[pa.DataType | None]) -> pa.DataType | None:
-    """Return the type that holds the values of all these; None when there is none."""
+    """Return the type that holds the values of all these types; None when there is no such type."""
     kinds = set(types)
     if len(kinds) == 1:
         return kinds.pop()
@@ -176,7 +189,7 @@ def _common_type(types: Collection[pa.DataType | None]) -> pa.DataType | None:
 
 
 def _dictionary_array(values: list[Any], labels: list[str]) -> pa.Array:
-    """Return texts as numbers of labels: all batches share one dictionary, in the schema's order."""
+    """Return texts as indices of labels: all batches share one dictionary, in the schema's order."""
     numbers = {label: number for number, label in enumerate(labels)}
     indices = [numbers.get(value) if isinstance(value, str) else None for value in values]
     return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(labels, pa.string()))
@@ -185,7 +198,7 @@ def _dictionary_array(values: list[Any], labels: list[str]) -> pa.Array:
 def _json_text(value: Any) -> str | None:
     try:
         return None if value is None else orjson.dumps(value).decode()
-    except TypeError:  # nested deeper than orjson writes, which is less deep than it reads
+    except TypeError:  # orjson reads deeper nesting than it writes
         return None
 
 
@@ -194,12 +207,12 @@ def _typed_array(values: list[Any], kind: pa.DataType) -> pa.Array:
         raw = pa.array(values, _raw(kind))
         return raw if raw.type == kind else raw.cast(kind)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        # An integer above 2^53 in a column of doubles, a second with nine digits: one by one, in Python.
+        # An integer above 2^53 in a column of doubles, a second with nine digits: convert one by one, in Python.
         return pa.array([_fitted(value, kind) for value in values], kind)
 
 
 def _raw(kind: pa.DataType) -> pa.DataType:
-    """Return the type that JSON's values have before Arrow parses the dates among them."""
+    """Return the type with texts instead of dates: Arrow parses these afterwards."""
     if pa.types.is_list(kind):
         return pa.list_(_raw(kind.value_type))
     if pa.types.is_struct(kind):
@@ -208,7 +221,7 @@ def _raw(kind: pa.DataType) -> pa.DataType:
 
 
 def _fitted(value: Any, kind: pa.DataType) -> Any:
-    """Return a value that Arrow accepts under this type; None for what does not fit it."""
+    """Return the value as Arrow accepts it under this type; None when it does not fit."""
     if pa.types.is_list(kind):
         return [_fitted(each, kind.value_type) for each in value] if isinstance(value, list) else None
     if pa.types.is_struct(kind):
@@ -231,16 +244,3 @@ _CONVERSIONS: dict[pa.DataType, tuple[Any, Callable[[Any], Any]]] = {
     pa.date32(): (str, date_of),
     _INSTANT: (str, instant_of),
 }
-
-
-def without_clashes(names: Sequence[str], taken: Iterable[str], prefix: str) -> list[str]:
-    """Return names of which none is taken, nor another of them: a clash is prefixed until it is none."""
-    used = set(taken)
-    result = []
-    for name in names:
-        renamed = name
-        while renamed in used or (renamed != name and renamed in names):
-            renamed = prefix + renamed
-        used.add(renamed)
-        result.append(renamed)
-    return result

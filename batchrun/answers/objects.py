@@ -1,8 +1,8 @@
-"""The JSON objects in a text: models wrap them in code fences, talk around them, and break small rules of JSON.
+"""Finds the JSON objects in a text: models wrap them in code fences, add prose, and break small rules of JSON. Pure.
 
-What can be read in only one way is read: text around, trailing commas, `//` comments, line breaks inside strings. What
-would need a guess is not: a missing quote or bracket, or an end that was cut off, could as well be another answer.
-An object inside a broken one is not looked at, for it is a part and not the whole. Linear in the length of the text.
+Slips that allow only one reading are accepted: prose around the object, trailing commas, `//` comments, line breaks
+inside strings. Slips that would need a guess are not: after a missing quote or bracket, or a missing end, the answer
+could be another one. An object inside a broken object is not used, as it is only a part. Linear in the text's length.
 """
 
 import re
@@ -11,28 +11,28 @@ from typing import Any, NamedTuple
 import orjson
 
 _MOST_OBJECTS = 100
-"""An answer with so many is a list of something else, and checking each takes time."""
+"""An answer with so many objects is a list of something else, and checking each takes time."""
 
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
-"""A string; without its last quote too, so that it is read once and not again from each quote inside it."""
+"""A string, also one without its last quote: it is then read once, not again from each quote inside."""
 _OPENING = re.compile(r'\{\s*+(?:["}]|//)')
-"""What starts an object. Other braces are those of prose, LaTeX and code."""
+"""The start of an object. Other braces belong to prose, LaTeX and code."""
 _BRACES = re.compile(_STRING + r"|[{}]", re.DOTALL)
 _COMMENTS = re.compile(rf"({_STRING})|//[^\n]*+", re.DOTALL)
 _COMMAS = re.compile(rf"({_STRING})|,(?=\s*+[}}\]])", re.DOTALL)
 _CONTROL = re.compile(r"(?<!\\)[\x00-\x1f]")
-"""Characters that a string must escape; behind a backslash nobody knows what was meant."""
+"""Characters that a string must escape; after a backslash their meaning is unknown."""
 
 _THOUGHT = "</think>"
-"""Ends the thoughts of models whose chat template already wrote the opening tag."""
+"""Ends the reasoning of models whose chat template already contains the opening tag."""
 
 
 class Found(NamedTuple):
-    """The outermost objects of a text, in their order."""
+    """The outermost objects of a text, in order."""
 
     objects: list[dict[str, Any]]
     problem: str | None
-    """What is wrong with the last thing that looks like an object and is none; None when there is no such thing."""
+    """Why the last text that looks like an object is not one; None when there is no such text."""
 
 
 def find_objects(text: str) -> Found:
@@ -57,7 +57,7 @@ def find_objects(text: str) -> Found:
 
 
 def _end_of_object(text: str, start: int) -> int:
-    """Return where the object that starts here ends; 0 when it does not."""
+    """Return the end of the object that starts here; 0 when it has no end."""
     depth = 0
     for token in _BRACES.finditer(text, start):
         depth += {"{": 1, "}": -1}.get(token[0], 0)
@@ -71,17 +71,17 @@ def _parse(text: str) -> dict[str, Any]:
         parsed: dict[str, Any] = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         try:
-            parsed = orjson.loads(_mended(text))
+            parsed = orjson.loads(_corrected(text))
         except orjson.JSONDecodeError:
-            raise error from None  # its line and column are those of the text as the model wrote it
+            raise error from None  # its line and column refer to the text that the model wrote
     return parsed
 
 
-def _mended(text: str) -> str:
+def _corrected(text: str) -> str:
     text = _COMMENTS.sub(_string_of, text)
     return _COMMAS.sub(_string_of, text)
 
 
 def _string_of(token: re.Match[str]) -> str:
-    """Keep a string, with its control characters escaped; drop everything else that was matched."""
+    """Keep a string, with its control characters escaped; drop every other match."""
     return _CONTROL.sub(lambda character: f"\\u{ord(character[0]):04x}", token[1] or "")

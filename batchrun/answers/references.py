@@ -1,4 +1,4 @@
-"""References within one schema document. Nothing is ever fetched."""
+"""References within one schema document; nothing is ever fetched. Pure."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -10,11 +10,11 @@ def dereferenced(schema: Any, root: Any, seen: frozenset[str] = frozenset()) -> 
     Args:
         schema: where to start.
         root: the document that references point into.
-        seen: references already followed on the way here.
+        seen: references that were already followed.
 
     Returns:
-        The schema, and `seen` with what was followed; None for a reference that leads back to where it came from, or
-        that is no JSON pointer into the document.
+        The schema, and `seen` with the references that were followed. The schema is None for a circular reference, and
+        for one that is not a JSON pointer into the document.
     """
     while isinstance(schema, dict) and "$ref" in schema:
         reference = schema["$ref"]
@@ -26,7 +26,7 @@ def dereferenced(schema: Any, root: Any, seen: frozenset[str] = frozenset()) -> 
 
 
 def _at(reference: str, root: Any) -> Any:
-    """Return what a JSON pointer (RFC 6901) in a URI fragment points at; None when it points at nothing."""
+    """Return the value at a JSON pointer (RFC 6901) in a URI fragment; None when there is no value."""
     if reference != "#" and not reference.startswith("#/"):
         return None
     place = root

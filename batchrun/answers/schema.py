@@ -1,4 +1,4 @@
-"""The schema of a job's answers: refused when it is none, then the judge of every answer's text."""
+"""The schema of a job's answers: checks the schema itself, then every answer. Pure."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -14,33 +14,33 @@ from batchrun.errors import JobError
 
 _MOST_ERRORS = 5
 _MOST_LETTERS = 300
-"""A complaint is read by a model, and paid for: at most so many errors, each at most so long."""
+"""A complaint is sent to a model, and paid for: most errors in it, and most characters of each."""
 
 _ROOT = '{"type": "object", "properties": {…}}'
 
 
 class Complaint(NamedTuple):
-    """Why an answer does not fit, in words for the model that gave it and for people; bounded in length."""
+    """Why an answer is not valid: a text of bounded length for the model that wrote it, and for people."""
 
     text: str
 
 
 class AnswerSchema:
-    """What every answer of a job must look like. Made once a job; reading takes a few microseconds an answer."""
+    """The schema of every answer of a job. Compiled once per job; reading an answer takes a few microseconds."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
         """Compile a schema.
 
-        Formats are checked, not only noted, and integers are held to 64 bits: see `fitting`.
+        Formats are checked, and integers are limited to 64 bits: see `bounds`.
 
         Args:
             schema: a JSON Schema of any draft; the newest unless `$schema` says. References stay within it.
 
         Raises:
-            JobError: it is no JSON Schema, refers to something outside of it, or asks for anything but an object with
-                named properties, which is what endpoints accept and what columns can be made of.
+            JobError: it is not a JSON Schema, refers to another document, or does not describe an object with named
+                properties: endpoints accept only these, and columns are made of them.
         """
-        _compiled(schema)  # first as it stands, for a message about what the user wrote
+        _compiled(schema)  # first without bounds: messages must be about what the user wrote
         self.schema = schema
         root, _ = dereferenced(schema, schema)
         self.properties: dict[str, Any] = _properties(root)
@@ -48,13 +48,13 @@ class AnswerSchema:
         self._validator = _compiled(with_bounds(schema))
 
     def read(self, text: str | None) -> dict[str, Any] | Complaint:
-        """Return the object that an answer gives, or why it gives none. Never raises.
+        """Return the object in an answer, or why there is no valid object. Never raises.
 
-        Text around it, code fences and small slips are overlooked (see `objects`). Of several objects the one that
-        fits is taken; where several different ones fit, none is, for nobody knows which was meant.
+        Prose around it, code fences and small slips are accepted (see `objects`). Of several objects the valid one is
+        returned; if several different ones are valid, none is, since the right one is unknown.
 
         Args:
-            text: the answer's text, without its reasoning; None when it has none.
+            text: the answer's text, without its reasoning; None when there is no text.
         """
         try:
             value = orjson.loads(text or "")
@@ -83,14 +83,14 @@ class AnswerSchema:
 
 
 def _words(errors: Iterable[jsonschema_rs.ValidationError]) -> str:
-    """Return what is wrong and where, in one line."""
+    """Return the errors with their places, in one line."""
     first = list(islice(errors, _MOST_ERRORS + 1))
     lines = [_line(error) for error in first[:_MOST_ERRORS]]
     return "; ".join([*lines, "and more"] if len(first) > _MOST_ERRORS else lines)
 
 
 def _line(error: jsonschema_rs.ValidationError) -> str:
-    # Where one of several schemas must fit, the message names none of them, but its branches do.
+    # When one of several schemas must fit, only the branches of the error name them.
     branches = getattr(error.kind, "context", None)
     if branches and all(branches):
         return _shortened(", and ".join(dict.fromkeys(_line(branch[0]) for branch in branches)))
@@ -102,12 +102,12 @@ def _line(error: jsonschema_rs.ValidationError) -> str:
 
 
 def _shortened(line: str) -> str:
-    """Cut a line in its middle: its start says where, its end what is allowed."""
+    """Cut a line in its middle: its start has the place, its end the allowed values."""
     half = _MOST_LETTERS // 2
     return line if len(line) <= _MOST_LETTERS else f"{line[:half]} … {line[-half:]}"
 
 
-def _compiled(schema: dict[str, Any]) -> "jsonschema_rs.Validator":  # quoted, for older releases do not name it
+def _compiled(schema: dict[str, Any]) -> "jsonschema_rs.Validator":  # quoted: older releases do not have the name
     outside: list[str] = []
 
     def refuse_to_fetch(uri: str) -> NoReturn:
@@ -122,19 +122,18 @@ def _compiled(schema: dict[str, Any]) -> "jsonschema_rs.Validator":  # quoted, f
             if isinstance(schema, dict) and schema.get("$schema") == outside[0]:
                 cure = "$schema must be a published draft of JSON Schema, or left out"
             raise JobError(f"response.schema: refers to {outside[0]}; {cure}") from error
-        raise JobError(f"response.schema: is no JSON Schema: {_line(error)}") from error
+        raise JobError(f"response.schema: is not a JSON Schema: {_line(error)}") from error
     except (ValueError, RecursionError, jsonschema_rs.ReferencingError) as error:
-        raise JobError(f"response.schema: is no JSON Schema: {_shortened(str(error))}") from error
+        raise JobError(f"response.schema: is not a JSON Schema: {_shortened(str(error))}") from error
 
 
 def _properties(root: Any) -> dict[str, Any]:
     if not isinstance(root, dict) or root.get("type") != "object":
         raise JobError(
-            'response.schema: does not say "type": "object" at its root; an answer must be an object, for endpoints '
-            f"accept nothing else and its properties become columns: write {_ROOT}, and make what is asked for now one "
-            "of the properties"
+            'response.schema: lacks "type": "object" at its root. An answer must be an object: endpoints accept only '
+            f"objects, and their properties become columns. Write {_ROOT}, and make the present schema a property"
         )
     properties: dict[str, Any] = root.get("properties") or {}
     if not properties:
-        raise JobError(f"response.schema: names no properties, so no columns can be made: write {_ROOT}")
+        raise JobError(f"response.schema: names no properties, and without them there are no columns; write {_ROOT}")
     return properties

@@ -1,7 +1,7 @@
-"""Server-sent events in, one chat completion out: what a streamed answer would have been without streaming. Pure.
+"""Assembles the server-sent events of a stream into the chat completion that it would be without streaming. Pure.
 
-Bytes come in any chunking. They are cut into lines, lines into events (an empty line ends one), and each event's data
-is one chunk of the completion, until `[DONE]`. An event that no empty line ends was cut off on the way and is not read.
+Bytes arrive in any chunks. They are split into lines, and lines into events (an empty line ends an event). The data of
+each event is one chunk of the completion, until `[DONE]`. An event without its empty line was cut off and is not read.
 Sources: the HTML standard, "Server-sent events"; OpenAI's API reference, "The chat completion chunk object".
 """
 
@@ -12,18 +12,18 @@ import orjson
 from batchrun.answers.chat import text_of
 
 _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint")
-"""What every chunk repeats of the whole; the first word counts."""
+"""Repeated in every chunk; the first value counts."""
 
 _TEXTS = ("content", "reasoning", "reasoning_content", "refusal")
-"""What arrives in pieces, under the names of whichever server."""
+"""Texts that arrive in pieces; servers use different names."""
 
 
 class StreamAssembler:
-    """Puts one streamed answer together. Pieces are collected and joined once, at the end."""
+    """Assembles one streamed answer. Pieces are collected and joined once, at the end."""
 
     def __init__(self) -> None:
         self.done = False
-        """Whether `[DONE]` was seen; what follows it is not read."""
+        """Whether `[DONE]` was seen; bytes after it are not read."""
         self._line: list[bytes] = []
         self._data: list[bytes] = []
         self._head: dict[str, Any] = {}
@@ -33,7 +33,7 @@ class StreamAssembler:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the server said all it had to say: `[DONE]`, an error, or a reason to finish for every choice."""
+        """Whether the answer is complete: `[DONE]`, an error, or a finish reason for every choice."""
         if self.done or self._error is not None:
             return True
         return bool(self._choices) and all(choice.finish_reason for choice in self._choices.values())
@@ -50,7 +50,7 @@ class StreamAssembler:
             self._read_line(line)
 
     def result(self) -> bytes:
-        """Return the answer so far as the JSON of one chat completion, or of the error that the stream carried."""
+        """Return the answer so far as the JSON of one chat completion, or the error from the stream."""
         if self._error is not None:
             return self._error
         choices = [choice.assembled(index) for index, choice in sorted(self._choices.items())]
@@ -79,13 +79,13 @@ class StreamAssembler:
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
-            self._error = _error("the stream has an event that is no JSON")
+            self._error = _error("the stream has an event that is not JSON")
             return
         if not isinstance(chunk, dict):
-            self._error = _error("the stream has an event that is no JSON object")
+            self._error = _error("the stream has an event that is not a JSON object")
         elif chunk.get("error"):
             self._error = data
-        elif chunk.get("object") == "error":  # as vLLM wrote errors until 2025
+        elif chunk.get("object") == "error":  # the errors of vLLM until 2025
             self._error = b'{"error":' + data + b"}"
         else:
             self._read_chunk(chunk)
@@ -95,7 +95,7 @@ class StreamAssembler:
             if name not in self._head and chunk.get(name) is not None:
                 self._head[name] = chunk[name]
         if isinstance(usage := chunk.get("usage"), dict):
-            self._usage = usage  # servers that state it in every chunk count up: the last is the whole
+            self._usage = usage  # servers that send it in every chunk count up: the last one is the total
         choices = chunk.get("choices")
         for each in choices if isinstance(choices, list) else ():
             if isinstance(each, dict):
@@ -139,7 +139,7 @@ class _Choice:
             if piece is not None and (text := text_of(piece)) is not None:
                 self.texts.setdefault(name, []).append(text)
             elif name == "content" and piece is not None and not isinstance(piece, list):
-                self.no_text = piece  # shown as it came, so that nobody takes what is left for the whole answer
+                self.no_text = piece  # kept as it is: the rest alone would look like the whole answer
         if isinstance(role := delta.get("role"), str) and role:
             self.role = role
         if isinstance(calls := delta.get("tool_calls"), list):
@@ -152,12 +152,12 @@ class _Choice:
 
     def _call_for(self, call: dict[str, Any]) -> "_Call":
         index = call.get("index")
-        if type(index) is not int:  # some servers leave it out: then an id begins the next call
+        if type(index) is not int:  # some servers omit it: then an id starts the next call
             index = max(self.calls, default=-1) + 1 if call.get("id") or not self.calls else max(self.calls)
         return self.calls.setdefault(index, _Call())
 
     def assembled(self, index: int) -> dict[str, Any]:
-        """Return the choice as it stands in a chat completion."""
+        """Return the choice as a chat completion has it."""
         texts = {name: "".join(pieces) for name, pieces in self.texts.items()}
         message: dict[str, Any] = {"role": self.role, "content": None, **texts}
         if self.no_text is not None:
@@ -182,7 +182,7 @@ class _Call:
         self.arguments: list[str] = []
 
     def read(self, call: dict[str, Any], function: Any) -> None:
-        """Take the next piece. Id, type and name come whole, and from some servers again and again."""
+        """Take the next piece. Id, type and name are complete; some servers repeat them."""
         self.id = self.id or call.get("id")
         self.type = self.type or call.get("type")
         if isinstance(function, dict):
@@ -195,7 +195,7 @@ class _Call:
         return {"name": self.name, "arguments": "".join(self.arguments)}
 
     def assembled(self) -> dict[str, Any]:
-        """Return the call as it stands in a message."""
+        """Return the call as a message has it."""
         return {"id": self.id, "type": self.type or "function", "function": self.function()}
 
 

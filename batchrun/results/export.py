@@ -191,7 +191,7 @@ class _Run:
     def _scoring(self, target: str | None) -> Scoring | None:
         judge: Judge
         if self.view.scorer is not None:
-            judge = FunctionJudge(FunctionScorer(self.view.scorer.function, self.view.scorer.name))
+            judge = FunctionJudge(FunctionScorer(self.view.scorer))
         elif self.job is None or self.target is None:
             return None
         else:

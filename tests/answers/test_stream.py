@@ -226,8 +226,8 @@ def test_the_last_usage_counts() -> None:
         (sse([chunk(piece(content="a")), {"error": {"message": "gone"}}, chunk(piece(content="b"))]), "gone"),
         (sse([{"error": "gone"}, {"error": "later"}]), "gone"),
         (sse([{"object": "error", "message": "gone", "code": 400}]), "gone"),
-        (b"data: <html>\n\n", "the stream has an event that is no JSON"),
-        (b"data: 7\n\n", "the stream has an event that is no JSON object"),
+        (b"data: <html>\n\n", "the stream has an event that is not JSON"),
+        (b"data: 7\n\n", "the stream has an event that is not a JSON object"),
         (b'data: {"system_fingerprint":%s}\n\n' % (b"[" * 500 + b"]" * 500), "the stream is nested too deeply"),
     ],
 )

@@ -149,9 +149,9 @@ def test_an_edited_evaluation_buys_nothing(run: Any, endpoint: Any) -> None:
     ("evaluate", "words"),
     [
         ('target = "anser"', "has no column anser, which evaluate.target names; did you mean answer?"),
-        ('target = "answer"\nscorer = "regex"', "evaluate.pattern: must be given"),
-        ('target = "answer"\nscorer = "regex"\npattern = "("', "is no regular expression"),
-        ('target = "answer"\nscorer = "json_field"', "evaluate.field: must be given"),
+        ('target = "answer"\nscorer = "regex"', "evaluate.pattern: the scorer regex needs it"),
+        ('target = "answer"\nscorer = "regex"\npattern = "("', "is not a regular expression"),
+        ('target = "answer"\nscorer = "json_field"', "evaluate.field: the scorer json_field needs it"),
         ('target = "answer"\nscorer = "mine:score"', "must be one of"),
     ],
 )

@@ -158,8 +158,8 @@ def test_without_a_schema_every_answer_is_a_text(batchrun: Any) -> None:
     [
         (None, "cannot be read: No such file"),
         ("{", "is not JSON"),
-        ('{"type": "strin"}', "is no JSON Schema"),
-        ('{"type": "string"}', "an answer must be an object"),
+        ('{"type": "strin"}', "is not a JSON Schema"),
+        ('{"type": "string"}', "An answer must be an object"),
     ],
 )
 def test_a_schema_that_is_none_is_refused(batchrun: Any, content: str | None, words: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from batchrun.answers.scores.scorers import FunctionScorer
+from batchrun.answers.scores.scorers import FunctionScorer, NamedFunction
 from batchrun.errors import JobError
 from batchrun.job.sections import Evaluate
 from batchrun.results.scores import FunctionJudge, Judge, Scoring, TargetJudge, scorer_of
@@ -76,7 +76,7 @@ def test_a_function_gets_whole_rows_and_none_that_failed() -> None:
         row.clear()
         return 0.5
 
-    judge = FunctionJudge(FunctionScorer(function, "f"))
+    judge = FunctionJudge(FunctionScorer(NamedFunction("f", function)))
     assert scores(judge, rows("a", None, "c", extra=[1, 2, 3])) == [0.5, None, 0.5]
     assert [(row["row"], row["response"], row["extra"]) for row in seen] == [(0, "a", 1), (2, "c", 3)]
 

@@ -1,4 +1,4 @@
-"""95 % intervals of means of scores, from sums alone, for prompts that may have several samples each."""
+"""95 % intervals of mean scores, computed from sums, for prompts with one or more samples each. Pure."""
 
 import math
 from typing import NamedTuple
@@ -8,16 +8,16 @@ Z = 1.959963984540054
 
 
 class Interval(NamedTuple):
-    """Where the mean over all prompts of this kind lies, with 95 % confidence."""
+    """The 95 % confidence interval of the mean over all prompts of this kind."""
 
     low: float
     high: float
 
 
 class Spread:
-    """Sums over prompts, from which mean and interval come. Samples of one prompt are alike, and do not count as many.
+    """Sums over prompts that give mean and interval. Samples of one prompt are alike: they count less than prompts.
 
-    Scores are summed as differences from the first, for the sake of precision where they are large and close together.
+    Scores are summed as differences from the first score, to keep precision when they are large and close together.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Spread:
         self._sum_of_counts = 0  # squared
 
     def add(self, total: float, count: int) -> None:
-        """Add a prompt: the sum of the scores of its samples, and how many those are, at least one."""
+        """Add a prompt: the sum of its samples' scores, and their number, at least one."""
         if not self.prompts:
             self._origin = total / count
         difference = total - count * self._origin
@@ -43,11 +43,11 @@ class Spread:
 
     @property
     def mean(self) -> float | None:
-        """Of all scores; None when there are none."""
+        """Of all scores; None without scores."""
         return self._origin + self._sum / self.scores if self.scores else None
 
     def _variance(self) -> float:
-        """Return the variance of the mean, of which one prompt is one observation (Liang and Zeger, 1986)."""
+        """Return the variance of the mean; each prompt is one observation (Liang and Zeger, 1986)."""
         mean = self._sum / self.scores
         squares = self._sum_of_squares - 2 * mean * self._sum_of_products + mean * mean * self._sum_of_counts
         return max(0.0, squares) / self.scores**2
@@ -55,8 +55,8 @@ class Spread:
     def wilson(self) -> Interval | None:
         """Return the interval of scores that are all 0 or 1; None without scores.
 
-        Wilson's, with the number of scores replaced by the number of independent ones that would vary as much (the
-        effective sample size of survey statistics): between prompts and scores; all scores when each prompt has one.
+        Wilson's interval, with the number of scores replaced by the effective sample size of survey statistics: the
+        number of independent scores with the same variance. It lies between the numbers of prompts and scores.
 
         Source: Wilson, JASA 22 (1927); Dean and Pagano, J. Surv. Stat. Methodol. 3 (2015).
         """
@@ -66,16 +66,16 @@ class Spread:
         variance = self._variance()
         if variance:
             count = min(max(share * (1 - share) / variance, self.prompts), self.scores)
-        else:  # all right or all wrong, where nobody can tell how alike samples are; or each prompt exactly as often
+        else:  # all right or all wrong: the likeness of samples is unknown; or all prompts are equally often right
             count = self.prompts if share in (0, 1) else self.scores
         shrink = 1 + Z * Z / count
         center = (share + Z * Z / (2 * count)) / shrink
         half = Z / shrink * math.sqrt(share * (1 - share) / count + Z * Z / (4 * count * count))
-        # The share lies within, also where rounding would put it a hair outside: at 0 and at 1.
+        # The share lies inside, also at 0 and 1, where rounding would put it just outside.
         return Interval(min(share, max(0.0, center - half)), max(share, min(1.0, center + half)))
 
     def student(self) -> Interval | None:
-        """Return the interval of scores of any other kind, by Student's t; None with fewer than two prompts."""
+        """Return the interval of all other scores, by Student's t; None with fewer than two prompts."""
         if self.mean is None or self.prompts < 2:
             return None
         freedom = self.prompts - 1
@@ -94,7 +94,7 @@ _EXPANSION = (
 def t_quantile(freedom: int) -> float:
     """Return the 97.5 % quantile of Student's t, to 0.2 %, for at least one degree of freedom.
 
-    Source: Abramowitz and Stegun, 26.7.5; exact for one and two degrees, where the expansion is not good enough.
+    Source: Abramowitz and Stegun, 26.7.5; exact for one and two degrees, for which the expansion is too coarse.
     """
     if freedom == 1:
         return math.tan(math.pi * 0.475)

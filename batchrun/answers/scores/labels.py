@@ -1,52 +1,52 @@
-"""Tables of labels: which class was taken for which, and how well each is told from the others."""
+"""Tables of labels: confusion of classes, with precision and recall of each. Pure."""
 
 from collections import Counter
 from typing import NamedTuple
 
 _MOST_CLASSES = 50
-"""A confusion table with more cannot be read."""
+"""A larger confusion table is unreadable."""
 
 _LEAST_SUPPORT = 5
-"""Rows that a class has on average, at least: with fewer, the targets are free answers that happen to repeat."""
+"""Fewest rows per class on average: with fewer, the targets are free answers that happen to repeat."""
 
 _MOST_PREDICTIONS = 1_000
-"""Different predictions that are told apart, at most: what a model says beside the classes has no end."""
+"""Most predictions that are counted separately: models may answer anything besides the classes."""
 
 _LONGEST_LABEL = 100
-"""Characters of a label, at most; a longer target is no label."""
+"""Most characters of a label; a longer target is not a label."""
 
 
 class ClassScore(NamedTuple):
-    """How well one class is told from the others."""
+    """Precision and recall of one class."""
 
     label: str
     support: int
-    """Rows that are of this class."""
+    """Rows whose target is this class."""
     predicted: int
-    """Rows that were said to be."""
+    """Rows whose prediction is this class."""
     precision: float | None
-    """Share of the rows said to be of this class that are; None when none was."""
+    """Share of the predictions of this class that are right; None without predictions."""
     recall: float
-    """Share of the rows of this class that were said to be."""
+    """Share of the rows of this class that were predicted right."""
     f1: float
-    """Harmonic mean of the two; 0 when no row was right."""
+    """Harmonic mean of precision and recall; 0 when no row was right."""
 
 
 class LabelTable(NamedTuple):
-    """What was taken for what, over all rows of a model that were scored."""
+    """The confusion of classes over all scored rows of a model."""
 
     accuracy: float
     macro_f1: float
-    """Mean over the classes, each counting the same."""
+    """Mean over the classes, with equal weights."""
     classes: list[ClassScore]
     """Most frequent first."""
     confusion: list[list[int]]
-    """Rows: what is right; columns: what was said; both in the order of `classes`. The last column, one more, counts
-    predictions that are none of the classes, and answers in which nothing was found."""
+    """Rows are targets, columns are predictions, both in the order of `classes`. One more column at the end counts
+    predictions outside the classes, and answers without a prediction."""
 
 
 class LabelCounts:
-    """Counts pairs of target and prediction, in bounded memory; gives up when the targets are no labels."""
+    """Counts pairs of target and prediction, in bounded memory; gives up when the targets are not labels."""
 
     def __init__(self) -> None:
         self._pairs: Counter[tuple[str, str | None]] = Counter()
@@ -55,7 +55,7 @@ class LabelCounts:
         self._are_labels = True
 
     def add(self, target: str, prediction: str | None) -> None:
-        """Count a row that was scored."""
+        """Count a scored row."""
         if not self._are_labels:
             return
         if target not in self._targets:
@@ -80,7 +80,7 @@ class LabelCounts:
         self._predictions.clear()
 
     def table(self) -> LabelTable | None:
-        """Return the table; None when the targets are no labels: fewer than two, too many, or too rarely repeated."""
+        """Return the table; None when the targets are not labels: fewer than two, too many, or too rarely repeated."""
         total = self._pairs.total()
         if len(self._targets) < 2 or total < _LEAST_SUPPORT * len(self._targets):
             return None

@@ -1,4 +1,4 @@
-"""The last number in a text, as people and models write numbers."""
+"""Finds the last number in a text, as people and models write numbers. Pure."""
 
 import re
 from decimal import Decimal
@@ -6,7 +6,7 @@ from decimal import Decimal
 _WHOLE = r"(?: \d{1,3} (?: ,\d{3} )++ (?! \d ) | \d++ )"
 _NUMBER = re.compile(
     rf"""
-    (?: (?<! [\w.)\]}}] ) (?P<sign> [-+\u2212] ) )?  # no sign behind a word or a number: 10-15, 2020-12
+    (?: (?<! [\w.)\]}}] ) (?P<sign> [-+\u2212] ) )?  # no sign after a word or a number: 10-15, 2020-12
     (?: [$€£¥][ ]? )?
     (?<! [\w^] )                                     # not in a name or an exponent: H2O, gpt4, x^2
     (?P<digits> {_WHOLE} (?: \.\d++ )? | (?<! \. ) \.\d++ )
@@ -17,15 +17,15 @@ _NUMBER = re.compile(
 )
 
 _MOST_ZEROS = 30
-"""Longest run of zeros that a large or small number is written out with."""
+"""Most zeros in a number that is written out."""
 
 
 def last_number(text: str) -> Decimal | None:
     """Return the last number in a text; None when there is none.
 
     Reads signs, thousands separated by commas (also LaTeX's `1{,}000`), decimals, exponents (1.5e6) and fractions
-    (3/4). Currency before, and percent and units behind, are overlooked: 50% is 50. Numbers in names (H2O) and in LaTeX
-    exponents (x^2) are none; of a date only its last part counts. A comma is never a decimal point.
+    (3/4). Currency before, and percent and units after a number are ignored: 50% is 50. Numbers in names (H2O) and in
+    LaTeX exponents (x^2) do not count; of a date only the last part counts. A comma is never a decimal point.
     """
     for line in reversed(text.replace("{,}", ",").splitlines()):
         *_, found = (None, *_NUMBER.finditer(line))
@@ -51,7 +51,7 @@ def _decimal(digits: str) -> Decimal:
 
 
 def number_text(number: Decimal) -> str:
-    """Return a number in the one way in which equal numbers are written the same: 18 of 18.00."""
+    """Return the normal form of a number: 18 for 18.00."""
     if not number:
         return "0"
     if abs(number.adjusted()) > _MOST_ZEROS:

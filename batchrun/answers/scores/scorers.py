@@ -1,8 +1,8 @@
-"""How right one answer is: built-in scorers compare its text with a target, a function of the user's does as it likes.
+"""Scores one answer: a built-in scorer compares its text with a target, or a user's function returns the score. Pure.
 
-An answer scores 1.0 or 0.0; null where there is nothing to score: the row failed, or has no target. Texts are compared
-without the white space around them, and case counts. A prediction, which is what was found in the answer and compared,
-is kept beside the score, for tables of labels are made of it.
+A built-in scorer gives 1.0 or 0.0, and null when there is nothing to score: the row failed, or has no target. Texts are
+compared without white space around them; case matters. A score keeps the prediction, which is the text found in the
+answer: tables of labels are made of predictions.
 """
 
 import math
@@ -18,14 +18,14 @@ from batchrun.errors import JobError
 
 
 class Score(NamedTuple):
-    """How right one answer is, and what was compared."""
+    """The score of one answer, and what was compared."""
 
     value: float | None = None
-    """None where there is nothing to score. Built-in scorers give 1.0 and 0.0."""
+    """None when there is nothing to score. Built-in scorers give 1.0 and 0.0."""
     prediction: str | None = None
-    """What was found in the answer, in one way of writing; None when nothing was."""
+    """The text found in the answer, in its normal form; None when nothing was found."""
     target: str | None = None
-    """What is right, in the same way of writing; None when the row does not say."""
+    """The right text, in its normal form; None when the row has no target."""
 
 
 NO_SCORE = Score()
@@ -38,14 +38,14 @@ class Scorer(Protocol):
         """Score an answer. Never raises.
 
         Args:
-            answer: its text, empty where a completed row has none; None when the row failed.
-            target: the value of the target column, of any type. Null, NaN and blank text are no target.
+            answer: its text, empty when a completed row has no text; None when the row failed.
+            target: the value of the target column, of any type. Null, NaN and blank text count as missing.
         """
         ...
 
 
 _Find = Callable[[str], str | None]
-"""Finds what is to be compared in a text; None when it is not there."""
+"""Finds the part of a text to compare; None when there is no such part."""
 
 
 def scorer_for(name: str, *, pattern: str | None = None, field: str | None = None) -> Scorer:
@@ -55,18 +55,18 @@ def scorer_for(name: str, *, pattern: str | None = None, field: str | None = Non
         name: `exact`: the answer is the target. `contains`: the target is in the answer. `number`: the last number of
             the answer equals the last number of the target, exactly. `regex`: what the pattern finds is the target.
             `json_field`: a property of the answer's JSON object is the target.
-        pattern: of regex: its first group is compared, or all of its first match when it has no group. It is searched
-            by Python's `re`, so a pattern such as `(a+)+$` can take for ever; Ctrl-C ends it, and no answer is lost.
-        field: of json_field: a property, or a path to one inside others, `person.address.0.city`.
+        pattern: for regex: its first group is compared, or its whole first match when it has no group. Python's `re`
+            searches it, so a pattern such as `(a+)+$` can take forever; Ctrl-C ends it, and no answer is lost.
+        field: for json_field: a property, or a path such as `person.address.0.city`.
 
     Raises:
-        JobError: the pattern or field is missing, is not read by this scorer, or is no regular expression.
+        JobError: the pattern or field is missing, is not used by this scorer, or is not a regular expression.
     """
     for key, value, reader in (("pattern", pattern, "regex"), ("field", field, "json_field")):
         if name == reader and not value:
-            raise JobError(f"evaluate.{key}: must be given for the scorer {reader}")
+            raise JobError(f"evaluate.{key}: the scorer {reader} needs it")
         if name != reader and value:
-            raise JobError(f"evaluate.{key}: only the scorer {reader} reads it, and the scorer is {name}")
+            raise JobError(f"evaluate.{key}: only the scorer {reader} uses it, and the scorer is {name}")
     match name:
         case "exact":
             return _Comparison(str.strip, str.strip)
@@ -82,7 +82,7 @@ def scorer_for(name: str, *, pattern: str | None = None, field: str | None = Non
 
 
 class _Comparison(NamedTuple):
-    """Right when what is found in the answer is what is found in the target."""
+    """Right when the text found in the answer equals the text found in the target."""
 
     in_answer: _Find
     in_target: _Find
@@ -97,15 +97,15 @@ class _Comparison(NamedTuple):
 
 
 def _contains(answer: str | None, target: Any) -> Score:
-    # Where the target is not in the answer, nobody knows what was said instead: nothing for a table of labels.
+    # When the target is not in the answer, the prediction is unknown: there is nothing for a table of labels.
     right = target_text(target)
     return NO_SCORE if answer is None or right is None else Score(float(right in answer))
 
 
 def target_text(target: Any) -> str | None:
-    """Return a target as text, as JSON writes it, and 1 for 1.0; None for null, NaN and blank text.
+    """Return a target as JSON writes it, and 1 for 1.0; None for null, NaN and blank text.
 
-    Whole numbers come as 1.0 where a tool made doubles of a column with nulls in it.
+    Integers arrive as 1.0 when a tool converted a column with nulls to doubles.
     """
     if isinstance(target, float):
         if math.isnan(target):
@@ -117,7 +117,7 @@ def target_text(target: Any) -> str | None:
         return str(target)  # a date, a decimal
     try:
         return orjson.dumps(target, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # a whole number of more than 64 bits
+    except TypeError:  # an integer of more than 64 bits
         return str(target)
 
 
@@ -130,7 +130,7 @@ def _first_match(pattern: str) -> _Find:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise JobError(f"evaluate.pattern = {pattern!r}; is no regular expression: {error}") from error
+        raise JobError(f"evaluate.pattern = {pattern!r}; is not a regular expression: {error}") from error
     except (RecursionError, OverflowError) as error:
         raise JobError("evaluate.pattern: is too large for a regular expression") from error
     group = min(compiled.groups, 1)
@@ -146,7 +146,7 @@ def _first_match(pattern: str) -> _Find:
 def _property(path: str) -> _Find:
     def find(text: str) -> str | None:
         value = _object_of(text)
-        # A name with a dot in it goes before a path.
+        # A property with a dot in its name wins over a path.
         for step in [path] if isinstance(value, dict) and path in value else path.split("."):
             value = _step(value, step)
         return target_text(value)
@@ -155,7 +155,7 @@ def _property(path: str) -> _Find:
 
 
 def _object_of(text: str) -> Any:
-    """Return the text's JSON, else the last object in it."""
+    """Return the text's JSON value, or else the last object in the text."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -171,28 +171,30 @@ def _step(value: Any, step: str) -> Any:
     return None
 
 
-class FunctionScorer:
-    """Scores rows by a function of the user's: `(row) -> float | bool | None`, where None is no score.
+class NamedFunction(NamedTuple):
+    """A user's function that scores rows."""
 
-    What goes wrong in the function is the function's: the row gets no score, the errors are counted, and the first is
-    kept to be shown.
+    name: str
+    """`module:function`, for messages."""
+    function: Callable[[dict[str, Any]], Any]
+    """`(row) -> float | bool | None`; None means no score."""
+
+
+class FunctionScorer:
+    """Scores rows by a user's function.
+
+    If the function raises, the row gets no score, the errors are counted, and the first one is kept as a message.
     """
 
-    def __init__(self, function: Callable[[dict[str, Any]], Any], name: str) -> None:
-        """Wrap a function.
-
-        Args:
-            function: gets a row as a dict of its own, which it may change.
-            name: what people know it by, `module:function`.
-        """
-        self._function = function
-        self._name = name
+    def __init__(self, function: NamedFunction) -> None:
+        """Wrap a function."""
+        self._name, self._function = function
         self.errors = 0
-        """Rows that it could not score."""
+        """Rows for which the function raised."""
         self.first_error: str | None = None
 
     def __call__(self, row: Mapping[str, Any]) -> Score:
-        """Score a row that was completed; one that failed is not worth asking about."""
+        """Score a completed row; the function gets a copy, which it may change."""
         try:
             return Score(_score_value(self._function(dict(row))))
         except (Exception, SystemExit) as error:  # noqa: BLE001  the function is the user's, and may raise anything
@@ -207,15 +209,7 @@ def _score_value(value: Any) -> float | None:
         return None
     if isinstance(value, str | bytes):
         raise TypeError(f"it returned {value!r}; must return a number, True, False or None")
-    score = float(value)  # numpy's numbers and truths too
+    score = float(value)  # also numpy's numbers and booleans
     if not math.isfinite(score):
         raise ValueError(f"it returned {score}; must return a finite number, True, False or None")
     return score
-
-
-class NamedFunction(NamedTuple):
-    """A function of the user's that scores rows."""
-
-    name: str
-    """`module:function`."""
-    function: Callable[[dict[str, Any]], Any]

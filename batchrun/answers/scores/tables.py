@@ -1,4 +1,4 @@
-"""What the scores of each model add up to: mean, interval, pass@k, labels. One pass over rows, in bounded memory."""
+"""Adds up the scores of each model: mean, interval, pass@k, labels. One pass over rows, in bounded memory. Pure."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -9,28 +9,28 @@ from batchrun.answers.scores.labels import LabelCounts, LabelTable
 from batchrun.answers.scores.scorers import Score
 
 _STEPS = (1, 2, 5)
-"""k of pass@k: these, times powers of ten, and the number of samples itself."""
+"""Values of k for pass@k: these times powers of ten, and the number of samples."""
 
 
 class ModelScores(NamedTuple):
-    """How good one model's answers are."""
+    """The scores of one model."""
 
     model: str
     scored: int
     """Answers with a score."""
     unscored: int
-    """Rows without one: failed, without a target, or the function could not tell."""
+    """Rows without a score: failed, without a target, or not scored by the function."""
     prompts: int
     """Input rows with at least one score; the interval counts each once."""
     mean: float | None
-    """Of all scores; None when there are none."""
+    """Of all scores; None without scores."""
     interval: Interval | None
-    """95 % interval of the mean; None when there are too few scores for one."""
+    """95 % interval of the mean; None with too few scores."""
     pass_at: dict[int, float]
-    """k to the chance that at least one of k samples is right, over the prompts with at least k scores; empty with one
-    sample a prompt, and where scores are not 0 or 1."""
+    """k → the chance that at least one of k samples is right, over the prompts with at least k scores; empty with one
+    sample per prompt, and when scores are not all 0 or 1."""
     labels: LabelTable | None
-    """None when the targets are no labels."""
+    """None when the targets are not labels."""
 
 
 class Evaluation:
@@ -46,19 +46,19 @@ class Evaluation:
         self._models: dict[str, _ModelSums] = {}
 
     def add(self, model: str, row: int, score: Score) -> None:
-        """Add one row of the results. All samples of a prompt by one model must come without another prompt between."""
+        """Add one row of the results. All samples of one model for a prompt must follow one another."""
         sums = self._models.get(model)
         if sums is None:
             sums = self._models[model] = _ModelSums(self._ks)
         sums.add(row, score)
 
     def scores(self) -> list[ModelScores]:
-        """Return where each model stands, in the order of their first rows; rows of new prompts may follow."""
+        """Return the scores of each model, in the order of their first rows; rows of new prompts may follow."""
         return [sums.scores(model) for model, sums in self._models.items()]
 
 
 class _ModelSums:
-    """The sums of one model, and those of the prompt that is being read."""
+    """The sums of one model, and those of the present prompt."""
 
     def __init__(self, ks: Iterable[int]) -> None:
         self._spread = Spread()
@@ -126,11 +126,11 @@ def _ks(samples: int) -> list[int]:
 def pass_at_k(count: int, right: int, k: int) -> float:
     """Return the chance that at least one of k samples is right, estimated without bias from `count` samples.
 
-    1 − C(count − right, k) / C(count, k), as a product that neither overflows nor loses its digits.
+    1 − C(count − right, k) / C(count, k), as a product, which does not overflow and keeps its digits.
 
     Args:
         count: samples that were scored, at least k.
-        right: how many of them are right.
+        right: number of right samples.
         k: at least 1.
 
     Source: Chen et al., "Evaluating Large Language Models Trained on Code" (2021).

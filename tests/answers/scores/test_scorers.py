@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.answers.scores.scorers import NO_SCORE, FunctionScorer, Score, scorer_for, target_text
+from batchrun.answers.scores.scorers import NO_SCORE, FunctionScorer, NamedFunction, Score, scorer_for, target_text
 from batchrun.errors import JobError
 
 SCORERS = {
@@ -103,11 +103,11 @@ def test_a_target_of_any_type_has_a_text(target: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("regex", {}, r"evaluate\.pattern: must be given for the scorer regex"),
-        ("json_field", {}, r"evaluate\.field: must be given for the scorer json_field"),
-        ("exact", {"pattern": "x"}, r"evaluate\.pattern: only the scorer regex reads it, and the scorer is exact"),
-        ("regex", {"pattern": "x", "field": "a"}, r"evaluate\.field: only the scorer json_field reads it"),
-        ("regex", {"pattern": "(["}, r"evaluate\.pattern = '\(\['; is no regular expression: unterminated"),
+        ("regex", {}, r"evaluate\.pattern: the scorer regex needs it"),
+        ("json_field", {}, r"evaluate\.field: the scorer json_field needs it"),
+        ("exact", {"pattern": "x"}, r"evaluate\.pattern: only the scorer regex uses it, and the scorer is exact"),
+        ("regex", {"pattern": "x", "field": "a"}, r"evaluate\.field: only the scorer json_field uses it"),
+        ("regex", {"pattern": "(["}, r"evaluate\.pattern = '\(\['; is not a regular expression: unterminated"),
         ("regex", {"pattern": "a{99999999999999999999}"}, r"evaluate\.pattern: is too large"),
         ("exakt", {}, r"evaluate\.scorer = 'exakt'; must be one of exact, "),
     ],
@@ -129,7 +129,7 @@ def test_no_answer_and_no_target_make_a_scorer_raise(name: str, answer: str, tar
 )
 def test_a_function_scores_by_number_or_truth(returned: Any, value: float | None) -> None:
     """None is no score, and no error."""
-    scorer = FunctionScorer(lambda row: returned, "mine:score")
+    scorer = FunctionScorer(NamedFunction("mine:score", lambda row: returned))
     assert scorer({"response": "x"}) == Score(value)
     assert scorer.errors == 0
 
@@ -137,7 +137,7 @@ def test_a_function_scores_by_number_or_truth(returned: Any, value: float | None
 def test_a_function_gets_a_row_of_its_own() -> None:
     """What it does to it is nobody else's."""
     row = {"response": "x"}
-    assert FunctionScorer(lambda mine: bool(mine.pop("response")), "mine:score")(row).value == 1.0
+    assert FunctionScorer(NamedFunction("mine:score", lambda mine: bool(mine.pop("response"))))(row).value == 1.0
     assert row == {"response": "x"}
 
 
@@ -151,7 +151,7 @@ def test_a_function_gets_a_row_of_its_own() -> None:
 )
 def test_what_is_no_score_is_an_error_of_the_function(returned: Any, message: str) -> None:
     """It is counted, and the row has no score."""
-    scorer = FunctionScorer(lambda row: returned, "mine:score")
+    scorer = FunctionScorer(NamedFunction("mine:score", lambda row: returned))
     assert scorer({}) == NO_SCORE
     assert scorer.errors == 1
     assert (scorer.first_error or "").startswith(message)
@@ -159,7 +159,7 @@ def test_what_is_no_score_is_an_error_of_the_function(returned: Any, message: st
 
 def test_errors_of_a_function_are_counted_and_the_first_is_kept() -> None:
     """One row's error is none of the others'."""
-    scorer = FunctionScorer(lambda row: 1 / row["n"], "mine:score")
+    scorer = FunctionScorer(NamedFunction("mine:score", lambda row: 1 / row["n"]))
     assert [scorer({"n": n}).value for n in (0, 2)] == [None, 0.5]
     assert scorer({}).value is None
     assert scorer.errors == 2

@@ -81,7 +81,7 @@ def test_every_reply_can_be_priced_and_written(body: bytes) -> None:
 def test_an_answer_whose_content_is_no_text_is_a_bad_reply_and_no_empty_answer(content: Any) -> None:
     """It would be paid for, and read as null. A text, parts, or null beside tool calls is an answer."""
     reply = {"choices": [{"message": {"content": content}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
-    assert problem_of(reply) == "the answer's content is no text"
+    assert problem_of(reply) == "the answer's content is not a text"
     verdict = judge(Reply(200, {}, orjson.dumps(reply), 0.1))
     assert verdict.kind == "bad_reply"
     assert verdict.usage.prompt_tokens == 3
