@@ -35,7 +35,9 @@ def check_upload(url: str, inputs: Sequence[str], names: Sequence[str] = _RESULT
     if not is_remote(url):
         raise InputError(f"{url}: is no URL of a store, such as s3://bucket/folder or hf://datasets/USER/NAME")
     place = Place.of(url)
-    made = [place.beside(f"{place.key.rstrip('/')}/{name}".lstrip("/")) for name in (*names, *_BESIDE_RESULTS, SUMMARY)]
+    made = [
+        place.with_key(f"{place.key.rstrip('/')}/{name}".lstrip("/")) for name in (*names, *_BESIDE_RESULTS, SUMMARY)
+    ]
     for path in filter(is_remote, inputs):
         if any(covers(Place.of(path), each) for each in made):
             cure = "the next run would ask the answers; name another"

@@ -1,1 +1,1 @@
-"""Storage: files that are elsewhere, known by URLs: found, read in parts, and written whole or not at all."""
+"""Storage: files behind URLs are found, read in parts, and written completely or not at all."""

@@ -1,6 +1,7 @@
-"""Azure's storage accounts: which one a URL means, where it is, and what opens it, as Azure's own tools are told.
+"""Azure's storage accounts: which account a URL names, where it is, and the credentials for it.
 
-These read a connection string, or the account's name and key, from the environment. pyarrow reads neither.
+Like Azure's own tools, this reads a connection string, or an account name and key, from the environment. pyarrow reads
+neither.
 """
 
 import base64
@@ -13,70 +14,70 @@ from batchrun.errors import InputError
 CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
 
 _SUFFIX = "core.windows.net"
-"""Ends the names of all hosts of Azure, but those of its national clouds."""
+"""The end of all host names of Azure, except those of its national clouds."""
 
 
 class Account(NamedTuple):
-    """A storage account, as pyarrow wants to know it. Its `repr` has no secret."""
+    """A storage account in the form that pyarrow takes. Its `repr` shows no secret."""
 
     name: str
     scheme: str
     authority: str
-    """Of the blob service: what follows the account's name there, with a dot, or a host that has it in its paths."""
+    """Of the blob service: what follows the account name, with a dot; or a host that has the account in its paths."""
     key: str | None = None
     sas_token: str | None = None
 
     @property
     def dfs_authority(self) -> str:
-        """Of the other service, which tells whether the account has true folders."""
+        """Of the Data Lake service, which knows whether the account has real folders."""
         return self.authority.replace(".blob.", ".dfs.", 1)
 
     def __repr__(self) -> str:
         return f"Account({self.name!r}, {self.scheme!r}, {self.authority!r})"
 
 
-def located(host: str, environment: Mapping[str, str]) -> tuple[Account, str]:
-    """Return the account that a URL means, and the container, which is empty where the URL's path begins with it.
+def account_of(host: str, environment: Mapping[str, str]) -> tuple[Account, str]:
+    """Return the account of a URL, and the container; the container is empty where the URL's path begins with it.
 
     Args:
-        host: what stands between `://` and the next slash: `CONTAINER`, `CONTAINER@ACCOUNT.dfs.core.windows.net` or
+        host: the part between `://` and the next slash: `CONTAINER`, `CONTAINER@ACCOUNT.dfs.core.windows.net` or
             `ACCOUNT.blob.core.windows.net`.
         environment: the variables of this process.
 
     Raises:
-        InputError: no account is named, or its connection string cannot be read.
+        InputError: no account is named, or the connection string cannot be read.
     """
-    told = _told(environment)
+    known = _from_environment(environment)
     container, at, service = host.rpartition("@")
-    if not at and "." not in host:  # which no container's name has
-        if told is None:
+    if not at and "." not in host:  # container names have no dot
+        if known is None:
             cure = f"set AZURE_STORAGE_ACCOUNT or {CONNECTION_STRING}, or write az://{host}@ACCOUNT.blob.{_SUFFIX}/…"
             raise InputError(f"az://{host}: names no storage account; {cure}")
-        return told, host
+        return known, host
     name, _, rest = service.partition(".")
     account = Account(name, "https", f".{rest}".replace(".dfs.", ".blob.", 1))
-    if told is not None and told.name == name:
-        return account._replace(key=told.key, sas_token=told.sas_token), container
-    if told is None:
-        return _opened(account, environment), container
-    return account, container  # what opens one account is not shown to another
+    if known is not None and known.name == name:
+        return account._replace(key=known.key, sas_token=known.sas_token), container
+    if known is None:
+        return _with_environment(account, environment), container
+    return account, container  # the credentials of one account are never sent to another
 
 
-def _told(environment: Mapping[str, str]) -> Account | None:
-    """Return the account that the environment names; a connection string goes first, as with Azure's command line."""
+def _from_environment(environment: Mapping[str, str]) -> Account | None:
+    """Return the account that the environment names. A connection string comes first, as in Azure's command line."""
     if text := environment.get(CONNECTION_STRING):
-        return _connected(text)
+        return _from_connection_string(text)
     if name := environment.get("AZURE_STORAGE_ACCOUNT"):
-        return _opened(Account(name, "https", f".blob.{_SUFFIX}"), environment)
+        return _with_environment(Account(name, "https", f".blob.{_SUFFIX}"), environment)
     return None
 
 
-def _opened(account: Account, environment: Mapping[str, str]) -> Account:
+def _with_environment(account: Account, environment: Mapping[str, str]) -> Account:
     key, token = environment.get("AZURE_STORAGE_KEY"), environment.get("AZURE_STORAGE_SAS_TOKEN")
-    return _with(account, key, token, "AZURE_STORAGE_KEY")
+    return _with_credentials(account, key, token, "AZURE_STORAGE_KEY")
 
 
-def _connected(text: str) -> Account:
+def _from_connection_string(text: str) -> Account:
     """Read a connection string. Source: "Configure Azure Storage connection strings", Azure's documentation."""
     parts = {key.strip().lower(): value for key, _, value in (part.partition("=") for part in text.split(";"))}
     name, endpoint = parts.get("accountname", ""), parts.get("blobendpoint", "")
@@ -93,13 +94,13 @@ def _connected(text: str) -> Account:
         raise InputError(f"{CONNECTION_STRING}: BlobEndpoint must be https://{name}.HOST or https://HOST/{name}")
     authority = url.netloc if path else url.netloc.removeprefix(name)
     account = Account(name, url.scheme, authority)
-    return _with(account, parts.get("accountkey"), parts.get("sharedaccesssignature"), CONNECTION_STRING)
+    return _with_credentials(account, parts.get("accountkey"), parts.get("sharedaccesssignature"), CONNECTION_STRING)
 
 
-def _with(account: Account, key: str | None, token: str | None, source: str) -> Account:
-    """Return an account with what opens it: a key, else a token, with the question mark that pyarrow does not add."""
+def _with_credentials(account: Account, key: str | None, token: str | None, source: str) -> Account:
+    """Return an account with its key, else its token; pyarrow wants the token with a question mark before it."""
     try:
         base64.b64decode(key or "", validate=True)
-    except ValueError:  # Azure's client ends the whole process at this
-        raise InputError(f"{source}: the account's key is no Base64; copy all of it, up to its last =") from None
+    except ValueError:  # Azure's client would abort the process here
+        raise InputError(f"{source}: the account's key is not Base64; copy all of it, including the last =") from None
     return account._replace(key=key or None, sas_token=None if key or not token else f"?{token.lstrip('?')}")

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub, by its own library: the extra `hf`. The token is the one of `hf auth login`, or `HF_TOKEN`."""
+"""The Hugging Face Hub through its own library, the extra `hf`. The token comes from `HF_TOKEN` or `hf auth login`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ _DATASETS = "datasets"
 
 
 def look(place: Place) -> Found | None:
-    """Return the file that is there; None of a folder, and where nothing is. Raises `OSError`."""
+    """Return the file at a URL; None for a folder, and where nothing exists. Raises `OSError`."""
     with _translated():
         try:
             info = _system().info(_path(place))
@@ -23,7 +23,7 @@ def look(place: Place) -> Found | None:
 
 
 def files(place: Place, *, is_deep: bool) -> list[Found]:
-    """Return the files in a folder; raises `OSError`."""
+    """Return the files in a folder. Raises `OSError`."""
     with _translated():
         try:
             found = _system().find(_path(place), detail=True, maxdepth=None if is_deep else 1)
@@ -33,11 +33,11 @@ def files(place: Place, *, is_deep: bool) -> list[Found]:
 
 
 def open_file(found: Found) -> RemoteFile:
-    """Open a file for reading; raises `OSError`."""
+    """Open a file for reading. Raises `OSError`."""
     with _translated():
         system, path = _system(), _path(found.place)
         if _found(system.info(path))[1:] != found[1:]:
-            raise InputError(f"{found.place}: has changed since it was found; run it again")
+            raise InputError(f"{found.place}: has changed since it was found; run the same command again")
         file = system.open(path, "rb", cache_type="none")
 
     def fetch(offset: int, size: int) -> bytes:
@@ -49,16 +49,16 @@ def open_file(found: Found) -> RemoteFile:
 
 
 def check_upload(place: Place) -> None:
-    """Refuse what is no dataset, and what cannot be written to without the library, or without a token."""
+    """Refuse URLs that are not datasets, and uploads without the library or without a token."""
     _dataset(place)
     if _hub().get_token() is None:
-        raise InputError(f"{place}: needs a token that may write: hf auth login, or set HF_TOKEN")
+        raise InputError(f"{place}: needs a token that may write; run: hf auth login, or set HF_TOKEN")
 
 
 def upload(paths: Sequence[Path], place: Place) -> None:
-    """Put files into a folder of a dataset, in one commit: all of them become visible at once. Raises `OSError`.
+    """Upload files to a folder of a dataset in one commit: all become visible at once. Raises `OSError`.
 
-    A dataset that does not exist is made, and is private.
+    A dataset that does not exist is created as a private one.
     """
     repository, revision, folder = _dataset(place)
     hub = _hub()
@@ -82,7 +82,9 @@ def _dataset(place: Place) -> tuple[str, str | None, str]:
     """Return repository, revision and folder of `hf://datasets/USER/NAME[@REVISION][/FOLDER]`."""
     kind, *parts = _path(place).split("/")
     if kind != _DATASETS or len(parts) < 2 or not all(parts[:2]):
-        raise InputError(f"{place}: results go into a dataset: hf://datasets/USER/NAME, and a folder of it if need be")
+        raise InputError(
+            f"{place}: must be a dataset, such as hf://datasets/USER/NAME or hf://datasets/USER/NAME/FOLDER"
+        )
     name, _, revision = parts[1].partition("@")
     return f"{parts[0]}/{name}", revision.replace("%2F", "/") or None, "/".join(parts[2:])
 
@@ -97,7 +99,7 @@ def _found(info: dict[str, Any]) -> Found:
 
 
 def _system() -> Any:
-    """Return the Hub as a file system that has not looked at anything yet: what it has seen, it does not ask again."""
+    """Return the Hub as a new file system: an old one answers from its cache."""
     return _hub().HfFileSystem(skip_instance_cache=True)
 
 
@@ -105,20 +107,22 @@ def _hub() -> Any:
     try:
         import huggingface_hub
     except ImportError:
-        raise InputError("hf:// needs one more package: in the checkout of batchrun: pip install '.[hf]'") from None
+        raise InputError(
+            "hf:// needs the package huggingface_hub; install it: pip install 'huggingface_hub>=0.30'"
+        ) from None
     return huggingface_hub
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn every error of the library, and of the HTTP client below it, into an `OSError` of one line."""
+    """Turn every error of the library and of its HTTP client into an `OSError` of one line."""
     try:
         yield
     except (FileNotFoundError, InputError):
         raise
-    except Exception as problem:  # its HTTP client differs by version, and so do its errors
+    except Exception as problem:  # its HTTP client, and so its errors, differ by version
         status = getattr(getattr(problem, "response", None), "status_code", None)
-        said = " ".join(str(problem).split()) or type(problem).__name__
+        message = " ".join(str(problem).split()) or type(problem).__name__
         if status in (401, 403):
-            raise PermissionError(f"{said}; log in: hf auth login, or set HF_TOKEN") from problem
-        raise OSError(said) from problem
+            raise PermissionError(f"{message}; log in: hf auth login, or set HF_TOKEN") from problem
+        raise OSError(message) from problem

@@ -1,6 +1,6 @@
-"""Object stores through pyarrow's file systems: S3 and what speaks like it, Google Cloud Storage, Azure.
+"""Object stores through pyarrow's file systems: S3 and compatible stores, Google Cloud Storage, Azure.
 
-Credentials are found as the vendors' own tools find them: in the environment, in their files, on their machines.
+Credentials are found where the vendors' own tools find them: environment, their files, the metadata of their machines.
 """
 
 import ctypes
@@ -23,10 +23,10 @@ from batchrun.storage.remote import Found, RemoteFile
 from batchrun.storage.urls import Place, refuse_empty_names
 
 _PIECE_BYTES = 64 << 20
-"""Handed to the store at once, and waited for: else pyarrow holds all that the disk is faster than the network."""
+"""Written at once, then flushed: otherwise pyarrow buffers everything that the disk delivers ahead of the network."""
 
 _PATIENCE = "retry_limit_seconds=20"
-"""Google's client would try for 15 minutes, silently, where there is no network or no login; an upload lets it."""
+"""Without it, Google's client retries silently for 15 minutes without network or login. Uploads keep that."""
 
 _GOOGLE = ("gs", "gcs")
 _AZURE = ("az", "abfs", "abfss")
@@ -37,19 +37,21 @@ _LOGINS = {
     **dict.fromkeys(_AZURE, "set AZURE_STORAGE_KEY or AZURE_STORAGE_CONNECTION_STRING, or log in: az login"),
 }
 
-_NOBODY = re.compile("OAuth2 access token|UNAUTHENTICATED|AuthenticationException|failed to authenticate|] 401 ")
-"""In messages, since these clients' errors have no kinds: the store was not asked, or does not know who asks."""
+_UNKNOWN_CALLER = re.compile(
+    "OAuth2 access token|UNAUTHENTICATED|AuthenticationException|failed to authenticate|] 401 "
+)
+"""In messages, since these clients' errors have no types: there are no credentials, or they are not valid."""
 
 _DENIED = re.compile("ACCESS_DENIED|PERMISSION_DENIED|] 403 ")
-"""It knows, and does not let."""
+"""The credentials are valid but do not permit this."""
 
 
-class _NobodyError(PermissionError):
-    """The store does not know who asks."""
+class _UnknownCallerError(PermissionError):
+    """There are no valid credentials."""
 
 
 def look(place: Place) -> Found | None:
-    """Return the file that is there; None of a folder, and where nothing is. Raises `OSError`."""
+    """Return the file at a URL; None for a folder, and where nothing exists. Raises `OSError`."""
     with _translated(place):
         system, path = _located(place)
         info = system.get_file_info(path)
@@ -57,7 +59,7 @@ def look(place: Place) -> Found | None:
 
 
 def files(place: Place, *, is_deep: bool) -> list[Found]:
-    """Return the files in a folder; raises `OSError`, and `InputError` where there is no such bucket."""
+    """Return the files in a folder. Raises `OSError`, and `InputError` where the bucket does not exist."""
     with _translated(place):
         system, path = _located(place)
         infos = system.get_file_info(arrow.FileSelector(path, allow_not_found=True, recursive=is_deep))
@@ -65,11 +67,11 @@ def files(place: Place, *, is_deep: bool) -> list[Found]:
         check_upload(place)
     outside = len(path) - len(place.key.strip("/"))
     found = [info for info in infos if info.type == arrow.FileType.File]
-    return [_found(place.beside(info.path[outside:].lstrip("/")), info) for info in found]
+    return [_found(place.with_key(info.path[outside:].lstrip("/")), info) for info in found]
 
 
 def open_file(found: Found) -> RemoteFile:
-    """Open a file for reading; raises `OSError`, and `InputError` where it is no longer as it was found."""
+    """Open a file for reading. Raises `OSError`, and `InputError` where it has changed since it was found."""
     place = found.place
     with _translated(place):
         system, path = _located(place)
@@ -79,29 +81,29 @@ def open_file(found: Found) -> RemoteFile:
         with _translated(place):
             data = bytes(native.read_at(size, offset))
             info = system.get_file_info(path)
-        if _found(place, info) != found:  # looked at after each part: pyarrow reads whatever is there by then
-            raise InputError(f"{place}: has changed while it was read")
+        if _found(place, info) != found:  # checked after each part: pyarrow reads whatever exists by then
+            raise InputError(f"{place}: has changed while it was read; run the same command again")
         return data
 
     return RemoteFile(fetch, found.size_bytes, native.close)
 
 
 def check_upload(place: Place) -> None:
-    """Refuse a bucket that is not there, and credentials that are none; raises `InputError` and `OSError`."""
+    """Refuse a bucket that does not exist, and invalid credentials. Raises `InputError` and `OSError`."""
     try:
         with _translated(place):
             system, path = _located(place)
             found = system.get_file_info(path.partition("/")[0])
-    except _NobodyError:
+    except _UnknownCallerError:
         raise
     except PermissionError:
-        return  # who may write need not be let look
+        return  # permission to write does not include permission to look
     if found.type == arrow.FileType.NotFound:
-        raise InputError(f"{place}: there is no such bucket; make it first, or mend its name")
+        raise InputError(f"{place}: there is no such bucket; create it first, or correct its name")
 
 
 def upload(paths: Sequence[Path], place: Place) -> None:
-    """Put files into a folder, in their order, each visible whole or not at all; raises `OSError`."""
+    """Upload files to a folder, in their order, each visible completely or not at all. Raises `OSError`."""
     check_upload(place)
     with _translated(place):
         system, folder = _located(place, is_patient=True)
@@ -110,10 +112,10 @@ def upload(paths: Sequence[Path], place: Place) -> None:
 
 
 def _put(system: Any, source: Path, path: str) -> None:
-    """Write one file. It becomes visible whole, when its last byte is there, or not at all.
+    """Write one file. It becomes visible completely, after its last byte, or not at all.
 
-    What is written to S3 and to Google's store shows when the stream is closed. In Azure it shows as it grows: there a
-    file is written under another name first, and copied.
+    In S3 and Google's store a file becomes visible when the stream is closed. In Azure it is visible while it grows:
+    there it is written under another name first and then copied.
     """
     if not isinstance(system, arrow.AzureFileSystem):
         _write(system, source, path)
@@ -130,7 +132,7 @@ def _put(system: Any, source: Path, path: str) -> None:
 
 
 def _sweep(system: Any, folder: str, name: str) -> None:
-    """Remove what uploads of a file left that were killed. One that is going on would fail, and say so."""
+    """Remove what killed uploads of this file left behind. An upload that still runs would fail and report it."""
     leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.tmp")
     for info in system.get_file_info(arrow.FileSelector(folder, allow_not_found=True)):
         if leftover.fullmatch(info.base_name):
@@ -146,33 +148,34 @@ def _write(system: Any, source: Path, path: str) -> None:
         while left:
             piece = file.read_buffer(min(left, _PIECE_BYTES))
             if not piece.size:
-                raise OSError(f"{source}: became shorter while it was uploaded")
+                raise OSError(f"{source}: became shorter while it was uploaded; upload it again")
             stream.write(piece)
             stream.flush()
             left -= piece.size
         stream.close()
-        _let_go(stream)
+        _release(stream)
     try:
         found = system.get_file_info(path)
     except (OSError, pa.ArrowException) as problem:
         if _DENIED.search(str(problem)):
-            return  # who may write need not be let look
+            return  # permission to write does not include permission to look
         raise
     if found.size != size:
-        raise OSError(f"{path}: has {found.size} bytes there instead of {size}; was something else writing it?")
+        cure = "check that nothing else writes it, and upload it again"
+        raise OSError(f"{path}: has {found.size} bytes there instead of {size}; {cure}")
 
 
 def _keep_open(stream: Any) -> None:
-    """Have a stream never be closed by its end: not by an exception, not by the garbage collector, not at exit.
+    """Keep a stream from being closed implicitly: by an exception, by the garbage collector or at exit.
 
-    Closing is what makes the object visible, and pyarrow's streams close themselves when they are dropped, after an
-    error too, with what they had until then; they have no way to give up. One that failed is left to the process's end,
-    and its parts to the store, where nobody sees them. Source: apache/arrow, issue 40502, and `tests/real`.
+    Closing makes the object visible, and pyarrow's streams close themselves when they are dropped, even after an error
+    and with only a part of the data; they cannot be aborted. A failed stream stays open until the process ends. Its
+    parts stay in the store, where they are not visible. Source: apache/arrow, issue 40502, and `tests/real`.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream))
 
 
-def _let_go(stream: Any) -> None:
+def _release(stream: Any) -> None:
     ctypes.pythonapi.Py_DecRef(ctypes.py_object(stream))
 
 
@@ -181,12 +184,12 @@ def _found(place: Place, info: arrow.FileInfo) -> Found:
 
 
 def _version(info: arrow.FileInfo) -> str:
-    """Return when it was written: to the second, since a listing may say it more coarsely than a look."""
+    """Return the time of writing in seconds: a listing may be less precise than a look at one file."""
     return "" if info.mtime_ns is None else str(info.mtime_ns // 10**9)
 
 
 def _located(place: Place, *, is_patient: bool = False) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path there; one that is patient waits longer for a store."""
+    """Return the file system of a URL, and the path in it. `is_patient`: retry for longer."""
     refuse_empty_names(place)
     options = place.options
     if place.scheme in _GOOGLE and not is_patient and "retry_limit_seconds=" not in options:
@@ -202,18 +205,18 @@ def _located(place: Place, *, is_patient: bool = False) -> tuple[Any, str]:
 def _system(scheme: str, host: str, options: str) -> tuple[Any, str]:
     if scheme in _AZURE and not options:
         return _azure(host)
-    said = {key: values[-1] for key, values in parse_qs(options.lstrip("?")).items()}
-    is_anonymous = said.pop("anonymous", "") == "true"  # pyarrow's URLs cannot say that
+    settings = {key: values[-1] for key, values in parse_qs(options.lstrip("?")).items()}
+    is_anonymous = settings.pop("anonymous", "") == "true"  # pyarrow's URLs have no such option
     if scheme == "s3" and is_anonymous:
-        region = said.pop("region", None) or arrow.resolve_s3_region(host)
-        return arrow.S3FileSystem(anonymous=True, region=region, **said), host
+        region = settings.pop("region", None) or arrow.resolve_s3_region(host)
+        return arrow.S3FileSystem(anonymous=True, region=region, **settings), host
     user = "anonymous@" if scheme in _GOOGLE and is_anonymous else ""
     pyarrows = {"gcs": "gs", "az": "abfs"}.get(scheme, scheme)
-    return arrow.FileSystem.from_uri(f"{pyarrows}://{user}{host}/?{urlencode(said)}")  # type: ignore[no-any-return]
+    return arrow.FileSystem.from_uri(f"{pyarrows}://{user}{host}/?{urlencode(settings)}")  # type: ignore[no-any-return]
 
 
 def _azure(host: str) -> tuple[Any, str]:
-    account, container = azure.located(host, os.environ)
+    account, container = azure.account_of(host, os.environ)
     system = arrow.AzureFileSystem(
         account.name,
         account_key=account.key,
@@ -228,22 +231,22 @@ def _azure(host: str) -> tuple[Any, str]:
 
 @contextmanager
 def _translated(place: Place) -> Iterator[None]:
-    """Turn every error of pyarrow, not all of which are `OSError`, into one of a line that says what to do."""
+    """Turn every error of pyarrow, not all of which are `OSError`, into one line with the cure."""
     try:
         yield
     except InputError:
         raise
     except (OSError, pa.ArrowException) as problem:
-        said, login = _said(problem), _LOGINS[place.scheme]
-        if _NOBODY.search(str(problem)):
-            raise _NobodyError(f"{said}; {login}") from problem
+        message, login = _message(problem), _LOGINS[place.scheme]
+        if _UNKNOWN_CALLER.search(str(problem)):
+            raise _UnknownCallerError(f"{message}; {login}") from problem
         if _DENIED.search(str(problem)):
-            raise PermissionError(f"{said}; ask its owner to let you, or else {login}") from problem
-        raise (FileNotFoundError if isinstance(problem, FileNotFoundError) else OSError)(said) from problem
+            raise PermissionError(f"{message}; ask its owner for permission, or {login}") from problem
+        raise (FileNotFoundError if isinstance(problem, FileNotFoundError) else OSError)(message) from problem
 
 
-def _said(problem: Exception) -> str:
-    """Return what a store's client says, without its wrapping, and without the signature that is in Azure's URLs."""
+def _message(problem: Exception) -> str:
+    """Return the message of a store's client without its wrapping, and without the signature in Azure's URLs."""
     line = str(problem).partition("\n")[0].partition(" error_info=")[0]
     line = re.sub(r"^.*with a last message of ", "", line)
     return re.sub(r"\bsig=[^&'\s]*", "sig=…", line)

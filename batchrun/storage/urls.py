@@ -1,4 +1,4 @@
-"""A URL in its parts, and as much of it as people may see."""
+"""A URL in its parts, and the form of it that messages may show."""
 
 import re
 from typing import NamedTuple
@@ -6,31 +6,31 @@ from typing import NamedTuple
 from batchrun.errors import InputError
 
 GLOB = re.compile(r"[*?[]")
-"""Makes a path a glob."""
+"""A path with one of these is a glob."""
 
 _OPTIONS = re.compile(r"\?\w+=[^/]*$")
-"""Options at the end of a URL, such as `?region=eu-west-1`; another question mark stands for any character."""
+"""Options at the end of a URL, such as `?region=eu-west-1`. Other question marks belong to a glob: any character."""
 
 _SECRETS = re.compile(r"[?&]\w*(key|secret|token|sig|password)\w*=", re.IGNORECASE)
-"""Options that open a store."""
+"""Options that are credentials of a store."""
 
 _HOST = re.compile(r"([^:@\[\]]*@)?(\[[^\[\]@]+\]|[^:@\[\]]+)(:\d*)?")
 
 
 class Place(NamedTuple):
-    """A URL in its parts. Its `str` is for people, without what may be secret; who asks the store takes `url`."""
+    """A URL in its parts. `str` is for messages and hides what may be secret; `url` is for the store."""
 
     scheme: str
     host: str
     """Bucket, container or server."""
     key: str
-    """The path, without a slash at its beginning; percent signs and all as it stands."""
+    """The path without its first slash, not decoded."""
     options: str
     """With the question mark; may be empty."""
 
     @classmethod
     def of(cls, url: str) -> "Place":
-        """Take a URL apart."""
+        """Split a URL into its parts."""
         scheme, _, rest = url.partition("://")
         scheme = scheme.lower()
         found = re.search(r"[?#]", rest) if scheme in ("http", "https") else _OPTIONS.search(rest)
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
     @property
     def url(self) -> str:
-        """All of it, with what may be secret."""
+        """The complete URL, secrets included."""
         return f"{self._before_options}{self.options}"
 
     def __str__(self) -> str:
@@ -52,44 +52,44 @@ class Place(NamedTuple):
     def _before_options(self) -> str:
         return f"{self.scheme}://{self.host}/{self.key}"
 
-    def beside(self, key: str) -> "Place":
-        """Return the place of another key in the same bucket."""
+    def with_key(self, key: str) -> "Place":
+        """Return another key in the same bucket."""
         return self._replace(key=key)
 
     @property
     def folder(self) -> str:
-        """The URL of the folder, for people."""
+        """The URL of the folder, for messages."""
         return str(Place(self.scheme, self.host, self.key.rpartition("/")[0], ""))
 
     @property
     def is_http(self) -> bool:
-        """Whether it is on a server that lists nothing, and whose queries may be signatures."""
+        """Whether it is on an HTTP server: nothing can be listed, and queries may be signatures."""
         return self.scheme in ("http", "https")
 
     @property
     def is_glob(self) -> bool:
-        """Whether it may stand for what matches it."""
+        """Whether it may name several files by a pattern."""
         return not self.is_http and GLOB.search(self.key) is not None
 
     @property
     def has_host(self) -> bool:
-        """Whether what stands for a server or bucket can be the name of one."""
+        """Whether the part for the server or bucket can be the name of one."""
         return _HOST.fullmatch(self.host) is not None
 
     @property
     def has_password(self) -> bool:
-        """Whether there is one before an @, slashes in it or not, or among the options.
+        """Whether there is a password before an @, even one with slashes, or among the options.
 
-        The query of HTTP may have one: there nothing else opens a file, so that it is hidden, and not refused.
+        The query of an HTTP URL is not counted: signed URLs need theirs, so it is hidden and not refused.
         """
         is_before = ":" in self.host and not self.has_host and "@" in self.host + self.key
         return is_before or (not self.is_http and _SECRETS.search(self.options) is not None)
 
 
 def refuse_empty_names(place: Place) -> None:
-    """Refuse a key that no store can be asked for, though it may exist; raises `InputError`."""
+    """Refuse a key that no client can request, though it may exist. Raises `InputError`."""
     if "//" in f"/{place.key}":
-        raise InputError(f"{place}: holds an empty name, between two slashes, which cannot be reached")
+        raise InputError(f"{place}: has an empty name between two slashes, which cannot be requested; rename it")
 
 
 def is_remote(path: str) -> bool:
@@ -98,5 +98,5 @@ def is_remote(path: str) -> bool:
 
 
 def shown(path: str) -> str:
-    """Return a path, or a URL without its secrets: what stands in messages, in reports and in what is published."""
+    """Return a path, or a URL without its secrets, for messages, reports and everything that is published."""
     return str(Place.of(path)) if is_remote(path) else path

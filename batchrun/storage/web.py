@@ -1,4 +1,4 @@
-"""Files on HTTP servers, by the standard library: nothing to install, and signed URLs work, which allow only GET."""
+"""Files on HTTP servers, through the standard library. Signed URLs work too: only GET is used."""
 
 import errno
 import functools
@@ -18,27 +18,27 @@ from batchrun.storage.urls import Place
 T = TypeVar("T")
 
 _TIMEOUT_S = 60.0
-"""Longest silence of a server."""
+"""The longest time without data from a server."""
 
 _ERRORS = {
-    401: (PermissionError, "the server wants credentials; sign the URL, or download it first"),
-    403: (PermissionError, "the server forbids it; a signed URL may have run out"),
+    401: (PermissionError, "the server requires a login; use a signed URL, or download it first"),
+    403: (PermissionError, "the server forbids it; a signed URL may have expired"),
     404: (FileNotFoundError, "there is no such file"),
-    410: (FileNotFoundError, "there is no such file any more"),
+    410: (FileNotFoundError, "the file no longer exists"),
 }
-"""Status → what it is, of those that it makes no sense to ask again after."""
+"""Status → error and message, of those for which a retry is useless."""
 
 _EMPTY = 416
-"""The answer to a wish for the first byte of a file that has none. Source: RFC 9110, 15.5.17."""
+"""The status for a range beyond the end, such as the first byte of an empty file. Source: RFC 9110, 15.5.17."""
 
-_NO_PARTS = "it gives no parts of files, so that all of it would be asked for again; download it first"
+_NO_PARTS = "it sends no parts of files, so the transfer cannot be resumed; download the file first"
 
 _IN_URLS = "!#$%&'()*+,/:;=?@[]~"
-"""What may stand in a URL beside letters and digits. Source: RFC 3986, 2."""
+"""Characters that are allowed in a URL besides letters and digits. Source: RFC 3986, 2."""
 
 
 class _Head(NamedTuple):
-    """What a server says of a file."""
+    """What a server reports about a file."""
 
     size_bytes: int | None
     version: str
@@ -46,7 +46,7 @@ class _Head(NamedTuple):
 
 
 def look(place: Place) -> Found | None:
-    """Return the file that is there; None where nothing is. Raises `OSError`."""
+    """Return the file at a URL; None where nothing exists. Raises `OSError`."""
     try:
         head = tried(lambda: _head(place))
     except FileNotFoundError:
@@ -54,34 +54,36 @@ def look(place: Place) -> Found | None:
     return Found(place, head.size_bytes or 0, head.version)
 
 
-def files(place: Place, *, is_deep: bool) -> list[Found]:  # noqa: ARG001  # as every store's
+def files(place: Place, *, is_deep: bool) -> list[Found]:  # noqa: ARG001  # the interface of a store
     """Return nothing: an HTTP server has no folders."""
     return []
 
 
 def open_file(found: Found) -> RemoteFile | RemoteStream:
-    """Open a file for reading; raises `OSError`. Where a server gives no parts, it can be read only from its start."""
+    """Open a file for reading. Raises `OSError`. Where a server sends no parts, it can be read only from its start."""
     place = found.place
     head = tried(lambda: _head(place))
     if (head.size_bytes or 0, head.version) != found[1:]:
-        raise InputError(f"{place}: has changed since it was found; run it again")
+        raise InputError(f"{place}: has changed since it was found; run the same command again")
     if head.size_bytes is None or not head.gives_parts:
         return tried(lambda: _stream(place))
     return RemoteFile(lambda offset, size: _part(place, offset, size, head), head.size_bytes)
 
 
 def check_upload(place: Place) -> None:
-    """Refuse, as `upload` does."""
+    """Refuse, like `upload`."""
     upload([], place)
 
 
-def upload(paths: Sequence[Path], place: Place) -> None:  # noqa: ARG001  # as every store's
-    """Refuse: there is no one way to write to a server."""
-    raise InputError(f"{place}: an HTTP server takes no files; name a bucket (s3://, gs://, az://) or hf://datasets/…")
+def upload(paths: Sequence[Path], place: Place) -> None:  # noqa: ARG001  # the interface of a store
+    """Refuse: there is no standard way to write to an HTTP server."""
+    raise InputError(
+        f"{place}: results cannot be uploaded to an HTTP server; use s3://, gs://, az:// or hf://datasets/USER/NAME"
+    )
 
 
 def _head(place: Place) -> _Head:
-    """Ask for one byte, not by HEAD: signed URLs allow no other method, and many a server answers that wrongly."""
+    """Request one byte. HEAD is not used: signed URLs do not allow it, and many servers answer it wrongly."""
     with _answer(place, 0, 1) as answer:
         version = _version(answer)
         if answer.status == _EMPTY:
@@ -95,11 +97,15 @@ def _head(place: Place) -> _Head:
 def _part(place: Place, offset: int, size: int, head: _Head) -> bytes:
     with _answer(place, offset, size) as answer:
         is_part = answer.status == http.client.PARTIAL_CONTENT
-        said = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
-        if not is_part or _version(answer) != head.version or (said and said[2] not in ("*", str(head.size_bytes))):
+        content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        if (
+            not is_part
+            or _version(answer) != head.version
+            or (content_range and content_range[2] not in ("*", str(head.size_bytes)))
+        ):
             raise InputError(f"{place}: has changed while it was read")
-        if not said or int(said[1]) != offset:
-            raise InputError(f"{place}: its server gives another part than it is asked for; download it first")
+        if not content_range or int(content_range[1]) != offset:
+            raise InputError(f"{place}: the server sends another part than the requested one; download the file first")
         return _translated(lambda: bytes(answer.read(size)))
 
 
@@ -107,7 +113,9 @@ def _stream(place: Place) -> RemoteStream:
     answer = _answer(place)
     if answer.status == http.client.PARTIAL_CONTENT:
         answer.close()
-        raise InputError(f"{place}: its server gives a part where all of it is asked for; download it first")
+        raise InputError(
+            f"{place}: the server sends a part of the file when all of it is requested; download the file first"
+        )
 
     def give(size: int) -> bytes:
         try:
@@ -115,14 +123,14 @@ def _stream(place: Place) -> RemoteStream:
         except OSError as problem:
             raise ConnectionError(errno.EIO, f"{problem.strerror or problem}; {_NO_PARTS}") from problem
         if len(data) < size and answer.length:
-            raise ConnectionError(errno.EIO, f"the server broke off; {_NO_PARTS}")
+            raise ConnectionError(errno.EIO, f"the server ended the transfer early; {_NO_PARTS}")
         return data
 
     return RemoteStream(give, answer.close)
 
 
 def _answer(place: Place, offset: int = 0, size: int | None = None) -> Any:
-    """Return the answer to a GET, of a part or of all; the caller closes it."""
+    """Return the response to a GET of a part or of all; the caller closes it."""
     headers = {"User-Agent": "batchrun"}
     if size is not None:
         headers["Range"] = f"bytes={offset}-{offset + size - 1}"
@@ -133,17 +141,17 @@ def _answer(place: Place, offset: int = 0, size: int | None = None) -> Any:
         if problem.code == _EMPTY:
             return problem
         with problem:
-            kind, said = _ERRORS.get(problem.code, (OSError, f"the server says {problem.code} {problem.reason}"))
-            raise kind(errno.EIO, said) from None
+            kind, message = _ERRORS.get(problem.code, (OSError, f"the server answers {problem.code} {problem.reason}"))
+            raise kind(errno.EIO, message) from None
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but not out of https."""
+    """Follows redirects, but never from https to http."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        """Return the request that follows; raises `PermissionError`."""
+        """Return the next request. Raises `PermissionError`."""
         if req.type == "https" and not newurl.lower().startswith("https:"):
-            raise PermissionError(errno.EACCES, "the server redirects to plain http, where others read along")
+            raise PermissionError(errno.EACCES, "the server redirects from https to plain http, which others can read")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -153,16 +161,16 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _translated(call: Callable[[], T]) -> T:
-    """Return what a call returns, with every error of the network as an `OSError` that says something."""
+    """Return the result of a call, with every network error as an `OSError` with a clear message."""
     try:
         return call()
     except HTTPError:
         raise
     except URLError as problem:
-        said = getattr(problem.reason, "strerror", None) or str(problem.reason)
-        raise ConnectionError(errno.EIO, said) from problem
+        message = getattr(problem.reason, "strerror", None) or str(problem.reason)
+        raise ConnectionError(errno.EIO, message) from problem
     except http.client.HTTPException as problem:
-        raise ConnectionError(errno.EIO, f"the server broke off ({type(problem).__name__})") from problem
+        raise ConnectionError(errno.EIO, f"the server ended the transfer early ({type(problem).__name__})") from problem
 
 
 def _version(answer: Any) -> str:

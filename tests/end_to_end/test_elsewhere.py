@@ -70,11 +70,11 @@ def test_a_key_that_cannot_be_reached_is_refused_before_the_others_are_asked(
     files = objects.files
 
     def with_odd(place: Place, *, is_deep: bool) -> list[Found]:
-        return [*files(place, is_deep=is_deep), Found(place.beside("in//b.jsonl"), 1, "1")]
+        return [*files(place, is_deep=is_deep), Found(place.with_key("in//b.jsonl"), 1, "1")]
 
     monkeypatch.setattr(objects, "files", with_odd)
     done = run("s3://bkt/in")
-    assert (done.code, "in//b.jsonl: holds an empty name" in done.stderr) == (2, True), done.stderr
+    assert (done.code, "in//b.jsonl: has an empty name" in done.stderr) == (2, True), done.stderr
     assert endpoint.stats.received == 0
 
 
@@ -154,8 +154,8 @@ def test_an_export_uploads_what_it_wrote(run: Any, batchrun: Any, bucket: Path) 
         ("answers", "is no URL of a store"),
         ("s3://none/out", "no such bucket"),
         ("s3://bkt/in", "is inside the input s3://bkt/in/*.csv"),
-        ("s3://bkt/out//x", "holds an empty name"),
-        ("https://host/x", "takes no files"),
+        ("s3://bkt/out//x", "has an empty name"),
+        ("https://host/x", "cannot be uploaded to an HTTP server"),
     ],
 )
 def test_an_export_that_cannot_be_uploaded_is_refused_before(

@@ -198,7 +198,7 @@ def test_a_bucket_that_is_not_there_is_refused(cloud: Cloud, batchrun: Batchrun)
     for arguments in ((none,), (deep,), ("a.jsonl", "--upload", none)):
         done = batchrun("run", *arguments, "-m", MODEL, "-o", "out", "--simulate")
         assert done.code == 2
-        assert done.stderr == f"batchrun: {none}: there is no such bucket; make it first, or mend its name\n"
+        assert done.stderr == f"batchrun: {none}: there is no such bucket; make it first, or correct its name\n"
     assert not Path("out").exists()
 
 

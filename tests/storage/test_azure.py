@@ -3,7 +3,7 @@ import base64
 import pytest
 
 from batchrun.errors import InputError
-from batchrun.storage.azure import located
+from batchrun.storage.azure import account_of
 
 KEY = base64.b64encode(b"k" * 64).decode()
 OTHER = base64.b64encode(b"o" * 64).decode()
@@ -48,7 +48,7 @@ def test_an_account_is_what_azures_own_tools_would_take(
     environment: dict[str, str], expected: tuple[str | None, ...]
 ) -> None:
     """A connection string goes before the other variables, and a key before a token."""
-    account, container = located("box", environment)
+    account, container = account_of("box", environment)
     assert tuple(account) == expected
     assert container == "box"
     assert account.dfs_authority == account.authority.replace("blob", "dfs")
@@ -59,7 +59,7 @@ def test_an_account_is_what_azures_own_tools_would_take(
 )
 def test_a_url_may_name_the_account_and_the_environment_opens_it(host: str, container: str) -> None:
     """By what is there for this account, or for none by name; what opens one account is not shown to another."""
-    account, found = located(host, {"AZURE_STORAGE_KEY": KEY})
+    account, found = account_of(host, {"AZURE_STORAGE_KEY": KEY})
     assert (*account, found) == ("acc", "https", BLOB, KEY, None, container)
     for environment, key in (
         ({}, None),
@@ -68,7 +68,7 @@ def test_a_url_may_name_the_account_and_the_environment_opens_it(host: str, cont
         (connected(f"AccountName=acc;AccountKey={KEY}"), KEY),
         (connected(f"AccountName=other;AccountKey={KEY}"), None),
     ):
-        assert located(host, environment)[0].key == key
+        assert account_of(host, environment)[0].key == key
 
 
 @pytest.mark.parametrize(
@@ -78,19 +78,19 @@ def test_a_url_may_name_the_account_and_the_environment_opens_it(host: str, cont
         (connected("nonsense"), "must have AccountName=…;AccountKey=…, or BlobEndpoint=https://…"),
         (connected("BlobEndpoint=acc.blob.core.windows.net"), "must have AccountName"),
         (connected(f"AccountName=acc;AccountKey={KEY};BlobEndpoint=https://files.example.com"), "https://HOST/acc"),
-        (connected(f"AccountName=acc;AccountKey={KEY[:-2]}"), "CONNECTION_STRING: the account's key is no Base64"),
+        (connected(f"AccountName=acc;AccountKey={KEY[:-2]}"), "CONNECTION_STRING: the account's key is not Base64"),
         ({"AZURE_STORAGE_ACCOUNT": "acc", "AZURE_STORAGE_KEY": KEY[1:]}, "AZURE_STORAGE_KEY: the account's key is no"),
     ],
 )
 def test_what_names_no_account_is_refused_with_a_cure(environment: dict[str, str], message: str) -> None:
     """A key that is no Base64 would end the process, in Azure's client; and no key is repeated."""
     with pytest.raises(InputError) as refused:
-        located("box", environment)
+        account_of("box", environment)
     assert message in str(refused.value)
     assert KEY[1:20] not in str(refused.value)
 
 
 def test_an_account_does_not_show_what_opens_it() -> None:
     """Not in a traceback either."""
-    account, _ = located("box", connected(f"AccountName=acc;AccountKey={OTHER}"))
+    account, _ = account_of("box", connected(f"AccountName=acc;AccountKey={OTHER}"))
     assert repr(account) == "Account('acc', 'https', '.blob.core.windows.net')"

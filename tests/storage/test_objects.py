@@ -61,12 +61,12 @@ def test_urls_stand_for_files_folders_and_globs_as_paths_do(bucket: Path, url: s
         ("s3://key:sec/ret@bkt/a.jsonl", "s3://…: holds a password"),
         ("https://me:secret@host/a.jsonl", "https://…: holds a password"),
         ("az://box/a.jsonl?sas_token=secret", "holds a password"),
-        ("s3://[a/x.jsonl", "no name of a server or bucket"),
-        ("http://[::1/x.jsonl", "no name of a server or bucket"),
-        ("s3://bkt/notes//a.jsonl", "holds an empty name"),
-        ("s3://bkt//notes/*.jsonl", "holds an empty name"),
-        ("ftp://bkt/a.jsonl", "ftp:// is unknown; known are s3://"),
-        ("file:///a.jsonl", "by its path alone"),
+        ("s3://[a/x.jsonl", "not the name of a server or bucket"),
+        ("http://[::1/x.jsonl", "not the name of a server or bucket"),
+        ("s3://bkt/notes//a.jsonl", "has an empty name"),
+        ("s3://bkt//notes/*.jsonl", "has an empty name"),
+        ("ftp://bkt/a.jsonl", "ftp:// is not supported; use one of s3://"),
+        ("file:///a.jsonl", "by its path, without file://"),
     ],
 )
 def test_urls_of_no_input_are_refused_with_a_cure(bucket: Path, url: str, message: str) -> None:
@@ -200,7 +200,7 @@ def test_a_file_that_shrinks_while_it_is_uploaded_is_an_error(bucket: Path, tmp_
 def test_a_bucket_that_is_not_there_is_told_before_anything_is_paid_for(bucket: Path) -> None:
     """One that is there is not looked into."""
     objects.check_upload(Place.of("s3://bkt/any/folder"))
-    with pytest.raises(InputError, match="holds an empty name"):
+    with pytest.raises(InputError, match="has an empty name"):
         objects.check_upload(Place.of("s3://bkt/any//folder"))
     with pytest.raises(InputError, match="no such bucket"):
         objects.check_upload(Place.of("s3://none/folder"))
@@ -228,7 +228,7 @@ class Refusing:
             "gs://bkt",
             pa.ArrowInvalid("Status(PERMISSION_DENIED: Permanent error, with a last message of No. error_info={a})"),
             PermissionError,
-            "No.; ask its owner to let you, or else log in: gcloud",
+            "No.; ask its owner for permission, or log in: gcloud",
         ),
         ("gs://bkt", FileNotFoundError(2, "No such"), FileNotFoundError, "[Errno 2] No such"),
         ("gs://bkt/403", OSError("bkt/403: away"), OSError, "bkt/403: away"),

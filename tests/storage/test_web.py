@@ -64,7 +64,9 @@ def test_a_server_without_parts_that_breaks_off_is_not_believed_to_be_done(web, 
     web.files[f"/{name}"] = content = gzip.compress(LINES) if name.endswith(".gz") else LINES
     web.gives_parts, web.is_chunked, web.cut_bytes = False, is_chunked, len(content) // 2
     rows: list[object] = []
-    with pytest.raises(InputError, match=f"{name}: cannot be read: the server broke off.*download it first"):
+    with pytest.raises(
+        InputError, match=f"{name}: cannot be read: the server ended the transfer early.*download the file first"
+    ):
         rows.extend(row for batch in RowReader(find_files([f"{web.url}/{name}"])) for row in batch)
     assert len(rows) < len(ROWS)
     assert web.requests[-1] == ""
@@ -81,7 +83,7 @@ def test_a_server_that_is_away_for_a_moment_is_asked_again(web, monkeypatch: pyt
     web.refusals = [503, 502, 429]
     assert [row.columns for rows in RowReader(files) for row in rows] == ROWS
     web.refusals = [503] * 99
-    with pytest.raises(InputError, match="the server says 503"):
+    with pytest.raises(InputError, match="the server answers 503"):
         list(RowReader(files))
     web.refusals = [403, 500]
     with pytest.raises(InputError, match="forbids it"):
@@ -92,8 +94,8 @@ def test_a_server_that_is_away_for_a_moment_is_asked_again(web, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("content_range", "message"),
     [
-        ("bytes 0-{last}/{total}", "gives another part than it is asked for"),
-        ("items 1", "gives another part than it is asked for"),
+        ("bytes 0-{last}/{total}", "sends another part than the requested one"),
+        ("items 1", "sends another part than the requested one"),
         ("bytes {start}-{last}/9999999", "has changed while it was read"),
     ],
 )
@@ -141,7 +143,7 @@ def test_no_redirect_leaves_https() -> None:
     """Others would read along what the user wanted to be read by nobody."""
     request = urllib.request.Request("https://host/a.jsonl")
     follow = store._Redirects().redirect_request
-    with pytest.raises(PermissionError, match="redirects to plain http"):
+    with pytest.raises(PermissionError, match="redirects from https to plain http"):
         follow(request, None, 302, "Found", {}, "http://host/a.jsonl")
     assert follow(request, None, 302, "Found", {}, "https://other/a.jsonl").full_url == "https://other/a.jsonl"
 
@@ -187,5 +189,5 @@ def test_a_server_that_is_not_there_says_so_in_words(monkeypatch: pytest.MonkeyP
 
 def test_nothing_is_uploaded_to_a_server() -> None:
     """There is no one way to."""
-    with pytest.raises(InputError, match="takes no files"):
+    with pytest.raises(InputError, match="cannot be uploaded to an HTTP server"):
         store.upload([Path("a")], Place.of("https://host/"))

@@ -56,7 +56,7 @@ def test_files_of_one_name_are_told_apart_by_their_paths(write) -> None:
     [
         ("reveiws.jsonl", "no such file; did you mean reviews.jsonl?"),
         ("gone/a.jsonl", "does not exist"),
-        ("ftp://host/a.jsonl", "ftp:// is unknown; known are s3://"),
+        ("ftp://host/a.jsonl", "ftp:// is not supported; use one of s3://"),
         ("*.csv", "matches no file"),
         ("folder", "the folder holds no input"),
         ("saved", "load_from_disk(FOLDER).to_parquet"),
