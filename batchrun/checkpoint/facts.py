@@ -59,8 +59,14 @@ BEGUN = Fact[list[Any]]("begun", list, "caps and input that the user has agreed 
 TOTAL = Fact[int]("total", int, "rows that the results will have, as far as the input was read")
 IS_TOTAL_EXACT = Fact[bool]("is_total_exact", bool, "whether that number of rows is certain; else it is a guess")
 LIMIT = Fact[int]("limit", int, "requests in flight that the endpoint was seen to hold")
-SPENT_USD = Fact[float]("spent_usd", float, "money spent by all executions, unfinished requests included")
-SPENT_TOKENS = Fact[float]("spent_tokens", float, "tokens used by all executions, unfinished requests included")
+SPENT_USD = Fact[float]("spent_usd", float, "money spent and set aside, as an older version or a salvage noted it")
+SPENT_TOKENS = Fact[float](
+    "spent_tokens", float, "tokens used and set aside, as an older version or a salvage noted them"
+)
+SET_ASIDE_USD = Fact[float]("set_aside_usd", float, "the most that requests without a recorded answer have cost")
+SET_ASIDE_TOKENS = Fact[float](
+    "set_aside_tokens", float, "the most tokens that requests without a recorded answer used"
+)
 UNRECORDED = Fact[int]("unrecorded", int, "requests that were in flight when an execution died, over all executions")
 COPIES = Fact[int]("twins", int, "outcomes that were copied from a row that asks the same")
 SETTLED_ROWS = Fact[int]("settled_rows", int, "rows from the first on that are all settled")
@@ -78,6 +84,8 @@ ALL: tuple[Fact[Any], ...] = (
     LIMIT,
     SPENT_USD,
     SPENT_TOKENS,
+    SET_ASIDE_USD,
+    SET_ASIDE_TOKENS,
     UNRECORDED,
     COPIES,
     SETTLED_ROWS,

@@ -13,6 +13,7 @@ import mmap
 import os
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
 from batchrun.errors import RunDirectoryError
 
@@ -32,14 +33,29 @@ def in_flight(owed: int, outcomes: int, copies: int) -> int:
     return max(0, owed - (outcomes - copies))
 
 
+class Note(NamedTuple):
+    """What the note of a run directory says."""
+
+    owed: int = 0
+    """Outcomes that the checkpoint would have if every request that was sent were recorded."""
+    usd: float = 0.0
+    """Money spent and set aside; 0 without a cap."""
+    tokens: int = 0
+    """Tokens used and set aside; 0 without a cap."""
+
+
+def noted_in(directory: Path) -> Note:
+    """Return the note of a run directory, also while a run writes it; zeros where there is none."""
+    try:
+        content = (directory / FILE_NAME).read_bytes()
+    except OSError:
+        return Note()
+    return Note._make(_NOTE.unpack_from(content)) if len(content) >= _NOTE.size else Note()
+
+
 def owed_in(directory: Path) -> int:
     """Return how many outcomes are owed by the note of a run directory, also while a run writes it; 0 without one."""
-    try:
-        note = (directory / FILE_NAME).read_bytes()
-    except OSError:
-        return 0
-    owed: int = _NOTE.unpack_from(note)[0] if len(note) >= _NOTE.size else 0
-    return owed
+    return noted_in(directory).owed
 
 
 def _page_of(file: int) -> mmap.mmap:

@@ -4,7 +4,7 @@ import orjson
 
 from batchrun.engine.preflight.check import Report
 from batchrun.engine.preflight.estimate import Forecast
-from batchrun.engine.preflight.outlook import count_text, range_text, usd_text
+from batchrun.engine.preflight.outlook import count_text, range_text, usd_text, used_usd_text
 from batchrun.job.catalogue import load_prices
 from batchrun.job.sections import Job
 from batchrun.report.texts import duration_text
@@ -40,7 +40,8 @@ def _ahead(report: Report, job: Job) -> list[tuple[str, list[str]]]:
 
 
 def _spent(report: Report) -> list[tuple[str, list[str]]]:
-    return [("cost", [f"nothing more; {usd_text(report.spent_usd)} USD spent so far"])] if report.spent_usd else []
+    before = used_usd_text(report.spent_usd, report.set_aside_usd)
+    return [("cost", [f"nothing more; {before} so far"])] if before else []
 
 
 def _block(name: str, lines: list[str]) -> list[str]:
@@ -113,8 +114,8 @@ def _cost(report: Report, job: Job) -> list[str]:
         unknown = next(model.model for model in ahead.models if model.usd is None)
         return [*lines, f'not known: set the price under [prices."{unknown}"] in a job file']
     about = f"{range_text(ahead.usd, usd_text)} USD, most likely {usd_text(ahead.usd.likely)}"
-    if report.spent_usd:
-        about += f"; {usd_text(report.spent_usd)} USD spent so far"
+    if before := used_usd_text(report.spent_usd, report.set_aside_usd):
+        about += f"; {before} so far"
     if job.limits.max_cost_usd is not None:
         about += f"; the cap is {job.limits.max_cost_usd:g}"
     dates = {price.as_of for model in ahead.models if (price := load_prices().get(model.model))}

@@ -1,22 +1,23 @@
 """The caps of a job as the pool keeps them: money and tokens over all its runs, requests and tokens per minute."""
 
-from collections.abc import Mapping
 from math import inf
 
-from batchrun.checkpoint import facts
-from batchrun.checkpoint.store import Store
-from batchrun.endpoint.pool.budget import Amount, Budget
+from batchrun.endpoint.pool.budget import Amount, Budget, Used
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.errors import JobError
 from batchrun.job.catalogue import PriceLike, cost_usd, price_of, prices_of
 from batchrun.job.sections import Job
 from batchrun.prompts.size import expected_tokens, worst_usage
-from batchrun.records import ModelTotals, Request, Usage, summed
-from batchrun.results.usage import usage_rows
+from batchrun.records import Request, Usage
 
 
-def budget_of(job: Job, spent: Amount, *, simulated: bool) -> Budget | None:
-    """Return what is left of the job's caps on money and tokens after what was spent; None when it has none.
+def budget_of(job: Job, before: Used, *, simulated: bool) -> Budget | None:
+    """Return what keeps the job's caps on money and tokens; None when it has none.
+
+    Args:
+        job: its caps and prices count.
+        before: what earlier executions have used.
+        simulated: whether nothing is paid; then a model may have no price.
 
     Raises:
         JobError: a model has no price, so that no cap on money could be kept.
@@ -31,7 +32,7 @@ def budget_of(job: Job, spent: Amount, *, simulated: bool) -> Budget | None:
             prices[model] = price_of(model, job.prices, job.endpoint.provider)
         return prices[model]
 
-    unknown_usd = 0.0 if cap.usd == inf else inf  # a row that names its own model: nobody can say that it keeps the cap
+    unknown_usd = 0.0 if cap.usd == inf else inf  # a row may name a model without a price: it cannot keep the cap
 
     def worst(request: Request) -> Amount:
         usage = worst_usage(request.model, request.body)
@@ -45,7 +46,7 @@ def budget_of(job: Job, spent: Amount, *, simulated: bool) -> Budget | None:
             return None
         return Amount(usd or 0.0, tokens)
 
-    return Budget(cap, spent, worst, used)
+    return Budget(cap, before, worst, used)
 
 
 def rates_of(job: Job) -> Rates:
@@ -54,53 +55,21 @@ def rates_of(job: Job) -> Rates:
     return Rates(limits.requests_per_minute, limits.tokens_per_minute, lambda request: expected_tokens(request.body))
 
 
-def spent_before(job: Job, totals: Mapping[str, ModelTotals], noted: Amount) -> Amount:
-    """Return what the runs of a job have used.
-
-    Args:
-        job: whose prices count.
-        totals: what its answers have stated.
-        noted: what was noted beside them, which has also what was cut off.
-    """
-    named = {model: sums for model, sums in totals.items() if model}
-    costs = [row["cost_usd"] or 0.0 for row in usage_rows(named, prices_of(job, named))]
-    sums = summed(named.values())
-    return Amount(
-        max(sum(costs), noted.usd),
-        max(sums.total_tokens, sums.prompt_tokens + sums.completion_tokens, noted.tokens),
-    )
-
-
-def noted_in(store: Store) -> Amount:
-    """Return what was noted in a run directory: at the end of a run, or as one died."""
-    return Amount(
-        max(store.spent_usd, store.fact(facts.SPENT_USD) or 0.0),
-        max(store.spent_tokens, store.fact(facts.SPENT_TOKENS) or 0),
-    )
-
-
-def keep_spent(store: Store, spent: Amount) -> None:
-    """Have the checkpoint remember what was used, beyond what answers have stated; also for a run with other caps."""
-    if any(spent):
-        store.set_fact(facts.SPENT_USD, spent.usd)
-        store.set_fact(facts.SPENT_TOKENS, spent.tokens)
-
-
 def _cap_usd(job: Job, *, simulated: bool) -> float:
     cap_usd = job.limits.max_cost_usd
     if cap_usd is None:
         return inf
     unknown = [model for model, price in prices_of(job, dict.fromkeys(job.models)).items() if price is None]
     if unknown and simulated:
-        return inf  # nothing is paid, and a job should be tried before its prices are looked up
+        return inf  # nothing is paid: a job can be tried before its prices are known
     if unknown:
-        cure = f'say what it costs under [prices."{unknown[0]}"]'
-        raise JobError(f"limits.max_cost_usd = {cap_usd:g}: no price is known for {unknown[0]}; {cure}")
+        cure = f'add its price to the job file under [prices."{unknown[0]}"]'
+        raise JobError(f"limits.max_cost_usd = {cap_usd:g}: the price of {unknown[0]} is not known; {cure}")
     return cap_usd
 
 
 def _tokens(usage: Usage) -> int | None:
-    """Return the tokens of an answer; None where it does not say."""
+    """Return the tokens of an answer; None when it does not state them."""
     if usage.prompt_tokens is not None and usage.completion_tokens is not None:
         return max(usage.prompt_tokens + usage.completion_tokens, usage.total_tokens or 0)
     return usage.total_tokens

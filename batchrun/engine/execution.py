@@ -15,6 +15,7 @@ from batchrun.checkpoint.file import set_aside
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.key import Secret, find_key
+from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.live import Sending, ended_as
 from batchrun.engine.preflight.check import begun_as, preview
@@ -34,7 +35,7 @@ from batchrun.results.export import Exported, View, export
 from batchrun.results.replace import sweep
 from batchrun.results.run_directory import SPOOL
 from batchrun.results.scores import scorer_of
-from batchrun.results.summary import Status, Summary, save_summary, summarize
+from batchrun.results.summary import Status, Summary, Unrecorded, save_summary, summarize
 
 _SIMULATED_KEY = Secret("simulated")
 
@@ -216,6 +217,7 @@ class Execution:
             pid=pid,
             newly_settled=summed(totals.values()).requests - self.settled_before,
         )
+        set_aside = Amount() if self.sending is None else self.sending.set_aside
         return summarize(
             self.job,
             self.directory,
@@ -224,5 +226,5 @@ class Execution:
             failures=() if exported is None else exported.failures,
             scores=() if exported is None else exported.scores,
             simulated=self.options.simulate,
-            unrecorded=self.store.unrecorded_ever,
+            unrecorded=Unrecorded(self.store.unrecorded_ever, set_aside),
         )

@@ -13,12 +13,12 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import Secret, find_project, key_variable
-from batchrun.endpoint.pool.budget import Amount, Budget
+from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Budget, Used
 from batchrun.endpoint.pool.limits import START, Change, Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
-from batchrun.engine.caps import budget_of, keep_spent, noted_in, rates_of, spent_before
+from batchrun.engine.caps import budget_of, rates_of
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.engine.threads import Readahead
 from batchrun.engine.ticker import Watch
@@ -29,6 +29,7 @@ from batchrun.prompts.source import Entry, Source
 from batchrun.records import Attempted, BadRow, Event, Outcome, Paused, Request, Resumed, Spent, Stop, Usage, summed
 from batchrun.report.bar import Progress
 from batchrun.report.texts import duration_text
+from batchrun.results.used import keep_set_aside, used_in
 
 _NO_USAGE = Usage()
 
@@ -56,6 +57,8 @@ class Sending:
     """Writes run.json."""
     failure: BatchrunError | None = None
     """What has gone wrong with the run itself, to be raised when it has drained."""
+    _before: Used = NOTHING_USED
+    _budget: Budget | None = None
 
     async def send(self) -> Stop | None:
         """Send what is not settled; return why it stopped, if before the end."""
@@ -64,8 +67,7 @@ class Sending:
         with contextlib.closing(memory) as self._memory:
             stop = await self._send_all()
             self.store.history.end_execution(_now_ms(), ended_as(stop))
-            if self._budget is not None:
-                keep_spent(self.store, Amount(self._budget.spent_usd, self._budget.spent_tokens))
+            keep_set_aside(self.store, self.set_aside)
             self._note_limit()
             self.store.set_fact(facts.LIMIT, self._pool.limit.held)
             self._memory.learn(self._pool.limit.held)
@@ -107,10 +109,15 @@ class Sending:
                     with contextlib.suppress(asyncio.CancelledError):
                         await watch  # raises what went wrong in it, if anything did
 
+    @property
+    def set_aside(self) -> Amount:
+        """The most that requests can have cost that are in flight or have no recorded answer."""
+        return self._before.set_aside if self._budget is None else self._budget.set_aside
+
     def _opened_budget(self) -> Budget | None:
-        noted = noted_in(self.store)
-        keep_spent(self.store, noted)
-        return budget_of(self.job, spent_before(self.job, self.store.totals, noted), simulated=self.simulated)
+        self._before = used_in(self.store, self.job, self.store.totals)
+        keep_set_aside(self.store, self._before.set_aside)
+        return budget_of(self.job, self._before, simulated=self.simulated)
 
     def _client(self) -> HttpClient:
         limits = self.job.limits
@@ -161,11 +168,8 @@ class Sending:
     # Telling.
 
     def _on_flight(self, in_flight: int) -> None:
-        if self._budget is None:
-            self.store.sending(in_flight)
-        else:
-            usd, tokens = self._budget.owed
-            self.store.sending(in_flight, usd, int(tokens))
+        usd, tokens = self._before.total if self._budget is None else self._budget.owed
+        self.store.sending(in_flight, usd, int(tokens))
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Spent):

@@ -8,7 +8,8 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.prompts.count import output_rows
 from batchrun.records import Figures, RowCount, summed
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, stored_job
-from batchrun.results.summary import Status, Summary, read_summary, summarize
+from batchrun.results.summary import Status, Summary, Unrecorded, read_summary, summarize
+from batchrun.results.used import used_in
 from batchrun.results.writer import read_scores
 from batchrun.storage.processes import is_alive
 
@@ -21,6 +22,7 @@ def summary_of(directory: Path) -> Summary:
     """
     with Checkpoint(directory) as checkpoint:
         job, totals, failures = stored_job(checkpoint), checkpoint.totals(), checkpoint.failures()
+        set_aside = used_in(checkpoint, job, totals).set_aside
         simulated, unrecorded = checkpoint.fact(facts.SIMULATED) is True, checkpoint.fact(facts.UNRECORDED) or 0
     return summarize(
         job,
@@ -30,7 +32,7 @@ def summary_of(directory: Path) -> Summary:
         failures=failures,
         scores=read_scores(directory / RESULTS),
         simulated=simulated,
-        unrecorded=unrecorded,
+        unrecorded=Unrecorded(unrecorded, set_aside),
     )
 
 

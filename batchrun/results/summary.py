@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from batchrun import __version__
 from batchrun.checkpoint.reader import Failures
+from batchrun.endpoint.pool.budget import Amount
 from batchrun.job.catalogue import prices_of
 from batchrun.job.sections import Job
 from batchrun.records import ModelTotals, summed
@@ -44,7 +45,7 @@ class Summary:
     completion_tokens: int
     total_tokens: int
     cost_usd: float | None
-    """Of all executions; None when a price is not known."""
+    """What the answers of all executions have cost; None when a price is not known."""
     duration_s: float | None
     """Of the last execution."""
     pid: int | None
@@ -58,6 +59,10 @@ class Summary:
     `unscored`, `pass_at` k for several samples, and for `labels` accuracy, classes and confusion."""
     simulated: bool = False
     """Whether the simulator made the answers up; then nothing was paid."""
+    set_aside_usd: float = 0.0
+    """The most that requests have cost whose answer was not recorded or stated no tokens, as far as a cap was set."""
+    set_aside_tokens: int = 0
+    """The same in tokens."""
     unrecorded: int = 0
     """Requests that had been sent and not recorded when a process died; over all executions."""
     newly_settled: int | None = None
@@ -82,6 +87,18 @@ class Status:
     newly_settled: int | None = None
 
 
+class Unrecorded(NamedTuple):
+    """Requests whose answer was not recorded, over all executions."""
+
+    requests: int = 0
+    """How many were in flight when a process died."""
+    set_aside: Amount = Amount()
+    """The most that they have cost, together with answers that stated no tokens."""
+
+
+_ALL_RECORDED = Unrecorded()
+
+
 def summarize(
     job: Job,
     directory: Path,
@@ -91,7 +108,7 @@ def summarize(
     failures: Sequence[Failures] = (),
     scores: Sequence[dict[str, Any]] = (),
     simulated: bool = False,
-    unrecorded: int = 0,
+    unrecorded: Unrecorded = _ALL_RECORDED,
 ) -> Summary:
     """Return the summary of a run.
 
@@ -103,7 +120,7 @@ def summarize(
         failures: as in `Summary`, like the parameters that follow.
         scores: one entry per model.
         simulated: whether the simulator made the answers up.
-        unrecorded: requests that were sent and not recorded.
+        unrecorded: what was sent and not recorded.
     """
     models = usage_rows({model: sums for model, sums in totals.items() if model}, prices_of(job, totals))
     costs = [model["cost_usd"] for model in models if model["attempts"]]
@@ -126,7 +143,9 @@ def summarize(
         failures=[each._asdict() for each in failures],
         scores=list(scores),
         simulated=simulated,
-        unrecorded=unrecorded,
+        set_aside_usd=round(unrecorded.set_aside.usd, 9),
+        set_aside_tokens=int(unrecorded.set_aside.tokens),
+        unrecorded=unrecorded.requests,
     )
 
 

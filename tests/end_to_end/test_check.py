@@ -251,7 +251,7 @@ def test_a_run_is_refused_whose_estimate_is_above_the_cap(batchrun: Any, endpoin
     done = batchrun("run", path, "--max-cost", 1)
     assert done.code == 2
     assert endpoint.stats.received == 0
-    for words in ("what is left will cost", "the cap is 1 USD", "--max-cost", "--limit", "--yes"):
+    for words in ("the remaining requests will cost", "the cap is 1 USD", "--max-cost", "--limit", "--yes"):
         assert words in done.stderr
     assert batchrun("check", path, "--max-cost", 1).code == 2
     done = batchrun("run", path, "--max-cost", 1, "--yes", "--json")

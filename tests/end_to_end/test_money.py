@@ -102,6 +102,62 @@ def test_a_killed_run_forgets_no_tokens(spawn: Any, batchrun: Any, endpoint: Any
     assert tokens(endpoint) <= 6_000
 
 
+def test_after_a_kill_all_who_show_what_was_used_show_the_same(spawn: Any, batchrun: Any, endpoint: Any) -> None:
+    """`check`, `status`, the preview and the cap itself: the answers, and what was in flight at its most."""
+    endpoint.change(latency_s=0.05, latency_sigma=0)
+    write_prompts(*MANY)
+    path = job(endpoint)
+    process = spawn("run", path, "--max-cost", 20, "-c", 10)
+    endpoint.wait(lambda: endpoint.stats.answered >= 12)
+    endpoint.change(latency_s=60)
+    received = endpoint.stats.received
+    endpoint.wait(lambda: endpoint.stats.received >= received + 8)
+    process.kill()
+    process.wait()
+
+    found = batchrun("check", path, "--json").json
+    spent_usd, set_aside_usd = found["spent_usd"], found["set_aside_usd"]
+    assert 0 < spent_usd < billed_usd(endpoint) + 1e-9
+    assert set_aside_usd > 8 * 20 * 1000 / 1e6  # at least the longest answers of what was in flight
+    words = f"{spent_usd:.2g} USD spent and {set_aside_usd:.2f} USD set aside for requests whose cost is not known"
+    assert words in batchrun("check", path).stdout
+    status = batchrun("status", "out", "--json").json
+    assert (status["cost_usd"], status["set_aside_usd"]) == pytest.approx((spent_usd, set_aside_usd), abs=1e-4)
+
+    endpoint.change(latency_s=0)
+    cap_usd = spent_usd + set_aside_usd + 0.001
+    refused = batchrun("run", path, "--max-cost", cap_usd)
+    assert refused.code == 2
+    assert f"in addition to {words}; the cap is" in refused.stderr
+    stopped = batchrun("run", path, "--max-cost", cap_usd, "--yes", "--json")
+    assert stopped.code == 5
+    assert f"{spent_usd:.4f} USD were spent and {set_aside_usd:.4f} USD more are set aside" in stopped.json["message"]
+    assert stopped.json["set_aside_usd"] == pytest.approx(set_aside_usd, abs=1e-4)
+
+
+def test_what_is_set_aside_outlasts_runs_without_a_cap(spawn: Any, batchrun: Any, endpoint: Any) -> None:
+    """However much they spend, and also when they are killed: a later cap still counts it."""
+    endpoint.change(latency_s=60, latency_sigma=0)
+    write_prompts(*MANY)
+    path = job(endpoint)
+    process = spawn("run", path, "--max-cost", 20, "-c", 10)
+    endpoint.wait(lambda: endpoint.stats.received >= 8)
+    process.kill()
+    process.wait()
+    set_aside_usd = batchrun("check", path, "--json").json["set_aside_usd"]
+    assert set_aside_usd > 8 * 20 * 1000 / 1e6
+    endpoint.change(latency_s=0.02)
+    process = spawn("run", path, "-c", 10)
+    endpoint.wait(lambda: endpoint.stats.answered >= 50)
+    process.kill()
+    process.wait()
+    endpoint.change(latency_s=0)
+    assert batchrun("run", path).code == 0
+    found = batchrun("check", path, "--json").json
+    assert found["spent_usd"] > set_aside_usd
+    assert found["set_aside_usd"] == pytest.approx(set_aside_usd)
+
+
 def test_both_caps_hold_together(batchrun: Any, endpoint: Any) -> None:
     """Whichever is reached first is told."""
     write_prompts(*MANY)

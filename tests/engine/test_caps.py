@@ -5,6 +5,7 @@ import asyncio
 import orjson
 from harness.clock import run_virtually
 
+from batchrun.endpoint.pool.gate import Gate
 from batchrun.engine.caps import rates_of
 from batchrun.job.sections import Input, Job, Limits
 from batchrun.records import Request
@@ -22,8 +23,9 @@ def test_photos_count_as_images_under_a_token_rate() -> None:
     rates = rates_of(Job(input=Input(path=("in.jsonl",)), limits=Limits(tokens_per_minute=60_000)))
 
     async def send_all() -> float:
+        gate = Gate(rates)
         for _ in range(60):
-            await rates.wait(photo)
+            await gate.wait(photo)
             rates.learn(photo, 800)
         return asyncio.get_running_loop().time()
 

@@ -12,7 +12,6 @@ from batchrun.answers.schema import AnswerSchema
 from batchrun.checkpoint.reader import Answered, Checkpoint
 from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.endpoint.key import find_project
-from batchrun.engine.caps import spent_before
 from batchrun.engine.preflight.known import NO_PAST, Past, learned
 from batchrun.engine.preflight.outlook import Outlook, ahead_lines, asked_of, excess, look_ahead, model_notes
 from batchrun.engine.preflight.probe import Probed
@@ -56,6 +55,9 @@ class Report:
     counted_by: str
     """How tokens of prompts were told: `characters`, `tokenizer`, or `answers`."""
     spent_usd: float
+    """What the answers so far have stated."""
+    set_aside_usd: float
+    """The most that requests have cost whose answer was not recorded or stated no tokens."""
     notes: list[str]
     probes: list[Probed]
     refusal: str | None
@@ -99,14 +101,13 @@ def check(
         past, survey = NO_PAST, _read(job, source, on_read, None, ())
     else:
         with checkpoint:
-            past = Past.of(checkpoint)
+            past = Past.of(checkpoint, job)
             survey = _read(job, source, on_read, checkpoint, past.answered)
     probes = probe(survey)
     known, counted_by = learned(survey, past, probes)
     share = survey.unique_share
     left = {model: (part.requests - part.settled) * share for model, part in survey.models.items()}
     ahead = look_ahead(job, asked_of(survey, left), known, slots=_slots(job, endpoint, past))
-    spent = spent_before(job, past.totals, past.noted)
     return Report(
         files=[file.shown for file in source.files],
         rows=survey.rows,
@@ -120,10 +121,11 @@ def check(
         settled=sum(part.settled for part in survey.models.values()),
         ahead=ahead,
         counted_by=counted_by,
-        spent_usd=spent.usd,
+        spent_usd=past.used.spent.usd,
+        set_aside_usd=past.used.set_aside.usd,
         notes=[*source.notices, *model_notes(job, survey, today)],
         probes=probes,
-        refusal=excess(job, ahead, *spent),
+        refusal=excess(job, ahead, past.used),
     )
 
 
@@ -156,7 +158,7 @@ class Preview(NamedTuple):
 
     lines: tuple[str, ...] = ()
     refusal: str | None = None
-    """Why what is left will not end within the job's caps."""
+    """Why the remaining requests will exceed the job's caps; None when they may not."""
 
 
 def begun_as(job: Job, source: Source) -> list[Any]:
@@ -177,7 +179,7 @@ def preview(job: Job, endpoint: Endpoint, source: Source, *, is_begun: bool) -> 
         is_begun: whether a run like this was begun before, so that its caps are known to its user.
     """
     with Checkpoint(job.run_directory) as checkpoint:
-        past = Past.of(checkpoint)
+        past = Past.of(checkpoint, job)
     survey = _survey(job, past.answered)
     try:
         _sample(source, survey)
@@ -189,12 +191,12 @@ def preview(job: Job, endpoint: Endpoint, source: Source, *, is_begun: bool) -> 
     known, _ = learned(survey, past, [], may_load=False)
     share = 0.0 if source.is_complete else _SAMPLING_SHARE
     ahead = look_ahead(job, asked_of(survey, left), known, slots=_slots(job, endpoint, past), sampling_share=share)
-    lines = ahead_lines(ahead, job.limits.max_cost_usd, is_guess=not source.is_complete)
+    lines = ahead_lines(ahead, job.limits.max_cost_usd, past.used, is_guess=not source.is_complete)
     lines += [f"note: {note}" for note in model_notes(job, survey, date.today())]
     # How many of the later rows ask what was asked before, the first ones cannot say.
     if is_begun or (job.input.dedupe and not source.is_complete):
         return Preview(tuple(lines))
-    return Preview(tuple(lines), excess(job, ahead, *spent_before(job, past.totals, past.noted)))
+    return Preview(tuple(lines), excess(job, ahead, past.used))
 
 
 def _left(source: Source, survey: Survey, past: Past) -> dict[str, float]:

@@ -8,14 +8,16 @@ import orjson
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Answered, Checkpoint
-from batchrun.endpoint.pool.budget import Amount
+from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.preflight.estimate import Known
 from batchrun.engine.preflight.outlook import known_of
 from batchrun.engine.preflight.probe import Probed
 from batchrun.engine.preflight.survey import Survey
 from batchrun.engine.preflight.tokenizer import local_tokenizer
 from batchrun.engine.preflight.tokens import count_request
+from batchrun.job.sections import Job
 from batchrun.records import ModelTotals
+from batchrun.results.used import used_in
 
 _LEARNED_ROWS = 1_000
 """Answers whose stated tokens are compared with what was estimated of their prompts."""
@@ -26,17 +28,18 @@ class Past(NamedTuple):
 
     totals: Mapping[str, ModelTotals]
     answered: list[Answered]
-    noted: Amount
+    used: Used
     limit: int | None
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> "Past":
-        """Read it."""
-        noted = Amount(checkpoint.fact(facts.SPENT_USD) or 0.0, checkpoint.fact(facts.SPENT_TOKENS) or 0)
-        return cls(checkpoint.totals(), checkpoint.answered(_LEARNED_ROWS), noted, checkpoint.fact(facts.LIMIT))
+    def of(cls, checkpoint: Checkpoint, job: Job) -> "Past":
+        """Read it from a checkpoint; the job has the prices."""
+        totals = checkpoint.totals()
+        used = used_in(checkpoint, job, totals)
+        return cls(totals, checkpoint.answered(_LEARNED_ROWS), used, checkpoint.fact(facts.LIMIT))
 
 
-NO_PAST = Past({}, [], Amount(), None)
+NO_PAST = Past({}, [], NOTHING_USED, None)
 
 
 def learned(

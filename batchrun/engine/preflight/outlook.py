@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.preflight.estimate import Asked, Forecast, Known, Range, forecast, time_range, total
 from batchrun.engine.preflight.survey import Survey
 from batchrun.job.catalogue import load_prices, price_of
@@ -81,22 +82,39 @@ def known_of(model: str) -> Known:
     return Known(reasons=bool(price and price.reasoning))
 
 
-def excess(job: Job, ahead: Outlook, spent_usd: float, spent_tokens: float) -> str | None:
-    """Return why a job will not end within its caps, and what to do; None when it may.
+def excess(job: Job, ahead: Outlook, used: Used) -> str | None:
+    """Return why a job will exceed its caps, and what to do; None when it may stay below them.
 
-    Only what is certain counts, as far as estimates are: the low end. A cap is kept whatever comes.
+    The low end of the estimate counts. The caps are kept in any case.
     """
     limits = job.limits
     cure = "or send fewer rows (--limit)"
-    if limits.max_cost_usd is not None and ahead.usd and spent_usd + ahead.usd.low > limits.max_cost_usd:
-        before = f" beside the {usd_text(spent_usd)} USD that are spent" if spent_usd else ""
-        costs = f"what is left will cost {range_text(ahead.usd, usd_text)} USD{before}"
-        return f"{costs}, and the cap is {limits.max_cost_usd:g} USD; raise it (--max-cost), {cure}"
-    if limits.max_tokens_total is not None and spent_tokens + ahead.total_tokens.low > limits.max_tokens_total:
-        before = f" beside the {spent_tokens:,.0f} that are used" if spent_tokens else ""
-        uses = f"what is left will use {range_text(ahead.total_tokens, count_text)} tokens{before}"
-        return f"{uses}, and the cap is {limits.max_tokens_total:,}; raise it (--max-tokens-total), {cure}"
+    if limits.max_cost_usd is not None and ahead.usd and used.total.usd + ahead.usd.low > limits.max_cost_usd:
+        before = _addition(used_usd_text(used.spent.usd, used.set_aside.usd))
+        costs = f"the remaining requests will cost {range_text(ahead.usd, usd_text)} USD{before}"
+        return f"{costs}; the cap is {limits.max_cost_usd:g} USD; raise it (--max-cost), {cure}"
+    total = ahead.total_tokens
+    if limits.max_tokens_total is not None and used.total.tokens + total.low > limits.max_tokens_total:
+        before = _addition(_used_text(used.spent.tokens, used.set_aside.tokens, lambda tokens: f"{tokens:,.0f} tokens"))
+        uses = f"the remaining requests will use {range_text(total, count_text)} tokens{before}"
+        return f"{uses}; the cap is {limits.max_tokens_total:,}; raise it (--max-tokens-total), {cure}"
     return None
+
+
+def _addition(used: str) -> str:
+    return f" in addition to {used}" if used else ""
+
+
+def used_usd_text(spent_usd: float, set_aside_usd: float) -> str:
+    """Return what was spent and what is set aside, for people; empty when nothing is."""
+    return _used_text(spent_usd, set_aside_usd, lambda usd: f"{usd_text(usd)} USD")
+
+
+def _used_text(spent: float, set_aside: float, text: Callable[[float], str]) -> str:
+    parts = [f"{text(spent)} spent"] if spent else []
+    if set_aside:
+        parts.append(f"{text(set_aside)} set aside for requests whose cost is not known")
+    return " and ".join(parts)
 
 
 def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
@@ -119,12 +137,15 @@ def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
     return notes
 
 
-def ahead_lines(ahead: Outlook, cap_usd: float | None = None, *, is_guess: bool = False) -> list[str]:
-    """Return what is ahead, in short, for people; nothing of what is not known.
+def ahead_lines(
+    ahead: Outlook, cap_usd: float | None = None, used: Used = NOTHING_USED, *, is_guess: bool = False
+) -> list[str]:
+    """Return what is ahead, in short, for people; nothing about what is not known.
 
     Args:
         ahead: what is left of the job.
         cap_usd: of the job.
+        used: what earlier executions have used of the cap.
         is_guess: whether the number of requests is a guess: the input was not read to its end.
     """
     about = "about " if is_guess else ""
@@ -133,7 +154,8 @@ def ahead_lines(ahead: Outlook, cap_usd: float | None = None, *, is_guess: bool 
     source = "" if ahead.answers else " (answers of unknown length)"
     lines = [f"{about}{ahead.requests:,} requests, {tokens}{source}"]
     if ahead.usd is not None:
-        cap = "" if cap_usd is None else f"; the cap is {cap_usd:g} USD"
+        before = used_usd_text(used.spent.usd, used.set_aside.usd)
+        cap = "" if cap_usd is None else f"; the cap is {cap_usd:g} USD" + (f", {before}" if before else "")
         lines.append(f"cost of these  {range_text(ahead.usd, usd_text)} USD{cap}")
     if ahead.seconds is not None:
         lines.append(f"time for these {range_text(ahead.seconds, duration_text)}, with {ahead.slots:,} in flight")

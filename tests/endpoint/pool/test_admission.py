@@ -6,14 +6,14 @@ from harness.runs import requests
 from batchrun.endpoint.pool import admission as admission_module
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
-from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget
+from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget, Used
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.verdicts import Verdict
 from batchrun.records import Fault, Request, Usage
 
 
 def dollars(cap_usd: float) -> Budget:
-    return Budget(NO_CAP._replace(usd=cap_usd), Amount(), lambda request: Amount(1.0), lambda model, usage: Amount())
+    return Budget(NO_CAP._replace(usd=cap_usd), Used(), lambda request: Amount(1.0), lambda model, usage: Amount())
 
 
 def admission(fresh: int = 0, *, limit: int = 4, budget: Budget | None = None, fed: bool = True) -> Admission:
@@ -140,7 +140,7 @@ def test_a_model_that_is_too_dear_for_what_is_left_leaves_it_to_the_others() -> 
     """The run is out of budget only when none can be paid for."""
     price = {"m": 50.0, "n": 1.0}
     budget = Budget(
-        NO_CAP._replace(usd=3.0), Amount(), lambda request: Amount(price[request.model]), lambda model, usage: Amount()
+        NO_CAP._replace(usd=3.0), Used(), lambda request: Amount(price[request.model]), lambda model, usage: Amount()
     )
     made = admission(limit=10, budget=budget)
     made.extend(both(5))

@@ -10,7 +10,7 @@ from harness.runs import requests, send_all
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget
+from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget, Used
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.rules import Policy
@@ -18,14 +18,15 @@ from batchrun.records import Fault, Reply, Request, Usage
 
 WORST = Amount(2.0, 100)
 USED = Amount(0.5, 30)
+NOTHING = Used()
 
 
 def request(body: bytes = b"") -> Request:
     return Request(0, "m", 0, b"", body, None)
 
 
-def budget(cap: Amount, used: Amount | None = USED, spent: Amount | None = None) -> Budget:
-    return Budget(cap, spent or Amount(), lambda request: WORST, lambda model, usage: used)
+def budget(cap: Amount, used: Amount | None = USED, before: Used = NOTHING) -> Budget:
+    return Budget(cap, before, lambda request: WORST, lambda model, usage: used)
 
 
 def dollars(cap_usd: float, used: Amount | None = USED) -> Budget:
@@ -57,29 +58,28 @@ def test_what_a_request_may_use_is_set_aside_until_it_is_answered(cap: Amount) -
 def test_exactly_the_cap_may_be_used() -> None:
     """The cap is what may be used, not what may not be reached."""
     assert dollars(2.0).reserve(request()) is not None
-    assert budget(NO_CAP._replace(usd=2.0), spent=Amount(0.01, 0)).reserve(request()) is None
+    assert budget(NO_CAP._replace(usd=2.0), before=Used(Amount(0.01, 0))).reserve(request()) is None
     assert budget(NO_CAP._replace(tokens=100)).reserve(request()) is not None
-    assert budget(NO_CAP._replace(tokens=100), spent=Amount(0.0, 1)).reserve(request()) is None
+    assert budget(NO_CAP._replace(tokens=100), before=Used(set_aside=Amount(0.0, 1))).reserve(request()) is None
 
 
 def test_each_end_of_an_attempt_is_booked_as_it_may_have_been_billed() -> None:
-    """An answer uses what it says, or the worst; a refusal nothing; what was cut off the worst."""
-    nothing = Amount()
+    """An answer spends what it states. A refusal uses nothing. What was cut off or states nothing stays set aside."""
     cases = [
-        (Reply(200, {}, ANSWER, 0.1), USED, USED),
-        (Reply(200, {}, ANSWER, 0.1), None, WORST),
-        (Reply(200, {}, b"<html>", 0.1), None, WORST),
-        (refusal(429, "Concurrency limit reached for requests"), USED, nothing),
-        (refusal(500), USED, nothing),
-        (Fault("connection", "cut", 0.1), None, WORST),
-        (Fault("timeout", "silence", 0.1), None, WORST),
-        (Fault("connection", "refused", 0.1, was_sent=False), None, nothing),
+        (Reply(200, {}, ANSWER, 0.1), USED, Used(spent=USED)),
+        (Reply(200, {}, ANSWER, 0.1), None, Used(set_aside=WORST)),
+        (Reply(200, {}, b"<html>", 0.1), None, Used(set_aside=WORST)),
+        (refusal(429, "Concurrency limit reached for requests"), USED, NOTHING),
+        (refusal(500), USED, NOTHING),
+        (Fault("connection", "cut", 0.1), None, Used(set_aside=WORST)),
+        (Fault("timeout", "silence", 0.1), None, Used(set_aside=WORST)),
+        (Fault("connection", "refused", 0.1, was_sent=False), None, NOTHING),
     ]
-    for result, used, spent in cases:
+    for result, used, expected in cases:
         left = dollars(5.0, used)
         settle(left, result)
-        assert (left.spent_usd, left.spent_tokens) == spent, result
-        assert (left.reserved_usd, left.reserved_tokens) == nothing
+        assert left.used == expected, result
+        assert (left.reserved_usd, left.reserved_tokens) == Amount()
 
 
 def test_an_endpoint_that_is_away_uses_nothing() -> None:
@@ -93,8 +93,8 @@ def test_an_endpoint_that_is_away_uses_nothing() -> None:
 @pytest.mark.parametrize(
     ("cap", "kind", "words"),
     [
-        (Amount(1.0, NO_CAP.tokens), "cost_cap", ["cost cap of 1 USD", "0.0000 USD are spent", "raise --max-cost "]),
-        (Amount(NO_CAP.usd, 50), "token_cap", ["token cap of 50", "0 are spent", "raise --max-tokens-total "]),
+        (Amount(1.0, NO_CAP.tokens), "cost_cap", ["cost cap of 1 USD", "0.0000 USD were spent", "raise --max-cost "]),
+        (Amount(NO_CAP.usd, 50), "token_cap", ["token cap of 50", "0 tokens were used", "raise --max-tokens-total "]),
     ],
 )
 def test_which_cap_it_was_is_told(cap: Amount, kind: str, words: list[str]) -> None:
@@ -104,6 +104,22 @@ def test_which_cap_it_was_is_told(cap: Amount, kind: str, words: list[str]) -> N
     assert left.kind == kind
     for each in words:
         assert each in left.message
+
+
+@pytest.mark.parametrize(
+    ("cap", "words"),
+    [
+        (Amount(4.0, NO_CAP.tokens), "0.5000 USD were spent and 2.0000 USD more are set aside for requests whose cost"),
+        (Amount(NO_CAP.usd, 200), "30 tokens were used and 100 more are set aside for requests whose cost"),
+    ],
+)
+def test_what_was_spent_is_not_mixed_with_what_is_set_aside(cap: Amount, words: str) -> None:
+    """The message of a cap names both, so that nobody looks for the difference on the bill."""
+    left = Budget(cap, NOTHING, lambda request: WORST, lambda model, usage: USED if usage.total_tokens else None)
+    settle(left, Reply(200, {}, ANSWER, 0.1))
+    settle(left, Fault("connection", "cut", 0.1))
+    assert left.reserve(request()) is None
+    assert words in left.message
 
 
 @given(
@@ -120,7 +136,7 @@ def test_no_cap_is_ever_passed(cap: Amount, steps: list[tuple[Amount, float, str
     """Whatever requests may use, and whatever comes back in whatever order: spent and set aside stay under both."""
     worst = iter([amount for amount, _, _ in steps])
     said: list[Amount | None] = [None]
-    left = Budget(cap, Amount(), lambda request: next(worst), lambda model, usage: said[0])
+    left = Budget(cap, NOTHING, lambda request: next(worst), lambda model, usage: said[0])
     held = []
     for _, share, kind in steps:
         reserve = left.reserve(request())
@@ -188,7 +204,7 @@ def test_a_hundred_random_runs_never_pass_their_cap(which: str) -> None:
     for seed in range(100):
         chance = random.Random(seed)
         biller = Biller(chance, faults=chance.choice([0.01, 0.3, 0.8]))
-        spent = Amount()
+        before = NOTHING
         cap_tokens = 0
         rows = requests(150)
         for _ in range(3):
@@ -196,7 +212,7 @@ def test_a_hundred_random_runs_never_pass_their_cap(which: str) -> None:
             cap = (
                 Amount(cap_tokens * USD_PER_TOKEN, NO_CAP.tokens) if which == "usd" else Amount(NO_CAP.usd, cap_tokens)
             )
-            left = Budget(cap, spent, worst, used)
+            left = Budget(cap, before, worst, used)
             ceiling = chance.choice([1, 7, 100])
             run = send_all(
                 Endpoint(lambda now_s: 50, lognormal(), trouble=biller, seed=seed),
@@ -207,11 +223,11 @@ def test_a_hundred_random_runs_never_pass_their_cap(which: str) -> None:
                 budget=left,
             )
             assert biller.billed <= cap_tokens, seed
-            assert biller.billed <= left.spent_tokens
-            assert left.spent_usd <= cap.usd + 1e-9
+            assert biller.billed <= left.used.total.tokens
+            assert left.used.total.usd <= cap.usd + 1e-9
             if run.stop is not None:
                 assert (run.stop.kind, run.stop.exit_code) == ("cost_cap" if which == "usd" else "token_cap", 5)
-                assert left.spent_tokens >= cap_tokens - LONGEST
-            spent = left.owed
+                assert left.used.total.tokens >= cap_tokens - LONGEST
+            before = left.used
             settled = {outcome.row for outcome in run.outcomes}
             rows = [row for row in rows if row.row not in settled]

@@ -12,7 +12,7 @@ from harness.clock import run_virtually
 from harness.endpoints import ANSWER, Endpoint, refusal
 from harness.runs import CANARY, Run, requests, send_all
 
-from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget
+from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget, Used
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rates import Rates
@@ -719,12 +719,12 @@ def test_a_budget_stops_the_run_and_is_never_passed() -> None:
     def used(model: str, usage: Usage) -> Amount | None:
         return Amount(0.1, 15) if usage.total_tokens else None
 
-    spent = Budget(NO_CAP._replace(usd=10.0), Amount(), lambda request: Amount(1.0, 100), used)
+    spent = Budget(NO_CAP._replace(usd=10.0), Used(), lambda request: Amount(1.0, 100), used)
     run = send_all(endpoint, 1_000, budget=spent, policy=Policy(max_attempts=20))
     assert run.stop is not None
     assert (run.stop.kind, run.stop.exit_code) == ("cost_cap", 5)
     assert "--max-cost" in run.stop.message
-    assert 9.0 < spent.spent_usd <= 10.0
+    assert 9.0 < spent.used.total.usd <= 10.0
     assert spent.reserved_usd == pytest.approx(0.0)
     assert endpoint.peak_sent <= 10
 
@@ -732,7 +732,7 @@ def test_a_budget_stops_the_run_and_is_never_passed() -> None:
 def test_a_budget_for_one_request_at_a_time_is_no_reason_to_stop_in_a_pause() -> None:
     """What an outage gives back may be spent when it is over."""
     endpoint = Endpoint(slots, trouble=lambda now_s, body: refusal(500) if now_s < 30 else None)
-    budget = Budget(NO_CAP._replace(usd=1.5), Amount(), lambda request: Amount(1.0), lambda model, usage: Amount(0.001))
+    budget = Budget(NO_CAP._replace(usd=1.5), Used(), lambda request: Amount(1.0), lambda model, usage: Amount(0.001))
     run = send_all(endpoint, 20, budget=budget)
     assert len(run.outcomes) == 20
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from batchrun.checkpoint.store import Store
+from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Used
 from batchrun.engine.preflight.check import begun_as, check, preview
 from batchrun.engine.preflight.estimate import Forecast, Range
 from batchrun.engine.preflight.outlook import Outlook, ahead_lines, excess, range_text, usd_text
@@ -188,20 +189,20 @@ def outlook(usd: Range | None = None) -> Outlook:
 @pytest.mark.parametrize(
     ("limits", "spent", "words"),
     [
-        ({"max_cost_usd": 0.5}, (0.0, 0), "will cost 0.6 – 0.9 USD, and the cap is 0.5 USD"),
+        ({"max_cost_usd": 0.5}, (0.0, 0), "will cost 0.6 – 0.9 USD; the cap is 0.5 USD"),
         ({"max_cost_usd": 0.6}, (0.0, 0), None),
-        ({"max_cost_usd": 0.6}, (0.1, 0), "will cost 0.6 – 0.9 USD beside the 0.1 USD that are spent"),
-        ({"max_tokens_total": 1_799}, (0.0, 0), "will use 1.80k – 2.40k tokens, and the cap is 1,799"),
+        ({"max_cost_usd": 0.6}, (0.1, 0), "will cost 0.6 – 0.9 USD in addition to 0.1 USD spent; the cap"),
+        ({"max_tokens_total": 1_799}, (0.0, 0), "will use 1.80k – 2.40k tokens; the cap is 1,799"),
         ({"max_tokens_total": 1_800}, (0.0, 0), None),
-        ({"max_tokens_total": 1_800}, (0.0, 1), "beside the 1 that are used"),
+        ({"max_tokens_total": 1_800}, (0.0, 1), "in addition to 1 tokens spent; the cap"),
         ({}, (1e9, 10**9), None),
     ],
 )
 def test_only_what_is_certain_is_above_a_cap(
     limits: dict[str, Any], spent: tuple[float, int], words: str | None
 ) -> None:
-    """The low end of the estimate, beside what is spent."""
-    said = excess(job(1, **limits), outlook(Range(0.6, 0.7, 0.9)), *spent)
+    """The low end of the estimate, together with what was spent."""
+    said = excess(job(1, **limits), outlook(Range(0.6, 0.7, 0.9)), Used(Amount(*spent)))
     assert said is None if words is None else said is not None and words in said
 
 
@@ -217,7 +218,7 @@ def test_what_is_not_known_is_not_told_as_a_run_begins() -> None:
 
 def test_no_price_refuses_no_run() -> None:
     """Who simulates need not know it; of others the cap itself is refused."""
-    assert excess(job(1, max_cost_usd=1), outlook(), 0.0, 0) is None
+    assert excess(job(1, max_cost_usd=1), outlook(), NOTHING_USED) is None
 
 
 @pytest.mark.parametrize(

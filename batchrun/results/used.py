@@ -1,0 +1,69 @@
+"""What a run has used so far, over all its executions, also after it was killed: the only place that computes it.
+
+Every answer states its tokens. They are in the totals of the checkpoint, and cost what the job's prices say. Under a
+cap a run also notes, before it sends a request, the most that all requests until then can have used. The difference
+between this note and the totals belongs to requests that were cut off or not recorded. They may have been billed, so
+it stays set aside.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.facts import Fact, Facts
+from batchrun.checkpoint.in_flight import noted_in
+from batchrun.endpoint.pool.budget import Amount, Used
+from batchrun.job.catalogue import prices_of
+from batchrun.job.sections import Job
+from batchrun.records import ModelTotals, summed
+from batchrun.results.usage import usage_rows
+
+_ROUNDING_USD = 1e-9
+"""Sums of money in another order differ by less than this."""
+
+T = TypeVar("T")
+
+
+class Kept(Protocol):
+    """A checkpoint, open for reading or writing."""
+
+    path: Path
+
+    def fact(self, fact: Fact[T]) -> T | None: ...  # noqa: D102
+
+
+def used_in(kept: Kept, job: Job, totals: Mapping[str, ModelTotals]) -> Used:
+    """Return what the executions of a run have used, including one that runs now.
+
+    Args:
+        kept: the run's checkpoint.
+        job: its prices count.
+        totals: of the checkpoint.
+    """
+    spent = stated(job, totals)
+    note = noted_in(kept.path.parent)
+    usd = max(kept.fact(facts.SPENT_USD) or 0.0, note.usd) - spent.usd
+    tokens = max(kept.fact(facts.SPENT_TOKENS) or 0, note.tokens) - spent.tokens
+    return Used(
+        spent,
+        Amount(
+            max(kept.fact(facts.SET_ASIDE_USD) or 0.0, usd if usd > _ROUNDING_USD else 0.0),
+            max(kept.fact(facts.SET_ASIDE_TOKENS) or 0, tokens),
+        ),
+    )
+
+
+def stated(job: Job, totals: Mapping[str, ModelTotals]) -> Amount:
+    """Return what the answers stated, at the job's prices; where a price is not known, they count no money."""
+    named = {model: sums for model, sums in totals.items() if model}
+    costs = [row["cost_usd"] or 0.0 for row in usage_rows(named, prices_of(job, named))]
+    sums = summed(named.values())
+    return Amount(sum(costs), max(sums.total_tokens, sums.prompt_tokens + sums.completion_tokens))
+
+
+def keep_set_aside(kept: Facts, amount: Amount) -> None:
+    """Note in the checkpoint what stays set aside: later executions, also those without a cap, do not change it."""
+    if any(amount):
+        kept.set_fact(facts.SET_ASIDE_USD, amount.usd)
+        kept.set_fact(facts.SET_ASIDE_TOKENS, amount.tokens)
