@@ -1,4 +1,4 @@
-"""Shows how a run goes on stderr: a tqdm bar on a terminal, a line every few seconds elsewhere."""
+"""Shows the progress of a run on stderr: a tqdm bar on a terminal, otherwise a line every few seconds."""
 
 import time
 from types import TracebackType
@@ -10,7 +10,7 @@ from batchrun.records import Figures
 from batchrun.report.texts import line_text, state_text
 
 TICK_S = 0.25
-"""How often figures are shown on a terminal."""
+"""Time between two updates of the bar."""
 
 _LINE_EVERY_S = 5.0
 
@@ -19,7 +19,7 @@ _GUESSED_TOTAL = "{l_bar}{bar}| {n_fmt}/about {total_fmt} [{elapsed}<{remaining}
 
 
 class Progress(Protocol):
-    """Whatever shows how a run goes."""
+    """Shows the progress of a run."""
 
     def __enter__(self) -> Self: ...
 
@@ -28,13 +28,13 @@ class Progress(Protocol):
     ) -> None: ...
 
     def begin(self, done_before: int) -> None:
-        """Start, with so many rows done by earlier runs."""
+        """Start, with this many rows settled by earlier executions."""
 
     def show(self, figures: Figures) -> None:
-        """Show how the run stands."""
+        """Show the figures of the run."""
 
     def say(self, message: str) -> None:
-        """Print a line for people."""
+        """Print a message."""
 
 
 class Silence:
@@ -59,7 +59,7 @@ class Silence:
 
 
 class Lines(Silence):
-    """Prints a plain line every few seconds, for logs."""
+    """Prints a line every few seconds, for logs."""
 
     def __init__(self, stream: TextIO, every_s: float = _LINE_EVERY_S) -> None:
         self._stream = stream
@@ -68,13 +68,13 @@ class Lines(Silence):
         self._began_s = self._next_s = time.monotonic()
 
     def begin(self, done_before: int) -> None:
-        """Start, with so many rows done by earlier runs."""
+        """Start, with this many rows settled by earlier executions."""
         self._done_before = done_before
         self._began_s = time.monotonic()
         self._next_s = self._began_s + self._every_s
 
     def show(self, figures: Figures) -> None:
-        """Print how the run stands, if it is time."""
+        """Print the figures of the run, if the next line is due."""
         now_s = time.monotonic()
         if now_s >= self._next_s:
             self._next_s = now_s + self._every_s
@@ -82,7 +82,7 @@ class Lines(Silence):
 
     def say(self, message: str) -> None:
         """Print a line with the time of day."""
-        print(f"{time.strftime('%H:%M:%S')} {message}", file=self._stream, flush=True)  # its purpose
+        print(f"{time.strftime('%H:%M:%S')} {message}", file=self._stream, flush=True)
 
 
 class Bar(Silence):
@@ -99,8 +99,8 @@ class Bar(Silence):
             self._bar.close()
 
     def begin(self, done_before: int) -> None:
-        """Start, with so many rows done by earlier runs."""
-        tqdm.monitor_interval = 0  # its thread redraws stalled bars; ours is drawn by the clock
+        """Start, with this many rows settled by earlier executions."""
+        tqdm.monitor_interval = 0  # its thread redraws stalled bars; this one is redrawn regularly
         self._bar = tqdm(
             initial=done_before, unit="row", file=self._stream, dynamic_ncols=True, mininterval=0, leave=True
         )
@@ -121,5 +121,5 @@ class Bar(Silence):
 
 
 def progress_on(stream: TextIO) -> Progress:
-    """Return what fits the stream: a bar on a terminal, lines elsewhere."""
+    """Return a bar for a terminal, lines for other streams."""
     return Bar(stream) if stream.isatty() else Lines(stream)

@@ -1,4 +1,4 @@
-"""From a run directory to its report.html: reads what the run left, and has the page made of it."""
+"""Writes report.html: reads a run directory and fills the page."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from batchrun.results.summary import Summary
 from batchrun.storage.urls import shown
 
 _TEXT_CHARS = 20_000
-"""Of a template that is shown whole."""
+"""Longest template that is shown in full."""
 
 _EXAMPLE_CHARS = 1_000
 
@@ -34,20 +34,20 @@ _STATES = {"completed": "done", "interrupted": "stopped"}
 
 
 class Reported(NamedTuple):
-    """What became of a report."""
+    """A report that was written."""
 
     path: Path
     notices: list[str]
-    """What people should know about the results, where they had to be written first."""
+    """Messages about the results, if they had to be written first."""
 
 
 def write_report(directory: Path) -> Reported:
-    """Write report.html, in one step; results.parquet first, where it is missing or older than the checkpoint.
+    """Write report.html, and before it results.parquet if it is missing or older than the checkpoint.
 
-    Needs a few seconds for a million rows, and memory for a batch of them.
+    Takes a few seconds for a million rows, and memory for a batch of rows.
 
     Raises:
-        RunDirectoryError: there is no run, it cannot be read, or a file cannot be written.
+        RunDirectoryError: the directory holds no run, it cannot be read, or a file cannot be written.
     """
     notices = [] if is_fresh(directory) else export(directory).notices
     summary = summary_of(directory)  # its scores are those in the results
@@ -100,26 +100,26 @@ def _page(summary: Summary, job: Job, found: Tally, plots: list[Figure], sample:
 
 def _totals(summary: Summary) -> dict[str, str]:
     cost_usd = summary.cost_usd
-    cost = "price not known" if cost_usd is None else f"{cost_usd:,.{2 if cost_usd >= 10 else 4}f} USD"
+    cost = "no price known" if cost_usd is None else f"{cost_usd:,.{2 if cost_usd >= 10 else 4}f} USD"
     totals = {
         "rows completed": f"{summary.completed:,}",
         "rows failed": f"{summary.failed:,}",
         "tokens in": f"{summary.prompt_tokens:,}",
         "tokens out": f"{summary.completion_tokens:,}",
-        "would have cost" if summary.simulated else "cost": cost,
+        "simulated cost" if summary.simulated else "cost": cost,
         "requests sent": f"{summary.attempts:,}",
-        "throttled": f"{summary.throttled:,}",
+        "requests throttled": f"{summary.throttled:,}",
     }
     if summary.duration_s is not None:
-        totals["last run took"] = duration_text(summary.duration_s)
+        totals["last execution"] = duration_text(summary.duration_s)
     return totals
 
 
 def _facts(summary: Summary, job: Job, found: Tally) -> dict[str, str]:
-    """Return what ran, in the words of the job file. It holds no key: a job never does."""
+    """Return the settings of the run, named as in the job file. A job never contains a key."""
     facts = {
-        "models": "\n".join(job.models) or "named by the rows",
-        "endpoint": "the simulator: these answers are made up" if summary.simulated else job.endpoint.base_url,
+        "models": "\n".join(job.models) or "each row names its model",
+        "endpoint": "simulator: the answers are made up" if summary.simulated else job.endpoint.base_url,
         "project": job.endpoint.project or "",
         "input": "\n".join(map(shown, job.input.path)),
         "parameters": _settings({**job.model.parameters(), "num_samples": job.model.num_samples}),
@@ -135,7 +135,7 @@ def _facts(summary: Summary, job: Job, found: Tally) -> dict[str, str]:
         facts["first request"] = _utc(datetime.fromtimestamp(start_s, UTC))
         facts["last answer"] = _utc(datetime.fromtimestamp(start_s + found.timeline.seconds, UTC))
     if summary.unrecorded:
-        facts["sent and not recorded"] = f"{summary.unrecorded:,} requests, when a run died; they were sent again"
+        facts["sent, not recorded"] = f"{summary.unrecorded:,} requests, when a process died; they were sent again"
     return {name: cut(value, _TEXT_CHARS) for name, value in facts.items() if value}
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// The table of rows: search, filter, sort, page. Whatever comes of an answer is only ever set as text.
+// The table of rows: search, filter, sort, pages. Texts from answers are set only as text.
 {
   const PAGE_ROWS = 25;
   const NUMBERS = new Set(["row", "sample", "completion_tokens", "latency_s", "cost_usd", "score"]);
@@ -99,7 +99,7 @@
     body.replaceChildren(...here.flatMap((row) => (state.open.has(row) ? [lineOf(row), detailsOf(row)] : [lineOf(row)])));
     const last = (first + here.length).toLocaleString("en");
     const total = found.length.toLocaleString("en");
-    byId("place").textContent = here.length ? `${(first + 1).toLocaleString("en")} – ${last} of ${total}` : "no row matches";
+    byId("place").textContent = here.length ? `${(first + 1).toLocaleString("en")} – ${last} of ${total}` : "no matching rows";
     byId("previous").disabled = state.page === 0;
     byId("next").disabled = state.page === pages - 1;
   };

@@ -1,8 +1,8 @@
-"""Makes report.html: one page that needs no network, and in which no answer can do anything but be read.
+"""Renders report.html: one page that needs no network, and in which answers are only text.
 
-Texts reach the page in two ways: escaped by Jinja2, or as JSON whose every `<`, `>` and `&` is written as an escape;
-the script only ever sets them as text. On top, the page's own policy allows no script and no style but these two, by
-their hashes, and no connection to anywhere.
+Texts reach the page in two ways: escaped by Jinja2, or as JSON in which every `<`, `>` and `&` is escaped; the script
+sets them only as text. In addition, the page's policy allows one script and one style, by their hashes, and no
+connections.
 """
 
 import base64
@@ -19,44 +19,44 @@ from batchrun.report.plots import Figure
 from batchrun.report.sample import Sample, harmless_json
 
 SAMPLE_BYTES = 2_200_000
-"""Of the rows in it, so that the page stays under 3 MB: plots take 0.1 MB, and all other texts are cut."""
+"""Most bytes of rows, so that the page stays below 3 MB: plots take 0.1 MB, and all other texts are cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What the page says."""
+    """The content of the page."""
 
     name: str
     """Of the job."""
     state: str
-    """How the run ended, or stands, in a word."""
+    """State of the run, in one word."""
     is_done: bool
     message: str
-    """Why it stopped; empty when it did not."""
+    """Why the run stopped; empty when it completed."""
     facts: Mapping[str, str]
-    """What ran: heading → value."""
+    """Settings of the run: name → value."""
     texts: Mapping[str, str]
-    """Prompt templates and the like, shown as they are: heading → text."""
+    """Prompt templates and schema: heading → text."""
     totals: Mapping[str, str]
-    """Figures at the head: heading → number."""
+    """Numbers at the top: name → number."""
     models: Sequence[Mapping[str, Any]]
-    """One row a model, with the columns of usage.parquet."""
+    """One entry per model, with the columns of usage.parquet."""
     failures: Sequence[Mapping[str, Any]]
     """`kind`, `rows`, `example`."""
     figures: Sequence[Figure]
     scores: Sequence[Mapping[str, Any]]
-    """As in run.json, of the models that have any."""
+    """As in run.json, for the models with scores."""
     sample: Sample
     rows: int
-    """In the results."""
+    """Number of rows in the results."""
     failed_shown: int
-    """Failed rows that are in the sample because they failed."""
+    """Number of rows that are in the sample because they failed."""
     version: str
     made_at: str
 
 
 def render(page: Page) -> str:
-    """Return the whole HTML."""
+    """Return the HTML of the page."""
     style, script = _read("page.css"), _read("page.js")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(_read("page.html.j2"))
@@ -66,7 +66,7 @@ def render(page: Page) -> str:
         script=Markup(script),  # noqa: S704  # a file of this package
         policy=_policy(style, script),
         data=Markup(harmless_json({"columns": page.sample.columns, "rows": page.sample.rows})),  # noqa: S704  # see there
-        svgs=[Markup(figure.svg) for figure in page.figures],  # noqa: S704  # drawn here, and serialised as XML
+        svgs=[Markup(figure.svg) for figure in page.figures],  # noqa: S704  # made by ElementTree, which escapes texts
     )
 
 

@@ -1,4 +1,4 @@
-"""The report's plots: what of a tally is shown, and the line of text that says what it shows."""
+"""The plots of the report, each with a line of text that gives its main numbers."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,10 +9,10 @@ from batchrun.report.tally import Distribution, Tally, Timeline
 from batchrun.report.ticks import log_ticks, number_text, time_text, time_ticks
 
 _MOST_COLUMNS, _FEWEST_COLUMNS = 60, 12
-"""Of a distribution."""
+"""Columns of a distribution."""
 
 _LIMIT_KNOWN_EVERY_S = 1.0
-"""The grain of the limit's history: where a point is shorter, a line of it would mislead."""
+"""Resolution of the limit's history: with shorter points, its line would mislead."""
 
 
 class Figure(NamedTuple):
@@ -20,31 +20,31 @@ class Figure(NamedTuple):
 
     title: str
     svg: str
-    """The element; of texts it holds only those given in this module."""
+    """The SVG element."""
     note: str
 
 
 class LimitPoint(NamedTuple):
-    """What the limit became, and when (Unix time)."""
+    """A new value of the limit, and its Unix time."""
 
     at_ms: int
     requests: int
 
 
 def figures(tally: Tally, limits: Sequence[LimitPoint], throttles: Mapping[int, int]) -> list[Figure]:
-    """Return the plots that there is anything to show in.
+    """Return the plots that have something to show.
 
     Args:
         tally: of the results.
-        limits: the limit's history, in order of time.
-        throttles: bin of the timeline → requests that the endpoint turned away.
+        limits: history of the limit, in order of time.
+        throttles: bin of the timeline → requests that the endpoint throttled.
     """
     shown: list[Figure | None] = []
     if tally.timeline is not None:
         shown = [_throughput(tally.timeline), _flight(tally.timeline, limits, throttles)]
     tokens = {"prompt": tally.prompt_tokens, "completion": tally.completion_tokens}
     shown.append(_distribution("Latency of completed rows, seconds", {"latency": tally.latency_s}, "s"))
-    shown.append(_distribution("Tokens a row", tokens, "tokens"))
+    shown.append(_distribution("Tokens per row", tokens, "tokens"))
     return [figure for figure in shown if figure is not None]
 
 
@@ -57,9 +57,9 @@ def _throughput(timeline: Timeline) -> Figure:
         curves.append(Curve("bad", "failed", _middles(timeline, failed)))
     rates = [sum(each) for each in zip(completed, failed, strict=True)]
     mean = number_text(sum(rates) / len(rates))
-    note = f"{mean} rows a second on average, {number_text(max(rates))} at best"
-    note += f"; a point is the mean of {time_text(timeline.width_ms / 1000)}"
-    return Figure("Rows a second", draw("Rows settled a second over time", _time(timeline), curves), note)
+    note = f"{mean} rows per second on average, at most {number_text(max(rates))}"
+    note += f"; each point is the mean over {time_text(timeline.width_ms / 1000)}"
+    return Figure("Rows per second", draw("Rows settled per second over time", _time(timeline), curves), note)
 
 
 def _flight(timeline: Timeline, limits: Sequence[LimitPoint], throttles: Mapping[int, int]) -> Figure | None:
@@ -67,19 +67,19 @@ def _flight(timeline: Timeline, limits: Sequence[LimitPoint], throttles: Mapping
     if not any(in_flight):
         return None  # nothing was sent
     curves = [Curve("area", "in flight", _filled(timeline, in_flight))]
-    note = f"{number_text(max(in_flight))} in flight at most; attempts that settled a row, no earlier ones"
+    note = f"at most {number_text(max(in_flight))} in flight, counting only the last attempt of each row"
     is_fine = timeline.width_ms >= 1000 * _LIMIT_KNOWN_EVERY_S
     if limit := list(_corners(timeline, limits)) if is_fine else []:
         curves.append(Curve("limit", "limit", limit))
-        note += f"; the limit was {limit[-1][1]:,.0f} at last"
+        note += f"; last limit {limit[-1][1]:,.0f}"
     if throttles:
         curves.append(Curve("throttled", "throttled", list(_strokes(timeline, throttles))))
-        note += f"; {sum(throttles.values()):,} requests were throttled, marked where their rows were settled"
+        note += f"; {sum(throttles.values()):,} throttled requests, marked at the times their rows were settled"
     return Figure("Requests in flight", draw("Requests in flight and their limit", _time(timeline), curves), note)
 
 
 def _distribution(title: str, parts: Mapping[str, Distribution], unit: str) -> Figure | None:
-    """Return how values are distributed, on a logarithmic scale: the first part filled, the second as a line."""
+    """Return the plot of distributions on a logarithmic scale: the first part filled, the second as a line."""
     spreads = {name: spread for name, part in parts.items() if (spread := part.spread())}
     if not spreads:
         return None
@@ -87,7 +87,7 @@ def _distribution(title: str, parts: Mapping[str, Distribution], unit: str) -> F
     rows = max(parts[name].count for name in spreads)
     columns = min(_MOST_COLUMNS, max(_FEWEST_COLUMNS, 2 * math.isqrt(rows)))
     edges = [first + (last - first) * number / columns for number in range(columns + 1)]
-    room = max(0.0, 0.3 - (last - first)) / 2  # values that are all alike are no wall
+    room = max(0.0, 0.3 - (last - first)) / 2  # equal values get a narrow column, not the whole width
     low, high = first - room, last + room
     axis = Axis(low, high, log_ticks(low, high), lambda value: number_text(10**value))
     curves = [
@@ -101,7 +101,7 @@ def _distribution(title: str, parts: Mapping[str, Distribution], unit: str) -> F
 def _quantiles(part: Distribution, unit: str, name: str) -> str:
     half, most, nearly_all = (number_text(_rounded(part.quantile(share), unit)) for share in (0.5, 0.9, 0.99))
     head = f"{name}: " if name else ""
-    return f"{head}median {half}, 90 % within {most}, 99 % within {nearly_all} {unit}"
+    return f"{head}median {half}, 90 % up to {most}, 99 % up to {nearly_all} {unit}"
 
 
 def _rounded(value: float, unit: str) -> float:
@@ -118,7 +118,7 @@ def _middles(timeline: Timeline, values: Sequence[float]) -> list[Point]:
 
 
 def _filled(timeline: Timeline, values: Sequence[float]) -> list[Point]:
-    """Return points that begin and end on the ground, so that what is under them can be filled."""
+    """Return points that start and end at zero, so that the area below can be filled."""
     return [(0.0, 0.0), *_middles(timeline, values), (timeline.seconds, 0.0)]
 
 
@@ -130,7 +130,7 @@ def _outline(edges: Sequence[float], counts: Sequence[float]) -> list[Point]:
 
 
 def _corners(timeline: Timeline, limits: Sequence[LimitPoint]) -> Iterator[tuple[float, float]]:
-    """Yield the corners of the limit's line, at most four for each bin of the timeline."""
+    """Yield the corners of the limit's line, at most four per bin of the timeline."""
     current: int | None = None
     inside: dict[int, list[int]] = {}
     for at_ms, requests in limits:
@@ -150,7 +150,7 @@ def _corners(timeline: Timeline, limits: Sequence[LimitPoint]) -> Iterator[tuple
 
 
 def _strokes(timeline: Timeline, throttles: Mapping[int, int]) -> Iterator[Point]:
-    """Yield a stroke on the ground for every bin with throttles; they do not touch those of bins farther on."""
+    """Yield a stroke at zero for every bin with throttled requests."""
     width_s = timeline.width_ms / 1000
     for number in sorted(throttles):
         yield number * width_s, 0

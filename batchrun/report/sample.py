@@ -1,4 +1,4 @@
-"""Picks the rows that the report's table shows, and makes their cells small enough for a page."""
+"""Picks the rows for the report's table, and shortens their cells to fit the page."""
 
 import random
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ ROWS = 2_000
 """Most rows in the table."""
 
 FAILED_ROWS = 500
-"""Most failed rows that are shown because they failed; the others are picked at random."""
+"""Most rows that are shown because they failed; the others are picked at random."""
 
 _CELL_CHARS = (2_000, 1_000, 500, 250, 120, 60)
-"""Where a text is cut: the first that lets the rows fit."""
+"""Lengths to cut texts at; the first one that makes the rows fit is used."""
 
 _COLUMNS = 60
 """Most columns of the results that are shown."""
@@ -32,28 +32,28 @@ class Sample(NamedTuple):
     columns: list[str]
     rows: list[list[Any]]
     is_all: bool
-    """Whether these are all rows there are."""
+    """Whether these are all rows of the results."""
 
 
 def pick(rows: int, failed: Sequence[int], most: int = ROWS) -> list[int]:
-    """Return positions in order: all of `failed`, and others by chance; the same for the same file.
+    """Return positions in order: all of `failed`, and others at random; the same for the same file.
 
     Args:
-        rows: how many rows there are.
+        rows: number of rows in the file.
         failed: positions that must be among them; at most `most`.
-        most: how many to return, where there are as many.
+        most: number of positions to return, if there are as many rows.
     """
     if rows <= most:
         return list(range(rows))
     chosen = set(failed)
-    chance = random.Random(rows)  # noqa: S311  # picks what is shown, guards nothing
+    chance = random.Random(rows)  # noqa: S311  # not for security
     while len(chosen) < most:
         chosen.add(chance.randrange(rows))
     return sorted(chosen)
 
 
 def read_sample(path: Path, failed: Sequence[int], most_bytes: int) -> Sample:
-    """Return rows of a results.parquet that take about `most_bytes` in a page, at most; a batch is held at a time."""
+    """Return rows of a results.parquet that take at most about `most_bytes` in a page; holds one batch at a time."""
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         columns = _shown([field.name for field in schema if not _has_bytes(field.type)])
@@ -72,14 +72,14 @@ def read_sample(path: Path, failed: Sequence[int], most_bytes: int) -> Sample:
 
 
 def _shown(names: list[str]) -> list[str]:
-    """Return the columns to show: where there are too many, the input's make way, which stand in the middle."""
+    """Return the columns to show: if there are too many, columns of the input are left out."""
     cut = names.index("model") if "model" in names else len(names)
     room = max(0, _COLUMNS - (len(names) - cut))
     return names[: min(cut, room)] + names[cut:]
 
 
 def _has_bytes(kind: pa.DataType) -> bool:
-    """Return whether a column holds bytes, such as images: nothing that a table can show."""
+    """Return whether a column holds bytes, such as images, which a table cannot show."""
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         return True
     if pa.types.is_dictionary(kind):
@@ -88,13 +88,13 @@ def _has_bytes(kind: pa.DataType) -> bool:
 
 
 def _cells(column: pa.ChunkedArray) -> list[Any]:
-    """Return a column's values as null, truth, number or text of at most the greatest length."""
+    """Return a column's values as null, boolean, number, or text that is not too long."""
     kind = column.type
     if pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
-        column = column.cast(pa.string())  # Python's own types cannot hold all of them
+        column = column.cast(pa.string())  # Python's types cannot hold all of them
     try:
         return [_cell(value) for value in column.to_pylist()]
-    except (ValueError, OverflowError, pa.ArrowException):  # such as nanoseconds within a struct
+    except (ValueError, OverflowError, pa.ArrowException):  # such as nanoseconds inside a struct
         return ["(cannot be shown)"] * len(column)
 
 
@@ -102,18 +102,18 @@ def _cell(value: Any) -> Any:
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):
-        return value if abs(value) < 2**53 else str(value)  # beyond, a browser rounds
+        return value if abs(value) < 2**53 else str(value)  # JavaScript rounds greater integers
     text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
     return cut(text, _CELL_CHARS[0])
 
 
 def cut(text: str, most: int) -> str:
-    """Return a text of about `most` characters, which says where it was cut."""
+    """Return a text of about `most` characters, with its full length if it was cut."""
     return text if len(text) <= most else f"{text[:most]}… (of {len(text):,} characters)"
 
 
 def _fitting(rows: list[list[Any]], most_bytes: int) -> list[list[Any]]:
-    """Return the rows with texts cut, and if need be fewer rows, so that they fit."""
+    """Return the rows with shorter texts, and if necessary fewer rows, so that they fit."""
     for most in _CELL_CHARS:
         shown = [[_shorter(cell, most) for cell in row] for row in rows]
         if _size(shown) <= most_bytes:
@@ -126,7 +126,7 @@ def _fitting(rows: list[list[Any]], most_bytes: int) -> list[list[Any]]:
 def _shorter(cell: Any, most: int) -> Any:
     if not isinstance(cell, str) or len(cell) <= most:
         return cell
-    head, mark, tail = cell.rpartition("… (of ")  # cut before: keep what it says of its length
+    head, mark, tail = cell.rpartition("… (of ")  # already cut: keep its full length
     was_cut = mark and tail.endswith(" characters)") and len(tail) < 30
     return f"{head[:most]}{mark}{tail}" if was_cut else cut(cell, most)
 
@@ -136,5 +136,5 @@ def _size(rows: list[list[Any]]) -> int:
 
 
 def harmless_json(data: Any) -> str:
-    """Return JSON that may stand in a script element: nothing in it can end the element, or begin another."""
+    """Return JSON for a script element: nothing in it can end the element or start another."""
     return orjson.dumps(data).decode().translate(_HARMLESS)

@@ -1,7 +1,7 @@
-"""Streams results.parquet into what the report's plots are made of: counts by time, distributions.
+"""Reads results.parquet into the counts behind the report's plots: rows by time, and distributions.
 
-Nothing grows with the rows: times fall into a fixed number of bins, values into bins of equal width on a logarithmic
-scale, and of the failed rows only the first few are remembered.
+Memory does not grow with the rows: times are counted in a fixed number of bins, values in bins of equal width on a
+logarithmic scale, and only the first few positions of failed rows are kept.
 """
 
 import math
@@ -14,29 +14,29 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 _MOST_BINS = 240
-"""Points of a plot over time: one to every third pixel of a figure."""
+"""Most points of a plot over time: one for about three pixels."""
 
 _FEWEST_BINS = 24
 
 _ROWS_A_BIN = 20
-"""Fewer make a plot of noise."""
+"""With fewer rows per bin a plot is noise."""
 
 _BATCH_ROWS = 65_536
 _PER_DECADE = 1000
-"""Bins of a distribution to a factor of ten: quantiles are within 0.12 %."""
+"""Bins of a distribution per factor of ten: quantiles are right within 0.12 %."""
 
 
 class Distribution:
-    """How positive numbers are distributed; zeros and less are counted apart."""
+    """The distribution of positive numbers; other numbers are counted separately."""
 
     def __init__(self, *, is_whole: bool = False) -> None:
         self.is_whole = is_whole
-        """Whether the numbers are integers: each then stands for all from half below to half above it."""
+        """Whether the numbers are integers: each then covers the range from half below to half above it."""
         self.bins: Counter[int] = Counter()
         self.zeros = 0
 
     def add(self, values: pa.Array) -> None:
-        """Count values; nulls are none."""
+        """Count values; nulls are left out."""
         values = pc.drop_null(pc.cast(values, pa.float64()))
         positive = values.filter(pc.greater(values, 0))
         self.zeros += len(values) - len(positive)
@@ -46,11 +46,11 @@ class Distribution:
 
     @property
     def count(self) -> int:
-        """How many values there were."""
+        """Number of values."""
         return self.zeros + sum(self.bins.values())
 
     def quantile(self, share: float) -> float:
-        """Return the value below which this share of the values lies; 0 where there is none."""
+        """Return the value with this share of the values below it; 0 without values."""
         passed, wanted = self.zeros, share * self.count
         if passed >= wanted:
             return 0.0
@@ -61,11 +61,11 @@ class Distribution:
         return 10 ** ((number + 0.5) / _PER_DECADE)
 
     def spread(self) -> tuple[float, float] | None:
-        """Return the decimal logarithms of the least and the greatest value; None where nothing is positive."""
+        """Return the decimal logarithms of the least and the greatest value; None without positive values."""
         return (self._extent(min(self.bins))[0], self._extent(max(self.bins))[1]) if self.bins else None
 
     def columns(self, edges: Sequence[float]) -> list[float]:
-        """Return how many values lie between each of these logarithms, of equal distance, and the next."""
+        """Return the number of values between each of these equally spaced logarithms and the next."""
         counts = [0.0] * (len(edges) - 1)
         step = edges[1] - edges[0]
         for number, count in self.bins.items():
@@ -77,7 +77,7 @@ class Distribution:
         return counts
 
     def _extent(self, number: int) -> tuple[float, float]:
-        """Return the logarithms between which the values of a bin lie: else small integers would make a comb."""
+        """Return the logarithms that bound the values of a bin; wide for small integers, which would make a comb."""
         value = round(10 ** ((number + 0.5) / _PER_DECADE))
         if self.is_whole and 1 <= value < _PER_DECADE // 2:
             return math.log10(value - 0.5), math.log10(value + 0.5)
@@ -85,7 +85,7 @@ class Distribution:
 
 
 class Timeline:
-    """Rows by the time at which they were settled, in bins of equal width, and how many were in flight in each."""
+    """Rows by the time they were settled, in bins of equal width, and the requests in flight in each bin."""
 
     def __init__(self, start_ms: float, end_ms: float, rows: int) -> None:
         self.bins = min(_MOST_BINS, max(_FEWEST_BINS, rows // _ROWS_A_BIN))
@@ -94,12 +94,12 @@ class Timeline:
         self.completed = [0] * self.bins
         self.failed = [0] * self.bins
         self._flights = [0] * self.bins
-        """Begun less ended in each bin."""
+        """Requests started minus requests ended, in each bin."""
         self._flight_ms = [0.0] * self.bins
-        """Of those that began in a bin what was left of it, less the same of those that ended."""
+        """Time in the bin after each start, minus the time in the bin after each end."""
 
     def add(self, finished_ms: pa.Array, latency_ms: pa.Array, is_failed: pa.Array) -> None:
-        """Count rows; one without a latency was never in flight."""
+        """Count rows; a row without a latency was never in flight."""
         for counts, chosen in ((self.completed, pc.invert(is_failed)), (self.failed, is_failed)):
             for number, count, _ in self._binned(finished_ms.filter(chosen)):
                 counts[number] += count
@@ -111,7 +111,7 @@ class Timeline:
                 self._flight_ms[number] += sign * rest_ms
 
     def _binned(self, times_ms: pa.Array) -> Iterator[tuple[int, int, float]]:
-        """Yield bin, count, and the sum of what was left of the bin at each of the times."""
+        """Yield bin, number of times in it, and the sum of the times from each to the end of the bin."""
         since = pc.divide(pc.subtract(times_ms, self.start_ms), self.width_ms)
         numbers = pc.max_element_wise(pc.min_element_wise(pc.floor(since), self.bins - 1.0), 0.0)
         rests_ms = pc.multiply(pc.subtract(pc.add(numbers, 1.0), since), self.width_ms)
@@ -121,12 +121,12 @@ class Timeline:
 
     @property
     def seconds(self) -> float:
-        """From the first request to the last answer."""
+        """Time from the first request to the last answer."""
         return self.bins * self.width_ms / 1000
 
     @property
     def in_flight(self) -> list[float]:
-        """How many requests were in flight on average in each bin: attempts that settled a row, no earlier ones."""
+        """Mean number of requests in flight in each bin, counting only the attempts that settled a row."""
         before, means = 0, []
         for flights, flight_ms in zip(self._flights, self._flight_ms, strict=True):
             means.append(max(0.0, before + flight_ms / self.width_ms))
@@ -135,7 +135,7 @@ class Timeline:
 
 
 class Tally:
-    """What plots and tables need to know of all rows."""
+    """The counts over all rows for plots and tables."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -144,15 +144,15 @@ class Tally:
         self.prompt_tokens = Distribution(is_whole=True)
         self.completion_tokens = Distribution(is_whole=True)
         self.failed_rows: list[int] = []
-        """Positions in the file of the first failed rows."""
+        """Positions of the first failed rows in the file."""
 
 
 def tally(path: Path, *, failed_rows: int) -> Tally:
-    """Return what the rows of a results.parquet come to.
+    """Return the counts over the rows of a results.parquet.
 
     Args:
-        path: the file; two of its columns are read twice, and never more than a batch of them at a time.
-        failed_rows: of how many failed rows, at most, the position is remembered.
+        path: the file; two of its columns are read twice, a batch at a time.
+        failed_rows: most positions of failed rows to keep.
     """
     with pq.ParquetFile(path) as file:
         found = Tally()
@@ -177,7 +177,7 @@ def _add(found: Tally, batch: pa.RecordBatch, failed_rows: int) -> None:
 
 
 def _timeline(file: pq.ParquetFile) -> Timeline | None:
-    """Return an empty timeline from the first request to the last answer; None where there are no rows."""
+    """Return an empty timeline from the first request to the last answer; None without rows."""
     starts_ms, ends_ms = [], []
     for batch in file.iter_batches(_BATCH_ROWS, columns=["finished_at", "latency_s"]):
         finished_ms, latency_ms = _times_ms(batch)

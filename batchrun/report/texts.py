@@ -1,4 +1,4 @@
-"""The figures of a run, and how people read them. Pure."""
+"""Figures of a run as texts for people. Pure."""
 
 from batchrun.prompts.count import rows_left
 from batchrun.records import Figures, RowCount

@@ -1,14 +1,14 @@
-"""Where the marks of an axis stand, and what is written beside them. Pure."""
+"""Positions and texts of the ticks of an axis. Pure."""
 
 import math
 
 _STEPS_S = (0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 43_200, 86_400)
 _MOST = 8
-"""Marks of an axis of time, which are wide."""
+"""Most ticks of a time axis, whose texts are wide."""
 
 
 def time_ticks(seconds: float) -> list[float]:
-    """Return seconds from 0 on, at steps that people count time in."""
+    """Return ticks in seconds from 0, at usual steps of time."""
     step = next((step for step in _STEPS_S if seconds / step <= _MOST), None)
     step = step or 86_400 * math.ceil(seconds / 86_400 / _MOST)
     return [number * step for number in range(int(seconds / step) + 1)]
@@ -24,7 +24,7 @@ def count_ticks(top: float) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return decimal logarithms of round numbers in between: more of each decade where there are few."""
+    """Return decimal logarithms of round numbers between the ends: more per decade if there are few decades."""
     factors = (1, 1.5, 2, 3, 5, 7) if high - low <= 1 else (1, 2, 5) if high - low <= 3 else (1,)
     decades = range(math.floor(low), math.ceil(high) + 1)
     ticks = [decade + math.log10(factor) for decade in decades for factor in factors]
@@ -41,7 +41,7 @@ def number_text(value: float) -> str:
 
 
 def time_text(seconds: float) -> str:
-    """Return a time in short: 0, 0.5 s, 5 min, 1 h 30, 2.5 d."""
+    """Return a short time: 0, 0.5 s, 5 min, 1 h 30, 2.5 d."""
     if seconds < 59.95:
         return f"{seconds:.3g} s" if seconds else "0"
     minutes, rest = divmod(round(seconds), 60)

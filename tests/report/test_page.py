@@ -84,9 +84,9 @@ def test_scores_are_shown_as_the_run_has_them() -> None:
     """Mean and interval, pass@k, and of labels precision, recall and what was taken for what."""
     seen = _Seen(render(page(scores=[scores_of("tea"), scores_of("milk") | {"interval": None, "labels": None}])))
     text = "".join(seen.text.split())
-    assert "pass@1pass@2rowswithoutascoretea0.50.4–0.60.50.7537milk0.5–0.50.7537" in text
+    assert "pass@1pass@2rowsnotscoredtea0.50.4–0.60.50.7537milk0.5–0.50.7537" in text
     assert "tea:accuracy0.125,macroF10.375" in text
-    assert "saidteasaidanythingelsetea–0.25321" in text
+    assert "predictedteapredictedanythingelsetea–0.25321" in text
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -147,9 +147,9 @@ def test_a_sample_says_that_it_is_one() -> None:
     """Of how many rows, and which."""
     sample = Sample(["row"], [[0], [5]], is_all=False)
     text = _Seen(render(page(sample=sample, rows=1_000_000, failed_shown=1))).text
-    assert "A sample: 2 of 1,000,000 rows, among them the first 1 that failed" in text
+    assert "A sample: 2 of 1,000,000 rows, including the first 1 failed rows" in text
 
 
 def test_a_run_without_rows_has_a_page() -> None:
     """A report may be asked for early."""
-    assert "There are no rows yet." in render(page(sample=Sample([], [], is_all=True), rows=0))
+    assert "No row is settled yet." in render(page(sample=Sample([], [], is_all=True), rows=0))

@@ -14,16 +14,16 @@ def test_there_is_a_plot_of_rates_requests_in_flight_latency_and_tokens(write_re
     found = tally(write_results(*rows), failed_rows=0)
     plots = figures(found, [LimitPoint(0, 8), LimitPoint(30_000, 6)], {3: 7})
     assert [plot.title for plot in plots] == [
-        "Rows a second",
+        "Rows per second",
         "Requests in flight",
         "Latency of completed rows, seconds",
-        "Tokens a row",
+        "Tokens per row",
     ]
     rate, flight, latency, tokens = plots
     assert {"series area", "series bad"} <= classes(rate.svg)
     assert {"series area", "series limit", "series throttled"} <= classes(flight.svg)
-    assert "the limit was 6 at last; 7 requests were throttled" in flight.note
-    assert latency.note == "median 3.1, 90 % within 4.7, 99 % within 4.99 s"
+    assert "last limit 6; 7 throttled requests" in flight.note
+    assert latency.note == "median 3.1, 90 % up to 4.7, 99 % up to 4.99 s"
     assert "completion: median 5" in tokens.note
 
 
@@ -43,6 +43,6 @@ def test_values_that_no_row_has_get_no_plot(write_results: Any) -> None:
     """Rows that were never sent have neither latency nor tokens."""
     bad = {"status": "failed", "latency_s": None, "prompt_tokens": None, "completion_tokens": None}
     found = tally(write_results(bad, bad), failed_rows=0)
-    assert [plot.title for plot in figures(found, [], {})] == ["Rows a second"]
+    assert [plot.title for plot in figures(found, [], {})] == ["Rows per second"]
     empty = tally(write_results(), failed_rows=0)
     assert figures(empty, [], {}) == []
