@@ -50,6 +50,7 @@ class Origin(TypedDict):
 
 
 JOB = Fact[dict[str, Any]]("job", dict, "the job as it was run last")
+VERSION = Fact[str]("version", str, "version of batchrun that noted the job")
 ORIGIN = Fact[Origin]("asked", dict, "what the requests are made from")
 IDENTITY = Fact[str]("identity", str, "name of this run in systems that it is published to")
 SIMULATED = Fact[bool]("simulated", bool, "whether the answers come from the simulator")
@@ -73,6 +74,7 @@ SETTLED_ROWS = Fact[int]("settled_rows", int, "rows from the first on that are a
 
 ALL: tuple[Fact[Any], ...] = (
     JOB,
+    VERSION,
     ORIGIN,
     IDENTITY,
     SIMULATED,
@@ -106,12 +108,15 @@ class Facts(Protocol):
     def set_fact(self, fact: Fact[T], value: T | None) -> None: ...  # noqa: D102
 
 
-def note_run(facts: Facts, *, job: dict[str, Any], origin: Origin, folder: str | None, is_simulated: bool) -> None:
+def note_run(
+    facts: Facts, *, job: dict[str, Any], version: str, origin: Origin, folder: str | None, is_simulated: bool
+) -> None:
     """Note which run this directory holds: from now on its outcomes fit this job and this input.
 
     Args:
         facts: of the run directory.
         job: as a dictionary.
+        version: of this batchrun.
         origin: what the requests are made from.
         folder: current directory, which the input's paths are relative to; None where it was deleted.
         is_simulated: whether the simulator answers.
@@ -120,6 +125,7 @@ def note_run(facts: Facts, *, job: dict[str, Any], origin: Origin, folder: str |
     facts.set_fact(ORIGIN, origin)
     facts.set_fact(MISMATCH, None)
     facts.set_fact(JOB, job)
+    facts.set_fact(VERSION, version)
     facts.set_fact(FOLDER, folder)
 
 

@@ -55,6 +55,13 @@ def damaged(path: Path, problem: str) -> DamagedError:
     return DamagedError(f"{path}: is damaged or no checkpoint ({problem}); it was left as it is. {cure}")
 
 
+def newer(path: Path, problem: str) -> RunDirectoryError:
+    """Return the error for a checkpoint that only a newer version can read."""
+    return RunDirectoryError(
+        f"{path}: was written by a newer batchrun ({problem}); upgrade batchrun: pip install -U batchrun-llm"
+    )
+
+
 def _primary_code(problem: sqlite3.Error) -> int | None:
     """Return SQLite's own code; none where Python could not read what SQLite could, such as text that is no UTF-8."""
     code = getattr(problem, "sqlite_errorcode", None)
@@ -134,8 +141,7 @@ def _refuse_other_formats(connection: sqlite3.Connection, path: Path, applicatio
     if not migrations.FIRST <= version <= MOST_VERSIONS:
         raise damaged(path, f"there is no version {version} of the file")
     if version > VERSION:
-        newer = f"was written by a newer batchrun (version {version} of the file, this one reads {VERSION})"
-        raise RunDirectoryError(f"{path}: {newer}; upgrade batchrun: pip install -U batchrun-llm")
+        raise newer(path, f"version {version} of the file; this one reads versions up to {VERSION}")
 
 
 def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:

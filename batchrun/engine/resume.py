@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import orjson
 
+from batchrun import __version__
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.changes import Change, adapt, forget_failed, has_retired
 from batchrun.checkpoint.store import Store
@@ -59,7 +60,9 @@ def prepare(
         say(f"{count:,} failed rows are sent again")
     _tell_unrecorded(store, say)
     store.set_fact(facts.IDENTITY, store.fact(facts.IDENTITY) or uuid4().hex)
-    facts.note_run(store, job=job_to_dict(job), origin=origin, folder=_folder(), is_simulated=simulated)
+    facts.note_run(
+        store, job=job_to_dict(job), version=__version__, origin=origin, folder=_folder(), is_simulated=simulated
+    )
     store.expect(job.per_row)
     return bool(origin["input"])
 

@@ -249,6 +249,10 @@ class Job:
         return Path(self.output.dir or f"runs/{self.name}")
 
 
+class UnknownSettingError(ValueError):
+    """A stored job has a section, a setting or a value that this version does not know; the message names it."""
+
+
 SECTIONS: dict[str, type[Section]] = {
     "input": Input,
     "prompt": PromptTemplates,
@@ -271,11 +275,32 @@ def job_from_dict(data: Mapping[str, Any]) -> Job:
     """Return the job that `job_to_dict` was given, also after a round through JSON, which makes lists of tuples.
 
     What an older version did not know has its default.
+
+    Raises:
+        UnknownSettingError: this version does not know a section, a setting or a value: a newer one wrote it.
     """
-    sections: dict[str, Any] = {
-        name: kind(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in data.get(name, {}).items()}
-        )
-        for name, kind in SECTIONS.items()
-    }
-    return Job(name=data["name"], prices={model: Price(**price) for model, price in data["prices"].items()}, **sections)
+    if unknown := _unknown(data):
+        raise UnknownSettingError(", ".join(unknown))
+    try:
+        sections: dict[str, Any] = {
+            name: kind(
+                **{key: tuple(value) if isinstance(value, list) else value for key, value in data.get(name, {}).items()}
+            )
+            for name, kind in SECTIONS.items()
+        }
+        prices = {model: Price(**price) for model, price in data["prices"].items()}
+        return Job(name=data["name"], prices=prices, **sections)
+    except SettingError as problem:
+        raise UnknownSettingError(f"{problem.key} = {problem.value!r}") from problem
+
+
+def _unknown(data: Mapping[str, Any]) -> list[str]:
+    """Return the sections and settings of a stored job that this version does not know."""
+    known = {field.name for field in dataclasses.fields(Job)}
+    parts: dict[str, tuple[Any, Any]] = {name: (data.get(name, {}), kind) for name, kind in SECTIONS.items()}
+    parts |= {f'prices."{model}"': (price, Price) for model, price in data.get("prices", {}).items()}
+    return [name for name in data if name not in known] + [
+        f"{name}.{key}"
+        for name, (part, kind) in parts.items()
+        for key in sorted(part.keys() - {field.name for field in dataclasses.fields(kind)})
+    ]

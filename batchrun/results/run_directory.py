@@ -5,11 +5,12 @@ import glob
 from pathlib import Path
 from typing import NamedTuple
 
+from batchrun import __version__
 from batchrun.checkpoint import facts, in_flight, tables
-from batchrun.checkpoint.file import damaged
+from batchrun.checkpoint.file import damaged, newer
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError, RunDirectoryError
-from batchrun.job.sections import Job, job_from_dict
+from batchrun.job.sections import Job, UnknownSettingError, job_from_dict
 from batchrun.prompts.input.columns import InputColumns
 from batchrun.prompts.input.files import InputFile, find_files, fingerprint
 from batchrun.prompts.source import Source
@@ -48,6 +49,10 @@ def stored_job(checkpoint: Checkpoint) -> Job:
         )
     try:
         return job_from_dict(job)
+    except UnknownSettingError as problem:
+        version = checkpoint.fact(facts.VERSION) or "of an unknown version"
+        reason = f"{version}; this one, {__version__}, does not know {problem} in the job"
+        raise newer(checkpoint.path, reason) from problem
     except (KeyError, TypeError, AttributeError) as problem:
         raise damaged(checkpoint.path, f"what is kept of its job is no job: {problem!r}") from problem
 

@@ -75,10 +75,12 @@ def test_a_noted_run_is_known_by_its_job_its_origin_and_its_folder(tmp_path: Pat
     """And a row that did not fit is forgotten: all were looked at since."""
     with Store(tmp_path) as store:
         store.set_fact(facts.MISMATCH, 3)
-        note_run(store, job={"name": "a"}, origin=ORIGIN, folder="/there", is_simulated=True)
+        note_run(store, job={"name": "a"}, version="0.1", origin=ORIGIN, folder="/there", is_simulated=True)
     with Checkpoint(tmp_path) as checkpoint:
-        noted = [checkpoint.fact(each) for each in (facts.JOB, facts.ORIGIN, facts.FOLDER, facts.SIMULATED)]
-        assert noted == [{"name": "a"}, ORIGIN, "/there", True]
+        noted = [
+            checkpoint.fact(each) for each in (facts.JOB, facts.VERSION, facts.ORIGIN, facts.FOLDER, facts.SIMULATED)
+        ]
+        assert noted == [{"name": "a"}, "0.1", ORIGIN, "/there", True]
         assert checkpoint.fact(facts.MISMATCH) is None
 
 

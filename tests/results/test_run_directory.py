@@ -2,14 +2,20 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness.prompts import columns, write_rows
 
 from batchrun import Job, run
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.checkpoint.store import Store
 from batchrun.engine.execution import Options
-from batchrun.job.sections import Input, Model, Output
+from batchrun.errors import DamagedError, RunDirectoryError
+from batchrun.job.sections import Input, Model, Output, job_to_dict
 from batchrun.results.export import export
+from batchrun.results.run_directory import stored_job
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
@@ -50,3 +56,30 @@ def test_a_folder_that_cannot_be_noted_is_no_trouble(
     )
     run(job, Options(simulate=True))
     assert export(tmp_path / "out").notices == []
+
+
+@pytest.mark.parametrize(
+    ("section", "settings", "unknown"),
+    [
+        ("limits", {"magic": 5}, "limits.magic"),
+        ("judge", {"model": "m"}, "judge"),
+        ("input", {"order": "random"}, "order = 'random'"),
+        ("prices", {"m": {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 1.0, "audio": 2.0}}, 'prices."m".audio'),
+    ],
+)
+def test_a_job_of_a_newer_version_says_so_and_how_to_read_it(
+    tmp_path: Path, section: str, settings: dict[str, Any], unknown: str
+) -> None:
+    """It is not damaged: a salvage would find nothing to do."""
+    data = job_to_dict(Job(name="job", input=Input(path=("in.jsonl",))))
+    data.setdefault(section, {}).update(settings)
+    with Store(tmp_path) as store:
+        store.set_fact(facts.JOB, data)
+        store.set_fact(facts.VERSION, "99.1")
+    with Checkpoint(tmp_path) as checkpoint, pytest.raises(RunDirectoryError) as caught:
+        stored_job(checkpoint)
+    assert not isinstance(caught.value, DamagedError)
+    message = str(caught.value)
+    assert "was written by a newer batchrun (99.1; this one, " in message
+    assert f"does not know {unknown} in the job" in message
+    assert "pip install -U batchrun-llm" in message

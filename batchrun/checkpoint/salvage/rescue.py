@@ -33,7 +33,7 @@ from batchrun.checkpoint.salvage.shapes import table_of
 from batchrun.checkpoint.salvage.swap import Damaged, damaged_files, put_in_place
 from batchrun.checkpoint.tables import COUNTS, FILE_NAME, KEY_BYTES, LOGS, OUTCOME_COLUMNS, insert_many
 from batchrun.errors import RunDirectoryError
-from batchrun.job.sections import Job, job_from_dict
+from batchrun.job.sections import Job, UnknownSettingError, job_from_dict
 
 _ID, _KEY, _KIND, _FINISHED = map(OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms"))
 
@@ -214,9 +214,9 @@ class _Rescue:
         return self._connection.execute(statement, columns).rowcount > 0
 
     def _write_facts(self, spent: dict[Fact[float], float]) -> None:
+        self._job()  # drops what is not a job
         facts = {name: value for name, value in self._facts.items() if name not in _FORGOTTEN}
-        if self._job() is None:
-            facts.pop(JOB.name, None)
+        if JOB.name not in facts:
             self.notices.append("which job it is of is lost; run the job again to fit its answers to it")
         for fact, amount in spent.items():
             if amount > (fact.decoded(facts.get(fact.name, "null")) or 0):
@@ -226,10 +226,13 @@ class _Rescue:
             insert_many(self._connection, table, [tuple(row) for _, row in sorted(rows.items())])
 
     def _job(self) -> Job | None:
-        """Return the job; None where what is left of it is none."""
+        """Return the job; None where it cannot be read. What is not a job is dropped."""
         try:
             return job_from_dict(orjson.loads(self._facts[JOB.name]))
+        except UnknownSettingError:  # not damaged, but of a newer version: it is kept as it is
+            return None
         except (KeyError, TypeError, ValueError, AttributeError):
+            self._facts.pop(JOB.name, None)
             return None
 
     def _write_models(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 from harness.checkpoints import answer, failure, outcomes_in, requests
 from harness.damage import (
     DAMAGES,
+    JOB,
     PAGE,
     answers,
     body_of,
@@ -36,6 +37,7 @@ from batchrun.checkpoint.salvage.rescue import Salvaged, recover
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import FILE_NAME, VERSION, unpack
 from batchrun.errors import RunDirectoryError
+from batchrun.job.sections import job_to_dict
 from batchrun.records import Outcome, Request
 
 KEPT = f"damaged.{FILE_NAME}"
@@ -499,3 +501,16 @@ def test_the_history_of_executions_is_kept(tmp_path: Path) -> None:
         assert checkpoint.executions(is_running=False) == before
     with Store(tmp_path) as store:
         store.history.begin_execution(5000)
+
+
+def test_the_job_of_a_newer_version_is_kept_though_it_cannot_be_read(tmp_path: Path) -> None:
+    """That version can read it."""
+    make_checkpoint(tmp_path, 10)
+    with Store(tmp_path) as store:
+        store.set_fact(facts.JOB, {**job_to_dict(JOB), "judge": {"model": "m"}})
+    break_file(tmp_path)
+    assert salvaged(tmp_path).notices == []
+    with Checkpoint(tmp_path) as checkpoint:
+        job = checkpoint.fact(facts.JOB)
+    assert job is not None
+    assert job["judge"] == {"model": "m"}
