@@ -1,4 +1,4 @@
-"""Stand-ins of the three clouds' object stores, made by others, and what differs between them for a test."""
+"""Stand-ins for the object stores of three clouds, made by other projects, and their differences for a test."""
 
 import base64
 import os
@@ -19,30 +19,30 @@ BUCKET = "bkt"
 
 ACCOUNT = "batchruntest"
 KEY = base64.b64encode(b"k" * 64).decode()
-"""Of Azure: what a storage account there is opened with."""
+"""The key of an Azure storage account."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One cloud: how its stand-in is started, and how it is reached."""
+    """One cloud: how to start its stand-in, and how to reach it."""
 
     environment: str
-    """Of `.venv-real`."""
+    """Name in `.venv-real`."""
     command: Callable[[Environment, int, Path], list[str]]
     part: str
     """Matches the paths of requests that send a part of an upload."""
     look: str
-    """Matches the paths of requests that ask whether the bucket is there."""
+    """Matches the paths of requests that ask whether the bucket exists."""
     url: str
-    """Of a path, as users write it."""
+    """URL of a path, as users write it."""
     variables: Callable[[str], Mapping[str, str]]
-    """From the address of a store to what users set to reach it."""
+    """Address of a store → environment variables that users set for it."""
     system: Callable[[str], Any]
-    """From the address of a store to a way to it that is not batchrun's."""
+    """Address of a store → a file system for it that is independent of batchrun."""
 
 
 def connection_string(address: str, key: str = KEY) -> str:
-    """Return what Azure's tools want to know of an account."""
+    """Return the connection string of an account, as Azure's tools use it."""
     return f"AccountName={ACCOUNT};AccountKey={key};BlobEndpoint={address}/{ACCOUNT};"
 
 
@@ -70,7 +70,7 @@ KINDS = {
         },
         system=lambda address: arrow.S3FileSystem(
             access_key="k",
-            secret_key="s",  # moto asks for none
+            secret_key="s",  # moto does not check keys
             region="us-east-1",
             endpoint_override=address,
             allow_bucket_creation=True,
@@ -112,11 +112,11 @@ KINDS = {
 }
 
 _VARIABLES = ("AWS_", "AZURE_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "CLOUD_STORAGE_", "GCE_METADATA_")
-"""How variables begin that a cloud's client reads."""
+"""Prefixes of the environment variables that the clients of the clouds read."""
 
 
 class Cloud:
-    """A store with an empty bucket, and the door to it."""
+    """A store with an empty bucket, and the gateway in front of it."""
 
     def __init__(self, kind: Kind, address: str) -> None:
         self.kind = kind
@@ -130,7 +130,7 @@ class Cloud:
             self._system.delete_file(f"{BUCKET}/{name}")
 
     def lead_to(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Have the environment lead to this store, and to nothing of the user's own."""
+        """Set the environment to this store, without any variable of the user."""
         for name in list(os.environ):
             if name.startswith(_VARIABLES):
                 monkeypatch.delenv(name)
@@ -142,21 +142,21 @@ class Cloud:
         return self.kind.url.format(path)
 
     def everything(self) -> dict[str, int]:
-        """Return all that is in the bucket: path → size."""
+        """Return all files of the bucket: path → size."""
         found = self._system.get_file_info(arrow.FileSelector(BUCKET, recursive=True))
         return {info.path.removeprefix(f"{BUCKET}/"): info.size for info in found if info.type == arrow.FileType.File}
 
     def visible(self) -> dict[str, int]:
-        """Return what is not hidden, as a folder that is read as input shows it."""
+        """Return the files that are not hidden, as batchrun sees them in an input folder."""
         return {path: size for path, size in self.everything().items() if not Path(path).name.startswith(".")}
 
     def read(self, path: str) -> bytes:
-        """Return the content of a file."""
+        """Return the content of a file in the bucket."""
         with self._system.open_input_stream(f"{BUCKET}/{path}", compression=None) as file:
             return bytes(file.read())
 
     def write(self, path: str, content: bytes) -> None:
-        """Put a file there."""
+        """Write a file into the bucket."""
         with self._system.open_output_stream(f"{BUCKET}/{path}", compression=None) as stream:
             stream.write(content)
 

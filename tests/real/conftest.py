@@ -1,7 +1,7 @@
-"""Real servers, installed and started for the test that asks for them, and batchrun in front of them.
+"""Real servers, installed and started for the tests that use them, and batchrun as their client.
 
-A server that cannot be installed skips its tests, and says why; with `BATCHRUN_REAL_REQUIRED=1` it fails them.
-`BATCHRUN_REAL_WITHOUT` names environments to do without.
+If a server cannot be installed, its tests are skipped with the reason; with `BATCHRUN_REAL_REQUIRED=1` they fail.
+`BATCHRUN_REAL_WITHOUT` names environments to leave out.
 """
 
 import json
@@ -21,17 +21,17 @@ from real.environments import ROOT, CannotInstall, Environment, environment
 from real.servers import serving
 
 _SLOW_S = 1200
-"""Timeout of a test here: the first that needs an environment makes it, unless `make test-real` has."""
+"""Timeout of a test here: the first one that needs an environment installs it, unless `make test-real` did."""
 
 _USERS = (
     *("API_KEY", "PROXY", "WANDB_", "WEAVE_", "OPENAI_", "NETRC", "_BATCHRUN", "XDG_", "HF_"),
     *("AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "CLOUD_STORAGE_", "GCE_METADATA_"),
 )
-"""What a variable of the user's own environment has in its name that would change a test."""
+"""Parts of the names of environment variables that would change a test."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this folder their time."""
+    """Set the timeout of the tests in this folder."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(_SLOW_S))
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test stands in an empty folder, has an empty home, and nothing of the user's."""
+    """Run every test in an empty folder, with an empty home, without variables of the user."""
     for name in os.environ:
         if any(part in name.upper() for part in _USERS) and not name.startswith("BATCHRUN_"):
             monkeypatch.delenv(name)
@@ -50,7 +50,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _unavailable(reason: str) -> NoReturn:
-    """Skip the test, or fail it where everything must be there."""
+    """Skip the test, or fail it if all servers are required."""
     if os.environ.get("BATCHRUN_REAL_REQUIRED") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -58,7 +58,7 @@ def _unavailable(reason: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def installed() -> Callable[[str], Environment]:
-    """Return the environment of a name, made if need be; skip where it cannot be."""
+    """Return the environment with this name, installed if necessary; skip the test if it cannot be installed."""
     made: dict[str, Environment | CannotInstall] = {}
 
     def installed(name: str) -> Environment:
@@ -79,7 +79,7 @@ def installed() -> Callable[[str], Environment]:
 
 @pytest.fixture(scope="session")
 def program() -> Callable[..., str]:
-    """Return the path of a program of this machine's; skip where there is none."""
+    """Return the path of a program on this machine; skip the test if there is none."""
 
     def program(name: str, *, cure: str) -> str:
         path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
@@ -95,10 +95,10 @@ Batchrun = Callable[..., Finished]
 
 @pytest.fixture
 def batchrun(tmp_path: Path) -> Batchrun:
-    """Run a command of this checkout's batchrun in a process of its own, as a user would."""
+    """Run a command of this checkout's batchrun in its own process, as a user does."""
 
     def batchrun(*arguments: Any, python: str = sys.executable, timeout_s: float = 120, **variables: str) -> Finished:
-        """Run it; `python` is the interpreter of an environment, `variables` are set beside the test's own."""
+        """Run it; `python` is the interpreter of an environment, `variables` are added to those of the test."""
         done = subprocess.run(
             [python, "-m", "batchrun", *map(str, arguments)],
             env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
@@ -113,19 +113,19 @@ def batchrun(tmp_path: Path) -> Batchrun:
 
 
 class Upstream:
-    """A simulator in a process of its own, behind a gateway."""
+    """A simulator in its own process, behind a gateway."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self.base_url = f"{url}/v1"
 
     def stats(self) -> dict[str, Any]:
-        """Return what it has counted."""
+        """Return its counts."""
         with urllib.request.urlopen(f"{self._url}/stats", timeout=30) as answer:
             return dict(json.load(answer))
 
     def has_billed(self, usage: dict[str, Any]) -> bool:
-        """Return whether a model's totals are what was billed."""
+        """Return whether the totals of a model are what was billed."""
         billed = self.stats()["billed_tokens"]
         return (usage["prompt_tokens"], usage["completion_tokens"]) == (billed["prompt"], billed["completion"])
 
@@ -135,7 +135,7 @@ Upstreams = Callable[..., AbstractContextManager[Upstream]]
 
 @pytest.fixture
 def upstream(tmp_path: Path) -> Upstreams:
-    """Start a simulator with some flags; any key will do, and nothing is limited unless told."""
+    """Start a simulator with some flags; by default it accepts every key and has no limits."""
 
     @contextmanager
     def upstream(*flags: str, port: int | None = None) -> Iterator[Upstream]:

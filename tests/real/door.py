@@ -1,4 +1,4 @@
-"""A door before an object store: it hands requests on, counts them, and does with uploads what a test wants."""
+"""A gateway in front of an object store: it forwards requests, counts them, and disturbs uploads as a test asks."""
 
 import contextlib
 import http.client
@@ -10,27 +10,27 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 _PIECE_BYTES = 1 << 16
-"""Handed on at once of an answer: who stops reading it is not charged with the rest."""
+"""Bytes of an answer forwarded at a time: the rest is not counted if the client stops reading."""
 
 Parts = Callable[[int], int | None]
 Requests = Callable[[str, str], int | None]
 
 
 class Door:
-    """Stands before the store at `upstream`; `part` matches the paths of requests that send a part of an upload."""
+    """A gateway to the store at `upstream`; `part` matches the paths of requests that send a part of an upload."""
 
     def __init__(self, upstream: str, part: str) -> None:
         self._upstream = upstream.removeprefix("http://")
         self._part = re.compile(part)
         self._lock = threading.Lock()
         self.parts = 0
-        """How many were sent."""
+        """Number of requests."""
         self.bytes_given = 0
-        """How much came of it."""
+        """Bytes of the answers."""
         self.on_part: Parts = lambda number: None
-        """From a part's number, from 1, to the status that answers it; None hands it on. It may wait, or do things."""
+        """Number of a part, from 1 → the status to answer with, None to forward it. It may wait or change things."""
         self.on_request: Requests = lambda method, path: None
-        """The same for every request, from its method and its path."""
+        """The same for every request: method and path → status."""
         door = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ class Door:
                 raise AttributeError(name)
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -71,7 +71,7 @@ class Door:
             headers = {name: value for name, value in visit.headers.items() if name.lower() != "transfer-encoding"}
             connection.request(visit.command, visit.path, body, headers)
             answer = connection.getresponse()
-            content = answer.read()  # at once: a store that serves one visitor at a time waits for none
+            content = answer.read()  # closed immediately, for stores that serve one connection at a time
         visit.send_response(answer.status, answer.reason)
         for name, value in answer.getheaders():
             if name.lower() not in ("connection", "transfer-encoding", "content-length", "server", "date"):
@@ -92,7 +92,7 @@ class Door:
         return self.on_request(visit.command, visit.path)
 
     def close(self) -> None:
-        """Stop."""
+        """Stop the gateway."""
         self._server.shutdown()
         self._server.server_close()
 

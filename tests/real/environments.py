@@ -1,8 +1,8 @@
-"""Environments in which servers made by others run: one each, in `.venv-real`, at pinned versions.
+"""Environments for the servers of other projects: one for each, in `.venv-real`, with pinned versions.
 
-What belongs into the environment NAME stands beside this file: in `requirements-NAME.txt` for pip, or in
-`package-NAME.json` for npm. An environment is made once, and again when that has changed. Run as a command this makes
-those that are named, else all but the models', two at a time.
+The packages of the environment NAME are listed next to this file: in `requirements-NAME.txt` for pip, or in
+`package-NAME.json` for npm. An environment is installed once, and again when its list changes. As a command, this
+installs the named environments, by default all except those of the models, two at a time.
 """
 
 import contextlib
@@ -23,33 +23,33 @@ _HERE = ROOT / "tests/real"
 _ENVIRONMENTS = ROOT / ".venv-real"
 
 _WITH_BATCHRUN = {"weave", "wandb", "hf"}
-"""Environments in which batchrun itself runs, from this checkout: they get what it depends on."""
+"""Environments in which this checkout of batchrun runs: they get its dependencies."""
 
 _COMPILED = {"llama-cpp"}
-"""Environments of packages that come as sources only."""
+"""Environments with packages that exist only as sources."""
 
 _MODELS = {"llama-cpp", "transformers"}
-"""Environments that only `make test-model` needs."""
+"""Environments that only `make test-model` uses."""
 
 _BY_PIP = {"transformers"}
-"""Environments that uv does not make: pip may have been told of a torch without the several GB for graphics cards."""
+"""Environments that need pip instead of uv: pip may be configured to install a torch without several GB for GPUs."""
 
 _INSTALL_S = 900
-"""Longest that an installation may take. Measured on two cores: the largest by uv 5 s, the compiled one 360 s."""
+"""Timeout of an installation. Measured on two cores: the largest one with uv 5 s, the compiled one 360 s."""
 
 
 class CannotInstall(Exception):
-    """An environment cannot be made: no network, no npm, no wheel for this machine. The message says which."""
+    """An environment cannot be installed: no network, no npm, or no wheel for this machine. The message says which."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment that is there."""
+    """An installed environment."""
 
     folder: Path
 
     def command(self, name: str) -> str:
-        """Return the path of one of its commands."""
+        """Return the path of a command of the environment."""
         for folder in ("bin", "node_modules/.bin"):
             if (path := self.folder / folder / name).exists():
                 return str(path)
@@ -62,10 +62,10 @@ class Environment:
 
 
 def environment(name: str) -> Environment:
-    """Return an environment; make it first unless it is there as it should be.
+    """Return an environment; install it first unless it is up to date.
 
     Raises:
-        CannotInstall: it cannot be made.
+        CannotInstall: it cannot be installed.
     """
     folder = _ENVIRONMENTS / name
     folder.parent.mkdir(exist_ok=True)
@@ -83,7 +83,7 @@ def _is_npm(name: str) -> bool:
 
 
 def _wanted(name: str) -> str:
-    """Return all that an environment is made of."""
+    """Return everything that determines the content of an environment."""
     file = f"package-{name}.json" if _is_npm(name) else f"requirements-{name}.txt"
     return "\n".join([sys.version, (_HERE / file).read_text(), *_dependencies(name)])
 
@@ -107,7 +107,7 @@ def _install(name: str, folder: Path) -> None:
     packages = [*wheels, "-r", str(_HERE / f"requirements-{name}.txt"), *_dependencies(name)]
     python = str(folder / "bin/python")
     if name not in _BY_PIP:
-        with contextlib.suppress(CannotInstall):  # uv does not know what pip was told of this machine's registry
+        with contextlib.suppress(CannotInstall):  # uv does not read pip's configuration of the registry
             _run(name, [find_uv_bin(), "pip", "install", "--quiet", "--python", python, *packages])
             return
     _run(name, [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *packages])

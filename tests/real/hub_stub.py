@@ -1,6 +1,6 @@
-"""A stand-in for the Hugging Face Hub with one dataset, `u/n`, as far as its own library asks; keeps what is committed.
+"""A stand-in for the Hugging Face Hub with one dataset, `u/n`: the parts that its library uses; it keeps commits.
 
-Run as a command: port, then the folder whose files are the dataset's.
+Arguments of the command: the port, and the folder with the files of the dataset.
 """
 
 import base64
@@ -24,7 +24,7 @@ class Hub(BaseHTTPRequestHandler):
     folder: Path
 
     def do_GET(self) -> None:  # its name in the standard library
-        """Answer a question about the dataset, or give a part of a file."""
+        """Answer a question about the dataset, or send a part of a file."""
         url = urlsplit(self.path)
         path = unquote(url.path)
         if path.startswith(_FILES):
@@ -38,7 +38,7 @@ class Hub(BaseHTTPRequestHandler):
             self._say({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
 
     def do_POST(self) -> None:
-        """Take a commit, and what comes before it."""
+        """Accept a commit and the requests before it."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/api/repos/create":
             self._say({"url": f"http://{self.headers['Host']}/datasets/u/n"})
@@ -88,7 +88,7 @@ class Hub(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A proxy that leads nowhere: whoever wants to leave this machine is noted, and refused."""
+"""A proxy that leads nowhere: it records and refuses every connection to another machine."""
 
 import socketserver
 import threading
@@ -7,18 +7,18 @@ from contextlib import contextmanager
 
 
 class Outside:
-    """What was wanted of other machines."""
+    """The requests to other machines."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         """The first line of each request."""
         self.variables: dict[str, str] = {}
-        """What has a process ask here for everything that is not on this machine."""
+        """Environment variables that send all requests to other machines to this proxy."""
 
 
 @contextmanager
 def outside() -> Iterator[Outside]:
-    """Serve on a free port of this machine."""
+    """Serve on a free port of this machine inside the context."""
     found = Outside()
 
     class Handler(socketserver.StreamRequestHandler):

@@ -1,4 +1,4 @@
-"""An upstream that answers everything, streamed or not, and remembers what it was sent."""
+"""An upstream that answers every request, streamed or not, and records it."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _HEAD = {"id": "recorded", "created": 1, "model": "recorded"}
 
 
 class Recorder:
-    """What was received, request by request."""
+    """The received requests."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
@@ -23,7 +23,7 @@ class Recorder:
 
 @contextmanager
 def recording() -> Iterator[Recorder]:
-    """Serve on a free port of this machine, in threads."""
+    """Serve on a free port of this machine, in threads, inside the context."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -1,4 +1,4 @@
-"""Processes that serve on a free port of this machine, for as long as a test lasts."""
+"""Processes that serve on a free port of this machine during a test."""
 
 import contextlib
 import os
@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CANARY = "Say OK."
-"""What batchrun asks in the one kind of request that is no row's. With random faults chance says whether any is."""
+"""The prompt of batchrun's probes, which belong to no row. With random faults their number is random."""
 
 _UP_S = 90.0
-"""Longest that a server may take to come up. Measured: the slowest 10 s, on a machine with nothing else to do."""
+"""Timeout for the start of a server. Measured: the slowest one takes 10 s on an idle machine."""
 
 _KEPT = ("LANG", "PATH", "TMPDIR")
-"""What a server gets of this process's environment: nothing of the user's own, such as keys and proxies."""
+"""Variables of the environment that a server gets: no keys or proxies of the user."""
 
 
 def free_port() -> int:
-    """Return a port on which nothing listens."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
 
@@ -35,13 +35,13 @@ def serving(
 
     Args:
         command: from the port to the command line.
-        up: path that is answered, with whatever status but 502 and 503, once it is up.
-        port: on which it serves; a free one unless given.
-        folder: in which it runs, and leaves its log; its home.
-        variables: of its environment.
+        up: path that is answered with any status except 502 and 503 once the server is up.
+        port: port to serve on; None: a free port.
+        folder: its working directory and home, with its log.
+        variables: additional environment variables.
 
     Raises:
-        RuntimeError: it does not come up; the message has the end of its log.
+        RuntimeError: it does not start; the message has the end of its log.
     """
     port = free_port() if port is None else port
     url, log = f"http://127.0.0.1:{port}", folder / f"server-{port}.log"

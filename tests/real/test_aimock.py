@@ -18,14 +18,14 @@ PROMPTS = [f"Say {number}." for number in range(300)]
 
 
 class Aimock:
-    """A server, and its journal."""
+    """A server and its journal."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self.base_url = f"{url}/v1"
 
     def journal(self) -> tuple[Counter[str], int]:
-        """Return how often each thing was done, a fault by its name, an answer by its status; and canaries answered."""
+        """Return the number of each fault by its name, of each answer by its status, and of answered probes."""
         request = urllib.request.Request(f"{self._url}/__aimock/journal", headers={"Authorization": f"Bearer {KEY}"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             entries = [entry for entry in json.load(answer) if entry["path"].endswith("/chat/completions")]
@@ -60,10 +60,12 @@ def run(batchrun: Any, server: Aimock, *flags: str, key: str = KEY) -> Any:
 
 
 @pytest.mark.parametrize("flags", [[], ["--stream"]], ids=["whole", "streamed"])
-def test_cut_connections_broken_json_and_throttling_cost_no_row(aimock: Any, batchrun: Any, flags: list[str]) -> None:
-    """A third of the attempts goes wrong; every row is answered once, and usage is what the server says.
+def test_no_row_fails_of_cut_connections_broken_json_and_throttling(
+    aimock: Any, batchrun: Any, flags: list[str]
+) -> None:
+    """A third of the attempts fail; every row is answered once, and the usage is the one that the server states.
 
-    With five attempts a row, chance alone would fail one in a run or two.
+    With five attempts per row, a row would fail by chance in every second run or so.
     """
     rates = {"disconnect": 0.1, "malformed": 0.1, "ratelimit": 0.1, "drop": 0.05}
     with aimock(*(f"--chaos-{fault}={rate}" for fault, rate in rates.items())) as server:
@@ -78,8 +80,8 @@ def test_cut_connections_broken_json_and_throttling_cost_no_row(aimock: Any, bat
     assert {name: usage[name] for name in USAGE} == {name: journal["200"] * tokens for name, tokens in USAGE.items()}
 
 
-def test_a_wrong_key_stops_the_run_before_it_has_cost_anything(aimock: Any, batchrun: Any) -> None:
-    """Exit 4; the rows stay open, and the same command with the right key answers them."""
+def test_a_wrong_key_stops_the_run_before_it_costs_anything(aimock: Any, batchrun: Any) -> None:
+    """Exit code 4; no row is settled, and the same command with the right key answers them."""
     with aimock() as server:
         done = run(batchrun, server, key="sk-wrong")
         assert (done.code, done.json["completed"], done.json["failed"]) == (4, 0, 0), done.stderr

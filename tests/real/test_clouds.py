@@ -1,4 +1,4 @@
-"""What opens a store at Azure and at Google, and what is said to those who have nothing that does."""
+"""Credentials for stores of Azure and Google, and the messages without valid credentials."""
 
 import base64
 import hashlib
@@ -33,13 +33,13 @@ def opened(
 
 @pytest.fixture
 def azure(installed: Callable[[str], Environment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """A store like Azure's."""
+    """A stand-in for Azure's store."""
     yield from opened("az", installed, tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def google(installed: Callable[[str], Environment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """A store like Google's."""
+    """A stand-in for Google's store."""
     yield from opened("gs", installed, tmp_path, monkeypatch)
 
 
@@ -58,7 +58,7 @@ def with_token(cloud: Cloud, key: str = KEY) -> str:
 
 
 def refused(done: Finished, url: str, *words: str) -> None:
-    """Demand one line that names the URL, has some words, and no secret."""
+    """Check that the message is one line with the URL and some words, and without a secret."""
     assert done.code == 2, done.stderr
     assert done.stderr.startswith(f"batchrun: {url}: ")
     assert done.stderr.count("\n") == 1
@@ -66,8 +66,8 @@ def refused(done: Finished, url: str, *words: str) -> None:
     assert KEY not in done.stderr
 
 
-def test_azure_is_opened_by_a_token_as_by_a_key(azure: Cloud, batchrun: Batchrun) -> None:
-    """In the connection string that its portal shows; results go there too."""
+def test_azure_accepts_a_token_as_well_as_a_key(azure: Cloud, batchrun: Batchrun) -> None:
+    """The token is in the connection string of its portal; results can be written with it too."""
     run = ("run", f"az://{BUCKET}/a.jsonl", "-m", MODEL, "-o", "out", "--simulate", "--upload", f"az://{BUCKET}/out")
     done = batchrun(*run, **{CONNECTION: with_token(azure)})
     assert done.code == 0, done.stderr
@@ -75,15 +75,15 @@ def test_azure_is_opened_by_a_token_as_by_a_key(azure: Cloud, batchrun: Batchrun
     assert {name for name in azure.everything() if "tmp" in name} == set()
 
 
-def test_the_name_that_spark_has_for_it_means_the_same(azure: Cloud, batchrun: Batchrun) -> None:
+def test_the_url_scheme_of_spark_means_the_same(azure: Cloud, batchrun: Batchrun) -> None:
     """`abfs://`, for the account that the environment names."""
     for scheme in ("abfs", "abfss"):
         done = batchrun("run", f"{scheme}://{BUCKET}/*.jsonl", "-m", MODEL, "-o", scheme, "--simulate")
         assert done.code == 0, done.stderr
 
 
-def test_a_wrong_key_of_azures_is_refused(azure: Cloud, batchrun: Batchrun) -> None:
-    """As input, and for results before anything is paid for."""
+def test_a_wrong_azure_key_is_refused(azure: Cloud, batchrun: Batchrun) -> None:
+    """For input, and for results before any request is sent."""
     write_rows("a.jsonl", {"prompt": "a"})
     url, cure = f"az://{BUCKET}/x", "set AZURE_STORAGE_KEY or AZURE_STORAGE_CONNECTION_STRING, or log in: az login"
     wrong = {CONNECTION: connection_string(azure.door.url, base64.b64encode(b"w" * 64).decode())}
@@ -92,8 +92,8 @@ def test_a_wrong_key_of_azures_is_refused(azure: Cloud, batchrun: Batchrun) -> N
         refused(done, url, "failed to authenticate", cure)
 
 
-def test_a_wrong_token_is_not_repeated(azure: Cloud, batchrun: Batchrun) -> None:
-    """Messages of pyarrow hold URLs, and those hold the token."""
+def test_a_wrong_token_is_in_no_message(azure: Cloud, batchrun: Batchrun) -> None:
+    """Messages of pyarrow contain URLs, and these contain the token."""
     wrong = with_token(azure, base64.b64encode(b"w" * 64).decode())
     write_rows("a.jsonl", {"prompt": "a"})
     url = f"az://{BUCKET}/x"
@@ -102,8 +102,8 @@ def test_a_wrong_token_is_not_repeated(azure: Cloud, batchrun: Batchrun) -> None
     assert wrong.partition("sig=")[2] not in done.stderr
 
 
-def test_an_account_that_nobody_names_is_asked_for(azure: Cloud, batchrun: Batchrun) -> None:
-    """And one without any key says how to log in."""
+def test_a_missing_account_is_asked_for(azure: Cloud, batchrun: Batchrun) -> None:
+    """Without a key the message says how to log in."""
     url = f"az://{BUCKET}/x"
     done = batchrun("run", url, "-m", MODEL, "--simulate", **{CONNECTION: ""})
     assert done.code == 2
@@ -112,8 +112,8 @@ def test_an_account_that_nobody_names_is_asked_for(azure: Cloud, batchrun: Batch
     refused(batchrun("run", url, "-m", MODEL, "--simulate", **{CONNECTION: keyless}), url, "or log in: az login")
 
 
-def test_who_is_not_logged_in_at_google_is_told_how(google: Cloud, batchrun: Batchrun) -> None:
-    """With a file of credentials that is none, with none at all, and where Google knows them no more."""
+def test_without_a_google_login_the_message_says_how_to_log_in(google: Cloud, batchrun: Batchrun) -> None:
+    """With an invalid credentials file, without credentials, and with credentials that Google no longer accepts."""
     Path("key.json").write_text(json.dumps({"type": "service_account", "client_email": "a@b", "private_key": "x"}))
     cure = "log in: gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"
     url = f"gs://{BUCKET}/x"

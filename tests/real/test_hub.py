@@ -1,4 +1,4 @@
-"""Datasets of the Hugging Face Hub as input and as the place for results, by its own libraries against a stand-in."""
+"""Datasets of the Hugging Face Hub as input and output, with its own libraries against a stand-in."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ PNG = base64.b64decode(
 
 @pytest.fixture
 def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder that the Hub serves as `hf://datasets/u/n`: two parts with images, as `datasets` writes them."""
+    """The folder that the stand-in serves as `hf://datasets/u/n`: two parts with images, as `datasets` writes them."""
     folder = tmp_path / "dataset"
     (folder / "data").mkdir(parents=True)
     (folder / "README.md").write_text("---\n---\n")
@@ -57,10 +57,10 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield folder
 
 
-def test_a_dataset_is_asked_and_its_answers_become_one(
+def test_the_answers_to_a_dataset_become_a_dataset(
     installed: Callable[[str], Environment], batchrun: Batchrun, dataset: Path
 ) -> None:
-    """Images and all; run again it sends nothing; `datasets` opens what it left, image columns as images."""
+    """With its images; a second run sends nothing; `datasets` opens the results, image columns as images."""
     python = installed("hf").python
     Path("job.toml").write_text(
         '[input]\npath = "hf://datasets/u/n/data"\n[prompt]\nimages = "photo"\n'
@@ -90,10 +90,10 @@ def test_a_dataset_is_asked_and_its_answers_become_one(
     assert opened(python, "parquet", "out/results.parquet")["photo"].startswith("{'bytes': Value('binary')")
 
 
-def test_a_card_at_the_root_of_a_dataset_is_its_card(
+def test_a_card_at_the_root_of_a_dataset_is_checked_by_the_hub(
     installed: Callable[[str], Environment], batchrun: Batchrun, dataset: Path
 ) -> None:
-    """There the Hub's library has the card's front matter checked before it commits."""
+    """The Hub's library has the card's front matter checked before the commit."""
     python = installed("hf").python
     done = batchrun("run", "hf://datasets/u/n/data", "-m", MODEL, "-o", "out", "--simulate", python=python)
     assert done.code == 0, done.stderr
@@ -104,7 +104,7 @@ def test_a_card_at_the_root_of_a_dataset_is_its_card(
 
 
 def opened(python: str, *arguments: str) -> dict[str, Any]:
-    """Return what `datasets` makes of files: how many rows, and some of their features."""
+    """Return the number of rows and some features of files, as `datasets` reads them."""
     script = """
 import json
 import sys
@@ -118,9 +118,9 @@ print(json.dumps({"rows": len(rows)} | {name: str(rows.features[name]) for name 
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def test_a_dataset_that_is_not_there_is_refused(
+def test_a_missing_dataset_is_refused(
     installed: Callable[[str], Environment], batchrun: Batchrun, dataset: Path
 ) -> None:
-    """In a line, as a file that is not there."""
+    """With one line, as for a missing file."""
     done = batchrun("run", "hf://datasets/u/none", "-m", MODEL, "--simulate", python=installed("hf").python)
     assert (done.code, done.stderr) == (2, "batchrun: hf://datasets/u/none: there is nothing\n")

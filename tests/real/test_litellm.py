@@ -1,4 +1,4 @@
-"""Through a LiteLLM proxy: its limits, its words for what goes wrong, and its upstream's."""
+"""Through a LiteLLM proxy: its limits, its error messages, and those of its upstream."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 
 def started(installed: Any, folder: Path, **variables: str) -> Any:
-    """Start a proxy on the configuration in a folder."""
+    """Start a proxy with the configuration in a folder."""
     command = installed("litellm").command("litellm")
 
     def line(port: int) -> list[str]:
@@ -31,7 +31,7 @@ def started(installed: Any, folder: Path, **variables: str) -> Any:
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy, where its upstream is expected, and what stands behind the model `recorded`."""
+    """A proxy, the address of its upstream, and the recorder behind the model `recorded`."""
 
     base_url: str
     upstream_port: int
@@ -40,7 +40,7 @@ class Proxy:
 
 @pytest.fixture(scope="module")
 def proxy(installed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """One for all tests: it takes its time to come up."""
+    """One proxy for all tests, because it starts slowly."""
     folder, port = tmp_path_factory.mktemp("proxy"), free_port()
     for name in ("proxy.yaml", "keys.py"):
         shutil.copy(HERE / "litellm" / name, folder)
@@ -66,12 +66,12 @@ def run(batchrun: Any, proxy: Proxy) -> Any:
 
 
 def numbered(*, count: int) -> list[str]:
-    """Return so many prompts, no two alike."""
+    """Return different prompts."""
     return [f"Say {number}." for number in range(count)]
 
 
 def all_answered(done: Any, prompts: list[str]) -> dict[str, Any]:
-    """See that no row is lost; return the usage."""
+    """Check that no row is lost; return the usage."""
     assert (done.code, done.json["completed"], done.json["failed"]) == (0, len(prompts), 0), done.stderr
     assert [row["prompt"] for row in results()] == prompts
     assert all(row["response"] for row in results())
@@ -81,10 +81,10 @@ def all_answered(done: Any, prompts: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("model", [MODEL, f"wandb/{MODEL}"])
 @pytest.mark.parametrize("flags", [[], ["--stream"]], ids=["whole", "streamed"])
-def test_an_upstream_that_throttles_and_fails_costs_no_row(
+def test_no_row_fails_of_an_upstream_that_throttles_and_fails(
     run: Any, proxy: Proxy, upstream: Any, model: str, flags: list[str]
 ) -> None:
-    """Its limit is found through the proxy, under either name; usage is what the upstream has billed."""
+    """Its limit is found through the proxy, under both model names; the usage is what the upstream billed."""
     faults = ("--error", "500=0.03", "--error", "503=0.03", "--error", "502=0.02")
     prompts = numbered(count=150)
     with upstream("--concurrency-limit", "10", "--latency-s", "0.1", *faults, port=proxy.upstream_port) as server:
@@ -107,10 +107,10 @@ def test_an_upstream_that_throttles_and_fails_costs_no_row(
         ("429_personal", 4, "a project of a team"),
     ],
 )
-def test_what_the_upstream_refuses_stops_the_run(
+def test_a_refusal_of_the_upstream_stops_the_run(
     run: Any, proxy: Proxy, upstream: Any, fault: str, code: int, words: str
 ) -> None:
-    """In the proxy's words as in its own; no row is failed for it."""
+    """With the proxy's message as well as with its own; no row fails of it."""
     with upstream("--error", f"{fault}=1", port=proxy.upstream_port) as server:
         done = run(numbered(count=20))
         assert (done.code, done.json["failed"], done.json["completed"]) == (code, 0, 0), done.stderr
@@ -123,10 +123,8 @@ def test_what_the_upstream_refuses_stops_the_run(
     [("400", "bad_request"), ("422", "bad_request"), ("context_length", "context_length"),
      ("content_filter", "content_filter"), ("413", "too_large")],
 )  # fmt: skip
-def test_what_is_wrong_with_one_row_fails_that_row(
-    run: Any, proxy: Proxy, upstream: Any, fault: str, kind: str
-) -> None:
-    """At once, with the upstream's words."""
+def test_an_error_of_one_row_fails_that_row(run: Any, proxy: Proxy, upstream: Any, fault: str, kind: str) -> None:
+    """Immediately, with the upstream's message."""
     with upstream("--latency-s", "0", port=proxy.upstream_port) as server:
         done = run(["one", f"two [[simulate: {fault}]]", "three"])
         assert server.stats()["received"] == 3
@@ -134,8 +132,8 @@ def test_what_is_wrong_with_one_row_fails_that_row(
     assert [row["error_kind"] for row in results()] == [None, kind, None]
 
 
-def test_advice_of_the_upstream_is_obeyed(run: Any, proxy: Proxy, upstream: Any) -> None:
-    """`Retry-After` arrives as `llm_provider-retry-after`."""
+def test_retry_after_of_the_upstream_is_honoured(run: Any, proxy: Proxy, upstream: Any) -> None:
+    """The proxy sends `Retry-After` as `llm_provider-retry-after`."""
     prompts = ["one [[simulate: 503 retry-after=3 x1]]", "two"]
     with upstream("--latency-s", "0", port=proxy.upstream_port):
         all_answered(run(prompts), prompts)
@@ -144,30 +142,30 @@ def test_advice_of_the_upstream_is_obeyed(run: Any, proxy: Proxy, upstream: Any)
     assert 2.9 < (late["finished_at"] - soon["finished_at"]).total_seconds() < 20
 
 
-def test_a_key_with_four_slots_is_not_made_to_wait_a_minute(run: Any) -> None:
-    """The proxy says `Retry-After: 60` where a slot is free half a second later."""
+def test_a_key_with_four_slots_does_not_wait_a_minute(run: Any) -> None:
+    """The proxy sends `Retry-After: 60` although a slot is free half a second later."""
     prompts = numbered(count=60)
     usage = all_answered(run(prompts, model="half-a-second", key="sk-four-slots", timeout_s=55), prompts)
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (60 * 10, 60 * 20)
     assert 0 < usage["throttled"] < 40
 
 
-def test_a_model_with_two_slots(run: Any) -> None:
-    """A 429 of the proxy's own, without advice."""
+def test_a_model_with_two_slots_is_answered(run: Any) -> None:
+    """The proxy sends its own 429, without Retry-After."""
     prompts = numbered(count=60)
     usage = all_answered(run(prompts, model="two-slots"), prompts)
     assert 0 < usage["throttled"] < 40
 
 
 def test_a_full_worker_is_waited_for(run: Any) -> None:
-    """It takes 24 at once and queues 4, and says so under a 503: that is a limit like any other."""
+    """It accepts 24 requests, queues 4, and answers more with a 503: that is a limit like any other."""
     prompts = numbered(count=300)
     usage = all_answered(run(prompts, model="half-a-second"), prompts)
     assert 0 < usage["throttled"] < 200
 
 
 def test_a_key_with_forty_requests_a_minute_waits_for_the_next_minute(run: Any) -> None:
-    """Not a row is lost for it, and hardly a request is sent in vain."""
+    """No row is lost, and almost no request is rejected."""
     prompts = numbered(count=50)
     usage = all_answered(
         run(prompts, "-c", "4", model="half-a-second", key="sk-forty-a-minute", timeout_s=180), prompts
@@ -175,8 +173,8 @@ def test_a_key_with_forty_requests_a_minute_waits_for_the_next_minute(run: Any) 
     assert 0 < usage["throttled"] <= 12
 
 
-def test_a_key_that_is_unknown_and_a_model_that_is_not_served(run: Any) -> None:
-    """401 and 400: both stop the run, say what to do, and fail nothing."""
+def test_an_unknown_key_and_a_model_that_is_not_served_stop_the_run(run: Any) -> None:
+    """401 and 400: the message says what to do, and no row fails."""
     for settings, words in (({"key": "sk-wrong"}, "check the key"), ({"model": "nope"}, "batchrun models")):
         done = run(numbered(count=20), **settings)
         assert (done.code, done.json["failed"], words in done.stderr) == (4, 0, True), done.stderr
@@ -195,7 +193,7 @@ PARAMETERS: dict[str, Any] = {
     "temperature": 0.6,
     "top_p": 0.01,
 }
-"""LiteLLM's table for this provider; its other two, `n` and `stream`, are the run's own."""
+"""LiteLLM's table for this provider, without `n` and `stream`, which the run sets."""
 
 PASSED_THROUGH: dict[str, Any] = {
     "tools": [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}],
@@ -203,15 +201,15 @@ PASSED_THROUGH: dict[str, Any] = {
     "chat_template_kwargs": {"enable_thinking": False},
     "cache_salt": "salt",
 }
-"""What the service takes beside."""
+"""More parameters that the service accepts."""
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("parameters", [PARAMETERS, PASSED_THROUGH], ids=["table", "beside"])
-def test_every_parameter_reaches_the_endpoint_as_it_was_set(
+def test_every_parameter_reaches_the_endpoint_unchanged(
     proxy: Proxy, batchrun: Any, parameters: dict[str, Any], stream: bool
 ) -> None:
-    """In a job for all rows; and two samples are two requests, where LiteLLM's table has `n`."""
+    """Set in a job for all rows; two samples are two requests instead of `n`."""
     job = {"model": {"name": "recorded", "num_samples": 2, "stream": stream} | parameters}
     row = {"prompt": "Say it.", "params": parameters}
     recorder, asked = proxy.recorder, len(proxy.recorder.bodies)
@@ -244,7 +242,7 @@ def toml(job: dict[str, Any]) -> str:
 
 
 def inline(value: Any) -> str:
-    """Return a value as TOML has it in one line."""
+    """Return a value as one line of TOML."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(name)} = {inline(each)}" for name, each in value.items()) + "}"
     if isinstance(value, list):
@@ -252,8 +250,8 @@ def inline(value: Any) -> str:
     return json.dumps(value)
 
 
-def test_an_upstream_that_is_away_is_waited_for(run: Any) -> None:
-    """The proxy says 500: an outage all the same, and no row fails of it."""
+def test_an_outage_of_the_upstream_is_waited_out(run: Any) -> None:
+    """The proxy answers 500: it is an outage anyway, and no row fails of it."""
     done = run(numbered(count=20), "--patience", "3s", model="away")
     assert (done.code, done.json["failed"], done.json["completed"]) == (5, 0, 0), done.stderr
     assert "nothing was answered for" in done.stderr
@@ -262,7 +260,7 @@ def test_an_upstream_that_is_away_is_waited_for(run: Any) -> None:
 def test_without_a_database_a_wrong_key_is_400_and_a_missing_one_500(
     installed: Any, batchrun: Any, tmp_path: Path
 ) -> None:
-    """Neither fails a row: of the second nobody could tell that it is not an outage."""
+    """No row fails of either: the second cannot be told from an outage."""
     shutil.copy(HERE / "litellm" / "bare.yaml", tmp_path / "proxy.yaml")
     with started(installed, tmp_path) as url:
         to = ("run", write_prompts("one", "two"), "-m", "mocked", "--base-url", f"{url}/v1", "-o", "out", "--json")

@@ -1,4 +1,4 @@
-"""Against llmock, which breaks its answers and then judges how the client took it."""
+"""Against llmock, which breaks its answers and then judges the client's reaction."""
 
 import json
 import subprocess
@@ -18,28 +18,28 @@ Llmock = Callable[..., AbstractContextManager["Judge"]]
 
 
 class Judge:
-    """What llmock says of its client."""
+    """What llmock reports about its client."""
 
     def __init__(self, command: str, url: str) -> None:
         self._command, self._url = command, url
         self.base_url = f"{url}/v1"
 
     def report(self, *flags: str) -> tuple[int, str]:
-        """Return exit code and text of `llmock report`."""
+        """Return the exit code and the text of `llmock report`."""
         done = subprocess.run(
             [self._command, "report", "--url", self._url, *flags], capture_output=True, text=True, timeout=60
         )
         return done.returncode, done.stdout + done.stderr
 
     def attempts(self) -> list[dict[str, Any]]:
-        """Return every attempt it has seen."""
+        """Return every attempt that it saw."""
         with urllib.request.urlopen(f"{self._url}/_llmock/requests", timeout=30) as answer:
             return list(json.load(answer)["requests"])
 
 
 @pytest.fixture
 def llmock(installed: Any, tmp_path: Any) -> Llmock:
-    """Start llmock with some flags, and nothing in its journal."""
+    """Start llmock with some flags and an empty journal."""
     command = installed("llmock").command("llmock")
 
     @contextmanager
@@ -54,12 +54,12 @@ def llmock(installed: Any, tmp_path: Any) -> Llmock:
 
 
 def echo(prompt: str) -> str:
-    """Return llmock's answer to a prompt."""
+    """Return the answer of llmock to a prompt."""
     return f"Hello! You said: {prompt}"
 
 
 def audit(done: Any, attempts: list[dict[str, Any]], prompts: list[str]) -> Counter[int]:
-    """See that no row is lost and none bought twice, and that usage is the server's count; return its statuses."""
+    """Check that no row is lost or bought twice and that the usage is the server's; return its statuses."""
     assert (done.code, done.json["completed"], done.json["failed"]) == (0, len(prompts), 0), done.stderr
     assert [(row["prompt"], row["response"]) for row in results()] == [(each, echo(each)) for each in prompts]
     by_status = Counter(attempt["status"] for attempt in attempts)
@@ -70,8 +70,8 @@ def audit(done: Any, attempts: list[dict[str, Any]], prompts: list[str]) -> Coun
     return by_status
 
 
-def test_the_strictest_judge_finds_no_fault_with_our_retries(llmock: Llmock, batchrun: Any) -> None:
-    """Three answers in ten are errors that say how long to wait: each is waited for, and no row gives up."""
+def test_the_strictest_rules_of_llmock_accept_the_retries(llmock: Llmock, batchrun: Any) -> None:
+    """Three of ten answers are errors with a Retry-After: each is honoured, and no row fails."""
     prompts = [f"Say {number}." for number in range(400)]
     with llmock("--latency-ms", "10", "--error-rate=429=0.1", "--error-rate=503=0.1", "--error-rate=529=0.1") as judge:
         done = batchrun("run", write_prompts(*prompts), *TO, judge.base_url)
@@ -81,10 +81,10 @@ def test_the_strictest_judge_finds_no_fault_with_our_retries(llmock: Llmock, bat
     assert (code, "PASS" in report) == (0, True), report
 
 
-def test_errors_that_say_nothing_are_backed_off_from(llmock: Llmock, batchrun: Any) -> None:
-    """Its one possible warning is a wait that was shorter than the one before: chance has the whole span.
+def test_errors_without_retry_after_get_a_backoff(llmock: Llmock, batchrun: Any) -> None:
+    """The only possible warning is a wait shorter than the one before, because jitter covers the whole range.
 
-    See "Exponential Backoff And Jitter" for why it has.
+    "Exponential Backoff And Jitter" explains why.
     """
     prompts = [f"Say {number}." for number in range(300)]
     with llmock("--latency-ms", "10", "--error-rate=500=0.1", "--error-rate=502=0.1") as judge:
@@ -98,7 +98,7 @@ def test_errors_that_say_nothing_are_backed_off_from(llmock: Llmock, batchrun: A
 
 
 def test_a_rate_is_kept_once_it_is_known(llmock: Llmock, batchrun: Any) -> None:
-    """600 requests a minute: the bucket of 600 is emptied, and what comes after is paced, not hammered."""
+    """600 requests per minute: after the first 600 the requests are sent at that rate."""
     prompts = [f"Say {number}." for number in range(650)]
     with llmock("--rpm", "600", "--latency-ms", "50") as judge:
         done = batchrun("run", write_prompts(*prompts), *TO, judge.base_url)
@@ -108,8 +108,8 @@ def test_a_rate_is_kept_once_it_is_known(llmock: Llmock, batchrun: Any) -> None:
     assert (code, "PASS" in report) == (0, True), report
 
 
-def test_a_prompt_that_is_too_long_fails_alone_and_at_once(llmock: Llmock, batchrun: Any) -> None:
-    """With the server's words; a retry could not help it, and the judge would see one."""
+def test_only_a_prompt_that_is_too_long_fails_and_without_a_retry(llmock: Llmock, batchrun: Any) -> None:
+    """It has the server's message; llmock would report a retry."""
     with llmock("--context-window", "200") as judge:
         done = batchrun("run", write_prompts("short", "word " * 400, "short too"), *TO, judge.base_url)
         code, report = judge.report("--strict")
@@ -120,8 +120,8 @@ def test_a_prompt_that_is_too_long_fails_alone_and_at_once(llmock: Llmock, batch
     assert (code, "PASS" in report) == (0, True), report
 
 
-def test_streams_that_break_are_asked_for_again(llmock: Llmock, batchrun: Any) -> None:
-    """Cut, ended early without a reason, or broken in the middle: no half answer is taken for a whole one."""
+def test_broken_streams_are_requested_again(llmock: Llmock, batchrun: Any) -> None:
+    """Cut, ended early without a reason, or broken in the middle: half an answer is never accepted."""
     prompts = [f"Say {number}." for number in range(200)]
     faults = ("disconnect=0.05", "truncate=0.05", "malformed=0.05")
     with llmock(*(f"--stream-fault={fault}" for fault in faults)) as judge:

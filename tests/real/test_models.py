@@ -1,4 +1,4 @@
-"""Against servers of real models: tokens that were counted, prompts that are too long, errors that stay."""
+"""Against servers of real models: token counts, prompts that are too long, permanent errors."""
 
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ KEY = "sk-local"
 
 @dataclass(frozen=True)
 class Served:
-    """A server with a model of its own, whose tokens are bytes."""
+    """A server with a tiny model whose tokens are bytes."""
 
     name: str
     base_url: str
@@ -25,7 +25,7 @@ class Served:
 
 @pytest.fixture(scope="module", params=["transformers", "llama-cpp"])
 def served(request: Any, installed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Make a tiny random model, and serve it."""
+    """Make a tiny random model and serve it."""
     environment = installed(request.param)
     folder = tmp_path_factory.mktemp("model")
     format_, tiny = ("transformers", "tiny") if request.param == "transformers" else ("gguf", "tiny.gguf")
@@ -68,36 +68,36 @@ def run(batchrun: Any, served: Served) -> Any:
 
 
 @pytest.mark.parametrize("flags", [(), ("--stream",)], ids=["whole", "streamed"])
-def test_tokens_are_those_that_were_counted(run: Any, served: Served, flags: tuple[str, ...]) -> None:
-    """A token a byte: prompts that are longer by so many bytes have so many tokens more."""
+def test_tokens_are_the_ones_that_the_server_counted(run: Any, served: Served, flags: tuple[str, ...]) -> None:
+    """A token is a byte: a prompt that is longer by n bytes has n more tokens."""
     prompts = ["x" * length for length in range(1, 101)]
     done = run(*({"prompt": prompt, "params": {"seed": 1}} for prompt in prompts), flags=flags)
     assert (done.code, done.json["completed"]) == (0, 100), done.stderr
     rows = results()
     assert [row["prompt"] for row in rows] == prompts
     (usage,) = done.json["models"]
-    if served.name == "llama-cpp" and flags:  # it states none in a stream, and none is made up
+    if served.name == "llama-cpp" and flags:  # the server states none in a stream, and batchrun does not invent them
         assert ({row["total_tokens"] for row in rows}, usage["total_tokens"]) == ({None}, 0)
         return
     assert len({row["prompt_tokens"] - len(row["prompt"]) for row in rows}) == 1
-    most = 16 if served.name == "transformers" else 32  # the other goes on to the end of a character
+    most = 16 if served.name == "transformers" else 32  # the other server continues to the end of a character
     assert all(0 < row["completion_tokens"] <= most for row in rows)
     for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
         assert usage[name] == sum(row[name] for row in rows)
 
 
-def test_a_prompt_that_is_too_long_fails_alone(run: Any, served: Served) -> None:
-    """The others are answered, and the server's words are kept."""
+def test_only_a_prompt_that_is_too_long_fails(run: Any, served: Served) -> None:
+    """The others are answered, and the server's message is kept."""
     done = run({"prompt": "short"}, {"prompt": "long " * 1000}, {"prompt": "short again"})
     assert [row["status"] for row in results()][::2] == ["completed", "completed"], done.stderr
     long = results()[1]
-    if served.name == "llama-cpp":  # the other answers whatever comes
+    if served.name == "llama-cpp":  # the other server answers every prompt
         assert (long["error_kind"], long["attempts"]) == ("context_length", 1)
         assert "2048" in long["error"]
 
 
-def test_a_500_that_stays_ends_with_the_row_and_not_the_run(run: Any) -> None:
-    """What a server cannot read it calls its own fault: it is tried again a few times, and no more."""
+def test_a_permanent_500_fails_the_row_and_not_the_run(run: Any) -> None:
+    """These servers answer an unreadable request with a 500: it is retried a few times, then its row fails."""
     rows = [{"prompt": f"Say {number}."} for number in range(20)]
     rows[7]["params"] = {"temperature": "hot"}
     done = run(*rows)
@@ -108,6 +108,6 @@ def test_a_500_that_stays_ends_with_the_row_and_not_the_run(run: Any) -> None:
 
 
 def test_a_wrong_key_stops_the_run(run: Any, served: Served) -> None:
-    """Where the server has keys at all."""
+    """If the server checks keys."""
     done = run({"prompt": "one"}, key="sk-wrong")
     assert done.code == (4 if served.name == "llama-cpp" else 0), done.stderr

@@ -38,7 +38,7 @@ Nginx = Callable[..., AbstractContextManager[str]]
 
 @pytest.fixture
 def nginx(program: Any, tmp_path: Path) -> Nginx:
-    """Start nginx before an upstream, with a limit; yields the base URL."""
+    """Start nginx in front of an upstream, with a limit; yield the base URL."""
     command = program("nginx", cure="on Debian: apt install nginx-light")
 
     @contextmanager
@@ -55,7 +55,7 @@ def nginx(program: Any, tmp_path: Path) -> Nginx:
 
 
 def audit(done: Any, prompts: list[str], server: Any) -> dict[str, Any]:
-    """See that no row is lost, none was bought twice, and usage is the upstream's count; return it."""
+    """Check that no row is lost or bought twice and that the usage is the upstream's; return it."""
     assert (done.code, done.json["completed"], done.json["failed"]) == (0, len(prompts), 0), done.stderr
     assert [row["prompt"] for row in results()] == prompts
     assert all(row["response"] for row in results())
@@ -66,7 +66,7 @@ def audit(done: Any, prompts: list[str], server: Any) -> dict[str, Any]:
 
 
 def test_a_limit_of_connections_is_found_and_held(nginx: Nginx, upstream: Any, batchrun: Any) -> None:
-    """Sixteen in flight per key, an HTML page for more: few are turned away, and the slots are used."""
+    """Sixteen in flight per key, an HTML page for more: few requests are rejected, and the slots are used."""
     prompts = [f"Say {number}." for number in range(800)]
     with upstream("--latency-s", "0.1") as server, nginx(server.base_url, "limit_conn connections 16;") as base_url:
         to = ("-m", MODEL, "--base-url", base_url, "-o", "out", "--json")
@@ -77,8 +77,8 @@ def test_a_limit_of_connections_is_found_and_held(nginx: Nginx, upstream: Any, b
     assert 14 <= stats["peak_in_flight"] <= 16
 
 
-def test_a_limit_of_requests_costs_no_row(nginx: Nginx, upstream: Any, batchrun: Any) -> None:
-    """A hundred a second: a page that does not say what was exceeded, and not when to come again."""
+def test_no_row_fails_of_a_limit_of_requests(nginx: Nginx, upstream: Any, batchrun: Any) -> None:
+    """A hundred per second: the error page names neither the limit nor a time to wait."""
     prompts = [f"Say {number}." for number in range(500)]
     limit = "limit_req zone=requests burst=10 nodelay;"
     with upstream("--latency-s", "0.05") as server, nginx(server.base_url, limit) as base_url:
@@ -88,10 +88,8 @@ def test_a_limit_of_requests_costs_no_row(nginx: Nginx, upstream: Any, batchrun:
     assert 0 < usage["throttled"] < 0.5 * usage["attempts"]
 
 
-def test_a_gateway_whose_upstream_is_away_is_waited_for(
-    nginx: Nginx, upstream: Any, batchrun: Any, tmp_path: Path
-) -> None:
-    """Its 502 pages fail no row and spend no attempt: the run goes on when the upstream comes."""
+def test_an_outage_behind_a_gateway_is_waited_out(nginx: Nginx, upstream: Any, batchrun: Any, tmp_path: Path) -> None:
+    """Its 502 pages fail no row and count as no attempt: the run continues when the upstream is back."""
     prompts = [f"Say {number}." for number in range(100)]
     port = free_port()
     with nginx(f"http://127.0.0.1:{port}/v1") as base_url, ThreadPoolExecutor(1) as threads:

@@ -1,6 +1,6 @@
-"""Input from object stores, and results that become visible there whole or not at all, whatever interrupts an upload.
+"""Input from object stores, and results that appear there complete or not at all, whatever interrupts the upload.
 
-Each test is run with a stand-in of each cloud's store.
+Each test runs with a stand-in for the store of each cloud.
 """
 
 import base64
@@ -30,7 +30,7 @@ from batchrun.storage import objects
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 PART_BYTES = 10 << 20
-"""What pyarrow uploads at once, at least."""
+"""Smallest part that pyarrow uploads."""
 
 RUN = ("run", "large.jsonl", "-t", "Say {{ id }}", "-m", MODEL, "--simulate")
 
@@ -43,7 +43,7 @@ def address(
     installed: Callable[[str], Environment],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[str, str]]:
-    """A kind of store, and where one is."""
+    """A kind of store and a running one."""
     kind = KINDS[request.param]
     with running(kind, installed(kind.environment), tmp_path_factory.mktemp(request.param)) as address:
         yield request.param, address
@@ -51,7 +51,7 @@ def address(
 
 @pytest.fixture
 def cloud(address: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """A store with an empty bucket, to which the environment leads, and nothing of the user's own."""
+    """A store with an empty bucket, set in the environment, without variables of the user."""
     cloud = Cloud(KINDS[address[0]], address[1])
     cloud.lead_to(monkeypatch)
     objects._system.cache_clear()
@@ -62,7 +62,7 @@ def cloud(address: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an input, and a run whose results are several parts long."""
+    """A folder with an input and a run whose results have several parts."""
     folder = tmp_path_factory.mktemp("finished")
     rows = [{"id": str(row), "ballast": base64.b64encode(os.urandom(1 << 20)).decode()} for row in range(40)]
     write_rows(str(folder / "large.jsonl"), *rows)
@@ -80,7 +80,7 @@ def finished(original: Path) -> Path:
 
 
 def test_a_run_from_a_bucket_to_a_bucket_is_the_run_from_a_file(cloud: Cloud, batchrun: Batchrun) -> None:
-    """Every row is answered, the uploaded files are those of the run directory, and run again it sends nothing."""
+    """Every row is answered, the uploaded files are those of the run directory, and a second run sends nothing."""
     rows = [{"id": f"r{row}", "prompt": f"Say {row}"} for row in range(300)]
     content = Path(write_rows("a.jsonl", *rows)).read_bytes()
     pq.write_table(pa.Table.from_pylist(rows), "b.parquet", row_group_size=50)
@@ -98,8 +98,8 @@ def test_a_run_from_a_bucket_to_a_bucket_is_the_run_from_a_file(cloud: Cloud, ba
     assert (again.code, again.json["attempts"]) == (0, first.json["attempts"]), again.stderr
 
 
-def test_a_bucket_is_listed_as_a_folder_is(cloud: Cloud) -> None:
-    """By file, folder and glob, whatever the names of the files are."""
+def test_a_bucket_is_listed_like_a_folder(cloud: Cloud) -> None:
+    """By file, folder and glob, with any names of files."""
     odd = "in/deep/ü b+c%20d.jsonl"
     for path in ("in/a.jsonl", odd, "in/.hidden.jsonl", "in/readme.md", "in2/e.jsonl"):
         cloud.write(path, b'{"prompt": "a"}\n')
@@ -115,10 +115,10 @@ def test_a_bucket_is_listed_as_a_folder_is(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_process_that_dies_while_it_uploads_leaves_what_was_there(
+def test_a_process_that_dies_during_an_upload_changes_nothing(
     cloud: Cloud, finished: Path, batchrun: Batchrun, number: signal.Signals
 ) -> None:
-    """No half of a file is visible: neither of one that is new, nor instead of one that was there."""
+    """No partial file is visible, neither a new one nor instead of an existing one."""
     cloud.write("out/results.parquet", b"the old one")
     is_held, release = threading.Event(), threading.Event()
 
@@ -133,7 +133,7 @@ def test_a_process_that_dies_while_it_uploads_leaves_what_was_there(
         assert is_held.wait(60)
         process.send_signal(number)
         if number != signal.SIGKILL:
-            release.set()  # it may tidy up: with a store that answers
+            release.set()  # it may clean up, while the store answers
         process.wait(60)
     finally:
         process.kill()
@@ -145,8 +145,8 @@ def test_a_process_that_dies_while_it_uploads_leaves_what_was_there(
     assert cloud.everything() == {f"out/{name}": (finished / name).stat().st_size for name in NAMES}
 
 
-def test_an_upload_that_fails_costs_the_upload_alone(cloud: Cloud, finished: Path, batchrun: Batchrun) -> None:
-    """A store that refuses the second part keeps nothing, says why, and the run's own files are safe."""
+def test_a_failed_upload_leaves_the_run_complete(cloud: Cloud, finished: Path, batchrun: Batchrun) -> None:
+    """The store refuses the second part and keeps nothing; the message has the reason, the run directory all files."""
     cloud.door.on_part = lambda part: 403 if part == 2 else None
     command = in_parts(*RUN, "-o", finished, "--upload", cloud.url("out"), "--json")
     done = subprocess.run(command, capture_output=True, timeout=120)
@@ -161,8 +161,8 @@ def test_an_upload_that_fails_costs_the_upload_alone(cloud: Cloud, finished: Pat
     assert set(cloud.everything()) == {f"out/{name}" for name in NAMES}
 
 
-def test_a_stream_that_was_dropped_is_never_completed(cloud: Cloud) -> None:
-    """Pyarrow's streams complete their upload when the garbage collector closes them; ours do not."""
+def test_a_dropped_stream_is_never_completed(cloud: Cloud) -> None:
+    """Pyarrow's streams complete their upload when they are garbage collected; batchrun's do not."""
     source = Path("results.parquet")
     source.write_bytes(os.urandom(4 * PART_BYTES))
     cloud.door.on_part = lambda part: os.truncate(source, 2 * PART_BYTES)
@@ -191,8 +191,8 @@ def test_a_stream_that_was_dropped_is_never_completed(cloud: Cloud) -> None:
     assert cloud.everything() == {"theirs": 4}, "pyarrow has learned to give up: _keep_open may go"
 
 
-def test_a_bucket_that_is_not_there_is_refused(cloud: Cloud, batchrun: Batchrun) -> None:
-    """In a line that says so, as input, and for results before anything is paid for."""
+def test_a_missing_bucket_is_refused(cloud: Cloud, batchrun: Batchrun) -> None:
+    """With one line, for input, and for results before any request is sent."""
     write_rows("a.jsonl", {"prompt": "a"})
     none, deep = (cloud.url(path).replace(BUCKET, "none-such") for path in ("in", "in/*.jsonl"))
     for arguments in ((none,), (deep,), ("a.jsonl", "--upload", none)):
@@ -202,8 +202,8 @@ def test_a_bucket_that_is_not_there_is_refused(cloud: Cloud, batchrun: Batchrun)
     assert not Path("out").exists()
 
 
-def test_who_may_write_need_not_be_let_look_at_the_bucket(cloud: Cloud, batchrun: Batchrun) -> None:
-    """Many a key is for objects alone."""
+def test_a_key_that_may_only_write_objects_is_enough(cloud: Cloud, batchrun: Batchrun) -> None:
+    """Such a key may not look at the bucket."""
     write_rows("a.jsonl", {"prompt": "a"})
     looks = []
 
@@ -219,7 +219,7 @@ def test_who_may_write_need_not_be_let_look_at_the_bucket(cloud: Cloud, batchrun
 
 
 def in_parts(*arguments: object) -> list[str]:
-    """Return a command of batchrun's that hands less to the store at once, so that there is a middle to stop in."""
+    """Return a batchrun command that uploads smaller parts, so that it can be stopped between two."""
     script = f"""
         import sys
         sys.path.insert(0, "{ROOT}")
@@ -232,7 +232,7 @@ def in_parts(*arguments: object) -> list[str]:
 
 
 def prompts(url: str, limit: int | None = None) -> list[str]:
-    """Return what is read of a file."""
+    """Return the content that batchrun reads of a file."""
     script = f"""
         import json
         from batchrun.prompts.input.files import find_files
@@ -244,14 +244,14 @@ def prompts(url: str, limit: int | None = None) -> list[str]:
 
 
 def in_a_process(script: str) -> str:
-    """Run a script in a process of its own, since pyarrow may wait for a store while it lets no other thread run."""
+    """Run a script in its own process, because pyarrow may wait for a store while it blocks all other threads."""
     command = [sys.executable, "-c", textwrap.dedent(script)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=environment, check=True, timeout=60, stdout=subprocess.PIPE, text=True).stdout
 
 
-def test_a_look_at_a_large_object_reads_little_of_it(cloud: Cloud) -> None:
-    """`--limit 5` reads the beginning; of Parquet the end, and the beginning of the columns that are needed."""
+def test_the_first_rows_of_a_large_object_need_little_of_it(cloud: Cloud) -> None:
+    """`--limit 5` reads the beginning; of Parquet the end and the beginning of the needed columns."""
     rows = [{"prompt": os.urandom(500).hex(), "ballast": os.urandom(500).hex()} for _ in range(10_000)]
     pq.write_table(pa.Table.from_pylist(rows), "large.parquet", row_group_size=5000)
     for name in (write_rows("large.jsonl", *rows), "large.parquet"):

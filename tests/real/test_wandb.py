@@ -1,4 +1,4 @@
-"""The real SDK of W&B, offline: what a run leaves for it, and that it is never in a run's way."""
+"""The real SDK of W&B, offline: what it gets of a run, and that it never disturbs the run."""
 
 import base64
 import json
@@ -24,14 +24,14 @@ Command = Callable[..., Finished]
 
 @pytest.fixture
 def strangers() -> Iterator[Outside]:
-    """Everybody else."""
+    """All other machines."""
     with outside() as found:
         yield found
 
 
 @pytest.fixture
 def command(batchrun: Batchrun, installed: Any, strangers: Outside) -> Command:
-    """Run a command beside the SDK, offline, with a key."""
+    """Run a command with the SDK installed, offline, with a key."""
     python = installed("wandb").python
 
     def command(*arguments: Any, **variables: str) -> Finished:
@@ -43,7 +43,7 @@ def command(batchrun: Batchrun, installed: Any, strangers: Outside) -> Command:
 
 @pytest.fixture
 def recorded(installed: Any) -> Callable[[], list[dict[str, Any]]]:
-    """Return what W&B has recorded in `out`, one entry a W&B run."""
+    """Return what W&B recorded in `out`, one entry for each W&B run."""
 
     def recorded() -> list[dict[str, Any]]:
         script = Path(__file__).with_name("wandb_records.py")
@@ -59,14 +59,14 @@ def recorded(installed: Any) -> Callable[[], list[dict[str, Any]]]:
 
 
 def files() -> bytes:
-    """Return all that lies where the test stands."""
+    """Return all files in the current folder."""
     return b"".join(path.read_bytes() for path in Path().rglob("*") if path.is_file())
 
 
-def test_a_run_is_followed_while_it_goes_on_and_ends_with_totals_and_files(
+def test_a_run_has_live_metrics_and_ends_with_totals_and_files(
     command: Command, recorded: Callable[[], list[dict[str, Any]]], strangers: Outside
 ) -> None:
-    """Live metrics, the job as config, totals as summary, results and report as an artifact; the key is nowhere."""
+    """The job is the config, totals are the summary, results and report an artifact; the key is nowhere."""
     write_prompts(*(f"say {number}" for number in range(240)))
     arguments = ("in.jsonl", "-m", MODEL, "--temperature", "0", "--simulate", "-c", "16", "-o", "out")
     done = command("run", *arguments, "--wandb", "team/project")
@@ -97,7 +97,7 @@ def test_a_run_is_followed_while_it_goes_on_and_ends_with_totals_and_files(
 
 
 def test_a_finished_run_is_published_once(command: Command, recorded: Callable[[], list[dict[str, Any]]]) -> None:
-    """Also when it is asked for twice; what has changed since is published again."""
+    """Also when it is published twice; changes are published again."""
     write_prompts("one", "[[simulate: 400]]")
     assert command("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out").code == 1
     for _ in range(2):
@@ -110,10 +110,8 @@ def test_a_finished_run_is_published_once(command: Command, recorded: Callable[[
     assert [run["summary"]["completed"] for run in recorded()] == [1, 2]
 
 
-def test_what_was_recorded_offline_in_parts_is_one_history_at_w_and_b(
-    command: Command, installed: Any, strangers: Outside
-) -> None:
-    """The SDK's own command sends the parts in their order, each behind the other; what had no part has none."""
+def test_parts_recorded_offline_become_one_history(command: Command, installed: Any, strangers: Outside) -> None:
+    """The SDK's own command sends the parts one after the other, in order."""
     with wandb_stub() as server:
         arguments = ("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out", "--wandb", "team/project")
         for rows in (10, 25, 25):
@@ -137,8 +135,8 @@ def test_what_was_recorded_offline_in_parts_is_one_history_at_w_and_b(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_w_and_b_does_not_take_is_told_as_such(command: Command, status: int) -> None:
-    """In our words, with the exit code that it has everywhere; it was found under the name of the server."""
+def test_a_key_that_w_and_b_refuses_is_reported(command: Command, status: int) -> None:
+    """With batchrun's message and exit code for it; the key was found under the name of the server."""
     write_prompts("one")
     assert command("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out").code == 0
     with wandb_stub() as server:
@@ -156,8 +154,8 @@ def test_a_key_that_w_and_b_does_not_take_is_told_as_such(command: Command, stat
     assert "40" in done.stderr
 
 
-def test_offline_all_that_is_to_be_sent_is_with_the_run(command: Command, recorded: Callable[[], list[Any]]) -> None:
-    """Nothing is needed of the home, and nothing left there."""
+def test_offline_all_recorded_data_is_in_the_run_directory(command: Command, recorded: Callable[[], list[Any]]) -> None:
+    """The home folder is neither needed nor changed."""
     write_prompts("one")
     assert command("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out").code == 0
     done = command("publish", "out", "--wandb", "team/project", HOME="/proc/nothing")
@@ -168,8 +166,8 @@ def test_offline_all_that_is_to_be_sent_is_with_the_run(command: Command, record
     assert all(Path(each).exists() for each in copies)
 
 
-def test_w_and_b_away_costs_the_publishing_only(command: Command) -> None:
-    """The run ends as it would have, and says how to publish it later."""
+def test_an_outage_of_w_and_b_does_not_change_the_run(command: Command) -> None:
+    """The run ends normally, and the message says how to publish it later."""
     write_prompts("one", "two")
     began_s = time.monotonic()
     nowhere = "http://127.0.0.1:9"

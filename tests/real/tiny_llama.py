@@ -1,6 +1,6 @@
-"""Random models of next to no size, in the two formats that servers load.
+"""Tiny random models in the two formats that servers load.
 
-Run in the server's environment, with the format and a path: `transformers FOLDER`, or `gguf FILE`.
+Run it in the server's environment with a format and a path: `transformers FOLDER`, or `gguf FILE`.
 """
 
 import sys
@@ -11,7 +11,7 @@ TEMPLATE = "{% for message in messages %}{{ message['role'] }}: {{ message['cont
 
 
 def transformers(folder: str) -> None:
-    """Write a model whose tokens are bytes, as `transformers` keeps them."""
+    """Write a model whose tokens are bytes, in the format of `transformers`."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -43,7 +43,7 @@ def transformers(folder: str) -> None:
 
 
 def gguf(file: str) -> None:
-    """Write a model whose tokens are bytes, as llama.cpp keeps them."""
+    """Write a model whose tokens are bytes, in the format of llama.cpp."""
     import numpy
     from gguf import GGUFWriter, TokenType
 

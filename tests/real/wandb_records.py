@@ -1,6 +1,6 @@
-"""Prints as JSON what an offline run of W&B has recorded. Run by the Python that has its SDK.
+"""Print as JSON what an offline run of W&B recorded. Run it with a Python that has the SDK.
 
-The file is a log as LevelDB writes it: blocks of 32 KiB, records in pieces of checksum, length and type; then protobuf.
+The file is a log in LevelDB's format: blocks of 32 KiB, records in pieces of checksum, length and type; then protobuf.
 """
 
 import json
@@ -15,7 +15,7 @@ _FULL, _LAST = 1, 4
 
 def records(data: bytes) -> Iterator[bytes]:
     """Yield the records of a log."""
-    place, held = _HEAD, b""  # the file's own head is as long as a piece's
+    place, held = _HEAD, b""  # the head of the file is as long as the head of a piece
     while place + _HEAD <= len(data):
         left = _BLOCK - place % _BLOCK
         if left < _HEAD:

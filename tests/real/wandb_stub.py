@@ -1,6 +1,6 @@
-"""A stand-in for the server of W&B: it keeps the history of runs, and answers as far as the SDK asks.
+"""A stand-in for the server of W&B: it keeps the history of runs and answers the SDK's questions.
 
-It knows how a run begins, goes on and ends, and no artifacts: what asks for those is left without.
+It supports the start, the history and the end of a run, but no artifacts.
 """
 
 import gzip
@@ -14,7 +14,7 @@ from harness.serving import serving_by
 
 
 class Run:
-    """What was sent of a W&B run."""
+    """The data of one W&B run."""
 
     def __init__(self) -> None:
         self.lines: dict[int, str] = {}
@@ -23,21 +23,21 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """What was logged, in its order."""
+        """The logged rows, in order."""
         return [json.loads(self.lines[number]) for number in sorted(self.lines)]
 
 
 class WandbStub:
-    """What was sent, and how to be in the way."""
+    """The received data, and switches that make requests fail."""
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
         self.asked: list[str] = []
-        """What was asked for, by name or path."""
+        """The requests, by name or path."""
         self.keys: set[str] = set()
-        """What was sent as authorization."""
+        """The authorization headers received."""
         self.status = 200
-        """With which everything is answered; refused, unless it is this."""
+        """The status of all answers; if it is not 200, every request is refused."""
         self.base_url = ""
 
     def answer(self, path: str, sent: Any) -> Any:
@@ -104,7 +104,7 @@ _ABOUT = {
 
 @contextmanager
 def wandb_stub() -> Iterator[WandbStub]:
-    """Serve on a free port of this machine."""
+    """Serve on a free port of this machine inside the context."""
     stub = WandbStub()
 
     class Handler(BaseHTTPRequestHandler):
@@ -123,9 +123,9 @@ def wandb_stub() -> Iterator[WandbStub]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_PUT = do_POST  # noqa: N815  # as the library has it
+        do_GET = do_PUT = do_POST  # noqa: N815  # the library's name
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # as the library has it
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the library's name
             pass
 
         def handle(self) -> None:

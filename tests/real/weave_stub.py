@@ -1,7 +1,7 @@
-"""A stand-in for the servers that Weave's SDK talks to: it keeps what it is sent, and answers as far as the SDK asks.
+"""A stand-in for the servers of Weave's SDK: it keeps what it receives and answers the SDK's questions.
 
-It knows calls, objects, tables, files and the two GraphQL questions that the SDK asks as it starts. What the real
-service would refuse, it takes: it shows what is sent, not what is accepted.
+It supports calls, objects, tables, files and the two GraphQL questions that the SDK asks at its start. It accepts data
+that the real service would refuse: it shows what is sent, not what is accepted.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ TRACES = "/traces"
 
 
 class WeaveStub:
-    """What was sent, and how to be in the way."""
+    """The received data, and switches that make requests fail."""
 
     def __init__(self) -> None:
         self.calls: dict[str, dict[str, Any]] = {}
-        """By id: of each call all that was said of it, its start and its end put together."""
+        """Id → call, with the data of its start and its end."""
         self.sent_twice: list[str] = []
-        """Ids of calls that were sent though they were there."""
+        """Ids of calls that were sent although they existed."""
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         """Name and digest → value."""
         self.tables: dict[str, list[Any]] = {}
@@ -33,21 +33,21 @@ class WeaveStub:
         self.requests: list[str] = []
         """Method and path of every request."""
         self.keys: set[str] = set()
-        """What was sent as authorization."""
+        """The authorization headers received."""
         self.is_broken: Callable[[str], int | None] = lambda path: None
-        """Says the status that a path is refused with; None lets it."""
+        """Path → status to refuse it with, None to accept it."""
         self.after: Callable[[str], None] = lambda path: None
-        """Called when a request has been taken in, before it is answered."""
+        """Called after a request is received, before it is answered."""
         self.base_url = ""
 
     @property
     def traces(self) -> list[dict[str, Any]]:
-        """The calls that are requests of the run."""
+        """The calls for requests of the run."""
         return [call for call in self.calls.values() if "/op/batchrun.chat_completion:" in call["op_name"]]
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
-        """The calls that are evaluations."""
+        """The calls for evaluations."""
         return [call for call in self.calls.values() if "/op/Evaluation.evaluate:" in call["op_name"]]
 
     def named(self, name: str) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ class WeaveStub:
         found = [value for value in self.objects.values() if isinstance(value, dict)]
         return [value for value in found if value.get("_class_name") == name]
 
-    # What is asked.
+    # Requests.
 
     def answer(self, path: str, sent: Any) -> Any:
         """Return the answer to a request, as JSON."""
@@ -115,14 +115,14 @@ class WeaveStub:
         return {"digest": digest, "row_digests": digests}
 
     def _joined_table(self, sent: Any) -> Any:
-        """Make a large table of rows that were sent in parts."""
+        """Make a large table from rows that were sent in parts."""
         rows = [self._rows[digest] for digest in sent["table"]["row_digests"]]
         digest = _digest(rows)
         self.tables[digest] = rows
         return {"digest": digest}
 
     def _longer_table(self, sent: Any) -> Any:
-        """Make a table of another and more rows, which wide rows are sent in."""
+        """Make a table from another table and more rows; wide rows are sent so."""
         added = [each["append"]["row"] for each in sent["updates"]]
         made = self._table({"table": {"rows": [*self.tables.pop(sent["base_digest"]), *added]}})
         return {"digest": made["digest"], "updated_row_digests": made["row_digests"][-len(added) :]}
@@ -157,7 +157,7 @@ def _graphql(sent: Any) -> Any:
 
 @contextmanager
 def weave_stub() -> Iterator[WeaveStub]:
-    """Serve on a free port of this machine."""
+    """Serve on a free port of this machine inside the context."""
     stub = WeaveStub()
     lock = threading.Lock()
 
@@ -179,7 +179,7 @@ def weave_stub() -> Iterator[WeaveStub]:
             stub.after(self.path)
             lines = answer if isinstance(answer, list) else [answer]
             sent = "\n".join(map(json.dumps, lines)).encode()
-            with suppress(OSError):  # who asked is gone
+            with suppress(OSError):  # the client has disconnected
                 self._reply(status, sent, is_lines=isinstance(answer, list))
 
         def _reply(self, status: int, sent: bytes, *, is_lines: bool) -> None:
@@ -189,7 +189,7 @@ def weave_stub() -> Iterator[WeaveStub]:
             self.end_headers()
             self.wfile.write(sent)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  # as the standard library calls them
+        do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  # the standard library's names
 
         def log_message(self, *arguments: Any) -> None:
             pass

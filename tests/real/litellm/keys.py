@@ -1,4 +1,4 @@
-"""The keys of the proxy, and the limits of each; the proxy asks here."""
+"""The keys of the proxy and their limits; the proxy calls this."""
 
 from fastapi import Request
 from litellm.proxy._types import ProxyException, UserAPIKeyAuth
@@ -11,7 +11,7 @@ LIMITS: dict[str, dict[str, int]] = {
 
 
 async def check(request: Request, api_key: str) -> UserAPIKeyAuth:
-    """Return what a key may do, or refuse it."""
+    """Return the limits of a key, or refuse it."""
     if api_key not in LIMITS:
         raise ProxyException(message="Authentication Error, unknown key", type="auth_error", param="key", code=401)
     return UserAPIKeyAuth(api_key=api_key, **LIMITS[api_key])
