@@ -1,4 +1,4 @@
-"""The benchmarks run, on sizes at which they say nothing: what they say is for `make bench`."""
+"""The benchmarks run, with sizes too small to mean anything; `make bench` measures."""
 
 import math
 import sys
@@ -39,7 +39,7 @@ PARTS = (million, rows, start, streaming, connections)
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[ModuleType, Future[list[Figure]]]]:
-    """All parts, measured at the same time and on any core: how long they take is not looked at here."""
+    """All parts, measured at the same time and on any core: no test here looks at their durations."""
     with pytest.MonkeyPatch.context() as patched, ThreadPoolExecutor(len(PARTS)) as threads:
         patched.setattr("benchmarks.process._pin", lambda pid, core: None)
         yield {part: threads.submit(part.measure, TINY, tmp_path_factory.mktemp("part")) for part in PARTS}
@@ -47,8 +47,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[ModuleTy
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
-def test_every_part_measures_what_it_names(part, measured) -> None:
-    """Figures that are positive numbers, each under a name of its own."""
+def test_every_part_returns_its_figures(part, measured) -> None:
+    """Figures are positive numbers with different names."""
     figures = measured[part].result()
     assert len({figure.name for figure in figures}) == len(figures) >= 5
     assert [figure for figure in figures if not (math.isfinite(figure.value) and figure.value > 0)] == []
@@ -59,27 +59,27 @@ def _post(base_url: str, body: bytes) -> bytes:
         return response.read()
 
 
-def test_the_answer_is_of_the_size_that_the_targets_are_for() -> None:
+def test_the_answer_has_the_size_that_the_targets_assume() -> None:
     """560 bytes."""
     assert len(ANSWER) == 560
 
 
 def test_the_fast_endpoint_gives_the_static_answer(tmp_path: Path) -> None:
-    """Whichever server it is."""
+    """With either server."""
     with fast_endpoint(tmp_path) as base_url:
         assert _post(base_url, b"{}") == ANSWER
 
 
-def test_where_there_is_no_nginx_the_benchmarks_own_server_answers(tmp_path: Path, monkeypatch) -> None:
-    """Also requests whose body comes in pieces."""
+def test_without_nginx_the_server_of_the_benchmarks_answers(tmp_path: Path, monkeypatch) -> None:
+    """It also answers requests whose body arrives in pieces."""
     monkeypatch.setattr("shutil.which", lambda name, path=None: None)
     with fast_endpoint(tmp_path) as base_url:
         assert _post(base_url, b"x" * 200_000) == ANSWER
 
 
 @pytest.mark.parametrize("has_nginx", [True, False])
-def test_an_endpoint_can_refuse_some(tmp_path: Path, monkeypatch, has_nginx: bool) -> None:
-    """With 400."""
+def test_an_endpoint_can_refuse_some_requests(tmp_path: Path, monkeypatch, has_nginx: bool) -> None:
+    """With a 400."""
     if not has_nginx:
         monkeypatch.setattr("shutil.which", lambda name, path=None: None)
     with fast_endpoint(tmp_path, refuse_every=1) as base_url:
@@ -88,8 +88,8 @@ def test_an_endpoint_can_refuse_some(tmp_path: Path, monkeypatch, has_nginx: boo
         assert refused.value.read() == REFUSAL
 
 
-def test_the_server_counts_what_it_was_asked(tmp_path: Path) -> None:
-    """When it was asked first, how often, and how many it had in flight."""
+def test_the_server_counts_its_requests(tmp_path: Path) -> None:
+    """The time of the first, their number, and the most in flight."""
     began_s = time.monotonic()
     with Endpoint(tmp_path, full=1) as endpoint:
         for _ in range(3):
@@ -110,7 +110,7 @@ def test_the_server_streams_answers_token_by_token(tmp_path: Path) -> None:
 
 
 def test_a_silent_endpoint_does_not_answer(tmp_path: Path) -> None:
-    """But it knows that it was asked."""
+    """But it counts the request."""
     with Endpoint(tmp_path, latency_s=SILENT) as endpoint:
         with pytest.raises(TimeoutError):
             urllib.request.urlopen(f"{endpoint.base_url}/chat/completions", data=b"{}", timeout=0.05)
@@ -118,7 +118,7 @@ def test_a_silent_endpoint_does_not_answer(tmp_path: Path) -> None:
 
 
 def test_the_whole_process_is_measured(tmp_path: Path) -> None:
-    """CPU, wall and memory of what was run, and what it printed."""
+    """CPU, wall time, memory and output of a command."""
     busy = "end = time.process_time() + 0.1\nwhile time.process_time() < end: pass"
     code = f"import time; held = bytearray(200 << 20); {busy}\nprint(7)"
     used = use([sys.executable, "-c", code], tmp_path)
@@ -128,20 +128,20 @@ def test_the_whole_process_is_measured(tmp_path: Path) -> None:
     assert used.peak_bytes >= 200 << 20
 
 
-def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
-    """What it said is in the error."""
+def test_a_failed_command_is_not_a_measurement(tmp_path: Path) -> None:
+    """Its output is in the error."""
     with pytest.raises(RuntimeError, match="out of order"):
         use([sys.executable, "-c", "import sys; sys.exit('out of order')"], tmp_path)
 
 
-def test_what_hangs_is_killed_at_its_deadline(tmp_path: Path) -> None:
-    """And is no measurement."""
+def test_a_command_that_hangs_is_killed_at_its_deadline(tmp_path: Path) -> None:
+    """It is not a measurement."""
     with pytest.raises(RuntimeError, match="exit -9"):
         use([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, deadline_s=0.1)
 
 
-def test_what_was_started_ends_with_what_started_it(tmp_path: Path) -> None:
-    """Also when that fails."""
+def test_a_started_process_ends_with_its_context(tmp_path: Path) -> None:
+    """Also after an error."""
     with pytest.raises(ZeroDivisionError), started(program("answers"), tmp_path) as process:
         _ = 1 / 0
     assert process.returncode == -9
@@ -158,13 +158,13 @@ def test_what_was_started_ends_with_what_started_it(tmp_path: Path) -> None:
         (Figure("ratio", 2.0), "", ""),
     ],
 )
-def test_a_figure_says_whether_its_target_is_met(figure: Figure, target: str, verdict: str) -> None:
-    """At the bound it is; what could not be measured is not."""
+def test_a_figure_knows_whether_its_target_is_met(figure: Figure, target: str, verdict: str) -> None:
+    """A value at the bound meets it; a missing value does not."""
     assert (figure.target, figure.verdict) == (target, verdict)
 
 
 def test_two_commits_can_be_compared(tmp_path: Path) -> None:
-    """The last run of another commit of the same parts and sizes, or of the commit that is named."""
+    """With the last run of another commit with the same parts and sizes, or of a named commit."""
     kept = tmp_path / "runs" / "benchmarks.jsonl"
     for name, rows_sent, part in [("aaa", 10, "rows"), ("bbb", 10, "rows"), ("ccc", 20, "rows"), ("ddd", 10, "start")]:
         keep(record("nginx", {"rows": rows_sent}, name) | {"figures": {part: {}}}, kept)
@@ -178,8 +178,8 @@ def test_two_commits_can_be_compared(tmp_path: Path) -> None:
     assert find_before(now, ["rows"], path=tmp_path / "none.jsonl") is None
 
 
-def test_a_record_says_what_was_measured_and_with_what() -> None:
-    """The commit and the versions of everything that matters."""
+def test_a_record_has_the_commit_and_the_versions() -> None:
+    """Those of every package that matters."""
     kept = record("nginx", {"rows": 10})
     assert kept["commit"]
     assert {"python", "batchrun-llm", "aiohttp", "uvloop", "orjson", "pyarrow", "openai"} == set(kept["versions"])

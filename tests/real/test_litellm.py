@@ -205,7 +205,7 @@ PASSED_THROUGH: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("parameters", [PARAMETERS, PASSED_THROUGH], ids=["table", "beside"])
+@pytest.mark.parametrize("parameters", [PARAMETERS, PASSED_THROUGH], ids=["table", "others"])
 def test_every_parameter_reaches_the_endpoint_unchanged(
     proxy: Proxy, batchrun: Any, parameters: dict[str, Any], stream: bool
 ) -> None:
