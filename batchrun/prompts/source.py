@@ -12,7 +12,7 @@ from batchrun.job.sections import Job
 from batchrun.prompts.count import input_rows
 from batchrun.prompts.images import Images
 from batchrun.prompts.input.files import InputFile, find_files, nearest
-from batchrun.prompts.input.formats import open_parquet
+from batchrun.prompts.input.parquet_file import open_parquet
 from batchrun.prompts.input.reader import RowReader, open_file
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import Form, RowForms, RowProblem

@@ -13,7 +13,7 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError
 from batchrun.job.sections import Job
 from batchrun.prompts.input.files import find_files
-from batchrun.prompts.input.formats import open_parquet
+from batchrun.prompts.input.parquet_file import open_parquet
 from batchrun.prompts.input.reader import open_file
 from batchrun.results.columns import AFTER_INPUT, BEFORE_INPUT, CLASH_PREFIX
 from batchrun.results.run_directory import input_paths

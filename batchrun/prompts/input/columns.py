@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from batchrun.errors import InputError
 from batchrun.prompts.input.files import InputFile, is_same, nearest
-from batchrun.prompts.input.formats import open_parquet, parquet_batches
+from batchrun.prompts.input.parquet_file import open_parquet, parquet_batches
 from batchrun.prompts.input.reader import RowReader, open_file, unreadable
 from batchrun.prompts.input.types import array, cast_to_texts, merged, sound, storable, texts, type_of
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from batchrun.errors import InputError, RunDirectoryError
 from batchrun.prompts.input.files import InputFile
-from batchrun.prompts.input.formats import ROWS, Part, Reading
+from batchrun.prompts.input.formats import ROWS
+from batchrun.prompts.input.parts import Part, Reading
 from batchrun.records import Row
 from batchrun.storage.places import open_found
 

@@ -1,0 +1,122 @@
+"""The rows of CSV with a header; every value is a string."""
+
+import csv
+import itertools
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from batchrun.errors import InputError
+from batchrun.prompts.input.files import InputFile
+from batchrun.prompts.input.lines import MAX_LINE_BYTES, TOO_LONG, Block, blocks
+from batchrun.prompts.input.parts import TOO_LONG_PROBLEM, Part, Reading, Rows, refuse_twins
+from batchrun.records import Row
+
+_CSV_RECORD_BYTES = MAX_LINE_BYTES
+"""Longest CSV record, and the end of what a forgotten quote swallows."""
+
+csv.field_size_limit(_CSV_RECORD_BYTES)
+
+
+def csv_rows(raw: BinaryIO, reading: Reading) -> Rows:
+    """Yield the rows of CSV with a header; every value is a string as it stands.
+
+    What a quote that is never closed swallows is one broken row, which says so.
+    """
+    lines = _TextLines(blocks(raw, reading.tee))
+    header, records = _csv_header(lines, reading.file)
+    number, rows, block = reading.first, [], lines.block
+    name, folder = reading.file.name, reading.file.folder
+    for line, fields, problem in _csv_records(lines, records, len(header)):
+        if number < reading.wanted:
+            number += 1
+            continue
+        columns = None if problem else dict(zip(header, fields, strict=True))
+        rows.append(Row(number, columns, f"{name}:{line}", problem, folder))
+        number += 1
+        if len(rows) == reading.batch_rows or lines.block is not block:  # never the large rows of many blocks
+            yield Part(rows, number, lines.block.bytes_before(records.line_num + 1))
+            rows, block = [], lines.block
+    yield Part(rows, number, lines.block.bytes_before(records.line_num + 1))
+
+
+class _TextLines:
+    """The lines of a file as text for the csv module, which takes several for a row; notes what is not UTF-8."""
+
+    def __init__(self, source: Iterator[Block]) -> None:
+        self.block = Block(1, [b""], 0, 0)
+        """The block that was read last."""
+        self._lines = self._lines_of(source)
+        self._problem: str | None = None
+        self._record_bytes = 0
+
+    def _lines_of(self, source: Iterator[Block]) -> Iterator[bytes]:
+        for self.block in source:
+            yield from self.block.lines
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        """Return the next line; raises `csv.Error` where the record that it is of grows too long."""
+        line = next(self._lines)
+        self._record_bytes += len(line)
+        if self._record_bytes > _CSV_RECORD_BYTES:
+            raise csv.Error(f"longer than {_CSV_RECORD_BYTES >> 20} MiB; a quote may not be closed")
+        try:
+            return line.decode() + "\n"
+        except UnicodeDecodeError:
+            self._problem = TOO_LONG_PROBLEM if line is TOO_LONG else "is not UTF-8"
+            return line.decode("utf-8", "replace") + "\n"
+
+    def end_record(self) -> str | None:
+        """Return what is wrong with the lines of a record that has ended, and begin the next."""
+        problem, self._problem, self._record_bytes = self._problem, None, 0
+        return problem
+
+
+def _csv_header(lines: _TextLines, file: InputFile) -> tuple[list[str], Any]:
+    """Return the column names, and the csv reader behind them. Semicolons and tabs separate too."""
+    texts = iter(lines)
+    head = []
+    for text in texts:
+        head.append(text)
+        if text.strip():
+            break
+    delimiter = next((each for each in ",;\t" if head and each in head[-1]), ",")
+    records = csv.reader(itertools.chain(head, texts), delimiter=delimiter, strict=True)
+    try:
+        header = next(filter(None, records), [])
+    except csv.Error as problem:
+        raise InputError(f"{file.name}: the header is not CSV: {_said(problem)}") from None
+    if lines.end_record() or any("\0" in name for name in header):
+        raise InputError(f"{file.name}: the header is not UTF-8; convert the file: iconv -t UTF-8")
+    refuse_twins(header, file)
+    return header, records
+
+
+def _csv_records(lines: _TextLines, records: Any, width: int) -> Iterator[tuple[int, list[str], str | None]]:
+    """Yield line, fields and problem of each record."""
+    while True:
+        line, fields, problem = records.line_num + 1, [], None
+        try:
+            fields = next(records)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problem = f"is not CSV: {_said(error)}"
+            if records.line_num > line:
+                problem += f"; it goes on to line {records.line_num}"
+        problem = lines.end_record() or problem
+        if problem is None and len(fields) != width:
+            if not fields:
+                continue  # a blank line
+            problem = f"has {len(fields)} fields, the header has {width}"
+        yield line, fields, problem
+
+
+def _said(problem: csv.Error) -> str:
+    """Return what the csv module says, in words for people who do not call it."""
+    said = str(problem)
+    if "new-line character" in said:
+        return "a line ends in CR alone; convert the file: tr '\\r' '\\n'"
+    return "a quote is not closed" if "end of data" in said else said

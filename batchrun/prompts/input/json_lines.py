@@ -1,0 +1,80 @@
+"""The rows of JSON Lines: one object per line."""
+
+from typing import BinaryIO
+
+import orjson
+
+from batchrun.errors import InputError
+from batchrun.prompts.input.digits import exact, has_long_number
+from batchrun.prompts.input.files import InputFile
+from batchrun.prompts.input.lines import TOO_LONG, blocks
+from batchrun.prompts.input.parts import TOO_LONG_PROBLEM, Part, Reading, Rows, wanted
+from batchrun.prompts.rows import kind_of
+from batchrun.records import Row
+
+
+def jsonl_rows(raw: BinaryIO, reading: Reading) -> Rows:
+    """Yield the rows of JSON Lines. Blank lines are no rows; a line that is no object is a broken one."""
+    file, number = reading.file, reading.first
+    for block in blocks(raw, reading.tee):
+        if number + len(block.lines) <= reading.wanted:
+            number += sum(1 for line in block.lines if line and not line.isspace())
+            yield Part([], number, block.end_bytes)
+            continue
+        for start in range(0, len(block.lines), reading.batch_rows):
+            lines = block.lines[start : start + reading.batch_rows]
+            if not any(lines):
+                continue  # blank lines pack so well that a small file may hold millions of them
+            line = block.number + start
+            rows = _parsed(lines, number, file, line)
+            if number == reading.first and rows:
+                _refuse_document(file, lines)
+            number += len(rows)
+            yield Part(wanted(rows, reading), number, block.bytes_before(line + len(lines)))
+
+
+def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) -> list[Row]:
+    rows = []
+    name, folder = file.name, file.folder
+    loads = exact if has_long_number(b"\n".join(lines)) else orjson.loads
+    for line_number, line in enumerate(lines, line_number):  # noqa: B020  # goes on from its own first value
+        try:
+            columns = loads(line)
+        except orjson.JSONDecodeError as error:
+            if not line or line.isspace():
+                continue
+            rows.append(Row(number, None, f"{name}:{line_number}", _not_json(line, error)))
+        else:
+            if columns.__class__ is dict:
+                rows.append(Row(number, columns, f"{name}:{line_number}", None, folder))
+            else:
+                problem = f"is {kind_of(columns)}; must be a JSON object"
+                rows.append(Row(number, None, f"{name}:{line_number}", problem))
+        number += 1
+    return rows
+
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""What a file in UTF-16 begins with."""
+
+
+def _not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
+    if line is TOO_LONG:
+        return TOO_LONG_PROBLEM
+    try:
+        line.decode()
+    except UnicodeDecodeError as problem:
+        if line.startswith(_UTF_16):
+            return "is UTF-16, not UTF-8; convert the file: iconv -f UTF-16 -t UTF-8"
+        return f"is not UTF-8 (byte {problem.start + 1})"
+    if b"}\r{" in line:
+        return "holds several objects, between which a line ends in CR alone; convert the file: tr '\\r' '\\n'"
+    return f"is not JSON: {error.msg} (column {error.colno})"
+
+
+def _refuse_document(file: InputFile, lines: list[bytes]) -> None:
+    """Refuse a file that is one JSON document: every line of it would be a broken row, or all of it one."""
+    first = next(line for line in lines if line and not line.isspace()).strip()
+    if first in (b"[", b"{") or (first.startswith(b"[{") and first.endswith((b"}", b"},", b"}]"))):
+        cure = "one object a line is needed: jq -c '.[]' FILE > FILE.jsonl"
+        raise InputError(f"{file.name}: is one JSON document; {cure}")

@@ -1,0 +1,79 @@
+"""The rows of Parquet, read as a stream in bounded memory."""
+
+from collections.abc import Collection, Iterator
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchrun.prompts.input.arrow import python_rows
+from batchrun.prompts.input.files import InputFile
+from batchrun.prompts.input.parts import Part, Reading, Rows, refuse_twins, wanted
+from batchrun.records import Row
+
+_BATCH_BYTES = 4 << 20
+"""Most that a batch should hold: rows with images are read fewer at a time."""
+
+
+def parquet_rows(raw: BinaryIO, reading: Reading) -> Rows:
+    """Yield the rows of Parquet as Python objects; null is None, structs are dicts."""
+    parquet = open_parquet(raw, reading.file)
+    total = parquet.metadata.num_rows
+    name, folder = reading.file.name, reading.file.folder
+    groups, done = _groups_from(parquet, reading.wanted - reading.first)
+    for batch in parquet_batches(parquet, reading.batch_rows, reading.columns, groups):
+        first, done = done, done + batch.num_rows
+        if reading.first + done <= reading.wanted:
+            continue
+        rows = [
+            Row(reading.first + row, columns, f"{name}: row {row}", problem, folder)
+            for row, (columns, problem) in enumerate(python_rows(batch), first)
+        ]
+        yield Part(wanted(rows, reading), reading.first + done, reading.file.size_bytes * done // total)
+    if not groups:
+        yield Part([], reading.first + total, reading.file.size_bytes)
+
+
+def _groups_from(parquet: pq.ParquetFile, row: int) -> tuple[list[int], int]:
+    """Return the row groups from the one with this row on, and how many rows stand before them."""
+    before = 0
+    for group in range(parquet.metadata.num_row_groups):
+        rows = parquet.metadata.row_group(group).num_rows
+        if before + rows > row:
+            return list(range(group, parquet.metadata.num_row_groups)), before
+        before += rows
+    return [], before
+
+
+def open_parquet(raw: BinaryIO, file: InputFile) -> pq.ParquetFile:
+    """Return the file, to be read as a stream: neither whole column chunks are held in memory, nor what was read."""
+    parquet = pq.ParquetFile(raw, buffer_size=1 << 20, pre_buffer=False)
+    refuse_twins(parquet.schema_arrow.names, file)
+    return parquet
+
+
+def parquet_batches(
+    parquet: pq.ParquetFile, batch_rows: int, columns: Collection[str] | None, groups: list[int] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield batches of at most `batch_rows` rows, fewer when rows are large, with the named columns that there are.
+
+    Only of these row groups, if any are named.
+    """
+    metadata = parquet.metadata
+    size_bytes = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    row_bytes = size_bytes // max(1, metadata.num_rows) + 1
+    names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
+    # With no column at all the rows could not be told; whoever finds none of his names wants to hear which there are.
+    size = max(1, min(batch_rows, _BATCH_BYTES // row_bytes))
+    for batch in parquet.iter_batches(size, row_groups=groups, columns=names or None):
+        yield from _halved(batch)
+
+
+def _halved(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yield the batch in pieces that are small also where rows of one file differ much in size."""
+    if batch.num_rows <= 1 or batch.nbytes <= 2 * _BATCH_BYTES:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _halved(batch.slice(0, half))
+    yield from _halved(batch.slice(half))

@@ -1,0 +1,99 @@
+"""The rows of CSV."""
+
+import pytest
+from harness.input_files import kept, read
+
+from batchrun.errors import InputError
+from batchrun.prompts.input import csv_file
+from batchrun.prompts.input.files import find_files
+from batchrun.prompts.input.reader import RowReader
+from batchrun.records import Row
+
+
+def test_csv_values_are_strings_as_they_stand(write) -> None:
+    """BOM, CRLF, quoted newlines, commas and blank lines are ordinary; a source names the row's first line."""
+    content = b'\xef\xbb\xbfid,text\r\n1,"a\r\nb, ""c"""\r\n\r\n 02 ,\n'
+    assert read(write("a.csv", content)) == [
+        Row(0, {"id": "1", "text": 'a\r\nb, "c"'}, "a.csv:2"),
+        Row(1, {"id": " 02 ", "text": ""}, "a.csv:5"),
+    ]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_may_be_separated_by_semicolon_or_tab(write, delimiter: str) -> None:
+    """A header without a comma tells."""
+    path = write("a.csv", f"\nid{delimiter}text\n1{delimiter}b\n")
+    assert read(path) == [Row(0, {"id": "1", "text": "b"}, "a.csv:3")]
+
+
+def test_broken_csv_rows_leave_the_others_alone(write) -> None:
+    """Too few fields, too many, no UTF-8, a carriage return in the middle: one row each."""
+    rows = read(write("a.csv", b"a,b\n1\n1,2,3\n\xff,2\n1,x\ry\n5,6\n"))
+    assert [row.problem for row in rows[:3]] == [
+        "has 1 fields, the header has 2",
+        "has 3 fields, the header has 2",
+        "is not UTF-8",
+    ]
+    assert rows[3].problem is not None
+    assert rows[3].problem.startswith("is not CSV")
+    assert rows[4] == Row(4, {"a": "5", "b": "6"}, "a.csv:6")
+
+
+def test_a_long_csv_field_is_ordinary(write) -> None:
+    """The csv module's own limit of 128 KiB does not hold."""
+    [row] = read(write("a.csv", "a\n" + "x" * 1_000_000 + "\n"))
+    assert row.columns == {"a": "x" * 1_000_000}
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"a,a\n1,2\n", "twice"), (b"\xff,b\n1,2\n", "not UTF-8")])
+def test_a_csv_header_that_names_nothing_clearly_is_refused(write, content: bytes, message: str) -> None:
+    """Without names there are no columns."""
+    with pytest.raises(InputError, match=message):
+        read(write("a.csv", content))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            b'prompt,b\na,1\n"b,2\nc,3\nd,"4"\ne,5\n',
+            ["a", "a.csv:3: is not CSV: ',' expected after '\"'; it goes on to line 5", "e"],
+        ),
+        (
+            b'prompt,b\na,1\nb,"2\nc,3\nd,4\n',
+            ["a", "a.csv:3: is not CSV: a quote is not closed; it goes on to line 5"],
+        ),
+        (b'prompt,b\n5" screen,1\nc,3\n', ['5" screen', "c"]),
+        (b'prompt,b\n"5" screen",1\nc,3\n', ["a.csv:2: is not CSV: ',' expected after '\"'", "c"]),
+        (
+            b"prompt,b\na\nb,2,3\n,\nc,4\n",
+            ["a.csv:2: has 1 fields, the header has 2", "a.csv:3: has 3 fields, the header has 2", "", "c"],
+        ),
+        (
+            b"prompt,b\na,1\nb,2\rc,3\r\nd,4\n",
+            ["a", "a.csv:3: is not CSV: a line ends in CR alone; convert the file: tr '\\r' '\\n'", "d"],
+        ),
+    ],
+)
+def test_csv_that_is_out_of_joint_is_never_guessed_at(asked, write, content: bytes, expected: list[str]) -> None:
+    """What a quote swallows is one broken row that says how far it reaches; the rows after it are right again."""
+    path = write("a.csv", content)
+    assert asked(path) == expected
+    assert [row["prompt"] for row in kept(path)] == [None if "a.csv" in text else text for text in expected]
+
+
+def test_a_csv_record_that_never_ends_is_given_up(asked, write, monkeypatch) -> None:
+    """A forgotten quote holds no more than one record may."""
+    monkeypatch.setattr(csv_file, "_CSV_RECORD_BYTES", 1000)
+    path = write("a.csv", b"prompt,b\na,1\n" + b'b,"2\n' + b'","\n' * 400 + b"c,3\n")
+    found = asked(path)
+    assert found[0] == "a"
+    assert "a.csv:3: is not CSV: longer than" in found[1]
+    assert "a quote may not be closed" in found[1]
+    assert found[-1] == "c"
+
+
+def test_large_csv_rows_come_few_at_a_time(write) -> None:
+    """No batch is larger than a block and a row, however many rows it might hold."""
+    path = write("a.csv", b"prompt\n" + (b"x" * 600_000 + b"\n") * 20)
+    assert max(len(rows) for rows in RowReader(find_files([path]))) <= 3

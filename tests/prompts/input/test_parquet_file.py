@@ -1,0 +1,78 @@
+"""The rows of Parquet."""
+
+import datetime
+import os
+import tracemalloc
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from harness.input_files import parquet, read
+
+from batchrun.errors import InputError
+from batchrun.prompts.input.files import find_files
+from batchrun.prompts.input.reader import RowReader
+from batchrun.records import Row
+
+
+def test_parquet_rows_are_python_objects(tmp_path: Path) -> None:
+    """Nested columns are dicts and lists, null is None, and a row is named by its number in the file."""
+    table = pa.table({"a": [1, None], "b": [{"x": ["y"]}, None]})
+    assert read(parquet(tmp_path / "a.parquet", table)) == [
+        Row(0, {"a": 1, "b": {"x": ["y"]}}, "a.parquet: row 0"),
+        Row(1, {"a": None, "b": None}, "a.parquet: row 1"),
+    ]
+
+
+def test_a_parquet_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """Nobody could tell which is meant."""
+    table = pa.table([[1], [2]], names=["a", "a"])
+    with pytest.raises(InputError, match='"a" twice'):
+        read(parquet(tmp_path / "a.parquet", table))
+
+
+def test_only_the_needed_parquet_columns_are_read(tmp_path: Path) -> None:
+    """With no needed column at all every column is, so that a message can name them."""
+    path = parquet(tmp_path / "a.parquet", pa.table({"a": [1], "b": [2]}))
+    assert read(path, columns={"b", "z"})[0].columns == {"b": 2}
+    assert read(path, columns={"z"})[0].columns == {"a": 1, "b": 2}
+
+
+def test_nanoseconds_are_read_as_microseconds(tmp_path: Path) -> None:
+    """Python's datetime holds no more."""
+    table = pa.table({"at": pa.array([1_000_000_001], pa.timestamp("ns", "UTC"))})
+    [row] = read(parquet(tmp_path / "a.parquet", table))
+    assert row.columns == {"at": datetime.datetime(1970, 1, 1, 0, 0, 1, tzinfo=datetime.UTC)}
+
+
+def test_a_parquet_value_that_python_cannot_hold_breaks_its_row_only(tmp_path: Path) -> None:
+    """A date in the year 290,000 or bytes in a string column spoil no other row."""
+    table = pa.table({"at": pa.array([0, 2**62], pa.timestamp("us")), "b": ["x", "y"]})
+    rows = read(parquet(tmp_path / "a.parquet", table))
+    assert rows[0].problem is None
+    assert rows[1].columns is None
+    assert "cannot be read" in str(rows[1].problem)
+
+
+def test_large_parquet_rows_come_few_at_a_time(tmp_path: Path) -> None:
+    """A batch holds a few megabytes, whatever its rows hold."""
+    table = pa.table({"a": ["x" * 1_000_000 + str(number) for number in range(20)]})
+    path = parquet(tmp_path / "a.parquet", table, compression="none", use_dictionary=False)
+    assert max(len(rows) for rows in RowReader(find_files([path]))) <= 5
+
+
+def test_parquet_that_was_read_is_not_held(tmp_path: Path) -> None:
+    """However long the file is: pyarrow, left to itself, keeps all of it."""
+    path = str(tmp_path / "a.parquet")
+    with pq.ParquetWriter(path, pa.schema([("a", pa.binary())])) as file:
+        for _ in range(48):
+            file.write_table(pa.table({"a": [os.urandom(1 << 20)]}))
+    tracemalloc.start()
+    try:
+        for rows in RowReader(find_files([path])):
+            assert len(rows) <= 4
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 24 << 20  # of 48
