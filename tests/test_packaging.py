@@ -1,4 +1,4 @@
-"""What is installed is whole. `make test` runs this twice: over the sources, and over the wheel built of them."""
+"""The installed package is complete. `make test` runs this twice: on the sources, and on the wheel built from them."""
 
 import os
 from importlib.metadata import distribution
@@ -18,33 +18,33 @@ SOURCES = sorted(
 )
 
 
-def test_the_package_under_test_is_the_one_that_was_meant() -> None:
-    """The wheel's tests import the wheel, all others the sources."""
+def test_the_intended_package_is_tested() -> None:
+    """The tests of the wheel import the wheel, all others import the sources."""
     home = ROOT / "build" / "wheel" if FROM_WHEEL else ROOT
     assert Path(batchrun.__file__).resolve() == home / "batchrun" / "__init__.py"
 
 
 @pytest.mark.parametrize("name", ["job/prices.toml", "py.typed"])
-def test_data_is_found_beside_the_code(name: str) -> None:
-    """What is no Python comes along, and `importlib.resources` finds it."""
+def test_data_files_are_installed_with_the_code(name: str) -> None:
+    """Files that are not Python are found by `importlib.resources`."""
     assert (files("batchrun") / name).is_file()
 
 
 def test_every_source_file_is_in_the_package() -> None:
-    """Nothing of the repository's `batchrun` folder is left behind when the wheel is built."""
+    """The wheel contains every file of the repository's `batchrun` folder."""
     assert {"job/prices.toml", "py.typed", "__main__.py", "simulator/server.py"} < set(SOURCES)
     assert [name for name in SOURCES if not files("batchrun").joinpath(name).is_file()] == []
 
 
 def test_the_distribution_installs_the_command() -> None:
-    """`pip install batchrun-llm` gives `batchrun`, which `__main__` is."""
+    """`pip install batchrun-llm` installs `batchrun`, which calls `__main__`."""
     [command] = distribution("batchrun-llm").entry_points.select(group="console_scripts")
     assert (command.name, command.value) == ("batchrun", "batchrun.__main__:main")
     assert callable(command.load())
 
 
-@pytest.mark.skipif(not FROM_WHEEL, reason="an editable install keeps the metadata of the day it was made")
-def test_the_wheel_says_what_it_is() -> None:
+@pytest.mark.skipif(not FROM_WHEEL, reason="an editable install keeps its metadata from the day it was installed")
+def test_the_wheel_has_its_metadata() -> None:
     """Version, license and its text are in the wheel's metadata."""
     wheel = distribution("batchrun-llm")
     assert wheel.version == batchrun.__version__

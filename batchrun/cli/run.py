@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 import click
 import orjson
 
-from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.cli.flags import GroupedCommand, job_flags, overrides_of
 from batchrun.cli.scorer import scorer_option
 from batchrun.cli.texts import ending_text
@@ -41,17 +40,7 @@ _GRACE_S = 2.0
 @scorer_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout at the end.")
 @click.option("--quiet", is_flag=True, help="Print only errors.")
-def run_command(
-    job_or_file: tuple[str, ...],
-    retry_failed: bool,
-    restart: bool,
-    yes: bool,
-    simulate: bool,
-    scorer: NamedFunction | None,
-    as_json: bool,
-    quiet: bool,
-    **flags: Any,
-) -> int:
+def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flags: Any) -> int:
     """Run a job file (.toml) or files of prompts (.jsonl .jsonl.gz .jsonl.zst .parquet .csv, a folder, - for stdin).
 
     The same command resumes a stopped run and sends nothing that is settled. Ctrl-C stops after the answers in flight
@@ -71,16 +60,7 @@ def run_command(
     job = job_of(job_or_file, flags)
     progress = Silence() if quiet else progress_on(sys.stderr)
     signalled: list[int] = []
-    options = Options(
-        restart=restart,
-        retry_failed=retry_failed,
-        agree=lambda question: yes or _agrees(question),
-        simulate=simulate,
-        scorer=scorer,
-        progress=progress,
-        stdin=_stdin() if STDIN in job.input.path else None,
-        on_start=lambda drain: _handle_signals(drain, progress, signalled),
-    )
+    options = _options(job, flags, progress, signalled)
     try:
         summary = run(job, options)
     except BatchrunError as problem:
@@ -94,6 +74,19 @@ def run_command(
         return signalled[0] if signalled else 130
     _print_ending(summary, quiet=quiet, as_json=as_json)
     return summary.exit_code or 0
+
+
+def _options(job: Job, flags: dict[str, Any], progress: Progress, signalled: list[int]) -> Options:
+    return Options(
+        restart=flags["restart"],
+        retry_failed=flags["retry_failed"],
+        agree=lambda question: flags["yes"] or _agrees(question),
+        simulate=flags["simulate"],
+        scorer=flags["scorer"],
+        progress=progress,
+        stdin=_stdin() if STDIN in job.input.path else None,
+        on_start=lambda drain: _handle_signals(drain, progress, signalled),
+    )
 
 
 def job_of(job_or_file: tuple[str, ...], flags: dict[str, Any]) -> Job:

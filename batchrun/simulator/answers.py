@@ -1,4 +1,4 @@
-"""The simulated model: a request becomes a completion; pure and deterministic.
+"""The simulated model: a request becomes a completion, always the same one for the same request.
 
 An answer depends only on the simulator's seed, the model, the messages, the `seed` in the body and the index of the
 choice: the same request gets the same answer again.

@@ -1,4 +1,4 @@
-"""How the bytes of an answer are sent: whole or in pieces, complete or cut; pure.
+"""How the bytes of an answer are sent: whole or in pieces, complete or cut.
 
 A completion becomes a plan, and `server` only follows the plan: it waits, writes, and cuts.
 """

@@ -12,7 +12,7 @@ class InFlight:
         self._open: Counter[str] = Counter()
 
     def enter(self, project: str, limit: int | None) -> bool:
-        """Take a slot if the project has one left; return whether it had. None is no limit."""
+        """Take a slot if the project has one left; return whether it had. None means unlimited."""
         if limit is not None and self._open[project] >= limit:
             return False
         self._open[project] += 1

@@ -1,4 +1,4 @@
-"""A text that a regular expression matches; pure, randomness is an argument.
+"""A text that a regular expression matches; randomness is an argument.
 
 Python's own parser reads the expression. Elements that this module does not support (look-ahead, back references) are
 ignored; the caller checks the text.

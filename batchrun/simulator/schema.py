@@ -1,4 +1,4 @@
-"""A value that satisfies a JSON Schema; pure, randomness is an argument.
+"""A value that satisfies a JSON Schema; randomness is an argument.
 
 The walk below knows the keywords that structured outputs allow and ignores all others (`not`, `if`): jsonschema-rs
 checks every value, and where one fails, the walk makes another, up to `_TRIES` times. Depth is limited, so that a

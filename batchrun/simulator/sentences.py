@@ -1,4 +1,4 @@
-"""What the model writes where it is free: sentences in which label and verb agree; pure, randomness is an argument."""
+"""What the model writes where it is free: sentences in which label and verb agree; randomness is an argument."""
 
 from collections.abc import Callable
 from random import Random
