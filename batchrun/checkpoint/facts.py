@@ -54,6 +54,7 @@ VERSION = Fact[str]("version", str, "version of batchrun that noted the job")
 ORIGIN = Fact[Origin]("asked", dict, "what the requests are made from")
 IDENTITY = Fact[str]("identity", str, "name of this run in systems that it is published to")
 SIMULATED = Fact[bool]("simulated", bool, "whether the answers come from the simulator")
+ENDPOINTS = Fact[list[str]]("endpoints", list, "base URLs that have answered, the latest last")
 FOLDER = Fact[str]("folder", str, "folder that the paths of the input start from")
 MISMATCH = Fact[int]("mismatch", int, "a row whose content was not the one that its outcome answers")
 BEGUN = Fact[list[Any]]("begun", list, "caps and input that the user has agreed to")
@@ -78,6 +79,7 @@ ALL: tuple[Fact[Any], ...] = (
     ORIGIN,
     IDENTITY,
     SIMULATED,
+    ENDPOINTS,
     FOLDER,
     MISMATCH,
     BEGUN,
@@ -101,36 +103,13 @@ def named(name: str) -> Fact[Any]:
     return _BY_NAME.get(name) or Fact(name, object, "not known to this version")
 
 
-class Facts(Protocol):
-    """Where facts are read and written."""
+class Known(Protocol):
+    """Where facts are read."""
 
     def fact(self, fact: Fact[T]) -> T | None: ...  # noqa: D102
+
+
+class Facts(Known, Protocol):
+    """Where facts are read and written."""
+
     def set_fact(self, fact: Fact[T], value: T | None) -> None: ...  # noqa: D102
-
-
-def note_run(
-    facts: Facts, *, job: dict[str, Any], version: str, origin: Origin, folder: str | None, is_simulated: bool
-) -> None:
-    """Note which run this directory holds: from now on its outcomes fit this job and this input.
-
-    Args:
-        facts: of the run directory.
-        job: as a dictionary.
-        version: of this batchrun.
-        origin: what the requests are made from.
-        folder: current directory, which the input's paths are relative to; None where it was deleted.
-        is_simulated: whether the simulator answers.
-    """
-    facts.set_fact(SIMULATED, is_simulated)
-    facts.set_fact(ORIGIN, origin)
-    facts.set_fact(MISMATCH, None)
-    facts.set_fact(JOB, job)
-    facts.set_fact(VERSION, version)
-    facts.set_fact(FOLDER, folder)
-
-
-def has_changed(before: Origin, now: Origin) -> bool:
-    """Return whether rows may ask something else now. More rows of the same input are only new."""
-    if before["job"] != now["job"] or before["input"] != now["input"]:
-        return True
-    return now["limit"] is not None and (before["limit"] is None or now["limit"] < before["limit"])

@@ -73,10 +73,10 @@ def _report(job: Job, *, is_probing: bool, simulate: bool) -> Report:
     with Source(job, sys.stdin.buffer) as source, _bar() as on_read:
         source.open()
         if not is_probing:
-            report = check(job, job.endpoint, source, today=date.today(), on_read=on_read)
+            report = check(job, source, today=date.today(), on_read=on_read)
             return dataclasses.replace(report, notes=[*report.notes, *key_notes(job.endpoint, simulate=simulate)])
         send = probe_sender(job, simulate=simulate)
-        return check(job, job.endpoint, source, today=date.today(), on_read=on_read, probe=send)
+        return check(job, source, today=date.today(), on_read=on_read, probe=send)
 
 
 @contextlib.contextmanager

@@ -14,17 +14,19 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.file import set_aside
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
-from batchrun.endpoint.key import Secret, find_key
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.repair import Repair
-from batchrun.engine.live import Sending, ended_as
-from batchrun.engine.preflight.check import begun_as, preview
-from batchrun.engine.resume import prepare
+from batchrun.engine.access import Access, access_to
+from batchrun.engine.caps import budget_of
+from batchrun.engine.live import Prepared, Sending, ended_as
+from batchrun.engine.preflight.check import preview
+from batchrun.engine.resume import begin, fit, refuse_other_kind
+from batchrun.engine.shared_limit import LimitMemory
 from batchrun.engine.threads import in_thread
 from batchrun.engine.ticker import expected_rows
 from batchrun.errors import BatchrunError, JobError, PublishError, RunDirectoryError
 from batchrun.job.file import STDIN
-from batchrun.job.sections import Endpoint, Job
+from batchrun.job.sections import Job
 from batchrun.prompts.count import rows_left
 from batchrun.prompts.source import Source
 from batchrun.publish.upload import check_upload, upload_results
@@ -32,32 +34,32 @@ from batchrun.records import Stop, summed
 from batchrun.report.bar import Progress, Silence
 from batchrun.report.texts import rows_text
 from batchrun.results.export import Exported, View, export
+from batchrun.results.identity import agreement_of
 from batchrun.results.replace import sweep
 from batchrun.results.run_directory import SPOOL
 from batchrun.results.scores import scorer_of
 from batchrun.results.summary import Status, Summary, Unrecorded, save_summary, summarize
-
-_SIMULATED_KEY = Secret("simulated")
+from batchrun.results.used import keep_set_aside, used_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to run a job, beside what the job itself says."""
+    """How to run a job, apart from what the job itself says."""
 
     restart: bool = False
-    """Begin anew; the checkpoint that there was is set aside."""
+    """Start over; the old checkpoint is kept under another name."""
     retry_failed: bool = False
     """Send failed rows again."""
     agree: Callable[[str], bool] = field(default=lambda question: False)  # the name is for callers
-    """Asked before answers are bought again because the job was edited, and before a job above its caps is begun."""
+    """Asked before answers are bought again because the job was edited, and before a job above a cap starts."""
     simulate: bool = False
     """Run against the embedded simulator."""
     progress: Progress = field(default_factory=Silence)
-    """Shows how the run goes."""
+    """Shows the progress of the run."""
     stdin: BinaryIO | None = None
-    """What `-` stands for; standard input unless given."""
+    """Read for the path `-`; by default, standard input."""
     scorer: NamedFunction | None = None
-    """Scores the answers in place of the job's own scorer."""
+    """Scores the answers instead of the job's own scorer."""
     on_start: Callable[[Callable[[Stop], None]], None] = field(default=lambda drain: None)
     """Handed, as sending begins, what drains the run: to be called on its event loop."""
 
@@ -65,51 +67,50 @@ class Options:
 class Execution:
     """One execution of a job, in its directory."""
 
-    def __init__(self, job: Job, endpoint: Endpoint, options: Options) -> None:
-        self.job, self.endpoint, self.options = job, endpoint, options
+    def __init__(self, job: Job, options: Options) -> None:
+        """Prepare; nothing is read or written yet.
+
+        Raises:
+            JobError: a template, the schema or the scorer of the job is wrong.
+        """
+        if job.evaluate.target is not None:
+            scorer_of(job.evaluate)
+        self.job, self.options = job, options
         self.directory = job.run_directory
         self.progress = options.progress
+        self.repair = None if job.response.schema is None else Repair(job.response)
         self.reads_stdin = STDIN in job.input.path
         stdin = (options.stdin or sys.stdin.buffer) if self.reads_stdin else None
         self.source = Source(job, stdin, self.directory / SPOOL if self.reads_stdin else None)
+        self.store = Store(self.directory)
         self.sending: Sending | None = None
         self.began_s = time.monotonic()
         self.settled_before = 0
 
     async def execute(self) -> Summary:
-        """Run all stages in their order. What may be wrong with the job is found before anything is written."""
-        if self.job.evaluate.target is not None:
-            scorer_of(self.job.evaluate)
-        self.repair = None if self.job.response.schema is None else Repair(self.job.response)
+        """Run all stages in order. A mistake in the job is found before anything is written."""
         if (url := self.job.output.upload) is not None:
             await in_thread(lambda: check_upload(url, self.job.input.path))
-        key = _SIMULATED_KEY if self.options.simulate else find_key(self.endpoint)
-        if not self.reads_stdin:
-            await in_thread(self.source.open)
-        with DirectoryLock(self.directory), contextlib.closing(self.source):
-            if self.reads_stdin:
-                await in_thread(self.source.open)  # spools into the directory, so the lock comes first
-            sweep(self.directory)
-            if self.options.restart:
-                set_aside(self.directory)
-            with self.progress:
-                stop = await self._run_stored(key)
-                return await self._finish(stop)
+        async with access_to(self.job.endpoint, simulate=self.options.simulate) as access:
+            if not self.reads_stdin:
+                await in_thread(self.source.open)
+            with DirectoryLock(self.directory), contextlib.closing(self.source):
+                if self.reads_stdin:
+                    await in_thread(self.source.open)  # spools into the directory, so the lock comes first
+                sweep(self.directory)
+                if self.options.restart:
+                    set_aside(self.directory)
+                with self.progress:
+                    stop = await self._run_stored(access)
+                    return await self._finish(stop)
 
-    async def _run_stored(self, key: Secret | None) -> Stop | None:
+    async def _run_stored(self, access: Access) -> Stop | None:
         try:
-            with Store(self.directory) as self.store:
-                fits = await in_thread(self._prepare)
+            memory = await in_thread(lambda: LimitMemory(access.base_url, access.project, self.job.models))
+            with contextlib.closing(memory), self.store:
+                prepared = await in_thread(lambda: self._prepare(access, memory))
                 self.sending = Sending(
-                    job=self.job,
-                    endpoint=self.endpoint,
-                    key=key,
-                    source=self.source,
-                    store=self.store,
-                    fits=fits,
-                    repair=self.repair,
-                    progress=self.progress,
-                    simulated=self.options.simulate,
+                    prepared,
                     began_s=self.began_s,
                     on_start=self.options.on_start,
                     save=lambda: save_summary(self._summary("running", pid=os.getpid())),
@@ -122,39 +123,60 @@ class Execution:
     def _failure(self) -> BatchrunError | None:
         return None if self.sending is None else self.sending.failure
 
-    def _prepare(self) -> bool:
-        """Return whether the settled rows are known to be those of the source."""
+    def _prepare(self, access: Access, memory: LimitMemory) -> Prepared:
+        """Fit the checkpoint to the job, and show what is ahead. What the run will be is recorded last.
+
+        Raises:
+            JobError: the run would cost more than the user has agreed to, or there is no price to keep a cap by.
+        """
+        say, simulated = self.progress.say, self.options.simulate
         for notice in filter(None, [self.store.notice, *self.source.notices]):
-            self.progress.say(f"note: {notice}")
-        fits = prepare(
+            say(f"note: {notice}")
+        refuse_other_kind(self.store, simulated=simulated)
+        fits = fit(
             self.store,
             self.job,
             self.source,
             retry_failed=self.options.retry_failed,
-            simulated=self.options.simulate,
             agree=self.options.agree,
-            say=self.progress.say,
+            say=say,
         )
         self.settled_before = summed(self.store.totals.values()).requests
         self.store.share_answers(is_wanted=self.job.input.dedupe)
-        self._preview()
-        return fits
+        used_before = used_in(self.store, self.job, self.store.totals)
+        budget = budget_of(self.job, used_before, simulated=simulated)
+        self._preview(memory)
+        keep_set_aside(self.store, used_before.set_aside)
+        begin(self.store, self.job, self.source, simulated=simulated, say=say)
+        return Prepared(
+            job=self.job,
+            access=access,
+            source=self.source,
+            store=self.store,
+            fits=fits,
+            repair=self.repair,
+            used_before=used_before,
+            budget=budget,
+            memory=memory,
+            progress=self.progress,
+        )
 
-    def _preview(self) -> None:
-        """Say what is ahead; refuse what will not end within its caps, unless that was agreed to before.
+    def _preview(self, memory: LimitMemory) -> None:
+        """Show what is ahead. Refuse a run that will not end within its caps, unless the user agreed to it before.
 
         Raises:
-            JobError: the estimate is above a cap, and nobody has agreed to send what fits.
+            JobError: the estimate is above a cap, and the user did not agree to send what fits.
         """
         if self.reads_stdin:
-            return  # its rows come once, and nobody knows how many
-        begun = begun_as(self.job, self.source)
-        seen = preview(self.job, self.endpoint, self.source, is_begun=self.store.fact(facts.BEGUN) == begun)
+            return  # its rows can be read only once
+        agreement = agreement_of(self.job, self.source.files)
+        is_begun = self.store.fact(facts.BEGUN) == agreement
+        seen = preview(self.job, self.source, known_limit=memory.learned(), is_begun=is_begun)
         for line in seen.lines:
             self.progress.say(line)
         if seen.refusal is not None and not self.options.agree(seen.refusal):
             raise JobError(f"{seen.refusal}, or send what fits under the cap (--yes)")
-        self.store.set_fact(facts.BEGUN, begun)
+        self.store.set_fact(facts.BEGUN, agreement)
 
     # Finishing.
 

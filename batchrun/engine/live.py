@@ -8,97 +8,116 @@ from dataclasses import dataclass
 
 import orjson
 
-from batchrun import __version__
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
-from batchrun.endpoint.http.client import HttpClient
-from batchrun.endpoint.key import Secret, find_project, key_variable
-from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Budget, Used
+from batchrun.endpoint.key import key_variable
+from batchrun.endpoint.pool.budget import Amount, Budget, Used
 from batchrun.endpoint.pool.limits import START, Change, Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
-from batchrun.engine.caps import budget_of, rates_of
+from batchrun.engine.access import Access
+from batchrun.engine.caps import rates_of
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.engine.threads import Readahead
 from batchrun.engine.ticker import Watch
 from batchrun.errors import BatchrunError
-from batchrun.job.sections import Endpoint, Job
+from batchrun.job.sections import Job
 from batchrun.prompts.order import by_prefix
 from batchrun.prompts.source import Entry, Source
 from batchrun.records import Attempted, BadRow, Event, Outcome, Paused, Request, Resumed, Spent, Stop, Usage, summed
 from batchrun.report.bar import Progress
 from batchrun.report.texts import duration_text
-from batchrun.results.used import keep_set_aside, used_in
+from batchrun.results.used import keep_set_aside
 
 _NO_USAGE = Usage()
 
 
-@dataclass(kw_only=True)
-class Sending:
-    """What is sent, and with what."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Everything that is needed to send."""
 
     job: Job
-    endpoint: Endpoint
-    key: Secret | None
+    access: Access
     source: Source
     """Open."""
     store: Store
-    """Open, and prepared for the job."""
+    """Open, and fitted to the job; not started."""
     fits: bool
-    """Whether the settled rows are known to be the source's, and need not be read."""
+    """Whether settled rows are known to fit the input, so that they need not be read."""
     repair: Repair | None
+    used_before: Used
+    """Money and tokens that earlier executions have used."""
+    budget: Budget | None
+    memory: LimitMemory
     progress: Progress
-    simulated: bool
-    began_s: float
-    on_start: Callable[[Callable[[Stop], None]], None]
-    """Handed, as sending begins, what drains the run."""
-    save: Callable[[], None]
-    """Writes run.json."""
-    failure: BatchrunError | None = None
-    """What has gone wrong with the run itself, to be raised when it has drained."""
-    _before: Used = NOTHING_USED
-    _budget: Budget | None = None
 
-    async def send(self) -> Stop | None:
-        """Send what is not settled; return why it stopped, if before the end."""
+
+class Sending:
+    """The sending of one execution."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        *,
+        began_s: float,
+        on_start: Callable[[Callable[[Stop], None]], None],
+        save: Callable[[], None],
+    ) -> None:
+        """Connect the parts, in the running event loop; `send` starts.
+
+        Args:
+            prepared: what is sent, and with what.
+            began_s: start of the execution, on the monotonic clock.
+            on_start: gets, when sending begins, the function that drains the run.
+            save: writes run.json.
+        """
+        self.job, self.source, self.store = prepared.job, prepared.source, prepared.store
+        self.failure: BatchrunError | None = None
+        """The first error of the run itself, to be raised after it has drained."""
+        self._prepared = prepared
+        self._progress, self._memory, self._budget = prepared.progress, prepared.memory, prepared.budget
+        self._began_s, self._on_start, self._save = began_s, on_start, save
         self._loop = asyncio.get_running_loop()
-        memory = LimitMemory(self.endpoint.base_url, find_project(self.endpoint), self.job.models)
-        with contextlib.closing(memory) as self._memory:
-            stop = await self._send_all()
-            self.store.history.end_execution(_now_ms(), ended_as(stop))
-            keep_set_aside(self.store, self.set_aside)
-            self._note_limit()
-            self.store.set_fact(facts.LIMIT, self._pool.limit.held)
-            self._memory.learn(self._pool.limit.held)
-        return stop
+        self._client = prepared.access.client(self.job.limits, self.job.limits.max_concurrency)
+        self._pool = self._new_pool()
+        self._limit_change: Change | None = Change(0.0, self._pool.limit.current, "start")
 
-    async def _send_all(self) -> Stop | None:
-        self._budget = self._opened_budget()
-        client = self._client()
+    def _new_pool(self) -> Pool:
         limits = self.job.limits
-        self._pool = Pool(
-            client,
+        return Pool(
+            self._client,
             self._limit(),
             Rules(
                 policy=Policy(max_attempts=limits.max_attempts, patience_s=limits.patience_s),
                 canary=_canary,
                 rates=rates_of(self.job),
-                repair=self.repair,
+                repair=self._prepared.repair,
                 budget=self._budget,
                 answered=[model for model, sums in self.store.totals.items() if sums.completed],
             ),
             Listeners(on_outcome=self.store.put, on_flight=self._on_flight, on_event=self._on_event),
             may_admit=lambda: self.store.is_keeping_up,
         )
+
+    async def send(self) -> Stop | None:
+        """Send what is not settled; return why it stopped, if before the end."""
+        stop = await self._send_all()
+        self.store.history.end_execution(_now_ms(), ended_as(stop))
+        keep_set_aside(self.store, self.set_aside)
+        self._note_limit()
+        self.store.set_fact(facts.LIMIT, self._pool.limit.held)
+        self._memory.learn(self._pool.limit.held)
+        return stop
+
+    async def _send_all(self) -> Stop | None:
         self.store.history.begin_execution(_now_ms())
         self.store.start(
             lambda outcomes: self._from_thread(self._pool.wake), lambda error: self._from_thread(self._fail, error)
         )
-        self._limit_change: Change | None = Change(0.0, self._pool.limit.current, "start")
-        self.progress.begin(summed(self.store.totals.values()).requests)
-        self.on_start(self._pool.stop)
-        async with client:
+        self._progress.begin(summed(self.store.totals.values()).requests)
+        self._on_start(self._pool.stop)
+        async with self._client:
             watch = asyncio.create_task(self._watch().keep())
             watch.add_done_callback(self._on_watch_end)
             with contextlib.closing(Readahead(self._unsettled)) as batches:
@@ -112,27 +131,10 @@ class Sending:
     @property
     def set_aside(self) -> Amount:
         """The most that requests can have cost that are in flight or have no recorded answer."""
-        return self._before.set_aside if self._budget is None else self._budget.set_aside
-
-    def _opened_budget(self) -> Budget | None:
-        self._before = used_in(self.store, self.job, self.store.totals)
-        keep_set_aside(self.store, self._before.set_aside)
-        return budget_of(self.job, self._before, simulated=self.simulated)
-
-    def _client(self) -> HttpClient:
-        limits = self.job.limits
-        return HttpClient(
-            self.endpoint.base_url,
-            self.key,
-            find_project(self.endpoint),
-            connections=limits.max_concurrency,
-            timeout_s=limits.timeout_s,
-            connect_timeout_s=limits.connect_timeout_s,
-            user_agent=f"batchrun/{__version__}",
-        )
+        return self._prepared.used_before.set_aside if self._budget is None else self._budget.set_aside
 
     def _limit(self) -> Limit:
-        """Return a limit that starts near what was learned; beside other runs, small, since they hold it."""
+        """Return a limit that starts near the one learned before; a small one while other runs hold the learned one."""
         learned = self._memory.learned() or self.store.fact(facts.LIMIT)
         if learned is None or self._memory.others():
             return Limit(self.job.limits.max_concurrency, on_change=self._on_limit)
@@ -141,7 +143,9 @@ class Sending:
 
     def _unsettled(self) -> Iterator[list[Entry]]:
         store = self.store
-        unread = self.source.batches(store.settled_rows, store.settled) if self.fits else self.source.batches()
+        unread = (
+            self.source.batches(store.settled_rows, store.settled) if self._prepared.fits else self.source.batches()
+        )
         fresh = (store.unsettled(batch) for batch in unread)
         return by_prefix(fresh) if self.job.input.order == "prefix" else fresh
 
@@ -162,13 +166,13 @@ class Sending:
         self._pool.stop(Stop(kind="failure", message=str(problem), exit_code=problem.exit_code))
 
     def _from_thread(self, call: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the run has ended
             self._loop.call_soon_threadsafe(call, *arguments)
 
-    # Telling.
+    # What happens meanwhile.
 
     def _on_flight(self, in_flight: int) -> None:
-        usd, tokens = self._before.total if self._budget is None else self._budget.owed
+        usd, tokens = self._prepared.used_before.total if self._budget is None else self._budget.owed
         self.store.sending(in_flight, usd, int(tokens))
 
     def _on_event(self, event: Event) -> None:
@@ -178,12 +182,13 @@ class Sending:
             self.store.attempted(event.model, event.attempts, event.throttled)
         elif isinstance(event, Paused):
             self.store.history.paused(event.model, event.kind, _now_ms())
-            keyless = f" (no key is sent: {key_variable(self.endpoint)} is not set)" if self.key is None else ""
+            has_key = self._prepared.access.key is not None
+            keyless = "" if has_key else f" (no key is sent: {key_variable(self.job.endpoint)} is not set)"
             probing = "probing until the endpoint answers again"
-            self.progress.say(f"paused{self._whose(event)} ({event.kind}): {event.message}{keyless}; {probing}")
+            self._progress.say(f"paused{self._whose(event)} ({event.kind}): {event.message}{keyless}; {probing}")
         elif isinstance(event, Resumed):
             self.store.history.resumed(event.model, _now_ms())
-            self.progress.say(f"the endpoint answers again{self._whose(event)} after {duration_text(event.after_s)}")
+            self._progress.say(f"the endpoint answers again{self._whose(event)} after {duration_text(event.after_s)}")
 
     def _whose(self, event: Paused | Resumed) -> str:
         return "" if len(self.job.models) == 1 else f" for {event.model}"
@@ -208,10 +213,10 @@ class Sending:
             pool=self._pool,
             store=self.store,
             memory=self._memory,
-            progress=self.progress,
-            began_s=self.began_s,
+            progress=self._progress,
+            began_s=self._began_s,
             note_limit=self._note_limit,
-            save=self.save,
+            save=self._save,
             fail=self._fail,
         )
 

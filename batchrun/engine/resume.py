@@ -1,101 +1,128 @@
-"""Fits the checkpoint to the job before a run: what holds, what is asked anew, and whether the user agrees to that."""
+"""Fits the checkpoint to the job before a run: which answers still hold, which rows are sent again."""
 
-import hashlib
-import os
 from collections.abc import Callable
-from pathlib import Path
-from uuid import uuid4
 
-import orjson
-
-from batchrun import __version__
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.changes import Change, adapt, forget_failed, has_retired
 from batchrun.checkpoint.store import Store
 from batchrun.errors import JobError
-from batchrun.job.sections import Job, job_to_dict
-from batchrun.prompts.input.files import fingerprint
+from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
+from batchrun.records import summed
+from batchrun.results.identity import earlier_endpoints, has_changed, note_requests, note_start, origin_of
 
 CONFIRM_SHARE = 0.1
-"""Share of the answers from which on buying them again, because the job was edited, wants a yes."""
+"""When more than this share of the answers would be bought again after an edit, the user has to agree."""
 
 
-def prepare(
+def refuse_other_kind(store: Store, *, simulated: bool) -> None:
+    """Refuse to mix simulated and real answers.
+
+    A directory where nothing was sent yet is of neither kind, whatever an execution that was refused has recorded.
+
+    Raises:
+        JobError: the directory holds answers of the other kind.
+    """
+    if store.fact(facts.SIMULATED) in (None, simulated) or not _was_sent(store):
+        return
+    kind = "real" if simulated else "simulated"
+    what = "answers" if _has_attempts(store) else "requests that were sent and not recorded"
+    cure = "simulated and real answers do not mix; use another -o DIR, or --restart"
+    raise JobError(f"{store.path.parent}: holds {kind} {what}; {cure}")
+
+
+def fit(
     store: Store,
     job: Job,
     source: Source,
     *,
     retry_failed: bool,
-    simulated: bool,
     agree: Callable[[str], bool],
     say: Callable[[str], None],
 ) -> bool:
-    """Make the checkpoint ready for this run of the job.
+    """Make the outcomes in the checkpoint those of this job and this input.
 
-    Only when the job or its input has changed since the last run is the whole input read first.
+    The whole input is read first, but only when the job or the input has changed since the last execution.
+
+    Args:
+        store: open, not started.
+        job: to run.
+        source: its input, open.
+        retry_failed: whether failed rows are sent again.
+        agree: asked before many answers are bought again.
+        say: prints a line.
 
     Returns:
-        Whether what is settled is known to fit the input, so that settled rows need not be looked at.
+        Whether settled rows are known to fit the input, so that they need not be read.
 
     Raises:
-        JobError: answers would be bought again, and nobody has agreed to that; or simulated and real ones would mix.
+        JobError: answers would be bought again, and the user did not agree.
     """
-    if store.fact(facts.SIMULATED) not in (None, simulated):
-        there = "real answers" if simulated else "simulated answers"
-        cure = "the two do not mix; use another -o DIR, or --restart"
-        raise JobError(f"{store.path.parent}: holds {there}; {cure}")
-    origin = _origin(job, source)
-    before = store.fact(facts.ORIGIN)
-    if before is None:
-        has_changed = bool(store.totals)  # salvaged, without a word of what was asked
-    else:
-        has_changed = facts.has_changed(before, origin) or (before != origin and has_retired(store))
-    if store.fact(facts.MISMATCH) is not None:  # a row was another than its outcome's: all are looked at
-        has_changed = True
-    if has_changed:
-        say("the job or its input is not what it was: the input is read whole first, to see which answers still fit")
+    origin = origin_of(job, source.files)
+    if _may_not_fit(store, origin):
+        say("the job or the input has changed: reading the whole input to see which answers still fit")
         adapt(store, source.batches(), lambda change: _is_agreed(change, agree, say))
+        note_requests(store, job, origin)  # also if the run is refused later: the outcomes have been changed
     if retry_failed and (count := forget_failed(store)):
         say(f"{count:,} failed rows are sent again")
-    _tell_unrecorded(store, say)
-    store.set_fact(facts.IDENTITY, store.fact(facts.IDENTITY) or uuid4().hex)
-    facts.note_run(
-        store, job=job_to_dict(job), version=__version__, origin=origin, folder=_folder(), is_simulated=simulated
-    )
+    if store.unrecorded:
+        sent = f"{store.unrecorded:,} requests had been sent and not recorded"
+        say(f"when the last execution ended, {sent}; they are sent again")
     store.expect(job.per_row)
     return bool(origin["input"])
 
 
-def _folder() -> str | None:
-    """Return the folder that one stands in, to which the paths of the input are relative; None where it is gone."""
-    try:
-        return os.fsencode(Path.cwd()).decode("utf-8", "replace")  # a fact is JSON, which has no other names
-    except FileNotFoundError:
+def begin(store: Store, job: Job, source: Source, *, simulated: bool, say: Callable[[str], None]) -> None:
+    """Record what this execution runs, now that nothing can refuse it any more.
+
+    Args:
+        store: open, and fitted to the job.
+        job: to run.
+        source: its input, open.
+        simulated: whether the simulator answers.
+        say: prints a line.
+    """
+    if not simulated and (note := _endpoint_note(store, job)):
+        say(note)
+    note_start(store, job, is_simulated=simulated, has_answers=_was_sent(store))
+    note_requests(store, job, origin_of(job, source.files))
+
+
+def _endpoint_note(store: Store, job: Job) -> str | None:
+    """Return a note when the rows so far were answered by another endpoint than the job's."""
+    settled = summed(store.totals.values()).requests
+    earlier = earlier_endpoints(store)
+    if not settled or not earlier or earlier[-1] == job.endpoint.base_url:
         return None
+    answered = f"the settled rows ({settled:,}) were answered by {' and '.join(earlier)}"
+    return f"note: {answered} and stay as they are; the rest is sent to {job.endpoint.base_url}"
 
 
-def _tell_unrecorded(store: Store, say: Callable[[str], None]) -> None:
-    """Say how many requests were on their way when the last run died: their answers may be bought again."""
-    if store.unrecorded:
-        sent = f"{store.unrecorded:,} requests had been sent and not recorded"
-        say(f"when the last run ended, {sent}; they are sent again")
+def _has_attempts(store: Store) -> bool:
+    return any(sums.attempts for sums in store.totals.values())
 
 
-def _origin(job: Job, source: Source) -> facts.Origin:
-    """Return what the requests are made from."""
-    parts = job_to_dict(job)
-    made_of = [parts["prompt"], parts["model"], job.models, job.input.id, job.response.schema, job.response.mode]
-    digest = hashlib.blake2b(orjson.dumps(made_of, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
-    return {"job": digest, "input": fingerprint(source.files), "limit": job.input.limit}
+def _was_sent(store: Store) -> bool:
+    """Return whether any execution has sent a request."""
+    return _has_attempts(store) or store.unrecorded_ever > 0
+
+
+def _may_not_fit(store: Store, origin: facts.Origin) -> bool:
+    """Return whether outcomes may answer other requests than those of this job and input."""
+    if store.fact(facts.MISMATCH) is not None:  # a row was not the one that its outcome answers: look at all of them
+        return True
+    before = store.fact(facts.ORIGIN)
+    if before is None:
+        return bool(store.totals)  # salvaged: what the requests were made from is lost
+    return has_changed(before, origin) or (before != origin and has_retired(store))
 
 
 def _is_agreed(change: Change, agree: Callable[[str], bool], say: Callable[[str], None]) -> bool:
     kept = f"{change.kept:,} rows keep their answers, {change.new:,} are to be sent, {change.gone:,} leave the results"
-    say(f"the job or its input has changed: {kept}")
+    say(f"the job or the input has changed: {kept}")
     if change.again <= CONFIRM_SHARE * change.settled:
         return True
-    question = f"{change.again:,} of {change.settled:,} answers would be bought again, since their prompts have changed"
+    question = f"{change.again:,} of {change.settled:,} answers would be bought again, because their prompts changed"
     if agree(question):
         return True
-    raise JobError(f"{question}; add --yes if that is meant, or use another -o DIR")
+    raise JobError(f"{question}; add --yes to buy them again, or use another -o DIR")

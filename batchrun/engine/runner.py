@@ -1,15 +1,13 @@
 """Runs a job: on an event loop of its own, or in the caller's; against the endpoint, or the embedded simulator."""
 
 import asyncio
-import contextlib
 import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from batchrun.endpoint.sockets import SPARE, room_for
 from batchrun.engine.execution import Execution, Options
-from batchrun.engine.simulated import simulated
-from batchrun.job.sections import Endpoint, Job, Publish
+from batchrun.job.sections import Job, Publish
 from batchrun.publish.worker import Publishing
 from batchrun.results.summary import Summary
 
@@ -47,26 +45,22 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def arun(job: Job, options: Options | None = None) -> Summary:
     """As `run`, in the running event loop."""
     options = options or Options()
-    async with contextlib.AsyncExitStack() as stack:
-        job = _with_room(job, options)
-        endpoint = job.endpoint
-        if options.simulate:
-            endpoint = await stack.enter_async_context(simulated(endpoint))
-        return await _published(job, endpoint, options)
+    job = _with_room(job, options)
+    if job.publish == Publish():
+        return await Execution(job, options).execute()
+    return await _published(job, options)
 
 
-async def _published(job: Job, endpoint: Endpoint, options: Options) -> Summary:
+async def _published(job: Job, options: Options) -> Summary:
     """Execute a job, and have it published where it says so: whatever comes of that, the run ends as it did.
 
     What was not published is told in the summary's message, for those as well who want to hear of errors only.
     """
-    if job.publish == Publish():
-        return await Execution(job, endpoint, options).execute()
     publishing = Publishing(job, options.progress.say)
     on_start = options.on_start
     options = dataclasses.replace(options, on_start=lambda drain: publishing.begin(drain, on_start))
     try:
-        summary = await Execution(job, endpoint, options).execute()
+        summary = await Execution(job, options).execute()
     except BaseException:
         publishing.abandon()
         raise

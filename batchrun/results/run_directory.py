@@ -12,8 +12,9 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError, RunDirectoryError
 from batchrun.job.sections import Job, UnknownSettingError, job_from_dict
 from batchrun.prompts.input.columns import InputColumns
-from batchrun.prompts.input.files import InputFile, find_files, fingerprint
+from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.prompts.source import Source
+from batchrun.results.identity import may_be_other_input
 from batchrun.storage.urls import is_remote
 
 RESULTS = "results.parquet"
@@ -44,8 +45,8 @@ def stored_job(checkpoint: Checkpoint) -> Job:
     job = checkpoint.fact(facts.JOB)
     if job is None:
         raise RunDirectoryError(
-            f"{checkpoint.path}: does not say yet which job it is of: its run has only begun, or died as it began; "
-            "look again in a moment, or run the job"
+            f"{checkpoint.path}: holds no job yet: its run has just begun, was refused, or died before it "
+            "sent anything; look again in a moment, or run the job"
         )
     try:
         return job_from_dict(job)
@@ -94,7 +95,7 @@ def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, target: s
     paths = input_paths(job, directory, checkpoint)
     job = dataclasses.replace(job, input=dataclasses.replace(job.input, path=paths, strict=False))
     files = find_files(paths)
-    if _may_have_changed(checkpoint, files) and not _still_fits(checkpoint, job):
+    if may_be_other_input(checkpoint, files) and not _still_fits(checkpoint, job):
         raise InputError("the input has changed since the run; run the job again to fit its answers to it")
     keep = job.output.keep
     if keep is not None and target is not None and target not in keep:
@@ -117,13 +118,6 @@ def _found_from(folder: str | None, path: str) -> str:
         return str(there)
     pattern = str(Path(glob.escape(folder), path))
     return pattern if glob.glob(pattern, recursive=True) else path  # noqa: PTH207  # Path.glob: none absolute
-
-
-def _may_have_changed(checkpoint: Checkpoint, files: list[InputFile]) -> bool:
-    """Return whether the input may be another than the run read. That of standard input was noted while it was read."""
-    origin = checkpoint.fact(facts.ORIGIN)  # none after a salvage
-    has_other_input = origin is None or origin["input"] not in ("", fingerprint(files))
-    return has_other_input or checkpoint.fact(facts.MISMATCH) is not None
 
 
 def _still_fits(checkpoint: Checkpoint, job: Job) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 import batchrun
 from batchrun.checkpoint import facts
-from batchrun.checkpoint.facts import Fact, Origin, has_changed, note_run
+from batchrun.checkpoint.facts import Fact, Origin
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import FILE_NAME
@@ -69,32 +69,3 @@ def test_no_fact_is_named_by_a_bare_string() -> None:
     for path in Path(batchrun.__file__).parent.rglob("*.py"):
         if path.parent.name != "publish":  # the ledger of publications has names of its own
             assert not re.findall(r"""\.(?:set_)?fact\(f?["']""", path.read_text()), path
-
-
-def test_a_noted_run_is_known_by_its_job_its_origin_and_its_folder(tmp_path: Path) -> None:
-    """And a row that did not fit is forgotten: all were looked at since."""
-    with Store(tmp_path) as store:
-        store.set_fact(facts.MISMATCH, 3)
-        note_run(store, job={"name": "a"}, version="0.1", origin=ORIGIN, folder="/there", is_simulated=True)
-    with Checkpoint(tmp_path) as checkpoint:
-        noted = [
-            checkpoint.fact(each) for each in (facts.JOB, facts.VERSION, facts.ORIGIN, facts.FOLDER, facts.SIMULATED)
-        ]
-        assert noted == [{"name": "a"}, "0.1", ORIGIN, "/there", True]
-        assert checkpoint.fact(facts.MISMATCH) is None
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "expected"),
-    [
-        ({}, {}, False),
-        ({}, {"job": "other"}, True),
-        ({}, {"input": "other"}, True),
-        ({"limit": 5}, {"limit": 6}, False),
-        ({"limit": 5}, {"limit": None}, False),
-        ({"limit": 5}, {"limit": 4}, True),
-        ({}, {"limit": 4}, True),
-    ],
-)
-def test_more_rows_of_the_same_input_change_nothing(before: Any, now: Any, expected: bool) -> None:
-    assert has_changed({**ORIGIN, **before}, {**ORIGIN, **now}) is expected

@@ -18,8 +18,7 @@ from batchrun.engine.preflight.probe import Probed
 from batchrun.engine.preflight.survey import Cause, Ids, Long, Repeated, Survey
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.errors import InputError
-from batchrun.job.sections import Endpoint, Job
-from batchrun.prompts.input.files import fingerprint
+from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.records import Request
 from batchrun.results.scores import scorer_of
@@ -69,7 +68,6 @@ class Report:
 
 def check(
     job: Job,
-    endpoint: Endpoint,
     source: Source,
     *,
     today: date,
@@ -80,7 +78,6 @@ def check(
 
     Args:
         job: what to run.
-        endpoint: whose limit may be known.
         source: the job's input, open.
         today: for models that are switched off.
         on_read: told now and then how much was read, 0 to 1.
@@ -107,7 +104,7 @@ def check(
     known, counted_by = learned(survey, past, probes)
     share = survey.unique_share
     left = {model: (part.requests - part.settled) * share for model, part in survey.models.items()}
-    ahead = look_ahead(job, asked_of(survey, left), known, slots=_slots(job, endpoint, past))
+    ahead = look_ahead(job, asked_of(survey, left), known, slots=_known_limit(job) or past.limit)
     return Report(
         files=[file.shown for file in source.files],
         rows=survey.rows,
@@ -161,21 +158,15 @@ class Preview(NamedTuple):
     """Why the remaining requests will exceed the job's caps; None when they may not."""
 
 
-def begun_as(job: Job, source: Source) -> list[Any]:
-    """Return what makes two runs the same to somebody who has agreed to a cap: then nobody is asked again."""
-    limits = job.limits
-    return [limits.max_cost_usd, limits.max_tokens_total, job.input.limit, job.per_row, fingerprint(source.files)]
-
-
-def preview(job: Job, endpoint: Endpoint, source: Source, *, is_begun: bool) -> Preview:
+def preview(job: Job, source: Source, *, known_limit: int | None, is_begun: bool) -> Preview:
     """Return what is ahead of a run, told from its first rows; nothing where nothing is left.
 
     Takes a few tenths of a second at most, whatever the size of the input.
 
     Args:
         job: that is run; its directory has a checkpoint.
-        endpoint: whose limit may be known.
         source: the job's input, of files; it can be gone through from the beginning afterwards.
+        known_limit: how many requests the endpoint takes at once, if that was learned on this machine.
         is_begun: whether a run like this was begun before, so that its caps are known to its user.
     """
     with Checkpoint(job.run_directory) as checkpoint:
@@ -190,7 +181,7 @@ def preview(job: Job, endpoint: Endpoint, source: Source, *, is_begun: bool) -> 
         return Preview()
     known, _ = learned(survey, past, [], may_load=False)
     share = 0.0 if source.is_complete else _SAMPLING_SHARE
-    ahead = look_ahead(job, asked_of(survey, left), known, slots=_slots(job, endpoint, past), sampling_share=share)
+    ahead = look_ahead(job, asked_of(survey, left), known, slots=known_limit or past.limit, sampling_share=share)
     lines = ahead_lines(ahead, job.limits.max_cost_usd, past.used, is_guess=not source.is_complete)
     lines += [f"note: {note}" for note in model_notes(job, survey, date.today())]
     # How many of the later rows ask what was asked before, the first ones cannot say.
@@ -223,8 +214,7 @@ def _sample(source: Source, survey: Survey) -> None:
             break
 
 
-def _slots(job: Job, endpoint: Endpoint, past: Past) -> int | None:
-    """Return how many requests the endpoint takes at once, as far as earlier runs have learned."""
-    with closing(LimitMemory(endpoint.base_url, find_project(endpoint), job.models)) as memory:
-        learned = memory.learned() or past.limit
-    return int(learned) if learned else None
+def _known_limit(job: Job) -> int | None:
+    """Return how many requests the endpoint takes at once, as runs on this machine have learned; None before any."""
+    with closing(LimitMemory(job.endpoint.base_url, find_project(job.endpoint), job.models)) as memory:
+        return memory.learned()

@@ -1,18 +1,16 @@
 """One real request to each model, to see what comes back before a job is sent."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from batchrun import __version__
 from batchrun.answers.chat import parse_completion
 from batchrun.endpoint.http.client import HttpClient
-from batchrun.endpoint.key import Secret, find_key, find_project
+from batchrun.endpoint.key import find_key
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.verdicts import EFFECTS
+from batchrun.engine.access import Access, access_to
 from batchrun.engine.preflight.survey import Survey
-from batchrun.engine.simulated import simulated
 from batchrun.errors import BatchrunError
 from batchrun.job.catalogue import cost_usd, price_of
 from batchrun.job.sections import Endpoint, Job
@@ -42,18 +40,9 @@ class Probed(NamedTuple):
     response: str | None
 
 
-async def probe(job: Job, endpoint: Endpoint, key: Secret | None, requests: Iterable[Request]) -> list[Probed]:
+async def probe(job: Job, access: Access, requests: Iterable[Request]) -> list[Probed]:
     """Send requests one after the other, each once; return what came back."""
-    client = HttpClient(
-        endpoint.base_url,
-        key,
-        find_project(endpoint),
-        connections=1,
-        timeout_s=job.limits.timeout_s,
-        connect_timeout_s=job.limits.connect_timeout_s,
-        user_agent=f"batchrun/{__version__}",
-    )
-    async with client:
+    async with access.client(job.limits, connections=1) as client:
         return [await _sent(client, job, request) for request in requests]
 
 
@@ -91,12 +80,12 @@ def key_notes(endpoint: Endpoint, *, simulate: bool) -> list[str]:
 
 def probe_sender(job: Job, *, simulate: bool) -> Callable[[Survey], list[Probed]]:
     """Return what sends the first request to each model; the key is looked for at once."""
-    key = Secret("simulated") if simulate else find_key(job.endpoint)
+    if not simulate:
+        find_key(job.endpoint)
 
     async def sent(survey: Survey) -> list[Probed]:
         requests = [part.first for part in survey.models.values() if part.first is not None]
-        where = simulated(job.endpoint) if simulate else contextlib.nullcontext(job.endpoint)
-        async with where as endpoint:
-            return await probe(job, endpoint, key, requests)
+        async with access_to(job.endpoint, simulate=simulate) as access:
+            return await probe(job, access, requests)
 
     return lambda survey: asyncio.run(sent(survey))

@@ -13,7 +13,7 @@ import pytest
 
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Used
-from batchrun.engine.preflight.check import begun_as, check, preview
+from batchrun.engine.preflight.check import check, preview
 from batchrun.engine.preflight.estimate import Forecast, Range
 from batchrun.engine.preflight.outlook import Outlook, ahead_lines, excess, range_text, usd_text
 from batchrun.engine.shared_limit import LimitMemory
@@ -49,14 +49,14 @@ def job(rows: int = 10, model: str = LLAMA, **limits: Any) -> Job:
 def checked(job: Job) -> Any:
     with Source(job) as source:
         source.open()
-        return check(job, job.endpoint, source, today=TODAY, on_read=lambda fraction: None)
+        return check(job, source, today=TODAY, on_read=lambda fraction: None)
 
 
 def previewed(job: Job, *, is_begun: bool = False) -> Any:
     Path("out").mkdir(exist_ok=True)
     with Source(job) as source, Store(Path("out")):
         source.open()
-        seen = preview(job, job.endpoint, source, is_begun=is_begun)
+        seen = preview(job, source, known_limit=None, is_begun=is_begun)
         assert next(iter(source.batches()))[0].row == 0  # the run reads it from the beginning
         return seen
 
@@ -97,7 +97,7 @@ def test_a_model_that_will_end_is_told_apart_from_one_that_has() -> None:
     ended = job(model="ibm-granite/granite-4.1-8b")
     with Source(ended) as source:
         source.open()
-        early = check(ended, ended.endpoint, source, today=date(2026, 1, 1), on_read=lambda fraction: None)
+        early = check(ended, source, today=date(2026, 1, 1), on_read=lambda fraction: None)
     assert "will be switched off on 2026-10-05" in early.notes[0]
     assert "was to be switched off on 2026-10-05" in checked(ended).notes[0]
 
@@ -108,7 +108,7 @@ def test_how_much_was_read_is_told() -> None:
     told: list[float | None] = []
     with Source(asked) as source:
         source.open()
-        check(asked, asked.endpoint, source, today=TODAY, on_read=told.append)
+        check(asked, source, today=TODAY, on_read=told.append)
     assert told[-1] == 1.0
     assert len(told) > 3
 
@@ -153,19 +153,6 @@ def test_what_is_asked_once_is_counted_once() -> None:
     asked = dataclasses.replace(asked, input=dataclasses.replace(asked.input, dedupe=True))
     assert checked(asked).ahead.requests == 2
     assert previewed(asked).refusal is None
-
-
-def test_two_runs_are_the_same_with_the_same_caps_and_the_same_input() -> None:
-    """And as many answers to each row."""
-
-    def begun(**limits: Any) -> list[Any]:
-        with Source(job(10, **limits)) as source:
-            source.open()
-            return begun_as(job(10, **limits), source)
-
-    assert begun(max_cost_usd=1)[:-1] == begun(max_cost_usd=1)[:-1]
-    assert begun(max_cost_usd=1) != begun(max_cost_usd=2)
-    assert begun(max_tokens_total=1) != begun(max_tokens_total=2)
 
 
 # What is ahead, in words.

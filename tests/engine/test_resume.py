@@ -1,0 +1,152 @@
+"""What an execution finds in a run directory, and what it leaves there when it is refused."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import results, write_prompts
+
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.engine.execution import Options
+from batchrun.engine.runner import run
+from batchrun.errors import BatchrunError, JobError
+from batchrun.job.sections import Endpoint, Input, Job, Limits, Model, Output, Price
+from batchrun.records import Figures
+from batchrun.report.bar import Silence
+
+NOTED = (facts.JOB, facts.ORIGIN, facts.FOLDER, facts.SIMULATED, facts.ENDPOINTS, facts.BEGUN, facts.IDENTITY)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has an empty folder, and a home of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+
+class Messages(Silence):
+    """Keeps what is printed."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def show(self, figures: Figures) -> None:
+        """Show nothing."""
+
+    def say(self, message: str) -> None:
+        """Keep a line."""
+        self.lines.append(message)
+
+
+def job(max_cost_usd: float | None = None, base_url: str = "", **settings: Any) -> Job:
+    """Return a job with a price."""
+    return Job(
+        input=Input(path=("in.jsonl",), **settings),
+        model=Model(names=("m",), max_tokens=5),
+        endpoint=Endpoint(base_url=base_url),
+        limits=Limits(max_cost_usd=max_cost_usd),
+        output=Output(dir="out"),
+        prices={"m": Price(input_usd_per_mtok=1.0, output_usd_per_mtok=1.0)},
+    )
+
+
+def noted() -> list[Any]:
+    """Return what the directory says of the run that it holds."""
+    with Checkpoint(Path("out")) as checkpoint:
+        return [checkpoint.fact(each) for each in NOTED]
+
+
+def refused(job: Job, *, simulate: bool) -> str:
+    """Run a job that is refused; return why."""
+    with pytest.raises(BatchrunError) as problem:
+        run(job, Options(simulate=simulate))
+    return str(problem.value)
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Where a real run is sent: the simulator, which it does not know as such."""
+    from contextlib import asynccontextmanager
+
+    from batchrun.engine import execution
+    from batchrun.engine.access import Access, access_to
+
+    @asynccontextmanager
+    async def everywhere(endpoint: Endpoint, *, simulate: bool) -> Any:
+        async with access_to(endpoint, simulate=True) as access:
+            yield access if simulate else Access(access.base_url, access.key, None)
+
+    monkeypatch.setattr(execution, "access_to", everywhere)
+
+
+@pytest.mark.usefixtures("endpoint")
+@pytest.mark.parametrize("simulate", [True, False])
+def test_a_run_that_is_refused_leaves_no_mark(simulate: bool) -> None:
+    """A run of the other kind begins as in an empty directory."""
+    write_prompts("a", "b")
+    assert "the cap is 1e-08 USD" in refused(job(max_cost_usd=1e-8), simulate=simulate)
+    assert noted() == [None] * len(NOTED)
+    assert run(job(), Options(simulate=not simulate)).completed == 2
+    assert noted()[3] is not simulate
+
+
+@pytest.mark.usefixtures("endpoint")
+@pytest.mark.parametrize("simulate", [True, False])
+def test_a_mark_without_answers_refuses_nobody(simulate: bool) -> None:
+    """Such as one that another version left, or a run with broken rows only."""
+    Path("in.jsonl").write_text('{"prompt": "a"}\nnot JSON\n')
+    job_of_one = dataclasses.replace(job(), limits=Limits(max_duration_s=1e-9))
+    assert run(job_of_one, Options(simulate=simulate)).attempts == 0
+    assert noted()[3] is simulate
+    assert run(job(), Options(simulate=not simulate)).completed == 1
+
+
+@pytest.mark.usefixtures("endpoint")
+@pytest.mark.parametrize(("simulate", "kind"), [(True, "simulated"), (False, "real")])
+def test_answers_of_one_kind_refuse_the_other(simulate: bool, kind: str) -> None:
+    """They are never mixed, and the refused run changes nothing."""
+    write_prompts("a")
+    run(job(), Options(simulate=simulate))
+    before = noted()
+    assert f"out: holds {kind} answers" in refused(job(), simulate=not simulate)
+    assert noted() == before
+
+
+def test_a_refused_run_leaves_the_recorded_job_as_it_was() -> None:
+    """What is recorded is what was run, not what was tried."""
+    write_prompts("a", "b", "c")
+    run(job(limit=1), Options(simulate=True))
+    before = noted()
+    refused(job(max_cost_usd=1e-8), simulate=True)
+    assert noted() == before
+
+
+def test_a_run_that_is_refused_after_an_edit_is_recorded_with_the_answers_that_were_put_aside() -> None:
+    """The outcomes fit the edited job now. Undoing the edit brings the old answers back at no cost."""
+    write_prompts("a", "b")
+    first = job()
+    run(first, Options(simulate=True))
+    edited = dataclasses.replace(job(max_cost_usd=1e-8), model=Model(names=("m",), max_tokens=6))
+    with pytest.raises(JobError, match="the cap is"):
+        run(edited, Options(simulate=True, agree=lambda question: "bought again" in question))
+    summary = run(first, Options(simulate=True))
+    assert (summary.completed, summary.attempts) == (2, 2)
+    assert len(results()) == 2
+
+
+@pytest.mark.usefixtures("endpoint")
+def test_a_run_at_another_endpoint_says_whose_the_answers_are() -> None:
+    """They are kept and nothing is bought again; it is said once."""
+    write_prompts("a", "b", "c")
+    first, second = "https://a.example/v1", "https://b.example/v1"
+    lines: list[list[str]] = []
+    for base_url, limit in ((first, 1), (second, 2), (second, 3), (second, 3)):
+        messages = Messages()
+        summary = run(job(base_url=base_url, limit=limit), Options(progress=messages))
+        assert summary.attempts == limit
+        lines.append([line for line in messages.lines if "example" in line])
+    note = f"note: the settled rows (1) were answered by {first} and stay as they are; the rest is sent to {second}"
+    assert lines == [[], [note], [], []]
