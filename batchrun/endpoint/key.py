@@ -1,4 +1,4 @@
-"""The key, from where the user keeps it, in a wrapper that never prints it."""
+"""Finds the key where the user keeps it, and wraps it so that it is never printed."""
 
 import configparser
 import html
@@ -18,25 +18,25 @@ from batchrun.job.settings import is_loopback
 _VARIABLES = {"wandb": "WANDB_API_KEY", "openai": "OPENAI_API_KEY", "custom": "OPENAI_API_KEY"}
 
 _VARIABLE_NAME = re.compile("[A-Z_][A-Z0-9_]{0,63}")
-"""What a message may repeat of a variable that is not set. Anything else may be a key in the wrong place."""
+"""Variable names that a message may repeat. Anything else may be a key in the wrong place."""
 
 _WANDB_HOSTS = ("api.wandb.ai", "api.forge.coreweave.com")
-"""Under which `wandb login` leaves the vendor's key; the second since wandb 0.31."""
+"""Names under which `wandb login` stores the vendor's key; the second since wandb 0.31."""
 
 _WANDB_DOMAINS = (".wandb.ai", ".forge.coreweave.com")
-"""The vendor's own: what its key may be sent to."""
+"""The vendor's own domains: its key may be sent to these."""
 
 _WANDB_SERVER = "https://api.wandb.ai"
-"""Where W&B is for those who have no server of their own."""
+"""The server of W&B, for users who do not run their own."""
 
 _HIDDEN = b"***"
-"""What stands in place of a key. Valid inside JSON, HTML and URLs."""
+"""Replaces a key. Valid inside JSON, HTML and URLs."""
 
 _found: list["Secret"] = []
 
 
 class Secret:
-    """A text that shows itself only when asked by name."""
+    """A text that is shown only by `reveal`."""
 
     __slots__ = ("_escaped", "_spellings", "_text")
 
@@ -46,13 +46,13 @@ class Secret:
         self._escaped = _escaped(text) if self._spellings else None
 
     def reveal(self) -> str:
-        """Return the text; only the client's header may ask."""
+        """Return the text; only for the client's header."""
         return self._text
 
     def hide_in(self, data: bytes) -> bytes:
-        """Return what a server said with `***` for every echo of the text, of which there is next to never one.
+        """Return a server's reply with `***` for every echo of the text, though servers hardly ever echo it.
 
-        A text that might as well be a word of an answer is left: `x`, `EMPTY`, `not-needed` are no secrets.
+        A text that could be a word of an answer is left as it is: `x`, `EMPTY` and `not-needed` are not secrets.
         """
         for spelling in self._spellings:
             if spelling in data:
@@ -66,29 +66,29 @@ class Secret:
 
 
 def _is_searched_for(text: str) -> bool:
-    # Keys are longer than this (W&B: 40 hexadecimal digits), and placeholders and words are not, or have no digit.
+    # Keys are longer than this (W&B: 40 hexadecimal digits); placeholders and words are shorter, or have no digit.
     return len(text) >= 20 or (len(text) >= 12 and any(character.isdigit() for character in text))
 
 
 def _spellings(text: str) -> tuple[bytes, ...]:
-    """Return how a text may stand in JSON, in HTML and in a URL; of a key, commonly the same."""
+    """Return how a text may be spelled in JSON, in HTML and in a URL; for most keys that is the same."""
     spelled = (text, json.dumps(text)[1:-1], text.replace("/", "\\/"), html.escape(text), quote(text, safe=""))
     return tuple(dict.fromkeys(each.encode() for each in spelled))
 
 
 def _escaped(text: str) -> re.Pattern[bytes]:
-    """Return what finds a text in JSON of which any letter may be written as `\\u…`: some servers do so with `+`."""
+    """Return a pattern for a text in JSON, where any letter may be written as `\\u…`: some servers write `+` so."""
     letters = (rf"(?:{re.escape(letter)}|\\u(?i:{ord(letter):04x}))" for letter in text)
     return re.compile("".join(letters).encode())
 
 
 def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Secret | None:
-    """Return the key for an endpoint; None where none is needed, on this machine.
+    """Return the key for an endpoint; None for an endpoint on this machine that needs none.
 
     Looks in the variable that `api_key_env` names, else in the provider's own; for W&B then in `~/.netrc`.
 
     Raises:
-        EndpointRefused: there is none, or it cannot be sent in a header; the message says where it was looked for.
+        EndpointRefused: no key was found, or it cannot be sent in a header; the message names where it was looked for.
     """
     variable = key_variable(endpoint)
     key = environ.get(variable, "").strip()
@@ -101,7 +101,7 @@ def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: 
             return None
         if not _VARIABLE_NAME.fullmatch(variable):
             raise EndpointRefused(
-                "nothing is set under the name that api_key_env (--api-key-env) gives; it is the name of a variable,"
+                "the variable that api_key_env (--api-key-env) names is not set; give the name of a variable,"
                 " such as OPENAI_API_KEY, and never the key itself"
             )
         raise EndpointRefused(f"no key for {endpoint.base_url}: looked in {looked}; export {variable}=…")
@@ -109,7 +109,7 @@ def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: 
 
 
 def wandb_server(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> str:
-    """Return where W&B is: as WANDB_BASE_URL says, else as `wandb login --host` left it, else the vendor's own."""
+    """Return the server of W&B: from WANDB_BASE_URL, else as `wandb login --host` stored it, else the vendor's own."""
     found = environ.get("WANDB_BASE_URL", "").strip()
     if not found:
         folder = environ.get("WANDB_CONFIG_DIR") or (home or Path.home()) / ".config/wandb"
@@ -124,8 +124,8 @@ def find_wandb_key(server: str, environ: Mapping[str, str] = os.environ, home: P
     """Return the key to publish with, for a server of W&B.
 
     Raises:
-        EndpointRefused: there is none, or it cannot be sent in a header; the message says where it was looked for.
-        JobError: others could read the key on its way there.
+        EndpointRefused: no key was found, or it cannot be sent in a header; the message names where it was looked for.
+        JobError: others could read the key on the way.
     """
     check_encrypted("WANDB_BASE_URL", server)
     looked = f"{_VARIABLES['wandb']} and ~/.netrc"
@@ -138,20 +138,20 @@ def find_wandb_key(server: str, environ: Mapping[str, str] = os.environ, home: P
 
 
 def check_encrypted(name: str, url: str) -> None:
-    """Check that a key that goes to a URL is encrypted on its way, or does not leave this machine.
+    """Check that a key that is sent to a URL is encrypted on the way, or does not leave this machine.
 
     Raises:
-        JobError: it is not; the message calls the URL by its name.
+        JobError: it is not; the message gives the name of the setting.
     """
     if urlsplit(url).scheme != "https" and not is_loopback(urlsplit(url).hostname or ""):
         raise JobError(f"{name} = {url}; must be https: over http the key could be read on the way")
 
 
 def _fit(key: str, looked: str) -> Secret:
-    """Return a key that was found, once it is known that a header can carry it."""
+    """Return the key that was found, if a header can carry it."""
     if not key.isascii() or not key.isprintable() or " " in key:
         raise EndpointRefused(
-            f"the key in {looked} has a space, line break or other character that no key has; set it anew"
+            f"the key in {looked} has a space, a line break or another character that no key has; set it again"
         )
     _found.append(secret := Secret(key))
     return secret
@@ -171,7 +171,7 @@ def hide_keys(text: str) -> str:
 
 
 def find_project(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the team/project to book on: as told, else, for W&B, from `WANDB_ENTITY` and `WANDB_PROJECT`."""
+    """Return the team/project to book on: from the job, else, for W&B, from `WANDB_ENTITY` and `WANDB_PROJECT`."""
     if endpoint.project or endpoint.provider != "wandb":
         return endpoint.project
     entity, project = environ.get("WANDB_ENTITY", ""), environ.get("WANDB_PROJECT", "")
@@ -179,7 +179,7 @@ def find_project(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) ->
 
 
 def _from_netrc(home: Path, url: str) -> str:
-    """Return the key of a server's own name; the vendor's key too, where the server is the vendor's."""
+    """Return the key stored for a server; for the vendor's servers also the vendor's key."""
     host = urlsplit(url).hostname or ""
     hosts = [urlsplit(url).netloc, host, *(_WANDB_HOSTS if host.endswith(_WANDB_DOMAINS) else ())]
     try:
@@ -187,7 +187,7 @@ def _from_netrc(home: Path, url: str) -> str:
     except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
         return ""
     for each in hosts:
-        found = entries.hosts.get(each)  # not `authenticators`: what `default` has was never meant for this host
+        found = entries.hosts.get(each)  # not `authenticators`: the `default` entry was not meant for this host
         if found and found[2]:
             return found[2]
     return ""

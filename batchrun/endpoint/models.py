@@ -1,4 +1,4 @@
-"""The models that an endpoint serves, as it lists them."""
+"""Asks an endpoint which models it serves."""
 
 import orjson
 
@@ -13,7 +13,7 @@ from batchrun.records import Fault, Reply
 
 
 async def ask_models(endpoint: Endpoint) -> Reply | Fault:
-    """Ask for the list once, with the key of the endpoint."""
+    """Ask once for the list, with the endpoint's key."""
     key = find_key(endpoint)
     client = HttpClient(
         endpoint.base_url,
@@ -32,8 +32,8 @@ def model_names(result: Reply | Fault, endpoint: Endpoint) -> list[str]:
     """Return the models' names.
 
     Raises:
-        EndpointRefused: the endpoint does not want this key, project or region, or has no such list.
-        Stopped: it cannot be reached or cannot answer now.
+        EndpointRefused: the endpoint refuses this key, project or region, or has no such list.
+        Stopped: it cannot be reached, or cannot answer now.
     """
     if isinstance(result, Fault):
         raise Stopped(f"{endpoint.base_url}: {result.message}")

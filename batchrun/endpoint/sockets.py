@@ -1,4 +1,4 @@
-"""How many connections this process may have open at once; the system's limit is raised as far as it may be."""
+"""How many connections this process may have open at once. Raises the system's limit as far as it allows."""
 
 import contextlib
 
@@ -6,18 +6,18 @@ from batchrun.errors import RunDirectoryError
 
 try:
     import resource
-except ImportError:  # Windows, where no such limit gets in the way
+except ImportError:  # Windows has no such limit
     resource = None  # type: ignore[assignment]
 
 SPARE = 40
-"""Files that a run has open beside its connections, at most: 22 at its busiest, and some for what it is embedded in."""
+"""Files that a run has open besides its connections: 22 at its busiest, and some for the program that embeds it."""
 
 
 def room_for(connections: int) -> int:
-    """Return how many of so many connections may be open at once; raise this process's limit if need be.
+    """Return how many of these connections may be open at once; raise this process's limit if necessary.
 
     Raises:
-        RunDirectoryError: there is not even room for the run's own files.
+        RunDirectoryError: not even the run's own files may be open.
     """
     if resource is None:
         return connections
@@ -25,14 +25,14 @@ def room_for(connections: int) -> int:
     needed = connections + SPARE
     if not _allows(soft, needed):
         wanted = needed if _allows(hard, needed) else hard
-        with contextlib.suppress(OSError, ValueError):  # a system may allow less than it says
+        with contextlib.suppress(OSError, ValueError):  # a system may allow less than it reports
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
     if _allows(soft, needed):
         return connections
     if soft <= SPARE:
-        too_few = f"only {soft} files may be open at once, and a run needs more than {SPARE}"
-        raise RunDirectoryError(f"{too_few}; allow it more: ulimit -n {needed}")
+        too_few = f"only {soft} files may be open at once; a run needs more than {SPARE}"
+        raise RunDirectoryError(f"{too_few}; raise the limit: ulimit -n {needed}")
     return soft - SPARE
 
 

@@ -221,7 +221,7 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(
     job = (write_prompts("a"), "-m", MODEL, "-o", "out") if command == "run" else ()
     done = batchrun(command, *job, "--base-url", endpoint.base_url)
     assert done.code == 4
-    assert "the key in OPENAI_API_KEY has a space, line break or other character" in done.stderr
+    assert "the key in OPENAI_API_KEY has a space, a line break or another character" in done.stderr
     assert endpoint.stats.received == 0
     assert_nowhere(done, tmp_path)
 

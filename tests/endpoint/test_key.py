@@ -168,7 +168,7 @@ def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(tmp_path: 
         find_key(WANDB, {"WANDB_API_KEY": key}, home=tmp_path)
     assert key not in "".join(traceback.format_exception(caught.value))
     assert "WANDB_API_KEY" in str(caught.value)
-    assert "set it anew" in str(caught.value)
+    assert "set it again" in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["a1b2c3d4e5f6a7b8", "sk-abc", "lower_name-1", "x" * 80])

@@ -254,7 +254,7 @@ def test_an_outage_of_the_upstream_is_waited_out(run: Any) -> None:
     """The proxy answers 500: it is an outage anyway, and no row fails of it."""
     done = run(numbered(count=20), "--patience", "3s", model="away")
     assert (done.code, done.json["failed"], done.json["completed"]) == (5, 0, 0), done.stderr
-    assert "nothing was answered for" in done.stderr
+    assert "no request was answered for" in done.stderr
 
 
 def test_without_a_database_a_wrong_key_is_400_and_a_missing_one_500(

@@ -1,8 +1,7 @@
-"""Reads the body of one answer, in bounded memory, whatever is sent. No policy.
+"""Reads the body of one answer in bounded memory, whatever the server sends. No policy.
 
-An answer is read up to `MAX_ANSWER_BYTES`. There may be hundreds of connections, and each may send that much: so only
-`_LARGE_AT_ONCE` answers at a time may be longer than `_LARGE_BYTES`. The others wait for their turn, and their senders
-are held back by TCP meanwhile.
+An answer is read up to `MAX_ANSWER_BYTES`. Hundreds of connections may each send that much, so only `_LARGE_AT_ONCE`
+answers at a time may be longer than `_LARGE_BYTES`. The others wait for their turn; TCP holds their senders back.
 """
 
 import asyncio
@@ -15,20 +14,20 @@ from batchrun.answers.stream import StreamAssembler
 from batchrun.endpoint.http.wire import Answer
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-"""Longest answer that is read; more is a failure of its row."""
+"""Longest answer that is read; a longer one fails its row."""
 
 _LARGE_BYTES = 1 << 20
 _LARGE_AT_ONCE = 4
 
 _ERROR_BYTES = 1 << 20
-"""How much is read of an error: its status decides, and a page of it is too much already."""
+"""How much of an error is read: its status decides, and few errors fill a page."""
 
 _LINGER_S = 0.1
-"""How long the end of a stream is waited for after `[DONE]`. It comes at once, or never: some servers keep it open."""
+"""Longest wait for the end of a stream after `[DONE]`. It comes at once or never: some servers keep the stream open."""
 
 
 class TooLong(Exception):
-    """The answer is longer than any that is read."""
+    """The answer is longer than `MAX_ANSWER_BYTES`."""
 
 
 class BrokenOff(Exception):
@@ -45,13 +44,13 @@ class BodyReader:
         """Return the body; of a stream, the assembled chat completion; of an error, the beginning.
 
         Args:
-            response: whose headers have come.
-            on_piece: called whenever a piece of a stream has come.
+            response: the answer, of which only the head has arrived.
+            on_piece: called for each piece of a stream.
 
         Raises:
             TooLong: it is longer than `MAX_ANSWER_BYTES`.
             BrokenOff: a stream ended too early.
-            aiohttp.ClientError: the connection broke, or what came is not HTTP.
+            aiohttp.ClientError: the connection broke, or the body is not HTTP.
         """
         if response.status != 200:
             return await _read_error(response)
@@ -67,7 +66,7 @@ class BodyReader:
 
 
 class _Gauge:
-    """Measures one answer as it comes in, and makes a large one wait for its turn."""
+    """Measures one answer as it arrives, and makes a large answer wait for its turn."""
 
     def __init__(self, turns: asyncio.Semaphore) -> None:
         self._turns = turns
@@ -82,7 +81,7 @@ class _Gauge:
             self._turns.release()
 
     def is_small(self, piece: bytes) -> bool:
-        """Count a piece; return whether it may be kept without another question."""
+        """Count a piece; return whether the answer is still small."""
         self._size += len(piece)
         return self._size <= _LARGE_BYTES
 
@@ -90,7 +89,7 @@ class _Gauge:
         """Wait until this answer may be large.
 
         Raises:
-            TooLong: it has become longer than any may be.
+            TooLong: it is longer than `MAX_ANSWER_BYTES`.
         """
         if not self._has_turn:
             await self._turns.acquire()
@@ -100,7 +99,7 @@ class _Gauge:
 
 
 async def _read_error(response: Answer) -> bytes:
-    """Return the beginning of an error's body, also of one that breaks off: it is an error whatever follows."""
+    """Return the beginning of an error's body, even if it breaks off: it is an error whatever follows."""
     pieces: list[bytes] = []
     size = 0
     with contextlib.suppress(aiohttp.ClientPayloadError, aiohttp.ClientOSError):
@@ -137,7 +136,7 @@ async def _read_stream(response: Answer, gauge: _Gauge, on_piece: Callable[[], N
 
 
 async def _read_to_end(response: Answer) -> None:
-    """Read what ends a body after its last event, so that the connection can be used again, if it comes soon."""
+    """Read the end of a body after its last event, if it arrives soon, so that the connection can be reused."""
     with contextlib.suppress(TimeoutError, aiohttp.ClientError):
         async with asyncio.timeout(_LINGER_S):
             while not response.content.at_eof():

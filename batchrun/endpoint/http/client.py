@@ -1,4 +1,4 @@
-"""One attempt in, one reply or fault out, over aiohttp. No policy: it neither retries nor waits its turn."""
+"""Makes one attempt over aiohttp: a request in, a reply or a fault out. No policy: it does not retry or queue."""
 
 import asyncio
 import os
@@ -25,11 +25,11 @@ MAX_CONNECTIONS_KEPT_S = 30.0
 """How long an unused connection is kept. Below the 60 s after which common gateways close theirs."""
 
 _STREAM_TIMES = 6
-"""How long a stream may go on in all, in times the timeout: an hour unless told otherwise. 131,072 tokens come in that
-time at 40 a second, and a server that sends a byte now and then holds no row for ever."""
+"""Longest stream, in times the timeout: an hour by default. 131,072 tokens arrive in that time at 40 a second, and a
+server that sends a byte now and then cannot hold a row for ever."""
 
 _HEADERS_READ = ("retry-after", "retry-after-ms", "llm_provider-retry-after", "rate_limit_type", "location")
-"""What verdicts and retries look at; nothing else of the headers is kept."""
+"""The headers that verdicts and retries read; no others are kept."""
 
 _Kind = Literal["connection", "timeout", "too_large", "bad_reply"]
 
@@ -55,13 +55,13 @@ class HttpClient:
         """Prepare; `async with` opens it.
 
         Args:
-            base_url: up to and with `/v1`.
+            base_url: ends in `/v1`.
             key: goes into the `Authorization` header, and nowhere else.
             project: team/project, for the `OpenAI-Project` header.
-            connections: how many there may be at once; the pool's ceiling.
+            connections: how many may be open at once; the pool's ceiling.
             timeout_s: of a whole attempt, from sending to the last byte; of a stream, from each piece to the next.
             connect_timeout_s: of opening a connection.
-            user_agent: how the client names itself.
+            user_agent: the header of that name.
         """
         self._chat_url = f"{base_url}/chat/completions"
         self._models_url = f"{base_url}/models"
@@ -93,11 +93,11 @@ class HttpClient:
         await self._connector.close()
 
     async def send(self, body: bytes) -> Reply | Fault:
-        """Send one chat-completions body; return what came back, whatever it is."""
+        """Send one chat-completions body; return the reply, whatever it is, or why there is none."""
         return await self._attempt(self._chat, body)
 
     async def models(self) -> Reply | Fault:
-        """Ask what the endpoint serves."""
+        """Ask which models the endpoint serves."""
         return await self._attempt(self._wire("GET", self._models_url), b"")
 
     def _wire(self, method: str, url: str) -> Wire:
@@ -118,7 +118,7 @@ class HttpClient:
         try:
             answer = await wire.exchange(body)
             try:
-                said = await self._bodies.read(answer, lambda: self._go_on(task, began_s))
+                content = await self._bodies.read(answer, lambda: self._extend(task, began_s))
             finally:
                 answer.release()
         except asyncio.CancelledError:
@@ -126,7 +126,7 @@ class HttpClient:
             if not is_late:
                 raise
             return _fault(TimeoutError(), began_s)
-        except aiohttp.ClientHttpProxyError as refused:  # not from the endpoint, and yet a status that says why
+        except aiohttp.ClientHttpProxyError as refused:  # not the endpoint's, but its status says why
             return Reply(refused.status, _NO_HEADERS, _PROXY_REFUSES, time.perf_counter() - began_s)
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, TooLong, BrokenOff) as error:
             return _fault(error, began_s)
@@ -135,12 +135,12 @@ class HttpClient:
                 self._deadlines.end(task)
         latency_s = time.perf_counter() - began_s
         if self._key is not None:
-            said = self._key.hide_in(said)
+            content = self._key.hide_in(content)
         headers = _NO_HEADERS if answer.status == 200 else self._kept(answer.headers.get)
-        return Reply(answer.status, headers, said, latency_s)
+        return Reply(answer.status, headers, content, latency_s)
 
-    def _go_on(self, task: asyncio.Task[None], began_s: float) -> None:
-        """Give a stream that goes on its time anew, unless it has gone on for too long."""
+    def _extend(self, task: asyncio.Task[None], began_s: float) -> None:
+        """Restart the timeout of a stream that sends something, unless the stream has taken too long in all."""
         now_s = time.perf_counter()
         if now_s - began_s < (_STREAM_TIMES - 1) * self._timeout_s:
             self._deadlines.begin(task, now_s)
@@ -153,9 +153,9 @@ class HttpClient:
 
 
 def _proxy_for(url: str) -> str | None:
-    """Return the proxy that the environment names for a URL; none for this machine.
+    """Return the proxy that the environment names for a URL; None for a loopback address.
 
-    aiohttp would look it up at every request, and in `~/.netrc` for another password than ours.
+    aiohttp would look it up at every request, and would read a password for it from `~/.netrc`.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -169,7 +169,7 @@ def _proxy_for(url: str) -> str | None:
         raise EndpointRefused(
             f"{parts.scheme.upper()}_PROXY names a {kind} proxy; only http and https ones can be used"
         )
-    return f"http://{proxy}"  # as curl takes it
+    return f"http://{proxy}"  # as curl does
 
 
 def _fault(error: Exception, began_s: float) -> Fault:
@@ -178,7 +178,7 @@ def _fault(error: Exception, began_s: float) -> Fault:
 
 
 def _translated(error: Exception) -> tuple[_Kind, str]:
-    """Return kind and message of a fault. Never the error's repr: it carries the request's headers, key included."""
+    """Return kind and message of a fault. Never use the error's repr: it has the request's headers, key included."""
     for foreign, kind, message in _FAULTS:
         if isinstance(error, foreign):
             return kind, message.format(reason=_reason(error))
@@ -191,12 +191,12 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or type(error.os_error).__name__
     if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)  # aiohttp's own text has the whole address
+        return os.strerror(error.errno)  # aiohttp's own text repeats the whole address
     return type(error).__name__
 
 
 _NO_CONNECTION = (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError)
-"""Errors after which nothing has been sent."""
+"""Errors before which nothing was sent."""
 
 _FAULTS: tuple[tuple[type[Exception], _Kind, str], ...] = (
     (TooLong, "too_large", f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MiB"),
@@ -214,4 +214,4 @@ _FAULTS: tuple[tuple[type[Exception], _Kind, str], ...] = (
     (aiohttp.ClientOSError, "connection", "the connection broke: {reason}"),
     (ConnectionResetError, "connection", "the connection broke as it was used again"),
 )
-"""Errors of aiohttp → kind, message. The first that matches counts: the special stand before the general."""
+"""Errors of aiohttp → kind, message. The first match counts, so special errors come before general ones."""

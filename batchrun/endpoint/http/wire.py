@@ -1,8 +1,9 @@
 """One HTTP/1.1 exchange over aiohttp's connections, without aiohttp's session.
 
-A session makes a request object, a header object, a timer and a task anew for each request, which costs more than all
-else that is done for a row (`make bench`). Here every request has the same head but for its length. So aiohttp opens
-and keeps the connections (names, TLS, proxies) and reads the answers, and the bytes of the request are written here.
+A session makes a request object, a header object, a timer and a task for each request, which costs more than everything
+else that is done for a row (`make bench`). Here all requests have the same head, except for its length. So aiohttp
+opens and keeps the connections (names, TLS, proxies) and reads the answers; this module writes the bytes of the
+request. It uses parts of aiohttp that are not public: `tests/endpoint/http/test_wire.py` names them.
 """
 
 import asyncio
@@ -15,16 +16,16 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 _CONCATENATED_BYTES = 1 << 16
-"""Up to this size head and body go out as one piece: a copy is cheaper than a second packet."""
+"""Up to this size, head and body are sent as one piece: a copy is cheaper than a second packet."""
 
 _BUFFER_BYTES = 1 << 16
-"""How much of an answer is read ahead of whoever reads it."""
+"""How much of an answer is buffered before it is read."""
 
 _NO_TRACES: list[Any] = []
 
 
 class Answer:
-    """What came back: status and headers, and a body that is still to be read. To be released, however it ends."""
+    """Status and headers of an answer, and its body, which is not read yet. The caller must release it in any case."""
 
     __slots__ = ("_connection", "content", "headers", "status")
 
@@ -47,15 +48,15 @@ class Answer:
 
     @property
     def content_length(self) -> int | None:
-        """How long the body is to be, if its head said so."""
+        """The length of the body, if its head states one."""
         length = self.headers.get("Content-Length")
-        return None if length is None else int(length)  # the parser has refused what is no number
+        return None if length is None else int(length)  # the parser refuses anything but a number
 
     def release(self) -> None:
-        """Give the connection back; close it where anything is left to be read or written on it."""
+        """Give the connection back; close it if part of the request is not written yet."""
         transport = self._connection.transport
         if transport is not None and transport.get_write_buffer_size():
-            self._connection.close()  # answered before it was asked to the end: nobody can say what comes next
+            self._connection.close()  # answered before the request was complete: what comes next is unknown
         else:
             self._connection.release()
 
@@ -66,15 +67,15 @@ def _media_type(content_type: str) -> str:
 
 
 class Connector(aiohttp.TCPConnector):
-    """Takes up a kept connection only if nothing has come on it meanwhile.
+    """Reuses a kept connection only if nothing has arrived on it meanwhile.
 
-    That would be a second answer to an old request, and be taken for the answer to the next.
+    That would be a second answer to an old request, and it would be taken for the answer to the next.
     """
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> aiohttp.connector.Connection:
-        """Return a connection on which no answer waits to be read."""
+        """Return a connection on which no data waits to be read."""
         while True:
             connection = await super().connect(req, traces, timeout)
             if connection.protocol is None or len(connection.protocol) == 0:
@@ -83,7 +84,7 @@ class Connector(aiohttp.TCPConnector):
 
 
 class Wire:
-    """Exchanges with one URL, by one method."""
+    """Sends requests to one URL by one method."""
 
     def __init__(
         self,
@@ -95,20 +96,21 @@ class Wire:
         proxy: str | None,
         connect_timeout_s: float,
     ) -> None:
-        """Prepare what is the same for each exchange; on the event loop.
+        """Prepare what all exchanges share; on the event loop.
 
         Args:
             connector: opens and keeps the connections.
             method: GET or POST.
             url: with scheme and host.
-            headers: of each request, beside `Host` and `Content-Length`. No proxy sees them, unless the URL is http.
+            headers: of each request, in addition to `Host` and `Content-Length`. A proxy sees them only if the URL is
+                http.
             proxy: its URL, if there is one.
             connect_timeout_s: of opening a connection.
         """
         self._connector = connector
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
         where = URL(url)
-        # What the connector needs to know of a request: where to, by which proxy. It is never sent itself.
+        # The connector reads from it where to connect, and by which proxy. It is never sent.
         self._request = aiohttp.ClientRequest(
             method, where, loop=asyncio.get_running_loop(), proxy=None if proxy is None else URL(proxy)
         )
@@ -119,11 +121,11 @@ class Wire:
         self._head = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
 
     async def exchange(self, body: bytes) -> Answer:
-        """Send a request; return what came back as soon as its head has come.
+        """Send a request; return the answer as soon as its head has arrived.
 
         Raises:
-            aiohttp.ClientError: there was no connection, or it broke.
-            aiohttp.http_exceptions.HttpProcessingError: what came back is not HTTP.
+            aiohttp.ClientError: no connection could be made, or it broke.
+            aiohttp.http_exceptions.HttpProcessingError: the answer is not HTTP.
         """
         try:
             connection = await self._connector.connect(self._request, _NO_TRACES, self._timeout)
@@ -149,7 +151,7 @@ class Wire:
             transport.writelines((head, body))
 
     def _head_now(self) -> bytes:
-        """Return the head, with the word for a plain proxy that the connector finds in its URL as it connects."""
+        """Return the head; a plain proxy also gets the credentials of its URL, once the connector has read them."""
         if not self._is_by_plain_proxy or "Proxy-Authorization" not in self._request.headers:
             return self._head
         return b"%bProxy-Authorization: %b\r\n" % (
@@ -159,7 +161,7 @@ class Wire:
 
 
 async def _answered(protocol: ResponseHandler) -> tuple[int, CIMultiDictProxy[str], aiohttp.StreamReader]:
-    """Return status, headers and body of the next answer that is final: 1xx are words on the way."""
+    """Return status, headers and body of the next final answer; those with a status of 1xx are skipped."""
     while True:
         message, content = await protocol.read()
         if not 100 <= message.code < 200 or message.code == 101:

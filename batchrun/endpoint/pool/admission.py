@@ -1,8 +1,8 @@
 """Which request is sent next, if any. Pure: time is an argument.
 
-While a rate was exceeded, nothing is; else the models take turns, each with what its `Lane` has. None has more than its
-share of the slots while another could use them: one that is silent would have them all in the end. One that is doubted
-only probes, and the others go on. The budget has the last word.
+After a rate was exceeded nothing is sent for a while. Otherwise the models take turns, and each sends what its `Lane`
+chooses. A model has no more than its share of the slots while another could use them: a silent model would take all of
+them in the end. A model that is doubted only probes while the others continue. The budget is asked last.
 """
 
 from collections import defaultdict, deque
@@ -19,16 +19,16 @@ _READY = 64
 """Fewest requests that should be ready to send; more when the limit is higher."""
 
 _WAITING = 4
-"""How many requests may wait to be sent again, in times the ceiling, before no fresh ones are taken."""
+"""Requests that may wait to be sent again, in times the ceiling, before no fresh requests are taken."""
 
 _READY_BYTES = 32 << 20
 _HELD_BYTES = 512 << 20
-"""How much of request bodies may be ready to be sent, and be on the way or wait for another attempt: with images in
-them a few hundred would fill the memory. One may always be sent."""
+"""Bytes of request bodies that may be ready to be sent, and that may be in flight or wait for another attempt: a few
+hundred bodies with images would fill the memory. One request may always be sent."""
 
 _READ_AHEAD = 32_768
 _READ_AHEAD_BYTES = 128 << 20
-"""How many requests of models that do not answer may be ready while others go on, and how much. Then all wait."""
+"""Requests, and their bytes, of models that do not answer that may be ready while others continue. Then all wait."""
 
 
 class Admission:
@@ -40,23 +40,23 @@ class Admission:
         self.limit, self.budget = limit, budget
         self._max_attempts, self._canary = max_attempts, canary
         self.in_flight = 0
-        """How many requests are on their way."""
+        """How many requests are in flight."""
         self.is_fed = False
-        """Whether the last fresh request has come."""
+        """Whether the last fresh request has been added."""
         self.pace = Pace()
-        """How fast, where the server has a rate."""
+        """How fast requests may leave, where the server has a rate."""
         self.look_again_s: float | None = None
-        """When there may be something to send that is not now; set by `next`."""
+        """When `next` may have something to send, if not now; `next` sets it."""
         self.is_out_of_budget = False
         """Whether `next` found a request that the budget does not allow."""
         self.most_bytes = float(_HELD_BYTES)
-        """How much of bodies each model may hold."""
+        """How many bytes of bodies each model may hold."""
         self._lanes: dict[str, Lane] = {}
         self._turns: deque[Lane] = deque()  # the next first
 
     @property
     def lanes(self) -> Collection[Lane]:
-        """Return one for each model that was asked yet."""
+        """The lanes of all models that have had a request."""
         return self._lanes.values()
 
     def lane(self, model: str) -> Lane:
@@ -78,7 +78,7 @@ class Admission:
 
     @property
     def is_hungry(self) -> bool:
-        """Whether more fresh requests should come: some model has too few, or all that are known do not answer."""
+        """Whether more fresh requests should be added: a model has too few, or no known model answers."""
         fresh = size_bytes = 0
         is_starving, are_all_held_up = False, True
         for lane in self._lanes.values():
@@ -98,18 +98,18 @@ class Admission:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether there is nothing left, and nothing to come."""
+        """Whether nothing is left and nothing more will be added."""
         return self.is_fed and all(lane.is_empty for lane in self._lanes.values())
 
     def sent(self, work: Work) -> None:
-        """Note that a request is on its way."""
+        """Note that a request is in flight."""
         self.in_flight += 1
         lane = self.lane(work.request.model)
         lane.in_flight += 1
         lane.in_flight_bytes += work.size_bytes
 
     def returned(self, work: Work) -> None:
-        """Note that it is no more; before anything of it is changed."""
+        """Note that a request is no longer in flight; call it before the request is changed."""
         self.in_flight -= 1
         lane = self.lane(work.request.model)
         lane.in_flight -= 1
@@ -123,7 +123,7 @@ class Admission:
         self.lane(work.request.model).give_back(work, now_s)
 
     def next(self, now_s: float) -> Work | None:
-        """Return the request to send now; None when there is no slot for it, or no request."""
+        """Return the request to send now; None without a slot or without a request."""
         self.look_again_s = None
         self.is_out_of_budget = False
         if self.in_flight >= self.limit.current:
@@ -136,7 +136,7 @@ class Admission:
         return work or self._next_in_turn(now_s, most)
 
     def _next_in_turn(self, now_s: float, most: float) -> Work | None:
-        """Return what is next of the models that have fewer than so many in flight."""
+        """Return the next request of the models that have fewer than `most` in flight."""
         for _ in range(len(self._turns)):
             lane = self._turns[0]
             self._turns.rotate(-1)
@@ -149,16 +149,16 @@ class Admission:
                 self.look_again_s = lane.look_again_s
         return None
 
-    # What lanes ask.
+    # The room that lanes have.
 
     @property
     def most_waiting(self) -> int:
-        """How many may wait in one before it takes no fresh requests."""
+        """How many requests may wait in a lane before it takes no fresh requests."""
         return _WAITING * self.limit.ceiling
 
     @property
     def more_to_come(self) -> bool:
-        """Whether fresh requests may yet come."""
+        """Whether fresh requests may still be added."""
         return not self.is_fed and self.is_hungry
 
     def _afford(self, lane: Lane, work: Work, budget: Budget, now_s: float) -> bool:

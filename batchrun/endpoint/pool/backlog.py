@@ -1,4 +1,4 @@
-"""What waits to be sent: fresh requests in their order, those to be sent again by the time when they are due. Pure."""
+"""The requests that wait: fresh requests in their order, others by the time at which they are sent again. Pure."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +11,7 @@ from batchrun.records import Fault, Reply, Request
 
 
 class Work:
-    """One request on its way through the pool, with what has become of it so far."""
+    """One request on its way through the pool, and what has happened to it so far."""
 
     __slots__ = (
         "allowed",
@@ -32,26 +32,26 @@ class Work:
     def __init__(self, request: Request, max_attempts: int, *, is_canary: bool = False) -> None:
         self.request = request
         self.first_body = request.body  # before any repair
-        self.repairs = 0  # how often an answer that did not fit was asked for again
+        self.repairs = 0  # how often it was asked again for an answer that fits
         self.is_canary = is_canary
         self.attempts = 0  # made
         self.allowed = max_attempts * ATTEMPT  # may be spent, in hundredths of an attempt
-        self.spent = 0  # counted against it
+        self.spent = 0  # of that
         self.setbacks = 0  # failures that made it wait, since the endpoint last came back
         self.throttled = 0
-        self.level = 0  # in flight when it was sent, itself included
+        self.level = 0  # requests in flight when it was sent, this one included
         self.sent_s = 0.0
-        self.reserve: Reserve | None = None  # the budget's
+        self.reserve: Reserve | None = None  # set aside in the budget
         self.failure: tuple[Reply | Fault, Verdict] | None = None  # the last
 
     @property
     def size_bytes(self) -> int:
-        """What its body takes of the memory."""
+        """The size of its body."""
         return len(self.request.body)
 
     @property
     def kind(self) -> str:
-        """What the last failure was; empty before any."""
+        """The kind of the last failure; empty before any."""
         return (self.failure[1].kind or "") if self.failure else ""
 
     @property
@@ -61,7 +61,7 @@ class Work:
 
 
 class Backlog:
-    """The requests that no worker holds."""
+    """The requests of one model that no worker holds."""
 
     def __init__(self, max_attempts: int) -> None:
         self._max_attempts = max_attempts
@@ -70,28 +70,28 @@ class Backlog:
         self._parked: dict[Work, None] = {}
         self._order = count()
         self.fresh_bytes = 0
-        """Bodies of those that were never sent."""
+        """Bytes of the bodies of fresh requests."""
         self.kept_bytes = 0
-        """Bodies of those that are to be sent again or to be judged."""
+        """Bytes of the bodies of requests that wait to be sent again or to be judged."""
 
     @property
     def fresh(self) -> int:
-        """How many were never sent."""
+        """How many requests were never sent."""
         return len(self._fresh)
 
     @property
     def again(self) -> int:
-        """How many wait to be sent again."""
+        """How many requests wait to be sent again."""
         return len(self._again)
 
     @property
     def parked(self) -> int:
-        """How many wait to be judged: whether they get another attempt at all."""
+        """How many requests wait to be judged: whether they get another attempt at all."""
         return len(self._parked)
 
     @property
     def due_s(self) -> float | None:
-        """When the first of those is due."""
+        """When the first request that waits to be sent again is due."""
         return self._again[0][0] if self._again else None
 
     def extend(self, requests: Iterable[Request]) -> None:
@@ -101,28 +101,28 @@ class Backlog:
         self.fresh_bytes += sum(len(request.body) for request in requests)
 
     def put(self, work: Work, due_s: float) -> None:
-        """Have a request sent again, not before `due_s`."""
+        """Add a request that is sent again, at `due_s` at the earliest."""
         heappush(self._again, (due_s, next(self._order), work))
         self.kept_bytes += work.size_bytes
 
     def hasten(self, due_s: float) -> None:
-        """Have nothing wait longer than `due_s`: what it was told to wait for is over."""
+        """Cap every wait at `due_s`: the reason to wait longer is over."""
         self._again = [(min(each, due_s), order, work) for each, order, work in self._again]
         heapify(self._again)
 
     def park(self, work: Work) -> None:
-        """Keep a request back until it is judged."""
+        """Hold a request back until it is judged."""
         self._parked[work] = None
         self.kept_bytes += work.size_bytes
 
     def unpark(self, work: Work) -> bool:
-        """Take out one that was kept back; return whether it was."""
+        """Remove a request that was held back; return whether it was."""
         is_parked = self._parked.pop(work, work) is None
         self.kept_bytes -= work.size_bytes if is_parked else 0
         return is_parked
 
     def take_fresh(self) -> Work | None:
-        """Return the next that was never sent."""
+        """Return the next fresh request."""
         if not self._fresh:
             return None
         work = Work(self._fresh.popleft(), self._max_attempts)
@@ -130,7 +130,7 @@ class Backlog:
         return work
 
     def take_due(self, now_s: float) -> Work | None:
-        """Return the next that is due."""
+        """Return the next request that is due to be sent again."""
         if not self._again or self._again[0][0] > now_s:
             return None
         work = heappop(self._again)[2]
@@ -138,7 +138,7 @@ class Backlog:
         return work
 
     def take_where(self, fits: Callable[[Work], bool]) -> Work | None:
-        """Return the first of those to be sent again, due or not, that fits."""
+        """Return the first request to be sent again, due or not, for which `fits` is true."""
         for position, (_, _, work) in enumerate(self._again):
             if fits(work):
                 del self._again[position]
@@ -148,7 +148,7 @@ class Backlog:
         return None
 
     def take_any(self) -> Work | None:
-        """Return one of those to be sent again, due or not, or else of those that were kept back."""
+        """Return a request to be sent again, due or not, or else one that was held back."""
         if not self._again and self._parked:
             work = next(iter(self._parked))
             self.unpark(work)

@@ -1,25 +1,25 @@
-"""How much a failure says of its row while the endpoint works for some only. Pure.
+"""What a failure weighs while the endpoint works for only some of the rows. Pure.
 
 Where seven requests in ten fail by chance, a sound row fails five times in a row in one case of six: five failures
-convict nobody. So a failure costs less the more of the rows fail at their *first* attempt: as much less as makes it
-improbable that a sound row ever pays in full. First attempts only, since what is sent again has failed before.
+prove nothing. So a failure costs less the more rows fail at their *first* attempt, and a sound row is unlikely to pay
+in full. Only first attempts count, because requests that are sent again are those that failed before.
 """
 
 from math import log
 
 _MEMORY = 1 / 128
-"""Share of the newest first attempt in the mean: a brown-out is seen after some two hundred rows."""
+"""Share of the newest first attempt in the mean: a brown-out shows after some two hundred rows."""
 
 _HARMLESS = 0.15
-"""Share of failures up to which each costs a whole attempt, as the user counts them. Twenty bad rows in a row make
-less."""
+"""Share of failures up to which each costs a whole attempt, as the user expects. Twenty bad rows in a row stay below
+it."""
 
 _CHANCE = 1e-5
-"""How probable it may be that chance alone makes a sound row fail."""
+"""Highest probability that chance alone makes a sound row fail."""
 
 
 class Brownout:
-    """The share of rows that fail at first, and what a failure weighs."""
+    """The share of rows whose first attempt fails, and what a failure weighs."""
 
     def __init__(self, max_attempts: int) -> None:
         self._max_attempts = max_attempts

@@ -1,69 +1,69 @@
-"""Is it the row, or is it the endpoint? Pure: the pool tells it what happens, and when.
+"""Is it the row, or is it the endpoint? Pure: the pool reports what happens, and when.
 
 Theory of operation. A failed attempt may be the row's own fault (always 500 for this prompt) or the endpoint's (500 for
-everybody). Only the first may cost the row one of its attempts, and one reply cannot tell. Others can: every failure
-makes its row a *suspect*, and it is judged by the first success of a request that was sent after it. Sent after, since
-an endpoint that has stopped working still answers, often for minutes, what it had begun.
+everybody). Only the first may cost the row one of its attempts, and one reply cannot show which it is. Others can:
+every failure makes its row a *suspect*, and the first success of a request that was sent after the failure judges it.
+Sent after, because an endpoint that has stopped working often still finishes, for minutes, what it had begun.
 
-- If there was no outage between, the endpoint worked and the row just failed: its attempts are spent.
-- If there was one, nothing is spent; nor by failures of what had been sent before its end was seen.
+- Without an outage between the two, the endpoint worked and the row failed: it pays for its attempts.
+- After an outage nothing is paid, not even for failures of requests that were sent before its end was seen.
 
-Many rows that fail one after the other, or one again and again while nothing else is in flight, are reason to doubt:
-admission pauses, and requests probe one by one, at growing intervals. When a probe fails too, it is an outage. It ends
-with the success of anything sent since the doubt began.
+Admission pauses when many rows fail one after the other, or when one row fails again while nothing else is in flight.
+Then requests probe one by one, at growing intervals. When a probe fails too, it is an outage. The outage ends with the
+success of any request that was sent since the pause began.
 
-A probe is a row that is no suspect, preferably a fresh one. When only suspects are left nobody could tell a bad row
-from a bad endpoint, so it is a canary: a request for one token, the only one ever sent that is no row's. It also
-convicts: where rows failed and no canary did, they are at fault. Where one failed, suspects and canaries take turns:
-some server may answer rows, and break at what is none. A canary is sent too when many different rows in turn have
-failed as probes, since a file may have a thousand bad rows in a row. When it succeeds admission goes on, and nothing is
-decided yet: the next row that succeeds forgives all.
+A probe is a row that is not a suspect, preferably a fresh one. When only suspects are left, no row can show whether the
+rows are bad or the endpoint is. Then a canary probes: a request for one token, the only kind that is not a row's. It
+can convict too: if rows failed and no canary did, the rows are at fault. If a canary failed, suspects and canaries take
+turns, because a server may answer rows and break at canaries. A canary is also sent after many different rows have
+failed as probes, since a file may have a thousand bad rows in a row. If it succeeds, admission continues, but nothing
+is judged yet: the next row that succeeds forgives all.
 
-A refusal (401, 403, 404, …) after others were answered is a failure like the others. Several in a row are reason to
-doubt, and a canary that is refused too shows that the whole run is refused. Before any answer, one is reason to doubt.
+A refusal (401, 403, 404, …) after others were answered is a failure like any other. Several in a row pause admission,
+and if a canary is refused too, the whole run is refused. Before the first answer, one refusal is enough for the pause.
 """
 
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 _MANY = 8
-"""Fewest rows that must fail one after the other, with no success between, until admission pauses; and no fewer than
-are in flight, for a burst of requests has its failures back before its answers. Where one request in three fails by
-chance, eight in a row come every 6,600 requests or so, and cost one short pause."""
+"""Rows that must fail one after the other, with no success between, until admission pauses; at least as many as are in
+flight, because the failures of a burst come back before its answers. Where one request in three fails by chance, eight
+in a row happen every 6,600 requests or so, and cost one short pause."""
 
 REFUSALS = 3
-"""Rows refused with no success between, after others had been answered, until admission pauses and a canary asks.
-Gateways that restart say 404 for a moment, and firewalls 403 to single prompts."""
+"""Rows that must be refused with no success between, after others were answered, until admission pauses and a canary
+asks. A gateway that restarts answers 404 for a moment, and a firewall answers 403 to single prompts."""
 
 _ROWS_PROBED = 7
-"""Rows that must have failed as probes until a canary is sent though there are more. One probe in eight costs nothing
-to speak of."""
+"""Rows that must fail as probes until a canary probes although more rows are left. One canary in eight probes costs
+almost nothing."""
 
 _PROBE_FIRST_S = 0.5
 _PROBE_LAST_S = 30.0
 _PROBE_SHARE = 1 / 16
-"""Waits between probes of an endpoint that does not answer: short at first, since most outages are, and then a share of
-how long it has lasted, so that its end is seen at most that share later."""
+"""Waits between probes: short at first, because most outages are short, then a share of the outage's length so far, so
+that its end is seen at most that share later."""
 
 _NEVER_S = float("-inf")
 
 
 class Failure(NamedTuple):
-    """An attempt that may have failed by the row's fault or by the endpoint's."""
+    """A failed attempt, by the row's fault or by the endpoint's."""
 
     kind: str
     message: str
     cost: int
-    """What it costs the row, if it is the row's."""
+    """What the row pays if the fault is its own."""
     sent_s: float
     failed_s: float
     in_flight: int
-    """How many are left."""
+    """How many requests of the model are left in flight."""
     was_probe: bool
 
 
 class Suspicion(NamedTuple):
-    """What a row may have to pay for."""
+    """What a row may have to pay."""
 
     cost: int
     last_s: float
@@ -71,48 +71,48 @@ class Suspicion(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Admission has paused."""
+    """Admission is paused."""
 
     since_s: float
-    """Since when nothing succeeds."""
+    """The first failure with no success since."""
     began_s: float
     kind: str
     message: str
     is_outage: bool = False
-    """Whether a probe has failed since."""
+    """Whether a probe has failed during the pause."""
     is_proven: bool = False
-    """Whether a canary has."""
+    """Whether a canary has failed during the pause."""
     rows: int = 0
-    """Probes that were rows and failed, since the last canary."""
+    """Rows that failed as probes since the last canary."""
 
 
 Row = TypeVar("Row", bound=Hashable)
 
 
 class Judgement(NamedTuple, Generic[Row]):
-    """What a success says of the failures before it."""
+    """What a success shows about the failures before it."""
 
     spent: dict[Row, int]
-    """Rows that failed by their own fault, with what it costs them."""
+    """Rows that failed by their own fault, and what each pays."""
     forgiven: list[Row]
-    """Rows that failed by the endpoint's."""
+    """Rows that failed by the endpoint's fault."""
     ended: Pause | None
     """The pause that is over."""
 
 
 class Health(Generic[Row]):
-    """Whether the endpoint answers at all, from the pattern of failures and successes."""
+    """Whether a model answers at all, judged by the pattern of failures and successes."""
 
     def __init__(self) -> None:
         self.pause: Pause | None = None
         self.probe_at_s = 0.0
         """When the next probe may be sent, while paused."""
         self.suspects: dict[Row, Suspicion] = {}
-        """Rows whose failures are not judged yet, in the order of their last."""
+        """Rows whose failures are not judged yet, in the order of their last failures."""
         self.failures = 0
         """Failures in a row, with no success between."""
-        self._in_a_row: dict[Row, int] = {}  # the rows of these, how often each
-        self._refused: set[Row] = set()  # the same, of refusals
+        self._in_a_row: dict[Row, int] = {}  # rows of these failures, and how often each failed
+        self._refused: set[Row] = set()  # rows and canaries refused, with no success between
         self._enough_refused = REFUSALS  # until a canary asks
         self._failing_since_s = 0.0
         self._recovered_s = _NEVER_S
@@ -120,31 +120,31 @@ class Health(Generic[Row]):
 
     @property
     def is_troubled(self) -> bool:
-        """Whether a success has something to say."""
+        """Whether a success has anything to decide."""
         return bool(self.suspects) or self.pause is not None
 
     @property
     def wants_canary(self) -> bool:
-        """Whether rows cannot tell, though there are more to ask."""
+        """Whether a canary must probe although more rows are left."""
         return self.pause is not None and (self.are_rows_exhausted or self._are_refused)
 
     @property
     def are_rows_exhausted(self) -> bool:
-        """Whether so many rows have probed that a canary asks instead; its success decides nothing."""
+        """Whether so many rows have probed that a canary probes instead; its success judges no row."""
         return self.pause is not None and self.pause.rows >= _ROWS_PROBED
 
     @property
     def is_canary_refuted(self) -> bool:
-        """Whether the last probe that failed was a canary: then it is a suspect's turn, should no other row be left."""
+        """Whether the last failed probe was a canary: if only suspects are left, the next probe is a suspect."""
         return self.pause is not None and self.pause.is_proven and not self.pause.rows
 
     def suspicion(self, row: Row) -> int:
-        """Return what the row's failures may yet cost it."""
+        """Return what the row may still have to pay for its failures."""
         suspicion = self.suspects.get(row)
         return suspicion.cost if suspicion else 0
 
     def failed(self, row: Row, failure: Failure) -> bool:
-        """Note a failure of a row; return whether an outage has now begun."""
+        """Note a failure of a row; return whether an outage begins with it."""
         if failure.sent_s < self._recovered_s:
             return False
         self._suspect(row, failure)
@@ -156,16 +156,16 @@ class Health(Generic[Row]):
         return False
 
     def canary_failed(self, failure: Failure) -> bool:
-        """Note that a canary failed; return whether an outage has now begun."""
+        """Note a failure of a canary; return whether an outage begins with it."""
         return self.pause is not None and self._confirm(self.pause._replace(rows=0, is_proven=True), failure)
 
     def doubt(self, kind: str, message: str, now_s: float) -> None:
-        """Pause admission until a probe has told more."""
+        """Pause admission until a probe succeeds."""
         self.pause = Pause(self._failing_since_s if self._in_a_row else now_s, now_s, kind, message)
         self.probed(now_s)
 
     def probed(self, now_s: float) -> None:
-        """Note that a probe is sent."""
+        """Note that a probe is sent, and set the time of the next."""
         if self.pause is not None:
             wait_s = _PROBE_SHARE * (now_s - self.pause.since_s)
             self.probe_at_s = now_s + min(max(wait_s, _PROBE_FIRST_S), _PROBE_LAST_S)
@@ -187,7 +187,7 @@ class Health(Generic[Row]):
         return is_canary and len(self._refused) > enough
 
     def succeeded(self, sent_s: float, now_s: float, *, is_canary: bool) -> Judgement[Row]:
-        """Note a success of a request that was sent at `sent_s`; return what it says of the suspects."""
+        """Note a success of a request that was sent at `sent_s`; return what it shows about the suspects."""
         pause = self.pause
         if pause is not None and sent_s <= pause.began_s:
             return Judgement({}, [], None)
@@ -225,7 +225,7 @@ class Health(Generic[Row]):
         return not pause.is_outage
 
     def _convicted(self, sent_s: float) -> dict[Row, int]:
-        """Take out the suspects that had failed when a request was sent that then succeeded."""
+        """Remove and return the suspects whose failures came before a successful request was sent."""
         spent: dict[Row, int] = {}
         for row, (cost, last_s) in self.suspects.items():
             if last_s > sent_s:

@@ -1,12 +1,11 @@
-"""The requests of one model: what waits, whether the model is served at all, and which is next. Pure: time is given.
+"""The requests of one model: which of them wait, whether the model answers, and which is next. Pure: time is given.
 
-Models of one endpoint fail each for itself: an engine that is down says nothing of the others, and their answers say
-nothing of it. So each model has a backlog and a health of its own. The limit, rates and money are everybody's: see
-`admission`.
+The models of an endpoint fail separately: a model that is down says nothing about the others. So each model has its own
+backlog and its own health. All models share the limit, the rates and the money: see `admission`.
 
-In order: while the model is doubted, probes; else what is due to be sent again, then what was never sent. A row whose
-failures would end it, were they its own, is kept back until a success of its model has judged them; when there is
-nobody else, a probe must.
+The order: while the model is doubted, probes. Otherwise requests that are due to be sent again, then fresh requests. A
+row that has failed so often that it would end as failed is held back until a success of its model shows whether the
+failures were its own. When no other row is left, a probe must show it.
 """
 
 from collections.abc import Callable
@@ -19,44 +18,44 @@ from batchrun.records import Request
 
 
 class Room(Protocol):
-    """What a lane may do, as things stand in all of them."""
+    """What a lane may do, given the state of all lanes."""
 
     most_bytes: float
-    """How much of bodies may be on the way, or wait to be sent again, before no fresh ones are taken."""
+    """Bytes of bodies that may be in flight or wait to be sent again before no fresh requests are taken."""
 
     @property
     def most_waiting(self) -> int:
-        """How many may wait to be sent again before no fresh ones are taken."""
+        """How many requests may wait to be sent again before no fresh requests are taken."""
 
     @property
     def more_to_come(self) -> bool:
-        """Whether fresh requests may yet come."""
+        """Whether fresh requests may still be added."""
 
 
 class Lane:
-    """One model's requests that no worker holds, and what is known of the model."""
+    """One model's requests that no worker holds, and what is known about the model."""
 
     def __init__(self, model: str, max_attempts: int, canary: Callable[[str], Request], room: Room) -> None:
-        """Start with nothing.
+        """Begin without requests.
 
         Args:
-            model: whose requests these are.
-            max_attempts: what a row may spend.
+            model: its name.
+            max_attempts: how many attempts a row may spend.
             canary: makes the request that finds out whether a model answers.
-            room: see there.
+            room: what the lane may do.
         """
         self.model = model
         self.backlog = Backlog(max_attempts)
         self.health: Health[Work] = Health()
         self.brownout = Brownout(max_attempts)
         self.in_flight = 0
-        """How many are on their way."""
+        """How many requests are in flight."""
         self.in_flight_bytes = 0
-        """Their bodies."""
+        """Bytes of their bodies."""
         self.troubled_since_s: float | None = None
-        """Since when its requests have failed with no success between; kept by whoever settles them."""
+        """Since when its requests have failed with no success between; `settlement` sets it."""
         self.look_again_s: float | None = None
-        """When there may be something to send that is not now; set by `next`."""
+        """When `next` may have something to send, if not now; `next` sets it."""
         self._max_attempts, self._canary, self._room = max_attempts, canary, room
         self._probes: set[Work] = set()  # under way
 
@@ -67,7 +66,7 @@ class Lane:
 
     @property
     def is_held_up(self) -> bool:
-        """Whether it takes no fresh requests for now, but to probe."""
+        """Whether it takes no fresh requests now, except as probes."""
         return self.health.pause is not None or not self._has_place
 
     @property
@@ -76,12 +75,12 @@ class Lane:
 
     @property
     def _has_room(self) -> bool:
-        """Whether the memory has room for a fresh request, or nothing else would ever be sent."""
+        """Whether memory has room for a fresh request, or nothing else could be sent."""
         held_bytes = self.in_flight_bytes + self.backlog.kept_bytes
         return held_bytes < self._room.most_bytes or not (self.in_flight or self.backlog.again)
 
     def next(self, now_s: float) -> Work | None:
-        """Return the request to send now; None when there is none."""
+        """Return the request to send now; None without one."""
         self.look_again_s = None
         if self.health.pause is not None:
             return self._next_probe(now_s)
@@ -96,7 +95,7 @@ class Lane:
         if work is not None or self.in_flight or self.backlog.again:
             return work
         if not self.backlog.fresh and self._room.more_to_come:
-            return None  # and what comes may tell
+            return None  # and the next fresh request may show it
         kept_back = next(iter(self.backlog))
         self.health.doubt(kept_back.kind, kept_back.message, now_s)
         return self._next_probe(now_s)
@@ -115,13 +114,15 @@ class Lane:
             self.backlog.put(work, now_s)
 
     def _next_probe(self, now_s: float) -> Work | None:
-        """Return the request that finds out whether the endpoint answers again."""
+        """Return the request that finds out whether the model answers again."""
         if now_s < self.health.probe_at_s:
             self.look_again_s = self.health.probe_at_s
             return None
         probe = self._make_canary() if self.health.wants_canary else None
         probe = probe or self._take_fresh() or self.backlog.take_where(self._is_unsuspected)
-        if probe is None and (self.backlog.fresh or not self._room.more_to_come):  # with no room, or with none left
+        if probe is None and (
+            self.backlog.fresh or not self._room.more_to_come
+        ):  # no room for a fresh request, or none left
             is_suspects_turn = self.health.is_canary_refuted and not self._probes
             probe = (self.backlog.take_any() if is_suspects_turn else None) or self._make_canary()
         if probe is not None:
@@ -136,7 +137,7 @@ class Lane:
         return work not in self.health.suspects
 
     def _make_canary(self) -> Work | None:
-        """Return a request that is no row's, while there is a suspect; one at a time."""
+        """Return a canary while a row waits for its verdict; one canary at a time."""
         if next(iter(self.backlog), None) is None or any(work.is_canary for work in self._probes):
             return None
         return Work(self._canary(self.model), self._max_attempts, is_canary=True)

@@ -1,66 +1,67 @@
-"""The limit on requests in flight that adapts. Pure: the pool tells it what happens, and when.
+"""The adaptive limit on requests in flight. Pure: the pool reports what happens, and when.
 
-Theory of operation. A concurrency 429 is not congestion. The server counts; it accepted all the others; so at the
-moment of the rejection it holds exactly the requests that we still have in flight. That number is the limit. So:
+Theory of operation. A concurrency 429 is not congestion. The server counts, and it accepted all the others. So at the
+moment of the rejection it holds exactly the requests that are still in flight. That number is the limit:
 
-- A rejection sets the limit to what is in flight without it. Of a burst that overshot, each rejection takes one off,
-  and the last of them leaves exactly what the server holds. Nothing is halved, and nothing falls below what was held.
-- `ramp`: while nothing is rejected, each completion makes room for its successor and for `_RAMP` more. Rejections
-  come back much sooner than answers, so a ramp that overshoots is told so after few requests, where doubling at once
-  would have a whole half rejected.
-- `hold`: after a rejection the limit stays. From time to time it probes: one more than is held. A probe that is
-  rejected doubles the wait before the next; one that is accepted turns to `ramp`, since the limit has risen.
+- A rejection sets the limit to the requests in flight without it. After a burst that overshot, each rejection lowers
+  the limit by one, and the last of them leaves exactly what the server holds. The limit never falls below that.
+- `ramp`: while nothing is rejected, each completion makes room for its successor and for `_RAMP` more. Rejections come
+  back much sooner than answers, so a ramp that overshoots stops after few requests; doubling at once would have half of
+  all requests rejected.
+- `hold`: after a rejection the limit stays. From time to time it probes with one request more than is held. A rejected
+  probe doubles the wait before the next. An accepted probe turns to `ramp`, because the limit has risen.
 
-Some servers reject by chance, or for reasons of their own. At a limit, a request that takes the place of a rejected one
-is rejected too, at once. So the first rejection at a level that has held changes nothing; a second, soon after, does.
+Some servers reject by chance or for other reasons. At a real limit, the request that takes the place of a rejected
+request is rejected too, at once. So the first rejection at a level that has held changes nothing, and a second soon
+after does.
 
-A probe counts as accepted when a request that was sent above the held level is answered, or earlier: when several times
-the delay of a usual rejection has passed without one.
+A probe is accepted when a request that was sent above the held level is answered, or earlier: when several times the
+usual delay of a rejection has passed without one.
 
-A limit that was not in use says nothing about the server: it grows only when full. And a server that queues instead of
-rejecting would be ramped for ever. There, answers take twice as long when twice as many are in flight, so a ramp looks
-at what Little's law makes of each answer: (in flight when it was sent) / (how long it took) is what the server gets
-done a second. When that grows no more from one doubling of the level to the next, the ramp goes back, and holds.
+A limit that is not in use shows nothing about the server, so it grows only when it is full. A server that queues
+instead of rejecting would be ramped for ever. Its answers take twice as long when twice as many requests are in flight,
+so a ramp applies Little's law to each answer: (in flight when it was sent) / (how long it took) is the server's
+throughput. When the throughput grows no more from one doubling of the level to the next, the ramp goes back, and holds.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 START = 8
-"""Requests in flight before anything is known: small enough for a server with one slot, three ramps from 100."""
+"""The first limit: small enough for a server with one slot, three ramps away from 100."""
 
 _RAMP = 3
-"""Slots that a completion adds while ramping, beside its own: in flight quadruples in the time of one answer. With 2,
-a run of 200 answers a slot at a limit of 1,000 used 0.3 % less of the slots' time (`make bench`)."""
+"""Slots that a completion adds while ramping, in addition to its own: requests in flight quadruple in the time of one
+answer. With 2, a run of 200 answers a slot at a limit of 1,000 used 0.3 % less of the slots' time (`make bench`)."""
 
 _GAIN = 1.2
-"""A level twice as high must get at least so many times as much done; by how much a batch gains on a busy GPU."""
+"""Least gain in throughput when the level doubles: what a larger batch gains on a busy GPU."""
 
 _SAMPLES = 8
-"""Answers that a level is judged by: the mean of eight log-normal ones (σ 0.35) is within 25 % of the truth."""
+"""Answers by which a level is judged: the mean of eight log-normal times (σ 0.35) is within 25 % of the truth."""
 
 _PROBE_FIRST_S = 1.0
 _PROBE_LAST_S = 30.0
-"""Waits between probes; each that is rejected doubles the next."""
+"""Waits between probes; each rejected probe doubles the next wait."""
 
 _PROBE_EVERY = 400
-"""Answers after which a probe is due whatever the wait: a rejection for every so many is 0.25 % of the requests."""
+"""Answers after which a probe is due in any case: one rejection for so many answers is 0.25 % of the requests."""
 
 _STRAY_ANSWERS = 3
-"""A rejection with no more answers since the one before belongs to it."""
+"""A rejection with no more answers than that since the last rejection belongs to the same episode."""
 
 _QUEUE_FIRST_S = 10.0
 _QUEUE_LAST_S = 600.0
-"""Waits before a server that queues is tried with more again: it gained nothing, so there is no hurry."""
+"""Waits before a server that queues is tried with more requests again: more gained nothing, so that is not urgent."""
 
 _FALL = 0.75
 _FALL_S = 120.0
 _PROBE_AFTER_FALL_S = 4.0
-"""When a level that was held falls to three quarters or less, probes are at most 4 s apart for two minutes: what was
-free a short while ago may soon be free again."""
+"""When a held level falls to three quarters or less, probes are at most 4 s apart for two minutes: slots that were free
+a short while ago may soon be free again."""
 
 _CONFIRM_REJECTIONS = 4.0
-"""A probe is accepted after so many times the delay of a usual rejection."""
+"""A probe is accepted after this many times the usual delay of a rejection."""
 
 _NEVER = float("inf")
 
@@ -89,27 +90,27 @@ class Limit:
         Args:
             ceiling: never exceeded; at least 1.
             start: the first limit.
-            known: `start` was learned before: hold it, instead of ramping from it.
-            on_change: told of every change.
+            known: whether `start` was learned before; then the limit holds it instead of ramping from it.
+            on_change: called with every change.
         """
         self.ceiling = ceiling
         self._most = ceiling
         self.current = max(1, min(start, ceiling))
         self._on_change = on_change
         self._ramping = not known
-        self._held = self.current  # what the server was seen to hold; a probe is above it
+        self._held = self.current  # the level that the server was seen to hold; a probe is above it
         self._probe_wait_s = _PROBE_FIRST_S
         self._probe_at_s = 0.0 if known else _NEVER
         self._answers = 0  # since the last probe
         self._fell_s = -_NEVER
         self._changed_s = -_NEVER
-        self._full_s = _NEVER  # since when a probe's extra slot is known to be in use
-        self._rejection_s: float | None = None  # usual delay of a rejection
+        self._full_s = _NEVER  # since when a probe's extra slot is in use
+        self._rejection_s: float | None = None  # usual delay
         self._rejected_s = -_NEVER
-        self._answers_since = 0  # the last rejection
+        self._answers_since = 0  # since the last rejection
         self._before_fall = self.current
         self._falling = False  # whether the last change was downward
-        self._overshot = False  # whether that was the end of a ramp
+        self._overshot = False  # whether that ended a ramp
         self._gains = _Gains()
         self._queue_wait_s = _QUEUE_FIRST_S
 
@@ -157,7 +158,7 @@ class Limit:
         self._held = held
 
     def _ramp(self, level: int, latency_s: float, now_s: float) -> None:
-        """Make room for more, unless the answers show that more gains nothing."""
+        """Make room for more requests, unless the answers show that more requests gain nothing."""
         enough = self._gains.answered(level, latency_s)
         if enough is None:
             self._grow(_RAMP, now_s, "ramp")
@@ -192,13 +193,13 @@ class Limit:
         self._answers = 0
 
     def _is_stray(self, now_s: float) -> bool:
-        """Return whether a rejection at a held level may be chance: at a limit, the next request is rejected too."""
+        """Return whether a rejection at a held level may be chance: at a real limit the next is rejected too."""
         is_holding = not self._ramping and self.current == self._held
         soon_s = _CONFIRM_REJECTIONS * (self._rejection_s or 0.0)
         return is_holding and self._answers_since > _STRAY_ANSWERS and now_s - self._rejected_s > soon_s
 
     def cap(self, most: int | None, now_s: float) -> None:
-        """Stay at or below `most`, where others share the limit; None lifts that. Never above the ceiling."""
+        """Stay at or below `most`, because others share the limit; None lifts that. Never exceeds the ceiling."""
         self._most = self.ceiling if most is None else max(1, min(most, self.ceiling))
         if self.current > self._most:
             self._ramping = False
@@ -207,14 +208,14 @@ class Limit:
             self._probe_at_s = now_s + self._probe_wait_s
 
     def restore(self, now_s: float) -> None:
-        """Go back to the level before the last fall: nothing was let in for a while, and now it is again."""
+        """Go back to the level before the last fall: for a while the server let nothing in, and now it does again."""
         self._set(min(self._before_fall, self._most), now_s, "the endpoint is back")
         self._held = self.current
         self._falling = False
         self._probe_at_s = now_s + self._probe_wait_s
 
     def faltered(self, now_s: float) -> None:
-        """Note that a request failed for a reason that is no concurrency limit: growth stops for a while."""
+        """Note a failure for another reason than a concurrency limit: growth stops for a while."""
         probing = self.current > self._held
         if probing:
             self._set(self._held, now_s, "a probe failed")
@@ -239,13 +240,13 @@ class Limit:
 
 
 class _Gains:
-    """What a server gets done, by the level in flight: whether twice as many get more done."""
+    """The throughput of a server by the level in flight: whether twice as many requests raise it."""
 
     def __init__(self) -> None:
         self._levels: dict[int, tuple[int, float, float]] = {}  # doublings → answers, sum of levels, sum of latencies
 
     def answered(self, level: int, latency_s: float) -> int | None:
-        """Note an answer; return the level that is enough, once a higher one has gained nothing."""
+        """Note an answer; return the level that is enough, once a higher level has gained nothing."""
         doublings = level.bit_length()
         answers, levels, latencies_s = self._levels.get(doublings, (0, 0.0, 0.0))
         answers, levels, latencies_s = answers + 1, levels + level, latencies_s + latency_s

@@ -1,31 +1,31 @@
-"""How fast a server with a rate limit may be sent to, learned from its rejections. Pure: time is an argument.
+"""How fast requests may leave for a server with a rate limit, learned from its rejections. Pure: time is an argument.
 
-Theory of operation. A 429 that names a rate closes admission for as long as it says. If all slots then sent at once,
-all but a few would be rejected again, for ever. So the first rejection also tells a pace: what was accepted until then,
-over that time. From then on requests leave one by one, at a little less than that pace. It grows, fast at first, since
-the first pace may have been the ramp's. Each further rejection makes it grow more slowly, down to a percent a second,
-and takes a little off; or more, up to two fifths, while less than that is accepted: the first pace may also have been
-that of a full bucket, which takes a minute's worth in a second, and a sixtieth of it from then on. Before any rejection
-there is no pace, and nothing is held back.
+Theory of operation. A 429 that names a rate closes admission for as long as the server asks. If all slots then sent at
+once, almost all would be rejected again, for ever. So the first rejection also gives a pace: the requests accepted
+until then, over that time. From then on requests leave one by one, a little slower than that. The pace grows, fast at
+first, because the first pace may have been that of the ramp. Each further rejection makes it grow more slowly, down to
+a percent a second, and lowers it a little. It lowers it more, up to two fifths, while the server accepts less than the
+pace: the first pace may have been that of a full bucket, which takes a minute's worth in a second and then a sixtieth
+of that. Before the first rejection nothing is held back.
 """
 
 _LESS = 0.97
-"""Of the pace that was accepted: a bucket that is kept just full rejects by chance."""
+"""Share of the accepted pace that is used: a bucket that is kept just full rejects by chance."""
 
 _GROWTH_FIRST_PER_S = 0.3
 _GROWTH_LAST_PER_S = 0.01
 _GROWTH_LESS = 0.3
-"""Growth of the pace: from 30 % a second to 1 %, by two thirds less with each rejection. At the last, a rate that has
+"""Growth of the pace: from 30 % a second down to 1 %, two thirds less with each rejection. At 1 %, a rate that has
 doubled is found within two minutes, at one rejection every few seconds."""
 
 _LEAST_S = 1.0
-"""Shortest time that the first pace is measured over: rates count by the second, or longer."""
+"""Shortest time over which the first pace is measured: rates count by the second, or longer."""
 
 _MEASURED_S = 5.0
-"""Shortest time after which a pace is measured anew; after less, chance decides when a bucket is empty."""
+"""Shortest time after which a pace is measured again; before that, chance decides when a bucket is empty."""
 
 _LEAST_LEFT = 0.6
-"""Of a pace, after a rejection that comes sooner than that: what was accepted in so short a time is only a hint."""
+"""Lowest share of a pace that is left after a rejection that comes sooner: so short a measurement is only a hint."""
 
 
 class Pace:
@@ -38,12 +38,14 @@ class Pace:
         self._closed_until_s = 0.0
         self._opened_s: float | None = None  # the clock may start anywhere
         self._growth_per_s = _GROWTH_FIRST_PER_S
-        self._sent = 0  # since then
-        self._rejected = 0  # of those
-        self._measured_s: float | None = None  # how long that was, at the first rejection of an episode; None between
-        self._is_sound = False  # whether that was long enough to tell a pace
-        self._exceeded_per_s = 0.0  # the pace that was rejected
-        self._is_over = False  # whether a new count begins with the next that is sent
+        self._sent = 0  # since a count began
+        self._rejected = 0  # of these
+        self._measured_s: float | None = (
+            None  # length of the count at the first rejection of an episode; None between episodes
+        )
+        self._is_sound = False  # whether that was long enough to measure a pace
+        self._exceeded_per_s = 0.0  # the pace at the rejection
+        self._is_over = False  # whether the next request begins a new count
 
     def opens_s(self, now_s: float) -> float | None:
         """Return when the next request may leave; None when it may now."""
@@ -51,7 +53,7 @@ class Pace:
         return opens_s if opens_s > now_s else None
 
     def is_closed(self, now_s: float) -> bool:
-        """Return whether a rejection keeps everything back, beyond the pace."""
+        """Return whether a rejection holds everything back, not only the pace."""
         return self._closed_until_s > now_s
 
     def sent(self, now_s: float) -> None:
@@ -77,13 +79,13 @@ class Pace:
             self.rate_per_s = accepted_per_s
         else:
             self.rate_per_s = min(max(accepted_per_s, self._exceeded_per_s * _LEAST_LEFT), self._exceeded_per_s * _LESS)
-        # After a long wait a new minute has begun, which says nothing of what is left of this one.
+        # After a long wait a new minute has begun, and the count of the old one means nothing.
         self._is_over = self._is_over or self._is_sound or wait_s >= _MEASURED_S
         self._closed_until_s = max(self._closed_until_s, now_s + wait_s)
         return begins
 
     def _begin(self, lasted_s: float) -> None:
-        """Begin an episode of rejections, so long after the count began."""
+        """Begin an episode of rejections, `lasted_s` after the count began."""
         self._measured_s = max(lasted_s, _LEAST_S)
         self._is_sound = self.rate_per_s is None or lasted_s >= _MEASURED_S
         if self.rate_per_s is not None:

@@ -53,7 +53,7 @@ class Pool:
             client: makes one attempt.
             limit: how many requests may be in flight.
             rules: what to decide by.
-            listeners: who is told what happens.
+            listeners: what to report to.
             may_admit: asked before each request; False while the checkpoint is behind. Call `wake` when that changes.
             uniform: source of numbers in [0, 1).
             unix_s: the clock of `finished_at` and of HTTP dates; waiting goes by the loop's clock.
@@ -81,7 +81,7 @@ class Pool:
 
     @property
     def in_flight(self) -> int:
-        """How many requests are on their way."""
+        """How many requests are in flight."""
         return self._admission.in_flight
 
     @property
@@ -91,7 +91,7 @@ class Pool:
 
     @property
     def has_more(self) -> bool:
-        """Whether there is something to send beside what is in flight."""
+        """Whether anything is left to send in addition to what is in flight."""
         return not self._admission.is_exhausted
 
     @property
@@ -101,34 +101,34 @@ class Pool:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing is sent, of a model or at all, for people; None when something is."""
+        """Why nothing is sent, of a model or at all; None when requests are sent."""
         away = {
             lane.model: lane.health.pause.message for lane in self._admission.lanes if lane.health.pause is not None
         }
         if away:
-            of_many = f"{', '.join(away)}: " if len(self._admission.lanes) > 1 else ""
-            return f"{of_many}{next(iter(away.values()))}"
+            whose = f"{', '.join(away)}: " if len(self._admission.lanes) > 1 else ""
+            return f"{whose}{next(iter(away.values()))}"
         is_closed = self._admission.pace.is_closed(self._loop.time())
         return "a rate was exceeded" if is_closed else None
 
     async def run(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
         """Send every request of `batches`; return when each has its outcome, or when drained after `stop`.
 
-        Raises whatever `batches`, `on_outcome` or the client raised; what was in flight is cancelled then.
+        Raises what `batches`, `on_outcome` or the client raised; the requests in flight are cancelled then.
         """
         self._loop = asyncio.get_running_loop()
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                helpers = [group.create_task(self._feed(batches))]
+                tasks = [group.create_task(self._feed(batches))]
                 if self._rates is not None:
-                    helpers.append(group.create_task(self._pace(Gate(self._rates))))
+                    tasks.append(group.create_task(self._pace(Gate(self._rates))))
                 try:
                     await self._finished.wait()
                 finally:
-                    self._finished.set()  # also when cut off: `wake` starts nothing more
-                for helper in helpers:
-                    helper.cancel()
+                    self._finished.set()  # also when cancelled: `wake` starts nothing more
+                for task in tasks:
+                    task.cancel()
                 self._settlement.leave()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -138,7 +138,7 @@ class Pool:
         return self.stopping
 
     def stop(self, stop: Stop) -> None:
-        """Admit nothing more; `run` returns when what is in flight has been answered. The first reason stays."""
+        """Send nothing more; `run` returns when all that is in flight is answered. The first reason is kept."""
         if self.stopping is None:
             self.stopping = stop
             if self._pacing is not None:
@@ -147,11 +147,11 @@ class Pool:
             self._finish_if_done()
 
     def wake(self) -> None:
-        """Look again whether something may be sent; on the pool's event loop."""
+        """Look again for something to send; call it on the pool's event loop."""
         if not self._finished.is_set():
             self._group.create_task(self._look_again())  # a task, so that what it raises comes out of `run`
 
-    # Waiting: the only awaits beside `run`.
+    # Waiting: the only awaits besides those in `run`.
 
     async def _feed(self, batches: AsyncIterator[Sequence[Request]]) -> None:
         async for batch in batches:
@@ -188,13 +188,13 @@ class Pool:
                 self._pacing = work
                 await gate.wait(work.request)
                 if self._pacing is None:
-                    return  # stopped meanwhile
+                    return  # stopped while it waited
                 self._pacing = None
                 self._start(work)
             self._finish_if_done()
             await self._to_pace.wait()
 
-    # Deciding, at once.
+    # Deciding, without waiting.
 
     def _fill(self) -> None:
         """Start workers while there are slots and something to send."""
@@ -236,7 +236,7 @@ class Pool:
         return work
 
     def _look_again_at(self, when_s: float) -> None:
-        """Have `_fill` called at a time of the loop's clock, unless it is called before that anyway."""
+        """Call `_fill` at a time of the loop's clock, unless a timer calls it earlier."""
         if self._timer is not None:
             if self._timer_s <= when_s:
                 return

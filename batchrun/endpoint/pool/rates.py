@@ -40,7 +40,7 @@ class Bucket(NamedTuple):
 
 
 def bucket(per_minute: int | None, *, unit: int) -> Bucket | None:
-    """Return the bucket of a rate; None where there is no rate.
+    """Return the bucket of a rate; None without a rate.
 
     Args:
         per_minute: the most that may leave in any 60 s.

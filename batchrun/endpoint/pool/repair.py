@@ -1,4 +1,4 @@
-"""Does a completion fit the schema of its job, and what asks again where it does not? Pure."""
+"""Checks completions against the job's schema, and makes the request that asks again. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,17 +12,17 @@ from batchrun.records import Request
 
 
 class Repair:
-    """What a job's schema makes of its answers."""
+    """A job's schema, applied to its answers."""
 
     def __init__(self, response: Response) -> None:
         """Compile the schema.
 
         Raises:
-            JobError: it cannot be one of answers.
+            JobError: answers cannot have this schema.
         """
         assert response.schema is not None
         self.attempts = response.repair_attempts
-        """How often an answer may be asked for again."""
+        """How often one row may be asked again."""
         self._schema = AnswerSchema(response.schema)
 
     def complaint(self, answer: Mapping[str, Any]) -> Complaint | None:
@@ -50,21 +50,21 @@ class Repair:
 _MOST_SCHEMA = 4_000
 
 _MOST_ANSWER = 20_000
-"""Characters of schema and answer that are sent again, at most: they are paid for."""
+"""Most characters of the schema and of the answer that are sent again: they are paid for."""
 
 
 def repair_messages(schema: Mapping[str, Any], answer: str | None, complaint: Complaint) -> list[dict[str, Any]]:
-    """Return what to append to a request's messages, to ask again for an answer that does not fit.
+    """Return the messages that ask again for an answer that fits; append them to the request's messages.
 
-    One of the assistant and one of the user, for many chat templates insist that the two take turns. A schema of usual
-    length is shown, for an endpoint may ignore `response_format`, and then the model has never seen it.
+    The first is the assistant's and the second the user's: many chat templates insist that the two take turns. A schema
+    of usual length is shown, because an endpoint may ignore `response_format`, and then the model has never seen it.
     """
-    said = answer or "(no text)"  # some servers refuse an empty message
-    if len(said) > _MOST_ANSWER:
-        said = said[:_MOST_ANSWER] + " …"
+    text = answer or "(no text)"  # some servers refuse an empty message
+    if len(text) > _MOST_ANSWER:
+        text = text[:_MOST_ANSWER] + " …"
     lines = [f"Your answer cannot be used: {complaint.text}."]
     shown = orjson.dumps(schema).decode()
     if len(shown) <= _MOST_SCHEMA:
         lines.append(f"It must be one JSON object that fits this JSON Schema: {shown}")
     lines.append("Answer again with that JSON object and nothing else.")
-    return [{"role": "assistant", "content": said}, {"role": "user", "content": "\n".join(lines)}]
+    return [{"role": "assistant", "content": text}, {"role": "user", "content": "\n".join(lines)}]

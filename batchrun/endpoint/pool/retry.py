@@ -15,7 +15,7 @@ class Backoff:
     base_s: float = 0.5
     """Bound of the first wait. Precedent: the openai client, 0.5 s."""
     cap_s: float = 8.0
-    """Longest wait. Precedent: the openai client, 8 s. Outages are not waited out here: `health` does that."""
+    """Longest wait. Precedent: the openai client, 8 s. Outages are waited out by `health`, not here."""
 
 
 def backoff_s(attempt: int, policy: Backoff, uniform: Callable[[], float]) -> float:
@@ -35,12 +35,12 @@ def backoff_s(attempt: int, policy: Backoff, uniform: Callable[[], float]) -> fl
 
 
 def advice_s(headers: Mapping[str, str], now_unix_s: float) -> float | None:
-    """Return how long the server asks to wait, in [0, `MAX_ADVICE_S`]; None when it does not say, or nonsense.
+    """Return how long the server asks to wait, in [0, `MAX_ADVICE_S`]; None without a time, or with a nonsensical one.
 
     Args:
-        headers: lower-case names. Read are `retry-after-ms`, `retry-after` (seconds, or an HTTP date), and what a
-            LiteLLM proxy makes of an upstream's: `llm_provider-retry-after`.
-        now_unix_s: the clock against which a date is read.
+        headers: lower-case names. Reads `retry-after-ms`, `retry-after` (seconds, or an HTTP date), and the name
+            under which a LiteLLM proxy passes on an upstream's: `llm_provider-retry-after`.
+        now_unix_s: the time that a date is compared with.
     """
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0), ("llm_provider-retry-after", 1.0)):
         if name in headers:

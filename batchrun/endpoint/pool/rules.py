@@ -1,4 +1,4 @@
-"""What a pool is given: the rules that it decides by, and who is told what happens. Pure."""
+"""What a pool is given: the rules that it decides by, and the listeners that it reports to. Pure."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ def _ignore(_: object) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listeners:
-    """Whom a pool tells what happens, at once and on its event loop; none of them may block."""
+    """Functions that a pool calls at once, on its event loop; none of them may block."""
 
     on_outcome: Callable[[Outcome], None]
     """Takes every outcome."""

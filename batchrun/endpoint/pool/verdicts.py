@@ -49,10 +49,10 @@ class ForLimit(Enum):
 class ForRun(Enum):
     """What becomes of the run."""
 
-    GOES_ON = "goes on"
+    CONTINUES = "continues"
     WAITS = "sends nothing for as long as the server asks"
-    PROBES = "goes on; pauses and probes when nothing works"
-    PROBES_IF_ALONE = "goes on; pauses and probes when not even one request is let in"
+    PROBES = "continues; pauses and probes when nothing works"
+    PROBES_IF_ALONE = "continues; pauses and probes when not even one request is let in"
     STOPS = "drains and stops, exit {}", 4
     STOPS_IF_CONFIRMED = "drains and stops when a canary is refused too, exit {}", 4
     """One row's reply is not enough: its own text or images may be what is refused."""
@@ -80,7 +80,7 @@ def _outage(when: str, row: ForRow = ForRow.AGAIN) -> Effect:
 
 
 def _failed(when: str, row: ForRow = ForRow.FAILED) -> Effect:
-    return Effect(when, row, ForLimit.NOTHING, ForRun.GOES_ON)
+    return Effect(when, row, ForLimit.NOTHING, ForRun.CONTINUES)
 
 
 def _refused(when: str, run: ForRun, cure: str) -> Effect:
@@ -156,5 +156,5 @@ ROW_KINDS = {
 def verdict_rows() -> list[tuple[str, str, str, str, str]]:
     """Return the table in words: kind, when, row, limit, run."""
     rows = [(kind, each.when, each.row.text, each.limit.text, each.run.text) for kind, each in EFFECTS.items()]
-    never_sent = (ForRow.FAILED.text, ForLimit.NOTHING.text, ForRun.GOES_ON.text)
+    never_sent = (ForRow.FAILED.text, ForLimit.NOTHING.text, ForRun.CONTINUES.text)
     return rows + [(kind, when, *never_sent) for kind, when in ROW_KINDS.items()]

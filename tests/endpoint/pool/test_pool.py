@@ -608,7 +608,7 @@ def test_every_attempt_is_counted_when_a_row_waits_for_its_rate_as_the_run_stops
 @pytest.mark.parametrize("after_s", [float(second) for second in range(1, 60, 3)])
 def test_what_a_row_set_aside_is_free_again_when_the_run_stops_before_it_was_sent(after_s: float) -> None:
     """Nothing stays set aside once all that was sent has been answered."""
-    budget = Budget(NO_CAP._replace(usd=1e6), Amount(), lambda request: Amount(1.0, 10), lambda model, usage: Amount())
+    budget = Budget(NO_CAP._replace(usd=1e6), Used(), lambda request: Amount(1.0, 10), lambda model, usage: Amount())
     stage = Stage(Endpoint(slots), 200, rates=Rates(6, None), budget=budget)
     stage.run(lambda stage: stage.pool.stop(USER), after_s)
     assert (budget.reserved_usd, budget.reserved_tokens) == (0.0, 0)

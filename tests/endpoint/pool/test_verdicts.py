@@ -46,4 +46,4 @@ def test_the_table_in_words_has_a_row_for_each_kind_and_says_which_exit_code() -
     assert all(cell and "{" not in cell for cells in rows.values() for cell in cells)
     assert rows["forbidden"][1:] == ["stays open", "–", "drains and stops, exit 4"]
     assert "exit 5" in rows["quota_exhausted"][3]
-    assert rows["bad_row"][1:] == ["failed", "–", "goes on"]
+    assert rows["bad_row"][1:] == ["failed", "–", "continues"]
