@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -17,8 +18,10 @@ from batchrun.cli.run import job_of
 from batchrun.engine.preflight.check import Report, check
 from batchrun.engine.preflight.probe import key_notes, probe_sender
 from batchrun.errors import BatchrunError
+from batchrun.job.file import STDIN
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
+from batchrun.storage.slow import reported_when_slow
 
 _WRONG = 2
 
@@ -71,12 +74,21 @@ def check_command(job_or_file: tuple[str, ...], is_probing: bool, simulate: bool
 
 def _report(job: Job, *, is_probing: bool, simulate: bool) -> Report:
     with Source(job, sys.stdin.buffer) as source, _bar() as on_read:
-        source.open()
+        with _reporting(job):
+            source.open()
         if not is_probing:
             report = check(job, source, today=date.today(), on_read=on_read)
             return dataclasses.replace(report, notes=[*report.notes, *key_notes(job.endpoint, simulate=simulate)])
         send = probe_sender(job, simulate=simulate)
         return check(job, source, today=date.today(), on_read=on_read, probe=send)
+
+
+def _reporting(job: Job) -> contextlib.AbstractContextManager[None]:
+    """Report files that do not answer; a pipe and a whole input may take long without that."""
+    if STDIN in job.input.path or job.input.strict:
+        return contextlib.nullcontext()
+    say = functools.partial(click.echo, err=True)
+    return reported_when_slow("the first rows", ", ".join(job.input.path), say)
 
 
 @contextlib.contextmanager

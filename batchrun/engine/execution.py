@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO
 
 from batchrun.answers.scores.scorers import NamedFunction
@@ -40,6 +41,7 @@ from batchrun.results.run_directory import SPOOL
 from batchrun.results.scores import scorer_of
 from batchrun.results.summary import Status, Summary, Unrecorded, save_summary, summarize
 from batchrun.results.used import keep_set_aside, used_in
+from batchrun.storage.slow import reported_when_slow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,23 +93,39 @@ class Execution:
         """Run all stages in order. A mistake in the job is found before anything is written."""
         if (url := self.job.output.upload) is not None:
             await in_thread(lambda: check_upload(url, self.job.input.path))
-        async with access_to(self.job.endpoint, simulate=self.options.simulate) as access:
+        async with contextlib.AsyncExitStack() as opened:
+            with self._reporting("the key", "~/.netrc"):
+                access = await opened.enter_async_context(access_to(self.job.endpoint, simulate=self.options.simulate))
+            opened.enter_context(contextlib.closing(self.source))
             if not self.reads_stdin:
-                await in_thread(self.source.open)
-            with DirectoryLock(self.directory), contextlib.closing(self.source):
-                if self.reads_stdin:
-                    await in_thread(self.source.open)  # spools into the directory, so the lock comes first
-                sweep(self.directory)
-                if self.options.restart:
-                    set_aside(self.directory)
-                with self.progress:
-                    stop = await self._run_stored(access)
-                    return await self._finish(stop)
+                await self._open_files()
+            with self._reporting("the lock", self.directory):
+                opened.enter_context(DirectoryLock(self.directory))
+            if self.reads_stdin:
+                await in_thread(self.source.open)  # spools into the directory, so the lock comes first
+            sweep(self.directory)
+            if self.options.restart:
+                set_aside(self.directory)
+            with self.progress:
+                stop = await self._run_stored(access)
+                return await self._finish(stop)
+
+    def _reporting(self, step: str, place: Path | str) -> contextlib.AbstractContextManager[None]:
+        return reported_when_slow(step, place, self.progress.say)
+
+    async def _open_files(self) -> None:
+        if self.job.input.strict:  # reads all of the input, which may take long on every file system
+            await in_thread(self.source.open)
+            return
+        with self._reporting("the first rows", ", ".join(self.job.input.path)):
+            await in_thread(self.source.open)
 
     async def _run_stored(self, access: Access) -> Stop | None:
         try:
             memory = await in_thread(lambda: LimitMemory(access.base_url, access.project, self.job.models))
-            with contextlib.closing(memory), self.store:
+            with contextlib.closing(memory), contextlib.ExitStack() as opened:
+                with self._reporting("the checkpoint", self.directory):
+                    opened.enter_context(self.store)
                 prepared = await in_thread(lambda: self._prepare(access, memory))
                 self.sending = Sending(
                     prepared,

@@ -1,0 +1,31 @@
+"""Reports a step that waits for a file system: a network file system that hangs gives neither an error nor an end."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SLOW_AFTER_S = 10.0
+"""How long a step may take before it is reported: opening a file takes milliseconds, waking a disk a few seconds."""
+
+
+@contextmanager
+def reported_when_slow(step: str, place: Path | str, say: Callable[[str], None]) -> Iterator[None]:
+    """Report the enclosed step while it hangs. It is not ended: a call into a file system that hangs cannot be.
+
+    Args:
+        step: what is waited for, such as "the lock".
+        place: file or folder.
+        say: gets the message, from another thread, once at most.
+    """
+    message = (
+        f"still waiting for {step} after {SLOW_AFTER_S:g} s: the file system of {place} is slow or does not answer; "
+        "check that it is mounted and that its server is up"
+    )
+    timer = threading.Timer(SLOW_AFTER_S, say, [message])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

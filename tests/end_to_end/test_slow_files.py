@@ -1,0 +1,75 @@
+"""A run whose file system hangs tells which step waits for it."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.prompts import write_prompts
+
+from batchrun import Job, run
+from batchrun.checkpoint.lock import DirectoryLock
+from batchrun.checkpoint.store import Store
+from batchrun.engine import access
+from batchrun.engine.execution import Options
+from batchrun.errors import EndpointRefused
+from batchrun.job.sections import Input, Model, Output
+from batchrun.prompts.source import Source
+from batchrun.report.bar import Silence
+from batchrun.storage import slow
+
+JOB = Job(name="job", input=Input(path=("in.jsonl",)), model=Model(names=("m",)), output=Output(dir="out"))
+
+
+class Log(Silence):
+    """Keeps the messages about slow steps, and lets the step continue after the first."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.reported = threading.Event()
+
+    def say(self, message: str) -> None:
+        if message.startswith("still waiting"):
+            self.messages.append(message)
+            self.reported.set()
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "step", "place"),
+    [
+        (DirectoryLock, "__enter__", "the lock", "out"),
+        (Store, "__enter__", "the checkpoint", "out"),
+        (Source, "open", "the first rows", "in.jsonl"),
+    ],
+)
+def test_a_step_that_hangs_is_named_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: type, name: str, step: str, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.1)
+    write_prompts("a")
+    log = Log()
+    real = getattr(where, name)
+
+    def hang(self: Any) -> Any:
+        assert log.reported.wait(10)
+        return real(self)
+
+    monkeypatch.setattr(where, name, hang)
+    run(JOB, Options(simulate=True, progress=log))
+    assert f"still waiting for {step} after 0.1 s: the file system of {place} " in log.messages[0]
+
+
+def test_a_home_folder_that_hangs_is_named_where_the_key_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.1)
+
+    def hang(endpoint: Any) -> Any:
+        assert log.reported.wait(10)
+        raise EndpointRefused("no key")
+
+    monkeypatch.setattr(access, "find_key", hang)
+    with pytest.raises(EndpointRefused):
+        run(JOB, Options(progress=log))
+    assert "still waiting for the key after 0.1 s: the file system of ~/.netrc " in log.messages[0]
