@@ -23,7 +23,8 @@ from batchrun.cli import cli
 from batchrun.endpoint.pool.verdicts import EFFECTS
 from batchrun.errors import BatchrunError
 from batchrun.job.file import load_job
-from batchrun.job.sections import BASE_URLS, Input, Job, PromptTemplates, job_to_dict
+from batchrun.job.sections import BASE_URLS, Input, Job, PromptTemplates
+from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.rows import RowForms
 from batchrun.records import Row
 from batchrun.simulator import Settings

@@ -1,7 +1,7 @@
-"""What an answer costs: token counts and a price in, US dollars out.
+"""The models that are known, and what an answer costs: token counts and a price in, US dollars out.
 
-The built-in prices are W&B Inference's, in `prices.toml`, each with its source and date. What a job says under
-`[prices]` wins over them.
+The built-in prices are those of W&B Inference, in `prices.toml`, each with its source and date. The prices that a job
+sets under `[prices]` replace them.
 """
 
 import tomllib
@@ -18,20 +18,19 @@ from batchrun.records import Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPrice:
-    """What the catalogue knows of one model; None where it says nothing."""
+    """One model of the catalogue; None where its value is not known."""
 
     model: str
     input_usd_per_mtok: float
     output_usd_per_mtok: float
     cached_input_usd_per_mtok: float | None = None
     context_tokens: int | None = None
-    vision: bool | None = None
     reasoning: bool | None = None
     deprecated_on: date | None = None
-    """The day the vendor stops, or stopped, serving it."""
+    """The day on which the vendor stops or stopped to serve it."""
     source: str
     as_of: date
-    """The day the catalogue was read."""
+    """The day on which the catalogue was read."""
 
 
 class PriceLike(Protocol):
@@ -47,19 +46,19 @@ class PriceLike(Protocol):
 
 @cache
 def load_prices() -> Mapping[str, ModelPrice]:
-    """Return the built-in prices by model. Read once a process."""
+    """Return the built-in prices by model. Read once per process."""
     catalogue = tomllib.loads(files("batchrun.job").joinpath("prices.toml").read_text(encoding="utf-8"))
     as_of = catalogue["as_of"]
     return {name: ModelPrice(model=name, as_of=as_of, **facts) for name, facts in catalogue["models"].items()}
 
 
 def price_of(model: str, overrides: Mapping[str, Price], provider: str = "wandb") -> PriceLike | None:
-    """Return a model's price: the job's own, else the catalogue's; None when neither knows it.
+    """Return the price of a model: the job's own, else the catalogue's; None when it is not known.
 
     Args:
-        model: name as sent; a fine-tuned `wandb-artifact:///…` is in no catalogue.
+        model: name as sent; a fine-tuned `wandb-artifact:///…` is never in the catalogue.
         overrides: the job's `[prices]`.
-        provider: the catalogue has the prices of `wandb` alone; the same open model costs something else elsewhere.
+        provider: the catalogue has only the prices of `wandb`; other providers price the same open model differently.
     """
     if model in overrides:
         return overrides[model]
@@ -70,7 +69,7 @@ def cost_usd(usage: Usage, price: PriceLike | None) -> float | None:
     """Return what an answer cost in US dollars; None when the price or a token count is not known.
 
     (prompt − cached) × input price + cached × cached price + completion × output price, per million. Without a cached
-    price cached tokens cost what fresh ones do. Reasoning is among the completion tokens and is not counted again.
+    price, cached tokens cost as much as others. Completion tokens include reasoning, so it is not added again.
     """
     prompt, completion, _, cached, _ = usage
     if price is None or prompt is None or completion is None:
@@ -78,17 +77,17 @@ def cost_usd(usage: Usage, price: PriceLike | None) -> float | None:
     usd_per_m = prompt * price.input_usd_per_mtok + completion * price.output_usd_per_mtok
     cached_usd_per_mtok = price.cached_input_usd_per_mtok
     if cached and cached_usd_per_mtok is not None:
-        # A server that counts more cached tokens than tokens is not believed.
+        # A server may report more cached tokens than prompt tokens.
         usd_per_m += min(cached, prompt) * (cached_usd_per_mtok - price.input_usd_per_mtok)
     return usd_per_m / 1_000_000
 
 
 def context_tokens(model: str) -> int | None:
-    """Return how long prompt and answer of a model may be together; None where the catalogue does not say."""
+    """Return the most tokens of prompt and answer together; None when the catalogue does not have the model."""
     known = load_prices().get(model)
     return known.context_tokens if known else None
 
 
 def prices_of(job: Job, models: Mapping[str, Any]) -> dict[str, PriceLike | None]:
-    """Return the price of each model, None where none is known."""
+    """Return the price of each model; None where it is not known."""
     return {model: price_of(model, job.prices, job.endpoint.provider) for model in models}

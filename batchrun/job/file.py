@@ -1,4 +1,4 @@
-"""Job file (TOML) and flags → `Job`. Every message names where, key, value and cure."""
+"""Job file (TOML) and flags → `Job`. Every message names the place, the key, the value and the cure."""
 
 import difflib
 import json
@@ -15,7 +15,7 @@ from batchrun.job.settings import Section, SettingError, key_of, texts
 STDIN = "-"
 
 Overrides = Mapping[tuple[str, str], tuple[str, Any]]
-"""(section, key) → (the flag as written, its value): what flags say over the job file."""
+"""(section, key) → (the flag as written, its value): what flags set, over the job file."""
 
 _ALIASES = {("model", "name"): "names"}
 
@@ -36,17 +36,17 @@ _BODY_KEYS = (
     "logprobs",
     "top_logprobs",
 )
-"""Keys of the body beside the settings of `[model]`, only to recognise a misspelt one.
+"""Keys of the body that are not settings of `[model]`; only used to recognise a misspelt one.
 
 Source: the documentation of W&B Inference, OpenAI's reference."""
 
 _TYPO = 0.86
-"""Likeness from which on a passed-through key is taken for a misspelling.
+"""How similar an unknown key must be to a known one to count as a misspelling.
 
-`temprature` is one of `temperature` (0.95), `top_k` is none of `top_p` (0.8)."""
+`temprature` is one of `temperature` (0.95); `top_k` is not one of `top_p` (0.8)."""
 
 _OURS = {
-    "messages": "the prompts make it",
+    "messages": "they are made from the prompts",
     "n": "use num_samples",
     "stream_options": "use stream",
     "model": "use name",
@@ -56,14 +56,14 @@ S = TypeVar("S", bound=Section)
 
 
 def load_job(path: str | Path, overrides: Overrides | None = None) -> Job:
-    """Read a job file, with what flags say over it.
+    """Read a job file; flags replace its values.
 
     Args:
-        path: the TOML file. The input's paths are relative to its folder.
-        overrides: values that win over the file's.
+        path: the TOML file. The paths of its input are relative to its folder.
+        overrides: values that replace those of the file.
 
     Raises:
-        JobError: the file is missing, is not TOML, or a setting is unknown or has a value that it cannot have.
+        JobError: the file is missing or not TOML, or a setting is unknown or has a wrong value.
     """
     path = Path(path)
     try:
@@ -75,16 +75,16 @@ def load_job(path: str | Path, overrides: Overrides | None = None) -> Job:
     known = (*SECTIONS, "prices")
     for name, entries in tables.items():
         if name not in known:
-            raise JobError(f"{path}: [{name}] is unknown{_nearest(name, known)}")
+            raise JobError(f"{path}: [{name}] is not a section{_nearest(name, known)}")
         if not isinstance(entries, dict):
             raise JobError(f"{path}: {name} = {entries!r}; must be a section: [{name}]")
     return _job(path.stem, tables, overrides or {}, where=str(path), folder=path.parent)
 
 
 def job_for(paths: Iterable[str], overrides: Overrides | None = None) -> Job:
-    """Return the job that runs input files without a job file, from flags alone."""
+    """Return the job that runs input files without a job file, from flags only."""
     paths = list(paths)
-    path = paths[0].partition("?")[0]  # what follows in a URL may be a signature
+    path = paths[0].partition("?")[0]  # the query of a URL may hold a signature
     name = "stdin" if path == STDIN else Path(path.rstrip("/")).name.split(".")[0].strip("*?[]") or "batch"
     return _job(name, {"input": {"path": paths}}, overrides or {}, where="the command line", folder=None)
 
@@ -93,12 +93,12 @@ def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: s
     sections: dict[str, Any] = {}
     for section, kind in SECTIONS.items():
         entries = {key: (f"{where}: {section}.{key}", value) for key, value in tables.get(section, {}).items()}
-        for (its_section, key), told in overrides.items():
+        for (its_section, key), override in overrides.items():
             if its_section == section:
                 entries.pop("name" if key == "names" else key, None)
-                entries[key] = told
+                entries[key] = override
         if section == "input" and folder is not None and ("input", "path") not in overrides:
-            entries = _beside(folder, entries)
+            entries = _relative_to(folder, entries)
         if section == "response":
             entries = _with_schema(folder or Path(), entries)
         sections[section] = _section(kind, section, entries, where)
@@ -125,10 +125,10 @@ def _is_table(value: Any, where: str) -> bool:
 
 
 def _section(kind: type[S], section: str, entries: dict[str, tuple[str, Any]], where: str) -> S:
-    """Make one section of `entries`: key → (where it was said, value)."""
+    """Make one section of `entries`: key → (where it was set, value)."""
     names = {key_of(each): each.name for each in fields(kind)}  # type: ignore[arg-type]  # sections are dataclasses
     arguments: dict[str, Any] = {}
-    said: dict[str, str] = {}
+    origins: dict[str, str] = {}
     extra_body: dict[str, Any] = {}
     for key, (origin, value) in entries.items():
         name = _ALIASES.get((section, key), key)
@@ -136,9 +136,9 @@ def _section(kind: type[S], section: str, entries: dict[str, tuple[str, Any]], w
             extra_body |= value
         elif name in names:
             if names[name] in arguments:
-                raise JobError(f"{origin}: give either name or names, not both")
+                raise JobError(f"{origin}: both name and names are set; keep one of them")
             arguments[names[name]] = value
-            said[name] = origin
+            origins[name] = origin
         elif section == "model":
             _check_body_key(key, names, origin)
             extra_body[key] = value
@@ -146,13 +146,13 @@ def _section(kind: type[S], section: str, entries: dict[str, tuple[str, Any]], w
             raise JobError(f"{origin} is unknown{_nearest(key, names)}")
     for key in extra_body:
         if key in names:
-            raise JobError(f"{where}: model.extra_body.{key} cannot be set: it is a setting of [model]; say it there")
+            raise JobError(f"{where}: model.extra_body.{key} cannot be set: it is a setting of [model]; set it there")
     if extra_body:
         arguments["extra_body"] = extra_body
     try:
         return kind(**arguments)
     except SettingError as problem:
-        origin = said.get(problem.key, f"{where}: {section}.{problem.key}")
+        origin = origins.get(problem.key, f"{where}: {section}.{problem.key}")
         raise JobError(f"{origin} = {_shown(problem.value)}; {problem.must}") from None
 
 
@@ -161,12 +161,12 @@ def _check_body_key(key: str, names: Mapping[str, str], origin: str) -> None:
         raise JobError(f"{origin} cannot be set: {_OURS[key]}")
     close = difflib.get_close_matches(key, [*names, *_BODY_KEYS, "name"], n=1, cutoff=_TYPO)
     if close and close[0] != key:
-        escape = "a key that is meant as it stands goes under [model.extra_body]"
+        escape = "to send this key unchanged, put it under [model.extra_body]"
         raise JobError(f"{origin} is unknown; did you mean {close[0]}? ({escape})")
 
 
-def _beside(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
-    """Return the entries of `[input]` with the path made relative to the job file's folder."""
+def _relative_to(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
+    """Return the entries of `[input]` with its paths made relative to the folder of the job file."""
     if "path" not in entries:
         return entries
     origin, value = entries["path"]
@@ -180,7 +180,7 @@ def _beside(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tupl
 
 
 def _with_schema(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
-    """Return the entries of `[response]` with the schema itself where they name its file, beside the job file."""
+    """Return the entries of `[response]`; the name of a schema file, relative to the job file, becomes the schema."""
     origin, value = entries.get("schema", ("", None))
     if not isinstance(value, str):
         return entries
@@ -200,4 +200,7 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _shown(value: Any) -> str:
+    """Return a value about as TOML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)

@@ -1,4 +1,4 @@
-"""The job: what to run, frozen and checked as it is made. `job_file` reads it from TOML and flags."""
+"""The job: what to run. Frozen, and checked when it is made; `job.file` reads it from TOML and flags."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -29,57 +29,61 @@ from batchrun.job.settings import (
 )
 
 BASE_URLS = {"wandb": "https://api.inference.wandb.ai/v1", "openai": "https://api.openai.com/v1"}
-"""Where a provider serves. Source: the vendors' documentation as of 2026-11."""
+"""Provider → base URL. Source: the vendors' documentation as of 2026-11."""
 
 LITELLM_PREFIX = "wandb/"
-"""What LiteLLM's users write before the name of a W&B model; the endpoint itself does not know it."""
+"""Prefix of W&B models in LiteLLM; the endpoint itself does not know it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input(Section):
-    """`[input]`: where the rows come from."""
+    """`[input]`: the rows."""
 
-    path: tuple[str, ...] = setting((), "file, glob or folder, or a list of them; `-` is standard input", texts)
-    id: str | None = setting(None, "column that labels a row for people; becomes `custom_id`", text)
-    limit: int | None = setting(None, "only the first N rows; a later run with more goes on", whole(1))
-    strict: bool = setting(False, "refuse an input that has broken rows", flag)
+    path: tuple[str, ...] = setting((), "file, glob or folder, or a list of these; `-` is standard input", texts)
+    id: str | None = setting(None, "column with a label for each row; it becomes `custom_id`", text)
+    limit: int | None = setting(None, "use only the first N rows; a later run with a higher limit continues", whole(1))
+    strict: bool = setting(False, "refuse the input if any row is broken", flag)
     dedupe: bool = setting(
-        False, "ask each prompt once: rows that ask the same get the same answer, with 0 attempts and at no cost", flag
+        False,
+        "send identical requests once and copy the answer to the other rows, with 0 attempts and at no cost",
+        flag,
     )
     order: str = setting(
         "input",
-        "input, or prefix: rows whose prompts begin alike are sent together, for the endpoint's prefix cache",
+        "order of sending: input, or prefix to send prompts with the same beginning together, for the endpoint's cache",
         one_of("input", "prefix"),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptTemplates(Section):
-    """`[prompt]`: Jinja2 templates over the row's columns."""
+    """`[prompt]`: Jinja2 templates, filled with the columns of a row."""
 
     system: str | None = setting(None, "template of the system message", text)
     user: str | None = setting(None, "template of the user message", text)
-    images: str | None = setting(None, "column of images to send along: URL, path or bytes, one or a list", text)
+    images: str | None = setting(
+        None, "column of images to send with the text: a URL, a path or bytes, or a list of these", text
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model(Section):
-    """`[model]`: who answers, and how. Any other key of the chat-completions body is passed through."""
+    """`[model]`: the models and their parameters. Every other key is passed through to the chat-completions body."""
 
-    names: tuple[str, ...] = setting((), "model, or list of models (`name` for one)", texts)
-    temperature: float | None = setting(None, "0 to 2", number(at_least=0, at_most=2))
-    max_tokens: int | None = setting(None, "longest answer, in tokens", whole(1))
-    top_p: float | None = setting(None, "0 to 1", number(at_least=0, at_most=1))
-    seed: int | None = setting(None, "of the endpoint's sampling; sample k gets seed + k", whole(0))
-    stop: str | tuple[str, ...] | None = setting(None, "text or list of texts that end an answer", texts)
-    num_samples: int = setting(1, "answers per prompt and model, one output row each", whole(1, 65_536))
+    names: tuple[str, ...] = setting((), "list of models; `name` sets a single one", texts)
+    temperature: float | None = setting(None, "sampling temperature, 0 to 2", number(at_least=0, at_most=2))
+    max_tokens: int | None = setting(None, "most tokens in an answer", whole(1))
+    top_p: float | None = setting(None, "nucleus sampling, 0 to 1", number(at_least=0, at_most=1))
+    seed: int | None = setting(None, "seed for the endpoint's sampling; sample k gets seed + k", whole(0))
+    stop: str | tuple[str, ...] | None = setting(None, "text, or list of texts, at which an answer ends", texts)
+    num_samples: int = setting(1, "answers per prompt and model; each is one output row", whole(1, 65_536))
     stream: bool | str = setting(
-        False, 'receive answers as server-sent events; "auto": from reasoning models', flag_or("auto")
+        False, 'receive answers as server-sent events; "auto" does so for reasoning models only', flag_or("auto")
     )
-    extra_body: dict[str, Any] = setting(dict, "further keys of the body, passed through unread", table, shown="{}")
+    extra_body: dict[str, Any] = setting(dict, "more keys for the body, passed through unchecked", table, shown="{}")
 
     def parameters(self) -> dict[str, Any]:
-        """Return the body's keys that this section sets, beside `model`."""
+        """Return the keys of the body that this section sets, without `model`."""
         own = {name: getattr(self, name) for name in ("temperature", "max_tokens", "top_p", "seed", "stop")}
         return {name: value for name, value in own.items() if value is not None} | self.extra_body
 
@@ -92,20 +96,18 @@ def _provider_of(base_url: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint(Section):
-    """`[endpoint]`: who serves. Never a key: only the name of the variable that holds it."""
+    """`[endpoint]`: the service. It never holds a key, only the name of the variable with the key."""
 
     provider: str = setting(
         "",
         "wandb, openai or custom",
         one_of("wandb", "openai", "custom"),
-        shown="whose base_url it is, else custom; wandb without one",
+        shown="from base_url, else custom; wandb without a base_url",
     )
-    base_url: str = setting(
-        "", "URL up to and with /v1; the provider's own unless said", http_url, shown="the provider's"
-    )
-    project: str | None = setting(None, "team/project that W&B books usage on", header_text)
-    api_key_env: str | None = setting(None, "environment variable that holds the key", text, shown="the provider's")
-    allow_http: bool = setting(False, "send the key over http to another host than this one", flag)
+    base_url: str = setting("", "URL up to and including /v1", http_url, shown="the provider's")
+    project: str | None = setting(None, "TEAM/PROJECT to which W&B books the usage", header_text)
+    api_key_env: str | None = setting(None, "environment variable with the key", text, shown="the provider's")
+    allow_http: bool = setting(False, "send the key over http to other hosts", flag)
 
     def __post_init__(self) -> None:
         super(Endpoint, self).__post_init__()
@@ -116,7 +118,7 @@ class Endpoint(Section):
                 raise SettingError("base_url", "", "must be given when the provider is custom")
             object.__setattr__(self, "base_url", BASE_URLS[provider])
         if self.base_url.startswith("http://") and not self.is_loopback and not self.allow_http:
-            must = "must be https: over http the key could be read on the way (--allow-http sends it all the same)"
+            must = "must be https: over http others can read the key (--allow-http sends it anyway)"
             raise SettingError("base_url", self.base_url, must)
 
     @property
@@ -127,88 +129,90 @@ class Endpoint(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(Section):
-    """`[limits]`: ceilings that the run never exceeds, and how patient it is."""
+    """`[limits]`: ceilings that the run never exceeds, and how long it waits."""
 
     max_concurrency: int = setting(
-        1000, "requests in flight, at most; the run finds the endpoint's own limit below", whole(1)
+        1000, "most requests in flight; the run finds the endpoint's own limit below this", whole(1)
     )
-    requests_per_minute: int | None = setting(None, "requests sent a minute, at most", whole(1))
-    tokens_per_minute: int | None = setting(None, "tokens sent and received a minute, at most", whole(1))
-    max_attempts: int = setting(5, "attempts of a row that fails while others succeed", whole(1))
+    requests_per_minute: int | None = setting(None, "most requests per minute", whole(1))
+    tokens_per_minute: int | None = setting(None, "most tokens per minute, sent and received", whole(1))
+    max_attempts: int = setting(5, "most attempts for a row that fails while others succeed", whole(1))
     timeout_s: float = setting(
-        600.0, "longest an attempt may take, in seconds; of a stream, from one piece to the next", number(above=0)
+        600.0, "longest time for an attempt, in seconds; for a stream, from one piece to the next", number(above=0)
     )
-    connect_timeout_s: float = setting(10.0, "longest a connection may take to open, in seconds", number(above=0))
-    max_cost_usd: float | None = setting(None, "most that the job may cost, over all its runs, in USD", number(above=0))
+    connect_timeout_s: float = setting(10.0, "longest time to open a connection, in seconds", number(above=0))
+    max_cost_usd: float | None = setting(None, "most USD that the job may cost, over all executions", number(above=0))
     max_tokens_total: int | None = setting(
-        None, "most tokens that the job may use, sent and received, over all its runs", whole(1)
+        None, "most tokens that the job may use, sent and received, over all executions", whole(1)
     )
-    stop_at: str | None = setting(None, "time of day (HH:MM) to drain and stop at", clock_time)
-    max_duration_s: float | None = setting(None, "drain and stop after, such as 8h", duration_s, key="max_duration")
+    stop_at: str | None = setting(None, "time of day (HH:MM) at which to drain and stop", clock_time)
+    max_duration_s: float | None = setting(
+        None, "time after which to drain and stop, such as 8h", duration_s, key="max_duration"
+    )
     patience_s: float = setting(
-        43_200.0, "how long an outage is waited out, such as 12h", duration_s, key="patience", shown="12h"
+        43_200.0, "longest outage to wait for, such as 12h", duration_s, key="patience", shown="12h"
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output(Section):
-    """`[output]`: where the run lives, and what of the input is in its results."""
+    """`[output]`: the run directory, and what its results contain."""
 
-    dir: str = setting("", "run directory; runs/NAME unless said", text, shown="runs/NAME")
-    keep: tuple[str, ...] | None = setting(
-        None, "columns of the input to keep in the results; all unless said", texts, shown="all"
-    )
+    dir: str = setting("", "run directory", text, shown="runs/NAME")
+    keep: tuple[str, ...] | None = setting(None, "columns of the input to keep in the results", texts, shown="all")
     upload: str | None = setting(
-        None, "folder to upload the results to at the end: s3://, gs://, az:// or hf://datasets/USER/NAME", store_url
+        None,
+        "folder to which the results are uploaded at the end: s3://, gs://, az:// or hf://datasets/USER/NAME",
+        store_url,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response(Section):
-    """`[response]`: what every answer must look like."""
+    """`[response]`: the form that every answer must have."""
 
     schema: dict[str, Any] | None = setting(
-        None, "JSON Schema of the answers: a file, or a table; its properties become typed columns", table
+        None, "JSON Schema of the answers, a file or a table; its properties become typed columns", table
     )
     mode: str = setting(
         "json_schema",
-        "how the endpoint is told of it: json_schema, json_object, or none (then only the prompt can say it)",
+        "how the schema is sent: json_schema, json_object, or none if only the prompt describes it",
         one_of("json_schema", "json_object", "none"),
     )
     repair_attempts: int = setting(
-        2, "how often an answer that does not fit is asked for again, with what is wrong with it", whole(0, 10)
+        2, "how often to ask again for an answer that does not fit, with a message that names the problem", whole(0, 10)
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluate(Section):
-    """`[evaluate]`: how good the answers are. Nothing of it is sent, and it costs nothing."""
+    """`[evaluate]`: how answers are scored. Nothing is sent for it, and it costs nothing."""
 
-    target: str | None = setting(None, "column that holds what is right", text)
+    target: str | None = setting(None, "column with the right answer", text)
     scorer: str = setting(
         "exact",
-        "exact, contains, number, regex or json_field",
+        "how an answer is compared: exact, contains, number, regex or json_field",
         one_of("exact", "contains", "number", "regex", "json_field"),
     )
-    pattern: str | None = setting(None, "regex: its first group, or all of its first match, is compared", text)
-    field: str | None = setting(None, "json_field: which property of the answer is compared", text)
+    pattern: str | None = setting(None, "for regex: the first group, or the whole first match, is compared", text)
+    field: str | None = setting(None, "for json_field: the property of the answer that is compared", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish(Section):
-    """`[publish]`: who else is to see the run. What goes wrong there costs the publishing, and nothing of the run."""
+    """`[publish]`: other systems that show the run. A problem there never harms the run itself."""
 
     weave: str | None = setting(
-        None, "TEAM/PROJECT of W&B Weave that gets calls, evaluations and a leaderboard as the run ends", team_project
+        None, "TEAM/PROJECT in W&B Weave; gets calls, evaluations and a leaderboard when the run ends", team_project
     )
     wandb: str | None = setting(
-        None, "TEAM/PROJECT of W&B that gets live metrics, and at the end results.parquet and report.html", team_project
+        None, "TEAM/PROJECT in W&B; gets live metrics, and at the end results.parquet and report.html", team_project
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price(Section):
-    """`[prices."MODEL"]`: what a model costs, where the built-in list is wrong or silent."""
+    """`[prices."MODEL"]`: the price of a model; it replaces the built-in price."""
 
     input_usd_per_mtok: float = setting(0.0, "USD per million prompt tokens", number(at_least=0))
     output_usd_per_mtok: float = setting(0.0, "USD per million completion tokens", number(at_least=0))
@@ -217,10 +221,10 @@ class Price(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to run: made by `load_job` or `job_for`, or in Python section by section."""
+    """What to run: read by `load_job` or `job_for`, or made in Python from its sections."""
 
     name: str = "batch"
-    """Names the run directory unless `output.dir` does."""
+    """Name of the run directory if `output.dir` is not set."""
     input: Input
     prompt: PromptTemplates = dataclasses.field(default_factory=PromptTemplates)
     model: Model = dataclasses.field(default_factory=Model)
@@ -234,23 +238,19 @@ class Job:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models to ask, as the endpoint knows them, each once; empty when the rows name their own."""
+        """The models, named as the endpoint names them, each once; empty when the rows name their own."""
         prefix = LITELLM_PREFIX if self.endpoint.provider == "wandb" else ""
         return tuple(dict.fromkeys(name.removeprefix(prefix) for name in self.model.names))
 
     @property
     def per_row(self) -> int:
-        """How many requests an input row makes: one to each model and sample."""
+        """How many requests an input row becomes: one per model and sample."""
         return max(1, len(self.models)) * self.model.num_samples
 
     @property
     def run_directory(self) -> Path:
-        """Where the run lives."""
+        """The directory of the run."""
         return Path(self.output.dir or f"runs/{self.name}")
-
-
-class UnknownSettingError(ValueError):
-    """A stored job has a section, a setting or a value that this version does not know; the message names it."""
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -264,43 +264,3 @@ SECTIONS: dict[str, type[Section]] = {
     "evaluate": Evaluate,
     "publish": Publish,
 }
-
-
-def job_to_dict(job: Job) -> dict[str, Any]:
-    """Return a job as plain data, for JSON. It holds no secrets: a job never does."""
-    return dataclasses.asdict(job)
-
-
-def job_from_dict(data: Mapping[str, Any]) -> Job:
-    """Return the job that `job_to_dict` was given, also after a round through JSON, which makes lists of tuples.
-
-    What an older version did not know has its default.
-
-    Raises:
-        UnknownSettingError: this version does not know a section, a setting or a value: a newer one wrote it.
-    """
-    if unknown := _unknown(data):
-        raise UnknownSettingError(", ".join(unknown))
-    try:
-        sections: dict[str, Any] = {
-            name: kind(
-                **{key: tuple(value) if isinstance(value, list) else value for key, value in data.get(name, {}).items()}
-            )
-            for name, kind in SECTIONS.items()
-        }
-        prices = {model: Price(**price) for model, price in data["prices"].items()}
-        return Job(name=data["name"], prices=prices, **sections)
-    except SettingError as problem:
-        raise UnknownSettingError(f"{problem.key} = {problem.value!r}") from problem
-
-
-def _unknown(data: Mapping[str, Any]) -> list[str]:
-    """Return the sections and settings of a stored job that this version does not know."""
-    known = {field.name for field in dataclasses.fields(Job)}
-    parts: dict[str, tuple[Any, Any]] = {name: (data.get(name, {}), kind) for name, kind in SECTIONS.items()}
-    parts |= {f'prices."{model}"': (price, Price) for model, price in data.get("prices", {}).items()}
-    return [name for name in data if name not in known] + [
-        f"{name}.{key}"
-        for name, (part, kind) in parts.items()
-        for key in sorted(part.keys() - {field.name for field in dataclasses.fields(kind)})
-    ]

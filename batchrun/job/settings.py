@@ -1,7 +1,7 @@
 """How one setting of the job is declared, checked and documented.
 
-A setting is a dataclass field whose metadata carry its line of documentation and a check: a function from the value as
-written (in TOML, or from a flag) to the value as used, which raises `ValueError` with what the value must be.
+A setting is a dataclass field whose metadata hold one line of documentation and a check. The check turns the value as
+written, in TOML or as a flag, into the value as used, and raises `ValueError` with what the value must be.
 """
 
 import ipaddress
@@ -21,11 +21,11 @@ def setting(default: Any, doc: str, check: Check, *, key: str | None = None, sho
     """Declare one setting.
 
     Args:
-        default: value when neither job file nor flag says anything; a callable makes it anew.
-        doc: one line for people, with unit and range.
-        check: see the module's text.
-        key: its name in the job file, where that differs from the field's.
-        shown: how the reference prints the default, where its repr would not help.
+        default: value when job file and flags do not set it; a callable makes a new one each time.
+        doc: one line for users, with unit and range.
+        check: see above.
+        key: its name in the job file, if that differs from the field's.
+        shown: how the reference page prints the default, if its repr would not help.
     """
     metadata = {"doc": doc, "check": check, "key": key, "shown": shown}
     if callable(default):
@@ -34,7 +34,7 @@ def setting(default: Any, doc: str, check: Check, *, key: str | None = None, sho
 
 
 class SettingError(ValueError):
-    """A setting has a value that it cannot have. Carries key, value and what the value must be."""
+    """A setting has a wrong value. Has the key, the value and what the value must be."""
 
     def __init__(self, key: str, value: Any, must: str) -> None:
         super().__init__(f"{key} = {value!r}: {must}")
@@ -42,7 +42,7 @@ class SettingError(ValueError):
 
 
 class Section:
-    """Base of the job's sections: runs every field's check, however the section was made."""
+    """Parent of the job's sections: runs the check of every field, however the section was made."""
 
     __slots__ = ()
 
@@ -71,24 +71,24 @@ def default_of(each: "Field[Any]") -> Any:
 def text(value: Any) -> str:
     """Accept a string that is not empty."""
     if not isinstance(value, str) or not value:
-        raise ValueError("must be a text that is not empty")
+        raise ValueError("must be a non-empty string")
     try:
         value.encode()
-    except UnicodeEncodeError:  # a name of a file, say, from before UTF-8
-        raise ValueError("must be valid UTF-8; rename it") from None
+    except UnicodeEncodeError:  # such as the name of an old file
+        raise ValueError("must be valid UTF-8; rename the file or column") from None
     return value
 
 
 def texts(value: Any) -> tuple[str, ...]:
-    """Accept a text or a list of texts."""
+    """Accept a string or a list of strings."""
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple) or not values:
-        raise ValueError("must be a text or a list of texts")
+        raise ValueError("must be a string or a list of strings")
     return tuple(text(each) for each in values)
 
 
 def one_of(*choices: str) -> Check:
-    """Accept exactly these words."""
+    """Accept only these words."""
 
     def check(value: Any) -> str:
         if value not in choices:
@@ -187,7 +187,7 @@ def store_url(value: Any) -> str:
 def _has_host(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0  # `port` raises where it is no number, or too large
+        return bool(parts.hostname) and parts.port != 0  # `port` raises ValueError if it is not a number or too large
     except ValueError:
         return False
 
@@ -201,9 +201,9 @@ def is_loopback(host: str) -> bool:
 
 
 def header_text(value: Any) -> str:
-    """Accept a text that can stand in an HTTP header."""
+    """Accept a string that is valid in an HTTP header."""
     if not text(value).isprintable() or value != value.strip():
-        raise ValueError("must be a text without line breaks, control characters or spaces around it")
+        raise ValueError("must be a string without line breaks, control characters or surrounding spaces")
     return str(value)
 
 
@@ -215,7 +215,7 @@ def table(value: Any) -> dict[str, Any]:
 
 
 def team_project(value: Any) -> str:
-    """Accept the name of a W&B project with its team."""
+    """Accept a W&B project with its team."""
     if not isinstance(value, str) or not _TEAM_PROJECT.fullmatch(value):
         raise ValueError("must be TEAM/PROJECT, such as my-team/my-project")
     return value

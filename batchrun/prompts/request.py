@@ -93,7 +93,7 @@ class RequestMaker:
         if model is None:
             raise RowProblem("names no model, and the job names none")
         if not isinstance(model, str) or not model:
-            raise RowProblem(f"model is {kind_of(model)}; must be a text that is not empty")
+            raise RowProblem(f"model is {kind_of(model)}; must be a non-empty string")
         name = model.removeprefix(LITELLM_PREFIX) if self._strips_prefix else model
         return name, _head(name)
 

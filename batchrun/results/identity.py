@@ -17,7 +17,8 @@ import orjson
 from batchrun import __version__
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Facts, Known, Origin
-from batchrun.job.sections import Job, job_to_dict
+from batchrun.job.sections import Job
+from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import InputFile, fingerprint
 
 

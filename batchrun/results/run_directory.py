@@ -10,7 +10,8 @@ from batchrun.checkpoint import facts, in_flight, tables
 from batchrun.checkpoint.file import damaged, newer
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError, RunDirectoryError
-from batchrun.job.sections import Job, UnknownSettingError, job_from_dict
+from batchrun.job.sections import Job
+from batchrun.job.serialization import UnknownSettingError, job_from_dict
 from batchrun.prompts.input.columns import InputColumns
 from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.prompts.source import Source

@@ -17,7 +17,8 @@ from selenium.webdriver.common.by import By
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
-from batchrun.job.sections import Input, Job, Model, PromptTemplates, job_to_dict
+from batchrun.job.sections import Input, Job, Model, PromptTemplates
+from batchrun.job.serialization import job_to_dict
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")

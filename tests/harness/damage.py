@@ -13,7 +13,8 @@ from batchrun.checkpoint.salvage.damaged import DamagedFile
 from batchrun.checkpoint.salvage.pages import records
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS
-from batchrun.job.sections import Input, Job, Model, job_to_dict
+from batchrun.job.sections import Input, Job, Model
+from batchrun.job.serialization import job_to_dict
 from batchrun.records import Outcome
 from harness.checkpoints import answer, requests
 

@@ -9,7 +9,8 @@ import orjson
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.job.file import load_job
-from batchrun.job.sections import Job, job_to_dict
+from batchrun.job.sections import Job
+from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import fingerprint
 from batchrun.prompts.source import Source
 from batchrun.records import BadRow, Outcome, Request, Usage

@@ -4,24 +4,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from batchrun.job.sections import (
-    SECTIONS,
-    Endpoint,
-    Input,
-    Job,
-    Limits,
-    Model,
-    Output,
-    Price,
-    PromptTemplates,
-    job_from_dict,
-    job_to_dict,
-)
+from batchrun.job.sections import SECTIONS, Endpoint, Input, Job, Model, Output
 from batchrun.job.settings import SettingError
 
 INPUT = Input(path=("a.jsonl",))
@@ -125,79 +110,6 @@ def test_every_setting_is_documented_in_one_line(each: Any) -> None:
     assert each.metadata["doc"]
     assert "\n" not in each.metadata["doc"]
     assert callable(each.metadata["check"])
-
-
-FULL = Job(
-    name="full",
-    input=Input(path=("a.jsonl", "b/*.csv"), id="n", limit=5, strict=True),
-    prompt=PromptTemplates(system="Be brief.", user="{{ text }}"),
-    model=Model(
-        names=("m", "n"),
-        temperature=0.5,
-        max_tokens=9,
-        top_p=1,
-        seed=0,
-        stop=("a", "b"),
-        num_samples=3,
-        stream=True,
-        extra_body={"tools": [{"type": "function"}], "logit_bias": {"1": 2}},
-    ),
-    endpoint=Endpoint(base_url="http://h/v1", allow_http=True, project="t/p", api_key_env="KEY"),
-    limits=Limits(
-        max_concurrency=3,
-        requests_per_minute=4,
-        tokens_per_minute=5,
-        max_attempts=6,
-        timeout_s=7,
-        connect_timeout_s=8,
-        max_cost_usd=9.5,
-        stop_at="7:30",
-        max_duration_s="8h",  # type: ignore[arg-type]  # as a file says it
-        patience_s="1h",  # type: ignore[arg-type]  # as a file says it
-    ),
-    output=Output(dir="out", keep=("text",)),
-    prices={"m": Price(input_usd_per_mtok=0.1, output_usd_per_mtok=0.2, cached_input_usd_per_mtok=0.01)},
-)
-
-
-@pytest.mark.parametrize(
-    "job",
-    [
-        FULL,
-        Job(input=INPUT),  # rows name their own models: no names at all
-        Job(input=INPUT, model=Model(names=("m",), stop="a")),
-        Job(input=INPUT, endpoint=Endpoint(provider="openai")),
-    ],
-    ids=["full", "no models", "one stop", "openai"],
-)
-def test_a_job_survives_json(job: Job) -> None:
-    """The checkpoint keeps the job as JSON, and `export` makes it again."""
-    assert job_from_dict(orjson.loads(orjson.dumps(job_to_dict(job)))) == job
-
-
-texts = st.text(min_size=1, max_size=20)
-
-
-@given(
-    path=st.lists(texts, min_size=1, max_size=3),
-    names=st.lists(texts, max_size=3),
-    stop=st.none() | texts | st.lists(texts, min_size=1, max_size=3),
-    temperature=st.none() | st.floats(0, 2),
-    limit=st.none() | st.integers(1, 2**40),
-    keep=st.none() | st.lists(texts, min_size=1, max_size=3),
-    extra=st.dictionaries(texts, st.none() | st.booleans() | texts | st.lists(st.integers(-9, 9)), max_size=3),
-)
-def test_any_job_survives_json(
-    path: list[str], names: list[str], stop: Any, temperature: Any, limit: Any, keep: Any, extra: dict[str, Any]
-) -> None:
-    """Whatever its values are."""
-    model = {"names": tuple(names)} if names else {}
-    job = Job(
-        input=Input(path=tuple(path), limit=limit),
-        model=Model(**model, stop=stop, temperature=temperature, extra_body=extra),
-        output=Output(keep=keep),
-    )
-    assert job_from_dict(orjson.loads(orjson.dumps(job_to_dict(job)))) == job
 
 
 def test_a_job_has_no_place_for_a_key() -> None:

@@ -13,7 +13,8 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.engine.execution import Options
 from batchrun.errors import DamagedError, RunDirectoryError
-from batchrun.job.sections import Input, Model, Output, job_to_dict
+from batchrun.job.sections import Input, Model, Output
+from batchrun.job.serialization import job_to_dict
 from batchrun.results.export import export
 from batchrun.results.run_directory import stored_job
 

@@ -33,7 +33,8 @@ from batchrun.checkpoint.salvage.shapes import table_of
 from batchrun.checkpoint.salvage.swap import Damaged, damaged_files, put_in_place
 from batchrun.checkpoint.tables import COUNTS, FILE_NAME, KEY_BYTES, LOGS, OUTCOME_COLUMNS, insert_many
 from batchrun.errors import RunDirectoryError
-from batchrun.job.sections import Job, UnknownSettingError, job_from_dict
+from batchrun.job.sections import Job
+from batchrun.job.serialization import UnknownSettingError, job_from_dict
 
 _ID, _KEY, _KIND, _FINISHED = map(OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms"))
 

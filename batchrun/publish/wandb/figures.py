@@ -6,7 +6,8 @@ from typing import Any
 
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.job.catalogue import prices_of
-from batchrun.job.sections import Job, job_to_dict
+from batchrun.job.sections import Job
+from batchrun.job.serialization import job_to_dict
 from batchrun.records import summed
 from batchrun.results.run_directory import stored_job
 from batchrun.results.state import figures_of

@@ -37,7 +37,7 @@ from batchrun.checkpoint.salvage.rescue import Salvaged, recover
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import FILE_NAME, VERSION, unpack
 from batchrun.errors import RunDirectoryError
-from batchrun.job.sections import job_to_dict
+from batchrun.job.serialization import job_to_dict
 from batchrun.records import Outcome, Request
 
 KEPT = f"damaged.{FILE_NAME}"
