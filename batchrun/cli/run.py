@@ -69,8 +69,7 @@ def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flag
             click.echo(orjson.dumps(failed).decode())
         raise
     except asyncio.CancelledError:
-        lost = f"{job.run_directory}: stopped at once, answers in flight are lost; run the same command again to resume"
-        click.echo(lost, err=True)
+        click.echo(f"{job.run_directory}: stopped at once; run the same command again to resume", err=True)
         return signalled[0] if signalled else 130
     _print_ending(summary, quiet=quiet, as_json=as_json)
     return summary.exit_code or 0
@@ -85,7 +84,7 @@ def _options(job: Job, flags: dict[str, Any], progress: Progress, signalled: lis
         scorer=flags["scorer"],
         progress=progress,
         stdin=_stdin() if STDIN in job.input.path else None,
-        on_start=lambda drain: _handle_signals(drain, progress, signalled),
+        on_start=lambda drain: _handle_signals(drain, signalled),
     )
 
 
@@ -121,7 +120,7 @@ def _print_ending(summary: Summary, *, quiet: bool, as_json: bool) -> None:
         click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
 
 
-def _handle_signals(drain: Callable[[Stop], None], progress: Progress, signalled: list[int]) -> None:
+def _handle_signals(drain: Callable[[Stop], None], signalled: list[int]) -> None:
     """Make the first signal drain the run and the second cancel it. Called on the run's event loop.
 
     Each signal appends its exit code to `signalled`.
@@ -138,7 +137,6 @@ def _handle_signals(drain: Callable[[Stop], None], progress: Progress, signalled
             return
         message = "the answers in flight were kept; run the same command again to resume"
         drain(Stop(kind="interrupted", message=message, exit_code=signalled[0]))
-        progress.say("stopping: waiting for the answers in flight; a second Ctrl-C stops at once")
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores SIGHUP, a script's `&` ignores SIGINT

@@ -19,6 +19,7 @@ from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.access import Access, access_to
 from batchrun.engine.caps import budget_of
+from batchrun.engine.interruption import UPLOADING, WRITING, Interruption
 from batchrun.engine.live import Prepared, Sending, ended_as
 from batchrun.engine.preflight.check import preview
 from batchrun.engine.resume import begin, fit, refuse_other_kind
@@ -86,6 +87,7 @@ class Execution:
         self.source = Source(job, stdin, self.directory / SPOOL if self.reads_stdin else None)
         self.store = Store(self.directory)
         self.sending: Sending | None = None
+        self.interruption = Interruption(options.progress.say)
         self.began_s = time.monotonic()
         self.settled_before = 0
 
@@ -106,7 +108,7 @@ class Execution:
             sweep(self.directory)
             if self.options.restart:
                 set_aside(self.directory)
-            with self.progress:
+            with self.progress, self.interruption.reporting_loss(self.directory):
                 stop = await self._run_stored(access)
                 return await self._finish(stop)
 
@@ -130,7 +132,7 @@ class Execution:
                 self.sending = Sending(
                     prepared,
                     began_s=self.began_s,
-                    on_start=self.options.on_start,
+                    on_start=lambda drain: self.options.on_start(self.interruption.stopping(drain)),
                     save=lambda: save_summary(self._summary("running", pid=os.getpid())),
                 )
                 return await self.sending.send()
@@ -199,14 +201,15 @@ class Execution:
     # Finishing.
 
     async def _finish(self, stop: Stop | None) -> Summary:
-        """Write the results of what is settled, whatever has happened."""
+        """Write the results of all settled rows, whatever has happened."""
+        self.interruption.phase = WRITING
         try:
             exported = await in_thread(lambda: export(self.directory, View(scorer=self.options.scorer)))
         except RunDirectoryError as problem:
             raise self._failure or problem from problem
         for notice in exported.notices:
             self.progress.say(f"note: {notice}")
-        summary = self._ending(stop, exported)
+        summary = self._ending(stop or self.interruption.stop, exported)
         if not isinstance(self._failure, RunDirectoryError):
             save_summary(summary)
         if self._failure is not None:
@@ -214,10 +217,11 @@ class Execution:
         return await self._uploaded(summary)
 
     async def _uploaded(self, summary: Summary) -> Summary:
-        """Upload the results, unless somebody waits for the run to end; return how all of it ended."""
+        """Upload the results, unless the run was interrupted; return its summary, with the result of the upload."""
         url = self.job.output.upload
         if url is None or summary.state == "interrupted":
             return summary
+        self.interruption.phase = UPLOADING
         self.progress.say(f"uploading the results to {url}")
         try:
             await in_thread(lambda: upload_results(self.directory, url))
@@ -225,7 +229,11 @@ class Execution:
             code = summary.exit_code if summary.state == "stopped" else problem.exit_code
             message = f"{summary.message}\n{problem}".strip()
             return dataclasses.replace(summary, exit_code=code, message=message)
-        return summary
+        stop = self.interruption.stop
+        if stop is None or summary.state == "stopped":
+            return summary
+        message = "the results are written and uploaded"
+        return dataclasses.replace(summary, state="interrupted", exit_code=stop.exit_code, message=message)
 
     def _ending(self, stop: Stop | None, exported: Exported) -> Summary:
         if stop is not None:
@@ -235,6 +243,10 @@ class Execution:
             left = rows_left(total, summed(self.store.totals.values()).requests)
             if left is not None and left.rows:
                 message = f"{rows_text(left)} rows are left; {message}"
+            elif left is not None and stop is self.interruption.stop:
+                message = "all rows are settled, and the results are written"
+                if self.job.output.upload is not None:
+                    message += f" but not uploaded; upload them: batchrun export {self.directory}"
             return self._summary(state, exit_code=stop.exit_code, message=message, exported=exported)
         failed = summed(exported.totals.values()).failed
         return self._summary("completed", exit_code=1 if failed else 0, exported=exported)

@@ -19,7 +19,7 @@ from batchrun.records import ModelTotals, summed
 from batchrun.results.answers import INVALID, AnswerReader
 from batchrun.results.columns import LostAnswer, input_name
 from batchrun.results.openai_batch import write_batch_files
-from batchrun.results.replace import Replacements, replacing_together
+from batchrun.results.replace import Replacements, replacing_together, sweep
 from batchrun.results.run_directory import RESULTS, USAGE, StoredInput, is_jobless, stored_input, stored_job
 from batchrun.results.scores import FunctionJudge, Judge, Scoring, TargetJudge
 from batchrun.results.summary import save_scores
@@ -81,6 +81,7 @@ def export(directory: Path, view: View | None = None) -> Exported:
         JobError: the view does not fit this run.
         RunDirectoryError: there is no checkpoint, it cannot be read, or a file cannot be written.
     """
+    sweep(directory)
     with Checkpoint(directory) as checkpoint:
         run = _Run(directory, checkpoint, view or View())
         try:

@@ -1,0 +1,57 @@
+"""What an interruption does in each phase of an execution."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from batchrun.engine.interruption import ENDED, SENDING, UPLOADING, WRITING, Interruption, Phase
+from batchrun.records import Stop
+
+STOP = Stop(kind="interrupted", message="m", exit_code=130)
+LATER = Stop(kind="interrupted", message="m", exit_code=143)
+
+
+@pytest.mark.parametrize(("phase", "is_drained"), [(SENDING, True), (WRITING, False), (UPLOADING, False)])
+def test_an_interruption_is_kept_in_every_phase_and_drains_only_what_is_sent(phase: Phase, is_drained: bool) -> None:
+    """The message names what the run waits for."""
+    messages: list[str] = []
+    drained: list[Stop] = []
+    interruption = Interruption(messages.append)
+    stop = interruption.stopping(drained.append)
+    interruption.phase = phase
+    stop(STOP)
+    assert interruption.stop == STOP
+    assert messages == [phase.waiting]
+    assert drained == [STOP] * is_drained
+
+
+def test_the_first_interruption_counts() -> None:
+    """Its signal decides over the exit code."""
+    interruption = Interruption(lambda message: None)
+    stop = interruption.stopping(lambda reason: None)
+    stop(STOP)
+    stop(LATER)
+    assert interruption.stop == STOP
+
+
+def test_a_cancelled_execution_prints_what_is_lost_and_the_cure() -> None:
+    """Only in the phase that was cut short."""
+    messages: list[str] = []
+    interruption = Interruption(messages.append)
+    interruption.phase = WRITING
+    with pytest.raises(asyncio.CancelledError), interruption.reporting_loss(Path("runs/a")):
+        raise asyncio.CancelledError
+    assert interruption.phase is ENDED
+    assert messages == [
+        "the results were not written, all answers are in the checkpoint; write them: batchrun export runs/a"
+    ]
+
+
+def test_an_execution_that_has_ended_cannot_be_interrupted() -> None:
+    """What follows it, such as publishing, handles the signal."""
+    messages: list[str] = []
+    interruption = Interruption(messages.append)
+    interruption.phase = ENDED
+    interruption.stopping(lambda reason: pytest.fail("drained"))(STOP)
+    assert (interruption.stop, messages) == (None, [])
