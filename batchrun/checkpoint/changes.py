@@ -1,10 +1,10 @@
-"""What of a checkpoint still holds for this job: rows are known by number and by what they ask.
+"""Which outcomes of a checkpoint still fit the job: a row is known by its number and by the key of its request.
 
 Needed only when the job or its input has changed since the checkpoint was written. The requests of the whole input are
-noted beside the outcomes; then, in one transaction that the user may still turn down:
+listed in a temporary table. Then, in one transaction that the user may still refuse:
 
-1. An outcome whose request is not asked at its place is retired. It was paid for, so it is kept, out of the results.
-2. A request without an outcome gets a retired one with the same key: the row has moved, or an edit was undone.
+1. An outcome whose row now has another request is retired: it was paid for, so it is kept, but not in the results.
+2. A request without an outcome gets a retired one with the same key: its row has moved, or an edit was undone.
 """
 
 import sqlite3
@@ -44,13 +44,13 @@ class Change(NamedTuple):
     """What an edited job does to a checkpoint."""
 
     settled: int
-    """Outcomes that there were."""
+    """Outcomes before the change."""
     kept: int
     """Requests that keep an answer."""
     new: int
     """Requests to send."""
     again: int
-    """Of those, how many take the place of an answer that leaves the results: bought again, as far as can be told."""
+    """How many of these replace an answer that leaves the results: these answers are bought again."""
     gone: int
     """Outcomes that leave the results."""
 
@@ -61,10 +61,10 @@ def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Cha
     Args:
         store: open, not started.
         batches: every request of the job.
-        agree: asked before anything is changed for good.
+        agree: called before the change is committed; False takes it back.
 
     Returns:
-        What was changed, or, where `agree` said no, would have been.
+        What was changed; if not agreed, what would have been.
     """
     connection = store.connection
     with translated(store.path):
@@ -86,7 +86,7 @@ def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Cha
 
 
 def forget_failed(store: Store) -> int:
-    """Retire all failed rows for good, so that they are sent again; return how many there were."""
+    """Retire all failed rows, so that they are sent again; return how many there were."""
     with translated(store.path):
         store.connection.execute("BEGIN IMMEDIATE")
         count = _retire(store.connection, "kind IS NOT NULL")
@@ -117,7 +117,7 @@ def _fit(connection: sqlite3.Connection) -> Change:
 
 
 def has_retired(store: Store) -> bool:
-    """Return whether there are answers in store whose request is not asked now."""
+    """Return whether there are retired answers, whose requests are not in the job now."""
     with translated(store.path):
         (found,) = store.connection.execute("SELECT EXISTS (SELECT 1 FROM retired WHERE kind IS NULL)").fetchone()
     return bool(found)
@@ -129,7 +129,7 @@ def _retire(connection: sqlite3.Connection, condition: str) -> int:
 
 
 def _recount(connection: sqlite3.Connection) -> None:
-    """Count completed, failed and copied anew; what was paid stays paid. The mark of settled rows is found anew too."""
+    """Count completed, failed and copied outcomes again, keep what was paid, and forget the mark of settled rows."""
     connection.execute("DELETE FROM facts WHERE name = ?", (SETTLED_ROWS.name,))
     connection.execute(RECOUNT)
     counts = dict.fromkeys((model for (model,) in connection.execute("SELECT model FROM totals")), (0, 0))

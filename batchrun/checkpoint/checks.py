@@ -1,4 +1,4 @@
-"""What a row of the checkpoint must look like. SQLite itself lets anything stand in any column. Pure."""
+"""What a row of the checkpoint must look like: SQLite itself accepts any value in any column. Pure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,10 +18,10 @@ _TYPES = {
     "custom_id": _TEXT,
     "kind": _TEXT,
     "error": _TEXT,
-    "latency_s": (float, int, type(None)),  # in a page, a whole number stands as an integer
+    "latency_s": (float, int, type(None)),  # SQLite stores a whole number as an integer
     "body": (bytes, type(None)),
 }
-"""All other columns are counts, and null where that is allowed."""
+"""All other columns are counts; most of them may be null."""
 
 _COLUMN_TYPES = tuple(_TYPES.get(name, (int, type(None))) for name in OUTCOME_COLUMNS)
 _TYPE_SETS = tuple(map(frozenset, _COLUMN_TYPES))
@@ -31,7 +31,7 @@ _ID, _KEY, _KIND, _FINISHED, _BODY = map(OUTCOME_COLUMNS.index, ("id", "key", "k
 
 
 def is_outcome(columns: Sequence[Any]) -> bool:
-    """Return whether these can be the columns of an outcome: their number, types and ranges."""
+    """Return whether the number, the types and the ranges of these columns are those of an outcome."""
     if len(columns) != len(_COLUMN_TYPES):
         return False
     if not all(type(value) in types for value, types in zip(columns, _COLUMN_TYPES, strict=True)):
@@ -46,7 +46,7 @@ def is_outcome(columns: Sequence[Any]) -> bool:
 
 
 def are_outcomes(rows: Sequence[Sequence[Any]]) -> bool:
-    """Return whether `is_outcome` holds for rows that SQLite has read: column by column, which is much faster."""
+    """Return whether rows that SQLite has read are outcomes. It looks column by column, which is much faster."""
     columns = list(zip(*rows, strict=True))
     if not all(types.issuperset(map(type, values)) for types, values in zip(_TYPE_SETS, columns, strict=False)):
         return False
@@ -54,7 +54,7 @@ def are_outcomes(rows: Sequence[Sequence[Any]]) -> bool:
 
 
 def is_answered(columns: Sequence[Any]) -> bool:
-    """Return whether an outcome that counts as completed has an answer: a JSON object. Others need none."""
+    """Return whether an outcome that counts as completed has a JSON object as its answer; failures need none."""
     return columns[_KIND] is not None or is_answer(columns[_BODY])
 
 

@@ -1,4 +1,4 @@
-"""The checkpoint as a file: opened, created, migrated, set aside; what SQLite reports as errors of ours."""
+"""The checkpoint as a file: opened, created, migrated, set aside. SQLite's errors become batchrun's here."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -27,15 +27,15 @@ _NOT_THE_FILES_FAULT = {
     sqlite3.SQLITE_TOOBIG,
     sqlite3.SQLITE_MISUSE,
 }
-"""Codes of SQLite that say that the surroundings are to blame. All others come of what stands in the file."""
+"""SQLite's codes for causes outside of the file. All other codes mean that its content is wrong."""
 
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours, with what to do."""
+    """Turn SQLite's errors into batchrun's, which say what to do."""
     try:
         yield
-    except UnicodeDecodeError as problem:  # of SQLite's own message, which quotes the file
+    except UnicodeDecodeError as problem:  # from SQLite's own message, which quotes the file
         raise damaged(path, "its tables cannot be read") from problem
     except sqlite3.Error as problem:
         raise broken(path, problem) from problem
@@ -45,14 +45,14 @@ def broken(path: Path, problem: Exception) -> RunDirectoryError:
     """Return the error for a checkpoint that cannot be read or written."""
     if isinstance(problem, sqlite3.Error) and _primary_code(problem) not in _NOT_THE_FILES_FAULT:
         return damaged(path, str(problem))
-    cure = "make room, or make it writable, and run the same command again: it goes on from here"
+    cure = "make room, or make it writable, and run the same command again to resume"
     return RunDirectoryError(f"{path}: cannot be read or written ({problem}); {cure}")
 
 
 def damaged(path: Path, problem: str) -> DamagedError:
     """Return the error for a file whose content is wrong."""
-    cure = f"Use another -o DIR, or recover what can be: batchrun export {path.parent} --salvage"
-    return DamagedError(f"{path}: is damaged or no checkpoint ({problem}); it was left as it is. {cure}")
+    cure = f"Use another -o DIR, or recover what is readable: batchrun export {path.parent} --salvage"
+    return DamagedError(f"{path}: is damaged or not a checkpoint ({problem}); it was not changed. {cure}")
 
 
 def newer(path: Path, problem: str) -> RunDirectoryError:
@@ -63,20 +63,20 @@ def newer(path: Path, problem: str) -> RunDirectoryError:
 
 
 def _primary_code(problem: sqlite3.Error) -> int | None:
-    """Return SQLite's own code; none where Python could not read what SQLite could, such as text that is no UTF-8."""
+    """Return SQLite's own code; None for what only Python could not read, such as text that is not UTF-8."""
     code = getattr(problem, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open a checkpoint in autocommit mode; make its tables where the file is new, bring older ones up to date.
+    """Open a checkpoint in autocommit mode; create the tables of a new file, migrate those of an older one.
 
     Raises:
-        RunDirectoryError: it cannot be opened, is no checkpoint, or is of a newer version.
+        RunDirectoryError: it cannot be opened, is not a checkpoint, or has a newer version.
     """
-    refuse_what_is_no_file(path)
+    refuse_lost_file(path)
     if read_only and not path.exists():
-        raise RunDirectoryError(f"{path.parent}: holds no run (no {path.name}); name the directory of a run")
+        raise RunDirectoryError(f"{path.parent}: holds no run (no {path.name}); give the directory of a run")
     with translated(path):
         mode = "ro" if read_only else "rwc"
         connection = sqlite3.connect(
@@ -87,7 +87,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             timeout=30,
         )
         try:
-            connection.execute("PRAGMA cell_size_check = ON")  # a page that is noise is told at once
+            connection.execute("PRAGMA cell_size_check = ON")  # a damaged page is reported at once
             return _ready(connection, path, read_only)
         except BaseException:
             connection.close()
@@ -99,8 +99,8 @@ def create(connection: sqlite3.Connection) -> None:
     connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
 
 
-def refuse_what_is_no_file(path: Path) -> None:
-    """Refuse a folder, and a log without its checkpoint: SQLite would delete it, and what it holds."""
+def refuse_lost_file(path: Path) -> None:
+    """Refuse a folder, and a log whose checkpoint is gone: SQLite would delete the log and its content."""
     if path.is_dir():
         raise RunDirectoryError(f"{path}: cannot be read or written (it is a folder); use another -o DIR")
     log = path.with_name(path.name + "-wal")
@@ -116,7 +116,7 @@ def _ready(connection: sqlite3.Connection, path: Path, read_only: bool) -> sqlit
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables == 0:
         if read_only:
-            raise RunDirectoryError(f"{path}: is empty: its run died as it began; run the job")
+            raise RunDirectoryError(f"{path}: is empty: its run died as it began; run the job again")
         create(connection)
         return connection
     _refuse_other_formats(connection, path, application, version)
@@ -136,16 +136,16 @@ def _refuse_other_formats(connection: sqlite3.Connection, path: Path, applicatio
             "SELECT count(*) FROM sqlite_schema WHERE name IN ('outcomes', 'facts')"
         ).fetchone()
         if ours == 2:
-            raise damaged(path, "its tables are those of a checkpoint, its header is not")
-        raise RunDirectoryError(f"{path}: is no checkpoint of batchrun; it was left as it is. Use another -o DIR")
+            raise damaged(path, "its tables are those of a checkpoint, but its header is not")
+        raise RunDirectoryError(f"{path}: is not a checkpoint of batchrun; it was not changed. Use another -o DIR")
     if not migrations.FIRST <= version <= MOST_VERSIONS:
-        raise damaged(path, f"there is no version {version} of the file")
+        raise damaged(path, f"its version is {version}, which does not exist")
     if version > VERSION:
         raise newer(path, f"version {version} of the file; this one reads versions up to {VERSION}")
 
 
 def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """Return a copy of this version: who only looks changes no file. SQLite keeps it on disk, and deletes it."""
+    """Return a migrated copy, since reading changes no file. SQLite keeps it on disk, and deletes it."""
     copy = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     try:
         connection.backup(copy)
@@ -158,7 +158,7 @@ def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def set_aside(directory: Path) -> None:
-    """Rename a directory's checkpoint, so that the next run begins anew. What was set aside before stays too.
+    """Rename a directory's checkpoint, so that the next run starts without one. Earlier renamed ones stay.
 
     Raises:
         RunDirectoryError: the directory cannot be written.
@@ -172,11 +172,11 @@ def set_aside(directory: Path) -> None:
             old = directory / (FILE_NAME + suffix)
             if old.exists():
                 old.replace(kept.with_name(kept.name + suffix))
-        (directory / in_flight.FILE_NAME).unlink(missing_ok=True)  # it counts on what is in the checkpoint
+        (directory / in_flight.FILE_NAME).unlink(missing_ok=True)  # it belongs to that checkpoint
     except OSError as problem:
         raise RunDirectoryError(f"{directory}: cannot be written ({problem.strerror}); make it writable") from problem
 
 
 def _is_there(path: Path) -> bool:
-    """Return whether there is a checkpoint of this name, or a log that the next one of the name would take for its."""
+    """Return whether the name is taken: by a checkpoint, or by a log that SQLite would take for its own."""
     return any(path.with_name(path.name + suffix).exists() for suffix in ("", *LOGS))

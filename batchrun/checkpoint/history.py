@@ -24,7 +24,7 @@ class PauseTimes(NamedTuple):
     started_at_ms: int
     """Unix time, as all times here."""
     ended_at_ms: int | None
-    """None: it goes on, or its execution died in it."""
+    """None: it has not ended, or its execution died in it."""
 
 
 class ExecutionTimes(NamedTuple):
@@ -55,7 +55,7 @@ class History:
         self._queue.run(_BEGIN, self._execution, at_ms)
 
     def end_execution(self, at_ms: int, state: str) -> None:
-        """Note that it has ended, and how; a pause that goes on ends with it."""
+        """Note that it has ended, and how; its open pauses end with it."""
         self._queue.run(_END, at_ms, state, self._execution)
         self._queue.run(_RESUME_ALL, at_ms, self._execution)
 

@@ -68,10 +68,10 @@ def _page_of(file: int) -> mmap.mmap:
 
 
 class Journal:
-    """One note, written over the one before."""
+    """One note; each replaces the one before."""
 
     def __init__(self, directory: Path) -> None:
-        """Open the note of a run directory; make it where there is none.
+        """Open the note of a run directory; create it if there is none.
 
         Raises:
             RunDirectoryError: it cannot be opened or read.
@@ -86,7 +86,7 @@ class Journal:
                 raise
         except (OSError, ValueError) as problem:
             reason = getattr(problem, "strerror", None) or str(problem)
-            cure = "make room, or make it writable, and run the same command again: it resumes from here"
+            cure = "make room, or make it writable, and run the same command again to resume"
             raise RunDirectoryError(f"{path}: cannot be read or written ({reason}); {cure}") from problem
         self._noted: tuple[int, float, int] = _NOTE.unpack_from(self._page)
 

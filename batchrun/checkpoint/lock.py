@@ -1,4 +1,4 @@
-"""One run at a time in a directory: a lock that the system takes back when its process dies, however it dies."""
+"""One run at a time in a directory: a lock that the system releases when its process dies, however it dies."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ _HOLDER = ".lock.pid"
 
 _LOOKS = 20
 _LOOK_EVERY_S = 0.01
-"""How long the holder's number is waited for: it is written just after the lock is taken."""
+"""How long to wait for the holder's process number: it is written just after the lock is taken."""
 
 _NO_ROOM = "free some space, and run the same command again"
 _NOT_OURS = "make it writable, or use another -o DIR"
@@ -32,7 +32,7 @@ _CURES = {
 
 
 class DirectoryLock:
-    """Holds a run directory; makes it where there is none."""
+    """Holds a run directory; creates it if there is none."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -42,7 +42,7 @@ class DirectoryLock:
         """Take the lock.
 
         Raises:
-            RunDirectoryError: another process has it, or the directory cannot be made or written.
+            RunDirectoryError: another process has it, or the directory cannot be created or written.
         """
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -65,13 +65,13 @@ class DirectoryLock:
         self._lock.release()
 
     def _holder(self) -> str:
-        """Return which process has the lock, for people; nothing when that cannot be told."""
+        """Return which process has the lock, for a message; empty if that is not known."""
         for _ in range(_LOOKS):
             try:
                 pid = int((self._directory / _HOLDER).read_text())
             except (OSError, ValueError):
                 pid = 0
-            if pid and is_alive(pid):  # otherwise it is that of a run before
+            if pid and is_alive(pid):  # otherwise it is the number of an earlier run
                 return f" (process {pid})"
             time.sleep(_LOOK_EVERY_S)
         return ""

@@ -5,8 +5,13 @@ one transaction. Commands that only look (`status`, `export`) change no file: wh
 empty ones; otherwise they work on a temporary copy.
 """
 
-import sqlite3
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
 
 Migration = tuple[str, ...]
 """SQL statements that bring the tables of one version to the next."""

@@ -1,4 +1,4 @@
-"""The checkpoint read: facts, totals and outcomes, also while another process writes it."""
+"""Reads a checkpoint: facts, totals and outcomes, also while another process writes it."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 _ROWS = 2048
 _BYTES = 4 << 20
-"""Most outcomes, and about as many bytes of answers, that are read at once: large enough that what Arrow costs a call
-vanishes, small beside a row group."""
+"""Most outcomes, and about as many bytes of answers, that are read at once: large enough to make Arrow's cost per call
+negligible, small compared with a row group."""
 
 
 def read_models(connection: sqlite3.Connection) -> dict[int, str]:
@@ -36,7 +36,7 @@ def read_totals(connection: sqlite3.Connection) -> dict[str, ModelTotals]:
     found = {}
     for name, *counts in rows:
         if not all(type(count) is int for count in counts):
-            raise sqlite3.DatabaseError(f"the totals of {name} are no numbers")
+            raise sqlite3.DatabaseError(f"the totals of {name} are not numbers")
         sums = dict(zip(COUNTS, counts, strict=True))
         found[name] = ModelTotals(requests=sums["completed"] + sums["failed"], **sums)
     return found
@@ -71,11 +71,11 @@ class Failures(NamedTuple):
     kind: str
     rows: int
     example: str | None
-    """What was said of one of them."""
+    """Message of one of them."""
 
 
 class Checkpoint:
-    """The checkpoint of a run directory, open for reading, as it was when it was first asked."""
+    """The checkpoint of a run directory, open for reading, as it was at the first query."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / FILE_NAME
@@ -84,7 +84,7 @@ class Checkpoint:
         self._connection = connect(self.path, read_only=True)
         try:
             with translated(self.path):
-                self._connection.execute("BEGIN")  # one snapshot: totals and outcomes agree also while a run goes on
+                self._connection.execute("BEGIN")  # one snapshot: totals and outcomes agree while a run writes
         except BaseException:
             self._connection.close()
             raise
@@ -129,14 +129,14 @@ class Checkpoint:
             return [Failures(*row) for row in self._connection.execute(query)]
 
     def limit(self) -> int:
-        """Return the limit on requests in flight as it was noted last; 0 before any."""
+        """Return the limit on requests in flight as it was noted last; 0 before that."""
         query = "SELECT requests FROM limits ORDER BY rowid DESC LIMIT 1"
         with translated(self.path):
             row = self._connection.execute(query).fetchone()
         return 0 if row is None else int(row[0])
 
     def limits(self) -> Iterator[tuple[int, int]]:
-        """Yield what the limit on requests in flight became: when (Unix time in ms), and how many."""
+        """Yield the history of the limit on requests in flight: Unix time in ms, and the limit."""
         with translated(self.path):
             yield from self._connection.execute("SELECT at_ms, requests FROM limits ORDER BY at_ms")
 
@@ -150,7 +150,7 @@ class Checkpoint:
             return read_history(self._connection, is_running=is_running)
 
     def throttles(self, start_ms: float, width_ms: float) -> dict[int, int]:
-        """Return how many requests were turned away for their number, by bins of time in which rows were settled."""
+        """Return how many requests were throttled, by bins of the time at which their rows were settled."""
         if not any(sums.throttled for sums in self.totals().values()):
             return {}
         query = (
@@ -161,7 +161,7 @@ class Checkpoint:
             return dict(self._connection.execute(query, (start_ms, width_ms)))
 
     def answered(self, most: int) -> list[Answered]:
-        """Return the first answers, in the order of rows, of which each was paid for: at most so many."""
+        """Return the first answers that were paid for, in the order of rows; at most `most`."""
         query = (
             "SELECT outcomes.id >> 24, name, prompt_tokens, latency_s FROM outcomes "
             "JOIN models ON models.id = outcomes.id >> 16 & 255 WHERE kind IS NULL AND attempts > 0 "
@@ -171,7 +171,7 @@ class Checkpoint:
             return [Answered(*row) for row in self._connection.execute(query, (most,))]
 
     def settled(self, batch: Sequence[A]) -> list[A]:
-        """Return those of a batch, in input order, that have an outcome here that is theirs."""
+        """Return the requests of a batch, in input order, that have an outcome with their key."""
         if not batch:
             return []
         bounds = pack(batch[0].row, 0, 0), pack(batch[-1].row + 1, 0, 0)
@@ -186,7 +186,7 @@ class Checkpoint:
         ]
 
     def fits(self, batch: Sequence[Asked]) -> bool:
-        """Return whether the rows of a batch, in input order, still ask what their outcomes answer."""
+        """Return whether the requests of a batch, in input order, are those that their outcomes answer."""
         if not batch:
             return True
         bounds = pack(batch[0].row, 0, 0), pack(batch[-1].row + 1, 0, 0)
@@ -202,7 +202,7 @@ class Checkpoint:
     def columns(self) -> Iterator[OutcomeColumns]:
         """Yield every outcome in the order of row, model and sample, as columns of bounded length, none empty.
 
-        They are named as the fields of `Outcome` and `Usage`.
+        The columns are named as the fields of `Outcome` and `Usage`.
         """
         with translated(self.path):
             models = read_models(self._connection)
@@ -230,7 +230,7 @@ class Checkpoint:
     def _columns(self, rows: list[tuple[Any, ...]], models: dict[int, str]) -> OutcomeColumns:
         if not are_outcomes(rows):
             wrong = next(row for row in rows if not are_outcomes([row]))
-            raise damaged(self.path, f"what is kept of row {wrong[0] >> 24} is no outcome")
+            raise damaged(self.path, f"the outcome of row {wrong[0] >> 24} has values that no outcome has")
         columns: OutcomeColumns = dict(zip(OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True))
         places = list(map(unpack, columns.pop("id")))
         try:
@@ -240,5 +240,5 @@ class Checkpoint:
                 "sample": [sample for _, _, sample in places],
             }
         except KeyError as unknown:
-            raise damaged(self.path, f"an outcome is of model {unknown}, which it does not name") from None
+            raise damaged(self.path, f"an outcome has the model number {unknown}, which has no name") from None
         return columns

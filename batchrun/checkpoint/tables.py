@@ -4,12 +4,16 @@
 back in input order, and appending a row touches one B-tree at its right end.
 """
 
-import sqlite3
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from batchrun.checkpoint import migrations
 from batchrun.records import ModelTotals, Outcome, Usage
+
+if TYPE_CHECKING:  # checks and shapes of rows need this module, and no database
+    import sqlite3
 
 FILE_NAME = "checkpoint.sqlite"
 

@@ -1,10 +1,10 @@
-"""Rows that ask what another row asks: bought once, and each with an outcome of its own. On only with `dedupe`.
+"""Rows whose request is the same as another row's: sent once, and each row gets an outcome. On only with `dedupe`.
 
 Theory of operation. Two requests are twins if their keys and samples are the same. The one that is read first is sent.
 A twin that is read later is not: it waits in a table, on disk, since there may be as many as there are rows. When its
 first is settled, the writer copies the outcome. Nothing was sent for the copy, so it has no attempts, no latency and
 no tokens. What is settled is found by an index over the outcomes, which SQLite keeps right whatever is done to them;
-what is on its way is in memory, and there is never much of that. Nothing else is remembered: a twin that was lost with
+what is in flight is in memory, and there is never much of that. Nothing else is remembered: a twin that was lost with
 the process has no outcome, so the next run reads its row again, and finds its first settled or sends it itself.
 """
 
@@ -95,7 +95,7 @@ class Twins:
         connection.execute(_INDEX)
         connection.execute(_WAITING)
         self._connection = connection
-        self._sent: dict[_Question, int] = {}  # what is on its way, and not yet durable
+        self._sent: dict[_Question, int] = {}  # what is in flight, and not yet durable
         self._open: set[int] = set()  # the ids of these
         self._noted: deque[_Twin] = deque()  # for the writer
         self._awaited: dict[int, int] = {}  # first that is not settled → how many wait for it
@@ -202,7 +202,7 @@ def _settled(asked: Sequence[_Question], reader: sqlite3.Connection) -> dict[_Qu
     found: dict[_Question, int] = {}
     for sample in dict.fromkeys(sample for _, sample in asked):
         keys = [key for key, its in asked if its == sample]
-        ((said,),) = reader.execute(_FIND, (b"".join(keys), len(keys), sample))
-        for place, number in (each.split() for each in (said or "").split(",") if each):
+        ((found_ids,),) = reader.execute(_FIND, (b"".join(keys), len(keys), sample))
+        for place, number in (each.split() for each in (found_ids or "").split(",") if each):
             found[keys[int(place)], sample] = int(number)
     return found

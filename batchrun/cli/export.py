@@ -91,7 +91,7 @@ def export_command(
         scorer=scorer,
     )
     if salvage:
-        salvaged = recover(run, beside=[RESULTS])
+        salvaged = recover(run, made_from_it=[RESULTS])
         for line in ["the checkpoint is sound: nothing to salvage"] if salvaged is None else _salvage_lines(salvaged):
             click.echo(f"note: {line}", err=True)
     names = [*view.names, *([CARD] if card else [])]

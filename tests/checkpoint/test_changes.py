@@ -92,7 +92,7 @@ def test_a_limit_that_shrinks_and_grows_again_buys_nothing(tmp_path: Path) -> No
         assert not has_retired(store)
 
 
-def test_another_model_starts_anew_and_the_old_one_keeps_its_answers_in_store(tmp_path: Path) -> None:
+def test_another_model_is_sent_everything_and_the_answers_of_the_old_one_are_kept(tmp_path: Path) -> None:
     """One whose key differs: the model is part of what is asked."""
     settle(tmp_path, [answer(each) for each in requests(*"ab")])
     other = [each._replace(model="n", key=each.key[::-1]) for each in requests(*"ab")]

@@ -35,16 +35,16 @@ def cut_checkpoint(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda path: path.write_bytes(bytes(range(256)) * 64), "is damaged or no checkpoint"),
-        (lambda path: path.write_text("hello"), "is damaged or no checkpoint"),
-        (foreign_database, "is no checkpoint of batchrun"),
+        (lambda path: path.write_bytes(bytes(range(256)) * 64), "is damaged or not a checkpoint"),
+        (lambda path: path.write_text("hello"), "is damaged or not a checkpoint"),
+        (foreign_database, "is not a checkpoint of batchrun"),
         (newer_checkpoint, "pip install -U batchrun-llm"),
-        (cut_checkpoint, "is damaged or no checkpoint"),
+        (cut_checkpoint, "is damaged or not a checkpoint"),
         (lambda path: path.mkdir(), "cannot be read or written"),
     ],
     ids=["random bytes", "text", "another program's", "a newer version's", "cut short", "a folder"],
 )
-def test_what_is_no_checkpoint_is_refused_and_left_as_it_is(
+def test_a_file_that_is_not_a_checkpoint_is_refused_and_not_changed(
     tmp_path: Path, opened: type, make: object, says: str
 ) -> None:
     """It may be somebody's data: exit code 3, with the file's name, and not a byte of it changed."""

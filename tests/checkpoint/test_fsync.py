@@ -1,4 +1,4 @@
-"""What was committed is forced to the disk by a thread of its own."""
+"""A thread forces to the disk what was committed."""
 
 import threading
 from pathlib import Path
@@ -14,28 +14,28 @@ def refuse(handle: int) -> None:
     raise OSError(5, "Input/output error")
 
 
-def test_a_disk_that_refuses_is_told_and_ends_the_forcing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_is_reported_and_ends_the_forcing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once: then the run stops."""
-    told: list[OSError] = []
+    problems: list[OSError] = []
     heard = threading.Event()
     journal = Journal(tmp_path)
     monkeypatch.setattr(fsync, "FORCE_EVERY_S", 0.001)
     monkeypatch.setattr("os.fsync", refuse)
 
     def tell(problem: OSError) -> None:
-        told.append(problem)
+        problems.append(problem)
         heard.set()
 
     watched = Forcing(None, journal, tell)
     watched.start()
     assert heard.wait(10)
     watched.end()
-    assert [problem.errno for problem in told] == [5]
+    assert [problem.errno for problem in problems] == [5]
     journal.close()
 
 
 def test_the_log_is_forced_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside the note; a log that is not there yet is no error."""
+    """Together with the note; a log that does not exist yet is not an error."""
     journal = Journal(tmp_path)
     forced: list[int] = []
     monkeypatch.setattr("os.fsync", forced.append)

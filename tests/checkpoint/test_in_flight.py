@@ -1,4 +1,4 @@
-"""The note of what is on its way: survives the process, and costs nothing when nothing has changed."""
+"""The note of what is in flight survives the process, and costs nothing when nothing has changed."""
 
 import signal
 import subprocess
@@ -52,7 +52,7 @@ def test_half_a_note_owes_nothing(tmp_path: Path) -> None:
     assert Journal(tmp_path).owed == 1
 
 
-def test_the_page_is_no_hole_in_the_file(tmp_path: Path) -> None:
+def test_the_page_is_not_a_hole_in_the_file(tmp_path: Path) -> None:
     """Where the disk is full when a hole is filled, the system kills the process."""
     Journal(tmp_path).close()
     assert (tmp_path / FILE_NAME).stat().st_blocks > 0

@@ -101,7 +101,7 @@ def test_the_directory_is_made_with_its_parents(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["file", "file/inside"])
-def test_a_place_that_can_be_no_directory_is_told_with_a_cure(tmp_path: Path, place: str) -> None:
+def test_a_path_that_cannot_be_a_directory_is_reported_with_a_cure(tmp_path: Path, place: str) -> None:
     """Exit code 3."""
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunDirectoryError, match=r"cannot be made or written .*; use another -o DIR") as caught:

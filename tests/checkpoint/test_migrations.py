@@ -1,4 +1,4 @@
-"""A checkpoint of an older version becomes one of this version: all of the way or not at all, and with all it holds."""
+"""A checkpoint of an older version becomes one of this version: completely or not at all, and with all its content."""
 
 import sqlite3
 from contextlib import closing
@@ -53,7 +53,7 @@ def columns_of(connection: sqlite3.Connection) -> dict[str, list[tuple[object, .
 
 
 def test_every_file_since_the_first_version_gets_the_tables_of_this_one(tmp_path: Path) -> None:
-    """Whoever changes a table and forgets its migration fails here."""
+    """A change of a table without a migration fails here."""
     make_first(tmp_path / "old")
     with closing(connect(tmp_path / "old")) as old, closing(connect(tmp_path / "new")) as new:
         assert columns_of(old) == columns_of(new)
@@ -94,7 +94,7 @@ def test_a_run_brings_an_older_file_up_to_date(tmp_path: Path, monkeypatch: pyte
         assert store.connection.execute("SELECT count(*) FROM notes").fetchone() == (1,)
 
 
-def test_who_only_looks_leaves_an_older_file_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_an_older_file_does_not_change_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Status and export may look while an older batchrun writes it."""
     outcomes = make_checkpoint(tmp_path, 20)
     before = (tmp_path / FILE_NAME).read_bytes()
@@ -106,7 +106,7 @@ def test_who_only_looks_leaves_an_older_file_as_it_is(tmp_path: Path, monkeypatc
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
-    """Neither the steps before it, nor the version."""
+    """The earlier steps and the version are undone too."""
     make_checkpoint(tmp_path, 5)
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
         with pytest.raises(sqlite3.Error, match="nonsense"):
@@ -117,7 +117,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     assert outcomes_in(tmp_path) == answers(5)
 
 
-def test_a_file_that_cannot_be_migrated_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_migrated_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a traceback."""
     make_checkpoint(tmp_path, 5)
     become(monkeypatch, (*MIGRATIONS, ("nonsense",)))

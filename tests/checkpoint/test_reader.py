@@ -53,7 +53,7 @@ def test_reading_changes_no_byte(tmp_path: Path) -> None:
 
 
 def test_totals_come_model_by_model_in_the_order_of_the_job(tmp_path: Path) -> None:
-    """Not in that of the alphabet, nor in that of the answers."""
+    """Neither alphabetically nor as the answers came."""
     (request,) = requests("a")
     with Store(tmp_path) as store:
         for model in ("z", "a", "m"):
@@ -75,7 +75,7 @@ def test_the_limit_s_history_is_read_in_order_of_time(tmp_path: Path) -> None:
 
 
 def test_throttles_are_counted_by_when_their_rows_were_settled(tmp_path: Path) -> None:
-    """In bins; a bin without any is not there, nor anything where none were throttled."""
+    """In bins; bins without any are left out."""
     first, second, third, fourth = requests("a", "b", "c", "d")
     calm, others = tmp_path / "calm", tmp_path / "others"
     calm.mkdir()

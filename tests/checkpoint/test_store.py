@@ -50,7 +50,7 @@ def test_what_was_put_is_read_back_as_it_was(tmp_path: Path, count: int) -> None
 
 
 def test_every_column_survives(tmp_path: Path) -> None:
-    """Also nulls, and bytes that are no text."""
+    """Also nulls, and bytes that are not text."""
     (request,) = requests("a")
     rich = answer(request, body=bytes(range(256)), throttled=3, attempts=5, latency_s=1.25, custom_id="ö", sample=7)
     poor = answer(
@@ -92,7 +92,7 @@ def test_large_answers_are_kept_whole_and_read_a_few_at_a_time(tmp_path: Path) -
 
 
 def test_totals_are_what_the_rows_add_up_to(tmp_path: Path) -> None:
-    """Model by model, and the same when read anew."""
+    """Model by model, and the same when read again."""
     a, b, c, d = requests(*"abcd")
     outcomes = [
         answer(a, throttled=2, attempts=3),
@@ -124,7 +124,7 @@ def test_totals_are_what_the_rows_add_up_to(tmp_path: Path) -> None:
         assert checkpoint.totals() == expected
 
 
-def test_a_row_is_durable_before_it_is_told(tmp_path: Path) -> None:
+def test_a_row_is_durable_before_it_is_reported(tmp_path: Path) -> None:
     """A reader sees it, with its totals, while the writer runs."""
     wait = Wait()
     with Store(tmp_path) as store:
@@ -200,7 +200,7 @@ def test_what_is_settled_is_not_asked_again(tmp_path: Path) -> None:
         assert store.unsettled(requests("x", first=99)) == requests("x", first=99)
 
 
-def test_models_and_samples_are_told_apart(tmp_path: Path) -> None:
+def test_models_and_samples_are_distinguished(tmp_path: Path) -> None:
     """The same row of another model or sample is another request."""
     (request,) = requests("a")
     settle(tmp_path, [answer(request)])
@@ -219,7 +219,7 @@ def test_models_are_numbered_in_the_order_of_their_first_rows(tmp_path: Path) ->
 
 
 def test_a_row_that_asks_something_else_than_when_it_was_settled_stops_the_run(tmp_path: Path) -> None:
-    """The answers of one input must not be put beside the rows of another."""
+    """The answers of one input must not be put next to the rows of another."""
     settle(tmp_path, [answer(each) for each in requests(*"ab")])
     with Store(tmp_path) as store, pytest.raises(InputError, match="row 1 is not what it was"):
         store.unsettled(requests("a", "other"))
@@ -249,14 +249,14 @@ class Broken:
 
     def __init__(self) -> None:
         self.error: RunDirectoryError | None = None
-        self._told = threading.Event()
+        self._reported = threading.Event()
 
     def __call__(self, error: RunDirectoryError) -> None:
         self.error = error
-        self._told.set()
+        self._reported.set()
 
     def wait(self) -> RunDirectoryError:
-        assert self._told.wait(10)
+        assert self._reported.wait(10)
         assert self.error is not None
         return self.error
 
@@ -273,7 +273,7 @@ def free_disk(store: Store) -> None:
 BIG = [answer(each, body=b"x" * 100_000) for each in requests(*"abc")]
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost_if_space_returns(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_lost_if_space_returns(tmp_path: Path) -> None:
     """What could not be written waits, in its order, and what comes after it too; closing tries once more."""
     broken, wait = Broken(), Wait()
     with Store(tmp_path) as store:
@@ -304,7 +304,7 @@ def test_a_disk_that_stays_full_is_an_error_of_the_run_directory(tmp_path: Path)
 
 
 def test_another_error_is_not_hidden_by_the_full_disk(tmp_path: Path) -> None:
-    """What went wrong first is what is told."""
+    """The first problem is the one that is reported."""
     store = Store(tmp_path).__enter__()
     fill_disk(store)
     put_all(store, BIG)
@@ -314,7 +314,7 @@ def test_another_error_is_not_hidden_by_the_full_disk(tmp_path: Path) -> None:
 
 
 def test_closing_while_another_thread_reads_harms_nobody(tmp_path: Path) -> None:
-    """A drained run does not wait for its reader, which is told that the file is closed."""
+    """A drained run does not wait for its reader, which gets an error: the file is closed."""
     batch = requests(*map(str, range(2000)))
     settle(tmp_path, [answer(each) for each in batch])
     for _ in range(5):
@@ -338,7 +338,7 @@ def test_closing_while_another_thread_reads_harms_nobody(tmp_path: Path) -> None
 
 
 def test_a_store_that_was_closed_gives_its_files_back(tmp_path: Path) -> None:
-    """No log beside the checkpoint: it can be copied as one file."""
+    """No log is left: the checkpoint can be copied as one file."""
     settle(tmp_path, [answer(each) for each in requests(*"abc")])
     assert sorted(each.name for each in tmp_path.iterdir()) == [".in_flight", "checkpoint.sqlite"]
 
@@ -361,7 +361,7 @@ def test_a_lock_of_somebody_else_is_an_error_of_the_run_directory(
 
 
 def test_what_was_sent_and_not_recorded_is_known_to_the_next_run(tmp_path: Path) -> None:
-    """What was on its way, and what had come but was not written; once only."""
+    """What was in flight, and what had come but was not written; once only."""
     batch = [answer(each) for each in requests(*"abc")]
     with Store(tmp_path) as store:
         assert store.unrecorded == 0
@@ -407,10 +407,10 @@ def test_the_mark_stands_below_the_first_row_that_is_not_settled(
             assert store.settled_rows == marked
     with Store(tmp_path) as store:
         store.expect(samples + 1)
-        assert store.settled_rows == marked  # was kept; an edited job counts anew
+        assert store.settled_rows == marked  # was kept; an edited job counts again
 
 
-def test_the_mark_moves_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mark_moves_while_the_run_is_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that after a crash only the last second's rows are looked at."""
     monkeypatch.setattr(writer, "MARK_EVERY_S", 0.0)
     (request,) = requests("a")

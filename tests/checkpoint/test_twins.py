@@ -126,7 +126,7 @@ def test_an_answer_is_shared_rather_than_a_failure(tmp_path: Path) -> None:
     assert [each.kind for each in outcomes_in(tmp_path)] == ["bad_request", None, None]
 
 
-def test_samples_of_one_prompt_are_no_twins(tmp_path: Path) -> None:
+def test_samples_of_one_prompt_are_not_twins(tmp_path: Path) -> None:
     """Several answers were asked for. The samples of two rows that ask the same are."""
     asked = [each._replace(sample=sample) for each in requests(*"aa") for sample in range(3)]
     with sharing(tmp_path) as store:
@@ -273,7 +273,7 @@ def test_whatever_the_order_each_prompt_is_bought_once(
 
 
 def test_a_damaged_checkpoint_is_salvaged_with_its_copies(tmp_path: Path) -> None:
-    """And the next run neither buys one of them again nor miscounts what was on its way."""
+    """And the next run buys none of them again and counts correctly what was in flight."""
     with sharing(tmp_path) as store:
         sent(store, requests(*"abaab"))
         for each in requests(*"ab"):

@@ -84,7 +84,7 @@ def test_a_job_that_is_lost_costs_nothing_either(run: Any, batchrun: Any, endpoi
     done = batchrun("export", "out", "--salvage")
     assert done.code == 0
     assert "how many there were is not known" in done.stderr
-    assert "which job it is of is lost; run the job again" in done.stderr
+    assert "its job is lost; run the job again" in done.stderr
     assert [row["response"] for row in results()] == [row["response"] for row in finished]
     assert "prompt" not in results()[0]
     assert results()[0]["cost_usd"] is None
@@ -157,7 +157,7 @@ def test_what_holds_nothing_is_left_as_it_is(run: Any, batchrun: Any, endpoint: 
     CHECKPOINT.write_text("my shopping list")
     done = batchrun("export", "out", "--salvage")
     assert done.code == 3
-    assert "nothing can be recovered; it was left as it is. Begin anew with --restart" in done.stderr
+    assert "nothing can be recovered; it was not changed. Start again with --restart" in done.stderr
     assert CHECKPOINT.read_text() == "my shopping list"
     assert run("in.jsonl", "--restart").code == 0
     assert Path("out/before-restart.checkpoint.sqlite").read_text() == "my shopping list"

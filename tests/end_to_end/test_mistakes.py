@@ -133,7 +133,7 @@ def test_a_foreign_checkpoint_exits_3(run: Any) -> None:
 def test_a_directory_without_a_run_exits_3(batchrun: Any, command: str) -> None:
     """And nothing is made in it."""
     Path("empty").mkdir()
-    assert_told(batchrun(command, "empty"), 3, "empty: holds no run", "name the directory of a run")
+    assert_told(batchrun(command, "empty"), 3, "empty: holds no run", "give the directory of a run")
     assert_told(batchrun(command, "nowhere"), 3, "nowhere: holds no run")
     assert list(Path("empty").iterdir()) == []
 

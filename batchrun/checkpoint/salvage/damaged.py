@@ -2,9 +2,9 @@
 
 Theory of operation. The write-ahead log holds newer versions of pages, in frames. A frame states the checksum of all
 frames up to it, so that each can be verified by the one before: damage to one frame costs that frame and at most the
-next, and not, as for SQLite, all that follow. The newest sound version of each page, up to the last commit, is what the
-file holds. What was superseded or freed, or was being written in the last moment, is of interest all the same: there
-may stand rows whose newer place is lost.
+next, while SQLite drops all that follow. The newest sound version of each page, up to the last commit, is what the
+file holds. Pages that were superseded or freed, or were just being written, are read too: they may have rows whose
+newer copy is lost.
 
 Source: "Database File Format", sqlite.org/fileformat2.html, sections 1.3, 1.5 and 4.
 """

@@ -1,6 +1,6 @@
-"""Is a checkpoint what a run left? Looked at in passing before each run, and thoroughly before it is salvaged.
+"""Finds damage of a checkpoint: a quick look before each run, a thorough one before a salvage.
 
-Looking never writes: whoever opens the file for writing moves its log into it when closing.
+It never writes: a connection that is open for writing would move the log into the file when it closes.
 """
 
 import sqlite3
@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from batchrun.checkpoint.checks import is_answer
-from batchrun.checkpoint.file import connect, damaged, refuse_what_is_no_file, translated
+from batchrun.checkpoint.file import connect, damaged, refuse_lost_file, translated
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.salvage.damaged import DamagedFile
 from batchrun.checkpoint.tables import FILE_NAME
@@ -32,13 +32,13 @@ def examine(path: Path) -> None:
     what is wrong with it shows when it is read, at the latest in `export`, which counts its rows.
 
     Raises:
-        RunDirectoryError: it is damaged, is no checkpoint, or is of a newer version.
+        RunDirectoryError: it is damaged, is not a checkpoint, or has a newer version.
     """
-    refuse_what_is_no_file(path)
+    refuse_lost_file(path)
     if not path.exists() or path.stat().st_size == 0:
         return
     if (hidden := _hidden_commits(path)) > LAST_SECONDS_COMMITS:
-        raise damaged(path, f"its log is broken, and {hidden:,} commits follow that are sound")
+        raise damaged(path, f"its log is broken, and {hidden:,} sound commits follow")
     journal = path.with_name(path.name + "-journal")  # without write-ahead log, a killed run has to be undone first
     with translated(path), closing(connect(path, read_only=not journal.exists())) as connection:
         if path.stat().st_size > CHECKED_BYTES:
@@ -48,14 +48,14 @@ def examine(path: Path) -> None:
         (settled,) = connection.execute("SELECT count(*) FROM outcomes").fetchone()
         (counted,) = connection.execute("SELECT coalesce(sum(completed + failed), 0) FROM totals").fetchone()
         if settled != counted:
-            raise damaged(path, f"holds {settled:,} settled rows where it should be {counted:,}")
+            raise damaged(path, f"it has {settled:,} settled rows instead of {counted:,}")
 
 
 def problem_of(directory: Path) -> DamagedError | None:
     """Return what is wrong with a checkpoint; None when all of it is sound. Reads all of it.
 
     Raises:
-        RunDirectoryError: it is another program's, or of a newer version.
+        RunDirectoryError: it belongs to another program, or has a newer version.
     """
     path = directory / FILE_NAME
     try:
@@ -69,7 +69,7 @@ def problem_of(directory: Path) -> DamagedError | None:
             checkpoint.totals()
             for each in (outcome for some in checkpoint.outcomes() for outcome in some):
                 if each.kind is None and not is_answer(each.body):
-                    return damaged(path, f"the answer of row {each.row} is no JSON")
+                    return damaged(path, f"the answer of row {each.row} is not JSON")
     except DamagedError as problem:
         return problem
     return None
@@ -85,7 +85,7 @@ def _hidden_commits(path: Path) -> int:
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
-    """Have SQLite look at every page.
+    """Let SQLite check every page.
 
     Raises:
         RunDirectoryError: one is damaged.

@@ -1,10 +1,10 @@
-"""SQLite's pages read without SQLite: what stands on one page, whatever has become of all others. Pure.
+"""Reads the rows of one SQLite page without SQLite, whatever the state of all other pages. Pure.
 
 Theory of operation. A table is a tree of pages. SQLite can read no further than the first page of it that is damaged;
-yet each row is whole on its own page, but for long ones, which go on in a chain of overflow pages. So every page of the
-file is looked at: if it can be the leaf of a tree, each of its cells is decoded as a record and kept if it adds up:
-a record states the length of each value, and all lengths together must be the length that the cell states. Damage
-that leaves all lengths as they were cannot be told here.
+yet each row is complete on its page, except for long ones, which continue in a chain of overflow pages. So every page
+of the file is looked at: if it can be the leaf of a tree, each of its cells is decoded as a record and kept if it adds
+up: a record states the length of each value, and all lengths together must be the length that the cell states. Damage
+that leaves all lengths as they were is not noticed here.
 
 Source: "Database File Format", sqlite.org/fileformat2.html, sections 1.6 and 2.1.
 """
@@ -31,7 +31,7 @@ class Record(NamedTuple):
 
 
 class _GarbledError(ValueError):
-    """This is no record."""
+    """This is not a record."""
 
 
 Fetch = Callable[[int], bytes | None]
@@ -39,12 +39,12 @@ Fetch = Callable[[int], bytes | None]
 
 
 def records(number: int, page: bytes, fetch: Fetch, usable_bytes: int, longest_bytes: int) -> Iterator[Record]:
-    """Yield the records that stand on a page.
+    """Yield the records of a page.
 
     Args:
         number: of the page, from 1.
         page: its bytes.
-        fetch: brings the pages on which long records go on.
+        fetch: returns the pages on which long records continue.
         usable_bytes: of a page, without what is reserved at its end.
         longest_bytes: no record is longer than this.
     """
@@ -106,7 +106,7 @@ def _overflow(number: int, length: int, fetch: Fetch, usable_bytes: int) -> byte
         parts.append(page[4 : min(usable_bytes, 4 + length)])
         length -= usable_bytes - 4
     if number != 0:
-        raise _GarbledError  # the chain goes on, so it is another's
+        raise _GarbledError  # the chain continues, so it belongs to another record
     return b"".join(parts)
 
 

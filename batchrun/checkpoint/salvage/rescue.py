@@ -1,14 +1,14 @@
-"""From a damaged checkpoint to a new one with all that can be read of it. The damaged file is kept, and never written.
+"""Makes a new checkpoint from what is readable of a damaged one. The damaged file is kept, and never written.
 
 Theory of operation. Every record on every page that can be decoded is known by its shape, since no two tables have the
 same. An outcome is taken if its columns can be those of one and, if it is completed, its answer is JSON. Where two have
-the same place, the one that was settled later holds it. What stands where it may be outdated (a page that was freed,
-superseded or not yet committed) was paid for all the same: it is retired, so that the next run gives it to a request
-that asks just that, and to no other.
+the same place, the one that was settled later gets it. An outcome that may be outdated (its page was freed, superseded
+or not yet committed) was paid for too: it is retired, so that the next run gives it to a request with the same key, and
+to no other.
 
-What was asked is forgotten on purpose, so that the next run compares the key of every row with its input: an answer
-whose place was damaged finds the right one again, and only requests without an answer are sent. Damage inside the text
-of an answer that leaves it JSON goes unnoticed: no checksum is kept.
+The origin of the requests is dropped on purpose, so that the next run compares the key of every row with its input: an
+answer whose place was damaged finds the right one again, and only requests without an answer are sent. Damage inside
+the text of an answer that leaves it JSON goes unnoticed: no checksum is kept.
 """
 
 import os
@@ -39,10 +39,10 @@ from batchrun.job.serialization import UnknownSettingError, job_from_dict
 _ID, _KEY, _KIND, _FINISHED = map(OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms"))
 
 _FORGOTTEN = {ORIGIN.name, MISMATCH.name, SETTLED_ROWS.name}
-"""Facts that rely on every outcome being where it was."""
+"""Facts that are true only while every outcome is at its place."""
 
 _ASKED_FOR_NAMES = 100
-"""Answers that are looked at for the name of their model, where that is lost."""
+"""Most answers that are read to find the name of a model."""
 
 _MARKS = ", ".join("?" * len(OUTCOME_COLUMNS))
 
@@ -71,33 +71,33 @@ class Salvaged(NamedTuple):
     rows: int
     """Settled rows."""
     retired: int
-    """Answers whose place is in doubt, or whose request was asked no more; the next run uses what fits."""
+    """Answers whose place is in doubt, or whose request had left the job; the next run uses those that fit."""
     expected: int | None
-    """Settled rows that there were; None when that is lost too."""
+    """Settled rows before the damage; None if that is lost too."""
     kept: Path
     """Where the damaged file is now."""
     notices: list[str]
     """What else is lost, and what that means."""
 
 
-def recover(directory: Path, beside: Sequence[str] = ()) -> Salvaged | None:
+def recover(directory: Path, made_from_it: Sequence[str] = ()) -> Salvaged | None:
     """Salvage a run's checkpoint if it is damaged; return None where all of it is sound.
 
     Args:
         directory: of the run.
-        beside: names of files that are made from the checkpoint: kept as they were, for they may know what is lost.
+        made_from_it: names of files that are made from the checkpoint. They are kept: they may have what is lost.
 
     Raises:
-        RunDirectoryError: the directory is in use or holds no run; the file is another program's or of a newer version;
-            nothing can be recovered.
+        RunDirectoryError: the directory is in use or holds no run; the file belongs to another program or has a newer
+            version; nothing can be recovered.
     """
     if not any((directory / (FILE_NAME + suffix)).exists() for suffix in ("", *LOGS)):
         raise RunDirectoryError(f"{directory}: holds no run (no {FILE_NAME}); name the directory of a run")
     with DirectoryLock(directory):
-        return None if problem_of(directory) is None else salvage(directory, beside)
+        return None if problem_of(directory) is None else salvage(directory, made_from_it)
 
 
-def salvage(directory: Path, beside: Sequence[str] = ()) -> Salvaged:
+def salvage(directory: Path, made_from_it: Sequence[str] = ()) -> Salvaged:
     """Put a new checkpoint in the place of a damaged one, with all that can be recovered of it.
 
     Killed at any moment, it leaves one of the two in place, and can be run again. Needs the directory's lock.
@@ -118,10 +118,10 @@ def salvage(directory: Path, beside: Sequence[str] = ()) -> Salvaged:
             rescue.read(files, _spent(directory))
         if rescue.rows + rescue.retired == 0:
             raise RunDirectoryError(
-                f"{path}: nothing can be recovered; it was left as it is. Begin anew with --restart, which keeps it, "
+                f"{path}: nothing can be recovered; it was not changed. Start again with --restart, which keeps it, "
                 "or use another -o DIR"
             )
-        kept = put_in_place(directory, temporary, files, beside)
+        kept = put_in_place(directory, temporary, files, made_from_it)
     except OSError as problem:
         cure = "make room, or make it writable, and try again"
         raise RunDirectoryError(f"{directory}: cannot be written ({problem.strerror}); {cure}") from problem
@@ -132,7 +132,7 @@ def salvage(directory: Path, beside: Sequence[str] = ()) -> Salvaged:
 
 
 class _Rescue:
-    """Fills a new checkpoint with what is found of a damaged one."""
+    """Fills a new checkpoint with what is found in a damaged one."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -145,7 +145,7 @@ class _Rescue:
         self.notices: list[str] = []
 
     def read(self, files: Damaged, spent: dict[Fact[float], float]) -> None:
-        """Take over all that can be read."""
+        """Take over all that is readable."""
         run = self._connection.execute
         run("CREATE TEMP TABLE doubtful AS SELECT * FROM outcomes")
         run("BEGIN")
@@ -162,7 +162,7 @@ class _Rescue:
         (self.retired,) = run("SELECT count(*) FROM retired").fetchone()
 
     def _take(self, rowid: int | None, values: list[Any], is_current: bool) -> None:
-        """Keep what a record says."""
+        """Keep the content of a record."""
         table = table_of(rowid, values)
         if table == "facts":
             if values[0] not in self._facts and _is_sound(*values):
@@ -198,7 +198,7 @@ class _Rescue:
             self._insert("doubtful", columns)
 
     def _settle(self, columns: list[Any]) -> None:
-        """Give an outcome its place, or, where another has it, to the later of the two."""
+        """Give an outcome its place; if another has it, the later of the two gets it."""
         if self._insert("outcomes", columns):
             return
         run = self._connection.execute
@@ -218,7 +218,7 @@ class _Rescue:
         self._job()  # drops what is not a job
         facts = {name: value for name, value in self._facts.items() if name not in _FORGOTTEN}
         if JOB.name not in facts:
-            self.notices.append("which job it is of is lost; run the job again to fit its answers to it")
+            self.notices.append("its job is lost; run the job again to fit its answers to it")
         for fact, amount in spent.items():
             if amount > (fact.decoded(facts.get(fact.name, "null")) or 0):
                 facts[fact.name] = fact.encoded(amount)
@@ -244,25 +244,25 @@ class _Rescue:
         if unnamed:
             names = ", ".join(self._models[number] for number in unnamed)
             self.notices.append(
-                f"the names of models are lost; their answers stand under what these say they are of: {names}. "
-                "Run the job again: its answers go back to the model that was asked"
+                f"the names of models are lost; the answers have the names that they state themselves: {names}. "
+                "Run the job again to give its answers back to the models that were asked"
             )
         self._connection.executemany("INSERT INTO models VALUES (?, ?)", sorted(self._models.items()))
 
     def _likely_name(self, number: int) -> str:
-        """Return what most answers say that they are of; they may say it in other words than the request."""
+        """Return the name that most answers state; it may differ from the name in the request."""
         query = "SELECT body FROM outcomes WHERE id >> 16 & 255 = ? AND kind IS NULL LIMIT ?"
         bodies = self._connection.execute(query, (number, _ASKED_FOR_NAMES))
-        said = Counter(str(orjson.loads(body).get("model") or "unknown") for (body,) in bodies)
+        stated = Counter(str(orjson.loads(body).get("model") or "unknown") for (body,) in bodies)
         job = self._job()
         left = [] if job is None else [name for name in job.models if name not in self._models.values()]
-        name = max(said, key=lambda each: (each in left, said[each]), default="unknown")
+        name = max(stated, key=lambda each: (each in left, stated[each]), default="unknown")
         if len(left) == 1 and (name not in left):
             name = left[0]
         return name if name not in self._models.values() else f"{name} ({number})"
 
     def _write_totals(self) -> None:
-        """Count what is there; of what was paid, believe the higher of the old totals and what it adds up to."""
+        """Count the outcomes; of what was paid, take the higher of the old totals and the sums of what is left."""
         if self._totals:
             self.expected = sum(counts[0] + counts[1] for counts in self._totals.values())
         query = "SELECT id >> 16 & 255, sum(kind IS NULL), sum(kind IS NOT NULL) FROM outcomes GROUP BY 1"
@@ -277,7 +277,7 @@ class _Rescue:
 
 
 def _spent(directory: Path) -> dict[Fact[float], float]:
-    """Return money and tokens that the run had noted beside its checkpoint, as spent or set aside."""
+    """Return money and tokens that the run had noted next to its checkpoint, as spent or set aside."""
     if not (directory / JOURNAL).exists():
         return {}
     with closing(Journal(directory)) as noted:

@@ -1,4 +1,4 @@
-"""How a damaged checkpoint makes way for a new one, so that a crash at any moment leaves one in place and loses none.
+"""Replaces a damaged checkpoint by a new one, so that a crash at any moment leaves one in place and loses none.
 
 The damaged file and its log get a second name first. Then the log, which SQLite would read into the new file, loses its
 old name; then the new file takes the place in one step. After a crash between these two the damaged file stands in
@@ -36,14 +36,14 @@ def damaged_files(directory: Path) -> Damaged:
     return Damaged(path, log)
 
 
-def put_in_place(directory: Path, new: Path, damaged: Damaged, beside: Sequence[str]) -> Path:
+def put_in_place(directory: Path, new: Path, damaged: Damaged, made_from_it: Sequence[str]) -> Path:
     """Keep a directory's damaged checkpoint under another name, and put a new one in its place.
 
     Args:
         directory: of the run.
         new: the new checkpoint, in the same directory.
         damaged: what `damaged_files` found.
-        beside: names of files that will be made again from the new checkpoint, and are kept too as they were.
+        made_from_it: names of files that will be made again from the new checkpoint. Copies of these are kept too.
 
     Returns:
         The damaged file's new name.
@@ -54,10 +54,10 @@ def put_in_place(directory: Path, new: Path, damaged: Damaged, beside: Sequence[
     path = directory / FILE_NAME
     kept = damaged.file
     if damaged.file == path:
-        kept = next(name for name in _names(directory) if not _is_taken(name, beside))
-        for name in beside:
+        kept = next(name for name in _names(directory) if not _is_taken(name, made_from_it))
+        for name in made_from_it:
             _name_again(directory / name, kept_name(kept, name))
-        for suffix in ("-wal", "-journal"):  # before the file itself: who finds that finds its log
+        for suffix in ("-wal", "-journal"):  # before the file itself: so a kept file always has its log
             if _has_content(directory / (FILE_NAME + suffix)):
                 _name_again(directory / (FILE_NAME + suffix), kept.with_name(kept.name + suffix))
         _name_again(path, kept)
@@ -68,12 +68,12 @@ def put_in_place(directory: Path, new: Path, damaged: Damaged, beside: Sequence[
     _sync(directory)
     new.replace(path)
     _sync(directory)
-    (directory / in_flight.FILE_NAME).unlink(missing_ok=True)  # it counts on what was in the checkpoint
+    (directory / in_flight.FILE_NAME).unlink(missing_ok=True)  # it belongs to the damaged checkpoint
     return kept
 
 
 def kept_name(kept: Path, name: str) -> Path:
-    """Return under which name a file is kept beside a damaged checkpoint."""
+    """Return the name under which a file is kept together with a damaged checkpoint."""
     return kept.with_name(kept.name.replace("damaged.", "before-salvage.", 1).replace(FILE_NAME, name))
 
 
@@ -83,9 +83,9 @@ def _names(directory: Path) -> Iterator[Path]:
         yield directory / f"damaged.{number}.{FILE_NAME}"
 
 
-def _is_taken(kept: Path, beside: Sequence[str]) -> bool:
+def _is_taken(kept: Path, made_from_it: Sequence[str]) -> bool:
     names = [kept.with_name(kept.name + suffix) for suffix in ("", *LOGS)]
-    return any(name.exists() for name in [*names, *(kept_name(kept, each) for each in beside)])
+    return any(name.exists() for name in [*names, *(kept_name(kept, each) for each in made_from_it)])
 
 
 def _has_content(path: Path) -> bool:
@@ -93,7 +93,7 @@ def _has_content(path: Path) -> bool:
 
 
 def _name_again(old: Path, new: Path) -> None:
-    """Give a file a second name; where the file system knows no such thing, copy it."""
+    """Give a file a second name; copy it if the file system has no hard links."""
     if not old.exists():
         return
     try:

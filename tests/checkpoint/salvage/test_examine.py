@@ -1,4 +1,4 @@
-"""A damaged checkpoint is told before anything relies on it: what is wrong, and what to do. It is not written."""
+"""Damage is reported before anything relies on the checkpoint, with what to do. The file is not written."""
 
 import shutil
 import sqlite3
@@ -32,7 +32,7 @@ from batchrun.results.export import export
 from batchrun.results.run_directory import RESULTS, stored_job
 
 
-def assert_refused(directory: Path, *, says: str = "is damaged or no checkpoint") -> None:
+def assert_refused(directory: Path, *, says: str = "is damaged or not a checkpoint") -> None:
     """Opening for a run says so, and changes no byte."""
     path = directory / FILE_NAME
     before = path.read_bytes()
@@ -68,13 +68,13 @@ def test_damage_to_a_large_file_is_noticed_at_the_latest_when_it_is_exported(
     export(tmp_path)
     before = (tmp_path / RESULTS).read_bytes()
     damage(tmp_path / FILE_NAME, kind, Random(3))
-    with pytest.raises(DamagedError, match="is damaged or no checkpoint"):
+    with pytest.raises(DamagedError, match="is damaged or not a checkpoint"):
         open_and_export(tmp_path)
     assert (tmp_path / RESULTS).read_bytes() == before
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_who_looks_is_told_or_is_not_concerned(tmp_path: Path, kind: str) -> None:
+def test_reading_reports_damage_or_is_not_affected_by_it(tmp_path: Path, kind: str) -> None:
     """Status and export never end with a traceback; salvage always finds something to do."""
     make_checkpoint(tmp_path)
     damage(tmp_path / FILE_NAME, kind, Random(3))
@@ -102,25 +102,31 @@ def test_rows_that_are_gone_without_a_trace_are_missed(tmp_path: Path, count: in
     """An old page that has come back is sound in itself: the totals know better."""
     make_checkpoint(tmp_path)
     changed(tmp_path / FILE_NAME, f"UPDATE totals SET completed = completed + {count}")
-    assert_refused(tmp_path, says=f"holds 120 settled rows where it should be {120 + count}")
+    assert_refused(tmp_path, says=f"it has 120 settled rows instead of {120 + count}")
 
 
 @pytest.mark.parametrize(
     ("statement", "says"),
     [
-        ("UPDATE outcomes SET key = 'text' WHERE id >> 24 = 7", "what is kept of row 7 is no outcome"),
-        ("UPDATE outcomes SET attempts = 'many' WHERE id >> 24 = 7", "what is kept of row 7 is no outcome"),
-        ("UPDATE outcomes SET http_status = 1 << 40 WHERE id >> 24 = 7", "what is kept of row 7 is no outcome"),
+        ("UPDATE outcomes SET key = 'text' WHERE id >> 24 = 7", "the outcome of row 7 has values that no outcome has"),
+        (
+            "UPDATE outcomes SET attempts = 'many' WHERE id >> 24 = 7",
+            "the outcome of row 7 has values that no outcome has",
+        ),
+        (
+            "UPDATE outcomes SET http_status = 1 << 40 WHERE id >> 24 = 7",
+            "the outcome of row 7 has values that no outcome has",
+        ),
         ("UPDATE outcomes SET custom_id = CAST(x'ff' AS TEXT) WHERE id >> 24 = 7", "decode"),
-        ("DELETE FROM models", "of model 0, which it does not name"),
+        ("DELETE FROM models", "the model number 0, which has no name"),
         ("UPDATE facts SET value = '{' WHERE name = 'job'", "the fact job is not JSON"),
         ("UPDATE facts SET value = '[]' WHERE name = 'job'", "is not of type dict"),
         ("UPDATE facts SET value = '{\"name\": 1}' WHERE name = 'job'", "is no job"),
-        ("UPDATE totals SET total_tokens = 'many'", "totals of m are no numbers"),
+        ("UPDATE totals SET total_tokens = 'many'", "totals of m are not numbers"),
         ("DROP TABLE totals", "no such table"),
     ],
 )
-def test_values_that_cannot_be_are_told(tmp_path: Path, statement: str, says: str) -> None:
+def test_impossible_values_are_reported(tmp_path: Path, statement: str, says: str) -> None:
     """SQLite itself lets anything stand in any column."""
     make_checkpoint(tmp_path, 20)
     changed(tmp_path / FILE_NAME, statement)
@@ -139,15 +145,15 @@ def test_an_answer_that_is_none_is_found_by_salvage(tmp_path: Path) -> None:
     path.write_bytes(data)
     problem = problem_of(tmp_path)
     assert problem is not None
-    assert f"the answer of row {number >> 24} is no JSON" in str(problem)
+    assert f"the answer of row {number >> 24} is not JSON" in str(problem)
 
 
 @pytest.mark.parametrize(
     ("at", "content", "says"),
-    [(68, b"cats", "its header is not"), (60, b"\xff\0\0\0", "no version"), (60, b"\0\0\0\0", "no version 0")],
+    [(68, b"cats", "its header is not"), (60, b"\xff\0\0\0", "version is -"), (60, b"\0\0\0\0", "version is 0")],
 )
 def test_a_damaged_header_is_not_taken_for_another_programs(tmp_path: Path, at: int, content: bytes, says: str) -> None:
-    """Nor for a newer version's: there would be no way to what it holds."""
+    """The same holds for a newer version: its content would be out of reach."""
     make_checkpoint(tmp_path, 20)
     path = tmp_path / FILE_NAME
     data = bytearray(path.read_bytes())
@@ -156,19 +162,19 @@ def test_a_damaged_header_is_not_taken_for_another_programs(tmp_path: Path, at: 
     assert_refused(tmp_path, says=says)
 
 
-def test_a_log_that_is_broken_in_the_middle_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite would go on from there, and write over all answers that follow."""
+def test_a_log_that_is_broken_in_the_middle_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite would continue from there, and overwrite all answers that follow."""
     make_torn_checkpoint(tmp_path)
     log = tmp_path / f"{FILE_NAME}-wal"
     data = bytearray(log.read_bytes())
     data[32 + 24 + 50] ^= 1
     log.write_bytes(data)
     monkeypatch.setattr(examine, "LAST_SECONDS_COMMITS", 3)
-    assert_refused(tmp_path, says="its log is broken, and 6 commits follow that are sound")
+    assert_refused(tmp_path, says="its log is broken, and 6 sound commits follow")
     assert log.read_bytes() == data
 
 
-def test_after_a_power_cut_the_run_goes_on(tmp_path: Path) -> None:
+def test_after_a_power_cut_the_run_resumes(tmp_path: Path) -> None:
     """It may have broken the log within the last second, and whatever else is as it was."""
     outcomes = make_torn_checkpoint(tmp_path)
     log = tmp_path / f"{FILE_NAME}-wal"
@@ -201,7 +207,7 @@ def test_what_is_not_even_a_damaged_checkpoint_has_another_cure(
     assert "--salvage" not in str(caught.value)
 
 
-def test_a_disk_that_cannot_be_written_is_no_damage(tmp_path: Path) -> None:
+def test_a_disk_that_cannot_be_written_is_not_damage(tmp_path: Path) -> None:
     """Its cure is another one."""
     with Store(tmp_path) as store:
         store.connection.execute("PRAGMA query_only = ON")
@@ -219,8 +225,8 @@ def test_an_outcome_that_is_there_unseen_is_not_overwritten(tmp_path: Path) -> N
     assert root_of(tmp_path / FILE_NAME, "outcomes") > 0
 
 
-def test_a_run_that_was_killed_where_no_log_can_be_kept_goes_on(tmp_path: Path) -> None:
-    """Its last transaction is undone; that is no damage."""
+def test_a_run_that_was_killed_on_a_disk_without_a_log_resumes(tmp_path: Path) -> None:
+    """Its last transaction is undone; that is not damage."""
     made, directory = tmp_path / "made", tmp_path / "run"
     made.mkdir()
     directory.mkdir()
@@ -240,7 +246,7 @@ def test_a_run_that_was_killed_where_no_log_can_be_kept_goes_on(tmp_path: Path) 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_no_damage_ends_with_a_traceback(tmp_path: Path, seed: int) -> None:
-    """Nor with a row that is asked again though it is there, but for those whose page was hit."""
+    """No row is sent again whose outcome is there, except for those whose page was damaged."""
     random = Random(seed)
     outcomes = make_checkpoint(tmp_path, 60)
     path = tmp_path / FILE_NAME
@@ -259,7 +265,7 @@ def test_no_damage_ends_with_a_traceback(tmp_path: Path, seed: int) -> None:
         assert [each.row for each in again if not places[each.row] & hit] == []
 
 
-def test_an_answer_that_is_none_any_more_is_told_and_not_shown_as_one_without_text(tmp_path: Path) -> None:
+def test_a_damaged_answer_is_reported_and_not_shown_as_one_without_text(tmp_path: Path) -> None:
     """Its row says completed; results that there were stay, and salvage has the row sent again."""
     make_checkpoint(tmp_path, 20)
     export(tmp_path)

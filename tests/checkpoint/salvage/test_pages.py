@@ -1,4 +1,4 @@
-"""What stands on a page is read as SQLite reads it, and what does not add up is no record."""
+"""The rows of a page are read as SQLite reads them; bytes whose lengths do not add up are not a record."""
 
 import sqlite3
 from contextlib import closing
@@ -62,11 +62,11 @@ def read(data: bytes, number: int) -> list[Record]:
 
 
 def long_row(path: Path) -> bytearray:
-    """Make a file whose second page has one row, which goes on on the third."""
+    """Make a file whose second page has one row, which continues on the third."""
     return bytearray(made(path, ("CREATE TABLE t (a)", []), ("INSERT INTO t VALUES (?)", [(b"x" * 6000,)])))
 
 
-def test_a_row_that_goes_on_elsewhere_is_none(tmp_path: Path) -> None:
+def test_a_row_that_continues_on_a_wrong_page_is_not_read(tmp_path: Path) -> None:
     """Its chain of pages is longer than it, or has no end, or leads nowhere: it is another row's."""
     sound = long_row(tmp_path / "a")
     assert read(bytes(sound), 2) == [Record(1, [b"x" * 6000])]

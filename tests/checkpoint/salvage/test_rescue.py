@@ -148,7 +148,7 @@ def test_a_log_that_was_torn_counts_up_to_there(tmp_path: Path) -> None:
 
 
 def test_a_frame_that_was_damaged_costs_only_what_stands_on_it(tmp_path: Path) -> None:
-    """SQLite would read no further: each later frame is sound all the same, and its checksum says so."""
+    """SQLite would read no further, but each later frame is sound, as its checksum shows."""
     outcomes = make_torn_checkpoint(tmp_path)
     log, data = log_of(tmp_path)
     at = 32 + 4 * FRAME
@@ -173,7 +173,7 @@ def test_a_log_without_its_header_counts(tmp_path: Path) -> None:
     assert [each for each in outcomes_in(tmp_path) if each not in outcomes] == []
 
 
-def test_a_log_that_has_outlived_its_checkpoint_is_no_new_run(tmp_path: Path) -> None:
+def test_a_log_without_its_checkpoint_is_not_a_new_run(tmp_path: Path) -> None:
     """SQLite would delete it: it is refused, and salvaged for what it holds."""
     outcomes = make_torn_checkpoint(tmp_path)
     (tmp_path / FILE_NAME).unlink()
@@ -268,7 +268,7 @@ def test_answers_that_were_asked_no_more_stay_retired(tmp_path: Path) -> None:
 
 
 def test_the_next_run_is_led_to_compare_every_row(tmp_path: Path) -> None:
-    """It must not rely on marks of what was settled, nor on the input being the one that was asked."""
+    """It must rely neither on the mark of settled rows nor on the input being the same."""
     make_checkpoint(tmp_path)
     damage(tmp_path / FILE_NAME, "pages of noise", Random(1))
     salvaged(tmp_path)
@@ -277,7 +277,7 @@ def test_the_next_run_is_led_to_compare_every_row(tmp_path: Path) -> None:
         assert checkpoint.fact(facts.JOB)["name"] == "batch"
 
 
-def test_totals_are_counted_anew_and_forget_no_money(tmp_path: Path) -> None:
+def test_totals_are_counted_again_and_forget_no_money(tmp_path: Path) -> None:
     """Tokens of answers that are lost were paid for; what is lost of the totals too cannot be known."""
     outcomes = make_checkpoint(tmp_path)
     path = tmp_path / FILE_NAME
@@ -302,7 +302,7 @@ def test_totals_that_are_lost_are_what_the_rows_add_up_to(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("fact", "noted", "kept"), [(2.0, 3.0, 3.0), (4.0, 3.0, 4.0), (None, 3.0, 3.0)])
 def test_the_money_that_was_spent_is_kept(tmp_path: Path, fact: float | None, noted: float, kept: float) -> None:
-    """The higher of what the checkpoint knew and what was noted beside it."""
+    """The higher of what the checkpoint knew and what was noted next to it."""
     make_checkpoint(tmp_path, 10)
     with Store(tmp_path) as store:
         if fact is not None:
@@ -317,7 +317,7 @@ def test_the_money_that_was_spent_is_kept(tmp_path: Path, fact: float | None, no
         assert store.unrecorded == 0
 
 
-def test_a_job_that_is_lost_is_told(tmp_path: Path) -> None:
+def test_a_lost_job_is_reported(tmp_path: Path) -> None:
     """And the names of its models are asked of the answers."""
     make_checkpoint(tmp_path)
     path = tmp_path / FILE_NAME
@@ -327,7 +327,7 @@ def test_a_job_that_is_lost_is_told(tmp_path: Path) -> None:
         data[(number - 1) * PAGE : number * PAGE] = bytes(PAGE)
     path.write_bytes(data)
     found = salvaged(tmp_path)
-    assert "which job it is of is lost" in found.notices[0]
+    assert "its job is lost" in found.notices[0]
     assert "names of models are lost" in found.notices[1]
     assert {each.model for each in outcomes_in(tmp_path)} == {"m"}
 
@@ -358,13 +358,13 @@ def test_a_sound_checkpoint_is_left_alone(tmp_path: Path) -> None:
 def test_a_file_of_which_nothing_can_be_recovered_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
     """It may be somebody's data."""
     (tmp_path / FILE_NAME).write_bytes(content)
-    with pytest.raises(RunDirectoryError, match=r"nothing can be recovered; it was left as it is.*--restart"):
+    with pytest.raises(RunDirectoryError, match=r"nothing can be recovered; it was not changed.*--restart"):
         recover(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == content
     assert {each.name for each in tmp_path.iterdir()} <= {FILE_NAME, ".lock", ".lock.pid"}
 
 
-def test_a_newer_version_is_no_damage(tmp_path: Path) -> None:
+def test_a_newer_version_is_not_damage(tmp_path: Path) -> None:
     """It is not touched."""
     make_checkpoint(tmp_path, 5)
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
@@ -382,7 +382,7 @@ def test_a_directory_without_a_run_stays_as_it_is(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_is_not_salvaged_while_it_goes_on(tmp_path: Path) -> None:
+def test_a_run_is_not_salvaged_while_it_is_running(tmp_path: Path) -> None:
     """Its checkpoint is being written."""
     make_checkpoint(tmp_path, 5)
     break_file(tmp_path)
