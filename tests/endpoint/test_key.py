@@ -1,4 +1,4 @@
-"""The key: where it is found, where it is not, and that it never shows."""
+"""The key: where it is found, where it is not looked for, and that it is never shown."""
 
 import json
 import traceback
@@ -35,13 +35,13 @@ def revealed(key: Secret | None) -> str | None:
 def test_the_key_comes_from_the_variable_of_the_provider(
     tmp_path: Path, endpoint: Endpoint, environ: dict[str, str], key: str | None
 ) -> None:
-    """Or from the one that the job names; whitespace around it is a leftover of copying."""
+    """Or from the variable that the job names; whitespace around it comes from copying."""
     assert revealed(find_key(endpoint, environ, home=tmp_path)) == key
 
 
 @pytest.mark.parametrize("host", ["api.wandb.ai", "api.forge.coreweave.com"])
 def test_wandb_login_is_enough(tmp_path: Path, host: str) -> None:
-    """Both generations of it leave the key in ~/.netrc."""
+    """Both generations of it store the key in ~/.netrc."""
     (tmp_path / ".netrc").write_text(
         f"machine example.com login a password b\nmachine {host}\n login user\n password k\n"
     )
@@ -60,16 +60,16 @@ def test_wandb_login_is_enough(tmp_path: Path, host: str) -> None:
     ],
     ids=["broken", "nonsense", "default", "no UTF-8", "other host"],
 )
-def test_a_netrc_without_a_key_for_wandb_is_as_good_as_none(tmp_path: Path, netrc: bytes) -> None:
-    """What `default` holds for everybody is not sent to anybody."""
+def test_a_netrc_without_a_key_for_wandb_gives_no_key(tmp_path: Path, netrc: bytes) -> None:
+    """The `default` entry is sent to no host."""
     (tmp_path / ".netrc").write_bytes(netrc)
     with pytest.raises(EndpointRefused, match="no key for"):
         find_key(WANDB, {}, home=tmp_path)
 
 
 @pytest.mark.parametrize("endpoint", [OPENAI, CUSTOM, Endpoint(api_key_env="MINE")])
-def test_netrc_is_for_wandb_alone(tmp_path: Path, endpoint: Endpoint) -> None:
-    """And only where no variable is named."""
+def test_netrc_is_read_for_wandb_only(tmp_path: Path, endpoint: Endpoint) -> None:
+    """And only if no variable is named."""
     (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password k\n")
     with pytest.raises(EndpointRefused):
         find_key(endpoint, {}, home=tmp_path)
@@ -96,8 +96,8 @@ default login user password anybodys
         ("http://127.0.0.1:9090", None),
     ],
 )
-def test_a_key_in_netrc_is_for_the_server_that_it_is_under(tmp_path: Path, server: str, key: str | None) -> None:
-    """The vendor's is for no other server; what a variable holds is for whatever server was named."""
+def test_a_key_in_netrc_is_sent_only_to_the_server_of_its_entry(tmp_path: Path, server: str, key: str | None) -> None:
+    """The vendor's key goes to no other server; the key in a variable goes to the server that was named."""
     (tmp_path / ".netrc").write_text(NETRC)
     assert revealed(find_wandb_key(server, {"WANDB_API_KEY": "mine"}, home=tmp_path)) == "mine"
     if key is not None:
@@ -109,8 +109,8 @@ def test_a_key_in_netrc_is_for_the_server_that_it_is_under(tmp_path: Path, serve
         find_wandb_key(server, {"WANDB_API_KEY": "two words"}, home=tmp_path)
 
 
-def test_the_vendors_key_goes_to_no_gateway_of_that_name(tmp_path: Path) -> None:
-    """Which is W&B's to those who say so; they name its key."""
+def test_the_vendors_key_does_not_go_to_another_gateway(tmp_path: Path) -> None:
+    """Even if the job calls that gateway `wandb`: then the job names the key."""
     (tmp_path / ".netrc").write_text(NETRC)
     gateway = Endpoint(provider="wandb", base_url="https://gateway.example/v1")
     with pytest.raises(EndpointRefused, match=r"no key for https://gateway\.example"):
@@ -128,8 +128,8 @@ def test_no_key_to_publish_with_leaves_this_machine_unencrypted(tmp_path: Path, 
             find_wandb_key(server, environ, home=tmp_path)
 
 
-def test_the_server_is_the_one_that_was_named_or_logged_in_to(tmp_path: Path) -> None:
-    """Else the vendor's. What cannot be read names none."""
+def test_the_server_is_the_named_one_or_that_of_the_login(tmp_path: Path) -> None:
+    """Otherwise the vendor's. A settings file that cannot be read names no server."""
     settings = tmp_path / ".config/wandb/settings"
     settings.parent.mkdir(parents=True)
     assert wandb_server({}, home=tmp_path) == "https://api.wandb.ai"
@@ -150,10 +150,10 @@ def test_the_server_is_the_one_that_was_named_or_logged_in_to(tmp_path: Path) ->
         (Endpoint(api_key_env="MINE", base_url="http://localhost/v1"), ["MINE", "export MINE="]),
     ],
 )
-def test_a_missing_key_is_told_with_where_it_was_looked_for(
+def test_the_message_of_a_missing_key_names_where_it_was_looked_for(
     tmp_path: Path, endpoint: Endpoint, parts: list[str]
 ) -> None:
-    """A variable that was named is needed on this machine too. Exit code 4."""
+    """A named variable is needed for an endpoint on this machine too. Exit code 4."""
     with pytest.raises(EndpointRefused) as caught:
         find_key(endpoint, {}, home=tmp_path)
     assert caught.value.exit_code == 4
@@ -163,7 +163,7 @@ def test_a_missing_key_is_told_with_where_it_was_looked_for(
 
 @pytest.mark.parametrize("key", ["two words", "line\nbreak", "tab\tin", "smart–dash", "bell\x07", "nul\0"])
 def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(tmp_path: Path, key: str) -> None:
-    """It would inject a header, or fail in a message that has it in full."""
+    """It would inject a header, or fail with a message that shows it in full."""
     with pytest.raises(EndpointRefused) as caught:
         find_key(WANDB, {"WANDB_API_KEY": key}, home=tmp_path)
     assert key not in "".join(traceback.format_exception(caught.value))
@@ -173,7 +173,7 @@ def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(tmp_path: 
 
 @pytest.mark.parametrize("key", ["a1b2c3d4e5f6a7b8", "sk-abc", "lower_name-1", "x" * 80])
 def test_a_key_given_as_the_name_of_its_variable_is_not_repeated(tmp_path: Path, key: str) -> None:
-    """What is no usual name, and is not set, may be the key itself."""
+    """An unusual name that is not set may be the key itself."""
     with pytest.raises(EndpointRefused) as caught:
         find_key(Endpoint(api_key_env=key), {}, home=tmp_path)
     assert key not in "".join(traceback.format_exception(caught.value))
@@ -193,28 +193,28 @@ ECHOED = [
 ]
 
 
-@pytest.mark.parametrize(("said", "shown"), ECHOED)
-def test_an_echo_of_the_key_is_hidden_however_it_is_spelled(said: bytes, shown: bytes) -> None:
-    """As it is, and as JSON, HTML and URLs escape it; the rest stays as it came."""
-    assert Secret(KEY).hide_in(said) == shown
+@pytest.mark.parametrize(("text", "shown"), ECHOED)
+def test_an_echo_of_the_key_is_hidden_however_it_is_spelled(text: bytes, shown: bytes) -> None:
+    """As it is, and as JSON, HTML and URLs escape it; the rest stays unchanged."""
+    assert Secret(KEY).hide_in(text) == shown
 
 
 @pytest.mark.parametrize("word", ["x", "EMPTY", "not-needed", "sk-1234", "simulated", "sk-no-key-required"])
-def test_a_word_that_stands_for_a_key_is_not_hidden(word: str) -> None:
-    """It would be taken out of answers, where it means something."""
+def test_a_placeholder_for_a_key_is_not_hidden(word: str) -> None:
+    """It may be a word of an answer."""
     assert Secret(word).hide_in(word.encode()) == word.encode()
 
 
-def test_every_key_that_was_found_is_hidden_in_what_is_said_of_a_mistake(tmp_path: Path) -> None:
-    """Also beside characters that are none."""
+def test_every_key_that_was_found_is_hidden_in_the_text_of_an_error(tmp_path: Path) -> None:
+    """Also next to characters that cannot be encoded."""
     for key in ("first-0123456789ab", "second-0123456789ab"):
         find_key(OPENAI, {"OPENAI_API_KEY": key}, home=tmp_path)
-    said = "first-0123456789ab \udcff second-0123456789ab third-0123456789ab"
-    assert hide_keys(said) == "*** \\udcff *** third-0123456789ab"
+    text = "first-0123456789ab \udcff second-0123456789ab third-0123456789ab"
+    assert hide_keys(text) == "*** \\udcff *** third-0123456789ab"
 
 
-def test_a_secret_never_prints() -> None:
-    """However it is shown."""
+def test_a_secret_is_never_printed() -> None:
+    """In any way of formatting."""
     secret = Secret("canary")
     shown = [repr(secret), str(secret), f"{secret}", repr([secret]), repr({"key": secret})]
     assert not any("canary" in each for each in shown)
@@ -236,21 +236,21 @@ def test_a_secret_never_prints() -> None:
 def test_the_project_comes_from_the_job_or_for_wandb_from_the_environment(
     endpoint: Endpoint, environ: dict[str, str], project: str | None
 ) -> None:
-    """Half a name is none."""
+    """Half a name does not count."""
     assert find_project(endpoint, environ) == project
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [
         b'{"error": "Bearer %b"}' % rb"AbCd\u002BEfGh0123456789/abcdefXYZ==",
         b'{"error": "%b"}' % "".join(f"\\u{ord(each):04X}" for each in "AbCd+EfGh0123456789/abcdefXYZ==").encode(),
         b'{"error": "\\u00e9 %b"}' % rb"AbCd\u002bEfGh0123456789\u002FabcdefXYZ\u003d=",
     ],
 )
-def test_a_key_whose_letters_are_escaped_is_hidden_too(said: bytes) -> None:
+def test_a_key_whose_letters_are_escaped_is_hidden_too(text: bytes) -> None:
     """JSON may write any letter as a number, and some servers do."""
     key = Secret("AbCd+EfGh0123456789/abcdefXYZ==")
-    hidden = key.hide_in(said)
+    hidden = key.hide_in(text)
     assert b"***" in hidden
     assert "0123456789" not in json.loads(hidden)["error"]

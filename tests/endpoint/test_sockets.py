@@ -12,7 +12,7 @@ NONE = resource.RLIM_INFINITY
 
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The soft and the hard limit of a system that is not this one."""
+    """The soft and the hard limit of a system, in place of this system's."""
     limits = [256, 4096]
 
     def change(_: int, both: tuple[int, int]) -> None:
@@ -30,23 +30,21 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         (256, 4096, 1000 + SPARE, 1000),  # raised
         (256, NONE, 1000 + SPARE, 1000),
         (NONE, NONE, NONE, 1000),
-        (256, 512, 512, 512 - SPARE),  # raised as far as it may be
+        (256, 512, 512, 512 - SPARE),  # raised as far as allowed
         (256, 256, 256, 256 - SPARE),
     ],
 )
-def test_the_limit_is_raised_as_far_as_is_needed_and_allowed(
+def test_the_limit_is_raised_as_far_as_needed_and_allowed(
     limits: list[int], soft: int, hard: int, after: int, room: int
 ) -> None:
-    """What is left beside the run's own files is for connections."""
+    """Connections get what the run's own files leave."""
     limits[:] = soft, hard
     assert room_for(1000) == room
     assert limits == [after, hard]
 
 
-def test_a_system_that_allows_less_than_it_says_is_believed_in_the_end(
-    limits: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As macOS does, whose hard limit is none."""
+def test_a_system_may_allow_less_than_its_hard_limit(limits: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As macOS does, which reports no hard limit."""
 
     def refuse(_: int, both: tuple[int, int]) -> None:
         raise ValueError("current limit exceeds maximum limit")
@@ -63,7 +61,7 @@ def test_too_little_for_the_runs_own_files_is_refused_with_the_cure(limits: list
     assert caught.value.exit_code == 3
 
 
-def test_where_there_is_no_such_limit_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows."""
+def test_a_system_without_such_a_limit_allows_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows is such a system."""
     monkeypatch.setattr("batchrun.endpoint.sockets.resource", None)
     assert room_for(1000) == 1000

@@ -99,3 +99,14 @@ class Endpoint:
         self.busy_s += latency_s
         self.last_answer_s = loop.time()
         return Reply(200, {}, ANSWER, latency_s)
+
+
+class Faults:
+    """Fails a share of all attempts, each kind as often."""
+
+    def __init__(self, share: float, *results: Reply | Fault, seed: int = 3) -> None:
+        self._share, self._results, self._chance = share, results, random.Random(seed)
+
+    def __call__(self, now_s: float, body: bytes) -> Reply | Fault | None:
+        draw = self._chance.random() / self._share
+        return self._results[int(draw)] if draw < len(self._results) else None

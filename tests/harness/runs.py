@@ -24,6 +24,10 @@ class Run:
     stop: Stop | None = None
     ended_s: float = 0.0
 
+    def count(self, kind: type) -> int:
+        """Return how many events of a kind there were."""
+        return sum(isinstance(event, kind) for event in self.events)
+
     @property
     def failed(self) -> list[Outcome]:
         """The rows that failed."""

@@ -1,98 +1,20 @@
-"""One attempt over a real socket: what is sent, and what becomes of everything that can come back."""
+"""One attempt over a real socket: what is sent, and how each kind of answer ends."""
 
 import asyncio
 import gzip
-import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
 import pytest
+from harness.attempts import ANSWER, BODY, KEY, Answer, Server, Writer, connected, fault, opened, response, send
 
-from batchrun.endpoint.http import body as body_module
-from batchrun.endpoint.http import client as client_module
-from batchrun.endpoint.http.client import HttpClient
-from batchrun.endpoint.key import Secret
 from batchrun.endpoint.pool.replies import judge
 from batchrun.records import Fault, Reply
 from batchrun.simulator import Settings, serve
 
-KEY = "canary-key-8d1f"
-ANSWER = b'{"choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}}]}'
-BODY = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
-
-Writer = asyncio.StreamWriter
-Answer = Callable[[Writer], Awaitable[None]]
-
-
-def response(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
-    named = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-    named |= {name.replace("_", "-"): value for name, value in headers.items()}
-    head = "".join(f"{name}: {value}\r\n" for name, value in named.items() if value)
-    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
-
-
-class Server:
-    """Answers every request in one way, and remembers what it was sent."""
-
-    def __init__(self, answer: bytes | Answer) -> None:
-        self.requests: list[tuple[str, dict[str, str], bytes]] = []
-        self.connections = 0
-        self._answer = answer
-
-    async def serve(self, reader: asyncio.StreamReader, writer: Writer) -> None:
-        self.connections += 1
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                first, *lines = head.decode().split("\r\n")[:-2]
-                headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-                body = await reader.readexactly(int(headers.get("content-length", 0)))
-                self.requests.append((first, headers, body))
-                if isinstance(self._answer, bytes):
-                    writer.write(self._answer)
-                    await writer.drain()
-                else:
-                    await self._answer(writer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # the test is over, or the client is gone
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def connected(server: Server, **settings: Any) -> AsyncIterator[HttpClient]:
-    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
-        port = listening.sockets[0].getsockname()[1]
-        async with opened(f"http://127.0.0.1:{port}/v1", **settings) as client:
-            yield client
-
-
-def opened(base_url: str, key: str | None = KEY, **settings: Any) -> HttpClient:
-    settings = {"connections": 4, "timeout_s": 5.0, "connect_timeout_s": 2.0, "user_agent": "batchrun/test"} | settings
-    project = settings.pop("project", "team/project")
-    return HttpClient(base_url, Secret(key) if key else None, project, **settings)
-
-
-def send(answer: bytes | Answer, **settings: Any) -> Reply | Fault:
-    """Return what one attempt comes to; of everything that comes back, nothing may contain the key."""
-
-    async def main() -> Reply | Fault:
-        async with connected(Server(answer), **settings) as client:
-            return await client.send(BODY)
-
-    result = asyncio.run(main())
-    assert KEY not in repr(result)
-    return result
-
-
-def fault(result: Reply | Fault) -> tuple[str, str]:
-    assert isinstance(result, Fault), result
-    return result.kind, result.message
-
 
 def test_a_request_is_sent_as_the_endpoint_expects_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """Key, project, JSON, and no compression; whatever the environment and `~/.netrc` hold for that host."""
+    """With key, project and JSON, without compression, whatever the environment and `~/.netrc` hold for that host."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\ndefault login c password d\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
@@ -120,14 +42,14 @@ def test_a_request_is_sent_as_the_endpoint_expects_it(monkeypatch: pytest.Monkey
 
 
 def test_one_connection_serves_one_request_after_the_other() -> None:
-    """Also where answers are streamed: nobody opens a connection for each."""
+    """Also for streamed answers: not every request opens a connection."""
     stream = b'data: {"choices": [{"delta": {"content": "ok"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
 
     async def chunked(writer: Writer) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         writer.write(b"%x\r\n%s\r\n" % (len(stream), stream))
         await writer.drain()
-        await asyncio.sleep(0.02)  # the end comes in a packet of its own
+        await asyncio.sleep(0.02)  # the end comes in a separate packet
         writer.write(b"0\r\n\r\n")
 
     for answer in (response(ANSWER), chunked):
@@ -140,20 +62,6 @@ def test_one_connection_serves_one_request_after_the_other() -> None:
 
         asyncio.run(main())
         assert (server.connections, len(server.requests)) == (1, 5)
-
-
-def test_a_stream_that_is_not_closed_after_done_holds_nobody_up() -> None:
-    """What follows `[DONE]` is waited for a moment only."""
-
-    async def lingers(writer: Writer) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
-        writer.write(b'data: {"choices": [{"delta": {"content": "ok"}}]}\n\ndata: [DONE]\n\n')
-        await writer.drain()
-        await asyncio.sleep(3)
-
-    result = send(lingers)
-    assert judge(result).kind is None
-    assert result.latency_s < 1
 
 
 REPLIES = [
@@ -169,8 +77,8 @@ REPLIES = [
 
 
 @pytest.mark.parametrize(("raw", "status", "kind"), REPLIES)
-def test_whatever_is_http_is_a_reply(raw: bytes, status: int, kind: str | None) -> None:
-    """Errors, HTML, redirects and compressed answers are for the verdict to judge; a redirect is not followed."""
+def test_every_http_answer_is_a_reply(raw: bytes, status: int, kind: str | None) -> None:
+    """The verdict judges errors, HTML, redirects and compressed answers; redirects are not followed."""
 
     async def answer(writer: Writer) -> None:
         writer.write(raw)
@@ -183,8 +91,8 @@ def test_whatever_is_http_is_a_reply(raw: bytes, status: int, kind: str | None) 
     assert (result.status, judge(result).kind) == (status, kind)
 
 
-def test_of_an_error_the_headers_are_kept_that_verdicts_and_retries_read() -> None:
-    """And no others: there may be cookies among them."""
+def test_an_error_keeps_only_the_headers_that_verdicts_and_retries_read() -> None:
+    """Other headers may be cookies."""
     raw = response(b"{}", "429 Too Many", Retry_After="7", Retry_After_Ms="5", Set_Cookie="a=b", Location="x", X_A="b")
     result = send(raw)
     assert isinstance(result, Reply)
@@ -252,8 +160,8 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("answer", "kind", "message"), FAULTS)
-def test_whatever_is_not_is_a_fault_that_says_what_went_wrong(answer: bytes | Answer, kind: str, message: str) -> None:
-    """In words for people, and without the request's headers: the key is among them."""
+def test_everything_else_is_a_fault_that_names_what_went_wrong(answer: bytes | Answer, kind: str, message: str) -> None:
+    """Without the request's headers: the key is one of them."""
     result = send(answer, timeout_s=0.3)
     found, text = fault(result)
     assert found == kind
@@ -270,7 +178,7 @@ NOWHERE = [
 
 
 @pytest.mark.parametrize(("base_url", "message"), NOWHERE)
-def test_where_there_is_no_connection_nothing_was_sent(base_url: str, message: str) -> None:
+def test_without_a_connection_nothing_was_sent(base_url: str, message: str) -> None:
     """So nothing can have been billed."""
 
     async def main() -> Reply | Fault:
@@ -286,8 +194,8 @@ def test_where_there_is_no_connection_nothing_was_sent(base_url: str, message: s
     assert not result.was_sent
 
 
-def test_https_to_a_server_that_speaks_none_is_a_fault_of_the_connection() -> None:
-    """A wrong scheme in the base URL is told as what it is."""
+def test_https_to_a_server_without_tls_is_a_fault_of_the_connection() -> None:
+    """The message names a wrong scheme in the base URL."""
 
     async def serve(reader: asyncio.StreamReader, writer: Writer) -> None:
         await reader.read(1)
@@ -305,43 +213,8 @@ def test_https_to_a_server_that_speaks_none_is_a_fault_of_the_connection() -> No
     assert message.startswith("no secure connection")
 
 
-def _endless(head: bytes) -> Answer:
-    async def answer(writer: Writer) -> None:
-        writer.write(head)
-        while True:
-            writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
-            await writer.drain()
-
-    return answer
-
-
-CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n"
-HUGE = [
-    _endless(CHUNKED % b"application/json"),
-    _endless(CHUNKED % b"text/event-stream"),
-    response(b"", Content_Length=str(10**9)),
-    response(gzip.compress(b" " * (8 << 20)), Content_Encoding="gzip"),
-]
-
-
-@pytest.mark.parametrize("answer", HUGE, ids=["endless", "endless stream", "a gigabyte", "a bomb"])
-def test_an_answer_that_is_too_long_is_given_up_without_filling_the_memory(
-    answer: bytes | Answer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A failure of its row, whether the length was stated, is not, or shows when it is unpacked."""
-    monkeypatch.setattr(body_module, "MAX_ANSWER_BYTES", 4 << 20)
-    tracemalloc.start()
-    try:
-        result = send(answer)
-        peak_bytes = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert fault(result) == ("too_large", "the answer is longer than 64 MiB")
-    assert peak_bytes < 24 << 20
-
-
 def test_a_stream_of_the_simulator_is_one_chat_completion() -> None:
-    """With text, reason to finish and usage, as if it had not been streamed."""
+    """With text, finish reason and usage, as if it had not been streamed."""
 
     async def main() -> Reply | Fault:
         async with serve(Settings(latency_s=0.0)) as server, opened(server.base_url) as client:
@@ -357,7 +230,7 @@ def test_a_stream_of_the_simulator_is_one_chat_completion() -> None:
 
 @pytest.mark.parametrize("marker", ["cut", "cut_body", "no_done", "silence", "html", "500", "429", "401", "503", "404"])
 def test_every_fault_of_the_simulator_has_a_verdict_and_none_shows_the_key(marker: str) -> None:
-    """Cut, silent, broken or refused: over a real socket each comes to one reply or fault."""
+    """Cut, silent, broken or refused: over a real socket each ends as one reply or fault."""
 
     async def main() -> Reply | Fault:
         async with serve(Settings(latency_s=0.0)) as server, opened(server.base_url, timeout_s=0.3) as client:
@@ -370,74 +243,3 @@ def test_every_fault_of_the_simulator_has_a_verdict_and_none_shows_the_key(marke
     assert verdict.kind is not None
     assert KEY not in repr(result)
     assert KEY not in repr(verdict)
-
-
-EVENT = b'data: {"choices": [{"delta": {"content": "o"}}]}\n\n'
-LAST_EVENT = b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
-
-
-def _streaming(pieces: int, every_s: float, last: bytes = b"") -> Answer:
-    """Answer in so many pieces; then with the end, or with silence."""
-
-    async def answer(writer: Writer) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
-        for _ in range(pieces):
-            writer.write(EVENT)
-            await writer.drain()
-            await asyncio.sleep(every_s)
-        if last:
-            writer.write(last)
-            writer.close()
-        else:
-            await asyncio.sleep(60)
-
-    return answer
-
-
-def test_a_stream_may_go_on_for_longer_than_the_timeout() -> None:
-    """As long as it goes on: a reasoning model may think for an hour."""
-
-    async def main() -> Reply | Fault:
-        async with connected(Server(_streaming(8, 0.1, LAST_EVENT)), timeout_s=0.6) as client:
-            return await client.send(BODY)
-
-    result = asyncio.run(main())
-    assert isinstance(result, Reply)
-    assert result.latency_s > 0.6
-    assert orjson.loads(result.body)["choices"][0]["message"]["content"] == "oooooooo"
-
-
-@pytest.mark.parametrize(("pieces", "every_s"), [(2, 0.0), (10_000, 0.01)], ids=["falls silent", "drips for ever"])
-def test_a_stream_that_falls_silent_or_never_ends_is_a_timeout(
-    pieces: int, every_s: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No row is held for ever: not by silence, and not by a byte now and then."""
-    monkeypatch.setattr(client_module, "_STREAM_TIMES", 3)
-
-    async def main() -> Reply | Fault:
-        async with connected(Server(_streaming(pieces, every_s)), timeout_s=0.2) as client:
-            return await client.send(BODY)
-
-    result = asyncio.run(asyncio.wait_for(main(), 10))
-    assert isinstance(result, Fault)
-    assert (result.kind, result.message) == ("timeout", "no answer in time")
-    assert result.latency_s >= (0.2 if every_s == 0 else 0.4)
-
-
-def test_an_answer_in_one_piece_has_no_more_time_for_coming_in_pieces() -> None:
-    """Only a stream says that it will take long."""
-
-    async def answer(writer: Writer) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for _ in range(10_000):
-            writer.write(b"1\r\n \r\n")
-            await writer.drain()
-            await asyncio.sleep(0.01)
-
-    async def main() -> Reply | Fault:
-        async with connected(Server(answer), timeout_s=0.2) as client:
-            return await client.send(BODY)
-
-    result = asyncio.run(asyncio.wait_for(main(), 10))
-    assert isinstance(result, Fault)
-    assert result.kind == "timeout"

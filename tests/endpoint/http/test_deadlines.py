@@ -1,4 +1,4 @@
-"""Tasks that take too long are cancelled, each when its own time is over."""
+"""Tasks that take too long are cancelled, each after its own time."""
 
 import asyncio
 import time
@@ -24,8 +24,8 @@ async def attempt(deadlines: Deadlines, takes_s: float, ended: list[tuple[bool, 
     assert task.cancelling() == 0
 
 
-def test_each_has_its_own_time() -> None:
-    """Though there is one timer: those that began later are late later, those that end in time are left alone."""
+def test_each_task_has_its_own_time() -> None:
+    """Although all share one timer: a later task is late later, and a task that ends in time is left alone."""
     ended: list[tuple[bool, float]] = []
 
     async def main() -> None:
@@ -35,7 +35,7 @@ def test_each_has_its_own_time() -> None:
             tasks.append(asyncio.create_task(attempt(deadlines, takes_s, ended)))
             await asyncio.sleep(0.02)
         await asyncio.gather(*tasks)
-        tasks = [asyncio.create_task(attempt(deadlines, NEVER_S, ended))]  # the timer had come to rest
+        tasks = [asyncio.create_task(attempt(deadlines, NEVER_S, ended))]  # the timer was idle
         await asyncio.gather(*tasks)
         deadlines.close()
 
@@ -44,8 +44,8 @@ def test_each_has_its_own_time() -> None:
     assert all(took_s >= 0.05 for is_late, took_s in ended if is_late)
 
 
-def test_a_task_that_somebody_else_cancels_is_not_late() -> None:
-    """So that a run that is stopped at once does not take its requests for timeouts."""
+def test_a_task_that_is_cancelled_from_outside_is_not_late() -> None:
+    """So a run that stops at once does not count its requests as timeouts."""
 
     async def main() -> bool:
         deadlines = Deadlines(NEVER_S)
@@ -61,8 +61,8 @@ def test_a_task_that_somebody_else_cancels_is_not_late() -> None:
     assert asyncio.run(main()) is False
 
 
-def test_a_closed_one_cancels_nobody() -> None:
-    """Its client is gone."""
+def test_closed_deadlines_cancel_no_task() -> None:
+    """Their client is closed."""
 
     async def main() -> None:
         deadlines = Deadlines(0.01)
@@ -74,28 +74,28 @@ def test_a_closed_one_cancels_nobody() -> None:
     asyncio.run(main())
 
 
-def test_a_task_that_begins_anew_is_due_after_the_others() -> None:
-    """However often: it is not late, and holds up nobody who is."""
+def test_a_task_whose_time_restarts_is_due_after_the_others() -> None:
+    """However often it restarts: it is not late, and it does not delay the others."""
 
     async def main() -> tuple[bool, bool]:
         deadlines = Deadlines(0.2)
-        goes_on, silent = (asyncio.create_task(asyncio.sleep(NEVER_S)) for _ in range(2))
+        active, silent = (asyncio.create_task(asyncio.sleep(NEVER_S)) for _ in range(2))
         began_s = time.perf_counter()
-        deadlines.begin(goes_on, began_s)
+        deadlines.begin(active, began_s)
         deadlines.begin(silent, began_s)
-        deadlines.begin(goes_on, began_s + NEVER_S)
+        deadlines.begin(active, began_s + NEVER_S)
         with pytest.raises(asyncio.CancelledError):
             await silent
-        late = deadlines.end(silent), deadlines.end(goes_on)
-        goes_on.cancel()
+        late = deadlines.end(silent), deadlines.end(active)
+        active.cancel()
         deadlines.close()
         return late
 
     assert asyncio.run(asyncio.wait_for(main(), 10)) == (True, False)
 
 
-def test_a_task_that_is_late_and_cancelled_by_somebody_else_too_ends() -> None:
-    """In the same turn of the loop: a run that is stopped must not go on with the next row."""
+def test_a_task_that_is_late_and_cancelled_from_outside_too_ends() -> None:
+    """In the same turn of the loop: a run that is stopped must not continue with the next row."""
 
     async def main() -> tuple[bool, int]:
         deadlines = Deadlines(0.01)
@@ -125,8 +125,8 @@ def test_a_task_that_is_late_and_cancelled_by_somebody_else_too_ends() -> None:
     assert asyncio.run(asyncio.wait_for(main(), 10)) == (False, 1)
 
 
-def test_after_a_standstill_all_get_a_little_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that was suspended has answers waiting that it has not read."""
+def test_after_a_standstill_all_tasks_get_a_little_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was suspended has not read the answers that arrived meanwhile."""
     ended: list[tuple[bool, float]] = []
 
     async def main() -> None:

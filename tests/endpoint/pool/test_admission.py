@@ -1,4 +1,4 @@
-"""Which request is sent next. Pure: time and what is in flight are given."""
+"""Which request is sent next; time and the requests in flight are given."""
 
 import pytest
 from harness.runs import requests
@@ -29,7 +29,7 @@ def admission(fresh: int = 0, *, limit: int = 4, budget: Budget | None = None, f
 
 
 def take(made: Admission, in_flight: int, now_s: float) -> Work | None:
-    """Return what is sent next while so many are in flight."""
+    """Return the request that is sent next while this many are in flight."""
     made.in_flight = made.lane("m").in_flight = in_flight
     return made.next(now_s)
 
@@ -39,15 +39,15 @@ def row(work: Work | None) -> int | None:
 
 
 def test_fresh_rows_come_in_order_while_there_are_slots() -> None:
-    """None when all slots are taken, and none when no row is left."""
+    """None when all slots are taken or no row is left."""
     made = admission(3)
     assert [row(take(made, in_flight, 0.0)) for in_flight in (0, 1, 4, 2, 3)] == [0, 1, None, 2, None]
     assert made.is_exhausted
 
 
 @pytest.mark.parametrize(("fed", "hungry"), [(False, True), (True, True)])
-def test_more_rows_are_asked_for_while_few_are_ready(fed: bool, hungry: bool) -> None:
-    """Sixty-four, or as many as may be in flight."""
+def test_more_rows_are_requested_while_few_are_ready(fed: bool, hungry: bool) -> None:
+    """Few means sixty-four, or as many as may be in flight."""
     assert admission(64, fed=fed).is_hungry is hungry
     assert not admission(65, fed=fed).is_hungry
     assert admission(200, limit=200, fed=fed).is_hungry
@@ -68,15 +68,15 @@ def sent(made: Admission, now_s: float = 0.0) -> list[tuple[str, int]]:
 
 
 def test_models_take_turns() -> None:
-    """In the order of the rows, as long as each has something."""
+    """In the order of the rows, as long as each model has requests."""
     made = admission(limit=10)
     made.extend(both(2))
     made.extend(requests(2, "o"))
     assert sent(made) == [("m", 0), ("n", 0), ("o", 0), ("m", 1), ("n", 1), ("o", 1)]
 
 
-def test_a_model_that_is_doubted_probes_while_the_others_go_on() -> None:
-    """And the slots that it does not use are theirs; the time of its next probe is told when they have no more."""
+def test_a_model_that_is_doubted_probes_while_the_others_continue() -> None:
+    """The others use its slots; when they have no more requests, admission gives the time of its next probe."""
     made = admission(limit=10)
     made.extend(both(3))
     made.lane("n").health.doubt("timeout", "silence", 0.0)
@@ -86,8 +86,8 @@ def test_a_model_that_is_doubted_probes_while_the_others_go_on() -> None:
 
 
 @pytest.mark.parametrize("bound", ["_READ_AHEAD", "_READ_AHEAD_BYTES"])
-def test_what_a_silent_model_has_waiting_is_bounded(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More rows come while the others need them, and no more when too many of them would only wait."""
+def test_the_waiting_requests_of_a_silent_model_are_bounded(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows come while the others need them, but not when too many of these rows would only wait."""
     monkeypatch.setattr(admission_module, bound, 100 if bound == "_READ_AHEAD" else 1000)
     made = admission(fed=False)
     made.lane("n").health.doubt("timeout", "silence", 0.0)
@@ -103,8 +103,8 @@ def test_what_a_silent_model_has_waiting_is_bounded(bound: str, monkeypatch: pyt
     assert not made.is_hungry
 
 
-def test_while_no_model_answers_rows_of_others_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file may begin with those of one that is away, as it does when a run goes on."""
+def test_while_no_model_answers_rows_of_other_models_are_requested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may begin with the rows of a model that is away, as it does when a run resumes."""
     monkeypatch.setattr(admission_module, "_READ_AHEAD", 200)
     made = admission(150, fed=False)
     assert not made.is_hungry
@@ -115,8 +115,8 @@ def test_while_no_model_answers_rows_of_others_are_looked_for(monkeypatch: pytes
     assert sent(made)[0] == ("n", 0)
 
 
-def test_a_model_whose_waiting_room_is_full_keeps_no_rows_from_the_others() -> None:
-    """It is not away, and takes no fresh rows all the same."""
+def test_a_model_whose_waiting_room_is_full_holds_back_no_rows_of_the_others() -> None:
+    """It is not away, but it takes no fresh rows."""
     made = admission(80, limit=1, fed=False)
     assert not made.is_hungry
     for row in range(4):
@@ -124,8 +124,8 @@ def test_a_model_whose_waiting_room_is_full_keeps_no_rows_from_the_others() -> N
     assert made.is_hungry
 
 
-def test_none_has_more_than_its_share_of_the_slots_while_another_could_use_them() -> None:
-    """A model that is silent would have them all in the end; where the others have nothing, it may."""
+def test_no_model_has_more_than_its_share_of_the_slots_while_another_could_use_them() -> None:
+    """A silent model would take them all in the end; it may when the others have no requests."""
     made = admission(limit=10)
     made.extend(requests(9))
     assert [model for model, _ in sent(made)] == ["m"] * 9
@@ -136,8 +136,8 @@ def test_none_has_more_than_its_share_of_the_slots_while_another_could_use_them(
     assert sent(made) == [("n", row) for row in range(5)]
 
 
-def test_a_model_that_is_too_dear_for_what_is_left_leaves_it_to_the_others() -> None:
-    """The run is out of budget only when none can be paid for."""
+def test_a_model_that_is_too_expensive_for_the_rest_of_the_budget_leaves_it_to_the_others() -> None:
+    """The run is out of budget only when no model can be paid for."""
     price = {"m": 50.0, "n": 1.0}
     budget = Budget(
         NO_CAP._replace(usd=3.0), Used(), lambda request: Amount(price[request.model]), lambda model, usage: Amount()
@@ -148,8 +148,8 @@ def test_a_model_that_is_too_dear_for_what_is_left_leaves_it_to_the_others() -> 
     assert made.is_out_of_budget
 
 
-def test_a_row_that_cannot_be_paid_for_waits_and_is_told() -> None:
-    """It is the next when money comes back; what was told of it does not outlive it."""
+def test_a_row_that_cannot_be_paid_for_waits_and_is_reported() -> None:
+    """It is the next when money is free again, and then it is no longer reported."""
     budget = dollars(1.0)
     made = admission(2, budget=budget)
     first = take(made, 0, 0.0)
@@ -164,8 +164,8 @@ def test_a_row_that_cannot_be_paid_for_waits_and_is_told() -> None:
     assert row(take(made, 0, 0.0)) == 1
 
 
-def test_a_probe_that_cannot_be_paid_for_is_none() -> None:
-    """Nobody waits for its answer."""
+def test_a_probe_that_cannot_be_paid_for_does_not_count() -> None:
+    """Nothing waits for its answer."""
     made = admission(1, budget=dollars(0.5))
     made.lane("m").health.doubt("timeout", "silence", 0.0)
     assert take(made, 0, 1.0) is None
@@ -176,8 +176,8 @@ def test_a_probe_that_cannot_be_paid_for_is_none() -> None:
     assert not made.lane("m").ends_probe(waiting)
 
 
-def test_a_rate_keeps_everything_back_until_its_time() -> None:
-    """Fresh rows, due rows and probes alike."""
+def test_a_rate_holds_everything_back_until_its_time() -> None:
+    """Fresh rows, due rows and probes."""
     made = admission(1)
     made.pace.sent(0.0)
     made.pace.exceeded(0.0, 30.0)
@@ -191,8 +191,8 @@ def large(count: int, size_bytes: int) -> list[Request]:
     return [request._replace(body=bytes(size_bytes)) for request in requests(count)]
 
 
-def test_large_requests_are_not_piled_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With images in them, a few hundred would fill the memory."""
+def test_large_requests_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few hundred requests with images would fill memory."""
     monkeypatch.setattr(admission_module, "_READY_BYTES", 100)
     made = admission(limit=50, fed=False)
     made.extend(large(3, 30))
@@ -207,8 +207,8 @@ def test_large_requests_are_not_piled_up(monkeypatch: pytest.MonkeyPatch) -> Non
     assert made.is_hungry
 
 
-def test_no_more_is_sent_than_the_memory_should_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits for another attempt counts too, and is sent before what is fresh. One request may always be sent."""
+def test_no_more_is_sent_than_memory_should_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that wait for another attempt count too, and leave before fresh ones. One request may always leave."""
     monkeypatch.setattr(admission_module, "_HELD_BYTES", 100)
     made = admission(limit=50)
     made.extend(large(9, 60))
@@ -229,8 +229,8 @@ def test_no_more_is_sent_than_the_memory_should_hold(monkeypatch: pytest.MonkeyP
     assert row(take(made, 0, 6.0)) == 2
 
 
-def test_rows_that_are_kept_back_do_not_fill_the_memory_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They wait for somebody's success, so somebody must be sent."""
+def test_rows_that_are_held_back_do_not_fill_memory_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for another row's success, so another row must be sent."""
     monkeypatch.setattr(admission_module, "_HELD_BYTES", 100)
     made = admission(2)
     made.lane("m").backlog.park(Work(large(1, 1000)[0], 2))

@@ -1,4 +1,4 @@
-"""What waits to be sent."""
+"""The requests that wait to be sent."""
 
 from harness.runs import requests
 from hypothesis import given
@@ -13,8 +13,8 @@ def works(count: int) -> list[Work]:
     return [Work(request, 5) for request in requests(count)]
 
 
-def test_fresh_requests_come_in_their_order() -> None:
-    """What was read first is sent first."""
+def test_fresh_requests_come_in_order() -> None:
+    """The request that was read first is sent first."""
     backlog = Backlog(5)
     backlog.extend(requests(2))
     backlog.extend(requests(1))
@@ -24,8 +24,8 @@ def test_fresh_requests_come_in_their_order() -> None:
 
 
 @given(st.lists(st.floats(0, 100), max_size=30))
-def test_what_is_due_comes_by_its_time_and_not_before(due: list[float]) -> None:
-    """Whatever the order in which they were put, they come out by time; at no time one that is not due."""
+def test_requests_come_when_they_are_due_and_not_before(due: list[float]) -> None:
+    """They come in the order of their times, whatever the order in which they were added."""
     backlog = Backlog(5)
     for work, due_s in zip(works(len(due)), due, strict=True):
         work.sent_s = due_s
@@ -41,8 +41,8 @@ def test_what_is_due_comes_by_its_time_and_not_before(due: list[float]) -> None:
     assert backlog.due_s is None
 
 
-def test_of_two_that_are_due_at_once_the_first_put_comes_first() -> None:
-    """Ties are no reason to compare requests, nor to turn their order round."""
+def test_of_two_requests_that_are_due_at_once_the_first_added_comes_first() -> None:
+    """Requests cannot be compared, and ties keep their order."""
     backlog = Backlog(5)
     first, second = works(2)
     backlog.put(first, 1.0)
@@ -51,8 +51,8 @@ def test_of_two_that_are_due_at_once_the_first_put_comes_first() -> None:
     assert [backlog.take_due(1.0), backlog.take_due(1.0)] == [first, second]
 
 
-def test_one_that_fits_is_taken_whether_due_or_not_and_the_rest_stay_in_order() -> None:
-    """A probe is taken out of turn; the others do not notice."""
+def test_a_request_that_fits_is_taken_whether_due_or_not_and_the_rest_stay_in_order() -> None:
+    """A probe is taken out of turn."""
     backlog = Backlog(5)
     all_works = works(6)
     for due_s, work in enumerate(all_works):
@@ -64,7 +64,7 @@ def test_one_that_fits_is_taken_whether_due_or_not_and_the_rest_stay_in_order() 
 
 
 def test_a_parked_request_is_never_due_and_is_seen_first() -> None:
-    """Rows that are kept back come out by name only."""
+    """A request that is held back is removed only by name."""
     backlog = Backlog(5)
     parked, waiting = works(2)
     backlog.put(waiting, 0.0)
@@ -79,8 +79,8 @@ def test_a_parked_request_is_never_due_and_is_seen_first() -> None:
     assert not backlog.unpark(parked)
 
 
-def test_a_work_knows_what_its_last_failure_was() -> None:
-    """Before any there is none; an attempt costs ten tenths, a meeting with an overloaded endpoint one."""
+def test_a_work_knows_its_last_failure() -> None:
+    """Before the first it has neither kind nor message; it may spend as many attempts as the user allows."""
     work = works(1)[0]
     assert (work.kind, work.message) == ("", "")
     work.failure = (Fault("timeout", "silence", 1.0), Verdict("timeout", "silence", Usage()))
@@ -95,8 +95,8 @@ def test_a_work_knows_what_its_last_failure_was() -> None:
         )
     )
 )
-def test_it_knows_how_much_memory_its_requests_take(steps: list[tuple[str, int]]) -> None:
-    """Whatever becomes of them: what never was sent, and what was."""
+def test_a_backlog_knows_how_much_memory_its_requests_take(steps: list[tuple[str, int]]) -> None:
+    """Of fresh requests and of others, whatever happens to them."""
     backlog = Backlog(5)
     held: list[Work] = []
     parked: list[Work] = []

@@ -1,4 +1,4 @@
-"""What a failure weighs while the endpoint works for some only."""
+"""What a failure weighs while the endpoint works for only some rows."""
 
 import random
 
@@ -18,7 +18,7 @@ def test_while_few_rows_fail_a_failure_costs_a_whole_attempt() -> None:
 
 
 def test_the_more_rows_fail_the_less_a_failure_costs() -> None:
-    """Where seven in ten fail, thirty-two failures in a row are as telling as five where one in ten does."""
+    """Where seven in ten fail, thirty-two failures in a row show as much as five where one in ten fails."""
     weights = []
     for share in (3, 5, 7, 9):
         brownout = Brownout(5)
@@ -38,4 +38,4 @@ def test_a_brown_out_loses_no_row() -> None:
 
     run = send_all(Endpoint(lambda now_s: 20, trouble=trouble), 2_000)
     assert len(run.outcomes) == 2_000
-    assert len(run.failed) <= 2  # before it is seen, chance may still convict
+    assert len(run.failed) <= 2  # before it shows, chance may still convict

@@ -97,8 +97,8 @@ def test_an_endpoint_that_is_away_uses_nothing() -> None:
         (Amount(NO_CAP.usd, 50), "token_cap", ["token cap of 50", "0 tokens were used", "raise --max-tokens-total "]),
     ],
 )
-def test_which_cap_it_was_is_told(cap: Amount, kind: str, words: list[str]) -> None:
-    """And what to raise."""
+def test_the_message_names_the_cap(cap: Amount, kind: str, words: list[str]) -> None:
+    """And the flag that raises it."""
     left = budget(cap)
     assert left.reserve(request()) is None
     assert left.kind == kind
@@ -135,8 +135,8 @@ def test_what_was_spent_is_not_mixed_with_what_is_set_aside(cap: Amount, words: 
 def test_no_cap_is_ever_passed(cap: Amount, steps: list[tuple[Amount, float, str]]) -> None:
     """Whatever requests may use, and whatever comes back in whatever order: spent and set aside stay under both."""
     worst = iter([amount for amount, _, _ in steps])
-    said: list[Amount | None] = [None]
-    left = Budget(cap, NOTHING, lambda request: next(worst), lambda model, usage: said[0])
+    stated: list[Amount | None] = [None]
+    left = Budget(cap, NOTHING, lambda request: next(worst), lambda model, usage: stated[0])
     held = []
     for _, share, kind in steps:
         reserve = left.reserve(request())
@@ -146,7 +146,7 @@ def test_no_cap_is_ever_passed(cap: Amount, steps: list[tuple[Amount, float, str
         assert left.owed.tokens <= cap.tokens
         if len(held) > 3:
             reserve, share, kind = held.pop(0)
-            said[0] = Amount(share * reserve.usd, int(share * reserve.tokens)) if kind == "answer" else None
+            stated[0] = Amount(share * reserve.usd, int(share * reserve.tokens)) if kind == "answer" else None
             result = {"cut": Fault("connection", "cut", 0.1), "500": refusal(500)}.get(
                 kind, Reply(200, {}, ANSWER, 0.1)
             )
@@ -164,7 +164,7 @@ LONGEST = 60
 
 @dataclass
 class Biller:
-    """A server that bills what it answers, and whatever it was asked when the connection broke; it fails by chance."""
+    """A server that bills what it answers, and every request whose connection broke; it fails by chance."""
 
     chance: random.Random
     billed: int = 0
@@ -183,10 +183,10 @@ class Biller:
         if draw < 1:
             return Fault("connection", "cut", 0.2)
         usage = {"prompt_tokens": 1, "completion_tokens": tokens - 1, "total_tokens": tokens}
-        said = orjson.loads(ANSWER) | ({} if draw < 1.1 else {"usage": usage})
+        answer = orjson.loads(ANSWER) | ({} if draw < 1.1 else {"usage": usage})
         if draw < 1.1:
-            del said["usage"]
-        return Reply(200, {}, orjson.dumps(said), self.chance.uniform(0.05, 2.0))
+            del answer["usage"]
+        return Reply(200, {}, orjson.dumps(answer), self.chance.uniform(0.05, 2.0))
 
 
 def worst(request: Request) -> Amount:
@@ -200,7 +200,7 @@ def used(model: str, usage: Usage) -> Amount | None:
 
 @pytest.mark.parametrize("which", ["usd", "tokens"])
 def test_a_hundred_random_runs_never_pass_their_cap(which: str) -> None:
-    """Over two resumes each, whatever fails, is cut off or not told; and the cap is used up, but for one request."""
+    """Over two resumes each, whatever fails, is cut off or states nothing; and all but one request of it is used."""
     for seed in range(100):
         chance = random.Random(seed)
         biller = Biller(chance, faults=chance.choice([0.01, 0.3, 0.8]))

@@ -1,4 +1,4 @@
-"""Any reply of any server: it is judged, priced, read and written; never an exception, never a wrong answer."""
+"""Any reply of any server is judged, priced, read and written, without an exception and without a wrong answer."""
 
 import time
 from typing import Any
@@ -52,7 +52,7 @@ def outcome(body: bytes, kind: str | None) -> Outcome:
 @settings(max_examples=300)
 @given(BODIES, st.integers(100, 599), st.dictionaries(st.sampled_from(["location", "rate_limit_type"]), st.text()))
 def test_every_reply_has_a_verdict_of_the_table(body: bytes, status: int, headers: dict[str, str]) -> None:
-    """Whatever its status, headers and body; a message is no longer than people read."""
+    """Whatever its status, headers and body; and its message is short."""
     verdict = judge(Reply(status, headers, body, 0.1))
     assert verdict.kind is None or verdict.kind in EFFECTS
     assert (verdict.kind is None) <= (status == 200)
@@ -63,7 +63,7 @@ def test_every_reply_has_a_verdict_of_the_table(body: bytes, status: int, header
 @settings(max_examples=300)
 @given(BODIES)
 def test_every_reply_can_be_priced_and_written(body: bytes) -> None:
-    """A completion shows its text; no cost is below nothing; every count fits its column."""
+    """A completion shows its text, no cost is negative, and every count fits its column."""
     verdict = judge(Reply(200, {}, body, 0.1))
     cost = cost_usd(verdict.usage, PRICE)
     assert cost is None or 0 <= cost < 1e5
@@ -78,8 +78,8 @@ def test_every_reply_can_be_priced_and_written(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("content", [42, 0, True, 1.5, {}, {"text": "yes"}])
-def test_an_answer_whose_content_is_no_text_is_a_bad_reply_and_no_empty_answer(content: Any) -> None:
-    """It would be paid for, and read as null. A text, parts, or null beside tool calls is an answer."""
+def test_an_answer_whose_content_is_not_text_is_a_bad_reply_and_not_an_empty_answer(content: Any) -> None:
+    """It would be paid for, and read as null. Text, parts, or null next to tool calls is an answer."""
     reply = {"choices": [{"message": {"content": content}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
     assert problem_of(reply) == "the answer's content is not a text"
     verdict = judge(Reply(200, {}, orjson.dumps(reply), 0.1))
@@ -95,7 +95,7 @@ def test_an_answer_whose_content_is_no_text_is_a_bad_reply_and_no_empty_answer(c
 @settings(max_examples=200)
 @given(st.lists(JSON | st.just({"choices": [{"delta": {"content": "a"}}]}), max_size=6), st.binary(max_size=20))
 def test_every_stream_has_a_verdict(chunks: list[Any], rest: bytes) -> None:
-    """Events of any JSON, and bytes that are no event: an answer, or a bad reply."""
+    """Events of any JSON, and bytes that are not an event, are an answer or a bad reply."""
     stream = StreamAssembler()
     for each in chunks:
         stream.feed(b"data: " + orjson.dumps(each) + b"\n\n")
@@ -106,23 +106,23 @@ def test_every_stream_has_a_verdict(chunks: list[Any], rest: bytes) -> None:
 
 
 def test_a_stream_may_begin_with_a_byte_order_mark() -> None:
-    """Its first piece would be lost in silence."""
+    """Otherwise its first piece would be lost without notice."""
     stream = StreamAssembler()
     stream.feed(b'\xef\xbb\xbfdata: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n')
     assert parse_completion(stream.result()).response == "a"
 
 
 @given(JSON)
-def test_no_usage_is_a_cost_below_nothing_or_beyond_belief(usage: Any) -> None:
-    """Negative, fractional, true, enormous: not stated."""
+def test_no_usage_gives_a_negative_or_absurd_cost(usage: Any) -> None:
+    """Negative, fractional, boolean and enormous counts are treated as absent."""
     counts = parse_usage({"usage": usage})
     assert all(count is None or (type(count) is int and 0 <= count < 2**31) for count in counts)
     assert (cost_usd(counts, PRICE) or 0.0) >= 0
 
 
 @given(SCALARS, SCALARS)
-def test_the_most_that_a_request_can_cost_is_never_below_that_of_its_prompt(most: Any, most_too: Any) -> None:
-    """Whatever a row writes into max_tokens: to some servers -1 means no bound at all."""
+def test_the_most_that_a_request_can_cost_is_never_below_the_cost_of_its_prompt(most: Any, most_too: Any) -> None:
+    """Whatever max_tokens a row sets: for some servers -1 means no bound."""
     body = orjson.dumps({"messages": [], "max_tokens": most, "max_completion_tokens": most_too})
     usage = worst_usage("m", body)
     assert (cost_usd(usage, PRICE) or 0.0) >= len(body) / 1e6
@@ -146,7 +146,7 @@ def test_the_most_that_a_request_can_cost_is_never_below_that_of_its_prompt(most
     ids=range(9),
 )
 def test_no_error_page_takes_long_to_judge(page: bytes) -> None:
-    """All other rows wait meanwhile. A megabyte of tags that nothing closes is read like any other."""
+    """All other rows wait meanwhile. A megabyte of unclosed tags is read like any other page."""
     began_s = time.process_time()
     for status in (200, 400, 429, 500):
         assert judge(Reply(status, {}, page, 0.1)).kind in EFFECTS

@@ -1,4 +1,4 @@
-"""Whether it is the row or the endpoint."""
+"""Whether a failure is the row's or the endpoint's."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ COST = 10
 
 
 class Story:
-    """Tells a health what happens, one thing a second unless said otherwise."""
+    """Reports to a health what happens, one event a second by default."""
 
     def __init__(self) -> None:
         self.health: Health[Any] = Health()
@@ -49,8 +49,8 @@ def story() -> Story:
     return Story()
 
 
-def test_a_failure_is_the_rows_own_when_what_was_sent_after_it_succeeds(story: Story) -> None:
-    """The first success of a request sent later spends it, and only once."""
+def test_a_failure_is_the_rows_own_when_a_request_sent_after_it_succeeds(story: Story) -> None:
+    """The first success of a request sent later makes the row pay, and only once."""
     story.fails("a")
     story.fails("b")
     assert story.works() == ({"a": COST, "b": COST}, [], None)
@@ -58,8 +58,8 @@ def test_a_failure_is_the_rows_own_when_what_was_sent_after_it_succeeds(story: S
     assert not story.health.is_troubled
 
 
-def test_what_was_sent_before_a_failure_says_nothing_of_it(story: Story) -> None:
-    """An endpoint that has stopped working still answers what it had begun."""
+def test_a_request_sent_before_a_failure_shows_nothing_about_it(story: Story) -> None:
+    """An endpoint that has stopped working still finishes what it had begun."""
     story.fails("a")  # at 1 s
     story.fails("b")  # at 2 s
     assert story.works(sent_s=0.5) == ({}, [], None)
@@ -68,7 +68,7 @@ def test_what_was_sent_before_a_failure_says_nothing_of_it(story: Story) -> None
     assert story.works(sent_s=2.5) == ({"b": COST}, [], None)
 
 
-def test_failures_of_one_row_add_up_and_are_judged_by_what_came_after_the_last(story: Story) -> None:
+def test_failures_of_one_row_add_up_and_are_judged_by_a_success_after_the_last(story: Story) -> None:
     """A row that failed twice is judged at once for both."""
     story.fails("a")
     story.fails("a", cost=1)
@@ -81,15 +81,15 @@ MANY = [(8, 0, True), (7, 5, False), (8, 8, True), (8, 9, False), (50, 51, False
 
 
 @pytest.mark.parametrize(("rows", "in_flight", "pauses"), MANY)
-def test_many_rows_in_a_row_are_reason_to_doubt(story: Story, rows: int, in_flight: int, pauses: bool) -> None:
-    """Eight, and as many as are in flight: failures of a burst come back before its answers."""
+def test_many_failed_rows_in_a_row_pause_admission(story: Story, rows: int, in_flight: int, pauses: bool) -> None:
+    """Eight, and as many as are in flight: the failures of a burst come back before its answers."""
     for row in range(rows):
         assert not story.fails(row, in_flight=in_flight)
     assert (story.health.pause is not None) == pauses
 
 
-def test_a_success_between_starts_the_count_anew(story: Story) -> None:
-    """Where others are answered meanwhile, failures are no outage, however many."""
+def test_a_success_between_failures_restarts_the_count(story: Story) -> None:
+    """While others are answered, failures are not an outage, however many there are."""
     for row in range(200):
         story.fails(row)
         if row % 7 == 6:
@@ -97,8 +97,8 @@ def test_a_success_between_starts_the_count_anew(story: Story) -> None:
     assert story.health.pause is None
 
 
-def test_one_row_again_and_again_is_reason_to_doubt_only_when_nothing_else_is_in_flight(story: Story) -> None:
-    """A row that is bad must not stop slow others."""
+def test_one_row_that_fails_again_pauses_admission_only_when_nothing_else_is_in_flight(story: Story) -> None:
+    """A bad row must not stop slow rows."""
     for _ in range(20):
         story.fails("a", in_flight=1)
     assert story.health.pause is None
@@ -108,8 +108,8 @@ def test_one_row_again_and_again_is_reason_to_doubt_only_when_nothing_else_is_in
     assert story.health.pause is not None
 
 
-def test_a_doubt_that_a_row_removes_spends_the_failures(story: Story) -> None:
-    """Without an outage between, they were the rows' own."""
+def test_a_pause_that_a_row_ends_makes_the_failed_rows_pay(story: Story) -> None:
+    """Without an outage between, the failures were the rows' own."""
     story.doubt()
     spent, forgiven, ended = story.works()
     assert (len(spent), forgiven) == (8, [])
@@ -117,8 +117,8 @@ def test_a_doubt_that_a_row_removes_spends_the_failures(story: Story) -> None:
     assert story.health.pause is None
 
 
-def test_a_probe_that_fails_makes_it_an_outage_that_is_told_once(story: Story) -> None:
-    """The first failed probe begins it, further ones do not; what fails without being a probe proves nothing."""
+def test_a_probe_that_fails_begins_an_outage_that_is_reported_once(story: Story) -> None:
+    """The first failed probe begins it, further probes do not; a failure that is not a probe's proves nothing."""
     story.doubt()
     assert not story.fails("late")
     assert story.fails("probe", probe=True)
@@ -129,8 +129,8 @@ def test_a_probe_that_fails_makes_it_an_outage_that_is_told_once(story: Story) -
     assert (pause.message, pause.since_s, pause.began_s) == ("no another", 1.0, 8.0)
 
 
-def test_an_outage_forgives_all_that_failed_in_it(story: Story) -> None:
-    """Nothing is spent; nor by what was sent before its end was seen and fails after."""
+def test_an_outage_forgives_all_rows_that_failed_in_it(story: Story) -> None:
+    """No row pays, not even a row that was sent before the end was seen and fails after it."""
     story.doubt()
     story.fails("probe", probe=True)
     spent, forgiven, ended = story.works()
@@ -143,8 +143,8 @@ def test_an_outage_forgives_all_that_failed_in_it(story: Story) -> None:
     assert story.health.suspicion("late") == COST
 
 
-def test_an_outage_does_not_end_with_an_answer_that_was_begun_before_it(story: Story) -> None:
-    """It judges nobody either, and the count of failures goes on."""
+def test_an_outage_does_not_end_with_an_answer_that_began_before_it(story: Story) -> None:
+    """That answer judges no row either, and the count of failures continues."""
     story.doubt()
     story.fails("probe", probe=True)
     assert story.works(sent_s=7.9) == ({}, [], None)
@@ -152,7 +152,7 @@ def test_an_outage_does_not_end_with_an_answer_that_was_begun_before_it(story: S
     assert len(story.health.suspects) == 9
 
 
-def test_a_canary_convicts_where_no_canary_has_failed(story: Story) -> None:
+def test_a_canary_convicts_if_no_canary_has_failed(story: Story) -> None:
     """Rows that failed as probes may be as bad as the others."""
     story.doubt()
     story.fails("probe", probe=True)
@@ -161,7 +161,7 @@ def test_a_canary_convicts_where_no_canary_has_failed(story: Story) -> None:
 
 
 def test_a_canary_that_failed_before_proves_an_outage(story: Story) -> None:
-    """It has no fault of its own, so the rows are forgiven whoever ends it."""
+    """A canary has no fault of its own, so the rows are forgiven, whichever request ends the outage."""
     for canary in (True, False):
         story.doubt()
         assert story.fails("canary", probe=True)
@@ -169,8 +169,8 @@ def test_a_canary_that_failed_before_proves_an_outage(story: Story) -> None:
         assert (spent, len(forgiven)) == ({}, 8)
 
 
-def test_rows_probe_until_seven_have_failed_then_one_canary_is_wanted(story: Story) -> None:
-    """A canary that fails starts the count anew; one that succeeds decides nothing until a row does, which forgives."""
+def test_rows_probe_until_seven_have_failed_then_a_canary_probes(story: Story) -> None:
+    """A canary that fails restarts the count. After one that succeeds, the next row that succeeds forgives all."""
     story.doubt()
     for _ in range(2):
         for row in range(7):
@@ -187,8 +187,8 @@ def test_rows_probe_until_seven_have_failed_then_one_canary_is_wanted(story: Sto
     assert (spent, len(forgiven)) == ({}, 15)
 
 
-def test_probes_are_half_a_second_apart_at_first_and_later_a_share_of_the_outages_age(story: Story) -> None:
-    """So its end is seen at most that share later, and never later than thirty seconds."""
+def test_probes_are_half_a_second_apart_at_first_and_later_a_share_of_the_outages_length(story: Story) -> None:
+    """So its end is seen at most that share later, and at most thirty seconds later."""
     story.doubt()
     health = story.health
     for now_s, wait_s in ((8.0, 0.5), (9.0, 0.5), (17.0, 1.0), (65.0, 4.0), (481.0, 30.0), (40_000.0, 30.0)):
@@ -199,8 +199,8 @@ def test_probes_are_half_a_second_apart_at_first_and_later_a_share_of_the_outage
     assert health.probe_at_s < 50_000.0
 
 
-def test_three_refusals_in_a_row_have_a_canary_sent_and_its_refusal_is_the_runs(story: Story) -> None:
-    """A refused row never is, by itself."""
+def test_after_three_refusals_in_a_row_a_canary_asks_and_its_refusal_is_the_runs(story: Story) -> None:
+    """The refusal of a row alone never is the run's."""
     assert not story.refused("a")
     assert not story.refused("a")
     assert not story.refused("b")
@@ -221,14 +221,14 @@ def test_refusals_with_successes_between_never_add_up(story: Story) -> None:
     assert story.health.pause is None
 
 
-def test_what_costs_nothing_is_never_spent(story: Story) -> None:
-    """Throttled rows are suspects of an outage, not of a fault."""
+def test_a_failure_that_costs_nothing_is_never_paid(story: Story) -> None:
+    """Throttled rows are suspects, but they have done nothing wrong."""
     story.fails("a", cost=0)
     assert story.works() == ({"a": 0}, [], None)
 
 
-def test_a_doubt_without_any_failure_at_hand_begins_now(story: Story) -> None:
-    """Rows that were kept back for long do not make a pause look old."""
+def test_a_pause_without_a_recent_failure_begins_now(story: Story) -> None:
+    """Rows that were held back for long do not make a pause look old."""
     story.health.doubt("timeout", "silence", 500.0)
     assert story.health.pause == Pause(500.0, 500.0, "timeout", "silence")
     assert story.health.probe_at_s == 500.5

@@ -1,4 +1,4 @@
-"""Servers that break every rule: each attempt ends in time, in one verdict, in bounded memory; the key stays home."""
+"""Servers that break the rules: each attempt ends in time, with one verdict, in bounded memory, and shows no key."""
 
 import asyncio
 import gzip
@@ -47,13 +47,13 @@ def opened(base_url: str, *, connections: int = 4, timeout_s: float = 5.0) -> Ht
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run on the event loop that `batchrun run` has."""
+    """Run on the event loop that `batchrun run` uses."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(coroutine)
 
 
 async def reply_of(client: HttpClient, prompt: str) -> Reply | Fault:
-    """Send until there is a reply: a connection may close just as it is used again, which is for the pool to mend."""
+    """Send until there is a reply: a connection may close just as it is reused, and then the pool sends again."""
     for _ in range(3):
         result = await client.send(ask(prompt))
         if isinstance(result, Reply):
@@ -211,16 +211,16 @@ BROKEN: dict[str, tuple[Behaviour, str]] = {
     "nothing but nulls": (says(answer(b'{"id": null, "choices": null, "usage": null}')), "bad_reply"),
     "choices that are null": (says(answer(b'{"choices": [null]}')), "bad_reply"),
     "an error that is cut": (says(answer(b'{"error": ', "401 No", "Content-Length: 500")), "unauthorized"),
-    "an error that is no gzip": (says(answer(b"no", "503 No", "Content-Encoding: gzip")), "overloaded"),
+    "an error that is not gzip": (says(answer(b"no", "503 No", "Content-Encoding: gzip")), "overloaded"),
     "an error without end": (says_for_ever(CHUNKED.replace(b"200 OK", b"503 No"), chunk(b" " * 65_536)), "overloaded"),
     "an error of a gigabyte": (says_and_waits(answer(b"", "429 No", f"Content-Length: {10**9}")), "timeout"),
 }
-"""What a server does → how the attempt is judged."""
+"""Behaviour of a server → how the attempt is judged."""
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_breaks_the_rules_ends_in_a_verdict_and_in_time(name: str) -> None:
-    """Never in a traceback, never in waiting; the key is in nothing of it, and the next request gets its own answer."""
+def test_an_answer_that_breaks_the_rules_gets_a_verdict_in_time(name: str) -> None:
+    """No traceback and no endless wait; the key is nowhere, and the next request gets its own answer."""
     behave, kind = BROKEN[name]
 
     async def first_only(visit: Visit) -> None:
@@ -269,12 +269,12 @@ COMPLETE: dict[str, bytes] = {
     "usage in words": answer(NULLS % (COUNTS % (b'"1"', b'"two"', b"true"))),
     "usage beyond all integers": answer(NULLS % (COUNTS % (b"9" * 40, b"9" * 300, b"18446744073709551615"))),
 }
-"""What is odd, and an answer all the same."""
+"""Odd replies that are still answers."""
 
 
 @pytest.mark.parametrize("name", COMPLETE)
-def test_what_is_only_odd_is_an_answer_and_believed_no_further_than_it_makes_sense(name: str) -> None:
-    """Counts that are none are absent; they never become money, or an error."""
+def test_an_odd_answer_is_an_answer_and_only_its_sensible_parts_are_used(name: str) -> None:
+    """Values that are not counts are absent; they become neither money nor an error."""
 
     async def main() -> Reply | Fault:
         async with RawServer(says(COMPLETE[name])).listening() as base_url, opened(base_url) as client:
@@ -307,7 +307,7 @@ async def _beginning_only(visit: Visit, answered: bytes) -> None:
 
 @pytest.mark.parametrize("twice", [_in_one_piece, _a_moment_later, _beginning_only])
 def test_a_second_answer_to_one_request_is_never_the_next_ones(twice: Twice) -> None:
-    """A connection on which something waits is not used again: the rows would be answered one off from there."""
+    """A connection with unread data is not reused: from then on each row would get the answer of the row before."""
 
     async def behave(visit: Visit) -> None:
         while True:
@@ -319,14 +319,14 @@ def test_a_second_answer_to_one_request_is_never_the_next_ones(twice: Twice) -> 
         async with RawServer(behave).listening() as base_url, opened(base_url, connections=1) as client:
             for number in range(4):
                 texts.append(text_of(await client.send(ask(str(number)))))
-                await asyncio.sleep(0.04)  # the second answer comes while the connection waits
+                await asyncio.sleep(0.04)  # the second answer arrives while the connection is idle
         return texts
 
     assert run(main()) == ["0", "1", "2", "3"]
 
 
-def test_a_timeout_notice_on_a_waiting_connection_is_nobodys_answer() -> None:
-    """HAProxy and others say 408 before they close what they have kept too long."""
+def test_a_timeout_notice_on_an_idle_connection_is_no_rows_answer() -> None:
+    """HAProxy and others send 408 before they close a connection that was idle for too long."""
 
     async def behave(visit: Visit) -> None:
         await visit.say(answer(completion(prompt_of(await visit.request()))))
@@ -343,8 +343,8 @@ def test_a_timeout_notice_on_a_waiting_connection_is_nobodys_answer() -> None:
     assert [text_of(each) for each in run(main())] == ["one", "two"]
 
 
-def test_an_answer_to_a_request_that_was_given_up_is_nobodys() -> None:
-    """After a timeout the connection is closed, and what still comes on it falls on the floor."""
+def test_a_late_answer_to_a_request_that_timed_out_is_no_rows_answer() -> None:
+    """After a timeout the connection is closed, and data that still arrives on it is dropped."""
 
     async def behave(visit: Visit) -> None:
         prompt = prompt_of(await visit.request())
@@ -364,8 +364,8 @@ def test_an_answer_to_a_request_that_was_given_up_is_nobodys() -> None:
     assert text_of(following) == "two"
 
 
-def test_a_connection_that_closes_as_it_is_used_again_is_a_fault_and_the_next_one_works() -> None:
-    """Whether the request arrived nobody knows; it is not sent again behind the pool's back."""
+def test_a_connection_that_closes_as_it_is_reused_is_a_fault_and_the_next_connection_works() -> None:
+    """It is unknown whether the request arrived, so only the pool may send it again."""
 
     async def behave(visit: Visit) -> None:
         await visit.say(answer(completion(prompt_of(await visit.request()))))
@@ -387,7 +387,7 @@ def test_a_connection_that_closes_as_it_is_used_again_is_a_fault_and_the_next_on
 
 
 def test_an_answer_that_comes_before_the_request_is_taken_once() -> None:
-    """From a server that reads nothing first: an answer or a fault, and the next request has its own."""
+    """The server reads nothing first: the result is an answer or a fault, and the next request gets its own."""
 
     async def behave(visit: Visit) -> None:
         await (answers_first if visit.number == 0 else echo)(visit)
@@ -405,8 +405,8 @@ def test_an_answer_that_comes_before_the_request_is_taken_once() -> None:
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308])
-def test_a_redirect_is_not_followed_and_takes_the_key_nowhere(status: int) -> None:
-    """Not to another host, and not to another path of the same one."""
+def test_a_redirect_is_not_followed_so_the_key_goes_nowhere_else(status: int) -> None:
+    """Neither to another host nor to another path of the same host."""
     other = RawServer(echo)
 
     async def main() -> list[Reply | Fault]:
@@ -429,7 +429,7 @@ def test_a_redirect_is_not_followed_and_takes_the_key_nowhere(status: int) -> No
 
 
 def test_cookies_are_neither_kept_nor_sent_back() -> None:
-    """What a server leaves with one request says nothing of the next."""
+    """A server cannot connect one request with the next."""
 
     async def behave(visit: Visit) -> None:
         while True:
@@ -457,10 +457,10 @@ PROXY_STATUSES = [
 
 
 @pytest.mark.parametrize(("status", "kind"), PROXY_STATUSES)
-def test_a_proxy_is_asked_to_connect_and_not_shown_the_key(
+def test_a_proxy_is_asked_to_connect_and_does_not_see_the_key(
     status: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key goes to the endpoint alone, inside TLS; what the proxy answers is judged by its status."""
+    """The key goes only to the endpoint, inside TLS; the proxy's answer is judged by its status."""
     proxy = RawServer(says(answer(b"", f"{status} No")))
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -497,8 +497,8 @@ ECHOES = [
 
 
 @pytest.mark.parametrize("raw", ECHOES)
-def test_a_key_that_a_server_repeats_is_hidden_before_anybody_sees_it(raw: bytes) -> None:
-    """In error, answer and header; whole, unpacked, or put together from a stream."""
+def test_a_key_that_a_server_repeats_is_hidden(raw: bytes) -> None:
+    """In errors, answers and headers; plain, compressed or streamed."""
 
     async def main() -> Reply | Fault:
         async with RawServer(says(raw)).listening() as base_url, opened(base_url) as client:
@@ -546,8 +546,8 @@ HUGE: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("name", HUGE)
-def test_what_is_too_long_is_given_up_in_bounded_memory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the length was stated or not, or shows only when it is unpacked. The row fails, the run goes on."""
+def test_an_answer_that_is_too_long_is_abandoned_in_bounded_memory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether its length is stated or not, or shows only when it is unpacked. Its row fails, the run continues."""
     monkeypatch.setattr(body_module, "MAX_ANSWER_BYTES", 4 << 20)
     results: list[Reply | Fault] = []
 
@@ -559,8 +559,8 @@ def test_what_is_too_long_is_given_up_in_bounded_memory(name: str, monkeypatch: 
     assert judge(results[0]).kind == "too_large"
 
 
-def test_an_error_of_any_length_is_read_as_far_as_anybody_wants_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the status that counts: an outage with a long page is still an outage, and costs no row."""
+def test_only_the_beginning_of_a_long_error_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status decides: an outage with a long page is still an outage, and costs no row."""
     results: list[Reply | Fault] = []
     bomb = answer(gzip.compress(b" " * (32 << 20)), "503 No", "Content-Encoding: gzip")
 
@@ -575,7 +575,7 @@ def test_an_error_of_any_length_is_read_as_far_as_anybody_wants_to_know(monkeypa
 
 
 def test_few_answers_at_a_time_may_be_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that memory does not grow with connections times the longest answer; all of them arrive."""
+    """So memory does not grow with connections times the longest answer; and all answers arrive."""
     monkeypatch.setattr(body_module, "MAX_ANSWER_BYTES", 16 << 20)
     size, connections = 10 << 20, 24
     sizes: list[int] = []
@@ -602,8 +602,8 @@ def test_few_answers_at_a_time_may_be_large(monkeypatch: pytest.MonkeyPatch) -> 
     assert peak_bytes < (4 + 2) * size + connections * (2 << 20)  # without turns: more than 24 times the size
 
 
-def test_an_answer_whose_turn_does_not_come_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four servers that never end hold up the others for as long as an attempt may take, and no longer."""
+def test_an_answer_that_waits_in_vain_for_its_turn_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four endless answers delay the others for the timeout of an attempt, and no longer."""
     behave = says_for_ever(CHUNKED, chunk(SPACES), 0.001)
 
     async def main() -> list[Reply | Fault]:
@@ -633,7 +633,7 @@ commonName = optional
 
 
 def certificate(folder: Path, name: str, ends: date | None = None) -> ssl.SSLContext:
-    """Return a server's side of TLS, with a certificate that it has signed itself, and that ends tomorrow or then."""
+    """Return the server's TLS context, with a self-signed certificate that ends tomorrow or at the given time."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("needs the openssl command")
@@ -654,13 +654,13 @@ def certificate(folder: Path, name: str, ends: date | None = None) -> ssl.SSLCon
 
 
 def trusting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the client trust that certificate, as it trusts the system's."""
+    """Let the client trust this certificate in addition to the system's."""
     context = ssl.create_default_context(cafile=folder / "cert.pem")
     monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", context)
 
 
-def test_a_certificate_that_nobody_vouches_for_gets_no_key(tmp_path: Path) -> None:
-    """Signed by itself: there is no request, and the message says what is wrong."""
+def test_a_self_signed_certificate_gets_no_key(tmp_path: Path) -> None:
+    """No request is sent, and the message says what is wrong."""
     server = RawServer(echo)
 
     async def main() -> Reply | Fault:
@@ -686,7 +686,7 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_key(tmp_path: Path) -> No
 def test_a_certificate_of_another_host_or_another_time_gets_no_key(
     name: str, ends: date | None, wrong: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even one that is trusted; and with the right name, in time, the same certificate does."""
+    """Even if it is trusted; with the right name and time the same certificate is accepted."""
     server = RawServer(echo)
 
     async def main() -> Reply | Fault:

@@ -1,4 +1,4 @@
-"""Which request of a model is sent next. Pure: time, and what is in flight, are given."""
+"""Which request of a model is sent next; time and the requests in flight are given."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from batchrun.records import Fault, Request, Usage
 
 @dataclass
 class Room:
-    """As things stand in all lanes."""
+    """The state of all lanes."""
 
     most_bytes: float = 1000
     most_waiting: int = 16
@@ -43,8 +43,8 @@ def row(work: Work | None) -> int | None:
     return work.request.row if work else None
 
 
-def test_without_room_nothing_is_sent_for_the_first_time() -> None:
-    """What is due again is."""
+def test_without_room_no_fresh_request_is_sent() -> None:
+    """Requests that are due again are sent."""
     room = Room(most_bytes=0)
     made = lane(1, room)
     made.in_flight = 1
@@ -56,8 +56,8 @@ def test_without_room_nothing_is_sent_for_the_first_time() -> None:
     assert made.is_empty
 
 
-def test_what_is_due_again_comes_before_what_was_never_sent() -> None:
-    """What is not due yet stays back, and the time when it is due is told."""
+def test_requests_that_are_due_again_come_before_fresh_requests() -> None:
+    """A request that is not due yet waits, and the lane gives the time at which it is due."""
     made = lane(2)
     made.backlog.put(failed(7), 1.0)
     made.backlog.put(failed(8), 5.0)
@@ -69,8 +69,8 @@ def test_what_is_due_again_comes_before_what_was_never_sent() -> None:
     assert not made.is_empty
 
 
-def test_not_too_many_wait_before_fresh_rows_are_taken() -> None:
-    """What fails is not piled up without end."""
+def test_a_lane_with_too_many_waiting_rows_takes_no_fresh_rows() -> None:
+    """Failed rows do not pile up without end."""
     room = Room(most_waiting=8)
     made = lane(5, room)
     for number in range(100, 108):
@@ -81,15 +81,15 @@ def test_not_too_many_wait_before_fresh_rows_are_taken() -> None:
     assert row(made.next(0.0)) == 0
 
 
-def test_while_paused_only_probes_leave_each_in_its_time() -> None:
-    """Fresh rows probe first, then others that are no suspects; the time of the next is told."""
+def test_during_a_pause_only_probes_leave_each_at_its_time() -> None:
+    """Fresh rows probe first, then others that are not suspects; the lane gives the time of the next probe."""
     made = lane(1)
     bad, good = suspect(made, 7), failed(8)
     made.backlog.put(bad, 0.0)
     made.backlog.put(good, 99.0)
     made.health.doubt("timeout", "silence", 10.0)
     assert made.next(10.2) is None
-    assert made.look_again_s == pytest.approx(10.625)  # a sixteenth of the outage's age
+    assert made.look_again_s == pytest.approx(10.625)  # a sixteenth of the length of the outage
     probe = made.next(10.7)
     assert row(probe) == 0
     assert made.next(10.7) is None
@@ -102,7 +102,7 @@ def test_while_paused_only_probes_leave_each_in_its_time() -> None:
 
 
 def test_a_canary_is_sent_when_only_suspects_are_left_and_one_at_a_time() -> None:
-    """Not while more rows are to come: one of them may tell."""
+    """Not while more rows may come: one of them may show whether the endpoint works."""
     room = Room(more_to_come=True)
     made = lane(0, room)
     made.backlog.put(suspect(made, 7), 0.0)
@@ -120,8 +120,8 @@ def test_a_canary_is_sent_when_only_suspects_are_left_and_one_at_a_time() -> Non
     assert again.is_canary
 
 
-def test_rows_that_are_kept_back_are_judged_by_those_that_follow() -> None:
-    """While others are in flight, wait, or are to come, nobody need ask; when nobody is, a probe must."""
+def test_rows_that_are_held_back_are_judged_by_the_rows_that_follow() -> None:
+    """While others are in flight, wait or may come, no probe is needed; without any of these a probe must judge."""
     room = Room()
     made = lane(1, room)
     made.backlog.park(suspect(made, 7))
@@ -148,7 +148,7 @@ def test_rows_that_are_kept_back_are_judged_by_those_that_follow() -> None:
     assert canary.is_canary
 
 
-def test_kept_back_rows_that_fill_the_waiting_room_do_not_stop_the_run() -> None:
+def test_held_back_rows_that_fill_the_waiting_room_do_not_stop_the_run() -> None:
     """Then a fresh row probes."""
     made = lane(3, Room(most_waiting=4))
     for number in range(100, 104):
@@ -159,7 +159,7 @@ def test_kept_back_rows_that_fill_the_waiting_room_do_not_stop_the_run() -> None
 
 
 def test_where_canaries_fail_suspects_probe_in_turns_with_them() -> None:
-    """A server may answer rows, and break at what is no row's. One that was kept back comes when nothing else waits."""
+    """A server may answer rows and break at canaries. A row that was held back probes when no other row waits."""
     made = lane()
     waiting, kept_back = suspect(made, 7), suspect(made, 8)
     made.backlog.put(waiting, 99.0)
@@ -181,8 +181,8 @@ def test_where_canaries_fail_suspects_probe_in_turns_with_them() -> None:
     assert made.backlog.again == 0
 
 
-def test_probes_are_no_fresh_rows_where_the_memory_has_no_room_for_them() -> None:
-    """An outage of a night would fill it, a row a probe."""
+def test_probes_are_not_fresh_rows_when_memory_has_no_room_for_them() -> None:
+    """Otherwise an outage of a night would fill memory, one row per probe."""
     made = lane(2, Room(most_bytes=0, more_to_come=True))
     made.backlog.put(suspect(made, 7), 99.0)
     made.health.doubt("timeout", "silence", 0.0)

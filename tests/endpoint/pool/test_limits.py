@@ -1,4 +1,4 @@
-"""The limit that adapts: what it does at once. How well it does over time is what `make bench` measures."""
+"""The adaptive limit: single steps. `make bench` measures how well it does over time."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ Step = Callable[[Limit, float], None]
 
 
 def answered(limit: Limit, now_s: float, *, in_flight: int | None = None, latency_s: float = 0.5) -> None:
-    """Have a request answered that was sent when all slots were in use."""
+    """Answer a request that was sent when all slots were in use."""
     limit.completed(limit.current, latency_s, limit.current - 1 if in_flight is None else in_flight, now_s)
 
 
@@ -23,13 +23,13 @@ def rejected(limit: Limit, now_s: float, in_flight: int) -> None:
 @pytest.mark.parametrize(
     ("ceiling", "start", "first"), [(100, START, START), (3, START, 3), (1, 50, 1), (100, 0, 1), (100, 60, 60)]
 )
-def test_it_starts_where_it_is_told_but_within_its_bounds(ceiling: int, start: int, first: int) -> None:
+def test_a_limit_starts_at_the_given_level_but_within_its_bounds(ceiling: int, start: int, first: int) -> None:
     """At least one, at most the ceiling."""
     assert Limit(ceiling, start=start).current == first
 
 
 def test_a_ramp_grows_with_every_answer_until_the_ceiling() -> None:
-    """Feeling its way up from a small start, and never above what the user allows."""
+    """From a small start, and never above what the user allows."""
     limit = Limit(100)
     levels = [limit.current]
     for step in range(200):
@@ -40,7 +40,7 @@ def test_a_ramp_grows_with_every_answer_until_the_ceiling() -> None:
 
 
 def test_a_limit_that_is_not_in_use_does_not_grow() -> None:
-    """Answers while slots are free say nothing about the server."""
+    """Answers while slots are free show nothing about the server."""
     limit = Limit(100)
     for step in range(1_000):
         limit.completed(3, 0.5, 2, float(step))
@@ -48,22 +48,22 @@ def test_a_limit_that_is_not_in_use_does_not_grow() -> None:
 
 
 def test_rejections_of_a_burst_leave_exactly_what_the_server_held() -> None:
-    """Of forty sent, fifteen come back: twenty-five are held, whatever the number of rejections."""
+    """Of forty sent, fifteen are rejected: twenty-five are held, however many rejections come."""
     limit = Limit(100, start=40)
     for left in range(39, 24, -1):
         rejected(limit, 0.01, left)
     assert limit.current == limit.held == 25
 
 
-def test_a_rejection_with_nothing_else_in_flight_leaves_one() -> None:
-    """One must be left to find out with."""
+def test_a_rejection_with_nothing_else_in_flight_leaves_one_slot() -> None:
+    """One slot must be left to probe with."""
     limit = Limit(100)
     rejected(limit, 1.0, 0)
     assert limit.current == 1
 
 
-def test_after_a_rejection_it_holds_and_probes_one_above() -> None:
-    """Not at once, not by more than one, and not while that one is unanswered."""
+def test_after_a_rejection_the_limit_holds_and_probes_one_above() -> None:
+    """Not at once, not by more than one, and not while that probe is unanswered."""
     limit = Limit(100, start=25)
     rejected(limit, 0.0, 20)
     for now_s in (0.2, 0.6, 0.9):
@@ -75,7 +75,7 @@ def test_after_a_rejection_it_holds_and_probes_one_above() -> None:
 
 
 def test_a_probe_that_is_rejected_goes_back_and_waits_longer() -> None:
-    """Each doubles the wait before the next."""
+    """Each rejected probe doubles the wait before the next."""
     limit = Limit(100, start=20)
     rejected(limit, 0.0, 20)
     waits: list[float] = []
@@ -93,7 +93,7 @@ def test_a_probe_that_is_rejected_goes_back_and_waits_longer() -> None:
 
 
 def test_a_probe_that_is_answered_turns_to_a_ramp() -> None:
-    """The limit has risen: more is tried at once."""
+    """The limit has risen, so more is tried at once."""
     limit = Limit(100, start=20)
     rejected(limit, 0.0, 20)
     answered(limit, 2.0)
@@ -103,8 +103,8 @@ def test_a_probe_that_is_answered_turns_to_a_ramp() -> None:
     assert limit.held == limit.current
 
 
-def test_a_failure_that_is_no_rejection_stops_growth_but_takes_nothing() -> None:
-    """What was held is held; a probe is taken back."""
+def test_a_failure_that_is_not_a_rejection_stops_growth_but_lowers_nothing() -> None:
+    """The held level stays; a probe is withdrawn."""
     limit = Limit(100, start=20)
     limit.faltered(0.0)
     assert limit.current == 20
@@ -116,8 +116,8 @@ def test_a_failure_that_is_no_rejection_stops_growth_but_takes_nothing() -> None
     assert limit.current == 20
 
 
-def test_after_a_while_without_any_slot_the_level_before_is_restored() -> None:
-    """However far it fell, it is back in one step."""
+def test_after_a_time_without_any_slot_the_level_before_is_restored() -> None:
+    """However far it fell, it returns in one step."""
     limit = Limit(100, start=40, known=True)
     for left in (30, 12, 3, 0):
         rejected(limit, 1.0, left)
@@ -126,7 +126,7 @@ def test_after_a_while_without_any_slot_the_level_before_is_restored() -> None:
     assert limit.current == limit.held == 40
 
 
-def test_a_cap_of_others_binds_until_it_is_lifted() -> None:
+def test_a_cap_for_others_binds_until_it_is_lifted() -> None:
     """Never below one, never above the ceiling."""
     limit = Limit(100, start=40, known=True)
     limit.cap(10, 0.0)
@@ -141,7 +141,7 @@ def test_a_cap_of_others_binds_until_it_is_lifted() -> None:
     assert limit.current <= 100
 
 
-def test_each_change_is_told_once_with_its_reason() -> None:
+def test_each_change_is_reported_once_with_its_reason() -> None:
     """For the history that the report shows."""
     changes: list[Change] = []
     limit = Limit(100, start=20, on_change=changes.append)
@@ -170,10 +170,10 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     known=st.booleans(),
     steps=st.lists(st.tuples(STEPS, st.floats(0, 100)), max_size=60),
 )
-def test_it_is_always_between_one_and_the_ceiling(
+def test_the_limit_is_always_between_one_and_the_ceiling(
     ceiling: int, start: int, known: bool, steps: list[tuple[Step, float]]
 ) -> None:
-    """Under any sequence of calls, in any order, also of such as no pool makes."""
+    """Under any sequence of calls, even those that no pool makes."""
     limit = Limit(ceiling, start=start, known=known)
     now_s = 0.0
     for step, after_s in steps:
@@ -184,8 +184,8 @@ def test_it_is_always_between_one_and_the_ceiling(
         assert str(limit.current) in repr(limit)
 
 
-def test_a_single_rejection_at_a_level_that_has_held_is_taken_for_chance() -> None:
-    """At a limit, the request that takes the place of the rejected one is rejected too, and at once."""
+def test_a_single_rejection_at_a_level_that_has_held_counts_as_chance() -> None:
+    """At a real limit, the request that takes the place of the rejected one is rejected at once too."""
     limit = Limit(100, start=10, known=True)
     for tenth in range(5):
         limit.completed(10, 0.5, 8, 0.1 * tenth)

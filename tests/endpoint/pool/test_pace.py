@@ -1,4 +1,4 @@
-"""How fast a server with a rate is sent to."""
+"""How fast requests leave for a server with a rate."""
 
 import itertools
 from collections import Counter
@@ -20,8 +20,8 @@ def test_nothing_is_held_back_before_a_rejection() -> None:
     assert pace.opens_s(0.0) is None
 
 
-def test_a_rejection_closes_for_as_long_as_it_says() -> None:
-    """The server's word counts."""
+def test_a_rejection_closes_admission_for_as_long_as_it_asks() -> None:
+    """The server's advice is followed."""
     pace = Pace()
     pace.sent(0.0)
     assert pace.exceeded(1.0, 30.0)
@@ -30,8 +30,8 @@ def test_a_rejection_closes_for_as_long_as_it_says() -> None:
     assert not pace.is_closed(31.0)
 
 
-def test_the_first_rejections_tell_the_pace() -> None:
-    """A hundred in ten seconds, of which fifty were accepted, make a little less than five a second."""
+def test_the_first_rejections_set_the_pace() -> None:
+    """A hundred in ten seconds, of which fifty were accepted, give a little less than five a second."""
     pace = Pace()
     for number in range(100):
         pace.sent(number / 10)
@@ -74,7 +74,7 @@ def test_the_pace_grows_until_the_next_rejection() -> None:
     assert pace.rate_per_s > 2 * before
 
 
-def test_a_rejection_soon_after_another_takes_a_little_off() -> None:
+def test_a_rejection_soon_after_another_lowers_the_pace_a_little() -> None:
     """Too short a time measures chance, not a rate; and the pace grows more slowly from then on."""
     pace = Pace()
     for number in range(100):
@@ -88,15 +88,15 @@ def test_a_rejection_soon_after_another_takes_a_little_off() -> None:
     assert 0.8 * before < pace.rate_per_s <= 0.97 * before
 
 
-def test_while_next_to_nothing_is_accepted_more_is_taken_off() -> None:
-    """The first pace was a full bucket's: it is not kept up until chance has worn it down."""
+def test_while_almost_nothing_is_accepted_the_pace_falls_faster() -> None:
+    """The first pace was that of a full bucket, and it must not last until chance has lowered it."""
     pace = Pace()
     for number in range(600):
         pace.sent(number / 400)
     pace.exceeded(1.5, 0.1)
     assert pace.rate_per_s == pytest.approx(399 * 0.97, rel=0.01)
     now_s = 1.6
-    for _ in range(8):  # each time one is accepted, and the others are not
+    for _ in range(8):  # each time only one is accepted
         for _ in range(5):
             pace.sent(now_s)
         begins = [pace.exceeded(now_s + 0.05, 0.1) for _ in range(4)]
@@ -108,7 +108,7 @@ def test_while_next_to_nothing_is_accepted_more_is_taken_off() -> None:
 @pytest.mark.parametrize("latency_s", [0.05, 0.5])
 @pytest.mark.parametrize("rate_per_s", [10, 100])
 def test_a_bucket_that_was_full_is_not_hammered_once_it_is_empty(rate_per_s: int, latency_s: float) -> None:
-    """A minute's worth at once, then evenly: no row is turned away again and again, and little is wasted."""
+    """A minute's worth at once, then evenly: no row is rejected again and again, and little time is lost."""
     left, at_s, turned_away = 60.0 * rate_per_s, 0.0, Counter[bytes]()
 
     def trouble(now_s: float, body: bytes) -> Reply | None:
@@ -131,7 +131,7 @@ def test_a_bucket_that_was_full_is_not_hammered_once_it_is_empty(rate_per_s: int
 
 @pytest.mark.parametrize("start_s", [0.0, 3_600.0, 864_000.0])
 def test_the_clock_may_start_anywhere(start_s: float) -> None:
-    """An event loop's clock is often the machine's: a pace must not depend on how long that has been up."""
+    """An event loop's clock is often the machine's uptime, and a pace must not depend on that."""
     pace = Pace()
     for number in range(17):
         pace.sent(start_s + number / 17)

@@ -14,7 +14,7 @@ def request(size: int) -> Request:
 
 @given(st.integers(1, 10**7), st.sampled_from([0, 1]))
 def test_a_minute_holds_no_more_than_the_rate_with_its_burst(per_minute: int, unit: int) -> None:
-    """The burst at its start, and what drains meanwhile: but for the first unit, which has drained when it is over."""
+    """The burst at its start and what drains meanwhile, except the first unit, which has drained at its end."""
     shape = bucket(per_minute, unit=unit)
     assert shape is not None
     assert shape.burst >= 1
@@ -32,7 +32,7 @@ def test_portions_fit_into_the_bucket_and_add_up(amount: float, burst: float) ->
 
 
 def test_a_request_takes_a_token_for_four_bytes_until_answers_report_more() -> None:
-    """After many answers what they reported counts; an answer without counts teaches nothing."""
+    """After many answers their counts decide; an answer without counts teaches nothing."""
     rates = Rates(None, 6_000)
     assert rates.expected_tokens(request(400)) == 100
     assert rates.expected_tokens(request(0)) == 1
@@ -43,7 +43,7 @@ def test_a_request_takes_a_token_for_four_bytes_until_answers_report_more() -> N
     assert rates.expected_tokens(request(400)) == pytest.approx(200, rel=0.01)
 
 
-def test_a_request_counts_what_is_expected_of_it_not_its_bytes() -> None:
+def test_a_request_counts_its_expected_tokens_not_its_bytes() -> None:
     """A megabyte of an image is some hundred tokens."""
     rates = Rates(None, 60_000, lambda request: 1_000)
     assert rates.expected_tokens(request(1_000_000)) == 1_000

@@ -1,4 +1,4 @@
-"""An answer that does not fit the schema is asked for again, and in the end its row fails; through the real pool."""
+"""A row whose answer does not fit the schema is asked again, and fails in the end; through the real pool."""
 
 from collections import Counter
 from typing import Any
@@ -28,7 +28,7 @@ def completion(text: str | None) -> Reply:
 
 
 class Server:
-    """Gives each row its answers one after the other, the last again and again; keeps what it was asked."""
+    """Gives each row its answers one after the other and repeats the last; records the questions."""
 
     def __init__(self, *answers: str | None) -> None:
         self._answers = [completion(text) for text in answers]
@@ -52,8 +52,8 @@ def spent(run: Run) -> list[Usage]:
     return [event.usage for event in run.events if isinstance(event, Spent)]
 
 
-def test_an_answer_that_fits_is_asked_for_once() -> None:
-    """And nothing is said of repairs."""
+def test_a_row_whose_answer_fits_is_asked_once() -> None:
+    """And no event reports a repair."""
     server = Server('{"label": "good"}')
     done = run(server)
     assert [outcome.kind for outcome in done.outcomes] == [None] * 3
@@ -61,8 +61,8 @@ def test_an_answer_that_fits_is_asked_for_once() -> None:
     assert done.events == []
 
 
-def test_an_answer_that_does_not_fit_is_asked_for_again_with_the_complaint() -> None:
-    """The first question stays, the answer and what is wrong with it follow. Its tokens are counted."""
+def test_a_row_whose_answer_does_not_fit_is_asked_again_with_the_complaint() -> None:
+    """The first question, then the answer, then what is wrong with it. The answer's tokens are counted."""
     server = Server("I think it is good.", '{"label": "fine"}', 'Sure: {"label": "good"}')
     done = run(server)
     assert [(outcome.kind, outcome.attempts) for outcome in done.outcomes] == [(None, 3)] * 3
@@ -79,19 +79,19 @@ def test_an_answer_that_does_not_fit_is_asked_for_again_with_the_complaint() -> 
 
 @pytest.mark.parametrize("repair_attempts", [0, 1, 2])
 def test_an_answer_that_never_fits_fails_its_row_and_is_kept(repair_attempts: int) -> None:
-    """As invalid_response, with the complaint; each of its answers was paid for, and counted."""
+    """As invalid_response, with the complaint; each of its answers is paid for, and counted."""
     server = Server("no", "never", "not at all")
     done = run(server, repair_attempts=repair_attempts)
-    said = ["no", "never", "not at all"][repair_attempts]
+    last = ["no", "never", "not at all"][repair_attempts]
     for outcome in done.outcomes:
         assert (outcome.kind, outcome.attempts) == ("invalid_response", repair_attempts + 1)
         assert outcome.error == "the answer holds no JSON object"
-        assert outcome.body == completion(said).body
+        assert outcome.body == completion(last).body
         assert outcome.usage == Usage(7, 5, 12)
     assert len(spent(done)) == 3 * (repair_attempts + 1)
 
 
-def test_an_answer_without_text_is_asked_for_again_too() -> None:
+def test_a_row_whose_answer_has_no_text_is_asked_again_too() -> None:
     """A model may have called a tool instead."""
     done = run(Server(None, '{"label": "bad"}'))
     assert [outcome.kind for outcome in done.outcomes] == [None] * 3

@@ -1,4 +1,4 @@
-"""What each answer of a real server means."""
+"""Which kind each reply of a real server is."""
 
 import json
 from typing import Any
@@ -43,7 +43,7 @@ WANDB = [
     (500, "The server had an error while processing your request", "server_error"),
     (503, "The engine is currently overloaded, please try again later", "overloaded"),
 ]
-"""ENDPOINT.md's table of errors: both generations."""
+"""The errors that W&B documents: both generations."""
 
 OTHERS = [
     (429, OPENAI_RPM, "rate_limited"),
@@ -79,12 +79,12 @@ OTHERS = [
     (503, "Worker at capacity: 5 in-flight, 1 queued requests. Retry later.", "throttled"),
     (503, "Service at capacity", "overloaded"),
 ]
-"""What other servers were seen to say."""
+"""Messages that other servers were seen to send."""
 
 
 @pytest.mark.parametrize(("status", "message", "kind"), WANDB + OTHERS)
 def test_a_message_means_the_same_in_every_shape(status: int, message: str, kind: str) -> None:
-    """Whatever the JSON around it, in any case of letters, or as plain text: the words decide."""
+    """Whatever the JSON around it, in upper or lower case, or as plain text: the phrase decides."""
     shapes = [
         openai(message),
         openai(message.upper(), str(status), "throttling_error"),
@@ -113,8 +113,8 @@ BY_STATUS = [
 
 
 @pytest.mark.parametrize(("status", "kind"), BY_STATUS)
-def test_where_the_body_says_nothing_the_status_decides(status: int, kind: str) -> None:
-    """A gateway's HTML, an empty body, JSON of any shape: it falls to the status, and there is a message."""
+def test_without_a_telling_body_the_status_decides(status: int, kind: str) -> None:
+    """A gateway's HTML, an empty body, JSON of any shape: the status decides, and there is a message."""
     for body in (b"", HTML, b"null", b"[]", b"{}", b'"no"', b'{"error": null}', b"\xff\xfe"):
         verdict = judge(reply(status, body))
         assert (verdict.kind, bool(verdict.message)) == (kind, True), body
@@ -145,7 +145,7 @@ def test_a_200_is_a_completion_only_when_it_is_one(body: bytes, kind: str | None
 
 
 def test_a_litellm_header_names_the_limit() -> None:
-    """`rate_limit_type` tells which limit was met where the message does not."""
+    """`rate_limit_type` names the limit where the message does not."""
     for value, kind in (
         ("max_parallel_requests", "throttled"),
         ("requests", "rate_limited"),
@@ -154,8 +154,8 @@ def test_a_litellm_header_names_the_limit() -> None:
         assert judge(Reply(429, {"rate_limit_type": value}, openai("Rate limit exceeded"), 0.1)).kind == kind
 
 
-def test_llama_cpp_says_context_length_by_its_code() -> None:
-    """Type and code are clues as well as the message."""
+def test_a_code_or_type_decides_as_well_as_the_message() -> None:
+    """As in llama.cpp's errors, whose code says context length."""
     assert judge(reply(400, openai("no", "context_length_exceeded"))).kind == "context_length"
     assert judge(reply(429, openai("no", "insufficient_quota"))).kind == "quota_exhausted"
     assert judge(reply(401, b'{"detail": "Invalid API key"}'))[:3] == ("unauthorized", "Invalid API key", Usage())
@@ -163,12 +163,12 @@ def test_llama_cpp_says_context_length_by_its_code() -> None:
 
 @pytest.mark.parametrize("kind", ["connection", "timeout", "too_large", "bad_reply"])
 def test_a_fault_keeps_its_kind_and_message(kind: Any) -> None:
-    """What the client could not receive is judged by what went wrong."""
+    """An answer that could not be received is judged by what went wrong."""
     assert judge(Fault(kind, "why", 0.1)) == (kind, "why", Usage(), None)
 
 
-def test_a_completion_comes_with_its_usage_and_so_does_a_spoiled_one() -> None:
-    """Tokens of every answer that states them count, also of answers that are of no use."""
+def test_a_completion_comes_with_its_usage_and_so_does_a_bad_reply() -> None:
+    """The tokens of every answer that states them count, even if the answer is useless."""
     assert judge(reply(200, ANSWER)).usage == Usage(10, 5, 15)
     assert judge(reply(200, b'{"usage": {"prompt_tokens": 3}}')).usage == Usage(3)
 
@@ -178,7 +178,7 @@ def test_a_completion_comes_with_its_usage_and_so_does_a_spoiled_one() -> None:
     [("https://login.example/x?key=1", "login.example"), ("/v2", "another address"), ("http://[", "another address")],
 )
 def test_a_redirect_is_a_refusal_that_names_the_host_only(location: str, where: str) -> None:
-    """Redirects are not followed; what else the address holds is not repeated."""
+    """Redirects are not followed; the message repeats nothing else of the address."""
     verdict = judge(reply(307, location=location))
     assert verdict.kind == "forbidden"
     assert f"redirects to {where};" in verdict.message
@@ -186,7 +186,7 @@ def test_a_redirect_is_a_refusal_that_names_the_host_only(location: str, where: 
 
 
 def test_a_message_is_short_and_readable() -> None:
-    """Of HTML its text, of JSON that is no text the JSON, of anything long the beginning."""
+    """The text of HTML, the JSON itself where it holds no message, the beginning of anything long."""
     assert judge(reply(502, HTML)).message == "502 Bad Gateway nginx"
     assert error_text(b'{"detail": [{"loc": ["body"]}]}') == ('[{"loc":["body"]}]', "")
     for body in (openai("x" * 10_000), b"x" * 10_000, b"<" * 1_000_000, json.dumps({"error": "x" * 10_000}).encode()):
@@ -194,17 +194,17 @@ def test_a_message_is_short_and_readable() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 503])
-def test_a_message_is_one_line_without_what_steers_a_terminal(status: int) -> None:
-    """Control characters of any alphabet become spaces, in every shape: it is printed as it stands."""
-    said = "\x1b[2Jone\r\ntwo\x07\u202e\x9b three\0"
-    for body in (openai(said), json.dumps({"detail": [said]}).encode(), said.encode(), f"<p>{said}</p>".encode()):
+def test_a_message_is_one_line_without_control_characters(status: int) -> None:
+    """In every shape they become spaces, because the message is printed and a terminal would obey them."""
+    text = "\x1b[2Jone\r\ntwo\x07\u202e\x9b three\0"
+    for body in (openai(text), json.dumps({"detail": [text]}).encode(), text.encode(), f"<p>{text}</p>".encode()):
         message = judge(reply(status, body)).message
         assert message.isprintable(), message
         assert "three" in message
 
 
 @pytest.mark.parametrize("depth", [200, 500, 1_000, 100_000])
-def test_nesting_that_no_writer_can_write_is_judged_all_the_same(depth: int) -> None:
+def test_nesting_that_no_writer_can_write_is_judged_too(depth: int) -> None:
     """A body that is nested too deeply for Python or orjson raises nothing."""
     deep = b"[" * depth + b"]" * depth
     bodies = (deep, *(b'{"%s": %s}' % (key, deep) for key in (b"error", b"detail", b"choices")))
@@ -229,7 +229,7 @@ JSON = st.recursive(
     body=st.binary() | JSON.map(lambda value: json.dumps(value).encode()),
     location=st.text(),
 )
-def test_anything_has_a_verdict(status: int, body: bytes, location: str) -> None:
+def test_any_reply_has_a_verdict(status: int, body: bytes, location: str) -> None:
     """No status and no bytes make it raise, and every kind is one of the table."""
     verdict = judge(Reply(status, {"location": location, "rate_limit_type": location}, body, 0.1))
     assert verdict.kind is None or verdict.kind in EFFECTS
@@ -263,14 +263,14 @@ def test_a_word_in_the_name_of_a_parameter_is_not_a_reason(status: int, message:
 
 
 def test_a_completion_comes_with_its_parsed_body() -> None:
-    """So that nobody parses it again; what is not a completion has none."""
+    """So that it is parsed once; a reply that is not a completion has none."""
     assert judge(reply(200, ANSWER)).answer == json.loads(ANSWER)
     assert judge(reply(200, b'{"choices": []}')).answer is None
     assert judge(reply(500)).answer is None
 
 
 def test_every_kind_of_the_table_occurs() -> None:
-    """No row of the table is there for nothing."""
+    """No row of the table is unused."""
     kinds = {kind for _, _, kind in WANDB + OTHERS} | {kind for _, kind in BY_STATUS}
     kinds |= {"connection", "invalid_response"}  # no reply has them: see test_client and test_repair
     assert kinds == set(EFFECTS)

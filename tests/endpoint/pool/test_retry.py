@@ -1,4 +1,4 @@
-"""How long the pool waits."""
+"""How long a request waits before it is sent again."""
 
 import random
 from email.utils import formatdate
@@ -16,7 +16,7 @@ POLICIES = st.builds(Backoff, base_s=st.floats(0.001, 100), cap_s=st.floats(0.00
 
 @given(st.integers(1, 10_000), POLICIES, st.floats(0, 1, exclude_max=True))
 def test_a_wait_lies_below_the_cap_and_below_the_doubled_base(attempt: int, policy: Backoff, chance: float) -> None:
-    """Exponential with full jitter, for any attempt however late."""
+    """Exponential with full jitter, for any number of attempts."""
     wait_s = backoff_s(attempt, policy, lambda: chance)
     assert 0 <= wait_s <= policy.cap_s
     if attempt <= 60:
@@ -64,13 +64,13 @@ ADVICE = [
 
 @pytest.mark.parametrize(("headers", "seconds"), ADVICE)
 def test_every_spelling_of_retry_after_is_read(headers: dict[str, str], seconds: float | None) -> None:
-    """Seconds, milliseconds, dates, a proxy's own name; nonsense is no advice, and nothing is over two minutes."""
+    """Seconds, milliseconds, dates and a proxy's own name; nonsense is ignored, and no wait exceeds two minutes."""
     assert advice_s(headers, NOW_S) == seconds
 
 
 @given(st.text() | st.from_regex(r"\w{3}, \d+ \w{3} \d+ \d+:\d+:\d+ [\w+-]+"), st.floats(0, 1e10))
-def test_any_header_is_no_advice_or_a_wait_within_bounds(value: str, now_s: float) -> None:
-    """Nothing that a server sends raises, or makes a request wait for ever."""
+def test_any_header_is_ignored_or_a_wait_within_bounds(value: str, now_s: float) -> None:
+    """No header raises an error or makes a request wait for ever."""
     for name in ("retry-after", "retry-after-ms", "llm_provider-retry-after"):
         seconds = advice_s({name: value}, now_s)
         assert seconds is None or 0 <= seconds <= MAX_ADVICE_S

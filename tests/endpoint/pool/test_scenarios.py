@@ -21,16 +21,16 @@ ACCEPTED = {
     "noisy neighbour, 10 s": (0.93, 0.02, 200),
     "noisy neighbour, 2 s": (0.88, 0.06, 200),
     "heavy tail": (0.90, 0.005, 100),
-    "cold for 20 s": (0.84, 0.005, 100),  # nothing tells, for 20 s, that there is more than the start
+    "cold for 20 s": (0.84, 0.005, 100),  # for 20 s nothing shows that there is more than the start
     "queues beyond 20": (0.93, 0.0, 500),
     "600 requests a minute": (0.95, 0.05, 50),
 }
-"""Least share used of what was to be had, greatest share rejected, most in flight."""
+"""Least share of the capacity used, greatest share rejected, most in flight."""
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_the_limit_is_found_and_held(scenario: Scenario) -> None:
-    """Nothing is configured but a ceiling far above: what can be had is used, and few requests are turned away."""
+    """Nothing is configured but a ceiling far above: the capacity is used, and few requests are rejected."""
     least_used, most_rejected, _ = ACCEPTED[scenario.name]
     used, rejected = measure(replace(scenario, rows=min(scenario.rows, 60_000)), Limit(5_000))
     assert used >= least_used
@@ -38,8 +38,8 @@ def test_the_limit_is_found_and_held(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_no_more_is_sent_than_the_server_might_take(scenario: Scenario) -> None:
-    """In flight overshoots a little while the limit is felt for, and never passes the ceiling."""
+def test_no_more_is_sent_than_the_server_might_accept(scenario: Scenario) -> None:
+    """While the limit is searched, requests in flight overshoot a little, but never pass the ceiling."""
     _, _, most_in_flight = ACCEPTED[scenario.name]
     endpoint = scenario.endpoint()
     send_all(endpoint, min(scenario.rows, 5_000), limit=Limit(5_000))
@@ -48,7 +48,7 @@ def test_no_more_is_sent_than_the_server_might_take(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize("ceiling", [1, 7, 30])
 def test_the_ceiling_is_never_passed(ceiling: int) -> None:
-    """Whatever the server would take, and whatever goes wrong."""
+    """Whatever the server would accept, and whatever fails."""
     for scenario in SCENARIOS:
         endpoint = scenario.endpoint()
         send_all(endpoint, 300, limit=Limit(ceiling))

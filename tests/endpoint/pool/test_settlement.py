@@ -15,7 +15,7 @@ Result = Reply | Fault
 
 
 class Server:
-    """Answers, except the rows it is told to treat otherwise; counts what it is sent."""
+    """Answers all rows except the odd ones; counts the requests."""
 
     def __init__(self, odd: dict[int, Callable[[int], Result | None]], limit: int = 20) -> None:
         self.sent: Counter[bytes] = Counter()
@@ -66,7 +66,7 @@ FAULTY = [
 def test_a_row_that_always_fails_is_sent_exactly_max_attempts_times(
     kind: str, result: Result, max_attempts: int
 ) -> None:
-    """While others succeed it ends as failed, with why, after as many attempts as allowed, and holds nobody up."""
+    """While others succeed, it ends as failed with the reason, after as many attempts as allowed, and delays no row."""
     server = Server({90: always(result)})
     run = server.run(500, policy=Policy(max_attempts=max_attempts))
     assert run.stop is None
@@ -84,10 +84,10 @@ def test_a_row_that_always_fails_is_sent_exactly_max_attempts_times(
 @pytest.mark.parametrize(("kind", "result"), FAULTY[:8])
 @pytest.mark.parametrize(("bad", "canaries"), [(1, 5), (3, 5), (20, 25)])
 @pytest.mark.parametrize("limit", [1, 5, 50])
-def test_rows_that_always_fail_end_as_failed_also_when_they_are_the_last(
+def test_rows_that_always_fail_end_as_failed_even_when_they_are_the_last(
     kind: str, result: Result, bad: int, canaries: int, limit: int
 ) -> None:
-    """With nobody else to compare them with, a few canaries convict them, however many they are."""
+    """With no other rows to compare them with, a few canaries convict them, however many they are."""
     rows = 40
     server = Server({row: always(result) for row in range(rows - bad, rows)}, limit)
     run = server.run(rows, policy=Policy(max_attempts=3))
@@ -103,8 +103,8 @@ def test_rows_that_always_fail_end_as_failed_also_when_they_are_the_last(
 
 @pytest.mark.parametrize(("kind", "result"), FAULTY[:8])
 @pytest.mark.parametrize("limit", [1, 5, 50])
-def test_a_cluster_of_bad_rows_in_the_middle_is_got_through(kind: str, result: Result, limit: int) -> None:
-    """Twenty in a row look like an outage; they still end as failed, after hardly more attempts, and no other does."""
+def test_a_cluster_of_bad_rows_in_the_middle_is_passed(kind: str, result: Result, limit: int) -> None:
+    """Twenty in a row look like an outage. They still fail, after few extra attempts, and no other row does."""
     rows = 20 * limit + 100
     server = Server({row: always(result) for row in range(40, 60)}, limit)
     run = server.run(rows, policy=Policy(max_attempts=3))
@@ -115,8 +115,8 @@ def test_a_cluster_of_bad_rows_in_the_middle_is_got_through(kind: str, result: R
     assert server.sent[CANARY] <= 20
 
 
-def test_a_run_in_which_every_row_fails_comes_to_its_end() -> None:
-    """Canaries show that the endpoint works; nothing waits for ever for a row that does."""
+def test_a_run_in_which_every_row_fails_ends() -> None:
+    """Canaries show that the endpoint works; no row waits for ever for another row to succeed."""
     server = Server({row: always(refusal(500)) for row in range(60)})
     run = server.run(60, policy=Policy(max_attempts=2))
     assert len(run.failed) == 60
@@ -124,7 +124,7 @@ def test_a_run_in_which_every_row_fails_comes_to_its_end() -> None:
 
 
 def test_a_long_stretch_of_bad_rows_does_not_stop_the_run_for_hours() -> None:
-    """Two hundred rows in a row that always fail are passed in minutes; the others are all answered."""
+    """Two hundred rows in a row that always fail are passed in minutes; all others are answered."""
     server = Server({row: always(refusal(500)) for row in range(50, 250)})
     run = server.run(400)
     assert sorted(outcome.row for outcome in run.failed) == list(range(50, 250))
@@ -144,7 +144,7 @@ FINAL = [
 
 @pytest.mark.parametrize(("kind", "result"), FINAL)
 def test_what_the_table_calls_final_is_sent_once(kind: str, result: Result) -> None:
-    """A row that the endpoint will never take fails at once, and keeps what was said."""
+    """A row that the endpoint will never accept fails at once, and keeps the reply."""
     server = Server({3: always(result)})
     run = server.run(20)
     failed = outcome_of(run, 3)
@@ -154,7 +154,7 @@ def test_what_the_table_calls_final_is_sent_once(kind: str, result: Result) -> N
 
 
 def test_an_answer_is_kept_raw_with_its_usage_and_the_attempts_it_took() -> None:
-    """Failed attempts before it count, throttled ones apart."""
+    """Failed attempts before it count; throttled attempts are counted separately."""
     server = Server({3: first(refusal(500), 2), 4: first(refusal(429, "slow down"), 3)})
     run = server.run(60)
     third, fourth = outcome_of(run, 3), outcome_of(run, 4)
@@ -165,15 +165,15 @@ def test_an_answer_is_kept_raw_with_its_usage_and_the_attempts_it_took() -> None
 
 
 def test_a_row_that_is_throttled_a_hundred_times_spends_nothing() -> None:
-    """What the endpoint does to everybody is no failure of the row."""
+    """A rejection that could hit any row is not the row's failure."""
     server = Server({3: first(refusal(429, "Concurrency limit reached for requests"), 100)})
     run = server.run(300, policy=Policy(max_attempts=1))
     assert not run.failed
     assert outcome_of(run, 3).attempts == 101
 
 
-def test_throttled_attempts_between_do_not_wipe_out_failures() -> None:
-    """A row that fails, is throttled, and fails, has failed twice."""
+def test_throttled_attempts_between_failures_do_not_erase_them() -> None:
+    """A row that fails, is throttled and fails again has failed twice."""
     cycle = [refusal(500), refusal(429, "slow down")]
     server = Server({3: lambda attempt: cycle[(attempt - 1) % 2]})
     run = server.run(400, policy=Policy(max_attempts=3))
@@ -182,7 +182,7 @@ def test_throttled_attempts_between_do_not_wipe_out_failures() -> None:
 
 
 def test_an_overloaded_endpoint_costs_a_row_a_quarter_of_an_attempt() -> None:
-    """Its turn comes late, but not never; and one other failure after many of these is just one failure."""
+    """The row fails late, but it fails; and one other failure after many of these counts as one."""
     server = Server({3: always(refusal(503, "overloaded")), 4: first(refusal(503), 3)})
     run = server.run(2_000, policy=Policy(max_attempts=2))
     assert outcome_of(run, 3).attempts == 8
@@ -191,10 +191,10 @@ def test_an_overloaded_endpoint_costs_a_row_a_quarter_of_an_attempt() -> None:
 
 
 @pytest.mark.parametrize(("advice", "at_least_s"), [({"retry_after": "20"}, 20), ({"retry_after_ms": "7500"}, 7.5)])
-def test_retry_after_is_honoured_for_the_request_that_got_it_and_stalls_nobody(
+def test_retry_after_is_honoured_for_the_request_that_got_it_and_delays_no_other(
     advice: dict[str, str], at_least_s: float
 ) -> None:
-    """It is sent again after that time; all others go on as if nothing had been."""
+    """It is sent again after that time; all others continue as usual."""
     server = Server({3: first(refusal(500, "", **advice))})
     run = server.run(400)
     begun_s, again_s = server.times[b"row-3"]
@@ -206,7 +206,7 @@ def test_retry_after_is_honoured_for_the_request_that_got_it_and_stalls_nobody(
 
 
 def test_a_concurrency_429_that_says_retry_after_60_stalls_nothing() -> None:
-    """LiteLLM says so where a slot is free half a second later."""
+    """LiteLLM sends this header although a slot is free half a second later."""
     rejection = refusal(429, "Deployment has all max_parallel_requests slots in use", retry_after="60")
     endpoint = Endpoint(lambda now_s: 10)
     held = [0]
@@ -222,18 +222,19 @@ def test_a_concurrency_429_that_says_retry_after_60_stalls_nothing() -> None:
     assert run.ended_s < 1.1 * undisturbed.ended_s + 2
 
 
-def test_a_rate_429_keeps_everybody_back_for_as_long_as_it_says() -> None:
-    """Whoever got it: nothing leaves until then, and no attempt is spent."""
+def test_a_rate_429_holds_all_rows_back_for_as_long_as_it_asks() -> None:
+    """Whichever row got it: nothing leaves until then, and no attempt is spent."""
     server = Server({30: first(refusal(429, "Rate limit reached on requests per min (RPM)", retry_after="15"))})
     run = server.run(200, policy=Policy(max_attempts=1))
     assert not run.failed
-    (told_s, _) = server.times[b"row-30"]
-    assert not [time_s for times in server.times.values() for time_s in times if told_s + 0.01 < time_s < told_s + 15]
+    (rejected_s, _) = server.times[b"row-30"]
+    sent_s = [time_s for times in server.times.values() for time_s in times]
+    assert not [time_s for time_s in sent_s if rejected_s + 0.01 < time_s < rejected_s + 15]
     assert outcome_of(run, 30).throttled == 1
 
 
-def test_requests_end_in_one_outcome_each() -> None:
-    """None twice, none not at all, in a mixture of everything."""
+def test_each_request_ends_in_one_outcome() -> None:
+    """Not two and not none, in a mixture of all kinds of replies."""
     odd = {row: always(result) for row, (_, result) in enumerate(FAULTY[:7] + FINAL, 50)}
     odd |= {row: first(refusal(503)) for row in range(100, 140)}
     run = Server(odd).run(400)

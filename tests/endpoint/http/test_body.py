@@ -1,0 +1,134 @@
+"""How the body of an answer is read over a real socket: its length, its memory, its time."""
+
+import asyncio
+import gzip
+import tracemalloc
+
+import orjson
+import pytest
+from harness.attempts import BODY, Answer, Server, Writer, connected, fault, response, send
+
+from batchrun.endpoint.http import body as body_module
+from batchrun.endpoint.http import client as client_module
+from batchrun.endpoint.pool.replies import judge
+from batchrun.records import Fault, Reply
+
+
+def test_a_stream_that_is_not_closed_after_done_delays_nothing() -> None:
+    """The client waits only a moment for the end after `[DONE]`."""
+
+    async def lingers(writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        writer.write(b'data: {"choices": [{"delta": {"content": "ok"}}]}\n\ndata: [DONE]\n\n')
+        await writer.drain()
+        await asyncio.sleep(3)
+
+    result = send(lingers)
+    assert judge(result).kind is None
+    assert result.latency_s < 1
+
+
+def _endless(head: bytes) -> Answer:
+    async def answer(writer: Writer) -> None:
+        writer.write(head)
+        while True:
+            writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+            await writer.drain()
+
+    return answer
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n"
+HUGE = [
+    _endless(CHUNKED % b"application/json"),
+    _endless(CHUNKED % b"text/event-stream"),
+    response(b"", Content_Length=str(10**9)),
+    response(gzip.compress(b" " * (8 << 20)), Content_Encoding="gzip"),
+]
+
+
+@pytest.mark.parametrize("answer", HUGE, ids=["endless", "endless stream", "a gigabyte", "a bomb"])
+def test_an_answer_that_is_too_long_is_abandoned_without_filling_memory(
+    answer: bytes | Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row fails, whether the length is stated, is not stated, or shows only when the answer is unpacked."""
+    monkeypatch.setattr(body_module, "MAX_ANSWER_BYTES", 4 << 20)
+    tracemalloc.start()
+    try:
+        result = send(answer)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert fault(result) == ("too_large", "the answer is longer than 64 MiB")
+    assert peak_bytes < 24 << 20
+
+
+EVENT = b'data: {"choices": [{"delta": {"content": "o"}}]}\n\n'
+LAST_EVENT = b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+
+
+def _streaming(pieces: int, every_s: float, last: bytes = b"") -> Answer:
+    """Answer in this many pieces, then with the end or with silence."""
+
+    async def answer(writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        for _ in range(pieces):
+            writer.write(EVENT)
+            await writer.drain()
+            await asyncio.sleep(every_s)
+        if last:
+            writer.write(last)
+            writer.close()
+        else:
+            await asyncio.sleep(60)
+
+    return answer
+
+
+def test_a_stream_may_take_longer_than_the_timeout() -> None:
+    """As long as pieces arrive: a reasoning model may think for an hour."""
+
+    async def main() -> Reply | Fault:
+        async with connected(Server(_streaming(8, 0.1, LAST_EVENT)), timeout_s=0.6) as client:
+            return await client.send(BODY)
+
+    result = asyncio.run(main())
+    assert isinstance(result, Reply)
+    assert result.latency_s > 0.6
+    assert orjson.loads(result.body)["choices"][0]["message"]["content"] == "oooooooo"
+
+
+@pytest.mark.parametrize(("pieces", "every_s"), [(2, 0.0), (10_000, 0.01)], ids=["falls silent", "drips for ever"])
+def test_a_stream_that_falls_silent_or_never_ends_is_a_timeout(
+    pieces: int, every_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither silence nor a byte now and then may hold a row for ever."""
+    monkeypatch.setattr(client_module, "_STREAM_TIMES", 3)
+
+    async def main() -> Reply | Fault:
+        async with connected(Server(_streaming(pieces, every_s)), timeout_s=0.2) as client:
+            return await client.send(BODY)
+
+    result = asyncio.run(asyncio.wait_for(main(), 10))
+    assert isinstance(result, Fault)
+    assert (result.kind, result.message) == ("timeout", "no answer in time")
+    assert result.latency_s >= (0.2 if every_s == 0 else 0.4)
+
+
+def test_an_answer_that_is_not_a_stream_gets_no_extra_time_for_its_pieces() -> None:
+    """Only a stream is expected to take long."""
+
+    async def answer(writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(10_000):
+            writer.write(b"1\r\n \r\n")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async def main() -> Reply | Fault:
+        async with connected(Server(answer), timeout_s=0.2) as client:
+            return await client.send(BODY)
+
+    result = asyncio.run(asyncio.wait_for(main(), 10))
+    assert isinstance(result, Fault)
+    assert result.kind == "timeout"
