@@ -36,9 +36,8 @@ _CHUNKS = (64, 8, 1)
 """Rows inserted by one statement, largest first: few sizes, so that SQLite compiles few statements."""
 
 
-SAMPLES = 1 << 16
 MODELS = 1 << 8
-"""How many fit into an id; 39 bits are left for the row."""
+"""How many fit into an id; 16 bits are for the sample, and 39 are left for the row."""
 
 TABLES = f"""
 PRAGMA application_id = {APPLICATION_ID};

@@ -1,13 +1,9 @@
 """How many connections this process may have open at once. Raises the system's limit as far as it allows."""
 
 import contextlib
+import resource
 
 from batchrun.errors import RunDirectoryError
-
-try:
-    import resource
-except ImportError:  # Windows has no such limit
-    resource = None  # type: ignore[assignment]
 
 SPARE = 40
 """Files that a run has open besides its connections: 22 at its busiest, and some for the program that embeds it."""
@@ -19,8 +15,6 @@ def room_for(connections: int) -> int:
     Raises:
         RunDirectoryError: not even the run's own files may be open.
     """
-    if resource is None:
-        return connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + SPARE
     if not _allows(soft, needed):

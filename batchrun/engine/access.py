@@ -37,7 +37,7 @@ async def access_to(endpoint: Endpoint, *, simulate: bool) -> AsyncIterator[Acce
     """Yield the access to an endpoint. If simulated, run the simulator meanwhile; it answers as any model.
 
     Raises:
-        EndpointRefused: there is no key.
+        EndpointRefused: no key was found.
     """
     project = find_project(endpoint)
     if not simulate:

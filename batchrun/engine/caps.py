@@ -2,7 +2,7 @@
 
 from math import inf
 
-from batchrun.endpoint.pool.budget import Amount, Budget, Used
+from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget, Used
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.errors import JobError
 from batchrun.job.catalogue import PriceLike, cost_usd, price_of, prices_of
@@ -23,7 +23,7 @@ def budget_of(job: Job, before: Used, *, simulated: bool) -> Budget | None:
         JobError: a model has no price, so that no cap on money could be kept.
     """
     cap = Amount(_cap_usd(job, simulated=simulated), job.limits.max_tokens_total or inf)
-    if cap == (inf, inf):
+    if cap == NO_CAP:
         return None
     prices: dict[str, PriceLike | None] = {}
 

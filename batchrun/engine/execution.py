@@ -147,7 +147,7 @@ class Execution:
         """Fit the checkpoint to the job, and show what is ahead. What the run will be is recorded last.
 
         Raises:
-            JobError: the run would cost more than the user has agreed to, or there is no price to keep a cap by.
+            JobError: the run would cost more than the user has agreed to, or a price is missing to keep a cap.
         """
         say, simulated = self.progress.say, self.options.simulate
         for notice in filter(None, [self.store.notice, *self.source.notices]):

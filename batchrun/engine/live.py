@@ -1,4 +1,4 @@
-"""The sending of one execution: unsettled rows into the pool, outcomes into the checkpoint, events to people."""
+"""The sending of one execution: unsettled rows go into the pool, outcomes into the checkpoint, events to the user."""
 
 import asyncio
 import contextlib
@@ -150,7 +150,7 @@ class Sending:
         return by_prefix(fresh) if self.job.input.order == "prefix" else fresh
 
     async def _requests(self, batches: Readahead[list[Entry]]) -> AsyncIterator[list[Request]]:
-        """Yield what is to be sent; settle broken rows; where the input breaks off, drain."""
+        """Yield what is to be sent; settle broken rows; drain when the input cannot be read to its end."""
         try:
             async for batch in batches:
                 for entry in batch:
@@ -161,7 +161,7 @@ class Sending:
             self._fail(problem)
 
     def _fail(self, problem: BatchrunError) -> None:
-        """Drain, and keep the first problem: what is in flight has been paid for."""
+        """Drain, because what is in flight is paid for, and keep the first error."""
         self.failure = self.failure or problem
         self._pool.stop(Stop(kind="failure", message=str(problem), exit_code=problem.exit_code))
 
@@ -197,13 +197,13 @@ class Sending:
         self._limit_change = change
 
     def _note_limit(self) -> None:
-        """Add the limit to its history if it has changed: a ramp changes it at every answer, so not at each."""
+        """Add the limit to its history if it has changed. Called once a second: a ramp changes it with every answer."""
         if self._limit_change is not None:
             change = self._limit_change
             self.store.note_limit(_now_ms(), change.limit, change.reason)
             self._limit_change = None
 
-    # Looking after it.
+    # The watch.
 
     def _watch(self) -> Watch:
         return Watch(
@@ -221,7 +221,7 @@ class Sending:
         )
 
     def _on_watch_end(self, watch: asyncio.Task[None]) -> None:
-        """Drain when the watch has died: without it no deadline would be kept."""
+        """Drain when the watch has failed: without it no deadline is kept."""
         if not watch.cancelled() and watch.exception() is not None:
             self._pool.stop(Stop(kind="failure", message="the run's watch has failed", exit_code=1))
 
@@ -238,7 +238,7 @@ def _now_ms() -> int:
 
 
 def _canary(model: str) -> Request:
-    """Return the request that finds out whether a model answers at all, for next to nothing."""
+    """Return a cheap request that shows whether a model answers at all."""
     body = {"model": model, "messages": [{"role": "user", "content": "Say OK."}], "max_tokens": 1}
     return Request(row=-1, model=model, sample=0, key=b"", body=orjson.dumps(body), custom_id=None)
 

@@ -1,9 +1,10 @@
-"""Runs a job: on an event loop of its own, or in the caller's; against the endpoint, or the embedded simulator."""
+"""Runs a job and has it published: on a new event loop, or in the caller's."""
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+
+import uvloop
 
 from batchrun.endpoint.sockets import SPARE, room_for
 from batchrun.engine.execution import Execution, Options
@@ -13,12 +14,12 @@ from batchrun.results.summary import Summary
 
 
 def run(job: Job, options: Options | None = None) -> Summary:
-    """Run a job to its end; return how it ended. Run again, it goes on where it stopped.
+    """Run a job and return its summary. A second call resumes a run that was stopped.
 
-    Works in a notebook too: where an event loop runs already, the job gets a thread and a loop of its own.
+    Works in a notebook too: if an event loop is running already, the job runs in a thread with another loop.
 
     Raises:
-        BatchrunError: the job could not be started, or its directory could not be written.
+        BatchrunError: the job cannot start, or its directory cannot be written.
     """
     try:
         asyncio.get_running_loop()
@@ -29,21 +30,12 @@ def run(job: Job, options: Options | None = None) -> Summary:
 
 
 def _run_in_new_loop(job: Job, options: Options | None) -> Summary:
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(arun(job, options))
 
 
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes a fast event loop; None where there is only asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:  # Windows has none
-        return None
-    return uvloop.new_event_loop
-
-
 async def arun(job: Job, options: Options | None = None) -> Summary:
-    """As `run`, in the running event loop."""
+    """Do the same as `run`, in the running event loop."""
     options = options or Options()
     job = _with_room(job, options)
     if job.publish == Publish():
@@ -52,9 +44,9 @@ async def arun(job: Job, options: Options | None = None) -> Summary:
 
 
 async def _published(job: Job, options: Options) -> Summary:
-    """Execute a job, and have it published where it says so: whatever comes of that, the run ends as it did.
+    """Execute a job and have it published. A failure to publish changes nothing but the summary's message.
 
-    What was not published is told in the summary's message, for those as well who want to hear of errors only.
+    The message names what was not published, so that it is also seen with `--quiet`.
     """
     publishing = Publishing(job, options.progress.say)
     on_start = options.on_start
@@ -69,11 +61,14 @@ async def _published(job: Job, options: Options) -> Summary:
 
 
 def _with_room(job: Job, options: Options) -> Job:
-    """Return the job with no more connections than this process may have open. Simulated, each has two ends here."""
+    """Return the job with at most as many connections as this process may open.
+
+    The embedded simulator runs in this process too: then each connection has both ends here.
+    """
     wanted, ends = job.limits.max_concurrency, 2 if options.simulate else 1
     room = max(1, room_for(wanted * ends) // ends)
     if room >= wanted:
         return job
-    cure = f"allow this process more open files: ulimit -n {wanted * ends + SPARE}"
-    options.progress.say(f"note: no more than {room:,} requests at once, instead of {wanted:,}; {cure}")
+    cure = f"to allow this process more open files: ulimit -n {wanted * ends + SPARE}"
+    options.progress.say(f"note: at most {room:,} requests at once, instead of {wanted:,}; {cure}")
     return dataclasses.replace(job, limits=dataclasses.replace(job.limits, max_concurrency=room))

@@ -1,13 +1,13 @@
-"""What a user's runs on one machine know together of an endpoint's limit: what was learned, and who uses it now.
+"""Shares an endpoint's limit between a user's runs on one machine: what was learned, and who uses it now.
 
-Theory of operation. The limit is the project's, not the run's. Two runs that both hold and probe would not share it:
-the first keeps every slot, and takes back each that it frees within a millisecond. So each run notes once a second how
-many it has in flight, and whether it could use more. Their sum is what the endpoint holds, as far as anybody knows.
-Whoever has more than its fair share, while another wants more, caps itself a little above that share; the other finds
-the free slots by itself. A little above, so that together they still find out when the limit rises. A note that is a
-few seconds old, or of a process of this machine that is no more, belongs to a run that has ended, however it did.
+Theory of operation. The limit belongs to the project, not to a run. Two runs that both hold and probe do not share it:
+the first keeps every slot, and takes back each free one within a millisecond. So each run writes once a second how many
+requests it has in flight, and whether it could use more. The sum over all runs is the best known value of what the
+endpoint holds. A run that has more than its fair share, while another wants more, caps itself a little above that
+share, and the other finds the free slots by itself. A little above, so that together they still notice when the limit
+rises. A note that is a few seconds old, or whose process on this machine has ended, belongs to a run that has ended.
 
-All of it is advice, kept in the platform's cache folder. Without it a run works as well, and learns for itself.
+All of this is advice, kept in the platform's cache folder. Without it each run learns the limit by itself.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ _FADING = 0.97
 """What is left of an observed total after a second: half of it after 23 s, longer than most answers take."""
 
 _BUSY_S = 0.5
-"""How long to wait for another run's note to be written."""
+"""Longest wait while another run writes its note."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS learned (endpoint TEXT PRIMARY KEY, requests INTEGER NOT NULL, at_s REAL NOT NULL);
@@ -57,11 +57,11 @@ class Share(NamedTuple):
 
 
 def fair_cap(total: float, others: Sequence[Share]) -> int | None:
-    """Return how many a run may have in flight beside others; None when nothing bounds it. Pure.
+    """Return how many requests a run may have in flight next to other runs; None when nothing bounds it.
 
     Args:
-        total: what the endpoint is known to hold of all runs together.
-        others: the other runs. Those that do not want more keep what they have; the rest is shared alike.
+        total: requests of all runs together that the endpoint is known to hold.
+        others: the other runs. Those that do not want more keep what they have; the rest is shared equally.
     """
     if not any(other.wants_more for other in others):
         return None
@@ -71,7 +71,7 @@ def fair_cap(total: float, others: Sequence[Share]) -> int | None:
 
 
 class LimitMemory:
-    """One run's view of the memory; closed, or where the folder cannot be used, it knows nothing."""
+    """One run's view of the shared notes. It knows nothing once it is closed, or when the folder cannot be used."""
 
     def __init__(self, base_url: str, project: str | None, models: Iterable[str], folder: Path | None = None) -> None:
         """Open the memory.
@@ -85,8 +85,8 @@ class LimitMemory:
         self._project = _hashed(base_url, project or "")
         self._endpoint = _hashed(base_url, project or "", *sorted(models))
         self._run = f"{os.getpid()}-{time.time_ns()}-{platform.node()}"
-        self._total = 0.0  # in flight of all runs; fades, since slots that change hands are empty for a while
-        self._lock = threading.Lock()  # it is asked from a worker thread, and closed from the loop's
+        self._total = 0.0  # in flight of all runs; fades slowly, because slots that change hands are empty for a while
+        self._lock = threading.Lock()  # used from a worker thread, closed from the loop's
         self._connection: sqlite3.Connection | None = None
         try:
             folder = folder or user_cache_path("batchrun")
@@ -109,13 +109,13 @@ class LimitMemory:
         self._ask("INSERT OR REPLACE INTO learned VALUES (?, ?, ?)", (self._endpoint, requests, time.time()))
 
     def others(self) -> list[Share]:
-        """Return what other runs have of the project's limit now."""
+        """Return what the other runs of the project use of the limit now."""
         query = "SELECT id, in_flight, wants_more FROM runs WHERE project = ? AND id != ? AND at_s > ?"
         rows = self._ask(query, (self._project, self._run, time.time() - FRESH_S))
         return [Share(in_flight, bool(wants_more)) for run, in_flight, wants_more in rows if not _has_died(run)]
 
     def share(self, own: Share) -> int | None:
-        """Note what this run has; return how many it may have in flight beside the others, or None."""
+        """Write what this run uses; return how many requests it may have in flight, or None when nothing bounds it."""
         note = (self._run, self._project, own.in_flight, own.wants_more, time.time())
         self._ask("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)", note)
         others = self.others()
@@ -123,7 +123,7 @@ class LimitMemory:
         return fair_cap(self._total, others)
 
     def close(self) -> None:
-        """Take this run's note back."""
+        """Delete this run's note."""
         self._ask("DELETE FROM runs WHERE id = ? OR at_s < ?", (self._run, time.time() - FRESH_S))
         with self._lock:
             if self._connection is not None:
@@ -131,7 +131,7 @@ class LimitMemory:
                 self._connection = None
 
     def _ask(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """Run a statement; whatever goes wrong, there is just no advice."""
+        """Run a statement. An error is no reason to stop: then there is no advice."""
         with self._lock:
             if self._connection is None:
                 return []
@@ -142,7 +142,7 @@ class LimitMemory:
 
 
 def _has_died(run: str) -> bool:
-    """Return whether the process of a run is known to be no more. The folder may be shared with other machines."""
+    """Return whether the process of a run is known to have ended. The folder may be shared with other machines."""
     pid, _, machine = (*run.split("-", 2), "")[:3]
     return machine == platform.node() and pid.isdecimal() and not is_alive(int(pid))
 

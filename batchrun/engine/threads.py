@@ -1,4 +1,4 @@
-"""A blocking iterator, run in a thread a few items ahead of its asynchronous consumer."""
+"""Blocking work in threads that end with the process: one call, or an iterator a few items ahead of its consumer."""
 
 import asyncio
 import threading
@@ -9,14 +9,14 @@ T = TypeVar("T")
 
 
 async def in_thread(call: Callable[[], T]) -> T:
-    """Run a blocking call in a thread that dies with the process: unlike an executor's, nobody waits for it."""
+    """Run a blocking call in a daemon thread: Python does not wait for it at exit, as it does for an executor's."""
     async for result in Readahead(lambda: iter([call()])):
         return result
     raise AssertionError("one call has one result")
 
 
 _AHEAD = 2
-"""Items made before they are asked for: one in hand, one in the making."""
+"""Items made before they are asked for: one that is ready, one that is being made."""
 
 
 class _End:
@@ -27,7 +27,7 @@ class _End:
 
 
 class Readahead(Generic[T]):
-    """Iterates in a thread of its own, which dies with the process: a pipe that never ends holds up nobody."""
+    """Iterates in a daemon thread, so that a pipe that never ends does not keep the process."""
 
     def __init__(self, iterate: Callable[[], Iterator[T]]) -> None:
         self._iterate = iterate
@@ -58,7 +58,7 @@ class Readahead(Generic[T]):
                 if self._is_closed:
                     return
                 self._hand_over(item)
-        except BaseException as problem:  # noqa: BLE001  # handed to the consumer, whose it is
+        except BaseException as problem:  # noqa: BLE001  # raised again in the consumer
             error = problem
         self._hand_over(_End(error))
 
@@ -66,4 +66,4 @@ class Readahead(Generic[T]):
         try:
             self._loop.call_soon_threadsafe(self._items.put_nowait, item)
         except RuntimeError:
-            self._is_closed = True  # the loop is gone, and with it whoever wanted this
+            self._is_closed = True  # the loop is closed: the consumer has ended

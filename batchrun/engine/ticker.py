@@ -1,4 +1,4 @@
-"""Looks after a run while it runs: shows how it stands, keeps run.json fresh, shares the limit, minds the deadline."""
+"""Does what is due every few moments of a run: shows progress, writes run.json, shares the limit, stops in time."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ _SHARE_EVERY_S = 1.0
 
 @dataclass(kw_only=True)
 class Watch:
-    """What is looked after, and when it was looked at last."""
+    """What is watched, and when something was done last."""
 
     job: Job
     directory: Path
@@ -44,13 +44,13 @@ class Watch:
     save: Callable[[], None]
     """Writes run.json."""
     fail: Callable[[BatchrunError], None]
-    """Drains the run, and has an error raised at its end."""
+    """Drains the run; the error is raised after that."""
     saved_s: float = 0.0
     shared_s: float = 0.0
     total: RowCount | None = None
 
     async def keep(self) -> None:
-        """Look after the run until cancelled."""
+        """Watch the run until cancelled."""
         self._note_total(None)  # what an earlier execution noted may be of another input
         try:
             await self._keep()
@@ -62,7 +62,7 @@ class Watch:
         while True:
             now_s = time.monotonic()
             if time.time() >= stop_at_s or now_s - self.began_s >= (self.job.limits.max_duration_s or inf):
-                message = "the deadline has come; run the same command again to go on"
+                message = "the deadline was reached; run the same command again to resume"
                 self.pool.stop(Stop(kind="deadline", message=message, exit_code=5))
             self.progress.show(self._figures())
             if now_s - self.shared_s >= _SHARE_EVERY_S:
@@ -78,10 +78,10 @@ class Watch:
             await asyncio.sleep(TICK_S)
 
     async def _save(self) -> None:
-        """Write run.json. Cancelled meanwhile, wait all the same: what is written at the end must come after it."""
+        """Write run.json. If cancelled meanwhile, wait anyway: the file of the run's end must be written after it."""
         saving = asyncio.ensure_future(asyncio.to_thread(self.save))
         try:
-            with contextlib.suppress(RunDirectoryError):  # said at the end, when it has to be written
+            with contextlib.suppress(RunDirectoryError):  # reported at the end, when it is written again
                 await asyncio.shield(saving)
         except asyncio.CancelledError:
             with contextlib.suppress(RunDirectoryError):
@@ -89,18 +89,18 @@ class Watch:
             raise
 
     def _look_for_directory(self) -> None:
-        """Drain when the run directory was deleted or moved: nothing more should be bought into a lost file."""
+        """Drain when the run directory was deleted or moved: answers that are written to a lost file are lost."""
         if not self.store.is_in_place:
-            cure = "what was answered since is lost, unless it was only moved: then move it back and run again"
-            self.fail(RunDirectoryError(f"{self.directory}: has vanished while the job ran; {cure}"))
+            cure = "if it was moved, move it back and run the same command again; otherwise the last answers are lost"
+            self.fail(RunDirectoryError(f"{self.directory}: was deleted or moved during the run; {cure}"))
 
     def _stop_at_s(self) -> float:
-        """Return the Unix time of `stop_at`: the clock that people read may be changed while the run is going on."""
+        """Return the Unix time of `stop_at`; not a monotonic one, because clocks may be corrected during the run."""
         stop_at = self.job.limits.stop_at
         return inf if stop_at is None else next_time_s(stop_at, time.time())
 
     async def _share(self) -> None:
-        """Tell other runs of this project what this one uses of its limit, and leave them their share."""
+        """Write for the other runs of this project what this one uses of the limit, and leave them their share."""
         limit = self.pool.limit
         own = Share(self.pool.in_flight, wants_more=self.pool.has_more and self.pool.in_flight < limit.ceiling)
         limit.cap(await asyncio.to_thread(self.memory.share, own), asyncio.get_running_loop().time())

@@ -60,6 +60,7 @@ class Source:
         self._maker = RequestMaker(job)
         self._images = Images(job.prompt.images) if job.prompt.images else None
         self._reader = RowReader([])
+        self._rows_before: RowCount | None = None  # as counted by an earlier pass
         self._pending: Iterator[list[Row]] | None = None
         self._kept: BinaryIO | None = None  # what came over standard input, once it is read again
         self.files: list[InputFile] = []
@@ -85,8 +86,14 @@ class Source:
 
     @property
     def input_rows(self) -> RowCount | None:
-        """How many input rows the job uses, `limit` included; None while nothing is known."""
-        return input_rows(self.rows_read, self.fraction_read, is_complete=self.is_complete, limit=self._job.input.limit)
+        """How many input rows the job uses, `limit` included; None while nothing is known.
+
+        What an earlier pass over the input has found stays known until this pass knows more.
+        """
+        limit = self._job.input.limit
+        rows = input_rows(self.rows_read, self.fraction_read, is_complete=self.is_complete, limit=limit)
+        before = self._rows_before
+        return before if rows is None or (before is not None and before.is_exact) else rows
 
     @property
     def is_complete(self) -> bool:
@@ -127,6 +134,7 @@ class Source:
         if rows is None or first:
             if any(file.is_stdin for file in self.files):
                 self._rewind()
+            self._rows_before = self.input_rows
             self._reader = self._new_reader(first)
             rows = iter(self._reader)
         for batch in rows:

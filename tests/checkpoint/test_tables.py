@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.checkpoint.file import connect
-from batchrun.checkpoint.tables import MODELS, OUTCOME_COLUMNS, SAMPLES, columns_of, insert_many, pack, unpack
+from batchrun.checkpoint.tables import MODELS, OUTCOME_COLUMNS, columns_of, insert_many, pack, unpack
 
-places = st.tuples(st.integers(0, 2**39 - 1), st.integers(0, MODELS - 1), st.integers(0, SAMPLES - 1))
+places = st.tuples(st.integers(0, 2**39 - 1), st.integers(0, MODELS - 1), st.integers(0, 2**16 - 1))
 
 
 @given(places)

@@ -117,7 +117,7 @@ def test_where_few_files_may_be_open_fewer_requests_are_in_flight(spawn: Any, en
     process = spawn(*command(endpoint, "-c", 1000, "--json"), preexec_fn=at_most(64, 64))
     stdout, stderr = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert "note: no more than 24 requests at once, instead of 1,000" in stderr
+    assert "note: at most 24 requests at once, instead of 1,000" in stderr
     assert "ulimit -n 1040" in stderr
     assert endpoint.stats.peak_in_flight <= 24
     assert json.loads(stdout)["attempts"] == len(MANY)

@@ -59,9 +59,3 @@ def test_too_little_for_the_runs_own_files_is_refused_with_the_cure(limits: list
     with pytest.raises(RunDirectoryError, match=f"ulimit -n {10 + SPARE}") as caught:
         room_for(10)
     assert caught.value.exit_code == 3
-
-
-def test_a_system_without_such_a_limit_allows_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows is such a system."""
-    monkeypatch.setattr("batchrun.endpoint.sockets.resource", None)
-    assert room_for(1000) == 1000

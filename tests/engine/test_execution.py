@@ -1,6 +1,7 @@
 """One execution, against the embedded simulator."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from harness.prompts import write_prompts
 from batchrun.engine.execution import Options
 from batchrun.engine.runner import run
 from batchrun.job.sections import Input, Job, Limits, Model, Output
-from batchrun.records import Figures, RowCount
+from batchrun.records import Figures, RowCount, Stop
 from batchrun.report.bar import Silence
 from batchrun.results.state import figures_of
 from batchrun.results.summary import Summary
@@ -30,13 +31,21 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 class Recorder(Silence):
     """Keeps what is shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stops_early: bool) -> None:
         self.figures: list[Figures] = []
         self.messages: list[str] = []
+        self.drain: Callable[[Stop], None] | None = None
+        self._stops_early = stops_early
+
+    def start(self, drain: Callable[[Stop], None]) -> None:
+        """Keep what drains the run."""
+        self.drain = drain
 
     def show(self, figures: Figures) -> None:
-        """Keep the figures."""
+        """Keep the figures; drain the run as soon as it knows how many rows there are, if wanted."""
         self.figures.append(figures)
+        if self._stops_early and figures.total is not None and self.drain is not None:
+            self.drain(Stop(kind="deadline", message="enough", exit_code=5))
 
     def say(self, message: str) -> None:
         """Keep the message."""
@@ -44,17 +53,17 @@ class Recorder(Silence):
 
 
 def simulated(
-    models: tuple[str, ...] = ONE, samples: int = 1, max_duration_s: float | None = None, **settings: Any
+    models: tuple[str, ...] = ONE, samples: int = 1, *, stops_early: bool = False, **settings: Any
 ) -> tuple[Summary, Recorder]:
     """Run `in.jsonl` into `out`."""
     job = Job(
         input=Input(path=("in.jsonl",), **settings),
         model=Model(names=models, num_samples=samples),
-        limits=Limits(max_duration_s=max_duration_s, max_concurrency=4 if max_duration_s else 1000),
+        limits=Limits(max_concurrency=4 if stops_early else 1000),
         output=Output(dir="out"),
     )
-    recorder = Recorder()
-    return run(job, Options(simulate=True, progress=recorder)), recorder
+    recorder = Recorder(stops_early=stops_early)
+    return run(job, Options(simulate=True, progress=recorder, on_start=recorder.start)), recorder
 
 
 def write_numbers(count: int) -> None:
@@ -75,11 +84,11 @@ def test_all_who_show_how_many_rows_there_are_show_the_same(settings: dict[str, 
     write_numbers(40_000)
     is_guess_of_all = "limit" not in settings
     for _ in range(2):
-        summary, recorder = simulated(max_duration_s=0.2, **settings)
+        summary, recorder = simulated(stops_early=True, **settings)
         noted, message = figures_of(Path("out")).total, re.match(r"(about )?([\d,]+) rows are left; ", summary.message)
         assert message is not None
-        said = RowCount(int(message[2].replace(",", "")) + summary.rows, is_exact=message[1] is None)
-        for count in (recorder.figures[-1].total, noted, said):
+        reported = RowCount(int(message[2].replace(",", "")) + summary.rows, is_exact=message[1] is None)
+        for count in (recorder.figures[-1].total, noted, reported):
             assert count is not None
             assert count.is_exact is total.is_exact
             assert count.rows == pytest.approx(total.rows, rel=0.001 if is_guess_of_all else 0)
@@ -104,5 +113,5 @@ def test_an_edited_input_is_counted_again() -> None:
 def test_the_preview_marks_a_number_of_requests_that_is_a_guess(rows: int, line: str) -> None:
     """It has looked at the first rows only."""
     write_numbers(rows)
-    _, recorder = simulated(max_duration_s=0.01)
+    _, recorder = simulated(stops_early=True)
     assert any(re.match(line, message) for message in recorder.messages)

@@ -95,7 +95,7 @@ def test_a_run_that_is_refused_leaves_no_mark(simulate: bool) -> None:
 
 @pytest.mark.usefixtures("endpoint")
 @pytest.mark.parametrize("simulate", [True, False])
-def test_a_mark_without_answers_refuses_nobody(simulate: bool) -> None:
+def test_a_mark_without_answers_refuses_no_run(simulate: bool) -> None:
     """Such as one that another version left, or a run with broken rows only."""
     Path("in.jsonl").write_text('{"prompt": "a"}\nnot JSON\n')
     job_of_one = dataclasses.replace(job(), limits=Limits(max_duration_s=1e-9))
@@ -138,8 +138,8 @@ def test_a_run_that_is_refused_after_an_edit_is_recorded_with_the_answers_that_w
 
 
 @pytest.mark.usefixtures("endpoint")
-def test_a_run_at_another_endpoint_says_whose_the_answers_are() -> None:
-    """They are kept and nothing is bought again; it is said once."""
+def test_a_run_at_another_endpoint_says_which_one_has_answered() -> None:
+    """They are kept and nothing is bought again. The note is printed once."""
     write_prompts("a", "b", "c")
     first, second = "https://a.example/v1", "https://b.example/v1"
     lines: list[list[str]] = []

@@ -16,21 +16,21 @@ ENDPOINT = ("https://host/v1", "team/project", ("model",))
     ("total", "others", "cap"),
     [
         pytest.param(50, [], None, id="alone"),
-        pytest.param(50, [Share(10, wants_more=False)], None, id="beside one that has enough"),
-        pytest.param(50, [Share(1, wants_more=True)], 28, id="beside one that wants more: half, and a little"),
-        pytest.param(60, [Share(1, wants_more=True)] * 2, 23, id="beside two: a third"),
+        pytest.param(50, [Share(10, wants_more=False)], None, id="next to a run that has enough"),
+        pytest.param(50, [Share(1, wants_more=True)], 28, id="next to a run that wants more: half, and a little"),
+        pytest.param(60, [Share(1, wants_more=True)] * 2, 23, id="next to two runs: a third"),
         pytest.param(
-            50, [Share(1, wants_more=True), Share(10, wants_more=False)], 23, id="what is left by the content"
+            50, [Share(1, wants_more=True), Share(10, wants_more=False)], 23, id="the rest of a run that has enough"
         ),
-        pytest.param(0, [Share(0, wants_more=True)], 1, id="never nothing"),
+        pytest.param(0, [Share(0, wants_more=True)], 1, id="at least one"),
     ],
 )
 def test_a_run_leaves_others_their_share(total: float, others: list[Share], cap: int | None) -> None:
-    """Neither starves, and what one does not want the others have."""
+    """No run starves, and what one run does not want, the others get."""
     assert fair_cap(total, others) == cap
 
 
-def test_what_was_learned_is_there_for_the_next_run(tmp_path: Path) -> None:
+def test_the_next_run_knows_what_was_learned(tmp_path: Path) -> None:
     """The next run starts near the limit of this one."""
     first = LimitMemory(*ENDPOINT, folder=tmp_path)
     assert first.learned() is None
@@ -50,13 +50,13 @@ def test_what_was_learned_is_there_for_the_next_run(tmp_path: Path) -> None:
 def test_endpoints_projects_and_models_are_remembered_apart(
     tmp_path: Path, other: tuple[str, str, tuple[str, ...]]
 ) -> None:
-    """What holds for one says nothing of another."""
+    """Each has a limit that says nothing about the others."""
     LimitMemory(*ENDPOINT, folder=tmp_path).learn(42)
     assert LimitMemory(*other, folder=tmp_path).learned() is None
 
 
 def test_runs_of_one_project_see_each_other_until_they_end(tmp_path: Path) -> None:
-    """The limit is the project's, whatever the model."""
+    """The limit belongs to the project, whatever the model."""
     large = LimitMemory(*ENDPOINT, folder=tmp_path)
     small = LimitMemory("https://host/v1", "team/project", ("another",), folder=tmp_path)
     assert large.share(Share(50, wants_more=True)) is None
@@ -67,7 +67,7 @@ def test_runs_of_one_project_see_each_other_until_they_end(tmp_path: Path) -> No
 
 
 def test_slots_that_change_hands_do_not_lower_the_total(tmp_path: Path) -> None:
-    """While one drains and the other has not yet filled, both still know what the endpoint holds."""
+    """While one run drains and the other is not full yet, both still know what the endpoint holds."""
     large = LimitMemory(*ENDPOINT, folder=tmp_path)
     small = LimitMemory(*ENDPOINT, folder=tmp_path)
     small.share(Share(0, wants_more=True))
@@ -87,16 +87,16 @@ def test_a_folder_that_cannot_be_used_costs_only_the_memory(tmp_path: Path) -> N
     memory.close()
 
 
-def test_a_damaged_memory_is_no_obstacle(tmp_path: Path) -> None:
-    """It is advice."""
+def test_a_damaged_memory_does_not_stop_a_run(tmp_path: Path) -> None:
+    """The memory is only advice."""
     (tmp_path / "limits.sqlite").write_bytes(b"no database" * 1_000)
     memory = LimitMemory(*ENDPOINT, folder=tmp_path)
     assert memory.learned() is None
     memory.close()
 
 
-def test_a_run_that_was_killed_is_no_neighbour(tmp_path: Path) -> None:
-    """Its slots are free at once, and the same command that goes on starts at the limit that it held."""
+def test_a_run_that_was_killed_shares_nothing(tmp_path: Path) -> None:
+    """Its slots are free at once, and the same command starts again at the limit that it held."""
     program = (
         "import os, signal, sys; from pathlib import Path; "
         "from batchrun.engine.shared_limit import LimitMemory, Share; "

@@ -19,7 +19,7 @@ def collected(items: Readahead[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 100])
-def test_items_come_in_order_and_all_of_them(count: int) -> None:
+def test_all_items_come_in_order(count: int) -> None:
     """However many there are."""
     assert collected(Readahead(lambda: iter(range(count)))) == list(range(count))
 
@@ -66,7 +66,7 @@ def test_it_reads_only_a_few_items_ahead() -> None:
 
 
 def test_closing_lets_the_thread_end() -> None:
-    """Without reading on."""
+    """It reads nothing more."""
     made: list[int] = []
     ended = threading.Event()
 
@@ -89,8 +89,8 @@ def test_closing_lets_the_thread_end() -> None:
     assert len(made) <= 5
 
 
-def test_a_pipe_that_never_ends_holds_up_nobody() -> None:
-    """The consumer stops, the loop closes, and what comes down the pipe later harms nothing."""
+def test_a_pipe_that_never_ends_does_not_keep_the_consumer() -> None:
+    """The consumer stops and the loop closes; rows that come later do no harm."""
     reads, writes = os.pipe()
     done = threading.Event()
 

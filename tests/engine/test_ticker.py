@@ -1,4 +1,4 @@
-"""What looks after a run while it runs. How it does so is seen end to end."""
+"""What is due every few moments of a run; most of it is tested end to end."""
 
 import asyncio
 import dataclasses
@@ -12,7 +12,7 @@ from batchrun.errors import RunDirectoryError
 
 
 class _Quiet:
-    """Stands for everything that the watch asks, and has nothing to say."""
+    """Stands for everything that the watch uses; every call returns 0."""
 
     def __getattr__(self, name: str) -> Any:
         return _Quiet()
@@ -27,14 +27,14 @@ def watch_that(save: Any) -> Watch:
 
 
 @pytest.mark.parametrize("problem", [None, RunDirectoryError("full")])
-def test_a_watch_that_is_cancelled_ends_after_the_write_it_has_begun(problem: Exception | None) -> None:
-    """Or an old run.json, half a second late, would take the place of the one that says how the run ended."""
-    begun, go_on = threading.Event(), threading.Event()
+def test_a_cancelled_watch_ends_after_the_write_that_it_has_begun(problem: Exception | None) -> None:
+    """Otherwise a late run.json would replace the one that says how the run ended."""
+    begun, proceed = threading.Event(), threading.Event()
     written: list[str] = []
 
     def save() -> None:
         begun.set()
-        assert go_on.wait(10)
+        assert proceed.wait(10)
         written.append("running")
         if problem is not None:
             raise problem
@@ -46,7 +46,7 @@ def test_a_watch_that_is_cancelled_ends_after_the_write_it_has_begun(problem: Ex
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert not saving.done()
-        go_on.set()
+        proceed.set()
         with pytest.raises(asyncio.CancelledError):
             await saving
         assert written == ["running"]

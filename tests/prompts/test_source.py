@@ -12,7 +12,7 @@ import pytest
 from batchrun.errors import InputError, JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
-from batchrun.records import BadRow, Request
+from batchrun.records import BadRow, Request, RowCount
 
 
 def entries(job: Job, **more) -> list[Request | BadRow]:
@@ -138,6 +138,22 @@ def test_files_can_be_gone_through_again(write, make_job) -> None:
         first, second = list(source.batches()), list(source.batches())
     assert first == second
     assert source.rows_read == 300
+
+
+def test_a_pass_over_the_input_knows_the_rows_that_an_earlier_one_has_counted(write, make_job) -> None:
+    """An exact number stays exact."""
+    with Source(make_job(write("a.jsonl", '{"prompt": "a"}\n' * 100_000))) as source:
+        source.open()
+        next(iter(source.batches()))
+        guess = source.input_rows
+        assert guess is not None
+        assert not guess.is_exact
+        for _ in source.batches():
+            pass
+        assert source.input_rows == RowCount(100_000, is_exact=True)
+        next(iter(source.batches()))
+        assert (source.rows_read, source.input_rows) == (256, RowCount(100_000, is_exact=True))
+        source.close()
 
 
 def test_batches_are_bounded_by_rows_and_by_bytes(write, make_job) -> None:

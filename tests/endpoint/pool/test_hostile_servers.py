@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 import orjson
 import pytest
+import uvloop
 from harness.raw_servers import Behaviour, RawServer, Visit, answer, completion, echo, prompt_of
 
 from batchrun.endpoint.http import body as body_module
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import Secret
 from batchrun.endpoint.pool.replies import judge
-from batchrun.engine.runner import loop_factory
 from batchrun.records import Fault, Reply
 
 KEY = "sk-canary-5f1d2c9b"
@@ -48,7 +48,7 @@ def opened(base_url: str, *, connections: int = 4, timeout_s: float = 5.0) -> Ht
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run on the event loop that `batchrun run` uses."""
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(coroutine)
 
 
