@@ -33,7 +33,6 @@ PENDING = (
     "batchrun/engine",
     "batchrun/job",
     "batchrun/prompts",
-    "batchrun/publish",
     "batchrun/report",
     "batchrun/results",
     "jobs/data",

@@ -1,6 +1,7 @@
 """The installed package is complete. `make test` runs this twice: on the sources, and on the wheel built from them."""
 
 import os
+import tomllib
 from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
@@ -51,3 +52,13 @@ def test_the_wheel_has_its_metadata() -> None:
     assert wheel.metadata["License-Expression"] == "Apache-2.0"
     texts = [path for path in wheel.files or [] if path.name == "LICENSE"]
     assert [path.read_text() for path in texts] == [(ROOT / "LICENSE").read_text()]
+
+
+@pytest.mark.parametrize(
+    ("extra", "module"),
+    [("hf", "storage/hub.py"), ("wandb", "publish/wandb/run.py"), ("weave", "publish/weave/session.py")],
+)
+def test_a_missing_package_is_installed_by_the_command_in_the_message(extra: str, module: str) -> None:
+    """The message has the version range of the extra."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert f"pip install '{extras[extra][0]}'" in (ROOT / "batchrun" / module).read_text()

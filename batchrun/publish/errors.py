@@ -1,4 +1,4 @@
-"""What goes wrong with a system that a run is published to, as an error for people."""
+"""Translates the errors of the SDKs into errors of batchrun, with a cure."""
 
 import re
 from collections.abc import Iterator
@@ -9,43 +9,43 @@ from batchrun.errors import BatchrunError, EndpointRefused, PublishError
 
 @contextmanager
 def translated(system: str, project: str) -> Iterator[None]:
-    """Raise what an SDK raises as an error for people, with a cure.
+    """Translate the errors of an SDK.
 
     Args:
-        system: what it is called in messages.
+        system: its name in messages.
         project: TEAM/PROJECT.
 
     Raises:
-        EndpointRefused: the key is not taken, or may not write there.
+        EndpointRefused: the key is refused, or may not write there.
         PublishError: anything else.
     """
     try:
         yield
     except BatchrunError:
         raise
-    except Exception as problem:  # what SDKs raise is of a dozen kinds, and costs the publishing only
+    except Exception as problem:  # SDKs raise a dozen types, and only the publishing fails
         if status_of(problem) in (401, 403):
-            cure = f"see WANDB_API_KEY and ~/.netrc, and whether {project} is yours"
-            said = f"the key may not write there (HTTP {status_of(problem)}); {cure}"
-            raise EndpointRefused(f"{system}: {project}: {said}") from problem
-        if type(problem).__name__ == "AuthenticationError":  # W&B's: it has not even asked the server
+            cure = f"check WANDB_API_KEY and ~/.netrc, and that you may write to {project}"
+            refusal = f"the key may not write there (HTTP {status_of(problem)}); {cure}"
+            raise EndpointRefused(f"{system}: {project}: {refusal}") from problem
+        if type(problem).__name__ == "AuthenticationError":  # from W&B's SDK, which has not asked the server
             raise EndpointRefused(f"{system}: {project}: {reason_of(problem)}") from problem
-        cure = "the run is as it was; publish it again when that is mended"
+        cure = "the run itself is not affected; fix the cause and publish it again"
         raise PublishError(f"{system}: {project}: {reason_of(problem)}; {cure}") from problem
 
 
 def reason_of(problem: BaseException) -> str:
-    """Return what an error says, in one line."""
+    """Return the message of an error in one line."""
     return " ".join(str(problem).split())[:500].rstrip(". ") or type(problem).__name__
 
 
 def status_of(problem: BaseException | None) -> int | None:
-    """Return the HTTP status that an error, or one that it came of, carries; W&B's only say it."""
+    """Return the HTTP status of an error or of one of its causes. W&B's errors have it only in their text."""
     while problem is not None:
         status = getattr(problem, "status_code", getattr(getattr(problem, "response", None), "status_code", None))
         if isinstance(status, int):
             return status
-        if said := re.search(r"\breturned error ([45]\d\d)\b", str(problem)):
-            return int(said[1])
+        if found := re.search(r"\breturned error ([45]\d\d)\b", str(problem)):
+            return int(found[1])
         problem = problem.__cause__
     return None

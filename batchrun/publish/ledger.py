@@ -1,4 +1,4 @@
-"""What of a run has been published where, noted beside it: so that publishing again goes on, and adds nothing twice."""
+"""Records in the run directory what has been published where, so that publishing again resumes and repeats nothing."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,28 +15,28 @@ from batchrun.errors import RunDirectoryError
 FILE_NAME = "published.sqlite"
 
 _WAIT_S = 30.0
-"""How long another that writes it is waited for."""
+"""How long to wait for another process that writes the ledger."""
 
-_LOOK_EVERY_S = 1.0
-"""How often it is tried to be the only one."""
+_RETRY_EVERY_S = 1.0
+"""How often to try to take the lock."""
 
 
 @contextmanager
 def alone(directory: Path, system: str, is_over: Callable[[float], bool] = lambda wait_s: True) -> Iterator[None]:
-    """Be the only one that publishes a run to a system: two at once would send everything twice.
+    """Hold a lock on publishing a run to a system: two processes at once would send everything twice.
 
     Args:
         directory: of the run.
-        system: `wandb` or `weave`; who publishes to the other is in nobody's way.
-        is_over: waits so many seconds, and says whether it is of no use to wait for the other any longer.
+        system: `wandb` or `weave`; each has its own lock.
+        is_over: waits that many seconds, and returns whether to stop waiting for the other process.
 
     Raises:
-        RunDirectoryError: another process does it, or the directory cannot be written.
+        RunDirectoryError: another process holds the lock, or the directory cannot be written.
     """
     lock = FileLock(directory / f".published-{system}.lock", timeout=0)
     while not _has(lock):
-        if is_over(_LOOK_EVERY_S):
-            cure = "when that has ended, publish again: what is there by then is not sent twice"
+        if is_over(_RETRY_EVERY_S):
+            cure = "publish again when that process has ended; nothing is sent twice"
             raise RunDirectoryError(f"{directory}: another process publishes it to {system}; {cure}")
     try:
         yield
@@ -45,13 +45,15 @@ def alone(directory: Path, system: str, is_over: Callable[[float], bool] = lambd
 
 
 def _has(lock: FileLock) -> bool:
-    """Return whether the lock could be taken; the system takes it back when its process dies, however it dies."""
+    """Return whether the lock could be taken. The operating system releases it when its process dies."""
     try:
         lock.acquire()
     except Timeout:
         return False
     except (OSError, NotImplementedError) as problem:
-        raise RunDirectoryError(f"{lock.lock_file}: cannot be made ({problem}); make its folder writable") from problem
+        raise RunDirectoryError(
+            f"{lock.lock_file}: cannot be created ({problem}); make its folder writable"
+        ) from problem
     return True
 
 
@@ -62,10 +64,10 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 
 
 class Ledger:
-    """The note of one run directory. Every change is on the disk before the call returns.
+    """The record of what one run has published. Every change is on disk before the call returns.
 
     Raises:
-        RunDirectoryError: on entering, and by every call: it cannot be read or written.
+        RunDirectoryError: on entering and by every call, if it cannot be read or written.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -89,23 +91,23 @@ class Ledger:
         self._connection.close()
 
     def unsent(self, ids: Sequence[str]) -> set[str]:
-        """Return those of some calls that have not been sent."""
+        """Return the ids, of the given ones, that have not been sent."""
         marks = ", ".join("?" * len(ids))
         sent = self._do(f"SELECT id FROM calls WHERE id IN ({marks})", ids)
         return set(ids) - {each for (each,) in sent}
 
     def add(self, ids: Iterable[str]) -> None:
-        """Note that calls have been sent."""
+        """Record that calls have been sent."""
         rows = orjson.dumps(list(ids)).decode()
         self._do("INSERT OR IGNORE INTO calls SELECT value FROM json_each(?)", (rows,))
 
     def fact(self, name: str) -> Any:
-        """Return what was noted under a name, or None."""
+        """Return the value recorded under a name, or None."""
         found = self._do("SELECT value FROM facts WHERE name = ?", (name,))
         return orjson.loads(found[0][0]) if found else None
 
     def note(self, name: str, value: Any) -> None:
-        """Note anything that is JSON under a name."""
+        """Record a JSON value under a name."""
         self._do("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, orjson.dumps(value).decode()))
 
     def _do(self, statement: str, values: Sequence[Any]) -> list[Any]:
@@ -115,5 +117,5 @@ class Ledger:
             raise self._broken(problem) from problem
 
     def _broken(self, problem: sqlite3.Error) -> RunDirectoryError:
-        cure = "make it writable; deleted, it is made anew, and the server is asked what it has"
-        return RunDirectoryError(f"{self._path}: what was published cannot be noted ({problem}); {cure}")
+        cure = "make it writable, or delete it: then the server is asked what it has"
+        return RunDirectoryError(f"{self._path}: cannot record what was published ({problem}); {cure}")

@@ -1,7 +1,7 @@
-"""The process that publishes a run, from its directory to the systems that it is to be seen in: see `publishing`.
+"""The process that publishes a run from its run directory. `worker` starts it.
 
-Their SDKs start threads and processes, hook into Python's exit, and wait for servers that are away. None of that is in
-the run's process, so that whatever happens there costs the publishing and nothing else.
+The SDKs start threads and processes, hook into Python's exit, and wait for servers that are away. In a separate
+process, whatever happens there affects the publishing and nothing else.
 """
 
 import os
@@ -25,7 +25,7 @@ from batchrun.results.export import export
 from batchrun.results.state import is_fresh
 
 _ENVIRONMENT = {
-    "WANDB_ERROR_REPORTING": "false",  # else both SDKs report their errors to a service of somebody else's
+    "WANDB_ERROR_REPORTING": "false",  # otherwise both SDKs report their errors to a third party
     "WANDB_SILENT": "true",
 }
 
@@ -34,32 +34,32 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """What is to be published, and where."""
+    """What to publish, and where."""
 
     directory: Path
-    """Of the run."""
+    """The run directory."""
     weave: str | None = None
     """TEAM/PROJECT."""
     wandb: str | None = None
     """TEAM/PROJECT."""
     sample: int | None = None
-    """How many input rows Weave is shown, with all their answers; all unless given."""
+    """How many input rows to publish to Weave, with all their answers; None: all."""
     is_live: bool = False
-    """The run goes on until standard input says otherwise; only for `wandb`."""
+    """The run has not ended: follow it until a line on standard input reports its end. Only for `wandb`."""
 
 
 def publish(publication: Publication, say: Say, has_ended: Callable[[float], bool] | None = None) -> None:
-    """Publish a run. What is published already is not published again.
+    """Publish a run. Nothing is published twice.
 
     Args:
         publication: what and where.
-        say: told what was done.
-        has_ended: of a run that goes on: waits so many seconds for its end, and says whether it has come.
+        say: gets messages about the progress.
+        has_ended: for a run that has not ended: waits that many seconds for its end, and returns whether it came.
 
     Raises:
-        EndpointRefused: there is no key, or it is not taken.
-        JobError: an SDK is not installed, or its settings would give the key away.
-        PublishError: the system is away, or refuses it.
+        EndpointRefused: there is no key, or W&B refuses it.
+        JobError: an SDK is not installed, or its settings would expose the key.
+        PublishError: the system is away, or refuses the data.
         RunDirectoryError: the run cannot be read, or another process publishes it.
     """
     directory = publication.directory
@@ -80,54 +80,55 @@ def publish(publication: Publication, say: Say, has_ended: Callable[[float], boo
 
 
 def _prepare_environment(publication: Publication) -> None:
-    """Set what the SDKs read: where to go, with which key, and where their own files may lie.
+    """Set the variables that the SDKs read: server, key, and folders for their own files.
 
     Raises:
         EndpointRefused: there is no key.
-        JobError: others could read the key on its way.
+        JobError: the key would travel unencrypted.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     server = wandb_server()
     os.environ.update(
-        WANDB_BASE_URL=server,  # else the SDKs may find another one than the key is for
+        WANDB_BASE_URL=server,  # otherwise the SDKs may use another server than the key belongs to
         WANDB_CACHE_DIR=tempfile.gettempdir(),
-        WANDB_DATA_DIR=str(publication.directory.absolute() / "wandb"),  # what `wandb sync` will want, not in HOME
+        WANDB_DATA_DIR=str(publication.directory.absolute() / "wandb"),  # for `wandb sync`; not in HOME
     )
     if publication.weave is not None or not wandb.is_offline():
-        os.environ["WANDB_API_KEY"] = find_wandb_key(server).reveal()  # Weave's SDK looks for it in fewer places
+        os.environ["WANDB_API_KEY"] = find_wandb_key(server).reveal()  # Weave's SDK searches fewer places
     if publication.weave is not None and (traces := os.environ.get("WF_TRACE_SERVER_URL")):
         check_encrypted("WF_TRACE_SERVER_URL", traces)
 
 
 def main() -> NoReturn:
-    """Publish what the first argument says, as JSON; say on standard output what is done; end with the exit code.
+    """Publish what the first argument describes in JSON, report on standard output, and exit with the exit code.
 
-    Each line is JSON: `["said", text]`, or at the end `["failed", text]`. Whatever else stands there is the SDKs'.
+    Each line is JSON: `["message", text]`, and after an error `["failed", text]`. The SDKs may print other lines.
     """
-    publication = Publication(**{**(said := orjson.loads(sys.argv[1])), "directory": Path(said["directory"])})
+    given = orjson.loads(sys.argv[1])
+    publication = Publication(**(given | {"directory": Path(given["directory"])}))
     code = 0
     ended = _listen(is_live=publication.is_live)
     try:
-        publish(publication, lambda line: _tell("said", line), ended.wait if publication.is_live else None)
+        publish(publication, lambda line: _send("message", line), ended.wait if publication.is_live else None)
     except BatchrunError as problem:
-        _tell("failed", str(problem))
+        _send("failed", str(problem))
         code = problem.exit_code
     except Exception as problem:  # noqa: BLE001  # the outermost place of this process
-        _tell("failed", f"publishing failed: {type(problem).__name__}: {problem}; the run is as it was")
+        _send("failed", f"unexpected error: {type(problem).__name__}: {problem}; the run itself is not affected")
         code = PublishError.exit_code
-    os._exit(code)  # what the SDKs do as Python ends may take for ever; what they were given has been flushed
+    os._exit(code)  # the SDKs' exit hooks may hang; all data has been flushed
 
 
-def _tell(kind: str, text: str) -> None:
-    with suppress(OSError):  # the run that was followed is gone: what it left is published all the same
+def _send(kind: str, text: str) -> None:
+    with suppress(OSError):  # the followed run is gone; its results are published anyway
         os.write(1, orjson.dumps([kind, hide_keys(text)]) + b"\n")
 
 
 def _listen(*, is_live: bool) -> threading.Event:
-    """Return what is set once the run has ended, as standard input says, or as its end does: then the run is gone.
+    """Return an event that is set when the run has ended: by a line on standard input, or by its end.
 
-    Without a run that goes on, the end of standard input is that of whoever wanted this, and of this process too.
+    Where no run is followed, the end of standard input means that the caller is gone, and ends this process.
     """
     ended = threading.Event()
 

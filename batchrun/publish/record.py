@@ -1,6 +1,6 @@
-"""A run as other systems are shown it: its job, its dataset, its results. What it asked is in `requests`.
+"""A run in the form in which it is published: its job, dataset and results. Its requests are in `requests`.
 
-Everything is read from the run directory, a batch at a time, and nothing there is changed.
+Everything is read from the run directory in batches, and nothing there is changed.
 """
 
 import heapq
@@ -24,28 +24,28 @@ from batchrun.results.run_directory import RESULTS, stored_job
 from batchrun.results.state import summary_of
 
 _ROWS_AT_ONCE = 2000
-"""Rows of the results that are read at once."""
+"""Rows of the results per read."""
 
 _CELL_CHARS = 100_000
-"""Of a text in a row that is shown whole."""
+"""The longest text of a cell that is published in full."""
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,")
 
-_TO_SPREAD = 0x9E3779B97F4A7C15
-"""2⁶⁴ over the golden ratio: its multiples, modulo 2⁶⁴, lie evenly. Source: Knuth, TAOCP 3, 6.4."""
+_SPREAD = 0x9E3779B97F4A7C15
+"""2⁶⁴ over the golden ratio: its multiples, modulo 2⁶⁴, are evenly spread. Source: Knuth, TAOCP 3, 6.4."""
 
 _ALL_ROWS = range(2**63)
 
 
 class RunRecord:
-    """A run that is being published, open for reading."""
+    """A run that is published, open for reading."""
 
     def __init__(self, directory: Path, sample: int | None = None) -> None:
-        """Name the run; reads nothing yet.
+        """Name the run. Reads nothing yet.
 
         Args:
             directory: of the run.
-            sample: how many input rows to show, with all their answers; all unless given.
+            sample: how many input rows to publish, with all their answers; None: all.
         """
         self.directory = directory
         self.sample = sample
@@ -55,9 +55,9 @@ class RunRecord:
         self.checkpoint = Checkpoint(self.directory).__enter__()
         self.job = stored_job(self.checkpoint)
         if self.sample is not None and self.sample * self.job.per_row >= self.summary.rows:
-            self.sample = None  # all: else the same would be shown twice, as all and as a sample
+            self.sample = None  # the sample is everything: publish it under one name only
         self.identity: str = self.checkpoint.fact(facts.IDENTITY) or ""
-        """Tells this run from every other, also from its like in another directory."""
+        """Identifies this run among all runs, also among copies in other directories."""
         return self
 
     def __exit__(
@@ -67,7 +67,7 @@ class RunRecord:
 
     @property
     def name(self) -> str:
-        """Of the run, for people: that of its directory."""
+        """The run's name for readers: the name of its directory."""
         return self.directory.resolve().name
 
     @property
@@ -76,19 +76,19 @@ class RunRecord:
         return self.summary.state == "completed"
 
     def chosen(self, most: int | None = None) -> Container[int]:
-        """Return the input rows that are shown: of fewer than all, those that lie evenly, and always the same.
+        """Return the input rows that are published: all, or a sample that is evenly spread and always the same.
 
-        A smaller choice is part of every larger one.
+        A smaller sample is a part of every larger one.
         """
         count = min((each for each in (self.sample, most) if each is not None), default=None)
         if count is None:
             return _ALL_ROWS
         rows = chain.from_iterable(batch.column("row").to_pylist() for batch in self._results(["row"]))
         each_once = (row for row, _ in groupby(rows))
-        return set(heapq.nsmallest(count, each_once, key=lambda row: row * _TO_SPREAD % 2**64))
+        return set(heapq.nsmallest(count, each_once, key=lambda row: row * _SPREAD % 2**64))
 
     def rows(self, most: int) -> Iterator[dict[str, Any]]:
-        """Yield the rows of results.parquet, as JSON can hold them; of more input rows than `most`, a sample."""
+        """Yield the rows of results.parquet as JSON values; a sample where there are more than `most` input rows."""
         chosen = self.chosen(most)
         for batch in self._results(None):
             for row in python_dicts(batch):
@@ -96,7 +96,7 @@ class RunRecord:
                     yield _plain(row)
 
     def fingerprint(self) -> str:
-        """Return a hash of which rows are settled, when and how well, and of how many are shown."""
+        """Return a hash of the settled rows, their times and scores, and the sample size."""
         digest = blake2b(orjson.dumps([self.identity, self.sample]), digest_size=16)
         names = ["row", "model", "sample", "status", "finished_at", *(["score"] if self.summary.scores else [])]
         for batch in self._results(names):
@@ -104,12 +104,12 @@ class RunRecord:
         return digest.hexdigest()
 
     def input_columns(self) -> list[str]:
-        """Return the columns of the results that are the input's, and which row it is."""
+        """Return the columns of the results that come from the input, and `row`."""
         names: list[str] = pq.read_schema(self.directory / RESULTS).names
         return names[: names.index(AFTER_INPUT[0].name)]
 
     def answer_columns(self) -> list[str]:
-        """Return the columns of the results that say how a row ended, and which row it is."""
+        """Return the columns of the results that describe the outcome, and `row`."""
         names: list[str] = pq.read_schema(self.directory / RESULTS).names
         return [column.name for column in BEFORE_INPUT] + names[names.index(AFTER_INPUT[0].name) :]
 
@@ -124,7 +124,7 @@ def picked(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def cut(value: Any, most: int) -> Any:
-    """Return JSON with its long texts cut; data, such as an image's, is named instead of shown."""
+    """Return JSON with long texts cut. Data such as an image is replaced by its type and size."""
     if isinstance(value, dict):
         return {key: cut(each, most) for key, each in value.items()}
     if isinstance(value, list):
@@ -132,12 +132,12 @@ def cut(value: Any, most: int) -> Any:
     if not isinstance(value, str):
         return value
     if data := _DATA_URL.match(value):
-        return f"({data[1]}, of {len(value):,} characters)"
-    return value if len(value) <= most else f"{value[:most]}… (of {len(value):,} characters)"
+        return f"({data[1]}, {len(value):,} characters)"
+    return value if len(value) <= most else f"{value[:most]}… ({len(value):,} characters)"
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as JSON can hold it: bytes as their number, times as text, what is long cut short."""
+    """Return a row as JSON values: bytes as their size, times as text, long texts cut."""
     cells = {name: each if abs(each) < 2**63 else str(each) for name, each in row.items() if isinstance(each, int)}
     held = orjson.loads(orjson.dumps(row | cells, default=_as_text, option=orjson.OPT_NON_STR_KEYS))
     return {name: cut(each, _CELL_CHARS) for name, each in held.items()}

@@ -1,7 +1,7 @@
-"""The requests of a run as other systems are shown them: what was asked, and how each ended.
+"""The requests of a run in the form in which they are published: what was sent, and how each ended.
 
-What was asked is made again from the input, as `run` made it. Where the input is gone, or has another row there now,
-nobody knows it any more; running the job again fits input and answers to each other.
+The checkpoint does not keep what was sent. It is rendered again from the input, as `run` did. Where the input is gone
+or has another row in that place now, the request is lost; running the job again matches input and answers.
 """
 
 import dataclasses
@@ -25,13 +25,13 @@ from batchrun.records import Outcome, Request, Usage
 from batchrun.results.run_directory import input_paths
 
 BATCH = 200
-"""Calls that are held and sent at once, at most."""
+"""The most calls per batch."""
 
 _BATCH_BYTES = 4 << 20
-"""Of calls that are held and sent at once, roughly. Weave's server takes about 30 MiB."""
+"""The approximate size of a batch. Weave's server accepts about 30 MiB."""
 
 _TEXT_CHARS = 1_000_000
-"""Of a text in a call that is shown whole."""
+"""The longest text of a call that is published in full."""
 
 _CLOCK = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -39,62 +39,62 @@ _Place = tuple[int, str, int, bytes]
 
 
 class Call(NamedTuple):
-    """One request, and how it ended."""
+    """One request and its outcome."""
 
     outcome: Outcome
     twin: int
-    """Number among those that ask the same, and ended in the same millisecond: copies of one answer do."""
+    """Number among the calls that send the same and ended in the same millisecond: copies of one answer do."""
     sent: dict[str, Any] | None
-    """The body; None where the input does not say it."""
+    """The body; None where the input no longer has it."""
     reply: Any
-    """What came back: JSON, or a text that is none; None when nothing came."""
+    """The reply: JSON, or text that is not JSON; None when there was no reply."""
     cost_usd: float | None
 
     @property
     def is_lost(self) -> bool:
-        """Whether something was asked, and the input no longer says what."""
+        """Whether a request was sent and the input no longer has it."""
         return self.sent is None and self.outcome.kind != "bad_row"
 
     @property
     def error(self) -> str | None:
         """Why it failed; None when it did not."""
         outcome = self.outcome
-        return None if outcome.kind is None else f"{outcome.kind}: {outcome.error or 'no reason is known'}"
+        return None if outcome.kind is None else f"{outcome.kind}: {outcome.error or 'unknown reason'}"
 
     @property
     def began(self) -> datetime:
-        """When the attempt that ended it was sent."""
+        """When the last attempt was sent."""
         return self.ended - timedelta(seconds=self.outcome.latency_s or 0.0)
 
     @property
     def ended(self) -> datetime:
-        """When the answer was there."""
+        """When the answer had arrived."""
         return _CLOCK + timedelta(milliseconds=self.outcome.finished_at_ms)
 
 
 class Requests:
-    """Those of one run."""
+    """The requests of one run."""
 
     def __init__(self, record: RunRecord) -> None:
         self._record = record
         self.trouble: str | None = None
-        """Why the input cannot be read, or not to its end; None as long as it can."""
+        """Why the input cannot be read to its end; None as long as it can."""
 
     def id_of(self, call: Call, place: str) -> str:
-        """Return the id of a call at a place: the same each time it is published there, and no other's.
+        """Return the id of a call at a place: unique, and the same each time it is published there.
 
-        Which row it is of is not in it: a line more at the top of the input moves all rows, and changes no call. It has
-        the form of a UUID of version 7, which begins with the time, as the ids of others there do.
+        The row number is not part of it: a line added at the top of the input moves all rows and changes no call. It is
+        a UUID of version 7, which begins with the time, like other ids in Weave.
         """
         at_ms = call.outcome.finished_at_ms
-        said = orjson.dumps((self._record.identity, place, call.twin))
-        digest = blake2b(said, key=_mark(call.outcome), digest_size=10).digest()
+        source = orjson.dumps((self._record.identity, place, call.twin))
+        digest = blake2b(source, key=_mark(call.outcome), digest_size=10).digest()
         number = (at_ms & (1 << 48) - 1) << 80 | int.from_bytes(digest, "big")
         number = number & ~(0xF << 76) | 7 << 76
         return str(UUID(int=number & ~(0x3 << 62) | 0x2 << 62))
 
     def calls(self) -> Iterator[list[Call]]:
-        """Yield the requests, in the order of their rows, in lists of at most `BATCH`, and of bounded size."""
+        """Yield the requests in the order of their rows, in lists of at most `BATCH` and of bounded size."""
         batch: list[Call] = []
         size_bytes = 0
         for call in self._each():
@@ -114,13 +114,13 @@ class Requests:
             sent = _Sent(entries)
             for outcomes in record.checkpoint.outcomes():
                 for each in outcomes:
-                    twin = twins.number(each)  # also of what is not shown: a sample changes nobody's id
+                    twin = twins.number(each)  # counts unpublished ones too: a sample must not change ids
                     if each.row in chosen:
                         cost = cost_usd(_paid(each), prices.get(each.model))
                         yield Call(each, twin, sent.of(each), _reply(each), cost)
 
     def _entries(self) -> Generator[Entry, None, None]:
-        """Yield what the input asks, in the order of its rows, as far as it can be read."""
+        """Yield the requests of the input in the order of its rows, as far as it can be read."""
         job, record = self._record.job, self._record
         paths = input_paths(job, record.directory, record.checkpoint)
         read = dataclasses.replace(job.input, path=paths, strict=False, order="input")
@@ -134,7 +134,7 @@ class Requests:
 
 
 class _Sent:
-    """What was sent, found again by walking the input forward beside the outcomes."""
+    """The bodies that were sent, found by reading the input in step with the outcomes."""
 
     def __init__(self, entries: Iterator[Entry]) -> None:
         self._rows = groupby(entries, key=lambda entry: entry.row)
@@ -142,7 +142,7 @@ class _Sent:
         self._bodies: dict[_Place, bytes] = {}
 
     def of(self, outcome: Outcome) -> dict[str, Any] | None:
-        """Return the body that an outcome answers. Rows may only grow from call to call."""
+        """Return the body of an outcome's request. Calls must come in the order of rows."""
         while self._row < outcome.row:
             self._row, entries = next(self._rows, (sys.maxsize, iter(())))
             self._bodies = {_place(each): each.body for each in entries if isinstance(each, Request)}
@@ -151,14 +151,14 @@ class _Sent:
 
 
 class _Twins:
-    """Numbers outcomes that nothing tells apart; on disk, since there may be as many as there are rows."""
+    """Numbers outcomes that are otherwise identical. On disk: there may be as many as rows."""
 
     def __init__(self) -> None:
         self._counts = sqlite3.connect("")
         self._counts.execute("CREATE TABLE counts (mark BLOB PRIMARY KEY, above INTEGER) WITHOUT ROWID")
 
     def number(self, outcome: Outcome) -> int:
-        """Return how many like this one came before."""
+        """Return how many identical outcomes came before."""
         mark = (_mark(outcome),)
         counted = "INSERT INTO counts VALUES (?, 0) ON CONFLICT (mark) DO UPDATE SET above = above + 1"
         self._counts.execute(counted, mark)
@@ -166,9 +166,9 @@ class _Twins:
 
 
 def _mark(outcome: Outcome) -> bytes:
-    """Return a hash of what was asked, of whom, and when that ended."""
-    said = (outcome.key.hex(), outcome.model, outcome.sample, outcome.finished_at_ms)
-    return blake2b(orjson.dumps(said), digest_size=16).digest()
+    """Return a hash of the request, its model and sample, and the time of its end."""
+    source = (outcome.key.hex(), outcome.model, outcome.sample, outcome.finished_at_ms)
+    return blake2b(orjson.dumps(source), digest_size=16).digest()
 
 
 def _place(each: Outcome | Request) -> _Place:
@@ -176,7 +176,7 @@ def _place(each: Outcome | Request) -> _Place:
 
 
 def _paid(outcome: Outcome) -> Usage:
-    """Return the tokens that an outcome cost: none where nothing was sent for it."""
+    """Return the tokens that were paid for an outcome: none where nothing was sent."""
     return outcome.usage if outcome.attempts else Usage()
 
 

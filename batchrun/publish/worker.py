@@ -1,4 +1,4 @@
-"""Has a run published by a process of its own, `publisher`, so that nothing of it is ever in the run's way."""
+"""Starts and watches the process that publishes a run (`process`), so that publishing never disturbs the run."""
 
 import asyncio
 import dataclasses
@@ -23,67 +23,67 @@ from batchrun.job.sections import Job
 from batchrun.records import Stop
 
 _SILENCE_S = 600.0
-"""How long nothing may be heard of a process that publishes, until it is given up."""
+"""How long the process may be silent before it is given up."""
 
-_LOOK_EVERY_S = 0.05
+_POLL_EVERY_S = 0.05
 
 Say = Callable[[str], None]
 Drain = Callable[[Stop], None]
 
 
 class Worker:
-    """A process that publishes."""
+    """The process that publishes, seen from the run."""
 
     def __init__(self, say: Say, **publication: Any) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
-            say: told what it says, from a thread.
-            publication: fields of `publisher.Publication`.
+            say: gets its messages, from a thread.
+            publication: fields of `process.Publication`.
         """
         self._say, self._follows = say, bool(publication.get("is_live"))
         self._heard_s = time.monotonic()
         self._failure = ""
         self._folder = tempfile.TemporaryDirectory(prefix="batchrun-publishing-", ignore_cleanup_errors=True)
-        self._process = subprocess.Popen(  # noqa: S603  # this Python, and our own words
-            # Safe path: a folder `wandb`, as W&B makes it where one stands, must not be taken for its SDK.
+        self._process = subprocess.Popen(  # noqa: S603  # this Python with our own arguments
+            # -P: a folder `wandb` in the current directory, as W&B makes it, must not be imported as its SDK.
             [sys.executable, "-P", "-m", "batchrun.publish.process", orjson.dumps(publication).decode()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # what SDKs log is not for people; what went wrong is said on stdout
-            env=_environment() | {"TMPDIR": self._folder.name},  # which SDKs leave full
-            start_new_session=True,  # Ctrl-C is for the run, which says when to end
+            stderr=subprocess.DEVNULL,  # logs of the SDKs; our own errors come on stdout
+            env=_environment() | {"TMPDIR": self._folder.name},  # SDKs leave files there
+            start_new_session=True,  # Ctrl-C goes to the run only, which ends this process
         )
         self._listener = threading.Thread(target=self._listen, name="batchrun-publishing", daemon=True)
         self._listener.start()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as said:
-            for line in said:
+        with self._process.stdout as output:
+            for line in output:
                 self._heard_s = time.monotonic()
-                kind, text = _understood(line)
+                kind, text = _parsed(line)
                 if kind == "failed":
                     self._failure = text
-                if kind == "said" or (kind == "failed" and self._follows):
+                if kind == "message" or (kind == "failed" and self._follows):
                     self._say(text)
 
     def end_run(self) -> None:
-        """Tell it that the run has ended, and begin to wait for a word of it: until now it had nothing to say."""
+        """Report the end of the run to the process, and expect messages from now on: until now it had none to send."""
         self._heard_s = time.monotonic()
         self._follows = False
         assert self._process.stdin is not None
-        with suppress(OSError):  # it has ended before
+        with suppress(OSError):  # the process has ended already
             self._process.stdin.write(b"ended\n")
             self._process.stdin.flush()
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it has said nothing for too long."""
+        """Whether the process has been silent for too long."""
         return time.monotonic() - self._heard_s > _SILENCE_S
 
     def poll(self) -> int | None:
-        """Return its exit code once it has ended and all that it said is told; None before."""
+        """Return the exit code once the process has ended and all its messages were passed on; None before."""
         code = self._process.poll()
         if code is not None:
             self._close()
@@ -91,21 +91,21 @@ class Worker:
 
     @property
     def failure(self) -> str:
-        """Why it failed, once it has ended; empty where it did not."""
+        """Why the process failed, once it has ended; empty where it did not fail."""
         code = self._process.returncode
         if not code or self._failure:
             return self._failure
         how = f"by a signal ({signal.strsignal(-code)})" if code < 0 else f"with code {code}"
-        return f"the process that publishes was ended {how}, and did not say why"
+        return f"the process that publishes was ended {how} and left no message"
 
     @property
     def exit_code(self) -> int:
-        """How it ended, once it has: as it says, and where it did not come to say anything, as what did not succeed."""
+        """Its exit code once it has ended; that of a failed publication where it ended without a message."""
         code: int = self._process.returncode
         return code if self._failure or not code else PublishError.exit_code
 
     def kill(self) -> None:
-        """End it at once, and what its SDKs have started."""
+        """Kill the process and everything that its SDKs started."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -114,13 +114,13 @@ class Worker:
     def _close(self) -> None:
         self._listener.join()
         assert self._process.stdin is not None
-        with suppress(OSError):  # what it no longer reads
+        with suppress(OSError):  # the process no longer reads
             self._process.stdin.close()
         self._folder.cleanup()
 
 
-def _understood(line: bytes) -> tuple[str, str]:
-    """Return the kind and the text of what a publisher says; nothing where its SDKs print something."""
+def _parsed(line: bytes) -> tuple[str, str]:
+    """Return kind and text of a message; two empty strings for a line that an SDK printed."""
     with suppress(orjson.JSONDecodeError):
         match orjson.loads(line):
             case [str(kind), str(text)]:
@@ -129,7 +129,7 @@ def _understood(line: bytes) -> tuple[str, str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment for a process that finds batchrun where this one has it."""
+    """Return an environment in which the process imports the same batchrun as this one."""
     root = Path(batchrun.__file__).parent.parent
     if root.name in ("site-packages", "dist-packages"):
         return dict(os.environ)
@@ -137,7 +137,7 @@ def _environment() -> dict[str, str]:
 
 
 def publish(directory: Path, say: Say, **publication: Any) -> int:
-    """Publish a run in a process of its own, and wait for that; return the exit code. Ctrl-C ends it."""
+    """Publish a run in a separate process and wait for it; return the exit code. Ctrl-C ends it."""
     try:
         worker = Worker(say, directory=str(directory), **publication)
     except OSError as problem:
@@ -146,14 +146,14 @@ def publish(directory: Path, say: Say, **publication: Any) -> int:
     try:
         while worker.poll() is None:
             if worker.is_stuck:
-                say(f"given up after {_SILENCE_S:.0f} s of silence; the same command goes on from there")
+                say(f"given up after {_SILENCE_S:.0f} s without a message; run the same command again to resume")
                 return PublishError.exit_code
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_EVERY_S)
         if worker.failure:
             say(worker.failure)
         return worker.exit_code
     except KeyboardInterrupt:
-        say("stopped; the same command goes on from there")
+        say("stopped; run the same command again to resume")
         return 130
     finally:
         if worker.poll() is None:
@@ -161,23 +161,28 @@ def publish(directory: Path, say: Say, **publication: Any) -> int:
 
 
 def _no_process(problem: OSError) -> str:
-    return f"no process could be started to publish: {problem}"
+    return f"the process that publishes could not be started: {problem}"
 
 
 class Publishing:
-    """Publishes one run as its job says: to W&B while it goes on, to Weave when it has ended."""
+    """Publishes one run as its job says: to W&B while it runs, to Weave when it has ended."""
 
     def __init__(self, job: Job, say: Say) -> None:
         self._publish, self._directory, self._say = job.publish, job.run_directory, say
         self._follower: Worker | None = None
         self._failures: list[str] = []
-        self._is_told_to_stop = False
+        self._must_stop = False
 
     def begin(self, drain: Drain, on_start: Callable[[Drain], None]) -> None:
-        """Start what follows the run; called as sending begins, with what drains the run and who wants to know that."""
+        """Start the process that follows the run. Called when sending begins.
+
+        Args:
+            drain: drains the run.
+            on_start: the caller's own hook; gets a `drain` that also stops the publishing.
+        """
 
         def stop(reason: Stop) -> None:
-            self._is_told_to_stop = True
+            self._must_stop = True
             drain(reason)
 
         on_start(stop)
@@ -192,54 +197,55 @@ class Publishing:
             return None
 
     def abandon(self) -> None:
-        """Leave what follows the run to itself: it ends by what the run directory says."""
+        """Stop waiting for the process that follows the run. It ends by what it finds in the run directory."""
         if self._follower is not None:
             self._follower.end_run()
 
     async def finish(self, *, is_completed: bool) -> str:
-        """Publish how the run ended, and wait for that; being told to stop, or cancelled, ends it.
+        """Publish how the run ended and wait for it. A stop signal or a cancellation ends the publishing.
 
         Args:
-            is_completed: whether the run was: then who told it to stop came too late for it, and ends this.
+            is_completed: whether the run completed. A signal during a completed run came too late for it, so it ends
+                the publishing.
 
         Returns:
-            What was not published, why, and what to do; empty when all was, or when that was told to stop.
+            What was not published, why, and the cure; empty when all was published or a signal ended it.
         """
-        was_stopped = self._is_told_to_stop and not is_completed
-        self._is_told_to_stop = self._is_told_to_stop and is_completed
+        was_stopped = self._must_stop and not is_completed
+        self._must_stop = self._must_stop and is_completed
         if self._follower is not None:
             self._follower.end_run()
             await self._wait(self._follower)
         if self._publish.weave is not None and was_stopped:
-            self._say(f"note: not published; when the run is complete, or now: {self._command}")
+            self._say(f"note: not published; to publish what is settled, run: {self._command}")
         elif self._publish.weave is not None and (worker := self._start(weave=self._publish.weave)):
             await self._wait(worker)
         failures = [f"not published: {each}" for each in self._failures]
         return "\n".join(
-            [*failures, f"the run is as it should be; publish it again: {self._command}"] if failures else []
+            [*failures, f"the run itself is not affected; publish it again: {self._command}"] if failures else []
         )
 
     @property
     def _command(self) -> str:
-        told = {name: value for name, value in dataclasses.asdict(self._publish).items() if value}
+        given = {name: value for name, value in dataclasses.asdict(self._publish).items() if value}
         words = [
             "batchrun",
             "publish",
             str(self._directory),
-            *(word for name in told for word in (f"--{name}", told[name])),
+            *(word for name in given for word in (f"--{name}", given[name])),
         ]
         return shlex.join(words)
 
     async def _wait(self, worker: Worker) -> None:
         try:
             while worker.poll() is None:
-                if self._is_told_to_stop:
-                    self._say(f"note: publishing was ended before it was done; go on with: {self._command}")
+                if self._must_stop:
+                    self._say(f"note: publishing was stopped; resume it: {self._command}")
                     return
                 if worker.is_stuck:
-                    self._failures.append(f"nothing was heard of it for {_SILENCE_S:.0f} s")
+                    self._failures.append(f"the process that publishes was silent for {_SILENCE_S:.0f} s")
                     return
-                await asyncio.sleep(_LOOK_EVERY_S)
+                await asyncio.sleep(_POLL_EVERY_S)
             if worker.failure:
                 self._failures.append(worker.failure)
         finally:

@@ -109,7 +109,7 @@ def test_an_upload_that_fails_costs_the_upload_alone(run: Any, batchrun: Any, bu
         patch.setattr(objects, "_put", fail)
         done = run(write_rows("in.jsonl", {"prompt": "a"}), "--upload", "s3://bkt/out", "--json")
     assert done.code == done.json["exit_code"] == 5
-    cure = "they are safe in out, and uploaded again by: batchrun export out"
+    cure = "they are safe in out; upload them again: batchrun export out"
     assert f"could not be uploaded to s3://bkt/out: the store is away; {cure}" in done.json["message"]
     assert orjson.loads(Path("out/run.json").read_bytes())["exit_code"] == 0
     assert names(bucket / "out") == set()
@@ -150,8 +150,8 @@ def test_an_export_uploads_what_it_wrote(run: Any, batchrun: Any, bucket: Path) 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("/tmp/answers", "is no URL of a store"),
-        ("answers", "is no URL of a store"),
+        ("/tmp/answers", "must be the URL of a store"),
+        ("answers", "must be the URL of a store"),
         ("s3://none/out", "no such bucket"),
         ("s3://bkt/in", "is inside the input s3://bkt/in/*.csv"),
         ("s3://bkt/out//x", "has an empty name"),
@@ -182,7 +182,7 @@ def test_an_export_that_was_not_uploaded_says_how_to_try_again(
     monkeypatch.setattr(objects, "_put", fail)
     done = batchrun("export", "out", "--format", "csv", "--upload", "s3://bkt/out")
     assert done.code == 5
-    assert done.stderr.endswith("uploaded again by: batchrun export out --format csv --upload s3://bkt/out\n")
+    assert done.stderr.endswith("upload them again: batchrun export out --format csv --upload s3://bkt/out\n")
 
 
 def test_what_a_killed_run_said_last_is_not_uploaded(run: Any, batchrun: Any, bucket: Path) -> None:

@@ -145,7 +145,7 @@ def test_an_sdk_that_never_comes_back_is_given_up(stuck_sdk: None, run: Any, mon
     monkeypatch.setattr(worker, "_SILENCE_S", 0.5)
     done = run(write_prompts("one"), "--wandb", "team/project")
     assert done.code == 0
-    assert "not published: nothing was heard of it for 0 s" in done.stderr
+    assert "not published: the process that publishes was silent for 0 s" in done.stderr
     assert "again: batchrun publish out --wandb team/project" in done.stderr
     assert len(results()) == 1
     assert not Path("began").exists() or is_gone(began())
@@ -160,7 +160,7 @@ def test_ctrl_c_ends_the_publishing_not_the_run(stuck_sdk: None, spawn: Any, end
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
     assert is_gone(pid)
-    assert "go on with: batchrun publish out --wandb team/project" in process.stderr.read()
+    assert "resume it: batchrun publish out --wandb team/project" in process.stderr.read()
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_process_that_dies_without_a_word_is_told_of(
         return
     assert again.code == 5
     for each in (ran, again):
-        assert f"the process that publishes was ended {message}, and did not say why" in each.stderr
+        assert f"the process that publishes was ended {message} and left no message" in each.stderr
 
 
 def test_without_a_process_to_publish_the_run_ends_as_it_would_have(
@@ -196,10 +196,10 @@ def test_without_a_process_to_publish_the_run_ends_as_it_would_have(
     monkeypatch.setattr(worker.tempfile, "tempdir", "nowhere")
     ran = run(write_prompts("one"), "--wandb", "team/project", "--weave", "team/project")
     assert ran.code == 0
-    assert ran.stderr.count("not published: no process could be started to publish: ") == 2
+    assert ran.stderr.count("not published: the process that publishes could not be started: ") == 2
     again = batchrun("publish", "out", "--wandb", "team/project")
     assert again.code == 5
-    assert "no process could be started to publish: " in again.stderr
+    assert "the process that publishes could not be started: " in again.stderr
 
 
 def test_two_at_once_publish_nothing_twice(stuck_sdk: None, spawn: Any, batchrun: Any, run: Any) -> None:

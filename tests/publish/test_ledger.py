@@ -26,7 +26,10 @@ def test_a_ledger_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"no database at all, but some text" * 100)
     before = open_descriptors()
     for _ in range(5):
-        with pytest.raises(RunDirectoryError, match=r"published.sqlite.*deleted, it is made anew"), Ledger(tmp_path):
+        with (
+            pytest.raises(RunDirectoryError, match=r"published.sqlite.*make it writable, or delete it"),
+            Ledger(tmp_path),
+        ):
             pass
     assert open_descriptors() == before
 
@@ -34,7 +37,9 @@ def test_a_ledger_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
 def test_one_at_a_time_publishes_to_a_system(tmp_path: Path) -> None:
     """Who comes second is told so, with exit code 3; the next has no trouble."""
     with alone(tmp_path, "wandb"):
-        with pytest.raises(RunDirectoryError, match="another process publishes it to wandb; when that") as caught:
+        with pytest.raises(
+            RunDirectoryError, match="another process publishes it to wandb; publish again when that"
+        ) as caught:
             alone(tmp_path, "wandb").__enter__()
         assert caught.value.exit_code == 3
         with alone(tmp_path, "weave"):

@@ -149,7 +149,7 @@ def test_images_are_named_not_shown(made) -> None:
     row = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]}
     (call, *_) = calls_of(made(write_rows("in.jsonl", row)))
     (part,) = call.sent["messages"][0]["content"]
-    assert part["image_url"]["url"] == "(image/png, of 5,022 characters)"
+    assert part["image_url"]["url"] == "(image/png, 5,022 characters)"
     assert "AAA" not in json.dumps(call.sent)
 
 

@@ -94,7 +94,7 @@ def followed(directory: Path, *meanwhile: Callable[[], object]) -> list[str]:
 def test_what_w_and_b_has_is_not_sent_again(made: Made, sdk: Sdk) -> None:
     directory = made(write_prompts("one"))
     assert told(directory)[-1] == f"wandb: team/project: {sdk.url}"
-    assert told(directory) == ["wandb: team/project: was there before"]
+    assert told(directory) == ["wandb: team/project: already published"]
     assert len(sdk.begun) == 1
     assert sdk.begun[0]["resume"] == "allow"
 
@@ -104,7 +104,7 @@ def test_what_is_on_this_machine_only_is_not_there(made: Made, sdk: Sdk, monkeyp
     directory = made(write_prompts("one"))
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert "kept on this machine" in told(directory)[-1]
-    assert "was there before" in told(directory)[-1]
+    assert "already published" in told(directory)[-1]
     monkeypatch.setenv("WANDB_MODE", "online")
     assert sdk.url in told(directory)[-1]
     assert [each["mode"] for each in sdk.begun] == ["offline", "online"]
@@ -129,7 +129,7 @@ def test_what_is_recorded_offline_later_goes_on_with_what_was_before(
     monkeypatch.setenv("WANDB_MODE", "offline")
     for prompts in (["one"], ["one", "two"]):
         directory = made(write_prompts(*prompts))
-        assert told(directory)[-1].endswith(f"send it by: wandb sync {directory}/wandb")
+        assert told(directory)[-1].endswith(f"send it: wandb sync {directory}/wandb")
     assert [each["resume"] for each in sdk.begun] == [None, "must"]
     assert sdk.begun[0]["id"] == sdk.begun[1]["id"]
 
@@ -184,7 +184,7 @@ def test_a_run_that_had_nothing_to_do_is_not_shown_again(made: Made, sdk: Sdk) -
     """One that had is, as the same W&B run."""
     directory = made(write_prompts("one"))
     followed(directory)
-    assert followed(directory, lambda: None) == ["wandb: team/project: was there before"]
+    assert followed(directory, lambda: None) == ["wandb: team/project: already published"]
     assert len(sdk.begun) == 1
     followed(directory, lambda: made(write_prompts("one", "two")))
     assert len(sdk.begun) == 2
@@ -203,7 +203,11 @@ def test_of_a_run_that_has_died_there_is_all_that_it_had(made: Made, sdk: Sdk) -
     ("trouble", "kind", "message"),
     [
         (RuntimeError("Failed: returned error 401: {}"), EndpointRefused, r"may not write there \(HTTP 401\).*API_KEY"),
-        (RuntimeError("Failed: returned error 403: {}"), EndpointRefused, r"\(HTTP 403\).* team/project is yours"),
+        (
+            RuntimeError("Failed: returned error 403: {}"),
+            EndpointRefused,
+            r"\(HTTP 403\).* that you may write to team/project",
+        ),
         (
             type("AuthenticationError", (Exception,), {})("too short."),
             EndpointRefused,

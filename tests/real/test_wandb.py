@@ -71,7 +71,7 @@ def test_a_run_has_live_metrics_and_ends_with_totals_and_files(
     arguments = ("in.jsonl", "-m", MODEL, "--temperature", "0", "--simulate", "-c", "16", "-o", "out")
     done = command("run", *arguments, "--wandb", "team/project")
     assert done.code == 0, done.stderr
-    assert "send it by: wandb sync out/wandb\n" in done.stderr
+    assert "send it: wandb sync out/wandb\n" in done.stderr
     assert "publish" not in done.stderr
     (run,) = recorded()
     assert run["run"][:2] == ["team", "project"]
@@ -118,7 +118,7 @@ def test_parts_recorded_offline_become_one_history(command: Command, installed: 
             write_prompts(*(f"say {number}" for number in range(rows)))
             done = command(*arguments, WANDB_BASE_URL=server.base_url)
             assert done.code == 0, done.stderr
-        assert "wandb: team/project: was there before" in done.stderr
+        assert "wandb: team/project: already published" in done.stderr
         assert server.asked == []
         variables = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.base_url, "WANDB_ERROR_REPORTING": "false"}
         sync = [installed("wandb").command("wandb"), "sync", "out/wandb"]
@@ -148,7 +148,7 @@ def test_a_key_that_w_and_b_refuses_is_reported(command: Command, status: int) -
         key = base64.b64encode(f"api:{KEY}".encode()).decode()
         assert server.keys == {f"Basic {key}"}
     assert done.code == 4, done.stderr
-    assert f"wandb: team/project: the key may not write there (HTTP {status}); see WANDB_API_KEY" in done.stderr
+    assert f"wandb: team/project: the key may not write there (HTTP {status}); check WANDB_API_KEY" in done.stderr
     done = command("publish", "out", "--wandb", "team/project", WANDB_MODE="online", WANDB_API_KEY="short")
     assert done.code == 4, done.stderr
     assert "40" in done.stderr

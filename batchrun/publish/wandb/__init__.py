@@ -1,6 +1,6 @@
-"""Shows a run in W&B: how it goes while it goes on, the job as its config, totals, and the results as an artifact.
+"""Publishes a run to W&B: live metrics while it runs, the job as config, totals, and the results as an artifact.
 
-All figures are read from the run directory, by a process of their own: the run knows nothing of who looks at it.
+All figures are read from the run directory, in a separate process, so the run itself is not involved.
 """
 
 import time
@@ -19,64 +19,64 @@ from batchrun.results.state import is_fresh
 
 __all__ = ["follow", "is_offline", "publish"]
 
-_LOOK_EVERY_S = 2.0
-"""How often a run that goes on is looked at."""
+_POLL_EVERY_S = 2.0
+"""How often the figures of a running job are read."""
 
 
 def publish(record: RunRecord, ledger: Ledger, project: str, say: Say) -> None:
-    """Show how a run stands, and its results, once for each of its states.
+    """Publish the state and the results of a run, once for each state.
 
     Args:
         record: the run.
-        ledger: what of it has been published.
+        ledger: what has been published already.
         project: TEAM/PROJECT.
-        say: told what was done.
+        say: gets messages about the progress.
 
     Raises:
-        EndpointRefused: the key is not taken.
+        EndpointRefused: W&B refuses the key.
         JobError: the SDK is not installed.
-        PublishError: W&B is away, or refuses it.
+        PublishError: W&B is away, or refuses the data.
     """
-    _show(WandbRun(record.job, record.directory, ledger, project, record.identity, say), record, project, say)
+    _publish_state(WandbRun(record.job, record.directory, ledger, project, record.identity, say), record, project, say)
 
 
 def follow(directory: Path, ledger: Ledger, project: str, has_ended: Callable[[float], bool], say: Say) -> None:
-    """Show a run while it goes on, and how it ended. Where nothing new comes of it, nothing is shown again.
+    """Publish a run while it runs, and then its end. A run without anything new is not published again.
 
     Args:
-        directory: of the run, whose checkpoint says already which job it is of.
-        ledger: what of it has been published.
+        directory: of the run; its checkpoint already holds the job.
+        ledger: what has been published already.
         project: TEAM/PROJECT.
-        has_ended: waits so many seconds for the run's end, and says whether it has come.
-        say: told where it can be seen.
+        has_ended: waits that many seconds for the end of the run, and returns whether it came.
+        say: gets the URL of the W&B run.
 
     Raises:
-        EndpointRefused: the key is not taken.
+        EndpointRefused: W&B refuses the key.
         JobError: the SDK is not installed.
-        PublishError: W&B is away, or refuses it.
+        PublishError: W&B is away, or refuses the data.
         RunDirectoryError: the run cannot be read.
     """
     with Checkpoint(directory) as checkpoint:
         job, identity = stored_job(checkpoint), checkpoint.fact(facts.IDENTITY) or ""
     run = WandbRun(job, directory, ledger, project, identity, say)
-    looked_s, figures = time.monotonic(), live_figures(directory)
+    read_s, figures = time.monotonic(), live_figures(directory)
     if not run.is_known:
         run.log(figures)
-    while not has_ended(_LOOK_EVERY_S):
-        (before_s, before), looked_s, figures = (looked_s, figures), time.monotonic(), live_figures(directory)
+    while not has_ended(_POLL_EVERY_S):
+        (before_s, before), read_s, figures = (read_s, figures), time.monotonic(), live_figures(directory)
         if run.has_begun or figures != before:
-            run.log(figures | {"rows_per_s": max(0, figures["rows"] - before["rows"]) / (looked_s - before_s)})
-    if not is_fresh(directory):  # the run has died before it could write its results
+            run.log(figures | {"rows_per_s": max(0, figures["rows"] - before["rows"]) / (read_s - before_s)})
+    if not is_fresh(directory):  # the run died before it wrote its results
         export(directory)
     with RunRecord(directory) as record:
-        _show(run, record, project, say)
+        _publish_state(run, record, project, say)
 
 
-def _show(run: WandbRun, record: RunRecord, project: str, say: Say) -> None:
-    """Show how a run stands now."""
+def _publish_state(run: WandbRun, record: RunRecord, project: str, say: Say) -> None:
+    """Publish the state of a run."""
     fingerprint = record.fingerprint()
-    if run.has_shown(fingerprint) and not run.has_begun:
-        say(f"wandb: {project}: was there before")
+    if run.has_published(fingerprint) and not run.has_begun:
+        say(f"wandb: {project}: already published")
         return
     is_over = record.summary.state != "running"
     run.log(live_figures(record.directory) | ({"in_flight": 0, "rows_per_s": 0} if is_over else {}))

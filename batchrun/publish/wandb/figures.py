@@ -1,4 +1,4 @@
-"""What W&B is shown of a run: how it stands, what it adds up to, and its job, as W&B has such things."""
+"""The data that W&B gets about a run: live figures, totals and the job as config."""
 
 import re
 from pathlib import Path
@@ -32,7 +32,7 @@ _TOTALS = (
 
 
 def live_figures(directory: Path) -> dict[str, Any]:
-    """Return how a run stands, as plain numbers."""
+    """Return the progress of a run as plain numbers."""
     figures = figures_of(directory)
     with Checkpoint(directory) as checkpoint:
         job, totals = stored_job(checkpoint), checkpoint.totals()
@@ -53,22 +53,22 @@ def live_figures(directory: Path) -> dict[str, Any]:
 
 
 def totals(summary: Summary) -> dict[str, Any]:
-    """Return what a run adds up to."""
-    said = {name: getattr(summary, name) for name in _TOTALS}
-    said |= {f"score/{each['model']}": each["mean"] for each in summary.scores}
-    return {name: value for name, value in said.items() if value is not None}
+    """Return the totals of a run."""
+    known = {name: getattr(summary, name) for name in _TOTALS}
+    known |= {f"score/{each['model']}": each["mean"] for each in summary.scores}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def config(job: Job) -> dict[str, Any]:
-    """Return a job, without what it leaves open. A job holds no key; signatures in URLs are cut off."""
-    said = {name: value for name, value in job_to_dict(job).items() if name != "publish"}
-    said["input"] = said["input"] | {"path": [shown(path) for path in said["input"]["path"]]}
+    """Return the settings of a job that have a value. A job holds no key; signatures in URLs are removed."""
+    settings = {name: value for name, value in job_to_dict(job).items() if name != "publish"}
+    settings["input"] = settings["input"] | {"path": [shown(path) for path in settings["input"]["path"]]}
     return {
         name: {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value
-        for name, value in said.items()
+        for name, value in settings.items()
     }
 
 
 def artifact_name(run: str) -> str:
-    """Return what the results of a run are called: names of artifacts are of ASCII, and at most 128 characters."""
+    """Return the artifact name of a run's results. W&B allows ASCII and at most 128 characters."""
     return re.sub(r"[^\w.-]+", "-", f"{run[:120]}-results", flags=re.ASCII).strip("-")

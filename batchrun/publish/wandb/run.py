@@ -1,4 +1,4 @@
-"""The W&B run that stands for a run of ours: the same one each time that ours goes on, or is published."""
+"""The W&B run of one run directory: the same one in every execution and each time it is published."""
 
 import os
 import shlex
@@ -22,8 +22,8 @@ from batchrun.results.run_directory import RESULTS
 _INIT_S = 30.0
 _UPLOAD_S = 500
 _FINISH_S = 60.0
-"""How long W&B may take to begin, to get the artifact, and to get the rest. The last two together are less than the
-time after which a process of which nothing is heard is given up."""
+"""How long W&B may take to start, to receive the artifact, and to receive the rest. The last two together are shorter
+than the silence after which `worker` gives up the process."""
 
 _SETTINGS: Mapping[str, Any] = {
     "console": "off",
@@ -33,7 +33,7 @@ _SETTINGS: Mapping[str, Any] = {
     "init_timeout": _INIT_S,
     "save_code": False,
     "silent": True,
-    "x_disable_machine_info": True,  # whose machine it ran on is nobody's business, nor what is on it
+    "x_disable_machine_info": True,  # facts about the user's machine are not published
     "x_disable_meta": True,
     "x_disable_stats": True,
     "x_save_requirements": False,
@@ -43,30 +43,30 @@ Say = Callable[[str], None]
 
 
 def is_offline() -> bool:
-    """Return whether what W&B is shown stays on this machine.
+    """Return whether W&B works offline: then everything stays on this machine.
 
     Raises:
-        JobError: W&B is to be shown nothing at all.
+        JobError: W&B is disabled.
     """
     mode = os.environ.get("WANDB_MODE", "")
     if mode == "disabled":
-        raise JobError("WANDB_MODE = disabled: W&B would be shown nothing; unset it, or set it to offline")
+        raise JobError("WANDB_MODE = disabled: nothing would be published; unset it, or set it to offline")
     return mode in ("offline", "dryrun")
 
 
 class WandbRun:
-    """One publication. W&B is left alone until something is logged."""
+    """One publication. Contacts W&B only when something is logged."""
 
     def __init__(self, job: Job, directory: Path, ledger: Ledger, project: str, identity: str, say: Say) -> None:
-        """Look up what W&B has been shown.
+        """Look up what has been published to W&B.
 
         Args:
-            job: its config.
+            job: published as the config.
             directory: of the run; W&B keeps its own files there, in `wandb`.
-            ledger: remembers which W&B run it is.
+            ledger: holds the id of the W&B run.
             project: TEAM/PROJECT.
-            identity: of our run: another one in the same directory is another W&B run too.
-            say: told what is done.
+            identity: of the run: a new run in the same directory becomes a new W&B run.
+            say: gets messages about the progress.
         """
         self._job, self._directory, self._ledger, self._project = job, directory, ledger, project
         self._say = say
@@ -79,35 +79,35 @@ class WandbRun:
 
     @property
     def is_known(self) -> bool:
-        """Whether W&B has been shown an end of the run already: what is on this machine only is not there."""
+        """Whether an end of the run has been published already. Deleted offline recordings do not count."""
         is_there = self._is_offline and bool(self._segments) if self._before.get("is_offline") else True
         return is_there and "fingerprint" in self._before
 
     @property
     def _segments(self) -> list[Path]:
-        """What was recorded offline, each time that the run went on."""
+        """The folders that W&B recorded offline, one per execution."""
         return list((self._directory / "wandb").glob(f"offline-run-*-{self._id}*"))
 
     def log(self, figures: dict[str, Any]) -> None:
-        """Show how the run stands.
+        """Publish live figures.
 
         Raises:
-            EndpointRefused: the key is not taken.
+            EndpointRefused: W&B refuses the key.
             JobError: the SDK is not installed.
-            PublishError: W&B is away, or refuses it.
+            PublishError: W&B is away, or refuses the data.
         """
         with translated("wandb", self._project):
             self._run.log(figures)
 
-    def has_shown(self, fingerprint: str) -> bool:
-        """Return whether W&B has the run as it is."""
+    def has_published(self, fingerprint: str) -> bool:
+        """Return whether W&B has the run in this state."""
         return self.is_known and self._before["fingerprint"] == fingerprint
 
     def finish(self, record: RunRecord, fingerprint: str) -> None:
-        """Show how the run ended, and say where that can be seen.
+        """Publish the end of the run, and report its URL.
 
         Raises:
-            PublishError: W&B is away, or refuses it.
+            PublishError: W&B is away, or refuses the data.
             RunDirectoryError: the report cannot be written.
         """
         report = write_report(record.directory).path
@@ -121,7 +121,7 @@ class WandbRun:
 
     def _send(self, name: str, *files: Path) -> None:
         artifact = self._wandb.Artifact(name, type="results")
-        for path in files:  # sent later, it must be a copy
+        for path in files:  # an offline recording is sent later, so it needs a copy
             artifact.add_file(str(path), name=path.name, policy="mutable" if self._is_offline else "immutable")
         logged = self._run.log_artifact(artifact)
         if not self._is_offline:
@@ -133,13 +133,11 @@ class WandbRun:
         try:
             return import_module("wandb")
         except ImportError as problem:
-            raise JobError(
-                f"W&B's SDK is missing ({problem}); in the checkout of batchrun: pip install '.[wandb]'"
-            ) from problem
+            raise JobError(f"W&B's SDK is missing ({problem}); install it: pip install 'wandb>=0.31'") from problem
 
     @cached_property
     def _run(self) -> Any:
-        """The SDK's run, begun when it is first asked for."""
+        """The SDK's run. Starts on first use."""
         team, name = self._project.split("/")
         run = self._wandb.init(
             entity=team,
@@ -159,13 +157,13 @@ class WandbRun:
 
     @property
     def _resume(self) -> str | None:
-        """Whether W&B is to go on with a run that it has: of parts that are sent later, only `must` adds to it."""
+        """Whether W&B resumes an existing run. Parts that are sent later are added to it only with `must`."""
         if not self._is_offline:
             return "allow"
         has_more = self._segments or self._before.get("is_offline") is False
         return "must" if has_more else None
 
     def _where(self) -> str:
-        if self._is_offline:  # the folder, not what was just recorded: W&B sends the parts of a run in their order
-            return f"kept on this machine; send it by: wandb sync {shlex.quote(str(self._directory / 'wandb'))}"
+        if self._is_offline:  # the folder, not the last recording: W&B sends the parts of a run in order
+            return f"kept on this machine; send it: wandb sync {shlex.quote(str(self._directory / 'wandb'))}"
         return str(self._run.url)

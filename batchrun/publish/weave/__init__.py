@@ -1,4 +1,4 @@
-"""Shows a run in W&B Weave: requests as traced calls, dataset and results, an evaluation a model, a leaderboard."""
+"""Publishes a run to W&B Weave: requests as traced calls, dataset, results, one evaluation per model, a leaderboard."""
 
 from batchrun.publish.errors import translated
 from batchrun.publish.ledger import Ledger
@@ -9,18 +9,18 @@ from batchrun.publish.weave.session import Say, Session
 
 
 def publish(record: RunRecord, ledger: Ledger, project: str, say: Say) -> None:
-    """Show a run in a project; what is there already is not sent again.
+    """Publish a run to a project. Nothing is sent twice.
 
     Args:
         record: the run.
-        ledger: what of it has been published.
+        ledger: what has been published already.
         project: TEAM/PROJECT.
-        say: told what was done, and how it goes on, at least every few seconds while the server answers.
+        say: gets messages about the progress, at least every few seconds while the server answers.
 
     Raises:
-        EndpointRefused: the key is not taken, or may not write there.
+        EndpointRefused: the key is refused, or may not write there.
         JobError: the SDK is not installed.
-        PublishError: the server is away, or refuses it, or calls had to be left out; the others are there by then.
+        PublishError: the server is away or refuses the data, or some calls were left out; the others are published.
     """
     with translated("weave", project):
         session = Session(record, ledger, project, say)
@@ -29,5 +29,5 @@ def publish(record: RunRecord, ledger: Ledger, project: str, say: Say) -> None:
         if record.is_whole:
             Evaluations(session, calls.ids).send()
         else:
-            say("weave: the run is not complete; its evaluations follow when it is published again")
+            say("weave: the run is not complete; publish it again when it is, for its evaluations")
         calls.check()

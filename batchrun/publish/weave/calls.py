@@ -1,9 +1,9 @@
 """Sends the requests of a run to Weave, as traced calls.
 
-They go to the server a batch at a time, by the SDK's own client of the server, which says whether they arrived: what
-the SDK sends in the background is only logged when it fails. Their ids are made of the run, so that the same call is
-known again: those that the ledger does not have are looked for on the server before they are sent. One that is sent
-cannot be mended, so one of which the input no longer says what was asked is left out, and so is not noted.
+They go to the server in batches, through the SDK's own client of the server, which reports whether they arrived. What
+the SDK sends in the background is only logged when it fails. Call ids are derived from the run, so that a call is
+recognised later: calls that are not in the ledger are looked up on the server before they are sent. A sent call cannot
+be corrected, so calls whose request the input no longer has are left out and not recorded.
 """
 
 from functools import cached_property
@@ -18,7 +18,7 @@ from batchrun.publish.weave.session import Session
 from batchrun.records import Outcome
 
 _REFUSED = (400, 413, 422)
-"""What the server says of calls that it does not take."""
+"""The statuses with which the server refuses calls."""
 
 
 class Calls:
@@ -29,10 +29,10 @@ class Calls:
         self._sent = self._known = self._lost = self._refused = 0
         self._reason = ""
         self.ids: dict[tuple[int, str, int], str] = {}
-        """Row, model and sample → id of the call, as far as evaluations show the row."""
+        """Row, model and sample → id of the call, for the rows in evaluations."""
 
     def send(self) -> None:
-        """Send the requests that are not there yet."""
+        """Send the requests that the server does not have yet."""
         record, ledger, say = self._session.record, self._session.ledger, self._session.say
         evaluated = record.chosen(MOST_ROWS) if record.summary.scores else ()
         for batch in self._requests.calls():
@@ -44,24 +44,24 @@ class Calls:
                 self._send_new({name: call for name, call in calls.items() if name in unsent})
                 say(f"weave: {self._sent:,} calls sent")
             if self._refused and not self._sent and not self._known:
-                self.check()  # it takes none
-        say(f"weave: {self._session.project}: {self._sent:,} calls sent, {self._known:,} were there before")
+                self.check()  # the server refuses all of them
+        say(f"weave: {self._session.project}: {self._sent:,} calls sent, {self._known:,} already published")
 
     def check(self) -> None:
-        """Raise `PublishError` where calls had to be left out, which are tried again the next time."""
-        said = []
+        """Raise `PublishError` where calls were left out. The next publication tries them again."""
+        problems = []
         if self._refused:
-            said.append(f"the server refused {self._refused:,} calls ({self._reason}); they are tried again next time")
+            problems.append(f"the server refused {self._refused:,} calls ({self._reason}); publish again to retry them")
         if self._lost:
             why = self._requests.trouble or "it has changed since the run"
-            cure = "put it back, or run the job again, which fits its answers to it, and publish again"
-            lost = f"{self._lost:,} calls are left out, since the input does not say what they asked"
-            said.append(f"{lost}: {why}; {cure}")
-        if said:
-            raise PublishError(f"weave: {self._session.project}: {'; '.join(said)}")
+            cure = "restore the input, or run the job again, and publish again"
+            lost = f"{self._lost:,} calls are left out because the input no longer has their requests"
+            problems.append(f"{lost}: {why}; {cure}")
+        if problems:
+            raise PublishError(f"weave: {self._session.project}: {'; '.join(problems)}")
 
     def _send_new(self, calls: dict[str, Call]) -> None:
-        """Send calls that the ledger does not have, and note those that are there then."""
+        """Send calls that are not in the ledger, and record those that the server has then."""
         there = self._there(set(calls))
         self._known += len(there)
         lost = {name for name, call in calls.items() if call.is_lost} - there
@@ -71,18 +71,18 @@ class Calls:
         self._session.ledger.add(calls.keys() - lost - refused)
 
     def _there(self, ids: set[str]) -> set[str]:
-        """Return those of some calls that the server has: of a batch whose answer never came, or without its ledger."""
+        """Return the calls that the server has: from a batch whose reply was lost, or published without this ledger."""
         asked = {"project_id": self._session.project_id, "filter": {"call_ids": sorted(ids)}, "columns": ["id"]}
         return {str(each.id) for each in self._session.client.server.calls_query_stream(asked)} & ids
 
     @cached_property
     def _op(self) -> str:
-        """Publish what the calls are calls of; return its name."""
+        """Publish the operation that the calls belong to; return its name."""
         op = self._session.weave.op(chat_completion, name="batchrun.chat_completion", enable_code_capture=False)
         return self._session.publish(op)
 
     def _send(self, batch: list[dict[str, Any]]) -> set[str]:
-        """Send calls, of those that the server refuses together each half for itself; return the ids of the refused."""
+        """Send calls; send each half of a refused batch separately. Return the ids of the refused calls."""
         if not batch:
             return set()
         try:
@@ -99,7 +99,7 @@ class Calls:
         return set()
 
     def _shown(self, call: Call, call_id: str) -> dict[str, Any]:
-        """Return a request as Weave has its calls: chat completions, which it shows as conversations."""
+        """Return a request as a call of Weave: a chat completion, which Weave shows as a conversation."""
         outcome = call.outcome
         return {
             "project_id": self._session.project_id,
@@ -144,5 +144,5 @@ def _place(outcome: Outcome) -> tuple[int, str, int]:
 
 
 def chat_completion(model: str, messages: list[dict[str, Any]]) -> Any:
-    """Stand for what was called: the endpoint of the run. Is never called."""
+    """Represent the endpoint of the run as an operation. Never called."""
     raise NotImplementedError

@@ -1,8 +1,7 @@
 """Sends dataset, results, evaluations and their leaderboard to Weave.
 
-Evaluations are made by the SDK's own logger. One is noted as it begins and as it ends; one that was cut off is deleted,
-and made again. Those of other results, or of another sample, are of another version of the evaluation, so that a
-leaderboard never mixes them.
+Evaluations are made by the SDK's own logger. Their start and end are recorded; an interrupted one is deleted and made
+again. Other results or another sample give another version of the evaluation, so that a leaderboard never mixes them.
 """
 
 import re
@@ -17,27 +16,27 @@ from batchrun.publish.record import picked
 from batchrun.publish.weave.session import Session
 
 MOST_ROWS = 10_000
-"""Input rows of which dataset, results and evaluations are made, at most: the SDK holds them all until the end."""
+"""The most input rows in dataset, results and evaluations: the SDK holds them all in memory until the end."""
 
 _MOST_BYTES = 64 << 20
-"""Of these, as JSON: rows that are wide are fewer."""
+"""Their largest size as JSON: fewer rows are sent where rows are wide."""
 
 _AT_ONCE = 200
-"""Predictions that are given to the SDK before it is told to send what it holds."""
+"""Predictions between two flushes of the SDK."""
 
 
 class _Scored(NamedTuple):
-    """What the scores of one model are called, and add up to."""
+    """The model and the summary of its scores."""
 
     model: str
     summary: dict[str, Any]
 
 
 class Evaluations:
-    """Those of one publication."""
+    """The evaluations of one publication."""
 
     def __init__(self, session: Session, calls: Mapping[tuple[int, str, int], str]) -> None:
-        """Name what they are of.
+        """Name the run and its calls.
 
         Args:
             session: of the publication.
@@ -48,12 +47,12 @@ class Evaluations:
         self._place = session.place if sample is None else f"{session.place} sample {sample}"
 
     def send(self) -> None:
-        """Send dataset and results; where answers are scored, an evaluation a model, and their leaderboard."""
+        """Send dataset and results; for scored answers also one evaluation per model, and their leaderboard."""
         record, ledger, say = self._session.record, self._session.ledger, self._session.say
         fingerprint, scored = record.fingerprint(), self._scored()
         done = f"objects {self._place}"
         if ledger.fact(done) == fingerprint:
-            say("weave: dataset, results and evaluations were there before")
+            say("weave: dataset, results and evaluations already published")
             return
         rows = self._rows()
         dataset = self._dataset(rows)
@@ -66,17 +65,17 @@ class Evaluations:
             self._lead(evaluation)
         ledger.note(done, fingerprint)
         what = f"dataset, results, {len(scored)} evaluations and a leaderboard" if scored else "dataset and results"
-        say(f"weave: {self._session.project}: {what} are there, of {len({row['row'] for row in rows}):,} input rows")
+        say(f"weave: {self._session.project}: published {what} of {len({row['row'] for row in rows}):,} input rows")
 
     def _rows(self) -> list[dict[str, Any]]:
-        """Return the rows of the results that are shown: as many as may be held."""
+        """Return the rows of the results to publish: as many as fit in memory."""
         most = MOST_ROWS
         while (rows := self._held(most)) is None:
             most //= 2
         return rows
 
     def _held(self, most: int) -> list[dict[str, Any]] | None:
-        """Return the answers to so many input rows; None when that is too much."""
+        """Return the answers to that many input rows; None when they are too large."""
         rows: list[dict[str, Any]] = []
         size_bytes = 0
         for row in self._session.record.rows(most):
@@ -109,9 +108,9 @@ class Evaluations:
         return dataset
 
     def _evaluate(self, scored: _Scored, dataset: Any, rows: list[dict[str, Any]], fingerprint: str) -> str:
-        """Make the evaluation of a model; return the name of what was evaluated.
+        """Make the evaluation of a model; return the name of the evaluation object.
 
-        The rows may be a sample; what they add up to is always of the whole run.
+        The rows may be a sample; the summary is always that of the whole run.
         """
         ledger, note = self._session.ledger, f"evaluation {self._place} {scored.model}"
         before = ledger.fact(note) or {}
@@ -133,13 +132,13 @@ class Evaluations:
         return name
 
     def _delete(self, call: str) -> None:
-        """Delete an evaluation that was cut off: it would stand there for ever, as if it ran."""
+        """Delete an interrupted evaluation: Weave would show it as running forever."""
         try:
             self._session.client.delete_calls([call])
         except Exception as problem:
             if status_of(problem) not in (401, 403, 404):
                 raise
-            self._session.say("weave: an evaluation that was cut off stays there: the server lets nobody delete it")
+            self._session.say("weave: an interrupted evaluation stays visible: the server does not allow to delete it")
 
     def _begun(self, model: str, dataset: Any, fingerprint: str) -> Any:
         job = self._session.record.job
@@ -155,7 +154,7 @@ class Evaluations:
             dataset=dataset,
             scorers=[self._scorer],
             eval_attributes={"batchrun": {"run": self._session.record.name, "results": fingerprint}},
-            trace_scores=False,  # a score is on its prediction; as a call of its own it costs four times as long
+            trace_scores=False,  # scores are part of the predictions; as separate calls they take four times as long
         )
 
     def _predict(self, evaluation: Any, model: str, rows: list[dict[str, Any]]) -> None:
@@ -167,12 +166,12 @@ class Evaluations:
             self._session.say(f"weave: evaluating {model}: {start + len(batch):,} of {len(rows):,} answers")
 
     def _log(self, evaluation: Any, row: dict[str, Any]) -> None:
-        """Log a prediction: with its usage and latency, which the SDK cannot see, and the traced call that it is of."""
+        """Log a prediction with its usage and latency, which the SDK cannot measure, and the id of its traced call."""
         inputs = picked(row, self._session.record.input_columns())
         failure = None if row["error_kind"] is None else {"error": f"{row['error_kind']}: {row['error']}"}
-        told = picked(row, ("row", "sample", "latency_s", "error_kind"))
-        told["call"] = self._calls.get((row["row"], row["model"], row["sample"]))
-        with self._session.weave.attributes({"batchrun": told}):
+        facts = picked(row, ("row", "sample", "latency_s", "error_kind"))
+        facts["call"] = self._calls.get((row["row"], row["model"], row["sample"]))
+        with self._session.weave.attributes({"batchrun": facts}):
             prediction = evaluation.log_prediction(inputs=inputs, output=failure or row["response"])
         prediction.predict_call.summary = {"usage": usage_of(row["model"], row), "latency_s": row["latency_s"]}
         if row["score"] is not None:
@@ -193,7 +192,7 @@ class Evaluations:
 
 
 def usage_of(model: str, counts: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """Return token counts as Weave has them; empty where there are none."""
+    """Return token counts under Weave's names; empty where there are none."""
     names = {name: name for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
     names["cached_tokens"] = "cache_read_input_tokens"
     found = {there: counts[here] for here, there in names.items() if counts[here] is not None}
@@ -201,14 +200,14 @@ def usage_of(model: str, counts: Mapping[str, Any]) -> dict[str, dict[str, int]]
 
 
 def _latency(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the mean latency, as Weave's own evaluations have it."""
+    """Return the mean latency in the form of Weave's own evaluations."""
     known = [row["latency_s"] for row in rows if row["latency_s"] is not None]
     return {"model_latency": {"mean": sum(known) / len(known)}} if known else {}
 
 
 @contextmanager
 def _failing(evaluation: Any) -> Iterator[None]:
-    """Have an evaluation end as failed, where it fails."""
+    """Mark an evaluation as failed when its block raises."""
     try:
         yield
     except Exception as problem:
@@ -217,5 +216,5 @@ def _failing(evaluation: Any) -> Iterator[None]:
 
 
 def _object_name(text: str) -> str:
-    """Return a text as the name of an object may be, which is all that Weave would make of it too."""
+    """Return a text as a valid object name, replacing the same characters as Weave."""
     return re.sub(r"[^\w.-]+", "-", text)[:128].strip("-.") or "run"

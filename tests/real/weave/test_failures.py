@@ -88,7 +88,7 @@ def test_without_the_right_to_delete_an_incomplete_evaluation_stays(
     stub.is_broken = lambda path: 403 if path.endswith("/calls/delete") else None
     done = command("publish", "out", "--weave", "team/project")
     assert done.code == 0, done.stderr
-    assert "stays there: the server lets nobody delete it" in done.stderr
+    assert "stays visible: the server does not allow to delete it" in done.stderr
     assert {each["id"]: each.get("output") is None for each in stub.evaluations}.pop(cut_off)
     assert sum(each.get("output") is not None for each in stub.evaluations) == 2
     assert "delete" not in command("publish", "out", "--weave", "team/project").stderr

@@ -141,7 +141,7 @@ def test_after_an_edit_of_the_input_only_new_calls_are_sent(
     write_rows("problems.jsonl", problem(99))
     Path("problems.jsonl").write_text(Path("problems.jsonl").read_text() + rows)
     assert command("run", "job.toml", "--simulate", "-o", "out").code == 0
-    assert "2 calls sent, 24 were there before" in command("publish", "out", "--weave", "team/project").stderr
+    assert "2 calls sent, 24 already published" in command("publish", "out", "--weave", "team/project").stderr
     assert len(stub.traces) == len(run) + 2
     assert [len(predictions(stub, each)) for each in stub.evaluations] == [ROWS] * 2 + [ROWS + 1] * 2
 
