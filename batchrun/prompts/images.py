@@ -1,7 +1,7 @@
-"""A row's images → parts of its last user message: URLs as they stand, files and bytes as data URLs.
+"""A row's images → parts of its last user message: URLs unchanged, files and bytes as data URLs.
 
-Whatever a column says of its files, only what begins as an image is sent: a row of a job may name any file, and that
-file may hold anything. A file is read when its row is made a request, and is not kept.
+Files that are not images are never sent: a row may name any file, so the first bytes of each are checked. A file is
+read when its row becomes a request, and is not kept.
 """
 
 import base64
@@ -24,7 +24,7 @@ from batchrun.records import Image, Prompt, Row
 from batchrun.storage.urls import is_remote
 
 _HEAD_BYTES = 32
-"""How much of a file tells what kind of image it is."""
+"""How many bytes of a file show what kind of image it is."""
 
 _MAX_BYTES = MAX_BODY_BYTES // 4 * 3
 """Longest image: base64 makes four bytes of three."""
@@ -47,13 +47,13 @@ _BRANDS = {
 """Major brand of an ISO media file → media type. Source: the registry of MP4RA."""
 
 _BMP_HEADER_BYTES = {12, 16, 40, 52, 56, 64, 108, 124}
-"""How long the header after a BMP file's first can be: two letters alone would let many a text pass."""
+"""Lengths of a BMP file's second header: two letters alone would let many texts pass."""
 
 _KNOWN = "PNG, JPEG, GIF, WebP, BMP, TIFF, AVIF or HEIC"
 
 
 def media_type(head: bytes) -> str | None:
-    """Return the media type of an image from its first bytes, at least 32 of them; None of what is no image."""
+    """Return the media type of an image from its first bytes, at least 32; None if it is not an image."""
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind
@@ -73,11 +73,11 @@ class Images:
     def added(self, prompt: Prompt, row: Row) -> Prompt:
         """Return a row's prompt with the row's images at the end of its last user message.
 
-        A value is a URL, a path, a data URL, bytes, or, as Hugging Face writes it, an object of `bytes` and `path`;
-        or a list of these. A row without any has none. Paths are relative to the folder of the row's file.
+        A value is a URL, a path, a data URL, bytes, an object of `bytes` and `path` as Hugging Face writes it, or a
+        list of these. An empty value means no image. Paths are relative to the folder of the row's file.
 
         Raises:
-            RowProblem: one cannot be read or is no image, or there is no user message.
+            RowProblem: one cannot be read or is not an image, or a user message is missing.
         """
         try:
             found = _found((row.columns or {}).get(self.column), row.folder)
@@ -91,14 +91,14 @@ class Images:
 
 
 def _found(value: Any, folder: str) -> list[str | Image]:
-    """Return the images of one value, never more of them than a request can hold."""
+    """Return the images of one value, at most as many as a request can hold."""
     found = []
     size = 0
     for each in _values(value):
         found.append(image := _image(each, folder))
         size += len(image.url) if isinstance(image, Image) else 0
         if size > MAX_BODY_BYTES:
-            raise RowProblem(f"holds more than the {MAX_BODY_BYTES >> 20} MiB that can be sent")
+            raise RowProblem(f"holds images of more than {MAX_BODY_BYTES >> 20} MiB, the most that can be sent")
     return found
 
 
@@ -120,7 +120,7 @@ def _with_parts(messages: list[Any], images: list[str | Image]) -> list[Any]:
             content = message.get("content")
             before = content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
             return [*messages[:place], message | {"content": [*before, *parts]}, *messages[place + 1 :]]
-    raise RowProblem("has images, and no user message that they could go into")
+    raise RowProblem("has images but no user message to put them into")
 
 
 def _image(value: Any, folder: str) -> str | Image:
@@ -140,10 +140,10 @@ def _image(value: Any, folder: str) -> str | Image:
     if scheme == "file":
         return _from_file(Path(url2pathname(urlsplit(value).path)))
     if rest.startswith("//"):
-        raise RowProblem(f"{value} cannot be read; of URLs only http:, https: and data: can be sent")
+        raise RowProblem(f"{value} cannot be sent; use a URL that begins with http:, https: or data:")
     if is_remote(folder) and not Path(value).is_absolute():
-        cure = "give https: URLs or the bytes, or copy the folder here"
-        raise RowProblem(f"{value} is beside its row's file, in {folder}, where images are not fetched from; {cure}")
+        cure = "use https: URLs or bytes, or copy the folder to this machine"
+        raise RowProblem(f"{value} is a path in {folder}; images are not fetched from there; {cure}")
     return _from_file(Path(folder, value))
 
 
@@ -166,27 +166,27 @@ def _from_file(path: Path) -> Image:
                 raise RowProblem(f"{path} has {size >> 20} MiB; at most {_MAX_BYTES >> 20} MiB can be sent")
             head = file.read(_HEAD_BYTES)
             if media_type(head) is None:
-                raise RowProblem(f"{path} is no image ({_KNOWN})")
-            return _from_bytes(head + file.read(size))  # not just all that may come: Python makes room for that first
+                raise RowProblem(f"{path} is not an image ({_KNOWN})")
+            return _from_bytes(head + file.read(size))  # with a size: without one Python reserves memory first
     except OSError as problem:
-        shown = str(path) if len(str(path)) < 300 else f"{str(path)[:100]}…"  # base64 without its data:image/…
+        shown = str(path) if len(str(path)) < 300 else f"{str(path)[:100]}…"  # probably base64 without data:image/…
         raise RowProblem(f"{shown} cannot be read: {problem.strerror}") from None
     except ValueError as problem:  # a zero byte in its name
         if isinstance(problem, RowProblem):
             raise
-        raise RowProblem(f"{str(path)!r} is no path") from None
+        raise RowProblem(f"{str(path)!r} is not a path") from None
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a file; what is none, such as a pipe that nobody writes to, would hold up everything."""
+    """Open a regular file; a pipe that nobody writes to would block the run."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise RowProblem(f"{path} is no file")
+        raise RowProblem(f"{path} is not a regular file")
     return path.open("rb")
 
 
 def _from_bytes(data: bytes) -> Image:
     kind = media_type(data[:_HEAD_BYTES])
     if kind is None:
-        raise RowProblem(f"holds bytes that are no image ({_KNOWN})")
+        raise RowProblem(f"holds bytes that are not an image ({_KNOWN})")
     name = f"image:{blake2b(data, digest_size=16).hexdigest()}"
     return Image(name, b"data:%b;base64,%b" % (kind.encode(), base64.b64encode(data)))

@@ -55,5 +55,5 @@ def _size(entry: Entry) -> int:
 
 
 def _messages(entry: Entry) -> bytes:
-    """Return a body from its messages on; what is no request comes first."""
+    """Return a body from its messages on; broken rows come first."""
     return entry.body[entry.body.find(_BEFORE_MESSAGES) :] if isinstance(entry, Request) else b""

@@ -59,7 +59,7 @@ class RequestMaker:
             heads = self._heads or [self._own_head(body.get("model"))]
             tails = self._tails_of(self._parameters | own) if own else self._tails
         if not heads:
-            raise RowProblem("names no model, and the job names none")
+            raise RowProblem("has no model, and the job names none; add -m MODEL, or name in [model]")
         messages = _json(body["messages"])
         return [
             self._request(prompt, model, sample, head + messages + tail)
@@ -68,7 +68,7 @@ class RequestMaker:
         ]
 
     def bad_rows(self, row: Row, custom_id: str | None, problem: str) -> Iterator[BadRow]:
-        """Yield what stands for a broken row: as many entries as a sound one would have had."""
+        """Yield the entries of a broken row: as many as a valid row would have."""
         message = f"{row.source}: {problem}"
         key = _key(f"{custom_id}\n{message}".encode("utf-8", "surrogatepass"))
         for model in self._models or ("",):
@@ -91,7 +91,7 @@ class RequestMaker:
 
     def _own_head(self, model: Any) -> tuple[str, bytes]:
         if model is None:
-            raise RowProblem("names no model, and the job names none")
+            raise RowProblem("has no model, and the job names none; add -m MODEL, or name in [model]")
         if not isinstance(model, str) or not model:
             raise RowProblem(f"model is {kind_of(model)}; must be a non-empty string")
         name = model.removeprefix(LITELLM_PREFIX) if self._strips_prefix else model
@@ -108,27 +108,27 @@ class RequestMaker:
 
 
 def _parameters(job: Job) -> dict[str, Any]:
-    """Return the body's keys that the job sets, beside model and messages."""
+    """Return the keys of the body that the job sets, without model and messages."""
     parameters, schema = job.model.parameters(), job.response.schema
-    told = None if schema is None else response_format(schema, job.response.mode)
-    if told is None:
+    format_ = None if schema is None else response_format(schema, job.response.mode)
+    if format_ is None:
         return parameters
     if "response_format" in parameters:
-        raise JobError("[model] response_format cannot be set beside [response] schema, which makes one; leave one out")
-    return parameters | {"response_format": told}
+        raise JobError("[model] response_format and [response] schema are both set; keep one of them")
+    return parameters | {"response_format": format_}
 
 
 def _refuse_ours(job: Job) -> None:
-    """Refuse what a job smuggles past its own settings: the body would say it twice."""
+    """Refuse keys in `extra_body` that the run itself sets: the body would contain them twice."""
     for key in ("model", "messages", "n", "stream", "stream_options"):
         if key in job.model.extra_body:
             raise JobError(
-                f"[model.extra_body] {key} cannot be set: the run itself says it (names, num_samples, stream)"
+                f"[model.extra_body] {key} cannot be set: the run sets it from names, num_samples and stream"
             )
 
 
 def _is_streamed(model: str, stream: bool | str) -> bool:
-    """Return whether answers of a model are streamed; with `auto`, if it is known to think before it answers."""
+    """Return whether answers of a model are streamed; with `auto`, only of known reasoning models."""
     if stream != "auto":
         return bool(stream)
     known = load_prices().get(model)

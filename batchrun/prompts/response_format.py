@@ -1,4 +1,4 @@
-"""How an endpoint is told of a schema, and how a model is told that its answer does not fit."""
+"""The `response_format` that sends a schema to an endpoint."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ _STRICT_KEYWORDS = frozenset(
     {"$defs", "$ref", "$schema", "additionalProperties", "anyOf", "const", "definitions", "description", "enum"}
     | {"items", "properties", "required", "title", "type"}
 )
-"""What OpenAI's strict mode has accepted since its first day.
+"""Keywords that OpenAI's strict mode has accepted from the beginning.
 
 Source: its guide to structured outputs. Some of its models, and gateways in its shape, refuse all others.
 """
@@ -17,13 +17,13 @@ _LONGEST_NAME = 64
 
 
 def response_format(schema: Mapping[str, Any], mode: str) -> dict[str, Any] | None:
-    """Return the body's `response_format`; None when there must be none.
+    """Return the body's `response_format`; None when it is left out.
 
     `strict` is set where OpenAI accepts it. Elsewhere OpenAI answers a strict schema with 400, and most other servers
     hold the model to the schema whether it says strict or not.
 
     Args:
-        schema: the schema of the answers; sent as it stands.
+        schema: the schema of the answers; sent unchanged.
         mode: json_schema, json_object or none.
     """
     if mode == "none":
@@ -44,7 +44,7 @@ def _name(schema: Mapping[str, Any]) -> str:
 
 
 def _is_strict(schema: Any) -> bool:
-    """Tell whether every object names all that it may hold and requires all that it names, in strict words only."""
+    """Return whether every object lists and requires all its properties, and only strict keywords are used."""
     if not isinstance(schema, Mapping) or not schema.keys() <= _STRICT_KEYWORDS:
         return False
     if not schema.keys() & {"type", "enum", "const", "anyOf", "$ref"}:

@@ -52,7 +52,7 @@ class RowForms:
         for name in self._labels:
             value = columns.get(name)
             if value is not None and value != "":
-                return value if value.__class__ is str else _said(value)
+                return value if value.__class__ is str else _as_text(value)
         return None
 
     def form(self, columns: dict[str, Any]) -> Form | None:
@@ -81,7 +81,7 @@ class RowForms:
         elif form == "prompt":
             body = {"messages": self._own_prompt(columns)}
         else:
-            raise RowProblem("has neither messages nor prompt, and the job has no template")
+            raise RowProblem("has no messages and no prompt, and the job has no template")
         if form != "batch" and columns.get("params") is not None:
             body |= _params(columns["params"])
         return Prompt(row.number, self.label(columns), body)
@@ -100,11 +100,11 @@ class RowForms:
     def _own_prompt(self, columns: dict[str, Any]) -> list[Any]:
         prompt, system = columns["prompt"], columns.get("system")
         if not isinstance(prompt, str):
-            raise RowProblem(f"prompt is {kind_of(prompt)}; must be a text")
+            raise RowProblem(f"prompt is {kind_of(prompt)}; must be a string")
         if system is None:
             return self._with_system([_user(prompt)], columns)
         if not isinstance(system, str):
-            raise RowProblem(f"system is {kind_of(system)}; must be a text")
+            raise RowProblem(f"system is {kind_of(system)}; must be a string")
         return [{"role": "system", "content": system}, _user(prompt)]
 
 
@@ -117,7 +117,7 @@ _KINDS = (
     _Kind((type(None),), "null"),
     _Kind((bool,), "true or false"),
     _Kind((int, float), "a number"),
-    _Kind((str,), "a text"),
+    _Kind((str,), "a string"),
     _Kind((list, tuple), "a list"),
     _Kind((dict,), "an object"),
 )
@@ -145,7 +145,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _said(value: Any) -> str | None:
+def _as_text(value: Any) -> str | None:
     try:
         return str(value)
     except RecursionError:  # a list of lists of lists of …: its row's number is the better label

@@ -1,4 +1,4 @@
-"""The stage's one door: a job's input → batches of requests and broken rows, in input order."""
+"""A job's input → batches of requests and broken rows, in input order. The other stages use only this module."""
 
 from collections.abc import Callable, Collection, Iterator
 from itertools import chain, takewhile
@@ -25,7 +25,7 @@ Entry = Request | BadRow
 Settled = Callable[[int, int], Collection[int]]
 
 LOOK_ROWS = 100
-"""Rows looked at before anything is sent, unless one of the first that are there can be used."""
+"""Rows that are looked at before anything is sent, unless one of the first is valid."""
 
 _BATCH_BYTES = 1 << 20
 """Bodies in one batch, roughly: long prompts come fewer at a time."""
@@ -40,7 +40,7 @@ def _none_is_settled(*_: int) -> Collection[int]:
 
 
 class Source:
-    """Reads a job's input. `open` checks it, `batches` hands it out; both may run in a worker thread."""
+    """Reads a job's input. `open` checks it, `batches` yields it; both may run in a worker thread."""
 
     def __init__(self, job: Job, stdin: BinaryIO | None = None, spool: Path | None = None) -> None:
         """Compile the job's templates and parameters; reads nothing.
@@ -64,9 +64,9 @@ class Source:
         self._pending: Iterator[list[Row]] | None = None
         self._kept: BinaryIO | None = None  # what came over standard input, once it is read again
         self.files: list[InputFile] = []
-        """What the job's paths stand for; known once opened."""
+        """The files that the job's paths mean; known once opened."""
         self.notices: list[str] = []
-        """What people should know about the input, though it can be run; known once opened."""
+        """What users should know about the input although it can be run; known once opened."""
 
     def __enter__(self) -> Self:
         return self
@@ -101,11 +101,11 @@ class Source:
         return self._reader.is_complete
 
     def open(self) -> None:
-        """Find the files and look at the first rows, which are handed out later all the same.
+        """Find the files and look at the first rows; `batches` yields these rows too.
 
         Raises:
             InputError: the input as a whole cannot be used, or `strict` found broken rows.
-            JobError: neither job nor rows name a model.
+            JobError: the job and the rows name no model.
         """
         self.files = find_files(self._job.input.path)
         if self._job.input.strict and any(file.is_stdin for file in self.files):
@@ -182,11 +182,11 @@ class Source:
                 prompt = self._images.added(prompt, row)
             return self._maker.requests(prompt)
         except (RowProblem, TemplateProblem) as problem:
-            said = str(problem)
+            reason = str(problem)
         except RecursionError:
-            said = "is nested too deeply"
+            reason = "is nested too deeply"
         label = self._forms.label(row.columns) if row.columns else None
-        return list(self._maker.bad_rows(row, label, said))
+        return list(self._maker.bad_rows(row, label, reason))
 
     def _look(self, rows: Iterator[list[Row]]) -> list[list[Row]]:
         """Return the first lists of rows: until one row can be used, so that a slow pipe is not waited for."""
@@ -213,9 +213,9 @@ class Source:
         known = self._known_columns(sound)
         if forms == {None}:
             cure = "name what to ask: -t '{{ " + next(iter(known), "question") + " }}'"
-            raise InputError(f"{where}: has neither messages nor prompt; its columns are {_listed(known)}; {cure}")
+            raise InputError(f"{where}: has no messages and no prompt; its columns are {_listed(known)}; {cure}")
         if "batch" not in forms and not self._job.models:
-            raise JobError("neither the job nor the rows name a model; name one: -m MODEL, or name in [model]")
+            raise JobError("the job and the rows name no model; add -m MODEL, or name in [model]")
         self._check_columns(known, uses_templates=forms != {"batch"}, uses_user="template" in forms, where=where)
         problems = list(takewhile(bool, map(self._problem, rows)))  # no further: a row may have images to read
         if len(problems) == len(rows):

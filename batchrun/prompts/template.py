@@ -10,11 +10,11 @@ from jinja2.sandbox import SandboxedEnvironment
 from batchrun.errors import JobError
 
 ROW = "row"
-"""Name under which a template sees all columns, for names that are no identifiers: `{{ row["review text"] }}`."""
+"""Name under which a template sees all columns, for names that are not identifiers: `{{ row["review text"] }}`."""
 
 
 class TemplateProblem(ValueError):
-    """A template cannot be rendered for one row. The message names setting and column."""
+    """A template cannot be rendered for one row. The message names the setting and the column."""
 
 
 class Template:
@@ -67,8 +67,8 @@ class Template:
             if missing:
                 raise TemplateProblem(f"has no column {missing}, which {self.setting} names") from None
             raise TemplateProblem(f"{self.setting} cannot be rendered: {problem}") from None
-        except Exception as problem:  # noqa: BLE001  # a template is its author's program: it can raise anything
-            raise TemplateProblem(f"{self.setting} cannot be rendered: {_said(problem)}") from None
+        except Exception as problem:  # noqa: BLE001  # a template is a program: it can raise anything
+            raise TemplateProblem(f"{self.setting} cannot be rendered: {_reason(problem)}") from None
 
     def _render_constant(self) -> Callable[[dict[str, Any]], str]:
         try:
@@ -114,19 +114,19 @@ def _is_row(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Name) and node.name == ROW
 
 
-def _said(problem: Exception) -> str:
+def _reason(problem: Exception) -> str:
     return str(problem) or type(problem).__name__
 
 
 def _tojson(value: Any, indent: int | None = None) -> str:
-    """Return JSON as one would write it; Jinja's own filter escapes it for web pages."""
+    """Return plain JSON; Jinja's own filter escapes it for web pages."""
     return json.dumps(value, indent=indent, ensure_ascii=False, default=str)
 
 
 def _make_environment() -> SandboxedEnvironment:
     environment = SandboxedEnvironment(
         undefined=StrictUndefined,
-        autoescape=False,  # prompts are no web pages
+        autoescape=False,  # prompts are not web pages
         keep_trailing_newline=True,
         finalize=lambda value: "" if value is None else value,
     )
@@ -149,5 +149,7 @@ def _parse(text: str, setting: str) -> nodes.Template:
     except TemplateSyntaxError as problem:
         raise JobError(f"{setting}: line {problem.lineno}: {problem.message}") from None
     for node in tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
-        raise JobError(f"{setting}: line {node.lineno}: a template cannot read other files; write it in one piece")
+        raise JobError(
+            f"{setting}: line {node.lineno}: a template cannot read other files; put everything into one template"
+        )
     return tree

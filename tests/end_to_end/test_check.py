@@ -54,7 +54,7 @@ def test_what_is_found_is_there_for_scripts(check: Any) -> None:
     found = check("in.jsonl", "--json").json
     assert (found["exit_code"], found["rows"], found["bad_rows"], found["requests"]) == (0, 3, 1, 2)
     assert found["repeated"] == {"ids": 1, "rows": 2, "example": [0, 1]}
-    assert found["causes"][0]["example"] == "in.jsonl:3: prompt is a number; must be a text"
+    assert found["causes"][0]["example"] == "in.jsonl:3: prompt is a number; must be a string"
     assert found["prompts"][1]["messages"] == [{"role": "user", "content": "two"}]
     assert found["longest"][0]["row"] in (0, 1)
     low, likely, high = (found["ahead"]["prompt_tokens"][end] for end in ("low", "likely", "high"))

@@ -42,7 +42,7 @@ def assert_told(done: Any, code: int, *parts: str) -> None:
         (["in.jsonl", "-t", "{{ promt }}"], ["has no column promt", "prompt.user", "prompt"]),
         (["in.jsonl", "-t", "{{ prompt "], ["prompt.user"]),
         (["in.jsonl", "--id", "nr"], ["has no column nr", "input.id"]),
-        (["other.jsonl"], ["has neither messages nor prompt", "text", "-t '{{ text }}'"]),
+        (["other.jsonl"], ["has no messages and no prompt", "text", "-t '{{ text }}'"]),
         (["broken.jsonl"], ["broken.jsonl:1", "can be used"]),
         (["half.jsonl", "--strict"], ["half.jsonl:2", "--strict allows none"]),
         (["in.jsonl", "--temperature", "3"], ["--temperature = 3", "at most 2"]),

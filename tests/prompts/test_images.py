@@ -125,16 +125,16 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, write) -
     ("photo", "problem"),
     [
         ("gone.png", "photo: {folder}/gone.png cannot be read: No such file or directory"),
-        ("note.txt", "photo: {folder}/note.txt is no image (PNG, JPEG, GIF, WebP, BMP, TIFF, AVIF or HEIC)"),
-        ("empty.png", "photo: {folder}/empty.png is no image (PNG, JPEG, GIF, WebP, BMP, TIFF, AVIF or HEIC)"),
-        ("", "photo: {folder} is no file"),
-        ("pipe", "photo: {folder}/pipe is no file"),
+        ("note.txt", "photo: {folder}/note.txt is not an image (PNG, JPEG, GIF, WebP, BMP, TIFF, AVIF or HEIC)"),
+        ("empty.png", "photo: {folder}/empty.png is not an image (PNG, JPEG, GIF, WebP, BMP, TIFF, AVIF or HEIC)"),
+        ("", "photo: {folder} is not a regular file"),
+        ("pipe", "photo: {folder}/pipe is not a regular file"),
         ("large.png", "photo: {folder}/large.png has 2 MiB; at most 1 MiB can be sent"),
-        ("s3://b/a.png", "photo: s3://b/a.png cannot be read; of URLs only http:, https: and data: can be sent"),
+        ("s3://b/a.png", "photo: s3://b/a.png cannot be sent; use a URL that begins with http:, https: or data:"),
         ("data:image/png,abc", "photo: is a data URL without base64; write data:image/png;base64,…"),
         ("data:image/png;base64,a%b", "photo: is a data URL whose base64 is broken"),
-        ("data:image/png;base64,aGVsbG8=", "photo: holds bytes that are no image (PNG, "),
-        ("a\0b", "photo: '{folder}/a\\x00b' is no path"),
+        ("data:image/png;base64,aGVsbG8=", "photo: holds bytes that are not an image (PNG, "),
+        ("a\0b", "photo: '{folder}/a\\x00b' is not a path"),
         ("iVBOR" * 100, "photo: "),
         (7, "photo: is a number; must be a URL, a path, or bytes"),
         ({"url": "x"}, "photo: is an object; must be a URL, a path, or bytes"),
@@ -180,7 +180,7 @@ def test_images_go_into_the_last_message_of_the_user(write) -> None:
     assert messages[0] == [*roles[:2], {"role": "user", "content": [text, image]}, said_last]
     assert messages[1:] == [[{"role": "user", "content": [text, image]}]] * 3
     assert isinstance(last, BadRow)
-    assert last.message == "a.jsonl:5: photo: has images, and no user message that they could go into"
+    assert last.message == "a.jsonl:5: photo: has images but no user message to put them into"
 
 
 def test_the_key_is_that_of_the_images_content(write) -> None:
@@ -233,7 +233,7 @@ def test_many_images_of_one_row_are_not_all_read_when_they_are_too_many(write, m
     rows = [{"photo": "https://example.com"}, {"photo": ["x.png"] * 100}]
     bad = entries(job(write("a.jsonl", rows)))[1]
     assert isinstance(bad, BadRow)
-    assert bad.message == "a.jsonl:2: photo: holds more than the 1 MiB that can be sent"
+    assert bad.message == "a.jsonl:2: photo: holds images of more than 1 MiB, the most that can be sent"
     assert len(read) == 3
 
 

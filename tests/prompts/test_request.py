@@ -101,10 +101,10 @@ def test_the_model_is_the_jobs_or_else_the_rows(requests) -> None:
 @pytest.mark.parametrize(
     ("body", "model", "problem"),
     [
-        ({}, {"names": ()}, "names no model, and the job names none"),
-        ({"top_p": 1}, {"names": ()}, "names no model, and the job names none"),
+        ({}, {"names": ()}, "has no model, and the job names none"),
+        ({"top_p": 1}, {"names": ()}, "has no model, and the job names none"),
         ({"model": 3}, {"names": ()}, "model is a number"),
-        ({"seed": "x"}, {"num_samples": 2}, "seed is a text; must be a whole number"),
+        ({"seed": "x"}, {"num_samples": 2}, "seed is a string; must be a whole number"),
         ({"seed": 2**63}, {}, None),
         ({"seed": 2**64}, {}, "Integer exceeds 64-bit range"),
         ({"seed": 2**64 - 1}, {"num_samples": 2}, "Integer exceeds 64-bit range"),

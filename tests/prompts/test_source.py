@@ -41,7 +41,7 @@ def test_broken_rows_stand_among_the_others(write, make_job) -> None:
     assert [type(entry) for entry in made] == [Request, BadRow, BadRow, BadRow, Request]
     messages = [(entry.custom_id, entry.message) for entry in made if isinstance(entry, BadRow)]
     assert messages[0][1].startswith("a.jsonl:2: is not JSON")
-    assert messages[1] == ("3", "a.jsonl:3: has neither messages nor prompt, and the job has no template")
+    assert messages[1] == ("3", "a.jsonl:3: has no messages and no prompt, and the job has no template")
     assert messages[2][1].startswith("a.jsonl:4: ")
 
 
@@ -195,7 +195,7 @@ def test_closing_ends_the_batches(write, make_job) -> None:
         (
             '{"question": 1}\n',
             {},
-            "neither messages nor prompt; its columns are question; name what to ask: -t '{{ question }}'",
+            "no messages and no prompt; its columns are question; name what to ask: -t '{{ question }}'",
         ),
         (
             '{"question": 1}\n',
@@ -285,7 +285,7 @@ def test_an_input_that_breaks_off_later_is_an_error_then(write, make_job) -> Non
     source = Source(make_job(write("a.jsonl.gz", packed[: len(packed) // 2])))
     source.open()
     made: list[Request | BadRow] = []
-    with pytest.raises(InputError, match="breaks off"):
+    with pytest.raises(InputError, match="ends too early"):
         made.extend(entry for batch in source.batches() for entry in batch)
     assert len(made) > 8_000
 

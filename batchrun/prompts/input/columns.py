@@ -61,7 +61,7 @@ class InputColumns:
             if name not in self._types:
                 if self._look_rows is not None:
                     raise LateSchema(name)
-                raise InputError(f"output.keep names {name}, a column that no row has{nearest(name, self._others)}")
+                raise InputError(f"output.keep = {name}: no row has this column{nearest(name, self._others)}")
         stored = {name: None if kind is None else storable(kind) for name, kind in self._types.items()}
         self._texts = {name for name, kind in stored.items() if kind is None}
         self.schema = pa.schema(
@@ -108,7 +108,7 @@ class InputColumns:
             columns = [row for row in batch if row]
             self._add_all(columns)
             if file.format == "jsonl" and len(self._types) > _MOST_COLUMNS:
-                cure = "run it again and name those to keep with --keep: nothing is sent twice"
+                cure = "run the same command with --keep and the columns to keep; nothing is sent twice"
                 raise InputError(f"{file.shown}: its rows have more than {_MOST_COLUMNS:,} different columns; {cure}")
             if file.format == "csv" and columns and self._limit is None:
                 break  # one row shows them all, and nobody needs the count
@@ -138,9 +138,9 @@ class InputColumns:
                 is_guess = self._look_rows is not None and file.format == "jsonl"
                 yield from (self._batch_of(rows, is_guess=is_guess) for rows in _rows(file, limit))
             if not is_same(file):
-                raise InputError(f"{file.shown}: has changed while it was read")
+                raise InputError(f"{file.shown}: has changed while it was read; run the same command again")
         except (pa.ArrowException, OverflowError, TypeError) as problem:
-            cure = "if it did not change meanwhile, leave the column out with --keep"
+            cure = "if the file has not changed, leave the column out with --keep"
             raise InputError(f"{file.shown}: does not fit the schema found before: {problem}; {cure}") from problem
 
     def _batch_of(self, rows: list[dict[str, Any] | None], *, is_guess: bool) -> pa.RecordBatch:
@@ -184,7 +184,7 @@ class InputColumns:
         column = sound(batch.column(index))
         if field.name in self._texts:
             return cast_to_texts(column)
-        # Whole numbers beside fractions become fractions, if need be the nearest: that is what JSON does too.
+        # Whole numbers among fractions become fractions, if necessary the nearest, as in JSON.
         is_exact = not pa.types.is_floating(field.type)
         return column if column.type == field.type else column.cast(field.type, safe=is_exact)
 
@@ -208,6 +208,6 @@ def _rows(file: InputFile, limit: int | None) -> Iterator[list[dict[str, Any] | 
 
 
 def _record_batch(arrays: list[pa.Array], schema: pa.Schema, rows: int) -> pa.RecordBatch:
-    if not arrays:  # a batch without columns has rows all the same
+    if not arrays:  # a batch without columns still has rows
         return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

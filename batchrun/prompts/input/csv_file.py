@@ -12,15 +12,15 @@ from batchrun.prompts.input.parts import TOO_LONG_PROBLEM, Part, Reading, Rows, 
 from batchrun.records import Row
 
 _CSV_RECORD_BYTES = MAX_LINE_BYTES
-"""Longest CSV record, and the end of what a forgotten quote swallows."""
+"""Longest CSV record; an unclosed quote takes no more than this."""
 
 csv.field_size_limit(_CSV_RECORD_BYTES)
 
 
 def csv_rows(raw: BinaryIO, reading: Reading) -> Rows:
-    """Yield the rows of CSV with a header; every value is a string as it stands.
+    """Yield the rows of CSV with a header; every value is an unchanged string.
 
-    What a quote that is never closed swallows is one broken row, which says so.
+    A quote that is never closed makes one broken row of all that follows it, up to the longest record.
     """
     lines = _TextLines(blocks(raw, reading.tee))
     header, records = _csv_header(lines, reading.file)
@@ -75,7 +75,7 @@ class _TextLines:
 
 
 def _csv_header(lines: _TextLines, file: InputFile) -> tuple[list[str], Any]:
-    """Return the column names, and the csv reader behind them. Semicolons and tabs separate too."""
+    """Return the column names, and the csv reader after them. Semicolons and tabs also separate."""
     texts = iter(lines)
     head = []
     for text in texts:
@@ -87,7 +87,7 @@ def _csv_header(lines: _TextLines, file: InputFile) -> tuple[list[str], Any]:
     try:
         header = next(filter(None, records), [])
     except csv.Error as problem:
-        raise InputError(f"{file.name}: the header is not CSV: {_said(problem)}") from None
+        raise InputError(f"{file.name}: the header is not CSV: {_reason(problem)}") from None
     if lines.end_record() or any("\0" in name for name in header):
         raise InputError(f"{file.name}: the header is not UTF-8; convert the file: iconv -t UTF-8")
     refuse_twins(header, file)
@@ -103,9 +103,9 @@ def _csv_records(lines: _TextLines, records: Any, width: int) -> Iterator[tuple[
         except StopIteration:
             return
         except csv.Error as error:
-            problem = f"is not CSV: {_said(error)}"
+            problem = f"is not CSV: {_reason(error)}"
             if records.line_num > line:
-                problem += f"; it goes on to line {records.line_num}"
+                problem += f"; the record ends at line {records.line_num}"
         problem = lines.end_record() or problem
         if problem is None and len(fields) != width:
             if not fields:
@@ -114,9 +114,9 @@ def _csv_records(lines: _TextLines, records: Any, width: int) -> Iterator[tuple[
         yield line, fields, problem
 
 
-def _said(problem: csv.Error) -> str:
-    """Return what the csv module says, in words for people who do not call it."""
-    said = str(problem)
-    if "new-line character" in said:
+def _reason(problem: csv.Error) -> str:
+    """Return the reason of an error of the csv module, for users."""
+    reason = str(problem)
+    if "new-line character" in reason:
         return "a line ends in CR alone; convert the file: tr '\\r' '\\n'"
-    return "a quote is not closed" if "end of data" in said else said
+    return "a quote is not closed" if "end of data" in reason else reason

@@ -173,7 +173,7 @@ def _expand(path: str) -> Iterator[str]:
     elif where.is_symlink() and not where.exists():
         raise InputError(f"{path}: is a link to {where.readlink()}, which does not exist")
     elif where.exists():
-        raise InputError(f"{path}: is no regular file; pipe it in and name -")
+        raise InputError(f"{path}: is not a regular file; pipe its content to standard input and use - as the path")
     elif glob.has_magic(path):
         matches = [each for each in _glob(path) if _is_input(Path(each), where.parent)]
         if not matches:
@@ -231,5 +231,5 @@ def _input_file(path: str) -> InputFile:
     except OSError as problem:
         raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
     if kind == "parquet" and head != _PARQUET_MAGIC:
-        raise InputError(f"{path}: is no Parquet file, or was not written to its end; write it again")
+        raise InputError(f"{path}: is not a Parquet file, or is incomplete; write it again")
     return InputFile(path, name, kind, status.st_size, status.st_mtime_ns, str(status.st_ctime_ns))

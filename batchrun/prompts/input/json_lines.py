@@ -14,7 +14,7 @@ from batchrun.records import Row
 
 
 def jsonl_rows(raw: BinaryIO, reading: Reading) -> Rows:
-    """Yield the rows of JSON Lines. Blank lines are no rows; a line that is no object is a broken one."""
+    """Yield the rows of JSON Lines. Blank lines are not rows; a line that is not an object is a broken row."""
     file, number = reading.file, reading.first
     for block in blocks(raw, reading.tee):
         if number + len(block.lines) <= reading.wanted:
@@ -37,7 +37,7 @@ def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) 
     rows = []
     name, folder = file.name, file.folder
     loads = exact if has_long_number(b"\n".join(lines)) else orjson.loads
-    for line_number, line in enumerate(lines, line_number):  # noqa: B020  # goes on from its own first value
+    for line_number, line in enumerate(lines, line_number):  # noqa: B020  # counts up from its own first value
         try:
             columns = loads(line)
         except orjson.JSONDecodeError as error:
@@ -68,13 +68,13 @@ def _not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
             return "is UTF-16, not UTF-8; convert the file: iconv -f UTF-16 -t UTF-8"
         return f"is not UTF-8 (byte {problem.start + 1})"
     if b"}\r{" in line:
-        return "holds several objects, between which a line ends in CR alone; convert the file: tr '\\r' '\\n'"
+        return "holds several objects on lines that end in CR alone; convert the file: tr '\\r' '\\n'"
     return f"is not JSON: {error.msg} (column {error.colno})"
 
 
 def _refuse_document(file: InputFile, lines: list[bytes]) -> None:
-    """Refuse a file that is one JSON document: every line of it would be a broken row, or all of it one."""
+    """Refuse a file that is one JSON document: each of its lines would be a broken row."""
     first = next(line for line in lines if line and not line.isspace()).strip()
     if first in (b"[", b"{") or (first.startswith(b"[{") and first.endswith((b"}", b"},", b"}]"))):
-        cure = "one object a line is needed: jq -c '.[]' FILE > FILE.jsonl"
-        raise InputError(f"{file.name}: is one JSON document; {cure}")
+        cure = "write one object per line: jq -c '.[]' FILE > FILE.jsonl"
+        raise InputError(f"{file.name}: is one JSON document, not JSON Lines; {cure}")

@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple
 import pyarrow as pa
 
 CHUNK_BYTES = 1 << 20
-"""Read at once, at most: a larger read is no faster, a pipe gives less."""
+"""Most bytes in one read: larger reads are not faster, and a pipe gives less."""
 
 _ZSTD_CHUNK_BYTES = 1 << 16
 """pyarrow waits until a read is full, and drops what it holds when the file breaks off: so read little at once."""
@@ -59,7 +59,7 @@ class Counted:
         self.bytes_read = 0
 
     def close(self) -> None:
-        """Do nothing: whoever opened the stream closes it. pyarrow calls this."""
+        """Do nothing: pyarrow calls this, but the stream belongs to the caller."""
 
     def read(self, size: int) -> bytes:
         """Return at most `size` bytes; empty at the end."""

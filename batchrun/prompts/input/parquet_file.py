@@ -46,7 +46,7 @@ def _groups_from(parquet: pq.ParquetFile, row: int) -> tuple[list[int], int]:
 
 
 def open_parquet(raw: BinaryIO, file: InputFile) -> pq.ParquetFile:
-    """Return the file, to be read as a stream: neither whole column chunks are held in memory, nor what was read."""
+    """Return the file, read as a stream: column chunks and rows that were read are not held in memory."""
     parquet = pq.ParquetFile(raw, buffer_size=1 << 20, pre_buffer=False)
     refuse_twins(parquet.schema_arrow.names, file)
     return parquet
@@ -63,7 +63,7 @@ def parquet_batches(
     size_bytes = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     row_bytes = size_bytes // max(1, metadata.num_rows) + 1
     names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
-    # With no column at all the rows could not be told; whoever finds none of his names wants to hear which there are.
+    # Without any column the rows could not be counted; with all of them a message can list the names.
     size = max(1, min(batch_rows, _BATCH_BYTES // row_bytes))
     for batch in parquet.iter_batches(size, row_groups=groups, columns=names or None):
         yield from _halved(batch)

@@ -109,7 +109,7 @@ class RowReader:
         if not file.is_stdin:
             return opened.enter_context(open_file(file)), None
         if self._stdin is None:
-            raise InputError("-: there is no standard input to read")
+            raise InputError("-: standard input is closed; pipe the rows in, or name a file")
         if self._spool is None:
             return self._stdin, None
         return self._stdin, _spooling(self._spool, opened)
@@ -125,9 +125,9 @@ def open_file(file: InputFile) -> BinaryIO:
 def unreadable(file: InputFile, problem: Exception) -> InputError:
     """Return the error for a file that cannot be read to its end."""
     if isinstance(problem, EOFError) or "truncated" in str(problem).lower():
-        return InputError(f"{file.shown}: breaks off before its end; fetch or write it again")
-    said = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-    return InputError(f"{file.shown}: cannot be read: {said}")
+        return InputError(f"{file.shown}: ends too early; download or write it again")
+    reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+    return InputError(f"{file.shown}: cannot be read: {reason}")
 
 
 def _spooling(path: Path, opened: ExitStack) -> Callable[[bytes], object]:

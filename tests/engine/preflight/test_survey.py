@@ -38,11 +38,11 @@ def test_broken_rows_are_told_by_cause() -> None:
     survey = Survey()
     survey.add([bad(row, f"a/in.jsonl:{row}: is no JSON (column {row})") for row in range(1, 6)])
     survey.add(
-        [bad(9, "t.parquet: row 9: prompt is null; must be a text"), bad(10, "t.parquet: row 10: has no prompt")]
+        [bad(9, "t.parquet: row 9: prompt is null; must be a string"), bad(10, "t.parquet: row 10: has no prompt")]
     )
     first, *others = survey.causes()
     assert first == ("is no JSON (column …)", 5, "a/in.jsonl:1: is no JSON (column 1)")
-    assert {cause.cause for cause in others} == {"prompt is null; must be a text", "has no prompt"}
+    assert {cause.cause for cause in others} == {"prompt is null; must be a string", "has no prompt"}
 
 
 def test_no_number_of_causes_fills_the_memory() -> None:

@@ -180,7 +180,7 @@ def test_only_the_kept_columns_are_there_in_their_order(tmp_path: Path, write, e
     else:
         path = write("a.jsonl", [{"a": "1", "b": "2", "review": "3"}])
     assert table(path, keep=("review", "a")).to_pylist() == [{"review": "3", "a": "1"}]
-    with pytest.raises(InputError, match=r"output\.keep names reveiw, .*; did you mean review\?"):
+    with pytest.raises(InputError, match=r"output\.keep = reveiw: .*; did you mean review\?"):
         table(path, keep=("reveiw",))
 
 

@@ -57,11 +57,11 @@ def test_a_csv_header_that_names_nothing_clearly_is_refused(write, content: byte
     [
         (
             b'prompt,b\na,1\n"b,2\nc,3\nd,"4"\ne,5\n',
-            ["a", "a.csv:3: is not CSV: ',' expected after '\"'; it goes on to line 5", "e"],
+            ["a", "a.csv:3: is not CSV: ',' expected after '\"'; the record ends at line 5", "e"],
         ),
         (
             b'prompt,b\na,1\nb,"2\nc,3\nd,4\n',
-            ["a", "a.csv:3: is not CSV: a quote is not closed; it goes on to line 5"],
+            ["a", "a.csv:3: is not CSV: a quote is not closed; the record ends at line 5"],
         ),
         (b'prompt,b\n5" screen,1\nc,3\n', ['5" screen', "c"]),
         (b'prompt,b\n"5" screen",1\nc,3\n', ["a.csv:2: is not CSV: ',' expected after '\"'", "c"]),

@@ -62,10 +62,10 @@ def test_files_of_one_name_are_told_apart_by_their_paths(write) -> None:
         ("saved", "load_from_disk(FOLDER).to_parquet"),
         ("notes.txt", "unknown ending; known are .jsonl"),
         ("rows.json", "jq -c"),
-        ("no.parquet", "is no Parquet file"),
-        ("cut.parquet", "is no Parquet file"),
-        ("none.parquet", "is no Parquet file"),
-        ("fifo.jsonl", "is no regular file"),
+        ("no.parquet", "is not a Parquet file"),
+        ("cut.parquet", "is not a Parquet file"),
+        ("none.parquet", "is not a Parquet file"),
+        ("fifo.jsonl", "is not a regular file"),
     ],
 )
 def test_what_is_no_input_is_refused_with_a_cure(tmp_path: Path, write, path: str, message: str) -> None:

@@ -35,18 +35,18 @@ ROW = b'{"prompt": "%s"}\n'
         ("a.jsonl", (ROW % b"a").decode().encode("utf-16-le"), "is not JSON"),
         ("a.csv", "prompt,b\na,1\n".encode("utf-16"), "the header is not UTF-8"),
         ("a.csv", "prompt,b\na,1\n".encode("utf-16-be"), "the header is not UTF-8"),
-        ("a.jsonl", ROW.replace(b"\n", b"\r") % b"a" * 2, "a line ends in CR alone; convert the file: tr"),
-        ("a.csv", b"prompt,b\ra,1\r", "a line ends in CR alone; convert the file: tr"),
+        ("a.jsonl", ROW.replace(b"\n", b"\r") % b"a" * 2, "CR alone; convert the file: tr"),
+        ("a.csv", b"prompt,b\ra,1\r", "CR alone; convert the file: tr"),
         ("a.csv", b'prompt,"b\n1,2\n', "the header is not CSV: a quote is not closed"),
         ("a.csv", b'prompt,"b"c\n1,2\n', "the header is not CSV"),
         ("a.csv", b"prompt,b\n", "holds no rows"),
         ("a.csv", b"\n\r\n\n", "holds no rows"),
         ("a.csv", b"", "holds no rows"),
         ("a.jsonl", b"\0" * 5000, "is not JSON"),
-        ("a.jsonl", b"\x1f\x8b", "breaks off"),
-        ("a.jsonl", b"\x28\xb5\x2f\xfd", "breaks off"),
+        ("a.jsonl", b"\x1f\x8b", "ends too early"),
+        ("a.jsonl", b"\x28\xb5\x2f\xfd", "ends too early"),
         ("a.jsonl.gz", gzip.compress(b"\n" * 3_000_000), "holds no rows"),
-        ("a.parquet", b"", "is no Parquet file"),
+        ("a.parquet", b"", "is not a Parquet file"),
         ("a.parquet", b"PAR1", "cannot be read"),
         ("a.parquet", b"PAR1" + b"\0" * 100 + b"PAR1", "cannot be read"),
     ],
@@ -248,7 +248,7 @@ def test_a_damaged_packed_file_is_refused_wherever_it_is_damaged(asked, write, p
             continue
         assert pack is zstd or found == [str(number) for number in range(300)]
     for content in (whole[:-1], whole[: len(whole) // 2], whole + b"garbage"):
-        with pytest.raises(InputError, match=r"a\.jsonl: (breaks off|cannot be read)"):
+        with pytest.raises(InputError, match=r"a\.jsonl: (ends too early|cannot be read)"):
             asked(write("a.jsonl", content))
 
 
@@ -281,7 +281,7 @@ def test_a_folder_of_everything_is_read_in_order(asked, tmp_path: Path, write) -
 def test_a_pipe_with_a_name_is_refused_and_not_waited_for(asked, tmp_path: Path) -> None:
     """Nobody may ever write to it."""
     os.mkfifo(tmp_path / "a.jsonl")
-    with pytest.raises(InputError, match=r"a\.jsonl: is no regular file; pipe it in and name -"):
+    with pytest.raises(InputError, match=r"a\.jsonl: is not a regular file; pipe its content to standard input"):
         asked(tmp_path / "a.jsonl")
 
 

@@ -27,7 +27,7 @@ def test_json_lines_are_read_with_their_physical_line_numbers(write) -> None:
         (b'{"a": "\\ud800"}', "is not JSON"),
         (b"[" * 2000, "is not JSON"),
         (b"[1]", "is a list; must be a JSON object"),
-        (b'"a"', "is a text; must be a JSON object"),
+        (b'"a"', "is a string; must be a JSON object"),
         (b"7", "is a number; must be a JSON object"),
         (b"null", "is null; must be a JSON object"),
     ],
@@ -47,5 +47,5 @@ def test_a_line_that_is_no_object_is_a_broken_row(write, line: bytes, problem: s
 )
 def test_one_json_document_is_refused_with_the_cure(write, content: str) -> None:
     """A pretty-printed file would be nothing but broken rows."""
-    with pytest.raises(InputError, match=r"a\.jsonl: is one JSON document; .*jq"):
+    with pytest.raises(InputError, match=r"a\.jsonl: is one JSON document, .*jq"):
         read(write("a.jsonl", content))

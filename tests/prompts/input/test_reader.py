@@ -81,7 +81,7 @@ def test_a_broken_off_file_raises_after_its_rows(write) -> None:
     packed = gzip.compress(content)
     seen: list[Row] = []
     reader = RowReader(find_files([write("a.jsonl.gz", packed[: len(packed) // 2])]))
-    with pytest.raises(InputError, match=r"a\.jsonl\.gz: breaks off before its end; fetch"):
+    with pytest.raises(InputError, match=r"a\.jsonl\.gz: ends too early; download"):
         seen.extend(row for rows in reader for row in rows)
     assert len(seen) > 8_000
     assert all(row.problem is None for row in seen)
@@ -129,7 +129,7 @@ def test_a_spool_that_cannot_be_written_stops_the_run(spool: str, message: str) 
 
 def test_standard_input_must_be_there() -> None:
     """A program that has none says so."""
-    with pytest.raises(InputError, match="no standard input"):
+    with pytest.raises(InputError, match="standard input is closed"):
         rows_of(RowReader(find_files(["-"])))
 
 
