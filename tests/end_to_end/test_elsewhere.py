@@ -295,7 +295,7 @@ def test_images_beside_remote_input_are_refused_in_words(run: Any, bucket: Path)
     assert run("s3://bkt/in/a.jsonl", "--images", "photo").code == 1
     failed, completed = results()
     assert (completed["status"], failed["status"]) == ("completed", "failed")
-    assert "photo: pictures/a.png is a path in's file, in s3://bkt/in, where images are not" in failed["error"]
+    assert "photo: pictures/a.png is a path in s3://bkt/in; images are not fetched from there" in failed["error"]
 
 
 def test_a_folder_as_the_cache_of_the_hub_has_it_is_read_once(run: Any, dataset: str) -> None:

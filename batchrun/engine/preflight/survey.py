@@ -97,13 +97,14 @@ class Ids:
 
 
 def _first_pair(hashes: Iterable[int], rows: Iterable[int], twice: Collection[int]) -> tuple[int, int]:
-    first: dict[int, int] = {}
+    """Return the first row whose hash occurs again, and the row where it does; rows are in order."""
+    first: tuple[int, int] | None = None
     for hashed, row in zip(hashes, rows, strict=True):
-        if hashed in twice:
-            if hashed in first:
-                return first[hashed], row
-            first[hashed] = row
-    raise AssertionError("what was counted twice occurs twice")
+        if first is None:
+            first = (hashed, row) if hashed in twice else None
+        elif hashed == first[0]:
+            return first[1], row
+    raise AssertionError("a hash that was counted twice occurs twice")
 
 
 @dataclass(slots=True)
