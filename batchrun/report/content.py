@@ -10,6 +10,7 @@ import orjson
 import pyarrow as pa
 
 from batchrun import __version__
+from batchrun.checkpoint.history import ExecutionTimes
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Job
@@ -56,8 +57,10 @@ def write_report(directory: Path) -> Reported:
         with Checkpoint(directory) as checkpoint:
             job = stored_job(checkpoint)
             found = tally(path, failed_rows=FAILED_ROWS)
+            executions = checkpoint.executions(is_running=summary.state == "running")
             plots = figures(found, [LimitPoint(*each) for each in checkpoint.limits()], _throttles(checkpoint, found))
-        page = _page(summary, job, found, plots, read_sample(path, found.failed_rows, SAMPLE_BYTES))
+        facts = _facts(summary, job, found) | _history(executions)
+        page = _page(summary, job, found, facts, plots, read_sample(path, found.failed_rows, SAMPLE_BYTES))
     except (OSError, pa.ArrowException) as problem:
         cure = f"write it again: batchrun export {directory}"
         raise RunDirectoryError(f"{path}: cannot be read ({problem}); {cure}") from problem
@@ -77,13 +80,13 @@ def _throttles(checkpoint: Checkpoint, found: Tally) -> dict[int, int]:
     return inside
 
 
-def _page(summary: Summary, job: Job, found: Tally, plots: list[Figure], sample: Sample) -> Page:
+def _page(summary: Summary, job: Job, found: Tally, facts: dict[str, str], plots: list[Figure], sample: Sample) -> Page:
     return Page(
         name=job.name,
         state=_STATES.get(summary.state, summary.state),
         is_done=summary.state == "completed",
         message=summary.message,
-        facts=_facts(summary, job, found),
+        facts=facts,
         texts=_texts(job),
         totals=_totals(summary),
         models=summary.models,
@@ -137,6 +140,17 @@ def _facts(summary: Summary, job: Job, found: Tally) -> dict[str, str]:
     if summary.unrecorded:
         facts["sent, not recorded"] = f"{summary.unrecorded:,} requests, when a process died; they were sent again"
     return {name: cut(value, _TEXT_CHARS) for name, value in facts.items() if value}
+
+
+def _history(executions: list[ExecutionTimes]) -> dict[str, str]:
+    """Return how many executions the run had, how many of these died, and how many paused."""
+    if not executions:
+        return {}  # an older version sent it
+    counts = {
+        "died": sum(each.state == "died" for each in executions),
+        "paused": sum(bool(each.pauses) for each in executions),
+    }
+    return {"executions": ", ".join([str(len(executions)), *(f"{n} {what}" for what, n in counts.items() if n)])}
 
 
 def _texts(job: Job) -> dict[str, str]:

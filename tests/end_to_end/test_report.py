@@ -1,6 +1,7 @@
 """`batchrun report`, and its page in a browser."""
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -87,6 +88,16 @@ def test_the_page_stays_under_three_megabytes_whatever_the_answers(batchrun: Any
     page = Path("out/report.html").read_bytes()
     assert len(page) < 3_000_000
     assert b"A sample: 2,000 of 2,500 rows" in page
+
+
+def test_the_page_shows_how_often_the_run_was_started_died_and_paused(run: Any, batchrun: Any) -> None:
+    """From the history in the checkpoint."""
+    run(write_prompts("a"))
+    with Store(Path("out")) as store:
+        store.history.begin_execution(1_000)
+        store.history.paused("m", "timeout", 2_000)
+    assert batchrun("report", "out").code == 0
+    assert re.search(r"executions<[^0-9]+>2, 1 died, 1 paused<", Path("out/report.html").read_text(encoding="utf-8"))
 
 
 def write_run(directory: Path) -> None:
