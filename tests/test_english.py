@@ -42,7 +42,6 @@ PENDING = (
     "tests/end_to_end",
     "tests/endpoint",
     "tests/engine",
-    "tests/harness",
     "tests/job",
     "tests/prompts",
     "tests/publish",
@@ -50,7 +49,6 @@ PENDING = (
     "tests/report",
     "tests/results",
     "tests/simulator",
-    "tests/storage",
     "tests/test_benchmarks.py",
 )
 """Paths that are not clean yet."""

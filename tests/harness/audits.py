@@ -110,7 +110,7 @@ def _find_bought_again(audit: Audit, own: set[str], bought: Iterable[tuple[float
     last: dict[str, tuple[float, Ending]] = {}
     for at_s, key in bought:
         if key not in own:
-            audit.breaches.append("something was asked that is no row's")
+            audit.breaches.append("a request was sent that belongs to no row")
         audit.bought += 1
         execution = audit.endings[bisect.bisect(ends, at_s)]
         if key in last:

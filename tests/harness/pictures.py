@@ -1,4 +1,4 @@
-"""The smallest images that can be told from their first bytes."""
+"""The smallest images whose first bytes identify their format."""
 
 HEADS = {
     "image/png": b"\x89PNG\r\n\x1a\n",

@@ -56,7 +56,7 @@ def settle(
     Args:
         rows: of the input.
         answer: says what each request is answered, or what its outcome has instead of an answer.
-        job: sections of the job file beside `head`.
+        job: sections of the job file in addition to `head`.
         head: its first sections.
     """
     write_rows("in.jsonl", *rows)

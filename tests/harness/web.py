@@ -1,4 +1,4 @@
-"""A web server with files in memory, which can be told to be a bad one."""
+"""A web server with files in memory, which can be made to misbehave."""
 
 import contextlib
 from collections.abc import Iterator

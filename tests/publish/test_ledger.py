@@ -35,7 +35,7 @@ def test_a_ledger_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_one_at_a_time_publishes_to_a_system(tmp_path: Path) -> None:
-    """Who comes second is told so, with exit code 3; the next has no trouble."""
+    """The second process is refused with exit code 3; the next one succeeds."""
     with alone(tmp_path, "wandb"):
         with pytest.raises(
             RunDirectoryError, match="another process publishes it to wandb; publish again when that"
@@ -63,7 +63,7 @@ def test_who_follows_a_run_waits_for_the_other_as_long_as_the_run_goes_on(tmp_pa
         assert len(waited) == 3
 
 
-def test_a_directory_without_room_for_the_lock_is_told(tmp_path: Path) -> None:
+def test_a_directory_without_room_for_the_lock_is_reported(tmp_path: Path) -> None:
     (tmp_path / ".published-wandb.lock").mkdir()
     with pytest.raises(RunDirectoryError, match="make its folder writable"), alone(tmp_path, "wandb"):
         pass

@@ -113,7 +113,7 @@ def test_where_the_input_was_moved_with_the_run_it_is_found_from_its_new_folder(
     assert [call.is_lost for call in calls_of(Path("out"))] == [False, False]
 
 
-def test_where_the_input_is_gone_calls_are_lost_and_it_is_told_why(made) -> None:
+def test_where_the_input_is_gone_calls_are_lost_and_the_reason_is_reported(made) -> None:
     path = write_prompts("one", "two")
     directory = made(path)
     Path(path).unlink()
@@ -132,7 +132,7 @@ def test_a_row_that_is_another_now_is_not_shown_as_what_was_sent(made) -> None:
     assert [call.is_lost for call in calls_of(directory)] == [False, False, True, True]
 
 
-def test_a_failure_says_why_and_what_the_endpoint_said(made) -> None:
+def test_a_failure_has_its_reason_and_the_reply_of_the_endpoint(made) -> None:
     (call, *_) = calls_of(made(write_prompts("[[simulate: 400]]")))
     assert call.error.startswith("bad_request: ")
     assert "error" in call.reply

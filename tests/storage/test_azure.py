@@ -83,7 +83,7 @@ def test_a_url_may_name_the_account_and_the_environment_opens_it(host: str, cont
     ],
 )
 def test_what_names_no_account_is_refused_with_a_cure(environment: dict[str, str], message: str) -> None:
-    """A key that is no Base64 would end the process, in Azure's client; and no key is repeated."""
+    """A key that is not Base64 would abort the process in Azure's client. No message repeats the key."""
     with pytest.raises(InputError) as refused:
         account_of("box", environment)
     assert message in str(refused.value)

@@ -68,7 +68,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_a_dataset_is_read_as_a_folder(library: SimpleNamespace) -> None:
-    """Its data files, whatever lies beside them; what the Hub calls a content tells one from another."""
+    """Only its data files are found; the Hub's name of a content identifies a version."""
     library.HfFileSystem.files |= {"datasets/u/n/data/a.jsonl": LINES, "datasets/u/n/README.md": b"x"}
     [file] = find_files(["hf://datasets/u/n"])
     assert (file.name, file.path, file.version) == ("a.jsonl", "hf://datasets/u/n/data/a.jsonl", "blob25")
@@ -121,13 +121,13 @@ def test_results_become_one_commit(
 
 @pytest.mark.parametrize("url", ["hf://u/n", "hf://datasets/u", "hf://spaces/u/n"])
 def test_results_go_into_datasets_only(library: SimpleNamespace, url: str) -> None:
-    """And that is said before anything is paid for."""
+    """It is refused before anything is paid for."""
     with pytest.raises(InputError, match="hf://datasets/USER/NAME"):
         hub.check_upload(Place.of(url))
 
 
 def test_an_upload_wants_a_token(library: SimpleNamespace) -> None:
-    """That too is said before."""
+    """It is refused before anything is paid for."""
     library.get_token = lambda: None
     with pytest.raises(InputError, match="HF_TOKEN"):
         hub.check_upload(Place.of("hf://datasets/u/n"))

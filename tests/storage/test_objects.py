@@ -43,7 +43,7 @@ def fill(bucket: Path, *names: str) -> None:
     ],
 )
 def test_urls_stand_for_files_folders_and_globs_as_paths_do(bucket: Path, url: str, expected: list[str]) -> None:
-    """Sorted; hidden files, markers and unknown endings are no input."""
+    """Sorted; hidden files, markers and unknown endings are left out."""
     fill(bucket, "in/a.jsonl", "in/b.parquet", "in/deep/c.jsonl.gz", "in/deep/d.jsonl", "out/e.jsonl")
     fill(bucket, "in/_tmp/f.jsonl", "in/.g.jsonl", "in/readme.md")
     assert [file.name for file in find_files([url])] == expected
@@ -167,7 +167,7 @@ class Hiding:
 
 
 def test_who_may_write_need_not_be_let_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was written is there, though nobody can be told how long it is."""
+    """The file was written, although its size cannot be checked."""
     (tmp_path / "store/bkt").mkdir(parents=True)
     (tmp_path / "a.json").write_bytes(b"{}")
     monkeypatch.setattr(objects, "_system", lambda scheme, host, options: (Hiding(tmp_path / "store"), host))
@@ -197,7 +197,7 @@ def test_a_file_that_shrinks_while_it_is_uploaded_is_an_error(bucket: Path, tmp_
             objects.upload([source], Place.of("s3://bkt"))
 
 
-def test_a_bucket_that_is_not_there_is_told_before_anything_is_paid_for(bucket: Path) -> None:
+def test_a_missing_bucket_is_refused_before_anything_is_paid_for(bucket: Path) -> None:
     """One that is there is not looked into."""
     objects.check_upload(Place.of("s3://bkt/any/folder"))
     with pytest.raises(InputError, match="has an empty name"):

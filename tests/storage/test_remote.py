@@ -8,7 +8,7 @@ CONTENT = bytes(range(256)) * 8192
 
 
 class Store:
-    """Counts what is fetched; breaks off as often as it is told."""
+    """Counts what is fetched; fails a given number of times."""
 
     def __init__(self, *problems: BaseException | int) -> None:
         self.fetched: list[tuple[int, int]] = []

@@ -49,7 +49,7 @@ def test_a_limit_reads_little(web) -> None:
 
 
 def test_a_server_without_parts_is_read_from_its_start(web) -> None:
-    """Lines come all the same; Parquet, which is read from its end, must be downloaded."""
+    """Lines are read anyway; Parquet is read from its end and must be downloaded."""
     web.files |= {"/a.jsonl": LINES, "/a.parquet": parquet()}
     web.gives_parts = False
     assert read(f"{web.url}/a.jsonl") == ROWS
@@ -148,7 +148,7 @@ def test_no_redirect_leaves_https() -> None:
     assert follow(request, None, 302, "Found", {}, "https://other/a.jsonl").full_url == "https://other/a.jsonl"
 
 
-def test_a_file_that_changes_is_told_from_what_it_was(web) -> None:
+def test_a_file_that_changes_is_noticed(web) -> None:
     """By its ETag; also while it is read, so that no half of one is joined to a half of the other."""
     web.files["/a.jsonl"] = LINES
     [file] = find_files([f"{web.url}/a.jsonl"])
@@ -173,7 +173,7 @@ def test_an_empty_file_has_no_rows(web) -> None:
 @pytest.mark.parametrize(
     ("path", "message"), [("/none.jsonl", "there is nothing"), ("/a.txt", "unknown ending"), ("/*.jsonl", "nothing")]
 )
-def test_what_is_no_input_is_refused(web, path: str, message: str) -> None:
+def test_urls_that_are_not_inputs_are_refused(web, path: str, message: str) -> None:
     """A server lists nothing, so a star is a star."""
     web.files["/a.txt"] = b"x"
     with pytest.raises(InputError, match=message):
