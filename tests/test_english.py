@@ -33,8 +33,6 @@ PENDING = (
     "batchrun/engine",
     "batchrun/job",
     "batchrun/prompts",
-    "batchrun/report",
-    "batchrun/results",
     "jobs/data",
     "tests/answers",
     "tests/benchmarks",

@@ -1,4 +1,4 @@
-"""What settled rows were answered, read anew at each export: by the schema in force, whatever it was before."""
+"""Reads the answers of settled rows at each export, by the schema that is in force then."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,40 +14,40 @@ INVALID = "invalid_response"
 """Kind of a row whose answer does not fit the schema."""
 
 _SHOWN_CHARS = 200
-"""How much of an answer that does not fit is shown beside the complaint; all of it is in the checkpoint."""
+"""Most characters of an invalid answer that follow the complaint; the checkpoint has all of them."""
 
 _Object = dict[str, Any]
 
 
 class Answers(NamedTuple):
-    """What some settled rows were answered."""
+    """The answers of some settled rows."""
 
     outcomes: OutcomeColumns
-    """With kind and error as the schema has them."""
+    """With kind and error by the schema."""
     completions: Iterable[Completion]
-    """What is shown of each answer; for one pass."""
+    """The shown parts of each answer; for one pass."""
     objects: list[_Object | None] | None
-    """The object that each answer gives; None without a schema."""
+    """The object of each answer; None without a schema."""
 
 
 class AnswerReader:
-    """Reads answers, and has a schema say which of them do: a row is completed, or failed as `invalid_response`.
+    """Reads answers by a schema: a row is completed, or failed as `invalid_response`.
 
-    Rows that failed for another reason stay what they are.
+    Rows that failed for another reason stay failed.
     """
 
     def __init__(self, schema: AnswerSchema | None) -> None:
-        """Read by a schema, or without one: then every answer does."""
+        """Read by a schema; without one, every answer is valid."""
         self._schema = schema
         self.columns = None if schema is None else AnswerColumns(schema)
-        """The columns that the answers become."""
+        """The columns of the answers."""
         self.gained: Counter[str] = Counter()
-        """Model → rows that are completed here and were not in the run; below zero: the other way round."""
+        """Model → rows completed here and failed in the run, minus rows failed here and completed in the run."""
         self.example: str | None = None
-        """What is wrong with one of the answers that do not fit."""
+        """The complaint about one of the invalid answers."""
 
     def read(self, outcomes: OutcomeColumns) -> Answers:
-        """Return what these rows were answered."""
+        """Return the answers of these rows."""
         if self._schema is None and INVALID not in outcomes["kind"]:
             return Answers(outcomes, shown_completions(outcomes), None)
         kinds, errors = list(outcomes["kind"]), list(outcomes["error"])
@@ -77,6 +77,6 @@ class AnswerReader:
 
 def _error(complaint: Complaint, response: str | None) -> str:
     if not response:
-        return f"{complaint.text}; there is no text"
+        return f"{complaint.text}: it has no text"
     more = "…" if len(response) > _SHOWN_CHARS else ""
     return f"{complaint.text}; the answer: {response[:_SHOWN_CHARS]}{more}"

@@ -1,4 +1,4 @@
-"""The schema of results.parquet, declared once, and how outcomes become its columns."""
+"""The schema of results.parquet, and the conversion of outcomes into its columns."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -57,11 +57,11 @@ SCORE = Column(
     pa.float64(),
     "how right the answer is, where `[evaluate]` or `--scorer` says how to tell; null when failed",
 )
-"""Last of all, and only in results that are scored."""
+"""The last column, only in results that are scored."""
 
 AFTER_INPUT = (*BEFORE_ANSWER, *AFTER_ANSWER)
 COLUMNS = (*BEFORE_INPUT, *AFTER_INPUT)
-"""All columns that every run has; the input's stand between the two parts, the answer's own before `tool_calls`."""
+"""The columns of every run; the input's columns come between the two parts, the answer's before `tool_calls`."""
 
 CLASH_PREFIX = "input_"
 
@@ -75,14 +75,14 @@ def results_schema(
 
     Args:
         inputs: the input's columns.
-        answers: the columns that the answers become.
+        answers: the columns of the answers.
         is_scored: whether there is a score.
     """
     kept = inputs or pa.schema([])
     scored = [SCORE] if is_scored else []
     taken = [column.name for column in (*COLUMNS, *scored)]
     names = input_names(kept.names, taken)
-    # Only name and type: an input's metadata (pandas', a field id) would be wrong of the results.
+    # Only name and type: metadata of the input (from pandas, a field id) would be wrong in the results.
     renamed = map(pa.field, names, kept_types(kept))
     typed = answers.fields([*taken, *names]) if answers else []
     before, after = _fields(BEFORE_ANSWER), _fields([*AFTER_ANSWER, *scored])
@@ -90,12 +90,12 @@ def results_schema(
 
 
 def input_names(names: Sequence[str], taken: Iterable[str]) -> list[str]:
-    """Return what the input's columns are called in the results: a clash is prefixed until it is none."""
+    """Return the names of the input's columns in the results: a name that is taken gets a prefix."""
     return without_clashes(names, taken, CLASH_PREFIX)
 
 
 def input_name(inputs: pa.Schema, name: str) -> str | None:
-    """Return what a column of the input is called in results that are scored; None where the input has none of it."""
+    """Return the name of an input column in results that are scored; None if the input has no such column."""
     if name not in inputs.names:
         return None
     names = input_names(inputs.names, [column.name for column in (*COLUMNS, SCORE)])
@@ -115,9 +115,9 @@ def outcome_arrays(
     """Return the columns of `COLUMNS`, in their order, for at least one outcome.
 
     Args:
-        outcomes: what is settled.
+        outcomes: the settled rows.
         prices: by model; one that is missing has no price.
-        completions: what is shown of each answer, where it has been read already.
+        completions: the shown parts of each answer, if it was read already.
     """
     models, kinds = outcomes["model"], outcomes["kind"]
     answers = shown_completions(outcomes) if completions is None else completions
@@ -135,17 +135,17 @@ def outcome_arrays(
 
 
 def labels(outcomes: OutcomeColumns) -> list[str]:
-    """Return the id of each row: its number where it has none."""
+    """Return the id of each row; the row number if it has no id."""
     both = zip(outcomes["row"], outcomes["custom_id"], strict=True)
     return [str(row) if label is None else label for row, label in both]
 
 
 class LostAnswer(Exception):
-    """What is kept as the answer of a completed row is none: somebody has damaged it since."""
+    """The stored answer of a completed row is not an answer: the checkpoint is damaged."""
 
 
 def shown_completions(outcomes: OutcomeColumns) -> Iterable[Completion]:
-    """Return what is shown of each answer; going through them raises `LostAnswer`."""
+    """Return the shown parts of each answer; iterating raises `LostAnswer`."""
     return map(_shown, outcomes["body"], outcomes["kind"], outcomes["http_status"])
 
 
@@ -161,5 +161,5 @@ def _shown(body: bytes | None, kind: str | None, http_status: int | None) -> Com
 
 
 def of_failure(completion: Completion) -> Completion:
-    """Return what is shown of an answer that did not do: only what explains why."""
+    """Return the shown parts of an invalid answer: only those that help to explain it."""
     return Completion(finish_reason=completion.finish_reason, response_id=completion.response_id)

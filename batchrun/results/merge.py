@@ -1,4 +1,4 @@
-"""Gives outcomes the input columns of their rows: two ordered streams walked forward together, neither held whole."""
+"""Merges outcomes with the input columns of their rows: two ordered streams, neither held in memory."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _PART_BYTES = 64 * 2**20
-"""Input bytes copied at a time: many samples of a few large rows must not fill the memory."""
+"""Most input bytes copied at a time: many samples of a few large rows must not fill the memory."""
 
 
 class InputColumns(Protocol):
-    """The input's columns that the results keep."""
+    """The columns of the input that the results keep."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -26,25 +26,25 @@ class InputColumns(Protocol):
 
 
 class Part(NamedTuple):
-    """Outcomes that follow one another, and the columns of their input rows."""
+    """Consecutive outcomes, and the columns of their input rows."""
 
     start: int
     stop: int
-    """From and to below which of the outcomes asked for."""
+    """First index among the outcomes, and the index after the last."""
     columns: list[pa.Array]
 
 
 class Merge:
-    """Walks the input forward as outcomes ask for its rows."""
+    """Reads the input forward, up to the rows of the outcomes."""
 
     def __init__(self, inputs: InputColumns) -> None:
         self._kept = kept_types(inputs.schema)
         self._batches = inputs.batches()
-        self._batch: pa.RecordBatch = None  # until the first outcome asks
-        self._first = self._end = 0  # the rows that the batch at hand covers
+        self._batch: pa.RecordBatch = None  # until the first call of parts
+        self._first = self._end = 0  # the rows of the present batch
 
     def parts(self, rows: Sequence[int]) -> Iterator[Part]:
-        """Yield in parts the columns of these rows, which ascend and may repeat, up to the input's last row."""
+        """Yield the columns of these rows in parts, up to the last row of the input; rows ascend and may repeat."""
         start = 0
         while start < len(rows) and self._reach(rows[start]):
             stop = min(bisect_left(rows, self._end, start), start + self._most_rows())
@@ -52,7 +52,7 @@ class Merge:
             start = stop
 
     def _reach(self, row: int) -> bool:
-        """Go forward to the batch that has the row; False when the input ends before it."""
+        """Read forward to the batch with the row; return False if the input ends before it."""
         while row >= self._end:
             batch = next(self._batches, None)
             if batch is None:
@@ -71,12 +71,12 @@ class Merge:
 
 
 def kept_types(schema: pa.Schema) -> list[pa.DataType]:
-    """Return the types under which the input's columns stand in the results: their own, or text where it must be."""
+    """Return the types of the input's columns in the results: unchanged, or text if Parquet cannot hold them."""
     return [type_ if _can_be_kept(type_) else pa.string() for type_ in schema.types]
 
 
 def _can_be_kept(type_: pa.DataType) -> bool:
-    """Ask Arrow itself, for that changes with its releases. JSON's `{}`, for one, is a type Parquet has no word for."""
+    """Ask Arrow: the answer changes with its releases. For example, Parquet has no type for JSON's `{}`."""
     try:
         table = pa.schema([("column", type_)]).empty_table().take(pa.array([], pa.int64()))
         pq.write_table(table, pa.BufferOutputStream())

@@ -1,4 +1,4 @@
-"""The files that OpenAI's Batch API gives back: an output file of what was answered, an error file of what was not.
+"""The result files of OpenAI's Batch API: an output file of completed rows, an error file of failed rows.
 
 Source: OpenAI's reference, "The request output object"; the same lines come from vLLM's `run-batch`.
 """
@@ -14,11 +14,11 @@ from batchrun.results.answers import AnswerReader
 from batchrun.results.columns import labels
 
 _IN_ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
-"""JSON has line breaks only where it may have any white space: inside a text they are escaped."""
+"""In JSON, line breaks occur only as white space between values: inside texts they are escaped."""
 
 
 class _Line(NamedTuple):
-    """One settled row, as far as these files show it."""
+    """The parts of a settled row that these files show."""
 
     row: int
     custom_id: str
@@ -37,7 +37,7 @@ def write_batch_files(
         output: gets a line for each completed row.
         errors: gets a line for each failed row.
         outcomes: by row, model and sample, in columns of any length.
-        reader: says which rows are completed.
+        reader: decides which rows are completed.
 
     Returns:
         The number of lines in each.
@@ -65,18 +65,18 @@ def _entry(line: _Line, its_id: str) -> dict[str, Any]:
         "id": its_id,
         "custom_id": line.custom_id,
         "response": None if line.http_status is None else _response(line, line.http_status, its_id),
-        # Of a request that was refused, the response itself says why.
+        # The response to a refused request has the reason.
         "error": None if line.kind is None or line.http_status not in (None, 200) else _error(line),
     }
 
 
 def _response(line: _Line, status: int, its_id: str) -> dict[str, Any]:
     body = _object(line.body)
-    said = body.get("id") if body else None
+    given_id = body.get("id") if body else None
     shown: Any = {"error": {"message": line.error, "type": line.kind, "param": None, "code": line.kind}}
     if body is not None and line.body is not None:
-        shown = orjson.Fragment(line.body.translate(_IN_ONE_LINE))  # as it came
-    return {"status_code": status, "request_id": said if isinstance(said, str) else its_id, "body": shown}
+        shown = orjson.Fragment(line.body.translate(_IN_ONE_LINE))  # unchanged
+    return {"status_code": status, "request_id": given_id if isinstance(given_id, str) else its_id, "body": shown}
 
 
 def _object(body: bytes | None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""What a run directory says of the job that it is of, and the input whose columns stand beside its answers."""
+"""A run directory: the names of its files, its job, and its input."""
 
 import dataclasses
 import glob
@@ -24,24 +24,24 @@ SUMMARY = "run.json"
 REPORT = "report.html"
 CARD = "README.md"
 SPOOL = "input.jsonl"
-"""Rows that came over standard input, which cannot be read twice."""
+"""The rows from standard input, which cannot be read twice."""
 
 CHECKPOINT = tables.FILE_NAME
 IN_FLIGHT = in_flight.FILE_NAME
 
 _LOOK_ROWS = 8192
-"""Rows of a JSON file that the types of its columns are taken from, before all of them are looked at if need be."""
+"""Rows of a JSON file that the types of its columns are taken from at first; all rows are read only if necessary."""
 
 
 def stored_job(checkpoint: Checkpoint) -> Job:
-    """Return the job that a checkpoint was made by.
+    """Return the job of a checkpoint.
 
     Raises:
-        RunDirectoryError: it does not say.
+        RunDirectoryError: the checkpoint does not have it.
     """
     if is_jobless(checkpoint):
         raise RunDirectoryError(
-            f"{checkpoint.path}: was salvaged, and which job it is of is lost; run the job again: it goes on from here"
+            f"{checkpoint.path}: was salvaged, and its job was lost; run the job again to resume from here"
         )
     job = checkpoint.fact(facts.JOB)
     if job is None:
@@ -56,27 +56,27 @@ def stored_job(checkpoint: Checkpoint) -> Job:
         reason = f"{version}; this one, {__version__}, does not know {problem} in the job"
         raise newer(checkpoint.path, reason) from problem
     except (KeyError, TypeError, AttributeError) as problem:
-        raise damaged(checkpoint.path, f"what is kept of its job is no job: {problem!r}") from problem
+        raise damaged(checkpoint.path, f"its job cannot be read: {problem!r}") from problem
 
 
 def is_jobless(checkpoint: Checkpoint) -> bool:
-    """Return whether there are answers, but not the job that they are of, as after a salvage."""
+    """Return whether there are answers without their job, as after a salvage."""
     return bool(checkpoint.totals()) and checkpoint.fact(facts.JOB) is None
 
 
 class StoredInput(NamedTuple):
-    """The input of a run, and what of it is wanted."""
+    """The input of a run, and the parts of it that the results keep."""
 
     files: list[InputFile]
     keep: tuple[str, ...] | None
     limit: int | None
 
     def columns(self, *, is_quick: bool) -> InputColumns:
-        """Return its columns: with the types that the first rows have, or with those of all.
+        """Return its columns, typed by the first rows or by all rows.
 
         Raises:
-            InputError: it is not what it was.
-            LateSchema: the first rows do not show all.
+            InputError: the input has changed.
+            LateSchema: later rows do not fit these types.
         """
         return InputColumns(*self, look_rows=_LOOK_ROWS if is_quick else None)
 
@@ -85,8 +85,8 @@ def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, target: s
     """Return the input of a run.
 
     Args:
-        job: what was run.
-        directory: where.
+        job: of the run.
+        directory: of the run.
         checkpoint: of the run.
         target: a column to read even if the job does not keep it.
 
@@ -105,24 +105,24 @@ def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, target: s
 
 
 def input_paths(job: Job, directory: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return where the input of a run is, also for those who stand elsewhere than where the run was started."""
-    folder = checkpoint.fact(facts.FOLDER)  # none of a run that was made by an older version, or where it was gone
+    """Return the paths of a run's input, which are relative to the directory where the run was started."""
+    folder = checkpoint.fact(facts.FOLDER)  # None for a run of an older version, and for a directory that was deleted
     return tuple(str(directory / SPOOL) if path == "-" else _found_from(folder, path) for path in job.input.path)
 
 
 def _found_from(folder: str | None, path: str) -> str:
-    """Return a path as it leads on from a folder; as it is where that leads nowhere, as after a move."""
+    """Return a path relative to a folder; unchanged if nothing is there, as after a move."""
     if folder is None or is_remote(path):
         return path
     there = Path(folder, path)
     if there.exists():
         return str(there)
     pattern = str(Path(glob.escape(folder), path))
-    return pattern if glob.glob(pattern, recursive=True) else path  # noqa: PTH207  # Path.glob: none absolute
+    return pattern if glob.glob(pattern, recursive=True) else path  # noqa: PTH207  # Path.glob takes no absolute patterns
 
 
 def _still_fits(checkpoint: Checkpoint, job: Job) -> bool:
-    """Return whether no answer would stand beside a row that it is not of. Reads the whole input."""
+    """Return whether every answer still belongs to its row. Reads the whole input."""
     with Source(job) as source:
         source.open()
         return all(checkpoint.fits(batch) for batch in source.batches())

@@ -1,4 +1,4 @@
-"""Gives every row of the results its score, and adds the scores up by model."""
+"""Scores every row of the results, and adds the scores up by model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -12,14 +12,14 @@ from batchrun.job.sections import Evaluate
 from batchrun.prompts.input.arrow import python_dicts, python_values
 
 _READS_OBJECTS = "json_field"
-"""The scorer that looks for an object in the answer, which the schema has found already, if there is one."""
+"""The scorer that finds an object in the answer; with a schema, the object was found already."""
 
 Objects = Sequence[Mapping[str, Any] | None] | None
-"""What `AnswerSchema.read` returned of each row; None without a schema."""
+"""The result of `AnswerSchema.read` for each row; None without a schema."""
 
 
 class Judge(Protocol):
-    """Scores rows that follow one another."""
+    """Scores consecutive rows."""
 
     def __call__(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
         """Return the score of each row. `rows` has all columns of the results but the score."""
@@ -27,7 +27,7 @@ class Judge(Protocol):
 
     @property
     def notice(self) -> str | None:
-        """What people should know of how it went, if anything."""
+        """A message about the scoring, if there is one."""
         ...
 
 
@@ -35,20 +35,20 @@ def scorer_of(evaluate: Evaluate) -> Scorer:
     """Return the scorer that a job names.
 
     Raises:
-        JobError: it wants a pattern or a field that it has not, or cannot use.
+        JobError: its pattern or field is missing or cannot be used.
     """
     return scorer_for(evaluate.scorer, pattern=evaluate.pattern, field=evaluate.field)
 
 
 class TargetJudge:
-    """Compares answers with the column of the input that says what is right."""
+    """Compares answers with the target column of the input."""
 
     def __init__(self, evaluate: Evaluate, target: str | None) -> None:
         """Prepare.
 
         Args:
             evaluate: names the scorer.
-            target: what the column is called in the results; None where they are without it: then nothing has a score.
+            target: name of the target column in the results; without it, no row gets a score.
 
         Raises:
             JobError: the scorer cannot be made.
@@ -72,7 +72,7 @@ class TargetJudge:
 
     @property
     def notice(self) -> str | None:
-        """That no answer has what is compared: more likely a slip in the job than the models' failure."""
+        """A message if no answer has the part that is compared: the job is more likely wrong than every answer."""
         wanted = {
             "number": "a number",
             "regex": f"what evaluate.pattern = {self._evaluate.pattern!r} finds",
@@ -84,7 +84,7 @@ class TargetJudge:
 
 
 def _answers(rows: pa.RecordBatch) -> list[str | None]:
-    """Return the text of each answer: empty where a completed row has none, None where the row failed."""
+    """Return the text of each answer: empty if a completed row has no text, None if the row failed."""
     both = zip(rows.column("status").to_pylist(), rows.column("response").to_pylist(), strict=True)
     return [response or "" if status == "completed" else None for status, response in both]
 
@@ -92,12 +92,12 @@ def _answers(rows: pa.RecordBatch) -> list[str | None]:
 def _text(found: Mapping[str, Any] | None, answer: str | None) -> str | None:
     try:
         return answer if found is None else orjson.dumps(found).decode()
-    except TypeError:  # nested deeper than orjson writes, which is less deep than it reads
+    except TypeError:  # orjson reads deeper nesting than it writes
         return answer
 
 
 class FunctionJudge:
-    """Has a function of the user's score each completed row."""
+    """Scores each completed row with a user's function."""
 
     def __init__(self, scorer: FunctionScorer) -> None:
         self._scorer = scorer
@@ -108,13 +108,13 @@ class FunctionJudge:
 
     @property
     def notice(self) -> str | None:
-        """How many rows the function could not score, and why not the first."""
+        """The number of rows that the function could not score, with the first error."""
         errors = self._scorer.errors
         return f"{errors:,} rows have no score: {self._scorer.first_error}" if errors else None
 
 
 class Scoring:
-    """Scores the rows of the results as they pass, in their order."""
+    """Scores the rows of the results in order, as they are written."""
 
     def __init__(self, judge: Judge, samples: int) -> None:
         """Start with nothing.
@@ -127,7 +127,7 @@ class Scoring:
         self._evaluation = Evaluation(samples)
 
     def column(self, rows: pa.RecordBatch, objects: Objects) -> pa.Array:
-        """Return the scores of rows that follow those before."""
+        """Return the scores of the next rows."""
         scores = self.judge(rows, objects)
         models, numbers = rows.column("model").to_pylist(), rows.column("row").to_pylist()
         for each in zip(models, numbers, scores, strict=True):
@@ -135,7 +135,7 @@ class Scoring:
         return pa.array([score.value for score in scores], pa.float64())
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one entry a model, as JSON can hold it."""
+        """Return one entry per model, as JSON can hold it."""
         return [_entry(each) for each in self._evaluation.scores() if each.model]
 
 

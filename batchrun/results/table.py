@@ -1,7 +1,7 @@
-"""The rows of the results, from first to last: outcomes and input rows, both in order, merged as they come.
+"""The rows of the results in order: outcomes merged with their input rows.
 
-Neither side is ever held as a whole. Outcomes are read a chunk at a time, so that raw answers do not pile up; the input
-is walked forward a batch at a time.
+Neither is held in memory. Outcomes are read a chunk at a time, so that raw answers do not pile up; the input is read a
+batch at a time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ _STATUS, _RESPONSE, _FINISH = (
 
 
 def _textless(columns: list[pa.Array]) -> int:
-    """Return how many rows are completed, without a text, for they were cut off: a reasoning model was still at it."""
+    """Return the number of completed rows without a text: a reasoning model was cut off before it answered."""
     finishes = columns[_FINISH].to_pylist()
     if "length" not in finishes:
         return 0
@@ -33,7 +33,7 @@ def _textless(columns: list[pa.Array]) -> int:
 
 
 class Results:
-    """The rows of the results, once."""
+    """The rows of the results, for one pass."""
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class Results:
         """Fix the schema; reads nothing.
 
         Args:
-            outcomes: by row, model and sample, in columns of any length but none.
+            outcomes: by row, model and sample, in columns of at least one row.
             inputs: the input's columns; None leaves them out.
             prices: by model; one that is missing has no price.
             reader: reads the answers.
             scoring: scores the rows.
-            hidden: column that is there for the scoring only, and not in the results.
+            hidden: column that only the scoring needs; it is left out of the results.
         """
         self._outcomes, self._inputs, self._prices = outcomes, inputs, prices
         self._reader, self._scoring = reader or AnswerReader(None), scoring
@@ -64,11 +64,11 @@ class Results:
         self.schema = whole if self._names is None else pa.schema([whole.field(name) for name in self._names])
         """Names and types of the columns."""
         self.rows = 0
-        """How many there were, so far."""
+        """Number of rows so far."""
         self.textless = 0
-        """Completed rows without a text, whose answers were cut off at `max_tokens`."""
+        """Number of completed rows without a text, whose answers were cut off at `max_tokens`."""
         self.dropped = 0
-        """How many were not, since the input no longer has them."""
+        """Number of outcomes left out so far, because the input no longer has their rows."""
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in batches of any size."""

@@ -1,4 +1,4 @@
-"""The run's totals, one row a model: for usage.parquet, for run.json, and for the footer of the results."""
+"""The totals of a run by model, for usage.parquet, run.json and the footer of the results."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +30,7 @@ USAGE_COLUMNS = (
 def usage_rows(
     totals_by_model: Mapping[str, ModelTotals], prices: Mapping[str, PriceLike | None]
 ) -> list[dict[str, Any]]:
-    """Return one row a model, with the columns of usage.parquet, in the order of the mapping."""
+    """Return one row per model, with the columns of usage.parquet, in the order of the mapping."""
     return [_usage_row(model, totals, prices.get(model)) for model, totals in totals_by_model.items()]
 
 
@@ -47,7 +47,7 @@ def _usage_row(model: str, totals: ModelTotals, price: PriceLike | None) -> dict
 
 
 def _cost_usd(totals: ModelTotals, price: PriceLike | None) -> float | None:
-    """Return what the stated tokens cost: a cost is linear in its counts, so sums cost what their rows do."""
+    """Return the cost of the reported tokens. Cost is linear in the counts, so the totals can be priced at once."""
     sums = Usage(*(getattr(totals, name) for name in Usage._fields))
     if totals.unstated and not any(sums):
         return None

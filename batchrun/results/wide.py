@@ -1,4 +1,4 @@
-"""The results side by side: one row a prompt, with columns for each model and sample."""
+"""Results with one row per prompt, and columns for each model and sample."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -13,9 +13,9 @@ _BEFORE_TYPED, _AFTER_TYPED = BEFORE_ANSWER[-1].name, AFTER_ANSWER[0].name
 
 
 class Wide:
-    """Turns the rows of the results by model and sample into columns `MODEL/SAMPLE/COLUMN`.
+    """Turns rows of the results into columns `MODEL/SAMPLE/COLUMN`.
 
-    The columns are the response, those of the schema, and the score; null where the request failed or is not settled.
+    The columns are the response, those of the schema, and the score; null if the request failed or is not settled.
     """
 
     def __init__(self, schema: pa.Schema, asked: Sequence[tuple[str, int]]) -> None:
@@ -23,7 +23,7 @@ class Wide:
 
         Args:
             schema: of the results.
-            asked: models and samples, in the order of their columns; what is of others is left out.
+            asked: models and samples, in the order of their columns; other rows are left out.
         """
         names = schema.names
         self._asked = asked
@@ -37,10 +37,10 @@ class Wide:
         self.schema = pa.schema([*prompt, *map(pa.field, renamed, types)])
         """Names and types of the columns."""
         self.plain = ["row", "custom_id", *renamed[:: len(self._of_answer)]]
-        """Columns whose values hardly ever repeat."""
+        """Columns whose values rarely repeat."""
 
     def batches(self, results: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield one row a prompt, of results that come in the order of their rows. The last prompt is held back."""
+        """Yield one row per prompt; results must come in the order of their rows. The last prompt is held back."""
         names = [*self._of_prompt, _FIRST_OF_ANSWER, "sample", *self._of_answer]
         held: list[pa.RecordBatch] = []
         for batch in results:
@@ -57,7 +57,7 @@ class Wide:
             yield from self._turned(held)
 
     def _turned(self, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of some prompts, all of whose results are here."""
+        """Yield the rows of some prompts with all their results."""
         table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
         rows = table.column("row").unique()
         first = pc.index_in(rows, value_set=table.column("row").combine_chunks())
@@ -75,5 +75,5 @@ def _last_row(batch: pa.RecordBatch) -> int:
 
 
 def _start_of_last_row(batch: pa.RecordBatch) -> int:
-    """Return where the results of the batch's last prompt begin."""
+    """Return the index of the first result of the batch's last prompt."""
     return int(pc.index(batch.column("row"), batch.column("row")[-1]).as_py())

@@ -90,7 +90,7 @@ def test_a_job_that_is_lost_costs_nothing_either(run: Any, batchrun: Any, endpoi
     assert results()[0]["cost_usd"] is None
     done = batchrun("status", "out")
     assert done.code == 3
-    assert "which job it is of is lost; run the job again" in done.stderr
+    assert "its job was lost; run the job again" in done.stderr
     assert run("in.jsonl").code == 0
     assert endpoint.stats.received == ROWS
     assert without_times(results()) == without_times(finished)

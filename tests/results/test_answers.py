@@ -66,7 +66,7 @@ def test_a_long_answer_is_cut_and_one_without_text_is_said_to_have_none(outcome:
     answers, _ = read(outcome(body=body("x" * 1000)), outcome(body=body(None)))
     assert answers.outcomes["error"] == [
         f"the answer holds no JSON object; the answer: {'x' * 200}…",
-        "the answer holds no JSON object; there is no text",
+        "the answer holds no JSON object: it has no text",
     ]
 
 

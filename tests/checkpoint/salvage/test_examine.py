@@ -121,7 +121,7 @@ def test_rows_that_are_gone_without_a_trace_are_missed(tmp_path: Path, count: in
         ("DELETE FROM models", "the model number 0, which has no name"),
         ("UPDATE facts SET value = '{' WHERE name = 'job'", "the fact job is not JSON"),
         ("UPDATE facts SET value = '[]' WHERE name = 'job'", "is not of type dict"),
-        ("UPDATE facts SET value = '{\"name\": 1}' WHERE name = 'job'", "is no job"),
+        ("UPDATE facts SET value = '{\"name\": 1}' WHERE name = 'job'", "its job cannot be read"),
         ("UPDATE totals SET total_tokens = 'many'", "totals of m are not numbers"),
         ("DROP TABLE totals", "no such table"),
     ],
