@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batchrun.endpoint.pool.health import Failure, Health, Pause
+from batchrun.endpoint.pool.health import REFUSALS, Failure, Health, Pause
 
 COST = 10
 
@@ -32,8 +32,8 @@ class Story:
         self.now_s += 1
         return self.health.succeeded(self.now_s if sent_s is None else sent_s, self.now_s, is_canary=canary)
 
-    def refused(self, row: Any, *, canary: bool = False) -> bool:
-        refused = self.health.refused(row, is_canary=canary)
+    def refused(self, row: Any, *, canary: bool = False, enough: int = REFUSALS) -> bool:
+        refused = self.health.refused(row, is_canary=canary, enough=enough)
         self.fails("canary" if canary else row, probe=canary)
         return refused
 
@@ -210,6 +210,15 @@ def test_after_three_refusals_in_a_row_a_canary_asks_and_its_refusal_is_the_runs
     assert story.health.wants_canary
     assert not story.refused("d")
     assert story.refused("canary", canary=True)
+
+
+def test_one_refusal_is_enough_for_a_canary_where_the_caller_asks_for_no_more(story: Story) -> None:
+    """Before the first answer of a model; a row's refusal alone still is not the run's."""
+    assert not story.refused("a", enough=1)
+    assert story.health.pause is not None
+    assert story.health.wants_canary
+    assert not story.refused("b", enough=1)
+    assert story.refused("canary", canary=True, enough=1)
 
 
 def test_refusals_with_successes_between_never_add_up(story: Story) -> None:
