@@ -27,8 +27,6 @@ WITHOUT_MODULE = re.compile(r"test_(fuzz|fuzz_\w+|scenarios|hostile_\w+|openai_c
 PENDING = {
     "batchrun.checkpoint.checks",
     "batchrun.checkpoint.salvage.shapes",
-    "batchrun.engine.preflight.check.check",
-    "batchrun.prompts.input.formats",
 }
 """Modules and functions that do not keep a rule yet."""
 

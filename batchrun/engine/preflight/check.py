@@ -52,7 +52,7 @@ class Report:
     """Of these, in the run directory already."""
     ahead: Outlook
     counted_by: str
-    """How tokens of prompts were told: `characters`, `tokenizer`, or `answers`."""
+    """How the tokens of prompts were counted: `characters`, `tokenizer`, or `answers`."""
     spent_usd: float
     """What the answers so far have stated."""
     set_aside_usd: float
@@ -60,7 +60,7 @@ class Report:
     notes: list[str]
     probes: list[Probed]
     refusal: str | None
-    """Why `run` would refuse, unless told `--yes`."""
+    """Why `run` would refuse without `--yes`; None when it would not."""
 
 
 # The whole input.
@@ -80,26 +80,15 @@ def check(
         job: what to run.
         source: the job's input, open.
         today: for models that are switched off.
-        on_read: told now and then how much was read, 0 to 1.
+        on_read: called now and then with the fraction that was read, 0 to 1.
         probe: sends what the survey names.
 
     Raises:
-        InputError: the input breaks off.
-        JobError: the job's scorer or schema is none.
-        RunDirectoryError: there is a checkpoint that cannot be read.
+        InputError: the input ends too early.
+        JobError: the job's scorer or schema is not valid.
+        RunDirectoryError: the checkpoint cannot be read.
     """
-    if job.evaluate.target is not None:
-        scorer_of(job.evaluate)
-    if job.response.schema is not None:
-        AnswerSchema(job.response.schema)
-    directory = job.run_directory
-    checkpoint = Checkpoint(directory) if (directory / FILE_NAME).exists() else None
-    if checkpoint is None:
-        past, survey = NO_PAST, _read(job, source, on_read, None, ())
-    else:
-        with checkpoint:
-            past = Past.of(checkpoint, job)
-            survey = _read(job, source, on_read, checkpoint, past.answered)
+    past, survey = _surveyed(job, source, on_read)
     probes = probe(survey)
     known, counted_by = learned(survey, past, probes)
     share = survey.unique_share
@@ -124,6 +113,19 @@ def check(
         probes=probes,
         refusal=excess(job, ahead, past.used),
     )
+
+
+def _surveyed(job: Job, source: Source, on_read: Callable[[float | None], None]) -> tuple[Past, Survey]:
+    """Read the whole input, and the run directory if there is one; check the job's scorer and schema first."""
+    if job.evaluate.target is not None:
+        scorer_of(job.evaluate)
+    if job.response.schema is not None:
+        AnswerSchema(job.response.schema)
+    if not (job.run_directory / FILE_NAME).exists():
+        return NO_PAST, _read(job, source, on_read, None, ())
+    with Checkpoint(job.run_directory) as checkpoint:
+        past = Past.of(checkpoint, job)
+        return past, _read(job, source, on_read, checkpoint, past.answered)
 
 
 def _read(
@@ -159,7 +161,7 @@ class Preview(NamedTuple):
 
 
 def preview(job: Job, source: Source, *, known_limit: int | None, is_begun: bool) -> Preview:
-    """Return what is ahead of a run, told from its first rows; nothing where nothing is left.
+    """Return what is ahead of a run, estimated from its first rows; nothing when nothing is left.
 
     Takes a few tenths of a second at most, whatever the size of the input.
 

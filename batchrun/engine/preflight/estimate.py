@@ -1,9 +1,9 @@
 """What a job will use, before anybody knows: tokens of its prompts and answers, money, time; each as a range. Pure.
 
-Theory of operation. Tokens of a text are told from its characters, by kind: a word of English is one token to its
+Theory of operation. Tokens of a text are estimated from its characters, by kind: a word of English is one token to its
 common vocabularies, a Chinese character two thirds of one. That is off by a tenth or so, and by as much for all prompts
 of a job alike; so one factor puts it right, as soon as there is something to take it from: a tokenizer, or answers
-that state their tokens. How long answers are cannot be told from prompts. Before the first answer there is only what
+that state their tokens. Prompts do not show how long answers are. Before the first answer there is only what
 the request allows and what models commonly say; from then on the mean of those that came.
 """
 
@@ -57,7 +57,7 @@ _SPREAD = 0.7
 labels and on the low side for reasoning."""
 
 _LEAST_SHARE = 0.03
-"""Nothing is told more exactly than that."""
+"""No estimate is more exact than this."""
 
 
 @dataclass(slots=True, kw_only=True)

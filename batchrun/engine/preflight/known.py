@@ -45,23 +45,23 @@ NO_PAST = Past({}, [], NOTHING_USED, None)
 def learned(
     survey: Survey, past: Past, probes: Iterable[Probed], *, may_load: bool = True
 ) -> tuple[dict[str, Known], str]:
-    """Return what is known of each model's answers, and how the tokens of its prompts were told.
+    """Return what is known of each model's answers, and how the tokens of its prompts were counted.
 
     A tokenizer may take half a second to load: not where somebody waits for the first request.
     """
     known = {model: known_of(model) for model in survey.models}
     probed = {each.model: each for each in probes if each.kind is None}
-    told = "characters"
+    counted_by = "characters"
     for model, each in known.items():
         _learn_answers(each, past.totals.get(model), [every for every in past.answered if every.model == model])
         each.prompt_factor = _answered_factor(survey, past.answered, model)
         if each.prompt_factor is not None:
-            told = "answers"
+            counted_by = "answers"
         elif may_load and (factor := _tokenizer_factor(model, survey.samples)) is not None:
-            each.prompt_factor, told = factor, "tokenizer"
+            each.prompt_factor, counted_by = factor, "tokenizer"
         if model in probed:
-            told = _learn_probe(each, survey, probed[model]) or told
-    return known, told
+            counted_by = _learn_probe(each, survey, probed[model]) or counted_by
+    return known, counted_by
 
 
 def _learn_answers(known: Known, sums: ModelTotals | None, answered: list[Answered]) -> None:
@@ -75,7 +75,7 @@ def _learn_answers(known: Known, sums: ModelTotals | None, answered: list[Answer
 
 
 def _learn_probe(known: Known, survey: Survey, probed: Probed) -> str | None:
-    """Learn from a probe what nothing else has told; return how tokens are told now, if it says them."""
+    """Learn from a probe what is not known yet; return how tokens are counted now, if it states them."""
     if known.answer_tokens is None and probed.completion_tokens is not None:
         known.answers, known.answer_tokens, known.latency_s = 1, probed.completion_tokens, probed.latency_s
     first = survey.models[probed.model].first

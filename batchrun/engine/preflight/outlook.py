@@ -48,7 +48,7 @@ def look_ahead(
 
     Args:
         job: what to run.
-        asked: what is still to be asked of each model.
+        asked: what remains for each model.
         known: what is known of the models' answers.
         slots: requests that the endpoint takes at once; None when that is not known.
         sampling_share: how far the mean of the prompts may be off because not all were looked at.
@@ -125,15 +125,19 @@ def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
         if model in catalogue:
             ends = catalogue[model].deprecated_on
             if ends is not None:
-                said = "was to be switched off" if ends <= today else "will be switched off"
-                notes.append(f"{model}: {said} on {ends} (`batchrun models` lists what is served)")
+                verb = "was to be switched off" if ends <= today else "will be switched off"
+                notes.append(f"{model}: {verb} on {ends} (`batchrun models` lists what is served)")
         elif catalogue and model not in job.prices:
-            notes.append(f'{model}: is not in the built-in catalogue; say what it costs under [prices."{model}"]')
+            notes.append(
+                f'{model}: is not in the built-in catalogue; add its price under [prices."{model}"] in a job file'
+            )
         if part.too_long:
             window = f"its window of {part.context_tokens:,} tokens"
             notes.append(f"{model}: about {part.too_long:,} prompts are longer, with their answers, than {window}")
         if part.bounded < part.requests and (job.limits.max_cost_usd or job.limits.max_tokens_total):
-            notes.append(f"{model}: max_tokens bounds no answer, so that for each its whole window is set aside")
+            notes.append(
+                f"{model}: max_tokens is not set for all requests; for the others the whole context window is set aside"
+            )
     return notes
 
 

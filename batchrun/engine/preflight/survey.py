@@ -19,7 +19,7 @@ SHOWN = 3
 """Prompts shown, and longest ones named."""
 
 _CAUSES = 100
-"""Most causes of broken rows that are told apart."""
+"""Most causes of broken rows that are counted separately."""
 
 _PLACE = re.compile(r"^.*?:(?: row )?\d+: ", re.DOTALL)
 """File and line, with which the message of a broken row begins."""

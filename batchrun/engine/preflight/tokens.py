@@ -1,4 +1,4 @@
-"""How many tokens a request has, told from its characters by kind of script. Pure."""
+"""How many tokens a request has, estimated from its characters by kind of script. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -59,7 +59,7 @@ def text_tokens(text: str) -> float:
 
 
 class Counted(NamedTuple):
-    """What can be told of a request from its body."""
+    """The size of a request, from its body."""
 
     tokens: float
     """Of the prompt, without images; estimated."""
