@@ -5,7 +5,6 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +15,7 @@ from batchrun.cli.flags import GroupedCommand, job_flags, overrides_of
 from batchrun.cli.scorer import scorer_option
 from batchrun.cli.texts import ending_text
 from batchrun.engine.execution import Options
+from batchrun.engine.interruption import Interruption
 from batchrun.engine.runner import run
 from batchrun.errors import BatchrunError
 from batchrun.job.file import STDIN, job_for, load_job
@@ -76,6 +76,7 @@ def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flag
 
 
 def _options(job: Job, flags: dict[str, Any], progress: Progress, signalled: list[int]) -> Options:
+    interruption = Interruption()
     return Options(
         restart=flags["restart"],
         retry_failed=flags["retry_failed"],
@@ -84,7 +85,8 @@ def _options(job: Job, flags: dict[str, Any], progress: Progress, signalled: lis
         scorer=flags["scorer"],
         progress=progress,
         stdin=_stdin() if STDIN in job.input.path else None,
-        on_start=lambda drain: _handle_signals(drain, signalled),
+        interruption=interruption,
+        on_start=lambda: _handle_signals(interruption, signalled),
     )
 
 
@@ -120,7 +122,7 @@ def _print_ending(summary: Summary, *, quiet: bool, as_json: bool) -> None:
         click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
 
 
-def _handle_signals(drain: Callable[[Stop], None], signalled: list[int]) -> None:
+def _handle_signals(interruption: Interruption, signalled: list[int]) -> None:
     """Make the first signal drain the run and the second cancel it. Called on the run's event loop.
 
     Each signal appends its exit code to `signalled`.
@@ -136,7 +138,7 @@ def _handle_signals(drain: Callable[[Stop], None], signalled: list[int]) -> None
             loop.call_later(_GRACE_S, os._exit, signalled[0])
             return
         message = "the answers in flight were kept; run the same command again to resume"
-        drain(Stop(kind="interrupted", message=message, exit_code=signalled[0]))
+        interruption.interrupt(Stop(kind="interrupted", message=message, exit_code=signalled[0]))
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores SIGHUP, a script's `&` ignores SIGINT

@@ -63,8 +63,10 @@ class Options:
     """Read for the path `-`; by default, standard input."""
     scorer: NamedFunction | None = None
     """Scores the answers instead of the job's own scorer."""
-    on_start: Callable[[Callable[[Stop], None]], None] = field(default=lambda drain: None)
-    """Handed, as sending begins, what drains the run: to be called on its event loop."""
+    interruption: Interruption = field(default_factory=Interruption)
+    """Stops the run from outside; one for each run."""
+    on_start: Callable[[], None] = field(default=lambda: None)
+    """Called on the run's event loop when sending begins."""
 
 
 class Execution:
@@ -87,7 +89,7 @@ class Execution:
         self.source = Source(job, stdin, self.directory / SPOOL if self.reads_stdin else None)
         self.store = Store(self.directory)
         self.sending: Sending | None = None
-        self.interruption = Interruption(options.progress.say)
+        self.interruption = options.interruption
         self.began_s = time.monotonic()
         self.settled_before = 0
 
@@ -108,7 +110,7 @@ class Execution:
             sweep(self.directory)
             if self.options.restart:
                 set_aside(self.directory)
-            with self.progress, self.interruption.reporting_loss(self.directory):
+            with self.progress, self.interruption.reporting_loss(self.directory, self.progress.say):
                 stop = await self._run_stored(access)
                 return await self._finish(stop)
 
@@ -132,9 +134,10 @@ class Execution:
                 self.sending = Sending(
                     prepared,
                     began_s=self.began_s,
-                    on_start=lambda drain: self.options.on_start(self.interruption.stopping(drain)),
+                    interruption=self.interruption,
                     save=lambda: save_summary(self._summary("running", pid=os.getpid())),
                 )
+                self.options.on_start()
                 return await self.sending.send()
         except RunDirectoryError as problem:
             raise self._failure or problem from problem  # the first trouble explains the later

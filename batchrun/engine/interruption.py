@@ -34,40 +34,47 @@ ENDED = Phase("", "")
 
 
 class Interruption:
-    """Receives the interruption of an execution, in any phase: an interrupted run never ends as if it was not."""
+    """Stops one run from outside, in any phase: an interrupted run never ends as if it was not."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """Start before anything is sent.
-
-        Args:
-            say: prints a message.
-        """
-        self._say = say
+    def __init__(self) -> None:
         self.phase = SENDING
         """Set by the execution as it proceeds."""
         self.stop: Stop | None = None
-        """The interruption, if there was one."""
+        """The interruption of the execution, if there was one before its end."""
+        self.is_requested = False
+        """Whether the run was interrupted, also after its execution: then publishing ends."""
+        self._drain: Callable[[Stop], None] | None = None
+        self._say: Callable[[str], None] = lambda message: None
+
+    def interrupt(self, reason: Stop) -> None:
+        """Stop the run. Call this on the run's event loop."""
+        self.is_requested = True
+        if self.phase is ENDED:
+            return
+        self.stop = self.stop or reason
+        self._say(self.phase.waiting)
+        if self.phase is SENDING and self._drain is not None:
+            self._drain(reason)
+
+    def drain_by(self, drain: Callable[[Stop], None]) -> None:
+        """Call this function on an interruption while rows are sent; at once if there was one before."""
+        self._drain = drain
+        if self.stop is not None:
+            drain(self.stop)
 
     @contextmanager
-    def reporting_loss(self, directory: Path) -> Iterator[None]:
-        """Execute inside of this block; when the execution is cancelled, print what that costs."""
+    def reporting_loss(self, directory: Path, say: Callable[[str], None]) -> Iterator[None]:
+        """Execute inside of this block; when the execution is cancelled, print what that costs.
+
+        Args:
+            directory: of the run.
+            say: prints a message.
+        """
+        self._say = say
         try:
             yield
         except asyncio.CancelledError:
-            self._say(self.phase.loss.format(directory=directory))
+            say(self.phase.loss.format(directory=directory))
             raise
         finally:
             self.phase = ENDED
-
-    def stopping(self, drain: Callable[[Stop], None]) -> Callable[[Stop], None]:
-        """Return the function to call on an interruption; it drains the pool, as long as rows are sent."""
-
-        def stop(reason: Stop) -> None:
-            if self.phase is ENDED:
-                return
-            self.stop = self.stop or reason
-            self._say(self.phase.waiting)
-            if self.phase is SENDING:
-                drain(reason)
-
-        return stop

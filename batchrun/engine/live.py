@@ -18,6 +18,7 @@ from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
 from batchrun.engine.access import Access
 from batchrun.engine.caps import rates_of
+from batchrun.engine.interruption import Interruption
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.engine.threads import Readahead
 from batchrun.engine.ticker import Watch
@@ -61,7 +62,7 @@ class Sending:
         prepared: Prepared,
         *,
         began_s: float,
-        on_start: Callable[[Callable[[Stop], None]], None],
+        interruption: Interruption,
         save: Callable[[], None],
     ) -> None:
         """Connect the parts, in the running event loop; `send` starts.
@@ -69,7 +70,7 @@ class Sending:
         Args:
             prepared: what is sent, and with what.
             began_s: start of the execution, on the monotonic clock.
-            on_start: gets, when sending begins, the function that drains the run.
+            interruption: drains the pool from outside.
             save: writes run.json.
         """
         self.job, self.source, self.store = prepared.job, prepared.source, prepared.store
@@ -77,7 +78,7 @@ class Sending:
         """The first error of the run itself, to be raised after it has drained."""
         self._prepared = prepared
         self._progress, self._memory, self._budget = prepared.progress, prepared.memory, prepared.budget
-        self._began_s, self._on_start, self._save = began_s, on_start, save
+        self._began_s, self._interruption, self._save = began_s, interruption, save
         self._loop = asyncio.get_running_loop()
         self._client = prepared.access.client(self.job.limits, self.job.limits.max_concurrency)
         self._pool = self._new_pool()
@@ -116,7 +117,7 @@ class Sending:
             lambda outcomes: self._from_thread(self._pool.wake), lambda error: self._from_thread(self._fail, error)
         )
         self._progress.begin(summed(self.store.totals.values()).requests)
-        self._on_start(self._pool.stop)
+        self._interruption.drain_by(self._pool.stop)
         async with self._client:
             watch = asyncio.create_task(self._watch().keep())
             watch.add_done_callback(self._on_watch_end)

@@ -48,11 +48,14 @@ async def _published(job: Job, options: Options) -> Summary:
 
     The message names what was not published, so that it is also seen with `--quiet`.
     """
-    publishing = Publishing(job, options.progress.say)
-    on_start = options.on_start
-    options = dataclasses.replace(options, on_start=lambda drain: publishing.begin(drain, on_start))
+    publishing = Publishing(job, options.progress.say, lambda: options.interruption.is_requested)
+
+    def start() -> None:
+        options.on_start()
+        publishing.begin()
+
     try:
-        summary = await Execution(job, options).execute()
+        summary = await Execution(job, dataclasses.replace(options, on_start=start)).execute()
     except BaseException:
         publishing.abandon()
         raise

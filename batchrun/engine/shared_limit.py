@@ -131,7 +131,7 @@ class LimitMemory:
                 self._connection = None
 
     def _ask(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """Run a statement. An error is no reason to stop: then there is no advice."""
+        """Run a statement. After an error the run goes without advice."""
         with self._lock:
             if self._connection is None:
                 return []

@@ -20,7 +20,6 @@ import orjson
 import batchrun
 from batchrun.errors import PublishError
 from batchrun.job.sections import Job
-from batchrun.records import Stop
 
 _SILENCE_S = 600.0
 """How long the process may be silent before it is given up."""
@@ -28,7 +27,6 @@ _SILENCE_S = 600.0
 _POLL_EVERY_S = 0.05
 
 Say = Callable[[str], None]
-Drain = Callable[[Stop], None]
 
 
 class Worker:
@@ -167,25 +165,22 @@ def _no_process(problem: OSError) -> str:
 class Publishing:
     """Publishes one run as its job says: to W&B while it runs, to Weave when it has ended."""
 
-    def __init__(self, job: Job, say: Say) -> None:
-        self._publish, self._directory, self._say = job.publish, job.run_directory, say
-        self._follower: Worker | None = None
-        self._failures: list[str] = []
-        self._must_stop = False
-
-    def begin(self, drain: Drain, on_start: Callable[[Drain], None]) -> None:
-        """Start the process that follows the run. Called when sending begins.
+    def __init__(self, job: Job, say: Say, is_interrupted: Callable[[], bool]) -> None:
+        """Prepare.
 
         Args:
-            drain: drains the run.
-            on_start: the caller's own hook; gets a `drain` that also stops the publishing.
+            job: that is run.
+            say: prints a line.
+            is_interrupted: whether the user has asked the run to stop; asked twenty times a second.
         """
+        self._publish, self._directory, self._say = job.publish, job.run_directory, say
+        self._is_interrupted = is_interrupted
+        self._was_stopped = False  # by an interruption that the run itself has followed
+        self._follower: Worker | None = None
+        self._failures: list[str] = []
 
-        def stop(reason: Stop) -> None:
-            self._must_stop = True
-            drain(reason)
-
-        on_start(stop)
+    def begin(self) -> None:
+        """Start the process that follows the run. Called when sending begins."""
         if self._publish.wandb is not None:
             self._follower = self._start(wandb=self._publish.wandb, is_live=True)
 
@@ -211,12 +206,11 @@ class Publishing:
         Returns:
             What was not published, why, and the cure; empty when all was published or a signal ended it.
         """
-        was_stopped = self._must_stop and not is_completed
-        self._must_stop = self._must_stop and is_completed
+        self._was_stopped = self._is_interrupted() and not is_completed
         if self._follower is not None:
             self._follower.end_run()
             await self._wait(self._follower)
-        if self._publish.weave is not None and was_stopped:
+        if self._publish.weave is not None and self._was_stopped:
             self._say(f"note: not published; to publish what is settled, run: {self._command}")
         elif self._publish.weave is not None and (worker := self._start(weave=self._publish.weave)):
             await self._wait(worker)
@@ -239,7 +233,7 @@ class Publishing:
     async def _wait(self, worker: Worker) -> None:
         try:
             while worker.poll() is None:
-                if self._must_stop:
+                if self._is_interrupted() and not self._was_stopped:
                     self._say(f"note: publishing was stopped; resume it: {self._command}")
                     return
                 if worker.is_stuck:

@@ -1,7 +1,6 @@
 """One execution, against the embedded simulator."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from harness.prompts import write_prompts
 
 from batchrun.engine.execution import Options
+from batchrun.engine.interruption import Interruption
 from batchrun.engine.runner import run
 from batchrun.job.sections import Input, Job, Limits, Model, Output
 from batchrun.records import Figures, RowCount, Stop
@@ -34,18 +34,14 @@ class Recorder(Silence):
     def __init__(self, *, stops_early: bool) -> None:
         self.figures: list[Figures] = []
         self.messages: list[str] = []
-        self.drain: Callable[[Stop], None] | None = None
+        self.interruption = Interruption()
         self._stops_early = stops_early
 
-    def start(self, drain: Callable[[Stop], None]) -> None:
-        """Keep what drains the run."""
-        self.drain = drain
-
     def show(self, figures: Figures) -> None:
-        """Keep the figures; drain the run as soon as it knows how many rows there are, if wanted."""
+        """Keep the figures; stop the run as soon as it knows how many rows there are, if wanted."""
         self.figures.append(figures)
-        if self._stops_early and figures.total is not None and self.drain is not None:
-            self.drain(Stop(kind="deadline", message="enough", exit_code=5))
+        if self._stops_early and figures.total is not None:
+            self.interruption.interrupt(Stop(kind="deadline", message="enough", exit_code=5))
 
     def say(self, message: str) -> None:
         """Keep the message."""
@@ -63,7 +59,7 @@ def simulated(
         output=Output(dir="out"),
     )
     recorder = Recorder(stops_early=stops_early)
-    return run(job, Options(simulate=True, progress=recorder, on_start=recorder.start)), recorder
+    return run(job, Options(simulate=True, progress=recorder, interruption=recorder.interruption)), recorder
 
 
 def write_numbers(count: int) -> None:

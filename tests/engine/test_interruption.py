@@ -17,30 +17,39 @@ def test_an_interruption_is_kept_in_every_phase_and_drains_only_what_is_sent(pha
     """The message names what the run waits for."""
     messages: list[str] = []
     drained: list[Stop] = []
-    interruption = Interruption(messages.append)
-    stop = interruption.stopping(drained.append)
-    interruption.phase = phase
-    stop(STOP)
-    assert interruption.stop == STOP
+    interruption = Interruption()
+    interruption.drain_by(drained.append)
+    with interruption.reporting_loss(Path("runs/a"), messages.append):
+        interruption.phase = phase
+        interruption.interrupt(STOP)
+    assert (interruption.stop, interruption.is_requested) == (STOP, True)
     assert messages == [phase.waiting]
     assert drained == [STOP] * is_drained
 
 
 def test_the_first_interruption_counts() -> None:
     """Its signal decides over the exit code."""
-    interruption = Interruption(lambda message: None)
-    stop = interruption.stopping(lambda reason: None)
-    stop(STOP)
-    stop(LATER)
+    interruption = Interruption()
+    interruption.interrupt(STOP)
+    interruption.interrupt(LATER)
     assert interruption.stop == STOP
+
+
+def test_a_run_that_is_interrupted_before_it_sends_is_drained_as_it_begins() -> None:
+    """Nothing is sent then."""
+    drained: list[Stop] = []
+    interruption = Interruption()
+    interruption.interrupt(STOP)
+    interruption.drain_by(drained.append)
+    assert drained == [STOP]
 
 
 def test_a_cancelled_execution_prints_what_is_lost_and_the_cure() -> None:
     """Only in the phase that was cut short."""
     messages: list[str] = []
-    interruption = Interruption(messages.append)
+    interruption = Interruption()
     interruption.phase = WRITING
-    with pytest.raises(asyncio.CancelledError), interruption.reporting_loss(Path("runs/a")):
+    with pytest.raises(asyncio.CancelledError), interruption.reporting_loss(Path("runs/a"), messages.append):
         raise asyncio.CancelledError
     assert interruption.phase is ENDED
     assert messages == [
@@ -51,7 +60,10 @@ def test_a_cancelled_execution_prints_what_is_lost_and_the_cure() -> None:
 def test_an_execution_that_has_ended_cannot_be_interrupted() -> None:
     """What follows it, such as publishing, handles the signal."""
     messages: list[str] = []
-    interruption = Interruption(messages.append)
-    interruption.phase = ENDED
-    interruption.stopping(lambda reason: pytest.fail("drained"))(STOP)
-    assert (interruption.stop, messages) == (None, [])
+    interruption = Interruption()
+    interruption.drain_by(lambda reason: pytest.fail("drained"))
+    with interruption.reporting_loss(Path("runs/a"), messages.append):
+        pass
+    assert interruption.phase is ENDED
+    interruption.interrupt(STOP)
+    assert (interruption.stop, interruption.is_requested, messages) == (None, True, [])
