@@ -21,7 +21,10 @@ MOST_README_LINES = 180
 SUITES = {"benchmarks", "end_to_end", "harness", "real"}
 """Folders of tests that do not mirror a package."""
 
-WITHOUT_MODULE = re.compile(r"test_(fuzz|fuzz_\w+|scenarios|hostile_\w+|outages|refusals|stops|openai_client)\.py")
+WITHOUT_MODULE = re.compile(
+    r"test_(fuzz|fuzz_\w+|scenarios|hostile_\w+|outages|refusals|stops|openai_client"
+    r"|memory|key_leaks|whose_answer|certificates)\.py"
+)
 """Test files about a whole package, or about its use by a foreign client."""
 
 PENDING = {
