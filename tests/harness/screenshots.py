@@ -47,7 +47,7 @@ COPIES = 40
 SHOWN_AT = 0.6
 """How far the run is in the picture of the bar."""
 
-COLUMNS, CHAR_PX, LINE_PX = 118, 7.2, 18
+COLUMNS, CHAR_PX, LINE_PX = 132, 7.2, 18
 
 
 def main() -> None:
@@ -115,7 +115,7 @@ def _photograph(page: Path, picture: Path) -> None:
     if chromium is None:
         sys.exit("needs Chromium; on Debian: apt install chromium")
     with tempfile.TemporaryDirectory() as folder:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1100,920"]
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1100,955"]
         command = [chromium, *flags, f"--user-data-dir={folder}", f"--screenshot={picture}", page.resolve().as_uri()]
         subprocess.run(command, check=True, capture_output=True)
 
