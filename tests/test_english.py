@@ -34,7 +34,6 @@ PENDING = (
     "batchrun/job",
     "batchrun/prompts",
     "jobs/data",
-    "tests/answers",
     "tests/benchmarks",
     "tests/checkpoint",
     "tests/end_to_end",
@@ -45,7 +44,6 @@ PENDING = (
     "tests/publish",
     "tests/real",
     "tests/report",
-    "tests/results",
     "tests/simulator",
     "tests/test_benchmarks.py",
 )

@@ -1,4 +1,4 @@
-"""What a column can hold, as rules for the validator."""
+"""The limits of the columns, as rules for the validator."""
 
 from datetime import UTC, date, datetime
 
@@ -10,7 +10,7 @@ from batchrun.answers.bounds import FORMATS, INT64_MAX, INT64_MIN, date_of, inst
 
 
 def test_every_integer_is_held_to_64_bits() -> None:
-    """Inside arrays, branches and definitions too; a narrower bound stays."""
+    """Also inside arrays, branches and definitions; a narrower bound stays."""
     bounds = {"minimum": INT64_MIN, "maximum": INT64_MAX}
     assert with_bounds({"type": "integer"}) == {"type": "integer", **bounds}
     assert with_bounds({"type": ["integer", "null"]}) == {"type": ["integer", "null"], **bounds}
@@ -26,8 +26,8 @@ def test_every_integer_is_held_to_64_bits() -> None:
     }
 
 
-def test_what_is_no_integer_is_left_alone() -> None:
-    """Numbers, values that look like schemas, and properties that are called like keywords."""
+def test_schemas_of_other_types_stay_unchanged() -> None:
+    """For example numbers, values that look like schemas, and properties that have the name of a keyword."""
     for schema in (
         {"type": "number"},
         {"type": ["integer", "number"]},
@@ -52,8 +52,8 @@ def test_what_is_no_integer_is_left_alone() -> None:
         ("tomorrow", None),
     ],
 )
-def test_a_date_is_read_as_the_format_writes_it(text: str, value: date | None) -> None:
-    """Also years that Python cannot hold are none."""
+def test_only_a_date_in_the_format_of_json_schema_is_read(text: str, value: date | None) -> None:
+    """A year that Python cannot represent is refused too."""
     assert date_of(text) == value
     assert FORMATS["date"](text) == (value is not None)
 
@@ -72,13 +72,12 @@ def test_a_date_is_read_as_the_format_writes_it(text: str, value: date | None) -
         ("2024-02-29T23:59:59+0200", None),
     ],
 )
-def test_an_instant_is_read_as_the_format_writes_it(text: str, value: datetime | None) -> None:
-    """With a zone; digits beyond the microsecond are dropped."""
+def test_only_an_instant_in_the_format_of_json_schema_is_read(text: str, value: datetime | None) -> None:
+    """The time zone is required; digits beyond the microsecond are dropped."""
     assert instant_of(text) == value
     assert FORMATS["date-time"](text) == (value is not None)
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_every_instant_is_read_back(instant: datetime) -> None:
-    """As Python writes it."""
+def test_every_instant_that_python_writes_is_read_back(instant: datetime) -> None:
     assert instant_of(instant.isoformat()) == instant

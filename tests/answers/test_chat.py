@@ -1,4 +1,4 @@
-"""What is read out of an answer, whichever server wrote it."""
+"""Reading the answers of different servers."""
 
 from typing import Any
 
@@ -53,8 +53,8 @@ def shown(message: Any, finish_reason: Any = "stop") -> Completion:
         ({"choices": [{"message": {}}, {}]}, "the answer has a choice without a message"),
     ],
 )
-def test_a_body_that_is_no_chat_completion_is_told_from_one(reply: Any, problem: str | None) -> None:
-    """A status of 200 alone makes no answer."""
+def test_a_body_that_is_not_a_chat_completion_has_a_problem(reply: Any, problem: str | None) -> None:
+    """The status 200 alone does not prove that there is an answer."""
     assert problem_of(reply) == problem
 
 
@@ -68,7 +68,7 @@ def test_a_body_that_is_no_chat_completion_is_told_from_one(reply: Any, problem:
     ],
 )
 def test_a_token_count_is_a_whole_number_or_unknown(value: Any, count: int | None) -> None:
-    """What a server did not state as a count stays null and is never guessed."""
+    """Any other value becomes null; nothing is guessed."""
     usage = {
         "prompt_tokens": value,
         "completion_tokens": value,
@@ -84,13 +84,13 @@ def test_a_token_count_is_a_whole_number_or_unknown(value: Any, count: int | Non
     [{}, {"usage": None}, {"usage": []}, {"usage": "many"}, {"usage": {}}]
     + [{"usage": {"prompt_tokens_details": garbage}} for garbage in (None, 3, "x", [1])],
 )
-def test_usage_that_is_absent_or_garbage_is_unknown(reply: dict[str, Any]) -> None:
-    """Every count is null when there is nothing to read it from."""
+def test_missing_or_malformed_usage_is_unknown(reply: dict[str, Any]) -> None:
+    """Every count is null then."""
     assert parse_usage(reply) == Usage()
 
 
-def test_each_count_is_read_from_its_own_place() -> None:
-    """The five counts do not get mixed up."""
+def test_each_count_is_read_from_its_own_field() -> None:
+    """The five counts are not mixed up."""
     usage = {
         "prompt_tokens": 1,
         "completion_tokens": 2,
@@ -103,7 +103,7 @@ def test_each_count_is_read_from_its_own_place() -> None:
 
 @given(st.dictionaries(st.sampled_from(["usage", "choices"]), JSON))
 def test_a_count_is_never_negative(reply: dict[str, Any]) -> None:
-    """Whatever the server says, no sum can go down by it."""
+    """No reply of a server makes a total smaller."""
     assert all(count is None or count >= 0 for count in parse_usage(reply))
 
 
@@ -123,7 +123,7 @@ def test_a_count_is_never_negative(reply: dict[str, Any]) -> None:
     ],
 )
 def test_content_is_a_text_or_the_text_parts_of_a_list(content: Any, text: str | None) -> None:
-    """Both shapes of `content` are read, and nothing else is taken for text."""
+    """Both forms of `content` are read; any other value is not a text."""
     assert text_of(content) == text
     assert shown({"content": content}).response == text
 
@@ -147,10 +147,10 @@ def test_content_is_a_text_or_the_text_parts_of_a_list(content: Any, text: str |
         ({"content": [{"type": "text", "text": "<think>hm</think>yes"}]}, "stop", "yes", "hm"),
     ],
 )
-def test_reasoning_is_found_wherever_a_server_puts_it(
+def test_reasoning_is_found_in_every_place_that_servers_use(
     message: dict[str, Any], finish_reason: str, response: str, reasoning: str | None
 ) -> None:
-    """Reasoning comes under two names or in tags, and is no part of the response."""
+    """Servers use two field names, or tags in the content. Reasoning is not a part of the response."""
     completion = shown(message, finish_reason)
     assert (completion.response, completion.reasoning) == (response, reasoning)
 
@@ -172,31 +172,31 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments
     ],
 )
 def test_tool_calls_are_kept_as_json(message: dict[str, Any], calls: Any) -> None:
-    """Tool calls come out as the JSON that came in; the older form of one call counts as a list of one."""
+    """The JSON is unchanged; a call in the older form becomes a list of one."""
     text = shown(message).tool_calls
     assert (None if text is None else orjson.loads(text)) == calls
 
 
-def test_tool_calls_nested_beyond_reason_are_left_out() -> None:
-    """What can be read but not written again does not break the export."""
+def test_tool_calls_that_are_nested_too_deeply_are_left_out() -> None:
+    """The JSON library reads them but cannot write them; the export still succeeds."""
     deep = b"[" * 500 + b"]" * 500
     assert parse_completion(b'{"choices":[{"message":{"content":"a","tool_calls":%s}}]}' % deep) == Completion("a")
 
 
-def test_the_answers_name_and_end_are_kept() -> None:
-    """Id and finish reason are read when they are texts."""
+def test_the_id_and_the_finish_reason_are_kept() -> None:
+    """Values that are not texts become null."""
     assert shown({"content": "a"})[3:] == ("stop", "chatcmpl-1")
     assert completion_of({"id": 7, "choices": [{"message": {}, "finish_reason": 5}]}) == Completion()
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b"[]", b"null", b'{"choices":[]}', b'{"error":"no"}'])
-def test_nothing_is_read_from_a_body_that_is_no_answer(body: bytes) -> None:
-    """A raw body of any kind can be given to the export."""
+def test_nothing_is_read_from_a_body_that_is_not_an_answer(body: bytes) -> None:
+    """The export accepts any raw body."""
     assert parse_completion(body) == Completion()
 
 
 @given(REPLIES | JSON)
 def test_no_answer_breaks_the_export(reply: Any) -> None:
-    """Every JSON value gives texts or nulls, never an exception."""
+    """Every JSON value gives texts or nulls; none raises an error."""
     completion = parse_completion(orjson.dumps(reply))
     assert all(value is None or isinstance(value, str) for value in completion)

@@ -1,4 +1,4 @@
-"""Answers as columns: the types that a schema asks for, and values that always fit them."""
+"""Answers as columns: the types that follow from a schema, and values that always fit these types."""
 
 import json
 from datetime import UTC, date, datetime
@@ -63,7 +63,7 @@ def columns_of(definitions: dict[str, Any] | None = None, **properties: Any) -> 
     ],
 )
 def test_a_schema_becomes_a_type(schema: dict[str, Any], kind: pa.DataType) -> None:
-    """Null is allowed everywhere, for the rows that failed; texts chosen from a list are dictionary-encoded."""
+    """Every column is nullable, because rows can fail; an `enum` of texts is dictionary-encoded."""
     [field] = columns_of({"label": {"enum": ["a", "b"]}}, x=schema).fields()
     assert field == pa.field("x", kind, nullable=True)
 
@@ -91,8 +91,8 @@ def test_a_schema_becomes_a_type(schema: dict[str, Any], kind: pa.DataType) -> N
         {"$ref": "#/$defs/own"},
     ],
 )
-def test_what_arrow_has_no_one_type_for_becomes_json_text(schema: Any) -> None:
-    """Several types, open keys, tuples, anything, recursion, references under another base."""
+def test_a_schema_without_a_single_arrow_type_becomes_json_text(schema: Any) -> None:
+    """For example several types, open keys, tuples, any value, recursion, and references with another base."""
     tree = {"type": "object", "properties": {"kids": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}}
     own = {"type": "array", "items": {"$id": "urn:own", "type": "string"}}
     columns = columns_of({"tree": tree, "own": own}, x=schema)
@@ -107,16 +107,16 @@ def test_what_arrow_has_no_one_type_for_becomes_json_text(schema: Any) -> None:
     ]
 
 
-def test_a_deep_schema_becomes_json_text() -> None:
-    """It is a document."""
+def test_a_deeply_nested_schema_becomes_json_text() -> None:
+    """Arrow types are nested up to a limit."""
     schema: dict[str, Any] = {"type": "string"}
     for _ in range(20):
         schema = {"type": "array", "items": schema}
     assert columns_of(x=schema).fields() == [pa.field("x", JSON_TEXT)]
 
 
-def test_values_become_columns_and_failed_rows_have_none() -> None:
-    """Property by property, in the schema's order; missing is null, and what the schema does not name is left out."""
+def test_values_become_columns_and_failed_rows_have_nulls() -> None:
+    """One column per property, in the schema's order. A missing property is null; an unknown one is left out."""
     columns = columns_of(
         label={"enum": ["b", "a", None]},
         n={"type": "integer"},
@@ -157,15 +157,15 @@ def test_values_become_columns_and_failed_rows_have_none() -> None:
 
 
 def test_batches_share_one_dictionary_in_the_schemas_order() -> None:
-    """However few of the labels a batch has, so that they can be written one after the other."""
+    """Even if a batch has only some of the labels; otherwise the batches could not be written to one file."""
     columns = columns_of(label={"enum": ["positive", "negative", "mixed"]})
     [array] = columns.arrays([{"label": "mixed"}, None])
     assert array.dictionary.to_pylist() == ["positive", "negative", "mixed"]
     assert array.indices.to_pylist() == [2, None]
 
 
-def test_values_that_do_not_fit_after_all_are_null() -> None:
-    """Nothing raises at the end of a run, whatever was found valid under whichever schema."""
+def test_values_that_do_not_fit_their_column_are_null() -> None:
+    """An answer that was valid under another schema never breaks the export."""
     columns = columns_of(
         label={"enum": ["a"]},
         n={"type": "integer"},
@@ -197,13 +197,13 @@ def test_values_that_do_not_fit_after_all_are_null() -> None:
         (["label", "response_label"], ["label"], ["response_response_label", "response_label"]),
     ],
 )
-def test_a_clash_of_names_is_prefixed_until_it_is_none(names: list[str], taken: list[str], renamed: list[str]) -> None:
-    """An input often has the right `label`, and then the answer's is `response_label`."""
+def test_a_clashing_name_is_prefixed_until_it_is_unique(names: list[str], taken: list[str], renamed: list[str]) -> None:
+    """If the input has a column `label`, the column of the answer is `response_label`."""
     assert column_names(names, taken) == renamed
 
 
-def test_fields_are_named_beside_those_of_the_results() -> None:
-    """In the order of the schema."""
+def test_fields_have_names_that_differ_from_those_of_the_results() -> None:
+    """They keep the order of the schema."""
     columns = columns_of(model={"type": "string"}, label={"type": "string"})
     assert [field.name for field in columns.fields(["model", "text"])] == ["response_model", "label"]
 
@@ -251,7 +251,7 @@ OBJECTS = st.lists(PAIRS, min_size=1, max_size=4).map(_object)
 
 @given(OBJECTS, st.data())
 def test_every_value_that_fits_its_schema_fits_its_columns(pair: Pair, data: st.DataObject) -> None:
-    """And comes back from Parquet as it was, JSON text parsed, dates as dates."""
+    """Parquet returns the same value: JSON text when it is parsed, dates as dates."""
     schema, values = pair
     answers = AnswerSchema(schema)
     given_objects = data.draw(st.lists(values, min_size=1, max_size=4))
@@ -270,7 +270,7 @@ def test_every_value_that_fits_its_schema_fits_its_columns(pair: Pair, data: st.
 
 
 def assert_same(stored: Any, value: Any, kind: pa.DataType) -> None:
-    """Compare what a column holds with what JSON said."""
+    """Check that the value of a column is the value in the JSON."""
     if value is None or stored is None:
         assert stored is None
         assert value is None

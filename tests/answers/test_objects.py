@@ -33,13 +33,13 @@ PROSE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="{}"
         '{"label": "positive" | "negative"} is asked for: {"label": "a{b}\\"}"}',
     ],
 )
-def test_an_object_is_found_in_what_models_write_around_it(text: str) -> None:
-    """Fences, prose with braces of its own, thoughts, trailing commas, comments, a format that was repeated."""
+def test_an_object_is_found_in_the_text_around_it(text: str) -> None:
+    """Despite fences, prose with braces, thoughts, trailing commas, comments, and a repeated schema."""
     assert find_objects(text).objects == [{"label": 'a{b}"}'}]
 
 
-def test_only_outermost_objects_are_found_in_their_order() -> None:
-    """What lies inside is a part of an answer."""
+def test_only_outermost_objects_are_found_and_in_order() -> None:
+    """An object inside another one is a part of it."""
     found = find_objects('{"a": {"b": 1}} and {"c": [{"d": 2}]} and {}')
     assert found.objects == [{"a": {"b": 1}}, {"c": [{"d": 2}]}, {}]
     assert found.problem is None
@@ -57,28 +57,28 @@ def test_only_outermost_objects_are_found_in_their_order() -> None:
         ('{"a": "b" "c": 2}', "cannot be read"),
     ],
 )
-def test_a_broken_object_is_none_and_neither_are_its_parts(text: str, problem: str) -> None:
-    """Mending would be a guess, and a part may by chance look like the whole."""
+def test_a_broken_object_and_its_parts_are_not_found(text: str, problem: str) -> None:
+    """Repairing it would be a guess, and a part of it may look like a whole answer."""
     found = find_objects(text)
     assert found.objects == []
     assert problem in (found.problem or "")
 
 
 @pytest.mark.parametrize("text", ["", "no", "42", '"{}', "[1]", "f{x}", "{ }x{", "null"])
-def test_a_text_without_objects_has_no_problem_of_one(text: str) -> None:
-    """Braces of prose are none; `{ }` is an object, and one without properties."""
+def test_a_text_without_objects_reports_no_broken_object(text: str) -> None:
+    """Braces in prose are not objects; `{ }` is an object without properties."""
     assert find_objects(text).problem is None or text == '"{}'
     assert find_objects(text).objects in ([], [{}])
 
 
 def test_line_breaks_in_strings_are_kept() -> None:
-    """Also the characters that look like a comment or a trailing comma."""
+    """So are characters that look like a comment or a trailing comma."""
     text = '{"a": "one\n\ttwo // three,}", "b": "http://x.example/,]",}'
     assert find_objects(text).objects == [{"a": "one\n\ttwo // three,}", "b": "http://x.example/,]"}]
 
 
-def test_a_list_of_very_many_objects_is_no_answer() -> None:
-    """Each would have to be checked."""
+def test_a_list_of_100_objects_is_not_an_answer() -> None:
+    """The limit exists because each object would have to be checked."""
     assert len(find_objects('{"a": 1} ' * 99).objects) == 99
     found = find_objects('{"a": 1} ' * 100)
     assert found.objects == []
@@ -87,26 +87,26 @@ def test_a_list_of_very_many_objects_is_no_answer() -> None:
 
 @given(PROSE, OBJECTS, PROSE)
 def test_every_object_is_found_in_every_prose(before: str, value: dict[str, Any], after: str) -> None:
-    """Whatever is in it and around it, but for the tag that ends a thought: what stands before it is no answer."""
+    """The exception is a `</think>` tag: the text before it is not a part of the answer."""
     assume("</think>" not in before + str(value) + after)
     assert find_objects(before + orjson.dumps(value).decode() + after).objects == [value]
 
 
 @given(OBJECTS.filter(bool), st.data())
-def test_an_answer_cut_off_gives_no_object(value: dict[str, Any], data: st.DataObject) -> None:
-    """Wherever it was cut."""
+def test_an_answer_that_is_cut_off_gives_no_object(value: dict[str, Any], data: st.DataObject) -> None:
+    """The place of the cut does not matter."""
     text = orjson.dumps(value).decode()
     assert find_objects(text[: data.draw(st.integers(0, len(text) - 1))]).objects == []
 
 
 @given(st.text(st.sampled_from('{}[]",:/\\ \n1a'), max_size=40))
-def test_no_text_makes_it_raise(text: str) -> None:
-    """Everything it finds is an object."""
+def test_no_text_raises_an_error(text: str) -> None:
+    """Everything that is found is an object."""
     assert all(type(each) is dict for each in find_objects(text).objects)
 
 
 @pytest.mark.parametrize("part", ['{"a":', '{"', '{"\\"', "{ ", '{"a",} ', '{"a":1,//', '"', "{}", '[{"x":"\\\\'])
 def test_a_hostile_text_is_read_in_linear_time(part: str) -> None:
-    """Quadratic would be minutes, and the test's own limit would end it."""
+    """In quadratic time it would take minutes and exceed the timeout of the test."""
     find_objects(part * (2**18 // len(part)))
     find_objects('{"' + part * (2**18 // len(part)) + "}")

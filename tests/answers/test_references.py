@@ -27,12 +27,12 @@ ROOT = {
     ],
 )
 def test_a_reference_is_followed_within_the_document_only(reference: str, target: object) -> None:
-    """To the end of a chain; a circle, an anchor and another document lead nowhere."""
+    """Chains are followed to their end. Cycles, anchors and references to other documents are not followed."""
     assert dereferenced({"$ref": reference}, ROOT)[0] == target
 
 
-def test_what_was_followed_is_known() -> None:
-    """So that a recursive schema is seen to be one."""
+def test_the_references_that_were_followed_are_returned() -> None:
+    """The caller recognises a recursive schema by them."""
     assert dereferenced({"$ref": "#/$defs/c%20d"}, ROOT)[1] == {"#/$defs/c%20d", "#/$defs/a~1b"}
     assert dereferenced({"$ref": "#"}, ROOT, frozenset({"#"})) == (None, {"#"})
     assert dereferenced({"type": "null"}, ROOT) == ({"type": "null"}, frozenset())

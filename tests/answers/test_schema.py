@@ -1,4 +1,4 @@
-"""The schema of a job's answers, and what it makes of their texts."""
+"""The schema of a job's answers, and how it reads their texts."""
 
 import json
 from typing import Any
@@ -39,7 +39,7 @@ def answers() -> AnswerSchema:
     ],
 )
 def test_the_object_that_fits_is_read(answers: AnswerSchema, text: str) -> None:
-    """Wherever it stands, and said once or twice."""
+    """Anywhere in the text, also if it is repeated."""
     assert answers.read(text) == {"label": "mixed", "stars": 3}
 
 
@@ -74,24 +74,24 @@ def test_the_object_that_fits_is_read(answers: AnswerSchema, text: str) -> None:
         ('{"label": "mixed", "x": 1}', "Additional properties are not allowed ('x' was unexpected)"),
     ],
 )
-def test_a_complaint_says_what_is_wrong_and_where(answers: AnswerSchema, text: str | None, complaint: str) -> None:
-    """In words for a model, which has to do better. How the validator words it is its own affair."""
+def test_a_complaint_states_the_problem_and_its_place(answers: AnswerSchema, text: str | None, complaint: str) -> None:
+    """The model reads it and answers again. Only the start is compared: the rest is the validator's text."""
     found = answers.read(text)
     assert isinstance(found, Complaint)
     assert found.text.startswith(complaint)
 
 
-def test_a_complaint_names_every_branch_that_could_have_fit(answers: AnswerSchema) -> None:
-    """The validator alone would only say that none did."""
+def test_a_complaint_lists_the_problem_of_every_branch(answers: AnswerSchema) -> None:
+    """The validator only reports that no branch fits."""
     found = answers.read('{"label": "mixed", "note": 3}')
     assert isinstance(found, Complaint)
     assert found.text.startswith("/note: 3 is not ")
-    if "anyOf" not in found.text:  # releases of the validator before it told its branches apart
+    if "anyOf" not in found.text:  # older releases of the validator do not separate the branches
         assert found.text == '/note: 3 is not of type "string", and /note: 3 is not of type "null"'
 
 
 def test_a_complaint_is_bounded(answers: AnswerSchema) -> None:
-    """In errors, and in what is quoted of each."""
+    """Both the number of errors and the length of the quoted values are bounded."""
     found = answers.read(json.dumps({"label": "x" * 10**6, "stars": 0, "day": 1, "at": 1, "note": [1], "y": 1}))
     assert isinstance(found, Complaint)
     assert '/label: "xxx' in found.text
@@ -116,7 +116,7 @@ def test_a_complaint_is_bounded(answers: AnswerSchema) -> None:
     ],
 )
 def test_a_schema_that_cannot_be_used_is_refused(schema: Any, message: str) -> None:
-    """With what is wrong and what to write."""
+    """The message has the problem and the cure."""
     with pytest.raises(JobError) as caught:
         AnswerSchema(schema)
     assert message in str(caught.value)
@@ -124,15 +124,15 @@ def test_a_schema_that_cannot_be_used_is_refused(schema: Any, message: str) -> N
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9/a.json", "file:///etc/hostname", "other.json"])
-def test_a_reference_out_of_the_schema_is_refused_and_never_fetched(uri: str) -> None:
-    """A file that is there is not read either."""
+def test_a_reference_to_another_document_is_refused_and_never_fetched(uri: str) -> None:
+    """An existing file is not read either."""
     schema = {"type": "object", "properties": {"a": {"$ref": uri}}}
     with pytest.raises(JobError, match=r"response\.schema: refers to .*; nothing is fetched: copy it .* under \$defs"):
         AnswerSchema(schema)
 
 
 def test_a_root_may_be_a_reference() -> None:
-    """As tools write it for types that hold themselves."""
+    """Tools write recursive types this way."""
     node = {"type": "object", "properties": {"name": {"type": "string"}, "next": {"$ref": "#/$defs/node"}}}
     answers = AnswerSchema({"$ref": "#/$defs/node", "$defs": {"node": node}})
     assert list(answers.properties) == ["name", "next"]
@@ -140,8 +140,8 @@ def test_a_root_may_be_a_reference() -> None:
 
 
 @given(st.text() | st.text(st.sampled_from('{}[]",:/\\ label13'), max_size=40))
-def test_no_text_makes_reading_raise(text: str) -> None:
-    """A value or a complaint, whatever was said."""
+def test_no_text_raises_an_error(text: str) -> None:
+    """Every text gives an object or a complaint."""
     found = ANSWERS.read(text)
     assert isinstance(found, dict) or len(found.text) < 2_000
 

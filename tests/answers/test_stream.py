@@ -1,4 +1,4 @@
-"""A streamed answer, put together again."""
+"""Joining the chunks of a streamed answer."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -77,8 +77,8 @@ ANSWER = sse(
 )
 
 
-def test_a_streamed_answer_is_the_answer_without_streaming() -> None:
-    """Pieces become one chat completion, with the usage that came last."""
+def test_a_streamed_answer_equals_the_answer_without_streaming() -> None:
+    """Chunks become one chat completion with the last usage."""
     result, stream = assembled(ANSWER)
     assert result == {
         "id": "chatcmpl-1",
@@ -102,8 +102,8 @@ def test_a_streamed_answer_is_the_answer_without_streaming() -> None:
 
 
 @given(st.lists(st.integers(0, len(ANSWER)), max_size=30), st.booleans())
-def test_any_cutting_of_the_bytes_gives_the_same_answer(cuts: list[int], crlf: bool) -> None:
-    """The network cuts where it likes, even inside a character or a line's end."""
+def test_the_answer_does_not_depend_on_where_the_bytes_are_split(cuts: list[int], crlf: bool) -> None:
+    """The network splits anywhere, even inside a character or a line break."""
     data = ANSWER.replace(b"\n", b"\r\n") if crlf else ANSWER
     stream = StreamAssembler()
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(data)], strict=True):
@@ -124,13 +124,13 @@ def test_any_cutting_of_the_bytes_gives_the_same_answer(cuts: list[int], crlf: b
     ],
     ids=["no space", "crlf", "comments", "other fields", "several lines", "after the end"],
 )
-def test_server_sent_events_are_read_as_the_standard_says(data: bytes) -> None:
-    """Servers differ in how they frame the same chunks."""
+def test_server_sent_events_are_read_according_to_the_standard(data: bytes) -> None:
+    """Servers write the same chunks in different valid ways."""
     assert assembled(data)[0] == assembled(ANSWER)[0]
 
 
-def test_an_event_that_was_cut_off_is_not_read() -> None:
-    """Half a chunk is not taken for a whole one, nor for a broken one."""
+def test_an_event_that_is_cut_off_is_not_read() -> None:
+    """Half a chunk counts neither as a whole chunk nor as invalid JSON."""
     cut = ANSWER[: ANSWER.index(b"Welt") + 4]
     result, stream = assembled(cut)
     assert result["choices"][0]["message"]["content"] == "Grüße, "
@@ -149,14 +149,16 @@ def test_an_event_that_was_cut_off_is_not_read() -> None:
         ([{"error": {"message": "no"}}], b"", True),
     ],
 )
-def test_a_stream_is_complete_when_the_server_has_said_all(chunks: list[Any], end: bytes, complete: bool) -> None:
-    """`[DONE]`, an error, or a finish reason of every choice tells a whole answer from one that was cut off."""
+def test_a_stream_is_complete_when_the_server_has_sent_everything(
+    chunks: list[Any], end: bytes, complete: bool
+) -> None:
+    """A complete stream has `[DONE]`, an error, or a finish reason for every choice."""
     _, stream = assembled(sse(chunks, end))
     assert stream.is_complete is complete
 
 
 def test_tool_calls_are_merged_by_their_index() -> None:
-    """Arguments arrive a few characters at a time, and those of several calls in turn."""
+    """Arguments arrive in pieces, and pieces of several calls alternate."""
     message = message_of(
         piece(tool_calls=[{"index": 1, "id": "b", "function": {"name": "g", "arguments": ""}}]),
         piece(tool_calls=[{"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x"'}}]),
@@ -173,7 +175,7 @@ def test_tool_calls_are_merged_by_their_index() -> None:
     }
 
 
-def test_tool_calls_without_an_index_are_told_apart_by_their_id() -> None:
+def test_tool_calls_without_an_index_are_separated_by_their_id() -> None:
     """Some servers leave the index out."""
     message = message_of(
         piece(tool_calls=[{"function": {"name": "f", "arguments": "{"}}]),
@@ -184,14 +186,14 @@ def test_tool_calls_without_an_index_are_told_apart_by_their_id() -> None:
     assert functions == [{"name": "f", "arguments": "{}"}, {"name": "g", "arguments": "[]"}]
 
 
-def test_the_old_function_call_is_put_together_too() -> None:
-    """Servers from before tools stream one call."""
+def test_the_older_function_call_is_joined_too() -> None:
+    """Servers that do not know tools stream a single call."""
     message = message_of(piece(function_call={"name": "f", "arguments": "{"}), piece(function_call={"arguments": "}"}))
     assert message["function_call"] == {"name": "f", "arguments": "{}"}
 
 
-def test_every_kind_of_text_is_joined_under_its_own_name() -> None:
-    """Old servers' reasoning, refusals and content in parts are not lost, nor is an unusual role."""
+def test_each_text_field_is_joined_separately() -> None:
+    """For example the reasoning of older servers, refusals, and content in parts. An unusual role is kept too."""
     message = message_of(
         piece(role="tool", reasoning_content="a", refusal="n"),
         piece(reasoning_content="b", refusal="o", content=[{"type": "text", "text": "c"}]),
@@ -199,15 +201,15 @@ def test_every_kind_of_text_is_joined_under_its_own_name() -> None:
     assert message == {"role": "tool", "content": "c", "reasoning_content": "ab", "refusal": "no"}
 
 
-def test_log_probabilities_are_put_end_to_end() -> None:
-    """One list of tokens comes of many."""
+def test_log_probabilities_are_joined() -> None:
+    """The lists of all chunks become one list."""
     chunks = [chunk(piece(content=text, logprobs={"content": [{"token": text}], "refusal": None})) for text in "ab"]
     result, _ = assembled(sse(chunks))
     assert result["choices"][0]["logprobs"] == {"content": [{"token": "a"}, {"token": "b"}]}
 
 
-def test_choices_keep_their_places() -> None:
-    """Choices that arrive mixed come out in the order of their index."""
+def test_choices_are_ordered_by_their_index() -> None:
+    """Their chunks may arrive in any order."""
     result, _ = assembled(
         sse([chunk(piece(index=1, content="b")), chunk(piece(content="a")), chunk(piece(content="a"))])
     )
@@ -215,7 +217,7 @@ def test_choices_keep_their_places() -> None:
 
 
 def test_the_last_usage_counts() -> None:
-    """Servers that state the usage in every chunk count up."""
+    """Some servers send the usage so far with every chunk."""
     result, _ = assembled(sse([chunk(usage={"total_tokens": 1}), chunk(usage=None), chunk(usage=USAGE)]))
     assert result["usage"] == USAGE
 
@@ -232,13 +234,13 @@ def test_the_last_usage_counts() -> None:
     ],
 )
 def test_an_error_in_the_stream_is_the_result(data: bytes, problem: str) -> None:
-    """An answer that ended in an error is no answer, whatever came before it."""
+    """Text before the error is not an answer."""
     result, _ = assembled(data)
     assert problem_of(result) == f"the answer is an error: {problem}"
 
 
 @given(st.lists(JSON, max_size=4))
-def test_no_chunk_breaks_the_assembly(chunks: list[Any]) -> None:
-    """Every JSON value may stand in a stream: what comes out is JSON, and has a verdict."""
+def test_no_chunk_raises_an_error(chunks: list[Any]) -> None:
+    """A stream may have any JSON value; the result is an error or has choices."""
     result, _ = assembled(sse(chunks))
     assert "error" in result or isinstance(result["choices"], list)

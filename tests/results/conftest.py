@@ -1,4 +1,4 @@
-"""An outcome to vary."""
+"""A function that makes outcomes for tests."""
 
 from collections.abc import Callable
 
@@ -26,5 +26,5 @@ OUTCOME = Outcome(
 
 @pytest.fixture
 def outcome() -> Callable[..., Outcome]:
-    """Return a function that makes a completed outcome which differs in the values given."""
+    """Return a function that makes a completed outcome with the given values instead of the defaults."""
     return OUTCOME._replace

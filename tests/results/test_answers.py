@@ -1,4 +1,4 @@
-"""Answers read anew by the schema in force."""
+"""Answers of the checkpoint, read by the current schema."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,8 +25,8 @@ def read(*outcomes: Outcome, schema: dict[str, Any] | None = SCHEMA) -> tuple[An
     return reader.read(columns_of(outcomes)), reader
 
 
-def test_what_fits_is_completed_and_what_does_not_is_failed(outcome: Make) -> None:
-    """Whatever it was before; how many changed is counted by model."""
+def test_an_answer_that_fits_is_completed_and_any_other_is_failed(outcome: Make) -> None:
+    """The earlier kind does not matter; the number of changed rows is counted by model."""
     answers, reader = read(
         outcome(body=body('{"n": 1}')),
         outcome(body=body("none")),
@@ -45,15 +45,15 @@ def test_what_fits_is_completed_and_what_does_not_is_failed(outcome: Make) -> No
 
 
 @pytest.mark.parametrize("kind", ["bad_request", "timeout", "bad_row"])
-def test_rows_that_failed_otherwise_stay_what_they_are(outcome: Make, kind: str) -> None:
-    """Even where what the server said would fit."""
+def test_rows_that_failed_for_another_reason_do_not_change(outcome: Make, kind: str) -> None:
+    """Even if the body of the reply fits the schema."""
     answers, reader = read(outcome(kind=kind, error="why", http_status=400, body=body('{"n": 1}')))
     assert (answers.outcomes["kind"], answers.outcomes["error"], answers.objects) == ([kind], ["why"], [None])
     assert not reader.gained
 
 
 def test_without_a_schema_nothing_is_invalid(outcome: Make) -> None:
-    """And there are no objects."""
+    """There are no objects either."""
     answers, reader = read(outcome(body=body("a")), outcome(kind="invalid_response", body=body("b")), schema=None)
     assert answers.outcomes["kind"] == [None, None]
     assert [each.response for each in answers.completions] == ["a", "b"]
@@ -61,8 +61,8 @@ def test_without_a_schema_nothing_is_invalid(outcome: Make) -> None:
     assert dict(reader.gained) == {"m": 1}
 
 
-def test_a_long_answer_is_cut_and_one_without_text_is_said_to_have_none(outcome: Make) -> None:
-    """An error is for people; the whole answer is in the checkpoint."""
+def test_an_error_quotes_the_start_of_the_answer_or_states_that_it_has_no_text(outcome: Make) -> None:
+    """Errors are short, because people read them; the whole answer is in the checkpoint."""
     answers, _ = read(outcome(body=body("x" * 1000)), outcome(body=body(None)))
     assert answers.outcomes["error"] == [
         f"the answer holds no JSON object; the answer: {'x' * 200}…",
@@ -70,8 +70,8 @@ def test_a_long_answer_is_cut_and_one_without_text_is_said_to_have_none(outcome:
     ]
 
 
-def test_the_outcomes_themselves_are_left_as_they_were(outcome: Make) -> None:
-    """They may be read again by another schema."""
+def test_the_given_outcomes_do_not_change(outcome: Make) -> None:
+    """Another schema may read them later."""
     columns = columns_of([outcome(body=body("none"))])
     AnswerReader(AnswerSchema(SCHEMA)).read(columns)
     assert (columns["kind"], columns["error"]) == ([None], [None])

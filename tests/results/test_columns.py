@@ -1,4 +1,4 @@
-"""The schema of the results, and how an outcome fills it."""
+"""The schema of the results, and its values for an outcome."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ error              string
 http_status        int32
 response_id        string
 """
-"""DESIGN.md §7, as Arrow writes the types."""
+"""The public columns, with the names that Arrow gives to their types."""
 
 Make = Callable[..., Outcome]
 
@@ -48,7 +48,7 @@ def shown(*outcomes: Outcome, prices: Any = None) -> list[dict[str, Any]]:
     return rows
 
 
-def test_the_columns_are_those_of_the_design() -> None:
+def test_the_columns_are_the_public_ones() -> None:
     """Names, types and order are public."""
     columns = [(column.name, str(column.type)) for column in COLUMNS]
     assert columns == [tuple(line.split(maxsplit=1)) for line in DESIGN.strip().splitlines()]
@@ -56,12 +56,12 @@ def test_the_columns_are_those_of_the_design() -> None:
 
 
 def test_every_column_has_a_line_of_documentation() -> None:
-    """The tables in docs/reference.md are made of these lines."""
+    """The tables in docs/reference.md are generated from these lines."""
     assert all(column.doc and "\n" not in column.doc for column in COLUMNS)
 
 
-def test_the_inputs_columns_stand_after_the_id_with_their_types() -> None:
-    """Types are kept; what the input's own file said beside them is not."""
+def test_the_columns_of_the_input_come_after_the_id_with_their_types() -> None:
+    """Types are kept; the metadata of the input file is not."""
     struct = pa.struct([("a", pa.list_(pa.int8()))])
     fields = [
         pa.field("text", pa.large_string(), nullable=False, metadata={"PARQUET:field_id": "1"}),
@@ -75,8 +75,8 @@ def test_the_inputs_columns_stand_after_the_id_with_their_types() -> None:
     assert schema.metadata is None
 
 
-def test_a_column_that_parquet_cannot_hold_becomes_text() -> None:
-    """JSON's `{}` has no type in Parquet: the row must get its answer all the same."""
+def test_a_column_that_parquet_cannot_store_becomes_text() -> None:
+    """Parquet has no type for the JSON value `{}`; the row must still get its answer."""
     assert results_schema(pa.schema([("meta", pa.struct([]))])).field("meta").type == pa.string()
 
 
@@ -96,13 +96,13 @@ def test_a_column_that_parquet_cannot_hold_becomes_text() -> None:
         ([], []),
     ],
 )
-def test_a_clash_of_names_is_prefixed_until_it_is_none(names: list[str], renamed: list[str]) -> None:
-    """No column of the input is lost, and none takes the place of ours."""
+def test_a_clashing_name_is_prefixed_until_it_is_unique(names: list[str], renamed: list[str]) -> None:
+    """No column of the input is lost, and none replaces a column of the results."""
     assert input_names(names, [column.name for column in COLUMNS]) == renamed
 
 
 def test_a_completed_outcome_fills_every_column(outcome: Make) -> None:
-    """What the checkpoint keeps and what the raw answer says meet in one row."""
+    """The row has the values of the checkpoint and those of the raw answer."""
     message = {"content": "yes", "reasoning": "hm", "tool_calls": [{"id": "a"}]}
     body = {"id": "chatcmpl-9", "choices": [{"message": message, "finish_reason": "stop"}]}
     made = outcome(
@@ -142,7 +142,7 @@ def test_a_completed_outcome_fills_every_column(outcome: Make) -> None:
     ]
 
 
-def test_a_failed_outcome_says_why_and_shows_no_answer(outcome: Make) -> None:
+def test_a_failed_outcome_has_a_reason_and_no_answer(outcome: Make) -> None:
     """The raw text stays in the checkpoint."""
     failed = outcome(
         kind="bad_request",
@@ -164,8 +164,8 @@ def test_a_failed_outcome_says_why_and_shows_no_answer(outcome: Make) -> None:
     assert not any(row[name] for name in empty)
 
 
-def test_an_answer_that_was_found_invalid_is_paid_for_and_says_how_it_ended(outcome: Make) -> None:
-    """An answer cut off at `max_tokens` explains why it did not fit the schema; its tokens cost money."""
+def test_an_invalid_answer_has_its_cost_and_its_finish_reason(outcome: Make) -> None:
+    """Its tokens cost money, and the finish reason shows that the answer was cut off at `max_tokens`."""
     body = {"id": "x", "choices": [{"message": {"content": "{"}, "finish_reason": "length"}]}
     failed = outcome(kind="invalid_response", error="not JSON", body=orjson.dumps(body), usage=Usage(1_000_000, 0))
     (row,) = shown(failed, prices={"m": Price(input_usd_per_mtok=1)})
@@ -173,21 +173,21 @@ def test_an_answer_that_was_found_invalid_is_paid_for_and_says_how_it_ended(outc
 
 
 @pytest.mark.parametrize("body", [None, b"", b"<html>"])
-def test_a_failure_without_a_readable_answer_is_a_row_all_the_same(outcome: Make, body: bytes | None) -> None:
-    """The export never stumbles over what a server said."""
+def test_a_failure_without_a_readable_answer_still_has_a_row(outcome: Make, body: bytes | None) -> None:
+    """No reply of a server breaks the export."""
     (row,) = shown(outcome(kind="bad_request", body=body))
     assert row["response"] is None
     assert row["row"] == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}"])
-def test_a_completed_row_whose_answer_is_none_is_not_shown_as_one_without_text(outcome: Make, body: bytes) -> None:
-    """Somebody has damaged it: when it was settled it was an answer."""
+def test_a_completed_row_whose_body_is_not_an_answer_is_damage(outcome: Make, body: bytes) -> None:
+    """It was an answer when the row was settled, so the checkpoint has changed since then."""
     with pytest.raises(LostAnswer):
         shown(outcome(body=body))
 
 
-def test_a_row_without_a_label_has_its_number(outcome: Make) -> None:
+def test_a_row_without_an_id_has_its_number_as_id(outcome: Make) -> None:
     """`custom_id` is never null."""
     assert [row["custom_id"] for row in shown(outcome(row=12), outcome(row=13, custom_id=""))] == ["12", ""]
 

@@ -1,4 +1,4 @@
-"""Results are replaced only by something complete and checked."""
+"""An export replaces results only with complete and checked files."""
 
 import json
 import os
@@ -37,19 +37,19 @@ def settled(rows: int = 60) -> None:
 
 
 def change_checkpoint(statement: str) -> None:
-    """Change the checkpoint as damage, or somebody's hand, would."""
+    """Change the checkpoint, as damage or another program would."""
     with sqlite3.connect(OUT / "checkpoint.sqlite") as connection:
         connection.execute(statement)
     connection.close()
 
 
 def contents() -> dict[str, bytes]:
-    """Name → content of every file in the run directory, except the checkpoint's."""
+    """Return the files of the run directory except the checkpoint: name → content."""
     return {path.name: path.read_bytes() for path in OUT.iterdir() if not path.name.startswith("checkpoint.")}
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: ",".join(view.names))
-def test_rows_missing_in_the_checkpoint_leave_all_old_files_in_place(view: View) -> None:
+def test_if_rows_are_missing_in_the_checkpoint_all_old_files_stay(view: View) -> None:
     """Five of 60 rows are deleted: the export fails, and nothing is replaced or left over."""
     settled()
     export(OUT, view)
@@ -62,7 +62,7 @@ def test_rows_missing_in_the_checkpoint_leave_all_old_files_in_place(view: View)
 
 
 def test_a_new_export_replaces_results_usage_and_scores() -> None:
-    """The test above would pass without it if an export wrote nothing."""
+    """Without this test, the one above would pass even if an export never wrote anything."""
     settled()
     export(OUT)
     assert set(contents()) - {".in_flight"} == {"results.parquet", "usage.parquet", "run.json"}
@@ -72,10 +72,10 @@ def test_a_new_export_replaces_results_usage_and_scores() -> None:
 
 @pytest.mark.parametrize("problem", [OSError(28, "x"), KeyboardInterrupt()])
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: ",".join(view.names))
-def test_an_export_that_is_stopped_half_way_leaves_all_old_files_in_place(
+def test_if_an_export_stops_in_the_middle_all_old_files_stay(
     view: View, problem: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk, or Ctrl-C: a reader finds whole files."""
+    """After a full disk or Ctrl-C, readers find complete files."""
     settled()
     export(OUT, view)
     before = contents()
@@ -91,8 +91,8 @@ def test_an_export_that_is_stopped_half_way_leaves_all_old_files_in_place(
     assert contents() == before
 
 
-def test_usage_that_cannot_be_written_leaves_the_old_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of one export belong together."""
+def test_if_the_usage_cannot_be_written_the_old_results_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All files come from the same export."""
     settled()
     export(OUT)
     before = contents()
@@ -107,8 +107,8 @@ def test_usage_that_cannot_be_written_leaves_the_old_results(monkeypatch: pytest
     assert contents() == before
 
 
-def test_rows_lost_on_the_way_leave_all_old_files_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows that were written count, not those that were read."""
+def test_if_rows_are_lost_while_writing_all_old_files_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows that are written are counted, not those that are read."""
     settled()
     export(OUT)
     before = contents()
@@ -125,8 +125,8 @@ def test_rows_lost_on_the_way_leave_all_old_files_in_place(monkeypatch: pytest.M
     assert contents() == before
 
 
-def test_a_run_directory_that_cannot_be_written_is_named_with_reason_and_cure() -> None:
-    """Exit code 3, and no traceback."""
+def test_an_error_of_writing_has_the_path_the_reason_and_the_cure() -> None:
+    """It becomes exit code 3 instead of a traceback."""
     settled()
     (OUT / f".results.parquet.{os.getpid()}.tmp").mkdir()
     with pytest.raises(RunDirectoryError, match=r"out/results\.parquet: Is a directory; see that its folder exists"):

@@ -54,7 +54,7 @@ def job(base_url: str = A, **sections: Any) -> Job:
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[InputFile]:
-    """An input."""
+    """Return the files of an input."""
     return find_files([write_prompts("a", "b", path=str(tmp_path / "in.jsonl"))])
 
 
@@ -72,15 +72,15 @@ def files(tmp_path: Path) -> list[InputFile]:
         ({"response": {"mode": "none"}}, False),
     ],
 )
-def test_a_job_is_the_same_where_its_requests_are(
+def test_jobs_with_the_same_requests_have_the_same_origin(
     files: list[InputFile], sections: dict[str, Any], is_same: bool
 ) -> None:
-    """Whatever else is in it."""
+    """Other settings do not matter."""
     assert (origin_of(job(), files) == origin_of(job(**sections), files)) is is_same
 
 
-def test_another_endpoint_is_sent_the_same_requests(files: list[InputFile]) -> None:
-    """So its answers stay; `endpoints` tells who gave them."""
+def test_the_endpoint_does_not_change_the_origin(files: list[InputFile]) -> None:
+    """Answers of the earlier endpoint stay; `endpoints` records where answers come from."""
     assert origin_of(job(A), files) == origin_of(job(B), files)
 
 
@@ -96,15 +96,13 @@ def test_another_endpoint_is_sent_the_same_requests(files: list[InputFile]) -> N
         ({}, {"limit": 4}, True),
     ],
 )
-def test_more_rows_of_the_same_input_change_nothing(before: Any, now: Any, expected: bool) -> None:
-    """Fewer do: rows leave the results."""
+def test_a_higher_limit_of_rows_is_not_a_change_and_a_lower_one_is(before: Any, now: Any, expected: bool) -> None:
+    """With a lower limit, rows disappear from the results."""
     assert has_changed({**ORIGIN, **before}, {**ORIGIN, **now}) is expected
 
 
-def test_recorded_requests_are_known_by_their_job_their_origin_and_their_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And a row that did not fit is forgotten: all were looked at since."""
+def test_the_job_its_version_origin_and_folder_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An earlier mismatch is cleared, because all rows were checked since then."""
     monkeypatch.chdir(tmp_path)
     with Store(tmp_path) as store:
         store.set_fact(facts.MISMATCH, 3)
@@ -125,10 +123,10 @@ def test_recorded_requests_are_known_by_their_job_their_origin_and_their_folder(
         pytest.param({"asked": {**ORIGIN, "input": ""}, "mismatch": 3}, True, id="a row that did not fit"),
     ],
 )
-def test_input_is_the_same_only_if_its_fingerprint_is(
+def test_only_an_input_with_the_same_fingerprint_is_the_same(
     files: list[InputFile], known: dict[str, Any], expected: bool
 ) -> None:
-    """A row that did not fit proves that it is not."""
+    """A row that does not match its answer proves that the input is another one."""
     assert may_be_other_input(Recorded(**known), files) is expected
     own = Recorded(asked=origin_of(job(), files))
     assert may_be_other_input(own, files) is False
@@ -143,10 +141,10 @@ def test_input_is_the_same_only_if_its_fingerprint_is(
         ({"max_cost_usd": 1.0, "max_tokens_total": 5}, False),
     ],
 )
-def test_who_has_agreed_to_a_cap_is_asked_about_another_only(
+def test_an_agreement_holds_until_the_caps_the_input_or_the_samples_change(
     files: list[InputFile], settings: dict[str, Any], is_same: bool
 ) -> None:
-    """What is agreed to are the caps, for these files and as many answers to each row."""
+    """The user agrees to caps for certain files and a number of samples."""
     before = agreement_of(dataclasses.replace(job(), limits=Limits(max_cost_usd=1.0)), files)
     now = dataclasses.replace(job(), limits=Limits(**settings))
     assert (agreement_of(now, files) == before) is is_same
@@ -164,8 +162,8 @@ def test_who_has_agreed_to_a_cap_is_asked_about_another_only(
         pytest.param({"job": {}}, [], id="a job without an endpoint"),
     ],
 )
-def test_the_endpoints_that_have_answered_are_known(known: dict[str, Any], endpoints: list[str]) -> None:
-    """The latest is the last."""
+def test_all_endpoints_that_have_answered_are_known(known: dict[str, Any], endpoints: list[str]) -> None:
+    """The latest one comes last."""
     assert earlier_endpoints(Recorded(**known)) == endpoints
 
 
@@ -183,14 +181,14 @@ def test_the_endpoints_that_have_answered_are_known(known: dict[str, Any], endpo
 def test_the_endpoint_that_answers_now_is_recorded_last(
     known: dict[str, Any], settings: dict[str, Any], endpoints: list[str]
 ) -> None:
-    """Those that have answered before stay."""
+    """Endpoints that answered earlier stay in the list."""
     recorded = Recorded(**known)
     note_start(recorded, job(A), **{"is_simulated": False, "has_answers": True} | settings)
     assert recorded.known["endpoints"] == endpoints
 
 
-def test_a_directory_keeps_its_name_in_other_systems() -> None:
-    """It is made once."""
+def test_the_identity_of_a_run_directory_never_changes() -> None:
+    """Other systems know the run by it."""
     recorded = Recorded()
     note_start(recorded, job(), is_simulated=False, has_answers=False)
     first = recorded.known["identity"]

@@ -1,4 +1,4 @@
-"""Outcomes meet the input columns of their rows."""
+"""Outcomes are joined with the input columns of their rows."""
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -17,7 +17,7 @@ Make = Callable[..., Outcome]
 
 
 class Batches:
-    """The input's columns, as the other stage gives them."""
+    """The columns of the input, as the prompts stage provides them."""
 
     def __init__(self, batches: list[pa.RecordBatch]) -> None:
         self._batches = batches
@@ -34,7 +34,7 @@ class Batches:
 
 
 def numbered(*sizes: int) -> Batches:
-    """Batches of these sizes, with one column that holds the row's number."""
+    """Return batches of these sizes, with the number of the row as their only column."""
     starts = [sum(sizes[:index]) for index in range(len(sizes))]
     columns = [pa.array(range(start, start + size), pa.int64()) for start, size in zip(starts, sizes, strict=True)]
     return Batches([pa.record_batch({"n": column}) for column in columns])
@@ -55,22 +55,24 @@ def joined(inputs: Batches, *chunks: list[int]) -> list[tuple[int, Any]]:
     st.lists(st.integers(0, 30), max_size=40).map(sorted),
     st.lists(st.integers(0, 40), max_size=4).map(sorted),
 )
-def test_every_outcome_meets_its_row_however_both_are_cut(sizes: list[int], rows: list[int], cuts: list[int]) -> None:
-    """Gaps, several outcomes a row, empty batches and rows beyond the end come out right."""
+def test_every_outcome_is_joined_with_its_row_for_all_batch_sizes(
+    sizes: list[int], rows: list[int], cuts: list[int]
+) -> None:
+    """Also with gaps, several outcomes per row, empty batches, and rows after the end of the input."""
     bounds = [0, *(min(cut, len(rows)) for cut in cuts), len(rows)]
     chunks = [rows[a:b] for a, b in pairwise(bounds)]
     assert joined(numbered(*sizes, 0), *chunks) == [(row, row) for row in rows if row < sum(sizes)]
 
 
-def test_the_input_is_read_no_further_than_outcomes_ask() -> None:
-    """An unfinished run of a large input does not read all of it."""
+def test_the_input_is_read_only_up_to_the_last_outcome() -> None:
+    """The export of an unfinished run does not read all of a large input."""
     inputs = numbered(10, 10, 10)
     assert joined(inputs, [3, 12]) == [(3, 3), (12, 12)]
     assert inputs.read == 2
 
 
 def test_many_samples_of_a_large_row_are_copied_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row's columns stand in the results once a sample, but not in the memory."""
+    """The results repeat the input columns for each sample, but memory does not hold all copies at once."""
     monkeypatch.setattr(merge, "_PART_BYTES", 300)
     inputs = Batches([pa.record_batch({"text": ["x" * 90]})])
     parts = list(Merge(inputs).parts([0] * 10))
@@ -96,8 +98,8 @@ def test_many_samples_of_a_large_row_are_copied_a_few_at_a_time(monkeypatch: pyt
     ],
     ids=str,
 )
-def test_the_inputs_types_are_kept(type_: pa.DataType) -> None:
-    """What the user's file held is found again as it was."""
+def test_the_types_of_the_input_are_kept(type_: pa.DataType) -> None:
+    """The results have the same types as the user's file."""
     assert kept_types(pa.schema([("column", type_)])) == [type_]
 
 
@@ -109,6 +111,6 @@ def test_the_inputs_types_are_kept(type_: pa.DataType) -> None:
     ],
     ids=["empty objects", "lists of them"],
 )
-def test_what_parquet_cannot_hold_becomes_json(column: pa.Array, texts: list[str | None]) -> None:
-    """A strange column of the input never costs the user the results."""
+def test_values_that_parquet_cannot_store_become_json(column: pa.Array, texts: list[str | None]) -> None:
+    """An unusual column of the input never prevents the results."""
     assert joined(Batches([pa.record_batch({"x": column})]), [0, 1, 2]) == list(enumerate(texts))

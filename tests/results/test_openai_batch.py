@@ -13,8 +13,8 @@ from batchrun.results.openai_batch import write_batch_files
 Make = Callable[..., Outcome]
 
 
-def test_every_row_has_one_line_with_an_id_of_its_own(tmp_path: Path, outcome: Make) -> None:
-    """Also where samples and models of one prompt come in several pieces."""
+def test_every_row_has_one_line_with_a_unique_id(tmp_path: Path, outcome: Make) -> None:
+    """Also if the samples and models of one prompt come in several batches."""
     places = [(row, model, sample) for row in range(2) for model in "ab" for sample in range(2)]
     outcomes = [outcome(row=row, model=model, sample=sample, custom_id=f"c{row}") for row, model, sample in places]
     outcomes[3] = outcomes[3]._replace(kind="bad_request", http_status=400, body=b"{}")

@@ -13,8 +13,8 @@ from batchrun.errors import RunDirectoryError
 from batchrun.results.replace import replacing, replacing_together, sweep
 
 
-def test_the_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
-    """Until the block has succeeded a reader finds the old content, and nothing is left over."""
+def test_a_new_file_replaces_the_old_one_when_the_block_ends(tmp_path: Path) -> None:
+    """Readers find the old content until then, and no temporary file stays."""
     path = tmp_path / "results.parquet"
     path.write_text("old")
     with replacing(path) as temporary:
@@ -32,8 +32,8 @@ def write_half(path: Path, problem: BaseException) -> None:
 
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt(), ValueError("of its own"), OSError(errno.ENOSPC, "full")])
-def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path, problem: BaseException) -> None:
-    """Half a file is removed, whatever stopped its writing."""
+def test_after_a_failure_only_the_old_file_exists(tmp_path: Path, problem: BaseException) -> None:
+    """The incomplete file is removed after every kind of error."""
     path = tmp_path / "run.json"
     path.write_text("old")
     expected = RunDirectoryError if isinstance(problem, OSError) else type(problem)
@@ -55,8 +55,10 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path, problem: Bas
         (pa.ArrowInvalid("odd"), "odd", "see that its folder exists"),
     ],
 )
-def test_the_message_has_path_reason_and_cure(tmp_path: Path, problem: Exception, reason: str, cure: str) -> None:
-    """The user learns what is wrong, where, what to do, and that nothing is lost."""
+def test_the_message_has_the_path_the_reason_and_the_cure(
+    tmp_path: Path, problem: Exception, reason: str, cure: str
+) -> None:
+    """It also states that nothing is lost."""
     path = tmp_path / "results.parquet"
     with pytest.raises(RunDirectoryError) as caught, replacing(path):
         raise problem
@@ -69,8 +71,8 @@ def test_the_message_has_path_reason_and_cure(tmp_path: Path, problem: Exception
     assert caught.value.__cause__ is problem
 
 
-def test_files_are_replaced_together_and_the_first_one_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All old files stay until the block ends; a reader who finds the first file new finds the others new too."""
+def test_files_are_replaced_together_and_the_first_file_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All old files stay until the block ends. If a reader finds the first file new, the others are new too."""
     paths = [tmp_path / name for name in ("results.parquet", "usage.parquet", "run.json")]
     for path in paths:
         path.write_text("old")
@@ -123,15 +125,15 @@ def test_a_file_can_be_written_again_after_a_failed_attempt(tmp_path: Path) -> N
     assert path.read_text() == "second"
 
 
-def test_a_folder_that_is_none_is_the_run_directorys_fault(tmp_path: Path) -> None:
-    """A path through a file ends with exit code 3."""
+def test_a_path_through_a_file_is_an_error_of_the_run_directory(tmp_path: Path) -> None:
+    """Its exit code is 3."""
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(RunDirectoryError, match="Not a directory"), replacing(tmp_path / "runs" / "run.json") as path:
         path.write_text("new")
 
 
-def test_what_a_dead_process_left_behind_is_swept(tmp_path: Path) -> None:
-    """A killed export leaves no half file for ever; what a living one writes stays."""
+def test_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
+    """Files of a process that is alive stay."""
     with subprocess.Popen(["true"]) as process:
         process.wait()
     dead, living = tmp_path / f".results.parquet.{process.pid}.tmp", tmp_path / f".results.parquet.{os.getpid()}.tmp"

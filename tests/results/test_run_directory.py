@@ -1,4 +1,4 @@
-"""What a run directory says of its input holds from wherever one stands."""
+"""A run directory finds its input from every current folder, and reports a job that it cannot read."""
 
 import shutil
 from pathlib import Path
@@ -27,7 +27,7 @@ def made(path: str) -> None:
 
 
 def test_an_export_finds_the_input_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of another file under the same name it takes nothing."""
+    """Another file with the same name is not used."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made(write_rows("in.jsonl", {"prompt": "one", "note": "mine"}))
@@ -41,10 +41,10 @@ def test_an_export_finds_the_input_from_every_folder(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("name", [b"f\xff", b"gone"])
-def test_a_folder_that_cannot_be_noted_is_no_trouble(
+def test_a_current_folder_that_cannot_be_recorded_is_not_an_error(
     name: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that is gone by then, or whose name is no text."""
+    """It no longer exists, or its name is not valid UTF-8."""
     folder = Path(str(tmp_path), name.decode("utf-8", "surrogateescape"))
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -68,10 +68,10 @@ def test_a_folder_that_cannot_be_noted_is_no_trouble(
         ("prices", {"m": {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 1.0, "audio": 2.0}}, 'prices."m".audio'),
     ],
 )
-def test_a_job_of_a_newer_version_says_so_and_how_to_read_it(
+def test_the_message_about_a_job_of_a_newer_version_says_how_to_read_it(
     tmp_path: Path, section: str, settings: dict[str, Any], unknown: str
 ) -> None:
-    """It is not damaged: a salvage would find nothing to do."""
+    """It is not reported as damage, because salvage could not help."""
     data = job_to_dict(Job(name="job", input=Input(path=("in.jsonl",))))
     data.setdefault(section, {}).update(settings)
     with Store(tmp_path) as store:

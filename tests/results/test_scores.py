@@ -1,4 +1,4 @@
-"""Scores of rows, as the results are written."""
+"""Scores of rows, computed while the results are written."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ EXACT = Evaluate(target="right")
 
 
 def rows(*responses: str | None, model: str = "m", **others: list[Any]) -> pa.RecordBatch:
-    """Rows of prompts 0, 1, …; a response that is None stands for a row that failed."""
+    """Return rows of the prompts 0, 1, …; a response of None is a failed row."""
     count = len(responses)
     columns = {
         "row": list(range(count)),
@@ -31,7 +31,7 @@ def scores(judge: Judge, batch: pa.RecordBatch, objects: Any = None) -> list[Any
 
 
 def test_answers_are_compared_with_the_target() -> None:
-    """A completed row without a text has the empty answer; one that failed has no score."""
+    """A completed row without a text counts as an empty answer; a failed row has no score."""
     batch = rows("a", "b", "", None, right=["a", "a", "a", "a"])
     assert scores(TargetJudge(EXACT, "right"), batch) == [1.0, 0.0, 0.0, None]
 
@@ -49,26 +49,26 @@ def test_answers_are_compared_with_the_target() -> None:
     ids=lambda column: str(column.type),
 )
 def test_a_target_may_be_of_any_type(right: pa.Array) -> None:
-    """Numbers are written as people do; what Python cannot hold is no target, and breaks nothing."""
+    """7.0 matches the answer "7". A value that Python cannot represent counts as no target."""
     expected = [1.0] if not pa.types.is_temporal(right.type) else [None] if pa.types.is_date(right.type) else [0.0]
     assert scores(TargetJudge(EXACT, "right"), rows("7", right=right)) == expected
 
 
-def test_without_a_target_column_nothing_has_a_score() -> None:
-    """The input may be gone."""
+def test_without_a_target_column_no_row_has_a_score() -> None:
+    """The input file may be missing."""
     assert scores(TargetJudge(EXACT, None), rows("a", None)) == [None, None]
 
 
 def test_a_property_is_taken_from_the_object_that_the_schema_found() -> None:
-    """Without one, from the answer's text."""
+    """Without such an object, it is taken from the text of the answer."""
     judge = TargetJudge(Evaluate(target="right", scorer="json_field", field="n"), "right")
     batch = rows('{"n": 1}', '{"n": 1}', right=[2, 2])
     assert scores(judge, batch, [{"n": 2}, None]) == [1.0, 0.0]
     assert scores(judge, batch) == [0.0, 0.0]
 
 
-def test_a_function_gets_whole_rows_and_none_that_failed() -> None:
-    """As dicts of their own."""
+def test_a_function_gets_completed_rows_with_all_columns() -> None:
+    """Each row is a separate dict."""
     seen = []
 
     def function(row: dict[str, Any]) -> float:
@@ -81,8 +81,8 @@ def test_a_function_gets_whole_rows_and_none_that_failed() -> None:
     assert [(row["row"], row["response"], row["extra"]) for row in seen] == [(0, "a", 1), (2, "c", 3)]
 
 
-def test_batches_add_up() -> None:
-    """One entry a model, as JSON can hold it; rows that name no model are none's."""
+def test_the_scores_of_all_batches_are_added() -> None:
+    """There is one entry per model, in the form of JSON. Rows without a model are not counted."""
     scoring = Scoring(TargetJudge(EXACT, "right"), 1)
     for batch in cut(rows(*"abababab", right=["a"] * 8)):
         scoring.column(batch, None)
@@ -105,7 +105,7 @@ def cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     yield from (batch[:1], batch[1:6], batch[6:])
 
 
-def test_a_scorer_that_cannot_be_made_is_refused() -> None:
-    """By the setting's name."""
+def test_invalid_settings_of_a_scorer_are_refused() -> None:
+    """The message names the setting."""
     with pytest.raises(JobError, match=r"evaluate\.pattern"):
         scorer_of(Evaluate(target="right", scorer="regex"))

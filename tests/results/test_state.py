@@ -1,4 +1,4 @@
-"""The state of a run, seen from another process."""
+"""The state of a run, read by another process."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settled_run(**run_json: Any) -> None:
-    """Write a run with one completed and one failed row, and what its process wrote last."""
+    """Write a run with one completed and one failed row, and a run.json with these values."""
     failed = {"kind": "bad_request", "error": "no", "http_status": 400, "body": None}
     settle([{"prompt": "a"}, {"prompt": "b"}], lambda request: failed if request.row else "yes")
     if run_json:
@@ -54,14 +54,14 @@ def test_a_run_without_run_json_is_stopped() -> None:
     assert (summary_of(OUT).state, is_running(OUT)) == ("stopped", False)
 
 
-def test_a_run_whose_process_lives_is_running() -> None:
-    """And names the process."""
+def test_a_run_whose_process_is_alive_is_running() -> None:
+    """The state has the id of the process."""
     settled_run(state="running", pid=os.getpid())
     assert (summary_of(OUT).state, summary_of(OUT).pid, is_running(OUT)) == ("running", os.getpid(), True)
 
 
 def test_a_run_whose_process_has_died_is_stopped_and_can_be_resumed() -> None:
-    """As after `kill -9`: nobody corrected run.json."""
+    """As after `kill -9`, run.json still says that it is running."""
     settled_run(state="running", pid=dead_process())
     summary = summary_of(OUT)
     assert (summary.state, summary.pid, is_running(OUT)) == ("stopped", None, False)
@@ -69,7 +69,7 @@ def test_a_run_whose_process_has_died_is_stopped_and_can_be_resumed() -> None:
 
 
 def test_results_are_fresh_until_the_checkpoint_changes() -> None:
-    """Results that are missing are not."""
+    """Missing results are not fresh."""
     settled_run()
     assert not is_fresh(OUT)
     export(OUT)
@@ -80,7 +80,7 @@ def test_results_are_fresh_until_the_checkpoint_changes() -> None:
 
 
 def test_a_directory_without_a_checkpoint_is_refused() -> None:
-    """With the directory in the message."""
+    """The message has the directory."""
     OUT.mkdir()
     with pytest.raises(RunDirectoryError, match="out: holds no run"):
         summary_of(OUT)

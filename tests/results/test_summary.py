@@ -1,4 +1,4 @@
-"""run.json."""
+"""Reading run.json, and changing its scores."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,8 @@ from batchrun.results.summary import read_summary, save_scores
 SCORES: list[dict[str, Any]] = [{"model": "m", "mean": 1.0}]
 
 
-def test_new_scores_take_the_place_of_the_old(tmp_path: Path) -> None:
-    """And nothing else of run.json changes."""
+def test_new_scores_replace_the_old_ones(tmp_path: Path) -> None:
+    """Nothing else in run.json changes."""
     (tmp_path / "run.json").write_text('{"state": "completed", "scores": [], "rows": 3}')
     with replacing_together() as files:
         save_scores(files, tmp_path, SCORES)
@@ -21,8 +21,8 @@ def test_new_scores_take_the_place_of_the_old(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ['{"state": "running", "scores": []}', "[]", "{", None])
-def test_a_run_that_goes_on_writes_its_own(tmp_path: Path, content: str | None) -> None:
-    """What is there is not touched, and nothing is made of nothing."""
+def test_the_run_json_of_a_running_run_is_not_changed(tmp_path: Path, content: str | None) -> None:
+    """The run writes it itself. A run.json that is missing or unreadable is not written either."""
     path = tmp_path / "run.json"
     if content is not None:
         path.write_text(content)
@@ -31,8 +31,8 @@ def test_a_run_that_goes_on_writes_its_own(tmp_path: Path, content: str | None) 
     assert (path.read_text() if path.exists() else None) == content
 
 
-def test_what_cannot_be_read_says_nothing(tmp_path: Path) -> None:
-    """A script may have made of it what it liked."""
+def test_an_unreadable_run_json_counts_as_empty(tmp_path: Path) -> None:
+    """Any program may have changed it."""
     assert read_summary(tmp_path) == {}
     (tmp_path / "run.json").write_text(json.dumps([1]))
     assert read_summary(tmp_path) == {}

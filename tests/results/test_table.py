@@ -1,4 +1,4 @@
-"""The rows of the results, with everything that stands in them."""
+"""The rows of the results: input, answer and score."""
 
 from collections.abc import Callable, Iterator
 
@@ -46,8 +46,8 @@ def made(outcomes: list[Outcome], hidden: str | None = None) -> Results:
     )
 
 
-def test_input_answer_and_score_stand_in_one_row(outcome: Make) -> None:
-    """Each in its place, under a name of its own, however the batches are cut."""
+def test_a_row_has_its_input_its_answer_and_its_score(outcome: Make) -> None:
+    """Each column has its place and a unique name, for all batch sizes."""
     results = made(answered(outcome, 1, 1, 2))
     rows = pa.Table.from_batches(list(results.batches()), results.schema).to_pylist()
     names = ["text", "input_score", "n", "response_text", "score"]
@@ -62,29 +62,29 @@ def test_input_answer_and_score_stand_in_one_row(outcome: Make) -> None:
     assert order[-1] == "score"
 
 
-def test_a_hidden_column_is_scored_by_and_not_shown(outcome: Make) -> None:
-    """It is read for nothing else."""
+def test_a_hidden_target_is_used_for_scores_and_left_out(outcome: Make) -> None:
+    """The user did not ask for this column."""
     results = made(answered(outcome, 1, 1, 2), hidden="input_score")
     table = pa.Table.from_batches(list(results.batches()), results.schema)
     assert "input_score" not in table.schema.names
     assert table["score"].to_pylist() == [1.0, 0.0, 1.0]
 
 
-def test_rows_are_counted_as_they_pass(outcome: Make) -> None:
-    """Those too that the input no longer has; they have no score."""
+def test_rows_are_counted_while_they_are_read(outcome: Make) -> None:
+    """Rows that the input no longer has are counted as dropped."""
     results = made(answered(outcome, 1, 1, 2, 2, 2))
     assert (results.rows, results.dropped) == (0, 0)
     assert sum(batch.num_rows for batch in results.batches()) == 3
     assert (results.rows, results.dropped) == (3, 2)
 
 
-def test_completed_rows_without_a_text_are_counted_where_they_were_cut_off(outcome: Make) -> None:
-    """A reasoning model may spend all its tokens on thinking; a call of a tool has no text either, and is not meant."""
+def test_completed_rows_that_were_cut_off_before_any_text_are_counted(outcome: Make) -> None:
+    """A reasoning model may use all tokens before it answers. A tool call has no text either, but is not counted."""
     call = {"content": None, "tool_calls": [{"id": "a"}]}
     choices = [("yes", "stop"), (None, "length"), ("", "length"), (call, "tool_calls"), ("half an ans", "length")]
     bodies = [
-        {"choices": [{"message": said if isinstance(said, dict) else {"content": said}, "finish_reason": why}]}
-        for said, why in choices
+        {"choices": [{"message": each if isinstance(each, dict) else {"content": each}, "finish_reason": why}]}
+        for each, why in choices
     ]
     outcomes = [outcome(row=row, body=orjson.dumps(body)) for row, body in enumerate(bodies)]
     results = Results([columns_of(outcomes), columns_of([outcome(row=9, kind="bad_request", body=None)])], None, {})

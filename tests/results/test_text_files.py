@@ -42,8 +42,8 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("column", "value", "text"), VALUES, ids=[str(each[0].type) for each in VALUES])
-def test_every_type_has_its_way_of_writing(tmp_path: Path, column: pa.Array, value: Any, text: str) -> None:
-    """Whatever an input's column holds, the file can be written, and says it."""
+def test_every_type_can_be_written(tmp_path: Path, column: pa.Array, value: Any, text: str) -> None:
+    """The value of an input column of any type is in the file."""
     batch = pa.record_batch({"x": column, "y": pa.array([1])})
     write_jsonl(tmp_path / "a.jsonl", [batch])
     assert json.loads((tmp_path / "a.jsonl").read_text(encoding="utf-8")) == {"x": value, "y": 1}
@@ -52,8 +52,8 @@ def test_every_type_has_its_way_of_writing(tmp_path: Path, column: pa.Array, val
         assert list(csv.reader(file)) == [["x", "y"], [text, "1"]]
 
 
-def test_rows_follow_one_another(tmp_path: Path) -> None:
-    """A line each, also across batches; of none there are none."""
+def test_each_row_is_one_line(tmp_path: Path) -> None:
+    """Also across several batches; without rows a CSV file has only its header."""
     batches = [pa.record_batch({"x": [1, 2]}), pa.record_batch({"x": [3]})]
     write_jsonl(tmp_path / "a.jsonl", batches)
     write_csv(tmp_path / "a.csv", batches[0].schema, batches)
@@ -65,8 +65,8 @@ def test_rows_follow_one_another(tmp_path: Path) -> None:
     assert (tmp_path / "a.csv").read_bytes() == b'"x"\n'
 
 
-def test_null_is_not_the_empty_text(tmp_path: Path) -> None:
-    """Who looks closely can tell them apart in CSV too."""
+def test_null_differs_from_an_empty_text(tmp_path: Path) -> None:
+    """In CSV, an empty text has quotes."""
     batch = pa.record_batch({"x": ["", None], "y": [1, 2]})
     write_csv(tmp_path / "a.csv", batch.schema, [batch])
     assert (tmp_path / "a.csv").read_bytes() == b'"x","y"\n"",1\n,2\n'

@@ -40,8 +40,8 @@ ROW = {
 }
 
 
-def test_a_row_holds_a_models_totals_and_their_cost() -> None:
-    """Names and order are the design's; cached tokens cost what cached tokens cost."""
+def test_a_row_has_the_totals_and_the_cost_of_a_model() -> None:
+    """Names and order are public. Cached tokens have their own price."""
     (row,) = usage_rows({"m": TOTALS}, {"m": PRICE})
     assert row == ROW
     assert list(row) == list(ROW) == [column.name for column in USAGE_COLUMNS]
@@ -56,13 +56,13 @@ def test_a_row_holds_a_models_totals_and_their_cost() -> None:
         (ModelTotals(), PRICE, 0),
     ],
 )
-def test_a_cost_that_is_not_known_is_null(totals: ModelTotals, price: Price | None, usd: float | None) -> None:
-    """No price, or no token counts at all, is something else than nothing to pay."""
+def test_an_unknown_cost_is_null(totals: ModelTotals, price: Price | None, usd: float | None) -> None:
+    """Without a price or without token counts, the cost is unknown, not zero."""
     assert [row["cost_usd"] for row in usage_rows({"m": totals}, {"m": price})] == [usd]
 
 
-def test_the_file_has_one_row_a_model(tmp_path: Path) -> None:
-    """Models keep the order they come in, and types hold even when every value is null."""
+def test_the_file_has_one_row_per_model(tmp_path: Path) -> None:
+    """The order of the models is kept, and so are the types, even if every value is null."""
     path = tmp_path / "usage.parquet"
     write_usage(path, {"m": TOTALS, "lora": TOTALS}, {})
     table = pq.read_table(path)
@@ -71,6 +71,6 @@ def test_the_file_has_one_row_a_model(tmp_path: Path) -> None:
 
 
 def test_a_run_without_models_has_an_empty_file(tmp_path: Path) -> None:
-    """A run that settled nothing leaves a file that can be read."""
+    """If no row is settled, the file is still readable."""
     write_usage(tmp_path / "usage.parquet", {}, {})
     assert pq.read_table(tmp_path / "usage.parquet").num_rows == 0

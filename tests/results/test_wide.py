@@ -1,4 +1,4 @@
-"""One row a prompt."""
+"""Results with one row per prompt."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -39,10 +39,10 @@ def settled(row: int, model: str, sample: int) -> Outcome:
     st.sets(st.tuples(st.integers(0, 8), st.sampled_from(["a", "b"]), st.integers(0, 1)), min_size=1).map(sorted),
     st.lists(st.integers(0, 36), max_size=6).map(sorted),
 )
-def test_every_answer_stands_in_its_prompts_row_however_the_results_are_cut(
+def test_every_answer_is_in_the_row_of_its_prompt_for_all_batch_sizes(
     places: list[tuple[int, str, int]], cuts: list[int]
 ) -> None:
-    """What is missing is null; prompts of which nothing is settled are absent; order is the input's."""
+    """Missing answers are null; prompts without settled requests are absent; the order is that of the input."""
     batch = next(Results([columns_of([settled(*place) for place in places])], None, {}).batches())
     bounds = [0, *(min(cut, len(places)) for cut in cuts), len(places)]
     batches = [batch[a:b] for a, b in pairwise(bounds) if b > a]
@@ -58,7 +58,7 @@ def test_every_answer_stands_in_its_prompts_row_however_the_results_are_cut(
 
 
 def test_names_never_clash(outcome: Make) -> None:
-    """Models and properties may be called as they like."""
+    """Models and properties may have any names."""
     kinds = {name: {"type": "integer"} for name in ("0/x", "x")}
     reader = AnswerReader(AnswerSchema({"type": "object", "properties": kinds}))
     body = orjson.dumps({"choices": [{"message": {"content": '{"0/x": 1, "x": 2}'}}]})
@@ -69,7 +69,7 @@ def test_names_never_clash(outcome: Make) -> None:
     assert [row[name] for name in row if name.endswith("x")] == [1, 2, 1, 2]
 
 
-def test_what_was_not_asked_for_is_left_out(outcome: Make) -> None:
-    """Rows that name no model at all have a row, without answers."""
+def test_columns_without_values_are_left_out(outcome: Make) -> None:
+    """Rows without a model have a row without answers."""
     batches = list(Results([columns_of([outcome(model="", kind="bad_row", body=None)])], None, {}).batches())
     assert turned(batches, [("m", 0)]) == [{"row": 0, "custom_id": "0", "m/0/response": None}]

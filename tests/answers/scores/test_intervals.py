@@ -1,4 +1,4 @@
-"""95 % intervals, against those of scipy 1.17 and statsmodels 0.15."""
+"""95 % intervals, compared with those of scipy 1.17 and statsmodels 0.15."""
 
 import random
 
@@ -27,7 +27,9 @@ def spread_of(*prompts: list[float]) -> Spread:
         (1, 1, 0.2065493143772374, 1.0),
     ],
 )
-def test_single_right_or_wrong_answers_have_wilsons_interval(right: int, count: int, low: float, high: float) -> None:
+def test_one_right_or_wrong_answer_per_prompt_gives_wilsons_interval(
+    right: int, count: int, low: float, high: float
+) -> None:
     """Source: statsmodels, proportion_confint(right, count, method="wilson")."""
     spread = spread_of(*([1.0] for _ in range(right)), *([0.0] for _ in range(count - right)))
     assert spread.mean == right / count
@@ -35,27 +37,27 @@ def test_single_right_or_wrong_answers_have_wilsons_interval(right: int, count: 
 
 
 def test_samples_that_always_agree_count_as_one() -> None:
-    """Ten times the same answer to each of ten prompts is no more than ten answers."""
+    """Ten equal answers to each of ten prompts give the interval of ten answers."""
     once = spread_of(*[[1.0]] * 7, *[[0.0]] * 3)
     ten_times = spread_of(*[[1.0] * 10] * 7, *[[0.0] * 10] * 3)
     assert ten_times.wilson() == pytest.approx(once.wilson())
     assert ten_times.mean == pytest.approx(0.7)
 
 
-def test_samples_that_differ_as_chance_has_it_count_each() -> None:
-    """Prompts that are all alike tell nothing that their samples do not."""
+def test_samples_that_differ_by_chance_count_separately() -> None:
+    """If all prompts have the same share of right answers, every sample is independent evidence."""
     single = spread_of(*[[1.0]] * 70, *[[0.0]] * 30)
     grouped = spread_of(*[[1.0] * 7 + [0.0] * 3] * 10)
     assert grouped.wilson() == pytest.approx(single.wilson())
 
 
 def test_samples_that_are_all_right_count_as_their_prompts() -> None:
-    """Nobody can tell how alike they are."""
+    """Without a wrong answer, the correlation of samples is unknown, so the wider interval is used."""
     assert spread_of(*[[1.0] * 100] * 10).wilson() == spread_of(*[[1.0]] * 10).wilson()
 
 
 def test_other_scores_have_students_interval() -> None:
-    """Source: scipy, t.interval(0.95, 4, mean, sem); also where they are large and close together."""
+    """Also for large values that are close together. Source: scipy, t.interval(0.95, 4, mean, sem)."""
     scores = [0.2, 0.9, 0.5, 0.7, 0.35]
     interval = spread_of(*([score] for score in scores)).student()
     assert interval == pytest.approx(Interval(0.18545222348486629, 0.8745477765151337), rel=1e-3)
@@ -67,7 +69,7 @@ def test_other_scores_have_students_interval() -> None:
 def test_samples_of_a_prompt_are_one_cluster() -> None:
     """Source: statsmodels, OLS(scores, 1).fit(cov_type="cluster", cov_kwds={"groups": prompts}, use_t=True).
 
-    Of the scores below, prompt by prompt, with its own correction for few clusters.
+    The scores are the ones below, by prompt. statsmodels corrects for few clusters.
     """
     rng = random.Random(1)
     prompts = []
@@ -80,7 +82,7 @@ def test_samples_of_a_prompt_are_one_cluster() -> None:
 
 
 def test_too_few_scores_have_no_interval() -> None:
-    """No score has no mean either; one score says nothing of how scores differ."""
+    """Without scores there is no mean either. From one score, the spread is unknown."""
     assert (spread_of().mean, spread_of().wilson(), spread_of().student()) == (None, None, None)
     assert spread_of([0.3, 0.4]).student() is None
 
@@ -103,7 +105,7 @@ def test_students_quantiles_are_those_of_the_tables(freedom: int, quantile: floa
 
 @given(st.lists(st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=5), min_size=1, max_size=20))
 def test_a_mean_is_always_within_its_interval(prompts: list[list[float]]) -> None:
-    """And both within 0 and 1."""
+    """Mean and interval are between 0 and 1."""
     spread = spread_of(*prompts)
     interval = spread.wilson()
     assert interval is not None

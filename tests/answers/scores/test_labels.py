@@ -1,4 +1,4 @@
-"""Tables of labels, against scikit-learn 1.9."""
+"""Tables of labels, compared with those of scikit-learn 1.9."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def table_of(pairs: list[tuple[str, str | None]]) -> LabelTable | None:
 
 
 @pytest.mark.parametrize("pairs", [PAIRS, PAIRS[::-1]])
-def test_labels_are_told_from_each_other(pairs: list[tuple[str, str | None]]) -> None:
+def test_counts_precision_recall_and_f1_match_scikit_learn(pairs: list[tuple[str, str | None]]) -> None:
     """Source: precision_recall_fscore_support and confusion_matrix, labels=["pos", "neg", "mixed", "junk"]."""
     table = table_of(pairs)
     assert table is not None
@@ -43,8 +43,8 @@ def test_labels_are_told_from_each_other(pairs: list[tuple[str, str | None]]) ->
     assert table.confusion == [[29, 0, 0, 6], [1, 10, 0, 2], [1, 1, 10, 0]]
 
 
-def test_a_class_that_is_never_said_has_no_precision() -> None:
-    """Nothing was right, so its f1 is 0."""
+def test_a_class_that_is_never_predicted_has_no_precision() -> None:
+    """None of its rows is right, so its F1 is 0."""
     table = table_of([("a", "a")] * 5 + [("b", "a")] * 5)
     assert table is not None
     assert (table.classes[1].precision, table.classes[1].recall, table.classes[1].f1) == (None, 0.0, 0.0)
@@ -60,20 +60,20 @@ def test_a_class_that_is_never_said_has_no_precision() -> None:
         [("x" * 101, "a"), ("b", "b")] * 100,
     ],
 )
-def test_targets_that_are_no_labels_have_no_table(pairs: list[tuple[str, str | None]]) -> None:
-    """None, one, too rarely repeated, too many, too long."""
+def test_targets_that_are_not_labels_have_no_table(pairs: list[tuple[str, str | None]]) -> None:
+    """No target, a single class, classes with too few rows, too many classes, and a class that is too long."""
     assert table_of(pairs) is None
 
 
 def test_fifty_classes_are_still_labels() -> None:
-    """The most that a table can show."""
+    """That is the largest number that a table shows."""
     table = table_of([(str(number), "0") for number in range(50)] * 5)
     assert table is not None
     assert len(table.classes) == 50
 
 
-def test_what_is_said_beside_the_classes_has_bounded_memory() -> None:
-    """Counted all the same, and classes are still told from it."""
+def test_answers_other_than_the_classes_need_bounded_memory() -> None:
+    """They are counted, and classes that come after them are still recognised."""
     counts = LabelCounts()
     for number in range(5_000):
         counts.add("ab"[number % 2], f"I think it is number {number}")

@@ -48,7 +48,7 @@ from batchrun.answers.scores.numerals import last_number, number_text
     ],
 )
 def test_the_last_number_is_read_as_people_write_it(text: str, number: str) -> None:
-    """Signs, thousands, currency, units, fractions; names and exponents are none."""
+    """With signs, thousands separators, currencies, units and fractions. Digits in names and exponents do not count."""
     found = last_number(text)
     assert found is not None
     assert number_text(found) == number
@@ -56,13 +56,13 @@ def test_the_last_number_is_read_as_people_write_it(text: str, number: str) -> N
 
 @pytest.mark.parametrize("text", ["", "eighteen", "H2O", "x^2", "1/0", ".", "-", "v2_3"])
 def test_a_text_may_have_no_number(text: str) -> None:
-    """A part of a name is none, nor is what is divided by nothing."""
+    """Digits in a name are not a number, and a fraction with the denominator 0 is not one either."""
     assert last_number(text) is None
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12, places=3))
 def test_every_number_is_read_back(number: Decimal) -> None:
-    """With commas and without, and always written the same."""
+    """With and without commas; the result is always written the same way."""
     for text in (f"{number:,f}", f"{number:f} apples", f"about ${abs(number):,f}0 or {number:f}."):
         found = last_number(text)
         assert found == number
@@ -70,13 +70,13 @@ def test_every_number_is_read_back(number: Decimal) -> None:
 
 
 @given(st.text() | st.text(st.sampled_from("0123456789.,-+/eE$%^ x\n"), max_size=30))
-def test_no_text_makes_it_raise(text: str) -> None:
-    """And what is read is written in bounded length."""
+def test_no_text_raises_an_error(text: str) -> None:
+    """The number that is returned has a bounded length."""
     found = last_number(text)
     assert found is None or len(number_text(found)) <= len(text) + 40
 
 
 @pytest.mark.parametrize("part", ["1", "1,", "1,111", "1 / ", "- ", ".", "1e", "1 ", "$"])
 def test_a_hostile_text_is_read_in_linear_time(part: str) -> None:
-    """Quadratic would be minutes, and the test's own limit would end it."""
+    """In quadratic time it would take minutes and exceed the timeout of the test."""
     last_number(part * (2**18 // len(part)))

@@ -1,4 +1,4 @@
-"""How right one answer is."""
+"""The score of one answer."""
 
 import math
 from datetime import date
@@ -47,33 +47,33 @@ SCORERS = {
     ],
 )
 def test_an_answer_is_compared_with_its_target(scorer: str, answer: str, target: Any, score: Score) -> None:
-    """What was found in it is kept beside the score."""
+    """The part of the answer that was compared is kept with the score."""
     assert SCORERS[scorer](answer, target) == score
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
 @pytest.mark.parametrize("target", [None, math.nan, "", "  "])
 def test_without_a_target_there_is_no_score(scorer: str, target: Any) -> None:
-    """Null, what pandas makes of it, and the empty cell of a CSV."""
+    """That is: null, the NaN that pandas makes of null, and an empty cell of a CSV file."""
     assert SCORERS[scorer]('Answer: 1 {"who": 1}', target).value is None
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_a_failed_row_has_no_score(scorer: str) -> None:
-    """It is no wrong answer; an empty answer is one."""
+    """A failure does not count as a wrong answer; an empty answer does."""
     assert SCORERS[scorer](None, "18").value is None
     assert SCORERS[scorer]("", "18").value == 0.0
 
 
-def test_a_pattern_without_a_group_compares_all_of_its_match() -> None:
-    """A group that took no part in the match found nothing; of several groups the first counts."""
+def test_a_pattern_without_a_group_compares_its_whole_match() -> None:
+    """If a group did not match, nothing was found. If there are several groups, the first counts."""
     assert scorer_for("regex", pattern=r"\b[A-D]\b")("I say B, not C.", "B") == Score(1.0, "B", "B")
     assert scorer_for("regex", pattern=r"(A)|B")("B", "B") == Score(0.0, None, "B")
     assert scorer_for("regex", pattern=r"(\d) (\d)")("1 2", 1) == Score(1.0, "1", "1")
 
 
-def test_a_property_may_have_a_dot_and_a_value_of_any_type() -> None:
-    """Values are compared as JSON writes them."""
+def test_a_property_name_may_have_a_dot_and_its_value_any_type() -> None:
+    """Values are compared in their JSON form."""
     assert scorer_for("json_field", field="a.b")('{"a.b": 1, "a": {"b": 2}}', 1) == Score(1.0, "1", "1")
     assert scorer_for("json_field", field="a")('{"a": 18.0}', "18") == Score(1.0, "18", "18")
     assert scorer_for("json_field", field="a")('{"a": false}', False) == Score(1.0, "false", "false")
@@ -95,8 +95,8 @@ def test_a_property_may_have_a_dot_and_a_value_of_any_type() -> None:
         (date(2024, 2, 29), "2024-02-29"),
     ],
 )
-def test_a_target_of_any_type_has_a_text(target: Any, text: str) -> None:
-    """As JSON writes it, but for strings."""
+def test_a_target_of_any_type_is_compared_as_text(target: Any, text: str) -> None:
+    """Strings are used unchanged, all other types in their JSON form."""
     assert target_text(target) == text
 
 
@@ -112,30 +112,30 @@ def test_a_target_of_any_type_has_a_text(target: Any, text: str) -> None:
         ("exakt", {}, r"evaluate\.scorer = 'exakt'; must be one of exact, "),
     ],
 )
-def test_a_scorer_that_cannot_work_is_refused(name: str, settings: dict[str, str], message: str) -> None:
-    """Before anything is sent, and with what to change."""
+def test_invalid_settings_of_a_scorer_are_refused(name: str, settings: dict[str, str], message: str) -> None:
+    """When it is created, before any request; the message says what to change."""
     with pytest.raises(JobError, match=message):
         scorer_for(name, **settings)
 
 
 @given(st.sampled_from(sorted(SCORERS)), st.text(), st.none() | st.text() | st.floats() | st.integers())
-def test_no_answer_and_no_target_make_a_scorer_raise(name: str, answer: str, target: Any) -> None:
-    """The score is 0, 1 or none."""
+def test_no_answer_or_target_makes_a_scorer_raise_an_error(name: str, answer: str, target: Any) -> None:
+    """The score is 0, 1 or None."""
     assert SCORERS[name](answer, target).value in (None, 0.0, 1.0)
 
 
 @pytest.mark.parametrize(
     ("returned", "value"), [(True, 1.0), (False, 0.0), (None, None), (0.25, 0.25), (3, 3.0), (-1.5, -1.5)]
 )
-def test_a_function_scores_by_number_or_truth(returned: Any, value: float | None) -> None:
-    """None is no score, and no error."""
+def test_a_function_returns_a_number_a_boolean_or_none(returned: Any, value: float | None) -> None:
+    """None means that the row has no score; it is not an error."""
     scorer = FunctionScorer(NamedFunction("mine:score", lambda row: returned))
     assert scorer({"response": "x"}) == Score(value)
     assert scorer.errors == 0
 
 
-def test_a_function_gets_a_row_of_its_own() -> None:
-    """What it does to it is nobody else's."""
+def test_a_function_gets_a_copy_of_the_row() -> None:
+    """If it changes the copy, the row stays the same."""
     row = {"response": "x"}
     assert FunctionScorer(NamedFunction("mine:score", lambda mine: bool(mine.pop("response"))))(row).value == 1.0
     assert row == {"response": "x"}
@@ -149,8 +149,8 @@ def test_a_function_gets_a_row_of_its_own() -> None:
         ([1], "mine:score raised TypeError: "),
     ],
 )
-def test_what_is_no_score_is_an_error_of_the_function(returned: Any, message: str) -> None:
-    """It is counted, and the row has no score."""
+def test_a_returned_value_that_is_not_a_score_is_an_error_of_the_function(returned: Any, message: str) -> None:
+    """The error is counted, and the row has no score."""
     scorer = FunctionScorer(NamedFunction("mine:score", lambda row: returned))
     assert scorer({}) == NO_SCORE
     assert scorer.errors == 1
@@ -158,7 +158,7 @@ def test_what_is_no_score_is_an_error_of_the_function(returned: Any, message: st
 
 
 def test_errors_of_a_function_are_counted_and_the_first_is_kept() -> None:
-    """One row's error is none of the others'."""
+    """The other rows keep their scores."""
     scorer = FunctionScorer(NamedFunction("mine:score", lambda row: 1 / row["n"]))
     assert [scorer({"n": n}).value for n in (0, 2)] == [None, 0.5]
     assert scorer({}).value is None

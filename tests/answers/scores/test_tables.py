@@ -1,4 +1,4 @@
-"""What the scores of each model add up to."""
+"""The totals of each model's scores."""
 
 import math
 
@@ -11,8 +11,8 @@ from batchrun.answers.scores.scorers import NO_SCORE, Score
 from batchrun.answers.scores.tables import Evaluation, pass_at_k
 
 
-def test_models_are_scored_side_by_side() -> None:
-    """Rows come as the results have them: by row, model, sample. Rows without a score are counted apart."""
+def test_each_model_has_its_own_scores() -> None:
+    """Scores arrive in the order of the results: row, model, sample. Rows without a score are counted separately."""
     evaluation = Evaluation()
     for row in range(10):
         evaluation.add("small", row, Score(float(row < 7)))
@@ -25,8 +25,8 @@ def test_models_are_scored_side_by_side() -> None:
     assert small.labels is None
 
 
-def test_a_model_without_scores_is_shown_too() -> None:
-    """It failed in every row, and that should be seen."""
+def test_a_model_without_scores_is_listed_too() -> None:
+    """It failed in every row, and users should see that."""
     evaluation = Evaluation()
     evaluation.add("m", 0, NO_SCORE)
     [scores] = evaluation.scores()
@@ -34,7 +34,7 @@ def test_a_model_without_scores_is_shown_too() -> None:
 
 
 def test_pass_at_k_is_averaged_over_prompts_with_enough_samples() -> None:
-    """Source: 1 - C(n - c, k) / C(n, k), by hand; a prompt with a failed sample is left out where k needs it."""
+    """A prompt with too few scored samples for a k is left out of it. Source: 1 - C(n - c, k) / C(n, k), by hand."""
     evaluation = Evaluation(samples=4)
     for row, values in enumerate(([1, 0, 0, 0], [1, 1, 0, None], [0, 0, 0, 0])):
         for value in values:
@@ -49,8 +49,8 @@ def test_pass_at_k_is_averaged_over_prompts_with_enough_samples() -> None:
 @pytest.mark.parametrize(
     ("samples", "ks"), [(1, []), (2, [1, 2]), (8, [1, 2, 5, 8]), (100, [1, 2, 5, 10, 20, 50, 100])]
 )
-def test_k_goes_up_to_the_number_of_samples(samples: int, ks: list[int]) -> None:
-    """In steps that people know."""
+def test_k_grows_in_usual_steps_up_to_the_number_of_samples(samples: int, ks: list[int]) -> None:
+    """The last step is the number of samples."""
     evaluation = Evaluation(samples)
     for _ in range(samples):
         evaluation.add("m", 0, Score(1.0))
@@ -58,7 +58,7 @@ def test_k_goes_up_to_the_number_of_samples(samples: int, ks: list[int]) -> None
 
 
 def test_scores_between_right_and_wrong_have_no_pass_at_k() -> None:
-    """And the interval of a mean, not of a share. Source: scipy, t.interval of prompts with one sample each."""
+    """Their interval is that of a mean, not of a share. Source: scipy, t.interval of prompts with one sample each."""
     evaluation = Evaluation(samples=2)
     for row, value in enumerate([0.2, 0.9, 0.5, 0.7, 0.35]):
         evaluation.add("m", row, Score(value))
@@ -68,8 +68,8 @@ def test_scores_between_right_and_wrong_have_no_pass_at_k() -> None:
     assert scores.interval == pytest.approx(Interval(0.18545222348486629, 0.8745477765151337), rel=1e-3)
 
 
-def test_labels_are_counted_where_the_scorer_told_them() -> None:
-    """Of scored rows only."""
+def test_labels_are_counted_if_the_scorer_returns_them() -> None:
+    """Only rows with a score count."""
     evaluation = Evaluation()
     for row in range(20):
         target = "ab"[row % 2]
@@ -81,8 +81,8 @@ def test_labels_are_counted_where_the_scorer_told_them() -> None:
     assert labels.confusion == [[10, 0, 0], [1, 9, 0]]
 
 
-def test_scores_may_be_asked_for_on_the_way() -> None:
-    """As a page does while a run goes on."""
+def test_scores_can_be_read_before_all_rows_are_added() -> None:
+    """The report of a running job needs that."""
     evaluation = Evaluation()
     means = []
     for row in range(4):
@@ -92,7 +92,7 @@ def test_scores_may_be_asked_for_on_the_way() -> None:
 
 
 @given(st.integers(1, 60), st.data())
-def test_pass_at_k_is_the_share_of_draws_with_a_right_one(count: int, data: st.DataObject) -> None:
-    """The formula as it is written, in whole numbers."""
+def test_pass_at_k_is_the_share_of_draws_with_a_right_answer(count: int, data: st.DataObject) -> None:
+    """Compared with the formula in whole numbers."""
     right, k = data.draw(st.integers(0, count)), data.draw(st.integers(1, count))
     assert pass_at_k(count, right, k) == pytest.approx(1 - math.comb(count - right, k) / math.comb(count, k))
