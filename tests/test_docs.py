@@ -180,7 +180,8 @@ def test_the_readme_can_be_typed_into_a_shell(monkeypatch: pytest.MonkeyPatch) -
         for step in steps(block.text)
         if step.startswith("cat >") or "--simulate" in step
     ]
-    script = "\n".join(['set -eo pipefail; batchrun() { "$PYTHON" -m batchrun "$@"; }', *lines])
+    once = dict.fromkeys(lines)  # a command that resumes is run above; here each starts a process
+    script = "\n".join(['set -eo pipefail; batchrun() { "$PYTHON" -m batchrun "$@"; }', *once])
     done = subprocess.run(["bash", "-c", script], env=os.environ | {"PYTHON": sys.executable}, check=False)
     assert done.returncode == 0
     assert len(lines) >= 6
