@@ -43,7 +43,6 @@ PENDING = (
     "tests/prompts",
     "tests/publish",
     "tests/real",
-    "tests/report",
     "tests/simulator",
     "tests/test_benchmarks.py",
 )

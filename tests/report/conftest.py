@@ -1,4 +1,4 @@
-"""Results as a run writes them."""
+"""A function that writes results for tests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,10 @@ ROW = {
 
 @pytest.fixture
 def write_results(tmp_path: Path) -> Write:
-    """Return a function that writes results.parquet: a row for each dict of what differs; extra columns by type."""
+    """Return a function that writes results.parquet. Each dict is a row and replaces default values.
+
+    `extra` has the types of additional columns.
+    """
 
     def write(*rows: dict[str, Any], extra: dict[str, pa.DataType] | None = None) -> Path:
         schema = pa.schema([*results_schema(None), *(pa.field(*each) for each in (extra or {}).items())])

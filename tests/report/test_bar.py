@@ -1,4 +1,4 @@
-"""What stands on stderr while a job runs."""
+"""Progress on stderr while a job runs."""
 
 import io
 import re
@@ -27,13 +27,13 @@ class Terminal(io.StringIO):
 
 
 def test_a_terminal_gets_a_bar_and_a_log_gets_lines() -> None:
-    """Nobody has to say which."""
+    """The kind of output is detected."""
     assert isinstance(progress_on(Terminal()), Bar)
     assert isinstance(progress_on(io.StringIO()), Lines)
 
 
-def test_a_log_gets_a_line_when_it_is_time() -> None:
-    """Not one for every look."""
+def test_a_log_gets_a_line_once_per_interval() -> None:
+    """Updates between two lines write nothing."""
     stream = io.StringIO()
     with Lines(stream, every_s=3600) as lines:
         lines.begin(0)
@@ -47,14 +47,14 @@ def test_a_log_gets_a_line_when_it_is_time() -> None:
 
 
 def test_a_log_line_begins_with_the_time_of_day() -> None:
-    """Whatever it says."""
+    """Messages begin with the time too."""
     stream = io.StringIO()
     Lines(stream).say("paused")
     assert re.fullmatch(r"\d\d:\d\d:\d\d paused\n", stream.getvalue())
 
 
-def test_the_rate_in_a_log_is_of_this_run_alone() -> None:
-    """Rows of earlier runs count as done, not as fast."""
+def test_the_rate_in_a_log_counts_only_this_execution() -> None:
+    """Rows of earlier executions are done, but are not a part of the rate."""
     stream = io.StringIO()
     with Lines(stream, every_s=0) as lines:
         lines.begin(30)
@@ -62,12 +62,12 @@ def test_the_rate_in_a_log_is_of_this_run_alone() -> None:
     assert " 30/100 rows · 0.0/s " in stream.getvalue()
 
 
-def test_the_bar_shows_rows_state_and_messages() -> None:
-    """A message stands above the bar, which is drawn again below it."""
+def test_the_bar_shows_rows_and_state_below_the_messages() -> None:
+    """A message is written above the bar, and the bar is drawn again below it."""
     stream = Terminal()
     with Bar(stream) as bar:
         bar.say("note: before it begins")
-        bar.show(FIGURES)  # nothing to draw on yet
+        bar.show(FIGURES)  # before the bar exists
         bar.begin(20)
         bar.show(FIGURES)
         bar.say("paused (overloaded)")
@@ -81,8 +81,8 @@ def test_the_bar_shows_rows_state_and_messages() -> None:
     assert "paused (overloaded)\n" in shown
 
 
-def test_the_bar_does_without_a_total() -> None:
-    """Standard input has none until its end."""
+def test_the_bar_works_without_a_total() -> None:
+    """The total of standard input is unknown until its end."""
     stream = Terminal()
     with Bar(stream) as bar:
         bar.begin(0)
@@ -92,8 +92,8 @@ def test_the_bar_does_without_a_total() -> None:
     assert "30/100" in stream.getvalue()
 
 
-def test_the_bar_marks_a_total_that_is_a_guess() -> None:
-    """Until the input was read to its end."""
+def test_the_bar_marks_an_estimated_total() -> None:
+    """The total is an estimate until the whole input is read."""
     stream = Terminal()
     with Bar(stream) as bar:
         bar.begin(0)
@@ -103,8 +103,8 @@ def test_the_bar_marks_a_total_that_is_a_guess() -> None:
     assert re.search(r" 30%\|.*\| 30/100 \[.*, 4/8 in flight", stream.getvalue())
 
 
-def test_silence_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """To anybody."""
+def test_quiet_progress_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither a bar nor messages."""
     with Silence() as silence:
         silence.begin(0)
         silence.show(FIGURES)

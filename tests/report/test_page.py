@@ -1,4 +1,4 @@
-"""A page in which no answer can do anything but be read."""
+"""The page of the report: no text in it can add elements, run scripts or connect anywhere."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ HOSTILE = [
 
 
 def page(**changes: Any) -> Page:
-    """A page to vary."""
+    """Return a page with some changed values."""
     values: dict[str, Any] = {
         "name": "job",
         "state": "done",
@@ -52,7 +52,7 @@ def page(**changes: Any) -> Page:
 
 
 class _Seen(HTMLParser):
-    """Which elements and attributes a page has, and the texts of its scripts."""
+    """The elements, attributes and text of a page, and the texts of its scripts."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -73,15 +73,15 @@ class _Seen(HTMLParser):
 
 
 def scores_of(text: str) -> dict[str, Any]:
-    """What run.json says of a model's scores; the model, and a label, are called so."""
+    """Return scores as in run.json, with the text as the name of the model and of a label."""
     label = {"label": text, "support": 3, "predicted": 0, "precision": None, "recall": 0.25, "f1": 0.0}
     labels = {"accuracy": 0.125, "macro_f1": 0.375, "classes": [label], "confusion": [[2, 1]]}
     mean = {"mean": 0.5, "interval": [0.4, 0.6], "pass_at": {"1": 0.5, "2": 0.75}}
     return {"model": text, "scored": 3, "unscored": 7, "prompts": 2, **mean, "labels": labels}
 
 
-def test_scores_are_shown_as_the_run_has_them() -> None:
-    """Mean and interval, pass@k, and of labels precision, recall and what was taken for what."""
+def test_the_scores_of_the_run_are_shown() -> None:
+    """Mean, interval and pass@k; for labels also precision, recall and the confusion matrix."""
     seen = _Seen(render(page(scores=[scores_of("tea"), scores_of("milk") | {"interval": None, "labels": None}])))
     text = "".join(seen.text.split())
     assert "pass@1pass@2rowsnotscoredtea0.50.4–0.60.50.7537milk0.5–0.50.7537" in text
@@ -90,8 +90,8 @@ def test_scores_are_shown_as_the_run_has_them() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_hostile_text_adds_no_element_wherever_it_stands(text: str) -> None:
-    """Name, message, facts, templates, models, failures, scores, rows."""
+def test_a_hostile_text_adds_no_element_in_any_place(text: str) -> None:
+    """The places are name, message, facts, templates, models, failures, scores and rows."""
     model = dict.fromkeys([*("completed", "failed", "attempts", "throttled"), *USAGE], 1)
     parts = {
         "name": text,
@@ -113,15 +113,15 @@ def test_a_hostile_text_adds_no_element_wherever_it_stands(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_rows_come_through_as_they_are(text: str) -> None:
-    """Escapes are undone by whoever reads the JSON."""
+def test_embedded_rows_are_unchanged_and_harmless(text: str) -> None:
+    """A JSON parser reverts the escapes."""
     embedded = harmless_json([text])
     assert json.loads(embedded) == [text]
     assert not re.search("[<>&\u2028\u2029]", embedded)
 
 
-def test_the_policy_allows_these_scripts_and_styles_and_no_connection() -> None:
-    """By their hashes: a script that gets in all the same does not run."""
+def test_the_policy_allows_only_the_scripts_and_styles_of_the_page() -> None:
+    """It allows them by hash, so an injected script does not run. It allows no connection."""
     html = render(page())
     [policy] = re.findall(r'Content-Security-Policy" content="([^"]*)"', html)
     policy = policy.replace("&#39;", "'")
@@ -133,8 +133,8 @@ def test_the_policy_allows_these_scripts_and_styles_and_no_connection() -> None:
         assert f"{element}-src 'sha256-{digest}'" in policy
 
 
-def test_the_page_refers_to_nothing_outside() -> None:
-    """No address of another place is in it, in attributes or in styles."""
+def test_the_page_has_no_external_references() -> None:
+    """Neither in elements and attributes nor in styles."""
     html = render(page())
     seen = _Seen(html)
     assert not {"link", "iframe", "img", "object", "a"} & set(seen.elements)
@@ -143,13 +143,13 @@ def test_the_page_refers_to_nothing_outside() -> None:
     assert "@import" not in html
 
 
-def test_a_sample_says_that_it_is_one() -> None:
-    """Of how many rows, and which."""
+def test_a_sample_of_rows_is_labelled_as_a_sample() -> None:
+    """The label has the number of all rows and the rule of selection."""
     sample = Sample(["row"], [[0], [5]], is_all=False)
     text = _Seen(render(page(sample=sample, rows=1_000_000, failed_shown=1))).text
     assert "A sample: 2 of 1,000,000 rows, including the first 1 failed rows" in text
 
 
 def test_a_run_without_rows_has_a_page() -> None:
-    """A report may be asked for early."""
+    """A report can be written before the first answer."""
     assert "No row is settled yet." in render(page(sample=Sample([], [], is_all=True), rows=0))

@@ -1,4 +1,4 @@
-"""Which rows the report's table shows, and how much of them."""
+"""The rows in the table of the report, and how much of each is shown."""
 
 import datetime
 from decimal import Decimal
@@ -11,12 +11,12 @@ from batchrun.report.sample import cut, pick, read_sample
 
 
 def test_few_rows_are_all_shown() -> None:
-    """In their order."""
+    """They keep their order."""
     assert pick(3, [1], most=5) == [0, 1, 2]
 
 
-def test_many_rows_are_sampled_the_same_way_each_time_and_keep_what_failed() -> None:
-    """A report that is made again shows the same rows."""
+def test_a_sample_of_many_rows_is_reproducible_and_has_the_failed_rows() -> None:
+    """A second report shows the same rows."""
     chosen = pick(1_000_000, [7, 999_999], most=50)
     assert chosen == pick(1_000_000, [7, 999_999], most=50)
     assert len(set(chosen)) == 50
@@ -25,7 +25,7 @@ def test_many_rows_are_sampled_the_same_way_each_time_and_keep_what_failed() -> 
 
 
 def test_rows_are_read_at_their_positions(write_results: Any) -> None:
-    """Also where they are many batches apart."""
+    """Also if there are many batches between them."""
     path = write_results(*({"response": f"answer {number}"} for number in range(9_000)))
     sample = read_sample(path, [4_500, 8_999], 10_000_000)
     row, response = sample.columns.index("row"), sample.columns.index("response")
@@ -35,8 +35,8 @@ def test_rows_are_read_at_their_positions(write_results: Any) -> None:
     assert {4_500, 8_999} <= {cells[row] for cells in sample.rows}
 
 
-def test_long_texts_are_cut_until_the_rows_fit_and_say_how_long_they_were(write_results: Any) -> None:
-    """Also after they were cut twice."""
+def test_long_texts_are_cut_until_the_rows_fit_and_state_their_length(write_results: Any) -> None:
+    """The length is that of the whole text, even if it is cut twice."""
     path = write_results(*({"response": "é" * 5_000} for _ in range(100)))
     sample = read_sample(path, [], 100_000)
     assert len(orjson.dumps(sample.rows)) <= 101_000
@@ -46,16 +46,16 @@ def test_long_texts_are_cut_until_the_rows_fit_and_say_how_long_they_were(write_
     assert response.endswith("… (of 5,000 characters)")
 
 
-def test_where_cutting_does_not_do_fewer_rows_are_shown(write_results: Any) -> None:
-    """And the sample says that it is one."""
+def test_if_cut_texts_are_still_too_large_fewer_rows_are_shown(write_results: Any) -> None:
+    """The table is then labelled as a sample."""
     path = write_results(*({} for _ in range(200)))
     sample = read_sample(path, [], 8_000)
     assert 0 < len(sample.rows) < 200
     assert not sample.is_all
 
 
-def test_values_of_every_kind_are_shown_but_bytes(write_results: Any) -> None:
-    """Whatever the input had in its columns."""
+def test_values_of_every_type_except_bytes_are_shown(write_results: Any) -> None:
+    """Columns of the input can have any type."""
     extra = {
         "when": pa.timestamp("ns"),
         "price": pa.decimal128(6, 2),
@@ -79,8 +79,8 @@ def test_values_of_every_kind_are_shown_but_bytes(write_results: Any) -> None:
     assert shown["when"].startswith("2026-01-02")
 
 
-def test_of_very_many_columns_the_answer_s_own_are_all_shown(write_results: Any) -> None:
-    """The input's make way."""
+def test_with_too_many_columns_only_columns_of_the_input_are_left_out(write_results: Any) -> None:
+    """The columns of the answers are always shown."""
     from batchrun.report.sample import _shown
 
     names = [*(f"c{number}" for number in range(500)), "model", "response"]
@@ -88,7 +88,7 @@ def test_of_very_many_columns_the_answer_s_own_are_all_shown(write_results: Any)
     assert len(_shown(names)) == 60
 
 
-def test_a_text_is_cut_only_where_it_is_too_long() -> None:
-    """And says so."""
+def test_only_a_text_that_is_too_long_is_cut() -> None:
+    """A cut text states its length."""
     assert cut("abc", 3) == "abc"
     assert cut("abcd", 3) == "abc… (of 4 characters)"

@@ -1,4 +1,4 @@
-"""What the report's plots are made of."""
+"""The counts behind the plots of the report."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from batchrun.report.tally import Distribution, tally
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.9, 90), (0.99, 99), (1.0, 100)])
 def test_quantiles_are_within_a_quarter_of_a_percent(share: float, value: float) -> None:
-    """Whatever the number of values, in little memory."""
+    """For any number of values, with little memory."""
     part = Distribution()
     part.add(pa.array(range(1, 101)))
     assert part.quantile(share) == pytest.approx(value, rel=0.0025)
 
 
-def test_nulls_are_no_values_and_zeros_are_the_least() -> None:
-    """A token count that was not stated is not zero."""
+def test_nulls_are_ignored_and_zero_is_the_minimum() -> None:
+    """A token count that the server did not state is not zero."""
     part = Distribution()
     part.add(pa.array([None, 0, 0, 0, 7]))
     assert part.count == 4
@@ -25,8 +25,8 @@ def test_nulls_are_no_values_and_zeros_are_the_least() -> None:
     assert part.quantile(1.0) == pytest.approx(7, rel=0.0025)
 
 
-def test_integers_make_no_comb() -> None:
-    """One value of each: columns of equal width on a logarithmic scale grow evenly, and miss none."""
+def test_a_histogram_of_integers_has_no_gaps() -> None:
+    """Each integer occurs once, so columns of equal width on a logarithmic scale grow evenly."""
     part = Distribution(is_whole=True)
     part.add(pa.array(range(10, 101)))
     low, high = part.spread() or (0, 0)
@@ -35,14 +35,14 @@ def test_integers_make_no_comb() -> None:
     assert counts == sorted(counts)
 
 
-def test_no_values_have_no_quantiles() -> None:
-    """And nothing to draw."""
+def test_without_values_there_are_no_quantiles() -> None:
+    """There is no histogram either."""
     assert Distribution().quantile(0.5) == 0
     assert Distribution().spread() is None
 
 
-def test_rows_are_counted_when_they_were_settled(write_results: Any) -> None:
-    """Completed and failed apart."""
+def test_rows_are_counted_at_the_time_they_were_settled(write_results: Any) -> None:
+    """Completed and failed rows are counted separately."""
     rows = [{"finished_at": 1000 * second} for second in range(1, 25)]
     rows[3] |= {"status": "failed", "latency_s": None}
     timeline = tally(write_results(*rows), failed_rows=9).timeline
@@ -52,8 +52,8 @@ def test_rows_are_counted_when_they_were_settled(write_results: Any) -> None:
     assert timeline.seconds == pytest.approx(23.5)
 
 
-def test_in_flight_is_the_time_for_which_requests_ran(write_results: Any) -> None:
-    """Two all the time, and a third for half of it: on average of the whole that is what comes out."""
+def test_requests_in_flight_are_averaged_over_time(write_results: Any) -> None:
+    """Two requests run all the time, and a third one in the first half."""
     rows = [{"finished_at": 24_000, "latency_s": 24.0}] * 2 + [{"finished_at": 12_000, "latency_s": 12.0}]
     timeline = tally(write_results(*rows), failed_rows=0).timeline
     assert timeline is not None
@@ -61,7 +61,7 @@ def test_in_flight_is_the_time_for_which_requests_ran(write_results: Any) -> Non
 
 
 def test_a_request_shorter_than_a_point_counts_for_its_part_of_it(write_results: Any) -> None:
-    """A tenth of the time in flight is a tenth of a request."""
+    """A request that is in flight for a tenth of the time is a tenth of a request."""
     rows = [{"finished_at": 24_000, "latency_s": 24.0}, {"finished_at": 5_600, "latency_s": 0.1}]
     timeline = tally(write_results(*rows), failed_rows=0).timeline
     assert timeline is not None
@@ -69,13 +69,13 @@ def test_a_request_shorter_than_a_point_counts_for_its_part_of_it(write_results:
     assert sum(timeline.in_flight) == pytest.approx(24.1)
 
 
-def test_positions_of_the_first_failed_rows_are_remembered(write_results: Any) -> None:
-    """No more of them than asked for."""
+def test_the_positions_of_the_first_failed_rows_are_kept(write_results: Any) -> None:
+    """Their number is limited."""
     rows = [{"status": "failed" if number % 3 == 0 else "completed"} for number in range(12)]
     assert tally(write_results(*rows), failed_rows=3).failed_rows == [0, 3, 6]
 
 
-def test_no_rows_have_no_time(write_results: Any) -> None:
-    """As of a run that has just begun."""
+def test_without_rows_there_is_no_timeline(write_results: Any) -> None:
+    """As in a run that has just started."""
     found = tally(write_results(), failed_rows=5)
     assert (found.rows, found.timeline) == (0, None)

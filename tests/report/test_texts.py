@@ -1,4 +1,4 @@
-"""The figures of a run, as people read them."""
+"""The numbers of a run as texts for people."""
 
 import pytest
 
@@ -37,8 +37,8 @@ FIGURES = Figures(
         (7_890_000_000, "7.89G"),
     ],
 )
-def test_a_count_takes_five_characters_at_most(count: int, text: str) -> None:
-    """Also where rounding adds a digit."""
+def test_a_count_has_at_most_five_characters(count: int, text: str) -> None:
+    """Also if rounding adds a digit."""
     assert short_count(count) == text
     assert len(text) <= 5
 
@@ -57,27 +57,27 @@ def test_a_count_takes_five_characters_at_most(count: int, text: str) -> None:
         (100_000, "27 h 46 min"),
     ],
 )
-def test_a_duration_is_said_as_people_say_it(seconds: float, text: str) -> None:
-    """In the two largest units that matter."""
+def test_a_duration_is_written_in_at_most_two_units(seconds: float, text: str) -> None:
+    """They are the two largest units."""
     assert duration_text(seconds) == text
 
 
-def test_a_guess_is_marked_as_one() -> None:
-    """An exact number stands alone."""
+def test_an_estimate_is_marked() -> None:
+    """An exact number has no mark."""
     assert rows_text(RowCount(2_000, is_exact=True)) == "2,000"
     assert rows_text(RowCount(2_000, is_exact=False)) == "about 2,000"
 
 
-def test_totals_add_up_over_models() -> None:
-    """Column by column; of no models they are zero."""
+def test_totals_are_summed_over_models() -> None:
+    """Each column is summed; without models the totals are zero."""
     assert summed([]) == ModelTotals()
     assert summed([ModelTotals(2, 1, 1, 3), ModelTotals(5, 5, 0, 5, prompt_tokens=7)]) == ModelTotals(
         7, 6, 1, 8, prompt_tokens=7
     )
 
 
-def test_the_state_says_only_what_is_worth_saying() -> None:
-    """Failures always, even none; waiting, throttled and the reason of a pause where there is any."""
+def test_the_state_shows_waiting_throttled_and_pause_only_if_there_are_any() -> None:
+    """The number of failures is always shown, even 0."""
     assert state_text(FIGURES) == "48/50 in flight · 0 failed · 45.6k tokens"
     troubled = FIGURES._replace(waiting=1_234, throttled=9_500, failed=3, pause="The engine is currently overloaded")
     assert state_text(troubled) == (
@@ -104,10 +104,10 @@ def test_the_state_says_only_what_is_worth_saying() -> None:
         (FIGURES, 0, 0.0, "1,200/5,000 rows · 0.0/s · ", "tokens"),
     ],
 )
-def test_a_line_has_rows_rate_of_this_run_and_time_left(
+def test_a_line_has_the_rows_the_rate_of_this_execution_and_the_time_left(
     figures: Figures, done_before: int, elapsed_s: float, starts: str, ends: str
 ) -> None:
-    """What earlier runs did is no speed of this one; where nothing moves nobody knows the end."""
+    """Rows of earlier executions are not a part of the rate. With a rate of 0 the time left is unknown."""
     line = line_text(figures, done_before, elapsed_s)
     assert line.startswith(starts)
     assert line.endswith(ends)

@@ -1,4 +1,4 @@
-"""Marks of axes are round numbers."""
+"""The ticks of axes are round numbers."""
 
 import pytest
 
@@ -6,22 +6,22 @@ from batchrun.report.ticks import count_ticks, log_ticks, number_text, time_text
 
 
 @pytest.mark.parametrize("top", [0.003, 0.7, 1, 3, 4, 9, 60, 101, 999, 1_000_000, 7.3e9])
-def test_counts_have_a_few_marks_that_reach_the_top(top: float) -> None:
-    """Not far above it, or the plot would be empty."""
+def test_counts_have_a_few_ticks_that_reach_the_top(top: float) -> None:
+    """The last tick is not far above the largest value; otherwise most of the plot would be empty."""
     ticks = count_ticks(top)
     assert ticks[0] == 0
     assert top * 0.99 <= ticks[-1] <= 2 * top
     assert 2 <= len(ticks) <= 6
 
 
-def test_nothing_has_marks_too() -> None:
+def test_zero_has_ticks_too() -> None:
     """A plot of zeros is drawn."""
     assert count_ticks(0) == [0, 1]
 
 
 @pytest.mark.parametrize("seconds", [0.005, 0.3, 1.2, 59, 3_600, 86_400, 2_000_000])
-def test_time_has_at_most_nine_marks(seconds: float) -> None:
-    """They are wide."""
+def test_time_has_at_most_nine_ticks(seconds: float) -> None:
+    """Their labels are wide."""
     ticks = time_ticks(seconds)
     assert 2 <= len(ticks) <= 9
     assert ticks[-1] <= seconds
@@ -40,7 +40,7 @@ def test_time_has_at_most_nine_marks(seconds: float) -> None:
     ],
 )
 def test_times_are_short(seconds: float, text: str) -> None:
-    """As they stand beside an axis."""
+    """They are labels of an axis."""
     assert time_text(seconds) == text
 
 
@@ -57,13 +57,13 @@ def test_times_are_short(seconds: float, text: str) -> None:
     ],
 )
 def test_numbers_are_short(value: float, text: str) -> None:
-    """Three figures are as many as a plot can show."""
+    """A plot has no room for more than three digits."""
     assert number_text(value) == text
 
 
 @pytest.mark.parametrize(("low", "high", "marks"), [(-1, 0.01, 9), (0, 3, 10), (-3, 3, 7), (0.41, 0.42, 1)])
-def test_logarithms_have_marks_at_round_numbers(low: float, high: float, marks: int) -> None:
-    """Fewer in each decade where there are many; one at least."""
+def test_logarithmic_axes_have_ticks_at_round_numbers(low: float, high: float, marks: int) -> None:
+    """With many decades, each has fewer ticks; there is always at least one."""
     ticks = log_ticks(low, high)
     assert len(ticks) >= 1
     assert all(low <= tick <= high for tick in ticks)
