@@ -1,4 +1,4 @@
-"""The documentation is true: its tables are the code's, its commands work, its examples are what they show."""
+"""The documentation is correct: its tables match the code, its commands work, its examples print what they show."""
 
 import configparser
 import os
@@ -43,7 +43,7 @@ each_page = pytest.mark.parametrize("page", DOCS, ids=lambda page: page.path.ste
 
 @pytest.fixture(autouse=True)
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader with keys and a home, in a checkout that has only `jobs` and the files of the README."""
+    """A reader with keys and a home folder, in a checkout that has only `jobs` and the files of the README."""
     for name in os.environ:
         if any(part in name.upper() for part in ("API_KEY", "PROXY", "WANDB_", "OPENAI_", "NETRC", "_BATCHRUN")):
             monkeypatch.delenv(name)
@@ -63,20 +63,20 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
-    """An endpoint that serves every model of the pages, and answers at once."""
+    """An endpoint that serves every model of the pages and answers immediately."""
     models = re.findall(r" -m (\S+)", ALL)
     with serving(Settings(latency_s=0, models=tuple(models))) as (url, _):
         yield url
 
 
 def test_the_readme_is_short() -> None:
-    """It is the door; the rest is on the pages."""
+    """It is the entrance; details are on the pages."""
     assert len(PAGE.text.splitlines()) <= 180
 
 
 @each_page
 def test_a_page_opens_with_the_question_that_it_answers(page: Page) -> None:
-    """After its heading; the README says what batchrun is instead."""
+    """The question follows the heading. The README describes batchrun instead."""
     heading, _, first = page.text.splitlines()[:3]
     assert heading.startswith("# ")
     assert re.match(r"\*\S.*\?\*", first) or page is PAGE
@@ -89,7 +89,7 @@ def test_the_tables_are_those_of_the_code(page: Page) -> None:
 
 
 def test_every_table_is_on_the_reference_page() -> None:
-    """Once; those of file endings and of the package's parts are where these are explained. All are closed."""
+    """Exactly once; the tables of file endings and of the layout are on other pages. Every table has an end mark."""
     places = {page.path.name: re.findall(r"<!-- begin: (\w+) -->\n", page.text) for page in DOCS}
     assert sorted(places["reference.md"]) == sorted(set(PARTS) - {"endings", "layout"})
     assert "endings" in places["inputs.md"]
@@ -98,8 +98,8 @@ def test_every_table_is_on_the_reference_page() -> None:
 
 
 @each_page
-def test_every_link_leads_somewhere(page: Page) -> None:
-    """To a file of the repository, and to a heading of it."""
+def test_every_link_has_a_target(page: Page) -> None:
+    """The target is a file of the repository, or a heading in it."""
     for link in page.links:
         if link.startswith("https://"):
             continue
@@ -121,8 +121,8 @@ def test_the_source_distribution_has_every_page() -> None:
     assert {page.path.relative_to(ROOT).parts[0] for page in DOCS} <= included
 
 
-def test_pictures_are_small_and_shown() -> None:
-    """Each is on some page, and has less than 150 kB."""
+def test_pictures_are_small_and_used() -> None:
+    """Each is on a page and has less than 150 kB."""
     pictures = [path for path in (ROOT / "docs").iterdir() if path.suffix in (".png", ".svg")]
     shown = {(page.path.parent / link).resolve() for page in DOCS for link in page.links if "#" not in link}
     assert len(pictures) >= 2
@@ -131,13 +131,13 @@ def test_pictures_are_small_and_shown() -> None:
 
 @pytest.mark.parametrize("line", [line for line in OURS if not can_be_run(line)])
 def test_a_command_line_that_is_not_run_here_parses(line: str) -> None:
-    """It has no flag that does not exist."""
+    """All of its flags exist."""
     name, *arguments = ours(line) or []
     command_of(name).make_context(name, arguments)
 
 
-def test_every_flag_in_the_prose_is_one() -> None:
-    """Of some command of batchrun."""
+def test_every_flag_in_the_prose_exists() -> None:
+    """It is a flag of a command of batchrun."""
     commands = [command_of(name) for name in cli.list_commands(click.Context(cli))]
     known = {
         name for each in (cli, *commands) for param in each.params for name in (*param.opts, *param.secondary_opts)
@@ -145,8 +145,8 @@ def test_every_flag_in_the_prose_is_one() -> None:
     assert set(re.findall(r"`(--[a-z-]+)", "".join(page.prose for page in DOCS))) - {"--help"} <= known
 
 
-def test_every_command_is_shown() -> None:
-    """With a line to copy."""
+def test_every_command_has_an_example() -> None:
+    """The example is a line to copy."""
     assert {(ours(line) or [""])[0] for line in OURS} == set(cli.list_commands(click.Context(cli)))
 
 
@@ -154,9 +154,9 @@ def test_every_command_is_shown() -> None:
 def test_a_page_can_be_followed_from_top_to_bottom(
     page: Page, base_url: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every command and snippet works after those before it, and prints what the page shows.
+    """Every command and snippet works after the ones before it, and prints what the page shows.
 
-    Only where the endpoint is differs: it is a simulator that answers at once.
+    Only the endpoint differs: it is a simulator that answers immediately.
     """
     monkeypatch.setitem(BASE_URLS, "wandb", base_url)
 
@@ -171,7 +171,7 @@ def test_a_page_can_be_followed_from_top_to_bottom(
 
 @pytest.mark.slow
 def test_the_readme_can_be_typed_into_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that needs neither key nor endpoint, by a real shell and the real command."""
+    """All commands that need no key and no endpoint run in a real shell."""
     monkeypatch.delenv("WANDB_API_KEY")
     lines = [
         step
@@ -187,8 +187,8 @@ def test_the_readme_can_be_typed_into_a_shell(monkeypatch: pytest.MonkeyPatch) -
     assert len(lines) >= 6
 
 
-def test_make_demo_ends_as_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    """What the README shows of its output is what the lines of the Makefile print."""
+def test_make_demo_prints_what_the_readme_shows(capfd: pytest.CaptureFixture[str]) -> None:
+    """The lines in the README are the last lines that the Makefile's commands print."""
     recipe = (ROOT / "Makefile").read_text().split("\ndemo:")[1].split("\n\n")[0]
     command = re.search(r"-m batchrun (.*)", recipe)
     show = re.search(r"jobs/show.py (.*)", recipe)
@@ -204,8 +204,8 @@ def test_make_demo_ends_as_shown(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @each_page
-def test_the_parts_of_job_files_load(page: Page) -> None:
-    """Whole ones as they are, parts with what they lack."""
+def test_job_files_on_the_pages_load(page: Page) -> None:
+    """Whole files unchanged; parts with the missing sections added."""
     Path("label.schema.json").write_text('{"type": "object", "properties": {"label": {"type": "string"}}}')
     for block in page.blocks:
         if block.kind == "toml":
@@ -215,15 +215,15 @@ def test_the_parts_of_job_files_load(page: Page) -> None:
             assert set(tomllib.loads(text)) <= set(job_to_dict(job))
 
 
-def test_the_prices_are_read_as_shown() -> None:
-    """Where a job file has them."""
+def test_the_prices_on_the_pages_can_be_read() -> None:
+    """They are a section of a job file."""
     [prices] = [block.text for block in BY_NAME["money.md"].blocks if block.kind == "toml"]
     Path("job.toml").write_text(f'[input]\npath = "-"\n{prices}')
     assert load_job("job.toml").prices["my-model"].output_usd_per_mtok == 0.4
 
 
-def test_the_examples_of_rows_have_the_four_forms() -> None:
-    """In the order in which they are recognised, and each makes a prompt."""
+def test_the_examples_of_rows_show_the_four_forms() -> None:
+    """In the order in which they are recognised; each becomes a prompt."""
     [block] = [block for block in BY_NAME["inputs.md"].blocks if block.kind == "jsonl"]
     made = []
     for number, line in enumerate(block.text.splitlines()):
@@ -235,12 +235,12 @@ def test_the_examples_of_rows_have_the_four_forms() -> None:
     assert made == ["batch", "messages", "template", "prompt"]
 
 
-def test_what_starts_a_run_in_the_evening_is_a_command_that_exists() -> None:
-    """The unit of systemd and the line for cron: they parse, name a job that is there, and leave time to drain."""
+def test_the_commands_for_systemd_and_cron_exist() -> None:
+    """They parse, name an existing job, and leave time to drain."""
     page = BY_NAME["overnight.md"]
     [service, timer] = [configparser.ConfigParser(interpolation=None) for _ in range(2)]
     for parser, name in ((service, "service"), (timer, "timer")):
-        parser.optionxform = str  # type: ignore[assignment,method-assign]  # as its documentation has it
+        parser.optionxform = str  # type: ignore[assignment,method-assign]  # as its documentation recommends
         parser.read_string(next(block.text for block in page.blocks if block.name.endswith(name)))
     [cron] = [block.text for block in page.blocks if block.role == "crontab"]
     assert re.match(r"(?:[\d*/,-]+ ){5}", cron)
@@ -259,7 +259,7 @@ def _errors(kind: type[BatchrunError] = BatchrunError) -> Iterator[type[Batchrun
 
 
 def test_every_exit_code_is_explained() -> None:
-    """In the table and in the help; next to those of the errors: success, failed rows, our own mistakes, signals."""
+    """In the table and in the help. Besides those of the errors, there are success, failed rows, bugs and signals."""
     codes = {kind.exit_code for kind in _errors()} | {effect.run.exit_code for effect in EFFECTS.values()} - {None}
     assert set(EXIT_CODES) == codes | {0, 1, 70, 130, 143}
     listed = (command_of("run").help or "").split("Exit codes:")[1]
@@ -267,7 +267,7 @@ def test_every_exit_code_is_explained() -> None:
 
 
 def test_every_environment_variable_is_explained() -> None:
-    """Those that the code names as texts."""
+    """Every variable whose name is a text in the code."""
     sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "batchrun").rglob("*.py"))
     named = set(re.findall(r"""["']((?:AZURE|HF|OPENAI|WANDB|WF|XDG)_[A-Z_]+)["']""", sources))
     set_for_others = {"WANDB_ERROR_REPORTING", "WANDB_SILENT"}
@@ -275,8 +275,8 @@ def test_every_environment_variable_is_explained() -> None:
     assert named - set_for_others <= set(ENVIRONMENT)
 
 
-def test_what_the_pages_name_exists() -> None:
-    """Targets of make, files and folders."""
+def test_everything_that_the_pages_name_exists() -> None:
+    """For example targets of make, files and folders."""
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^make ([\w-]+)", "\n".join(LINES), re.MULTILINE)) | set(
         re.findall(r"`make ([\w-]+)", ALL)
@@ -291,8 +291,8 @@ def _in_package(path: str) -> bool:
     return (ROOT / "batchrun" / path).exists() or bool(list((ROOT / "batchrun").rglob(path)))
 
 
-def test_the_figures_are_of_scenarios_that_are_measured() -> None:
-    """Each line of the table has its scenario in the benchmark."""
+def test_the_scenarios_of_the_figures_are_measured() -> None:
+    """Each line of the table is a scenario of the benchmark."""
     measured = (ROOT / "tests/benchmarks/limits.py").read_text(encoding="utf-8")
     [block] = [block for page in DOCS for block in page.blocks if block.text.startswith("scenario ")]
     names = [re.split(r" {2,}", line)[0] for line in block.text.splitlines()[1:]]
@@ -300,8 +300,8 @@ def test_the_figures_are_of_scenarios_that_are_measured() -> None:
     assert [name for name in names if f'"{name}"' not in measured] == []
 
 
-def test_no_block_escapes() -> None:
-    """Every kind of block is one that some test reads; text says whether it was printed or measured."""
+def test_every_block_is_tested() -> None:
+    """A test reads every kind of block. A block of text states whether it was printed or measured."""
     kinds = {(block.kind, block.role) for page in DOCS for block in page.blocks}
     roles = {"output", "figures", "demo", "crontab"}
     assert {role for kind, role in kinds if kind == "text"} <= roles
@@ -310,6 +310,6 @@ def test_no_block_escapes() -> None:
 
 
 @each_page
-def test_no_page_has_a_path_of_one_machine(page: Page) -> None:
-    """No home, no checkout."""
+def test_no_page_has_a_path_of_a_certain_machine(page: Page) -> None:
+    """That is, no home folder and no checkout."""
     assert re.findall(r"(?<![\w.~:/])/(?:home|root|Users|tmp|work)\b\S*", page.text) == []

@@ -53,11 +53,13 @@ def use(
             wall_s = time.monotonic() - began_s
             process.returncode = os.waitstatus_to_exitcode(status)
         stdout.seek(0)
-        said = stdout.read()
+        output = stdout.read()
     if process.returncode not in expected:
-        raise RuntimeError(f"exit {process.returncode} of {' '.join(command)}\n{said[-2000:].decode(errors='replace')}")
+        raise RuntimeError(
+            f"exit {process.returncode} of {' '.join(command)}\n{output[-2000:].decode(errors='replace')}"
+        )
     unit_bytes = 1 if sys.platform == "darwin" else 1024
-    return Used(usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss * unit_bytes, said)
+    return Used(usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss * unit_bytes, output)
 
 
 @contextlib.contextmanager

@@ -122,15 +122,16 @@ class Cloud:
         self.kind = kind
         self.door = Door(address, kind.part)
         self.variables = kind.variables(self.door.url)
-        # Azurite asked whether it has true folders, by HEAD, answers so that the next request fails, for 7 s, but for a
-        # door; Google's client, in this process, would have the door's thread wait for it, and wait for the door.
+        # Azurite answers a HEAD request for hierarchical folders in a way that makes the next request fail for 7 s,
+        # unless there is a door in between. Google's client runs in this process: with a door, each of the two would
+        # wait for the other.
         self._system = kind.system(self.door.url if kind.environment == "azurite" else address)
         self._system.create_dir(BUCKET)
         for name in self.everything():
             self._system.delete_file(f"{BUCKET}/{name}")
 
     def lead_to(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Set the environment to this store, without any variable of the user."""
+        """Set the environment variables for this store, without any variable of the user."""
         for name in list(os.environ):
             if name.startswith(_VARIABLES):
                 monkeypatch.delenv(name)

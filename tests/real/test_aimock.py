@@ -38,7 +38,7 @@ class Aimock:
 def aimock(installed: Any, tmp_path: Path) -> Callable[..., AbstractContextManager[Aimock]]:
     """Start aimock with some faults."""
     command = installed("aimock").command("llmock")  # its older name, with flags
-    fixture = {"match": {}, "response": {"content": "Said.", "usage": USAGE}}
+    fixture = {"match": {}, "response": {"content": "Yes.", "usage": USAGE}}
     (tmp_path / "fixtures.json").write_text(json.dumps({"fixtures": [fixture]}))
 
     @contextmanager
@@ -60,7 +60,7 @@ def run(batchrun: Any, server: Aimock, *flags: str, key: str = KEY) -> Any:
 
 
 @pytest.mark.parametrize("flags", [[], ["--stream"]], ids=["whole", "streamed"])
-def test_no_row_fails_of_cut_connections_broken_json_and_throttling(
+def test_no_row_fails_because_of_cut_connections_broken_json_and_throttling(
     aimock: Any, batchrun: Any, flags: list[str]
 ) -> None:
     """A third of the attempts fail; every row is answered once, and the usage is the one that the server states.
@@ -72,7 +72,7 @@ def test_no_row_fails_of_cut_connections_broken_json_and_throttling(
         done = run(batchrun, server, "--max-attempts", "10", *flags)
         journal, canaries = server.journal()
     assert (done.code, done.json["completed"]) == (0, 300), done.stderr
-    assert [(row["prompt"], row["response"]) for row in results()] == [(each, "Said.") for each in PROMPTS]
+    assert [(row["prompt"], row["response"]) for row in results()] == [(each, "Yes.") for each in PROMPTS]
     (usage,) = done.json["models"]
     assert journal["200"] - canaries == 300
     assert min(journal[fault] for fault in ("disconnect", "malformed", "rateLimit", "drop")) > 3, journal

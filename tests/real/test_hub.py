@@ -31,14 +31,14 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "data").mkdir(parents=True)
     (folder / "README.md").write_text("---\n---\n")
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    told = {
+    features = {
         "photo": {"_type": "Image"},
         "other": {"_type": "Image"},
         "label": {"_type": "ClassLabel", "names": ["a", "b"]},
     }
     columns = [("prompt", pa.string()), ("photo", image), ("other", image), ("label", pa.int64())]
     columns += [("tags", pa.list_(pa.string())), ("vector", pa.list_(pa.float32(), 2))]
-    schema = pa.schema(columns, {"huggingface": json.dumps({"info": {"features": told}})})
+    schema = pa.schema(columns, {"huggingface": json.dumps({"info": {"features": features}})})
     for part in range(2):
         photo = {"bytes": PNG, "path": "a.png"}
         same = {"photo": photo, "other": photo, "label": 1, "tags": ["x"], "vector": [1, 2]}

@@ -23,8 +23,8 @@ def started(installed: Any, folder: Path, **variables: str) -> Any:
     def line(port: int) -> list[str]:
         return [command, "--config", "proxy.yaml", "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
 
-    # Without the first two it would fetch a list of prices as it starts, and a tokenizer at the first error: where it
-    # cannot, that holds everything up for a minute.
+    # Without the first two it would fetch a list of prices at its start, and a tokenizer at the first error. Without
+    # access to the internet, each of these blocks it for a minute.
     quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(folder)}
     return serving(line, up="/health/liveliness", folder=folder, **quiet, **variables)
 
@@ -81,7 +81,7 @@ def all_answered(done: Any, prompts: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("model", [MODEL, f"wandb/{MODEL}"])
 @pytest.mark.parametrize("flags", [[], ["--stream"]], ids=["whole", "streamed"])
-def test_no_row_fails_of_an_upstream_that_throttles_and_fails(
+def test_no_row_fails_because_the_upstream_throttles_and_fails(
     run: Any, proxy: Proxy, upstream: Any, model: str, flags: list[str]
 ) -> None:
     """Its limit is found through the proxy, under both model names; the usage is what the upstream billed."""
@@ -110,7 +110,7 @@ def test_no_row_fails_of_an_upstream_that_throttles_and_fails(
 def test_a_refusal_of_the_upstream_stops_the_run(
     run: Any, proxy: Proxy, upstream: Any, fault: str, code: int, words: str
 ) -> None:
-    """With the proxy's message as well as with its own; no row fails of it."""
+    """The message is the proxy's or the upstream's; no row fails."""
     with upstream("--error", f"{fault}=1", port=proxy.upstream_port) as server:
         done = run(numbered(count=20))
         assert (done.code, done.json["failed"], done.json["completed"]) == (code, 0, 0), done.stderr
@@ -251,7 +251,7 @@ def inline(value: Any) -> str:
 
 
 def test_an_outage_of_the_upstream_is_waited_out(run: Any) -> None:
-    """The proxy answers 500: it is an outage anyway, and no row fails of it."""
+    """The proxy answers 500. That counts as an outage too, and no row fails."""
     done = run(numbered(count=20), "--patience", "3s", model="away")
     assert (done.code, done.json["failed"], done.json["completed"]) == (5, 0, 0), done.stderr
     assert "no request was answered for" in done.stderr
@@ -260,7 +260,7 @@ def test_an_outage_of_the_upstream_is_waited_out(run: Any) -> None:
 def test_without_a_database_a_wrong_key_is_400_and_a_missing_one_500(
     installed: Any, batchrun: Any, tmp_path: Path
 ) -> None:
-    """No row fails of either: the second cannot be told from an outage."""
+    """No row fails in either case. The 500 cannot be distinguished from an outage."""
     shutil.copy(HERE / "litellm" / "bare.yaml", tmp_path / "proxy.yaml")
     with started(installed, tmp_path) as url:
         to = ("run", write_prompts("one", "two"), "-m", "mocked", "--base-url", f"{url}/v1", "-o", "out", "--json")

@@ -77,8 +77,8 @@ def test_a_limit_of_connections_is_found_and_held(nginx: Nginx, upstream: Any, b
     assert 14 <= stats["peak_in_flight"] <= 16
 
 
-def test_no_row_fails_of_a_limit_of_requests(nginx: Nginx, upstream: Any, batchrun: Any) -> None:
-    """A hundred per second: the error page names neither the limit nor a time to wait."""
+def test_no_row_fails_because_of_a_limit_of_requests(nginx: Nginx, upstream: Any, batchrun: Any) -> None:
+    """The limit is 100 per second; the error page has no limit and no time to wait."""
     prompts = [f"Say {number}." for number in range(500)]
     limit = "limit_req zone=requests burst=10 nodelay;"
     with upstream("--latency-s", "0.05") as server, nginx(server.base_url, limit) as base_url:

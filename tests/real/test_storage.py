@@ -118,7 +118,7 @@ def test_a_bucket_is_listed_like_a_folder(cloud: Cloud) -> None:
 def test_a_process_that_dies_during_an_upload_changes_nothing(
     cloud: Cloud, finished: Path, batchrun: Batchrun, number: signal.Signals
 ) -> None:
-    """No partial file is visible, neither a new one nor instead of an existing one."""
+    """No partial file is visible, and an existing file stays complete."""
     cloud.write("out/results.parquet", b"the old one")
     is_held, release = threading.Event(), threading.Event()
 
@@ -133,7 +133,7 @@ def test_a_process_that_dies_during_an_upload_changes_nothing(
         assert is_held.wait(60)
         process.send_signal(number)
         if number != signal.SIGKILL:
-            release.set()  # it may clean up, while the store answers
+            release.set()  # it may clean up while the store answers
         process.wait(60)
     finally:
         process.kill()
@@ -198,7 +198,7 @@ def test_a_missing_bucket_is_refused(cloud: Cloud, batchrun: Batchrun) -> None:
     for arguments in ((none,), (deep,), ("a.jsonl", "--upload", none)):
         done = batchrun("run", *arguments, "-m", MODEL, "-o", "out", "--simulate")
         assert done.code == 2
-        assert done.stderr == f"batchrun: {none}: there is no such bucket; make it first, or correct its name\n"
+        assert done.stderr == f"batchrun: {none}: there is no such bucket; create it first, or correct its name\n"
     assert not Path("out").exists()
 
 

@@ -35,8 +35,8 @@ def command(batchrun: Batchrun, installed: Any, strangers: Outside) -> Command:
     python = installed("wandb").python
 
     def command(*arguments: Any, **variables: str) -> Finished:
-        told = {"WANDB_MODE": "offline", "WANDB_API_KEY": KEY} | strangers.variables | variables
-        return batchrun(*arguments, python=python, **told)
+        environment = {"WANDB_MODE": "offline", "WANDB_API_KEY": KEY} | strangers.variables | variables
+        return batchrun(*arguments, python=python, **environment)
 
     return command
 

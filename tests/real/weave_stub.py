@@ -173,7 +173,7 @@ def weave_stub() -> Iterator[WeaveStub]:
                 is_json = "json" in (self.headers.get("Content-Type") or "")
                 sent = json.loads(body) if is_json and body else body
                 try:
-                    answer = stub.answer(self.path, sent) if status == 200 else {"reason": "told to"}
+                    answer = stub.answer(self.path, sent) if status == 200 else {"reason": "refused on request"}
                 except KeyError as unknown:
                     status, answer = 404, {"reason": f"not known here: {unknown}"}
             stub.after(self.path)

@@ -78,7 +78,7 @@ def test_a_slot_is_free_before_the_client_has_the_answer(connect, stream):
     asyncio.run(scenario())
 
 
-def test_a_limit_of_none_is_no_limit_and_of_zero_refuses_all(connect):
+def test_none_means_no_limit_and_zero_refuses_all_requests(connect):
     """Both values work, and the setting can change while the server runs."""
 
     async def scenario():

@@ -86,11 +86,11 @@ def test_a_prediction_has_its_usage_and_its_request(command: Command, stub: Weav
         assert evaluation["output"]["model_latency"]["mean"] == pytest.approx(mean_s)
         assert evaluation["summary"]["usage"][model]["total_tokens"] == sum(row["total_tokens"] or 0 for row in mine)
         for scoring, predicting in predictions(stub, evaluation):
-            told = scoring["attributes"]["batchrun"]
-            trace, row = stub.calls[told["call"]], rows[told["row"], model]
-            assert told == predicting["attributes"]["batchrun"]
+            link = scoring["attributes"]["batchrun"]
+            trace, row = stub.calls[link["call"]], rows[link["row"], model]
+            assert link == predicting["attributes"]["batchrun"]
             assert (trace["attributes"]["batchrun"]["row"], trace["inputs"]["model"]) == (row["row"], model)
-            assert told["latency_s"] == predicting["summary"]["latency_s"] == row["latency_s"]
+            assert link["latency_s"] == predicting["summary"]["latency_s"] == row["latency_s"]
             if row["status"] == "failed":
                 assert scoring["output"]["output"] == {"error": trace["exception"]}
                 assert scoring["output"]["scores"] == {}
