@@ -1,72 +1,140 @@
-"""Which kind of reply an attempt got, from its status, its codes and its words. Pure.
+"""Which kind of reply an attempt got: by its codes, then its words, then its status. Pure.
 
 Servers of this shape agree on little but the status, and not always on that: a full proxy says 429 or 503, a wrong key
-is 401, 400 or 500. So a reply is judged by three clues, whatever the shape of its JSON: a code or type that says more
-than the status, else a phrase of its message, else the status alone.
+is 401, 400 or 500. So a code that says more than the status decides first. Then advice: a server that says when to come
+again has a limit, not an empty account. Then phrases, then the status alone. A phrase chooses only the name of a
+refusal, its exit code and its cure: `health` finds out whether it is the row's or the run's, without any words.
 """
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
 
 from batchrun.answers.chat import parse_usage, problem_of
+from batchrun.endpoint.pool.reason import Reason, plain_text, printable, read_reason
+from batchrun.endpoint.pool.retry import advice_s
 from batchrun.endpoint.pool.verdicts import Verdict
 from batchrun.records import Fault, Reply, Usage
 
-_Rule = tuple[frozenset[int], re.Pattern[str], str]
+_REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 409, 412, 413, 422, 429})
+"""Statuses under which a code or a phrase says more than the status."""
+
+_BUSY = frozenset({429, 503})
 
 
-def _rule(statuses: str, pattern: str, kind: str) -> _Rule:
-    return frozenset(int(each) for each in statuses.split()), re.compile(pattern), kind
+class _Rule(NamedTuple):
+    statuses: frozenset[int]
+    pattern: re.Pattern[str]
+    kind: str
 
 
-_CODES: tuple[_Rule, ...] = (
-    _rule("429", "insufficient_quota", "quota_exhausted"),
-    _rule("400 422 429", "budget_exceeded", "quota_exhausted"),
-    _rule("400 422", "model_not_found", "model_not_found"),
-    _rule("400 413 422", "context_length_exceeded", "context_length"),
-    _rule("400 422", "content_filter|content_policy_violation", "content_filter"),
-    _rule("400 422", "(unknown|unsupported|missing_required)_parameter", "bad_request"),
+def _code(kind: str, pattern: str) -> _Rule:
+    return _Rule(_REFUSALS, re.compile(pattern), kind)
+
+
+def _phrase(kind: str, statuses: str, pattern: str) -> _Rule:
+    return _Rule(frozenset(int(each) for each in statuses.split()), re.compile(pattern), kind)
+
+
+_CODES = (
+    _code(
+        "quota_exhausted",
+        r"insufficient_(user_)?(quota|balance|funds|credits?)|billing_\w+|budget_exceeded|exceeded_current_quota_error"
+        r"|payment_required|credit_balance_too_low|arrearage|1113|1008",
+    ),
+    _code("bad_draw", r"json_validate_failed|tool_use_failed|output_parse_failed"),
+    _code(
+        "context_length",
+        r"context_(length|window)_exceeded|exceed_context_size_error|contextwindowexceedederror|1039|1261",
+    ),
+    _code(
+        "content_filter",
+        r"content_(filter|policy_violation)|responsibleaipolicyviolation|contentpolicyviolationerror"
+        r"|data_inspection_failed|prohibited_content|moderation_blocked|1026|1027|1301",
+    ),
+    _code("unauthorized", r"(invalid|incorrect)_api_key|api_key_invalid|unauthenticated|1004|2049"),
+    _code(
+        "model_not_found",
+        r"(unknown|invalid|unsupported)_model|model_(not_found|not_exist|not_available|decommissioned)"
+        r"|deploymentnotfound|1211",
+    ),
+    _code("bad_request", r"(unknown|unsupported|missing_required)_parameter"),
 )
 """Codes and types that say more than the status: the whole of one must match. Source: the errors of OpenAI, Azure,
-llama.cpp and LiteLLM."""
+Groq, llama.cpp, LiteLLM, Anthropic, Google, DeepSeek, Alibaba, MiniMax (1008, 1026, …) and Zhipu (1113, 1261, …)."""
 
-_PHRASES: tuple[_Rule, ...] = (
-    _rule("429", r"personal account|non-personal", "account_unsupported"),
+_RATES = _code("rate_limited", r"tokens|requests|\S*per(minute|hour|day)\S*")
+"""Types and quotas of a 429 that count by time. Source: OpenAI and Google."""
+
+_SLOTS = re.compile(r"concurren|parallel|in.flight|simultaneous|并发")
+"""Words of a limit on requests in flight: a slot frees sooner than any clock says."""
+
+_PER_TIME = re.compile(r"per.?(min|sec|hour|day)|\b[rt]p[md]\b|limit type: (requests|tokens)")
+
+_RATE_OR_QUOTA = re.compile(
+    r"\b(rate|quota|usage|tokens?|resource)\b.{0,20}\b(limit|exceed|exhaust)|exceed\w*.{0,30}\b(rate|quota)\b"
+)
+"""Words of a rate in a 429 that says when to come again."""
+
+_ABOVE = re.compile(r"\blimit:? ?([\d,]+)\b(?:,? used:? ?[\d,]+)?,? requested:? ?([\d,]+)")
+"""A limit and what the request asked for, in numbers. Source: OpenAI."""
+
+_PHRASES = (
+    _phrase("account_unsupported", "429", r"personal account|non-personal"),
     # Not `billing` alone: OpenAI's rate limit message ends with the address of its billing page.
-    _rule("429", r"exceeded your current quota|insufficient_quota|billing details|spending limit", "quota_exhausted"),
-    # LiteLLM's own caps, under a status that its operator chooses.
-    _rule("400 422 429", r"budget has been exceeded|budget_exceeded|exceeded\w*budget", "quota_exhausted"),
-    _rule("429", r"hit [rt]pm limit", "rate_limited"),  # LiteLLM names all limits before the one that was hit
-    _rule("429", r"concurren|parallel|in.flight|simultaneous", "throttled"),
-    _rule("429", r"per.?(min|sec|hour|day)|\b[rt]p[md]\b|limit type: (requests|tokens)", "rate_limited"),
-    _rule("503", r"at capacity.{0,20}in.flight", "throttled"),  # a full LiteLLM worker: its number is the limit
+    _phrase(
+        "quota_exhausted",
+        "400 402 403 422 429",
+        r"exceeded your current quota|insufficient.{0,12}\b(quota|balance|funds|credits?)|billing (details|hard limit)"
+        r"|credit balance|(out of|no more|not enough) (credits?|funds)|\bcredits? (\w+ ){0,2}exhausted"
+        r"|spending (limit|cap)|in arrears|balance is (too low|not enough)|account is not active|payment required"
+        r"|余额不足|欠费|budget has been exceeded|budget_exceeded|exceeded\w*budget",
+    ),
+    _phrase("rate_limited", "429", r"hit [rt]pm limit"),  # LiteLLM names all limits before the one that was hit
+    _phrase("throttled", "429", _SLOTS.pattern),
+    _phrase("rate_limited", "429", _PER_TIME.pattern),
+    _phrase("throttled", "503", r"at capacity.{0,20}in.flight"),  # a full LiteLLM worker: its number is the limit
     # The name of a parameter may contain any word of the rules below.
-    _rule("400 422", r"\b(unknown|unrecognized|unsupported|unexpected) (parameter|argument|field|key)", "bad_request"),
-    _rule(
+    _phrase(
+        "bad_request",
         "400 422",
-        r"invalid model name|passed in model=|provider not provided"
-        r"|\bmodel\b.{0,80}\b(not found|does not exist)|pinned to",
+        r"\b(unknown|unrecognized|unsupported|unexpected|extra) (\w+ )?(parameter|argument|field|key)"
+        r"|parameter.{0,40}\b(not supported|unsupported)",
+    ),
+    _phrase(
         "model_not_found",
-    ),
-    # LiteLLM's way to say 401.
-    _rule("400 500", r"no connected db|no api key passed|^authentication error", "unauthorized"),
-    _rule(
-        "400 413 422",
-        r"\bcontext[ _-]?(length|window)(_?exceeded\w*)?\b|maximum context|prompt is too long|too many tokens",
-        "context_length",
-    ),
-    _rule(
         "400 422",
+        r"invalid model|not a valid model|unknown model|passed in model=|provider not provided|pinned to"
+        r"|\bmodel\b.{0,80}\b(not found|not exist|decommissioned|no longer|not supported by any)|模型不存在",
+    ),
+    # LiteLLM's way to say 401, and xAI's and Google's.
+    _phrase(
+        "unauthorized",
+        "400 500",
+        r"no connected db|no api key passed|^authentication error|\b(incorrect|invalid) api key"
+        r"|api key not (valid|found)",
+    ),
+    _phrase(
+        "context_length",
+        "400 413 422",
+        r"\bcontext[ _-]?(length|window|size)(_?exceeded\w*)?\b|maximum (context|prompt|model|input|sequence)\b"
+        r"|\b(prompt|inputs?|messages|text|request)\b.{0,20}\btoo long\b|too many (input )?tokens|range of input length"
+        r"|inputs.{0,5}tokens.{0,30}must be|tokens?\b.{0,40}\bexceed.{0,30}\bmaximum|exceeds?.{0,30}\btoken limit"
+        r"|exceeds? (the )?max\w*\b.{0,15}\blength",
+    ),
+    _phrase(
+        "content_filter",
+        "400 403 422",
         r"\bcontent[ _-]?(filter(s|ed|ing)?|management|policy|policies|policy_?violation\w*)\b"
         r"|\b(blocked|filtered|flagged|refused|rejected)\b.{0,60}\bsafety\b(?! identifier)"
-        r"|\bsafety (system|filters?|policy|policies|guidelines|reasons?|violation)\b",
-        "content_filter",
+        r"|\bsafety (system|filters?|policy|policies|guidelines|reasons?|violation)\b"
+        r"|\b(input|prompt|content|request|message)\b.{0,20}\bflagged\b|(inappropriate|sensitive) content|敏感",
     ),
+    _phrase("bad_draw", "400 422", r"(please|and) (try again|retry)\b(?! (with|after|using)\b)|failed_generation"),
 )
-"""Phrases that decide where code and status do not. Source: ENDPOINT.md, and what real servers were seen to say."""
+"""Phrases that decide where codes do not. Source: what real servers were seen to say."""
 
 _BY_STATUS: dict[int, str] = {
     401: "unauthorized",
@@ -94,9 +162,6 @@ _BY_STATUS: dict[int, str] = {
 _REDIRECTS = frozenset({300, 301, 302, 303, 305, 307, 308})
 """Statuses that send elsewhere. Not 304: no question was asked that it could answer."""
 
-_MESSAGE_CHARS = 500
-"""Longest message that is kept of an error: whole error pages help nobody."""
-
 
 def judge(result: Reply | Fault) -> Verdict:
     """Return what one attempt's result means."""
@@ -111,7 +176,7 @@ def _judge_answer(reply: Reply) -> Verdict:
     try:
         answer = orjson.loads(reply.body)
     except orjson.JSONDecodeError:
-        return Verdict("bad_reply", f"the answer is not JSON: {_plain_text(reply.body)[:80]!r}", Usage())
+        return _not_json(reply.body)
     problem = problem_of(answer)
     if problem is None:
         return Verdict(None, "", parse_usage(answer), answer)
@@ -119,7 +184,21 @@ def _judge_answer(reply: Reply) -> Verdict:
     if status is not None:
         return _judge_error(status, reply.headers, reply.body)
     usage = parse_usage(answer) if isinstance(answer, dict) else Usage()
-    return Verdict("bad_reply", _printable(f"the answer is not a chat completion: {problem}"), usage)
+    if _is_filtered(answer):
+        message = "the content filter withheld the answer (finish_reason content_filter)"
+        return Verdict("content_filter", message, usage, reason=Reason(message))
+    reason = read_reason(reply.body)
+    stated = f": {reason.message}" if reason.message and reason.message not in problem else ""
+    message = printable(f"the answer is not a chat completion: {problem}{stated}")
+    kind = _by_code(400, reason.codes) or _by_phrase(400, reason.message.lower()) or "bad_reply"
+    return Verdict(kind, message, usage, reason=reason)
+
+
+def _not_json(body: bytes) -> Verdict:
+    text = plain_text(body)
+    is_page = body[:1000].lstrip()[:1] == b"<"
+    what = f"a web page, not an answer of an API: {text[:80]!r}" if is_page else f"not JSON: {text[:80]!r}"
+    return Verdict("bad_reply", f"the answer is {what}", Usage(), reason=Reason(text))
 
 
 def _status_inside(answer: Any) -> int | None:
@@ -131,20 +210,44 @@ def _status_inside(answer: Any) -> int | None:
     return code if isinstance(code, int) and 400 <= code <= 599 else None
 
 
+def _is_filtered(answer: Any) -> bool:
+    """Return whether a filter withheld the answer: asked again, it would again."""
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(choices, list) or not choices:
+        return False
+    return all(isinstance(each, dict) and each.get("finish_reason") == "content_filter" for each in choices)
+
+
 def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:
     if status in _REDIRECTS:
-        return Verdict("forbidden", _redirected(headers), Usage())
-    message, codes = error_text(body)
-    kind = (
-        _by_code(status, codes.lower().split())
-        or _by_phrase(status, f"{message} {codes} limit type: {headers.get('rate_limit_type', '')}".lower())
-        or _BY_STATUS.get(status)
-        or _by_class(status)
-    )
-    return Verdict(kind, message or f"HTTP {status}", Usage())
+        message = _redirected(headers)
+        return Verdict("forbidden", message, Usage(), reason=Reason(message))
+    reason = read_reason(body)
+    text = f"{reason.message} {' '.join(reason.codes)} limit type: {headers.get('rate_limit_type', '')}".lower()
+    has_advice = reason.advice_s is not None or advice_s(headers, 0.0) is not None
+    kind = _by_code(status, reason.codes)
+    if kind is None and status == 429:
+        kind = _of_a_limit(text, reason.codes, has_advice=has_advice)
+    kind = kind or _by_phrase(status, text) or _BY_STATUS.get(status) or _by_class(status)
+    is_slot = status in _BUSY and bool(_SLOTS.search(text))
+    return Verdict(kind, reason.message or f"HTTP {status}", Usage(), reason=reason, is_slot=is_slot)
 
 
-def _by_code(status: int, codes: list[str]) -> str | None:
+def _of_a_limit(text: str, codes: tuple[str, ...], *, has_advice: bool) -> str | None:
+    """Return what a 429 is by what programs can read in it; None when only words are left."""
+    above = _ABOVE.search(text)
+    if above and int(above[2].replace(",", "") or 0) > int(above[1].replace(",", "") or 0):
+        return "too_large"  # it never fits
+    if _SLOTS.search(text):
+        return None
+    if any(map(_RATES.pattern.fullmatch, codes)):
+        return _RATES.kind
+    if not has_advice:
+        return None
+    return "rate_limited" if _PER_TIME.search(text) or _RATE_OR_QUOTA.search(text) else "throttled"
+
+
+def _by_code(status: int, codes: tuple[str, ...]) -> str | None:
     for statuses, pattern, kind in _CODES:
         if status in statuses and any(map(pattern.fullmatch, codes)):
             return kind
@@ -171,49 +274,3 @@ def _redirected(headers: dict[str, str]) -> str:
         host = None
     why = "redirects are not followed, since they would carry the key along"
     return f"the endpoint redirects to {host or 'another address'}; {why}"
-
-
-def error_text(body: bytes) -> tuple[str, str]:
-    """Return the message of an error body, and its type and code in one string.
-
-    Reads `{"error": {…}}`, `{"error": "…"}`, `{"detail": …}`, `{"message": "…"}`, plain text and HTML.
-    """
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return _plain_text(body), ""
-    if not isinstance(answer, dict):
-        return _plain_text(body), ""
-    error = answer.get("error", answer)
-    if isinstance(error, dict):
-        message = next((error[key] for key in ("message", "detail", "error") if error.get(key)), "")
-        codes = " ".join(str(code) for key in ("type", "code") if isinstance(code := error.get(key), str | int))
-    else:
-        message, codes = error or answer.get("message") or "", ""
-    return _printable(_as_text(message)), codes[:_MESSAGE_CHARS]
-
-
-def _as_text(message: Any) -> str:
-    if isinstance(message, str):
-        return message
-    try:
-        return orjson.dumps(message).decode()
-    except TypeError:  # orjson reads deeper nesting than it writes
-        return ""
-
-
-_TAGS = re.compile(r"<(script|style).*?(?:</\1>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
-
-
-def _plain_text(body: bytes) -> str:
-    """Return the readable beginning of a body that is not JSON; of HTML, its text."""
-    text = _TAGS.sub(" ", body[:10_000].decode("utf-8", "replace"))
-    return _printable(text)
-
-
-def _printable(text: str) -> str:
-    """Return the beginning of a text in one line, without control characters: terminals would obey them."""
-    text = text[: 4 * _MESSAGE_CHARS]
-    if not text.isprintable():
-        text = "".join(each if each.isprintable() else " " for each in text)
-    return " ".join(text.split())[:_MESSAGE_CHARS]

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from batchrun.endpoint.pool.verdicts import Verdict
+from batchrun.records import Fault, Reply
+
 MAX_ADVICE_S = 120.0
 """Longest `Retry-After` that is obeyed. Precedent: the openai client obeys up to 120 s."""
 
@@ -48,6 +51,14 @@ def advice_s(headers: Mapping[str, str], now_unix_s: float) -> float | None:
             if seconds is not None:
                 return min(max(seconds, 0.0), MAX_ADVICE_S)
     return None
+
+
+def advised_s(result: Reply | Fault, verdict: Verdict, now_unix_s: float) -> float | None:
+    """Return how long a reply asks to wait, in its headers or else in its body; in [0, `MAX_ADVICE_S`]."""
+    advice = advice_s(result.headers, now_unix_s) if isinstance(result, Reply) else None
+    if advice is None and verdict.reason.advice_s is not None:
+        advice = min(verdict.reason.advice_s, MAX_ADVICE_S)
+    return advice
 
 
 def _seconds(value: str, unit_s: float, now_unix_s: float) -> float | None:

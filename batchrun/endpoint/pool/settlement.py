@@ -12,14 +12,14 @@ from batchrun.endpoint.pool.health import REFUSALS, Failure
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.replies import judge
-from batchrun.endpoint.pool.retry import Backoff, advice_s, backoff_s
+from batchrun.endpoint.pool.retry import Backoff, advised_s, backoff_s
 from batchrun.endpoint.pool.rules import Listeners, Rules
 from batchrun.endpoint.pool.verdicts import EFFECTS, OF_ONE_REQUEST, Effect, ForLimit, ForRow, ForRun, Verdict
 from batchrun.records import Attempted, Fault, Outcome, Paused, Reply, Resumed, Spent, Stop
 
 _THROTTLED = Backoff(base_s=0.1, cap_s=2.0)
-"""Waits of a row that found no slot. The limit holds it back, so the row itself need not wait long. It caps advice too:
-a LiteLLM proxy asks for `Retry-After: 60` where a slot is free half a second later."""
+"""Waits of a row that found no slot. The limit holds it back, so the row itself need not wait long. Where the reply
+names requests in flight, this caps advice too: LiteLLM asks for `Retry-After: 60` where a slot is free in 0.5 s."""
 
 _AFTER_OUTAGE_S = 1.0
 """Longest that a row still waits once an outage is over, whatever advice it got in it."""
@@ -220,13 +220,14 @@ class Settlement:
 
     def _wait_s(self, work: Work, effect: Effect, now_s: float) -> float:
         """Return how long the request waits; after a rate was exceeded, how long all do."""
-        result = work.failure[0] if work.failure else None
-        advice = advice_s(result.headers, self._unix_s()) if isinstance(result, Reply) else None
+        assert work.failure is not None
+        result, verdict = work.failure
+        advice = advised_s(result, verdict, self._unix_s())
         if effect.run is ForRun.WAITS:
             return self._close(advice, now_s)
         if effect.limit is ForLimit.DOWN:
             wait_s = backoff_s(work.throttled, _THROTTLED, self._uniform) if advice is None else advice
-            return min(_THROTTLED.cap_s, wait_s)
+            return min(_THROTTLED.cap_s, wait_s) if verdict.is_slot else wait_s
         wait_s = backoff_s(work.setbacks, self._policy.backoff, self._uniform)
         return wait_s if advice is None else max(advice, wait_s)
 

@@ -7,6 +7,7 @@ reference page are made from it too. `replies` decides which kind a reply is.
 from enum import Enum
 from typing import Any, NamedTuple
 
+from batchrun.endpoint.pool.reason import Reason
 from batchrun.records import Usage
 
 ATTEMPT = 100
@@ -95,17 +96,23 @@ EFFECTS: dict[str, Effect] = {
         ForRun.PROBES_IF_ALONE,
     ),
     "rate_limited": Effect(
-        "429 that names requests or tokens per minute", ForRow.AGAIN_FREE, ForLimit.STAYS, ForRun.WAITS
+        "429 that names a rate, or a quota and when to come again", ForRow.AGAIN_FREE, ForLimit.STAYS, ForRun.WAITS
     ),
     "overloaded": _outage("503, 529, 502, 504, 425, 520–527", ForRow.AGAIN_AT_A_QUARTER),
     "server_error": _outage("500 and other 5xx, 409"),
     "timeout": _outage("silence, 408"),
     "connection": _outage("refused, reset, cut, DNS, TLS"),
     "bad_reply": _outage("a 200 that is not a chat completion"),
+    "bad_draw": Effect(
+        "400 that asks to try again: the model's answer was bad, not the request",
+        ForRow.AGAIN,
+        ForLimit.NOTHING,
+        ForRun.PROBES,
+    ),
     "bad_request": _failed("400, 422 and other 4xx"),
     "context_length": _failed("400 that says the prompt is too long"),
-    "content_filter": _failed("400 that says the content is refused"),
-    "too_large": _failed("413, 414, 431; an answer over 64 MiB"),
+    "content_filter": _failed("400 that says the content is refused; a 200 whose answer a filter withheld"),
+    "too_large": _failed("413, 414, 431; 429 whose numbers say that it never fits; an answer over 64 MiB"),
     "invalid_response": _failed("an answer that does not fit the schema", ForRow.REPAIR),
     "unauthorized": _refused(
         "401", ForRun.STOPS, "check the key and the team/project (--project); then run the same command again"
@@ -124,7 +131,7 @@ EFFECTS: dict[str, Effect] = {
         "`batchrun models` lists what the endpoint serves; check the base URL too",
     ),
     "quota_exhausted": _refused(
-        "402, 429 for quota; 400, 422 for a proxy's budget",
+        "402; 400, 403, 422, 429 that name credit, budget or quota and no time",
         ForRun.STOPS_RESUMABLE,
         "add credits or raise the cap of your plan; then run the same command again to resume",
     ),
@@ -136,6 +143,9 @@ OF_ONE_REQUEST = frozenset({200, 400, 404, 405, 410, 422, 500})
 it is the run's only when a canary is refused too."""
 
 
+_NO_REASON = Reason()
+
+
 class Verdict(NamedTuple):
     """How one attempt is judged."""
 
@@ -145,6 +155,10 @@ class Verdict(NamedTuple):
     usage: Usage
     answer: dict[str, Any] | None = None
     """Of a completion, its parsed body."""
+    reason: Reason = _NO_REASON
+    """Of an error, what it says."""
+    is_slot: bool = False
+    """Whether it is about the requests in flight: then advice is not waited for, since a slot frees sooner."""
 
 
 ROW_KINDS = {

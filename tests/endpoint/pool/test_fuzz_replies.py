@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from batchrun.answers.chat import parse_completion, parse_usage, problem_of
 from batchrun.answers.stream import StreamAssembler
-from batchrun.endpoint.pool.replies import error_text, judge
+from batchrun.endpoint.pool.reason import read_reason
+from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.verdicts import EFFECTS
 from batchrun.job.catalogue import cost_usd
 from batchrun.job.sections import Price
@@ -150,5 +151,5 @@ def test_no_error_page_takes_long_to_judge(page: bytes) -> None:
     began_s = time.process_time()
     for status in (200, 400, 429, 500):
         assert judge(Reply(status, {}, page, 0.1)).kind in EFFECTS
-    error_text(page)
+    read_reason(page)
     assert time.process_time() - began_s < 0.5

@@ -8,7 +8,8 @@ from harness.endpoints import ANSWER
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.endpoint.pool.replies import error_text, judge
+from batchrun.endpoint.pool.reason import read_reason
+from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.verdicts import EFFECTS, ROW_KINDS
 from batchrun.records import Fault, Reply, Usage
 
@@ -47,7 +48,8 @@ WANDB = [
 
 OTHERS = [
     (429, OPENAI_RPM, "rate_limited"),
-    (429, "Rate limit reached for gpt-5 on tokens per min (TPM): Limit 30000, Requested 40000", "rate_limited"),
+    (429, "Rate limit reached for gpt-5 on tokens per min (TPM): Limit 30000, Requested 40000", "too_large"),
+    (429, "Rate limit reached on tokens per min (TPM): Limit 30000, Used 29000, Requested 4000", "rate_limited"),
     (429, "litellm.RateLimitError: Model rate limit exceeded. RPM limit=5, current usage=7", "rate_limited"),
     (429, "Rate limit exceeded for api_key: 88. Limit type: requests. Current limit: 5, Remaining: 0", "rate_limited"),
     (429, "Rate limit exceeded for api_key: 88. Limit type: tokens. Current limit: 5", "rate_limited"),
@@ -56,6 +58,26 @@ OTHERS = [
     (429, "Too many requests in flight", "throttled"),
     (429, "Too many simultaneous requests", "throttled"),
     (429, "slow down", "throttled"),
+    (429, "Rate limit exceeded", "throttled"),
+    (429, "Rate limit exceeded, please retry after 12 seconds", "rate_limited"),
+    (429, "Rate limit exceeded for concurrent requests, retry after 60 seconds", "throttled"),
+    (429, f"{QUOTA}. Quota exceeded for requests. Please retry in 2.5s.", "rate_limited"),
+    (429, "Too Many Requests, come back and try again in 6m0s", "throttled"),
+    (429, "Your account is in arrears", "quota_exhausted"),
+    (429, "您的账户已欠费，请充值后重试", "quota_exhausted"),
+    (400, "Your credit balance is too low to access the API", "quota_exhausted"),
+    (403, "Insufficient account balance", "quota_exhausted"),
+    (400, "Incorrect API key provided: sk-x", "unauthorized"),
+    (400, "API key not valid. Please pass a valid API key.", "unauthorized"),
+    (400, "Model Not Exist", "model_not_found"),
+    (400, "acme/foo-1 is not a valid model ID", "model_not_found"),
+    (400, "The model `foo` has been decommissioned", "model_not_found"),
+    (400, "Failed to generate JSON. Please try again.", "bad_draw"),
+    (400, "The prompt is bad; please try again with a better prompt", "bad_request"),
+    (400, "Range of input length should be [1, 6000]", "context_length"),
+    (400, "prompt exceeds max length", "context_length"),
+    (400, "requested tokens exceed the maximum of 4096", "context_length"),
+    (403, "Your prompt was flagged by moderation", "content_filter"),
     (429, "Crossed TPM / RPM / Max Parallel Request Limit. Hit RPM Limit. current rpm: 6", "rate_limited"),
     (429, "ExceededBudget: User=u over budget. Spend=2, Budget=1", "quota_exhausted"),
     (422, "Budget has been exceeded! Current cost: 2.0, Max budget: 1.0", "quota_exhausted"),
@@ -161,10 +183,81 @@ def test_a_code_or_type_decides_as_well_as_the_message() -> None:
     assert judge(reply(401, b'{"detail": "Invalid API key"}'))[:3] == ("unauthorized", "Invalid API key", Usage())
 
 
+BY_CODE = [
+    (400, "context_length_exceeded", "context_length"),
+    (413, "exceed_context_size_error", "context_length"),
+    (400, "content_filter", "content_filter"),
+    (422, "data_inspection_failed", "content_filter"),
+    (400, "invalid_api_key", "unauthorized"),
+    (400, "API_KEY_INVALID", "unauthorized"),
+    (422, "model_not_found", "model_not_found"),
+    (400, "DeploymentNotFound", "model_not_found"),
+    (400, "json_validate_failed", "bad_draw"),
+    (429, "billing_not_active", "quota_exhausted"),
+    (429, "1113", "quota_exhausted"),
+    (429, 1113, "quota_exhausted"),
+    (404, "insufficient_balance", "quota_exhausted"),
+    (429, "requests", "rate_limited"),
+    (429, "GenerateRequestsPerMinutePerProject", "rate_limited"),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "kind"), BY_CODE)
+@pytest.mark.parametrize("words", ["no", "Rate limit exceeded", "Unsupported parameter: model"])
+def test_a_code_decides_before_any_words(status: int, code: Any, kind: str, words: str) -> None:
+    """Wherever it stands: in the error, in its details, or in the error of the server behind a gateway."""
+    bodies = [
+        {"error": {"message": words, "code": code}},
+        {"error": {"message": words, "type": code}},
+        [{"error": {"message": words, "details": [{"reason": code}]}}],
+        {"error": {"message": words, "code": status, "innererror": {"code": code}}},
+    ]
+    assert {judge(reply(status, json.dumps(body).encode())).kind for body in bodies} == {kind}
+
+
+@pytest.mark.parametrize(
+    ("headers", "details"),
+    [
+        ({"retry_after": "7"}, {}),
+        ({"retry_after_ms": "700"}, {}),
+        ({}, {"retryDelay": "2s"}),
+        ({}, {"retry_after": 3}),
+    ],
+)
+def test_a_quota_that_says_when_to_come_again_is_a_rate_and_not_an_empty_account(
+    headers: dict[str, str], details: dict[str, Any]
+) -> None:
+    """Google's limit per minute begins in the words of OpenAI's empty account. A code for the account still decides."""
+    body = json.dumps([{"error": {"code": 429, "message": QUOTA, "details": [details]}}]).encode()
+    assert judge(reply(429, body, **headers)).kind == "rate_limited"
+    empty = json.dumps({"error": {"message": QUOTA, "code": "insufficient_quota", **details}}).encode()
+    assert judge(reply(429, empty, **headers)).kind == "quota_exhausted"
+
+
+FILTERED: list[Any] = [
+    {"choices": [{"finish_reason": "content_filter"}]},
+    {"choices": [{"index": 0, "finish_reason": "content_filter", "message": None}], "usage": {"prompt_tokens": 3}},
+    {"base_resp": {"status_code": 1027, "status_msg": "output is sensitive"}, "choices": None},
+]
+
+
+@pytest.mark.parametrize("answer", FILTERED)
+def test_a_filter_that_withholds_an_answer_under_200_has_given_its_verdict(answer: Any) -> None:
+    """Another attempt would buy the same."""
+    assert judge(reply(200, json.dumps(answer).encode())).kind == "content_filter"
+
+
+def test_an_answer_that_is_none_shows_the_words_in_it() -> None:
+    """Wherever they stand, and a page is called a page."""
+    answer = {"choices": None, "base_resp": {"status_code": 9999, "status_msg": "the words"}}
+    assert "the words" in judge(reply(200, json.dumps(answer).encode())).message
+    assert "is a web page" in judge(reply(200, HTML)).message
+
+
 @pytest.mark.parametrize("kind", ["connection", "timeout", "too_large", "bad_reply"])
 def test_a_fault_keeps_its_kind_and_message(kind: Any) -> None:
     """An answer that could not be received is judged by what went wrong."""
-    assert judge(Fault(kind, "why", 0.1)) == (kind, "why", Usage(), None)
+    assert judge(Fault(kind, "why", 0.1))[:4] == (kind, "why", Usage(), None)
 
 
 def test_a_completion_comes_with_its_usage_and_so_does_a_bad_reply() -> None:
@@ -188,7 +281,7 @@ def test_a_redirect_is_a_refusal_that_names_the_host_only(location: str, where: 
 def test_a_message_is_short_and_readable() -> None:
     """The text of HTML, the JSON itself where it holds no message, the beginning of anything long."""
     assert judge(reply(502, HTML)).message == "502 Bad Gateway nginx"
-    assert error_text(b'{"detail": [{"loc": ["body"]}]}') == ('[{"loc":["body"]}]', "")
+    assert read_reason(b'{"detail": [{"loc": ["body"]}]}').message == '[{"loc":["body"]}]'
     for body in (openai("x" * 10_000), b"x" * 10_000, b"<" * 1_000_000, json.dumps({"error": "x" * 10_000}).encode()):
         assert all(0 < len(judge(reply(status, body)).message) <= 500 for status in (200, 400, 500))
 
@@ -244,6 +337,8 @@ PARAMETERS = [
     (400, "Invalid value for content_filter_level", None, "bad_request"),
     (400, "Unsupported parameter: 'content_policy'", None, "bad_request"),
     (422, "unknown field `context_window`", None, "bad_request"),
+    (400, "Unrecognized request argument supplied: content_filter", None, "bad_request"),
+    (400, "Unsupported parameter: 'model' is not found here", "unsupported_parameter", "bad_request"),
     (400, "Unrecognized argument supplied: model_not_found", "unknown_parameter", "bad_request"),
 ]
 REFUSED_CONTENT = [

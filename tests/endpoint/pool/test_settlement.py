@@ -222,6 +222,36 @@ def test_a_concurrency_429_that_says_retry_after_60_stalls_nothing() -> None:
     assert run.ended_s < 1.1 * undisturbed.ended_s + 2
 
 
+@pytest.mark.parametrize(
+    ("result", "at_least_s", "at_most_s"),
+    [
+        (refusal(429, "slow down", retry_after="20"), 20.0, 22.0),
+        (refusal(429, "slow down; try again in 9s"), 9.0, 11.0),
+        (refusal(429, "too many parallel requests", retry_after="20"), 0.0, 2.1),
+        (refusal(503, "overloaded, try again in 9s"), 9.0, 11.0),
+    ],
+)
+def test_advice_is_obeyed_wherever_it_stands_unless_the_reply_names_requests_in_flight(
+    result: Reply, at_least_s: float, at_most_s: float
+) -> None:
+    """Only that row waits; the rest of the run does not."""
+    server = Server({3: first(result)})
+    run = server.run(2_000)
+    begun_s, again_s = server.times[b"row-3"]
+    assert at_least_s <= again_s - begun_s <= at_most_s
+    assert not run.failed
+
+
+def test_a_bad_draw_is_asked_again_at_the_cost_of_an_attempt() -> None:
+    """The model's answer was bad, not the request."""
+    server = Server(
+        {3: first(refusal(400, "json_validate_failed: please try again"), 2), 5: always(refusal(400, "please retry"))}
+    )
+    run = server.run(500, policy=Policy(max_attempts=4))
+    assert [(outcome.row, outcome.kind, outcome.attempts) for outcome in run.failed] == [(5, "bad_draw", 4)]
+    assert outcome_of(run, 3).attempts == 3
+
+
 def test_a_rate_429_holds_all_rows_back_for_as_long_as_it_asks() -> None:
     """Whichever row got it: nothing leaves until then, and no attempt is spent."""
     server = Server({30: first(refusal(429, "Rate limit reached on requests per min (RPM)", retry_after="15"))})

@@ -1,0 +1,84 @@
+"""What an error reply says, wherever it stands in it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from batchrun.endpoint.pool.reason import Reason, read_reason
+
+SHAPES: list[Any] = [
+    {"error": {"message": "WORDS"}},
+    {"error": "WORDS"},
+    {"detail": "WORDS"},
+    {"message": "WORDS"},
+    {"Message": "WORDS"},
+    {"code": 7, "msg": "WORDS"},
+    {"errors": [{"message": "WORDS"}]},
+    {"errors": [{"code": 1}, {"title": "WORDS"}]},
+    {"error": {"msg": "WORDS"}},
+    {"reason": "WORDS"},
+    {"error": {"error": {"description": "WORDS"}}},
+    {"base_resp": {"status_code": 1, "status_msg": "WORDS"}},
+    [{"error": {"message": "WORDS"}}],
+    {"error": {"metadata": {"raw": '{"error": {"message": "WORDS"}}'}}},
+    {"fault": {"description": "WORDS"}},
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=json.dumps)
+def test_the_message_is_found_under_every_name(shape: Any) -> None:
+    """And nothing is added to it."""
+    assert read_reason(json.dumps(shape).encode()).message == "WORDS"
+
+
+def test_what_a_gateway_wraps_is_shown_too() -> None:
+    """From the outside in, each text once."""
+    inner = json.dumps({"error": {"message": "the image is broken"}})
+    error = {"error": {"message": "Provider returned error", "metadata": {"raw": inner}}}
+    assert read_reason(json.dumps(error).encode()).message == "Provider returned error: the image is broken"
+    named = {"statusCode": 400, "error": "Bad Request", "message": "no such field"}
+    assert read_reason(json.dumps(named).encode()).message == "no such field: Bad Request"
+    twice = {"message": "no", "error": {"message": "no"}}
+    assert read_reason(json.dumps(twice).encode()).message == "no"
+
+
+def test_codes_are_collected_at_every_depth_in_lower_case() -> None:
+    """Not sentences."""
+    error = {"error": {"code": 429, "type": "Tokens", "details": [{"reason": "API_KEY_INVALID"}, {"type": "a b"}]}}
+    assert read_reason(json.dumps(error).encode()).codes == ("429", "tokens", "api_key_invalid")
+
+
+ADVICE: list[tuple[Any, float | None]] = [
+    ({"error": {"details": [{"retryDelay": "2s"}]}}, 2.0),
+    ({"error": {"details": [{"retryDelay": "2.5s"}]}}, 2.5),
+    ({"retry_after": 3}, 3.0),
+    ({"error": {"retry_after_ms": 1500}}, 1.5),
+    ({"retry_after": "4"}, 4.0),
+    ({"retry_after": -4}, None),
+    ({"retry_after": True}, None),
+    ({"retry_after": [1]}, None),
+    ({"message": "Please try again in 6m0s."}, 360.0),
+    ({"message": "Please retry in 2.5s."}, 2.5),
+    ({"message": "retry after 12 seconds"}, 12.0),
+    ({"message": "Please try again in 250ms"}, 0.25),
+    ({"message": "wait for 1 minute"}, 60.0),
+    ({"message": "try again in 1h2m3s"}, 3723.0),
+    ({"message": "try again later; your limit is 5 models"}, None),
+    ({"message": "12 seconds have passed"}, None),
+]
+
+
+@pytest.mark.parametrize(("body", "advice_s"), ADVICE, ids=str)
+def test_advice_is_read_from_its_fields_or_from_words(body: Any, advice_s: float | None) -> None:
+    """A wait that is not one is no advice."""
+    assert read_reason(json.dumps(body).encode()).advice_s == advice_s
+
+
+def test_the_same_reason_is_the_same_in_spite_of_numbers_ids_and_quotes() -> None:
+    """And another reason is another."""
+    one = Reason("Model 'a' rejects max_tokens 5 (request req-81fa)", ("unsupported",))
+    assert one.is_like(Reason("Model 'b' rejects max_tokens 900 (request req-22ab)", ("unsupported",)))
+    assert not one.is_like(Reason("Your prompt is longer than allowed", ("too_long",)))
+    assert Reason().is_like(Reason())
+    assert not one.is_like(Reason())
