@@ -33,16 +33,12 @@ PENDING = (
     "docs/reference.md",
     "batchrun/checkpoint",
     "batchrun/endpoint",
-    "batchrun/engine",
-    "batchrun/job",
-    "batchrun/prompts",
     "jobs/data",
     "tests/checkpoint",
     "tests/end_to_end",
     "tests/endpoint",
     "tests/engine",
     "tests/job",
-    "tests/prompts",
     "tests/publish",
 )
 """Paths that are not clean yet."""

@@ -27,12 +27,6 @@ WITHOUT_MODULE = re.compile(
 )
 """Test files about a whole package, or about its use by a foreign client."""
 
-PENDING = {
-    "batchrun.checkpoint.checks",
-    "batchrun.checkpoint.salvage.shapes",
-}
-"""Modules and functions that do not keep a rule yet."""
-
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -61,7 +55,7 @@ def test_the_top_level_reads_like_a_table_of_contents() -> None:
 
 def test_no_file_is_longer_than_300_lines() -> None:
     lines = {dotted(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
-    assert {name: count for name, count in lines.items() if count > MOST_FILE_LINES and name not in PENDING} == {}
+    assert {name: count for name, count in lines.items() if count > MOST_FILE_LINES} == {}
 
 
 def test_no_function_is_longer_than_50_lines() -> None:
@@ -71,7 +65,7 @@ def test_no_function_is_longer_than_50_lines() -> None:
         for each in functions(path)
         if each.end_lineno is not None and each.end_lineno - each.lineno >= MOST_FUNCTION_LINES
     }
-    assert {name: count for name, count in long.items() if name not in PENDING} == {}
+    assert long == {}
 
 
 def test_no_function_has_more_than_8_parameters() -> None:
@@ -93,7 +87,7 @@ def test_every_module_that_claims_to_be_pure_is_held_to_it() -> None:
     claiming = [name for name, text in docstrings.items() if re.search(r"\bpure\b", text or "", re.IGNORECASE)]
     assert claiming, "the rule would hold for nothing"
     unbound = [name for name in claiming if not any(f"{name}.".startswith(f"{each}.") for each in pure)]
-    assert [name for name in unbound if name not in PENDING] == []
+    assert unbound == []
 
 
 def test_every_test_file_has_its_module() -> None:

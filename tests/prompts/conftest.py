@@ -1,4 +1,4 @@
-"""What the tests of the prompts stage share: files to read and jobs to run them with."""
+"""Fixtures for the tests of the prompts stage: files to read and jobs that read them."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def write(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def make_job() -> MakeJob:
-    """Make a job; settings of all sections by their names."""
+    """Make a job from the settings of all sections, by name."""
 
     def make_job(path: str = "-", *, user: str | None = None, system: str | None = None, **settings: Any) -> Job:
         of_input = {key: settings.pop(key) for key in ("id", "limit", "strict") if key in settings}

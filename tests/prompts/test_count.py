@@ -38,7 +38,7 @@ def about(rows: int) -> RowCount:
 def test_input_rows_are_exact_at_the_end_and_guessed_before(
     read: int, fraction: float | None, settings: dict[str, Any], count: RowCount | None
 ) -> None:
-    """The limit is part of both."""
+    """The limit applies to both."""
     assert input_rows(read, fraction, **{"is_complete": False} | settings) == count
 
 

@@ -1,4 +1,4 @@
-"""Any bytes under any name: rows, broken rows or a refusal, and every row beside its own columns."""
+"""Any bytes under any name give rows, broken rows or a refusal, and every row keeps its own columns."""
 
 import gzip
 import json
@@ -81,7 +81,7 @@ def entries_of(make_job: Any, path: str, user: str | None) -> list[Any]:
     st.sampled_from([None, "{{ row }}", "{{ prompt }}{{ n }}"]),
 )
 def test_any_bytes_are_rows_or_refused(tmp_path: Path, make_job, content, name: str, packs: bool, user) -> None:
-    """As many rows in the results as are asked or broken, numbered without a gap; nothing but an error of ours."""
+    """The results have as many rows as were asked or broken, numbered without a gap; only our own errors occur."""
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if packs else content)
     try:
@@ -103,8 +103,8 @@ def test_any_bytes_are_rows_or_refused(tmp_path: Path, make_job, content, name: 
     ),
     st.lists(st.sampled_from([b"", b"  ", b"\r", b"nonsense", b"[1]", b"\xff"]), max_size=6),
 )
-def test_columns_stand_beside_the_row_that_they_are_of(tmp_path: Path, make_job, rows, others) -> None:
-    """Whatever stands between the rows: blank lines are none, broken ones are null."""
+def test_columns_stay_with_their_row(tmp_path: Path, make_job, rows, others) -> None:
+    """Whatever is between the rows: blank lines are not rows, broken rows are null."""
     numbered = [json.dumps({**row, "nr": nr}).encode() for nr, row in enumerate(rows)]
     content = [line for pair in zip(numbered, [*others, *[b""] * len(rows)], strict=False) for line in pair]
     path = tmp_path / "a.jsonl"
@@ -125,13 +125,13 @@ def test_columns_stand_beside_the_row_that_they_are_of(tmp_path: Path, make_job,
 
 @given(VALUES)
 def test_json_is_read_exactly(value: Any) -> None:
-    """What is read is what was written, whole numbers of any length included."""
+    """Reading returns what was written, including whole numbers of any length."""
     assert exact(json.dumps(value)) == value
 
 
 @given(st.integers(2**63 + 1, 10**40), st.booleans(), st.binary(max_size=30), st.binary(max_size=30))
 def test_no_long_number_is_overlooked(number: int, is_negative: bool, before: bytes, after: bytes) -> None:
-    """Wherever it stands."""
+    """At any place in the document."""
     digits = str(number).encode()
     assert has_long_number(before + b"-" * is_negative + digits + after) or len(digits) < 19
 
@@ -139,7 +139,7 @@ def test_no_long_number_is_overlooked(number: int, is_negative: bool, before: by
 @settings(max_examples=300)
 @given(st.lists(st.binary(max_size=30), max_size=8), st.integers(1, 20))
 def test_lines_over_the_limit_are_marked_and_the_others_are_whole(content: list[bytes], limit: int) -> None:
-    """In whatever pieces they come."""
+    """However the bytes are divided into chunks."""
     whole = b"\n".join(content)
     if whole.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xef\xbb\xbf")) or whole[1:4] == b"\x2a\x4d\x18":
         return

@@ -45,7 +45,7 @@ def data_url(data: bytes, kind: str = "image/png") -> str:
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_the_media_type_is_found_from_the_bytes(kind: str, tmp_path: Path, write) -> None:
-    """Whatever the file is called."""
+    """The name of the file does not matter."""
     write("pictures/a.dat", picture(kind=kind))
     [entry] = entries(job(write("a.jsonl", [{"photo": "pictures/a.dat"}])))
     assert urls(entry) == [data_url(picture(kind=kind), kind)]
@@ -55,19 +55,19 @@ def test_the_media_type_is_found_from_the_bytes(kind: str, tmp_path: Path, write
     "data",
     [b"", b"PNG", b"BM is a text that begins like a picture", b"<svg xmlns='...'></svg>", b"RIFF....WAVE", b"\xff\xd8"],
 )
-def test_what_is_no_image_has_no_media_type(data: bytes) -> None:
-    """A text is none, whatever letters it begins with."""
+def test_bytes_that_are_not_an_image_have_no_media_type(data: bytes) -> None:
+    """A text has none, whatever letters it begins with."""
     assert media_type(data.ljust(32, b" ")) is None
 
 
-def test_a_url_is_sent_as_it_stands(write) -> None:
-    """Nobody fetches it but the endpoint."""
+def test_a_url_is_sent_unchanged(write) -> None:
+    """Only the endpoint fetches it."""
     rows = [{"photo": "https://example.com/a.png?x=1"}, {"photo": "HTTP://example.com/b.png"}]
     assert [urls(entry) for entry in entries(job(write("a.jsonl", rows)))] == [[row["photo"]] for row in rows]
 
 
 def test_a_list_of_images_is_sent_in_its_order(write) -> None:
-    """Of any kinds together, nulls left out; in CSV a list is JSON."""
+    """Kinds may mix and nulls are left out; in CSV a list is JSON."""
     write("b.png", picture("b"))
     values = ["https://example.com/a.png", None, "b.png", data_url(picture("c"))]
     expected = [values[0], data_url(picture("b")), values[3]]
@@ -102,7 +102,7 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     ids=["binary", "large binary", "list", "path", "bytes of Hugging Face", "path of Hugging Face", "list of structs"],
 )
 def test_parquet_holds_images_in_many_ways(tmp_path: Path, write, kind: pa.DataType, value: Any) -> None:
-    """As `datasets` writes them, and as everybody else does."""
+    """As `datasets` writes them, and in other common forms."""
     write("data/there/a.png", picture("a"))
     pq.write_table(pa.table({"photo": pa.array([value, None], kind), "n": [1, 2]}), tmp_path / "data" / "a.parquet")
     one, two = entries(job(str(tmp_path / "data" / "a.parquet")))
@@ -111,7 +111,7 @@ def test_parquet_holds_images_in_many_ways(tmp_path: Path, write, kind: pa.DataT
 
 
 def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, write) -> None:
-    """Each to its own; an absolute one, and a file: URL, is what it says."""
+    """Each to its own file; absolute paths and file: URLs are used unchanged."""
     write("one/x.png", picture("1"))
     write("two/x.png", picture("2"))
     somewhere = write("else where.png", picture("3"))
@@ -143,7 +143,7 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, write) -
 def test_an_image_that_cannot_be_sent_breaks_its_row_only(
     tmp_path: Path, write, photo: Any, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And says which file, or what is wrong with it. Nothing that is no image is sent, and nothing is waited for."""
+    """The reason names the file or its fault. Only images are sent, and a pipe is not waited for."""
     monkeypatch.setattr(images_module, "_MAX_BYTES", 1 << 20)
     write("note.txt", "the secret of this machine")
     write("empty.png", "")
@@ -158,33 +158,33 @@ def test_an_image_that_cannot_be_sent_breaks_its_row_only(
 
 
 def test_images_go_into_the_last_message_of_the_user(write) -> None:
-    """After what it says, also where that is in parts, and of every form of a row."""
+    """After its text, also when that is in parts, for every form of a row."""
     photo = "https://example.com/a.png"
     image = {"type": "image_url", "image_url": {"url": photo}}
     text = {"type": "text", "text": "b"}
     roles = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "x"}, {"role": "user", "content": "b"}]
-    said_last = {"role": "assistant", "content": "z"}
+    last_turn = {"role": "assistant", "content": "z"}
     in_parts = [{"role": "user", "content": [text]}]
     rows = [
-        {"messages": [*roles, said_last], "photo": photo},
+        {"messages": [*roles, last_turn], "photo": photo},
         {"messages": in_parts, "photo": photo},
         {"prompt": "b", "photo": photo},
         {"custom_id": "1", "body": {"messages": in_parts}, "photo": photo},
-        {"messages": [said_last], "photo": photo},
+        {"messages": [last_turn], "photo": photo},
     ]
     asked = Job(
         input=Input(path=(write("a.jsonl", rows),)), prompt=PromptTemplates(images="photo"), model=Model(names=("m",))
     )
     *made, last = entries(asked)
     messages = [json.loads(entry.body)["messages"] for entry in made]
-    assert messages[0] == [*roles[:2], {"role": "user", "content": [text, image]}, said_last]
+    assert messages[0] == [*roles[:2], {"role": "user", "content": [text, image]}, last_turn]
     assert messages[1:] == [[{"role": "user", "content": [text, image]}]] * 3
     assert isinstance(last, BadRow)
     assert last.message == "a.jsonl:5: photo: has images but no user message to put them into"
 
 
 def test_the_key_is_that_of_the_images_content(write) -> None:
-    """Another image is another request; the same one is the same, wherever it stands and however it is written."""
+    """Another image is another request; the same image is the same request, wherever and however it is stored."""
     write("one.png", picture("1"))
     write("again.png", picture("1"))
     write("two.png", picture("2"))
@@ -199,15 +199,15 @@ def test_the_key_is_that_of_the_images_content(write) -> None:
 
 
 def test_every_model_and_sample_gets_the_image(write) -> None:
-    """And a key of its own only where it asks something else."""
+    """The key differs only where the request differs."""
     write("x.png", picture("1"))
     made = entries(job(write("a.jsonl", [{"photo": "x.png"}]), names=("a", "b"), num_samples=2, seed=1))
     assert [urls(entry) for entry in made] == [[data_url(picture("1"))]] * 4
     assert len({entry.key for entry in made}) == 4
 
 
-def test_a_text_that_looks_like_the_place_of_an_image_stays_a_text(write) -> None:
-    """Nobody can have a prompt read what another part of it holds."""
+def test_a_text_that_looks_like_the_marker_of_an_image_stays_a_text(write) -> None:
+    """A prompt cannot refer to an image in another part of it."""
     write("x.png", picture("1"))
     [entry] = entries(job(write("a.jsonl", [{"photo": "x.png"}])))
     name = images_module._from_bytes(picture("1")).name
@@ -224,7 +224,7 @@ def test_a_text_that_looks_like_the_place_of_an_image_stays_a_text(write) -> Non
 
 
 def test_many_images_of_one_row_are_not_all_read_when_they_are_too_many(write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be sent is not held either."""
+    """Bytes that cannot be sent are not kept in memory."""
     monkeypatch.setattr(images_module, "MAX_BODY_BYTES", 1 << 20)
     read = []
     found = images_module._from_bytes
@@ -237,8 +237,8 @@ def test_many_images_of_one_row_are_not_all_read_when_they_are_too_many(write, m
     assert len(read) == 3
 
 
-def test_images_are_read_when_their_turn_comes(write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not more than a batch of them at once, and to look whether the input can be used, one."""
+def test_images_are_read_with_their_batch(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most one batch is in memory; the check of the input reads one image."""
     read = []
     opened = images_module._opened
     monkeypatch.setattr(images_module, "_opened", lambda path: read.append(path.name) or opened(path))
@@ -256,6 +256,6 @@ def test_images_are_read_when_their_turn_comes(write, monkeypatch: pytest.Monkey
 
 
 def test_a_column_that_is_not_there_is_refused(write) -> None:
-    """With the nearest that is."""
+    """The message names the nearest column."""
     with pytest.raises(InputError, match=r"has no column photo, which prompt\.images names; did you mean photos\?"):
         entries(job(write("a.jsonl", [{"photos": "x.png"}])))

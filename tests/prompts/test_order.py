@@ -18,7 +18,7 @@ def batches(entries: list[Request | BadRow], size: int) -> Iterator[list[Request
 
 
 def changes(texts: list[str]) -> int:
-    """How often a prompt begins otherwise than the one before."""
+    """Return how often a prompt begins differently from the one before."""
     return sum(one[0] != other[0] for one, other in pairwise(texts))
 
 
@@ -27,7 +27,7 @@ def texts(entries: list[Request | BadRow]) -> list[str]:
 
 
 def test_prompts_that_begin_alike_come_together() -> None:
-    """Those that are the same in the order of their rows."""
+    """Equal ones keep the order of their rows."""
     asked = [request(row, "abc"[row % 3] + str(row % 2)) for row in range(60)]
     made = [each for batch in by_prefix(batches(asked, 7)) for each in batch]
     assert changes(texts(asked)) == 59
@@ -36,7 +36,7 @@ def test_prompts_that_begin_alike_come_together() -> None:
 
 
 def test_models_stay_mixed() -> None:
-    """Each has a limit of its own, which would be idle while it is the other's turn."""
+    """Each model has its own limit, which would be idle during the other's turn."""
     asked = [request(row, "ab"[row % 2], model) for row in range(10) for model in ("x", "a longer name")]
     made = [each for batch in by_prefix(batches(asked, 4)) for each in batch]
     assert [each.model for each in made] == ["x", "a longer name"] * 10
@@ -44,7 +44,7 @@ def test_models_stay_mixed() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_entry_comes_once_and_no_more_than_a_window_is_held(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In requests and in bytes, whatever the batches; the window is filled while it is emptied."""
+    """In requests and in bytes, for any batches; the window refills while it is emptied."""
     random = Random(seed)
     monkeypatch.setattr(order, "_ROWS", 100)
     monkeypatch.setattr(order, "_BYTES", 20_000)

@@ -30,7 +30,7 @@ def requests(make_job):
 
 
 def test_a_request_is_the_body_that_is_sent_and_its_hash(requests) -> None:
-    """The key is the same on every run and every Python: it is written down here."""
+    """The key is the same in every run and Python version, so its value is written here."""
     [one] = requests(prompt(), temperature=0, max_tokens=64)
     body = '{"model":"m","messages":[{"role":"user","content":"hé"}],"max_tokens":64,"temperature":0}'
     assert one == Request(3, "m", 0, one.key, body.encode(), "label")
@@ -51,7 +51,7 @@ def test_models_and_samples_multiply_in_this_order(requests) -> None:
 
 
 def test_samples_without_a_seed_ask_the_same(requests) -> None:
-    """Row, model and sample tell them apart."""
+    """Row, model and sample distinguish them."""
     one, two = requests(prompt(), num_samples=2)
     assert (one.body, one.key) == (two.body, two.key)
 
@@ -61,7 +61,7 @@ def test_samples_without_a_seed_ask_the_same(requests) -> None:
     [{"temperature": 1}, {"max_tokens": 5}, {"names": ("other",)}, {"extra_body": {"tools": []}}, {"stop": "x"}],
 )
 def test_the_key_changes_with_what_is_asked(requests, changed: dict[str, Any]) -> None:
-    """Model and parameters are part of the question, and so is the prompt."""
+    """Model, parameters and prompt are all part of the key."""
     [before] = requests(prompt())
     [after] = requests(prompt(), **changed)
     assert after.key != before.key
@@ -69,7 +69,7 @@ def test_the_key_changes_with_what_is_asked(requests, changed: dict[str, Any]) -
 
 
 def test_the_key_does_not_change_with_how_it_is_asked(requests) -> None:
-    """Streaming, label, row number and the order of the job's keys buy nothing again."""
+    """Streaming, label, row number and the order of the job's keys do not change it."""
     [plain] = requests(prompt(), extra_body={"a": 1, "b": 2}, temperature=0)
     [streamed] = requests(
         Prompt(9, None, {"messages": MESSAGES}), extra_body={"b": 2, "a": 1}, temperature=0, stream=True
@@ -82,15 +82,15 @@ def test_the_key_does_not_change_with_how_it_is_asked(requests) -> None:
 
 
 def test_a_row_overrides_the_parameters_of_the_job(requests) -> None:
-    """Also the seed, from which the samples count on."""
+    """Also the seed, from which the samples count up."""
     made = requests(prompt(temperature=1, seed=10), temperature=0, top_p=0.5, num_samples=2, stream=True)
     bodies = [json.loads(one.body) for one in made]
     assert [(body["temperature"], body["top_p"], body["seed"]) for body in bodies] == [(1, 0.5, 10), (1, 0.5, 11)]
     assert list(bodies[0])[:2] == ["model", "messages"]
 
 
-def test_the_model_is_the_jobs_or_else_the_rows(requests) -> None:
-    """LiteLLM's prefix is none of the endpoint's."""
+def test_the_model_is_that_of_the_job_or_else_of_the_row(requests) -> None:
+    """LiteLLM's prefix is not sent to the endpoint."""
     assert [one.model for one in requests(prompt(model="own"), names=("a", "b"))] == ["a", "b"]
     [one] = requests(prompt(model="wandb/own"), names=())
     assert (one.model, json.loads(one.body)["model"]) == ("own", "own")
@@ -116,7 +116,7 @@ def test_the_model_is_the_jobs_or_else_the_rows(requests) -> None:
     ],
 )
 def test_what_json_cannot_hold_is_a_problem_of_the_row(requests, body, model, problem: str | None) -> None:
-    """A clear word for each, and no other exception."""
+    """A clear reason for each, and no other exception."""
     if problem is None:
         assert requests(prompt(**body), **model)
         return
@@ -125,7 +125,7 @@ def test_what_json_cannot_hold_is_a_problem_of_the_row(requests, body, model, pr
 
 
 def test_a_body_too_large_to_send_is_a_problem_of_the_row(requests, monkeypatch) -> None:
-    """64 MiB and no byte more."""
+    """At most 64 MiB."""
     [one] = requests(prompt())
     monkeypatch.setattr(request, "MAX_BODY_BYTES", len(one.body))
     assert requests(prompt())
@@ -136,20 +136,20 @@ def test_a_body_too_large_to_send_is_a_problem_of_the_row(requests, monkeypatch)
 
 @pytest.mark.parametrize("value", [float("nan"), datetime.date(2026, 1, 1), 2**70])
 def test_a_job_parameter_that_cannot_be_sent_is_an_error_of_the_job(make_job, value: Any) -> None:
-    """Not of every row."""
+    """It is reported once, not for every row."""
     with pytest.raises(JobError, match=r"\[model\]"):
         RequestMaker(make_job(extra_body={"x": value}))
 
 
 @pytest.mark.parametrize("key", ["model", "messages", "n", "stream", "stream_options"])
-def test_a_job_cannot_say_twice_what_the_run_says(make_job, key: str) -> None:
-    """A body with a key twice means something else to every server."""
+def test_a_job_cannot_set_what_the_run_sets(make_job, key: str) -> None:
+    """Servers differ in how they read a body that has a key twice."""
     with pytest.raises(JobError, match=key):
         RequestMaker(make_job(extra_body={key: 1}))
 
 
-def test_a_broken_row_stands_once_for_every_request_it_would_have_been(make_job) -> None:
-    """Same order, one key for all, which changes with what is said."""
+def test_a_broken_row_counts_once_for_each_request_it_would_have_been(make_job) -> None:
+    """Same order; one key for all, which depends on the problem."""
     maker = RequestMaker(make_job(names=("a", "b"), num_samples=2))
     row = Row(3, None, "a.jsonl:4", "is not JSON")
     rows = list(maker.bad_rows(row, "label", "is not JSON"))
@@ -170,7 +170,7 @@ MAX_BODY_BYTES = request.MAX_BODY_BYTES
     ("stream", "streamed"), [(False, []), (True, ["MiniMaxAI/MiniMax-M3", "m"]), ("auto", ["MiniMaxAI/MiniMax-M3"])]
 )
 def test_auto_streams_the_answers_of_reasoning_models(requests, stream: bool | str, streamed: list[str]) -> None:
-    """Model by model, as the catalogue knows them; the key is the same, since nothing else is asked for."""
+    """For each model as the catalogue knows it; the key is the same: the question is."""
     names = ("MiniMaxAI/MiniMax-M3", "m")
     made = requests(prompt(), names=names, stream=stream)
     assert [one.model for one in made if json.loads(one.body).get("stream")] == streamed
@@ -178,7 +178,7 @@ def test_auto_streams_the_answers_of_reasoning_models(requests, stream: bool | s
 
 
 def test_auto_knows_the_models_that_rows_name(make_job) -> None:
-    """Each of them."""
+    """Each model decides for its own rows."""
     job = make_job(names=(), stream="auto")
     made = [RequestMaker(job).requests(prompt(model=model))[0] for model in ("MiniMaxAI/MiniMax-M3", "m")]
     assert [b'"stream":true' in one.body for one in made] == [True, False]

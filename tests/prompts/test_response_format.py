@@ -1,4 +1,4 @@
-"""How endpoints are told of a schema, and models that they missed it."""
+"""How a request carries a schema, and how a repair tells the model that its answer does not fit."""
 
 from typing import Any
 
@@ -29,8 +29,8 @@ STRICT: dict[str, Any] = {
 }
 
 
-def test_the_schema_is_sent_as_it_stands_under_a_name_that_is_allowed() -> None:
-    """Letters, digits and underscores of its title, at most 64."""
+def test_the_schema_is_sent_unchanged_under_an_allowed_name() -> None:
+    """The letters, digits and underscores of its title, at most 64."""
     sent = response_format(STRICT, "json_schema")
     assert sent == {
         "type": "json_schema",
@@ -43,7 +43,7 @@ def test_the_schema_is_sent_as_it_stands_under_a_name_that_is_allowed() -> None:
 
 
 def test_other_modes_send_less() -> None:
-    """Only that it must be JSON, or nothing."""
+    """Only that the answer must be JSON, or nothing."""
     assert response_format(STRICT, "json_object") == {"type": "json_object"}
     assert response_format(STRICT, "none") is None
 
@@ -63,8 +63,8 @@ def test_other_modes_send_less() -> None:
         {"$ref": "#/$defs/tag"},
     ],
 )
-def test_strict_is_said_only_of_what_openai_accepts_as_strict(change: dict[str, Any]) -> None:
-    """It answers all else with 400, and then every row would fail."""
+def test_strict_is_set_only_for_schemas_that_openai_accepts_as_strict(change: dict[str, Any]) -> None:
+    """OpenAI answers any other with 400, and then every row would fail."""
     schema = {key: part for key, part in {**STRICT, **change}.items() if part is not None}
     sent = response_format(schema, "json_schema")
     assert sent is not None
@@ -72,9 +72,9 @@ def test_strict_is_said_only_of_what_openai_accepts_as_strict(change: dict[str, 
 
 
 def test_a_repair_shows_answer_complaint_and_schema() -> None:
-    """Assistant and user take turns, as chat templates want."""
-    said, asked = repair_messages(STRICT, '{"label": "c"}', Complaint('/label: "c" is not one of "a" or "b"'))
-    assert said == {"role": "assistant", "content": '{"label": "c"}'}
+    """Assistant and user alternate, as chat templates require."""
+    answered, asked = repair_messages(STRICT, '{"label": "c"}', Complaint('/label: "c" is not one of "a" or "b"'))
+    assert answered == {"role": "assistant", "content": '{"label": "c"}'}
     assert asked["role"] == "user"
     assert 'cannot be used: /label: "c" is not one of "a" or "b".' in asked["content"]
     assert '{"title":"Review of a kettle!","type":"object"' in asked["content"]
@@ -82,14 +82,14 @@ def test_a_repair_shows_answer_complaint_and_schema() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, ""])
-def test_an_answer_without_text_is_said_to_be_one(answer: str | None) -> None:
+def test_a_repair_states_that_an_answer_had_no_text(answer: str | None) -> None:
     """Servers refuse empty messages."""
     assert repair_messages(STRICT, answer, Complaint("x"))[0]["content"] == "(no text)"
 
 
 def test_a_repair_is_bounded() -> None:
-    """A rambling answer and a huge schema would be paid for again."""
+    """A very long answer and a huge schema would be paid for again."""
     huge = {**STRICT, "description": "x" * 10_000}
-    said, asked = repair_messages(huge, "y" * 10**6, Complaint("x"))
-    assert len(said["content"]) < 21_000
+    answered, asked = repair_messages(huge, "y" * 10**6, Complaint("x"))
+    assert len(answered["content"]) < 21_000
     assert len(asked["content"]) < 200

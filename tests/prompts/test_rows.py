@@ -46,7 +46,7 @@ def test_the_form_is_the_first_that_fits(make_job, columns: dict[str, Any], form
 
 
 def test_without_a_template_there_is_the_prompt_column_or_no_form(make_job) -> None:
-    """The last form, and none."""
+    """The prompt column is the last form; without it a row has none."""
     forms = RowForms(make_job())
     assert [forms.form(columns) for columns in ({"prompt": None}, {"q": 1})] == ["prompt", None]
 
@@ -93,8 +93,8 @@ def test_every_form_becomes_messages(body, columns: Row, job: dict[str, Any], me
         (batch({"messages": [USER]}, params={"temperature": 1}), {}),
     ],
 )
-def test_a_row_may_set_parameters_of_its_own(body, columns: Row, parameters: dict[str, Any]) -> None:
-    """As an object or its JSON; null is absent, and how answers travel is not the row's to say."""
+def test_a_row_may_set_its_own_parameters(body, columns: Row, parameters: dict[str, Any]) -> None:
+    """As an object or as JSON text; null counts as absent, and a row cannot choose streaming."""
     assert body(columns) == {"messages": [USER]} | parameters
 
 
@@ -126,14 +126,14 @@ def test_a_row_may_set_parameters_of_its_own(body, columns: Row, parameters: dic
     ],
 )
 def test_what_cannot_be_asked_is_a_problem_of_the_row(body, columns: Row, problem: str) -> None:
-    """Each cause in words that name the column."""
+    """Each reason names the column."""
     with pytest.raises(RowProblem) as raised:
         body(columns)
     assert problem in str(raised.value)
 
 
 def test_a_missing_template_column_is_a_problem_of_the_row(body) -> None:
-    """The column is named."""
+    """The reason names the column."""
     with pytest.raises(TemplateProblem, match=r"has no column word, which prompt\.user names"):
         body(row(text="hi"), user="{{ word }}")
 
@@ -150,7 +150,7 @@ def test_a_missing_template_column_is_a_problem_of_the_row(body) -> None:
     ],
 )
 def test_a_row_is_labelled_by_the_first_label_it_has(make_job, columns: dict[str, Any], label: str | None) -> None:
-    """The column that the job names, `custom_id`, `id`, or nothing: then the number stands for it."""
+    """The column that the job names, `custom_id` or `id`; without one the row number is used."""
     forms = RowForms(make_job(id="name"))
     assert forms.prompt(row(prompt="hi", **columns)) == Prompt(7, label, {"messages": [USER]})
 
@@ -162,7 +162,7 @@ def test_absent_keys_of_parquet_are_absent_again() -> None:
 
 
 def test_the_columns_that_may_be_read_are_known(make_job) -> None:
-    """So that Parquet can leave out the others; a template over the whole row may read any."""
+    """So Parquet can leave out the others; a template that uses the whole row may read any column."""
     columns = RowForms(make_job(user='{{ a }} {{ row["b c"] }}', system="{{ d }}", id="e")).columns
     assert columns is not None
     assert {"a", "b c", "d", "e", "custom_id", "messages", "params"} <= columns
@@ -173,6 +173,6 @@ def test_the_columns_that_may_be_read_are_known(make_job) -> None:
 @pytest.mark.parametrize(
     ("value", "kind"), [(True, "true or false"), (1.5, "a number"), (b"", "a bytes"), ({}, "an object"), (None, "null")]
 )
-def test_a_value_is_called_what_people_call_it(value: Any, kind: str) -> None:
+def test_messages_use_the_common_name_of_a_type(value: Any, kind: str) -> None:
     """In messages about rows."""
     assert kind_of(value) == kind

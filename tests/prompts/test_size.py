@@ -19,7 +19,7 @@ def body(*images: str, text: str = "data: what is it?", **more: Any) -> bytes:
 
 
 def test_a_request_uses_at_most_a_token_per_byte_and_the_longest_answer() -> None:
-    """No tokenizer makes more of a text; a chat template adds its marks."""
+    """A tokenizer makes at most one token of a byte; a chat template adds its markers."""
     plain = body(max_tokens=5)
     usage = worst_usage("m", plain)
     assert usage.completion_tokens == 5
@@ -28,25 +28,25 @@ def test_a_request_uses_at_most_a_token_per_byte_and_the_longest_answer() -> Non
 
 @pytest.mark.parametrize("model", [LLAMA, "gpt-9"])
 def test_an_answer_without_a_bound_may_fill_the_window(model: str) -> None:
-    """The model's own where the catalogue knows it, else the longest window that is common."""
+    """The model's window where the catalogue knows it, else the longest common window."""
     assert worst_usage(model, body()).completion_tokens == {LLAMA: 131_000}.get(model, 131_072)
 
 
 @pytest.mark.parametrize("urls", [(PHOTO,), (PHOTO, PHOTO), (ELSEWHERE,), (PHOTO, ELSEWHERE)])
 def test_an_image_counts_as_an_image_wherever_it_is(urls: tuple[str, ...]) -> None:
-    """Not as a million letters, and not as the few letters of its address."""
+    """Not as a million characters of base64, or as the few characters of a URL."""
     text = len(body())
     assert len(urls) * 1_600 < (worst_usage("m", body(*urls)).prompt_tokens or 0) < len(urls) * 1_700 + text + 200
     assert len(urls) * 700 < expected_tokens(body(*urls)) < len(urls) * 730 + text / 4
 
 
 def test_a_text_counts_as_a_token_to_four_bytes() -> None:
-    """The answers of a run correct that."""
+    """The answers of a run correct this estimate."""
     assert expected_tokens(body(text="x" * 40_000)) == pytest.approx(10_000, rel=0.01)
 
 
 def test_a_body_of_any_shape_has_a_size() -> None:
-    """Messages are the user's own: what is not an image is text."""
+    """Messages may have any content: everything except images counts as text."""
     messages = [{"content": ["data:"]}, {"content": [{"image_url": "data:"}]}, {"content": None}, {}, "text", 5]
     odd = orjson.dumps({"messages": messages})
     assert list(image_urls({"messages": messages})) == []
@@ -67,5 +67,5 @@ def test_a_body_of_any_shape_has_a_size() -> None:
     ],
 )
 def test_a_bound_on_the_answer_is_read_from_the_body(fields: dict[str, Any], tokens: int | None) -> None:
-    """By its newer name, or its older; what is not a count bounds nothing."""
+    """Under its new or its old name; a value that is not a count is ignored."""
     assert asked_tokens(fields) == tokens

@@ -26,7 +26,7 @@ def contents(job: Job, **more) -> list[str]:
 
 
 def test_a_file_becomes_requests_in_input_order(write, make_job) -> None:
-    """Every row, once per model and sample, rows looked at first not twice."""
+    """Every row once per model and sample; rows that were checked first are not repeated."""
     path = write("a.jsonl", [{"q": str(number)} for number in range(1000)])
     made = entries(make_job(path, user="{{ q }}", names=("a", "b"), num_samples=2))
     expected = [(row, model, sample) for row in range(1000) for model in ("a", "b") for sample in (0, 1)]
@@ -34,7 +34,7 @@ def test_a_file_becomes_requests_in_input_order(write, make_job) -> None:
 
 
 def test_broken_rows_stand_among_the_others(write, make_job) -> None:
-    """With file, line, label and what is wrong; nothing is lost, nothing moves."""
+    """With file, line, label and reason; no row is lost or moved."""
     deep = '{"id": 4, "messages": ' + "[" * 900 + "]" * 900 + "}\n"
     content = '{"prompt": "a"}\nno json\n{"id": 3}\n' + deep + '{"prompt": "b"}\n'
     made = entries(make_job(write("a.jsonl", content)))
@@ -45,8 +45,8 @@ def test_broken_rows_stand_among_the_others(write, make_job) -> None:
     assert messages[2][1].startswith("a.jsonl:4: ")
 
 
-def test_what_is_nested_too_deeply_breaks_its_row_only(write, make_job) -> None:
-    """Python's own depth is no reason to stop a run."""
+def test_a_value_that_is_nested_too_deeply_breaks_its_row_only(write, make_job) -> None:
+    """Python's recursion limit does not stop a run."""
     value = json.loads("[" * 900 + "]" * 900)
     path = write("a.jsonl", [{"prompt": "a"}, {"prompt": "b", "params": {"x": value}}])
     [one, two] = entries(make_job(path))
@@ -56,7 +56,7 @@ def test_what_is_nested_too_deeply_breaks_its_row_only(write, make_job) -> None:
 
 
 def test_files_of_all_formats_ask_the_same(tmp_path: Path, write, make_job) -> None:
-    """JSON Lines, CSV and Parquet of the same rows make the same keys."""
+    """JSON Lines, CSV and Parquet with the same rows give the same keys."""
     rows = [{"id": "1", "q": "é"}, {"id": "2", "q": "b"}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     paths = [write("a.jsonl", rows), write("a.csv", "id,q\n1,é\n2,b\n"), str(tmp_path / "a.parquet")]
@@ -65,8 +65,8 @@ def test_files_of_all_formats_ask_the_same(tmp_path: Path, write, make_job) -> N
     assert others == [first, first]
 
 
-def test_messages_and_params_from_parquet_lose_the_keys_of_others(tmp_path: Path, make_job) -> None:
-    """Structs have every key in every row; absent ones must not be sent as null."""
+def test_messages_and_params_from_parquet_lose_the_keys_of_other_rows(tmp_path: Path, make_job) -> None:
+    """Structs have every key in every row; absent keys must not be sent as null."""
     rows = [
         {"messages": [{"role": "user", "content": "a", "name": "x"}], "params": {"seed": 1}},
         {"messages": [{"role": "assistant", "content": None}], "params": {"top_p": 0.5}},
@@ -80,7 +80,7 @@ def test_messages_and_params_from_parquet_lose_the_keys_of_others(tmp_path: Path
 
 
 def test_a_template_over_the_row_reads_every_parquet_column(tmp_path: Path, make_job) -> None:
-    """Only a template that says what it reads leaves columns out."""
+    """Columns are left out only when the template names those that it reads."""
     pq.write_table(pa.table({"a": [1], "b c": [2]}), tmp_path / "a.parquet")
     path = str(tmp_path / "a.parquet")
     assert contents(make_job(path, user="{% for key in row %}{{ key }},{% endfor %}")) == ["a,b c,"]
@@ -89,7 +89,7 @@ def test_a_template_over_the_row_reads_every_parquet_column(tmp_path: Path, make
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_standard_input_is_read_once_and_loses_nothing(tmp_path: Path, make_job, pack) -> None:
-    """The rows that were looked at are handed out; a second time, those that were kept, under the same names."""
+    """Rows that were checked first are returned too; a second reading returns the spooled rows, with the same names."""
     stdin = io.BytesIO(pack(b"".join(b'{"prompt": "%d"}\n' % number for number in range(1000))))
     with Source(make_job(), stdin, tmp_path / "input.jsonl") as source:
         source.open()
@@ -116,7 +116,7 @@ def test_standard_input_that_is_not_kept_or_not_at_its_end_is_not_read_again(tmp
 
 
 def test_a_slow_pipe_is_not_waited_for(make_job) -> None:
-    """One line that can be used is enough to begin, in a thread of its own."""
+    """One usable line is enough to begin, in a separate thread."""
     read_end, write_end = os.pipe()
     found: list[Request | BadRow] = []
     with os.fdopen(read_end, "rb") as stdin, Source(make_job(), stdin) as source:
@@ -131,7 +131,7 @@ def test_a_slow_pipe_is_not_waited_for(make_job) -> None:
         assert list(batches) == []
 
 
-def test_files_can_be_gone_through_again(write, make_job) -> None:
+def test_files_can_be_read_again(write, make_job) -> None:
     """Each time from the first row."""
     with Source(make_job(write("a.jsonl", [{"prompt": "a"}] * 300))) as source:
         source.open()
@@ -221,7 +221,7 @@ def test_an_input_that_cannot_be_used_is_refused_before_anything_is_sent(
 
 
 def test_the_columns_of_parquet_are_named_though_not_read(tmp_path: Path, make_job) -> None:
-    """People see what there is, not what was looked for."""
+    """The message lists the columns of the file, not those that were asked for."""
     pq.write_table(pa.table({"review": ["a"], "stars": [1]}), tmp_path / "a.parquet")
     with pytest.raises(InputError, match=r"did you mean review\?; its columns are review, stars"):
         Source(make_job(str(tmp_path / "a.parquet"), user="{{ reviews }}")).open()
@@ -235,7 +235,7 @@ def test_many_columns_are_not_all_listed(write, make_job) -> None:
 
 
 def test_strict_lists_the_first_broken_rows_and_counts_them_all(write, make_job) -> None:
-    """And hands out every row when there are none."""
+    """Without broken rows, every row is returned."""
     good = write("good.jsonl", [{"prompt": "a"}] * 500)
     assert len(entries(make_job(good, strict=True))) == 500
     bad = write("bad.jsonl", '{"prompt": "a"}\n' + "x\n" * 12)
@@ -247,14 +247,14 @@ def test_strict_lists_the_first_broken_rows_and_counts_them_all(write, make_job)
     assert lines[11] == "… and 2 more"
 
 
-def test_strict_cannot_be_had_of_standard_input(make_job) -> None:
+def test_strict_is_refused_for_standard_input(make_job) -> None:
     """It would have to be read twice."""
     with pytest.raises(InputError, match="--strict"):
         Source(make_job(strict=True), io.BytesIO(b'{"prompt": "a"}')).open()
 
 
 def test_a_job_without_a_model_runs_batch_lines_only(write, make_job) -> None:
-    """They name their own; for other rows the job must."""
+    """Batch lines name their model; for other rows the job must."""
     body = {"model": "own", "messages": [{"role": "user", "content": "a"}]}
     [one] = entries(make_job(write("batch.jsonl", [{"custom_id": "x", "body": body}]), names=()))
     assert (one.model, one.custom_id) == ("own", "x")
@@ -262,8 +262,8 @@ def test_a_job_without_a_model_runs_batch_lines_only(write, make_job) -> None:
         Source(make_job(write("a.jsonl", [{"prompt": "a"}]), names=())).open()
 
 
-def test_a_template_that_is_not_used_is_noticed(write, make_job) -> None:
-    """Rows that bring messages win, and people are told."""
+def test_a_template_that_is_not_used_is_reported(write, make_job) -> None:
+    """Rows with messages take precedence, and a note says so."""
     messages = [{"role": "user", "content": "own"}]
     path = write("a.jsonl", [{"messages": messages}])
     batch = write("b.jsonl", [{"custom_id": "x", "body": {"messages": messages}}])
@@ -278,8 +278,8 @@ def test_a_template_that_is_not_used_is_noticed(write, make_job) -> None:
         assert source.notices == []
 
 
-def test_an_input_that_breaks_off_later_is_an_error_then(write, make_job) -> None:
-    """What stands before the break is handed out first."""
+def test_an_input_that_ends_too_early_is_an_error_at_that_point(write, make_job) -> None:
+    """The rows before it are returned first."""
     content = b"".join(b'{"prompt": "%s"}\n' % os.urandom(30).hex().encode() for _ in range(20_000))
     packed = gzip.compress(content)
     source = Source(make_job(write("a.jsonl.gz", packed[: len(packed) // 2])))
@@ -291,7 +291,7 @@ def test_an_input_that_breaks_off_later_is_an_error_then(write, make_job) -> Non
 
 
 def test_rows_that_are_settled_are_not_even_rendered(write, make_job) -> None:
-    """Those before the first that is wanted, and those that somebody knows to be settled."""
+    """Also the rows before the first wanted one."""
     path = write("a.jsonl", [{"n": number} for number in range(600)])
     asked: list[tuple[int, int]] = []
     rendered: list[int] = []

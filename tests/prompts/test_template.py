@@ -35,12 +35,12 @@ def render(text: str, columns: dict[str, Any]) -> str:
     ],
 )
 def test_templates_render_over_the_columns(text: str, columns: dict[str, Any], expected: str) -> None:
-    """Nothing is escaped, null is nothing, and every column can be reached."""
+    """Nothing is escaped, null is empty, and every column can be used."""
     assert render(text, columns) == expected
 
 
 def test_rendering_leaves_the_columns_alone() -> None:
-    """They are the row's, and are used again."""
+    """The columns belong to the row and are used again."""
     columns = {"a": 1}
     assert (
         Template("{% set a = 2 %}{{ a }}{{ row['a'] }}{{ range(1) }}", "prompt.user").render(columns) == "21range(0, 1)"
@@ -61,8 +61,8 @@ def test_rendering_leaves_the_columns_alone() -> None:
         ("{{ range(10**6, zero) }}{{ row.x.y }}", "prompt.user cannot be rendered: "),
     ],
 )
-def test_what_fails_in_a_template_is_a_problem_of_the_row(text: str, problem: str) -> None:
-    """A missing column, a wrong type, what the sandbox forbids: named with setting and column."""
+def test_a_template_that_fails_on_a_row_is_a_problem_of_that_row(text: str, problem: str) -> None:
+    """A missing column, a wrong type, forbidden code: the reason names setting and column."""
     with pytest.raises(TemplateProblem) as raised:
         render(text, {"word": "word", "zero": 0})
     assert problem in str(raised.value)
@@ -104,7 +104,7 @@ def test_a_template_that_cannot_work_is_an_error_of_the_job(text: str, message: 
     ],
 )
 def test_a_template_knows_its_columns(text: str, columns: set[str] | None, missing: list[str]) -> None:
-    """Those it may read, and those it cannot do without."""
+    """Those that it may read, and those that it needs."""
     template = Template(text, "prompt.user")
     assert template.columns == columns
     assert template.missing([]) == missing
@@ -112,7 +112,7 @@ def test_a_template_knows_its_columns(text: str, columns: set[str] | None, missi
 
 
 def test_a_column_named_row_is_the_column() -> None:
-    """Then what stands in brackets behind it is no column."""
+    """Then a name in brackets after `row` is not a column."""
     template = Template('{{ row["x"] }}', "prompt.user")
     assert template.missing(["row"]) == []
     assert template.render({"row": {"x": "of the column"}}) == "of the column"

@@ -50,7 +50,7 @@ class InputFile(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """The folder that it is in; of standard input, which is in none, empty: where one stands."""
+        """The folder of the file; empty for standard input, which means the current directory."""
         if self.found is not None:
             return self.found.place.folder
         return "" if self.is_stdin else str(Path(self.path).parent)

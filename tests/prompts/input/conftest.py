@@ -1,4 +1,4 @@
-"""What the tests of input files share."""
+"""Fixtures for the tests of input files."""
 
 import json
 from pathlib import Path

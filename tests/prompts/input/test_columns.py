@@ -42,7 +42,7 @@ def parquet(path: Path, content: pa.Table) -> str:
 def test_json_columns_have_the_type_of_their_values(
     tmp_path: Path, write, values: list[Any], kind: pa.DataType
 ) -> None:
-    """Nested ones too; what is nowhere more than null is text; and Parquet can hold it."""
+    """Nested columns too; a column that is always null is text; and Parquet can hold the type."""
     found = table(write("a.jsonl", [{"x": value} for value in values]))
     assert found.schema == pa.schema([("x", kind)])
     pq.write_table(found, tmp_path / "out.parquet")
@@ -66,15 +66,17 @@ def test_json_columns_have_the_type_of_their_values(
     ],
 )
 @pytest.mark.parametrize("distance", [0, 3000])
-def test_what_has_no_one_type_becomes_text(write, values: list[Any], texts: list[str | None], distance: int) -> None:
-    """Strings as they stand, everything else as JSON; also when the other type shows itself thousands of rows later."""
+def test_a_column_of_several_types_becomes_text(
+    write, values: list[Any], texts: list[str | None], distance: int
+) -> None:
+    """Strings unchanged, everything else as JSON; also when the second type first occurs thousands of rows later."""
     rows = [{"x": value} for value in values]
     found = table(write("a.jsonl", [rows[0], *[{"x": None}] * distance, *rows[1:]]))
     assert found.schema == pa.schema([("x", pa.string())])
     assert found["x"].to_pylist() == [texts[0], *[None] * distance, *texts[1:]]
 
 
-def test_types_that_show_themselves_late_hold_from_the_first_row(write) -> None:
+def test_a_type_that_first_occurs_late_applies_from_the_first_row(write) -> None:
     """A new column, a fraction, a new key: the schema is fixed before the first batch."""
     late = {"a": 0.5, "b": {"y": "z"}, "c": "new"}
     found = table(write("a.jsonl", [*[{"a": 2**60 + 1, "b": {"x": 1}}] * 3000, late]))
@@ -87,7 +89,7 @@ def test_types_that_show_themselves_late_hold_from_the_first_row(write) -> None:
 
 
 def test_whole_numbers_deep_inside_become_fractions_where_others_are(write) -> None:
-    """The nearest there is, as in any other reader of JSON."""
+    """The nearest type that fits both, as in any other JSON reader."""
     rows = [{"a": [{"b": 2**60 + 1}]}, *[{}] * 3000, {"a": [{"b": 0.5}]}]
     assert table(write("a.jsonl", rows))["a"][0].as_py() == [{"b": float(2**60)}]
 
@@ -100,8 +102,8 @@ def test_broken_rows_are_null_and_keep_the_count(write) -> None:
     assert table(path).to_pylist() == [{"a": "1", "b": "2"}, {"a": None, "b": None}, {"a": "5", "b": "6"}]
 
 
-def test_rows_without_columns_are_counted_all_the_same(write) -> None:
-    """Nothing to keep is no reason to lose the count."""
+def test_rows_without_columns_are_counted(write) -> None:
+    """The count is right even when no column is kept."""
     columns = InputColumns(find_files([write("a.jsonl", [{}] * 5)]))
     assert columns.schema == pa.schema([])
     assert [batch.num_rows for batch in columns.batches()] == [5]
@@ -172,7 +174,7 @@ def test_formats_mix(tmp_path: Path, write) -> None:
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 def test_only_the_kept_columns_are_there_in_their_order(tmp_path: Path, write, ending: str) -> None:
-    """And a column that no row has is an error with the nearest."""
+    """A column that no row has is an error that names the nearest column."""
     if ending == "parquet":
         path = parquet(tmp_path / "a.parquet", pa.table({"a": ["1"], "b": ["2"], "review": ["3"]}))
     elif ending == "csv":
@@ -186,7 +188,7 @@ def test_only_the_kept_columns_are_there_in_their_order(tmp_path: Path, write, e
 
 @pytest.mark.parametrize("limit", [1, 1024, 1500, 2500, 3000, 3500, 9999])
 def test_the_limit_is_that_of_the_reader(tmp_path: Path, write, limit: int) -> None:
-    """Same rows, same numbers, whatever the format; and what lies behind the limit is not looked at."""
+    """Same rows and numbers in every format; rows after the limit are not read."""
     rows = [{"a": number} for number in range(1500)]
     paths = [
         parquet(tmp_path / "a.parquet", pa.Table.from_pylist(rows)),
@@ -201,8 +203,8 @@ def test_the_limit_is_that_of_the_reader(tmp_path: Path, write, limit: int) -> N
     assert ("late" in found.column_names) == (limit > 3400)
 
 
-def test_objects_with_keys_of_their_own_become_text(write) -> None:
-    """Thousands of keys, each in one row, are data and no columns of a struct."""
+def test_objects_with_thousands_of_different_keys_become_text(write) -> None:
+    """Thousands of keys, each in one row, are data, not fields of a struct."""
     rows = [{"a": {f"key{number}": 1}} for number in range(3000)]
     found = table(write("a.jsonl", rows))
     assert found.schema == pa.schema([("a", pa.string())])
@@ -210,7 +212,7 @@ def test_objects_with_keys_of_their_own_become_text(write) -> None:
 
 
 def test_a_file_that_changed_meanwhile_is_an_error(write) -> None:
-    """The schema was promised; what does not fit is no crash."""
+    """The schema is already fixed; a value that does not fit is reported and does not crash."""
     columns = InputColumns(find_files([write("a.jsonl", [{"a": 1}])]))
     write("a.jsonl", [{"a": "x"}])
     with pytest.raises(InputError, match=r"a\.jsonl: does not fit"):
@@ -231,7 +233,7 @@ JSON = st.recursive(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 @given(st.lists(st.dictionaries(st.sampled_from("xyz"), JSON, max_size=3), min_size=1, max_size=5))
 def test_any_json_becomes_columns_that_parquet_holds(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    """No value is a crash, every row is there, and what Parquet gives back is what went in."""
+    """No value crashes, every row is there, and Parquet returns what was written."""
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = table(str(path))

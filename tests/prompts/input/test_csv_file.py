@@ -10,8 +10,8 @@ from batchrun.prompts.input.reader import RowReader
 from batchrun.records import Row
 
 
-def test_csv_values_are_strings_as_they_stand(write) -> None:
-    """BOM, CRLF, quoted newlines, commas and blank lines are ordinary; a source names the row's first line."""
+def test_csv_values_are_unchanged_strings(write) -> None:
+    """BOM, CRLF, quoted newlines, commas and blank lines are accepted; a source names the row's first line."""
     content = b'\xef\xbb\xbfid,text\r\n1,"a\r\nb, ""c"""\r\n\r\n 02 ,\n'
     assert read(write("a.csv", content)) == [
         Row(0, {"id": "1", "text": 'a\r\nb, "c"'}, "a.csv:2"),
@@ -21,13 +21,13 @@ def test_csv_values_are_strings_as_they_stand(write) -> None:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_csv_may_be_separated_by_semicolon_or_tab(write, delimiter: str) -> None:
-    """A header without a comma tells."""
+    """A header without a comma decides it."""
     path = write("a.csv", f"\nid{delimiter}text\n1{delimiter}b\n")
     assert read(path) == [Row(0, {"id": "1", "text": "b"}, "a.csv:3")]
 
 
 def test_broken_csv_rows_leave_the_others_alone(write) -> None:
-    """Too few fields, too many, no UTF-8, a carriage return in the middle: one row each."""
+    """Too few fields, too many, invalid UTF-8, a carriage return inside: each breaks one row."""
     rows = read(write("a.csv", b"a,b\n1\n1,2,3\n\xff,2\n1,x\ry\n5,6\n"))
     assert [row.problem for row in rows[:3]] == [
         "has 1 fields, the header has 2",
@@ -39,15 +39,15 @@ def test_broken_csv_rows_leave_the_others_alone(write) -> None:
     assert rows[4] == Row(4, {"a": "5", "b": "6"}, "a.csv:6")
 
 
-def test_a_long_csv_field_is_ordinary(write) -> None:
-    """The csv module's own limit of 128 KiB does not hold."""
+def test_a_long_csv_field_is_accepted(write) -> None:
+    """The csv module's limit of 128 KiB does not apply."""
     [row] = read(write("a.csv", "a\n" + "x" * 1_000_000 + "\n"))
     assert row.columns == {"a": "x" * 1_000_000}
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"a,a\n1,2\n", "twice"), (b"\xff,b\n1,2\n", "not UTF-8")])
-def test_a_csv_header_that_names_nothing_clearly_is_refused(write, content: bytes, message: str) -> None:
-    """Without names there are no columns."""
+def test_a_csv_header_with_empty_or_repeated_names_is_refused(write, content: bytes, message: str) -> None:
+    """Each column needs a name that is not used twice."""
     with pytest.raises(InputError, match=message):
         read(write("a.csv", content))
 
@@ -75,15 +75,15 @@ def test_a_csv_header_that_names_nothing_clearly_is_refused(write, content: byte
         ),
     ],
 )
-def test_csv_that_is_out_of_joint_is_never_guessed_at(asked, write, content: bytes, expected: list[str]) -> None:
-    """What a quote swallows is one broken row that says how far it reaches; the rows after it are right again."""
+def test_the_meaning_of_malformed_csv_is_never_guessed(asked, write, content: bytes, expected: list[str]) -> None:
+    """Lines inside a stray quote are one broken row that names the last of them; later rows are correct."""
     path = write("a.csv", content)
     assert asked(path) == expected
     assert [row["prompt"] for row in kept(path)] == [None if "a.csv" in text else text for text in expected]
 
 
-def test_a_csv_record_that_never_ends_is_given_up(asked, write, monkeypatch) -> None:
-    """A forgotten quote holds no more than one record may."""
+def test_a_csv_record_that_never_ends_is_cut_off(asked, write, monkeypatch) -> None:
+    """A missing quote keeps no more in memory than the limit for one record."""
     monkeypatch.setattr(csv_file, "_CSV_RECORD_BYTES", 1000)
     path = write("a.csv", b"prompt,b\na,1\n" + b'b,"2\n' + b'","\n' * 400 + b"c,3\n")
     found = asked(path)
@@ -93,7 +93,7 @@ def test_a_csv_record_that_never_ends_is_given_up(asked, write, monkeypatch) -> 
     assert found[-1] == "c"
 
 
-def test_large_csv_rows_come_few_at_a_time(write) -> None:
-    """No batch is larger than a block and a row, however many rows it might hold."""
+def test_large_csv_rows_come_in_small_batches(write) -> None:
+    """No batch is larger than one block plus one row."""
     path = write("a.csv", b"prompt\n" + (b"x" * 600_000 + b"\n") * 20)
     assert max(len(rows) for rows in RowReader(find_files([path]))) <= 3

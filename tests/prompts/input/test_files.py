@@ -12,8 +12,8 @@ def names(*paths: str) -> list[str]:
     return [file.name for file in find_files(paths)]
 
 
-def test_a_folder_stands_for_its_known_files_sorted_and_nested(tmp_path: Path, write) -> None:
-    """Hidden files, markers and unknown endings are no input; nested files are, sorted by path."""
+def test_a_folder_means_its_known_files_sorted_and_nested(tmp_path: Path, write) -> None:
+    """Hidden files, markers and unknown endings are ignored; nested files are read, sorted by path."""
     for name in ("b.jsonl", "a.csv", "sub/c.ndjson.gz", ".hidden.jsonl", "_SUCCESS", "_tmp/d.jsonl", "readme.md"):
         write(name, b"x")
     assert names(str(tmp_path)) == ["a.csv", "b.jsonl", "c.ndjson.gz"]
@@ -28,7 +28,7 @@ def test_a_folder_stands_for_its_known_files_sorted_and_nested(tmp_path: Path, w
         ("*", ["a.jsonl", "b.jsonl"]),
     ],
 )
-def test_a_glob_stands_for_the_known_files_it_matches(tmp_path: Path, write, pattern: str, expected: list[str]) -> None:
+def test_a_glob_means_the_known_files_that_it_matches(tmp_path: Path, write, pattern: str, expected: list[str]) -> None:
     """Globs match known files only, sorted, `**` through folders."""
     for name in ("b.jsonl", "a.jsonl", "sub/c.jsonl", "notes.txt"):
         write(name, b"x")
@@ -36,17 +36,17 @@ def test_a_glob_stands_for_the_known_files_it_matches(tmp_path: Path, write, pat
 
 
 def test_a_file_whose_name_looks_like_a_glob_is_that_file(write) -> None:
-    """What exists is meant as it stands."""
+    """A path that exists is taken literally."""
     assert names(write("a[1].jsonl", b"x")) == ["a[1].jsonl"]
 
 
 def test_paths_keep_their_order(write) -> None:
-    """The rows come in the order in which the paths were named."""
+    """Rows come in the order of the paths on the command line."""
     assert names(write("b.jsonl", b""), write("a.jsonl", b"")) == ["b.jsonl", "a.jsonl"]
 
 
-def test_files_of_one_name_are_told_apart_by_their_paths(write) -> None:
-    """A message must say which file it means."""
+def test_messages_distinguish_files_of_one_name_by_their_paths(write) -> None:
+    """A message must name one file only."""
     paths = [write("one/part.jsonl", b""), write("two/part.jsonl", b""), write("two/x.jsonl", b"")]
     assert names(*paths) == [paths[0], paths[1], "x.jsonl"]
 
@@ -68,8 +68,8 @@ def test_files_of_one_name_are_told_apart_by_their_paths(write) -> None:
         ("fifo.jsonl", "is not a regular file"),
     ],
 )
-def test_what_is_no_input_is_refused_with_a_cure(tmp_path: Path, write, path: str, message: str) -> None:
-    """A path that cannot be read is an error of the whole input, and the message helps."""
+def test_a_path_that_cannot_be_read_is_refused_with_a_cure(tmp_path: Path, write, path: str, message: str) -> None:
+    """It is an error of the whole input, and the message says what to do."""
     write("reviews.jsonl", b"x")
     write("folder/notes.txt", b"x")
     write("saved/data-00000-of-00001.arrow", b"x")
@@ -93,7 +93,7 @@ def test_an_unreadable_file_is_refused(write) -> None:
 
 
 def test_standard_input_can_be_named_once() -> None:
-    """It has no identity, hence no fingerprint, and cannot be read twice."""
+    """It has no identity, so no fingerprint, and cannot be read twice."""
     [stdin] = find_files(["-"])
     assert stdin.is_stdin
     assert identity(stdin) is None
@@ -118,7 +118,7 @@ def test_the_fingerprint_changes_with_size_time_and_files(write) -> None:
 
 
 def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
-    """As `rsync -t`, `tar x` and `touch -r` make them: the system notes when a file's own entry has changed."""
+    """`rsync -t`, `tar x` and `touch -r` make such changes: the system records when the entry changed."""
     path = tmp_path / "a.jsonl"
     path.write_text('{"prompt": "apple"}\n')
     (found,) = find_files([str(path)])

@@ -1,4 +1,4 @@
-"""What every format has in common."""
+"""Rules that every format follows."""
 
 import gzip
 from pathlib import Path
@@ -13,7 +13,7 @@ from batchrun.prompts.input.reader import RowReader
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.ndjson.zst", "a.csv.gz", "a.csv.zst", "a.jsonl", "a.ndjson"])
 def test_every_ending_is_read(write, name: str) -> None:
-    """Packed or not, the row is the same but for its line."""
+    """Compressed or not, the row is the same except for its line."""
     content = b"a,b\n1,2\n" if "csv" in name else b'{"a": "1", "b": "2"}\n'
     if name.endswith(".gz"):
         content = gzip.compress(content)
@@ -24,7 +24,7 @@ def test_every_ending_is_read(write, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["there/a.jsonl", "there/a.csv", "there/a.parquet"])
 def test_rows_know_the_folder_that_their_file_is_in(tmp_path: Path, write, name: str) -> None:
-    """What they name is relative to it."""
+    """Paths in a row are relative to it."""
     (tmp_path / "there").mkdir()
     path = tmp_path / name
     if name.endswith("parquet"):

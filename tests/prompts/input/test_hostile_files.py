@@ -1,6 +1,6 @@
-"""Files that nobody wrote by intent, or somebody did: each row is asked, is a broken row, or the input is refused.
+"""Malformed files, by accident or on purpose: each row is asked or is a broken row, or the input is refused.
 
-And whatever the file, the input columns of the results are those of the row whose request stands beside them.
+For every file, the input columns in the results belong to the same row as the answer next to them.
 """
 
 import gzip
@@ -54,7 +54,7 @@ ROW = b'{"prompt": "%s"}\n'
 def test_a_file_that_is_wrong_as_a_whole_is_refused_with_its_reason(
     asked, write, name: str, content: bytes, problem: str
 ) -> None:
-    """With the cure where there is one; nothing of it is asked."""
+    """With a cure where there is one; no row of it is sent."""
     with pytest.raises(InputError) as refused:
         asked(write(name, content))
     assert problem in str(refused.value)
@@ -76,7 +76,7 @@ def test_a_file_that_is_wrong_as_a_whole_is_refused_with_its_reason(
     ],
 )
 def test_odd_but_readable_text_is_read(asked, write, name: str, content: bytes, expected: list[str]) -> None:
-    """A byte order mark, CRLF, NUL, pairs of surrogates; of twin keys the last. What is not UTF-8 breaks its row."""
+    """Byte order mark, CRLF, NUL, surrogate pairs; of equal keys the last. Invalid UTF-8 breaks its row."""
     path = write(name, content)
     assert asked(path) == expected
     assert [row["prompt"] or expected[index] for index, row in enumerate(kept(path))] == expected
@@ -102,7 +102,7 @@ def test_odd_but_readable_text_is_read(asked, write, name: str, content: bytes, 
     ids=lambda line: line[:40].decode("utf-8", "replace"),
 )
 def test_a_line_that_cannot_be_asked_breaks_its_row_only(asked, write, line: bytes) -> None:
-    """Its neighbours are asked, and their columns stand beside them."""
+    """Its neighbours are asked, and their columns stay with them."""
     path = write("a.jsonl", ROW % b"first" + line + b"\n" + ROW % b"last")
     first, broken, last = asked(path)
     assert (first, last) == ("first", "last")
@@ -117,7 +117,7 @@ _LARGE = [2**64, -(2**63) - 1, 10**30, 123456789012345678901234567890]
 
 @pytest.mark.parametrize("number", [2**63 - 1, 2**64 - 1, -(2**63), *_LARGE])
 def test_whole_numbers_keep_all_their_digits(asked, write, number: int) -> None:
-    """In the prompt, deep inside a column, as a label, and in the results: also beyond 64 bits."""
+    """In the prompt, deep inside a column, as a label and in the results; also beyond 64 bits."""
     path = write("a.jsonl", [{"id": number, "v": {"x": [number]}, "text": "9" * 40}])
     assert asked(path, "{{ id }} {{ v.x[0] }} {{ v | tojson }} {{ text }}") == [
         f'{number} {number} {{"x": [{number}]}} ' + "9" * 40
@@ -129,15 +129,15 @@ def test_whole_numbers_keep_all_their_digits(asked, write, number: int) -> None:
 
 @pytest.mark.parametrize("number", _LARGE)
 def test_a_parameter_beyond_64_bits_is_a_broken_row_and_not_another_number(asked, write, number: int) -> None:
-    """Whether JSON Lines says it, or CSV in a text."""
+    """In JSON Lines and in the text of CSV."""
     rows = [{"prompt": "a"}, {"prompt": "b", "params": {"seed": number}}]
     assert "a.jsonl:2: cannot be sent as JSON" in asked(write("a.jsonl", rows))[1]
     content = f'prompt;params\na;\nb;"{{""seed"":{number}}}"\n'
     assert "a.csv:3: cannot be sent as JSON" in asked(write("a.csv", content))[1]
 
 
-def test_long_numbers_beside_short_ones_change_no_type(write) -> None:
-    """Digits within texts and fractions are left as they are."""
+def test_long_numbers_next_to_short_ones_change_no_type(write) -> None:
+    """Digits in texts and fractions are not changed."""
     rows = [{"f": 0.12345678901234567, "t": "1" * 50, "n": 5}, {"f": 1e300, "t": "", "n": 1_700_000_000_000_000_000}]
     assert kept(write("a.jsonl", rows)) == rows
 
@@ -148,7 +148,7 @@ def test_long_numbers_beside_short_ones_change_no_type(write) -> None:
 @pytest.mark.parametrize("depth", [260, 1020])
 @pytest.mark.parametrize("inner", ["[]", '{"a":}'])
 def test_deep_nesting_costs_no_answer(asked, write, depth: int, inner: str) -> None:
-    """In a column that is not asked for, in one that is, as a label, as a parameter: a text, or a broken row."""
+    """In a column that is kept or not, as a label, as a parameter: it becomes a text or a broken row."""
     half = len(inner) // 2 if inner == "[]" else 5
     deep = inner[:half] * depth + ("1" if inner != "[]" else "") + inner[half:] * depth
     for row in (
@@ -176,7 +176,7 @@ def test_deep_nesting_costs_no_answer(asked, write, depth: int, inner: str) -> N
 def test_a_line_over_the_limit_is_a_broken_row(
     asked, write, monkeypatch, packed: bool, ending: str, head: bytes
 ) -> None:
-    """It is not held in memory: a gzip of one endless line fills none."""
+    """It is not kept in memory: a gzip file of one endless line fills none."""
     monkeypatch.setattr(lines, "MAX_LINE_BYTES", 3_000_000)
     row = b'{"prompt": "%s"}\n' if ending == "jsonl" else b"%s\n"
     content = head + row % b"a" + row % (b"x" * 20_000_000) + row % b"c" + (row % (b"x" * 4_000_000))[:-3]
@@ -208,15 +208,15 @@ def test_a_line_of_100_mb_is_a_broken_row_among_others(asked, tmp_path: Path) ->
 
 
 def test_millions_of_blank_lines_in_a_few_kilobytes_are_read_past(asked, write) -> None:
-    """They are no rows, and take no time or memory to speak of."""
+    """They are not rows, and take hardly any time or memory."""
     path = write("a.jsonl.gz", gzip.compress(b"\n" * 20_000_000 + ROW % b"a"))
     began_s = time.process_time()
     assert asked(path) == ["a"]
     assert time.process_time() - began_s < 10
 
 
-def test_rows_with_ever_new_keys_are_refused_as_columns_before_they_fill_the_memory(write, monkeypatch) -> None:
-    """Each would be as wide as all together; those that are named are kept."""
+def test_rows_with_more_and_more_keys_are_refused_before_they_fill_the_memory(write, monkeypatch) -> None:
+    """Each row would be as wide as all keys together; keys that the job names are kept."""
     monkeypatch.setattr(columns, "_MOST_COLUMNS", 50)
     path = write("a.jsonl", [{"prompt": "a", f"key{number}": number} for number in range(2000)])
     with pytest.raises(InputError, match=r"a\.jsonl: its rows have more than 50 different columns; .* --keep"):
@@ -238,7 +238,7 @@ def zstd(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd], ids=["gzip", "zstd"])
 def test_a_damaged_packed_file_is_refused_wherever_it_is_damaged(asked, write, pack) -> None:
-    """Never a row that was not there; zstd without a checksum, as here, cannot tell each flipped byte."""
+    """It never yields a row that was not there; zstd without a checksum, as here, cannot find every flipped byte."""
     whole = pack(b"".join(ROW % b"%d" % number for number in range(300)))
     for place in range(0, len(whole), 29):
         path = write("a.jsonl", whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
@@ -253,7 +253,7 @@ def test_a_damaged_packed_file_is_refused_wherever_it_is_damaged(asked, write, p
 
 
 def test_a_zstd_file_may_begin_with_a_frame_to_skip(asked, write) -> None:
-    """As parallel packers write it."""
+    """Parallel compressors write such files."""
     skipped = b"\x50\x2a\x4d\x18\x04\0\0\0abcd"
     assert asked(write("a.jsonl.zst", skipped + zstd(ROW % b"a") + skipped + zstd(ROW % b"b"))) == ["a", "b"]
 
@@ -262,7 +262,7 @@ def test_a_zstd_file_may_begin_with_a_frame_to_skip(asked, write) -> None:
 
 
 def test_a_folder_of_everything_is_read_in_order(asked, tmp_path: Path, write) -> None:
-    """Formats mix; a folder may be called like a file; a pipe is passed over."""
+    """Formats mix; a folder may have the name of a file; a pipe is skipped."""
     parquet(tmp_path / "a.parquet", pa.table({"prompt": ["a"], "x": [1]}))
     write("b.csv", b"prompt,x\nb,2\n")
     write("c.jsonl/inner.jsonl.gz", gzip.compress(ROW % b"c"))
@@ -279,14 +279,14 @@ def test_a_folder_of_everything_is_read_in_order(asked, tmp_path: Path, write) -
 
 
 def test_a_pipe_with_a_name_is_refused_and_not_waited_for(asked, tmp_path: Path) -> None:
-    """Nobody may ever write to it."""
+    """Perhaps no program ever writes to it."""
     os.mkfifo(tmp_path / "a.jsonl")
     with pytest.raises(InputError, match=r"a\.jsonl: is not a regular file; pipe its content to standard input"):
         asked(tmp_path / "a.jsonl")
 
 
-def test_a_link_to_nothing_is_refused_alone_and_in_a_folder(asked, tmp_path: Path, write) -> None:
-    """Rows that are missing are not passed over in silence."""
+def test_a_broken_link_is_refused_alone_and_in_a_folder(asked, tmp_path: Path, write) -> None:
+    """Missing rows are not skipped silently."""
     write("a.jsonl", ROW % b"a")
     (tmp_path / "b.jsonl").symlink_to("gone.jsonl")
     with pytest.raises(InputError, match=r"b\.jsonl: is a link to gone\.jsonl, which does not exist"):
@@ -297,14 +297,14 @@ def test_a_link_to_nothing_is_refused_alone_and_in_a_folder(asked, tmp_path: Pat
 
 
 def test_a_link_that_leads_in_circles_gives_each_row_once(asked, tmp_path: Path, write) -> None:
-    """A glob follows it forty times."""
+    """A glob would follow it forty times."""
     write("in/a.jsonl", ROW % b"a")
     (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
     assert asked(tmp_path / "in") == ["a"]
     assert asked(tmp_path / "in" / "**" / "*.jsonl") == ["a"]
 
 
-def test_a_folder_that_may_not_be_looked_into_is_refused(tmp_path: Path, write, monkeypatch) -> None:
+def test_a_folder_without_read_permission_is_refused(tmp_path: Path, write, monkeypatch) -> None:
     """Its rows would be missing."""
     write("in/a.jsonl", ROW % b"a")
     write("in/closed/b.jsonl", ROW % b"b")
@@ -326,7 +326,7 @@ def test_a_folder_that_may_not_be_looked_into_is_refused(tmp_path: Path, write, 
 @pytest.mark.parametrize("change", ["grows", "shrinks", "is replaced"])
 @pytest.mark.parametrize("ending", ["jsonl", "csv"])
 def test_a_file_that_changes_while_its_columns_are_read_is_refused(write, change: str, ending: str) -> None:
-    """What was read of it may stand beside answers that it does not belong to."""
+    """Its columns could end up next to the answers of other rows."""
     head, row = (b"", b'{"a": "%06d"}\n') if ending == "jsonl" else (b"a\n", b"%06d\n")
     content = head + b"".join(row % number for number in range(5000))
     path = Path(write(f"a.{ending}", content))
@@ -345,8 +345,8 @@ def test_a_file_that_changes_while_its_columns_are_read_is_refused(write, change
         list(found)
 
 
-def test_a_file_that_shrinks_while_it_is_asked_ends_there_and_makes_no_row_up(make_job, write) -> None:
-    """At most the last row is broken, and says so."""
+def test_a_file_that_shrinks_during_a_run_ends_early_and_adds_no_row(make_job, write) -> None:
+    """At most the last row is broken, with that reason."""
     path = Path(write("a.jsonl", b"".join(ROW % b"%d" % number for number in range(200_000))))
     with Source(make_job(str(path))) as source:
         source.open()

@@ -14,8 +14,8 @@ from batchrun.prompts.input.files import find_files
 from batchrun.prompts.input.reader import RowReader
 
 
-def test_parquet_rows_of_very_different_size_come_few_at_a_time(tmp_path: Path) -> None:
-    """The mean says little: the large ones may stand all in one place."""
+def test_parquet_rows_of_very_different_size_come_in_small_batches(tmp_path: Path) -> None:
+    """The mean size proves little: all large rows may be in one place."""
     texts = ["x"] * 20_000 + ["y" * 1_000_000 + str(number) for number in range(60)]
     path = parquet(tmp_path / "a.parquet", pa.table({"prompt": texts}), use_dictionary=False)
     sizes = [sum(len(row.columns["prompt"]) for row in rows) for rows in RowReader(find_files([str(path)]))]
@@ -24,7 +24,7 @@ def test_parquet_rows_of_very_different_size_come_few_at_a_time(tmp_path: Path) 
 
 
 def test_parquet_without_rows_or_without_columns_is_refused(asked, tmp_path: Path) -> None:
-    """It holds no rows; beside files that do, it is passed over."""
+    """It holds no rows; next to files with rows it is skipped."""
     parquet(tmp_path / "a.parquet", pa.table({"prompt": pa.array([], pa.string())}))
     parquet(tmp_path / "b.parquet", pa.table({}))
     for name in ("a.parquet", "b.parquet"):
@@ -35,8 +35,8 @@ def test_parquet_without_rows_or_without_columns_is_refused(asked, tmp_path: Pat
     assert kept(tmp_path) == [{"prompt": "c"}]
 
 
-def test_row_groups_without_rows_move_no_row(asked, tmp_path: Path) -> None:
-    """Before, between and after the others."""
+def test_row_groups_without_rows_shift_no_row(asked, tmp_path: Path) -> None:
+    """Empty groups before, between and after the others."""
     path = tmp_path / "a.parquet"
     with pq.ParquetWriter(path, pa.schema([("prompt", pa.string())])) as file:
         for texts in ([], ["a"], [], [], ["b", "c"], []):
@@ -46,7 +46,7 @@ def test_row_groups_without_rows_move_no_row(asked, tmp_path: Path) -> None:
 
 
 def test_a_damaged_parquet_file_is_refused_wherever_it_is_damaged(asked, tmp_path: Path) -> None:
-    """Or it reads to its end, where the damage shows nowhere; each row beside its own columns."""
+    """Or it is read to the end, when the damage changes nothing; each row keeps its own columns."""
     path = Path(
         parquet(tmp_path / "a.parquet", pa.table({"prompt": [f"p{n}" for n in range(500)]}), row_group_size=100)
     )
@@ -109,7 +109,7 @@ COLUMNS: dict[str, tuple[pa.Array, str]] = {
 
 @pytest.mark.parametrize("name", list(COLUMNS))
 def test_every_type_of_parquet_is_asked_or_breaks_its_row(asked, tmp_path: Path, name: str) -> None:
-    """Null renders as nothing; a column that is not asked for breaks no row."""
+    """Null renders as an empty text; a column that is not used breaks no row."""
     column, expected = COLUMNS[name]
     path = parquet(tmp_path / "a.parquet", pa.table({"prompt": ["a", "b"], "v": column}))
     assert asked(path) == ["a", "b"]
@@ -120,10 +120,10 @@ def test_every_type_of_parquet_is_asked_or_breaks_its_row(asked, tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", list(COLUMNS))
-def test_every_type_of_parquet_goes_into_the_results_alone_and_beside_texts(
+def test_every_type_of_parquet_goes_into_the_results_alone_and_next_to_texts(
     asked, tmp_path: Path, write, name: str
 ) -> None:
-    """Its own type where it stands alone, text where a JSON file has a text there; null only what cannot be read."""
+    """The type of Parquet when alone, text when a JSON file has a text there; null only if unreadable."""
     column, _ = COLUMNS[name]
     path = parquet(tmp_path / "a.parquet", pa.table({"prompt": ["a", "b"], "v": column}))
     found = InputColumns(find_files([str(path)]))
@@ -140,7 +140,7 @@ def test_every_type_of_parquet_goes_into_the_results_alone_and_beside_texts(
 
 
 def test_names_with_dots_and_empty_names_are_columns_like_others(asked, tmp_path: Path) -> None:
-    """Arrow takes `a.b` for a way into a struct as well."""
+    """Arrow also reads `a.b` as the path to a field of a struct."""
     table = pa.table({"a": [{"b": 1}], "a.b": [5], "": [7], "prompt": ["x"]})
     path = parquet(tmp_path / "a.parquet", table)
     assert asked(path, '{{ a }} {{ row["a.b"] }} {{ row[""] }}') == ["{'b': 1} 5 7"]

@@ -8,7 +8,7 @@ from batchrun.records import Row
 
 
 def test_json_lines_are_read_with_their_physical_line_numbers(write) -> None:
-    """BOM, CRLF, blank lines and a last line without newline are ordinary; blank lines are no rows."""
+    """BOM, CRLF, blank lines and a last line without newline are accepted; blank lines are not rows."""
     path = write("a.jsonl", b'\xef\xbb\xbf{"a": 1}\r\n\r\n  \n{"a": "\xc3\xa9"}\n\n{"a": null}')
     assert read(path) == [
         Row(0, {"a": 1}, "a.jsonl:1"),
@@ -32,8 +32,8 @@ def test_json_lines_are_read_with_their_physical_line_numbers(write) -> None:
         (b"null", "is null; must be a JSON object"),
     ],
 )
-def test_a_line_that_is_no_object_is_a_broken_row(write, line: bytes, problem: str) -> None:
-    """The rows around it stay as they are, and keep their numbers."""
+def test_a_line_that_is_not_an_object_is_a_broken_row(write, line: bytes, problem: str) -> None:
+    """The rows around it do not change and keep their numbers."""
     rows = read(write("a.jsonl", b'{"a": 1}\n' + line + b'\n{"a": 2}\n'))
     assert [row.columns for row in rows] == [{"a": 1}, None, {"a": 2}]
     assert [row.number for row in rows] == [0, 1, 2]
@@ -46,6 +46,6 @@ def test_a_line_that_is_no_object_is_a_broken_row(write, line: bytes, problem: s
     "content", ['[\n  {"a": 1},\n  {"a": 2}\n]', '[{"a": 1}, {"a": 2}]', '\n[{"a": 1},\n', '{\n "a": 1}']
 )
 def test_one_json_document_is_refused_with_the_cure(write, content: str) -> None:
-    """A pretty-printed file would be nothing but broken rows."""
+    """Every line of a pretty-printed file would be a broken row."""
     with pytest.raises(InputError, match=r"a\.jsonl: is one JSON document, .*jq"):
         read(write("a.jsonl", content))

@@ -12,7 +12,7 @@ from batchrun.prompts.input.lines import blocks
 
 
 class Chunked(io.RawIOBase):
-    """A stream that gives its bytes in the chunks it was made of, like a pipe."""
+    """A stream that returns its bytes in given chunks, like a pipe."""
 
     def __init__(self, chunks: list[bytes]) -> None:
         self.chunks = [chunk for chunk in chunks if chunk]
@@ -36,7 +36,7 @@ def zstd(content: bytes) -> bytes:
 
 @given(st.lists(st.binary(max_size=9).filter(lambda line: b"\n" not in line), max_size=9), st.data())
 def test_lines_are_the_same_however_the_bytes_arrive(content: list[bytes], data) -> None:
-    """Any cut into chunks gives the lines of the whole, and the tee gets the whole."""
+    """Any division into chunks gives the same lines, and the tee gets all bytes."""
     whole = b"".join(line + b"\n" for line in content)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=9)))
     chunks = [whole[start:end] for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
@@ -50,8 +50,8 @@ def test_lines_are_the_same_however_the_bytes_arrive(content: list[bytes], data)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
-def test_packed_files_are_recognised_by_their_bytes(pack) -> None:
-    """Plain, gzip, zstd, and several members or frames in one file all read whole."""
+def test_compressed_files_are_recognised_by_their_bytes(pack) -> None:
+    """Plain, gzip, zstd, and several members or frames in one file are all read completely."""
     one, two = pack(b"a\nb\n" * 50_000), pack(b"c\nlast")
     expected = [b"a", b"b"] * 50_000 + [b"c", b"last"]
     assert lines(io.BytesIO(one + two)) == expected
@@ -59,8 +59,8 @@ def test_packed_files_are_recognised_by_their_bytes(pack) -> None:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd], ids=["gzip", "zstd"])
-def test_a_packed_file_that_breaks_off_gives_what_it_has_and_then_raises(pack) -> None:
-    """What stands before the break is not lost."""
+def test_a_truncated_compressed_file_gives_its_lines_and_then_raises(pack) -> None:
+    """Lines before the end are not lost."""
     content = b"".join(b"%d %s\n" % (number, os.urandom(20).hex().encode()) for number in range(50_000))
     whole = pack(content)
     seen: list[bytes] = []
@@ -72,7 +72,7 @@ def test_a_packed_file_that_breaks_off_gives_what_it_has_and_then_raises(pack) -
 
 
 def test_a_pipe_is_read_as_it_fills() -> None:
-    """A line is handed out when it is there, not when a chunk is full."""
+    """A line is returned when it is complete, not when a chunk is full."""
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb") as reader:
         os.write(write_end, b"first line\nsec")
@@ -85,13 +85,13 @@ def test_a_pipe_is_read_as_it_fills() -> None:
 
 
 def test_a_long_line_is_joined_once() -> None:
-    """100 MB in one line cost one copy, not one for each chunk."""
+    """100 MB in one line are copied once, not once for each chunk."""
     line = b"x" * 100_000_000
     [found] = lines(io.BytesIO(line + b"\n"))
     assert found == line
 
 
-def test_blocks_know_where_they_stand() -> None:
+def test_blocks_know_their_line_and_byte_position() -> None:
     """Line numbers count from 1, and byte positions grow to the size of the file."""
     content = b"12345678\n" * 300_000
     found = list(blocks(io.BytesIO(content)))

@@ -25,29 +25,29 @@ def test_parquet_rows_are_python_objects(tmp_path: Path) -> None:
     ]
 
 
-def test_a_parquet_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    """Nobody could tell which is meant."""
+def test_a_parquet_column_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    """It is unclear which one is meant."""
     table = pa.table([[1], [2]], names=["a", "a"])
     with pytest.raises(InputError, match='"a" twice'):
         read(parquet(tmp_path / "a.parquet", table))
 
 
 def test_only_the_needed_parquet_columns_are_read(tmp_path: Path) -> None:
-    """With no needed column at all every column is, so that a message can name them."""
+    """If no column is needed, all are read, so that a message can name them."""
     path = parquet(tmp_path / "a.parquet", pa.table({"a": [1], "b": [2]}))
     assert read(path, columns={"b", "z"})[0].columns == {"b": 2}
     assert read(path, columns={"z"})[0].columns == {"a": 1, "b": 2}
 
 
 def test_nanoseconds_are_read_as_microseconds(tmp_path: Path) -> None:
-    """Python's datetime holds no more."""
+    """Python's datetime has no nanoseconds."""
     table = pa.table({"at": pa.array([1_000_000_001], pa.timestamp("ns", "UTC"))})
     [row] = read(parquet(tmp_path / "a.parquet", table))
     assert row.columns == {"at": datetime.datetime(1970, 1, 1, 0, 0, 1, tzinfo=datetime.UTC)}
 
 
 def test_a_parquet_value_that_python_cannot_hold_breaks_its_row_only(tmp_path: Path) -> None:
-    """A date in the year 290,000 or bytes in a string column spoil no other row."""
+    """A date in the year 290,000 or bytes in a string column break no other row."""
     table = pa.table({"at": pa.array([0, 2**62], pa.timestamp("us")), "b": ["x", "y"]})
     rows = read(parquet(tmp_path / "a.parquet", table))
     assert rows[0].problem is None
@@ -55,15 +55,15 @@ def test_a_parquet_value_that_python_cannot_hold_breaks_its_row_only(tmp_path: P
     assert "cannot be read" in str(rows[1].problem)
 
 
-def test_large_parquet_rows_come_few_at_a_time(tmp_path: Path) -> None:
-    """A batch holds a few megabytes, whatever its rows hold."""
+def test_large_parquet_rows_come_in_small_batches(tmp_path: Path) -> None:
+    """A batch has a few megabytes, however large its rows are."""
     table = pa.table({"a": ["x" * 1_000_000 + str(number) for number in range(20)]})
     path = parquet(tmp_path / "a.parquet", table, compression="none", use_dictionary=False)
     assert max(len(rows) for rows in RowReader(find_files([path]))) <= 5
 
 
-def test_parquet_that_was_read_is_not_held(tmp_path: Path) -> None:
-    """However long the file is: pyarrow, left to itself, keeps all of it."""
+def test_parquet_that_was_read_is_not_kept_in_memory(tmp_path: Path) -> None:
+    """However long the file is: by default pyarrow keeps all of it."""
     path = str(tmp_path / "a.parquet")
     with pq.ParquetWriter(path, pa.schema([("a", pa.binary())])) as file:
         for _ in range(48):

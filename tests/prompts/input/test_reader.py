@@ -19,7 +19,7 @@ def rows_of(reader: RowReader) -> list[Row]:
 
 
 def test_rows_are_numbered_over_all_files_in_order(tmp_path: Path, write) -> None:
-    """Formats mix; the number goes on, the source starts anew; an empty shard among others is nothing."""
+    """Formats mix; row numbers continue over files, line numbers restart; an empty file among others is ignored."""
     paths = [write("a.jsonl", [{"a": 1}, {"a": 2}]), write("none.jsonl", b""), write("b.csv", b"a\n3\n")]
     pq.write_table(pa.table({"a": [4]}), tmp_path / "c.parquet")
     rows = rows_of(RowReader(find_files([*paths, str(tmp_path / "c.parquet")])))
@@ -33,7 +33,7 @@ def test_rows_are_numbered_over_all_files_in_order(tmp_path: Path, write) -> Non
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 256, 257, 600])
 def test_the_limit_ends_the_input_after_so_many_rows(write, limit: int) -> None:
-    """Exactly N rows, over the borders of batches and files."""
+    """Exactly N rows, across batches and files."""
     files = find_files([write("a.jsonl", [{"a": 1}] * 300), write("b.jsonl", [{"a": 1}] * 300)])
     reader = RowReader(files, limit=limit)
     assert [row.number for row in rows_of(reader)] == list(range(limit))
@@ -41,8 +41,8 @@ def test_the_limit_ends_the_input_after_so_many_rows(write, limit: int) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet", "jsonl.gz"])
-def test_the_fraction_grows_with_the_rows_handed_out(tmp_path: Path, write, ending: str) -> None:
-    """So rows read by fraction read estimates the total from the first batch on."""
+def test_the_fraction_grows_with_the_rows_returned(tmp_path: Path, write, ending: str) -> None:
+    """Rows read divided by the fraction read estimates the total from the first batch."""
     if ending == "parquet":
         pq.write_table(pa.table({"a": list(range(5000))}), tmp_path / "a.parquet")
         path = str(tmp_path / "a.parquet")
@@ -59,14 +59,14 @@ def test_the_fraction_grows_with_the_rows_handed_out(tmp_path: Path, write, endi
 
 
 def test_reading_starts_again_at_the_first_row(write) -> None:
-    """A file can be gone through as often as one likes."""
+    """A file can be read any number of times."""
     reader = RowReader(find_files([write("a.jsonl", [{"a": 1}] * 3)]))
     assert rows_of(reader) == rows_of(reader)
     assert reader.rows_read == 3
 
 
 def test_a_closed_reader_ends_at_its_next_rows(write) -> None:
-    """Whoever reads in another thread gets no more than what he is waiting for."""
+    """A reader in another thread gets only the rows that it already waits for."""
     reader = RowReader(find_files([write("a.jsonl", [{"a": 1}] * 1000)]))
     rows = iter(reader)
     next(rows)
@@ -75,8 +75,8 @@ def test_a_closed_reader_ends_at_its_next_rows(write) -> None:
     assert not reader.is_complete
 
 
-def test_a_broken_off_file_raises_after_its_rows(write) -> None:
-    """The rows before the break are handed out; the message names file and cure."""
+def test_a_truncated_file_raises_after_its_rows(write) -> None:
+    """The rows before the end are returned; the message names file and cure."""
     content = b"".join(b'{"a": "%s"}\n' % os.urandom(30).hex().encode() for _ in range(20_000))
     packed = gzip.compress(content)
     seen: list[Row] = []
@@ -96,14 +96,14 @@ def test_a_broken_off_file_raises_after_its_rows(write) -> None:
     ],
 )
 def test_a_damaged_file_is_an_input_error(write, name: str, content: bytes) -> None:
-    """Whatever the library raises, people read which file it is."""
+    """Whatever the library raises, the message names the file."""
     with pytest.raises(InputError, match=name):
         rows_of(RowReader(find_files([write(name, content)])))
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_standard_input_is_spooled_before_its_rows_are_handed_out(tmp_path: Path, pack) -> None:
-    """The spool holds the unpacked bytes, and has no fraction."""
+def test_standard_input_is_spooled_before_its_rows_are_returned(tmp_path: Path, pack) -> None:
+    """The spool holds the decompressed bytes and reports no fraction."""
     content = b'{"a": 1}\n\nno json\n{"a": 2}'
     spool = tmp_path / "input.jsonl"
     reader = RowReader(find_files(["-"]), stdin=io.BytesIO(pack(content)), spool=spool)
@@ -119,7 +119,7 @@ def test_standard_input_is_spooled_before_its_rows_are_handed_out(tmp_path: Path
 
 @pytest.mark.parametrize(("spool", "message"), [("/gone/x", "No such file"), ("/dev/full", "No space left")])
 def test_a_spool_that_cannot_be_written_stops_the_run(spool: str, message: str) -> None:
-    """That is no fault of the input."""
+    """The input is not at fault."""
     if spool == "/dev/full" and not Path(spool).exists():
         pytest.skip("only Linux has a device that is always full")
     reader = RowReader(find_files(["-"]), stdin=io.BytesIO(b"{}"), spool=Path(spool))
@@ -128,7 +128,7 @@ def test_a_spool_that_cannot_be_written_stops_the_run(spool: str, message: str) 
 
 
 def test_standard_input_must_be_there() -> None:
-    """A program that has none says so."""
+    """A program without standard input gets a message."""
     with pytest.raises(InputError, match="standard input is closed"):
         rows_of(RowReader(find_files(["-"])))
 
@@ -152,7 +152,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, ending: str) -> None
 @pytest.mark.parametrize("first", [0, 1, 299, 300, 301, 650, 899, 900, 2000])
 @pytest.mark.parametrize("limit", [None, 310])
 def test_reading_may_begin_at_any_row(tmp_path: Path, write, first: int, limit: int | None) -> None:
-    """In every format, over the borders of files: the rows are those that stand there otherwise, numbers and all."""
+    """In every format and across files: the same rows with the same numbers as in a full reading."""
     lines = [b'{"a": 1}', b"", b"broken", b"  ", b'{"a": 2}'] * 100
     table = pa.table({"a": list(range(300))})
     pq.write_table(table, tmp_path / "c.parquet", row_group_size=70)
