@@ -1,4 +1,4 @@
-"""When a time of day comes next: also in the two nights of a year in which clocks are changed."""
+"""The next occurrence of a time of day, also in the two nights a year when clocks change."""
 
 import time
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from batchrun.engine.deadline import next_time_s
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
 NEW_YORK = "EST5EDT,M3.2.0,M11.1.0"
 LORD_HOWE = "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0"
-"""Clocks of an island that are put back by half an hour."""
+"""The clocks of Lord Howe Island are put back by half an hour."""
 KOLKATA = "IST-5:30"
 
 
 @pytest.fixture
 def _any_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let a test set the time zone."""
+    """Let each test set the time zone."""
     yield
     monkeypatch.undo()
     time.tzset()
@@ -49,7 +49,7 @@ def _any_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_the_next_time_is_the_one_that_clocks_show(
     monkeypatch: pytest.MonkeyPatch, zone: str, now: str, clock_time: str, shown: str
 ) -> None:
-    """The zones are written out: not every machine has the table of their names."""
+    """The zones are given as rules: not every machine has the table of zone names."""
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     then_s = next_time_s(clock_time, datetime.fromisoformat(now).timestamp())

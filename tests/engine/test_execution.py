@@ -22,14 +22,14 @@ TWO = ("m", "n")
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has an empty folder, and a home of its own."""
+    """Give every test an empty folder and its own home."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
 
 
 class Recorder(Silence):
-    """Keeps what is shown."""
+    """Keeps the figures and messages of a run."""
 
     def __init__(self, *, stops_early: bool) -> None:
         self.figures: list[Figures] = []
@@ -38,7 +38,7 @@ class Recorder(Silence):
         self._stops_early = stops_early
 
     def show(self, figures: Figures) -> None:
-        """Keep the figures; stop the run as soon as it knows how many rows there are, if wanted."""
+        """Keep the figures; if wanted, stop the run once the number of rows is known."""
         self.figures.append(figures)
         if self._stops_early and figures.total is not None:
             self.interruption.interrupt(Stop(kind="deadline", message="enough", exit_code=5))
@@ -63,7 +63,7 @@ def simulated(
 
 
 def write_numbers(count: int) -> None:
-    """Write prompts of one length, so that a guess from the first of them is a good one."""
+    """Write prompts of one length, so that an estimate from the first ones is good."""
     write_prompts(*(f"{number:06}" for number in range(count)))
 
 
@@ -75,8 +75,8 @@ def write_numbers(count: int) -> None:
         pytest.param({"models": TWO, "limit": 39_000}, RowCount(78_000, is_exact=False), id="a limit below a guess"),
     ],
 )
-def test_all_who_show_how_many_rows_there_are_show_the_same(settings: dict[str, Any], total: RowCount) -> None:
-    """The bar, the message at the end, and the note for those who look from outside; also when the run is resumed."""
+def test_every_place_that_shows_the_number_of_rows_shows_the_same(settings: dict[str, Any], total: RowCount) -> None:
+    """The bar, the message at the end and run.json; also when the run is resumed."""
     write_numbers(40_000)
     is_guess_of_all = "limit" not in settings
     for _ in range(2):
@@ -90,15 +90,15 @@ def test_all_who_show_how_many_rows_there_are_show_the_same(settings: dict[str, 
             assert count.rows == pytest.approx(total.rows, rel=0.001 if is_guess_of_all else 0)
 
 
-def test_rows_that_ask_the_same_are_all_counted() -> None:
-    """Though they are sent once."""
+def test_rows_that_share_a_request_are_all_counted() -> None:
+    """Although the request is sent once."""
     write_prompts(*"abcabcabca")
     summary, _ = simulated(dedupe=True)
     assert (summary.rows, figures_of(Path("out")).total) == (10, RowCount(10, is_exact=True))
 
 
 def test_an_edited_input_is_counted_again() -> None:
-    """Rows that have left it are not in the total, rows that have come are."""
+    """Removed rows are not in the total, added rows are."""
     for letters in ("abcdef", "abc", "abcdefgh"):
         write_prompts(*letters)
         summary, _ = simulated()
@@ -106,8 +106,8 @@ def test_an_edited_input_is_counted_again() -> None:
 
 
 @pytest.mark.parametrize(("rows", "line"), [(40_000, r"about (39|40),\d\d\d requests, "), (30, "30 requests, ")])
-def test_the_preview_marks_a_number_of_requests_that_is_a_guess(rows: int, line: str) -> None:
-    """It has looked at the first rows only."""
+def test_the_preview_marks_an_estimated_number_of_requests(rows: int, line: str) -> None:
+    """It has read the first rows only."""
     write_numbers(rows)
     _, recorder = simulated(stops_early=True)
     assert any(re.match(line, message) for message in recorder.messages)

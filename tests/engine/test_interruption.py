@@ -1,4 +1,4 @@
-"""What an interruption does in each phase of an execution."""
+"""The effect of an interruption in each phase of an execution."""
 
 import asyncio
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_an_interruption_is_kept_in_every_phase_and_drains_only_what_is_sent(pha
 
 
 def test_the_first_interruption_counts() -> None:
-    """Its signal decides over the exit code."""
+    """Its signal determines the exit code."""
     interruption = Interruption()
     interruption.interrupt(STOP)
     interruption.interrupt(LATER)
@@ -36,7 +36,7 @@ def test_the_first_interruption_counts() -> None:
 
 
 def test_a_run_that_is_interrupted_before_it_sends_is_drained_as_it_begins() -> None:
-    """Nothing is sent then."""
+    """Nothing is sent."""
     drained: list[Stop] = []
     interruption = Interruption()
     interruption.interrupt(STOP)

@@ -1,4 +1,4 @@
-"""What an execution finds in a run directory, and what it leaves there when it is refused."""
+"""How an execution uses the contents of a run directory, and what it changes when it is refused."""
 
 import dataclasses
 from pathlib import Path
@@ -21,14 +21,14 @@ NOTED = (facts.JOB, facts.ORIGIN, facts.FOLDER, facts.SIMULATED, facts.ENDPOINTS
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has an empty folder, and a home of its own."""
+    """Give every test an empty folder and its own home."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
 
 
 class Messages(Silence):
-    """Keeps what is printed."""
+    """Keeps the messages."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -54,13 +54,13 @@ def job(max_cost_usd: float | None = None, base_url: str = "", **settings: Any) 
 
 
 def noted() -> list[Any]:
-    """Return what the directory says of the run that it holds."""
+    """Return what the directory records about its run."""
     with Checkpoint(Path("out")) as checkpoint:
         return [checkpoint.fact(each) for each in NOTED]
 
 
 def refused(job: Job, *, simulate: bool) -> str:
-    """Run a job that is refused; return why."""
+    """Run a job that is refused; return the reason."""
     with pytest.raises(BatchrunError) as problem:
         run(job, Options(simulate=simulate))
     return str(problem.value)
@@ -68,7 +68,7 @@ def refused(job: Job, *, simulate: bool) -> str:
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Where a real run is sent: the simulator, which it does not know as such."""
+    """The endpoint of a real run: a simulator that the run takes for a real endpoint."""
     from contextlib import asynccontextmanager
 
     from batchrun.engine import execution
@@ -96,7 +96,7 @@ def test_a_run_that_is_refused_leaves_no_mark(simulate: bool) -> None:
 @pytest.mark.usefixtures("endpoint")
 @pytest.mark.parametrize("simulate", [True, False])
 def test_a_mark_without_answers_refuses_no_run(simulate: bool) -> None:
-    """Such as one that another version left, or a run with broken rows only."""
+    """Such as the mark of another version, or of a run with broken rows only."""
     Path("in.jsonl").write_text('{"prompt": "a"}\nnot JSON\n')
     job_of_one = dataclasses.replace(job(), limits=Limits(max_duration_s=1e-9))
     assert run(job_of_one, Options(simulate=simulate)).attempts == 0
@@ -116,7 +116,7 @@ def test_answers_of_one_kind_refuse_the_other(simulate: bool, kind: str) -> None
 
 
 def test_a_refused_run_leaves_the_recorded_job_as_it_was() -> None:
-    """What is recorded is what was run, not what was tried."""
+    """The job that ran is recorded, not the one that was refused."""
     write_prompts("a", "b", "c")
     run(job(limit=1), Options(simulate=True))
     before = noted()

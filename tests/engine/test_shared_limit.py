@@ -1,4 +1,4 @@
-"""What runs of one machine know together of a limit."""
+"""What the runs on one machine share about a limit."""
 
 import signal
 import subprocess
@@ -47,10 +47,10 @@ def test_the_next_run_knows_what_was_learned(tmp_path: Path) -> None:
         ("https://host/v1", "team/project", ("other",)),
     ],
 )
-def test_endpoints_projects_and_models_are_remembered_apart(
+def test_endpoints_projects_and_models_are_remembered_separately(
     tmp_path: Path, other: tuple[str, str, tuple[str, ...]]
 ) -> None:
-    """Each has a limit that says nothing about the others."""
+    """The limit of one says nothing about the others."""
     LimitMemory(*ENDPOINT, folder=tmp_path).learn(42)
     assert LimitMemory(*other, folder=tmp_path).learned() is None
 
@@ -78,7 +78,7 @@ def test_slots_that_change_hands_do_not_lower_the_total(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_used_costs_only_the_memory(tmp_path: Path) -> None:
-    """A run without memory works as well."""
+    """A run without it works too."""
     (tmp_path / "file").write_text("")
     memory = LimitMemory(*ENDPOINT, folder=tmp_path / "file")
     memory.learn(5)

@@ -1,4 +1,4 @@
-"""A blocking iterator, read ahead in a thread."""
+"""Reading a blocking iterator ahead in a thread."""
 
 import asyncio
 import contextlib
@@ -90,7 +90,7 @@ def test_closing_lets_the_thread_end() -> None:
 
 
 def test_a_pipe_that_never_ends_does_not_keep_the_consumer() -> None:
-    """The consumer stops and the loop closes; rows that come later do no harm."""
+    """The consumer stops and the loop closes; rows that arrive later are ignored."""
     reads, writes = os.pipe()
     done = threading.Event()
 

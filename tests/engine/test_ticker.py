@@ -1,4 +1,4 @@
-"""What is due every few moments of a run; most of it is tested end to end."""
+"""The regular tasks during a run; most of them are tested end to end."""
 
 import asyncio
 import dataclasses
@@ -12,7 +12,7 @@ from batchrun.errors import RunDirectoryError
 
 
 class _Quiet:
-    """Stands for everything that the watch uses; every call returns 0."""
+    """A stand-in for everything that the ticker uses; every call returns 0."""
 
     def __getattr__(self, name: str) -> Any:
         return _Quiet()

@@ -34,7 +34,7 @@ CACHED = Price(input_usd_per_mtok=2, output_usd_per_mtok=10, cached_input_usd_pe
     ],
 )
 def test_an_answer_costs_its_tokens_at_their_prices(usage: Usage, price: Price | None, usd: float | None) -> None:
-    """Cached tokens cost their own price, reasoning is not counted twice, and an unknown is not guessed."""
+    """Cached tokens cost their own price, reasoning is not counted twice, and an unknown count is not guessed."""
     assert cost_usd(usage, price) == (None if usd is None else pytest.approx(usd))
 
 
@@ -65,7 +65,7 @@ def test_every_built_in_price_has_source_and_date() -> None:
 
 
 def test_a_model_of_the_catalogue_has_its_price() -> None:
-    """The built-in list knows what W&B Inference serves, and what it stopped to serve."""
+    """The built-in list has the models that W&B Inference serves, and those that it has retired."""
     price = price_of(LLAMA, {})
     assert price is not None
     assert (price.input_usd_per_mtok, price.output_usd_per_mtok, price.cached_input_usd_per_mtok) == (0.22, 0.22, None)

@@ -1,4 +1,4 @@
-"""Job file and flags → job; what is wrong is said with file, key, value and cure."""
+"""Job file and flags become a job; an error names file, key, value and cure."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -73,19 +73,19 @@ def test_the_job_file_of_the_design_loads(load: Load, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["-", "s3://bucket/rows.jsonl", "/abs/rows.jsonl"])
-def test_standard_input_urls_and_absolute_paths_stay_as_they_are(load: Load, path: str) -> None:
-    """Only relative paths are looked for beside the job file."""
+def test_standard_input_urls_and_absolute_paths_are_not_changed(load: Load, path: str) -> None:
+    """Only relative paths are resolved against the folder of the job file."""
     assert load(f'[input]\npath = "{path}"').input.path == (path,)
 
 
-def test_a_byte_order_mark_is_ordinary(load: Load) -> None:
+def test_a_byte_order_mark_is_accepted(load: Load) -> None:
     """Windows editors write one."""
     assert load(b"\xef\xbb\xbf" + INPUT.encode()).input.path
 
 
 @pytest.mark.parametrize("key", ["name", "names"])
-def test_one_model_or_several_go_under_either_word(load: Load, key: str) -> None:
-    """`name` is what one writes for one."""
+def test_name_and_names_both_take_one_model_or_several(load: Load, key: str) -> None:
+    """People write `name` for one model."""
     assert load(INPUT + f'[model]\n{key} = "a"').models == ("a",)
     assert load(INPUT + f'[model]\n{key} = ["a", "b"]').models == ("a", "b")
 
@@ -139,7 +139,7 @@ def test_one_model_or_several_go_under_either_word(load: Load, key: str) -> None
 def test_a_message_names_file_key_value_and_cure(
     load: Load, tmp_path: Path, content: str | bytes, parts: list[str]
 ) -> None:
-    """Whoever reads it knows what to change, and where."""
+    """The reader knows what to change, and where."""
     message = message_of(load, content)
     assert message.startswith(f"{tmp_path / 'job.toml'}: ")
     for part in parts:
@@ -164,7 +164,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
         ("tool_choise", "tool_choice"),
     ],
 )
-def test_a_misspelt_body_key_is_refused_with_the_way_to_mean_it(load: Load, typo: str, meant: str) -> None:
+def test_a_misspelt_body_key_is_refused_with_the_way_to_force_it(load: Load, typo: str, meant: str) -> None:
     """A typo that is passed through would cost a whole run at the wrong temperature."""
     message = message_of(load, INPUT + f"[model]\n{typo} = 1")
     assert f"model.{typo} is unknown; did you mean {meant}?" in message
@@ -189,7 +189,7 @@ def test_a_key_that_a_server_may_know_is_passed_through(load: Load, key: str) ->
 
 
 def test_flags_win_over_the_file(load: Load) -> None:
-    """Whatever either of them says of the same setting, and nothing else."""
+    """For the same setting, and for no other."""
     overrides = {
         ("model", "names"): ("--model", ["b"]),
         ("model", "temperature"): ("--temperature", 1.0),
@@ -203,7 +203,7 @@ def test_flags_win_over_the_file(load: Load) -> None:
 
 
 def test_a_wrong_flag_is_named_as_it_was_written(load: Load) -> None:
-    """Not as the job file's key: nobody finds it there."""
+    """Not by the key of a job file, which does not contain it."""
     overrides = {("limits", "max_duration"): ("--max-duration", "soon")}
     assert message_of(load, INPUT, overrides) == '--max-duration = "soon"; must be a duration such as 8h, 1h30m or 45s'
 
@@ -222,6 +222,6 @@ def test_a_wrong_flag_is_named_as_it_was_written(load: Load) -> None:
     ],
 )
 def test_a_job_without_a_file_is_named_after_its_input(paths: list[str], name: str) -> None:
-    """So that two inputs do not meet in one run directory."""
+    """So that two inputs do not share a run directory."""
     job = job_for(paths, {("model", "names"): ("--model", ["m"])})
     assert (job.name, job.input.path, job.models) == (name, tuple(paths), ("m",))

@@ -1,4 +1,4 @@
-"""The job: checked as it is made, and the same again after a round through JSON."""
+"""A job and its sections are checked when they are made."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_provider_and_base_url_complete_each_other(given_: dict[str, Any], provi
 
 
 def test_a_custom_provider_needs_a_base_url() -> None:
-    """Nobody can guess where it is."""
+    """Its address cannot be guessed."""
     with pytest.raises(SettingError, match=r"base_url.*must be given when the provider is custom"):
         Endpoint(provider="custom")
 
@@ -61,7 +61,7 @@ def test_http_to_this_machine_is_allowed(url: str) -> None:
     ],
 )
 def test_http_to_another_host_is_refused_unless_asked_for(url: str) -> None:
-    """The key would travel in the clear; the message names the flag that allows it."""
+    """The key would travel unencrypted; the message names the flag that allows it."""
     with pytest.raises(SettingError, match=r"must be https: .*--allow-http"):
         Endpoint(base_url=url)
     assert not Endpoint(base_url=url, allow_http=True).is_loopback
@@ -75,30 +75,30 @@ def test_http_to_another_host_is_refused_unless_asked_for(url: str) -> None:
     ],
 )
 def test_litellms_prefix_is_stripped_for_wandb_alone(endpoint: Endpoint, models: tuple[str, ...]) -> None:
-    """A LiteLLM proxy itself needs the prefix; an artifact's name is no prefix."""
+    """A LiteLLM proxy needs the prefix, and the name of an artifact is not a prefix."""
     job = Job(input=INPUT, endpoint=endpoint, model=Model(names=("wandb/meta/a", "wandb-artifact:///t/p/n:v1")))
     assert job.models == models
 
 
 def test_a_model_that_is_named_twice_is_asked_once() -> None:
-    """Also under its two names. More answers of one model are samples."""
+    """Also when two names mean one model. To get several answers of one model, use samples."""
     assert Job(input=INPUT, model=Model(names=("b", "wandb/a", "a", "b"))).models == ("b", "a")
 
 
-def test_parameters_are_what_was_said_and_what_is_passed_through() -> None:
-    """What the job does not say, the body does not have."""
+def test_parameters_are_those_of_the_job_and_those_passed_through() -> None:
+    """The body has no parameter that the job does not set."""
     model = Model(names=("m",), temperature=0, stop="END", extra_body={"top_k": 5})
     assert model.parameters() == {"temperature": 0, "stop": ("END",), "top_k": 5}
 
 
 def test_the_run_directory_follows_the_jobs_name() -> None:
-    """Unless `output.dir` says where."""
+    """Unless `output.dir` is set."""
     assert Job(name="labels", input=INPUT).run_directory == Path("runs/labels")
     assert Job(input=INPUT, output=Output(dir="/x")).run_directory == Path("/x")
 
 
-def test_samples_fit_into_the_checkpoints_numbering() -> None:
-    """More would be counted as answers of the next model."""
+def test_samples_fit_into_the_numbering_of_the_checkpoint() -> None:
+    """A higher number would count as an answer of the next model."""
     assert Model(num_samples=65_536).num_samples == 65_536
     with pytest.raises(SettingError, match="num_samples"):
         Model(num_samples=65_537)
@@ -113,6 +113,6 @@ def test_every_setting_is_documented_in_one_line(each: Any) -> None:
 
 
 def test_a_job_has_no_place_for_a_key() -> None:
-    """It holds the name of the variable, and no setting takes the key itself."""
+    """It holds only the name of the variable; no setting takes the key."""
     settings = [each.name for kind in SECTIONS.values() for each in fields(kind)]
     assert [name for name in settings if "key" in name] == ["api_key_env"]

@@ -1,4 +1,4 @@
-"""A job as plain data and back."""
+"""A job becomes plain data and a job again."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ FULL = Job(
     ids=["full", "no models", "one stop", "openai"],
 )
 def test_a_job_survives_json(job: Job) -> None:
-    """The checkpoint keeps the job as JSON, and `export` makes it again."""
+    """The checkpoint keeps the job as JSON, and `export` reads it."""
     assert job_from_dict(orjson.loads(orjson.dumps(job_to_dict(job)))) == job
 
 
@@ -75,7 +75,7 @@ texts = st.text(min_size=1, max_size=20)
 def test_any_job_survives_json(
     path: list[str], names: list[str], stop: Any, temperature: Any, limit: Any, keep: Any, extra: dict[str, Any]
 ) -> None:
-    """Whatever its values are."""
+    """For any values."""
     model = {"names": tuple(names)} if names else {}
     job = Job(
         input=Input(path=tuple(path), limit=limit),
@@ -94,7 +94,7 @@ def test_any_job_survives_json(
         ({"limits": {"max_attempts": 0}}, "max_attempts = 0"),
     ],
 )
-def test_what_a_newer_version_wrote_is_named(change: dict[str, Any], problem: str) -> None:
+def test_settings_of_a_newer_version_are_named(change: dict[str, Any], problem: str) -> None:
     """A section, a setting or a value that this version does not know."""
     with pytest.raises(UnknownSettingError, match=problem):
         job_from_dict(job_to_dict(Job(input=INPUT)) | change)

@@ -24,12 +24,12 @@ def test_a_section_without_arguments_has_its_defaults() -> None:
 
 
 def test_a_section_keeps_what_its_checks_return() -> None:
-    """A value is parsed once, as the section is made."""
+    """A value is parsed once, when the section is made."""
     assert Kitchen(rest_s="1m30s").rest_s == 90  # type: ignore[arg-type]  # as a file says it
 
 
 def test_a_bad_value_names_the_key_as_the_job_file_has_it() -> None:
-    """The error carries key, value and what it must be."""
+    """The error has the key, the value and what it must be."""
     with pytest.raises(SettingError) as caught:
         Kitchen(rest_s="soon")  # type: ignore[arg-type]  # as a file says it
     assert (caught.value.key, caught.value.value) == ("rest", "soon")
@@ -37,14 +37,14 @@ def test_a_bad_value_names_the_key_as_the_job_file_has_it() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"cooks": True}, {"cooks": 1.0}, {"open": 0}, {"heat": "1.5"}, {"spices": []}])
-def test_a_value_that_only_equals_the_default_is_checked_all_the_same(wrong: dict[str, Any]) -> None:
-    """To Python `True == 1 == 1.0`; to a job file these are three things."""
+def test_a_value_that_only_equals_the_default_is_checked_too(wrong: dict[str, Any]) -> None:
+    """In Python `True == 1 == 1.0`; in a job file they are three different values."""
     with pytest.raises(SettingError):
         Kitchen(**wrong)
 
 
 def test_two_sections_do_not_share_a_default_table() -> None:
-    """What one section's table gets, no other sees."""
+    """A change of one section's table does not change another's."""
     assert Kitchen().spices is not Kitchen().spices
 
 
@@ -78,13 +78,13 @@ GOOD = [
 
 @pytest.mark.parametrize(("check", "value", "used"), GOOD)
 def test_a_check_returns_the_value_as_it_is_used(check: settings.Check, value: Any, used: Any) -> None:
-    """Each way to write a value ends in one form."""
+    """Every way to write a value gives one form."""
     assert check(value) == used
 
 
 @pytest.mark.parametrize(("check", "value", "used"), GOOD)
 def test_a_checked_value_passes_its_check_again(check: settings.Check, value: Any, used: Any) -> None:
-    """A job that was read back from the checkpoint runs through the same checks."""
+    """A job that is read from the checkpoint passes the same checks."""
     assert check(check(value)) == used
 
 
@@ -138,7 +138,7 @@ def test_a_checked_value_passes_its_check_again(check: settings.Check, value: An
     ],
 )
 def test_a_check_says_what_the_value_must_be(check: settings.Check, value: Any, must: str) -> None:
-    """A refusal tells the cure."""
+    """The message states the cure."""
     with pytest.raises(ValueError) as caught:
         check(value)
     assert str(caught.value).startswith(f"must be {must}")

@@ -1,4 +1,4 @@
-"""A job looked at before it is sent."""
+"""The preflight check of a job."""
 
 import dataclasses
 import gzip
@@ -26,7 +26,7 @@ TODAY = date(2026, 11, 21)
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder to stand in, and a home and a cache of one's own."""
+    """Give every test an empty working folder, home and cache."""
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     for name in ("WANDB_ENTITY", "HF_HOME", "HF_HUB_CACHE"):
@@ -35,7 +35,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def job(rows: int = 10, model: str = LLAMA, **limits: Any) -> Job:
-    """Write an input; return a job of it."""
+    """Write an input and return a job that reads it."""
     Path("in.jsonl").write_text("".join(json.dumps({"prompt": f"number {row}"}) + "\n" for row in range(rows)))
     return Job(
         input=Input(path=("in.jsonl",)),
@@ -57,12 +57,12 @@ def previewed(job: Job, *, is_begun: bool = False) -> Any:
     with Source(job) as source, Store(Path("out")):
         source.open()
         seen = preview(job, source, known_limit=None, is_begun=is_begun)
-        assert next(iter(source.batches()))[0].row == 0  # the run reads it from the beginning
+        assert next(iter(source.batches()))[0].row == 0  # the run itself reads from the first row
         return seen
 
 
-def test_a_learned_limit_tells_the_time() -> None:
-    """Of the endpoint, project and models; never more than the ceiling."""
+def test_the_time_is_estimated_from_the_learned_limit() -> None:
+    """The limit of this endpoint, project and model, at most the ceiling."""
     asked = job(1_000)
     assert checked(asked).ahead.seconds is None
     memory = LimitMemory(asked.endpoint.base_url, None, asked.models)
@@ -75,8 +75,8 @@ def test_a_learned_limit_tells_the_time() -> None:
     assert 1_000 / 50 * 0.2 < low < likely < high < 1_000 / 50 * 5
 
 
-def test_tokens_are_counted_by_the_models_own_tokenizer_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here one that makes a token of every character: an estimate would say a fourth of that."""
+def test_tokens_are_counted_by_the_models_tokenizer_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This one makes a token of every character; the estimate would be a fourth of that."""
     estimated = checked(job()).ahead.prompt_tokens
     snapshot = Path("home/huggingface/hub", f"models--{LLAMA.replace('/', '--')}", "snapshots", "a")
     snapshot.mkdir(parents=True)
@@ -92,8 +92,8 @@ def test_tokens_are_counted_by_the_models_own_tokenizer_where_it_is(monkeypatch:
     assert report.ahead.prompt_tokens.high / report.ahead.prompt_tokens.low < estimated.high / estimated.low
 
 
-def test_a_model_that_will_end_is_told_apart_from_one_that_has() -> None:
-    """By today's date."""
+def test_a_model_that_will_be_retired_is_distinguished_from_one_that_has_been() -> None:
+    """Today's date decides."""
     ended = job(model="ibm-granite/granite-4.1-8b")
     with Source(ended) as source:
         source.open()
@@ -102,19 +102,19 @@ def test_a_model_that_will_end_is_told_apart_from_one_that_has() -> None:
     assert "was to be switched off on 2026-10-05" in checked(ended).notes[0]
 
 
-def test_how_much_was_read_is_told() -> None:
-    """Up to all of it."""
+def test_the_fraction_that_was_read_is_reported() -> None:
+    """It reaches 1 at the end."""
     asked = job(3_000)
-    told: list[float | None] = []
+    fractions: list[float | None] = []
     with Source(asked) as source:
         source.open()
-        check(asked, source, today=TODAY, on_read=told.append)
-    assert told[-1] == 1.0
-    assert len(told) > 3
+        check(asked, source, today=TODAY, on_read=fractions.append)
+    assert fractions[-1] == 1.0
+    assert len(fractions) > 3
 
 
-def test_a_run_looks_at_no_more_than_its_first_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And tells all from them, by how much of the file they are."""
+def test_a_run_estimates_from_its_first_rows_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It scales them up by the share of the file that they are."""
     seen = previewed(job(100_000))
     about, number, *_ = seen.lines[0].split(" ")
     count = int(number.replace(",", ""))
@@ -123,30 +123,30 @@ def test_a_run_looks_at_no_more_than_its_first_rows(monkeypatch: pytest.MonkeyPa
     assert count != 100_000
 
 
-def test_a_run_whose_input_breaks_off_begins_all_the_same() -> None:
-    """What comes before is sent, and then it is told."""
+def test_a_run_whose_input_is_truncated_begins() -> None:
+    """The rows before the fault are sent; then the error is reported."""
     asked = job(10)
     content = Path("in.jsonl").read_bytes()
     Path("in.jsonl").write_bytes(gzip.compress(content * 20_000)[:-2_000])
     assert previewed(asked).lines == () or previewed(asked).refusal is None
 
 
-def test_a_limit_on_rows_is_heeded() -> None:
-    """Only so many are sent."""
+def test_a_limit_on_rows_is_obeyed() -> None:
+    """Only that many rows are counted."""
     asked = job(5_000)
     asked = dataclasses.replace(asked, input=dataclasses.replace(asked.input, limit=70))
     assert previewed(asked).lines[0].startswith("70 requests")
 
 
 def test_a_cap_that_was_agreed_to_is_not_asked_about_again() -> None:
-    """Whoever runs the same again knows it."""
+    """The same command that resumes a run is not refused."""
     asked = job(1_000, max_cost_usd=0.0001)
     assert "the cap is 0.0001 USD" in previewed(asked).refusal
     assert previewed(asked, is_begun=True).refusal is None
 
 
-def test_what_is_asked_once_is_counted_once() -> None:
-    """Where prompts are bought once; and no run is refused then, since its first rows cannot tell how many are."""
+def test_rows_that_share_a_request_are_counted_once() -> None:
+    """With dedupe; no run is refused then, since the first rows do not show how many rows repeat."""
     asked = job(1_000, max_cost_usd=0.0001)
     Path("in.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n' * 500)
     assert checked(asked).ahead.requests == 1_000
@@ -155,7 +155,7 @@ def test_what_is_asked_once_is_counted_once() -> None:
     assert previewed(asked).refusal is None
 
 
-# What is ahead, in words.
+# The texts of the outlook.
 
 
 def outlook(usd: Range | None = None) -> Outlook:
@@ -185,16 +185,16 @@ def outlook(usd: Range | None = None) -> Outlook:
         ({}, (1e9, 10**9), None),
     ],
 )
-def test_only_what_is_certain_is_above_a_cap(
+def test_a_cap_refuses_only_what_certainly_exceeds_it(
     limits: dict[str, Any], spent: tuple[float, int], words: str | None
 ) -> None:
-    """The low end of the estimate, together with what was spent."""
-    said = excess(job(1, **limits), outlook(Range(0.6, 0.7, 0.9)), Used(Amount(*spent)))
-    assert said is None if words is None else said is not None and words in said
+    """The low end of the estimate plus what was spent is compared."""
+    refusal = excess(job(1, **limits), outlook(Range(0.6, 0.7, 0.9)), Used(Amount(*spent)))
+    assert refusal is None if words is None else refusal is not None and words in refusal
 
 
-def test_what_is_not_known_is_not_told_as_a_run_begins() -> None:
-    """Neither money nor time."""
+def test_a_starting_run_prints_only_what_is_known() -> None:
+    """No cost without a price, no time without a limit."""
     assert ahead_lines(outlook()) == ["10 requests, 900 – 1.20k tokens in, 900 – 1.20k out (answers of unknown length)"]
     lines = ahead_lines(dataclasses.replace(outlook(Range(1, 2, 3)), seconds=Range(60, 90, 120), slots=7, answers=3), 5)
     assert lines[1:] == [
@@ -203,15 +203,15 @@ def test_what_is_not_known_is_not_told_as_a_run_begins() -> None:
     ]
 
 
-def test_no_price_refuses_no_run() -> None:
-    """Who simulates need not know it; of others the cap itself is refused."""
+def test_a_model_without_a_price_does_not_refuse_a_run_here() -> None:
+    """Simulated runs need no price; for real runs the cap itself is refused elsewhere."""
     assert excess(job(1, max_cost_usd=1), outlook(), NOTHING_USED) is None
 
 
 @pytest.mark.parametrize(
     ("usd", "text"), [(1234.5, "1,234"), (12.345, "12.35"), (0.0123, "0.012"), (0.000022, "0.000022"), (0, "0.000000")]
 )
-def test_money_has_the_digits_that_say_something(usd: float, text: str) -> None:
-    """Two of them, or cents."""
+def test_money_has_its_significant_digits(usd: float, text: str) -> None:
+    """Two significant digits, or cents."""
     assert usd_text(usd) == text
     assert range_text(Range(usd, usd, usd), usd_text) == text

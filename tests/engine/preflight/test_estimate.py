@@ -1,4 +1,4 @@
-"""What a job will use, as far as it can be told: tokens, answers, money, time."""
+"""Estimates of what a job will use: tokens, answers, money, time."""
 
 import json
 import time
@@ -44,19 +44,19 @@ TEXTS = {
     "code": ('def boil(cups: int) -> float:\n    return {"two": 2.5}.get(str(cups), 0.0) * 60  # seconds\n', 2.3, 3.7),
     "emoji": ("🫖🔥☕", 0.4, 1.0),
 }
-"""Text, and the fewest and most characters to a token that common vocabularies make of its kind."""
+"""A text, and the lowest and highest number of characters per token in common vocabularies for its kind."""
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_a_token_has_as_many_characters_as_its_script_makes_one_believe(kind: str) -> None:
-    """Within what vendors say of their vocabularies."""
+def test_the_number_of_characters_per_token_depends_on_the_script(kind: str) -> None:
+    """Within the range that vendors state for their vocabularies."""
     text, fewest, most = TEXTS[kind]
     assert fewest <= len(text) / text_tokens(text) <= most
 
 
 @given(st.text(), st.text())
 def test_texts_add_up(one: str, two: str) -> None:
-    """No text has fewer tokens than none, whatever is in it; and a part never more than the whole."""
+    """No text has a negative count, and a part never has more tokens than the whole."""
     assert text_tokens(one + two) == pytest.approx(text_tokens(one) + text_tokens(two))
     assert (text_tokens(one) > 0) == bool(one)
 
@@ -74,7 +74,7 @@ def test_a_long_text_takes_milliseconds() -> None:
 
 
 def test_everything_that_the_model_reads_is_counted() -> None:
-    """All messages, the texts among their parts, tool calls, tools; images apart, and no bytes of theirs."""
+    """All messages, the texts among their parts, tool calls and tools; images are counted apart."""
     user = {"role": "user", "content": "word " * 100}
     one = count_request({"messages": [user], "max_tokens": 7})
     assert (one.images, one.bound) == (0, 7)
@@ -99,8 +99,8 @@ def test_everything_that_the_model_reads_is_counted() -> None:
         ({}, None),
     ],
 )
-def test_the_bound_of_an_answer_is_what_the_server_will_take_for_it(body: dict[str, object], bound: int | None) -> None:
-    """Nothing else."""
+def test_the_bound_of_an_answer_is_the_one_that_the_server_uses(body: dict[str, object], bound: int | None) -> None:
+    """Other keys and other values bound nothing."""
     assert count_request({"messages": [], **body}).bound == bound
 
 
@@ -108,7 +108,7 @@ def test_the_bound_of_an_answer_is_what_the_server_will_take_for_it(body: dict[s
 
 
 def test_the_length_of_answers_is_known_better_with_each() -> None:
-    """Assumed before the first, wide after one, and within a tenth after a few hundred."""
+    """Assumed before the first answer, a wide range after one, within a tenth after a few hundred."""
     assert answer_range(Known(), None).high > 100 * answer_range(Known(), None).low
     widths = []
     for answers in (1, 10, 100, 1_000, 1_000_000):
@@ -122,14 +122,14 @@ def test_the_length_of_answers_is_known_better_with_each() -> None:
 
 
 def test_no_answer_is_longer_than_the_request_allows() -> None:
-    """Of a model that reasons neither."""
+    """Also for reasoning models."""
     for known in (Known(), Known(reasons=True), Known(answers=1, answer_tokens=90.0)):
         assert answer_range(known, 8).high == 8
     assert answer_range(Known(reasons=True), None).likely > answer_range(Known(), None).likely
 
 
-def test_bounded_answers_are_told_apart_from_others() -> None:
-    """Half of the requests allow 10 tokens, half anything."""
+def test_bounded_answers_are_estimated_apart_from_others() -> None:
+    """Half of the requests allow 10 tokens, half have no bound."""
     part = forecast("m", Asked(100, 1_000, 0, 50, 500), Known(), None)
     assert part.completion_tokens.high == 50 * 10 + 50 * 1_000
     assert part.usd is None
@@ -139,7 +139,7 @@ def test_bounded_answers_are_told_apart_from_others() -> None:
 
 
 def test_a_forecast_is_tokens_times_price() -> None:
-    """Cached tokens at theirs, images by the piece, and the ends of the range where both ends are."""
+    """Cached tokens at their own price, images one by one; the ends of the range add up to its ends."""
     known = Known(answers=10_000, answer_tokens=20.0, prompt_factor=2.0)
     part = forecast("m", Asked(1_000, 50_000, 0, 0, 0), known, PRICE)
     assert part.prompt_tokens.likely == 100_000
@@ -155,8 +155,8 @@ def test_a_forecast_is_tokens_times_price() -> None:
     assert seen.prompt_tokens.low > part.prompt_tokens.low + 50_000
 
 
-def test_what_was_not_looked_at_widens_the_range() -> None:
-    """And what was counted narrows it."""
+def test_rows_that_were_not_read_widen_the_range() -> None:
+    """Counted rows narrow it."""
 
     def width(known: Known, share: float = 0.0) -> float:
         tokens = forecast("m", Asked(10, 1_000, 0, 0, 0), known, None, share).prompt_tokens
@@ -165,8 +165,8 @@ def test_what_was_not_looked_at_widens_the_range() -> None:
     assert width(Known(prompt_factor=1.0)) < width(Known()) < width(Known(), 0.1)
 
 
-def test_time_is_that_of_all_requests_over_those_in_flight_and_no_faster_than_the_rates() -> None:
-    """Never with more in flight than there are."""
+def test_time_follows_from_requests_in_flight_and_is_bounded_by_the_rates() -> None:
+    """Never more in flight than there are requests."""
     known = Known(answers=10_000, answer_tokens=20.0, latency_s=2.0)
     parts = [forecast("m", Asked(600, 6_000, 0, 0, 0), known, None)]
     assert time_range(parts, 60).likely == pytest.approx(20)
@@ -175,8 +175,8 @@ def test_time_is_that_of_all_requests_over_those_in_flight_and_no_faster_than_th
     assert time_range(parts, 60, tokens_per_minute=18_000).likely == pytest.approx(60)
 
 
-def test_a_latency_that_was_measured_is_believed() -> None:
-    """Else it is told from the length of the answer."""
+def test_a_measured_latency_is_used() -> None:
+    """Otherwise it is estimated from the length of the answer."""
     assert latency_range(Known(latency_s=3.0, answers=10_000), Range(1, 1, 1)).likely == 3
     short, long = latency_range(Known(), Range(1, 10, 20)), latency_range(Known(), Range(100, 1_000, 2_000))
     assert short.low < short.likely < short.high
@@ -184,7 +184,7 @@ def test_a_latency_that_was_measured_is_believed() -> None:
 
 
 def test_ranges_add_up() -> None:
-    """End by end."""
+    """The low ends, and the high ends."""
     assert total([Range(1, 2, 3), Range(10, 20, 30)]) == (11, 22, 33)
     assert total([]) == (0, 0, 0)
 
@@ -193,7 +193,7 @@ GSM8K = Path(__file__).parents[2] / "shared" / "data" / "gsm8k" / "test.jsonl"
 
 
 @pytest.mark.skipif(not GSM8K.exists(), reason="the data set is not part of the repository")
-def test_questions_of_gsm8k_have_a_token_to_four_characters_as_vendors_say() -> None:
+def test_questions_of_gsm8k_have_four_characters_per_token_as_vendors_state() -> None:
     """Within a twentieth."""
     questions = [json.loads(line)["question"] for line in GSM8K.read_text(encoding="utf-8").splitlines()]
     assert sum(map(text_tokens, questions)) == pytest.approx(sum(map(len, questions)) / 4, rel=0.05)

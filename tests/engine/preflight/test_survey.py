@@ -1,4 +1,4 @@
-"""What is in an input, in bounded memory."""
+"""The survey of an input, in bounded memory."""
 
 import tracemalloc
 
@@ -22,31 +22,31 @@ def bad(row: int, message: str, model: str = LLAMA) -> BadRow:
     return BadRow(row, model, 0, b"", None, message)
 
 
-def test_a_row_is_one_row_whatever_is_asked_of_it() -> None:
-    """Of two models and three samples."""
+def test_a_row_counts_once_whatever_the_models_and_samples() -> None:
+    """Here two models and three samples."""
     survey = Survey()
     survey.add([request(0, "a", "x", model) for model in ("m", "n") for _ in range(3)])
-    survey.add([bad(1, "in.jsonl:2: is no JSON", model) for model in ("m", "n")])
+    survey.add([bad(1, "in.jsonl:2: is not JSON", model) for model in ("m", "n")])
     assert (survey.rows, survey.bad_rows) == (2, 1)
     assert {model: part.requests for model, part in survey.models.items()} == {"m": 3, "n": 3}
     assert survey.ids.repeated() is None
     assert len(survey.prompts) == 1
 
 
-def test_broken_rows_are_told_by_cause() -> None:
-    """Most common first, an example of each with file and line; numbers make no cause of their own."""
+def test_broken_rows_are_grouped_by_cause() -> None:
+    """Most common first, an example of each with file and line; numbers do not make two causes different."""
     survey = Survey()
-    survey.add([bad(row, f"a/in.jsonl:{row}: is no JSON (column {row})") for row in range(1, 6)])
+    survey.add([bad(row, f"a/in.jsonl:{row}: is not JSON (column {row})") for row in range(1, 6)])
     survey.add(
         [bad(9, "t.parquet: row 9: prompt is null; must be a string"), bad(10, "t.parquet: row 10: has no prompt")]
     )
     first, *others = survey.causes()
-    assert first == ("is no JSON (column …)", 5, "a/in.jsonl:1: is no JSON (column 1)")
+    assert first == ("is not JSON (column …)", 5, "a/in.jsonl:1: is not JSON (column 1)")
     assert {cause.cause for cause in others} == {"prompt is null; must be a string", "has no prompt"}
 
 
-def test_no_number_of_causes_fills_the_memory() -> None:
-    """What comes after many is told together."""
+def test_many_causes_do_not_fill_the_memory() -> None:
+    """Beyond a number of causes, the rest are counted together."""
     survey = Survey()
     survey.add([bad(row, f"in.jsonl:{row}: {'x' * row}") for row in range(1_000)])
     assert len(survey.causes()) <= 101
@@ -55,7 +55,7 @@ def test_no_number_of_causes_fills_the_memory() -> None:
 
 @given(st.lists(st.sampled_from("abcdefg"), max_size=30))
 def test_repeated_ids_are_found(labels: list[str]) -> None:
-    """How many, on how many rows, and two rows of the one that comes first."""
+    """How many ids, on how many rows, and two rows of the id that comes first."""
     ids = Ids()
     for row, label in enumerate(labels):
         ids.add(label, row)
@@ -73,7 +73,7 @@ def test_repeated_ids_are_found(labels: list[str]) -> None:
 
 
 def test_ids_take_sixteen_bytes_each() -> None:
-    """Ten million fit beside everything else."""
+    """Ten million ids fit into the memory of a run."""
     tracemalloc.start()
     ids = Ids()
     for row in range(200_000):
@@ -85,7 +85,7 @@ def test_ids_take_sixteen_bytes_each() -> None:
 
 
 def test_the_longest_prompts_are_named() -> None:
-    """Three of them, by row and id."""
+    """The longest three, by row and id."""
     survey = Survey()
     survey.add([request(row, "word " * (row * 7 % 100), f"r{row}") for row in range(100)])
     assert max(survey.longest) == Long(115, 57, "r57")
@@ -93,7 +93,7 @@ def test_the_longest_prompts_are_named() -> None:
 
 
 def test_a_prompt_that_fits_no_window_is_counted() -> None:
-    """With the answer that it allows."""
+    """Together with the answer that it allows."""
     survey = Survey()
     survey.add([request(0, "word " * 90_000), request(1, "word " * 120_000), request(2, "word", max_tokens=131_000)])
     assert survey.models[LLAMA].context_tokens == 131_000
@@ -101,7 +101,7 @@ def test_a_prompt_that_fits_no_window_is_counted() -> None:
 
 
 def test_samples_come_from_the_whole_input() -> None:
-    """And are few, however many rows there are."""
+    """They are few, however many rows there are."""
     survey = Survey()
     survey.add([request(row, str(row)) for row in range(10_000)])
     rows = [int(orjson.loads(body)["messages"][0]["content"]) for body in survey.samples]
@@ -110,8 +110,8 @@ def test_samples_come_from_the_whole_input() -> None:
     assert sum(rows) / len(rows) == pytest.approx(5_000, rel=0.15)
 
 
-def test_sums_stand_for_those_that_are_left() -> None:
-    """In proportion."""
+def test_sums_are_scaled_to_the_rows_that_are_left() -> None:
+    """In proportion to their number."""
     survey = Survey()
     survey.add([request(row, "a" * 40, max_tokens=5) for row in range(10)])
     survey.note_settled(LLAMA, 4)

@@ -1,4 +1,4 @@
-"""The model's own tokenizer, where it is at hand."""
+"""The model's tokenizer, where this machine has it."""
 
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ class Words:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of the hub with the tokenizer of one model, and a library that reads it."""
+    """A hub cache with the tokenizer of one model, and a library that reads it."""
     library = ModuleType("tokenizers")
     library.Tokenizer = Words  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tokenizers", library)
@@ -37,16 +37,18 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "hub"
 
 
-def test_a_tokenizer_that_is_there_is_used(hub: Path) -> None:
-    """From where the hub's libraries keep it."""
+def test_a_tokenizer_in_the_hub_cache_is_used(hub: Path) -> None:
+    """It is read where the hub's libraries keep it."""
     count = local_tokenizer("org/model", hub)
     assert count is not None
     assert count("three words here") == 3
 
 
 @pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"])
-def test_the_hubs_own_variables_are_heeded(hub: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    """In the order that its documentation gives."""
+def test_the_environment_variables_of_the_hub_are_obeyed(
+    hub: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """In the order of its documentation."""
     for name in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(hub / "nowhere"))
@@ -59,8 +61,8 @@ def test_the_hubs_own_variables_are_heeded(hub: Path, monkeypatch: pytest.Monkey
     assert local_tokenizer("org/model") is not None
 
 
-def test_what_is_not_there_is_not_fetched(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file, a broken one, no library, a name that is none: then tokens are estimated."""
+def test_a_tokenizer_that_is_not_there_is_not_downloaded(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file, a broken file, no library or an impossible name: then tokens are estimated."""
     assert local_tokenizer("org/other", hub) is None
     assert local_tokenizer("wandb-artifact:///team/project/lora:v1", hub) is None
     assert local_tokenizer("a\0b", hub) is None
