@@ -24,6 +24,8 @@ class Row(NamedTuple):
     """What is wrong with the row; None when nothing is."""
     folder: str = ""
     """Folder of the input file. Relative paths in the row start there; empty: the current directory."""
+    has_filled_nulls: bool = False
+    """Whether a null in an object may stand for a key that is absent, as in Parquet; in JSON it is a null."""
 
 
 class Image(NamedTuple):

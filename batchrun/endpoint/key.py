@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from batchrun.errors import EndpointRefused, JobError
 from batchrun.job.sections import Endpoint
-from batchrun.job.settings import is_loopback
+from batchrun.job.settings import header_text, is_loopback
 
 _VARIABLES = {"wandb": "WANDB_API_KEY", "openai": "OPENAI_API_KEY", "custom": "OPENAI_API_KEY"}
 
@@ -171,11 +171,21 @@ def hide_keys(text: str) -> str:
 
 
 def find_project(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the team/project to book on: from the job, else, for W&B, from `WANDB_ENTITY` and `WANDB_PROJECT`."""
+    """Return the team/project to book on: from the job, else, for W&B, from `WANDB_ENTITY` and `WANDB_PROJECT`.
+
+    Raises:
+        JobError: the variables hold a text that no HTTP header takes.
+    """
     if endpoint.project or endpoint.provider != "wandb":
         return endpoint.project
     entity, project = environ.get("WANDB_ENTITY", ""), environ.get("WANDB_PROJECT", "")
-    return f"{entity}/{project}" if entity and project else None
+    if not entity or not project:
+        return None
+    try:
+        return header_text(f"{entity}/{project}")
+    except ValueError as problem:
+        named = ascii(f"{entity}/{project}")
+        raise JobError(f"WANDB_ENTITY/WANDB_PROJECT = {named}; {problem}; or set --project TEAM/PROJECT") from None
 
 
 def _from_netrc(home: Path, url: str) -> str:

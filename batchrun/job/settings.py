@@ -201,9 +201,12 @@ def is_loopback(host: str) -> bool:
 
 
 def header_text(value: Any) -> str:
-    """Accept a string that is valid in an HTTP header."""
+    """Accept a string that every HTTP header takes. Source: RFC 9110, 5.5: letters beyond ASCII are opaque bytes."""
     if not text(value).isprintable() or value != value.strip():
         raise ValueError("must be a string without line breaks, control characters or surrounding spaces")
+    if not value.isascii():
+        wrong = next(letter for letter in value if not letter.isascii())
+        raise ValueError(f"must be a string of ASCII letters: no HTTP header takes {wrong}")
     return str(value)
 
 

@@ -19,7 +19,7 @@ from urllib.request import url2pathname
 import orjson
 
 from batchrun.prompts.request import MAX_BODY_BYTES
-from batchrun.prompts.rows import RowProblem, kind_of
+from batchrun.prompts.values import RowProblem, kind_of
 from batchrun.records import Image, Prompt, Row
 from batchrun.storage.urls import is_remote
 

@@ -11,7 +11,7 @@ from batchrun.errors import JobError
 from batchrun.job.catalogue import load_prices
 from batchrun.job.sections import LITELLM_PREFIX, Job
 from batchrun.prompts.response_format import response_format
-from batchrun.prompts.rows import RowProblem, kind_of, plain
+from batchrun.prompts.values import RowProblem, kind_of, plain
 from batchrun.records import BadRow, Prompt, Request, Row
 
 MAX_BODY_BYTES = 64 << 20

@@ -1,25 +1,37 @@
 """Row → Prompt: which of the four forms it has, its label, its parameters. Pure."""
 
-import math
-from typing import Any, Literal, NamedTuple
-
-import orjson
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 from batchrun.job.sections import Job
-from batchrun.prompts.input.digits import exact
 from batchrun.prompts.template import Template
+from batchrun.prompts.values import RowProblem, from_json, kind_of, plain
 from batchrun.records import Prompt, Row
 
 Form = Literal["batch", "messages", "template", "prompt"]
 
-COLUMNS = ("custom_id", "method", "url", "body", "messages", "prompt", "system", "params", "id")
+_NEXT_TO_MESSAGES: dict[str, tuple[type, ...]] = {
+    "tools": (list,),
+    "tool_choice": (str, dict),
+    "parallel_tool_calls": (bool,),
+    "response_format": (dict,),
+    "functions": (list,),
+    "function_call": (str, dict),
+}
+"""Keys of a body that rows have as columns next to `messages`, and their types. Source: OpenAI's format of files for
+fine-tuning, and its reference of chat completions."""
+
+COLUMNS = ("custom_id", "method", "url", "body", "messages", "prompt", "system", "params", "id", *_NEXT_TO_MESSAGES)
 """Columns that mean something whatever the job says."""
 
+_PARAMETERS = frozenset(
+    {"temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "stop", "seed", "n", "logit_bias"}
+    | {"logprobs", "top_logprobs", "frequency_penalty", "presence_penalty", "repetition_penalty", "reasoning_effort"}
+    | {"extra_body", "guided_json", "service_tier"}
+)
+"""Other keys of a body that people may take a column for. Source: OpenAI's reference, vLLM's extra parameters."""
+
 _BATCH_URL = "/chat/completions"
-
-
-class RowProblem(ValueError):
-    """One row cannot be used; the message says why. It ends as a failed row, never as a stopped run."""
 
 
 class RowForms:
@@ -47,6 +59,15 @@ class RowForms:
         own = (*COLUMNS, *self._labels, *filter(None, [self._images]))
         return frozenset(own).union(*(columns for columns in read if columns is not None))
 
+    def unsent(self, names: Iterable[str], forms: set[Form | None]) -> list[str]:
+        """Return the columns that look like a part of the request, but are not sent with rows of these forms."""
+        looks = _PARAMETERS if forms <= {"messages"} else _PARAMETERS | set(_NEXT_TO_MESSAGES)
+        looks |= {"model"} if not forms <= {"template"} else {"system"}
+        read = [template.columns for template in self.templates]
+        if forms <= {"batch"} or None in read:
+            return []
+        return [name for name in names if name in looks and not any(name in (columns or ()) for columns in read)]
+
     def label(self, columns: dict[str, Any]) -> str | None:
         """Return the row's label for people; None stands for its number."""
         for name in self._labels:
@@ -73,17 +94,18 @@ class RowForms:
             raise RowProblem(row.problem or "is broken")
         form = self.form(columns)
         if form == "template":
-            body = {"messages": self._with_system([_user(self.user.render(columns))], columns)}  # type: ignore[union-attr]  # the form says so
+            user = self.user.render(columns)  # type: ignore[union-attr]  # the form says so
+            body: dict[str, Any] = {"messages": self._with_system([_user(user)], columns)}
         elif form == "batch":
-            body = _batch_body(columns)
+            body = _batch_body(columns, row)
         elif form == "messages":
-            body = {"messages": self._own_messages(columns)}
+            body = {"messages": self._own_messages(columns, row)} | dict(_next_to_messages(columns, row))
         elif form == "prompt":
             body = {"messages": self._own_prompt(columns)}
         else:
             raise RowProblem("has no messages and no prompt, and the job has no template")
         if form != "batch" and columns.get("params") is not None:
-            body |= _params(columns["params"])
+            body |= _params(columns["params"], row)
         return Prompt(row.number, self.label(columns), body)
 
     def _with_system(self, messages: list[Any], columns: dict[str, Any]) -> list[Any]:
@@ -91,10 +113,12 @@ class RowForms:
             return messages
         return [{"role": "system", "content": self.system.render(columns)}, *messages]
 
-    def _own_messages(self, columns: dict[str, Any]) -> list[Any]:
-        messages = _checked_messages(_messages_in(columns["messages"]), columns["messages"])
+    def _own_messages(self, columns: dict[str, Any], row: Row) -> list[Any]:
+        messages = _checked_messages(columns["messages"], row)
         if any(message["role"] in ("system", "developer") for message in messages):
             return messages
+        if system := columns.get("system"):
+            return [_system(system), *messages]
         return self._with_system(messages, columns)
 
     def _own_prompt(self, columns: dict[str, Any]) -> list[Any]:
@@ -103,53 +127,22 @@ class RowForms:
             raise RowProblem(f"prompt is {kind_of(prompt)}; must be a string")
         if system is None:
             return self._with_system([_user(prompt)], columns)
-        if not isinstance(system, str):
-            raise RowProblem(f"system is {kind_of(system)}; must be a string")
-        return [{"role": "system", "content": system}, _user(prompt)]
-
-
-class _Kind(NamedTuple):
-    is_a: tuple[type, ...]
-    name: str
-
-
-_KINDS = (
-    _Kind((type(None),), "null"),
-    _Kind((bool,), "true or false"),
-    _Kind((int, float), "a number"),
-    _Kind((str,), "a string"),
-    _Kind((list, tuple), "a list"),
-    _Kind((dict,), "an object"),
-)
-
-
-def kind_of(value: Any) -> str:
-    """Return what people call a value's type."""
-    return next((kind.name for kind in _KINDS if isinstance(value, kind.is_a)), f"a {type(value).__name__}")
-
-
-def plain(value: Any) -> Any:
-    """Return a value as it may be sent: without null-valued keys, which Parquet makes of absent ones.
-
-    `content` stays: a null there says that the message is a tool call.
-
-    Raises:
-        RowProblem: a number is NaN or infinite, which JSON cannot express.
-    """
-    if isinstance(value, dict):
-        return {key: plain(each) for key, each in value.items() if each is not None or key == "content"}
-    if isinstance(value, list):
-        return [plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise RowProblem(f"has a parameter that is {value}, which JSON cannot express")
-    return value
+        return [_system(system), _user(prompt)]
 
 
 def _as_text(value: Any) -> str | None:
+    if isinstance(value, bytes):
+        return value.hex()  # not a text, but perhaps the bytes of a UUID
     try:
         return str(value)
     except RecursionError:  # a list of lists of lists of …: its row's number is the better label
         return None
+
+
+def _system(content: Any) -> dict[str, str]:
+    if not isinstance(content, str):
+        raise RowProblem(f"system is {kind_of(content)}; must be a string")
+    return {"role": "system", "content": content}
 
 
 def _user(content: str) -> dict[str, str]:
@@ -161,45 +154,61 @@ def _is_batch_line(columns: dict[str, Any]) -> bool:
     return isinstance(columns["body"], dict) or ("method" in columns and "url" in columns)
 
 
-def _batch_body(columns: dict[str, Any]) -> dict[str, Any]:
+def _batch_body(columns: dict[str, Any], row: Row) -> dict[str, Any]:
     body, method, url = columns["body"], columns.get("method"), columns.get("url")
     if method is not None and str(method).upper() != "POST":
         raise RowProblem(f"method is {method}; must be POST")
     if url is not None and not str(url).rstrip("/").endswith(_BATCH_URL):
         raise RowProblem(f"url is {url}; only …{_BATCH_URL} can be run")
-    body = _object(body, "body")
+    body = _object(body, "body", row)
     messages = body.pop("messages", None)
-    return {"messages": _checked_messages(messages if isinstance(messages, list) else None, messages)} | _overrides(
-        body
-    )
+    return {"messages": _checked_messages(messages, row._replace(has_filled_nulls=False))} | _overrides(body)
 
 
-def _params(value: Any) -> dict[str, Any]:
+def _next_to_messages(columns: dict[str, Any], row: Row) -> Iterator[tuple[str, Any]]:
+    """Yield the parts of the body that a row has next to its messages. Null and what is empty are not sent."""
+    for name, kinds in _NEXT_TO_MESSAGES.items():
+        value = columns.get(name)
+        if value is None or value == "":
+            continue
+        has_filled_nulls = row.has_filled_nulls and not isinstance(value, str)
+        if isinstance(value, str) and (str not in kinds or value.lstrip().startswith("{")):
+            value = from_json(value, name)
+        if not isinstance(value, kinds):
+            known = " or ".join(kind_of(kind()) for kind in kinds)
+            raise RowProblem(
+                f"{name} is {kind_of(value)}; must be {known}. If it is not a part of the request, rename it"
+            )
+        if isinstance(value, list) and not all(isinstance(each, dict) for each in value):
+            raise RowProblem(f"{name} must be a list of objects. If it is not a part of the request, rename it")
+        if value not in ([], {}):
+            yield name, plain(value, has_filled_nulls=has_filled_nulls)
+
+
+def _params(value: Any, row: Row) -> dict[str, Any]:
     if value == "":
         return {}  # an empty field of CSV
-    params = _object(value, "params")
+    params = _object(value, "params", row)
     for key in ("model", "messages"):
         if key in params:
             raise RowProblem(f"params has {key}, which params cannot set")
     return _overrides(params)
 
 
-def _object(value: Any, name: str) -> dict[str, Any]:
+def _object(value: Any, name: str, row: Row) -> dict[str, Any]:
     """Return a copy of an object, which CSV and Parquet may hold as JSON text."""
+    has_filled_nulls = row.has_filled_nulls and not isinstance(value, str)
     if isinstance(value, str):
-        try:
-            value = exact(value)
-        except orjson.JSONDecodeError as problem:
-            raise RowProblem(f"{name} is not JSON: {problem.msg}") from None
+        value = from_json(value, name)
     if not isinstance(value, dict):
         raise RowProblem(f"{name} is {kind_of(value)}; must be an object")
-    copy: dict[str, Any] = plain(value)
+    copy: dict[str, Any] = plain(value, has_filled_nulls=has_filled_nulls)
     return copy
 
 
 def _overrides(body: dict[str, Any]) -> dict[str, Any]:
     """Return what a row says of the body, without what is the run's to say: how often, and how it travels."""
-    if body.pop("n", 1) != 1:
+    if body.pop("n", 1) not in (1, None):
         raise RowProblem("asks for n answers; use num_samples, each gets an output row")
     body.pop("stream", None)
     body.pop("stream_options", None)
@@ -210,21 +219,24 @@ def _messages_in(value: Any) -> list[Any] | None:
     """Return the messages in a column, which CSV holds as JSON text; None when there are none."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = exact(value)
-        except orjson.JSONDecodeError:
+            value = from_json(value, "messages")
+        except RowProblem:
             return None
     return value if isinstance(value, list) else None
 
 
-def _checked_messages(messages: list[Any] | None, value: Any) -> list[Any]:
-    if messages is None:
+def _checked_messages(value: Any, row: Row) -> list[Any]:
+    has_filled_nulls = row.has_filled_nulls and not isinstance(value, str)
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = from_json(value, "messages")
+    if not isinstance(value, list):
         raise RowProblem(f"messages is {kind_of(value)}; must be a list of objects, each with a role")
-    if not messages:
+    if not value:
         raise RowProblem("messages is empty")
-    for index, message in enumerate(messages):
+    for index, message in enumerate(value):
         if not isinstance(message, dict):
             raise RowProblem(f"messages[{index}] is {kind_of(message)}; must be an object with a role")
         if not isinstance(message.get("role"), str):
             raise RowProblem(f"messages[{index}] has no role")
-    checked: list[Any] = plain(messages)
+    checked: list[Any] = plain(value, has_filled_nulls=has_filled_nulls)
     return checked

@@ -15,8 +15,9 @@ from batchrun.prompts.input.files import InputFile, find_files, nearest
 from batchrun.prompts.input.parquet_file import open_parquet
 from batchrun.prompts.input.reader import RowReader, open_file
 from batchrun.prompts.request import RequestMaker
-from batchrun.prompts.rows import Form, RowForms, RowProblem
-from batchrun.prompts.template import TemplateProblem
+from batchrun.prompts.rows import Form, RowForms
+from batchrun.prompts.template import TemplateProblem, as_template
+from batchrun.prompts.values import RowProblem
 from batchrun.records import BadRow, Request, Row, RowCount
 from batchrun.storage.urls import shown
 
@@ -160,7 +161,15 @@ class Source:
     def _new_reader(self, first: int = 0) -> RowReader:
         columns = self._forms.columns
         limit = self._job.input.limit
-        return RowReader(self.files, stdin=self._stdin, spool=self._spool, columns=columns, limit=limit, first=first)
+        return RowReader(
+            self.files,
+            stdin=self._stdin,
+            spool=self._spool,
+            columns=columns,
+            as_bytes=() if self._images is None else (self._images.column,),
+            limit=limit,
+            first=first,
+        )
 
     def _batches_of(self, rows: list[Row]) -> Iterator[list[Entry]]:
         batch: list[Entry] = []
@@ -220,7 +229,9 @@ class Source:
         problems = list(takewhile(bool, map(self._problem, rows)))  # no further: a row may have images to read
         if len(problems) == len(rows):
             raise InputError(f"none of the first {len(rows)} rows can be used: {problems[0]}")
-        self._notice(forms)
+        self._notice(forms, known)
+        if "template" in forms:
+            self._notice_constants(known, has_several_rows=len(rows) > 1, sets_own=any(map(_sets_own, sound)))
 
     def _check_columns(self, known: list[str], *, uses_templates: bool, uses_user: bool, where: str) -> None:
         wanted = [
@@ -250,12 +261,40 @@ class Source:
                 names = dict.fromkeys([*schema.names, *names])
         return list(names)
 
-    def _notice(self, forms: set[Form | None]) -> None:
+    def _notice_constants(self, known: list[str], *, has_several_rows: bool, sets_own: bool) -> None:
+        """Refuse a template that names a column in another tool's way; notice one that asks every row the same.
+
+        Raises:
+            JobError: a template names a column as text, and nothing else differs from row to row.
+        """
+        is_constant = (
+            not sets_own
+            and self._images is None
+            and all(template.columns == frozenset() for template in self._forms.templates)
+        )
+        for template in self._forms.templates:
+            for name in sorted(template.placeholders & set(known)):
+                problem = (
+                    f"{template.setting}: {name} is sent as this word, not as the column; write {as_template(name)}"
+                )
+                if is_constant:
+                    raise JobError(problem)
+                self.notices.append(problem)
+        if is_constant and has_several_rows and not self.notices:
+            example = as_template(known[0]) if known else "{{ question }}"
+            self.notices.append(
+                f"prompt.user names no column, so every row asks the same; a column is written {example}"
+            )
+
+    def _notice(self, forms: set[Form | None], known: list[str]) -> None:
         user, system = self._forms.user, self._forms.system
         if user is not None and (forms & {"messages", "batch"}):
             self.notices.append("rows bring their own messages: for these the template prompt.user is not used")
         if system is not None and "batch" in forms:
             self.notices.append("rows are OpenAI batch lines: for these the template prompt.system is not used")
+        if unsent := self._forms.unsent(known, forms):
+            cure = "what a row sets of its request is read from its column params"
+            self.notices.append(f"not sent, although named like a part of the request: {_listed(unsent)}; {cure}")
 
     def _check_all(self) -> None:
         """Read everything once, for `strict`."""
@@ -269,6 +308,10 @@ class Source:
         if count:
             more = f"\n… and {count - len(problems)} more" if count > len(problems) else ""
             raise InputError(f"{count} broken rows, and --strict allows none:\n" + "\n".join(problems) + more)
+
+
+def _sets_own(columns: dict[str, object]) -> bool:
+    return columns.get("params") not in (None, "", {})
 
 
 def _listed(names: list[str]) -> str:

@@ -1,7 +1,8 @@
 """Jinja2 templates over a row's columns: sandboxed, compiled once."""
 
 import json
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, meta, nodes
@@ -15,6 +16,13 @@ ROW = "row"
 
 class TemplateProblem(ValueError):
     """A template cannot be rendered for one row. The message names the setting and the column."""
+
+
+def as_template(column: str) -> str:
+    """Return how a template writes a column."""
+    return (
+        f"{{{{ {column} }}}}" if column.isidentifier() else f"{{{{ {ROW}[{json.dumps(column, ensure_ascii=False)}] }}}}"
+    )
 
 
 class Template:
@@ -43,6 +51,8 @@ class Template:
         names = meta.find_undeclared_variables(tree) | of_jinja  # a column may have the name of a global
         self._has_row = ROW in names
         self._reads = _Reads.of(tree, names)
+        self.placeholders = frozenset(_placeholders(tree)) - (self._reads.columns or frozenset())
+        """Words of its text that other tools would replace by a column: `{question}`, `$question`, `%(question)s`."""
         self.columns = self._reads.columns
         """Columns that it reads; None when it may read any."""
         self.render: Callable[[dict[str, Any]], str] = self._render if names else self._render_constant()
@@ -101,6 +111,18 @@ class _Reads(NamedTuple):
             names=frozenset(names - optional - set(_ENVIRONMENT.globals) - {ROW}),
             of_row=frozenset(name for node_id, name in of_row.items() if node_id not in guarded),
         )
+
+
+_PLACEHOLDER = re.compile(
+    r"\{\s*([^{}\n]{1,100}?)\s*(?:![rsa])?(?::[^{}\n]*)?\}|\$\{?([^\W\d]\w*)\}?|%\(([^)\n]{1,100})\)s"
+)
+"""How str.format, string.Template, shells and the % operator write a column."""
+
+
+def _placeholders(tree: nodes.Template) -> Iterator[str]:
+    for text in tree.find_all(nodes.TemplateData):
+        for found in _PLACEHOLDER.finditer(text.data):
+            yield found[1] or found[2] or found[3]
 
 
 def _row_column(node: nodes.Getitem) -> str | None:

@@ -133,6 +133,8 @@ def test_a_checked_value_passes_its_check_again(check: settings.Check, value: An
         (settings.http_url, "https://:8000/v1", "a URL such as https://host/v1"),
         (settings.http_url, "https://[::1/v1", "a URL such as https://host/v1"),
         (settings.header_text, "team/project\n", "a string without line breaks"),
+        (settings.header_text, "müller/project", "a string of ASCII letters: no HTTP header takes ü"),
+        (settings.header_text, "日本/project", "a string of ASCII letters: no HTTP header takes 日"),
         (settings.header_text, "team\r\nX-Evil: 1", "a string without line breaks"),
         (settings.table, [1], "a table"),
     ],

@@ -9,7 +9,7 @@ from batchrun.errors import JobError
 from batchrun.job.sections import Endpoint, Input, Job, Model
 from batchrun.prompts import request
 from batchrun.prompts.request import RequestMaker
-from batchrun.prompts.rows import RowProblem
+from batchrun.prompts.values import RowProblem
 from batchrun.records import BadRow, Prompt, Request, Row
 
 MESSAGES = [{"role": "user", "content": "hé"}]

@@ -1,9 +1,12 @@
+import json
 from typing import Any
 
 import pytest
 
-from batchrun.prompts.rows import RowForms, RowProblem, kind_of, plain
+from batchrun.prompts.input.arrow import NotText
+from batchrun.prompts.rows import RowForms
 from batchrun.prompts.template import TemplateProblem
+from batchrun.prompts.values import RowProblem, kind_of, plain
 from batchrun.records import Prompt, Row
 
 USER = {"role": "user", "content": "hi"}
@@ -80,11 +83,11 @@ def test_every_form_becomes_messages(body, columns: Row, job: dict[str, Any], me
 @pytest.mark.parametrize(
     ("columns", "parameters"),
     [
-        (row(prompt="hi", params={"temperature": 1, "stop": None}), {"temperature": 1}),
+        (row(prompt="hi", params={"temperature": 1, "stop": None}), {"temperature": 1, "stop": None}),
         (row(prompt="hi", params='{"temperature": 1}'), {"temperature": 1}),
         (row(prompt="hi", params=""), {}),
         (row(prompt="hi", params=None), {}),
-        (row(prompt="hi", params={"n": 1, "stream": True, "seed": 2}), {"seed": 2}),
+        (row(prompt="hi", params={"n": None, "stream": True, "seed": 2}), {"seed": 2}),
         (
             batch({"messages": [USER], "model": "m", "top_p": 1, "n": 1, "stream_options": {}}),
             {"model": "m", "top_p": 1},
@@ -94,7 +97,7 @@ def test_every_form_becomes_messages(body, columns: Row, job: dict[str, Any], me
     ],
 )
 def test_a_row_may_set_its_own_parameters(body, columns: Row, parameters: dict[str, Any]) -> None:
-    """As an object or as JSON text; null counts as absent, and a row cannot choose streaming."""
+    """As an object or as JSON text, nulls included; a row cannot choose streaming."""
     assert body(columns) == {"messages": [USER]} | parameters
 
 
@@ -107,7 +110,16 @@ def test_a_row_may_set_its_own_parameters(body, columns: Row, parameters: dict[s
         (row(question="hi"), "has no messages and no prompt"),
         (row(messages={"role": "user"}), "messages is an object; must be a list of objects"),
         (row(messages="hi"), "messages is a string"),
-        (row(messages="[hi"), "messages is a string"),
+        (row(messages="[hi"), "messages is not JSON"),
+        (row(messages="[{'role': 'user', 'content': None}]"), "written by Python; write it by json.dumps"),
+        (row(prompt="hi", params="{'temperature': 1}"), "params is not JSON but was written by Python"),
+        (row(prompt=NotText(b"\xff")), "prompt is bytes; must be a string"),
+        (row(messages=[USER], system=3), "system is a number; must be a string"),
+        (row(messages=[USER], tools=["search"]), "tools must be a list of objects"),
+        (row(messages=[USER], tools="[{'type': 'function'}]"), "tools is not JSON but was written by Python"),
+        (row(messages=[USER], tools={"type": "function"}), "tools is an object; must be a list"),
+        (row(messages=[USER], response_format="json"), "response_format is not JSON"),
+        (row(messages=[USER], tool_choice=3), "tool_choice is a number; must be a string or an object"),
         (row(messages=[]), "messages is empty"),
         (row(messages=[USER, "hi"]), "messages[1] is a string"),
         (row(messages=[{"content": "hi"}]), "messages[0] has no role"),
@@ -155,10 +167,77 @@ def test_a_row_is_labelled_by_the_first_label_it_has(make_job, columns: dict[str
     assert forms.prompt(row(prompt="hi", **columns)) == Prompt(7, label, {"messages": [USER]})
 
 
+CALL = {"role": "assistant", "content": None, "name": None, "tool_calls": [{"id": "x", "index": None}]}
+
+
 def test_absent_keys_of_parquet_are_absent_again() -> None:
     """Null-valued keys go, at every depth; the content of a tool call stays null."""
-    message = {"role": "assistant", "content": None, "name": None, "tool_calls": [{"id": "x", "index": None}]}
-    assert plain([message]) == [{"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}]
+    absent = [{"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}]
+    assert plain([CALL], has_filled_nulls=True) == absent
+
+
+@pytest.mark.parametrize("has_filled_nulls", [False, True], ids=["JSON", "Parquet"])
+@pytest.mark.parametrize(
+    "columns", [{"messages": [CALL]}, {"custom_id": "x", "body": {"messages": [CALL], "stop": None}}], ids=str
+)
+def test_nulls_of_json_are_sent_as_they_are_written(body, columns: dict[str, Any], has_filled_nulls: bool) -> None:
+    """A schema may say const: null. Only the objects of Parquet cannot tell null from absent; their JSON texts can."""
+    written = columns.get("body", columns)
+    texts = {name: value if name == "custom_id" else json.dumps(value) for name, value in columns.items()}
+    texts |= {"method": "POST", "url": "/v1/chat/completions"}
+    assert body(Row(0, texts, "a", None, "", has_filled_nulls)) == written
+    sent = body(Row(0, columns, "a", None, "", has_filled_nulls))
+    assert (sent == written) is not has_filled_nulls
+    assert ("null" in json.dumps(sent).replace('"content": null', "")) is not has_filled_nulls
+
+
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"const": None}}}
+
+
+@pytest.mark.parametrize("as_text", [False, True], ids=["JSON", "CSV"])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"tools": [TOOL], "parallel_tool_calls": False},
+        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"response_format": {"type": "json_object"}},
+        {"functions": [{"name": "f"}], "function_call": {"name": "f"}},
+    ],
+    ids=str,
+)
+def test_parts_of_the_request_next_to_messages_are_sent(body, beside: dict[str, Any], as_text: bool) -> None:
+    """As files for fine-tuning have them; CSV holds them as JSON. What `params` sets comes first."""
+    columns = {name: json.dumps(value) for name, value in beside.items()} if as_text else beside
+    assert body(row(messages=[USER], **columns)) == {"messages": [USER]} | beside
+    assert body(row(messages=[USER], **{"tool_choice": "auto"} | beside))["tool_choice"] == beside.get(
+        "tool_choice", "auto"
+    )
+    name = next(iter(beside))
+    assert body(row(messages=[USER], **columns, params={name: 1}))[name] == 1
+
+
+@pytest.mark.parametrize("empty", [None, "", [], "[]", {}, "{}"])
+def test_a_row_without_tools_sends_none(body, empty: Any) -> None:
+    """Many files have the column in every row."""
+    name = "tools" if isinstance(empty, list) or empty == "[]" else "response_format"
+    assert body(row(messages=[USER], **{name: empty})) == {"messages": [USER]}
+
+
+@pytest.mark.parametrize("messages", [[USER], [SYSTEM | {"content": "other"}, USER]])
+def test_a_system_text_next_to_messages_is_sent_unless_they_have_their_own(body, messages: list[Any]) -> None:
+    """It goes before the job's, as next to a prompt."""
+    sent = body(row(messages=messages, system="be brief"), system="of the job")["messages"]
+    assert sent == ([SYSTEM, USER] if messages == [USER] else messages)
+
+
+def test_columns_that_only_look_like_a_part_of_the_request_are_known(make_job) -> None:
+    """Except those that a template reads, and those that are sent."""
+    names = ["tools", "temperature", "question", "model", "system"]
+    assert RowForms(make_job()).unsent(names, {"messages"}) == ["temperature", "model"]
+    assert RowForms(make_job()).unsent(names, {"prompt", "messages"}) == ["tools", "temperature", "model"]
+    assert RowForms(make_job(user="{{ tools }}")).unsent(names, {"template"}) == ["temperature", "system"]
+    assert RowForms(make_job(user="{{ row }}")).unsent(names, {"template"}) == []
+    assert RowForms(make_job()).unsent(names, {"batch"}) == []
 
 
 def test_the_columns_that_may_be_read_are_known(make_job) -> None:
@@ -171,7 +250,7 @@ def test_the_columns_that_may_be_read_are_known(make_job) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "kind"), [(True, "true or false"), (1.5, "a number"), (b"", "a bytes"), ({}, "an object"), (None, "null")]
+    ("value", "kind"), [(True, "true or false"), (1.5, "a number"), (b"", "bytes"), ({}, "an object"), (None, "null")]
 )
 def test_messages_use_the_common_name_of_a_type(value: Any, kind: str) -> None:
     """In messages about rows."""

@@ -308,3 +308,42 @@ def test_rows_that_are_settled_are_not_even_rendered(write, make_job) -> None:
     assert rows == rendered == [300, *range(303, 599)]
     assert (asked[0][0], asked[-1][1]) == (300, 600)
     assert source.rows_read == 600
+
+
+QUESTIONS = [{"question": "a"}, {"question": "b"}]
+
+
+def notices(make_job, path: str, **job) -> list[str]:
+    with Source(make_job(path, **job)) as source:
+        source.open()
+        return source.notices
+
+
+@pytest.mark.parametrize("user", ["Answer: {question}", "Answer: $question", "Answer: %(question)s"])
+def test_a_column_written_for_another_tool_is_refused_before_money_is_spent(write, make_job, user: str) -> None:
+    """With how it is written; where another column makes a difference it is only reported: it may be meant."""
+    path = write("a.jsonl", QUESTIONS)
+    with pytest.raises(JobError, match=r"prompt.user: question is sent as this word, .*write {{ question }}"):
+        notices(make_job, path, user=user)
+    other = write("b.jsonl", [row | {"id": row["question"]} for row in QUESTIONS])
+    [notice] = notices(make_job, other, user=user + "{{ id }}")
+    assert "write {{ question }}" in notice
+    own = write("c.jsonl", [row | {"params": {"seed": 1}} for row in QUESTIONS])
+    [notice] = notices(make_job, own, user=user)
+    assert "write {{ question }}" in notice
+
+
+def test_a_template_that_asks_every_row_the_same_is_reported(write, make_job) -> None:
+    """Of one row it is not: it may be sampled many times."""
+    [notice] = notices(make_job, write("a.jsonl", QUESTIONS), user="Say OK, {name}.")
+    assert "every row asks the same; a column is written {{ question }}" in notice
+    assert notices(make_job, write("b.jsonl", QUESTIONS[:1]), user="Say OK.") == []
+    assert notices(make_job, write("a.jsonl", QUESTIONS), user="Say OK.", system="{{ question }}") == []
+
+
+def test_columns_named_like_a_part_of_the_request_are_reported(tmp_path: Path, make_job) -> None:
+    """Those of Parquet too, although they are not read."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"prompt": ["a"], "temperature": [0.5], "tools": ["[]"], "price": [1]}), path)
+    [notice] = notices(make_job, str(path))
+    assert "not sent, although named like a part of the request: temperature, tools; " in notice

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from batchrun.errors import JobError
-from batchrun.prompts.template import Template, TemplateProblem
+from batchrun.prompts.template import Template, TemplateProblem, as_template
 
 
 def render(text: str, columns: dict[str, Any]) -> str:
@@ -116,3 +116,24 @@ def test_a_column_named_row_is_the_column() -> None:
     template = Template('{{ row["x"] }}', "prompt.user")
     assert template.missing(["row"]) == []
     assert template.render({"row": {"x": "of the column"}}) == "of the column"
+
+
+@pytest.mark.parametrize(
+    ("text", "placeholders"),
+    [
+        ("Answer: {question}", {"question"}),
+        ("{a!r} {b:>10} { c d }", {"a", "b", "c d"}),
+        ("${a} $b %(c)s 5$ 10%", {"a", "b", "c"}),
+        ('{{ a }} {{ "{b}" }} {a} {% raw %}{c}{% endraw %}', {"c"}),
+        ("{# {a} #}{% if b %}{% endif %}", set()),
+    ],
+)
+def test_a_template_knows_what_other_tools_would_take_for_a_column(text: str, placeholders: set[str]) -> None:
+    """Only in its text, and not what it reads anyway."""
+    assert Template(text, "prompt.user").placeholders == placeholders
+
+
+@pytest.mark.parametrize("column", ["a", "größe", "a b", 'a"b', "a\\b", "1"])
+def test_a_column_can_be_written_whatever_its_name(column: str) -> None:
+    """What messages advise works."""
+    assert Template(as_template(column), "prompt.user").render({column: "x"}) == "x"

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from batchrun.errors import InputError
 from batchrun.prompts.input.files import InputFile, is_same, nearest
-from batchrun.prompts.input.parquet_file import open_parquet, parquet_batches
+from batchrun.prompts.input.parquet_file import open_parquet, parquet_batches, row_count
 from batchrun.prompts.input.reader import RowReader, open_file, unreadable
 from batchrun.prompts.input.types import array, cast_to_texts, merged, sound, storable, texts, type_of
 
@@ -101,7 +101,7 @@ class InputColumns:
                         self._add(field.name, field.type)
                     else:
                         self._others.add(field.name)
-                return int(parquet.metadata.num_rows)
+                return row_count(parquet)
         rows = 0
         for batch in _rows(file, limit):
             rows += len(batch)
@@ -168,7 +168,7 @@ class InputColumns:
 
     def _parquet_batches(self, file: InputFile, limit: int | None) -> Iterator[pa.RecordBatch]:
         with _opened_parquet(file) as parquet:
-            left = parquet.metadata.num_rows if limit is None else limit
+            left = row_count(parquet) if limit is None else limit
             for batch in parquet_batches(parquet, _BATCH_ROWS, self.schema.names):
                 batch = batch.slice(0, left)
                 arrays = [self._parquet_column(batch, field) for field in self.schema]

@@ -9,7 +9,7 @@ from batchrun.prompts.input.digits import exact, has_long_number
 from batchrun.prompts.input.files import InputFile
 from batchrun.prompts.input.lines import TOO_LONG, blocks
 from batchrun.prompts.input.parts import TOO_LONG_PROBLEM, Part, Reading, Rows, wanted
-from batchrun.prompts.rows import kind_of
+from batchrun.prompts.values import kind_of
 from batchrun.records import Row
 
 

@@ -18,7 +18,7 @@ _BATCH_BYTES = 4 << 20
 def parquet_rows(raw: BinaryIO, reading: Reading) -> Rows:
     """Yield the rows of Parquet as Python objects; null is None, structs are dicts."""
     parquet = open_parquet(raw, reading.file)
-    total = parquet.metadata.num_rows
+    total = row_count(parquet)
     name, folder = reading.file.name, reading.file.folder
     groups, done = _groups_from(parquet, reading.wanted - reading.first)
     for batch in parquet_batches(parquet, reading.batch_rows, reading.columns, groups):
@@ -26,10 +26,10 @@ def parquet_rows(raw: BinaryIO, reading: Reading) -> Rows:
         if reading.first + done <= reading.wanted:
             continue
         rows = [
-            Row(reading.first + row, columns, f"{name}: row {row}", problem, folder)
-            for row, (columns, problem) in enumerate(python_rows(batch), first)
+            Row(reading.first + row, columns, f"{name}: row {row}", problem, folder, has_filled_nulls=True)
+            for row, (columns, problem) in enumerate(python_rows(batch, reading.as_bytes), first)
         ]
-        yield Part(wanted(rows, reading), reading.first + done, reading.file.size_bytes * done // total)
+        yield Part(wanted(rows, reading), reading.first + done, reading.file.size_bytes * done // max(1, total))
     if not groups:
         yield Part([], reading.first + total, reading.file.size_bytes)
 
@@ -43,6 +43,12 @@ def _groups_from(parquet: pq.ParquetFile, row: int) -> tuple[list[int], int]:
             return list(range(group, parquet.metadata.num_row_groups)), before
         before += rows
     return [], before
+
+
+def row_count(parquet: pq.ParquetFile) -> int:
+    """Return how many rows the file has, as its row groups state: some writers leave the sum in the footer at 0."""
+    metadata = parquet.metadata
+    return sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
 
 
 def open_parquet(raw: BinaryIO, file: InputFile) -> pq.ParquetFile:
@@ -61,7 +67,7 @@ def parquet_batches(
     """
     metadata = parquet.metadata
     size_bytes = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-    row_bytes = size_bytes // max(1, metadata.num_rows) + 1
+    row_bytes = max(0, size_bytes) // max(1, row_count(parquet)) + 1
     names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
     # Without any column the rows could not be counted; with all of them a message can list the names.
     size = max(1, min(batch_rows, _BATCH_BYTES // row_bytes))

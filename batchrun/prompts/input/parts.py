@@ -38,6 +38,8 @@ class Reading(NamedTuple):
     """Number of the first row that is wanted."""
     columns: Collection[str] | None = None
     """The only columns that are needed, where the format can leave out others; None for all."""
+    as_bytes: Collection[str] = ()
+    """Columns whose bytes stay bytes, since they are images."""
     tee: Callable[[bytes], object] | None = None
     """Gets the unpacked bytes before their rows are handed out."""
 

@@ -30,6 +30,7 @@ class RowReader:
         stdin: BinaryIO | None = None,
         spool: Path | None = None,
         columns: Collection[str] | None = None,
+        as_bytes: Collection[str] = (),
         limit: int | None = None,
         batch_rows: int = BATCH_ROWS,
         first: int = 0,
@@ -41,6 +42,7 @@ class RowReader:
             stdin: what `-` stands for.
             spool: file that gets the unpacked bytes of `stdin` before their rows are handed out.
             columns: the only columns that are needed; Parquet leaves out others.
+            as_bytes: columns whose bytes stay bytes, since they are images.
             limit: only the first N rows.
             batch_rows: rows in one list, at most.
             first: row to begin with; those before it are passed over, as cheaply as the format allows.
@@ -49,6 +51,7 @@ class RowReader:
         self._stdin = stdin
         self._spool = spool
         self._columns = columns
+        self._as_bytes = as_bytes
         self._limit = limit
         self._batch_rows = batch_rows
         self._first = first
@@ -100,7 +103,9 @@ class RowReader:
         with ExitStack() as opened:
             try:
                 raw, tee = self._open(file, opened)
-                reading = Reading(file, self.rows_read, self._batch_rows, self._first, self._columns, tee)
+                reading = Reading(
+                    file, self.rows_read, self._batch_rows, self._first, self._columns, self._as_bytes, tee
+                )
                 yield from ROWS[file.format](raw, reading)
             except (OSError, EOFError, zlib.error, pa.ArrowException) as problem:
                 raise unreadable(file, problem) from problem

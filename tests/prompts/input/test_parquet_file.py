@@ -11,6 +11,7 @@ import pytest
 from harness.input_files import parquet, read
 
 from batchrun.errors import InputError
+from batchrun.prompts.input.columns import InputColumns
 from batchrun.prompts.input.files import find_files
 from batchrun.prompts.input.reader import RowReader
 from batchrun.records import Row
@@ -20,8 +21,8 @@ def test_parquet_rows_are_python_objects(tmp_path: Path) -> None:
     """Nested columns are dicts and lists, null is None, and a row is named by its number in the file."""
     table = pa.table({"a": [1, None], "b": [{"x": ["y"]}, None]})
     assert read(parquet(tmp_path / "a.parquet", table)) == [
-        Row(0, {"a": 1, "b": {"x": ["y"]}}, "a.parquet: row 0"),
-        Row(1, {"a": None, "b": None}, "a.parquet: row 1"),
+        Row(0, {"a": 1, "b": {"x": ["y"]}}, "a.parquet: row 0", has_filled_nulls=True),
+        Row(1, {"a": None, "b": None}, "a.parquet: row 1", has_filled_nulls=True),
     ]
 
 
@@ -44,6 +45,33 @@ def test_nanoseconds_are_read_as_microseconds(tmp_path: Path) -> None:
     table = pa.table({"at": pa.array([1_000_000_001], pa.timestamp("ns", "UTC"))})
     [row] = read(parquet(tmp_path / "a.parquet", table))
     assert row.columns == {"at": datetime.datetime(1970, 1, 1, 0, 0, 1, tzinfo=datetime.UTC)}
+
+
+def test_a_footer_that_counts_no_rows_loses_none(tmp_path: Path) -> None:
+    """Early writers left the sum at 0; the row groups state how many rows they have."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": ["x", "y", "z"]}), path, store_schema=False)
+    whole = bytearray(path.read_bytes())
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    place = whole.index(b"\x16\x06\x19", footer)  # field 3 of the footer: num_rows, 3 as a zigzag number
+    whole[place + 1] = 0
+    path.write_bytes(whole)
+    assert pq.ParquetFile(path).metadata.num_rows == 0
+    assert [row.columns for row in read(str(path))] == [{"a": "x"}, {"a": "y"}, {"a": "z"}]
+    assert [row.number for row in read(str(path), first=1)] == [1, 2]
+    columns = InputColumns(find_files([str(path)]))
+    assert pa.Table.from_batches(columns.batches(), columns.schema)["a"].to_pylist() == ["x", "y", "z"]
+
+
+def test_bytes_stay_bytes_where_they_are_images(tmp_path: Path) -> None:
+    """Elsewhere they are text, as Impala and Hive write it; what is not UTF-8 never becomes a text."""
+    path = parquet(tmp_path / "a.parquet", pa.table({"a": [b"BM"], "b": [b"BM"], "c": [b"\xff"]}))
+    [row] = read(path, as_bytes=["a"])
+    assert row.columns == {"a": b"BM", "b": "BM", "c": b"\xff"}
+    with pytest.raises(ValueError, match="not UTF-8"):
+        f"{row.columns['c']}"
+    with pytest.raises(ValueError, match="not UTF-8"):
+        str([row.columns["c"]])
 
 
 def test_a_parquet_value_that_python_cannot_hold_breaks_its_row_only(tmp_path: Path) -> None:
