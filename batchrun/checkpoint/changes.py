@@ -11,8 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from batchrun.checkpoint.facts import SETTLED_ROWS
-from batchrun.checkpoint.file import translated
+from batchrun.checkpoint.facts import ORIGIN, SETTLED_ROWS
 from batchrun.checkpoint.reader import read_totals
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import OUTCOME_COLUMNS, Asked
@@ -64,22 +63,26 @@ def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Cha
         agree: called before the change is committed; False takes it back.
 
     Returns:
-        What was changed; if not agreed, what would have been.
+        What was changed; if not agreed, what would have been. After a change the caller notes the origin again.
     """
-    connection = store.connection
-    with translated(store.path):
+    with store.using() as connection:
         connection.execute("CREATE TEMP TABLE asked (id INTEGER PRIMARY KEY, key BLOB NOT NULL, custom_id TEXT)")
-        try:
+    try:
+        with store.using() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            for batch in batches:
-                rows = [(store.id_of(each), each.key, each.custom_id) for each in batch]
+        for batch in batches:
+            rows = [(store.id_of(each), each.key, each.custom_id) for each in batch]
+            with store.using() as connection:
                 connection.executemany("INSERT INTO asked VALUES (?, ?, ?)", rows)
+        with store.using() as connection:
             change = _fit(connection)
-            if agree(change):
+        if agree(change):
+            with store.using() as connection:
                 connection.execute("COMMIT")
                 store.reload()
-            return change
-        finally:
+        return change
+    finally:
+        with store.using() as connection:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             connection.execute("DROP TABLE IF EXISTS asked")
@@ -87,12 +90,12 @@ def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Cha
 
 def forget_failed(store: Store) -> int:
     """Retire all failed rows, so that they are sent again; return how many there were."""
-    with translated(store.path):
-        store.connection.execute("BEGIN IMMEDIATE")
-        count = _retire(store.connection, "kind IS NOT NULL")
-        store.connection.execute("UPDATE retired SET key = x'' WHERE kind IS NOT NULL")  # no request has this key
-        _recount(store.connection)
-        store.connection.execute("COMMIT")
+    with store.using() as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        count = _retire(connection, "kind IS NOT NULL")
+        connection.execute("UPDATE retired SET key = x'' WHERE kind IS NOT NULL")  # no request has this key
+        _recount(connection)
+        connection.execute("COMMIT")
         store.reload()
     return count
 
@@ -108,6 +111,8 @@ def _fit(connection: sqlite3.Connection) -> Change:
         "WHERE asked.id = outcomes.id AND asked.custom_id IS NOT outcomes.custom_id"
     )
     _recount(connection)
+    # Until the caller notes what they fit now: killed before that, the next run must look at all of them again.
+    connection.execute("DELETE FROM facts WHERE name = ?", (ORIGIN.name,))
     kept = _count(connection, "outcomes")
     asked = _count(connection, "asked")
     new = asked - kept
@@ -118,8 +123,8 @@ def _fit(connection: sqlite3.Connection) -> Change:
 
 def has_retired(store: Store) -> bool:
     """Return whether there are retired answers, whose requests are not in the job now."""
-    with translated(store.path):
-        (found,) = store.connection.execute("SELECT EXISTS (SELECT 1 FROM retired WHERE kind IS NULL)").fetchone()
+    with store.using() as connection:
+        (found,) = connection.execute("SELECT EXISTS (SELECT 1 FROM retired WHERE kind IS NULL)").fetchone()
     return bool(found)
 
 

@@ -13,7 +13,8 @@ where every row is. For the others, `lookup` asks the file.
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -40,11 +41,14 @@ from batchrun.records import ModelTotals, Outcome, Usage
 A = TypeVar("A", bound=Asked)
 T = TypeVar("T")
 
+_INTERRUPT_EVERY_S = 0.02
+"""How often a statement is interrupted that another thread runs while the store closes."""
+
 
 class Store:
     """The checkpoint of one run directory, open for writing.
 
-    Opened by `with`; until `start`, the caller's thread may change it; from then on only the writer does.
+    Opened by `with`; until `start`, one other thread may change it by `using`; from then on only the writer does.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -58,6 +62,7 @@ class Store:
         self._writer = Writer(self.path, self._queue, self._models, self._mark)
         self.history = History(self._queue)
         """Gets when this execution begins, pauses, resumes and ends."""
+        self._lock = threading.Lock()  # SQLite crashes where a connection is closed that another thread is using
         self._accepted = 0  # outcomes put, over all executions; copies are not among them
         self._in_flight, self._owed_usd, self._owed_tokens = 0, 0.0, 0  # as noted last
 
@@ -105,6 +110,8 @@ class Store:
     ) -> None:
         self._writer.stop()
         self._forcing.end()
+        while not self._lock.acquire(timeout=_INTERRUPT_EVERY_S):
+            self.connection.interrupt()
         try:
             self._writer.finish()
             self._forcing.force()
@@ -115,6 +122,17 @@ class Store:
             self._lookup.close()
             self.connection.close()
             self._journal.close()
+            self._lock.release()
+
+    @contextlib.contextmanager
+    def using(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection, to change the tables before `start`; the store does not close meanwhile.
+
+        Raises:
+            RunDirectoryError: the file cannot be read or written, or the store closes.
+        """
+        with self._lock, translated(self.path):
+            yield self.connection
 
     def start(self, on_commit: OnCommit, on_broken: OnBroken) -> None:
         """Start the writer.
@@ -204,16 +222,16 @@ class Store:
     def expect(self, per_row: int) -> None:
         """Set how many outcomes a settled row has, and bring the mark of the settled rows up to date."""
         self._mark.per_row = per_row
-        with translated(self.path):
-            self._mark.rows = self._mark.moved(self.connection, self._lookup.ends_at // STEP_ROWS)
+        with self.using() as connection:
+            self._mark.rows = self._mark.moved(connection, self._lookup.ends_at // STEP_ROWS)
 
     def share_answers(self, *, is_wanted: bool) -> None:
         """Have requests that ask the same sent once, and the outcome copied for the others; or stop that."""
-        with translated(self.path):
+        with self.using() as connection:
             if is_wanted:
-                self._writer.twins = Twins(self.connection)
+                self._writer.twins = Twins(connection)
             else:
-                forget_twins(self.connection)
+                forget_twins(connection)
 
     def settled(self, first: int, end: int) -> set[int]:
         """Return which of the rows from `first` to below `end` are settled. Needs `expect`."""

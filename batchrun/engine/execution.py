@@ -19,7 +19,7 @@ from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.access import Access, access_to
 from batchrun.engine.caps import budget_of
-from batchrun.engine.interruption import UPLOADING, WRITING, Interruption
+from batchrun.engine.interruption import SENDING, UPLOADING, WRITING, Interruption
 from batchrun.engine.live import Prepared, Sending, ended_as
 from batchrun.engine.preflight.check import preview
 from batchrun.engine.resume import begin, fit, refuse_other_kind
@@ -137,6 +137,7 @@ class Execution:
                     interruption=self.interruption,
                     save=lambda: save_summary(self._summary("running", pid=os.getpid())),
                 )
+                self.interruption.phase = SENDING
                 self.options.on_start()
                 return await self.sending.send()
         except RunDirectoryError as problem:

@@ -15,9 +15,10 @@ class Phase(NamedTuple):
     waiting: str
     """What the run waits for after the first interruption."""
     loss: str
-    """What a second interruption costs, and how to get it back; `{directory}` is the run directory."""
+    """What a second interruption costs, and how to get it back; `{directory}` is the run directory. Empty: nothing."""
 
 
+PREPARING = Phase("stopping: nothing will be sent; a second Ctrl-C stops at once", "")
 SENDING = Phase(
     "stopping: waiting for the answers in flight; a second Ctrl-C stops at once",
     "the answers in flight are lost",
@@ -37,7 +38,7 @@ class Interruption:
     """Stops one run from outside, in any phase: an interrupted run never ends as if it was not."""
 
     def __init__(self) -> None:
-        self.phase = SENDING
+        self.phase = PREPARING
         """Set by the execution as it proceeds."""
         self.stop: Stop | None = None
         """The interruption of the execution, if there was one before its end."""
@@ -74,7 +75,8 @@ class Interruption:
         try:
             yield
         except asyncio.CancelledError:
-            say(self.phase.loss.format(directory=directory))
+            if self.phase.loss:
+                say(self.phase.loss.format(directory=directory))
             raise
         finally:
             self.phase = ENDED

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from harness.checkpoints import answer, answers_in, failure, outcomes_in, requests, settle
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.changes import Change, adapt, forget_failed, has_retired
+from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.errors import InputError
 from batchrun.records import ModelTotals, Request
@@ -171,3 +173,17 @@ def test_an_answer_is_preferred_to_a_failure_of_the_same_request(tmp_path: Path)
     settle(tmp_path, [failure(a), answer(b)])
     adapted(tmp_path, requests("x", "y", "a"))
     assert [(each.row, each.kind) for each in outcomes_in(tmp_path)] == [(2, None)]
+
+
+@pytest.mark.parametrize(("agree", "origin"), [(True, None), (False, {"job": "a", "input": "", "limit": None})])
+def test_changed_outcomes_have_no_origin_until_it_is_noted_again(
+    tmp_path: Path, agree: bool, origin: facts.Origin | None
+) -> None:
+    """A process that is killed in between must not leave answers of one job next to the origin of another."""
+    settle(tmp_path, [answer(each) for each in requests(*"ab")])
+    with Store(tmp_path) as store:
+        store.set_fact(facts.ORIGIN, {"job": "a", "input": "", "limit": None})
+    with Store(tmp_path) as store:
+        adapt(store, [requests(*"xb")], lambda change: agree)
+        with Checkpoint(tmp_path) as as_after_a_kill:
+            assert as_after_a_kill.fact(facts.ORIGIN) == origin

@@ -443,3 +443,25 @@ def test_a_store_that_cannot_be_opened_leaves_no_file_open(tmp_path: Path) -> No
         with pytest.raises(RunDirectoryError, match="in_flight"):
             Store(tmp_path).__enter__()
     assert open_descriptors() == before
+
+
+def test_a_store_that_closes_ends_the_work_of_another_thread_first(tmp_path: Path) -> None:
+    """SQLite crashes where a connection is closed that another thread is using."""
+    endless = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    began = threading.Event()
+    problems: list[Exception] = []
+
+    def work() -> None:
+        try:
+            with store.using() as connection:
+                began.set()
+                connection.execute(endless)
+        except RunDirectoryError as problem:
+            problems.append(problem)
+
+    thread = threading.Thread(target=work, daemon=True)
+    with Store(tmp_path) as store:
+        thread.start()
+        assert began.wait(10)
+    thread.join(10)
+    assert ["interrupted" in str(problem) for problem in problems] == [True]

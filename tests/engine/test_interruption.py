@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.engine.interruption import ENDED, SENDING, UPLOADING, WRITING, Interruption, Phase
+from batchrun.engine.interruption import ENDED, PREPARING, SENDING, UPLOADING, WRITING, Interruption, Phase
 from batchrun.records import Stop
 
 STOP = Stop(kind="interrupted", message="m", exit_code=130)
 LATER = Stop(kind="interrupted", message="m", exit_code=143)
 
 
-@pytest.mark.parametrize(("phase", "is_drained"), [(SENDING, True), (WRITING, False), (UPLOADING, False)])
+@pytest.mark.parametrize(
+    ("phase", "is_drained"), [(PREPARING, False), (SENDING, True), (WRITING, False), (UPLOADING, False)]
+)
 def test_an_interruption_is_kept_in_every_phase_and_drains_only_what_is_sent(phase: Phase, is_drained: bool) -> None:
     """The message names what the run waits for."""
     messages: list[str] = []
@@ -55,6 +57,15 @@ def test_a_cancelled_execution_prints_what_is_lost_and_the_cure() -> None:
     assert messages == [
         "the results were not written, all answers are in the checkpoint; write them: batchrun export runs/a"
     ]
+
+
+def test_an_execution_that_is_cancelled_before_it_sends_loses_nothing() -> None:
+    """So it prints nothing: no answers are in flight."""
+    messages: list[str] = []
+    interruption = Interruption()
+    with pytest.raises(asyncio.CancelledError), interruption.reporting_loss(Path("runs/a"), messages.append):
+        raise asyncio.CancelledError
+    assert messages == []
 
 
 def test_an_execution_that_has_ended_cannot_be_interrupted() -> None:
