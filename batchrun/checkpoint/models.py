@@ -29,8 +29,8 @@ class ModelNumbers:
 
     @property
     def numbers(self) -> Mapping[str, int]:
-        """Number of each model, by its name."""
-        return self._numbers
+        """Number of each model so far, by its name: a copy, since the reader's thread may add one meanwhile."""
+        return dict(self._numbers)
 
     def number_of(self, model: str) -> int:
         """Return the number of a model; a new one gets the next.

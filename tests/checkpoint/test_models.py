@@ -20,6 +20,17 @@ def test_a_model_gets_the_next_number_once_and_its_name_is_written() -> None:
     assert models.numbers == {"z": 0, "a": 1}
 
 
+def test_the_numbers_so_far_do_not_change_while_the_writer_uses_them() -> None:
+    """The reader's thread adds a model when a row names it first."""
+    models = ModelNumbers(Path(FILE_NAME), WriteQueue())
+    models.number_of("a")
+    used = {}
+    for name, number in models.numbers.items():
+        used[name] = number
+        models.number_of("b")
+    assert used == {"a": 0}
+
+
 def test_the_number_of_a_request_has_its_row_its_model_and_its_sample() -> None:
     models = ModelNumbers(Path(FILE_NAME), WriteQueue())
     models.number_of("m")
