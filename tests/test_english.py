@@ -37,7 +37,6 @@ PENDING = (
     "tests/checkpoint",
     "tests/end_to_end",
     "tests/endpoint",
-    "tests/publish",
 )
 """Paths that are not clean yet."""
 

@@ -1,4 +1,4 @@
-"""Runs to publish, made by the embedded simulator."""
+"""Fixtures: runs to publish, made by the embedded simulator."""
 
 from collections.abc import Callable
 from pathlib import Path

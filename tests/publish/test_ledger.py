@@ -1,4 +1,4 @@
-"""What has been published is known the next time."""
+"""The ledger records what was published."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from batchrun.errors import RunDirectoryError
 from batchrun.publish.ledger import FILE_NAME, Ledger, alone
 
 
-def test_what_was_sent_is_known_the_next_time(tmp_path: Path) -> None:
+def test_the_ledger_keeps_what_was_sent(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         assert ledger.unsent(["a", "b"]) == {"a", "b"}
         ledger.add(["a"])
@@ -23,7 +23,7 @@ def test_what_was_sent_is_known_the_next_time(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_bytes(b"no database at all, but some text" * 100)
+    (tmp_path / FILE_NAME).write_bytes(b"not a database, but some text" * 100)
     before = open_descriptors()
     for _ in range(5):
         with (
@@ -34,7 +34,7 @@ def test_a_ledger_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
     assert open_descriptors() == before
 
 
-def test_one_at_a_time_publishes_to_a_system(tmp_path: Path) -> None:
+def test_one_process_at_a_time_publishes_to_a_system(tmp_path: Path) -> None:
     """The second process is refused with exit code 3; the next one succeeds."""
     with alone(tmp_path, "wandb"):
         with pytest.raises(
@@ -48,7 +48,7 @@ def test_one_at_a_time_publishes_to_a_system(tmp_path: Path) -> None:
         pass
 
 
-def test_who_follows_a_run_waits_for_the_other_as_long_as_the_run_goes_on(tmp_path: Path) -> None:
+def test_a_second_follower_waits_for_the_first_while_the_run_lasts(tmp_path: Path) -> None:
     first = alone(tmp_path, "wandb")
     first.__enter__()
     waited: list[float] = []
@@ -63,7 +63,7 @@ def test_who_follows_a_run_waits_for_the_other_as_long_as_the_run_goes_on(tmp_pa
         assert len(waited) == 3
 
 
-def test_a_directory_without_room_for_the_lock_is_reported(tmp_path: Path) -> None:
+def test_a_lock_file_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / ".published-wandb.lock").mkdir()
     with pytest.raises(RunDirectoryError, match="make its folder writable"), alone(tmp_path, "wandb"):
         pass

@@ -1,4 +1,4 @@
-"""A run is shown as results that other systems can hold, and is known again."""
+"""A run as records that other systems can store, with a fingerprint that identifies them."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from batchrun.publish.record import RunRecord
 QUESTION = PromptTemplates(user="{{ question }}")
 
 
-def test_a_sample_of_all_rows_is_all_of_them(made) -> None:
-    """Else what is the same would be shown twice: as all, and as a sample."""
+def test_a_sample_of_all_rows_has_the_fingerprint_of_the_whole(made) -> None:
+    """Otherwise the same rows would be published twice: as the whole and as a sample."""
     directory = made(write_rows("in.jsonl", {"question": "one"}, {"question": "two"}), prompt=QUESTION)
     fingerprints = []
     for sample in (None, 9, 2, 1):
@@ -21,7 +21,7 @@ def test_a_sample_of_all_rows_is_all_of_them(made) -> None:
     assert [each == fingerprints[0] for each in fingerprints] == [True, True, True, False]
 
 
-def test_rows_are_json_and_the_fingerprint_tells_results_apart(made) -> None:
+def test_rows_are_json_and_other_results_have_another_fingerprint(made) -> None:
     path = write_rows("in.jsonl", {"question": "one", "note": None}, {"question": "two", "note": 2**70})
     template = QUESTION
     directory = made(path, prompt=template)

@@ -1,4 +1,4 @@
-"""Requests are shown as they were: what was asked, what came back, when, and under ids that outlive an edited input."""
+"""Requests are published as they happened, with times, and with ids that survive an edit of the input."""
 
 import json
 import os
@@ -28,8 +28,8 @@ def ids_of(directory: Path, place: str = "here", sample: int | None = None) -> d
         return {(call.outcome.row, call.outcome.model): requests.id_of(call, place) for call in calls}
 
 
-def test_each_request_is_shown_with_what_was_sent_and_what_came_back(made, monkeypatch) -> None:
-    """Also where batches end in the midst of a row's models and samples."""
+def test_each_request_has_what_was_sent_and_what_came_back(made, monkeypatch) -> None:
+    """Also where a batch ends between the models and samples of one row."""
     monkeypatch.setattr(module, "BATCH", 5)
     directory = made(
         write_prompts(*(f"say {number}" for number in range(7))), model=Model(names=("a", "b"), num_samples=2, seed=3)
@@ -48,13 +48,13 @@ def test_each_request_is_shown_with_what_was_sent_and_what_came_back(made, monke
         assert (call.error, call.cost_usd, call.is_lost) == (None, None, False)
 
 
-def test_batches_are_short_where_calls_are_long(made, monkeypatch) -> None:
+def test_batches_have_few_calls_when_calls_are_large(made, monkeypatch) -> None:
     monkeypatch.setattr(module, "_BATCH_BYTES", 10_000)
     with RunRecord(made(write_prompts(*(f"say {number} " + "x" * 4000 for number in range(6))))) as record:
         assert [len(batch) for batch in Requests(record).calls()] == [3, 3, 3, 3]
 
 
-def test_a_call_has_the_same_id_each_time_and_no_other_has_it(made) -> None:
+def test_the_id_of_a_call_is_stable_and_unique(made) -> None:
     path = write_prompts("one", "two")
     first, again, other = made(path, "out"), made(path, "out"), made(path, "other")
     assert ids_of(first) == ids_of(again)
@@ -62,15 +62,15 @@ def test_a_call_has_the_same_id_each_time_and_no_other_has_it(made) -> None:
     assert len(set(everywhere)) == len(everywhere) == 12
 
 
-def test_a_line_more_at_the_top_of_the_input_leaves_every_id_as_it_was(made) -> None:
+def test_a_new_first_line_in_the_input_changes_no_id(made) -> None:
     before = set(ids_of(made(write_prompts("one", "two", "three"))).values())
     after = set(ids_of(made(write_prompts("new", "one", "two", "three"))).values())
     assert before < after
     assert len(after - before) == 2
 
 
-def test_rows_that_ask_the_same_have_ids_of_their_own_also_in_a_sample(made) -> None:
-    """Copies of one answer end in the same millisecond."""
+def test_rows_that_share_a_request_have_different_ids_also_in_a_sample(made) -> None:
+    """Copies of one answer have the same end time."""
     settings = Input(path=("in.jsonl",), dedupe=True)
     directory = made(write_prompts(*["same"] * 9, "other"), input=settings)
     ids = ids_of(directory)
@@ -79,19 +79,19 @@ def test_rows_that_ask_the_same_have_ids_of_their_own_also_in_a_sample(made) -> 
         assert ids_of(directory, sample=count).items() <= ids.items()
 
 
-def test_a_sample_has_that_many_rows_with_all_their_answers_and_is_part_of_each_larger_one(made) -> None:
+def test_a_sample_has_whole_rows_and_is_part_of_each_larger_sample(made) -> None:
     directory = made(write_prompts(*(f"say {number}" for number in range(40))))
     samples = [{call.outcome.row for call in calls_of(directory, count)} for count in (1, 7, 20, 40, 99)]
     assert [len(rows) for rows in samples] == [1, 7, 20, 40, 40]
     assert all(smaller <= larger for smaller, larger in pairwise(samples))
     assert len(calls_of(directory, 7)) == 14
     gaps = [after - before for before, after in pairwise(sorted(samples[2]))]
-    assert max(gaps) <= 5, "it lies evenly"
+    assert max(gaps) <= 5, "the rows are spread evenly"
 
 
 @pytest.mark.parametrize("path", ["in.jsonl", "parts/*.jsonl", "parts"])
 def test_the_input_is_found_from_every_folder(made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """Also where another file there has its name."""
+    """Also when another file of that name is there."""
     write_prompts("one", "two", path="in.jsonl")
     write_prompts("one", "two", path="parts/a.jsonl")
     before = calls_of(made(path))
@@ -102,9 +102,7 @@ def test_the_input_is_found_from_every_folder(made, tmp_path: Path, monkeypatch:
     assert all(call.sent for call in before)
 
 
-def test_where_the_input_was_moved_with_the_run_it_is_found_from_its_new_folder(
-    made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_input_that_was_moved_with_the_run_is_found(made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "old").mkdir()
     monkeypatch.chdir(tmp_path / "old")
     made(write_prompts("one"))
@@ -113,7 +111,7 @@ def test_where_the_input_was_moved_with_the_run_it_is_found_from_its_new_folder(
     assert [call.is_lost for call in calls_of(Path("out"))] == [False, False]
 
 
-def test_where_the_input_is_gone_calls_are_lost_and_the_reason_is_reported(made) -> None:
+def test_without_the_input_calls_are_lost_and_the_reason_is_reported(made) -> None:
     path = write_prompts("one", "two")
     directory = made(path)
     Path(path).unlink()
@@ -125,7 +123,7 @@ def test_where_the_input_is_gone_calls_are_lost_and_the_reason_is_reported(made)
         assert requests.trouble == "in.jsonl: no such file"
 
 
-def test_a_row_that_is_another_now_is_not_shown_as_what_was_sent(made) -> None:
+def test_a_row_that_was_edited_is_not_shown_as_what_was_sent(made) -> None:
     path = write_prompts("one", "two")
     directory = made(path)
     write_prompts("one", "three")
@@ -138,13 +136,13 @@ def test_a_failure_has_its_reason_and_the_reply_of_the_endpoint(made) -> None:
     assert "error" in call.reply
 
 
-def test_a_row_of_which_no_request_could_be_made_is_not_lost(made) -> None:
+def test_a_row_that_made_no_request_is_not_lost(made) -> None:
     calls = calls_of(made(write_rows("in.jsonl", {"prompt": "one"}, {"nothing": 1})))
     assert [(call.sent is None, call.is_lost) for call in calls] == [(False, False)] * 2 + [(True, False)] * 2
 
 
 def test_images_are_named_not_shown(made) -> None:
-    """And by what does not look like one, which would be shown as a broken one."""
+    """The replacement does not look like a data URL, which would be shown as a broken image."""
     url = "data:image/png;base64," + "A" * 5000
     row = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]}
     (call, *_) = calls_of(made(write_rows("in.jsonl", row)))
@@ -153,6 +151,6 @@ def test_images_are_named_not_shown(made) -> None:
     assert "AAA" not in json.dumps(call.sent)
 
 
-def test_a_run_before_runs_had_an_identity_is_shown_too(made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchrun.engine.resume.uuid4", lambda: type("None", (), {"hex": ""}))
+def test_a_run_of_an_old_version_without_an_identity_can_be_published(made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchrun.results.identity.uuid4", lambda: type("None", (), {"hex": ""}))
     assert len(ids_of(made(write_prompts("one")))) == 2

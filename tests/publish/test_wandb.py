@@ -1,4 +1,4 @@
-"""What W&B is shown, and when, with a stand-in for its SDK. The real one: tests/real/test_wandb.py."""
+"""What is published to W&B, with a stand-in for its SDK; tests/real/test_wandb.py uses the real one."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ from batchrun.publish.wandb.figures import config
 
 
 class Sdk:
-    """A stand-in for W&B's SDK: it notes what it is told."""
+    """A stand-in for W&B's SDK that records its calls."""
 
     def __init__(self) -> None:
         self.begun: list[dict[str, Any]] = []
@@ -32,7 +32,7 @@ class Sdk:
         self.url = "https://wandb.example/team/project/runs/1"
 
     def Settings(self, **settings: Any) -> None:  # noqa: N802  # as the SDK has it
-        """Take any."""
+        """Accept any settings."""
 
     def init(self, **settings: Any) -> "Sdk":
         if self.trouble is not None:
@@ -58,7 +58,7 @@ class Sdk:
 
 @pytest.fixture
 def sdk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sdk:
-    """The stand-in, where the SDK would be."""
+    """Put the stand-in in the place of the SDK."""
     sdk = Sdk()
     monkeypatch.setitem(sys.modules, "wandb", sdk)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -67,8 +67,8 @@ def sdk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sdk:
     return sdk
 
 
-def told(directory: Path) -> list[str]:
-    """Publish; return what was said."""
+def published(directory: Path) -> list[str]:
+    """Publish; return the messages."""
     messages: list[str] = []
     with Ledger(directory) as ledger, RunRecord(directory) as record:
         wandb.publish(record, ledger, "team/project", messages.append)
@@ -76,7 +76,7 @@ def told(directory: Path) -> list[str]:
 
 
 def followed(directory: Path, *meanwhile: Callable[[], object]) -> list[str]:
-    """Follow a run during which something happens between one look and the next; return what was said."""
+    """Follow a run; take one of the given steps before each look. Return the messages."""
     messages: list[str] = []
     steps: Iterator[Callable[[], object]] = iter(meanwhile)
 
@@ -91,62 +91,64 @@ def followed(directory: Path, *meanwhile: Callable[[], object]) -> list[str]:
     return messages
 
 
-def test_what_w_and_b_has_is_not_sent_again(made: Made, sdk: Sdk) -> None:
+def test_a_published_run_is_not_sent_again(made: Made, sdk: Sdk) -> None:
     directory = made(write_prompts("one"))
-    assert told(directory)[-1] == f"wandb: team/project: {sdk.url}"
-    assert told(directory) == ["wandb: team/project: already published"]
+    assert published(directory)[-1] == f"wandb: team/project: {sdk.url}"
+    assert published(directory) == ["wandb: team/project: already published"]
     assert len(sdk.begun) == 1
     assert sdk.begun[0]["resume"] == "allow"
 
 
-def test_what_is_on_this_machine_only_is_not_there(made: Made, sdk: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Online, it is sent, as the same W&B run."""
+def test_a_run_that_was_recorded_offline_is_sent_online_later(
+    made: Made, sdk: Sdk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It becomes the same W&B run."""
     directory = made(write_prompts("one"))
     monkeypatch.setenv("WANDB_MODE", "offline")
-    assert "kept on this machine" in told(directory)[-1]
-    assert "already published" in told(directory)[-1]
+    assert "kept on this machine" in published(directory)[-1]
+    assert "already published" in published(directory)[-1]
     monkeypatch.setenv("WANDB_MODE", "online")
-    assert sdk.url in told(directory)[-1]
+    assert sdk.url in published(directory)[-1]
     assert [each["mode"] for each in sdk.begun] == ["offline", "online"]
     assert sdk.begun[0]["id"] == sdk.begun[1]["id"]
 
 
-def test_what_was_recorded_offline_and_deleted_is_recorded_again(
+def test_an_offline_recording_that_was_deleted_is_made_again(
     made: Made, sdk: Sdk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     directory = made(write_prompts("one"))
-    told(directory)
+    published(directory)
     (directory / "wandb").rename("away")
-    assert "kept on this machine" in told(directory)[-1]
-    assert [each["resume"] for each in sdk.begun] == [None, None], "W&B would refuse what goes on with nothing"
+    assert "kept on this machine" in published(directory)[-1]
+    assert [each["resume"] for each in sdk.begun] == [None, None], (
+        "W&B would refuse to resume a run that it does not have"
+    )
 
 
-def test_what_is_recorded_offline_later_goes_on_with_what_was_before(
-    made: Made, sdk: Sdk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """W&B puts it behind that when both are sent, which one command does."""
+def test_a_second_offline_recording_resumes_the_first(made: Made, sdk: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B appends it when both are sent, which one command does."""
     monkeypatch.setenv("WANDB_MODE", "offline")
     for prompts in (["one"], ["one", "two"]):
         directory = made(write_prompts(*prompts))
-        assert told(directory)[-1].endswith(f"send it: wandb sync {directory}/wandb")
+        assert published(directory)[-1].endswith(f"send it: wandb sync {directory}/wandb")
     assert [each["resume"] for each in sdk.begun] == [None, "must"]
     assert sdk.begun[0]["id"] == sdk.begun[1]["id"]
 
 
-def test_another_server_has_another_run(made: Made, sdk: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_server_has_its_own_run(made: Made, sdk: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = made(write_prompts("one"))
-    told(directory)
+    published(directory)
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example")
-    assert sdk.url in told(directory)[-1]
+    assert sdk.url in published(directory)[-1]
     assert sdk.begun[0]["id"] != sdk.begun[1]["id"]
 
 
-def test_disabled_is_no_way_to_publish(made: Made, sdk: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publishing_with_a_disabled_sdk_is_refused(made: Made, sdk: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = made(write_prompts("one"))
     monkeypatch.setenv("WANDB_MODE", "disabled")
     with pytest.raises(JobError, match="WANDB_MODE = disabled"):
-        told(directory)
+        published(directory)
     assert sdk.begun == []
 
 
@@ -154,18 +156,18 @@ def test_disabled_is_no_way_to_publish(made: Made, sdk: Sdk, monkeypatch: pytest
     ("directory", "name"),
     [("été runs #1", "t-runs-1-results"), ("日本", "results"), ("x" * 200, "x" * 120 + "-results")],
 )
-def test_an_artifact_has_a_name_that_w_and_b_takes(made: Made, sdk: Sdk, directory: str, name: str) -> None:
-    told(made(write_prompts("one"), directory))
+def test_an_artifact_has_a_name_that_w_and_b_accepts(made: Made, sdk: Sdk, directory: str, name: str) -> None:
+    published(made(write_prompts("one"), directory))
     assert sdk.artifacts == [name]
-    assert sdk.begun[0]["name"] == directory, "which people read"
+    assert sdk.begun[0]["name"] == directory, "the display name is not changed"
 
 
 @pytest.mark.parametrize(("state", "code"), [("completed", 0), ("stopped", 1), ("interrupted", 1)])
-def test_w_and_b_is_told_whether_a_run_has_come_to_its_end(made: Made, sdk: Sdk, state: str, code: int) -> None:
+def test_w_and_b_gets_an_exit_code_for_finished_or_not(made: Made, sdk: Sdk, state: str, code: int) -> None:
     directory = made(write_prompts("one"))
     summary = json.loads((directory / "run.json").read_text())
     (directory / "run.json").write_text(json.dumps(summary | {"state": state}))
-    told(directory)
+    published(directory)
     assert sdk.ended == [code]
     assert sdk.logged[-1]["in_flight"] == sdk.logged[-1]["rows_per_s"] == 0
 
@@ -180,8 +182,8 @@ def test_a_run_is_followed_from_its_beginning_to_its_end(made: Made, sdk: Sdk) -
     assert len(sdk.ended) == 1
 
 
-def test_a_run_that_had_nothing_to_do_is_not_shown_again(made: Made, sdk: Sdk) -> None:
-    """One that had is, as the same W&B run."""
+def test_a_run_that_had_nothing_to_do_is_not_published_again(made: Made, sdk: Sdk) -> None:
+    """A run with new rows is, as the same W&B run."""
     directory = made(write_prompts("one"))
     followed(directory)
     assert followed(directory, lambda: None) == ["wandb: team/project: already published"]
@@ -191,8 +193,8 @@ def test_a_run_that_had_nothing_to_do_is_not_shown_again(made: Made, sdk: Sdk) -
     assert sdk.begun[0]["id"] == sdk.begun[1]["id"]
 
 
-def test_of_a_run_that_has_died_there_is_all_that_it_had(made: Made, sdk: Sdk) -> None:
-    """It has left no results: they are made of its checkpoint."""
+def test_a_run_that_was_killed_is_published_with_all_its_answers(made: Made, sdk: Sdk) -> None:
+    """It left no results: they are made from its checkpoint."""
     directory = made(write_prompts("one"))
     (directory / "results.parquet").unlink()
     assert sdk.url in followed(directory)[-1]
@@ -217,20 +219,20 @@ def test_of_a_run_that_has_died_there_is_all_that_it_had(made: Made, sdk: Sdk) -
         (TimeoutError(), PublishError, "wandb: team/project: TimeoutError; "),
     ],
 )
-def test_what_the_sdk_raises_is_told_with_a_cure(
+def test_an_error_of_the_sdk_is_reported_with_a_cure(
     made: Made, sdk: Sdk, trouble: Exception, kind: type[Exception], message: str
 ) -> None:
-    """A key that is not taken has an exit code of its own, as elsewhere."""
+    """A refused key has its own exit code, as elsewhere."""
     directory = made(write_prompts("one"))
     sdk.trouble = trouble
     with pytest.raises(kind, match=message):
-        told(directory)
+        published(directory)
     sdk.trouble = None
-    assert sdk.url in told(directory)[-1]
+    assert sdk.url in published(directory)[-1]
 
 
 def test_the_config_has_the_job_and_no_signature() -> None:
-    """A presigned URL opens its file for whoever reads it."""
+    """A presigned URL opens its file for everyone who can read it."""
     job = Job(input=Input(path=("https://host/in.jsonl?X-Amz-Signature=SECRET", "other.jsonl")))
     published = config(job)
     assert published["input"]["path"] == ["https://host/in.jsonl?…", "other.jsonl"]
