@@ -1,4 +1,4 @@
-"""A simulated endpoint in a thread of its own, and the command line in front of it."""
+"""A simulated endpoint in its own thread, and the command line as its client."""
 
 import asyncio
 import io
@@ -21,12 +21,12 @@ KEY = "sk-test"
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 _USERS = ("API_KEY", "PROXY", "WANDB_", "OPENAI_", "NETRC", "_BATCHRUN", "XDG_")
-"""What a variable of the user's own environment has in its name that would change a test."""
+"""Parts of the names of environment variables of the user that would change a test."""
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test stands in an empty folder, has an empty home and a key, and nothing of the user's."""
+    """Every test runs in an empty folder, with an empty home, a key, and no settings of the user."""
     for name in os.environ:
         if any(part in name.upper() for part in _USERS):
             monkeypatch.delenv(name)
@@ -38,7 +38,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Endpoint:
-    """A simulator that serves from another thread."""
+    """A simulator that serves in another thread."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -46,11 +46,11 @@ class Endpoint:
         self.stats = simulator.stats
 
     def change(self, **settings: Any) -> None:
-        """Change settings, from the next request on."""
+        """Change settings; they apply from the next request."""
         self._simulator.change(**settings)
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition holds, for at most ten seconds."""
+        """Wait until a condition is true, for at most ten seconds."""
         deadline_s = time.monotonic() + 10
         while not condition():
             assert time.monotonic() < deadline_s, f"never came about; {self.stats.totals()}"
@@ -59,7 +59,7 @@ class Endpoint:
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    """An endpoint that answers at once and has no limit, unless told otherwise."""
+    """An endpoint that answers immediately and has no limit; a test can change that."""
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
     ready = threading.Event()
@@ -112,7 +112,7 @@ Spawn = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def spawn() -> Iterator[Spawn]:
-    """Start a command in a process of its own."""
+    """Start a command in its own process."""
     processes: list[subprocess.Popen[str]] = []
 
     def spawn(*arguments: Any, **settings: Any) -> subprocess.Popen[str]:
@@ -129,7 +129,7 @@ def spawn() -> Iterator[Spawn]:
 
 @pytest.fixture
 def when(endpoint: Endpoint) -> Iterator[Callable[[Callable[[], bool], Callable[[], None]], None]]:
-    """Do something, in a thread, once a condition holds: while a command runs in this process."""
+    """Run an action in a thread when a condition is true, while a command runs in this process."""
     threads: list[threading.Thread] = []
     errors: list[BaseException] = []
 
@@ -138,7 +138,7 @@ def when(endpoint: Endpoint) -> Iterator[Callable[[Callable[[], bool], Callable[
             try:
                 endpoint.wait(condition)
                 do()
-            except BaseException as error:  # noqa: BLE001  # told in the test's thread
+            except BaseException as error:  # noqa: BLE001  # raised again in the test's thread
                 errors.append(error)
 
         threads.append(thread := threading.Thread(target=wait_and_do))

@@ -1,4 +1,4 @@
-"""`batchrun check`, and the same from a sample as every run begins."""
+"""`batchrun check`, and the preview that every run shows at its start."""
 
 import json
 import random
@@ -26,7 +26,7 @@ def job(endpoint: Any, usd_per_mtok: float = 1.0, *, user: str = "", more: str =
 
 @pytest.fixture
 def check(batchrun: Any, endpoint: Any) -> Any:
-    """Check on the endpoint, as `run` would send to it."""
+    """Check a job for the endpoint that `run` would use."""
 
     def check(*arguments: Any, stdin: bytes = b"") -> Any:
         return batchrun("check", *arguments, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", stdin=stdin)
@@ -34,8 +34,8 @@ def check(batchrun: Any, endpoint: Any) -> Any:
     return check
 
 
-def test_everything_is_read_and_nothing_is_sent_or_written(check: Any, endpoint: Any) -> None:
-    """Rows, prompts as they will be sent, tokens."""
+def test_the_whole_input_is_read_and_nothing_is_sent_or_written(check: Any, endpoint: Any) -> None:
+    """Rows, rendered prompts and tokens are shown."""
     write_rows("in.jsonl", *({"id": f"r{number}", "text": f"number {number}"} for number in range(1_000)))
     done = check("in.jsonl", "-t", "Say {{ text }}.", "-s", "Be brief.", "--max-tokens", 5)
     assert done.code == 0, done.stderr
@@ -48,8 +48,8 @@ def test_everything_is_read_and_nothing_is_sent_or_written(check: Any, endpoint:
     assert not Path("out").exists()
 
 
-def test_what_is_found_is_there_for_scripts(check: Any) -> None:
-    """As one line of JSON."""
+def test_scripts_get_the_findings(check: Any) -> None:
+    """They are one line of JSON."""
     write_rows("in.jsonl", {"id": "a", "prompt": "one"}, {"id": "a", "prompt": "two"}, {"prompt": 3})
     found = check("in.jsonl", "--json").json
     assert (found["exit_code"], found["rows"], found["bad_rows"], found["requests"]) == (0, 3, 1, 2)
@@ -62,8 +62,8 @@ def test_what_is_found_is_there_for_scripts(check: Any) -> None:
     assert found["ahead"]["seconds"] is None
 
 
-def test_broken_rows_are_told_by_cause_with_an_example_of_each(check: Any) -> None:
-    """With --strict they are what is wrong."""
+def test_broken_rows_are_grouped_by_cause_with_an_example(check: Any) -> None:
+    """With --strict they are an error."""
     Path("in.jsonl").write_text('{"prompt": "a"}\n' + "not json\n" * 3 + '{"prompt": null}\n')
     done = check("in.jsonl")
     assert done.code == 0
@@ -75,8 +75,8 @@ def test_broken_rows_are_told_by_cause_with_an_example_of_each(check: Any) -> No
     assert "4 broken rows" in done.stderr
 
 
-def test_repeated_ids_are_told(check: Any) -> None:
-    """Rows are known by their numbers, so that it is no error."""
+def test_repeated_ids_are_reported(check: Any) -> None:
+    """They are not an error, because rows are identified by their numbers."""
     write_rows("in.jsonl", *({"id": str(number % 7), "prompt": "a"} for number in range(10)))
     done = check("in.jsonl")
     assert done.code == 0
@@ -92,8 +92,8 @@ def test_a_pipe_can_be_checked_too(check: Any) -> None:
     ("arguments", "words"),
     [(("absent.jsonl",), "absent.jsonl"), (("in.jsonl", "-t", "{{ title }}"), "title"), (("empty.jsonl",), "no rows")],
 )
-def test_what_is_wrong_with_the_job_exits_2(check: Any, arguments: tuple[str, ...], words: str) -> None:
-    """Before anything is read, and for scripts in JSON as well."""
+def test_an_invalid_job_exits_2(check: Any, arguments: tuple[str, ...], words: str) -> None:
+    """With --json, the message is in the JSON too."""
     write_prompts("a")
     Path("empty.jsonl").write_text("")
     done = check(*arguments, "--json")
@@ -102,8 +102,8 @@ def test_what_is_wrong_with_the_job_exits_2(check: Any, arguments: tuple[str, ..
     assert words in done.json["message"]
 
 
-def test_models_that_have_ended_and_prompts_too_long_for_theirs_are_told(batchrun: Any) -> None:
-    """And a name that the catalogue does not know, and a key that is not there."""
+def test_retired_models_and_prompts_that_are_too_long_are_reported(batchrun: Any) -> None:
+    """So are a model that is not in the catalogue, and a missing key."""
     write_prompts("a", "word " * 150_000)
     models = ("ibm-granite/granite-4.1-8b", MODEL, "meta-llama/Lama")
     done = batchrun("check", "in.jsonl", *(word for model in models for word in ("-m", model)))
@@ -115,7 +115,7 @@ def test_models_that_have_ended_and_prompts_too_long_for_theirs_are_told(batchru
 
 
 def test_a_probe_sends_one_real_request_to_each_model(check: Any, endpoint: Any) -> None:
-    """And says what came back, and learns from it."""
+    """The answers are shown, and the estimate uses them."""
     write_prompts(*(f"number {number}" for number in range(50)))
     before = check("in.jsonl", "-m", OTHER, "--json").json
     found = check("in.jsonl", "-m", OTHER, "--probe", "--json").json
@@ -132,8 +132,8 @@ def test_a_probe_sends_one_real_request_to_each_model(check: Any, endpoint: Any)
 @pytest.mark.parametrize(
     ("fault", "code", "cure"), [("401", 4, "check the key"), ("402", 5, "add credits"), ("400", 1, "")]
 )
-def test_a_probe_that_is_refused_says_why(check: Any, endpoint: Any, fault: str, code: int, cure: str) -> None:
-    """With the exit code that a run would have."""
+def test_a_refused_probe_reports_the_reason(check: Any, endpoint: Any, fault: str, code: int, cure: str) -> None:
+    """The exit code is the one that a run would have."""
     endpoint.change(error_shares={fault: 1.0})
     done = check(write_prompts("a"), "--probe")
     assert done.code == code
@@ -141,22 +141,22 @@ def test_a_probe_that_is_refused_says_why(check: Any, endpoint: Any, fault: str,
 
 
 def test_a_probe_can_be_simulated(batchrun: Any) -> None:
-    """No key, no cost."""
+    """It needs no key and costs nothing."""
     done = batchrun("check", write_prompts("a"), "-m", MODEL, "--probe", "--simulate")
     assert done.code == 0
     assert f"{MODEL}: 4 tokens in" in done.stdout
 
 
-def test_what_is_settled_is_not_counted_again(check: Any, run: Any) -> None:
-    """Row by row: what was edited since is to be sent."""
+def test_settled_rows_are_not_counted_as_remaining(check: Any, run: Any) -> None:
+    """Rows that were edited since then are counted."""
     run(write_prompts("a", "b", "c", "d"), "--limit", 3)
     write_prompts("a", "edited", "c", "d")
     found = check("in.jsonl", "--json").json
     assert (found["requests"], found["settled"], found["ahead"]["requests"]) == (4, 2, 2)
 
 
-def test_a_finished_run_has_nothing_ahead(batchrun: Any, endpoint: Any) -> None:
-    """Only what was spent is shown: no tokens, cost or time to come."""
+def test_a_finished_run_has_nothing_left(batchrun: Any, endpoint: Any) -> None:
+    """Only the past cost is shown, and no remaining tokens, cost or time."""
     write_prompts("a", "b")
     assert batchrun("run", job(endpoint)).code == 0
     done = batchrun("check", "job.toml")
@@ -166,11 +166,11 @@ def test_a_finished_run_has_nothing_ahead(batchrun: Any, endpoint: Any) -> None:
 
 
 def reviews(count: int) -> None:
-    """Write reviews of all lengths."""
+    """Write reviews of many lengths."""
     chance = random.Random(3)
     sentences = [
         "Boils two cups before I have found the tea bags.",
-        "The handle gets so hot that I keep an oven glove beside it!",
+        "The handle gets so hot that I keep an oven glove next to it!",
         "After 14 months the lid broke; the replacement cost 12.50 euros and took three weeks.",
         "Pretty, quiet, and not a speck of rust.",
         "Support asked for a video, then for another video, then went quiet.",
@@ -191,7 +191,7 @@ REVIEW = "You label product reviews: positive, negative or mixed.\n{{ stars }} o
 
 
 def assert_estimated(batchrun: Any, path: str) -> None:
-    """What is spent and what is said to be ahead is the bill, within a tenth; and it is in the range."""
+    """Check that the past cost plus the estimate is within 10 % of the bill, and the bill in the range."""
     found = batchrun("check", path, "--json").json
     assert batchrun("run", path).code == 0
     cost_usd = json.loads(Path("out/run.json").read_text())["cost_usd"]
@@ -203,13 +203,13 @@ def assert_estimated(batchrun: Any, path: str) -> None:
 def test_the_cost_of_reviews_is_estimated_within_a_tenth_where_answers_are_bounded(
     batchrun: Any, endpoint: Any
 ) -> None:
-    """Before anything was sent: a thousand reviews, labels of eight tokens."""
+    """Before any request is sent, for a thousand reviews with labels of eight tokens."""
     reviews(1_000)
     assert_estimated(batchrun, job(endpoint, user=REVIEW, more="max_tokens = 8\n"))
 
 
 def test_the_cost_of_reviews_is_estimated_within_a_tenth_from_the_first_hundred(batchrun: Any, endpoint: Any) -> None:
-    """However long answers are."""
+    """For answers of any length."""
     reviews(1_000)
     path = job(endpoint, user=REVIEW)
     assert batchrun("run", path, "--limit", 100).code == 0
@@ -224,30 +224,30 @@ def test_the_cost_of_gsm8k_is_estimated_within_a_tenth(batchrun: Any, endpoint: 
     assert_estimated(batchrun, path)
 
 
-# As a run begins.
+# The preview of a run.
 
 
-def test_every_run_says_what_is_ahead(run: Any) -> None:
-    """In a line or three; a run with nothing left to send says nothing of it, nor does a quiet one."""
+def test_every_run_starts_with_an_estimate(run: Any) -> None:
+    """It has one to three lines. A run with nothing to send and a quiet run do not print it."""
     done = run(write_prompts(*map(str, range(20))), "--max-tokens", 5)
     assert "20 requests, " in done.stderr
-    assert "cost of these" not in done.stderr  # of an endpoint whose prices nobody knows
+    assert "cost of these" not in done.stderr  # the prices of this endpoint are unknown
     assert "requests, " not in run("in.jsonl", "--max-tokens", 5).stderr
     assert run("in.jsonl", "--quiet", "--restart").stderr == ""
 
 
-def test_a_run_says_what_is_left(run: Any) -> None:
-    """After what earlier runs have settled, and how long it will take at the limit that they found."""
+def test_the_estimate_of_a_resumed_run_has_only_the_remaining_requests(run: Any) -> None:
+    """It also has the time, at the limit that earlier executions found."""
     run(write_prompts(*map(str, range(40))), "--limit", 10)
     done = run("in.jsonl")
     assert "30 requests, " in done.stderr
     assert "time for these " in done.stderr
 
 
-def test_a_run_is_refused_whose_estimate_is_above_the_cap(batchrun: Any, endpoint: Any) -> None:
-    """Exit code 2, both figures, the cure; nothing is sent. With --yes what fits is sent."""
+def test_a_run_with_an_estimate_above_the_cap_is_refused(batchrun: Any, endpoint: Any) -> None:
+    """With exit code 2, both numbers and the cure; nothing is sent. With --yes, the run stops at the cap."""
     write_prompts(*("word " * 200 for _ in range(100)))
-    path = job(endpoint, 100, more="max_tokens = 20\n")  # 20,000 tokens and more, 0.0001 USD each
+    path = job(endpoint, 100, more="max_tokens = 20\n")  # at least 20,000 tokens, 0.0001 USD each
     done = batchrun("run", path, "--max-cost", 1)
     assert done.code == 2
     assert endpoint.stats.received == 0
@@ -260,8 +260,8 @@ def test_a_run_is_refused_whose_estimate_is_above_the_cap(batchrun: Any, endpoin
     assert batchrun("run", path, "--max-cost", 100).code == 0
 
 
-def test_who_has_agreed_to_a_cap_is_not_asked_again(batchrun: Any, endpoint: Any) -> None:
-    """The same command goes on, as it would in a script; another cap, or more rows, are asked about."""
+def test_the_agreement_to_a_cap_is_remembered(batchrun: Any, endpoint: Any) -> None:
+    """The same command resumes without --yes. Another cap or another number of rows needs a new agreement."""
     write_prompts(*("word " * 200 for _ in range(100)))
     path = job(endpoint, 100, more="max_tokens = 20\n")
     assert batchrun("run", path, "--max-cost", 1, "--yes").code == 5
@@ -273,15 +273,15 @@ def test_who_has_agreed_to_a_cap_is_not_asked_again(batchrun: Any, endpoint: Any
 
 
 def test_a_run_that_may_end_within_its_cap_is_not_refused(batchrun: Any, endpoint: Any) -> None:
-    """Only what is certain counts: how long answers are is not."""
+    """Only the certain cost counts, and the length of the answers is not certain."""
     write_prompts(*("word " * 200 for _ in range(100)))
     path = job(endpoint, 100)  # 2 USD for the prompts; answers of unknown length
     endpoint.change(answer_tokens=1)
     assert batchrun("run", path, "--max-cost", 25).code == 0
 
 
-def test_a_cap_on_tokens_is_refused_alike(run: Any, endpoint: Any) -> None:
-    """In tokens."""
+def test_a_cap_on_tokens_is_checked_in_the_same_way(run: Any, endpoint: Any) -> None:
+    """The message has the number of tokens."""
     done = run(write_prompts(*("word " * 200 for _ in range(100))), "--max-tokens", 5, "--max-tokens-total", 5_000)
     assert done.code == 2
     assert "the cap is 5,000; raise it (--max-tokens-total)" in done.stderr
@@ -289,7 +289,7 @@ def test_a_cap_on_tokens_is_refused_alike(run: Any, endpoint: Any) -> None:
 
 
 def test_with_dedupe_each_sample_is_counted_and_a_cap_refuses_too(batchrun: Any, endpoint: Any) -> None:
-    """Samples of one prompt are bought one by one; what is repeated is known where all of it was read."""
+    """Each sample of a prompt is sent. Repeated prompts are known, because the whole input is read."""
     write_prompts(*(f"number {number % 50}" for number in range(100)))
     path = job(endpoint, 1000, more="max_tokens = 10\nnum_samples = 4\n")
     assert batchrun("check", path, "--json").json["requests"] == 400

@@ -1,4 +1,4 @@
-"""The commands beside `run`, and what holds for all of them."""
+"""The commands other than `run`, and rules for all commands."""
 
 import json
 import re
@@ -15,14 +15,14 @@ MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 
 def test_version(batchrun: Any) -> None:
-    """On one line, so that a report of a bug can have it."""
+    """It is one line, to copy into a bug report."""
     done = batchrun("--version")
     assert (done.code, done.stdout) == (0, f"batchrun, version {package.__version__}\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
-    """In the order of a first day."""
+    """In the order in which a new user needs them."""
     done = batchrun(*arguments)
     assert done.code == 0
     assert re.findall(r"^  (\w+)  ", done.stdout, re.MULTILINE) == [
@@ -40,7 +40,7 @@ def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("command", ["run", "check", "status", "watch", "export", "report", "models", "simulate"])
 def test_every_command_has_help_with_an_example(batchrun: Any, command: str) -> None:
-    """That can be copied."""
+    """The example can be copied."""
     done = batchrun(command, "--help")
     assert done.code == 0
     assert re.search(rf"^ +(cat \S+ \| )?batchrun {command}", done.stdout, re.MULTILINE)
@@ -55,7 +55,7 @@ FLAGS = (
 
 
 def test_run_has_every_flag_of_the_reference(batchrun: Any) -> None:
-    """Under headings."""
+    """The flags are grouped under headings."""
     text = batchrun("run", "--help").stdout
     assert [flag for flag in FLAGS.split() if not re.search(rf"(^|[\s,/]){flag}\b", text)] == []
     for heading in ("Input", "Prompt", "Model", "Endpoint", "Limits", "Output", "Run"):
@@ -63,8 +63,8 @@ def test_run_has_every_flag_of_the_reference(batchrun: Any) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_is_there_for_every_shell(spawn: Any, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
-    """The script that the help names."""
+def test_every_shell_has_a_completion_script(spawn: Any, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    """It is the one that the help names."""
     monkeypatch.setenv("_BATCHRUN_COMPLETE", f"{shell}_source")
     process = spawn()
     stdout, stderr = process.communicate(timeout=20)
@@ -75,7 +75,7 @@ def test_completion_is_there_for_every_shell(spawn: Any, monkeypatch: pytest.Mon
 
 
 def test_commands_and_flags_are_completed(spawn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the first letters."""
+    """The first letters are enough."""
     monkeypatch.setenv("_BATCHRUN_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", "batchrun run --max-c")
     monkeypatch.setenv("COMP_CWORD", "2")
@@ -83,8 +83,8 @@ def test_commands_and_flags_are_completed(spawn: Any, monkeypatch: pytest.Monkey
     assert {"plain,--max-concurrency", "plain,--max-cost"} == set(stdout.split())
 
 
-def test_status_says_how_a_run_ended(run: Any, batchrun: Any) -> None:
-    """For people, and as one line of JSON that run.json has too."""
+def test_status_shows_how_a_run_ended(run: Any, batchrun: Any) -> None:
+    """As text, and as one line of JSON with the fields of run.json."""
     run(write_prompts("a", "[[simulate: 400]]"))
     done = batchrun("status", "out")
     assert done.code == 0
@@ -92,8 +92,8 @@ def test_status_says_how_a_run_ended(run: Any, batchrun: Any) -> None:
     assert batchrun("status", "out", "--json").json == json.loads(Path("out/run.json").read_text())
 
 
-def test_status_does_without_run_json(run: Any, batchrun: Any) -> None:
-    """The checkpoint is the truth; what a script made of run.json is its own affair."""
+def test_status_works_without_run_json(run: Any, batchrun: Any) -> None:
+    """The counts come from the checkpoint; run.json may be missing or changed by a script."""
     run(write_prompts("a"))
     for content in (None, "", "[]", "{"):
         Path("out/run.json").unlink() if content is None else Path("out/run.json").write_text(content)
@@ -101,7 +101,7 @@ def test_status_does_without_run_json(run: Any, batchrun: Any) -> None:
 
 
 def test_export_writes_the_results_again(run: Any, batchrun: Any, endpoint: Any) -> None:
-    """Nothing is sent, and the endpoint may be gone."""
+    """Nothing is sent, so the endpoint is not needed."""
     run(write_prompts("a", "b"))
     before = results()
     Path("out/results.parquet").unlink()
@@ -115,7 +115,7 @@ def test_export_writes_the_results_again(run: Any, batchrun: Any, endpoint: Any)
 
 
 def test_export_without_the_input_leaves_its_columns_out(run: Any, batchrun: Any) -> None:
-    """And says so."""
+    """A message reports it."""
     run(write_prompts("a", "b"))
     responses = [row["response"] for row in results()]
     Path("in.jsonl").unlink()
@@ -126,8 +126,8 @@ def test_export_without_the_input_leaves_its_columns_out(run: Any, batchrun: Any
     assert [row["response"] for row in results()] == responses
 
 
-def test_export_of_an_input_that_was_edited_puts_no_answer_beside_a_row_it_is_not_of(run: Any, batchrun: Any) -> None:
-    """It says that the job is to be run again."""
+def test_export_never_joins_an_answer_with_another_row_of_an_edited_input(run: Any, batchrun: Any) -> None:
+    """The message asks the user to run the job again."""
     run(write_prompts("a", "b"))
     responses = [row["response"] for row in results()]
     write_prompts("x", "a", "b")
@@ -138,14 +138,14 @@ def test_export_of_an_input_that_was_edited_puts_no_answer_beside_a_row_it_is_no
 
 
 def test_export_of_piped_rows_has_their_columns(run: Any, batchrun: Any) -> None:
-    """They were kept."""
+    """The run directory keeps the rows of standard input."""
     run("-", stdin=b'{"prompt": "a", "n": 1}\n')
     assert batchrun("export", "out").code == 0
     assert results()[0]["n"] == 1
 
 
-def test_models_lists_what_is_served(batchrun: Any, endpoint: Any) -> None:
-    """A name a line, or one line of JSON."""
+def test_models_lists_the_served_models(batchrun: Any, endpoint: Any) -> None:
+    """One name per line, or one line of JSON."""
     endpoint.change(models=["b/two", "a/one"])
     done = batchrun("models", "--base-url", endpoint.base_url)
     assert (done.code, done.stdout) == (0, "a/one\nb/two\n")
@@ -154,7 +154,7 @@ def test_models_lists_what_is_served(batchrun: Any, endpoint: Any) -> None:
 
 
 def test_models_with_a_wrong_key_exits_4(batchrun: Any, endpoint: Any) -> None:
-    """With what to check."""
+    """The message says what to check."""
     endpoint.change(keys=["sk-right"])
     done = batchrun("models", "--base-url", endpoint.base_url)
     assert (done.code, done.stdout) == (4, "")
@@ -164,14 +164,14 @@ def test_models_with_a_wrong_key_exits_4(batchrun: Any, endpoint: Any) -> None:
 
 @pytest.fixture
 def unreachable(endpoint: Any) -> str:
-    """The URL of a port that nobody listens on."""
+    """The URL of a port without a server."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
 
 
-def test_models_of_an_endpoint_that_is_not_there_exits_5(batchrun: Any, unreachable: str) -> None:
-    """With its address."""
+def test_models_of_an_unreachable_endpoint_exits_5(batchrun: Any, unreachable: str) -> None:
+    """The message has its address."""
     done = batchrun("models", "--base-url", unreachable)
     assert (done.code, done.stdout) == (5, "")
     assert unreachable in done.stderr
@@ -179,7 +179,7 @@ def test_models_of_an_endpoint_that_is_not_there_exits_5(batchrun: Any, unreacha
 
 
 def test_simulate_serves_until_it_is_stopped(spawn: Any, batchrun: Any) -> None:
-    """As a process of its own; `batchrun run` works against it."""
+    """It is a separate process, and `batchrun run` works with it."""
     process = spawn("simulate", "--port", "0", "--json", "--latency-s", "0")
     base_url = json.loads(process.stdout.readline())["base_url"]
     assert batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", base_url, "-o", "out").code == 0
@@ -187,8 +187,8 @@ def test_simulate_serves_until_it_is_stopped(spawn: Any, batchrun: Any) -> None:
     assert process.wait(10) == 0
 
 
-def test_export_of_an_input_that_was_only_touched_or_appended_to_keeps_its_columns(run: Any, batchrun: Any) -> None:
-    """Every answer still stands beside its own row."""
+def test_export_keeps_the_columns_of_an_input_with_a_new_time_or_more_rows(run: Any, batchrun: Any) -> None:
+    """Every answer is still in the row of its prompt."""
     run(write_prompts("a", "b"))
     before = results()
     write_prompts("a", "b", "c")

@@ -1,4 +1,4 @@
-"""A run may be killed at any moment. This is the short proof; `make crash` is the long one."""
+"""A run can be killed at any time. This is the short test; `make crash` is the long one."""
 
 from pathlib import Path
 from random import Random
@@ -14,8 +14,8 @@ IN_FLIGHT = 8
 
 
 @pytest.mark.slow
-def test_a_job_killed_in_every_phase_has_each_row_once_and_buys_again_only_what_was_in_flight(tmp_path: Path) -> None:
-    """By the endpoint's count. `make crash` holds it to 50 ms; here, where it may be starved of a core, it gets 500."""
+def test_after_kills_in_every_phase_only_requests_in_flight_are_sent_again(tmp_path: Path) -> None:
+    """The endpoint counts. `make crash` allows 50 ms; here it is 500 ms, because tests compete for the cores."""
     with serving(Settings(latency_s=0.02, concurrency_limit=None)) as (base_url, ledger):
         job = Job(tmp_path / "job", base_url, ledger, rows=200, in_flight=IN_FLIGHT, random=Random(1), longest_s=0.2)
         for phase in (*PHASES, *PHASES):

@@ -1,4 +1,4 @@
-"""A damaged run: it is told, nothing is bought on top of it, and salvaged it buys only what was lost."""
+"""A damaged run: the damage is reported, nothing is sent, and after salvage only lost rows are sent again."""
 
 import sqlite3
 from pathlib import Path
@@ -17,7 +17,7 @@ ROWS = 120
 
 @pytest.fixture
 def finished(run: Any, endpoint: Any) -> list[dict[str, Any]]:
-    """A run that has ended; its results."""
+    """The results of a finished run."""
     assert run(write_prompts(*(f"{row} " * (1 + row % 50) for row in range(ROWS)))).code == 0
     assert endpoint.stats.received == ROWS
     return results()
@@ -28,7 +28,7 @@ def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def destroy(*tables: str) -> None:
-    """Make noise of where tables begin."""
+    """Overwrite the first pages of tables with noise."""
     data = bytearray(CHECKPOINT.read_bytes())
     for number in [root_of(CHECKPOINT, table) for table in tables]:
         data[(number - 1) * PAGE : number * PAGE] = b"?" * PAGE
@@ -36,10 +36,10 @@ def destroy(*tables: str) -> None:
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_a_damaged_run_is_salvaged_and_buys_only_what_was_lost(
+def test_after_salvage_only_the_lost_rows_are_sent_again(
     run: Any, batchrun: Any, endpoint: Any, finished: Any, kind: str
 ) -> None:
-    """From the first message on, each says what to do next."""
+    """Each message says what to do next."""
     damage(CHECKPOINT, kind, Random(kind))
     damaged = CHECKPOINT.read_bytes()
     done = run("in.jsonl")
@@ -69,7 +69,7 @@ def test_a_damaged_run_is_salvaged_and_buys_only_what_was_lost(
 
 @pytest.mark.parametrize("command", ["export", "status"])
 def test_export_and_status_name_the_cure(batchrun: Any, finished: Any, command: str) -> None:
-    """And leave the results that there are."""
+    """They do not change existing results."""
     damage(CHECKPOINT, "noise in the header", Random(1))
     done = batchrun(command, "out")
     assert done.code == 3
@@ -78,8 +78,8 @@ def test_export_and_status_name_the_cure(batchrun: Any, finished: Any, command: 
     assert results() == finished
 
 
-def test_a_job_that_is_lost_costs_nothing_either(run: Any, batchrun: Any, endpoint: Any, finished: Any) -> None:
-    """The answers stand alone until the job runs again, which fits them to its rows."""
+def test_if_the_job_is_lost_no_answer_is_lost(run: Any, batchrun: Any, endpoint: Any, finished: Any) -> None:
+    """The answers have no input columns until the job runs again and assigns them to its rows."""
     destroy("facts", "models", "sqlite_autoindex_models_1", "totals")
     done = batchrun("export", "out", "--salvage")
     assert done.code == 0
@@ -97,7 +97,7 @@ def test_a_job_that_is_lost_costs_nothing_either(run: Any, batchrun: Any, endpoi
 
 
 def test_rows_over_standard_input_are_salvaged_too(run: Any, batchrun: Any, endpoint: Any) -> None:
-    """The same rows again buy only what was lost."""
+    """If the same rows are piped in again, only the lost ones are sent."""
     lines = b"".join(b'{"prompt": "%d"}\n' % row for row in range(ROWS))
     run("-", stdin=lines)
     before = results()
@@ -110,10 +110,14 @@ def test_rows_over_standard_input_are_salvaged_too(run: Any, batchrun: Any, endp
     assert without_times(results()) == without_times(before)
 
 
-def test_answers_on_wrong_places_find_back(run: Any, batchrun: Any, endpoint: Any, finished: Any) -> None:
-    """Where damage has changed which row an answer is of, it is not shown beside another's prompt."""
+def test_answers_with_wrong_row_numbers_are_assigned_to_their_rows(
+    run: Any, batchrun: Any, endpoint: Any, finished: Any
+) -> None:
+    """Until then, no answer is shown in the row of another prompt."""
     with sqlite3.connect(CHECKPOINT) as connection:
-        connection.execute("UPDATE outcomes SET id = id + (1 << 34) WHERE id >> 24 < 10")  # every number is another's
+        connection.execute(
+            "UPDATE outcomes SET id = id + (1 << 34) WHERE id >> 24 < 10"
+        )  # every answer has the number of another row
         connection.execute("UPDATE outcomes SET id = ((9 - ((id - (1 << 34)) >> 24)) << 24) WHERE id >= 1 << 34")
     connection.close()
     destroy("limits")
@@ -124,10 +128,10 @@ def test_answers_on_wrong_places_find_back(run: Any, batchrun: Any, endpoint: An
     assert without_times(results()) == without_times(finished)
 
 
-def test_damage_that_only_reading_finds_stops_the_run_before_it_buys(
+def test_damage_that_the_first_check_misses_stops_the_run_before_it_sends(
     run: Any, endpoint: Any, finished: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 3, with the cure: whatever slipped through the look at the beginning."""
+    """It is found when the rows are read: exit code 3, and the message has the cure."""
     write_prompts(*(f"{row} " * (1 + row % 50) for row in range(ROWS)), "one more")
     data = bytearray(CHECKPOINT.read_bytes())
     data[len(data) // 2 // PAGE * PAGE :][:PAGE] = b""
@@ -141,8 +145,8 @@ def test_damage_that_only_reading_finds_stops_the_run_before_it_buys(
     assert endpoint.stats.received == ROWS
 
 
-def test_salvaging_what_is_sound_exports_it(batchrun: Any, finished: Any) -> None:
-    """There is nothing else to do."""
+def test_salvage_of_an_undamaged_run_is_an_export(batchrun: Any, finished: Any) -> None:
+    """Nothing else has to be done."""
     done = batchrun("export", "out", "--salvage")
     assert done.code == 0
     assert "the checkpoint is sound: nothing to salvage" in done.stderr
@@ -150,8 +154,8 @@ def test_salvaging_what_is_sound_exports_it(batchrun: Any, finished: Any) -> Non
     assert results() == finished
 
 
-def test_what_holds_nothing_is_left_as_it_is(run: Any, batchrun: Any, endpoint: Any) -> None:
-    """And --restart begins anew beside it."""
+def test_a_checkpoint_without_any_data_stays_unchanged(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """With --restart, a new checkpoint is created and the old file is kept."""
     write_prompts("a")
     Path("out").mkdir()
     CHECKPOINT.write_text("my shopping list")
@@ -178,8 +182,8 @@ def test_a_newer_versions_checkpoint_is_not_touched(batchrun: Any, finished: Any
     assert CHECKPOINT.read_bytes() == before
 
 
-def test_a_folder_in_its_place_is_told(run: Any, batchrun: Any, endpoint: Any) -> None:
-    """By its name."""
+def test_a_folder_with_the_name_of_the_checkpoint_is_reported(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """The message has its name."""
     write_prompts("a")
     CHECKPOINT.mkdir(parents=True)
     for done in (run("in.jsonl"), batchrun("status", "out"), batchrun("export", "out")):
@@ -188,8 +192,10 @@ def test_a_folder_in_its_place_is_told(run: Any, batchrun: Any, endpoint: Any) -
     assert endpoint.stats.received == 0
 
 
-def test_a_checkpoint_of_another_job_asks_before_it_buys(run: Any, endpoint: Any, finished: Any) -> None:
-    """Copied here by mistake, or on purpose: what asks the same keeps its answer."""
+def test_with_the_checkpoint_of_another_job_the_run_asks_before_it_sends(
+    run: Any, endpoint: Any, finished: Any
+) -> None:
+    """It may have been copied by mistake or intentionally. Rows with the same request keep their answer."""
     done = run(write_prompts(*(f"something else {row}" for row in range(ROWS))))
     assert done.code == 2
     assert f"{ROWS} of {ROWS} answers would be bought again" in done.stderr
@@ -197,8 +203,8 @@ def test_a_checkpoint_of_another_job_asks_before_it_buys(run: Any, endpoint: Any
     assert results() == finished
 
 
-def test_an_edited_job_over_standard_input_reads_it_again(run: Any, endpoint: Any) -> None:
-    """To compare, and then to send: it is kept in the directory."""
+def test_an_edited_job_with_standard_input_reads_its_rows_again(run: Any, endpoint: Any) -> None:
+    """First to compare and then to send them: the run directory keeps the rows."""
     run("-", "-t", "Say {{ text }}", stdin=b'{"text": "a"}\n')
     done = run("-", "-t", "Shout {{ text }}", "--yes", stdin=b'{"text": "a"}\n{"text": "b"}\n{\n')
     assert done.code == 1, done

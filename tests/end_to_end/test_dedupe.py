@@ -1,4 +1,4 @@
-"""Identical prompts are bought once; prompts that begin alike are sent together."""
+"""Identical prompts are sent once; prompts with the same prefix are sent together."""
 
 import signal
 import threading
@@ -18,8 +18,8 @@ def bought(endpoint: Any) -> list[int]:
     return sorted(endpoint.stats.answered_by_request.values())
 
 
-def test_rows_that_ask_the_same_are_bought_once(run: Any, endpoint: Any) -> None:
-    """Each has its line, with the answer and without attempts, tokens and cost; the totals are what was paid."""
+def test_identical_requests_are_sent_once(run: Any, endpoint: Any) -> None:
+    """Every copy has a row with the answer, but without attempts, tokens and cost. The totals are the bill."""
     write_prompts(*"abacaba")
     price = "input_usd_per_mtok = 1\noutput_usd_per_mtok = 2\n"
     Path("job.toml").write_text(f'[input]\npath = "in.jsonl"\ndedupe = true\n[prices."{MODEL}"]\n{price}')
@@ -39,14 +39,14 @@ def test_rows_that_ask_the_same_are_bought_once(run: Any, endpoint: Any) -> None
     assert done.json["cost_usd"] == pytest.approx(sum(row["cost_usd"] for row in rows))
 
 
-def test_without_it_they_are_bought_each(run: Any, endpoint: Any) -> None:
-    """At a temperature, the answers differ; so it is on only when it is asked for."""
+def test_without_dedupe_every_copy_is_sent(run: Any, endpoint: Any) -> None:
+    """Dedupe is off by default, because answers differ if there is a temperature."""
     assert run(write_prompts(*"aab")).code == 0
     assert endpoint.stats.received == 3
 
 
-def test_the_first_is_still_on_its_way(run: Any, endpoint: Any) -> None:
-    """Then the others wait for it, however many they are."""
+def test_copies_wait_for_the_first_request(run: Any, endpoint: Any) -> None:
+    """Their number does not matter."""
     endpoint.change(latency_s=0.3)
     assert run(write_prompts(*["a"] * 3000, "b"), "--dedupe").code == 0
     assert bought(endpoint) == [1, 1]
@@ -54,8 +54,8 @@ def test_the_first_is_still_on_its_way(run: Any, endpoint: Any) -> None:
     assert len(results()) == 3001
 
 
-def test_models_and_samples_are_bought_each(run: Any, endpoint: Any) -> None:
-    """A twin asks the same model, for the same sample."""
+def test_every_model_and_sample_is_sent(run: Any, endpoint: Any) -> None:
+    """Only requests to the same model and for the same sample are copies."""
     flags = ("--dedupe", "-m", OTHER, "--num-samples", 2, "--json")
     assert run(write_prompts(*"aba"), *flags).json["completed"] == 12
     assert endpoint.stats.received == 8
@@ -64,7 +64,7 @@ def test_models_and_samples_are_bought_each(run: Any, endpoint: Any) -> None:
     assert [(row["model"], row["sample"], row["response"]) for row in third] == places
 
 
-def test_a_failure_is_shared_and_mended_once(run: Any, endpoint: Any) -> None:
+def test_copies_share_a_failure_and_are_retried_once(run: Any, endpoint: Any) -> None:
     """--retry-failed sends one of them."""
     done = run(write_prompts("[[simulate: 400 x1]]", "b", "[[simulate: 400 x1]]"), "--dedupe", "--json")
     assert (done.code, done.json["failed"], endpoint.stats.received) == (1, 2, 2)
@@ -73,8 +73,8 @@ def test_a_failure_is_shared_and_mended_once(run: Any, endpoint: Any) -> None:
     assert (done.code, done.json["failed"], endpoint.stats.received) == (0, 0, 3)
 
 
-def test_a_run_that_was_stopped_goes_on_and_buys_nothing_twice(run: Any, endpoint: Any) -> None:
-    """More rows of the same file, rows that were moved, and rows that came: each prompt was bought once, ever."""
+def test_a_resumed_run_sends_no_prompt_twice(run: Any, endpoint: Any) -> None:
+    """Also with a higher limit, moved rows and new rows: each prompt is sent once in all executions."""
     prompts = [str(number % 7) for number in range(50)]
     write_prompts(*prompts)
     assert run("in.jsonl", "--dedupe", "--limit", 10).code == 0
@@ -87,8 +87,8 @@ def test_a_run_that_was_stopped_goes_on_and_buys_nothing_twice(run: Any, endpoin
     assert len(answers) == 8
 
 
-def test_broken_rows_and_images_go_along(run: Any, endpoint: Any) -> None:
-    """A row that cannot be sent is nobody's twin."""
+def test_dedupe_works_with_broken_rows_and_images(run: Any, endpoint: Any) -> None:
+    """A broken row is not a copy of another row."""
     photo = "https://example.com/a.png"
     rows = [{"prompt": "a", "photo": photo}, {"x": 1}, {"prompt": "a", "photo": photo}, {"x": 1}, {"prompt": "a"}]
     assert run(write_rows("in.jsonl", *rows), "--dedupe", "--images", "photo").code == 1
@@ -108,10 +108,10 @@ stream = "auto"
 """
 
 
-def test_prompts_that_begin_alike_are_served_from_the_cache(
+def test_prompts_with_the_same_prefix_are_served_from_the_cache(
     run: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cache that holds a few documents helps when their questions come together; results are in input order."""
+    """Questions about one document are sent together, so a small cache is enough. Results keep the input order."""
     monkeypatch.setattr(prefixes, "_CAPACITY", 4)
     rows = [{"document": f"Document {number % 20}. " * 20, "prompt": f"Question {number}?"} for number in range(200)]
     write_rows("in.jsonl", *rows)
@@ -126,8 +126,8 @@ def test_prompts_that_begin_alike_are_served_from_the_cache(
     assert cached["prefix"] > 0.6 * prompt_tokens
 
 
-def test_a_run_in_prefix_order_goes_on_where_it_was_stopped(run: Any, endpoint: Any, when: Any) -> None:
-    """Whatever was sent first: every row is answered once."""
+def test_a_run_in_prefix_order_can_be_resumed(run: Any, endpoint: Any, when: Any) -> None:
+    """Every row is answered once."""
     endpoint.change(latency_s=0.02)
     write_rows("in.jsonl", *({"document": str(row % 3), "prompt": str(row)} for row in range(100)))
     Path("job.toml").write_text(JOB.format(order="prefix"))

@@ -1,4 +1,4 @@
-"""Input that is elsewhere, results that go there, and the card that goes with them. The store is a folder here."""
+"""Input from a store, results uploaded to it, and the dataset card. The store is a local folder."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ UPLOADED = {"results.parquet", "usage.parquet", "run.json"}
 
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that is the bucket of `s3://bkt/`."""
+    """The folder that acts as the bucket `s3://bkt/`."""
     folder = tmp_path / "store" / "bkt"
     folder.mkdir(parents=True)
     (folder / "out").mkdir()
@@ -44,7 +44,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_a_run_reads_from_a_bucket_and_uploads_its_results(run: Any, batchrun: Any, bucket: Path) -> None:
-    """Run again, it sends nothing; the checkpoint stays here; a report and a card go along once they are there."""
+    """A second run sends nothing. The checkpoint is not uploaded; a report and a card are, if they exist."""
     write_rows(str(bucket / "in/a.jsonl"), {"prompt": "a"}, {"prompt": "b"})
     first = run("s3://bkt/in/*.jsonl", "--upload", "s3://bkt/out", "--json")
     assert (first.code, [row["prompt"] for row in results()]) == (0, ["a", "b"])
@@ -62,10 +62,10 @@ def test_a_run_reads_from_a_bucket_and_uploads_its_results(run: Any, batchrun: A
     assert not (bucket / "out/report.html").exists(), "it is of the run before"
 
 
-def test_a_key_that_cannot_be_reached_is_refused_before_the_others_are_asked(
+def test_an_object_that_cannot_be_read_is_refused_before_any_request(
     run: Any, bucket: Path, endpoint: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S3 has keys with nothing between two slashes; none of the folder's rows is bought, and none left out."""
+    """S3 allows names with two slashes in a row. No row of the folder is sent, and none is left out silently."""
     write_rows(str(bucket / "in/a.jsonl"), {"prompt": "a"})
     files = objects.files
 
@@ -78,8 +78,8 @@ def test_a_key_that_cannot_be_reached_is_refused_before_the_others_are_asked(
     assert endpoint.stats.received == 0
 
 
-def test_what_signs_a_url_goes_on_in_the_checkpoint_alone(run: Any, batchrun: Any, bucket: Path) -> None:
-    """A presigned URL opens its file to everybody: it is not shown, and not in anything that is passed on."""
+def test_the_signature_of_a_url_is_only_in_the_checkpoint(run: Any, batchrun: Any, bucket: Path) -> None:
+    """Anyone can read a file with its presigned URL, so the URL is in no message and in no shared file."""
     with serving_files() as web:
         path = "/a.jsonl?X-Amz-Credential=id/SIGNED&X-Amz-Signature=SIGNED"
         web.files[path] = b'{"prompt": "a"}\n{"prompt": "b"}\nbroken\n'
@@ -99,8 +99,8 @@ def test_what_signs_a_url_goes_on_in_the_checkpoint_alone(run: Any, batchrun: An
     assert {name.partition("-")[0] for name in holds} == {"checkpoint.sqlite"}
 
 
-def test_an_upload_that_fails_costs_the_upload_alone(run: Any, batchrun: Any, bucket: Path, monkeypatch: Any) -> None:
-    """The run's results and run.json are what they would be; the exit code says that something is left to do."""
+def test_a_failed_upload_does_not_change_the_results(run: Any, batchrun: Any, bucket: Path, monkeypatch: Any) -> None:
+    """Results and run.json are complete; the exit code shows that the upload is missing."""
 
     def fail(*_: object) -> None:
         raise OSError("the store is away")
@@ -117,8 +117,8 @@ def test_an_upload_that_fails_costs_the_upload_alone(run: Any, batchrun: Any, bu
     assert names(bucket / "out") == UPLOADED
 
 
-def test_where_nothing_can_be_uploaded_to_nothing_is_sent(run: Any, bucket: Path, endpoint: Any) -> None:
-    """A bucket that is not there is known before anything is paid for."""
+def test_if_the_bucket_is_missing_nothing_is_sent(run: Any, bucket: Path, endpoint: Any) -> None:
+    """The bucket is checked before the first request."""
     before = endpoint.stats.totals()
     done = run(write_rows("in.jsonl", {"prompt": "a"}), "--upload", "s3://none/out")
     assert (done.code, "no such bucket" in done.stderr) == (2, True)
@@ -126,8 +126,8 @@ def test_where_nothing_can_be_uploaded_to_nothing_is_sent(run: Any, bucket: Path
 
 
 @pytest.mark.parametrize("path", ["s3://bkt", "s3://bkt/", "s3://bkt/**/*.parquet", "s3://bkt/out"])
-def test_results_do_not_go_among_the_input(run: Any, bucket: Path, path: str) -> None:
-    """The next run would take them for rows, and buy answers to them."""
+def test_results_are_not_uploaded_into_the_input_folder(run: Any, bucket: Path, path: str) -> None:
+    """The next run would read them as rows and send them."""
     write_rows(str(bucket / "out/a.jsonl"), {"prompt": "a"})
     pq.write_table(pa.table({"prompt": ["a"]}), bucket / "out/a.parquet")
     done = run(path, "--upload", "s3://bkt/out/")
@@ -135,8 +135,8 @@ def test_results_do_not_go_among_the_input(run: Any, bucket: Path, path: str) ->
     assert run("s3://bkt/out/*.jsonl", "--upload", "s3://bkt/out/").code == 0
 
 
-def test_an_export_uploads_what_it_wrote(run: Any, batchrun: Any, bucket: Path) -> None:
-    """Whatever its format, and nothing that may be older; what it says is what it did."""
+def test_an_export_uploads_the_files_that_it_wrote(run: Any, batchrun: Any, bucket: Path) -> None:
+    """For every format, without older files. The message lists exactly the uploaded files."""
     run(write_rows("in.jsonl", {"prompt": "a"}))
     Path("out/results.parquet").write_bytes(b"of another time")
     assert batchrun("export", "out", "--format", "csv", "--upload", "s3://bkt/out").code == 0
@@ -158,10 +158,10 @@ def test_an_export_uploads_what_it_wrote(run: Any, batchrun: Any, bucket: Path) 
         ("https://host/x", "cannot be uploaded to an HTTP server"),
     ],
 )
-def test_an_export_that_cannot_be_uploaded_is_refused_before(
+def test_an_export_to_a_missing_bucket_is_refused_at_the_start(
     run: Any, batchrun: Any, bucket: Path, url: str, message: str
 ) -> None:
-    """As a run is: nothing is written."""
+    """Nothing is written, as for a run."""
     (bucket / "in").mkdir()
     (bucket / "in/a.csv").write_text("prompt\na\n")
     run("s3://bkt/in/*.csv")
@@ -170,10 +170,10 @@ def test_an_export_that_cannot_be_uploaded_is_refused_before(
     assert not Path("out/results.csv").exists()
 
 
-def test_an_export_that_was_not_uploaded_says_how_to_try_again(
+def test_a_failed_upload_of_an_export_can_be_repeated_by_the_command_in_the_message(
     run: Any, batchrun: Any, bucket: Path, monkeypatch: Any
 ) -> None:
-    """By the same command, not by one that uploads elsewhere, or something else."""
+    """The command has the same place and the same format."""
 
     def fail(*_: object) -> None:
         raise OSError("the store is away")
@@ -185,8 +185,8 @@ def test_an_export_that_was_not_uploaded_says_how_to_try_again(
     assert done.stderr.endswith("upload them again: batchrun export out --format csv --upload s3://bkt/out\n")
 
 
-def test_what_a_killed_run_said_last_is_not_uploaded(run: Any, batchrun: Any, bucket: Path) -> None:
-    """It says that the run goes on, and counts that were true when it began."""
+def test_the_run_json_of_a_killed_run_is_not_uploaded(run: Any, batchrun: Any, bucket: Path) -> None:
+    """It still has the state `running` and old counts."""
     run(write_rows("in.jsonl", {"prompt": "a"}))
     ended = orjson.loads(Path("out/run.json").read_bytes())
     Path("out/run.json").write_bytes(orjson.dumps(ended | {"state": "running", "rows": 0}))
@@ -194,8 +194,8 @@ def test_what_a_killed_run_said_last_is_not_uploaded(run: Any, batchrun: Any, bu
     assert names(bucket / "out") == UPLOADED - {"run.json"}
 
 
-def test_export_uploads_where_it_is_told(run: Any, batchrun: Any, bucket: Path) -> None:
-    """Over what the job says; a run without either stays here."""
+def test_export_uploads_to_the_place_of_the_flag(run: Any, batchrun: Any, bucket: Path) -> None:
+    """The flag has precedence over the job; without both nothing is uploaded."""
     run(write_rows("in.jsonl", {"prompt": "a"}))
     batchrun("export", "out")
     assert names(bucket / "out") == set()
@@ -221,8 +221,8 @@ def job_file(path: str, text: str) -> str:
     return path
 
 
-def test_the_card_says_what_there_is(run: Any, batchrun: Any, dataset: str) -> None:
-    """Model, prompt, counts and cost for people; for programs the features, images as images."""
+def test_the_card_describes_the_dataset(run: Any, batchrun: Any, dataset: str) -> None:
+    """It has model, prompt, counts and cost as text, and the features for programs, with images as images."""
     job = f'[input]\npath = "{dataset}"\n[prompt]\nsystem = "Say `````no`````."\nimages = "photo"\n'
     prices = f'[prices."{MODEL}"]\ninput_usd_per_mtok = 1000\noutput_usd_per_mtok = 1000\n'
     run(job_file("look.toml", f'{job}[model]\nname = "{MODEL}"\nseed = 7\n{prices}'), model=None)
@@ -251,20 +251,20 @@ def test_the_card_says_what_there_is(run: Any, batchrun: Any, dataset: str) -> N
     assert "127.0.0.1" not in text
 
 
-def test_the_card_keeps_what_the_input_says_of_its_columns(run: Any, batchrun: Any) -> None:
-    """Labels keep their names, and what was not sent its kind; an answer's column of the same name is the answer's."""
+def test_the_card_keeps_the_features_of_the_input(run: Any, batchrun: Any) -> None:
+    """Labels keep their names, other columns their type. A column of the answer with the same name has its own type."""
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     label = {"_type": "ClassLabel", "names": ["no", "yes"]}
-    told = {
+    features = {
         "prompt": {"_type": "Value", "dtype": "string"},
         "photo": {"_type": "Image"},
         "label": label,
         "status": label,
     }
-    told |= {"photos": {"_type": "List", "feature": {"_type": "Image"}}, "row": label, "gone": label}
+    features |= {"photos": {"_type": "List", "feature": {"_type": "Image"}}, "row": label, "gone": label}
     columns = [("prompt", pa.string()), ("photo", image), ("photos", pa.list_(image)), ("label", pa.int64())]
     columns += [("status", pa.int64()), ("row", pa.int64()), ("vector", pa.list_(pa.float32(), 2))]
-    schema = pa.schema(columns, {"huggingface": json.dumps({"info": {"features": told}})})
+    schema = pa.schema(columns, {"huggingface": json.dumps({"info": {"features": features}})})
     photo = {"bytes": PNG, "path": "a.png"}
     row = {"prompt": "a", "photo": photo, "photos": [photo], "label": 1, "status": 0, "row": 1, "vector": [1, 2]}
     pq.write_table(pa.Table.from_pylist([row], schema), "in.parquet")
@@ -279,8 +279,8 @@ def test_the_card_keeps_what_the_input_says_of_its_columns(run: Any, batchrun: A
     assert known["vector"] == {"list": "float32", "length": 2}
 
 
-def test_the_card_leaves_to_datasets_what_it_has_no_name_for(run: Any, batchrun: Any) -> None:
-    """A mapping, say: no features are better than wrong ones."""
+def test_a_card_has_no_features_if_a_type_is_unknown_to_datasets(run: Any, batchrun: Any) -> None:
+    """For example a map. Without features, `datasets` detects the types itself."""
     table = pa.table({"prompt": ["a"], "map": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))})
     pq.write_table(table, "in.parquet")
     run("in.parquet")
@@ -288,8 +288,8 @@ def test_the_card_leaves_to_datasets_what_it_has_no_name_for(run: Any, batchrun:
     assert "dataset_info" not in Path("out/README.md").read_text()
 
 
-def test_images_beside_remote_input_are_refused_in_words(run: Any, bucket: Path) -> None:
-    """They are not fetched; the rows whose images are URLs or bytes are asked."""
+def test_image_files_next_to_remote_input_fail_with_a_reason(run: Any, bucket: Path) -> None:
+    """They are not fetched. Rows with images as URLs or bytes are sent."""
     rows = ({"prompt": "a", "photo": "pictures/a.png"}, {"prompt": "b", "photo": "https://host/b.png"})
     write_rows(str(bucket / "in/a.jsonl"), *rows)
     assert run("s3://bkt/in/a.jsonl", "--images", "photo").code == 1
@@ -298,8 +298,8 @@ def test_images_beside_remote_input_are_refused_in_words(run: Any, bucket: Path)
     assert "photo: pictures/a.png is a path in s3://bkt/in; images are not fetched from there" in failed["error"]
 
 
-def test_a_folder_as_the_cache_of_the_hub_has_it_is_read_once(run: Any, dataset: str) -> None:
-    """There the files are links to blobs without an ending."""
+def test_a_folder_of_the_hubs_cache_is_read_once(run: Any, dataset: str) -> None:
+    """Its files are links to blobs without an ending."""
     cache = Path("datasets--u--n")
     (cache / "blobs").mkdir(parents=True)
     (cache / "snapshots/abc/data").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Every ending leaves a usable run: what a run loses under its feet, and what it is told from outside."""
+"""Every end leaves a usable run: lost terminals, full disks, too few open files, and other processes."""
 
 import fcntl
 import json
@@ -35,11 +35,11 @@ def at_most(soft: int, hard: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-# Whoever looked on is gone.
+# The terminal is gone.
 
 
 def test_a_closed_terminal_drains_the_run(spawn: Any, endpoint: Any) -> None:
-    """A real one: its hangup is a signal, and from then on every word to it is an error. Exit code 143."""
+    """A real terminal sends SIGHUP, and then every message to it is an error. The exit code is 143."""
     endpoint.change(latency_s=0.1, latency_sigma=0)
     write_prompts(*MANY)
     ours, theirs = pty.openpty()
@@ -59,8 +59,8 @@ def test_a_closed_terminal_drains_the_run(spawn: Any, endpoint: Any) -> None:
     assert len(results()) == endpoint.stats.answered == endpoint.stats.received < 50
 
 
-def test_ctrl_c_that_ends_the_reader_of_the_messages_too_drains_the_run(spawn: Any, endpoint: Any) -> None:
-    """`batchrun run … 2>&1 | tee log`: the terminal interrupts both."""
+def test_ctrl_c_drains_the_run_even_if_it_also_ends_the_reader_of_messages(spawn: Any, endpoint: Any) -> None:
+    """In `batchrun run … 2>&1 | tee log` the terminal interrupts both."""
     endpoint.change(latency_s=0.1, latency_sigma=0)
     write_prompts(*MANY)
     writes = pipe_without_reader()
@@ -73,8 +73,8 @@ def test_ctrl_c_that_ends_the_reader_of_the_messages_too_drains_the_run(spawn: A
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has it")
-def test_words_that_cannot_be_written_fail_no_run_and_a_result_that_cannot_does(spawn: Any, endpoint: Any) -> None:
-    """A log on a full disk is no reason to stop; a script that asked for JSON must not take none for success."""
+def test_lost_messages_do_not_fail_a_run_and_a_lost_line_of_json_does(spawn: Any, endpoint: Any) -> None:
+    """The disk of the log may be full. A script with --json must not see a success without JSON."""
     write_prompts("a")
     with Path("/dev/full").open("w") as full:
         assert spawn(*command(endpoint), stderr=full).wait(timeout=10) == 0
@@ -85,8 +85,8 @@ def test_words_that_cannot_be_written_fail_no_run_and_a_result_that_cannot_does(
     assert "Traceback" not in stderr
 
 
-def test_a_run_under_nohup_does_not_heed_a_closed_terminal(spawn: Any, endpoint: Any) -> None:
-    """Whoever starts a program may have it ignore a signal; it then stays ignored."""
+def test_a_run_under_nohup_ignores_a_closed_terminal(spawn: Any, endpoint: Any) -> None:
+    """A signal that is ignored when the process starts stays ignored."""
     endpoint.change(latency_s=0.1)
     write_prompts(*MANY[:12])
     process = spawn(*command(endpoint, "-c", 4), preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
@@ -96,11 +96,11 @@ def test_a_run_under_nohup_does_not_heed_a_closed_terminal(spawn: Any, endpoint:
     assert len(results()) == 12
 
 
-# What the system has too little of.
+# Too few resources.
 
 
-def test_a_run_allows_itself_the_open_files_that_it_needs(spawn: Any, endpoint: Any) -> None:
-    """Where macOS begins with 256, and allows more to whoever asks."""
+def test_a_run_raises_its_limit_of_open_files(spawn: Any, endpoint: Any) -> None:
+    """The default of macOS is 256, and a process may raise it."""
     endpoint.change(latency_s=0.1)
     write_prompts(*MANY)
     process = spawn(*command(endpoint, "-c", 60), preexec_fn=at_most(50, 200))
@@ -110,8 +110,8 @@ def test_a_run_allows_itself_the_open_files_that_it_needs(spawn: Any, endpoint: 
     assert endpoint.stats.peak_in_flight > 20
 
 
-def test_where_few_files_may_be_open_fewer_requests_are_in_flight(spawn: Any, endpoint: Any) -> None:
-    """It says so, with the cure; no attempt fails for it."""
+def test_with_few_open_files_fewer_requests_are_in_flight(spawn: Any, endpoint: Any) -> None:
+    """A message has the reason and the cure; no attempt fails because of it."""
     endpoint.change(latency_s=0.02)
     write_prompts(*MANY)
     process = spawn(*command(endpoint, "-c", 1000, "--json"), preexec_fn=at_most(64, 64))
@@ -123,8 +123,8 @@ def test_where_few_files_may_be_open_fewer_requests_are_in_flight(spawn: Any, en
     assert json.loads(stdout)["attempts"] == len(MANY)
 
 
-def test_a_run_that_may_not_open_even_its_own_files_is_refused(spawn: Any, endpoint: Any) -> None:
-    """Before anything is written or sent. Exit code 3, and the cure."""
+def test_a_run_that_cannot_open_its_own_files_is_refused(spawn: Any, endpoint: Any) -> None:
+    """Before anything is written or sent, with exit code 3 and the cure."""
     write_prompts("a")
     process = spawn(*command(endpoint), preexec_fn=at_most(20, 20))
     _, stderr = process.communicate(timeout=10)
@@ -134,10 +134,8 @@ def test_a_run_that_may_not_open_even_its_own_files_is_refused(spawn: Any, endpo
     assert not Path("out").exists()
 
 
-def test_results_that_cannot_be_written_leave_the_old_ones_and_lose_no_answer(
-    run: Any, batchrun: Any, endpoint: Any
-) -> None:
-    """Exit code 3; once they can, `export` writes them."""
+def test_if_results_cannot_be_written_old_results_and_all_answers_stay(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """The exit code is 3; `export` writes the results later."""
     assert run(write_prompts(*MANY[:2])).code == 0
     Path("out/usage.parquet").unlink()
     (Path("out/usage.parquet") / "mine").mkdir(parents=True)
@@ -154,12 +152,12 @@ def test_results_that_cannot_be_written_leave_the_old_ones_and_lose_no_answer(
     assert not list(Path("out").glob("*.tmp"))
 
 
-# One writer.
+# Several processes.
 
 
 def test_of_two_runs_that_start_at_once_one_is_refused(spawn: Any, endpoint: Any) -> None:
-    """With the other's process; nothing is bought twice."""
-    endpoint.change(latency_s=0.3)
+    """The message has the id of the other process; nothing is sent twice."""
+    endpoint.change(latency_s=2)  # the first one must not finish before the second one starts
     write_prompts(*MANY[:8])
     processes = [spawn(*command(endpoint)) for _ in range(2)]
     written = {process.pid: process.communicate(timeout=10)[1] for process in processes}
@@ -169,19 +167,19 @@ def test_of_two_runs_that_start_at_once_one_is_refused(spawn: Any, endpoint: Any
     assert max(endpoint.stats.answered_by_request.values()) == 1
 
 
-def test_exports_side_by_side_and_beside_a_run_leave_whole_results(spawn: Any, endpoint: Any, batchrun: Any) -> None:
-    """Each replaces the file in one step; the last one counts."""
+def test_concurrent_exports_during_a_run_leave_complete_results(spawn: Any, endpoint: Any, batchrun: Any) -> None:
+    """Each replaces the file in one step; the last one stays."""
     endpoint.change(latency_s=0.05)
     write_prompts(*MANY)
     ran = spawn(*command(endpoint, "-c", 8))
     endpoint.wait(lambda: endpoint.stats.answered >= 4)
-    endpoint.wait(lambda: batchrun("export", "out").code == 0)  # what came first is committed
+    endpoint.wait(lambda: batchrun("export", "out").code == 0)  # the first answers are committed
     codes: Counter[int] = Counter()
     while ran.poll() is None:
-        beside = spawn("export", "out", stderr=subprocess.DEVNULL)
+        another = spawn("export", "out", stderr=subprocess.DEVNULL)
         codes[batchrun("export", "out").code] += 1
         assert [row["prompt"] for row in results()] == [MANY[row["row"]] for row in results()]
-        codes[beside.wait(timeout=10)] += 1
+        codes[another.wait(timeout=10)] += 1
     assert ran.returncode == 0
     assert set(codes) == {0}
     assert batchrun("export", "out").code == 0
@@ -189,10 +187,8 @@ def test_exports_side_by_side_and_beside_a_run_leave_whole_results(spawn: Any, e
 
 
 @pytest.mark.parametrize("flag", ["--restart", "--retry-failed"])
-def test_a_run_that_holds_the_directory_loses_nothing_to_a_second_one(
-    spawn: Any, run: Any, endpoint: Any, flag: str
-) -> None:
-    """Also stopped with Ctrl-Z it holds it; the second one is refused before it touches anything."""
+def test_a_second_run_does_not_disturb_the_first(spawn: Any, run: Any, endpoint: Any, flag: str) -> None:
+    """Even if Ctrl-Z stops the first one. The second one is refused before it changes anything."""
     write_prompts("0", "[[simulate: slow 30]]")
     process = spawn(*command(endpoint))
     endpoint.wait(lambda: endpoint.stats.received == 2)

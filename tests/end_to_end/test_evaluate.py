@@ -1,4 +1,4 @@
-"""How good the answers are: a score in every row, and what the scores add up to."""
+"""Evaluation: a score in every row, and the totals of the scores."""
 
 import json
 import sys
@@ -15,26 +15,26 @@ NUMBER = '[evaluate]\ntarget = "answer"\nscorer = "number"\n'
 
 
 def footer() -> Any:
-    """Return what the results say of their scores."""
+    """Return the scores in the footer of the results."""
     metadata = pq.read_metadata("out/results.parquet").metadata
     return json.loads(metadata[b"batchrun.scores"]) if b"batchrun.scores" in metadata else None
 
 
 def write_scorer(body: str) -> None:
-    """Write a module `mine` with a function `score`, whose module no other test has."""
+    """Write a module `mine` with a function `score`."""
     Path("mine.py").write_text(f"def score(row):\n    {body}\n")
 
 
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test imports its own `mine`."""
+    """Make each test import its own module `mine`."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
 
 def test_every_row_has_its_score(batchrun: Any) -> None:
-    """Last of the columns; null where the row failed, or nobody says what is right."""
+    """It is the last column, and null if the row failed or has no target."""
     answers = ["It is 2.00", "It is 4", "whatever"]
     rows = [*ROWS, {"prompt": "?", "answer": 5}]
     settle(rows, lambda asked: answers[asked.row] if asked.row < 3 else failed("bad_request", 400), NUMBER)
@@ -57,8 +57,8 @@ def test_every_row_has_its_score(batchrun: Any) -> None:
         ('scorer = "exact"', "two", None),
     ],
 )
-def test_what_is_found_in_no_answer_is_told(batchrun: Any, how: str, answer: str, message: str | None) -> None:
-    """A misspelt field is no bad model."""
+def test_a_field_that_no_answer_has_is_reported(batchrun: Any, how: str, answer: str, message: str | None) -> None:
+    """A misspelt field must not look like a bad model."""
     settle(ROWS, lambda asked: answer, f'[evaluate]\ntarget = "answer"\n{how}\n')
     stderr = batchrun("export", "out").stderr
     assert ("none of" in stderr) == (message is not None)
@@ -66,8 +66,8 @@ def test_what_is_found_in_no_answer_is_told(batchrun: Any, how: str, answer: str
     assert [row["score"] for row in results()] == [0.0, 0.0, None]
 
 
-def test_scores_add_up_by_model(batchrun: Any) -> None:
-    """In the footer of the results, in what commands say, and in `status --json`."""
+def test_scores_are_averaged_by_model(batchrun: Any) -> None:
+    """In the footer of the results, in messages, and in `status --json`."""
     head = HEAD.replace('["m"]', '["m", "n"]')
     rows = [{"prompt": str(each), "answer": each} for each in range(20)]
     settle(rows, lambda asked: str(asked.row if asked.model == "m" or asked.row < 5 else 99), NUMBER, head=head)
@@ -85,8 +85,8 @@ def test_scores_add_up_by_model(batchrun: Any) -> None:
     assert f"{n['interval'][0]:.4g} – {n['interval'][1]:.4g}" in page
 
 
-def test_samples_give_the_chance_that_one_of_several_is_right(batchrun: Any) -> None:
-    """pass@k, of all prompts."""
+def test_samples_give_pass_at_k(batchrun: Any) -> None:
+    """That is the chance that one of k samples is right, averaged over all prompts."""
     head = HEAD.replace('["m"]', '["m"]\nnum_samples = 2')
     rows = [{"prompt": str(each), "answer": each} for each in range(2)]
     settle(rows, lambda asked: "0" if asked.sample == 0 else "7", NUMBER, head=head)
@@ -96,7 +96,7 @@ def test_samples_give_the_chance_that_one_of_several_is_right(batchrun: Any) -> 
 
 
 def test_labels_have_accuracy_and_confusion(batchrun: Any) -> None:
-    """With precision and recall of every class."""
+    """Every class has precision and recall."""
     rows = [{"prompt": str(each), "answer": "good" if each % 2 else "bad"} for each in range(12)]
     settle(rows, lambda asked: "good" if asked.row < 11 else "ugly", '[evaluate]\ntarget = "answer"\n')
     text = batchrun("export", "out").stderr
@@ -110,7 +110,7 @@ def test_labels_have_accuracy_and_confusion(batchrun: Any) -> None:
 
 
 def test_a_run_ends_with_its_scores(run: Any, batchrun: Any) -> None:
-    """run.json, --json, and the words at the end say the same."""
+    """They are the same in run.json, in --json and in the last message."""
     rows = [{"prompt": str(each), "answer": "no such answer"} for each in range(3)]
     Path("job.toml").write_text(f'[input]\npath = "{write_rows("in.jsonl", *rows)}"\n[evaluate]\ntarget = "answer"\n')
     done = run("job.toml", "--json")
@@ -120,8 +120,8 @@ def test_a_run_ends_with_its_scores(run: Any, batchrun: Any) -> None:
     assert "score     meta-llama/Llama-3.1-8B-Instruct: 0 (95 %: 0 to " in done.stderr
 
 
-def test_a_run_that_is_not_evaluated_says_nothing_of_scores(run: Any) -> None:
-    """Nor has it a column for them."""
+def test_a_run_without_evaluation_has_no_scores(run: Any) -> None:
+    """There is no column for them either."""
     done = run(write_rows("in.jsonl", {"prompt": "a", "score": 5}), "--json")
     assert done.json["scores"] == []
     assert "score" not in done.stderr.replace("answers", "")
@@ -130,8 +130,8 @@ def test_a_run_that_is_not_evaluated_says_nothing_of_scores(run: Any) -> None:
     assert columns().index("score") < columns().index("model")
 
 
-def test_an_edited_evaluation_buys_nothing(run: Any, endpoint: Any) -> None:
-    """The same command again scores the answers that there are."""
+def test_an_edited_evaluation_sends_nothing(run: Any, endpoint: Any) -> None:
+    """The same command scores the existing answers again."""
     rows = [{"prompt": str(each), "answer": str(each), "other": "x"} for each in range(3)]
     job = f'[input]\npath = "{write_rows("in.jsonl", *rows)}"\n'
     Path("job.toml").write_text(job)
@@ -155,8 +155,8 @@ def test_an_edited_evaluation_buys_nothing(run: Any, endpoint: Any) -> None:
         ('target = "answer"\nscorer = "mine:score"', "must be one of"),
     ],
 )
-def test_an_evaluation_that_cannot_be_made_is_refused(run: Any, endpoint: Any, evaluate: str, words: str) -> None:
-    """Before anything is sent. A function of one's own is none of a job file's affairs."""
+def test_an_invalid_evaluation_is_refused(run: Any, endpoint: Any, evaluate: str, words: str) -> None:
+    """Before any request is sent. A job file cannot name a Python function."""
     write_scorer("raise SystemExit")
     Path("job.toml").write_text(f'[input]\npath = "{write_rows("in.jsonl", *ROWS)}"\n[evaluate]\n{evaluate}\n')
     done = run("job.toml")
@@ -166,8 +166,8 @@ def test_an_evaluation_that_cannot_be_made_is_refused(run: Any, endpoint: Any, e
     assert not Path("out/checkpoint.sqlite").exists()
 
 
-def test_the_target_need_not_be_kept(batchrun: Any) -> None:
-    """It is read all the same, and is not among the results."""
+def test_the_target_column_may_be_left_out_of_the_results(batchrun: Any) -> None:
+    """It is still read for the scores."""
     settle(ROWS, lambda asked: "2", NUMBER, head=HEAD + 'keep = ["prompt"]\n')
     assert batchrun("export", "out").code == 0
     assert [row["score"] for row in results()] == [1.0, 0.0, None]
@@ -176,16 +176,16 @@ def test_the_target_need_not_be_kept(batchrun: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["score", "status"])
-def test_a_target_that_is_called_as_one_of_our_columns_is_found(batchrun: Any, name: str) -> None:
-    """It stands in the results under another name."""
+def test_a_target_with_the_name_of_a_results_column_is_found(batchrun: Any, name: str) -> None:
+    """It has another name in the results."""
     rows = [{"prompt": str(each), name: each} for each in range(2)]
     settle(rows, lambda asked: "1", f'[evaluate]\ntarget = "{name}"\n')
     batchrun("export", "out")
     assert [(row[f"input_{name}"], row["score"]) for row in results()] == [(0, 0.0), (1, 1.0)]
 
 
-def test_without_the_input_there_are_no_scores(batchrun: Any) -> None:
-    """The column is there all the same, and people are told."""
+def test_without_the_input_scores_are_null(batchrun: Any) -> None:
+    """The column exists, and a message reports it."""
     settle(ROWS, lambda asked: "2", NUMBER)
     Path("in.jsonl").unlink()
     text = batchrun("export", "out").stderr
@@ -195,7 +195,7 @@ def test_without_the_input_there_are_no_scores(batchrun: Any) -> None:
 
 
 def test_a_property_of_the_answer_is_scored(batchrun: Any) -> None:
-    """Of the object that the schema finds, whatever stands around it."""
+    """It is the property of the object that the schema finds in the text."""
     label = '{ label = { enum = ["a", "b"] } }'
     schema = f'[response]\nschema = {{ type = "object", properties = {label}, required = ["label"] }}\n'
     evaluate = '[evaluate]\ntarget = "answer"\nscorer = "json_field"\nfield = "label"\n'
@@ -205,8 +205,8 @@ def test_a_property_of_the_answer_is_scored(batchrun: Any) -> None:
     assert [(row["label"], row["score"]) for row in results()] == [("a", 1.0)]
 
 
-def test_a_function_of_ones_own_scores_rows(batchrun: Any, run: Any) -> None:
-    """It gets the row as the results have it, and is found where one stands."""
+def test_a_function_of_the_user_scores_rows(batchrun: Any, run: Any) -> None:
+    """It gets the row of the results, and its module is found in the current folder."""
     write_scorer('return len(row["response"]) * row["weight"] if row["status"] == "completed" else 1 / 0')
     write_rows("in.jsonl", {"prompt": "a", "weight": 2}, {"prompt": "[[simulate: 400]]", "weight": 2})
     done = run("in.jsonl", "--scorer", "mine:score", "--json")
@@ -221,7 +221,7 @@ def test_a_function_of_ones_own_scores_rows(batchrun: Any, run: Any) -> None:
 
 
 def test_rows_that_a_function_cannot_score_are_counted(batchrun: Any) -> None:
-    """With what it said of the first; the others have their scores."""
+    """The message has the first error; the other rows have their scores."""
     write_scorer("return 1 / row['n']")
     settle([{"prompt": str(each), "n": each % 2} for each in range(4)], lambda asked: "x")
     done = batchrun("export", "out", "--scorer", "mine:score")
@@ -242,8 +242,8 @@ def test_rows_that_a_function_cannot_score_are_counted(batchrun: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("command", ["run", "export"])
-def test_a_function_that_is_not_there_is_refused(batchrun: Any, command: str, name: str, words: str) -> None:
-    """Before anything else is done."""
+def test_a_function_that_does_not_exist_is_refused(batchrun: Any, command: str, name: str, words: str) -> None:
+    """Before any other step."""
     write_scorer("return 1")
     Path("broken.py").write_text("def score(:\n")
     done = batchrun(command, "in.jsonl", "--scorer", name)

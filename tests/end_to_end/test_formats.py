@@ -1,4 +1,4 @@
-"""The results in other files: OpenAI's batch files both ways, JSON Lines, CSV, and one row a prompt."""
+"""Results in other formats: OpenAI's batch files, JSON Lines, CSV, and one row per prompt."""
 
 import csv
 import json
@@ -22,13 +22,13 @@ def lines(name: str) -> list[dict[str, Any]]:
 
 
 def batch_line(custom_id: str, content: str, **others: Any) -> dict[str, Any]:
-    """Return a request as OpenAI's Batch API takes it."""
+    """Return a request in the format of OpenAI's Batch API."""
     body = {"model": others.pop("model", MODELS[0]), "messages": [{"role": "user", "content": content}]}
     return {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body | others}
 
 
-def test_a_batch_file_goes_in_and_batch_files_come_out(run: Any, batchrun: Any, endpoint: Any) -> None:
-    """What was written for OpenAI, or for vLLM's run-batch, runs as it stands; its rows keep their ids and models."""
+def test_a_batch_file_as_input_gives_batch_files_as_output(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """A file for OpenAI or for vLLM's run-batch works unchanged; its rows keep their ids and models."""
     asked = [
         batch_line("first", "a", max_tokens=20, temperature=0),
         batch_line("second", "[[simulate: 400]]"),
@@ -58,8 +58,8 @@ def test_a_batch_file_goes_in_and_batch_files_come_out(run: Any, batchrun: Any, 
     assert errors[0]["error"] is None
 
 
-def test_the_error_file_says_why_in_every_case(batchrun: Any) -> None:
-    """A request that got no answer has no response; one whose answer did not fit has both."""
+def test_the_error_file_has_a_reason_for_every_failure(batchrun: Any) -> None:
+    """A request without an answer has no response; one with an invalid answer has a response and an error."""
     outcomes: list[Any] = [
         failed("connection", error="refused"),
         failed("server_error", 500, error="boom", body=b"<html>boom</html>"),
@@ -84,7 +84,7 @@ def test_the_error_file_says_why_in_every_case(batchrun: Any) -> None:
 
 
 def test_an_answer_of_several_lines_is_one_line_of_the_file(batchrun: Any) -> None:
-    """And says the same."""
+    """Its text is unchanged."""
     answer = json.loads(body_of("two\nlines"))
     settle([{"prompt": "a"}], lambda asked: {"body": json.dumps(answer, indent=2).encode()})
     batchrun("export", "out", "--format", "openai")
@@ -93,7 +93,7 @@ def test_an_answer_of_several_lines_is_one_line_of_the_file(batchrun: Any) -> No
 
 
 def test_json_lines_have_the_columns_of_the_results(run: Any, batchrun: Any) -> None:
-    """A row an object, nested where they are; beside results.parquet, which stays."""
+    """Each row is an object, with nested values. The file is next to results.parquet, which stays."""
     run(write_rows("in.jsonl", {"prompt": "ä", "tags": ["a"], "meta": {"n": None}}, {"prompt": "[[simulate: 400]]"}))
     before = Path("out/results.parquet").read_bytes()
     done = batchrun("export", "out", "--format", "jsonl")
@@ -107,7 +107,7 @@ def test_json_lines_have_the_columns_of_the_results(run: Any, batchrun: Any) -> 
 
 
 def test_csv_has_the_columns_of_the_results(run: Any, batchrun: Any) -> None:
-    """Lists and objects as JSON; null is empty."""
+    """Lists and objects are JSON; null is empty."""
     rows = [{"prompt": 'a "b",\nc', "tags": ["a"], "n": 1, "ok": True}, {"prompt": "[[simulate: 400]]", "tags": None}]
     run(write_rows("in.jsonl", *rows))
     done = batchrun("export", "out", "--format", "csv")
@@ -124,8 +124,8 @@ def test_csv_has_the_columns_of_the_results(run: Any, batchrun: Any) -> None:
     assert [(row["n"], row["ok"], row["row"]) for row in read] == [("1", "true", "0"), ("", "", "1")]
 
 
-def test_one_row_a_prompt_has_a_column_for_each_model_and_sample(batchrun: Any) -> None:
-    """Beside the input's columns; what failed is null."""
+def test_one_row_per_prompt_has_a_column_for_each_model_and_sample(batchrun: Any) -> None:
+    """They follow the columns of the input; failed requests are null."""
     head = HEAD.replace('["m"]', '["m", "x/n"]\nnum_samples = 2')
 
     def answer(asked: Any) -> Any:
@@ -149,8 +149,8 @@ def test_one_row_a_prompt_has_a_column_for_each_model_and_sample(batchrun: Any) 
     assert not Path("out/results.parquet").exists()
 
 
-def test_one_row_a_prompt_has_typed_columns_and_other_formats_too(batchrun: Any) -> None:
-    """A schema's columns stand under each model and sample."""
+def test_one_row_per_prompt_works_with_a_schema_and_other_formats(batchrun: Any) -> None:
+    """Each model and sample has the columns of the schema."""
     schema = '[response]\nschema = { type = "object", properties = { n = { type = "integer" } }, required = ["n"] }\n'
     settle([{"prompt": "p"}], lambda asked: '{"n": 5}', schema)
     for format_ in ("jsonl", "csv", "parquet"):
@@ -171,16 +171,16 @@ def test_one_row_a_prompt_has_typed_columns_and_other_formats_too(batchrun: Any)
         (["--format", "xml"], "'xml' is not one of 'parquet', 'jsonl', 'csv', 'openai'"),
     ],
 )
-def test_what_cannot_be_shown_is_refused(run: Any, batchrun: Any, flags: list[str], words: str) -> None:
-    """With exit code 2."""
+def test_invalid_combinations_of_flags_are_refused(run: Any, batchrun: Any, flags: list[str], words: str) -> None:
+    """The exit code is 2."""
     run(write_prompts("a"))
     done = batchrun("export", "out", *flags)
     assert done.code == 2
     assert words in " ".join(done.stderr.split())
 
 
-def test_too_many_answers_cannot_stand_side_by_side(batchrun: Any) -> None:
-    """No reader would thank for the columns."""
+def test_too_many_answers_per_prompt_are_refused(batchrun: Any) -> None:
+    """There would be too many columns."""
     head = HEAD.replace('["m"]', '["m"]\nnum_samples = 1001')
     settle([{"prompt": "p"}], lambda asked: "x", head=head)
     done = batchrun("export", "out", "--wide")
@@ -188,8 +188,8 @@ def test_too_many_answers_cannot_stand_side_by_side(batchrun: Any) -> None:
     assert "each prompt has 1,001 answers; at most 1,000 fit into one row" in done.stderr
 
 
-def test_a_run_that_settled_nothing_cannot_stand_side_by_side(batchrun: Any) -> None:
-    """There is no model to name a column after."""
+def test_one_row_per_prompt_needs_a_settled_row(batchrun: Any) -> None:
+    """Otherwise no model is known for the names of the columns."""
     settle([{"prompt": "a"}], lambda asked: "x")
     with sqlite3.connect("out/checkpoint.sqlite") as connection:
         connection.execute("DELETE FROM outcomes")

@@ -1,4 +1,4 @@
-"""`batchrun run` against servers that break every rule: it finishes or stops cleanly, each row with its own answer."""
+"""`batchrun run` with servers that break all rules: it finishes or stops cleanly, and no answers are mixed up."""
 
 import asyncio
 import gzip
@@ -14,13 +14,13 @@ MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 Reaction = Callable[[Visit], Awaitable[bool]]
-"""What a server does with one bad prompt; returns whether the connection goes on."""
+"""The behaviour of a server for a bad prompt; returns whether the connection stays open."""
 
 
-def says(data: bytes, *, goes_on: bool = False) -> Reaction:
+def says(data: bytes, *, stays_open: bool = False) -> Reaction:
     async def react(visit: Visit) -> bool:
         await visit.say(data)
-        return goes_on
+        return stays_open
 
     return react
 
@@ -42,14 +42,14 @@ async def resets(visit: Visit) -> bool:
 
 
 def server_that(react: Reaction) -> RawServer:
-    """Return one that answers a prompt with itself, unless it is bad."""
+    """Return a server that answers a prompt with the prompt, unless it is the bad one."""
 
     async def behave(visit: Visit) -> None:
-        goes_on = True
-        while goes_on:
+        stays_open = True
+        while stays_open:
             prompt = prompt_of(await visit.request())
             if prompt == "bad":
-                goes_on = await react(visit)
+                stays_open = await react(visit)
             else:
                 await visit.say(answer(completion(prompt)))
 
@@ -68,18 +68,18 @@ BAD: dict[str, tuple[Reaction, str]] = {
     "a reset": (resets, "connection"),
     "silence": (is_silent, "timeout"),
     "a drip": (drips, "timeout"),
-    "HTML": (says(answer(b"<html>Sign in</html>"), goes_on=True), "bad_reply"),
-    "nulls": (says(answer(b'{"choices": [null]}'), goes_on=True), "bad_reply"),
+    "HTML": (says(answer(b"<html>Sign in</html>"), stays_open=True), "bad_reply"),
+    "nulls": (says(answer(b'{"choices": [null]}'), stays_open=True), "bad_reply"),
     "a bomb": (says(answer(gzip.compress(b" " * (65 << 20), 1), "200 OK", "Content-Encoding: gzip")), "too_large"),
     "a gigabyte": (says(answer(b"", "200 OK", f"Content-Length: {10**9}")), "too_large"),
     "two lengths": (says(answer(b"", "200 OK", "Content-Length: 0", "Content-Length: 5")), "bad_reply"),
-    "a status nobody knows": (says(answer(b"{}", "999 Odd"), goes_on=True), "server_error"),
+    "a status nobody knows": (says(answer(b"{}", "999 Odd"), stays_open=True), "server_error"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_one_row_that_breaks_the_server_fails_alone(name: str, batchrun: Any) -> None:
-    """The others have their own answers, and the run its end."""
+    """The other rows have their answers, and the run finishes."""
     react, kind = BAD[name]
     prompts = ["0", "1", "bad", *map(str, range(3, 12))]
     timeout_s = 0.5 if kind == "timeout" else 10
@@ -93,14 +93,14 @@ def test_one_row_that_breaks_the_server_fails_alone(name: str, batchrun: Any) ->
 
 NOTHING_BUT = {
     "garbage": (says(b"\xff" * 5000), 5),
-    "HTML": (says(answer(b"<html>Sign in</html>"), goes_on=True), 5),
-    "redirects": (says(answer(b"", "302 Go", "Location: https://login.example/"), goes_on=True), 4),
+    "HTML": (says(answer(b"<html>Sign in</html>"), stays_open=True), 5),
+    "redirects": (says(answer(b"", "302 Go", "Location: https://login.example/"), stays_open=True), 4),
 }
 
 
 @pytest.mark.parametrize("name", NOTHING_BUT)
-def test_an_endpoint_that_never_answers_stops_the_run_and_costs_no_row(name: str, batchrun: Any) -> None:
-    """Nothing is written off: the same command goes on when there is somebody who answers."""
+def test_an_endpoint_that_never_answers_stops_the_run_and_no_row_fails(name: str, batchrun: Any) -> None:
+    """The same command resumes when the endpoint answers again."""
     react, code = NOTHING_BUT[name]
     done = run_on(server_that(react), batchrun, ["bad"] * 3, "--patience", "0.3s")
     assert done.code == code, done.stderr
@@ -108,8 +108,8 @@ def test_an_endpoint_that_never_answers_stops_the_run_and_costs_no_row(name: str
     assert pq.read_table("out/results.parquet").num_rows == 0
 
 
-def test_a_server_that_answers_everything_twice_answers_no_row_wrongly(batchrun: Any) -> None:
-    """A connection with an answer too many on it is not used again."""
+def test_if_a_server_answers_twice_no_row_gets_a_wrong_answer(batchrun: Any) -> None:
+    """A connection with an extra answer is not used again."""
 
     async def behave(visit: Visit) -> None:
         while True:
@@ -121,10 +121,10 @@ def test_a_server_that_answers_everything_twice_answers_no_row_wrongly(batchrun:
     assert pq.read_table("out/results.parquet")["response"].to_pylist() == prompts
 
 
-def test_words_that_would_steer_the_terminal_are_shown_as_words(batchrun: Any) -> None:
-    """A server's message is one line of text, on the screen and in the results."""
+def test_control_characters_of_a_message_do_not_reach_the_terminal(batchrun: Any) -> None:
+    """The message of a server is one line of text, in the terminal and in the results."""
     message = '{"error": {"message": "\\u001b[2J\\u001b]0;owned\\u0007 one\\ntwo \\u202e"}}'
-    react = says(answer(message.encode(), "400 No"), goes_on=True)
+    react = says(answer(message.encode(), "400 No"), stays_open=True)
     done = run_on(server_that(react), batchrun, ["bad", "fine"])
     assert done.code == 1
     assert not {"\x1b", "\x07", "\u202e"} & set(done.stderr + done.stdout)
@@ -132,8 +132,8 @@ def test_words_that_would_steer_the_terminal_are_shown_as_words(batchrun: Any) -
 
 
 @pytest.mark.parametrize("retry_after", ["-5", "nan", "soon"])
-def test_nonsense_in_a_header_does_not_stop_a_row(retry_after: str, batchrun: Any) -> None:
-    """What `Retry-After` asks for is believed as far as it makes sense."""
+def test_an_invalid_retry_after_does_not_block_a_row(retry_after: str, batchrun: Any) -> None:
+    """`Retry-After` is honoured only if its value is plausible."""
     refused: list[str] = []
 
     async def behave(visit: Visit) -> None:
@@ -148,8 +148,8 @@ def test_nonsense_in_a_header_does_not_stop_a_row(retry_after: str, batchrun: An
     assert run_on(RawServer(behave), batchrun, ["a", "b"]).code == 0
 
 
-def test_half_open_connections_at_the_end_hold_nobody_up(batchrun: Any) -> None:
-    """A server that never closes what it was asked to is left behind."""
+def test_half_open_connections_do_not_delay_the_end(batchrun: Any) -> None:
+    """The run does not wait for a server that never closes its connections."""
 
     async def behave(visit: Visit) -> None:
         prompt = prompt_of(await visit.request())
@@ -160,12 +160,12 @@ def test_half_open_connections_at_the_end_hold_nobody_up(batchrun: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "a-key-that-is-one"])
-def test_a_server_that_breaks_without_a_key_is_told_to_have_got_none(
+def test_the_message_about_a_failing_server_mentions_a_missing_key(
     key: str, batchrun: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """LiteLLM says 500 and no more; a server of one's own may well need no key, so it is asked without."""
+    """LiteLLM only answers 500 then. A missing key is not an error, because local servers may need none."""
     monkeypatch.setenv("OPENAI_API_KEY", key)
     broken = answer(b"Internal Server Error", "500 Internal Server Error")
-    done = run_on(server_that(says(broken, goes_on=True)), batchrun, ["bad"] * 20, "--patience", "1s")
+    done = run_on(server_that(says(broken, stays_open=True)), batchrun, ["bad"] * 20, "--patience", "1s")
     assert done.code == 5
     assert ("no key is sent: OPENAI_API_KEY is not set" in done.stderr) == (not key)

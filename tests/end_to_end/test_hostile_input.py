@@ -1,4 +1,4 @@
-"""Hostile input from the command line to results.parquet: exit codes, no traceback, each answer beside its row."""
+"""Hostile input from the command line to results.parquet: exit codes, no traceback, each answer in its row."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ from harness.prompts import columns, results, write_rows
     ],
 )
 def test_a_file_that_cannot_be_used_exits_2_in_one_line(run: Any, endpoint: Any, name: str, content: bytes) -> None:
-    """Nothing is sent, and there is no traceback."""
+    """Nothing is sent, and no traceback is shown."""
     Path(name).write_bytes(content)
     done = run(name)
     assert done.code == 2
@@ -33,8 +33,8 @@ def test_a_file_that_cannot_be_used_exits_2_in_one_line(run: Any, endpoint: Any,
     assert endpoint.stats.received == 0
 
 
-def test_each_answer_stands_beside_the_row_that_it_belongs_to(run: Any) -> None:
-    """In a folder of all formats, with broken rows, blank lines, clashing names and numbers of any size between."""
+def test_each_answer_is_in_the_row_of_its_prompt(run: Any) -> None:
+    """In a folder with all formats, broken rows, blank lines, clashing names, and numbers of any size."""
     Path("in").mkdir()
     lines = [json.dumps({"text": f"Say j{nr}.", "nr": nr, "row": f"own {nr}"}) for nr in range(300)]
     lines[7], lines[150] = "nonsense\n\n\n", '{"text": "Say big.", "nr": 123456789012345678901234567890, "response": 5}'
@@ -54,7 +54,7 @@ def test_each_answer_stands_beside_the_row_that_it_belongs_to(run: Any) -> None:
     nrs[150] = "123456789012345678901234567890"
     assert [str(row["nr"]) for row in found] == nrs
 
-    # What was asked on its own, in another order, was answered the same.
+    # The same prompts, sent separately and in another order, have the same answers.
     answered = {f"{row['text']} ({row['nr']})": row["response"] for row in found if row["status"] == "completed"}
     alone = write_rows("alone.jsonl", *({"prompt": prompt} for prompt in sorted(answered, reverse=True)))
     assert run(alone, "--restart").code == 0
@@ -62,8 +62,8 @@ def test_each_answer_stands_beside_the_row_that_it_belongs_to(run: Any) -> None:
     assert len(set(answered.values())) > 100
 
 
-def test_ever_new_keys_cost_the_columns_and_no_answer(run: Any) -> None:
-    """The results say so, and the same command with --keep adds what is named, without sending anything again."""
+def test_an_input_with_too_many_keys_loses_columns_and_no_answer(run: Any) -> None:
+    """A message reports it, and the same command with --keep adds the named columns without sending anything."""
     path = write_rows("in.jsonl", *({"prompt": "a", f"key{number}": number} for number in range(2500)))
     done = run(path, "--max-concurrency", "64")
     assert done.code == 0
@@ -76,10 +76,10 @@ def test_ever_new_keys_cost_the_columns_and_no_answer(run: Any) -> None:
 
 
 @pytest.mark.parametrize("change", ["grows", "is replaced"])
-def test_a_file_that_changes_during_the_run_gives_no_row_the_answer_of_another(
+def test_if_a_file_changes_during_the_run_no_row_gets_the_answer_of_another(
     run: Any, endpoint: Any, when: Any, change: str
 ) -> None:
-    """Answers keep the columns of the rows that were asked, or have none."""
+    """Answers have the columns of the rows that were sent, or no columns."""
     path = Path(write_rows("in.jsonl", *({"prompt": f"Say {number}.", "nr": number} for number in range(200))))
     endpoint.change(latency_s=0.02)
 

@@ -1,4 +1,4 @@
-"""Images from a column: sent as the endpoint wants them, and kept in the results as they were."""
+"""Images of a column: sent in the form that the endpoint expects, and unchanged in the results."""
 
 import json
 import tracemalloc
@@ -18,7 +18,7 @@ ASK = ("-t", "What is it?", "--images", "photo")
 
 @pytest.fixture
 def bodies(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Collect the bodies that the endpoint gets."""
+    """Collect the bodies that the endpoint receives."""
     from batchrun.simulator import server
 
     got: list[dict[str, Any]] = []
@@ -51,8 +51,8 @@ def test_images_of_hugging_face_are_sent_and_kept(run: Any, bodies: list[dict[st
     assert set(table["status"].to_pylist()) == {"completed"}
 
 
-def test_images_from_files_and_urls_are_asked_about(run: Any, bodies: list[dict[str, Any]]) -> None:
-    """Files are found beside the input; what is missing is a failed row that says so, and is sent once it is there."""
+def test_images_from_files_and_urls_are_sent(run: Any, bodies: list[dict[str, Any]]) -> None:
+    """Files are next to the input. A missing file is a failed row with a reason, and is sent once it exists."""
     Path("data/pictures").mkdir(parents=True)
     Path("data/pictures/a.png").write_bytes(picture("a"))
     rows = [{"photo": "pictures/a.png"}, {"photo": "https://example.com/b.png"}, {"photo": "pictures/c.png"}]
@@ -69,8 +69,8 @@ def test_images_from_files_and_urls_are_asked_about(run: Any, bodies: list[dict[
     assert results()[0]["prompt_tokens"] > 85
 
 
-def test_a_job_that_is_edited_keeps_what_asks_about_the_same_image(run: Any, bodies: list[dict[str, Any]]) -> None:
-    """The image itself counts, not its name."""
+def test_an_edited_job_keeps_the_answers_about_the_same_image(run: Any, bodies: list[dict[str, Any]]) -> None:
+    """The content of the image counts, not its name."""
     Path("a.png").write_bytes(picture("a"))
     Path("b.png").write_bytes(picture("b"))
     write_rows("in.jsonl", {"photo": "a.png"}, {"photo": "b.png"})
@@ -83,8 +83,8 @@ def test_a_job_that_is_edited_keeps_what_asks_about_the_same_image(run: Any, bod
     assert len({image for body in bodies for image in images(body)}) == 3
 
 
-def test_another_column_asks_anew(run: Any, bodies: list[dict[str, Any]]) -> None:
-    """The setting is part of what is asked."""
+def test_another_image_column_sends_the_rows_again(run: Any, bodies: list[dict[str, Any]]) -> None:
+    """The images are a part of the request."""
     row = {"photo": "https://example.com/a.png", "other": "https://example.com/b.png"}
     write_rows("in.jsonl", row)
     assert run("in.jsonl", *ASK).code == 0
@@ -93,7 +93,7 @@ def test_another_column_asks_anew(run: Any, bodies: list[dict[str, Any]]) -> Non
 
 
 def test_large_images_do_not_fill_the_memory(run: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are read as they are sent, a few ahead, and let go when they are answered."""
+    """They are read shortly before they are sent, and released when they are answered."""
     monkeypatch.setattr(admission, "_READY_BYTES", 4 << 20)
     for number in range(120):
         Path(f"{number}.png").write_bytes(picture(str(number), size=1 << 20))
@@ -107,4 +107,4 @@ def test_large_images_do_not_fill_the_memory(run: Any, endpoint: Any, monkeypatc
         tracemalloc.stop()
     assert (
         peak_bytes < 100 << 20
-    )  # all of them are 160 MiB; the endpoint, which unpacks three at a time, is in here too
+    )  # all images are 160 MiB; the endpoint, which decodes three at a time, runs in this process too

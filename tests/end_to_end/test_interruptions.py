@@ -1,4 +1,4 @@
-"""Ctrl-C while the results are written: the message is true, the exit code is 130, and nothing is lost."""
+"""Ctrl-C while the results are written: the message is correct, the exit code is 130, and nothing is lost."""
 
 import json
 import signal
@@ -21,12 +21,12 @@ def score(row):
         time.sleep(0.002)
     return 1.0
 """
-"""Keeps the writing of the results waiting: they are scored while they are written."""
+"""Delays the writing of the results, because they are scored while they are written."""
 
 
 @pytest.fixture
 def writing(spawn: Any, endpoint: Any) -> subprocess.Popen[str]:
-    """A run that writes its results, and whose old results have no score."""
+    """A run that is writing its results; its old results have no score."""
     Path("slow.py").write_text(SCORER)
     command = ["run", write_prompts("a", "b"), "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out"]
     assert spawn(*command).wait(30) == 0
@@ -36,7 +36,7 @@ def writing(spawn: Any, endpoint: Any) -> subprocess.Popen[str]:
 
 
 def interrupt(process: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> str:
-    """Send a signal, and return the message about it."""
+    """Send a signal; return the message about it."""
     assert process.stderr is not None
     process.send_signal(number)
     return next(line for line in process.stderr if "stopping" in line)
@@ -46,7 +46,7 @@ def interrupt(process: subprocess.Popen[str], number: signal.Signals = signal.SI
 def test_the_first_ctrl_c_waits_for_the_results_and_the_run_ends_as_interrupted(
     writing: Any, run: Any, number: signal.Signals, code: int
 ) -> None:
-    """The message says what it waits for; the results are complete, and the next run has nothing to send."""
+    """The message says what the run waits for. The results are complete, and the next run has nothing to send."""
     message = interrupt(writing, number)
     assert "the results are being written; a second Ctrl-C stops at once" in message
     Path("may_end").touch()
@@ -62,7 +62,7 @@ def test_the_first_ctrl_c_waits_for_the_results_and_the_run_ends_as_interrupted(
 def test_a_second_ctrl_c_keeps_the_old_results_and_export_writes_the_new_ones(
     writing: Any, batchrun: Any, endpoint: Any
 ) -> None:
-    """The checkpoint is whole; the message names the command; half a file is not left over."""
+    """The checkpoint is complete, the message has the command, and no partial file is left."""
     before = Path("out/results.parquet").read_bytes()
     interrupt(writing)
     writing.send_signal(signal.SIGINT)

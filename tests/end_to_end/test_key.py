@@ -1,4 +1,4 @@
-"""The key through every command and every mistake: it is in no file, in nothing printed, in no traceback."""
+"""The key in every command and after every mistake: it is in no file, no output and no traceback."""
 
 import json
 import signal
@@ -15,19 +15,19 @@ from harness.raw_servers import RawServer, Visit, answer, completion
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 CANARY = "sk-canary/5f1d+2c9b&8e7a"
-"""With characters that JSON, HTML and URLs spell otherwise."""
+"""It has characters that JSON, HTML and URLs escape."""
 
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The key of everything here; and temporary files stay in sight."""
+    """Set the key, and a folder of this test for temporary files."""
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
 
 
 def everything_in(folder: Path) -> Iterator[str]:
-    """Yield all that stands in a folder, as bytes and as what the bytes mean."""
+    """Yield the content of all files of a folder, as bytes and decoded."""
     for path in folder.rglob("*"):
         if not path.is_file():
             continue
@@ -46,13 +46,13 @@ def spellings(key: str) -> list[str]:
 
 
 def assert_nowhere(done: Any, tmp_path: Path, key: str = CANARY) -> None:
-    """In nothing printed, and in no file of work, home (with the cache) and temporary folder."""
+    """Check the output, and all files of the working, home (with the cache) and temporary folders."""
     for text in (done.stdout, done.stderr, *everything_in(tmp_path)):
         assert [each for each in spellings(key) if each in text] == []
 
 
-def test_no_command_shows_it(run: Any, batchrun: Any, endpoint: Any, tmp_path: Path) -> None:
-    """Neither with success nor with wrong values; and the endpoint did get it."""
+def test_no_command_shows_the_key(run: Any, batchrun: Any, endpoint: Any, tmp_path: Path) -> None:
+    """With valid and with invalid values. The endpoint does receive it."""
     endpoint.change(keys=[CANARY])
     base_url = ("--base-url", endpoint.base_url)
     prompts = write_prompts("a", "[[simulate: 400]]")
@@ -81,8 +81,8 @@ def test_no_command_shows_it(run: Any, batchrun: Any, endpoint: Any, tmp_path: P
         assert_nowhere(done, tmp_path)
 
 
-def test_the_simulator_in_front_shows_nothing_of_it(spawn: Any, tmp_path: Path) -> None:
-    """It is a server, and takes any key; it needs none."""
+def test_the_simulator_does_not_show_the_key(spawn: Any, tmp_path: Path) -> None:
+    """The simulator accepts any key and needs none."""
     process = spawn("simulate", "--port", 0)
     first = process.stderr.readline()
     process.send_signal(signal.SIGTERM)
@@ -113,8 +113,8 @@ ECHOES: dict[str, tuple[bytes, int]] = {
 
 
 @pytest.mark.parametrize("name", ECHOES)
-def test_what_a_server_repeats_of_it_is_hidden(name: str, batchrun: Any, tmp_path: Path) -> None:
-    """Also while it runs, and in the checkpoint's log; afterwards `status` and `export` have nothing to show."""
+def test_a_key_that_a_server_repeats_is_hidden(name: str, batchrun: Any, tmp_path: Path) -> None:
+    """Also during the run and in the log of the checkpoint, and afterwards in `status` and `export`."""
     raw, code = ECHOES[name]
     while_running: list[str] = []
 
@@ -141,8 +141,8 @@ def test_what_a_server_repeats_of_it_is_hidden(name: str, batchrun: Any, tmp_pat
         assert_nowhere(each, tmp_path)
 
 
-def test_models_hides_it_too(batchrun: Any, tmp_path: Path) -> None:
-    """In an error, and in a name."""
+def test_models_hides_the_key_too(batchrun: Any, tmp_path: Path) -> None:
+    """In an error and in the name of a model."""
     for raw, code in (
         (answer(incorrect(CANARY), "401 No"), 4),
         (answer(b'{"data": [{"id": "%s"}]}' % CANARY.encode()), 0),
@@ -160,10 +160,10 @@ def test_models_hides_it_too(batchrun: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["send", "settle", "export"])
-def test_an_error_that_nobody_has_foreseen_is_told_without_it(
+def test_an_unexpected_error_is_reported_without_the_key(
     place: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One message on stderr, the traceback in a file to report; a code of its own, and no success of any kind."""
+    """One message on stderr, a traceback in a file to report, and exit code 70."""
 
     def fail(*arguments: Any, **named: Any) -> None:
         raise RuntimeError(f"it was\n{{'Authorization': 'Bearer {CANARY}'}}")
@@ -185,10 +185,10 @@ def test_an_error_that_nobody_has_foreseen_is_told_without_it(
     assert_nowhere(done, tmp_path)
 
 
-def test_without_a_place_for_the_traceback_it_stands_on_stderr(
+def test_a_traceback_that_cannot_be_written_to_a_file_is_on_stderr(
     run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Better there than nowhere; without the key there too."""
+    """It does not contain the key there either."""
 
     def fail(*arguments: Any, **named: Any) -> None:
         raise RuntimeError(CANARY)
@@ -213,10 +213,10 @@ BAD_KEYS = [
 
 @pytest.mark.parametrize("bad", BAD_KEYS)
 @pytest.mark.parametrize("command", ["run", "models"])
-def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(
+def test_a_key_that_is_invalid_in_a_header_is_refused_and_not_shown(
     bad: str, command: str, batchrun: Any, endpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The message says where it stands and what is wrong with it; nothing is sent."""
+    """The message has the variable and the problem; nothing is sent."""
     monkeypatch.setenv("OPENAI_API_KEY", bad)
     job = (write_prompts("a"), "-m", MODEL, "-o", "out") if command == "run" else ()
     done = batchrun(command, *job, "--base-url", endpoint.base_url)
@@ -227,10 +227,10 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(
 
 
 @pytest.mark.parametrize("around", ["\n", "\r\n", " ", "\t"])
-def test_whitespace_that_was_copied_along_does_no_harm(
+def test_whitespace_around_a_key_is_ignored(
     around: str, run: Any, endpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `$(cat key.txt)` and editors leave it."""
+    """Editors and files often add it."""
     endpoint.change(keys=[CANARY])
     monkeypatch.setenv("OPENAI_API_KEY", around + CANARY + around)
     done = run(write_prompts("a"))
@@ -239,14 +239,14 @@ def test_whitespace_that_was_copied_along_does_no_harm(
 
 
 HEXADECIMAL = "a" * 8 + "5f1d2c9b" * 4
-"""As W&B's keys look, and as no name of a variable does by its shape alone."""
+"""A key in the form of W&B's: 40 hexadecimal digits, which could also be the name of a variable."""
 
 
 @pytest.mark.parametrize("key", [CANARY, HEXADECIMAL, HEXADECIMAL[::-1]])
-def test_a_key_in_place_of_the_variables_name_is_not_repeated(
+def test_a_key_instead_of_the_name_of_a_variable_is_not_shown(
     key: str, batchrun: Any, endpoint: Any, tmp_path: Path
 ) -> None:
-    """`--api-key-env sk-…` is an easy mistake, and its message ends in logs."""
+    """`--api-key-env sk-…` is a common mistake, and logs keep the message."""
     done = batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out",
                     "--api-key-env", key)  # fmt: skip
     assert done.code == 4
@@ -260,8 +260,8 @@ JOBS: list[Callable[[str], str]] = [
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_a_key_in_a_job_file_is_refused_and_not_kept(job: Any, batchrun: Any, endpoint: Any, tmp_path: Path) -> None:
-    """Nothing is written before the job is understood."""
+def test_a_key_in_a_job_file_is_refused_and_not_stored(job: Any, batchrun: Any, endpoint: Any, tmp_path: Path) -> None:
+    """Nothing is written before the job is validated."""
     Path("job.toml").write_text(
         f'[input]\npath = "{write_prompts("a")}"\n[model]\nname = "m"\n{job(endpoint.base_url)}'
     )
@@ -272,10 +272,10 @@ def test_a_key_in_a_job_file_is_refused_and_not_kept(job: Any, batchrun: Any, en
 
 
 @pytest.mark.parametrize("key", ["x", "EMPTY", "not-needed", "sk-1234"])
-def test_a_placeholder_for_a_key_is_no_secret_and_spoils_no_answer(
+def test_a_placeholder_for_a_key_is_not_hidden_in_answers(
     key: str, run: Any, endpoint: Any, batchrun: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Servers without keys are given any word; an answer that has the word keeps it."""
+    """Users give any word to servers without keys. An answer with this word stays unchanged."""
     monkeypatch.setenv("OPENAI_API_KEY", key)
 
     async def behave(visit: Visit) -> None:

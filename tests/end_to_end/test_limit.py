@@ -1,4 +1,4 @@
-"""The limit over a real socket: found, remembered, shared."""
+"""The limit over a real socket: it is found, remembered and shared."""
 
 import sqlite3
 from pathlib import Path
@@ -16,7 +16,7 @@ def prompts(name: str, count: int) -> str:
 
 
 def test_a_hidden_limit_is_found_and_no_row_is_lost(run: Any, endpoint: Any) -> None:
-    """Nothing is configured; few requests are turned away, and the slots are full."""
+    """Nothing is configured; few requests are rejected, and the slots are used."""
     endpoint.change(latency_s=0.05, concurrency_limit=10)
     assert run(prompts("in.jsonl", 600)).code == 0
     assert endpoint.stats.answered == 600
@@ -25,17 +25,17 @@ def test_a_hidden_limit_is_found_and_no_row_is_lost(run: Any, endpoint: Any) -> 
 
 
 def test_the_next_run_starts_near_the_limit(run: Any, endpoint: Any) -> None:
-    """What one run has learned, the next one, elsewhere, knows: it fills the slots at once."""
+    """Even in another run directory: it uses all slots immediately."""
     endpoint.change(latency_s=0.05, latency_sigma=0, concurrency_limit=32)
     run(prompts("first.jsonl", 640))
     endpoint.change(latency_s=0.3)
     run(prompts("second.jsonl", 32), "--restart")
     latest = pq.read_table("out/results.parquet")["finished_at"].to_pylist()
-    assert (max(latest) - min(latest)).total_seconds() < 0.3  # one round, where eight at a time would take three
+    assert (max(latest) - min(latest)).total_seconds() < 0.3  # one round; with eight at a time it would take three
 
 
-def test_the_history_of_the_limit_is_kept(run: Any, endpoint: Any) -> None:
-    """When it changed, to what, and why: for the report."""
+def test_the_history_of_the_limit_is_recorded(run: Any, endpoint: Any) -> None:
+    """The report needs the time, the new value and the reason of each change."""
     endpoint.change(latency_s=0.02, concurrency_limit=5)
     run(prompts("in.jsonl", 100))
     with sqlite3.connect("out/checkpoint.sqlite") as connection:
@@ -45,15 +45,15 @@ def test_the_history_of_the_limit_is_kept(run: Any, endpoint: Any) -> None:
     assert all(at_ms > 1_700_000_000_000 and requests >= 1 and reason for at_ms, requests, reason in history)
 
 
-def test_the_ceiling_is_never_passed(run: Any, endpoint: Any) -> None:
-    """Whatever the endpoint would take."""
+def test_the_ceiling_is_never_exceeded(run: Any, endpoint: Any) -> None:
+    """The endpoint would accept more."""
     endpoint.change(latency_s=0.02, concurrency_limit=None)
     run(prompts("in.jsonl", 200), "-c", 7)
     assert endpoint.stats.peak_in_flight == 7
 
 
 def test_two_runs_of_one_project_share_its_limit(spawn: Any, endpoint: Any) -> None:
-    """The second does not starve, though the first came earlier and holds every slot."""
+    """The second run gets slots, although the first one started earlier and uses all of them."""
     endpoint.change(latency_s=0.1, concurrency_limit=12)
     common = ["-m", MODEL, "--base-url", endpoint.base_url, "--quiet"]
     first = spawn("run", prompts("first.jsonl", 700), *common, "-o", "first")

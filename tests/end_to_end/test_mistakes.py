@@ -1,4 +1,4 @@
-"""What a user may get wrong: one message with a cure, the right exit code, no traceback, nothing sent."""
+"""Mistakes of users: one message with a cure, the right exit code, no traceback, nothing sent."""
 
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ def job_file(content: str) -> str:
 
 @pytest.fixture(autouse=True)
 def nothing_was_sent(endpoint: Any) -> Any:
-    """In every test here."""
+    """Check after every test here that the endpoint received nothing."""
     yield
     assert endpoint.stats.received == 0
 
 
-def assert_told(done: Any, code: int, *parts: str) -> None:
+def assert_refused(done: Any, code: int, *parts: str) -> None:
     assert done.code == code, done
     assert done.stdout == ""
     for part in parts:
@@ -57,14 +57,14 @@ def assert_told(done: Any, code: int, *parts: str) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
 def test_a_wrong_flag_or_input_exits_2(run: Any, arguments: list[str], parts: list[str]) -> None:
-    """With what is wrong and what would be right."""
+    """The message has the problem and the cure."""
     write_prompts("a")
     write_rows("other.jsonl", {"text": "a"})
     Path("in.txt").write_text("a")
     Path("empty.jsonl").touch()
     Path("broken.jsonl").write_text("x\ny\n")
     Path("half.jsonl").write_text('{"prompt": "a"}\n{\n')
-    assert_told(run(*arguments), 2, *parts)
+    assert_refused(run(*arguments), 2, *parts)
     assert not Path("out/results.parquet").exists()
 
 
@@ -79,65 +79,65 @@ def test_a_wrong_flag_or_input_exits_2(run: Any, arguments: list[str], parts: li
     ],
 )  # fmt: skip
 def test_a_wrong_job_file_exits_2(run: Any, content: str, parts: list[str]) -> None:
-    """With file, key and cure."""
-    assert_told(run(job_file(content)), 2, *parts)
+    """The message has the file, the key and the cure."""
+    assert_refused(run(job_file(content)), 2, *parts)
 
 
-def test_a_column_to_keep_that_is_not_there_exits_2(batchrun: Any) -> None:
-    """Before anything is sent, as with every other column that the job names."""
+def test_a_missing_column_in_keep_exits_2(batchrun: Any) -> None:
+    """Before any request is sent, as for every other missing column."""
     done = batchrun("run", write_prompts("a"), "-m", MODEL, "--simulate", "-o", "out", "--keep", "nr")
-    assert_told(done, 2, "output.keep", "nr")
+    assert_refused(done, 2, "output.keep", "nr")
 
 
-def test_one_job_file_at_a_time(run: Any) -> None:
-    """Two have two models, two directories, two of everything."""
-    assert_told(run(job_file(""), "other.toml"), 2, "one job file at a time", "other.toml")
+def test_two_job_files_exit_2(run: Any) -> None:
+    """A run has one job."""
+    assert_refused(run(job_file(""), "other.toml"), 2, "one job file at a time", "other.toml")
 
 
 def test_a_prompt_without_a_model_exits_2(run: Any) -> None:
-    """With how to name one."""
-    assert_told(run(write_prompts("a"), model=None), 2, "-m MODEL")
+    """The message has the flag."""
+    assert_refused(run(write_prompts("a"), model=None), 2, "-m MODEL")
 
 
 @pytest.mark.parametrize("command", [["run", "in.jsonl", "-m", "m"], ["models"]])
 def test_no_key_exits_4(batchrun: Any, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
-    """With where it was looked for."""
+    """The message lists the places that were searched."""
     write_prompts("a")
     done = batchrun(*command)
-    assert_told(done, 4, "https://api.inference.wandb.ai/v1", "WANDB_API_KEY", "~/.netrc")
+    assert_refused(done, 4, "https://api.inference.wandb.ai/v1", "WANDB_API_KEY", "~/.netrc")
     assert not Path("runs").exists()
 
 
 def test_http_to_another_host_exits_2(batchrun: Any) -> None:
-    """Before the key is looked for."""
+    """This is checked before the key is looked up."""
     done = batchrun("run", write_prompts("a"), "-m", "m", "--base-url", "http://10.9.8.7/v1")
-    assert_told(done, 2, "--base-url", "must be https", "--allow-http")
+    assert_refused(done, 2, "--base-url", "must be https", "--allow-http")
 
 
 def test_an_output_that_is_a_file_exits_3(run: Any) -> None:
-    """And the file stays as it is."""
+    """The file does not change."""
     Path("out").write_text("mine")
-    assert_told(run(write_prompts("a")), 3, "out", "use another -o DIR")
+    assert_refused(run(write_prompts("a")), 3, "out", "use another -o DIR")
     assert Path("out").read_text() == "mine"
 
 
 def test_a_foreign_checkpoint_exits_3(run: Any) -> None:
-    """And the file stays as it is."""
+    """The file does not change."""
     Path("out").mkdir()
     Path("out/checkpoint.sqlite").write_bytes(b"mine" * 1000)
-    assert_told(run(write_prompts("a")), 3, "out/checkpoint.sqlite", "Use another -o DIR")
+    assert_refused(run(write_prompts("a")), 3, "out/checkpoint.sqlite", "Use another -o DIR")
     assert Path("out/checkpoint.sqlite").read_bytes() == b"mine" * 1000
 
 
 @pytest.mark.parametrize("command", ["status", "export"])
 def test_a_directory_without_a_run_exits_3(batchrun: Any, command: str) -> None:
-    """And nothing is made in it."""
+    """Nothing is created in it."""
     Path("empty").mkdir()
-    assert_told(batchrun(command, "empty"), 3, "empty: holds no run", "give the directory of a run")
-    assert_told(batchrun(command, "nowhere"), 3, "nowhere: holds no run")
+    assert_refused(batchrun(command, "empty"), 3, "empty: holds no run", "give the directory of a run")
+    assert_refused(batchrun(command, "nowhere"), 3, "nowhere: holds no run")
     assert list(Path("empty").iterdir()) == []
 
 
 def test_an_unknown_command_exits_2(batchrun: Any) -> None:
-    """With the help that lists them."""
-    assert_told(batchrun("rnu"), 2, "rnu", "--help")
+    """The message refers to the help with all commands."""
+    assert_refused(batchrun("rnu"), 2, "rnu", "--help")

@@ -1,4 +1,4 @@
-"""What was paid: every answer of the ledger, and no more than the caps, over all runs of a directory."""
+"""Cost: the ledger has every answer, and no cap is exceeded, over all executions of a run directory."""
 
 import json
 from pathlib import Path
@@ -25,12 +25,12 @@ def job(endpoint: Any, more: str = "") -> str:
 
 
 def billed_usd(endpoint: Any) -> float:
-    """What the endpoint has billed."""
+    """Return the sum that the endpoint has billed."""
     return float(endpoint.stats.prompt_tokens * 100 + endpoint.stats.completion_tokens * 1000) / 1e6
 
 
 def assert_ledger_is_the_bill(endpoint: Any) -> None:
-    """usage.parquet and run.json have every token that was billed, and what it cost."""
+    """Check that usage.parquet and run.json have all billed tokens and their cost."""
     usage = pq.read_table("out/usage.parquet").to_pylist()
     state = json.loads(Path("out/run.json").read_text())
     assert sum(row["prompt_tokens"] for row in usage) == endpoint.stats.prompt_tokens == state["prompt_tokens"]
@@ -39,8 +39,8 @@ def assert_ledger_is_the_bill(endpoint: Any) -> None:
     assert state["cost_usd"] == pytest.approx(billed_usd(endpoint))
 
 
-def test_the_ledger_is_the_bill_whatever_was_retried_resumed_or_edited(batchrun: Any, endpoint: Any) -> None:
-    """Errors cost nothing; answers cost what they state, also those of no use, and those that an edit has put out."""
+def test_the_ledger_is_the_bill_after_retries_a_resume_and_an_edit(batchrun: Any, endpoint: Any) -> None:
+    """Errors cost nothing. Answers cost what they state, even invalid ones and those that an edit has replaced."""
     endpoint.change(error_shares={"500": 0.05, "429": 0.05, "400": 0.05, "empty_choices": 0.25})
     write_prompts(*MANY[:40])
     assert batchrun("run", job(endpoint), "--limit", 20).code in (0, 1)
@@ -55,8 +55,8 @@ def test_the_ledger_is_the_bill_whatever_was_retried_resumed_or_edited(batchrun:
     assert_ledger_is_the_bill(endpoint)
 
 
-def test_answers_that_were_cut_off_are_billed_and_only_the_caps_know(batchrun: Any, endpoint: Any) -> None:
-    """No client can tell what they were: the ledger has what was stated, the cap counts them at their worst."""
+def test_answers_that_were_cut_off_count_only_for_the_caps(batchrun: Any, endpoint: Any) -> None:
+    """A client cannot know their cost. The ledger has stated tokens only; the cap assumes the maximum."""
     endpoint.change(error_shares={"cut_body": 0.2})
     write_prompts(*MANY)
     summary = batchrun("run", job(endpoint), "--max-cost", 4, "--yes", "--json").json
@@ -65,12 +65,12 @@ def test_answers_that_were_cut_off_are_billed_and_only_the_caps_know(batchrun: A
 
 
 def tokens(endpoint: Any) -> int:
-    """What the endpoint has billed, in tokens."""
+    """Return the tokens that the endpoint has billed."""
     return int(endpoint.stats.prompt_tokens + endpoint.stats.completion_tokens)
 
 
-def test_the_token_cap_is_never_passed(batchrun: Any, endpoint: Any) -> None:
-    """Not in one run and not over several; raised, the run goes on. Exit code 5."""
+def test_the_token_cap_is_never_exceeded(batchrun: Any, endpoint: Any) -> None:
+    """Neither in one execution nor over several. The exit code is 5; with a higher cap the run resumes."""
     endpoint.change(error_shares={"cut_body": 0.05, "500": 0.05})
     write_prompts(*MANY)
     path = job(endpoint)
@@ -86,7 +86,7 @@ def test_the_token_cap_is_never_passed(batchrun: Any, endpoint: Any) -> None:
 
 
 def test_a_killed_run_forgets_no_tokens(spawn: Any, batchrun: Any, endpoint: Any) -> None:
-    """What was in flight may have been billed, and counts at its worst: also after a run without a cap."""
+    """Requests in flight may have been billed and count with their maximum, even after an execution without a cap."""
     endpoint.change(latency_s=0.05, latency_sigma=0)
     write_prompts(*MANY)
     path = job(endpoint)
@@ -96,14 +96,14 @@ def test_a_killed_run_forgets_no_tokens(spawn: Any, batchrun: Any, endpoint: Any
         endpoint.wait(lambda before=before: endpoint.stats.answered >= before + 12)
         process.kill()
         process.wait()
-    assert batchrun("run", path, "--limit", 1).code == 0  # no cap: what was noted stays
+    assert batchrun("run", path, "--limit", 1).code == 0  # no cap: the recorded tokens stay
     endpoint.change(latency_s=0)
     assert batchrun("run", path, "--max-tokens-total", 6_000, "--yes").code == 5
     assert tokens(endpoint) <= 6_000
 
 
-def test_after_a_kill_all_who_show_what_was_used_show_the_same(spawn: Any, batchrun: Any, endpoint: Any) -> None:
-    """`check`, `status`, the preview and the cap itself: the answers, and what was in flight at its most."""
+def test_after_a_kill_every_command_shows_the_same_usage(spawn: Any, batchrun: Any, endpoint: Any) -> None:
+    """`check`, `status`, the preview and the cap: the answers plus the maximum of the requests in flight."""
     endpoint.change(latency_s=0.05, latency_sigma=0)
     write_prompts(*MANY)
     path = job(endpoint)
@@ -118,7 +118,7 @@ def test_after_a_kill_all_who_show_what_was_used_show_the_same(spawn: Any, batch
     found = batchrun("check", path, "--json").json
     spent_usd, set_aside_usd = found["spent_usd"], found["set_aside_usd"]
     assert 0 < spent_usd < billed_usd(endpoint) + 1e-9
-    assert set_aside_usd > 8 * 20 * 1000 / 1e6  # at least the longest answers of what was in flight
+    assert set_aside_usd > 8 * 20 * 1000 / 1e6  # at least the maximum answers of the requests in flight
     words = f"{spent_usd:.2g} USD spent and {set_aside_usd:.2f} USD set aside for requests whose cost is not known"
     assert words in batchrun("check", path).stdout
     status = batchrun("status", "out", "--json").json
@@ -135,8 +135,10 @@ def test_after_a_kill_all_who_show_what_was_used_show_the_same(spawn: Any, batch
     assert stopped.json["set_aside_usd"] == pytest.approx(set_aside_usd, abs=1e-4)
 
 
-def test_what_is_set_aside_outlasts_runs_without_a_cap(spawn: Any, batchrun: Any, endpoint: Any) -> None:
-    """However much they spend, and also when they are killed: a later cap still counts it."""
+def test_an_execution_without_a_cap_keeps_the_amount_that_is_set_aside(
+    spawn: Any, batchrun: Any, endpoint: Any
+) -> None:
+    """A later cap still counts it, for any cost of that execution, and even if it is killed."""
     endpoint.change(latency_s=60, latency_sigma=0)
     write_prompts(*MANY)
     path = job(endpoint)
@@ -159,7 +161,7 @@ def test_what_is_set_aside_outlasts_runs_without_a_cap(spawn: Any, batchrun: Any
 
 
 def test_both_caps_hold_together(batchrun: Any, endpoint: Any) -> None:
-    """Whichever is reached first is told."""
+    """The message has the cap that is reached first."""
     write_prompts(*MANY)
     path = job(endpoint)
     summary = batchrun("run", path, "--max-cost", 1, "--max-tokens-total", 100_000, "--json").json
@@ -170,6 +172,6 @@ def test_both_caps_hold_together(batchrun: Any, endpoint: Any) -> None:
 
 
 def test_a_cap_on_tokens_needs_no_price(run: Any, endpoint: Any) -> None:
-    """Unlike one on money."""
+    """Only a cap on cost needs one."""
     assert run(write_prompts(*MANY), "--max-tokens", 5, "--max-tokens-total", 1_000).code == 5
     assert tokens(endpoint) <= 1_000

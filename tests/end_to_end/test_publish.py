@@ -1,4 +1,4 @@
-"""Publishing is a process of its own: what becomes of it never touches the run."""
+"""Publishing runs in a separate process: its problems never affect the run."""
 
 import json
 import os
@@ -28,7 +28,7 @@ Sdk = Callable[[str], None]
 
 @pytest.fixture
 def sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sdk:
-    """Have an SDK of W&B do something as it is imported."""
+    """Return a function that installs a W&B SDK which runs some code when it is imported."""
 
     def sdk(script: str) -> None:
         (tmp_path / "sdk").mkdir()
@@ -41,12 +41,12 @@ def sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sdk:
 
 @pytest.fixture
 def stuck_sdk(sdk: Sdk) -> None:
-    """An SDK of W&B that never comes back."""
+    """A W&B SDK that never returns."""
     sdk(_STUCK)
 
 
 def began() -> int:
-    """Return the process that publishes, once it is there."""
+    """Wait for the process that publishes; return its id."""
     deadline_s = time.monotonic() + 20
     while not (path := Path("began")).exists() or not path.read_text():
         assert time.monotonic() < deadline_s
@@ -66,8 +66,8 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def test_a_run_whose_publishing_fails_ends_as_it_would_have(run: Any, batchrun: Any) -> None:
-    """And says with which command it is published later; which says where the trouble is."""
+def test_a_run_ends_normally_if_publishing_fails(run: Any, batchrun: Any) -> None:
+    """The message has the command to publish later, and this command reports the problem."""
     done = run(write_prompts("one"), "--weave", "team/project", "--json")
     assert done.code == 0
     assert done.json["state"] == "completed"
@@ -78,8 +78,8 @@ def test_a_run_whose_publishing_fails_ends_as_it_would_have(run: Any, batchrun: 
     assert "no key to publish with" in again.stderr
 
 
-def test_a_run_that_cannot_be_followed_says_so_as_it_begins(spawn: Any, endpoint: Any) -> None:
-    """Not hours later."""
+def test_a_run_that_cannot_be_published_reports_it_at_its_start(spawn: Any, endpoint: Any) -> None:
+    """The user does not learn it only at the end."""
     endpoint.change(latency_s=50)
     path = write_prompts("one")
     process = spawn("run", path, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "--wandb", "team/project")
@@ -94,8 +94,8 @@ def test_a_run_that_is_refused_is_not_published(batchrun: Any) -> None:
     assert not Path("out").exists()
 
 
-def test_a_publication_that_failed_is_told_also_to_those_who_want_errors_only(run: Any) -> None:
-    """And to scripts. The exit code stays the run's, and run.json is of the run."""
+def test_a_failed_publication_is_reported_even_with_quiet(run: Any) -> None:
+    """It is in the JSON too. Exit code and run.json are those of the run."""
     done = run(write_prompts("one"), "--weave", "team/project", "--wandb", "team/other", "--quiet", "--json")
     assert done.code == 0
     for text in (done.stderr, done.json["message"]):
@@ -104,7 +104,9 @@ def test_a_publication_that_failed_is_told_also_to_those_who_want_errors_only(ru
     assert json.loads(Path("out/run.json").read_text())["message"] == ""
 
 
-def test_a_key_that_is_none_is_no_missing_key(run: Any, batchrun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_about_an_invalid_key_has_its_problem(
+    run: Any, batchrun: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run(write_prompts("one")).code == 0
     monkeypatch.setenv("WANDB_API_KEY", "with spaces in it 0123456789")
     done = batchrun("publish", "out", "--weave", "team/project")
@@ -132,7 +134,7 @@ def test_a_project_has_a_team_and_a_name(batchrun: Any, run: Any, name: str) -> 
     assert "must be TEAM/PROJECT" in done.stderr
 
 
-def test_publish_wants_to_know_where_to_and_of_which_run(batchrun: Any, run: Any) -> None:
+def test_publish_needs_a_target_and_a_run(batchrun: Any, run: Any) -> None:
     assert run(write_prompts("one")).code == 0
     done = batchrun("publish", "out")
     assert done.code == 2
@@ -140,8 +142,10 @@ def test_publish_wants_to_know_where_to_and_of_which_run(batchrun: Any, run: Any
     assert batchrun("publish", "nothing", "--weave", "team/project").code == 3
 
 
-def test_an_sdk_that_never_comes_back_is_given_up(stuck_sdk: None, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run is complete by then; the process that hung is gone."""
+def test_a_process_with_an_sdk_that_never_returns_is_killed(
+    stuck_sdk: None, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is complete at that time; the process no longer exists."""
     monkeypatch.setattr(worker, "_SILENCE_S", 0.5)
     done = run(write_prompts("one"), "--wandb", "team/project")
     assert done.code == 0
@@ -151,8 +155,8 @@ def test_an_sdk_that_never_comes_back_is_given_up(stuck_sdk: None, run: Any, mon
     assert not Path("began").exists() or is_gone(began())
 
 
-def test_ctrl_c_ends_the_publishing_not_the_run(stuck_sdk: None, spawn: Any, endpoint: Any) -> None:
-    """It was over, and stays as it ended."""
+def test_ctrl_c_stops_publishing_and_does_not_change_the_run(stuck_sdk: None, spawn: Any, endpoint: Any) -> None:
+    """The run had ended before."""
     path = write_prompts("one")
     process = spawn("run", path, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "--wandb", "team/project")
     pid = began()
@@ -173,10 +177,10 @@ def test_ctrl_c_ends_the_publishing_not_the_run(stuck_sdk: None, spawn: Any, end
         ("os._exit(0)", ""),
     ],
 )
-def test_a_process_that_dies_without_a_word_is_told_of(
+def test_a_publishing_process_that_dies_without_a_message_is_reported(
     sdk: Sdk, batchrun: Any, run: Any, death: str, message: str
 ) -> None:
-    """What it or the SDK printed is not taken for a word of its own."""
+    """Output of the SDK is not treated as its message."""
     sdk(f"import os\nprint('noise', flush=True)\nprint('[1]', flush=True)\n{death}\n")
     ran = run(write_prompts("one"), "--wandb", "team/project")
     again = batchrun("publish", "out", "--wandb", "team/project")
@@ -190,7 +194,7 @@ def test_a_process_that_dies_without_a_word_is_told_of(
         assert f"the process that publishes was ended {message} and left no message" in each.stderr
 
 
-def test_without_a_process_to_publish_the_run_ends_as_it_would_have(
+def test_a_run_ends_normally_if_the_publishing_process_cannot_start(
     batchrun: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker.tempfile, "tempdir", "nowhere")
@@ -202,8 +206,10 @@ def test_without_a_process_to_publish_the_run_ends_as_it_would_have(
     assert "the process that publishes could not be started: " in again.stderr
 
 
-def test_two_at_once_publish_nothing_twice(stuck_sdk: None, spawn: Any, batchrun: Any, run: Any) -> None:
-    """The second is told that there is a first."""
+def test_two_processes_never_publish_to_a_system_at_the_same_time(
+    stuck_sdk: None, spawn: Any, batchrun: Any, run: Any
+) -> None:
+    """The second one is refused, with the reason."""
     assert run(write_prompts("one")).code == 0
     process = spawn("publish", "out", "--wandb", "team/project")
     began()
@@ -213,10 +219,10 @@ def test_two_at_once_publish_nothing_twice(stuck_sdk: None, spawn: Any, batchrun
     process.kill()
 
 
-def test_a_run_that_is_followed_is_published_by_nobody_else(
+def test_a_run_that_is_being_published_cannot_be_published_by_another_process(
     stuck_sdk: None, spawn: Any, batchrun: Any, endpoint: Any
 ) -> None:
-    """Until it has ended."""
+    """It can be after the end of the run."""
     endpoint.change(latency_s=5)
     path = write_prompts("one")
     process = spawn("run", path, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "--wandb", "team/project")
@@ -225,11 +231,11 @@ def test_a_run_that_is_followed_is_published_by_nobody_else(
     assert done.code == 3
     assert "out: another process publishes it to wandb" in done.stderr
     process.kill()
-    os.kill(pid, signal.SIGKILL)  # stuck as it is, it would outlive its run
+    os.kill(pid, signal.SIGKILL)  # it hangs and would outlive its run
     assert is_gone(pid)
 
 
-def test_who_is_killed_leaves_nobody_behind(stuck_sdk: None, spawn: Any, run: Any) -> None:
+def test_a_killed_publish_leaves_no_process(stuck_sdk: None, spawn: Any, run: Any) -> None:
     assert run(write_prompts("one")).code == 0
     process = spawn("publish", "out", "--wandb", "team/project")
     pid = began()
@@ -238,7 +244,7 @@ def test_who_is_killed_leaves_nobody_behind(stuck_sdk: None, spawn: Any, run: An
 
 
 def test_the_help_and_the_library_import_no_sdk() -> None:
-    """Nor what publishes: they are as fast as without."""
+    """They do not import the publishing modules either, so they stay fast."""
     sdks = ("batchrun.publish.process", "batchrun.publish.wandb", "batchrun.publish.weave", "wandb", "weave")
     unwanted = f"[name for name in sys.modules if name.startswith({sdks!r})]"
     script = f"import sys, batchrun.cli.run, batchrun.cli.publish; print({unwanted})"
@@ -251,7 +257,7 @@ LORA = "wandb-artifact:///team/project/summaries:v3"
 
 @pytest.mark.parametrize("name", [LORA, f"wandb/{LORA}"])
 def test_a_fine_tuned_model_is_a_model_like_any_other(batchrun: Any, endpoint: Any, name: str) -> None:
-    """Its name goes out as it is, without LiteLLM's prefix, and stands everywhere; no price is known, so no cost."""
+    """Its name is sent unchanged, without LiteLLM's prefix, and is in all results. Its price and cost are unknown."""
     Path("job.toml").write_text(
         f'[input]\npath = "in.jsonl"\n[model]\nname = "{name}"\n'
         f'[endpoint]\nprovider = "wandb"\nbase_url = "{endpoint.base_url}"\napi_key_env = "OPENAI_API_KEY"\n'
@@ -269,12 +275,12 @@ def test_a_fine_tuned_model_is_a_model_like_any_other(batchrun: Any, endpoint: A
     assert batchrun("report", "out").code == 0
     assert LORA in Path("out/report.html").read_text()
     assert batchrun("export", "out", "--wide").code == 0
-    assert batchrun("run", "job.toml", "-o", "out").code == 0, "it goes on under that name"
+    assert batchrun("run", "job.toml", "-o", "out").code == 0, "the run does not resume with that name"
     assert endpoint.stats.totals()["answered"] == 2
 
 
-def test_a_cap_on_a_fine_tuned_model_wants_its_price_and_keeps_it(run: Any) -> None:
-    """There is no list that has it: the job says it."""
+def test_a_cap_for_a_fine_tuned_model_needs_its_price_in_the_job(run: Any) -> None:
+    """No price list has it."""
     done = run(write_prompts("one"), "--max-cost", "1", model=LORA)
     assert done.code == 2
     assert f'[prices."{LORA}"]' in done.stderr

@@ -1,4 +1,4 @@
-"""`batchrun report`, and its page in a browser."""
+"""`batchrun report`, and its page in a real browser."""
 
 import os
 import re
@@ -28,8 +28,8 @@ ATTACK = "</script><script>document.title = 'owned'</script><img src=x onerror=\
 ROWS = 60
 
 
-def test_report_writes_one_page_and_names_it(run: Any, batchrun: Any) -> None:
-    """On stderr, as `export` does."""
+def test_report_writes_one_page_and_prints_its_path(run: Any, batchrun: Any) -> None:
+    """The path is on stderr, as for `export`."""
     run(write_prompts("a", "b"))
     done = batchrun("report", "out")
     assert (done.code, done.stdout, done.stderr) == (0, "", "out/report.html\n")
@@ -38,8 +38,8 @@ def test_report_writes_one_page_and_names_it(run: Any, batchrun: Any) -> None:
     assert page.rstrip().endswith("</html>")
 
 
-def test_report_of_results_that_are_gone_or_old_writes_them_first(run: Any, batchrun: Any) -> None:
-    """They can be made again at any time."""
+def test_report_writes_missing_or_old_results_first(run: Any, batchrun: Any) -> None:
+    """The checkpoint has everything that is needed."""
     run(write_prompts("a", "b"))
     results = Path("out/results.parquet")
     results.unlink()
@@ -52,8 +52,8 @@ def test_report_of_results_that_are_gone_or_old_writes_them_first(run: Any, batc
     assert results.stat().st_mtime > 1
 
 
-def test_report_of_results_that_cannot_be_read_says_how_to_write_them_again(run: Any, batchrun: Any) -> None:
-    """With exit code 3, as whatever is wrong with a run directory."""
+def test_report_of_unreadable_results_says_how_to_write_them_again(run: Any, batchrun: Any) -> None:
+    """The exit code is 3, as for all problems of a run directory."""
     run(write_prompts("a"))
     Path("out/results.parquet").write_bytes(b"PAR1 no more")
     done = batchrun("report", "out")
@@ -62,23 +62,23 @@ def test_report_of_results_that_cannot_be_read_says_how_to_write_them_again(run:
     assert "batchrun export out" in done.stderr
 
 
-def test_report_of_no_run_exits_3(batchrun: Any) -> None:
-    """And names the directory."""
+def test_report_of_a_folder_without_a_run_exits_3(batchrun: Any) -> None:
+    """The message has the folder."""
     done = batchrun("report", "nowhere")
     assert done.code == 3
     assert done.stderr.startswith("batchrun: nowhere: holds no run")
 
 
-def test_the_page_holds_no_key(run: Any, batchrun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It shows the job, and a job has none."""
+def test_the_page_has_no_key(run: Any, batchrun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows the job, and a job never contains a key."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-8c1f")
     run(write_prompts("a"))
     batchrun("report", "out")
     assert "canary" not in Path("out/report.html").read_text(encoding="utf-8")
 
 
-def test_the_page_stays_under_three_megabytes_whatever_the_answers(batchrun: Any) -> None:
-    """Of more and longer ones than fit, all of characters that grow sixfold when they are escaped."""
+def test_the_page_stays_under_three_megabytes_for_all_answers(batchrun: Any) -> None:
+    """With more and longer answers than fit, of characters that need six times the space when they are escaped."""
     body = orjson.dumps({"choices": [{"message": {"content": "<" * 3_000}, "finish_reason": "stop"}]})
     Path("out").mkdir()
     settle(Path("out"), [answer(request, body=body) for request in requests(*map(str, range(2_500)))])
@@ -90,8 +90,8 @@ def test_the_page_stays_under_three_megabytes_whatever_the_answers(batchrun: Any
     assert b"A sample: 2,000 of 2,500 rows" in page
 
 
-def test_the_page_shows_how_often_the_run_was_started_died_and_paused(run: Any, batchrun: Any) -> None:
-    """From the history in the checkpoint."""
+def test_the_page_shows_how_many_executions_the_run_had_died_and_paused(run: Any, batchrun: Any) -> None:
+    """The numbers come from the history in the checkpoint."""
     run(write_prompts("a"))
     with Store(Path("out")) as store:
         store.history.begin_execution(1_000)
@@ -101,7 +101,7 @@ def test_the_page_shows_how_often_the_run_was_started_died_and_paused(run: Any, 
 
 
 def write_run(directory: Path) -> None:
-    """Write the checkpoint of a run over a minute, with hostile answers, failures, and limits."""
+    """Write the checkpoint of a run of one minute, with hostile answers, failures and limits."""
     job = Job(
         name="hostile <b>job</b>",
         input=Input(path=("in.jsonl",)),
@@ -151,19 +151,19 @@ def _chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 class Browser:
-    """A page in a real browser, as somebody sees it."""
+    """A page in a real browser, as users see it."""
 
     def __init__(self, chrome: webdriver.Chrome) -> None:
         self._chrome = chrome
 
     def open(self, address: str) -> None:
-        """Open a page; what an earlier one said is forgotten."""
+        """Open a page, and forget the console messages of earlier pages."""
         self._chrome.get_log("browser")
         self._chrome.get(address)
 
     @property
     def log(self) -> list[Any]:
-        """What the console says."""
+        """The messages on the console."""
         return list(self._chrome.get_log("browser"))
 
     @property
@@ -171,7 +171,7 @@ class Browser:
         return str(self._chrome.title)
 
     def all(self, selector: str) -> list[Any]:
-        """The elements of a selector."""
+        """Return the elements of a selector."""
         return list(self._chrome.find_elements(By.CSS_SELECTOR, selector))
 
     def rows(self) -> list[str]:
@@ -179,23 +179,23 @@ class Browser:
         return [row.text for row in self.all("#rows tr.row")]
 
     def ask(self, script: str, *arguments: Any) -> Any:
-        """Evaluate an expression."""
+        """Return the value of an expression."""
         return self._chrome.execute_script(f"return {script}", *arguments)
 
     def prefer(self, scheme: str) -> None:
-        """Have the system be dark or light."""
+        """Set the color scheme of the system to dark or light."""
         features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         self._chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
 
 
 @pytest.fixture
 def browser(_chrome: webdriver.Chrome) -> Browser:
-    """A browser that is started once."""
+    """A browser that starts once for all tests."""
     return Browser(_chrome)
 
 
 def test_the_page_opens_from_disk_without_an_error_and_draws_its_plots(browser: Browser, page: str) -> None:
-    """Each with lines that have a length and a colour, in the light and in the dark."""
+    """The lines of each plot have a length and a visible colour, in the light and in the dark scheme."""
     browser.open(page)
     assert browser.log == []
     assert browser.ask("performance.getEntriesByType('resource').length") == 0, "it loads something"
@@ -221,8 +221,8 @@ def brightness(colour: str) -> float:
     return sum(parts) / 3
 
 
-def test_a_search_finds_a_row_and_what_is_hostile_in_it_is_shown_as_text(browser: Browser, page: str) -> None:
-    """In the table, opened, among the failures, and in the templates."""
+def test_a_search_finds_a_row_and_its_hostile_text_is_shown_as_text(browser: Browser, page: str) -> None:
+    """In the table, in an opened row, among the failures and in the templates."""
     browser.open(page)
     assert len(browser.rows()) == 25
     [search] = browser.all("#search")
@@ -242,8 +242,8 @@ def test_a_search_finds_a_row_and_what_is_hostile_in_it_is_shown_as_text(browser
     assert browser.log == []
 
 
-def test_rows_are_filtered_sorted_and_turned_over(browser: Browser, page: str) -> None:
-    """As anybody expects of a table."""
+def test_rows_can_be_filtered_sorted_and_paged(browser: Browser, page: str) -> None:
+    """With the usual controls of a table."""
     browser.open(page)
     browser.all("#next")[0].click()
     assert browser.all("#place")[0].text == "26 – 50 of 60"
@@ -259,8 +259,8 @@ def test_rows_are_filtered_sorted_and_turned_over(browser: Browser, page: str) -
     assert browser.all("#place")[0].text == "1 – 25 of 30"
 
 
-def test_what_gets_in_all_the_same_does_not_run(browser: Browser, page: str, tmp_path: Path) -> None:
-    """The page's own policy stands behind the escapes."""
+def test_an_injected_script_does_not_run(browser: Browser, page: str, tmp_path: Path) -> None:
+    """The policy of the page is the second protection after the escapes."""
     broken = tmp_path / "broken.html"
     html = Path("out/report.html").read_text(encoding="utf-8")
     broken.write_text(html.replace("<header>", f"<header>{ATTACK}", 1), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The same command goes on, and buys nothing twice."""
+"""The same command resumes a run, and no request is sent twice."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 @pytest.fixture(autouse=True)
 def nothing_was_bought_twice(endpoint: Any) -> Any:
-    """In every test here, the endpoint has answered no request twice, unless the test says so."""
+    """After every test here, check that the endpoint answered no request twice, except where a test allows it."""
     endpoint.may_buy_twice = False
     yield
     if not endpoint.may_buy_twice:
@@ -22,7 +22,7 @@ def nothing_was_bought_twice(endpoint: Any) -> Any:
 
 
 def test_a_finished_run_sends_nothing_and_exits_0(run: Any, endpoint: Any) -> None:
-    """It says so, without tokens and costs, which were those of the first run. The results are the same."""
+    """The message has no tokens and no cost: they belong to the first execution. The results are the same."""
     first = run(write_prompts("a", "b", "c"), "--json")
     before = results()
     done = run("in.jsonl", "--json")
@@ -46,8 +46,8 @@ def test_a_run_with_failed_rows_is_finished_too(run: Any, endpoint: Any) -> None
     assert endpoint.stats.received == 2
 
 
-def test_a_run_that_sends_even_one_row_has_its_cost(run: Any) -> None:
-    """Also where it was one row of many, or a failed row that fails again."""
+def test_an_execution_that_sends_a_single_row_shows_the_cost(run: Any) -> None:
+    """Also if it is one row of many, or a failed row that fails again."""
     run(write_prompts("a", "[[simulate: 400]]"))
     again = run("in.jsonl", "--retry-failed")
     more = run(write_prompts("a", "[[simulate: 400]]", "c"))
@@ -57,7 +57,7 @@ def test_a_run_that_sends_even_one_row_has_its_cost(run: Any) -> None:
 
 
 def test_new_scores_of_a_finished_run_are_shown(run: Any, endpoint: Any) -> None:
-    """An edit of what is scored sends nothing, but the scores are new."""
+    """An edited evaluation sends nothing, but gives new scores."""
     write_rows("in.jsonl", {"prompt": "a", "answer": "b"})
     run("in.jsonl")
     Path("scorers.py").write_text("def score(row):\n    return 0\n")
@@ -67,8 +67,8 @@ def test_new_scores_of_a_finished_run_are_shown(run: Any, endpoint: Any) -> None
     assert endpoint.stats.received == 1
 
 
-def test_failed_rows_are_sent_again_when_asked(run: Any, endpoint: Any) -> None:
-    """Only they are, and this time they may be answered."""
+def test_failed_rows_are_sent_again_with_the_flag(run: Any, endpoint: Any) -> None:
+    """No other rows are sent."""
     assert run(write_prompts("a", "[[simulate: 400 x1]]")).code == 1
     done = run("in.jsonl", "--retry-failed", "--json")
     assert done.code == 0
@@ -78,8 +78,8 @@ def test_failed_rows_are_sent_again_when_asked(run: Any, endpoint: Any) -> None:
     assert [row["status"] for row in results()] == ["completed"] * 2
 
 
-def test_more_rows_of_the_same_file_go_on(run: Any, endpoint: Any) -> None:
-    """--limit first to try, then all."""
+def test_a_run_resumes_with_a_higher_limit(run: Any, endpoint: Any) -> None:
+    """Users try a job with --limit first and then run it without."""
     write_prompts(*map(str, range(20)))
     assert run("in.jsonl", "--limit", 5).code == 0
     assert (len(results()), endpoint.stats.received) == (5, 5)
@@ -90,8 +90,8 @@ def test_more_rows_of_the_same_file_go_on(run: Any, endpoint: Any) -> None:
 
 
 @pytest.mark.parametrize("larger", [["--limit", "15"], []])
-def test_a_smaller_limit_rests_rows_that_come_back_for_nothing(run: Any, endpoint: Any, larger: list[str]) -> None:
-    """When it grows again."""
+def test_rows_above_a_smaller_limit_return_without_cost(run: Any, endpoint: Any, larger: list[str]) -> None:
+    """They are in the results again when the limit grows."""
     write_prompts(*map(str, range(15)))
     run("in.jsonl")
     assert run("in.jsonl", "--limit", 4).code == 0
@@ -101,8 +101,8 @@ def test_a_smaller_limit_rests_rows_that_come_back_for_nothing(run: Any, endpoin
     assert endpoint.stats.received == 15
 
 
-def test_restart_begins_anew_and_keeps_the_old_checkpoint(run: Any, endpoint: Any) -> None:
-    """Under another name."""
+def test_restart_begins_an_empty_run_and_keeps_the_old_checkpoint(run: Any, endpoint: Any) -> None:
+    """The old checkpoint has another name."""
     endpoint.may_buy_twice = True
     run(write_prompts("a"))
     assert run("in.jsonl", "--restart").code == 0
@@ -111,7 +111,7 @@ def test_restart_begins_anew_and_keeps_the_old_checkpoint(run: Any, endpoint: An
 
 
 def test_appended_rows_are_sent_and_the_others_keep_their_answers(run: Any, endpoint: Any) -> None:
-    """And the change is told."""
+    """A message reports the change."""
     run(write_prompts(*"abcdefghijkl"))
     before = results()
     done = run(write_prompts(*"abcdefghijklm"))
@@ -121,8 +121,8 @@ def test_appended_rows_are_sent_and_the_others_keep_their_answers(run: Any, endp
     assert results()[:12] == before
 
 
-def test_a_row_inserted_first_moves_every_answer_along(run: Any, endpoint: Any) -> None:
-    """Even in a small file that is no reason to ask: nothing is bought again."""
+def test_after_a_row_is_inserted_first_every_answer_moves_with_its_row(run: Any, endpoint: Any) -> None:
+    """The run does not ask, even with a small file, because nothing is sent twice."""
     run(write_prompts("a", "b", "c"))
     answers = {row["prompt"]: row["response"] for row in results()}
     done = run(write_prompts("x", "a", "b", "c"))
@@ -134,7 +134,7 @@ def test_a_row_inserted_first_moves_every_answer_along(run: Any, endpoint: Any) 
     assert [row["custom_id"] for row in after] == ["0", "1", "2", "3"]
 
 
-def test_a_removed_row_leaves_the_results_and_comes_back_for_nothing(run: Any, endpoint: Any) -> None:
+def test_a_removed_row_leaves_the_results_and_returns_without_cost(run: Any, endpoint: Any) -> None:
     """Undoing an edit costs nothing."""
     run(write_prompts("a", "b", "c"))
     before = results()
@@ -145,8 +145,8 @@ def test_a_removed_row_leaves_the_results_and_comes_back_for_nothing(run: Any, e
     assert endpoint.stats.received == 3
 
 
-def test_an_edited_job_asks_before_it_buys_again(run: Any, endpoint: Any) -> None:
-    """Where nobody can be asked it is refused with exit code 2; --yes says yes; undone, it costs nothing."""
+def test_an_edited_job_asks_before_it_sends_again(run: Any, endpoint: Any) -> None:
+    """Without a terminal it is refused with exit code 2; --yes accepts. Undoing the edit costs nothing."""
     write_rows("in.jsonl", *({"text": letter} for letter in "abcd"))
     run("in.jsonl", "-t", "Say {{ text }}")
     before = results()
@@ -161,8 +161,8 @@ def test_an_edited_job_asks_before_it_buys_again(run: Any, endpoint: Any) -> Non
     assert (results(), endpoint.stats.received) == (before, 8)
 
 
-def test_another_label_or_other_columns_cost_nothing(run: Any, endpoint: Any) -> None:
-    """They are no part of what is asked."""
+def test_another_id_or_other_columns_cost_nothing(run: Any, endpoint: Any) -> None:
+    """They are not a part of the request."""
     write_rows("in.jsonl", {"prompt": "a", "n": 1}, {"prompt": "b", "n": 2})
     run("in.jsonl")
     assert run("in.jsonl", "--id", "n", "--keep", "n").code == 0
@@ -170,8 +170,8 @@ def test_another_label_or_other_columns_cost_nothing(run: Any, endpoint: Any) ->
     assert endpoint.stats.received == 2
 
 
-def test_a_model_more_leaves_the_first_ones_answers(run: Any, endpoint: Any) -> None:
-    """Only the new one is asked."""
+def test_an_additional_model_keeps_the_answers_of_the_first(run: Any, endpoint: Any) -> None:
+    """Only requests to the new model are sent."""
     run(write_prompts("a", "b"))
     assert run("in.jsonl", "-m", "openai/gpt-oss-20b").code == 0
     assert endpoint.stats.received == 4
@@ -179,7 +179,7 @@ def test_a_model_more_leaves_the_first_ones_answers(run: Any, endpoint: Any) -> 
 
 
 def test_other_rows_over_standard_input_are_refused(run: Any, endpoint: Any) -> None:
-    """Its answers belong to other rows; nothing is sent, and the old results stay right."""
+    """The answers belong to other rows. Nothing is sent, and the old results do not change."""
     run("-", stdin=b'{"prompt": "a"}\n{"prompt": "b"}\n')
     before = results()
     done = run("-", stdin=b'{"prompt": "x"}\n{"prompt": "b"}\n')
@@ -191,8 +191,8 @@ def test_other_rows_over_standard_input_are_refused(run: Any, endpoint: Any) -> 
     assert results() == before
 
 
-def test_a_throttled_run_keeps_at_it(run: Any, endpoint: Any) -> None:
-    """A rejection costs no attempt and no row."""
+def test_a_throttled_run_continues(run: Any, endpoint: Any) -> None:
+    """A rejection does not count as an attempt, and no row fails."""
     endpoint.change(concurrency_limit=3, latency_s=0.005)
     done = run(write_prompts(*map(str, range(60))), "--json", "--max-attempts", 1)
     assert done.code == 0
@@ -200,8 +200,8 @@ def test_a_throttled_run_keeps_at_it(run: Any, endpoint: Any) -> None:
     assert done.json["attempts"] == endpoint.stats.received
 
 
-def test_what_was_on_its_way_when_a_run_was_killed_is_told(spawn: Any, run: Any, batchrun: Any, endpoint: Any) -> None:
-    """How many requests had been sent and not recorded; once, and in the totals for good."""
+def test_requests_in_flight_during_a_kill_are_reported(spawn: Any, run: Any, batchrun: Any, endpoint: Any) -> None:
+    """Their number is in one message, and stays in the totals."""
     endpoint.may_buy_twice = True
     endpoint.change(latency_s=30)
     write_prompts("a", "b", "c")
@@ -218,8 +218,8 @@ def test_what_was_on_its_way_when_a_run_was_killed_is_told(spawn: Any, run: Any,
     assert done.json["unrecorded"] == batchrun("status", "out", "--json").json["unrecorded"] == 3
 
 
-def test_settled_rows_are_skipped_where_nothing_has_changed(run: Any, endpoint: Any) -> None:
-    """Whatever their number, and though some between them are open."""
+def test_settled_rows_are_skipped_if_nothing_has_changed(run: Any, endpoint: Any) -> None:
+    """For any number of rows, even if some rows between them are not settled."""
     write_prompts(*(f"{row} [[simulate: 400 x1]]" if row in (7, 1100, 2700) else str(row) for row in range(3000)))
     assert run("in.jsonl").code == 1
     assert run("in.jsonl").code == 1
@@ -230,7 +230,7 @@ def test_settled_rows_are_skipped_where_nothing_has_changed(run: Any, endpoint: 
 
 
 def test_the_history_has_every_execution(spawn: Any, run: Any, endpoint: Any) -> None:
-    """One that was killed has no end."""
+    """A killed execution has no end."""
     write_prompts("[[simulate: slow 30]] a", "b")
     arguments = ["in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out"]
     process = spawn("run", *arguments)

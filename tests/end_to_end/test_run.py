@@ -23,7 +23,7 @@ AFTER = [
 
 
 def test_every_row_is_answered_in_the_order_of_the_file(run: Any, endpoint: Any) -> None:
-    """Exit code 0; each row was sent once."""
+    """The exit code is 0, and each row is sent once."""
     done = run(write_prompts(*map(str, range(200))))
     assert (done.code, done.stdout) == (0, "")
     assert "200 of 200 rows completed, 0 failed" in done.stderr
@@ -34,7 +34,7 @@ def test_every_row_is_answered_in_the_order_of_the_file(run: Any, endpoint: Any)
 
 
 def test_the_results_have_the_columns_of_the_reference(run: Any) -> None:
-    """The input's between the row's and the answer's; one that clashes gets a prefix."""
+    """The columns of the input follow the row and its id; a clashing name gets a prefix."""
     before = datetime.now(UTC)
     run(write_rows("in.jsonl", {"prompt": "a", "stars": 5, "model": "mine"}))
     assert columns() == [*BEFORE, "prompt", "stars", "input_model", *AFTER]
@@ -66,8 +66,8 @@ def test_usage_and_summary_agree_with_what_the_endpoint_billed(run: Any, endpoin
     assert (saved["state"], saved["exit_code"], saved["rows"], saved["pid"]) == ("completed", 1, 3, None)
 
 
-def test_attempts_are_all_that_the_endpoint_received(run: Any, endpoint: Any) -> None:
-    """Also the request that finds out whether the last row is at fault, or the endpoint: it is no row's."""
+def test_the_attempts_are_all_requests_that_the_endpoint_received(run: Any, endpoint: Any) -> None:
+    """Including the canary that finds out whether the last row or the endpoint is at fault. It belongs to no row."""
     done = run(write_prompts("a", "[[simulate: 500]]"), "--max-attempts", 2, "--json")
     assert [row["attempts"] for row in results()] == [1, 2]
     assert done.json["attempts"] == done.json["models"][0]["attempts"] == endpoint.stats.received == 4
@@ -97,14 +97,14 @@ JSONL = '{"text": "one"}\n{"text": "two"}\n'
     ids=["jsonl", "jsonl of Windows", "jsonl.gz", "jsonl.zst", "csv", "csv.gz"],
 )
 def test_every_format_is_read(run: Any, name: str, content: bytes) -> None:
-    """By its ending, whatever it is packed with."""
+    """The ending decides; files can be compressed."""
     Path(name).write_bytes(content)
     assert run(name, "-t", "Say {{ text }}").code == 0
     assert [row["text"] for row in results()] == ["one", "two"]
 
 
 def test_parquet_keeps_its_types(run: Any) -> None:
-    """From input to results."""
+    """The types of the input columns are the same in the results."""
     table = pa.table({"text": ["one", "two"], "score": pa.array([1, None], pa.int16()), "tags": [["a"], []]})
     pq.write_table(table, "in.parquet")
     assert run("in.parquet", "-t", "{{ text }}").code == 0
@@ -115,7 +115,7 @@ def test_parquet_keeps_its_types(run: Any) -> None:
 
 @pytest.mark.parametrize("paths", [["data"], ["data/*.jsonl"], ["data/a.jsonl", "data/b.jsonl"]])
 def test_a_folder_a_glob_and_a_list_are_read_in_order(run: Any, paths: list[str]) -> None:
-    """As one input, its rows numbered through."""
+    """They are one input with consecutive row numbers."""
     for name in "ba":
         write_prompts(f"{name}1", f"{name}2", path=f"data/{name}.jsonl")
     assert run(*paths).code == 0
@@ -147,14 +147,14 @@ def test_standard_input_is_read_and_resumed(run: Any, endpoint: Any) -> None:
     ],
     ids=["prompt", "system", "params", "messages", "template", "batch line"],
 )  # fmt: skip
-def test_every_form_of_row_is_answered(run: Any, row: dict[str, Any], flags: list[str]) -> None:
-    """What makes a row is recognised."""
+def test_every_form_of_row_is_recognised_and_answered(run: Any, row: dict[str, Any], flags: list[str]) -> None:
+    """The columns decide the form."""
     assert run(write_rows("in.jsonl", row), *flags).code == 0
     assert results()[0]["status"] == "completed"
 
 
-def test_batch_lines_bring_their_models_along(run: Any, batchrun: Any, endpoint: Any) -> None:
-    """The job needs none; and what was made of such a job can be exported and resumed."""
+def test_batch_lines_name_their_models(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """The job needs no model, and its run can be exported and resumed."""
     body = {"messages": [{"role": "user", "content": "a"}]}
     models = [MODEL, "openai/gpt-oss-20b"]
     write_rows(
@@ -171,15 +171,15 @@ def test_batch_lines_bring_their_models_along(run: Any, batchrun: Any, endpoint:
     assert endpoint.stats.received == 2
 
 
-def test_a_row_may_have_parameters_of_its_own(run: Any) -> None:
-    """They win over the job's."""
+def test_a_row_may_have_its_own_parameters(run: Any) -> None:
+    """They have precedence over those of the job."""
     write_rows("in.jsonl", {"prompt": "a", "params": {"max_tokens": 1}}, {"prompt": "b"})
     run("in.jsonl", "--max-tokens", 3)
     assert [row["completion_tokens"] for row in results()] == [1, 3]
 
 
 def test_a_broken_row_fails_with_file_and_line_and_the_others_are_answered(run: Any, endpoint: Any) -> None:
-    """Exit code 1; the broken one is not sent."""
+    """The exit code is 1, and the broken row is not sent."""
     Path("in.jsonl").write_bytes(b'{"prompt": "a"}\n{"prompt": \n\xff\xfe\n{"other": 1}\n{"prompt": "b"}\n')
     done = run("in.jsonl")
     assert done.code == 1
@@ -192,16 +192,16 @@ def test_a_broken_row_fails_with_file_and_line_and_the_others_are_answered(run: 
     assert endpoint.stats.received == 2
 
 
-def test_a_failed_row_says_why(run: Any) -> None:
-    """In a word, in the endpoint's words, and with its status."""
+def test_a_failed_row_has_a_reason(run: Any) -> None:
+    """It has a kind, the message of the endpoint, and the status."""
     assert run(write_prompts("a", "[[simulate: 400]]", "[[simulate: context_length]]")).code == 1
     _, bad, long = results()
     assert (bad["error_kind"], bad["error"], bad["http_status"]) == ("bad_request", "Invalid request", 400)
     assert (long["error_kind"], long["response"], long["prompt_tokens"]) == ("context_length", None, None)
 
 
-def test_models_and_samples_make_a_row_each(run: Any, endpoint: Any) -> None:
-    """Row by row, model by model, sample by sample; samples of one seed differ."""
+def test_every_model_and_sample_has_its_own_row(run: Any, endpoint: Any) -> None:
+    """The order is row, model, sample. Samples with one seed differ."""
     other = "openai/gpt-oss-20b"
     done = run(write_prompts("a", "b"), "-m", other, "--num-samples", 2, "--seed", 7, "--temperature", 1)
     assert done.code == 0
@@ -211,14 +211,14 @@ def test_models_and_samples_make_a_row_each(run: Any, endpoint: Any) -> None:
     assert [usage["model"] for usage in pq.read_table("out/usage.parquet").to_pylist()] == [other, MODEL]
 
 
-def test_a_model_that_is_named_twice_is_asked_once(run: Any, endpoint: Any) -> None:
-    """A slip of the user's, and no reason to lose an answer."""
+def test_requests_to_a_model_that_is_named_twice_are_sent_once(run: Any, endpoint: Any) -> None:
+    """It is a harmless mistake, and no answer is lost."""
     assert run(write_prompts("a"), "-m", MODEL).code == 0
     assert endpoint.stats.received == len(results()) == 1
 
 
-def test_a_stream_brings_the_same_answers(run: Any, endpoint: Any) -> None:
-    """With their token counts; and how they are sent is no reason to buy them again."""
+def test_a_stream_gives_the_same_answers(run: Any, endpoint: Any) -> None:
+    """The token counts are the same too. Switching to streams sends no row again."""
     run(write_prompts("a", "b"), "--stream")
     streamed = results()
     assert all(row["completion_tokens"] for row in streamed)
@@ -229,8 +229,8 @@ def test_a_stream_brings_the_same_answers(run: Any, endpoint: Any) -> None:
     assert endpoint.stats.received == 4
 
 
-def test_keep_and_id_say_what_of_the_input_is_in_the_results(run: Any) -> None:
-    """A label for people, and only the columns that are wanted."""
+def test_keep_and_id_select_the_input_columns_in_the_results(run: Any) -> None:
+    """The id is a label for people; only selected columns are kept."""
     write_rows("in.jsonl", {"prompt": "a", "n": 7, "x": 1, "y": 2})
     assert run("in.jsonl", "--id", "n", "--keep", "x, n").code == 0
     assert columns() == [*BEFORE, "x", "n", *AFTER]
@@ -238,14 +238,14 @@ def test_keep_and_id_say_what_of_the_input_is_in_the_results(run: Any) -> None:
 
 
 def test_simulate_needs_neither_endpoint_nor_key(batchrun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The way to try a job."""
+    """Users can try a job with it."""
     monkeypatch.delenv("OPENAI_API_KEY")
     assert batchrun("run", write_prompts("a"), "-m", MODEL, "--simulate", "-o", "out").code == 0
     assert results()[0]["cost_usd"] > 0
 
 
-def test_quiet_says_nothing_and_json_one_line(run: Any) -> None:
-    """For scripts."""
+def test_quiet_prints_nothing_and_json_prints_one_line(run: Any) -> None:
+    """Scripts use both."""
     done = run(write_prompts("a"), "--quiet")
     assert (done.code, done.stdout, done.stderr) == (0, "", "")
     done = run("in.jsonl", "--quiet", "--json")
@@ -253,14 +253,14 @@ def test_quiet_says_nothing_and_json_one_line(run: Any) -> None:
 
 
 def test_without_out_the_run_is_named_after_its_input(batchrun: Any, endpoint: Any) -> None:
-    """Under `runs`."""
+    """The run directory is under `runs`."""
     assert batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", endpoint.base_url).code == 0
     assert Path("runs/in/results.parquet").exists()
 
 
 @pytest.fixture
 def job(endpoint: Any) -> Callable[[str], str]:
-    """Write a job file beside its input, in another folder."""
+    """Write a job file and its input into another folder."""
 
     def job(extra: str = "") -> str:
         write_rows("jobs/data/in.jsonl", {"text": "a"}, {"text": "b"})
@@ -273,30 +273,28 @@ def job(endpoint: Any) -> Callable[[str], str]:
     return job
 
 
-def test_a_job_file_runs_from_anywhere(batchrun: Any, job: Any) -> None:
-    """Its input is beside it, the run directory where one stands."""
+def test_a_job_file_runs_from_every_folder(batchrun: Any, job: Any) -> None:
+    """Its input is next to it, and the run directory is in the current folder."""
     assert batchrun("run", job()).code == 0
     assert [row["text"] for row in results("runs/label")] == ["a", "b"]
 
 
-def test_flags_win_over_the_job_file(batchrun: Any, job: Any) -> None:
-    """For one run."""
+def test_flags_have_precedence_over_the_job_file(batchrun: Any, job: Any) -> None:
+    """They apply to one execution."""
     assert batchrun("run", job(), "-m", "openai/gpt-oss-20b", "--limit", 1, "-o", "out").code == 0
     assert [row["model"] for row in results()] == ["openai/gpt-oss-20b"]
 
 
-def test_prices_of_the_job_make_the_cost(batchrun: Any, job: Any) -> None:
-    """Where the catalogue has none: at a custom endpoint."""
+def test_the_cost_comes_from_the_prices_of_the_job(batchrun: Any, job: Any) -> None:
+    """The catalogue has no prices for other endpoints."""
     extra = f'[prices."{MODEL}"]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = 2\n'
     summary = batchrun("run", job(extra), "--json", "-o", "out").json
     assert summary["cost_usd"] == pytest.approx((summary["prompt_tokens"] + 2 * summary["completion_tokens"]) / 1e6)
     assert sum(row["cost_usd"] for row in results()) == pytest.approx(summary["cost_usd"])
 
 
-def test_the_project_and_the_key_go_into_their_headers(
-    run: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The key from the variable that is named."""
+def test_the_project_and_the_key_are_in_their_headers(run: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key comes from the named variable."""
     endpoint.change(keys=["sk-mine"], projects=["team/project"])
     monkeypatch.setenv("MINE", "sk-mine")
     assert run(write_prompts("a"), "--api-key-env", "MINE", "--project", "team/project").code == 0

@@ -1,4 +1,4 @@
-"""The key is nowhere but in its header, however a run ends."""
+"""After every kind of end, the key is only in its header."""
 
 import os
 import socket
@@ -23,15 +23,15 @@ def canary(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def assert_nowhere(done: Any) -> None:
-    """The canary is in nothing that was printed, and in no file under the folder where the command ran."""
+    """Check that the canary is not in the output, and in no file below the current folder."""
     files = [path for path in Path().rglob("*") if path.is_file()]
     assert files
     assert CANARY not in done.stdout + done.stderr
     assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
 
 
-def test_not_after_a_success(run: Any, endpoint: Any) -> None:
-    """Streamed or not; and it did arrive."""
+def test_the_key_is_not_shown_after_a_success(run: Any, endpoint: Any) -> None:
+    """With and without streams. The endpoint does receive it."""
     endpoint.change(keys=[CANARY])
     for flags in (["--json"], ["--stream", "--restart"]):
         done = run(write_prompts("a", "[[simulate: 400]]", "[[simulate: 500 x1]]"), *flags)
@@ -39,8 +39,8 @@ def test_not_after_a_success(run: Any, endpoint: Any) -> None:
         assert_nowhere(done)
 
 
-def test_not_after_a_401(run: Any, endpoint: Any) -> None:
-    """Where a message about the key is due."""
+def test_the_key_is_not_shown_after_a_401(run: Any, endpoint: Any) -> None:
+    """The message is about the key."""
     endpoint.change(keys=["sk-other"])
     done = run(write_prompts("a"))
     assert done.code == 4
@@ -49,14 +49,14 @@ def test_not_after_a_401(run: Any, endpoint: Any) -> None:
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port without a server."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         return int(closed.getsockname()[1])
 
 
-def test_not_after_refused_connections(batchrun: Any, closed_port: int) -> None:
-    """Where a foreign error has the request in hand."""
+def test_the_key_is_not_shown_after_refused_connections(batchrun: Any, closed_port: int) -> None:
+    """The error of the HTTP library contains the request."""
     base_url = f"http://127.0.0.1:{closed_port}/v1"
     done = batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", base_url, "-o", "out", "--patience", "1s")
     assert done.code == 5
@@ -65,8 +65,8 @@ def test_not_after_refused_connections(batchrun: Any, closed_port: int) -> None:
 
 
 @pytest.mark.parametrize("fault", ["cut", "302", "not_http"])
-def test_not_after_an_answer_that_is_none(run: Any, endpoint: Any, fault: str) -> None:
-    """Broken off, or a redirect that would carry the key elsewhere."""
+def test_the_key_is_not_shown_after_an_invalid_reply(run: Any, endpoint: Any, fault: str) -> None:
+    """The reply is cut off, or is a redirect that would send the key to another host."""
     done = run(write_prompts(f"[[simulate: {fault}]]" if fault != "not_http" else "[[simulate: html]]", "b"),
                "--max-attempts", 1, "--patience", "1s")  # fmt: skip
     assert done.code in (1, 4, 5)
@@ -74,8 +74,8 @@ def test_not_after_an_answer_that_is_none(run: Any, endpoint: Any, fault: str) -
     assert_nowhere(done)
 
 
-def test_not_where_the_key_cannot_be_sent(batchrun: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message says which variable it is in, and not what is in it."""
+def test_a_key_that_cannot_be_sent_is_not_shown(batchrun: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the name of its variable, but not its value."""
     monkeypatch.setenv("OPENAI_API_KEY", f"{CANARY}\nX-Evil: 1")
     done = batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
     assert done.code == 4
@@ -83,8 +83,8 @@ def test_not_where_the_key_cannot_be_sent(batchrun: Any, endpoint: Any, monkeypa
     assert_nowhere(done)
 
 
-def test_not_in_an_exception_that_python_shows(closed_port: int) -> None:
-    """With all that it was raised from."""
+def test_the_key_is_not_in_a_python_exception(closed_port: int) -> None:
+    """Nor in the exceptions that it was raised from."""
     job = Job(
         input=Input(path=(write_prompts("a"),)),
         model=Model(names=(MODEL,)),
@@ -98,16 +98,16 @@ def test_not_in_an_exception_that_python_shows(closed_port: int) -> None:
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_netrc_of_the_user_is_no_obstacle(run: Any, endpoint: Any) -> None:
-    """Neither an entry for this host nor a default one replaces the key, or keeps the run from going."""
+def test_a_netrc_of_the_user_is_ignored(run: Any, endpoint: Any) -> None:
+    """Neither an entry for this host nor a default entry replaces the key or stops the run."""
     endpoint.change(keys=[CANARY])
     Path.home().joinpath(".netrc").write_text("machine 127.0.0.1 login a password b\ndefault login c password d\n")
     assert run(write_prompts("a"), "--patience", "0.2s").code == 0
 
 
-def test_a_proxy_does_not_get_what_goes_to_this_machine(
+def test_a_proxy_does_not_receive_requests_to_this_machine(
     run: Any, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Http to loopback is allowed because it leaves the machine for nobody."""
+    """HTTP to loopback is allowed because these requests never leave the machine."""
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port}")
     assert run(write_prompts("a"), "--patience", "0.2s").code == 0

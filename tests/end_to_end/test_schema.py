@@ -1,4 +1,4 @@
-"""Answers become typed columns, and can be read again by another schema for nothing."""
+"""Answers become typed columns, and another schema can read them again without cost."""
 
 import json
 from datetime import date
@@ -55,7 +55,7 @@ def write_schema(schema: Any, path: str = "schema.json") -> str:
 
 
 def small(**properties: Any) -> dict[str, Any]:
-    """Return a schema that wants these properties."""
+    """Return a schema with these properties."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
@@ -65,7 +65,7 @@ def usage() -> dict[str, Any]:
 
 
 def test_a_run_with_a_schema_has_a_typed_column_for_each_property(run: Any, endpoint: Any) -> None:
-    """Between `reasoning` and `tool_calls`, as the schema orders and types them."""
+    """They are between `reasoning` and `tool_calls`, with the order and the types of the schema."""
     write_schema(SCHEMA)
     Path("job.toml").write_text(f'[input]\npath = "{write_prompts(*"abcdef")}"\n{IN_JOB}')
     assert run("job.toml").code == 0
@@ -81,8 +81,8 @@ def test_a_run_with_a_schema_has_a_typed_column_for_each_property(run: Any, endp
     assert endpoint.stats.received == 6
 
 
-def test_a_row_that_failed_has_none_of_the_columns(batchrun: Any) -> None:
-    """They are null, whatever the failure; the answer that did not fit is told beside why."""
+def test_a_failed_row_has_nulls_in_the_columns_of_the_schema(batchrun: Any) -> None:
+    """For every kind of failure. The error quotes an invalid answer and has the reason."""
     write_schema(small(label=LABEL))
     answer = 'It is "good" ' + "x" * 500
     answers = ['{"label": "good"}', failed("bad_request", 400), failed("invalid_response", 200, body=body_of(answer))]
@@ -97,8 +97,8 @@ def test_a_row_that_failed_has_none_of_the_columns(batchrun: Any) -> None:
     assert (rows[2]["finish_reason"], rows[2]["http_status"]) == ("stop", 200)
 
 
-def test_another_schema_reads_the_same_answers_for_nothing(run: Any, batchrun: Any, endpoint: Any) -> None:
-    """Rows that do not fit it are failed, in the results and in the totals; the job's own is there again afterwards."""
+def test_another_schema_reads_the_same_answers_without_cost(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """Rows that do not fit it are failed, in results and totals. The next export uses the schema of the job again."""
     write_schema(SCHEMA)
     Path("job.toml").write_text(f'[input]\npath = "{write_prompts(*"abcdefghij")}"\n{IN_JOB}')
     run("job.toml")
@@ -126,8 +126,8 @@ def test_another_schema_reads_the_same_answers_for_nothing(run: Any, batchrun: A
     assert endpoint.stats.received == 10
 
 
-def test_answers_that_did_not_fit_are_rows_again_where_a_schema_takes_them(batchrun: Any) -> None:
-    """With their columns, without an error."""
+def test_invalid_answers_are_completed_by_a_schema_that_accepts_them(batchrun: Any) -> None:
+    """They have values and no error."""
     write_schema(small(label=LABEL))
     invalid = failed("invalid_response", 200, body=body_of('```json\n{"label": "so so"}\n```'))
     settle([{"prompt": "a"}, {"prompt": "b"}], lambda asked: invalid if asked.row else '{"label": "good"}', IN_JOB)
@@ -141,7 +141,7 @@ def test_answers_that_did_not_fit_are_rows_again_where_a_schema_takes_them(batch
 
 
 def test_without_a_schema_every_answer_is_a_text(batchrun: Any) -> None:
-    """`--schema none` shows what was said."""
+    """`--schema none` shows the text of the answers."""
     write_schema(small(label=LABEL))
     invalid = failed("invalid_response", 200, body=body_of("neither"))
     settle([{"prompt": "a"}, {"prompt": "b"}], lambda asked: invalid if asked.row else '{"label": "good"}', IN_JOB)
@@ -162,8 +162,8 @@ def test_without_a_schema_every_answer_is_a_text(batchrun: Any) -> None:
         ('{"type": "string"}', "An answer must be an object"),
     ],
 )
-def test_a_schema_that_is_none_is_refused(batchrun: Any, content: str | None, words: str) -> None:
-    """Before anything is written; the message names the file."""
+def test_an_invalid_schema_is_refused(batchrun: Any, content: str | None, words: str) -> None:
+    """Before anything is written; the message has the file."""
     settle([{"prompt": "a"}], lambda asked: "yes")
     if content is not None:
         Path("new.json").write_text(content)
@@ -175,8 +175,8 @@ def test_a_schema_that_is_none_is_refused(batchrun: Any, content: str | None, wo
     assert not Path("out/results.parquet").exists()
 
 
-def test_properties_that_are_called_as_other_columns_keep_their_values(batchrun: Any) -> None:
-    """Input columns as well as the results' own."""
+def test_properties_with_the_names_of_other_columns_keep_their_values(batchrun: Any) -> None:
+    """These can be columns of the input or of the results."""
     write_schema(small(label=LABEL, model={"type": "integer"}))
     settle([{"prompt": "a", "label": "input"}], lambda asked: '{"label": "good", "model": 7}', IN_JOB)
     batchrun("export", "out")
@@ -184,8 +184,8 @@ def test_properties_that_are_called_as_other_columns_keep_their_values(batchrun:
     assert (row["label"], row["response_label"], row["model"], row["response_model"]) == ("input", "good", "m", 7)
 
 
-def test_another_reader_sees_the_types(batchrun: Any) -> None:
-    """Not only Arrow, which wrote them: DuckDB reads Parquet by itself."""
+def test_another_parquet_reader_sees_the_types(batchrun: Any) -> None:
+    """Arrow writes the file; DuckDB has its own Parquet reader."""
     duckdb = pytest.importorskip("duckdb")
     write_schema(SCHEMA)
     settle([{"prompt": "a"}, {"prompt": "b"}], lambda asked: "no" if asked.row else json.dumps(ANSWER), IN_JOB)

@@ -1,4 +1,4 @@
-"""A run whose file system hangs tells which step waits for it."""
+"""If a file system hangs, a message names the step that waits for it."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Standard streams that are closed or full: the run goes on, nothing is lost, and there is no traceback."""
+"""Standard streams that are closed or full: the run continues, nothing is lost, and there is no traceback."""
 
 import shlex
 import subprocess
@@ -23,8 +23,8 @@ def shell(arguments: str, redirection: str) -> subprocess.CompletedProcess[str]:
     ("redirection", "code"),
     [("2>/dev/full", 0), (">/dev/full 2>&1", 3), (">&- 2>&- <&-", 0)],
 )
-def test_a_run_whose_words_reach_nobody_is_a_run_all_the_same(redirection: str, code: int) -> None:
-    """Only the line of JSON that was asked for, and is lost, makes another exit code."""
+def test_a_run_without_readers_of_its_messages_ends_normally(redirection: str, code: int) -> None:
+    """Only a lost line of JSON changes the exit code."""
     prompts = write_prompts("a", "b")
     done = shell(f"run {prompts} -m m -o out --simulate --json", redirection)
     assert done.returncode == code
@@ -33,8 +33,8 @@ def test_a_run_whose_words_reach_nobody_is_a_run_all_the_same(redirection: str, 
 
 
 @pytest.mark.parametrize("arguments", ["", "status out"])
-def test_words_that_were_asked_for_and_cannot_be_written_are_an_error(arguments: str, run: Any) -> None:
-    """In one line, which says so."""
+def test_requested_output_that_cannot_be_written_is_an_error(arguments: str, run: Any) -> None:
+    """The message is one line."""
     run(write_prompts("a"))
     done = shell(arguments, ">/dev/full")
     assert done.returncode == 3

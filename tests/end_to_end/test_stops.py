@@ -1,4 +1,4 @@
-"""How a run ends before its end: exit code, message, results so far, and that it can be resumed."""
+"""Runs that stop early: exit code, message, results so far, and resuming."""
 
 import os
 import resource
@@ -19,7 +19,7 @@ MANY = [str(number) for number in range(100)]
 
 
 def assert_resumes(run: Any, endpoint: Any, count: int = len(MANY), twice: int = 0) -> None:
-    """The same command finishes the run, and buys only what was in flight twice."""
+    """Check that the same command finishes the run and sends only requests in flight again."""
     endpoint.change(latency_s=0, error_shares={}, concurrency_limit=None)
     assert run("in.jsonl").code == 0
     assert [row["prompt"] for row in results()] == MANY[:count]
@@ -30,7 +30,7 @@ def assert_resumes(run: Any, endpoint: Any, count: int = len(MANY), twice: int =
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)], ids=lambda each: str(each)
 )
 def test_a_signal_drains_the_run(run: Any, endpoint: Any, when: Any, number: signal.Signals, code: int) -> None:
-    """What is in flight is answered and kept, results exist, nothing more is sent."""
+    """Requests in flight are answered and recorded, results exist, and nothing more is sent."""
     endpoint.change(latency_s=0.1, latency_sigma=0)
     when(lambda: endpoint.stats.in_flight >= 4, lambda: os.kill(os.getpid(), number))
     done = run(write_prompts(*MANY), "--max-concurrency", 4, "--json")
@@ -43,8 +43,8 @@ def test_a_signal_drains_the_run(run: Any, endpoint: Any, when: Any, number: sig
     assert_resumes(run, endpoint)
 
 
-def test_a_second_ctrl_c_stops_at_once(spawn: Any, run: Any, endpoint: Any) -> None:
-    """Answers in flight are lost; those that had arrived are kept."""
+def test_a_second_ctrl_c_stops_immediately(spawn: Any, run: Any, endpoint: Any) -> None:
+    """Requests in flight lose their answers; answers that had arrived are kept."""
     endpoint.change(latency_s=0)
     write_prompts("0", "1", *(f"[[simulate: slow 30]] {number}" for number in range(5)))
     began_s = time.monotonic()
@@ -63,8 +63,8 @@ def test_a_second_ctrl_c_stops_at_once(spawn: Any, run: Any, endpoint: Any) -> N
     assert endpoint.stats.received == 7
 
 
-def test_a_pipe_that_stays_open_does_not_keep_a_drained_run(spawn: Any, endpoint: Any) -> None:
-    """Though the reader waits on it for more rows."""
+def test_an_open_pipe_does_not_block_a_drained_run(spawn: Any, endpoint: Any) -> None:
+    """Although the reader waits for more rows."""
     reads, writes = os.pipe()
     os.write(writes, b'{"prompt": "a"}\n{"prompt": "b"}\n')
     process = spawn("run", "-", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", stdin=reads)
@@ -79,7 +79,7 @@ def test_a_pipe_that_stays_open_does_not_keep_a_drained_run(spawn: Any, endpoint
 
 
 def test_ctrl_c_ends_a_run_that_waits_for_its_first_row(spawn: Any, endpoint: Any) -> None:
-    """At once: there is nothing to drain."""
+    """It ends immediately, because there is nothing to drain."""
     reads, writes = os.pipe()
     process = spawn("run", "-", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", stdin=reads)
     endpoint.wait(Path("out/.lock.pid").exists)
@@ -91,13 +91,13 @@ def test_ctrl_c_ends_a_run_that_waits_for_its_first_row(spawn: Any, endpoint: An
         os.close(reads)
 
 
-def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(spawn: Any, run: Any, endpoint: Any) -> None:
-    """Exit code 3; what was committed is not bought again."""
+def test_a_full_disk_is_reported_and_the_run_resumes_when_there_is_space(spawn: Any, run: Any, endpoint: Any) -> None:
+    """The exit code is 3; recorded answers are not requested again."""
 
     def little_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
 
-    endpoint.change(latency_s=0.05, latency_sigma=0)  # so many commits that the log outgrows the room
+    endpoint.change(latency_s=0.05, latency_sigma=0)  # enough commits for the log to use up the space
     write_prompts(*MANY)
     command = ["run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "-c", "4"]
     process = spawn(*command, preexec_fn=little_room)
@@ -108,16 +108,16 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(spawn: Any, 
     assert_resumes(run, endpoint, twice=len(MANY) - 1)
 
 
-def test_a_run_json_that_cannot_be_written_does_not_lift_the_deadline(run: Any, endpoint: Any) -> None:
-    """The run ends when it was told to."""
+def test_the_deadline_holds_even_if_run_json_cannot_be_written(run: Any, endpoint: Any) -> None:
+    """The run ends at its deadline."""
     endpoint.change(latency_s=0.1)
     Path("out/run.json").mkdir(parents=True)
     run(write_prompts(*MANY), "-c", 10, "--max-duration", "0.2s")
     assert endpoint.stats.answered < len(MANY)
 
 
-def test_a_killed_run_goes_on_where_it_was(spawn: Any, run: Any, batchrun: Any, endpoint: Any) -> None:
-    """At most what was in flight is bought again."""
+def test_a_killed_run_can_be_resumed(spawn: Any, run: Any, batchrun: Any, endpoint: Any) -> None:
+    """Only requests in flight are sent again."""
     endpoint.change(latency_s=0.05, latency_sigma=0)
     write_prompts(*MANY)
     process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "-c", "4")
@@ -133,7 +133,7 @@ def test_a_killed_run_goes_on_where_it_was(spawn: Any, run: Any, batchrun: Any, 
 
 
 def test_a_second_run_in_the_same_directory_is_refused(spawn: Any, run: Any, endpoint: Any) -> None:
-    """With the first one's pid. Exit code 3."""
+    """The exit code is 3, and the message has the pid of the first run."""
     endpoint.change(latency_s=30)
     process = spawn("run", write_prompts("a"), "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
     endpoint.wait(lambda: endpoint.stats.received == 1)
@@ -142,8 +142,8 @@ def test_a_second_run_in_the_same_directory_is_refused(spawn: Any, run: Any, end
     assert f"(process {process.pid})" in done.stderr
 
 
-def test_export_and_status_look_at_a_running_job(batchrun: Any, run: Any, endpoint: Any, spawn: Any) -> None:
-    """And disturb nothing."""
+def test_export_and_status_work_during_a_run(batchrun: Any, run: Any, endpoint: Any, spawn: Any) -> None:
+    """They do not disturb it."""
     write_prompts("0", "1", "[[simulate: slow 30]]")
     process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
     endpoint.wait(lambda: endpoint.stats.answered == 2)
@@ -166,7 +166,7 @@ def test_export_and_status_look_at_a_running_job(batchrun: Any, run: Any, endpoi
 def test_an_endpoint_that_refuses_everything_stops_the_run(
     run: Any, endpoint: Any, fault: str, code: int, cure: str
 ) -> None:
-    """No row fails for it; put right, the same command goes on."""
+    """No row fails because of it. When the problem is fixed, the same command resumes."""
     endpoint.change(error_shares={fault: 1.0})
     done = run(write_prompts(*MANY), "--json")
     assert done.code == done.json["exit_code"] == code
@@ -178,7 +178,7 @@ def test_an_endpoint_that_refuses_everything_stops_the_run(
     assert_resumes(run, endpoint)
 
 
-def test_a_wrong_key_exits_4_and_a_right_one_goes_on(run: Any, endpoint: Any) -> None:
+def test_a_wrong_key_exits_4_and_a_right_one_resumes(run: Any, endpoint: Any) -> None:
     """The message says what to check."""
     endpoint.change(keys=["sk-right"])
     done = run(write_prompts(*MANY))
@@ -189,8 +189,8 @@ def test_a_wrong_key_exits_4_and_a_right_one_goes_on(run: Any, endpoint: Any) ->
     assert_resumes(run, endpoint)
 
 
-def test_an_outage_longer_than_the_users_patience_exits_5(run: Any, endpoint: Any) -> None:
-    """With what the endpoint said, and no row failed."""
+def test_an_outage_longer_than_the_patience_exits_5(run: Any, endpoint: Any) -> None:
+    """The message has the reply of the endpoint, and no row fails."""
     endpoint.change(error_shares={"503": 1.0})
     done = run(write_prompts(*MANY), "--patience", "1s", "--json")
     assert (done.code, done.json["failed"]) == (5, 0)
@@ -204,8 +204,8 @@ def test_an_outage_longer_than_the_users_patience_exits_5(run: Any, endpoint: An
     assert_resumes(run, endpoint)
 
 
-def test_an_outage_within_the_users_patience_costs_no_row(run: Any, endpoint: Any, when: Any) -> None:
-    """It is waited out, and told."""
+def test_no_row_fails_in_an_outage_shorter_than_the_patience(run: Any, endpoint: Any, when: Any) -> None:
+    """The run waits, and a message reports the outage."""
     endpoint.change(error_shares={"503": 1.0})
     when(lambda: endpoint.stats.received >= 3, lambda: endpoint.change(error_shares={}))
     done = run(write_prompts(*MANY), "--max-attempts", 1)
@@ -214,7 +214,7 @@ def test_an_outage_within_the_users_patience_costs_no_row(run: Any, endpoint: An
 
 
 def test_a_deadline_drains_the_run(run: Any, endpoint: Any) -> None:
-    """--max-duration; exit code 5."""
+    """It is set with --max-duration; the exit code is 5."""
     endpoint.change(latency_s=0.1)
     done = run(write_prompts(*MANY), "-c", 4, "--max-duration", "0.5s", "--json")
     assert done.code == 5
@@ -226,12 +226,12 @@ def test_a_deadline_drains_the_run(run: Any, endpoint: Any) -> None:
 
 @pytest.fixture
 def seconds_before_the_minute(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Choose a time zone in which a minute is about to end: it may differ from UTC by any seconds."""
+    """Choose a time zone in which a minute is about to end; it can differ from UTC by any number of seconds."""
 
     def choose(seconds: int) -> datetime:
-        """Return the local time of the minute that comes."""
+        """Return the local time of the next minute."""
         now = datetime.now()
-        ahead = 60 - seconds - now.second  # what the clock is to be put forward by
+        ahead = 60 - seconds - now.second  # seconds to move the clock forward
         sign = "-" if ahead > 0 else ""
         monkeypatch.setenv("TZ", f"TST{sign}0:00:{abs(ahead):02}")
         time.tzset()
@@ -245,7 +245,7 @@ def seconds_before_the_minute(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_time_of_day_drains_the_run(run: Any, endpoint: Any, seconds_before_the_minute: Any) -> None:
-    """--stop-at; exit code 5."""
+    """It is set with --stop-at; the exit code is 5."""
     endpoint.change(latency_s=0.1)
     write_prompts(*MANY)
     at = seconds_before_the_minute(2)
@@ -264,8 +264,8 @@ def priced_job(endpoint: Any, usd_per_mtok: float) -> str:
     return "job.toml"
 
 
-def test_the_cost_cap_is_never_passed(batchrun: Any, endpoint: Any) -> None:
-    """Not in one run and not over several; raised, the run goes on. Exit code 5."""
+def test_the_cost_cap_is_never_exceeded(batchrun: Any, endpoint: Any) -> None:
+    """Neither in one execution nor over several. The exit code is 5; with a higher cap the run resumes."""
     write_prompts(*MANY)
     job = priced_job(endpoint, 1000)  # an answer costs up to 0.02 USD
     done = batchrun("run", job, "--max-cost", 0.5, "--json")
@@ -280,23 +280,23 @@ def test_the_cost_cap_is_never_passed(batchrun: Any, endpoint: Any) -> None:
 
 
 def test_a_cap_without_a_price_is_refused_before_anything_is_sent(run: Any, endpoint: Any) -> None:
-    """Nobody could keep it. Exit code 2."""
+    """It could not be kept. The exit code is 2."""
     done = run(write_prompts("a"), "--max-cost", 1)
     assert done.code == 2
     assert f'[prices."{MODEL}"]' in done.stderr
     assert endpoint.stats.received == 0
 
 
-def test_requests_per_minute_are_kept(run: Any, endpoint: Any) -> None:
-    """600 a minute are 10 a second, with a burst of half a second's worth."""
+def test_the_requests_per_minute_are_not_exceeded(run: Any, endpoint: Any) -> None:
+    """600 per minute are 10 per second, with a burst of half a second."""
     began_s = time.monotonic()
     assert run(write_prompts(*MANY[:12]), "--requests-per-minute", 600).code == 0
     assert time.monotonic() - began_s >= (12 - 5) / 10 - 0.05
     assert endpoint.stats.received == 12
 
 
-def test_the_ceiling_is_never_passed(run: Any, endpoint: Any) -> None:
-    """--max-concurrency."""
+def test_the_ceiling_is_never_exceeded(run: Any, endpoint: Any) -> None:
+    """It is set with --max-concurrency."""
     endpoint.change(latency_s=0.01)
     assert run(write_prompts(*MANY), "-c", 7).code == 0
     assert endpoint.stats.peak_in_flight <= 7

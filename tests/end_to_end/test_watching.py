@@ -1,4 +1,4 @@
-"""A run is looked at from outside, while it goes on and afterwards."""
+"""Watching a run from another process, during the run and afterwards."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 
 def test_a_run_is_watched_until_it_ends(spawn: Any, batchrun: Any, endpoint: Any) -> None:
-    """Rows, limit, and how many are in flight now; then how it ended."""
+    """It shows rows, limit and requests in flight, and at the end how the run ended."""
     write_prompts("0", "1", *(f"[[simulate: slow 30]] {row}" for row in range(4)))
     endpoint.change(latency_s=0)
     process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "-c", "50")
@@ -32,8 +32,8 @@ def test_a_run_is_watched_until_it_ends(spawn: Any, batchrun: Any, endpoint: Any
     assert "the process has died" in done.stderr
 
 
-def test_requests_in_flight_are_shown_also_where_answers_were_copied(spawn: Any, endpoint: Any) -> None:
-    """Nothing was sent for a copy: it must not be taken for a request that has ended."""
+def test_copied_answers_do_not_change_the_requests_in_flight(spawn: Any, endpoint: Any) -> None:
+    """Nothing was sent for a copy, so it must not count as a request that has ended."""
     prompts = ["same"] * 12 + [f"[[simulate: slow 30]] {row}" for row in range(4)]
     write_prompts(*prompts)
     Path("job.toml").write_text(f'[input]\npath = "in.jsonl"\ndedupe = true\n[model]\nname = "{MODEL}"\n')
@@ -46,8 +46,8 @@ def test_requests_in_flight_are_shown_also_where_answers_were_copied(spawn: Any,
     process.wait()
 
 
-def test_what_has_ended_is_told_at_once(run: Any, batchrun: Any) -> None:
-    """With its counts; a folder without a run is an error."""
+def test_the_end_of_a_finished_run_is_shown_immediately(run: Any, batchrun: Any) -> None:
+    """The counts are shown too. A folder without a run is an error."""
     run(write_prompts("a", "b"))
     done = batchrun("watch", "out")
     assert "done      2 of 2 rows completed, 0 failed" in done.stderr

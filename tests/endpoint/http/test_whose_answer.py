@@ -59,7 +59,7 @@ def test_a_second_answer_to_one_request_is_never_the_next_ones(twice: Twice) -> 
     assert run(main()) == ["0", "1", "2", "3"]
 
 
-def test_a_timeout_notice_on_an_idle_connection_is_no_rows_answer() -> None:
+def test_a_timeout_notice_on_an_idle_connection_is_not_the_answer_of_a_row() -> None:
     """HAProxy and others send 408 before they close a connection that was idle for too long."""
 
     async def behave(visit: Visit) -> None:
@@ -77,7 +77,7 @@ def test_a_timeout_notice_on_an_idle_connection_is_no_rows_answer() -> None:
     assert [text_of(each) for each in run(main())] == ["one", "two"]
 
 
-def test_a_late_answer_to_a_request_that_timed_out_is_no_rows_answer() -> None:
+def test_a_late_answer_to_a_request_that_timed_out_is_not_the_answer_of_another() -> None:
     """After a timeout the connection is closed, and data that still arrives on it is dropped."""
 
     async def behave(visit: Visit) -> None:

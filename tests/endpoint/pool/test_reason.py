@@ -71,7 +71,7 @@ ADVICE: list[tuple[Any, float | None]] = [
 
 @pytest.mark.parametrize(("body", "advice_s"), ADVICE, ids=str)
 def test_advice_is_read_from_its_fields_or_from_words(body: Any, advice_s: float | None) -> None:
-    """A wait that is not one is no advice."""
+    """Other numbers and texts are not taken for advice."""
     assert read_reason(json.dumps(body).encode()).advice_s == advice_s
 
 
