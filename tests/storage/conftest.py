@@ -1,4 +1,4 @@
-"""A bucket that is a folder, and a web server: stores without a network."""
+"""Stores without a network: a folder as the bucket, and a local web server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from batchrun.storage import objects
 
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that is the bucket of `s3://bkt/`."""
+    """The folder that acts as the bucket `s3://bkt/`."""
     folder = tmp_path / "store" / "bkt"
     folder.mkdir(parents=True)
     system = arrow.SubTreeFileSystem(str(folder.parent), arrow.LocalFileSystem())
@@ -22,6 +22,6 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def web() -> Iterator[Web]:
-    """A web server; `web.url` is where."""
+    """A web server at `web.url`."""
     with serving_files() as web:
         yield web

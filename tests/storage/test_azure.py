@@ -44,10 +44,10 @@ def connected(text: str) -> dict[str, str]:
         ),
     ],
 )
-def test_an_account_is_what_azures_own_tools_would_take(
+def test_the_account_is_chosen_as_azures_tools_choose_it(
     environment: dict[str, str], expected: tuple[str | None, ...]
 ) -> None:
-    """A connection string goes before the other variables, and a key before a token."""
+    """A connection string has precedence over the other variables, and a key over a token."""
     account, container = account_of("box", environment)
     assert tuple(account) == expected
     assert container == "box"
@@ -57,8 +57,8 @@ def test_an_account_is_what_azures_own_tools_would_take(
 @pytest.mark.parametrize(
     ("host", "container"), [(f"box@acc{DFS}", "box"), (f"box@acc{BLOB}", "box"), (f"acc{BLOB}", ""), (f"acc{DFS}", "")]
 )
-def test_a_url_may_name_the_account_and_the_environment_opens_it(host: str, container: str) -> None:
-    """By what is there for this account, or for none by name; what opens one account is not shown to another."""
+def test_a_url_may_name_the_account_and_the_credentials_come_from_the_environment(host: str, container: str) -> None:
+    """They must be for this account or for no named account; other accounts never receive them."""
     account, found = account_of(host, {"AZURE_STORAGE_KEY": KEY})
     assert (*account, found) == ("acc", "https", BLOB, KEY, None, container)
     for environment, key in (
@@ -82,7 +82,7 @@ def test_a_url_may_name_the_account_and_the_environment_opens_it(host: str, cont
         ({"AZURE_STORAGE_ACCOUNT": "acc", "AZURE_STORAGE_KEY": KEY[1:]}, "AZURE_STORAGE_KEY: the account's key is no"),
     ],
 )
-def test_what_names_no_account_is_refused_with_a_cure(environment: dict[str, str], message: str) -> None:
+def test_invalid_settings_of_an_account_are_refused_with_a_cure(environment: dict[str, str], message: str) -> None:
     """A key that is not Base64 would abort the process in Azure's client. No message repeats the key."""
     with pytest.raises(InputError) as refused:
         account_of("box", environment)
@@ -90,7 +90,7 @@ def test_what_names_no_account_is_refused_with_a_cure(environment: dict[str, str
     assert KEY[1:20] not in str(refused.value)
 
 
-def test_an_account_does_not_show_what_opens_it() -> None:
-    """Not in a traceback either."""
+def test_an_account_does_not_show_its_credentials() -> None:
+    """They are not in a traceback either."""
     account, _ = account_of("box", connected(f"AccountName=acc;AccountKey={OTHER}"))
     assert repr(account) == "Account('acc', 'https', '.blob.core.windows.net')"

@@ -15,7 +15,7 @@ LINES = b'{"prompt": "a"}\n' * 50
 
 
 class System:
-    """The Hub as a file system, as far as it is used."""
+    """The Hub as a file system, with the methods that are used."""
 
     files: ClassVar[dict[str, bytes]] = {}
     problem: Exception | None = None
@@ -50,7 +50,7 @@ class System:
 
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A stand-in for huggingface_hub, and what was committed to it."""
+    """A stand-in for huggingface_hub, and its commits."""
     commits: list[Any] = []
     api = SimpleNamespace(
         create_repo=lambda name, **settings: commits.append((name, settings)),
@@ -68,7 +68,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_a_dataset_is_read_as_a_folder(library: SimpleNamespace) -> None:
-    """Only its data files are found; the Hub's name of a content identifies a version."""
+    """Only its data files are found; the Hub's hash of a file identifies a version."""
     library.HfFileSystem.files |= {"datasets/u/n/data/a.jsonl": LINES, "datasets/u/n/README.md": b"x"}
     [file] = find_files(["hf://datasets/u/n"])
     assert (file.name, file.path, file.version) == ("a.jsonl", "hf://datasets/u/n/data/a.jsonl", "blob25")
@@ -79,15 +79,15 @@ def test_a_dataset_is_read_as_a_folder(library: SimpleNamespace) -> None:
         list(RowReader([file]))
 
 
-def test_without_its_library_the_hub_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not installed unless asked for."""
+def test_without_the_library_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library is optional."""
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"pip install 'huggingface_hub"):
         find_files(["hf://datasets/u/n"])
 
 
 def test_a_refusal_of_the_hub_says_how_to_log_in(library: SimpleNamespace) -> None:
-    """Whatever the library's errors are: they differ by version."""
+    """The classes of the errors differ between versions of the library."""
     problem = RuntimeError("401 Client Error\nfor url")
     problem.response = SimpleNamespace(status_code=401)  # type: ignore[attr-defined]
     library.HfFileSystem.problem = problem
@@ -107,7 +107,7 @@ def test_a_refusal_of_the_hub_says_how_to_log_in(library: SimpleNamespace) -> No
 def test_results_become_one_commit(
     library: SimpleNamespace, url: str, name: str, revision: str | None, folder: str
 ) -> None:
-    """All visible at once, in a dataset that is private if it is new."""
+    """All files become visible together. A new dataset is private."""
     hub.check_upload(Place.of(url))
     hub.upload([Path("out/a.parquet"), Path("out/b.json")], Place.of(url))
     made, commit = library.commits
@@ -120,14 +120,14 @@ def test_results_become_one_commit(
 
 
 @pytest.mark.parametrize("url", ["hf://u/n", "hf://datasets/u", "hf://spaces/u/n"])
-def test_results_go_into_datasets_only(library: SimpleNamespace, url: str) -> None:
-    """It is refused before anything is paid for."""
+def test_results_can_only_be_uploaded_to_datasets(library: SimpleNamespace, url: str) -> None:
+    """It is refused before the first request."""
     with pytest.raises(InputError, match="hf://datasets/USER/NAME"):
         hub.check_upload(Place.of(url))
 
 
-def test_an_upload_wants_a_token(library: SimpleNamespace) -> None:
-    """It is refused before anything is paid for."""
+def test_an_upload_needs_a_token(library: SimpleNamespace) -> None:
+    """It is refused before the first request."""
     library.get_token = lambda: None
     with pytest.raises(InputError, match="HF_TOKEN"):
         hub.check_upload(Place.of("hf://datasets/u/n"))

@@ -25,7 +25,7 @@ def fill(bucket: Path, *names: str) -> None:
             pq.write_table(pa.Table.from_pylist(ROWS), path, row_group_size=100)
         else:
             text = "".join(json.dumps(row) + "\n" for row in ROWS)
-            with pa.output_stream(str(path)) as stream:  # packs as the ending says
+            with pa.output_stream(str(path)) as stream:  # the ending decides the compression
                 stream.write(text.encode())
 
 
@@ -42,8 +42,8 @@ def fill(bucket: Path, *names: str) -> None:
         ("s3://bkt/in/a.jsonl?region=eu-west-1", ["a.jsonl"]),
     ],
 )
-def test_urls_stand_for_files_folders_and_globs_as_paths_do(bucket: Path, url: str, expected: list[str]) -> None:
-    """Sorted; hidden files, markers and unknown endings are left out."""
+def test_urls_can_be_files_folders_and_globs_like_paths(bucket: Path, url: str, expected: list[str]) -> None:
+    """The files are sorted; hidden files, folder markers and unknown endings are left out."""
     fill(bucket, "in/a.jsonl", "in/b.parquet", "in/deep/c.jsonl.gz", "in/deep/d.jsonl", "out/e.jsonl")
     fill(bucket, "in/_tmp/f.jsonl", "in/.g.jsonl", "in/readme.md")
     assert [file.name for file in find_files([url])] == expected
@@ -69,8 +69,8 @@ def test_urls_stand_for_files_folders_and_globs_as_paths_do(bucket: Path, url: s
         ("file:///a.jsonl", "by its path, without file://"),
     ],
 )
-def test_urls_of_no_input_are_refused_with_a_cure(bucket: Path, url: str, message: str) -> None:
-    """And a password is not repeated."""
+def test_urls_without_input_are_refused_with_a_cure(bucket: Path, url: str, message: str) -> None:
+    """The message never repeats a password."""
     fill(bucket, "notes/a.txt", "saved/data-00000-of-00001.arrow")
     with pytest.raises(InputError) as refused:
         find_files([url])
@@ -80,15 +80,15 @@ def test_urls_of_no_input_are_refused_with_a_cure(bucket: Path, url: str, messag
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.parquet"])
 def test_the_rows_of_a_bucket_are_those_of_the_file(bucket: Path, name: str) -> None:
-    """Whatever the format, for the requests as for the results."""
+    """For all formats, in the requests and in the results."""
     fill(bucket, name)
     files = find_files([f"s3://bkt/{name}"])
     assert [row.columns for rows in RowReader(files) for row in rows] == ROWS
     assert pa.Table.from_batches(InputColumns(files).batches()).to_pylist() == ROWS
 
 
-def test_a_file_that_was_written_again_is_another(bucket: Path) -> None:
-    """So that a run that goes on knows an input that has not changed, and one that has."""
+def test_a_file_that_was_written_again_has_another_fingerprint(bucket: Path) -> None:
+    """A resumed run recognises by it whether its input has changed."""
     fill(bucket, "a.jsonl")
     [file] = find_files(["s3://bkt/a.jsonl"])
     assert find_files(["s3://bkt/"]) == [file]
@@ -99,7 +99,7 @@ def test_a_file_that_was_written_again_is_another(bucket: Path) -> None:
 
 
 def test_the_folder_of_a_remote_file_is_a_url(bucket: Path) -> None:
-    """Without its options, which are not for people."""
+    """The options of the URL are not shown."""
     fill(bucket, "in/a.jsonl")
     assert find_files(["s3://bkt/in/a.jsonl?region=eu-west-1"])[0].folder == "s3://bkt/in"
 
@@ -108,8 +108,8 @@ ODD = ("q/a?x=1.jsonl", "br/a[1].jsonl", "star/a*b.jsonl", "mark/a?b.jsonl", "pc
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_no_file_of_a_folder_is_left_out_for_its_name(bucket: Path, name: str) -> None:
-    """Also where its name looks like the options of a URL: what was found is read as it was found."""
+def test_no_file_of_a_folder_is_left_out_because_of_its_name(bucket: Path, name: str) -> None:
+    """Even if the name looks like the options of a URL."""
     fill(bucket, name, f"{name.split('/')[0]}/other.jsonl")
     files = find_files([f"s3://bkt/{name.split('/')[0]}"])
     assert sorted(file.name for file in files) == sorted([Path(name).name, "other.jsonl"])
@@ -118,8 +118,8 @@ def test_no_file_of_a_folder_is_left_out_for_its_name(bucket: Path, name: str) -
 
 
 @pytest.mark.parametrize("name", ODD[1:])
-def test_a_name_that_looks_like_a_glob_is_looked_for_first(bucket: Path, name: str) -> None:
-    """As with local files: another file that it matches is not asked in its place."""
+def test_a_name_that_looks_like_a_glob_is_first_tried_as_a_name(bucket: Path, name: str) -> None:
+    """Local files are found in the same way: a file that only matches the glob is not used instead."""
     fill(bucket, name, "br/a1.jsonl", "star/axb.jsonl", "mark/aXb.jsonl")
     assert [file.path for file in find_files([f"s3://bkt/{name}"])] == [f"s3://bkt/{name}"]
     (bucket / name).unlink()
@@ -127,8 +127,8 @@ def test_a_name_that_looks_like_a_glob_is_looked_for_first(bucket: Path, name: s
         assert len(find_files([f"s3://bkt/{name}"])) == 1
 
 
-def test_who_may_list_alone_need_not_be_let_look_for_a_glob(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that hides what is not there forbids to ask for it."""
+def test_the_right_to_list_is_enough_for_a_glob(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without other rights, some stores refuse to say whether an object exists."""
     fill(bucket, "in/a.jsonl")
 
     def refuse(place: Place) -> None:
@@ -141,7 +141,7 @@ def test_who_may_list_alone_need_not_be_let_look_for_a_glob(bucket: Path, monkey
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(bucket: Path) -> None:
-    """Of the same size too; pyarrow would join one half to the other."""
+    """Even if its size is the same; otherwise pyarrow would join halves of two versions."""
     (bucket / "a.jsonl").write_bytes(b'{"prompt": "a"}\n' * 100_000)
     files = find_files(["s3://bkt/a.jsonl"])
     rows = iter(RowReader(files))
@@ -154,7 +154,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(bucket: Path) -> None:
 
 
 class Hiding:
-    """A store that lets write, and not look."""
+    """A store with the right to write and without the right to read."""
 
     def __init__(self, folder: Path) -> None:
         self._system = arrow.SubTreeFileSystem(str(folder), arrow.LocalFileSystem())
@@ -166,8 +166,8 @@ class Hiding:
         return self._system.open_output_stream(path, **settings)
 
 
-def test_who_may_write_need_not_be_let_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file was written, although its size cannot be checked."""
+def test_the_right_to_write_is_enough_for_an_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is written, although its size cannot be checked."""
     (tmp_path / "store/bkt").mkdir(parents=True)
     (tmp_path / "a.json").write_bytes(b"{}")
     monkeypatch.setattr(objects, "_system", lambda scheme, host, options: (Hiding(tmp_path / "store"), host))
@@ -176,7 +176,7 @@ def test_who_may_write_need_not_be_let_look(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_files_are_uploaded_under_their_names(bucket: Path, tmp_path: Path) -> None:
-    """Over those that are there; larger than what is handed over at once."""
+    """They replace existing files; a file can be larger than one part."""
     (bucket / "out").mkdir()
     (bucket / "out/a.gz").write_bytes(b"old")
     (tmp_path / "a.gz").write_bytes(b"new" * 1000)
@@ -187,7 +187,7 @@ def test_files_are_uploaded_under_their_names(bucket: Path, tmp_path: Path) -> N
 
 
 def test_a_file_that_shrinks_while_it_is_uploaded_is_an_error(bucket: Path, tmp_path: Path) -> None:
-    """Nothing pads what is missing."""
+    """The missing bytes are not filled."""
     source = tmp_path / "a.bin"
     source.write_bytes(bytes(3000))
     with pytest.MonkeyPatch.context() as patch:
@@ -197,8 +197,8 @@ def test_a_file_that_shrinks_while_it_is_uploaded_is_an_error(bucket: Path, tmp_
             objects.upload([source], Place.of("s3://bkt"))
 
 
-def test_a_missing_bucket_is_refused_before_anything_is_paid_for(bucket: Path) -> None:
-    """One that is there is not looked into."""
+def test_a_missing_bucket_is_refused_before_the_first_request(bucket: Path) -> None:
+    """The content of an existing bucket is not read."""
     objects.check_upload(Place.of("s3://bkt/any/folder"))
     with pytest.raises(InputError, match="has an empty name"):
         objects.check_upload(Place.of("s3://bkt/any//folder"))
@@ -234,10 +234,10 @@ class Refusing:
         ("gs://bkt/403", OSError("bkt/403: away"), OSError, "bkt/403: away"),
     ],
 )
-def test_what_a_store_says_becomes_one_line_that_says_what_to_do(
+def test_an_error_of_a_store_becomes_one_line_with_a_cure(
     monkeypatch: pytest.MonkeyPatch, url: str, problem: Exception, kind: type[OSError], message: str
 ) -> None:
-    """Without what only its client's authors understand, and without secrets."""
+    """The line has no internal details and no secrets."""
     monkeypatch.setattr(objects, "_system", lambda scheme, host, options: (Refusing(problem), host))
     with pytest.raises(OSError) as refused:
         objects.look(Place.of(url))
@@ -247,8 +247,8 @@ def test_what_a_store_says_becomes_one_line_that_says_what_to_do(
     assert issubclass(kind, PermissionError) == isinstance(refused.value, PermissionError)
 
 
-def test_google_is_waited_for_by_uploads_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its client tries for 15 minutes, in silence, also where nobody is logged in."""
+def test_only_uploads_retry_for_a_long_time_at_google(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Google's client retries silently for 15 minutes, even without credentials."""
     asked: list[str] = []
     system = arrow.SubTreeFileSystem(str(tmp_path), arrow.LocalFileSystem())
     monkeypatch.setattr(objects, "_system", lambda scheme, host, options: (asked.append(options) or system, host))

@@ -1,4 +1,4 @@
-"""Which processes are alive."""
+"""Checking whether a process is alive."""
 
 import os
 import subprocess
@@ -10,21 +10,21 @@ from batchrun.storage.processes import is_alive
 
 
 def test_this_process_is_alive() -> None:
-    """As is one that belongs to somebody else."""
+    """So is a process of another user."""
     assert is_alive(os.getpid())
     assert is_alive(1)
 
 
-def test_a_process_that_has_ended_is_not() -> None:
-    """Its number is free again."""
+def test_a_process_that_has_ended_is_not_alive() -> None:
+    """The system may use its number again."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     assert not is_alive(process.pid)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
-def test_a_process_that_nobody_has_waited_for_is_not_alive_either() -> None:
-    """In a container without init it would stand there for ever."""
+def test_a_zombie_process_is_not_alive() -> None:
+    """In a container without init, a zombie never disappears."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert not is_alive(process.pid)

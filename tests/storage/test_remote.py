@@ -8,7 +8,7 @@ CONTENT = bytes(range(256)) * 8192
 
 
 class Store:
-    """Counts what is fetched; fails a given number of times."""
+    """A store that counts the fetched parts and fails a given number of times."""
 
     def __init__(self, *problems: BaseException | int) -> None:
         self.fetched: list[tuple[int, int]] = []
@@ -26,8 +26,8 @@ class Store:
         return RemoteFile(self.fetch, len(CONTENT), sleep=self.waits.append)
 
 
-def test_what_is_read_in_order_is_fetched_in_parts_that_double() -> None:
-    """A first look costs little, and a long read few requests."""
+def test_a_sequential_read_fetches_parts_of_doubling_size() -> None:
+    """Reading the start fetches little, and a long read needs few requests."""
     store = Store()
     file = store.open()
     assert b"".join(iter(lambda: file.read1(8192), b"")) == CONTENT
@@ -35,8 +35,8 @@ def test_what_is_read_in_order_is_fetched_in_parts_that_double() -> None:
     assert sum(size for _, size in store.fetched) == len(CONTENT)
 
 
-def test_what_is_read_elsewhere_is_fetched_as_it_is_asked_for() -> None:
-    """Reading the columns of Parquet goes from place to place: nothing is read ahead there."""
+def test_a_random_read_fetches_only_the_requested_bytes() -> None:
+    """Reading columns of Parquet jumps in the file, so reading ahead would waste bytes."""
     store = Store()
     file = store.open()
     file.seek(1_000_000)
@@ -46,8 +46,8 @@ def test_what_is_read_elsewhere_is_fetched_as_it_is_asked_for() -> None:
     assert store.fetched == [(1_000_000, 500_000), (len(CONTENT) - 8, 8)]
 
 
-def test_a_read_gives_all_that_is_asked_for() -> None:
-    """A short answer would be taken for the end by who reads Parquet."""
+def test_a_read_returns_all_requested_bytes() -> None:
+    """The Parquet reader would treat a short read as the end of the file."""
     file = Store().open()
     assert file.read(10) == CONTENT[:10]
     assert file.read(FIRST_BYTES * 5) == CONTENT[10 : 10 + FIRST_BYTES * 5]
@@ -60,32 +60,32 @@ def test_a_read_gives_all_that_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("problem", [OSError("away"), ConnectionResetError("cut"), 100])
-def test_a_part_that_does_not_come_is_asked_for_again(problem: BaseException | int) -> None:
-    """Also where it breaks off: its end is not the end of the file."""
+def test_a_part_that_fails_is_requested_again(problem: BaseException | int) -> None:
+    """Also if it is cut off: that is not the end of the file."""
     store = Store(problem, problem)
     assert store.open().read(1000) == CONTENT[:1000]
     assert store.waits == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("problem", [PermissionError("no"), FileNotFoundError("gone")])
-def test_what_will_not_change_is_not_asked_for_again(problem: OSError) -> None:
-    """Nobody waits for a refusal to be refused again."""
+def test_a_permanent_error_is_not_retried(problem: OSError) -> None:
+    """A second refusal would only cost time."""
     store = Store(problem)
     with pytest.raises(type(problem)):
         store.open().read(10)
     assert store.waits == []
 
 
-def test_a_store_that_stays_away_is_an_error_at_last() -> None:
-    """After all waits; no row is made of half a file."""
+def test_a_store_that_stays_unavailable_is_an_error() -> None:
+    """After all retries; no rows are read from a part of the file."""
     store = Store(*[OSError("away")] * 9)
     with pytest.raises(OSError, match="away"):
         store.open().read(10)
     assert store.waits == [1.0, 2.0, 4.0]
 
 
-def test_a_stream_is_read_to_its_end_and_from_nowhere_else() -> None:
-    """Its server gives it once: until nothing comes any more."""
+def test_a_stream_is_read_from_its_start_to_its_end() -> None:
+    """The server sends it once; it cannot be read from another position."""
     given = io.BytesIO(CONTENT)
     stream = RemoteStream(lambda size: given.read(min(size, 1000)), given.close)
     assert not stream.seekable()
@@ -97,8 +97,8 @@ def test_a_stream_is_read_to_its_end_and_from_nowhere_else() -> None:
     assert given.closed
 
 
-def test_a_stream_that_broke_off_has_no_end() -> None:
-    """What comes after an error is that error again: nothing would look like the end of the file."""
+def test_a_stream_that_is_cut_off_stays_an_error() -> None:
+    """Every read after the error raises it again, so it never looks like the end of the file."""
     given: list[bytes | OSError] = [CONTENT[:10], ConnectionResetError("cut"), b""]
 
     def give(size: int) -> bytes:

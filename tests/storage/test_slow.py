@@ -1,4 +1,4 @@
-"""A step that hangs in a file system is reported, and one that does not is not."""
+"""Only steps that hang in a file system are reported."""
 
 import threading
 from pathlib import Path
@@ -10,7 +10,7 @@ from batchrun.storage.slow import reported_when_slow
 
 
 def test_a_step_that_hangs_is_reported_while_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the step, the place and what to look at."""
+    """The message has the step, the place and what to check."""
     monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.01)
     messages: list[str] = []
     reported = threading.Event()

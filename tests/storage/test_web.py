@@ -33,7 +33,7 @@ def read(url: str, **settings: int) -> list[object]:
     ("name", "content"), [("a.jsonl", LINES), ("a.jsonl.gz", gzip.compress(LINES)), ("a.parquet", parquet())]
 )
 def test_a_file_is_read_in_parts(web, name: str, content: bytes) -> None:
-    """Its name is the URL's without the query, and a look at it costs a part of it."""
+    """Its name is the URL without the query. Reading the start fetches only a part."""
     web.files[f"/{name}?key=k"] = content
     url = f"{web.url}/{name}?key=k"
     assert [file.name for file in find_files([url])] == [name]
@@ -42,7 +42,7 @@ def test_a_file_is_read_in_parts(web, name: str, content: bytes) -> None:
 
 
 def test_a_limit_reads_little(web) -> None:
-    """The first part is enough for five rows."""
+    """For five rows, the first part is enough."""
     web.files["/a.jsonl"] = LINES
     assert read(f"{web.url}/a.jsonl", limit=5) == ROWS[:5]
     assert web.requests[-1] == "bytes=0-65535"
@@ -59,8 +59,8 @@ def test_a_server_without_parts_is_read_from_its_start(web) -> None:
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 @pytest.mark.parametrize("is_chunked", [True, False])
-def test_a_server_without_parts_that_breaks_off_is_not_believed_to_be_done(web, is_chunked: bool, name: str) -> None:
-    """Its file is read no further than that, and is not asked for again: rows would be missing, or come twice."""
+def test_a_broken_download_from_a_server_without_parts_is_an_error(web, is_chunked: bool, name: str) -> None:
+    """The file is not read further and not requested again: rows would be missing or occur twice."""
     web.files[f"/{name}"] = content = gzip.compress(LINES) if name.endswith(".gz") else LINES
     web.gives_parts, web.is_chunked, web.cut_bytes = False, is_chunked, len(content) // 2
     rows: list[object] = []
@@ -74,8 +74,8 @@ def test_a_server_without_parts_that_breaks_off_is_not_believed_to_be_done(web, 
     assert read(f"{web.url}/{name}") == ROWS
 
 
-def test_a_server_that_is_away_for_a_moment_is_asked_again(web, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a file is found, when it is opened, and for each part."""
+def test_a_request_to_a_server_that_fails_for_a_moment_is_retried(web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a file is looked up, when it is opened, and for each part."""
     monkeypatch.setattr(remote, "_WAITS_S", (0, 0, 0))
     web.files["/a.jsonl"] = LINES
     web.refusals = [503, 500]
@@ -99,8 +99,8 @@ def test_a_server_that_is_away_for_a_moment_is_asked_again(web, monkeypatch: pyt
         ("bytes {start}-{last}/9999999", "has changed while it was read"),
     ],
 )
-def test_a_part_is_the_one_that_was_asked_for(web, content_range: str, message: str) -> None:
-    """A server, or a cache before it, may give the beginning whatever it was asked for."""
+def test_another_part_than_the_requested_one_is_refused(web, content_range: str, message: str) -> None:
+    """A server or a cache may always return the start of the file."""
     web.files["/a.jsonl"] = LINES
     rows = iter(RowReader(find_files([f"{web.url}/a.jsonl"])))
     next(rows)
@@ -109,8 +109,8 @@ def test_a_part_is_the_one_that_was_asked_for(web, content_range: str, message: 
         list(rows)
 
 
-def test_a_part_of_unknown_total_is_not_taken_for_the_file(web) -> None:
-    """A byte of it is not its length; a server that gives nothing but parts of it cannot be read."""
+def test_a_part_of_unknown_total_is_not_treated_as_the_whole_file(web) -> None:
+    """The length of the file is unknown then, and a server that only sends such parts is refused."""
     web.files["/a.jsonl"] = LINES
     web.content_range = "bytes {start}-{last}/*"
     [file] = find_files([f"{web.url}/a.jsonl"])
@@ -122,13 +122,13 @@ def test_a_part_of_unknown_total_is_not_taken_for_the_file(web) -> None:
 
 
 def test_a_query_is_not_shown(web) -> None:
-    """It may be a signature, which opens the file to everybody."""
+    """It may be a signature with which anyone can read the file."""
     url = f"{web.url}/a.jsonl?X-Amz-Signature=SECRET/1"
     web.files |= {"/a.jsonl?X-Amz-Signature=SECRET/1": b"[\n{}\n]", "/a.jsonl?2": b'{"prompt": 1}'}
     with pytest.raises(InputError, match=r"/b\.jsonl\?…: there is nothing$"):
         find_files([url.replace("a.", "b.")])
     files = find_files([url, f"{web.url}/a.jsonl?2"])
-    assert files[0].path == url, "it is needed to go on"
+    assert files[0].path == url, "it is needed to resume"
     assert [file.shown for file in files] == [f"{web.url}/a.jsonl?…"] * 2 == [file.name for file in files]
     assert files[0].folder == f"{web.url}/"
     with pytest.raises(InputError) as refused:
@@ -140,7 +140,7 @@ def test_a_query_is_not_shown(web) -> None:
 
 
 def test_no_redirect_leaves_https() -> None:
-    """Others would read along what the user wanted to be read by nobody."""
+    """Others could read a file that the user wants to keep private."""
     request = urllib.request.Request("https://host/a.jsonl")
     follow = store._Redirects().redirect_request
     with pytest.raises(PermissionError, match="redirects from https to plain http"):
@@ -149,7 +149,7 @@ def test_no_redirect_leaves_https() -> None:
 
 
 def test_a_file_that_changes_is_noticed(web) -> None:
-    """By its ETag; also while it is read, so that no half of one is joined to a half of the other."""
+    """By its ETag, also during reading, so that two versions are never mixed."""
     web.files["/a.jsonl"] = LINES
     [file] = find_files([f"{web.url}/a.jsonl"])
     assert is_same(file)
@@ -165,7 +165,7 @@ def test_a_file_that_changes_is_noticed(web) -> None:
 
 
 def test_an_empty_file_has_no_rows(web) -> None:
-    """Though there is no first byte to ask for."""
+    """Although there is no first byte to request."""
     web.files["/a.jsonl"] = b""
     assert read(f"{web.url}/a.jsonl") == []
 
@@ -174,20 +174,20 @@ def test_an_empty_file_has_no_rows(web) -> None:
     ("path", "message"), [("/none.jsonl", "there is nothing"), ("/a.txt", "unknown ending"), ("/*.jsonl", "nothing")]
 )
 def test_urls_that_are_not_inputs_are_refused(web, path: str, message: str) -> None:
-    """A server lists nothing, so a star is a star."""
+    """A web server cannot list files, so globs do not work."""
     web.files["/a.txt"] = b"x"
     with pytest.raises(InputError, match=message):
         find_files([web.url + path])
 
 
-def test_a_server_that_is_not_there_says_so_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the brackets of the library."""
+def test_an_unreachable_server_is_reported_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has no internal text of the library."""
     monkeypatch.setattr(remote, "_WAITS_S", ())
     with pytest.raises(InputError, match=r"a.jsonl: cannot be read: Connection refused"):
         find_files(["http://127.0.0.1:1/a.jsonl"])
 
 
-def test_nothing_is_uploaded_to_a_server() -> None:
-    """There is no one way to."""
+def test_uploads_to_a_web_server_are_refused() -> None:
+    """There is no standard way to upload to one."""
     with pytest.raises(InputError, match="cannot be uploaded to an HTTP server"):
         store.upload([Path("a")], Place.of("https://host/"))
