@@ -51,7 +51,7 @@ def assert_refused(done: Any, code: int, *parts: str) -> None:
         (["in.jsonl", "--max-duration", "soon"], ['--max-duration = "soon"', "such as 8h"]),
         (["in.jsonl", "--stop-at", "25:00"], ['--stop-at = "25:00"', "such as 07:30"]),
         (["in.jsonl", "--temprature", "1"], ["--temprature", "--temperature"]),
-        (["in.jsonl", "--keep", ""], ["--keep", "not empty"]),
+        (["in.jsonl", "--keep", ""], ["--keep", "non-empty string"]),
         ([], ["JOB_OR_FILE"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

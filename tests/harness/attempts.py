@@ -1,4 +1,4 @@
-"""One attempt of the real client against a small server that a test scripts."""
+"""One attempt of the real client, with a small server that a test controls."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

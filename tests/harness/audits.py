@@ -1,7 +1,7 @@
-"""The audit of a job that was killed on its way: compares what the endpoint sold and what the results have.
+"""The audit of a job with killed executions: compares the answers of the endpoint with the results.
 
-The runner's own counters are not asked. An answer that was bought in one execution of the job and again in a later one
-was lost by the kill between them. How old it was at the kill says whether it may have been.
+It does not use the counters of the run. If an answer was bought in one execution and again in a later one, the kill
+between them lost it. Its age at the kill decides whether that was allowed.
 """
 
 import bisect
@@ -21,18 +21,18 @@ from batchrun.simulator.stats import fingerprint
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 GRACE_S = 0.05
-"""How old an answer may be that a kill loses: the crash contract."""
+"""Largest age of an answer that a kill may lose: the crash contract."""
 
 
 @dataclass
 class Ending:
-    """How one execution of a job ended, and what the endpoint says of it."""
+    """How one execution of a job ended, and the counts of the endpoint for it."""
 
     phase: str | None
-    """What it was doing when it was killed; None when it ended by itself."""
+    """The phase in which it was killed; None if it ended by itself."""
     at_s: float
     quiet_s: float
-    """When the last trace of it had gone from the endpoint."""
+    """Time at which the endpoint had finished its last request."""
     in_flight: int = 0
     """Requests that the endpoint had not answered at the kill."""
     recent: int = 0
@@ -40,11 +40,11 @@ class Ending:
     left_half: bool = False
     """Whether it left a half-written file."""
     reported: int | None = None
-    """How many requests the next execution reported as sent and not recorded."""
+    """Requests that the next execution reported as sent and not recorded."""
     bought_again: int = 0
-    """How many answers of this execution were bought again later."""
+    """Answers of this execution that were bought again later."""
     oldest_s: float = float("-inf")
-    """How old the oldest of these was at the kill; negative for one that had not come."""
+    """Age of the oldest of these at the kill; negative for an answer that had not arrived."""
 
 
 @dataclass
@@ -56,10 +56,10 @@ class Audit:
     lost: int = 0
     doubled: int = 0
     wrong: int = 0
-    """Rows with another row's answer, or out of order."""
+    """Rows with the answer of another row, or in the wrong order."""
     bought: int = 0
     breaches: list[str] = field(default_factory=list)
-    """What else must not be."""
+    """Other violations of the contract."""
 
     @property
     def kills(self) -> list[Ending]:
@@ -69,7 +69,7 @@ class Audit:
 
 @cache
 def answer_to(prompt: str) -> str:
-    """Return the simulator's answer to a prompt: it depends on nothing else."""
+    """Return the simulator's answer to a prompt, which depends only on the prompt."""
     body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": prompt}]})
     completion = complete(parse_chat(body, image_tokens=0), Settings(), cached_tokens=0, number=0, now_s=0)
     return str(completion["choices"][0]["message"]["content"])
@@ -81,12 +81,12 @@ def audit_of(
     bought: Iterable[tuple[float, str]],
     endings: list[Ending],
 ) -> Audit:
-    """Compare what was bought with what is there, once a job is done.
+    """Compare the bought answers with the results of a finished job.
 
     Args:
-        prompts: of the job, in the order of its rows; no two alike.
+        prompts: of the job, in the order of its rows; all different.
         found: the rows of its results.
-        bought: what the endpoint's ledger has of it.
+        bought: its answers in the ledger of the endpoint.
         endings: of its executions, in their order.
     """
     audit = Audit(endings, len(prompts))
@@ -128,7 +128,7 @@ def _note_bought_again(audit: Audit, at_s: float, before: Ending, now: Ending) -
 
 
 def _check_what_was_reported(audit: Audit) -> None:
-    """See that each resume has owned up, if it came so far as to say anything."""
+    """Check that each resumed execution reported the lost requests, if it lived long enough for a message."""
     owed = 0
     for ending, following in zip(audit.endings, audit.endings[1:], strict=False):
         owed = max(owed, ending.bought_again)

@@ -1,4 +1,4 @@
-"""Requests, their outcomes, and checkpoints made of them."""
+"""Requests, their outcomes, and checkpoints with these outcomes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +10,17 @@ from batchrun.records import Outcome, OutcomeColumns, Request, Usage
 
 
 def key_of(prompt: str) -> bytes:
-    """Return a request key that can be read."""
+    """Return a readable request key."""
     return prompt.encode().ljust(16, b".")[:16]
 
 
 def requests(*prompts: str, model: str = "m", first: int = 0) -> list[Request]:
-    """One request a prompt, in rows that follow one another."""
+    """Return one request per prompt, in consecutive rows."""
     return [Request(first + row, model, 0, key_of(prompt), b"", f"id-{prompt}") for row, prompt in enumerate(prompts)]
 
 
 def answer(request: Request, **changes: Any) -> Outcome:
-    """How a request was answered: 3 tokens in, 2 out."""
+    """Return a completed outcome with 3 tokens in and 2 tokens out."""
     row, model, sample, key, _, custom_id = request
     body = b"answer to " + key
     usage = Usage(3, 2, 5, 1, 0)
@@ -30,12 +30,12 @@ def answer(request: Request, **changes: Any) -> Outcome:
 
 
 def failure(request: Request, kind: str = "bad_request") -> Outcome:
-    """How a request failed."""
+    """Return a failed outcome."""
     return answer(request, kind=kind, error="no", http_status=400, body=None, usage=Usage())
 
 
 def settle(directory: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write outcomes as a run would."""
+    """Write outcomes into a checkpoint."""
     with Store(directory) as store:
         for outcome in outcomes:
             store.model_id(outcome.model)
@@ -43,7 +43,7 @@ def settle(directory: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def outcomes_in(directory: Path) -> list[Outcome]:
-    """Read all outcomes back."""
+    """Return all outcomes of a checkpoint."""
     with Checkpoint(directory) as checkpoint:
         return [outcome for some in checkpoint.outcomes() for outcome in some]
 
@@ -55,5 +55,5 @@ def columns_of(outcomes: Sequence[Outcome]) -> OutcomeColumns:
 
 
 def answers_in(directory: Path) -> dict[int, bytes]:
-    """Row → key of the request that its outcome answers."""
+    """Return the answered requests: row → key of the request."""
     return {outcome.row: outcome.key.rstrip(b".") for outcome in outcomes_in(directory)}

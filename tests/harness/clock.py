@@ -8,16 +8,16 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _TICK_S = 1e-9
-"""Least that the clock moves in a round: a remainder of rounding would otherwise be waited for without end."""
+"""Smallest step of the clock: otherwise a rounding error could cause an endless loop."""
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Instead of waiting for a timeout, moves the clock by it."""
+    """Moves the clock by a timeout instead of waiting."""
 
     now_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        """Return what is ready; jump to the next timer when nothing is."""
+        """Return the ready events; jump to the next timer if there are none."""
         ready = super().select(0)
         if timeout is None and not ready:
             raise RuntimeError("deadlock: nothing is scheduled, and nothing can arrive")

@@ -1,4 +1,4 @@
-"""A job that is run and killed again and again, in every phase, until it is done. `audits` says what came of it."""
+"""A job that is killed in every phase and resumed until it is done. `audits` checks the result."""
 
 import contextlib
 import json
@@ -22,19 +22,19 @@ from harness.ledger import Ledger
 PHASES = ("start", "running", "draining", "exporting")
 
 _QUIET_S = 0.03
-"""How long the endpoint must have been idle until nothing of a dead client can still be under way."""
+"""Idle time of the endpoint after which no request of a dead client can arrive any more."""
 
 _ENDING_S = 0.15
-"""About how long it takes from the last answer to the end of the process."""
+"""Approximate time from the last answer to the end of the process."""
 
 _KEPT = {"results.parquet", "usage.parquet", "run.json", "checkpoint.sqlite", ".lock", ".lock.pid", ".in_flight"}
-"""What may be in the directory of a job that has ended; a log of SQLite's too."""
+"""Files that may be in the directory of a finished job; SQLite's log may be there too."""
 
 _REPORTED = re.compile(r"([\d,]+) requests had been sent and not recorded")
 
 
 class Job:
-    """A file of distinct prompts, run in one directory until it is done, however often it is killed on the way."""
+    """A file of different prompts, run in one directory until it is done, with many kills."""
 
     def __init__(
         self,
@@ -50,13 +50,13 @@ class Job:
         """Write the prompts.
 
         Args:
-            folder: for everything; another for each job.
+            folder: for all files; each job has its own.
             base_url: of the endpoint.
-            ledger: the endpoint's; only this job may be asking it.
-            rows: how many prompts.
+            ledger: of the endpoint; only this job may use the endpoint.
+            rows: number of prompts.
             in_flight: the ceiling.
-            random: when to kill.
-            longest_s: how long to let it run, at most, until it is killed or interrupted.
+            random: chooses the times of the kills.
+            longest_s: longest time until it is killed or interrupted.
         """
         folder.mkdir(parents=True)
         self.folder, self.directory = folder, folder / "out"
@@ -73,12 +73,12 @@ class Job:
         self._startup_s = 0.4  # until the first request; then as it was the last time
 
     def run(self, phase: str | None = None) -> bool:
-        """Run the job, and kill it in a phase, or let it end; return whether it is done.
+        """Run the job and kill it in a phase, or let it end; return whether it is done.
 
-        A phase may be missed, when there is too little left to do: then the run ends, or is killed in another.
+        With little work left a phase can be missed: then the run ends or is killed in another phase.
 
         Raises:
-            RuntimeError: it has ended as no run should.
+            RuntimeError: it ended with an unexpected exit code or message.
         """
         was_received = self._ledger.received
         with (self.folder / "stderr").open("w+") as stderr:
@@ -90,7 +90,7 @@ class Job:
                     process.wait(timeout=60)
                     ending = Ending(None, time.monotonic(), self._quiet())
             finally:
-                process.kill()  # where it has not ended, nor been killed
+                process.kill()  # it has not ended and was not killed
             stderr.seek(0)
             self._hear(process.returncode, stderr.read())
         self._endings.append(ending)
@@ -99,11 +99,11 @@ class Job:
 
     @property
     def kills(self) -> int:
-        """How often it has been killed."""
+        """Number of kills."""
         return sum(ending.phase is not None for ending in self._endings)
 
     def inspect(self) -> None:
-        """See that `status` and `export` work on what the last execution has left."""
+        """Check that `status` and `export` work after the last execution."""
         must_know = any(at_s < self._endings[-1].at_s - GRACE_S for at_s, _ in self._own_bought())
         for arguments in (["status", "out", "--json"], ["export", "out"]):
             with self._start(arguments, subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -121,7 +121,7 @@ class Job:
             self._breaches.append("an export after a kill has a row with another row's answer")
 
     def audit(self) -> Audit:
-        """Compare what was bought with what is there, once the job is done."""
+        """Compare the bought answers with the results, when the job is done."""
         audit = audit_of(self._prompts, self._results(), self._own_bought(), self._endings)
         audit.breaches += self._breaches
         left = {path.name for path in self.directory.iterdir()} - _KEPT
@@ -140,7 +140,7 @@ class Job:
         return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, start_new_session=True, **pipes)
 
     def _wait_for(self, phase: str, process: subprocess.Popen[str], was_received: int) -> bool:
-        """Wait for a random moment of a phase; return whether the run was interrupted for it."""
+        """Wait for a random time in a phase; return whether the run was interrupted for that."""
         began_s = time.monotonic()
         if phase == "start":
             _wait(lambda: process.poll() is not None, self._random.uniform(0, self._startup_s))
@@ -166,7 +166,7 @@ class Job:
         return interrupts
 
     def _kill(self, process: subprocess.Popen[str], was_received: int, interrupted: bool) -> Ending | None:
-        """Kill a run; return how it stood with the endpoint, or None when it had ended."""
+        """Kill a run; return the counts of the endpoint, or None if the run had ended."""
         ledger = self._ledger
         received, in_flight, at_s = ledger.received, ledger.in_flight, time.monotonic()
         with contextlib.suppress(ProcessLookupError):
@@ -186,7 +186,7 @@ class Job:
         return Ending(phase, at_s, quiet_s, in_flight, recent, bool(halves))
 
     def _halves(self, process: subprocess.Popen[str]) -> list[Path]:
-        """Return the files that a process has begun and not finished."""
+        """Return the unfinished files of a process."""
         return list(self.directory.glob(f".*.{process.pid}.tmp"))
 
     def _is_full(self) -> bool:
@@ -196,7 +196,7 @@ class Job:
         return len(self._ledger.answered_by_request) >= self._all_bought
 
     def _quiet(self) -> float:
-        """Wait until the endpoint has seen that the client is gone; return when."""
+        """Wait until the endpoint has noticed that the client is gone; return the time."""
         while True:
             _wait(lambda: self._ledger.in_flight == 0)
             received = self._ledger.received
@@ -205,14 +205,14 @@ class Job:
                 return time.monotonic()
 
     def _hear(self, code: int, stderr: str) -> None:
-        """Note what an execution reported about the one before it, and whether its exit is a legal one."""
+        """Record what an execution reported about the one before it, and check its exit code."""
         if reported := _REPORTED.search(stderr):
             self._endings[-1].reported = int(reported[1].replace(",", ""))
         if code not in (0, 130, -signal.SIGKILL) or "Traceback" in stderr:
             raise RuntimeError(f"a run in {self.directory} has ended with exit code {code}:\n{stderr[-2000:]}")
 
     def _look_at_files(self, ending: Ending) -> None:
-        """See that what others read is whole, whenever they read it."""
+        """Check that the files that other programs read are complete at all times."""
         for name, read in (
             ("results.parquet", _read_parquet),
             ("usage.parquet", _read_parquet),
@@ -233,7 +233,7 @@ class Job:
 
 
 def _wait(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
-    """Wait until a condition holds, or for a time; return whether it holds."""
+    """Wait until a condition is true or a time has passed; return whether it is true."""
     deadline_s = time.monotonic() + timeout_s
     while not (holds := condition()) and time.monotonic() < deadline_s:
         time.sleep(0.001)

@@ -23,11 +23,11 @@ PAGE = 4096
 JOB = Job(input=Input(path=("in.jsonl",)), model=Model(names=("m",)))
 
 _WORDS = (5, 40, 400, 2500)
-"""How long answers are: two of the four go on on other pages."""
+"""Lengths of answers: two of the four need additional pages."""
 
 
 def answers(count: int, *, first: int = 0, model: str = "m") -> list[Outcome]:
-    """Outcomes whose answer says which row it is of, many times."""
+    """Return outcomes whose answers repeat the number of their row."""
     return [
         answer(each, model=model, body=body_of(each.row, model))
         for each in requests(*(f"p{row}" for row in range(first, first + count)), first=first)
@@ -41,7 +41,7 @@ def body_of(row: int, model: str = "m") -> bytes:
 
 
 def make_checkpoint(directory: Path, count: int = 120) -> list[Outcome]:
-    """Make a checkpoint that a run has closed; return its outcomes."""
+    """Write a checkpoint that was closed normally; return its outcomes."""
     outcomes = answers(count)
     with Store(directory) as store:
         write_run(store, outcomes)
@@ -49,7 +49,7 @@ def make_checkpoint(directory: Path, count: int = 120) -> list[Outcome]:
 
 
 def write_run(store: Store, outcomes: list[Outcome]) -> None:
-    """Have written what a run writes."""
+    """Write everything that a run writes."""
     store.set_fact(facts.JOB, job_to_dict(JOB))
     store.set_fact(facts.ORIGIN, {"job": "j", "input": "i", "limit": None})
     store.set_fact(facts.SETTLED_ROWS, len(outcomes))
@@ -57,7 +57,7 @@ def write_run(store: Store, outcomes: list[Outcome]) -> None:
 
 
 def put_all(store: Store, outcomes: list[Outcome]) -> None:
-    """Have outcomes written."""
+    """Write outcomes."""
     for each in outcomes:
         store.model_id(each.model)
         store.put(each)
@@ -65,7 +65,7 @@ def put_all(store: Store, outcomes: list[Outcome]) -> None:
 
 
 def make_torn_checkpoint(directory: Path, first: int = 60, second: int = 60) -> list[Outcome]:
-    """Make one as a killed run leaves it: the first outcomes in the file, the others in its log."""
+    """Write a checkpoint as after a kill: the first outcomes are in the file, the others in its log."""
     made = directory / "made"
     made.mkdir()
     outcomes = answers(first + second)
@@ -81,7 +81,7 @@ def make_torn_checkpoint(directory: Path, first: int = 60, second: int = 60) -> 
 
 
 def pages_of(path: Path) -> dict[int, set[int]]:
-    """Outcome's id → the pages on which it stands, of a sound file without a log."""
+    """Return the pages of each outcome: id → pages, for an undamaged file without a log."""
     touched: set[int] = set()
     places = {}
     with DamagedFile(path, path.with_name("none")) as file:
@@ -100,7 +100,7 @@ def pages_of(path: Path) -> dict[int, set[int]]:
 
 
 def root_of(path: Path, table: str) -> int:
-    """Return the number of the page at which a table begins."""
+    """Return the number of the first page of a table."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
     (number,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
     connection.close()
@@ -108,7 +108,7 @@ def root_of(path: Path, table: str) -> int:
 
 
 Damage = Callable[[bytearray, Path, Random], object]
-"""Changes a file's bytes, knowing where it is, with chance."""
+"""Changes the bytes of a file, given its path and a random generator."""
 
 
 def _page(number: int, content: Callable[[Random, int], bytes]) -> Damage:
@@ -170,11 +170,11 @@ DAMAGES: dict[str, Damage] = {
     "cut off": _cut,
     "cut off at a page": _cut_to_a_page,
 }
-"""What disks and people do to a file."""
+"""Ways in which disks and people damage a file."""
 
 
 def damage(path: Path, kind: str, random: Random) -> set[int]:
-    """Damage a file; return the pages that are no longer what they were."""
+    """Damage a file; return the changed pages."""
     before = path.read_bytes()
     data = bytearray(before)
     DAMAGES[kind](data, path, random)

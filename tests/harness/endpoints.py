@@ -1,6 +1,6 @@
-"""A server model on a virtual clock: a limit that moves, neighbours, outages, latency. Takes the client's place.
+"""A server model on a virtual clock: a moving limit, neighbours, outages, latency. It replaces the client.
 
-It counts what a user would pay for in waiting: the time for which each of its slots was in use, and had been free.
+It measures how well its slots are used: the time for which they were used, and the time for which they were free.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ ANSWER = orjson.dumps(
 )
 REJECTED = b'{"error": {"message": "Concurrency limit reached for requests", "code": "429"}}'
 REJECTION_S = 0.005
-"""How long a rejection takes to come back."""
+"""Time until a rejection arrives."""
 
 Latency = Callable[[random.Random, int, float], float]
-"""Chance, how many are being served, and the time → seconds."""
+"""Random generator, requests being served, and time → latency in seconds."""
 Trouble = Callable[[float, bytes], Reply | Fault | None]
 
 
 def lognormal(median_s: float = 0.5, sigma: float = 0.35) -> Latency:
-    """Return latencies as DESIGN §9 has them."""
+    """Return latencies with a log-normal distribution."""
     return lambda chance, busy, now_s: median_s * chance.lognormvariate(0, sigma)
 
 
 def refusal(status: int, message: str = "", **headers: str) -> Reply:
-    """Return an error as the endpoint words it."""
+    """Return an error in the words of the endpoint."""
     body = orjson.dumps({"error": {"message": message}})
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status, named, body, REJECTION_S)
@@ -44,8 +44,8 @@ def refusal(status: int, message: str = "", **headers: str) -> Reply:
 class Endpoint:
     """The server model.
 
-    `limit` and `neighbour` say, at a time, how many requests the project may have in flight, and how many of these a
-    colleague takes. `trouble` may answer in the server's place; None lets it.
+    `limit` and `neighbour` return, for a time, how many requests the project may have in flight and how many of these a
+    colleague uses. `trouble` may return an answer instead of the server; None means that the server answers.
     """
 
     limit: Callable[[float], int]
@@ -60,7 +60,7 @@ class Endpoint:
     in_flight: int = 0
     peak: int = 0
     sent: int = 0
-    """Requests that the client has under way, rejected ones included."""
+    """Requests in flight, including rejected ones."""
     peak_sent: int = 0
     busy_s: float = 0.0
     last_answer_s: float = 0.0
@@ -102,7 +102,7 @@ class Endpoint:
 
 
 class Faults:
-    """Fails a share of all attempts, each kind as often."""
+    """Makes a share of all attempts fail, with all kinds equally often."""
 
     def __init__(self, share: float, *results: Reply | Fault, seed: int = 3) -> None:
         self._share, self._results, self._chance = share, results, random.Random(seed)

@@ -1,4 +1,4 @@
-"""How a command ended: its exit code and what it wrote."""
+"""The end of a command: its exit code and output."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Finished:
-    """Exit code and texts."""
+    """Exit code, stdout and stderr."""
 
     code: int
     stdout: str

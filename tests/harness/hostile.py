@@ -1,4 +1,4 @@
-"""What servers do that break the rules, and the real client to try them with."""
+"""Servers that break the rules, and the real client to test with them."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -41,7 +41,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 async def reply_of(client: HttpClient, prompt: str) -> Reply | Fault:
-    """Send until there is a reply: a connection may close just as it is reused, and then the pool sends again."""
+    """Send until there is a reply, as the pool does: a connection can close at the moment of its reuse."""
     for _ in range(3):
         result = await client.send(ask(prompt))
         if isinstance(result, Reply):
@@ -63,7 +63,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def says(data: bytes) -> Behaviour:
-    """Read a request, send bytes, close."""
+    """Read a request, send bytes, and close the connection."""
 
     async def behave(visit: Visit) -> None:
         await visit.request()

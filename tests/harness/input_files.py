@@ -1,4 +1,4 @@
-"""Input files as the stages read them: rows, and the columns that the results keep."""
+"""Reading input files: their rows, and the columns that the results keep."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from batchrun.records import Row
 
 
 def read(path: str, **settings: Any) -> list[Row]:
-    """Return the rows of a file, without the folder that it is in."""
+    """Return the rows of a file, without its folder in the messages."""
     return [row._replace(folder="") for rows in RowReader(find_files([path]), **settings) for row in rows]
 
 
@@ -24,7 +24,7 @@ def parquet(path: Path, content: pa.Table, **settings: Any) -> str:
 
 
 def kept(path: str | Path) -> list[dict[str, Any]]:
-    """Return the input columns that the results have."""
+    """Return the input columns in the results."""
     found = InputColumns(find_files([str(path)]))
     table = pa.Table.from_batches(found.batches(), found.schema)
     table.validate(full=True)

@@ -1,4 +1,4 @@
-"""A simulated endpoint in a thread of its own, and its ledger: which request was answered when."""
+"""A simulated endpoint in its own thread, with a ledger of the answered requests and their times."""
 
 import asyncio
 import contextlib
@@ -12,22 +12,22 @@ from batchrun.simulator.stats import Stats
 
 
 class Ledger(Stats):
-    """An endpoint's counts, and when each answer was bought."""
+    """The counts of an endpoint, and the time of each answer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bought: list[tuple[float, str]] = []
-        """Time on the monotonic clock and fingerprint of each request that was answered, in their order."""
+        """Time on the monotonic clock and fingerprint of each answered request, in order."""
 
     def bill(self, key: str, usage: dict[str, Any]) -> None:
-        """Note an answer of the model."""
+        """Record an answer of the model."""
         super().bill(key, usage)
         self.bought.append((time.monotonic(), key))
 
 
 @contextlib.contextmanager
 def serving(settings: Settings) -> Iterator[tuple[str, Ledger]]:
-    """Run an endpoint in a thread of its own; yield its base URL and its ledger."""
+    """Run an endpoint in its own thread; yield its base URL and its ledger."""
     loop = asyncio.new_event_loop()
     stop, ready = asyncio.Event(), threading.Event()
     ledger = Ledger()

@@ -1,4 +1,4 @@
-"""The documentation as tests read it: pages, their code blocks, links and headings, and how a page is followed."""
+"""The pages of the documentation: their code blocks, links and headings, and running their commands."""
 
 import ast
 import asyncio
@@ -27,7 +27,7 @@ _WRITTEN = re.compile(r"cat >(>?) (\S+) <<'END'\n(.*?\n)END$", re.MULTILINE | re
 _EXITS = re.compile(r"  # exits (\d+)$")
 
 _ELSEWHERE = re.compile(r"'?(?:s3|gs|hf)://|https://host/|--(?:wandb|weave) ")
-"""Command lines that talk to somebody else than an endpoint: parsed here, run by tests/storage and tests/real."""
+"""Command lines that need a service other than an endpoint: here only parsed; tests/storage and tests/real run them."""
 
 NOT_OURS = {
     "curl",
@@ -44,7 +44,7 @@ NOT_OURS = {
     "uv",
     "vllm",
 }
-"""Programs of command lines that no test here runs."""
+"""Programs that the tests of the pages do not run."""
 
 
 class Block(NamedTuple):
@@ -52,20 +52,20 @@ class Block(NamedTuple):
 
     kind: str
     role: str
-    """The second word after the fence: what a block of text is."""
+    """The second word after the fence: the kind of a text block."""
     text: str
     name: str
-    """Of the file that the page has its reader write; empty where it is none."""
+    """The name of the file that the reader writes with this block; empty for other blocks."""
 
     @property
     def commands(self) -> list[str]:
-        """Command lines, without the files that they write."""
+        """The command lines, without the files that they write."""
         lines = _WRITTEN.sub("", self.text).splitlines()
         return [line for line in lines if line.strip() and not line.startswith("#")]
 
     @property
     def files(self) -> dict[str, str]:
-        """Name → content of the files that it begins."""
+        """The files that the block writes: name → content."""
         begun = {name: text for more, name, text in _WRITTEN.findall(self.text) if not more}
         return begun | ({self.name: self.text} if self.name else {})
 
@@ -97,12 +97,12 @@ class Page(NamedTuple):
 
     @property
     def links(self) -> list[str]:
-        """The places that its links and pictures lead to."""
+        """The targets of its links and pictures."""
         return re.findall(r"\]\(([^)\s]+)\)", self.prose) + re.findall(r'(?:src|href)="([^"]+)"', self.prose)
 
     @property
     def anchors(self) -> set[str]:
-        """The anchors that GitHub gives its headings."""
+        """The anchors of its headings on GitHub."""
         headings = re.findall(r"^#+ (.*)", self.prose, re.MULTILINE)
         return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -113,21 +113,21 @@ def page_of(path: Path) -> Page:
 
 
 def ours(line: str) -> list[str] | None:
-    """Return the arguments of the batchrun command in a command line; None when it has none."""
+    """Return the arguments of the batchrun command in a command line; None if there is none."""
     found = re.search(r"(?:^|[\s/|])batchrun ((?:run|check|\w+) .*|\w+)$", re.sub(r"\s+#.*|>.*", "", line).strip())
     return None if found is None else shlex.split(found[1])
 
 
 class Reader:
-    """Somebody who types what a page shows, from top to bottom, and compares what it shows with what is printed."""
+    """Runs all commands of a page from top to bottom, and compares their output with the page."""
 
     def __init__(self, printed: Callable[[], str], base_url: str) -> None:
-        """Take a function that returns what was printed since it was last called, and where the endpoint is."""
+        """Take a function that returns the output since its last call, and the address of the endpoint."""
         self._printed = printed
         self._base_url = base_url
 
     def follow(self, page: Page) -> int:
-        """Do what a page shows; return how many of its blocks that were."""
+        """Run the blocks of a page; return the number of blocks that were run."""
         done, output = 0, ""
         for block in page.blocks:
             if block.role == "output":
@@ -171,12 +171,12 @@ class Reader:
 
 
 def can_be_run(line: str) -> bool:
-    """Return whether a command line of batchrun needs an endpoint at most, and ends by itself."""
+    """Return whether a command line of batchrun needs nothing except an endpoint, and ends by itself."""
     return not (_ELSEWHERE.search(line) or line.startswith("nohup ") or "batchrun simulate" in line)
 
 
 def steps(text: str) -> Iterator[str]:
-    """Split a block of shell into what is typed one after the other: a command line, or a file with its content."""
+    """Split a shell block into its steps: command lines, and files with their content."""
     at = 0
     for written in _WRITTEN.finditer(text):
         yield from _lines(text[at : written.start()])
@@ -190,7 +190,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _in_shell(line: str) -> None:
-    """Run a line without batchrun, if it is of a program that every machine has."""
+    """Run a command line without batchrun, if every machine has its program."""
     program = shlex.split(line)[0]
     if program in NOT_OURS:
         return
@@ -202,14 +202,14 @@ def _in_shell(line: str) -> None:
 
 
 def run_python(text: str, name: str) -> None:
-    """Run a snippet as a notebook does: it may await."""
+    """Run a snippet like a notebook does, so that it can use await."""
     result = eval(compile(text, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {"__name__": "__main__"})
     if inspect.iscoroutine(result):
         asyncio.run(result)
 
 
 def check_output(shown: str, printed: str) -> None:
-    """Check that what a page shows was printed: the same words in the same lines, whatever their numbers.
+    """Check that the output has the words and lines that a page shows; numbers may differ.
 
     A line of three dots matches any lines.
     """
@@ -226,7 +226,7 @@ def check_output(shown: str, printed: str) -> None:
 
 
 def loose(text: str) -> list[str]:
-    """Return the lines of a text with every number the same, without empty lines and those with the time of day."""
+    """Return the lines of a text with all numbers replaced, without empty lines and lines with a time."""
     lines = (re.sub(r"\d[\d,]*(?:\.\d+)?(?:e-\d+)?[kM]?", "N", line) for line in text.splitlines())
     lines = (re.sub(r"\s+", " ", line).strip() for line in lines)
     return [line for line in lines if line and not re.match(r"N:N:N ", line)]

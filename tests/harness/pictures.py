@@ -13,5 +13,5 @@ HEADS = {
 
 
 def picture(content: str = "", kind: str = "image/png", size: int = 64) -> bytes:
-    """Return bytes that are taken for an image; different content, another image."""
+    """Return the bytes of a small image; another content gives another image."""
     return (HEADS[kind] + content.encode()).ljust(size, b".")

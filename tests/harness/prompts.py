@@ -1,4 +1,4 @@
-"""Files of prompts, and the results that came of them."""
+"""Files of prompts, and their results."""
 
 import json
 from pathlib import Path
@@ -25,5 +25,5 @@ def results(directory: str = "out") -> list[dict[str, Any]]:
 
 
 def columns(directory: str = "out") -> list[str]:
-    """Return the names of its columns."""
+    """Return the names of the columns of results.parquet."""
     return list(pq.read_schema(Path(directory) / "results.parquet").names)

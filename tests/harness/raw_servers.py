@@ -1,4 +1,4 @@
-"""Servers of raw bytes, which say whatever a test has them say: in the test's own loop, or in a thread for commands."""
+"""Servers that send any bytes that a test chooses: in the event loop of the test, or in a thread for commands."""
 
 import asyncio
 import contextlib
@@ -11,18 +11,18 @@ import orjson
 
 
 class Visit:
-    """One connection, seen from the server."""
+    """One connection, from the view of the server."""
 
     def __init__(
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, log: list[bytes]
     ) -> None:
         self.number = number
-        """From 0, in the order of their coming."""
+        """Counted from 0, in the order of the connections."""
         self.reader, self.writer = reader, writer
         self._log = log
 
     async def request(self) -> bytes:
-        """Read one request, head and body; note it; return the body."""
+        """Read and record one request; return its body."""
         head = await self.reader.readuntil(b"\r\n\r\n")
         fields = (line.partition(b":") for line in head.lower().split(b"\r\n"))
         length = next((int(value) for name, _, value in fields if name == b"content-length"), 0)
@@ -36,18 +36,18 @@ class Visit:
         await self.writer.drain()
 
     async def say_for_ever(self, data: bytes, every_s: float = 0.0) -> None:
-        """Send the same bytes until nobody listens any more."""
+        """Send the same bytes until the client disconnects."""
         while True:
             await self.say(data)
             await asyncio.sleep(every_s)
 
 
 Behaviour = Callable[[Visit], Awaitable[None]]
-"""What a server does on one connection; when it returns, the connection is closed."""
+"""The behaviour of a server on one connection; when it returns, the connection is closed."""
 
 
 class RawServer:
-    """Behaves on every connection in one way, and remembers what it was sent."""
+    """A server with the same behaviour on every connection, which records the requests."""
 
     def __init__(self, behave: Behaviour) -> None:
         self._behave = behave
@@ -60,7 +60,7 @@ class RawServer:
         try:
             await self._behave(visit)
         except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
-            pass  # the client is gone, or the test over
+            pass  # the client has disconnected, or the test has ended
         finally:
             writer.close()
 
@@ -73,7 +73,7 @@ class RawServer:
 
     @contextmanager
     def in_thread(self, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-        """Serve in a thread of its own, for as long as the context lasts; yield the base URL."""
+        """Serve in a separate thread inside the context; yield the base URL."""
         loop = asyncio.new_event_loop()
         stop = asyncio.Event()
         urls: list[str] = []
@@ -108,7 +108,7 @@ def completion(text: str) -> bytes:
 
 
 def answer(body: bytes, status: str = "200 OK", *head: str) -> bytes:
-    """Return a whole HTTP answer; `head` are further lines, and replace the length where one of them states it."""
+    """Return a complete HTTP answer; `head` has additional lines, which can also replace the Content-Length."""
     lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", *head]
     if not any(line.lower().startswith(("content-length", "transfer-encoding")) for line in head):
         lines.append(f"Content-Length: {len(body)}")
@@ -116,7 +116,7 @@ def answer(body: bytes, status: str = "200 OK", *head: str) -> bytes:
 
 
 def prompt_of(body: bytes) -> str:
-    """Return what a request asks."""
+    """Return the prompt of a request."""
     return str(orjson.loads(body)["messages"][-1]["content"])
 
 

@@ -1,4 +1,4 @@
-"""The reference tables of the documentation, made from the code: `python tests/harness/reference.py` writes them.
+"""The reference tables of the documentation, generated from the code: `python tests/harness/reference.py` writes them.
 
 Each is on a page between `<!-- begin: NAME -->` and `<!-- end -->`; nothing else on the page is changed.
 """

@@ -42,10 +42,10 @@ field = "label"
 """
 
 COPIES = 40
-"""How often the reviews of `jobs/data` are asked about: some thousand rows, half a minute."""
+"""Number of copies of the reviews in `jobs/data`: some thousand rows, half a minute."""
 
 SHOWN_AT = 0.6
-"""How far the run is in the picture of the bar."""
+"""Progress of the run in the picture of the bar."""
 
 COLUMNS, CHAR_PX, LINE_PX = 132, 7.2, 18
 
@@ -73,7 +73,7 @@ def _write_job(folder: Path) -> None:
 
 
 def _run_in_terminal(folder: Path) -> list[str]:
-    """Run the job in a terminal; return its lines at the moment of the picture."""
+    """Run the job in a terminal; return its lines at the time of the picture."""
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     command = [sys.executable, "-m", "batchrun", "run", "reviews.toml", "--simulate"]

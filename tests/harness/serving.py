@@ -1,4 +1,4 @@
-"""An HTTP server in threads of this process, for as long as a test lasts."""
+"""An HTTP server in threads of this process, for the duration of a test."""
 
 import threading
 from collections.abc import Iterator

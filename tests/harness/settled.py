@@ -1,4 +1,4 @@
-"""Run directories whose answers a test chooses, without an endpoint."""
+"""Run directories with chosen answers, without an endpoint."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,11 +28,11 @@ dir = "out"
 """
 
 Answer = Callable[[Request], str | dict[str, Any] | None]
-"""Says what a request is answered; or, as a dict, what its outcome has instead."""
+"""Returns the answer to a request; a dict replaces fields of its outcome."""
 
 
 def body_of(text: str | None, number: int = 0) -> bytes:
-    """Return the chat completion that says a text."""
+    """Return a chat completion with a text."""
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
     head = {"id": f"chatcmpl-{number}", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
@@ -40,7 +40,7 @@ def body_of(text: str | None, number: int = 0) -> bytes:
 
 
 def failed(kind: str, status: int | None = None, *, error: str = "no", body: bytes | None = None) -> dict[str, Any]:
-    """Return what an outcome that failed has instead of an answer."""
+    """Return the fields of a failed outcome."""
     return {"kind": kind, "error": error, "http_status": status, "body": body}
 
 
@@ -55,9 +55,9 @@ def settle(
 
     Args:
         rows: of the input.
-        answer: says what each request is answered, or what its outcome has instead of an answer.
+        answer: returns the answer to each request, or fields of its outcome.
         job: sections of the job file in addition to `head`.
-        head: its first sections.
+        head: the first sections of the job file.
     """
     write_rows("in.jsonl", *rows)
     Path("job.toml").write_text(head + job)

@@ -1,4 +1,4 @@
-"""A web server with files in memory, which can be made to misbehave."""
+"""A web server with files in memory, which can misbehave."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ class Web:
         self.gives_parts = True
         self.url = ""
         self.requests: list[str] = []
-        """The Range of each; empty of none."""
+        """The Range header of each request; empty without one."""
         self.refusals: list[int] = []
-        """Statuses that the next requests get."""
+        """Statuses of the next replies."""
         self.is_chunked = False
         self.cut_bytes: int | None = None
-        """After so many of a file that is given whole, the connection is cut."""
+        """The connection is cut after this many bytes of a file that is sent whole."""
         self.content_range = "bytes {start}-{last}/{total}"
 
     def answer(self, visit: Any) -> None:
@@ -63,7 +63,7 @@ class Web:
 
 @contextlib.contextmanager
 def serving_files() -> Iterator[Web]:
-    """Serve; `web.url` is where."""
+    """Serve at `web.url` inside the context."""
     web = Web()
 
     class Handler(BaseHTTPRequestHandler):
@@ -74,7 +74,7 @@ def serving_files() -> Iterator[Web]:
             web.answer(self)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with serving_by(Handler) as web.url:
         yield web
