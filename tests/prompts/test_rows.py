@@ -196,7 +196,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"const": No
 
 @pytest.mark.parametrize("as_text", [False, True], ids=["JSON", "CSV"])
 @pytest.mark.parametrize(
-    "beside",
+    "parts",
     [
         {"tools": [TOOL], "parallel_tool_calls": False},
         {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
@@ -205,14 +205,14 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"const": No
     ],
     ids=str,
 )
-def test_parts_of_the_request_next_to_messages_are_sent(body, beside: dict[str, Any], as_text: bool) -> None:
+def test_parts_of_the_request_next_to_messages_are_sent(body, parts: dict[str, Any], as_text: bool) -> None:
     """As files for fine-tuning have them; CSV holds them as JSON. What `params` sets comes first."""
-    columns = {name: json.dumps(value) for name, value in beside.items()} if as_text else beside
-    assert body(row(messages=[USER], **columns)) == {"messages": [USER]} | beside
-    assert body(row(messages=[USER], **{"tool_choice": "auto"} | beside))["tool_choice"] == beside.get(
+    columns = {name: json.dumps(value) for name, value in parts.items()} if as_text else parts
+    assert body(row(messages=[USER], **columns)) == {"messages": [USER]} | parts
+    assert body(row(messages=[USER], **{"tool_choice": "auto"} | parts))["tool_choice"] == parts.get(
         "tool_choice", "auto"
     )
-    name = next(iter(beside))
+    name = next(iter(parts))
     assert body(row(messages=[USER], **columns, params={name: 1}))[name] == 1
 
 
