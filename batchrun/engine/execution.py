@@ -23,7 +23,7 @@ from batchrun.engine.interruption import SENDING, UPLOADING, WRITING, Interrupti
 from batchrun.engine.live import Prepared, Sending, ended_as
 from batchrun.engine.preflight.check import preview
 from batchrun.engine.resume import begin, fit, refuse_other_kind
-from batchrun.engine.shared_limit import LimitMemory
+from batchrun.engine.shared_limit import LimitMemory, notes_folder
 from batchrun.engine.threads import in_thread
 from batchrun.engine.ticker import expected_rows
 from batchrun.errors import BatchrunError, JobError, PublishError, RunDirectoryError
@@ -126,7 +126,8 @@ class Execution:
 
     async def _run_stored(self, access: Access) -> Stop | None:
         try:
-            memory = await in_thread(lambda: LimitMemory(access.base_url, access.project, self.job.models))
+            with self._reporting("the learned limit", notes_folder()):
+                memory = await in_thread(lambda: LimitMemory(access.base_url, access.project, self.job.models))
             with contextlib.closing(memory), contextlib.ExitStack() as opened:
                 with self._reporting("the checkpoint", self.directory):
                     opened.enter_context(self.store)

@@ -70,6 +70,11 @@ def fair_cap(total: float, others: Sequence[Share]) -> int | None:
     return int((total - content) / wanting * _SLACK) + 1
 
 
+def notes_folder() -> Path:
+    """Return the platform's cache folder of batchrun, where the notes are kept."""
+    return user_cache_path("batchrun")
+
+
 class LimitMemory:
     """One run's view of the shared notes. It knows nothing once it is closed, or when the folder cannot be used."""
 
@@ -89,7 +94,7 @@ class LimitMemory:
         self._lock = threading.Lock()  # used from a worker thread, closed from the loop's
         self._connection: sqlite3.Connection | None = None
         try:
-            folder = folder or user_cache_path("batchrun")
+            folder = folder or notes_folder()
             folder.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(
                 folder / "limits.sqlite", timeout=_BUSY_S, isolation_level=None, check_same_thread=False

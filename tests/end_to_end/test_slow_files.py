@@ -12,6 +12,7 @@ from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
 from batchrun.engine import access
 from batchrun.engine.execution import Options
+from batchrun.engine.shared_limit import LimitMemory
 from batchrun.errors import EndpointRefused
 from batchrun.job.sections import Input, Model, Output
 from batchrun.prompts.source import Source
@@ -40,6 +41,7 @@ class Log(Silence):
         (DirectoryLock, "__enter__", "the lock", "out"),
         (Store, "__enter__", "the checkpoint", "out"),
         (Source, "open", "the first rows", "in.jsonl"),
+        (LimitMemory, "__init__", "the learned limit", "cache/batchrun"),
     ],
 )
 def test_a_step_that_hangs_is_named_with_its_place(
@@ -52,13 +54,14 @@ def test_a_step_that_hangs_is_named_with_its_place(
     log = Log()
     real = getattr(where, name)
 
-    def hang(self: Any) -> Any:
+    def hang(self: Any, *arguments: Any) -> Any:
         assert log.reported.wait(10)
-        return real(self)
+        return real(self, *arguments)
 
     monkeypatch.setattr(where, name, hang)
     run(JOB, Options(simulate=True, progress=log))
-    assert f"still waiting for {step} after 0.1 s: the file system of {place} " in log.messages[0]
+    assert log.messages[0].startswith(f"still waiting for {step} after 0.1 s: the file system of ")
+    assert f"{place} is slow" in log.messages[0]
 
 
 def test_a_home_folder_that_hangs_is_named_where_the_key_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

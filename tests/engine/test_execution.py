@@ -105,6 +105,15 @@ def test_an_edited_input_is_counted_again() -> None:
         assert (summary.rows, figures_of(Path("out")).total) == (len(letters), RowCount(len(letters), is_exact=True))
 
 
+def test_the_preview_of_rows_that_ask_the_same_marks_their_number_as_a_guess() -> None:
+    """How many of the rows left are asked already is not known; there is at least one request if a row is left."""
+    write_prompts(*"aaaaaaaaaaaaaaaa")
+    simulated(dedupe=True)
+    write_prompts(*"aaaaaaaaaaaaaaaab")
+    _, recorder = simulated(dedupe=True)
+    assert any(message.startswith("about 1 requests, ") for message in recorder.messages)
+
+
 @pytest.mark.parametrize(("rows", "line"), [(40_000, r"about (39|40),\d\d\d requests, "), (30, "30 requests, ")])
 def test_the_preview_marks_an_estimated_number_of_requests(rows: int, line: str) -> None:
     """It has read the first rows only."""

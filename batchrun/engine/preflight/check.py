@@ -184,7 +184,9 @@ def preview(job: Job, source: Source, *, known_limit: int | None, is_begun: bool
     known, _ = learned(survey, past, [], may_load=False)
     share = 0.0 if source.is_complete else _SAMPLING_SHARE
     ahead = look_ahead(job, asked_of(survey, left), known, slots=known_limit or past.limit, sampling_share=share)
-    lines = ahead_lines(ahead, job.limits.max_cost_usd, past.used, is_guess=not source.is_complete)
+    # With dedupe, how many of the rows left ask what a settled row asks is a guess too.
+    is_guess = not source.is_complete or (job.input.dedupe and bool(past.totals))
+    lines = ahead_lines(ahead, job.limits.max_cost_usd, past.used, is_guess=is_guess)
     lines += [f"note: {note}" for note in model_notes(job, survey, date.today())]
     # How many of the later rows ask what was asked before, the first ones cannot say.
     if is_begun or (job.input.dedupe and not source.is_complete):
@@ -202,7 +204,7 @@ def _left(source: Source, survey: Survey, past: Past) -> dict[str, float]:
         settled = past.totals[model].requests if model in past.totals else 0
         count = round(inputs.rows * part.requests / survey.rows) - settled
         if count > 0:
-            left[model] = count * survey.unique_share
+            left[model] = max(1.0, count * survey.unique_share)
     return left
 
 
