@@ -21,7 +21,8 @@ class Row(NamedTuple):
     source: str
     """File and line, for people: `prompts.jsonl:17`."""
     problem: str | None = None
-    """What is wrong with the row; None when nothing is."""
+    """What is wrong with the row; None when nothing is. With columns: a value in one of them is not JSON or not UTF-8,
+    so the row can be used only as far as that value is not."""
     folder: str = ""
     """Folder of the input file. Relative paths in the row start there; empty: the current directory."""
     has_filled_nulls: bool = False

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from batchrun.job.sections import Job
 from batchrun.prompts.template import Template
-from batchrun.prompts.values import RowProblem, from_json, kind_of, plain
+from batchrun.prompts.values import RowProblem, from_json, kind_of, plain, sound
 from batchrun.records import Prompt, Row
 
 Form = Literal["batch", "messages", "template", "prompt"]
@@ -76,6 +76,16 @@ class RowForms:
                 return value if value.__class__ is str else _as_text(value)
         return None
 
+    def label_of(self, row: Row) -> str | None:
+        """Return the label of a row, also of one whose values are not all UTF-8."""
+        columns = row.columns or {}
+        if row.problem is None:
+            return self.label(columns)
+        try:
+            return self.label({name: sound(columns.get(name)) for name in self._labels})
+        except RecursionError:
+            return None
+
     def form(self, columns: dict[str, Any]) -> Form | None:
         """Return the form of a row; None when it has none. The first that fits, in this order."""
         if "body" in columns and "custom_id" in columns and _is_batch_line(columns):
@@ -106,7 +116,7 @@ class RowForms:
             raise RowProblem("has no messages and no prompt, and the job has no template")
         if form != "batch" and columns.get("params") is not None:
             body |= _params(columns["params"], row)
-        return Prompt(row.number, self.label(columns), body)
+        return Prompt(row.number, self.label_of(row), body)
 
     def _with_system(self, messages: list[Any], columns: dict[str, Any]) -> list[Any]:
         if self.system is None:

@@ -191,11 +191,10 @@ class Source:
                 prompt = self._images.added(prompt, row)
             return self._maker.requests(prompt)
         except (RowProblem, TemplateProblem) as problem:
-            reason = str(problem)
+            reason = row.problem or str(problem)
         except RecursionError:
             reason = "is nested too deeply"
-        label = self._forms.label(row.columns) if row.columns else None
-        return list(self._maker.bad_rows(row, label, reason))
+        return list(self._maker.bad_rows(row, self._forms.label_of(row), reason))
 
     def _look(self, rows: Iterator[list[Row]]) -> list[list[Row]]:
         """Return the first lists of rows: until one row can be used, so that a slow pipe is not waited for."""

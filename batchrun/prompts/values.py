@@ -58,6 +58,26 @@ def plain(value: Any, *, has_filled_nulls: bool = False) -> Any:
     return value
 
 
+def is_sound(text: str) -> bool:
+    """Return whether a text is UTF-8: half a surrogate pair, which stands for what is not, cannot be written."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def sound(value: Any) -> Any:
+    """Return a value from JSON with null for texts that are not UTF-8."""
+    if isinstance(value, str):
+        return value if is_sound(value) else None
+    if isinstance(value, list):
+        return list(map(sound, value))
+    if isinstance(value, dict):
+        return {key: sound(each) for key, each in value.items() if is_sound(key)}
+    return value
+
+
 _PYTHON = re.compile(r"""\s*(?:array\()?[\[(]?\s*\{\s*(?:'|"[^"\\]*":\s*(?:'|None\b|True\b|False\b))""")
 """How objects begin that were written by Python's `str` or `repr`, alone or in a list."""
 

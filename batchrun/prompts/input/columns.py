@@ -13,6 +13,7 @@ from batchrun.prompts.input.files import InputFile, is_same, nearest
 from batchrun.prompts.input.parquet_file import open_parquet, parquet_batches, row_count
 from batchrun.prompts.input.reader import RowReader, open_file, unreadable
 from batchrun.prompts.input.types import array, cast_to_texts, merged, sound, storable, texts, type_of
+from batchrun.prompts.values import sound as sound_value
 
 _BATCH_ROWS = 1024
 
@@ -204,7 +205,15 @@ def _opened_parquet(file: InputFile) -> Iterator[pq.ParquetFile]:
 
 def _rows(file: InputFile, limit: int | None) -> Iterator[list[dict[str, Any] | None]]:
     for rows in RowReader([file], limit=limit, batch_rows=_BATCH_ROWS):
-        yield [row.columns for row in rows]
+        yield [row.columns if row.problem is None else _readable(row.columns) for row in rows]
+
+
+def _readable(columns: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the columns with null for what is not UTF-8; None if they are nested too deeply to look."""
+    try:
+        return None if columns is None else {name: sound_value(value) for name, value in columns.items()}
+    except RecursionError:
+        return None
 
 
 def _record_batch(arrays: list[pa.Array], schema: pa.Schema, rows: int) -> pa.RecordBatch:

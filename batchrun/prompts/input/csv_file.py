@@ -14,6 +14,8 @@ from batchrun.records import Row
 _CSV_RECORD_BYTES = MAX_LINE_BYTES
 """Longest CSV record; an unclosed quote takes no more than this."""
 
+_NOT_UTF_8 = "is not UTF-8"
+
 csv.field_size_limit(_CSV_RECORD_BYTES)
 
 
@@ -30,7 +32,9 @@ def csv_rows(raw: BinaryIO, reading: Reading) -> Rows:
         if number < reading.wanted:
             number += 1
             continue
-        columns = None if problem else dict(zip(header, fields, strict=True))
+        # A text that is not UTF-8 costs its row only if the row needs it.
+        is_whole = len(fields) == len(header) and problem in (None, _NOT_UTF_8)
+        columns = dict(zip(header, fields, strict=True)) if is_whole else None
         rows.append(Row(number, columns, f"{name}:{line}", problem, folder))
         number += 1
         if len(rows) == reading.batch_rows or lines.block is not block:  # never the large rows of many blocks
@@ -65,8 +69,8 @@ class _TextLines:
         try:
             return line.decode() + "\n"
         except UnicodeDecodeError:
-            self._problem = TOO_LONG_PROBLEM if line is TOO_LONG else "is not UTF-8"
-            return line.decode("utf-8", "replace") + "\n"
+            self._problem = TOO_LONG_PROBLEM if line is TOO_LONG else _NOT_UTF_8
+            return line.decode("utf-8", "surrogateescape") + "\n"
 
     def end_record(self) -> str | None:
         """Return what is wrong with the lines of a record that has ended, and begin the next."""

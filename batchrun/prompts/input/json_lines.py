@@ -1,6 +1,8 @@
 """The rows of JSON Lines: one object per line."""
 
-from typing import BinaryIO
+import json
+import re
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -9,7 +11,7 @@ from batchrun.prompts.input.digits import exact, has_long_number
 from batchrun.prompts.input.files import InputFile
 from batchrun.prompts.input.lines import TOO_LONG, blocks
 from batchrun.prompts.input.parts import TOO_LONG_PROBLEM, Part, Reading, Rows, wanted
-from batchrun.prompts.values import kind_of
+from batchrun.prompts.values import is_sound, kind_of
 from batchrun.records import Row
 
 
@@ -43,7 +45,7 @@ def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) 
         except orjson.JSONDecodeError as error:
             if not line or line.isspace():
                 continue
-            rows.append(Row(number, None, f"{name}:{line_number}", _not_json(line, error)))
+            rows.append(Row(number, _nearly_json(line), f"{name}:{line_number}", _not_json(line, error), folder))
         else:
             if columns.__class__ is dict:
                 rows.append(Row(number, columns, f"{name}:{line_number}", None, folder))
@@ -52,6 +54,25 @@ def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) 
                 rows.append(Row(number, None, f"{name}:{line_number}", problem))
         number += 1
     return rows
+
+
+def _nearly_json(line: bytes) -> dict[str, Any] | None:
+    """Return an object that only has values that JSON cannot express; None for everything else.
+
+    Such a value costs its row only if the row needs it. Python writes NaN and half surrogate pairs; bytes that are not
+    UTF-8 become half surrogate pairs here, which nothing can send.
+    """
+    try:
+        columns = json.loads(line.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(columns, dict) or not all(map(is_sound, columns)):
+        return None
+    return columns
+
+
+_NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(NaN|Infinity)\b')
+"""A string, or a number that Python writes and JSON does not know."""
 
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -69,6 +90,8 @@ def _not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
         return f"is not UTF-8 (byte {problem.start + 1})"
     if b"}\r{" in line:
         return "holds several objects on lines that end in CR alone; convert the file: tr '\\r' '\\n'"
+    if number := next(filter(None, (found[1] for found in _NO_NUMBER.finditer(line))), None):
+        return f"is not JSON: {number.decode()} is not a number of JSON; write null"
     return f"is not JSON: {error.msg} (column {error.colno})"
 
 

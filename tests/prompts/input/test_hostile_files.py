@@ -89,9 +89,6 @@ def test_odd_but_readable_text_is_read(asked, write, name: str, content: bytes, 
         b'{"prompt": "\\udc00\\ud800"}',
         b'{"prompt": "\xed\xa0\x80"}',
         b'{"prompt": "a\0"}',
-        b'{"prompt": "a", "n": NaN}',
-        b'{"prompt": "a", "n": 1e400}',
-        b'{"prompt": "a", "n": -1e400}',
         b'{"prompt": "a", "n": ' + b"9" * 5000 + b"}",
         b'{"prompt": "a", "n": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"prompt": "a"}\r{"prompt": "b"}',
@@ -108,6 +105,38 @@ def test_a_line_that_cannot_be_asked_breaks_its_row_only(asked, write, line: byt
     assert (first, last) == ("first", "last")
     assert broken.startswith("a.jsonl:2: ")
     assert [kept(path)[row]["prompt"] for row in (0, 2)] == ["first", "last"]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "kept_value"),
+    [
+        (b"NaN", "is not JSON: NaN is not a number of JSON", "nan"),
+        (b"-Infinity", "is not JSON: Infinity is not a number of JSON", "-inf"),
+        (b"1e400", "is not JSON", "inf"),
+        (b'"\\ud83d"', "is not JSON", "None"),
+        (b'"\xff"', "is not UTF-8 (byte ", "None"),
+        (b'{"x": ["\xff", 1]}', "is not UTF-8 (byte ", "{'x': [None, 1]}"),
+    ],
+)
+def test_a_value_that_json_cannot_express_costs_only_a_row_that_needs_it(
+    asked, write, value: bytes, reason: str, kept_value: str
+) -> None:
+    """In a column that nobody asks for it is kept as far as it can be; where it is needed, its row is broken."""
+    path = write("a.jsonl", b'{"id": "x", "prompt": "a", "v": %b}\n{"id": "y", "prompt": %b}\n' % (value, value))
+    first, second = asked(path)
+    assert first == "a"
+    assert second.startswith(f"a.jsonl:2: {reason}")
+    assert str(kept(path)[0]["v"]) == kept_value
+    params = write("b.jsonl", ROW % b"a" + b'{"prompt": "a", "params": {"v": %b}}\n' % value)
+    assert asked(params)[1].startswith(f"b.jsonl:2: {reason}")
+
+
+def test_text_that_is_not_utf_8_costs_only_a_row_that_needs_it(asked, write) -> None:
+    """In CSV too; a label is what is left of it."""
+    path = write("a.csv", b"id,prompt,note\n1,a,\xe9\n2,\xe9,b\n\xe9,c,\n")
+    assert asked(path) == ["a", "a.csv:3: is not UTF-8", "c"]
+    assert [row["note"] for row in kept(path)] == [None, "b", ""]
+    assert asked(path, "{{ note }}") == ["a.csv:2: is not UTF-8", "b", ""]
 
 
 # Numbers.
