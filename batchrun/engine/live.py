@@ -6,8 +6,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
-import orjson
-
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.key import key_variable
@@ -17,6 +15,7 @@ from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
 from batchrun.engine.access import Access
+from batchrun.engine.canaries import Canaries
 from batchrun.engine.caps import rates_of
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.shared_limit import LimitMemory
@@ -91,7 +90,7 @@ class Sending:
             self._limit(),
             Rules(
                 policy=Policy(max_attempts=limits.max_attempts, patience_s=limits.patience_s),
-                canary=_canary,
+                canary=Canaries(self.job).request,
                 rates=rates_of(self.job),
                 repair=self._prepared.repair,
                 budget=self._budget,
@@ -236,12 +235,6 @@ def ended_as(stop: Stop | None) -> str:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
-
-
-def _canary(model: str) -> Request:
-    """Return a cheap request that shows whether a model answers at all."""
-    body = {"model": model, "messages": [{"role": "user", "content": "Say OK."}], "max_tokens": 1}
-    return Request(row=-1, model=model, sample=0, key=b"", body=orjson.dumps(body), custom_id=None)
 
 
 def _outcome_of(bad: BadRow) -> Outcome:

@@ -34,7 +34,10 @@ EXIT_CODES = {
     1: ("finished; some rows failed", "look at `error_kind` and `error`; `--retry-failed` sends these rows again"),
     2: ("the job, a flag or the input is wrong", "fix what the message names"),
     3: ("the run directory cannot be used or written", "make room, or use another `-o DIR`"),
-    4: ("the endpoint refuses the job: key, project, region or model", "do what the message says, run again"),
+    4: (
+        "the endpoint refuses the job: key, project, region, model, URL or a parameter",
+        "do what the message says, run again",
+    ),
     5: ("stopped with work left: quota, cost cap, deadline, patience", "run the same command again to resume"),
     70: ("unexpected error", "report it with the file that the message names; run the same command again to resume"),
     130: ("interrupted by Ctrl-C; the requests in flight were kept", "run the same command again to resume"),

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchrun.endpoint.pool.lane import Canary
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
@@ -39,6 +40,11 @@ def requests(count: int, model: str = "m") -> list[Request]:
     return [Request(row, model, 0, b"", b"row-%d" % row, None) for row in range(count)]
 
 
+def _canary(model: str, *, is_bare: bool) -> Request:
+    body = CANARY if model == "m" else b"canary-%s" % model.encode()
+    return Request(-1, model, 0, b"", body, None)
+
+
 def send_all(
     endpoint: Any,
     rows: int | Sequence[Request],
@@ -47,6 +53,7 @@ def send_all(
     policy: Policy | None = None,
     seed: int = 7,
     pools: list[Pool] | None = None,
+    canary: Canary | None = None,
     **rules: Any,
 ) -> Run:
     """Send rows through a pool to their end, on the virtual clock.
@@ -58,6 +65,7 @@ def send_all(
         policy: of the pool.
         seed: of the pool's jitter.
         pools: gets the pool, for tests that watch it.
+        canary: makes canaries; all are `CANARY` unless given.
         rules: further rules of the pool.
     """
     run = Run()
@@ -75,9 +83,7 @@ def send_all(
             limit or Limit(5_000),
             Rules(
                 policy=policy or Policy(),
-                canary=lambda model: Request(
-                    -1, model, 0, b"", CANARY if model == "m" else b"canary-%s" % model.encode(), None
-                ),
+                canary=canary or _canary,
                 **rules,
             ),
             Listeners(on_outcome=run.outcomes.append, on_event=run.events.append),

@@ -26,7 +26,7 @@ class Stage:
             settings.pop("limit", None) or Limit(20, start=20),
             Rules(
                 policy=Policy(**settings.pop("policy", {})),
-                canary=lambda model: Request(-1, model, 0, b"", CANARY, None),
+                canary=lambda model, is_bare: Request(-1, model, 0, b"", CANARY, None),
                 **settings,
             ),
             Listeners(

@@ -6,11 +6,11 @@ them in the end. A model that is doubted only probes while the others continue. 
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.budget import Budget
-from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.lane import Canary, Lane
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pace import Pace
 from batchrun.records import Request
@@ -20,6 +20,9 @@ _READY = 64
 
 _WAITING = 4
 """Requests that may wait to be sent again, in times the ceiling, before no fresh requests are taken."""
+
+_WAITING_LEAST = 1_024
+"""More than the rows that must be refused in a row until a canary asks, however few slots there are."""
 
 _READY_BYTES = 32 << 20
 _HELD_BYTES = 512 << 20
@@ -34,9 +37,7 @@ _READ_AHEAD_BYTES = 128 << 20
 class Admission:
     """Chooses among the requests that no worker holds."""
 
-    def __init__(
-        self, limit: Limit, *, max_attempts: int, budget: Budget | None, canary: Callable[[str], Request]
-    ) -> None:
+    def __init__(self, limit: Limit, *, max_attempts: int, budget: Budget | None, canary: Canary) -> None:
         self.limit, self.budget = limit, budget
         self._max_attempts, self._canary = max_attempts, canary
         self.in_flight = 0
@@ -154,7 +155,7 @@ class Admission:
     @property
     def most_waiting(self) -> int:
         """How many requests may wait in a lane before it takes no fresh requests."""
-        return _WAITING * self.limit.ceiling
+        return max(_WAITING * self.limit.ceiling, _WAITING_LEAST)
 
     @property
     def more_to_come(self) -> bool:

@@ -46,8 +46,9 @@ class Work:
 
     @property
     def size_bytes(self) -> int:
-        """The size of its body."""
-        return len(self.request.body)
+        """The size of its body, and of the last reply if that was an error."""
+        result = self.failure[0] if self.failure else None
+        return len(self.request.body) + (len(result.body) if isinstance(result, Reply) else 0)
 
     @property
     def kind(self) -> str:

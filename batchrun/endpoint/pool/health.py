@@ -19,21 +19,19 @@ turns, because a server may answer rows and break at canaries. A canary is also 
 failed as probes, since a file may have a thousand bad rows in a row. If it succeeds, admission continues, but nothing
 is judged yet: the next row that succeeds forgives all.
 
-A refusal (401, 403, 404, …) after others were answered is a failure like any other. Several in a row pause admission,
-and if a canary is refused too, the whole run is refused. Before the first answer, one refusal is enough for the pause.
+A refusal (400, 401, 404, …) makes its row a suspect too, but it does not count as a failure of the endpoint: whether it
+is the row's or the run's is another question, which `refusals` answers, with canaries.
 """
 
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
+from batchrun.endpoint.pool.refusals import Refusal, Refusals
+
 _MANY = 8
 """Rows that must fail one after the other, with no success between, until admission pauses; at least as many as are in
 flight, because the failures of a burst come back before its answers. Where one request in three fails by chance, eight
 in a row happen every 6,600 requests or so, and cost one short pause."""
-
-REFUSALS = 3
-"""Rows that must be refused with no success between, after others were answered, until admission pauses and a canary
-asks. A gateway that restarts answers 404 for a moment, and a firewall answers 403 to single prompts."""
 
 _ROWS_PROBED = 7
 """Rows that must fail as probes until a canary probes although more rows are left. One canary in eight probes costs
@@ -84,6 +82,8 @@ class Pause(NamedTuple):
     """Whether a canary has failed during the pause."""
     rows: int = 0
     """Rows that failed as probes since the last canary."""
+    asks: bool = False
+    """Whether a canary must ask if a refusal is the run's."""
 
 
 Row = TypeVar("Row", bound=Hashable)
@@ -111,9 +111,9 @@ class Health(Generic[Row]):
         """Rows whose failures are not judged yet, in the order of their last failures."""
         self.failures = 0
         """Failures in a row, with no success between."""
+        self.refusals: Refusals[Row] = Refusals()
+        """The refusals that are not judged yet."""
         self._in_a_row: dict[Row, int] = {}  # rows of these failures, and how often each failed
-        self._refused: set[Row] = set()  # rows and canaries refused, with no success between
-        self._enough_refused = REFUSALS  # until a canary asks
         self._failing_since_s = 0.0
         self._recovered_s = _NEVER_S
         self._is_undecided = False  # a canary has succeeded, but no row has yet
@@ -126,7 +126,7 @@ class Health(Generic[Row]):
     @property
     def wants_canary(self) -> bool:
         """Whether a canary must probe although more rows are left."""
-        return self.pause is not None and (self.are_rows_exhausted or self._are_refused)
+        return self.pause is not None and (self.are_rows_exhausted or self.pause.asks)
 
     @property
     def are_rows_exhausted(self) -> bool:
@@ -148,20 +148,26 @@ class Health(Generic[Row]):
         if failure.sent_s < self._recovered_s:
             return False
         self._suspect(row, failure)
+        if not self._in_a_row:
+            self._failing_since_s = failure.failed_s
+        self.failures += 1
+        self._in_a_row[row] = self._in_a_row.get(row, 0) + 1
         if self.pause is not None:
             return failure.was_probe and self._confirm(self.pause._replace(rows=self.pause.rows + 1), failure)
-        many = len(self._in_a_row) >= max(_MANY, failure.in_flight) or self._are_refused
+        many = len(self._in_a_row) >= max(_MANY, failure.in_flight)
         if many or (not failure.in_flight and self._in_a_row[row] > 1):
             self.doubt(failure.kind, failure.message, failure.failed_s)
         return False
 
     def canary_failed(self, failure: Failure) -> bool:
         """Note a failure of a canary; return whether an outage begins with it."""
-        return self.pause is not None and self._confirm(self.pause._replace(rows=0, is_proven=True), failure)
+        return self.pause is not None and self._confirm(
+            self.pause._replace(rows=0, is_proven=True, asks=False), failure
+        )
 
-    def doubt(self, kind: str, message: str, now_s: float) -> None:
-        """Pause admission until a probe succeeds."""
-        self.pause = Pause(self._failing_since_s if self._in_a_row else now_s, now_s, kind, message)
+    def doubt(self, kind: str, message: str, now_s: float, *, asks: bool = False) -> None:
+        """Pause admission until a probe succeeds; `asks`: with a canary, because of a refusal."""
+        self.pause = Pause(self._failing_since_s if self._in_a_row else now_s, now_s, kind, message, asks=asks)
         self.probed(now_s)
 
     def probed(self, now_s: float) -> None:
@@ -170,32 +176,30 @@ class Health(Generic[Row]):
             wait_s = _PROBE_SHARE * (now_s - self.pause.since_s)
             self.probe_at_s = now_s + min(max(wait_s, _PROBE_FIRST_S), _PROBE_LAST_S)
 
-    @property
-    def _are_refused(self) -> bool:
-        return len(self._refused) >= self._enough_refused
-
-    def refused(self, row: Row, *, is_canary: bool, enough: int = REFUSALS) -> bool:
-        """Note a refusal; return whether it is the whole run's: enough rows are refused, and a canary too.
-
-        Args:
-            row: whose request was refused.
-            is_canary: whether it is a canary.
-            enough: how many rows must be refused, with no success between, until a canary asks.
-        """
-        self._refused.add(row)
-        self._enough_refused = enough
-        return is_canary and len(self._refused) > enough
+    def refused(self, row: Row, failure: Failure, refusal: Refusal, *, is_answered: bool) -> None:
+        """Note a refusal of a row; `is_answered` says whether the model was ever answered."""
+        if failure.sent_s < self._recovered_s:
+            return
+        self._suspect(row, failure)
+        asks = self.refusals.add(row, refusal, is_answered=is_answered)
+        if asks and self.pause is None:
+            self.doubt(failure.kind, failure.message, failure.failed_s)
+        if self.pause is not None:
+            rows = self.pause.rows + failure.was_probe
+            self.pause = self.pause._replace(rows=rows, asks=asks or self.pause.asks)
 
     def succeeded(self, sent_s: float, now_s: float, *, is_canary: bool) -> Judgement[Row]:
         """Note a success of a request that was sent at `sent_s`; return what it shows about the suspects."""
         pause = self.pause
         if pause is not None and sent_s <= pause.began_s:
             return Judgement({}, [], None)
-        is_undecided = is_canary and self.are_rows_exhausted
+        asks = pause is not None and pause.asks
+        is_undecided = is_canary and self.are_rows_exhausted and not asks
         self.pause = None
         self.failures = 0
         self._in_a_row.clear()
-        self._refused.clear()
+        if is_canary and asks:
+            self.refusals.canary_answered()
         if is_undecided:
             self._is_undecided = True
             return Judgement({}, [], pause)
@@ -209,13 +213,10 @@ class Health(Generic[Row]):
         self._recovered_s = now_s
         forgiven = list(self.suspects)
         self.suspects.clear()
+        self.refusals.forget(forgiven)
         return Judgement({}, forgiven, pause)
 
     def _suspect(self, row: Row, failure: Failure) -> None:
-        if not self._in_a_row:
-            self._failing_since_s = failure.failed_s
-        self.failures += 1
-        self._in_a_row[row] = self._in_a_row.get(row, 0) + 1
         cost = self.suspicion(row) + failure.cost
         self.suspects.pop(row, None)
         self.suspects[row] = Suspicion(cost, failure.failed_s)
@@ -233,4 +234,5 @@ class Health(Generic[Row]):
             spent[row] = cost
         for row in spent:
             del self.suspects[row]
+        self.refusals.forget(spent)
         return spent

@@ -8,13 +8,19 @@ row that has failed so often that it would end as failed is held back until a su
 failures were its own. When no other row is left, a probe must show it.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 from batchrun.endpoint.pool.backlog import Backlog, Work
 from batchrun.endpoint.pool.brownout import Brownout
 from batchrun.endpoint.pool.health import Health
 from batchrun.records import Request
+
+
+class Canary(Protocol):
+    """Makes the request that finds out whether a model answers."""
+
+    def __call__(self, model: str, *, is_bare: bool) -> Request:
+        """Return a canary; a bare one is as small as possible, others carry the parameters of the job."""
 
 
 class Room(Protocol):
@@ -35,7 +41,7 @@ class Room(Protocol):
 class Lane:
     """One model's requests that no worker holds, and what is known about the model."""
 
-    def __init__(self, model: str, max_attempts: int, canary: Callable[[str], Request], room: Room) -> None:
+    def __init__(self, model: str, max_attempts: int, canary: Canary, room: Room) -> None:
         """Begin without requests.
 
         Args:
@@ -97,7 +103,8 @@ class Lane:
         if not self.backlog.fresh and self._room.more_to_come:
             return None  # and the next fresh request may show it
         kept_back = next(iter(self.backlog))
-        self.health.doubt(kept_back.kind, kept_back.message, now_s)
+        asks = kept_back in self.health.refusals
+        self.health.doubt(kept_back.kind, kept_back.message, now_s, asks=asks)
         return self._next_probe(now_s)
 
     def ends_probe(self, work: Work) -> bool:
@@ -140,4 +147,6 @@ class Lane:
         """Return a canary while a row waits for its verdict; one canary at a time."""
         if next(iter(self.backlog), None) is None or any(work.is_canary for work in self._probes):
             return None
-        return Work(self._canary(self.model), self._max_attempts, is_canary=True)
+        pause = self.health.pause
+        is_bare = pause is None or not pause.asks or self.health.refusals.is_bare
+        return Work(self._canary(self.model, is_bare=is_bare), self._max_attempts, is_canary=True)

@@ -4,10 +4,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from batchrun.endpoint.pool.budget import Budget
+from batchrun.endpoint.pool.lane import Canary
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.retry import Backoff
-from batchrun.records import Event, Outcome, Request
+from batchrun.records import Event, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +25,8 @@ class Rules:
     """What a pool decides by."""
 
     policy: Policy
-    canary: Callable[[str], Request]
-    """Makes the request that finds out whether a model answers when only suspect rows are left."""
+    canary: Canary
+    """Makes the request that finds out whether a model answers where rows cannot show it."""
     rates: Rates | None = None
     """Requests and tokens per minute."""
     repair: Repair | None = None

@@ -8,24 +8,18 @@ from collections.abc import Callable
 
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
-from batchrun.endpoint.pool.health import REFUSALS, Failure
+from batchrun.endpoint.pool.health import Failure
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.refusals import Refusal, Whose
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.replies import judge
-from batchrun.endpoint.pool.retry import Backoff, advised_s, backoff_s
 from batchrun.endpoint.pool.rules import Listeners, Rules
-from batchrun.endpoint.pool.verdicts import EFFECTS, OF_ONE_REQUEST, Effect, ForLimit, ForRow, ForRun, Verdict
+from batchrun.endpoint.pool.verdicts import EFFECTS, Effect, ForLimit, ForRow, ForRun, Verdict
+from batchrun.endpoint.pool.waits import Waits
 from batchrun.records import Attempted, Fault, Outcome, Paused, Reply, Resumed, Spent, Stop
-
-_THROTTLED = Backoff(base_s=0.1, cap_s=2.0)
-"""Waits of a row that found no slot. The limit holds it back, so the row itself need not wait long. Where the reply
-names requests in flight, this caps advice too: LiteLLM asks for `Retry-After: 60` where a slot is free in 0.5 s."""
 
 _AFTER_OUTAGE_S = 1.0
 """Longest that a row still waits once an outage is over, whatever advice it got in it."""
-
-_RATE_LIMITED = Backoff(base_s=2.0, cap_s=60.0)
-"""Waits of admission after a rate was exceeded and the server gave no time; rates count by the minute."""
 
 _FALTERS = 3
 """Failures in a row, and as many as half of what is in flight, until the limit stops growing. A server that has too
@@ -34,6 +28,9 @@ between."""
 
 _INVALID = "invalid_response"
 """The kind of an answer that does not fit the job's schema."""
+
+_REFUSED = 4
+"""Exit code of a run whose requests are all refused, where the kind has none."""
 
 _KEPT_OF_FAILURE_BYTES = 1 << 20
 """How much of an error's body is kept."""
@@ -55,11 +52,11 @@ class Settlement:
         self._admission, self._limit = admission, admission.limit
         self._policy, self._rates, self._repair = rules.policy, rules.rates, rules.repair
         self._on_outcome, self._on_event, self._stop = listeners.on_outcome, listeners.on_event, stop
-        self._uniform, self._unix_s = uniform, unix_s
+        self._waits = Waits(admission.pace, rules.policy.backoff, uniform=uniform, unix_s=unix_s)
+        self._unix_s = unix_s
         self.throttled = 0
         """How many attempts were rejected for concurrency or a rate."""
         self._answered_models = set(rules.answered)
-        self._rate_limited = 0  # episodes in a row
 
     def settle(self, work: Work, result: Reply | Fault, now_s: float) -> None:
         """Decide what becomes of a request that is no longer in flight."""
@@ -75,8 +72,8 @@ class Settlement:
         if effect is None:
             self._limit.completed(work.level, now_s - work.sent_s, self._admission.in_flight, now_s)
             self._succeed(lane, work, result, verdict, now_s)
-        elif effect.row is not ForRow.FAILED:
-            work.failure = (result, verdict)
+        elif isinstance(result, Reply) or effect.row is not ForRow.FAILED:
+            work.failure = (_kept(result), verdict)
             if any(count is not None for count in verdict.usage):  # of no use, but paid for
                 self._on_event(Spent(work.request.model, verdict.usage))
             self._fail(lane, work, effect, now_s, was_probe=was_probe)
@@ -130,7 +127,7 @@ class Settlement:
         """Let a success decide over its model's failures before it."""
         if not (work.is_canary and lane.health.are_rows_exhausted):
             lane.troubled_since_s = None
-        self._rate_limited = 0
+        self._waits.answered()
         spent, forgiven, ended = lane.health.succeeded(work.sent_s, now_s, is_canary=work.is_canary)
         if ended is not None and ended.is_outage:
             self._on_event(Resumed(lane.model, now_s - ended.since_s))
@@ -151,15 +148,21 @@ class Settlement:
     def _fail(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:
         if lane.troubled_since_s is None:
             lane.troubled_since_s = now_s
-        if effect.row is ForRow.OPEN and self._is_run_refused(lane, work, effect):
-            self._refuse(work, effect)
+        refusal = self._refusal_of(work, effect)
+        if refusal is not None:
+            self._refused(lane, work, effect, refusal, now_s, was_probe=was_probe)
             return
         self._tell_health(lane, work, effect, now_s, was_probe=was_probe)
         self._tell_limit(lane, work, effect, now_s)
-        self._lose_patience(work, now_s - lane.troubled_since_s)
+        self._retry(lane, work, effect, now_s)
+
+    def _retry(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> None:
+        """Have a row sent again, or hold it back if it would end as failed once it is judged."""
+        if lane.troubled_since_s is not None:
+            self._lose_patience(work, now_s - lane.troubled_since_s)
         if work.is_canary:
             return
-        wait_s = self._wait_s(work, effect, now_s)
+        wait_s = self._waits.wait_s(work, effect, now_s)
         if work.spent + lane.health.suspicion(work) < work.allowed:
             lane.backlog.put(work, now_s + wait_s)
         else:
@@ -172,20 +175,48 @@ class Settlement:
             message = f"{waited}; run the same command again to resume"
             self._stop(Stop(kind=work.kind, message=message, exit_code=5))
 
-    def _is_run_refused(self, lane: Lane, work: Work, effect: Effect) -> bool:
-        """Return whether a refusal is the whole run's, not this row's."""
-        status = work.failure[0].status if work.failure and isinstance(work.failure[0], Reply) else None
-        may_be_the_rows = effect.run is ForRun.STOPS_IF_CONFIRMED or status in OF_ONE_REQUEST
-        if not (may_be_the_rows or self._answered_models):
-            return True
-        is_first = may_be_the_rows and work.request.model not in self._answered_models
-        return lane.health.refused(work, is_canary=work.is_canary, enough=1 if is_first else REFUSALS)
+    # Refusals.
 
-    def _refuse(self, work: Work, effect: Effect) -> None:
-        assert effect.run.exit_code is not None, work.kind
-        whose = f"{work.request.model}: " if effect.run is ForRun.STOPS_IF_CONFIRMED else ""
-        message = f"{whose}{work.message.rstrip('.')}; {effect.cure}"
-        self._stop(Stop(kind=work.kind, message=message, exit_code=effect.run.exit_code))
+    def _refusal_of(self, work: Work, effect: Effect) -> Refusal | None:
+        """Return why the last attempt was refused; None when the endpoint failed in another way."""
+        result, verdict = work.failure or (None, None)
+        if verdict is None or not isinstance(result, Reply):
+            return None
+        is_never = effect.run is ForRun.PROBES_OR_STOPS and work.request.model not in self._answered_models
+        if effect.row not in (ForRow.OPEN, ForRow.FAILED) and not is_never:
+            return None
+        return Refusal(work.kind, effect.is_named, result.status, verdict.reason)
+
+    def _refused(
+        self, lane: Lane, work: Work, effect: Effect, refusal: Refusal, now_s: float, *, was_probe: bool
+    ) -> None:
+        """Make a refused row a suspect; let a refused canary judge."""
+        cost = work.allowed
+        if effect.row is not ForRow.FAILED:
+            work.setbacks += 1
+            cost = self._cost(lane, work, effect)
+        failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, lane.in_flight, was_probe)
+        if not work.is_canary:
+            is_answered = work.request.model in self._answered_models
+            lane.health.refused(work, failure, refusal, is_answered=is_answered)
+        elif lane.health.pause is not None and lane.health.pause.asks:
+            self._canary_refused(lane, work, effect, refusal, now_s)
+        elif effect.row is ForRow.FAILED:  # an endpoint that judges a request works
+            self._judge(lane, work, now_s)
+        elif lane.health.canary_failed(failure):
+            self._on_event(Paused(lane.model, work.kind, work.message))
+        self._retry(lane, work, effect, now_s)
+
+    def _canary_refused(self, lane: Lane, work: Work, effect: Effect, refusal: Refusal, now_s: float) -> None:
+        whose = lane.health.refusals.canary_refused(refusal)
+        if whose is Whose.ROWS and effect.row is not ForRow.FAILED:
+            whose = Whose.RUNS  # no request is let in, for whatever reason
+        if whose is Whose.ROWS:
+            self._judge(lane, work, now_s)
+        elif whose is Whose.RUNS:
+            model = f"{work.request.model}: " if effect.is_of_model else ""
+            message = f"{model}{work.message.rstrip('.')}; {effect.cure}"
+            self._stop(Stop(kind=work.kind, message=message, exit_code=effect.run.exit_code or _REFUSED))
 
     def _tell_limit(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> None:
         if effect.limit is ForLimit.DOWN:
@@ -197,6 +228,13 @@ class Settlement:
         """Return whether failures show that the endpoint has too much to do; while a model is away they do not."""
         return lane.health.pause is None and lane.health.failures >= max(_FALTERS, self._admission.in_flight / 2)
 
+    def _cost(self, lane: Lane, work: Work, effect: Effect) -> int:
+        """Return what a failure costs if it is the row's own."""
+        cost = max(1, round(effect.row.cost * lane.brownout.weight))
+        if work.attempts - work.throttled == 1:
+            lane.brownout.failed()
+        return cost
+
     def _tell_health(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:
         """Note a failure, unless it says nothing about the endpoint: a rejection where others hold the slots."""
         cost = 0
@@ -205,9 +243,7 @@ class Settlement:
             self.throttled += 1
         else:
             work.setbacks += 1
-            cost = max(1, round(effect.row.cost * lane.brownout.weight))
-            if work.attempts - work.throttled == 1:
-                lane.brownout.failed()
+            cost = self._cost(lane, work, effect)
         is_alone = was_probe or not self._admission.in_flight
         if effect.run is ForRun.WAITS or (effect.run is ForRun.PROBES_IF_ALONE and not is_alone):
             return
@@ -216,34 +252,9 @@ class Settlement:
         if begins:
             self._on_event(Paused(lane.model, work.kind, work.message))
 
-    # Waiting.
-
-    def _wait_s(self, work: Work, effect: Effect, now_s: float) -> float:
-        """Return how long the request waits; after a rate was exceeded, how long all do."""
-        assert work.failure is not None
-        result, verdict = work.failure
-        advice = advised_s(result, verdict, self._unix_s())
-        if effect.run is ForRun.WAITS:
-            return self._close(advice, now_s)
-        if effect.limit is ForLimit.DOWN:
-            wait_s = backoff_s(work.throttled, _THROTTLED, self._uniform) if advice is None else advice
-            return min(_THROTTLED.cap_s, wait_s) if verdict.is_slot else wait_s
-        wait_s = backoff_s(work.setbacks, self._policy.backoff, self._uniform)
-        return wait_s if advice is None else max(advice, wait_s)
-
-    def _close(self, advice: float | None, now_s: float) -> float:
-        """Close admission for a while. Rejections while it is closed belong to the same episode."""
-        wait_s = backoff_s(self._rate_limited + 1, _RATE_LIMITED, self._uniform) if advice is None else advice
-        if self._admission.pace.exceeded(now_s, wait_s):
-            self._rate_limited += 1
-        return wait_s
-
     def _outcome(self, work: Work, result: Reply | Fault, verdict: Verdict) -> Outcome:
         request = work.request
         status, body = (result.status, result.body) if isinstance(result, Reply) else (None, None)
-        is_error = verdict.kind is not None and EFFECTS[verdict.kind].row is not ForRow.REPAIR
-        if is_error and body is not None:
-            body = body[:_KEPT_OF_FAILURE_BYTES]
         return Outcome(
             request.row,
             request.model,
@@ -260,3 +271,10 @@ class Settlement:
             verdict.usage,
             work.throttled,
         )
+
+
+def _kept(result: Reply | Fault) -> Reply | Fault:
+    """Return an error with as much of its body as is kept."""
+    if isinstance(result, Fault) or len(result.body) <= _KEPT_OF_FAILURE_BYTES:
+        return result
+    return result._replace(body=result.body[:_KEPT_OF_FAILURE_BYTES])

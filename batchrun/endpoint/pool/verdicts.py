@@ -54,10 +54,13 @@ class ForRun(Enum):
     WAITS = "sends nothing for as long as the server asks"
     PROBES = "continues; pauses and probes when nothing works"
     PROBES_IF_ALONE = "continues; pauses and probes when not even one request is let in"
-    STOPS = "drains and stops, exit {}", 4
-    STOPS_IF_CONFIRMED = "drains and stops when a canary is refused too, exit {}", 4
+    PROBES_OR_STOPS = (
+        "continues; pauses and probes when nothing works; drains and stops, exit 4, when nothing was ever answered"
+    )
+    CONTINUES_OR_STOPS = "continues; drains and stops when a canary is refused alike, exit 4"
+    STOPS = "drains and stops when a canary is refused too, exit {}", 4
     """One row's reply is not enough: its own text or images may be what is refused."""
-    STOPS_RESUMABLE = "drains and stops, exit {}", 5
+    STOPS_RESUMABLE = "drains and stops when a canary is refused too, exit {}", 5
 
     def __init__(self, text: str, exit_code: int | None = None) -> None:
         self.text = text.format(exit_code)
@@ -74,18 +77,23 @@ class Effect(NamedTuple):
     run: ForRun
     cure: str = ""
     """What the user can do when it ends the run."""
+    is_named: bool = True
+    """Whether the kind alone says why; False where the words must show it."""
+    is_of_model: bool = False
+    """Whether its message must name the model."""
 
 
 def _outage(when: str, row: ForRow = ForRow.AGAIN) -> Effect:
     return Effect(when, row, ForLimit.GROWTH_STOPS, ForRun.PROBES)
 
 
-def _failed(when: str, row: ForRow = ForRow.FAILED) -> Effect:
-    return Effect(when, row, ForLimit.NOTHING, ForRun.CONTINUES)
+def _failed(when: str, *, is_named: bool = True) -> Effect:
+    cure = "check the parameters of the job against what the model takes; then run the same command again"
+    return Effect(when, ForRow.FAILED, ForLimit.NOTHING, ForRun.CONTINUES_OR_STOPS, cure, is_named, is_of_model=True)
 
 
-def _refused(when: str, run: ForRun, cure: str) -> Effect:
-    return Effect(when, ForRow.OPEN, ForLimit.NOTHING, run, cure)
+def _refused(when: str, run: ForRun, cure: str, *, is_of_model: bool = False) -> Effect:
+    return Effect(when, ForRow.OPEN, ForLimit.NOTHING, run, cure, is_of_model=is_of_model)
 
 
 EFFECTS: dict[str, Effect] = {
@@ -102,18 +110,27 @@ EFFECTS: dict[str, Effect] = {
     "server_error": _outage("500 and other 5xx, 409"),
     "timeout": _outage("silence, 408"),
     "connection": _outage("refused, reset, cut, DNS, TLS"),
-    "bad_reply": _outage("a 200 that is not a chat completion"),
+    "bad_reply": Effect(
+        "a 200 that is not a chat completion",
+        ForRow.AGAIN,
+        ForLimit.GROWTH_STOPS,
+        ForRun.PROBES_OR_STOPS,
+        "check the base URL; then run the same command again",
+        is_named=False,
+    ),
     "bad_draw": Effect(
         "400 that asks to try again: the model's answer was bad, not the request",
         ForRow.AGAIN,
         ForLimit.NOTHING,
         ForRun.PROBES,
     ),
-    "bad_request": _failed("400, 422 and other 4xx"),
+    "bad_request": _failed("400, 422 and other 4xx", is_named=False),
     "context_length": _failed("400 that says the prompt is too long"),
     "content_filter": _failed("400 that says the content is refused; a 200 whose answer a filter withheld"),
     "too_large": _failed("413, 414, 431; 429 whose numbers say that it never fits; an answer over 64 MiB"),
-    "invalid_response": _failed("an answer that does not fit the schema", ForRow.REPAIR),
+    "invalid_response": Effect(
+        "an answer that does not fit the schema", ForRow.REPAIR, ForLimit.NOTHING, ForRun.CONTINUES
+    ),
     "unauthorized": _refused(
         "401", ForRun.STOPS, "check the key and the team/project (--project); then run the same command again"
     ),
@@ -127,8 +144,9 @@ EFFECTS: dict[str, Effect] = {
     ),
     "model_not_found": _refused(
         "404, 405, 410; 400 that says the model is unknown",
-        ForRun.STOPS_IF_CONFIRMED,
+        ForRun.STOPS,
         "`batchrun models` lists what the endpoint serves; check the base URL too",
+        is_of_model=True,
     ),
     "quota_exhausted": _refused(
         "402; 400, 403, 422, 429 that name credit, budget or quota and no time",
@@ -137,11 +155,6 @@ EFFECTS: dict[str, Effect] = {
     ),
 }
 """Kind → what becomes of the row, the limit and the run. The table in docs/failures.md is generated from it."""
-
-OF_ONE_REQUEST = frozenset({200, 400, 404, 405, 410, 422, 500})
-"""Statuses that judge one request. A refusal under these may be about the row's own text or images, whatever it says:
-it is the run's only when a canary is refused too."""
-
 
 _NO_REASON = Reason()
 

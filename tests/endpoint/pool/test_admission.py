@@ -21,7 +21,7 @@ def admission(fresh: int = 0, *, limit: int = 4, budget: Budget | None = None, f
         Limit(limit, start=limit),
         max_attempts=2,
         budget=budget,
-        canary=lambda model: Request(-1, model, 0, b"", b"canary", None),
+        canary=lambda model, is_bare: Request(-1, model, 0, b"", b"canary", None),
     )
     made.extend(requests(fresh))
     made.is_fed = fed
@@ -119,8 +119,8 @@ def test_a_model_whose_waiting_room_is_full_holds_back_no_rows_of_the_others() -
     """It is not away, but it takes no fresh rows."""
     made = admission(80, limit=1, fed=False)
     assert not made.is_hungry
-    for row in range(4):
-        made.lane("m").backlog.put(Work(requests(row + 1)[row], 2), 99.0)
+    for row in range(1_024):
+        made.lane("m").backlog.put(Work(requests(1)[0]._replace(row=row), 2), 99.0)
     assert made.is_hungry
 
 

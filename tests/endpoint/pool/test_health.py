@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from batchrun.endpoint.pool.health import REFUSALS, Failure, Health, Pause
+from batchrun.endpoint.pool.health import Failure, Health, Pause
+from batchrun.endpoint.pool.reason import Reason
+from batchrun.endpoint.pool.refusals import Refusal
 
 COST = 10
 
@@ -32,10 +34,11 @@ class Story:
         self.now_s += 1
         return self.health.succeeded(self.now_s if sent_s is None else sent_s, self.now_s, is_canary=canary)
 
-    def refused(self, row: Any, *, canary: bool = False, enough: int = REFUSALS) -> bool:
-        refused = self.health.refused(row, is_canary=canary, enough=enough)
-        self.fails("canary" if canary else row, probe=canary)
-        return refused
+    def refused(self, row: Any, words: str = "no such thing", *, answered: bool = True, cost: int = COST) -> None:
+        self.now_s += 1
+        failure = Failure("bad_request", words, cost, self.now_s, self.now_s, 5, was_probe=False)
+        refusal = Refusal("bad_request", False, 400, Reason(words))
+        self.health.refused(row, failure, refusal, is_answered=answered)
 
     def doubt(self) -> None:
         for row in range(8):
@@ -199,35 +202,60 @@ def test_probes_are_half_a_second_apart_at_first_and_later_a_share_of_the_outage
     assert health.probe_at_s < 50_000.0
 
 
-def test_after_three_refusals_in_a_row_a_canary_asks_and_its_refusal_is_the_runs(story: Story) -> None:
-    """The refusal of a row alone never is the run's."""
-    assert not story.refused("a")
-    assert not story.refused("a")
-    assert not story.refused("b")
+def test_after_three_rows_were_refused_alike_a_canary_asks(story: Story) -> None:
+    """One row refused twice is one row. Before the first answer of a model one row is enough."""
+    for row in ("a", "a", "b"):
+        story.refused(row)
     assert story.health.pause is None
-    assert not story.refused("c")
-    assert story.health.pause is not None
+    story.refused("c")
     assert story.health.wants_canary
-    assert not story.refused("d")
-    assert story.refused("canary", canary=True)
-
-
-def test_one_refusal_is_enough_for_a_canary_where_the_caller_asks_for_no_more(story: Story) -> None:
-    """Before the first answer of a model; a row's refusal alone still is not the run's."""
-    assert not story.refused("a", enough=1)
-    assert story.health.pause is not None
-    assert story.health.wants_canary
-    assert not story.refused("b", enough=1)
-    assert story.refused("canary", canary=True, enough=1)
+    fresh = Story()
+    fresh.refused("a", answered=False)
+    assert fresh.health.wants_canary
 
 
 def test_refusals_with_successes_between_never_add_up(story: Story) -> None:
-    """A firewall that blocks one prompt in a hundred does not stop a run."""
+    """A firewall that blocks one prompt in a hundred does not stop a run; each success judges the rows before it."""
     for row in range(100):
-        assert not story.refused(row)
-        assert not story.refused(row + 0.5)
-        story.works()
+        story.refused(row)
+        story.refused(row + 0.5)
+        assert story.works()[0] == {row: COST, row + 0.5: COST}
     assert story.health.pause is None
+
+
+def test_an_answer_that_began_before_the_refusals_does_not_judge_them(story: Story) -> None:
+    """The credit may have ended between the two."""
+    for row in "ab":
+        story.refused(row)
+    assert story.works(sent_s=0.5)[0] == {}
+    story.refused("c")
+    assert story.health.wants_canary
+
+
+def test_a_canary_that_is_answered_convicts_the_refused_rows_and_asks_later_next_time(story: Story) -> None:
+    """Four times as many rows must be refused alike; for other reasons three are enough as before."""
+    for row in "abc":
+        story.refused(row)
+    spent, forgiven, ended = story.works(canary=True)
+    assert (spent, forgiven) == (dict.fromkeys("abc", COST), [])
+    assert ended is not None
+    for row in range(11):
+        story.refused(row)
+    assert story.health.pause is None
+    for row in "xyz":
+        story.refused(row, "quite another reason altogether")
+    assert story.health.wants_canary
+
+
+def test_refused_rows_are_forgiven_when_a_canary_has_met_an_outage(story: Story) -> None:
+    """Nothing shows whose the refusals were, so the rows are sent again."""
+    for row in "abc":
+        story.refused(row)
+    assert story.fails("canary", probe=True)
+    assert not story.health.wants_canary
+    spent, forgiven, _ = story.works(canary=True)
+    assert (spent, forgiven) == ({}, ["a", "b", "c"])
+    assert "a" not in story.health.refusals
 
 
 def test_a_failure_that_costs_nothing_is_never_paid(story: Story) -> None:

@@ -22,7 +22,7 @@ class Room:
 
 
 def lane(fresh: int = 0, room: Room | None = None) -> Lane:
-    made = Lane("m", 2, lambda model: Request(-1, model, 0, b"", b"canary", None), room or Room())
+    made = Lane("m", 2, lambda model, is_bare: Request(-1, model, 0, b"", b"canary", None), room or Room())
     made.backlog.extend(requests(fresh))
     return made
 

@@ -1,5 +1,6 @@
 """Refusals, through the real pool on the virtual clock: whether they are a row's or the whole run's."""
 
+import random
 from collections import Counter
 
 import pytest
@@ -8,7 +9,7 @@ from harness.runs import CANARY, send_all
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.rules import Policy
-from batchrun.records import Fault, Paused, Reply, Request
+from batchrun.records import Attempted, Fault, Paused, Reply, Request
 
 Result = Reply | Fault
 SLOTS = 50
@@ -30,29 +31,16 @@ REFUSALS = [
 ]
 
 
-OF_THE_MODEL = [case for case in REFUSALS if case[0] == "model_not_found"]
-OF_THE_JOB = [case for case in REFUSALS if case not in OF_THE_MODEL]
+OF_THE_MODEL = {"model_not_found"}
+"""Kinds whose message names the model."""
 
 
-@pytest.mark.parametrize(("kind", "result", "exit_code", "cure"), OF_THE_JOB)
-def test_a_first_reply_that_refuses_stops_the_run(kind: str, result: Result, exit_code: int, cure: str) -> None:
-    """At once, with a cure; every row stays open."""
-    endpoint = Endpoint(slots, trouble=lambda now_s, body: result)
-    run = send_all(endpoint, 1_000)
-    assert run.stop is not None
-    assert (run.stop.kind, run.stop.exit_code) == (kind, exit_code)
-    assert cure in run.stop.message
-    assert run.outcomes == []
-    assert endpoint.received <= 8
-    assert run.ended_s < 0.1
-
-
-@pytest.mark.parametrize(("kind", "result", "exit_code", "cure"), OF_THE_MODEL)
+@pytest.mark.parametrize(("kind", "result", "exit_code", "cure"), REFUSALS)
 @pytest.mark.parametrize("rows", [1, 1_000])
-def test_a_model_that_is_unknown_from_the_start_stops_the_run_as_soon_as_a_canary_says_so_too(
+def test_a_refusal_from_the_start_stops_the_run_as_soon_as_a_canary_is_refused_too(
     kind: str, result: Result, exit_code: int, cure: str, rows: int
 ) -> None:
-    """Half a second later, at the cost of one request; every row stays open."""
+    """Half a second later, at the cost of one request, with a cure; every row stays open."""
     sent: Counter[bytes] = Counter()
 
     def trouble(now_s: float, body: bytes) -> Result:
@@ -62,7 +50,7 @@ def test_a_model_that_is_unknown_from_the_start_stops_the_run_as_soon_as_a_canar
     run = send_all(Endpoint(slots, trouble=trouble), rows)
     assert run.stop is not None
     assert (run.stop.kind, run.stop.exit_code) == (kind, exit_code)
-    assert run.stop.message.startswith("m: ")
+    assert run.stop.message.startswith("m: ") == (kind in OF_THE_MODEL)
     assert cure in run.stop.message
     assert run.outcomes == []
     assert sent[CANARY] == 1
@@ -76,6 +64,8 @@ ABOUT_ONE_ROW = [
     ("model_not_found", refusal(404, "No endpoints found that support image input")),
     ("quota_exhausted", refusal(400, "your text says: Budget has been exceeded!")),
     ("unauthorized", refusal(400, "Authentication Error in line 3 of your text")),
+    ("forbidden", refusal(403, "Your input did not please the firewall")),
+    ("unauthorized", refusal(401, "This prompt needs a login")),
     ("model_not_found", Reply(200, {}, b'{"error": {"code": 404, "message": "no such page"}}', 0.01)),
 ]
 
@@ -131,6 +121,136 @@ def test_single_odd_refusals_in_a_run_that_works_are_not_the_runs() -> None:
     endpoint = Endpoint(slots, trouble=Faults(0.001, *results))
     endpoint.trouble = (lambda faults: lambda now_s, body: faults(now_s, body) if now_s > 1 else None)(endpoint.trouble)
     run = send_all(endpoint, 20_000, limit=Limit(1_000))
+    assert run.stop is None
+    assert not run.failed
+
+
+IN_ANY_WORDS = [
+    ("bad_request", refusal(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens'."), 4),
+    ("bad_request", refusal(422, "words that nobody has seen yet"), 4),
+    ("bad_request", refusal(418), 4),
+    ("quota_exhausted", refusal(400, "Your credit balance is too low to access the API"), 5),
+    ("too_large", refusal(413), 4),
+    ("context_length", refusal(400, "max_tokens and prompt exceed the context length"), 4),
+    ("content_filter", refusal(400, "the system prompt violates our content policy"), 4),
+]
+
+
+@pytest.mark.parametrize(("kind", "result", "exit_code"), IN_ANY_WORDS)
+@pytest.mark.parametrize("begins_s", [0.0, 10.0])
+def test_what_refuses_every_row_stops_the_run_and_fails_no_row_whatever_its_words(
+    kind: str, result: Result, exit_code: int, begins_s: float
+) -> None:
+    """A parameter of the job, credit that ends in the middle: few requests are sent in vain, and all rows stay open."""
+    refused = [0]
+
+    def trouble(now_s: float, body: bytes) -> Result | None:
+        refused[0] += now_s >= begins_s
+        return result if now_s >= begins_s else None
+
+    endpoint = Endpoint(slots, trouble=trouble)
+    run = send_all(endpoint, 5_000, limit=Limit(1_000))
+    assert run.stop is not None
+    assert (run.stop.kind, run.stop.exit_code) == (kind, exit_code)
+    assert "run the same command again" in run.stop.message
+    assert not run.failed
+    assert len(run.outcomes) == endpoint.accepted
+    assert refused[0] <= 12
+    assert run.ended_s < begins_s + 5
+    assert sum(event.attempts for event in run.events if isinstance(event, Attempted)) == refused[0]
+
+
+def test_refusals_whose_words_repeat_the_prompt_are_the_runs_too() -> None:
+    """Then no two are alike, but so many without a success make a canary ask, and only the status is compared."""
+
+    def trouble(now_s: float, body: bytes) -> Result | None:
+        chance = random.Random(body)
+        words = ["".join(chance.choices("abcdefgh", k=9)) for _ in range(5)]
+        return refusal(400, "no " + " ".join(words)) if now_s > 5 else None
+
+    run = send_all(Endpoint(slots, trouble=trouble), 5_000, limit=Limit(1_000))
+    assert run.stop is not None
+    assert run.stop.exit_code == 4
+    assert not run.failed
+
+
+@pytest.mark.parametrize("slots_allowed", [1, 8, 200])
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_thousands_of_rows_that_are_refused_in_a_row_fail_and_hold_nothing_up(status: int, slots_allowed: int) -> None:
+    """A file that is sorted by length: canaries are answered, ever fewer are sent, and each row is sent once."""
+    sent: Counter[bytes] = Counter()
+
+    def trouble(now_s: float, body: bytes) -> Result | None:
+        sent[body] += 1
+        is_row = body != CANARY and 500 <= int(body[4:]) < 3_500
+        return refusal(status, f"your prompt has {len(sent)} tokens too many") if is_row else None
+
+    run = send_all(Endpoint(slots, trouble=trouble), 4_000, limit=Limit(slots_allowed))
+    assert run.stop is None
+    assert len(run.outcomes) == 4_000
+    assert {outcome.row for outcome in run.failed} == set(range(500, 3_500))
+    assert all(outcome.attempts == 1 for outcome in run.failed)
+    assert sent[CANARY] <= 12
+
+
+def test_a_canary_with_the_jobs_parameters_that_is_refused_for_another_reason_is_followed_by_a_bare_one() -> None:
+    """A short text may not fit the job's parameters. If the bare canary is answered, the rows are at fault."""
+    bare: list[bool] = []
+
+    def canary(model: str, *, is_bare: bool) -> Request:
+        bare.append(is_bare)
+        return Request(-1, model, 0, b"", b"bare" if is_bare else b"full", None)
+
+    def trouble(now_s: float, body: bytes) -> Result | None:
+        if body == b"full":
+            return refusal(400, "this model needs an image")
+        return refusal(400, "the text is too odd") if body.startswith(b"row-") and int(body[4:]) >= 40 else None
+
+    run = send_all(Endpoint(slots, trouble=trouble), 60, canary=canary)
+    assert run.stop is None
+    assert {outcome.row for outcome in run.failed} == set(range(40, 60))
+    assert bare[:2] == [False, True]
+
+
+def test_a_parameter_of_the_job_that_only_the_full_canary_has_is_the_runs() -> None:
+    """A bare canary would be answered, and the rows would fail."""
+
+    def canary(model: str, *, is_bare: bool) -> Request:
+        return Request(-1, model, 0, b"", b"bare" if is_bare else b"full", None)
+
+    def trouble(now_s: float, body: bytes) -> Result | None:
+        return None if body == b"bare" else refusal(400, f"no parameter 'top_k' here (request {len(body)}-{now_s})")
+
+    run = send_all(Endpoint(slots, trouble=trouble), 60, canary=canary)
+    assert run.stop is not None
+    assert run.stop.exit_code == 4
+    assert not run.outcomes
+
+
+def test_a_canary_that_meets_an_outage_decides_nothing() -> None:
+    """It asks again later; then the rows are sent again."""
+
+    def trouble(now_s: float, body: bytes) -> Result | None:
+        if 5 <= now_s < 15:
+            return refusal(503) if body == CANARY or now_s > 6 else refusal(400, "credit balance")
+        return None
+
+    run = send_all(Endpoint(slots, trouble=trouble), 3_000, limit=Limit(1_000), policy=Policy(max_attempts=1))
+    assert run.stop is None
+    assert not run.failed
+    assert len(run.outcomes) == 3_000
+
+
+@pytest.mark.parametrize("page", [b"<html>welcome</html>", b'{"status": "ok"}', b""])
+def test_a_wrong_url_that_answers_200_stops_the_run(page: bytes) -> None:
+    """As long as nothing was ever answered. After answers it is an outage."""
+    run = send_all(Endpoint(slots, trouble=lambda now_s, body: Reply(200, {}, page, 0.01)), 100)
+    assert run.stop is not None
+    assert (run.stop.kind, run.stop.exit_code) == ("bad_reply", 4)
+    assert "check the base URL" in run.stop.message
+    assert not run.outcomes
+    later = Endpoint(slots, trouble=lambda now_s, body: Reply(200, {}, page, 0.01) if 5 < now_s < 40 else None)
+    run = send_all(later, 2_000, policy=Policy(max_attempts=1))
     assert run.stop is None
     assert not run.failed
 
