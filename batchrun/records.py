@@ -88,6 +88,11 @@ class Reply(NamedTuple):
     """Raw; of a stream, the assembled chat completion."""
     latency_s: float
 
+    @property
+    def is_success(self) -> bool:
+        """Whether the status reports an answer: 200, or one of its kind."""
+        return 200 <= self.status < 300
+
 
 class Fault(NamedTuple):
     """Why one attempt got no complete reply."""

@@ -1,24 +1,29 @@
-"""Reads chat completions: whether a reply is one, its text, reasoning, tool calls and token counts. Pure.
+"""Reads chat completions: whether a reply is one, its text, reasoning, tool calls and refusal. Pure.
 
-A reply is parsed once into a dict; `problem_of`, `parse_usage` and `completion_of` read this dict. Servers agree on its
-outline and on little else, so every value is checked: a value of a wrong type counts as absent, except the content,
-which must be right. `problem_of` and `parse_usage` run once per answer while the pool is busy, so they are kept fast.
+A reply is parsed once into a dict; `problem_of`, `broken_choice` and `completion_of` read this dict. Servers agree on
+its outline and on little else, so every value is checked, and a value of a wrong type counts as absent. Content is
+never absent: what is not a text is read as its JSON. `problem_of` and `broken_choice` run once per answer while the
+pool is busy, so they are kept fast.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import orjson
+from batchrun.answers.raw_json import json_text, loads
 
-from batchrun.records import Usage
+_ENDS = ("stop", "length", "tool_calls", "content_filter", "function_call", None)
+"""The finish reasons of OpenAI."""
 
-_MOST_TOKENS = 2**31 - 1
-"""More than any context window holds; sums over four billion answers still fit the int64 of the results."""
+_BROKEN = re.compile(r"error|abort|cancel|fail|insufficient|unavailable|overload|interrupt|malformed", re.IGNORECASE)
+"""Finish reasons of an answer that broke off: OpenRouter's `error`, vLLM's `abort`, DeepSeek's
+`insufficient_system_resource`, Zhipu's `network_error`, Google's `MALFORMED_FUNCTION_CALL`."""
 
-_NO_USAGE = Usage()
+_WITHHELD = re.compile(r"filter|safety|sensitive|prohibited|blocklist|recitation|spii", re.IGNORECASE)
+"""Finish reasons of an answer that the server's filter withheld: OpenAI's, Zhipu's and Google's."""
 
-_CONTENT = (str, list, type(None))
-"""Types of a message's content: a text, parts, or null next to tool calls."""
+_TEXT_PARTS = ("text", "output_text")
+"""Types of content parts that are the answer's text."""
 
 _THINK, _THOUGHT = "<think>", "</think>"
 """The tags that open models write around their reasoning, if no parser of the server removes it."""
@@ -34,6 +39,18 @@ class Completion(NamedTuple):
     """JSON: the list as the server sent it."""
     finish_reason: str | None = None
     response_id: str | None = None
+    refusal: str | None = None
+    """The model's words when it refuses; then there is usually no text."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the model gave nothing: no text, no tool call, no refusal."""
+        return not (self.response and self.response.strip()) and self.tool_calls is None and self.refusal is None
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the server's content filter ended the answer."""
+        return self.finish_reason is not None and _WITHHELD.search(self.finish_reason) is not None
 
 
 NOTHING = Completion()
@@ -50,45 +67,62 @@ def problem_of(reply: Any) -> str | None:
     """
     if not isinstance(reply, dict):
         return "the answer is not a JSON object"
-    if error := reply.get("error"):
-        return f"the answer is an error: {_message_of(error)}"
+    if is_error(error := reply.get("error")):
+        return f"the answer is an error: {_words_of(error)}"
     choices = reply.get("choices")
     if not isinstance(choices, list) or not choices:
         return "the answer has no choices"
     for choice in choices:
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if not isinstance(message, dict):
+        if choice.__class__ is not dict:
             return "the answer has a choice without a message"
-        if not isinstance(message.get("content"), _CONTENT):
-            return "the answer's content is not a text"
+        if choice.get("message").__class__ is not dict and _message_in(choice) is None:
+            return "the answer has a choice without a message"
     return None
 
 
-def _message_of(error: Any) -> str:
+def is_error(error: Any) -> bool:
+    """Return whether the value of a field `error` reports one: an object whose values are all empty does not."""
+    return any(error.values()) if isinstance(error, dict) else bool(error)
+
+
+def broken_choice(reply: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the error inside the first choice of an answer; None when the answer is whole.
+
+    Gateways that pass a stream on have sent status 200 before the provider behind them fails.
+    """
+    choice = reply["choices"][0]
+    finish_reason = choice.get("finish_reason")
+    if "error" not in choice and finish_reason in _ENDS:
+        return None
+    if is_error(error := choice.get("error")):
+        return error if isinstance(error, dict) else {"message": error}
+    if isinstance(finish_reason, str) and _BROKEN.search(finish_reason):
+        return {"message": f"the answer broke off: finish_reason {finish_reason}"}
+    return None
+
+
+def is_withheld(reply: Any) -> bool:
+    """Return whether a reply without a message was withheld by the server's content filter."""
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    finish_reason = choice.get("finish_reason") if isinstance(choice, dict) else None
+    return isinstance(finish_reason, str) and _WITHHELD.search(finish_reason) is not None
+
+
+def _message_in(choice: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the message of a choice; of the older completions, and of a stream's pieces, what stands in its place."""
+    for name in ("message", "delta", "text"):
+        value = choice.get(name)
+        if isinstance(value, dict):
+            return value
+        if isinstance(value, str):
+            return {"content": value}
+    return None
+
+
+def _words_of(error: Any) -> str:
     message = error.get("message") if isinstance(error, dict) else error
     return message if isinstance(message, str) else "it gives no reason"
-
-
-def parse_usage(reply: Mapping[str, Any]) -> Usage:
-    """Return the token counts of a reply; None for a count that is absent, negative or not an integer."""
-    usage = reply.get("usage")
-    if not isinstance(usage, dict):
-        return _NO_USAGE
-    get = usage.get
-    prompt, completion = get("prompt_tokens_details"), get("completion_tokens_details")
-    cached = None if prompt is None else _detail(prompt, "cached_tokens")
-    reasoning = None if completion is None else _detail(completion, "reasoning_tokens")
-    counts = (_count(get("prompt_tokens")), _count(get("completion_tokens")), _count(get("total_tokens")))
-    return _new(Usage, (*counts, cached, reasoning))
-
-
-def _count(value: Any) -> int | None:
-    # `type is`: isinstance would take True for 1.
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
-
-
-def _detail(details: Any, name: str) -> int | None:
-    return _count(details.get(name)) if isinstance(details, dict) else None
 
 
 def parse_completion(body: bytes) -> Completion:
@@ -97,8 +131,8 @@ def parse_completion(body: bytes) -> Completion:
     Only the first choice is read: batchrun requests samples one by one.
     """
     try:
-        reply = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        reply = loads(body)
+    except ValueError:
         return NOTHING
     return NOTHING if problem_of(reply) else completion_of(reply)
 
@@ -106,29 +140,56 @@ def parse_completion(body: bytes) -> Completion:
 def completion_of(reply: Mapping[str, Any]) -> Completion:
     """Return the shown parts of a parsed answer in which `problem_of` finds no problem."""
     choice = reply["choices"][0]
-    message = choice["message"]
+    message = choice.get("message")
+    if message.__class__ is not dict:
+        message = _message_in(choice) or {}
     finish_reason = choice.get("finish_reason")
-    response = message.get("content")
-    if response.__class__ is not str:
-        response = text_of(response)
+    content = message.get("content")
+    response = content if content.__class__ is str else text_of(content)
     reasoning = message.get("reasoning") or message.get("reasoning_content") or None
     if reasoning.__class__ is not str:
-        reasoning = _text(message.get("reasoning_content")) or None
+        reasoning = _text(message.get("reasoning_content")) or thought_of(content)
     if reasoning is None and response and response.lstrip().startswith(_THINK):
         response, reasoning = _split_thought(response, finish_reason)
     calls = _tool_calls(message) if message.get("tool_calls") or message.get("function_call") else None
-    return _new(Completion, (response, reasoning, calls, _text(finish_reason), _text(reply.get("id"))))
+    refusal = _text(message.get("refusal")) or (_joined(content, "refusal") if content.__class__ is list else None)
+    return _new(Completion, (response, reasoning, calls, _text(finish_reason), _text(reply.get("id")), refusal))
 
 
 def text_of(content: Any) -> str | None:
-    """Return the text of a message's content: a string, or the text parts of a list; None when there is no text."""
-    if isinstance(content, str):
+    """Return the text of a message's content; None when there is no text.
+
+    Of a list, the text parts. Anything else is JSON that the server has parsed already, so it is written again.
+    """
+    if content is None or isinstance(content, str):
         return content
+    if isinstance(content, list):
+        return _joined(content, *_TEXT_PARTS)
+    if isinstance(content, dict) and isinstance(text := content.get("text"), str):
+        return text
+    return json_text(content)
+
+
+def thought_of(content: Any) -> str | None:
+    """Return the reasoning in the parts of a content, as Mistral and Databricks send it; None when there is none."""
     if not isinstance(content, list):
         return None
-    parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type", "text") == "text"]
-    texts = [text for text in parts if isinstance(text, str)]
-    return "".join(texts) if texts else None
+    thoughts = []
+    for part in content:
+        if isinstance(part, dict) and part.get("type") in ("thinking", "reasoning"):
+            inner = part.get("thinking") or part.get("summary") or part.get("text")
+            thoughts.append(inner if isinstance(inner, str) else _joined(inner, *_TEXT_PARTS, "summary_text"))
+    return "".join(filter(None, thoughts)) or None
+
+
+def _joined(parts: Any, *kinds: str) -> str | None:
+    """Return the texts of the parts of these types; a part without a type is a text."""
+    if not isinstance(parts, list):
+        return None
+    those = [part for part in parts if isinstance(part, dict) and part.get("type", "text") in kinds]
+    texts = [part.get("refusal" if part.get("type") == "refusal" else "text") for part in those]
+    found = [text for text in texts if isinstance(text, str)]
+    return "".join(found) if found else None
 
 
 def _text(value: Any) -> str | None:
@@ -147,10 +208,7 @@ def _split_thought(content: str, finish_reason: str | None) -> tuple[str, str | 
 def _tool_calls(message: Mapping[str, Any]) -> str | None:
     calls = message.get("tool_calls")
     if not calls and isinstance(function := message.get("function_call"), dict):
-        calls = [{"type": "function", "function": function}]  # older servers: one call, without id
-    if not calls or not isinstance(calls, list):
-        return None
-    try:
-        return orjson.dumps(calls).decode()
-    except TypeError:  # nested deeper than orjson writes; no real tool call is
-        return None
+        calls = {"type": "function", "function": function}  # older servers: one call, without id
+    if isinstance(calls, dict):
+        calls = [calls]
+    return json_text(calls) if calls and isinstance(calls, list) else None

@@ -8,6 +8,7 @@ import jsonschema_rs
 import orjson
 
 from batchrun.answers.bounds import EXAMPLES, FORMATS, with_bounds
+from batchrun.answers.chat import Completion
 from batchrun.answers.objects import find_objects
 from batchrun.answers.references import dereferenced
 from batchrun.errors import JobError
@@ -19,10 +20,19 @@ _MOST_LETTERS = 300
 _ROOT = '{"type": "object", "properties": {…}}'
 
 
+INVALID, REFUSED, WITHHELD = "invalid_response", "refused", "content_filter"
+"""Kinds of answers that are not valid. Only of the first kind is another answer worth buying."""
+
+_MOST_REFUSAL = 2_000
+
+KINDS = frozenset({INVALID, REFUSED, WITHHELD})
+
+
 class Complaint(NamedTuple):
     """Why an answer is not valid: a text of bounded length for the model that wrote it, and for people."""
 
     text: str
+    kind: str = INVALID
 
 
 class AnswerSchema:
@@ -63,6 +73,17 @@ class AnswerSchema:
         if type(value) is not dict:
             return self._found(text or "")
         return value if self._validator.is_valid(value) else self._complaint(value)
+
+    def judge(self, completion: Completion) -> dict[str, Any] | Complaint:
+        """Return the object in an answer, or why there is none. A refusal and a filter's verdict will not change."""
+        found = self.read(completion.response)
+        if not isinstance(found, Complaint):
+            return found
+        if completion.refusal is not None:
+            return Complaint(completion.refusal[:_MOST_REFUSAL], REFUSED)
+        if completion.is_withheld:
+            return Complaint("the endpoint's content filter withheld the answer", WITHHELD)
+        return found
 
     def _found(self, text: str) -> dict[str, Any] | Complaint:
         objects, problem = find_objects(text)

@@ -46,7 +46,7 @@ def budget_of(job: Job, before: Used, *, simulated: bool) -> Budget | None:
             return None
         return Amount(usd or 0.0, tokens)
 
-    return Budget(cap, before, worst, used)
+    return Budget(cap, before, worst, used, lambda model, usage: _least(usage, price(model)))
 
 
 def rates_of(job: Job) -> Rates:
@@ -66,6 +66,13 @@ def _cap_usd(job: Job, *, simulated: bool) -> float:
         cure = f'add its price to the job file under [prices."{unknown[0]}"]'
         raise JobError(f"limits.max_cost_usd = {cap_usd:g}: the price of {unknown[0]} is not known; {cure}")
     return cap_usd
+
+
+def _least(usage: Usage, price: PriceLike | None) -> Amount:
+    """Return what stays set aside at least for an answer that states its tokens only in part."""
+    tokens = max(usage.total_tokens or 0, usage.prompt_tokens or 0, usage.completion_tokens or 0)
+    dearest = 0.0 if price is None else max(price.input_usd_per_mtok, price.output_usd_per_mtok)
+    return Amount(tokens * dearest / 1_000_000, tokens)
 
 
 def _tokens(usage: Usage) -> int | None:

@@ -4,14 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from batchrun.answers.chat import Completion, parse_completion
+from batchrun.answers.chat import NOTHING, Completion, parse_completion
 from batchrun.answers.columns import AnswerColumns
-from batchrun.answers.schema import AnswerSchema, Complaint
+from batchrun.answers.schema import INVALID, KINDS, AnswerSchema, Complaint
 from batchrun.records import OutcomeColumns
 from batchrun.results.columns import of_failure, shown_completions
-
-INVALID = "invalid_response"
-"""Kind of a row whose answer does not fit the schema."""
 
 _SHOWN_CHARS = 200
 """Most characters of an invalid answer that follow the complaint; the checkpoint has all of them."""
@@ -43,25 +40,29 @@ class AnswerReader:
         """The columns of the answers."""
         self.gained: Counter[str] = Counter()
         """Model → rows completed here and failed in the run, minus rows failed here and completed in the run."""
-        self.example: str | None = None
-        """The complaint about one of the invalid answers."""
+        self.failures: Counter[str] = Counter()
+        """Kind → rows that failed with it here and not in the run, minus those of the other way round."""
+        self.examples: dict[str, str] = {}
+        """Kind → the complaint about one of the invalid answers."""
 
     def read(self, outcomes: OutcomeColumns) -> Answers:
         """Return the answers of these rows."""
-        if self._schema is None and INVALID not in outcomes["kind"]:
+        if self._schema is None and KINDS.isdisjoint(outcomes["kind"]):
             return Answers(outcomes, shown_completions(outcomes), None)
         kinds, errors = list(outcomes["kind"]), list(outcomes["error"])
         completions = list(shown_completions(outcomes))
         objects: list[_Object | None] = [None] * len(kinds)
         for place, (kind, body) in enumerate(zip(outcomes["kind"], outcomes["body"], strict=True)):
-            if kind not in (None, INVALID) or body is None:
+            if body is None or not (kind is None or kind in KINDS):
                 continue
             completion = completions[place] if kind is None else parse_completion(body)
-            found = None if self._schema is None else self._schema.read(completion.response)
+            if completion is NOTHING and kind != INVALID:  # an error of the endpoint has the same kind
+                continue
+            found = None if self._schema is None else self._schema.judge(completion)
             if isinstance(found, Complaint):
-                kinds[place], errors[place] = INVALID, _error(found, completion.response)
+                kinds[place], errors[place] = found.kind, _error(found, completion.response)
                 completions[place] = of_failure(completion)
-                self.example = self.example or found.text
+                self.examples.setdefault(found.kind, found.text)
             else:
                 kinds[place], errors[place] = None, None
                 completions[place], objects[place] = completion, found
@@ -72,10 +73,13 @@ class AnswerReader:
     def _count(self, models: Sequence[str], before: Sequence[str | None], after: Sequence[str | None]) -> None:
         for model, old, new in zip(models, before, after, strict=True):
             if old != new:
-                self.gained[model] += 1 if new is None else -1
+                self.gained[model] += (new is None) - (old is None)
+                self.failures.update({kind: change for kind, change in ((old, -1), (new, 1)) if kind is not None})
 
 
 def _error(complaint: Complaint, response: str | None) -> str:
+    if complaint.kind != INVALID:
+        return complaint.text
     if not response:
         return f"{complaint.text}: it has no text"
     more = "…" if len(response) > _SHOWN_CHARS else ""

@@ -33,13 +33,18 @@ BEFORE_ANSWER = (
 )
 AFTER_ANSWER = (
     Column("tool_calls", pa.string(), "the answer's tool calls, as JSON"),
+    Column("refusal", pa.string(), "the model's words when it refuses; null when it does not"),
     Column("finish_reason", pa.string(), "why the answer ended: `stop`, `length`, `tool_calls`, `content_filter`"),
     Column(
         "prompt_tokens",
         pa.int64(),
         "tokens of the prompt; null when not stated, as in the four that follow",
     ),
-    Column("completion_tokens", pa.int64(), "tokens of the answer, reasoning included"),
+    Column(
+        "completion_tokens",
+        pa.int64(),
+        "all that is billed as output: the answer, and its reasoning also where the endpoint counts it separately",
+    ),
     Column("total_tokens", pa.int64(), "prompt and completion"),
     Column("cached_tokens", pa.int64(), "prompt tokens that came from the endpoint's prefix cache"),
     Column("reasoning_tokens", pa.int64(), "completion tokens that went into reasoning"),
@@ -157,9 +162,16 @@ def _shown(body: bytes | None, kind: str | None, http_status: int | None) -> Com
         if completion is NOTHING:
             raise LostAnswer
         return completion
-    return of_failure(parse_completion(body)) if http_status == 200 else _FAILED
+    return _FAILED if is_error_status(http_status) else of_failure(parse_completion(body))
+
+
+def is_error_status(status: int | None) -> bool:
+    """Return whether a status was received, and is not that of an answer."""
+    return status is not None and not 200 <= status < 300
 
 
 def of_failure(completion: Completion) -> Completion:
     """Return the shown parts of an invalid answer: only those that help to explain it."""
-    return Completion(finish_reason=completion.finish_reason, response_id=completion.response_id)
+    return Completion(
+        finish_reason=completion.finish_reason, response_id=completion.response_id, refusal=completion.refusal
+    )

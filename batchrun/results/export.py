@@ -16,7 +16,7 @@ from batchrun.job.catalogue import PriceLike, prices_of
 from batchrun.job.sections import Job
 from batchrun.prompts.input.columns import InputColumns, LateSchema
 from batchrun.records import ModelTotals, summed
-from batchrun.results.answers import INVALID, AnswerReader
+from batchrun.results.answers import AnswerReader
 from batchrun.results.columns import LostAnswer, input_name
 from batchrun.results.openai_batch import write_batch_files
 from batchrun.results.replace import Replacements, replacing_together, sweep
@@ -268,10 +268,10 @@ class _Run:
 
     def _failures(self, reader: AnswerReader) -> list[Failures]:
         found = {each.kind: each for each in self.checkpoint.failures()}
-        invalid = found.pop(INVALID, Failures(INVALID, 0, None))
-        rows = invalid.rows - reader.gained.total()
-        if rows:
-            found[INVALID] = Failures(INVALID, rows, reader.example or invalid.example)
+        for kind in {*reader.failures, *reader.examples}:
+            before = found.pop(kind, Failures(kind, 0, None))
+            if rows := before.rows + reader.failures[kind]:
+                found[kind] = Failures(kind, rows, reader.examples.get(kind, before.example))
         return sorted(found.values(), key=lambda each: -each.rows)
 
     def _exported(self, paths: list[Path], reader: AnswerReader, scores: list[dict[str, Any]]) -> Exported:

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from batchrun.answers.raw_json import json_text, loads
 from batchrun.records import OutcomeColumns
 from batchrun.results.answers import AnswerReader
-from batchrun.results.columns import labels
+from batchrun.results.columns import is_error_status, labels
 
 _IN_ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
 """In JSON, line breaks occur only as white space between values: inside texts they are escaped."""
@@ -66,25 +67,35 @@ def _entry(line: _Line, its_id: str) -> dict[str, Any]:
         "custom_id": line.custom_id,
         "response": None if line.http_status is None else _response(line, line.http_status, its_id),
         # The response to a refused request has the reason.
-        "error": None if line.kind is None or line.http_status not in (None, 200) else _error(line),
+        "error": None if line.kind is None or is_error_status(line.http_status) else _error(line),
     }
 
 
 def _response(line: _Line, status: int, its_id: str) -> dict[str, Any]:
-    body = _object(line.body)
+    body, raw = _object(line.body or b"")
     given_id = body.get("id") if body else None
     shown: Any = {"error": {"message": line.error, "type": line.kind, "param": None, "code": line.kind}}
-    if body is not None and line.body is not None:
-        shown = orjson.Fragment(line.body.translate(_IN_ONE_LINE))  # unchanged
+    if body is not None:
+        shown = orjson.Fragment(raw.translate(_IN_ONE_LINE))
     return {"status_code": status, "request_id": given_id if isinstance(given_id, str) else its_id, "body": shown}
 
 
-def _object(body: bytes | None) -> dict[str, Any] | None:
+def _object(body: bytes) -> tuple[dict[str, Any] | None, bytes]:
+    """Return a body as an object, and its JSON: as it came, or as it was read if it is not strict JSON."""
     try:
-        found = orjson.loads(body or b"")
+        found, raw = orjson.loads(body), body
     except orjson.JSONDecodeError:
-        return None
-    return found if isinstance(found, dict) else None
+        found, raw = _tolerant(body)
+    return (found if isinstance(found, dict) else None), raw
+
+
+def _tolerant(body: bytes) -> tuple[Any, bytes]:
+    try:
+        found = loads(body)
+    except ValueError:
+        return None, b""
+    text = json_text(found)
+    return (None, b"") if text is None else (found, text.encode())
 
 
 def _error(line: _Line) -> dict[str, Any]:

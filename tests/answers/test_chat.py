@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.answers.chat import Completion, completion_of, parse_completion, parse_usage, problem_of, text_of
-from batchrun.records import Usage
+from batchrun.answers.chat import (
+    NOTHING,
+    Completion,
+    broken_choice,
+    completion_of,
+    is_withheld,
+    parse_completion,
+    problem_of,
+    text_of,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
@@ -48,8 +56,8 @@ def shown(message: Any, finish_reason: Any = "stop") -> Completion:
         ({"choices": []}, "the answer has no choices"),
         ({"choices": {"0": {}}}, "the answer has no choices"),
         ({"choices": ["yes"]}, "the answer has a choice without a message"),
-        ({"choices": [{"text": "yes"}]}, "the answer has a choice without a message"),
-        ({"choices": [{"message": "yes"}]}, "the answer has a choice without a message"),
+        ({**answer({"content": "yes"}), "error": {"code": 0, "message": ""}}, None),
+        ({"choices": [{"message": None}]}, "the answer has a choice without a message"),
         ({"choices": [{"message": {}}, {}]}, "the answer has a choice without a message"),
     ],
 )
@@ -59,62 +67,14 @@ def test_a_body_that_is_not_a_chat_completion_has_a_problem(reply: Any, problem:
 
 
 @pytest.mark.parametrize(
-    ("value", "count"),
-    [
-        (0, 0),
-        (7, 7),
-        (2**31 - 1, 2**31 - 1),
-        *[(value, None) for value in (2**31, -1, True, 1.5, "7", None, [7])],
-    ],
-)
-def test_a_token_count_is_a_whole_number_or_unknown(value: Any, count: int | None) -> None:
-    """Any other value becomes null; nothing is guessed."""
-    usage = {
-        "prompt_tokens": value,
-        "completion_tokens": value,
-        "total_tokens": value,
-        "prompt_tokens_details": {"cached_tokens": value},
-        "completion_tokens_details": {"reasoning_tokens": value},
-    }
-    assert parse_usage({"usage": usage}) == Usage(*[count] * 5)
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [{}, {"usage": None}, {"usage": []}, {"usage": "many"}, {"usage": {}}]
-    + [{"usage": {"prompt_tokens_details": garbage}} for garbage in (None, 3, "x", [1])],
-)
-def test_missing_or_malformed_usage_is_unknown(reply: dict[str, Any]) -> None:
-    """Every count is null then."""
-    assert parse_usage(reply) == Usage()
-
-
-def test_each_count_is_read_from_its_own_field() -> None:
-    """The five counts are not mixed up."""
-    usage = {
-        "prompt_tokens": 1,
-        "completion_tokens": 2,
-        "total_tokens": 3,
-        "prompt_tokens_details": {"cached_tokens": 4},
-        "completion_tokens_details": {"reasoning_tokens": 5},
-    }
-    assert parse_usage({"usage": usage}) == Usage(1, 2, 3, 4, 5)
-
-
-@given(st.dictionaries(st.sampled_from(["usage", "choices"]), JSON))
-def test_a_count_is_never_negative(reply: dict[str, Any]) -> None:
-    """No reply of a server makes a total smaller."""
-    assert all(count is None or count >= 0 for count in parse_usage(reply))
-
-
-@pytest.mark.parametrize(
     ("content", "text"),
     [
         ("yes", "yes"),
         ("", ""),
         (None, None),
-        (5, None),
-        ({"text": "yes"}, None),
+        (5, "5"),
+        ({"label": "yes"}, '{"label":"yes"}'),
+        ({"type": "text", "text": "yes"}, "yes"),
         ([], None),
         ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"),
         ([{"text": "a"}, "b", None, {"type": "text"}, {"type": "text", "text": 5}], "a"),
@@ -145,6 +105,28 @@ def test_content_is_a_text_or_the_text_parts_of_a_list(content: Any, text: str |
         ({"content": "a <think>b</think>"}, "stop", "a <think>b</think>", None),
         ({"content": "<think>b</think>", "reasoning": "hm"}, "stop", "<think>b</think>", "hm"),
         ({"content": [{"type": "text", "text": "<think>hm</think>yes"}]}, "stop", "yes", "hm"),
+        (
+            {
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "h"}, {"type": "text", "text": "m"}]},
+                    {"type": "text", "text": "yes"},
+                ]
+            },
+            "stop",
+            "yes",
+            "hm",
+        ),
+        (
+            {
+                "content": [
+                    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+                    {"type": "text", "text": "yes"},
+                ]
+            },
+            "stop",
+            "yes",
+            "hm",
+        ),
     ],
 )
 def test_reasoning_is_found_in_every_place_that_servers_use(
@@ -165,7 +147,7 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments
         ({"tool_calls": None}, None),
         ({"tool_calls": []}, None),
         ({"tool_calls": "f"}, None),
-        ({"tool_calls": {"f": 1}}, None),
+        ({"tool_calls": CALL}, [CALL]),
         ({"function_call": CALL["function"]}, [{"type": "function", "function": CALL["function"]}]),
         ({"function_call": CALL["function"], "tool_calls": [CALL]}, [CALL]),
         ({"function_call": "f"}, None),
@@ -185,7 +167,7 @@ def test_tool_calls_that_are_nested_too_deeply_are_left_out() -> None:
 
 def test_the_id_and_the_finish_reason_are_kept() -> None:
     """Values that are not texts become null."""
-    assert shown({"content": "a"})[3:] == ("stop", "chatcmpl-1")
+    assert shown({"content": "a"})[3:5] == ("stop", "chatcmpl-1")
     assert completion_of({"id": 7, "choices": [{"message": {}, "finish_reason": 5}]}) == Completion()
 
 
@@ -200,3 +182,73 @@ def test_no_answer_breaks_the_export(reply: Any) -> None:
     """Every JSON value gives texts or nulls; none raises an error."""
     completion = parse_completion(orjson.dumps(reply))
     assert all(value is None or isinstance(value, str) for value in completion)
+
+
+@pytest.mark.parametrize("choice", [{"message": "yes"}, {"text": "yes"}, {"delta": {"content": "yes"}}])
+def test_an_answer_in_an_older_shape_is_an_answer(choice: dict[str, Any]) -> None:
+    """The text of a completion, a message that is a text, and the pieces of a stream in one."""
+    reply = {"choices": [choice]}
+    assert problem_of(reply) is None
+    assert completion_of(reply).response == "yes"
+
+
+@pytest.mark.parametrize(
+    ("message", "refusal", "response"),
+    [
+        ({"content": None, "refusal": "I cannot."}, "I cannot.", None),
+        ({"content": [{"type": "refusal", "refusal": "I cannot."}]}, "I cannot.", None),
+        ({"content": "Yes.", "refusal": None}, None, "Yes."),
+        ({"content": "Yes.", "refusal": ""}, None, "Yes."),
+        ({"content": "Yes.", "refusal": 5}, None, "Yes."),
+    ],
+)
+def test_a_refusal_is_read_with_its_words(message: dict[str, Any], refusal: str | None, response: str | None) -> None:
+    """As a field of the message, or as a part of its content."""
+    assert (shown(message).refusal, shown(message).response) == (refusal, response)
+    assert not shown(message).is_empty
+
+
+@pytest.mark.parametrize(
+    ("message", "is_empty"),
+    [({}, True), ({"content": " \n"}, True), ({"content": "a"}, False), ({"tool_calls": [{"id": "a"}]}, False)],
+)
+def test_an_answer_without_text_call_or_refusal_is_empty(message: dict[str, Any], is_empty: bool) -> None:
+    """White space is not an answer."""
+    assert shown(message).is_empty is is_empty
+
+
+@pytest.mark.parametrize(
+    ("choice", "error"),
+    [
+        ({"finish_reason": "stop"}, None),
+        ({"finish_reason": None}, None),
+        ({}, None),
+        ({"finish_reason": "eos"}, None),
+        ({"finish_reason": ["error"]}, None),
+        ({"finish_reason": "stop", "error": None}, None),
+        ({"finish_reason": "stop", "error": {"code": None, "message": ""}}, None),
+        ({"finish_reason": "error", "error": {"code": 502}}, {"code": 502}),
+        ({"finish_reason": "stop", "error": "gone"}, {"message": "gone"}),
+        ({"finish_reason": "error"}, {"message": "the answer broke off: finish_reason error"}),
+        ({"finish_reason": "network_error"}, {"message": "the answer broke off: finish_reason network_error"}),
+        ({"finish_reason": "abort"}, {"message": "the answer broke off: finish_reason abort"}),
+    ],
+)
+def test_an_error_inside_the_choice_is_found(choice: dict[str, Any], error: Any) -> None:
+    """As an object, as a text, or only as the reason why the answer ended."""
+    assert broken_choice({"choices": [{"message": {"content": "Half of"}, **choice}]}) == error
+
+
+def test_an_answer_that_a_filter_withheld_is_recognized_without_a_message() -> None:
+    """Google sends a choice with nothing but the reason."""
+    assert is_withheld({"choices": [{"finish_reason": "content_filter"}]})
+    assert not is_withheld({"choices": [{"finish_reason": "stop"}]})
+    assert not any(map(is_withheld, [None, [], {}, {"choices": []}, {"choices": [7]}]))
+    assert shown({"content": ""}, "content_filter").is_withheld
+    assert not shown({"content": ""}, None).is_withheld
+
+
+def test_what_only_a_tolerant_reader_reads_is_shown() -> None:
+    """The export reads what the run accepted."""
+    assert parse_completion(b'{"choices":[{"message":{"content":"a\\ud83d"}}]} bye').response == "a\ufffd"
+    assert parse_completion(b"<html>") is NOTHING

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.answers.chat import parse_completion, parse_usage, problem_of
+from batchrun.answers.chat import parse_completion, problem_of
 from batchrun.answers.stream import StreamAssembler
+from batchrun.answers.usage import parse_usage
 from batchrun.records import Usage
 
 JSON = st.recursive(
@@ -228,9 +229,15 @@ def test_the_last_usage_counts() -> None:
         (sse([chunk(piece(content="a")), {"error": {"message": "gone"}}, chunk(piece(content="b"))]), "gone"),
         (sse([{"error": "gone"}, {"error": "later"}]), "gone"),
         (sse([{"object": "error", "message": "gone", "code": 400}]), "gone"),
-        (b"data: <html>\n\n", "the stream has an event that is not JSON"),
-        (b"data: 7\n\n", "the stream has an event that is not a JSON object"),
-        (b'data: {"system_fingerprint":%s}\n\n' % (b"[" * 500 + b"]" * 500), "the stream is nested too deeply"),
+        (sse([{"message": "gone", "code": 500}]), "gone"),
+        (b'event: error\ndata: {"message": "gone"}\n\n', "gone"),
+        (b"data: {broken\n\n", "the stream has an event that is not JSON"),
+        (b"data: <html>\n\n", "the stream ended after an event that is not a chunk: <html>"),
+        (sse([chunk(piece(content="a")), 7]), "the stream ended after an event that is not a chunk: 7"),
+        (
+            b'data: {"choices":[],"system_fingerprint":%s}\n\n' % (b"[" * 500 + b"]" * 500),
+            "the stream is nested too deeply",
+        ),
     ],
 )
 def test_an_error_in_the_stream_is_the_result(data: bytes, problem: str) -> None:
@@ -244,3 +251,111 @@ def test_no_chunk_raises_an_error(chunks: list[Any]) -> None:
     """A stream may have any JSON value; the result is an error or has choices."""
     result, _ = assembled(sse(chunks))
     assert "error" in result or isinstance(result["choices"], list)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ANSWER.replace(b"data: {", b"data:\n\ndata: {"),
+        ANSWER.replace(b"data: {", b"data: \n\ndata: {"),
+        ANSWER.replace(b"data: {", b"data: ping\n\ndata: {"),
+        ANSWER.replace(b"data: {", b'event: ping\ndata: {"type": "ping"}\n\ndata: {'),
+        ANSWER.replace(b"\n\n", b"\n"),
+        ANSWER.replace(b"\n", b"\r"),
+        ANSWER.replace(b"data: {", b"{"),
+        ANSWER.removesuffix(b"\n\n"),
+        ANSWER.removesuffix(b"data: [DONE]\n\n").removesuffix(b"\n\n"),
+    ],
+    ids=["empty", "blank", "ping", "named ping", "no empty lines", "cr", "json lines", "no end", "no end, not done"],
+)
+def test_a_stream_that_is_framed_in_its_own_way_is_read(data: bytes) -> None:
+    """Heartbeats are not events, and what was sent whole counts."""
+    stream = StreamAssembler()
+    stream.feed(data)
+    stream.close()
+    assert stream.is_complete
+    result = orjson.loads(stream.result())
+    result.pop("type", None)  # of the ping: everything that a server sends is kept
+    assert result == assembled(ANSWER)[0]
+
+
+def test_a_character_that_is_cut_between_two_events_is_whole() -> None:
+    """A server may cut bytes of UTF-8 or the halves of a pair; what stays half is replaced."""
+    lines = [rb'"a\ud83d"', rb'"\ude00b"', b'"\xf0\x9f"', b'"\x98\x80c"', rb'"d\ud83d"']
+    data = b"".join(b'data: {"choices":[{"delta":{"content":%s}}]}\n\n' % line for line in lines)
+    assert assembled(data)[0]["choices"][0]["message"]["content"] == "a😀b😀cd\ufffd"
+
+
+def test_an_error_inside_a_choice_stays_there() -> None:
+    """The verdict finds it; half a text alone would look like the answer."""
+    broken = piece(content="") | {"error": {"code": 502, "message": "gone"}}
+    result, stream = assembled(sse([chunk(piece(content="hel")), chunk(broken)], b""))
+    assert result["choices"][0]["error"] == {"code": 502, "message": "gone"}
+    assert stream.is_complete
+
+
+CALLS = [
+    ("index 0 twice", [(0, "a", "f", '{"x":'), (0, None, None, "1}"), (0, "b", "g", "{}")]),
+    ("a name twice", [(0, None, "f", '{"x":1}'), (0, None, "g", "{}")]),
+    ("an id of its own for each piece", [(0, "a", "f", '{"x":'), (0, "q", None, "1}"), (1, "b", "g", "{}")]),
+    ("no index, one id for each call", [(None, "a", "f", '{"x":'), (None, "a", None, "1}"), (None, "b", "g", "{}")]),
+    ("arguments that are an object", [(0, "a", "f", {"x": 1}), (0, "b", "g", {})]),
+]
+
+
+@pytest.mark.parametrize(("name", "pieces"), CALLS)
+def test_two_tool_calls_are_two_whatever_a_server_numbers_them(name: str, pieces: list[Any]) -> None:
+    """None is glued to the other, and arguments are JSON."""
+    message = message_of(
+        *(
+            piece(tool_calls=[{"index": index, "id": its_id, "function": {"name": called, "arguments": arguments}}])
+            for index, its_id, called, arguments in pieces
+        )
+    )
+    functions = [call["function"] for call in message["tool_calls"]]
+    assert functions == [{"name": "f", "arguments": '{"x":1}'}, {"name": "g", "arguments": "{}"}], name
+
+
+def test_nothing_that_a_server_sends_is_lost() -> None:
+    """Fields that OpenAI's chunks do not have are joined, merged or kept."""
+    call = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}, "extra_content": {"signature": "s"}}
+    result, _ = assembled(
+        sse(
+            [
+                chunk(piece(annotations=[1], audio={"id": "x", "data": "ab"}), x_groq={"id": "r"}, provider="p"),
+                chunk(piece(annotations=[2], audio={"id": "x", "data": "cd"}), x_groq={"usage": USAGE}),
+                chunk(piece(content=[{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "yes"}])),
+                chunk(piece(content=[{"type": "image"}], tool_calls=[call])),
+                chunk(piece("stop") | {"native_finish_reason": "end"}),
+            ]
+        )
+    )
+    (choice,) = result["choices"]
+    message = choice["message"]
+    assert (message["annotations"], message["audio"]) == ([1, 2], {"id": "x", "data": "abcd"})
+    assert message["content"] == [{"type": "text", "text": "yes"}, {"type": "image"}]
+    assert message["reasoning"] == "hm"
+    assert message["tool_calls"][0]["extra_content"] == {"signature": "s"}
+    assert choice["native_finish_reason"] == "end"
+    assert (result["x_groq"], result["provider"]) == ({"id": "r", "usage": USAGE}, "p")
+    assert parse_usage(result) == Usage(3, 2, 5)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"message": {"content": "yes"}, "finish_reason": "stop"},
+        {"text": "yes", "finish_reason": "stop"},
+        {"delta": {"content": "yes"}, "message": {"content": None}, "finish_reason": "stop"},
+    ],
+)
+def test_a_whole_message_in_one_event_is_read(choice: dict[str, Any]) -> None:
+    """Some servers stream a single event, or repeat the whole message in the last one."""
+    events = [chunk(choice)] if "delta" not in choice else [chunk(choice), chunk({"message": {"content": "yes"}})]
+    assert assembled(sse(events))[0]["choices"][0]["message"]["content"] == "yes"
+
+
+def test_a_stray_event_before_the_end_is_not_an_error() -> None:
+    """Only when nothing follows it may it explain why the answer ended."""
+    stray = chunk(piece(content="a")), {"message": "busy"}, chunk(piece(content="b"))
+    assert assembled(sse(stray))[0]["choices"][0]["message"]["content"] == "ab"

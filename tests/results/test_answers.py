@@ -39,7 +39,8 @@ def test_an_answer_that_fits_is_completed_and_any_other_is_failed(outcome: Make)
     assert answers.outcomes["error"][1] == "the answer holds no JSON object; the answer: none"
     assert '{"n": ""}' in answers.outcomes["error"][3]
     assert dict(reader.gained) == {"m": -1, "other": 1}
-    assert reader.example == "the answer holds no JSON object"
+    assert dict(reader.failures) == {"invalid_response": 0}
+    assert reader.examples == {"invalid_response": "the answer holds no JSON object"}
     shown = [(each.response, each.finish_reason, each.response_id) for each in answers.completions]
     assert shown == [('{"n": 1}', "stop", "x"), (None, "stop", "x"), ('{"n": 2}', "stop", "x"), (None, "stop", "x")]
 
@@ -75,3 +76,42 @@ def test_the_given_outcomes_do_not_change(outcome: Make) -> None:
     columns = columns_of([outcome(body=body("none"))])
     AnswerReader(AnswerSchema(SCHEMA)).read(columns)
     assert (columns["kind"], columns["error"]) == ([None], [None])
+
+
+def refused(text: str, **message: str) -> bytes:
+    reply = {"choices": [{"message": {"content": None, "refusal": text, **message}, "finish_reason": "stop"}]}
+    return orjson.dumps(reply)
+
+
+def withheld(message: dict[str, str]) -> bytes:
+    return orjson.dumps({"choices": [{"message": message, "finish_reason": "content_filter"}]})
+
+
+def test_a_refusal_and_a_filters_verdict_fail_under_a_schema_with_their_words(outcome: Make) -> None:
+    """An answer that fits is an answer, whatever else the message holds; an HTTP error of that kind stays one."""
+    answers, reader = read(
+        outcome(body=refused("I cannot.")),
+        outcome(body=refused("I should not.", content='{"n": 1}')),
+        outcome(body=withheld({"content": "half of"})),
+        outcome(body=body("none"), kind="refused", error="old"),
+        outcome(body=b'{"error": {"message": "flagged"}}', kind="content_filter", error="flagged", http_status=400),
+    )
+    assert answers.outcomes["kind"] == ["refused", None, "content_filter", "invalid_response", "content_filter"]
+    assert answers.outcomes["error"][0] == "I cannot."
+    assert answers.outcomes["error"][2] == "the endpoint's content filter withheld the answer"
+    assert answers.outcomes["error"][4] == "flagged"
+    assert [each.refusal for each in answers.completions][:2] == ["I cannot.", "I should not."]
+    assert dict(reader.failures) == {"refused": 0, "content_filter": 1, "invalid_response": 1}
+    assert reader.gained == {"m": -2}
+
+
+def test_without_a_schema_a_refusal_is_completed_with_its_words(outcome: Make) -> None:
+    """They have their own column."""
+    answers, reader = read(
+        outcome(kind="refused", error="I cannot.", body=refused("I cannot.")),
+        outcome(kind="content_filter", error="flagged", http_status=400, body=b"{}"),
+        schema=None,
+    )
+    assert answers.outcomes["kind"] == [None, "content_filter"]
+    assert [each.refusal for each in answers.completions] == ["I cannot.", None]
+    assert dict(reader.failures) == {"refused": -1}

@@ -22,6 +22,7 @@ status             string
 response           string
 reasoning          string
 tool_calls         string
+refusal            string
 finish_reason      string
 prompt_tokens      int64
 completion_tokens  int64
@@ -124,6 +125,7 @@ def test_a_completed_outcome_fills_every_column(outcome: Make) -> None:
             "response": "yes",
             "reasoning": "hm",
             "tool_calls": '[{"id":"a"}]',
+            "refusal": None,
             "finish_reason": "stop",
             "prompt_tokens": 1_000_000,
             "completion_tokens": 2,

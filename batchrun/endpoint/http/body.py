@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import aiohttp
 
+from batchrun.answers.events import is_stream
 from batchrun.answers.stream import StreamAssembler
 from batchrun.endpoint.http.wire import Answer
 
@@ -21,6 +22,15 @@ _LARGE_AT_ONCE = 4
 
 _ERROR_BYTES = 1 << 20
 """How much of an error is read: its status decides, and few errors fill a page."""
+
+_HEAD_BYTES = 400
+"""How much of a body decides what it is."""
+
+_FIELD_BYTES = len("event:")
+"""Length of the longest field that an event begins with."""
+
+_SPACE = b" \t\r\n\xef\xbb\xbf"
+"""What may stand before the first character of a body: white space and a byte order mark."""
 
 _LINGER_S = 0.1
 """Longest wait for the end of a stream after `[DONE]`. It comes at once or never: some servers keep the stream open."""
@@ -43,6 +53,8 @@ class BodyReader:
     async def read(self, response: Answer, on_piece: Callable[[], None]) -> bytes:
         """Return the body; of a stream, the assembled chat completion; of an error, the beginning.
 
+        A body is a stream if it looks like one, whatever its content type: some gateways change or drop the type.
+
         Args:
             response: the answer, of which only the head has arrived.
             on_piece: called for each piece of a stream.
@@ -52,17 +64,72 @@ class BodyReader:
             BrokenOff: a stream ended too early.
             aiohttp.ClientError: the connection broke, or the body is not HTTP.
         """
-        if response.status != 200:
+        if not 200 <= response.status < 300:
             return await _read_error(response)
         length = response.content_length
-        is_stream = response.content_type == "text/event-stream"
-        if length is not None and not is_stream and "Content-Encoding" not in response.headers:
+        collected = _Collected(is_named_stream=response.content_type == "text/event-stream")
+        if length is not None and not collected.is_named_stream and "Content-Encoding" not in response.headers:
             if length > MAX_ANSWER_BYTES:
                 raise TooLong
             if length <= _LARGE_BYTES:
-                return await response.content.read()
+                body = await response.content.read()
+                if not is_stream(body):
+                    return body
+                collected.add(body)
+                return collected.result()
         with _Gauge(self._turns) as gauge:
-            return await (_read_stream(response, gauge, on_piece) if is_stream else _read_whole(response, gauge))
+            return await _read_pieces(response, collected, gauge, on_piece)
+
+
+class _Collected:
+    """A body in pieces: a stream is assembled as it arrives, anything else is kept as it is."""
+
+    def __init__(self, *, is_named_stream: bool) -> None:
+        self.is_named_stream = is_named_stream
+        """Whether the content type says that it is a stream."""
+        self.stream: StreamAssembler | None = None
+        """Assembles it; None before it is known to be a stream."""
+        self._pieces: list[bytes] = []
+        self._head: bytes | None = b""
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece."""
+        if self.stream is not None:
+            self.stream.feed(piece)
+            return
+        self._pieces.append(piece)
+        if self._head is not None:
+            self._head = (self._head + piece).lstrip(_SPACE)
+            if self._shows(self._head):
+                self._decide(self._head)
+
+    def _shows(self, head: bytes) -> bool:
+        """Return whether the first bytes show what the body is."""
+        if head.startswith(b"{"):  # one chunk after the other, or one object
+            return b"\n" in head or len(head) >= _HEAD_BYTES
+        return len(head) >= _FIELD_BYTES or (bool(head) and self.is_named_stream)
+
+    def _decide(self, head: bytes) -> None:
+        self._head = None
+        if is_stream(head) or (self.is_named_stream and head[:1] not in (b"{", b"[", b"<")):
+            self.stream = StreamAssembler()
+            self.stream.feed(b"".join(self._pieces))
+            self._pieces = []
+
+    def result(self) -> bytes:
+        """Return the body, or the assembled stream.
+
+        Raises:
+            BrokenOff: the stream ended too early.
+        """
+        if self._head is not None:
+            self._decide(self._head)
+        if self.stream is None:
+            return b"".join(self._pieces)
+        self.stream.close()
+        if not self.stream.is_complete:
+            raise BrokenOff
+        return self.stream.result()
 
 
 class _Gauge:
@@ -111,28 +178,17 @@ async def _read_error(response: Answer) -> bytes:
     return b"".join(pieces)[:_ERROR_BYTES]
 
 
-async def _read_whole(response: Answer, gauge: _Gauge) -> bytes:
-    pieces: list[bytes] = []
+async def _read_pieces(response: Answer, collected: _Collected, gauge: _Gauge, on_piece: Callable[[], None]) -> bytes:
     async for piece in response.content.iter_any():
+        if collected.stream is not None or collected.is_named_stream:
+            on_piece()
         if not gauge.is_small(piece):
             await gauge.admit()
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-async def _read_stream(response: Answer, gauge: _Gauge, on_piece: Callable[[], None]) -> bytes:
-    assembler = StreamAssembler()
-    async for piece in response.content.iter_any():
-        on_piece()
-        if not gauge.is_small(piece):
-            await gauge.admit()
-        assembler.feed(piece)
-        if assembler.done:
+        collected.add(piece)
+        if collected.stream is not None and collected.stream.done:
             await _read_to_end(response)
             break
-    if not assembler.is_complete:
-        raise BrokenOff
-    return assembler.result()
+    return collected.result()
 
 
 async def _read_to_end(response: Answer) -> None:

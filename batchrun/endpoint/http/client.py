@@ -136,7 +136,7 @@ class HttpClient:
         latency_s = time.perf_counter() - began_s
         if self._key is not None:
             content = self._key.hide_in(content)
-        headers = _NO_HEADERS if answer.status == 200 else self._kept(answer.headers.get)
+        headers = _NO_HEADERS if 200 <= answer.status < 300 else self._kept(answer.headers.get)
         return Reply(answer.status, headers, content, latency_s)
 
     def _extend(self, task: asyncio.Task[None], began_s: float) -> None:

@@ -21,6 +21,12 @@ _CONCATENATED_BYTES = 1 << 16
 _BUFFER_BYTES = 1 << 16
 """How much of an answer is buffered before it is read."""
 
+_HEADER_BYTES = 1 << 16
+"""Longest line and longest field of an answer's head. Some gateways send more than aiohttp's 8 kB; the answer under
+such a head is paid for."""
+
+_MOST_HEADERS = 1_000
+
 _NO_TRACES: list[Any] = []
 
 
@@ -135,7 +141,14 @@ class Wire:
             protocol, transport = connection.protocol, connection.transport
             assert protocol is not None
             assert transport is not None
-            protocol.set_response_params(read_until_eof=True, auto_decompress=True, read_bufsize=_BUFFER_BYTES)
+            protocol.set_response_params(
+                read_until_eof=True,
+                auto_decompress=True,
+                read_bufsize=_BUFFER_BYTES,
+                max_line_size=_HEADER_BYTES,
+                max_field_size=_HEADER_BYTES,
+                max_headers=_MOST_HEADERS,
+            )
             self._write(transport, body)
             status, headers, content = await _answered(protocol)
         except BaseException:

@@ -5,7 +5,7 @@ cut off, or answered too late, may have been billed or not: what was set aside f
 """
 
 from collections.abc import Callable
-from math import inf
+from math import ceil, inf
 from typing import NamedTuple
 
 from batchrun.endpoint.pool.verdicts import Verdict
@@ -57,6 +57,7 @@ class Budget:
         before: Used,
         worst: Callable[[Request], Amount],
         used: Callable[[str, Usage], Amount | None],
+        least: Callable[[str, Usage], Amount] = lambda model, usage: _NOTHING,
     ) -> None:
         """Begin.
 
@@ -64,26 +65,28 @@ class Budget:
             cap: never exceeded, over all executions. Infinite where there is none.
             before: what earlier executions have used.
             worst: the most that an attempt of this request can use; finite where there is no cap.
-            used: what an answer of this model with this usage has used; None when it stated no tokens.
+            used: what an answer of this model with this usage has used; None when it does not state its tokens.
+            least: what it has used at least, if it states its tokens only in part.
         """
         self.cap = cap
         self.spent_usd, self.spent_tokens = before.spent
         self._unstated = before.set_aside
         self.reserved_usd, self.reserved_tokens = _NOTHING
         self._worst = worst
-        self._used = used
+        self._used, self._least = used, least
         self._lacks_tokens = False  # the last request that was not allowed
+        self._excess = Amount(1.0, 1.0)
 
     @property
     def owed(self) -> Amount:
         """What was spent and what is set aside, in flight included: the most that a process that dies now has used."""
-        usd, tokens = self._unstated
-        return Amount(self.spent_usd + usd + self.reserved_usd, self.spent_tokens + tokens + self.reserved_tokens)
+        usd, tokens = self.set_aside
+        return Amount(self.spent_usd + usd, self.spent_tokens + tokens)
 
     @property
     def set_aside(self) -> Amount:
         """What is set aside, in flight included."""
-        return self._unstated.plus(Amount(self.reserved_usd, self.reserved_tokens))
+        return self._unstated.plus(self._scaled(self.reserved_usd, self.reserved_tokens))
 
     @property
     def used(self) -> Used:
@@ -92,13 +95,14 @@ class Budget:
 
     def reserve(self, request: Request) -> Reserve | None:
         """Set aside the most that the request can use; None when that is more than is left."""
-        usd, tokens = worst = self._worst(request)
+        worst = self._worst(request)
+        usd, tokens = self._scaled(*worst)
         owed_usd, owed_tokens = self.owed
         self._lacks_tokens = owed_tokens + tokens > self.cap.tokens
         if self._lacks_tokens or owed_usd + usd > self.cap.usd:
             return None
-        self.reserved_usd += usd
-        self.reserved_tokens += tokens
+        self.reserved_usd += worst.usd
+        self.reserved_tokens += worst.tokens
         return worst
 
     def give_back(self, reserve: Reserve) -> None:
@@ -108,16 +112,36 @@ class Budget:
 
     def settle(self, reserve: Reserve, model: str, verdict: Verdict, result: Reply | Fault) -> None:
         """Book an attempt: what its answer states; nothing if the endpoint refused it; else it stays set aside."""
-        if result.status != 200 if isinstance(result, Reply) else not result.was_sent:
-            used: Amount | None = _NOTHING
-        else:
-            used = self._used(model, verdict.usage)
         self.give_back(reserve)
+        if not (self._may_be_billed(result) or any(count is not None for count in verdict.usage)):
+            return
+        used = self._used(model, verdict.usage)
         if used is None:
-            self._unstated = self._unstated.plus(reserve)
+            expected, least = self._scaled(*reserve), self._least(model, verdict.usage)
+            kept = Amount(max(expected.usd, least.usd), max(expected.tokens, least.tokens))
+            self._unstated = self._unstated.plus(kept)
         else:
             self.spent_usd += used.usd
             self.spent_tokens += used.tokens
+        self._learn(reserve, kept if used is None else used)
+
+    def _may_be_billed(self, result: Reply | Fault) -> bool:
+        return result.is_success if isinstance(result, Reply) else result.was_sent
+
+    def _learn(self, reserve: Reserve, used: Amount) -> None:
+        """Set aside more for every request after an answer that used more than was set aside for it.
+
+        The most that a request can use is known only as far as servers keep to `max_tokens`; some do not count
+        reasoning in it.
+        """
+        usd = used.usd / reserve.usd if reserve.usd else 1.0
+        tokens = used.tokens / reserve.tokens if reserve.tokens else 1.0
+        self._excess = Amount(max(self._excess.usd, usd), max(self._excess.tokens, tokens))
+
+    def _scaled(self, usd: float, tokens: float) -> Amount:
+        """Return what must be set aside for requests that were expected to use at most this."""
+        excess_usd, excess_tokens = self._excess
+        return Amount(usd * excess_usd, tokens if excess_tokens == 1.0 else ceil(tokens * excess_tokens))
 
     @property
     def kind(self) -> str:

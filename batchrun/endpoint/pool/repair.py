@@ -26,8 +26,8 @@ class Repair:
         self._schema = AnswerSchema(response.schema)
 
     def complaint(self, answer: Mapping[str, Any]) -> Complaint | None:
-        """Return why the text of a parsed chat completion does not fit; None when it fits."""
-        found = self._schema.read(completion_of(answer).response)
+        """Return why a parsed chat completion does not fit; None when it fits."""
+        found = self._schema.judge(completion_of(answer))
         return found if isinstance(found, Complaint) else None
 
     def asked_again(

@@ -10,9 +10,9 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import orjson
-
-from batchrun.answers.chat import parse_usage, problem_of
+from batchrun.answers.chat import broken_choice, is_withheld, problem_of
+from batchrun.answers.raw_json import json_text, loads
+from batchrun.answers.usage import parse_usage, usage_in
 from batchrun.endpoint.pool.reason import Reason, plain_text, printable, read_reason
 from batchrun.endpoint.pool.retry import advice_s
 from batchrun.endpoint.pool.verdicts import Verdict
@@ -167,26 +167,29 @@ def judge(result: Reply | Fault) -> Verdict:
     """Return what one attempt's result means."""
     if isinstance(result, Fault):
         return Verdict(result.kind, result.message, Usage())
-    if result.status == 200:
+    if result.is_success:
         return _judge_answer(result)
-    return _judge_error(result.status, result.headers, result.body)
+    return _judge_error(result.status, result.headers, result.body)._replace(usage=usage_in(result.body))
 
 
 def _judge_answer(reply: Reply) -> Verdict:
     try:
-        answer = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
+        answer = loads(reply.body)
+    except ValueError:
         return _not_json(reply.body)
     problem = problem_of(answer)
-    if problem is None:
+    if problem is None and (error := broken_choice(answer)) is None:
         return Verdict(None, "", parse_usage(answer), answer)
-    status = _status_inside(answer)
+    usage = parse_usage(answer) if isinstance(answer, dict) else Usage()  # paid for, whatever it is worth
+    if problem is None:
+        body = (json_text({"error": error}) or "").encode()
+        return _judge_error(_code_of(error) or 500, reply.headers, body)._replace(usage=usage)
+    status = _code_of(answer.get("error")) if isinstance(answer, dict) else None
     if status is not None:
-        return _judge_error(status, reply.headers, reply.body)
-    usage = parse_usage(answer) if isinstance(answer, dict) else Usage()
-    if _is_filtered(answer):
-        message = "the content filter withheld the answer (finish_reason content_filter)"
-        return Verdict("content_filter", message, usage, reason=Reason(message))
+        return _judge_error(status, reply.headers, reply.body)._replace(usage=usage)
+    if is_withheld(answer):
+        message = f"the content filter withheld the answer (finish_reason {answer['choices'][0]['finish_reason']})"
+        return Verdict("content_filter", printable(message), usage, reason=Reason(message))
     reason = read_reason(reply.body)
     stated = f": {reason.message}" if reason.message and reason.message not in problem else ""
     message = printable(f"the answer is not a chat completion: {problem}{stated}")
@@ -201,21 +204,12 @@ def _not_json(body: bytes) -> Verdict:
     return Verdict("bad_reply", f"the answer is {what}", Usage(), reason=Reason(text))
 
 
-def _status_inside(answer: Any) -> int | None:
+def _code_of(error: Any) -> int | None:
     """Return the status that an error object under a 200 carries as its code, as some gateways answer."""
-    error = answer.get("error") if isinstance(answer, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
     if isinstance(code, str) and len(code) == 3 and code.isdecimal():
         code = int(code)
     return code if isinstance(code, int) and 400 <= code <= 599 else None
-
-
-def _is_filtered(answer: Any) -> bool:
-    """Return whether a filter withheld the answer: asked again, it would again."""
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    if not isinstance(choices, list) or not choices:
-        return False
-    return all(isinstance(each, dict) and each.get("finish_reason") == "content_filter" for each in choices)
 
 
 def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:

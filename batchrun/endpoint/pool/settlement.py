@@ -26,9 +26,6 @@ _FALTERS = 3
 much to do fails again and again between two answers; where a share of the attempts fails by chance, answers come
 between."""
 
-_INVALID = "invalid_response"
-"""The kind of an answer that does not fit the job's schema."""
-
 _REFUSED = 4
 """Exit code of a run whose requests are all refused, where the kind has none."""
 
@@ -116,12 +113,12 @@ class Settlement:
             self._on_outcome(self._outcome(work, result, verdict))
             return
         self._on_event(Spent(work.request.model, verdict.usage))
-        if work.repairs < repair.attempts:
+        if EFFECTS[complaint.kind].row is ForRow.REPAIR and work.repairs < repair.attempts:
             work.repairs += 1
             work.request = repair.asked_again(work.request, work.first_body, verdict.answer, complaint)
             lane.backlog.put(work, now_s)
         else:
-            self._on_outcome(self._outcome(work, result, Verdict(_INVALID, complaint.text, verdict.usage)))
+            self._on_outcome(self._outcome(work, result, Verdict(complaint.kind, complaint.text, verdict.usage)))
 
     def _judge(self, lane: Lane, work: Work, now_s: float) -> None:
         """Let a success decide over its model's failures before it."""

@@ -131,6 +131,9 @@ EFFECTS: dict[str, Effect] = {
     "invalid_response": Effect(
         "an answer that does not fit the schema", ForRow.REPAIR, ForLimit.NOTHING, ForRun.CONTINUES
     ),
+    "refused": Effect(
+        "under a schema, an answer in which the model refuses", ForRow.FAILED, ForLimit.NOTHING, ForRun.CONTINUES
+    ),
     "unauthorized": _refused(
         "401", ForRun.STOPS, "check the key and the team/project (--project); then run the same command again"
     ),

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from harness.attempts import BODY, Answer, Server, Writer, connected, fault, response, send
 
+from batchrun.answers.chat import parse_completion
 from batchrun.endpoint.http import body as body_module
 from batchrun.endpoint.http import client as client_module
 from batchrun.endpoint.pool.replies import judge
@@ -132,3 +133,45 @@ def test_an_answer_that_is_not_a_stream_gets_no_extra_time_for_its_pieces() -> N
     result = asyncio.run(asyncio.wait_for(main(), 10))
     assert isinstance(result, Fault)
     assert result.kind == "timeout"
+
+
+EVENTS = b'data: {"choices": [{"delta": {"content": "ok"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+WHOLE = b'{"choices": [{"message": {"content": "ok"}, "finish_reason": "stop"}]}'
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (EVENTS, "application/json"),
+        (EVENTS, "text/plain; charset=utf-8"),
+        (b"\n\n: WAITING\n\n" + EVENTS, ""),
+        (WHOLE, "text/event-stream"),
+        (WHOLE, "text/plain"),
+        (b"\n\n" + WHOLE, "application/json"),
+    ],
+)
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_is_read_for_what_it_is_whatever_its_content_type(
+    body: bytes, content_type: str, is_chunked: bool
+) -> None:
+    """Gateways change or drop the type; the answer under it is paid for."""
+    if is_chunked:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % content_type.encode()
+        pieces = [body[start : start + 7] for start in range(0, len(body), 7)]
+        raw = head + b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in pieces) + b"0\r\n\r\n"
+    else:
+        raw = response(body, Content_Type=content_type)
+    result = send(raw)
+    assert isinstance(result, Reply)
+    assert parse_completion(result.body).response == "ok"
+
+
+def test_a_stream_under_another_type_that_breaks_off_is_not_an_answer() -> None:
+    """Its end is missing."""
+    assert fault(send(response(EVENTS[:50], Content_Type="text/plain")))[0] == "bad_reply"
+
+
+def test_an_answer_under_a_long_head_is_read() -> None:
+    """Some gateways add ten kilobytes of headers, or hundreds of them."""
+    many = {f"X-{number}": "x" for number in range(300)}
+    assert judge(send(response(WHOLE, X_Trace="x" * 10_000, **many))).kind is None

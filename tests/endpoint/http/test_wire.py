@@ -21,7 +21,10 @@ CALLED = [
     (aiohttp.TCPConnector.__init__, {"limit", "keepalive_timeout", "ttl_dns_cache"}),
     (aiohttp.ClientRequest.__init__, {"method", "url", "loop", "proxy"}),
     (aiohttp.ClientTimeout.__init__, {"total", "sock_connect"}),
-    (ResponseHandler.set_response_params, {"read_until_eof", "auto_decompress", "read_bufsize"}),
+    (
+        ResponseHandler.set_response_params,
+        {"read_until_eof", "auto_decompress", "read_bufsize", "max_line_size", "max_field_size", "max_headers"},
+    ),
 ]
 """Functions → the parameters that are given to them."""
 

@@ -367,6 +367,46 @@ def test_a_completion_comes_with_its_parsed_body() -> None:
 def test_every_kind_of_the_table_occurs() -> None:
     """No row of the table is unused."""
     kinds = {kind for _, _, kind in WANDB + OTHERS} | {kind for _, kind in BY_STATUS}
-    kinds |= {"connection", "invalid_response"}  # no reply has them: see test_client and test_repair
+    kinds |= {"connection", "invalid_response", "refused"}  # no reply has them: see test_client and test_repair
     assert kinds == set(EFFECTS)
     assert not kinds & set(ROW_KINDS)
+
+
+def in_a_choice(finish_reason: str, error: Any = None, **message: Any) -> bytes:
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    choice = {"message": message, "finish_reason": finish_reason, "error": error}
+    return json.dumps({"choices": [choice], "usage": usage}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        (in_a_choice("error", {"code": 502, "message": "gone"}, content="Half of"), "overloaded", "gone"),
+        (in_a_choice("error", {"code": "429", "message": "concurrency limit"}, content=""), "throttled", "concurrency"),
+        (in_a_choice("error", {"code": 400, "message": "content filter"}), "content_filter", "content filter"),
+        (in_a_choice("stop", "the provider broke off", content="Half of"), "server_error", "broke off"),
+        (in_a_choice("error", content="Half of"), "server_error", "finish_reason error"),
+        (b'{"choices": [{"finish_reason": "SAFETY"}], "usage": {"prompt_tokens": 7}}', "content_filter", "withheld"),
+    ],
+)
+def test_an_error_inside_a_choice_is_judged_like_an_error_and_its_tokens_count(
+    body: bytes, kind: str, words: str
+) -> None:
+    """Half an answer is not an answer, but it was paid for."""
+    verdict = judge(reply(200, body))
+    assert verdict.kind == kind
+    assert words in verdict.message
+    assert verdict.usage.prompt_tokens
+    assert verdict.answer is None
+
+
+@pytest.mark.parametrize("status", [200, 201, 203])
+def test_every_status_of_success_may_bring_an_answer(status: int) -> None:
+    """An answer that came is paid for."""
+    assert judge(reply(status, ANSWER)).kind is None
+
+
+def test_the_tokens_that_an_error_states_are_counted() -> None:
+    """Some servers bill the part of an answer that came before the error."""
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    assert judge(reply(500, json.dumps({"error": "gone", "usage": usage}).encode())).usage == Usage(3, 4, 7)

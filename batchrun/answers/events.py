@@ -1,0 +1,89 @@
+"""Splits the bytes of a stream into server-sent events. Pure.
+
+Bytes arrive in any chunks. They are split into lines, and lines into events (an empty line ends an event). An event
+without data is none: some servers send one as a heartbeat. Two things are accepted that the standard does not have: a
+line that is a JSON object without `data:`, and a last event without its empty line.
+Source: the HTML standard, "Server-sent events".
+"""
+
+import re
+from collections.abc import Callable
+
+_FIRST_LINE = re.compile(rb"(data|event|id|retry)?:")
+
+_CHUNK = b'"chat.completion.chunk"'
+_HEAD_BYTES = 400
+"""Where a chunk of a completion names its object: near its start."""
+
+
+def is_stream(body: bytes) -> bool:
+    """Return whether a body is a stream, whatever its content type says.
+
+    It begins with a field of an event, or is one chunk of a completion after the other.
+    """
+    if body.startswith(b"{"):
+        return _CHUNK in body[:_HEAD_BYTES]
+    return _FIRST_LINE.match(body.removeprefix(b"\xef\xbb\xbf").lstrip()) is not None
+
+
+class EventReader:
+    """Reads the events of one stream."""
+
+    def __init__(self, on_event: Callable[[bytes, bytes], None]) -> None:
+        """Begin.
+
+        Args:
+            on_event: called with the name of each event (empty when it has none) and its data.
+        """
+        self._on_event = on_event
+        self._line: list[bytes] = []
+        self._data: list[bytes] = []
+        self._name = b""
+        self._ended_in_cr = False
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
+        if self._ended_in_cr or b"\r" in data:
+            data = self._without_cr(data)
+        if b"\n" not in data:
+            self._line.append(data)
+            return
+        first, *lines = data.split(b"\n")
+        self._read_line(b"".join((*self._line, first)))
+        self._line = [lines.pop()]
+        for line in lines:
+            self._read_line(line)
+
+    def close(self) -> None:
+        """Read what stands after the last empty line."""
+        rest, self._line = b"".join(self._line), []
+        self._read_line(rest)
+        if rest:
+            self._read_line(b"")
+
+    def _without_cr(self, data: bytes) -> bytes:
+        """Return the bytes with each line's end as one line feed."""
+        if self._ended_in_cr and data.startswith(b"\n"):
+            data = data[1:]
+            self._ended_in_cr = False
+        self._ended_in_cr = data.endswith(b"\r") or (self._ended_in_cr and not data)
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _read_line(self, line: bytes) -> None:
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].removeprefix(b" "))
+        elif not line:
+            if self._data:
+                self._end_event()
+        elif line.startswith(b"{"):
+            self._on_event(b"", line)
+        elif line.startswith(b"event:"):
+            self._name = line[6:].strip()
+        elif line.startswith(b"\xef\xbb\xbf"):  # a stream may begin with a byte order mark
+            self._read_line(line[3:])
+
+    def _end_event(self) -> None:
+        name, data = self._name, b"\n".join(self._data)
+        self._name, self._data = b"", []
+        if data and not data.isspace():
+            self._on_event(name, data)
