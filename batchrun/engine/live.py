@@ -115,6 +115,7 @@ class Sending:
         self.store.start(
             lambda outcomes: self._from_thread(self._pool.wake), lambda error: self._from_thread(self._fail, error)
         )
+        self._on_flight(0)  # the note has the prices of this job from now on
         self._progress.begin(summed(self.store.totals.values()).requests)
         self._interruption.drain_by(self._pool.stop)
         async with self._client:

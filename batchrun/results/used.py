@@ -16,6 +16,7 @@ from batchrun.checkpoint.in_flight import noted_in
 from batchrun.endpoint.pool.budget import Amount, Used
 from batchrun.job.catalogue import prices_of
 from batchrun.job.sections import Job
+from batchrun.job.serialization import UnknownSettingError, job_from_dict
 from batchrun.records import ModelTotals, summed
 from batchrun.results.usage import usage_rows
 
@@ -43,15 +44,28 @@ def used_in(kept: Kept, job: Job, totals: Mapping[str, ModelTotals]) -> Used:
     """
     spent = stated(job, totals)
     note = noted_in(kept.path.parent)
-    usd = max(kept.fact(facts.SPENT_USD) or 0.0, note.usd) - spent.usd
+    # The note was made at the prices of then: a price that was corrected since sets nothing aside.
+    usd = max(kept.fact(facts.SPENT_USD) or 0.0, note.usd) - stated(_noted_job(kept, job), totals).usd
+    usd = max(kept.fact(facts.SET_ASIDE_USD) or 0.0, usd)
     tokens = max(kept.fact(facts.SPENT_TOKENS) or 0, note.tokens) - spent.tokens
     return Used(
         spent,
         Amount(
-            max(kept.fact(facts.SET_ASIDE_USD) or 0.0, usd if usd > _ROUNDING_USD else 0.0),
+            usd if usd > _ROUNDING_USD else 0.0,
             max(kept.fact(facts.SET_ASIDE_TOKENS) or 0, tokens),
         ),
     )
+
+
+def _noted_job(kept: Kept, job: Job) -> Job:
+    """Return the job that the note was made for; the job itself where that was not recorded or cannot be read."""
+    recorded = kept.fact(facts.JOB)
+    if recorded is None:
+        return job
+    try:
+        return job_from_dict(recorded)
+    except (UnknownSettingError, KeyError, TypeError, AttributeError):
+        return job
 
 
 def stated(job: Job, totals: Mapping[str, ModelTotals]) -> Amount:

@@ -10,10 +10,10 @@ from harness.prompts import write_prompts
 from batchrun.engine.execution import Options
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.runner import run
-from batchrun.job.sections import Input, Job, Limits, Model, Output
+from batchrun.job.sections import Input, Job, Limits, Model, Output, Price
 from batchrun.records import Figures, RowCount, Stop
 from batchrun.report.bar import Silence
-from batchrun.results.state import figures_of
+from batchrun.results.state import figures_of, summary_of
 from batchrun.results.summary import Summary
 
 ONE = ("m",)
@@ -120,3 +120,19 @@ def test_the_preview_marks_an_estimated_number_of_requests(rows: int, line: str)
     write_numbers(rows)
     _, recorder = simulated(stops_early=True)
     assert any(re.match(line, message) for message in recorder.messages)
+
+
+def test_a_price_that_was_corrected_sets_nothing_aside() -> None:
+    """Also when the run with the new price has nothing to send."""
+    write_prompts("a")
+    for usd_per_mtok in (4.0, 1.0):
+        price = Price(input_usd_per_mtok=usd_per_mtok, output_usd_per_mtok=usd_per_mtok)
+        job = Job(
+            input=Input(path=("in.jsonl",)),
+            model=Model(names=ONE, max_tokens=9),
+            limits=Limits(max_cost_usd=10.0),
+            output=Output(dir="out"),
+            prices={"m": price},
+        )
+        run(job, Options(simulate=True))
+        assert summary_of(Path("out")).set_aside_usd == 0.0
