@@ -19,6 +19,7 @@ from batchrun.engine.threads import in_thread
 from batchrun.errors import JobError
 from batchrun.publish.card import write_card
 from batchrun.publish.upload import check_export, stored_upload, upload_results
+from batchrun.results.answer_counts import answer_lines
 from batchrun.results.export import FORMATS, View, export
 from batchrun.results.run_directory import CARD, RESULTS
 from batchrun.storage.urls import shown
@@ -100,7 +101,7 @@ def export_command(
     exported = export(run, view)
     for notice in exported.notices:
         click.echo(f"note: {notice}", err=True)
-    for line in [*score_lines(exported.scores), *map(str, exported.paths)]:
+    for line in [*score_lines(exported.scores), *answer_lines(exported.answers), *map(str, exported.paths)]:
         click.echo(line, err=True)
     if card:
         click.echo(write_card(run), err=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from batchrun.report.texts import duration_text
+from batchrun.results.answer_counts import answer_lines
 from batchrun.results.summary import Summary
 
 _STATES = {"completed": "done", "interrupted": "stopped"}
@@ -26,7 +27,7 @@ def _nothing_to_do_lines(summary: Summary) -> list[str]:
     lines = [f"{'done':<9} nothing to send: {_rows_text(summary)}", *_failure_lines(summary)]
     if summary.failed:
         lines.append("          to send failed rows again, add --retry-failed")
-    return [*lines, *score_lines(summary.scores)]
+    return [*lines, *score_lines(summary.scores), *answer_lines(summary.answers)]
 
 
 def _rows_text(summary: Summary) -> str:
@@ -54,7 +55,7 @@ def counts_lines(summary: Summary) -> list[str]:
     ]
     if summary.throttled:
         lines.append(f"throttled {summary.throttled:,} of {summary.attempts:,} requests sent")
-    return [*lines, *score_lines(summary.scores)]
+    return [*lines, *score_lines(summary.scores), *answer_lines(summary.answers)]
 
 
 def score_lines(scores: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -40,7 +40,7 @@ from batchrun.results.identity import agreement_of
 from batchrun.results.replace import sweep
 from batchrun.results.run_directory import SPOOL
 from batchrun.results.scores import scorer_of
-from batchrun.results.summary import Status, Summary, Unrecorded, save_summary, summarize
+from batchrun.results.summary import Findings, Status, Summary, Unrecorded, save_summary, summarize
 from batchrun.results.used import keep_set_aside, used_in
 from batchrun.storage.slow import reported_when_slow
 
@@ -280,8 +280,7 @@ class Execution:
             self.directory,
             status,
             totals,
-            failures=() if exported is None else exported.failures,
-            scores=() if exported is None else exported.scores,
+            findings=Findings() if exported is None else Findings(exported.failures, exported.scores, exported.answers),
             simulated=self.options.simulate,
             unrecorded=Unrecorded(self.store.unrecorded_ever, set_aside),
         )

@@ -19,6 +19,7 @@ from batchrun.report.plots import Figure, LimitPoint, figures
 from batchrun.report.sample import FAILED_ROWS, ROWS, Sample, cut, read_sample
 from batchrun.report.tally import Tally, tally
 from batchrun.report.texts import duration_text
+from batchrun.results.answer_counts import answer_lines
 from batchrun.results.export import export
 from batchrun.results.replace import replacing
 from batchrun.results.run_directory import REPORT, RESULTS, stored_job
@@ -85,7 +86,7 @@ def _page(summary: Summary, job: Job, found: Tally, facts: dict[str, str], plots
         name=job.name,
         state=_STATES.get(summary.state, summary.state),
         is_done=summary.state == "completed",
-        message=summary.message,
+        message="\n".join(filter(None, [summary.message, *answer_lines(summary.answers)])),
         facts=facts,
         texts=_texts(job),
         totals=_totals(summary),

@@ -25,7 +25,7 @@ from batchrun.results.scores import FunctionJudge, Judge, Scoring, TargetJudge
 from batchrun.results.summary import save_scores
 from batchrun.results.table import Results
 from batchrun.results.usage import usage_rows, write_usage
-from batchrun.results.writer import SCORES_KEY, USAGE_KEY, write_parquet, write_results
+from batchrun.results.writer import ANSWERS_KEY, SCORES_KEY, USAGE_KEY, write_parquet, write_results
 
 FORMATS = ("parquet", "jsonl", "csv", "openai")
 
@@ -69,6 +69,8 @@ class Exported(NamedTuple):
     failures: list[Failures]
     scores: list[dict[str, Any]]
     """One entry per model; empty when nothing is scored."""
+    answers: list[dict[str, Any]]
+    """What is to be known about the completed rows, one entry per model; empty if no table was written."""
 
 
 def export(directory: Path, view: View | None = None) -> Exported:
@@ -121,7 +123,7 @@ class _Run:
             files.writing(paths[1]) as errors,
         ):
             self._check_rows(sum(write_batch_files(output, errors, self.checkpoint.columns(), reader)))
-        return self._exported(paths, reader, [])
+        return self._exported(paths, reader, [], [])
 
     def write_table(self) -> Exported:
         """Write the rows as a table, in the view's shape and format, and the files that belong to it."""
@@ -137,7 +139,7 @@ class _Run:
                     write_usage(usage, totals, self.prices)
                 save_scores(files, self.directory, scores)
         self._note(table)
-        return self._exported(paths, table.reader, scores)
+        return self._exported(paths, table.reader, scores, table.results.answers.table())
 
     def _write(
         self, files: Replacements, path: Path, columns: InputColumns | None, asked: list[tuple[str, int]]
@@ -164,9 +166,6 @@ class _Run:
         return table
 
     def _note(self, table: _Table) -> None:
-        if table.results.textless:
-            cut_off = f"{table.results.textless:,} completed rows have no text: their answers were cut off"
-            self.notices.append(f"{cut_off}; raise max_tokens: reasoning models use tokens before they answer")
         if table.results.dropped:
             self.notices.append(f"{table.results.dropped:,} answers are left out: the input no longer has their rows")
         if table.scoring is not None and (notice := table.scoring.judge.notice):
@@ -255,7 +254,8 @@ class _Run:
 
     def _footer(self, table: _Table) -> dict[str, Any]:
         scores = {} if table.scoring is None else {SCORES_KEY: table.scoring.table()}
-        return {USAGE_KEY: usage_rows(self._judged(table.reader), self.prices), **scores}
+        answers = {ANSWERS_KEY: table.results.answers.table()}
+        return {USAGE_KEY: usage_rows(self._judged(table.reader), self.prices), **answers, **scores}
 
     def _judged(self, reader: AnswerReader) -> dict[str, ModelTotals]:
         """Return the totals, with completed and failed counted as the answers were read."""
@@ -274,10 +274,12 @@ class _Run:
                 found[kind] = Failures(kind, rows, reader.examples.get(kind, before.example))
         return sorted(found.values(), key=lambda each: -each.rows)
 
-    def _exported(self, paths: list[Path], reader: AnswerReader, scores: list[dict[str, Any]]) -> Exported:
+    def _exported(
+        self, paths: list[Path], reader: AnswerReader, scores: list[dict[str, Any]], answers: list[dict[str, Any]]
+    ) -> Exported:
         if gained := reader.gained.total():
             status = "completed" if gained > 0 else "failed"
             self.notices.append(
                 f"{abs(gained):,} more rows are {status} than in the run: their answers were read by another schema"
             )
-        return Exported(paths, self.notices, self._judged(reader), self._failures(reader), scores)
+        return Exported(paths, self.notices, self._judged(reader), self._failures(reader), scores, answers)

@@ -8,9 +8,9 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.prompts.count import output_rows
 from batchrun.records import Figures, RowCount, summed
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, stored_job
-from batchrun.results.summary import Status, Summary, Unrecorded, read_summary, summarize
+from batchrun.results.summary import Findings, Status, Summary, Unrecorded, read_summary, summarize
 from batchrun.results.used import used_in
-from batchrun.results.writer import read_scores
+from batchrun.results.writer import read_answers, read_scores
 from batchrun.storage.processes import is_alive
 
 
@@ -29,8 +29,7 @@ def summary_of(directory: Path) -> Summary:
         directory,
         _status(directory),
         totals,
-        failures=failures,
-        scores=read_scores(directory / RESULTS),
+        findings=Findings(failures, read_scores(directory / RESULTS), read_answers(directory / RESULTS)),
         simulated=simulated,
         unrecorded=Unrecorded(unrecorded, set_aside),
     )

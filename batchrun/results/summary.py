@@ -57,6 +57,9 @@ class Summary:
     scores: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One entry per model, if answers are scored: `mean` with its 95 % `interval`, numbers of rows `scored` and
     `unscored`, `pass_at` k for several samples, and for `labels` accuracy, classes and confusion."""
+    answers: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """One entry per model: of its `completed` rows, how many are `empty` (no text, tool call or refusal; a number for
+    each finish_reason), `cut_off`, `refused`, or state no token counts (`unstated`) or `contradictory` ones."""
     simulated: bool = False
     """Whether the simulator made the answers up; then nothing was paid."""
     set_aside_usd: float = 0.0
@@ -99,14 +102,24 @@ class Unrecorded(NamedTuple):
 _ALL_RECORDED = Unrecorded()
 
 
+class Findings(NamedTuple):
+    """What the rows of the results showed; the fields are those of `Summary`."""
+
+    failures: Sequence[Failures] = ()
+    scores: Sequence[dict[str, Any]] = ()
+    answers: Sequence[dict[str, Any]] = ()
+
+
+_NO_FINDINGS = Findings()
+
+
 def summarize(
     job: Job,
     directory: Path,
     status: Status,
     totals: Mapping[str, ModelTotals],
     *,
-    failures: Sequence[Failures] = (),
-    scores: Sequence[dict[str, Any]] = (),
+    findings: Findings = _NO_FINDINGS,
     simulated: bool = False,
     unrecorded: Unrecorded = _ALL_RECORDED,
 ) -> Summary:
@@ -117,8 +130,7 @@ def summarize(
         directory: where.
         status: of its last execution.
         totals: by model.
-        failures: as in `Summary`, like the parameters that follow.
-        scores: one entry per model.
+        findings: what the results showed.
         simulated: whether the simulator made the answers up.
         unrecorded: what was sent and not recorded.
     """
@@ -140,8 +152,9 @@ def summarize(
         total_tokens=sums.total_tokens,
         cost_usd=None if None in costs else sum(costs),
         models=models,
-        failures=[each._asdict() for each in failures],
-        scores=list(scores),
+        failures=[each._asdict() for each in findings.failures],
+        scores=list(findings.scores),
+        answers=list(findings.answers),
         simulated=simulated,
         set_aside_usd=round(unrecorded.set_aside.usd, 9),
         set_aside_tokens=int(unrecorded.set_aside.tokens),

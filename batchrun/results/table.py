@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from batchrun.job.catalogue import PriceLike
 from batchrun.records import OutcomeColumns
+from batchrun.results.answer_counts import AnswerCounts
 from batchrun.results.answers import AnswerReader
 from batchrun.results.columns import BEFORE_ANSWER, BEFORE_INPUT, COLUMNS, SCORE, outcome_arrays, results_schema
 from batchrun.results.merge import InputColumns, Merge, Part
@@ -17,19 +18,7 @@ from batchrun.results.scores import Objects, Scoring
 
 _BEFORE_TYPED = len(BEFORE_INPUT) + len(BEFORE_ANSWER)
 
-
-_STATUS, _RESPONSE, _FINISH = (
-    [column.name for column in COLUMNS].index(name) for name in ("status", "response", "finish_reason")
-)
-
-
-def _textless(columns: list[pa.Array]) -> int:
-    """Return the number of completed rows without a text: a reasoning model was cut off before it answered."""
-    finishes = columns[_FINISH].to_pylist()
-    if "length" not in finishes:
-        return 0
-    rows = zip(columns[_STATUS].to_pylist(), columns[_RESPONSE].to_pylist(), finishes, strict=True)
-    return sum(status == "completed" and not text and finish == "length" for status, text, finish in rows)
+_NAMES = [column.name for column in COLUMNS]
 
 
 class Results:
@@ -65,8 +54,8 @@ class Results:
         """Names and types of the columns."""
         self.rows = 0
         """Number of rows so far."""
-        self.textless = 0
-        """Number of completed rows without a text, whose answers were cut off at `max_tokens`."""
+        self.answers = AnswerCounts()
+        """Counts of the completed rows, so far."""
         self.dropped = 0
         """Number of outcomes left out so far, because the input no longer has their rows."""
 
@@ -77,7 +66,7 @@ class Results:
             outcomes, completions, objects = self._reader.read(some)
             rows = outcomes["row"]
             own = outcome_arrays(outcomes, self._prices, completions)
-            self.textless += _textless(own)
+            self.answers.add(dict(zip(_NAMES, own, strict=True)))
             if self._typed is not None and objects is not None:
                 own[_BEFORE_TYPED:_BEFORE_TYPED] = self._typed.arrays(objects)
             self.dropped += len(rows)

@@ -13,6 +13,9 @@ from batchrun.results.table import Results
 USAGE_KEY = "batchrun.usage"
 """Footer metadata: the run's totals as JSON."""
 
+ANSWERS_KEY = "batchrun.answers"
+"""Footer metadata: what is to be known about the completed rows of each model, as JSON."""
+
 SCORES_KEY = "batchrun.scores"
 """Footer metadata: the scores of each model as JSON; absent where rows have no score."""
 
@@ -56,9 +59,18 @@ def write_parquet(
 
 def read_scores(path: Path) -> list[dict[str, Any]]:
     """Return the scores of each model from the footer of a results.parquet; empty if there are none to read."""
+    return _read_list(path, SCORES_KEY)
+
+
+def read_answers(path: Path) -> list[dict[str, Any]]:
+    """Return the counts of the completed rows of each model from the footer of a results.parquet, likewise."""
+    return _read_list(path, ANSWERS_KEY)
+
+
+def _read_list(path: Path, key: str) -> list[dict[str, Any]]:
     try:
         metadata = pq.read_metadata(path).metadata or {}
-        return list(orjson.loads(metadata.get(SCORES_KEY.encode(), b"[]")))
+        return list(orjson.loads(metadata.get(key.encode(), b"[]")))
     except (OSError, pa.ArrowException, orjson.JSONDecodeError):
         return []
 

@@ -78,15 +78,12 @@ def test_rows_are_counted_while_they_are_read(outcome: Make) -> None:
     assert (results.rows, results.dropped) == (3, 2)
 
 
-def test_completed_rows_that_were_cut_off_before_any_text_are_counted(outcome: Make) -> None:
-    """A reasoning model may use all tokens before it answers. A tool call has no text either, but is not counted."""
-    call = {"content": None, "tool_calls": [{"id": "a"}]}
-    choices = [("yes", "stop"), (None, "length"), ("", "length"), (call, "tool_calls"), ("half an ans", "length")]
-    bodies = [
-        {"choices": [{"message": each if isinstance(each, dict) else {"content": each}, "finish_reason": why}]}
-        for each, why in choices
-    ]
+def test_what_is_to_be_known_about_the_answers_is_counted_as_they_pass(outcome: Make) -> None:
+    """By model, and only for completed rows."""
+    choices = [("yes", "stop"), (None, "length"), (" ", "stop"), ("half an ans", "length")]
+    bodies = [{"choices": [{"message": {"content": text}, "finish_reason": why}]} for text, why in choices]
     outcomes = [outcome(row=row, body=orjson.dumps(body)) for row, body in enumerate(bodies)]
     results = Results([columns_of(outcomes), columns_of([outcome(row=9, kind="bad_request", body=None)])], None, {})
-    assert sum(batch.num_rows for batch in results.batches()) == 6
-    assert results.textless == 2
+    assert sum(batch.num_rows for batch in results.batches()) == 5
+    (counts,) = results.answers.table()
+    assert (counts["completed"], counts["empty"], counts["cut_off"]) == (4, {"length": 1, "stop": 1}, 2)

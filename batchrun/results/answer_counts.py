@@ -1,0 +1,110 @@
+"""Counts, by model, completed rows whose answer may be of no use: empty, cut off, refused, with odd token counts."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_LOUD_SHARE = 0.03
+"""From this share of the completed rows on, empty answers are a warning and no longer a note."""
+
+_CURES = {
+    "length": "raise max_tokens: reasoning models use tokens before they answer",
+    "content_filter": "the endpoint's content filter withheld them",
+}
+"""Finish reason → what explains an answer without text."""
+
+
+class AnswerCounts:
+    """The counts over all rows of some results."""
+
+    def __init__(self) -> None:
+        self._completed: Counter[str] = Counter()
+        self._empty: dict[str, Counter[str]] = {}
+        self._flagged: dict[str, Counter[str]] = {}
+
+    def add(self, columns: Mapping[str, pa.Array]) -> None:
+        """Count some rows; `columns` are those of the results."""
+        completed = pc.equal(columns["status"], "completed")
+        models = columns["model"].filter(completed)
+        here = {name: array.filter(completed) for name, array in columns.items()}
+        self._completed.update(_counted(models))
+        no_text = pc.invert(pc.fill_null(pc.match_substring_regex(here["response"], r"\S"), False))
+        has_no_call = pc.and_(pc.is_null(here["tool_calls"]), pc.is_null(here["refusal"]))
+        empty = pc.and_(no_text, has_no_call)
+        reasons = pc.fill_null(here["finish_reason"], "none")
+        for model, reason in zip(models.filter(empty).to_pylist(), reasons.filter(empty).to_pylist(), strict=True):
+            self._empty.setdefault(model, Counter())[reason] += 1
+        for name, flag in _flags(here).items():
+            for model, count in _counted(models.filter(flag)).items():
+                self._flagged.setdefault(model, Counter())[name] += count
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one entry per model."""
+        return [
+            {
+                "model": model,
+                "completed": completed,
+                "empty": dict(self._empty.get(model, Counter()).most_common()),
+                **{name: self._flagged.get(model, Counter())[name] for name in _FLAGS},
+            }
+            for model, completed in self._completed.items()
+        ]
+
+
+_FLAGS = ("cut_off", "refused", "unstated", "contradictory")
+
+
+def _flags(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    """Return, for each of `_FLAGS`, which rows have it."""
+    prompt, completion = columns["prompt_tokens"], columns["completion_tokens"]
+    odd = (
+        pc.less(columns["total_tokens"], pc.add(prompt, completion)),
+        pc.greater(columns["cached_tokens"], prompt),
+        pc.greater(columns["reasoning_tokens"], completion),
+    )
+    contradictory, *others = (pc.fill_null(each, False) for each in odd)
+    for each in others:
+        contradictory = pc.or_(contradictory, each)
+    return {
+        "cut_off": pc.fill_null(pc.equal(columns["finish_reason"], "length"), False),
+        "refused": pc.is_valid(columns["refusal"]),
+        "unstated": pc.or_(pc.is_null(prompt), pc.is_null(completion)),
+        "contradictory": contradictory,
+    }
+
+
+def _counted(values: pa.Array) -> Counter[str]:
+    return Counter({each["values"]: each["counts"] for each in pc.value_counts(values).to_pylist()})
+
+
+def answer_lines(answers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one line for each thing that is to be known about the completed rows; warnings come first."""
+    warnings: list[str] = []
+    notes: list[str] = []
+    for each in answers:
+        whose = f"{each['model']}: " if len(answers) > 1 else ""
+        empty = sum(each["empty"].values())
+        if empty:
+            reasons = ", ".join(f"{count:,} with finish_reason {reason}" for reason, count in each["empty"].items())
+            if len(each["empty"]) == 1:
+                reasons = f"finish_reason {next(iter(each['empty']))}"
+            cures = [_CURES[reason] for reason in each["empty"] if reason in _CURES]
+            text = f"{whose}{empty:,} of {each['completed']:,} answers have no text ({reasons})"
+            (warnings if empty > _LOUD_SHARE * each["completed"] else notes).append("; ".join([text, *cures]))
+        notes += [f"{whose}{text}" for text in _notes(each)]
+    return [*(f"warning: {line}" for line in warnings), *(f"note: {line}" for line in notes)]
+
+
+def _notes(counts: Mapping[str, Any]) -> Iterable[str]:
+    of = f"of {counts['completed']:,} answers"
+    if (cut_off := counts["cut_off"] - counts["empty"].get("length", 0)) > 0:
+        yield f"{cut_off:,} {of} were cut off (finish_reason length); raise max_tokens if they should be whole"
+    if refused := counts["refused"]:
+        yield f"{refused:,} {of} are refusals; the column refusal has their words"
+    if unstated := counts["unstated"]:
+        yield f"{unstated:,} {of} state no token counts; their cost is not known and not counted"
+    if contradictory := counts["contradictory"]:
+        yield f"{contradictory:,} {of} state token counts that do not add up; the larger ones were counted"

@@ -1,0 +1,77 @@
+"""What is to be known about the completed rows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from harness.checkpoints import columns_of
+
+from batchrun.records import Outcome, Usage
+from batchrun.results.answer_counts import AnswerCounts, answer_lines
+from batchrun.results.columns import COLUMNS, outcome_arrays
+
+Make = Callable[..., Outcome]
+
+
+def answered(finish_reason: str | None = "stop", **message: Any) -> bytes:
+    return orjson.dumps({"choices": [{"message": message, "finish_reason": finish_reason}]})
+
+
+def counted(*outcomes: Outcome) -> list[dict[str, Any]]:
+    counts = AnswerCounts()
+    for each in outcomes:  # one batch each
+        arrays = outcome_arrays(columns_of([each]), {})
+        counts.add(dict(zip([column.name for column in COLUMNS], arrays, strict=True)))
+    return counts.table()
+
+
+def test_an_answer_is_empty_without_text_call_and_refusal(outcome: Make) -> None:
+    """Whatever its finish reason; failed rows are not counted."""
+    (found,) = counted(
+        outcome(body=answered(content="yes")),
+        outcome(body=answered(content=" \n")),
+        outcome(body=answered(None)),
+        outcome(body=answered("content_filter", content="")),
+        outcome(body=answered("tool_calls", tool_calls=[{"id": "a"}])),
+        outcome(body=answered(refusal="I cannot.")),
+        outcome(body=answered("length", content="half of")),
+        outcome(kind="bad_request", body=None),
+    )
+    assert found["completed"] == 7
+    assert found["empty"] == {"stop": 1, "none": 1, "content_filter": 1}
+    assert (found["refused"], found["cut_off"]) == (1, 1)
+
+
+def test_token_counts_that_do_not_add_up_are_counted(outcome: Make) -> None:
+    """A total below its parts, or a part above the whole; and answers that state none."""
+    usages = [Usage(1, 2, 3), Usage(5, 5, 3), Usage(5, 5, 10, 6), Usage(5, 5, 10, None, 6), Usage(), Usage(1)]
+    (found,) = counted(*(outcome(body=answered(content="a"), usage=usage) for usage in usages))
+    assert (found["contradictory"], found["unstated"]) == (3, 2)
+
+
+def counts(model: str = "m", completed: int = 40, **more: Any) -> dict[str, Any]:
+    zero = {"empty": {}, "cut_off": 0, "refused": 0, "unstated": 0, "contradictory": 0}
+    return {"model": model, "completed": completed, **zero, **more}
+
+
+def test_more_than_a_few_percent_of_empty_answers_are_a_warning() -> None:
+    """Fewer are a note; the cure depends on the reason."""
+    assert answer_lines([counts()]) == []
+    assert answer_lines([counts(empty={"stop": 38})]) == ["warning: 38 of 40 answers have no text (finish_reason stop)"]
+    (line,) = answer_lines([counts(empty={"length": 1}, cut_off=1)])
+    assert line.startswith("note: 1 of 40 answers have no text (finish_reason length); raise max_tokens")
+    (line,) = answer_lines([counts(completed=10, empty={"stop": 3, "content_filter": 1})])
+    assert "(3 with finish_reason stop, 1 with finish_reason content_filter); the endpoint's content filter" in line
+
+
+def test_each_model_has_its_lines_and_warnings_come_first() -> None:
+    """Everything else is a note."""
+    found = [counts("a", cut_off=3, refused=2), counts("b", empty={"stop": 40}, unstated=1, contradictory=4)]
+    first, *others = answer_lines(found)
+    assert first.startswith("warning: b: 40 of 40")
+    assert [line.split()[:3] for line in others] == [
+        ["note:", "a:", "3"],
+        ["note:", "a:", "2"],
+        ["note:", "b:", "1"],
+        ["note:", "b:", "4"],
+    ]
