@@ -9,14 +9,15 @@ import pyarrow as pa
 
 from batchrun.errors import InputError, JobError
 from batchrun.job.sections import Job
+from batchrun.prompts.advice import constant_notices, listed, notices, other_form, template_flag
 from batchrun.prompts.count import input_rows
 from batchrun.prompts.images import Images
 from batchrun.prompts.input.files import InputFile, find_files, nearest
 from batchrun.prompts.input.parquet_file import open_parquet
 from batchrun.prompts.input.reader import RowReader, open_file
 from batchrun.prompts.request import RequestMaker
-from batchrun.prompts.rows import Form, RowForms
-from batchrun.prompts.template import TemplateProblem, as_template
+from batchrun.prompts.rows import RowForms
+from batchrun.prompts.template import TemplateProblem
 from batchrun.prompts.values import RowProblem
 from batchrun.records import BadRow, Request, Row, RowCount
 from batchrun.storage.urls import shown
@@ -32,8 +33,6 @@ _BATCH_BYTES = 1 << 20
 """Bodies in one batch, roughly: long prompts come fewer at a time."""
 
 _STRICT_SHOWN = 10
-
-_NAMES_SHOWN = 30
 
 
 def _none_is_settled(*_: int) -> Collection[int]:
@@ -220,17 +219,28 @@ class Source:
         forms = {self._forms.form(columns) for columns in sound}
         known = self._known_columns(sound)
         if forms == {None}:
-            cure = "name what to ask: -t '{{ " + next(iter(known), "question") + " }}'"
-            raise InputError(f"{where}: has no messages and no prompt; its columns are {_listed(known)}; {cure}")
+            raise InputError(f"{where}: {self._without_form(known, sound)}")
         if "batch" not in forms and not self._job.models:
             raise JobError("the job and the rows name no model; add -m MODEL, or name in [model]")
         self._check_columns(known, uses_templates=forms != {"batch"}, uses_user="template" in forms, where=where)
         problems = list(takewhile(bool, map(self._problem, rows)))  # no further: a row may have images to read
         if len(problems) == len(rows):
             raise InputError(f"none of the first {len(rows)} rows can be used: {problems[0]}")
-        self._notice(forms, known)
+        self.notices += notices(self._forms, forms, known)
         if "template" in forms:
-            self._notice_constants(known, has_several_rows=len(rows) > 1, sets_own=any(map(_sets_own, sound)))
+            self.notices += constant_notices(self._forms, known, sound, has_images=self._images is not None)
+
+    def _without_form(self, known: list[str], rows: list[dict[str, object]]) -> str:
+        """Return what is wrong with rows that have no form, and the cure that works for these rows."""
+        file = self.files[0]
+        if file.format == "parquet":  # only the columns were read that have a meaning
+            batch = next(iter(RowReader(self.files, limit=LOOK_ROWS)), [])
+            rows = [row.columns for row in batch if row.columns is not None]
+        path = file.for_commands if file.format == "jsonl" and len(self.files) == 1 else None
+        if found := other_form(rows, self._forms, path):
+            return found
+        cure = template_flag(rows, known, ("custom_id", "id", *filter(None, [self._job.input.id])))
+        return f"has no messages and no prompt; its columns are {listed(known)}{cure}"
 
     def _check_columns(self, known: list[str], *, uses_templates: bool, uses_user: bool, where: str) -> None:
         wanted = [
@@ -247,7 +257,7 @@ class Source:
             wanted.append(("evaluate.target", self._job.evaluate.target))
         wanted += [("output.keep", name) for name in self._job.output.keep or () if name not in known]
         for setting, name in wanted:
-            there = f"its columns are {_listed(known)}"
+            there = f"its columns are {listed(known)}"
             raise InputError(f"{where}: has no column {name}, which {setting} names{nearest(name, known)}; {there}")
 
     def _known_columns(self, rows: list[dict[str, object]]) -> list[str]:
@@ -259,41 +269,6 @@ class Source:
                     schema: pa.Schema = open_parquet(raw, file).schema_arrow
                 names = dict.fromkeys([*schema.names, *names])
         return list(names)
-
-    def _notice_constants(self, known: list[str], *, has_several_rows: bool, sets_own: bool) -> None:
-        """Refuse a template that names a column in another tool's way; notice one that asks every row the same.
-
-        Raises:
-            JobError: a template names a column as text, and nothing else differs from row to row.
-        """
-        is_constant = (
-            not sets_own
-            and self._images is None
-            and all(template.columns == frozenset() for template in self._forms.templates)
-        )
-        for template in self._forms.templates:
-            for name in sorted(template.placeholders & set(known)):
-                problem = (
-                    f"{template.setting}: {name} is sent as this word, not as the column; write {as_template(name)}"
-                )
-                if is_constant:
-                    raise JobError(problem)
-                self.notices.append(problem)
-        if is_constant and has_several_rows and not self.notices:
-            example = as_template(known[0]) if known else "{{ question }}"
-            self.notices.append(
-                f"prompt.user names no column, so every row asks the same; a column is written {example}"
-            )
-
-    def _notice(self, forms: set[Form | None], known: list[str]) -> None:
-        user, system = self._forms.user, self._forms.system
-        if user is not None and (forms & {"messages", "batch"}):
-            self.notices.append("rows bring their own messages: for these the template prompt.user is not used")
-        if system is not None and "batch" in forms:
-            self.notices.append("rows are OpenAI batch lines: for these the template prompt.system is not used")
-        if unsent := self._forms.unsent(known, forms):
-            cure = "what a row sets of its request is read from its column params"
-            self.notices.append(f"not sent, although named like a part of the request: {_listed(unsent)}; {cure}")
 
     def _check_all(self) -> None:
         """Read everything once, for `strict`."""
@@ -307,11 +282,3 @@ class Source:
         if count:
             more = f"\n… and {count - len(problems)} more" if count > len(problems) else ""
             raise InputError(f"{count} broken rows, and --strict allows none:\n" + "\n".join(problems) + more)
-
-
-def _sets_own(columns: dict[str, object]) -> bool:
-    return columns.get("params") not in (None, "", {})
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {len(names) - _NAMES_SHOWN} more" * (len(names) > _NAMES_SHOWN))

@@ -2,11 +2,12 @@
 
 import csv
 import itertools
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, NamedTuple
 
 from batchrun.errors import InputError
-from batchrun.prompts.input.files import InputFile
+from batchrun.prompts.input.diagnosis import HEAD_BYTES, command_line, delimiter, not_utf8, refuse_other_kinds
 from batchrun.prompts.input.lines import MAX_LINE_BYTES, TOO_LONG, Block, blocks
 from batchrun.prompts.input.parts import TOO_LONG_PROBLEM, Part, Reading, Rows, refuse_twins
 from batchrun.records import Row
@@ -24,8 +25,14 @@ def csv_rows(raw: BinaryIO, reading: Reading) -> Rows:
 
     A quote that is never closed makes one broken row of all that follows it, up to the longest record.
     """
-    lines = _TextLines(blocks(raw, reading.tee))
-    header, records = _csv_header(lines, reading.file)
+    heads: list[bytes] = []
+
+    def check(head: bytes) -> None:
+        refuse_other_kinds(head, reading.file.name, reading.file.for_commands)
+        heads.append(head[:HEAD_BYTES])
+
+    lines = _TextLines(blocks(raw, reading.tee, check))
+    header, records, lines_before = _csv_header(lines, reading, lambda: b"".join(heads))
     number, rows, block = reading.first, [], lines.block
     name, folder = reading.file.name, reading.file.folder
     for line, fields, problem in _csv_records(lines, records, len(header)):
@@ -35,12 +42,12 @@ def csv_rows(raw: BinaryIO, reading: Reading) -> Rows:
         # A text that is not UTF-8 costs its row only if the row needs it.
         is_whole = len(fields) == len(header) and problem in (None, _NOT_UTF_8)
         columns = dict(zip(header, fields, strict=True)) if is_whole else None
-        rows.append(Row(number, columns, f"{name}:{line}", problem, folder))
+        rows.append(Row(number, columns, f"{name}:{line + lines_before}", problem, folder))
         number += 1
         if len(rows) == reading.batch_rows or lines.block is not block:  # never the large rows of many blocks
-            yield Part(rows, number, lines.block.bytes_before(records.line_num + 1))
+            yield Part(rows, number, lines.block.bytes_before(records.line_num + lines_before + 1))
             rows, block = [], lines.block
-    yield Part(rows, number, lines.block.bytes_before(records.line_num + 1))
+    yield Part(rows, number, lines.block.bytes_before(records.line_num + lines_before + 1))
 
 
 class _TextLines:
@@ -78,24 +85,39 @@ class _TextLines:
         return problem
 
 
-def _csv_header(lines: _TextLines, file: InputFile) -> tuple[list[str], Any]:
-    """Return the column names, and the csv reader after them. Semicolons and tabs also separate."""
-    texts = iter(lines)
-    head = []
-    for text in texts:
-        head.append(text)
-        if text.strip():
+class _Header(NamedTuple):
+    names: list[str]
+    records: Any
+    """The csv reader after them."""
+    lines_before: int
+    """How many lines stand before what the csv reader has read."""
+
+
+def _csv_header(lines: _TextLines, reading: Reading, head: Callable[[], bytes]) -> _Header:
+    """Return the column names. Commas, semicolons, tabs or bars separate, or what Excel's line `sep=` names."""
+    file, texts = reading.file, iter(lines)
+    before: list[str] = []
+    line = ""
+    for line in texts:
+        before.append(line)
+        if line.strip():
             break
-    delimiter = next((each for each in ",;\t" if head and each in head[-1]), ",")
-    records = csv.reader(itertools.chain(head, texts), delimiter=delimiter, strict=True)
+    separator, lines_before = delimiter(line), 0
+    if found := _SEPARATOR.fullmatch(line):
+        separator, lines_before, before = found[1], len(before), []
+    records = csv.reader(itertools.chain(before, texts), delimiter=separator, strict=True)
     try:
-        header = next(filter(None, records), [])
+        names = next(filter(None, records), [])
     except csv.Error as problem:
-        raise InputError(f"{file.name}: the header is not CSV: {_reason(problem)}") from None
-    if lines.end_record() or any("\0" in name for name in header):
-        raise InputError(f"{file.name}: the header is not UTF-8; convert the file: iconv -t UTF-8")
-    refuse_twins(header, file)
-    return header, records
+        raise InputError(f"{file.name}: the header is not CSV: {_reason(problem, head(), file.for_commands)}") from None
+    if lines.end_record() or any("\0" in name for name in names):
+        raise InputError(f"{file.name}: the header is not UTF-8{not_utf8(head(), file.for_commands)}")
+    refuse_twins(names, file)
+    return _Header(names, records, lines_before)
+
+
+_SEPARATOR = re.compile(r"\ufeff?sep=([,;\t|])[\r\n]*", re.IGNORECASE)
+"""The line with which Excel says what separates the columns."""
 
 
 def _csv_records(lines: _TextLines, records: Any, width: int) -> Iterator[tuple[int, list[str], str | None]]:
@@ -118,9 +140,14 @@ def _csv_records(lines: _TextLines, records: Any, width: int) -> Iterator[tuple[
         yield line, fields, problem
 
 
-def _reason(problem: csv.Error) -> str:
+def _reason(problem: csv.Error, head: bytes = b"", path: str = "FILE") -> str:
     """Return the reason of an error of the csv module, for users."""
     reason = str(problem)
     if "new-line character" in reason:
-        return "a line ends in CR alone; convert the file: tr '\\r' '\\n'"
+        # Next to other line ends the command would cut fields in two.
+        cure = "" if not head or b"\n" in head else f"; convert the file: {command_line(_CR_TO_LF, path)}"
+        return f"a line ends in CR alone{cure}"
     return "a quote is not closed" if "end of data" in reason else reason
+
+
+_CR_TO_LF = r"tr '\r' '\n'"

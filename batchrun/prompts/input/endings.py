@@ -1,10 +1,12 @@
 """Endings of names → formats: what is input, and what to say of what is nearly input."""
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from batchrun.errors import InputError
+from batchrun.prompts.input.diagnosis import advice
 
 Format = Literal["jsonl", "parquet", "csv"]
 
@@ -15,6 +17,9 @@ ENDINGS: dict[str, Format] = {
     ".parquet": "parquet",
 }
 """File ending → format. How a file is packed is read from its first bytes, whatever its name says."""
+
+_MOST_LOOKED_AT = 20
+"""Files of a folder without input that are looked at for a hint."""
 
 NO_INPUT = (".", "_")
 """What the names of hidden files and of markers such as `_SUCCESS` begin with."""
@@ -29,26 +34,18 @@ def _format(name: str) -> Format | None:
     return next((kind for ending, kind in ENDINGS.items() if name.lower().endswith(ending)), None)
 
 
-def known_format(path: str, name: str) -> Format:
+def known_format(path: str, name: str, cure: str = "") -> Format:
     """Return the format of a file that was named; raises `InputError` where its ending is none that is known."""
     kind = _format(name)
     if kind is None:
-        cure = hint([name]) or "; or pipe it in as -"
         raise InputError(f"{path}: unknown ending; known are {known_endings()}{cure}")
     return kind
 
 
-_CURES = {
-    ".json": "one document of JSON becomes lines by: jq -c '.[]'",
-    ".arrow": "Arrow of Hugging Face becomes Parquet by: datasets.load_from_disk(FOLDER).to_parquet(FILE)",
-}
-"""Ending of what is nearly input → how it becomes that."""
-
-
-def hint(names: Iterable[str]) -> str:
-    """Return the hint that ends a message about files of other kinds, or nothing."""
-    cure = next((_CURES[suffix] for name in names if (suffix := Path(name).suffix) in _CURES), "")
-    return f" ({cure})" if cure else ""
+def hint(paths: Iterable[str]) -> str:
+    """Return what one of the files in a folder without input is, if its bytes show it and there is a cure."""
+    found = ((Path(path).name, advice(path)) for path in islice(sorted(paths), _MOST_LOOKED_AT))
+    return next((f"; {name}{cure.replace('; it ', ' ', 1)}" for name, cure in found if cure), "")
 
 
 def known_endings() -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchrun.errors import InputError
+from batchrun.prompts.input.diagnosis import advice, other_kind
 from batchrun.prompts.input.endings import NO_INPUT, Format, hint, is_known, known_endings, known_format
 from batchrun.storage.places import listing, look
 from batchrun.storage.remote import Found
@@ -47,6 +48,11 @@ class InputFile(NamedTuple):
     def is_stdin(self) -> bool:
         """Whether it can be read only once, and nobody knows how long it is."""
         return self.path == STDIN
+
+    @property
+    def for_commands(self) -> str:
+        """The path as a command names it; `FILE` where there is none on this machine."""
+        return "FILE" if self.is_stdin or self.found is not None else self.path
 
     @property
     def folder(self) -> str:
@@ -131,7 +137,7 @@ def _remote_files(url: str) -> list[InputFile]:
         raise InputError(f"{shown(url)}: cannot be read: {problem.strerror or problem}") from problem
     if not known:
         what = f"no file there has a known ending ({known_endings()})" if all_found else "there is nothing"
-        raise InputError(f"{shown(url)}: {what}{hint(each.place.key for each in all_found)}")
+        raise InputError(f"{shown(url)}: {what}")
     return known
 
 
@@ -167,7 +173,7 @@ def _expand(path: str) -> Iterator[str]:
     elif where.is_dir():
         known = sorted(str(each) for each in _walk(where) if _is_input(each, where))
         if not known:
-            cure = hint(each.name for each in _walk(where))
+            cure = hint(map(str, _walk(where)))
             raise InputError(f"{path}: the folder holds no input; known endings are {known_endings()}{cure}")
         yield from known
     elif where.is_symlink() and not where.exists():
@@ -220,16 +226,18 @@ def _input_file(path: str) -> InputFile:
     if path == STDIN:
         return InputFile(STDIN, "stdin", "jsonl", 0, 0)
     name = Path(path).name
-    kind = known_format(path, name)
+    is_whole = False
+    kind = known_format(path, name, "" if is_known((name,)) else advice(path))
     try:
         status = Path(path).stat()
         with Path(path).open("rb") as file:
-            head = file.read(4)
+            head = file.read(1 << 12)
             if kind == "parquet" and head:
                 file.seek(max(0, status.st_size - 4))
-                head = head if file.read(4) == head else b""
+                is_whole = head[:4] == file.read(4) == _PARQUET_MAGIC
     except OSError as problem:
         raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
-    if kind == "parquet" and head != _PARQUET_MAGIC:
-        raise InputError(f"{path}: is not a Parquet file, or is incomplete; write it again")
+    if kind == "parquet" and not is_whole:
+        what = None if head.startswith(_PARQUET_MAGIC) else other_kind(head, path, may_be_text=False)
+        raise InputError(f"{path}: {what or 'is not a Parquet file, or is incomplete; write it again'}")
     return InputFile(path, name, kind, status.st_size, status.st_mtime_ns, str(status.st_ctime_ns))

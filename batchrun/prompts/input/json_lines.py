@@ -7,18 +7,25 @@ from typing import Any, BinaryIO
 import orjson
 
 from batchrun.errors import InputError
+from batchrun.prompts.input.diagnosis import document_problem, refuse_other_kinds
 from batchrun.prompts.input.digits import exact, has_long_number
 from batchrun.prompts.input.files import InputFile
 from batchrun.prompts.input.lines import TOO_LONG, blocks
 from batchrun.prompts.input.parts import TOO_LONG_PROBLEM, Part, Reading, Rows, wanted
-from batchrun.prompts.values import is_sound, kind_of
+from batchrun.prompts.values import PYTHON_CURE, is_python, is_sound, kind_of
 from batchrun.records import Row
 
 
 def jsonl_rows(raw: BinaryIO, reading: Reading) -> Rows:
     """Yield the rows of JSON Lines. Blank lines are not rows; a line that is not an object is a broken row."""
     file, number = reading.file, reading.first
-    for block in blocks(raw, reading.tee):
+    heads: list[bytes] = []
+
+    def check(head: bytes) -> None:
+        refuse_other_kinds(head, file.name, file.for_commands)
+        heads.append(head)
+
+    for block in blocks(raw, reading.tee, check):
         if number + len(block.lines) <= reading.wanted:
             number += sum(1 for line in block.lines if line and not line.isspace())
             yield Part([], number, block.end_bytes)
@@ -30,7 +37,7 @@ def jsonl_rows(raw: BinaryIO, reading: Reading) -> Rows:
             line = block.number + start
             rows = _parsed(lines, number, file, line)
             if number == reading.first and rows:
-                _refuse_document(file, lines)
+                _refuse_document(file, lines, heads[0])
             number += len(rows)
             yield Part(wanted(rows, reading), number, block.bytes_before(line + len(lines)))
 
@@ -75,29 +82,24 @@ _NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(NaN|Infinity)\b')
 """A string, or a number that Python writes and JSON does not know."""
 
 
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-"""What a file in UTF-16 begins with."""
-
-
 def _not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
     if line is TOO_LONG:
         return TOO_LONG_PROBLEM
     try:
         line.decode()
     except UnicodeDecodeError as problem:
-        if line.startswith(_UTF_16):
-            return "is UTF-16, not UTF-8; convert the file: iconv -f UTF-16 -t UTF-8"
         return f"is not UTF-8 (byte {problem.start + 1})"
     if b"}\r{" in line:
-        return "holds several objects on lines that end in CR alone; convert the file: tr '\\r' '\\n'"
+        return "holds several objects on lines that end in CR alone; convert the file: tr '\\r' '\\n' < FILE > NEW_FILE"
+    if line.startswith(b"{'") and is_python(line.decode()):
+        return f"is not JSON but was written by Python; {PYTHON_CURE}"
     if number := next(filter(None, (found[1] for found in _NO_NUMBER.finditer(line))), None):
         return f"is not JSON: {number.decode()} is not a number of JSON; write null"
     return f"is not JSON: {error.msg} (column {error.colno})"
 
 
-def _refuse_document(file: InputFile, lines: list[bytes]) -> None:
+def _refuse_document(file: InputFile, lines: list[bytes], head: bytes) -> None:
     """Refuse a file that is one JSON document: each of its lines would be a broken row."""
     first = next(line for line in lines if line and not line.isspace()).strip()
     if first in (b"[", b"{") or (first.startswith(b"[{") and first.endswith((b"}", b"},", b"}]"))):
-        cure = "write one object per line: jq -c '.[]' FILE > FILE.jsonl"
-        raise InputError(f"{file.name}: is one JSON document, not JSON Lines; {cure}")
+        raise InputError(f"{file.name}: {document_problem(head, file.for_commands)}")

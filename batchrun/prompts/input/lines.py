@@ -78,7 +78,11 @@ class Counted:
         return self._held[:size]
 
 
-def blocks(raw: BinaryIO, tee: Callable[[bytes], object] | None = None) -> Iterator[Block]:
+def blocks(
+    raw: BinaryIO,
+    tee: Callable[[bytes], object] | None = None,
+    check: Callable[[bytes], object] | None = None,
+) -> Iterator[Block]:
     """Yield the lines of a file, which may be packed by gzip or zstd.
 
     Memory is that of a chunk or of the longest line; a line over `MAX_LINE_BYTES` is `TOO_LONG`. A packed file that
@@ -87,6 +91,7 @@ def blocks(raw: BinaryIO, tee: Callable[[bytes], object] | None = None) -> Itera
     Args:
         raw: the file, at its beginning. A pipe is read as it fills.
         tee: gets the unpacked bytes before their lines are handed out.
+        check: gets the first of the unpacked bytes; raises where they cannot be a text.
     """
     counted = Counted(raw)
     read = _unpacked(counted)
@@ -95,6 +100,9 @@ def blocks(raw: BinaryIO, tee: Callable[[bytes], object] | None = None) -> Itera
     while chunk := read():
         if tee is not None:
             tee(chunk)
+        if check is not None:
+            check(chunk)
+            check = None
         *lines, rest = chunk.split(b"\n")
         if lines:
             held.add(lines[0])

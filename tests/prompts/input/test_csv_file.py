@@ -71,7 +71,7 @@ def test_a_csv_header_with_empty_or_repeated_names_is_refused(write, content: by
         ),
         (
             b"prompt,b\na,1\nb,2\rc,3\r\nd,4\n",
-            ["a", "a.csv:3: is not CSV: a line ends in CR alone; convert the file: tr '\\r' '\\n'", "d"],
+            ["a", "a.csv:3: is not CSV: a line ends in CR alone", "d"],
         ),
     ],
 )
@@ -97,3 +97,14 @@ def test_large_csv_rows_come_in_small_batches(write) -> None:
     """No batch is larger than one block plus one row."""
     path = write("a.csv", b"prompt\n" + (b"x" * 600_000 + b"\n") * 20)
     assert max(len(rows) for rows in RowReader(find_files([path]))) <= 3
+
+
+@pytest.mark.parametrize("content", ["sep=;\nid;prompt\n1;q\n\n2;r,s\n", "id|prompt\n1|q\n2|r,s\n"])
+def test_separators_of_excel_and_bars_are_read(write, asked, content: str) -> None:
+    """What separates is in the header, or in the line before it."""
+    assert asked(write("a.csv", content)) == ["q", "r,s"]
+
+
+def test_a_broken_row_after_a_line_of_excel_has_its_own_line(write, asked) -> None:
+    """As an editor counts it."""
+    assert asked(write("a.csv", "sep=;\nid;prompt\n1;q\n2\n"))[1].startswith("a.csv:4: ")

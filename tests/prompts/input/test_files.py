@@ -59,7 +59,7 @@ def test_messages_distinguish_files_of_one_name_by_their_paths(write) -> None:
         ("ftp://host/a.jsonl", "ftp:// is not supported; use one of s3://"),
         ("*.csv", "matches no file"),
         ("folder", "the folder holds no input"),
-        ("saved", "load_from_disk(FOLDER).to_parquet"),
+        ("saved", "datasets.Dataset.from_file("),
         ("notes.txt", "unknown ending; known are .jsonl"),
         ("rows.json", "jq -c"),
         ("no.parquet", "is not a Parquet file"),
@@ -72,8 +72,13 @@ def test_a_path_that_cannot_be_read_is_refused_with_a_cure(tmp_path: Path, write
     """It is an error of the whole input, and the message says what to do."""
     write("reviews.jsonl", b"x")
     write("folder/notes.txt", b"x")
-    write("saved/data-00000-of-00001.arrow", b"x")
-    for name, content in {"notes.txt": b"x", "rows.json": b"[]", "no.parquet": b"hello", "none.parquet": b""}.items():
+    write("saved/data-00000-of-00001.arrow", b"\xff\xff\xff\xff\x10\0\0\0")
+    for name, content in {
+        "notes.txt": b"x",
+        "rows.json": b'[{"prompt": "x"}]',
+        "no.parquet": b"hello",
+        "none.parquet": b"",
+    }.items():
         write(name, content)
     write("cut.parquet", b"PAR1 and no end")
     os.mkfifo(tmp_path / "fifo.jsonl")

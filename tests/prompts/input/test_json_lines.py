@@ -47,5 +47,8 @@ def test_a_line_that_is_not_an_object_is_a_broken_row(write, line: bytes, proble
 )
 def test_one_json_document_is_refused_with_the_cure(write, content: str) -> None:
     """Every line of a pretty-printed file would be a broken row."""
-    with pytest.raises(InputError, match=r"a\.jsonl: is one JSON document, .*jq"):
+    with pytest.raises(
+        InputError,
+        match=r"a\.jsonl: is (one JSON document|JSON with objects of several lines), not JSON Lines; .*jq -c",
+    ):
         read(write("a.jsonl", content))

@@ -1,0 +1,172 @@
+"""What users should know about the rows of an input, and what messages advise: only what was tried on them. Pure."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from batchrun.errors import JobError
+from batchrun.prompts.input.diagnosis import command_line
+from batchrun.prompts.rows import Form, RowForms
+from batchrun.prompts.template import Template, TemplateProblem, as_template
+from batchrun.prompts.values import RowProblem
+from batchrun.records import Row
+
+_QUESTIONS = ("question", "instruction", "query", "text", "input", "problem", "content", "document", "review", "title")
+"""Names of columns that are often asked, for the choice between several that could be."""
+
+Columns = Mapping[str, Any]
+
+
+class _Conversion(NamedTuple):
+    """Rows of another tool, and how they become rows of ours."""
+
+    what: str
+    is_this: Callable[[Columns], bool]
+    jq: str
+    converted: Callable[[Columns], dict[str, Any]]
+    """The same as `jq`, to try it."""
+
+
+def _of_anthropic(row: Columns) -> dict[str, Any]:
+    body = dict(row["params"])
+    if not body.keys() <= {"model", "messages", "max_tokens", "temperature", "top_p", "stream"}:
+        raise KeyError
+    if not all(isinstance(message["content"], str) for message in body["messages"]):
+        raise KeyError
+    return {"custom_id": row["custom_id"], "body": body}
+
+
+def _of_sharegpt(row: Columns) -> dict[str, Any]:
+    roles = {"human": "user", "gpt": "assistant", "system": "system"}
+    return {"messages": [{"role": roles[each["from"]], "content": each["value"]} for each in row["conversations"]]}
+
+
+_CONVERSIONS = (
+    _Conversion(
+        "batch lines of Anthropic, not of OpenAI",
+        lambda row: isinstance(row.get("params"), dict) and isinstance(row["params"].get("messages"), list),
+        "{custom_id, body: .params}",
+        _of_anthropic,
+    ),
+    _Conversion(
+        "batch lines of Google, not of OpenAI",
+        lambda row: isinstance(row.get("request"), dict) and "contents" in row["request"],
+        "",
+        dict,
+    ),
+    _Conversion(
+        "conversations of from and value, not messages of role and content",
+        lambda row: isinstance(row.get("conversations"), list) and "from" in (row["conversations"] or [{}])[0],
+        '{messages: [.conversations[] | {role: {human: "user", gpt: "assistant", system: "system"}[.from], '
+        "content: .value}]}",
+        _of_sharegpt,
+    ),
+)
+
+
+def other_form(rows: Sequence[Columns], forms: RowForms, path: str | None) -> str | None:
+    """Return what rows are that another tool wrote, and the command that converts them if it works on all of these.
+
+    Args:
+        rows: some rows, at least one.
+        forms: recognises rows.
+        path: the file of JSON Lines that they are from; None for other files, which no command is known for.
+    """
+    for conversion in _CONVERSIONS:
+        if all(map(conversion.is_this, rows)):
+            what = f"holds {conversion.what}"
+            if path is None or not conversion.jq or not all(_converts(row, conversion, forms) for row in rows):
+                return what
+            return f"{what}; convert them: {command_line(f'jq -c {shlex.quote(conversion.jq)}', path, '.jsonl')}"
+    return None
+
+
+def _converts(row: Columns, conversion: _Conversion, forms: RowForms) -> bool:
+    try:
+        forms.prompt(Row(0, conversion.converted(row), ""))
+    except (RowProblem, KeyError, TypeError):
+        return False
+    return True
+
+
+def template_flag(rows: Sequence[Columns], names: Sequence[str], labels: Sequence[str]) -> str:
+    """Return the cure for rows without a prompt: the flag with a template of a column that could be asked.
+
+    That is one with a text or a number in every row, and different ones; of several the one with the best name, else
+    with the longest texts. Without one there is no cure, and the text is empty.
+    """
+    usable = [name for name in names if name not in labels and _can_be_asked(rows, name)]
+    if not usable:
+        return ""
+    place = {name: _QUESTIONS.index(name) if name in _QUESTIONS else len(_QUESTIONS) for name in usable}
+    best = min(usable, key=lambda name: (place[name], -sum(len(str(row[name])) for row in rows)))
+    return f"; name what to ask: -t {shlex.quote(as_template(best))}"
+
+
+def _can_be_asked(rows: Sequence[Columns], name: str) -> bool:
+    values = [row.get(name) for row in rows]
+    if not all(isinstance(value, str | int | float) and str(value).strip() for value in values):
+        return False
+    if len(values) > 1 and len(set(values)) == 1:
+        return False
+    template = Template(as_template(name), "prompt.user")
+    try:
+        return all(template.render(dict(row)) == str(value) for row, value in zip(rows, values, strict=True))
+    except TemplateProblem:
+        return False
+
+
+def notices(forms: RowForms, used: set[Form | None], known: Sequence[str]) -> list[str]:
+    """Return what users should know about an input although it can be run.
+
+    Args:
+        forms: recognises rows.
+        used: the forms of the first rows.
+        known: the names of the columns.
+    """
+    found = []
+    if forms.user is not None and (used & {"messages", "batch"}):
+        found.append("rows bring their own messages: for these the template prompt.user is not used")
+    if forms.system is not None and "batch" in used:
+        found.append("rows are OpenAI batch lines: for these the template prompt.system is not used")
+    if unsent := forms.unsent(known, used):
+        cure = "what a row sets of its request is read from its column params"
+        found.append(f"not sent, although named like a part of the request: {listed(unsent)}; {cure}")
+    return found
+
+
+def constant_notices(forms: RowForms, known: Sequence[str], rows: Sequence[Columns], *, has_images: bool) -> list[str]:
+    """Return what is odd about templates: a column in another tool's way, the same prompt for every row.
+
+    Args:
+        forms: the job's templates.
+        known: the names of the columns.
+        rows: the first rows.
+        has_images: whether rows bring images, which differ.
+
+    Raises:
+        JobError: a template names a column as text, and nothing else differs from row to row.
+    """
+    sets_own = any(row.get("params") not in (None, "", {}) for row in rows)
+    reads_none = all(template.columns == frozenset() for template in forms.templates)
+    is_constant = reads_none and not sets_own and not has_images
+    found = []
+    for template in forms.templates:
+        for name in sorted(template.placeholders & set(known)):
+            cure = f"write {as_template(name)}"
+            problem = f"{template.setting}: {name} is sent as this word, not as the column; {cure}"
+            if is_constant:
+                raise JobError(problem)
+            found.append(problem)
+    if is_constant and len(rows) > 1:
+        example = as_template(known[0]) if known else "{{ question }}"
+        found.append(f"prompt.user names no column, so every row asks the same; a column is written {example}")
+    return found
+
+
+_NAMES_SHOWN = 30
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message: not all where there are many."""
+    return ", ".join(names[:_NAMES_SHOWN]) + f" and {len(names) - _NAMES_SHOWN} more" * (len(names) > _NAMES_SHOWN)
