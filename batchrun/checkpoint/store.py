@@ -78,7 +78,7 @@ class Store:
                 self._models.load(self.connection)
                 self.history.load(self.connection)
                 self._lookup.load(reader)
-                self.reload()
+                self._load()
             self._journal = opened.enter_context(contextlib.closing(Journal(self.path.parent)))
             log = self.path.with_name(self.path.name + "-wal") if is_wal else None
             self._forcing = Forcing(log, self._journal, lambda problem: self._on_broken(broken(self.path, problem)))
@@ -261,7 +261,15 @@ class Store:
         return self._lookup.firsts(left, twins)
 
     def reload(self) -> None:
-        """Read totals and bounds again, after a change to the tables from outside this class."""
+        """Read totals and bounds again, after a change to the tables from outside this class.
+
+        Outcomes that have left are no longer owed, so the note of what is in flight changes with them.
+        """
+        before, journal = self._accepted, self._journal
+        self._load()
+        journal.note(journal.owed + self._accepted - before, journal.usd, journal.tokens)
+
+    def _load(self) -> None:
         self._writer.load(self.connection)
         self._lookup.reload()
         self._accepted = self._outcomes() - self._writer.copies

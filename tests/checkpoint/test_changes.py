@@ -187,3 +187,16 @@ def test_changed_outcomes_have_no_origin_until_it_is_noted_again(
         adapt(store, [requests(*"xb")], lambda change: agree)
         with Checkpoint(tmp_path) as as_after_a_kill:
             assert as_after_a_kill.fact(facts.ORIGIN) == origin
+
+
+@pytest.mark.parametrize("in_flight", [0, 2])
+def test_outcomes_that_leave_are_not_taken_for_requests_in_flight(tmp_path: Path, in_flight: int) -> None:
+    """Also when the run is refused after the change, so that nothing is sent."""
+    settle(tmp_path, [answer(each) for each in requests(*"abcd")] + [failure(each) for each in requests("e", first=4)])
+    with Store(tmp_path) as store:
+        store.sending(in_flight)
+    adapted(tmp_path, requests(*"abxxe"))
+    with Store(tmp_path) as store:
+        forget_failed(store)
+    with Store(tmp_path) as store:
+        assert store.unrecorded == in_flight
