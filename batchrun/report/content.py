@@ -139,7 +139,9 @@ def _facts(summary: Summary, job: Job, found: Tally) -> dict[str, str]:
         facts["first request"] = _utc(datetime.fromtimestamp(start_s, UTC))
         facts["last answer"] = _utc(datetime.fromtimestamp(start_s + found.timeline.seconds, UTC))
     if summary.unrecorded:
-        facts["sent, not recorded"] = f"{summary.unrecorded:,} requests, when a process died; they were sent again"
+        facts["sent, not recorded"] = (
+            f"{summary.unrecorded:,} requests, when a process died; a resumed run sends them again"
+        )
     return {name: cut(value, _TEXT_CHARS) for name, value in facts.items() if value}
 
 

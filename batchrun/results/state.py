@@ -20,14 +20,17 @@ def summary_of(directory: Path) -> Summary:
     Raises:
         RunDirectoryError: there is no checkpoint, or it cannot be read.
     """
+    status = _status(directory)
     with Checkpoint(directory) as checkpoint:
         job, totals, failures = stored_job(checkpoint), checkpoint.totals(), checkpoint.failures()
         set_aside = used_in(checkpoint, job, totals).set_aside
         simulated, unrecorded = checkpoint.fact(facts.SIMULATED) is True, checkpoint.fact(facts.UNRECORDED) or 0
+        if status.state != "running":  # the next execution adds them to the fact
+            unrecorded += checkpoint.in_flight()
     return summarize(
         job,
         directory,
-        _status(directory),
+        status,
         totals,
         findings=Findings(failures, read_scores(directory / RESULTS), read_answers(directory / RESULTS)),
         simulated=simulated,

@@ -3,12 +3,14 @@
 import json
 import os
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.settled import settle
 
+from batchrun.checkpoint.in_flight import Journal
 from batchrun.errors import RunDirectoryError
 from batchrun.results.export import export
 from batchrun.results.state import is_fresh, is_running, summary_of
@@ -66,6 +68,15 @@ def test_a_run_whose_process_has_died_is_stopped_and_can_be_resumed() -> None:
     summary = summary_of(OUT)
     assert (summary.state, summary.pid, is_running(OUT)) == ("stopped", None, False)
     assert summary.message == "the process has died; run the same command again to resume"
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_what_was_in_flight_when_the_process_died_is_not_recorded(is_alive: bool) -> None:
+    """While it is alive, its answers may still come."""
+    settled_run(state="running", pid=os.getpid() if is_alive else dead_process())
+    with closing(Journal(OUT)) as journal:
+        journal.note(2 + 5)
+    assert summary_of(OUT).unrecorded == (0 if is_alive else 5)
 
 
 def test_results_are_fresh_until_the_checkpoint_changes() -> None:
