@@ -7,7 +7,7 @@
     print(summary.completed, summary.results)
 
 Running: `run(job)` runs a job, also in a notebook; `await arun(job)` does the same inside an event loop. Both take
-`Options`, return a `Summary`, and raise a `BatchrunError` when the run cannot begin or go on.
+`Options`, return a `Summary`, and raise a `BatchrunError` when the run cannot begin or continue.
 
 Jobs: `load_job(path)` reads a job file. `Job` describes the same in Python, with one class per section of the file:
 `Input`, `PromptTemplates`, `Model`, `Endpoint`, `Limits`, `Output`, `Response`, `Evaluate`, `Publish` and `Price`.

@@ -22,8 +22,11 @@ from batchrun.job.file import STDIN
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.storage.slow import reported_when_slow
+from batchrun.storage.urls import shown
 
 _WRONG = 2
+
+_say = functools.partial(click.echo, err=True)
 
 
 @click.command("check", cls=GroupedCommand)
@@ -78,8 +81,11 @@ def _report(job: Job, *, is_probing: bool, simulate: bool) -> Report:
             source.open()
         if not is_probing:
             report = check(job, source, today=date.today(), on_read=on_read)
-            return dataclasses.replace(report, notes=[*report.notes, *key_notes(job.endpoint, simulate=simulate)])
-        send = probe_sender(job, simulate=simulate)
+            with reported_when_slow("the key", "~/.netrc", _say):
+                notes = key_notes(job.endpoint, simulate=simulate)
+            return dataclasses.replace(report, notes=[*report.notes, *notes])
+        with reported_when_slow("the key", "~/.netrc", _say):
+            send = probe_sender(job, simulate=simulate)
         return check(job, source, today=date.today(), on_read=on_read, probe=send)
 
 
@@ -87,8 +93,7 @@ def _reporting(job: Job) -> contextlib.AbstractContextManager[None]:
     """Report files that do not answer; a pipe and a whole input may take long without that."""
     if STDIN in job.input.path or job.input.strict:
         return contextlib.nullcontext()
-    say = functools.partial(click.echo, err=True)
-    return reported_when_slow("the first rows", ", ".join(job.input.path), say)
+    return reported_when_slow("the first rows", ", ".join(map(shown, job.input.path)), _say)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """`batchrun models`."""
 
 import asyncio
+import functools
 from typing import Any
 
 import click
@@ -22,7 +23,7 @@ def models_command(as_json: bool, **flags: Any) -> None:
     batchrun models --base-url http://127.0.0.1:8000/v1
     """
     endpoint = job_for(["-"], overrides_of(flags)).endpoint
-    names = model_names(asyncio.run(ask_models(endpoint)), endpoint)
+    names = model_names(asyncio.run(ask_models(endpoint, functools.partial(click.echo, err=True))), endpoint)
     if as_json:
         click.echo(orjson.dumps({"base_url": endpoint.base_url, "models": names}).decode())
     else:

@@ -1,5 +1,7 @@
 """Asks an endpoint which models it serves."""
 
+from collections.abc import Callable
+
 import orjson
 
 from batchrun import __version__
@@ -10,11 +12,13 @@ from batchrun.endpoint.pool.verdicts import EFFECTS, ForRow
 from batchrun.errors import EndpointRefused, Stopped
 from batchrun.job.sections import Endpoint
 from batchrun.records import Fault, Reply
+from batchrun.storage.slow import reported_when_slow
 
 
-async def ask_models(endpoint: Endpoint) -> Reply | Fault:
-    """Ask once for the list, with the endpoint's key."""
-    key = find_key(endpoint)
+async def ask_models(endpoint: Endpoint, say: Callable[[str], None]) -> Reply | Fault:
+    """Ask once for the list, with the endpoint's key. `say` gets a message when the search for the key hangs."""
+    with reported_when_slow("the key", "~/.netrc", say):
+        key = find_key(endpoint)
     client = HttpClient(
         endpoint.base_url,
         key,

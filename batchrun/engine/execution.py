@@ -43,6 +43,7 @@ from batchrun.results.scores import scorer_of
 from batchrun.results.summary import Findings, Status, Summary, Unrecorded, save_summary, summarize
 from batchrun.results.used import keep_set_aside, used_in
 from batchrun.storage.slow import reported_when_slow
+from batchrun.storage.urls import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,8 @@ class Execution:
     async def execute(self) -> Summary:
         """Run all stages in order. A mistake in the job is found before anything is written."""
         if (url := self.job.output.upload) is not None:
-            await in_thread(lambda: check_upload(url, self.job.input.path))
+            with self._reporting("the upload's folder", shown(url)):
+                await in_thread(lambda: check_upload(url, self.job.input.path))
         async with contextlib.AsyncExitStack() as opened:
             with self._reporting("the key", "~/.netrc"):
                 access = await opened.enter_async_context(access_to(self.job.endpoint, simulate=self.options.simulate))
@@ -121,7 +123,7 @@ class Execution:
         if self.job.input.strict:  # reads all of the input, which may take long on every file system
             await in_thread(self.source.open)
             return
-        with self._reporting("the first rows", ", ".join(self.job.input.path)):
+        with self._reporting("the first rows", ", ".join(map(shown, self.job.input.path))):
             await in_thread(self.source.open)
 
     async def _run_stored(self, access: Access) -> Stop | None:

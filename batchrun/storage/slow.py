@@ -1,4 +1,4 @@
-"""Reports a step that waits for a file system: a network file system that hangs gives neither an error nor an end."""
+"""Reports a step that waits for storage: a network file system that hangs gives neither an error nor an end."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -15,13 +15,14 @@ def reported_when_slow(step: str, place: Path | str, say: Callable[[str], None])
 
     Args:
         step: what is waited for, such as "the lock".
-        place: file or folder.
+        place: file, folder or URL. No secrets of a URL: the place is printed.
         say: gets the message, from another thread, once at most.
     """
-    message = (
-        f"still waiting for {step} after {SLOW_AFTER_S:g} s: the file system of {place} is slow or does not answer; "
-        "check that it is mounted and that its server is up"
-    )
+    if "://" in str(place):
+        cause, cure = place, "check the address and the network"
+    else:
+        cause, cure = f"the file system of {place}", "check that it is mounted and that its server is up"
+    message = f"still waiting for {step} after {SLOW_AFTER_S:g} s: {cause} is slow or does not answer; {cure}"
     timer = threading.Timer(SLOW_AFTER_S, say, [message])
     timer.daemon = True
     timer.start()

@@ -1,6 +1,8 @@
 """If a file system hangs, a message names the step that waits for it."""
 
+import dataclasses
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ from harness.prompts import write_prompts
 from batchrun import Job, run
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
-from batchrun.engine import access
+from batchrun.endpoint import models
+from batchrun.engine import access, execution
 from batchrun.engine.execution import Options
+from batchrun.engine.preflight import probe
 from batchrun.engine.shared_limit import LimitMemory
-from batchrun.errors import EndpointRefused
+from batchrun.errors import EndpointRefused, InputError
 from batchrun.job.sections import Input, Model, Output
 from batchrun.prompts.source import Source
 from batchrun.report.bar import Silence
@@ -76,3 +80,56 @@ def test_a_home_folder_that_hangs_is_named_where_the_key_is_looked_for(monkeypat
     with pytest.raises(EndpointRefused):
         run(JOB, Options(progress=log))
     assert "still waiting for the key after 0.1 s: the file system of ~/.netrc " in log.messages[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        (probe, ["check", "in.jsonl", "-m", "m"]),
+        (probe, ["check", "in.jsonl", "-m", "m", "--probe"]),
+        (models, ["models"]),
+    ],
+)
+def test_other_commands_report_a_home_folder_that_hangs_too(
+    module: Any, arguments: list[str], batchrun: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.1)
+    write_prompts("a")
+
+    def hang(endpoint: Any) -> Any:
+        time.sleep(0.5)
+        raise EndpointRefused("no key")
+
+    monkeypatch.setattr(module, "find_key", hang)
+    assert "still waiting for the key after 0.1 s: the file system of ~/.netrc " in batchrun(*arguments).stderr
+
+
+def test_a_remote_input_that_hangs_is_reported_without_its_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A presigned URL opens its file to everybody who can read the message."""
+    log = Log()
+    monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.1)
+
+    def hang(self: Any) -> Any:
+        assert log.reported.wait(10)
+        raise InputError("not there")
+
+    monkeypatch.setattr(Source, "open", hang)
+    job = dataclasses.replace(JOB, input=Input(path=("https://host/in.jsonl?X-Amz-Signature=SECRET",)))
+    with pytest.raises(InputError):
+        run(job, Options(simulate=True, progress=log))
+    assert ": https://host/in.jsonl?… is slow or does not answer; check the address" in log.messages[0]
+
+
+def test_a_place_for_uploads_that_hangs_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.1)
+
+    def hang(*arguments: Any) -> Any:
+        assert log.reported.wait(10)
+        raise InputError("not there")
+
+    monkeypatch.setattr(execution, "check_upload", hang)
+    job = dataclasses.replace(JOB, output=Output(dir="out", upload="s3://bkt/out"))
+    with pytest.raises(InputError):
+        run(job, Options(simulate=True, progress=log))
+    assert "still waiting for the upload's folder after 0.1 s: s3://bkt/out is slow" in log.messages[0]

@@ -38,3 +38,13 @@ def test_a_step_that_ends_or_fails_is_not_reported_and_leaves_no_timer() -> None
             thread.join(10)
     assert threading.active_count() == before
     assert messages == []
+
+
+def test_a_remote_place_gets_another_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket is not mounted: the message asks to check the address."""
+    monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.01)
+    messages: list[str] = []
+    reported = threading.Event()
+    with reported_when_slow("the first rows", "s3://bkt/in", lambda each: (messages.append(each), reported.set())[1]):
+        assert reported.wait(10)
+    assert ": s3://bkt/in is slow or does not answer; check the address and the network" in messages[0]
