@@ -84,7 +84,7 @@ def test_a_key_that_cannot_be_sent_is_not_shown(batchrun: Any, endpoint: Any, mo
 
 
 def test_the_key_is_not_in_a_python_exception(closed_port: int) -> None:
-    """Nor in the exceptions that it was raised from."""
+    """Including the exceptions that it was raised from."""
     job = Job(
         input=Input(path=(write_prompts("a"),)),
         model=Model(names=(MODEL,)),

@@ -1,4 +1,4 @@
-"""One real request to each model, to see what comes back before a job is sent."""
+"""Sends one real request to each model before a job is sent, and returns the results."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -17,21 +17,21 @@ from batchrun.job.sections import Endpoint, Job
 from batchrun.records import Reply, Request
 
 _ROW_FAILED = 1
-"""Exit code for a request that fails for a reason of its own, as of a run with failed rows."""
+"""Exit code when only this request is at fault: that of a run with failed rows."""
 
 
 class Probed(NamedTuple):
-    """What one real request to a model brought back."""
+    """The result of one real request to a model."""
 
     model: str
     row: int
-    """Whose prompt was sent."""
+    """Number of the row whose prompt was sent."""
     kind: str | None
     """Verdict; None when it was answered."""
     message: str
-    """What was wrong, and what to do; empty when it was answered."""
+    """Reason and cure; empty when it was answered."""
     exit_code: int
-    """What a run would end with for it; 0 when it was answered."""
+    """Exit code of a run with this result; 0 when it was answered."""
     prompt_tokens: int | None
     completion_tokens: int | None
     latency_s: float
@@ -41,7 +41,7 @@ class Probed(NamedTuple):
 
 
 async def probe(job: Job, access: Access, requests: Iterable[Request]) -> list[Probed]:
-    """Send requests one after the other, each once; return what came back."""
+    """Send requests one after the other, each once; return the results."""
     async with access.client(job.limits, connections=1) as client:
         return [await _sent(client, job, request) for request in requests]
 
@@ -69,7 +69,7 @@ async def _sent(client: HttpClient, job: Job, request: Request) -> Probed:
 
 
 def key_notes(endpoint: Endpoint, *, simulate: bool) -> list[str]:
-    """Return what is wrong with the key, before a request needs it."""
+    """Return the problem of the key, if any, before a request needs it."""
     try:
         if not simulate:
             find_key(endpoint)
@@ -79,7 +79,7 @@ def key_notes(endpoint: Endpoint, *, simulate: bool) -> list[str]:
 
 
 def probe_sender(job: Job, *, simulate: bool) -> Callable[[Survey], list[Probed]]:
-    """Return what sends the first request to each model; the key is looked for at once."""
+    """Return a function that sends the first request to each model; the key is looked for at once."""
     if not simulate:
         find_key(job.endpoint)
 
