@@ -110,10 +110,14 @@ class Execution:
             if self.reads_stdin:
                 await in_thread(self.source.open)  # spools into the directory, so the lock comes first
             sweep(self.directory)
-            if self.options.restart:
-                set_aside(self.directory)
+            replaced = set_aside(self.directory) if self.options.restart else None
             with self.progress, self.interruption.reporting_loss(self.directory, self.progress.say):
-                stop = await self._run_stored(access)
+                try:
+                    stop = await self._run_stored(access)
+                except BatchrunError:
+                    if replaced is not None and self.sending is None:  # refused: the directory stays as it was
+                        replaced.put_back()
+                    raise
                 return await self._finish(stop)
 
     def _reporting(self, step: str, place: Path | str) -> contextlib.AbstractContextManager[None]:

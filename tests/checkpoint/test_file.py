@@ -7,6 +7,7 @@ import pytest
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.file import connect, set_aside
+from batchrun.checkpoint.in_flight import FILE_NAME as IN_FLIGHT
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import APPLICATION_ID, FILE_NAME, VERSION
@@ -104,6 +105,19 @@ def test_a_checkpoint_set_aside_can_still_be_read(tmp_path: Path) -> None:
         with Checkpoint(tmp_path) as checkpoint:
             assert checkpoint.fact(facts.IDENTITY) == name
         (tmp_path / FILE_NAME).unlink()
+
+
+def test_a_checkpoint_that_was_set_aside_can_be_put_back(tmp_path: Path) -> None:
+    """With its log and the note of what was in flight, in place of what was begun meanwhile."""
+    before = {FILE_NAME: b"file", f"{FILE_NAME}-wal": b"log", IN_FLIGHT: b"note"}
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    kept = set_aside(tmp_path)
+    for name in (*before, f"{FILE_NAME}-shm"):
+        (tmp_path / name).write_bytes(b"begun meanwhile")
+    assert kept is not None
+    kept.put_back()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_log_alone_is_set_aside_too(tmp_path: Path) -> None:

@@ -124,6 +124,18 @@ def test_a_refused_run_leaves_the_recorded_job_as_it_was() -> None:
     assert noted() == before
 
 
+def test_a_restart_that_is_refused_leaves_the_answers_in_place() -> None:
+    """Otherwise the same command without --restart would buy all of them again."""
+    write_prompts("a", "b")
+    run(job(), Options(simulate=True))
+    files = {path.name for path in Path("out").iterdir()}
+    write_prompts("a", "b", "c")
+    with pytest.raises(JobError, match="the cap is"):
+        run(job(max_cost_usd=1e-8), Options(simulate=True, restart=True))
+    assert {path.name for path in Path("out").iterdir()} == files
+    assert run(job(), Options(simulate=True)).newly_settled == 1
+
+
 def test_a_run_that_is_refused_after_an_edit_is_recorded_with_the_answers_that_were_put_aside() -> None:
     """The outcomes fit the edited job now. Undoing the edit brings the old answers back at no cost."""
     write_prompts("a", "b")
