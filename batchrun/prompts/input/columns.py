@@ -12,7 +12,7 @@ from batchrun.errors import InputError
 from batchrun.prompts.input.files import InputFile, is_same, nearest
 from batchrun.prompts.input.parquet_file import open_parquet, parquet_batches, row_count
 from batchrun.prompts.input.reader import RowReader, open_file, unreadable
-from batchrun.prompts.input.types import array, cast_to_texts, merged, sound, storable, texts, type_of
+from batchrun.prompts.input.types import array, cast_to_texts, merged, parquet_type, sound, storable, texts, type_of
 from batchrun.prompts.values import sound as sound_value
 
 _BATCH_ROWS = 1024
@@ -24,7 +24,8 @@ _MOST_COLUMNS = 2000
 class InputColumns:
     """The columns of an input. Parquet keeps its types; CSV is text; the types of JSON are found by reading it all.
 
-    A column that has several types becomes text: strings as they stand, everything else as JSON. To read everything
+    A column that has several types becomes text: strings as they stand, everything else as JSON. So do whole numbers
+    of more than 2**53 next to fractions, which could not hold all their digits. To read everything
     twice costs as much again, and most files show in their first rows what they are: so that can be taken for granted,
     until a row is otherwise.
     """
@@ -99,7 +100,7 @@ class InputColumns:
             with _opened_parquet(file) as parquet:
                 for field in parquet.schema_arrow:
                     if self._is_wanted(field.name):
-                        self._add(field.name, field.type)
+                        self._add(field.name, parquet_type(parquet, field))
                     else:
                         self._others.add(field.name)
                 return row_count(parquet)
@@ -163,7 +164,7 @@ class InputColumns:
         """Return a column whose values have the type that was guessed; raises `LateSchema` where they do not."""
         found = type_of(values)
         kind = merged(self._types[field.name], found)
-        if kind is None or kind != merged(self._types[field.name], self._types[field.name]):
+        if kind is None or storable(kind) != storable(self._types[field.name]):
             raise LateSchema(field.name)
         return texts(values) if field.name in self._texts else array(values, field.type)
 
@@ -185,7 +186,7 @@ class InputColumns:
         column = sound(batch.column(index))
         if field.name in self._texts:
             return cast_to_texts(column)
-        # Whole numbers among fractions become fractions, if necessary the nearest, as in JSON.
+        # Whole numbers among fractions become fractions.
         is_exact = not pa.types.is_floating(field.type)
         return column if column.type == field.type else column.cast(field.type, safe=is_exact)
 

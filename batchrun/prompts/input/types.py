@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from batchrun.prompts.input.arrow import python_values
 
@@ -16,13 +17,75 @@ _DEEPEST = 16
 """Deepest nesting that becomes Arrow; what lies deeper is a document, and becomes JSON text."""
 
 
+LONG = pa.decimal256(19, 0)
+"""Stands for int64 as long as types are found: some of the whole numbers have more digits than a fraction holds.
+
+Parquet is not read as this type: its decimals of up to 38 digits are decimal128.
+"""
+
+_MOST_EXACT = 2**53
+"""Largest whole number up to which a 64-bit fraction holds every one. Source: IEEE 754."""
+
+
 def type_of(values: list[Any]) -> pa.DataType | None:
     """Return the one type of values from JSON; None when they have several, or one that no column should have."""
     try:
-        kind = array(values).type
-    except (pa.ArrowException, OverflowError):
+        column = pa.array(values)
+    except (pa.ArrowException, OverflowError):  # also whole numbers among fractions that cannot hold their digits
         return None
-    return kind if _is_tame(kind, _DEEPEST) else None
+    return _with_long(column) if _is_tame(column.type, _DEEPEST) else None
+
+
+def _with_long(column: pa.Array) -> pa.DataType:
+    """Return the type of an array, with `LONG` for int64 where a number has more digits than a fraction holds."""
+    kind = column.type
+    if pa.types.is_int64(kind):
+        try:
+            column.cast(pa.float64())
+        except pa.ArrowInvalid:
+            return LONG
+    if pa.types.is_struct(kind):
+        inner = _inner(kind)
+        return pa.struct([each.with_type(_with_long(column.field(index))) for index, each in enumerate(inner)])
+    return pa.list_(kind.value_field.with_type(_with_long(column.values))) if pa.types.is_list(kind) else kind
+
+
+def parquet_type(parquet: pq.ParquetFile, field: pa.Field) -> pa.DataType:
+    """Return the type of a column of Parquet, with `LONG` for int64 unless the file's statistics rule it out."""
+    kind: pa.DataType = field.type
+    if not _is_tame(kind, _DEEPEST) or _all_long(kind) == kind:
+        return kind
+    metadata = parquet.metadata
+    paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
+    leaves = [index for index, path in enumerate(paths) if path == field.name or path.startswith(f"{field.name}.")]
+    for group in range(metadata.num_row_groups):
+        for index in leaves:
+            if not _is_short(metadata.row_group(group).column(index).statistics):
+                return _all_long(kind)
+    return kind
+
+
+def _is_short(statistics: Any) -> bool:
+    if statistics is None or not statistics.has_min_max:
+        return False
+    return all(isinstance(each, int) and abs(each) <= _MOST_EXACT for each in (statistics.min, statistics.max))
+
+
+def _all_long(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(kind):
+        return pa.struct([each.with_type(_all_long(each.type)) for each in _inner(kind)])
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_all_long(kind.value_type)))
+    return LONG if pa.types.is_int64(kind) else kind
+
+
+def _loses_digits(kind: pa.DataType, into: pa.DataType) -> bool:
+    """Return whether long whole numbers of a type become fractions in another."""
+    if pa.types.is_struct(kind) and pa.types.is_struct(into):
+        return any(_loses_digits(each.type, into.field(each.name).type) for each in _inner(kind))
+    if pa.types.is_list(kind) and pa.types.is_list(into):
+        return _loses_digits(kind.value_type, into.value_type)
+    return bool(kind == LONG and pa.types.is_floating(into))
 
 
 def _is_tame(kind: pa.DataType, depth: int) -> bool:
@@ -50,12 +113,16 @@ def merged(one: pa.DataType | None, other: pa.DataType | None) -> pa.DataType | 
         kind = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except pa.ArrowException:
         return None
+    if _loses_digits(one, kind) or _loses_digits(other, kind):
+        return None
     # Objects with keys of their own in each row are found here: each is small, together they are not.
     return kind if _is_tame(kind, _DEEPEST) or not _is_tame(one, _DEEPEST) else None
 
 
 def storable(kind: pa.DataType) -> pa.DataType | None:
     """Return the type as Parquet can store it: null becomes string; None for what has an empty struct in it."""
+    if kind == LONG:
+        return pa.int64()
     if pa.types.is_null(kind):
         return pa.string()
     if pa.types.is_struct(kind):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchrun.errors import InputError
-from batchrun.prompts.input.columns import InputColumns
+from batchrun.prompts.input.columns import InputColumns, LateSchema
 from batchrun.prompts.input.files import find_files
 from batchrun.prompts.input.reader import RowReader
 
@@ -55,6 +55,9 @@ def test_json_columns_have_the_type_of_their_values(
         (["a", 1, None, {"b": [True]}], ["a", "1", None, '{"b":[true]}']),
         ([True, 1], ["true", "1"]),
         ([2**63, 1], ["9223372036854775808", "1"]),
+        ([1.5, 2**53 + 1], ["1.5", "9007199254740993"]),
+        ([2**60, 3, 0.25], ["1152921504606846976", "3", "0.25"]),
+        ([{"a": [-(2**53) - 1]}, {"a": [0.5]}], ['{"a":[-9007199254740993]}', '{"a":[0.5]}']),
         ([{"a": 1}, {"a": "x"}], ['{"a":1}', '{"a":"x"}']),
         ([{}, None], ["{}", None]),
         ([[{}]], ["[{}]"]),
@@ -79,19 +82,43 @@ def test_a_column_of_several_types_becomes_text(
 def test_a_type_that_first_occurs_late_applies_from_the_first_row(write) -> None:
     """A new column, a fraction, a new key: the schema is fixed before the first batch."""
     late = {"a": 0.5, "b": {"y": "z"}, "c": "new"}
-    found = table(write("a.jsonl", [*[{"a": 2**60 + 1, "b": {"x": 1}}] * 3000, late]))
+    found = table(write("a.jsonl", [*[{"a": 2**53, "b": {"x": 1}}] * 3000, late]))
     kind = pa.struct([("x", pa.int64()), ("y", pa.string())])
     assert found.schema == pa.schema([("a", pa.float64()), ("b", kind), ("c", pa.string())])
     assert found.slice(2999).to_pylist() == [
-        {"a": float(2**60), "b": {"x": 1, "y": None}, "c": None},
+        {"a": float(2**53), "b": {"x": 1, "y": None}, "c": None},
         {"a": 0.5, "b": {"x": None, "y": "z"}, "c": "new"},
     ]
 
 
 def test_whole_numbers_deep_inside_become_fractions_where_others_are(write) -> None:
-    """The nearest type that fits both, as in any other JSON reader."""
-    rows = [{"a": [{"b": 2**60 + 1}]}, *[{}] * 3000, {"a": [{"b": 0.5}]}]
-    assert table(write("a.jsonl", rows))["a"][0].as_py() == [{"b": float(2**60)}]
+    """The type that holds both; where fractions could not hold every digit the column is text."""
+    rows = [{"a": [{"b": 2**53}]}, *[{}] * 3000, {"a": [{"b": 0.5}]}]
+    assert table(write("a.jsonl", rows))["a"][0].as_py() == [{"b": float(2**53)}]
+
+
+def test_long_whole_numbers_that_first_occur_late_need_no_other_schema(write) -> None:
+    """Only a fraction next to them does."""
+    files = find_files([write("a.jsonl", [{"a": 1}] * 3000 + [{"a": 2**60}])])
+    columns = InputColumns(files, look_rows=10)
+    assert pa.Table.from_batches(columns.batches(), columns.schema)["a"][3000].as_py() == 2**60
+    files = find_files([write("b.jsonl", [{"a": 0.5}] * 3000 + [{"a": 2**60}])])
+    with pytest.raises(LateSchema):
+        list(InputColumns(files, look_rows=10).batches())
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_whole_numbers_of_parquet_keep_their_digits_next_to_fractions_of_another_file(
+    tmp_path: Path, statistics: bool
+) -> None:
+    """Small ones become fractions where the file states that they are small."""
+    pq.write_table(pa.table({"x": [2**60 + 1], "y": [[3]]}), tmp_path / "1.parquet", write_statistics=statistics)
+    two = parquet(tmp_path / "2.parquet", pa.table({"x": [1.5], "y": [[0.5]]}))
+    found = table(str(tmp_path / "1.parquet"), two)
+    assert found["x"].to_pylist() == ["1152921504606846977", "1.5"]
+    assert found["y"].to_pylist() == ([[3.0], [0.5]] if statistics else ["[3]", "[0.5]"])
+    alone = table(str(tmp_path / "1.parquet"))
+    assert alone.schema == pa.schema([("x", pa.int64()), ("y", pa.list_(pa.field("element", pa.int64())))])
 
 
 def test_broken_rows_are_null_and_keep_the_count(write) -> None:
@@ -147,7 +174,7 @@ def test_files_with_different_schemas_are_unified(tmp_path: Path) -> None:
     )
     two = parquet(
         tmp_path / "2.parquet",
-        pa.table({"n": [2**40], "x": [2**60 + 1], "mix": ["seven"], "deep": [[1]], "big": [-1]}),
+        pa.table({"n": [2**40], "x": [2**53], "mix": ["seven"], "deep": [[1]], "big": [-1]}),
     )
     three = parquet(tmp_path / "3.parquet", pa.table({"mix": [[{"a": 1}]], "deep": [["x"]]}))
     found = table(one, two, three)
@@ -161,7 +188,7 @@ def test_files_with_different_schemas_are_unified(tmp_path: Path) -> None:
     ]
     assert found.to_pylist() == [
         {"n": 1, "x": 1.5, "mix": "7", "only": "a", "big": "9223372036854775808", "deep": None},
-        {"n": 2**40, "x": float(2**60), "mix": "seven", "only": None, "big": "-1", "deep": "[1]"},
+        {"n": 2**40, "x": float(2**53), "mix": "seven", "only": None, "big": "-1", "deep": "[1]"},
         {"n": None, "x": None, "mix": '[{"a":1}]', "only": None, "big": None, "deep": '["x"]'},
     ]
 
