@@ -67,7 +67,7 @@ def problem_of(reply: Any) -> str | None:
     """
     if not isinstance(reply, dict):
         return "the answer is not a JSON object"
-    if is_error(error := reply.get("error")):
+    if (error := reply.get("error")) and is_error(error):
         return f"the answer is an error: {_words_of(error)}"
     choices = reply.get("choices")
     if not isinstance(choices, list) or not choices:
@@ -152,7 +152,9 @@ def completion_of(reply: Mapping[str, Any]) -> Completion:
     if reasoning is None and response and response.lstrip().startswith(_THINK):
         response, reasoning = _split_thought(response, finish_reason)
     calls = _tool_calls(message) if message.get("tool_calls") or message.get("function_call") else None
-    refusal = _text(message.get("refusal")) or (_joined(content, "refusal") if content.__class__ is list else None)
+    refusal = message.get("refusal")
+    if refusal is not None or content.__class__ is list:
+        refusal = _text(refusal) or _joined(content, "refusal")
     return _new(Completion, (response, reasoning, calls, _text(finish_reason), _text(reply.get("id")), refusal))
 
 

@@ -83,7 +83,8 @@ class EventReader:
             self._read_line(line[3:])
 
     def _end_event(self) -> None:
-        name, data = self._name, b"\n".join(self._data)
+        name, lines = self._name, self._data
+        data = lines[0] if len(lines) == 1 else b"\n".join(lines)
         self._name, self._data = b"", []
         if data and not data.isspace():
             self._on_event(name, data)

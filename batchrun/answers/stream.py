@@ -18,6 +18,8 @@ from batchrun.answers.usage import larger_usage
 _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint")
 """Repeated in every chunk; the first value counts."""
 
+_CHUNK = "chat.completion.chunk"
+
 _KNOWN = frozenset({*_HEAD, "object", "choices", "usage"})
 
 _SHOWN_CHARS = 200
@@ -38,6 +40,8 @@ class StreamAssembler:
         self._error: bytes | None = None
         self._stray: bytes | None = None
         """An error object made of an event that is not a chunk."""
+        self._usual: Any = None
+        """The fields of the last chunk, if they were those of OpenAI's and none was null: then they say nothing new."""
         self._has_halves = False
         self._is_closing = False
 
@@ -83,7 +87,10 @@ class StreamAssembler:
             self._read_odd_event(name, data)
             return
         if chunk.__class__ is dict:
-            self._read_object(name, data, chunk)
+            if chunk.keys() == self._usual and not name:
+                self._read_pieces(chunk)
+            else:
+                self._read_object(name, data, chunk)
         else:
             self._read_stray(data)
 
@@ -127,18 +134,26 @@ class StreamAssembler:
         self._stray = _error(f"the stream ended after an event that is not a chunk: {shown}")
 
     def _read_chunk(self, chunk: dict[str, Any]) -> None:
+        self._read_head(chunk)
+        self._read_pieces(chunk)
+
+    def _read_pieces(self, chunk: dict[str, Any]) -> None:
+        if (usage := chunk.get("usage")).__class__ is dict:
+            self._usage = larger_usage(self._usage, usage)
+        choices = chunk.get("choices")
+        for each in choices if choices.__class__ is list else ():
+            if each.__class__ is dict:
+                self._stray = None
+                self._choice_at(each.get("index")).read(each)
+
+    def _read_head(self, chunk: dict[str, Any]) -> None:
         for name in _HEAD:
             if name not in self._head and chunk.get(name) is not None:
                 self._head[name] = chunk[name]
-        if isinstance(usage := chunk.get("usage"), dict):
-            self._usage = larger_usage(self._usage, usage)
         if not chunk.keys() <= _KNOWN:
             self._read_more(chunk)
-        choices = chunk.get("choices")
-        for each in choices if isinstance(choices, list) else ():
-            if isinstance(each, dict):
-                self._stray = None
-                self._choice_at(each.get("index")).read(each)
+        elif chunk.get("object") == _CHUNK and isinstance(chunk.get("choices"), list):
+            self._usual = chunk.keys() if all(chunk.get(name) is not None for name in _HEAD if name in chunk) else None
 
     def _read_more(self, chunk: dict[str, Any]) -> None:
         """Keep the fields that OpenAI's chunks do not have, such as Groq's `x_groq` with the usage in it."""
