@@ -88,11 +88,21 @@ def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Cha
             connection.execute("DROP TABLE IF EXISTS asked")
 
 
-def forget_failed(store: Store) -> int:
-    """Retire all failed rows, so that they are sent again; return how many there were."""
+def forget_failed(store: Store, *, shares_answers: bool = False) -> int:
+    """Retire all failed rows, so that they are sent again. Broken rows are read again.
+
+    Args:
+        store: open, not started.
+        shares_answers: whether requests that ask the same are sent once (`dedupe`).
+
+    Returns:
+        How many failures are of requests that can be sent: not those of broken rows, nor copies.
+    """
+    sent = "kind IS NOT NULL AND kind <> 'bad_row'" + (" AND attempts > 0" if shares_answers else "")
     with store.using() as connection:
         connection.execute("BEGIN IMMEDIATE")
-        count = _retire(connection, "kind IS NOT NULL")
+        count = _count(connection, f"outcomes WHERE {sent}")
+        _retire(connection, "kind IS NOT NULL")
         connection.execute("UPDATE retired SET key = x'' WHERE kind IS NOT NULL")  # no request has this key
         _recount(connection)
         connection.execute("COMMIT")
@@ -128,9 +138,9 @@ def has_retired(store: Store) -> bool:
     return bool(found)
 
 
-def _retire(connection: sqlite3.Connection, condition: str) -> int:
+def _retire(connection: sqlite3.Connection, condition: str) -> None:
     connection.execute(f"INSERT INTO retired SELECT * FROM outcomes WHERE {condition}")  # our own texts
-    return connection.execute(f"DELETE FROM outcomes WHERE {condition}").rowcount
+    connection.execute(f"DELETE FROM outcomes WHERE {condition}")
 
 
 def _recount(connection: sqlite3.Connection) -> None:

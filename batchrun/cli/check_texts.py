@@ -4,10 +4,10 @@ import orjson
 
 from batchrun.engine.preflight.check import Report
 from batchrun.engine.preflight.estimate import Forecast
-from batchrun.engine.preflight.outlook import count_text, range_text, usd_text, used_usd_text
-from batchrun.job.catalogue import load_prices
+from batchrun.engine.preflight.outlook import count_text, range_text, used_usd_text
+from batchrun.job.catalogue import load_prices, usd_text
 from batchrun.job.sections import Job
-from batchrun.report.texts import duration_text
+from batchrun.report.texts import counted, duration_text
 
 _MARGIN = 10
 _PROMPT_LINES = 6
@@ -50,15 +50,15 @@ def _block(name: str, lines: list[str]) -> list[str]:
 
 def _input(report: Report) -> list[str]:
     more = f" and {len(report.files) - 1} more" if len(report.files) > 1 else ""
-    lines = [f"{report.files[0]}{more}: {report.rows:,} rows"]
+    lines = [f"{report.files[0]}{more}: {counted(report.rows, 'row')}"]
     if report.bad_rows:
-        lines.append(f"{report.bad_rows:,} are broken and will be failed rows in the results:")
+        lines.append(f"{counted(report.bad_rows, 'broken row')}, to be failed in the results:")
         lines += [f"  {cause.rows:,} × {cause.example}" for cause in report.causes[:_CAUSES_SHOWN]]
         if left := report.causes[_CAUSES_SHOWN:]:
-            lines.append(f"  {sum(cause.rows for cause in left):,} with {len(left)} other causes")
+            lines.append(f"  {sum(cause.rows for cause in left):,} with {counted(len(left), 'other cause')}")
     if repeated := report.repeated:
         one, other = repeated.example
-        lines.append(f"{repeated.ids:,} ids occur more than once, for example in rows {one:,} and {other:,}")
+        lines.append(f"{counted(repeated.ids, 'id')} more than once, for example in rows {one:,} and {other:,}")
     return lines
 
 
@@ -69,7 +69,7 @@ def _prompt(messages: list[dict[str, object]]) -> list[str]:
         text = content if isinstance(content, str) else orjson.dumps(content).decode()
         shown = [_cut(line) for line in text.strip().splitlines()]
         if len(shown) > _PROMPT_LINES:
-            shown = [*shown[: _PROMPT_LINES - 1], f"… {len(shown) - _PROMPT_LINES + 1:,} more lines"]
+            shown = [*shown[: _PROMPT_LINES - 1], f"… {counted(len(shown) - _PROMPT_LINES + 1, 'more line')}"]
         lines += [f"{message.get('role', '') if number == 0 else '':<10}{line}" for number, line in enumerate(shown)]
     return lines
 
@@ -90,9 +90,9 @@ def _longest(report: Report) -> list[str]:
 
 def _requests(report: Report) -> list[str]:
     if report.settled and not report.ahead.requests:
-        return [f"nothing to send: all {report.settled:,} are settled"]
+        return [f"nothing to send: {report.settled:,} of {counted(report.requests, 'request')} settled"]
     models = f" to {len(report.windows)} models" if len(report.windows) > 1 else ""
-    settled = f", {report.settled:,} are settled already" if report.settled else ""
+    settled = f", {report.settled:,} settled already" if report.settled else ""
     return [f"{report.ahead.requests:,} to send{models}{settled}"]
 
 

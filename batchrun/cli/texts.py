@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from batchrun.report.texts import duration_text
+from batchrun.job.catalogue import spent_text
+from batchrun.report.texts import counted, duration_text
 from batchrun.results.answer_counts import answer_lines
 from batchrun.results.summary import Summary
 
@@ -31,7 +32,7 @@ def _nothing_to_do_lines(summary: Summary) -> list[str]:
 
 
 def _rows_text(summary: Summary) -> str:
-    return f"{summary.completed:,} of {summary.rows:,} rows completed, {summary.failed:,} failed"
+    return f"{summary.completed:,} of {counted(summary.rows, 'row')} completed, {summary.failed:,} failed"
 
 
 def _failure_lines(summary: Summary) -> list[str]:
@@ -42,9 +43,9 @@ def counts_lines(summary: Summary) -> list[str]:
     """Return one line each for rows, tokens, cost and scores."""
     rows = _rows_text(summary)
     if summary.state != "completed":
-        rows = f"{summary.completed:,} rows completed, {summary.failed:,} failed so far"
+        rows = f"{counted(summary.completed, 'row')} completed, {summary.failed:,} failed so far"
     took = f" in {duration_text(summary.duration_s)}" if summary.duration_s is not None else ""
-    cost = "no price known" if summary.cost_usd is None else f"{summary.cost_usd:.4f} USD"
+    cost = "no price known" if summary.cost_usd is None else f"{spent_text(summary.cost_usd)} USD"
     if summary.simulated:
         cost = "none: the simulator made the answers up" + (f" (for real: {cost})" if summary.cost_usd else "")
     lines = [
@@ -54,7 +55,7 @@ def counts_lines(summary: Summary) -> list[str]:
         f"cost      {cost}",
     ]
     if summary.throttled:
-        lines.append(f"throttled {summary.throttled:,} of {summary.attempts:,} requests sent")
+        lines.append(f"throttled {summary.throttled:,} of {counted(summary.attempts, 'request')} sent")
     return [*lines, *score_lines(summary.scores), *answer_lines(summary.answers)]
 
 
@@ -65,13 +66,13 @@ def score_lines(scores: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _score(scores: Mapping[str, Any]) -> str:
     if scores["mean"] is None:
-        return f"none of {scores['unscored']:,} rows could be scored"
+        return f"none of {counted(scores['unscored'], 'row')} could be scored"
     within = "" if scores["interval"] is None else " (95 %: {:.4g} to {:.4g})".format(*scores["interval"])
-    parts = [f"{scores['mean']:.4g}{within} over {scores['scored']:,} answers"]
+    parts = [f"{scores['mean']:.4g}{within} over {counted(scores['scored'], 'answer')}"]
     parts += [f"pass@{k} {share:.4g}" for k, share in scores["pass_at"].items()]
     if scores["labels"]:
         # The mean is the accuracy.
         parts.append(f"macro F1 {scores['labels']['macro_f1']:.4g} over {len(scores['labels']['classes'])} labels")
     if scores["unscored"]:
-        parts.append(f"{scores['unscored']:,} rows without a score")
+        parts.append(f"{counted(scores['unscored'], 'row')} without a score")
     return "; ".join(parts)

@@ -1,6 +1,6 @@
 """Fits the checkpoint to the job before a run: which answers still hold, which rows are sent again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.changes import Change, adapt, forget_failed, has_retired
@@ -9,10 +9,20 @@ from batchrun.errors import JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.records import summed
-from batchrun.results.identity import earlier_endpoints, has_changed, note_requests, note_start, origin_of
+from batchrun.report.texts import counted
+from batchrun.results.identity import (
+    changed_settings,
+    earlier_endpoints,
+    has_changed,
+    note_requests,
+    note_start,
+    origin_of,
+)
 
 CONFIRM_SHARE = 0.1
 """When more than this share of the answers would be bought again after an edit, the user has to agree."""
+
+AGAIN_CURE = "add --yes to buy them again, or use another -o DIR"
 
 
 def refuse_other_kind(store: Store, *, simulated: bool) -> None:
@@ -61,13 +71,14 @@ def fit(
     origin = origin_of(job, source.files)
     if _may_not_fit(store, origin):
         say("the job or the input has changed: reading the whole input to see which answers still fit")
-        adapt(store, source.batches(), lambda change: _is_agreed(change, agree, say))
+        changed = changed_settings(store, job)
+        adapt(store, source.batches(), lambda change: _is_agreed(change, changed, agree, say))
         note_requests(store, job, origin)  # also if the run is refused later: the outcomes have been changed
-    if retry_failed and (count := forget_failed(store)):
-        say(f"{count:,} failed rows are sent again")
+    if retry_failed and (count := forget_failed(store, shares_answers=job.input.dedupe)):
+        say(f"sending again: {counted(count, 'failed row')}")
     if store.unrecorded:
-        sent = f"{store.unrecorded:,} requests had been sent and not recorded"
-        say(f"when the last execution ended, {sent}; they are sent again")
+        sent = f"{counted(store.unrecorded, 'request')} had been sent and not recorded"
+        say(f"when the last execution ended, {sent}; sending again")
     store.expect(job.per_row)
     return bool(origin["input"])
 
@@ -117,12 +128,30 @@ def _may_not_fit(store: Store, origin: facts.Origin) -> bool:
     return has_changed(before, origin) or (before != origin and has_retired(store))
 
 
-def _is_agreed(change: Change, agree: Callable[[str], bool], say: Callable[[str], None]) -> bool:
-    kept = f"{change.kept:,} rows keep their answers, {change.new:,} are to be sent, {change.gone:,} leave the results"
-    say(f"the job or the input has changed: {kept}")
+def _is_agreed(
+    change: Change, changed: Sequence[str], agree: Callable[[str], bool], say: Callable[[str], None]
+) -> bool:
+    say(change_text(change))
+    question = again_question(change, changed)
+    if question is None or agree(question):
+        return True
+    raise JobError(f"{question}; {AGAIN_CURE}")
+
+
+def change_text(change: Change) -> str:
+    """Return what an edit does to the rows, for people."""
+    kept = f"{counted(change.kept, 'row')} kept, {change.new:,} to send, {change.gone:,} leaving the results"
+    return f"the job or the input has changed: {kept}"
+
+
+def again_question(change: Change, changed: Sequence[str]) -> str | None:
+    """Return what the user is asked before answers are bought again; None when that are too few to ask.
+
+    Args:
+        change: what the edit does.
+        changed: the settings that it changed, as in the job file.
+    """
     if change.again <= CONFIRM_SHARE * change.settled:
-        return True
-    question = f"{change.again:,} of {change.settled:,} answers would be bought again, because their prompts changed"
-    if agree(question):
-        return True
-    raise JobError(f"{question}; add --yes to buy them again, or use another -o DIR")
+        return None
+    cause = f"{' and '.join(changed)} changed" if changed else "their requests changed"
+    return f"{change.again:,} of {counted(change.settled, 'answer')} would be bought again, because {cause}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
+from math import floor, log10
 from typing import Any, Protocol
 
 from batchrun.job.sections import Job, Price
@@ -91,3 +92,15 @@ def context_tokens(model: str) -> int | None:
 def prices_of(job: Job, models: Mapping[str, Any]) -> dict[str, PriceLike | None]:
     """Return the price of each model; None where it is not known."""
     return {model: price_of(model, job.prices, job.endpoint.provider) for model in models}
+
+
+def usd_text(usd: float) -> str:
+    """Return an estimate of money for people: two digits that say something, and never a small sum as nothing."""
+    if usd >= 0.0001:
+        return f"{usd:,.0f}" if usd >= 100 else f"{usd:.2f}" if usd >= 1 else f"{usd:.2g}"
+    return f"{usd:.{1 - floor(log10(usd))}f}" if usd > 0 else "0"
+
+
+def spent_text(usd: float) -> str:
+    """Return what was spent for people: to a hundredth of a cent, large sums to a cent, tiny ones with two digits."""
+    return f"{usd:,.2f}" if usd >= 10 else f"{usd:.4f}" if usd >= 0.001 else usd_text(usd)

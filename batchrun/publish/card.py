@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
+from batchrun.job.catalogue import spent_text
 from batchrun.job.sections import Job
 from batchrun.publish.features import features, input_features
 from batchrun.results.columns import COLUMNS, SCORE
@@ -105,7 +106,7 @@ def _facts(job: Job, summary: Summary) -> Iterator[tuple[str, str]]:
     yield "answers", f"{summary.rows:,}: {summary.completed:,} completed, {summary.failed:,} failed"
     yield "tokens", f"{summary.prompt_tokens:,} in, {summary.completion_tokens:,} out"
     if not summary.simulated:
-        yield "cost", "no price known" if summary.cost_usd is None else f"{summary.cost_usd:.4f} USD"
+        yield "cost", "no price known" if summary.cost_usd is None else f"{spent_text(summary.cost_usd)} USD"
     for score in summary.scores:
         if score.get("mean") is not None:
             yield f"mean score of {score.get('model', 'all')}", f"{score['mean']:.4f}"

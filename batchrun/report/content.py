@@ -13,12 +13,13 @@ from batchrun import __version__
 from batchrun.checkpoint.history import ExecutionTimes
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
+from batchrun.job.catalogue import spent_text
 from batchrun.job.sections import Job
 from batchrun.report.page import SAMPLE_BYTES, Page, render
 from batchrun.report.plots import Figure, LimitPoint, figures
 from batchrun.report.sample import FAILED_ROWS, ROWS, Sample, cut, read_sample
 from batchrun.report.tally import Tally, tally
-from batchrun.report.texts import duration_text
+from batchrun.report.texts import counted, duration_text
 from batchrun.results.answer_counts import answer_lines
 from batchrun.results.export import export
 from batchrun.results.replace import replacing
@@ -104,7 +105,7 @@ def _page(summary: Summary, job: Job, found: Tally, facts: dict[str, str], plots
 
 def _totals(summary: Summary) -> dict[str, str]:
     cost_usd = summary.cost_usd
-    cost = "no price known" if cost_usd is None else f"{cost_usd:,.{2 if cost_usd >= 10 else 4}f} USD"
+    cost = "no price known" if cost_usd is None else f"{spent_text(cost_usd)} USD"
     totals = {
         "rows completed": f"{summary.completed:,}",
         "rows failed": f"{summary.failed:,}",
@@ -139,9 +140,8 @@ def _facts(summary: Summary, job: Job, found: Tally) -> dict[str, str]:
         facts["first request"] = _utc(datetime.fromtimestamp(start_s, UTC))
         facts["last answer"] = _utc(datetime.fromtimestamp(start_s + found.timeline.seconds, UTC))
     if summary.unrecorded:
-        facts["sent, not recorded"] = (
-            f"{summary.unrecorded:,} requests, when a process died; a resumed run sends them again"
-        )
+        sent = counted(summary.unrecorded, "request")
+        facts["sent, not recorded"] = f"{sent}, when a process died; a resumed run sends them again"
     return {name: cut(value, _TEXT_CHARS) for name, value in facts.items() if value}
 
 

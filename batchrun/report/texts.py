@@ -13,6 +13,17 @@ def short_count(count: int) -> str:
     return str(count)
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a count with its noun: 1 request, 2,000 requests.
+
+    Args:
+        count: at least 0.
+        noun: its singular.
+        plural: of the noun, if it is not made by adding an s.
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def duration_text(seconds: float) -> str:
     """Return a duration as people say it: 4.2 s, 3 min 20 s, 7 h 05 min."""
     if seconds < 59.95:

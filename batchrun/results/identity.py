@@ -21,6 +21,9 @@ from batchrun.job.sections import Job
 from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import InputFile, fingerprint
 
+_ASKS: dict[str, tuple[str, ...]] = {"prompt": (), "model": (), "input": ("id",), "response": ("schema", "mode")}
+"""Sections and settings that requests are made from; all of a section where none is named."""
+
 
 def origin_of(job: Job, files: Iterable[InputFile]) -> Origin:
     """Return what the requests of a job are made from."""
@@ -28,6 +31,24 @@ def origin_of(job: Job, files: Iterable[InputFile]) -> Origin:
     made_of = [parts["prompt"], parts["model"], job.models, job.input.id, job.response.schema, job.response.mode]
     digest = hashlib.blake2b(orjson.dumps(made_of, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
     return {"job": digest, "input": fingerprint(files), "limit": job.input.limit}
+
+
+def changed_settings(recorded: Known, job: Job) -> list[str]:
+    """Return the settings of the requests that differ from those of the job that a run has recorded.
+
+    They are named as in the job file: `model.max_tokens`. Empty where only the input differs, or nothing is recorded.
+    """
+    before, now = recorded.fact(facts.JOB), job_to_dict(job)
+    if before is None:
+        return []
+    before = orjson.loads(orjson.dumps(before))
+    now = orjson.loads(orjson.dumps(now))
+    return [
+        f"{section}.{'name' if (section, key) == ('model', 'names') else key}"
+        for section, keys in _ASKS.items()
+        for key in keys or now[section]
+        if before.get(section, {}).get(key) != now[section][key]
+    ]
 
 
 def has_changed(before: Origin, now: Origin) -> bool:

@@ -156,7 +156,7 @@ def summarize(
         scores=list(findings.scores),
         answers=list(findings.answers),
         simulated=simulated,
-        set_aside_usd=round(unrecorded.set_aside.usd, 9),
+        set_aside_usd=max(0.0, round(unrecorded.set_aside.usd, 9)),  # sums of money leave a rest below nothing
         set_aside_tokens=int(unrecorded.set_aside.tokens),
         unrecorded=unrecorded.requests,
     )

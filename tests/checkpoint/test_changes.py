@@ -200,3 +200,19 @@ def test_outcomes_that_leave_are_not_taken_for_requests_in_flight(tmp_path: Path
         forget_failed(store)
     with Store(tmp_path) as store:
         assert store.unrecorded == in_flight
+
+
+def test_only_failures_that_can_be_sent_are_counted_as_sent_again(tmp_path: Path) -> None:
+    """Broken rows are read again, but nothing is sent for them; nor for copies of another row's answer."""
+    a, b, c = requests(*"abc")
+    settle(tmp_path, [failure(a), failure(b, "bad_row")._replace(attempts=0), failure(c)._replace(attempts=0)])
+    with Store(tmp_path) as store:
+        assert forget_failed(store, shares_answers=True) == 1
+        assert store.unsettled([a, b, c]) == [a, b, c]
+
+
+def test_without_shared_answers_every_failure_but_a_broken_row_is_sent_again(tmp_path: Path) -> None:
+    a, b, c = requests(*"abc")
+    settle(tmp_path, [failure(a), failure(b, "bad_row")._replace(attempts=0), failure(c)._replace(attempts=0)])
+    with Store(tmp_path) as store:
+        assert forget_failed(store) == 2

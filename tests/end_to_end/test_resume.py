@@ -62,7 +62,7 @@ def test_new_scores_of_a_finished_run_are_shown(run: Any, endpoint: Any) -> None
     run("in.jsonl")
     Path("scorers.py").write_text("def score(row):\n    return 0\n")
     done = run("in.jsonl", "--scorer", "scorers:score")
-    assert "nothing to send: 1 of 1 rows completed" in done.stderr
+    assert "nothing to send: 1 of 1 row completed" in done.stderr
     assert f"\nscore     {MODEL}: 0 " in done.stderr
     assert endpoint.stats.received == 1
 
@@ -72,7 +72,7 @@ def test_failed_rows_are_sent_again_with_the_flag(run: Any, endpoint: Any) -> No
     assert run(write_prompts("a", "[[simulate: 400 x1]]")).code == 1
     done = run("in.jsonl", "--retry-failed", "--json")
     assert done.code == 0
-    assert "1 failed rows are sent again" in done.stderr
+    assert "sending again: 1 failed row" in done.stderr
     assert endpoint.stats.received == 3
     assert (done.json["completed"], done.json["failed"], done.json["attempts"]) == (2, 0, 3)
     assert [row["status"] for row in results()] == ["completed"] * 2
@@ -116,7 +116,7 @@ def test_appended_rows_are_sent_and_the_others_keep_their_answers(run: Any, endp
     before = results()
     done = run(write_prompts(*"abcdefghijklm"))
     assert done.code == 0
-    assert "12 rows keep their answers, 1 are to be sent, 0 leave the results" in done.stderr
+    assert "12 rows kept, 1 to send, 0 leaving the results" in done.stderr
     assert endpoint.stats.received == 13
     assert results()[:12] == before
 
@@ -211,7 +211,7 @@ def test_requests_in_flight_during_a_kill_are_reported(spawn: Any, run: Any, bat
     process.wait()
     endpoint.change(latency_s=0)
     done = run("in.jsonl", "--json")
-    assert "3 requests had been sent and not recorded; they are sent again" in done.stderr
+    assert "3 requests had been sent and not recorded; sending again" in done.stderr
     assert (done.code, done.json["unrecorded"]) == (0, 3)
     done = run("in.jsonl", "--json")
     assert "not recorded" not in done.stderr

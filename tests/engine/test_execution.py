@@ -111,7 +111,7 @@ def test_the_preview_of_rows_that_ask_the_same_marks_their_number_as_a_guess() -
     simulated(dedupe=True)
     write_prompts(*"aaaaaaaaaaaaaaaab")
     _, recorder = simulated(dedupe=True)
-    assert any(message.startswith("about 1 requests, ") for message in recorder.messages)
+    assert any(message.startswith("about 1 request, ") for message in recorder.messages)
 
 
 @pytest.mark.parametrize(("rows", "line"), [(40_000, r"about (39|40),\d\d\d requests, "), (30, "30 requests, ")])

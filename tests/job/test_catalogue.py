@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.job.catalogue import cost_usd, load_prices, price_of
+from batchrun.job.catalogue import cost_usd, load_prices, price_of, spent_text, usd_text
 from batchrun.job.sections import Price
 from batchrun.records import Usage
 
@@ -88,3 +88,27 @@ def test_the_jobs_own_price_wins() -> None:
 def test_a_price_that_is_not_known_is_not_guessed(model: str, provider: str) -> None:
     """Fine-tuned models, strange ones, and another vendor's service have no built-in price."""
     assert price_of(model, {}, provider) is None
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"),
+    [
+        (1234.5, "1,234"),
+        (12.345, "12.35"),
+        (0.0123, "0.012"),
+        (0.000022, "0.000022"),
+        (0.00000304, "0.0000030"),
+        (0, "0"),
+    ],
+)
+def test_money_has_its_significant_digits(usd: float, text: str) -> None:
+    """A small sum is not shown as none."""
+    assert usd_text(usd) == text
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"),
+    [(1234.567, "1,234.57"), (1.5, "1.5000"), (0.0123, "0.0123"), (0.00003, "0.000030"), (0.0, "0")],
+)
+def test_what_was_spent_is_never_shown_as_nothing(usd: float, text: str) -> None:
+    assert spent_text(usd) == text

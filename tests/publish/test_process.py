@@ -161,7 +161,7 @@ def test_calls_whose_prompts_are_missing_wait_until_the_input_is_back(weave: Wea
     directory = made(str(path))
     path.rename("away")
     for _ in range(2):
-        with pytest.raises(PublishError, match=r"4 calls are left out .*: in.jsonl: no such file; restore the input"):
+        with pytest.raises(PublishError, match=r"4 calls left out .*: in.jsonl: no such file; restore the input"):
             published(directory)
     assert weave.calls == {}
     assert [each.name for each in weave.published] == ["out-dataset", "out-results"]

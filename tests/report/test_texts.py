@@ -3,7 +3,7 @@
 import pytest
 
 from batchrun.records import Figures, ModelTotals, RowCount, summed
-from batchrun.report.texts import duration_text, line_text, rows_text, short_count, state_text
+from batchrun.report.texts import counted, duration_text, line_text, rows_text, short_count, state_text
 
 FIGURES = Figures(
     done=1_200,
@@ -111,3 +111,12 @@ def test_a_line_has_the_rows_the_rate_of_this_execution_and_the_time_left(
     line = line_text(figures, done_before, elapsed_s)
     assert line.startswith(starts)
     assert line.endswith(ends)
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (2_000, "2,000 rows")])
+def test_a_count_has_its_noun_in_the_right_number(count: int, text: str) -> None:
+    assert counted(count, "row") == text
+
+
+def test_a_noun_can_bring_its_own_plural() -> None:
+    assert (counted(1, "reply", "replies"), counted(2, "reply", "replies")) == ("1 reply", "2 replies")

@@ -18,6 +18,7 @@ from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.results.identity import (
     agreement_of,
+    changed_settings,
     earlier_endpoints,
     has_changed,
     may_be_other_input,
@@ -194,3 +195,28 @@ def test_the_identity_of_a_run_directory_never_changes() -> None:
     first = recorded.known["identity"]
     note_start(recorded, dataclasses.replace(job(), name="other"), is_simulated=False, has_answers=False)
     assert recorded.known["identity"] == first != ""
+
+
+@pytest.mark.parametrize(
+    ("edit", "names"),
+    [
+        ({"model": Model(names=("m",), max_tokens=6)}, ["model.max_tokens"]),
+        ({"model": Model(names=("other",))}, ["model.name"]),
+        ({"model": Model(names=("m",), stop=("x",), seed=1)}, ["model.seed", "model.stop"]),
+        ({"prompt": PromptTemplates(user="{{ a }}")}, ["prompt.user"]),
+        ({"response": Response(schema={"type": "object"})}, ["response.schema"]),
+        ({"input": Input(path=("other.jsonl",), id="key")}, ["input.id"]),
+        ({"input": Input(path=("other.jsonl",))}, []),
+        ({"limits": Limits(max_attempts=2)}, []),
+    ],
+)
+def test_the_settings_that_changed_are_named_as_in_the_job_file(
+    tmp_path: Path, edit: dict[str, Any], names: list[str]
+) -> None:
+    """Only settings that requests are made from count."""
+    job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("m",)), output=Output(dir="out"))
+    with Store(tmp_path) as store:
+        assert changed_settings(store, job) == []
+        note_requests(store, job, ORIGIN)
+    with Checkpoint(tmp_path) as checkpoint:
+        assert changed_settings(checkpoint, dataclasses.replace(job, **edit)) == names

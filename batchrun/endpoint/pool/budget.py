@@ -9,6 +9,7 @@ from math import ceil, inf
 from typing import NamedTuple
 
 from batchrun.endpoint.pool.verdicts import Verdict
+from batchrun.job.catalogue import spent_text
 from batchrun.records import Fault, Reply, Request, Usage
 
 
@@ -157,7 +158,10 @@ class Budget:
             amounts = [f"{spent.tokens:,} tokens were used", f"{set_aside.tokens:,}" if set_aside.tokens else ""]
         else:
             cap, flag = f"cost cap of {self.cap.usd:g} USD", "--max-cost"
-            amounts = [f"{spent.usd:.4f} USD were spent", f"{set_aside.usd:.4f} USD" if set_aside.usd else ""]
+            amounts = [
+                f"{spent_text(spent.usd)} USD were spent",
+                f"{spent_text(set_aside.usd)} USD" if set_aside.usd else "",
+            ]
         if amounts[1]:
             amounts[1] += " more are set aside for requests whose cost is not known"
         state = " and ".join(filter(None, amounts))

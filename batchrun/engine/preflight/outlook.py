@@ -7,9 +7,9 @@ from datetime import date
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.preflight.estimate import Asked, Forecast, Known, Range, forecast, time_range, total
 from batchrun.engine.preflight.survey import Survey
-from batchrun.job.catalogue import load_prices, price_of
+from batchrun.job.catalogue import load_prices, price_of, usd_text
 from batchrun.job.sections import Job
-from batchrun.report.texts import duration_text, short_count
+from batchrun.report.texts import counted, duration_text, short_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,8 @@ def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
             )
         if part.too_long:
             window = f"its window of {part.context_tokens:,} tokens"
-            notes.append(f"{model}: about {part.too_long:,} prompts are longer, with their answers, than {window}")
+            prompts = f"about {counted(part.too_long, 'prompt')} with the longest answer"
+            notes.append(f"{model}: {prompts} would not fit into {window}")
         if part.bounded < part.requests and (job.limits.max_cost_usd or job.limits.max_tokens_total):
             notes.append(
                 f"{model}: max_tokens is not set for all requests; for the others the whole context window is set aside"
@@ -156,7 +157,7 @@ def ahead_lines(
     tokens = f"{range_text(ahead.prompt_tokens, count_text)} tokens in, "
     tokens += f"{range_text(ahead.completion_tokens, count_text)} out"
     source = "" if ahead.answers else " (answers of unknown length)"
-    lines = [f"{about}{ahead.requests:,} requests, {tokens}{source}"]
+    lines = [f"{about}{counted(ahead.requests, 'request')}, {tokens}{source}"]
     if ahead.usd is not None:
         before = used_usd_text(used.spent.usd, used.set_aside.usd)
         cap = "" if cap_usd is None else f"; the cap is {cap_usd:g} USD" + (f", {before}" if before else "")
@@ -170,13 +171,6 @@ def range_text(span: Range, text: Callable[[float], str]) -> str:
     """Return a range for people; one figure where both ends read alike."""
     low, high = text(span.low), text(span.high)
     return low if low == high else f"{low} – {high}"
-
-
-def usd_text(usd: float) -> str:
-    """Return money with as many digits as say something."""
-    if usd >= 100:
-        return f"{usd:,.0f}"
-    return f"{usd:.2f}" if usd >= 1 else f"{usd:.2g}" if usd >= 0.0001 else f"{usd:.6f}"
 
 
 def count_text(count: float) -> str:

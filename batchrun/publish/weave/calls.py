@@ -16,6 +16,7 @@ from batchrun.publish.requests import Call, Requests
 from batchrun.publish.weave.evaluations import MOST_ROWS, usage_of
 from batchrun.publish.weave.session import Session
 from batchrun.records import Outcome
+from batchrun.report.texts import counted
 
 _REFUSED = (400, 413, 422)
 """The statuses with which the server refuses calls."""
@@ -55,7 +56,7 @@ class Calls:
         if self._lost:
             why = self._requests.trouble or "it has changed since the run"
             cure = "restore the input, or run the job again, and publish again"
-            lost = f"{self._lost:,} calls are left out because the input no longer has their requests"
+            lost = f"{counted(self._lost, 'call')} left out because the input no longer has their requests"
             problems.append(f"{lost}: {why}; {cure}")
         if problems:
             raise PublishError(f"weave: {self._session.project}: {'; '.join(problems)}")

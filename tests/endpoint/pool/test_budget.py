@@ -93,7 +93,7 @@ def test_an_endpoint_that_is_away_uses_nothing() -> None:
 @pytest.mark.parametrize(
     ("cap", "kind", "words"),
     [
-        (Amount(1.0, NO_CAP.tokens), "cost_cap", ["cost cap of 1 USD", "0.0000 USD were spent", "raise --max-cost "]),
+        (Amount(1.0, NO_CAP.tokens), "cost_cap", ["cost cap of 1 USD", "0 USD were spent", "raise --max-cost "]),
         (Amount(NO_CAP.usd, 50), "token_cap", ["token cap of 50", "0 tokens were used", "raise --max-tokens-total "]),
     ],
 )

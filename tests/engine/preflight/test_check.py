@@ -15,7 +15,7 @@ from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Used
 from batchrun.engine.preflight.check import check, preview
 from batchrun.engine.preflight.estimate import Forecast, Range
-from batchrun.engine.preflight.outlook import Outlook, ahead_lines, excess, range_text, usd_text
+from batchrun.engine.preflight.outlook import Outlook, ahead_lines, excess
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.job.sections import Input, Job, Limits, Model, Output, PromptTemplates
 from batchrun.prompts.source import Source
@@ -206,12 +206,3 @@ def test_a_starting_run_prints_only_what_is_known() -> None:
 def test_a_model_without_a_price_does_not_refuse_a_run_here() -> None:
     """Simulated runs need no price; for real runs the cap itself is refused elsewhere."""
     assert excess(job(1, max_cost_usd=1), outlook(), NOTHING_USED) is None
-
-
-@pytest.mark.parametrize(
-    ("usd", "text"), [(1234.5, "1,234"), (12.345, "12.35"), (0.0123, "0.012"), (0.000022, "0.000022"), (0, "0.000000")]
-)
-def test_money_has_its_significant_digits(usd: float, text: str) -> None:
-    """Two significant digits, or cents."""
-    assert usd_text(usd) == text
-    assert range_text(Range(usd, usd, usd), usd_text) == text
