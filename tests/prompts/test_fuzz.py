@@ -1,7 +1,9 @@
 """Any bytes under any name give rows, broken rows or a refusal, and every row keeps its own columns."""
 
 import gzip
+import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchrun.errors import InputError
+from batchrun.endpoint.key import find_project
+from batchrun.errors import InputError, JobError
+from batchrun.job.sections import Endpoint
+from batchrun.job.settings import header_text
 from batchrun.prompts.input import lines
 from batchrun.prompts.input.columns import InputColumns
 from batchrun.prompts.input.digits import exact, has_long_number
@@ -161,3 +166,127 @@ def test_lines_over_the_limit_are_marked_and_the_others_are_whole(content: list[
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         assert one == other or (one is lines.TOO_LONG and len(other) > limit)
+
+
+# Files that were whole, and were damaged or written by others.
+
+ROWS = [
+    {
+        "custom_id": "é",
+        "prompt": "a\u2028",
+        "v": 2**60,
+        "messages": [{"role": "user", "content": "x"}],
+        "tools": [{"a": None}],
+    },
+    {"custom_id": None, "prompt": "b", "v": None, "messages": None, "tools": []},
+    {"custom_id": "z", "prompt": "c", "v": 1, "messages": [{"role": "user", "content": None}], "tools": None},
+]
+LINES = [
+    {
+        "custom_id": "a",
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": {"messages": ROWS[0]["messages"], "n": None},
+    },
+    {"custom_id": "b", "params": {"model": "m", "messages": ROWS[0]["messages"]}},
+    {"prompt": float("nan"), "conversations": [{"from": "human", "value": "x"}]},
+]
+
+
+def parquet_file(**how: Any) -> bytes:
+    out = io.BytesIO()
+    table = pa.table({name: [row[name] for row in ROWS] for name in ROWS[0]})
+    extra = {
+        "bytes": pa.array([b"\xff", b"text", None]),
+        "at": pa.array([[("k", 1)], None, []], pa.map_(pa.string(), pa.timestamp("ns"))),
+    }
+    for name, column in extra.items():
+        table = table.append_column(name, column)
+    pq.write_table(table, out, **how)
+    return out.getvalue()
+
+
+JSON_LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
+BATCH_LINES = "".join(json.dumps(row) + "\n" for row in LINES).encode()
+CSV = b"custom_id;prompt;messages\r\n1;a;\r\n2;\"b;\r\n\";\"[{'role': 'user'}]\"\r\n"
+WHOLE = [
+    ("a.jsonl", JSON_LINES),
+    ("a.jsonl", BATCH_LINES),
+    ("a.jsonl", JSON_LINES.decode().encode("utf-16")),
+    ("a.csv", CSV),
+    ("a.csv", b"sep=|\n" + CSV.replace(b";", b"|")),
+    ("a.csv", CSV.decode().encode("utf-32")),
+    ("a.jsonl.gz", gzip.compress(BATCH_LINES * 3, mtime=0)),
+    ("a.csv.zst", pa.compress(CSV * 3, "zstd", asbytes=True)),
+    ("a.parquet", parquet_file()),
+    ("a.parquet", parquet_file(compression="none", store_schema=False, row_group_size=1)),
+    ("a.json", json.dumps({"data": ROWS}).encode()),
+    ("a.tsv", CSV.replace(b";", b"\t")),
+]
+
+
+@st.composite
+def damaged(draw: Any) -> tuple[str, bytes]:
+    """A whole file with some bytes changed, cut out, doubled or replaced by those of another."""
+    name, content = draw(st.sampled_from(WHOLE))
+    data = bytearray(content)
+    for _ in range(draw(st.integers(0, 4))):
+        # The last 600 bytes of Parquet are its footer: there most damage can be done.
+        place = draw(st.integers(0, len(data)) | st.integers(max(0, len(data) - 600), len(data)))
+        match draw(st.sampled_from(["flip", "set", "cut", "double", "splice", "end"])):
+            case "flip" if place < len(data):
+                data[place] ^= 1 << draw(st.integers(0, 7))
+            case "set" if place < len(data):
+                data[place] = draw(st.sampled_from([0, 1, 0x22, 0x7F, 0x80, 0xFE, 0xFF]))
+            case "cut":
+                del data[place : place + draw(st.integers(1, 9))]
+            case "double":
+                data[place:place] = data[place : place + draw(st.integers(1, 40))]
+            case "splice":
+                other = draw(st.sampled_from(WHOLE))[1]
+                begin = draw(st.integers(0, len(other)))
+                data[place:place] = other[begin : begin + draw(st.integers(1, 60))]
+            case "end":
+                del data[place:]
+    return name, bytes(data)
+
+
+@settings(FUZZ, max_examples=int(os.environ.get("FUZZ_FILES", "400")))
+@given(damaged(), st.sampled_from([None, "{{ row | tojson }}", "{{ prompt }}", "{prompt}"]), st.booleans())
+def test_a_damaged_file_is_read_as_far_as_it_goes_or_refused(tmp_path: Path, make_job, file, user, keeps: bool) -> None:
+    """Nothing but an error of ours, from reading, asking and keeping columns; what is asked is JSON and UTF-8."""
+    name, content = file
+    path = tmp_path / name
+    path.write_bytes(content)
+    try:
+        entries = entries_of(make_job, str(path), user)
+        columns = InputColumns(find_files([str(path)])) if keeps else None
+        table = None if columns is None else pa.Table.from_batches(columns.batches(), columns.schema)
+    except (InputError, JobError):
+        return
+    assert [entry.row for entry in entries] == list(range(len(entries)))
+    for entry in entries:
+        (entry.custom_id or "").encode()
+        if isinstance(entry, BadRow):
+            entry.message.encode()
+        else:
+            assert b"b'" not in entry.body
+            json.loads(entry.body.decode())
+    if table is not None:
+        table.validate(full=True)
+        assert table.num_rows == len(entries)
+
+
+@given(st.text(st.characters(codec=None), max_size=12) | st.binary(max_size=8).map(os.fsdecode))
+def test_any_letters_of_a_project_are_a_header_or_an_error_of_the_job(letters: str) -> None:
+    """From the job file, a flag, or the environment."""
+    try:
+        assert header_text(letters).encode("ascii").decode().isprintable()
+    except ValueError as problem:
+        str(problem).encode()
+    try:
+        project = find_project(Endpoint(), {"WANDB_ENTITY": letters, "WANDB_PROJECT": "p"})
+    except JobError as problem:
+        str(problem).encode()
+    else:
+        assert project is None or project.encode("ascii").decode().isprintable()
