@@ -15,7 +15,9 @@ class Work:
 
     __slots__ = (
         "allowed",
+        "alone",
         "attempts",
+        "beginnings",
         "failure",
         "first_body",
         "is_canary",
@@ -26,6 +28,7 @@ class Work:
         "sent_s",
         "setbacks",
         "spent",
+        "survived_s",
         "throttled",
     )
 
@@ -39,6 +42,9 @@ class Work:
         self.spent = 0  # of that
         self.setbacks = 0  # failures that made it wait, since the endpoint last came back
         self.throttled = 0
+        self.beginnings = 0  # of outages at which it was in flight, since it was last judged
+        self.alone = 0  # of these, as the only row that was held apart
+        self.survived_s = 0.0  # how long it was in flight when the last of them began
         self.level = 0  # requests in flight when it was sent, this one included
         self.sent_s = 0.0
         self.reserve: Reserve | None = None  # set aside in the budget

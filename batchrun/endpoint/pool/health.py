@@ -23,7 +23,7 @@ A refusal (400, 401, 404, …) makes its row a suspect too, but it does not coun
 is the row's or the run's is another question, which `refusals` answers, with canaries.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from batchrun.endpoint.pool.refusals import Refusal, Refusals
@@ -66,6 +66,8 @@ class Suspicion(NamedTuple):
     cost: int
     last_s: float
     """When it last failed."""
+    first_sent_s: float
+    """When the first of its failed attempts was sent."""
 
 
 class Pause(NamedTuple):
@@ -98,6 +100,8 @@ class Judgement(NamedTuple, Generic[Row]):
     """Rows that failed by the endpoint's fault."""
     ended: Pause | None
     """The pause that is over."""
+    present: Sequence[tuple[Row, float]] | None = None
+    """After an outage, the forgiven rows that were in flight when the outage began, and for how long they had been."""
 
 
 class Health(Generic[Row]):
@@ -114,8 +118,10 @@ class Health(Generic[Row]):
         self.refusals: Refusals[Row] = Refusals()
         """The refusals that are not judged yet."""
         self._in_a_row: dict[Row, int] = {}  # rows of these failures, and how often each failed
+        self._canaries: list[Row] = []  # refused in a row, while they asked for an outage
         self._failing_since_s = 0.0
         self._recovered_s = _NEVER_S
+        self._undecided_since_s = _NEVER_S
         self._is_undecided = False  # a canary has succeeded, but no row has yet
 
     @property
@@ -159,11 +165,23 @@ class Health(Generic[Row]):
             self.doubt(failure.kind, failure.message, failure.failed_s)
         return False
 
+    def forget(self, row: Row) -> None:
+        """Remove a row that is settled."""
+        self.suspects.pop(row, None)
+
     def canary_failed(self, failure: Failure) -> bool:
         """Note a failure of a canary; return whether an outage begins with it."""
         return self.pause is not None and self._confirm(
             self.pause._replace(rows=0, is_proven=True, asks=False), failure
         )
+
+    def canary_refused(self, canary: Row, failure: Failure, refusal: Refusal) -> bool:
+        """Note a refusal of a canary that asked for an outage; return whether an outage begins with it."""
+        begins = self.canary_failed(failure)
+        self._canaries.append(canary)
+        if self.refusals.add(canary, refusal, is_answered=True) and self.pause is not None:
+            self.pause = self.pause._replace(asks=True)
+        return begins
 
     def doubt(self, kind: str, message: str, now_s: float, *, asks: bool = False) -> None:
         """Pause admission until a probe succeeds; `asks`: with a canary, because of a refusal."""
@@ -198,10 +216,13 @@ class Health(Generic[Row]):
         self.pause = None
         self.failures = 0
         self._in_a_row.clear()
+        self.refusals.forget(self._canaries)
+        self._canaries.clear()
         if is_canary and asks:
             self.refusals.canary_answered()
         if is_undecided:
             self._is_undecided = True
+            self._undecided_since_s = pause.since_s if pause else _NEVER_S
             return Judgement({}, [], pause)
         if is_canary:
             are_guilty = pause is None or not pause.is_proven
@@ -212,14 +233,17 @@ class Health(Generic[Row]):
             return Judgement(self._convicted(sent_s), [], pause)
         self._recovered_s = now_s
         forgiven = list(self.suspects)
+        since_s = self._undecided_since_s if pause is None else pause.since_s
+        began = [(row, since_s - each.first_sent_s) for row, each in self.suspects.items()]
+        present = [(row, survived_s) for row, survived_s in began if survived_s >= 0]
         self.suspects.clear()
         self.refusals.forget(forgiven)
-        return Judgement({}, forgiven, pause)
+        return Judgement({}, forgiven, pause, present)
 
     def _suspect(self, row: Row, failure: Failure) -> None:
-        cost = self.suspicion(row) + failure.cost
-        self.suspects.pop(row, None)
-        self.suspects[row] = Suspicion(cost, failure.failed_s)
+        earlier = self.suspects.pop(row, None)
+        cost, first_sent_s = (earlier.cost, earlier.first_sent_s) if earlier else (0, failure.sent_s)
+        self.suspects[row] = Suspicion(cost + failure.cost, failure.failed_s, first_sent_s)
 
     def _confirm(self, pause: Pause, failure: Failure) -> bool:
         self.pause = pause._replace(kind=failure.kind, message=failure.message, is_outage=True)
@@ -228,7 +252,7 @@ class Health(Generic[Row]):
     def _convicted(self, sent_s: float) -> dict[Row, int]:
         """Remove and return the suspects whose failures came before a successful request was sent."""
         spent: dict[Row, int] = {}
-        for row, (cost, last_s) in self.suspects.items():
+        for row, (cost, last_s, _) in self.suspects.items():
             if last_s > sent_s:
                 break
             spent[row] = cost

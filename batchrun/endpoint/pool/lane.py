@@ -8,12 +8,18 @@ row that has failed so often that it would end as failed is held back until a su
 failures were its own. When no other row is left, a probe must show it.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
+from batchrun.endpoint.pool.apart import Apart
 from batchrun.endpoint.pool.backlog import Backlog, Work
 from batchrun.endpoint.pool.brownout import Brownout
 from batchrun.endpoint.pool.health import Health
+from batchrun.endpoint.pool.rejections import Rejections
 from batchrun.records import Request
+
+_YIELD_S = 1.0
+"""How much later a row is due that lets a fresh one go first."""
 
 
 class Canary(Protocol):
@@ -54,6 +60,8 @@ class Lane:
         self.backlog = Backlog(max_attempts)
         self.health: Health[Work] = Health()
         self.brownout = Brownout(max_attempts)
+        self.rejections: Rejections[Work] = Rejections()
+        self.apart = Apart()
         self.in_flight = 0
         """How many requests are in flight."""
         self.in_flight_bytes = 0
@@ -68,7 +76,17 @@ class Lane:
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits."""
-        return not (self.backlog.fresh or self.backlog.again or self.backlog.parked)
+        return not (self.backlog.fresh or self.backlog.again or self.backlog.parked or self.apart.held)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait to be sent again."""
+        return self.backlog.again + self.backlog.parked + len(self.apart.held)
+
+    def __iter__(self) -> Iterator[Work]:
+        """Yield the requests that wait to be sent again."""
+        yield from self.backlog
+        yield from self.apart.held
 
     @property
     def is_held_up(self) -> bool:
@@ -77,7 +95,7 @@ class Lane:
 
     @property
     def _has_place(self) -> bool:
-        return self.backlog.again + self.backlog.parked < self._room.most_waiting
+        return self.waiting < self._room.most_waiting
 
     @property
     def _has_room(self) -> bool:
@@ -90,9 +108,9 @@ class Lane:
         self.look_again_s = None
         if self.health.pause is not None:
             return self._next_probe(now_s)
-        if not (self.backlog.again or self.backlog.parked):
+        if not self.waiting:
             return self._take_fresh()
-        work = self.backlog.take_due(now_s)
+        work = self._take_due(now_s)
         if work is not None:
             return work
         self.look_again_s = self.backlog.due_s
@@ -106,6 +124,20 @@ class Lane:
         asks = kept_back in self.health.refusals
         self.health.doubt(kept_back.kind, kept_back.message, now_s, asks=asks)
         return self._next_probe(now_s)
+
+    def _take_due(self, now_s: float) -> Work | None:
+        """Return the next request that is due, or one that must be sent apart from others."""
+        work = self.backlog.take_due(now_s)
+        while work is not None and self.apart.is_for(work):
+            self.apart.held.append(work)
+            work = self.backlog.take_due(now_s)
+        if work is not None and self.rejections.must_yield(work):
+            instead = self._take_fresh()
+            if instead is not None:
+                self.backlog.put(work, now_s + _YIELD_S)
+                return instead
+        is_idle = not (self.in_flight or self.backlog.again or self.backlog.fresh)
+        return work or self.apart.take(now_s, is_idle=is_idle)
 
     def ends_probe(self, work: Work) -> bool:
         """Note that an attempt has ended; return whether it was a probe."""
@@ -141,7 +173,7 @@ class Lane:
         return self.backlog.take_fresh() if self.backlog.fresh and self._has_room else None
 
     def _is_unsuspected(self, work: Work) -> bool:
-        return work not in self.health.suspects
+        return work not in self.health.suspects and not self.apart.is_for(work)
 
     def _make_canary(self) -> Work | None:
         """Return a canary while a row waits for its verdict; one canary at a time."""

@@ -47,6 +47,10 @@ class Pace:
         self._exceeded_per_s = 0.0  # the pace at the rejection
         self._is_over = False  # whether the next request begins a new count
 
+    def lift(self) -> None:
+        """Forget every rejection: they were one row's own."""
+        self.__init__()  # type: ignore[misc]  # the state of the beginning
+
     def opens_s(self, now_s: float) -> float | None:
         """Return when the next request may leave; None when it may now."""
         opens_s = max(self._closed_until_s, self._next_s)

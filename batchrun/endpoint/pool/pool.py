@@ -87,7 +87,7 @@ class Pool:
     @property
     def waiting(self) -> int:
         """How many requests wait to be sent again."""
-        return sum(lane.backlog.again + lane.backlog.parked for lane in self._admission.lanes)
+        return sum(lane.waiting for lane in self._admission.lanes)
 
     @property
     def has_more(self) -> bool:

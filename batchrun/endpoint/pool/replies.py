@@ -44,7 +44,7 @@ _CODES = (
         r"insufficient_(user_)?(quota|balance|funds|credits?)|billing_\w+|budget_exceeded|exceeded_current_quota_error"
         r"|payment_required|credit_balance_too_low|arrearage|1113|1008",
     ),
-    _code("bad_draw", r"json_validate_failed|tool_use_failed|output_parse_failed"),
+    _phrase("bad_draw", "400 422", r"json_validate_failed|tool_use_failed|output_parse_failed"),
     _code(
         "context_length",
         r"context_(length|window)_exceeded|exceed_context_size_error|contextwindowexceedederror|1039|1261",

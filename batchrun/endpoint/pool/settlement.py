@@ -7,16 +7,18 @@ module carries that out, and compares no kind by its name.
 from collections.abc import Callable
 
 from batchrun.endpoint.pool.admission import Admission
+from batchrun.endpoint.pool.apart import is_condemned
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.health import Failure
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.outcomes import kept, outcome_of
 from batchrun.endpoint.pool.refusals import Refusal, Whose
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.rules import Listeners, Rules
 from batchrun.endpoint.pool.verdicts import EFFECTS, Effect, ForLimit, ForRow, ForRun, Verdict
 from batchrun.endpoint.pool.waits import Waits
-from batchrun.records import Attempted, Fault, Outcome, Paused, Reply, Resumed, Spent, Stop
+from batchrun.records import Attempted, Fault, Paused, Reply, Resumed, Spent, Stop
 
 _AFTER_OUTAGE_S = 1.0
 """Longest that a row still waits once an outage is over, whatever advice it got in it."""
@@ -28,9 +30,6 @@ between."""
 
 _REFUSED = 4
 """Exit code of a run whose requests are all refused, where the kind has none."""
-
-_KEPT_OF_FAILURE_BYTES = 1 << 20
-"""How much of an error's body is kept."""
 
 
 class Settlement:
@@ -70,19 +69,19 @@ class Settlement:
             self._limit.completed(work.level, now_s - work.sent_s, self._admission.in_flight, now_s)
             self._succeed(lane, work, result, verdict, now_s)
         elif isinstance(result, Reply) or effect.row is not ForRow.FAILED:
-            work.failure = (_kept(result), verdict)
+            work.failure = (kept(result), verdict)
             if any(count is not None for count in verdict.usage):  # of no use, but paid for
                 self._on_event(Spent(work.request.model, verdict.usage))
             self._fail(lane, work, effect, now_s, was_probe=was_probe)
         elif work.is_canary:  # an endpoint that judges a request works
             self._judge(lane, work, now_s)
         else:
-            self._on_outcome(self._outcome(work, result, verdict))
+            self._settle(work, result, verdict)
 
     def leave(self) -> None:
         """Report the attempts of rows that stay open: their outcomes, in a later execution, will not count them."""
         for lane in self._admission.lanes:
-            for work in lane.backlog:
+            for work in lane:
                 if work.attempts:
                     self._on_event(Attempted(lane.model, work.attempts, work.throttled))
 
@@ -91,6 +90,9 @@ class Settlement:
     def _succeed(self, lane: Lane, work: Work, result: Reply | Fault, verdict: Verdict, now_s: float) -> None:
         if lane.troubled_since_s is not None or lane.health.is_troubled:
             self._judge(lane, work, now_s)
+        if lane.rejections.answered(None if work.is_canary else work, work.throttled, work.sent_s):
+            self._admission.pace.lift()
+        lane.apart.answered(work)
         self._answered_models.add(work.request.model)
         if work.attempts - work.throttled == 1:
             lane.brownout.succeeded()
@@ -99,7 +101,7 @@ class Settlement:
         if work.is_canary:
             self._on_event(Spent(work.request.model, verdict.usage))
         elif self._repair is None:
-            self._on_outcome(self._outcome(work, result, verdict))
+            self._settle(work, result, verdict)
         else:
             self._check(self._repair, lane, work, result, verdict, now_s)
 
@@ -110,7 +112,7 @@ class Settlement:
         assert verdict.answer is not None
         complaint = repair.complaint(verdict.answer)
         if complaint is None:
-            self._on_outcome(self._outcome(work, result, verdict))
+            self._settle(work, result, verdict)
             return
         self._on_event(Spent(work.request.model, verdict.usage))
         if EFFECTS[complaint.kind].row is ForRow.REPAIR and work.repairs < repair.attempts:
@@ -118,14 +120,14 @@ class Settlement:
             work.request = repair.asked_again(work.request, work.first_body, verdict.answer, complaint)
             lane.backlog.put(work, now_s)
         else:
-            self._on_outcome(self._outcome(work, result, Verdict(complaint.kind, complaint.text, verdict.usage)))
+            self._settle(work, result, Verdict(complaint.kind, complaint.text, verdict.usage))
 
     def _judge(self, lane: Lane, work: Work, now_s: float) -> None:
         """Let a success decide over its model's failures before it."""
         if not (work.is_canary and lane.health.are_rows_exhausted):
             lane.troubled_since_s = None
         self._waits.answered()
-        spent, forgiven, ended = lane.health.succeeded(work.sent_s, now_s, is_canary=work.is_canary)
+        spent, forgiven, ended, present = lane.health.succeeded(work.sent_s, now_s, is_canary=work.is_canary)
         if ended is not None and ended.is_outage:
             self._on_event(Resumed(lane.model, now_s - ended.since_s))
             lane.backlog.hasten(now_s + _AFTER_OUTAGE_S)
@@ -133,12 +135,26 @@ class Settlement:
             self._limit.restore(now_s)
         for each, cost in spent.items():
             each.spent += cost
+            lane.apart.release(each)
             if each.spent >= each.allowed and each.failure is not None and lane.backlog.unpark(each):
-                self._on_outcome(self._outcome(each, *each.failure))
-        for each in forgiven:
-            each.setbacks = 0
-            if lane.backlog.unpark(each):
+                self._settle(each, *each.failure)
+        if present is not None:
+            for each in lane.apart.outage_ended(present, now_s):
                 lane.backlog.put(each, now_s)
+        for each in forgiven:
+            self._forgive(lane, each, now_s)
+
+    def _forgive(self, lane: Lane, work: Work, now_s: float) -> None:
+        """Let a row continue that failed in an outage, unless it is the reason for it."""
+        work.setbacks = 0
+        is_parked = lane.backlog.unpark(work)
+        if not is_condemned(work) or work.failure is None:
+            if is_parked:
+                lane.backlog.put(work, now_s)
+        elif is_parked or lane.backlog.take_where(lambda each: each is work):
+            result, verdict = work.failure
+            message = f"the endpoint stopped answering each time this row was sent ({work.beginnings} times)"
+            self._settle(work, result, verdict._replace(message=f"{message}: {verdict.message}"))
 
     # Failure.
 
@@ -148,6 +164,9 @@ class Settlement:
         refusal = self._refusal_of(work, effect)
         if refusal is not None:
             self._refused(lane, work, effect, refusal, now_s, was_probe=was_probe)
+            return
+        if effect.row is ForRow.AGAIN_FREE and self._is_never_let_in(lane, work, effect, now_s):
+            self._settle(work, *work.failure) if work.failure else None
             return
         self._tell_health(lane, work, effect, now_s, was_probe=was_probe)
         self._tell_limit(lane, work, effect, now_s)
@@ -159,7 +178,7 @@ class Settlement:
             self._lose_patience(work, now_s - lane.troubled_since_s)
         if work.is_canary:
             return
-        wait_s = self._waits.wait_s(work, effect, now_s)
+        wait_s = self._waits.wait_s(work, effect, now_s, is_alone=lane.rejections.is_known(work))
         if work.spent + lane.health.suspicion(work) < work.allowed:
             lane.backlog.put(work, now_s + wait_s)
         else:
@@ -180,7 +199,8 @@ class Settlement:
         if verdict is None or not isinstance(result, Reply):
             return None
         is_never = effect.run is ForRun.PROBES_OR_STOPS and work.request.model not in self._answered_models
-        if effect.row not in (ForRow.OPEN, ForRow.FAILED) and not is_never:
+        is_refusal = effect.row is ForRow.OPEN or effect.run is ForRun.CONTINUES_OR_STOPS
+        if not (is_refusal or is_never):
             return None
         return Refusal(work.kind, effect.is_named, result.status, verdict.reason)
 
@@ -200,7 +220,7 @@ class Settlement:
             self._canary_refused(lane, work, effect, refusal, now_s)
         elif effect.row is ForRow.FAILED:  # an endpoint that judges a request works
             self._judge(lane, work, now_s)
-        elif lane.health.canary_failed(failure):
+        elif lane.health.canary_refused(work, failure, refusal):
             self._on_event(Paused(lane.model, work.kind, work.message))
         self._retry(lane, work, effect, now_s)
 
@@ -215,7 +235,22 @@ class Settlement:
             message = f"{model}{work.message.rstrip('.')}; {effect.cure}"
             self._stop(Stop(kind=work.kind, message=message, exit_code=effect.run.exit_code or _REFUSED))
 
+    def _is_never_let_in(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> bool:
+        """Note a rejection; return whether it is certain that the row is rejected for itself."""
+        work.throttled += 1
+        self.throttled += 1
+        if work.is_canary:
+            lane.rejections.canary_rejected()
+            return False
+        is_certain = lane.rejections.rejected(work, now_s, closes=effect.run is ForRun.WAITS)
+        if is_certain:
+            lane.rejections.forget(work)
+            lane.health.forget(work)
+        return is_certain
+
     def _tell_limit(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> None:
+        if lane.rejections.is_known(work):
+            return
         if effect.limit is ForLimit.DOWN:
             self._limit.throttled(self._admission.in_flight, now_s - work.sent_s, now_s)
         elif effect.limit is ForLimit.GROWTH_STOPS and self._falters(lane):
@@ -235,43 +270,18 @@ class Settlement:
     def _tell_health(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:
         """Note a failure, unless it says nothing about the endpoint: a rejection where others hold the slots."""
         cost = 0
-        if effect.row is ForRow.AGAIN_FREE:
-            work.throttled += 1
-            self.throttled += 1
-        else:
+        if effect.row is not ForRow.AGAIN_FREE:
             work.setbacks += 1
             cost = self._cost(lane, work, effect)
         is_alone = was_probe or not self._admission.in_flight
-        if effect.run is ForRun.WAITS or (effect.run is ForRun.PROBES_IF_ALONE and not is_alone):
+        if effect.run in (ForRun.PROBES_IF_ALONE, ForRun.WAITS) and not is_alone:
             return
+        if effect.run is ForRun.WAITS and (lane.backlog.fresh or not self._admission.is_fed):
+            return  # fresh requests will show whether others are let in
         failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, lane.in_flight, was_probe)
         begins = lane.health.canary_failed(failure) if work.is_canary else lane.health.failed(work, failure)
         if begins:
             self._on_event(Paused(lane.model, work.kind, work.message))
 
-    def _outcome(self, work: Work, result: Reply | Fault, verdict: Verdict) -> Outcome:
-        request = work.request
-        status, body = (result.status, result.body) if isinstance(result, Reply) else (None, None)
-        return Outcome(
-            request.row,
-            request.model,
-            request.sample,
-            request.key,
-            request.custom_id,
-            verdict.kind,
-            verdict.message or None,
-            status,
-            work.attempts,
-            result.latency_s,
-            int(self._unix_s() * 1000),
-            body,
-            verdict.usage,
-            work.throttled,
-        )
-
-
-def _kept(result: Reply | Fault) -> Reply | Fault:
-    """Return an error with as much of its body as is kept."""
-    if isinstance(result, Fault) or len(result.body) <= _KEPT_OF_FAILURE_BYTES:
-        return result
-    return result._replace(body=result.body[:_KEPT_OF_FAILURE_BYTES])
+    def _settle(self, work: Work, result: Reply | Fault, verdict: Verdict) -> None:
+        self._on_outcome(outcome_of(work, result, verdict, int(self._unix_s() * 1000)))

@@ -83,13 +83,17 @@ class Effect(NamedTuple):
     """Whether its message must name the model."""
 
 
+_OF_THE_JOB = "check the parameters of the job against what the model takes; then run the same command again"
+
+
 def _outage(when: str, row: ForRow = ForRow.AGAIN) -> Effect:
     return Effect(when, row, ForLimit.GROWTH_STOPS, ForRun.PROBES)
 
 
 def _failed(when: str, *, is_named: bool = True) -> Effect:
-    cure = "check the parameters of the job against what the model takes; then run the same command again"
-    return Effect(when, ForRow.FAILED, ForLimit.NOTHING, ForRun.CONTINUES_OR_STOPS, cure, is_named, is_of_model=True)
+    return Effect(
+        when, ForRow.FAILED, ForLimit.NOTHING, ForRun.CONTINUES_OR_STOPS, _OF_THE_JOB, is_named, is_of_model=True
+    )
 
 
 def _refused(when: str, run: ForRun, cure: str, *, is_of_model: bool = False) -> Effect:
@@ -122,7 +126,9 @@ EFFECTS: dict[str, Effect] = {
         "400 that asks to try again: the model's answer was bad, not the request",
         ForRow.AGAIN,
         ForLimit.NOTHING,
-        ForRun.PROBES,
+        ForRun.CONTINUES_OR_STOPS,
+        _OF_THE_JOB,
+        is_of_model=True,
     ),
     "bad_request": _failed("400, 422 and other 4xx", is_named=False),
     "context_length": _failed("400 that says the prompt is too long"),

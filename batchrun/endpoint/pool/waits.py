@@ -29,17 +29,17 @@ class Waits:
         """Note a success: the next wait for a rate is short again."""
         self._rate_limited = 0
 
-    def wait_s(self, work: Work, effect: Effect, now_s: float) -> float:
-        """Return how long the request waits; after a rate was exceeded, how long all do."""
+    def wait_s(self, work: Work, effect: Effect, now_s: float, *, is_alone: bool = False) -> float:
+        """Return how long the request waits; after a rate was exceeded, how long all do, unless `is_alone`."""
         assert work.failure is not None
         result, verdict = work.failure
         advice = advised_s(result, verdict, self._unix_s())
-        if effect.run is ForRun.WAITS:
+        if effect.run is ForRun.WAITS and not is_alone:
             return self._close(advice, now_s)
         if effect.limit is ForLimit.DOWN:
             wait_s = backoff_s(work.throttled, _THROTTLED, self._uniform) if advice is None else advice
             return min(_THROTTLED.cap_s, wait_s) if verdict.is_slot else wait_s
-        wait_s = backoff_s(work.setbacks, self._backoff, self._uniform)
+        wait_s = backoff_s(max(work.setbacks, work.throttled if is_alone else 1), self._backoff, self._uniform)
         return wait_s if advice is None else max(advice, wait_s)
 
     def _close(self, advice: float | None, now_s: float) -> float:

@@ -17,6 +17,7 @@ class Story:
     def __init__(self) -> None:
         self.health: Health[Any] = Health()
         self.now_s = 0.0
+        self.present: Any = None
 
     def fails(
         self, row: Any, *, sent_s: float | None = None, in_flight: int = 5, probe: bool = False, cost: int = COST
@@ -32,7 +33,9 @@ class Story:
         self, *, sent_s: float | None = None, canary: bool = False
     ) -> tuple[dict[Any, int], list[Any], Pause | None]:
         self.now_s += 1
-        return self.health.succeeded(self.now_s if sent_s is None else sent_s, self.now_s, is_canary=canary)
+        sent_s = self.now_s if sent_s is None else sent_s
+        spent, forgiven, ended, self.present = self.health.succeeded(sent_s, self.now_s, is_canary=canary)
+        return spent, forgiven, ended
 
     def refused(self, row: Any, words: str = "no such thing", *, answered: bool = True, cost: int = COST) -> None:
         self.now_s += 1
@@ -146,6 +149,20 @@ def test_an_outage_forgives_all_rows_that_failed_in_it(story: Story) -> None:
     assert story.health.suspicion("late") == COST
 
 
+def test_the_rows_in_flight_when_an_outage_began_are_told_from_those_sent_in_it(story: Story) -> None:
+    """And for how long each had been in flight. Without an outage there are none."""
+    story.fails("short", sent_s=0.9)  # at 1 s
+    story.fails("long", sent_s=0.0)
+    for row in range(6):
+        story.fails(row)
+    story.fails("probe", probe=True)
+    story.works()
+    assert story.present == [("short", pytest.approx(0.1)), ("long", 1.0)]
+    story.fails("later")
+    story.works()
+    assert story.present is None
+
+
 def test_an_outage_does_not_end_with_an_answer_that_began_before_it(story: Story) -> None:
     """That answer judges no row either, and the count of failures continues."""
     story.doubt()
@@ -245,6 +262,21 @@ def test_a_canary_that_is_answered_convicts_the_refused_rows_and_asks_later_next
     for row in "xyz":
         story.refused(row, "quite another reason altogether")
     assert story.health.wants_canary
+
+
+def test_canaries_that_are_refused_in_an_outage_ask_in_the_end_whether_all_is_refused(story: Story) -> None:
+    """The key may have been revoked while the endpoint was away. A success between begins again."""
+    refusal = Refusal("forbidden", True, 403, Reason("no"))
+    for number in (1, 2, 3, 4, 5):
+        if number == 3:
+            story.works()
+        if number in (1, 3):
+            story.doubt()
+        story.now_s += 1
+        failure = Failure("forbidden", "no", COST, story.now_s, story.now_s, 0, was_probe=True)
+        story.health.canary_refused(f"canary {number}", failure, refusal)
+        assert story.health.pause is not None
+        assert story.health.pause.asks == (number == 5)
 
 
 def test_refused_rows_are_forgiven_when_a_canary_has_met_an_outage(story: Story) -> None:

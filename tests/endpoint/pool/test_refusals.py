@@ -132,6 +132,7 @@ IN_ANY_WORDS = [
     ("quota_exhausted", refusal(400, "Your credit balance is too low to access the API"), 5),
     ("too_large", refusal(413), 4),
     ("context_length", refusal(400, "max_tokens and prompt exceed the context length"), 4),
+    ("bad_draw", refusal(400, "json_validate_failed, please try again"), 4),
     ("content_filter", refusal(400, "the system prompt violates our content policy"), 4),
 ]
 

@@ -164,12 +164,39 @@ def test_an_answer_is_kept_raw_with_its_usage_and_the_attempts_it_took() -> None
     assert third.finished_at_ms == 1_700_000_000_000
 
 
-def test_a_row_that_is_throttled_a_hundred_times_spends_nothing() -> None:
+def test_a_row_that_is_throttled_a_few_times_spends_nothing() -> None:
     """A rejection that could hit any row is not the row's failure."""
-    server = Server({3: first(refusal(429, "Concurrency limit reached for requests"), 100)})
+    server = Server({3: first(refusal(429, "Concurrency limit reached for requests"), 8)})
     run = server.run(300, policy=Policy(max_attempts=1))
     assert not run.failed
-    assert outcome_of(run, 3).attempts == 101
+    assert outcome_of(run, 3).attempts == 9
+
+
+REJECTED = [
+    ("throttled", refusal(429, "Concurrency limit reached for requests")),
+    ("throttled", refusal(429, "words that nobody has seen yet")),
+    ("throttled", refusal(429, "slow down", retry_after="5")),
+    ("rate_limited", refusal(429, "tokens per minute exceeded", retry_after="5")),
+    ("rate_limited", refusal(429, "tokens per minute exceeded")),
+]
+
+
+@pytest.mark.parametrize(("kind", "result"), REJECTED)
+@pytest.mark.parametrize("rows", [1, 40, 2_000])
+@pytest.mark.parametrize("bad", [1, 5])
+def test_a_row_that_is_always_rejected_fails_and_holds_the_others_up_only_for_a_while(
+    kind: str, result: Result, rows: int, bad: int
+) -> None:
+    """Whether others are left or only canaries show that the endpoint lets requests in."""
+    server = Server(dict.fromkeys(range(bad), always(result)))
+    run = server.run(rows + bad)
+    assert run.stop is None
+    assert {(outcome.row, outcome.kind) for outcome in run.failed} == {(row, kind) for row in range(bad)}
+    assert len(run.outcomes) == rows + bad
+    assert all(9 <= outcome.attempts <= 60 for outcome in run.failed)
+    undisturbed_s = Server({}).run(rows + bad).ended_s
+    last_s = [times[-1] for body, times in server.times.items() if body != CANARY and int(body[4:]) >= bad]
+    assert max(last_s) < undisturbed_s + 30 + 80 * bad
 
 
 def test_throttled_attempts_between_failures_do_not_erase_them() -> None:

@@ -1,0 +1,37 @@
+"""Makes the outcome of a request. Pure."""
+
+from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.verdicts import Verdict
+from batchrun.records import Fault, Outcome, Reply
+
+_KEPT_OF_FAILURE_BYTES = 1 << 20
+"""How much of an error's body is kept."""
+
+
+def outcome_of(work: Work, result: Reply | Fault, verdict: Verdict, finished_at_ms: int) -> Outcome:
+    """Return how a request ended: by its last result, and the verdict on it."""
+    request = work.request
+    status, body = (result.status, result.body) if isinstance(result, Reply) else (None, None)
+    return Outcome(
+        request.row,
+        request.model,
+        request.sample,
+        request.key,
+        request.custom_id,
+        verdict.kind,
+        verdict.message or None,
+        status,
+        work.attempts,
+        result.latency_s,
+        finished_at_ms,
+        body,
+        verdict.usage,
+        work.throttled,
+    )
+
+
+def kept(result: Reply | Fault) -> Reply | Fault:
+    """Return an error with as much of its body as is kept."""
+    if isinstance(result, Fault) or len(result.body) <= _KEPT_OF_FAILURE_BYTES:
+        return result
+    return result._replace(body=result.body[:_KEPT_OF_FAILURE_BYTES])
