@@ -70,6 +70,7 @@ SET_ASIDE_TOKENS = Fact[float](
     "set_aside_tokens", float, "the most tokens that requests without a recorded answer used"
 )
 UNRECORDED = Fact[int]("unrecorded", int, "requests that were in flight when an execution died, over all executions")
+WAITING = Fact[int]("waiting", int, "requests that wait to be sent again, noted once a second while a run sends")
 COPIES = Fact[int]("twins", int, "outcomes that were copied from a row that asks the same")
 SETTLED_ROWS = Fact[int]("settled_rows", int, "rows from the first on that are all settled")
 
@@ -91,6 +92,7 @@ ALL: tuple[Fact[Any], ...] = (
     SET_ASIDE_USD,
     SET_ASIDE_TOKENS,
     UNRECORDED,
+    WAITING,
     COPIES,
     SETTLED_ROWS,
 )

@@ -4,13 +4,15 @@ An execution that died has no end: nobody was there to write it. The same holds 
 """
 
 import sqlite3
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from batchrun.checkpoint.queue import WriteQueue
 
-_BEGIN = "INSERT INTO executions VALUES (?, ?, NULL, NULL)"
-_END = "UPDATE executions SET ended_at_ms = ?, state = ? WHERE id = ?"
-_PAUSE = "INSERT INTO pauses VALUES (?, ?, ?, ?, NULL)"
+_BEGIN = "INSERT INTO executions VALUES (?, ?, NULL, NULL, NULL, NULL)"
+_END = "UPDATE executions SET ended_at_ms = ?, state = ?, message = ? WHERE id = ?"
+_SEEN = "UPDATE executions SET seen_at_ms = ? WHERE id = ?"
+_PAUSE = "INSERT INTO pauses VALUES (?, ?, ?, ?, NULL, ?)"
 _RESUME = "UPDATE pauses SET ended_at_ms = ? WHERE execution = ? AND model = ? AND ended_at_ms IS NULL"
 _RESUME_ALL = "UPDATE pauses SET ended_at_ms = ? WHERE execution = ? AND ended_at_ms IS NULL"
 
@@ -25,6 +27,8 @@ class PauseTimes(NamedTuple):
     """Unix time, as all times here."""
     ended_at_ms: int | None
     """None: it has not ended, or its execution died in it."""
+    message: str = ""
+    """Message of that failure."""
 
 
 class ExecutionTimes(NamedTuple):
@@ -36,6 +40,25 @@ class ExecutionTimes(NamedTuple):
     state: str
     """`running`, `died`, or how it ended, as in run.json: `completed`, `stopped`, `interrupted`."""
     pauses: tuple[PauseTimes, ...]
+    message: str = ""
+    """Why it stopped; empty when it completed or died."""
+    seen_at_ms: int | None = None
+    """When it was last known to run; noted every few seconds."""
+
+    @property
+    def open_pauses(self) -> tuple[PauseTimes, ...]:
+        """The pauses that have not ended."""
+        return tuple(each for each in self.pauses if each.ended_at_ms is None)
+
+    def running_ms(self, now_ms: int) -> int:
+        """Return how long it has run: until now if it is running, until it was last seen if it died."""
+        end_ms = now_ms if self.state == "running" else self.ended_at_ms or self.seen_at_ms or self.started_at_ms
+        return max(0, end_ms - self.started_at_ms)
+
+
+def running_s(executions: Iterable[ExecutionTimes], now_ms: int) -> float:
+    """Return how many seconds executions have run in all, without the time between them."""
+    return sum(each.running_ms(now_ms) for each in executions) / 1000
 
 
 class History:
@@ -54,18 +77,26 @@ class History:
         """Note that the execution begins to send."""
         self._queue.run(_BEGIN, self._execution, at_ms)
 
-    def end_execution(self, at_ms: int, state: str) -> None:
-        """Note that it has ended, and how; its open pauses end with it."""
-        self._queue.run(_END, at_ms, state, self._execution)
+    def seen(self, at_ms: int) -> None:
+        """Note that the execution is still running."""
+        self._queue.run(_SEEN, at_ms, self._execution)
+
+    def end_execution(self, at_ms: int, state: str, message: str = "") -> None:
+        """Note that it has ended, how and why; its open pauses end with it."""
+        self._queue.run(_END, at_ms, state, _storable(message), self._execution)
         self._queue.run(_RESUME_ALL, at_ms, self._execution)
 
-    def paused(self, model: str, kind: str, at_ms: int) -> None:
-        """Note that a model is paused, after a failure of this kind."""
-        self._queue.run(_PAUSE, self._execution, model, kind, at_ms)
+    def paused(self, model: str, kind: str, at_ms: int, message: str = "") -> None:
+        """Note that a model is paused, after a failure of this kind and with this message."""
+        self._queue.run(_PAUSE, self._execution, model, kind, at_ms, _storable(message))
 
     def resumed(self, model: str, at_ms: int) -> None:
         """Note that a model is sent requests again."""
         self._queue.run(_RESUME, at_ms, self._execution, model)
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def read_history(connection: sqlite3.Connection, *, is_running: bool) -> list[ExecutionTimes]:
@@ -78,7 +109,7 @@ def read_history(connection: sqlite3.Connection, *, is_running: bool) -> list[Ex
     pauses: dict[int, list[PauseTimes]] = {}
     for number, *times in connection.execute("SELECT * FROM pauses ORDER BY started_at_ms, rowid"):
         pauses.setdefault(number, []).append(PauseTimes(*times))
-    rows = connection.execute("SELECT id, started_at_ms, ended_at_ms, state FROM executions ORDER BY id").fetchall()
+    rows = connection.execute("SELECT * FROM executions ORDER BY id").fetchall()
     last = rows[-1][0] if rows else 0
     return [
         ExecutionTimes(
@@ -86,6 +117,8 @@ def read_history(connection: sqlite3.Connection, *, is_running: bool) -> list[Ex
             ended_at_ms=ended_at_ms,
             state=state or ("running" if is_running and number == last else "died"),
             pauses=tuple(pauses.get(number, ())),
+            message=message or "",
+            seen_at_ms=seen_at_ms,
         )
-        for number, started_at_ms, ended_at_ms, state in rows
+        for number, started_at_ms, ended_at_ms, state, message, seen_at_ms in rows
     ]

@@ -24,7 +24,9 @@ CREATE TABLE executions (
     id INTEGER PRIMARY KEY,
     started_at_ms INTEGER NOT NULL,
     ended_at_ms INTEGER,         -- null: it is running, or died
-    state TEXT
+    state TEXT,
+    message TEXT,                -- why it stopped
+    seen_at_ms INTEGER           -- when it was last known to run
 )
 """
 PAUSES = """
@@ -33,7 +35,8 @@ CREATE TABLE pauses (
     model TEXT NOT NULL,
     kind TEXT NOT NULL,
     started_at_ms INTEGER NOT NULL,
-    ended_at_ms INTEGER
+    ended_at_ms INTEGER,
+    message TEXT NOT NULL
 )
 """
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from batchrun.job.catalogue import spent_text
-from batchrun.report.texts import counted, duration_text
+from batchrun.records import RowCount
+from batchrun.report.texts import counted, duration_text, rows_text
 from batchrun.results.answer_counts import answer_lines
 from batchrun.results.summary import Summary
 
@@ -43,13 +44,14 @@ def counts_lines(summary: Summary) -> list[str]:
     """Return one line each for rows, tokens, cost and scores."""
     rows = _rows_text(summary)
     if summary.state != "completed":
-        rows = f"{counted(summary.completed, 'row')} completed, {summary.failed:,} failed so far"
-    took = f" in {duration_text(summary.duration_s)}" if summary.duration_s is not None else ""
+        so_far = f"{counted(summary.completed, 'row')} completed, {summary.failed:,} failed so far"
+        rows = f"{so_far}{_progress_text(summary)}"
     cost = "no price known" if summary.cost_usd is None else f"{spent_text(summary.cost_usd)} USD"
     if summary.simulated:
         cost = "none: the simulator made the answers up" + (f" (for real: {cost})" if summary.cost_usd else "")
     lines = [
-        f"{_STATES.get(summary.state, summary.state):<9} {rows}{took}",
+        f"{_STATES.get(summary.state, summary.state):<9} {rows}{_time_text(summary)}",
+        *([f"paused    {summary.pause}"] if summary.pause else []),
         *_failure_lines(summary),
         f"tokens    {summary.prompt_tokens:,} in, {summary.completion_tokens:,} out",
         f"cost      {cost}",
@@ -57,6 +59,22 @@ def counts_lines(summary: Summary) -> list[str]:
     if summary.throttled:
         lines.append(f"throttled {summary.throttled:,} of {counted(summary.attempts, 'request')} sent")
     return [*lines, *score_lines(summary.scores), *answer_lines(summary.answers)]
+
+
+def _progress_text(summary: Summary) -> str:
+    """Return the share of all rows that is settled, if their number is known."""
+    if summary.total_rows is None or not summary.total_rows:
+        return ""
+    total = rows_text(RowCount(summary.total_rows, summary.total_is_exact))
+    return f", of {total} ({100 * summary.rows / summary.total_rows:.0f} %)"
+
+
+def _time_text(summary: Summary) -> str:
+    """Return how long all executions have run; of a run of an older version, how long the last one took."""
+    if summary.running_s is None:
+        return "" if summary.duration_s is None else f" in {duration_text(summary.duration_s)}"
+    count = len(summary.executions)
+    return f" in {f'{count:,} executions, ' if count > 1 else ''}{duration_text(summary.running_s)}"
 
 
 def score_lines(scores: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -40,7 +40,8 @@ from batchrun.results.identity import agreement_of
 from batchrun.results.replace import sweep
 from batchrun.results.run_directory import SPOOL
 from batchrun.results.scores import scorer_of
-from batchrun.results.summary import Findings, Status, Summary, Unrecorded, save_summary, summarize
+from batchrun.results.state import recorded_of
+from batchrun.results.summary import Findings, Status, Summary, save_summary, summarize
 from batchrun.results.used import keep_set_aside, used_in
 from batchrun.storage.slow import reported_when_slow
 from batchrun.storage.urls import shown
@@ -113,12 +114,12 @@ class Execution:
             replaced = set_aside(self.directory) if self.options.restart else None
             with self.progress, self.interruption.reporting_loss(self.directory, self.progress.say):
                 try:
-                    stop = await self._run_stored(access)
-                except BatchrunError:
+                    return await self._finish(await self._run_stored(access))
+                except BatchrunError as problem:
                     if replaced is not None and self.sending is None:  # refused: the directory stays as it was
                         replaced.put_back()
+                    self._note_failure(problem)
                     raise
-                return await self._finish(stop)
 
     def _reporting(self, step: str, place: Path | str) -> contextlib.AbstractContextManager[None]:
         return reported_when_slow(step, place, self.progress.say)
@@ -280,6 +281,7 @@ class Execution:
             pid=pid,
             newly_settled=summed(totals.values()).requests - self.settled_before,
         )
+        recorded = recorded_of(self.directory, is_running=state == "running")
         set_aside = Amount() if self.sending is None else self.sending.set_aside
         return summarize(
             self.job,
@@ -288,5 +290,11 @@ class Execution:
             totals,
             findings=Findings() if exported is None else Findings(exported.failures, exported.scores, exported.answers),
             simulated=self.options.simulate,
-            unrecorded=Unrecorded(self.store.unrecorded_ever, set_aside),
+            recorded=recorded._replace(unrecorded=self.store.unrecorded_ever, set_aside=set_aside),
         )
+
+    def _note_failure(self, problem: BatchrunError) -> None:
+        """Write to run.json that the execution has ended and why, as far as the disk allows."""
+        if self.sending is not None and isinstance(problem, RunDirectoryError):
+            with contextlib.suppress(RunDirectoryError):
+                save_summary(self._summary("stopped", exit_code=problem.exit_code, message=str(problem)))

@@ -30,6 +30,8 @@ from batchrun.report.bar import Progress
 from batchrun.report.texts import duration_text
 from batchrun.results.used import keep_set_aside
 
+_STOPPED_AT_ONCE = "stopped at once, so that the answers in flight are lost; run the same command again to resume"
+
 _NO_USAGE = Usage()
 
 
@@ -102,8 +104,15 @@ class Sending:
 
     async def send(self) -> Stop | None:
         """Send what is not settled; return why it stopped, if before the end."""
-        stop = await self._send_all()
-        self.store.history.end_execution(_now_ms(), ended_as(stop))
+        ending = ("stopped", "an unexpected error ended it")
+        try:
+            stop = await self._send_all()
+            ending = (ended_as(stop), "" if stop is None else stop.message)
+        except asyncio.CancelledError:
+            ending = ("interrupted", _STOPPED_AT_ONCE)
+            raise
+        finally:
+            self.store.history.end_execution(_now_ms(), *ending)
         keep_set_aside(self.store, self.set_aside)
         self._note_limit()
         self.store.set_fact(facts.LIMIT, self._pool.limit.held)
@@ -182,10 +191,11 @@ class Sending:
         elif isinstance(event, Attempted):
             self.store.attempted(event.model, event.attempts, event.throttled)
         elif isinstance(event, Paused):
-            self.store.history.paused(event.model, event.kind, _now_ms())
+            self.store.history.paused(event.model, event.kind, _now_ms(), event.message)
             has_key = self._prepared.access.key is not None
             keyless = "" if has_key else f" (no key is sent: {key_variable(self.job.endpoint)} is not set)"
-            probing = "probing until the endpoint answers again"
+            patience = duration_text(self.job.limits.patience_s)
+            probing = f"asking again until it answers, for at most {patience}"
             self._progress.say(f"paused{self._whose(event)} ({event.kind}): {event.message}{keyless}; {probing}")
         elif isinstance(event, Resumed):
             self.store.history.resumed(event.model, _now_ms())

@@ -48,6 +48,7 @@ class Watch:
     saved_s: float = 0.0
     shared_s: float = 0.0
     total: RowCount | None = None
+    waiting: int | None = None
 
     async def keep(self) -> None:
         """Watch the run until cancelled."""
@@ -56,6 +57,7 @@ class Watch:
             await self._keep()
         finally:
             self._note_total(expected_rows(self.job, self.source, self.store))
+            self._note_waiting(0)
 
     async def _keep(self) -> None:
         stop_at_s = self._stop_at_s()
@@ -70,10 +72,12 @@ class Watch:
                 self.note_limit()
                 if (total := expected_rows(self.job, self.source, self.store)) != self.total:
                     self._note_total(total)
+                self._note_waiting(self.pool.waiting)
                 await self._share()
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
                 self.saved_s = now_s
+                self.store.history.seen(int(time.time() * 1000))
                 await self._save()
             await asyncio.sleep(TICK_S)
 
@@ -110,6 +114,12 @@ class Watch:
         self.total = total
         self.store.set_fact(facts.TOTAL, None if total is None else total.rows)
         self.store.set_fact(facts.IS_TOTAL_EXACT, total is not None and total.is_exact)
+
+    def _note_waiting(self, waiting: int) -> None:
+        """Record how many requests wait to be sent again, for those who look at the run from outside."""
+        if waiting != self.waiting:
+            self.waiting = waiting
+            self.store.set_fact(facts.WAITING, waiting)
 
     def _figures(self) -> Figures:
         pool = self.pool

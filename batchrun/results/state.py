@@ -1,17 +1,23 @@
 """The state of a run, seen from another process: read from its checkpoint and its run.json."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.prompts.count import output_rows
+from batchrun.errors import RunDirectoryError
+from batchrun.prompts.count import output_rows, rows_left
 from batchrun.records import Figures, RowCount, summed
+from batchrun.results.executions import pause_entries, pause_text
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, stored_job
-from batchrun.results.summary import Findings, Status, Summary, Unrecorded, read_summary, summarize
+from batchrun.results.summary import Findings, Recorded, Status, Summary, read_summary, summarize
 from batchrun.results.used import used_in
 from batchrun.results.writer import read_answers, read_scores
 from batchrun.storage.processes import is_alive
+
+_GONE = "gone"
+"""State of a run whose process wrote that it is running, and no longer exists."""
 
 
 def summary_of(directory: Path) -> Summary:
@@ -23,19 +29,40 @@ def summary_of(directory: Path) -> Summary:
     status = _status(directory)
     with Checkpoint(directory) as checkpoint:
         job, totals, failures = stored_job(checkpoint), checkpoint.totals(), checkpoint.failures()
+        recorded = recorded_in(checkpoint, is_running=status.state == "running")
         set_aside = used_in(checkpoint, job, totals).set_aside
-        simulated, unrecorded = checkpoint.fact(facts.SIMULATED) is True, checkpoint.fact(facts.UNRECORDED) or 0
+        simulated = checkpoint.fact(facts.SIMULATED) is True
         if status.state != "running":  # the next execution adds them to the fact
-            unrecorded += checkpoint.in_flight()
+            recorded = recorded._replace(unrecorded=recorded.unrecorded + checkpoint.in_flight())
     return summarize(
         job,
         directory,
-        status,
+        _corrected(directory, status, recorded, summed(totals.values()).requests),
         totals,
         findings=Findings(failures, read_scores(directory / RESULTS), read_answers(directory / RESULTS)),
         simulated=simulated,
-        unrecorded=Unrecorded(unrecorded, set_aside),
+        recorded=recorded._replace(set_aside=set_aside),
     )
+
+
+def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
+    """Return what a checkpoint has noted about its run, without what is set aside.
+
+    Args:
+        checkpoint: open.
+        is_running: whether a process works on the run.
+    """
+    rows, is_exact = checkpoint.fact(facts.TOTAL), checkpoint.fact(facts.IS_TOTAL_EXACT) is True
+    settled = summed(checkpoint.totals().values()).requests
+    total = None if rows is None else output_rows(RowCount(rows, is_exact), per_row=1, settled=settled)
+    return Recorded(checkpoint.executions(is_running=is_running), total, checkpoint.fact(facts.UNRECORDED) or 0)
+
+
+def recorded_of(directory: Path, *, is_running: bool) -> Recorded:
+    """Return what the checkpoint of a run has noted, without what is set aside; nothing if it cannot be read."""
+    with suppress(RunDirectoryError), Checkpoint(directory) as checkpoint:
+        return recorded_in(checkpoint, is_running=is_running)
+    return Recorded()
 
 
 def is_running(directory: Path) -> bool:
@@ -46,29 +73,30 @@ def is_running(directory: Path) -> bool:
 def figures_of(directory: Path) -> Figures:
     """Return the figures of a run, cheaply enough to be called every second.
 
-    `waiting` and `pause` are missing: only the process of the run knows them.
-
     Raises:
         RunDirectoryError: there is no checkpoint, or it cannot be read.
     """
+    has_process = is_running(directory)
     with Checkpoint(directory) as checkpoint:
         sums, limit, in_flight = summed(checkpoint.totals().values()), checkpoint.limit(), checkpoint.in_flight()
-        rows, is_exact = checkpoint.fact(facts.TOTAL), checkpoint.fact(facts.IS_TOTAL_EXACT) is True
+        recorded = recorded_in(checkpoint, is_running=has_process)
+        waiting = checkpoint.fact(facts.WAITING) or 0
+    pauses = recorded.executions[-1].open_pauses if has_process and recorded.executions else ()
     return Figures(
         done=sums.requests,
-        total=None if rows is None else output_rows(RowCount(rows, is_exact), per_row=1, settled=sums.requests),
+        total=recorded.total,
         failed=sums.failed,
         throttled=sums.throttled,
         tokens=sums.total_tokens,
         in_flight=in_flight,
         limit=limit,
-        waiting=0,
-        pause=None,
+        waiting=waiting if has_process else 0,
+        pause=pause_text(pause_entries(pauses)),
     )
 
 
 def _status(directory: Path) -> Status:
-    """Return the status from run.json, corrected if its process has died since."""
+    """Return the status from run.json; without a living process, no run is running."""
     stored = read_summary(directory)
     status = Status(
         state=stored.get("state", "stopped"),
@@ -80,9 +108,33 @@ def _status(directory: Path) -> Status:
     )
     if status.state != "running" or (status.pid is not None and is_alive(status.pid)):
         return status
-    return replace(
-        status, state="stopped", message="the process has died; run the same command again to resume", pid=None
-    )
+    return replace(status, state=_GONE, pid=None)
+
+
+def _corrected(directory: Path, status: Status, recorded: Recorded, settled: int) -> Status:
+    """Return the status of a run whose process has gone without a last run.json, as the checkpoint has it."""
+    if status.state != _GONE:
+        return status
+    last = recorded.executions[-1] if recorded.executions else None
+    cure = "run the same command again to resume"
+    if last is not None and last.state == "completed":
+        return replace(status, state="stopped", message=_unwritten(directory))
+    left = rows_left(recorded.total, settled)
+    rows = "" if left is None or not left.rows else f"; {_left_text(left)}"
+    if last is None or last.state in ("died", "running"):
+        return replace(status, state="stopped", message=f"the process has died{rows}; {cure}")
+    why = last.message.removesuffix(cure).rstrip("; ")
+    return replace(status, state=last.state, message=f"{why}{rows}; {cure}")
+
+
+def _unwritten(directory: Path) -> str:
+    why = "every row is settled, but the process ended before the results were written"
+    return f"{why}; write them: batchrun export {directory}"
+
+
+def _left_text(left: RowCount) -> str:
+    about = "" if left.is_exact else "about "
+    return f"{about}1 row is left" if left.rows == 1 else f"{about}{left.rows:,} rows are left"
 
 
 def is_fresh(directory: Path) -> bool:

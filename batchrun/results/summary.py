@@ -1,6 +1,7 @@
 """The summary of a run: for people who started it, and in run.json for scripts."""
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from batchrun import __version__
+from batchrun.checkpoint.history import ExecutionTimes, running_s
 from batchrun.checkpoint.reader import Failures
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.job.catalogue import prices_of
 from batchrun.job.sections import Job
-from batchrun.records import ModelTotals, summed
+from batchrun.records import ModelTotals, RowCount, summed
+from batchrun.results.executions import execution_entries, pause_text
 from batchrun.results.replace import Replacements, replacing
 from batchrun.results.run_directory import RESULTS, SUMMARY, USAGE
 from batchrun.results.usage import usage_rows
@@ -70,7 +73,24 @@ class Summary:
     """Requests that had been sent and not recorded when a process died; over all executions."""
     newly_settled: int | None = None
     """Rows that the last execution settled, 0 when it had nothing to do; None when it did not record this."""
+    executions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """One entry per execution, oldest first: `started_at`, `ended_at` and `state`, its `message`, how long it has run
+    (`running_s`), and its `pauses`: model, kind, message, `started_at`, `ended_at`. Times are in UTC; `ended_at` is
+    null while something lasts, and where the process died."""
+    running_s: float | None = None
+    """How long all executions have run, without the time between them; None when no execution was recorded."""
+    total_rows: int | None = None
+    """Rows that the results will have, as far as the input was read; None while nothing is known."""
+    total_is_exact: bool = False
+    """Whether that number is certain; otherwise it is a guess."""
     version: str = __version__
+
+    @property
+    def pause(self) -> str | None:
+        """Which models are paused now, since when and why; None when none is, or the run does not run."""
+        if self.state != "running" or not self.executions:
+            return None
+        return pause_text([each for each in self.executions[-1]["pauses"] if each["ended_at"] is None])
 
     @property
     def had_nothing_to_do(self) -> bool:
@@ -90,16 +110,19 @@ class Status:
     newly_settled: int | None = None
 
 
-class Unrecorded(NamedTuple):
-    """Requests whose answer was not recorded, over all executions."""
+class Recorded(NamedTuple):
+    """What the checkpoint has noted about the whole run, apart from its rows."""
 
-    requests: int = 0
-    """How many were in flight when a process died."""
+    executions: Sequence[ExecutionTimes] = ()
+    total: RowCount | None = None
+    """All rows of the results."""
+    unrecorded: int = 0
+    """Requests that were in flight when a process died, over all executions."""
     set_aside: Amount = Amount()
-    """The most that they have cost, together with answers that stated no tokens."""
+    """The most that these have cost, together with answers that stated no tokens."""
 
 
-_ALL_RECORDED = Unrecorded()
+_NOTHING_RECORDED = Recorded()
 
 
 class Findings(NamedTuple):
@@ -121,7 +144,7 @@ def summarize(
     *,
     findings: Findings = _NO_FINDINGS,
     simulated: bool = False,
-    unrecorded: Unrecorded = _ALL_RECORDED,
+    recorded: Recorded = _NOTHING_RECORDED,
 ) -> Summary:
     """Return the summary of a run.
 
@@ -132,7 +155,7 @@ def summarize(
         totals: by model.
         findings: what the results showed.
         simulated: whether the simulator made the answers up.
-        unrecorded: what was sent and not recorded.
+        recorded: what else the checkpoint has noted.
     """
     models = usage_rows({model: sums for model, sums in totals.items() if model}, prices_of(job, totals))
     costs = [model["cost_usd"] for model in models if model["attempts"]]
@@ -156,10 +179,19 @@ def summarize(
         scores=list(findings.scores),
         answers=list(findings.answers),
         simulated=simulated,
-        set_aside_usd=max(0.0, round(unrecorded.set_aside.usd, 9)),  # sums of money leave a rest below nothing
-        set_aside_tokens=int(unrecorded.set_aside.tokens),
-        unrecorded=unrecorded.requests,
+        set_aside_usd=max(0.0, round(recorded.set_aside.usd, 9)),  # sums of money leave a rest below nothing
+        set_aside_tokens=int(recorded.set_aside.tokens),
+        unrecorded=recorded.unrecorded,
+        **_times(recorded.executions),
+        total_rows=None if recorded.total is None else recorded.total.rows,
+        total_is_exact=recorded.total is not None and recorded.total.is_exact,
     )
+
+
+def _times(executions: Sequence[ExecutionTimes]) -> dict[str, Any]:
+    now_ms = int(time.time() * 1000)
+    running = running_s(executions, now_ms) if executions else None
+    return {"executions": execution_entries(executions, now_ms), "running_s": running}
 
 
 def save_summary(summary: Summary) -> None:

@@ -91,8 +91,10 @@ def test_ctrl_c_ends_a_run_that_waits_for_its_first_row(spawn: Any, endpoint: An
         os.close(reads)
 
 
-def test_a_full_disk_is_reported_and_the_run_resumes_when_there_is_space(spawn: Any, run: Any, endpoint: Any) -> None:
-    """The exit code is 3; recorded answers are not requested again."""
+def test_a_full_disk_is_reported_and_the_run_resumes_when_there_is_space(
+    spawn: Any, run: Any, batchrun: Any, endpoint: Any
+) -> None:
+    """The exit code is 3, and `status` says what happened; recorded answers are not requested again."""
 
     def little_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
@@ -105,6 +107,9 @@ def test_a_full_disk_is_reported_and_the_run_resumes_when_there_is_space(spawn: 
     assert process.returncode == 3
     assert "make room" in stderr
     assert "Traceback" not in stderr
+    status = batchrun("status", "out").stdout
+    assert "the process has died" not in status
+    assert "make room" in status
     assert_resumes(run, endpoint, twice=len(MANY) - 1)
 
 

@@ -1,12 +1,18 @@
 """Watching a run from another process, during the run and afterwards."""
 
+import json
+import re
+import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from harness.prompts import write_prompts
 
+from batchrun.checkpoint.store import Store
 from batchrun.publish.wandb.figures import live_figures
 from batchrun.records import RowCount
+from batchrun.report.texts import duration_text
 from batchrun.results.state import figures_of, is_running
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
@@ -28,8 +34,8 @@ def test_a_run_is_watched_until_it_ends(spawn: Any, batchrun: Any, endpoint: Any
     process.wait()
     done = batchrun("watch", "out")
     assert done.code == 0
-    assert "stopped   2 rows completed, 0 failed so far" in done.stderr
-    assert "the process has died" in done.stderr
+    assert "stopped   2 rows completed, 0 failed so far, of 6 (33 %) in " in done.stderr
+    assert "the process has died; 4 rows are left; run the same command again to resume" in done.stderr
 
 
 def test_copied_answers_do_not_change_the_requests_in_flight(spawn: Any, endpoint: Any) -> None:
@@ -53,3 +59,65 @@ def test_the_end_of_a_finished_run_is_shown_immediately(run: Any, batchrun: Any)
     assert "done      2 of 2 rows completed, 0 failed" in done.stderr
     done = batchrun("watch", "nowhere")
     assert (done.code, "holds no run" in done.stderr) == (3, True)
+
+
+def test_an_outage_is_seen_from_outside(spawn: Any, batchrun: Any, endpoint: Any) -> None:
+    """`watch`, `status`, run.json and the live figures for W&B have the pause, since when it lasts, and why."""
+    write_prompts(*map(str, range(20)))
+    endpoint.change(latency_s=0, error_shares={"503": 1.0})
+    process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "-c", "10")
+    endpoint.wait(lambda: Path("out/run.json").exists() and figures_of(Path("out")).pause is not None)
+    endpoint.wait(lambda: figures_of(Path("out")).waiting > 0)
+    endpoint.wait(lambda: live_figures(Path("out"))["waiting"] > 0)
+    pause = figures_of(Path("out")).pause
+    assert pause is not None
+    assert re.fullmatch(r"since \d{4}-\d\d-\d\d \d\d:\d\d, overloaded: .+", pause)
+    assert live_figures(Path("out"))["paused"] == 1
+    status = batchrun("status", "out")
+    assert f"paused    {pause}\n" in status.stdout
+    assert "running   0 rows completed, 0 failed so far, of 20 (0 %) in " in status.stdout
+    (shown,) = batchrun("status", "out", "--json").json["executions"][0]["pauses"]
+    assert (shown["model"], shown["kind"], shown["ended_at"]) == (MODEL, "overloaded", None)
+    process.kill()
+    process.wait()
+    assert "paused" not in batchrun("status", "out").stdout
+
+
+def test_a_run_that_was_stopped_at_once_has_not_died(spawn: Any, batchrun: Any, endpoint: Any) -> None:
+    """The second Ctrl-C ends the process in order, and `status` says so."""
+    write_prompts("0", "1", *(f"[[simulate: slow 30]] {row}" for row in range(4)))
+    process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "-c", "50")
+    endpoint.wait(lambda: Path("out/run.json").exists() and figures_of(Path("out")).done == 2)
+    endpoint.wait(lambda: endpoint.stats.received == 6)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    next(line for line in process.stderr if "stopping" in line)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    summary = batchrun("status", "out", "--json").json
+    assert summary["state"] == "interrupted"
+    assert summary["message"].startswith("stopped at once, so that the answers in flight are lost; 4 rows are left; ")
+    (execution,) = summary["executions"]
+    assert (execution["state"], execution["ended_at"] is None) == ("interrupted", False)
+
+
+def test_the_time_is_that_of_all_executions_in_every_place(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """The time without a process does not count; `duration_s` stays that of the last execution."""
+    endpoint.change(latency_s=0.1, latency_sigma=0)
+    prompts = write_prompts(*map(str, range(40)))
+    assert run(prompts, "-c", 2, "--max-duration", "0.5s", "--json").code == 5
+    with Store(Path("out")) as store:  # an hour in which nothing ran
+        for table in ("executions", "pauses"):
+            store.connection.execute(f"UPDATE {table} SET started_at_ms = started_at_ms - 3600000")
+            store.connection.execute(f"UPDATE {table} SET ended_at_ms = ended_at_ms - 3600000")
+    done = run(prompts, "-c", 20, "--json")
+    assert done.code == 0
+    took_s = [each["running_s"] for each in done.json["executions"]]
+    assert len(took_s) == 2
+    assert done.json["running_s"] == pytest.approx(sum(took_s))
+    assert done.json["running_s"] < 60
+    assert done.json["duration_s"] < done.json["running_s"] + took_s[0]
+    shown = f"40 of 40 rows completed, 0 failed in 2 executions, {duration_text(done.json['running_s'])}\n"
+    assert shown in done.stderr
+    assert shown in batchrun("status", "out").stdout
+    assert json.loads(Path("out/run.json").read_text())["executions"] == done.json["executions"]

@@ -9,7 +9,7 @@ import pytest
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.job.sections import Input, Job, Model
 from batchrun.results.replace import replacing_together
-from batchrun.results.summary import Status, Unrecorded, read_summary, save_scores, summarize
+from batchrun.results.summary import Recorded, Status, read_summary, save_scores, summarize
 
 SCORES: list[dict[str, Any]] = [{"model": "m", "mean": 1.0}]
 
@@ -43,6 +43,6 @@ def test_an_unreadable_run_json_counts_as_empty(tmp_path: Path) -> None:
 def test_nothing_set_aside_is_zero_and_not_minus_zero() -> None:
     """Sums of money leave a rest of a few 1e-18 on either side."""
     job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("m",)))
-    unrecorded = Unrecorded(0, Amount(-1e-18))
-    summary = summarize(job, Path("out"), Status(state="completed"), {}, unrecorded=unrecorded)
+    recorded = Recorded(set_aside=Amount(-1e-18))
+    summary = summarize(job, Path("out"), Status(state="completed"), {}, recorded=recorded)
     assert str(summary.set_aside_usd) == "0.0"

@@ -13,8 +13,8 @@ _SHAPES: dict[Table, tuple[tuple[type, ...], ...]] = {
     "models": ((_NULL,), (str,)),
     "totals": ((_NULL,), *((int,),) * len(COUNTS)),
     "limits": ((int,), (int,), (str,)),
-    "executions": ((_NULL,), (int,), (int, _NULL), (str, _NULL)),
-    "pauses": ((int,), (str,), (str,), (int,), (int, _NULL)),
+    "executions": ((_NULL,), (int,), (int, _NULL), (str, _NULL), (str, _NULL), (int, _NULL)),
+    "pauses": ((int,), (str,), (str,), (int,), (int, _NULL), (str,)),
 }
 """Types of the columns; a column that is the table's integer key is null in the record, and stands in its rowid."""
 

@@ -47,6 +47,8 @@ def live_figures(directory: Path) -> dict[str, Any]:
         "completion_tokens": summed(totals.values()).completion_tokens,
         "in_flight": figures.in_flight,
         "limit": figures.limit,
+        "waiting": figures.waiting,
+        "paused": int(figures.pause is not None),
         "cost_usd": None if None in costs else sum(costs),
     }
     return {name: value for name, value in known.items() if value is not None}
