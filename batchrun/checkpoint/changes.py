@@ -9,17 +9,33 @@ listed in a temporary table. Then, in one transaction that the user may still re
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import NamedTuple
 
 from batchrun.checkpoint.facts import ORIGIN, SETTLED_ROWS
+from batchrun.checkpoint.file import connect, translated
+from batchrun.checkpoint.models import ModelNumbers
+from batchrun.checkpoint.queue import WriteQueue
 from batchrun.checkpoint.reader import read_totals
 from batchrun.checkpoint.store import Store
-from batchrun.checkpoint.tables import OUTCOME_COLUMNS, Asked
+from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS, Asked
 from batchrun.checkpoint.totals import write_totals
 from batchrun.checkpoint.twins import RECOUNT
 from batchrun.records import ModelTotals
 
 _REST = ", ".join(OUTCOME_COLUMNS[1:])
+
+_ASKED = "CREATE TEMP TABLE asked (id INTEGER PRIMARY KEY, key BLOB NOT NULL, custom_id TEXT)"
+_LIST = "INSERT INTO asked VALUES (?, ?, ?)"
+
+_BARE = ", ".join("NULL AS body" if name == "body" else name for name in OUTCOME_COLUMNS)
+_COPIED = {"outcomes": _BARE, "retired": _BARE, "facts": "*", "models": "*", "totals": "*"}
+
+_SETTLED = """
+SELECT name, count(*) FROM outcomes JOIN models ON models.id = outcomes.id >> 16 & 255
+WHERE kind IS NOT 'bad_row' GROUP BY 1
+"""
 
 _MATCH = f"""
 CREATE TEMP TABLE moved AS
@@ -66,14 +82,14 @@ def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Cha
         What was changed; if not agreed, what would have been. After a change the caller notes the origin again.
     """
     with store.using() as connection:
-        connection.execute("CREATE TEMP TABLE asked (id INTEGER PRIMARY KEY, key BLOB NOT NULL, custom_id TEXT)")
+        connection.execute(_ASKED)
     try:
         with store.using() as connection:
             connection.execute("BEGIN IMMEDIATE")
         for batch in batches:
             rows = [(store.id_of(each), each.key, each.custom_id) for each in batch]
             with store.using() as connection:
-                connection.executemany("INSERT INTO asked VALUES (?, ?, ?)", rows)
+                connection.executemany(_LIST, rows)
         with store.using() as connection:
             change = _fit(connection)
         if agree(change):
@@ -86,6 +102,58 @@ def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Cha
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             connection.execute("DROP TABLE IF EXISTS asked")
+
+
+class Foreseen(NamedTuple):
+    """What `adapt` would do."""
+
+    change: Change
+    settled: dict[str, int]
+    """How many requests to each model would have an outcome; broken rows are not requests."""
+    has_retired: bool
+    """Whether there are retired answers now."""
+
+
+def foresee(directory: Path, batches: Iterable[Sequence[Asked]]) -> Foreseen:
+    """Return what `adapt` would do, and change nothing: it is done to copies of the tables, without the answers.
+
+    Args:
+        directory: of the run; another process may be working in it.
+        batches: every request of the job.
+
+    Raises:
+        RunDirectoryError: the checkpoint cannot be read.
+    """
+    path = directory / FILE_NAME
+    with closing(connect(path, read_only=True)) as connection:
+        numbers = ModelNumbers(path, WriteQueue())  # what is queued is never written
+        with translated(path):
+            _shadow(connection)
+            numbers.load(connection)
+        for batch in batches:
+            rows = [(numbers.id_of(each), each.key, each.custom_id) for each in batch]
+            with translated(path):
+                connection.executemany(_LIST, rows)
+        with translated(path):
+            connection.executemany(
+                "INSERT OR IGNORE INTO models VALUES (?, ?)",
+                [(number, name) for name, number in numbers.numbers.items()],
+            )
+            has_retired = _has_retired(connection)
+            change = _fit(connection)
+            settled = dict(connection.execute(_SETTLED))
+    return Foreseen(change, settled, has_retired)
+
+
+def _shadow(connection: sqlite3.Connection) -> None:
+    """Put temporary copies in the place of the tables that `_fit` reads and writes: SQLite finds these first."""
+    connection.execute("BEGIN")  # one snapshot
+    for table, columns in _COPIED.items():
+        connection.execute(f"CREATE TEMP TABLE {table} AS SELECT {columns} FROM main.{table}")  # our own texts
+    connection.execute("CREATE UNIQUE INDEX temp.model_ids ON models (id)")
+    connection.execute(_ASKED)
+    connection.execute("COMMIT")
+    connection.execute("BEGIN")  # of the copies only: else each insert would be a transaction
 
 
 def forget_failed(store: Store, *, shares_answers: bool = False) -> int:
@@ -134,7 +202,11 @@ def _fit(connection: sqlite3.Connection) -> Change:
 def has_retired(store: Store) -> bool:
     """Return whether there are retired answers, whose requests are not in the job now."""
     with store.using() as connection:
-        (found,) = connection.execute("SELECT EXISTS (SELECT 1 FROM retired WHERE kind IS NULL)").fetchone()
+        return _has_retired(connection)
+
+
+def _has_retired(connection: sqlite3.Connection) -> bool:
+    (found,) = connection.execute("SELECT EXISTS (SELECT 1 FROM retired WHERE kind IS NULL)").fetchone()
     return bool(found)
 
 

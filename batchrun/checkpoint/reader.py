@@ -16,7 +16,6 @@ from batchrun.records import ModelTotals, Outcome, OutcomeColumns, Usage
 
 SET_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
 
-A = TypeVar("A", bound=Asked)
 T = TypeVar("T")
 
 _ROWS = 2048
@@ -169,21 +168,6 @@ class Checkpoint:
         )
         with translated(self.path):
             return [Answered(*row) for row in self._connection.execute(query, (most,))]
-
-    def settled(self, batch: Sequence[A]) -> list[A]:
-        """Return the requests of a batch, in input order, that have an outcome with their key."""
-        if not batch:
-            return []
-        bounds = pack(batch[0].row, 0, 0), pack(batch[-1].row + 1, 0, 0)
-        with translated(self.path):
-            numbers = {name: number for number, name in read_models(self._connection).items()}
-            keys = dict(self._connection.execute("SELECT id, key FROM outcomes WHERE id >= ? AND id < ?", bounds))
-        places = ((each, numbers.get(each.model)) for each in batch)
-        return [
-            each
-            for each, number in places
-            if number is not None and keys.get(pack(each.row, number, each.sample)) == each.key
-        ]
 
     def fits(self, batch: Sequence[Asked]) -> bool:
         """Return whether the requests of a batch, in input order, are those that their outcomes answer."""

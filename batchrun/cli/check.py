@@ -49,7 +49,8 @@ def check_command(job_or_file: tuple[str, ...], is_probing: bool, simulate: bool
 
     \b
     Exit codes: 0 no problem found, 1 a probe failed, 2 the job or the input is wrong (with --strict: any broken row)
-    or the estimate is above a cap, 4 the endpoint refuses a probe, 5 the endpoint cannot answer now.
+    or `run` would refuse (after an edit, or above a cap), 4 the endpoint refuses a probe, 5 the endpoint cannot answer
+    now.
     """
     job = job_of(job_or_file, flags)
     is_strict = job.input.strict
@@ -80,13 +81,13 @@ def _report(job: Job, *, is_probing: bool, simulate: bool) -> Report:
         with _reporting(job):
             source.open()
         if not is_probing:
-            report = check(job, source, today=date.today(), on_read=on_read)
+            report = check(job, source, today=date.today(), on_read=on_read, simulated=simulate)
             with reported_when_slow("the key", "~/.netrc", _say):
                 notes = key_notes(job.endpoint, simulate=simulate)
             return dataclasses.replace(report, notes=[*report.notes, *notes])
         with reported_when_slow("the key", "~/.netrc", _say):
             send = probe_sender(job, simulate=simulate)
-        return check(job, source, today=date.today(), on_read=on_read, probe=send)
+        return check(job, source, today=date.today(), on_read=on_read, probe=send, simulated=simulate)
 
 
 def _reporting(job: Job) -> contextlib.AbstractContextManager[None]:

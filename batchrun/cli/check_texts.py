@@ -27,6 +27,7 @@ def report_lines(report: Report, job: Job) -> list[str]:
         ("input", _input(report)),
         *((f"row {prompt['row']}", _prompt(prompt["messages"])) for prompt in report.prompts),
         ("longest", _longest(report)),
+        ("changed", [report.changed] if report.changed else []),
         ("requests", _requests(report)),
         *(_ahead(report, job) if report.ahead.requests else _spent(report)),
         ("probe", _probes(report)),

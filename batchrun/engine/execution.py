@@ -164,7 +164,9 @@ class Execution:
         say, simulated = self.progress.say, self.options.simulate
         for notice in filter(None, [self.store.notice, *self.source.notices]):
             say(f"note: {notice}")
-        refuse_other_kind(self.store, simulated=simulated)
+        refuse_other_kind(
+            self.store, self.directory, self.store.totals, self.store.unrecorded_ever, simulated=simulated
+        )
         fits = fit(
             self.store,
             self.job,

@@ -1,14 +1,16 @@
 """Fits the checkpoint to the job before a run: which answers still hold, which rows are sent again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.changes import Change, adapt, forget_failed, has_retired
+from batchrun.checkpoint.facts import Known
 from batchrun.checkpoint.store import Store
 from batchrun.errors import JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
-from batchrun.records import summed
+from batchrun.records import ModelTotals, summed
 from batchrun.report.texts import counted
 from batchrun.results.identity import (
     changed_settings,
@@ -25,20 +27,30 @@ CONFIRM_SHARE = 0.1
 AGAIN_CURE = "add --yes to buy them again, or use another -o DIR"
 
 
-def refuse_other_kind(store: Store, *, simulated: bool) -> None:
+def refuse_other_kind(
+    recorded: Known, directory: Path, totals: Mapping[str, ModelTotals], unrecorded: int, *, simulated: bool
+) -> None:
     """Refuse to mix simulated and real answers.
 
     A directory where nothing was sent yet is of neither kind, whatever an execution that was refused has recorded.
 
+    Args:
+        recorded: facts of the run directory.
+        directory: of the run.
+        totals: of its checkpoint.
+        unrecorded: requests that were sent and not recorded, over all executions.
+        simulated: whether the simulator answers from now on.
+
     Raises:
         JobError: the directory holds answers of the other kind.
     """
-    if store.fact(facts.SIMULATED) in (None, simulated) or not _was_sent(store):
+    has_attempts = any(sums.attempts for sums in totals.values())
+    if recorded.fact(facts.SIMULATED) in (None, simulated) or not (has_attempts or unrecorded):
         return
     kind = "real" if simulated else "simulated"
-    what = "answers" if _has_attempts(store) else "requests that were sent and not recorded"
+    what = "answers" if has_attempts else "requests that were sent and not recorded"
     cure = "simulated and real answers do not mix; use another -o DIR, or --restart"
-    raise JobError(f"{store.path.parent}: holds {kind} {what}; {cure}")
+    raise JobError(f"{directory}: holds {kind} {what}; {cure}")
 
 
 def fit(
@@ -69,7 +81,7 @@ def fit(
         JobError: answers would be bought again, and the user did not agree.
     """
     origin = origin_of(job, source.files)
-    if _may_not_fit(store, origin):
+    if may_not_fit(store, origin, has_outcomes=bool(store.totals), has_retired=lambda: has_retired(store)):
         say("the job or the input has changed: reading the whole input to see which answers still fit")
         changed = changed_settings(store, job)
         adapt(store, source.batches(), lambda change: _is_agreed(change, changed, agree, say))
@@ -109,23 +121,26 @@ def _endpoint_note(store: Store, job: Job) -> str | None:
     return f"note: {answered} and stay as they are; the rest is sent to {job.endpoint.base_url}"
 
 
-def _has_attempts(store: Store) -> bool:
-    return any(sums.attempts for sums in store.totals.values())
-
-
 def _was_sent(store: Store) -> bool:
     """Return whether any execution has sent a request."""
-    return _has_attempts(store) or store.unrecorded_ever > 0
+    return any(sums.attempts for sums in store.totals.values()) or store.unrecorded_ever > 0
 
 
-def _may_not_fit(store: Store, origin: facts.Origin) -> bool:
-    """Return whether outcomes may answer other requests than those of this job and input."""
-    if store.fact(facts.MISMATCH) is not None:  # a row was not the one that its outcome answers: look at all of them
+def may_not_fit(recorded: Known, origin: facts.Origin, *, has_outcomes: bool, has_retired: Callable[[], bool]) -> bool:
+    """Return whether outcomes may answer other requests than those of this job and input.
+
+    Args:
+        recorded: facts of the run directory.
+        origin: of the job and its input now.
+        has_outcomes: whether the checkpoint has any.
+        has_retired: asked whether it has answers whose requests were not in the job any more.
+    """
+    if recorded.fact(facts.MISMATCH) is not None:  # a row was not the one that its outcome answers: look at all of them
         return True
-    before = store.fact(facts.ORIGIN)
+    before = recorded.fact(facts.ORIGIN)
     if before is None:
-        return bool(store.totals)  # salvaged: what the requests were made from is lost
-    return has_changed(before, origin) or (before != origin and has_retired(store))
+        return has_outcomes  # salvaged: what the requests were made from is lost
+    return has_changed(before, origin) or (before != origin and has_retired())
 
 
 def _is_agreed(

@@ -7,7 +7,7 @@ import pytest
 from harness.checkpoints import answer, answers_in, failure, outcomes_in, requests, settle
 
 from batchrun.checkpoint import facts
-from batchrun.checkpoint.changes import Change, adapt, forget_failed, has_retired
+from batchrun.checkpoint.changes import Change, adapt, foresee, forget_failed, has_retired
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.errors import InputError
@@ -48,6 +48,9 @@ def test_what_is_still_asked_keeps_its_answer(
 ) -> None:
     """Wherever its row has moved; the change is counted as people would count it."""
     settle(tmp_path, [answer(each) for each in requests(*before)])
+    foreseen = foresee(tmp_path, [requests(*after)])
+    assert (foreseen.change, foreseen.settled) == (change, {"m": len(kept)} if kept else {})
+    assert answers_in(tmp_path) == {row: letter.encode() for row, letter in enumerate(before)}
     assert adapted(tmp_path, requests(*after)) == change
     assert answers_in(tmp_path) == kept
     with Store(tmp_path) as store:
@@ -216,3 +219,15 @@ def test_without_shared_answers_every_failure_but_a_broken_row_is_sent_again(tmp
     settle(tmp_path, [failure(a), failure(b, "bad_row")._replace(attempts=0), failure(c)._replace(attempts=0)])
     with Store(tmp_path) as store:
         assert forget_failed(store) == 2
+
+
+def test_what_is_foreseen_counts_retired_answers_and_leaves_out_broken_rows(tmp_path: Path) -> None:
+    """An edit that is undone costs nothing: neither does it in the forecast. Another process may be writing."""
+    a, b, c = requests(*"abc")
+    settle(tmp_path, [answer(a), answer(b), failure(c, "bad_row")])
+    adapted(tmp_path, requests("x", "b", "c"))
+    with Store(tmp_path):
+        foreseen = foresee(tmp_path, [[a], [b, c]])
+        assert foreseen == (Change(2, 3, 0, 0, 0), {"m": 2}, True)
+        other = requests("z", model="other")
+        assert foresee(tmp_path, [other]) == (Change(2, 0, 1, 1, 2), {}, True)

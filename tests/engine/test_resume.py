@@ -1,6 +1,7 @@
 """How an execution uses the contents of a run directory, and what it changes when it is refused."""
 
 import dataclasses
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from harness.prompts import results, write_prompts
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.engine.execution import Options
+from batchrun.engine.preflight.check import Report, check
 from batchrun.engine.runner import run
 from batchrun.errors import BatchrunError, JobError
 from batchrun.job.sections import Endpoint, Input, Job, Limits, Model, Output, Price
+from batchrun.prompts.source import Source
 from batchrun.records import Figures
 from batchrun.report.bar import Silence
 
@@ -162,3 +165,56 @@ def test_a_run_at_another_endpoint_says_which_one_has_answered() -> None:
         lines.append([line for line in messages.lines if "example" in line])
     note = f"note: the settled rows (1) were answered by {first} and stay as they are; the rest is sent to {second}"
     assert lines == [[], [note], [], []]
+
+
+def checked(job: Job, *, simulated: bool = True) -> Report:
+    """Return what `check` reports."""
+    with Source(job) as source:
+        source.open()
+        return check(job, source, today=date(2026, 11, 21), on_read=lambda fraction: None, simulated=simulated)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "settings", "sent"),
+    [
+        ("xabcdefghij", {}, 1),
+        ("abcdefghijx", {}, 1),
+        ("jihgfedcba", {}, 0),
+        ("abcde", {}, 0),
+        ("abcdefghiX", {}, 1),
+        ("abcdefghij", {"limit": 4}, 0),
+        ("abcdefghij", {}, 0),
+    ],
+)
+def test_check_counts_after_an_edit_what_the_run_sends(prompts: str, settings: dict[str, Any], sent: int) -> None:
+    """Rows are known by what they ask, wherever they are now."""
+    write_prompts(*"abcdefghij")
+    run(job(), Options(simulate=True))
+    write_prompts(*prompts)
+    edited = job(**settings)
+    report, messages = checked(edited), Messages()
+    assert (report.ahead.requests, report.refusal) == (sent, None)
+    assert run(edited, Options(simulate=True, progress=messages)).attempts == 10 + sent
+    assert [report.changed] == [line for line in messages.lines if "leaving the results" in line]
+
+
+def test_check_says_that_a_run_would_buy_answers_again() -> None:
+    """It gives the setting that was edited and the cure that the run gives."""
+    write_prompts(*"abcdefghij")
+    run(job(), Options(simulate=True))
+    edited = dataclasses.replace(job(), model=Model(names=("m",), max_tokens=6))
+    report = checked(edited)
+    assert report.ahead.requests == 10
+    assert report.refusal == refused(edited, simulate=True)
+    assert "10 of 10 answers would be bought again, because model.max_tokens changed; add --yes" in report.refusal
+
+
+@pytest.mark.usefixtures("endpoint")
+@pytest.mark.parametrize("simulate", [True, False])
+def test_check_refuses_answers_of_the_other_kind_as_the_run_does(simulate: bool) -> None:
+    write_prompts("a")
+    run(job(), Options(simulate=simulate))
+    with pytest.raises(JobError) as problem:
+        checked(job(), simulated=not simulate)
+    assert str(problem.value) == refused(job(), simulate=not simulate)
+    assert checked(job(), simulated=simulate).settled == 1

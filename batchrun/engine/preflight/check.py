@@ -1,14 +1,15 @@
 """Looks at a job before it is sent: all of it, for `check`, or its first rows, as every run begins."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
 from batchrun.answers.schema import AnswerSchema
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.changes import Foreseen, foresee
 from batchrun.checkpoint.reader import Answered, Checkpoint
 from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.endpoint.key import find_project
@@ -16,11 +17,13 @@ from batchrun.engine.preflight.known import NO_PAST, Past, learned
 from batchrun.engine.preflight.outlook import Outlook, ahead_lines, asked_of, excess, look_ahead, model_notes
 from batchrun.engine.preflight.probe import Probed
 from batchrun.engine.preflight.survey import Cause, Ids, Long, Repeated, Survey
+from batchrun.engine.resume import AGAIN_CURE, again_question, change_text, may_not_fit, refuse_other_kind
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.errors import InputError
 from batchrun.job.sections import Job
-from batchrun.prompts.source import Source
+from batchrun.prompts.source import Entry, Source
 from batchrun.records import Request
+from batchrun.results.identity import changed_settings, origin_of
 from batchrun.results.scores import scorer_of
 
 _SAMPLE_ROWS = 1_000
@@ -59,6 +62,8 @@ class Report:
     """The most that requests have cost whose answer was not recorded or stated no tokens."""
     notes: list[str]
     probes: list[Probed]
+    changed: str | None
+    """What an edit of the job or the input does to the rows of the run directory; None when there was none."""
     refusal: str | None
     """Why `run` would refuse without `--yes`; None when it would not."""
 
@@ -73,6 +78,7 @@ def check(
     today: date,
     on_read: Callable[[float | None], None],
     probe: Callable[[Survey], list[Probed]] = lambda survey: [],
+    simulated: bool = False,
 ) -> Report:
     """Read a job's whole input and return what was found; nothing is written, and only `probe` may send.
 
@@ -82,13 +88,14 @@ def check(
         today: for models that are switched off.
         on_read: called now and then with the fraction that was read, 0 to 1.
         probe: sends what the survey names.
+        simulated: whether the simulator would answer.
 
     Raises:
         InputError: the input ends too early.
-        JobError: the job's scorer or schema is not valid.
+        JobError: the job's scorer or schema is not valid, or the run directory holds answers of the other kind.
         RunDirectoryError: the checkpoint cannot be read.
     """
-    past, survey = _surveyed(job, source, on_read)
+    past, survey, edit = _surveyed(job, source, on_read, simulated=simulated)
     probes = probe(survey)
     known, counted_by = learned(survey, past, probes)
     share = survey.unique_share
@@ -111,38 +118,56 @@ def check(
         set_aside_usd=past.used.set_aside.usd,
         notes=[*source.notices, *model_notes(job, survey, today)],
         probes=probes,
-        refusal=excess(job, ahead, past.used),
+        changed=edit.text,
+        refusal=edit.refusal or excess(job, ahead, past.used),
     )
 
 
-def _surveyed(job: Job, source: Source, on_read: Callable[[float | None], None]) -> tuple[Past, Survey]:
+class _Edit(NamedTuple):
+    """What an edit of the job or the input means for the rows of the run directory."""
+
+    text: str | None = None
+    refusal: str | None = None
+
+
+def _surveyed(
+    job: Job, source: Source, on_read: Callable[[float | None], None], *, simulated: bool
+) -> tuple[Past, Survey, _Edit]:
     """Read the whole input, and the run directory if there is one; check the job's scorer and schema first."""
     if job.evaluate.target is not None:
         scorer_of(job.evaluate)
     if job.response.schema is not None:
         AnswerSchema(job.response.schema)
     if not (job.run_directory / FILE_NAME).exists():
-        return NO_PAST, _read(job, source, on_read, None, ())
+        survey = _survey(job, ())
+        for _ in _read(source, survey, on_read):
+            pass
+        return NO_PAST, survey, _Edit()
     with Checkpoint(job.run_directory) as checkpoint:
         past = Past.of(checkpoint, job)
-        return past, _read(job, source, on_read, checkpoint, past.answered)
+        unrecorded = checkpoint.in_flight() + (checkpoint.fact(facts.UNRECORDED) or 0)
+        refuse_other_kind(checkpoint, job.run_directory, past.totals, unrecorded, simulated=simulated)
+        survey = _survey(job, past.answered)
+        foreseen = foresee(job.run_directory, _read(source, survey, on_read))
+        for model, count in foreseen.settled.items():
+            survey.note_settled(model, count)
+        return past, survey, _edit_of(checkpoint, job, source, past, foreseen)
 
 
-def _read(
-    job: Job,
-    source: Source,
-    on_read: Callable[[float | None], None],
-    checkpoint: Checkpoint | None,
-    answered: Iterable[Answered],
-) -> Survey:
-    survey = _survey(job, answered)
+def _edit_of(checkpoint: Checkpoint, job: Job, source: Source, past: Past, foreseen: Foreseen) -> _Edit:
+    """Return what `run` would say of an edit."""
+    origin = origin_of(job, source.files)
+    if not may_not_fit(checkpoint, origin, has_outcomes=bool(past.totals), has_retired=lambda: foreseen.has_retired):
+        return _Edit()
+    question = again_question(foreseen.change, changed_settings(checkpoint, job))
+    return _Edit(change_text(foreseen.change), None if question is None else f"{question}; {AGAIN_CURE}")
+
+
+def _read(source: Source, survey: Survey, on_read: Callable[[float | None], None]) -> Iterator[list[Entry]]:
     for batch in source.batches():
         survey.add(batch)
-        if checkpoint is not None:
-            for model, count in Counter(each.model for each in checkpoint.settled(batch)).items():
-                survey.note_settled(model, count)
+        yield batch
         on_read(source.fraction_read)
-    return survey
 
 
 def _survey(job: Job, answered: Iterable[Answered]) -> Survey:
