@@ -22,7 +22,7 @@ from batchrun.engine.caps import budget_of
 from batchrun.engine.interruption import SENDING, UPLOADING, WRITING, Interruption
 from batchrun.engine.live import Prepared, Sending, ended_as
 from batchrun.engine.preflight.check import preview
-from batchrun.engine.resume import begin, fit, refuse_other_kind
+from batchrun.engine.resume import begin, fit, refuse_other_kind, retry
 from batchrun.engine.shared_limit import LimitMemory, notes_folder
 from batchrun.engine.threads import in_thread
 from batchrun.engine.ticker import expected_rows
@@ -171,16 +171,17 @@ class Execution:
             self.store,
             self.job,
             self.source,
-            retry_failed=self.options.retry_failed,
             agree=self.options.agree,
             say=say,
         )
-        self.settled_before = summed(self.store.totals.values()).requests
         self.store.share_answers(is_wanted=self.job.input.dedupe)
         used_before = used_in(self.store, self.job, self.store.totals)
         budget = budget_of(self.job, used_before, simulated=simulated)
         self._preview(memory)
         keep_set_aside(self.store, used_before.set_aside)
+        if self.options.retry_failed:
+            retry(self.store, self.job, say)
+        self.settled_before = summed(self.store.totals.values()).requests
         begin(self.store, self.job, self.source, simulated=simulated, say=say)
         return Prepared(
             job=self.job,
@@ -205,7 +206,8 @@ class Execution:
             return  # its rows can be read only once
         agreement = agreement_of(self.job, self.source.files)
         is_begun = self.store.fact(facts.BEGUN) == agreement
-        seen = preview(self.job, self.source, known_limit=memory.learned(), is_begun=is_begun)
+        limit, retries = memory.learned(), self.options.retry_failed
+        seen = preview(self.job, self.source, known_limit=limit, is_begun=is_begun, retries=retries)
         for line in seen.lines:
             self.progress.say(line)
         if seen.refusal is not None and not self.options.agree(seen.refusal):

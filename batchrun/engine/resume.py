@@ -58,7 +58,6 @@ def fit(
     job: Job,
     source: Source,
     *,
-    retry_failed: bool,
     agree: Callable[[str], bool],
     say: Callable[[str], None],
 ) -> bool:
@@ -70,7 +69,6 @@ def fit(
         store: open, not started.
         job: to run.
         source: its input, open.
-        retry_failed: whether failed rows are sent again.
         agree: asked before many answers are bought again.
         say: prints a line.
 
@@ -86,13 +84,18 @@ def fit(
         changed = changed_settings(store, job)
         adapt(store, source.batches(), lambda change: _is_agreed(change, changed, agree, say))
         note_requests(store, job, origin)  # also if the run is refused later: the outcomes have been changed
-    if retry_failed and (count := forget_failed(store, shares_answers=job.input.dedupe)):
-        say(f"sending again: {counted(count, 'failed row')}")
     if store.unrecorded:
         sent = f"{counted(store.unrecorded, 'request')} had been sent and not recorded"
         say(f"when the last execution ended, {sent}; sending again")
     store.expect(job.per_row)
     return bool(origin["input"])
+
+
+def retry(store: Store, job: Job, say: Callable[[str], None]) -> None:
+    """Have failed rows sent again. Call it when nothing can refuse the run: they leave the results."""
+    if count := forget_failed(store, shares_answers=job.input.dedupe):
+        say(f"sending again: {counted(count, 'failed row')}")
+    store.expect(job.per_row)
 
 
 def begin(store: Store, job: Job, source: Source, *, simulated: bool, say: Callable[[str], None]) -> None:

@@ -18,6 +18,7 @@ from batchrun.job.sections import Endpoint, Input, Job, Limits, Model, Output, P
 from batchrun.prompts.source import Source
 from batchrun.records import Figures
 from batchrun.report.bar import Silence
+from batchrun.results.export import export
 
 NOTED = (facts.JOB, facts.ORIGIN, facts.FOLDER, facts.SIMULATED, facts.ENDPOINTS, facts.BEGUN, facts.IDENTITY)
 
@@ -137,6 +138,17 @@ def test_a_restart_that_is_refused_leaves_the_answers_in_place() -> None:
         run(job(max_cost_usd=1e-8), Options(simulate=True, restart=True))
     assert {path.name for path in Path("out").iterdir()} == files
     assert run(job(), Options(simulate=True)).newly_settled == 1
+
+
+def test_a_retry_that_is_refused_leaves_the_failed_rows_in_the_results() -> None:
+    """When it is agreed to, they are sent again."""
+    write_prompts("a", "b [[simulate: 400 x1]]")
+    assert run(job(), Options(simulate=True)).failed == 1
+    with pytest.raises(JobError, match="the cap is"):
+        run(job(max_cost_usd=1e-8), Options(simulate=True, retry_failed=True))
+    assert export(Path("out")).totals["m"].failed == 1
+    summary = run(job(), Options(simulate=True, retry_failed=True))
+    assert (summary.newly_settled, summary.rows) == (1, 2)
 
 
 def test_a_run_that_is_refused_after_an_edit_is_recorded_with_the_answers_that_were_put_aside() -> None:

@@ -22,7 +22,7 @@ from batchrun.engine.shared_limit import LimitMemory
 from batchrun.errors import InputError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Entry, Source
-from batchrun.records import Request
+from batchrun.records import ModelTotals, Request
 from batchrun.results.identity import changed_settings, origin_of
 from batchrun.results.scores import scorer_of
 
@@ -185,7 +185,7 @@ class Preview(NamedTuple):
     """Why the remaining requests will exceed the job's caps; None when they may not."""
 
 
-def preview(job: Job, source: Source, *, known_limit: int | None, is_begun: bool) -> Preview:
+def preview(job: Job, source: Source, *, known_limit: int | None, is_begun: bool, retries: bool = False) -> Preview:
     """Return what is ahead of a run, estimated from its first rows; nothing when nothing is left.
 
     Takes a few tenths of a second at most, whatever the size of the input.
@@ -195,6 +195,7 @@ def preview(job: Job, source: Source, *, known_limit: int | None, is_begun: bool
         source: the job's input, of files; it can be gone through from the beginning afterwards.
         known_limit: how many requests the endpoint takes at once, if that was learned on this machine.
         is_begun: whether a run like this was begun before, so that its caps are known to its user.
+        retries: whether failed rows will be sent again.
     """
     with Checkpoint(job.run_directory) as checkpoint:
         past = Past.of(checkpoint, job)
@@ -203,7 +204,7 @@ def preview(job: Job, source: Source, *, known_limit: int | None, is_begun: bool
         _sample(source, survey)
     except InputError:
         return Preview()  # the run itself will come upon it, after the rows before it
-    left = _left(source, survey, past)
+    left = _left(source, survey, past, retries=retries)
     if not left:
         return Preview()
     known, _ = learned(survey, past, [], may_load=False)
@@ -219,14 +220,15 @@ def preview(job: Job, source: Source, *, known_limit: int | None, is_begun: bool
     return Preview(tuple(lines), excess(job, ahead, past.used))
 
 
-def _left(source: Source, survey: Survey, past: Past) -> dict[str, float]:
+def _left(source: Source, survey: Survey, past: Past, *, retries: bool) -> dict[str, float]:
     """Return about how many requests to each model are not settled; empty when none are, or nobody can tell."""
     inputs = source.input_rows
     if inputs is None:
         return {}
     left = {}
     for model, part in survey.models.items():
-        settled = past.totals[model].requests if model in past.totals else 0
+        sums = past.totals.get(model, ModelTotals())
+        settled = sums.completed if retries else sums.requests
         count = round(inputs.rows * part.requests / survey.rows) - settled
         if count > 0:
             left[model] = max(1.0, count * survey.unique_share)
