@@ -167,13 +167,7 @@ class Execution:
         refuse_other_kind(
             self.store, self.directory, self.store.totals, self.store.unrecorded_ever, simulated=simulated
         )
-        fits = fit(
-            self.store,
-            self.job,
-            self.source,
-            agree=self.options.agree,
-            say=say,
-        )
+        fits = fit(self.store, self.job, self.source, agree=self.options.agree, say=say)
         self.store.share_answers(is_wanted=self.job.input.dedupe)
         used_before = used_in(self.store, self.job, self.store.totals)
         budget = budget_of(self.job, used_before, simulated=simulated)
