@@ -5,6 +5,7 @@ from collections.abc import Callable
 import orjson
 
 from batchrun import __version__
+from batchrun.endpoint.advice import cure_for
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import find_key, find_project
 from batchrun.endpoint.pool.replies import judge
@@ -45,7 +46,9 @@ def model_names(result: Reply | Fault, endpoint: Endpoint) -> list[str]:
         verdict = judge(result)
         effect = EFFECTS[verdict.kind or "bad_reply"]
         error = EndpointRefused if effect.row is ForRow.OPEN else Stopped
-        raise error(f"{endpoint.base_url}: {verdict.message}; {effect.cure}".rstrip("; "))
+        has_key = find_key(endpoint) is not None
+        cure = cure_for(verdict.kind or "bad_reply", endpoint, has_key=has_key, lists_models=True)
+        raise error(f"{endpoint.base_url}: {verdict.message}; {cure}".rstrip("; "))
     try:
         names = [model["id"] for model in orjson.loads(result.body)["data"]]
     except (orjson.JSONDecodeError, KeyError, TypeError):

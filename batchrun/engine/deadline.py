@@ -4,6 +4,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 
+from batchrun.report.texts import duration_text
+
 
 def next_time_s(clock_time: str, now_s: float) -> float:
     """Return the Unix time at which local clocks show a time of day next.
@@ -19,6 +21,18 @@ def next_time_s(clock_time: str, now_s: float) -> float:
     today = datetime.fromtimestamp(now_s).date()
     days = (today + timedelta(days=day) for day in range(3))
     return next(at_s for day in days for at_s in _shown_at(day, time(hour, minute)) if at_s > now_s)
+
+
+def stop_text(at_s: float, now_s: float) -> str:
+    """Return when a run will stop, such as `stops at 17:42 tomorrow, in 23 h 55 min`.
+
+    Args:
+        at_s: Unix time.
+        now_s: Unix time.
+    """
+    at, today = datetime.fromtimestamp(at_s), datetime.fromtimestamp(now_s).date()
+    days = {today: "", today + timedelta(days=1): " tomorrow"}
+    return f"stops at {at:%H:%M}{days.get(at.date(), f' on {at:%Y-%m-%d}')}, in {duration_text(at_s - now_s)}"
 
 
 def _shown_at(day: date, clock_time: time) -> Iterator[float]:

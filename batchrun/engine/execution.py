@@ -101,11 +101,11 @@ class Execution:
             with self._reporting("the upload's folder", shown(url)):
                 await in_thread(lambda: check_upload(url, self.job.input.path))
         async with contextlib.AsyncExitStack() as opened:
-            with self._reporting("the key", "~/.netrc"):
-                access = await opened.enter_async_context(access_to(self.job.endpoint, simulate=self.options.simulate))
             opened.enter_context(contextlib.closing(self.source))
             if not self.reads_stdin:
                 await self._open_files()
+            with self._reporting("the key", "~/.netrc"):
+                access = await opened.enter_async_context(access_to(self.job.endpoint, simulate=self.options.simulate))
             with self._reporting("the lock", self.directory):
                 opened.enter_context(DirectoryLock(self.directory))
             if self.reads_stdin:

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
+from batchrun.endpoint.advice import with_cure
 from batchrun.endpoint.key import key_variable
 from batchrun.endpoint.pool.budget import Amount, Budget, Used
 from batchrun.endpoint.pool.limits import START, Change, Limit
@@ -106,7 +108,7 @@ class Sending:
         """Send what is not settled; return why it stopped, if before the end."""
         ending = ("stopped", "an unexpected error ended it")
         try:
-            stop = await self._send_all()
+            stop = self._advised(await self._send_all())
             ending = (ended_as(stop), "" if stop is None else stop.message)
         except asyncio.CancelledError:
             ending = ("interrupted", _STOPPED_AT_ONCE)
@@ -118,6 +120,14 @@ class Sending:
         self.store.set_fact(facts.LIMIT, self._pool.limit.held)
         self._memory.learn(self._pool.limit.held)
         return stop
+
+    def _advised(self, stop: Stop | None) -> Stop | None:
+        """Return the reason to stop with a cure that fits the job's endpoint."""
+        if stop is None:
+            return None
+        has_key = self._prepared.access.key is not None
+        message = with_cure(stop.message, stop.kind, self.job.endpoint, has_key=has_key)
+        return dataclasses.replace(stop, message=message)
 
     async def _send_all(self) -> Stop | None:
         self.store.history.begin_execution(_now_ms())

@@ -11,11 +11,11 @@ from pathlib import Path
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.pool import Pool
-from batchrun.engine.deadline import next_time_s
+from batchrun.engine.deadline import next_time_s, stop_text
 from batchrun.engine.shared_limit import LimitMemory, Share
 from batchrun.errors import BatchrunError, RunDirectoryError
 from batchrun.job.sections import Job
-from batchrun.prompts.count import output_rows
+from batchrun.prompts.count import output_rows, rows_left
 from batchrun.prompts.source import Source
 from batchrun.records import Figures, RowCount, Stop, summed
 from batchrun.report.bar import TICK_S, Progress
@@ -61,6 +61,7 @@ class Watch:
 
     async def _keep(self) -> None:
         stop_at_s = self._stop_at_s()
+        self._announce_stop(stop_at_s)
         while True:
             now_s = time.monotonic()
             if time.time() >= stop_at_s or now_s - self.began_s >= (self.job.limits.max_duration_s or inf):
@@ -80,6 +81,15 @@ class Watch:
                 self.store.history.seen(int(time.time() * 1000))
                 await self._save()
             await asyncio.sleep(TICK_S)
+
+    def _announce_stop(self, stop_at_s: float) -> None:
+        """Print when the run will stop, if it has a deadline: a time of day may be tomorrow's."""
+        elapsed_s = time.monotonic() - self.began_s
+        at_s = min(stop_at_s, time.time() + (self.job.limits.max_duration_s or inf) - elapsed_s)
+        total = expected_rows(self.job, self.source, self.store)
+        left = rows_left(total, summed(self.store.totals.values()).requests)
+        if at_s < inf and left != RowCount(0, is_exact=True):
+            self.progress.say(stop_text(at_s, time.time()))
 
     async def _save(self) -> None:
         """Write run.json. If cancelled meanwhile, wait anyway: the file of the run's end must be written after it."""

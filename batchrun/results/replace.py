@@ -11,16 +11,25 @@ import pyarrow as pa
 from batchrun.errors import RunDirectoryError
 from batchrun.storage.processes import is_alive
 
-_SAFE = "the answers are safe in the checkpoint; `batchrun export` writes the files"
+_SAFE = "the answers are safe in the checkpoint"
+
+_WRITABLE = "make its folder writable, or work on a copy of the run directory: cp -r RUN COPY"
 
 _CURES = {
-    errno.ENOSPC: f"free some space; {_SAFE}",
-    errno.EDQUOT: f"free some space or have your quota raised; {_SAFE}",
-    errno.EACCES: f"make its folder writable; {_SAFE}",
-    errno.EPERM: f"make its folder writable; {_SAFE}",
-    errno.EROFS: f"make its folder writable; {_SAFE}",
-    errno.EMFILE: f"allow this process more open files: ulimit -n 1024; {_SAFE}",
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space or have your quota raised",
+    errno.EACCES: _WRITABLE,
+    errno.EPERM: _WRITABLE,
+    errno.EROFS: _WRITABLE,
+    errno.EMFILE: "allow this process more open files: ulimit -n 1024",
 }
+"""Error number → what helps. The command that failed then works."""
+
+
+_EXPORT = "`batchrun export` writes the files"
+
+_COMMANDS = {"report.html": "`batchrun report` writes the page"}
+"""File → the command that writes it, if it is not `export`."""
 
 
 class Replacements:
@@ -131,5 +140,5 @@ def _explained(path: Path, problem: Exception) -> str:
     """Return path, reason and cure. Arrow's own messages are long; the system's need three words."""
     number = getattr(problem, "errno", None)
     reason = os.strerror(number) if number else str(problem)
-    cure = _CURES.get(number or 0, f"see that its folder exists and can be written; {_SAFE}")
-    return f"{path}: {reason}; {cure}"
+    cure = _CURES.get(number or 0, "see that its folder exists and can be written")
+    return f"{path}: {reason}; {cure}; {_SAFE}; {_COMMANDS.get(path.name, _EXPORT)}"

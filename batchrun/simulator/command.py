@@ -113,11 +113,11 @@ def _announce(simulator: Simulator, *, as_json: bool) -> None:
     if as_json:
         line = {"base_url": simulator.base_url, "port": simulator.port, "pid": os.getpid()}
         click.echo(orjson.dumps(line).decode())
-    example = f"batchrun run prompts.jsonl -m {next(iter(simulator.settings.models), 'any')} -o out"
-    click.echo(
-        f"Simulating on {simulator.base_url}; try: {example} --base-url {simulator.base_url}",
-        err=True,
-    )
+    prompt = """echo '{"prompt": "Hello"}'"""
+    key = "KEY" if simulator.settings.keys else "any"  # an accepted key is not printed
+    model = next(iter(simulator.settings.models), "any")
+    example = f"OPENAI_API_KEY={key} batchrun run - -m {model} -o out --base-url {simulator.base_url}"
+    click.echo(f"Simulating on {simulator.base_url}; try: {prompt} | {example}", err=True)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

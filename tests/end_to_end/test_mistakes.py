@@ -141,3 +141,10 @@ def test_a_directory_without_a_run_exits_3(batchrun: Any, command: str) -> None:
 def test_an_unknown_command_exits_2(batchrun: Any) -> None:
     """The message refers to the help with all commands."""
     assert_refused(batchrun("rnu"), 2, "rnu", "--help")
+
+
+def test_a_mistyped_path_is_reported_before_a_missing_key(batchrun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key may be missing too, but the path is what was typed."""
+    monkeypatch.delenv("OPENAI_API_KEY")
+    done = batchrun("run", "nowhere.jsonl", "-m", "m", "-o", "out")
+    assert (done.code, "nowhere.jsonl" in done.stderr, "no key" in done.stderr) == (2, True, False)

@@ -1,6 +1,7 @@
 """Runs that stop early: exit code, message, results so far, and resuming."""
 
 import os
+import re
 import resource
 import signal
 import time
@@ -189,7 +190,7 @@ def test_a_wrong_key_exits_4_and_a_right_one_resumes(run: Any, endpoint: Any) ->
     done = run(write_prompts(*MANY))
     assert done.code == 4
     assert "Authentication failed" in done.stderr
-    assert "check the key and the team/project" in done.stderr
+    assert "check the key in OPENAI_API_KEY; then run the same command again" in done.stderr
     endpoint.change(keys=["sk-test"])
     assert_resumes(run, endpoint)
 
@@ -305,3 +306,21 @@ def test_the_ceiling_is_never_exceeded(run: Any, endpoint: Any) -> None:
     endpoint.change(latency_s=0.01)
     assert run(write_prompts(*MANY), "-c", 7).code == 0
     assert endpoint.stats.peak_in_flight <= 7
+
+
+def test_a_missing_key_is_named_after_a_refusal(run: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A local server may need none, so the run only finds out when it is refused."""
+    monkeypatch.delenv("OPENAI_API_KEY")
+    done = run(write_prompts("a", "b"))
+    assert done.code == 4
+    assert "no key was sent; set OPENAI_API_KEY (any value for servers that need none)" in done.stderr
+    assert "--project" not in done.stderr
+
+
+def test_a_deadline_is_announced(run: Any) -> None:
+    """Nothing is announced when nothing is left to send."""
+    prompts = write_prompts("a", "b")
+    assert re.search(
+        r"stops at \d\d:\d\d( tomorrow)?, in (7 h 59|8 h 00) min", run(prompts, "--max-duration", "8h").stderr
+    )
+    assert "stops at" not in run(prompts, "--max-duration", "8h").stderr

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from batchrun.engine.deadline import next_time_s
+from batchrun.engine.deadline import next_time_s, stop_text
 
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
 NEW_YORK = "EST5EDT,M3.2.0,M11.1.0"
@@ -54,3 +54,20 @@ def test_the_next_time_is_the_one_that_clocks_show(
     time.tzset()
     then_s = next_time_s(clock_time, datetime.fromisoformat(now).timestamp())
     assert then_s == datetime.fromisoformat(shown).timestamp()
+
+
+@pytest.mark.usefixtures("_any_zone")
+@pytest.mark.parametrize(
+    ("at", "shown"),
+    [
+        ("2026-06-01T18:30:00+00:00", "stops at 18:30, in 43 min 00 s"),
+        ("2026-06-02T17:42:00+00:00", "stops at 17:42 tomorrow, in 23 h 55 min"),
+        ("2026-06-03T18:00:00+00:00", "stops at 18:00 on 2026-06-03, in 48 h 13 min"),
+    ],
+)
+def test_the_stop_is_announced_with_its_day(monkeypatch: pytest.MonkeyPatch, at: str, shown: str) -> None:
+    """A time of day that has passed is tomorrow's."""
+    monkeypatch.setenv("TZ", "UTC0")
+    time.tzset()
+    now_s = datetime.fromisoformat("2026-06-01T17:47:00+00:00").timestamp()
+    assert stop_text(datetime.fromisoformat(at).timestamp(), now_s) == shown

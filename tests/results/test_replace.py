@@ -48,7 +48,11 @@ def test_after_a_failure_only_the_old_file_exists(tmp_path: Path, problem: BaseE
     [
         (OSError(errno.ENOSPC, "x"), "No space left on device", "free some space"),
         (OSError(errno.EDQUOT, "x"), "quota", "quota raised"),
-        (PermissionError(errno.EACCES, "x"), "Permission denied", "make its folder writable"),
+        (
+            PermissionError(errno.EACCES, "x"),
+            "Permission denied",
+            "make its folder writable, or work on a copy of the run directory",
+        ),
         (OSError(errno.EROFS, "x"), "Read-only file system", "make its folder writable"),
         (OSError(errno.EIO, "x"), "Input/output error", "see that its folder exists"),
         (OSError("odd"), "odd", "see that its folder exists"),

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,7 +59,8 @@ def test_it_prints_its_address_and_stops_on_a_signal(started, name):
     assert line == {"base_url": f"http://127.0.0.1:{line['port']}/v1", "port": line["port"], "pid": process.pid}
     [announcement] = stderr.splitlines()
     assert line["base_url"] in announcement
-    assert "batchrun run" in announcement
+    hint = rf"OPENAI_API_KEY=any batchrun run - -m \S+ -o out --base-url {re.escape(line['base_url'])}$"
+    assert re.search(hint, announcement), announcement
 
 
 HOLD = """

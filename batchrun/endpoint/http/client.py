@@ -189,9 +189,9 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return str(getattr(error.certificate_error, "verify_message", "it cannot be verified")).rstrip(".")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or type(error.os_error).__name__
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)  # aiohttp's own text repeats the whole address
+        error = error.os_error
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)  # the own text of aiohttp and asyncio has the whole address
     return type(error).__name__
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from batchrun.answers.chat import parse_completion
+from batchrun.endpoint.advice import cure_for
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import find_key
 from batchrun.endpoint.pool.replies import judge
@@ -43,16 +44,17 @@ class Probed(NamedTuple):
 async def probe(job: Job, access: Access, requests: Iterable[Request]) -> list[Probed]:
     """Send requests one after the other, each once; return the results."""
     async with access.client(job.limits, connections=1) as client:
-        return [await _sent(client, job, request) for request in requests]
+        return [await _sent(client, job, request, has_key=access.key is not None) for request in requests]
 
 
-async def _sent(client: HttpClient, job: Job, request: Request) -> Probed:
+async def _sent(client: HttpClient, job: Job, request: Request, *, has_key: bool) -> Probed:
     result = await client.send(request.body)
     verdict = judge(result)
     effect = None if verdict.kind is None else EFFECTS[verdict.kind]
     message, exit_code = "", 0
-    if effect is not None:
-        message = f"{verdict.message.rstrip('.')}; {effect.cure}" if effect.cure else verdict.message
+    if effect is not None and verdict.kind is not None:
+        cure = cure_for(verdict.kind, job.endpoint, has_key=has_key)
+        message = f"{verdict.message.rstrip('.')}; {cure}" if cure else verdict.message
         exit_code = effect.run.exit_code or _ROW_FAILED
     return Probed(
         model=request.model,

@@ -172,7 +172,7 @@ def test_everything_else_is_a_fault_that_names_what_went_wrong(answer: bytes | A
 
 
 NOWHERE = [
-    ("http://127.0.0.1:1/v1", "no connection: "),
+    ("http://127.0.0.1:1/v1", "no connection: Connection refused"),
     ("http://name.invalid/v1", "the host's name cannot be looked up"),
 ]
 
