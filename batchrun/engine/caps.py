@@ -22,7 +22,7 @@ def budget_of(job: Job, before: Used, *, simulated: bool) -> Budget | None:
     Raises:
         JobError: a model has no price, so that no cap on money could be kept.
     """
-    cap = Amount(_cap_usd(job, simulated=simulated), job.limits.max_tokens_total or inf)
+    cap = Amount(cap_usd_of(job, simulated=simulated), job.limits.max_tokens_total or inf)
     if cap == NO_CAP:
         return None
     prices: dict[str, PriceLike | None] = {}
@@ -55,7 +55,16 @@ def rates_of(job: Job) -> Rates:
     return Rates(limits.requests_per_minute, limits.tokens_per_minute, lambda request: expected_tokens(request.body))
 
 
-def _cap_usd(job: Job, *, simulated: bool) -> float:
+def cap_usd_of(job: Job, *, simulated: bool) -> float:
+    """Return the job's cap on money; infinite without one.
+
+    Args:
+        job: its cap, models and prices count.
+        simulated: whether nothing is paid; then there is no cap where a model has no price.
+
+    Raises:
+        JobError: a model has no price, so that the cap could not be kept.
+    """
     cap_usd = job.limits.max_cost_usd
     if cap_usd is None:
         return inf

@@ -18,7 +18,7 @@ from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.access import Access, access_to
-from batchrun.engine.caps import budget_of
+from batchrun.engine.caps import budget_of, cap_usd_of
 from batchrun.engine.interruption import SENDING, UPLOADING, WRITING, Interruption
 from batchrun.engine.live import Prepared, Sending, ended_as
 from batchrun.engine.preflight.check import preview
@@ -78,8 +78,9 @@ class Execution:
         """Prepare; nothing is read or written yet.
 
         Raises:
-            JobError: a template, the schema or the scorer of the job is wrong.
+            JobError: a template, the schema or the scorer of the job is wrong, or a price is missing to keep its cap.
         """
+        cap_usd_of(job, simulated=options.simulate)
         if job.evaluate.target is not None:
             scorer_of(job.evaluate)
         self.job, self.options = job, options

@@ -76,6 +76,7 @@ class Budget:
         self._worst = worst
         self._used, self._least = used, least
         self._lacks_tokens = False  # the last request that was not allowed
+        self._refused = _NOTHING  # what would have been set aside for it
         self._excess = Amount(1.0, 1.0)
 
     @property
@@ -101,6 +102,7 @@ class Budget:
         owed_usd, owed_tokens = self.owed
         self._lacks_tokens = owed_tokens + tokens > self.cap.tokens
         if self._lacks_tokens or owed_usd + usd > self.cap.usd:
+            self._refused = Amount(usd, tokens)
             return None
         self.reserved_usd += worst.usd
         self.reserved_tokens += worst.tokens
@@ -155,9 +157,13 @@ class Budget:
         spent, set_aside = self.used
         if self._lacks_tokens:
             cap, flag = f"token cap of {self.cap.tokens:,}", "--max-tokens-total"
+            needs = f"which can use up to {self._refused.tokens:,} tokens"
             amounts = [f"{spent.tokens:,} tokens were used", f"{set_aside.tokens:,}" if set_aside.tokens else ""]
         else:
             cap, flag = f"cost cap of {self.cap.usd:g} USD", "--max-cost"
+            needs = f"which can cost up to {spent_text(self._refused.usd)} USD"
+            if self._refused.usd == inf:
+                needs = "whose model has no known price"
             amounts = [
                 f"{spent_text(spent.usd)} USD were spent",
                 f"{spent_text(set_aside.usd)} USD" if set_aside.usd else "",
@@ -165,4 +171,5 @@ class Budget:
         if amounts[1]:
             amounts[1] += " more are set aside for requests whose cost is not known"
         state = " and ".join(filter(None, amounts))
-        return f"the {cap} leaves no room for another request: {state}; raise {flag} and run the same command again"
+        cure = f"raise {flag} and run the same command again"
+        return f"the {cap} leaves no room for another request, {needs}: {state}; {cure}"

@@ -13,13 +13,14 @@ from batchrun.checkpoint.changes import Foreseen, foresee
 from batchrun.checkpoint.reader import Answered, Checkpoint
 from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.endpoint.key import find_project
+from batchrun.engine.caps import cap_usd_of
 from batchrun.engine.preflight.known import NO_PAST, Past, learned
 from batchrun.engine.preflight.outlook import Outlook, ahead_lines, asked_of, excess, look_ahead, model_notes
 from batchrun.engine.preflight.probe import Probed
 from batchrun.engine.preflight.survey import Cause, Ids, Long, Repeated, Survey
 from batchrun.engine.resume import AGAIN_CURE, again_question, change_text, may_not_fit, refuse_other_kind
 from batchrun.engine.shared_limit import LimitMemory
-from batchrun.errors import InputError
+from batchrun.errors import InputError, JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Entry, Source
 from batchrun.records import ModelTotals, Request
@@ -65,7 +66,7 @@ class Report:
     changed: str | None
     """What an edit of the job or the input does to the rows of the run directory; None when there was none."""
     refusal: str | None
-    """Why `run` would refuse without `--yes`; None when it would not."""
+    """Why `run` would refuse, or ask for `--yes`; None when it would do neither."""
 
 
 # The whole input.
@@ -119,7 +120,7 @@ def check(
         notes=[*source.notices, *model_notes(job, survey, today)],
         probes=probes,
         changed=edit.text,
-        refusal=edit.refusal or excess(job, ahead, past.used),
+        refusal=_unpriced(job, simulated=simulated) or edit.refusal or excess(job, ahead, past.used),
     )
 
 
@@ -152,6 +153,15 @@ def _surveyed(
         for model, count in foreseen.settled.items():
             survey.note_settled(model, count)
         return past, survey, _edit_of(checkpoint, job, source, past, foreseen)
+
+
+def _unpriced(job: Job, *, simulated: bool) -> str | None:
+    """Return why the job's cap on money could not be kept, as `run` says it."""
+    try:
+        cap_usd_of(job, simulated=simulated)
+    except JobError as problem:
+        return str(problem)
+    return None
 
 
 def _edit_of(checkpoint: Checkpoint, job: Job, source: Source, past: Past, foreseen: Foreseen) -> _Edit:

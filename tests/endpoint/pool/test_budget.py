@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, field
+from math import inf
 
 import orjson
 import pytest
@@ -93,8 +94,16 @@ def test_an_endpoint_that_is_away_uses_nothing() -> None:
 @pytest.mark.parametrize(
     ("cap", "kind", "words"),
     [
-        (Amount(1.0, NO_CAP.tokens), "cost_cap", ["cost cap of 1 USD", "0 USD were spent", "raise --max-cost "]),
-        (Amount(NO_CAP.usd, 50), "token_cap", ["token cap of 50", "0 tokens were used", "raise --max-tokens-total "]),
+        (
+            Amount(1.0, NO_CAP.tokens),
+            "cost_cap",
+            ["cost cap of 1 USD", "which can cost up to 2.0000 USD: 0 USD were spent", "raise --max-cost "],
+        ),
+        (
+            Amount(NO_CAP.usd, 50),
+            "token_cap",
+            ["token cap of 50", "which can use up to 100 tokens: 0 tokens were used", "raise --max-tokens-total "],
+        ),
     ],
 )
 def test_the_message_names_the_cap(cap: Amount, kind: str, words: list[str]) -> None:
@@ -231,3 +240,10 @@ def test_a_hundred_random_runs_never_pass_their_cap(which: str) -> None:
             before = left.used
             settled = {outcome.row for outcome in run.outcomes}
             rows = [row for row in rows if row.row not in settled]
+
+
+def test_the_message_says_that_a_model_has_no_known_price() -> None:
+    """No cap is far enough for it."""
+    left = Budget(Amount(1.0, NO_CAP.tokens), NOTHING, lambda request: Amount(inf, 1), lambda model, usage: None)
+    assert left.reserve(request()) is None
+    assert "another request, whose model has no known price: " in left.message
