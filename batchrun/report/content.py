@@ -60,7 +60,8 @@ def write_report(directory: Path) -> Reported:
             job = stored_job(checkpoint)
             found = tally(path, failed_rows=FAILED_ROWS)
             executions = checkpoint.executions(is_running=summary.state == "running")
-            plots = figures(found, [LimitPoint(*each) for each in checkpoint.limits()], _throttles(checkpoint, found))
+            limits = [LimitPoint(*each) for each in checkpoint.limits()]
+            plots = figures(found, limits, _throttles(checkpoint, found), running_s=summary.running_s)
         facts = _facts(summary, job, found) | _history(executions)
         page = _page(summary, job, found, facts, plots, read_sample(path, found.failed_rows, SAMPLE_BYTES))
     except (OSError, pa.ArrowException) as problem:
@@ -85,8 +86,8 @@ def _throttles(checkpoint: Checkpoint, found: Tally) -> dict[int, int]:
 def _page(summary: Summary, job: Job, found: Tally, facts: dict[str, str], plots: list[Figure], sample: Sample) -> Page:
     return Page(
         name=job.name,
-        state=_STATES.get(summary.state, summary.state),
-        is_done=summary.state == "completed",
+        state=_state(summary),
+        is_done=summary.state == "completed" and not summary.failed,
         message="\n".join(filter(None, [summary.message, *answer_lines(summary.answers)])),
         facts=facts,
         texts=_texts(job),
@@ -103,6 +104,12 @@ def _page(summary: Summary, job: Job, found: Tally, facts: dict[str, str], plots
     )
 
 
+def _state(summary: Summary) -> str:
+    if summary.state == "completed" and summary.failed:
+        return f"finished, {summary.failed:,} failed"
+    return _STATES.get(summary.state, summary.state)
+
+
 def _totals(summary: Summary) -> dict[str, str]:
     cost_usd = summary.cost_usd
     cost = "no price known" if cost_usd is None else f"{spent_text(cost_usd)} USD"
@@ -115,7 +122,11 @@ def _totals(summary: Summary) -> dict[str, str]:
         "requests sent": f"{summary.attempts:,}",
         "requests throttled": f"{summary.throttled:,}",
     }
-    if summary.duration_s is not None:
+    if summary.running_s is not None:
+        count = len(summary.executions)
+        over = f", {count:,} executions" if count > 1 else ""
+        totals[f"running time{over}"] = duration_text(summary.running_s)
+    elif summary.duration_s is not None:  # of an older version
         totals["last execution"] = duration_text(summary.duration_s)
     return totals
 

@@ -31,24 +31,27 @@ class LimitPoint(NamedTuple):
     requests: int
 
 
-def figures(tally: Tally, limits: Sequence[LimitPoint], throttles: Mapping[int, int]) -> list[Figure]:
+def figures(
+    tally: Tally, limits: Sequence[LimitPoint], throttles: Mapping[int, int], *, running_s: float | None = None
+) -> list[Figure]:
     """Return the plots that have something to show.
 
     Args:
         tally: of the results.
         limits: history of the limit, in order of time.
         throttles: bin of the timeline → requests that the endpoint throttled.
+        running_s: how long all executions have run; None where this was not recorded.
     """
     shown: list[Figure | None] = []
     if tally.timeline is not None:
-        shown = [_throughput(tally.timeline), _flight(tally.timeline, limits, throttles)]
+        shown = [_throughput(tally.timeline, running_s), _flight(tally.timeline, limits, throttles)]
     tokens = {"prompt": tally.prompt_tokens, "completion": tally.completion_tokens}
     shown.append(_distribution("Latency of completed rows, seconds", {"latency": tally.latency_s}, "s"))
     shown.append(_distribution("Tokens per row", tokens, "tokens"))
     return [figure for figure in shown if figure is not None]
 
 
-def _throughput(timeline: Timeline) -> Figure:
+def _throughput(timeline: Timeline, running_s: float | None) -> Figure:
     per_s = 1000 / timeline.width_ms
     completed = [count * per_s for count in timeline.completed]
     failed = [count * per_s for count in timeline.failed]
@@ -56,9 +59,11 @@ def _throughput(timeline: Timeline) -> Figure:
     if any(failed):
         curves.append(Curve("bad", "failed", _middles(timeline, failed)))
     rates = [sum(each) for each in zip(completed, failed, strict=True)]
-    mean = number_text(sum(rates) / len(rates))
-    note = f"{mean} rows per second on average, at most {number_text(max(rates))}"
-    note += f"; each point is the mean over {time_text(timeline.width_ms / 1000)}"
+    rows = sum(timeline.completed) + sum(timeline.failed)
+    mean = number_text(rows / (running_s or timeline.seconds))
+    bin_text = time_text(timeline.width_ms / 1000)
+    note = f"{mean} rows per second on average while it ran, {number_text(max(rates))} in the busiest"
+    note += f" {bin_text}; each point is the mean over {bin_text}"
     return Figure("Rows per second", draw("Rows settled per second over time", _time(timeline), curves), note)
 
 
@@ -67,7 +72,10 @@ def _flight(timeline: Timeline, limits: Sequence[LimitPoint], throttles: Mapping
     if not any(in_flight):
         return None  # nothing was sent
     curves = [Curve("area", "in flight", _filled(timeline, in_flight))]
-    note = f"at most {number_text(max(in_flight))} in flight, counting only the last attempt of each row"
+    # Latencies are rounded, so that a mean can be a little above what was allowed.
+    most = min(max(in_flight), max((each.requests for each in limits), default=math.inf))
+    note = f"on average {number_text(most)} in flight in the busiest {time_text(timeline.width_ms / 1000)}"
+    note += ", counting only the last attempt of each row"
     is_fine = timeline.width_ms >= 1000 * _LIMIT_KNOWN_EVERY_S
     if limit := list(_corners(timeline, limits)) if is_fine else []:
         curves.append(Curve("limit", "limit", limit))

@@ -86,6 +86,24 @@ def test_the_number_of_executions_is_shown(deaths: int, shown: str) -> None:
     assert shown in written()
 
 
+def test_the_time_of_all_executions_is_shown() -> None:
+    """The time between them does not count."""
+    settle_three()
+    for start_ms in (1_000, 1_000_000):
+        with Store(OUT) as store:
+            store.history.begin_execution(start_ms)
+            store.history.end_execution(start_ms + 90_000, "stopped")
+    assert "running time, 2 executions 3 min 00 s" in written()
+
+
+def test_a_finished_run_with_failed_rows_is_not_shown_as_done() -> None:
+    """Its state is not green."""
+    settle_three()
+    (OUT / "run.json").write_text('{"state": "completed"}')
+    assert "finished, 1 failed" in written()
+    assert 'class="state open"' in (OUT / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_run_without_a_history_shows_no_executions() -> None:
     """Older versions did not record it."""
     settle_three()

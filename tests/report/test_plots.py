@@ -46,3 +46,23 @@ def test_without_values_there_are_no_plots_of_latency_and_tokens(write_results: 
     assert [plot.title for plot in figures(found, [], {})] == ["Rows per second"]
     empty = tally(write_results(), failed_rows=0)
     assert figures(empty, [], {}) == []
+
+
+def test_the_mean_rate_does_not_count_the_time_between_executions(write_results: Any) -> None:
+    """Ten rows in five seconds, an hour without a process, and ten rows in five seconds."""
+    times_ms = [500 * number for number in range(1, 11)]
+    rows = [
+        {"finished_at": at, "latency_s": 0.4} for start in (0, 3_600_000) for at in (start + each for each in times_ms)
+    ]
+    rate, *_ = figures(tally(write_results(*rows), failed_rows=0), [], {}, running_s=10.0)
+    assert rate.note.startswith("2 rows per second on average while it ran, ")
+
+
+def test_the_most_in_flight_is_named_a_mean_and_is_not_above_the_limit(write_results: Any) -> None:
+    """Latencies are rounded to milliseconds: two requests one after the other seem to overlap."""
+    rows = [{"finished_at": 1_000 + 100 * number, "latency_s": 0.103} for number in range(1, 200)]
+    found = tally(write_results(*rows), failed_rows=0)
+    assert found.timeline is not None
+    assert max(found.timeline.in_flight) > 1
+    _, flight, *_ = figures(found, [LimitPoint(0, 1)], {})
+    assert flight.note.startswith("on average 1 in flight in the busiest ")
