@@ -262,7 +262,10 @@ class Settlement:
 
     def _cost(self, lane: Lane, work: Work, effect: Effect) -> int:
         """Return what a failure costs if it is the row's own."""
+        result = work.failure[0] if work.failure else None
         cost = max(1, round(effect.row.cost * lane.brownout.weight))
+        if isinstance(result, Fault) and not result.was_sent:
+            cost = 0  # where no connection was made, no row can be at fault
         if work.attempts - work.throttled == 1:
             lane.brownout.failed()
         return cost

@@ -85,6 +85,9 @@ class Server:
         self._away = self._away * chance.choice([0, 1])
         self.ends_s = chance.choice([None, None, 0.0, chance.uniform(1, 10)])
         self._ended = self._refusal()
+        if chance.random() < 0.2:
+            self.odd[b"row-%d" % chance.randrange(self.rows)] = ("deadly", lambda: Fault("connection", "cut", 0.01))
+        self._down_s, self._down_until_s = chance.choice([2.0, 30.0]), 0.0
 
     def _error(self, status: int) -> Maker:
         """Return what makes an error that is worded alike each time."""
@@ -121,7 +124,11 @@ class Server:
                 return away()
         if self.ends_s is not None and now_s >= self.ends_s:
             return self._ended()
+        if now_s < self._down_until_s:
+            return Fault("connection", "refused", 0.001, was_sent=False)
         if body in self.odd:
+            if self.odd[body][0] == "deadly":
+                self._down_until_s = now_s + self._down_s
             return self.odd[body][1]()
         return Reply(500, {}, b"chance", 0.1) if self._chance.random() < self._flaky else None
 

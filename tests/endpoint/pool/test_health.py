@@ -149,7 +149,7 @@ def test_an_outage_forgives_all_rows_that_failed_in_it(story: Story) -> None:
     assert story.health.suspicion("late") == COST
 
 
-def test_the_rows_in_flight_when_an_outage_began_are_told_from_those_sent_in_it(story: Story) -> None:
+def test_the_rows_in_flight_when_an_outage_began_are_named_apart_from_those_sent_in_it(story: Story) -> None:
     """And for how long each had been in flight. Without an outage there are none."""
     story.fails("short", sent_s=0.9)  # at 1 s
     story.fails("long", sent_s=0.0)

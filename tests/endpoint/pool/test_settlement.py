@@ -208,6 +208,14 @@ def test_throttled_attempts_between_failures_do_not_erase_them() -> None:
     assert (failed.kind, failed.attempts, failed.throttled) == ("server_error", 5, 2)
 
 
+def test_a_connection_that_was_not_made_costs_a_row_nothing() -> None:
+    """Nothing of the row was sent, so it cannot be the reason."""
+    server = Server({3: first(Fault("connection", "refused", 0.01, was_sent=False), 7)})
+    run = server.run(3_000, policy=Policy(max_attempts=2))
+    assert not run.failed
+    assert outcome_of(run, 3).attempts == 8
+
+
 def test_an_overloaded_endpoint_costs_a_row_a_quarter_of_an_attempt() -> None:
     """The row fails late, but it fails; and one other failure after many of these counts as one."""
     server = Server({3: always(refusal(503, "overloaded")), 4: first(refusal(503), 3)})
