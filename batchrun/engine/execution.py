@@ -41,7 +41,7 @@ from batchrun.results.replace import sweep
 from batchrun.results.run_directory import SPOOL
 from batchrun.results.scores import scorer_of
 from batchrun.results.state import recorded_of
-from batchrun.results.summary import Findings, Status, Summary, save_summary, summarize
+from batchrun.results.summary import Findings, Status, Summary, save_ending, save_summary, summarize
 from batchrun.results.used import keep_set_aside, used_in
 from batchrun.storage.slow import reported_when_slow
 from batchrun.storage.urls import shown
@@ -295,5 +295,4 @@ class Execution:
     def _note_failure(self, problem: BatchrunError) -> None:
         """Write to run.json that the execution has ended and why, as far as the disk allows."""
         if self.sending is not None and isinstance(problem, RunDirectoryError):
-            with contextlib.suppress(RunDirectoryError):
-                save_summary(self._summary("stopped", exit_code=problem.exit_code, message=str(problem)))
+            save_ending(self._summary("stopped", exit_code=problem.exit_code, message=str(problem)))

@@ -14,6 +14,7 @@ from batchrun import __version__
 from batchrun.checkpoint.history import ExecutionTimes, running_s
 from batchrun.checkpoint.reader import Failures
 from batchrun.endpoint.pool.budget import Amount
+from batchrun.errors import RunDirectoryError
 from batchrun.job.catalogue import prices_of
 from batchrun.job.sections import Job
 from batchrun.records import ModelTotals, RowCount, summed
@@ -202,6 +203,20 @@ def save_summary(summary: Summary) -> None:
     """
     with replacing(Path(summary.directory, SUMMARY)) as path:
         path.write_bytes(_json(dataclasses.asdict(summary)))
+
+
+def save_ending(summary: Summary) -> None:
+    """Write to run.json how a run ended that could not write its directory, as far as that is possible.
+
+    A full disk may have no room for a new file, and yet take new content in the place of the old.
+    """
+    try:
+        save_summary(summary)
+    except RunDirectoryError:
+        path, content = Path(summary.directory, SUMMARY), _json(dataclasses.asdict(summary))
+        with suppress(OSError), path.open("r+b") as file:
+            file.write(content)
+            file.truncate()
 
 
 def read_summary(directory: Path) -> dict[str, Any]:

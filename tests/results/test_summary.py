@@ -1,5 +1,6 @@
 """Reading run.json, and changing its scores."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import pytest
 
 from batchrun.endpoint.pool.budget import Amount
+from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Input, Job, Model
 from batchrun.results.replace import replacing_together
-from batchrun.results.summary import Recorded, Status, read_summary, save_scores, summarize
+from batchrun.results.summary import Recorded, Status, read_summary, save_ending, save_scores, summarize
 
 SCORES: list[dict[str, Any]] = [{"model": "m", "mean": 1.0}]
 
@@ -46,3 +48,21 @@ def test_nothing_set_aside_is_zero_and_not_minus_zero() -> None:
     recorded = Recorded(set_aside=Amount(-1e-18))
     summary = summarize(job, Path("out"), Status(state="completed"), {}, recorded=recorded)
     assert str(summary.set_aside_usd) == "0.0"
+
+
+def test_the_ending_is_written_over_the_old_run_json_if_there_is_no_room_for_a_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk still has the blocks of the old file. Without an old file, nothing is written."""
+
+    def full(path: Path) -> None:
+        raise RunDirectoryError(f"{path}: No space left on device")
+
+    monkeypatch.setattr("batchrun.results.summary.replacing", full)
+    job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("m",)))
+    ending = summarize(job, tmp_path, Status(state="stopped", exit_code=3, message="No space"), {})
+    save_ending(ending)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "run.json").write_text("{" + " " * 5_000 + '"state": "running", "pid": 1}')
+    save_ending(ending)
+    assert read_summary(tmp_path) == dataclasses.asdict(ending)
