@@ -34,7 +34,7 @@ from batchrun.prompts.source import Source
 from batchrun.publish.upload import check_upload, upload_results
 from batchrun.records import Stop, summed
 from batchrun.report.bar import Progress, Silence
-from batchrun.report.texts import rows_text
+from batchrun.report.texts import left_text
 from batchrun.results.export import Exported, View, export
 from batchrun.results.identity import agreement_of
 from batchrun.results.replace import sweep
@@ -253,7 +253,7 @@ class Execution:
             total = expected_rows(self.job, self.source, self.store)
             left = rows_left(total, summed(self.store.totals.values()).requests)
             if left is not None and left.rows:
-                message = f"{rows_text(left)} rows are left; {message}"
+                message = f"{left_text(left)}; {message}"
             elif left is not None and stop is self.interruption.stop:
                 message = "all rows are settled, and the results are written"
                 if self.job.output.upload is not None:

@@ -19,6 +19,7 @@ from batchrun.results.identity import (
     note_requests,
     note_start,
     origin_of,
+    rows_of,
 )
 
 CONFIRM_SHARE = 0.1
@@ -79,6 +80,8 @@ def fit(
         JobError: answers would be bought again, and the user did not agree.
     """
     origin = origin_of(job, source.files)
+    if (rows := rows_of(store, job, source.files)) is not None:
+        source.expect(rows)
     if may_not_fit(store, origin, has_outcomes=bool(store.totals), has_retired=lambda: has_retired(store)):
         say("the job or the input has changed: reading the whole input to see which answers still fit")
         changed = changed_settings(store, job)

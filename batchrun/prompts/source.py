@@ -13,7 +13,7 @@ from batchrun.prompts.advice import constant_notices, listed, notices, other_for
 from batchrun.prompts.count import input_rows
 from batchrun.prompts.images import Images
 from batchrun.prompts.input.files import InputFile, find_files, nearest
-from batchrun.prompts.input.parquet_file import open_parquet
+from batchrun.prompts.input.parquet_file import open_parquet, stated_rows
 from batchrun.prompts.input.reader import RowReader, open_file
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import RowForms
@@ -95,6 +95,10 @@ class Source:
         before = self._rows_before
         return before if rows is None or (before is not None and before.is_exact) else rows
 
+    def expect(self, rows: int) -> None:
+        """Note how many input rows the job uses, which the caller is certain of: `limit` is counted in."""
+        self._rows_before = RowCount(rows, is_exact=True)
+
     @property
     def is_complete(self) -> bool:
         """Whether the last row has been handed out."""
@@ -110,6 +114,9 @@ class Source:
         self.files = find_files(self._job.input.path)
         if self._job.input.strict and any(file.is_stdin for file in self.files):
             raise InputError("-: --strict reads the input twice, standard input can be read only once; use a file")
+        if (stated := stated_rows(self.files)) is not None:
+            limit = self._job.input.limit
+            self.expect(stated if limit is None else min(stated, limit))
         self._reader = self._new_reader()
         rows = iter(self._reader)
         first = self._look(rows)

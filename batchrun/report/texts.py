@@ -39,6 +39,11 @@ def rows_text(count: RowCount) -> str:
     return f"{count.rows:,}" if count.is_exact else f"about {count.rows:,}"
 
 
+def left_text(count: RowCount) -> str:
+    """Return how many rows are left, as a sentence."""
+    return f"{rows_text(count)} {'row is' if count.rows == 1 else 'rows are'} left"
+
+
 def state_text(figures: Figures) -> str:
     """Return what stands behind the bar."""
     parts = [f"{figures.in_flight}/{figures.limit} in flight"]

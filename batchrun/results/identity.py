@@ -58,6 +58,15 @@ def has_changed(before: Origin, now: Origin) -> bool:
     return now["limit"] is not None and (before["limit"] is None or now["limit"] < before["limit"])
 
 
+def rows_of(recorded: Known, job: Job, files: Iterable[InputFile]) -> int | None:
+    """Return how many input rows the job uses, if an earlier execution has counted them; None where it did not."""
+    origin, total = origin_of(job, files), recorded.fact(facts.TOTAL)
+    if total is None or not recorded.fact(facts.IS_TOTAL_EXACT):
+        return None
+    is_same = bool(origin["input"]) and recorded.fact(facts.ORIGIN) == origin
+    return total // job.per_row if is_same and total % job.per_row == 0 else None
+
+
 def may_be_other_input(recorded: Known, files: Iterable[InputFile]) -> bool:
     """Return whether files may hold other rows than the run read.
 
@@ -87,6 +96,9 @@ def earlier_endpoints(recorded: Known) -> list[str]:
 
 def note_requests(recorded: Facts, job: Job, origin: Origin) -> None:
     """Record the job and the input that the outcomes fit from now on."""
+    if recorded.fact(facts.ORIGIN) != origin:  # what was counted is of another input
+        recorded.set_fact(facts.TOTAL, None)
+        recorded.set_fact(facts.IS_TOTAL_EXACT, None)
     recorded.set_fact(facts.ORIGIN, origin)
     recorded.set_fact(facts.MISMATCH, None)
     recorded.set_fact(facts.JOB, job_to_dict(job))

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from harness.prompts import write_prompts
 
@@ -136,3 +138,42 @@ def test_a_price_that_was_corrected_sets_nothing_aside() -> None:
         )
         run(job, Options(simulate=True))
         assert summary_of(Path("out")).set_aside_usd == 0.0
+
+
+@pytest.fixture
+def short_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Previews that look at the first batch of rows only, 256 of them."""
+    monkeypatch.setattr("batchrun.engine.preflight.check._SAMPLE_ROWS", 1)
+
+
+@pytest.mark.usefixtures("short_look")
+def test_a_finished_run_announces_nothing_when_it_is_run_again() -> None:
+    """Although the first rows are shorter than the others, so that a guess from them is too high."""
+    write_prompts(*("word " * (1 + row // 100) + str(row) for row in range(600)))
+    _, first = simulated()
+    assert any(re.match(r"about [\d,]+ requests, ", message) for message in first.messages)
+    summary, second = simulated()
+    assert (summary.newly_settled, [each for each in second.messages if "tokens" in each]) == (0, [])
+
+
+@pytest.mark.usefixtures("short_look")
+@pytest.mark.parametrize(("settings", "line"), [({}, "600 rows left, "), ({"limit": 500}, "500 rows left, ")])
+def test_the_rows_of_parquet_are_known_before_they_are_read(settings: dict[str, Any], line: str) -> None:
+    """How many requests they are is not: some may be broken."""
+    pq.write_table(pa.table({"prompt": [str(row) * (1 + row) for row in range(600)]}), "in.parquet")
+    limits = Limits(max_duration_s=1e-9)
+    job = Job(
+        input=Input(path=("in.parquet",), **settings), model=Model(names=ONE), limits=limits, output=Output(dir="out")
+    )
+    recorder = Recorder(stops_early=False)
+    summary = run(job, Options(simulate=True, progress=recorder))
+    assert any(message.startswith(line) for message in recorder.messages)
+    assert summary.message.startswith(f"{line.split()[0]} rows are left; ")
+
+
+def test_broken_rows_are_announced_as_rows_and_not_as_requests() -> None:
+    """Those that are settled are not taken for requests either: one row is left, and it is announced."""
+    Path("in.jsonl").write_text('{"prompt": "a"}\n' + "not JSON\n" * 7 + '{"prompt": "b"}\n')
+    for limit, line in ((8, "8 rows left, "), (None, "1 row left, ")):
+        _, recorder = simulated(limit=limit)
+        assert any(message.startswith(line) for message in recorder.messages)

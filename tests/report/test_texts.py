@@ -3,7 +3,7 @@
 import pytest
 
 from batchrun.records import Figures, ModelTotals, RowCount, summed
-from batchrun.report.texts import counted, duration_text, line_text, rows_text, short_count, state_text
+from batchrun.report.texts import counted, duration_text, left_text, line_text, rows_text, short_count, state_text
 
 FIGURES = Figures(
     done=1_200,
@@ -120,3 +120,15 @@ def test_a_count_has_its_noun_in_the_right_number(count: int, text: str) -> None
 
 def test_a_noun_can_bring_its_own_plural() -> None:
     assert (counted(1, "reply", "replies"), counted(2, "reply", "replies")) == ("1 reply", "2 replies")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (RowCount(1, is_exact=True), "1 row is left"),
+        (RowCount(512, is_exact=True), "512 rows are left"),
+        (RowCount(2_000, is_exact=False), "about 2,000 rows are left"),
+    ],
+)
+def test_what_is_left_is_a_sentence(count: RowCount, text: str) -> None:
+    assert left_text(count) == text

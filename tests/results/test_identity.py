@@ -25,6 +25,7 @@ from batchrun.results.identity import (
     note_requests,
     note_start,
     origin_of,
+    rows_of,
 )
 
 ORIGIN: Origin = {"job": "j", "input": "i", "limit": None}
@@ -220,3 +221,28 @@ def test_the_settings_that_changed_are_named_as_in_the_job_file(
         note_requests(store, job, ORIGIN)
     with Checkpoint(tmp_path) as checkpoint:
         assert changed_settings(checkpoint, dataclasses.replace(job, **edit)) == names
+
+
+def test_the_number_of_rows_is_remembered_for_the_same_input_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And only if it was counted. A job that asks each row twice has the same rows."""
+    monkeypatch.chdir(tmp_path)
+    write_prompts("a", "b", "c")
+    job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("m",), num_samples=2), output=Output(dir="out"))
+    limited = dataclasses.replace(job, input=Input(path=("in.jsonl",), limit=1))
+    files = find_files(["in.jsonl"])
+    with Store(tmp_path) as store:
+        note_requests(store, job, origin_of(job, files))
+    for is_exact, rows in ((False, None), (True, 3)):
+        with Store(tmp_path) as store:
+            store.set_fact(facts.TOTAL, 6)
+            store.set_fact(facts.IS_TOTAL_EXACT, is_exact)
+        with Checkpoint(tmp_path) as checkpoint:
+            assert rows_of(checkpoint, job, files) == rows
+            assert rows_of(checkpoint, limited, files) is None
+    edited = dataclasses.replace(job, model=Model(names=("m",)))
+    with Store(tmp_path) as store:
+        note_requests(store, edited, origin_of(edited, files))
+    with Checkpoint(tmp_path) as checkpoint:
+        assert rows_of(checkpoint, edited, files) is None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from math import ceil
 from typing import Any, NamedTuple
 
 from batchrun.answers.schema import AnswerSchema
@@ -22,8 +23,9 @@ from batchrun.engine.resume import AGAIN_CURE, again_question, change_text, may_
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.errors import InputError, JobError
 from batchrun.job.sections import Job
+from batchrun.prompts.count import output_rows, rows_left
 from batchrun.prompts.source import Entry, Source
-from batchrun.records import ModelTotals, Request
+from batchrun.records import ModelTotals, Request, RowCount, summed
 from batchrun.results.identity import changed_settings, origin_of
 from batchrun.results.scores import scorer_of
 
@@ -214,15 +216,25 @@ def preview(job: Job, source: Source, *, known_limit: int | None, is_begun: bool
         _sample(source, survey)
     except InputError:
         return Preview()  # the run itself will come upon it, after the rows before it
-    left = _left(source, survey, past, retries=retries)
+    left = _left(job, source, survey, past, retries=retries)
     if not left:
         return Preview()
     known, _ = learned(survey, past, [], may_load=False)
     share = 0.0 if source.is_complete else _SAMPLING_SHARE
     ahead = look_ahead(job, asked_of(survey, left), known, slots=known_limit or past.limit, sampling_share=share)
-    # With dedupe, how many of the rows left ask what a settled row asks is a guess too.
-    is_guess = not source.is_complete or (job.input.dedupe and bool(past.totals))
-    lines = ahead_lines(ahead, job.limits.max_cost_usd, past.used, is_guess=is_guess)
+    rows = _rows_left(job, source, past, retries=retries)
+    is_shared = job.input.dedupe and bool(
+        past.totals
+    )  # how many of the rows left ask what a settled row asks is a guess
+    is_read = source.is_complete and (retries or not survey.bad_rows)
+    is_counted = not retries and rows is not None and rows.is_exact
+    lines = ahead_lines(
+        ahead,
+        job.limits.max_cost_usd,
+        past.used,
+        is_guess=is_shared or not is_read,
+        rows_left=rows.rows if rows is not None and is_counted and not (is_shared or is_read) else None,
+    )
     lines += [f"note: {note}" for note in model_notes(job, survey, date.today())]
     # How many of the later rows ask what was asked before, the first ones cannot say.
     if is_begun or (job.input.dedupe and not source.is_complete):
@@ -230,16 +242,26 @@ def preview(job: Job, source: Source, *, known_limit: int | None, is_begun: bool
     return Preview(tuple(lines), excess(job, ahead, past.used))
 
 
-def _left(source: Source, survey: Survey, past: Past, *, retries: bool) -> dict[str, float]:
+def _rows_left(job: Job, source: Source, past: Past, *, retries: bool) -> RowCount | None:
+    """Return how many rows are not settled, as far as is known."""
+    sums = summed(past.totals.values())
+    return rows_left(
+        output_rows(source.input_rows, job.per_row, sums.requests), sums.completed if retries else sums.requests
+    )
+
+
+def _left(job: Job, source: Source, survey: Survey, past: Past, *, retries: bool) -> dict[str, float]:
     """Return about how many requests to each model are not settled; empty when none are, or nobody can tell."""
-    inputs = source.input_rows
-    if inputs is None:
+    inputs, rows = source.input_rows, _rows_left(job, source, past, retries=retries)
+    if inputs is None or rows is None or (rows.is_exact and not rows.rows):
         return {}
+    # Broken rows are settled like others. It is not known which model they would ask if rows name their own.
+    broken = 0 if retries or not job.models else survey.bad_rows * job.model.num_samples
     left = {}
     for model, part in survey.models.items():
         sums = past.totals.get(model, ModelTotals())
-        settled = sums.completed if retries else sums.requests
-        count = round(inputs.rows * part.requests / survey.rows) - settled
+        settled, outcomes = sums.completed if retries else sums.requests, part.requests + broken
+        count = ceil(round((inputs.rows * outcomes / survey.rows - settled) * part.requests / outcomes, 6))
         if count > 0:
             left[model] = max(1.0, count * survey.unique_share)
     return left

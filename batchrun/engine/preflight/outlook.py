@@ -143,7 +143,12 @@ def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
 
 
 def ahead_lines(
-    ahead: Outlook, cap_usd: float | None = None, used: Used = NOTHING_USED, *, is_guess: bool = False
+    ahead: Outlook,
+    cap_usd: float | None = None,
+    used: Used = NOTHING_USED,
+    *,
+    is_guess: bool = False,
+    rows_left: int | None = None,
 ) -> list[str]:
     """Return what is ahead, in short, for people; nothing about what is not known.
 
@@ -152,12 +157,16 @@ def ahead_lines(
         cap_usd: of the job.
         used: what earlier executions have used of the cap.
         is_guess: whether the number of requests is a guess: the input was not read to its end.
+        rows_left: exact number of rows that are not settled, where some of them may be broken, so that nothing is sent.
     """
     about = "about " if is_guess else ""
     tokens = f"{range_text(ahead.prompt_tokens, count_text)} tokens in, "
     tokens += f"{range_text(ahead.completion_tokens, count_text)} out"
     source = "" if ahead.answers else " (answers of unknown length)"
-    lines = [f"{about}{counted(ahead.requests, 'request')}, {tokens}{source}"]
+    count = f"{about}{counted(ahead.requests, 'request')}"
+    if rows_left is not None:
+        count = f"{counted(rows_left, 'row')} left"
+    lines = [f"{count}, {tokens}{source}"]
     if ahead.usd is not None:
         before = used_usd_text(used.spent.usd, used.set_aside.usd)
         cap = "" if cap_usd is None else f"; the cap is {cap_usd:g} USD" + (f", {before}" if before else "")
