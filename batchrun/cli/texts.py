@@ -27,7 +27,7 @@ def ending_text(summary: Summary) -> str:
 
 def _nothing_to_do_lines(summary: Summary) -> list[str]:
     lines = [f"{'done':<9} nothing to send: {_rows_text(summary)}", *_failure_lines(summary)]
-    if summary.failed:
+    if any(each["kind"] != "bad_row" for each in summary.failures):
         lines.append("          to send failed rows again, add --retry-failed")
     return [*lines, *score_lines(summary.scores), *answer_lines(summary.answers)]
 

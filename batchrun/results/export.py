@@ -167,7 +167,7 @@ class _Run:
 
     def _note(self, table: _Table) -> None:
         if table.results.dropped:
-            self.notices.append(f"{table.results.dropped:,} answers are left out: the input no longer has their rows")
+            self.notices.append(f"answers whose rows the input no longer has are left out: {table.results.dropped:,}")
         if table.scoring is not None and (notice := table.scoring.judge.notice):
             self.notices.append(notice)
 

@@ -110,7 +110,7 @@ class FunctionJudge:
     def notice(self) -> str | None:
         """The number of rows that the function could not score, with the first error."""
         errors = self._scorer.errors
-        return f"{errors:,} rows have no score: {self._scorer.first_error}" if errors else None
+        return f"rows without a score: {errors:,}, because {self._scorer.first_error}" if errors else None
 
 
 class Scoring:

@@ -226,7 +226,7 @@ def test_rows_that_a_function_cannot_score_are_counted(batchrun: Any) -> None:
     settle([{"prompt": str(each), "n": each % 2} for each in range(4)], lambda asked: "x")
     done = batchrun("export", "out", "--scorer", "mine:score")
     assert done.code == 0
-    assert "2 rows have no score: mine:score raised ZeroDivisionError: division by zero" in done.stderr
+    assert "rows without a score: 2, because mine:score raised ZeroDivisionError: division by zero" in done.stderr
     assert [row["score"] for row in results()] == [None, 1.0, None, 1.0]
 
 

@@ -67,6 +67,15 @@ def test_new_scores_of_a_finished_run_are_shown(run: Any, endpoint: Any) -> None
     assert endpoint.stats.received == 1
 
 
+def test_broken_rows_are_not_offered_to_be_sent_again(run: Any) -> None:
+    """The flag would send nothing: such a row is read again with every change of the input."""
+    Path("in.jsonl").write_text('{"prompt": "a"}\nnot JSON\n')
+    assert run("in.jsonl").code == 1
+    done = run("in.jsonl")
+    assert (done.code, "1 bad_row: " in done.stderr) == (1, True)
+    assert "--retry-failed" not in done.stderr
+
+
 def test_failed_rows_are_sent_again_with_the_flag(run: Any, endpoint: Any) -> None:
     """No other rows are sent."""
     assert run(write_prompts("a", "[[simulate: 400 x1]]")).code == 1
