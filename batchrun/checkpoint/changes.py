@@ -164,7 +164,7 @@ def forget_failed(store: Store, *, shares_answers: bool = False) -> int:
         shares_answers: whether requests that ask the same are sent once (`dedupe`).
 
     Returns:
-        How many failures are of requests that can be sent: not those of broken rows, nor copies.
+        How many failed requests can be sent; broken rows and copies are left out.
     """
     sent = "kind IS NOT NULL AND kind <> 'bad_row'" + (" AND attempts > 0" if shares_answers else "")
     with store.using() as connection:

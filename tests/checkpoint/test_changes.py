@@ -206,7 +206,7 @@ def test_outcomes_that_leave_are_not_taken_for_requests_in_flight(tmp_path: Path
 
 
 def test_only_failures_that_can_be_sent_are_counted_as_sent_again(tmp_path: Path) -> None:
-    """Broken rows are read again, but nothing is sent for them; nor for copies of another row's answer."""
+    """Broken rows are read again, but nothing is sent for them or for copies of another row's answer."""
     a, b, c = requests(*"abc")
     settle(tmp_path, [failure(a), failure(b, "bad_row")._replace(attempts=0), failure(c)._replace(attempts=0)])
     with Store(tmp_path) as store:
