@@ -65,12 +65,12 @@ def test_every_model_and_sample_is_sent(run: Any, endpoint: Any) -> None:
 
 
 def test_copies_share_a_failure_and_are_retried_once(run: Any, endpoint: Any) -> None:
-    """--retry-failed sends one of them."""
+    """--retry-failed sends one of them. The canary that confirms the failure is the third request."""
     done = run(write_prompts("[[simulate: 400 x1]]", "b", "[[simulate: 400 x1]]"), "--dedupe", "--json")
-    assert (done.code, done.json["failed"], endpoint.stats.received) == (1, 2, 2)
+    assert (done.code, done.json["failed"], endpoint.stats.received) == (1, 2, 3)
     assert {row["error_kind"] for row in results()} == {"bad_request", None}
     done = run("in.jsonl", "--dedupe", "--retry-failed", "--json")
-    assert (done.code, done.json["failed"], endpoint.stats.received) == (0, 0, 3)
+    assert (done.code, done.json["failed"], endpoint.stats.received) == (0, 0, 4)
 
 
 def test_a_resumed_run_sends_no_prompt_twice(run: Any, endpoint: Any) -> None:

@@ -35,7 +35,7 @@ def test_a_batch_file_as_input_gives_batch_files_as_output(run: Any, batchrun: A
         batch_line("third", "c", model=MODELS[1]),
     ]
     assert run(write_rows("batch.jsonl", *asked), model=None).code == 1
-    assert endpoint.stats.received == 3
+    assert endpoint.stats.received == 4  # three rows, and the canary that confirms the failure
     done = batchrun("export", "out", "--format", "openai")
     assert done.code == 0
     assert done.stderr.split() == ["out/results.openai.jsonl", "out/errors.openai.jsonl"]

@@ -43,11 +43,12 @@ def test_a_run_with_failed_rows_is_finished_too(run: Any, endpoint: Any) -> None
     assert "1 bad_request: " in failure
     assert cure.strip() == "to send failed rows again, add --retry-failed"
     assert answers == "answers   out/results.parquet"
-    assert endpoint.stats.received == 2
+    assert endpoint.stats.received == 3  # two rows, and the canary that confirms the failure
 
 
-def test_an_execution_that_sends_a_single_row_shows_the_cost(run: Any) -> None:
+def test_an_execution_that_sends_a_single_row_shows_the_cost(run: Any, endpoint: Any) -> None:
     """Also if it is one row of many, or a failed row that fails again."""
+    endpoint.may_buy_twice = True  # the canary of each execution that confirms the failure
     run(write_prompts("a", "[[simulate: 400]]"))
     again = run("in.jsonl", "--retry-failed")
     more = run(write_prompts("a", "[[simulate: 400]]", "c"))
@@ -77,13 +78,13 @@ def test_broken_rows_are_not_offered_to_be_sent_again(run: Any) -> None:
 
 
 def test_failed_rows_are_sent_again_with_the_flag(run: Any, endpoint: Any) -> None:
-    """No other rows are sent."""
+    """No other rows are sent. One request more is the canary that confirms the failure."""
     assert run(write_prompts("a", "[[simulate: 400 x1]]")).code == 1
     done = run("in.jsonl", "--retry-failed", "--json")
     assert done.code == 0
     assert "sending again: 1 failed row" in done.stderr
-    assert endpoint.stats.received == 3
-    assert (done.json["completed"], done.json["failed"], done.json["attempts"]) == (2, 0, 3)
+    assert endpoint.stats.received == 4
+    assert (done.json["completed"], done.json["failed"], done.json["attempts"]) == (2, 0, 4)
     assert [row["status"] for row in results()] == ["completed"] * 2
 
 

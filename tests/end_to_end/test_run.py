@@ -16,9 +16,9 @@ MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 BEFORE = ["row", "custom_id"]
 AFTER = [
-    "model", "sample", "status", "response", "reasoning", "tool_calls", "finish_reason", "prompt_tokens",
-    "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens", "cost_usd", "latency_s", "attempts",
-    "finished_at", "error_kind", "error", "http_status", "response_id",
+    "model", "sample", "status", "response", "reasoning", "tool_calls", "refusal", "finish_reason",
+    "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens", "cost_usd",
+    "latency_s", "attempts", "finished_at", "error_kind", "error", "http_status", "response_id",
 ]  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def test_the_results_have_the_columns_of_the_reference(run: Any) -> None:
 
 
 def test_usage_and_summary_agree_with_what_the_endpoint_billed(run: Any, endpoint: Any) -> None:
-    """usage.parquet, run.json, the footer of the results and --json have the same totals."""
+    """Usage, run.json, footer and --json have the same totals, with the canary that confirms the failure."""
     done = run(write_prompts("a", "bb", "[[simulate: 400]]"), "--json")
     billed = endpoint.stats.totals()["billed_tokens"]
     (usage,) = pq.read_table("out/usage.parquet").to_pylist()
@@ -58,7 +58,7 @@ def test_usage_and_summary_agree_with_what_the_endpoint_billed(run: Any, endpoin
         "total_tokens", "cached_tokens", "reasoning_tokens", "cost_usd",
     ]  # fmt: skip
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (billed["prompt"], billed["completion"])
-    assert (usage["requests"], usage["completed"], usage["failed"], usage["attempts"]) == (3, 2, 1, 3)
+    assert (usage["requests"], usage["completed"], usage["failed"], usage["attempts"]) == (3, 2, 1, 4)
     footer = json.loads(pq.read_metadata("out/results.parquet").metadata[b"batchrun.usage"])
     saved = json.loads(Path("out/run.json").read_text())
     assert footer == saved["models"] == done.json["models"] == [usage]

@@ -69,6 +69,7 @@ def test_a_step_that_hangs_is_named_with_its_place(
 
 
 def test_a_home_folder_that_hangs_is_named_where_the_key_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_prompts("a")
     log = Log()
     monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.1)
 

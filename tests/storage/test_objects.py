@@ -55,7 +55,7 @@ def test_urls_can_be_files_folders_and_globs_like_paths(bucket: Path, url: str, 
         ("s3://bkt/no.jsonl", "there is nothing"),
         ("s3://bkt/*.csv", "there is nothing"),
         ("s3://bkt/notes", "no file there has a known ending (.jsonl"),
-        ("s3://bkt/saved", "datasets.load_from_disk(FOLDER)"),
+        ("s3://bkt/saved", "data-00000-of-00001.arrow is an Arrow stream; write it as Parquet: datasets.Dataset."),
         ("s3://bkt/notes/a.txt", "unknown ending"),
         ("s3://key:secret@bkt/a.jsonl", "s3://…: holds a password"),
         ("s3://key:sec/ret@bkt/a.jsonl", "s3://…: holds a password"),
@@ -72,6 +72,9 @@ def test_urls_can_be_files_folders_and_globs_like_paths(bucket: Path, url: str, 
 def test_urls_without_input_are_refused_with_a_cure(bucket: Path, url: str, message: str) -> None:
     """The message never repeats a password."""
     fill(bucket, "notes/a.txt", "saved/data-00000-of-00001.arrow")
+    table = pa.Table.from_pylist(ROWS)
+    with pa.ipc.new_stream(str(bucket / "saved/data-00000-of-00001.arrow"), table.schema) as arrow:
+        arrow.write_table(table)
     with pytest.raises(InputError) as refused:
         find_files([url])
     assert message in str(refused.value)

@@ -175,7 +175,7 @@ class Settlement:
     def _retry(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> None:
         """Have a row sent again, or hold it back if it would end as failed once it is judged."""
         if lane.troubled_since_s is not None:
-            self._lose_patience(work, now_s - lane.troubled_since_s)
+            self._lose_patience(work, effect, now_s - lane.troubled_since_s)
         if work.is_canary:
             return
         wait_s = self._waits.wait_s(work, effect, now_s, is_alone=lane.rejections.is_known(work))
@@ -184,12 +184,13 @@ class Settlement:
         else:
             lane.backlog.park(work)
 
-    def _lose_patience(self, work: Work, waited_s: float) -> None:
+    def _lose_patience(self, work: Work, effect: Effect, waited_s: float) -> None:
         if waited_s > self._policy.patience_s:
             whose = f"{work.request.model}: " if len(self._admission.lanes) > 1 else ""
-            waited = f"{whose}no request was answered for {waited_s:.0f} s: {work.message}"
-            message = f"{waited}; run the same command again to resume"
-            self._stop(Stop(kind=work.kind, message=message, exit_code=5))
+            waited = f"{whose}no request was answered for {waited_s:.0f} s: {work.message.rstrip('.')}"
+            refused = effect.run.exit_code if effect.row is ForRow.OPEN else None  # it waited for a canary to confirm
+            cure = "run the same command again to resume" if refused is None else effect.cure
+            self._stop(Stop(kind=work.kind, message=f"{waited}; {cure}", exit_code=5 if refused is None else refused))
 
     # Refusals.
 

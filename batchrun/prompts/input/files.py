@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchrun.errors import InputError
-from batchrun.prompts.input.diagnosis import advice, other_kind
+from batchrun.prompts.input.diagnosis import HEAD_BYTES, advice, other_kind
 from batchrun.prompts.input.endings import NO_INPUT, Format, hint, is_known, known_endings, known_format
-from batchrun.storage.places import listing, look
+from batchrun.storage.places import listing, look, open_found
 from batchrun.storage.remote import Found
 from batchrun.storage.urls import Place, is_remote, shown
 
@@ -133,12 +133,20 @@ def _remote_files(url: str) -> list[InputFile]:
             return [_remote_file(found)]
         root, all_found = listing(place)
         known = [_remote_file(each) for each in all_found if is_known(_parts(each.place, root))]
+        cure = "" if known or not all_found else _remote_hint(all_found[0])
     except OSError as problem:
         raise InputError(f"{shown(url)}: cannot be read: {problem.strerror or problem}") from problem
     if not known:
         what = f"no file there has a known ending ({known_endings()})" if all_found else "there is nothing"
-        raise InputError(f"{shown(url)}: {what}")
+        raise InputError(f"{shown(url)}: {what}{cure}")
     return known
+
+
+def _remote_hint(found: Found) -> str:
+    """Return what a remote file with an unknown ending is, if its first bytes show it and there is a cure."""
+    with open_found(found) as stream:
+        what = other_kind(stream.read(HEAD_BYTES))
+    return f"; {_remote_file(found).name} {what}" if what else ""
 
 
 def _looked(place: Place) -> Found | None:
