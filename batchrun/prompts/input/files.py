@@ -146,7 +146,7 @@ def _remote_hint(found: Found) -> str:
     """Return what a remote file with an unknown ending is, if its first bytes show it and there is a cure."""
     with open_found(found) as stream:
         what = other_kind(stream.read(HEAD_BYTES))
-    return f"; {_remote_file(found).name} {what}" if what else ""
+    return f"; {_parts(found.place)[-1]} {what}" if what else ""
 
 
 def _looked(place: Place) -> Found | None:
