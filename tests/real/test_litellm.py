@@ -127,7 +127,7 @@ def test_an_error_of_one_row_fails_that_row(run: Any, proxy: Proxy, upstream: An
     """Immediately, with the upstream's message."""
     with upstream("--latency-s", "0", port=proxy.upstream_port) as server:
         done = run(["one", f"two [[simulate: {fault}]]", "three"])
-        assert server.stats()["received"] == 3
+        assert server.stats()["received"] == 4  # three rows, and the canary that confirms the failure
     assert (done.code, done.json["completed"]) == (1, 2), done.stderr
     assert [row["error_kind"] for row in results()] == [None, kind, None]
 

@@ -114,7 +114,7 @@ def test_only_a_prompt_that_is_too_long_fails_and_without_a_retry(llmock: Llmock
         done = batchrun("run", write_prompts("short", "word " * 400, "short too"), *TO, judge.base_url)
         code, report = judge.report("--strict")
         attempts = judge.attempts()
-    assert (done.code, len(attempts)) == (1, 3)
+    assert (done.code, len(attempts)) == (1, 4)  # three rows, and the canary that confirms the failure
     assert [row["error_kind"] for row in results()] == [None, "context_length", None]
     assert "context" in results()[1]["error"]
     assert (code, "PASS" in report) == (0, True), report

@@ -113,7 +113,7 @@ def test_a_finished_run_is_published_once(command: Command, recorded: Callable[[
 def test_parts_recorded_offline_become_one_history(command: Command, installed: Any, strangers: Outside) -> None:
     """The SDK's own command sends the parts one after the other, in order."""
     with wandb_stub() as server:
-        arguments = ("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out", "--wandb", "team/project")
+        arguments = ("run", "in.jsonl", "-m", MODEL, "--simulate", "-o", "out", "-c", "1", "--wandb", "team/project")
         for rows in (10, 25, 25):
             write_prompts(*(f"say {number}" for number in range(rows)))
             done = command(*arguments, WANDB_BASE_URL=server.base_url)

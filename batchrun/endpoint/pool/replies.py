@@ -73,10 +73,9 @@ _SLOTS = re.compile(r"concurren|parallel|in.flight|simultaneous|并发")
 
 _PER_TIME = re.compile(r"per.?(min|sec|hour|day)|\b[rt]p[md]\b|limit type: (requests|tokens)")
 
-_RATE_OR_QUOTA = re.compile(
-    r"\b(rate|quota|usage|tokens?|resource)\b.{0,20}\b(limit|exceed|exhaust)|exceed\w*.{0,30}\b(rate|quota)\b"
-)
-"""Words of a rate in a 429 that says when to come again."""
+_QUOTA = re.compile(r"\b(quota|usage|tokens?|resource)\b.{0,20}\b(limit|exceed|exhaust)|exceed\w*.{0,30}\bquota\b")
+"""Words of a budget over time in a 429 that says when to come again. "Rate limit exceeded" alone is not among them:
+some servers answer so to single requests while they serve the others, and then only the row has to wait."""
 
 _ABOVE = re.compile(r"\blimit:? ?([\d,]+)\b(?:,? used:? ?[\d,]+)?,? requested:? ?([\d,]+)")
 """A limit and what the request asked for, in numbers. Source: OpenAI."""
@@ -238,7 +237,7 @@ def _of_a_limit(text: str, codes: tuple[str, ...], *, has_advice: bool) -> str |
         return _RATES.kind
     if not has_advice:
         return None
-    return "rate_limited" if _PER_TIME.search(text) or _RATE_OR_QUOTA.search(text) else "throttled"
+    return "rate_limited" if _PER_TIME.search(text) or _QUOTA.search(text) else "throttled"
 
 
 def _by_code(status: int, codes: tuple[str, ...]) -> str | None:

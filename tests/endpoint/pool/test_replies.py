@@ -59,7 +59,8 @@ OTHERS = [
     (429, "Too many simultaneous requests", "throttled"),
     (429, "slow down", "throttled"),
     (429, "Rate limit exceeded", "throttled"),
-    (429, "Rate limit exceeded, please retry after 12 seconds", "rate_limited"),
+    (429, "Rate limit exceeded, please retry after 12 seconds", "throttled"),  # this row waits 12 s
+    (429, "Quota exceeded, please retry after 12 seconds", "rate_limited"),
     (429, "Rate limit exceeded for concurrent requests, retry after 60 seconds", "throttled"),
     (429, f"{QUOTA}. Quota exceeded for requests. Please retry in 2.5s.", "rate_limited"),
     (429, "Too Many Requests, come back and try again in 6m0s", "throttled"),
