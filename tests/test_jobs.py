@@ -159,7 +159,7 @@ def test_make_demo_shows_a_table_and_says_when_there_was_nothing_to_do(tmp_path:
 
 def make_demo(folder: Path) -> str:
     """Run `make demo` in a folder, without its installation; return its output."""
-    command = ["make", "--old-file=.venv/.installed", "demo", f"RUN={sys.executable}"]
+    command = ["make", "--no-print-directory", "--old-file=.venv/.installed", "demo", f"RUN={sys.executable}"]
     return subprocess.run(
         command, cwd=folder, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ).stdout
