@@ -35,9 +35,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    split_clients "$connection $connection_requests" $chosen {{ {refused_share} * 0; }}
-    # A canary is not refused: its body is short.
-    map "$chosen $content_length" $refused {{ default 0; "~^1 (?![0-9][0-9]?$|1[0-9][0-9]$)" 1; }}
+    split_clients "$connection $connection_requests" $refused {{ {refused_share} * 0; }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         if ($refused) {{ return 400 '{refusal}'; }}

@@ -7,7 +7,9 @@ words tell the two apart. What happens to others does:
 - A refused row is not settled. It waits, as a suspect, for the next success of a request that was sent after the
   refusal came: then the refusal was its own.
 - When several rows were refused alike with no such success between, nothing more is sent, and a canary asks with the
-  job's own parameters. If it is answered, the rows are at fault. If it is refused alike, it is the run's.
+  job's own parameters. If it is answered, the rows are at fault. If it is refused alike, it is the run's. Where the
+  model has answered rows, several canaries must be refused one after the other: a server may refuse one request in ten
+  by chance.
 - A canary that is refused for another reason shows nothing: its parameters may not fit a request so short. Then a bare
   canary asks, without parameters. If that is answered or refused for yet another reason, the rows are at fault.
 
@@ -25,6 +27,10 @@ from batchrun.endpoint.pool.reason import Reason
 REFUSALS = 3
 """Rows that must be refused alike with no success between, after others were answered, until a canary asks. A gateway
 that restarts answers 404 for a moment, and a firewall answers 403 to single prompts."""
+
+_CANARIES = 5
+"""Canaries that must be refused alike, one after the other, until a model that has answered rows counts as refused. A
+server that refuses one request in ten by chance refuses five one after the other once in 100,000 times."""
 
 _GROWTH = 4
 _MOST_REFUSALS = 768
@@ -60,6 +66,7 @@ class Whose(Enum):
 
     RUNS = "the run's"
     ROWS = "the rows'"
+    AGAIN = "ask again, with the same canary"
     OPEN = "ask again, with a bare canary"
 
 
@@ -82,6 +89,7 @@ class Refusals(Generic[Row]):
         self._groups: list[_Group[Row]] = []
         self._group_of: dict[Row, _Group[Row]] = {}
         self._varied = _VARIED
+        self._canaries = 0  # refused alike, one after the other
         self.is_bare = False
         """Whether the next canary is a bare one: the last, with the job's parameters, was refused for another reason
         than the rows."""
@@ -127,19 +135,31 @@ class Refusals(Generic[Row]):
     def canary_answered(self) -> None:
         """Note that a canary was answered: more rows must be refused until the next one asks."""
         self.is_bare = False
+        self._canaries = 0
         if len(self._pending) >= self._varied:
             self._varied = min(self._varied * _GROWTH, _MOST_GROUPS)
         for group in self._groups:
             if len(group.rows) >= group.enough:
                 group.enough = min(group.enough * _GROWTH, _MOST_REFUSALS)
 
-    def canary_refused(self, refusal: Refusal) -> Whose:
-        """Return what the refusal of a canary shows about those of the rows."""
-        pending = self._pending
-        is_varied = len(pending) >= _VARIED
-        if any(each.refusal.is_like(refusal) for each in pending) or (
-            is_varied and any(each.refusal.status == refusal.status for each in pending)
-        ):
-            return Whose.RUNS
+    def canary_refused(self, refusal: Refusal, *, is_answered: bool, is_shut: bool) -> Whose:
+        """Return what the refusal of a canary shows about those of the rows.
+
+        Args:
+            refusal: why the canary was refused.
+            is_answered: whether the model was ever answered. Before that, one canary is enough.
+            is_shut: whether such a refusal can only be the run's, as a wrong key.
+        """
+        if self._is_like_pending(refusal) or (self.is_bare and is_shut):
+            self._canaries += 1
+            return Whose.RUNS if not is_answered or self._canaries >= _CANARIES else Whose.AGAIN
+        self._canaries = 0
         self.is_bare = not self.is_bare
         return Whose.OPEN if self.is_bare else Whose.ROWS
+
+    def _is_like_pending(self, refusal: Refusal) -> bool:
+        pending = self._pending
+        is_varied = len(pending) >= _VARIED
+        return any(
+            each.refusal.is_like(refusal) or (is_varied and each.refusal.status == refusal.status) for each in pending
+        )

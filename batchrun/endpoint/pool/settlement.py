@@ -226,9 +226,9 @@ class Settlement:
         self._retry(lane, work, effect, now_s)
 
     def _canary_refused(self, lane: Lane, work: Work, effect: Effect, refusal: Refusal, now_s: float) -> None:
-        whose = lane.health.refusals.canary_refused(refusal)
-        if whose is Whose.ROWS and effect.row is not ForRow.FAILED:
-            whose = Whose.RUNS  # no request is let in, for whatever reason
+        is_answered = work.request.model in self._answered_models
+        is_shut = effect.row is not ForRow.FAILED
+        whose = lane.health.refusals.canary_refused(refusal, is_answered=is_answered, is_shut=is_shut)
         if whose is Whose.ROWS:
             self._judge(lane, work, now_s)
         elif whose is Whose.RUNS:

@@ -256,6 +256,21 @@ def test_a_wrong_url_that_answers_200_stops_the_run(page: bytes) -> None:
     assert not run.failed
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_a_server_that_refuses_requests_by_chance_does_not_stop_the_run(share: float, seed: int) -> None:
+    """It refuses canaries as often as rows. Only the rows that are refused fail."""
+    chance = random.Random(seed)
+
+    def trouble(now_s: float, body: bytes) -> Result | None:
+        return refusal(400, "no") if chance.random() < share else None
+
+    run = send_all(Endpoint(slots, trouble=trouble), 2_000, limit=Limit(1_000))
+    assert run.stop is None
+    assert len(run.outcomes) == 2_000
+    assert len(run.failed) == pytest.approx(share * 2_000, rel=0.25)
+
+
 def test_a_gateway_that_answers_404_while_it_restarts_does_not_stop_the_run() -> None:
     """503 for ten seconds, 404 for one second, then answers."""
 
