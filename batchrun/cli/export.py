@@ -20,8 +20,9 @@ from batchrun.errors import JobError
 from batchrun.publish.card import write_card
 from batchrun.publish.upload import check_export, stored_upload, upload_results
 from batchrun.results.answer_counts import answer_lines
-from batchrun.results.export import FORMATS, View, export
+from batchrun.results.export import Exported, export
 from batchrun.results.run_directory import CARD, RESULTS
+from batchrun.results.view import FORMATS, View
 from batchrun.storage.urls import shown
 
 _NO_SCHEMA = "none"
@@ -99,16 +100,22 @@ def export_command(
     if upload is not None:
         check_export(run, upload, names)
     exported = export(run, view)
-    for notice in exported.notices:
-        click.echo(f"note: {notice}", err=True)
-    for line in [*score_lines(exported.scores), *answer_lines(exported.answers), *map(str, exported.paths)]:
-        click.echo(line, err=True)
+    _print_exported(exported)
     if card:
         click.echo(write_card(run), err=True)
     if (url := upload or stored_upload(run)) is not None:
         again = click.get_current_context().meta[_AGAIN]
         asyncio.run(in_thread(lambda: upload_results(run, url, names, again=again)))
         click.echo(f"uploaded to {shown(url)}", err=True)
+    if exported.problem is not None:
+        raise JobError(exported.problem)
+
+
+def _print_exported(exported: Exported) -> None:
+    for notice in exported.notices:
+        click.echo(f"note: {notice}", err=True)
+    for line in [*score_lines(exported.scores), *answer_lines(exported.answers), *map(str, exported.paths)]:
+        click.echo(line, err=True)
 
 
 def _schema(path: Path) -> AnswerSchema:

@@ -35,14 +35,15 @@ from batchrun.publish.upload import check_upload, upload_results
 from batchrun.records import Stop, summed
 from batchrun.report.bar import Progress, Silence
 from batchrun.report.texts import left_text
-from batchrun.results.export import Exported, View, export
+from batchrun.results.export import Exported, export
 from batchrun.results.identity import agreement_of
 from batchrun.results.replace import sweep
 from batchrun.results.run_directory import SPOOL
-from batchrun.results.scores import scorer_of
+from batchrun.results.scores import check_evaluation
 from batchrun.results.state import recorded_of
 from batchrun.results.summary import Findings, Status, Summary, save_ending, save_summary, summarize
 from batchrun.results.used import keep_set_aside, used_in
+from batchrun.results.view import View
 from batchrun.storage.slow import reported_when_slow
 from batchrun.storage.urls import shown
 
@@ -81,8 +82,7 @@ class Execution:
             JobError: a template, the schema or the scorer of the job is wrong, or a price is missing to keep its cap.
         """
         cap_usd_of(job, simulated=options.simulate)
-        if job.evaluate.target is not None:
-            scorer_of(job.evaluate)
+        check_evaluation(job)
         self.job, self.options = job, options
         self.directory = job.run_directory
         self.progress = options.progress
@@ -260,7 +260,8 @@ class Execution:
                     message += f" but not uploaded; upload them: batchrun export {self.directory}"
             return self._summary(state, exit_code=stop.exit_code, message=message, exported=exported)
         failed = summed(exported.totals.values()).failed
-        return self._summary("completed", exit_code=1 if failed else 0, exported=exported)
+        code = JobError.exit_code if exported.problem else 1 if failed else 0
+        return self._summary("completed", exit_code=code, message=exported.problem or "", exported=exported)
 
     def _summary(
         self,

@@ -1,60 +1,25 @@
 """Writes a run's results from its checkpoint; nothing is sent."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
-from batchrun.answers.schema import AnswerSchema
-from batchrun.answers.scores.scorers import FunctionScorer, NamedFunction
 from batchrun.checkpoint.file import damaged
 from batchrun.checkpoint.reader import Checkpoint, Failures
-from batchrun.errors import InputError, JobError
-from batchrun.job.catalogue import PriceLike, prices_of
-from batchrun.job.sections import Job
-from batchrun.prompts.input.columns import InputColumns, LateSchema
+from batchrun.errors import JobError
+from batchrun.prompts.input.columns import InputColumns
 from batchrun.records import ModelTotals, summed
 from batchrun.results.answers import AnswerReader
-from batchrun.results.columns import LostAnswer, input_name
+from batchrun.results.columns import LostAnswer
 from batchrun.results.openai_batch import write_batch_files
 from batchrun.results.replace import Replacements, replacing_together, sweep
-from batchrun.results.run_directory import RESULTS, USAGE, StoredInput, is_jobless, stored_input, stored_job
-from batchrun.results.scores import FunctionJudge, Judge, Scoring, TargetJudge
+from batchrun.results.run_directory import RESULTS, USAGE, stored_job
 from batchrun.results.summary import save_scores
-from batchrun.results.table import Results
 from batchrun.results.usage import usage_rows, write_usage
+from batchrun.results.view import StoredRun, Table, View
 from batchrun.results.writer import ANSWERS_KEY, SCORES_KEY, USAGE_KEY, write_parquet, write_results
-
-FORMATS = ("parquet", "jsonl", "csv", "openai")
 
 _MOST_WIDE = 1_000
 """Most models times samples in one row: tools that read the file cannot cope with more columns."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """Which results to write, and how."""
-
-    format: str = "parquet"
-    """One of `FORMATS`."""
-    is_wide: bool = False
-    """One row per prompt instead of one per request."""
-    schema: AnswerSchema | None = None
-    """Read the answers by this schema instead of the job's."""
-    is_schemaless: bool = False
-    """Read the answers without a schema."""
-    scorer: NamedFunction | None = None
-    """Score the rows with this function instead of the job's scorer."""
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the files to write."""
-        if self.format == "openai":
-            return [f"{name}.openai.jsonl" for name in ("results", "errors")]
-        name = f"results{'.wide' if self.is_wide else ''}.{self.format}"
-        return [RESULTS, USAGE] if name == RESULTS else [name]
 
 
 class Exported(NamedTuple):
@@ -71,6 +36,8 @@ class Exported(NamedTuple):
     """One entry per model; empty when nothing is scored."""
     answers: list[dict[str, Any]]
     """What is to be known about the completed rows, one entry per model; empty if no table was written."""
+    problem: str | None = None
+    """Why no score means anything; None where scores do, and without scores."""
 
 
 def export(directory: Path, view: View | None = None) -> Exported:
@@ -92,31 +59,13 @@ def export(directory: Path, view: View | None = None) -> Exported:
             raise damaged(checkpoint.path, "the answer of a completed row is not a chat completion") from lost
 
 
-class _Table(NamedTuple):
-    """The rows of the results with their reader and scores, which count the rows as they pass: for one pass."""
-
-    results: Results
-    reader: AnswerReader
-    scoring: Scoring | None
-
-
-class _Run:
+class _Run(StoredRun):
     """A run that is being exported."""
-
-    def __init__(self, directory: Path, checkpoint: Checkpoint, view: View) -> None:
-        self.directory, self.checkpoint, self.view = directory, checkpoint, view
-        self.totals = checkpoint.totals()
-        self.job: Job | None = None if is_jobless(checkpoint) else stored_job(checkpoint)
-        self.prices: Mapping[str, PriceLike | None] = (
-            dict.fromkeys(self.totals) if self.job is None else prices_of(self.job, self.totals)
-        )
-        self.target = None if self.job is None else self.job.evaluate.target
-        self.notices: list[str] = []
 
     def write_batch_files(self) -> Exported:
         """Write OpenAI's output and error files."""
         paths = [self.directory / name for name in self.view.names]
-        reader = self._reader()
+        reader = self.reader()
         with (
             replacing_together() as files,
             files.writing(paths[0]) as output,
@@ -130,7 +79,7 @@ class _Run:
         paths = [self.directory / name for name in self.view.names]
         asked = self._asked() if self.view.is_wide else []
         with replacing_together() as files:
-            table = self._write_with_input(lambda columns: self._write(files, paths[0], columns, asked))
+            table = self.with_input(lambda columns: self._write(files, paths[0], columns, asked))
             self._check_rows(table.results.rows + table.results.dropped)
             scores = [] if table.scoring is None else table.scoring.table()
             if paths[0].name == RESULTS:
@@ -143,12 +92,12 @@ class _Run:
 
     def _write(
         self, files: Replacements, path: Path, columns: InputColumns | None, asked: list[tuple[str, int]]
-    ) -> _Table:
+    ) -> Table:
         # Few exports need these, and they are slow to import.
         from batchrun.results.text_files import write_csv, write_jsonl
         from batchrun.results.wide import Wide
 
-        table = self._table(columns)
+        table = self.table(columns)
         schema, batches = table.results.schema, table.results.batches()
         plain: list[str] = []
         if asked:
@@ -165,44 +114,15 @@ class _Run:
                 write_results(temporary, table.results, lambda: self._footer(table))
         return table
 
-    def _note(self, table: _Table) -> None:
+    def _note(self, table: Table) -> None:
         if table.results.dropped:
             self.notices.append(f"answers whose rows the input no longer has are left out: {table.results.dropped:,}")
-        if table.scoring is not None and (notice := table.scoring.judge.notice):
-            self.notices.append(notice)
-
-    def _table(self, columns: InputColumns | None) -> _Table:
-        """Return the rows of the results, with these columns of the input."""
-        inputs: pa.Schema | None = None if columns is None else columns.schema
-        target = None if self.target is None or inputs is None else input_name(inputs, self.target)
-        scoring = self._scoring(target)
-        keep = None if self.job is None else self.job.output.keep
-        reader = self._reader()
-        results = Results(
-            self.checkpoint.columns(),
-            columns,
-            self.prices,
-            reader=reader,
-            scoring=scoring,
-            hidden=target if keep is not None and self.target not in keep else None,
-        )
-        return _Table(results, reader, scoring)
-
-    def _scoring(self, target: str | None) -> Scoring | None:
-        judge: Judge
-        if self.view.scorer is not None:
-            judge = FunctionJudge(FunctionScorer(self.view.scorer))
-        elif self.job is None or self.target is None:
-            return None
+        if table.scoring is None or (notice := table.scoring.judge.notice) is None:
+            return
+        if self.is_useless(table.scoring.judge):
+            self.problem = f"{notice}; fix the scorer and run the same command again: the answers stay, nothing is sent"
         else:
-            judge = TargetJudge(self.job.evaluate, target)
-        return Scoring(judge, 1 if self.job is None else self.job.model.num_samples)
-
-    def _reader(self) -> AnswerReader:
-        if self.view.schema is not None or self.view.is_schemaless:
-            return AnswerReader(self.view.schema)
-        schema = None if self.job is None else self.job.response.schema
-        return AnswerReader(None if schema is None else AnswerSchema(schema))
+            self.notices.append(notice)
 
     def _asked(self) -> list[tuple[str, int]]:
         """Return the models and samples that get columns in one row."""
@@ -217,42 +137,12 @@ class _Run:
             )
         return asked
 
-    def _write_with_input(self, write: Callable[[InputColumns | None], _Table]) -> _Table:
-        """Write with the input's columns: typed by its first rows, or by all rows where these types do not fit."""
-        inputs = self._input()
-        if inputs is None:
-            return write(None)
-        try:
-            try:
-                return write(inputs.columns(is_quick=True))
-            except LateSchema:
-                return write(inputs.columns(is_quick=False))
-        except InputError as problem:  # the input has changed since it was found; the answers are still right
-            self._note_missing_input(f"{problem}; write them again: batchrun export {self.directory}")
-            return write(None)
-
-    def _input(self) -> StoredInput | None:
-        """Return the input whose columns the results get; None, with a notice, when it cannot be used."""
-        if self.job is None:
-            self.notices.append("the results have no input columns and no costs until the job runs again")
-            return None
-        try:
-            return stored_input(self.job, self.directory, self.checkpoint, target=self.target)
-        except (InputError, JobError) as problem:
-            self._note_missing_input(str(problem))
-            return None
-
-    def _note_missing_input(self, why: str) -> None:
-        is_judged = self.target is not None and self.view.scorer is None
-        missing = "the input's columns and without scores" if is_judged else "the input's columns"
-        self.notices.append(f"the results are without {missing}: {why}")
-
     def _check_rows(self, rows: int) -> None:
         expected = summed(self.totals.values()).requests
         if rows != expected:
             raise damaged(self.checkpoint.path, f"holds {rows:,} settled rows where it should be {expected:,}")
 
-    def _footer(self, table: _Table) -> dict[str, Any]:
+    def _footer(self, table: Table) -> dict[str, Any]:
         scores = {} if table.scoring is None else {SCORES_KEY: table.scoring.table()}
         answers = {ANSWERS_KEY: table.results.answers.table()}
         return {USAGE_KEY: usage_rows(self._judged(table.reader), self.prices), **answers, **scores}
@@ -282,4 +172,5 @@ class _Run:
             self.notices.append(
                 f"{abs(gained):,} more rows are {status} than in the run: their answers were read by another schema"
             )
-        return Exported(paths, self.notices, self._judged(reader), self._failures(reader), scores, answers)
+        failures = self._failures(reader)
+        return Exported(paths, self.notices, self._judged(reader), failures, scores, answers, self.problem)

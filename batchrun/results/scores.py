@@ -6,10 +6,13 @@ from typing import Any, Protocol
 import orjson
 import pyarrow as pa
 
+from batchrun.answers.schema import AnswerSchema
 from batchrun.answers.scores.scorers import NO_SCORE, FunctionScorer, Score, Scorer, scorer_for
 from batchrun.answers.scores.tables import Evaluation, ModelScores
-from batchrun.job.sections import Evaluate
+from batchrun.errors import JobError
+from batchrun.job.sections import Evaluate, Job
 from batchrun.prompts.input.arrow import python_dicts, python_values
+from batchrun.prompts.input.files import nearest
 
 _READS_OBJECTS = "json_field"
 """The scorer that finds an object in the answer; with a schema, the object was found already."""
@@ -30,6 +33,11 @@ class Judge(Protocol):
         """A message about the scoring, if there is one."""
         ...
 
+    @property
+    def is_useless(self) -> bool:
+        """Whether the message says that no score means anything."""
+        ...
+
 
 def scorer_of(evaluate: Evaluate) -> Scorer:
     """Return the scorer that a job names.
@@ -38,6 +46,29 @@ def scorer_of(evaluate: Evaluate) -> Scorer:
         JobError: its pattern or field is missing or cannot be used.
     """
     return scorer_for(evaluate.scorer, pattern=evaluate.pattern, field=evaluate.field)
+
+
+def check_evaluation(job: Job) -> None:
+    """Check what a job says about scores, before anything is sent.
+
+    Raises:
+        JobError: the scorer cannot be made, or compares a property that the schema of the answers does not have.
+    """
+    evaluate, schema = job.evaluate, job.response.schema
+    if evaluate.target is None:
+        return
+    scorer_of(evaluate)
+    if evaluate.scorer != _READS_OBJECTS or evaluate.field is None or schema is None or _is_open(schema):
+        return
+    known = list(AnswerSchema(schema).properties)
+    if evaluate.field not in known and evaluate.field.split(".")[0] not in known:
+        there = f"the schema has the properties {', '.join(known)}"
+        raise JobError(f'evaluate.field = "{evaluate.field}"; {there}{nearest(evaluate.field, known)}')
+
+
+def _is_open(schema: Mapping[str, Any]) -> bool:
+    """Return whether a schema says that answers may have more than its properties."""
+    return bool(schema.get("additionalProperties")) or "patternProperties" in schema
 
 
 class TargetJudge:
@@ -72,7 +103,7 @@ class TargetJudge:
 
     @property
     def notice(self) -> str | None:
-        """A message if no answer has the part that is compared: the job is more likely wrong than every answer."""
+        """A message if no answer has the part that is compared."""
         wanted = {
             "number": "a number",
             "regex": f"what evaluate.pattern = {self._evaluate.pattern!r} finds",
@@ -80,7 +111,12 @@ class TargetJudge:
         }.get(self._evaluate.scorer)
         if wanted is None or self._found or not self._scored:
             return None
-        return f"none of {self._scored:,} answers has {wanted}, so each scores 0"
+        return f"none of {self._scored:,} answer{'s' * (self._scored != 1)} has {wanted}, so each scores 0"
+
+    @property
+    def is_useless(self) -> bool:
+        """Whether no answer has the part that the job names: the job is more likely wrong than every answer."""
+        return self.notice is not None and bool(self._evaluate.pattern or self._evaluate.field)
 
 
 def _answers(rows: pa.RecordBatch) -> list[str | None]:
@@ -101,9 +137,11 @@ class FunctionJudge:
 
     def __init__(self, scorer: FunctionScorer) -> None:
         self._scorer = scorer
+        self._asked = 0
 
     def __call__(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
         """Return the score of each row."""
+        self._asked += rows.column("status").to_pylist().count("completed")
         return [self._scorer(row) if row["status"] == "completed" else NO_SCORE for row in python_dicts(rows)]
 
     @property
@@ -111,6 +149,11 @@ class FunctionJudge:
         """The number of rows that the function could not score, with the first error."""
         errors = self._scorer.errors
         return f"rows without a score: {errors:,}, because {self._scorer.first_error}" if errors else None
+
+    @property
+    def is_useless(self) -> bool:
+        """Whether the function has raised for every row."""
+        return 0 < self._asked == self._scorer.errors
 
 
 class Scoring:

@@ -12,8 +12,9 @@ from harness.settled import settle
 
 from batchrun.errors import DamagedError, RunDirectoryError
 from batchrun.results import export as export_module
-from batchrun.results.export import View, export
+from batchrun.results.export import export
 from batchrun.results.table import Results
+from batchrun.results.view import View
 
 OUT = Path("out")
 

@@ -27,7 +27,7 @@ from batchrun.prompts.count import output_rows, rows_left
 from batchrun.prompts.source import Entry, Source
 from batchrun.records import ModelTotals, Request, RowCount, summed
 from batchrun.results.identity import changed_settings, origin_of
-from batchrun.results.scores import scorer_of
+from batchrun.results.scores import check_evaluation
 
 _SAMPLE_ROWS = 1_000
 _SAMPLE_BYTES = 4 << 20
@@ -137,8 +137,7 @@ def _surveyed(
     job: Job, source: Source, on_read: Callable[[float | None], None], *, simulated: bool
 ) -> tuple[Past, Survey, _Edit]:
     """Read the whole input, and the run directory if there is one; check the job's scorer and schema first."""
-    if job.evaluate.target is not None:
-        scorer_of(job.evaluate)
+    check_evaluation(job)
     if job.response.schema is not None:
         AnswerSchema(job.response.schema)
     if not (job.run_directory / FILE_NAME).exists():

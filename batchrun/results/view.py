@@ -1,0 +1,152 @@
+"""How the rows of a run are read from its checkpoint: by which schema and scorer, with which columns of the input."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import pyarrow as pa
+
+from batchrun.answers.schema import AnswerSchema
+from batchrun.answers.scores.scorers import FunctionScorer, NamedFunction
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.errors import InputError, JobError
+from batchrun.job.catalogue import PriceLike, prices_of
+from batchrun.job.sections import Job
+from batchrun.prompts.input.columns import InputColumns, LateSchema
+from batchrun.records import OutcomeColumns
+from batchrun.results.answers import AnswerReader
+from batchrun.results.columns import input_name
+from batchrun.results.run_directory import RESULTS, USAGE, StoredInput, is_jobless, stored_input, stored_job
+from batchrun.results.scores import FunctionJudge, Judge, Scoring, TargetJudge
+from batchrun.results.table import Results
+
+FORMATS = ("parquet", "jsonl", "csv", "openai")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Which results to write, and how."""
+
+    format: str = "parquet"
+    """One of `FORMATS`."""
+    is_wide: bool = False
+    """One row per prompt instead of one per request."""
+    schema: AnswerSchema | None = None
+    """Read the answers by this schema instead of the job's."""
+    is_schemaless: bool = False
+    """Read the answers without a schema."""
+    scorer: NamedFunction | None = None
+    """Score the rows with this function instead of the job's scorer."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the files to write."""
+        if self.format == "openai":
+            return [f"{name}.openai.jsonl" for name in ("results", "errors")]
+        name = f"results{'.wide' if self.is_wide else ''}.{self.format}"
+        return [RESULTS, USAGE] if name == RESULTS else [name]
+
+
+class Table(NamedTuple):
+    """The rows of the results with their reader and scores, which count the rows as they pass: for one pass."""
+
+    results: Results
+    reader: AnswerReader
+    scoring: Scoring | None
+
+
+class StoredRun:
+    """A run whose rows are read in a view."""
+
+    def __init__(self, directory: Path, checkpoint: Checkpoint, view: View) -> None:
+        self.directory, self.checkpoint, self.view = directory, checkpoint, view
+        self.totals = checkpoint.totals()
+        self.job: Job | None = None if is_jobless(checkpoint) else stored_job(checkpoint)
+        self.prices: Mapping[str, PriceLike | None] = (
+            dict.fromkeys(self.totals) if self.job is None else prices_of(self.job, self.totals)
+        )
+        self.target = None if self.job is None else self.job.evaluate.target
+        self.notices: list[str] = []
+        """Messages about the results."""
+        self.problem: str | None = None
+        """Why no score means anything."""
+
+    def is_useless(self, judge: Judge) -> bool:
+        """Return whether a judge's scores mean nothing. Simulated answers may lack what a model's would have."""
+        return judge.is_useless and (isinstance(judge, FunctionJudge) or not self.checkpoint.fact(facts.SIMULATED))
+
+    def table(self, columns: InputColumns | None, outcomes: Iterable[OutcomeColumns] | None = None) -> Table:
+        """Return the rows of the results.
+
+        Args:
+            columns: of the input.
+            outcomes: of these rows; all unless given.
+        """
+        inputs: pa.Schema | None = None if columns is None else columns.schema
+        target = None if self.target is None or inputs is None else input_name(inputs, self.target)
+        scoring = self._scoring(target)
+        keep = None if self.job is None else self.job.output.keep
+        reader = self.reader()
+        results = Results(
+            self.checkpoint.columns() if outcomes is None else outcomes,
+            columns,
+            self.prices,
+            reader=reader,
+            scoring=scoring,
+            hidden=target if keep is not None and self.target not in keep else None,
+        )
+        return Table(results, reader, scoring)
+
+    def with_input(self, read: Callable[[InputColumns | None], T]) -> T:
+        """Read with the input's columns: typed by its first rows, or by all rows where these types do not fit.
+
+        Where the input cannot be used, `read` gets None, and a notice says why.
+        """
+        inputs = self._input()
+        if inputs is None:
+            return read(None)
+        try:
+            try:
+                return read(inputs.columns(is_quick=True))
+            except LateSchema:
+                return read(inputs.columns(is_quick=False))
+        except InputError as problem:  # the input has changed since it was found; the answers are still right
+            self._note_missing_input(f"{problem}; write them again: batchrun export {self.directory}")
+            return read(None)
+
+    def reader(self) -> AnswerReader:
+        """Return what reads the answers."""
+        if self.view.schema is not None or self.view.is_schemaless:
+            return AnswerReader(self.view.schema)
+        schema = None if self.job is None else self.job.response.schema
+        return AnswerReader(None if schema is None else AnswerSchema(schema))
+
+    def _scoring(self, target: str | None) -> Scoring | None:
+        judge: Judge
+        if self.view.scorer is not None:
+            judge = FunctionJudge(FunctionScorer(self.view.scorer))
+        elif self.job is None or self.target is None:
+            return None
+        else:
+            judge = TargetJudge(self.job.evaluate, target)
+        return Scoring(judge, 1 if self.job is None else self.job.model.num_samples)
+
+    def _input(self) -> StoredInput | None:
+        """Return the input whose columns the results get; None, with a notice, when it cannot be used."""
+        if self.job is None:
+            self.notices.append("the results have no input columns and no costs until the job runs again")
+            return None
+        try:
+            return stored_input(self.job, self.directory, self.checkpoint, target=self.target)
+        except (InputError, JobError) as problem:
+            self._note_missing_input(str(problem))
+            return None
+
+    def _note_missing_input(self, why: str) -> None:
+        is_judged = self.target is not None and self.view.scorer is None
+        missing = "the input's columns and without scores" if is_judged else "the input's columns"
+        self.notices.append(f"the results are without {missing}: {why}")
