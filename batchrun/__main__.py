@@ -11,6 +11,7 @@ import click
 from batchrun import __version__
 from batchrun.cli import cli
 from batchrun.cli.standard_streams import open_closed_streams, protect_streams
+from batchrun.cli.suggestions import explained
 from batchrun.errors import BatchrunError
 
 _UNEXPECTED = 70
@@ -30,7 +31,7 @@ def run(arguments: list[str]) -> int:
     try:
         return _run(arguments)
     except click.ClickException as problem:
-        problem.show()
+        explained(problem).show()
         return 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted before anything was sent", err=True)

@@ -5,6 +5,7 @@ import importlib
 import click
 
 from batchrun import __version__
+from batchrun.cli.suggestions import SuggestingGroup
 
 _COMMANDS = {
     "run": ("batchrun.cli.run", "run_command", "Run a job file or a file of prompts; the same command resumes."),
@@ -24,7 +25,7 @@ _COMMANDS = {
 """Name → module, attribute, one line of help. The lines are here so that listing the commands imports none of them."""
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(SuggestingGroup):
     """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -47,7 +48,7 @@ class _LazyGroup(click.Group):
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="batchrun")
+@click.version_option(__version__, "-V", "--version", prog_name="batchrun")
 def cli() -> None:
     """Run a file of prompts against an OpenAI-compatible endpoint and get a table with an answer in every row.
 

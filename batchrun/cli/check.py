@@ -15,6 +15,7 @@ from tqdm import tqdm
 from batchrun.cli.check_texts import report_lines
 from batchrun.cli.flags import GroupedCommand, job_flags
 from batchrun.cli.run import job_of
+from batchrun.engine.earlier import refuse_moved
 from batchrun.engine.preflight.check import Report, check
 from batchrun.engine.preflight.probe import key_notes, probe_sender
 from batchrun.errors import BatchrunError
@@ -77,6 +78,7 @@ def check_command(job_or_file: tuple[str, ...], is_probing: bool, simulate: bool
 
 
 def _report(job: Job, *, is_probing: bool, simulate: bool) -> Report:
+    refuse_moved(job)
     with Source(job, sys.stdin.buffer) as source, _bar() as on_read:
         with _reporting(job):
             source.open()

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import uvloop
 
 from batchrun.endpoint.sockets import SPARE, room_for
+from batchrun.engine.earlier import refuse_moved
 from batchrun.engine.execution import Execution, Options
 from batchrun.job.sections import Job, Publish
 from batchrun.publish.worker import Publishing
@@ -37,6 +38,8 @@ def _run_in_new_loop(job: Job, options: Options | None) -> Summary:
 async def arun(job: Job, options: Options | None = None) -> Summary:
     """Do the same as `run`, in the running event loop."""
     options = options or Options()
+    if not options.restart:
+        refuse_moved(job)
     job = _with_room(job, options)
     if job.publish == Publish():
         return await Execution(job, options).execute()

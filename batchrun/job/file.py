@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from batchrun.errors import JobError
-from batchrun.job.sections import SECTIONS, Job, Price
+from batchrun.job.sections import SECTIONS, Job, Price, default_directory
 from batchrun.job.settings import Section, SettingError, key_of, texts
+from batchrun.job.suggestions import misplaced_in_model, nearest, nearest_setting
 
 STDIN = "-"
 
@@ -52,6 +54,9 @@ _OURS = {
     "model": "use name",
 }
 
+_FILE_ENDINGS = (".parquet", ".jsonl", ".csv", ".json", ".tsv", ".txt", ".xlsx", ".toml")
+"""Endings of a run directory that is probably meant to be a file."""
+
 S = TypeVar("S", bound=Section)
 
 
@@ -59,7 +64,7 @@ def load_job(path: str | Path, overrides: Overrides | None = None) -> Job:
     """Read a job file; flags replace its values.
 
     Args:
-        path: the TOML file. The paths of its input are relative to its folder.
+        path: the TOML file. The paths in it are relative to its folder, the run directory included.
         overrides: values that replace those of the file.
 
     Raises:
@@ -75,7 +80,7 @@ def load_job(path: str | Path, overrides: Overrides | None = None) -> Job:
     known = (*SECTIONS, "prices")
     for name, entries in tables.items():
         if name not in known:
-            raise JobError(f"{path}: [{name}] is not a section{_nearest(name, known)}")
+            raise JobError(f"{path}: [{name}] is not a section{nearest(name, known)}")
         if not isinstance(entries, dict):
             raise JobError(f"{path}: {name} = {entries!r}; must be a section: [{name}]")
     return _job(path.stem, tables, overrides or {}, where=str(path), folder=path.parent)
@@ -91,6 +96,7 @@ def job_for(paths: Iterable[str], overrides: Overrides | None = None) -> Job:
 
 def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: str, folder: Path | None) -> Job:
     sections: dict[str, Any] = {}
+    earlier: str | None = None
     for section, kind in SECTIONS.items():
         entries = {key: (f"{where}: {section}.{key}", value) for key, value in tables.get(section, {}).items()}
         for (its_section, key), override in overrides.items():
@@ -99,6 +105,8 @@ def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: s
                 entries[key] = override
         if section == "input" and folder is not None and ("input", "path") not in overrides:
             entries = _relative_to(folder, entries)
+        if section == "output" and folder is not None and ("output", "dir") not in overrides:
+            entries, earlier = _with_directory(folder, name, entries)
         if section == "response":
             entries = _with_schema(folder or Path(), entries)
         sections[section] = _section(kind, section, entries, where)
@@ -112,10 +120,33 @@ def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: s
         for model, entries in tables.get("prices", {}).items()
         if _is_table(entries, f'{where}: prices."{model}"')
     }
-    job = Job(name=name, prices=prices, **sections)
+    job = Job(name=name, earlier_directory=earlier, prices=prices, **sections)
     if not job.input.path:
         raise JobError(f"{where}: input.path is missing; name a file, a glob, a folder, or - for standard input")
+    _check_names(job, where, overrides)
     return job
+
+
+def _check_names(job: Job, where: str, overrides: Overrides) -> None:
+    """Refuse several models in one name, and a run directory that is named like a file of answers.
+
+    Raises:
+        JobError: with what to write instead.
+    """
+    if several := next((name for name in job.model.names if "," in name), None):
+        names = [name.strip() for name in several.split(",") if name.strip()]
+        flag = ("model", "names") in overrides
+        cure = " ".join(f"-m {name}" for name in names) if flag else f"names = {json.dumps(names)}"
+        origin = "--model" if flag else f"{where}: model.names"
+        raise JobError(f'{origin} = "{several}"; must be one model; for several: {cure}')
+    directory = Path(job.output.dir)
+    if directory.suffix in _FILE_ENDINGS and not directory.is_dir():
+        origin = "--out" if ("output", "dir") in overrides else f"{where}: output.dir"
+        better = directory.with_suffix("")
+        raise JobError(
+            f'{origin} = "{directory}"; must be a directory: the answers go into results.parquet in it;'
+            f" for example {better} for {better / 'results.parquet'}"
+        )
 
 
 def _is_table(value: Any, where: str) -> bool:
@@ -143,7 +174,7 @@ def _section(kind: type[S], section: str, entries: dict[str, tuple[str, Any]], w
             _check_body_key(key, names, origin)
             extra_body[key] = value
         else:
-            raise JobError(f"{origin} is unknown{_nearest(key, names)}")
+            raise JobError(f"{origin} is unknown{nearest_setting(section, key, names)}")
     for key in extra_body:
         if key in names:
             raise JobError(f"{where}: model.extra_body.{key} cannot be set: it is a setting of [model]; set it there")
@@ -159,9 +190,11 @@ def _section(kind: type[S], section: str, entries: dict[str, tuple[str, Any]], w
 def _check_body_key(key: str, names: Mapping[str, str], origin: str) -> None:
     if key in _OURS:
         raise JobError(f"{origin} cannot be set: {_OURS[key]}")
+    escape = "to send this key unchanged, put it under [model.extra_body]"
+    if hint := misplaced_in_model(key):
+        raise JobError(f"{origin} is unknown{hint} ({escape})")
     close = difflib.get_close_matches(key, [*names, *_BODY_KEYS, "name"], n=1, cutoff=_TYPO)
     if close and close[0] != key:
-        escape = "to send this key unchanged, put it under [model.extra_body]"
         raise JobError(f"{origin} is unknown; did you mean {close[0]}? ({escape})")
 
 
@@ -179,6 +212,24 @@ def _relative_to(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str,
     }
 
 
+def _with_directory(
+    folder: Path, name: str, entries: dict[str, tuple[str, Any]]
+) -> tuple[dict[str, tuple[str, Any]], str | None]:
+    """Return the entries of `[output]` with a run directory relative to the job file, and where it was before.
+
+    The first releases took it relative to the current directory; None where that is the same.
+    """
+    origin, value = entries.get("dir", ("", default_directory(name)))
+    if not isinstance(value, str) or not value:
+        return entries, None  # the section's own check refuses it
+    joined = str(folder / value)
+    short = os.path.normpath(joined)
+    # `jobs/..` is not the current directory where `jobs` is a link.
+    directory = short if os.path.realpath(short) == os.path.realpath(joined) else joined
+    is_same = os.path.realpath(value) == os.path.realpath(directory)
+    return entries | {"dir": (origin, directory)}, None if is_same else value
+
+
 def _with_schema(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
     """Return the entries of `[response]`; the name of a schema file, relative to the job file, becomes the schema."""
     origin, value = entries.get("schema", ("", None))
@@ -191,12 +242,6 @@ def _with_schema(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str,
         raise JobError(f'{origin} = "{value}"; {path} cannot be read: {problem.strerror}') from problem
     except ValueError as problem:
         raise JobError(f'{origin} = "{value}"; {path} is not JSON: {problem}') from problem
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
 
 
 def _shown(value: Any) -> str:

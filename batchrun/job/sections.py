@@ -158,7 +158,12 @@ class Limits(Section):
 class Output(Section):
     """`[output]`: the run directory, and what its results contain."""
 
-    dir: str = setting("", "run directory", text, shown="runs/NAME")
+    dir: str = setting(
+        "",
+        "run directory; in a job file relative to the file, as a flag to the current directory",
+        text,
+        shown="runs/NAME",
+    )
     keep: tuple[str, ...] | None = setting(None, "columns of the input to keep in the results", texts, shown="all")
     upload: str | None = setting(
         None,
@@ -225,6 +230,8 @@ class Job:
 
     name: str = "batch"
     """Name of the run directory if `output.dir` is not set."""
+    earlier_directory: str | None = None
+    """Where the first releases kept the run of this job file: relative to the current directory, not to the file."""
     input: Input
     prompt: PromptTemplates = dataclasses.field(default_factory=PromptTemplates)
     model: Model = dataclasses.field(default_factory=Model)
@@ -250,7 +257,12 @@ class Job:
     @property
     def run_directory(self) -> Path:
         """The directory of the run."""
-        return Path(self.output.dir or f"runs/{self.name}")
+        return Path(self.output.dir or default_directory(self.name))
+
+
+def default_directory(name: str) -> str:
+    """Return the run directory of a job that does not set one."""
+    return f"runs/{name}"
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -14,7 +14,9 @@ class UnknownSettingError(ValueError):
 
 def job_to_dict(job: Job) -> dict[str, Any]:
     """Return a job as plain data, for JSON. A job never holds a secret."""
-    return dataclasses.asdict(job)
+    data = dataclasses.asdict(job)
+    del data["earlier_directory"]  # of the command, not of the run
+    return data
 
 
 def job_from_dict(data: Mapping[str, Any]) -> Job:

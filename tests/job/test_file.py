@@ -68,7 +68,7 @@ def test_the_job_file_of_the_design_loads(load: Load, tmp_path: Path) -> None:
     assert job.model.extra_body == {"chat_template_kwargs": {"enable_thinking": False}}
     assert job.model.parameters()["temperature"] == 0
     assert (job.limits.max_cost_usd, job.limits.patience_s) == (25, 7200)
-    assert (job.name, job.output.dir, job.output.keep) == ("job", "runs/label_reviews", ("text",))
+    assert (job.name, job.output.dir, job.output.keep) == ("job", str(tmp_path / "runs/label_reviews"), ("text",))
     assert job.prices["my/model"].output_usd_per_mtok == 1
 
 
@@ -76,6 +76,64 @@ def test_the_job_file_of_the_design_loads(load: Load, tmp_path: Path) -> None:
 def test_standard_input_urls_and_absolute_paths_are_not_changed(load: Load, path: str) -> None:
     """Only relative paths are resolved against the folder of the job file."""
     assert load(f'[input]\npath = "{path}"').input.path == (path,)
+
+
+@pytest.mark.parametrize(
+    ("written", "directory", "earlier"),
+    [
+        ("", "jobs/runs/job", "runs/job"),
+        ('dir = "out"', "jobs/out", "out"),
+        ('dir = "../out"', "out", "../out"),
+        ('dir = "/abs/out"', "/abs/out", None),
+    ],
+)
+def test_the_run_directory_is_relative_to_the_job_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, directory: str, earlier: str | None
+) -> None:
+    """Named from the current directory. The flag is relative to the current directory, whatever the file has."""
+    monkeypatch.chdir(tmp_path)
+    Path("jobs").mkdir()
+    Path("jobs/job.toml").write_text(f"{INPUT}\n[output]\n{written}")
+    job = load_job("jobs/job.toml")
+    assert (str(job.run_directory), job.earlier_directory) == (directory, earlier)
+    named = load_job("jobs/job.toml", {("output", "dir"): ("--out", "mine")})
+    assert (str(named.run_directory), named.earlier_directory) == ("mine", None)
+
+
+def test_a_job_file_in_a_linked_folder_has_its_run_next_to_the_folder_that_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`jobs/..` is not the current directory there, so the path is not made shorter."""
+    monkeypatch.chdir(tmp_path)
+    Path("project/jobs").mkdir(parents=True)
+    Path("jobs").symlink_to("project/jobs")
+    Path("jobs/job.toml").write_text(f'{INPUT}\n[output]\ndir = "../out"')
+    assert load_job("jobs/job.toml").run_directory.resolve() == tmp_path / "project" / "out"
+
+
+@pytest.mark.parametrize("at_flag", [True, False])
+def test_several_models_in_one_name_are_refused_with_what_to_write(load: Load, at_flag: bool) -> None:
+    """As a flag and in the file."""
+    text = f"{INPUT}\n[model]\nname = 'm'" if at_flag else f"{INPUT}\n[model]\nname = 'a, b'"
+    overrides = {("model", "names"): ("--model", ["a,b"])} if at_flag else {}
+    cure = '--model = "a,b"; must be one model; for several: -m a -m b'
+    with pytest.raises(JobError, match=cure if at_flag else r'model\.names = "a, b".*names = \["a", "b"\]'):
+        load(text, **({"overrides": overrides} if at_flag else {}))
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "answers.jsonl", "a/b.csv"])
+def test_a_run_directory_that_is_named_like_a_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The message has a name that works. A directory that is there is used."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(JobError) as caught:
+        job_for(["in.jsonl"], {("output", "dir"): ("--out", name)})
+    better = name.rpartition(".")[0]
+    assert f'--out = "{name}"; must be a directory' in str(caught.value)
+    assert f"for example {better} for {better}/results.parquet" in str(caught.value)
+    Path(name).mkdir(parents=True)
+    assert str(job_for(["in.jsonl"], {("output", "dir"): ("--out", name)}).run_directory) == name
 
 
 def test_a_byte_order_mark_is_accepted(load: Load) -> None:
