@@ -15,7 +15,7 @@ help:  ## list these commands
 demo: .venv/.installed  ## install, label 60 reviews with the embedded simulator, show the answers as a table
 	@$(RUN) -m batchrun run jobs/label_reviews.toml --simulate -o runs/demo
 	@echo
-	@$(RUN) jobs/show.py runs/demo/results.parquet id label confidence reason
+	@$(RUN) -m batchrun show runs/demo id label confidence reason
 	@echo
 	@echo "Cost: none, the simulator made these answers up. All rows and columns: runs/demo/results.parquet"
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batchrun.__main__ import run as run_command_line
 from batchrun.cli import cli
 from batchrun.engine.runner import arun
 from batchrun.job.file import load_job
@@ -74,7 +75,7 @@ def test_a_job_opens_with_a_description_and_its_commands(name: str) -> None:
     """One command for the endpoint, one for the simulator; both are parsed, so every flag in them exists."""
     comment = opening(name)
     assert len(comment[0]) > 60
-    commands = [shlex.split(line) for line in comment if line.startswith("batchrun ")]
+    commands = [shlex.split(line) for line in comment if line.startswith("batchrun run ")]
     assert commands == [
         ["batchrun", "run", f"jobs/{name}.toml"],
         ["batchrun", "run", f"jobs/{name}.toml", "--simulate", "-o", f"runs/{name}_tried"],
@@ -87,13 +88,8 @@ def test_a_job_opens_with_a_description_and_its_commands(name: str) -> None:
 
 @each_job
 def test_a_job_has_its_own_run_directory(name: str) -> None:
-    """It is under `runs`, which git ignores."""
-    assert load_job(JOBS / f"{name}.toml").output.dir == f"runs/{name}"
-
-
-def show(*arguments: str) -> None:
-    """Run `jobs/show.py`."""
-    runpy.run_path(str(JOBS / "show.py"))["main"](list(arguments))
+    """It is under `runs` next to `jobs`, which git ignores."""
+    assert load_job(JOBS / f"{name}.toml").output.dir == str(ROOT / "runs" / name)
 
 
 @each_job
@@ -101,10 +97,10 @@ def test_the_table_that_a_job_names_can_be_shown(
     name: str, summaries: dict[str, Summary], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command in the job's opening comment prints its columns, at most 100 characters wide."""
-    [command] = [shlex.split(line) for line in opening(name) if line.startswith("python jobs/show.py ")]
-    path, *columns = command[2:]
-    assert path == f"runs/{name}_tried/results.parquet"
-    show(summaries[name].results, *columns)
+    [command] = [shlex.split(line) for line in opening(name) if line.startswith("batchrun show ")]
+    run, *columns = command[2:]
+    assert run == f"runs/{name}_tried"
+    assert run_command_line(["show", summaries[name].directory, *columns]) == 0
     head, rule, *rows, count = capsys.readouterr().out.splitlines()
     assert (head.split(), rule.split()) == (columns, ["-" * len(column) for column in columns])
     assert len(rows) == 10
@@ -112,25 +108,6 @@ def test_the_table_that_a_job_names_can_be_shown(
     assert max(map(len, rows)) <= 100
     [first] = pq.read_table(summaries[name].results, columns=columns).slice(0, 1).to_pylist()
     assert rows[0].startswith(str(first[columns[0]]))
-
-
-def test_without_columns_the_answers_are_shown(
-    summaries: dict[str, Summary], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """`-n` says how many."""
-    show(summaries["overnight"].results, "-n", "2")
-    head, _, *rows, count = capsys.readouterr().out.splitlines()
-    assert head.split() == ["custom_id", "status", "response"]
-    assert len(rows) == 2
-    assert count == "2 of 200 rows"
-
-
-def test_an_unknown_column_is_refused_with_the_columns_that_there_are(summaries: dict[str, Summary]) -> None:
-    """And so is a file that is not Parquet."""
-    with pytest.raises(SystemExit, match=r"no column lable; it has row, custom_id, .*, label,"):
-        show(summaries["label_reviews"].results, "lable")
-    with pytest.raises(SystemExit, match=r"show\.py: not readable as Parquet"):
-        show(str(JOBS / "show.py"))
 
 
 def test_labels_are_typed_columns_that_agree(summaries: dict[str, Summary]) -> None:

@@ -183,28 +183,39 @@ class Checkpoint:
             for each, number in places
         )
 
-    def columns(self) -> Iterator[OutcomeColumns]:
-        """Yield every outcome in the order of row, model and sample, as columns of bounded length, none empty.
+    def columns(self, *, row: int | None = None, is_failed: bool = False) -> Iterator[OutcomeColumns]:
+        """Yield outcomes in the order of row, model and sample, as columns of bounded length, none empty.
 
         The columns are named as the fields of `Outcome` and `Usage`.
+
+        Args:
+            row: only the outcomes of this input row; of all rows unless given.
+            is_failed: only failures.
         """
+        first, end = (0, 1 << 63 - 1) if row is None else (pack(row, 0, 0), pack(row + 1, 0, 0))
+        wanted = f"id >= ? AND id < ?{' AND kind IS NOT NULL' if is_failed else ''}"
+        query = f"SELECT {', '.join(OUTCOME_COLUMNS)} FROM outcomes WHERE {wanted} ORDER BY id"
         with translated(self.path):
             models = read_models(self._connection)
             rows: list[tuple[Any, ...]] = []
             size = 0
-            for row in self._connection.execute(f"SELECT {', '.join(OUTCOME_COLUMNS)} FROM outcomes ORDER BY id"):
-                rows.append(row)
-                size += len(row[-1] or b"")
+            for outcome in self._connection.execute(query, (first, end)):
+                rows.append(outcome)
+                size += len(outcome[-1] or b"")
                 if len(rows) >= _ROWS or size >= _BYTES:
                     yield self._columns(rows, models)
                     rows, size = [], 0
             if rows:
                 yield self._columns(rows, models)
 
-    def outcomes(self) -> Iterator[list[Outcome]]:
-        """Yield every outcome in the order of row, model and sample, in lists of bounded length, none empty."""
+    def outcomes(self, *, row: int | None = None) -> Iterator[list[Outcome]]:
+        """Yield outcomes in the order of row, model and sample, in lists of bounded length, none empty.
+
+        Args:
+            row: only the outcomes of this input row; of all rows unless given.
+        """
         own = [name for name in Outcome._fields if name != "usage"]
-        for columns in self.columns():
+        for columns in self.columns(row=row):
             usages = map(Usage._make, zip(*(columns[name] for name in Usage._fields), strict=True))
             yield [
                 Outcome(**dict(zip(own, values, strict=True)), usage=usage)

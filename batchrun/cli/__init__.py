@@ -16,6 +16,7 @@ _COMMANDS = {
         "Show counts, tokens and cost of a run, also while it runs.",
     ),
     "watch": ("batchrun.cli.watch", "watch_command", "Follow a run from another terminal."),
+    "show": ("batchrun.cli.show", "show_command", "Show rows in the terminal: answers, failed rows, one row in full."),
     "export": ("batchrun.cli.export", "export_command", "Rebuild the results from the checkpoint, at no cost."),
     "report": ("batchrun.cli.report", "report_command", "Write one HTML page about a run."),
     "publish": ("batchrun.cli.publish", "publish_command", "Publish a run to W&B Weave or W&B."),

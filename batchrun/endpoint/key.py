@@ -162,6 +162,11 @@ def key_variable(endpoint: Endpoint) -> str:
     return endpoint.api_key_env or _VARIABLES[endpoint.provider]
 
 
+def is_variable_name(name: str) -> bool:
+    """Return whether a name may be shown: it is that of a variable, and cannot be the key itself."""
+    return _VARIABLE_NAME.fullmatch(name) is not None
+
+
 def hide_keys(text: str) -> str:
     """Return a text, such as a traceback, with `***` for every key that was found in this process."""
     data = text.encode("utf-8", "backslashreplace")

@@ -4,7 +4,6 @@ The checkpoint does not keep what was sent. It is rendered again from the input,
 or has another row in that place now, the request is lost; running the job again matches input and answers.
 """
 
-import dataclasses
 import sqlite3
 import sys
 from collections.abc import Generator, Iterator
@@ -19,10 +18,10 @@ import orjson
 
 from batchrun.errors import InputError, JobError
 from batchrun.job.catalogue import cost_usd, prices_of
-from batchrun.prompts.source import Entry, Source
+from batchrun.prompts.source import Entry
 from batchrun.publish.record import RunRecord, cut
 from batchrun.records import Outcome, Request, Usage
-from batchrun.results.run_directory import input_paths
+from batchrun.results.run_directory import input_source
 
 BATCH = 200
 """The most calls per batch."""
@@ -121,11 +120,9 @@ class Requests:
 
     def _entries(self) -> Generator[Entry, None, None]:
         """Yield the requests of the input in the order of its rows, as far as it can be read."""
-        job, record = self._record.job, self._record
-        paths = input_paths(job, record.directory, record.checkpoint)
-        read = dataclasses.replace(job.input, path=paths, strict=False, order="input")
+        record = self._record
         try:
-            with Source(dataclasses.replace(job, input=read)) as source:
+            with input_source(record.job, record.directory, record.checkpoint) as source:
                 source.open()
                 for batch in source.batches():
                     yield from batch

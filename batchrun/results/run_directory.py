@@ -126,3 +126,13 @@ def _still_fits(checkpoint: Checkpoint, job: Job) -> bool:
     with Source(job) as source:
         source.open()
         return all(checkpoint.fits(batch) for batch in source.batches())
+
+
+def input_source(job: Job, directory: Path, checkpoint: Checkpoint) -> Source:
+    """Return the input of a run, to be read again as its requests.
+
+    Raises:
+        JobError: a template does not compile, or a parameter cannot be sent.
+    """
+    paths = input_paths(job, directory, checkpoint)
+    return Source(dataclasses.replace(job, input=dataclasses.replace(job.input, path=paths, strict=False)))

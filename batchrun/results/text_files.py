@@ -16,7 +16,7 @@ def write_jsonl(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
     """Write one JSON object per row: times as ISO 8601, bytes as base64, decimals as text, NaN as null."""
     with path.open("wb") as file:
         for batch in batches:
-            file.writelines(_json(row) + b"\n" for row in python_dicts(batch))
+            file.writelines(json_line(row) + b"\n" for row in python_dicts(batch))
 
 
 def write_csv(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
@@ -31,7 +31,8 @@ def write_csv(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
             file.write_batch(pa.RecordBatch.from_arrays(columns, schema=flat))
 
 
-def _json(value: Any) -> bytes:
+def json_line(value: Any) -> bytes:
+    """Return a value as JSON: times as ISO 8601, bytes as base64, decimals as text, NaN as null."""
     return orjson.dumps(value, default=_text)
 
 
@@ -53,4 +54,4 @@ def _flat(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _field(value: Any) -> str:
-    return value if isinstance(value, str) else _json(value).decode().strip('"')
+    return value if isinstance(value, str) else json_line(value).decode().strip('"')

@@ -30,6 +30,7 @@ def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
         "check",
         "status",
         "watch",
+        "show",
         "export",
         "report",
         "publish",
@@ -38,7 +39,9 @@ def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
     ]
 
 
-@pytest.mark.parametrize("command", ["run", "check", "status", "watch", "export", "report", "models", "simulate"])
+@pytest.mark.parametrize(
+    "command", ["run", "check", "status", "watch", "show", "export", "report", "models", "simulate"]
+)
 def test_every_command_has_help_with_an_example(batchrun: Any, command: str) -> None:
     """The example can be copied."""
     done = batchrun(command, "--help")

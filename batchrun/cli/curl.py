@@ -1,0 +1,59 @@
+"""A request as a curl command that works when it is pasted into a shell. The key is in it only as a variable."""
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+
+import orjson
+
+from batchrun.cli.table import printable_json
+from batchrun.endpoint.key import find_project, is_variable_name, key_variable
+from batchrun.job.sections import Endpoint
+
+_MOST_ARGUMENT_BYTES = 100_000
+"""Longest body that is an argument of curl. Linux takes 131,072 bytes (MAX_ARG_STRLEN in its binfmts.h); longer bodies
+come through a pipe from `printf`, which is a part of the shell and has no such limit."""
+
+_SOME_VARIABLE = "API_KEY"
+"""Takes the place of a name that could be the key itself."""
+
+_IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+
+
+def curl_command(endpoint: Endpoint, body: bytes, environ: Mapping[str, str] = os.environ) -> str:
+    r"""Return the command that sends a body to an endpoint, for sh, bash and zsh.
+
+    Characters that a terminal would obey are written as `\u…`, which is the same JSON.
+
+    Raises:
+        JobError: the environment names a project that no header can hold.
+    """
+    lines = [shlex.join(["curl", "-sS", *(["-N"] if _is_streamed(body) else []), _url(endpoint)])]
+    lines.append("-H 'Content-Type: application/json'")
+    if (variable := shown_variable(endpoint, environ)) is not None:
+        lines.append(f'-H "Authorization: Bearer ${variable}"')
+    if project := find_project(endpoint, environ):
+        lines.append(shlex.join(["-H", f"OpenAI-Project: {project}"]))
+    text = shlex.quote(printable_json(body))
+    if len(text.encode()) <= _MOST_ARGUMENT_BYTES:
+        return " \\\n  ".join([*lines, f"--data-binary {text}"])
+    return f"printf %s {text} |\n" + " \\\n  ".join([*lines, "--data-binary @-"])
+
+
+def shown_variable(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the variable that the command takes the key from; None where `run` sends none."""
+    name = key_variable(endpoint)
+    is_set = bool(environ.get(name, "").strip())
+    if not is_set and endpoint.is_loopback and not endpoint.api_key_env:
+        return None
+    is_name = is_variable_name(name) or (is_set and _IDENTIFIER.fullmatch(name))
+    return name if is_name else _SOME_VARIABLE
+
+
+def _url(endpoint: Endpoint) -> str:
+    return f"{endpoint.base_url}/chat/completions"
+
+
+def _is_streamed(body: bytes) -> bool:
+    return bool(orjson.loads(body).get("stream"))

@@ -1,0 +1,72 @@
+"""One row in full, as text for a terminal: what was sent, and what came back."""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from batchrun.cli.table import value_text, visible
+from batchrun.records import Request
+
+_LINE_CHARS = 60
+"""Longest text that stands next to its name; longer ones stand below it."""
+
+_URL_CHARS = 80
+"""Of an image's URL that are shown: data URLs have millions."""
+
+_AS_BLOCK = ("response", "reasoning")
+"""Columns that always stand below their name: they are what people look for."""
+
+
+def request_lines(request: Request) -> Iterator[str]:
+    """Yield the messages of a request, and its parameters."""
+    body = orjson.loads(request.body)
+    for message in body.pop("messages"):
+        yield from _block(str(message.get("role", "message")), "\n".join(_parts(message)))
+    del body["model"]
+    if body:
+        yield from _block("parameters", orjson.dumps(body).decode())
+
+
+def _parts(message: Mapping[str, Any]) -> Iterator[str]:
+    content = message.get("content")
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict) and part.get("type") == "text":
+            yield str(part.get("text"))
+        elif isinstance(part, dict) and part.get("type") == "image_url":
+            yield _image(part)
+        elif part is not None:
+            yield orjson.dumps(part).decode()
+    if others := {name: value for name, value in message.items() if name not in ("role", "content")}:
+        yield orjson.dumps(others).decode()
+
+
+def _image(part: Mapping[str, Any]) -> str:
+    image = part.get("image_url")
+    url = str(image.get("url") if isinstance(image, dict) else image)
+    more = f"… ({len(url):,} characters)" if len(url) > _URL_CHARS else ""
+    return f"[image {url[:_URL_CHARS]}{more}]"
+
+
+def row_lines(row: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
+    """Yield the values of a row of the results that are not null: short ones next to their names, long ones below."""
+    texts = {name: value_text(name, row[name]) for name in names if row[name] is not None}
+    short = {name: text for name, text in texts.items() if _is_short(name, text)}
+    wide = max(map(len, short), default=0)
+    for name, text in texts.items():
+        if name in short:
+            yield f"{visible(name):<{wide}}  {text}".rstrip()
+        else:
+            yield from _block(name, text)
+
+
+def _is_short(name: str, text: str) -> bool:
+    return name not in _AS_BLOCK and len(text) <= _LINE_CHARS and "\n" not in text
+
+
+def _block(name: str, text: str) -> Iterator[str]:
+    yield visible(name)
+    yield textwrap.indent(visible(text), "  ", lambda _: True)

@@ -1,0 +1,59 @@
+"""A curl command: the key is a variable, long bodies come through a pipe."""
+
+import shlex
+from typing import Any
+
+import orjson
+import pytest
+
+from batchrun.cli.curl import curl_command, shown_variable
+from batchrun.job.sections import Endpoint
+
+URL = "http://127.0.0.1:8000/v1"
+KEY = "sk-0123456789abcdef0123"
+
+
+def command(body: dict[str, Any], environ: dict[str, str] | None = None, **endpoint: Any) -> str:
+    return curl_command(Endpoint(**{"base_url": URL, **endpoint}), orjson.dumps(body), environ or {})
+
+
+def test_the_arguments_are_those_of_the_request() -> None:
+    shown = command({"a": "it's"}, {"OPENAI_API_KEY": KEY}, project="team/it's")
+    words = shlex.split(shown.replace("\\\n", ""))
+    assert words == [
+        *("curl", "-sS", f"{URL}/chat/completions"),
+        *("-H", "Content-Type: application/json"),
+        *("-H", "Authorization: Bearer $OPENAI_API_KEY"),
+        *("-H", "OpenAI-Project: team/it's"),
+        *("--data-binary", '{"a":"it\'s"}'),
+    ]
+
+
+def test_a_stream_is_printed_as_it_arrives() -> None:
+    assert "curl -sS -N" in command({"stream": True})
+
+
+@pytest.mark.parametrize("size", [99_000, 101_000])
+def test_no_argument_is_longer_than_linux_takes(size: int) -> None:
+    shown = command({"a": "x" * size})
+    assert shown.startswith("printf %s ") == (size > 100_000)
+    assert max(map(len, shlex.split(shown.rpartition("|")[2]))) < 131_072
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "environ", "variable"),
+    [
+        ({"base_url": URL}, {}, None),
+        ({"base_url": URL}, {"OPENAI_API_KEY": KEY}, "OPENAI_API_KEY"),
+        ({"base_url": URL, "api_key_env": "MINE"}, {}, "MINE"),
+        ({"provider": "wandb"}, {}, "WANDB_API_KEY"),
+        ({"base_url": URL, "api_key_env": "mine"}, {"mine": KEY}, "mine"),
+        ({"base_url": URL, "api_key_env": KEY}, {}, "API_KEY"),
+        ({"base_url": URL, "api_key_env": "abcdef0123456789"}, {}, "API_KEY"),
+        ({"base_url": URL, "api_key_env": "a b"}, {"a b": KEY}, "API_KEY"),
+    ],
+)
+def test_the_variable_is_named_unless_its_name_could_be_the_key(
+    endpoint: dict[str, Any], environ: dict[str, str], variable: str | None
+) -> None:
+    assert shown_variable(Endpoint(**endpoint), environ) == variable
