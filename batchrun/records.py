@@ -190,6 +190,8 @@ class Stop:
     message: str
     """The cause and the cure, for people."""
     exit_code: int
+    signal: str = ""
+    """Name of the signal of an interruption, such as `SIGTERM`; empty when it came from the caller."""
 
 
 # Totals and progress.
@@ -242,3 +244,13 @@ class Figures(NamedTuple):
     """Requests that wait to be sent again."""
     pause: str | None
     """Why nothing is sent; None while requests are sent."""
+    paused_since_ms: int | None = None
+    """Since when; Unix time."""
+    probe_at_ms: int | None = None
+    """When a paused endpoint is asked next whether it answers again; Unix time."""
+    rate_per_s: float | None = None
+    """Rows settled per second in recent minutes; None in a pause, and while it is not known."""
+    cost_usd: float | None = None
+    """What the answers have cost; None where no cap is set, or a price is not known."""
+    cap_usd: float | None = None
+    """The most that the run may cost."""

@@ -71,6 +71,8 @@ SET_ASIDE_TOKENS = Fact[float](
 )
 UNRECORDED = Fact[int]("unrecorded", int, "requests that were in flight when an execution died, over all executions")
 WAITING = Fact[int]("waiting", int, "requests that wait to be sent again, noted once a second while a run sends")
+PROBE_AT = Fact[int]("probe_at", int, "when a paused endpoint is asked next, as a Unix time in ms; null: not paused")
+RATE = Fact[float]("rate", float, "rows settled per second in recent minutes; null: not known, or paused")
 COPIES = Fact[int]("twins", int, "outcomes that were copied from a row that asks the same")
 SETTLED_ROWS = Fact[int]("settled_rows", int, "rows from the first on that are all settled")
 
@@ -93,6 +95,8 @@ ALL: tuple[Fact[Any], ...] = (
     SET_ASIDE_TOKENS,
     UNRECORDED,
     WAITING,
+    PROBE_AT,
+    RATE,
     COPIES,
     SETTLED_ROWS,
 )

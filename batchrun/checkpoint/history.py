@@ -1,13 +1,18 @@
-"""When a run started, stopped and paused, over all its executions: the only place that knows.
+"""When a run started, stopped and paused, over all its executions, and what each settled: the only place that knows.
 
-An execution that died has no end: nobody was there to write it. The same holds for a pause that it died in.
+An execution that died has no end: nobody was there to write it. The same holds for a pause that it died in. What it
+settled is known anyway: it is what was in the checkpoint when the next execution opened it, or is in it now.
 """
 
 import sqlite3
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
 
 from batchrun.checkpoint.queue import WriteQueue
+from batchrun.records import ModelTotals
+from batchrun.storage.processes import Machine, this_machine
 
 _BEGIN = "INSERT INTO executions VALUES (?, ?, NULL, NULL, NULL, NULL)"
 _END = "UPDATE executions SET ended_at_ms = ?, state = ?, message = ? WHERE id = ?"
@@ -15,6 +20,18 @@ _SEEN = "UPDATE executions SET seen_at_ms = ? WHERE id = ?"
 _PAUSE = "INSERT INTO pauses VALUES (?, ?, ?, ?, NULL, ?)"
 _RESUME = "UPDATE pauses SET ended_at_ms = ? WHERE execution = ? AND model = ? AND ended_at_ms IS NULL"
 _RESUME_ALL = "UPDATE pauses SET ended_at_ms = ? WHERE execution = ? AND ended_at_ms IS NULL"
+_BEGIN_WITH = "INSERT INTO execution_totals VALUES (?, ?, ?, ?, NULL, NULL)"
+_END_WITH = "UPDATE execution_totals SET ended_with = ? WHERE id = ? AND ended_with IS NULL"
+_END_BY = "UPDATE execution_totals SET ended_by = ? WHERE id = ?"
+
+_RUNNING = "running"
+_DIED = "died"
+
+_ENDED_BY = {"completed": "done", _RUNNING: ""}
+"""State → what ended the execution, where nothing else was noted."""
+
+Totals = Mapping[str, ModelTotals]
+"""Of each model."""
 
 
 class PauseTimes(NamedTuple):
@@ -44,21 +61,49 @@ class ExecutionTimes(NamedTuple):
     """Why it stopped; empty when it completed or died."""
     seen_at_ms: int | None = None
     """When it was last known to run; noted every few seconds."""
+    ended_by: str = ""
+    """What ended it, in one word; empty while it runs. `done`; the signal: `SIGINT` (Ctrl-C), `SIGTERM`, `SIGHUP`;
+    `cost_cap` or `token_cap`; `deadline`; `refused` (by the endpoint); `quota`; `outage` (longer than the patience);
+    `directory` (the run directory could not be written); `error`. Of one that died: `killed` (the process),
+    `restarted` (the machine), or `died` where this is not known. `stopped` or `interrupted` where an older version
+    noted no more."""
+    settled: Totals | None = None
+    """What it added to the totals of each model; None where an older version did not note this."""
 
     @property
     def open_pauses(self) -> tuple[PauseTimes, ...]:
         """The pauses that have not ended."""
         return tuple(each for each in self.pauses if each.ended_at_ms is None)
 
+    def until_ms(self, now_ms: int) -> int:
+        """Return until when it has run: until now if it is running, until it was last seen if it died."""
+        if self.state == _RUNNING:
+            return max(now_ms, self.started_at_ms)
+        return max(self.ended_at_ms or self.seen_at_ms or 0, self.started_at_ms)
+
     def running_ms(self, now_ms: int) -> int:
-        """Return how long it has run: until now if it is running, until it was last seen if it died."""
-        end_ms = now_ms if self.state == "running" else self.ended_at_ms or self.seen_at_ms or self.started_at_ms
-        return max(0, end_ms - self.started_at_ms)
+        """Return how long it has run, pauses included."""
+        return self.until_ms(now_ms) - self.started_at_ms
+
+    def paused_ms(self, now_ms: int) -> int:
+        """Return for how long of this time it was paused: at least one of its models."""
+        end_ms = self.until_ms(now_ms)
+        paused_ms, until_ms = 0, self.started_at_ms
+        for pause in sorted(self.pauses, key=lambda each: each.started_at_ms):
+            ended_ms = end_ms if pause.ended_at_ms is None else min(pause.ended_at_ms, end_ms)
+            paused_ms += max(0, ended_ms - max(pause.started_at_ms, until_ms))
+            until_ms = max(until_ms, ended_ms)
+        return paused_ms
 
 
 def running_s(executions: Iterable[ExecutionTimes], now_ms: int) -> float:
     """Return how many seconds executions have run in all, without the time between them."""
     return sum(each.running_ms(now_ms) for each in executions) / 1000
+
+
+def paused_s(executions: Iterable[ExecutionTimes], now_ms: int) -> float:
+    """Return for how many of these seconds at least one model was paused."""
+    return sum(each.paused_ms(now_ms) for each in executions) / 1000
 
 
 class History:
@@ -68,22 +113,25 @@ class History:
         self._queue = queue
         self._execution = 0  # its number
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Take the next number for this execution."""
+    def load(self, connection: sqlite3.Connection, totals: Totals) -> None:
+        """Take the next number for this execution. Note with which totals the last one has ended."""
         (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM executions").fetchone()
+        connection.execute(_END_WITH, (_encoded(totals), last))
         self._execution = last + 1
 
-    def begin_execution(self, at_ms: int) -> None:
-        """Note that the execution begins to send."""
+    def begin_execution(self, at_ms: int, totals: Totals | None = None) -> None:
+        """Note that the execution begins to send, and what was settled before."""
         self._queue.run(_BEGIN, self._execution, at_ms)
+        self._queue.run(_BEGIN_WITH, self._execution, *this_machine(), _encoded(totals or {}))
 
     def seen(self, at_ms: int) -> None:
         """Note that the execution is still running."""
         self._queue.run(_SEEN, at_ms, self._execution)
 
-    def end_execution(self, at_ms: int, state: str, message: str = "") -> None:
+    def end_execution(self, at_ms: int, state: str, message: str = "", ended_by: str = "") -> None:
         """Note that it has ended, how and why; its open pauses end with it."""
         self._queue.run(_END, at_ms, state, _storable(message), self._execution)
+        self._queue.run(_END_BY, ended_by or None, self._execution)
         self._queue.run(_RESUME_ALL, at_ms, self._execution)
 
     def paused(self, model: str, kind: str, at_ms: int, message: str = "") -> None:
@@ -99,26 +147,96 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def read_history(connection: sqlite3.Connection, *, is_running: bool) -> list[ExecutionTimes]:
+def _encoded(totals: Totals) -> str:
+    return orjson.dumps({_storable(model): sums._asdict() for model, sums in totals.items()}).decode()
+
+
+def _decoded(text: str | None) -> Totals | None:
+    """Return stored totals; None where there are none, or a damaged file has none that can be read."""
+    if text is None:
+        return None
+    try:
+        stored = orjson.loads(text)
+        return {
+            model: ModelTotals(**{name: int(count) for name, count in sums.items()}) for model, sums in stored.items()
+        }
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+class _Noted(NamedTuple):
+    """A row of `execution_totals`."""
+
+    machine: Machine = Machine()
+    began_with: Totals | None = None
+    ended_with: Totals | None = None
+    ended_by: str | None = None
+
+
+_NOTHING_NOTED = _Noted()
+
+
+def read_history(connection: sqlite3.Connection, totals: Totals, *, is_running: bool) -> list[ExecutionTimes]:
     """Return all executions of a run, oldest first.
 
     Args:
         connection: to its checkpoint.
+        totals: what it has now.
         is_running: whether the last execution is running; without it, an execution without an end has died.
     """
     pauses: dict[int, list[PauseTimes]] = {}
     for number, *times in connection.execute("SELECT * FROM pauses ORDER BY started_at_ms, rowid"):
         pauses.setdefault(number, []).append(PauseTimes(*times))
+    noted = {
+        number: _Noted(Machine(host, boot), _decoded(began), _decoded(ended), ended_by)
+        for number, host, boot, began, ended, ended_by in connection.execute("SELECT * FROM execution_totals")
+    }
     rows = connection.execute("SELECT * FROM executions ORDER BY id").fetchall()
-    last = rows[-1][0] if rows else 0
+    now = _Noted(this_machine(), totals)
+    following = [*(noted.get(number, _NOTHING_NOTED) for number, *_ in rows[1:]), now][: len(rows)]
     return [
-        ExecutionTimes(
-            started_at_ms=started_at_ms,
-            ended_at_ms=ended_at_ms,
-            state=state or ("running" if is_running and number == last else "died"),
-            pauses=tuple(pauses.get(number, ())),
-            message=message or "",
-            seen_at_ms=seen_at_ms,
+        _execution(
+            row,
+            noted.get(row[0], _NOTHING_NOTED),
+            after,
+            pauses.get(row[0], ()),
+            is_running=is_running and after is now,
         )
-        for number, started_at_ms, ended_at_ms, state, message, seen_at_ms in rows
+        for row, after in zip(rows, following, strict=True)
     ]
+
+
+def _execution(
+    row: Sequence[Any], own: _Noted, after: _Noted, pauses: Sequence[PauseTimes], *, is_running: bool
+) -> ExecutionTimes:
+    _, started_at_ms, ended_at_ms, state, message, seen_at_ms = row
+    state = state or (_RUNNING if is_running else _DIED)
+    death = _death(own.machine, after.machine) if state == _DIED else ""
+    return ExecutionTimes(
+        started_at_ms=started_at_ms,
+        ended_at_ms=ended_at_ms,
+        state=state,
+        pauses=tuple(pauses),
+        message=message or "",
+        seen_at_ms=seen_at_ms,
+        ended_by=death or own.ended_by or _ENDED_BY.get(state, state),
+        settled=_difference(own.began_with, after.began_with if own.ended_with is None else own.ended_with),
+    )
+
+
+def _death(own: Machine, after: Machine) -> str:
+    """Return what ended an execution that has no end: judged by the machine that looked at it first after that."""
+    if not own.boot or own.host != after.host:
+        return _DIED
+    return "killed" if own.boot == after.boot else "restarted"
+
+
+def _difference(before: Totals | None, after: Totals | None) -> Totals | None:
+    if before is None or after is None:
+        return None
+    nothing = ModelTotals()
+    added = {
+        model: ModelTotals(*(max(0, new - old) for new, old in zip(sums, before.get(model, nothing), strict=True)))
+        for model, sums in after.items()
+    }
+    return {model: sums for model, sums in added.items() if any(sums)}

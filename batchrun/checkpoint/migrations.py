@@ -40,7 +40,18 @@ CREATE TABLE pauses (
 )
 """
 
-MIGRATIONS: tuple[Migration, ...] = ((EXECUTIONS, PAUSES),)
+EXECUTION_TOTALS = """
+CREATE TABLE execution_totals (
+    id INTEGER PRIMARY KEY,      -- of the execution
+    host TEXT NOT NULL,          -- name of the machine that it ran on
+    boot TEXT NOT NULL,          -- identifies the start of that machine
+    began_with TEXT NOT NULL,    -- the run's totals by model when it began, as JSON
+    ended_with TEXT,             -- likewise when it had ended; null until another execution opens the file
+    ended_by TEXT                -- what ended it; null: it is running, or died
+)
+"""
+
+MIGRATIONS: tuple[Migration, ...] = ((EXECUTIONS, PAUSES), (EXECUTION_TOTALS,))
 """The first one makes version 2 of version 1, and so on."""
 
 _CREATE = "CREATE TABLE "

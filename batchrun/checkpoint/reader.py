@@ -146,7 +146,7 @@ class Checkpoint:
             is_running: whether a process is working on the run; otherwise an execution without an end has died.
         """
         with translated(self.path):
-            return read_history(self._connection, is_running=is_running)
+            return read_history(self._connection, read_totals(self._connection), is_running=is_running)
 
     def throttles(self, start_ms: float, width_ms: float) -> dict[int, int]:
         """Return how many requests were throttled, by bins of the time at which their rows were settled."""

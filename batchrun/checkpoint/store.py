@@ -76,9 +76,9 @@ class Store:
                 opened.callback(reader.close)
                 self._inode = self.path.stat().st_ino
                 self._models.load(self.connection)
-                self.history.load(self.connection)
                 self._lookup.load(reader)
                 self._load()
+                self.history.load(self.connection, self.totals)
             self._journal = opened.enter_context(contextlib.closing(Journal(self.path.parent)))
             log = self.path.with_name(self.path.name + "-wal") if is_wal else None
             self._forcing = Forcing(log, self._journal, lambda problem: self._on_broken(broken(self.path, problem)))

@@ -79,6 +79,7 @@ CREATE TABLE totals (
 CREATE TABLE limits (at_ms INTEGER NOT NULL, requests INTEGER NOT NULL, reason TEXT NOT NULL);
 {migrations.EXECUTIONS};
 {migrations.PAUSES};
+{migrations.EXECUTION_TOTALS};
 """
 
 OUTCOME_COLUMNS = (

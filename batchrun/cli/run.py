@@ -22,6 +22,7 @@ from batchrun.job.file import STDIN, job_for, load_job
 from batchrun.job.sections import Job
 from batchrun.records import Stop
 from batchrun.report.bar import Progress, Silence, progress_on
+from batchrun.results.executions import ended_text
 from batchrun.results.summary import Summary
 
 _GRACE_S = 2.0
@@ -137,8 +138,9 @@ def _handle_signals(interruption: Interruption, signalled: list[int]) -> None:
             task.cancel()
             loop.call_later(_GRACE_S, os._exit, signalled[0])
             return
-        message = "the answers in flight were kept; run the same command again to resume"
-        interruption.interrupt(Stop(kind="interrupted", message=message, exit_code=signalled[0]))
+        message = f"{ended_text(number.name)}: the answers in flight were kept; run the same command again to resume"
+        stop = Stop(kind="interrupted", message=message, exit_code=signalled[0], signal=number.name)
+        interruption.interrupt(stop)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores SIGHUP, a script's `&` ignores SIGINT

@@ -23,6 +23,14 @@ def next_time_s(clock_time: str, now_s: float) -> float:
     return next(at_s for day in days for at_s in _shown_at(day, time(hour, minute)) if at_s > now_s)
 
 
+def setting_text(seconds: float) -> str:
+    """Return a duration as a job file has it: 8h, 1h30m, 0.5s."""
+    whole, rest_s = divmod(seconds, 60)
+    hours, minutes = divmod(int(whole), 60)
+    parts = [(hours, "h"), (minutes, "m"), (rest_s, "s")]
+    return "".join(f"{number:g}{unit}" for number, unit in parts if number) or "0s"
+
+
 def stop_text(at_s: float, now_s: float) -> str:
     """Return when a run will stop, such as `stops at 17:42 tomorrow, in 23 h 55 min`.
 

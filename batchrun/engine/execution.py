@@ -19,8 +19,9 @@ from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.access import Access, access_to
 from batchrun.engine.caps import budget_of, cap_usd_of
+from batchrun.engine.ending import ended_as
 from batchrun.engine.interruption import SENDING, UPLOADING, WRITING, Interruption
-from batchrun.engine.live import Prepared, Sending, ended_as
+from batchrun.engine.live import Prepared, Sending
 from batchrun.engine.preflight.check import preview
 from batchrun.engine.resume import begin, fit, refuse_other_kind, retry
 from batchrun.engine.shared_limit import LimitMemory, notes_folder

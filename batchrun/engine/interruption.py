@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchrun.records import Stop
+from batchrun.results.executions import ended_text
 
 
 class Phase(NamedTuple):
@@ -53,7 +54,7 @@ class Interruption:
         if self.phase is ENDED:
             return
         self.stop = self.stop or reason
-        self._say(self.phase.waiting)
+        self._say(f"{ended_text(reason.signal)}: {self.phase.waiting}" if reason.signal else self.phase.waiting)
         if self.phase is SENDING and self._drain is not None:
             self._drain(reason)
 

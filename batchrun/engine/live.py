@@ -19,6 +19,7 @@ from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
 from batchrun.engine.access import Access
 from batchrun.engine.canaries import Canaries
 from batchrun.engine.caps import rates_of
+from batchrun.engine.ending import ended_as, ended_by
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.engine.threads import Readahead
@@ -33,6 +34,8 @@ from batchrun.report.texts import duration_text
 from batchrun.results.used import keep_set_aside
 
 _STOPPED_AT_ONCE = "stopped at once, so that the answers in flight are lost; run the same command again to resume"
+
+_CANCELLED = Stop(kind="interrupted", message=_STOPPED_AT_ONCE, exit_code=130)
 
 _NO_USAGE = Usage()
 
@@ -106,12 +109,12 @@ class Sending:
 
     async def send(self) -> Stop | None:
         """Send what is not settled; return why it stopped, if before the end."""
-        ending = ("stopped", "an unexpected error ended it")
+        ending = ("stopped", "an unexpected error ended it", "error")
         try:
             stop = self._advised(await self._send_all())
-            ending = (ended_as(stop), "" if stop is None else stop.message)
+            ending = (ended_as(stop), "" if stop is None else stop.message, ended_by(stop))
         except asyncio.CancelledError:
-            ending = ("interrupted", _STOPPED_AT_ONCE)
+            ending = ("interrupted", _STOPPED_AT_ONCE, ended_by(self._interruption.stop or _CANCELLED))
             raise
         finally:
             self.store.history.end_execution(_now_ms(), *ending)
@@ -130,7 +133,7 @@ class Sending:
         return dataclasses.replace(stop, message=message)
 
     async def _send_all(self) -> Stop | None:
-        self.store.history.begin_execution(_now_ms())
+        self.store.history.begin_execution(_now_ms(), self.store.totals)
         self.store.start(
             lambda outcomes: self._from_thread(self._pool.wake), lambda error: self._from_thread(self._fail, error)
         )
@@ -245,13 +248,6 @@ class Sending:
         """Drain when the watch has failed: without it no deadline is kept."""
         if not watch.cancelled() and watch.exception() is not None:
             self._pool.stop(Stop(kind="failure", message="the run's watch has failed", exit_code=1))
-
-
-def ended_as(stop: Stop | None) -> str:
-    """Return the state of a run whose sending has ended."""
-    if stop is None:
-        return "completed"
-    return "interrupted" if stop.kind == "interrupted" else "stopped"
 
 
 def _now_ms() -> int:

@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
+from typing import TypeVar
 
 from batchrun.checkpoint import facts
+from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.pool import Pool
-from batchrun.engine.deadline import next_time_s, stop_text
+from batchrun.engine.deadline import next_time_s, setting_text, stop_text
+from batchrun.engine.recent_rate import RecentRate
 from batchrun.engine.shared_limit import LimitMemory, Share
 from batchrun.errors import BatchrunError, RunDirectoryError
 from batchrun.job.sections import Job
@@ -19,6 +22,9 @@ from batchrun.prompts.count import output_rows, rows_left
 from batchrun.prompts.source import Source
 from batchrun.records import Figures, RowCount, Stop, summed
 from batchrun.report.bar import TICK_S, Progress
+from batchrun.results.used import stated
+
+T = TypeVar("T")
 
 _SAVE_EVERY_S = 5.0
 """How often run.json is written."""
@@ -48,7 +54,11 @@ class Watch:
     saved_s: float = 0.0
     shared_s: float = 0.0
     total: RowCount | None = None
-    waiting: int | None = None
+    noted: dict[str, object] = field(default_factory=dict)
+    """Facts that were recorded, by name."""
+    recent_rate: RecentRate = field(default_factory=RecentRate)
+    paused_since_ms: int | None = None
+    """Since when the run is paused; Unix time."""
 
     async def keep(self) -> None:
         """Watch the run until cancelled."""
@@ -57,28 +67,32 @@ class Watch:
             await self._keep()
         finally:
             self._note_total(expected_rows(self.job, self.source, self.store))
-            self._note_waiting(0)
+            self._note(facts.WAITING, 0)
+            self._note(facts.PROBE_AT, None)
+            self._note(facts.RATE, None)
 
     async def _keep(self) -> None:
         stop_at_s = self._stop_at_s()
         self._announce_stop(stop_at_s)
         while True:
             now_s = time.monotonic()
-            if time.time() >= stop_at_s or now_s - self.began_s >= (self.job.limits.max_duration_s or inf):
-                message = "the deadline was reached; run the same command again to resume"
+            if (why := self._over(stop_at_s, now_s)) is not None:
+                message = f"{why}; run the same command again to resume"
                 self.pool.stop(Stop(kind="deadline", message=message, exit_code=5))
-            self.progress.show(self._figures())
+            self.progress.show(self._figures(now_s))
             if now_s - self.shared_s >= _SHARE_EVERY_S:
                 self.shared_s = now_s
                 self.note_limit()
                 if (total := expected_rows(self.job, self.source, self.store)) != self.total:
                     self._note_total(total)
-                self._note_waiting(self.pool.waiting)
+                self._note(facts.WAITING, self.pool.waiting)
+                self._note(facts.PROBE_AT, self._probe_at_ms())
                 await self._share()
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
                 self.saved_s = now_s
-                self.store.history.seen(int(time.time() * 1000))
+                self.store.history.seen(_now_ms())
+                self._note(facts.RATE, self._rate())
                 await self._save()
             await asyncio.sleep(TICK_S)
 
@@ -125,15 +139,37 @@ class Watch:
         self.store.set_fact(facts.TOTAL, None if total is None else total.rows)
         self.store.set_fact(facts.IS_TOTAL_EXACT, total is not None and total.is_exact)
 
-    def _note_waiting(self, waiting: int) -> None:
-        """Record how many requests wait to be sent again, for those who look at the run from outside."""
-        if waiting != self.waiting:
-            self.waiting = waiting
-            self.store.set_fact(facts.WAITING, waiting)
+    def _note(self, fact: Fact[T], value: T | None) -> None:
+        """Record a fact that changes while the run sends, for those who look at the run from outside."""
+        if fact.name not in self.noted or value != self.noted[fact.name]:
+            self.noted[fact.name] = value
+            self.store.set_fact(fact, value)
 
-    def _figures(self) -> Figures:
+    def _over(self, stop_at_s: float, now_s: float) -> str | None:
+        """Return which deadline is over; None when none is."""
+        limits = self.job.limits
+        if time.time() >= stop_at_s:
+            return f"stop_at {limits.stop_at} has come"
+        if limits.max_duration_s is not None and now_s - self.began_s >= limits.max_duration_s:
+            return f"max_duration {setting_text(limits.max_duration_s)} is over"
+        return None
+
+    def _probe_at_ms(self) -> int | None:
+        """Return when a paused endpoint is asked next, as a Unix time; None when it is not paused."""
+        in_s = self.pool.probe_in_s
+        return None if in_s is None else _now_ms() + int(1000 * in_s)
+
+    def _rate(self) -> float | None:
+        """Return the rate of recent minutes; None when nothing more is sent."""
+        return None if self.pool.stopping is not None else self.recent_rate.per_s
+
+    def _figures(self, now_s: float) -> Figures:
         pool = self.pool
         sums = summed(self.store.totals.values())
+        pause = pool.trouble
+        self.recent_rate.add(now_s, sums.requests, is_paused=pause is not None)
+        self.paused_since_ms = None if pause is None else self.paused_since_ms or _now_ms()
+        cap_usd = self.job.limits.max_cost_usd
         return Figures(
             done=sums.requests,
             total=expected_rows(self.job, self.source, self.store),
@@ -143,8 +179,17 @@ class Watch:
             in_flight=pool.in_flight,
             limit=pool.limit.current,
             waiting=pool.waiting,
-            pause=pool.trouble,
+            pause=pause,
+            paused_since_ms=self.paused_since_ms,
+            probe_at_ms=self._probe_at_ms(),
+            rate_per_s=self._rate(),
+            cost_usd=None if cap_usd is None else stated(self.job, self.store.totals).usd,
+            cap_usd=cap_usd,
         )
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def expected_rows(job: Job, source: Source, store: Store) -> RowCount | None:

@@ -1,5 +1,6 @@
 """Shows the progress of a run on stderr: a tqdm bar on a terminal, otherwise a line every few seconds."""
 
+import os
 import time
 from types import TracebackType
 from typing import Protocol, Self, TextIO
@@ -7,15 +8,13 @@ from typing import Protocol, Self, TextIO
 from tqdm import tqdm
 
 from batchrun.records import Figures
-from batchrun.report.texts import line_text, state_text
+from batchrun.report.progress import LINE_EVERY_S, bar_text, line_every_s, line_text, percent
 
 TICK_S = 0.25
 """Time between two updates of the bar."""
 
-_LINE_EVERY_S = 5.0
-
-_GUESSED_TOTAL = "{l_bar}{bar}| {n_fmt}/about {total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
-"""The bar while the total is a guess. Source: tqdm's own format, with "about"."""
+_USUAL_COLUMNS = 80
+"""Width of a terminal that does not report it."""
 
 
 class Progress(Protocol):
@@ -59,30 +58,34 @@ class Silence:
 
 
 class Lines(Silence):
-    """Prints a line every few seconds, for logs."""
+    """Prints a line every few seconds, for logs; less often as time goes by, above all in a pause."""
 
-    def __init__(self, stream: TextIO, every_s: float = _LINE_EVERY_S) -> None:
+    def __init__(self, stream: TextIO, every_s: float = LINE_EVERY_S) -> None:
         self._stream = stream
         self._every_s = every_s
-        self._done_before = 0
-        self._began_s = self._next_s = time.monotonic()
+        self._began_s = self._last_s = time.monotonic()
+        self._paused_s: float | None = None
+        """Since when the run is paused, on the monotonic clock."""
 
     def begin(self, done_before: int) -> None:
-        """Start, with this many rows settled by earlier executions."""
-        self._done_before = done_before
-        self._began_s = time.monotonic()
-        self._next_s = self._began_s + self._every_s
+        """Start."""
+        self._began_s = self._last_s = time.monotonic()
 
     def show(self, figures: Figures) -> None:
         """Print the figures of the run, if the next line is due."""
         now_s = time.monotonic()
-        if now_s >= self._next_s:
-            self._next_s = now_s + self._every_s
-            self.say(line_text(figures, self._done_before, now_s - self._began_s))
+        if figures.pause is None:
+            self._paused_s = None
+        elif self._paused_s is None:
+            self._paused_s = now_s
+        paused_s = None if self._paused_s is None else now_s - self._paused_s
+        if now_s - self._last_s >= line_every_s(now_s - self._began_s, paused_s, self._every_s):
+            self._last_s = now_s
+            self.say(line_text(figures, _now_ms()))
 
     def say(self, message: str) -> None:
-        """Print a line with the time of day."""
-        print(f"{time.strftime('%H:%M:%S')} {message}", file=self._stream, flush=True)
+        """Print a message; each of its lines begins with date and time."""
+        print(stamped(message), file=self._stream, flush=True)
 
 
 class Bar(Silence):
@@ -101,17 +104,20 @@ class Bar(Silence):
     def begin(self, done_before: int) -> None:
         """Start, with this many rows settled by earlier executions."""
         tqdm.monitor_interval = 0  # its thread redraws stalled bars; this one is redrawn regularly
+        columns = _columns(self._stream)
         self._bar = tqdm(
-            initial=done_before, unit="row", file=self._stream, dynamic_ncols=True, mininterval=0, leave=True
+            initial=done_before, file=self._stream, ncols=columns, bar_format="{desc}", mininterval=0, leave=True
         )
 
     def show(self, figures: Figures) -> None:
         """Redraw."""
         if self._bar is None:
             return
+        columns, share = _columns(self._stream), percent(figures)
+        self._bar.ncols = columns
         self._bar.total = None if figures.total is None else figures.total.rows
-        self._bar.bar_format = _GUESSED_TOTAL if figures.total is not None and not figures.total.is_exact else None
-        self._bar.set_postfix_str(state_text(figures), refresh=False)
+        self._bar.bar_format = "{desc}" if share is None else f"{share:3}%|{{bar}}| {{desc}}"
+        self._bar.set_description_str(bar_text(figures, _now_ms(), columns), refresh=False)
         self._bar.update(figures.done - self._bar.n)
         self._bar.refresh()
 
@@ -120,6 +126,25 @@ class Bar(Silence):
         tqdm.write(message, file=self._stream)
 
 
+def stamped(message: str) -> str:
+    """Return a message with date and time at the beginning of each line."""
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    return "\n".join(f"{now} {line}" for line in message.split("\n"))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _columns(stream: TextIO) -> int:
+    """Return how many columns a bar may have; one less than the terminal, where a full line may be wrapped."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns - 1
+    except (OSError, ValueError):
+        return _USUAL_COLUMNS - 1
+
+
 def progress_on(stream: TextIO) -> Progress:
-    """Return a bar for a terminal, lines for other streams."""
-    return Bar(stream) if stream.isatty() else Lines(stream)
+    """Return a bar for a terminal that has a width, lines for other streams."""
+    can_draw = stream.isatty() and os.environ.get("TERM") != "dumb" and _columns(stream) > 0
+    return Bar(stream) if can_draw else Lines(stream)

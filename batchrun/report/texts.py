@@ -1,7 +1,6 @@
 """Figures of a run as texts for people. Pure."""
 
-from batchrun.prompts.count import rows_left
-from batchrun.records import Figures, RowCount
+from batchrun.records import RowCount
 
 
 def short_count(count: int) -> str:
@@ -42,28 +41,3 @@ def rows_text(count: RowCount) -> str:
 def left_text(count: RowCount) -> str:
     """Return how many rows are left, as a sentence."""
     return f"{rows_text(count)} {'row is' if count.rows == 1 else 'rows are'} left"
-
-
-def state_text(figures: Figures) -> str:
-    """Return what stands behind the bar."""
-    parts = [f"{figures.in_flight}/{figures.limit} in flight"]
-    if figures.waiting:
-        parts.append(f"{figures.waiting:,} waiting")
-    if figures.throttled:
-        parts.append(f"{short_count(figures.throttled)} throttled")
-    parts.append(f"{figures.failed:,} failed")
-    parts.append(f"{short_count(figures.tokens)} tokens")
-    if figures.pause:
-        parts.append(f"PAUSED: {figures.pause}")
-    return " · ".join(parts)
-
-
-def line_text(figures: Figures, done_before: int, elapsed_s: float) -> str:
-    """Return one line for a log: rows, rate of this run, state, time left."""
-    rate_per_s = (figures.done - done_before) / elapsed_s if elapsed_s > 0 else 0.0
-    total = "?" if figures.total is None else rows_text(figures.total)
-    parts = [f"{figures.done:,}/{total} rows", f"{rate_per_s:.1f}/s", state_text(figures)]
-    left = rows_left(figures.total, figures.done)
-    if left is not None and left.rows and rate_per_s > 0:
-        parts.append(f"about {duration_text(left.rows / rate_per_s)} left")
-    return " · ".join(parts)

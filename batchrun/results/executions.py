@@ -5,22 +5,76 @@ from datetime import UTC, datetime
 from typing import Any
 
 from batchrun.checkpoint.history import ExecutionTimes, PauseTimes
+from batchrun.job.catalogue import PriceLike
+from batchrun.records import ModelTotals, summed
+from batchrun.results.usage import cost_of, usage_rows
+
+_ENDED_BY = {
+    "": "running",
+    "SIGINT": "Ctrl-C",
+    "SIGHUP": "SIGHUP (the terminal was closed)",
+    "killed": "killed",
+    "restarted": "the machine was restarted",
+    "died": "killed, or the machine was restarted",
+    "cost_cap": "the cost cap",
+    "token_cap": "the token cap",
+    "deadline": "the deadline",
+    "refused": "refused by the endpoint",
+    "quota": "out of credits",
+    "outage": "an outage longer than the patience",
+    "directory": "the run directory could not be written",
+    "error": "an error",
+}
+"""What ended an execution → the same for people, where it differs."""
+
+_SUMS = ("completed", "failed", "attempts", "prompt_tokens", "completion_tokens")
 
 
-def execution_entries(executions: Iterable[ExecutionTimes], now_ms: int) -> list[dict[str, Any]]:
-    """Return executions as entries of run.json; a running one has run until now."""
-    return [_execution(each, now_ms) for each in executions]
+def ended_text(ended_by: str) -> str:
+    """Return for people what ended an execution, such as `Ctrl-C`, `SIGTERM`, `the deadline`.
+
+    Args:
+        ended_by: as in `ExecutionTimes`, or the name of a signal.
+    """
+    return _ENDED_BY.get(ended_by, ended_by)
 
 
-def _execution(execution: ExecutionTimes, now_ms: int) -> dict[str, Any]:
+def execution_entries(
+    executions: Iterable[ExecutionTimes], now_ms: int, prices: Mapping[str, PriceLike | None]
+) -> list[dict[str, Any]]:
+    """Return executions as entries of run.json, as `Summary.executions` describes them.
+
+    Args:
+        executions: oldest first.
+        now_ms: Unix time until which a running one has run.
+        prices: of each model; all executions are priced alike.
+    """
+    return [_execution(each, now_ms, prices) for each in executions]
+
+
+def _execution(execution: ExecutionTimes, now_ms: int, prices: Mapping[str, PriceLike | None]) -> dict[str, Any]:
     return {
-        "started_at": _utc(execution.started_at_ms),
-        "ended_at": _utc(execution.ended_at_ms),
+        "started_at": utc_text(execution.started_at_ms),
+        "ended_at": utc_text(execution.ended_at_ms),
+        "until": utc_text(execution.until_ms(now_ms)),
         "state": execution.state,
+        "ended_by": execution.ended_by,
         "message": execution.message,
         "running_s": execution.running_ms(now_ms) / 1000,
+        "paused_s": execution.paused_ms(now_ms) / 1000,
+        **_settled(execution.settled, prices),
         "pauses": pause_entries(execution.pauses),
     }
+
+
+def _settled(settled: Mapping[str, ModelTotals] | None, prices: Mapping[str, PriceLike | None]) -> dict[str, Any]:
+    """Return what an execution has settled and what this has cost; nulls where it was not recorded."""
+    if settled is None:
+        return dict.fromkeys(("rows", *_SUMS, "cost_usd"))
+    sums = summed(settled.values())
+    named = {model: each for model, each in settled.items() if model}
+    counts = {name: getattr(sums, name) for name in _SUMS}
+    return {"rows": sums.requests, **counts, "cost_usd": cost_of(usage_rows(named, prices))}
 
 
 def pause_entries(pauses: Iterable[PauseTimes]) -> list[dict[str, Any]]:
@@ -30,26 +84,43 @@ def pause_entries(pauses: Iterable[PauseTimes]) -> list[dict[str, Any]]:
             "model": pause.model,
             "kind": pause.kind,
             "message": pause.message,
-            "started_at": _utc(pause.started_at_ms),
-            "ended_at": _utc(pause.ended_at_ms),
+            "started_at": utc_text(pause.started_at_ms),
+            "ended_at": utc_text(pause.ended_at_ms),
         }
         for pause in pauses
     ]
 
 
-def _utc(at_ms: int | None) -> str | None:
+def utc_text(at_ms: int | None) -> str | None:
+    """Return a Unix time as run.json has it; None for None."""
     return None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
-def pause_text(pauses: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return since when and why models are paused; None without a pause.
+def pause_reason(pauses: Sequence[Mapping[str, Any]]) -> str:
+    """Return why models are paused: kind and message of the first failure, and which models if there are several.
 
     Args:
-        pauses: entries of `executions` that have not ended.
+        pauses: at least one, as in an entry of run.json.
+    """
+    first = min(pauses, key=lambda pause: pause["started_at"])
+    whose = f"{', '.join(dict.fromkeys(pause['model'] for pause in pauses))}: " if len(pauses) > 1 else ""
+    return f"{whose}{first['kind']}: {first['message']}".rstrip(": ")
+
+
+def pause_text(pauses: Sequence[Mapping[str, Any]], next_probe_at: str | None = None) -> str | None:
+    """Return since when and why models are paused, and when they are asked next, in local time; None without a pause.
+
+    Args:
+        pauses: those of an entry of run.json that have not ended.
+        next_probe_at: as in run.json.
     """
     if not pauses:
         return None
-    first = min(pauses, key=lambda pause: pause["started_at"])
-    since = datetime.fromisoformat(first["started_at"]).astimezone().strftime("%Y-%m-%d %H:%M")
-    whose = f"{', '.join(dict.fromkeys(pause['model'] for pause in pauses))}: " if len(pauses) > 1 else ""
-    return f"{whose}since {since}, {first['kind']}: {first['message']}".rstrip(": ")
+    since = local_time(min(pause["started_at"] for pause in pauses)).strftime("%Y-%m-%d %H:%M")
+    probe = "" if next_probe_at is None else f"; next probe at {local_time(next_probe_at):%H:%M:%S}"
+    return f"since {since}, {pause_reason(pauses)}{probe}"
+
+
+def local_time(text: str) -> datetime:
+    """Return a time of run.json in this machine's time zone."""
+    return datetime.fromisoformat(text).astimezone()

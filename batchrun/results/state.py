@@ -9,10 +9,10 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
 from batchrun.prompts.count import output_rows, rows_left
 from batchrun.records import Figures, RowCount, summed
-from batchrun.results.executions import pause_entries, pause_text
+from batchrun.results.executions import pause_entries, pause_reason
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, stored_job
 from batchrun.results.summary import Findings, Recorded, Status, Summary, read_summary, summarize
-from batchrun.results.used import used_in
+from batchrun.results.used import stated, used_in
 from batchrun.results.writer import read_answers, read_scores
 from batchrun.storage.processes import is_alive
 
@@ -55,7 +55,13 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
     rows, is_exact = checkpoint.fact(facts.TOTAL), checkpoint.fact(facts.IS_TOTAL_EXACT) is True
     settled = summed(checkpoint.totals().values()).requests
     total = None if rows is None else output_rows(RowCount(rows, is_exact), per_row=1, settled=settled)
-    return Recorded(checkpoint.executions(is_running=is_running), total, checkpoint.fact(facts.UNRECORDED) or 0)
+    return Recorded(
+        executions=checkpoint.executions(is_running=is_running),
+        total=total,
+        unrecorded=checkpoint.fact(facts.UNRECORDED) or 0,
+        rate_per_s=checkpoint.fact(facts.RATE) if is_running else None,
+        probe_at_ms=checkpoint.fact(facts.PROBE_AT) if is_running else None,
+    )
 
 
 def recorded_of(directory: Path, *, is_running: bool) -> Recorded:
@@ -81,6 +87,7 @@ def figures_of(directory: Path) -> Figures:
         sums, limit, in_flight = summed(checkpoint.totals().values()), checkpoint.limit(), checkpoint.in_flight()
         recorded = recorded_in(checkpoint, is_running=has_process)
         waiting = checkpoint.fact(facts.WAITING) or 0
+        cost_usd, cap_usd = _cost_and_cap(checkpoint)
     pauses = recorded.executions[-1].open_pauses if has_process and recorded.executions else ()
     return Figures(
         done=sums.requests,
@@ -91,8 +98,22 @@ def figures_of(directory: Path) -> Figures:
         in_flight=in_flight,
         limit=limit,
         waiting=waiting if has_process else 0,
-        pause=pause_text(pause_entries(pauses)),
+        pause=pause_reason(pause_entries(pauses)) if pauses else None,
+        paused_since_ms=min((each.started_at_ms for each in pauses), default=None),
+        probe_at_ms=recorded.probe_at_ms if pauses else None,
+        rate_per_s=recorded.rate_per_s,
+        cost_usd=cost_usd,
+        cap_usd=cap_usd,
     )
+
+
+def _cost_and_cap(checkpoint: Checkpoint) -> tuple[float | None, float | None]:
+    """Return what a run has cost, and its cap; nothing where it has none, or its job was not recorded."""
+    with suppress(RunDirectoryError):
+        job = stored_job(checkpoint)
+        if job.limits.max_cost_usd is not None:
+            return stated(job, checkpoint.totals()).usd, job.limits.max_cost_usd
+    return None, None
 
 
 def _status(directory: Path) -> Status:

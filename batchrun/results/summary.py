@@ -11,17 +11,18 @@ from typing import Any, NamedTuple
 import orjson
 
 from batchrun import __version__
-from batchrun.checkpoint.history import ExecutionTimes, running_s
+from batchrun.checkpoint.history import ExecutionTimes, paused_s, running_s
 from batchrun.checkpoint.reader import Failures
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.errors import RunDirectoryError
-from batchrun.job.catalogue import prices_of
+from batchrun.job.catalogue import PriceLike, prices_of
 from batchrun.job.sections import Job
+from batchrun.prompts.count import rows_left
 from batchrun.records import ModelTotals, RowCount, summed
-from batchrun.results.executions import execution_entries, pause_text
+from batchrun.results.executions import execution_entries, pause_text, utc_text
 from batchrun.results.replace import Replacements, replacing
 from batchrun.results.run_directory import RESULTS, SUMMARY, USAGE
-from batchrun.results.usage import usage_rows
+from batchrun.results.usage import cost_of, usage_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,23 +76,35 @@ class Summary:
     newly_settled: int | None = None
     """Rows that the last execution settled, 0 when it had nothing to do; None when it did not record this."""
     executions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    """One entry per execution, oldest first: `started_at`, `ended_at` and `state`, its `message`, how long it has run
-    (`running_s`), and its `pauses`: model, kind, message, `started_at`, `ended_at`. Times are in UTC; `ended_at` is
-    null while something lasts, and where the process died."""
+    """One entry per execution, oldest first. `started_at`, `ended_at`, `until` (when it ended, or was last seen),
+    `state`, `ended_by` (what ended it, in one word: see `ExecutionTimes`), `message`; `running_s` and, as a part of
+    it, `paused_s`; of the rows that it settled: `rows`, `completed`, `failed`, `attempts`, `prompt_tokens`,
+    `completion_tokens`, `cost_usd` (null where an older version did not record them); and its `pauses`: `model`,
+    `kind`, `message`, `started_at`, `ended_at`. Times are in UTC; `ended_at` is null while something lasts, and where
+    the process died."""
     running_s: float | None = None
     """How long all executions have run, without the time between them; None when no execution was recorded."""
+    paused_s: float | None = None
+    """For how many of these seconds at least one model was paused."""
     total_rows: int | None = None
     """Rows that the results will have, as far as the input was read; None while nothing is known."""
     total_is_exact: bool = False
     """Whether that number is certain; otherwise it is a guess."""
+    rate_per_s: float | None = None
+    """Rows settled per second in recent minutes; None in a pause, and while it is not known or the run does not run."""
+    left_s: float | None = None
+    """How many seconds the rows that are left take at this rate."""
+    next_probe_at: str | None = None
+    """When a paused endpoint is asked next whether it answers again, in UTC."""
     version: str = __version__
 
     @property
     def pause(self) -> str | None:
-        """Which models are paused now, since when and why; None when none is, or the run does not run."""
+        """Since when models are paused, why, and when they are asked next; None when none is, or it does not run."""
         if self.state != "running" or not self.executions:
             return None
-        return pause_text([each for each in self.executions[-1]["pauses"] if each["ended_at"] is None])
+        pauses = [each for each in self.executions[-1]["pauses"] if each["ended_at"] is None]
+        return pause_text(pauses, self.next_probe_at)
 
     @property
     def had_nothing_to_do(self) -> bool:
@@ -119,6 +132,10 @@ class Recorded(NamedTuple):
     """All rows of the results."""
     unrecorded: int = 0
     """Requests that were in flight when a process died, over all executions."""
+    rate_per_s: float | None = None
+    """Rows settled per second in recent minutes; None in a pause, and while it is not known or the run does not run."""
+    probe_at_ms: int | None = None
+    """When a paused endpoint is asked next; Unix time."""
     set_aside: Amount = Amount()
     """The most that these have cost, together with answers that stated no tokens."""
 
@@ -158,8 +175,8 @@ def summarize(
         simulated: whether the simulator made the answers up.
         recorded: what else the checkpoint has noted.
     """
-    models = usage_rows({model: sums for model, sums in totals.items() if model}, prices_of(job, totals))
-    costs = [model["cost_usd"] for model in models if model["attempts"]]
+    prices = prices_of(job, totals)
+    models = usage_rows({model: sums for model, sums in totals.items() if model}, prices)
     sums = summed(totals.values())
     return Summary(
         **dataclasses.asdict(status),
@@ -174,7 +191,7 @@ def summarize(
         prompt_tokens=sums.prompt_tokens,
         completion_tokens=sums.completion_tokens,
         total_tokens=sums.total_tokens,
-        cost_usd=None if None in costs else sum(costs),
+        cost_usd=cost_of(models),
         models=models,
         failures=[each._asdict() for each in findings.failures],
         scores=list(findings.scores),
@@ -183,16 +200,27 @@ def summarize(
         set_aside_usd=max(0.0, round(recorded.set_aside.usd, 9)),  # sums of money leave a rest below nothing
         set_aside_tokens=int(recorded.set_aside.tokens),
         unrecorded=recorded.unrecorded,
-        **_times(recorded.executions),
-        total_rows=None if recorded.total is None else recorded.total.rows,
-        total_is_exact=recorded.total is not None and recorded.total.is_exact,
+        **_times(recorded, prices, sums.requests),
     )
 
 
-def _times(executions: Sequence[ExecutionTimes]) -> dict[str, Any]:
-    now_ms = int(time.time() * 1000)
-    running = running_s(executions, now_ms) if executions else None
-    return {"executions": execution_entries(executions, now_ms), "running_s": running}
+def _times(recorded: Recorded, prices: Mapping[str, PriceLike | None], settled: int) -> dict[str, Any]:
+    now_ms, executions, total = int(time.time() * 1000), recorded.executions, recorded.total
+    return {
+        "total_rows": None if total is None else total.rows,
+        "total_is_exact": total is not None and total.is_exact,
+        "rate_per_s": recorded.rate_per_s,
+        "left_s": _left_s(recorded, settled),
+        "next_probe_at": utc_text(recorded.probe_at_ms),
+        "executions": execution_entries(executions, now_ms, prices),
+        "running_s": running_s(executions, now_ms) if executions else None,
+        "paused_s": paused_s(executions, now_ms) if executions else None,
+    }
+
+
+def _left_s(recorded: Recorded, settled: int) -> float | None:
+    left = rows_left(recorded.total, settled)
+    return left.rows / recorded.rate_per_s if left is not None and left.rows and recorded.rate_per_s else None
 
 
 def save_summary(summary: Summary) -> None:

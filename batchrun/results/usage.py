@@ -1,6 +1,6 @@
 """The totals of a run by model, for usage.parquet, run.json and the footer of the results."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,16 @@ def usage_rows(
 ) -> list[dict[str, Any]]:
     """Return one row per model, with the columns of usage.parquet, in the order of the mapping."""
     return [_usage_row(model, totals, prices.get(model)) for model, totals in totals_by_model.items()]
+
+
+def cost_of(rows: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the cost of all models that were sent a request; None where the cost of one is not known.
+
+    Args:
+        rows: of `usage_rows`.
+    """
+    costs = [row["cost_usd"] for row in rows if row["attempts"]]
+    return None if None in costs else sum(costs)
 
 
 def write_usage(path: Path, totals_by_model: Mapping[str, ModelTotals], prices: Mapping[str, PriceLike | None]) -> None:

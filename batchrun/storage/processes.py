@@ -1,7 +1,44 @@
-"""Tells whether a process on this machine is alive."""
+"""Tells whether a process on this machine is alive, and one start of the machine from the next."""
 
+import ctypes
 import os
+import platform
+import sys
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
+
+_LINUX_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_MACOS_BOOT = b"kern.bootsessionuuid"
+
+
+class Machine(NamedTuple):
+    """A machine since it was started last."""
+
+    host: str = ""
+    """Its name; empty when it is not known, as in the field that follows."""
+    boot: str = ""
+    """An identifier that is another one after each start."""
+
+
+@lru_cache(maxsize=1)
+def this_machine() -> Machine:
+    """Return the machine that this process runs on."""
+    return Machine(platform.node(), _boot())
+
+
+def _boot() -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        return _LINUX_BOOT.read_text().strip()
+    return _macos_boot() if sys.platform == "darwin" else ""
+
+
+def _macos_boot() -> str:
+    """Source: sysctl(3); the identifier is that of `sysctl kern.bootsessionuuid`."""
+    text, size = ctypes.create_string_buffer(64), ctypes.c_size_t(64)
+    failed = ctypes.CDLL(None).sysctlbyname(_MACOS_BOOT, text, ctypes.byref(size), None, 0)
+    return "" if failed else text.value.decode("ascii", "replace")
 
 
 def is_alive(pid: int) -> bool:

@@ -19,6 +19,9 @@ MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 MANY = [str(number) for number in range(100)]
 
 
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGHUP: "SIGHUP (the terminal was closed)"}
+
+
 def assert_resumes(run: Any, endpoint: Any, count: int = len(MANY), twice: int = 0) -> None:
     """Check that the same command finishes the run and sends only requests in flight again."""
     endpoint.change(latency_s=0, error_shares={}, concurrency_limit=None)
@@ -36,9 +39,11 @@ def test_a_signal_drains_the_run(run: Any, endpoint: Any, when: Any, number: sig
     when(lambda: endpoint.stats.in_flight >= 4, lambda: os.kill(os.getpid(), number))
     done = run(write_prompts(*MANY), "--max-concurrency", 4, "--json")
     assert done.code == code
+    assert f" {NAMES.get(number, number.name)}: stopping: waiting for " in done.stderr
     assert "a second Ctrl-C stops at once" in done.stderr
+    assert f"{NAMES.get(number, number.name)}: the answers in flight were kept" in done.json["message"]
     assert "run the same command again to resume" in done.stderr
-    assert done.json["state"] == "interrupted"
+    assert (done.json["state"], done.json["executions"][0]["ended_by"]) == ("interrupted", number.name)
     assert done.json["completed"] == len(results()) == endpoint.stats.answered == endpoint.stats.received
     assert 4 <= len(results()) < 50
     assert_resumes(run, endpoint)
@@ -224,7 +229,7 @@ def test_a_deadline_drains_the_run(run: Any, endpoint: Any) -> None:
     endpoint.change(latency_s=0.1)
     done = run(write_prompts(*MANY), "-c", 4, "--max-duration", "0.5s", "--json")
     assert done.code == 5
-    assert "deadline" in done.json["message"]
+    assert "; max_duration 0.5s is over; run the same command again" in done.json["message"]
     assert 0 < done.json["completed"] == len(results()) < 60
     assert done.json["completed"] == endpoint.stats.answered
     assert_resumes(run, endpoint)
@@ -257,7 +262,8 @@ def test_a_time_of_day_drains_the_run(run: Any, endpoint: Any, seconds_before_th
     at = seconds_before_the_minute(2)
     done = run("in.jsonl", "-c", 2, "--stop-at", f"{at:%H:%M}", "--json")
     assert done.code == 5
-    assert "deadline" in done.json["message"]
+    assert f"; stop_at {at:%H:%M} has come; run the same command again to resume" in done.json["message"]
+    assert done.json["executions"][0]["ended_by"] == "deadline"
     assert 0 < done.json["completed"] < len(MANY)
 
 

@@ -29,6 +29,14 @@ def test_an_interruption_is_kept_in_every_phase_and_drains_only_what_is_sent(pha
     assert drained == [STOP] * is_drained
 
 
+def test_a_signal_is_named() -> None:
+    messages: list[str] = []
+    interruption = Interruption()
+    with interruption.reporting_loss(Path("runs/a"), messages.append):
+        interruption.interrupt(Stop(kind="interrupted", message="m", exit_code=143, signal="SIGTERM"))
+    assert messages == [f"SIGTERM: {PREPARING.waiting}"]
+
+
 def test_the_first_interruption_counts() -> None:
     """Its signal determines the exit code."""
     interruption = Interruption()

@@ -229,4 +229,4 @@ def loose(text: str) -> list[str]:
     """Return the lines of a text with all numbers replaced, without empty lines and lines with a time."""
     lines = (re.sub(r"\d[\d,]*(?:\.\d+)?(?:e-\d+)?[kM]?", "N", line) for line in text.splitlines())
     lines = (re.sub(r"\s+", " ", line).strip() for line in lines)
-    return [line for line in lines if line and not re.match(r"N:N:N ", line)]
+    return [line for line in lines if line and not re.match(r"N-N-N N:N:N ", line)]

@@ -1,7 +1,14 @@
 """Progress on stderr while a job runs."""
 
+import fcntl
 import io
+import os
 import re
+import struct
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 import pytest
 
@@ -26,6 +33,26 @@ class Terminal(io.StringIO):
         return True
 
 
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> Iterator[tuple[TextIO, Callable[[], str]]]:
+    """A terminal with so many columns, and what was written to it."""
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    os.set_blocking(ours, False)
+
+    def shown() -> str:
+        text = b""
+        with suppress(BlockingIOError):
+            while True:
+                text += os.read(ours, 1 << 16)
+        return text.decode()
+
+    with os.fdopen(theirs, "w", encoding="utf-8") as stream:
+        yield stream, shown
+    os.close(ours)
+
+
 def test_a_terminal_gets_a_bar_and_a_log_gets_lines() -> None:
     """The kind of output is detected."""
     assert isinstance(progress_on(Terminal()), Bar)
@@ -46,20 +73,14 @@ def test_a_log_gets_a_line_once_per_interval() -> None:
     assert stream.getvalue().count("30/100 rows") == 2
 
 
-def test_a_log_line_begins_with_the_time_of_day() -> None:
-    """Messages begin with the time too."""
+def test_a_log_line_begins_with_date_and_time() -> None:
+    """So does each line of a message: a log of a night has two days."""
+    stream = io.StringIO()
+    Lines(stream).say("done\ncost")
+    assert re.fullmatch(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (done|cost)\n){2}", stream.getvalue())
     stream = io.StringIO()
     Lines(stream).say("paused")
-    assert re.fullmatch(r"\d\d:\d\d:\d\d paused\n", stream.getvalue())
-
-
-def test_the_rate_in_a_log_counts_only_this_execution() -> None:
-    """Rows of earlier executions are done, but are not a part of the rate."""
-    stream = io.StringIO()
-    with Lines(stream, every_s=0) as lines:
-        lines.begin(30)
-        lines.show(FIGURES)
-    assert " 30/100 rows · 0.0/s " in stream.getvalue()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d paused\n", stream.getvalue())
 
 
 def test_the_bar_shows_rows_and_state_below_the_messages() -> None:
@@ -88,7 +109,7 @@ def test_the_bar_works_without_a_total() -> None:
         bar.begin(0)
         bar.show(FIGURES._replace(total=None))
         bar.show(FIGURES)
-    assert "30row" in stream.getvalue()
+    assert "30/? · " in stream.getvalue()
     assert "30/100" in stream.getvalue()
 
 
@@ -98,9 +119,35 @@ def test_the_bar_marks_an_estimated_total() -> None:
     with Bar(stream) as bar:
         bar.begin(0)
         bar.show(FIGURES._replace(total=RowCount(116, is_exact=False)))
-        assert re.search(r" 26%\|.*\| 30/about 116 \[.*, 4/8 in flight", stream.getvalue())
+        assert re.search(r" 25%\|.*\| 30/about 116 · 4/8 in flight", stream.getvalue())
         bar.show(FIGURES)
-    assert re.search(r" 30%\|.*\| 30/100 \[.*, 4/8 in flight", stream.getvalue())
+    assert re.search(r" 30%\|.*\| 30/100 · 4/8 in flight", stream.getvalue())
+
+
+@pytest.mark.parametrize(("columns", "kind"), [(0, Lines), (80, Bar)])
+def test_a_terminal_without_a_width_gets_lines(monkeypatch: pytest.MonkeyPatch, columns: int, kind: type) -> None:
+    """Some consoles of containers and CI systems report a width of 0."""
+    with terminal(monkeypatch, columns) as (stream, _):
+        assert isinstance(progress_on(stream), kind)
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot draw a line again."""
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(progress_on(Terminal()), Lines)
+
+
+def test_the_bar_stays_in_one_line_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is too long is wrapped, and each redraw then adds a line. Its bar is full at the end."""
+    with terminal(monkeypatch, 80) as (stream, shown):
+        with Bar(stream) as bar:
+            bar.begin(0)
+            bar.show(FIGURES._replace(pause="overloaded: " + "very long " * 30, waiting=5, throttled=70))
+            bar.show(FIGURES._replace(done=100))
+        drawn = re.split("[\r\n]+", shown())
+    assert max(map(len, drawn)) <= 80
+    assert any(" failed · PAUSED: overloaded: very lo" in line for line in drawn)
+    assert re.search(r"100%\|█+\| 100/100 · ", drawn[-2] or drawn[-3])
 
 
 def test_quiet_progress_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

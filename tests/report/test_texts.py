@@ -2,20 +2,8 @@
 
 import pytest
 
-from batchrun.records import Figures, ModelTotals, RowCount, summed
-from batchrun.report.texts import counted, duration_text, left_text, line_text, rows_text, short_count, state_text
-
-FIGURES = Figures(
-    done=1_200,
-    total=RowCount(5_000, is_exact=True),
-    failed=0,
-    throttled=0,
-    tokens=45_600,
-    in_flight=48,
-    limit=50,
-    waiting=0,
-    pause=None,
-)
+from batchrun.records import ModelTotals, RowCount, summed
+from batchrun.report.texts import counted, duration_text, left_text, rows_text, short_count
 
 
 @pytest.mark.parametrize(
@@ -74,43 +62,6 @@ def test_totals_are_summed_over_models() -> None:
     assert summed([ModelTotals(2, 1, 1, 3), ModelTotals(5, 5, 0, 5, prompt_tokens=7)]) == ModelTotals(
         7, 6, 1, 8, prompt_tokens=7
     )
-
-
-def test_the_state_shows_waiting_throttled_and_pause_only_if_there_are_any() -> None:
-    """The number of failures is always shown, even 0."""
-    assert state_text(FIGURES) == "48/50 in flight · 0 failed · 45.6k tokens"
-    troubled = FIGURES._replace(waiting=1_234, throttled=9_500, failed=3, pause="The engine is currently overloaded")
-    assert state_text(troubled) == (
-        "48/50 in flight · 1,234 waiting · 9.50k throttled · 3 failed · 45.6k tokens · "
-        "PAUSED: The engine is currently overloaded"
-    )
-
-
-@pytest.mark.parametrize(
-    ("figures", "done_before", "elapsed_s", "starts", "ends"),
-    [
-        (FIGURES, 0, 10.0, "1,200/5,000 rows · 120.0/s · ", " · about 31.7 s left"),
-        (
-            FIGURES._replace(total=RowCount(5_000, is_exact=False)),
-            0,
-            10.0,
-            "1,200/about 5,000 rows · 120.0/s · ",
-            " · about 31.7 s left",
-        ),
-        (FIGURES, 1_000, 10.0, "1,200/5,000 rows · 20.0/s · ", " · about 3 min 10 s left"),
-        (FIGURES._replace(total=None), 0, 10.0, "1,200/? rows · 120.0/s · ", "tokens"),
-        (FIGURES._replace(done=5_000), 0, 10.0, "5,000/5,000 rows · 500.0/s · ", "tokens"),
-        (FIGURES, 1_200, 10.0, "1,200/5,000 rows · 0.0/s · ", "tokens"),
-        (FIGURES, 0, 0.0, "1,200/5,000 rows · 0.0/s · ", "tokens"),
-    ],
-)
-def test_a_line_has_the_rows_the_rate_of_this_execution_and_the_time_left(
-    figures: Figures, done_before: int, elapsed_s: float, starts: str, ends: str
-) -> None:
-    """Rows of earlier executions are not a part of the rate. With a rate of 0 the time left is unknown."""
-    line = line_text(figures, done_before, elapsed_s)
-    assert line.startswith(starts)
-    assert line.endswith(ends)
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (2_000, "2,000 rows")])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from batchrun.storage.processes import is_alive
+from batchrun.storage.processes import is_alive, this_machine
 
 
 def test_this_process_is_alive() -> None:
@@ -29,3 +29,12 @@ def test_a_zombie_process_is_not_alive() -> None:
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert not is_alive(process.pid)
     process.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system is asked in another way")
+def test_a_start_of_the_machine_has_one_identifier() -> None:
+    """Every process sees the same."""
+    assert this_machine().boot
+    code = "from batchrun.storage.processes import this_machine; print(*this_machine(), sep='|')"
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert seen.stdout == "|".join(this_machine()) + "\n"

@@ -139,7 +139,9 @@ class _Rescue:
         self._facts: dict[str, str] = {}
         self._models: dict[int, str] = {}
         self._totals: dict[int, list[int]] = {}
-        self._history: dict[str, dict[int, list[Any]]] = {"limits": {}, "executions": {}, "pauses": {}}
+        self._history: dict[str, dict[int, list[Any]]] = {
+            table: {} for table in ("limits", "executions", "pauses", "execution_totals")
+        }
         self.rows = self.retired = 0
         self.expected: int | None = None
         self.notices: list[str] = []

@@ -4,7 +4,9 @@ from typing import Any, Literal
 
 from batchrun.checkpoint.tables import COUNTS, MODELS, OUTCOME_COLUMNS
 
-Table = Literal["facts", "models", "model names", "outcomes", "totals", "limits", "executions", "pauses"]
+Table = Literal[
+    "facts", "models", "model names", "outcomes", "totals", "limits", "executions", "pauses", "execution_totals"
+]
 """`model names`: the index of `models`, which has name and number."""
 
 _NULL = type(None)
@@ -15,6 +17,7 @@ _SHAPES: dict[Table, tuple[tuple[type, ...], ...]] = {
     "limits": ((int,), (int,), (str,)),
     "executions": ((_NULL,), (int,), (int, _NULL), (str, _NULL), (str, _NULL), (int, _NULL)),
     "pauses": ((int,), (str,), (str,), (int,), (int, _NULL), (str,)),
+    "execution_totals": ((_NULL,), (str,), (str,), (str,), (str, _NULL), (str, _NULL)),
 }
 """Types of the columns; a column that is the table's integer key is null in the record, and stands in its rowid."""
 

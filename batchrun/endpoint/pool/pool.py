@@ -102,14 +102,19 @@ class Pool:
     @property
     def trouble(self) -> str | None:
         """Why nothing is sent, of a model or at all; None when requests are sent."""
-        away = {
-            lane.model: lane.health.pause.message for lane in self._admission.lanes if lane.health.pause is not None
-        }
+        pauses = {lane.model: lane.health.pause for lane in self._admission.lanes}
+        away = {model: f"{pause.kind}: {pause.message}" for model, pause in pauses.items() if pause is not None}
         if away:
             whose = f"{', '.join(away)}: " if len(self._admission.lanes) > 1 else ""
             return f"{whose}{next(iter(away.values()))}"
         is_closed = self._admission.pace.is_closed(self._loop.time())
         return "a rate was exceeded" if is_closed else None
+
+    @property
+    def probe_in_s(self) -> float | None:
+        """In how many seconds a paused model is asked next whether it answers again; None when none is paused."""
+        due_s = [lane.health.probe_at_s for lane in self._admission.lanes if lane.health.pause is not None]
+        return max(0.0, min(due_s) - self._loop.time()) if due_s else None
 
     async def run(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
         """Send every request of `batches`; return when each has its outcome, or when drained after `stop`.

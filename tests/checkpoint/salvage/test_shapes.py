@@ -33,6 +33,8 @@ TOTALS = [None, *range(10)]
         (1, [None, 1000, 2000, "stopped", "why", None], "executions"),
         (1, [1, 1000, 2000, "stopped", "why", None], None),
         (1, [1, "m", "timeout", 1000, None, "no answer"], "pauses"),
+        (1, [None, "host", "boot", "{}", None, None], "execution_totals"),
+        (1, [None, "host", "boot", "{}", "{}", "deadline"], "execution_totals"),
         (1, ["table", "outcomes", "outcomes", 3, "CREATE TABLE outcomes"], None),
         (1, [], None),
         (1, [None] * len(OUTCOME_COLUMNS), "outcomes"),
@@ -57,7 +59,7 @@ def test_every_table_of_a_checkpoint_is_known(tmp_path: Path) -> None:
             for name, sql in store.connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
             if name not in ("facts", "retired")  # WITHOUT ROWID: an index; as outcomes
         ]
-        assert len(tables) == 6
+        assert len(tables) == 7
         for name, _ in tables:
             rowid, *values = store.connection.execute(f"SELECT rowid, * FROM {name}").fetchone()
             keys = [pk for *_, pk in store.connection.execute(f"PRAGMA table_info({name})")]

@@ -57,7 +57,7 @@ def test_stop_ends_a_pause_at_once(rates: Any) -> None:
         stage.pool.stop(USER)
 
     assert stage.run(stop, 300.0) is USER
-    assert seen[0] == "overloaded"
+    assert seen[0] == "overloaded: overloaded"
     assert "paused" in seen[1]
     assert len(stage.outcomes) == endpoint.accepted
 

@@ -1,0 +1,132 @@
+"""The progress of a run as the text of a bar and as a line of a log. Pure: time is given."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from batchrun.job.catalogue import spent_text
+from batchrun.prompts.count import rows_left
+from batchrun.records import Figures
+from batchrun.report.texts import duration_text, rows_text, short_count
+
+LINE_EVERY_S = 5.0
+"""Time between two lines of a log, at first."""
+
+_SLOWEST_LINE_S = 60.0
+_SLOWEST_PAUSED_LINE_S = 600.0
+
+_RUNNING_SHARE = 1 / 60
+_PAUSED_SHARE = 1 / 10
+"""Time between two lines as a share of the time so far: 12 hours of running are about 870 lines, of a pause 120."""
+
+_LEAST_BAR = 6
+"""Narrowest bar, in columns."""
+
+_SEPARATOR = " · "
+_CUT = "…"
+
+
+class _Part(NamedTuple):
+    text: str
+    rank: int = 0
+    """Parts of the highest rank are left out first where there is no room; those of rank 0 never."""
+
+
+def line_every_s(running_s: float, paused_s: float | None, least_s: float = LINE_EVERY_S) -> float:
+    """Return the time between two lines of a log.
+
+    Args:
+        running_s: how long the execution has run.
+        paused_s: how long it has been paused; None when it is not.
+        least_s: the shortest time.
+    """
+    if paused_s is None:
+        return max(least_s, min(_RUNNING_SHARE * running_s, _SLOWEST_LINE_S))
+    return max(least_s, min(_PAUSED_SHARE * paused_s, _SLOWEST_PAUSED_LINE_S))
+
+
+def left_s(figures: Figures) -> float | None:
+    """Return how long the rows that are left take at the present rate; None where this is not known."""
+    left = rows_left(figures.total, figures.done)
+    if left is None or not left.rows or not figures.rate_per_s or figures.pause is not None:
+        return None
+    return left.rows / figures.rate_per_s
+
+
+def percent(figures: Figures) -> int | None:
+    """Return the share of rows that are settled, rounded down: 100 only at the end; None while it is not known."""
+    if figures.total is None or not figures.total.rows:
+        return None
+    return min(100, 100 * figures.done // figures.total.rows)
+
+
+def line_text(figures: Figures, now_ms: int) -> str:
+    """Return one line for a log.
+
+    Args:
+        figures: of the run.
+        now_ms: Unix time.
+    """
+    return _SEPARATOR.join(part.text for part in _parts(figures, now_ms, noun=" rows"))
+
+
+def bar_text(figures: Figures, now_ms: int, columns: int) -> str:
+    """Return what stands behind the bar: what matters, and of the rest what fits.
+
+    Rows, failures, a pause with its reason, and the cost under a cap are never left out; a long reason is cut.
+
+    Args:
+        figures: of the run.
+        now_ms: Unix time.
+        columns: of the whole line.
+    """
+    room = columns - len("100%|| ") - _LEAST_BAR
+    parts = list(_parts(figures, now_ms))
+    while _length(parts) > room and any(part.rank for part in parts):
+        parts.remove(max(parts, key=lambda part: part.rank))
+    excess = _length(parts) - room
+    if excess > 0 and figures.pause is not None:
+        place = next(number for number, part in enumerate(parts) if part.text.startswith("PAUSED"))
+        kept = max(len("PAUSED"), len(parts[place].text) - excess - len(_CUT))
+        parts[place] = _Part(parts[place].text[:kept].rstrip(" :") + _CUT)
+    return _SEPARATOR.join(part.text for part in parts)
+
+
+def _length(parts: list[_Part]) -> int:
+    return len(_SEPARATOR.join(part.text for part in parts))
+
+
+def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
+    """Yield what is known, in the order in which it is shown."""
+    total = "?" if figures.total is None else rows_text(figures.total)
+    yield _Part(f"{figures.done:,}/{total}{noun}")
+    if figures.rate_per_s is not None and figures.pause is None:
+        yield _Part(f"{figures.rate_per_s:.1f}/s", 2)
+    yield _Part(f"{figures.in_flight}/{figures.limit} in flight", 3)
+    if figures.waiting:
+        yield _Part(f"{figures.waiting:,} waiting", 5)
+    if figures.throttled:
+        yield _Part(f"{short_count(figures.throttled)} throttled", 6)
+    yield _Part(f"{figures.failed:,} failed")
+    yield _Part(f"{short_count(figures.tokens)} tokens", 7)
+    if figures.cap_usd is not None and figures.cost_usd is not None:
+        yield _Part(f"{spent_text(figures.cost_usd)} of {figures.cap_usd:g} USD")
+    if figures.pause is not None:
+        yield from _pause(figures, now_ms)
+    left = left_s(figures)
+    if left is not None:
+        yield _Part(f"about {duration_text(left)} left", 1)
+
+
+def _pause(figures: Figures, now_ms: int) -> Iterator[_Part]:
+    lasts = "" if figures.paused_since_ms is None else f" {_whole_text(now_ms - figures.paused_since_ms)}"
+    if figures.probe_at_ms is not None:
+        yield _Part(f"next probe in {_whole_text(figures.probe_at_ms - now_ms)}", 4)
+    yield _Part(f"PAUSED{lasts}: {figures.pause}")
+
+
+def _whole_text(duration_ms: int) -> str:
+    """Return a duration in whole seconds, minutes, or hours and minutes."""
+    seconds = max(0, round(duration_ms / 1000))
+    if seconds < 60:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 3600 else f"{seconds // 3600} h {seconds % 3600 // 60:02} min"

@@ -1,0 +1,128 @@
+"""The text of the bar and of a log's lines."""
+
+import pytest
+
+from batchrun.records import Figures, RowCount
+from batchrun.report.progress import bar_text, left_s, line_every_s, line_text, percent
+
+FIGURES = Figures(
+    done=1_200,
+    total=RowCount(5_000, is_exact=True),
+    failed=0,
+    throttled=0,
+    tokens=45_600,
+    in_flight=48,
+    limit=50,
+    waiting=0,
+    pause=None,
+    rate_per_s=120.0,
+)
+NOW_MS = 1_800_000_000_000
+OUTAGE = FIGURES._replace(
+    waiting=1_234,
+    throttled=9_500,
+    failed=3,
+    in_flight=1,
+    rate_per_s=None,
+    pause="overloaded: The engine is currently overloaded, please try again later",
+    paused_since_ms=NOW_MS - 45 * 60_000,
+    probe_at_ms=NOW_MS + 25_000,
+)
+
+
+def test_a_line_shows_waiting_throttled_and_pause_only_if_there_are_any() -> None:
+    """The number of failures is always shown, even 0. In a pause there is neither a rate nor a time left."""
+    assert line_text(FIGURES, NOW_MS) == (
+        "1,200/5,000 rows · 120.0/s · 48/50 in flight · 0 failed · 45.6k tokens · about 31.7 s left"
+    )
+    assert line_text(OUTAGE, NOW_MS) == (
+        "1,200/5,000 rows · 1/50 in flight · 1,234 waiting · 9.50k throttled · 3 failed · 45.6k tokens · "
+        f"next probe in 25 s · PAUSED 45 min: {OUTAGE.pause}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "starts", "ends"),
+    [
+        ({"total": RowCount(5_000, is_exact=False)}, "1,200/about 5,000 rows · 120.0/s · ", " · about 31.7 s left"),
+        ({"rate_per_s": 20.0}, "1,200/5,000 rows · 20.0/s · ", " · about 3 min 10 s left"),
+        ({"total": None}, "1,200/? rows · 120.0/s · ", "tokens"),
+        ({"done": 5_000}, "5,000/5,000 rows · 120.0/s · ", "tokens"),
+        ({"rate_per_s": 0.0}, "1,200/5,000 rows · 0.0/s · ", "tokens"),
+        ({"rate_per_s": None}, "1,200/5,000 rows · 48/50 in flight · ", "tokens"),
+    ],
+)
+def test_a_line_has_the_rows_the_rate_and_the_time_left(changes: dict[str, object], starts: str, ends: str) -> None:
+    """With a rate of 0, or none, the time left is unknown."""
+    line = line_text(FIGURES._replace(**changes), NOW_MS)  # type: ignore[arg-type]
+    assert line.startswith(starts)
+    assert line.endswith(ends)
+
+
+def test_the_time_left_is_unknown_in_a_pause() -> None:
+    """Also if a rate was known."""
+    assert left_s(FIGURES) == pytest.approx(3_800 / 120)
+    assert left_s(FIGURES._replace(pause="overloaded: no")) is None
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "shown"), [(0, 5_000, 0), (4_999, 5_000, 99), (5_000, 5_000, 100), (7, 5, 100), (0, 0, None)]
+)
+def test_a_share_is_100_percent_only_at_the_end(done: int, total: int, shown: int | None) -> None:
+    assert percent(FIGURES._replace(done=done, total=RowCount(total, is_exact=True))) == shown
+
+
+BUSY = FIGURES._replace(
+    done=1_204_566,
+    total=RowCount(10_000_000, is_exact=False),
+    failed=1_310,
+    waiting=1_234,
+    throttled=9_500,
+    cost_usd=41.27,
+    cap_usd=100.0,
+)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 120, 200])
+@pytest.mark.parametrize("figures", [FIGURES, OUTAGE, BUSY, OUTAGE._replace(cost_usd=0.25, cap_usd=5.0)])
+def test_the_bar_keeps_what_matters_at_any_width(figures: Figures, columns: int) -> None:
+    """Rows, failures, a pause with its reason, and the cost under a cap; and it has room for the bar itself."""
+    text = bar_text(figures, NOW_MS, columns)
+    assert text.startswith(f"{figures.done:,}/")
+    assert f"{figures.failed:,} failed" in text
+    assert ("PAUSED 45 min: overl" in text) == (figures.pause is not None) or columns < 80
+    assert ("PAUSED" in text) == (figures.pause is not None)
+    assert (" USD" in text) == (figures.cap_usd is not None)
+    if columns >= 80:
+        assert len(text) <= columns - 13
+
+
+def test_the_bar_drops_the_rest_at_80_columns() -> None:
+    """With more columns everything is there, and a reason is not cut."""
+    assert bar_text(FIGURES, NOW_MS, 79) == "1,200/5,000 · 120.0/s · 0 failed · about 31.7 s left"
+    assert bar_text(OUTAGE, NOW_MS, 79) == ("1,200/5,000 · 3 failed · PAUSED 45 min: overloaded: The engine is…")
+    assert bar_text(BUSY, NOW_MS, 79) == "1,204,566/about 10,000,000 · 1,310 failed · 41.27 of 100 USD"
+    assert bar_text(OUTAGE, NOW_MS, 220) == line_text(OUTAGE, NOW_MS).replace(" rows", "", 1)
+
+
+def lines_in(seconds: float, paused: bool) -> int:
+    """How many lines a log gets in this time."""
+    at_s, lines = 0.0, 0
+    while at_s < seconds:
+        at_s += line_every_s(0.0 if paused else at_s, at_s if paused else None)
+        lines += 1
+    return lines
+
+
+def test_a_log_slows_down() -> None:
+    """A line every 5 s in an outage of 12 hours would be 8,640 lines."""
+    assert lines_in(60, paused=True) == lines_in(60, paused=False) == 12
+    assert lines_in(12 * 3600, paused=True) < 150
+    assert lines_in(12 * 3600, paused=False) < 1_000
+    assert line_every_s(12 * 3600, 12 * 3600) == 600
+
+
+def test_a_log_is_as_fast_as_before_when_a_pause_is_over() -> None:
+    assert line_every_s(100, None) == 5
+    assert line_every_s(100, 80) == 8
+    assert line_every_s(100, 80, least_s=3600) == 3600
