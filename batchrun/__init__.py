@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchrun.engine.execution import Options as Options
+    from batchrun.engine.options import Options as Options
     from batchrun.engine.runner import arun as arun
     from batchrun.engine.runner import run as run
     from batchrun.errors import BatchrunError as BatchrunError
@@ -53,7 +53,7 @@ _SECTIONS = (
 
 _MODULES = {
     "BatchrunError": "errors",
-    "Options": "engine.execution",
+    "Options": "engine.options",
     "Summary": "results.summary",
     "arun": "engine.runner",
     "load_job": "job.file",

@@ -22,12 +22,22 @@ from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS, Asked
 from batchrun.checkpoint.totals import write_totals
 from batchrun.checkpoint.twins import RECOUNT
-from batchrun.records import ModelTotals
+from batchrun.records import BadRow, ModelTotals
 
 _REST = ", ".join(OUTCOME_COLUMNS[1:])
 
-_ASKED = "CREATE TEMP TABLE asked (id INTEGER PRIMARY KEY, key BLOB NOT NULL, custom_id TEXT)"
-_LIST = "INSERT INTO asked VALUES (?, ?, ?)"
+_ASKED = "CREATE TEMP TABLE asked (id INTEGER PRIMARY KEY, key BLOB NOT NULL, custom_id TEXT, is_request INTEGER)"
+_LIST = "INSERT INTO asked VALUES (?, ?, ?, ?)"
+
+_UNSETTLED = "FROM asked WHERE is_request AND id NOT IN (SELECT id FROM outcomes)"
+_NEW = f"SELECT id >> 16 & 255, count(*) {_UNSETTLED} GROUP BY 1"
+_NEW_SHARED = f"""
+SELECT model, count(*) FROM (
+    SELECT DISTINCT id >> 16 & 255 AS model, key, id & 65535 {_UNSETTLED}
+    AND (key, id & 65535) NOT IN (SELECT key, id & 65535 FROM outcomes WHERE attempts > 0)
+) GROUP BY 1
+"""
+"""Requests to send, by model: all without an outcome, or of those that ask the same only one."""
 
 _BARE = ", ".join("NULL AS body" if name == "body" else name for name in OUTCOME_COLUMNS)
 _COPIED = {"outcomes": _BARE, "retired": _BARE, "facts": "*", "models": "*", "totals": "*"}
@@ -63,20 +73,27 @@ class Change(NamedTuple):
     kept: int
     """Requests that keep an answer."""
     new: int
-    """Requests to send."""
+    """Requests to send; broken rows are not among them, and where answers are shared, no copies."""
     again: int
     """How many of these replace an answer that leaves the results: these answers are bought again."""
     gone: int
     """Outcomes that leave the results."""
 
 
-def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Change], bool]) -> Change:
+def adapt(
+    store: Store,
+    batches: Iterable[Sequence[Asked]],
+    agree: Callable[[Change], bool],
+    *,
+    shares_answers: bool = False,
+) -> Change:
     """Fit a checkpoint to the requests of an edited job.
 
     Args:
         store: open, not started.
         batches: every request of the job.
         agree: called before the change is committed; False takes it back.
+        shares_answers: whether requests that ask the same are sent once (`dedupe`).
 
     Returns:
         What was changed; if not agreed, what would have been. After a change the caller notes the origin again.
@@ -87,11 +104,11 @@ def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Cha
         with store.using() as connection:
             connection.execute("BEGIN IMMEDIATE")
         for batch in batches:
-            rows = [(store.id_of(each), each.key, each.custom_id) for each in batch]
+            rows = [_listed(each, store.id_of(each)) for each in batch]
             with store.using() as connection:
                 connection.executemany(_LIST, rows)
         with store.using() as connection:
-            change = _fit(connection)
+            change = _fit(connection, shares_answers=shares_answers)
         if agree(change):
             with store.using() as connection:
                 connection.execute("COMMIT")
@@ -104,22 +121,29 @@ def adapt(store: Store, batches: Iterable[Sequence[Asked]], agree: Callable[[Cha
             connection.execute("DROP TABLE IF EXISTS asked")
 
 
+def _listed(asked: Asked, number: int) -> tuple[int, bytes, str | None, bool]:
+    return number, asked.key, asked.custom_id, not isinstance(asked, BadRow)
+
+
 class Foreseen(NamedTuple):
     """What `adapt` would do."""
 
     change: Change
     settled: dict[str, int]
     """How many requests to each model would have an outcome; broken rows are not requests."""
+    new: dict[str, int]
+    """How many requests to each model would be sent."""
     has_retired: bool
     """Whether there are retired answers now."""
 
 
-def foresee(directory: Path, batches: Iterable[Sequence[Asked]]) -> Foreseen:
+def foresee(directory: Path, batches: Iterable[Sequence[Asked]], *, shares_answers: bool = False) -> Foreseen:
     """Return what `adapt` would do, and change nothing: it is done to copies of the tables, without the answers.
 
     Args:
         directory: of the run; another process may be working in it.
         batches: every request of the job.
+        shares_answers: whether requests that ask the same are sent once (`dedupe`).
 
     Raises:
         RunDirectoryError: the checkpoint cannot be read.
@@ -131,7 +155,7 @@ def foresee(directory: Path, batches: Iterable[Sequence[Asked]]) -> Foreseen:
             _shadow(connection)
             numbers.load(connection)
         for batch in batches:
-            rows = [(numbers.id_of(each), each.key, each.custom_id) for each in batch]
+            rows = [_listed(each, numbers.id_of(each)) for each in batch]
             with translated(path):
                 connection.executemany(_LIST, rows)
         with translated(path):
@@ -140,9 +164,11 @@ def foresee(directory: Path, batches: Iterable[Sequence[Asked]]) -> Foreseen:
                 [(number, name) for name, number in numbers.numbers.items()],
             )
             has_retired = _has_retired(connection)
-            change = _fit(connection)
+            change = _fit(connection, shares_answers=shares_answers)
             settled = dict(connection.execute(_SETTLED))
-    return Foreseen(change, settled, has_retired)
+            names = {number: name for name, number in numbers.numbers.items()}
+            new = {names[model]: count for model, count in _new(connection, shares_answers=shares_answers).items()}
+    return Foreseen(change, settled, new, has_retired)
 
 
 def _shadow(connection: sqlite3.Connection) -> None:
@@ -178,7 +204,7 @@ def forget_failed(store: Store, *, shares_answers: bool = False) -> int:
     return count
 
 
-def _fit(connection: sqlite3.Connection) -> Change:
+def _fit(connection: sqlite3.Connection, *, shares_answers: bool) -> Change:
     settled = _count(connection, "outcomes")
     (before,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM retired").fetchone()
     _retire(connection, _ELSEWHERE)
@@ -192,11 +218,15 @@ def _fit(connection: sqlite3.Connection) -> Change:
     # Until the caller notes what they fit now: killed before that, the next run must look at all of them again.
     connection.execute("DELETE FROM facts WHERE name = ?", (ORIGIN.name,))
     kept = _count(connection, "outcomes")
-    asked = _count(connection, "asked")
-    new = asked - kept
+    new = sum(_new(connection, shares_answers=shares_answers).values())
     gone = _count(connection, f"retired WHERE rowid > {before}")
     answers_gone = _count(connection, f"retired WHERE rowid > {before} AND kind IS NULL AND attempts > 0")
     return Change(settled=settled, kept=kept, new=new, again=min(answers_gone, new), gone=gone)
+
+
+def _new(connection: sqlite3.Connection, *, shares_answers: bool) -> dict[int, int]:
+    """Return how many requests to each model are to be sent."""
+    return dict(connection.execute(_NEW_SHARED if shares_answers else _NEW).fetchall())
 
 
 def has_retired(store: Store) -> bool:

@@ -94,7 +94,10 @@ def _requests(report: Report) -> list[str]:
         return [f"nothing to send: {report.settled:,} of {counted(report.requests, 'request')} settled"]
     models = f" to {len(report.windows)} models" if len(report.windows) > 1 else ""
     settled = f", {report.settled:,} settled already" if report.settled else ""
-    return [f"{report.ahead.requests:,} to send{models}{settled}"]
+    lines = [f"{report.ahead.requests:,} to send{models}{settled}"]
+    if copies := report.requests - report.settled - report.ahead.requests:
+        lines.append(f"{copies:,} more ask the same as others and get a copy of the answer, at no cost")
+    return lines
 
 
 def _tokens(report: Report) -> list[str]:

@@ -14,8 +14,8 @@ import orjson
 from batchrun.cli.flags import GroupedCommand, job_flags, overrides_of
 from batchrun.cli.scorer import scorer_option
 from batchrun.cli.texts import ending_text
-from batchrun.engine.execution import Options
 from batchrun.engine.interruption import Interruption
+from batchrun.engine.options import Options
 from batchrun.engine.runner import run
 from batchrun.errors import BatchrunError
 from batchrun.job.file import STDIN, job_for, load_job

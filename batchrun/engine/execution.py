@@ -5,25 +5,21 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
-from batchrun.answers.scores.scorers import NamedFunction
-from batchrun.checkpoint import facts
 from batchrun.checkpoint.file import set_aside
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.access import Access, access_to
-from batchrun.engine.caps import budget_of, cap_usd_of
+from batchrun.engine.caps import cap_usd_of
 from batchrun.engine.ending import ended_as
-from batchrun.engine.interruption import SENDING, UPLOADING, WRITING, Interruption
+from batchrun.engine.interruption import SENDING, UPLOADING, WRITING
 from batchrun.engine.live import Prepared, Sending
-from batchrun.engine.preflight.check import preview
-from batchrun.engine.resume import begin, fit, refuse_other_kind, retry
+from batchrun.engine.options import Options
+from batchrun.engine.preparation import prepare
+from batchrun.engine.row_counter import counting
 from batchrun.engine.shared_limit import LimitMemory, notes_folder
 from batchrun.engine.threads import in_thread
 from batchrun.engine.ticker import expected_rows
@@ -34,43 +30,16 @@ from batchrun.prompts.count import rows_left
 from batchrun.prompts.source import Source
 from batchrun.publish.upload import check_upload, upload_results
 from batchrun.records import Stop, summed
-from batchrun.report.bar import Progress, Silence
 from batchrun.report.texts import left_text
 from batchrun.results.export import Exported, export
-from batchrun.results.identity import agreement_of
 from batchrun.results.replace import sweep
 from batchrun.results.run_directory import SPOOL
 from batchrun.results.scores import check_evaluation
 from batchrun.results.state import recorded_of
 from batchrun.results.summary import Findings, Status, Summary, save_ending, save_summary, summarize
-from batchrun.results.used import keep_set_aside, used_in
 from batchrun.results.view import View
 from batchrun.storage.slow import reported_when_slow
 from batchrun.storage.urls import shown
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How to run a job, apart from what the job itself says."""
-
-    restart: bool = False
-    """Start over; the old checkpoint is kept under another name."""
-    retry_failed: bool = False
-    """Send failed rows again."""
-    agree: Callable[[str], bool] = field(default=lambda question: False)  # the name is for callers
-    """Asked before answers are bought again because the job was edited, and before a job above a cap starts."""
-    simulate: bool = False
-    """Run against the embedded simulator."""
-    progress: Progress = field(default_factory=Silence)
-    """Shows the progress of the run."""
-    stdin: BinaryIO | None = None
-    """Read for the path `-`; by default, standard input."""
-    scorer: NamedFunction | None = None
-    """Scores the answers instead of the job's own scorer."""
-    interruption: Interruption = field(default_factory=Interruption)
-    """Stops the run from outside; one for each run."""
-    on_start: Callable[[], None] = field(default=lambda: None)
-    """Called on the run's event loop when sending begins."""
 
 
 class Execution:
@@ -141,6 +110,7 @@ class Execution:
                 with self._reporting("the checkpoint", self.directory):
                     opened.enter_context(self.store)
                 prepared = await in_thread(lambda: self._prepare(access, memory))
+                self.settled_before = prepared.settled_before
                 self.sending = Sending(
                     prepared,
                     began_s=self.began_s,
@@ -149,66 +119,18 @@ class Execution:
                 )
                 self.interruption.phase = SENDING
                 self.options.on_start()
+                opened.enter_context(counting(self.job, self.source))
                 return await self.sending.send()
         except RunDirectoryError as problem:
             raise self._failure or problem from problem  # the first trouble explains the later
 
+    def _prepare(self, access: Access, memory: LimitMemory) -> Prepared:
+        parts = (self.job, self.options, self.source, self.store)
+        return prepare(*parts, access=access, memory=memory, repair=self.repair)
+
     @property
     def _failure(self) -> BatchrunError | None:
         return None if self.sending is None else self.sending.failure
-
-    def _prepare(self, access: Access, memory: LimitMemory) -> Prepared:
-        """Fit the checkpoint to the job, and show what is ahead. What the run will be is recorded last.
-
-        Raises:
-            JobError: the run would cost more than the user has agreed to, or a price is missing to keep a cap.
-        """
-        say, simulated = self.progress.say, self.options.simulate
-        for notice in filter(None, [self.store.notice, *self.source.notices]):
-            say(f"note: {notice}")
-        refuse_other_kind(
-            self.store, self.directory, self.store.totals, self.store.unrecorded_ever, simulated=simulated
-        )
-        fits = fit(self.store, self.job, self.source, agree=self.options.agree, say=say)
-        self.store.share_answers(is_wanted=self.job.input.dedupe)
-        used_before = used_in(self.store, self.job, self.store.totals)
-        budget = budget_of(self.job, used_before, simulated=simulated)
-        self._preview(memory)
-        keep_set_aside(self.store, used_before.set_aside)
-        if self.options.retry_failed:
-            retry(self.store, self.job, say)
-        self.settled_before = summed(self.store.totals.values()).requests
-        begin(self.store, self.job, self.source, simulated=simulated, say=say)
-        return Prepared(
-            job=self.job,
-            access=access,
-            source=self.source,
-            store=self.store,
-            fits=fits,
-            repair=self.repair,
-            used_before=used_before,
-            budget=budget,
-            memory=memory,
-            progress=self.progress,
-        )
-
-    def _preview(self, memory: LimitMemory) -> None:
-        """Show what is ahead. Refuse a run that will not end within its caps, unless the user agreed to it before.
-
-        Raises:
-            JobError: the estimate is above a cap, and the user did not agree to send what fits.
-        """
-        if self.reads_stdin:
-            return  # its rows can be read only once
-        agreement = agreement_of(self.job, self.source.files)
-        is_begun = self.store.fact(facts.BEGUN) == agreement
-        limit, retries = memory.learned(), self.options.retry_failed
-        seen = preview(self.job, self.source, known_limit=limit, is_begun=is_begun, retries=retries)
-        for line in seen.lines:
-            self.progress.say(line)
-        if seen.refusal is not None and not self.options.agree(seen.refusal):
-            raise JobError(f"{seen.refusal}, or send what fits under the cap (--yes)")
-        self.store.set_fact(facts.BEGUN, agreement)
 
     # Finishing.
 

@@ -55,6 +55,8 @@ class Prepared:
     repair: Repair | None
     used_before: Used
     """Money and tokens that earlier executions have used."""
+    settled_before: int
+    """Rows of the results that earlier executions have settled."""
     budget: Budget | None
     memory: LimitMemory
     progress: Progress

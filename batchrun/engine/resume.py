@@ -12,9 +12,9 @@ from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.records import ModelTotals, summed
 from batchrun.report.texts import counted
+from batchrun.results.endpoints import earlier_endpoints, is_known_endpoint, is_same_endpoint
 from batchrun.results.identity import (
-    changed_settings,
-    earlier_endpoints,
+    changed_parts,
     has_changed,
     note_requests,
     note_start,
@@ -26,6 +26,7 @@ CONFIRM_SHARE = 0.1
 """When more than this share of the answers would be bought again after an edit, the user has to agree."""
 
 AGAIN_CURE = "add --yes to buy them again, or use another -o DIR"
+ENDPOINT_CURE = "add --yes to keep these answers, or use another -o DIR"
 
 
 def refuse_other_kind(
@@ -52,6 +53,33 @@ def refuse_other_kind(
     what = "answers" if has_attempts else "requests that were sent and not recorded"
     cure = "simulated and real answers do not mix; use another -o DIR, or --restart"
     raise JobError(f"{directory}: holds {kind} {what}; {cure}")
+
+
+def endpoint_question(recorded: Known, job: Job, totals: Mapping[str, ModelTotals]) -> str | None:
+    """Return what the user is asked before answers of another endpoint are kept; None when there are none.
+
+    Args:
+        recorded: facts of the run directory.
+        job: to run, at its endpoint.
+        totals: of the checkpoint.
+    """
+    completed = summed(totals.values()).completed
+    if not completed or is_known_endpoint(recorded, job):
+        return None
+    earlier = " and ".join(earlier_endpoints(recorded))
+    mixed = f"{job.run_directory}: {counted(completed, 'answer')} of this run came from {earlier}"
+    return f"{mixed}; the endpoint of the job is {job.endpoint.base_url} now"
+
+
+def agree_on_endpoint(store: Store, job: Job, agree: Callable[[str], bool]) -> None:
+    """Ask before answers of another endpoint are kept in the results.
+
+    Raises:
+        JobError: the user did not agree.
+    """
+    question = endpoint_question(store, job, store.totals)
+    if question is not None and not agree(question):
+        raise JobError(f"{question}; {ENDPOINT_CURE}")
 
 
 def fit(
@@ -83,9 +111,14 @@ def fit(
     if (rows := rows_of(store, job, source.files)) is not None:
         source.expect(rows)
     if may_not_fit(store, origin, has_outcomes=bool(store.totals), has_retired=lambda: has_retired(store)):
-        say("the job or the input has changed: reading the whole input to see which answers still fit")
-        changed = changed_settings(store, job)
-        adapt(store, source.batches(), lambda change: _is_agreed(change, changed, agree, say))
+        changed = changed_parts(store, job, origin)
+        say(f"{changed_text(changed)}: reading the whole input to see which answers still fit")
+        adapt(
+            store,
+            source.batches(),
+            lambda change: _is_agreed(change, changed, agree, say),
+            shares_answers=job.input.dedupe,
+        )
         note_requests(store, job, origin)  # also if the run is refused later: the outcomes have been changed
     if store.unrecorded:
         sent = f"{counted(store.unrecorded, 'request')} had been sent and not recorded"
@@ -121,7 +154,7 @@ def _endpoint_note(store: Store, job: Job) -> str | None:
     """Return a note when the rows so far were answered by another endpoint than the job's."""
     settled = summed(store.totals.values()).requests
     earlier = earlier_endpoints(store)
-    if not settled or not earlier or earlier[-1] == job.endpoint.base_url:
+    if not settled or not earlier or is_same_endpoint(earlier[-1], job.endpoint.base_url):
         return None
     answered = f"the settled rows ({settled:,}) were answered by {' and '.join(earlier)}"
     return f"note: {answered} and stay as they are; the rest is sent to {job.endpoint.base_url}"
@@ -152,17 +185,31 @@ def may_not_fit(recorded: Known, origin: facts.Origin, *, has_outcomes: bool, ha
 def _is_agreed(
     change: Change, changed: Sequence[str], agree: Callable[[str], bool], say: Callable[[str], None]
 ) -> bool:
-    say(change_text(change))
+    say(change_text(change, changed))
     question = again_question(change, changed)
     if question is None or agree(question):
         return True
     raise JobError(f"{question}; {AGAIN_CURE}")
 
 
-def change_text(change: Change) -> str:
-    """Return what an edit does to the rows, for people."""
+def changed_text(changed: Sequence[str]) -> str:
+    """Return what was edited, as the beginning of a sentence.
+
+    Args:
+        changed: what differs, as `changed_parts` names it.
+    """
+    return f"{' and '.join(changed)} changed" if changed else "the job or the input has changed"
+
+
+def change_text(change: Change, changed: Sequence[str]) -> str:
+    """Return what an edit does to the rows, for people.
+
+    Args:
+        change: what it does.
+        changed: what differs.
+    """
     kept = f"{counted(change.kept, 'row')} kept, {change.new:,} to send, {change.gone:,} leaving the results"
-    return f"the job or the input has changed: {kept}"
+    return f"{changed_text(changed)}: {kept}"
 
 
 def again_question(change: Change, changed: Sequence[str]) -> str | None:
@@ -170,9 +217,9 @@ def again_question(change: Change, changed: Sequence[str]) -> str | None:
 
     Args:
         change: what the edit does.
-        changed: the settings that it changed, as in the job file.
+        changed: what differs.
     """
     if change.again <= CONFIRM_SHARE * change.settled:
         return None
-    cause = f"{' and '.join(changed)} changed" if changed else "their requests changed"
-    return f"{change.again:,} of {counted(change.settled, 'answer')} would be bought again, because {cause}"
+    again = f"{change.again:,} of {counted(change.settled, 'answer')} would be bought again"
+    return f"{again}, because {changed_text(changed)}"

@@ -8,7 +8,8 @@ import uvloop
 
 from batchrun.endpoint.sockets import SPARE, room_for
 from batchrun.engine.earlier import refuse_moved
-from batchrun.engine.execution import Execution, Options
+from batchrun.engine.execution import Execution
+from batchrun.engine.options import Options
 from batchrun.job.sections import Job, Publish
 from batchrun.publish.worker import Publishing
 from batchrun.results.summary import Summary

@@ -61,6 +61,7 @@ class Source:
         self._images = Images(job.prompt.images) if job.prompt.images else None
         self._reader = RowReader([])
         self._rows_before: RowCount | None = None  # as counted by an earlier pass
+        self._rows_known: int | None = None  # as counted elsewhere
         self._pending: Iterator[list[Row]] | None = None
         self._kept: BinaryIO | None = None  # what came over standard input, once it is read again
         self.files: list[InputFile] = []
@@ -90,14 +91,19 @@ class Source:
 
         What an earlier pass over the input has found stays known until this pass knows more.
         """
-        limit = self._job.input.limit
-        rows = input_rows(self.rows_read, self.fraction_read, is_complete=self.is_complete, limit=limit)
+        reader = self._reader  # another thread may read: ask whether it is at its end before asking how far it is
+        is_complete, limit = reader.is_complete, self._job.input.limit
+        rows = input_rows(reader.rows_read, reader.fraction_read, is_complete=is_complete, limit=limit)
+        if is_complete:
+            return rows
+        if self._rows_known is not None:
+            return RowCount(self._rows_known, is_exact=True)
         before = self._rows_before
         return before if rows is None or (before is not None and before.is_exact) else rows
 
     def expect(self, rows: int) -> None:
         """Note how many input rows the job uses, which the caller is certain of: `limit` is counted in."""
-        self._rows_before = RowCount(rows, is_exact=True)
+        self._rows_known = rows
 
     @property
     def is_complete(self) -> bool:

@@ -17,9 +17,9 @@ from typing import Any
 
 import orjson
 
-import batchrun
 from batchrun.errors import PublishError
 from batchrun.job.sections import Job
+from batchrun.storage.processes import environment
 
 _SILENCE_S = 600.0
 """How long the process may be silent before it is given up."""
@@ -49,7 +49,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # logs of the SDKs; our own errors come on stdout
-            env=_environment() | {"TMPDIR": self._folder.name},  # SDKs leave files there
+            env=environment() | {"TMPDIR": self._folder.name},  # SDKs leave files there
             start_new_session=True,  # Ctrl-C goes to the run only, which ends this process
         )
         self._listener = threading.Thread(target=self._listen, name="batchrun-publishing", daemon=True)
@@ -124,14 +124,6 @@ def _parsed(line: bytes) -> tuple[str, str]:
             case [str(kind), str(text)]:
                 return kind, text
     return "", ""
-
-
-def _environment() -> dict[str, str]:
-    """Return an environment in which the process imports the same batchrun as this one."""
-    root = Path(batchrun.__file__).parent.parent
-    if root.name in ("site-packages", "dist-packages"):
-        return dict(os.environ)
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(root)]))}
 
 
 def publish(directory: Path, say: Say, **publication: Any) -> int:

@@ -1,4 +1,4 @@
-"""What identifies the job, the input and the endpoint of a run directory.
+"""What identifies the job and the input of a run directory.
 
 Outcomes stay valid while the requests stay the same. So a checkpoint records what its requests are made from (a digest
 of the job, a fingerprint of the input files, the limit on rows), which endpoints answered, and whether the simulator
@@ -7,7 +7,7 @@ did. The resume, the preview and the readers of a run directory compare these he
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,9 +17,11 @@ import orjson
 from batchrun import __version__
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Facts, Known, Origin
+from batchrun.job.catalogue import prices_of
 from batchrun.job.sections import Job
 from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import InputFile, fingerprint
+from batchrun.results.endpoints import earlier_endpoints, is_same_endpoint
 
 _ASKS: dict[str, tuple[str, ...]] = {"prompt": (), "model": (), "input": ("id",), "response": ("schema", "mode")}
 """Sections and settings that requests are made from; all of a section where none is named."""
@@ -51,6 +53,28 @@ def changed_settings(recorded: Known, job: Job) -> list[str]:
     ]
 
 
+def changed_parts(recorded: Known, job: Job, origin: Origin, *, is_other_stdin: bool = False) -> list[str]:
+    """Return what differs from the run before, for people: settings, the input, the number of rows that is used.
+
+    Args:
+        recorded: facts of the run directory.
+        job: as it is now.
+        origin: of its requests now.
+        is_other_stdin: whether standard input has other rows than before: it has no fingerprint.
+    """
+    parts = changed_settings(recorded, job)
+    before = recorded.fact(facts.ORIGIN)
+    if is_other_stdin or (before is not None and before["input"] != origin["input"]):
+        parts.append("the input")
+    if before is not None and before["limit"] != origin["limit"]:
+        parts.append(f"input.limit (from {_limit_text(before)} to {_limit_text(origin)})")
+    return parts
+
+
+def _limit_text(origin: Origin) -> str:
+    return "all rows" if origin["limit"] is None else f"{origin['limit']:,}"
+
+
 def has_changed(before: Origin, now: Origin) -> bool:
     """Return whether rows may ask something else now. More rows of the same input are only new."""
     if before["job"] != now["job"] or before["input"] != now["input"]:
@@ -78,20 +102,28 @@ def may_be_other_input(recorded: Known, files: Iterable[InputFile]) -> bool:
 
 
 def agreement_of(job: Job, files: Iterable[InputFile]) -> list[Any]:
-    """Return the caps of a job and what they are for: a user who agreed to these is not asked again."""
+    """Return the caps of a job, and what they are for: its requests, its input and its prices."""
     limits = job.limits
-    return [limits.max_cost_usd, limits.max_tokens_total, job.input.limit, job.per_row, fingerprint(files)]
+    prices = [
+        [model, price and [price.input_usd_per_mtok, price.output_usd_per_mtok, price.cached_input_usd_per_mtok]]
+        for model, price in prices_of(job, dict.fromkeys(job.models)).items()
+    ]
+    return [limits.max_cost_usd, limits.max_tokens_total, [*origin_of(job, files).values(), prices]]
 
 
-def earlier_endpoints(recorded: Known) -> list[str]:
-    """Return the base URLs that have answered rows of this directory, the latest last; not the simulator's."""
-    endpoints = recorded.fact(facts.ENDPOINTS)
-    if endpoints is not None:
-        return endpoints
-    job = recorded.fact(facts.JOB)  # all that an older version recorded
-    if job is None or recorded.fact(facts.SIMULATED):
-        return []
-    return [url] if isinstance(url := job.get("endpoint", {}).get("base_url"), str) else []
+def has_agreed(recorded: Known, agreement: Sequence[Any]) -> bool:
+    """Return whether the user has agreed to these caps before, or to lower ones for the same job.
+
+    Args:
+        recorded: facts of the run directory.
+        agreement: what `agreement_of` returns for the job now.
+    """
+    before = recorded.fact(facts.BEGUN)
+    if before is None or len(before) != len(agreement) or before[-1] != agreement[-1]:
+        return False
+    return all(
+        now is None or (cap is not None and now >= cap) for cap, now in zip(before, agreement[:-1], strict=False)
+    )
 
 
 def note_requests(recorded: Facts, job: Job, origin: Origin) -> None:
@@ -119,7 +151,7 @@ def note_start(recorded: Facts, job: Job, *, is_simulated: bool, has_answers: bo
     recorded.set_fact(facts.SIMULATED, is_simulated)
     if not is_simulated:
         earlier = earlier_endpoints(recorded) if has_answers else []
-        others = [url for url in earlier if url != job.endpoint.base_url]
+        others = [url for url in earlier if not is_same_endpoint(url, job.endpoint.base_url)]
         recorded.set_fact(facts.ENDPOINTS, [*others, job.endpoint.base_url])
 
 

@@ -1,4 +1,4 @@
-"""Tells whether a process on this machine is alive, and one start of the machine from the next."""
+"""Processes on this machine: whether one is alive, and what one that imports this package needs."""
 
 import ctypes
 import os
@@ -8,6 +8,8 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+
+import batchrun
 
 _LINUX_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _MACOS_BOOT = b"kern.bootsessionuuid"
@@ -59,3 +61,11 @@ def _is_zombie(pid: int) -> bool:
     except (OSError, IndexError):
         return False
     return state == b"Z"
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which a new process imports the same batchrun as this one."""
+    root = Path(batchrun.__file__).parent.parent
+    if root.name in ("site-packages", "dist-packages"):
+        return dict(os.environ)
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(root)]))}

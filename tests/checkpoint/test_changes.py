@@ -11,7 +11,7 @@ from batchrun.checkpoint.changes import Change, adapt, foresee, forget_failed, h
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.errors import InputError
-from batchrun.records import ModelTotals, Request
+from batchrun.records import BadRow, ModelTotals, Request
 
 
 def adapted(directory: Path, *batches: Sequence[Request], agree: bool = True) -> Change:
@@ -228,6 +228,18 @@ def test_what_is_foreseen_counts_retired_answers_and_leaves_out_broken_rows(tmp_
     adapted(tmp_path, requests("x", "b", "c"))
     with Store(tmp_path):
         foreseen = foresee(tmp_path, [[a], [b, c]])
-        assert foreseen == (Change(2, 3, 0, 0, 0), {"m": 2}, True)
+        assert foreseen == (Change(2, 3, 0, 0, 0), {"m": 2}, {}, True)
         other = requests("z", model="other")
-        assert foresee(tmp_path, [other]) == (Change(2, 0, 1, 1, 2), {}, True)
+        assert foresee(tmp_path, [other]) == (Change(2, 0, 1, 1, 2), {}, {"other": 1}, True)
+
+
+def test_requests_that_ask_the_same_are_foreseen_as_one(tmp_path: Path) -> None:
+    """Where answers are shared; and none is where one of them has its answer. Broken rows are not sent."""
+    settle(tmp_path, [answer(each) for each in requests("a")])
+    broken = BadRow(9, "m", 0, b"broken".ljust(16), None, "in.jsonl:9: is not JSON")
+    batches = [requests(*"aaabbbcc"), [broken]]
+    assert foresee(tmp_path, batches).new == {"m": 7}
+    shared = foresee(tmp_path, batches, shares_answers=True)
+    assert (shared.new, shared.change.new) == ({"m": 2}, 2)
+    with Store(tmp_path) as store:
+        assert adapt(store, batches, lambda change: False, shares_answers=True).new == 2

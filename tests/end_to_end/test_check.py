@@ -261,15 +261,17 @@ def test_a_run_with_an_estimate_above_the_cap_is_refused(batchrun: Any, endpoint
 
 
 def test_the_agreement_to_a_cap_is_remembered(batchrun: Any, endpoint: Any) -> None:
-    """The same command resumes without --yes. Another cap or another number of rows needs a new agreement."""
+    """The same command resumes without --yes, and so does a higher cap. More rows or a lower cap are asked about."""
     write_prompts(*("word " * 200 for _ in range(100)))
     path = job(endpoint, 100, more="max_tokens = 20\n")
-    assert batchrun("run", path, "--max-cost", 1, "--yes").code == 5
+    assert batchrun("run", path, "--max-cost", 1, "--limit", 99, "--yes").code == 5
     sent = endpoint.stats.received
-    assert batchrun("run", path, "--max-cost", 1).code == 5
+    assert batchrun("run", path, "--max-cost", 1, "--limit", 99).code == 5
     assert endpoint.stats.received == sent
+    assert batchrun("run", path, "--max-cost", 1.5, "--limit", 99).code == 5
+    assert endpoint.stats.received > sent
+    assert batchrun("run", path, "--max-cost", 1.4, "--limit", 99).code == 2
     assert batchrun("run", path, "--max-cost", 1.5).code == 2
-    assert batchrun("run", path, "--max-cost", 1, "--limit", 90).code == 2
 
 
 def test_a_run_that_may_end_within_its_cap_is_not_refused(batchrun: Any, endpoint: Any) -> None:

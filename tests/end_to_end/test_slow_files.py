@@ -14,7 +14,7 @@ from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint import models
 from batchrun.engine import access, execution
-from batchrun.engine.execution import Options
+from batchrun.engine.options import Options
 from batchrun.engine.preflight import probe
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.errors import EndpointRefused, InputError

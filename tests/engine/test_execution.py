@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from harness.prompts import write_prompts
 
-from batchrun.engine.execution import Options
 from batchrun.engine.interruption import Interruption
+from batchrun.engine.options import Options
 from batchrun.engine.runner import run
 from batchrun.job.sections import Input, Job, Limits, Model, Output, Price
 from batchrun.records import Figures, RowCount, Stop
@@ -64,11 +64,19 @@ def simulated(
     return run(job, Options(simulate=True, progress=recorder, interruption=recorder.interruption)), recorder
 
 
+@pytest.fixture
+def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs that are not counted, as remote ones."""
+    monkeypatch.setattr("batchrun.engine.row_counter._QUICK_BYTES", -1)
+    monkeypatch.setattr("batchrun.engine.row_counter._MOST_BYTES", -1)
+
+
 def write_numbers(count: int) -> None:
     """Write prompts of one length, so that an estimate from the first ones is good."""
     write_prompts(*(f"{number:06}" for number in range(count)))
 
 
+@pytest.mark.usefixtures("uncounted")
 @pytest.mark.parametrize(
     ("settings", "total"),
     [
@@ -116,6 +124,7 @@ def test_the_preview_of_rows_that_ask_the_same_marks_their_number_as_a_guess() -
     assert any(message.startswith("about 1 request, ") for message in recorder.messages)
 
 
+@pytest.mark.usefixtures("uncounted")
 @pytest.mark.parametrize(("rows", "line"), [(40_000, r"about (39|40),\d\d\d requests, "), (30, "30 requests, ")])
 def test_the_preview_marks_an_estimated_number_of_requests(rows: int, line: str) -> None:
     """It has read the first rows only."""
@@ -143,10 +152,10 @@ def test_a_price_that_was_corrected_sets_nothing_aside() -> None:
 @pytest.fixture
 def short_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Previews that look at the first batch of rows only, 256 of them."""
-    monkeypatch.setattr("batchrun.engine.preflight.check._SAMPLE_ROWS", 1)
+    monkeypatch.setattr("batchrun.engine.preflight.preview._SAMPLE_ROWS", 1)
 
 
-@pytest.mark.usefixtures("short_look")
+@pytest.mark.usefixtures("short_look", "uncounted")
 def test_a_finished_run_announces_nothing_when_it_is_run_again() -> None:
     """Although the first rows are shorter than the others, so that a guess from them is too high."""
     write_prompts(*("word " * (1 + row // 100) + str(row) for row in range(600)))

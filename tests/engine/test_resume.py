@@ -10,7 +10,7 @@ from harness.prompts import results, write_prompts
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.engine.execution import Options
+from batchrun.engine.options import Options
 from batchrun.engine.preflight.check import Report, check
 from batchrun.engine.runner import run
 from batchrun.errors import BatchrunError, JobError
@@ -164,19 +164,62 @@ def test_a_run_that_is_refused_after_an_edit_is_recorded_with_the_answers_that_w
     assert len(results()) == 2
 
 
+FIRST, SECOND = "https://a.example/v1", "https://b.example/v1"
+MIXED = f"out: 1 answer of this run came from {FIRST}; the endpoint of the job is {SECOND} now"
+
+
 @pytest.mark.usefixtures("endpoint")
-def test_a_run_at_another_endpoint_says_which_one_has_answered() -> None:
-    """They are kept and nothing is bought again. The note is printed once."""
+def test_a_run_at_another_endpoint_asks_before_it_keeps_the_answers() -> None:
+    """Refused, nothing is changed. Agreed to, nothing is bought again, and nobody is asked again."""
     write_prompts("a", "b", "c")
-    first, second = "https://a.example/v1", "https://b.example/v1"
+    run(job(base_url=FIRST, limit=1), Options())
+    before = noted()
+    cure = "; add --yes to keep these answers, or use another -o DIR"
+    other = job(base_url=SECOND, limit=2)
+    assert checked(other, simulated=False).refusal == refused(other, simulate=False) == MIXED + cure
+    assert noted() == before
     lines: list[list[str]] = []
-    for base_url, limit in ((first, 1), (second, 2), (second, 3), (second, 3)):
+    questions: list[str] = []
+    for base_url, limit in ((SECOND, 2), (SECOND, 3), (FIRST, 3)):
         messages = Messages()
-        summary = run(job(base_url=base_url, limit=limit), Options(progress=messages))
-        assert summary.attempts == limit
+        options = Options(progress=messages, agree=lambda question: not questions.append(question))
+        assert run(job(base_url=base_url, limit=limit), options).attempts == limit
+        assert checked(job(base_url=base_url, limit=limit), simulated=False).refusal is None
         lines.append([line for line in messages.lines if "example" in line])
-    note = f"note: the settled rows (1) were answered by {first} and stay as they are; the rest is sent to {second}"
-    assert lines == [[], [note], [], []]
+    note = f"note: the settled rows (1) were answered by {FIRST} and stay as they are; the rest is sent to {SECOND}"
+    assert questions == [MIXED]
+    assert lines[:2] == [[note], []]
+
+
+@pytest.mark.usefixtures("endpoint")
+def test_a_finished_run_is_not_taken_for_one_of_another_endpoint() -> None:
+    """Nothing is left to send, and yet the user is asked: the results would be shown as those of the other endpoint."""
+    write_prompts("a")
+    run(job(base_url=FIRST), Options())
+    assert MIXED in refused(job(base_url=SECOND), simulate=False)
+
+
+@pytest.mark.usefixtures("endpoint")
+def test_a_run_without_answers_continues_at_another_endpoint() -> None:
+    """Broken and failed rows are of no endpoint."""
+    Path("in.jsonl").write_text('not JSON\n{"prompt": "[[simulate: 400]]"}\n')
+    assert run(job(base_url=FIRST), Options()).failed == 2
+    assert run(job(base_url=SECOND), Options()).failed == 2
+
+
+def test_a_cap_that_is_raised_after_a_run_was_agreed_to_is_not_refused() -> None:
+    """A run that its cap has stopped advises that. For a lower cap the user is asked."""
+    write_prompts(*map(str, range(200)))
+    stopped = run(job(max_cost_usd=0.0008), Options(simulate=True, agree=lambda question: True))
+    assert "raise --max-cost and run the same command again" in stopped.message
+    messages = Messages()
+    raised = run(job(max_cost_usd=0.0015), Options(simulate=True, progress=messages))
+    assert raised.state == "stopped"
+    assert raised.rows > stopped.rows
+    assert any(line.endswith("; what fits is sent, and the run stops at the cap") for line in messages.lines)
+    assert checked(job(max_cost_usd=0.0015)).refusal is None
+    assert "the cap is" in refused(job(max_cost_usd=0.0008), simulate=True)
+    assert run(job(max_cost_usd=0.1), Options(simulate=True)).state == "completed"
 
 
 def checked(job: Job, *, simulated: bool = True) -> Report:

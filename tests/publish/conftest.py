@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from batchrun import Job, run
-from batchrun.engine.execution import Options
+from batchrun.engine.options import Options
 from batchrun.job.sections import Input, Model, Output
 
 MODELS = ("meta-llama/Llama-3.1-8B-Instruct", "openai/gpt-oss-20b")

@@ -14,7 +14,7 @@ import pytest
 from harness.prompts import write_prompts, write_rows
 
 from batchrun import Job, run
-from batchrun.engine.execution import Options
+from batchrun.engine.options import Options
 from batchrun.errors import EndpointRefused, JobError, PublishError, RunDirectoryError
 from batchrun.job.sections import Evaluate, Input, Model, Output, Publish
 from batchrun.job.serialization import job_from_dict, job_to_dict

@@ -13,13 +13,14 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact, Origin
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
-from batchrun.job.sections import Endpoint, Input, Job, Limits, Model, Output, PromptTemplates, Response
+from batchrun.job.sections import Endpoint, Input, Job, Limits, Model, Output, Price, PromptTemplates, Response
 from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.results.identity import (
     agreement_of,
+    changed_parts,
     changed_settings,
-    earlier_endpoints,
+    has_agreed,
     has_changed,
     may_be_other_input,
     note_requests,
@@ -135,38 +136,68 @@ def test_only_an_input_with_the_same_fingerprint_is_the_same(
 
 
 @pytest.mark.parametrize(
-    ("settings", "is_same"),
+    ("limits", "holds"),
     [
         ({"max_cost_usd": 1.0}, True),
         ({"max_cost_usd": 1.0, "patience_s": 5.0}, True),
-        ({"max_cost_usd": 2.0}, False),
+        ({"max_cost_usd": 2.0}, True),
+        ({}, True),
+        ({"max_cost_usd": 0.5}, False),
         ({"max_cost_usd": 1.0, "max_tokens_total": 5}, False),
     ],
 )
-def test_an_agreement_holds_until_the_caps_the_input_or_the_samples_change(
-    files: list[InputFile], settings: dict[str, Any], is_same: bool
+def test_an_agreement_holds_for_the_same_caps_and_for_higher_ones(
+    files: list[InputFile], limits: dict[str, Any], holds: bool
 ) -> None:
-    """The user agrees to caps for certain files and a number of samples."""
-    before = agreement_of(dataclasses.replace(job(), limits=Limits(max_cost_usd=1.0)), files)
-    now = dataclasses.replace(job(), limits=Limits(**settings))
-    assert (agreement_of(now, files) == before) is is_same
-    assert agreement_of(dataclasses.replace(now, model=Model(num_samples=2)), files) != before
-    assert agreement_of(now, []) != before
+    """A lower cap, or one more, is another question."""
+    agreed = agreement_of(dataclasses.replace(job(), limits=Limits(max_cost_usd=1.0)), files)
+    recorded = Recorded(begun=orjson.loads(orjson.dumps(agreed)))
+    assert has_agreed(recorded, agreement_of(dataclasses.replace(job(), limits=Limits(**limits)), files)) is holds
+    assert not has_agreed(Recorded(), agreed)
+    assert not has_agreed(Recorded(begun=[1.0, None, None, 1, "of an older version"]), agreed)
 
 
 @pytest.mark.parametrize(
-    ("known", "endpoints"),
+    "change",
     [
-        pytest.param({}, [], id="nothing was sent"),
-        pytest.param({"endpoints": [B, A]}, [B, A], id="two"),
-        pytest.param({"job": {"endpoint": {"base_url": B}}}, [B], id="an older version recorded the job alone"),
-        pytest.param({"job": {"endpoint": {"base_url": B}}, "simulated": True}, [], id="the simulator answered"),
-        pytest.param({"job": {}}, [], id="a job without an endpoint"),
+        pytest.param({"model": Model(names=("n",))}, id="another model"),
+        pytest.param({"model": Model(names=("m",), max_tokens=5)}, id="longer answers"),
+        pytest.param({"model": Model(names=("m",), num_samples=2)}, id="more samples"),
+        pytest.param({"prices": {"m": Price(input_usd_per_mtok=2.0)}}, id="another price"),
+        pytest.param({"input": Input(path=("in.jsonl",), limit=5)}, id="another number of rows"),
     ],
 )
-def test_all_endpoints_that_have_answered_are_known(known: dict[str, Any], endpoints: list[str]) -> None:
-    """The latest one comes last."""
-    assert earlier_endpoints(Recorded(**known)) == endpoints
+def test_an_agreement_holds_only_for_the_job_and_the_input_that_it_was_given_for(
+    files: list[InputFile], change: dict[str, Any]
+) -> None:
+    """What was agreed to for one model serves for no other."""
+    capped = dataclasses.replace(
+        job(model={"names": ("m",)}), limits=Limits(max_cost_usd=1.0), prices={"m": Price(input_usd_per_mtok=1.0)}
+    )
+    recorded = Recorded(begun=orjson.loads(orjson.dumps(agreement_of(capped, files))))
+    assert has_agreed(recorded, agreement_of(capped, files))
+    assert not has_agreed(recorded, agreement_of(dataclasses.replace(capped, **change), files))
+    assert not has_agreed(recorded, agreement_of(capped, []))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "parts"),
+    [
+        ({}, {}, []),
+        ({"input": "other"}, {}, ["the input"]),
+        ({"limit": 2_000}, {"limit": 10}, ["input.limit (from 2,000 to 10)"]),
+        ({}, {"limit": 10}, ["input.limit (from all rows to 10)"]),
+        ({"limit": 10}, {}, ["input.limit (from 10 to all rows)"]),
+    ],
+)
+def test_what_differs_from_the_run_before_is_named(before: Any, now: Any, parts: list[str]) -> None:
+    """Settings as in the job file, the input, the number of rows."""
+    recorded = Recorded(asked={**ORIGIN, **before}, job=orjson.loads(orjson.dumps(job_to_dict(job()))))
+    origin: Any = {**ORIGIN, **now}
+    assert changed_parts(recorded, job(), origin) == parts
+    hotter = job(model={"temperature": 1.0})
+    assert changed_parts(recorded, hotter, origin) == ["model.temperature", *parts]
+    assert changed_parts(recorded, job(), origin, is_other_stdin=True)[:1] == ["the input"]
 
 
 @pytest.mark.parametrize(

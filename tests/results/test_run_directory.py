@@ -11,7 +11,7 @@ from batchrun import Job, run
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
-from batchrun.engine.execution import Options
+from batchrun.engine.options import Options
 from batchrun.errors import DamagedError, RunDirectoryError
 from batchrun.job.sections import Input, Model, Output
 from batchrun.job.serialization import job_to_dict

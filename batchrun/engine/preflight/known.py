@@ -42,6 +42,11 @@ class Past(NamedTuple):
 NO_PAST = Past({}, [], NOTHING_USED, None)
 
 
+def survey_for(job: Job, past: Past) -> Survey:
+    """Return an empty survey of the job's input."""
+    return Survey(frozenset(each.row for each in past.answered), shares_answers=job.input.dedupe)
+
+
 def learned(
     survey: Survey, past: Past, probes: Iterable[Probed], *, may_load: bool = True
 ) -> tuple[dict[str, Known], str]:

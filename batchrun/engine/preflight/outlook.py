@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.preflight.estimate import Asked, Forecast, Known, Range, forecast, time_range, total
@@ -82,22 +83,40 @@ def known_of(model: str) -> Known:
     return Known(reasons=bool(price and price.reasoning))
 
 
-def excess(job: Job, ahead: Outlook, used: Used) -> str | None:
-    """Return why a job will exceed its caps, and what to do; None when it may stay below them.
+class Excess(NamedTuple):
+    """Why a job will exceed a cap, and what to do."""
+
+    reason: str
+    flag: str
+    """The flag of the cap."""
+
+    @property
+    def text(self) -> str:
+        """Reason and cure."""
+        return f"{self.reason}; raise it ({self.flag}), or send fewer rows (--limit)"
+
+
+def excess(job: Job, ahead: Outlook, used: Used, what: str = "the remaining requests") -> Excess | None:
+    """Return why requests will exceed the job's caps; None when they may stay below them.
 
     The low end of the estimate counts. The caps are kept in any case.
+
+    Args:
+        job: its caps count.
+        ahead: of these requests.
+        used: what earlier executions have used of the caps.
+        what: the requests, for people.
     """
     limits = job.limits
-    cure = "or send fewer rows (--limit)"
     if limits.max_cost_usd is not None and ahead.usd and used.total.usd + ahead.usd.low > limits.max_cost_usd:
         before = _addition(used_usd_text(used.spent.usd, used.set_aside.usd))
-        costs = f"the remaining requests will cost {range_text(ahead.usd, usd_text)} USD{before}"
-        return f"{costs}; the cap is {limits.max_cost_usd:g} USD; raise it (--max-cost), {cure}"
+        costs = f"{what} will cost {range_text(ahead.usd, usd_text)} USD{before}"
+        return Excess(f"{costs}; the cap is {limits.max_cost_usd:g} USD", "--max-cost")
     total = ahead.total_tokens
     if limits.max_tokens_total is not None and used.total.tokens + total.low > limits.max_tokens_total:
         before = _addition(_used_text(used.spent.tokens, used.set_aside.tokens, lambda tokens: f"{tokens:,.0f} tokens"))
-        uses = f"the remaining requests will use {range_text(total, count_text)} tokens{before}"
-        return f"{uses}; the cap is {limits.max_tokens_total:,}; raise it (--max-tokens-total), {cure}"
+        uses = f"{what} will use {range_text(total, count_text)} tokens{before}"
+        return Excess(f"{uses}; the cap is {limits.max_tokens_total:,}", "--max-tokens-total")
     return None
 
 
@@ -187,6 +206,13 @@ def count_text(count: float) -> str:
     return short_count(round(count))
 
 
-def asked_of(survey: Survey, left: Mapping[str, float]) -> dict[str, Asked]:
-    """Return what so many requests to each model ask, when they are like those that were looked at."""
-    return {model: part.asked(left[model]) for model, part in survey.models.items() if left.get(model)}
+def asked_of(survey: Survey, left: Mapping[str, float], length_ratio: float = 1.0) -> dict[str, Asked]:
+    """Return what so many requests to each model ask.
+
+    Args:
+        survey: of requests that were looked at.
+        left: how many requests of each model are asked about.
+        length_ratio: how long their prompts are, compared with those that were looked at.
+    """
+    asked = {model: part.asked(left[model]) for model, part in survey.models.items() if left.get(model)}
+    return {model: each._replace(tokens=each.tokens * length_ratio) for model, each in asked.items()}

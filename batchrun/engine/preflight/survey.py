@@ -123,10 +123,20 @@ class ModelSurvey:
     """Requests whose prompt and longest answer are together more than the model's window, as estimated."""
     first: Request | None = None
     """The first request, for a probe."""
+    keys: Ids | None = None
+    """What the requests ask; only where those that ask the same are sent once."""
+
+    @property
+    def distinct(self) -> int:
+        """How many of the requests are sent: all, or one of those that ask the same."""
+        repeated = None if self.keys is None else self.keys.repeated()
+        return self.requests if repeated is None else self.requests - (repeated.rows - repeated.ids)
 
     def add(self, request: Request, counted: Counted) -> None:
         """Add a request."""
         self.first = self.first or request
+        if self.keys is not None:
+            self.keys.add(b"%b%d" % (request.key, request.sample), request.row)  # samples are bought one by one
         self.requests += 1
         self.tokens += counted.tokens
         self.images += counted.images
@@ -160,8 +170,8 @@ class Survey:
     samples: list[bytes] = field(default_factory=list)
     """Bodies from all over the input, for a tokenizer."""
     ids: Ids = field(default_factory=Ids)
-    keys: Ids | None = None
-    """What requests ask; only where those that ask the same are sent once."""
+    shares_answers: bool = False
+    """Whether requests that ask the same are sent once."""
     _causes: dict[str, tuple[int, str]] = field(default_factory=dict)
     _row: int = -1
     _counted: Counted = Counted(0.0, 0, None)
@@ -183,17 +193,6 @@ class Survey:
             if is_first:  # what is asked of other models, and for other samples, is as long
                 self._counted = self._look(entry)
             self._model(entry.model).add(entry, self._counted)
-            if self.keys is not None:
-                self.keys.add(b"%b%d" % (entry.key, entry.sample), entry.row)  # samples are bought one by one
-
-    @property
-    def unique_share(self) -> float:
-        """How many of the requests are sent, where those that ask the same are sent once; else 1."""
-        repeated = None if self.keys is None else self.keys.repeated()
-        if repeated is None:
-            return 1.0
-        requests = sum(part.requests for part in self.models.values())
-        return 1.0 - (repeated.rows - repeated.ids) / requests
 
     def causes(self) -> list[Cause]:
         """Return why rows are broken, most common first."""
@@ -207,7 +206,7 @@ class Survey:
     def _model(self, name: str) -> ModelSurvey:
         found = self.models.get(name)
         if found is None:
-            found = self.models[name] = ModelSurvey(context_tokens(name))
+            found = self.models[name] = ModelSurvey(context_tokens(name), keys=Ids() if self.shares_answers else None)
         return found
 
     def _add_bad(self, bad: BadRow) -> None:

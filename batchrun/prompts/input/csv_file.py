@@ -38,6 +38,9 @@ def csv_rows(raw: BinaryIO, reading: Reading) -> Rows:
     for line, fields, problem in _csv_records(lines, records, len(header)):
         if number < reading.wanted:
             number += 1
+            if lines.block is not block:
+                yield Part([], number, lines.block.start_bytes)
+                block = lines.block
             continue
         # A text that is not UTF-8 costs its row only if the row needs it.
         is_whole = len(fields) == len(header) and problem in (None, _NOT_UTF_8)

@@ -83,18 +83,28 @@ class RowReader:
             InputError: a file cannot be read, or breaks off; the rows before that were handed out.
             RunDirectoryError: the spool cannot be written.
         """
+        return (rows for rows in self.steps() if rows)
+
+    def steps(self) -> Iterator[list[Row]]:
+        """Yield the same, and an empty list now and then while rows are passed over.
+
+        Raises:
+            InputError: a file cannot be read, or breaks off; the rows before that were handed out.
+            RunDirectoryError: the spool cannot be written.
+        """
         self.rows_read, self._bytes_done, self.is_complete = 0, 0, False
         bytes_before = 0
         for file in self._files:
             for rows, end, file_bytes in self._parts_of(file):
-                if self._limit is not None and end >= self._limit:
+                is_last = self._limit is not None and end >= self._limit
+                if self._limit is not None and is_last:
                     rows = [row for row in rows if row.number < self._limit]
-                    end, self.is_complete = self._limit, True
+                    end = self._limit
                 self.rows_read = end
                 self._bytes_done = bytes_before + file_bytes
-                if rows:
-                    yield rows
-                if self.is_complete or self._is_closed:
+                self.is_complete = is_last  # last: another thread may read it before it reads the number
+                yield rows
+                if is_last or self._is_closed:
                     return
             bytes_before += file.size_bytes
         self.is_complete = True

@@ -1,0 +1,108 @@
+"""What an execution does before it sends: fit the checkpoint to the job, ask the user, show what is ahead."""
+
+from datetime import date
+
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.store import Store
+from batchrun.endpoint.pool.repair import Repair
+from batchrun.engine.access import Access
+from batchrun.engine.caps import budget_of
+from batchrun.engine.live import Prepared
+from batchrun.engine.options import Options
+from batchrun.engine.preflight.preview import preview
+from batchrun.engine.resume import agree_on_endpoint, begin, fit, refuse_other_kind, retry
+from batchrun.engine.row_counter import count_quickly
+from batchrun.engine.shared_limit import LimitMemory
+from batchrun.errors import JobError
+from batchrun.job.sections import Job
+from batchrun.prompts.source import Source
+from batchrun.records import summed
+from batchrun.results.identity import agreement_of, has_agreed
+from batchrun.results.used import keep_set_aside, used_in
+
+
+def prepare(
+    job: Job,
+    options: Options,
+    source: Source,
+    store: Store,
+    *,
+    access: Access,
+    memory: LimitMemory,
+    repair: Repair | None,
+) -> Prepared:
+    """Fit the checkpoint to the job, and show what is ahead. What the run will be is recorded last.
+
+    Args:
+        job: to run.
+        options: how.
+        source: its input, open.
+        store: open, not started.
+        access: to the endpoint.
+        memory: what is known of the endpoint's limit.
+        repair: asks again for answers that do not fit the job's schema.
+
+    Raises:
+        JobError: the directory holds other answers, the run would cost more than the user has agreed to, or a price is
+            missing to keep a cap.
+    """
+    fits = _fitted(job, options, source, store)
+    used_before = used_in(store, job, store.totals)
+    budget = budget_of(job, used_before, simulated=options.simulate)
+    if not any(file.is_stdin for file in source.files):  # whose rows can be read only once
+        count_quickly(job, source)
+        _show_what_is_ahead(job, options, source, store, memory)
+    keep_set_aside(store, used_before.set_aside)
+    if options.retry_failed:
+        retry(store, job, options.progress.say)
+    settled_before = summed(store.totals.values()).requests
+    begin(store, job, source, simulated=options.simulate, say=options.progress.say)
+    return Prepared(
+        job=job,
+        access=access,
+        source=source,
+        store=store,
+        fits=fits,
+        repair=repair,
+        used_before=used_before,
+        settled_before=settled_before,
+        budget=budget,
+        memory=memory,
+        progress=options.progress,
+    )
+
+
+def _fitted(job: Job, options: Options, source: Source, store: Store) -> bool:
+    """Fit the checkpoint to the job; return whether settled rows are known to fit the input."""
+    say, simulated = options.progress.say, options.simulate
+    for notice in filter(None, [store.notice, *source.notices]):
+        say(f"note: {notice}")
+    refuse_other_kind(store, job.run_directory, store.totals, store.unrecorded_ever, simulated=simulated)
+    if not simulated:
+        agree_on_endpoint(store, job, options.agree)
+    fits = fit(store, job, source, agree=options.agree, say=say)
+    store.share_answers(is_wanted=job.input.dedupe)
+    return fits
+
+
+def _show_what_is_ahead(job: Job, options: Options, source: Source, store: Store, memory: LimitMemory) -> None:
+    """Print it. Refuse a run that will not end within its caps, unless the user agreed to it before.
+
+    Raises:
+        JobError: the run will exceed a cap, and the user did not agree to send what fits.
+    """
+    agreement = agreement_of(job, source.files)
+    is_begun = has_agreed(store, agreement)
+    seen = preview(
+        job,
+        source,
+        known_limit=memory.learned(),
+        is_begun=is_begun,
+        retries=options.retry_failed,
+        today=date.today(),
+    )
+    for line in seen.lines:
+        options.progress.say(line)
+    if seen.refusal is not None and not options.agree(seen.refusal):
+        raise JobError(f"{seen.refusal}, or send what fits under the cap (--yes)")
+    store.set_fact(facts.BEGUN, agreement)

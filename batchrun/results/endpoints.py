@@ -1,0 +1,35 @@
+"""Which endpoints have answered rows of a run directory: their base URLs identify where its answers come from."""
+
+from urllib.parse import urlsplit
+
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.facts import Known
+from batchrun.job.sections import Job
+
+
+def earlier_endpoints(recorded: Known) -> list[str]:
+    """Return the base URLs that have answered rows of this directory, the latest last; not the simulator's."""
+    endpoints = recorded.fact(facts.ENDPOINTS)
+    if endpoints is not None:
+        return endpoints
+    job = recorded.fact(facts.JOB)  # all that an older version recorded
+    if job is None or recorded.fact(facts.SIMULATED):
+        return []
+    return [url] if isinstance(url := job.get("endpoint", {}).get("base_url"), str) else []
+
+
+def is_same_endpoint(one: str, other: str) -> bool:
+    """Return whether two base URLs name the same endpoint: a port that is the scheme's own changes nothing."""
+    return _parts(one) == _parts(other)
+
+
+def _parts(url: str) -> tuple[str, str | None, int | None, str]:
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
+
+
+def is_known_endpoint(recorded: Known, job: Job) -> bool:
+    """Return whether the job's endpoint has answered rows of this directory, or no endpoint has."""
+    earlier = earlier_endpoints(recorded)
+    return not earlier or any(is_same_endpoint(url, job.endpoint.base_url) for url in earlier)

@@ -1,0 +1,65 @@
+"""The texts of the outlook."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Used
+from batchrun.engine.preflight.estimate import Forecast, Range
+from batchrun.engine.preflight.outlook import Outlook, ahead_lines, excess
+from batchrun.job.sections import Input, Job, Limits
+
+
+def job(**limits: Any) -> Job:
+    return Job(input=Input(path=("in.jsonl",)), limits=Limits(**limits))
+
+
+def outlook(usd: Range | None = None) -> Outlook:
+    tokens = Range(900, 1_000, 1_200)
+    part = Forecast("m", 10, tokens, tokens, usd, tokens)
+    return Outlook(
+        requests=10,
+        prompt_tokens=tokens,
+        completion_tokens=tokens,
+        usd=usd,
+        seconds=None,
+        slots=None,
+        answers=0,
+        models=[part],
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "spent", "words"),
+    [
+        ({"max_cost_usd": 0.5}, (0.0, 0), "will cost 0.6 – 0.9 USD; the cap is 0.5 USD"),
+        ({"max_cost_usd": 0.6}, (0.0, 0), None),
+        ({"max_cost_usd": 0.6}, (0.1, 0), "will cost 0.6 – 0.9 USD in addition to 0.1 USD spent; the cap"),
+        ({"max_tokens_total": 1_799}, (0.0, 0), "will use 1.80k – 2.40k tokens; the cap is 1,799"),
+        ({"max_tokens_total": 1_800}, (0.0, 0), None),
+        ({"max_tokens_total": 1_800}, (0.0, 1), "in addition to 1 tokens spent; the cap"),
+        ({}, (1e9, 10**9), None),
+    ],
+)
+def test_a_cap_refuses_only_what_certainly_exceeds_it(
+    limits: dict[str, Any], spent: tuple[float, int], words: str | None
+) -> None:
+    """The low end of the estimate plus what was spent is compared."""
+    refusal = excess(job(**limits), outlook(Range(0.6, 0.7, 0.9)), Used(Amount(*spent)))
+    assert refusal is None if words is None else refusal is not None and words in refusal.text
+
+
+def test_a_starting_run_prints_only_what_is_known() -> None:
+    """No cost without a price, no time without a limit."""
+    assert ahead_lines(outlook()) == ["10 requests, 900 – 1.20k tokens in, 900 – 1.20k out (answers of unknown length)"]
+    lines = ahead_lines(dataclasses.replace(outlook(Range(1, 2, 3)), seconds=Range(60, 90, 120), slots=7, answers=3), 5)
+    assert lines[1:] == [
+        "cost of these  1.00 – 3.00 USD; the cap is 5 USD",
+        "time for these 1 min 00 s – 2 min 00 s, with 7 in flight",
+    ]
+
+
+def test_a_model_without_a_price_does_not_refuse_a_run_here() -> None:
+    """Simulated runs need no price; for real runs the cap itself is refused elsewhere."""
+    assert excess(job(max_cost_usd=1), outlook(), NOTHING_USED) is None
