@@ -10,7 +10,7 @@ from harness.prompts import write_rows
 
 from batchrun.checkpoint.store import Store
 from batchrun.engine.earlier import refuse_moved
-from batchrun.engine.execution import Options
+from batchrun.engine.options import Options
 from batchrun.engine.runner import run
 from batchrun.errors import JobError
 from batchrun.job.file import load_job
