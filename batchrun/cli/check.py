@@ -22,6 +22,7 @@ from batchrun.errors import BatchrunError
 from batchrun.job.file import STDIN
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
+from batchrun.report.texts import counted
 from batchrun.storage.slow import reported_when_slow
 from batchrun.storage.urls import shown
 
@@ -66,7 +67,9 @@ def check_command(job_or_file: tuple[str, ...], is_probing: bool, simulate: bool
         raise
     refusals = [report.refusal] if report.refusal else []
     if is_strict and report.bad_rows:
-        refusals.append(f"{report.bad_rows:,} broken rows, and --strict allows none; fix them or leave out --strict")
+        refusals.append(
+            f"{counted(report.bad_rows, 'broken row')}, and --strict allows none; fix the input or leave out --strict"
+        )
     exit_code = max([_WRONG if refusals else 0, *(each.exit_code for each in report.probes)])
     if as_json:
         click.echo(orjson.dumps({"exit_code": exit_code, **plain(report)}).decode())

@@ -19,6 +19,7 @@ from batchrun.engine.threads import in_thread
 from batchrun.errors import JobError
 from batchrun.publish.card import write_card
 from batchrun.publish.upload import check_export, stored_upload, upload_results
+from batchrun.report.texts import counted
 from batchrun.results.answer_counts import answer_lines
 from batchrun.results.export import Exported, export
 from batchrun.results.run_directory import CARD, RESULTS
@@ -133,9 +134,9 @@ def _schema(path: Path) -> AnswerSchema:
 
 def _salvage_lines(salvaged: Salvaged) -> Iterator[str]:
     of = "; how many there were is not known" if salvaged.expected is None else f" of {salvaged.expected:,}"
-    yield f"{salvaged.rows:,} settled rows recovered{of}"
+    yield f"{counted(salvaged.rows, 'settled row')} recovered{of}"
     if salvaged.retired:
-        yield f"{salvaged.retired:,} more answers are kept; they are used if the job asks for them"
+        yield f"also kept, and used if the job asks for it: {counted(salvaged.retired, 'more answer')}"
     yield from salvaged.notices
     if (results := kept_name(salvaged.kept, RESULTS)).exists():
         yield f"the earlier results are kept as {results}: they may contain answers that could not be recovered"

@@ -12,6 +12,7 @@ from batchrun.engine.execution import Execution
 from batchrun.engine.options import Options
 from batchrun.job.sections import Job, Publish
 from batchrun.publish.worker import Publishing
+from batchrun.report.texts import counted
 from batchrun.results.summary import Summary
 
 
@@ -77,5 +78,5 @@ def _with_room(job: Job, options: Options) -> Job:
     if room >= wanted:
         return job
     cure = f"to allow this process more open files: ulimit -n {wanted * ends + SPARE}"
-    options.progress.say(f"note: at most {room:,} requests at once, instead of {wanted:,}; {cure}")
+    options.progress.say(f"note: at most {counted(room, 'request')} at once, instead of {wanted:,}; {cure}")
     return dataclasses.replace(job, limits=dataclasses.replace(job.limits, max_concurrency=room))

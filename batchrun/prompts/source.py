@@ -13,6 +13,7 @@ from batchrun.prompts.advice import constant_notices, listed, notices, other_for
 from batchrun.prompts.count import input_rows
 from batchrun.prompts.images import Images
 from batchrun.prompts.input.files import InputFile, find_files, nearest
+from batchrun.prompts.input.folders import folder_notices
 from batchrun.prompts.input.parquet_file import open_parquet, stated_rows
 from batchrun.prompts.input.reader import RowReader, open_file
 from batchrun.prompts.request import RequestMaker
@@ -118,6 +119,7 @@ class Source:
             JobError: the job and the rows name no model.
         """
         self.files = find_files(self._job.input.path)
+        self.notices += folder_notices(self._job.input.path, [file.path for file in self.files])
         if self._job.input.strict and any(file.is_stdin for file in self.files):
             raise InputError("-: --strict reads the input twice, standard input can be read only once; use a file")
         if (stated := stated_rows(self.files)) is not None:

@@ -169,8 +169,7 @@ class _Run(StoredRun):
     ) -> Exported:
         if gained := reader.gained.total():
             status = "completed" if gained > 0 else "failed"
-            self.notices.append(
-                f"{abs(gained):,} more rows are {status} than in the run: their answers were read by another schema"
-            )
+            rows = "1 more row is" if abs(gained) == 1 else f"{abs(gained):,} more rows are"
+            self.notices.append(f"{rows} {status} than in the run: answers were read by another schema")
         failures = self._failures(reader)
         return Exported(paths, self.notices, self._judged(reader), failures, scores, answers, self.problem)

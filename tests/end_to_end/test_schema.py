@@ -132,7 +132,7 @@ def test_invalid_answers_are_completed_by_a_schema_that_accepts_them(batchrun: A
     invalid = failed("invalid_response", 200, body=body_of('```json\n{"label": "so so"}\n```'))
     settle([{"prompt": "a"}, {"prompt": "b"}], lambda asked: invalid if asked.row else '{"label": "good"}', IN_JOB)
     done = batchrun("export", "out", "--schema", write_schema(small(label={"type": "string"}), "new.json"))
-    assert "1 more rows are completed" in done.stderr
+    assert "1 more row is completed" in done.stderr
     assert [(row["status"], row["label"], row["error_kind"], row["error"]) for row in results()] == [
         ("completed", "good", None, None),
         ("completed", "so so", None, None),

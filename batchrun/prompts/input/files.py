@@ -12,6 +12,7 @@ from typing import NamedTuple
 from batchrun.errors import InputError
 from batchrun.prompts.input.diagnosis import HEAD_BYTES, advice, other_kind
 from batchrun.prompts.input.endings import NO_INPUT, Format, hint, is_known, known_endings, known_format
+from batchrun.prompts.input.folders import is_run_directory, job_hint
 from batchrun.storage.places import listing, look, open_found
 from batchrun.storage.remote import Found
 from batchrun.storage.urls import Place, is_remote, shown
@@ -181,7 +182,7 @@ def _expand(path: str) -> Iterator[str]:
     elif where.is_dir():
         known = sorted(str(each) for each in _walk(where) if _is_input(each, where))
         if not known:
-            cure = hint(map(str, _walk(where)))
+            cure = job_hint(where) or hint(map(str, _walk(where)))
             raise InputError(f"{path}: the folder holds no input; known endings are {known_endings()}{cure}")
         yield from known
     elif where.is_symlink() and not where.exists():
@@ -204,7 +205,9 @@ def _walk(folder: Path) -> Iterator[Path]:
         raise problem
 
     for root, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(NO_INPUT)]
+        folders[:] = [
+            name for name in folders if not name.startswith(NO_INPUT) and not is_run_directory(Path(root, name))
+        ]
         yield from (Path(root, name) for name in names)
 
 

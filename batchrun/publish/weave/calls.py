@@ -43,16 +43,17 @@ class Calls:
             self._known += len(calls) - len(unsent)
             if unsent:
                 self._send_new({name: call for name, call in calls.items() if name in unsent})
-                say(f"weave: {self._sent:,} calls sent")
+                say(f"weave: {counted(self._sent, 'call')} sent")
             if self._refused and not self._sent and not self._known:
                 self.check()  # the server refuses all of them
-        say(f"weave: {self._session.project}: {self._sent:,} calls sent, {self._known:,} already published")
+        say(f"weave: {self._session.project}: {counted(self._sent, 'call')} sent, {self._known:,} already published")
 
     def check(self) -> None:
         """Raise `PublishError` where calls were left out. The next publication tries them again."""
         problems = []
         if self._refused:
-            problems.append(f"the server refused {self._refused:,} calls ({self._reason}); publish again to retry them")
+            refused = counted(self._refused, "call")
+            problems.append(f"the server refused {refused} ({self._reason}); publish again to retry")
         if self._lost:
             why = self._requests.trouble or "it has changed since the run"
             cure = "restore the input, or run the job again, and publish again"

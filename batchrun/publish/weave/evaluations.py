@@ -14,6 +14,7 @@ import orjson
 from batchrun.publish.errors import status_of
 from batchrun.publish.record import picked
 from batchrun.publish.weave.session import Session
+from batchrun.report.texts import counted
 
 MOST_ROWS = 10_000
 """The most input rows in dataset, results and evaluations: the SDK holds them all in memory until the end."""
@@ -64,8 +65,10 @@ class Evaluations:
         if evaluation is not None:
             self._lead(evaluation)
         ledger.note(done, fingerprint)
-        what = f"dataset, results, {len(scored)} evaluations and a leaderboard" if scored else "dataset and results"
-        say(f"weave: {self._session.project}: published {what} of {len({row['row'] for row in rows}):,} input rows")
+        evaluated = f"dataset, results, {counted(len(scored), 'evaluation')} and a leaderboard"
+        what = evaluated if scored else "dataset and results"
+        inputs = counted(len({row["row"] for row in rows}), "input row")
+        say(f"weave: {self._session.project}: published {what} of {inputs}")
 
     def _rows(self) -> list[dict[str, Any]]:
         """Return the rows of the results to publish: as many as fit in memory."""
@@ -163,7 +166,7 @@ class Evaluations:
             for row in batch:
                 self._log(evaluation, row)
             self._session.flush()
-            self._session.say(f"weave: evaluating {model}: {start + len(batch):,} of {len(rows):,} answers")
+            self._session.say(f"weave: evaluating {model}: {start + len(batch):,} of {counted(len(rows), 'answer')}")
 
     def _log(self, evaluation: Any, row: dict[str, Any]) -> None:
         """Log a prediction with its usage and latency, which the SDK cannot measure, and the id of its traced call."""
