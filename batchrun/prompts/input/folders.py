@@ -1,4 +1,4 @@
-"""A folder as input: what in it is not read, and what users are told about what is."""
+"""A folder as input: run directories in it are not read, and messages name the files that are."""
 
 import shlex
 from collections.abc import Iterable, Sequence
