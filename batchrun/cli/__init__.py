@@ -10,6 +10,7 @@ from batchrun.cli.suggestions import SuggestingGroup
 _COMMANDS = {
     "run": ("batchrun.cli.run", "run_command", "Run a job file or a file of prompts; the same command resumes."),
     "check": ("batchrun.cli.check", "check_command", "Check a job before it costs anything: rows, tokens, cost, time."),
+    "init": ("batchrun.cli.init", "init_command", "Write a commented job file from the columns of an input."),
     "status": (
         "batchrun.cli.status",
         "status_command",

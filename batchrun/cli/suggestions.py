@@ -26,6 +26,8 @@ _COMMANDS = {
     "view": "show",
     "rows": "show",
     "results": "show",
+    "new": "init",
+    "create": "init",
     "serve": "simulate",
 }
 """Words of other tools → our command or option of the same meaning."""

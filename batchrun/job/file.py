@@ -89,9 +89,15 @@ def load_job(path: str | Path, overrides: Overrides | None = None) -> Job:
 def job_for(paths: Iterable[str], overrides: Overrides | None = None) -> Job:
     """Return the job that runs input files without a job file, from flags only."""
     paths = list(paths)
-    path = paths[0].partition("?")[0]  # the query of a URL may hold a signature
-    name = "stdin" if path == STDIN else Path(path.rstrip("/")).name.split(".")[0].strip("*?[]") or "batch"
-    return _job(name, {"input": {"path": paths}}, overrides or {}, where="the command line", folder=None)
+    return _job(name_for(paths[0]), {"input": {"path": paths}}, overrides or {}, where="the command line", folder=None)
+
+
+def name_for(path: str) -> str:
+    """Return the name of a job that runs an input without a job file."""
+    if path == STDIN:
+        return "stdin"
+    path = path.partition("?")[0]  # the query of a URL may hold a signature
+    return Path(path.rstrip("/")).name.split(".")[0].strip("*?[]") or "batch"
 
 
 def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: str, folder: Path | None) -> Job:

@@ -92,15 +92,20 @@ def _converts(row: Columns, conversion: _Conversion, forms: RowForms) -> bool:
 def template_flag(rows: Sequence[Columns], names: Sequence[str], labels: Sequence[str]) -> str:
     """Return the cure for rows without a prompt: the flag with a template of a column that could be asked.
 
-    That is one with a text or a number in every row, and different ones; of several the one with the best name, else
-    with the longest texts. Without one there is no cure, and the text is empty.
+    Without such a column there is no cure, and the text is empty.
+    """
+    best = best_column(rows, names, labels)
+    return "" if best is None else f"; name what to ask: -t {shlex.quote(as_template(best))}"
+
+
+def best_column(rows: Sequence[Columns], names: Sequence[str], labels: Sequence[str]) -> str | None:
+    """Return a column with a text or a number in every row, and different ones; None where there is none.
+
+    Of several the one with the best name, else with the longest texts.
     """
     usable = [name for name in names if name not in labels and _can_be_asked(rows, name)]
-    if not usable:
-        return ""
     place = {name: _QUESTIONS.index(name) if name in _QUESTIONS else len(_QUESTIONS) for name in usable}
-    best = min(usable, key=lambda name: (place[name], -sum(len(str(row[name])) for row in rows)))
-    return f"; name what to ask: -t {shlex.quote(as_template(best))}"
+    return min(usable, key=lambda name: (place[name], -sum(len(str(row[name])) for row in rows)), default=None)
 
 
 def _can_be_asked(rows: Sequence[Columns], name: str) -> bool:

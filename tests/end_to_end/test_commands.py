@@ -28,6 +28,7 @@ def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
     assert re.findall(r"^  (\w+)  ", done.stdout, re.MULTILINE) == [
         "run",
         "check",
+        "init",
         "status",
         "watch",
         "show",
@@ -40,7 +41,7 @@ def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "check", "status", "watch", "show", "export", "report", "models", "simulate"]
+    "command", ["run", "check", "init", "status", "watch", "show", "export", "report", "models", "simulate"]
 )
 def test_every_command_has_help_with_an_example(batchrun: Any, command: str) -> None:
     """The example can be copied."""
