@@ -21,7 +21,7 @@ _COMMANDS = {
     "export": ("batchrun.cli.export", "export_command", "Rebuild the results from the checkpoint, at no cost."),
     "report": ("batchrun.cli.report", "report_command", "Write one HTML page about a run."),
     "publish": ("batchrun.cli.publish", "publish_command", "Publish a run to W&B Weave or W&B."),
-    "models": ("batchrun.cli.models", "models_command", "List the models that the endpoint serves."),
+    "models": ("batchrun.cli.models", "models_command", "List the models that the endpoint serves, with prices."),
     "simulate": ("batchrun.simulator.command", "simulate", "Start a simulated endpoint for trying things out."),
 }
 """Name → module, attribute, one line of help. The lines are here so that listing the commands imports none of them."""

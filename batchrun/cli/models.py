@@ -2,12 +2,14 @@
 
 import asyncio
 import functools
+from datetime import date
 from typing import Any
 
 import click
 import orjson
 
 from batchrun.cli.flags import job_flags, overrides_of
+from batchrun.cli.model_texts import model_details, model_lines
 from batchrun.endpoint.models import ask_models, model_names
 from batchrun.job.file import job_for
 
@@ -16,7 +18,9 @@ from batchrun.job.file import job_for
 @job_flags("Endpoint")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout.")
 def models_command(as_json: bool, **flags: Any) -> None:
-    """List the models that the endpoint serves. Without --base-url, the endpoint is W&B Inference.
+    """List the models that the endpoint serves, with price, context window and end of life where these are known.
+
+    Without --base-url, the endpoint is W&B Inference (CoreWeave Forge).
 
     \b
     batchrun models
@@ -25,7 +29,8 @@ def models_command(as_json: bool, **flags: Any) -> None:
     endpoint = job_for(["-"], overrides_of(flags)).endpoint
     names = model_names(asyncio.run(ask_models(endpoint, functools.partial(click.echo, err=True))), endpoint)
     if as_json:
-        click.echo(orjson.dumps({"base_url": endpoint.base_url, "models": names}).decode())
+        details = model_details(names, endpoint.provider, date.today())
+        click.echo(orjson.dumps({"base_url": endpoint.base_url, "models": names, "details": details}).decode())
     else:
-        for name in names:
-            click.echo(name)
+        for line in model_lines(names, endpoint.provider, date.today()):
+            click.echo(line)

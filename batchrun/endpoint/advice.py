@@ -1,11 +1,14 @@
 """What the user can do about a refusal, for one endpoint: the cures of the verdict table with names and URLs."""
 
+from datetime import date
+
 from batchrun.endpoint.key import key_variable
 from batchrun.endpoint.pool.verdicts import EFFECTS
+from batchrun.job.catalogue import retirement_text
 from batchrun.job.sections import Endpoint
 
 
-def cure_for(kind: str, endpoint: Endpoint, *, has_key: bool, lists_models: bool = False) -> str:
+def cure_for(kind: str, endpoint: Endpoint, *, has_key: bool, lists_models: bool = False, model: str = "") -> str:
     """Return what can be done about a verdict of this kind; empty if nothing.
 
     Args:
@@ -13,6 +16,7 @@ def cure_for(kind: str, endpoint: Endpoint, *, has_key: bool, lists_models: bool
         endpoint: that gave the reply.
         has_key: whether a key was sent.
         lists_models: whether the models were asked for: then asking for them again does not help.
+        model: that was asked.
     """
     again = "then run the same command again"
     if kind == "unauthorized" and not has_key:
@@ -23,7 +27,9 @@ def cure_for(kind: str, endpoint: Endpoint, *, has_key: bool, lists_models: bool
     if kind == "model_not_found" and lists_models:
         return f"{_without_version(endpoint)}check the base URL"
     if kind == "model_not_found":
-        return f"{_without_version(endpoint)}`{models_command(endpoint)}` lists what the endpoint serves"
+        end = retirement_text(model, date.today()) if endpoint.provider == "wandb" else ""
+        ended = f"it {end}; " if end else ""
+        return f"{ended}{_without_version(endpoint)}`{models_command(endpoint)}` lists what the endpoint serves"
     return EFFECTS[kind].cure
 
 
@@ -32,7 +38,8 @@ def with_cure(message: str, kind: str, endpoint: Endpoint, *, has_key: bool) -> 
     table = EFFECTS[kind].cure if kind in EFFECTS else ""
     if not table or not message.endswith(table):
         return message
-    return message.removesuffix(table) + cure_for(kind, endpoint, has_key=has_key)
+    model = message.partition(": ")[0]  # a refusal of a model begins with its name
+    return message.removesuffix(table) + cure_for(kind, endpoint, has_key=has_key, model=model)
 
 
 def models_command(endpoint: Endpoint) -> str:

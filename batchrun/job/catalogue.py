@@ -4,6 +4,7 @@ The built-in prices are those of W&B Inference, in `prices.toml`, each with its 
 sets under `[prices]` replace them.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,11 +28,23 @@ class ModelPrice:
     cached_input_usd_per_mtok: float | None = None
     context_tokens: int | None = None
     reasoning: bool | None = None
-    deprecated_on: date | None = None
-    """The day on which the vendor stops or stopped to serve it."""
+    retires_on: date | None = None
+    """The first day on which the vendor does not serve it."""
+    replaced_by: str | None = None
+    """What the vendor recommends in its place."""
     source: str
     as_of: date
     """The day on which the catalogue was read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retirement:
+    """The end of a model."""
+
+    on: date
+    """The first day on which the vendor does not serve it."""
+    replaced_by: str | None
+    """What the vendor recommends in its place; None where it names no model."""
 
 
 class PriceLike(Protocol):
@@ -45,12 +58,65 @@ class PriceLike(Protocol):
     def cached_input_usd_per_mtok(self) -> float | None: ...  # noqa: D102
 
 
+_REASONS = re.compile(
+    r"\b(r1|qwq|gpt-oss|magistral|nemotron)\b|reflection/beam|(?<!non-)reason|thinking"
+    r"|\bdeepseek-v(3\.[1-9]|[4-9])|\bqwen-?(3\.[5-9]|[4-9])|\bglm-(4\.[5-9]|[5-9])|\bkimi-k(2\.[5-9]|[3-9])"
+    r"|\bminimax-m[1-9]|\bgemma-[4-9]|\bgranite-(4\.[2-9]|[5-9])|\bqwen3-(?!.*(instruct|coder|embedding))",
+    re.IGNORECASE,
+)
+"""Names of open models that reason: those of the catalogue, and the later versions of their families. OpenAI's own are
+left out: it streams some of them only to verified organizations."""
+
+
+@cache
+def _catalogue() -> Mapping[str, Any]:
+    return tomllib.loads(files("batchrun.job").joinpath("prices.toml").read_text(encoding="utf-8"))
+
+
 @cache
 def load_prices() -> Mapping[str, ModelPrice]:
     """Return the built-in prices by model. Read once per process."""
-    catalogue = tomllib.loads(files("batchrun.job").joinpath("prices.toml").read_text(encoding="utf-8"))
+    catalogue = _catalogue()
     as_of = catalogue["as_of"]
     return {name: ModelPrice(model=name, as_of=as_of, **facts) for name, facts in catalogue["models"].items()}
+
+
+def is_reasoning(model: str) -> bool:
+    """Return whether a model reasons before it answers, as the catalogue says or its name shows."""
+    facts = _facts_of(model)
+    return bool(facts.get("reasoning", _REASONS.search(model)))
+
+
+def retirement_of(model: str, today: date) -> Retirement | None:
+    """Return when a model of W&B Inference ends or ended; None while no end is known.
+
+    A replacement that is retired itself is followed to its own.
+    """
+    facts = _facts_of(model)
+    if "retires_on" not in facts:
+        return None
+    replaced_by = facts.get("replaced_by")
+    while replaced_by is not None and (end := _facts_of(replaced_by).get("retires_on")) is not None and end <= today:
+        replaced_by = _facts_of(replaced_by).get("replaced_by")
+    return Retirement(on=facts["retires_on"], replaced_by=replaced_by)
+
+
+def retirement_text(model: str, today: date) -> str:
+    """Return when a model ends or ended, and what is there in its place; empty while no end is known."""
+    found = retirement_of(model, today)
+    if found is None:
+        return ""
+    days = (found.on - today).days
+    when = f"will be retired on {found.on}, {'tomorrow' if days == 1 else f'in {days} days'}"
+    if days <= 0:
+        when = f"was retired on {found.on}"
+    return f"{when}; the vendor recommends {found.replaced_by}" if found.replaced_by else when
+
+
+def _facts_of(model: str) -> Mapping[str, Any]:
+    catalogue = _catalogue()
+    found: Mapping[str, Any] = catalogue["models"].get(model) or catalogue["retired"].get(model) or {}
+    return found
 
 
 def price_of(model: str, overrides: Mapping[str, Price], provider: str = "wandb") -> PriceLike | None:

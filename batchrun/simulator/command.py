@@ -69,7 +69,8 @@ def _option(item: Field[Any]) -> click.Option:
         shown = "yes" if default else "no"
         return click.Option([item.name, f"--{name}/--no-{name}"], default=None, help=f"{text}  [default: {shown}]")
     if default not in (None, (), {}):
-        text += f"  [default: {', '.join(default) if kind.repeats else default}]"
+        shown = item.metadata["shown"] or (", ".join(default) if kind.repeats else default)
+        text += f"  [default: {shown}]"
     return click.Option(
         [item.name, f"--{name}"],
         multiple=kind.repeats,

@@ -17,10 +17,31 @@ from batchrun.simulator.faults import FAULTS, find
 MODELS = (
     "meta-llama/Llama-3.1-8B-Instruct",
     "meta-llama/Llama-3.3-70B-Instruct",
-    "deepseek-ai/DeepSeek-V3.1",
     "openai/gpt-oss-20b",
-    "Qwen/Qwen3.6-27B",
+    "openai/gpt-oss-120b",
+    "MiniMaxAI/MiniMax-M3",
+    "Qwen/Qwen3.6-35B-A3B",
+    "Qwen/Qwen3.8-27B",
+    "deepseek-ai/DeepSeek-V3.1",
+    "deepseek-ai/DeepSeek-V4-Flash-0731",
+    "deepseek-ai/DeepSeek-V4-Pro-0813",
+    "deepseek-ai/DeepSeek-V4.1-Flash",
+    "deepseek-ai/DeepSeek-V4.1-Flash-1017",
+    "google/gemma-4-26B-A4B-it",
+    "google/gemma-4-31B-it",
+    "ibm-granite/granite-4.2-8b",
+    "moonshotai/Kimi-K2.5",
+    "moonshotai/Kimi-K2.6",
+    "moonshotai/Kimi-K2.7-Code",
+    "nvidia/NVIDIA-Nemotron-3-Ultra-550B-A55B",
+    "nvidia/NVIDIA-Nemotron-3.5-Lightning-30B-A3B",
+    "nvidia/NVIDIA-Nemotron-3.5-Super-VL-120B-A12B",
+    "reflection/Beam-1.0-501B-A23B",
+    "zai-org/GLM-5.2",
+    "zai-org/GLM-5.3",
+    "zai-org/GLM-5.3-Flash",
 )
+"""What W&B Inference serves on 2026-11-28."""
 REASONING_FIELDS = ("reasoning", "reasoning_content", "think")
 
 
@@ -109,8 +130,9 @@ _TEXTS = Kind("TEXT", _texts, repeats=True)
 _SWITCH = Kind("", _switch)
 
 
-def _setting(default: Any, kind: Kind, group: str, doc: str, option: str = "") -> Any:
-    metadata = {"kind": kind, "group": group, "doc": doc, "option": option}
+def _setting(default: Any, kind: Kind, group: str, doc: str, option: str = "", shown: str = "") -> Any:
+    """Declare one setting; `shown` is how the help prints a default that is too long for it."""
+    metadata = {"kind": kind, "group": group, "doc": doc, "option": option, "shown": shown}
     return field(default_factory=lambda: default, metadata=metadata)
 
 
@@ -124,7 +146,12 @@ class Settings:
         (), _TEXTS, "Access", "accepted OpenAI-Project; without it, every project", "project"
     )
     models: tuple[str, ...] = _setting(
-        MODELS, _TEXTS, "Access", "model served, in addition to every wandb-artifact:///…", "model"
+        MODELS,
+        _TEXTS,
+        "Access",
+        "model served, in addition to every wandb-artifact:///…",
+        "model",
+        shown="those of W&B Inference on 2026-11-28",
     )
     concurrency_limit: int | None = _setting(
         50, _number(0, whole=True, optional=True), "Limits", "requests in flight per project; 0: reject all"
@@ -161,7 +188,7 @@ class Settings:
     answer_tokens: int = _setting(24, _number(1, whole=True), "Answers", "about how long an answer is, in tokens")
     image_tokens: int = _setting(256, _number(0, whole=True), "Answers", "tokens that each image in a prompt counts")
     reasoning_models: tuple[str, ...] = _setting(
-        ("gpt-oss", "qwen3.6"),
+        ("gpt-oss", "minimax", "qwen3.", "gemma-4", "granite-4.2", "kimi-k2.", "nemotron", "beam", "glm-5"),
         _TEXTS,
         "Answers",
         "models with this in their name reason",

@@ -108,7 +108,7 @@ def test_retired_models_and_prompts_that_are_too_long_are_reported(batchrun: Any
     models = ("ibm-granite/granite-4.1-8b", MODEL, "meta-llama/Lama")
     done = batchrun("check", "in.jsonl", *(word for model in models for word in ("-m", model)))
     assert done.code == 0
-    assert "ibm-granite/granite-4.1-8b: was to be switched off on 2026-10-05" in done.stdout
+    assert "ibm-granite/granite-4.1-8b: was retired on 2026-10-05" in done.stdout
     assert f"{MODEL}: about 1 prompt with the longest answer would not fit into" in done.stdout
     assert "meta-llama/Lama: is not in the built-in catalogue" in done.stdout
     assert "export WANDB_API_KEY=" in done.stdout

@@ -154,7 +154,7 @@ def test_models_lists_the_served_models(batchrun: Any, endpoint: Any) -> None:
     done = batchrun("models", "--base-url", endpoint.base_url)
     assert (done.code, done.stdout) == (0, "a/one\nb/two\n")
     done = batchrun("models", "--base-url", endpoint.base_url, "--json")
-    assert done.json == {"base_url": endpoint.base_url, "models": ["a/one", "b/two"]}
+    assert (done.json["base_url"], done.json["models"]) == (endpoint.base_url, ["a/one", "b/two"])
 
 
 def test_models_with_a_wrong_key_exits_4(batchrun: Any, endpoint: Any) -> None:

@@ -30,6 +30,16 @@ def test_the_cure_names_key_and_url(kind: str, endpoint: Endpoint, has_key: bool
     assert with_cure(f"why; {EFFECTS[kind].cure}", kind, endpoint, has_key=has_key) == f"why; {cure}"
 
 
+def test_a_retired_model_of_wandb_has_its_date_and_its_replacement() -> None:
+    """The message of a refused model begins with its name. Elsewhere the same model may still be served."""
+    table = f"moonshotai/Kimi-K2-Instruct: model not found; {EFFECTS['model_not_found'].cure}"
+    assert with_cure(table, "model_not_found", Endpoint(), has_key=True) == (
+        "moonshotai/Kimi-K2-Instruct: model not found; it was retired on 2026-03-04; the vendor recommends "
+        "moonshotai/Kimi-K2.5; `batchrun models` lists what the endpoint serves"
+    )
+    assert "retired" not in with_cure(table, "model_not_found", LOCAL, has_key=True)
+
+
 @pytest.mark.parametrize("kind", EFFECTS)
 def test_only_wandb_has_a_project(kind: str) -> None:
     if kind != "account_unsupported":  # only W&B has it

@@ -6,11 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.job.catalogue import cost_usd, load_prices, price_of, spent_text, usd_text
+from batchrun.job.catalogue import (
+    cost_usd,
+    is_reasoning,
+    load_prices,
+    price_of,
+    retirement_text,
+    spent_text,
+    usd_text,
+)
 from batchrun.job.sections import Price
 from batchrun.records import Usage
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+TODAY = date(2026, 11, 28)
 PLAIN = Price(input_usd_per_mtok=2, output_usd_per_mtok=10)
 CACHED = Price(input_usd_per_mtok=2, output_usd_per_mtok=10, cached_input_usd_per_mtok=0.5)
 
@@ -52,11 +61,11 @@ def test_a_cost_is_never_negative(prompt: int, completion: int, cached: int) -> 
 def test_every_built_in_price_has_source_and_date() -> None:
     """A price that nobody can check is not shipped."""
     prices = load_prices()
-    assert len(prices) == 31
+    assert len(prices) == 34
     for name, price in prices.items():
         assert price.model == name
         assert price.source.startswith("https://")
-        assert price.as_of == date(2026, 11, 20)
+        assert price.as_of == date(2026, 11, 28)
         assert price.input_usd_per_mtok > 0
         assert price.output_usd_per_mtok > 0
         assert price.cached_input_usd_per_mtok is None or price.cached_input_usd_per_mtok < price.input_usd_per_mtok
@@ -69,7 +78,76 @@ def test_a_model_of_the_catalogue_has_its_price() -> None:
     price = price_of(LLAMA, {})
     assert price is not None
     assert (price.input_usd_per_mtok, price.output_usd_per_mtok, price.cached_input_usd_per_mtok) == (0.22, 0.22, None)
-    assert load_prices()["ibm-granite/granite-4.1-8b"].deprecated_on == date(2026, 10, 5)
+    assert load_prices()["ibm-granite/granite-4.1-8b"].retires_on == date(2026, 10, 5)
+
+
+@pytest.mark.parametrize(
+    ("model", "today", "text"),
+    [
+        (LLAMA, TODAY, ""),
+        ("gpt-9", TODAY, ""),
+        ("deepseek-ai/DeepSeek-R1-0528", TODAY, "was retired on 2026-03-04"),
+        ("moonshotai/Kimi-K2-Instruct", TODAY, "was retired on 2026-03-04; the vendor recommends moonshotai/Kimi-K2.5"),
+        ("meta-llama/Llama-4-Scout-17B-16E-Instruct", TODAY, "was retired on 2026-04-21"),
+        (
+            "meta-llama/Llama-4-Scout-17B-16E-Instruct",
+            date(2026, 5, 1),
+            "was retired on 2026-04-21; the vendor recommends Qwen/Qwen3.5-35B-A3B",
+        ),
+        ("microsoft/Phi-4-mini-instruct", date(2026, 7, 20), "was retired on 2026-07-20"),
+        ("microsoft/Phi-4-mini-instruct", date(2026, 7, 19), "will be retired on 2026-07-20, tomorrow"),
+        (
+            "deepseek-ai/DeepSeek-V4-Pro",
+            date(2026, 9, 5),
+            "will be retired on 2026-10-05, in 30 days; the vendor recommends deepseek-ai/DeepSeek-V4-Pro-0813",
+        ),
+    ],
+)
+def test_a_retired_model_has_its_date_and_a_replacement_that_is_still_served(
+    model: str, today: date, text: str
+) -> None:
+    """A replacement that was retired too helps nobody."""
+    assert retirement_text(model, today) == text
+
+
+@pytest.mark.parametrize(
+    ("model", "reasons"),
+    [
+        ("openai/gpt-oss-20b", True),
+        ("deepseek-ai/DeepSeek-R1-0528", True),
+        ("zai-org/GLM-4.5", True),
+        ("deepseek-ai/DeepSeek-V3-0324", False),
+        ("moonshotai/Kimi-K2-Instruct", False),
+        (LLAMA, False),
+        ("Qwen/Qwen3-30B-A3B-Instruct-2507", False),
+        ("Qwen/Qwen3-235B-A22B-Thinking-2507", True),
+        ("Qwen/Qwen3-8B", True),
+        ("Qwen/Qwen3-Coder-480B-A35B-Instruct", False),
+        ("Qwen/Qwen4-30B", True),
+        ("deepseek/deepseek-r1-distill-llama-70b", True),
+        ("deepseek-reasoner", True),
+        ("deepseek-ai/DeepSeek-V5", True),
+        ("zai-org/GLM-6", True),
+        ("moonshotai/Kimi-K3", True),
+        ("google/gemma-5-9b-it", True),
+        ("google/gemma-3-27b-it", False),
+        ("microsoft/Phi-4-mini-reasoning", True),
+        ("x-ai/grok-4-fast-non-reasoning", False),
+        ("gpt-4.1-mini", False),
+        ("o4-mini", False),
+        ("gpt-5", False),
+        ("wandb-artifact:///team/project/lora:v1", False),
+    ],
+)
+def test_a_reasoning_model_is_known_by_the_catalogue_or_by_its_name(model: str, reasons: bool) -> None:
+    """Retired ones and new versions of known families too; OpenAI streams its own only to verified organizations."""
+    assert is_reasoning(model) is reasons
+
+
+def test_every_reasoning_model_of_the_catalogue_has_such_a_name() -> None:
+    """So that the next version of its family is recognised before the catalogue has it."""
+    known = [name for name, price in load_prices().items() if price.reasoning]
+    assert [name for name in known if not is_reasoning(f"{name}-next")] == []
 
 
 def test_the_jobs_own_price_wins() -> None:

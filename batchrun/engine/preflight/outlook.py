@@ -8,7 +8,7 @@ from typing import NamedTuple
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.preflight.estimate import Asked, Forecast, Known, Range, forecast, time_range, total
 from batchrun.engine.preflight.survey import Survey
-from batchrun.job.catalogue import load_prices, price_of, usd_text
+from batchrun.job.catalogue import is_reasoning, load_prices, price_of, retirement_text, usd_text
 from batchrun.job.sections import Job
 from batchrun.report.texts import counted, duration_text, short_count
 
@@ -79,8 +79,7 @@ def look_ahead(
 
 def known_of(model: str) -> Known:
     """Return what is known of a model before it has answered."""
-    price = load_prices().get(model)
-    return Known(reasons=bool(price and price.reasoning))
+    return Known(reasons=is_reasoning(model))
 
 
 class Excess(NamedTuple):
@@ -139,14 +138,11 @@ def _used_text(spent: float, set_aside: float, text: Callable[[float], str]) -> 
 def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
     """Return what people should know of a job's models before they send anything."""
     notes = []
-    catalogue = load_prices() if job.endpoint.provider == "wandb" else {}
+    is_wandb = job.endpoint.provider == "wandb"
     for model, part in survey.models.items():
-        if model in catalogue:
-            ends = catalogue[model].deprecated_on
-            if ends is not None:
-                verb = "was to be switched off" if ends <= today else "will be switched off"
-                notes.append(f"{model}: {verb} on {ends} (`batchrun models` lists what is served)")
-        elif catalogue and model not in job.prices:
+        if is_wandb and (end := retirement_text(model, today)):
+            notes.append(f"{model}: {end} (`batchrun models` lists what is served)")
+        elif is_wandb and model not in load_prices() and model not in job.prices:
             notes.append(
                 f'{model}: is not in the built-in catalogue; add its price under [prices."{model}"] in a job file'
             )

@@ -53,7 +53,7 @@ async def _sent(client: HttpClient, job: Job, request: Request, *, has_key: bool
     effect = None if verdict.kind is None else EFFECTS[verdict.kind]
     message, exit_code = "", 0
     if effect is not None and verdict.kind is not None:
-        cure = cure_for(verdict.kind, job.endpoint, has_key=has_key)
+        cure = cure_for(verdict.kind, job.endpoint, has_key=has_key, model=request.model)
         message = f"{verdict.message.rstrip('.')}; {cure}" if cure else verdict.message
         exit_code = effect.run.exit_code or _ROW_FAILED
     return Probed(

@@ -84,8 +84,8 @@ def test_a_model_that_will_be_retired_is_distinguished_from_one_that_has_been() 
     with Source(ended) as source:
         source.open()
         early = check(ended, source, today=date(2026, 1, 1), on_read=lambda fraction: None)
-    assert "will be switched off on 2026-10-05" in early.notes[0]
-    assert "was to be switched off on 2026-10-05" in checked(ended).notes[0]
+    assert "will be retired on 2026-10-05, in 277 days (`batchrun models` lists" in early.notes[0]
+    assert "was retired on 2026-10-05 (`batchrun models` lists" in checked(ended).notes[0]
 
 
 def test_the_fraction_that_was_read_is_reported() -> None:

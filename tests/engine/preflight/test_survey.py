@@ -95,8 +95,8 @@ def test_the_longest_prompts_are_named() -> None:
 def test_a_prompt_that_fits_no_window_is_counted() -> None:
     """Together with the answer that it allows."""
     survey = Survey()
-    survey.add([request(0, "word " * 90_000), request(1, "word " * 120_000), request(2, "word", max_tokens=131_000)])
-    assert survey.models[LLAMA].context_tokens == 131_000
+    survey.add([request(0, "word " * 90_000), request(1, "word " * 120_000), request(2, "word", max_tokens=128_000)])
+    assert survey.models[LLAMA].context_tokens == 128_000
     assert survey.models[LLAMA].too_long == 2
 
 
