@@ -178,7 +178,14 @@ class Attempted(NamedTuple):
     throttled: int
 
 
-Event = Paused | Resumed | Spent | Attempted
+class Loosened(NamedTuple):
+    """A model refuses `strict`: it gets the schema without it from now on."""
+
+    model: str
+    message: str
+
+
+Event = Paused | Resumed | Spent | Attempted | Loosened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from batchrun.cli.scorer import scorer_option
 from batchrun.cli.texts import score_lines
 from batchrun.engine.threads import in_thread
 from batchrun.errors import JobError
+from batchrun.job.schema_form import stated_schema
 from batchrun.publish.card import write_card
 from batchrun.publish.upload import check_export, stored_upload, upload_results
 from batchrun.report.texts import counted
@@ -127,7 +128,7 @@ def _schema(path: Path) -> AnswerSchema:
     except ValueError as problem:
         raise JobError(f"--schema {path}: is not JSON: {problem}") from problem
     try:
-        return AnswerSchema(schema)
+        return AnswerSchema(stated_schema(schema).schema if isinstance(schema, dict) else schema)
     except JobError as problem:
         raise JobError(f"--schema {path}: {str(problem).removeprefix('response.schema: ')}") from problem
 

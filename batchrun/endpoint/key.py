@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from batchrun.errors import EndpointRefused, JobError
 from batchrun.job.sections import Endpoint
-from batchrun.job.settings import header_text, is_loopback
+from batchrun.job.settings import header_text, is_loopback, team_project
 
 _VARIABLES = {"wandb": "WANDB_API_KEY", "openai": "OPENAI_API_KEY", "custom": "OPENAI_API_KEY"}
 
@@ -28,6 +28,9 @@ _WANDB_DOMAINS = (".wandb.ai", ".forge.coreweave.com")
 
 _WANDB_SERVER = "https://api.wandb.ai"
 """The server of W&B, for users who do not run their own."""
+
+_KEY_PAGES = "forge.coreweave.com/settings (formerly wandb.ai/settings)"
+"""Where the vendor shows a user's keys: W&B is part of CoreWeave Forge since 2026-09-30."""
 
 _HIDDEN = b"***"
 """Replaces a key. Valid inside JSON, HTML and URLs."""
@@ -104,7 +107,8 @@ def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: 
                 "the variable that api_key_env (--api-key-env) names is not set; give the name of a variable,"
                 " such as OPENAI_API_KEY, and never the key itself"
             )
-        raise EndpointRefused(f"no key for {endpoint.base_url}: looked in {looked}; export {variable}=…")
+        where = f", which {_KEY_PAGES} shows" if endpoint.provider == "wandb" and not endpoint.api_key_env else ""
+        raise EndpointRefused(f"no key for {endpoint.base_url}: looked in {looked}; export {variable}=…{where}")
     return _fit(key, looked)
 
 
@@ -131,7 +135,7 @@ def find_wandb_key(server: str, environ: Mapping[str, str] = os.environ, home: P
     looked = f"{_VARIABLES['wandb']} and ~/.netrc"
     key = environ.get(_VARIABLES["wandb"], "").strip() or _from_netrc(home or Path.home(), server)
     if not key:
-        where = "wandb.ai/settings" if server == _WANDB_SERVER else f"{server}/settings"
+        where = _KEY_PAGES if server == _WANDB_SERVER else f"{server}/settings"
         cure = f"export {_VARIABLES['wandb']}=…, which {where} shows, and publish the run again"
         raise EndpointRefused(f"no key to publish with to {server}: looked in {looked}; {cure}")
     return _fit(key, looked)
@@ -179,7 +183,7 @@ def find_project(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) ->
     """Return the team/project to book on: from the job, else, for W&B, from `WANDB_ENTITY` and `WANDB_PROJECT`.
 
     Raises:
-        JobError: the variables hold a text that no HTTP header takes.
+        JobError: the variables hold a text that is not the name of a team or a project.
     """
     if endpoint.project or endpoint.provider != "wandb":
         return endpoint.project
@@ -187,7 +191,7 @@ def find_project(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) ->
     if not entity or not project:
         return None
     try:
-        return header_text(f"{entity}/{project}")
+        return team_project(header_text(f"{entity}/{project}"))
     except ValueError as problem:
         named = ascii(f"{entity}/{project}")
         raise JobError(f"WANDB_ENTITY/WANDB_PROJECT = {named}; {problem}; or set --project TEAM/PROJECT") from None

@@ -16,6 +16,8 @@ class Canaries:
 
     def __init__(self, job: Job) -> None:
         self._maker = RequestMaker(job)
+        self.strict_forms = self._maker.strict_forms
+        """The JSON of the schema as it is sent, and without `strict`; None where `strict` is not sent."""
 
     def request(self, model: str, *, is_bare: bool) -> Request:
         """Return a canary: for one token, or, unless it is bare, with the parameters that every row of the job has."""

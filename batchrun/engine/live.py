@@ -16,6 +16,7 @@ from batchrun.endpoint.pool.limits import START, Change, Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
+from batchrun.endpoint.pool.strict import Strictness
 from batchrun.engine.access import Access
 from batchrun.engine.canaries import Canaries
 from batchrun.engine.caps import rates_of
@@ -28,7 +29,20 @@ from batchrun.errors import BatchrunError
 from batchrun.job.sections import Job
 from batchrun.prompts.order import by_prefix
 from batchrun.prompts.source import Entry, Source
-from batchrun.records import Attempted, BadRow, Event, Outcome, Paused, Request, Resumed, Spent, Stop, Usage, summed
+from batchrun.records import (
+    Attempted,
+    BadRow,
+    Event,
+    Loosened,
+    Outcome,
+    Paused,
+    Request,
+    Resumed,
+    Spent,
+    Stop,
+    Usage,
+    summed,
+)
 from batchrun.report.bar import Progress
 from batchrun.report.texts import duration_text
 from batchrun.results.used import keep_set_aside
@@ -93,15 +107,16 @@ class Sending:
         self._limit_change: Change | None = Change(0.0, self._pool.limit.current, "start")
 
     def _new_pool(self) -> Pool:
-        limits = self.job.limits
+        limits, canaries = self.job.limits, Canaries(self.job)
         return Pool(
             self._client,
             self._limit(),
             Rules(
                 policy=Policy(max_attempts=limits.max_attempts, patience_s=limits.patience_s),
-                canary=Canaries(self.job).request,
+                canary=canaries.request,
                 rates=rates_of(self.job),
                 repair=self._prepared.repair,
+                strict=None if canaries.strict_forms is None else Strictness(*canaries.strict_forms),
                 budget=self._budget,
                 answered=[model for model, sums in self.store.totals.items() if sums.completed],
             ),
@@ -215,8 +230,11 @@ class Sending:
         elif isinstance(event, Resumed):
             self.store.history.resumed(event.model, _now_ms())
             self._progress.say(f"the endpoint answers again{self._whose(event)} after {duration_text(event.after_s)}")
+        else:
+            without = "the schema is sent without it, and answers are checked as before"
+            self._progress.say(f"strict is refused{self._whose(event)} ({event.message.rstrip('.')}); {without}")
 
-    def _whose(self, event: Paused | Resumed) -> str:
+    def _whose(self, event: Paused | Resumed | Loosened) -> str:
         return "" if len(self.job.models) == 1 else f" for {event.model}"
 
     def _on_limit(self, change: Change) -> None:

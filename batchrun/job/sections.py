@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from batchrun.job.schema_form import stated_schema
 from batchrun.job.settings import (
+    PROJECT_CURE,
     Section,
     SettingError,
+    booked_project,
     clock_time,
     duration_s,
     flag,
     flag_or,
-    header_text,
     http_url,
     is_loopback,
     number,
@@ -78,7 +80,9 @@ class Model(Section):
     stop: str | tuple[str, ...] | None = setting(None, "text, or list of texts, at which an answer ends", texts)
     num_samples: int = setting(1, "answers per prompt and model; each is one output row", whole(1, 65_536))
     stream: bool | str = setting(
-        False, 'receive answers as server-sent events; "auto" does so for reasoning models only', flag_or("auto")
+        False,
+        'receive answers as server-sent events; "auto" does so for reasoning models, known by their names',
+        flag_or("auto"),
     )
     extra_body: dict[str, Any] = setting(dict, "more keys for the body, passed through unchecked", table, shown="{}")
 
@@ -105,7 +109,7 @@ class Endpoint(Section):
         shown="from base_url, else custom; wandb without a base_url",
     )
     base_url: str = setting("", "URL up to and including /v1", http_url, shown="the provider's")
-    project: str | None = setting(None, "TEAM/PROJECT to which W&B books the usage", header_text)
+    project: str | None = setting(None, "TEAM/PROJECT to which W&B books the usage", booked_project)
     api_key_env: str | None = setting(None, "environment variable with the key", text, shown="the provider's")
     allow_http: bool = setting(False, "send the key over http to other hosts", flag)
 
@@ -117,6 +121,8 @@ class Endpoint(Section):
             if provider not in BASE_URLS:
                 raise SettingError("base_url", "", "must be given when the provider is custom")
             object.__setattr__(self, "base_url", BASE_URLS[provider])
+        if provider == "wandb" and self.project is not None and "/" not in self.project:
+            raise SettingError("project", self.project, PROJECT_CURE)
         if self.base_url.startswith("http://") and not self.is_loopback and not self.allow_http:
             must = "must be https: over http others can read the key (--allow-http sends it anyway)"
             raise SettingError("base_url", self.base_url, must)
@@ -177,16 +183,33 @@ class Response(Section):
     """`[response]`: the form that every answer must have."""
 
     schema: dict[str, Any] | None = setting(
-        None, "JSON Schema of the answers, a file or a table; its properties become typed columns", table
+        None,
+        "JSON Schema of the answers, a file or a table, also in OpenAI's wrapper; its properties become typed columns",
+        table,
     )
     mode: str = setting(
         "json_schema",
         "how the schema is sent: json_schema, json_object, or none if only the prompt describes it",
         one_of("json_schema", "json_object", "none"),
     )
+    strict: bool | None = setting(
+        None,
+        "whether the schema is sent with `strict`; an endpoint that refuses it gets the schema without",
+        flag,
+        shown="for schemas that OpenAI accepts as strict",
+    )
+    name: str | None = setting(None, "name under which the schema is sent", text, shown="from the schema's title")
     repair_attempts: int = setting(
         2, "how often to ask again for an answer that does not fit, with a message that names the problem", whole(0, 10)
     )
+
+    def __post_init__(self) -> None:
+        super(Response, self).__post_init__()
+        if self.schema is not None:
+            stated = stated_schema(self.schema)
+            object.__setattr__(self, "schema", stated.schema)
+            object.__setattr__(self, "name", self.name or stated.name)
+            object.__setattr__(self, "strict", stated.strict if self.strict is None else self.strict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,13 +22,17 @@ def job_to_dict(job: Job) -> dict[str, Any]:
 def job_from_dict(data: Mapping[str, Any]) -> Job:
     """Return the job of which `job_to_dict` made the data, also after JSON has turned its tuples into lists.
 
-    A setting that an older version did not know gets its default.
+    A setting that an older version did not know gets its default, and so does a project without its team, which older
+    versions took.
 
     Raises:
         UnknownSettingError: a newer version wrote a section, a setting or a value that this one does not know.
     """
     if unknown := _unknown(data):
         raise UnknownSettingError(", ".join(unknown))
+    endpoint = data.get("endpoint", {})
+    if "/" not in (endpoint.get("project") or ""):
+        data = {**data, "endpoint": {**endpoint, "project": None}}
     try:
         sections: dict[str, Any] = {
             name: kind(

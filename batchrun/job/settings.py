@@ -16,6 +16,13 @@ Check = Callable[[Any], Any]
 _TEAM_PROJECT = re.compile(r"[^/\s:?#%]{1,128}/[^/\\\s:?#%]{1,128}")
 """Source: W&B refuses these characters in the name of a project."""
 
+_OPENAI_PROJECT = re.compile(r"proj_\w+", re.ASCII)
+"""Form of the ids of OpenAI's projects."""
+
+PROJECT_CURE = (
+    "must be TEAM/PROJECT, such as my-team/my-project; or leave it out and set WANDB_ENTITY and WANDB_PROJECT"
+)
+
 
 def setting(default: Any, doc: str, check: Check, *, key: str | None = None, shown: str | None = None) -> Any:
     """Declare one setting.
@@ -215,6 +222,13 @@ def table(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError("must be a table")
     return dict(value)
+
+
+def booked_project(value: Any) -> str:
+    """Accept a project to which usage is booked: one of W&B with its team, or the id of one of OpenAI's."""
+    if not (_TEAM_PROJECT.fullmatch(header_text(value)) or _OPENAI_PROJECT.fullmatch(value)):
+        raise ValueError(PROJECT_CURE)
+    return str(value)
 
 
 def team_project(value: Any) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from batchrun.errors import JobError
-from batchrun.job.catalogue import load_prices
+from batchrun.job.catalogue import is_reasoning
 from batchrun.job.sections import LITELLM_PREFIX, Job
-from batchrun.prompts.response_format import response_format
+from batchrun.prompts.response_format import Formats, response_formats
 from batchrun.prompts.values import RowProblem, kind_of, plain
 from batchrun.records import BadRow, Prompt, Request, Row
 
@@ -41,13 +41,18 @@ class RequestMaker:
         self._stream = job.model.stream
         self._transports: dict[str, bytes] = {}  # by model
         _refuse_ours(job)
+        formats = response_formats(job.response)
         try:
             # In a fixed order, so that a job file's order of keys changes no request.
-            self._parameters = plain(dict(sorted(_parameters(job).items())))
+            self._parameters = plain(dict(sorted(_parameters(job, formats).items())))
             self._tails = self._tails_of(self._parameters)
             self._heads = [(model, _head(model)) for model in job.models]
+            keyed, sent, lenient = (_json(plain(each)) for each in formats) if formats else (b"", b"", b"")
         except RowProblem as problem:
             raise JobError(f"[model]: {problem}") from None
+        self._format = None if keyed == sent else (keyed, sent)
+        self.strict_forms = None if sent == lenient else (sent, lenient)
+        """The JSON of the schema as it is sent, and without `strict`; None where `strict` is not sent."""
 
     def requests(self, prompt: Prompt) -> list[Request]:
         """Return the prompt's requests; raises `RowProblem`."""
@@ -77,6 +82,8 @@ class RequestMaker:
 
     def _request(self, prompt: Prompt, model: str, sample: int, asked: bytes) -> Request:
         key = _key(asked)
+        if self._format is not None:
+            asked = asked.replace(*self._format)
         if prompt.images:  # in the key their names are enough, which are their hashes
             asked = _with_images(asked, {image.name.encode(): image.url for image in prompt.images})
         if len(asked) > MAX_BODY_BYTES:
@@ -107,15 +114,14 @@ class RequestMaker:
         return [_tail(parameters | {"seed": seed + sample}) for sample in self._samples]
 
 
-def _parameters(job: Job) -> dict[str, Any]:
+def _parameters(job: Job, formats: Formats | None) -> dict[str, Any]:
     """Return the keys of the body that the job sets, without model and messages."""
-    parameters, schema = job.model.parameters(), job.response.schema
-    format_ = None if schema is None else response_format(schema, job.response.mode)
-    if format_ is None:
+    parameters = job.model.parameters()
+    if formats is None:
         return parameters
     if "response_format" in parameters:
         raise JobError("[model] response_format and [response] schema are both set; keep one of them")
-    return parameters | {"response_format": format_}
+    return parameters | {"response_format": formats.keyed}
 
 
 def _refuse_ours(job: Job) -> None:
@@ -128,11 +134,8 @@ def _refuse_ours(job: Job) -> None:
 
 
 def _is_streamed(model: str, stream: bool | str) -> bool:
-    """Return whether answers of a model are streamed; with `auto`, only of known reasoning models."""
-    if stream != "auto":
-        return bool(stream)
-    known = load_prices().get(model)
-    return known is not None and bool(known.reasoning)
+    """Return whether answers of a model are streamed; with `auto`, only of reasoning models."""
+    return is_reasoning(model) if stream == "auto" else bool(stream)
 
 
 def _with_images(asked: bytes, urls: Mapping[bytes, bytes]) -> bytes:

@@ -94,6 +94,18 @@ def test_two_job_files_exit_2(run: Any) -> None:
     assert_refused(run(job_file(""), "other.toml"), 2, "one job file at a time", "other.toml")
 
 
+@pytest.mark.parametrize("project", ["inference", "proj_abc", "a/b/c", "a/"])
+def test_a_project_without_its_team_exits_2(batchrun: Any, monkeypatch: pytest.MonkeyPatch, project: str) -> None:
+    """From the flag and from a job file. The message says how it is written, and which variables may stand for it."""
+    monkeypatch.setenv("WANDB_API_KEY", "key")
+    cure = "must be TEAM/PROJECT, such as my-team/my-project; or leave it out and set WANDB_ENTITY and WANDB_PROJECT"
+    done = batchrun("run", write_prompts("a"), "-m", MODEL, "--project", project, "-o", "out")
+    assert_refused(done, 2, f'--project = "{project}"; {cure}')
+    job = f"[input]\npath='in.jsonl'\n[model]\nname='m'\n[endpoint]\nproject='{project}'"
+    assert_refused(batchrun("run", job_file(job)), 2, f'job.toml: endpoint.project = "{project}"; {cure}')
+    assert batchrun("models", "--project", project).code == 2
+
+
 def test_a_prompt_without_a_model_exits_2(run: Any) -> None:
     """The message has the flag."""
     assert_refused(run(write_prompts("a"), model=None), 2, "-m MODEL")

@@ -240,8 +240,8 @@ def test_the_project_comes_from_the_job_or_for_wandb_from_the_environment(
     assert find_project(endpoint, environ) == project
 
 
-@pytest.mark.parametrize("entity", ["日本", "ü", "a\nX-Evil: 1", "a\udcff", " a"])
-def test_a_project_that_no_header_takes_is_refused_by_the_name_of_its_variable(entity: str) -> None:
+@pytest.mark.parametrize("entity", ["日本", "ü", "a\nX-Evil: 1", "a\udcff", " a", "a/b"])
+def test_a_team_that_cannot_be_one_is_refused_by_the_name_of_its_variable(entity: str) -> None:
     """Before anything is sent."""
     with pytest.raises(JobError, match=r"WANDB_ENTITY/WANDB_PROJECT = .*; must be .*--project TEAM/PROJECT"):
         find_project(WANDB, {"WANDB_ENTITY": entity, "WANDB_PROJECT": "p"})

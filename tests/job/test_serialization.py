@@ -60,6 +60,15 @@ def test_a_job_survives_json(job: Job) -> None:
     assert job_from_dict(orjson.loads(orjson.dumps(job_to_dict(job)))) == job
 
 
+def test_a_project_that_an_older_version_took_does_not_make_a_run_unreadable() -> None:
+    """Only what is sent from now on needs its team."""
+    for project in ("inference", "proj_abc"):
+        data = job_to_dict(FULL)
+        data["endpoint"] |= {"project": project}
+        assert job_from_dict(data).endpoint.project is None
+    assert job_from_dict(job_to_dict(FULL)).endpoint.project == "t/p"
+
+
 texts = st.text(min_size=1, max_size=20)
 
 

@@ -72,6 +72,8 @@ GOOD = [
     (settings.http_url, "http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
     (settings.http_url, "http://[::1]:8000", "http://[::1]:8000"),
     (settings.header_text, "team/project", "team/project"),
+    (settings.booked_project, "my-team/my_project", "my-team/my_project"),
+    (settings.booked_project, "proj_abc123", "proj_abc123"),
     (settings.table, {"a": 1}, {"a": 1}),
 ]
 
@@ -136,6 +138,13 @@ def test_a_checked_value_passes_its_check_again(check: settings.Check, value: An
         (settings.header_text, "müller/project", "a string of ASCII letters: no HTTP header takes ü"),
         (settings.header_text, "日本/project", "a string of ASCII letters: no HTTP header takes 日"),
         (settings.header_text, "team\r\nX-Evil: 1", "a string without line breaks"),
+        (
+            settings.booked_project,
+            "inference",
+            "TEAM/PROJECT, such as my-team/my-project; or leave it out and set WANDB_E",
+        ),
+        (settings.booked_project, "a/b/c", "TEAM/PROJECT, such as my-team/my-project"),
+        (settings.booked_project, "müller/project", "a string of ASCII letters: no HTTP header takes ü"),
         (settings.table, [1], "a table"),
     ],
 )

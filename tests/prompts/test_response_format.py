@@ -6,7 +6,8 @@ import pytest
 
 from batchrun.answers.schema import Complaint
 from batchrun.endpoint.pool.repair import repair_messages
-from batchrun.prompts.response_format import response_format
+from batchrun.job.sections import Response
+from batchrun.prompts.response_format import Formats, response_formats
 
 STRICT: dict[str, Any] = {
     "title": "Review of a kettle!",
@@ -29,23 +30,34 @@ STRICT: dict[str, Any] = {
 }
 
 
+def formats(schema: dict[str, Any], **settings: Any) -> Formats:
+    found = response_formats(Response(schema=schema, **settings))
+    assert found is not None
+    return found
+
+
 def test_the_schema_is_sent_unchanged_under_an_allowed_name() -> None:
     """The letters, digits and underscores of its title, at most 64."""
-    sent = response_format(STRICT, "json_schema")
-    assert sent == {
+    assert formats(STRICT).sent == {
         "type": "json_schema",
         "json_schema": {"name": "Review_of_a_kettle", "schema": STRICT, "strict": True},
     }
     for title, name in ((None, "answer"), ("émoji", "moji"), ("x" * 80, "x" * 64), ("?!", "answer")):
-        sent = response_format({**STRICT, "title": title}, "json_schema")
-        assert sent is not None
-        assert sent["json_schema"]["name"] == name
+        assert formats({**STRICT, "title": title}).sent["json_schema"]["name"] == name
+
+
+def test_the_stated_name_is_sent_instead_of_the_title() -> None:
+    """A hyphen is allowed too. The key of a request keeps the title, so that no answer is bought again for a name."""
+    found = formats(STRICT, name="kettle-review 2")
+    assert found.sent["json_schema"]["name"] == found.lenient["json_schema"]["name"] == "kettle-review_2"
+    assert found.keyed == formats(STRICT).keyed
 
 
 def test_other_modes_send_less() -> None:
     """Only that the answer must be JSON, or nothing."""
-    assert response_format(STRICT, "json_object") == {"type": "json_object"}
-    assert response_format(STRICT, "none") is None
+    assert set(map(str, formats(STRICT, mode="json_object"))) == {"{'type': 'json_object'}"}
+    assert response_formats(Response(schema=STRICT, mode="none")) is None
+    assert response_formats(Response()) is None
 
 
 @pytest.mark.parametrize(
@@ -55,6 +67,7 @@ def test_other_modes_send_less() -> None:
         {"additionalProperties": None},
         {"required": ["label"]},
         {"properties": {**STRICT["properties"], "label": {"type": "string", "minLength": 1}}},
+        {"properties": {**STRICT["properties"], "label": {"type": "string", "format": "iban"}}},
         {"properties": {**STRICT["properties"], "label": {}}},
         {"properties": {**STRICT["properties"], "label": True}},
         {"properties": {**STRICT["properties"], "tags": {"type": "array"}}},
@@ -66,9 +79,34 @@ def test_other_modes_send_less() -> None:
 def test_strict_is_set_only_for_schemas_that_openai_accepts_as_strict(change: dict[str, Any]) -> None:
     """OpenAI answers any other with 400, and then every row would fail."""
     schema = {key: part for key, part in {**STRICT, **change}.items() if part is not None}
-    sent = response_format(schema, "json_schema")
-    assert sent is not None
-    assert "strict" not in sent["json_schema"]
+    found = formats(schema)
+    assert "strict" not in found.sent["json_schema"]
+    assert found.keyed == found.sent == found.lenient
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        {"type": "number", "minimum": 0, "maximum": 1},
+        {"type": "string", "format": "date", "pattern": "^2"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    ],
+)
+def test_strict_is_set_for_bounds_that_openai_accepts_by_now(label: dict[str, Any]) -> None:
+    """The key of a request is the one of earlier versions, which left it out: nothing is bought again."""
+    found = formats({**STRICT, "properties": {**STRICT["properties"], "label": label}})
+    assert found.sent["json_schema"]["strict"] is True
+    assert "strict" not in found.keyed["json_schema"]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("schema", [STRICT, {**STRICT, "required": []}])
+def test_the_stated_strict_is_sent(schema: dict[str, Any], strict: bool) -> None:
+    """Whatever the schema looks like. It is not in the key, and not in what an endpoint gets that refuses it."""
+    found = formats(schema, strict=strict)
+    assert found.sent["json_schema"]["strict"] is strict
+    assert found.keyed == formats(schema).keyed
+    assert "strict" not in found.lenient["json_schema"]
 
 
 def test_a_repair_shows_answer_complaint_and_schema() -> None:

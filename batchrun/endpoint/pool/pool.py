@@ -61,6 +61,7 @@ class Pool:
         self._client, self.limit = client, limit
         self._may_admit = may_admit
         self._on_flight = listeners.on_flight
+        self._strict = rules.strict
         self._rates = rules.rates if rules.rates is not None and rules.rates.are_set else None
         self._admission = Admission(
             limit, max_attempts=rules.policy.max_attempts, budget=rules.budget, canary=rules.canary
@@ -216,6 +217,8 @@ class Pool:
 
     def _send(self, work: Work) -> None:
         """Take a slot for a request that is about to be sent."""
+        if self._strict is not None:
+            self._strict.adjust(work)
         self._admission.sent(work)
         work.attempts += 1
         work.sent_s = self._loop.time()

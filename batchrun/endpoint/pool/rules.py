@@ -8,6 +8,7 @@ from batchrun.endpoint.pool.lane import Canary
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.retry import Backoff
+from batchrun.endpoint.pool.strict import Strictness
 from batchrun.records import Event, Outcome
 
 
@@ -31,6 +32,8 @@ class Rules:
     """Requests and tokens per minute."""
     repair: Repair | None = None
     """Checks answers against the job's schema."""
+    strict: Strictness | None = None
+    """Sends the schema without `strict` to models that refuse it; None where it is not sent."""
     budget: Budget | None = None
     """Caps on money and tokens."""
     answered: Collection[str] = ()

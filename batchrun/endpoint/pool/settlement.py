@@ -46,7 +46,7 @@ class Settlement:
         unix_s: Callable[[], float],
     ) -> None:
         self._admission, self._limit = admission, admission.limit
-        self._policy, self._rates, self._repair = rules.policy, rules.rates, rules.repair
+        self._policy, self._rates, self._repair, self._strict = rules.policy, rules.rates, rules.repair, rules.strict
         self._on_outcome, self._on_event, self._stop = listeners.on_outcome, listeners.on_event, stop
         self._waits = Waits(admission.pace, rules.policy.backoff, uniform=uniform, unix_s=unix_s)
         self._unix_s = unix_s
@@ -68,6 +68,8 @@ class Settlement:
         if effect is None:
             self._limit.completed(work.level, now_s - work.sent_s, self._admission.in_flight, now_s)
             self._succeed(lane, work, result, verdict, now_s)
+        elif self._strict is not None and self._strict.is_refused(work, result, verdict, self._on_event):
+            lane.backlog.put(work, now_s)
         elif isinstance(result, Reply) or effect.row is not ForRow.FAILED:
             work.failure = (kept(result), verdict)
             if any(count is not None for count in verdict.usage):  # of no use, but paid for
