@@ -28,6 +28,9 @@ _TEXT_PARTS = ("text", "output_text")
 _THINK, _THOUGHT = "<think>", "</think>"
 """The tags that open models write around their reasoning, if no parser of the server removes it."""
 
+_QUOTES, _JSON = ("`", '"', "'"), ("{", "[")
+"""What stands before the closing tag in an answer that writes about it, and what a JSON answer starts with."""
+
 
 class Completion(NamedTuple):
     """The parts of an answer that the results show."""
@@ -41,6 +44,8 @@ class Completion(NamedTuple):
     response_id: str | None = None
     refusal: str | None = None
     """The model's words when it refuses; then there is usually no text."""
+    invalid_response: str | None = None
+    """The text of an answer that cannot be used; then `response` is None."""
 
     @property
     def is_empty(self) -> bool:
@@ -149,13 +154,15 @@ def completion_of(reply: Mapping[str, Any]) -> Completion:
     reasoning = message.get("reasoning") or message.get("reasoning_content") or None
     if reasoning.__class__ is not str:
         reasoning = _text(message.get("reasoning_content")) or thought_of(content)
-    if reasoning is None and response and response.lstrip().startswith(_THINK):
+        if reasoning is None and (details := message.get("reasoning_details")):
+            reasoning = _detailed_thought(details)
+    if reasoning is None and response and (_THOUGHT in response or response.lstrip().startswith(_THINK)):
         response, reasoning = _split_thought(response, finish_reason)
     calls = _tool_calls(message) if message.get("tool_calls") or message.get("function_call") else None
     refusal = message.get("refusal")
     if refusal is not None or content.__class__ is list:
         refusal = _text(refusal) or _joined(content, "refusal")
-    return _new(Completion, (response, reasoning, calls, _text(finish_reason), _text(reply.get("id")), refusal))
+    return _new(Completion, (response, reasoning, calls, _text(finish_reason), _text(reply.get("id")), refusal, None))
 
 
 def text_of(content: Any) -> str | None:
@@ -199,12 +206,35 @@ def _text(value: Any) -> str | None:
 
 
 def _split_thought(content: str, finish_reason: str | None) -> tuple[str, str | None]:
-    """Return response and reasoning of a text that starts with `<think>`."""
-    thought, closed, response = content.lstrip().removeprefix(_THINK).partition(_THOUGHT)
+    """Return response and reasoning of a text that has one of the tags.
+
+    A text starts with `<think>`, or it has only `</think>`: many chat templates end the prompt with the first tag.
+    """
+    thought, closed, response = content.partition(_THOUGHT)
+    is_opened = thought.lstrip().startswith(_THINK)
+    if not is_opened and (_THINK in thought or thought.endswith(_QUOTES) or thought.lstrip().startswith(_JSON)):
+        return content, None  # the tag is part of the answer
     if not closed and finish_reason != "length":
         return content, None  # not cut off: the tag is part of the answer
     # Models leave an empty thought when reasoning is switched off.
-    return response.lstrip(), thought.strip() or None
+    return response.lstrip(), thought.lstrip().removeprefix(_THINK).strip() or None
+
+
+def _detailed_thought(details: Any) -> str | None:
+    """Return the reasoning in OpenRouter's list of details; None when there is none that can be read.
+
+    Pieces of one block have the same `index`, also when they come from a stream. Encrypted ones have no text.
+    """
+    blocks: list[list[str]] = []
+    last: Any = None
+    for detail in details if isinstance(details, list) else ():
+        text = (detail.get("text") or detail.get("summary")) if isinstance(detail, dict) else None
+        if isinstance(text, str):
+            if not blocks or detail.get("index") != last:
+                blocks.append([])
+            last = detail.get("index")
+            blocks[-1].append(text)
+    return "\n\n".join("".join(block) for block in blocks) or None
 
 
 def _tool_calls(message: Mapping[str, Any]) -> str | None:

@@ -34,6 +34,12 @@ BEFORE_ANSWER = (
 AFTER_ANSWER = (
     Column("tool_calls", pa.string(), "the answer's tool calls, as JSON"),
     Column("refusal", pa.string(), "the model's words when it refuses; null when it does not"),
+    Column(
+        "invalid_response",
+        pa.string(),
+        "the text of the last answer to a row that failed although it was answered, such as one that does not fit the"
+        " schema; null otherwise",
+    ),
     Column("finish_reason", pa.string(), "why the answer ended: `stop`, `length`, `tool_calls`, `content_filter`"),
     Column(
         "prompt_tokens",
@@ -173,5 +179,8 @@ def is_error_status(status: int | None) -> bool:
 def of_failure(completion: Completion) -> Completion:
     """Return the shown parts of an invalid answer: only those that help to explain it."""
     return Completion(
-        finish_reason=completion.finish_reason, response_id=completion.response_id, refusal=completion.refusal
+        finish_reason=completion.finish_reason,
+        response_id=completion.response_id,
+        refusal=completion.refusal,
+        invalid_response=completion.response,
     )

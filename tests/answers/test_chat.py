@@ -104,6 +104,31 @@ def test_content_is_a_text_or_the_text_parts_of_a_list(content: Any, text: str |
         ({"content": "<think> is a tag"}, "stop", "<think> is a tag", None),
         ({"content": "a <think>b</think>"}, "stop", "a <think>b</think>", None),
         ({"content": "<think>b</think>", "reasoning": "hm"}, "stop", "<think>b</think>", "hm"),
+        ({"content": "hm\n</think>\n\nyes"}, "stop", "yes", "hm"),
+        ({"content": "hm</think>yes"}, "stop", "yes", "hm"),
+        ({"content": "\n</think>yes"}, "stop", "yes", None),
+        ({"content": "hm</think>", "reasoning_content": None}, "length", "", "hm"),
+        ({"content": "it ends with `</think>`"}, "stop", "it ends with `</think>`", None),
+        ({"content": '{"tag": "a </think> b"}'}, "stop", '{"tag": "a </think> b"}', None),
+        ({"content": "a </think>", "reasoning": "hm"}, "stop", "a </think>", "hm"),
+        ({"content": "yes", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}, "stop", "yes", "hm"),
+        (
+            {
+                "content": "yes",
+                "reasoning_details": [
+                    {"type": "reasoning.summary", "summary": "h", "index": 0},
+                    {"type": "reasoning.summary", "summary": "m", "index": 0},
+                    {"type": "reasoning.encrypted", "data": "a2V5", "index": 1},
+                    {"type": "reasoning.text", "text": "so", "signature": None, "index": 2},
+                ],
+            },
+            "stop",
+            "yes",
+            "hm\n\nso",
+        ),
+        ({"content": "yes", "reasoning_details": [{"type": "reasoning.encrypted", "data": "a"}]}, "stop", "yes", None),
+        ({"content": "yes", "reasoning_details": {"text": "hm"}}, "stop", "yes", None),
+        ({"content": "yes", "reasoning": "hm", "reasoning_details": [{"text": "other"}]}, "stop", "yes", "hm"),
         ({"content": [{"type": "text", "text": "<think>hm</think>yes"}]}, "stop", "yes", "hm"),
         (
             {

@@ -78,6 +78,17 @@ ANSWER = sse(
 )
 
 
+def test_openrouters_reasoning_details_are_put_together() -> None:
+    """Each chunk has a list with the next piece of a block; the whole lists are kept."""
+    pieces = [{"type": "reasoning.text", "text": text, "index": 0} for text in ("h", "m")]
+    chunks = [chunk(piece(reasoning_details=[each])) for each in pieces]
+    stream = StreamAssembler()
+    stream.feed(sse([*chunks, chunk(piece("stop", content="yes"))]))
+    assert orjson.loads(stream.result())["choices"][0]["message"]["reasoning_details"] == pieces
+    completion = parse_completion(stream.result())
+    assert (completion.response, completion.reasoning) == ("yes", "hm")
+
+
 def test_a_streamed_answer_equals_the_answer_without_streaming() -> None:
     """Chunks become one chat completion with the last usage."""
     result, stream = assembled(ANSWER)

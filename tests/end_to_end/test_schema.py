@@ -94,6 +94,11 @@ def test_a_failed_row_has_nulls_in_the_columns_of_the_schema(batchrun: Any) -> N
     assert [row["response"] for row in rows] == ['{"label": "good"}', None, None]
     assert rows[2]["error"].startswith('the answer holds no JSON object; the answer: It is "good" xxx')
     assert len(rows[2]["error"]) < 300
+    assert [row["invalid_response"] for row in rows] == [None, None, answer]
+    for format_, read in (("jsonl", json.loads), ("csv", str)):
+        assert batchrun("export", "out", "--format", format_).code == 0
+        last = Path(f"out/results.{format_}").read_text().splitlines()[-1]
+        assert answer.replace('"', '""' if format_ == "csv" else '"') in str(read(last))
     assert (rows[2]["finish_reason"], rows[2]["http_status"]) == ("stop", 200)
 
 

@@ -45,6 +45,22 @@ def test_an_answer_that_fits_is_completed_and_any_other_is_failed(outcome: Make)
     assert shown == [('{"n": 1}', "stop", "x"), (None, "stop", "x"), ('{"n": 2}', "stop", "x"), (None, "stop", "x")]
 
 
+def test_the_whole_text_of_an_invalid_answer_is_kept_apart_from_responses(outcome: Make) -> None:
+    """`response` has only answers that can be used; without a schema the same texts are answers again."""
+    outcomes = [
+        outcome(body=body('{"n": 1}')),
+        outcome(body=body("x" * 1000)),
+        outcome(kind="invalid_response", body=body("<think>hm</think>none")),
+        outcome(kind="bad_request", http_status=400, body=body("not an answer")),
+    ]
+    answers, _ = read(*outcomes)
+    shown = [(each.response, each.invalid_response) for each in answers.completions]
+    assert shown == [('{"n": 1}', None), (None, "x" * 1000), (None, "none"), (None, None)]
+    answers, _ = read(*outcomes, schema=None)
+    shown = [(each.response, each.invalid_response) for each in answers.completions]
+    assert shown == [('{"n": 1}', None), ("x" * 1000, None), ("none", None), (None, None)]
+
+
 @pytest.mark.parametrize("kind", ["bad_request", "timeout", "bad_row"])
 def test_rows_that_failed_for_another_reason_do_not_change(outcome: Make, kind: str) -> None:
     """Even if the body of the reply fits the schema."""

@@ -23,6 +23,7 @@ response           string
 reasoning          string
 tool_calls         string
 refusal            string
+invalid_response   string
 finish_reason      string
 prompt_tokens      int64
 completion_tokens  int64
@@ -126,6 +127,7 @@ def test_a_completed_outcome_fills_every_column(outcome: Make) -> None:
             "reasoning": "hm",
             "tool_calls": '[{"id":"a"}]',
             "refusal": None,
+            "invalid_response": None,
             "finish_reason": "stop",
             "prompt_tokens": 1_000_000,
             "completion_tokens": 2,

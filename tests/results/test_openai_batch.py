@@ -13,6 +13,28 @@ from batchrun.results.openai_batch import write_batch_files
 Make = Callable[..., Outcome]
 
 
+def test_an_answer_that_is_not_strict_json_is_written_as_it_was_read(tmp_path: Path, outcome: Make) -> None:
+    """Half an emoji, NaN, or a line break inside a text: the file must be one that every reader takes."""
+    bodies = {
+        "strict": b'{"id": "a",\n "choices": [{"message": {"content": "x"}}]}',
+        "half an emoji": b'{"id": "b", "choices": [{"message": {"content": "\\ud83d"}}]}',
+        "not a number": b'{"id": "c", "n": NaN, "choices": [{"message": {"content": "x"}}]}',
+    }
+    outcomes = [outcome(row=row, custom_id=name, body=body) for row, (name, body) in enumerate(bodies.items())]
+    paths = [tmp_path / "output", tmp_path / "errors"]
+    assert write_batch_files(*paths, [columns_of(outcomes)], AnswerReader(None)) == (3, 0)
+    lines = [json.loads(line, parse_constant=refuse_constant) for line in paths[0].read_bytes().splitlines()]
+    assert [line["custom_id"] for line in lines] == list(bodies)
+    assert [line["response"]["request_id"] for line in lines] == ["a", "b", "c"]
+    contents = [line["response"]["body"]["choices"][0]["message"]["content"] for line in lines]
+    assert (contents[0], contents[2]) == ("x", "x")
+    assert lines[2]["response"]["body"]["n"] is None
+
+
+def refuse_constant(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
+
+
 def test_every_row_has_one_line_with_a_unique_id(tmp_path: Path, outcome: Make) -> None:
     """Also if the samples and models of one prompt come in several batches."""
     places = [(row, model, sample) for row in range(2) for model in "ab" for sample in range(2)]
