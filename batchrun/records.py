@@ -220,11 +220,24 @@ class ModelTotals(NamedTuple):
     reasoning_tokens: int = 0
     unstated: int = 0
     """Answers without token counts. They are in none of the sums."""
+    stated_as_0: frozenset[str] = frozenset()
+    """Names of the token counts that are 0 because answers stated 0, and not because none stated them."""
+
+    @property
+    def usage(self) -> Usage:
+        """The sums of the token counts; None for one that no answer stated. All are 0 while there is no answer."""
+        sums = Usage(*(getattr(self, name) for name in Usage._fields))
+        if not (self.completed or self.unstated or any(sums)):
+            return sums
+        named = zip(Usage._fields, sums, strict=True)
+        return Usage(*(tokens if tokens or name in self.stated_as_0 else None for name, tokens in named))
 
 
 def summed(totals: Iterable[ModelTotals]) -> ModelTotals:
     """Return the sums over all models."""
-    return ModelTotals(*(sum(column) for column in zip(ModelTotals(), *totals, strict=True)))
+    listed = [ModelTotals(), *totals]
+    sums = {name: sum(getattr(each, name) for each in listed) for name in ModelTotals._fields[:-1]}
+    return ModelTotals(**sums, stated_as_0=frozenset().union(*(each.stated_as_0 for each in listed)))
 
 
 class RowCount(NamedTuple):

@@ -74,6 +74,9 @@ WAITING = Fact[int]("waiting", int, "requests that wait to be sent again, noted 
 PROBE_AT = Fact[int]("probe_at", int, "when a paused endpoint is asked next, as a Unix time in ms; null: not paused")
 RATE = Fact[float]("rate", float, "rows settled per second in recent minutes; null: not known, or paused")
 COPIES = Fact[int]("twins", int, "outcomes that were copied from a row that asks the same")
+STATED_AS_0 = Fact[dict[str, list[str]]](
+    "stated_as_0", dict, "by model, the token counts whose total is 0 because answers stated 0"
+)
 SETTLED_ROWS = Fact[int]("settled_rows", int, "rows from the first on that are all settled")
 
 ALL: tuple[Fact[Any], ...] = (
@@ -98,6 +101,7 @@ ALL: tuple[Fact[Any], ...] = (
     PROBE_AT,
     RATE,
     COPIES,
+    STATED_AS_0,
     SETTLED_ROWS,
 )
 

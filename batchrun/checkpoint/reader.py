@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from batchrun.checkpoint.checks import are_outcomes
-from batchrun.checkpoint.facts import COPIES, Fact, named
+from batchrun.checkpoint.facts import COPIES, STATED_AS_0, Fact, named
 from batchrun.checkpoint.file import connect, damaged, translated
 from batchrun.checkpoint.history import ExecutionTimes, read_history
 from batchrun.checkpoint.in_flight import in_flight, owed_in
@@ -32,12 +32,13 @@ def read_models(connection: sqlite3.Connection) -> dict[int, str]:
 def read_totals(connection: sqlite3.Connection) -> dict[str, ModelTotals]:
     """Return what each model's part adds up to."""
     rows = connection.execute(f"SELECT name, {', '.join(COUNTS)} FROM totals JOIN models ON model = id ORDER BY id")
-    found = {}
+    found, stated = {}, read_fact(connection, STATED_AS_0) or {}
     for name, *counts in rows:
         if not all(type(count) is int for count in counts):
             raise sqlite3.DatabaseError(f"the totals of {name} are not numbers")
         sums = dict(zip(COUNTS, counts, strict=True))
-        found[name] = ModelTotals(requests=sums["completed"] + sums["failed"], **sums)
+        zeros = frozenset(stated.get(name) or ()) & {*Usage._fields}
+        found[name] = ModelTotals(requests=sums["completed"] + sums["failed"], **sums, stated_as_0=zeros)
     return found
 
 

@@ -97,8 +97,8 @@ OUTCOME_COLUMNS = (
     "body",
 )
 
-COUNTS = tuple(field for field in ModelTotals._fields if field != "requests")
-"""Columns of `totals`; `requests` is the sum of two of them."""
+COUNTS = tuple(field for field in ModelTotals._fields if field not in ("requests", "stated_as_0"))
+"""Columns of `totals`; `requests` is the sum of two of them, and `stated_as_0` is a fact."""
 
 
 class Asked(Protocol):

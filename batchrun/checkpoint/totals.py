@@ -32,33 +32,38 @@ def added(
 ) -> dict[str, ModelTotals]:
     """Return the totals with these outcomes and extras added."""
     sums: dict[str, list[int]] = {}
+    zeros: dict[str, set[str]] = {}
     for outcome in outcomes:
         counts = sums.get(outcome.model) or sums.setdefault(outcome.model, [0] * len(COUNTS))
         counts[0 if outcome.kind is None else 1] += 1
         counts[2] += outcome.attempts
         counts[3] += outcome.throttled
         if outcome.kind is None:
-            _add_usage(counts, outcome.usage)
+            _add_usage(counts, outcome.usage, zeros.setdefault(outcome.model, set()))
     for extra in extras:
         counts = sums.setdefault(extra.model, [0] * len(COUNTS))
         counts[2] += extra.attempts
         counts[3] += extra.throttled
         if extra.usage is not None:
-            _add_usage(counts, extra.usage)
+            _add_usage(counts, extra.usage, zeros.setdefault(extra.model, set()))
     totals = dict(before)
     for model, counts in sums.items():
         old = before.get(model, ModelTotals())
         values = {name: getattr(old, name) + count for name, count in zip(COUNTS, counts, strict=True)}
-        totals[model] = ModelTotals(requests=values["completed"] + values["failed"], **values)
+        stated = frozenset(name for name in old.stated_as_0.union(zeros.get(model, ())) if not values[name])
+        totals[model] = ModelTotals(requests=values["completed"] + values["failed"], **values, stated_as_0=stated)
     return totals
 
 
-def _add_usage(counts: list[int], usage: Usage) -> None:
+def _add_usage(counts: list[int], usage: Usage, zeros: set[str]) -> None:
     if usage.prompt_tokens is None and usage.completion_tokens is None:
         counts[9] += 1
         return
     for position, tokens in enumerate(usage, start=4):
-        counts[position] += tokens or 0
+        if tokens:
+            counts[position] += tokens
+        elif tokens is not None:
+            zeros.add(COUNTS[position])
 
 
 def with_copies(

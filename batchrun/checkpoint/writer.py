@@ -130,6 +130,10 @@ class Writer:
         for model, sums in totals.items():
             if sums is not self.totals.get(model):
                 write_totals(self._connection, numbers[model], sums)
+        stated = {model: sums.stated_as_0 for model, sums in totals.items()}
+        if stated != {model: sums.stated_as_0 for model, sums in self.totals.items()}:
+            listed = {model: sorted(names) for model, names in stated.items()}
+            write_fact(self._connection, facts.STATED_AS_0, listed)
         return totals, sum(each.rows for each in copied)
 
     def _copy(self, outcomes: list[Outcome]) -> list[Copied]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from batchrun.job.catalogue import spent_text
 from batchrun.records import RowCount
-from batchrun.report.texts import counted, duration_text, rows_text
+from batchrun.report.texts import counted, duration_text, rows_text, tokens_text
 from batchrun.results.answer_counts import answer_lines
 from batchrun.results.summary import Summary
 
@@ -53,7 +53,7 @@ def counts_lines(summary: Summary) -> list[str]:
         f"{_STATES.get(summary.state, summary.state):<9} {rows}{_time_text(summary)}",
         *([f"paused    {summary.pause}"] if summary.pause else []),
         *_failure_lines(summary),
-        f"tokens    {summary.prompt_tokens:,} in, {summary.completion_tokens:,} out",
+        f"tokens    {tokens_text(summary.prompt_tokens, summary.completion_tokens)}",
         f"cost      {cost}",
     ]
     if summary.throttled:

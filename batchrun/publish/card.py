@@ -15,6 +15,7 @@ from batchrun.errors import RunDirectoryError
 from batchrun.job.catalogue import spent_text
 from batchrun.job.sections import Job
 from batchrun.publish.features import features, input_features
+from batchrun.report.texts import tokens_text
 from batchrun.results.columns import COLUMNS, SCORE
 from batchrun.results.replace import replacing
 from batchrun.results.run_directory import CARD, RESULTS, stored_job
@@ -104,7 +105,7 @@ def _facts(job: Job, summary: Summary) -> Iterator[tuple[str, str]]:
     if parameters := job.model.parameters():
         yield "parameters", orjson.dumps(parameters, default=str).decode()
     yield "answers", f"{summary.rows:,}: {summary.completed:,} completed, {summary.failed:,} failed"
-    yield "tokens", f"{summary.prompt_tokens:,} in, {summary.completion_tokens:,} out"
+    yield "tokens", tokens_text(summary.prompt_tokens, summary.completion_tokens)
     if not summary.simulated:
         yield "cost", "no price known" if summary.cost_usd is None else f"{spent_text(summary.cost_usd)} USD"
     for score in summary.scores:

@@ -19,7 +19,7 @@ from batchrun.report.page import SAMPLE_BYTES, Page, render
 from batchrun.report.plots import Figure, LimitPoint, figures
 from batchrun.report.sample import FAILED_ROWS, ROWS, Sample, cut, read_sample
 from batchrun.report.tally import Tally, tally
-from batchrun.report.texts import counted, duration_text
+from batchrun.report.texts import counted, duration_text, stated_text
 from batchrun.results.answer_counts import answer_lines
 from batchrun.results.export import export
 from batchrun.results.replace import replacing
@@ -116,8 +116,8 @@ def _totals(summary: Summary) -> dict[str, str]:
     totals = {
         "rows completed": f"{summary.completed:,}",
         "rows failed": f"{summary.failed:,}",
-        "tokens in": f"{summary.prompt_tokens:,}",
-        "tokens out": f"{summary.completion_tokens:,}",
+        "tokens in": stated_text(summary.prompt_tokens),
+        "tokens out": stated_text(summary.completion_tokens),
         "simulated cost" if summary.simulated else "cost": cost,
         "requests sent": f"{summary.attempts:,}",
         "requests throttled": f"{summary.throttled:,}",

@@ -23,6 +23,18 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def stated_text(count: int | None) -> str:
+    """Return a total of what answers state; None: no answer stated it."""
+    return "not stated" if count is None else f"{count:,}"
+
+
+def tokens_text(prompt_tokens: int | None, completion_tokens: int | None) -> str:
+    """Return the tokens that a run has used, as far as its answers state them."""
+    if prompt_tokens is None and completion_tokens is None:
+        return "not stated by any answer"
+    return f"{stated_text(prompt_tokens)} in, {stated_text(completion_tokens)} out"
+
+
 def duration_text(seconds: float) -> str:
     """Return a duration as people say it: 4.2 s, 3 min 20 s, 7 h 05 min."""
     if seconds < 59.95:

@@ -46,9 +46,10 @@ class Summary:
     failed: int
     attempts: int
     throttled: int
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+    prompt_tokens: int | None
+    """Of all executions; None when no answer stated them, as in the two that follow."""
+    completion_tokens: int | None
+    total_tokens: int | None
     cost_usd: float | None
     """What the answers of all executions have cost; None when a price is not known."""
     duration_s: float | None
@@ -178,6 +179,7 @@ def summarize(
     prices = prices_of(job, totals)
     models = usage_rows({model: sums for model, sums in totals.items() if model}, prices)
     sums = summed(totals.values())
+    usage = sums.usage
     return Summary(
         **dataclasses.asdict(status),
         directory=str(directory),
@@ -188,9 +190,9 @@ def summarize(
         failed=sums.failed,
         attempts=sums.attempts,
         throttled=sums.throttled,
-        prompt_tokens=sums.prompt_tokens,
-        completion_tokens=sums.completion_tokens,
-        total_tokens=sums.total_tokens,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.total_tokens,
         cost_usd=cost_of(models),
         models=models,
         failures=[each._asdict() for each in findings.failures],

@@ -18,7 +18,11 @@ USAGE_COLUMNS = (
     Column("failed", pa.int64(), "requests that failed"),
     Column("attempts", pa.int64(), "HTTP exchanges made, throttled ones included"),
     Column("throttled", pa.int64(), "attempts that the endpoint turned away for their number"),
-    Column("prompt_tokens", pa.int64(), "of every answer that was paid for, as in the four that follow"),
+    Column(
+        "prompt_tokens",
+        pa.int64(),
+        "of every answer that was paid for; null when no answer stated them; as in the four that follow",
+    ),
     Column("completion_tokens", pa.int64(), "tokens of the answers, reasoning included"),
     Column("total_tokens", pa.int64(), "prompt and completion"),
     Column("cached_tokens", pa.int64(), "prompt tokens that came from the endpoint's prefix cache"),
@@ -52,13 +56,12 @@ def write_usage(path: Path, totals_by_model: Mapping[str, ModelTotals], prices: 
 
 
 def _usage_row(model: str, totals: ModelTotals, price: PriceLike | None) -> dict[str, Any]:
-    values = {"model": model, **totals._asdict(), "cost_usd": _cost_usd(totals, price)}
+    values = {"model": model, **totals._asdict(), **totals.usage._asdict(), "cost_usd": _cost_usd(totals, price)}
     return {column.name: values[column.name] for column in USAGE_COLUMNS}
 
 
 def _cost_usd(totals: ModelTotals, price: PriceLike | None) -> float | None:
     """Return the cost of the reported tokens. Cost is linear in the counts, so the totals can be priced at once."""
-    sums = Usage(*(getattr(totals, name) for name in Usage._fields))
-    if totals.unstated and not any(sums):
+    if totals.usage.prompt_tokens is None and totals.usage.completion_tokens is None:
         return None
-    return cost_usd(sums, price)
+    return cost_usd(Usage(*(getattr(totals, name) for name in Usage._fields)), price)

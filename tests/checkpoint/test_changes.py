@@ -112,7 +112,7 @@ def test_what_was_paid_stays_in_the_totals(tmp_path: Path) -> None:
     settle(tmp_path, [answer(each) for each in requests(*"ab")])
     adapted(tmp_path, requests("a"))
     with Store(tmp_path) as store:
-        assert store.totals["m"] == ModelTotals(1, 1, 0, 2, 0, 6, 4, 10, 2, 0)
+        assert store.totals["m"] == ModelTotals(1, 1, 0, 2, 0, 6, 4, 10, 2, 0, 0, frozenset({"reasoning_tokens"}))
 
 
 def test_a_change_that_is_turned_down_changes_nothing(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_failed_rows_are_sent_again_when_asked(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         assert forget_failed(store) == 1
         assert store.unsettled([a, b, c]) == [b]
-        assert store.totals["m"] == ModelTotals(2, 2, 0, 3, 0, 6, 4, 10, 2, 0)
+        assert store.totals["m"] == ModelTotals(2, 2, 0, 3, 0, 6, 4, 10, 2, 0, 0, frozenset({"reasoning_tokens"}))
         assert forget_failed(store) == 0
 
 

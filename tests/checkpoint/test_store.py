@@ -116,6 +116,7 @@ def test_totals_are_what_the_rows_add_up_to(tmp_path: Path) -> None:
             total_tokens=7,
             cached_tokens=1,
             unstated=1,
+            stated_as_0=frozenset({"reasoning_tokens"}),
         ),
         "n": ModelTotals(1, 1, 0, 1, 0, 10, 1, 11),
     }

@@ -4,9 +4,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from harness.checkpoints import answer, failure, requests
+from harness.checkpoints import answer, failure, requests, settle
 
-from batchrun.checkpoint.reader import read_totals
+from batchrun.checkpoint.reader import Checkpoint, read_totals
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.totals import Copied, Extra, added, with_copies, write_totals
 from batchrun.records import ModelTotals, Usage
@@ -21,9 +21,22 @@ def test_outcomes_and_extras_are_added_to_what_was_there() -> None:
         [answer(REQUEST, attempts=3, throttled=2), failure(REQUEST), answer(REQUEST, usage=Usage())],
         [Extra("m", usage=Usage(1, 1, 2)), Extra("m", attempts=4, throttled=1), Extra("n", usage=Usage())],
     )
-    assert after["m"] == ModelTotals(4, 3, 1, 10, 3, 7, 5, 12, cached_tokens=1, unstated=1)
+    zeros = frozenset({"reasoning_tokens"})
+    assert after["m"] == ModelTotals(4, 3, 1, 10, 3, 7, 5, 12, cached_tokens=1, unstated=1, stated_as_0=zeros)
     assert after["n"] == ModelTotals(unstated=1)
     assert after["other"] is before["other"]
+
+
+def test_a_count_that_is_stated_as_0_is_remembered_until_it_is_more(tmp_path: Path) -> None:
+    """Also by the next process: a total of 0 says that answers stated 0, or that none stated anything."""
+    a, b, c = requests(*"abc")
+    sums = []
+    for request, usage in ((a, Usage(3, 2, 5, 0, None)), (b, Usage(3, 2, 5)), (c, Usage(3, 2, 5, 1, 0))):
+        settle(tmp_path, [answer(request, usage=usage)])
+        with Checkpoint(tmp_path) as checkpoint:
+            sums.append(checkpoint.totals()["m"])
+    assert [each.usage for each in sums] == [Usage(3, 2, 5, 0), Usage(6, 4, 10, 0), Usage(9, 6, 15, 1, 0)]
+    assert sums[-1].stated_as_0 == {"reasoning_tokens"}
 
 
 def test_tokens_of_a_failure_are_not_added() -> None:

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.job.sections import Price
-from batchrun.records import ModelTotals
-from batchrun.results.usage import USAGE_COLUMNS, usage_rows, write_usage
+from batchrun.records import ModelTotals, Usage, summed
+from batchrun.results.usage import USAGE_COLUMNS, cost_of, usage_rows, write_usage
 
 PRICE = Price(input_usd_per_mtok=2, output_usd_per_mtok=10, cached_input_usd_per_mtok=1)
 TOTALS = ModelTotals(
@@ -59,6 +59,38 @@ def test_a_row_has_the_totals_and_the_cost_of_a_model() -> None:
 def test_an_unknown_cost_is_null(totals: ModelTotals, price: Price | None, usd: float | None) -> None:
     """Without a price or without token counts, the cost is unknown, not zero."""
     assert [row["cost_usd"] for row in usage_rows({"m": totals}, {"m": price})] == [usd]
+
+
+def test_what_no_answer_stated_is_null_and_not_0() -> None:
+    """Unless answers stated 0, or there is no answer at all: then nothing was used."""
+    stated = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+    (row,) = usage_rows({"m": ModelTotals(completed=1, **stated)}, {"m": PRICE})
+    assert (row["cached_tokens"], row["reasoning_tokens"]) == (None, None)
+    assert row["cost_usd"] == pytest.approx(30 / 1e6)
+    zeros = frozenset({"cached_tokens"})
+    (row,) = usage_rows({"m": ModelTotals(completed=1, **stated, stated_as_0=zeros)}, {"m": PRICE})
+    assert (row["cached_tokens"], row["reasoning_tokens"]) == (0, None)
+    (row,) = usage_rows({"m": ModelTotals(completed=2, unstated=2)}, {"m": PRICE})
+    assert {row[name] for name in Usage._fields} == {None}
+    (row,) = usage_rows({"m": ModelTotals(failed=2)}, {"m": PRICE})
+    assert {row[name] for name in Usage._fields} == {0}
+
+
+def test_the_sums_over_models_are_null_only_where_no_model_states_them() -> None:
+    """A model that states 0 makes the sum 0."""
+    silent = ModelTotals(completed=1, unstated=1)
+    spoken = ModelTotals(completed=1, prompt_tokens=5, stated_as_0=frozenset({"cached_tokens"}))
+    assert summed([silent, spoken]).usage == Usage(5, None, None, 0, None)
+    assert summed([silent]).usage == Usage()
+    assert summed([]).usage == Usage(0, 0, 0, 0, 0)
+
+
+def test_the_total_cost_is_known_if_that_of_every_model_that_was_asked_is() -> None:
+    """A model to which nothing was sent needs no price."""
+    asked, unasked = {"cost_usd": 1.5, "attempts": 1}, {"cost_usd": None, "attempts": 0}
+    assert cost_of([asked, asked, unasked]) == 3.0
+    assert cost_of([asked, {"cost_usd": None, "attempts": 1}]) is None
+    assert cost_of([]) == 0
 
 
 def test_the_file_has_one_row_per_model(tmp_path: Path) -> None:

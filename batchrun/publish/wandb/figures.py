@@ -12,7 +12,7 @@ from batchrun.records import summed
 from batchrun.results.run_directory import stored_job
 from batchrun.results.state import figures_of
 from batchrun.results.summary import Summary
-from batchrun.results.usage import usage_rows
+from batchrun.results.usage import cost_of, usage_rows
 from batchrun.storage.urls import shown
 
 _TOTALS = (
@@ -36,20 +36,20 @@ def live_figures(directory: Path) -> dict[str, Any]:
     figures = figures_of(directory)
     with Checkpoint(directory) as checkpoint:
         job, totals = stored_job(checkpoint), checkpoint.totals()
-    costs = [row["cost_usd"] for row in usage_rows(totals, prices_of(job, totals)) if row["attempts"]]
+    usage = summed(totals.values()).usage
     known: dict[str, Any] = {
         "rows": figures.done,
         "rows_total": None if figures.total is None else figures.total.rows,
         "failed": figures.failed,
         "throttled": figures.throttled,
-        "tokens": figures.tokens,
-        "prompt_tokens": summed(totals.values()).prompt_tokens,
-        "completion_tokens": summed(totals.values()).completion_tokens,
+        "tokens": usage.total_tokens,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
         "in_flight": figures.in_flight,
         "limit": figures.limit,
         "waiting": figures.waiting,
         "paused": int(figures.pause is not None),
-        "cost_usd": None if None in costs else sum(costs),
+        "cost_usd": cost_of(usage_rows(totals, prices_of(job, totals))),
     }
     return {name: value for name, value in known.items() if value is not None}
 
