@@ -148,7 +148,10 @@ def _storable(text: str) -> str:
 
 
 def _encoded(totals: Totals) -> str:
-    return orjson.dumps({_storable(model): sums._asdict() for model, sums in totals.items()}).decode()
+    listed = {
+        _storable(model): {**sums._asdict(), "stated_as_0": sorted(sums.stated_as_0)} for model, sums in totals.items()
+    }
+    return orjson.dumps(listed).decode()
 
 
 def _decoded(text: str | None) -> Totals | None:
@@ -156,12 +159,13 @@ def _decoded(text: str | None) -> Totals | None:
     if text is None:
         return None
     try:
-        stored = orjson.loads(text)
-        return {
-            model: ModelTotals(**{name: int(count) for name, count in sums.items()}) for model, sums in stored.items()
-        }
+        return {model: _sums(**stored) for model, stored in orjson.loads(text).items()}
     except (ValueError, TypeError, AttributeError):
         return None
+
+
+def _sums(*, stated_as_0: Sequence[str] = (), **counts: int) -> ModelTotals:
+    return ModelTotals(**{name: int(count) for name, count in counts.items()}, stated_as_0=frozenset(stated_as_0))
 
 
 class _Noted(NamedTuple):
@@ -234,9 +238,12 @@ def _death(own: Machine, after: Machine) -> str:
 def _difference(before: Totals | None, after: Totals | None) -> Totals | None:
     if before is None or after is None:
         return None
-    nothing = ModelTotals()
-    added = {
-        model: ModelTotals(*(max(0, new - old) for new, old in zip(sums, before.get(model, nothing), strict=True)))
-        for model, sums in after.items()
-    }
-    return {model: sums for model, sums in added.items() if any(sums)}
+    added = {model: _added(before.get(model, ModelTotals()), sums) for model, sums in after.items()}
+    return {model: sums for model, sums in added.items() if any(sums[:-1])}
+
+
+def _added(before: ModelTotals, after: ModelTotals) -> ModelTotals:
+    names = ModelTotals._fields[:-1]
+    counts: dict[str, int] = {name: max(0, getattr(after, name) - getattr(before, name)) for name in names}
+    stated = (name for name, tokens in after.usage._asdict().items() if tokens is not None)
+    return ModelTotals(**counts, stated_as_0=frozenset(stated))

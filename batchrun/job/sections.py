@@ -205,11 +205,9 @@ class Response(Section):
 
     def __post_init__(self) -> None:
         super(Response, self).__post_init__()
-        if self.schema is not None:
-            stated = stated_schema(self.schema)
-            object.__setattr__(self, "schema", stated.schema)
-            object.__setattr__(self, "name", self.name or stated.name)
-            object.__setattr__(self, "strict", stated.strict if self.strict is None else self.strict)
+        for key, value in (stated_schema(self.schema)._asdict() if self.schema else {}).items():
+            if key == "schema" or getattr(self, key) is None:  # what the job says itself wins over the wrapper
+                object.__setattr__(self, key, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

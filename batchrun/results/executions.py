@@ -73,7 +73,7 @@ def _settled(settled: Mapping[str, ModelTotals] | None, prices: Mapping[str, Pri
         return dict.fromkeys(("rows", *_SUMS, "cost_usd"))
     sums = summed(settled.values())
     named = {model: each for model, each in settled.items() if model}
-    counts = {name: getattr(sums, name) for name in _SUMS}
+    counts = {name: getattr(sums.usage if name.endswith("_tokens") else sums, name) for name in _SUMS}
     return {"rows": sums.requests, **counts, "cost_usd": cost_of(usage_rows(named, prices))}
 
 

@@ -42,6 +42,7 @@ def test_a_total_that_no_answer_states_is_null_everywhere(
     summary = json.loads(Path("out/run.json").read_text())
     assert [summary[name] for name in COUNTS[:3]] == totals[:3]
     assert [summary["models"][0][name] for name in COUNTS] == totals
+    assert [summary["executions"][0][name] for name in COUNTS[:2]] == totals[:2]
     footer = json.loads(pq.read_metadata("out/results.parquet").metadata[b"batchrun.usage"])
     assert [footer[0][name] for name in COUNTS] == totals
     status = batchrun("status", "out")
