@@ -47,6 +47,8 @@ class Prompt(NamedTuple):
     body: dict[str, Any]
     """`messages`, and the parts of the request body that the row itself sets."""
     images: tuple[Image, ...] = ()
+    without: frozenset[str] = frozenset()
+    """Parameters of the job that the row takes away: those that are null in its `params`."""
 
 
 class Request(NamedTuple):

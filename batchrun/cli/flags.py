@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from batchrun.errors import JobError
 from batchrun.job.file import Overrides
 from batchrun.job.sections import SECTIONS
 from batchrun.job.settings import key_of
@@ -24,6 +26,8 @@ class Flag(NamedTuple):
     metavar: str | None = None
     several: str = ""
     """How a list is given: `repeat` the flag, or separate by `comma`. Empty: not a list."""
+    may_be_file: bool = False
+    """Whether `@FILE` stands for the text of a file."""
 
     @property
     def parameter(self) -> str:
@@ -39,8 +43,8 @@ FLAGS: tuple[Flag, ...] = (
     Flag(_INPUT, ("--limit",), "input", "limit", int, "N"),
     Flag(_INPUT, ("--strict/--no-strict",), "input", "strict", bool),
     Flag(_INPUT, ("--dedupe/--no-dedupe",), "input", "dedupe", bool),
-    Flag(_PROMPT, ("-s", "--system"), "prompt", "system", metavar="TEXT"),
-    Flag(_PROMPT, ("-t", "--template"), "prompt", "user", metavar="TEXT"),
+    Flag(_PROMPT, ("-s", "--system"), "prompt", "system", metavar="TEXT", may_be_file=True),
+    Flag(_PROMPT, ("-t", "--template"), "prompt", "user", metavar="TEXT", may_be_file=True),
     Flag(_PROMPT, ("--images",), "prompt", "images", metavar="COLUMN"),
     Flag(_MODEL, ("-m", "--model"), "model", "names", metavar="NAME", several="repeat"),
     Flag(_MODEL, ("--temperature",), "model", "temperature", float, "X"),
@@ -85,7 +89,11 @@ def job_flags(*groups: str) -> Callable[[F], F]:
 
 
 def overrides_of(values: dict[str, Any]) -> Overrides:
-    """Return the settings that the given flags override."""
+    """Return the settings that the given flags override.
+
+    Raises:
+        JobError: a file that a flag names cannot be read.
+    """
     overrides = {}
     for flag in FLAGS:
         value = values.get(flag.parameter)
@@ -95,8 +103,27 @@ def overrides_of(values: dict[str, Any]) -> Overrides:
             value = [name.strip() for name in value.split(",")]
         elif flag.several == "repeat":
             value = list(value)
+        elif flag.may_be_file and value.startswith("@"):
+            value = value[1:] if value.startswith("@@") else _text_of(value[1:], flag)
         overrides[flag.section, flag.key] = (flag.names[-1].split("/")[0], value)
     return overrides
+
+
+def _text_of(path: str, flag: Flag) -> str:
+    """Return the text of a file without the end of its last line, which editors add."""
+    where = f"{flag.names[0]} @{path}"
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig").removesuffix("\n")
+    except OSError as problem:
+        cure = "" if path else "; name a file after the @"
+        raise JobError(
+            f"{where}: cannot be read: {problem.strerror}{cure}; a text that begins with @ is written @@"
+        ) from problem
+    except UnicodeDecodeError as problem:
+        raise JobError(f"{where}: is not UTF-8 (byte {problem.start + 1}); write it as UTF-8") from problem
+    if not text:
+        raise JobError(f"{where}: the file is empty")
+    return text
 
 
 def _option(flag: Flag) -> Callable[[F], F]:
@@ -117,6 +144,7 @@ def _help(flag: Flag) -> str:
     field = next(each for each in fields(SECTIONS[flag.section]) if key_of(each) == flag.key)  # type: ignore[arg-type]
     doc = str(field.metadata["doc"])
     how = {"repeat": "; repeat the flag for more", "comma": "; separated by commas"}.get(flag.several, "")
+    how += "; @FILE reads it from a file" if flag.may_be_file else ""
     return doc[0].upper() + doc[1:] + how + "."
 
 

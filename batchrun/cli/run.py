@@ -42,7 +42,7 @@ _GRACE_S = 2.0
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout at the end.")
 @click.option("--quiet", is_flag=True, help="Print only errors.")
 def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flags: Any) -> int:
-    """Run a job file (.toml) or files of prompts (.jsonl .jsonl.gz .jsonl.zst .parquet .csv, a folder, - for stdin).
+    """Run a job file (.toml) or files of prompts (.jsonl .json .csv .tsv .txt .parquet, a folder, - for stdin).
 
     The same command resumes a stopped run and sends nothing that is settled. Ctrl-C stops after the answers in flight
     have arrived; a second Ctrl-C stops at once.

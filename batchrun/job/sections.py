@@ -263,6 +263,8 @@ class Job:
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     publish: Publish = dataclasses.field(default_factory=Publish)
     prices: Mapping[str, Price] = dataclasses.field(default_factory=dict)
+    by_flag: tuple[str, ...] = ()
+    """Settings that a flag has set, of those in `ROW_MAY_STATE`: they beat what a row states. All others do not."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -285,6 +287,11 @@ def default_directory(name: str) -> str:
     """Return the run directory of a job that does not set one."""
     return f"runs/{name}"
 
+
+ROW_MAY_STATE = frozenset(
+    {"prompt.system", *(f"model.{name}" for name in ("temperature", "max_tokens", "top_p", "seed", "stop"))}
+)
+"""Settings for which a row may have a value of its own. It beats the job file's, and a flag's value beats it."""
 
 SECTIONS: dict[str, type[Section]] = {
     "input": Input,

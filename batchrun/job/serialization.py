@@ -41,7 +41,7 @@ def job_from_dict(data: Mapping[str, Any]) -> Job:
             for name, kind in SECTIONS.items()
         }
         prices = {model: Price(**price) for model, price in data["prices"].items()}
-        return Job(name=data["name"], prices=prices, **sections)
+        return Job(name=data["name"], prices=prices, by_flag=tuple(data.get("by_flag", ())), **sections)
     except SettingError as problem:
         raise UnknownSettingError(f"{problem.key} = {problem.value!r}") from problem
 

@@ -139,7 +139,7 @@ def whole(at_least: int, at_most: int | None = None) -> Check:
 
 
 def number(*, above: float | None = None, at_least: float | None = None, at_most: float | None = None) -> Check:
-    """Accept a finite number within bounds."""
+    """Accept a finite number within bounds. A whole number has one form: 0 and 0.0 make the same request."""
 
     def check(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
@@ -150,10 +150,13 @@ def number(*, above: float | None = None, at_least: float | None = None, at_most
             raise ValueError(f"must be at least {at_least:g}")
         if at_most is not None and value > at_most:
             raise ValueError(f"must be at most {at_most:g}")
-        return value
+        return int(value) if abs(value) < _EXACT and value == int(value) else value
 
     return check
 
+
+_EXACT = 2**53
+"""Up to here every whole number is a 64-bit fraction too. Source: IEEE 754."""
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 

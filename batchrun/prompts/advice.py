@@ -1,11 +1,13 @@
-"""What users should know about the rows of an input, and what messages advise: only what was tried on them. Pure."""
+"""What users should know about the rows of an input, and what messages advise: only what was tried on them."""
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from batchrun.errors import JobError
-from batchrun.prompts.input.diagnosis import command_line
+from batchrun.prompts.input.conversion import BOM, command_line
+from batchrun.prompts.input.diagnosis import delimiter
 from batchrun.prompts.rows import Form, RowForms
 from batchrun.prompts.template import Template, TemplateProblem, as_template
 from batchrun.prompts.values import RowProblem
@@ -121,27 +123,79 @@ def _can_be_asked(rows: Sequence[Columns], name: str) -> bool:
         return False
 
 
-def notices(forms: RowForms, used: set[Form | None], known: Sequence[str]) -> list[str]:
+def header_advice(names: Sequence[str], rows: Sequence[Columns], head: bytes, path: str) -> str:
+    """Return the cure for CSV whose header looks like a row; empty where it looks like a header.
+
+    Args:
+        names: the columns, as the first line names them.
+        rows: some rows.
+        head: the first bytes, unpacked.
+        path: the file, for commands.
+    """
+    if not any(_is_value(name, rows) for name in names) or names == [str(number) for number in range(len(names))]:
+        return ""
+    longest = max(names, key=lambda name: len(name) + sum(len(str(row.get(name, ""))) for row in rows))
+    separator = delimiter(head.split(b"\n", 1)[0].decode("utf-8", "replace")).replace("\t", "\\t")
+    header = separator.join("prompt" if name == longest else f"column{number}" for number, name in enumerate(names, 1))
+    rest = "tail -c +4" if head.startswith(BOM) else "cat"
+    command = command_line(f"{{ printf '{header}\\n'; {rest}; }}", path)
+    return f". The first line looks like a row, not like names of columns; write a header: {command}"
+
+
+_LONGEST_NAME = 60
+_MOST_WORDS = 6
+"""A header with a longer name is taken for a row: an assumption."""
+
+
+def _is_value(name: str, rows: Sequence[Columns]) -> bool:
+    """Return whether the name of a column looks like a value of it: a number, a sentence, or what rows have there."""
+    if len(name) > _LONGEST_NAME or len(name.split()) > _MOST_WORDS or name.rstrip().endswith((".", "?", "!")):
+        return True
+    is_number = re.fullmatch(r"-?\d+(\.\d+)?", name) is not None
+    return is_number or any(row.get(name) == name for row in rows if name)
+
+
+def notices(
+    forms: RowForms, used: set[Form | None], known: Sequence[str], rows: Sequence[Columns], path: str | None
+) -> list[str]:
     """Return what users should know about an input although it can be run.
 
     Args:
         forms: recognises rows.
         used: the forms of the first rows.
         known: the names of the columns.
+        rows: the first rows.
+        path: the file of JSON Lines that they are from, for commands; None for other files.
     """
     found = []
-    if forms.user is not None and (used & {"messages", "batch"}):
-        found.append("rows bring their own messages: for these the template prompt.user is not used")
-    if forms.system is not None and "batch" in used:
-        found.append("rows are OpenAI batch lines: for these the template prompt.system is not used")
+    if forms.system is not None and not forms.replaces_system and any(forms.has_system(dict(row)) for row in rows):
+        cure = "-s TEXT takes its place"
+        found.append(f"rows with a system message of their own are sent with theirs, not with prompt.system; {cure}")
+    if (ending := _ending_notice(forms, rows, path)) is not None:
+        found.append(ending)
     if unsent := forms.unsent(known, used):
         cure = "what a row sets of its request is read from its column params"
         found.append(f"not sent, although named like a part of the request: {listed(unsent)}; {cure}")
     return found
 
 
-def constant_notices(forms: RowForms, known: Sequence[str], rows: Sequence[Columns], *, has_images: bool) -> list[str]:
-    """Return what is odd about templates: a column in another tool's way, the same prompt for every row.
+def _ending_notice(forms: RowForms, rows: Sequence[Columns], path: str | None) -> str | None:
+    """Return the note about conversations that end with an assistant's turn."""
+    ends = [row for row in rows if (forms.own_messages(dict(row)) or [{}])[-1].get("role") == "assistant"]
+    if not ends:
+        return None
+    count = f"{len(ends)} of the first {len(rows)} rows end" if len(rows) > 1 else "the first row ends"
+    where = ".messages" if forms.form(dict(ends[0])) == "messages" else ".body.messages"
+    command = f"jq -c 'if {where}[-1].role == \"assistant\" then del({where}[-1]) else . end'"
+    cure = "" if path is None else f": {command_line(command, path)}"
+    return (
+        f"{count} with an assistant's turn, which a model continues or leaves as it is; "
+        f"to have it answered again, take it out{cure}"
+    )
+
+
+def template_notices(forms: RowForms, known: Sequence[str], rows: Sequence[Columns], *, has_images: bool) -> list[str]:
+    """Return what is odd about templates: a column in another tool's way, messages that are not sent.
 
     Args:
         forms: the job's templates.
@@ -150,23 +204,40 @@ def constant_notices(forms: RowForms, known: Sequence[str], rows: Sequence[Colum
         has_images: whether rows bring images, which differ.
 
     Raises:
-        JobError: a template names a column as text, and nothing else differs from row to row.
+        JobError: a template is the name of a file, or every row would ask the same.
     """
+    for template in forms.templates:
+        if template.file is not None and not (template is forms.system and forms.replaces_system):
+            flag = "-t" if template is forms.user else "-s"
+            cure = f"give it as a flag, {flag} {shlex.quote(template.file)}, or write its text into the job file"
+            raise JobError(f"{template.setting}: {template.file} is sent as this word, not as a file; {cure}")
     sets_own = any(row.get("params") not in (None, "", {}) for row in rows)
     reads_none = all(template.columns == frozenset() for template in forms.templates)
-    is_constant = reads_none and not sets_own and not has_images
+    is_constant = forms.user is not None and reads_none and not sets_own and not has_images
     found = []
     for template in forms.templates:
         for name in sorted(template.placeholders & set(known)):
-            cure = f"write {as_template(name)}"
-            problem = f"{template.setting}: {name} is sent as this word, not as the column; {cure}"
+            problem = f"{template.setting}: {name} is sent as this word, not as the column; write {as_template(name)}"
             if is_constant:
                 raise JobError(problem)
             found.append(problem)
-    if is_constant and len(rows) > 1:
-        example = as_template(known[0]) if known else "{{ question }}"
-        found.append(f"prompt.user names no column, so every row asks the same; a column is written {example}")
+    is_placeholder = any(template.is_placeholder for template in forms.templates)
+    if is_constant and (len(rows) > 1 or is_placeholder):
+        raise JobError(_constant_problem(known, rows, forms.labels))
+    if any(forms.hides_messages(dict(row)) for row in rows):
+        column = "messages" if "messages" in known else "body"
+        cure = f"a template reads it as {as_template(column)}"
+        found.append(f"only what prompt.user makes of a row is sent, not its column {column}; {cure}")
     return found
+
+
+def _constant_problem(known: Sequence[str], rows: Sequence[Columns], labels: Sequence[str]) -> str:
+    column = "prompt" if "prompt" in known else best_column(rows, known, labels)
+    example = as_template(column or next(iter(known), "question"))
+    return (
+        f"prompt.user names no column, so every row would ask the same; a column is written {example}. "
+        "For several answers to one prompt, give one row and --num-samples"
+    )
 
 
 _NAMES_SHOWN = 30

@@ -45,6 +45,8 @@ class RequestMaker:
         try:
             # In a fixed order, so that a job file's order of keys changes no request.
             self._parameters = plain(dict(sorted(_parameters(job, formats).items())))
+            self._by_flag = {name: self._parameters[name] for name in _by_flag(job)}
+            self._parameters = self._merged({}, frozenset())
             self._tails = self._tails_of(self._parameters)
             self._heads = [(model, _head(model)) for model in job.models]
             keyed, sent, lenient = (_json(plain(each)) for each in formats) if formats else (b"", b"", b"")
@@ -57,12 +59,12 @@ class RequestMaker:
     def requests(self, prompt: Prompt) -> list[Request]:
         """Return the prompt's requests; raises `RowProblem`."""
         body = prompt.body
-        if len(body) == 1:  # nothing but messages: what follows them is known
+        if len(body) == 1 and not prompt.without:  # nothing but messages: what follows them is known
             heads, tails = self._heads, self._tails
         else:
             own = {key: value for key, value in body.items() if key not in ("messages", "model")}
             heads = self._heads or [self._own_head(body.get("model"))]
-            tails = self._tails_of(self._parameters | own) if own else self._tails
+            tails = self._tails_of(self._merged(own, prompt.without)) if own or prompt.without else self._tails
         if not heads:
             raise RowProblem("has no model, and the job names none; add -m MODEL, or name in [model]")
         messages = _json(body["messages"])
@@ -96,6 +98,15 @@ class RequestMaker:
         body = asked[:-1] + transport + b"}" if transport else asked
         return Request(prompt.row, model, sample, key, body, prompt.custom_id)
 
+    def _merged(self, own: dict[str, Any], without: frozenset[str]) -> dict[str, Any]:
+        """Return the parameters of a row: the job's, over them the row's, over them those that a flag sets."""
+        merged = {name: value for name, value in self._parameters.items() if name not in without} | own
+        for stated in (own, self._by_flag):
+            for name, other in _SAME:
+                if name in stated and other not in stated:
+                    merged.pop(other, None)
+        return merged | self._by_flag
+
     def _own_head(self, model: Any) -> tuple[str, bytes]:
         if model is None:
             raise RowProblem("has no model, and the job names none; add -m MODEL, or name in [model]")
@@ -112,6 +123,15 @@ class RequestMaker:
         if not isinstance(seed, int):
             raise RowProblem(f"seed is {kind_of(seed)}; must be a whole number")
         return [_tail(parameters | {"seed": seed + sample}) for sample in self._samples]
+
+
+_SAME = (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens"))
+"""Two names of one parameter: a value for one replaces a value for the other. Source: OpenAI's reference."""
+
+
+def _by_flag(job: Job) -> list[str]:
+    """Return the parameters that a flag sets, which rows do not change."""
+    return [name for name in job.model.parameters() if f"model.{name}" in job.by_flag]
 
 
 def _parameters(job: Job, formats: Formats | None) -> dict[str, Any]:

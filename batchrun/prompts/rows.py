@@ -1,6 +1,7 @@
 """Row → Prompt: which of the four forms it has, its label, its parameters. Pure."""
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Any, Literal
 
 from batchrun.job.sections import Job
@@ -42,8 +43,11 @@ class RowForms:
         self.user = Template(job.prompt.user, "prompt.user") if job.prompt.user else None
         self.system = Template(job.prompt.system, "prompt.system") if job.prompt.system else None
         labels = (job.input.id, "custom_id", "id")
-        self._labels = tuple(name for name in labels if name is not None)
+        self.labels = tuple(name for name in labels if name is not None)
+        """Columns that may have the label of a row, the first one first."""
         self._images = job.prompt.images
+        self.replaces_system = "prompt.system" in job.by_flag
+        """Whether the system message is a flag's, which takes the place of the rows' own."""
 
     @property
     def templates(self) -> list[Template]:
@@ -56,7 +60,7 @@ class RowForms:
         read = [template.columns for template in self.templates]
         if None in read:
             return None
-        own = (*COLUMNS, *self._labels, *filter(None, [self._images]))
+        own = (*COLUMNS, *self.labels, *filter(None, [self._images]))
         return frozenset(own).union(*(columns for columns in read if columns is not None))
 
     def unsent(self, names: Iterable[str], forms: set[Form | None]) -> list[str]:
@@ -70,7 +74,7 @@ class RowForms:
 
     def label(self, columns: dict[str, Any]) -> str | None:
         """Return the row's label for people; None stands for its number."""
-        for name in self._labels:
+        for name in self.labels:
             value = columns.get(name)
             if value is not None and value != "":
                 return value if value.__class__ is str else _as_text(value)
@@ -82,20 +86,38 @@ class RowForms:
         if row.problem is None:
             return self.label(columns)
         try:
-            return self.label({name: sound(columns.get(name)) for name in self._labels})
+            return self.label({name: sound(columns.get(name)) for name in self.labels})
         except RecursionError:
             return None
 
     def form(self, columns: dict[str, Any]) -> Form | None:
-        """Return the form of a row; None when it has none. The first that fits, in this order."""
-        if "body" in columns and "custom_id" in columns and _is_batch_line(columns):
-            return "batch"
-        messages = columns.get("messages")
-        if messages is not None and (self.user is None or _messages_in(messages) is not None):
-            return "messages"
-        if self.user is not None:
-            return "template"
-        return "prompt" if "prompt" in columns else None
+        """Return the form of a row; None when it has none. The first that fits, in this order.
+
+        A template is stated by the user, the other forms are recognised: so a template is used for every row.
+        """
+        return "template" if self.user is not None else _recognised(columns)
+
+    def hides_messages(self, columns: dict[str, Any]) -> bool:
+        """Return whether the template is used instead of messages that the row has and the template does not read."""
+        if self.user is None or _recognised(columns) not in ("batch", "messages"):
+            return False
+        return self.user.columns is not None and not self.user.columns & {"messages", "body"}
+
+    def own_messages(self, columns: dict[str, Any]) -> list[Any]:
+        """Return the messages that a row has and that are sent; empty where it has none, or they are not valid."""
+        try:
+            if (form := self.form(columns)) == "messages":
+                return _checked_messages(columns["messages"], Row(0, columns, ""))
+            body = _object(columns["body"], "body", Row(0, columns, "")) if form == "batch" else {}
+            return _checked_messages(body.get("messages"), Row(0, columns, ""))
+        except (RowProblem, RecursionError):
+            return []
+
+    def has_system(self, columns: dict[str, Any]) -> bool:
+        """Return whether a row has a system message of its own."""
+        if self.form(columns) in ("messages", "prompt") and columns.get("system"):
+            return True
+        return any(map(_is_system, self.own_messages(columns)))
 
     def prompt(self, row: Row) -> Prompt:
         """Return what a row asks; raises `RowProblem` or `TemplateProblem`."""
@@ -108,36 +130,40 @@ class RowForms:
             body: dict[str, Any] = {"messages": self._with_system([_user(user)], columns)}
         elif form == "batch":
             body = _batch_body(columns, row)
+            body["messages"] = self._with_system(body["messages"], columns)
         elif form == "messages":
             body = {"messages": self._own_messages(columns, row)} | dict(_next_to_messages(columns, row))
         elif form == "prompt":
             body = {"messages": self._own_prompt(columns)}
         else:
             raise RowProblem("has no messages and no prompt, and the job has no template")
-        if form != "batch" and columns.get("params") is not None:
-            body |= _params(columns["params"], row)
-        return Prompt(row.number, self.label_of(row), body)
+        if form == "batch" or columns.get("params") is None:
+            return Prompt(row.number, self.label_of(row), body)
+        params = _params(columns["params"], row)
+        without = frozenset(name for name, value in params.items() if value is None)
+        if without:  # of a part that stands next to messages too
+            body = {name: value for name, value in body.items() if name not in without}
+            params = {name: value for name, value in params.items() if value is not None}
+        return Prompt(row.number, self.label_of(row), body | params, without=without)
 
     def _with_system(self, messages: list[Any], columns: dict[str, Any]) -> list[Any]:
-        if self.system is None:
+        """Return messages with the job's system message first; a flag's takes the place of the row's, no other does."""
+        if self.system is None or (not self.replaces_system and any(map(_is_system, messages))):
             return messages
-        return [{"role": "system", "content": self.system.render(columns)}, *messages]
+        own = sum(1 for _ in takewhile(_is_system, messages))
+        return [{"role": "system", "content": self.system.render(columns)}, *messages[own:]]
 
     def _own_messages(self, columns: dict[str, Any], row: Row) -> list[Any]:
         messages = _checked_messages(columns["messages"], row)
-        if any(message["role"] in ("system", "developer") for message in messages):
-            return messages
-        if system := columns.get("system"):
-            return [_system(system), *messages]
+        if (system := columns.get("system")) and not any(map(_is_system, messages)):
+            messages = [_system(system), *messages]
         return self._with_system(messages, columns)
 
     def _own_prompt(self, columns: dict[str, Any]) -> list[Any]:
         prompt, system = columns["prompt"], columns.get("system")
         if not isinstance(prompt, str):
             raise RowProblem(f"prompt is {kind_of(prompt)}; must be a string")
-        if system is None:
-            return self._with_system([_user(prompt)], columns)
-        return [_system(system), _user(prompt)]
+        return self._with_system([_user(prompt)] if system is None else [_system(system), _user(prompt)], columns)
 
 
 def _as_text(value: Any) -> str | None:
@@ -155,8 +181,21 @@ def _system(content: Any) -> dict[str, str]:
     return {"role": "system", "content": content}
 
 
+def _is_system(message: Any) -> bool:
+    return message["role"] in ("system", "developer")
+
+
 def _user(content: str) -> dict[str, str]:
     return {"role": "user", "content": content}
+
+
+def _recognised(columns: dict[str, Any]) -> Form | None:
+    """Return the form of a row without regard to the job's template; None when it has none."""
+    if "body" in columns and "custom_id" in columns and _is_batch_line(columns):
+        return "batch"
+    if columns.get("messages") is not None:
+        return "messages"
+    return "prompt" if "prompt" in columns else None
 
 
 def _is_batch_line(columns: dict[str, Any]) -> bool:
@@ -223,16 +262,6 @@ def _overrides(body: dict[str, Any]) -> dict[str, Any]:
     body.pop("stream", None)
     body.pop("stream_options", None)
     return body
-
-
-def _messages_in(value: Any) -> list[Any] | None:
-    """Return the messages in a column, which CSV holds as JSON text; None when there are none."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = from_json(value, "messages")
-        except RowProblem:
-            return None
-    return value if isinstance(value, list) else None
 
 
 def _checked_messages(value: Any, row: Row) -> list[Any]:

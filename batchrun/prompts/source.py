@@ -1,34 +1,28 @@
 """A job's input → batches of requests and broken rows, in input order. The other stages use only this module."""
 
 from collections.abc import Callable, Collection, Iterator
-from itertools import chain, takewhile
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Self
 
-import pyarrow as pa
-
-from batchrun.errors import InputError, JobError
+from batchrun.errors import InputError
 from batchrun.job.sections import Job
-from batchrun.prompts.advice import constant_notices, listed, notices, other_form, template_flag
 from batchrun.prompts.count import input_rows
+from batchrun.prompts.first_rows import LOOK_ROWS, FirstRows
 from batchrun.prompts.images import Images
-from batchrun.prompts.input.files import InputFile, find_files, nearest
+from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.prompts.input.folders import folder_notices
-from batchrun.prompts.input.parquet_file import open_parquet, stated_rows
-from batchrun.prompts.input.reader import RowReader, open_file
+from batchrun.prompts.input.parquet_file import stated_rows
+from batchrun.prompts.input.reader import RowReader
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import RowForms
 from batchrun.prompts.template import TemplateProblem
 from batchrun.prompts.values import RowProblem
 from batchrun.records import BadRow, Request, Row, RowCount
-from batchrun.storage.urls import shown
 
 Entry = Request | BadRow
 
 Settled = Callable[[int, int], Collection[int]]
-
-LOOK_ROWS = 100
-"""Rows that are looked at before anything is sent, unless one of the first is valid."""
 
 _BATCH_BYTES = 1 << 20
 """Bodies in one batch, roughly: long prompts come fewer at a time."""
@@ -116,7 +110,7 @@ class Source:
 
         Raises:
             InputError: the input as a whole cannot be used, or `strict` found broken rows.
-            JobError: the job and the rows name no model.
+            JobError: the job and the rows name no model, or a template asks every row the same.
         """
         self.files = find_files(self._job.input.path)
         self.notices += folder_notices(self._job.input.path, [file.path for file in self.files])
@@ -128,7 +122,8 @@ class Source:
         self._reader = self._new_reader()
         rows = iter(self._reader)
         first = self._look(rows)
-        self._check(list(chain.from_iterable(first)))
+        seen = FirstRows(self._job, self._forms, self.files, list(chain.from_iterable(first)))
+        self.notices += seen.check(self._problem)
         if self._job.input.strict:
             self._check_all()
         self._pending = chain(first, rows)
@@ -222,68 +217,6 @@ class Source:
     def _problem(self, row: Row) -> str | None:
         entry = self._entries(row)[0]
         return entry.message if isinstance(entry, BadRow) else None
-
-    def _check(self, rows: list[Row]) -> None:
-        rows = rows[:LOOK_ROWS]
-        where = ", ".join(map(shown, self._job.input.path))
-        if not rows:
-            raise InputError(f"{where}: holds no rows")
-        sound = [row.columns for row in rows if row.columns is not None]
-        if not sound:
-            raise InputError(f"none of the first {len(rows)} rows can be used: {rows[0].source}: {rows[0].problem}")
-        forms = {self._forms.form(columns) for columns in sound}
-        known = self._known_columns(sound)
-        if forms == {None}:
-            raise InputError(f"{where}: {self._without_form(known, sound)}")
-        if "batch" not in forms and not self._job.models:
-            raise JobError("the job and the rows name no model; add -m MODEL, or name in [model]")
-        self._check_columns(known, uses_templates=forms != {"batch"}, uses_user="template" in forms, where=where)
-        problems = list(takewhile(bool, map(self._problem, rows)))  # no further: a row may have images to read
-        if len(problems) == len(rows):
-            raise InputError(f"none of the first {len(rows)} rows can be used: {problems[0]}")
-        self.notices += notices(self._forms, forms, known)
-        if "template" in forms:
-            self.notices += constant_notices(self._forms, known, sound, has_images=self._images is not None)
-
-    def _without_form(self, known: list[str], rows: list[dict[str, object]]) -> str:
-        """Return what is wrong with rows that have no form, and the cure that works for these rows."""
-        file = self.files[0]
-        if file.format == "parquet":  # only the columns were read that have a meaning
-            batch = next(iter(RowReader(self.files, limit=LOOK_ROWS)), [])
-            rows = [row.columns for row in batch if row.columns is not None]
-        path = file.for_commands if file.format == "jsonl" and len(self.files) == 1 else None
-        if found := other_form(rows, self._forms, path):
-            return found
-        cure = template_flag(rows, known, ("custom_id", "id", *filter(None, [self._job.input.id])))
-        return f"has no messages and no prompt; its columns are {listed(known)}{cure}"
-
-    def _check_columns(self, known: list[str], *, uses_templates: bool, uses_user: bool, where: str) -> None:
-        wanted = [
-            (template.setting, name)
-            for template in self._forms.templates
-            if uses_templates and (uses_user or template is not self._forms.user)
-            for name in template.missing(known)
-        ]
-        if self._job.input.id is not None and self._job.input.id not in known:
-            wanted.append(("input.id", self._job.input.id))
-        if self._job.prompt.images is not None and self._job.prompt.images not in known:
-            wanted.append(("prompt.images", self._job.prompt.images))
-        if self._job.evaluate.target is not None and self._job.evaluate.target not in known:
-            wanted.append(("evaluate.target", self._job.evaluate.target))
-        wanted += [("output.keep", name) for name in self._job.output.keep or () if name not in known]
-        for setting, name in wanted:
-            there = f"its columns are {listed(known)}"
-            raise InputError(f"{where}: has no column {name}, which {setting} names{nearest(name, known)}; {there}")
-
-    def _known_columns(self, rows: list[dict[str, object]]) -> list[str]:
-        """Return the names of the columns; of Parquet also those that are not read."""
-        names = dict.fromkeys(chain.from_iterable(rows))
-        for file in self.files[:1]:
-            if file.format == "parquet":
-                with open_file(file) as raw:
-                    schema: pa.Schema = open_parquet(raw, file).schema_arrow
-                names = dict.fromkeys([*schema.names, *names])
-        return list(names)
 
     def _check_all(self) -> None:
         """Read everything once, for `strict`."""

@@ -43,6 +43,10 @@ class Template:
             JobError: it does not compile, wants another file, or is constant and fails.
         """
         self.setting = setting
+        self.file = text.strip() if _FILE.fullmatch(text.strip()) else None
+        """Its text where that looks like the name of a file, as a flag writes it: `@prompt.txt`."""
+        self.is_placeholder = _PLACEHOLDER.fullmatch(text.strip()) is not None
+        """Whether it is nothing but a column as another tool writes it."""
         tree = _parse(text, setting)
         compiled = _ENVIRONMENT.from_string(tree)
         self._root, self._context = compiled.root_render_func, compiled.new_context
@@ -117,6 +121,9 @@ _PLACEHOLDER = re.compile(
     r"\{\s*([^{}\n]{1,100}?)\s*(?:![rsa])?(?::[^{}\n]*)?\}|\$\{?([^\W\d]\w*)\}?|%\(([^)\n]{1,100})\)s"
 )
 """How str.format, string.Template, shells and the % operator write a column."""
+
+
+_FILE = re.compile(r"@[^\s{}]+")
 
 
 def _placeholders(tree: nodes.Template) -> Iterator[str]:

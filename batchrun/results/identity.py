@@ -31,6 +31,7 @@ def origin_of(job: Job, files: Iterable[InputFile]) -> Origin:
     """Return what the requests of a job are made from."""
     parts = job_to_dict(job)
     made_of = [parts["prompt"], parts["model"], job.models, job.input.id, job.response.schema, job.response.mode]
+    made_of += [job.by_flag] if job.by_flag else []
     digest = hashlib.blake2b(orjson.dumps(made_of, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
     return {"job": digest, "input": fingerprint(files), "limit": job.input.limit}
 
@@ -39,17 +40,19 @@ def changed_settings(recorded: Known, job: Job) -> list[str]:
     """Return the settings of the requests that differ from those of the job that a run has recorded.
 
     They are named as in the job file: `model.max_tokens`. Empty where only the input differs, or nothing is recorded.
+    A setting that a flag sets now, or no longer, has changed too: rows that state their own value ask something else.
     """
     before, now = recorded.fact(facts.JOB), job_to_dict(job)
     if before is None:
         return []
     before = orjson.loads(orjson.dumps(before))
     now = orjson.loads(orjson.dumps(now))
+    flags_changed = {*before.get("by_flag", ())} ^ {*job.by_flag}
     return [
         f"{section}.{'name' if (section, key) == ('model', 'names') else key}"
         for section, keys in _ASKS.items()
         for key in keys or now[section]
-        if before.get(section, {}).get(key) != now[section][key]
+        if before.get(section, {}).get(key) != now[section][key] or f"{section}.{key}" in flags_changed
     ]
 
 

@@ -172,10 +172,13 @@ def test_batch_lines_name_their_models(run: Any, batchrun: Any, endpoint: Any) -
 
 
 def test_a_row_may_have_its_own_parameters(run: Any) -> None:
-    """They have precedence over those of the job."""
+    """They have precedence over those of the job file, and a flag has precedence over them."""
     write_rows("in.jsonl", {"prompt": "a", "params": {"max_tokens": 1}}, {"prompt": "b"})
-    run("in.jsonl", "--max-tokens", 3)
+    Path("job.toml").write_text('input.path = "in.jsonl"\nmodel.max_tokens = 3\n')
+    run("job.toml")
     assert [row["completion_tokens"] for row in results()] == [1, 3]
+    run("job.toml", "--max-tokens", 2, "--yes")
+    assert [row["completion_tokens"] for row in results()] == [2, 2]
 
 
 def test_a_broken_row_fails_with_file_and_line_and_the_others_are_answered(run: Any, endpoint: Any) -> None:

@@ -260,6 +260,19 @@ def test_flags_win_over_the_file(load: Load) -> None:
         assert job.limits.patience_s == 3600
 
 
+def test_a_flag_for_what_a_row_may_state_is_remembered(load: Load) -> None:
+    """Then it beats the row's value too; of other settings there is nothing to remember."""
+    overrides = {
+        ("model", "temperature"): ("--temperature", 0.0),
+        ("prompt", "system"): ("--system", "x"),
+        ("limits", "patience"): ("--patience", "1h"),
+    }
+    content = INPUT + "[model]\ntemperature = 0.0\nseed = 3"
+    assert load(content, overrides).by_flag == ("model.temperature", "prompt.system")
+    assert load(content).by_flag == ()
+    assert job_for(["-"], overrides).by_flag == ("model.temperature", "prompt.system")
+
+
 def test_a_wrong_flag_is_named_as_it_was_written(load: Load) -> None:
     """Not by the key of a job file, which does not contain it."""
     overrides = {("limits", "max_duration"): ("--max-duration", "soon")}

@@ -41,6 +41,7 @@ FULL = Job(
         patience_s="1h",  # type: ignore[arg-type]  # as a file says it
     ),
     output=Output(dir="out", keep=("text",)),
+    by_flag=("model.temperature", "prompt.system"),
     prices={"m": Price(input_usd_per_mtok=0.1, output_usd_per_mtok=0.2, cached_input_usd_per_mtok=0.01)},
 )
 

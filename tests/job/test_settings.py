@@ -60,6 +60,7 @@ GOOD = [
     (settings.number(), -1.5, -1.5),
     (settings.number(at_least=0, at_most=2), 2, 2),
     (settings.number(above=0), 1e-9, 1e-9),
+    (settings.number(), 1e300, 1e300),
     (settings.duration_s, "8h", 28_800),
     (settings.duration_s, "1h30m", 5_400),
     (settings.duration_s, "1d", 86_400),
@@ -82,6 +83,11 @@ GOOD = [
 def test_a_check_returns_the_value_as_it_is_used(check: settings.Check, value: Any, used: Any) -> None:
     """Every way to write a value gives one form."""
     assert check(value) == used
+
+
+def test_a_whole_number_has_one_form() -> None:
+    """`--temperature 0` and `temperature = 0` make the same request, so they have the same key."""
+    assert [str(settings.number()(value)) for value in (0, 0.0, 1.0, 0.5)] == ["0", "0", "1", "0.5"]
 
 
 @pytest.mark.parametrize(("check", "value", "used"), GOOD)

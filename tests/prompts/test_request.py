@@ -1,3 +1,4 @@
+import dataclasses
 import datetime
 import json
 from hashlib import blake2b
@@ -87,6 +88,47 @@ def test_a_row_overrides_the_parameters_of_the_job(requests) -> None:
     bodies = [json.loads(one.body) for one in made]
     assert [(body["temperature"], body["top_p"], body["seed"]) for body in bodies] == [(1, 0.5, 10), (1, 0.5, 11)]
     assert list(bodies[0])[:2] == ["model", "messages"]
+
+
+@pytest.fixture
+def of_flags(make_job):
+    """Return the one body that a job makes of a prompt, when flags set some of its parameters."""
+
+    def of_flags(asked: Prompt, *flags: str, **model: Any) -> dict[str, Any]:
+        job = dataclasses.replace(make_job(**model), by_flag=tuple(f"model.{flag}" for flag in flags))
+        [one] = RequestMaker(job).requests(asked)
+        body: dict[str, Any] = json.loads(one.body)
+        return {key: value for key, value in body.items() if key not in ("model", "messages")}
+
+    return of_flags
+
+
+def test_a_flag_beats_a_row_and_a_row_beats_the_job(of_flags) -> None:
+    """Zero is a value too. A row without own parameters is asked the same with the flag as with the job file."""
+    own = prompt(temperature=1, top_p=0.5)
+    assert of_flags(own, "temperature", temperature=0, top_p=0.9) == {"temperature": 0, "top_p": 0.5}
+    assert of_flags(own, temperature=0, top_p=0.9) == {"temperature": 1, "top_p": 0.5}
+    assert of_flags(prompt(), "temperature", temperature=0) == of_flags(prompt(), temperature=0)
+    assert of_flags(prompt(stop="a", seed=3), "stop", "seed", stop=("b",), seed=0) == {"stop": ["b"], "seed": 0}
+
+
+def test_a_row_takes_a_parameter_of_the_job_away_but_not_one_of_a_flag(of_flags) -> None:
+    """Null in `params` means: as the endpoint does it."""
+    less = prompt()._replace(without=frozenset({"temperature"}))
+    assert of_flags(less, temperature=0, top_p=0.9) == {"top_p": 0.9}
+    assert of_flags(less, "temperature", temperature=0) == {"temperature": 0}
+    assert of_flags(prompt(seed=1)._replace(without=frozenset({"temperature"})), temperature=0) == {"seed": 1}
+
+
+def test_the_two_names_of_the_longest_answer_are_one_parameter(of_flags) -> None:
+    """A server that got both would take the one that nobody meant, or refuse."""
+    old, new = prompt(max_tokens=5), prompt(max_completion_tokens=5)
+    assert of_flags(new, "max_tokens", max_tokens=9) == {"max_tokens": 9}
+    assert of_flags(new, max_tokens=9) == {"max_completion_tokens": 5}
+    assert of_flags(old, extra_body={"max_completion_tokens": 9}) == {"max_tokens": 5}
+    assert of_flags(prompt(), "max_tokens", max_tokens=9, extra_body={"max_completion_tokens": 7}) == {"max_tokens": 9}
+    both = {"max_tokens": 1, "max_completion_tokens": 2}
+    assert of_flags(prompt(**both)) == both
 
 
 def test_the_model_is_that_of_the_job_or_else_of_the_row(requests) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ from batchrun.prompts.values import RowProblem, kind_of, plain
 from batchrun.records import Prompt, Row
 
 USER = {"role": "user", "content": "hi"}
+UI = {"role": "user", "content": "ui"}
 SYSTEM = {"role": "system", "content": "be brief"}
 
 
@@ -38,14 +40,15 @@ def body(make_job):
         ({"custom_id": "x", "body": "text", "messages": [USER], "prompt": "p"}, "messages"),
         ({"body": {}, "messages": [USER]}, "messages"),
         ({"messages": '[{"role": "user"}]'}, "messages"),
-        ({"messages": None, "prompt": "p"}, "template"),
-        ({"messages": "a chat as text"}, "template"),
-        ({"prompt": "p"}, "template"),
+        ({"messages": "a chat as text", "prompt": "p"}, "messages"),
+        ({"messages": None, "prompt": "p"}, "prompt"),
+        ({"prompt": "p"}, "prompt"),
     ],
 )
 def test_the_form_is_the_first_that_fits(make_job, columns: dict[str, Any], form: str) -> None:
-    """Batch line, messages, template, prompt: in this order, row by row."""
-    assert RowForms(make_job(user="{{ q }}")).form(columns) == form
+    """Batch line, messages, prompt: in this order, row by row. With a template every row fills it."""
+    assert RowForms(make_job()).form(columns) == form
+    assert RowForms(make_job(user="{{ q }}")).form(columns) == "template"
 
 
 def test_without_a_template_there_is_the_prompt_column_or_no_form(make_job) -> None:
@@ -72,18 +75,38 @@ def test_without_a_template_there_is_the_prompt_column_or_no_form(make_job) -> N
         (row(messages='[{"role": "user", "content": "hi"}]'), {}, [USER]),
         (row(word="hi"), {"user": "{{ word }}", "system": "be brief"}, [SYSTEM, USER]),
         (row(word="hi", system="no"), {"user": "{{ word }}"}, [USER]),
-        (batch({"messages": [USER]}), {"system": "no", "user": "no"}, [USER]),
+        (batch({"messages": [USER]}), {"system": "be brief"}, [SYSTEM, USER]),
+        (batch({"messages": [SYSTEM, USER]}), {"system": "no"}, [SYSTEM, USER]),
+        (row(messages=[{"role": "user", "content": "no"}]), {"user": "{{ messages[0].role[0] }}i"}, [UI]),
+        (row(prompt="hi", system="no"), {"user": "{{ prompt }}"}, [USER]),
+        (batch({"messages": [USER | {"role": "x"}]}), {"user": "{{ body.messages[0].content }}"}, [USER]),
     ],
 )
 def test_every_form_becomes_messages(body, columns: Row, job: dict[str, Any], messages: list[Any]) -> None:
-    """The job's system message comes first, unless the row brings its own or is a batch line."""
+    """A template is used whatever columns there are. The job's system message comes first, unless the row has one."""
     assert body(columns, **job) == {"messages": messages}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        row(prompt="hi"),
+        row(prompt="hi", system="no"),
+        row(messages=[USER], system="no"),
+        row(messages=[SYSTEM | {"content": "no"}, {"role": "developer", "content": "no"}, USER]),
+        batch({"messages": [SYSTEM | {"content": "no"}, USER]}),
+    ],
+)
+def test_a_system_message_of_a_flag_takes_the_place_of_the_rows_own(make_job, columns: Row) -> None:
+    """What the user states now wins over what was written into the file."""
+    job = dataclasses.replace(make_job(system="be brief"), by_flag=("prompt.system",))
+    assert RowForms(job).prompt(columns).body == {"messages": [SYSTEM, USER]}
 
 
 @pytest.mark.parametrize(
     ("columns", "parameters"),
     [
-        (row(prompt="hi", params={"temperature": 1, "stop": None}), {"temperature": 1, "stop": None}),
+        (row(prompt="hi", params={"temperature": 1, "stop": None}), {"temperature": 1}),
         (row(prompt="hi", params='{"temperature": 1}'), {"temperature": 1}),
         (row(prompt="hi", params=""), {}),
         (row(prompt="hi", params=None), {}),
@@ -97,8 +120,20 @@ def test_every_form_becomes_messages(body, columns: Row, job: dict[str, Any], me
     ],
 )
 def test_a_row_may_set_its_own_parameters(body, columns: Row, parameters: dict[str, Any]) -> None:
-    """As an object or as JSON text, nulls included; a row cannot choose streaming."""
+    """As an object or as JSON text; a row cannot choose streaming."""
     assert body(columns) == {"messages": [USER]} | parameters
+
+
+@pytest.mark.parametrize("as_text", [False, True], ids=["JSON", "CSV"])
+def test_a_null_in_params_takes_a_parameter_away(make_job, as_text: bool) -> None:
+    """Also a part of the request next to messages. The objects of Parquet cannot tell null from absent."""
+    params = {"top_p": None, "tools": None, "seed": 1, "extra": {"x": None}}
+    columns = {"messages": [USER], "tools": [TOOL], "params": json.dumps(params) if as_text else params}
+    prompt = RowForms(make_job()).prompt(row(**columns))
+    assert prompt.body == {"messages": [USER], "seed": 1, "extra": {"x": None}}
+    assert prompt.without == {"top_p", "tools"}
+    filled = RowForms(make_job()).prompt(Row(0, columns, "a", None, "", has_filled_nulls=True))
+    assert (filled.without == set()) is not as_text
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchrun.errors import InputError, JobError
+from batchrun.errors import InputError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.records import BadRow, Request, RowCount
@@ -186,54 +186,6 @@ def test_closing_ends_the_batches(write, make_job) -> None:
         assert list(batches) == []
 
 
-@pytest.mark.parametrize(
-    ("content", "job", "message"),
-    [
-        ("", {}, "a.jsonl: holds no rows"),
-        ("\n\n", {}, "a.jsonl: holds no rows"),
-        ("a\nb\n", {}, "none of the first 2 rows can be used: a.jsonl:1: is not JSON"),
-        (
-            '{"question": 1}\n',
-            {},
-            "no messages and no prompt; its columns are question; name what to ask: -t '{{ question }}'",
-        ),
-        (
-            '{"question": 1}\n',
-            {"user": "{{ questoin }}"},
-            "no column questoin, which prompt.user names; did you mean question?; its columns are question",
-        ),
-        ('{"question": 1}\n', {"user": '{{ row["a b"] }}'}, "no column a b, which prompt.user names"),
-        ('{"question": 1}\n', {"user": "{% if 0 %}{{ gone }}{% endif %}{{ question }}"}, "no column gone"),
-        ('{"prompt": "a"}\n', {"system": "{{ gone }}"}, "no column gone, which prompt.system names"),
-        ('{"prompt": "a"}\n', {"id": "gone"}, "no column gone, which input.id names"),
-        ('{"prompt": 1}\n' * 3, {}, "none of the first 3 rows can be used: a.jsonl:1: prompt is a number"),
-        ('{"prompt": "a"}\nx\n' * 9, {"strict": True}, "9 broken rows"),
-    ],
-)
-def test_an_input_that_cannot_be_used_is_refused_before_anything_is_sent(
-    write, make_job, content, job, message
-) -> None:
-    """Each with the file, the cause and the cure."""
-    path = write("a.jsonl", content)
-    with pytest.raises(InputError) as refused:
-        Source(make_job(path, **job)).open()
-    assert message in str(refused.value)
-
-
-def test_the_columns_of_parquet_are_named_though_not_read(tmp_path: Path, make_job) -> None:
-    """The message lists the columns of the file, not those that were asked for."""
-    pq.write_table(pa.table({"review": ["a"], "stars": [1]}), tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=r"did you mean review\?; its columns are review, stars"):
-        Source(make_job(str(tmp_path / "a.parquet"), user="{{ reviews }}")).open()
-
-
-def test_many_columns_are_not_all_listed(write, make_job) -> None:
-    """A message stays readable."""
-    path = write("a.jsonl", [{f"column{number}": 1 for number in range(100)}])
-    with pytest.raises(InputError, match="column29 and 70 more"):
-        Source(make_job(path)).open()
-
-
 def test_strict_lists_the_first_broken_rows_and_counts_them_all(write, make_job) -> None:
     """Without broken rows, every row is returned."""
     good = write("good.jsonl", [{"prompt": "a"}] * 500)
@@ -251,31 +203,6 @@ def test_strict_is_refused_for_standard_input(make_job) -> None:
     """It would have to be read twice."""
     with pytest.raises(InputError, match="--strict"):
         Source(make_job(strict=True), io.BytesIO(b'{"prompt": "a"}')).open()
-
-
-def test_a_job_without_a_model_runs_batch_lines_only(write, make_job) -> None:
-    """Batch lines name their model; for other rows the job must."""
-    body = {"model": "own", "messages": [{"role": "user", "content": "a"}]}
-    [one] = entries(make_job(write("batch.jsonl", [{"custom_id": "x", "body": body}]), names=()))
-    assert (one.model, one.custom_id) == ("own", "x")
-    with pytest.raises(JobError, match="-m MODEL"):
-        Source(make_job(write("a.jsonl", [{"prompt": "a"}]), names=())).open()
-
-
-def test_a_template_that_is_not_used_is_reported(write, make_job) -> None:
-    """Rows with messages take precedence, and a note says so."""
-    messages = [{"role": "user", "content": "own"}]
-    path = write("a.jsonl", [{"messages": messages}])
-    batch = write("b.jsonl", [{"custom_id": "x", "body": {"messages": messages}}])
-    cases = {path: ["prompt.user"], batch: ["prompt.user", "prompt.system"]}
-    for each, settings in cases.items():
-        with Source(make_job(each, user="{{ text }}", system="brief")) as source:
-            source.open()
-            assert len(source.notices) == len(settings)
-            assert all(setting in notice for setting, notice in zip(settings, source.notices, strict=True))
-    with Source(make_job(path)) as source:
-        source.open()
-        assert source.notices == []
 
 
 def test_an_input_that_ends_too_early_is_an_error_at_that_point(write, make_job) -> None:
@@ -308,42 +235,3 @@ def test_rows_that_are_settled_are_not_even_rendered(write, make_job) -> None:
     assert rows == rendered == [300, *range(303, 599)]
     assert (asked[0][0], asked[-1][1]) == (300, 600)
     assert source.rows_read == 600
-
-
-QUESTIONS = [{"question": "a"}, {"question": "b"}]
-
-
-def notices(make_job, path: str, **job) -> list[str]:
-    with Source(make_job(path, **job)) as source:
-        source.open()
-        return source.notices
-
-
-@pytest.mark.parametrize("user", ["Answer: {question}", "Answer: $question", "Answer: %(question)s"])
-def test_a_column_written_for_another_tool_is_refused_before_money_is_spent(write, make_job, user: str) -> None:
-    """With how it is written; where another column makes a difference it is only reported: it may be meant."""
-    path = write("a.jsonl", QUESTIONS)
-    with pytest.raises(JobError, match=r"prompt.user: question is sent as this word, .*write {{ question }}"):
-        notices(make_job, path, user=user)
-    other = write("b.jsonl", [row | {"id": row["question"]} for row in QUESTIONS])
-    [notice] = notices(make_job, other, user=user + "{{ id }}")
-    assert "write {{ question }}" in notice
-    own = write("c.jsonl", [row | {"params": {"seed": 1}} for row in QUESTIONS])
-    [notice] = notices(make_job, own, user=user)
-    assert "write {{ question }}" in notice
-
-
-def test_a_template_that_asks_every_row_the_same_is_reported(write, make_job) -> None:
-    """Of one row it is not: it may be sampled many times."""
-    [notice] = notices(make_job, write("a.jsonl", QUESTIONS), user="Say OK, {name}.")
-    assert "every row asks the same; a column is written {{ question }}" in notice
-    assert notices(make_job, write("b.jsonl", QUESTIONS[:1]), user="Say OK.") == []
-    assert notices(make_job, write("a.jsonl", QUESTIONS), user="Say OK.", system="{{ question }}") == []
-
-
-def test_columns_named_like_a_part_of_the_request_are_reported(tmp_path: Path, make_job) -> None:
-    """Those of Parquet too, although they are not read."""
-    path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"prompt": ["a"], "temperature": [0.5], "tools": ["[]"], "price": [1]}), path)
-    [notice] = notices(make_job, str(path))
-    assert "not sent, although named like a part of the request: temperature, tools; " in notice

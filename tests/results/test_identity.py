@@ -82,6 +82,15 @@ def test_jobs_with_the_same_requests_have_the_same_origin(
     assert (origin_of(job(), files) == origin_of(job(**sections), files)) is is_same
 
 
+def test_a_flag_that_beats_the_rows_is_a_change_of_its_setting(files: list[InputFile]) -> None:
+    """Although its value is that of the job file: rows that state their own ask something else."""
+    before, now = (dataclasses.replace(job(), by_flag=flags) for flags in ((), ("model.temperature", "prompt.system")))
+    assert origin_of(before, files)["job"] != origin_of(now, files)["job"]
+    assert changed_settings(Recorded(job=job_to_dict(before)), now) == ["prompt.system", "model.temperature"]
+    assert changed_settings(Recorded(job=job_to_dict(now)), before) == ["prompt.system", "model.temperature"]
+    assert changed_settings(Recorded(job=job_to_dict(now)), now) == []
+
+
 def test_the_endpoint_does_not_change_the_origin(files: list[InputFile]) -> None:
     """Answers of the earlier endpoint stay; `endpoints` records where answers come from."""
     assert origin_of(job(A), files) == origin_of(job(B), files)

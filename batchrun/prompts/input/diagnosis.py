@@ -6,9 +6,10 @@ import re
 import shlex
 import zlib
 from pathlib import Path
-from typing import Any
 
 from batchrun.errors import InputError
+from batchrun.prompts.input.conversion import BOM, command_line, renaming, unpacked
+from batchrun.prompts.input.json_document import document_problem, jq_filter
 
 HEAD_BYTES = 1 << 20
 """How much of a file is looked at."""
@@ -43,7 +44,10 @@ _SIGNATURES = (
 _IS_WORD = (b"ORC", b"BZh", b"FEA1", b"PAR1", b"PARE", b"ARROW1")
 """Signatures that are letters: they count only where bytes follow that are not text."""
 
-_DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
+_DELIMITERS = {
+    each: f"values separated by {name}"
+    for each, name in {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}.items()
+}
 
 
 def other_kind(head: bytes, path: str = "FILE", *, may_be_text: bool = True) -> str | None:
@@ -83,8 +87,15 @@ def _decodes(head: bytes, encoding: str) -> bool:
     return not re.search(r"[\0-\x08\x0e-\x1f]", text)
 
 
+_TABLES = (".jsonl", ".ndjson", ".csv", ".tsv", ".json")
+"""Endings that say what the lines of a file are."""
+
+
 def _other_encoding(head: bytes, path: str) -> str | None:
-    """Return the cure for text of two or four bytes a letter, if reading it so makes text of it."""
+    """Return the cure for text of two or four bytes a letter, if reading it so makes text of it.
+
+    The new file gets an ending that it can be read with. So does a table that Excel has saved as Unicode text.
+    """
     encodings = []
     if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         encodings = ["UTF-32"]
@@ -97,7 +108,10 @@ def _other_encoding(head: bytes, path: str) -> str | None:
     for encoding in encodings:
         if _decodes(head, encoding):
             command = f"iconv -f {encoding} -t UTF-8"
-            return f"is {encoding[:6]}, not UTF-8; convert the file: {command_line(command, path)}"
+            ending, _ = _looks_like(head.decode(encoding, "ignore").encode())
+            keeps = Path(unpacked(path)).suffix.lower() in _TABLES
+            new = command_line(command, path, "" if keeps else ending)
+            return f"is {encoding[:6]}, not UTF-8; convert the file: {new}"
     return None
 
 
@@ -108,87 +122,50 @@ def not_utf8(head: bytes, path: str) -> str:
     return f"; if it is Windows-1252: {command_line('iconv -f WINDOWS-1252 -t UTF-8', path)}"
 
 
-def command_line(command: str, path: str, ending: str = "") -> str:
-    """Return a command as it is typed to convert a file, which may be packed, into a new one next to it."""
-    if path == "FILE":
-        return f"{command} < FILE > NEW_FILE"
-    packed = Path(path).suffix if Path(path).suffix in (".gz", ".zst") else ""
-    bare = Path(path.removesuffix(packed))
-    new = shlex.quote(str(bare.with_name(f"{bare.stem}.new{ending or bare.suffix}")))
-    if packed:
-        unpack = "gzip -dc" if packed == ".gz" else "zstd -dc"
-        return f"{unpack} {shlex.quote(path)} | {command} > {new}"
-    return f"{command} < {shlex.quote(path)} > {new}"
-
-
-def document_problem(head: bytes, path: str) -> str:
-    """Return what is wrong with a file of JSON documents on many lines, and the cure if there is one."""
-    is_array = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
-    found = jq_filter(head)
-    what = "one JSON document" if is_array or found != "." else "JSON with objects of several lines"
-    if found is None:
-        return "is a JSON document, not JSON Lines; write one object per line"
-    command = command_line(f"jq -c {shlex.quote(found)}", path, ".jsonl")
-    return f"is {what}, not JSON Lines; write one object per line: {command}"
-
-
-def jq_filter(head: bytes) -> str | None:
-    """Return the filter of jq that makes one object per line of JSON; None where the first bytes do not show one."""
-    text = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
-    if text.startswith("["):
-        return _elements(text, 0, "")
-    first, end = _decoded(text, 0)
-    if isinstance(first, dict):
-        lists = [key for key, value in first.items() if _is_rows(value)]
-        if not text[end:].strip():
-            return f".[{json.dumps(lists[0])}][]" if len(lists) == 1 else "."
-        return "." if text[end:].lstrip().startswith("{") else None
-    wrapper = re.match(r'\{\s*("[^"\\]*")\s*:\s*\[', text)
-    return None if wrapper is None else _elements(text, wrapper.end() - 1, f"[{wrapper[1]}]")
-
-
-def _is_rows(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-
-
-def _elements(text: str, start: int, key: str) -> str | None:
-    element, end = _decoded(text, start + 1)
-    if not text[end:].lstrip().startswith((",", "]")):
-        return None
-    where = f".{key}[]"
-    if isinstance(element, dict):
-        return where
-    return f"{where} | {{prompt: .}}" if isinstance(element, str) else None
-
-
-def _decoded(text: str, start: int) -> tuple[Any, int]:
-    start += len(text[start:]) - len(text[start:].lstrip())
-    try:
-        return json.JSONDecoder().raw_decode(text, start)
-    except (ValueError, RecursionError):
-        return None, len(text)
-
-
 def advice(path: str) -> str:
     """Return what a local file with an unknown ending is, and how to use it; nothing where its bytes show nothing."""
     try:
         with Path(path).open("rb") as file:
-            head = file.read(HEAD_BYTES)
+            return content_advice(file.read(HEAD_BYTES), path)
     except OSError:
         return ""
-    packed = ""
+
+
+def content_advice(head: bytes, path: str = "FILE") -> str:
+    """Return what a file with an unknown ending is, and how to use it; nothing where its bytes show nothing.
+
+    Args:
+        head: its first bytes, as they are packed: all of them where they are fewer than `HEAD_BYTES`.
+        path: for commands.
+    """
     if head.startswith(b"\x1f\x8b"):
-        packed, head = ".gz", _unzipped(head)
+        head = _unzipped(head)
     if what := other_kind(head, path):
         return f"; it {what}"
     ending, what = _looks_like(head)
     if ending:
-        bare = path.removesuffix(packed)
-        new = shlex.quote(str(Path(bare).with_suffix(ending)) + packed)
-        return f"; it holds {what}: mv {shlex.quote(path)} {new}"
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"[", b"{")):
-        return f"; it {document_problem(head, path)}"
+        return f"; it holds {what}{renaming(path, ending)}"
+    if head.lstrip(BOM + b" \t\r\n").startswith((b"[", b"{")):
+        return f"; it {document_problem(head, path, is_whole=len(head) < HEAD_BYTES)}"
     return ""
+
+
+def other_content(head: bytes, path: str) -> str | None:
+    """Return what a text file holds, and the cure, if its lines are not prompts: JSON, or columns with tabs."""
+    ending, what = _looks_like(head)
+    if ending == ".jsonl" or what == _DELIMITERS["\t"]:
+        return f"holds {what}, not a prompt in each line{renaming(path, ending)}"
+    return document_problem(head, path) if jq_filter(head) is not None else None
+
+
+def holds_json_lines(head: bytes) -> bool:
+    """Return whether a text is JSON Lines: its first line is an object, and not one around the rows."""
+    lines = [line for line in head.removeprefix(BOM).split(b"\n") if line.strip()]
+    try:
+        is_object = isinstance(json.loads(lines[0]), dict)
+    except (ValueError, RecursionError):
+        return False
+    return is_object and (len(lines) > 1 or jq_filter(head) in (".", None))
 
 
 def _unzipped(head: bytes) -> bytes:
@@ -207,7 +184,7 @@ def _looks_like(head: bytes) -> tuple[str, str]:
     if len(whole) == 1 and jq_filter(head) not in (".", None):
         return "", ""  # one object around the rows
     try:
-        if all(isinstance(json.loads(line.removeprefix(b"\xef\xbb\xbf")), dict) for line in whole[:2]):
+        if all(isinstance(json.loads(line.removeprefix(BOM)), dict) for line in whole[:2]):
             return ".jsonl", "JSON Lines"
     except (ValueError, RecursionError):
         pass
@@ -215,7 +192,7 @@ def _looks_like(head: bytes) -> tuple[str, str]:
     separator = delimiter(texts[0])
     widths = {len(fields) for fields in _records(texts, separator)}
     if len(texts) > 1 and len(widths) == 1 and widths != {1}:
-        return ".csv", f"values separated by {_DELIMITERS[separator]}"
+        return ".tsv" if separator == "\t" else ".csv", _DELIMITERS[separator]
     return "", ""
 
 

@@ -2,15 +2,18 @@
 
 import json
 import re
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, BinaryIO
 
 import orjson
 
 from batchrun.errors import InputError
-from batchrun.prompts.input.diagnosis import document_problem, refuse_other_kinds
+from batchrun.prompts.input.diagnosis import refuse_other_kinds
 from batchrun.prompts.input.digits import exact, has_long_number
 from batchrun.prompts.input.files import InputFile
-from batchrun.prompts.input.lines import TOO_LONG, blocks
+from batchrun.prompts.input.json_document import document_problem
+from batchrun.prompts.input.lines import TOO_LONG, Chunk, chunks, lines_of
 from batchrun.prompts.input.parts import TOO_LONG_PROBLEM, Part, Reading, Rows, wanted
 from batchrun.prompts.values import PYTHON_CURE, is_python, is_sound, kind_of
 from batchrun.records import Row
@@ -18,14 +21,15 @@ from batchrun.records import Row
 
 def jsonl_rows(raw: BinaryIO, reading: Reading) -> Rows:
     """Yield the rows of JSON Lines. Blank lines are not rows; a line that is not an object is a broken row."""
+    return jsonl_parts(chunks(raw, reading.tee), reading)
+
+
+def jsonl_parts(source: Iterator[Chunk], reading: Reading) -> Rows:
+    """Yield the rows of JSON Lines from the bytes of a file."""
     file, number = reading.file, reading.first
-    heads: list[bytes] = []
-
-    def check(head: bytes) -> None:
-        refuse_other_kinds(head, file.name, file.for_commands)
-        heads.append(head)
-
-    for block in blocks(raw, reading.tee, check):
+    head = next(source, Chunk(b"", 0))
+    refuse_other_kinds(head.content, file.name, file.for_commands)
+    for block in lines_of(chain([head] if head.content else [], source)):
         if number + len(block.lines) <= reading.wanted:
             number += sum(1 for line in block.lines if line and not line.isspace())
             yield Part([], number, block.end_bytes)
@@ -37,7 +41,7 @@ def jsonl_rows(raw: BinaryIO, reading: Reading) -> Rows:
             line = block.number + start
             rows = _parsed(lines, number, file, line)
             if number == reading.first and rows:
-                _refuse_document(file, lines, heads[0])
+                _refuse_document(file, lines, head.content)
             number += len(rows)
             yield Part(wanted(rows, reading), number, block.bytes_before(line + len(lines)))
 
@@ -52,7 +56,8 @@ def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) 
         except orjson.JSONDecodeError as error:
             if not line or line.isspace():
                 continue
-            rows.append(Row(number, _nearly_json(line), f"{name}:{line_number}", _not_json(line, error), folder))
+            problem = not_json(line, error, f"column {error.colno}")
+            rows.append(Row(number, nearly_json(line), f"{name}:{line_number}", problem, folder))
         else:
             if columns.__class__ is dict:
                 rows.append(Row(number, columns, f"{name}:{line_number}", None, folder))
@@ -63,7 +68,7 @@ def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) 
     return rows
 
 
-def _nearly_json(line: bytes) -> dict[str, Any] | None:
+def nearly_json(line: bytes) -> dict[str, Any] | None:
     """Return an object that only has values that JSON cannot express; None for everything else.
 
     Such a value costs its row only if the row needs it. Python writes NaN and half surrogate pairs; bytes that are not
@@ -82,7 +87,14 @@ _NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(NaN|Infinity)\b')
 """A string, or a number that Python writes and JSON does not know."""
 
 
-def _not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
+def not_json(line: bytes, error: orjson.JSONDecodeError, where: str) -> str:
+    """Return what is wrong with a text that should be a JSON object.
+
+    Args:
+        line: the text.
+        error: what the parser found.
+        where: where that is, for people.
+    """
     if line is TOO_LONG:
         return TOO_LONG_PROBLEM
     try:
@@ -95,7 +107,7 @@ def _not_json(line: bytes, error: orjson.JSONDecodeError) -> str:
         return f"is not JSON but was written by Python; {PYTHON_CURE}"
     if number := next(filter(None, (found[1] for found in _NO_NUMBER.finditer(line))), None):
         return f"is not JSON: {number.decode()} is not a number of JSON; write null"
-    return f"is not JSON: {error.msg} (column {error.colno})"
+    return f"is not JSON: {error.msg} ({where})"
 
 
 def _refuse_document(file: InputFile, lines: list[bytes], head: bytes) -> None:

@@ -1,7 +1,7 @@
-"""The bytes of one text file, unpacked, as blocks of whole lines: as they come, in constant memory."""
+"""The bytes of one text file, unpacked, in pieces or as blocks of whole lines: as they come, in constant memory."""
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -78,40 +78,65 @@ class Counted:
         return self._held[:size]
 
 
+class Chunk(NamedTuple):
+    """Consecutive unpacked bytes; never empty."""
+
+    content: bytes
+    end_bytes: int
+    """Where they end in the file as it is packed; roughly, since it is read ahead."""
+
+
+def chunks(
+    raw: BinaryIO,
+    tee: Callable[[bytes], object] | None = None,
+    check: Callable[[bytes], object] | None = None,
+) -> Iterator[Chunk]:
+    """Yield the bytes of a file, which may be packed by gzip or zstd.
+
+    A packed file that breaks off raises `EOFError` or `OSError`, after what stands before the break was handed out.
+
+    Args:
+        raw: the file, at its beginning. A pipe is read as it fills.
+        tee: gets the unpacked bytes before they are handed out.
+        check: gets the first of the unpacked bytes; raises where they cannot be a text.
+    """
+    counted = Counted(raw)
+    read = _unpacked(counted)
+    while content := read():
+        if tee is not None:
+            tee(content)
+        if check is not None:
+            check(content)
+            check = None
+        yield Chunk(content, counted.bytes_read)
+
+
 def blocks(
     raw: BinaryIO,
     tee: Callable[[bytes], object] | None = None,
     check: Callable[[bytes], object] | None = None,
 ) -> Iterator[Block]:
-    """Yield the lines of a file, which may be packed by gzip or zstd.
+    """Yield the lines of a file, unpacked as `chunks` does it.
 
-    Memory is that of a chunk or of the longest line; a line over `MAX_LINE_BYTES` is `TOO_LONG`. A packed file that
-    breaks off raises only after what stands before the break was handed out: `EOFError` or `OSError`.
-
-    Args:
-        raw: the file, at its beginning. A pipe is read as it fills.
-        tee: gets the unpacked bytes before their lines are handed out.
-        check: gets the first of the unpacked bytes; raises where they cannot be a text.
+    Memory is that of a chunk or of the longest line; a line over `MAX_LINE_BYTES` is `TOO_LONG`.
     """
-    counted = Counted(raw)
-    read = _unpacked(counted)
-    number, start_bytes = 1, 0
+    return lines_of(chunks(raw, tee, check))
+
+
+def lines_of(source: Iterable[Chunk]) -> Iterator[Block]:
+    """Yield the lines of consecutive bytes from the first of a file on."""
+    number, start_bytes, end_bytes = 1, 0, 0
     held = _Line()
-    while chunk := read():
-        if tee is not None:
-            tee(chunk)
-        if check is not None:
-            check(chunk)
-            check = None
-        *lines, rest = chunk.split(b"\n")
+    for content, end_bytes in source:  # used after the loop
+        *lines, rest = content.split(b"\n")
         if lines:
             held.add(lines[0])
             lines[0] = held.take()
-            yield _block(number, lines, start_bytes, counted.bytes_read)
-            number, start_bytes = number + len(lines), counted.bytes_read
+            yield _block(number, lines, start_bytes, end_bytes)
+            number, start_bytes = number + len(lines), end_bytes
         held.add(rest)
     if held.size_bytes:
-        yield _block(number, [held.take()], start_bytes, counted.bytes_read)
+        yield _block(number, [held.take()], start_bytes, end_bytes)
 
 
 class _Line:

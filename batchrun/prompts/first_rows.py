@@ -1,0 +1,122 @@
+"""Whether an input can be used as a whole, as its first rows show, and what users should know about it."""
+
+from collections.abc import Callable, Sequence
+from itertools import chain, takewhile
+
+import pyarrow as pa
+
+from batchrun.errors import InputError, JobError
+from batchrun.job.sections import Job
+from batchrun.prompts.advice import header_advice, listed, notices, other_form, template_flag, template_notices
+from batchrun.prompts.input.files import InputFile, nearest
+from batchrun.prompts.input.lines import blocks
+from batchrun.prompts.input.parquet_file import open_parquet
+from batchrun.prompts.input.reader import RowReader, open_file
+from batchrun.prompts.rows import RowForms
+from batchrun.records import Row
+from batchrun.storage.urls import shown
+
+LOOK_ROWS = 100
+"""Rows that are looked at before anything is sent, unless one of the first is valid."""
+
+
+class FirstRows:
+    """The first rows of an input."""
+
+    def __init__(self, job: Job, forms: RowForms, files: Sequence[InputFile], rows: Sequence[Row]) -> None:
+        """Take the first rows.
+
+        Args:
+            job: what to run.
+            forms: the job's.
+            files: of the input, at least one.
+            rows: some rows from the first on; only `LOOK_ROWS` of them are looked at.
+        """
+        self._job, self._forms, self._files = job, forms, files
+        self._rows = rows[:LOOK_ROWS]
+        self._where = ", ".join(map(shown, job.input.path))
+        self._columns = [row.columns for row in self._rows if row.columns is not None]
+
+    def check(self, problem_of: Callable[[Row], str | None]) -> list[str]:
+        """Return what users should know about the input although it can be run.
+
+        Args:
+            problem_of: returns what is wrong with a row.
+
+        Raises:
+            InputError: there are no rows, none can be used, or a column that the job names is not there.
+            JobError: the job and the rows name no model, or a template asks every row the same.
+        """
+        rows, columns = self._rows, self._columns
+        if not rows:
+            raise InputError(f"{self._where}: holds no rows")
+        if not columns:
+            raise InputError(f"none of the first {len(rows)} rows can be used: {rows[0].source}: {rows[0].problem}")
+        forms = {self._forms.form(each) for each in columns}
+        known = self._known_columns()
+        if forms == {None}:
+            raise InputError(f"{self._where}: {self._without_form(known)}")
+        if "batch" not in forms and not self._job.models:
+            raise JobError("the job and the rows name no model; add -m MODEL, or name in [model]")
+        self._check_columns(known)
+        problems = list(takewhile(bool, map(problem_of, rows)))  # no further: a row may have images to read
+        if len(problems) == len(rows):
+            raise InputError(f"none of the first {len(rows)} rows can be used: {problems[0]}")
+        has_images = self._job.prompt.images is not None
+        return [
+            *notices(self._forms, forms, known, columns, self._json_lines),
+            *template_notices(self._forms, known, columns, has_images=has_images),
+        ]
+
+    @property
+    def _json_lines(self) -> str | None:
+        """The path for commands, if the input is one file of JSON Lines."""
+        file = self._files[0]
+        return file.for_commands if file.format == "jsonl" and len(self._files) == 1 else None
+
+    def _without_form(self, known: list[str]) -> str:
+        """Return what is wrong with rows that have no form, and the cure that works for these rows."""
+        rows = self._columns
+        if self._files[0].format == "parquet":  # only the columns were read that have a meaning
+            batch = next(iter(RowReader(self._files, limit=LOOK_ROWS)), [])
+            rows = [row.columns for row in batch if row.columns is not None]
+        if found := other_form(rows, self._forms, self._json_lines):
+            return found
+        cure = self._header_advice() or template_flag(rows, known, self._forms.labels)
+        return f"has no messages and no prompt; its columns are {listed(known)}{cure}"
+
+    def _header_advice(self) -> str:
+        """Return the cure for CSV whose first line is a row, not a header; empty for other files."""
+        file = self._files[0]
+        if file.format != "csv":
+            return ""
+        heads: list[bytes] = []
+        with open_file(file) as raw:
+            next(blocks(raw, check=heads.append), None)
+        return header_advice(list(self._columns[0]), self._columns, b"".join(heads), file.for_commands)
+
+    def _check_columns(self, known: list[str]) -> None:
+        job = self._job
+        wanted = [(template.setting, name) for template in self._forms.templates for name in template.missing(known)]
+        named = (
+            ("input.id", job.input.id),
+            ("prompt.images", job.prompt.images),
+            ("evaluate.target", job.evaluate.target),
+            *(("output.keep", name) for name in job.output.keep or ()),
+        )
+        wanted += [(setting, name) for setting, name in named if name is not None and name not in known]
+        for setting, name in wanted:
+            there = f"its columns are {listed(known)}{self._header_advice()}"
+            raise InputError(
+                f"{self._where}: has no column {name}, which {setting} names{nearest(name, known)}; {there}"
+            )
+
+    def _known_columns(self) -> list[str]:
+        """Return the names of the columns; of Parquet also those that are not read."""
+        names = dict.fromkeys(chain.from_iterable(self._columns))
+        file = self._files[0]
+        if file.format == "parquet":
+            with open_file(file) as raw:
+                schema: pa.Schema = open_parquet(raw, file).schema_arrow
+            names = dict.fromkeys([*schema.names, *names])
+        return list(names)
