@@ -37,7 +37,7 @@ def assert_refused(done: Any, code: int, *parts: str) -> None:
         (["nowhere.jsonl"], ["nowhere.jsonl: no such file"]),
         (["inn.jsonl"], ["inn.jsonl: no such file", "in.jsonl"]),
         (["nowhere.toml"], ["nowhere.toml: cannot be read"]),
-        (["in.txt"], ["in.txt", "known are .jsonl"]),
+        (["in.md"], ["in.md", "known are .jsonl"]),
         (["empty.jsonl"], ["empty.jsonl: holds no rows"]),
         (["in.jsonl", "-t", "{{ promt }}"], ["has no column promt", "prompt.user", "prompt"]),
         (["in.jsonl", "-t", "{{ prompt "], ["prompt.user"]),
@@ -60,7 +60,7 @@ def test_a_wrong_flag_or_input_exits_2(run: Any, arguments: list[str], parts: li
     """The message has the problem and the cure."""
     write_prompts("a")
     write_rows("other.jsonl", {"text": "a"})
-    Path("in.txt").write_text("a")
+    Path("in.md").write_text("a")
     Path("empty.jsonl").touch()
     Path("broken.jsonl").write_text("x\ny\n")
     Path("half.jsonl").write_text('{"prompt": "a"}\n{\n')

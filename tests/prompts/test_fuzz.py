@@ -17,7 +17,7 @@ from batchrun.endpoint.key import find_project
 from batchrun.errors import InputError, JobError
 from batchrun.job.sections import Endpoint
 from batchrun.job.settings import header_text
-from batchrun.prompts.input import lines
+from batchrun.prompts.input import json_array, lines
 from batchrun.prompts.input.columns import InputColumns
 from batchrun.prompts.input.digits import exact, has_long_number
 from batchrun.prompts.input.files import find_files
@@ -81,7 +81,7 @@ def entries_of(make_job: Any, path: str, user: str | None) -> list[Any]:
 @FUZZ
 @given(
     TEXTS,
-    st.sampled_from(["a.jsonl", "a.csv", "a.parquet", "a.jsonl.gz", "a.csv.zst"]),
+    st.sampled_from(["a.jsonl", "a.csv", "a.parquet", "a.jsonl.gz", "a.csv.zst", "a.json", "a.txt", "a.tsv.gz"]),
     st.booleans(),
     st.sampled_from([None, "{{ row }}", "{{ prompt }}{{ n }}"]),
 )
@@ -168,6 +168,26 @@ def test_lines_over_the_limit_are_marked_and_the_others_are_whole(content: list[
         assert one == other or (one is lines.TOO_LONG and len(other) > limit)
 
 
+@settings(max_examples=300)
+@given(st.lists(VALUES, max_size=6), st.sampled_from([None, 1]), st.integers(1, 9), st.booleans())
+def test_the_elements_of_an_array_are_cut_out_wherever_its_bytes_are_divided(
+    elements: list[Any], indent: int | None, size: int, is_ascii: bool
+) -> None:
+    """Each as the parser of the whole array finds it, with the line on which it begins."""
+    content = json.dumps(elements, indent=indent, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass")
+    cutter, found = json_array._Cutter(), []
+    for start in range(0, len(content), size):
+        found += list(cutter.elements(content[start : start + size]))
+    assert cutter.is_at_end
+    assert not cutter.problem
+    assert [json.loads(each.content) for each in found] == elements
+    if elements and indent:
+        places = [
+            line for line, text in enumerate(content.split(b"\n"), 1) if text[:1] == b" " and text[1:2] not in b" ]}"
+        ]
+        assert [each.line for each in found] == places
+
+
 # Files that were whole, and were damaged or written by others.
 
 ROWS = [
@@ -221,6 +241,9 @@ WHOLE = [
     ("a.parquet", parquet_file()),
     ("a.parquet", parquet_file(compression="none", store_schema=False, row_group_size=1)),
     ("a.json", json.dumps({"data": ROWS}).encode()),
+    ("a.json", json.dumps(ROWS, indent=1, ensure_ascii=False).encode()),
+    ("a.json", json.dumps([*LINES, "text", 5, [], '\\"']).encode()),
+    ("a.txt", "a\u2028\r\n\r\nb é\n".encode()),
     ("a.tsv", CSV.replace(b";", b"\t")),
 ]
 

@@ -17,12 +17,15 @@ from batchrun.prompts.values import sound as sound_value
 
 _BATCH_ROWS = 1024
 
+_TYPED = ("jsonl", "json")
+"""Formats whose values have types that their rows show; other formats than these and Parquet have texts only."""
+
 _MOST_COLUMNS = 2000
 """Most columns that JSON may have together: rows whose keys are data would make one each, and all be as wide."""
 
 
 class InputColumns:
-    """The columns of an input. Parquet keeps its types; CSV is text; the types of JSON are found by reading it all.
+    """The columns of an input. Parquet keeps its types; CSV and plain text are text; JSON is read to find its types.
 
     A column that has several types becomes text: strings as they stand, everything else as JSON. So do whole numbers
     of more than 2**53 next to fractions, which could not hold all their digits. To read everything
@@ -109,12 +112,12 @@ class InputColumns:
             rows += len(batch)
             columns = [row for row in batch if row]
             self._add_all(columns)
-            if file.format == "jsonl" and len(self._types) > _MOST_COLUMNS:
+            if file.format in _TYPED and len(self._types) > _MOST_COLUMNS:
                 cure = "run the same command with --keep and the columns to keep; nothing is sent twice"
                 raise InputError(f"{file.shown}: its rows have more than {_MOST_COLUMNS:,} different columns; {cure}")
-            if file.format == "csv" and columns and self._limit is None:
+            if file.format not in _TYPED and columns and self._limit is None:
                 break  # one row shows them all, and nobody needs the count
-            if file.format == "jsonl" and self._look_rows is not None and rows >= self._look_rows:
+            if file.format in _TYPED and self._look_rows is not None and rows >= self._look_rows:
                 break
         return rows
 
@@ -137,7 +140,7 @@ class InputColumns:
             if file.format == "parquet":
                 yield from self._parquet_batches(file, limit)
             else:
-                is_guess = self._look_rows is not None and file.format == "jsonl"
+                is_guess = self._look_rows is not None and file.format in _TYPED
                 yield from (self._batch_of(rows, is_guess=is_guess) for rows in _rows(file, limit))
             if not is_same(file):
                 raise InputError(f"{file.shown}: has changed while it was read; run the same command again")

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from batchrun.errors import InputError
-from batchrun.prompts.input.diagnosis import HEAD_BYTES, command_line, delimiter, not_utf8, refuse_other_kinds
+from batchrun.prompts.input.conversion import command_line
+from batchrun.prompts.input.diagnosis import HEAD_BYTES, delimiter, not_utf8, refuse_other_kinds
+from batchrun.prompts.input.endings import separator as stated_separator
 from batchrun.prompts.input.lines import MAX_LINE_BYTES, TOO_LONG, Block, blocks
 from batchrun.prompts.input.parts import TOO_LONG_PROBLEM, Part, Reading, Rows, refuse_twins
 from batchrun.records import Row
@@ -105,7 +107,7 @@ def _csv_header(lines: _TextLines, reading: Reading, head: Callable[[], bytes]) 
         before.append(line)
         if line.strip():
             break
-    separator, lines_before = delimiter(line), 0
+    separator, lines_before = stated_separator(file.name) or delimiter(line), 0
     if found := _SEPARATOR.fullmatch(line):
         separator, lines_before, before = found[1], len(before), []
     records = csv.reader(itertools.chain(before, texts), delimiter=separator, strict=True)

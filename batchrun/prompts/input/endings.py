@@ -1,5 +1,6 @@
 """Endings of names → formats: what is input, and what to say of what is nearly input."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -8,15 +9,25 @@ from typing import Literal
 from batchrun.errors import InputError
 from batchrun.prompts.input.diagnosis import advice
 
-Format = Literal["jsonl", "parquet", "csv"]
+Format = Literal["jsonl", "parquet", "csv", "json", "txt"]
 
-_PACKED: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+_PACKED: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "txt",
+}
 
 ENDINGS: dict[str, Format] = {
     **{ending + packing: kind for ending, kind in _PACKED.items() for packing in ("", ".gz", ".zst")},
     ".parquet": "parquet",
 }
 """File ending → format. How a file is packed is read from its first bytes, whatever its name says."""
+
+_ONLY_NAMED: tuple[Format, ...] = ("json", "txt")
+"""Formats that other files next to data have too, such as `config.json` and `LICENSE.txt`."""
 
 _MOST_LOOKED_AT = 20
 """Files of a folder without input that are looked at for a hint."""
@@ -25,9 +36,17 @@ NO_INPUT = (".", "_")
 """What the names of hidden files and of markers such as `_SUCCESS` begin with."""
 
 
-def is_known(parts: Sequence[str]) -> bool:
-    """Whether the names on the way to a file, and its own, are those of input."""
-    return not any(part.startswith(NO_INPUT) for part in parts) and _format(parts[-1]) is not None
+def is_known(parts: Sequence[str], pattern: str = "") -> bool:
+    """Whether the names on the way to a file, and its own, are those of input.
+
+    Args:
+        parts: the names.
+        pattern: the glob that found the file; `.json` and `.txt` are input only where it names the ending.
+    """
+    kind = _format(parts[-1])
+    if kind is None or any(part.startswith(NO_INPUT) for part in parts):
+        return False
+    return kind not in _ONLY_NAMED or _format(pattern.rstrip("*")) == kind
 
 
 def _format(name: str) -> Format | None:
@@ -42,10 +61,33 @@ def known_format(path: str, name: str, cure: str = "") -> Format:
     return kind
 
 
+def has_format(name: str) -> bool:
+    """Whether a file with this name is input where it is named."""
+    return _format(name) is not None
+
+
+def separator(name: str) -> str | None:
+    """Return what separates the columns of a file of CSV with this name; None where its header shows it."""
+    bare = name.lower().removesuffix(".gz").removesuffix(".zst")
+    return "\t" if bare.endswith(".tsv") else None
+
+
 def hint(paths: Iterable[str]) -> str:
-    """Return what one of the files in a folder without input is, if its bytes show it and there is a cure."""
-    found = ((Path(path).name, advice(path)) for path in islice(sorted(paths), _MOST_LOOKED_AT))
-    return next((f"; {name}{cure.replace('; it ', ' ', 1)}" for name, cure in found if cure), "")
+    """Return how to use one of the files in a folder without input, if its name or its bytes show it."""
+    found = sorted(paths)
+    cures = ((Path(path).name, advice(path)) for path in islice(found, _MOST_LOOKED_AT) if not has_format(path))
+    cure = next((f"; {name}{cure.replace('; it ', ' ', 1)}" for name, cure in cures if cure), "")
+    return cure or next(filter(None, map(named_hint, found)), "")
+
+
+def named_hint(path: str) -> str:
+    """Return how to use a file of a folder that is read only where its ending is named; empty for other files."""
+    ending = next((ending for ending, kind in ENDINGS.items() if kind in _ONLY_NAMED and path.endswith(ending)), None)
+    if ending is None:
+        return ""
+    folder = path.rpartition("/")[0]
+    pattern = shlex.quote(f"{folder}/*{ending}" if folder else f"*{ending}")
+    return f"; files that end in {ending} are read where the ending is named: {pattern}"
 
 
 def known_endings() -> str:

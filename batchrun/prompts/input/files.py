@@ -10,8 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchrun.errors import InputError
-from batchrun.prompts.input.diagnosis import HEAD_BYTES, advice, other_kind
-from batchrun.prompts.input.endings import NO_INPUT, Format, hint, is_known, known_endings, known_format
+from batchrun.prompts.input.diagnosis import HEAD_BYTES, advice, content_advice, other_kind
+from batchrun.prompts.input.endings import (
+    NO_INPUT,
+    Format,
+    has_format,
+    hint,
+    is_known,
+    known_endings,
+    known_format,
+    named_hint,
+)
 from batchrun.prompts.input.folders import is_run_directory, job_hint
 from batchrun.storage.places import listing, look, open_found
 from batchrun.storage.remote import Found
@@ -131,9 +140,11 @@ def _remote_files(url: str) -> list[InputFile]:
     place = Place.of(url)
     try:
         if (found := _looked(place)) is not None:
-            return [_remote_file(found)]
+            name = _parts(place)[-1]
+            return [_remote_file(found, "" if has_format(name) else content_advice(_remote_head(found)))]
         root, all_found = listing(place)
-        known = [_remote_file(each) for each in all_found if is_known(_parts(each.place, root))]
+        pattern = place.key if place.is_glob else ""
+        known = [_remote_file(each) for each in all_found if is_known(_parts(each.place, root), pattern)]
         cure = "" if known or not all_found else _remote_hint(all_found[0])
     except OSError as problem:
         raise InputError(f"{shown(url)}: cannot be read: {problem.strerror or problem}") from problem
@@ -144,10 +155,16 @@ def _remote_files(url: str) -> list[InputFile]:
 
 
 def _remote_hint(found: Found) -> str:
-    """Return what a remote file with an unknown ending is, if its first bytes show it and there is a cure."""
+    """Return how to use a remote file of a folder without input, if its name or its first bytes show it."""
+    if has_format(name := _parts(found.place)[-1]):
+        return named_hint(str(found.place))
+    what = content_advice(_remote_head(found))
+    return f"; {name}{what.replace('; it ', ' ', 1)}" if what else ""
+
+
+def _remote_head(found: Found) -> bytes:
     with open_found(found) as stream:
-        what = other_kind(stream.read(HEAD_BYTES))
-    return f"; {_parts(found.place)[-1]} {what}" if what else ""
+        return stream.read(HEAD_BYTES)
 
 
 def _looked(place: Place) -> Found | None:
@@ -160,9 +177,9 @@ def _looked(place: Place) -> Found | None:
         raise
 
 
-def _remote_file(found: Found) -> InputFile:
+def _remote_file(found: Found, cure: str = "") -> InputFile:
     name = _parts(found.place)[-1]
-    kind = known_format(str(found.place), name)
+    kind = known_format(str(found.place), name, cure)
     return InputFile(found.place.url, name, kind, found.size_bytes, 0, found.version, found)
 
 
@@ -190,9 +207,10 @@ def _expand(path: str) -> Iterator[str]:
     elif where.exists():
         raise InputError(f"{path}: is not a regular file; pipe its content to standard input and use - as the path")
     elif glob.has_magic(path):
-        matches = [each for each in _glob(path) if _is_input(Path(each), where.parent)]
+        found = _glob(path)
+        matches = [each for each in found if _is_input(Path(each), where.parent, where.name)]
         if not matches:
-            raise InputError(f"{path}: matches no file with a known ending ({known_endings()})")
+            raise InputError(f"{path}: matches no file with a known ending ({known_endings()}){hint(found)}")
         yield from matches
     else:
         raise InputError(f"{path}: no such file{_nearest_file(where)}")
@@ -217,12 +235,12 @@ def _glob(path: str) -> list[str]:
     return sorted({Path(each).resolve(): each for each in reversed(found)}.values())
 
 
-def _is_input(path: Path, root: Path) -> bool:
+def _is_input(path: Path, root: Path, pattern: str = "") -> bool:
     """Whether a file that nobody named is input: no hidden file, no marker such as `_SUCCESS`, no stray README.
 
     A link to a file that does not exist is: its rows are missing.
     """
-    if not is_known(path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:]):
+    if not is_known(path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:], pattern):
         return False
     return path.is_file() or (path.is_symlink() and not path.exists())
 
@@ -238,7 +256,7 @@ def _input_file(path: str) -> InputFile:
         return InputFile(STDIN, "stdin", "jsonl", 0, 0)
     name = Path(path).name
     is_whole = False
-    kind = known_format(path, name, "" if is_known((name,)) else advice(path))
+    kind = known_format(path, name, "" if has_format(name) else advice(path))
     try:
         status = Path(path).stat()
         with Path(path).open("rb") as file:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from batchrun.errors import InputError
-from batchrun.prompts.input.diagnosis import jq_filter
 from batchrun.prompts.source import Source
 
 ROW = '{"prompt": "q"}\n{"prompt": "r"}\n'
@@ -36,10 +35,13 @@ def refusal(make_job, path: str, **job) -> str:
         ("a.jsonl", b"PAR1\x15\0\x15\xff", "is a Parquet file"),
         ("a.jsonl", b"<!DOCTYPE html><html>", "is a web page"),
         ("a.jsonl.gz", gzip.compress(b"a.txt".ljust(257, b"\0") + b"ustar\0", mtime=0), "is a tar archive"),
-        ("a.tsv", b"prompt\tx\nq\t1\n", "it holds values separated by tabs: mv "),
-        ("a.txt", ROW.encode(), "it holds JSON Lines: mv "),
-        ("a.txt.gz", gzip.compress(ROW.encode(), mtime=0), "it holds JSON Lines: mv "),
-        ("a.json", b'{"prompt": ', "unknown ending"),
+        ("a.dat", b"prompt\tx\nq\t1\n", "it holds values separated by tabs: mv "),
+        ("a.txt", ROW.encode(), "holds JSON Lines, not a prompt in each line: mv "),
+        ("a.txt.gz", gzip.compress(ROW.encode(), mtime=0), "holds JSON Lines, not a prompt in each line: mv "),
+        ("a.dat", b'{"prompt": ', "is not whole JSON: it ends too early"),
+        ("a.json", b'{"data": [{"prompt": "q"}, {"pro', "is not whole JSON: it ends too early; download or write it"),
+        ("a.json", b'{"data": [{"prompt": "q"},, 1]}', "is not whole JSON: Expecting value (line 1, column 27)"),
+        ("a.json", b'"q"', "is a JSON document, not JSON Lines"),
         ("a.csv", b"id,prompt\n1,caf\xe9\n".replace(b"prompt", b"pr\xe9"), "iconv -f WINDOWS-1252"),
     ],
 )
@@ -51,18 +53,28 @@ def test_a_file_is_called_what_it_is(write, make_job, name: str, content: bytes,
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("part 0.json", ROW.encode()),
-        ("a.tsv", b"prompt\tx\nq\t1\nr\t2\n"),
+        ("part 0.dat", ROW.encode()),
+        ("part 0.dat", gzip.compress(ROW.encode(), mtime=0)),
+        ("a.text", b"prompt\tx\nq\t1\nr\t2\n"),
+        ("a.dat", "prompt\tx\nq\tä\nr\t2\n".encode("utf-16")),
+        ("a.txt", "prompt\tx\r\nq\tä\r\nr\t2\r\n".encode("utf-16")),
+        ("a.txt", "q\r\nr\r\n".encode("utf-16")),
+        ("a.tsv", "prompt\tä\nq\t1\nr\t2\n".encode("cp1252")),
+        ("a.txt", b"prompt\tx\nq\t1\nr\t2\n"),
+        ("a.txt", ROW.encode()),
+        ("a.txt", b'["q", "r"]'),
+        ("a.csv", gzip.compress("prompt,x\nq,ä\nr,2\n".encode("utf-16-le"), mtime=0)),
+        ("a.json", json.dumps(["q", "r"]).encode("utf-16")),
         ("a.csv", "prompt,x\nq,ä\nr,2\n".encode("utf-16")),
         ("a.jsonl", ROW.encode("utf-16-be")),
         ("a.csv.gz", gzip.compress("prompt,x\nq,ä\nr,2\n".encode("utf-16-le"), mtime=0)),
         ("a.csv", b"prompt,x\rq,1\rr,2\r"),
         ("a.csv", "prompt,é\nq,1\nr,2\n".encode("cp1252")),
-        ("a.json", json.dumps([{"prompt": "q"}, {"prompt": "r"}]).encode()),
+        ("a.dat", json.dumps([{"prompt": "q"}, {"prompt": "r"}]).encode()),
         ("a.jsonl", json.dumps([{"prompt": "q"}, {"prompt": "r"}], indent=1).encode()),
         ("a.jsonl", b'{\n "prompt": "q"\n}\n{\n "prompt": "r"\n}\n'),
         ("a.json", json.dumps({"n": 2, "data": [{"prompt": "q"}, {"prompt": "r"}]}).encode()),
-        ("a.json", b'["q", "r"]'),
+        ("a.dat", b'["q", "r"]'),
     ],
 )
 def test_the_command_of_a_message_makes_input_of_the_file(
@@ -79,27 +91,6 @@ def test_the_command_of_a_message_makes_input_of_the_file(
     assert asked(new) == ["q", "r"]
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ('[{"a": 1}, {"a"', ".[]"),
-        ("[1, 2]", None),
-        ("[[1], [2]]", None),
-        ('["a", "b"]', ".[] | {prompt: .}"),
-        ('[{"a": 1, }', None),
-        ('{"a": 1}\n\n{"a": 2}', "."),
-        ('{"data": [{"a": 1}], "n": 1}', '.["data"][]'),
-        ('{"data": [{"a": 1}, {"a', '.["data"][]'),
-        ('{"a": 1} x', None),
-        ("", None),
-        ("[" * 100_000, None),
-    ],
-)
-def test_a_filter_is_offered_only_where_the_first_object_is_read(text: str, found: str | None) -> None:
-    """An array of numbers has no rows."""
-    assert jq_filter(text.encode()) == found
-
-
 def test_a_real_workbook_is_an_excel_file(tmp_path: Path, make_job) -> None:
     """As Office packs it."""
     with zipfile.ZipFile(tmp_path / "a.csv", "w") as book:
@@ -109,5 +100,6 @@ def test_a_real_workbook_is_an_excel_file(tmp_path: Path, make_job) -> None:
 
 def test_a_folder_without_input_names_a_file_that_nearly_is(tmp_path: Path, write, make_job) -> None:
     """With what to do."""
-    write("f/part-0.json", ROW)
-    assert "part-0.json holds JSON Lines: mv" in refusal(make_job, str(tmp_path / "f"))
+    write("f/part-0.dat", ROW)
+    write("f/LICENSE.txt", "All rights reserved.")
+    assert "; part-0.dat holds JSON Lines: mv" in refusal(make_job, str(tmp_path / "f"))

@@ -35,6 +35,27 @@ def test_a_glob_means_the_known_files_that_it_matches(tmp_path: Path, write, pat
     assert names(str(tmp_path / pattern)) == expected
 
 
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("", ["a.jsonl", "b.csv"]),
+        ("*", ["a.jsonl", "b.csv"]),
+        ("*.json", ["config.json", "d.json"]),
+        ("*.json*", ["a.jsonl", "config.json", "d.json"]),
+        ("*.txt", ["LICENSE.txt"]),
+        ("**/*.txt.gz", ["e.txt.gz"]),
+        ("d.json", ["d.json"]),
+    ],
+)
+def test_files_that_stand_next_to_data_are_input_only_where_their_ending_is_named(
+    tmp_path: Path, write, pattern: str, expected: list[str]
+) -> None:
+    """`config.json` and `LICENSE.txt` of a folder must not be sent line by line."""
+    for name in ("a.jsonl", "b.csv", "config.json", "d.json", "LICENSE.txt", "sub/e.txt.gz"):
+        write(name, b"x")
+    assert names(str(tmp_path / pattern)) == expected
+
+
 def test_a_file_whose_name_looks_like_a_glob_is_that_file(write) -> None:
     """A path that exists is taken literally."""
     assert names(write("a[1].jsonl", b"x")) == ["a[1].jsonl"]
@@ -59,9 +80,12 @@ def test_messages_distinguish_files_of_one_name_by_their_paths(write) -> None:
         ("ftp://host/a.jsonl", "ftp:// is not supported; use one of s3://"),
         ("*.csv", "matches no file"),
         ("folder", "the folder holds no input"),
+        ("folder", "files that end in .txt are read where the ending is named: "),
+        ("folder/*", "matches no file with a known ending"),
+        ("folder/*", "files that end in .txt are read where the ending is named: "),
         ("saved", "datasets.Dataset.from_file("),
-        ("notes.txt", "unknown ending; known are .jsonl"),
-        ("rows.json", "jq -c"),
+        ("notes.md", "unknown ending; known are .jsonl"),
+        ("rows.data", ": mv "),
         ("no.parquet", "is not a Parquet file"),
         ("cut.parquet", "is not a Parquet file"),
         ("none.parquet", "is not a Parquet file"),
@@ -73,9 +97,10 @@ def test_a_path_that_cannot_be_read_is_refused_with_a_cure(tmp_path: Path, write
     write("reviews.jsonl", b"x")
     write("folder/notes.txt", b"x")
     write("saved/data-00000-of-00001.arrow", b"\xff\xff\xff\xff\x10\0\0\0")
+    write("saved/dataset_info.json", b"{}")
     for name, content in {
-        "notes.txt": b"x",
-        "rows.json": b'[{"prompt": "x"}]',
+        "notes.md": b"x",
+        "rows.data": b'[{"prompt": "x"}]',
         "no.parquet": b"hello",
         "none.parquet": b"",
     }.items():

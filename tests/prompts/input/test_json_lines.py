@@ -49,6 +49,6 @@ def test_one_json_document_is_refused_with_the_cure(write, content: str) -> None
     """Every line of a pretty-printed file would be a broken row."""
     with pytest.raises(
         InputError,
-        match=r"a\.jsonl: is (one JSON document|JSON with objects of several lines), not JSON Lines; .*jq -c",
+        match=r"a\.jsonl: is (one JSON document, not JSON Lines: mv |JSON with objects of several lines, .*jq -c)",
     ):
         read(write("a.jsonl", content))
