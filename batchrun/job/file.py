@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from batchrun.errors import JobError
-from batchrun.job.sections import ROW_MAY_STATE, SECTIONS, Job, Price, default_directory
+from batchrun.job.sections import SECTIONS, Job, Price, default_directory
 from batchrun.job.settings import Section, SettingError, key_of, texts
 from batchrun.job.suggestions import misplaced_in_model, nearest, nearest_setting
 
@@ -18,6 +18,11 @@ STDIN = "-"
 
 Overrides = Mapping[tuple[str, str], tuple[str, Any]]
 """(section, key) → (the flag as written, its value): what flags set, over the job file."""
+
+_ROW_MAY_STATE = frozenset(
+    {"prompt.system", *(f"model.{name}" for name in ("temperature", "max_tokens", "top_p", "seed", "stop"))}
+)
+"""Settings for which a row may have a value of its own. It beats the job file's, and a flag's value beats it."""
 
 _ALIASES = {("model", "name"): "names"}
 
@@ -126,7 +131,7 @@ def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: s
         for model, entries in tables.get("prices", {}).items()
         if _is_table(entries, f'{where}: prices."{model}"')
     }
-    by_flag = tuple(sorted(ROW_MAY_STATE & {f"{section}.{key}" for section, key in overrides}))
+    by_flag = tuple(sorted(_ROW_MAY_STATE & {f"{section}.{key}" for section, key in overrides}))
     job = Job(name=name, earlier_directory=earlier, prices=prices, by_flag=by_flag, **sections)
     if not job.input.path:
         raise JobError(f"{where}: input.path is missing; name a file, a glob, a folder, or - for standard input")

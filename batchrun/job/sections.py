@@ -264,7 +264,7 @@ class Job:
     publish: Publish = dataclasses.field(default_factory=Publish)
     prices: Mapping[str, Price] = dataclasses.field(default_factory=dict)
     by_flag: tuple[str, ...] = ()
-    """Settings that a flag has set, of those in `ROW_MAY_STATE`: they beat what a row states. All others do not."""
+    """Settings that a flag has set, of those that a row may state too, such as `model.top_p`: they beat the row."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -287,11 +287,6 @@ def default_directory(name: str) -> str:
     """Return the run directory of a job that does not set one."""
     return f"runs/{name}"
 
-
-ROW_MAY_STATE = frozenset(
-    {"prompt.system", *(f"model.{name}" for name in ("temperature", "max_tokens", "top_p", "seed", "stop"))}
-)
-"""Settings for which a row may have a value of its own. It beats the job file's, and a flag's value beats it."""
 
 SECTIONS: dict[str, type[Section]] = {
     "input": Input,
