@@ -1,8 +1,7 @@
 """The job: what to run. Frozen, and checked when it is made; `job.file` reads it from TOML and flags."""
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -254,15 +253,15 @@ class Job:
     earlier_directory: str | None = None
     """Where the first releases kept the run of this job file: relative to the current directory, not to the file."""
     input: Input
-    prompt: PromptTemplates = dataclasses.field(default_factory=PromptTemplates)
-    model: Model = dataclasses.field(default_factory=Model)
-    endpoint: Endpoint = dataclasses.field(default_factory=Endpoint)
-    limits: Limits = dataclasses.field(default_factory=Limits)
-    output: Output = dataclasses.field(default_factory=Output)
-    response: Response = dataclasses.field(default_factory=Response)
-    evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
-    publish: Publish = dataclasses.field(default_factory=Publish)
-    prices: Mapping[str, Price] = dataclasses.field(default_factory=dict)
+    prompt: PromptTemplates = field(default_factory=PromptTemplates)
+    model: Model = field(default_factory=Model)
+    endpoint: Endpoint = field(default_factory=Endpoint)
+    limits: Limits = field(default_factory=Limits)
+    output: Output = field(default_factory=Output)
+    response: Response = field(default_factory=Response)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    publish: Publish = field(default_factory=Publish)
+    prices: Mapping[str, Price] = field(default_factory=dict)
     by_flag: tuple[str, ...] = ()
     """Settings that a flag has set, of those that a row may state too, such as `model.top_p`: they beat the row."""
 
