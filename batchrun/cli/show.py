@@ -16,7 +16,7 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.cli.curl import curl_command, shown_variable
 from batchrun.cli.row_text import request_lines, row_lines
 from batchrun.cli.table import printable_json, table_lines, value_text
-from batchrun.errors import InputError, JobError
+from batchrun.errors import BatchrunError, JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.input.arrow import python_dicts
 from batchrun.prompts.input.files import nearest
@@ -165,7 +165,7 @@ def _print_row(run: Path, row: int, rows: ChosenRows, columns: Sequence[str]) ->
 def _sent_lines(run: Path, row: int) -> Iterator[str]:
     try:
         first = requests_of(run, row)[0]
-    except (InputError, JobError) as problem:
+    except BatchrunError as problem:
         _note(f"note: the request cannot be shown: {problem}")
         return
     if not first.is_same:

@@ -88,7 +88,8 @@ def table_lines(names: Sequence[str], rows: Iterable[Sequence[str]], width: int)
     natural = [max(_width(cell) for cell in cells) for cells in zip(*lines, strict=True)]
     widths = _fitting(natural, width - len(_GAP) * (len(names) - 1))
     rule = ["-" * min(_width(name), wide) for name, wide in zip(lines[0], widths, strict=True)]
-    return [_GAP.join(map(_fitted, line, widths)).rstrip() for line in [lines[0], rule, *lines[1:]]]
+    joined = (_GAP.join(map(_fitted, line, widths)) for line in [lines[0], rule, *lines[1:]])
+    return [_fitted(line.rstrip(), width).rstrip() for line in joined]  # many columns in few cells
 
 
 def _one_line(text: str) -> str:

@@ -97,7 +97,7 @@ def _from_file(directory: Path, choice: Choice, most: int) -> pa.Table:
         )
     except (OSError, pa.ArrowException) as problem:
         cure = f"write it again: batchrun export {directory}"
-        raise RunDirectoryError(f"{path}: cannot be read ({problem}); {cure}") from problem
+        raise RunDirectoryError(f"{path}: cannot be read ({' '.join(str(problem).split())}); {cure}") from problem
 
 
 def _from_checkpoint(run: StoredRun, columns: InputColumns | None, choice: Choice, most: int) -> pa.Table:

@@ -51,7 +51,7 @@ def test_printable_json_says_the_same(text: str) -> None:
     assert json.loads(shown) == {"a": text}
 
 
-@given(st.lists(st.lists(texts, min_size=3, max_size=3), min_size=1, max_size=4), st.integers(20, 120))
+@given(st.lists(st.lists(texts, min_size=3, max_size=3), min_size=1, max_size=4), st.integers(2, 120))
 def test_no_line_is_wider_than_the_terminal(rows: list[list[str]], width: int) -> None:
     lines = table_lines(["a", "b", "c"], [[visible(each) for each in row] for row in rows], width)
     assert len(lines) == len(rows) + 2

@@ -243,6 +243,20 @@ def test_a_command_names_the_variable_of_the_key(
     assert "$API_KEY" in hidden.stdout
 
 
+def test_rows_from_standard_input_are_repeated_too(run: Any, batchrun: Any, bodies: list[Any]) -> None:
+    """The run directory keeps them. Without the input a row is shown, and a note says what is missing."""
+    assert run("-", stdin=b'{"prompt": "a"}\n{"prompt": "b"}\n').code == 0
+    command = batchrun("show", "out", "--row", "1", "--curl")
+    assert command.stderr == ""
+    subprocess.run(["sh"], input=command.stdout, capture_output=True, text=True, check=True)
+    assert bodies[-1]["messages"] == [{"role": "user", "content": "b"}]
+    Path("out/input.jsonl").unlink()
+    shown = batchrun("show", "out", "--row", "1")
+    assert shown.code == 0
+    assert "note: the request cannot be shown: " in shown.stderr
+    assert results()[1]["response"] in shown.stdout
+
+
 def test_a_simulated_run_says_that_the_command_asks_the_real_endpoint(batchrun: Any) -> None:
     """It would cost something."""
     batchrun("run", write_prompts("a"), "-m", "m", "--simulate", "-o", "out", "--base-url", "http://127.0.0.1:1/v1")
