@@ -12,8 +12,8 @@ from batchrun.report.content import write_report
 def report_command(run: Path) -> None:
     """Write report.html: one page about a run that opens from disk and needs no network.
 
-    It shows the job, totals, cost, plots, failures and rows that can be searched. Also works while the job runs; then
-    it shows what is settled so far.
+    It shows how the answers are distributed, scores, failures, models side by side, rows that can be searched, cost,
+    and what happened over time. Also works while the job runs; then it shows what is settled so far.
 
     \b
     batchrun report runs/label_reviews

@@ -1,39 +1,46 @@
 """Writes report.html: reads a run directory and fills the page."""
 
-import dataclasses
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import orjson
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from batchrun import __version__
-from batchrun.checkpoint.history import ExecutionTimes
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
 from batchrun.job.catalogue import spent_text
 from batchrun.job.sections import Job
+from batchrun.report.charts import Chart, bars, chart_of, is_barred
+from batchrun.report.clock import Clock
+from batchrun.report.compare import Comparison, compare
+from batchrun.report.events import Event, bands_of, events_of, gaps_of, lines_of
+from batchrun.report.labels import ALL_MODELS, Labels, count_labels
 from batchrun.report.page import SAMPLE_BYTES, Page, render
 from batchrun.report.plots import Figure, LimitPoint, figures
-from batchrun.report.sample import FAILED_ROWS, ROWS, Sample, cut, read_sample
-from batchrun.report.tally import Tally, tally
-from batchrun.report.texts import counted, duration_text, stated_text
+from batchrun.report.sample import FAILED_ROWS, ROWS, choice, cut, read_sample
+from batchrun.report.settings import facts_of, texts_of
+from batchrun.report.table import Layout, layout_of
+from batchrun.report.tally import ModelTally, Tally, tally
+from batchrun.report.texts import duration_text, stated_text
+from batchrun.report.ticks import number_text
 from batchrun.results.answer_counts import answer_lines
+from batchrun.results.columns import SCORE
 from batchrun.results.export import export
 from batchrun.results.replace import replacing
 from batchrun.results.run_directory import REPORT, RESULTS, stored_job
 from batchrun.results.state import is_fresh, summary_of
 from batchrun.results.summary import Summary
-from batchrun.storage.urls import shown
-
-_TEXT_CHARS = 20_000
-"""Longest template that is shown in full."""
+from batchrun.results.writer import read_scorer
 
 _EXAMPLE_CHARS = 1_000
 
 _STATES = {"completed": "done", "interrupted": "stopped"}
+
+_RESPONSE = "response"
 
 
 class Reported(NamedTuple):
@@ -58,12 +65,10 @@ def write_report(directory: Path) -> Reported:
     try:
         with Checkpoint(directory) as checkpoint:
             job = stored_job(checkpoint)
-            found = tally(path, failed_rows=FAILED_ROWS)
-            executions = checkpoint.executions(is_running=summary.state == "running")
-            limits = [LimitPoint(*each) for each in checkpoint.limits()]
-            plots = figures(found, limits, _throttles(checkpoint, found), running_s=summary.running_s)
-        facts = _facts(summary, job, found) | _history(executions)
-        page = _page(summary, job, found, facts, plots, read_sample(path, found.failed_rows, SAMPLE_BYTES))
+            found = tally(path, failed_rows=FAILED_ROWS, gaps=gaps_of(summary.executions))
+            events = events_of(summary.executions)
+            plots = _figures(checkpoint, found, events, summary.running_s)
+        page = _page(summary, job, found, _Answers(path, job, found), (events, plots))
     except (OSError, pa.ArrowException) as problem:
         cure = f"write it again: batchrun export {directory}"
         raise RunDirectoryError(f"{path}: cannot be read ({problem}); {cure}") from problem
@@ -72,35 +77,89 @@ def write_report(directory: Path) -> Reported:
     return Reported(directory / REPORT, notices)
 
 
+def _figures(checkpoint: Checkpoint, found: Tally, events: Sequence[Event], running_s: float | None) -> list[Figure]:
+    if found.timeline is None:
+        return []
+    limits = [LimitPoint(*each) for each in checkpoint.limits()]
+    bands = bands_of(events, found.timeline.clock)
+    return figures(found, limits, _throttles(checkpoint, found), bands=bands, running_s=running_s)
+
+
 def _throttles(checkpoint: Checkpoint, found: Tally) -> dict[int, int]:
+    """Return how many requests were throttled in each bin of the timeline."""
     if found.timeline is None:
         return {}
-    counted = checkpoint.throttles(found.timeline.start_ms, found.timeline.width_ms)
-    inside: dict[int, int] = {}
-    for number, throttled in counted.items():
-        place = min(max(number, 0), found.timeline.bins - 1)
-        inside[place] = inside.get(place, 0) + throttled
-    return inside
+    inside: Counter[int] = Counter()
+    width_ms = found.timeline.width_ms
+    segments = found.timeline.clock.segments
+    for start_ms, end_ms in segments:
+        for number, throttled in checkpoint.throttles(start_ms, width_ms).items():
+            at_ms = start_ms + (number + 0.5) * width_ms
+            if len(segments) == 1 or start_ms <= at_ms < end_ms + width_ms:
+                inside[found.timeline.bin_of(at_ms)] += throttled
+    return dict(inside)
 
 
-def _page(summary: Summary, job: Job, found: Tally, facts: dict[str, str], plots: list[Figure], sample: Sample) -> Page:
+class _Answers:
+    """What the answers of the results say: their distributions, differences, and a sample of them."""
+
+    def __init__(self, path: Path, job: Job, found: Tally) -> None:
+        with pq.ParquetFile(path) as file:
+            self.layout: Layout = layout_of(file.schema_arrow.names, job)
+        scored = [SCORE.name] if self.layout.is_scored else []
+        names = [*(self.layout.typed or [_RESPONSE]), *scored]
+        counted = count_labels(path, names, list(found.models), per_prompt=found.rows / max(1, found.prompts))
+        self.charts = [chart for each in counted if (chart := self._chart(each)) is not None]
+        self.comparison: Comparison | None = None
+        if found.prompts < found.rows:
+            self.comparison = compare(path, _comparable(counted), most=ROWS)
+        differing = [] if self.comparison is None else self.comparison.first
+        self._chosen = choice(found.rows, found.prompts, found.failed_rows, differing)
+        compared = [] if self.comparison is None else self.comparison.columns
+        self.sample = read_sample(path, self.layout, self._chosen, SAMPLE_BYTES, compared)
+
+    def _chart(self, labels: Labels) -> Chart | None:
+        is_binary = labels.name == SCORE.name and (labels.different or 0) <= 2  # the mean says it all
+        return None if is_binary else chart_of(labels)
+
+
+def _comparable(counted: Sequence[Labels]) -> list[str]:
+    """Return the columns by which answers are compared: labels, else the score."""
+    labels = [each.name for each in counted if is_barred(each) and not each.is_list]
+    return [name for name in labels if name != SCORE.name] or labels
+
+
+def _page(
+    summary: Summary, job: Job, found: Tally, answers: _Answers, history: tuple[Sequence[Event], list[Figure]]
+) -> Page:
+    events, plots = history
+    clock = Clock(0, 0) if found.timeline is None else found.timeline.clock
+    scorer = read_scorer(Path(summary.results))
+    is_jobs = scorer is None or not scorer.startswith("the function ")
     return Page(
         name=job.name,
         state=_state(summary),
         is_done=summary.state == "completed" and not summary.failed,
         message="\n".join(filter(None, [summary.message, *answer_lines(summary.answers)])),
-        facts=facts,
-        texts=_texts(job),
+        facts=facts_of(summary, job, None if is_jobs else scorer),
+        texts=texts_of(job),
         totals=_totals(summary),
-        models=summary.models,
+        charts=[*answers.charts, *_finish_reasons(found)],
+        models=[each | _speed(found, each["model"]) | _cost(each["cost_usd"]) for each in summary.models],
         failures=[each | {"example": cut(each["example"] or "", _EXAMPLE_CHARS)} for each in summary.failures],
+        events=lines_of(events, clock),
+        events_left_out=max(0, len(events) - len(lines_of(events, clock))),
         figures=plots,
         scores=[each for each in summary.scores if each["mean"] is not None],
-        sample=sample,
+        scorer=scorer or "",
+        comparison=answers.comparison,
+        layout=answers.layout,
+        sample=answers.sample,
         rows=found.rows,
-        failed_shown=len(found.failed_rows) if len(sample.rows) == ROWS and not sample.is_all else 0,
+        prompts=found.prompts,
+        zone=clock.zone_name,
         version=__version__,
-        made_at=_utc(datetime.now(UTC)),
+        made_at=f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}",
     )
 
 
@@ -126,65 +185,35 @@ def _totals(summary: Summary) -> dict[str, str]:
         count = len(summary.executions)
         over = f", {count:,} executions" if count > 1 else ""
         totals[f"running time{over}"] = duration_text(summary.running_s)
+        if summary.paused_s:
+            totals["of it paused"] = duration_text(summary.paused_s)
     elif summary.duration_s is not None:  # of an older version
         totals["last execution"] = duration_text(summary.duration_s)
     return totals
 
 
-def _facts(summary: Summary, job: Job, found: Tally) -> dict[str, str]:
-    """Return the settings of the run, named as in the job file. A job never contains a key."""
-    facts = {
-        "models": "\n".join(job.models) or "each row names its model",
-        "endpoint": "simulator: the answers are made up" if summary.simulated else job.endpoint.base_url,
-        "project": job.endpoint.project or "",
-        "input": "\n".join(map(shown, job.input.path)),
-        "parameters": _settings({**job.model.parameters(), "num_samples": job.model.num_samples}),
-        "images": job.prompt.images or "",
-        "evaluation": _settings(dataclasses.asdict(job.evaluate)) if job.evaluate.target else "",
-        "limits": _settings({name: getattr(job.limits, name) for name in job.limits.__slots__}),
-        "prices, USD per million tokens": "\n".join(f"{model}: {_price(price)}" for model, price in job.prices.items()),
-        "directory": summary.directory,
-        "batchrun": summary.version,
-    }
-    if found.timeline is not None:
-        start_s = found.timeline.start_ms / 1000
-        facts["first request"] = _utc(datetime.fromtimestamp(start_s, UTC))
-        facts["last answer"] = _utc(datetime.fromtimestamp(start_s + found.timeline.seconds, UTC))
-    if summary.unrecorded:
-        sent = counted(summary.unrecorded, "request")
-        facts["sent, not recorded"] = f"{sent}, when a process died; a resumed run sends them again"
-    return {name: cut(value, _TEXT_CHARS) for name, value in facts.items() if value}
+def _finish_reasons(found: Tally) -> list[Chart]:
+    models = found.models
+    counts = {model: its.finish_reasons for model, its in models.items()}
+    if len(models) > 4:
+        counts = {ALL_MODELS: sum(counts.values(), Counter[str]())}
+    rows = {model: reasons.total() for model, reasons in counts.items()}
+    return [bars("finish_reason", counts, rows)] if any(rows.values()) else []
 
 
-def _history(executions: list[ExecutionTimes]) -> dict[str, str]:
-    """Return how many executions the run had, how many of these died, and how many paused."""
-    if not executions:
-        return {}  # an older version sent it
-    counts = {
-        "died": sum(each.state == "died" for each in executions),
-        "paused": sum(bool(each.pauses) for each in executions),
-    }
-    return {"executions": ", ".join([str(len(executions)), *(f"{n} {what}" for what, n in counts.items() if n)])}
+def _speed(found: Tally, model: str) -> dict[str, str]:
+    """Return how fast a model was, as texts: over the time from its first request to its last answer."""
+    its = found.models.get(model, ModelTally())
+    seconds = found.running_s(model) if its.rows else 0.0
+    speed = {"rate": "–", "tokens_per_s": "–", **dict.fromkeys(("median_s", "p90_s", "p99_s"), "–")}
+    if seconds > 0:
+        speed["rate"] = number_text(60 * its.rows / seconds)
+        speed["tokens_per_s"] = number_text(its.completion_tokens / seconds)
+    if its.latency_s.count:
+        shares = {"median_s": 0.5, "p90_s": 0.9, "p99_s": 0.99}
+        speed |= {name: number_text(its.latency_s.quantile(share)) for name, share in shares.items()}
+    return speed
 
 
-def _texts(job: Job) -> dict[str, str]:
-    schema = job.response.schema and orjson.dumps(job.response.schema, option=orjson.OPT_INDENT_2).decode()
-    texts = {"System prompt": job.prompt.system, "User prompt": job.prompt.user, "Schema of the answers": schema}
-    return {name: cut(text, _TEXT_CHARS) for name, text in texts.items() if text}
-
-
-def _settings(values: Mapping[str, Any]) -> str:
-    return "\n".join(f"{name} = {_toml(value)}" for name, value in values.items() if value is not None)
-
-
-def _toml(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else orjson.dumps(value, default=str).decode()
-
-
-def _price(price: Any) -> str:
-    cached = "" if price.cached_input_usd_per_mtok is None else f", {price.cached_input_usd_per_mtok:g} cached"
-    return f"{price.input_usd_per_mtok:g} in{cached}, {price.output_usd_per_mtok:g} out"
-
-
-def _utc(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+def _cost(usd: float | None) -> dict[str, str]:
+    return {"cost_text": "no price known" if usd is None else spent_text(usd)}

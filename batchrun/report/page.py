@@ -15,11 +15,38 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from batchrun.report.charts import Chart
+from batchrun.report.compare import Comparison
+from batchrun.report.events import EventLine
 from batchrun.report.plots import Figure
 from batchrun.report.sample import Sample, harmless_json
+from batchrun.report.table import Layout
+from batchrun.report.texts import counted
 
 SAMPLE_BYTES = 2_200_000
-"""Most bytes of rows, so that the page stays below 3 MB: plots take 0.1 MB, and all other texts are cut."""
+"""Most bytes of rows, so that the page stays below 3 MB: plots take 0.2 MB, and all other texts are cut."""
+
+
+_MODEL_COLUMNS = {
+    "completed": "completed",
+    "failed": "failed",
+    "rate": "rows/min",
+    "tokens_per_s": "tokens/s",
+    "median_s": "latency p50, s",
+    "p90_s": "p90, s",
+    "p99_s": "p99, s",
+    "attempts": "requests",
+    "throttled": "throttled",
+    "prompt_tokens": "tokens in",
+    "cached_tokens": "cached",
+    "completion_tokens": "tokens out",
+    "reasoning_tokens": "reasoning",
+    "cost_text": "USD",
+}
+"""Key of a model's entry → head of the column."""
+
+_LEFT_OUT = ("failed", "throttled", "cached_tokens", "reasoning_tokens")
+"""Columns that are left out where they are zero for all models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,20 +66,78 @@ class Page:
     """Prompt templates and schema: heading → text."""
     totals: Mapping[str, str]
     """Numbers at the top: name → number."""
+    charts: Sequence[Chart]
+    """Distributions of what the answers say."""
     models: Sequence[Mapping[str, Any]]
-    """One entry per model, with the columns of usage.parquet."""
+    """One entry per model, with the columns of usage.parquet, the cost as a text, and its speed."""
     failures: Sequence[Mapping[str, Any]]
     """`kind`, `rows`, `example`."""
+    events: Sequence[EventLine]
+    """Executions, pauses and the time between executions."""
+    events_left_out: int
+    """Number of earlier events that are not shown."""
     figures: Sequence[Figure]
     scores: Sequence[Mapping[str, Any]]
     """As in run.json, for the models with scores."""
+    scorer: str
+    """What scored the results; empty where an older version scored them."""
+    comparison: Comparison | None
+    """Of the answers to each prompt; None where each prompt has one answer."""
+    layout: Layout
     sample: Sample
     rows: int
     """Number of rows in the results."""
-    failed_shown: int
-    """Number of rows that are in the sample because they failed."""
+    prompts: int
+    """Number of input rows among them."""
+    zone: str
+    """Name of the time zone of all times."""
     version: str
     made_at: str
+
+    @property
+    def model_columns(self) -> dict[str, str]:
+        """The columns of the table of models: key → head."""
+        empty = [key for key in _LEFT_OUT if not any(each[key] for each in self.models)]
+        return {key: head for key, head in _MODEL_COLUMNS.items() if key not in empty}
+
+    @property
+    def score_axis(self) -> tuple[float, float]:
+        """The ends of the axis of scores: 0 and 1, or more where scores are outside."""
+        ends = [end for score in self.scores for end in score["interval"] or [score["mean"]]]
+        return min(0.0, *ends), max(1.0, *ends)
+
+    def score_place(self, score: float) -> float:
+        """Return the place of a score on its axis, 0 to 100."""
+        low, high = self.score_axis
+        return 100 * (score - low) / (high - low)
+
+    @property
+    def compared_text(self) -> str:
+        """How many prompts have answers that differ."""
+        found = self.comparison
+        assert found is not None
+        prompts = counted(found.prompts, "prompt")
+        if len(self.models) > 1:
+            differ = f"Models disagree on {found.between:,} of {prompts}"
+            differ += f"; on {found.within:,} more, answers of the same model differ" if found.within else ""
+        else:
+            differ = f"Answers differ on {found.within:,} of {prompts}"
+        return f"{differ}. Compared by {', '.join(found.columns)}; what differs from most answers is marked."
+
+    @property
+    def sample_text(self) -> str:
+        """Which rows are shown."""
+        shown, prompts = self.sample.answers, len(self.sample.prompts)
+        with_prompts = self.prompts < self.rows
+        if self.sample.is_all:
+            answers = f", {counted(self.rows, 'answer')}" if with_prompts else ""
+            return f"All {counted(self.prompts, 'prompt')}{answers}." if with_prompts else f"All {self.rows:,} rows."
+        if with_prompts:
+            what = f"{prompts:,} of {self.prompts:,} prompts with all their answers ({shown:,} of {self.rows:,} rows)"
+            chosen = "failed ones and those with the largest differences first"
+        else:
+            what, chosen = f"{shown:,} of {self.rows:,} rows", "failed ones first"
+        return f"A sample: {what}; {chosen}, the others picked at random. All rows are in results.parquet."
 
 
 def render(page: Page) -> str:
@@ -65,9 +150,29 @@ def render(page: Page) -> str:
         style=Markup(style),  # noqa: S704  # a file of this package
         script=Markup(script),  # noqa: S704  # a file of this package
         policy=_policy(style, script),
-        data=Markup(harmless_json({"columns": page.sample.columns, "rows": page.sample.rows})),  # noqa: S704  # see there
-        svgs=[Markup(figure.svg) for figure in page.figures],  # noqa: S704  # made by ElementTree, which escapes texts
+        data=Markup(harmless_json(_data(page))),  # noqa: S704  # see there
+        svgs=[_markup(figure.svgs) for figure in page.figures],
+        charts=[_markup(chart.svgs) for chart in page.charts],
     )
+
+
+def _data(page: Page) -> dict[str, Any]:
+    """Return what the script needs."""
+    layout, sample = page.layout, page.sample
+    return {
+        "promptColumns": sample.prompt_columns,
+        "answerColumns": sample.answer_columns,
+        "texts": layout.texts,
+        "target": layout.target,
+        "typed": layout.typed,
+        "compared": [] if page.comparison is None else page.comparison.columns,
+        "models": [each["model"] for each in page.models],
+        "prompts": [prompt.data for prompt in sample.prompts],
+    }
+
+
+def _markup(svgs: Sequence[str]) -> list[Markup]:
+    return [Markup(svg) for svg in svgs]  # noqa: S704  # made by ElementTree, which escapes texts
 
 
 def _policy(style: str, script: str) -> str:

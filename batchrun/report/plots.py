@@ -1,12 +1,17 @@
 """The plots of the report, each with a line of text that gives its main numbers."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from batchrun.report.svg import Axis, Curve, Point, draw
-from batchrun.report.tally import Distribution, Tally, Timeline
-from batchrun.report.ticks import log_ticks, number_text, time_text, time_ticks
+from batchrun.report.distribution import Distribution
+from batchrun.report.svg import Axis, Band, Curve, Hover, Point, Size, draw
+from batchrun.report.tally import Tally
+from batchrun.report.ticks import log_ticks, number_text, time_text
+from batchrun.report.timeline import Timeline
+
+_FEWEST_ROWS = 10
+"""With fewer rows a plot shows nothing that the table of rows does not show better."""
 
 _MOST_COLUMNS, _FEWEST_COLUMNS = 60, 12
 """Columns of a distribution."""
@@ -14,13 +19,16 @@ _MOST_COLUMNS, _FEWEST_COLUMNS = 60, 12
 _LIMIT_KNOWN_EVERY_S = 1.0
 """Resolution of the limit's history: with shorter points, its line would mislead."""
 
+_TICKS = {Size.WIDE: 7, Size.NARROW: 4}
+"""Most ticks of a time axis, whose texts are wide."""
+
 
 class Figure(NamedTuple):
     """One plot."""
 
     title: str
-    svg: str
-    """The SVG element."""
+    svgs: list[str]
+    """The SVG elements: wide, and narrow for phones."""
     note: str
 
 
@@ -32,7 +40,12 @@ class LimitPoint(NamedTuple):
 
 
 def figures(
-    tally: Tally, limits: Sequence[LimitPoint], throttles: Mapping[int, int], *, running_s: float | None = None
+    tally: Tally,
+    limits: Sequence[LimitPoint],
+    throttles: Mapping[int, int],
+    *,
+    bands: Sequence[Band] = (),
+    running_s: float | None = None,
 ) -> list[Figure]:
     """Return the plots that have something to show.
 
@@ -40,50 +53,114 @@ def figures(
         tally: of the results.
         limits: history of the limit, in order of time.
         throttles: bin of the timeline → requests that the endpoint throttled.
+        bands: pauses and gaps, in seconds on the time axis.
         running_s: how long all executions have run; None where this was not recorded.
     """
-    shown: list[Figure | None] = []
-    if tally.timeline is not None:
-        shown = [_throughput(tally.timeline, running_s), _flight(tally.timeline, limits, throttles)]
+    if tally.timeline is None or tally.rows < _FEWEST_ROWS:
+        return []
+    time = _Time(tally.timeline, bands)
     tokens = {"prompt": tally.prompt_tokens, "completion": tally.completion_tokens}
-    shown.append(_distribution("Latency of completed rows, seconds", {"latency": tally.latency_s}, "s"))
-    shown.append(_distribution("Tokens per row", tokens, "tokens"))
+    shown = [
+        time.throughput(running_s),
+        time.flight(limits, throttles),
+        _distribution("Latency of completed rows", {"latency": tally.latency_s}, "s"),
+        _distribution("Tokens per row", tokens, "tokens"),
+    ]
     return [figure for figure in shown if figure is not None]
 
 
-def _throughput(timeline: Timeline, running_s: float | None) -> Figure:
-    per_s = 1000 / timeline.width_ms
-    completed = [count * per_s for count in timeline.completed]
-    failed = [count * per_s for count in timeline.failed]
-    curves = [Curve("area", "completed", _filled(timeline, completed))]
-    if any(failed):
-        curves.append(Curve("bad", "failed", _middles(timeline, failed)))
-    rates = [sum(each) for each in zip(completed, failed, strict=True)]
-    rows = sum(timeline.completed) + sum(timeline.failed)
-    mean = number_text(rows / (running_s or timeline.seconds))
-    bin_text = time_text(timeline.width_ms / 1000)
-    note = f"{mean} rows per second on average while it ran, {number_text(max(rates))} in the busiest"
-    note += f" {bin_text}; each point is the mean over {bin_text}"
-    return Figure("Rows per second", draw("Rows settled per second over time", _time(timeline), curves), note)
+class _Time:
+    """Plots over time, with the same axis and bands."""
 
+    def __init__(self, timeline: Timeline, bands: Sequence[Band]) -> None:
+        self._timeline, self._bands = timeline, bands
+        self._width_s = timeline.width_ms / 1000
+        self._seconds = timeline.width_ms * timeline.bins / 1000
 
-def _flight(timeline: Timeline, limits: Sequence[LimitPoint], throttles: Mapping[int, int]) -> Figure | None:
-    in_flight = timeline.in_flight
-    if not any(in_flight):
-        return None  # nothing was sent
-    curves = [Curve("area", "in flight", _filled(timeline, in_flight))]
-    # Latencies are rounded, so that a mean can be a little above what was allowed.
-    most = min(max(in_flight), max((each.requests for each in limits), default=math.inf))
-    note = f"on average {number_text(most)} in flight in the busiest {time_text(timeline.width_ms / 1000)}"
-    note += ", counting only the last attempt of each row"
-    is_fine = timeline.width_ms >= 1000 * _LIMIT_KNOWN_EVERY_S
-    if limit := list(_corners(timeline, limits)) if is_fine else []:
-        curves.append(Curve("limit", "limit", limit))
-        note += f"; last limit {limit[-1][1]:,.0f}"
-    if throttles:
-        curves.append(Curve("throttled", "throttled", list(_strokes(timeline, throttles))))
-        note += f"; {sum(throttles.values()):,} throttled requests, marked at the times their rows were settled"
-    return Figure("Requests in flight", draw("Requests in flight and their limit", _time(timeline), curves), note)
+    def throughput(self, running_s: float | None) -> Figure:
+        """Return the plot of settled rows."""
+        timeline = self._timeline
+        completed, failed = (
+            [count / self._width_s for count in each] for each in (timeline.completed, timeline.failed)
+        )
+        curves = [Curve("area", "completed", self._filled(completed))]
+        if any(failed):
+            curves.append(Curve("bad", "failed", self._middles(failed)))
+        rates = [sum(each) for each in zip(completed, failed, strict=True)]
+        rows = sum(timeline.completed) + sum(timeline.failed)
+        seconds = running_s or timeline.clock.running_ms(timeline.clock.start_ms, timeline.clock.end_ms) / 1000
+        bin_text = time_text(self._width_s)
+        note = f"{number_text(rows / max(seconds, 1e-3))} rows per second on average while it ran"
+        note += f", {number_text(max(rates))} in the busiest {bin_text}; each point is the mean over {bin_text}"
+
+        def hover(number: int) -> str:
+            bad = f", {timeline.failed[number]:,} failed" if timeline.failed[number] else ""
+            return f"{timeline.completed[number]:,} completed{bad}: {number_text(rates[number])} rows per second"
+
+        return Figure(
+            "Rows per second", self._drawn("Rows settled per second over time", curves, "rows/s", hover), note
+        )
+
+    def flight(self, limits: Sequence[LimitPoint], throttles: Mapping[int, int]) -> Figure | None:
+        """Return the plot of requests in flight; None when nothing was sent."""
+        in_flight = self._timeline.in_flight
+        if not any(in_flight):
+            return None
+        curves = [Curve("area", "in flight", self._filled(in_flight))]
+        # Latencies are rounded, so that a mean can be a little above what was allowed.
+        most = min(max(in_flight), max((each.requests for each in limits), default=math.inf))
+        note = f"on average {number_text(most)} in flight in the busiest {time_text(self._width_s)}"
+        note += ", counting only the last attempt of each row"
+        is_fine = self._width_s >= _LIMIT_KNOWN_EVERY_S
+        if limit := list(_corners(self._timeline, limits)) if is_fine else []:
+            curves.append(Curve("limit", "limit", limit))
+            note += f"; last limit {limit[-1][1]:,.0f}"
+        if throttles:
+            curves.append(Curve("throttled", "throttled", list(self._strokes(throttles))))
+            note += f"; {sum(throttles.values()):,} throttled requests, marked at the times their rows were settled"
+
+        def hover(number: int) -> str:
+            throttled = f", {throttles[number]:,} throttled" if throttles.get(number) else ""
+            return f"{number_text(in_flight[number])} in flight{throttled}"
+
+        drawn = self._drawn("Requests in flight and their limit", curves, "requests", hover)
+        return Figure("Requests in flight", drawn, note)
+
+    def _drawn(self, label: str, curves: Sequence[Curve], vertical: str, hover: Callable[[int], str]) -> list[str]:
+        clock = self._timeline.clock
+        hovers = [
+            Hover(low, high, f"{self._when(low, high)}\n{hover(n)}") for n, (low, high) in enumerate(self._bins())
+        ]
+        drawn = []
+        for size in Size:
+            ticks = [(place_ms / 1000, text) for place_ms, text in clock.ticks(_TICKS[size])]
+            axis = Axis(0, self._seconds, ticks, f"time, {clock.zone_name}")
+            drawn.append(draw(label, axis, curves, size, vertical=vertical, bands=self._bands, hovers=hovers))
+        return drawn
+
+    def _bins(self) -> Iterator[tuple[float, float]]:
+        for number in range(self._timeline.bins):
+            yield number * self._width_s, (number + 1) * self._width_s
+
+    def _when(self, low: float, high: float) -> str:
+        clock = self._timeline.clock
+        text = f"{clock.text(clock.moment_ms(1000 * low))} – {clock.text(clock.moment_ms(1000 * high))}"
+        inside = [band.title for band in self._bands if band.low < high and band.high > low]
+        return "\n".join([text, *inside])
+
+    def _middles(self, values: Sequence[float]) -> list[Point]:
+        return [((number + 0.5) * self._width_s, value) for number, value in enumerate(values)]
+
+    def _filled(self, values: Sequence[float]) -> list[Point]:
+        """Return points that start and end at zero, so that the area below can be filled."""
+        return [(0.0, 0.0), *self._middles(values), (self._seconds, 0.0)]
+
+    def _strokes(self, throttles: Mapping[int, int]) -> Iterator[Point]:
+        """Yield a stroke at zero for every bin with throttled requests."""
+        for number in sorted(throttles):
+            yield number * self._width_s, 0
+            yield (number + 1) * self._width_s, 0
+            yield (number + 1) * self._width_s, None
 
 
 def _distribution(title: str, parts: Mapping[str, Distribution], unit: str) -> Figure | None:
@@ -97,13 +174,22 @@ def _distribution(title: str, parts: Mapping[str, Distribution], unit: str) -> F
     edges = [first + (last - first) * number / columns for number in range(columns + 1)]
     room = max(0.0, 0.3 - (last - first)) / 2  # equal values get a narrow column, not the whole width
     low, high = first - room, last + room
-    axis = Axis(low, high, log_ticks(low, high), lambda value: number_text(10**value))
+    axis = Axis(low, high, [(tick, number_text(10**tick)) for tick in log_ticks(low, high)], unit)
+    counts = {name: parts[name].columns(edges) for name in spreads}
     curves = [
-        Curve(look, name, _outline(edges, parts[name].columns(edges)))
+        Curve(look, name, _outline(edges, counts[name]))
         for name, look in zip(spreads, ("area", "second"), strict=False)
     ]
+    hovers = []
+    for number in range(columns):
+        ends = [number_text(10**edge) for edge in edges[number : number + 2]]
+        values = [
+            f"{name + ': ' if len(counts) > 1 else ''}about {round(its[number]):,} rows" for name, its in counts.items()
+        ]
+        hovers.append(Hover(edges[number], edges[number + 1], "\n".join([f"{ends[0]} – {ends[1]} {unit}", *values])))
+    svgs = [draw(f"Rows by {title.lower()}", axis, curves, size, vertical="rows", hovers=hovers) for size in Size]
     notes = [_quantiles(parts[name], unit, name if len(parts) > 1 else "") for name in spreads]
-    return Figure(title, draw(f"Rows by {title.lower()}", axis, curves), "; ".join(notes))
+    return Figure(title, svgs, "; ".join(notes))
 
 
 def _quantiles(part: Distribution, unit: str, name: str) -> str:
@@ -114,20 +200,6 @@ def _quantiles(part: Distribution, unit: str, name: str) -> str:
 
 def _rounded(value: float, unit: str) -> float:
     return round(value) if unit == "tokens" else value
-
-
-def _time(timeline: Timeline) -> Axis:
-    return Axis(0, timeline.seconds, time_ticks(timeline.seconds), time_text)
-
-
-def _middles(timeline: Timeline, values: Sequence[float]) -> list[Point]:
-    width_s = timeline.width_ms / 1000
-    return [((number + 0.5) * width_s, value) for number, value in enumerate(values)]
-
-
-def _filled(timeline: Timeline, values: Sequence[float]) -> list[Point]:
-    """Return points that start and end at zero, so that the area below can be filled."""
-    return [(0.0, 0.0), *_middles(timeline, values), (timeline.seconds, 0.0)]
 
 
 def _outline(edges: Sequence[float], counts: Sequence[float]) -> list[Point]:
@@ -142,11 +214,10 @@ def _corners(timeline: Timeline, limits: Sequence[LimitPoint]) -> Iterator[tuple
     current: int | None = None
     inside: dict[int, list[int]] = {}
     for at_ms, requests in limits:
-        number = math.floor((at_ms - timeline.start_ms) / timeline.width_ms)
-        if number < 0:
+        if at_ms < timeline.clock.start_ms:
             current = requests
-        elif number < timeline.bins:
-            inside.setdefault(number, []).append(requests)
+        elif at_ms < timeline.clock.end_ms:
+            inside.setdefault(timeline.bin_of(at_ms), []).append(requests)
     for number in range(timeline.bins + 1):
         at_s = number * timeline.width_ms / 1000
         values = inside.get(number, [])
@@ -155,12 +226,3 @@ def _corners(timeline: Timeline, limits: Sequence[LimitPoint]) -> Iterator[tuple
         if values:
             yield from ((at_s, value) for value in dict.fromkeys((min(values), max(values), values[-1])))
             current = values[-1]
-
-
-def _strokes(timeline: Timeline, throttles: Mapping[int, int]) -> Iterator[Point]:
-    """Yield a stroke at zero for every bin with throttled requests."""
-    width_s = timeline.width_ms / 1000
-    for number in sorted(throttles):
-        yield number * width_s, 0
-        yield (number + 1) * width_s, 0
-        yield (number + 1) * width_s, None

@@ -2,17 +2,6 @@
 
 import math
 
-_STEPS_S = (0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 43_200, 86_400)
-_MOST = 8
-"""Most ticks of a time axis, whose texts are wide."""
-
-
-def time_ticks(seconds: float) -> list[float]:
-    """Return ticks in seconds from 0, at usual steps of time."""
-    step = next((step for step in _STEPS_S if seconds / step <= _MOST), None)
-    step = step or 86_400 * math.ceil(seconds / 86_400 / _MOST)
-    return [number * step for number in range(int(seconds / step) + 1)]
-
 
 def count_ticks(top: float) -> list[float]:
     """Return a few round numbers from 0 to at least `top`."""
@@ -33,6 +22,8 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 def number_text(value: float) -> str:
     """Return a number in about three figures: 0.012, 4.2, 1,250, 1.2M."""
+    if value < 0:
+        return f"-{number_text(-value)}"
     if value >= 999_500:
         return f"{value / 1e6:,.3g}M" if value < 1e9 else f"{value / 1e6:,.0f}M"
     if value >= 99.95:

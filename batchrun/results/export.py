@@ -16,7 +16,7 @@ from batchrun.results.run_directory import RESULTS, USAGE, stored_job
 from batchrun.results.summary import save_scores
 from batchrun.results.usage import usage_rows, write_usage
 from batchrun.results.view import StoredRun, Table, View
-from batchrun.results.writer import ANSWERS_KEY, SCORES_KEY, USAGE_KEY, write_parquet, write_results
+from batchrun.results.writer import ANSWERS_KEY, SCORER_KEY, SCORES_KEY, USAGE_KEY, write_parquet, write_results
 
 _MOST_WIDE = 1_000
 """Most models times samples in one row: tools that read the file cannot cope with more columns."""
@@ -143,7 +143,8 @@ class _Run(StoredRun):
             raise damaged(self.checkpoint.path, f"holds {rows:,} settled rows where it should be {expected:,}")
 
     def _footer(self, table: Table) -> dict[str, Any]:
-        scores = {} if table.scoring is None else {SCORES_KEY: table.scoring.table()}
+        scoring = table.scoring
+        scores = {} if scoring is None else {SCORES_KEY: scoring.table(), SCORER_KEY: scoring.judge.name}
         answers = {ANSWERS_KEY: table.results.answers.table()}
         return {USAGE_KEY: usage_rows(self._judged(table.reader), self.prices), **answers, **scores}
 

@@ -29,6 +29,11 @@ class Judge(Protocol):
         ...
 
     @property
+    def name(self) -> str:
+        """What scores the rows, for people."""
+        ...
+
+    @property
     def notice(self) -> str | None:
         """A message about the scoring, if there is one."""
         ...
@@ -102,6 +107,13 @@ class TargetJudge:
         return scores
 
     @property
+    def name(self) -> str:
+        """The scorer with its setting, and the column that it compares with."""
+        settings = {name: getattr(self._evaluate, name) for name in ("pattern", "field")}
+        stated = ", ".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in settings.items() if value)
+        return f"{self._evaluate.scorer}{stated and f' ({stated})'}, compared with the column {self._evaluate.target}"
+
+    @property
     def notice(self) -> str | None:
         """A message if no answer has the part that is compared."""
         wanted = {
@@ -143,6 +155,11 @@ class FunctionJudge:
         """Return the score of each row."""
         self._asked += rows.column("status").to_pylist().count("completed")
         return [self._scorer(row) if row["status"] == "completed" else NO_SCORE for row in python_dicts(rows)]
+
+    @property
+    def name(self) -> str:
+        """The function."""
+        return f"the function {self._scorer.name}"
 
     @property
     def notice(self) -> str | None:

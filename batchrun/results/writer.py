@@ -19,6 +19,9 @@ ANSWERS_KEY = "batchrun.answers"
 SCORES_KEY = "batchrun.scores"
 """Footer metadata: the scores of each model as JSON; absent where rows have no score."""
 
+SCORER_KEY = "batchrun.scorer"
+"""Footer metadata: what scored the rows, as a JSON text for people; absent where rows have no score."""
+
 _GROUP_ROWS = 16_384
 _GROUP_BYTES = 16 * 2**20
 """A reader holds a whole row group in memory."""
@@ -65,6 +68,15 @@ def read_scores(path: Path) -> list[dict[str, Any]]:
 def read_answers(path: Path) -> list[dict[str, Any]]:
     """Return the counts of the completed rows of each model from the footer of a results.parquet, likewise."""
     return _read_list(path, ANSWERS_KEY)
+
+
+def read_scorer(path: Path) -> str | None:
+    """Return what scored the rows of a results.parquet; None if they are not scored, or an older version wrote it."""
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+        return str(orjson.loads(metadata[SCORER_KEY.encode()]))
+    except (OSError, pa.ArrowException, orjson.JSONDecodeError, KeyError):
+        return None
 
 
 def _read_list(path: Path, key: str) -> list[dict[str, Any]]:

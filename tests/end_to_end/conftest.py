@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.browser import Browser, chrome
 from harness.finished import Finished
+from selenium import webdriver
 
 from batchrun.__main__ import run as run_command_line
 from batchrun.simulator import Settings, Simulator, serve
@@ -148,3 +150,17 @@ def when(endpoint: Endpoint) -> Iterator[Callable[[Callable[[], bool], Callable[
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+@pytest.fixture(scope="package")
+def _chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with chrome(tmp_path_factory.mktemp("chromium")) as started:
+        yield started
+
+
+@pytest.fixture
+def browser(_chrome: webdriver.Chrome) -> Browser:
+    """A browser that starts once for all tests."""
+    made = Browser(_chrome)
+    made.be_wide(0)
+    return made

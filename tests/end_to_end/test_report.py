@@ -1,28 +1,22 @@
 """`batchrun report`, and its page in a real browser."""
 
+import html
 import os
 import re
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from harness.browser import Browser
 from harness.checkpoints import answer, failure, requests, settle
 from harness.prompts import write_prompts
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.job.sections import Input, Job, Model, PromptTemplates
 from batchrun.job.serialization import job_to_dict
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
 
 ATTACK = "</script><script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\"> needle"
 ROWS = 60
@@ -90,14 +84,32 @@ def test_the_page_stays_under_three_megabytes_for_all_answers(batchrun: Any) -> 
     assert b"A sample: 2,000 of 2,500 rows" in page
 
 
-def test_the_page_shows_how_many_executions_the_run_had_died_and_paused(run: Any, batchrun: Any) -> None:
-    """The numbers come from the history in the checkpoint."""
-    run(write_prompts("a"))
-    with Store(Path("out")) as store:
-        store.history.begin_execution(1_000)
-        store.history.paused("m", "timeout", 2_000)
+def shown(selector: str) -> list[list[str]]:
+    """Return the texts of the lines of a list or a table of the page."""
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    [part] = re.findall(rf'<\w+ (?:id|class)="{selector}".*?</(?:dl|tbody)>', page, re.DOTALL)
+    lines = re.split("</div>|</tr>", part)[:-1]
+    return [[html.unescape(text).strip() for text in re.findall(r"<[dt][dtdh][^>]*>(.*?)</", line)] for line in lines]
+
+
+def test_the_page_shows_what_the_endpoint_has_counted(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """Requests, throttled ones, and tokens; of each execution, the rows that it settled."""
+    endpoint.change(concurrency_limit=2, latency_s=0.01)
+    prompts = write_prompts(*map(str, range(60)))
+    run(prompts, "-m", "openai/gpt-oss-20b", "--limit", "20")
+    run(prompts, "-m", "openai/gpt-oss-20b", "--limit", "60")
     assert batchrun("report", "out").code == 0
-    assert re.search(r"executions<[^0-9]+>2, 1 died, 1 paused<", Path("out/report.html").read_text(encoding="utf-8"))
+    totals, stats = dict(shown("totals")), endpoint.stats
+    assert totals["rows completed"] == "120"
+    assert totals["requests sent"] == str(stats.received)
+    assert totals["requests throttled"] == str(stats.received - stats.answered)
+    assert totals["tokens in"] == f"{stats.prompt_tokens:,}"
+    assert totals["tokens out"] == f"{stats.completion_tokens:,}"
+    models = shown("models")[1:]
+    assert [line[1] for line in models] == ["60", "60"]
+    events = [line for line in shown("events")[1:] if line[1].startswith("execution")]
+    assert [line[5] for line in events] == ["40", "80"]
+    assert [line[-1] for line in events] == ["done", "done"]
 
 
 def write_run(directory: Path) -> None:
@@ -132,80 +144,18 @@ def page(batchrun: Any) -> str:
     return Path("out/report.html").absolute().as_uri()
 
 
-@pytest.fixture(scope="module")
-def _chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("needs Chromium and its driver; on Debian: apt install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    folder = tmp_path_factory.mktemp("chromium")
-    for flag in (
-        *("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-quic", "no-first-run"),
-        *("disable-background-networking", "disable-component-update", "disable-sync", f"user-data-dir={folder}"),
-    ):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options, Service(DRIVER))
-    yield browser
-    browser.quit()
-
-
-class Browser:
-    """A page in a real browser, as users see it."""
-
-    def __init__(self, chrome: webdriver.Chrome) -> None:
-        self._chrome = chrome
-
-    def open(self, address: str) -> None:
-        """Open a page, and forget the console messages of earlier pages."""
-        self._chrome.get_log("browser")
-        self._chrome.get(address)
-
-    @property
-    def log(self) -> list[Any]:
-        """The messages on the console."""
-        return list(self._chrome.get_log("browser"))
-
-    @property
-    def title(self) -> str:
-        return str(self._chrome.title)
-
-    def all(self, selector: str) -> list[Any]:
-        """Return the elements of a selector."""
-        return list(self._chrome.find_elements(By.CSS_SELECTOR, selector))
-
-    def rows(self) -> list[str]:
-        """The texts of the rows in the table."""
-        return [row.text for row in self.all("#rows tr.row")]
-
-    def ask(self, script: str, *arguments: Any) -> Any:
-        """Return the value of an expression."""
-        return self._chrome.execute_script(f"return {script}", *arguments)
-
-    def prefer(self, scheme: str) -> None:
-        """Set the color scheme of the system to dark or light."""
-        features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        self._chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
-
-
-@pytest.fixture
-def browser(_chrome: webdriver.Chrome) -> Browser:
-    """A browser that starts once for all tests."""
-    return Browser(_chrome)
-
-
 def test_the_page_opens_from_disk_without_an_error_and_draws_its_plots(browser: Browser, page: str) -> None:
     """The lines of each plot have a length and a visible colour, in the light and in the dark scheme."""
     browser.open(page)
     assert browser.log == []
     assert browser.ask("performance.getEntriesByType('resource').length") == 0, "it loads something"
-    assert len(browser.all("figure svg")) == 4
+    assert [svg.is_displayed() for svg in browser.all(".figures svg")] == [True, False] * 4, "the others are for phones"
     lengths = "[...group.querySelectorAll('path')].reduce((sum, path) => sum + path.getTotalLength(), 0)"
-    drawn = browser.ask(f"[...document.querySelectorAll('.series')].map(group => {lengths})")
+    drawn = browser.ask(f"[...document.querySelectorAll('.wide .series')].map(group => {lengths})")
     assert len(drawn) == 8, "rates 2, in flight 3, latency 1, tokens 2"
     assert min(drawn) > 100
     ground = "getComputedStyle(document.body).backgroundColor"
-    label = "getComputedStyle(document.querySelector('svg text')).fill"
+    label = "getComputedStyle(document.querySelector('.wide text')).fill"
     seen = []
     for scheme in ("light", "dark"):
         browser.prefer(scheme)
@@ -262,8 +212,8 @@ def test_rows_can_be_filtered_sorted_and_paged(browser: Browser, page: str) -> N
 def test_an_injected_script_does_not_run(browser: Browser, page: str, tmp_path: Path) -> None:
     """The policy of the page is the second protection after the escapes."""
     broken = tmp_path / "broken.html"
-    html = Path("out/report.html").read_text(encoding="utf-8")
-    broken.write_text(html.replace("<header>", f"<header>{ATTACK}", 1), encoding="utf-8")
+    whole = Path("out/report.html").read_text(encoding="utf-8")
+    broken.write_text(whole.replace("<header>", f"<header>{ATTACK}", 1), encoding="utf-8")
     browser.open(broken.as_uri())
     deadline_s = time.monotonic() + 10
     while len(refused := browser.log) == 0:

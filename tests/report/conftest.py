@@ -29,11 +29,18 @@ ROW = {
 def write_results(tmp_path: Path) -> Write:
     """Return a function that writes results.parquet. Each dict is a row and replaces default values.
 
-    `extra` has the types of additional columns.
+    `extra` has the types of columns of the input, `typed` those of columns of the answer.
     """
 
-    def write(*rows: dict[str, Any], extra: dict[str, pa.DataType] | None = None) -> Path:
-        schema = pa.schema([*results_schema(None), *(pa.field(*each) for each in (extra or {}).items())])
+    def write(
+        *rows: dict[str, Any],
+        extra: dict[str, pa.DataType] | None = None,
+        typed: dict[str, pa.DataType] | None = None,
+        is_scored: bool = False,
+    ) -> Path:
+        own = list(results_schema(pa.schema(list((extra or {}).items())), is_scored=is_scored))
+        split = [field.name for field in own].index("tool_calls")
+        schema = pa.schema([*own[:split], *(pa.field(*each) for each in (typed or {}).items()), *own[split:]])
         whole = [{"row": number, "custom_id": str(number), **ROW, **row} for number, row in enumerate(rows)]
         path = tmp_path / "results.parquet"
         pq.write_table(pa.Table.from_pylist(whole, schema=schema), path)

@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 
+from batchrun.report.charts import Bar, Chart, Line
+from batchrun.report.compare import Comparison
+from batchrun.report.events import EventLine
 from batchrun.report.page import Page, render
-from batchrun.report.sample import Sample, harmless_json
+from batchrun.report.sample import Prompt, Sample, harmless_json
+from batchrun.report.table import Layout
 
+SPEED = ("rate", "tokens_per_s", "median_s", "p90_s", "p99_s", "cost_text")
 USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 
 HOSTILE = [
@@ -28,6 +33,14 @@ HOSTILE = [
 ]
 
 
+def sample_of(*prompts: Prompt, is_all: bool = True) -> Sample:
+    """Return a sample with two columns."""
+    return Sample(["row"], ["response"], list(prompts), is_all)
+
+
+LAYOUT = Layout(prompt=["row"], answer=["response"], texts=[], target=None, typed=[], is_scored=False)
+
+
 def page(**changes: Any) -> Page:
     """Return a page with some changed values."""
     values: dict[str, Any] = {
@@ -38,13 +51,20 @@ def page(**changes: Any) -> Page:
         "facts": {"models": "m"},
         "texts": {},
         "totals": {"rows": "1"},
+        "charts": [],
         "models": [],
         "failures": [],
+        "events": [],
+        "events_left_out": 0,
         "figures": [],
         "scores": [],
-        "sample": Sample(["row", "response"], [[0, "yes"]], is_all=True),
+        "scorer": "",
+        "comparison": None,
+        "layout": LAYOUT,
+        "sample": sample_of(Prompt([0], [["yes"]], 0)),
         "rows": 1,
-        "failed_shown": 0,
+        "prompts": 1,
+        "zone": "UTC",
         "version": "0",
         "made_at": "today",
     }
@@ -84,15 +104,17 @@ def test_the_scores_of_the_run_are_shown() -> None:
     """Mean, interval and pass@k; for labels also precision, recall and the confusion matrix."""
     seen = _Seen(render(page(scores=[scores_of("tea"), scores_of("milk") | {"interval": None, "labels": None}])))
     text = "".join(seen.text.split())
-    assert "pass@1pass@2rowsnotscoredtea0.50.4–0.60.50.7537milk0.5–0.50.7537" in text
+    assert "01pass@1pass@2rowsnotscoredtea0.50.4–0.60.5(95%:0.4–0.6)0.50.7537milk0.5–0.50.50.7537" in text
     assert "tea:accuracy0.125,macroF10.375" in text
     assert "predictedteapredictedanythingelsetea–0.25321" in text
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_text_adds_no_element_in_any_place(text: str) -> None:
-    """The places are name, message, facts, templates, models, failures, scores and rows."""
-    model = dict.fromkeys([*("completed", "failed", "attempts", "throttled"), *USAGE], 1)
+    """The places are name, message, facts, templates, charts, models, failures, events, scores and rows."""
+    model = dict.fromkeys([*("completed", "failed", "attempts", "throttled"), *USAGE], 1) | dict.fromkeys(SPEED, text)
+    event = EventLine(1, "pause", text, text, text, text, text, text, text)
+    chart = Chart(text, [text, text], [Line(text, [Bar(1, 50, 100)] * 2)], [], [text])
     parts = {
         "name": text,
         "state": text,
@@ -103,10 +125,18 @@ def test_a_hostile_text_adds_no_element_in_any_place(text: str) -> None:
         "models": [{"model": text, "cost_usd": None, **model}],
         "failures": [{"kind": text, "rows": 1, "example": text}],
         "scores": [scores_of(text)],
-        "sample": Sample(["row", text], [[0, text]], is_all=True),
+        "scorer": text,
+        "zone": text,
     }
     plain = {name: json.loads(json.dumps(value).replace(json.dumps(text)[1:-1], "x")) for name, value in parts.items()}
-    plain |= {"sample": Sample(["row", "x"], [[0, "x"]], is_all=True)}
+    for values, word in ((parts, text), (plain, "x")):
+        values["events"] = [event._replace(**{name: word for name in event._fields if name not in ("number", "look")})]
+        values["charts"] = [
+            chart._replace(name=word, models=[word] * 2, lines=[Line(word, chart.lines[0].bars)], notes=[word])
+        ]
+        values["sample"] = Sample(["row", word], [word], [Prompt([0, word], [[word]], 0)], is_all=True)
+        values["layout"] = LAYOUT._replace(texts=[word], typed=[word])
+        values["comparison"] = Comparison([word], prompts=1)
     seen, expected = _Seen(render(page(**parts))), _Seen(render(page(**plain)))
     assert seen.elements == expected.elements
     assert [name for name, _ in seen.attributes] == [name for name, _ in expected.attributes]
@@ -145,11 +175,54 @@ def test_the_page_has_no_external_references() -> None:
 
 def test_a_sample_of_rows_is_labelled_as_a_sample() -> None:
     """The label has the number of all rows and the rule of selection."""
-    sample = Sample(["row"], [[0], [5]], is_all=False)
-    text = _Seen(render(page(sample=sample, rows=1_000_000, failed_shown=1))).text
-    assert "A sample: 2 of 1,000,000 rows, including the first 1 failed rows" in text
+    sample = sample_of(Prompt([0], [["a"]], 0), Prompt([5], [["b"]], 0), is_all=False)
+    text = _Seen(render(page(sample=sample, rows=1_000_000, prompts=1_000_000))).text
+    assert "A sample: 2 of 1,000,000 rows; failed ones first, the others picked at random." in text
+
+
+def test_a_sample_of_prompts_says_that_all_their_answers_are_shown() -> None:
+    """With the number of prompts and of rows."""
+    sample = sample_of(Prompt([0], [["a"], ["b"]], 0), Prompt([5], [["b"], ["c"]], 0), is_all=False)
+    text = _Seen(render(page(sample=sample, rows=1_000, prompts=500))).text
+    assert "A sample: 2 of 500 prompts with all their answers (4 of 1,000 rows);" in text
+    text = _Seen(render(page(sample=sample._replace(is_all=True), rows=4, prompts=2))).text
+    assert "All 2 prompts, 4 answers." in text
+
+
+@pytest.mark.parametrize(
+    ("models", "between", "within", "expected"),
+    [
+        (2, 7, 3, "Models disagree on 7 of 50 prompts; on 3 more, answers of the same model differ."),
+        (2, 0, 0, "Models disagree on 0 of 50 prompts."),
+        (1, 0, 3, "Answers differ on 3 of 50 prompts."),
+    ],
+)
+def test_the_number_of_prompts_with_differences_is_shown(models: int, between: int, within: int, expected: str) -> None:
+    """With what was compared."""
+    entry = dict.fromkeys(("failed", "throttled", "model", *USAGE, *SPEED, "completed", "attempts"), "1")
+    found = Comparison(["label"], prompts=50, between=between, within=within)
+    text = _Seen(render(page(comparison=found, models=[entry] * models, rows=100, prompts=50))).text
+    assert f"{expected} Compared by label; what differs from most answers is marked." in text
+
+
+def test_columns_of_models_that_are_zero_for_all_are_left_out() -> None:
+    """A table with fewer columns is easier to read; what is not zero is never left out."""
+    entry = dict.fromkeys(("model", *USAGE, *SPEED, "completed", "attempts"), 0) | {"failed": 0, "throttled": 0}
+    assert "throttled" not in page(models=[entry]).model_columns
+    assert page(models=[entry, entry | {"throttled": 5}]).model_columns["throttled"] == "throttled"
+    assert "prompt_tokens" in page(models=[entry]).model_columns
+
+
+@pytest.mark.parametrize(("means", "axis"), [([0.25, 0.5], (0, 1)), ([-3, 0.5], (-3, 1)), ([12.5], (0, 12.5))], ids=str)
+def test_bars_of_scores_have_an_axis_from_zero(means: list[float], axis: tuple[float, float]) -> None:
+    """It ends at 1 unless there are greater scores, so that pages can be compared."""
+    made = page(scores=[scores_of("m") | {"mean": mean, "interval": None} for mean in means])
+    assert made.score_axis == axis
+    assert made.score_place(axis[0]) == 0
+    assert made.score_place(axis[1]) == 100
+    assert '<rect x="' in render(made)
 
 
 def test_a_run_without_rows_has_a_page() -> None:
     """A report can be written before the first answer."""
-    assert "No row is settled yet." in render(page(sample=Sample([], [], is_all=True), rows=0))
+    assert "No row is settled yet." in render(page(sample=Sample([], [], [], is_all=True), rows=0, prompts=0))

@@ -1,9 +1,11 @@
 """Plots of a tally."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from batchrun.report.plots import LimitPoint, figures
+from batchrun.report.svg import Band
 from batchrun.report.tally import tally
 
 
@@ -16,12 +18,12 @@ def test_rates_requests_in_flight_latency_and_tokens_have_plots(write_results: A
     assert [plot.title for plot in plots] == [
         "Rows per second",
         "Requests in flight",
-        "Latency of completed rows, seconds",
+        "Latency of completed rows",
         "Tokens per row",
     ]
     rate, flight, latency, tokens = plots
-    assert {"series area", "series bad"} <= classes(rate.svg)
-    assert {"series area", "series limit", "series throttled"} <= classes(flight.svg)
+    assert {"series area", "series bad"} <= classes(rate.svgs[0])
+    assert {"series area", "series limit", "series throttled"} <= classes(flight.svgs[0])
     assert "last limit 6; 7 throttled requests" in flight.note
     assert latency.note == "median 3.1, 90 % up to 4.7, 99 % up to 4.99 s"
     assert "completion: median 5" in tokens.note
@@ -34,7 +36,7 @@ def classes(svg: str) -> set[str]:
 
 def test_a_limit_with_too_few_points_is_not_drawn(write_results: Any) -> None:
     """The limit is recorded once per second, so its line would be wrong in a run of one second."""
-    found = tally(write_results({"finished_at": 1_000}, {"finished_at": 1_400}), failed_rows=0)
+    found = tally(write_results(*({"finished_at": 1_000 + 40 * number} for number in range(11))), failed_rows=0)
     _, flight, *_ = figures(found, [LimitPoint(0, 8)], {})
     assert "limit" not in flight.note
 
@@ -42,10 +44,39 @@ def test_a_limit_with_too_few_points_is_not_drawn(write_results: Any) -> None:
 def test_without_values_there_are_no_plots_of_latency_and_tokens(write_results: Any) -> None:
     """Rows that were not sent have no latency and no tokens."""
     bad = {"status": "failed", "latency_s": None, "prompt_tokens": None, "completion_tokens": None}
-    found = tally(write_results(bad, bad), failed_rows=0)
+    found = tally(write_results(*[bad] * 10), failed_rows=0)
     assert [plot.title for plot in figures(found, [], {})] == ["Rows per second"]
-    empty = tally(write_results(), failed_rows=0)
-    assert figures(empty, [], {}) == []
+
+
+def test_few_rows_have_no_plots(write_results: Any) -> None:
+    """The table of rows shows them better."""
+    assert figures(tally(write_results(*[{}] * 9), failed_rows=0), [], {}) == []
+    assert figures(tally(write_results(), failed_rows=0), [], {}) == []
+
+
+def hovers(svg: str) -> list[str]:
+    """Return the texts that are shown next to the pointer."""
+    [group] = re.findall(r'<g class="hover">(.*?)</g>', svg, re.DOTALL)
+    return re.findall(r"<title>(.*?)</title>", group, re.DOTALL)
+
+
+def test_the_values_next_to_the_pointer_are_those_of_the_results(write_results: Any) -> None:
+    """They have the clock time, and add up to all rows."""
+    start_ms = 1_795_900_000_000
+    rows = [{"finished_at": start_ms + 1_000 * number, "latency_s": 1.0} for number in range(1, 241)]
+    rows[5] |= {"status": "failed"}
+    found = tally(write_results(*rows), failed_rows=0)
+    rate, flight, latency, _ = figures(found, [], {3: 7}, bands=[Band(70, 90, "pause", "a pause", "1", "why")])
+    completed = sum(int(re.findall(r"(\d+) completed", text)[0]) for text in hovers(rate.svgs[0]))
+    failed = sum(int(count) for text in hovers(rate.svgs[0]) for count in re.findall(r"(\d+) failed", text))
+    assert (completed, failed) == (239, 1)
+    first = datetime.fromtimestamp(start_ms / 1000, UTC).astimezone()
+    assert hovers(rate.svgs[0])[0].startswith(f"{first:%H:%M:%S} – ")
+    assert [number for number, text in enumerate(hovers(rate.svgs[0])) if "why" in text] == [7, 8]
+    assert hovers(flight.svgs[0])[3].endswith("1 in flight, 7 throttled")
+    spread = [int(re.findall(r"about (\d+)", text)[0]) for text in hovers(latency.svgs[0])]
+    assert abs(sum(spread) - 239) <= len(spread) / 2, "columns are not the bins that were counted in"
+    assert len(rate.svgs) == 2, "one for phones"
 
 
 def test_the_mean_rate_does_not_count_the_time_between_executions(write_results: Any) -> None:

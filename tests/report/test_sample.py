@@ -1,56 +1,98 @@
-"""The rows in the table of the report, and how much of each is shown."""
+"""The prompts in the table of the report, and how much of each is shown."""
 
 import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
-from batchrun.report.sample import cut, pick, read_sample
+from batchrun.job.sections import Input, Job, PromptTemplates
+from batchrun.report.sample import Choice, Sample, choice, cut, read_sample
+from batchrun.report.table import layout_of
+
+ALL = Choice((), 10**9, is_all=True)
+
+
+def sample_of(path: Path, chosen: Choice = ALL, most_bytes: int = 10_000_000, compared: tuple[str, ...] = ()) -> Sample:
+    """Return the sample of some results."""
+    return read_sample(path, layout_of(pq.read_schema(path).names, Job(input=Input())), chosen, most_bytes, compared)
+
+
+def values(sample: Sample, name: str) -> list[Any]:
+    """Return a column of all answers."""
+    if name in sample.prompt_columns:
+        return [prompt.cells[sample.prompt_columns.index(name)] for prompt in sample.prompts]
+    return [answer[sample.answer_columns.index(name)] for prompt in sample.prompts for answer in prompt.answers]
 
 
 def test_few_rows_are_all_shown() -> None:
-    """They keep their order."""
-    assert pick(3, [1], most=5) == [0, 1, 2]
+    """Of many, as many prompts as there is room for."""
+    assert choice(3, 3, [1], [], most=5).is_all
+    assert choice(1_000, 1_000, [], [], most=50).prompts == 50
+    assert choice(8_000, 1_000, [], [], most=80).prompts == 10
 
 
-def test_a_sample_of_many_rows_is_reproducible_and_has_the_failed_rows() -> None:
+def test_failed_prompts_and_those_that_differ_most_are_shown_in_any_case() -> None:
+    """Some room is left for others."""
+    assert choice(8_000, 1_000, [], list(range(100)), most=80).must == {0, 1, 2, 3, 4}
+    assert choice(8_000, 1_000, list(range(500, 600)), [7], most=80).must == {500, 501, 7}
+
+
+def test_a_sample_of_rows_is_exact_and_reproducible(write_results: Any) -> None:
     """A second report shows the same rows."""
-    chosen = pick(1_000_000, [7, 999_999], most=50)
-    assert chosen == pick(1_000_000, [7, 999_999], most=50)
-    assert len(set(chosen)) == 50
-    assert {7, 999_999} <= set(chosen)
-    assert chosen == sorted(chosen)
-
-
-def test_rows_are_read_at_their_positions(write_results: Any) -> None:
-    """Also if there are many batches between them."""
     path = write_results(*({"response": f"answer {number}"} for number in range(9_000)))
-    sample = read_sample(path, [4_500, 8_999], 10_000_000)
-    row, response = sample.columns.index("row"), sample.columns.index("response")
+    chosen = choice(9_000, 9_000, [4_500, 8_999], [], most=2_000)
+    sample = sample_of(path, chosen)
+    rows = values(sample, "row")
     assert not sample.is_all
-    assert len(sample.rows) == 2_000
-    assert all(cells[response] == f"answer {cells[row]}" for cells in sample.rows)
-    assert {4_500, 8_999} <= {cells[row] for cells in sample.rows}
+    assert len(set(rows)) == len(rows) == 2_000
+    assert rows == sorted(rows)
+    assert {4_500, 8_999} <= set(rows)
+    assert values(sample, "response") == [f"answer {row}" for row in rows]
+    assert sample_of(path, chosen) == sample
+
+
+def test_all_answers_to_a_prompt_are_shown_together(write_results: Any) -> None:
+    """Wherever batches end."""
+    rows = [
+        {"row": row, "model": model, "sample": number} for row in range(2_000) for model in "ab" for number in range(4)
+    ]
+    sample = sample_of(write_results(*rows), choice(16_000, 2_000, [77], [1_234], most=2_000))
+    assert all(len(prompt.answers) == 8 for prompt in sample.prompts)
+    assert 200 < len(sample.prompts) <= 250
+    assert {77, 1_234} <= set(values(sample, "row"))
+
+
+def test_prompts_have_the_size_of_their_differences(write_results: Any) -> None:
+    """Failed answers do not count."""
+    answers = [("yes", "completed"), ("no", "completed"), ("yes", "completed"), ("maybe", "failed")]
+    rows = [
+        {"row": row, "sample": number, "response": text if row else "yes", "status": status}
+        for row in range(2)
+        for number, (text, status) in enumerate(answers)
+    ]
+    sample = sample_of(write_results(*rows), compared=("response",))
+    assert [prompt.difference for prompt in sample.prompts] == [0, 0.333]
 
 
 def test_long_texts_are_cut_until_the_rows_fit_and_state_their_length(write_results: Any) -> None:
     """The length is that of the whole text, even if it is cut twice."""
-    path = write_results(*({"response": "é" * 5_000} for _ in range(100)))
-    sample = read_sample(path, [], 100_000)
-    assert len(orjson.dumps(sample.rows)) <= 101_000
-    assert len(sample.rows) == 100
-    response = sample.rows[0][sample.columns.index("response")]
+    sample = sample_of(write_results(*({"response": "é" * 5_000} for _ in range(100))), most_bytes=100_000)
+    assert len(orjson.dumps([prompt.data for prompt in sample.prompts])) <= 101_000
+    assert sample.answers == 100
+    response = values(sample, "response")[0]
     assert response.startswith("éé")
     assert response.endswith("… (of 5,000 characters)")
 
 
 def test_if_cut_texts_are_still_too_large_fewer_rows_are_shown(write_results: Any) -> None:
     """The table is then labelled as a sample."""
-    path = write_results(*({} for _ in range(200)))
-    sample = read_sample(path, [], 8_000)
-    assert 0 < len(sample.rows) < 200
+    sample = sample_of(write_results(*({} for _ in range(200))), most_bytes=8_000)
+    assert 0 < len(sample.prompts) < 200
     assert not sample.is_all
 
 
@@ -72,20 +114,37 @@ def test_values_of_every_type_except_bytes_are_shown(write_results: Any) -> None
         "big": 2**60,
         "photo": {"bytes": b"\xff", "path": "a.png"},
     }
-    sample = read_sample(write_results(row, extra=extra), [], 10_000)
-    shown = dict(zip(sample.columns, sample.rows[0], strict=True))
+    sample = sample_of(write_results(row, extra=extra))
+    shown = dict(zip(sample.prompt_columns, sample.prompts[0].cells, strict=True))
     assert "photo" not in shown
     assert (shown["price"], shown["tags"], shown["big"]) == ("1.50", '["a","<b>"]', str(2**60))
     assert shown["when"].startswith("2026-01-02")
 
 
-def test_with_too_many_columns_only_columns_of_the_input_are_left_out(write_results: Any) -> None:
-    """The columns of the answers are always shown."""
-    from batchrun.report.sample import _shown
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("messages", '[{"role": "system", "content": "s"}, {"role": "user", "content": "hello"}]'),
+        ("messages", '[{"role": "user", "content": [{"type": "text", "text": "hello"}, {"type": "image_url"}]}]'),
+        ("body", '{"model": "m", "messages": [{"role": "user", "content": "hello"}]}'),
+    ],
+)
+def test_a_conversation_is_shown_by_its_last_message(write_results: Any, name: str, value: str) -> None:
+    """The whole is shown in an opened row."""
+    sample = sample_of(write_results({name: value}, extra={name: pa.string()}))
+    assert sample.prompt_columns[-2:] == [name, "last message"]
+    assert sample.prompts[0].cells[-2:] == [value, "hello"]
 
-    names = [*(f"c{number}" for number in range(500)), "model", "response"]
-    assert _shown(names)[-2:] == ["model", "response"]
-    assert len(_shown(names)) == 60
+
+def test_with_too_many_columns_only_columns_of_the_input_are_left_out(write_results: Any) -> None:
+    """The columns of the answers and those that the prompt is made of are always shown."""
+    path = write_results({}, extra={f"c{number}": pa.string() for number in range(500)})
+    layout = layout_of(pq.read_schema(path).names, Job(input=Input(), prompt=PromptTemplates(user="{{ c499 }}")))
+    sample = read_sample(path, layout, ALL, 10_000)
+    assert sample.prompt_columns[:3] == ["row", "custom_id", "c0"]
+    assert sample.prompt_columns[-1] == "c499"
+    assert len(sample.prompt_columns) + len(sample.answer_columns) == 60
+    assert "response_id" in sample.answer_columns
 
 
 def test_only_a_text_that_is_too_long_is_cut() -> None:

@@ -2,43 +2,10 @@
 
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from batchrun.report.tally import Distribution, tally
-
-
-@pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.9, 90), (0.99, 99), (1.0, 100)])
-def test_quantiles_are_within_a_quarter_of_a_percent(share: float, value: float) -> None:
-    """For any number of values, with little memory."""
-    part = Distribution()
-    part.add(pa.array(range(1, 101)))
-    assert part.quantile(share) == pytest.approx(value, rel=0.0025)
-
-
-def test_nulls_are_ignored_and_zero_is_the_minimum() -> None:
-    """A token count that the server did not state is not zero."""
-    part = Distribution()
-    part.add(pa.array([None, 0, 0, 0, 7]))
-    assert part.count == 4
-    assert part.quantile(0.5) == 0
-    assert part.quantile(1.0) == pytest.approx(7, rel=0.0025)
-
-
-def test_a_histogram_of_integers_has_no_gaps() -> None:
-    """Each integer occurs once, so columns of equal width on a logarithmic scale grow evenly."""
-    part = Distribution(is_whole=True)
-    part.add(pa.array(range(10, 101)))
-    low, high = part.spread() or (0, 0)
-    counts = part.columns([low + (high - low) * number / 20 for number in range(21)])
-    assert sum(counts) == pytest.approx(91)
-    assert counts == sorted(counts)
-
-
-def test_without_values_there_are_no_quantiles() -> None:
-    """There is no histogram either."""
-    assert Distribution().quantile(0.5) == 0
-    assert Distribution().spread() is None
+from batchrun.report.clock import Gap
+from batchrun.report.tally import tally
 
 
 def test_rows_are_counted_at_the_time_they_were_settled(write_results: Any) -> None:
@@ -48,34 +15,48 @@ def test_rows_are_counted_at_the_time_they_were_settled(write_results: Any) -> N
     timeline = tally(write_results(*rows), failed_rows=9).timeline
     assert timeline is not None
     assert (sum(timeline.completed), sum(timeline.failed)) == (23, 1)
-    assert timeline.start_ms == 500
-    assert timeline.seconds == pytest.approx(23.5)
+    assert (timeline.clock.start_ms, timeline.clock.end_ms) == (500, 24_000)
 
 
-def test_requests_in_flight_are_averaged_over_time(write_results: Any) -> None:
-    """Two requests run all the time, and a third one in the first half."""
-    rows = [{"finished_at": 24_000, "latency_s": 24.0}] * 2 + [{"finished_at": 12_000, "latency_s": 12.0}]
-    timeline = tally(write_results(*rows), failed_rows=0).timeline
-    assert timeline is not None
-    assert timeline.in_flight == pytest.approx([3.0] * 12 + [2.0] * 12)
-
-
-def test_a_request_shorter_than_a_point_counts_for_its_part_of_it(write_results: Any) -> None:
-    """A request that is in flight for a tenth of the time is a tenth of a request."""
-    rows = [{"finished_at": 24_000, "latency_s": 24.0}, {"finished_at": 5_600, "latency_s": 0.1}]
-    timeline = tally(write_results(*rows), failed_rows=0).timeline
-    assert timeline is not None
-    assert timeline.in_flight[5] == pytest.approx(1.1)
-    assert sum(timeline.in_flight) == pytest.approx(24.1)
-
-
-def test_the_positions_of_the_first_failed_rows_are_kept(write_results: Any) -> None:
+def test_the_numbers_of_the_first_input_rows_with_a_failure_are_kept(write_results: Any) -> None:
     """Their number is limited."""
-    rows = [{"status": "failed" if number % 3 == 0 else "completed"} for number in range(12)]
-    assert tally(write_results(*rows), failed_rows=3).failed_rows == [0, 3, 6]
+    rows = [{"row": 5 + number // 2, "status": "failed" if number % 3 else "completed"} for number in range(12)]
+    assert tally(write_results(*rows), failed_rows=3).failed_rows == [5, 6, 7]
 
 
 def test_without_rows_there_is_no_timeline(write_results: Any) -> None:
     """As in a run that has just started."""
     found = tally(write_results(), failed_rows=5)
     assert (found.rows, found.timeline) == (0, None)
+
+
+def test_each_model_has_its_latencies_tokens_reasons_and_times(write_results: Any) -> None:
+    """Rows without a model were never sent: they belong to none."""
+    rows = [
+        {"model": "fast", "finished_at": 1_000, "latency_s": 0.5, "finish_reason": "stop"},
+        {"model": "slow", "finished_at": 9_000, "latency_s": 4.0, "finish_reason": "length"},
+        {"model": "slow", "finished_at": 5_000, "latency_s": 2.0},
+        {"model": "slow", "finished_at": 7_000, "latency_s": 600.0, "status": "failed", "completion_tokens": None},
+        {"model": "", "status": "failed", "latency_s": None},
+    ]
+    found = tally(write_results(*rows), failed_rows=0)
+    assert list(found.models) == ["fast", "slow"]
+    slow = found.models["slow"]
+    assert (slow.rows, slow.completion_tokens, slow.latency_s.count) == (3, 10, 2)
+    assert slow.finish_reasons == {"length": 1, "none": 1}
+    assert slow.latency_s.quantile(1) == pytest.approx(4, rel=0.0025)
+    assert found.latency_s.count == 3
+
+
+def test_the_time_of_a_model_is_without_the_gaps_between_executions(write_results: Any) -> None:
+    """It is what its throughput is divided by."""
+    rows = [{"finished_at": at, "latency_s": 1.0} for at in (2_000, 3_000, 100_000, 101_000)]
+    found = tally(write_results(*rows), failed_rows=0, gaps=[Gap(3_000, 98_000)])
+    assert found.running_s("m") == pytest.approx(5.0)
+
+
+def test_prompts_are_counted_over_all_batches(write_results: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answers to one prompt may be in two batches."""
+    monkeypatch.setattr("batchrun.report.tally._BATCH_ROWS", 10)
+    path = write_results(*({"row": number // 3} for number in range(99)))
+    assert tally(path, failed_rows=0).prompts == 33

@@ -188,7 +188,7 @@ class FunctionScorer:
 
     def __init__(self, function: NamedFunction) -> None:
         """Wrap a function."""
-        self._name, self._function = function
+        self.name, self._function = function
         self.errors = 0
         """Rows for which the function raised."""
         self.first_error: str | None = None
@@ -200,7 +200,7 @@ class FunctionScorer:
         except (Exception, SystemExit) as error:  # noqa: BLE001  the function is the user's, and may raise anything
             self.errors += 1
             if self.first_error is None:
-                self.first_error = f"{self._name} raised {type(error).__name__}: {error}"
+                self.first_error = f"{self.name} raised {type(error).__name__}: {error}"
             return NO_SCORE
 
 

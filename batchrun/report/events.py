@@ -1,0 +1,137 @@
+"""What happened to a run: its executions, the pauses in them, and the time between them, for a table and the plots."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from batchrun.job.catalogue import spent_text
+from batchrun.report.clock import Clock, Gap, gaps_between
+from batchrun.report.svg import Band
+from batchrun.report.texts import duration_text
+from batchrun.results.executions import ended_text, pause_reason
+
+_MOST_EVENTS = 200
+"""Most lines of the table; a run that cron resumes every minute has more."""
+
+Look = Literal["execution", "pause", "gap"]
+
+
+class Event(NamedTuple):
+    """One line of the table, and for a pause or a gap a band in the plots."""
+
+    number: int
+    look: Look
+    what: str
+    start_ms: float
+    """Unix time, like `end_ms`."""
+    end_ms: float
+    lasts: bool
+    """Whether it has not ended."""
+    why: str
+    rows: int | None = None
+    """Settled by an execution; None where this is not recorded, as for the cost."""
+    cost_usd: float | None = None
+
+
+class EventLine(NamedTuple):
+    """An event as texts."""
+
+    number: int
+    look: Look
+    what: str
+    start: str
+    end: str
+    lasted: str
+    rows: str
+    cost: str
+    why: str
+
+
+def events_of(executions: Sequence[Mapping[str, Any]]) -> list[Event]:
+    """Return what happened, in order.
+
+    Args:
+        executions: entries of run.json, oldest first.
+    """
+    found: list[Event] = []
+    names = {each["model"] for entry in executions for each in entry["pauses"]}
+    for number, entry in enumerate(executions, start=1):
+        start_ms, end_ms = _span(entry)
+        why = ": ".join(filter(None, [ended_text(entry["ended_by"]), entry["message"]]))
+        found.append(
+            Event(
+                *(0, "execution", f"execution {number:,}", start_ms, end_ms),
+                lasts=entry["state"] == "running",
+                why=why,
+                rows=entry["rows"],
+                cost_usd=entry["cost_usd"],
+            )
+        )
+        found += _pauses(entry, names_models=len(names) > 1)
+    for gap in gaps_of(executions):
+        found.append(Event(0, "gap", "no process", gap.start_ms, gap.end_ms, lasts=False, why=""))
+    found.sort(key=lambda each: each.start_ms)
+    return [each._replace(number=number) for number, each in enumerate(found, start=1)]
+
+
+def gaps_of(executions: Iterable[Mapping[str, Any]]) -> list[Gap]:
+    """Return the stretches of time between executions, in which no process ran."""
+    return gaps_between([_span(entry) for entry in executions])
+
+
+def _span(entry: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the Unix times of the start and the end of an execution; one that died ended when it was seen last."""
+    return _ms(entry["started_at"]), _ms(entry["until"])
+
+
+def _ms(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp() * 1000
+
+
+def _pauses(entry: Mapping[str, Any], *, names_models: bool) -> Iterator[Event]:
+    """Yield the pauses of an execution; those of several models at the same time are one."""
+    spans = [(_ms(each["started_at"]), _ms(each["ended_at"] or entry["until"]), each) for each in entry["pauses"]]
+    together: list[list[Any]] = []
+    for start_ms, until_ms, pause in sorted(spans, key=lambda each: each[:2]):
+        if together and start_ms <= together[-1][1]:
+            together[-1][1] = max(together[-1][1], until_ms)
+            together[-1][2].append(pause)
+        else:
+            together.append([start_ms, max(start_ms, until_ms), [pause]])
+    for start_ms, until_ms, pauses in together:
+        lasts = entry["state"] == "running" and any(each["ended_at"] is None for each in pauses)
+        whose = f"{pauses[0]['model']}: " if names_models and len(pauses) == 1 else ""
+        why = f"{whose}{pause_reason(pauses)}"
+        yield Event(0, "pause", "paused", start_ms, until_ms, lasts=lasts, why=why)
+
+
+def lines_of(events: Sequence[Event], clock: Clock) -> list[EventLine]:
+    """Return the lines of the table, at most `_MOST_EVENTS` of the latest; times are those of the clock."""
+    return [_line(event, clock) for event in events[-_MOST_EVENTS:]]
+
+
+def _line(event: Event, clock: Clock) -> EventLine:
+    return EventLine(
+        event.number,
+        event.look,
+        event.what,
+        f"{clock.local(event.start_ms):%Y-%m-%d %H:%M:%S}",
+        "" if event.lasts else f"{clock.local(event.end_ms):%Y-%m-%d %H:%M:%S}",
+        duration_text((event.end_ms - event.start_ms) / 1000),
+        "" if event.rows is None else f"{event.rows:,}",
+        "" if event.cost_usd is None else f"{spent_text(event.cost_usd)} USD",
+        event.why,
+    )
+
+
+def bands_of(events: Iterable[Event], clock: Clock) -> list[Band]:
+    """Return the pauses and gaps that the time axis shows, and its restarts: a gap is a band however short it is."""
+    bands = []
+    for event in events:
+        low_ms, high_ms = max(event.start_ms, clock.start_ms), min(event.end_ms, clock.end_ms)
+        if event.look != "execution" and low_ms <= high_ms:
+            label = f"{event.number}: {event.what} {duration_text((event.end_ms - event.start_ms) / 1000)}"
+            places = clock.place(low_ms) / 1000, clock.place(high_ms) / 1000
+            title = ": ".join(filter(None, [label, event.why]))
+            bands.append(Band(*places, event.look, label, str(event.number), title))
+    return bands

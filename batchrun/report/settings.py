@@ -1,0 +1,64 @@
+"""The settings of a run as the report shows them: named as in the job file, never with a key."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from batchrun.job.sections import Job
+from batchrun.report.sample import cut
+from batchrun.report.texts import counted
+from batchrun.results.summary import Summary
+from batchrun.storage.urls import shown
+
+_TEXT_CHARS = 20_000
+"""Longest template that is shown in full."""
+
+
+def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
+    """Return the settings of the run, named as in the job file.
+
+    Args:
+        summary: of the run.
+        job: as it was run last.
+        scorer: what scored the results, if it was a function instead of the job's scorer.
+    """
+    evaluation = "evaluation" if scorer is None else "evaluation in the job, not used for these results"
+    facts = {
+        "models": "\n".join(job.models) or "each row names its model",
+        "endpoint": "simulator: the answers are made up" if summary.simulated else job.endpoint.base_url,
+        "project": job.endpoint.project or "",
+        "input": "\n".join(map(shown, job.input.path)),
+        "parameters": _settings({**job.model.parameters(), "num_samples": job.model.num_samples}),
+        "images": job.prompt.images or "",
+        evaluation: _settings(dataclasses.asdict(job.evaluate)) if job.evaluate.target else "",
+        "limits": _settings({name: getattr(job.limits, name) for name in job.limits.__slots__}),
+        "prices, USD per million tokens": "\n".join(f"{model}: {_price(price)}" for model, price in job.prices.items()),
+        "directory": summary.directory,
+        "batchrun": summary.version,
+    }
+    if summary.unrecorded:
+        sent = counted(summary.unrecorded, "request")
+        facts["sent, not recorded"] = f"{sent}, when a process died; a resumed run sends them again"
+    return {name: cut(value, _TEXT_CHARS) for name, value in facts.items() if value}
+
+
+def texts_of(job: Job) -> dict[str, str]:
+    """Return the templates and the schema of the job: heading → text."""
+    schema = job.response.schema and orjson.dumps(job.response.schema, option=orjson.OPT_INDENT_2).decode()
+    texts = {"System prompt": job.prompt.system, "User prompt": job.prompt.user, "Schema of the answers": schema}
+    return {name: cut(text, _TEXT_CHARS) for name, text in texts.items() if text}
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    return "\n".join(f"{name} = {_toml(value)}" for name, value in values.items() if value is not None)
+
+
+def _toml(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else orjson.dumps(value, default=str).decode()
+
+
+def _price(price: Any) -> str:
+    cached = "" if price.cached_input_usd_per_mtok is None else f", {price.cached_input_usd_per_mtok:g} cached"
+    return f"{price.input_usd_per_mtok:g} in{cached}, {price.output_usd_per_mtok:g} out"
