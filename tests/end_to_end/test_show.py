@@ -231,7 +231,7 @@ def test_a_command_names_the_variable_of_the_key(
     """And says where it is not set. A name that could be the key itself is not shown."""
     monkeypatch.setenv("MY_KEY", KEY)
     monkeypatch.setenv("odd_name", KEY)
-    run(write_prompts("a"), "--api-key-env", "MY_KEY", "--project", "my team/it's")
+    run(write_prompts("a"), "--api-key-env", "MY_KEY", "--project", "my-team/it's")
     assert '-H "Authorization: Bearer $MY_KEY"' in batchrun("show", "out", "--curl").stdout
     monkeypatch.delenv("MY_KEY")
     assert "MY_KEY, which is not set here: export MY_KEY=…" in batchrun("show", "out", "--curl").stderr
