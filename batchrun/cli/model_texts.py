@@ -8,7 +8,7 @@ from batchrun.job.catalogue import ModelPrice, load_prices, retirement_of
 
 _UNKNOWN = "–"
 
-_HEADINGS = ("model", "USD per million tokens in", "cached", "out", "context", "end of life")
+_HEADINGS = ("model", "in", "cached", "out", "context", "end of life")
 
 
 def model_lines(names: Sequence[str], provider: str, today: date) -> Iterator[str]:
@@ -28,7 +28,8 @@ def model_lines(names: Sequence[str], provider: str, today: date) -> Iterator[st
         aligned = (f"{cell:>{width}}" for cell, width in zip(numbers, widths[1:-1], strict=True))
         yield "  ".join([f"{first:<{widths[0]}}", *aligned, end])
     prices = load_prices()
-    yield f"prices and ends as of {max(prices[name].as_of for name in names if name in prices)}; {_UNKNOWN} not known"
+    as_of = max(prices[name].as_of for name in names if name in prices)
+    yield f"in, cached, out: USD per million tokens, as of {as_of}; context in tokens; {_UNKNOWN} not known"
 
 
 def model_details(names: Sequence[str], provider: str, today: date) -> list[dict[str, Any]]:

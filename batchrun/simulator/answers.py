@@ -135,12 +135,19 @@ def _choice(draft: _Draft, chat: Chat, settings: Settings, index: int) -> dict[s
 
 
 def _think(message: dict[str, Any], draft: _Draft, where: str) -> None:
-    if where != "think":
+    if where == "reasoning_details":
+        message[where] = [thought_detail(draft.reasoning)]
+    elif where in ("reasoning", "reasoning_content"):
         message[where] = draft.reasoning
-    elif draft.content_tokens:
-        message["content"] = f"<think>\n{draft.reasoning}\n</think>\n\n{message['content'] or ''}"
     else:
-        message["content"] = f"<think>\n{draft.reasoning}"
+        opening = "<think>\n" if where == "think" else ""
+        closing = f"\n</think>\n\n{message['content'] or ''}" if draft.content_tokens else ""
+        message["content"] = f"{opening}{draft.reasoning}{closing}"
+
+
+def thought_detail(text: str) -> dict[str, Any]:
+    """Return reasoning as an entry of `reasoning_details`. Source: OpenRouter's guide to reasoning tokens."""
+    return {"type": "reasoning.text", "text": text, "format": "unknown", "index": 0}
 
 
 def _reasons(chat: Chat, settings: Settings) -> bool:

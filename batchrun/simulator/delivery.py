@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from batchrun.simulator.answers import pieces
+from batchrun.simulator.answers import pieces, thought_detail
 from batchrun.simulator.errors import Problem
 from batchrun.simulator.faults import Delivery
 
@@ -94,6 +94,9 @@ def _deltas(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name in ("reasoning", "reasoning_content"):
         for piece in pieces(message.get(name) or ""):
             yield _delta(choice, {name: piece})
+    for detail in message.get("reasoning_details") or ():
+        for piece in pieces(detail["text"]):
+            yield _delta(choice, {"reasoning_details": [thought_detail(piece)]})
     logprobs = iter((choice["logprobs"] or {}).get("content", ()))
     for piece in pieces(message["content"] or ""):
         logprob = next(logprobs, None)

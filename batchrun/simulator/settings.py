@@ -42,7 +42,7 @@ MODELS = (
     "zai-org/GLM-5.3-Flash",
 )
 """What W&B Inference serves on 2026-11-28."""
-REASONING_FIELDS = ("reasoning", "reasoning_content", "think")
+REASONING_FIELDS = ("reasoning", "reasoning_content", "reasoning_details", "think", "think_end")
 
 
 class SettingsError(ValueError):
@@ -195,7 +195,10 @@ class Settings:
         "reasoning-model",
     )
     reasoning_field: str = _setting(
-        "reasoning", _choice(*REASONING_FIELDS), "Answers", "field with the reasoning; think: inside the content"
+        "reasoning",
+        _choice(*REASONING_FIELDS),
+        "Answers",
+        "field with the reasoning; think: inside the content; think_end: likewise, without the opening tag",
     )
 
 

@@ -35,11 +35,10 @@ def test_models_shows_price_window_and_end_next_to_what_is_served(batchrun: Any,
     assert rows[REPLACEMENT] == [REPLACEMENT, "0.6", "0.1", "3", "262,144", "–"]
     assert rows["new/one"] == ["new/one", "–", "–", "–", "–", "–"]
     assert rows["deepseek-ai/DeepSeek-V4-Pro"][-3:] == ["2026-10-05,", "then", "deepseek-ai/DeepSeek-V4-Pro-0813"]
-    assert (
-        re.sub(" +", " ", done.stdout.splitlines()[0])
-        == "model USD per million tokens in cached out context end of life"
+    assert re.sub(" +", " ", done.stdout.splitlines()[0]) == "model in cached out context end of life"
+    assert done.stdout.splitlines()[-1] == (
+        "in, cached, out: USD per million tokens, as of 2026-11-28; context in tokens; – not known"
     )
-    assert done.stdout.splitlines()[-1] == "prices and ends as of 2026-11-28; – not known"
     found = batchrun("models", "--json").json
     assert found["models"] == sorted(found["models"]) == [each["model"] for each in found["details"]]
     assert found["details"][1] == {

@@ -16,7 +16,7 @@ MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 BEFORE = ["row", "custom_id"]
 AFTER = [
-    "model", "sample", "status", "response", "reasoning", "tool_calls", "refusal", "finish_reason",
+    "model", "sample", "status", "response", "reasoning", "tool_calls", "refusal", "invalid_response", "finish_reason",
     "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens", "cost_usd",
     "latency_s", "attempts", "finished_at", "error_kind", "error", "http_status", "response_id",
 ]  # fmt: skip

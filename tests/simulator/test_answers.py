@@ -116,6 +116,15 @@ def test_reasoning_is_in_the_field_that_is_set():
     assert inline == {"role": "assistant", "content": f"<think>\n{thoughts}\n</think>\n\n{older['content']}"}
 
 
+def test_reasoning_can_be_in_details_or_before_a_lone_closing_tag():
+    """As OpenRouter sends it, and as models do whose prompt ends with the opening tag."""
+    thoughts = first(Settings(), model=REASONING_MODEL)["message"]["reasoning"]
+    detailed = first(Settings(reasoning_field="reasoning_details"), model=REASONING_MODEL)["message"]
+    assert [detail["text"] for detail in detailed["reasoning_details"]] == [thoughts]
+    unopened = first(Settings(reasoning_field="think_end"), model=REASONING_MODEL)["message"]
+    assert unopened["content"] == f"{thoughts}\n</think>\n\n{detailed['content']}"
+
+
 def test_reasoning_can_use_all_tokens():
     """Then there is no content, and the tag of inline thoughts is not closed."""
     answer = completion(model=REASONING_MODEL, max_tokens=3)

@@ -92,6 +92,22 @@ def test_it_reads_reasoning_and_its_tokens():
     asyncio.run(scenario())
 
 
+def test_it_reads_reasoning_details_whole_and_in_a_stream():
+    """The pieces of a stream add up to the whole."""
+
+    async def scenario():
+        async with client(reasoning_field="reasoning_details") as asynchronous:
+            answer = await ask(asynchronous, model="openai/gpt-oss-20b")
+            [detail] = answer.choices[0].message.reasoning_details
+            stream = await ask(asynchronous, model="openai/gpt-oss-20b", stream=True)
+            deltas = [chunk.choices[0].delta async for chunk in stream]
+            pieces = [each for delta in deltas for each in getattr(delta, "reasoning_details", None) or ()]
+            assert len(pieces) > 1
+            assert "".join(each["text"] for each in pieces) == detail["text"]
+
+    asyncio.run(scenario())
+
+
 def test_it_reads_tool_calls():
     """A required tool is called with valid JSON as arguments."""
 
