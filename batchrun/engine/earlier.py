@@ -25,7 +25,9 @@ def refuse_moved(job: Job) -> None:
     here = job.run_directory
     if job.earlier_directory is None or (here / CHECKPOINT).exists():
         return
-    there = Path(job.earlier_directory)
+    ours, there = map(Path, job.earlier_directory)
+    if ours != here:  # a caller has set another one
+        return
     if not (there / CHECKPOINT).exists() or not (rows := _rows_of(job, there)):
         return
     move = f"mkdir -p {_quoted(here.parent)} && mv {_quoted(there)} {_quoted(here)}"

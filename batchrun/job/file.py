@@ -107,7 +107,7 @@ def name_for(path: str) -> str:
 
 def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: str, folder: Path | None) -> Job:
     sections: dict[str, Any] = {}
-    earlier: str | None = None
+    earlier: tuple[str, str] | None = None
     for section, kind in SECTIONS.items():
         entries = {key: (f"{where}: {section}.{key}", value) for key, value in tables.get(section, {}).items()}
         for (its_section, key), override in overrides.items():
@@ -226,20 +226,24 @@ def _relative_to(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str,
 
 def _with_directory(
     folder: Path, name: str, entries: dict[str, tuple[str, Any]]
-) -> tuple[dict[str, tuple[str, Any]], str | None]:
-    """Return the entries of `[output]` with a run directory relative to the job file, and where it was before.
-
-    The first releases took it relative to the current directory; None where that is the same.
-    """
+) -> tuple[dict[str, tuple[str, Any]], tuple[str, str] | None]:
+    """Return the entries of `[output]` with a run directory relative to the job file, and `Job.earlier_directory`."""
     origin, value = entries.get("dir", ("", default_directory(name)))
     if not isinstance(value, str) or not value:
         return entries, None  # the section's own check refuses it
     joined = str(folder / value)
     short = os.path.normpath(joined)
     # `jobs/..` is not the current directory where `jobs` is a link.
-    directory = short if os.path.realpath(short) == os.path.realpath(joined) else joined
-    is_same = os.path.realpath(value) == os.path.realpath(directory)
-    return entries | {"dir": (origin, directory)}, None if is_same else value
+    directory = short if _is_same_place(short, joined) else joined
+    earlier = None if _is_same_place(value, directory) else (directory, value)
+    return entries | {"dir": (origin, directory)}, earlier
+
+
+def _is_same_place(one: str, other: str) -> bool:
+    try:
+        return os.path.realpath(one) == os.path.realpath(other)
+    except FileNotFoundError:  # the current directory was deleted
+        return one == other
 
 
 def _with_schema(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:

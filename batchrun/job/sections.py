@@ -250,8 +250,8 @@ class Job:
 
     name: str = "batch"
     """Name of the run directory if `output.dir` is not set."""
-    earlier_directory: str | None = None
-    """Where the first releases kept the run of this job file: relative to the current directory, not to the file."""
+    earlier_directory: tuple[str, str] | None = None
+    """Run directory as a job file sets it, and where the first releases kept it: relative to the current directory."""
     input: Input
     prompt: PromptTemplates = field(default_factory=PromptTemplates)
     model: Model = field(default_factory=Model)

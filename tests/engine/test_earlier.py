@@ -1,5 +1,6 @@
 """The run of a job file that an older version kept elsewhere is found, and its answers are not bought again."""
 
+import dataclasses
 import shlex
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from batchrun.engine.options import Options
 from batchrun.engine.runner import run
 from batchrun.errors import JobError
 from batchrun.job.file import load_job
-from batchrun.job.sections import Job
+from batchrun.job.sections import Job, Output
 
 JOB = '[input]\npath = "{}"\n[model]\nname = "m"\n[output]\ndir = "runs/mine"\n'
 
@@ -56,6 +57,8 @@ def test_the_earlier_run_is_named_instead_of_bought_again() -> None:
 def test_a_run_that_is_named_is_used() -> None:
     """`-o` is relative to the current directory."""
     assert run(load("label", out="runs/mine"), Options(simulate=True)).newly_settled == 0
+    job = dataclasses.replace(load("label"), output=Output(dir="runs/other"))
+    assert run(job, Options(simulate=True)).newly_settled == 2
     assert run(load("label", out="jobs/runs/mine"), Options(simulate=True)).newly_settled == 2
 
 

@@ -95,7 +95,8 @@ def test_the_run_directory_is_relative_to_the_job_file(
     Path("jobs").mkdir()
     Path("jobs/job.toml").write_text(f"{INPUT}\n[output]\n{written}")
     job = load_job("jobs/job.toml")
-    assert (str(job.run_directory), job.earlier_directory) == (directory, earlier)
+    assert str(job.run_directory) == directory
+    assert job.earlier_directory == (None if earlier is None else (directory, earlier))
     named = load_job("jobs/job.toml", {("output", "dir"): ("--out", "mine")})
     assert (str(named.run_directory), named.earlier_directory) == ("mine", None)
 
