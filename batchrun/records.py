@@ -104,6 +104,9 @@ class Fault(NamedTuple):
     latency_s: float
     was_sent: bool = True
     """False when no connection was made: then nothing can have been billed."""
+    is_stale: bool = False
+    """True when a connection that had been used before broke soon and without a byte of an answer: the server had
+    closed it meanwhile, and nothing is at fault."""
 
 
 class Usage(NamedTuple):
@@ -187,7 +190,25 @@ class Loosened(NamedTuple):
     message: str
 
 
-Event = Paused | Resumed | Spent | Attempted | Loosened
+class Closed(NamedTuple):
+    """Nothing more is sent to a model, which is refused or was away for too long. The other models continue."""
+
+    model: str
+    message: str
+
+
+class GivenUp(NamedTuple):
+    """Attempts were given up that took much longer than all others; their requests are sent again."""
+
+    model: str
+    requests: int
+    after_s: float
+    """Age of the youngest of these attempts."""
+    slowest_s: float
+    """The longest time that an answer of this model took so far."""
+
+
+Event = Paused | Resumed | Spent | Attempted | Loosened | Closed | GivenUp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,7 @@ ORIGIN = Fact[Origin]("asked", dict, "what the requests are made from")
 IDENTITY = Fact[str]("identity", str, "name of this run in systems that it is published to")
 SIMULATED = Fact[bool]("simulated", bool, "whether the answers come from the simulator")
 ENDPOINTS = Fact[list[str]]("endpoints", list, "base URLs that have answered, the latest last")
+HEARD = Fact[list[str]]("heard", list, "base URLs that have replied to a request, with whatever status")
 FOLDER = Fact[str]("folder", str, "folder that the paths of the input start from")
 MISMATCH = Fact[int]("mismatch", int, "a row whose content was not the one that its outcome answers")
 BEGUN = Fact[list[Any]]("begun", list, "caps and input that the user has agreed to")
@@ -86,6 +87,7 @@ ALL: tuple[Fact[Any], ...] = (
     IDENTITY,
     SIMULATED,
     ENDPOINTS,
+    HEARD,
     FOLDER,
     MISMATCH,
     BEGUN,

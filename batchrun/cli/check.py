@@ -17,7 +17,7 @@ from batchrun.cli.flags import GroupedCommand, job_flags
 from batchrun.cli.run import job_of
 from batchrun.engine.earlier import refuse_moved
 from batchrun.engine.preflight.check import Report, check
-from batchrun.engine.preflight.probe import key_notes, probe_sender
+from batchrun.engine.preflight.probe import endpoint_notes, probe_sender
 from batchrun.errors import BatchrunError
 from batchrun.job.file import STDIN
 from batchrun.job.sections import Job
@@ -88,7 +88,7 @@ def _report(job: Job, *, is_probing: bool, simulate: bool) -> Report:
         if not is_probing:
             report = check(job, source, today=date.today(), on_read=on_read, simulated=simulate)
             with reported_when_slow("the key", "~/.netrc", _say):
-                notes = key_notes(job.endpoint, simulate=simulate)
+                notes = endpoint_notes(job.endpoint, simulate=simulate)
             return dataclasses.replace(report, notes=[*report.notes, *notes])
         with reported_when_slow("the key", "~/.netrc", _say):
             send = probe_sender(job, simulate=simulate)

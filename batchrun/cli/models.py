@@ -10,7 +10,7 @@ import orjson
 
 from batchrun.cli.flags import job_flags, overrides_of
 from batchrun.cli.model_texts import model_details, model_lines
-from batchrun.endpoint.models import ask_models, model_names
+from batchrun.endpoint.models import served_models
 from batchrun.job.file import job_for
 
 
@@ -27,7 +27,7 @@ def models_command(as_json: bool, **flags: Any) -> None:
     batchrun models --base-url http://127.0.0.1:8000/v1
     """
     endpoint = job_for(["-"], overrides_of(flags)).endpoint
-    names = model_names(asyncio.run(ask_models(endpoint, functools.partial(click.echo, err=True))), endpoint)
+    names = asyncio.run(served_models(endpoint, functools.partial(click.echo, err=True)))
     if as_json:
         details = model_details(names, endpoint.provider, date.today())
         click.echo(orjson.dumps({"base_url": endpoint.base_url, "models": names, "details": details}).decode())

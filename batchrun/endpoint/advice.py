@@ -1,11 +1,14 @@
 """What the user can do about a refusal, for one endpoint: the cures of the verdict table with names and URLs."""
 
+import os
+from collections.abc import Mapping
 from datetime import date
 
-from batchrun.endpoint.key import key_variable
+from batchrun.endpoint.key import key_place, key_variable
 from batchrun.endpoint.pool.verdicts import EFFECTS
 from batchrun.job.catalogue import retirement_text
-from batchrun.job.sections import Endpoint
+from batchrun.job.sections import BASE_URLS, Endpoint
+from batchrun.job.settings import BASE_URL_VARIABLE
 
 
 def cure_for(kind: str, endpoint: Endpoint, *, has_key: bool, lists_models: bool = False, model: str = "") -> str:
@@ -19,47 +22,57 @@ def cure_for(kind: str, endpoint: Endpoint, *, has_key: bool, lists_models: bool
         model: that was asked.
     """
     again = "then run the same command again"
+    is_wandb = endpoint.provider == "wandb"
+    no_key = f"no key was sent; set {key_variable(endpoint)} (any value for servers that need none)"
     if kind == "unauthorized" and not has_key:
-        return f"no key was sent; set {key_variable(endpoint)} (any value for servers that need none); {again}"
+        return f"{no_key}; {again}"
     if kind == "unauthorized":
-        project = " and the team/project (--project)" if endpoint.provider == "wandb" else ""
-        return f"check the key in {_key_place(endpoint)}{project}; {again}"
+        project = " and the team/project (--project)" if is_wandb else ""
+        return f"check the key in {key_place(endpoint)}{project}; {again}"
+    if kind == "forbidden" and not has_key:
+        return f"{no_key}, or check the base URL; {again}"
+    if kind == "forbidden" and not is_wandb:
+        place = key_place(endpoint)
+        return f"check what the key in {place} may use, that you are served in your region, and the base URL; {again}"
+    if kind == "account_unsupported" and not is_wandb:
+        return f"use another account than that of the key in {key_place(endpoint)}; {again}"
     if kind == "model_not_found" and lists_models:
-        return f"{_without_version(endpoint)}check the base URL"
+        return "check the base URL"
     if kind == "model_not_found":
-        end = retirement_text(model, date.today()) if endpoint.provider == "wandb" else ""
-        ended = f"it {end}; " if end else ""
-        return f"{ended}{_without_version(endpoint)}`{models_command(endpoint)}` lists what the endpoint serves"
+        end = retirement_text(model, date.today()) if is_wandb else ""
+        return f"it {end}; {list_cure(endpoint)}" if end else list_cure(endpoint)
     return EFFECTS[kind].cure
 
 
-def with_cure(message: str, kind: str, endpoint: Endpoint, *, has_key: bool) -> str:
-    """Return a message that ends in the table's cure with the cure for this endpoint instead."""
-    table = EFFECTS[kind].cure if kind in EFFECTS else ""
-    if not table or not message.endswith(table):
-        return message
-    model = message.partition(": ")[0]  # a refusal of a model begins with its name
-    return message.removesuffix(table) + cure_for(kind, endpoint, has_key=has_key, model=model)
+def unheard_cure(endpoint: Endpoint, patience_s: float | None) -> str:
+    """Return what can be done when an endpoint has never replied; `patience_s` is None where none was given."""
+    is_known = endpoint.base_url in BASE_URLS.values()
+    cure = "is this machine connected to the network?" if is_known else "is this URL right?"
+    if patience_s is None and not is_known:
+        cure += " A server that is still starting needs more time: --patience 1h"
+    elif patience_s is None:
+        cure += " To wait longer: --patience 12h"
+    return cure
+
+
+def place_of(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the base URL, and the variable that names it, if one does."""
+    is_from_variable = environ.get(BASE_URL_VARIABLE, "").strip().rstrip("/") == endpoint.base_url
+    return f"{endpoint.base_url} (from {BASE_URL_VARIABLE})" if is_from_variable else endpoint.base_url
+
+
+def list_cure(endpoint: Endpoint) -> str:
+    """Return how to see the models that this endpoint serves."""
+    return f"`{models_command(endpoint)}` lists what the endpoint serves"
 
 
 def models_command(endpoint: Endpoint) -> str:
     """Return the command that lists what this endpoint serves."""
     parts = ["batchrun models"]
-    if endpoint.provider != "wandb":
+    if endpoint.provider != "wandb" or endpoint.base_url not in BASE_URLS.values():
         parts.append(f"--base-url {endpoint.base_url}")
     if endpoint.api_key_env:
         parts.append(f"--api-key-env {endpoint.api_key_env}")
+    if endpoint.allow_http:
+        parts.append("--allow-http")
     return " ".join(parts)
-
-
-def _key_place(endpoint: Endpoint) -> str:
-    variable = key_variable(endpoint)
-    return f"{variable} or ~/.netrc" if endpoint.provider == "wandb" and not endpoint.api_key_env else variable
-
-
-def _without_version(endpoint: Endpoint) -> str:
-    """Return the cure for a base URL that does not end in a version, as nearly all do."""
-    last = endpoint.base_url.rstrip("/").rpartition("/")[2]
-    if last[:1] == "v" and last[1:2].isdigit():
-        return ""
-    return f"a base URL usually ends in /v1: try --base-url {endpoint.base_url.rstrip('/')}/v1; "

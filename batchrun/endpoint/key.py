@@ -171,6 +171,13 @@ def is_variable_name(name: str) -> bool:
     return _VARIABLE_NAME.fullmatch(name) is not None
 
 
+def key_place(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str:
+    """Return where an endpoint's key was found: the name of a variable, or `~/.netrc`."""
+    variable = key_variable(endpoint)
+    has_netrc = endpoint.provider == "wandb" and not endpoint.api_key_env
+    return "~/.netrc" if has_netrc and not environ.get(variable, "").strip() else variable
+
+
 def hide_keys(text: str) -> str:
     """Return a text, such as a traceback, with `***` for every key that was found in this process."""
     data = text.encode("utf-8", "backslashreplace")

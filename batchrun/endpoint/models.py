@@ -1,13 +1,13 @@
 """Asks an endpoint which models it serves."""
 
 from collections.abc import Callable
-
-import orjson
+from typing import NamedTuple
 
 from batchrun import __version__
-from batchrun.endpoint.advice import cure_for
+from batchrun.endpoint.advice import cure_for, place_of
+from batchrun.endpoint.diagnosis import finding, names_in
 from batchrun.endpoint.http.client import HttpClient
-from batchrun.endpoint.key import find_key, find_project
+from batchrun.endpoint.key import Secret, find_key, find_project
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.verdicts import EFFECTS, ForRow
 from batchrun.errors import EndpointRefused, Stopped
@@ -16,43 +16,43 @@ from batchrun.records import Fault, Reply
 from batchrun.storage.slow import reported_when_slow
 
 
-async def ask_models(endpoint: Endpoint, say: Callable[[str], None]) -> Reply | Fault:
-    """Ask once for the list, with the endpoint's key. `say` gets a message when the search for the key hangs."""
-    with reported_when_slow("the key", "~/.netrc", say):
-        key = find_key(endpoint)
-    client = HttpClient(
-        endpoint.base_url,
-        key,
-        find_project(endpoint),
-        connections=1,
-        timeout_s=30,
-        connect_timeout_s=10,
-        user_agent=f"batchrun/{__version__}",
-    )
-    async with client:
-        return await client.models()
+class _Reach(NamedTuple):
+    base_url: str
+    key: Secret | None
+    project: str | None
 
 
-def model_names(result: Reply | Fault, endpoint: Endpoint) -> list[str]:
-    """Return the models' names.
+async def served_models(endpoint: Endpoint, say: Callable[[str], None]) -> list[str]:
+    """Return the names of the models that an endpoint serves; it is asked once, with its key.
+
+    Args:
+        endpoint: to ask.
+        say: gets a message when the search for the key hangs.
 
     Raises:
         EndpointRefused: the endpoint refuses this key, project or region, or has no such list.
         Stopped: it cannot be reached, or cannot answer now.
     """
-    if isinstance(result, Fault):
-        raise Stopped(f"{endpoint.base_url}: {result.message}")
-    if result.status != 200:
-        verdict = judge(result)
-        effect = EFFECTS[verdict.kind or "bad_reply"]
-        error = EndpointRefused if effect.row is ForRow.OPEN else Stopped
-        has_key = find_key(endpoint) is not None
-        cure = cure_for(verdict.kind or "bad_reply", endpoint, has_key=has_key, lists_models=True)
-        raise error(f"{endpoint.base_url}: {verdict.message}; {cure}".rstrip("; "))
-    try:
-        names = [model["id"] for model in orjson.loads(result.body)["data"]]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        names = [None]
-    if not all(isinstance(name, str) and name.isprintable() for name in names):
-        raise Stopped(f"{endpoint.base_url}: the answer is not a list of models; check that the base URL ends in /v1")
-    return sorted(names)
+    with reported_when_slow("the key", "~/.netrc", say):
+        reach = _Reach(endpoint.base_url, find_key(endpoint), find_project(endpoint))
+    client = HttpClient(*reach, connections=1, timeout_s=30, connect_timeout_s=10, user_agent=f"batchrun/{__version__}")
+    async with client:
+        result = await client.models()
+    names = names_in(result.body) if isinstance(result, Reply) and result.is_success else None
+    if names is not None:
+        return names
+    verdict = judge(result)
+    found = await finding(verdict.kind or "bad_reply", reach, ())
+    raise _problem(result, endpoint, found, has_key=reach.key is not None)
+
+
+def _problem(result: Reply | Fault, endpoint: Endpoint, found: str, *, has_key: bool) -> EndpointRefused | Stopped:
+    """Return the error for an answer that is not a list; `found` is what asking around has shown."""
+    verdict = judge(result)
+    kind = verdict.kind or "bad_reply"
+    cure = found or cure_for(kind, endpoint, has_key=has_key, lists_models=True)
+    if isinstance(result, Reply) and result.is_success:
+        return Stopped(f"{place_of(endpoint)}: the answer is not a list of models; {cure}")
+    is_refused = isinstance(result, Reply) and EFFECTS[kind].row is ForRow.OPEN
+    message = f"{place_of(endpoint)}: {verdict.message}; {cure}".rstrip("; ")
+    return EndpointRefused(message) if is_refused else Stopped(message)

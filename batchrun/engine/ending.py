@@ -1,5 +1,6 @@
 """How an execution ended: its state, and what ended it in one word. Pure."""
 
+from batchrun.endpoint.pool.verdicts import UNHEARD
 from batchrun.records import Stop
 
 
@@ -20,6 +21,8 @@ def ended_by(stop: Stop | None) -> str:
         return stop.kind
     if stop.kind == "failure":
         return "directory" if stop.exit_code == 3 else "error"
+    if stop.kind == UNHEARD:
+        return "unheard"
     if stop.exit_code == 4:
         return "refused"
     return "quota" if stop.kind == "quota_exhausted" else "outage"

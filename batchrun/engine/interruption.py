@@ -14,14 +14,14 @@ class Phase(NamedTuple):
     """A phase of an execution, as somebody who interrupts it sees it."""
 
     waiting: str
-    """What the run waits for after the first interruption."""
+    """What the run waits for after the first interruption; `{flight}` is what is in flight, and for how long."""
     loss: str
     """What a second interruption costs, and how to get it back; `{directory}` is the run directory. Empty: nothing."""
 
 
 PREPARING = Phase("stopping: nothing will be sent; a second Ctrl-C stops at once", "")
 SENDING = Phase(
-    "stopping: waiting for the answers in flight; a second Ctrl-C stops at once",
+    "stopping: {flight}; a second Ctrl-C stops at once",
     "the answers in flight are lost",
 )
 WRITING = Phase(
@@ -46,6 +46,7 @@ class Interruption:
         self.is_requested = False
         """Whether the run was interrupted, also after its execution: then publishing ends."""
         self._drain: Callable[[Stop], None] | None = None
+        self._flight: Callable[[], str] = lambda: "waiting for the answers in flight"
         self._say: Callable[[str], None] = lambda message: None
 
     def interrupt(self, reason: Stop) -> None:
@@ -54,13 +55,19 @@ class Interruption:
         if self.phase is ENDED:
             return
         self.stop = self.stop or reason
-        self._say(f"{ended_text(reason.signal)}: {self.phase.waiting}" if reason.signal else self.phase.waiting)
+        waiting = self.phase.waiting.format(flight=self._flight())
+        self._say(f"{ended_text(reason.signal)}: {waiting}" if reason.signal else waiting)
         if self.phase is SENDING and self._drain is not None:
             self._drain(reason)
 
-    def drain_by(self, drain: Callable[[Stop], None]) -> None:
-        """Call this function on an interruption while rows are sent; at once if there was one before."""
-        self._drain = drain
+    def drain_by(self, drain: Callable[[Stop], None], flight: Callable[[], str] | None = None) -> None:
+        """Call `drain` on an interruption while rows are sent; at once if there was one before.
+
+        Args:
+            drain: stops the sending.
+            flight: returns what is in flight then, and how long it may take.
+        """
+        self._drain, self._flight = drain, flight or self._flight
         if self.stop is not None:
             drain(self.stop)
 

@@ -2,24 +2,22 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
-from batchrun.endpoint.advice import with_cure
-from batchrun.endpoint.key import key_variable
 from batchrun.endpoint.pool.budget import Amount, Budget, Used
 from batchrun.endpoint.pool.limits import START, Change, Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.repair import Repair
-from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
+from batchrun.endpoint.pool.rules import Listeners, Rules
 from batchrun.endpoint.pool.strict import Strictness
 from batchrun.engine.access import Access
 from batchrun.engine.canaries import Canaries
 from batchrun.engine.caps import rates_of
+from batchrun.engine.contact import Contact
 from batchrun.engine.ending import ended_as, ended_by
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.shared_limit import LimitMemory
@@ -32,8 +30,8 @@ from batchrun.prompts.source import Entry, Source
 from batchrun.records import (
     Attempted,
     BadRow,
+    Closed,
     Event,
-    Loosened,
     Outcome,
     Paused,
     Request,
@@ -44,7 +42,6 @@ from batchrun.records import (
     summed,
 )
 from batchrun.report.bar import Progress
-from batchrun.report.texts import duration_text
 from batchrun.results.used import keep_set_aside
 
 _STOPPED_AT_ONCE = "stopped at once, so that the answers in flight are lost; run the same command again to resume"
@@ -103,22 +100,26 @@ class Sending:
         self._began_s, self._interruption, self._save = began_s, interruption, save
         self._loop = asyncio.get_running_loop()
         self._client = prepared.access.client(self.job.limits, self.job.limits.max_concurrency)
+        self._contact = Contact(self.job, prepared.access, self.store)
         self._pool = self._new_pool()
         self._limit_change: Change | None = Change(0.0, self._pool.limit.current, "start")
 
     def _new_pool(self) -> Pool:
-        limits, canaries = self.job.limits, Canaries(self.job)
+        canaries = Canaries(self.job)
         return Pool(
             self._client,
             self._limit(),
             Rules(
-                policy=Policy(max_attempts=limits.max_attempts, patience_s=limits.patience_s),
+                policy=self._contact.policy,
                 canary=canaries.request,
                 rates=rates_of(self.job),
                 repair=self._prepared.repair,
                 strict=None if canaries.strict_forms is None else Strictness(*canaries.strict_forms),
                 budget=self._budget,
                 answered=[model for model, sums in self.store.totals.items() if sums.completed],
+                is_heard=self._contact.is_heard,
+                place=self._contact.place,
+                cure_of=self._contact.cure_of,
             ),
             Listeners(on_outcome=self.store.put, on_flight=self._on_flight, on_event=self._on_event),
             may_admit=lambda: self.store.is_keeping_up,
@@ -128,7 +129,7 @@ class Sending:
         """Send what is not settled; return why it stopped, if before the end."""
         ending = ("stopped", "an unexpected error ended it", "error")
         try:
-            stop = self._advised(await self._send_all())
+            stop = await self._contact.explained(await self._send_all(), self._pool.closed)
             ending = (ended_as(stop), "" if stop is None else stop.message, ended_by(stop))
         except asyncio.CancelledError:
             ending = ("interrupted", _STOPPED_AT_ONCE, ended_by(self._interruption.stop or _CANCELLED))
@@ -136,18 +137,10 @@ class Sending:
         finally:
             self.store.history.end_execution(_now_ms(), *ending)
         keep_set_aside(self.store, self.set_aside)
-        self._note_limit()
+        self._note_learned()
         self.store.set_fact(facts.LIMIT, self._pool.limit.held)
         self._memory.learn(self._pool.limit.held)
         return stop
-
-    def _advised(self, stop: Stop | None) -> Stop | None:
-        """Return the reason to stop with a cure that fits the job's endpoint."""
-        if stop is None:
-            return None
-        has_key = self._prepared.access.key is not None
-        message = with_cure(stop.message, stop.kind, self.job.endpoint, has_key=has_key)
-        return dataclasses.replace(stop, message=message)
 
     async def _send_all(self) -> Stop | None:
         self.store.history.begin_execution(_now_ms(), self.store.totals)
@@ -156,7 +149,7 @@ class Sending:
         )
         self._on_flight(0)  # the note has the prices of this job from now on
         self._progress.begin(summed(self.store.totals.values()).requests)
-        self._interruption.drain_by(self._pool.stop)
+        self._interruption.drain_by(self._pool.stop, lambda: self._contact.flight_text(self._pool))
         async with self._client:
             watch = asyncio.create_task(self._watch().keep())
             watch.add_done_callback(self._on_watch_end)
@@ -222,30 +215,25 @@ class Sending:
             self.store.attempted(event.model, event.attempts, event.throttled)
         elif isinstance(event, Paused):
             self.store.history.paused(event.model, event.kind, _now_ms(), event.message)
-            has_key = self._prepared.access.key is not None
-            keyless = "" if has_key else f" (no key is sent: {key_variable(self.job.endpoint)} is not set)"
-            patience = duration_text(self.job.limits.patience_s)
-            probing = f"asking again until it answers, for at most {patience}"
-            self._progress.say(f"paused{self._whose(event)} ({event.kind}): {event.message}{keyless}; {probing}")
-        elif isinstance(event, Resumed):
-            self.store.history.resumed(event.model, _now_ms())
-            self._progress.say(f"the endpoint answers again{self._whose(event)} after {duration_text(event.after_s)}")
+            self._progress.say(self._contact.text(event, is_heard=self._pool.is_heard))
         else:
-            without = "the schema is sent without it, and answers are checked as before"
-            self._progress.say(f"strict is refused{self._whose(event)} ({event.message.rstrip('.')}); {without}")
-
-    def _whose(self, event: Paused | Resumed | Loosened) -> str:
-        return "" if len(self.job.models) == 1 else f" for {event.model}"
+            if isinstance(event, Resumed | Closed):  # a model that is closed waits for nothing more
+                self.store.history.resumed(event.model, _now_ms())
+            self._progress.say(self._contact.text(event, is_heard=True))
 
     def _on_limit(self, change: Change) -> None:
         self._limit_change = change
 
-    def _note_limit(self) -> None:
-        """Add the limit to its history if it has changed. Called once a second: a ramp changes it with every answer."""
+    def _note_learned(self) -> None:
+        """Record what was learned of the endpoint. Called once a second: a ramp changes the limit with every answer."""
         if self._limit_change is not None:
             change = self._limit_change
             self.store.note_limit(_now_ms(), change.limit, change.reason)
+            if change.at_s:  # also for an execution that dies
+                self.store.set_fact(facts.LIMIT, self._pool.limit.held)
             self._limit_change = None
+        if self._pool.is_heard:
+            self._contact.note_heard()
 
     # The watch.
 
@@ -259,7 +247,7 @@ class Sending:
             memory=self._memory,
             progress=self._progress,
             began_s=self._began_s,
-            note_limit=self._note_limit,
+            note_limit=self._note_learned,
             save=self._save,
             fail=self._fail,
         )

@@ -7,6 +7,7 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.changes import Change, adapt, forget_failed, has_retired
 from batchrun.checkpoint.facts import Known
 from batchrun.checkpoint.store import Store
+from batchrun.endpoint.advice import place_of
 from batchrun.errors import JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
@@ -144,10 +145,17 @@ def begin(store: Store, job: Job, source: Source, *, simulated: bool, say: Calla
         simulated: whether the simulator answers.
         say: prints a line.
     """
-    if not simulated and (note := _endpoint_note(store, job)):
-        say(note)
+    if not simulated:
+        for note in filter(None, [_origin_note(job), _endpoint_note(store, job)]):
+            say(note)
     note_start(store, job, is_simulated=simulated, has_answers=_was_sent(store))
     note_requests(store, job, origin_of(job, source.files))
+
+
+def _origin_note(job: Job) -> str | None:
+    """Return a note when the base URL is from the environment, and not from the job."""
+    place = place_of(job.endpoint)
+    return None if place == job.endpoint.base_url else f"note: the endpoint is {place}"
 
 
 def _endpoint_note(store: Store, job: Job) -> str | None:

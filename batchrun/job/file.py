@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from batchrun.errors import JobError
 from batchrun.job.sections import SECTIONS, Job, Price, default_directory
-from batchrun.job.settings import Section, SettingError, key_of, texts
+from batchrun.job.settings import BASE_URL_VARIABLE, Section, SettingError, key_of, texts
 from batchrun.job.suggestions import misplaced_in_model, nearest, nearest_setting
 
 STDIN = "-"
@@ -118,6 +118,8 @@ def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: s
             entries = _relative_to(folder, entries)
         if section == "output" and folder is not None and ("output", "dir") not in overrides:
             entries, earlier = _with_directory(folder, name, entries)
+        if section == "endpoint":
+            entries = _with_variable(entries)
         if section == "response":
             entries = _with_schema(folder or Path(), entries)
         sections[section] = _section(kind, section, entries, where)
@@ -244,6 +246,13 @@ def _is_same_place(one: str, other: str) -> bool:
         return os.path.realpath(one) == os.path.realpath(other)
     except FileNotFoundError:  # the current directory was deleted
         return one == other
+
+
+def _with_variable(entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
+    """Return the entries of `[endpoint]`; where they name neither a base URL nor W&B, the environment's base URL."""
+    base_url = os.environ.get(BASE_URL_VARIABLE, "").strip()
+    is_named = "base_url" in entries or entries.get("provider", ("", None))[1] == "wandb"
+    return entries if is_named or not base_url else entries | {"base_url": (BASE_URL_VARIABLE, base_url)}
 
 
 def _with_schema(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:

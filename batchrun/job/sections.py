@@ -11,12 +11,12 @@ from batchrun.job.settings import (
     PROJECT_CURE,
     Section,
     SettingError,
+    base_url,
     booked_project,
     clock_time,
     duration_s,
     flag,
     flag_or,
-    http_url,
     is_loopback,
     number,
     one_of,
@@ -107,7 +107,7 @@ class Endpoint(Section):
         one_of("wandb", "openai", "custom"),
         shown="from base_url, else custom; wandb without a base_url",
     )
-    base_url: str = setting("", "URL up to and including /v1", http_url, shown="the provider's")
+    base_url: str = setting("", "URL up to and including /v1", base_url, shown="OPENAI_BASE_URL, else the provider's")
     project: str | None = setting(None, "TEAM/PROJECT to which W&B books the usage", booked_project)
     api_key_env: str | None = setting(None, "environment variable with the key", text, shown="the provider's")
     allow_http: bool = setting(False, "send the key over http to other hosts", flag)
@@ -154,8 +154,8 @@ class Limits(Section):
     max_duration_s: float | None = setting(
         None, "time after which to drain and stop, such as 8h", duration_s, key="max_duration"
     )
-    patience_s: float = setting(
-        43_200.0, "longest outage to wait for, such as 12h", duration_s, key="patience", shown="12h"
+    patience_s: float | None = setting(
+        None, "longest outage to wait for", duration_s, key="patience", shown="12h; 1m while nothing has ever answered"
     )
 
 

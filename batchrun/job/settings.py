@@ -11,6 +11,12 @@ from dataclasses import MISSING, Field, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
+BASE_URL_VARIABLE = "OPENAI_BASE_URL"
+"""Variable with a base URL, for jobs that name neither a base URL nor W&B. Precedent: OpenAI's own clients."""
+
+_API_PATHS = ("/chat/completions", "/completions", "/models")
+"""Paths of the API, which are added to a base URL."""
+
 Check = Callable[[Any], Any]
 
 _TEAM_PROJECT = re.compile(r"[^/\s:?#%]{1,128}/[^/\\\s:?#%]{1,128}")
@@ -185,6 +191,15 @@ def http_url(value: Any) -> str:
     if not re.fullmatch(r"https?://[^/\s?#@]+(/[^\s?#]*)?", text(value)) or not _has_host(value):
         raise ValueError("must be a URL such as https://host/v1, without user name, query or fragment")
     return str(value).rstrip("/")
+
+
+def base_url(value: Any) -> str:
+    """Accept the base URL of an API; returns it without a slash at its end."""
+    url = http_url(value)
+    for path in _API_PATHS:
+        if url.endswith(path):
+            raise ValueError(f"must end before {path}: {url.removesuffix(path)}")
+    return url
 
 
 def store_url(value: Any) -> str:

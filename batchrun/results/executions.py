@@ -20,6 +20,7 @@ _ENDED_BY = {
     "token_cap": "the token cap",
     "deadline": "the deadline",
     "refused": "refused by the endpoint",
+    "unheard": "the endpoint never answered",
     "quota": "out of credits",
     "outage": "an outage longer than the patience",
     "directory": "the run directory could not be written",

@@ -59,7 +59,7 @@ def test_the_key_is_not_shown_after_refused_connections(batchrun: Any, closed_po
     """The error of the HTTP library contains the request."""
     base_url = f"http://127.0.0.1:{closed_port}/v1"
     done = batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", base_url, "-o", "out", "--patience", "1s")
-    assert done.code == 5
+    assert done.code == 4
     assert "no connection" in done.stderr
     assert_nowhere(done)
 

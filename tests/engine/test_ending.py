@@ -23,6 +23,7 @@ def stop(kind: str, exit_code: int = 5, signal: str = "") -> Stop:
         (stop("failure", 3), "stopped", "directory"),
         (stop("failure", 2), "stopped", "error"),
         (stop("unauthorized", 4), "stopped", "refused"),
+        (stop("unheard", 4), "stopped", "unheard"),
         (stop("bad_request", 4), "stopped", "refused"),
         (stop("quota_exhausted"), "stopped", "quota"),
         (stop("overloaded"), "stopped", "outage"),

@@ -20,12 +20,12 @@ def test_an_interruption_is_kept_in_every_phase_and_drains_only_what_is_sent(pha
     messages: list[str] = []
     drained: list[Stop] = []
     interruption = Interruption()
-    interruption.drain_by(drained.append)
+    interruption.drain_by(drained.append, lambda: "waiting for 5 answers in flight, for at most 9 min")
     with interruption.reporting_loss(Path("runs/a"), messages.append):
         interruption.phase = phase
         interruption.interrupt(STOP)
     assert (interruption.stop, interruption.is_requested) == (STOP, True)
-    assert messages == [phase.waiting]
+    assert messages == [phase.waiting.format(flight="waiting for 5 answers in flight, for at most 9 min")]
     assert drained == [STOP] * is_drained
 
 

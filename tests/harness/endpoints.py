@@ -67,15 +67,34 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
+        self._began_s: dict[asyncio.Task[None], float] = {}
+        self._given_up: set[asyncio.Task[None]] = set()
 
     async def send(self, body: bytes) -> Reply | Fault:
         """Make one attempt."""
         self.sent += 1
         self.peak_sent = max(self.peak_sent, self.sent)
+        task: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]  # runs in one
+        began_s = self._began_s[task] = asyncio.get_running_loop().time()
         try:
             return await self._answer(body)
+        except asyncio.CancelledError:
+            if task not in self._given_up:
+                raise
+            self._given_up.remove(task)
+            task.uncancel()
+            return Fault("timeout", "no answer in time", asyncio.get_running_loop().time() - began_s)
         finally:
             self.sent -= 1
+            del self._began_s[task]
+
+    def give_up(self, attempt: "asyncio.Task[None]", silent_s: float) -> bool:
+        """End an attempt that is silent for so long: no answer comes in pieces."""
+        if asyncio.get_running_loop().time() - self._began_s[attempt] < silent_s:
+            return False
+        self._given_up.add(attempt)
+        attempt.cancel()
+        return True
 
     async def _answer(self, body: bytes) -> Reply | Fault:
         loop = asyncio.get_running_loop()

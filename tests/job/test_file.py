@@ -12,6 +12,7 @@ from batchrun.job.sections import Job
 
 INPUT = '[input]\npath = "rows.jsonl"\n'
 
+OWN = "http://127.0.0.1:1/v1"
 Load = Callable[..., Job]
 
 
@@ -297,3 +298,12 @@ def test_a_job_without_a_file_is_named_after_its_input(paths: list[str], name: s
     """So that two inputs do not share a run directory."""
     job = job_for(paths, {("model", "names"): ("--model", ["m"])})
     assert (job.name, job.input.path, job.models) == (name, tuple(paths), ("m",))
+
+
+@pytest.mark.parametrize("settings", ["", 'provider = "openai"', f'base_url = "{OWN}"', 'provider = "wandb"'])
+def test_the_base_url_of_the_environment_counts_where_the_job_names_none(
+    load: Load, settings: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://host/v1/")
+    job = load(INPUT + f"[endpoint]\n{settings}\n")
+    assert (job.endpoint.base_url == "https://host/v1") == (OWN not in settings and "wandb" not in settings)

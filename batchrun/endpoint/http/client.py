@@ -15,16 +15,19 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from batchrun.endpoint.http.body import MAX_ANSWER_BYTES, BodyReader, BrokenOff, TooLong
 from batchrun.endpoint.http.deadlines import Deadlines
-from batchrun.endpoint.http.wire import Connector, Wire
+from batchrun.endpoint.http.wire import Connector, StaleError, Wire
 from batchrun.endpoint.key import Secret
 from batchrun.errors import EndpointRefused
 from batchrun.job.settings import is_loopback
 from batchrun.records import Fault, Reply
 
-MAX_CONNECTIONS_KEPT_S = 30.0
-"""How long an unused connection is kept. Below the 60 s after which common gateways close theirs."""
+MAX_CONNECTIONS_KEPT_S = 4.0
+"""How long an unused connection is kept. Below the 5 s after which uvicorn (vLLM, LiteLLM) and Node close theirs."""
 
-_STREAM_TIMES = 6
+_STALE_S = 1.0
+"""A used connection that breaks so soon after a request was sent had been closed before: the notice takes no longer."""
+
+STREAM_TIMES = 6
 """Longest stream, in times the timeout: an hour by default. 131,072 tokens arrive in that time at 40 a second, and a
 server that sends a byte now and then cannot hold a row for ever."""
 
@@ -35,6 +38,7 @@ _Kind = Literal["connection", "timeout", "too_large", "bad_reply"]
 
 _NO_HEADERS: dict[str, str] = {}
 
+_PROXY_FAILS = "the proxy cannot connect to the endpoint (HTTP {})"
 _PROXY_REFUSES = b"the proxy refuses to connect to the endpoint"
 
 
@@ -96,6 +100,13 @@ class HttpClient:
         """Send one chat-completions body; return the reply, whatever it is, or why there is none."""
         return await self._attempt(self._chat, body)
 
+    def give_up(self, attempt: asyncio.Task[None], silent_s: float) -> bool:
+        """End the attempt that a task makes as timed out, if nothing has arrived for so long; return whether it ends.
+
+        A stream that sends pieces is not silent.
+        """
+        return self._deadlines.expire(attempt, silent_s)
+
     async def models(self) -> Reply | Fault:
         """Ask which models the endpoint serves."""
         return await self._attempt(self._wire("GET", self._models_url), b"")
@@ -126,8 +137,14 @@ class HttpClient:
             if not is_late:
                 raise
             return _fault(TimeoutError(), began_s)
+        except StaleError as stale:
+            fault = _fault(stale.broken, began_s)
+            return fault._replace(is_stale=fault.latency_s < _STALE_S)
         except aiohttp.ClientHttpProxyError as refused:  # not the endpoint's, but its status says why
-            return Reply(refused.status, _NO_HEADERS, _PROXY_REFUSES, time.perf_counter() - began_s)
+            latency_s = time.perf_counter() - began_s
+            if refused.status >= 500:
+                return Fault("connection", _PROXY_FAILS.format(refused.status), latency_s, was_sent=False)
+            return Reply(refused.status, _NO_HEADERS, _PROXY_REFUSES, latency_s)
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, TooLong, BrokenOff) as error:
             return _fault(error, began_s)
         finally:
@@ -142,7 +159,7 @@ class HttpClient:
     def _extend(self, task: asyncio.Task[None], began_s: float) -> None:
         """Restart the timeout of a stream that sends something, unless the stream has taken too long in all."""
         now_s = time.perf_counter()
-        if now_s - began_s < (_STREAM_TIMES - 1) * self._timeout_s:
+        if now_s - began_s < (STREAM_TIMES - 1) * self._timeout_s:
             self._deadlines.begin(task, now_s)
 
     def _kept(self, header: Callable[[str], str | None]) -> dict[str, str]:
@@ -190,6 +207,8 @@ def _reason(error: Exception) -> str:
         return str(getattr(error.certificate_error, "verify_message", "it cannot be verified")).rstrip(".")
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
+    if isinstance(error, ssl.SSLError) and error.reason:  # its number is not one of the system's
+        return str(error.reason).replace("_", " ").lower()
     if isinstance(error, OSError) and error.errno and error.errno > 0:
         return os.strerror(error.errno)  # the own text of aiohttp and asyncio has the whole address
     return type(error).__name__

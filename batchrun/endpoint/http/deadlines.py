@@ -30,6 +30,14 @@ class Deadlines:
         if self._timer is None:
             self._look_in(self._timeout_s, now_s)
 
+    def expire(self, task: asyncio.Task[None], silent_s: float) -> bool:
+        """Cancel a task as late if it began, or was restarted, so long ago; return whether it was."""
+        began_s = self._began_s.get(task)
+        if began_s is None or time.perf_counter() - began_s < silent_s:
+            return False
+        self._cancel(task)
+        return True
+
     def end(self, task: asyncio.Task[None]) -> bool:
         """Stop watching a task; return whether it was cancelled for being late, and for no other reason."""
         self._began_s.pop(task, None)
@@ -58,6 +66,9 @@ class Deadlines:
             if left_s > 0:
                 self._look_in(left_s, now_s)
                 return
-            del self._began_s[task]
-            self._late[task] = task.cancelling()
-            task.cancel()
+            self._cancel(task)
+
+    def _cancel(self, task: asyncio.Task[None]) -> None:
+        del self._began_s[task]
+        self._late[task] = task.cancelling()
+        task.cancel()

@@ -30,6 +30,15 @@ _MOST_HEADERS = 1_000
 _NO_TRACES: list[Any] = []
 
 
+class StaleError(Exception):
+    """A connection that had been used before broke without a byte of an answer."""
+
+    def __init__(self, broken: Exception) -> None:
+        super().__init__()
+        self.broken = broken
+        """The error of aiohttp."""
+
+
 class Answer:
     """Status and headers of an answer, and its body, which is not read yet. The caller must release it in any case."""
 
@@ -130,6 +139,7 @@ class Wire:
         """Send a request; return the answer as soon as its head has arrived.
 
         Raises:
+            StaleError: a kept connection broke before the answer began: the server may have closed it before.
             aiohttp.ClientError: no connection could be made, or it broke.
             aiohttp.http_exceptions.HttpProcessingError: the answer is not HTTP.
         """
@@ -141,6 +151,7 @@ class Wire:
             protocol, transport = connection.protocol, connection.transport
             assert protocol is not None
             assert transport is not None
+            was_used = protocol._parser is not None
             protocol.set_response_params(
                 read_until_eof=True,
                 auto_decompress=True,
@@ -151,6 +162,11 @@ class Wire:
             )
             self._write(transport, body)
             status, headers, content = await _answered(protocol)
+        except (aiohttp.ServerDisconnectedError, OSError) as broken:
+            connection.close()
+            if was_used and not _has_begun(broken):
+                raise StaleError(broken) from broken
+            raise
         except BaseException:
             connection.close()
             raise
@@ -171,6 +187,11 @@ class Wire:
             self._head,
             self._request.headers["Proxy-Authorization"].encode("latin-1"),
         )
+
+
+def _has_begun(broken: Exception) -> bool:
+    """Return whether the head of the answer had begun to arrive; a reset in the middle of a head shows as none."""
+    return isinstance(broken, aiohttp.ServerDisconnectedError) and not isinstance(broken.message, str)
 
 
 async def _answered(protocol: ResponseHandler) -> tuple[int, CIMultiDictProxy[str], aiohttp.StreamReader]:

@@ -66,8 +66,11 @@ class Admission:
         if lane is None:
             lane = self._lanes[model] = Lane(model, self._max_attempts, self._canary, self)
             self._turns.append(lane)
-            self.most_bytes = _HELD_BYTES / len(self._lanes)
+            self._share_memory()
         return lane
+
+    def _share_memory(self) -> None:
+        self.most_bytes = _HELD_BYTES / max(1, len(self._turns))
 
     def extend(self, requests: Iterable[Request]) -> None:
         """Add fresh requests."""
@@ -75,14 +78,25 @@ class Admission:
         for request in requests:
             by_model[request.model].append(request)
         for model, its in by_model.items():
-            self.lane(model).backlog.extend(its)
+            self.lane(model).extend(its)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any model takes requests."""
+        return bool(self._turns)
+
+    def close(self, lane: Lane) -> None:
+        """Send nothing more to a model."""
+        lane.close()
+        self._turns.remove(lane)
+        self._share_memory()
 
     @property
     def is_hungry(self) -> bool:
         """Whether more fresh requests should be added: a model has too few, or no known model answers."""
         fresh = size_bytes = 0
         is_starving, are_all_held_up = False, True
-        for lane in self._lanes.values():
+        for lane in self._turns:
             fresh += lane.backlog.fresh
             size_bytes += lane.backlog.fresh_bytes
             if not lane.is_held_up:
@@ -100,7 +114,12 @@ class Admission:
     @property
     def is_exhausted(self) -> bool:
         """Whether nothing is left and nothing more will be added."""
-        return self.is_fed and all(lane.is_empty for lane in self._lanes.values())
+        return self.is_fed and all(lane.is_empty for lane in self._turns)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether nothing is left to send, and nothing more will be added."""
+        return self.is_fed and all(lane.is_sent for lane in self._turns)
 
     def sent(self, work: Work) -> None:
         """Note that a request is in flight."""

@@ -21,6 +21,8 @@ class Work:
         "failure",
         "first_body",
         "is_canary",
+        "is_given_up",
+        "is_straggler",
         "level",
         "repairs",
         "request",
@@ -28,6 +30,7 @@ class Work:
         "sent_s",
         "setbacks",
         "spent",
+        "stale",
         "survived_s",
         "throttled",
     )
@@ -42,6 +45,9 @@ class Work:
         self.spent = 0  # of that
         self.setbacks = 0  # failures that made it wait, since the endpoint last came back
         self.throttled = 0
+        self.stale = 0  # attempts on connections that the server had closed
+        self.is_straggler = False  # one of its attempts was given up, because it took too long
+        self.is_given_up = False  # the attempt in flight is
         self.beginnings = 0  # of outages at which it was in flight, since it was last judged
         self.alone = 0  # of these, as the only row that was held apart
         self.survived_s = 0.0  # how long it was in flight when the last of them began
@@ -55,6 +61,10 @@ class Work:
         """The size of its body, and of the last reply if that was an error."""
         result = self.failure[0] if self.failure else None
         return len(self.request.body) + (len(result.body) if isinstance(result, Reply) else 0)
+
+    def may_straggle(self) -> bool:
+        """Return whether its attempt may be given up: once, and if another one is left."""
+        return not (self.is_straggler or self.is_canary) and self.spent + ATTEMPT < self.allowed
 
     @property
     def kind(self) -> str:

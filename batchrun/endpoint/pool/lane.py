@@ -8,7 +8,7 @@ row that has failed so often that it would end as failed is held back until a su
 failures were its own. When no other row is left, a probe must show it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from batchrun.endpoint.pool.apart import Apart
@@ -68,6 +68,12 @@ class Lane:
         """Bytes of their bodies."""
         self.troubled_since_s: float | None = None
         """Since when its requests have failed with no success between; `settlement` sets it."""
+        self.is_closed = False
+        """Whether nothing more is sent; `close` sets it."""
+        self.answers = 0
+        """How many requests were answered."""
+        self.slowest_s = 0.0
+        """The longest time that an answer took."""
         self.look_again_s: float | None = None
         """When `next` may have something to send, if not now; `next` sets it."""
         self._max_attempts, self._canary, self._room = max_attempts, canary, room
@@ -102,6 +108,30 @@ class Lane:
         """Whether memory has room for a fresh request, or nothing else could be sent."""
         held_bytes = self.in_flight_bytes + self.backlog.kept_bytes
         return held_bytes < self._room.most_bytes or not (self.in_flight or self.backlog.again)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether nothing is left to send: all that is open is in flight, or waits for a verdict."""
+        return not (self.backlog.fresh or self.backlog.again or self.apart.held)
+
+    def extend(self, requests: Iterable[Request]) -> None:
+        """Add fresh requests; a closed lane leaves them open."""
+        if not self.is_closed:
+            self.backlog.extend(requests)
+
+    def answered(self, latency_s: float) -> None:
+        """Note that a request was answered."""
+        self.answers += 1
+        if latency_s > self.slowest_s:
+            self.slowest_s = latency_s
+
+    def close(self) -> None:
+        """Drop all that waits, and what is known about it: nothing more is sent."""
+        self.is_closed = True
+        self.backlog = Backlog(self._max_attempts)
+        self.health, self.apart = Health(), Apart()
+        self.troubled_since_s = None
+        self._probes.clear()
 
     def next(self, now_s: float) -> Work | None:
         """Return the request to send now; None without one."""

@@ -9,28 +9,20 @@ have changed: a batch arrived, a row fell due, the limit grew, a pause ended, th
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from random import random
-from typing import Protocol
 
 from batchrun.endpoint.pool.admission import Admission
+from batchrun.endpoint.pool.attempts import Attempts, Client
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.gate import Gate
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.rules import Listeners, Rules
 from batchrun.endpoint.pool.settlement import Settlement
-from batchrun.records import Fault, Reply, Request, Stop
+from batchrun.records import Request, Stop
 
 _FEED_EVERY = 16
 """Looks for something to send between two checks whether more requests should come: a quarter of what is ready."""
-
-
-class Client(Protocol):
-    """Makes one attempt."""
-
-    async def send(self, body: bytes) -> Reply | Fault:
-        """Send one chat-completions body."""
-        ...
 
 
 class Pool:
@@ -58,7 +50,7 @@ class Pool:
             uniform: source of numbers in [0, 1).
             unix_s: the clock of `finished_at` and of HTTP dates; waiting goes by the loop's clock.
         """
-        self._client, self.limit = client, limit
+        self.limit = limit
         self._may_admit = may_admit
         self._on_flight = listeners.on_flight
         self._strict = rules.strict
@@ -66,6 +58,7 @@ class Pool:
         self._admission = Admission(
             limit, max_attempts=rules.policy.max_attempts, budget=rules.budget, canary=rules.canary
         )
+        self._attempts = Attempts(client, self._admission, listeners.on_event)
         self._settlement = Settlement(self._admission, rules, listeners, stop=self.stop, uniform=uniform, unix_s=unix_s)
         self.stopping: Stop | None = None
         self._pacing: Work | None = None  # waits for a rate; holds no slot
@@ -89,6 +82,22 @@ class Pool:
     def waiting(self) -> int:
         """How many requests wait to be sent again."""
         return sum(lane.waiting for lane in self._admission.lanes)
+
+    @property
+    def youngest_s(self) -> float | None:
+        """Age of the youngest attempt in flight; None without one."""
+        sent_s = self._attempts.youngest_sent_s
+        return None if sent_s is None else self._loop.time() - sent_s
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the endpoint has ever replied, with whatever status."""
+        return self._settlement.is_heard
+
+    @property
+    def closed(self) -> Mapping[str, Stop]:
+        """The models that nothing more is sent to, and why."""
+        return self._settlement.closure.stops
 
     @property
     def has_more(self) -> bool:
@@ -120,7 +129,8 @@ class Pool:
     async def run(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
         """Send every request of `batches`; return when each has its outcome, or when drained after `stop`.
 
-        Raises what `batches`, `on_outcome` or the client raised; the requests in flight are cancelled then.
+        Returns why requests stay open: the reason to stop, or why models are closed. Raises what `batches`,
+        `on_outcome` or the client raised; the requests in flight are cancelled then.
         """
         self._loop = asyncio.get_running_loop()
         try:
@@ -133,15 +143,15 @@ class Pool:
                     await self._finished.wait()
                 finally:
                     self._finished.set()  # also when cancelled: `wake` starts nothing more
+                    self._settlement.leave(self._attempts)
                 for task in tasks:
                     task.cancel()
-                self._settlement.leave()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-        return self.stopping
+        return self.stopping or self._settlement.closure.stop
 
     def stop(self, stop: Stop) -> None:
         """Send nothing more; `run` returns when all that is in flight is answered. The first reason is kept."""
@@ -170,8 +180,9 @@ class Pool:
         self._fill()
 
     async def _worker(self, work: Work) -> None:
+        task = asyncio.current_task()
         while True:
-            result = await self._client.send(work.request.body)
+            result = await self._attempts.make(work, task)
             self._admission.returned(work)
             self._settlement.settle(work, result, self._loop.time())
             following = self._next() if self._rates is None else None
@@ -210,6 +221,10 @@ class Pool:
             while (work := self._next()) is not None:
                 self._start(work)
         self._finish_if_done()
+        if self._admission.is_sent and self.stopping is None:
+            again_s = self._attempts.give_up_stragglers(self._loop.time())
+            if again_s is not None:
+                self._look_again_at(again_s)
 
     def _start(self, work: Work) -> None:
         self._send(work)

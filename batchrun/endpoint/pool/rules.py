@@ -9,6 +9,7 @@ from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.retry import Backoff
 from batchrun.endpoint.pool.strict import Strictness
+from batchrun.endpoint.pool.verdicts import table_cure
 from batchrun.records import Event, Outcome
 
 
@@ -18,6 +19,9 @@ class Policy:
 
     max_attempts: int = 5
     patience_s: float = 43_200.0
+    """How long a model may be away until nothing more is sent to it."""
+    unheard_s: float = 60.0
+    """How long an endpoint that has never replied is waited for: an outage is rarer than a wrong URL."""
     backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -38,6 +42,12 @@ class Rules:
     """Caps on money and tokens."""
     answered: Collection[str] = ()
     """Models that answered in earlier executions: their first refusal need not be the whole run's."""
+    is_heard: bool = False
+    """Whether the endpoint has replied to earlier executions."""
+    place: str = "the endpoint"
+    """The endpoint, in messages: its base URL."""
+    cure_of: Callable[[str, str], str] = table_cure
+    """Returns what the user can do about a stop of a kind, by a model."""
 
 
 def _ignore(_: object) -> None:

@@ -4,11 +4,13 @@ The table of `verdicts` answers for each kind what the row gets, what the limit 
 module carries that out, and compares no kind by its name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.apart import is_condemned
 from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.closure import REFUSED, Closure
+from batchrun.endpoint.pool.evidence import Evidence
 from batchrun.endpoint.pool.health import Failure
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.outcomes import kept, outcome_of
@@ -16,20 +18,12 @@ from batchrun.endpoint.pool.refusals import Refusal, Whose
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.rules import Listeners, Rules
-from batchrun.endpoint.pool.verdicts import EFFECTS, Effect, ForLimit, ForRow, ForRun, Verdict
+from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, UNHEARD, Effect, ForLimit, ForRow, ForRun, Verdict
 from batchrun.endpoint.pool.waits import Waits
 from batchrun.records import Attempted, Fault, Paused, Reply, Resumed, Spent, Stop
 
 _AFTER_OUTAGE_S = 1.0
 """Longest that a row still waits once an outage is over, whatever advice it got in it."""
-
-_FALTERS = 3
-"""Failures in a row, and as many as half of what is in flight, until the limit stops growing. A server that has too
-much to do fails again and again between two answers; where a share of the attempts fails by chance, answers come
-between."""
-
-_REFUSED = 4
-"""Exit code of a run whose requests are all refused, where the kind has none."""
 
 
 class Settlement:
@@ -46,16 +40,23 @@ class Settlement:
         unix_s: Callable[[], float],
     ) -> None:
         self._admission, self._limit = admission, admission.limit
-        self._policy, self._rates, self._repair, self._strict = rules.policy, rules.rates, rules.repair, rules.strict
+        self._rules, self._policy, self._rates = rules, rules.policy, rules.rates
+        self._repair, self._strict = rules.repair, rules.strict
         self._on_outcome, self._on_event, self._stop = listeners.on_outcome, listeners.on_event, stop
+        self._evidence = Evidence(admission, listeners.on_event)
+        self.closure = Closure(admission, listeners.on_event, stop)
+        """The models that are closed."""
         self._waits = Waits(admission.pace, rules.policy.backoff, uniform=uniform, unix_s=unix_s)
         self._unix_s = unix_s
         self.throttled = 0
         """How many attempts were rejected for concurrency or a rate."""
+        self.is_heard = rules.is_heard
+        """Whether the endpoint has ever replied, with whatever status."""
         self._answered_models = set(rules.answered)
 
     def settle(self, work: Work, result: Reply | Fault, now_s: float) -> None:
         """Decide what becomes of a request that is no longer in flight."""
+        self.is_heard = self.is_heard or isinstance(result, Reply)
         verdict = judge(result)
         effect = None if verdict.kind is None else EFFECTS[verdict.kind]
         lane = self._admission.lane(work.request.model)
@@ -69,23 +70,42 @@ class Settlement:
             self._limit.completed(work.level, now_s - work.sent_s, self._admission.in_flight, now_s)
             self._succeed(lane, work, result, verdict, now_s)
         elif self._strict is not None and self._strict.is_refused(work, result, verdict, self._on_event):
-            lane.backlog.put(work, now_s)
+            self._put(lane, work, now_s)
         elif isinstance(result, Reply) or effect.row is not ForRow.FAILED:
             work.failure = (kept(result), verdict)
             if any(count is not None for count in verdict.usage):  # of no use, but paid for
                 self._on_event(Spent(work.request.model, verdict.usage))
-            self._fail(lane, work, effect, now_s, was_probe=was_probe)
+            if lane.is_closed or self._shows_nothing(work):
+                self._put(lane, work, now_s)
+            else:
+                self._fail(lane, work, effect, now_s, was_probe=was_probe)
         elif work.is_canary:  # an endpoint that judges a request works
             self._judge(lane, work, now_s)
         else:
             self._settle(work, result, verdict)
 
-    def leave(self) -> None:
-        """Report the attempts of rows that stay open: their outcomes, in a later execution, will not count them."""
+    def _shows_nothing(self, work: Work) -> bool:
+        """Return whether a failed attempt says nothing about its row or its model: it was given up, or stale."""
+        was_given_up, work.is_given_up = work.is_given_up and work.kind == "timeout", False
+        if was_given_up:
+            work.spent += ATTEMPT
+        return was_given_up or self._evidence.is_only_stale(work)
+
+    def _put(self, lane: Lane, work: Work, due_s: float) -> None:
+        """Have a row sent again; leave it open if its model is closed."""
+        if lane.is_closed:
+            self.closure.leave_open(lane, work)
+        else:
+            lane.backlog.put(work, due_s)
+
+    def leave(self, in_flight: Iterable[Work]) -> None:
+        """Report the attempts of all rows that stay open; of those in flight, the earlier attempts."""
         for lane in self._admission.lanes:
             for work in lane:
-                if work.attempts:
-                    self._on_event(Attempted(lane.model, work.attempts, work.throttled))
+                self.closure.leave_open(lane, work)
+        for work in in_flight:
+            if work.attempts > 1:
+                self._on_event(Attempted(work.request.model, work.attempts - 1, work.throttled))
 
     # Success.
 
@@ -95,6 +115,7 @@ class Settlement:
         if lane.rejections.answered(None if work.is_canary else work, work.throttled, work.sent_s):
             self._admission.pace.lift()
         lane.apart.answered(work)
+        lane.answered(now_s - work.sent_s)
         self._answered_models.add(work.request.model)
         if work.attempts - work.throttled == 1:
             lane.brownout.succeeded()
@@ -120,7 +141,7 @@ class Settlement:
         if EFFECTS[complaint.kind].row is ForRow.REPAIR and work.repairs < repair.attempts:
             work.repairs += 1
             work.request = repair.asked_again(work.request, work.first_body, verdict.answer, complaint)
-            lane.backlog.put(work, now_s)
+            self._put(lane, work, now_s)
         else:
             self._settle(work, result, Verdict(complaint.kind, complaint.text, verdict.usage))
 
@@ -167,32 +188,42 @@ class Settlement:
         if refusal is not None:
             self._refused(lane, work, effect, refusal, now_s, was_probe=was_probe)
             return
-        if effect.row is ForRow.AGAIN_FREE and self._is_never_let_in(lane, work, effect, now_s):
-            self._settle(work, *work.failure) if work.failure else None
-            return
-        self._tell_health(lane, work, effect, now_s, was_probe=was_probe)
-        self._tell_limit(lane, work, effect, now_s)
+        if effect.row is ForRow.AGAIN_FREE:
+            self.throttled += 1
+            if self._evidence.is_never_let_in(lane, work, effect, now_s):
+                self._settle(work, *work.failure) if work.failure else None
+                return
+        self._evidence.note(lane, work, effect, now_s, was_probe=was_probe)
         self._retry(lane, work, effect, now_s)
 
     def _retry(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> None:
         """Have a row sent again, or hold it back if it would end as failed once it is judged."""
         if lane.troubled_since_s is not None:
-            self._lose_patience(work, effect, now_s - lane.troubled_since_s)
+            self._lose_patience(lane, work, effect, now_s - lane.troubled_since_s)
         if work.is_canary:
             return
         wait_s = self._waits.wait_s(work, effect, now_s, is_alone=lane.rejections.is_known(work))
-        if work.spent + lane.health.suspicion(work) < work.allowed:
-            lane.backlog.put(work, now_s + wait_s)
+        if lane.is_closed or work.spent + lane.health.suspicion(work) < work.allowed:
+            self._put(lane, work, now_s + wait_s)
         else:
             lane.backlog.park(work)
 
-    def _lose_patience(self, work: Work, effect: Effect, waited_s: float) -> None:
-        if waited_s > self._policy.patience_s:
-            whose = f"{work.request.model}: " if len(self._admission.lanes) > 1 else ""
-            waited = f"{whose}no request was answered for {waited_s:.0f} s: {work.message.rstrip('.')}"
+    def _lose_patience(self, lane: Lane, work: Work, effect: Effect, waited_s: float) -> None:
+        """Stop the run if the endpoint has never replied, and close the model if it was away for too long."""
+        why = work.message.rstrip(".")
+        if not self.is_heard and waited_s > self._policy.unheard_s:
+            cure = self._rules.cure_of(UNHEARD, lane.model)
+            message = f"nothing has answered yet at {self._rules.place}: {why}; {cure}"
+            self._stop(Stop(kind=UNHEARD, message=message, exit_code=REFUSED))
+        elif waited_s > self._policy.patience_s:
             refused = effect.run.exit_code if effect.row is ForRow.OPEN else None  # it waited for a canary to confirm
-            cure = "run the same command again to resume" if refused is None else effect.cure
-            self._stop(Stop(kind=work.kind, message=f"{waited}; {cure}", exit_code=5 if refused is None else refused))
+            cure = (
+                "run the same command again to resume"
+                if refused is None
+                else self._rules.cure_of(work.kind, lane.model)
+            )
+            message = f"no request was answered for {waited_s:.0f} s: {why}; {cure}"
+            self.closure.close(lane, Stop(kind=work.kind, message=message, exit_code=5 if refused is None else refused))
 
     # Refusals.
 
@@ -214,7 +245,7 @@ class Settlement:
         cost = work.allowed
         if effect.row is not ForRow.FAILED:
             work.setbacks += 1
-            cost = self._cost(lane, work, effect)
+            cost = self._evidence.cost(lane, work, effect)
         failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, lane.in_flight, was_probe)
         if not work.is_canary:
             is_answered = work.request.model in self._answered_models
@@ -234,60 +265,9 @@ class Settlement:
         if whose is Whose.ROWS:
             self._judge(lane, work, now_s)
         elif whose is Whose.RUNS:
-            model = f"{work.request.model}: " if effect.is_of_model else ""
-            message = f"{model}{work.message.rstrip('.')}; {effect.cure}"
-            self._stop(Stop(kind=work.kind, message=message, exit_code=effect.run.exit_code or _REFUSED))
-
-    def _is_never_let_in(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> bool:
-        """Note a rejection; return whether it is certain that the row is rejected for itself."""
-        work.throttled += 1
-        self.throttled += 1
-        if work.is_canary:
-            lane.rejections.canary_rejected()
-            return False
-        is_certain = lane.rejections.rejected(work, now_s, closes=effect.run is ForRun.WAITS)
-        if is_certain:
-            lane.rejections.forget(work)
-            lane.health.forget(work)
-        return is_certain
-
-    def _tell_limit(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> None:
-        if lane.rejections.is_known(work):
-            return
-        if effect.limit is ForLimit.DOWN:
-            self._limit.throttled(self._admission.in_flight, now_s - work.sent_s, now_s)
-        elif effect.limit is ForLimit.GROWTH_STOPS and self._falters(lane):
-            self._limit.faltered(now_s)
-
-    def _falters(self, lane: Lane) -> bool:
-        """Return whether failures show that the endpoint has too much to do; while a model is away they do not."""
-        return lane.health.pause is None and lane.health.failures >= max(_FALTERS, self._admission.in_flight / 2)
-
-    def _cost(self, lane: Lane, work: Work, effect: Effect) -> int:
-        """Return what a failure costs if it is the row's own."""
-        result = work.failure[0] if work.failure else None
-        cost = max(1, round(effect.row.cost * lane.brownout.weight))
-        if isinstance(result, Fault) and not result.was_sent:
-            cost = 0  # where no connection was made, no row can be at fault
-        if work.attempts - work.throttled == 1:
-            lane.brownout.failed()
-        return cost
-
-    def _tell_health(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:
-        """Note a failure, unless it says nothing about the endpoint: a rejection where others hold the slots."""
-        cost = 0
-        if effect.row is not ForRow.AGAIN_FREE:
-            work.setbacks += 1
-            cost = self._cost(lane, work, effect)
-        is_alone = was_probe or not self._admission.in_flight
-        if effect.run in (ForRun.PROBES_IF_ALONE, ForRun.WAITS) and not is_alone:
-            return
-        if effect.run is ForRun.WAITS and (lane.backlog.fresh or not self._admission.is_fed):
-            return  # fresh requests will show whether others are let in
-        failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, lane.in_flight, was_probe)
-        begins = lane.health.canary_failed(failure) if work.is_canary else lane.health.failed(work, failure)
-        if begins:
-            self._on_event(Paused(lane.model, work.kind, work.message))
+            message = f"{work.message.rstrip('.')}; {self._rules.cure_of(work.kind, lane.model)}"
+            reason = Stop(kind=work.kind, message=message, exit_code=effect.run.exit_code or REFUSED)
+            self.closure.close(lane, reason, is_of_model=effect.is_of_model)
 
     def _settle(self, work: Work, result: Reply | Fault, verdict: Verdict) -> None:
         self._on_outcome(outcome_of(work, result, verdict, int(self._unix_s() * 1000)))

@@ -165,6 +165,15 @@ EFFECTS: dict[str, Effect] = {
 }
 """Kind → what becomes of the row, the limit and the run. The table in docs/failures.md is generated from it."""
 
+UNHEARD = "unheard"
+"""Kind of the stop of a run to whose requests the endpoint has never replied, in whatever way. No row has it."""
+
+
+def table_cure(kind: str, _model: str) -> str:
+    """Return what the user can do about a stop of this kind, whatever the endpoint and the model."""
+    return "check the base URL" if kind == UNHEARD else EFFECTS[kind].cure
+
+
 _NO_REASON = Reason()
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from batchrun.answers.chat import parse_completion
-from batchrun.endpoint.advice import cure_for
+from batchrun.endpoint.advice import cure_for, place_of
+from batchrun.endpoint.diagnosis import finding
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import find_key
 from batchrun.endpoint.pool.replies import judge
@@ -44,16 +45,18 @@ class Probed(NamedTuple):
 async def probe(job: Job, access: Access, requests: Iterable[Request]) -> list[Probed]:
     """Send requests one after the other, each once; return the results."""
     async with access.client(job.limits, connections=1) as client:
-        return [await _sent(client, job, request, has_key=access.key is not None) for request in requests]
+        return [await _sent(client, job, request, access) for request in requests]
 
 
-async def _sent(client: HttpClient, job: Job, request: Request, *, has_key: bool) -> Probed:
+async def _sent(client: HttpClient, job: Job, request: Request, access: Access) -> Probed:
     result = await client.send(request.body)
     verdict = judge(result)
     effect = None if verdict.kind is None else EFFECTS[verdict.kind]
     message, exit_code = "", 0
     if effect is not None and verdict.kind is not None:
-        cure = cure_for(verdict.kind, job.endpoint, has_key=has_key, model=request.model)
+        is_real = access.base_url == job.endpoint.base_url
+        found = await finding(verdict.kind, access, [request.model]) if is_real else ""
+        cure = found or cure_for(verdict.kind, job.endpoint, has_key=access.key is not None, model=request.model)
         message = f"{verdict.message.rstrip('.')}; {cure}" if cure else verdict.message
         exit_code = effect.run.exit_code or _ROW_FAILED
     return Probed(
@@ -70,14 +73,16 @@ async def _sent(client: HttpClient, job: Job, request: Request, *, has_key: bool
     )
 
 
-def key_notes(endpoint: Endpoint, *, simulate: bool) -> list[str]:
-    """Return the problem of the key, if any, before a request needs it."""
+def endpoint_notes(endpoint: Endpoint, *, simulate: bool) -> list[str]:
+    """Return where the base URL is from, if not from the job, and the problem of the key, if there is one."""
+    if simulate:
+        return []
+    notes = [] if (place := place_of(endpoint)) == endpoint.base_url else [f"the endpoint is {place}"]
     try:
-        if not simulate:
-            find_key(endpoint)
+        find_key(endpoint)
     except BatchrunError as problem:
-        return [str(problem)]
-    return []
+        notes.append(str(problem))
+    return notes
 
 
 def probe_sender(job: Job, *, simulate: bool) -> Callable[[Survey], list[Probed]]:

@@ -104,7 +104,7 @@ def test_a_stream_that_falls_silent_or_never_ends_is_a_timeout(
     pieces: int, every_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither silence nor a byte now and then may hold a row for ever."""
-    monkeypatch.setattr(client_module, "_STREAM_TIMES", 3)
+    monkeypatch.setattr(client_module, "STREAM_TIMES", 3)
 
     async def main() -> Reply | Fault:
         async with connected(Server(_streaming(pieces, every_s)), timeout_s=0.2) as client:

@@ -56,9 +56,9 @@ def test_cookies_are_neither_kept_nor_sent_back() -> None:
 PROXY_STATUSES = [
     (407, "forbidden"),
     (403, "forbidden"),
-    (502, "overloaded"),
-    (503, "overloaded"),
-    (500, "server_error"),
+    (502, "connection"),
+    (503, "connection"),
+    (500, "connection"),
 ]
 
 
@@ -66,7 +66,7 @@ PROXY_STATUSES = [
 def test_a_proxy_is_asked_to_connect_and_does_not_see_the_key(
     status: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key goes only to the endpoint, inside TLS; the proxy's answer is judged by its status."""
+    """The key goes only to the endpoint, inside TLS. A proxy that fails to connect is not an answer of the endpoint."""
     proxy = RawServer(says(answer(b"", f"{status} No")))
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -77,8 +77,15 @@ def test_a_proxy_is_asked_to_connect_and_does_not_see_the_key(
             async with opened("https://api.example/v1") as client:
                 return await client.send(ask("one"))
 
-    verdict = judge(run(main()))
-    assert (verdict.kind, verdict.message) == (kind, "the proxy refuses to connect to the endpoint")
+    result = run(main())
+    verdict = judge(result)
+    fails = f"the proxy cannot connect to the endpoint (HTTP {status})"
+    assert (verdict.kind, verdict.message) == (
+        kind,
+        "the proxy refuses to connect to the endpoint" if status < 500 else fails,
+    )
+    assert isinstance(result, Reply) == (status < 500)
+    assert isinstance(result, Reply) or not result.was_sent
     [connect] = proxy.requests
     assert connect.startswith(b"CONNECT api.example:443 HTTP/1.1\r\n")
     assert KEY.encode() not in connect

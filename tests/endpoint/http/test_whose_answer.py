@@ -117,6 +117,8 @@ def test_a_connection_that_closes_as_it_is_reused_is_a_fault_and_the_next_connec
 
     one, cut, two = run(main())
     assert [text_of(one), judge(cut).kind, text_of(two)] == ["0", "connection", "2"]
+    assert isinstance(cut, Fault)
+    assert (cut.is_stale, cut.was_sent) == (True, True)
     assert [prompt_of(each.partition(b"\r\n\r\n")[2]) for each in server.requests] == ["0", "2"]
 
 

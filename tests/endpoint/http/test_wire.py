@@ -43,6 +43,7 @@ SIGNATURES = [
 
 ATTRIBUTES = [
     (Connection, {"protocol", "transport"}),
+    (ResponseHandler, {"_parser"}),
     (RawResponseMessage, {"code", "headers"}),
     (aiohttp.ClientConnectorError, {"os_error"}),
     (aiohttp.ClientConnectorCertificateError, {"certificate_error"}),
@@ -97,6 +98,16 @@ def test_a_request_that_is_never_sent_names_its_host_as_a_header() -> None:
     assert headers["Host"] == "127.0.0.1:8080"
     assert "Proxy-Authorization" not in headers
     assert asyncio.run(headers_of("https://api.example/v1"))["Host"] == "api.example"
+
+
+def test_a_connection_has_no_parser_before_its_first_answer() -> None:
+    """This shows whether it was used before."""
+
+    async def parser_of() -> Any:
+        return ResponseHandler(asyncio.get_running_loop())._parser
+
+    assert asyncio.run(parser_of()) is None
+    assert isinstance(aiohttp.ServerDisconnectedError().message, str)
 
 
 def test_only_the_minor_version_of_aiohttp_that_was_tested_may_be_installed() -> None:

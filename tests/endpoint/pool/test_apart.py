@@ -63,7 +63,7 @@ def test_a_row_that_takes_the_server_down_each_time_fails_and_no_other_row_does(
 ) -> None:
     """After a few crashes; each sound row is answered."""
     server = Fragile(killers & set(range(rows)), down_s, after_s)
-    run = server.run(rows, policy=Policy(max_attempts=max_attempts))
+    run = server.run(rows, policy=Policy(max_attempts=max_attempts, unheard_s=3_600.0))
     assert run.stop is None
     assert {outcome.row for outcome in run.failed} == killers & set(range(rows))
     assert len(run.outcomes) == rows

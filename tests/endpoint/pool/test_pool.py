@@ -106,7 +106,7 @@ WAITS = {
 def test_waiting_an_hour_takes_almost_no_work(wait: str, rows: int) -> None:
     """Whatever the pool waits for, it looks for requests a few times a minute, not all the time."""
     endpoint = Endpoint(slots, trouble=lambda now_s, body: WAITS[wait](now_s) if now_s < 3_600 else None)
-    stage = Stage(endpoint, rows)
+    stage = Stage(endpoint, rows, policy={"unheard_s": 7_200.0})
     assert stage.run() is None
     assert sorted(stage.outcomes) == list(range(rows))
     assert stage.asked < 4_000 + 4 * rows

@@ -1,0 +1,164 @@
+"""Asks around an endpoint that refuses or never answers, to say what is wrong with its URL or with a model's name.
+
+Nothing is guessed: each URL that a message names has answered. The key only goes to the origin that the user has named.
+"""
+
+import asyncio
+import contextlib
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import orjson
+
+from batchrun import __version__
+from batchrun.endpoint.http.client import HttpClient
+from batchrun.endpoint.key import Secret
+from batchrun.endpoint.pool.verdicts import UNHEARD
+from batchrun.job.settings import is_loopback
+from batchrun.records import Reply
+
+_PATHS = ("/v1", "/api/v1", "/openai/v1")
+"""What base URLs end with. Source: OpenAI and vLLM, OpenRouter, Groq."""
+
+_REQUEST_S = 5.0
+_ALL_S = 15.0
+"""Longest time for one question, and for all: the user waits for the message."""
+
+_ALIKE = 0.6
+"""How similar two names must be to be taken for one another: `llama-3-8b` and `Llama-3.1-8B-Instruct` are 0.65."""
+
+_MOST_NAMED = 5
+"""Most models of an endpoint that are all named."""
+
+
+class Reach(Protocol):
+    """How an endpoint is reached."""
+
+    @property
+    def base_url(self) -> str:
+        """As the user gave it."""
+
+    @property
+    def key(self) -> Secret | None:
+        """None when it needs none."""
+
+    @property
+    def project(self) -> str | None:
+        """Of the endpoint."""
+
+
+async def finding(kind: str | None, access: Reach, models: Sequence[str]) -> str:
+    """Return what asking around shows about a failure of this kind; empty where that shows nothing.
+
+    Args:
+        kind: of the verdict, or `UNHEARD`.
+        access: how the endpoint is reached.
+        models: that it refuses, if it refuses models.
+    """
+    if kind in (UNHEARD, "connection"):
+        return await other_scheme(access.base_url)
+    if kind in ("model_not_found", "bad_reply"):
+        return await whats_there(access.base_url, access.key, access.project, models)
+    return ""
+
+
+async def whats_there(base_url: str, key: Secret | None, project: str | None, models: Sequence[str]) -> str:
+    """Return a sentence about an endpoint that refuses models or answers with web pages; empty without a finding.
+
+    Args:
+        base_url: as the user gave it.
+        key: of the endpoint.
+        project: of the endpoint.
+        models: that it refuses; may be empty.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ALL_S):
+            if (names := await _served(base_url, key, project)) is not None:
+                return nearest_text(models, names)
+            for url in _nearby(base_url):
+                if (names := await _served(url, key, project)) is not None:
+                    found = f"the API is at {url}: use --base-url {url}"
+                    return "; ".join(filter(None, [found, nearest_text(models, names)]))
+    return ""
+
+
+async def other_scheme(base_url: str) -> str:
+    """Return a sentence when the same address answers to http instead of https, or the other way round; else nothing.
+
+    No key is sent.
+    """
+    parts = urlsplit(base_url)
+    url = parts._replace(scheme="http" if parts.scheme == "https" else "https").geturl()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ALL_S), _client(url, None, None) as client:
+            result = await client.models()
+            if isinstance(result, Reply) or "certificate" in result.message:
+                is_exposed = url.startswith("http:") and not is_loopback(parts.hostname or "")
+                flags = " --allow-http (others can then read the key)" if is_exposed else ""
+                return f"{url} answers: use --base-url {url}{flags}"
+    return ""
+
+
+def names_in(body: bytes) -> list[str] | None:
+    """Return the names in a list of models, sorted; None when it is not one."""
+    try:
+        names = [model["id"] for model in orjson.loads(body)["data"]]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return sorted(names) if all(isinstance(name, str) and name.isprintable() for name in names) else None
+
+
+def nearest_text(models: Sequence[str], names: Sequence[str]) -> str:
+    """Return what an endpoint serves in place of models that it does not serve; empty when it serves them all."""
+    missing = [model for model in models if model not in names]
+    near = {model: name for model in missing if (name := nearest(model, names)) is not None}
+    named = [name if len(models) == 1 else f"{name} instead of {model}" for model, name in near.items()]
+    question = f"did you mean {' and '.join(named)}?" if named else ""
+    if len(named) == len(missing) or len(names) > _MOST_NAMED:
+        return question
+    return "; ".join(filter(None, [question, f"the endpoint serves {', '.join(names) or 'no model'}"]))
+
+
+def nearest(model: str, names: Iterable[str]) -> str | None:
+    """Return the name that is most like a model's, with or without the part before the slash; None without one."""
+    known: dict[str, str] = {}
+    for name in names:
+        known.setdefault(_last(name), name)
+        known.setdefault(name.lower(), name)
+    close = difflib.get_close_matches(model.lower(), known, n=1, cutoff=_ALIKE)
+    close = close or difflib.get_close_matches(_last(model), known, n=1, cutoff=_ALIKE)
+    return known[close[0]] if close else None
+
+
+def _last(name: str) -> str:
+    return name.lower().rpartition("/")[2]
+
+
+def _nearby(base_url: str) -> list[str]:
+    """Return the base URLs that the user may have meant, on the same host."""
+    parts = urlsplit(base_url)
+    origin = parts._replace(path="").geturl()
+    shorter = [origin + parts.path.partition(path)[0] + path for path in _PATHS[:1] if path in parts.path]
+    found = [*shorter, f"{base_url}/v1", *(origin + path for path in _PATHS)]
+    return [url for url in dict.fromkeys(found) if url != base_url]
+
+
+async def _served(base_url: str, key: Secret | None, project: str | None) -> list[str] | None:
+    """Return the models that a base URL lists; None when it lists none."""
+    async with _client(base_url, key, project) as client:
+        result = await client.models()
+    return names_in(result.body) if isinstance(result, Reply) and result.is_success else None
+
+
+def _client(base_url: str, key: Secret | None, project: str | None) -> HttpClient:
+    return HttpClient(
+        base_url,
+        key,
+        project,
+        connections=1,
+        timeout_s=_REQUEST_S,
+        connect_timeout_s=_REQUEST_S,
+        user_agent=f"batchrun/{__version__}",
+    )

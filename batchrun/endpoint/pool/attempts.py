@@ -1,0 +1,71 @@
+"""The attempts in flight: which task makes each, and the end of those that hang when nothing else is left to send."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from batchrun.endpoint.pool.admission import Admission
+from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.stragglers import find_overdue
+from batchrun.records import Event, Fault, GivenUp, Reply
+
+Task = asyncio.Task[None]
+
+
+class Client(Protocol):
+    """Makes one attempt."""
+
+    async def send(self, body: bytes) -> Reply | Fault:
+        """Send one chat-completions body."""
+        ...
+
+    def give_up(self, attempt: Task, silent_s: float) -> bool:
+        """End the attempt of a task as timed out, if nothing has arrived for so long; return whether it ends."""
+
+
+class Attempts:
+    """The attempts in flight, the oldest first."""
+
+    def __init__(self, client: Client, admission: Admission, on_event: Callable[[Event], None]) -> None:
+        self._client, self._admission, self._on_event = client, admission, on_event
+        self._tasks: dict[Work, Task | None] = {}
+        self._look_s = 0.0  # when to look for stragglers again
+
+    def __iter__(self) -> Iterator[Work]:
+        """Yield the requests."""
+        return iter(self._tasks)
+
+    async def make(self, work: Work, task: Task | None) -> Reply | Fault:
+        """Send a request, in this task; return the reply, or why there is none."""
+        self._tasks[work] = task
+        result = await self._client.send(work.request.body)
+        del self._tasks[work]
+        return result
+
+    @property
+    def youngest_sent_s(self) -> float | None:
+        """When the youngest attempt was sent; None without one."""
+        youngest = next(reversed(self._tasks), None)
+        return None if youngest is None else youngest.sent_s
+
+    def give_up_stragglers(self, now_s: float) -> float | None:
+        """End attempts that take much longer than all others; return when to look again, if at all.
+
+        Call it when nothing else is left to send.
+        """
+        if now_s < self._look_s:
+            return self._look_s
+        found, again_s = find_overdue(self._tasks, self._admission.lane, now_s)
+        for lane, works, age_s in found:
+            ended = [work for work in works if self._ends(work, age_s)]
+            for work in ended:
+                work.is_straggler = work.is_given_up = True
+            if ended:
+                after_s = min(now_s - work.sent_s for work in ended)
+                self._on_event(GivenUp(lane.model, len(ended), after_s, lane.slowest_s))
+        self._look_s = again_s or 0.0
+        return again_s
+
+    def _ends(self, work: Work, silent_s: float) -> bool:
+        task = self._tasks[work]
+        return task is not None and self._client.give_up(task, silent_s)

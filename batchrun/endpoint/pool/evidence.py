@@ -1,0 +1,90 @@
+"""What a failed attempt shows about the limit and about its model, and what it may cost its row. Pure."""
+
+from collections.abc import Callable
+
+from batchrun.endpoint.pool.admission import Admission
+from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.health import Failure
+from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.verdicts import Effect, ForLimit, ForRow, ForRun
+from batchrun.records import Event, Fault, Paused
+
+_FALTERS = 3
+"""Failures in a row, and as many as half of what is in flight, until the limit stops growing. A server that has too
+much to do fails again and again between two answers; where a share of the attempts fails by chance, answers come
+between."""
+
+_STALE = 3
+"""How often a row may meet a connection that the server had closed, at no cost. A server that closes every connection
+after its first answer would otherwise hold a row for ever."""
+
+
+class Evidence:
+    """Passes failures on to the limit and to the health of their model."""
+
+    def __init__(self, admission: Admission, on_event: Callable[[Event], None]) -> None:
+        self._admission, self._limit = admission, admission.limit
+        self._on_event = on_event
+
+    def is_only_stale(self, work: Work) -> bool:
+        """Return whether an attempt only met a connection that the server had closed: that shows nothing."""
+        result = work.failure[0] if work.failure else None
+        if not isinstance(result, Fault) or not result.is_stale or work.is_canary or work.stale >= _STALE:
+            return False
+        work.stale += 1
+        return True
+
+    def is_never_let_in(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> bool:
+        """Note a rejection; return whether it is certain that the row is rejected for itself."""
+        work.throttled += 1
+        if work.is_canary:
+            lane.rejections.canary_rejected()
+            return False
+        is_certain = lane.rejections.rejected(work, now_s, closes=effect.run is ForRun.WAITS)
+        if is_certain:
+            lane.rejections.forget(work)
+            lane.health.forget(work)
+        return is_certain
+
+    def note(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:
+        """Note a failure that is not a refusal."""
+        self._tell_health(lane, work, effect, now_s, was_probe=was_probe)
+        self._tell_limit(lane, work, effect, now_s)
+
+    def cost(self, lane: Lane, work: Work, effect: Effect) -> int:
+        """Return what a failure costs if it is the row's own."""
+        result = work.failure[0] if work.failure else None
+        cost = max(1, round(effect.row.cost * lane.brownout.weight))
+        if isinstance(result, Fault) and not result.was_sent:
+            cost = 0  # where no connection was made, no row can be at fault
+        if work.attempts - work.throttled == 1:
+            lane.brownout.failed()
+        return cost
+
+    def _tell_limit(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> None:
+        if lane.rejections.is_known(work):
+            return
+        if effect.limit is ForLimit.DOWN:
+            self._limit.throttled(self._admission.in_flight, now_s - work.sent_s, now_s)
+        elif effect.limit is ForLimit.GROWTH_STOPS and self._falters(lane):
+            self._limit.faltered(now_s)
+
+    def _falters(self, lane: Lane) -> bool:
+        """Return whether failures show that the endpoint has too much to do; while a model is away they do not."""
+        return lane.health.pause is None and lane.health.failures >= max(_FALTERS, self._admission.in_flight / 2)
+
+    def _tell_health(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:
+        """Note a failure, unless it says nothing about the endpoint: a rejection where others hold the slots."""
+        cost = 0
+        if effect.row is not ForRow.AGAIN_FREE:
+            work.setbacks += 1
+            cost = self.cost(lane, work, effect)
+        is_alone = was_probe or not self._admission.in_flight
+        if effect.run in (ForRun.PROBES_IF_ALONE, ForRun.WAITS) and not is_alone:
+            return
+        if effect.run is ForRun.WAITS and (lane.backlog.fresh or not self._admission.is_fed):
+            return  # fresh requests will show whether others are let in
+        failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, lane.in_flight, was_probe)
+        begins = lane.health.canary_failed(failure) if work.is_canary else lane.health.failed(work, failure)
+        if begins:
+            self._on_event(Paused(lane.model, work.kind, work.message))

@@ -1,0 +1,109 @@
+"""What a run knows and says of its endpoint: whether it ever replied, why it is paused, and what its user can do."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.store import Store
+from batchrun.endpoint.advice import cure_for, list_cure, place_of, unheard_cure
+from batchrun.endpoint.diagnosis import finding
+from batchrun.endpoint.http.client import STREAM_TIMES
+from batchrun.endpoint.key import key_variable
+from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.rules import Policy
+from batchrun.endpoint.pool.verdicts import UNHEARD
+from batchrun.engine.access import Access
+from batchrun.job.sections import Job, Limits
+from batchrun.records import Closed, GivenUp, Loosened, Paused, Resumed, Stop
+from batchrun.report.texts import counted, duration_text
+from batchrun.results.endpoints import earlier_endpoints
+
+
+class Contact:
+    """One execution's view of its endpoint."""
+
+    def __init__(self, job: Job, access: Access, store: Store) -> None:
+        self._job, self._access, self._store = job, access, store
+        self._is_noted = False
+        self.is_heard = self._is_known()
+        """Whether the endpoint has replied to an earlier execution of this run."""
+        self.place = place_of(job.endpoint)
+        """The endpoint, in messages."""
+        self.policy = _policy_of(job.limits)
+        """How often and how long to try."""
+
+    def _is_known(self) -> bool:
+        url, heard = self._job.endpoint.base_url, self._store.fact(facts.HEARD)
+        if heard is not None:
+            return url in heard
+        has_answers = any(sums.completed for sums in self._store.totals.values())  # of a version that noted less
+        return has_answers and set(earlier_endpoints(self._store)) <= {url}
+
+    def note_heard(self) -> None:
+        """Record that the endpoint has replied."""
+        if not self._is_noted:
+            self._is_noted = True
+            others = [url for url in self._store.fact(facts.HEARD) or [] if url != self._job.endpoint.base_url]
+            self._store.set_fact(facts.HEARD, [*others, self._job.endpoint.base_url])
+
+    def cure_of(self, kind: str, model: str) -> str:
+        """Return what the user can do about a stop of this kind."""
+        if kind == UNHEARD:
+            return unheard_cure(self._job.endpoint, self._job.limits.patience_s)
+        return cure_for(kind, self._job.endpoint, has_key=self._access.key is not None, model=model)
+
+    def text(self, event: Paused | Resumed | Closed | GivenUp | Loosened, *, is_heard: bool) -> str:
+        """Return the line of the log for an event; `is_heard` says whether the endpoint has ever replied."""
+        if isinstance(event, Resumed):
+            return f"the endpoint answers again{self._whose(event)} after {duration_text(event.after_s)}"
+        if isinstance(event, Closed):
+            return f"nothing more is sent to {event.model}: {event.message}. The other models continue"
+        if isinstance(event, GivenUp):
+            late = f"{counted(event.requests, 'request')} got no answer within {duration_text(event.after_s)}"
+            slowest = f"the slowest answer so far took {duration_text(event.slowest_s)}"
+            return f"{late}{self._whose(event)}, and {slowest}: giving up these attempts and sending again, once"
+        if isinstance(event, Loosened):
+            without = "the schema is sent without it, and answers are checked as before"
+            return f"strict is refused{self._whose(event)} ({event.message.rstrip('.')}); {without}"
+        return self._pause_text(event) if is_heard else self._unheard_text(event)
+
+    def flight_text(self, pool: Pool) -> str:
+        """Return what a run that stops still waits for, and how long at most."""
+        if pool.youngest_s is None:
+            return "nothing is in flight"
+        limits, times = self._job.limits, STREAM_TIMES if self._job.model.stream else 1
+        most_s = max(0.0, times * limits.timeout_s - pool.youngest_s)
+        return f"waiting for {counted(pool.in_flight, 'answer')} in flight, for at most {duration_text(most_s)}"
+
+    def _pause_text(self, event: Paused) -> str:
+        variable = key_variable(self._job.endpoint)
+        keyless = "" if self._access.key is not None else f" (no key is sent: {variable} is not set)"
+        probing = f"asking again until it answers, for at most {duration_text(self.policy.patience_s)}"
+        return f"paused{self._whose(event)} ({event.kind}): {event.message}{keyless}; {probing}"
+
+    def _unheard_text(self, event: Paused) -> str:
+        asking = f"asking again for at most {duration_text(self.policy.unheard_s)}"
+        return (
+            f"nothing has answered yet at {self.place}: {event.message}; {asking}; {self.cure_of(UNHEARD, event.model)}"
+        )
+
+    def _whose(self, event: Paused | Resumed | GivenUp | Loosened) -> str:
+        return "" if len(self._job.models) == 1 else f" for {event.model}"
+
+    async def explained(self, stop: Stop | None, closed: Mapping[str, Stop]) -> Stop | None:
+        """Return the reason to stop, with what is wrong with the URL or with a model's name, as far as asking shows."""
+        if stop is None or self._access.base_url != self._job.endpoint.base_url:  # the simulator's are right
+            return stop
+        unknown = [model for model, each in closed.items() if each.kind == stop.kind == "model_not_found"]
+        if not (found := await finding(stop.kind, self._access, unknown)):
+            return stop
+        general = list_cure(self._job.endpoint) if unknown else self.cure_of(stop.kind, "")
+        message = stop.message.replace(f"; {general}", "")  # what was found is the better cure
+        return dataclasses.replace(stop, message=f"{message}; {found}")
+
+
+def _policy_of(limits: Limits) -> Policy:
+    """Return the policy of a job's limits. A patience that the user has given holds from the first request on."""
+    if limits.patience_s is None:
+        return Policy(max_attempts=limits.max_attempts)
+    return Policy(max_attempts=limits.max_attempts, patience_s=limits.patience_s, unheard_s=limits.patience_s)
