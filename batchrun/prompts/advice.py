@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from batchrun.errors import JobError
-from batchrun.prompts.input.conversion import BOM, command_line
+from batchrun.prompts.input.conversion import BOM, command_line, renaming
 from batchrun.prompts.input.diagnosis import delimiter
 from batchrun.prompts.rows import Form, RowForms
 from batchrun.prompts.template import Template, TemplateProblem, as_template
@@ -123,17 +123,22 @@ def _can_be_asked(rows: Sequence[Columns], name: str) -> bool:
         return False
 
 
-def header_advice(names: Sequence[str], rows: Sequence[Columns], head: bytes, path: str) -> str:
+def header_advice(names: Sequence[str] | None, rows: Sequence[Columns], head: bytes, path: str) -> str:
     """Return the cure for CSV whose header looks like a row; empty where it looks like a header.
 
     Args:
-        names: the columns, as the first line names them.
+        names: the columns, as the first line names them; None where no row has as many fields.
         rows: some rows.
         head: the first bytes, unpacked.
         path: the file, for commands.
     """
+    text = f" If each line is a prompt{renaming(path, '.txt')}" if b'"' not in head else ""
+    if names is None:
+        return f".{text}" if text else ""
     if not any(_is_value(name, rows) for name in names) or names == [str(number) for number in range(len(names))]:
         return ""
+    if len(names) == 1 and text:
+        return f". The first line looks like a row, not like the name of a column.{text}"
     longest = max(names, key=lambda name: len(name) + sum(len(str(row.get(name, ""))) for row in rows))
     separator = delimiter(head.split(b"\n", 1)[0].decode("utf-8", "replace")).replace("\t", "\\t")
     header = separator.join("prompt" if name == longest else f"column{number}" for number, name in enumerate(names, 1))
@@ -184,13 +189,13 @@ def _ending_notice(forms: RowForms, rows: Sequence[Columns], path: str | None) -
     ends = [row for row in rows if (forms.own_messages(dict(row)) or [{}])[-1].get("role") == "assistant"]
     if not ends:
         return None
-    count = f"{len(ends)} of the first {len(rows)} rows end" if len(rows) > 1 else "the first row ends"
+    count = "rows end" if len(ends) == len(rows) else f"{len(ends)} of the first {len(rows)} rows end"
     where = ".messages" if forms.form(dict(ends[0])) == "messages" else ".body.messages"
     command = f"jq -c 'if {where}[-1].role == \"assistant\" then del({where}[-1]) else . end'"
     cure = "" if path is None else f": {command_line(command, path)}"
     return (
         f"{count} with an assistant's turn, which a model continues or leaves as it is; "
-        f"to have it answered again, take it out{cure}"
+        f"to have the turn before it answered, take it out{cure}"
     )
 
 

@@ -1,6 +1,9 @@
 """Whether an input can be used as a whole, as its first rows show, and what users should know about it."""
 
+import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cached_property
 from itertools import chain, takewhile
 
 import pyarrow as pa
@@ -8,8 +11,9 @@ import pyarrow as pa
 from batchrun.errors import InputError, JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.advice import header_advice, listed, notices, other_form, template_flag, template_notices
+from batchrun.prompts.input.diagnosis import HEAD_BYTES, encoding_advice
 from batchrun.prompts.input.files import InputFile, nearest
-from batchrun.prompts.input.lines import blocks
+from batchrun.prompts.input.lines import chunks
 from batchrun.prompts.input.parquet_file import open_parquet
 from batchrun.prompts.input.reader import RowReader, open_file
 from batchrun.prompts.rows import RowForms
@@ -51,7 +55,7 @@ class FirstRows:
         if not rows:
             raise InputError(f"{self._where}: holds no rows")
         if not columns:
-            raise InputError(f"none of the first {len(rows)} rows can be used: {rows[0].source}: {rows[0].problem}")
+            raise self._none_usable(f"{rows[0].source}: {rows[0].problem}")
         forms = {self._forms.form(each) for each in columns}
         known = self._known_columns()
         if forms == {None}:
@@ -59,14 +63,35 @@ class FirstRows:
         if "batch" not in forms and not self._job.models:
             raise JobError("the job and the rows name no model; add -m MODEL, or name in [model]")
         self._check_columns(known)
+        self._check_target()
         problems = list(takewhile(bool, map(problem_of, rows)))  # no further: a row may have images to read
         if len(problems) == len(rows):
-            raise InputError(f"none of the first {len(rows)} rows can be used: {problems[0]}")
+            raise self._none_usable(str(problems[0]))
         has_images = self._job.prompt.images is not None
+        encoding = encoding_advice(self._head, self._files[0].for_commands)
         return [
+            *([] if encoding is None else [f"{self._files[0].name}: rows that are not UTF-8 fail{encoding}"]),
             *notices(self._forms, forms, known, columns, self._json_lines),
             *template_notices(self._forms, known, columns, has_images=has_images),
         ]
+
+    def _none_usable(self, problem: str) -> InputError:
+        """Return the error for rows none of which can be used, with the cure for their file."""
+        cure = encoding_advice(self._head, self._files[0].for_commands) or self._header_advice()
+        return InputError(f"none of the first {len(self._rows)} rows can be used: {problem}{cure}")
+
+    @cached_property
+    def _head(self) -> bytes:
+        """The first bytes of the first file, unpacked; empty of Parquet, and of what is not on this machine."""
+        file, head = self._files[0], b""
+        if file.format == "parquet" or file.is_stdin or file.found is not None:
+            return head
+        with suppress(OSError, EOFError, zlib.error), open_file(file) as raw:
+            for chunk in chunks(raw):
+                head += chunk.content
+                if len(head) >= HEAD_BYTES:
+                    break
+        return head
 
     @property
     def _json_lines(self) -> str | None:
@@ -88,12 +113,10 @@ class FirstRows:
     def _header_advice(self) -> str:
         """Return the cure for CSV whose first line is a row, not a header; empty for other files."""
         file = self._files[0]
-        if file.format != "csv":
+        if file.format != "csv" or file.found is not None:
             return ""
-        heads: list[bytes] = []
-        with open_file(file) as raw:
-            next(blocks(raw, check=heads.append), None)
-        return header_advice(list(self._columns[0]), self._columns, b"".join(heads), file.for_commands)
+        names = list(self._columns[0]) if self._columns else None
+        return header_advice(names, self._columns, self._head, file.for_commands)
 
     def _check_columns(self, known: list[str]) -> None:
         job = self._job
@@ -110,6 +133,17 @@ class FirstRows:
             raise InputError(
                 f"{self._where}: has no column {name}, which {setting} names{nearest(name, known)}; {there}"
             )
+
+    def _check_target(self) -> None:
+        """Refuse a target column of Parquet that holds bytes, such as images: no answer can be compared with them."""
+        name = self._job.evaluate.target
+        if name is None or self._files[0].format != "parquet":
+            return
+        rows = next(iter(RowReader(self._files, columns=(name,), limit=LOOK_ROWS)), [])
+        values = [value for row in rows if row.columns and (value := row.columns.get(name)) is not None]
+        if values and all(isinstance(value, bytes) for value in values):
+            what = "its values are bytes that are not text; name a column of texts or numbers"
+            raise InputError(f"{self._where}: evaluate.target = {name}: {what}")
 
     def _known_columns(self) -> list[str]:
         """Return the names of the columns; of Parquet also those that are not read."""

@@ -93,14 +93,27 @@ JSONL = '{"text": "one"}\n{"text": "two"}\n'
         ("in.jsonl.zst", packed_zstd(JSONL)),
         ("in.csv", b"text\none\ntwo\n"),
         ("in.csv.gz", packed_gzip("text\none\ntwo\n")),
+        ("in.tsv", b"id\ttext\n1\tone\n2\ttwo\n"),
+        ("in.json", b'[{"text": "one"},\n {"text": "two"}]\n'),
+        ("in.json.gz", packed_gzip(JSONL)),
     ],
-    ids=["jsonl", "jsonl of Windows", "jsonl.gz", "jsonl.zst", "csv", "csv.gz"],
+    ids=["jsonl", "jsonl of Windows", "jsonl.gz", "jsonl.zst", "csv", "csv.gz", "tsv", "json", "JSON Lines in json.gz"],
 )
 def test_every_format_is_read(run: Any, name: str, content: bytes) -> None:
     """The ending decides; files can be compressed."""
     Path(name).write_bytes(content)
     assert run(name, "-t", "Say {{ text }}").code == 0
     assert [row["text"] for row in results()] == ["one", "two"]
+
+
+@pytest.mark.parametrize(("name", "text"), [("in.txt", "one\n\ntwo\n"), ("in.json", '["one", "two"]')])
+def test_lines_of_text_and_strings_of_json_are_prompts(run: Any, endpoint: Any, name: str, text: str) -> None:
+    """They need no template. The same command has nothing to send."""
+    Path(name).write_text(text)
+    assert "2 of 2 rows completed" in run(name).stderr
+    assert [(row["prompt"], row["status"]) for row in results()] == [("one", "completed"), ("two", "completed")]
+    assert "nothing to send: 2 of 2 rows completed" in run(name).stderr
+    assert endpoint.stats.answered == 2
 
 
 def test_parquet_keeps_its_types(run: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from batchrun.job.sections import Input, Job, Model, PromptTemplates
+from batchrun.prompts.source import Source
+from batchrun.records import BadRow
 
 Write = Callable[..., str]
 MakeJob = Callable[..., Job]
@@ -38,3 +40,20 @@ def make_job() -> MakeJob:
         return Job(input=Input(path=(path,), **of_input), prompt=PromptTemplates(system=system, user=user), model=model)
 
     return make_job
+
+
+@pytest.fixture
+def asked(make_job):
+    """Return what a file's rows ask, or what is wrong with each."""
+
+    def asked(path: str | Path, user: str | None = None) -> list[str]:
+        with Source(make_job(str(path), user=user)) as source:
+            source.open()
+            entries = [entry for batch in source.batches() for entry in batch]
+        assert [entry.row for entry in entries] == list(range(len(entries)))
+        return [
+            entry.message if isinstance(entry, BadRow) else json.loads(entry.body)["messages"][-1]["content"]
+            for entry in entries
+        ]
+
+    return asked

@@ -1,7 +1,11 @@
 """Whether an input can be used as a whole, and what is reported before anything is sent."""
 
 import dataclasses
+import gzip
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.errors import InputError, JobError
+from batchrun.job.sections import Evaluate
 from batchrun.prompts.source import Source
 
 
@@ -126,6 +131,109 @@ def test_a_template_that_names_a_file_is_refused(write, make_job, setting: str) 
     stated = dataclasses.replace(make_job(path, system="@everybody"), by_flag=("prompt.system",))
     with Source(stated) as source:
         source.open()
+
+
+def test_a_target_of_bytes_is_refused_unless_they_are_text(tmp_path: Path, make_job) -> None:
+    """No answer can equal an image; some programs write texts as bytes."""
+    path = str(tmp_path / "a.parquet")
+    pq.write_table(pa.table({"prompt": ["a", "b"], "image": [None, b"\xff\xd8"], "text": [b"yes", b"\xff"]}), path)
+    for target, is_refused in (("image", True), ("text", False), ("prompt", False)):
+        with Source(dataclasses.replace(make_job(path), evaluate=Evaluate(target=target))) as source:
+            if is_refused:
+                with pytest.raises(InputError, match=r"a\.parquet: evaluate\.target = image: its values are bytes"):
+                    source.open()
+            else:
+                source.open()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "template"),
+    [
+        ("a.csv", b"What is a map?\nName 3 rivers, please.\n", None),
+        ("a.csv", b"Name 3 rivers, please.\nWhat is a map?\n", None),
+        ("a.csv.gz", gzip.compress(b"What is a map?\nName 3 rivers, please.\n"), None),
+        ("a.csv", b'"What is a map?"\n"Name 3 rivers, please."\n', None),
+        ("a.csv", b"\xef\xbb\xbf1;What is a map?;x\n2;Name 3 rivers, please.;x\n", None),
+        ("a b.csv", b"1\tWhat is a map?\n2\tName 3 rivers, please.\n", None),
+        ("a.tsv", b"a\tWhat is a map?\ngood\tName 3 rivers, please.\n", "{{ text }}"),
+        ("a.csv.gz", gzip.compress(b'good,What is a map?\ngood,"Name 3 rivers, please."\n'), None),
+    ],
+)
+def test_the_command_for_csv_without_a_header_makes_input_of_it(
+    write, make_job, asked, tmp_path: Path, name: str, content: bytes, template: str | None
+) -> None:
+    """Typed as it is shown; the first line is a row then, not lost as a header."""
+    with pytest.raises(InputError) as refused:
+        notices(make_job, write(name, content), user=template)
+    command = re.search(r"(mv |{ printf |gzip -dc ).*", str(refused.value))
+    assert command is not None, refused.value
+    subprocess.run(command[0], shell=True, check=True)
+    [new] = [str(each) for each in tmp_path.iterdir() if each.name != name]
+    assert sorted(asked(new)) == ["Name 3 rivers, please.", "What is a map?"]
+
+
+@pytest.mark.parametrize("header", ["question", "0,1", "id,The text of the review", ",text,label", "a.b,c_d,2nd"])
+def test_a_header_is_not_taken_for_a_row(write, make_job, header: str) -> None:
+    """Numbers from 0 are how pandas names columns that have no names."""
+    width = header.count(",") + 1
+    path = write("a.csv", header + "\n" + ",".join(["x"] * width) + "\n" + ",".join(["y"] * width) + "\n")
+    with pytest.raises(InputError) as refused:
+        notices(make_job, path)
+    assert "first line" not in str(refused.value)
+    assert "; name what to ask: -t " in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "prompt\ncafé\nplain\n"),
+        ("a.jsonl", '{"prompt": "café"}\n{"prompt": "plain"}\n'),
+        ("a.txt", "café\nplain\n"),
+        ("a.tsv", "x\tprompt\n1\tcafé\n2\tplain\n"),
+        ("a.txt", "plain\n" * 1000 + "café\n"),
+    ],
+)
+def test_rows_in_windows_1252_are_noted_with_the_command_that_converts_them(
+    write, make_job, asked, tmp_path: Path, name: str, content: str
+) -> None:
+    """As it is shown; also where the first rows are sound."""
+    [note] = notices(make_job, write(name, content.encode("cp1252")))
+    found = re.fullmatch(rf"{name}: rows that are not UTF-8 fail; if it is Windows-1252: (.*)", note)
+    assert found is not None
+    subprocess.run(found[1], shell=True, check=True)
+    [new] = [str(each) for each in tmp_path.iterdir() if each.name != name]
+    assert "café" in asked(new)
+    assert not any(text.startswith(name) for text in asked(new))
+    assert notices(make_job, new) == []
+
+
+@pytest.mark.parametrize("content", ["é\n".encode() + b"caf\xe9\n", b"a\n\x81\n"])
+def test_a_text_of_several_encodings_is_noted_without_a_command(write, make_job, content: bytes) -> None:
+    """A conversion would spoil the lines that are right."""
+    assert notices(make_job, write("a.txt", content)) == ["a.txt: rows that are not UTF-8 fail"]
+
+
+TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+
+
+@pytest.mark.parametrize("rows", [[{"messages": TURNS}], [{"custom_id": "x", "body": {"messages": TURNS}}]])
+def test_conversations_that_end_with_an_assistants_turn_are_noted(
+    write, make_job, asked, tmp_path: Path, rows: list[dict[str, Any]]
+) -> None:
+    """With the command that takes the turn out; rows that a template makes have none."""
+    path = write("a.jsonl", rows * 2)
+    [note] = notices(make_job, path)
+    assert note.startswith("rows end with an assistant's turn, ")
+    command = note.partition("take it out: ")[2]
+    assert command.startswith("jq -c ")
+    if shutil.which("jq") is not None:
+        subprocess.run(command, shell=True, check=True)
+        assert asked(str(tmp_path / "a.new.jsonl")) == ["q", "q"]
+    assert notices(make_job, write("b.jsonl", [*rows, {"prompt": "x"}]))[0].startswith("1 of the first 2 rows end with")
+    column = "messages" if "messages" in rows[0] else "body"
+    assert notices(make_job, path, user=f"{{{{ {column} | tojson }}}}") == []
+    [note] = notices(make_job, write("c.json", json.dumps(rows)))
+    assert "jq" not in note
 
 
 MESSAGES = [{"role": "user", "content": "own"}]

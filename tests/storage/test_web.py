@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import re
 import urllib.request
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from batchrun.errors import InputError
 from batchrun.prompts.input.files import find_files, fingerprint, is_same
+from batchrun.prompts.input.parquet_file import stated_rows
 from batchrun.prompts.input.reader import RowReader
 from batchrun.storage import remote
 from batchrun.storage import web as store
@@ -171,13 +173,65 @@ def test_an_empty_file_has_no_rows(web) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "message"), [("/none.jsonl", "there is nothing"), ("/a.txt", "unknown ending"), ("/*.jsonl", "nothing")]
+    ("path", "message"), [("/none.jsonl", "there is nothing"), ("/a.md", "unknown ending"), ("/*.jsonl", "nothing")]
 )
 def test_urls_that_are_not_inputs_are_refused(web, path: str, message: str) -> None:
     """A web server cannot list files, so globs do not work."""
-    web.files["/a.txt"] = b"x"
+    web.files["/a.md"] = b"x"
     with pytest.raises(InputError, match=message):
         find_files([web.url + path])
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (LINES, "it holds JSON Lines; give it a name that ends in .jsonl"),
+        (gzip.compress(LINES), "it holds JSON Lines; give it a name that ends in .jsonl"),
+        (b"id\tprompt\n1\ta\n2\tb\n", "it holds values separated by tabs; give it a name that ends in .tsv"),
+        (json.dumps(ROWS).encode(), "it is one JSON document, not JSON Lines; write one object per line: jq -c"),
+        (parquet(), "it is a Parquet file; give it a name that ends in .parquet"),
+        (
+            "id,prompt\n1,a\n".encode("utf-16"),
+            "it is UTF-16, not UTF-8; convert the file: iconv -f UTF-16 -t UTF-8 < FILE",
+        ),
+    ],
+)
+def test_a_file_with_an_unknown_ending_is_called_what_it_is(web, content: bytes, what: str) -> None:
+    """From its first bytes, as a file of this machine."""
+    web.files["/export"] = content
+    with pytest.raises(InputError, match=rf"/export: unknown ending; known are \.jsonl.*; {re.escape(what)}"):
+        find_files([f"{web.url}/export"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", json.dumps(ROWS).encode()),
+        ("a.json.gz", gzip.compress(json.dumps(ROWS, indent=1).encode())),
+        ("a.tsv", ("id\tprompt\n" + "".join(f"{row['id']}\t{row['prompt']}\n" for row in ROWS)).encode()),
+    ],
+)
+def test_other_formats_are_read_in_parts_too(web, name: str, content: bytes) -> None:
+    """The same rows."""
+    web.files[f"/{name}"] = content
+    assert read(f"{web.url}/{name}") == ROWS
+    assert read(f"{web.url}/{name}", limit=5) == ROWS[:5]
+
+
+def test_the_rows_of_parquet_are_counted_without_reading_them(web) -> None:
+    """By its footer, a small part of the file; where a server sends no parts, they are not."""
+    content = parquet()
+    web.files |= {"/a.parquet": content, "/b.parquet": content, "/c.jsonl": LINES}
+    files = find_files([f"{web.url}/a.parquet", f"{web.url}/b.parquet"])
+    web.requests.clear()
+    assert stated_rows(files) == 2 * len(ROWS)
+    assert len(web.requests) <= 8
+    parts = [re.fullmatch(r"bytes=(\d+)-(\d+)", each) for each in web.requests]
+    assert sum(int(each[2]) - int(each[1]) + 1 for each in parts if each) < len(content)
+    assert stated_rows(files * 9) is None
+    assert stated_rows([*files, *find_files([f"{web.url}/c.jsonl"])]) is None
+    web.gives_parts = False
+    assert stated_rows(files) is None
 
 
 def test_an_unreachable_server_is_reported_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,11 @@ def target_text(target: Any) -> str | None:
         return str(int(target)) if target.is_integer() else str(target)
     if target is None or isinstance(target, str):
         return (target or "").strip() or None
+    if isinstance(target, bytes):  # some programs write texts without the mark that they are texts
+        try:
+            return target.decode().strip() or None
+        except UnicodeDecodeError:
+            return None
     if not isinstance(target, bool | int | list | dict):
         return str(target)  # a date, a decimal
     try:

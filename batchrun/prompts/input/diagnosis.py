@@ -1,5 +1,6 @@
 """What a file is that is not the input it was taken for, and a cure that was tried on its first bytes."""
 
+import codecs
 import csv
 import json
 import re
@@ -77,11 +78,11 @@ def _is_binary(head: bytes) -> bool:
 
 
 def _decodes(head: bytes, encoding: str) -> bool:
-    """Return whether bytes are text in an encoding; the last letter may be cut."""
+    """Return whether bytes are text in an encoding; the last letter may be cut where it has several bytes."""
     try:
         text = head.decode(encoding)
     except UnicodeDecodeError as problem:
-        if problem.start < len(head) - 4:
+        if encoding == "cp1252" or problem.start < len(head) - 4:
             return False
         text = head[: problem.start].decode(encoding)
     return not re.search(r"[\0-\x08\x0e-\x1f]", text)
@@ -116,10 +117,25 @@ def _other_encoding(head: bytes, path: str) -> str | None:
 
 
 def not_utf8(head: bytes, path: str) -> str:
-    """Return what ends a message about a file that is not UTF-8: nothing where it is not text either."""
-    if not _decodes(head, "cp1252"):
+    """Return what ends a message about a file that is not UTF-8: nothing where that is not all of one encoding."""
+    is_partly = not head.decode("utf-8", "ignore").isascii()
+    if is_partly or not _decodes(head, "cp1252"):
         return ""
     return f"; if it is Windows-1252: {command_line('iconv -f WINDOWS-1252 -t UTF-8', path)}"
+
+
+def encoding_advice(head: bytes, path: str) -> str | None:
+    """Return what ends a message about a text that is not UTF-8 throughout; None where it is.
+
+    Args:
+        head: its first bytes, unpacked.
+        path: for commands.
+    """
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last letter may be cut
+    except UnicodeDecodeError:
+        return not_utf8(head, path)
+    return None
 
 
 def advice(path: str) -> str:

@@ -92,4 +92,4 @@ def named_hint(path: str) -> str:
 
 def known_endings() -> str:
     """Return them for a message."""
-    return ", ".join(ENDINGS)
+    return f"{', '.join(_PACKED)}, each also with .gz or .zst, and .parquet"

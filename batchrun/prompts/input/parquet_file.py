@@ -1,21 +1,28 @@
 """The rows of Parquet, read as a stream in bounded memory."""
 
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batchrun.errors import InputError
 from batchrun.prompts.input.arrow import python_rows
 from batchrun.prompts.input.files import InputFile
 from batchrun.prompts.input.parts import Part, Reading, Rows, refuse_twins, wanted
 from batchrun.records import Row
+from batchrun.storage.places import open_found
 
 _BATCH_BYTES = 4 << 20
 """Most that a batch should hold: rows with images are read fewer at a time."""
 
 _MOST_FOOTERS = 100
 """Most files whose footers are read before anything is sent: a footer takes about a millisecond."""
+
+_MOST_REMOTE_FOOTERS = 16
+_AT_ONCE = 8
+"""The same of files that are elsewhere, where a footer takes some tenths of a second, and how many at once."""
 
 
 def parquet_rows(raw: BinaryIO, reading: Reading) -> Rows:
@@ -55,13 +62,26 @@ def row_count(parquet: pq.ParquetFile) -> int:
 
 
 def stated_rows(files: Sequence[InputFile]) -> int | None:
-    """Return how many rows files have, without reading them; None unless all are Parquet, local and few enough."""
-    if len(files) > _MOST_FOOTERS or any(file.format != "parquet" or file.found is not None for file in files):
+    """Return how many rows files have, without reading them; None unless all are Parquet and few enough."""
+    remote = sum(file.found is not None for file in files)
+    if any(file.format != "parquet" for file in files):
+        return None
+    if len(files) > _MOST_FOOTERS or remote > _MOST_REMOTE_FOOTERS:
         return None
     try:
-        return sum(row_count(pq.ParquetFile(file.path)) for file in files)
-    except (OSError, pa.ArrowException):
+        if not remote:
+            return sum(map(_footer_rows, files))
+        with ThreadPoolExecutor(_AT_ONCE, "batchrun-footers") as threads:
+            return sum(threads.map(_footer_rows, files))
+    except (OSError, InputError, pa.ArrowException):
         return None  # reported when the file is read
+
+
+def _footer_rows(file: InputFile) -> int:
+    if file.found is None:
+        return row_count(pq.ParquetFile(file.path))
+    with open_found(file.found) as raw:
+        return row_count(pq.ParquetFile(raw, pre_buffer=False))
 
 
 def open_parquet(raw: BinaryIO, file: InputFile) -> pq.ParquetFile:

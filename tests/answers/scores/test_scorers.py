@@ -93,10 +93,13 @@ def test_a_property_name_may_have_a_dot_and_its_value_any_type() -> None:
         (math.inf, "inf"),
         ({"b": 1, "a": [None]}, '{"a":[null],"b":1}'),
         (date(2024, 2, 29), "2024-02-29"),
+        ("é ".encode(), "é"),
+        (b"\xff", None),
+        (b" ", None),
     ],
 )
-def test_a_target_of_any_type_is_compared_as_text(target: Any, text: str) -> None:
-    """Strings are used unchanged, all other types in their JSON form."""
+def test_a_target_of_any_type_is_compared_as_text(target: Any, text: str | None) -> None:
+    """Strings are used unchanged, bytes that are UTF-8 are text, all other types are used in their JSON form."""
     assert target_text(target) == text
 
 

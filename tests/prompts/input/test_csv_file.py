@@ -26,6 +26,17 @@ def test_csv_may_be_separated_by_semicolon_or_tab(write, delimiter: str) -> None
     assert read(path) == [Row(0, {"id": "1", "text": "b"}, "a.csv:3")]
 
 
+def test_tsv_is_separated_by_tabs_whatever_its_header_has(write, asked) -> None:
+    """Commas and semicolons are part of a name; quotes are those of CSV."""
+    path = write("a.tsv", 'id\tname, first\tprompt\r\n1\ta,b\t"say ""x\ty"""\r\n2\tc\td;e\r\n')
+    assert [row.columns for row in read(path)] == [
+        {"id": "1", "name, first": "a,b", "prompt": 'say "x\ty"'},
+        {"id": "2", "name, first": "c", "prompt": "d;e"},
+    ]
+    assert asked(path) == ['say "x\ty"', "d;e"]
+    assert kept(path)[1] == {"id": "2", "name, first": "c", "prompt": "d;e"}
+
+
 def test_broken_csv_rows_leave_the_others_alone(write) -> None:
     """Too few fields, too many, invalid UTF-8, a carriage return inside: each breaks one row."""
     rows = read(write("a.csv", b"a,b\n1\n1,2,3\n\xff,2\n1,x\ry\n5,6\n"))

@@ -7,19 +7,22 @@ import pyarrow as pa
 import pytest
 from harness.input_files import parquet, read
 
+from batchrun.prompts.input.endings import ENDINGS
 from batchrun.prompts.input.files import find_files
 from batchrun.prompts.input.reader import RowReader
 
 
-@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.ndjson.zst", "a.csv.gz", "a.csv.zst", "a.jsonl", "a.ndjson"])
+@pytest.mark.parametrize("name", [f"a{ending}" for ending in ENDINGS if ending != ".parquet"])
 def test_every_ending_is_read(write, name: str) -> None:
     """Compressed or not, the row is the same except for its line."""
-    content = b"a,b\n1,2\n" if "csv" in name else b'{"a": "1", "b": "2"}\n'
+    contents = {"csv": b"a,b\n1,2\n", "tsv": b"a\tb\n1\t2\n", "json": b'[{"a": "1", "b": "2"}]', "txt": b"1\n"}
+    content = contents.get(name.split(".")[1], b'{"a": "1", "b": "2"}\n')
     if name.endswith(".gz"):
         content = gzip.compress(content)
     if name.endswith(".zst"):
         content = pa.compress(content, codec="zstd", asbytes=True)
-    assert [row.columns for row in read(write(name, content))] == [{"a": "1", "b": "2"}]
+    expected = {"prompt": "1"} if ".txt" in name else {"a": "1", "b": "2"}
+    assert [row.columns for row in read(write(name, content))] == [expected]
 
 
 @pytest.mark.parametrize("name", ["there/a.jsonl", "there/a.csv", "there/a.parquet"])

@@ -40,16 +40,16 @@ def test_the_limit_ends_the_input_after_so_many_rows(write, limit: int) -> None:
     assert (reader.rows_read, reader.is_complete, reader.fraction_read) == (limit, True, 1.0)
 
 
-@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet", "jsonl.gz"])
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet", "jsonl.gz", "json", "json.gz", "txt", "tsv"])
 def test_the_fraction_grows_with_the_rows_returned(tmp_path: Path, write, ending: str) -> None:
     """Rows read divided by the fraction read estimates the total from the first batch."""
     if ending == "parquet":
         pq.write_table(pa.table({"a": list(range(5000))}), tmp_path / "a.parquet")
         path = str(tmp_path / "a.parquet")
-    elif ending == "csv":
-        path = write("a.csv", "a\n" + "12345\n" * 5000)
+    elif ending in ("csv", "tsv", "txt"):
+        path = write(f"a.{ending}", "a\n" * (ending != "txt") + "12345\n" * 5000)
     else:
-        content = b'{"a": 12345}\n' * 5000
+        content = b'{"a": 12345}\n' * 5000 if "jsonl" in ending else b"[" + b'{"a": 12345},' * 4999 + b"{}]"
         path = write(f"a.{ending}", gzip.compress(content) if ending.endswith("gz") else content)
     reader = RowReader(find_files([path, path]))
     assert reader.fraction_read == 0.0
@@ -133,12 +133,12 @@ def test_standard_input_must_be_there() -> None:
         rows_of(RowReader(find_files(["-"])))
 
 
-@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "tsv", "txt"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, ending: str) -> None:
     """50 MB are read in a few."""
     line = b'{"a": "%s"}\n' % (b"x" * 4000) if ending == "jsonl" else b"x" * 4000 + b"\n"
     path = tmp_path / f"a.{ending}"
-    path.write_bytes(b"a\n" * (ending == "csv") + line * 12_500)
+    path.write_bytes(b"a\n" * (ending in ("csv", "tsv")) + line * 12_500)
     tracemalloc.start()
     try:
         count = sum(len(rows) for rows in RowReader(find_files([str(path)])))

@@ -35,14 +35,25 @@ def read(files: list[InputFile], limit: int | None = None) -> int:
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd])
-@pytest.mark.parametrize(("name", "content"), [("a.jsonl", LINES), ("a.csv", CSV), ("a.csv", b"text\n")])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", LINES),
+        ("a.csv", CSV),
+        ("a.csv", b"text\n"),
+        ("a.tsv", CSV.replace(b",", b"\t")),
+        ("a.txt", b"a\n\n  \nb\r\n\xff\nd"),
+        ("a.json", b'[{"a": "[,"},\n5,\n\n"x, y",, {"b": [1, 2]}\n]\n\n\n'),
+        ("a.json", b'{"a": 1}\n\nnot JSON\n\n{"a": 2}'),
+    ],
+)
 @pytest.mark.parametrize("limit", [None, 3])
 def test_the_count_is_the_number_of_rows_that_are_read(
     tmp_path: Path, name: str, content: bytes, pack: Callable[[bytes], bytes], limit: int | None
 ) -> None:
     """Blank lines, quoted newlines and broken rows included."""
     (tmp_path / name).write_bytes(pack(content))
-    files = find_files([str(tmp_path)])
+    files = find_files([str(tmp_path / name)])
     rows = count_rows(files, limit, never)
     assert rows == read(files, limit)
     assert rows != content.count(b"\n")
@@ -63,17 +74,18 @@ def test_a_file_that_breaks_off_is_not_counted(tmp_path: Path) -> None:
     assert count_rows(find_files([str(tmp_path)]), None, never) is None
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.tsv", "a.txt", "a.json"])
 def test_the_count_is_given_up_in_the_middle_of_a_file(tmp_path: Path, name: str) -> None:
     """It asks after each megabyte."""
-    (tmp_path / name).write_bytes(b'{"prompt": 1}\n' * 500_000)
+    line = {"a.txt": b"a line of text\n", "a.json": b'{"prompt": 1},\n'}.get(name, b'{"prompt": 1}\n')
+    (tmp_path / name).write_bytes(b"[" * (name == "a.json") + line * 500_000)
     asks: list[int] = []
 
     def is_over() -> bool:
         asks.append(1)
         return len(asks) == 3
 
-    assert count_rows(find_files([str(tmp_path)]), None, is_over) is None
+    assert count_rows(find_files([str(tmp_path / name)]), None, is_over) is None
     assert len(asks) == 3
 
 
