@@ -141,7 +141,7 @@ def _page(
         state=_state(summary),
         is_done=summary.state == "completed" and not summary.failed,
         message="\n".join(filter(None, [summary.message, *answer_lines(summary.answers)])),
-        facts=facts_of(summary, job, None if is_jobs else scorer),
+        facts=facts_of(summary, job, None if is_jobs else scorer) | ({} if events else _times(clock, found)),
         texts=texts_of(job),
         totals=_totals(summary),
         charts=[*answers.charts, *_finish_reasons(found)],
@@ -161,6 +161,14 @@ def _page(
         version=__version__,
         made_at=f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}",
     )
+
+
+def _times(clock: Clock, found: Tally) -> dict[str, str]:
+    """Return when a run of an older version was sent, which has no history."""
+    if not found.rows:
+        return {}
+    ends = {"first request": clock.start_ms, "last answer": clock.end_ms}
+    return {name: f"{clock.local(at_ms):%Y-%m-%d %H:%M:%S %Z}" for name, at_ms in ends.items()}
 
 
 def _state(summary: Summary) -> str:

@@ -4,7 +4,8 @@
   const PAGE_ROWS = matchMedia("(max-width: 40rem)").matches ? 10 : 25;
   const MOST_COLUMNS = 40; // of answers side by side
   const NUMBERS = new Set(["row", "sample", "completion_tokens", "latency_s", "cost_usd", "score"]);
-  const HEADS = { custom_id: "id", completion_tokens: "tokens", latency_s: "latency, s", cost_usd: "USD" };
+  const ANSWER = "(answer)"; // not a column: the input may have one named answer
+  const HEADS = { [ANSWER]: "answer", custom_id: "id", completion_tokens: "tokens", latency_s: "latency, s", cost_usd: "USD" };
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
   const { promptColumns, answerColumns, typed, compared } = data;
@@ -62,7 +63,7 @@
   const ids = ["row", "custom_id"].filter(isStated).filter((name) => name !== "custom_id" || answers.some((each) => textOf(inAnswer(each, name)) !== textOf(inAnswer(each, "row"))));
   const asked = [...data.texts, ...(data.target === null ? [] : [data.target])].filter(isStated);
   const shownTyped = typed.filter((name) => name in ofAnswer).slice(0, 8);
-  const answerHeads = shownTyped.length ? shownTyped : ["answer"];
+  const answerHeads = shownTyped.length ? shownTyped : [ANSWER];
   const flat = [...ids, ...asked]
     .concat(["model", "sample"].filter((name) => isStated(name) && distinct(name).length > 1))
     .concat(answers.some(hasFailed) ? ["status"] : [], answerHeads)
@@ -74,6 +75,7 @@
     if (!lengths.has(name)) lengths.set(name, Math.max(...answers.map((answer) => textOf(cellOf(answer, name)).length)));
     return lengths.get(name) > 30;
   };
+  const looksOf = (name) => (isLong(name) ? "long" : lengths.get(name) > 20 ? "" : "short");
 
   // Side by side: one column for each model and sample.
   const keyOf = (answer) => `${inAnswer(answer, "sample")} ${inAnswer(answer, "model")}`;
@@ -91,7 +93,7 @@
   };
 
   const cellOf = (answer, name) =>
-    name === "status" ? statusOf(answer) : name === "answer" ? answerOf(answer) : inAnswer(answer, name);
+    name === "status" ? statusOf(answer) : name === ANSWER ? answerOf(answer) : inAnswer(answer, name);
 
   const found = () => {
     const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -165,7 +167,7 @@
 
   const inputCells = (prompt, names) =>
     names.map((name) => {
-      const looks = NUMBERS.has(name) ? "n" : isLong(name) ? "long" : "";
+      const looks = NUMBERS.has(name) ? "n" : looksOf(name);
       return cellNamed(name, looks, cellText(inPrompt(prompt, name), name));
     });
 
@@ -181,33 +183,37 @@
         continue;
       }
       const isFailed = name === "status" && hasFailed(answer);
-      const looks = isFailed ? "failed" : numeric.has(name) ? "n" : isLong(name) ? (name === "answer" ? "answer" : "long") : "";
+      const looks = isFailed ? "failed" : numeric.has(name) ? "n" : isLong(name) && name === ANSWER ? "answer" : looksOf(name);
       cells.push(cellNamed(name, looks, cellText(cellOf(answer, name), name)));
     }
     return cells;
   };
 
-  // One cell with an answer. What differs from most answers to the prompt is marked.
-  const sideCell = (answer, usuals, name) => {
-    const cell = cellNamed(name, answerHeads.some(isLong) ? "side long" : "side");
-    if (answer === undefined) return cell;
+  // What one answer says. What differs from most answers to the prompt is marked.
+  const saying = (answer, usuals) => {
+    const box = element("div");
     if (hasFailed(answer)) {
-      cell.append(element("span", statusOf(answer), "failed"));
-      return cell;
+      box.append(element("span", statusOf(answer), "failed"));
+      return box;
     }
     const score = inAnswer(answer, "score");
     if (score !== null) {
       const right = score === 1 ? "✓" : score === 0 ? "✗" : cellText(score, "score");
       const differs = "score" in usuals && usuals.score !== score;
-      cell.append(element("span", right, `score ${score === 1 ? "good" : score === 0 ? "failed" : ""} ${differs ? "differs" : ""}`));
+      box.append(element("span", right, `score ${score === 1 ? "good" : score === 0 ? "failed" : ""} ${differs ? "differs" : ""}`));
     }
     const parts = shownTyped.length ? shownTyped.map((each) => [each, inAnswer(answer, each)]) : [["response", answerOf(answer)]];
-    for (const [each, value] of parts) {
-      const differs = each in usuals && usuals[each] !== value;
-      const part = element("span", cellText(value, each) || "–", `clip part${differs ? " differs" : ""}`);
-      if (shownTyped.length) part.title = each;
-      cell.append(part);
+    for (const [name, value] of parts) {
+      const differs = name in usuals && usuals[name] !== value;
+      const part = element("span", cellText(value, name) || "–", `clip part${differs ? " differs" : ""}`);
+      if (shownTyped.length) part.title = name;
+      box.append(part);
     }
+    return box;
+  };
+  const sideCell = (answer, usuals, name) => {
+    const cell = cellNamed(name, answerHeads.some(isLong) ? "side long" : "side");
+    if (answer !== undefined) cell.append(saying(answer, usuals));
     return cell;
   };
   const sideCells = (prompt) => {

@@ -67,8 +67,10 @@ def evaluation() -> None:
 
 
 def three() -> None:
-    """A run of three rows."""
-    settle([{"prompt": text} for text in "abc"], lambda request: "yes")
+    """A run of three rows, whose input has a column with the name of one of the table."""
+    settle(
+        [{"prompt": text, "answer": "b"} for text in "abc"], lambda request: "yes", '[evaluate]\ntarget = "answer"\n'
+    )
 
 
 def night() -> None:
@@ -195,6 +197,8 @@ def test_few_rows_have_no_plots_and_the_job_is_folded(opened: Any) -> None:
     """What there is stands above the rows."""
     browser = opened(three)
     assert browser.all(".figures") == []
+    assert browser.texts("#rows th")[:4] == ["row", "prompt", "answer", "answer"]
+    assert browser.texts("#rows tr.row:first-child td")[:4] == ["0", "a", "b", "yes"]
     [job] = browser.all("#job")
     assert "endpoint" not in job.text
     job.click()

@@ -131,7 +131,10 @@ def test_a_finished_run_with_failed_rows_is_not_shown_as_done() -> None:
 def test_a_run_without_a_history_shows_no_executions() -> None:
     """Older versions did not record it."""
     settle_three()
-    assert "execution" not in written()
+    text = written()
+    assert "execution" not in text
+    last = datetime.fromtimestamp(1.002).astimezone()
+    assert f"last answer {last:%Y-%m-%d %H:%M:%S %Z}" in text
 
 
 LABELS = """
