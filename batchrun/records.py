@@ -280,7 +280,8 @@ class Figures(NamedTuple):
     """All rows; None while the number is not known."""
     failed: int
     throttled: int
-    tokens: int
+    tokens: int | None
+    """Of prompts and answers; None when no answer stated them."""
     in_flight: int
     limit: int
     waiting: int

@@ -175,7 +175,7 @@ class Watch:
             total=expected_rows(self.job, self.source, self.store),
             failed=sums.failed,
             throttled=pool.throttled,
-            tokens=sums.total_tokens,
+            tokens=sums.usage.total_tokens,
             in_flight=pool.in_flight,
             limit=pool.limit.current,
             waiting=pool.waiting,

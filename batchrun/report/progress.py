@@ -107,7 +107,8 @@ def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
     if figures.throttled:
         yield _Part(f"{short_count(figures.throttled)} throttled", 6)
     yield _Part(f"{figures.failed:,} failed")
-    yield _Part(f"{short_count(figures.tokens)} tokens", 7)
+    if figures.tokens is not None:
+        yield _Part(f"{short_count(figures.tokens)} tokens", 7)
     if figures.cap_usd is not None and figures.cost_usd is not None:
         yield _Part(f"{spent_text(figures.cost_usd)} of {figures.cap_usd:g} USD")
     if figures.pause is not None:

@@ -94,7 +94,7 @@ def figures_of(directory: Path) -> Figures:
         total=recorded.total,
         failed=sums.failed,
         throttled=sums.throttled,
-        tokens=sums.total_tokens,
+        tokens=sums.usage.total_tokens,
         in_flight=in_flight,
         limit=limit,
         waiting=waiting if has_process else 0,

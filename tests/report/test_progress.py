@@ -30,6 +30,13 @@ OUTAGE = FIGURES._replace(
 )
 
 
+def test_tokens_that_no_answer_stated_are_not_shown() -> None:
+    """Zero would say that nothing was used."""
+    line = line_text(FIGURES._replace(tokens=None), NOW_MS)
+    assert line == "1,200/5,000 rows · 120.0/s · 48/50 in flight · 0 failed · about 31.7 s left"
+    assert "· 0 tokens ·" in line_text(FIGURES._replace(tokens=0), NOW_MS)
+
+
 def test_a_line_shows_waiting_throttled_and_pause_only_if_there_are_any() -> None:
     """The number of failures is always shown, even 0. In a pause there is neither a rate nor a time left."""
     assert line_text(FIGURES, NOW_MS) == (

@@ -42,7 +42,7 @@ def live_figures(directory: Path) -> dict[str, Any]:
         "rows_total": None if figures.total is None else figures.total.rows,
         "failed": figures.failed,
         "throttled": figures.throttled,
-        "tokens": usage.total_tokens,
+        "tokens": figures.tokens,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "in_flight": figures.in_flight,
