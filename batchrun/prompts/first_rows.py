@@ -78,7 +78,9 @@ class FirstRows:
     def _none_usable(self, problem: str) -> InputError:
         """Return the error for rows none of which can be used, with the cure for their file."""
         cure = encoding_advice(self._head, self._files[0].for_commands) or self._header_advice()
-        return InputError(f"none of the first {len(self._rows)} rows can be used: {problem}{cure}")
+        count = len(self._rows)
+        none = "the only row cannot" if count == 1 else f"none of the first {count} rows can"
+        return InputError(f"{none} be used: {problem}{cure}")
 
     @cached_property
     def _head(self) -> bytes:

@@ -229,4 +229,5 @@ class Source:
                     problems.append(problem)
         if count:
             more = f"\n… and {count - len(problems)} more" if count > len(problems) else ""
-            raise InputError(f"{count} broken rows, and --strict allows none:\n" + "\n".join(problems) + more)
+            rows = "1 broken row" if count == 1 else f"{count:,} broken rows"
+            raise InputError(f"{rows}, and --strict allows none:\n" + "\n".join(problems) + more)

@@ -38,8 +38,10 @@ from batchrun.prompts.source import Source
         ('{"question": 1}\n', {"user": "{% if 0 %}{{ gone }}{% endif %}{{ question }}"}, "no column gone"),
         ('{"prompt": "a"}\n', {"system": "{{ gone }}"}, "no column gone, which prompt.system names"),
         ('{"prompt": "a"}\n', {"id": "gone"}, "no column gone, which input.id names"),
+        ('{"prompt": 1}\n', {}, "the only row cannot be used: a.jsonl:1: prompt is a number"),
         ('{"prompt": 1}\n' * 3, {}, "none of the first 3 rows can be used: a.jsonl:1: prompt is a number"),
         ('{"prompt": "a"}\nx\n' * 9, {"strict": True}, "9 broken rows"),
+        ('{"prompt": "a"}\nx\n', {"strict": True}, "1 broken row, and --strict allows none:"),
     ],
 )
 def test_an_input_that_cannot_be_used_is_refused_before_anything_is_sent(
