@@ -31,8 +31,11 @@ NONE = "–"
 
 EXIT_CODES = {
     0: ("all rows are completed", "nothing"),
-    1: ("finished; some rows failed", "look at `error_kind` and `error`; `--retry-failed` sends these rows again"),
-    2: ("the job, a flag or the input is wrong", "fix what the message names"),
+    1: (
+        "finished; some rows failed",
+        "`batchrun show RUN --failed` shows why; `--retry-failed` sends these rows again",
+    ),
+    2: ("the job, a flag or the input is wrong, or no score means anything", "fix what the message names"),
     3: ("the run directory cannot be used or written", "make room, or use another `-o DIR`"),
     4: (
         "the endpoint refuses the job: key, project, region, model, URL or a parameter",
