@@ -15,7 +15,7 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.cli.curl import curl_command, shown_variable
 from batchrun.cli.row_text import request_lines, row_lines
-from batchrun.cli.table import printable_json, table_lines, value_text
+from batchrun.cli.table import printable_json, table_lines, value_text, visible
 from batchrun.errors import BatchrunError, JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.input.arrow import python_dicts
@@ -98,8 +98,9 @@ def _check(run: Path, choice: Choice, rows: ChosenRows, columns: Sequence[str]) 
     known = rows.table.column_names
     for name in columns:
         if name not in known:
+            there = visible(", ".join(known))
             raise JobError(
-                f"{run}: the results have no column {name}{nearest(name, known)}; they have {', '.join(known)}"
+                f"{run}: the results have no column {name}{visible(nearest(name, known))}; they have {there}"
             )
     if choice.model is not None and choice.model not in rows.models:
         there = f"its models are {', '.join(rows.models)}" if rows.models else "no model has answered yet"

@@ -84,7 +84,7 @@ def table_lines(names: Sequence[str], rows: Iterable[Sequence[str]], width: int)
         rows: the cells of each row.
         width: of the terminal, in cells. Columns that do not fit are cut, the widest ones first.
     """
-    lines = [[_one_line(cell) for cell in row] for row in [names, *rows]]
+    lines = [[_one_line(cell) for cell in row] for row in [list(map(visible, names)), *rows]]
     natural = [max(_width(cell) for cell in cells) for cells in zip(*lines, strict=True)]
     widths = _fitting(natural, width - len(_GAP) * (len(names) - 1))
     rule = ["-" * min(_width(name), wide) for name, wide in zip(lines[0], widths, strict=True)]

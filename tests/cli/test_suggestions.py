@@ -21,7 +21,7 @@ from batchrun.cli.suggestions import _COMMANDS, _FLAGS
         ("resume", "Did you mean run?"),
         ("version", "Did you mean --version?"),
         ("prompts.jsonl -m m", "Did you mean batchrun run prompts.jsonl -m m?"),
-        ("run a.jsonl -n 5", "No such option '-n'. Did you mean --limit or --num-samples?"),
+        ("run a.jsonl -n 5", "Did you mean --limit or --num-samples?"),
         ("run a.jsonl --max-retries 5", "Did you mean --max-attempts?"),
         ("run a.jsonl --temprature 5", "'--temperature'"),
         ("run -V", "Did you mean batchrun --version?"),

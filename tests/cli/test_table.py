@@ -75,5 +75,9 @@ def test_wide_letters_take_two_cells_and_marks_none() -> None:
     ]
 
 
+def test_names_of_columns_are_made_visible_too() -> None:
+    assert table_lines(["a\x1b[2Jb"], [["x"]], 80)[0] == "a\\x1b[2Jb"
+
+
 def test_line_breaks_in_a_cell_become_spaces() -> None:
     assert table_lines(["a"], [["one\n\n  two"]], 80)[-1] == "one two"
