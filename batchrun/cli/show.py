@@ -106,8 +106,10 @@ def _check(run: Path, choice: Choice, rows: ChosenRows, columns: Sequence[str]) 
         there = f"its models are {', '.join(rows.models)}" if rows.models else "no model has answered yet"
         raise JobError(f"{run}: has no answers of {choice.model}{nearest(choice.model, rows.models)}; {there}")
     if choice.row is not None and not rows.table.num_rows:
-        what = "no failed answer" if choice.is_failed else "no answer"
-        raise JobError(f"{run}: row {choice.row} has {what} of this choice; rows are numbered from 0 as in the input")
+        none = "none that has failed" if choice.is_failed else "no answer"
+        raise JobError(
+            f"{run}: row {choice.row} has {none}; rows are numbered from 0, and rows that are not settled yet have none"
+        )
 
 
 def _dicts(table: pa.Table) -> Iterator[dict[str, Any]]:

@@ -1,10 +1,14 @@
 """A curl command: the key is a variable, long bodies come through a pipe."""
 
+import json
 import shlex
+import subprocess
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from batchrun.cli.curl import curl_command, shown_variable
 from batchrun.job.sections import Endpoint
@@ -57,3 +61,13 @@ def test_the_variable_is_named_unless_its_name_could_be_the_key(
     endpoint: dict[str, Any], environ: dict[str, str], variable: str | None
 ) -> None:
     assert shown_variable(Endpoint(**endpoint), environ) == variable
+
+
+@settings(max_examples=30)
+@given(st.text(st.characters(exclude_categories=("Cs",))), st.sampled_from([1, 100_000]))
+def test_a_shell_gives_curl_the_body_whatever_is_in_it(text: str, times: int) -> None:
+    """Here `curl` is a function that prints its last argument, or what comes through the pipe."""
+    body = {"messages": [{"role": "user", "content": text * times if len(text) < 4 else text}]}
+    stand_in = 'curl() { for last; do :; done; if [ "$last" = @- ]; then cat; else printf %s "$last"; fi; }'
+    done = subprocess.run(["sh"], input=f"{stand_in}\n{command(body)}\n".encode(), capture_output=True, check=True)
+    assert json.loads(done.stdout) == body
