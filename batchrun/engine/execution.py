@@ -33,7 +33,7 @@ from batchrun.records import Stop, summed
 from batchrun.report.texts import left_text
 from batchrun.results.export import Exported, export
 from batchrun.results.replace import sweep
-from batchrun.results.run_directory import SPOOL
+from batchrun.results.run_directory import CHECKPOINT, SPOOL
 from batchrun.results.scores import check_evaluation
 from batchrun.results.state import recorded_of
 from batchrun.results.summary import Findings, Status, Summary, save_ending, save_summary, summarize
@@ -80,7 +80,7 @@ class Execution:
             with self._reporting("the lock", self.directory):
                 opened.enter_context(DirectoryLock(self.directory))
             if self.reads_stdin:
-                await in_thread(self.source.open)  # spools into the directory, so the lock comes first
+                await in_thread(self._open_stdin)  # is kept in the directory, so the lock comes first
             sweep(self.directory)
             replaced = set_aside(self.directory) if self.options.restart else None
             with self.progress, self.interruption.reporting_loss(self.directory, self.progress.say):
@@ -101,6 +101,11 @@ class Execution:
             return
         with self._reporting("the first rows", ", ".join(map(shown, self.job.input.path))):
             await in_thread(self.source.open)
+
+    def _open_stdin(self) -> None:
+        if (self.directory / CHECKPOINT).exists() and not self.options.restart:
+            self.source.compare_input()
+        self.source.open()
 
     async def _run_stored(self, access: Access) -> Stop | None:
         try:

@@ -111,8 +111,11 @@ def fit(
     origin = origin_of(job, source.files)
     if (rows := rows_of(store, job, source.files)) is not None:
         source.expect(rows)
-    if may_not_fit(store, origin, has_outcomes=bool(store.totals), has_retired=lambda: has_retired(store)):
-        changed = changed_parts(store, job, origin)
+    is_other_stdin = source.is_other_stdin and bool(store.totals)
+    if is_other_stdin or may_not_fit(
+        store, origin, has_outcomes=bool(store.totals), has_retired=lambda: has_retired(store)
+    ):
+        changed = changed_parts(store, job, origin, is_other_stdin=is_other_stdin)
         say(f"{changed_text(changed)}: reading the whole input to see which answers still fit")
         adapt(
             store,
@@ -120,6 +123,7 @@ def fit(
             lambda change: _is_agreed(change, changed, agree, say),
             shares_answers=job.input.dedupe,
         )
+        source.keep_input()  # first: until the origin is noted, the next run looks at all outcomes again
         note_requests(store, job, origin)  # also if the run is refused later: the outcomes have been changed
     if store.unrecorded:
         sent = f"{counted(store.unrecorded, 'request')} had been sent and not recorded"
@@ -148,6 +152,7 @@ def begin(store: Store, job: Job, source: Source, *, simulated: bool, say: Calla
     if not simulated:
         for note in filter(None, [_origin_note(job), _endpoint_note(store, job)]):
             say(note)
+    source.keep_input()
     note_start(store, job, is_simulated=simulated, has_answers=_was_sent(store))
     note_requests(store, job, origin_of(job, source.files))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, cast
 
 from batchrun.errors import InputError
 from batchrun.job.sections import Job
@@ -14,6 +14,7 @@ from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.prompts.input.folders import folder_notices
 from batchrun.prompts.input.parquet_file import stated_rows
 from batchrun.prompts.input.reader import RowReader
+from batchrun.prompts.input.spool import Spool
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import RowForms
 from batchrun.prompts.template import TemplateProblem
@@ -43,14 +44,14 @@ class Source:
         Args:
             job: what to run.
             stdin: what `-` stands for.
-            spool: file that gets the unpacked bytes of `stdin` before their rows are handed out.
+            spool: file that gets the unpacked bytes of `stdin` before their rows are handed out; see `keep_input`.
 
         Raises:
             JobError: a template does not compile, or a parameter cannot be sent.
         """
         self._job = job
-        self._stdin = stdin
-        self._spool = spool
+        self._spool = None if stdin is None or spool is None else Spool(stdin, spool)
+        self._stdin = stdin if self._spool is None else cast(BinaryIO, self._spool)
         self._forms = RowForms(job)
         self._maker = RequestMaker(job)
         self._images = Images(job.prompt.images) if job.prompt.images else None
@@ -58,11 +59,13 @@ class Source:
         self._rows_before: RowCount | None = None  # as counted by an earlier pass
         self._rows_known: int | None = None  # as counted elsewhere
         self._pending: Iterator[list[Row]] | None = None
-        self._kept: BinaryIO | None = None  # what came over standard input, once it is read again
+        self._again: BinaryIO | None = None  # what came over standard input, once it is read again
         self.files: list[InputFile] = []
         """The files that the job's paths mean; known once opened."""
         self.notices: list[str] = []
         """What users should know about the input although it can be run; known once opened."""
+        self.is_other_stdin = False
+        """Whether standard input has other rows than an earlier run has kept; see `compare_input`."""
 
     def __enter__(self) -> Self:
         return self
@@ -99,6 +102,20 @@ class Source:
     def expect(self, rows: int) -> None:
         """Note how many input rows the job uses, which the caller is certain of: `limit` is counted in."""
         self._rows_known = rows
+
+    def compare_input(self) -> None:
+        """Compare standard input with what an earlier run has kept of it. Call it before `open`."""
+        if self._spool is not None:
+            self.is_other_stdin = not self._spool.is_continued()
+
+    def keep_input(self) -> None:
+        """Keep what comes over standard input, instead of what an earlier run has kept: nothing refuses the run now.
+
+        Raises:
+            RunDirectoryError: the file cannot be written.
+        """
+        if self._spool is not None:
+            self._spool.keep()
 
     @property
     def is_complete(self) -> bool:
@@ -155,17 +172,17 @@ class Source:
         """Stop reading. Standard input stays open: it is the caller's."""
         self._reader.close()
         self._pending = None
-        if self._kept is not None:
-            self._kept.close()
+        for kept in (self._again, self._spool):
+            if kept is not None:
+                kept.close()
 
     def _rewind(self) -> None:
         """Have standard input read again from where it was kept."""
-        if self._kept is None:
+        if self._again is None:
             if self._spool is None or not self.is_complete:
                 raise InputError("-: standard input can be read only once")
-            self._kept, self._spool = self._spool.open("rb"), None
-        self._kept.seek(0)
-        self._stdin = self._kept
+            self._stdin = self._again = self._spool.reopen()
+        self._again.seek(0)
 
     def _new_reader(self, first: int = 0) -> RowReader:
         columns = self._forms.columns
@@ -173,7 +190,6 @@ class Source:
         return RowReader(
             self.files,
             stdin=self._stdin,
-            spool=self._spool,
             columns=columns,
             as_bytes=() if self._images is None else (self._images.column,),
             limit=limit,

@@ -188,19 +188,6 @@ def test_an_additional_model_keeps_the_answers_of_the_first(run: Any, endpoint: 
     assert len(results()) == 4
 
 
-def test_other_rows_over_standard_input_are_refused(run: Any, endpoint: Any) -> None:
-    """The answers belong to other rows. Nothing is sent, and the old results do not change."""
-    run("-", stdin=b'{"prompt": "a"}\n{"prompt": "b"}\n')
-    before = results()
-    done = run("-", stdin=b'{"prompt": "x"}\n{"prompt": "b"}\n')
-    assert done.code == 2
-    assert "use another -o DIR" in done.stderr
-    assert endpoint.stats.received == 2
-    assert [(row.get("prompt"), row["response"]) for row in results()] == [(None, row["response"]) for row in before]
-    assert run("-", stdin=b'{"prompt": "a"}\n{"prompt": "b"}\n').code == 0
-    assert results() == before
-
-
 def test_a_throttled_run_continues(run: Any, endpoint: Any) -> None:
     """A rejection does not count as an attempt, and no row fails."""
     endpoint.change(concurrency_limit=3, latency_s=0.005)

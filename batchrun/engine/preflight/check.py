@@ -174,9 +174,12 @@ def _edit_of(
 ) -> tuple[str | None, str | None]:
     """Return what `run` would say of an edit, and what it would ask."""
     origin = origin_of(job, source.files)
-    if not may_not_fit(checkpoint, origin, has_outcomes=bool(past.totals), has_retired=lambda: foreseen.has_retired):
+    is_other_stdin = any(file.is_stdin for file in source.files) and foreseen.change.gone > 0
+    if not is_other_stdin and not may_not_fit(
+        checkpoint, origin, has_outcomes=bool(past.totals), has_retired=lambda: foreseen.has_retired
+    ):
         return None, None
-    changed = changed_parts(checkpoint, job, origin)
+    changed = changed_parts(checkpoint, job, origin, is_other_stdin=is_other_stdin)
     question = again_question(foreseen.change, changed)
     return change_text(foreseen.change, changed), None if question is None else f"{question}; {AGAIN_CURE}"
 

@@ -88,7 +88,6 @@ class Chunk(NamedTuple):
 
 def chunks(
     raw: BinaryIO,
-    tee: Callable[[bytes], object] | None = None,
     check: Callable[[bytes], object] | None = None,
 ) -> Iterator[Chunk]:
     """Yield the bytes of a file, which may be packed by gzip or zstd.
@@ -97,14 +96,11 @@ def chunks(
 
     Args:
         raw: the file, at its beginning. A pipe is read as it fills.
-        tee: gets the unpacked bytes before they are handed out.
         check: gets the first of the unpacked bytes; raises where they cannot be a text.
     """
     counted = Counted(raw)
     read = _unpacked(counted)
     while content := read():
-        if tee is not None:
-            tee(content)
         if check is not None:
             check(content)
             check = None
@@ -113,14 +109,13 @@ def chunks(
 
 def blocks(
     raw: BinaryIO,
-    tee: Callable[[bytes], object] | None = None,
     check: Callable[[bytes], object] | None = None,
 ) -> Iterator[Block]:
     """Yield the lines of a file, unpacked as `chunks` does it.
 
     Memory is that of a chunk or of the longest line; a line over `MAX_LINE_BYTES` is `TOO_LONG`.
     """
-    return lines_of(chunks(raw, tee, check))
+    return lines_of(chunks(raw, check))
 
 
 def lines_of(source: Iterable[Chunk]) -> Iterator[Block]:

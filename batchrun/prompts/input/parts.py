@@ -1,7 +1,7 @@
 """What a format is given to read, and what it yields: rows in parts, each with where it ends."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from batchrun.errors import InputError
@@ -40,8 +40,6 @@ class Reading(NamedTuple):
     """The only columns that are needed, where the format can leave out others; None for all."""
     as_bytes: Collection[str] = ()
     """Columns whose bytes stay bytes, since they are images."""
-    tee: Callable[[bytes], object] | None = None
-    """Gets the unpacked bytes before their rows are handed out."""
 
 
 def wanted(rows: list[Row], reading: Reading) -> list[Row]:

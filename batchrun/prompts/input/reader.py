@@ -1,15 +1,14 @@
 """Input files → the stream of rows, numbered over all files, and how far it is."""
 
-import os
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from batchrun.errors import InputError, RunDirectoryError
+from batchrun.errors import InputError
 from batchrun.prompts.input.files import InputFile
 from batchrun.prompts.input.formats import ROWS
 from batchrun.prompts.input.parts import Part, Reading
@@ -28,7 +27,6 @@ class RowReader:
         files: Sequence[InputFile],
         *,
         stdin: BinaryIO | None = None,
-        spool: Path | None = None,
         columns: Collection[str] | None = None,
         as_bytes: Collection[str] = (),
         limit: int | None = None,
@@ -40,7 +38,6 @@ class RowReader:
         Args:
             files: what `find_files` found.
             stdin: what `-` stands for.
-            spool: file that gets the unpacked bytes of `stdin` before their rows are handed out.
             columns: the only columns that are needed; Parquet leaves out others.
             as_bytes: columns whose bytes stay bytes, since they are images.
             limit: only the first N rows.
@@ -49,7 +46,6 @@ class RowReader:
         """
         self._files = files
         self._stdin = stdin
-        self._spool = spool
         self._columns = columns
         self._as_bytes = as_bytes
         self._limit = limit
@@ -81,7 +77,7 @@ class RowReader:
 
         Raises:
             InputError: a file cannot be read, or breaks off; the rows before that were handed out.
-            RunDirectoryError: the spool cannot be written.
+            RunDirectoryError: standard input cannot be kept.
         """
         return (rows for rows in self.steps() if rows)
 
@@ -90,7 +86,7 @@ class RowReader:
 
         Raises:
             InputError: a file cannot be read, or breaks off; the rows before that were handed out.
-            RunDirectoryError: the spool cannot be written.
+            RunDirectoryError: standard input cannot be kept.
         """
         self.rows_read, self._bytes_done, self.is_complete = 0, 0, False
         bytes_before = 0
@@ -112,22 +108,18 @@ class RowReader:
     def _parts_of(self, file: InputFile) -> Iterator[Part]:
         with ExitStack() as opened:
             try:
-                raw, tee = self._open(file, opened)
-                reading = Reading(
-                    file, self.rows_read, self._batch_rows, self._first, self._columns, self._as_bytes, tee
-                )
+                raw = self._open(file, opened)
+                reading = Reading(file, self.rows_read, self._batch_rows, self._first, self._columns, self._as_bytes)
                 yield from ROWS[file.format](raw, reading)
             except (OSError, EOFError, zlib.error, pa.ArrowException) as problem:
                 raise unreadable(file, problem) from problem
 
-    def _open(self, file: InputFile, opened: ExitStack) -> tuple[BinaryIO, Callable[[bytes], object] | None]:
+    def _open(self, file: InputFile, opened: ExitStack) -> BinaryIO:
         if not file.is_stdin:
-            return opened.enter_context(open_file(file)), None
+            return opened.enter_context(open_file(file))
         if self._stdin is None:
             raise InputError("-: standard input is closed; pipe the rows in, or name a file")
-        if self._spool is None:
-            return self._stdin, None
-        return self._stdin, _spooling(self._spool, opened)
+        return self._stdin
 
 
 def open_file(file: InputFile) -> BinaryIO:
@@ -143,20 +135,3 @@ def unreadable(file: InputFile, problem: Exception) -> InputError:
         return InputError(f"{file.shown}: ends too early; download or write it again")
     reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
     return InputError(f"{file.shown}: cannot be read: {reason}")
-
-
-def _spooling(path: Path, opened: ExitStack) -> Callable[[bytes], object]:
-    """Return what writes bytes to a file, begun with the first: an empty pipe leaves what was kept before."""
-    file: list[int] = []
-
-    def write(chunk: bytes) -> None:
-        try:
-            if chunk and not file:
-                file.append(opened.enter_context(path.open("wb", buffering=0)).fileno())
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[os.write(file[0], rest) :]
-        except OSError as problem:
-            raise RunDirectoryError(f"{path}: cannot be written: {problem.strerror}") from problem
-
-    return write

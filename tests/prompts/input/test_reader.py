@@ -1,5 +1,4 @@
 import gzip
-import io
 import os
 import tracemalloc
 from pathlib import Path
@@ -8,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchrun.errors import InputError, RunDirectoryError
+from batchrun.errors import InputError
 from batchrun.prompts.input.files import find_files
 from batchrun.prompts.input.reader import RowReader
 from batchrun.records import Row
@@ -99,32 +98,6 @@ def test_a_damaged_file_is_an_input_error(write, name: str, content: bytes) -> N
     """Whatever the library raises, the message names the file."""
     with pytest.raises(InputError, match=name):
         rows_of(RowReader(find_files([write(name, content)])))
-
-
-@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_standard_input_is_spooled_before_its_rows_are_returned(tmp_path: Path, pack) -> None:
-    """The spool holds the decompressed bytes and reports no fraction."""
-    content = b'{"a": 1}\n\nno json\n{"a": 2}'
-    spool = tmp_path / "input.jsonl"
-    reader = RowReader(find_files(["-"]), stdin=io.BytesIO(pack(content)), spool=spool)
-    rows = iter(reader)
-    first = next(rows)
-    assert first[0].source == "stdin:1"
-    assert reader.fraction_read is None
-    assert spool.read_bytes().startswith(b'{"a": 1}\n')
-    assert len(first) + sum(map(len, rows)) == 3
-    assert spool.read_bytes() == content
-    assert reader.fraction_read == 1.0
-
-
-@pytest.mark.parametrize(("spool", "message"), [("/gone/x", "No such file"), ("/dev/full", "No space left")])
-def test_a_spool_that_cannot_be_written_stops_the_run(spool: str, message: str) -> None:
-    """The input is not at fault."""
-    if spool == "/dev/full" and not Path(spool).exists():
-        pytest.skip("only Linux has a device that is always full")
-    reader = RowReader(find_files(["-"]), stdin=io.BytesIO(b"{}"), spool=Path(spool))
-    with pytest.raises(RunDirectoryError, match=message):
-        rows_of(reader)
 
 
 def test_standard_input_must_be_there() -> None:
