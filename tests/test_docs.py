@@ -52,6 +52,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WANDB_API_KEY", "OPENAI_API_KEY", "LITELLM_KEY"):
         monkeypatch.setenv(name, "sk-reader")
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr("batchrun.cli.run.stamped", str)  # a terminal shows no times
     (tmp_path / "checkout").mkdir()
     monkeypatch.chdir(tmp_path / "checkout")
     shutil.copytree(ROOT / "jobs", "jobs")  # not a link: their run directories are next to their folder

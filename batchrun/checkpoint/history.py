@@ -79,7 +79,10 @@ class ExecutionTimes(NamedTuple):
         """Return until when it has run: until now if it is running, until it was last seen if it died."""
         if self.state == _RUNNING:
             return max(now_ms, self.started_at_ms)
-        return max(self.ended_at_ms or self.seen_at_ms or 0, self.started_at_ms)
+        if self.ended_at_ms is not None:
+            return max(self.ended_at_ms, self.started_at_ms)
+        noted = (at_ms for each in self.pauses for at_ms in (each.started_at_ms, each.ended_at_ms))
+        return max(self.started_at_ms, self.seen_at_ms or 0, *(at_ms for at_ms in noted if at_ms is not None))
 
     def running_ms(self, now_ms: int) -> int:
         """Return how long it has run, pauses included."""

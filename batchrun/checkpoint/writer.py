@@ -116,7 +116,7 @@ class Writer:
             self.twins.committed([(each.key, each.sample, self._models.id_of(each)) for each in load.outcomes])
         if is_marked:
             self._marked_at_s = time.monotonic()
-        if load.outcomes:
+        if load.outcomes or copied:
             self._on_commit(load.outcomes)
 
     def _insert(self, load: Load) -> tuple[dict[str, ModelTotals], int]:

@@ -21,9 +21,8 @@ from batchrun.errors import BatchrunError
 from batchrun.job.file import STDIN, job_for, load_job
 from batchrun.job.sections import Job
 from batchrun.records import Stop
-from batchrun.report.bar import Progress, Silence, progress_on
+from batchrun.report.bar import Lines, Progress, Silence, progress_on, stamped
 from batchrun.results.executions import ended_text
-from batchrun.results.summary import Summary
 
 _GRACE_S = 2.0
 """How long a run may take to end after the second signal. Then the process exits: the checkpoint survives that."""
@@ -68,11 +67,17 @@ def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flag
         if as_json:
             failed = {"state": "failed", "exit_code": problem.exit_code, "message": str(problem)}
             click.echo(orjson.dumps(failed).decode())
-        raise
+        if not (isinstance(progress, Lines) and progress.has_begun):
+            raise
+        _print_last(f"batchrun: {problem}", progress)
+        return problem.exit_code
     except asyncio.CancelledError:
-        click.echo(f"{job.run_directory}: stopped at once; run the same command again to resume", err=True)
+        _print_last(f"{job.run_directory}: stopped at once; run the same command again to resume", progress)
         return signalled[0] if signalled else 130
-    _print_ending(summary, quiet=quiet, as_json=as_json)
+    if not quiet or summary.message:
+        _print_last(ending_text(summary), progress)
+    if as_json:
+        click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
     return summary.exit_code or 0
 
 
@@ -116,11 +121,9 @@ def _agrees(question: str) -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty() and click.confirm(f"{question}. Continue?", err=True)
 
 
-def _print_ending(summary: Summary, *, quiet: bool, as_json: bool) -> None:
-    if not quiet or summary.message:
-        click.echo(ending_text(summary), err=True)
-    if as_json:
-        click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
+def _print_last(text: str, progress: Progress) -> None:
+    """Print how a run ended; in a log with date and time, as all lines there."""
+    click.echo(stamped(text) if isinstance(progress, Lines) else text, err=True)
 
 
 def _handle_signals(interruption: Interruption, signalled: list[int]) -> None:

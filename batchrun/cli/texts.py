@@ -1,5 +1,6 @@
 """The text that commands print about a run."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ def ending_text(summary: Summary) -> str:
     Tokens and cost are left out when the run had nothing to do: earlier executions used them.
     """
     lines = _nothing_to_do_lines(summary) if summary.had_nothing_to_do else counts_lines(summary)
+    lines += _next_step_lines(summary)
     lines.append(f"answers   {summary.results}")
     if summary.message:
         lines.append(summary.message)
@@ -27,9 +29,20 @@ def ending_text(summary: Summary) -> str:
 
 def _nothing_to_do_lines(summary: Summary) -> list[str]:
     lines = [f"{'done':<9} nothing to send: {_rows_text(summary)}", *_failure_lines(summary)]
-    if any(each["kind"] != "bad_row" for each in summary.failures):
-        lines.append("          to send failed rows again, add --retry-failed")
     return [*lines, *score_lines(summary.scores), *answer_lines(summary.answers)]
+
+
+def _next_step_lines(summary: Summary) -> list[str]:
+    """Return what can be done about the failed rows of a run that has ended."""
+    if summary.state != "completed" or not summary.failed:
+        return []
+    kinds = {each["kind"] for each in summary.failures}
+    steps = [f"to see the failed rows: batchrun show {shlex.quote(summary.directory)} --failed"]
+    if kinds - {"bad_row"}:
+        steps.append("to send failed rows again, add --retry-failed")
+    if "bad_row" in kinds:
+        steps.append("bad rows are sent when they are fixed in the input and the same command is run again")
+    return [f"{'next' if not number else '':<9} {step}" for number, step in enumerate(steps)]
 
 
 def _rows_text(summary: Summary) -> str:
@@ -51,7 +64,7 @@ def counts_lines(summary: Summary) -> list[str]:
         cost = "none: the simulator made the answers up" + (f" (for real: {cost})" if summary.cost_usd else "")
     lines = [
         f"{_STATES.get(summary.state, summary.state):<9} {rows}{_time_text(summary)}",
-        *([f"paused    {summary.pause}"] if summary.pause else []),
+        *_pace_lines(summary),
         *_failure_lines(summary),
         f"tokens    {tokens_text(summary.prompt_tokens, summary.completion_tokens)}",
         f"cost      {cost}",
@@ -66,7 +79,17 @@ def _progress_text(summary: Summary) -> str:
     if summary.total_rows is None or not summary.total_rows:
         return ""
     total = rows_text(RowCount(summary.total_rows, summary.total_is_exact))
-    return f", of {total} ({100 * summary.rows / summary.total_rows:.0f} %)"
+    return f", of {total} ({min(100, 100 * summary.rows // summary.total_rows)} %)"
+
+
+def _pace_lines(summary: Summary) -> list[str]:
+    """Return the rate of a run that goes on and the time that it will still take, or why it is paused."""
+    if summary.pause is not None:
+        return [f"paused    {summary.pause}"]
+    if summary.rate_per_s is None:
+        return []
+    left = "" if summary.left_s is None else f", about {duration_text(summary.left_s)} left"
+    return [f"rate      {summary.rate_per_s:.3g} rows/s{left}"]
 
 
 def _time_text(summary: Summary) -> str:
@@ -74,7 +97,8 @@ def _time_text(summary: Summary) -> str:
     if summary.running_s is None:
         return "" if summary.duration_s is None else f" in {duration_text(summary.duration_s)}"
     count = len(summary.executions)
-    return f" in {f'{count:,} executions, ' if count > 1 else ''}{duration_text(summary.running_s)}"
+    paused = f", {duration_text(summary.paused_s)} of it paused" if summary.paused_s else ""
+    return f" in {f'{count:,} executions, ' if count > 1 else ''}{duration_text(summary.running_s)}{paused}"
 
 
 def score_lines(scores: Iterable[Mapping[str, Any]]) -> list[str]:

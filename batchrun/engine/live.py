@@ -102,6 +102,8 @@ class Sending:
         self._client = prepared.access.client(self.job.limits, self.job.limits.max_concurrency)
         self._contact = Contact(self.job, prepared.access, self.store)
         self._pool = self._new_pool()
+        self._ticker: Watch | None = None
+        self._has_ended = False
         self._limit_change: Change | None = Change(0.0, self._pool.limit.current, "start")
 
     def _new_pool(self) -> Pool:
@@ -145,18 +147,20 @@ class Sending:
     async def _send_all(self) -> Stop | None:
         self.store.history.begin_execution(_now_ms(), self.store.totals)
         self.store.start(
-            lambda outcomes: self._from_thread(self._pool.wake), lambda error: self._from_thread(self._fail, error)
+            lambda outcomes: self._from_thread(self._committed), lambda error: self._from_thread(self._fail, error)
         )
         self._on_flight(0)  # the note has the prices of this job from now on
         self._progress.begin(summed(self.store.totals.values()).requests)
         self._interruption.drain_by(self._pool.stop, lambda: self._contact.flight_text(self._pool))
         async with self._client:
-            watch = asyncio.create_task(self._watch().keep())
+            self._ticker = self._watch()
+            watch = asyncio.create_task(self._ticker.keep())
             watch.add_done_callback(self._on_watch_end)
             with contextlib.closing(Readahead(self._unsettled)) as batches:
                 try:
                     return await self._pool.run(self._requests(batches))
                 finally:
+                    self._has_ended = True
                     watch.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await watch  # raises what went wrong in it, if anything did
@@ -197,6 +201,13 @@ class Sending:
         """Drain, because what is in flight is paid for, and keep the first error."""
         self.failure = self.failure or problem
         self._pool.stop(Stop(kind="failure", message=str(problem), exit_code=problem.exit_code))
+
+    def _committed(self) -> None:
+        """Send more, now that there is room; or show the last rows, since commits are a moment behind."""
+        if self._has_ended and self._ticker is not None:
+            self._ticker.show_end()
+        else:
+            self._pool.wake()
 
     def _from_thread(self, call: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the run has ended

@@ -70,6 +70,7 @@ class Watch:
             self._note(facts.WAITING, 0)
             self._note(facts.PROBE_AT, None)
             self._note(facts.RATE, None)
+            self.show_end()
 
     async def _keep(self) -> None:
         stop_at_s = self._stop_at_s()
@@ -87,14 +88,18 @@ class Watch:
                     self._note_total(total)
                 self._note(facts.WAITING, self.pool.waiting)
                 self._note(facts.PROBE_AT, self._probe_at_ms())
+                self._note(facts.RATE, self._rate())
                 await self._share()
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
                 self.saved_s = now_s
                 self.store.history.seen(_now_ms())
-                self._note(facts.RATE, self._rate())
                 await self._save()
             await asyncio.sleep(TICK_S)
+
+    def show_end(self) -> None:
+        """Show the figures of a run that sends nothing more."""
+        self.progress.show(self._figures(time.monotonic())._replace(in_flight=0, pause=None, rate_per_s=None))
 
     def _announce_stop(self, stop_at_s: float) -> None:
         """Print when the run will stop, if it has a deadline: a time of day may be tomorrow's."""

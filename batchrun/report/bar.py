@@ -66,6 +66,8 @@ class Lines(Silence):
         self._began_s = self._last_s = time.monotonic()
         self._paused_s: float | None = None
         """Since when the run is paused, on the monotonic clock."""
+        self.has_begun = False
+        """Whether anything was printed."""
 
     def begin(self, done_before: int) -> None:
         """Start."""
@@ -85,6 +87,7 @@ class Lines(Silence):
 
     def say(self, message: str) -> None:
         """Print a message; each of its lines begins with date and time."""
+        self.has_begun = True
         print(stamped(message), file=self._stream, flush=True)
 
 

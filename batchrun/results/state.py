@@ -20,26 +20,33 @@ _GONE = "gone"
 """State of a run whose process wrote that it is running, and no longer exists."""
 
 
-def summary_of(directory: Path) -> Summary:
+def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
     """Return the counts that the checkpoint has now, and the status that the last execution wrote to run.json.
+
+    Args:
+        directory: of the run.
+        is_brief: without the kinds of failures, scores and counts of answers: these may take a look at every row.
 
     Raises:
         RunDirectoryError: there is no checkpoint, or it cannot be read.
     """
     status = _status(directory)
     with Checkpoint(directory) as checkpoint:
-        job, totals, failures = stored_job(checkpoint), checkpoint.totals(), checkpoint.failures()
+        job, totals = stored_job(checkpoint), checkpoint.totals()
+        failures = [] if is_brief else checkpoint.failures()
         recorded = recorded_in(checkpoint, is_running=status.state == "running")
         set_aside = used_in(checkpoint, job, totals).set_aside
         simulated = checkpoint.fact(facts.SIMULATED) is True
         if status.state != "running":  # the next execution adds them to the fact
             recorded = recorded._replace(unrecorded=recorded.unrecorded + checkpoint.in_flight())
+    results = directory / RESULTS
+    findings = Findings() if is_brief else Findings(failures, read_scores(results), read_answers(results))
     return summarize(
         job,
         directory,
         _corrected(directory, status, recorded, summed(totals.values()).requests),
         totals,
-        findings=Findings(failures, read_scores(directory / RESULTS), read_answers(directory / RESULTS)),
+        findings=findings,
         simulated=simulated,
         recorded=recorded._replace(set_aside=set_aside),
     )

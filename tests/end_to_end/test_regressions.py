@@ -86,7 +86,7 @@ def test_an_empty_pipe_does_not_change_the_stored_input(run: Any, batchrun: Any)
 def test_a_run_stops_if_its_ticker_dies(run: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it no deadline would be kept, so the run stops with all answers on disk."""
 
-    def fails(watch: Any) -> None:
+    def fails(*_: Any) -> None:
         raise ZeroDivisionError
 
     endpoint.change(latency_s=0.05)

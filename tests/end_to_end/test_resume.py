@@ -27,7 +27,9 @@ def test_a_finished_run_sends_nothing_and_exits_0(run: Any, endpoint: Any) -> No
     before = results()
     done = run("in.jsonl", "--json")
     assert done.code == 0
-    assert done.stderr == "done      nothing to send: 3 of 3 rows completed, 0 failed\nanswers   out/results.parquet\n"
+    assert (
+        done.messages == "done      nothing to send: 3 of 3 rows completed, 0 failed\nanswers   out/results.parquet\n"
+    )
     assert (first.json["newly_settled"], done.json["newly_settled"]) == (3, 0)
     assert endpoint.stats.received == 3
     assert results() == before
@@ -38,9 +40,10 @@ def test_a_run_with_failed_rows_is_finished_too(run: Any, endpoint: Any) -> None
     run(write_prompts("a", "[[simulate: 400]]"))
     done = run("in.jsonl")
     assert done.code == 1
-    first, failure, cure, answers = done.stderr.splitlines()
+    first, failure, look, cure, answers = done.messages.splitlines()
     assert first == "done      nothing to send: 1 of 2 rows completed, 1 failed"
     assert "1 bad_request: " in failure
+    assert look == "next      to see the failed rows: batchrun show out --failed"
     assert cure.strip() == "to send failed rows again, add --retry-failed"
     assert answers == "answers   out/results.parquet"
     assert endpoint.stats.received == 3  # two rows, and the canary that confirms the failure
@@ -54,7 +57,7 @@ def test_an_execution_that_sends_a_single_row_shows_the_cost(run: Any, endpoint:
     more = run(write_prompts("a", "[[simulate: 400]]", "c"))
     for done in (again, more):
         assert "nothing to send" not in done.stderr
-        assert "\ncost      " in done.stderr
+        assert "\ncost      " in done.messages
 
 
 def test_new_scores_of_a_finished_run_are_shown(run: Any, endpoint: Any) -> None:
@@ -64,7 +67,7 @@ def test_new_scores_of_a_finished_run_are_shown(run: Any, endpoint: Any) -> None
     Path("scorers.py").write_text("def score(row):\n    return 0\n")
     done = run("in.jsonl", "--scorer", "scorers:score")
     assert "nothing to send: 1 of 1 row completed" in done.stderr
-    assert f"\nscore     {MODEL}: 0 " in done.stderr
+    assert f"\nscore     {MODEL}: 0 " in done.messages
     assert endpoint.stats.received == 1
 
 
@@ -75,6 +78,7 @@ def test_broken_rows_are_not_offered_to_be_sent_again(run: Any) -> None:
     done = run("in.jsonl")
     assert (done.code, "1 bad_row: " in done.stderr) == (1, True)
     assert "--retry-failed" not in done.stderr
+    assert "bad rows are sent when they are fixed in the input and the same command is run again" in done.stderr
 
 
 def test_failed_rows_are_sent_again_with_the_flag(run: Any, endpoint: Any) -> None:

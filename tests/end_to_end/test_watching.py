@@ -81,7 +81,9 @@ def test_an_outage_is_seen_from_outside(spawn: Any, batchrun: Any, endpoint: Any
     assert (shown["model"], shown["kind"], shown["ended_at"]) == (MODEL, "overloaded", None)
     process.kill()
     process.wait()
-    assert "paused" not in batchrun("status", "out").stdout
+    ended = batchrun("status", "out").stdout
+    assert "paused    since" not in ended
+    assert re.search(r"\n +paused [-\d: ]+ to [\d:]+ \([\d.]+ s\): " + re.escape(pause) + "\n", ended)
 
 
 def test_a_run_that_was_stopped_at_once_has_not_died(spawn: Any, batchrun: Any, endpoint: Any) -> None:

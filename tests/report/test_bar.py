@@ -1,16 +1,13 @@
 """Progress on stderr while a job runs."""
 
-import fcntl
 import io
-import os
 import re
-import struct
-import termios
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TextIO
 
 import pytest
+from harness.terminals import terminal
 
 from batchrun.records import Figures, RowCount
 from batchrun.report.bar import Bar, Lines, Silence, progress_on
@@ -34,23 +31,11 @@ class Terminal(io.StringIO):
 
 
 @contextmanager
-def terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> Iterator[tuple[TextIO, Callable[[], str]]]:
-    """A terminal with so many columns, and what was written to it."""
+def drawing(monkeypatch: pytest.MonkeyPatch, columns: int) -> Iterator[tuple[TextIO, Callable[[], str]]]:
+    """A stream to a terminal with so many columns, and what was drawn."""
     monkeypatch.setenv("TERM", "xterm")
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    os.set_blocking(ours, False)
-
-    def shown() -> str:
-        text = b""
-        with suppress(BlockingIOError):
-            while True:
-                text += os.read(ours, 1 << 16)
-        return text.decode()
-
-    with os.fdopen(theirs, "w", encoding="utf-8") as stream:
-        yield stream, shown
-    os.close(ours)
+    with terminal(columns) as (file, drawn), open(file, "w", encoding="utf-8", closefd=False) as stream:
+        yield stream, drawn
 
 
 def test_a_terminal_gets_a_bar_and_a_log_gets_lines() -> None:
@@ -127,7 +112,7 @@ def test_the_bar_marks_an_estimated_total() -> None:
 @pytest.mark.parametrize(("columns", "kind"), [(0, Lines), (80, Bar)])
 def test_a_terminal_without_a_width_gets_lines(monkeypatch: pytest.MonkeyPatch, columns: int, kind: type) -> None:
     """Some consoles of containers and CI systems report a width of 0."""
-    with terminal(monkeypatch, columns) as (stream, _):
+    with drawing(monkeypatch, columns) as (stream, _):
         assert isinstance(progress_on(stream), kind)
 
 
@@ -139,7 +124,7 @@ def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_bar_stays_in_one_line_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that is too long is wrapped, and each redraw then adds a line. Its bar is full at the end."""
-    with terminal(monkeypatch, 80) as (stream, shown):
+    with drawing(monkeypatch, 80) as (stream, shown):
         with Bar(stream) as bar:
             bar.begin(0)
             bar.show(FIGURES._replace(pause="overloaded: " + "very long " * 30, waiting=5, throttled=70))

@@ -1,0 +1,89 @@
+"""The executions of a run and their pauses, as lines for people. Times are local."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from batchrun.job.catalogue import spent_text
+from batchrun.report.texts import counted, duration_text
+from batchrun.results.executions import ended_text, local_time
+from batchrun.results.summary import Summary
+
+_MOST = 20
+"""Executions that are shown; run.json has all of them."""
+
+_MOST_PAUSES = 10
+"""Pauses of an execution that are shown."""
+
+_REASON_CHARS = 200
+"""Longest reason that is shown in full."""
+
+_CURE = "; run the same command again to resume"
+_INDENT = " " * 10
+
+
+def history_lines(summary: Summary) -> list[str]:
+    """Return a line for each execution of a run, and one for each of its pauses."""
+    shown = summary.executions[-_MOST:]
+    earlier = len(summary.executions) - len(shown)
+    note = [f"{_INDENT}{counted(earlier, 'earlier execution')}: see {summary.directory}/run.json"] if earlier else []
+    lines = [line for each in shown for line in _execution_lines(each, is_simulated=summary.simulated)]
+    return note + [f"{'' if number else 'history':<10}{line}" for number, line in enumerate(lines)]
+
+
+def _execution_lines(execution: Mapping[str, Any], *, is_simulated: bool) -> list[str]:
+    started = local_time(execution["started_at"])
+    running = duration_text(execution["running_s"])
+    if execution["state"] == "running":
+        head = f"{_full(started)}, running for {running}"
+    else:
+        head = f"{_full(started)} to {_later(local_time(execution['until']), started)} ({running})"
+    settled = "" if execution["rows"] is None else f": {_settled(execution, is_simulated=is_simulated)}"
+    how = "" if execution["state"] == "running" else f"; {_ending(execution)}"
+    pauses = execution["pauses"][-_MOST_PAUSES:]
+    more = len(execution["pauses"]) - len(pauses)
+    lines = [f"{head}{settled}{how}"]
+    lines += [f"  {counted(more, 'earlier pause')}"] if more else []
+    return lines + [f"  {_pause_text(pause, execution)}" for pause in pauses]
+
+
+def _settled(execution: Mapping[str, Any], *, is_simulated: bool) -> str:
+    parts = [counted(execution["rows"], "row")]
+    if execution["failed"]:
+        parts.append(f"{execution['failed']:,} failed")
+    if execution["cost_usd"] is not None and not is_simulated:
+        parts.append(f"{spent_text(execution['cost_usd'])} USD")
+    return ", ".join(parts)
+
+
+def _ending(execution: Mapping[str, Any]) -> str:
+    """Return what ended an execution; a deadline and the like in the words of its message."""
+    if execution["ended_by"] == "done":
+        return "done"
+    if execution["state"] == "died":
+        return ended_text(execution["ended_by"])
+    return _cut(execution["message"].removesuffix(_CURE)) or ended_text(execution["ended_by"])
+
+
+def _pause_text(pause: Mapping[str, Any], execution: Mapping[str, Any]) -> str:
+    started = local_time(pause["started_at"])
+    reason = _cut(f"{pause['kind']}: {pause['message']}".rstrip(": "))
+    if pause["ended_at"] is None and execution["state"] == "running":
+        return f"paused since {_full(started)}: {reason}"
+    until = local_time(pause["ended_at"] or execution["until"])
+    lasted = duration_text(max(0.0, (until - started).total_seconds()))
+    return f"paused {_full(started)} to {_later(until, started)} ({lasted}): {reason}"
+
+
+def _full(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _later(moment: datetime, before: datetime) -> str:
+    """Return a time, with its date only if that is another one."""
+    return f"{moment:%H:%M:%S}" if moment.date() == before.date() else _full(moment)
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _REASON_CHARS else f"{line[: _REASON_CHARS - 1]}…"
