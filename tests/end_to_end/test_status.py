@@ -132,7 +132,7 @@ def test_a_night_can_be_read_in_the_morning(spawn: Any, batchrun: Any, endpoint:
     """Three executions, two outages, a kill and a deadline, as the endpoint's books and the clock have them."""
     write_prompts(*map(str, range(400)))
     job = priced_job(endpoint)
-    endpoint.change(latency_s=0.05, latency_sigma=0)
+    endpoint.change(latency_s=0.1, latency_sigma=0)
     clock: list[tuple[float, float]] = []  # start and end of each execution
     outages: list[tuple[float, float]] = []
     answered = [0]  # after each execution
@@ -161,11 +161,12 @@ def test_a_night_can_be_read_in_the_morning(spawn: Any, batchrun: Any, endpoint:
     first.kill()
     first.wait()
     ended()
-    second = execute("--max-duration", "5s")
+    second = execute("--max-duration", "8s")
     endpoint.wait(lambda: endpoint.stats.answered >= answered[-1] + 10)
     outage()
     assert second.wait(20) == 5
     ended()
+    endpoint.change(latency_s=0.01)
     assert execute().wait(20) == 0
     ended()
 
@@ -196,7 +197,7 @@ def test_a_night_can_be_read_in_the_morning(spawn: Any, batchrun: Any, endpoint:
 
     shown = batchrun("status", "out").stdout
     assert "\nhistory   " in shown
-    for each, how in zip(executions, ["killed", "max_duration 5s is over", "done"], strict=True):
+    for each, how in zip(executions, ["killed", "max_duration 8s is over", "done"], strict=True):
         assert re.search(rf"\): {each['rows']} rows, [\d.]+ USD; {how}\n", shown), shown
     assert len(re.findall(r"  paused [-\d]+ [\d:]+ to [\d:]+ \([\d.]+ s\): overloaded: ", shown)) == 2
     assert re.match(r"done      400 of 400 rows .* in 3 executions, [\d.]+ s, [\d.]+ s of it paused\n", shown)
