@@ -94,9 +94,10 @@ def _throttles(checkpoint: Checkpoint, found: Tally) -> dict[int, int]:
     segments = found.timeline.clock.segments
     for start_ms, end_ms in segments:
         for number, throttled in checkpoint.throttles(start_ms, width_ms).items():
-            at_ms = start_ms + (number + 0.5) * width_ms
-            if len(segments) == 1 or start_ms <= at_ms < end_ms + width_ms:
-                inside[found.timeline.bin_of(at_ms)] += throttled
+            at_ms = start_ms + number * width_ms
+            is_earlier, is_later = number < 0, at_ms > end_ms
+            if not (is_earlier and start_ms > segments[0][0]) and not (is_later and end_ms < segments[-1][1]):
+                inside[found.timeline.bin_of(at_ms + width_ms / 2)] += throttled
     return dict(inside)
 
 

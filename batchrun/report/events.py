@@ -125,10 +125,15 @@ def _line(event: Event, clock: Clock) -> EventLine:
 
 
 def bands_of(events: Iterable[Event], clock: Clock) -> list[Band]:
-    """Return the pauses and gaps that the time axis shows, and its restarts: a gap is a band however short it is."""
+    """Return the pauses and gaps that the time axis shows: a restart is a band however short it is.
+
+    A gap begins where the clock has it: after the last answer.
+    """
     bands = []
+    begins = {gap.end_ms: gap.start_ms for gap in clock.gaps}
     for event in events:
-        low_ms, high_ms = max(event.start_ms, clock.start_ms), min(event.end_ms, clock.end_ms)
+        start_ms = max(begins.get(event.end_ms, 0), event.start_ms) if event.look == "gap" else event.start_ms
+        low_ms, high_ms = max(start_ms, clock.start_ms), min(event.end_ms, clock.end_ms)
         if event.look != "execution" and low_ms <= high_ms:
             label = f"{event.number}: {event.what} {duration_text((event.end_ms - event.start_ms) / 1000)}"
             places = clock.place(low_ms) / 1000, clock.place(high_ms) / 1000

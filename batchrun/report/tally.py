@@ -124,12 +124,19 @@ def _add_model(model: ModelTally, rows: pa.Table) -> None:
 
 
 def _timeline(file: pq.ParquetFile, gaps: Sequence[Gap]) -> Timeline | None:
-    """Return an empty timeline from the first request to the last answer; None without rows."""
+    """Return an empty timeline from the first request to the last answer; None without rows.
+
+    A process that died may have settled rows after it was seen for the last time: a gap begins after them.
+    """
     starts_ms, ends_ms = [], []
+    gaps = list(gaps)
     for batch in file.iter_batches(_BATCH_ROWS, columns=["finished_at", "latency_s"]):
         finished_ms, latency_ms = _times_ms(batch)
         starts_ms.append(pc.min(pc.subtract(finished_ms, pc.fill_null(latency_ms, 0.0))).as_py())
         ends_ms.append(pc.max(finished_ms).as_py())
+        for number, gap in enumerate(gaps):
+            late = pc.and_(pc.greater(finished_ms, gap.start_ms), pc.less(finished_ms, gap.end_ms))
+            gaps[number] = gap._replace(start_ms=pc.max(finished_ms.filter(late)).as_py() or gap.start_ms)
     if not starts_ms:
         return None
     return Timeline(Clock(min(starts_ms), max(ends_ms), gaps), file.metadata.num_rows)

@@ -120,6 +120,22 @@ def test_the_time_of_all_executions_is_shown() -> None:
     assert "running time, 2 executions 3 min 00 s" in written()
 
 
+def test_every_throttled_request_is_counted_whatever_gaps_there_are() -> None:
+    """The plot of a run over days has shortened gaps."""
+
+    def answer(request: Request) -> dict[str, Any]:
+        day = request.row // 10
+        times = {"finished_at_ms": 100_000_000 * day + 1_000 * request.row + 5_000, "latency_s": 1.0}
+        return {"body": body_of("yes"), "throttled": request.row, **times}
+
+    settle([{"prompt": str(row)} for row in range(40)], answer)
+    for day in range(4):
+        with Store(OUT) as store:
+            store.history.begin_execution(100_000_000 * day + 10_000 * day)
+            store.history.end_execution(100_000_000 * day + 10_000 * day + 9_000, "stopped")
+    assert f"; {sum(range(40))} throttled requests" in written()
+
+
 def test_a_finished_run_with_failed_rows_is_not_shown_as_done() -> None:
     """Its state is not green."""
     settle_three()

@@ -101,6 +101,15 @@ def test_bands_have_the_places_of_their_events() -> None:
     assert bands[1].high - bands[1].low == pytest.approx(0.08 * 90.5 * 60), "a long gap is shortened"
 
 
+def test_the_band_of_a_gap_begins_where_the_answers_end() -> None:
+    """A process that died has answered after it was seen for the last time."""
+    [gap] = gaps_of(NIGHT[:2])
+    clock = clock_of(120, gap._replace(start_ms=gap.start_ms + MINUTE_MS))
+    [_, band, _] = bands_of(events_of(NIGHT[:2]), clock)
+    assert band.low == pytest.approx(61 * 60)
+    assert band.label == "3: no process 30 min 00 s"
+
+
 def test_events_outside_the_axis_have_no_band() -> None:
     """Such as a pause after the last answer."""
     assert [band.short for band in bands_of(events_of(NIGHT), clock_of(40))] == ["2"]

@@ -60,3 +60,11 @@ def test_prompts_are_counted_over_all_batches(write_results: Any, monkeypatch: p
     monkeypatch.setattr("batchrun.report.tally._BATCH_ROWS", 10)
     path = write_results(*({"row": number // 3} for number in range(99)))
     assert tally(path, failed_rows=0).prompts == 33
+
+
+def test_a_gap_begins_after_the_last_answer_of_a_process_that_died(write_results: Any) -> None:
+    """It was seen for the last time some seconds before; its last answers are not drawn as a rush in the gap."""
+    rows = [{"finished_at": at, "latency_s": 0.5} for at in (1_000, 9_000, 13_000, 99_000, 100_000)]
+    timeline = tally(write_results(*rows), failed_rows=0, gaps=[Gap(9_500, 98_000)]).timeline
+    assert timeline is not None
+    assert timeline.clock.gaps == [Gap(13_000, 98_000)]
