@@ -92,19 +92,27 @@ def answer_lines(answers: Sequence[Mapping[str, Any]]) -> list[str]:
             if len(each["empty"]) == 1:
                 reasons = f"finish_reason {next(iter(each['empty']))}"
             cures = [_CURES[reason] for reason in each["empty"] if reason in _CURES]
-            text = f"{whose}{empty:,} of {each['completed']:,} answers have no text ({reasons})"
+            text = f"{whose}{_share(empty, each, 'has', 'have')} no text ({reasons})"
             (warnings if empty > _LOUD_SHARE * each["completed"] else notes).append("; ".join([text, *cures]))
         notes += [f"{whose}{text}" for text in _notes(each)]
     return [*(f"warning: {line}" for line in warnings), *(f"note: {line}" for line in notes)]
 
 
 def _notes(counts: Mapping[str, Any]) -> Iterable[str]:
-    of = f"of {counts['completed']:,} answers"
     if (cut_off := counts["cut_off"] - counts["empty"].get("length", 0)) > 0:
-        yield f"{cut_off:,} {of} were cut off (finish_reason length); raise max_tokens if they should be whole"
+        share = _share(cut_off, counts, "was", "were")
+        yield f"{share} cut off (finish_reason length); raise max_tokens if they should be whole"
     if refused := counts["refused"]:
-        yield f"{refused:,} {of} are refusals; the column refusal has their words"
+        what = "a refusal" if refused == 1 else "refusals"
+        yield f"{_share(refused, counts, 'is', 'are')} {what}; the column refusal has the words"
     if unstated := counts["unstated"]:
-        yield f"{unstated:,} {of} state no token counts; their cost is not known and not counted"
+        yield f"{_share(unstated, counts, 'states', 'state')} no token counts; the cost is not known and not counted"
     if contradictory := counts["contradictory"]:
-        yield f"{contradictory:,} {of} state token counts that do not add up; the larger ones were counted"
+        stating = _share(contradictory, counts, "states", "state")
+        yield f"{stating} token counts that do not add up; the larger ones were counted"
+
+
+def _share(part: int, counts: Mapping[str, Any], verb: str, plural: str) -> str:
+    """Return how many of the completed answers do something: 1 of 40 answers has, 1 of 1 answer has."""
+    answers = "answer" if counts["completed"] == 1 else "answers"
+    return f"{part:,} of {counts['completed']:,} {answers} {verb if part == 1 else plural}"

@@ -59,7 +59,11 @@ def test_more_than_a_few_percent_of_empty_answers_are_a_warning() -> None:
     assert answer_lines([counts()]) == []
     assert answer_lines([counts(empty={"stop": 38})]) == ["warning: 38 of 40 answers have no text (finish_reason stop)"]
     (line,) = answer_lines([counts(empty={"length": 1}, cut_off=1)])
-    assert line.startswith("note: 1 of 40 answers have no text (finish_reason length); raise max_tokens")
+    assert line.startswith("note: 1 of 40 answers has no text (finish_reason length); raise max_tokens")
+    (line,) = answer_lines([counts(completed=1, empty={"stop": 1})])
+    assert line == "warning: 1 of 1 answer has no text (finish_reason stop)"
+    (line,) = answer_lines([counts(refused=1)])
+    assert line == "note: 1 of 40 answers is a refusal; the column refusal has the words"
     (line,) = answer_lines([counts(completed=10, empty={"stop": 3, "content_filter": 1})])
     assert "(3 with finish_reason stop, 1 with finish_reason content_filter); the endpoint's content filter" in line
 

@@ -141,7 +141,7 @@ def _csv_records(lines: _TextLines, records: Any, width: int) -> Iterator[tuple[
         if problem is None and len(fields) != width:
             if not fields:
                 continue  # a blank line
-            problem = f"has {len(fields)} fields, the header has {width}"
+            problem = f"has {len(fields)} field{'s' * (len(fields) > 1)}, the header has {width}"
         yield line, fields, problem
 
 

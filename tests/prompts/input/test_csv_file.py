@@ -41,7 +41,7 @@ def test_broken_csv_rows_leave_the_others_alone(write) -> None:
     """Too few fields, too many, invalid UTF-8, a carriage return inside: each breaks one row."""
     rows = read(write("a.csv", b"a,b\n1\n1,2,3\n\xff,2\n1,x\ry\n5,6\n"))
     assert [row.problem for row in rows[:3]] == [
-        "has 1 fields, the header has 2",
+        "has 1 field, the header has 2",
         "has 3 fields, the header has 2",
         "is not UTF-8",
     ]
@@ -78,7 +78,7 @@ def test_a_csv_header_with_empty_or_repeated_names_is_refused(write, content: by
         (b'prompt,b\n"5" screen",1\nc,3\n', ["a.csv:2: is not CSV: ',' expected after '\"'", "c"]),
         (
             b"prompt,b\na\nb,2,3\n,\nc,4\n",
-            ["a.csv:2: has 1 fields, the header has 2", "a.csv:3: has 3 fields, the header has 2", "", "c"],
+            ["a.csv:2: has 1 field, the header has 2", "a.csv:3: has 3 fields, the header has 2", "", "c"],
         ),
         (
             b"prompt,b\na,1\nb,2\rc,3\r\nd,4\n",
