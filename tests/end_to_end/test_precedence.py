@@ -1,5 +1,6 @@
 """What the user states wins: a flag, then the row, then the job file, as the server receives it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,9 @@ def test_check_foresees_what_a_flag_changes_and_names_it(batchrun: Any, ask: Any
     shown = batchrun("run", *command, "-m", "m", "--temperature", "0", "--yes")
     assert shown.code == 0
     assert books.take() == [user("a", temperature=0)]
+    os.utime("in.jsonl")  # so that export renders the rows again, by the stored job
     assert batchrun("export", "out").code == 0
+    assert [row["prompt"] for row in results()] == ["a", "b"]
 
 
 @pytest.mark.parametrize("flag", ["-t", "-s"])
