@@ -64,6 +64,9 @@ def json_rows(raw: BinaryIO, reading: Reading) -> Rows:
     all_chunks = chain([Chunk(head, end_bytes)] if head else [], source)
     text = head.lstrip(BOM + _SPACE)
     if text.startswith(b"["):
+        if len(head) < HEAD_BYTES:  # the whole file: then nothing of it is sent where it is cut
+            cutter = _Cutter()
+            _refuse(cutter, sum(1 for _ in cutter.elements(head)), reading)
         return _array_parts(all_chunks, reading)
     if not text or holds_json_lines(head):
         return jsonl_parts(all_chunks, reading)
@@ -86,9 +89,17 @@ def _array_parts(source: Iterator[Chunk], reading: Reading) -> Rows:
         yield Part(rows, number, end_bytes)
         rows, start_bytes = [], end_bytes
         if cutter.problem:
-            raise InputError(f"{reading.file.name}: {cutter.problem}")
+            break
+    _refuse(cutter, number - reading.first, reading)
+
+
+def _refuse(cutter: "_Cutter", count: int, reading: Reading) -> None:
+    """Refuse a file that is not one array, after so many elements."""
+    if cutter.problem:
+        raise InputError(f"{reading.file.name}: {cutter.problem}")
     if not cutter.is_at_end:
-        problem = f"ends too early, after {number - reading.first:,} elements of its array (line {cutter.line})"
+        elements = f"{count:,} element{'s' * (count != 1)}"
+        problem = f"ends too early, after {elements} of its array (line {cutter.line})"
         raise InputError(f"{reading.file.name}: {problem}; download or write it again")
 
 
