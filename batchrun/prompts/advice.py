@@ -96,7 +96,7 @@ def template_flag(rows: Sequence[Columns], names: Sequence[str], labels: Sequenc
 
     Without such a column there is no cure, and the text is empty.
     """
-    best = best_column(rows, names, labels)
+    best = best_column(rows, names, labels) or _only_column(rows, names, labels)
     return "" if best is None else f"; name what to ask: -t {shlex.quote(as_template(best))}"
 
 
@@ -108,6 +108,13 @@ def best_column(rows: Sequence[Columns], names: Sequence[str], labels: Sequence[
     usable = [name for name in names if name not in labels and _can_be_asked(rows, name)]
     place = {name: _QUESTIONS.index(name) if name in _QUESTIONS else len(_QUESTIONS) for name in usable}
     return min(usable, key=lambda name: (place[name], -sum(len(str(row[name])) for row in rows)), default=None)
+
+
+def _only_column(rows: Sequence[Columns], names: Sequence[str], labels: Sequence[str]) -> str | None:
+    """Return the only column that is not a label, if it has texts, though perhaps not in every row."""
+    named = [name for name in names if name not in labels]
+    texts = [row[name] for row in rows for name in named if isinstance(row.get(name), str) and row[name].strip()]
+    return named[0] if len(named) == 1 and texts else None
 
 
 def _can_be_asked(rows: Sequence[Columns], name: str) -> bool:

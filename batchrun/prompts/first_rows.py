@@ -78,6 +78,10 @@ class FirstRows:
     def _none_usable(self, problem: str) -> InputError:
         """Return the error for rows none of which can be used, with the cure for their file."""
         cure = encoding_advice(self._head, self._files[0].for_commands) or self._header_advice()
+        if self._files[0].is_stdin and "is not JSON" in problem:
+            cure = (
+                "; standard input is read as JSON Lines: save other formats in a file with their ending, such as .txt"
+            )
         count = len(self._rows)
         none = "the only row cannot" if count == 1 else f"none of the first {count} rows can"
         return InputError(f"{none} be used: {problem}{cure}")

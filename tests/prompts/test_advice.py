@@ -46,6 +46,8 @@ def test_rows_of_other_tools_are_named_and_converted_where_that_works(
         ([{"n": 1}], "'{{ n }}'"),
         ([{"the text": "x"}], """'{{ row["the text"] }}'"""),
         ([{"id": "x", "l": ["x"], "empty": "", "none": None}], None),
+        ([{"q": "same"}, {"q": "same"}, {"q": ""}, {"q": None}], "'{{ q }}'"),
+        ([{"q": ""}, {"q": " "}], None),
     ],
 )
 def test_a_column_is_advised_that_can_be_asked(rows: list[dict[str, Any]], cure: str | None) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import io
 import json
 import re
 import shutil
@@ -59,6 +60,13 @@ def test_the_columns_of_parquet_are_named_though_not_read(tmp_path: Path, make_j
     pq.write_table(pa.table({"review": ["a"], "stars": [1]}), tmp_path / "a.parquet")
     with pytest.raises(InputError, match=r"did you mean review\?; its columns are review, stars"):
         Source(make_job(str(tmp_path / "a.parquet"), user="{{ reviews }}")).open()
+
+
+def test_text_on_standard_input_is_refused_with_a_way_to_use_it(make_job) -> None:
+    """It has no ending that could name its format."""
+    source = Source(make_job(), io.BytesIO(b"What is a map?\nName 3 rivers.\n"))
+    with pytest.raises(InputError, match=r"stdin:1: is not JSON.*; standard input is read as JSON Lines: save"):
+        source.open()
 
 
 def test_many_columns_are_not_all_listed(write, make_job) -> None:
