@@ -1,6 +1,7 @@
 """The jobs in `jobs/`: each runs unchanged, and its opening comment shows how."""
 
 import asyncio
+import re
 import runpy
 import shlex
 import shutil
@@ -128,7 +129,7 @@ def test_make_demo_shows_a_table_and_says_when_there_was_nothing_to_do(tmp_path:
     assert shown.rstrip().endswith("runs/demo/results.parquet")
     assert (tmp_path / "runs" / "demo" / "results.parquet").exists()
     again = make_demo(tmp_path)
-    assert again.startswith("done      nothing to send: 60 of 60 rows completed, 0 failed\n")
+    assert re.match(r"[\d-]{10} [\d:]{8} done      nothing to send: 60 of 60 rows completed, 0 failed\n", again)
     assert "for real" in shown
     assert "for real" not in again
     assert again.partition("\n\n")[2] == shown.partition("\n\n")[2]
