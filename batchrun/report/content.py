@@ -14,6 +14,7 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
 from batchrun.job.catalogue import spent_text
 from batchrun.job.sections import Job
+from batchrun.report.cells import cut
 from batchrun.report.charts import Chart, bars, chart_of, is_barred
 from batchrun.report.clock import Clock
 from batchrun.report.compare import Comparison, compare
@@ -21,7 +22,7 @@ from batchrun.report.events import Event, bands_of, events_of, gaps_of, lines_of
 from batchrun.report.labels import ALL_MODELS, Labels, count_labels
 from batchrun.report.page import SAMPLE_BYTES, Page, render
 from batchrun.report.plots import Figure, LimitPoint, figures
-from batchrun.report.sample import FAILED_ROWS, ROWS, choice, cut, read_sample
+from batchrun.report.sample import FAILED_ROWS, ROWS, chosen_rows, read_sample
 from batchrun.report.settings import facts_of, texts_of
 from batchrun.report.table import Layout, layout_of
 from batchrun.report.tally import ModelTally, Tally, tally
@@ -115,9 +116,8 @@ class _Answers:
         if found.prompts < found.rows:
             self.comparison = compare(path, _comparable(counted), most=ROWS)
         differing = [] if self.comparison is None else self.comparison.first
-        self._chosen = choice(found.rows, found.prompts, found.failed_rows, differing)
         compared = [] if self.comparison is None else self.comparison.columns
-        self.sample = read_sample(path, self.layout, self._chosen, SAMPLE_BYTES, compared)
+        self.sample = read_sample(path, self.layout, chosen_rows(found, differing), SAMPLE_BYTES, compared)
 
     def _chart(self, labels: Labels) -> Chart | None:
         is_binary = labels.name == SCORE.name and (labels.different or 0) <= 2  # the mean says it all

@@ -133,7 +133,8 @@ class Page:
             answers = f", {counted(self.rows, 'answer')}" if with_prompts else ""
             return f"All {counted(self.prompts, 'prompt')}{answers}." if with_prompts else f"All {self.rows:,} rows."
         if with_prompts:
-            what = f"{prompts:,} of {self.prompts:,} prompts with all their answers ({shown:,} of {self.rows:,} rows)"
+            whole = "all their answers" if self.sample.are_whole else "their first answers"
+            what = f"{prompts:,} of {counted(self.prompts, 'prompt')} with {whole} ({shown:,} of {self.rows:,} rows)"
             chosen = "failed ones and those with the largest differences first"
         else:
             what, chosen = f"{shown:,} of {self.rows:,} rows", "failed ones first"

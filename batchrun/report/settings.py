@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from batchrun.job.sections import Job
-from batchrun.report.sample import cut
+from batchrun.report.cells import cut
 from batchrun.report.texts import counted
 from batchrun.results.summary import Summary
 from batchrun.storage.urls import shown

@@ -14,9 +14,13 @@ import pyarrow.parquet as pq
 
 from batchrun.report.clock import Clock, Gap
 from batchrun.report.distribution import Distribution
+from batchrun.report.reservoir import Reservoir
 from batchrun.report.timeline import Timeline
 
 _BATCH_ROWS = 65_536
+
+_SAMPLED_ROWS = 2_000
+"""Input rows at random: as many as the table of the page has room for."""
 
 
 class ModelTally:
@@ -46,6 +50,8 @@ class Tally:
         self.completion_tokens = Distribution(is_whole=True)
         self.failed_rows: list[int] = []
         """The first input rows with a failed answer."""
+        self.sampled = Reservoir(_SAMPLED_ROWS)
+        """Input rows at random."""
 
     @property
     def latency_s(self) -> Distribution:
@@ -77,9 +83,11 @@ def tally(path: Path, *, failed_rows: int, gaps: Sequence[Gap] = ()) -> Tally:
         for batch in file.iter_batches(_BATCH_ROWS, columns=[*columns, "finished_at", "latency_s"]):
             _add(found, batch, failed_rows)
             found.rows += batch.num_rows
-            rows = batch.column("row")
-            found.prompts += pc.count_distinct(rows).as_py() - (rows[0].as_py() == last_row)
-            last_row = rows[-1].as_py()
+            numbers = pc.unique(batch.column("row"))
+            new = numbers[1:] if numbers[0].as_py() == last_row else numbers
+            found.prompts += len(new)
+            found.sampled.add(new)
+            last_row = numbers[-1].as_py()
     return found
 
 

@@ -1,6 +1,7 @@
 """The prompts in the table of the report, and how much of each is shown."""
 
 import datetime
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.job.sections import Input, Job, PromptTemplates
-from batchrun.report.sample import Choice, Sample, choice, cut, read_sample
+from batchrun.report.sample import Sample, chosen_rows, read_sample
 from batchrun.report.table import layout_of
+from batchrun.report.tally import Tally, tally
 
-ALL = Choice((), 10**9, is_all=True)
 
-
-def sample_of(path: Path, chosen: Choice = ALL, most_bytes: int = 10_000_000, compared: tuple[str, ...] = ()) -> Sample:
+def sample_of(
+    path: Path, chosen: set[int] | None = None, most_bytes: int = 10_000_000, compared: tuple[str, ...] = ()
+) -> Sample:
     """Return the sample of some results."""
     return read_sample(path, layout_of(pq.read_schema(path).names, Job(input=Input())), chosen, most_bytes, compared)
 
@@ -29,42 +31,62 @@ def values(sample: Sample, name: str) -> list[Any]:
     return [answer[sample.answer_columns.index(name)] for prompt in sample.prompts for answer in prompt.answers]
 
 
+def found_in(rows: int, prompts: int, failed: Iterable[int] = ()) -> Tally:
+    """Return counts over results."""
+    found = Tally()
+    found.rows, found.prompts, found.failed_rows = rows, prompts, list(failed)
+    found.sampled.add(pa.array(range(prompts)))
+    return found
+
+
 def test_few_rows_are_all_shown() -> None:
     """Of many, as many prompts as there is room for."""
-    assert choice(3, 3, [1], [], most=5).is_all
-    assert choice(1_000, 1_000, [], [], most=50).prompts == 50
-    assert choice(8_000, 1_000, [], [], most=80).prompts == 10
+    assert chosen_rows(found_in(3, 3, [1]), [], most=5) is None
+    assert len(chosen_rows(found_in(1_000, 1_000), [], most=50) or ()) == 50
+    assert len(chosen_rows(found_in(8_000, 1_000), [], most=80) or ()) == 10
 
 
 def test_failed_prompts_and_those_that_differ_most_are_shown_in_any_case() -> None:
     """Some room is left for others."""
-    assert choice(8_000, 1_000, [], list(range(100)), most=80).must == {0, 1, 2, 3, 4}
-    assert choice(8_000, 1_000, list(range(500, 600)), [7], most=80).must == {500, 501, 7}
+    differing = chosen_rows(found_in(8_000, 1_000), list(range(100)), most=80) or set()
+    assert {0, 1, 2, 3, 4} <= differing
+    assert len(differing) == 10
+    both = chosen_rows(found_in(8_000, 1_000, range(500, 600)), [7], most=80) or set()
+    assert {500, 501, 7} <= both
+    assert len(both & set(range(500, 600))) < 6
 
 
 def test_a_sample_of_rows_is_exact_and_reproducible(write_results: Any) -> None:
     """A second report shows the same rows."""
     path = write_results(*({"response": f"answer {number}"} for number in range(9_000)))
-    chosen = choice(9_000, 9_000, [4_500, 8_999], [], most=2_000)
+    chosen = chosen_rows(tally(path, failed_rows=9), [])
     sample = sample_of(path, chosen)
     rows = values(sample, "row")
     assert not sample.is_all
     assert len(set(rows)) == len(rows) == 2_000
     assert rows == sorted(rows)
-    assert {4_500, 8_999} <= set(rows)
+    assert max(rows) > 8_900
     assert values(sample, "response") == [f"answer {row}" for row in rows]
-    assert sample_of(path, chosen) == sample
+    assert chosen_rows(tally(path, failed_rows=9), []) == chosen
 
 
 def test_all_answers_to_a_prompt_are_shown_together(write_results: Any) -> None:
-    """Wherever batches end."""
-    rows = [
-        {"row": row, "model": model, "sample": number} for row in range(2_000) for model in "ab" for number in range(4)
-    ]
-    sample = sample_of(write_results(*rows), choice(16_000, 2_000, [77], [1_234], most=2_000))
-    assert all(len(prompt.answers) == 8 for prompt in sample.prompts)
-    assert 200 < len(sample.prompts) <= 250
-    assert {77, 1_234} <= set(values(sample, "row"))
+    """Wherever batches end, also of an unfinished run."""
+    asked = [(model, number) for model in "ab" for number in range(4)]
+    rows = [{"row": 3 * row, "model": model, "sample": number} for row in range(2_000) for model, number in asked]
+    path = write_results(*rows)
+    sample = sample_of(path, chosen_rows(tally(path, failed_rows=9), [3 * 1_234]))
+    assert [len(prompt.answers) for prompt in sample.prompts] == [8] * 250
+    assert 3 * 1_234 in values(sample, "row")
+    assert sample.are_whole
+
+
+def test_of_very_many_answers_to_a_prompt_the_first_of_each_model_are_shown(write_results: Any) -> None:
+    """The page and the memory have a limit."""
+    rows = [{"row": 0, "model": model, "sample": number} for model in "ab" for number in range(1_500)]
+    sample = sample_of(write_results(*rows), {0})
+    assert (len(sample.prompts), sample.answers, sample.are_whole, sample.is_all) == (1, 200, False, False)
+    assert set(values(sample, "model")) == {"a", "b"}
 
 
 def test_prompts_have_the_size_of_their_differences(write_results: Any) -> None:
@@ -94,6 +116,18 @@ def test_if_cut_texts_are_still_too_large_fewer_rows_are_shown(write_results: An
     sample = sample_of(write_results(*({} for _ in range(200))), most_bytes=8_000)
     assert 0 < len(sample.prompts) < 200
     assert not sample.is_all
+    assert sample_of(write_results({}), most_bytes=10).prompts == []
+
+
+def test_with_too_many_columns_only_columns_of_the_input_are_left_out(write_results: Any) -> None:
+    """The columns of the answers and those that the prompt is made of are always shown."""
+    path = write_results({}, extra={f"c{number}": pa.string() for number in range(500)})
+    layout = layout_of(pq.read_schema(path).names, Job(input=Input(), prompt=PromptTemplates(user="{{ c499 }}")))
+    sample = read_sample(path, layout, None, 10_000)
+    assert sample.prompt_columns[:3] == ["row", "custom_id", "c0"]
+    assert sample.prompt_columns[-1] == "c499"
+    assert len(sample.prompt_columns) + len(sample.answer_columns) == 60
+    assert "response_id" in sample.answer_columns
 
 
 def test_values_of_every_type_except_bytes_are_shown(write_results: Any) -> None:
@@ -134,20 +168,3 @@ def test_a_conversation_is_shown_by_its_last_message(write_results: Any, name: s
     sample = sample_of(write_results({name: value}, extra={name: pa.string()}))
     assert sample.prompt_columns[-2:] == [name, "last message"]
     assert sample.prompts[0].cells[-2:] == [value, "hello"]
-
-
-def test_with_too_many_columns_only_columns_of_the_input_are_left_out(write_results: Any) -> None:
-    """The columns of the answers and those that the prompt is made of are always shown."""
-    path = write_results({}, extra={f"c{number}": pa.string() for number in range(500)})
-    layout = layout_of(pq.read_schema(path).names, Job(input=Input(), prompt=PromptTemplates(user="{{ c499 }}")))
-    sample = read_sample(path, layout, ALL, 10_000)
-    assert sample.prompt_columns[:3] == ["row", "custom_id", "c0"]
-    assert sample.prompt_columns[-1] == "c499"
-    assert len(sample.prompt_columns) + len(sample.answer_columns) == 60
-    assert "response_id" in sample.answer_columns
-
-
-def test_only_a_text_that_is_too_long_is_cut() -> None:
-    """A cut text states its length."""
-    assert cut("abc", 3) == "abc"
-    assert cut("abcd", 3) == "abc… (of 4 characters)"
