@@ -11,7 +11,7 @@ import pyarrow as pa
 from batchrun.errors import InputError, JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.advice import header_advice, listed, notices, other_form, template_flag, template_notices
-from batchrun.prompts.input.diagnosis import HEAD_BYTES, encoding_advice
+from batchrun.prompts.input.diagnosis import HEAD_BYTES, encoding_advice, misnamed
 from batchrun.prompts.input.files import InputFile, nearest
 from batchrun.prompts.input.lines import chunks
 from batchrun.prompts.input.parquet_file import open_parquet
@@ -71,13 +71,23 @@ class FirstRows:
         encoding = encoding_advice(self._head, self._files[0].for_commands)
         return [
             *([] if encoding is None else [f"{self._files[0].name}: rows that are not UTF-8 fail{encoding}"]),
+            *self._table_notices(),
             *notices(self._forms, forms, known, columns, self._json_lines),
             *template_notices(self._forms, known, columns, has_images=has_images),
         ]
 
+    def _table_notices(self) -> list[str]:
+        """Return the note for a text file whose lines look like those of a table."""
+        file = self._files[0]
+        if file.format != "txt" or not (cure := misnamed(self._head, "txt", file.for_commands)):
+            return []
+        return [f"{file.name}: each line is sent as a prompt{cure}"]
+
     def _none_usable(self, problem: str) -> InputError:
         """Return the error for rows none of which can be used, with the cure for their file."""
         cure = encoding_advice(self._head, self._files[0].for_commands) or self._header_advice()
+        if cure == "" and self._files[0].format != "csv":
+            cure = misnamed(self._head, self._files[0].format, self._files[0].for_commands)
         if self._files[0].is_stdin and "is not JSON" in problem:
             cure = (
                 "; standard input is read as JSON Lines: save other formats in a file with their ending, such as .txt"
@@ -121,6 +131,8 @@ class FirstRows:
         file = self._files[0]
         if file.format != "csv" or file.found is not None:
             return ""
+        if cure := misnamed(self._head, "csv", file.for_commands):
+            return cure
         names = list(self._columns[0]) if self._columns else None
         return header_advice(names, self._columns, self._head, file.for_commands)
 

@@ -141,6 +141,9 @@ class Source:
         first = self._look(rows)
         seen = FirstRows(self._job, self._forms, self.files, list(chain.from_iterable(first)))
         self.notices += seen.check(self._problem)
+        self.notices = [
+            notice.encode(errors="replace").decode() for notice in self.notices
+        ]  # names of files may not be UTF-8
         if self._job.input.strict:
             self._check_all()
         self._pending = chain(first, rows)

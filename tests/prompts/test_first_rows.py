@@ -69,6 +69,13 @@ def test_text_on_standard_input_is_refused_with_a_way_to_use_it(make_job) -> Non
         source.open()
 
 
+def test_lines_of_text_that_look_like_a_table_are_noted(write, make_job) -> None:
+    """A comma in each line proves nothing, so it is not an error."""
+    [note] = notices(make_job, write("a.txt", "id,prompt\n1,a\n2,b\n"))
+    assert note.startswith("a.txt: each line is sent as a prompt; it holds values separated by commas: mv ")
+    assert notices(make_job, write("b.txt", "Name one, please.\nWhat is a map?\n")) == []
+
+
 def test_many_columns_are_not_all_listed(write, make_job) -> None:
     """A message stays readable."""
     path = write("a.jsonl", [{f"column{number}": 1 for number in range(100)}])

@@ -174,6 +174,24 @@ def other_content(head: bytes, path: str) -> str | None:
     return document_problem(head, path) if jq_filter(head) is not None else None
 
 
+_FORMATS = {".jsonl": "jsonl", ".csv": "csv", ".tsv": "csv"}
+
+
+def misnamed(head: bytes, kind: str, path: str) -> str:
+    """Return what ends a message about a text that holds another format than its ending says; else nothing.
+
+    Args:
+        head: its first bytes, unpacked.
+        kind: the format of its ending.
+        path: for commands.
+    """
+    ending, what = _looks_like(head)
+    if ending and _FORMATS[ending] != kind:
+        return f"; it holds {what}{renaming(path, ending)}"
+    is_json = head.lstrip(BOM + b" \t\r\n").startswith((b"{", b"["))
+    return f"; if each line is a prompt{renaming(path, '.txt')}" if kind == "jsonl" and head and not is_json else ""
+
+
 def holds_json_lines(head: bytes) -> bool:
     """Return whether a text is JSON Lines: its first line is an object, and not one around the rows."""
     lines = [line for line in head.removeprefix(BOM).split(b"\n") if line.strip()]

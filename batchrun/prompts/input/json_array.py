@@ -13,7 +13,7 @@ import orjson
 
 from batchrun.errors import InputError
 from batchrun.prompts.input.conversion import BOM
-from batchrun.prompts.input.diagnosis import HEAD_BYTES, holds_json_lines, refuse_other_kinds
+from batchrun.prompts.input.diagnosis import HEAD_BYTES, holds_json_lines, misnamed, refuse_other_kinds
 from batchrun.prompts.input.digits import exact
 from batchrun.prompts.input.json_document import document_problem
 from batchrun.prompts.input.json_lines import jsonl_parts, nearly_json, not_json
@@ -70,8 +70,10 @@ def json_rows(raw: BinaryIO, reading: Reading) -> Rows:
         return _array_parts(all_chunks, reading)
     if not text or holds_json_lines(head):
         return jsonl_parts(all_chunks, reading)
-    problem = document_problem(head, reading.file.for_commands, is_whole=len(head) < HEAD_BYTES)
-    raise InputError(f"{reading.file.name}: {problem}")
+    path = reading.file.for_commands
+    if cure := misnamed(head, "json", path):
+        raise InputError(f"{reading.file.name}: is not JSON{cure}")
+    raise InputError(f"{reading.file.name}: {document_problem(head, path, is_whole=len(head) < HEAD_BYTES)}")
 
 
 def _array_parts(source: Iterator[Chunk], reading: Reading) -> Rows:
