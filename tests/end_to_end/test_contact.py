@@ -204,3 +204,16 @@ def test_the_first_ctrl_c_says_how_many_answers_it_waits_for_and_for_how_long_at
     assert "waiting for 3 answers in flight, for at most 1 min " in line
     assert process.wait(20) == 130
     assert endpoint.stats.answered == 3
+
+
+def test_the_limit_that_a_run_has_learned_survives_a_kill(spawn: Any, endpoint: Any) -> None:
+    """It is stored as it is learned, and is near what the endpoint holds."""
+    endpoint.change(latency_s=0.1, concurrency_limit=20)
+    prompts = write_prompts(*(str(number) for number in range(3_000)))
+    process = spawn("run", prompts, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: endpoint.stats.answered > 600)
+    process.kill()
+    process.wait(10)
+    with Checkpoint(Path("out")) as checkpoint:
+        assert 15 <= (checkpoint.fact(facts.LIMIT) or 0) <= 25
+        assert checkpoint.fact(facts.HEARD) == [endpoint.base_url]

@@ -56,7 +56,7 @@ ENVIRONMENT = {
     "WANDB_BASE_URL": "your own W&B server, to publish to; https, unless it is on this machine",
     "WANDB_CONFIG_DIR": "where `wandb login --host` noted that server, instead of `~/.config/wandb`",
     "OPENAI_API_KEY": "the key for all other endpoints; an endpoint on this machine needs none",
-    "OPENAI_BASE_URL": "the endpoint, where neither the job nor a flag names a base URL or a provider",
+    "OPENAI_BASE_URL": 'the base URL, where neither a flag nor the job file names one, or `provider = "wandb"`',
     "HTTPS_PROXY": "proxy to reach the endpoint; `HTTP_PROXY` and `NO_PROXY` have their usual meaning too",
     "AZURE_STORAGE_ACCOUNT": "the storage account of `az://`; S3 and Google's store have the variables of their tools",
     "AZURE_STORAGE_KEY": "its key; without key and token, Azure's own login is used",

@@ -8,6 +8,7 @@ from typing import Any
 from batchrun.endpoint.pool.lane import Canary
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
 from batchrun.records import Event, Outcome, Request, Stop
 from harness.clock import run_virtually
@@ -38,6 +39,11 @@ class Run:
 def requests(count: int, model: str = "m") -> list[Request]:
     """Return requests whose body is their number."""
     return [Request(row, model, 0, b"", b"row-%d" % row, None) for row in range(count)]
+
+
+def rates_by_bytes(requests_per_minute: int | None, tokens_per_minute: int | None) -> Rates:
+    """Return rates that take a token for four bytes."""
+    return Rates(requests_per_minute, tokens_per_minute, lambda request: len(request.body) / 4)
 
 
 def _canary(model: str, *, is_bare: bool) -> Request:

@@ -32,6 +32,10 @@ class Pace:
     """When the next request may leave."""
 
     def __init__(self) -> None:
+        self.lift()
+
+    def lift(self) -> None:
+        """Forget every rejection: there was none yet, or they were one row's own."""
         self.rate_per_s: float | None = None
         """Requests a second; None until a rate was exceeded."""
         self._next_s = 0.0
@@ -46,10 +50,6 @@ class Pace:
         self._is_sound = False  # whether that was long enough to measure a pace
         self._exceeded_per_s = 0.0  # the pace at the rejection
         self._is_over = False  # whether the next request begins a new count
-
-    def lift(self) -> None:
-        """Forget every rejection: they were one row's own."""
-        self.__init__()  # type: ignore[misc]  # the state of the beginning
 
     def opens_s(self, now_s: float) -> float | None:
         """Return when the next request may leave; None when it may now."""

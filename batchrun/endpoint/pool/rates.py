@@ -11,9 +11,6 @@ from batchrun.records import Request
 _BURST_S = 0.1
 """Seconds' worth of a rate that may leave at once: few enough for servers that allow hardly any burst."""
 
-_BYTES_PER_TOKEN = 4
-"""Bytes of a body to a token. Source: OpenAI's rule of thumb for English."""
-
 _LEARNING_RATE = 0.05
 """How far one answer moves the factor between expected and stated tokens: the mean of about the last twenty."""
 
@@ -52,10 +49,6 @@ def bucket(per_minute: int | None, *, unit: int) -> Bucket | None:
     return Bucket(burst, max(per_minute - burst + unit, per_minute / 2) / 60)
 
 
-def _by_bytes(request: Request) -> float:
-    return len(request.body) / _BYTES_PER_TOKEN
-
-
 class Rates:
     """Both rates of a run; either may be absent."""
 
@@ -63,7 +56,7 @@ class Rates:
         self,
         requests_per_minute: int | None,
         tokens_per_minute: int | None,
-        tokens_of: Callable[[Request], float] = _by_bytes,
+        tokens_of: Callable[[Request], float],
     ) -> None:
         """Begin with nothing learned.
 

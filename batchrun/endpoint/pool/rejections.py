@@ -65,8 +65,8 @@ class Rejections(Generic[Row]):
         return row in self._doubts and self._doubts[row][1] >= _KNOWN
 
     def must_yield(self, row: Row) -> bool:
-        """Return whether a row has closed admission twice and no other request was answered since: others go first."""
-        return self._closing.get(row, 0) > 1
+        """Return whether a row has closed admission and no other request was answered since: others go first."""
+        return self._closing.get(row, 0) > 0
 
     def forget(self, row: Row) -> None:
         """Remove a row that is settled."""

@@ -166,6 +166,30 @@ def test_no_cap_is_ever_passed(cap: Amount, steps: list[tuple[Amount, float, str
     assert left.spent_tokens >= 0
 
 
+def test_after_an_answer_that_used_more_than_was_set_aside_as_much_is_set_aside_for_every_request() -> None:
+    """Also for those in flight. An answer for less changes nothing."""
+    stated = [Amount(5.0, 300)]
+    left = Budget(NO_CAP, NOTHING, lambda request: WORST, lambda model, usage: stated[0])
+    for _ in range(4):
+        left.reserve(request())
+    assert left.set_aside == (8.0, 400)
+    settle(left, Reply(200, {}, ANSWER, 0.1))
+    assert left.used == Used(Amount(5.0, 300), Amount())
+    assert left.set_aside == (20.0, 1_200)
+    stated[0] = USED
+    settle(left, Reply(200, {}, ANSWER, 0.1))
+    assert left.set_aside == (20.0, 1_200)
+
+
+@pytest.mark.parametrize(("least", "kept"), [(Amount(1.0, 40), WORST), (Amount(7.0, 900), Amount(7.0, 900))])
+def test_an_answer_that_states_its_tokens_in_part_keeps_what_was_set_aside_and_at_least_what_it_states(
+    least: Amount, kept: Amount
+) -> None:
+    left = Budget(NO_CAP, NOTHING, lambda request: WORST, lambda model, usage: None, lambda model, usage: least)
+    settle(left, Reply(200, {}, ANSWER, 0.1))
+    assert left.used == Used(Amount(), kept)
+
+
 USD_PER_TOKEN = 0.001
 LONGEST = 60
 """Tokens of the longest prompt and answer together, in the runs below."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 from harness.clock import run_virtually
+from harness.runs import rates_by_bytes
 
 from batchrun.endpoint.pool.gate import Gate
 from batchrun.endpoint.pool.rates import Rates
@@ -46,40 +47,40 @@ def most_in_a_minute(times: list[float], weights: Sequence[float]) -> float:
 def test_no_minute_sees_more_requests_than_allowed_and_hardly_fewer(per_minute: int) -> None:
     """Any sixty seconds hold at most the rate, the first burst included, and 98.5 % of the rate are used."""
     count = min(3 * per_minute, 12_000) + 2
-    times = leave(Rates(per_minute, None), [100] * count)
+    times = leave(rates_by_bytes(per_minute, None), [100] * count)
     assert most_in_a_minute(times, [1] * count) <= per_minute
     assert count / (times[-1] + 60 / per_minute) * 60 >= 0.985 * per_minute
 
 
 def test_requests_leave_smoothly() -> None:
     """At six hundred a minute no second sees more than ten and half a second's burst."""
-    times = leave(Rates(600, None), [100] * 600)
+    times = leave(rates_by_bytes(600, None), [100] * 600)
     assert max(sum(1 for each in times if start <= each < start + 1) for start in range(60)) <= 15
 
 
 @pytest.mark.parametrize("sizes", [[400, 40, 200], [400, 4_000, 40, 12_000]])
 def test_no_minute_sees_more_tokens_than_allowed(sizes: list[int]) -> None:
     """Small and large requests mixed: their expected tokens keep the rate, except for part of one in each minute."""
-    times = leave(Rates(None, 6_000), sizes * 80)
+    times = leave(rates_by_bytes(None, 6_000), sizes * 80)
     assert most_in_a_minute(times, [size / 4 for size in sizes * 80]) <= 6_000 + max(sizes) / 4
     assert sum(sizes) * 80 / 4 / times[-1] * 60 >= 0.95 * 6_000
 
 
 def test_a_request_larger_than_a_minutes_tokens_takes_its_time() -> None:
     """It is not refused and does not wait for ever: it takes as many minutes as it needs."""
-    times = leave(Rates(None, 1_000), [4 * 3_000, 4])
+    times = leave(rates_by_bytes(None, 1_000), [4 * 3_000, 4])
     assert times[0] == pytest.approx(180, rel=0.02)
 
 
 def test_both_rates_hold_at_once() -> None:
     """The slower of the two decides."""
-    assert leave(Rates(60, 6_000_000), [400] * 61)[-1] == pytest.approx(60, rel=0.02)
-    assert leave(Rates(6_000, 600), [400] * 7)[-1] == pytest.approx(70, rel=0.05)
+    assert leave(rates_by_bytes(60, 6_000_000), [400] * 61)[-1] == pytest.approx(60, rel=0.02)
+    assert leave(rates_by_bytes(6_000, 600), [400] * 7)[-1] == pytest.approx(70, rel=0.05)
 
 
 def test_answers_teach_how_many_tokens_a_request_uses() -> None:
     """After answers that used twice the expected tokens, half as many leave; without counts they teach nothing."""
-    taught, untaught = Rates(None, 6_000), Rates(None, 6_000)
+    taught, untaught = rates_by_bytes(None, 6_000), rates_by_bytes(None, 6_000)
     for _ in range(200):
         taught.learn(request(400), 200)
         untaught.learn(request(400), None)
@@ -94,4 +95,4 @@ def test_a_request_waits_for_its_expected_tokens_not_for_its_bytes() -> None:
 
 def test_without_rates_nothing_waits() -> None:
     """However much is sent."""
-    assert max(leave(Rates(None, None), [100] * 5)) < 1e-6
+    assert max(leave(rates_by_bytes(None, None), [100] * 5)) < 1e-6

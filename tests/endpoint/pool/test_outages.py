@@ -6,10 +6,9 @@ from itertools import pairwise
 
 import pytest
 from harness.endpoints import Endpoint, refusal
-from harness.runs import CANARY, requests, send_all
+from harness.runs import CANARY, rates_by_bytes, requests, send_all
 
 from batchrun.endpoint.pool.limits import Limit
-from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.rules import Policy
 from batchrun.records import Fault, Paused, Reply, Request, Resumed, Spent
 
@@ -243,7 +242,7 @@ def test_long_answers_that_began_before_an_outage_hide_nothing() -> None:
 def test_patience_ends_a_wait(rates: tuple[int, None] | None) -> None:
     """After the user's patience without an answer the run stops, can be resumed, and names the reason."""
     outage = Outage("503", 5.0, 1e9)
-    more = {"rates": Rates(*rates)} if rates else {}
+    more = {"rates": rates_by_bytes(*rates)} if rates else {}
     run = send_all(outage.endpoint, 2_000, limit=Limit(100), policy=Policy(patience_s=900), **more)
     assert run.stop is not None
     assert (run.stop.kind, run.stop.exit_code) == ("overloaded", 5)
@@ -303,8 +302,8 @@ def test_with_one_slot_and_one_attempt_an_outage_costs_no_row_either() -> None:
 
 def test_an_outage_costs_no_row_with_rates_either() -> None:
     """A slow rate does not miss the end of an outage."""
-    undisturbed_s = send_all(Endpoint(slots), 1_000, rates=Rates(1_200, None)).ended_s
+    undisturbed_s = send_all(Endpoint(slots), 1_000, rates=rates_by_bytes(1_200, None)).ended_s
     outage = Outage("500", 10.0, 70.0)
-    run = send_all(outage.endpoint, 1_000, rates=Rates(1_200, None), policy=Policy(max_attempts=1))
+    run = send_all(outage.endpoint, 1_000, rates=rates_by_bytes(1_200, None), policy=Policy(max_attempts=1))
     assert not run.failed
     assert run.ended_s <= 1.1 * (60 + undisturbed_s)

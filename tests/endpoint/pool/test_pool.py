@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 from harness.endpoints import ANSWER, Endpoint, Faults, refusal
-from harness.runs import CANARY, send_all
+from harness.runs import CANARY, rates_by_bytes, send_all
 from harness.stage import Stage
 
 from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget, Used
 from batchrun.endpoint.pool.limits import Limit
-from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.rules import Policy
 from batchrun.records import Fault, Paused, Reply, Usage
 
@@ -129,6 +128,18 @@ def test_a_budget_stops_the_run_and_is_never_passed() -> None:
     assert endpoint.peak_sent <= 10
 
 
+def test_a_run_whose_answers_use_more_than_expected_stops_before_its_cap() -> None:
+    """One slot: each answer uses two and a half times what was set aside for the first; the message has its amount."""
+    used = Amount(0.25, 250)
+    budget = Budget(NO_CAP._replace(tokens=1_300), Used(), lambda request: Amount(0.1, 100), lambda model, usage: used)
+    run = send_all(Endpoint(slots), 20, limit=Limit(1), budget=budget)
+    assert len(run.outcomes) == 5
+    assert budget.used == Used(Amount(1.25, 1_250), Amount())
+    assert run.stop is not None
+    assert (run.stop.kind, run.stop.exit_code) == ("token_cap", 5)
+    assert "can use up to 250 tokens: 1,250 tokens were used" in run.stop.message
+
+
 def test_a_budget_for_one_request_at_a_time_does_not_stop_the_run_in_a_pause() -> None:
     """The amount that an outage frees may be spent after it."""
     endpoint = Endpoint(slots, trouble=lambda now_s, body: refusal(500) if now_s < 30 else None)
@@ -146,7 +157,9 @@ def test_rates_also_hold_for_requests_that_are_sent_again() -> None:
         times.append(now_s)
         return faults(now_s, body)
 
-    run = send_all(Endpoint(slots, trouble=trouble), 900, rates=Rates(300, None), policy=Policy(max_attempts=20))
+    run = send_all(
+        Endpoint(slots, trouble=trouble), 900, rates=rates_by_bytes(300, None), policy=Policy(max_attempts=20)
+    )
     assert not run.failed
     assert len(run.outcomes) == 900
     for start_s in times:

@@ -1,6 +1,7 @@
 """The shape of the user's rates, and what a request takes of them."""
 
 import pytest
+from harness.runs import rates_by_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,7 +34,7 @@ def test_portions_fit_into_the_bucket_and_add_up(amount: float, burst: float) ->
 
 def test_a_request_takes_a_token_for_four_bytes_until_answers_report_more() -> None:
     """After many answers their counts decide; an answer without counts teaches nothing."""
-    rates = Rates(None, 6_000)
+    rates = rates_by_bytes(None, 6_000)
     assert rates.expected_tokens(request(400)) == 100
     assert rates.expected_tokens(request(0)) == 1
     rates.learn(request(400), None)
@@ -54,9 +55,9 @@ def test_a_request_counts_its_expected_tokens_not_its_bytes() -> None:
 
 def test_without_rates_there_is_nothing_to_keep() -> None:
     """A request without bytes teaches nothing harmful."""
-    assert not Rates(None, None).are_set
-    assert Rates(1, None).are_set
-    assert Rates(None, 1).are_set
-    rates = Rates(None, None)
+    assert not rates_by_bytes(None, None).are_set
+    assert rates_by_bytes(1, None).are_set
+    assert rates_by_bytes(None, 1).are_set
+    rates = rates_by_bytes(None, None)
     rates.learn(request(0), 5)
     assert rates.expected_tokens(request(4)) == 1

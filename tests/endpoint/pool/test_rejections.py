@@ -3,7 +3,10 @@
 import random
 
 import pytest
+from harness.endpoints import Endpoint, refusal
+from harness.runs import send_all
 
+from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.rejections import Rejections
 
 
@@ -91,3 +94,15 @@ def test_no_sound_row_fails_when_a_calm_endpoint_suddenly_rejects_nearly_everyth
                 else:
                     waiting[row] += 1
                     assert not rejections.rejected(row, now_s), (seed, row, waiting[row])
+
+
+@pytest.mark.parametrize("bad", [{3}, {3, 4, 5, 6, 7}, {3, 104, 205, 306, 407}])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_rows_that_are_always_rejected_for_a_rate_hold_up_the_others_only_for_a_while(bad: set[int], seed: int) -> None:
+    """Without advice how long to wait: 2,000 rows take 22 s without them, and less than 90 s with them."""
+    bodies = {b"row-%d" % row for row in bad}
+    slow_down = refusal(429, "Rate limit reached for requests per min")
+    endpoint = Endpoint(lambda now_s: 50, trouble=lambda now_s, body: slow_down if body in bodies else None)
+    run = send_all(endpoint, 2_000, limit=Limit(50, start=50), seed=seed)
+    assert {outcome.row for outcome in run.failed} == bad
+    assert endpoint.last_answer_s < 90

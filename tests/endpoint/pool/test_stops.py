@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from harness.clock import run_virtually
 from harness.endpoints import Endpoint, refusal
-from harness.runs import requests
+from harness.runs import rates_by_bytes, requests
 from harness.stage import Stage
 
 from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget, Used
 from batchrun.endpoint.pool.limits import Limit
-from batchrun.endpoint.pool.rates import Rates
 from batchrun.records import Attempted, Reply, Request, Stop
 
 SLOTS = 50
@@ -30,7 +29,7 @@ USER = Stop(kind="interrupted", message="Ctrl-C", exit_code=130)
 def test_stop_keeps_what_is_in_flight_and_sends_nothing_more(rates: Any, after_s: float) -> None:
     """Requests in flight are answered and kept; `run` returns the first reason, even if a row waits for a rate."""
     endpoint = Endpoint(slots)
-    stage = Stage(endpoint, 5_000, rates=Rates(*rates) if rates else None)
+    stage = Stage(endpoint, 5_000, rates=rates_by_bytes(*rates) if rates else None)
     sent: list[int] = []
 
     def stop(stage: Stage) -> None:
@@ -49,7 +48,7 @@ def test_stop_keeps_what_is_in_flight_and_sends_nothing_more(rates: Any, after_s
 def test_stop_ends_a_pause_at_once(rates: Any) -> None:
     """A run that stops does not wait for an endpoint that is away."""
     endpoint = Endpoint(slots, trouble=lambda now_s, body: refusal(503, "overloaded") if now_s > 2 else None)
-    stage = Stage(endpoint, 5_000, rates=Rates(*rates) if rates else None)
+    stage = Stage(endpoint, 5_000, rates=rates_by_bytes(*rates) if rates else None)
     seen: list[Any] = []
 
     def stop(stage: Stage) -> None:
@@ -75,7 +74,7 @@ def test_a_stop_before_the_first_request_sends_nothing() -> None:
 def test_every_attempt_is_counted_when_a_row_waits_for_its_rate_as_the_run_stops(limit: int) -> None:
     """One row was sent twice and waits to be sent a third time: both attempts are reported, in no outcome."""
     endpoint = Endpoint(slots, trouble=lambda now_s, body: refusal(500) if body == b"row-0" else None)
-    stage = Stage(endpoint, 200, rates=Rates(6, None), limit=Limit(limit))
+    stage = Stage(endpoint, 200, rates=rates_by_bytes(6, None), limit=Limit(limit))
     stage.run(lambda stage: stage.pool.stop(USER), 55.0)
     reported = sum(event.attempts for event in stage.events if isinstance(event, Attempted))
     assert reported + len(stage.outcomes) == endpoint.received
@@ -86,7 +85,7 @@ def test_every_attempt_is_counted_when_a_row_waits_for_its_rate_as_the_run_stops
 def test_what_a_row_set_aside_is_free_again_when_the_run_stops_before_it_was_sent(after_s: float) -> None:
     """Nothing stays set aside once all that was sent has been answered."""
     budget = Budget(NO_CAP._replace(usd=1e6), Used(), lambda request: Amount(1.0, 10), lambda model, usage: Amount())
-    stage = Stage(Endpoint(slots), 200, rates=Rates(6, None), budget=budget)
+    stage = Stage(Endpoint(slots), 200, rates=rates_by_bytes(6, None), budget=budget)
     stage.run(lambda stage: stage.pool.stop(USER), after_s)
     assert (budget.reserved_usd, budget.reserved_tokens) == (0.0, 0)
 
@@ -136,7 +135,7 @@ def test_an_exception_of_the_client_or_of_the_input_is_raised_as_it_is(rates: An
             raise KeyError("defect")
 
     with pytest.raises(KeyError, match="defect"):
-        Stage(Broken(), 100, rates=Rates(*rates) if rates else None).run()
+        Stage(Broken(), 100, rates=rates_by_bytes(*rates) if rates else None).run()
 
     stage = Stage(Endpoint(slots), 100)
 
@@ -147,6 +146,26 @@ def test_an_exception_of_the_client_or_of_the_input_is_raised_as_it_is(rates: An
     stage.batches = broken  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="torn file"):
         stage.run()
+
+
+def test_the_attempts_of_rows_that_wait_are_counted_when_a_run_is_cancelled() -> None:
+    """As after the second Ctrl-C: each is in an outcome, in an event, or in flight."""
+    endpoint = Endpoint(slots, trouble=lambda now_s, body: refusal(503) if body[-1:] == b"7" else None)
+    stage = Stage(endpoint, 2_000, policy={"max_attempts": 50})
+    left: list[int] = []
+
+    async def main() -> None:
+        task = asyncio.create_task(stage.pool.run(stage.batches()))
+        await asyncio.sleep(10)
+        left.append(stage.pool.in_flight)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run_virtually(main())
+    reported = sum(event.attempts for event in stage.events if isinstance(event, Attempted))
+    assert reported > 10
+    assert reported + len(stage.outcomes) + left[0] == endpoint.received
 
 
 def test_a_run_that_is_cancelled_is_cancelled() -> None:
