@@ -107,10 +107,17 @@ def _csv_header(lines: _TextLines, reading: Reading, head: Callable[[], bytes]) 
         before.append(line)
         if line.strip():
             break
+    is_tsv = stated_separator(file.name) is not None
     separator, lines_before = stated_separator(file.name) or delimiter(line), 0
     if found := _SEPARATOR.fullmatch(line):
         separator, lines_before, before = found[1], len(before), []
-    records = csv.reader(itertools.chain(before, texts), delimiter=separator, strict=True)
+    is_unquoted = is_tsv and _is_unquoted(head())
+    records = csv.reader(
+        itertools.chain(before, texts),
+        delimiter=separator,
+        strict=True,
+        quoting=csv.QUOTE_NONE if is_unquoted else csv.QUOTE_MINIMAL,
+    )
     try:
         names = next(filter(None, records), [])
     except csv.Error as problem:
@@ -119,6 +126,24 @@ def _csv_header(lines: _TextLines, reading: Reading, head: Callable[[], bytes]) 
         raise InputError(f"{file.name}: the header is not UTF-8{not_utf8(head(), file.for_commands)}")
     refuse_twins(names, file)
     return _Header(names, records, lines_before)
+
+
+def _is_unquoted(head: bytes) -> bool:
+    """Return whether the quotes of a file of tabs are letters: no line is continued, and CSV would misread some.
+
+    Both are written: spreadsheets quote as in CSV, most data sets of language do not.
+    """
+    lines = head.decode("utf-8", "replace").split("\n")
+    texts = [
+        line.removesuffix("\r") for line in (lines[:-1] if len(lines) > 2 else lines) if line
+    ]  # the last may be cut
+    tabs = {line.count("\t") for line in texts}
+    try:
+        records = list(csv.reader(texts, delimiter="\t", strict=True))
+    except csv.Error:
+        return len(tabs) == 1
+    spans_lines = len(records) < len(texts) and tabs != {0}
+    return len(tabs) == 1 and (spans_lines or tabs != {len(fields) - 1 for fields in records})
 
 
 _SEPARATOR = re.compile(r"\ufeff?sep=([,;\t|])[\r\n]*", re.IGNORECASE)

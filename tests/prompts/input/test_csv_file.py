@@ -1,5 +1,7 @@
 """The rows of CSV."""
 
+import gzip
+
 import pytest
 from harness.input_files import kept, read
 
@@ -35,6 +37,28 @@ def test_tsv_is_separated_by_tabs_whatever_its_header_has(write, asked) -> None:
     ]
     assert asked(path) == ['say "x\ty"', "d;e"]
     assert kept(path)[1] == {"id": "2", "name, first": "c", "prompt": "d;e"}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('id\tprompt\n1\t"Yes" she wrote\n2\tb\n', ['"Yes" she wrote', "b"]),
+        ('id\tprompt\n1\t"never closed\n2\tb\n3\tc"\n', ['"never closed', "b", 'c"']),
+        ('id\tprompt\n1\t"all quoted"\n2\t"two\nlines"\n', ["all quoted", "two\nlines"]),
+        ('id\tprompt\n1\t"a\tb"\n2\tc\n', ["a\tb", "c"]),
+        ('id\tprompt\n1\t5" screen\n', ['5" screen']),
+        ('prompt\n"two\nlines"\n', ["two\nlines"]),
+        ('prompt\n"Yes" she wrote\n', ['"Yes" she wrote']),
+    ],
+)
+def test_quotes_of_tsv_are_letters_where_csv_would_misread_them(
+    asked, write, content: str, expected: list[str]
+) -> None:
+    """Data sets of language are written so; spreadsheets quote. A stray quote swallows no rows."""
+    assert asked(write("a.tsv", content)) == expected
+    assert asked(write("a.tsv.gz", gzip.compress(content.replace("\n", "\r\n").encode()))) == [
+        text.replace("\n", "\r\n") for text in expected
+    ]
 
 
 def test_broken_csv_rows_leave_the_others_alone(write) -> None:
