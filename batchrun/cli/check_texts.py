@@ -4,7 +4,7 @@ import orjson
 
 from batchrun.engine.preflight.check import Report
 from batchrun.engine.preflight.estimate import Forecast
-from batchrun.engine.preflight.outlook import count_text, range_text, used_usd_text
+from batchrun.engine.preflight.outlook import count_text, range_text, spent_so_far
 from batchrun.job.catalogue import load_prices, usd_text
 from batchrun.job.sections import Job
 from batchrun.report.texts import counted, duration_text
@@ -41,8 +41,8 @@ def _ahead(report: Report, job: Job) -> list[tuple[str, list[str]]]:
 
 
 def _spent(report: Report) -> list[tuple[str, list[str]]]:
-    before = used_usd_text(report.spent_usd, report.set_aside_usd)
-    return [("cost", [f"nothing more; {before} so far"])] if before else []
+    before = spent_so_far(report.used)
+    return [("cost", [f"nothing more; {before}"])] if before else []
 
 
 def _block(name: str, lines: list[str]) -> list[str]:
@@ -118,8 +118,8 @@ def _cost(report: Report, job: Job) -> list[str]:
         unknown = next(model.model for model in ahead.models if model.usd is None)
         return [*lines, f'not known: set the price under [prices."{unknown}"] in a job file']
     about = f"{range_text(ahead.usd, usd_text)} USD, most likely {usd_text(ahead.usd.likely)}"
-    if before := used_usd_text(report.spent_usd, report.set_aside_usd):
-        about += f"; {before} so far"
+    if before := spent_so_far(report.used):
+        about += f"; {before}"
     if job.limits.max_cost_usd is not None:
         about += f"; the cap is {job.limits.max_cost_usd:g}"
     dates = {price.as_of for model in ahead.models if (price := load_prices().get(model.model))}

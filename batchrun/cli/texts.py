@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from batchrun.job.catalogue import spent_text
 from batchrun.records import RowCount
 from batchrun.report.texts import counted, duration_text, rows_text, tokens_text
 from batchrun.results.answer_counts import answer_lines
@@ -28,7 +27,7 @@ def ending_text(summary: Summary) -> str:
 
 
 def _nothing_to_do_lines(summary: Summary) -> list[str]:
-    lines = [f"{'done':<9} nothing to send: {_rows_text(summary)}", *_failure_lines(summary)]
+    lines = [f"{'done':<9} nothing to send: {_rows_text(summary)}", *_failure_lines(summary), *_copies_lines(summary)]
     return [*lines, *score_lines(summary.scores), *answer_lines(summary.answers)]
 
 
@@ -53,19 +52,25 @@ def _failure_lines(summary: Summary) -> list[str]:
     return [f"          {each['rows']:,} {each['kind']}: {each['example']}" for each in summary.failures]
 
 
+def _copies_lines(summary: Summary) -> list[str]:
+    copies = f"{counted(summary.copies, 'row')} {'has' if summary.copies == 1 else 'have'}"
+    return [f"copies    {copies} the answer of a row that asks the same, at no cost"] if summary.copies else []
+
+
 def counts_lines(summary: Summary) -> list[str]:
     """Return one line each for rows, tokens, cost and scores."""
     rows = _rows_text(summary)
     if summary.state != "completed":
         so_far = f"{counted(summary.completed, 'row')} completed, {summary.failed:,} failed so far"
         rows = f"{so_far}{_progress_text(summary)}"
-    cost = "no price known" if summary.cost_usd is None else f"{spent_text(summary.cost_usd)} USD"
+    cost = summary.cost_text
     if summary.simulated:
         cost = "none: the simulator made the answers up" + (f" (for real: {cost})" if summary.cost_usd else "")
     lines = [
         f"{_STATES.get(summary.state, summary.state):<9} {rows}{_time_text(summary)}",
         *_pace_lines(summary),
         *_failure_lines(summary),
+        *_copies_lines(summary),
         f"tokens    {tokens_text(summary.prompt_tokens, summary.completion_tokens)}",
         f"cost      {cost}",
     ]

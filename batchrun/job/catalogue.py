@@ -6,7 +6,7 @@ sets under `[prices]` replace them.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -170,3 +170,22 @@ def usd_text(usd: float) -> str:
 def spent_text(usd: float) -> str:
     """Return what was spent for people: to a hundredth of a cent, large sums to a cent, tiny ones with two digits."""
     return f"{usd:,.2f}" if usd >= 10 else f"{usd:.4f}" if usd >= 0.001 else usd_text(usd)
+
+
+def used_text(stated: float, set_aside: float, text: Callable[[float], str]) -> str:
+    """Return what a run has used, for people: one amount, or two where some answers are not known.
+
+    Args:
+        stated: what its answers have stated.
+        set_aside: the most that answers have used that were cut off or not recorded.
+        text: of an amount.
+    """
+    least, most = text(stated), text(stated + set_aside)
+    return least if least == most else f"{least}, up to {most} with answers that were cut off or not recorded"
+
+
+def cost_text(stated_usd: float | None, set_aside_usd: float = 0.0) -> str:
+    """Return what a run has cost, for people, as `used_text` does it; no price may be known."""
+    if stated_usd is None:
+        return "no price known"
+    return used_text(stated_usd, set_aside_usd, lambda usd: f"{spent_text(usd)} USD")

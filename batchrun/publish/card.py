@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
-from batchrun.job.catalogue import spent_text
 from batchrun.job.sections import Job
 from batchrun.publish.features import features, input_features
 from batchrun.report.texts import tokens_text
@@ -107,7 +106,7 @@ def _facts(job: Job, summary: Summary) -> Iterator[tuple[str, str]]:
     yield "answers", f"{summary.rows:,}: {summary.completed:,} completed, {summary.failed:,} failed"
     yield "tokens", tokens_text(summary.prompt_tokens, summary.completion_tokens)
     if not summary.simulated:
-        yield "cost", "no price known" if summary.cost_usd is None else f"{spent_text(summary.cost_usd)} USD"
+        yield "cost", summary.cost_text
     for score in summary.scores:
         if score.get("mean") is not None:
             yield f"mean score of {score.get('model', 'all')}", f"{score['mean']:.4f}"

@@ -179,14 +179,13 @@ def _state(summary: Summary) -> str:
 
 
 def _totals(summary: Summary) -> dict[str, str]:
-    cost_usd = summary.cost_usd
-    cost = "no price known" if cost_usd is None else f"{spent_text(cost_usd)} USD"
     totals = {
         "rows completed": f"{summary.completed:,}",
         "rows failed": f"{summary.failed:,}",
+        **({"rows copied": f"{summary.copies:,}"} if summary.copies else {}),
         "tokens in": stated_text(summary.prompt_tokens),
         "tokens out": stated_text(summary.completion_tokens),
-        "simulated cost" if summary.simulated else "cost": cost,
+        "simulated cost" if summary.simulated else "cost": summary.cost_text,
         "requests sent": f"{summary.attempts:,}",
         "requests throttled": f"{summary.throttled:,}",
     }

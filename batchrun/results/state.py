@@ -66,6 +66,7 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         executions=checkpoint.executions(is_running=is_running),
         total=total,
         unrecorded=checkpoint.fact(facts.UNRECORDED) or 0,
+        copies=checkpoint.fact(facts.COPIES) or 0,
         rate_per_s=checkpoint.fact(facts.RATE) if is_running else None,
         probe_at_ms=checkpoint.fact(facts.PROBE_AT) if is_running else None,
     )

@@ -15,7 +15,7 @@ from batchrun.checkpoint.history import ExecutionTimes, paused_s, running_s
 from batchrun.checkpoint.reader import Failures
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.errors import RunDirectoryError
-from batchrun.job.catalogue import PriceLike, prices_of
+from batchrun.job.catalogue import PriceLike, cost_text, prices_of
 from batchrun.job.sections import Job
 from batchrun.prompts.count import rows_left
 from batchrun.records import ModelTotals, RowCount, summed
@@ -74,6 +74,8 @@ class Summary:
     """The same in tokens."""
     unrecorded: int = 0
     """Requests that had been sent and not recorded when a process died; over all executions."""
+    copies: int = 0
+    """Rows that have the answer of a row that asks the same (`dedupe`): nothing was sent for them."""
     newly_settled: int | None = None
     """Rows that the last execution settled, 0 when it had nothing to do; None when it did not record this."""
     executions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -108,6 +110,11 @@ class Summary:
         return pause_text(pauses, self.next_probe_at)
 
     @property
+    def cost_text(self) -> str:
+        """What the run has cost, for people: one amount, or two where the cost of some answers is not known."""
+        return cost_text(self.cost_usd, 0.0 if self.state == "running" else self.set_aside_usd)
+
+    @property
     def had_nothing_to_do(self) -> bool:
         """Whether the last execution found every row settled."""
         return self.state == "completed" and self.newly_settled == 0 and self.rows > 0
@@ -133,6 +140,8 @@ class Recorded(NamedTuple):
     """All rows of the results."""
     unrecorded: int = 0
     """Requests that were in flight when a process died, over all executions."""
+    copies: int = 0
+    """Rows of the results that were copied."""
     rate_per_s: float | None = None
     """Rows settled per second in recent minutes; None in a pause, and while it is not known or the run does not run."""
     probe_at_ms: int | None = None
@@ -202,6 +211,7 @@ def summarize(
         set_aside_usd=max(0.0, round(recorded.set_aside.usd, 9)),  # sums of money leave a rest below nothing
         set_aside_tokens=int(recorded.set_aside.tokens),
         unrecorded=recorded.unrecorded,
+        copies=recorded.copies,
         **_times(recorded, prices, sums.requests),
     )
 

@@ -34,6 +34,8 @@ def test_identical_requests_are_sent_once(run: Any, endpoint: Any) -> None:
     assert {(copy["cost_usd"], copy["total_tokens"], copy["latency_s"]) for copy in copies} == {(0.0, 0, None)}
     assert [copy["custom_id"] for copy in copies] == ["2", "4", "6"]
     assert done.json["completed"] == 7
+    assert done.json["copies"] == 7 - endpoint.stats.received
+    assert "copies    4 rows have the answer of a row that asks the same, at no cost" in done.stderr
     assert done.json["attempts"] == 3
     assert done.json["total_tokens"] == sum(row["total_tokens"] for row in rows)
     assert done.json["cost_usd"] == pytest.approx(sum(row["cost_usd"] for row in rows))

@@ -119,8 +119,10 @@ def test_after_a_kill_every_command_shows_the_same_usage(spawn: Any, batchrun: A
     spent_usd, set_aside_usd = found["spent_usd"], found["set_aside_usd"]
     assert 0 < spent_usd < billed_usd(endpoint) + 1e-9
     assert set_aside_usd > 8 * 20 * 1000 / 1e6  # at least the maximum answers of the requests in flight
-    words = f"{spent_usd:.2g} USD spent and {set_aside_usd:.2f} USD set aside for requests whose cost is not known"
+    most = f"up to {spent_usd + set_aside_usd:.4f} USD with answers that were cut off or not recorded"
+    words = f"spent so far: {spent_usd:.4f} USD, {most}"
     assert words in batchrun("check", path).stdout
+    assert f"cost      {spent_usd:.4f} USD, {most}" in batchrun("status", "out").stdout
     status = batchrun("status", "out", "--json").json
     assert (status["cost_usd"], status["set_aside_usd"]) == pytest.approx((spent_usd, set_aside_usd), abs=1e-4)
 
@@ -128,10 +130,11 @@ def test_after_a_kill_every_command_shows_the_same_usage(spawn: Any, batchrun: A
     cap_usd = spent_usd + set_aside_usd + 0.001
     refused = batchrun("run", path, "--max-cost", cap_usd)
     assert refused.code == 2
-    assert f"in addition to {words}; the cap is" in refused.stderr
+    assert f" USD ({words}); the cap is" in refused.stderr
     stopped = batchrun("run", path, "--max-cost", cap_usd, "--yes", "--json")
     assert stopped.code == 5
-    assert f"{spent_usd:.4f} USD were spent and {set_aside_usd:.4f} USD more are set aside" in stopped.json["message"]
+    assert f"; {words}; raise --max-cost" in stopped.json["message"]
+    assert f"cost      {spent_usd:.4f} USD, {most}" in stopped.stderr
     assert stopped.json["set_aside_usd"] == pytest.approx(set_aside_usd, abs=1e-4)
 
 

@@ -83,7 +83,9 @@ def test_broken_rows_are_not_offered_to_be_sent_again(run: Any) -> None:
 
 def test_failed_rows_are_sent_again_with_the_flag(run: Any, endpoint: Any) -> None:
     """No other rows are sent. One request more is the canary that confirms the failure."""
-    assert run(write_prompts("a", "[[simulate: 400 x1]]")).code == 1
+    failed = run(write_prompts("a", "[[simulate: 400 x1]]"))
+    assert failed.code == 1
+    assert "to send failed rows again, add --retry-failed" in failed.stderr
     done = run("in.jsonl", "--retry-failed", "--json")
     assert done.code == 0
     assert "sending again: 1 failed row" in done.stderr

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.job.catalogue import (
+    cost_text,
     cost_usd,
     is_reasoning,
     load_prices,
@@ -190,3 +191,17 @@ def test_money_has_its_significant_digits(usd: float, text: str) -> None:
 )
 def test_what_was_spent_is_never_shown_as_nothing(usd: float, text: str) -> None:
     assert spent_text(usd) == text
+
+
+@pytest.mark.parametrize(
+    ("usd", "set_aside_usd", "text"),
+    [
+        (None, 1.0, "no price known"),
+        (0.039, 0.0, "0.0390 USD"),
+        (0.039, 0.015, "0.0390 USD, up to 0.0540 USD with answers that were cut off or not recorded"),
+        (5.0, 0.00001, "5.0000 USD"),
+    ],
+)
+def test_a_cost_is_one_amount_or_a_range(usd: float | None, set_aside_usd: float, text: str) -> None:
+    """What answers may have cost that were cut off is in no other place."""
+    assert cost_text(usd, set_aside_usd) == text

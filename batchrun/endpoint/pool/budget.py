@@ -9,7 +9,7 @@ from math import ceil, inf
 from typing import NamedTuple
 
 from batchrun.endpoint.pool.verdicts import Verdict
-from batchrun.job.catalogue import spent_text
+from batchrun.job.catalogue import cost_text, spent_text, used_text
 from batchrun.records import Fault, Reply, Request, Usage
 
 
@@ -158,18 +158,13 @@ class Budget:
         if self._lacks_tokens:
             cap, flag = f"token cap of {self.cap.tokens:,}", "--max-tokens-total"
             needs = f"which can use up to {self._refused.tokens:,} tokens"
-            amounts = [f"{spent.tokens:,} tokens were used", f"{set_aside.tokens:,}" if set_aside.tokens else ""]
+            used = used_text(spent.tokens, set_aside.tokens, lambda tokens: f"{tokens:,.0f} tokens")
+            so_far = f"used so far: {used}"
         else:
             cap, flag = f"cost cap of {self.cap.usd:g} USD", "--max-cost"
             needs = f"which can cost up to {spent_text(self._refused.usd)} USD"
             if self._refused.usd == inf:
                 needs = "whose model has no known price"
-            amounts = [
-                f"{spent_text(spent.usd)} USD were spent",
-                f"{spent_text(set_aside.usd)} USD" if set_aside.usd else "",
-            ]
-        if amounts[1]:
-            amounts[1] += " more are set aside for requests whose cost is not known"
-        state = " and ".join(filter(None, amounts))
+            so_far = f"spent so far: {cost_text(spent.usd, set_aside.usd)}"
         cure = f"raise {flag} and run the same command again"
-        return f"the {cap} leaves no room for another request, {needs}: {state}; {cure}"
+        return f"the {cap} leaves no room for another request, {needs}; {so_far}; {cure}"

@@ -12,6 +12,7 @@ from batchrun.checkpoint.changes import Foreseen, foresee
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.endpoint.key import find_project
+from batchrun.endpoint.pool.budget import Amount, Used
 from batchrun.engine.caps import cap_usd_of
 from batchrun.engine.preflight.known import NO_PAST, Past, learned, survey_for
 from batchrun.engine.preflight.outlook import Outlook, asked_of, excess, look_ahead, model_notes
@@ -65,6 +66,11 @@ class Report:
     """What an edit of the job or the input does to the rows of the run directory; None when there was none."""
     refusal: str | None
     """Why `run` would refuse, or ask for `--yes`; None when it would do neither."""
+
+    @property
+    def used(self) -> Used:
+        """What the requests so far have cost."""
+        return Used(Amount(self.spent_usd), Amount(self.set_aside_usd))
 
 
 def check(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.preflight.estimate import Asked, Forecast, Known, Range, forecast, time_range, total
 from batchrun.engine.preflight.survey import Survey
-from batchrun.job.catalogue import is_reasoning, load_prices, price_of, retirement_text, usd_text
+from batchrun.job.catalogue import cost_text, is_reasoning, load_prices, price_of, retirement_text, usd_text, used_text
 from batchrun.job.sections import Job
 from batchrun.report.texts import counted, duration_text, short_count
 
@@ -108,31 +108,29 @@ def excess(job: Job, ahead: Outlook, used: Used, what: str = "the remaining requ
     """
     limits = job.limits
     if limits.max_cost_usd is not None and ahead.usd and used.total.usd + ahead.usd.low > limits.max_cost_usd:
-        before = _addition(used_usd_text(used.spent.usd, used.set_aside.usd))
-        costs = f"{what} will cost {range_text(ahead.usd, usd_text)} USD{before}"
+        costs = f"{what} will cost {range_text(ahead.usd, usd_text)} USD{_in_brackets(spent_so_far(used))}"
         return Excess(f"{costs}; the cap is {limits.max_cost_usd:g} USD", "--max-cost")
     total = ahead.total_tokens
     if limits.max_tokens_total is not None and used.total.tokens + total.low > limits.max_tokens_total:
-        before = _addition(_used_text(used.spent.tokens, used.set_aside.tokens, lambda tokens: f"{tokens:,.0f} tokens"))
-        uses = f"{what} will use {range_text(total, count_text)} tokens{before}"
+        uses = f"{what} will use {range_text(total, count_text)} tokens{_in_brackets(_used_so_far(used))}"
         return Excess(f"{uses}; the cap is {limits.max_tokens_total:,}", "--max-tokens-total")
     return None
 
 
-def _addition(used: str) -> str:
-    return f" in addition to {used}" if used else ""
+def spent_so_far(used: Used) -> str:
+    """Return what was spent, for people; empty when nothing was."""
+    spent_usd, set_aside_usd = used.spent.usd, used.set_aside.usd
+    return f"spent so far: {cost_text(spent_usd, set_aside_usd)}" if spent_usd or set_aside_usd else ""
 
 
-def used_usd_text(spent_usd: float, set_aside_usd: float) -> str:
-    """Return what was spent and what is set aside, for people; empty when nothing is."""
-    return _used_text(spent_usd, set_aside_usd, lambda usd: f"{usd_text(usd)} USD")
+def _used_so_far(used: Used) -> str:
+    tokens, set_aside = used.spent.tokens, used.set_aside.tokens
+    text = used_text(tokens, set_aside, lambda tokens: counted(round(tokens), "token"))
+    return f"used so far: {text}" if tokens or set_aside else ""
 
 
-def _used_text(spent: float, set_aside: float, text: Callable[[float], str]) -> str:
-    parts = [f"{text(spent)} spent"] if spent else []
-    if set_aside:
-        parts.append(f"{text(set_aside)} set aside for requests whose cost is not known")
-    return " and ".join(parts)
+def _in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""
 
 
 def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
@@ -183,8 +181,7 @@ def ahead_lines(
         count = f"{counted(rows_left, 'row')} left"
     lines = [f"{count}, {tokens}{source}"]
     if ahead.usd is not None:
-        before = used_usd_text(used.spent.usd, used.set_aside.usd)
-        cap = "" if cap_usd is None else f"; the cap is {cap_usd:g} USD" + (f", {before}" if before else "")
+        cap = "" if cap_usd is None else f"; the cap is {cap_usd:g} USD{_in_brackets(spent_so_far(used))}"
         lines.append(f"cost of these  {range_text(ahead.usd, usd_text)} USD{cap}")
     if ahead.seconds is not None:
         lines.append(f"time for these {range_text(ahead.seconds, duration_text)}, with {ahead.slots:,} in flight")

@@ -97,12 +97,12 @@ def test_an_endpoint_that_is_away_uses_nothing() -> None:
         (
             Amount(1.0, NO_CAP.tokens),
             "cost_cap",
-            ["cost cap of 1 USD", "which can cost up to 2.0000 USD: 0 USD were spent", "raise --max-cost "],
+            ["cost cap of 1 USD", "which can cost up to 2.0000 USD; spent so far: 0 USD; ", "raise --max-cost "],
         ),
         (
             Amount(NO_CAP.usd, 50),
             "token_cap",
-            ["token cap of 50", "which can use up to 100 tokens: 0 tokens were used", "raise --max-tokens-total "],
+            ["token cap of 50", "which can use up to 100 tokens; used so far: 0 tokens; ", "raise --max-tokens-total "],
         ),
     ],
 )
@@ -118,8 +118,11 @@ def test_the_message_names_the_cap(cap: Amount, kind: str, words: list[str]) -> 
 @pytest.mark.parametrize(
     ("cap", "words"),
     [
-        (Amount(4.0, NO_CAP.tokens), "0.5000 USD were spent and 2.0000 USD more are set aside for requests whose cost"),
-        (Amount(NO_CAP.usd, 200), "30 tokens were used and 100 more are set aside for requests whose cost"),
+        (
+            Amount(4.0, NO_CAP.tokens),
+            "spent so far: 0.5000 USD, up to 2.5000 USD with answers that were cut off",
+        ),
+        (Amount(NO_CAP.usd, 200), "used so far: 30 tokens, up to 130 tokens with answers that were cut off or not"),
     ],
 )
 def test_what_was_spent_is_not_mixed_with_what_is_set_aside(cap: Amount, words: str) -> None:
@@ -270,4 +273,4 @@ def test_the_message_says_that_a_model_has_no_known_price() -> None:
     """No cap is far enough for it."""
     left = Budget(Amount(1.0, NO_CAP.tokens), NOTHING, lambda request: Amount(inf, 1), lambda model, usage: None)
     assert left.reserve(request()) is None
-    assert "another request, whose model has no known price: " in left.message
+    assert "another request, whose model has no known price; " in left.message

@@ -35,10 +35,10 @@ def outlook(usd: Range | None = None) -> Outlook:
     [
         ({"max_cost_usd": 0.5}, (0.0, 0), "will cost 0.6 – 0.9 USD; the cap is 0.5 USD"),
         ({"max_cost_usd": 0.6}, (0.0, 0), None),
-        ({"max_cost_usd": 0.6}, (0.1, 0), "will cost 0.6 – 0.9 USD in addition to 0.1 USD spent; the cap"),
+        ({"max_cost_usd": 0.6}, (0.1, 0), "will cost 0.6 – 0.9 USD (spent so far: 0.1000 USD); the cap"),
         ({"max_tokens_total": 1_799}, (0.0, 0), "will use 1.80k – 2.40k tokens; the cap is 1,799"),
         ({"max_tokens_total": 1_800}, (0.0, 0), None),
-        ({"max_tokens_total": 1_800}, (0.0, 1), "in addition to 1 tokens spent; the cap"),
+        ({"max_tokens_total": 1_800}, (0.0, 1), "tokens (used so far: 1 token); the cap"),
         ({}, (1e9, 10**9), None),
     ],
 )
