@@ -1,5 +1,6 @@
 """The checkpoint as a file: opened, created, migrated, set aside. SQLite's errors become batchrun's here."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,7 +80,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     if read_only and not path.exists():
         raise RunDirectoryError(f"{path.parent}: holds no run (no {path.name}); give the directory of a run")
     with translated(path):
-        mode = "ro" if read_only else "rwc"
+        mode = _reading_mode(path) if read_only else "rwc"
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -93,6 +94,19 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
+
+
+def _reading_mode(path: Path) -> str:
+    """Return how SQLite opens a checkpoint to read it, so that no log is left that was not there before.
+
+    A connection that may write removes its log when it closes as the last one; it changes nothing else where the log
+    is empty. A read-only one leaves an empty log, and cannot be opened at all where it cannot make one.
+    """
+    if any(log.exists() and log.stat().st_size for log in (path.with_name(path.name + name) for name in LOGS[:2])):
+        return "ro"  # what is in the log stays there: it is for the next run, or for a salvage
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        return "rw"
+    return "ro" if path.with_name(path.name + "-shm").exists() else "ro&immutable=1"
 
 
 def create(connection: sqlite3.Connection) -> None:

@@ -76,7 +76,7 @@ class Journal:
         Raises:
             RunDirectoryError: it cannot be opened or read.
         """
-        path = directory / FILE_NAME
+        self._path = path = directory / FILE_NAME
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
@@ -115,6 +115,11 @@ class Journal:
     def force(self) -> None:
         """Force the note to the disk."""
         os.fsync(self._file)
+
+    def remove(self) -> None:
+        """Remove the file: nothing is in flight, and all that was noted stands in the checkpoint."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file."""

@@ -1,13 +1,19 @@
-"""One run at a time in a directory: a lock that the system releases when its process dies, however it dies."""
+"""One run at a time in a directory: a lock that the system releases when its process dies, however it dies.
+
+The file of the lock is removed by the process that holds it, as the last thing it does. Another process may have opened
+it before: then it locks a file that has no name any more, while a third one makes a new file and locks that. So a lock
+counts only if its file is still the one in the directory.
+"""
 
 import errno
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 from batchrun.errors import RunDirectoryError
 from batchrun.storage.processes import is_alive
@@ -37,6 +43,7 @@ class DirectoryLock:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = FileLock(directory / _LOCK, timeout=0)
+        self._file: os.stat_result | None = None  # of the file that is locked, unless it is removed by `filelock`
 
     def __enter__(self) -> Self:
         """Take the lock.
@@ -46,14 +53,14 @@ class DirectoryLock:
         """
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
+            self._acquire()
             (self._directory / _HOLDER).write_text(str(os.getpid()))
         except Timeout as problem:
             raise RunDirectoryError(
                 f"{self._directory}: is in use by another run{self._holder()}; wait for it, or use another -o DIR"
             ) from problem
         except (OSError, NotImplementedError) as problem:
-            self._lock.release()
+            self._release()
             reason = getattr(problem, "strerror", None) or str(problem)
             cure = _CURES.get(getattr(problem, "errno", None) or 0, "use another -o DIR")
             raise RunDirectoryError(f"{self._directory}: cannot be made or written ({reason}); {cure}") from problem
@@ -62,6 +69,42 @@ class DirectoryLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._release()
+
+    def _acquire(self) -> None:
+        """Lock the file that is in the directory.
+
+        Raises:
+            Timeout: another process has locked it.
+        """
+        path = self._directory / _LOCK
+        for _ in range(_LOOKS):
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)  # while open, no file gets its number
+            try:
+                opened = os.fstat(file)
+                try:
+                    self._lock.acquire()
+                except Timeout:
+                    if _is_at(path, opened):
+                        raise
+                    continue  # it was removed meanwhile: the directory is free, or another process is faster
+                if isinstance(self._lock, SoftFileLock):  # where the system has no locks
+                    return
+                if _is_at(path, opened):
+                    self._file = opened
+                    return
+                self._lock.release()
+            finally:
+                os.close(file)
+        raise Timeout(str(path))
+
+    def _release(self) -> None:
+        """Remove the files, if the directory was not moved or replaced, and release the lock."""
+        if self._file is not None and _is_at(self._directory / _LOCK, self._file):
+            for name in (_HOLDER, _LOCK):  # the lock last: after it, the directory may be another process's
+                with suppress(OSError):  # where it cannot be written any more, the file stays
+                    (self._directory / name).unlink(missing_ok=True)
+        self._file = None
         self._lock.release()
 
     def _holder(self) -> str:
@@ -75,3 +118,11 @@ class DirectoryLock:
                 return f" (process {pid})"
             time.sleep(_LOOK_EVERY_S)
         return ""
+
+
+def _is_at(path: Path, file: os.stat_result) -> bool:
+    """Return whether a path is that of a file that was opened."""
+    try:
+        return os.path.samestat(path.stat(), file)
+    except OSError:
+        return False

@@ -63,6 +63,8 @@ class Store:
         self.history = History(self._queue)
         """Gets when this execution begins, pauses, resumes and ends."""
         self._lock = threading.Lock()  # SQLite crashes where a connection is closed that another thread is using
+        self.is_note_done = False
+        """Whether all that the note of what is in flight says stands in the checkpoint too: then it goes at the end."""
         self._accepted = 0  # outcomes put, over all executions; copies are not among them
         self._in_flight, self._owed_usd, self._owed_tokens = 0, 0.0, 0  # as noted last
 
@@ -115,6 +117,8 @@ class Store:
         try:
             self._writer.finish()
             self._forcing.force()
+            if self.is_note_done and kind is None and not self._is_any_in_flight():
+                self._journal.remove()
         except (sqlite3.Error, OSError) as problem:
             if kind is None:
                 raise broken(self.path, problem) from problem
@@ -273,6 +277,9 @@ class Store:
         self._writer.load(self.connection)
         self._lookup.reload()
         self._accepted = self._outcomes() - self._writer.copies
+
+    def _is_any_in_flight(self) -> bool:
+        return in_flight(self._journal.owed, self._outcomes(), self._writer.copies) > 0
 
     def _outcomes(self) -> int:
         return sum(sums.requests for sums in self._writer.totals.values())

@@ -139,6 +139,7 @@ class Sending:
         finally:
             self.store.history.end_execution(_now_ms(), *ending)
         keep_set_aside(self.store, self.set_aside)
+        self.store.is_note_done = True
         self._note_learned()
         self.store.set_fact(facts.LIMIT, self._pool.limit.held)
         self._memory.learn(self._pool.limit.held)

@@ -9,7 +9,7 @@ from batchrun.results.run_directory import CHECKPOINT
 
 def is_run(directory: Path) -> bool:
     """Return whether a directory is that of a run."""
-    return (directory / CHECKPOINT).is_file()
+    return any((directory / f"{CHECKPOINT}{suffix}").exists() for suffix in ("", "-wal"))  # a log alone is damage
 
 
 def runs_below(folder: Path) -> Iterator[Path]:

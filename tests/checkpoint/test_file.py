@@ -1,5 +1,6 @@
 """Which files are taken for a checkpoint, and what becomes of them."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -128,3 +129,38 @@ def test_a_log_alone_is_set_aside_too(tmp_path: Path) -> None:
     assert {each.name for each in tmp_path.iterdir()} == {
         f"before-restart.{FILE_NAME}{suffix}" for suffix in ("-wal", "-journal")
     }
+
+
+def test_reading_leaves_no_log_that_was_not_there_before(tmp_path: Path) -> None:
+    """And does not touch the file: results would look older than their checkpoint."""
+    with Store(tmp_path) as store:
+        store.set_fact(facts.IDENTITY, "me")
+    written_ns = (tmp_path / FILE_NAME).stat().st_mtime_ns
+    with Checkpoint(tmp_path) as checkpoint:
+        assert checkpoint.fact(facts.IDENTITY) == "me"
+    assert not list(tmp_path.glob(f"{FILE_NAME}-*"))
+    assert (tmp_path / FILE_NAME).stat().st_mtime_ns == written_ns
+
+
+def test_reading_leaves_the_log_of_a_killed_run_alone(tmp_path: Path) -> None:
+    """It is for the next run, or for a salvage."""
+    with Store(tmp_path) as store:
+        store.connection.execute("INSERT INTO facts VALUES ('identity', '\"me\"')")
+        for suffix in ("", "-wal"):
+            (tmp_path / "killed").mkdir(exist_ok=True)
+            (tmp_path / "killed" / (FILE_NAME + suffix)).write_bytes((tmp_path / (FILE_NAME + suffix)).read_bytes())
+    before = {suffix: (tmp_path / "killed" / (FILE_NAME + suffix)).read_bytes() for suffix in ("", "-wal")}
+    assert len(before["-wal"]) > 0
+    with Checkpoint(tmp_path / "killed") as checkpoint:
+        assert checkpoint.fact(facts.IDENTITY) == "me"
+    assert {suffix: (tmp_path / "killed" / (FILE_NAME + suffix)).read_bytes() for suffix in before} == before
+
+
+def test_a_run_can_be_read_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite would make a log first, and cannot."""
+    with Store(tmp_path) as store:
+        store.set_fact(facts.IDENTITY, "me")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with Checkpoint(tmp_path) as checkpoint:
+        assert checkpoint.fact(facts.IDENTITY) == "me"
+        assert not list(tmp_path.glob(f"{FILE_NAME}-*"))

@@ -1,6 +1,7 @@
 """One run at a time in a directory."""
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -92,6 +93,75 @@ def test_a_directory_can_be_taken_again_and_again(tmp_path: Path) -> None:
         raise KeyError
     with DirectoryLock(tmp_path):
         pass
+
+
+def test_nothing_is_left_when_the_lock_is_released(tmp_path: Path) -> None:
+    """A directory that is in use keeps its files."""
+    with DirectoryLock(tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", ".lock.pid"}
+        with pytest.raises(RunDirectoryError, match="in use by another run"):
+            DirectoryLock(tmp_path).__enter__()
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", ".lock.pid"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file has no name any more: the next process would make another one and lock that."""
+    first, second = DirectoryLock(tmp_path), DirectoryLock(tmp_path)
+    first.__enter__()
+    flock = fcntl.flock
+
+    def flock_later(file: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        first.__exit__(None, None, None)  # after the second one has opened the file, before it locks it
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_later)
+    with second:
+        assert (tmp_path / ".lock").exists()
+        with pytest.raises(RunDirectoryError, match="in use by another run"):
+            DirectoryLock(tmp_path).__enter__()
+
+
+def test_a_directory_that_was_replaced_keeps_the_lock_of_its_new_run(tmp_path: Path) -> None:
+    """The run in the moved directory ends after another one has begun in its old place."""
+    moved = DirectoryLock(tmp_path / "run")
+    moved.__enter__()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    with DirectoryLock(tmp_path / "run"):
+        moved.__exit__(None, None, None)
+        with pytest.raises(RunDirectoryError, match="in use by another run"):
+            DirectoryLock(tmp_path / "run").__enter__()
+
+
+_TAKE = """
+import sys, time
+from pathlib import Path
+from batchrun.checkpoint.lock import DirectoryLock
+from batchrun.errors import RunDirectoryError
+directory, inside, taken = Path(sys.argv[1]), Path(sys.argv[1]) / "inside", 0
+end_s = time.monotonic() + 1.5
+while time.monotonic() < end_s:
+    try:
+        with DirectoryLock(directory):
+            inside.touch(exist_ok=False)
+            inside.unlink()
+            taken += 1
+    except RunDirectoryError:
+        pass
+print(taken)
+"""
+
+
+def test_no_two_processes_have_a_directory_at_once(tmp_path: Path) -> None:
+    """Although each removes the lock's file when it leaves."""
+    command = [sys.executable, "-c", _TAKE, str(tmp_path)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+    ended = [process.communicate() for process in processes]
+    assert [stderr for _, stderr in ended] == [b""] * 3
+    assert sum(int(stdout) for stdout, _ in ended) > 10
 
 
 def test_the_directory_is_made_with_its_parents(tmp_path: Path) -> None:

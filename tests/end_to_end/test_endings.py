@@ -35,6 +35,27 @@ def at_most(soft: int, hard: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+# What is left in the directory.
+
+
+def test_only_files_for_people_are_left_when_a_run_ends(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """Also after a deadline, and after commands that look at the run. A cap still holds: it is in the checkpoint."""
+    endpoint.change(latency_s=0.05)
+    files = {"checkpoint.sqlite", "results.parquet", "run.json", "usage.parquet"}
+    write_prompts(*MANY[:40])
+    assert run("in.jsonl", "-c", 4, "--max-duration", "0.3s").code == 5
+    assert {path.name for path in Path("out").iterdir()} == files
+    assert run("in.jsonl", "-c", 40, "--max-tokens-total", 1_000_000).code == 0
+    used = json.loads(Path("out/run.json").read_text())
+    for looks in (["status", "out"], ["watch", "out"], ["export", "out"]):
+        assert batchrun(*looks).code == 0
+        assert {path.name for path in Path("out").iterdir()} == files
+    again = batchrun("status", "out", "--json").json
+    assert {name: again[name] for name in ("total_tokens", "set_aside_tokens", "unrecorded")} == {
+        name: used[name] for name in ("total_tokens", "set_aside_tokens", "unrecorded")
+    }
+
+
 # The terminal is gone.
 
 
