@@ -23,7 +23,7 @@ _DEFAULT_FOLDER = Path("runs")
 def status_command(run: Path | None, as_json: bool) -> None:
     """Show the counts, tokens, cost and history of a run, also while it runs; or list all runs below a folder.
 
-    A run that goes on has its rate, the time left, and a pause with its reason. Without RUN, or with a folder, all runs
+    A live run has its rate, the time left, and a pause with its reason. Without RUN, or with a folder, all runs
     in it are listed with their cost, newest first; without RUN the folder is `runs`.
 
     \b

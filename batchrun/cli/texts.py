@@ -88,7 +88,7 @@ def _progress_text(summary: Summary) -> str:
 
 
 def _pace_lines(summary: Summary) -> list[str]:
-    """Return the rate of a run that goes on and the time that it will still take, or why it is paused."""
+    """Return the rate of a live run and the time that is left, or why it is paused."""
     if summary.pause is not None:
         return [f"paused    {summary.pause}"]
     if summary.rate_per_s is None:
