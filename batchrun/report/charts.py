@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from batchrun.report.distribution import Distribution
-from batchrun.report.labels import Labels
+from batchrun.report.labels import ALL_MODELS, Labels
 from batchrun.report.svg import Axis, Curve, Hover, Point, Size, draw
 from batchrun.report.ticks import count_ticks, number_text
 
@@ -17,6 +17,8 @@ _MOST_LINES = 12
 
 _MOST_NUMBERS = 20
 """Most different numbers with a bar each; more are drawn as a histogram."""
+
+_TOGETHER = "all models together"
 
 _COLUMNS = 40
 """Of a histogram."""
@@ -120,6 +122,7 @@ def bars(
         [100 * count / max(1, rows[model]) for count, model in zip(each, counts, strict=True)] for _, each in lines
     ]
     most = max((share for each in shares for share in each), default=0) or 1
+    together_note = [_TOGETHER] if list(counts) == [ALL_MODELS] else []
     return Chart(
         name,
         list(short_names(counts).values()),
@@ -128,7 +131,7 @@ def bars(
             for (label, each), its in zip(lines, shares, strict=True)
         ],
         [],
-        list(notes),
+        [*notes, *together_note],
     )
 
 
@@ -164,6 +167,7 @@ def _histogram(labels: Labels) -> Chart | None:
     label = f"Answers by {labels.name}"
     svgs = [draw(label, axis, curves, size, vertical="answers", hovers=list(_hovers(edges, parts))) for size in Size]
     notes = [_quantiles(labels, group, names[group] if len(parts) > 1 else "") for group in parts]
+    notes += [_TOGETHER] if list(parts) == [ALL_MODELS] else []
     if missing := labels.nulls.total():
         notes.append(f"null: {missing:,}")
     return Chart(labels.name, list(labels.groups), [], svgs, notes)

@@ -55,6 +55,7 @@
     if (name === "latency_s") return value.toFixed(2);
     if (name === "cost_usd") return value.toFixed(6);
     if (name === "score") return String(Number(value.toPrecision(4)));
+    if (typed.includes(name) && !Number.isInteger(value)) return String(Number(value.toPrecision(6)));
     return NUMBERS.has(name) ? value.toLocaleString("en") : String(value);
   };
 
@@ -189,6 +190,7 @@
     return cells;
   };
 
+  const isRightOrWrong = distinct("score").every((score) => score === 0 || score === 1);
   // What one answer says. What differs from most answers to the prompt is marked.
   const saying = (answer, usuals) => {
     const box = element("div");
@@ -198,9 +200,9 @@
     }
     const score = inAnswer(answer, "score");
     if (score !== null) {
-      const right = score === 1 ? "✓" : score === 0 ? "✗" : cellText(score, "score");
+      const right = !isRightOrWrong ? cellText(score, "score") : score === 1 ? "✓" : "✗";
       const differs = "score" in usuals && usuals.score !== score;
-      box.append(element("span", right, `score ${score === 1 ? "good" : score === 0 ? "failed" : ""} ${differs ? "differs" : ""}`));
+      box.append(element("span", right, `score ${!isRightOrWrong ? "" : score === 1 ? "good" : "failed"} ${differs ? "differs" : ""}`));
     }
     const parts = shownTyped.length ? shownTyped.map((each) => [each, inAnswer(answer, each)]) : [["response", answerOf(answer)]];
     for (const [name, value] of parts) {
@@ -279,7 +281,7 @@
     else {
       line.append(...[...ids, ...asked].map(headOf));
       for (const column of columns) {
-        const head = element("th", columnName(column));
+        const head = element("th", columnName(column), "side");
         head.scope = "col";
         head.title = textOf(inAnswer(column, "model"));
         line.append(head);

@@ -58,6 +58,8 @@ def layout_of(names: Sequence[str], job: Job) -> Layout:
 def _asked(job: Job, inputs: Sequence[str]) -> list[str]:
     """Return the columns of the input that the prompts are made of, in the order of the input."""
     columns = _of_template(job)
+    if job.prompt.user and columns is None:
+        return list(inputs)
     if columns is None:
         if any(name in inputs for name in CONVERSATIONS):
             return [MESSAGES]

@@ -123,7 +123,7 @@ def test_typed_answers_are_columns_next_to_the_text(opened: Any) -> None:
     cells = browser.texts("#rows tr.row:nth-child(6) td")
     assert cells[0] == "5"
     assert cells[1].startswith("text 5 with many words")
-    assert cells[2:] == ["good", "completed", "good", str(5 / 97), "a, b", "1", "20", "6.00"]
+    assert cells[2:] == ["good", "completed", "good", "0.0515464", "a, b", "1", "20", "6.00"]
     assert browser.texts("#rows tr.row:nth-child(4) td")[3:] == ["timeout", "no answer within 600 s", "", "", "0.50"]
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from batchrun.report.charts import Chart, bars, chart_of, is_barred, short_names
-from batchrun.report.labels import Labels, Shape
+from batchrun.report.labels import ALL_MODELS, Labels, Shape
 
 
 def labels_of(kind: Any, *values: Any, is_list: bool = False, is_choice: bool = False, per_prompt: float = 1) -> Labels:
@@ -40,6 +40,11 @@ def test_shares_are_of_the_answers_of_a_model_and_the_longest_bar_is_full() -> N
     (x, y) = chart.lines
     assert [(each.answers, each.share, each.width) for each in x.bars] == [(30, 75, 75), (5, 100, 100)]
     assert [(each.answers, each.share) for each in y.bars] == [(10, 25), (0, 0)]
+
+
+def test_many_models_are_marked_as_counted_together() -> None:
+    assert bars("c", {ALL_MODELS: Counter(x=1)}, {ALL_MODELS: 1}).notes == ["all models together"]
+    assert bars("c", {"m": Counter(x=1)}, {"m": 1}).notes == []
 
 
 def test_rare_labels_are_added_up() -> None:

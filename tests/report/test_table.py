@@ -21,7 +21,7 @@ def names(*inputs: str, typed: tuple[str, ...] = (), is_scored: bool = False) ->
         ("{{ gone }}", ["text"], []),
         (None, ["prompt", "topic"], ["prompt"]),
         (None, ["messages", "topic"], [MESSAGES]),
-        ("{% for name in row %}{{ name }}{% endfor %}", ["prompt", "a"], ["prompt"]),
+        ("{% for name in row %}{{ name }}{% endfor %}", ["prompt", "a"], ["prompt", "a"]),
         ("{{ a }}{{ b }}{{ c }}{{ d }}{{ e }}", ["a", "b", "c", "d", "e"], ["a", "b", "c", "d"]),
     ],
 )
