@@ -55,9 +55,10 @@ def test_urls_can_be_files_folders_and_globs_like_paths(bucket: Path, url: str, 
         ("s3://bkt/no.jsonl", "there is nothing"),
         ("s3://bkt/*.csv", "there is nothing"),
         ("s3://bkt/notes", "no file there has a known ending (.jsonl"),
-        ("s3://bkt/notes", "files that end in .txt are read where the ending is named: 's3://bkt/notes/*.txt'"),
+        ("s3://bkt/notes", "b.md holds JSON Lines; give it a name that ends in .jsonl"),
         ("s3://bkt/saved", "data-00000-of-00001.arrow is an Arrow stream; write it as Parquet: datasets.Dataset."),
         ("s3://bkt/notes/b.md", "unknown ending"),
+        ("s3://bkt/texts", "files that end in .json.gz are read where the ending is named: 's3://bkt/texts/*.json.gz'"),
         ("s3://key:secret@bkt/a.jsonl", "s3://…: holds a password"),
         ("s3://key:sec/ret@bkt/a.jsonl", "s3://…: holds a password"),
         ("https://me:secret@host/a.jsonl", "https://…: holds a password"),
@@ -72,7 +73,9 @@ def test_urls_can_be_files_folders_and_globs_like_paths(bucket: Path, url: str, 
 )
 def test_urls_without_input_are_refused_with_a_cure(bucket: Path, url: str, message: str) -> None:
     """The message never repeats a password."""
-    fill(bucket, "notes/a.txt", "notes/b.md", "saved/data-00000-of-00001.arrow")
+    (bucket / "texts").mkdir()
+    (bucket / "texts" / "README.md").write_text("# Texts")
+    fill(bucket, "notes/a.txt", "notes/b.md", "texts/a.json.gz", "saved/data-00000-of-00001.arrow")
     table = pa.Table.from_pylist(ROWS)
     with pa.ipc.new_stream(str(bucket / "saved/data-00000-of-00001.arrow"), table.schema) as arrow:
         arrow.write_table(table)

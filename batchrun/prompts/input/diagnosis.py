@@ -156,6 +156,8 @@ def content_advice(head: bytes, path: str = "FILE") -> str:
     """
     if head.startswith(b"\x1f\x8b"):
         head = _unzipped(head)
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        return "; it is packed by zstd; give it a name that also says what is in it, such as .jsonl.zst"
     if what := other_kind(head, path):
         return f"; it {what}"
     ending, what = _looks_like(head)

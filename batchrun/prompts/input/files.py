@@ -145,7 +145,7 @@ def _remote_files(url: str) -> list[InputFile]:
         root, all_found = listing(place)
         pattern = place.key if place.is_glob else ""
         known = [_remote_file(each) for each in all_found if is_known(_parts(each.place, root), pattern)]
-        cure = "" if known or not all_found else _remote_hint(all_found[0])
+        cure = "" if known or not all_found else _remote_hint(all_found)
     except OSError as problem:
         raise InputError(f"{shown(url)}: cannot be read: {problem.strerror or problem}") from problem
     if not known:
@@ -154,12 +154,12 @@ def _remote_files(url: str) -> list[InputFile]:
     return known
 
 
-def _remote_hint(found: Found) -> str:
-    """Return how to use a remote file of a folder without input, if its name or its first bytes show it."""
-    if has_format(name := _parts(found.place)[-1]):
-        return named_hint(str(found.place))
-    what = content_advice(_remote_head(found))
-    return f"; {name}{what.replace('; it ', ' ', 1)}" if what else ""
+def _remote_hint(all_found: Sequence[Found]) -> str:
+    """Return how to use the files of a remote folder without input: by the first bytes of one, or by their names."""
+    other = next((each for each in all_found if not has_format(_parts(each.place)[-1])), None)
+    if other is not None and (what := content_advice(_remote_head(other))):
+        return f"; {_parts(other.place)[-1]}{what.replace('; it ', ' ', 1)}"
+    return next(filter(None, (named_hint(str(each.place)) for each in all_found)), "")
 
 
 def _remote_head(found: Found) -> bytes:

@@ -38,6 +38,7 @@ def refusal(make_job, path: str, **job) -> str:
         ("a.dat", b"prompt\tx\nq\t1\n", "it holds values separated by tabs: mv "),
         ("a.txt", ROW.encode(), "holds JSON Lines, not a prompt in each line: mv "),
         ("a.txt.gz", gzip.compress(ROW.encode(), mtime=0), "holds JSON Lines, not a prompt in each line: mv "),
+        ("a.dat", b"\x28\xb5\x2f\xfd\x24", "it is packed by zstd; give it a name that also says what is in it"),
         ("a.dat", b'{"prompt": ', "is not whole JSON: it ends too early"),
         ("a.json", b'{"data": [{"prompt": "q"}, {"pro', "is not whole JSON: it ends too early; download or write it"),
         ("a.json", b'{"data": [{"prompt": "q"},, 1]}', "is not whole JSON: Expecting value (line 1, column 27)"),
