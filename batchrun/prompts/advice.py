@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from batchrun.errors import JobError
 from batchrun.prompts.input.conversion import BOM, command_line, renaming
 from batchrun.prompts.input.diagnosis import delimiter
+from batchrun.prompts.input.endings import separator
 from batchrun.prompts.rows import Form, RowForms
 from batchrun.prompts.template import Template, TemplateProblem, as_template
 from batchrun.prompts.values import RowProblem
@@ -131,7 +132,7 @@ def _can_be_asked(rows: Sequence[Columns], name: str) -> bool:
 
 
 def header_advice(names: Sequence[str] | None, rows: Sequence[Columns], head: bytes, path: str) -> str:
-    """Return the cure for CSV whose header looks like a row; empty where it looks like a header.
+    """Return the cure for CSV without a header; empty where the first line does not look like a row.
 
     Args:
         names: the columns, as the first line names them; None where no row has as many fields.
@@ -145,13 +146,13 @@ def header_advice(names: Sequence[str] | None, rows: Sequence[Columns], head: by
     if not any(_is_value(name, rows) for name in names) or names == [str(number) for number in range(len(names))]:
         return ""
     if len(names) == 1 and text:
-        return f". The first line looks like a row, not like the name of a column.{text}"
+        return f". If the first line is a prompt, not the name of the column{renaming(path, '.txt')}"
     longest = max(names, key=lambda name: len(name) + sum(len(str(row.get(name, ""))) for row in rows))
-    separator = delimiter(head.split(b"\n", 1)[0].decode("utf-8", "replace")).replace("\t", "\\t")
-    header = separator.join("prompt" if name == longest else f"column{number}" for number, name in enumerate(names, 1))
+    between = (separator(path) or delimiter(head.split(b"\n", 1)[0].decode("utf-8", "replace"))).replace("\t", "\\t")
+    header = between.join("prompt" if name == longest else f"column{number}" for number, name in enumerate(names, 1))
     rest = "tail -c +4" if head.startswith(BOM) else "cat"
     command = command_line(f"{{ printf '{header}\\n'; {rest}; }}", path)
-    return f". The first line looks like a row, not like names of columns; write a header: {command}"
+    return f". If the first line is a row, not the names of the columns, write a header: {command}"
 
 
 _LONGEST_NAME = 60

@@ -123,11 +123,11 @@ class FirstRows:
             rows = [row.columns for row in batch if row.columns is not None]
         if found := other_form(rows, self._forms, self._json_lines):
             return found
-        cure = self._header_advice() or template_flag(rows, known, self._forms.labels)
-        return f"has no messages and no prompt; its columns are {listed(known)}{cure}"
+        cure = template_flag(rows, known, self._forms.labels)
+        return f"has no messages and no prompt; its columns are {listed(known)}{cure}{self._header_advice()}"
 
     def _header_advice(self) -> str:
-        """Return the cure for CSV whose first line is a row, not a header; empty for other files."""
+        """Return the cure for CSV whose first line may be a row, not a header; empty for other files."""
         file = self._files[0]
         if file.format != "csv" or file.found is not None:
             return ""

@@ -155,8 +155,14 @@ def test_an_unknown_command_exits_2(batchrun: Any) -> None:
     assert_refused(batchrun("rnu"), 2, "rnu", "--help")
 
 
-def test_a_mistyped_path_is_reported_before_a_missing_key(batchrun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("path", "message"), [("nowhere.jsonl", "nowhere.jsonl: no such file"), ("in.xlsx", "in.xlsx: unknown ending")]
+)
+def test_a_wrong_file_is_reported_before_a_missing_key(
+    batchrun: Any, monkeypatch: pytest.MonkeyPatch, path: str, message: str
+) -> None:
     """The key may be missing too, but the path is what was typed."""
     monkeypatch.delenv("OPENAI_API_KEY")
-    done = batchrun("run", "nowhere.jsonl", "-m", "m", "-o", "out")
-    assert (done.code, "nowhere.jsonl" in done.stderr, "no key" in done.stderr) == (2, True, False)
+    Path("in.xlsx").write_bytes(b"PK\x03\x04[Content_Types].xml")
+    done = batchrun("run", path, "-m", "m", "-o", "out")
+    assert (done.code, message in done.stderr, "no key" in done.stderr) == (2, True, False)
