@@ -54,7 +54,7 @@ def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flag
 
     \b
     Exit codes: 0 all completed, 1 finished with failed rows, 2 the job, a flag or the input is wrong,
-    3 the run directory cannot be used, 4 the endpoint refuses the job, 5 stopped with work left (run again),
+    3 the run directory cannot be used, 4 the endpoint refuses or never answers, 5 stopped with work left (run again),
     70 unexpected error, 130 / 143 interrupted and drained.
     """
     job = job_of(job_or_file, flags)

@@ -16,8 +16,10 @@ from batchrun import __version__
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import Secret
 from batchrun.endpoint.pool.verdicts import UNHEARD
+from batchrun.errors import EndpointRefused
+from batchrun.job.sections import BASE_URLS
 from batchrun.job.settings import is_loopback
-from batchrun.records import Reply
+from batchrun.records import Fault, Reply
 
 _PATHS = ("/v1", "/api/v1", "/openai/v1")
 """What base URLs end with. Source: OpenAI and vLLM, OpenRouter, Groq."""
@@ -58,7 +60,7 @@ async def finding(kind: str | None, access: Reach, models: Sequence[str]) -> str
         models: that it refuses, if it refuses models.
     """
     if kind in (UNHEARD, "connection"):
-        return await other_scheme(access.base_url)
+        return "" if access.base_url in BASE_URLS.values() else await other_scheme(access.base_url)
     if kind in ("model_not_found", "bad_reply"):
         return await whats_there(access.base_url, access.key, access.project, models)
     return ""
@@ -73,7 +75,7 @@ async def whats_there(base_url: str, key: Secret | None, project: str | None, mo
         project: of the endpoint.
         models: that it refuses; may be empty.
     """
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(TimeoutError, EndpointRefused):
         async with asyncio.timeout(_ALL_S):
             if (names := await _served(base_url, key, project)) is not None:
                 return nearest_text(models, names)
@@ -87,18 +89,25 @@ async def whats_there(base_url: str, key: Secret | None, project: str | None, mo
 async def other_scheme(base_url: str) -> str:
     """Return a sentence when the same address answers to http instead of https, or the other way round; else nothing.
 
-    No key is sent.
+    No key is sent. Over http to another machine, where the key could be read, only an API is found: many hosts answer
+    there with a redirect to https.
     """
     parts = urlsplit(base_url)
     url = parts._replace(scheme="http" if parts.scheme == "https" else "https").geturl()
-    with contextlib.suppress(TimeoutError):
+    is_exposed = url.startswith("http:") and not is_loopback(parts.hostname or "")
+    with contextlib.suppress(TimeoutError, EndpointRefused):
         async with asyncio.timeout(_ALL_S), _client(url, None, None) as client:
             result = await client.models()
-            if isinstance(result, Reply) or "certificate" in result.message:
-                is_exposed = url.startswith("http:") and not is_loopback(parts.hostname or "")
-                flags = " --allow-http (others can then read the key)" if is_exposed else ""
-                return f"{url} answers: use --base-url {url}{flags}"
+            if is_exposed and _is_api(result):
+                return f"{url} answers: use --base-url {url} --allow-http (others can then read the key)"
+            if not is_exposed and (isinstance(result, Reply) or "certificate" in result.message):
+                return f"{url} answers: use --base-url {url}"
     return ""
+
+
+def _is_api(result: Reply | Fault) -> bool:
+    """Return whether an answer is a list of models, or asks for a key."""
+    return isinstance(result, Reply) and (result.status in (401, 403) or names_in(result.body) is not None)
 
 
 def names_in(body: bytes) -> list[str] | None:

@@ -7,6 +7,7 @@ import orjson
 import pytest
 from harness.raw_servers import RawServer, Visit, answer
 
+from batchrun.endpoint import diagnosis as diagnosis_module
 from batchrun.endpoint.diagnosis import finding, names_in, nearest, nearest_text, other_scheme, whats_there
 from batchrun.endpoint.key import Secret
 from batchrun.endpoint.pool.verdicts import UNHEARD
@@ -128,6 +129,29 @@ def test_the_other_scheme_is_asked_without_a_key() -> None:
     assert one == same == "URL answers: use --base-url URL"
     assert none == ""
     assert not any("authorization" in head.lower() for head in site.heads)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "is_named"), [("/v1", "", True), (None, "401 No", True), (None, "301 Go", False)]
+)
+def test_http_to_another_machine_is_only_named_where_an_api_answers(
+    path: str | None, status: str, is_named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what it means for the key."""
+    monkeypatch.setattr(diagnosis_module, "is_loopback", lambda host: False)
+    site = Site(path, status)
+
+    async def main() -> str:
+        async with site.listening() as url:
+            return (await other_scheme(url.replace("http:", "https:"))).replace(url, "URL")
+
+    text = "URL answers: use --base-url URL --allow-http (others can then read the key)"
+    assert asyncio.run(main()) == (text if is_named else "")
+
+
+def test_the_url_of_a_provider_is_not_asked_by_another_scheme() -> None:
+    """It is right."""
+    assert asyncio.run(finding("connection", Reach("https://api.openai.com/v1"), ())) == ""
 
 
 class Reach:

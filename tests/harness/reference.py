@@ -38,7 +38,7 @@ EXIT_CODES = {
     2: ("the job, a flag or the input is wrong, or no score means anything", "fix what the message names"),
     3: ("the run directory cannot be used or written", "make room, or use another `-o DIR`"),
     4: (
-        "the endpoint refuses the job: key, project, region, model, URL or a parameter",
+        "the endpoint refuses the job (key, project, region, model, URL, a parameter) or has never answered",
         "do what the message says, run again",
     ),
     5: ("stopped with work left: quota, cost cap, deadline, patience", "run the same command again to resume"),

@@ -67,5 +67,8 @@ class Attempts:
         return again_s
 
     def _ends(self, work: Work, silent_s: float) -> bool:
-        task = self._tasks[work]
-        return task is not None and self._client.give_up(task, silent_s)
+        """End an attempt, unless the budget has no room for another one."""
+        task, budget = self._tasks[work], self._admission.budget
+        if task is None or not (budget is None or budget.has_room(work.request)):
+            return False
+        return self._client.give_up(task, silent_s)

@@ -108,6 +108,12 @@ class Budget:
         self.reserved_tokens += worst.tokens
         return worst
 
+    def has_room(self, request: Request) -> bool:
+        """Return whether the most that the request can use is left."""
+        usd, tokens = self._scaled(*self._worst(request))
+        owed_usd, owed_tokens = self.owed
+        return owed_tokens + tokens <= self.cap.tokens and owed_usd + usd <= self.cap.usd
+
     def give_back(self, reserve: Reserve) -> None:
         """Free what was set aside for a request that was not sent."""
         self.reserved_usd -= reserve.usd

@@ -5,13 +5,14 @@ from collections import Counter
 
 import pytest
 from harness.endpoints import Endpoint, refusal
-from harness.runs import requests, send_all
+from harness.runs import rates_by_bytes, requests, send_all
 from harness.stage import Stage
 
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget, Used
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.rules import Policy
 from batchrun.endpoint.pool.stragglers import find_overdue
 from batchrun.records import Attempted, Fault, GivenUp, Paused, Reply, Stop, Usage
@@ -84,6 +85,24 @@ def test_what_was_set_aside_for_an_attempt_that_is_given_up_stays_set_aside() ->
     send_all(Server(FIVE).endpoint, 2_000, limit=Limit(50, start=50), budget=budget)
     assert budget.used.set_aside == Amount(5.0, 100)
     assert budget.reserved_usd == pytest.approx(0.0)
+
+
+def test_an_attempt_is_not_given_up_where_the_cap_has_no_room_for_another_one() -> None:
+    """It would end the run; so it is waited for."""
+    for room, given_up in ((30, 0), (40, 1)):
+        cap = NO_CAP._replace(tokens=199 * 15 + room)
+        budget = Budget(cap, Used(), lambda request: Amount(0.0, 20), _used)
+        run = send_all(Server({7: 1}).endpoint, 200, limit=Limit(2, start=2), budget=budget)
+        assert run.count(GivenUp) == given_up
+
+
+@pytest.mark.parametrize("rates", [rates_by_bytes(60_000, None), rates_by_bytes(None, 60_000)])
+def test_with_rates_too_requests_that_hang_are_given_up(rates: Rates) -> None:
+    """What is sent again waits for its rate like any other."""
+    run = send_all(Server(FIVE).endpoint, 2_000, limit=Limit(50, start=50), rates=rates)
+    assert run.failed == []
+    assert run.ended_s < 120
+    assert sum(event.requests for event in run.events if isinstance(event, GivenUp)) == 5
 
 
 def _used(model: str, usage: Usage) -> Amount | None:

@@ -1,0 +1,144 @@
+"""What a run knows and says of its endpoint."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from batchrun.checkpoint import facts
+from batchrun.endpoint.key import Secret
+from batchrun.engine.access import Access
+from batchrun.engine.contact import Contact
+from batchrun.job.sections import Endpoint, Input, Job, Limits, Model
+from batchrun.records import Closed, GivenUp, Loosened, ModelTotals, Paused, Resumed, Stop
+
+URL = "http://127.0.0.1:9/v1"
+COMPLETED = {"m": ModelTotals(requests=5, completed=5)}
+
+
+class Store:
+    """The facts and totals of a checkpoint."""
+
+    def __init__(self, totals: Any = None, **known: Any) -> None:
+        self.totals = totals or {}
+        self.known = known
+
+    def fact(self, fact: Any) -> Any:
+        return self.known.get(fact.name)
+
+    def set_fact(self, fact: Any, value: Any) -> None:
+        self.known[fact.name] = value
+
+
+def job(*models: str, patience_s: float | None = None) -> Job:
+    limits, endpoint = Limits(patience_s=patience_s), Endpoint(base_url=URL)
+    return Job(input=Input(path=("a",)), model=Model(names=models or ("m",)), limits=limits, endpoint=endpoint)
+
+
+def contact(store: Any = None, *models: str, patience_s: float | None = None, key: Secret | None = None) -> Contact:
+    made = job(*models, patience_s=patience_s)
+    return Contact(made, Access(URL, key, None), store or Store())
+
+
+@pytest.mark.parametrize(
+    ("store", "is_heard"),
+    [
+        (Store(), False),
+        (Store(heard=[URL]), True),
+        (Store(heard=["http://other/v1"]), False),
+        (Store(COMPLETED, heard=["http://other/v1"]), False),
+        (Store(COMPLETED, endpoints=[URL]), True),
+        (Store(endpoints=[URL]), False),
+        (Store(COMPLETED, endpoints=["http://other/v1", URL]), False),
+    ],
+)
+def test_an_endpoint_is_known_when_it_has_replied_to_an_earlier_execution(store: Store, is_heard: bool) -> None:
+    """An older version noted only whose answers a directory holds: with one endpoint that is enough."""
+    assert contact(store).is_heard == is_heard
+
+
+def test_a_reply_is_noted_once_and_other_endpoints_stay_noted() -> None:
+    store = Store(heard=["http://other/v1"])
+    noted = contact(store)
+    noted.note_heard()
+    assert store.known[facts.HEARD.name] == ["http://other/v1", URL]
+    store.known.clear()
+    noted.note_heard()
+    assert not store.known
+
+
+def test_a_patience_that_was_given_holds_from_the_first_request_on() -> None:
+    assert (contact().policy.patience_s, contact().policy.unheard_s) == (43_200.0, 60.0)
+    given = contact(patience_s=7.0).policy
+    assert (given.patience_s, given.unheard_s) == (7.0, 7.0)
+
+
+EVENTS: list[tuple[Any, bool, str]] = [
+    (
+        Paused("m", "connection", "refused"),
+        True,
+        "paused (connection): refused (no key is sent: OPENAI_API_KEY is not set)",
+    ),
+    (
+        Paused("m", "connection", "refused"),
+        False,
+        f"nothing has answered yet at {URL}: refused; asking again for at most 1 min",
+    ),
+    (Resumed("m", 65.0), True, "the endpoint answers again after 1 min 05 s"),
+    (Closed("m", "model not found; cure"), True, "nothing more is sent to m: model not found; cure. The other models"),
+    (
+        GivenUp("m", 2, 31.0, 1.5),
+        True,
+        "2 requests got no answer within 31.0 s (the slowest answer so far took 1.5 s): given up",
+    ),
+    (Loosened("m", "no strict."), True, "strict is refused (no strict); the schema is sent without it"),
+]
+
+
+@pytest.mark.parametrize(("event", "is_heard", "text"), EVENTS)
+def test_each_event_has_its_line_in_the_log(event: Any, is_heard: bool, text: str) -> None:
+    assert contact().text(event, is_heard=is_heard).startswith(text)
+
+
+@pytest.mark.parametrize("event", [Paused("m", "connection", "x"), Resumed("m", 5.0), GivenUp("m", 2, 31.0, 1.5)])
+def test_with_several_models_the_line_names_the_model(event: Any) -> None:
+    assert " for m" in contact(None, "m", "n").text(event, is_heard=True)
+
+
+def test_a_key_that_is_sent_is_not_missed() -> None:
+    assert "no key" not in contact(key=Secret("k")).text(Paused("m", "connection", "refused"), is_heard=True)
+
+
+class Pool:
+    """What is in flight."""
+
+    def __init__(self, in_flight: int, youngest_s: float | None) -> None:
+        self.in_flight, self.youngest_s = in_flight, youngest_s
+
+
+@pytest.mark.parametrize(
+    ("stream", "pool", "text"),
+    [
+        (False, Pool(0, None), "nothing is in flight"),
+        (False, Pool(1, 590.0), "waiting for 1 answer in flight, for at most 10.0 s"),
+        (False, Pool(5, 700.0), "waiting for 5 answers in flight, for at most 0.0 s"),
+        (True, Pool(5, 0.0), "waiting for 5 answers in flight, for at most 1 h 00 min"),
+        ("auto", Pool(5, 0.0), "waiting for 5 answers in flight, for at most 1 h 00 min"),
+    ],
+)
+def test_what_a_run_that_stops_waits_for_ends_with_the_youngest_attempt(stream: Any, pool: Any, text: str) -> None:
+    """A stream may take six times the timeout."""
+    made = Job(input=Input(path=("a",)), model=Model(names=("m",), stream=stream), endpoint=Endpoint(base_url=URL))
+    assert Contact(made, Access(URL, None, None), Store()).flight_text(pool) == text  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stop", [None, Stop(kind="overloaded", message="m", exit_code=5)])
+def test_other_stops_are_not_looked_into(stop: Stop | None) -> None:
+    assert asyncio.run(contact().explained(stop, {})) is stop
+
+
+def test_the_simulator_is_not_asked_around() -> None:
+    """The job's URL is another one, and right or wrong it is not used."""
+    stop = Stop(kind="unheard", message="m", exit_code=4)
+    simulated = Contact(job(), Access("http://127.0.0.1:8/v1", None, None), Store())  # type: ignore[arg-type]
+    assert asyncio.run(simulated.explained(stop, {})) is stop
