@@ -80,6 +80,9 @@ some servers answer so to single requests while they serve the others, and then 
 _ABOVE = re.compile(r"\blimit:? ?([\d,]+)\b(?:,? used:? ?[\d,]+)?,? requested:? ?([\d,]+)")
 """A limit and what the request asked for, in numbers. Source: OpenAI."""
 
+_SIZE = re.compile(r"tokens?\b|\btpm\b|too (large|long|big)|\b(size|length|bytes|characters)\b")
+"""Words of what a single request may be too large for. A number of requests is not among them."""
+
 _PHRASES = (
     _phrase("account_unsupported", "429", r"personal account|non-personal"),
     # Not `billing` alone: OpenAI's rate limit message ends with the address of its billing page.
@@ -192,7 +195,7 @@ def _judge_answer(reply: Reply) -> Verdict:
     reason = read_reason(reply.body)
     stated = f": {reason.message}" if reason.message and reason.message not in problem else ""
     message = printable(f"the answer is not a chat completion: {problem}{stated}")
-    kind = _by_code(400, reason.codes) or _by_phrase(400, reason.message.lower()) or "bad_reply"
+    kind = _by_code(400, reason.codes) or _by_phrase(400, reason.text) or "bad_reply"
     return Verdict(kind, message, usage, reason=reason)
 
 
@@ -216,7 +219,7 @@ def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:
         message = _redirected(headers)
         return Verdict("forbidden", message, Usage(), reason=Reason(message))
     reason = read_reason(body)
-    text = f"{reason.message} {' '.join(reason.codes)} limit type: {headers.get('rate_limit_type', '')}".lower()
+    text = f"{reason.text} {' '.join(reason.codes)} limit type: {headers.get('rate_limit_type', '').lower()}"
     has_advice = reason.advice_s is not None or advice_s(headers, 0.0) is not None
     kind = _by_code(status, reason.codes)
     if kind is None and status == 429:
@@ -228,11 +231,11 @@ def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:
 
 def _of_a_limit(text: str, codes: tuple[str, ...], *, has_advice: bool) -> str | None:
     """Return what a 429 is by what programs can read in it; None when only words are left."""
-    above = _ABOVE.search(text)
-    if above and int(above[2].replace(",", "") or 0) > int(above[1].replace(",", "") or 0):
-        return "too_large"  # it never fits
     if _SLOTS.search(text):
         return None
+    above = _ABOVE.search(text) if _SIZE.search(text) else None
+    if above and int(above[2].replace(",", "") or 0) > int(above[1].replace(",", "") or 0):
+        return "too_large"  # it never fits
     if any(map(_RATES.pattern.fullmatch, codes)):
         return _RATES.kind
     if not has_advice:

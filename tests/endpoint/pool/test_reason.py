@@ -33,12 +33,12 @@ def test_the_message_is_found_under_every_name(shape: Any) -> None:
 
 
 def test_what_a_gateway_wraps_is_shown_too() -> None:
-    """From the outside in, each text once."""
+    """In the order of the body, each text once."""
     inner = json.dumps({"error": {"message": "the image is broken"}})
     error = {"error": {"message": "Provider returned error", "metadata": {"raw": inner}}}
     assert read_reason(json.dumps(error).encode()).message == "Provider returned error: the image is broken"
     named = {"statusCode": 400, "error": "Bad Request", "message": "no such field"}
-    assert read_reason(json.dumps(named).encode()).message == "no such field: Bad Request"
+    assert read_reason(json.dumps(named).encode()).message == "Bad Request: no such field"
     twice = {"message": "no", "error": {"message": "no"}}
     assert read_reason(json.dumps(twice).encode()).message == "no"
 
@@ -47,6 +47,31 @@ def test_codes_are_collected_at_every_depth_in_lower_case() -> None:
     """Not sentences."""
     error = {"error": {"code": 429, "type": "Tokens", "details": [{"reason": "API_KEY_INVALID"}, {"type": "a b"}]}}
     assert read_reason(json.dumps(error).encode()).codes == ("429", "tokens", "api_key_invalid")
+
+
+def test_without_words_the_whole_body_is_the_message() -> None:
+    """Nothing that a server wrote is lost."""
+    body = {"error": {"code": "seed_out_of_range", "type": "invalid_request_error"}}
+    assert json.loads(read_reason(json.dumps(body).encode()).message) == body
+    assert read_reason(b'{"error": null}').message == ""
+
+
+def test_all_words_are_read_but_only_their_beginning_is_shown() -> None:
+    """What decides may stand behind a long preface."""
+    preface = "the gateway got this from the server behind it " * 40
+    for body in (json.dumps({"error": {"message": f"{preface} THE END"}}).encode(), f"{preface} THE END".encode()):
+        reason = read_reason(body)
+        assert len(reason.message) == 500
+        assert reason.text.endswith("the end")
+
+
+def test_ids_make_no_reason_another() -> None:
+    """Under whatever key a server puts them."""
+    one, other = (
+        read_reason(json.dumps({"error": "no", "ref": ref, "code": "bad_seed"}).encode())
+        for ref in ("r-81fa", "r-22ab")
+    )
+    assert one.is_like(other)
 
 
 ADVICE: list[tuple[Any, float | None]] = [

@@ -50,6 +50,10 @@ OTHERS = [
     (429, OPENAI_RPM, "rate_limited"),
     (429, "Rate limit reached for gpt-5 on tokens per min (TPM): Limit 30000, Requested 40000", "too_large"),
     (429, "Rate limit reached on tokens per min (TPM): Limit 30000, Used 29000, Requested 4000", "rate_limited"),
+    (429, "At most 6 parallel calls: limit: 6, requested: 7 tokens of work", "throttled"),
+    (429, "limit 50, requested 51 in this hour", "throttled"),
+    (429, "5 calls per minute: limit 5, requested 6", "rate_limited"),
+    (429, "input size: limit 500, requested 600", "too_large"),
     (429, "litellm.RateLimitError: Model rate limit exceeded. RPM limit=5, current usage=7", "rate_limited"),
     (429, "Rate limit exceeded for api_key: 88. Limit type: requests. Current limit: 5, Remaining: 0", "rate_limited"),
     (429, "Rate limit exceeded for api_key: 88. Limit type: tokens. Current limit: 5", "rate_limited"),
@@ -248,6 +252,23 @@ def test_a_filter_that_withholds_an_answer_under_200_has_given_its_verdict(answe
     assert judge(reply(200, json.dumps(answer).encode())).kind == "content_filter"
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, {"data": "Your credit balance is too low"}, "quota_exhausted"),
+        (400, {"error": {"message": "Rejected", "why": ["the prompt is too long"]}}, "context_length"),
+        (400, {"error": "no " * 400, "more": "the prompt is too long"}, "context_length"),
+        (400, {"failure": "invalid_api_key"}, "unauthorized"),
+        (422, {"detail": [{"loc": ["body"], "msg": "not a text", "input": "the prompt is too long"}]}, "bad_request"),
+        (422, {"detail": [{"loc": ["body", "content_filter"], "msg": "not permitted"}]}, "bad_request"),
+        (400, {"message": "no", "tokens": 1301}, "bad_request"),
+    ],
+)
+def test_the_verdict_is_read_from_all_words_and_codes_under_any_key(status: int, body: Any, kind: str) -> None:
+    """But not from what the row itself sent, and not from numbers that count something."""
+    assert judge(reply(status, json.dumps(body).encode())).kind == kind
+
+
 def test_an_answer_that_is_none_shows_the_words_in_it() -> None:
     """Wherever they stand, and a page is called a page."""
     answer = {"choices": None, "base_resp": {"status_code": 9999, "status_msg": "the words"}}
@@ -282,7 +303,7 @@ def test_a_redirect_is_a_refusal_that_names_the_host_only(location: str, where: 
 def test_a_message_is_short_and_readable() -> None:
     """The text of HTML, the JSON itself where it holds no message, the beginning of anything long."""
     assert judge(reply(502, HTML)).message == "502 Bad Gateway nginx"
-    assert read_reason(b'{"detail": [{"loc": ["body"]}]}').message == '[{"loc":["body"]}]'
+    assert read_reason(b'{"detail": [{"loc": ["body"]}]}').message == '{"detail":[{"loc":["body"]}]}'
     for body in (openai("x" * 10_000), b"x" * 10_000, b"<" * 1_000_000, json.dumps({"error": "x" * 10_000}).encode()):
         assert all(0 < len(judge(reply(status, body)).message) <= 500 for status in (200, 400, 500))
 
