@@ -137,7 +137,7 @@ def _time(report: Report) -> list[str]:
     ahead = report.ahead
     if ahead.seconds is None:
         return ["not known: the endpoint's concurrency limit is not known yet"]
-    return [f"{range_text(ahead.seconds, duration_text)} with {ahead.slots:,} in flight"]
+    return [f"{range_text(ahead.seconds, duration_text)} {ahead.pace}"]
 
 
 def _probes(report: Report) -> list[str]:

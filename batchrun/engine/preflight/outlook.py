@@ -9,7 +9,7 @@ from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.preflight.estimate import Asked, Forecast, Known, Range, forecast, time_range, total
 from batchrun.engine.preflight.survey import Survey
 from batchrun.job.catalogue import cost_text, is_reasoning, load_prices, price_of, retirement_text, usd_text, used_text
-from batchrun.job.sections import Job
+from batchrun.job.sections import Job, Limits
 from batchrun.report.texts import counted, duration_text, short_count
 
 
@@ -30,6 +30,8 @@ class Outlook:
     answers: int
     """Answers that the lengths were learned from; without any they are assumed."""
     models: list[Forecast]
+    pace: str = ""
+    """What the time depends on: `with 50 in flight`, `at 600 requests per minute`, or both; empty when not known."""
 
     @property
     def total_tokens(self) -> Range:
@@ -61,10 +63,11 @@ def look_ahead(
     ]
     costs = [model.usd for model in models]
     limits = job.limits
-    seconds = None
+    seconds, pace = None, ""
     if slots is not None:
         slots = min(slots, limits.max_concurrency)
         seconds = time_range(models, slots, limits.requests_per_minute, limits.tokens_per_minute)
+        pace = _pace(seconds, time_range(models, slots), slots, limits)
     return Outlook(
         requests=round(sum(model.requests for model in models)),
         prompt_tokens=total(model.prompt_tokens for model in models),
@@ -74,7 +77,25 @@ def look_ahead(
         slots=slots,
         answers=min((known[model].answers if model in known else 0 for model in asked), default=0),
         models=models,
+        pace=pace,
     )
+
+
+def _pace(seconds: Range, unpaced: Range, slots: int, limits: Limits) -> str:
+    """Return what a time depends on: the requests in flight, or the job's rates where these allow fewer.
+
+    Args:
+        seconds: the time.
+        unpaced: the same without the rates.
+        slots: requests that the endpoint takes at once.
+        limits: of the job.
+    """
+    counts = {"requests": limits.requests_per_minute, "tokens": limits.tokens_per_minute}
+    rates = " and ".join(f"{count:,} {what} per minute" for what, count in counts.items() if count)
+    is_paced = [paced > free for paced, free in zip(seconds, unpaced, strict=True)]
+    if not any(is_paced):
+        return f"with {slots:,} in flight"
+    return f"at {rates}" if all(is_paced) else f"with up to {slots:,} in flight and at most {rates}"
 
 
 def known_of(model: str) -> Known:
@@ -184,7 +205,7 @@ def ahead_lines(
         cap = "" if cap_usd is None else f"; the cap is {cap_usd:g} USD{_in_brackets(spent_so_far(used))}"
         lines.append(f"cost of these  {range_text(ahead.usd, usd_text)} USD{cap}")
     if ahead.seconds is not None:
-        lines.append(f"time for these {range_text(ahead.seconds, duration_text)}, with {ahead.slots:,} in flight")
+        lines.append(f"time for these {range_text(ahead.seconds, duration_text)}, {ahead.pace}")
     return lines
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Used
-from batchrun.engine.preflight.estimate import Forecast, Range
-from batchrun.engine.preflight.outlook import Outlook, ahead_lines, excess
+from batchrun.engine.preflight.estimate import Asked, Forecast, Known, Range
+from batchrun.engine.preflight.outlook import Outlook, ahead_lines, excess, look_ahead
 from batchrun.job.sections import Input, Job, Limits
 
 
@@ -53,11 +53,34 @@ def test_a_cap_refuses_only_what_certainly_exceeds_it(
 def test_a_starting_run_prints_only_what_is_known() -> None:
     """No cost without a price, no time without a limit."""
     assert ahead_lines(outlook()) == ["10 requests, 900 – 1.20k tokens in, 900 – 1.20k out (answers of unknown length)"]
-    lines = ahead_lines(dataclasses.replace(outlook(Range(1, 2, 3)), seconds=Range(60, 90, 120), slots=7, answers=3), 5)
+    lines = ahead_lines(
+        dataclasses.replace(outlook(Range(1, 2, 3)), seconds=Range(60, 90, 120), pace="with 7 in flight", answers=3), 5
+    )
     assert lines[1:] == [
         "cost of these  1.00 – 3.00 USD; the cap is 5 USD",
         "time for these 1 min 00 s – 2 min 00 s, with 7 in flight",
     ]
+
+
+@pytest.mark.parametrize(
+    ("limits", "pace"),
+    [
+        ({}, "with 10 in flight"),
+        ({"requests_per_minute": 60_000}, "with 10 in flight"),
+        ({"requests_per_minute": 60}, "at 60 requests per minute"),
+        ({"requests_per_minute": 600}, "with up to 10 in flight and at most 600 requests per minute"),
+        ({"tokens_per_minute": 60}, "at 60 tokens per minute"),
+        (
+            {"requests_per_minute": 60, "tokens_per_minute": 9_000},
+            "at 60 requests per minute and 9,000 tokens per minute",
+        ),
+    ],
+)
+def test_a_time_names_what_it_depends_on(limits: dict[str, Any], pace: str) -> None:
+    """A rate allows fewer requests in flight than the endpoint takes."""
+    asked = Asked(requests=100, tokens=1_000, images=0, bounded=0, bound_tokens=0)
+    known = Known(answers=1_000, answer_tokens=10, latency_s=1.0)
+    assert look_ahead(job(**limits), {"m": asked}, {"m": known}, slots=10).pace == pace
 
 
 def test_a_model_without_a_price_does_not_refuse_a_run_here() -> None:
