@@ -99,6 +99,15 @@ class ExecutionTimes(NamedTuple):
         return paused_ms
 
 
+class Ended(NamedTuple):
+    """The end of an execution; the fields are those of `ExecutionTimes`."""
+
+    at_ms: int
+    state: str
+    message: str
+    ended_by: str
+
+
 def running_s(executions: Iterable[ExecutionTimes], now_ms: int) -> float:
     """Return how many seconds executions have run in all, without the time between them."""
     return sum(each.running_ms(now_ms) for each in executions) / 1000
@@ -136,6 +145,13 @@ class History:
         self._queue.run(_END, at_ms, state, _storable(message), self._execution)
         self._queue.run(_END_BY, ended_by or None, self._execution)
         self._queue.run(_RESUME_ALL, at_ms, self._execution)
+
+    def end_last(self, end: Ended) -> None:
+        """Note how the execution before this one has ended, which could not note it."""
+        last = self._execution - 1
+        self._queue.run(_END, end.at_ms, end.state, _storable(end.message), last)
+        self._queue.run(_END_BY, end.ended_by, last)
+        self._queue.run(_RESUME_ALL, end.at_ms, last)
 
     def paused(self, model: str, kind: str, at_ms: int, message: str = "") -> None:
         """Note that a model is paused, after a failure of this kind and with this message."""

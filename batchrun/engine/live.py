@@ -42,6 +42,7 @@ from batchrun.records import (
     summed,
 )
 from batchrun.report.bar import Progress
+from batchrun.results.state import recorded_of, unnoted_end
 from batchrun.results.used import keep_set_aside
 
 _STOPPED_AT_ONCE = "stopped at once, so that the answers in flight are lost; run the same command again to resume"
@@ -146,6 +147,9 @@ class Sending:
         return stop
 
     async def _send_all(self) -> Stop | None:
+        executions = recorded_of(self.job.run_directory, is_running=False).executions
+        if (end := unnoted_end(self.job.run_directory, executions)) is not None:
+            self.store.history.end_last(end)
         self.store.history.begin_execution(_now_ms(), self.store.totals)
         self.store.start(
             lambda outcomes: self._from_thread(self._committed), lambda error: self._from_thread(self._fail, error)

@@ -1,20 +1,22 @@
 """The state of a run, seen from another process: read from its checkpoint and its run.json."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from batchrun.checkpoint import facts
+from batchrun.checkpoint.history import Ended, ExecutionTimes
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
 from batchrun.prompts.count import output_rows, rows_left
 from batchrun.records import Figures, RowCount, summed
 from batchrun.results.executions import pause_entries, pause_reason
-from batchrun.results.run_directory import CHECKPOINT, RESULTS, stored_job
+from batchrun.results.run_directory import CHECKPOINT, RESULTS, SUMMARY, stored_job
 from batchrun.results.summary import Findings, Recorded, Status, Summary, read_summary, summarize
 from batchrun.results.used import stated, used_in
 from batchrun.results.writer import read_answers, read_scores
-from batchrun.storage.processes import is_alive
+from batchrun.storage.processes import is_alive, this_machine
 
 _GONE = "gone"
 """State of a run whose process wrote that it is running, and no longer exists."""
@@ -35,6 +37,8 @@ def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
         job, totals = stored_job(checkpoint), checkpoint.totals()
         failures = [] if is_brief else checkpoint.failures()
         recorded = recorded_in(checkpoint, is_running=status.state == "running")
+        if (end := unnoted_end(directory, recorded.executions)) is not None:
+            recorded = recorded._replace(executions=_with_end(recorded.executions, end))
         set_aside = used_in(checkpoint, job, totals).set_aside
         simulated = checkpoint.fact(facts.SIMULATED) is True
         if status.state != "running":  # the next execution adds them to the fact
@@ -70,6 +74,28 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         rate_per_s=checkpoint.fact(facts.RATE) if is_running else None,
         probe_at_ms=checkpoint.fact(facts.PROBE_AT) if is_running else None,
     )
+
+
+def unnoted_end(directory: Path, executions: Sequence[ExecutionTimes]) -> Ended | None:
+    """Return how the last execution ended, where only run.json has it; None in all other cases.
+
+    A full disk may have no room for a commit, and yet take a new run.json in the place of the old.
+    """
+    stored = read_summary(directory)
+    is_ended = stored.get("state", "running") != "running" and isinstance(stored.get("message"), str)
+    is_of_last = is_ended and len(stored.get("executions") or ()) == len(executions)
+    if not is_of_last or not executions or executions[-1].state != "died":
+        return None
+    at_ms = int(1000 * (directory / SUMMARY).stat().st_mtime)
+    ended_by = "directory" if stored.get("exit_code") == RunDirectoryError.exit_code else str(stored["state"])
+    return Ended(at_ms, str(stored["state"]), stored["message"], ended_by)
+
+
+def _with_end(executions: Sequence[ExecutionTimes], end: Ended) -> list[ExecutionTimes]:
+    *earlier, last = executions
+    pauses = tuple(each._replace(ended_at_ms=each.ended_at_ms or end.at_ms) for each in last.pauses)
+    ended = last._replace(ended_at_ms=end.at_ms, state=end.state, message=end.message, ended_by=end.ended_by)
+    return [*earlier, ended._replace(pauses=pauses)]
 
 
 def recorded_of(directory: Path, *, is_running: bool) -> Recorded:
@@ -135,7 +161,8 @@ def _status(directory: Path) -> Status:
         pid=stored.get("pid"),
         newly_settled=stored.get("newly_settled"),
     )
-    if status.state != "running" or (status.pid is not None and is_alive(status.pid)):
+    has_restarted = stored.get("boot", this_machine().boot) != this_machine().boot  # then the number is another's
+    if status.state != "running" or (status.pid is not None and is_alive(status.pid) and not has_restarted):
         return status
     return replace(status, state=_GONE, pid=None)
 

@@ -23,6 +23,7 @@ from batchrun.results.executions import execution_entries, pause_text, utc_text
 from batchrun.results.replace import Replacements, replacing
 from batchrun.results.run_directory import RESULTS, SUMMARY, USAGE
 from batchrun.results.usage import cost_of, usage_rows
+from batchrun.storage.processes import this_machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,8 @@ class Summary:
     """How many seconds the rows that are left take at this rate."""
     next_probe_at: str | None = None
     """When a paused endpoint is asked next whether it answers again, in UTC."""
+    boot: str = dataclasses.field(default_factory=lambda: this_machine().boot)
+    """Identifies the start of the machine that wrote this: after another one, `pid` may be another process."""
     version: str = __version__
 
     @property

@@ -117,6 +117,9 @@ def test_a_full_disk_is_reported_and_the_run_resumes_when_there_is_space(
     assert "the process has died" not in status
     assert "make room" in status
     assert_resumes(run, endpoint, twice=len(MANY) - 1)
+    first, second = batchrun("status", "out", "--json").json["executions"]
+    assert (first["state"], first["ended_by"], second["ended_by"]) == ("stopped", "directory", "done")
+    assert "make room" in first["message"]
 
 
 def test_the_deadline_holds_even_if_run_json_cannot_be_written(run: Any, endpoint: Any) -> None:

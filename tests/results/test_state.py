@@ -11,9 +11,11 @@ import pytest
 from harness.settled import settle
 
 from batchrun.checkpoint.in_flight import Journal
+from batchrun.checkpoint.store import Store
 from batchrun.errors import RunDirectoryError
 from batchrun.results.export import export
 from batchrun.results.state import is_fresh, is_running, summary_of
+from batchrun.storage.processes import this_machine
 
 OUT = Path("out")
 
@@ -68,6 +70,37 @@ def test_a_run_whose_process_has_died_is_stopped_and_can_be_resumed() -> None:
     summary = summary_of(OUT)
     assert (summary.state, summary.pid, is_running(OUT)) == ("stopped", None, False)
     assert summary.message == "the process has died; run the same command again to resume"
+
+
+@pytest.mark.parametrize(("boot", "state"), [(this_machine().boot, "running"), ("another start", "stopped")])
+def test_a_process_of_this_number_may_be_another_one_after_a_restart(boot: str, state: str) -> None:
+    """The machine was started again since run.json was written."""
+    settled_run(state="running", pid=os.getpid(), boot=boot)
+    assert (summary_of(OUT).state, is_running(OUT)) == (state, state == "running")
+
+
+def begun(**run_json: Any) -> None:
+    """Write a run whose execution has not noted its end, with an outage in it and a run.json with these values."""
+    settled_run(**run_json)
+    with Store(OUT) as store:
+        store.history.begin_execution(1000)
+        store.history.paused("m", "timeout", 2000)
+
+
+def test_an_end_that_only_run_json_has_is_known() -> None:
+    """As after a full disk, which has no room for a commit. Its outage has ended then, too."""
+    begun(state="stopped", exit_code=3, message="no room", executions=[{}])
+    (execution,) = summary_of(OUT).executions
+    assert (execution["state"], execution["ended_by"], execution["message"]) == ("stopped", "directory", "no room")
+    assert execution["ended_at"] == execution["until"] == execution["pauses"][0]["ended_at"] is not None
+
+
+@pytest.mark.parametrize("run_json", [{"state": "running", "executions": [{}]}, {"state": "stopped", "executions": []}])
+def test_the_end_of_an_earlier_execution_is_not_taken_for_the_last_ones(run_json: dict[str, Any]) -> None:
+    """A process may die before it writes run.json for the first time."""
+    begun(exit_code=3, message="no room", **run_json)
+    (execution,) = summary_of(OUT).executions
+    assert (execution["state"], execution["ended_by"]) == ("died", "killed")
 
 
 @pytest.mark.parametrize("is_alive", [True, False])
