@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-from batchrun.checkpoint.file import set_aside
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.budget import Amount
@@ -19,6 +18,7 @@ from batchrun.engine.interruption import SENDING, UPLOADING, WRITING
 from batchrun.engine.live import Prepared, Sending
 from batchrun.engine.options import Options
 from batchrun.engine.preparation import prepare
+from batchrun.engine.restart import Restart, restart
 from batchrun.engine.row_counter import counting
 from batchrun.engine.shared_limit import LimitMemory, notes_folder
 from batchrun.engine.threads import in_thread
@@ -65,6 +65,7 @@ class Execution:
         self.interruption = options.interruption
         self.began_s = time.monotonic()
         self.settled_before = 0
+        self.restarted: Restart | None = None
 
     async def execute(self) -> Summary:
         """Run all stages in order. A mistake in the job is found before anything is written."""
@@ -82,13 +83,13 @@ class Execution:
             if self.reads_stdin:
                 await in_thread(self._open_stdin)  # is kept in the directory, so the lock comes first
             sweep(self.directory)
-            replaced = set_aside(self.directory) if self.options.restart else None
+            self.restarted = restart(self.job) if self.options.restart else None
             with self.progress, self.interruption.reporting_loss(self.directory, self.progress.say):
                 try:
                     return await self._finish(await self._run_stored(access))
                 except BatchrunError as problem:
-                    if replaced is not None and self.sending is None:  # refused: the directory stays as it was
-                        replaced.put_back()
+                    if self.restarted is not None and self.sending is None:  # refused: the directory stays as it was
+                        self.restarted.replaced.put_back()
                     self._note_failure(problem)
                     raise
 
@@ -116,6 +117,8 @@ class Execution:
                     opened.enter_context(self.store)
                 prepared = await in_thread(lambda: self._prepare(access, memory))
                 self.settled_before = prepared.settled_before
+                if self.restarted is not None:
+                    self.progress.say(self.restarted.note)
                 self.sending = Sending(
                     prepared,
                     began_s=self.began_s,

@@ -117,11 +117,20 @@ def test_rows_above_a_smaller_limit_return_without_cost(run: Any, endpoint: Any,
     assert endpoint.stats.received == 15
 
 
+def done_tokens() -> int:
+    """Return the tokens of the results."""
+    return sum(row["total_tokens"] for row in results())
+
+
 def test_restart_begins_an_empty_run_and_keeps_the_old_checkpoint(run: Any, endpoint: Any) -> None:
     """The old checkpoint has another name."""
     endpoint.may_buy_twice = True
     run(write_prompts("a"))
-    assert run("in.jsonl", "--restart").code == 0
+    done = run("in.jsonl", "--restart", "--max-tokens-total", 200_000)
+    assert done.code == 0
+    used = endpoint.stats.prompt_tokens + endpoint.stats.completion_tokens - done_tokens()
+    assert "old checkpoint is kept as before-restart.checkpoint.sqlite" in done.stderr
+    assert f"what that has used ({used:,} tokens) does not count for the cap" in done.stderr
     assert endpoint.stats.received == 2
     assert Path("out/before-restart.checkpoint.sqlite").exists()
 

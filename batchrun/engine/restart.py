@@ -1,0 +1,56 @@
+"""Starts a run over: its checkpoint is kept under another name, and what it has used counts for no cap any more."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from batchrun.checkpoint.file import SetAside, set_aside
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.endpoint.pool.budget import NOTHING_USED, Used
+from batchrun.errors import RunDirectoryError
+from batchrun.job.catalogue import cost_text, used_text
+from batchrun.job.sections import Job
+from batchrun.report.texts import counted
+from batchrun.results.used import used_in
+
+
+class Restart(NamedTuple):
+    """A run that starts over."""
+
+    replaced: SetAside
+    """What takes it back, if the run is refused."""
+    note: str
+    """What the user should know of it, once nothing refuses the run."""
+
+
+def restart(job: Job) -> Restart | None:
+    """Rename the checkpoint in the job's run directory; None when there is none.
+
+    Raises:
+        RunDirectoryError: the directory cannot be written.
+    """
+    used = _used(job)
+    replaced = set_aside(job.run_directory)
+    if replaced is None:
+        return None
+    kept = f"note: the run starts over; its old checkpoint is kept as {replaced.kept.name}"
+    spent = _uncounted(job, used)
+    return Restart(replaced, f"{kept}, and what that has used ({spent}) does not count for the cap" if spent else kept)
+
+
+def _used(job: Job) -> Used:
+    directory: Path = job.run_directory
+    with suppress(RunDirectoryError), Checkpoint(directory) as checkpoint:
+        return used_in(checkpoint, job, checkpoint.totals())
+    return NOTHING_USED  # there is no run, or it is damaged and starts over for that reason
+
+
+def _uncounted(job: Job, used: Used) -> str:
+    """Return what no cap counts any more; empty without a cap, or when nothing was used."""
+    parts = []
+    if job.limits.max_cost_usd is not None and used.total.usd:
+        parts.append(cost_text(used.spent.usd, used.set_aside.usd))
+    if job.limits.max_tokens_total is not None and used.total.tokens:
+        spent, set_aside = used.spent.tokens, used.set_aside.tokens
+        parts.append(used_text(spent, set_aside, lambda tokens: counted(round(tokens), "token")))
+    return "; ".join(parts)
