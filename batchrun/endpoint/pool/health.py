@@ -9,8 +9,9 @@ Sent after, because an endpoint that has stopped working often still finishes, f
 - After an outage nothing is paid, not even for failures of requests that were sent before its end was seen.
 
 Admission pauses when many rows fail one after the other, or when one row fails again while nothing else is in flight.
-Then requests probe one by one, at growing intervals. When a probe fails too, it is an outage. The outage ends with the
-success of any request that was sent since the pause began.
+Then requests probe one by one, at growing intervals. When a probe fails too, it is an outage. It is one at once if many
+failed in the same moment, however long ago they were sent: a server that restarts quickly answers the first probe. The
+outage ends with the success of any request that was sent since the pause began.
 
 A probe is a row that is not a suspect, preferably a fresh one. When only suspects are left, no row can show whether the
 rows are bad or the endpoint is. Then a canary probes: a request for one token, the only kind that is not a row's. It
@@ -42,6 +43,11 @@ _PROBE_LAST_S = 30.0
 _PROBE_SHARE = 1 / 16
 """Waits between probes: short at first, because most outages are short, then a share of the outage's length so far, so
 that its end is seen at most that share later."""
+
+_AT_ONCE_S = 0.05
+_AGES_APART_S = 0.25
+"""When many rows fail within 50 ms of one another, and some were sent a quarter of a second after others, the endpoint
+has crashed: rows that fail by themselves fail some time after they were sent."""
 
 _NEVER_S = float("-inf")
 
@@ -120,6 +126,7 @@ class Health(Generic[Row]):
         self._in_a_row: dict[Row, int] = {}  # rows of these failures, and how often each failed
         self._canaries: list[Row] = []  # refused in a row, while they asked for an outage
         self._failing_since_s = 0.0
+        self._ages_s = (0.0, 0.0)  # of the youngest and the oldest of these attempts
         self._recovered_s = _NEVER_S
         self._undecided_since_s = _NEVER_S
         self._is_undecided = False  # a canary has succeeded, but no row has yet
@@ -154,8 +161,10 @@ class Health(Generic[Row]):
         if failure.sent_s < self._recovered_s:
             return False
         self._suspect(row, failure)
+        age_s = failure.failed_s - failure.sent_s
         if not self._in_a_row:
-            self._failing_since_s = failure.failed_s
+            self._failing_since_s, self._ages_s = failure.failed_s, (age_s, age_s)
+        self._ages_s = (min(age_s, self._ages_s[0]), max(age_s, self._ages_s[1]))
         self.failures += 1
         self._in_a_row[row] = self._in_a_row.get(row, 0) + 1
         if self.pause is not None:
@@ -163,7 +172,12 @@ class Health(Generic[Row]):
         many = len(self._in_a_row) >= max(_MANY, failure.in_flight)
         if many or (not failure.in_flight and self._in_a_row[row] > 1):
             self.doubt(failure.kind, failure.message, failure.failed_s)
-        return False
+        return many and self._has_crashed(failure) and self.pause is not None and self._confirm(self.pause, failure)
+
+    def _has_crashed(self, last: Failure) -> bool:
+        """Return whether many failures came at once, however long ago their requests were sent."""
+        youngest_s, oldest_s = self._ages_s
+        return last.failed_s - self._failing_since_s <= _AT_ONCE_S and oldest_s - youngest_s >= _AGES_APART_S
 
     def forget(self, row: Row) -> None:
         """Remove a row that is settled."""

@@ -30,53 +30,6 @@ OUTAGES: dict[str, Callable[[], Result] | None] = {
     "silence": lambda: Fault("timeout", "no answer in time", 5.0),
     "limit 0": None,
 }
-NO_REPLY = ["refused", "reset", "dns", "silence"]
-
-
-@pytest.mark.parametrize("kind", NO_REPLY)
-@pytest.mark.parametrize("rows", [1, 3, 2_000])
-def test_an_endpoint_that_has_never_replied_is_waited_for_for_a_minute(kind: str, rows: int) -> None:
-    """It is rarely an outage: the URL is wrong. No row fails."""
-    answer = OUTAGES[kind]
-    assert answer is not None
-    run = send_all(Endpoint(slots, trouble=lambda now_s, body: answer()), rows, place="http://host:1/v1")
-    assert run.outcomes == []
-    assert run.stop is not None
-    assert (run.stop.kind, run.stop.exit_code) == ("unheard", 4)
-    why = answer()
-    assert isinstance(why, Fault)
-    assert run.stop.message == f"nothing has answered yet at http://host:1/v1: {why.message}; check the base URL"
-    assert 60 < run.ended_s < 75
-
-
-@pytest.mark.parametrize("kind", NO_REPLY)
-@pytest.mark.parametrize("patience", [Policy(unheard_s=600.0), Policy()])
-def test_a_server_that_starts_late_is_used_if_it_was_waited_for_or_has_replied_before(
-    kind: str, patience: Policy
-) -> None:
-    """By the user's patience, or in an earlier execution."""
-    outage = Outage(kind, 0.0, 300.0)
-    run = send_all(outage.endpoint, 500, policy=patience, is_heard=patience.unheard_s < 300)
-    assert run.stop is None
-    assert sorted(outcome.row for outcome in run.outcomes) == list(range(500))
-
-
-@pytest.mark.parametrize("reply", [refusal(503, "loading"), refusal(500), refusal(429, "slow down"), refusal(408)])
-def test_whatever_status_a_server_replies_with_its_url_is_right(reply: Reply) -> None:
-    """It is waited for as in any outage."""
-    replied: list[float] = []
-
-    def trouble(now_s: float, body: bytes) -> Result | None:
-        if not replied:
-            replied.append(now_s)
-            return reply
-        return Fault("connection", "refused", 0.001, was_sent=False) if now_s < 600 else None
-
-    run = send_all(Endpoint(slots, trouble=trouble), 500)
-    assert run.stop is None
-    assert len(run.outcomes) == 500
-
-
 PLACES = {
     "start": (2_000, 0.0),
     "middle": (4_000, 0.5),

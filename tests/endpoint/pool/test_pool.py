@@ -137,7 +137,7 @@ def test_a_run_whose_answers_use_more_than_expected_stops_before_its_cap() -> No
     assert budget.used == Used(Amount(1.25, 1_250), Amount())
     assert run.stop is not None
     assert (run.stop.kind, run.stop.exit_code) == ("token_cap", 5)
-    assert "can use up to 250 tokens: 1,250 tokens were used" in run.stop.message
+    assert "can use up to 250 tokens; used so far: 1,250 tokens; raise" in run.stop.message
 
 
 def test_a_budget_for_one_request_at_a_time_does_not_stop_the_run_in_a_pause() -> None:
