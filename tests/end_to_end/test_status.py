@@ -1,5 +1,6 @@
 """What `status` shows of a run, while it runs and afterwards, and of all runs of a folder."""
 
+import json
 import os
 import re
 import signal
@@ -152,6 +153,7 @@ def test_a_night_can_be_read_in_the_morning(spawn: Any, batchrun: Any, endpoint:
 
     def ended() -> None:
         clock[-1] = (clock[-1][0], time.time())
+        endpoint.wait(lambda: endpoint.stats.in_flight == 0)  # a killed client's requests may still be answered
         answered.append(endpoint.stats.answered)
 
     first = execute()
@@ -172,6 +174,7 @@ def test_a_night_can_be_read_in_the_morning(spawn: Any, batchrun: Any, endpoint:
 
     summary = batchrun("status", "out", "--json").json
     executions = summary["executions"]
+    assert json.loads((OUT / "run.json").read_text())["executions"] == executions
     assert [each["ended_by"] for each in executions] == ["killed", "deadline", "done"]
     assert sum(each["rows"] for each in executions) == summary["rows"] == 400
     lost = endpoint.stats.answered - 400  # in flight at the kill, and bought again
@@ -201,6 +204,29 @@ def test_a_night_can_be_read_in_the_morning(spawn: Any, batchrun: Any, endpoint:
         assert re.search(rf"\): {each['rows']} rows, [\d.]+ USD; {how}\n", shown), shown
     assert len(re.findall(r"  paused [-\d]+ [\d:]+ to [\d:]+ \([\d.]+ s\): overloaded: ", shown)) == 2
     assert re.match(r"done      400 of 400 rows .* in 3 executions, [\d.]+ s, [\d.]+ s of it paused\n", shown)
+
+    assert batchrun("report", "out").code == 0
+    seen = page_lines(OUT / "report.html")
+    counts = [each["rows"] for each in executions]
+    expected = [
+        rf"execution 1 .* {counts[0]} .* killed$",
+        "paused .* overloaded: ",
+        "no process ",
+        rf"execution 2 .* {counts[1]} .* the deadline: max_duration 8s is over",
+        "paused .* overloaded: ",
+        "no process ",
+        rf"execution 3 .* {counts[2]} .* done$",
+    ]
+    assert len(seen) == len(expected), seen
+    for line, pattern in zip(seen, expected, strict=True):
+        assert re.search(pattern, line), seen
+
+
+def page_lines(page: Path) -> list[str]:
+    """Return the lines of the report's table of what happened, as plain text."""
+    table = page.read_text(encoding="utf-8").split('<table id="events"')[1].split("</table>")[0]
+    rows = re.findall(r"<tr.*?</tr>", table.split("<tbody>")[-1], re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in rows if "<td" in row]
 
 
 def unix_s(text: str) -> float:
