@@ -10,6 +10,7 @@ import orjson
 
 from batchrun.cli.flags import job_flags, overrides_of
 from batchrun.cli.model_texts import model_details, model_lines
+from batchrun.endpoint.advice import place_of
 from batchrun.endpoint.models import served_models
 from batchrun.job.file import job_for
 
@@ -20,13 +21,15 @@ from batchrun.job.file import job_for
 def models_command(as_json: bool, **flags: Any) -> None:
     """List the models that the endpoint serves, with price, context window and end of life where these are known.
 
-    Without --base-url, the endpoint is W&B Inference (CoreWeave Forge).
+    Without --base-url, the endpoint is the one in OPENAI_BASE_URL, else W&B Inference (CoreWeave Forge).
 
     \b
     batchrun models
     batchrun models --base-url http://127.0.0.1:8000/v1
     """
     endpoint = job_for(["-"], overrides_of(flags)).endpoint
+    if (place := place_of(endpoint)) != endpoint.base_url:
+        click.echo(f"note: the endpoint is {place}", err=True)
     names = asyncio.run(served_models(endpoint, functools.partial(click.echo, err=True)))
     if as_json:
         details = model_details(names, endpoint.provider, date.today())

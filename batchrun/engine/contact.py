@@ -24,7 +24,8 @@ class Contact:
 
     def __init__(self, job: Job, access: Access, store: Store) -> None:
         self._job, self._access, self._store = job, access, store
-        self._is_noted = False
+        self._is_real = access.base_url == job.endpoint.base_url  # else the simulator answers
+        self._is_noted = not self._is_real
         self.is_heard = self._is_known()
         """Whether the endpoint has replied to an earlier execution of this run."""
         self.place = place_of(job.endpoint)
@@ -92,7 +93,7 @@ class Contact:
 
     async def explained(self, stop: Stop | None, closed: Mapping[str, Stop]) -> Stop | None:
         """Return the reason to stop, with what is wrong with the URL or with a model's name, as far as asking shows."""
-        if stop is None or self._access.base_url != self._job.endpoint.base_url:  # the simulator's are right
+        if stop is None or not self._is_real:
             return stop
         unknown = [model for model, each in closed.items() if each.kind == stop.kind == "model_not_found"]
         if not (found := await finding(stop.kind, self._access, unknown)):

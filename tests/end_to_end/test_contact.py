@@ -170,6 +170,14 @@ def test_the_base_url_of_the_environment_is_obeyed_and_named(
     assert f"note: the endpoint is {endpoint.base_url} (from OPENAI_BASE_URL)" in done.stderr
     assert f"the endpoint is {endpoint.base_url} (from OPENAI_BASE_URL)" in batchrun("check", *arguments[1:]).stdout
     assert endpoint.stats.received == 1
+    models = batchrun("models")
+    assert (models.code, MODEL in models.stdout) == (0, True)
+    assert f"note: the endpoint is {endpoint.base_url} (from OPENAI_BASE_URL)" in models.stderr
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    monkeypatch.setenv("WANDB_API_KEY", "a-key-for-another-endpoint")
+    elsewhere = batchrun(*arguments)
+    assert elsewhere.code == 2
+    assert f"1 answer of this run came from {endpoint.base_url}" in elsewhere.stderr
     monkeypatch.setenv("OPENAI_BASE_URL", nowhere)
     flagged = batchrun(*arguments, "--base-url", endpoint.base_url)
     assert flagged.code == 0

@@ -142,3 +142,6 @@ def test_the_simulator_is_not_asked_around() -> None:
     stop = Stop(kind="unheard", message="m", exit_code=4)
     simulated = Contact(job(), Access("http://127.0.0.1:8/v1", None, None), Store())  # type: ignore[arg-type]
     assert asyncio.run(simulated.explained(stop, {})) is stop
+    store = Store()
+    Contact(job(), Access("http://127.0.0.1:8/v1", None, None), store).note_heard()  # type: ignore[arg-type]
+    assert not store.known

@@ -10,6 +10,7 @@ import pytest
 from harness.hostile import ask, opened, run
 from harness.raw_servers import RawServer, echo
 
+from batchrun.endpoint.diagnosis import other_scheme
 from batchrun.endpoint.pool.replies import judge
 from batchrun.records import Fault, Reply
 
@@ -53,6 +54,21 @@ def trusting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the client trust this certificate in addition to the system's."""
     context = ssl.create_default_context(cafile=folder / "cert.pem")
     monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", context)
+
+
+def test_http_to_a_server_of_https_is_a_connection_that_closes_and_https_is_found(tmp_path: Path) -> None:
+    """Also where its certificate is not accepted: that is another problem, with a message of its own."""
+
+    async def main() -> tuple[Reply | Fault, str]:
+        async with RawServer(echo).listening(certificate(tmp_path, "IP:127.0.0.1")) as https:
+            http = https.replace("https:", "http:")
+            async with opened(http, timeout_s=5) as client:
+                return await client.send(ask("one")), (await other_scheme(http)).replace(https, "URL")
+
+    result, found = run(main())
+    assert isinstance(result, Fault)
+    assert result.kind == "connection"
+    assert found == "URL answers: use --base-url URL"
 
 
 def test_a_self_signed_certificate_gets_no_key(tmp_path: Path) -> None:
