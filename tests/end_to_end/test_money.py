@@ -1,12 +1,18 @@
 """Cost: the ledger has every answer, and no cap is exceeded, over all executions of a run directory."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from harness.prompts import write_prompts
+
+from batchrun.job.file import load_job
+from batchrun.prompts.size import worst_usage
+from batchrun.prompts.source import Source
+from batchrun.records import Request
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 OTHER = "meta-llama/Llama-3.3-70B-Instruct"
@@ -178,3 +184,39 @@ def test_a_cap_on_tokens_needs_no_price(run: Any, endpoint: Any) -> None:
     """Only a cap on cost needs one."""
     assert run(write_prompts(*MANY), "--max-tokens", 5, "--max-tokens-total", 1_000).code == 5
     assert tokens(endpoint) <= 1_000
+
+
+def most_usd(path: str) -> list[float]:
+    """Return the most that each request of a job can cost, dearest first."""
+    with Source(load_job(path)) as source:
+        source.open()
+        requests = [entry for batch in source.batches() for entry in batch if isinstance(entry, Request)]
+    usages = [worst_usage(each.model, each.body) for each in requests]
+    return sorted(((each.prompt_tokens or 0) * 100 + (each.completion_tokens or 0) * 1000) / 1e6 for each in usages)[
+        ::-1
+    ]
+
+
+def test_each_of_several_kills_sets_aside_what_was_in_flight_and_no_more(
+    spawn: Any, batchrun: Any, endpoint: Any
+) -> None:
+    """The server's books know how many requests that were, at the most that each can cost."""
+    write_prompts(*MANY)
+    path, in_flight, kills = job(endpoint), 8, 3
+    dearest = most_usd(path)
+    for kill in range(1, kills + 1):
+        endpoint.change(latency_s=0.05, latency_sigma=0)
+        answered = endpoint.stats.answered
+        process = spawn("run", path, "--max-cost", 100, "-c", in_flight)
+        endpoint.wait(lambda answered=answered: endpoint.stats.answered >= answered + 12)
+        endpoint.change(latency_s=60)
+        received = endpoint.stats.received
+        endpoint.wait(lambda received=received: endpoint.stats.received >= received + in_flight)
+        time.sleep(0.2)  # what was answered before is recorded
+        process.kill()
+        process.wait()
+        found = batchrun("status", "out", "--json").json
+        assert found["unrecorded"] == kill * in_flight
+        most = sum(dearest[: kill * in_flight])
+        assert 0.9 * most < found["set_aside_usd"] <= most + 1e-9
+        assert found["cost_usd"] + found["set_aside_usd"] >= billed_usd(endpoint)
