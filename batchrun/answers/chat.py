@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from batchrun.answers.raw_json import json_text, loads
+from batchrun.answers.raw_json import json_text
 
 _ENDS = ("stop", "length", "tool_calls", "content_filter", "function_call", None)
 """The finish reasons of OpenAI."""
@@ -72,7 +72,7 @@ def problem_of(reply: Any) -> str | None:
     """
     if not isinstance(reply, dict):
         return "the answer is not a JSON object"
-    if (error := reply.get("error")) and is_error(error):
+    if (error := reply.get("error")) and is_error(error) and (status_of(error) or not _says_all(reply)):
         return f"the answer is an error: {_words_of(error)}"
     choices = reply.get("choices")
     if not isinstance(choices, list) or not choices:
@@ -80,9 +80,34 @@ def problem_of(reply: Any) -> str | None:
     for choice in choices:
         if choice.__class__ is not dict:
             return "the answer has a choice without a message"
-        if choice.get("message").__class__ is not dict and _message_in(choice) is None:
-            return "the answer has a choice without a message"
+        if choice.get("message").__class__ is not dict:
+            if _message_in(choice) is None:
+                return "the answer has a choice without a message"
+            if "delta" in choice and not choice.get("finish_reason"):
+                return "the answer is a piece of a stream"
     return None
+
+
+def is_whole(reply: Mapping[str, Any]) -> bool:
+    """Return whether the first choice of a reply has a message and has come to its end."""
+    choices = reply.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict) or _message_in(choice) is None:
+        return False
+    return bool(choice.get("finish_reason")) and broken_choice(reply) is None
+
+
+def _says_all(reply: Mapping[str, Any]) -> bool:
+    """Return whether an answer is whole and not empty: then an `error` next to it that names no failure is none."""
+    return is_whole(reply) and not completion_of(reply).is_empty
+
+
+def status_of(error: Any) -> int | None:
+    """Return the status of a failure that an error object carries as its code, as some gateways answer."""
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, str) and len(code) == 3 and code.isdecimal():
+        code = int(code)
+    return code if isinstance(code, int) and 400 <= code <= 599 else None
 
 
 def is_error(error: Any) -> bool:
@@ -96,10 +121,14 @@ def broken_choice(reply: Mapping[str, Any]) -> dict[str, Any] | None:
     Gateways that pass a stream on have sent status 200 before the provider behind them fails.
     """
     choice = reply["choices"][0]
-    finish_reason = choice.get("finish_reason")
-    if "error" not in choice and finish_reason in _ENDS:
+    finish_reason, message = choice.get("finish_reason"), choice.get("message")
+    has_error = "error" in choice or (message.__class__ is dict and "error" in message)
+    if not has_error and finish_reason in _ENDS:
         return None
-    if is_error(error := choice.get("error")):
+    error = choice.get("error")
+    if not is_error(error) and message.__class__ is dict and not text_of(message.get("content")):
+        error = message.get("error")
+    if is_error(error):
         return error if isinstance(error, dict) else {"message": error}
     if isinstance(finish_reason, str) and _BROKEN.search(finish_reason):
         return {"message": f"the answer broke off: finish_reason {finish_reason}"}
@@ -128,18 +157,6 @@ def _message_in(choice: dict[str, Any]) -> dict[str, Any] | None:
 def _words_of(error: Any) -> str:
     message = error.get("message") if isinstance(error, dict) else error
     return message if isinstance(message, str) else "it gives no reason"
-
-
-def parse_completion(body: bytes) -> Completion:
-    """Return the shown parts of a raw answer; `NOTHING` if the body is not a chat completion. Never raises.
-
-    Only the first choice is read: batchrun requests samples one by one.
-    """
-    try:
-        reply = loads(body)
-    except ValueError:
-        return NOTHING
-    return NOTHING if problem_of(reply) else completion_of(reply)
 
 
 def completion_of(reply: Mapping[str, Any]) -> Completion:

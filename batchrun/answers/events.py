@@ -12,6 +12,9 @@ from collections.abc import Callable
 _FIRST_LINE = re.compile(rb"(data|event|id|retry)?:")
 
 _CHUNK = b'"chat.completion.chunk"'
+_DELTA = b'"delta"'
+"""The piece of an answer. Inside a text its quotes would be escaped."""
+
 _HEAD_BYTES = 400
 """Where a chunk of a completion names its object: near its start."""
 
@@ -19,10 +22,11 @@ _HEAD_BYTES = 400
 def is_stream(body: bytes) -> bool:
     """Return whether a body is a stream, whatever its content type says.
 
-    It begins with a field of an event, or is one chunk of a completion after the other.
+    It begins with a field of an event, or is one chunk of a completion after the other, each in a line.
     """
     if body.startswith(b"{"):
-        return _CHUNK in body[:_HEAD_BYTES]
+        first, has_more, _ = body[:_HEAD_BYTES].partition(b"\n")
+        return _CHUNK in body[:_HEAD_BYTES] or (bool(has_more) and _DELTA in first and first.rstrip().endswith(b"}"))
     return _FIRST_LINE.match(body.removeprefix(b"\xef\xbb\xbf").lstrip()) is not None
 
 

@@ -24,7 +24,18 @@ _MOST_CHECKED = 1 << 20
 class StreamedChoice:
     """One choice, in pieces."""
 
-    __slots__ = ("_calls", "_function_call", "_logprobs", "_more", "_others", "_parts", "_role", "_texts", "finish")
+    __slots__ = (
+        "_calls",
+        "_function_call",
+        "_is_of_messages",
+        "_logprobs",
+        "_more",
+        "_others",
+        "_parts",
+        "_role",
+        "_texts",
+        "finish",
+    )
 
     def __init__(self) -> None:
         self.finish: Any = None
@@ -34,6 +45,8 @@ class StreamedChoice:
         self._parts: list[Any] = []
         self._calls: list[_StreamedCall] = []
         self._function_call: _StreamedCall | None = None
+        self._is_of_messages = False
+        """Whether the pieces come as messages."""
         self._logprobs: dict[str, list[Any]] = {}
         self._others: dict[str, Any] = {}
         self._more: dict[str, Any] = {}
@@ -95,12 +108,23 @@ class StreamedChoice:
         for name in choice.keys() - _IN_CHOICE:
             value = choice[name]
             if name == "message":
-                if isinstance(value, dict) and not (self._texts or self._calls):  # otherwise it repeats the pieces
-                    self._read_delta(value)
+                if isinstance(value, dict):
+                    self._read_message(value)
             elif name == "text" and isinstance(value, str):
                 self._read_delta({"content": value})
             elif value is not None:
                 self._more[name] = value
+
+    def _read_message(self, message: dict[str, Any]) -> None:
+        """Take a message where a piece should be: it repeats what came before, or is a piece like any other."""
+        pieces, content = self._texts.get("content"), message.get("content")
+        if not (self._texts or self._calls):
+            self._is_of_messages = True
+            self._read_delta(message)
+        elif isinstance(content, str) and content.startswith(joined := "".join(pieces or ())):
+            self._texts["content"] = [joined, content[len(joined) :]]
+        elif self._is_of_messages:
+            self._read_delta(message)
 
     def _read_call(self, piece: dict[str, Any]) -> None:
         call = self._call_of(piece)

@@ -7,6 +7,7 @@ characters inside texts, lines before the JSON and anything after it. It runs on
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -24,6 +25,14 @@ _ESCAPES = re.compile(
 
 _OBJECT = re.compile(r"^[ \t]*(?=\{)", re.MULTILINE)
 
+_DEEPEST = 200
+"""Deepest level that is read of JSON that is too deep for Python. No answer has ten."""
+
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+_BETWEEN = re.compile(r"[\s,\x1e]*+")
+"""What stands between JSON values that follow one another. Source: RFC 7464 and what servers send."""
+
 _decoder = json.JSONDecoder(strict=False, parse_constant=lambda name: None)
 
 
@@ -36,7 +45,7 @@ def loads(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _decoded(repaired(body.decode(json.detect_encoding(body), "replace")))
+        return _decoded(_text_of(body))
 
 
 def loads_piece(data: bytes) -> Any:
@@ -84,6 +93,44 @@ def _repaired_escape(found: re.Match[str]) -> str:
     return found[0]
 
 
+def values_of(body: bytes) -> list[Any]:
+    """Return the JSON values of a body that stand one after the other, up to the first that cannot be read."""
+    text, found = _text_of(body), []
+    end = 0
+    while (start := _next_value(text, end)) < len(text):
+        try:
+            value, end = _decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            break
+        found.append(value)
+    return found
+
+
+def objects_in(body: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the outermost JSON objects of a text such as a page."""
+    text = _text_of(body)
+    end = 0
+    for _ in range(_MOST_STARTS):
+        start = text.find('{"', end)
+        if start < 0:
+            return
+        try:
+            value, end = _decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            yield value
+
+
+def _text_of(body: bytes) -> str:
+    return repaired(body.decode(json.detect_encoding(body), "replace")).lstrip("\ufeff \t\r\n")
+
+
+def _next_value(text: str, end: int) -> int:
+    found = _BETWEEN.match(text, end)
+    return found.end() if found else end
+
+
 def _decoded(text: str) -> Any:
     """Return the first JSON value of a text, or the first object that begins a line.
 
@@ -92,12 +139,36 @@ def _decoded(text: str) -> Any:
     """
     text = text.lstrip("\ufeff \t\r\n")
     try:
-        try:
-            return _decoder.raw_decode(text)[0]
-        except ValueError as problem:
-            return _first_object(text, problem)
+        return _first_value(text)
+    except RecursionError:
+        pass
+    try:
+        return _first_value(_shallow(text))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _first_value(text: str) -> Any:
+    try:
+        return _decoder.raw_decode(text)[0]
+    except ValueError as problem:
+        return _first_object(text, problem)
+
+
+def _shallow(text: str) -> str:
+    """Return a JSON text with null in place of what is nested too deeply: an answer may stand next to it."""
+    kept: list[str] = []
+    depth = last = 0
+    for token in _BRACKETS.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth == _DEEPEST + 1:
+                kept += (text[last : token.start()], "null")
+        elif token[0] in "]}":
+            if depth == _DEEPEST + 1:
+                last = token.end()
+            depth -= 1
+    return "".join((*kept, text[last:] if depth <= _DEEPEST else ""))
 
 
 def _first_object(text: str, problem: ValueError) -> Any:

@@ -22,6 +22,11 @@ _CHUNK = "chat.completion.chunk"
 
 _KNOWN = frozenset({*_HEAD, "object", "choices", "usage"})
 
+_OF_PIECES = (b'"choices"', b'"delta"', b'"content"')
+"""What a piece of an answer has. An event that cannot be read and has none of them took nothing from the answer."""
+
+_BEGINNING_BYTES = 5
+
 _SHOWN_CHARS = 200
 """How much of an event that is not a chunk is shown."""
 
@@ -42,6 +47,8 @@ class StreamAssembler:
         """An error object made of an event that is not a chunk."""
         self._usual: Any = None
         """The fields of the last chunk, if they were those of OpenAI's and none was null: then they say nothing new."""
+        self._beginning = b""
+        """How the chunks begin."""
         self._has_halves = False
         self._is_closing = False
 
@@ -90,6 +97,7 @@ class StreamAssembler:
             if chunk.keys() == self._usual and not name:
                 self._read_pieces(chunk)
             else:
+                self._beginning = self._beginning or data[:_BEGINNING_BYTES]
                 self._read_object(name, data, chunk)
         else:
             self._read_stray(data)
@@ -108,7 +116,7 @@ class StreamAssembler:
             chunk = loads_piece(data) if data.lstrip().startswith(b"{") else None
         except ValueError:
             if not self._is_closing:  # otherwise the event was cut off
-                self._error = _error("the stream has an event that is not JSON")
+                self._read_broken(data)
             return
         if chunk is None:
             self._read_stray(data)
@@ -128,6 +136,14 @@ class StreamAssembler:
             self._read_stray(data)
             if isinstance(chunk.get("message"), str):
                 self._stray = b'{"error":' + data + b"}"
+
+    def _read_broken(self, data: bytes) -> None:
+        """Take an event that cannot be read: it may have been a piece of the answer, or anything else."""
+        is_piece = any(name in data for name in _OF_PIECES) or data.startswith(self._beginning or data)
+        if is_piece and not self._is_finished:
+            self._error = _error("the stream has an event that is not JSON")
+        elif not self._is_finished:
+            self._read_stray(data)
 
     def _read_stray(self, data: bytes) -> None:
         shown = " ".join(data.decode("utf-8", "replace").split())[:_SHOWN_CHARS]

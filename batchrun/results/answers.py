@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from batchrun.answers.chat import NOTHING, Completion, parse_completion
+from batchrun.answers.chat import NOTHING, Completion
 from batchrun.answers.columns import AnswerColumns
+from batchrun.answers.envelope import parse_completion
 from batchrun.answers.schema import INVALID, KINDS, AnswerSchema, Complaint
 from batchrun.records import OutcomeColumns
 from batchrun.results.columns import of_failure, shown_completions

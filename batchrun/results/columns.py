@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from batchrun.answers.chat import NOTHING, Completion, parse_completion
+from batchrun.answers.chat import NOTHING, Completion
 from batchrun.answers.columns import AnswerColumns, without_clashes
+from batchrun.answers.envelope import parse_completion
 from batchrun.job.catalogue import PriceLike, cost_usd
 from batchrun.records import OutcomeColumns, Usage
 from batchrun.results.merge import kept_types

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from batchrun.answers.raw_json import json_text, loads
+from batchrun.answers.envelope import read_reply
+from batchrun.answers.raw_json import json_text
 from batchrun.records import OutcomeColumns
 from batchrun.results.answers import AnswerReader
 from batchrun.results.columns import is_error_status, labels
@@ -81,20 +82,21 @@ def _response(line: _Line, status: int, its_id: str) -> dict[str, Any]:
 
 
 def _object(body: bytes) -> tuple[dict[str, Any] | None, bytes]:
-    """Return a body as an object, and its JSON: as it came, or as it was read if it is not strict JSON."""
+    """Return a body as an object, and its JSON: as it came, or as it was read if more stands around it."""
     try:
-        found, raw = orjson.loads(body), body
+        found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        found, raw = _tolerant(body)
-    return (found if isinstance(found, dict) else None), raw
+        found = None
+    return (found, body) if isinstance(found, dict) and found.get("choices") else _searched(body)
 
 
-def _tolerant(body: bytes) -> tuple[Any, bytes]:
+def _searched(body: bytes) -> tuple[dict[str, Any] | None, bytes]:
+    """Return the answer that stands in something else."""
     try:
-        found = loads(body)
+        found = read_reply(body)
     except ValueError:
         return None, b""
-    text = json_text(found)
+    text = json_text(found) if isinstance(found, dict) else None
     return (None, b"") if text is None else (found, text.encode())
 
 

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import orjson
-
 from batchrun.answers.chat import problem_of
+from batchrun.answers.envelope import read_reply
 from batchrun.answers.schema import INVALID
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.endpoint.pool.repair import Repair
@@ -75,8 +74,8 @@ def _repair(job: Job, request: Request, outcome: Outcome) -> Request | None:
     if job.response.schema is None or outcome.kind != INVALID or outcome.body is None:
         return None
     try:
-        answer = orjson.loads(outcome.body)
-    except orjson.JSONDecodeError:
+        answer = read_reply(outcome.body)
+    except ValueError:
         return None
     if problem_of(answer) is not None:
         return None

@@ -13,10 +13,10 @@ from batchrun.answers.chat import (
     broken_choice,
     completion_of,
     is_withheld,
-    parse_completion,
     problem_of,
     text_of,
 )
+from batchrun.answers.envelope import parse_completion
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
@@ -51,7 +51,15 @@ def shown(message: Any, finish_reason: Any = "stop") -> Completion:
         ({"error": {"message": "overloaded"}}, "the answer is an error: overloaded"),
         ({"error": "overloaded"}, "the answer is an error: overloaded"),
         ({"error": {"code": 500}}, "the answer is an error: it gives no reason"),
-        ({**answer({"content": "half"}), "error": {"message": "cut"}}, "the answer is an error: cut"),
+        ({**answer({"content": "half"}, None), "error": {"message": "cut"}}, "the answer is an error: cut"),
+        ({**answer({"content": "half"}), "error": {"message": "cut", "code": 502}}, "the answer is an error: cut"),
+        ({**answer({"content": "half"}, "abort"), "error": "cut"}, "the answer is an error: cut"),
+        ({**answer({"content": " "}), "error": "cut"}, "the answer is an error: cut"),
+        ({**answer({"content": "whole"}), "error": "ok"}, None),
+        ({**answer({"content": "whole"}), "error": {"code": 0, "message": "ok"}}, None),
+        ({**answer({"content": "whole"}, "length"), "error": {"code": 200, "message": "ok"}}, None),
+        ({"choices": [{"delta": {"content": "a"}, "finish_reason": None}]}, "the answer is a piece of a stream"),
+        ({"choices": [{"delta": {"content": "a"}}]}, "the answer is a piece of a stream"),
         ({}, "the answer has no choices"),
         ({"choices": []}, "the answer has no choices"),
         ({"choices": {"0": {}}}, "the answer has no choices"),
@@ -209,7 +217,9 @@ def test_no_answer_breaks_the_export(reply: Any) -> None:
     assert all(value is None or isinstance(value, str) for value in completion)
 
 
-@pytest.mark.parametrize("choice", [{"message": "yes"}, {"text": "yes"}, {"delta": {"content": "yes"}}])
+@pytest.mark.parametrize(
+    "choice", [{"message": "yes"}, {"text": "yes"}, {"delta": {"content": "yes"}, "finish_reason": "stop"}]
+)
 def test_an_answer_in_an_older_shape_is_an_answer(choice: dict[str, Any]) -> None:
     """The text of a completion, a message that is a text, and the pieces of a stream in one."""
     reply = {"choices": [choice]}
@@ -277,3 +287,13 @@ def test_what_only_a_tolerant_reader_reads_is_shown() -> None:
     """The export reads what the run accepted."""
     assert parse_completion(b'{"choices":[{"message":{"content":"a\\ud83d"}}]} bye').response == "a\ufffd"
     assert parse_completion(b"<html>") is NOTHING
+
+
+@pytest.mark.parametrize("error", ["gone", {"code": 502, "message": "gone"}])
+def test_an_error_inside_an_empty_message_is_found(error: Any) -> None:
+    """Next to a text it says nothing about the answer."""
+    found = broken_choice(answer({"content": "", "error": error}))
+    assert found is not None
+    assert found["message"] == "gone"
+    assert broken_choice(answer({"content": "yes", "error": error})) is None
+    assert broken_choice(answer({"content": "", "error": None})) is None

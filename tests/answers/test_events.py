@@ -43,6 +43,11 @@ def test_a_stream_may_begin_with_a_byte_order_mark() -> None:
         (b"id: 1", True),
         (b'{"object":"chat.completion.chunk","choices":[]}', True),
         (b'{"object":"chat.completion","choices":[]}', False),
+        (b'{"choices":[{"delta":{"content":"a"}}]}\n{"choi', True),
+        (b'{"choices":[{"delta":{"content":"a"}}]}\r\n', True),
+        (b'{"choices":[{"delta":{"content":"a"}}]}', False),  # alone, it may be a whole answer
+        (b'{"choices":[{"message":{"content":"\\"delta\\""}}]}\n', False),
+        (b'{"choices":[{"delta":\n', False),
         (b"<html>data:", False),
         (b"database: gone", False),
         (b"", False),

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.answers.chat import parse_completion, problem_of
+from batchrun.answers.chat import problem_of
+from batchrun.answers.envelope import parse_completion
 from batchrun.answers.stream import StreamAssembler
 from batchrun.answers.usage import parse_usage
 from batchrun.records import Usage
@@ -370,3 +371,24 @@ def test_a_stray_event_before_the_end_is_not_an_error() -> None:
     """Only when nothing follows it may it explain why the answer ended."""
     stray = chunk(piece(content="a")), {"message": "busy"}, chunk(piece(content="b"))
     assert assembled(sse(stray))[0]["choices"][0]["message"]["content"] == "ab"
+
+
+def test_an_event_that_cannot_be_read_and_is_no_piece_takes_nothing_from_the_answer() -> None:
+    """But one that may have been a piece does, unless the answer was finished before it."""
+    ends = (piece(content="a"), piece(content="b", finish_reason="stop"))
+    first, last = (b"data: " + orjson.dumps(chunk(each)) + b"\n\n" for each in ends)
+    for odd in (b"data: {keep-alive\n\n", b"data: {]\n\n"):
+        assert assembled(first + odd + last)[0]["choices"][0]["message"]["content"] == "ab"
+    for lost in (first[:40] + b"\n\n", b'data: {"x": "delta": {"content": "b"\n\n'):
+        assert problem_of(assembled(first + lost + last)[0])
+        assert assembled(first + last + lost)[0]["choices"][0]["message"]["content"] == "ab"
+
+
+@pytest.mark.parametrize(
+    ("messages", "text"),
+    [(["a", "b", "c"], "abc"), (["a", "ab", "abc"], "abc"), (["abc"], "abc"), (["abc", "abc"], "abc")],
+)
+def test_messages_in_place_of_pieces_are_joined_or_repeat_each_other(messages: list[str], text: str) -> None:
+    """Nothing of the text is lost, and nothing is doubled."""
+    events = [chunk({"message": {"content": each}}) for each in messages]
+    assert assembled(sse(events))[0]["choices"][0]["message"]["content"] == text

@@ -19,15 +19,16 @@ def test_an_answer_that_is_not_strict_json_is_written_as_it_was_read(tmp_path: P
         "strict": b'{"id": "a",\n "choices": [{"message": {"content": "x"}}]}',
         "half an emoji": b'{"id": "b", "choices": [{"message": {"content": "\\ud83d"}}]}',
         "not a number": b'{"id": "c", "n": NaN, "choices": [{"message": {"content": "x"}}]}',
+        "in a list": b'[{"id": "d", "choices": [{"message": {"content": "x"}}]}]',
     }
     outcomes = [outcome(row=row, custom_id=name, body=body) for row, (name, body) in enumerate(bodies.items())]
     paths = [tmp_path / "output", tmp_path / "errors"]
-    assert write_batch_files(*paths, [columns_of(outcomes)], AnswerReader(None)) == (3, 0)
+    assert write_batch_files(*paths, [columns_of(outcomes)], AnswerReader(None)) == (4, 0)
     lines = [json.loads(line, parse_constant=refuse_constant) for line in paths[0].read_bytes().splitlines()]
     assert [line["custom_id"] for line in lines] == list(bodies)
-    assert [line["response"]["request_id"] for line in lines] == ["a", "b", "c"]
+    assert [line["response"]["request_id"] for line in lines] == ["a", "b", "c", "d"]
     contents = [line["response"]["body"]["choices"][0]["message"]["content"] for line in lines]
-    assert (contents[0], contents[2]) == ("x", "x")
+    assert (contents[0], *contents[2:]) == ("x", "x", "x")
     assert lines[2]["response"]["body"]["n"] is None
 
 

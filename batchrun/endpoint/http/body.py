@@ -6,6 +6,8 @@ answers at a time may be longer than `_LARGE_BYTES`. The others wait for their t
 
 import asyncio
 import contextlib
+import re
+import zlib
 from collections.abc import Callable
 
 import aiohttp
@@ -31,6 +33,11 @@ _FIELD_BYTES = len("event:")
 
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 """What may stand before the first character of a body: white space and a byte order mark."""
+
+_GZIP = b"\x1f\x8b\x08"
+"""What a gzip file begins with. Source: RFC 1952."""
+
+_CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
 
 _LINGER_S = 0.1
 """Longest wait for the end of a stream after `[DONE]`. It comes at once or never: some servers keep the stream open."""
@@ -65,7 +72,15 @@ class BodyReader:
             aiohttp.ClientError: the connection broke, or the body is not HTTP.
         """
         if not 200 <= response.status < 300:
-            return await _read_error(response)
+            return _in_utf8(_unpacked(await _read_error(response)), response)
+        body = await self._read_answer(response, on_piece)
+        if body.startswith(_GZIP):
+            packed = _Collected(is_named_stream=response.content_type == "text/event-stream")
+            packed.add(_unpacked(body))
+            body = packed.result()
+        return _in_utf8(body, response)
+
+    async def _read_answer(self, response: Answer, on_piece: Callable[[], None]) -> bytes:
         length = response.content_length
         collected = _Collected(is_named_stream=response.content_type == "text/event-stream")
         if length is not None and not collected.is_named_stream and "Content-Encoding" not in response.headers:
@@ -111,7 +126,7 @@ class _Collected:
 
     def _decide(self, head: bytes) -> None:
         self._head = None
-        if is_stream(head) or (self.is_named_stream and head[:1] not in (b"{", b"[", b"<")):
+        if is_stream(head) or (self.is_named_stream and head[:1] not in (b"{", b"[", b"<", _GZIP[:1])):
             self.stream = StreamAssembler()
             self.stream.feed(b"".join(self._pieces))
             self._pieces = []
@@ -163,6 +178,29 @@ class _Gauge:
             self._has_turn = True
         if self._size > MAX_ANSWER_BYTES:
             raise TooLong
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Return what is in a body that is compressed without saying so; up to `MAX_ANSWER_BYTES`."""
+    if not body.startswith(_GZIP):
+        return body
+    try:
+        return zlib.decompressobj(wbits=31).decompress(body, MAX_ANSWER_BYTES)
+    except zlib.error:
+        return body
+
+
+def _in_utf8(body: bytes, response: Answer) -> bytes:
+    """Return a body that is not UTF-8 in UTF-8, if its head says what it is."""
+    charset = _CHARSET.search(response.headers.get("Content-Type", ""))
+    if charset is None or charset[1].lower() in ("utf-8", "utf8"):
+        return body
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        with contextlib.suppress(LookupError, UnicodeError):
+            return body.decode(charset[1]).encode()
+    return body
 
 
 async def _read_error(response: Answer) -> bytes:

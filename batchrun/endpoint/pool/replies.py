@@ -7,11 +7,12 @@ refusal, its exit code and its cure: `health` finds out whether it is the row's 
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from batchrun.answers.chat import broken_choice, is_withheld, problem_of
-from batchrun.answers.raw_json import json_text, loads
+from batchrun.answers.chat import broken_choice, is_withheld, problem_of, status_of
+from batchrun.answers.envelope import read_reply
+from batchrun.answers.raw_json import json_text
 from batchrun.answers.usage import parse_usage, usage_in
 from batchrun.endpoint.pool.reason import Reason, plain_text, printable, read_reason
 from batchrun.endpoint.pool.retry import advice_s
@@ -176,7 +177,7 @@ def judge(result: Reply | Fault) -> Verdict:
 
 def _judge_answer(reply: Reply) -> Verdict:
     try:
-        answer = loads(reply.body)
+        answer = read_reply(reply.body)
     except ValueError:
         return _not_json(reply.body)
     problem = problem_of(answer)
@@ -185,8 +186,8 @@ def _judge_answer(reply: Reply) -> Verdict:
     usage = parse_usage(answer) if isinstance(answer, dict) else Usage()  # paid for, whatever it is worth
     if problem is None:
         body = (json_text({"error": error}) or "").encode()
-        return _judge_error(_code_of(error) or 500, reply.headers, body)._replace(usage=usage)
-    status = _code_of(answer.get("error")) if isinstance(answer, dict) else None
+        return _judge_error(status_of(error) or 500, reply.headers, body)._replace(usage=usage)
+    status = status_of(answer.get("error")) if isinstance(answer, dict) else None
     if status is not None:
         return _judge_error(status, reply.headers, reply.body)._replace(usage=usage)
     if is_withheld(answer):
@@ -204,14 +205,6 @@ def _not_json(body: bytes) -> Verdict:
     is_page = body[:1000].lstrip()[:1] == b"<"
     what = f"a web page, not an answer of an API: {text[:80]!r}" if is_page else f"not JSON: {text[:80]!r}"
     return Verdict("bad_reply", f"the answer is {what}", Usage(), reason=Reason(text))
-
-
-def _code_of(error: Any) -> int | None:
-    """Return the status that an error object under a 200 carries as its code, as some gateways answer."""
-    code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(code, str) and len(code) == 3 and code.isdecimal():
-        code = int(code)
-    return code if isinstance(code, int) and 400 <= code <= 599 else None
 
 
 def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from batchrun.answers.chat import parse_completion
+from batchrun.answers.envelope import parse_completion
 from batchrun.endpoint.advice import cure_for, place_of
 from batchrun.endpoint.diagnosis import finding
 from batchrun.endpoint.http.client import HttpClient

@@ -7,8 +7,9 @@ import tracemalloc
 import orjson
 import pytest
 from harness.attempts import BODY, Answer, Server, Writer, connected, fault, response, send
+from harness.endpoints import ANSWER
 
-from batchrun.answers.chat import parse_completion
+from batchrun.answers.envelope import parse_completion
 from batchrun.endpoint.http import body as body_module
 from batchrun.endpoint.http import client as client_module
 from batchrun.endpoint.pool.replies import judge
@@ -175,3 +176,37 @@ def test_an_answer_under_a_long_head_is_read() -> None:
     """Some gateways add ten kilobytes of headers, or hundreds of them."""
     many = {f"X-{number}": "x" for number in range(300)}
     assert judge(send(response(WHOLE, X_Trace="x" * 10_000, **many))).kind is None
+
+
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad Request"])
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_a_body_that_is_compressed_without_saying_so_is_unpacked(status: str, kind: str) -> None:
+    """An answer, a stream and an error."""
+    for body in (ANSWER, b"data: " + ANSWER + b"\n\ndata: [DONE]\n\n"):
+        result = send(response(gzip.compress(body), status=status, Content_Type=kind))
+        assert isinstance(result, Reply)
+        assert b"choices" in result.body
+
+
+def test_a_body_that_only_begins_like_a_compressed_one_is_kept() -> None:
+    """As it came."""
+    result = send(response(b"\x1f\x8b\x08 no"))
+    assert isinstance(result, Reply)
+    assert result.body == b"\x1f\x8b\x08 no"
+
+
+@pytest.mark.parametrize(
+    ("charset", "sent", "read"),
+    [
+        ("iso-8859-1", "é".encode("latin-1"), "é"),
+        ('"Windows-1252"', "€".encode("cp1252"), "€"),
+        ("iso-8859-1", "é".encode(), "é"),
+        ("utf-8", b"\xe9", None),
+        ("nonsense", b"\xe9", None),
+    ],
+)
+def test_a_body_is_read_in_the_charset_that_its_head_names(charset: str, sent: bytes, read: str | None) -> None:
+    """Unless it is UTF-8 after all, or nobody knows the charset."""
+    result = send(response(b'{"a": "' + sent + b'"}', Content_Type=f"application/json; charset={charset}"))
+    assert isinstance(result, Reply)
+    assert result.body == b'{"a": "' + (sent if read is None else read.encode()) + b'"}'

@@ -10,7 +10,7 @@ from harness.checkpoints import columns_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchrun.answers.chat import parse_completion
+from batchrun.answers.envelope import parse_completion
 from batchrun.answers.stream import StreamAssembler
 from batchrun.answers.usage import parse_usage
 from batchrun.endpoint.pool.reason import read_reason

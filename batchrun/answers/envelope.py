@@ -1,0 +1,113 @@
+"""Finds the answer in the body of a reply, whatever is around it. Pure.
+
+A reply is paid for. Some gateways put the answer into a list, a field, a text or a page, or send the pieces of a stream
+one after the other without saying so. So a body that is not an answer itself is searched for one. Only a whole answer
+is found: a piece of a stream without its end is not one.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from batchrun.answers.chat import NOTHING, Completion, completion_of, is_whole, problem_of
+from batchrun.answers.raw_json import dumps_joined, loads, objects_in, values_of
+from batchrun.answers.stream import StreamAssembler
+
+_DEPTH = 6
+"""Deepest level that is searched: a text in a field of a list in a field has three."""
+
+_MOST_VALUES = 1_000
+"""How many values are looked at."""
+
+_ANSWER = re.compile(rb'"choices"')
+
+
+def read_reply(body: bytes) -> Any:
+    """Return the answer in a body; the JSON of the body where it has none.
+
+    Raises:
+        ValueError: there is no JSON in it, or a stream without its end.
+    """
+    try:
+        reply = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        reply = _read_odd(body)
+    if reply.__class__ is dict and reply.get("choices").__class__ is list and reply["choices"]:
+        return reply
+    found = next((each for each in _values(reply, _DEPTH) if _is_answer(each)), None)
+    return reply if found is None else found
+
+
+def parse_completion(body: bytes) -> Completion:
+    """Return the shown parts of a raw answer; `NOTHING` if the body is not a chat completion. Never raises.
+
+    Only the first choice is read: batchrun requests samples one by one.
+    """
+    try:
+        reply = read_reply(body)
+    except ValueError:
+        return NOTHING
+    return NOTHING if problem_of(reply) else completion_of(reply)
+
+
+def _read_odd(body: bytes) -> Any:
+    """Read a body that is not strict JSON: one object after the other is a stream."""
+    try:
+        reply = loads(body)
+    except ValueError:
+        found = next(filter(_is_answer, objects_in(body)), None) if _ANSWER.search(body) else None
+        if found is None:
+            raise
+        return found
+    if isinstance(reply, dict) and "choices" in reply and not is_whole(reply):
+        values = values_of(body)
+        if len(values) > 1:
+            return _assembled(values)
+    return reply
+
+
+def _assembled(values: list[Any]) -> Any:
+    """Return the answer whose pieces these are.
+
+    Raises:
+        ValueError: its end is missing.
+    """
+    stream = StreamAssembler()
+    for value in values:
+        stream.feed(b"data: " + dumps_joined(value) + b"\n\n")
+    if not stream.is_complete:
+        raise ValueError("a stream that ends before the answer does")
+    return orjson.loads(stream.result())
+
+
+def _is_answer(value: Any) -> bool:
+    return isinstance(value, dict) and "choices" in value and problem_of(value) is None
+
+
+def _values(value: Any, depth: int) -> Iterator[Any]:
+    """Yield what a value holds, also as the JSON in a text, from the outside in."""
+    level = [value]
+    left = _MOST_VALUES
+    for _ in range(depth):
+        below: list[Any] = []
+        for each in level[:left]:
+            yield each
+            if isinstance(each, dict):
+                below += each.values()
+            elif isinstance(each, list):
+                below += each
+            elif isinstance(each, str) and "choices" in each:
+                below += _inner(each)
+        left -= len(level)
+        level = below
+        if left <= 0:
+            return
+
+
+def _inner(text: str) -> list[Any]:
+    try:
+        return [loads(text.encode("utf-8", "replace"))]
+    except ValueError:
+        return []
