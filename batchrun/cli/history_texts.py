@@ -51,7 +51,7 @@ def _settled(execution: Mapping[str, Any], *, is_simulated: bool) -> str:
     parts = [counted(execution["rows"], "row")]
     if execution["failed"]:
         parts.append(f"{execution['failed']:,} failed")
-    if execution["cost_usd"] is not None and not is_simulated:
+    if execution["cost_usd"] is not None and execution["attempts"] and not is_simulated:
         parts.append(f"{spent_text(execution['cost_usd'])} USD")
     return ", ".join(parts)
 

@@ -80,7 +80,10 @@ def _cells(run: Listed) -> tuple[str, ...]:
 def _total(runs: Sequence[Listed]) -> str:
     known = [each.summary for each in runs if each.summary is not None]
     rows, failed = sum(each.rows for each in known), sum(each.failed for each in known)
+    unknown = sum(each.cost_usd is None for each in runs)
     cost = f"{spent_text(sum(each.cost_usd or 0.0 for each in runs))} USD"
-    if unknown := sum(each.cost_usd is None for each in runs):
+    if unknown == len(runs):
+        cost = "cost not known"
+    elif unknown:
         cost += f", without {counted(unknown, 'run')} whose cost is not known"
     return f"{counted(len(runs), 'run')}, {counted(rows, 'row')}, {failed:,} failed, {cost}"

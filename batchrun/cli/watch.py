@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from batchrun.cli.texts import counts_lines
-from batchrun.report.bar import progress_on
+from batchrun.report.bar import Lines, progress_on, stamped
 from batchrun.results.state import figures_of, is_running, summary_of
 
 _POLL_EVERY_S = 0.5
@@ -32,6 +32,5 @@ def watch_command(run: Path) -> None:
         except KeyboardInterrupt:
             return
     summary = summary_of(run)
-    for line in [*counts_lines(summary), summary.message]:
-        if line:
-            click.echo(line, err=True)
+    text = "\n".join(filter(None, [*counts_lines(summary), summary.message]))
+    click.echo(stamped(text) if isinstance(progress, Lines) else text, err=True)

@@ -172,7 +172,8 @@ class Watch:
         pool = self.pool
         sums = summed(self.store.totals.values())
         pause = pool.trouble
-        self.recent_rate.add(now_s, sums.requests, is_paused=pause is not None)
+        is_away = pool.probe_in_s is not None  # while a rate is waited for, rows are settled all the time
+        self.recent_rate.add(now_s, sums.requests, is_paused=is_away)
         self.paused_since_ms = None if pause is None else self.paused_since_ms or _now_ms()
         cap_usd = self.job.limits.max_cost_usd
         return Figures(

@@ -65,7 +65,8 @@ class Lines(Silence):
         self._every_s = every_s
         self._began_s = self._last_s = time.monotonic()
         self._paused_s: float | None = None
-        """Since when the run is paused, on the monotonic clock."""
+        """Since when the run is paused and nothing was settled, on the monotonic clock."""
+        self._done = 0
         self.has_begun = False
         """Whether anything was printed."""
 
@@ -78,8 +79,9 @@ class Lines(Silence):
         now_s = time.monotonic()
         if figures.pause is None:
             self._paused_s = None
-        elif self._paused_s is None:
+        elif self._paused_s is None or figures.done != self._done:  # of several models, one may be away
             self._paused_s = now_s
+        self._done = figures.done
         paused_s = None if self._paused_s is None else now_s - self._paused_s
         if now_s - self._last_s >= line_every_s(now_s - self._began_s, paused_s, self._every_s):
             self._last_s = now_s

@@ -45,9 +45,9 @@ def line_every_s(running_s: float, paused_s: float | None, least_s: float = LINE
 
 
 def left_s(figures: Figures) -> float | None:
-    """Return how long the rows that are left take at the present rate; None where this is not known."""
+    """Return how long the rows that are left take at this rate; None where this is not known, as in an outage."""
     left = rows_left(figures.total, figures.done)
-    if left is None or not left.rows or not figures.rate_per_s or figures.pause is not None:
+    if left is None or not left.rows or not figures.rate_per_s or figures.probe_at_ms is not None:
         return None
     return left.rows / figures.rate_per_s
 
@@ -99,7 +99,7 @@ def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
     """Yield what is known, in the order in which it is shown."""
     total = "?" if figures.total is None else rows_text(figures.total)
     yield _Part(f"{figures.done:,}/{total}{noun}")
-    if figures.rate_per_s is not None and figures.pause is None:
+    if figures.rate_per_s is not None and figures.probe_at_ms is None:
         yield _Part(f"{figures.rate_per_s:.1f}/s", 2)
     yield _Part(f"{figures.in_flight}/{figures.limit} in flight", 3)
     if figures.waiting:

@@ -3,12 +3,14 @@
 import asyncio
 import dataclasses
 import threading
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from batchrun.engine.ticker import Watch
 from batchrun.errors import RunDirectoryError
+from batchrun.records import ModelTotals
 
 
 class _Quiet:
@@ -23,7 +25,8 @@ class _Quiet:
 
 def watch_that(save: Any) -> Watch:
     quiet = cast("Any", _Quiet())
-    return Watch(**{each.name: quiet for each in dataclasses.fields(Watch)} | {"save": save})
+    needed = [each.name for each in dataclasses.fields(Watch) if each.default_factory is dataclasses.MISSING]
+    return Watch(**dict.fromkeys(needed, quiet) | {"save": save})
 
 
 @pytest.mark.parametrize("problem", [None, RunDirectoryError("full")])
@@ -52,3 +55,21 @@ def test_a_cancelled_watch_ends_after_the_write_that_it_has_begun(problem: Excep
         assert written == ["running"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("probe_in_s", "per_s"), [(None, 10.0), (3.0, None)], ids=["a rate", "an outage"])
+def test_a_run_that_waits_for_a_rate_has_a_rate(
+    monkeypatch: pytest.MonkeyPatch, probe_in_s: float | None, per_s: float | None
+) -> None:
+    """Rows are settled all the time while a rate of the endpoint is waited for, and none in an outage."""
+    monkeypatch.setattr("batchrun.engine.ticker.expected_rows", lambda *_: None)
+    watch = watch_that(None)
+    watch.job = cast("Any", SimpleNamespace(limits=SimpleNamespace(max_cost_usd=None)))
+    limit = SimpleNamespace(current=8)
+    shown: dict[str, Any] = {"in_flight": 1, "waiting": 1, "throttled": 5, "limit": limit, "stopping": None}
+    watch.pool = cast("Any", SimpleNamespace(trouble="a rate was exceeded", probe_in_s=probe_in_s, **shown))
+    for second in range(60):
+        watch.store = cast("Any", SimpleNamespace(totals={"m": ModelTotals(requests=10 * second)}))
+        figures = watch._figures(float(second))
+    assert figures.pause == "a rate was exceeded"
+    assert figures.rate_per_s == (None if per_s is None else pytest.approx(per_s))

@@ -58,6 +58,22 @@ def test_a_log_gets_a_line_once_per_interval() -> None:
     assert stream.getvalue().count("30/100 rows") == 2
 
 
+def test_a_log_slows_down_only_while_nothing_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several models, one may be away while the others answer."""
+    now_s = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now_s)
+    counts = []
+    for grows in (False, True):
+        stream = io.StringIO()
+        lines = Lines(stream)
+        lines.begin(0)
+        for second in range(600):
+            now_s += 1
+            lines.show(FIGURES._replace(done=second if grows else 0, pause="overloaded: no"))
+        counts.append(stream.getvalue().count("\n"))
+    assert counts[0] < 50 < 90 < counts[1]
+
+
 def test_a_log_line_begins_with_date_and_time() -> None:
     """So does each line of a message: a log of a night has two days."""
     stream = io.StringIO()

@@ -66,10 +66,11 @@ def test_a_line_has_the_rows_the_rate_and_the_time_left(changes: dict[str, objec
     assert line.endswith(ends)
 
 
-def test_the_time_left_is_unknown_in_a_pause() -> None:
-    """Also if a rate was known."""
+def test_the_time_left_is_unknown_in_an_outage() -> None:
+    """Also if a rate was known. While a rate of the endpoint is waited for, rows are settled all the time."""
     assert left_s(FIGURES) == pytest.approx(3_800 / 120)
-    assert left_s(FIGURES._replace(pause="overloaded: no")) is None
+    assert left_s(OUTAGE._replace(rate_per_s=120.0)) is None
+    assert left_s(FIGURES._replace(pause="a rate was exceeded")) == left_s(FIGURES)
 
 
 @pytest.mark.parametrize(
