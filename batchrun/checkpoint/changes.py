@@ -133,8 +133,6 @@ class Foreseen(NamedTuple):
     """How many requests to each model would have an outcome; broken rows are not requests."""
     new: dict[str, int]
     """How many requests to each model would be sent."""
-    has_retired: bool
-    """Whether there are retired answers now."""
 
 
 def foresee(directory: Path, batches: Iterable[Sequence[Asked]], *, shares_answers: bool = False) -> Foreseen:
@@ -163,12 +161,11 @@ def foresee(directory: Path, batches: Iterable[Sequence[Asked]], *, shares_answe
                 "INSERT OR IGNORE INTO models VALUES (?, ?)",
                 [(number, name) for name, number in numbers.numbers.items()],
             )
-            has_retired = _has_retired(connection)
             change = _fit(connection, shares_answers=shares_answers)
             settled = dict(connection.execute(_SETTLED))
             names = {number: name for name, number in numbers.numbers.items()}
             new = {names[model]: count for model, count in _new(connection, shares_answers=shares_answers).items()}
-    return Foreseen(change, settled, new, has_retired)
+    return Foreseen(change, settled, new)
 
 
 def _shadow(connection: sqlite3.Connection) -> None:
@@ -180,6 +177,29 @@ def _shadow(connection: sqlite3.Connection) -> None:
     connection.execute(_ASKED)
     connection.execute("COMMIT")
     connection.execute("BEGIN")  # of the copies only: else each insert would be a transaction
+
+
+class Settled(NamedTuple):
+    """What a checkpoint has."""
+
+    by_model: dict[str, int]
+    """How many requests to each model have an outcome; broken rows are not requests."""
+    has_retired: bool
+    """Whether there are answers whose requests are not in the job."""
+
+
+def settled_in(directory: Path) -> Settled:
+    """Return what a checkpoint has: all that `foresee` would find of it where neither job nor input has changed.
+
+    Args:
+        directory: of the run; another process may be working in it.
+
+    Raises:
+        RunDirectoryError: the checkpoint cannot be read.
+    """
+    path = directory / FILE_NAME
+    with closing(connect(path, read_only=True)) as connection, translated(path):
+        return Settled(dict(connection.execute(_SETTLED)), _has_retired(connection))
 
 
 def forget_failed(store: Store, *, shares_answers: bool = False) -> int:

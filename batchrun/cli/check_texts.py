@@ -4,9 +4,10 @@ import orjson
 
 from batchrun.engine.preflight.check import Report
 from batchrun.engine.preflight.estimate import Forecast
-from batchrun.engine.preflight.outlook import count_text, range_text, spent_so_far
+from batchrun.engine.preflight.outlook import count_text, product_text, range_text, spent_so_far
 from batchrun.job.catalogue import load_prices, usd_text
 from batchrun.job.sections import Job
+from batchrun.records import RowCount
 from batchrun.report.texts import counted, duration_text
 
 _MARGIN = 10
@@ -28,7 +29,7 @@ def report_lines(report: Report, job: Job) -> list[str]:
         *((f"row {prompt['row']}", _prompt(prompt["messages"])) for prompt in report.prompts),
         ("longest", _longest(report)),
         ("changed", [report.changed] if report.changed else []),
-        ("requests", _requests(report)),
+        ("requests", _requests(report, job)),
         *(_ahead(report, job) if report.ahead.requests else _spent(report)),
         ("probe", _probes(report)),
         ("note", report.notes),
@@ -89,12 +90,13 @@ def _longest(report: Report) -> list[str]:
     return [f"prompts of about {named} tokens{share}"]
 
 
-def _requests(report: Report) -> list[str]:
+def _requests(report: Report, job: Job) -> list[str]:
     if report.settled and not report.ahead.requests:
         return [f"nothing to send: {report.settled:,} of {counted(report.requests, 'request')} settled"]
     models = f" to {len(report.windows)} models" if len(report.windows) > 1 else ""
     settled = f", {report.settled:,} settled already" if report.settled else ""
-    lines = [f"{report.ahead.requests:,} to send{models}{settled}"]
+    made_of = product_text(job, RowCount(report.rows, is_exact=True))
+    lines = [f"{report.ahead.requests:,} to send{models}{settled}{f' ({made_of})' if made_of else ''}"]
     if copies := report.requests - report.settled - report.ahead.requests:
         lines.append(f"{copies:,} more ask the same as others and get a copy of the answer, at no cost")
     return lines

@@ -7,7 +7,7 @@ import pytest
 from harness.checkpoints import answer, answers_in, failure, outcomes_in, requests, settle
 
 from batchrun.checkpoint import facts
-from batchrun.checkpoint.changes import Change, adapt, foresee, forget_failed, has_retired
+from batchrun.checkpoint.changes import Change, adapt, foresee, forget_failed, has_retired, settled_in
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.errors import InputError
@@ -228,9 +228,9 @@ def test_what_is_foreseen_counts_retired_answers_and_leaves_out_broken_rows(tmp_
     adapted(tmp_path, requests("x", "b", "c"))
     with Store(tmp_path):
         foreseen = foresee(tmp_path, [[a], [b, c]])
-        assert foreseen == (Change(2, 3, 0, 0, 0), {"m": 2}, {}, True)
+        assert foreseen == (Change(2, 3, 0, 0, 0), {"m": 2}, {})
         other = requests("z", model="other")
-        assert foresee(tmp_path, [other]) == (Change(2, 0, 1, 1, 2), {}, {"other": 1}, True)
+        assert foresee(tmp_path, [other]) == (Change(2, 0, 1, 1, 2), {}, {"other": 1})
 
 
 def test_requests_that_ask_the_same_are_foreseen_as_one(tmp_path: Path) -> None:
@@ -243,3 +243,13 @@ def test_requests_that_ask_the_same_are_foreseen_as_one(tmp_path: Path) -> None:
     assert (shared.new, shared.change.new) == ({"m": 2}, 2)
     with Store(tmp_path) as store:
         assert adapt(store, batches, lambda change: False, shares_answers=True).new == 2
+
+
+def test_what_is_settled_is_counted_without_the_requests(tmp_path: Path) -> None:
+    """As many as are foreseen where nothing has changed. Broken rows are not requests."""
+    a, b, c = requests(*"abc")
+    settle(tmp_path, [answer(a), failure(b), failure(c, "bad_row")])
+    assert settled_in(tmp_path) == ({"m": 2}, False)
+    assert foresee(tmp_path, [[a, b, c]]).settled == {"m": 2}
+    adapted(tmp_path, requests("x", "b", "c"))
+    assert settled_in(tmp_path) == ({"m": 1}, True)

@@ -161,7 +161,7 @@ def test_a_finished_run_has_nothing_left(batchrun: Any, endpoint: Any) -> None:
     assert batchrun("run", job(endpoint)).code == 0
     done = batchrun("check", "job.toml")
     assert "requests  nothing to send: 2 of 2 requests settled\n" in done.stdout
-    assert "cost      nothing more; 0.0000" in done.stdout
+    assert "cost      nothing more; spent so far: 0.0000" in done.stdout
     assert not {"tokens", "time"} & {line.partition(" ")[0] for line in done.stdout.splitlines()}
 
 

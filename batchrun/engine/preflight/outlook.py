@@ -10,7 +10,8 @@ from batchrun.engine.preflight.estimate import Asked, Forecast, Known, Range, fo
 from batchrun.engine.preflight.survey import Survey
 from batchrun.job.catalogue import cost_text, is_reasoning, load_prices, price_of, retirement_text, usd_text, used_text
 from batchrun.job.sections import Job, Limits
-from batchrun.report.texts import counted, duration_text, short_count
+from batchrun.records import RowCount
+from batchrun.report.texts import counted, duration_text, rows_text, short_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +184,7 @@ def ahead_lines(
     *,
     is_guess: bool = False,
     rows_left: int | None = None,
+    made_of: str = "",
 ) -> list[str]:
     """Return what is ahead, in short, for people; nothing about what is not known.
 
@@ -192,6 +194,7 @@ def ahead_lines(
         used: what earlier executions have used of the cap.
         is_guess: whether the number of requests is a guess: the input was not read to its end.
         rows_left: exact number of rows that are not settled, where some of them may be broken, so that nothing is sent.
+        made_of: what `product_text` returns.
     """
     about = "about " if is_guess else ""
     tokens = f"{range_text(ahead.prompt_tokens, count_text)} tokens in, "
@@ -200,13 +203,26 @@ def ahead_lines(
     count = f"{about}{counted(ahead.requests, 'request')}"
     if rows_left is not None:
         count = f"{counted(rows_left, 'row')} left"
-    lines = [f"{count}, {tokens}{source}"]
+    lines = [f"{count}{_in_brackets(made_of)}, {tokens}{source}"]
     if ahead.usd is not None:
         cap = "" if cap_usd is None else f"; the cap is {cap_usd:g} USD{_in_brackets(spent_so_far(used))}"
         lines.append(f"cost of these  {range_text(ahead.usd, usd_text)} USD{cap}")
     if ahead.seconds is not None:
         lines.append(f"time for these {range_text(ahead.seconds, duration_text)}, {ahead.pace}")
     return lines
+
+
+def product_text(job: Job, inputs: RowCount | None) -> str:
+    """Return how input rows become rows of the results, for people; empty where each becomes one."""
+    if job.per_row == 1 or inputs is None:
+        return ""
+    factors = [f"{rows_text(inputs)} input {'row' if inputs.rows == 1 else 'rows'}"]
+    factors += [counted(count, noun) for count, noun in _factors(job) if count > 1]
+    return f"in all {' × '.join(factors)}"
+
+
+def _factors(job: Job) -> tuple[tuple[int, str], ...]:
+    return (len(job.models), "model"), (job.model.num_samples, "sample")
 
 
 def range_text(span: Range, text: Callable[[float], str]) -> str:

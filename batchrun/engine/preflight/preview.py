@@ -11,7 +11,16 @@ from typing import NamedTuple
 
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.engine.preflight.known import Past, learned, survey_for
-from batchrun.engine.preflight.outlook import Excess, Outlook, ahead_lines, asked_of, excess, look_ahead, model_notes
+from batchrun.engine.preflight.outlook import (
+    Excess,
+    Outlook,
+    ahead_lines,
+    asked_of,
+    excess,
+    look_ahead,
+    model_notes,
+    product_text,
+)
 from batchrun.engine.preflight.survey import ModelSurvey
 from batchrun.errors import InputError
 from batchrun.job.sections import Job
@@ -126,6 +135,7 @@ class _FirstRows:
             self._past.used,
             is_guess=is_shared or not is_read,
             rows_left=rows.rows if rows is not None and is_counted and not (is_shared or is_read) else None,
+            made_of=product_text(self._job, self._source.input_rows),
         )
 
     def _ahead(self) -> Outlook:

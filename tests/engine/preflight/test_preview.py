@@ -143,3 +143,16 @@ def test_the_estimate_of_an_input_that_begins_with_its_longest_rows_has_the_true
 
 def thousands(text: str) -> float:
     return float(text[:-1]) * {"k": 1.0, "M": 1_000.0}[text[-1]]
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        (Model(names=("m",)), "30 requests, "),
+        (Model(names=("m", "n"), num_samples=3), "180 requests (in all 30 input rows × 2 models × 3 samples), "),
+        (Model(names=("m",), num_samples=3), "90 requests (in all 30 input rows × 3 samples), "),
+    ],
+)
+def test_rows_of_the_input_are_not_mixed_up_with_rows_of_the_results(model: Model, line: str) -> None:
+    """One of the first becomes several of the second."""
+    assert previewed(dataclasses.replace(job(30), model=model)).lines[0].startswith(line)
