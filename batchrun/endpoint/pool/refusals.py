@@ -32,6 +32,12 @@ _CANARIES = 5
 """Canaries that must be refused alike, one after the other, until a model that has answered rows counts as refused. A
 server that refuses one request in ten by chance refuses five one after the other once in 100,000 times."""
 
+_CANARIES_OF_MODEL = 50
+"""The same where a server that fails (5xx) does not know the model: a minute, by the waits between probes. A gateway
+that restarts knows no model for a while."""
+
+_OF_MODEL = "model_not_found"
+
 _GROWTH = 4
 _MOST_REFUSALS = 768
 """How fast and how far that number grows while canaries are answered: in a stretch of thousands of refused rows, one
@@ -152,7 +158,9 @@ class Refusals(Generic[Row]):
         """
         if self._is_like_pending(refusal) or (self.is_bare and is_shut):
             self._canaries += 1
-            return Whose.RUNS if not is_answered or self._canaries >= _CANARIES else Whose.AGAIN
+            is_starting = refusal.status >= 500 and refusal.kind == _OF_MODEL
+            enough = (_CANARIES_OF_MODEL if is_starting else _CANARIES) if is_answered else 1
+            return Whose.RUNS if self._canaries >= enough else Whose.AGAIN
         self._canaries = 0
         self.is_bare = not self.is_bare
         return Whose.OPEN if self.is_bare else Whose.ROWS

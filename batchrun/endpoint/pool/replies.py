@@ -19,8 +19,9 @@ from batchrun.endpoint.pool.retry import advice_s
 from batchrun.endpoint.pool.verdicts import Verdict
 from batchrun.records import Fault, Reply, Usage
 
-_REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 409, 412, 413, 422, 429})
-"""Statuses under which a code or a phrase says more than the status."""
+_REFUSALS = frozenset(range(400, 600))
+"""Statuses under which a code says more than the status: one-api says 503 where it does not know the model, and 500 for
+an account without credit. Nothing is lost if it means an outage after all: canaries must confirm a refusal."""
 
 _BUSY = frozenset({429, 503})
 

@@ -207,6 +207,24 @@ BY_CODE = [
 ]
 
 
+@pytest.mark.parametrize("status", [400, 406, 408, 409, 424, 425, 500, 501, 502, 503, 529])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("billing_hard_limit_reached", "quota_exhausted"),
+        ("insufficient_funds", "quota_exhausted"),
+        ("incorrect_api_key", "unauthorized"),
+        ("unknown_model", "model_not_found"),
+        ("context_window_exceeded", "context_length"),
+        ("moderation_blocked", "content_filter"),
+        ("missing_required_parameter", "bad_request"),
+    ],
+)
+def test_a_code_that_names_a_refusal_counts_under_every_status_of_an_error(status: int, code: str, kind: str) -> None:
+    """Servers behind a gateway lose their status, not their code."""
+    assert judge(reply(status, openai("no", code))).kind == kind
+
+
 @pytest.mark.parametrize(("status", "code", "kind"), BY_CODE)
 @pytest.mark.parametrize("words", ["no", "Rate limit exceeded", "Unsupported parameter: model"])
 def test_a_code_decides_before_any_words(status: int, code: Any, kind: str, words: str) -> None:

@@ -12,7 +12,7 @@ from harness.stage import Stage
 
 from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget, Used
 from batchrun.endpoint.pool.limits import Limit
-from batchrun.records import Attempted, Reply, Request, Stop
+from batchrun.records import Attempted, Outcome, Reply, Request, Stop
 
 SLOTS = 50
 
@@ -182,3 +182,47 @@ def test_a_run_that_is_cancelled_is_cancelled() -> None:
 
     run_virtually(main())
     assert endpoint.in_flight == 0
+
+
+def in_code(status: int, code: str) -> Reply:
+    return Reply(status, {}, b'{"error": {"message": "it does not work", "code": "%s"}}' % code.encode(), 0.01)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "exit_code", "within_s"),
+    [
+        (503, "unknown_model", 4, 90),
+        (500, "invalid_api_key", 4, 10),
+        (500, "insufficient_user_quota", 5, 10),
+        (502, "billing_not_active", 5, 10),
+    ],
+)
+@pytest.mark.parametrize("from_s", [0.0, 5.0])
+def test_a_refusal_that_comes_as_a_failure_of_the_server_stops_the_run(
+    status: int, code: str, exit_code: int, within_s: float, from_s: float
+) -> None:
+    """Canaries confirm it, and no row fails by it."""
+    settled: list[Outcome] = []
+    last_s: list[float] = []
+
+    def trouble(now_s: float, body: bytes) -> Reply | None:
+        last_s[:] = [now_s]
+        return in_code(status, code) if now_s >= from_s else None
+
+    stopped = Stage(Endpoint(slots, trouble=trouble), 5_000, on_outcome=settled.append).run()
+    assert stopped is not None
+    assert stopped.exit_code == exit_code
+    assert {outcome.kind for outcome in settled} <= {None}
+    assert last_s[0] <= from_s + within_s
+
+
+@pytest.mark.parametrize("away_s", [0.1, 1.0, 5.0, 40.0])
+def test_a_gateway_that_restarts_and_knows_no_model_meanwhile_ends_nothing(away_s: float) -> None:
+    """It is an outage, and no row loses an attempt."""
+    settled: list[Outcome] = []
+    endpoint = Endpoint(
+        slots, trouble=lambda now_s, body: in_code(503, "model_not_found") if 5 <= now_s < 5 + away_s else None
+    )
+    assert Stage(endpoint, 2_000, on_outcome=settled.append).run() is None
+    assert len(settled) == 2_000
+    assert {outcome.kind for outcome in settled} == {None}
