@@ -235,3 +235,22 @@ def test_rows_that_are_settled_are_not_even_rendered(write, make_job) -> None:
     assert rows == rendered == [300, *range(303, 599)]
     assert (asked[0][0], asked[-1][1]) == (300, 600)
     assert source.rows_read == 600
+
+
+def test_a_number_of_rows_is_exact_only_if_it_was_read_after_the_end(make_job) -> None:
+    """Another thread reads meanwhile: here it reads the last rows while it is asked how far it is."""
+
+    class Reading:
+        is_complete, fraction_read = False, 0.5
+
+        @property
+        def rows_read(self) -> int:
+            self.is_complete = True
+            return 5
+
+        def close(self) -> None:
+            pass
+
+    with Source(make_job()) as source:
+        source._reader = Reading()  # type: ignore[assignment]
+        assert source.input_rows == RowCount(10, is_exact=False)
