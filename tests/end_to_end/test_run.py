@@ -290,9 +290,11 @@ def job(endpoint: Any) -> Callable[[str], str]:
 
 
 def test_a_job_file_runs_from_every_folder(batchrun: Any, job: Any) -> None:
-    """Its input is next to it, and the run directory is in the current folder."""
-    assert batchrun("run", job()).code == 0
-    assert [row["text"] for row in results("runs/label")] == ["a", "b"]
+    """Its input and its run directory are next to it."""
+    path = Path(job())
+    assert path.parent != Path.cwd()
+    assert batchrun("run", path).code == 0
+    assert [row["text"] for row in results(str(path.parent / "runs/label"))] == ["a", "b"]
 
 
 def test_flags_have_precedence_over_the_job_file(batchrun: Any, job: Any) -> None:
