@@ -78,7 +78,8 @@ def preview(
         return Preview()  # the run itself will come upon it, after the rows before it
     lines = [*rows.lines(), *(f"note: {note}" for note in model_notes(job, rows.survey, today))]
     if certain is None and (excess := rows.excess()) is not None:
-        lines.append(f"note: {excess.reason}; what fits is sent, and the run stops at the cap")
+        by = "" if source.is_complete else "as estimated from the first rows, "
+        lines.append(f"note: {by}{excess.reason}; what fits is sent, and the run stops at the cap")
     return Preview(tuple(lines), None if certain is None else certain.text)
 
 

@@ -125,9 +125,9 @@ def test_an_estimate_refuses_only_where_the_number_of_rows_is_exact(
     monkeypatch.setattr(previews, "_CERTAIN_S", 0.0)
     seen = previewed(job(20_000, max_cost_usd=0.03), known_rows=known_rows)
     assert (seen.refusal is None) is (known_rows is None)
-    assert seen.lines[-1].endswith("the cap is 0.03 USD; what fits is sent, and the run stops at the cap") is (
-        known_rows is None
-    )
+    if known_rows is None:
+        assert seen.lines[-1].startswith("note: as estimated from the first rows, the remaining requests will cost 0.")
+        assert seen.lines[-1].endswith("; the cap is 0.03 USD; what fits is sent, and the run stops at the cap")
 
 
 def test_the_estimate_of_an_input_that_begins_with_its_longest_rows_has_the_true_cost() -> None:
