@@ -242,7 +242,7 @@ class ModelTotals(NamedTuple):
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     unstated: int = 0
-    """Answers without token counts. They are in none of the sums."""
+    """Answers without token counts, or with only a part of them. They are in none of the sums."""
     stated_as_0: frozenset[str] = frozenset()
     """Names of the token counts that are 0 because answers stated 0, and not because none stated them."""
 

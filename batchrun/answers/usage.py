@@ -9,11 +9,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from batchrun.answers.chat import completion_of, problem_of
 from batchrun.answers.raw_json import loads
 from batchrun.records import Usage
 
 _MOST = 2**31 - 1
 """More than any context window holds; sums over four billion answers still fit the int64 of the results."""
+
+_DIGITS = len(str(_MOST))
 
 _NO_USAGE = Usage()
 
@@ -43,7 +46,8 @@ _REASONING = re.compile(r"reasoning|thought|thinking", re.IGNORECASE)
 def parse_usage(reply: Mapping[str, Any]) -> Usage:
     """Return the token counts of a reply; None for a count that is absent, negative or not an integer.
 
-    Runs once per answer while the pool is busy, so the usual form of usage is read first.
+    No answer has a prompt or a text of 0 tokens: servers that do not count say so, and state nothing. Runs once per
+    answer while the pool is busy, so the usual form of usage is read first.
     """
     usage = reply.get("usage")
     if usage.__class__ is dict and usage.keys() <= _PLAIN:
@@ -51,14 +55,16 @@ def parse_usage(reply: Mapping[str, Any]) -> Usage:
         prompt, completion, total = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
         if (
             prompt.__class__ is completion.__class__ is total.__class__ is int
-            and 0 < prompt + completion == total <= _MOST
+            and prompt > 0 < completion
+            and prompt + completion == total <= _MOST
         ):
             cached, reasoning = get("prompt_tokens_details"), get("completion_tokens_details")
             cached = None if cached is None else _count_in(cached, "cached_tokens")
             reasoning = None if reasoning is None else _count_in(reasoning, "reasoning_tokens")
             if prompt >= (cached or 0) and completion >= (reasoning or 0):
                 return _new(Usage, (prompt, completion, total, cached, reasoning))
-    return max(map(_counted, _places(reply)), key=_size, default=_NO_USAGE)
+    found = max(map(_counted, _places(reply)), key=_size, default=_NO_USAGE)
+    return _without_zeros(found) if 0 in found[:2] and _has_answer(reply) else found
 
 
 def usage_in(body: bytes) -> Usage:
@@ -87,6 +93,18 @@ def _is_larger(before: Any, after: Any) -> bool:
     if after is None:
         return before is not None
     return isinstance(before, int) and isinstance(after, int) and before > after
+
+
+def _has_answer(reply: Mapping[str, Any]) -> bool:
+    if problem_of(reply) is not None:
+        return False
+    completion = completion_of(reply)
+    return not completion.is_empty or bool(completion.reasoning)
+
+
+def _without_zeros(usage: Usage) -> Usage:
+    prompt, completion, _, cached, reasoning = usage
+    return Usage(prompt or None, completion or None, None, cached or None, reasoning or None)
 
 
 def _places(reply: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -144,7 +162,8 @@ def _count_in(details: Any, name: str) -> int | None:
 
 
 def _count(value: Any) -> int | None:
-    if value.__class__ is float and value.is_integer():
+    is_number = value.__class__ is str and value.isdecimal() and len(value) <= _DIGITS
+    if is_number or (value.__class__ is float and value.is_integer()):
         value = int(value)
     # `is`: isinstance would take True for 1.
     return value if value.__class__ is int and 0 <= value <= _MOST else None

@@ -56,7 +56,7 @@ def added(
 
 
 def _add_usage(counts: list[int], usage: Usage, zeros: set[str]) -> None:
-    if usage.prompt_tokens is None and usage.completion_tokens is None:
+    if usage.prompt_tokens is None or usage.completion_tokens is None:  # its cost is not known
         counts[9] += 1
         return
     for position, tokens in enumerate(usage, start=4):

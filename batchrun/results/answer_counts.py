@@ -1,4 +1,4 @@
-"""Counts, by model, completed rows whose answer may be of no use: empty, cut off, refused, with odd token counts."""
+"""Counts, by model, completed rows whose answer may be of no use: empty, cut off, refused, ended oddly."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,11 +10,24 @@ import pyarrow.compute as pc
 _LOUD_SHARE = 0.03
 """From this share of the completed rows on, empty answers are a warning and no longer a note."""
 
+_USUAL = frozenset(
+    {"stop", "length", "tool_calls", "function_call", "none", ""}
+    | {"end_turn", "stop_sequence", "tool_use", "eos", "eos_token", "complete", "completed"}
+)
+"""Finish reasons of an answer that came to its end, in lower case; `length` has its own line. All others are named."""
+
+_MOST_REASONS = 20
+_REASON_CHARS = 40
+"""How many finish reasons are told apart, and how much of each is shown: servers may write anything."""
+
 _CURES = {
     "length": "raise max_tokens: reasoning models use tokens before they answer",
     "content_filter": "the endpoint's content filter withheld them",
 }
 """Finish reason → what explains an answer without text."""
+
+
+_IN_NO_SUM = "the cost is not known and in no sum; a cap sets aside the most that it can be"
 
 
 class AnswerCounts:
@@ -23,6 +36,7 @@ class AnswerCounts:
     def __init__(self) -> None:
         self._completed: Counter[str] = Counter()
         self._empty: dict[str, Counter[str]] = {}
+        self._unusual: dict[str, Counter[str]] = {}
         self._flagged: dict[str, Counter[str]] = {}
 
     def add(self, columns: Mapping[str, pa.Array]) -> None:
@@ -35,8 +49,11 @@ class AnswerCounts:
         has_no_call = pc.and_(pc.is_null(here["tool_calls"]), pc.is_null(here["refusal"]))
         empty = pc.and_(no_text, has_no_call)
         reasons = pc.fill_null(here["finish_reason"], "none")
-        for model, reason in zip(models.filter(empty).to_pylist(), reasons.filter(empty).to_pylist(), strict=True):
-            self._empty.setdefault(model, Counter())[reason] += 1
+        is_usual = pc.is_in(pc.utf8_lower(reasons), pa.array(sorted(_USUAL)))
+        unusual = pc.and_(pc.invert(empty), pc.invert(is_usual))
+        for which, found in ((empty, self._empty), (unusual, self._unusual)):
+            for model, reason in zip(models.filter(which).to_pylist(), reasons.filter(which).to_pylist(), strict=True):
+                _count(found.setdefault(model, Counter()), reason)
         for name, flag in _flags(here).items():
             for model, count in _counted(models.filter(flag)).items():
                 self._flagged.setdefault(model, Counter())[name] += count
@@ -48,13 +65,14 @@ class AnswerCounts:
                 "model": model,
                 "completed": completed,
                 "empty": dict(self._empty.get(model, Counter()).most_common()),
+                "unusual": dict(self._unusual.get(model, Counter()).most_common()),
                 **{name: self._flagged.get(model, Counter())[name] for name in _FLAGS},
             }
             for model, completed in self._completed.items()
         ]
 
 
-_FLAGS = ("cut_off", "refused", "unstated", "contradictory")
+_FLAGS = ("cut_off", "refused", "unstated", "partly_stated", "contradictory")
 
 
 def _flags(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
@@ -68,12 +86,22 @@ def _flags(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
     contradictory, *others = (pc.fill_null(each, False) for each in odd)
     for each in others:
         contradictory = pc.or_(contradictory, each)
+    unstated = pc.or_(pc.is_null(prompt), pc.is_null(completion))
+    has_some = pc.is_valid(columns["total_tokens"])
+    for each in (prompt, completion):
+        has_some = pc.or_(has_some, pc.is_valid(each))
     return {
         "cut_off": pc.fill_null(pc.equal(columns["finish_reason"], "length"), False),
         "refused": pc.is_valid(columns["refusal"]),
-        "unstated": pc.or_(pc.is_null(prompt), pc.is_null(completion)),
+        "unstated": unstated,
+        "partly_stated": pc.and_(unstated, has_some),
         "contradictory": contradictory,
     }
+
+
+def _count(found: Counter[str], reason: str) -> None:
+    shown = "".join(each if each.isprintable() else " " for each in reason[:_REASON_CHARS])
+    found[shown if shown in found or len(found) < _MOST_REASONS else "others"] += 1
 
 
 def _counted(values: pa.Array) -> Counter[str]:
@@ -86,16 +114,32 @@ def answer_lines(answers: Sequence[Mapping[str, Any]]) -> list[str]:
     notes: list[str] = []
     for each in answers:
         whose = f"{each['model']}: " if len(answers) > 1 else ""
-        empty = sum(each["empty"].values())
-        if empty:
-            reasons = ", ".join(f"{count:,} with finish_reason {reason}" for reason, count in each["empty"].items())
-            if len(each["empty"]) == 1:
-                reasons = f"finish_reason {next(iter(each['empty']))}"
-            cures = [_CURES[reason] for reason in each["empty"] if reason in _CURES]
-            text = f"{whose}{_share(empty, each, 'has', 'have')} no text ({reasons})"
-            (warnings if empty > _LOUD_SHARE * each["completed"] else notes).append("; ".join([text, *cures]))
+        for count, text in (_empty_text(each), _unusual_text(each)):
+            if count:
+                (warnings if count > _LOUD_SHARE * each["completed"] else notes).append(f"{whose}{text}")
         notes += [f"{whose}{text}" for text in _notes(each)]
     return [*(f"warning: {line}" for line in warnings), *(f"note: {line}" for line in notes)]
+
+
+def _empty_text(counts: Mapping[str, Any]) -> tuple[int, str]:
+    """Return how many answers have no text, and what is to be known about them."""
+    count = sum(counts["empty"].values())
+    cures = [_CURES[reason] for reason in counts["empty"] if reason in _CURES]
+    return count, "; ".join([f"{_share(count, counts, 'has', 'have')} no text ({_reasons(counts['empty'])})", *cures])
+
+
+def _unusual_text(counts: Mapping[str, Any]) -> tuple[int, str]:
+    """Return how many answers have a text and an unusual finish reason, and what is to be known about them."""
+    reasons = counts.get("unusual", {})  # not counted by older versions
+    count = sum(reasons.values())
+    ending = f"{_share(count, counts, 'ends', 'end')} with an unusual finish reason ({_reasons(reasons)})"
+    return count, f"{ending}; the text may not be whole"
+
+
+def _reasons(found: Mapping[str, int]) -> str:
+    if len(found) == 1:
+        return f"finish_reason {next(iter(found))}"
+    return ", ".join(f"{count:,} with finish_reason {reason}" for reason, count in found.items())
 
 
 def _notes(counts: Mapping[str, Any]) -> Iterable[str]:
@@ -105,8 +149,11 @@ def _notes(counts: Mapping[str, Any]) -> Iterable[str]:
     if refused := counts["refused"]:
         what = "a refusal" if refused == 1 else "refusals"
         yield f"{_share(refused, counts, 'is', 'are')} {what}; the column refusal has the words"
-    if unstated := counts["unstated"]:
-        yield f"{_share(unstated, counts, 'states', 'state')} no token counts; the cost is not known and not counted"
+    in_part = counts.get("partly_stated", 0)  # not counted by older versions
+    if unstated := counts["unstated"] - in_part:
+        yield f"{_share(unstated, counts, 'states', 'state')} no token counts; {_IN_NO_SUM}"
+    if in_part:
+        yield f"{_share(in_part, counts, 'states', 'state')} only a part of the token counts; {_IN_NO_SUM}"
     if contradictory := counts["contradictory"]:
         stating = _share(contradictory, counts, "states", "state")
         yield f"{stating} token counts that do not add up; the larger ones were counted"

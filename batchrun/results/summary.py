@@ -66,7 +66,8 @@ class Summary:
     `unscored`, `pass_at` k for several samples, and for `labels` accuracy, classes and confusion."""
     answers: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One entry per model: of its `completed` rows, how many are `empty` (no text, tool call or refusal; a number for
-    each finish_reason), `cut_off`, `refused`, or state no token counts (`unstated`) or `contradictory` ones."""
+    each finish_reason), `unusual` (a text with a finish_reason that is not a usual one; a number for each), `cut_off`,
+    `refused`, or state no token counts (`unstated`; of these `partly_stated` some) or `contradictory` ones."""
     simulated: bool = False
     """Whether the simulator made the answers up; then nothing was paid."""
     set_aside_usd: float = 0.0

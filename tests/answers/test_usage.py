@@ -25,7 +25,8 @@ USAGES = st.dictionaries(
         (7, 7),
         (7.0, 7),
         (2**31 - 1, 2**31 - 1),
-        *[(value, None) for value in (2**31, -1, True, 1.5, "7", None, [7])],
+        ("7", 7),
+        *[(value, None) for value in (2**31, -1, True, 1.5, "-7", "7.5", "", "9" * 11, None, [7])],
     ],
 )
 def test_a_token_count_is_an_integer_or_unknown(value: Any, count: int | None) -> None:
@@ -48,6 +49,32 @@ def test_a_token_count_is_an_integer_or_unknown(value: Any, count: int | None) -
 def test_usage_that_is_absent_or_garbage_is_unknown(reply: dict[str, Any]) -> None:
     """Every count is null when there is nothing to read it from."""
     assert parse_usage(reply) == Usage()
+
+
+def with_answer(message: Any, *counts: Any, finish_reason: str = "stop") -> dict[str, Any]:
+    usage = dict(zip(("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"), counts, strict=False))
+    return {"choices": [{"message": message, "finish_reason": finish_reason}], "usage": usage}
+
+
+@pytest.mark.parametrize(
+    ("reply", "usage"),
+    [
+        (with_answer({"content": "yes"}, 0, 0, 0), Usage()),
+        (with_answer({"content": "yes"}, "0", 0.0), Usage()),
+        (with_answer({"content": "yes"}, 0, 0, 0, 0), Usage()),
+        (with_answer({"content": "yes"}, 9, 0, 9), Usage(9)),
+        (with_answer({"content": "yes"}, 0, 9, 9), Usage(None, 9)),
+        (with_answer({"content": "yes"}, 9, 0, 29), Usage(9, 20, 29)),
+        (with_answer({"tool_calls": [{"id": "a"}]}, 0, 0, 0), Usage()),
+        (with_answer({"content": "", "reasoning": "hm"}, 0, 0, 0), Usage()),
+        (with_answer({"content": ""}, 9, 0, 9), Usage(9, 0, 9)),
+        (with_answer({"content": ""}, 0, 0, 0), Usage(0, 0, 0)),
+        (with_answer({"content": "yes"}, 9, 3, 12, 0), Usage(9, 3, 12, 0)),
+    ],
+)
+def test_no_tokens_next_to_an_answer_are_not_stated(reply: dict[str, Any], usage: Usage) -> None:
+    """A server that does not count says 0; an empty answer may have cost nothing."""
+    assert parse_usage(reply) == usage
 
 
 OPENAI = {

@@ -27,6 +27,12 @@ def test_outcomes_and_extras_are_added_to_what_was_there() -> None:
     assert after["other"] is before["other"]
 
 
+def test_an_answer_that_states_its_tokens_in_part_is_in_no_sum() -> None:
+    """Its cost is not known: a sum with half of it would be neither a cost nor a bound."""
+    for usage in (Usage(3), Usage(None, 3), Usage(None, None, 3)):
+        assert added({}, [], [Extra("m", usage=usage)])["m"] == ModelTotals(unstated=1)
+
+
 def test_a_count_that_is_stated_as_0_is_remembered_until_it_is_more(tmp_path: Path) -> None:
     """Also by the next process: a total of 0 says that answers stated 0, or that none stated anything."""
     a, b, c = requests(*"abc")

@@ -45,12 +45,44 @@ def test_an_answer_is_empty_without_text_call_and_refusal(outcome: Make) -> None
 def test_token_counts_that_do_not_add_up_are_counted(outcome: Make) -> None:
     """A total below its parts, or a part above the whole; and answers that state none."""
     usages = [Usage(1, 2, 3), Usage(5, 5, 3), Usage(5, 5, 10, 6), Usage(5, 5, 10, None, 6), Usage(), Usage(1)]
+    usages += [Usage(None, 3), Usage(None, None, 3)]
     (found,) = counted(*(outcome(body=answered(content="a"), usage=usage) for usage in usages))
-    assert (found["contradictory"], found["unstated"]) == (3, 2)
+    assert (found["contradictory"], found["unstated"], found["partly_stated"]) == (3, 4, 3)
+
+
+def test_every_finish_reason_of_a_text_is_counted_that_is_not_usual(outcome: Make) -> None:
+    """No list of failures is needed: a server may name them as it likes."""
+    usual = [None, "stop", "STOP", "length", "tool_calls", "eos", "end_turn", ""]
+    odd = ["content_filter", "RECITATION", "ran_out_of_time", "ran_out_of_time", "\x1b" + "y" * 60]
+    (found,) = counted(
+        *(outcome(body=answered(reason, content="half of")) for reason in usual + odd),
+        outcome(body=answered("content_filter", content="")),
+    )
+    assert found["unusual"] == {"ran_out_of_time": 2, "content_filter": 1, "RECITATION": 1, " " + "y" * 39: 1}
+    assert found["empty"] == {"content_filter": 1}
+    (many,) = counted(*(outcome(body=answered(f"odd {number}", content="a")) for number in range(50)))
+    assert sum(many["unusual"].values()) == 50
+    assert len(many["unusual"]) == 21
+
+
+def test_what_is_not_whole_or_not_counted_is_told_apart() -> None:
+    """Few are a note, many a warning; and no note claims that nothing is stated where something is."""
+    assert answer_lines([counts(unusual={"gone": 1})]) == [
+        "note: 1 of 40 answers ends with an unusual finish reason (finish_reason gone); the text may not be whole"
+    ]
+    (line,) = answer_lines([counts(unusual={"gone": 2, "lost": 1})])
+    assert line.startswith("warning: 3 of 40 answers end with an unusual finish reason (2 with finish_reason gone, 1 ")
+    none, some = answer_lines([counts(unstated=5, partly_stated=2)])
+    assert none.startswith("note: 3 of 40 answers state no token counts; the cost is not known")
+    assert some.startswith("note: 2 of 40 answers state only a part of the token counts; the cost is not known")
+    old = counts(unstated=1)
+    del old["unusual"], old["partly_stated"]
+    assert len(answer_lines([old])) == 1
 
 
 def counts(model: str = "m", completed: int = 40, **more: Any) -> dict[str, Any]:
-    zero = {"empty": {}, "cut_off": 0, "refused": 0, "unstated": 0, "contradictory": 0}
+    zero = {"empty": {}, "unusual": {}, "cut_off": 0, "refused": 0}
+    zero |= {"unstated": 0, "partly_stated": 0, "contradictory": 0}
     return {"model": model, "completed": completed, **zero, **more}
 
 
