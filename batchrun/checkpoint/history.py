@@ -60,7 +60,7 @@ class ExecutionTimes(NamedTuple):
     message: str = ""
     """Why it stopped; empty when it completed or died."""
     seen_at_ms: int | None = None
-    """When it was last known to run; noted every few seconds."""
+    """When it was last known to run; noted every second."""
     ended_by: str = ""
     """What ended it, in one word; empty while it runs. `done`; the signal: `SIGINT` (Ctrl-C), `SIGTERM`, `SIGHUP`;
     `cost_cap` or `token_cap`; `deadline`; `refused` (by the endpoint); `unheard` (it never answered); `quota`; `outage`

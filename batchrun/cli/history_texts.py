@@ -18,7 +18,9 @@ _MOST_PAUSES = 10
 _REASON_CHARS = 200
 """Longest reason that is shown in full."""
 
-_CURE = "; run the same command again to resume"
+_NAMED = frozenset({"refused", "quota", "outage"})
+"""Endings whose message is the endpoint's."""
+
 _INDENT = " " * 10
 
 
@@ -57,12 +59,15 @@ def _settled(execution: Mapping[str, Any], *, is_simulated: bool) -> str:
 
 
 def _ending(execution: Mapping[str, Any]) -> str:
-    """Return what ended an execution; a deadline and the like in the words of its message."""
+    """Return what ended an execution, in the words of its message where there is one; without the cure."""
     if execution["ended_by"] == "done":
         return "done"
     if execution["state"] == "died":
         return ended_text(execution["ended_by"])
-    return _cut(execution["message"].removesuffix(_CURE)) or ended_text(execution["ended_by"])
+    reason = _cut(execution["message"].split("; ")[0])
+    if execution["ended_by"] in _NAMED:
+        return ": ".join(filter(None, [ended_text(execution["ended_by"]), reason]))
+    return reason or ended_text(execution["ended_by"])
 
 
 def _pause_text(pause: Mapping[str, Any], execution: Mapping[str, Any]) -> str:

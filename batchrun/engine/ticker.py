@@ -84,6 +84,7 @@ class Watch:
             if now_s - self.shared_s >= _SHARE_EVERY_S:
                 self.shared_s = now_s
                 self.note_limit()
+                self.store.history.seen(_now_ms())
                 if (total := expected_rows(self.job, self.source, self.store)) != self.total:
                     self._note_total(total)
                 self._note(facts.WAITING, self.pool.waiting)
@@ -93,7 +94,6 @@ class Watch:
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
                 self.saved_s = now_s
-                self.store.history.seen(_now_ms())
                 await self._save()
             await asyncio.sleep(TICK_S)
 

@@ -74,6 +74,7 @@ def test_an_execution_has_its_times_rows_cost_and_ending() -> None:
         ({"state": "completed", "ended_by": "done", "message": ""}, "; done"),
         ({"state": "interrupted", "ended_by": "SIGINT", "message": "Ctrl-C: kept"}, "; Ctrl-C: kept"),
         ({"state": "stopped", "ended_by": "stopped", "message": ""}, "; stopped"),
+        ({"ended_by": "refused", "message": "no such key; check it"}, "; refused by the endpoint: no such key"),
         ({"message": "x" * 300}, "; " + "x" * 199 + "…"),
     ],
 )
