@@ -18,7 +18,7 @@ _USUAL = frozenset(
 
 _MOST_REASONS = 20
 _REASON_CHARS = 40
-"""How many finish reasons are told apart, and how much of each is shown: servers may write anything."""
+"""How many finish reasons are counted separately, and how much of each is shown: servers may write anything."""
 
 _CURES = {
     "length": "raise max_tokens: reasoning models use tokens before they answer",

@@ -72,7 +72,7 @@ def test_pieces_that_repeat_what_came_before_count_once() -> None:
 
 @pytest.mark.parametrize("of", ["delta", "text", "message"])
 @pytest.mark.parametrize("cut", [0, 1, 20])
-def test_pieces_without_their_end_are_no_answer(of: str, cut: int) -> None:
+def test_pieces_without_their_end_are_not_an_answer(of: str, cut: int) -> None:
     """Neither all of them without a finish reason, nor those before a cut; nor a single one."""
     lines = pieces("The", " ünit", ".", of=of, end=None if not cut else "stop")
     body = "\n".join(lines)[: -cut or None].encode()

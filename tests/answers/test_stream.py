@@ -373,7 +373,7 @@ def test_a_stray_event_before_the_end_is_not_an_error() -> None:
     assert assembled(sse(stray))[0]["choices"][0]["message"]["content"] == "ab"
 
 
-def test_an_event_that_cannot_be_read_and_is_no_piece_takes_nothing_from_the_answer() -> None:
+def test_an_event_that_cannot_be_read_and_is_not_a_piece_takes_nothing_from_the_answer() -> None:
     """But one that may have been a piece does, unless the answer was finished before it."""
     ends = (piece(content="a"), piece(content="b", finish_reason="stop"))
     first, last = (b"data: " + orjson.dumps(chunk(each)) + b"\n\n" for each in ends)

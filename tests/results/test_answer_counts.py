@@ -65,7 +65,7 @@ def test_every_finish_reason_of_a_text_is_counted_that_is_not_usual(outcome: Mak
     assert len(many["unusual"]) == 21
 
 
-def test_what_is_not_whole_or_not_counted_is_told_apart() -> None:
+def test_answers_that_are_cut_and_answers_without_counts_have_separate_notes() -> None:
     """Few are a note, many a warning; and no note claims that nothing is stated where something is."""
     assert answer_lines([counts(unusual={"gone": 1})]) == [
         "note: 1 of 40 answers ends with an unusual finish reason (finish_reason gone); the text may not be whole"

@@ -1,4 +1,4 @@
-"""Splits the body of an error into its leaves, and tells words for people from codes for programs. Pure.
+"""Splits the body of an error into its leaves, and tells texts that people read from codes. Pure.
 
 Servers agree on no shape, and a gateway wraps the words of the server behind it. So no key has to be known: every text
 of the body is a leaf, in the order of the body, also those inside a text that is JSON itself. A text with spaces is
@@ -26,7 +26,7 @@ _SKIPPED = re.compile(r"stack|trace|(^|_|-|request|session|correlation)id$|^(inp
 words of a prompt must not decide. Source of the echoes: FastAPI's `input`, Groq's `failed_generation`."""
 
 _OF_REQUEST = frozenset({"param", "params", "parameter", "loc", "location", "field", "fields", "path", "model"})
-"""Keys of the names of what was sent: they are no codes."""
+"""Keys whose values name a part of the request: they are not codes."""
 
 _NAMES_A_CODE = re.compile(r"(code|type|status|object|errno|kind)$")
 """Keys whose single words are codes."""

@@ -1,4 +1,4 @@
-"""Words for people and codes for programs are told apart by their form, not by their keys."""
+"""Texts that people read differ from codes by their form, not by their keys."""
 
 from typing import Any
 
