@@ -146,6 +146,12 @@ class Backlog:
         self.fresh_bytes -= work.size_bytes
         return work
 
+    def take_last(self) -> Work:
+        """Return the last of the fresh requests, of which there must be some."""
+        work = Work(self._fresh.pop(), self._max_attempts)
+        self.fresh_bytes -= work.size_bytes
+        return work
+
     def take_due(self, now_s: float) -> Work | None:
         """Return the next request that is due to be sent again."""
         if not self._again or self._again[0][0] > now_s:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
-from batchrun.endpoint.pool.health import Failure
+from batchrun.endpoint.pool.failures import Failure
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.verdicts import Effect, ForLimit, ForRow, ForRun
 from batchrun.records import Event, Fault, Paused
@@ -51,7 +51,7 @@ class Evidence:
         self._tell_health(lane, work, effect, now_s, was_probe=was_probe)
         self._tell_limit(lane, work, effect, now_s)
 
-    def cost(self, lane: Lane, work: Work, effect: Effect) -> int:
+    def _cost(self, lane: Lane, work: Work, effect: Effect) -> int:
         """Return what a failure costs if it is the row's own."""
         result = work.failure[0] if work.failure else None
         cost = max(1, round(effect.row.cost * lane.brownout.weight))
@@ -78,7 +78,7 @@ class Evidence:
         cost = 0
         if effect.row is not ForRow.AGAIN_FREE:
             work.setbacks += 1
-            cost = self.cost(lane, work, effect)
+            cost = self._cost(lane, work, effect)
         is_alone = was_probe or not self._admission.in_flight
         if effect.run in (ForRun.PROBES_IF_ALONE, ForRun.WAITS) and not is_alone:
             return

@@ -21,12 +21,14 @@ failed as probes, since a file may have a thousand bad rows in a row. If it succ
 is judged yet: the next row that succeeds forgives all.
 
 A refusal (400, 401, 404, …) makes its row a suspect too, but it does not count as a failure of the endpoint: whether it
-is the row's or the run's is another question, which `refusals` answers, with canaries.
+is the row's or the run's is another question, which `refusals` answers, with canaries and fresh rows. Admission pauses
+meanwhile, but what was sent after a refusal came still judges it.
 """
 
 from collections.abc import Hashable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+from batchrun.endpoint.pool.failures import Failure, Suspicion
 from batchrun.endpoint.pool.refusals import Refusal, Refusals
 
 _MANY = 8
@@ -50,30 +52,6 @@ _AGES_APART_S = 0.25
 has crashed: rows that fail by themselves fail some time after they were sent."""
 
 _NEVER_S = float("-inf")
-
-
-class Failure(NamedTuple):
-    """A failed attempt, by the row's fault or by the endpoint's."""
-
-    kind: str
-    message: str
-    cost: int
-    """What the row pays if the fault is its own."""
-    sent_s: float
-    failed_s: float
-    in_flight: int
-    """How many requests of the model are left in flight."""
-    was_probe: bool
-
-
-class Suspicion(NamedTuple):
-    """What a row may have to pay."""
-
-    cost: int
-    last_s: float
-    """When it last failed."""
-    first_sent_s: float
-    """When the first of its failed attempts was sent."""
 
 
 class Pause(NamedTuple):
@@ -142,6 +120,11 @@ class Health(Generic[Row]):
         return self.pause is not None and (self.are_rows_exhausted or self.pause.asks)
 
     @property
+    def wants_row(self) -> bool:
+        """Whether a fresh row, if there is one, is to show whose the refusals are."""
+        return self.pause is not None and self.pause.asks and self.refusals.wants_row
+
+    @property
     def are_rows_exhausted(self) -> bool:
         """Whether so many rows have probed that a canary probes instead; its success judges no row."""
         return self.pause is not None and self.pause.rows >= _ROWS_PROBED
@@ -168,6 +151,8 @@ class Health(Generic[Row]):
         self.failures += 1
         self._in_a_row[row] = self._in_a_row.get(row, 0) + 1
         if self.pause is not None:
+            if failure.was_probe and self.wants_row:
+                self.refusals.begin_again()
             return failure.was_probe and self._confirm(self.pause._replace(rows=self.pause.rows + 1), failure)
         many = len(self._in_a_row) >= max(_MANY, failure.in_flight)
         if many or (not failure.in_flight and self._in_a_row[row] > 1):
@@ -208,32 +193,39 @@ class Health(Generic[Row]):
             wait_s = _PROBE_SHARE * (now_s - self.pause.since_s)
             self.probe_at_s = now_s + min(max(wait_s, _PROBE_FIRST_S), _PROBE_LAST_S)
 
-    def refused(self, row: Row, failure: Failure, refusal: Refusal, *, is_answered: bool) -> None:
-        """Note a refusal of a row; `is_answered` says whether the model was ever answered."""
+    def refused(self, row: Row, failure: Failure, refusal: Refusal, *, is_answered: bool, is_first: bool) -> None:
+        """Note a refusal of a row; see `Refusals.add`."""
         if failure.sent_s < self._recovered_s:
             return
         self._suspect(row, failure)
-        asks = self.refusals.add(row, refusal, is_answered=is_answered)
+        asks = self.refusals.add(row, refusal, is_answered=is_answered, is_first=is_first)
         if asks and self.pause is None:
             self.doubt(failure.kind, failure.message, failure.failed_s)
         if self.pause is not None:
             rows = self.pause.rows + failure.was_probe
             self.pause = self.pause._replace(rows=rows, asks=asks or self.pause.asks)
 
-    def succeeded(self, sent_s: float, now_s: float, *, is_canary: bool) -> Judgement[Row]:
-        """Note a success of a request that was sent at `sent_s`; return what it shows about the suspects."""
+    def succeeded(self, sent_s: float, now_s: float, *, is_canary: bool, spares: bool = False) -> Judgement[Row]:
+        """Note a success; return what it shows about the suspects.
+
+        Args:
+            sent_s: when the request was sent.
+            now_s: the time.
+            is_canary: whether it was a canary's.
+            spares: whether a canary judges no row whose refusal may be the run's although canaries are answered.
+        """
         pause = self.pause
         if pause is not None and sent_s <= pause.began_s:
-            return Judgement({}, [], None)
+            return Judgement({}, [], None) if is_canary else self._succeeded_before(pause, sent_s)
         asks = pause is not None and pause.asks
         is_undecided = is_canary and self.are_rows_exhausted and not asks
-        self.pause = None
-        self.failures = 0
-        self._in_a_row.clear()
-        self.refusals.forget(self._canaries)
-        self._canaries.clear()
         if is_canary and asks:
             self.refusals.canary_answered()
+            if spares and self.wants_row:
+                return Judgement({}, [], None)  # many rows were refused: a row must show it
+        elif self.wants_row:
+            self.refusals.row_answered()
+        self._end_pause()
         if is_undecided:
             self._is_undecided = True
             self._undecided_since_s = pause.since_s if pause else _NEVER_S
@@ -244,7 +236,7 @@ class Health(Generic[Row]):
             are_guilty = not self._is_undecided and (pause is None or not pause.is_outage)
         self._is_undecided = False
         if are_guilty:
-            return Judgement(self._convicted(sent_s), [], pause)
+            return Judgement(self._convicted(sent_s, spares=is_canary and spares), [], pause)
         self._recovered_s = now_s
         forgiven = list(self.suspects)
         since_s = self._undecided_since_s if pause is None else pause.since_s
@@ -253,6 +245,25 @@ class Health(Generic[Row]):
         self.suspects.clear()
         self.refusals.forget(forgiven)
         return Judgement({}, forgiven, pause, present)
+
+    def _succeeded_before(self, pause: Pause, sent_s: float) -> Judgement[Row]:
+        """Note a success of a row that was sent before the pause. It judges refusals, as if there were no pause."""
+        if not pause.asks or pause.is_outage:
+            return Judgement({}, [], None)
+        spent = self._convicted(sent_s)
+        shows_something = self.refusals.others_answered() or bool(spent)
+        if not shows_something or self.refusals.is_enough:
+            return Judgement(spent, [], None)
+        self._end_pause()
+        self.refusals.begin_again()
+        return Judgement(spent, [], pause)
+
+    def _end_pause(self) -> None:
+        self.pause = None
+        self.failures = 0
+        self._in_a_row.clear()
+        self.refusals.forget(self._canaries)
+        self._canaries.clear()
 
     def _suspect(self, row: Row, failure: Failure) -> None:
         earlier = self.suspects.pop(row, None)
@@ -263,13 +274,14 @@ class Health(Generic[Row]):
         self.pause = pause._replace(kind=failure.kind, message=failure.message, is_outage=True)
         return not pause.is_outage
 
-    def _convicted(self, sent_s: float) -> dict[Row, int]:
+    def _convicted(self, sent_s: float, *, spares: bool = False) -> dict[Row, int]:
         """Remove and return the suspects whose failures came before a successful request was sent."""
         spent: dict[Row, int] = {}
         for row, (cost, last_s, _) in self.suspects.items():
             if last_s > sent_s:
                 break
-            spent[row] = cost
+            if not (spares and self.refusals.is_spared(row)):
+                spent[row] = cost
         for row in spent:
             del self.suspects[row]
         self.refusals.forget(spent)

@@ -4,8 +4,8 @@ The models of an endpoint fail separately: a model that is down says nothing abo
 backlog and its own health. All models share the limit, the rates and the money: see `admission`.
 
 The order: while the model is doubted, probes. Otherwise requests that are due to be sent again, then fresh requests. A
-row that has failed so often that it would end as failed is held back until a success of its model shows whether the
-failures were its own. When no other row is left, a probe must show it.
+row that has failed so often that it would end as failed, or was refused, is held back until a success of its model
+shows whether it was at fault. When no other row is left, a probe must show it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -104,6 +104,16 @@ class Lane:
         return self.waiting < self._room.most_waiting
 
     @property
+    def has_fresh(self) -> bool:
+        """Whether there are rows that were never sent, as far as is known."""
+        return self.backlog.fresh > 0 or self._room.more_to_come
+
+    @property
+    def takes_fresh(self) -> bool:
+        """Whether rows that were never sent can show more once the model is not doubted any more."""
+        return self.has_fresh and self._has_place
+
+    @property
     def _has_room(self) -> bool:
         """Whether memory has room for a fresh request, or nothing else could be sent."""
         held_bytes = self.in_flight_bytes + self.backlog.kept_bytes
@@ -187,7 +197,10 @@ class Lane:
         if now_s < self.health.probe_at_s:
             self.look_again_s = self.health.probe_at_s
             return None
-        probe = self._make_canary() if self.health.wants_canary else None
+        if self.health.wants_row and (self.in_flight or self._room.more_to_come):
+            return None  # what is in flight may show it; the rows to ask are the last of those that can be read
+        probe = self._take_last() if self.health.wants_row else None
+        probe = probe or (self._make_canary() if self.health.wants_canary else None)
         probe = probe or self._take_fresh() or self.backlog.take_where(self._is_unsuspected)
         if probe is None and (
             self.backlog.fresh or not self._room.more_to_come
@@ -201,6 +214,9 @@ class Lane:
 
     def _take_fresh(self) -> Work | None:
         return self.backlog.take_fresh() if self.backlog.fresh and self._has_room else None
+
+    def _take_last(self) -> Work | None:
+        return self.backlog.take_last() if self.backlog.fresh and self._has_room else None
 
     def _is_unsuspected(self, work: Work) -> bool:
         return work not in self.health.suspects and not self.apart.is_for(work)

@@ -2,20 +2,30 @@
 
 Theory of operation. A refused row may be at fault itself (its text is too long, its image is broken), or all rows are
 refused alike: the key is wrong, the credit is spent, the model does not take a parameter of the job. No status and no
-words tell the two apart. What happens to others does:
+words tell the two apart. What happens to others does. The evidence, the strongest first:
 
-- A refused row is not settled. It waits, as a suspect, for the next success of a request that was sent after the
-  refusal came: then the refusal was its own.
-- When several rows were refused alike with no such success between, nothing more is sent, and a canary asks with the
-  job's own parameters. If it is answered, the rows are at fault. If it is refused alike, it is the run's. Where the
-  model has answered rows, several canaries must be refused one after the other: a server may refuse one request in ten
-  by chance.
-- A canary that is refused for another reason shows nothing: its parameters may not fit a request so short. Then a bare
-  canary asks, without parameters. If that is answered or refused for yet another reason, the rows are at fault.
+- *Another row is answered* that was sent after the refusal came: the refusal was the row's own. It pays for it.
+- *A canary is answered*, a small request with all that the job gives every row: the job is not refused. That convicts
+  rows whose kind is about their content. A refusal of a kind that keeps rows open (a key, credit, a model) may spare a
+  request so small: the last cents of a credit pay for it. Such rows are convicted by a canary only when no other row is
+  left to send, or after an earlier conviction.
+- *A canary is refused alike*: it may be the run's. Where the model has answered rows, several canaries must be refused
+  one after the other: a server may refuse one request in ten by chance.
+- *Many rows are refused alike*, none was answered between, and their kind keeps rows open: it may be the run's, even if
+  canaries are answered.
+- *Fresh rows are refused too*: it is the run's. They are the last witnesses, from as far behind in the input as it has
+  been read, since what is wrong with some rows is often wrong with their neighbours. If one is answered, canaries that
+  were refused had shown nothing, and from then on rows are asked instead of canaries.
+
+So a refused row is not settled, and it is not sent again until it is judged: each refusal costs it a whole attempt, and
+no row is sent more often than it has attempts.
+
+A canary that is refused for another reason shows nothing: what it has may not fit a request so short. Then a bare
+canary asks, without parameters. If that is answered or refused for yet another reason, the rows are at fault.
 
 "Alike" is the same named kind, or the same status with mostly the same words and codes. After an acquittal of the
-endpoint four times as many rows must be refused in this way until a canary asks again: a file sorted by length may have
-thousands of rows in a row that are too long.
+endpoint four times as many rows must be refused in this way until somebody is asked again: a file sorted by length may
+have thousands of rows in a row that are too long.
 """
 
 from collections.abc import Hashable, Iterable
@@ -24,7 +34,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from batchrun.endpoint.pool.reason import Reason
 
-REFUSALS = 3
+_REFUSALS = 3
 """Rows that must be refused alike with no success between, after others were answered, until a canary asks. A gateway
 that restarts answers 404 for a moment, and a firewall answers 403 to single prompts."""
 
@@ -38,10 +48,15 @@ that restarts knows no model for a while."""
 
 _OF_MODEL = "model_not_found"
 
+_WITNESSES = 2
+"""Fresh rows that must be refused until the run is: a row may be bad as often as those that were refused before it."""
+
 _GROWTH = 4
+_MANY = 48
+"""Rows that must be refused alike, of a kind that keeps them open, until answered canaries prove nothing any more."""
 _MOST_REFUSALS = 768
-"""How fast and how far that number grows while canaries are answered: in a stretch of thousands of refused rows, one
-request in 768 is a canary, and at most 768 rows are sent in vain after the credit has ended."""
+"""How fast and how far these numbers grow while canaries or rows are answered: in a stretch of thousands of refused
+rows, one request in 768 is a canary, and at most 768 rows are sent in vain after the credit has ended."""
 
 _VARIED = 8
 """Different refusals with no success between, until a canary asks. Then words say nothing and only the status is
@@ -59,6 +74,8 @@ class Refusal(NamedTuple):
     """Whether the kind alone says why."""
     status: int
     reason: Reason
+    is_open: bool = False
+    """Whether its kind keeps rows open: it may be the run's although a canary is answered."""
 
     def is_like(self, other: "Refusal") -> bool:
         """Return whether both are refused for the same reason, as far as one can see."""
@@ -70,7 +87,7 @@ class Refusal(NamedTuple):
 class Whose(Enum):
     """What the refusal of a canary shows."""
 
-    RUNS = "the run's"
+    RUNS = "the run's, if fresh rows are refused too"
     ROWS = "the rows'"
     AGAIN = "ask again, with the same canary"
     OPEN = "ask again, with a bare canary"
@@ -85,7 +102,14 @@ class _Group(Generic[Row]):
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
         self.rows: set[Row] = set()
-        self.enough = REFUSALS
+        self.spared: dict[Row, None] = {}  # of these, those that no canary convicts, in order
+        self.enough = _REFUSALS
+        self.is_canary_answered = False  # since the first of these rows was refused
+
+    @property
+    def is_crowd(self) -> bool:
+        """Whether so many rows are refused that answered canaries prove nothing."""
+        return len(self.spared) >= max(self.enough, _MANY)
 
 
 class Refusals(Generic[Row]):
@@ -96,6 +120,9 @@ class Refusals(Generic[Row]):
         self._group_of: dict[Row, _Group[Row]] = {}
         self._varied = _VARIED
         self._canaries = 0  # refused alike, one after the other
+        self._witnesses = 0  # fresh rows that were refused, one after the other
+        self._is_canary_believed = False  # several were refused alike: only fresh rows can refute it
+        self._is_canary_refuted = False  # canaries were refused, and then a fresh row was answered
         self.is_bare = False
         """Whether the next canary is a bare one: the last, with the job's parameters, was refused for another reason
         than the rows."""
@@ -103,23 +130,51 @@ class Refusals(Generic[Row]):
     def __contains__(self, row: Row) -> bool:
         return row in self._group_of
 
-    def add(self, row: Row, refusal: Refusal, *, is_answered: bool) -> bool:
-        """Note that a row is refused; return whether a canary must ask.
+    def add(self, row: Row, refusal: Refusal, *, is_answered: bool, is_first: bool = False) -> bool:
+        """Note that a row is refused; return whether somebody must be asked.
 
         Args:
             row: whose request was refused.
             refusal: why.
             is_answered: whether the model was ever answered. Before that, one refusal is enough.
+            is_first: whether the row was never convicted before.
         """
         self.forget([row])
         group = next((each for each in self._groups if each.refusal.is_like(refusal)), None) or self._new_group(refusal)
         group.rows.add(row)
+        if is_first and refusal.is_open:
+            group.spared[row] = None
         self._group_of[row] = group
-        return not is_answered or len(group.rows) >= group.enough or len(self._pending) >= self._varied
+        return not is_answered or self.is_enough
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether so many rows are refused that somebody must be asked."""
+        return self._are_varied or any(len(each.rows) >= each.enough for each in self._groups)
 
     @property
     def _pending(self) -> list[_Group[Row]]:
         return [each for each in self._groups if each.rows]
+
+    @property
+    def _are_varied(self) -> bool:
+        return len(self._pending) >= min(self._varied, _MOST_GROUPS)
+
+    @property
+    def wants_row(self) -> bool:
+        """Whether a fresh row is to be asked instead of a canary."""
+        is_canary_vain = any(each.is_crowd and each.is_canary_answered for each in self._groups)
+        return self._is_canary_believed or self._is_canary_refuted or is_canary_vain
+
+    @property
+    def one_of_many(self) -> Row | None:
+        """A row that was refused together with so many that answered canaries prove nothing; None without such rows."""
+        return next((next(iter(each.spared)) for each in self._groups if each.is_crowd), None)
+
+    def is_spared(self, row: Row) -> bool:
+        """Return whether no canary convicts the row while other rows can show whose its refusal is."""
+        group = self._group_of.get(row)
+        return group is not None and row in group.spared
 
     def _new_group(self, refusal: Refusal) -> _Group[Row]:
         if len(self._groups) == _MOST_GROUPS:
@@ -137,15 +192,38 @@ class Refusals(Generic[Row]):
             group = self._group_of.pop(row, None)
             if group is not None:
                 group.rows.discard(row)
+                group.spared.pop(row, None)
+                group.is_canary_answered = group.is_canary_answered and bool(group.rows)
 
     def canary_answered(self) -> None:
         """Note that a canary was answered: more rows must be refused until the next one asks."""
-        self.is_bare = False
-        self._canaries = 0
-        if len(self._pending) >= self._varied:
-            self._varied = min(self._varied * _GROWTH, _MOST_GROUPS)
+        self._is_canary_refuted = False
+        crowds = [each for each in self._pending if each.is_crowd]
+        for group in self._pending:
+            group.is_canary_answered = True
+        self._acquit(besides=crowds)
+
+    def row_answered(self) -> None:
+        """Note that a row was answered that was sent to find out whose the refusals are."""
+        self._is_canary_refuted = self._is_canary_refuted or self._is_canary_believed
+        self._acquit()
+
+    def others_answered(self) -> bool:
+        """Note that a row was answered that was sent before; return whether very many refused rows are not enough now.
+
+        A server refuses a row sooner than it answers one. So in a burst many are refused before any is answered.
+        """
+        groups = [each for each in self._groups if each.is_crowd and each.enough < _MOST_REFUSALS]
+        for group in groups:
+            group.enough = min(_GROWTH * len(group.spared), _MOST_REFUSALS)
+        return bool(groups)
+
+    def _acquit(self, besides: Iterable[_Group[Row]] = ()) -> None:
+        self.begin_again()
+        if self._are_varied:
+            self._varied = min(self._varied * _GROWTH, _MOST_REFUSALS)
         for group in self._groups:
-            if len(group.rows) >= group.enough:
+            if len(group.rows) >= group.enough and group not in besides:
                 group.enough = min(group.enough * _GROWTH, _MOST_REFUSALS)
 
     def canary_refused(self, refusal: Refusal, *, is_answered: bool, is_shut: bool) -> Whose:
@@ -156,18 +234,31 @@ class Refusals(Generic[Row]):
             is_answered: whether the model was ever answered. Before that, one canary is enough.
             is_shut: whether such a refusal can only be the run's, as a wrong key.
         """
+        if self._is_canary_refuted:
+            return Whose.ROWS  # a row would have been asked if one were left
         if self._is_like_pending(refusal) or (self.is_bare and is_shut):
             self._canaries += 1
             is_starting = refusal.status >= 500 and refusal.kind == _OF_MODEL
             enough = (_CANARIES_OF_MODEL if is_starting else _CANARIES) if is_answered else 1
-            return Whose.RUNS if self._canaries >= enough else Whose.AGAIN
+            self._is_canary_believed = self._canaries >= enough
+            return Whose.RUNS if self._is_canary_believed else Whose.AGAIN
         self._canaries = 0
         self.is_bare = not self.is_bare
         return Whose.OPEN if self.is_bare else Whose.ROWS
 
+    def row_refused(self) -> bool:
+        """Note that a row was refused that was sent to find out; return whether that proves that it is the run's."""
+        self._witnesses += 1
+        return self._witnesses >= _WITNESSES
+
+    def begin_again(self) -> None:
+        """Forget what was asked: a row that was to show it failed otherwise, or nobody need be asked any more."""
+        self.is_bare = self._is_canary_believed = False
+        self._canaries = self._witnesses = 0
+
     def _is_like_pending(self, refusal: Refusal) -> bool:
-        pending = self._pending
-        is_varied = len(pending) >= _VARIED
+        are_varied = self._are_varied
         return any(
-            each.refusal.is_like(refusal) or (is_varied and each.refusal.status == refusal.status) for each in pending
+            each.refusal.is_like(refusal) or (are_varied and each.refusal.status == refusal.status)
+            for each in self._pending
         )

@@ -11,16 +11,15 @@ from batchrun.endpoint.pool.apart import is_condemned
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.closure import REFUSED, Closure
 from batchrun.endpoint.pool.evidence import Evidence
-from batchrun.endpoint.pool.health import Failure
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.outcomes import kept, outcome_of
-from batchrun.endpoint.pool.refusals import Refusal, Whose
+from batchrun.endpoint.pool.refused import Refused
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.rules import Listeners, Rules
-from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, UNHEARD, Effect, ForLimit, ForRow, ForRun, Verdict
+from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, UNHEARD, Effect, ForLimit, ForRow, Verdict
 from batchrun.endpoint.pool.waits import Waits
-from batchrun.records import Attempted, Fault, Paused, Reply, Resumed, Spent, Stop
+from batchrun.records import Attempted, Fault, Reply, Resumed, Spent, Stop
 
 _AFTER_OUTAGE_S = 1.0
 """Longest that a row still waits once an outage is over, whatever advice it got in it."""
@@ -52,7 +51,7 @@ class Settlement:
         """How many attempts were rejected for concurrency or a rate."""
         self.is_heard = rules.is_heard
         """Whether the endpoint has ever replied, with whatever status."""
-        self._answered_models = set(rules.answered)
+        self._refused = Refused(rules, self.closure, judge=self._judge, on_event=listeners.on_event)
 
     def settle(self, work: Work, result: Reply | Fault, now_s: float) -> None:
         """Decide what becomes of a request that is no longer in flight."""
@@ -116,7 +115,7 @@ class Settlement:
             self._admission.pace.lift()
         lane.apart.answered(work)
         lane.answered(now_s - work.sent_s)
-        self._answered_models.add(work.request.model)
+        self._refused.answered.add(work.request.model)
         if work.attempts - work.throttled == 1:
             lane.brownout.succeeded()
         if self._rates is not None:
@@ -147,25 +146,37 @@ class Settlement:
 
     def _judge(self, lane: Lane, work: Work, now_s: float) -> None:
         """Let a success decide over its model's failures before it."""
+        if work.is_canary and self._refused.is_refused_anyway(lane):
+            return
         if not (work.is_canary and lane.health.are_rows_exhausted):
             lane.troubled_since_s = None
         self._waits.answered()
-        spent, forgiven, ended, present = lane.health.succeeded(work.sent_s, now_s, is_canary=work.is_canary)
+        spent, forgiven, ended, present = lane.health.succeeded(
+            work.sent_s, now_s, is_canary=work.is_canary, spares=lane.takes_fresh
+        )
         if ended is not None and ended.is_outage:
             self._on_event(Resumed(lane.model, now_s - ended.since_s))
             lane.backlog.hasten(now_s + _AFTER_OUTAGE_S)
         if ended is not None and EFFECTS[ended.kind].limit is ForLimit.DOWN:
             self._limit.restore(now_s)
         for each, cost in spent.items():
-            each.spent += cost
-            lane.apart.release(each)
-            if each.spent >= each.allowed and each.failure is not None and lane.backlog.unpark(each):
-                self._settle(each, *each.failure)
+            self._charge(lane, each, cost, now_s)
         if present is not None:
             for each in lane.apart.outage_ended(present, now_s):
                 lane.backlog.put(each, now_s)
         for each in forgiven:
             self._forgive(lane, each, now_s)
+
+    def _charge(self, lane: Lane, work: Work, cost: int, now_s: float) -> None:
+        """Let a row pay for its own failures: it fails when it has nothing left."""
+        work.spent += cost
+        lane.apart.release(work)
+        if work.failure is None or not lane.backlog.unpark(work):
+            return
+        if work.spent >= work.allowed:
+            self._settle(work, *work.failure)
+        else:
+            lane.backlog.put(work, now_s + self._waits.wait_s(work, EFFECTS[work.kind], now_s))
 
     def _forgive(self, lane: Lane, work: Work, now_s: float) -> None:
         """Let a row continue that failed in an outage, unless it is the reason for it."""
@@ -184,26 +195,28 @@ class Settlement:
     def _fail(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:
         if lane.troubled_since_s is None:
             lane.troubled_since_s = now_s
-        refusal = self._refusal_of(work, effect)
-        if refusal is not None:
-            self._refused(lane, work, effect, refusal, now_s, was_probe=was_probe)
+        if (refusal := self._refused.refusal_of(work, effect)) is not None:
+            self._refused.settle(lane, work, refusal, now_s, was_probe=was_probe)
+            self._retry(lane, work, effect, now_s)
             return
         if effect.row is ForRow.AGAIN_FREE:
             self.throttled += 1
             if self._evidence.is_never_let_in(lane, work, effect, now_s):
-                self._settle(work, *work.failure) if work.failure else None
+                assert work.failure is not None
+                self._settle(work, *work.failure)
                 return
         self._evidence.note(lane, work, effect, now_s, was_probe=was_probe)
         self._retry(lane, work, effect, now_s)
 
     def _retry(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> None:
-        """Have a row sent again, or hold it back if it would end as failed once it is judged."""
+        """Have a row sent again, or hold it back: if it was refused, or would end as failed once it is judged."""
         if lane.troubled_since_s is not None:
             self._lose_patience(lane, work, effect, now_s - lane.troubled_since_s)
         if work.is_canary:
             return
         wait_s = self._waits.wait_s(work, effect, now_s, is_alone=lane.rejections.is_known(work))
-        if lane.is_closed or work.spent + lane.health.suspicion(work) < work.allowed:
+        is_held = work in lane.health.refusals or work.spent + lane.health.suspicion(work) >= work.allowed
+        if lane.is_closed or not is_held:
             self._put(lane, work, now_s + wait_s)
         else:
             lane.backlog.park(work)
@@ -224,50 +237,6 @@ class Settlement:
             )
             message = f"no request was answered for {waited_s:.0f} s: {why}; {cure}"
             self.closure.close(lane, Stop(kind=work.kind, message=message, exit_code=5 if refused is None else refused))
-
-    # Refusals.
-
-    def _refusal_of(self, work: Work, effect: Effect) -> Refusal | None:
-        """Return why the last attempt was refused; None when the endpoint failed in another way."""
-        result, verdict = work.failure or (None, None)
-        if verdict is None or not isinstance(result, Reply):
-            return None
-        is_never = effect.run is ForRun.PROBES_OR_STOPS and work.request.model not in self._answered_models
-        is_refusal = effect.row is ForRow.OPEN or effect.run is ForRun.CONTINUES_OR_STOPS
-        if not (is_refusal or is_never):
-            return None
-        return Refusal(work.kind, effect.is_named, result.status, verdict.reason)
-
-    def _refused(
-        self, lane: Lane, work: Work, effect: Effect, refusal: Refusal, now_s: float, *, was_probe: bool
-    ) -> None:
-        """Make a refused row a suspect; let a refused canary judge."""
-        cost = work.allowed
-        if effect.row is not ForRow.FAILED:
-            work.setbacks += 1
-            cost = self._evidence.cost(lane, work, effect)
-        failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, lane.in_flight, was_probe)
-        if not work.is_canary:
-            is_answered = work.request.model in self._answered_models
-            lane.health.refused(work, failure, refusal, is_answered=is_answered)
-        elif lane.health.pause is not None and lane.health.pause.asks:
-            self._canary_refused(lane, work, effect, refusal, now_s)
-        elif effect.row is ForRow.FAILED:  # an endpoint that judges a request works
-            self._judge(lane, work, now_s)
-        elif lane.health.canary_refused(work, failure, refusal):
-            self._on_event(Paused(lane.model, work.kind, work.message))
-        self._retry(lane, work, effect, now_s)
-
-    def _canary_refused(self, lane: Lane, work: Work, effect: Effect, refusal: Refusal, now_s: float) -> None:
-        is_answered = work.request.model in self._answered_models
-        is_shut = effect.row is not ForRow.FAILED
-        whose = lane.health.refusals.canary_refused(refusal, is_answered=is_answered, is_shut=is_shut)
-        if whose is Whose.ROWS:
-            self._judge(lane, work, now_s)
-        elif whose is Whose.RUNS:
-            message = f"{work.message.rstrip('.')}; {self._rules.cure_of(work.kind, lane.model)}"
-            reason = Stop(kind=work.kind, message=message, exit_code=effect.run.exit_code or REFUSED)
-            self.closure.close(lane, reason, is_of_model=effect.is_of_model)
 
     def _settle(self, work: Work, result: Reply | Fault, verdict: Verdict) -> None:
         self._on_outcome(outcome_of(work, result, verdict, int(self._unix_s() * 1000)))

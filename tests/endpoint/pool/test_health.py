@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from batchrun.endpoint.pool.health import Failure, Health, Pause
+from batchrun.endpoint.pool.failures import Failure
+from batchrun.endpoint.pool.health import Health, Pause
 from batchrun.endpoint.pool.reason import Reason
 from batchrun.endpoint.pool.refusals import Refusal
 
@@ -41,7 +42,7 @@ class Story:
         self.now_s += 1
         failure = Failure("bad_request", words, cost, self.now_s, self.now_s, 5, was_probe=False)
         refusal = Refusal("bad_request", False, 400, Reason(words))
-        self.health.refused(row, failure, refusal, is_answered=answered)
+        self.health.refused(row, failure, refusal, is_answered=answered, is_first=True)
 
     def doubt(self) -> None:
         for row in range(8):

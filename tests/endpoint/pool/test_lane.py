@@ -6,7 +6,7 @@ import pytest
 from harness.runs import requests
 
 from batchrun.endpoint.pool.backlog import Work
-from batchrun.endpoint.pool.health import Failure
+from batchrun.endpoint.pool.failures import Failure
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.verdicts import Verdict
 from batchrun.records import Fault, Request, Usage

@@ -1,0 +1,107 @@
+"""What becomes of a refused row or canary: who is asked next, and when a model is closed. Pure: time is given.
+
+`refusals` holds the rule. A row that was refused is held back until it is judged.
+"""
+
+from collections.abc import Callable
+
+from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.closure import REFUSED, Closure
+from batchrun.endpoint.pool.failures import Failure
+from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.refusals import Refusal, Whose
+from batchrun.endpoint.pool.rules import Rules
+from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, Effect, ForRow, ForRun
+from batchrun.records import Event, Paused, Reply, Stop
+
+
+class Refused:
+    """Carries out what `Refusals` decides."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        closure: Closure,
+        *,
+        judge: Callable[[Lane, Work, float], None],
+        on_event: Callable[[Event], None],
+    ) -> None:
+        """Begin without refusals.
+
+        Args:
+            rules: of the pool.
+            closure: closes models.
+            judge: lets a request that shows that its model works decide over the failures before it.
+            on_event: takes the outages that canaries show.
+        """
+        self._rules, self._closure, self._judge, self._on_event = rules, closure, judge, on_event
+        self.answered = set(rules.answered)
+        """Models that were ever answered. Before that, one refusal is enough to ask."""
+
+    def refusal_of(self, work: Work, effect: Effect) -> Refusal | None:
+        """Return why the last attempt was refused; None when the endpoint failed in another way."""
+        result, verdict = work.failure or (None, None)
+        if verdict is None or not isinstance(result, Reply):
+            return None
+        is_never = effect.run is ForRun.PROBES_OR_STOPS and work.request.model not in self.answered
+        is_refusal = effect.row is ForRow.OPEN or effect.run is ForRun.CONTINUES_OR_STOPS
+        if not (is_refusal or is_never):
+            return None
+        is_open = effect.row is ForRow.OPEN
+        return Refusal(work.kind, effect.is_named, result.status, verdict.reason, is_open=is_open)
+
+    def settle(self, lane: Lane, work: Work, refusal: Refusal, now_s: float, *, was_probe: bool) -> None:
+        """Make a refused row a suspect; let a refused canary judge."""
+        row = EFFECTS[work.kind].row
+        work.setbacks += 1
+        cost = work.allowed if row is ForRow.FAILED else ATTEMPT
+        failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, lane.in_flight, was_probe)
+        if not work.is_canary:
+            self._row_refused(lane, work, failure, refusal)
+        elif lane.health.pause is None:
+            pass  # it asked for what others have shown meanwhile
+        elif lane.health.pause.asks:
+            self._canary_refused(lane, work, refusal, now_s)
+        elif row is ForRow.FAILED:  # an endpoint that judges a request works
+            self._judge(lane, work, now_s)
+        elif lane.health.canary_refused(work, failure, refusal):
+            self._on_event(Paused(lane.model, work.kind, work.message))
+
+    def is_refused_anyway(self, lane: Lane) -> bool:
+        """Close a model although a canary was answered, if very many rows were refused and none is left to ask."""
+        row, pause = lane.health.refusals.one_of_many, lane.health.pause
+        if row is None or pause is None or not pause.asks or lane.in_flight or lane.has_fresh:
+            return False
+        self._close(lane, row)
+        return True
+
+    def _row_refused(self, lane: Lane, work: Work, failure: Failure, refusal: Refusal) -> None:
+        """Note the refusal of a row; close its model if the row was sent to find out whose the refusals are."""
+        is_witness = failure.was_probe and lane.health.wants_row
+        is_answered = work.request.model in self.answered
+        lane.health.refused(work, failure, refusal, is_answered=is_answered, is_first=not work.spent)
+        if is_witness and lane.health.refusals.row_refused():
+            self._close(lane, work)
+        elif is_witness:
+            lane.health.probe_at_s = failure.failed_s  # the next is sent at once
+
+    def _canary_refused(self, lane: Lane, work: Work, refusal: Refusal, now_s: float) -> None:
+        is_answered = work.request.model in self.answered
+        is_shut = EFFECTS[work.kind].row is not ForRow.FAILED
+        whose = lane.health.refusals.canary_refused(refusal, is_answered=is_answered, is_shut=is_shut)
+        if whose is Whose.ROWS:
+            self._judge(lane, work, now_s)
+        elif whose is Whose.RUNS and lane.has_fresh:
+            lane.health.probe_at_s = now_s  # the row that shows it is sent at once
+        elif whose is Whose.RUNS:
+            self._close(lane, work)
+
+    def _close(self, lane: Lane, work: Work) -> None:
+        """Send nothing more to a model that refuses all rows as it refused this request."""
+        effect = EFFECTS[work.kind]
+        why = work.message.rstrip(".")
+        if lane.health.refusals.one_of_many is not None:
+            why += " (a small test request is answered, but many rows were refused alike, and none was answered)"
+        message = f"{why}; {self._rules.cure_of(work.kind, lane.model)}"
+        reason = Stop(kind=work.kind, message=message, exit_code=effect.run.exit_code or REFUSED)
+        self._closure.close(lane, reason, is_of_model=effect.is_of_model)

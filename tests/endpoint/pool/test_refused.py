@@ -1,0 +1,168 @@
+"""Who pays for refusals, through the real pool on the virtual clock, with books of what was sent."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+from harness.endpoints import Endpoint, refusal
+from harness.runs import CANARY, Run, send_all
+
+from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.rules import Policy
+from batchrun.records import Attempted, Fault, Reply
+
+Result = Reply | Fault
+MAX_ATTEMPTS = Policy().max_attempts
+BLOCKED = refusal(403, "blocked by policy")
+NO_CREDIT = refusal(402, "This prompt costs more than what is left of your credit")
+VAGUE = refusal(400, "Bad Request")
+
+
+class Books(NamedTuple):
+    """A run, and how often each body was sent."""
+
+    run: Run
+    sent: Counter[bytes]
+
+    def of(self, row: int) -> int:
+        """Return how often a row was sent."""
+        return self.sent[b"row-%d" % row]
+
+    @property
+    def failed(self) -> set[int]:
+        """The rows that failed."""
+        return {outcome.row for outcome in self.run.failed}
+
+
+def booked(
+    refuse: Callable[[float, int | None], Result | None], rows: int, *, limit: Limit | None = None, slots: int = 50
+) -> Books:
+    """Send rows; `refuse` returns what the server says at a time to a row, or to a canary (None); None: an answer.
+
+    The events and outcomes state every attempt.
+    """
+    sent: Counter[bytes] = Counter()
+
+    def trouble(now_s: float, body: bytes) -> Result | None:
+        sent[body] += 1
+        return refuse(now_s, None if body == CANARY else int(body[4:]))
+
+    run = send_all(Endpoint(lambda now_s: slots, trouble=trouble), rows, limit=limit or Limit(slots))
+    outside = sum(event.attempts for event in run.events if isinstance(event, Attempted))
+    assert outside + sum(outcome.attempts for outcome in run.outcomes) == sent.total()
+    return Books(run, sent)
+
+
+@pytest.mark.parametrize("slots", [1, 8, 200])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_refusal_of_all_rows_that_spares_canaries_stops_the_run_and_fails_no_row(slots: int, is_known: bool) -> None:
+    """A key that may not do what the rows ask for: each row is sent once, until those are many."""
+    limit = Limit(slots, start=slots, known=True) if is_known else Limit(slots)
+    books = booked(lambda now_s, row: None if row is None else BLOCKED, 2_000, limit=limit, slots=slots)
+    assert books.run.stop is not None
+    assert (books.run.stop.kind, books.run.stop.exit_code) == ("forbidden", 4)
+    assert "a small test request is answered" in books.run.stop.message
+    assert not books.run.outcomes
+    assert books.sent.total() <= 60 + slots
+    assert max(books.of(row) for row in range(2_000)) == 1
+
+
+@pytest.mark.parametrize("rows", [1_200, 2_000])
+def test_credit_that_ends_by_degrees_stops_the_run_and_fails_no_row(rows: int) -> None:
+    """What is left pays for a canary and for no row: exit code 5, and few are sent in vain."""
+    books = booked(lambda now_s, row: NO_CREDIT if row is not None and now_s > 10 else None, rows)
+    assert books.run.stop is not None
+    assert (books.run.stop.kind, books.run.stop.exit_code) == ("quota_exhausted", 5)
+    assert not books.run.failed
+    assert len(books.run.outcomes) > 500
+    assert books.sent.total() - len(books.run.outcomes) <= 70
+
+
+def test_credit_that_ends_when_all_rows_are_in_flight_stops_the_run() -> None:
+    """No row is left that could be asked."""
+    limit = Limit(100, start=100, known=True)
+    books = booked(lambda now_s, row: None if row is None else NO_CREDIT, 100, limit=limit, slots=100)
+    assert books.run.stop is not None
+    assert books.run.stop.exit_code == 5
+    assert not books.run.outcomes
+    assert books.sent.total() <= 102
+
+
+@pytest.mark.parametrize("slots", [1, 8, 200])
+@pytest.mark.parametrize("end", [1_000, 3_500])
+def test_a_firewall_that_refuses_a_stretch_of_rows_fails_these_and_holds_nothing_up(slots: int, end: int) -> None:
+    """Rows from behind the stretch are answered: so its rows are at fault, and each fails after its attempts."""
+    stretch = range(500, end)
+    books = booked(lambda now_s, row: BLOCKED if row in stretch else None, 4_000, slots=slots)
+    assert books.run.stop is None
+    assert books.failed == set(stretch)
+    assert len(books.run.outcomes) == 4_000
+    assert {books.of(row) for row in stretch} == {MAX_ATTEMPTS}
+    assert {books.of(row) for row in range(500)} == {1}
+    assert books.sent[CANARY] <= 40
+
+
+@pytest.mark.parametrize("slots", [4, 50, 400])
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.6, 0.9])
+def test_any_share_of_refused_rows_fails_after_its_attempts(share: float, slots: int) -> None:
+    """However many: they do not make failures cheaper, and others are answered between."""
+    chance = random.Random(5)
+    bad = {row for row in range(2_000) if chance.random() < share}
+    limit = Limit(slots, start=slots, known=True)
+    books = booked(lambda now_s, row: BLOCKED if row in bad else None, 2_000, limit=limit, slots=slots)
+    assert books.run.stop is None
+    assert books.failed == bad
+    assert {books.of(row) for row in bad} == {MAX_ATTEMPTS}
+    assert books.sent.total() - books.sent[CANARY] == 2_000 + len(bad) * (MAX_ATTEMPTS - 1)
+    assert books.sent[CANARY] <= 30
+
+
+def test_refusals_make_other_failures_no_cheaper() -> None:
+    """Half of the rows are refused, which is not chance: a row that breaks the server still fails after five."""
+    broken = range(7, 2_000, 100)
+
+    def refuse(now_s: float, row: int | None) -> Result | None:
+        if row in broken:
+            return refusal(500, "assertion failed")
+        return BLOCKED if row is not None and row % 2 == 0 else None
+
+    books = booked(refuse, 2_000)
+    assert books.run.stop is None
+    assert {books.of(row) for row in broken} == {MAX_ATTEMPTS}
+
+
+def test_a_few_refused_rows_at_the_end_fail() -> None:
+    """Nothing else is left to send. A canary is answered, and the rows were answered before them."""
+    books = booked(lambda now_s, row: BLOCKED if row is not None and row >= 480 else None, 500)
+    assert books.run.stop is None
+    assert books.failed == set(range(480, 500))
+    assert {books.of(row) for row in range(480, 500)} == {MAX_ATTEMPTS}
+
+
+@pytest.mark.parametrize("slots", [1, 2, 50])
+@pytest.mark.parametrize("bad", [range(4), range(7, 400, 20), range(100, 160)])
+def test_a_server_that_refuses_canaries_as_it_refuses_some_rows_does_not_stop_the_run(slots: int, bad: range) -> None:
+    """It takes no request so short, whatever the words: a fresh row is answered, and canaries are believed no more."""
+    books = booked(lambda now_s, row: VAGUE if row is None or row in bad else None, 400, slots=slots)
+    assert books.run.stop is None
+    assert books.failed == set(bad)
+    assert len(books.run.outcomes) == 400
+    assert books.sent[CANARY] <= 6
+
+
+def test_a_fresh_row_that_fails_in_another_way_shows_nothing() -> None:
+    """The endpoint goes away after the canaries were refused. When it is back, rows are answered."""
+    canaries = [0]
+
+    def refuse(now_s: float, row: int | None) -> Result | None:
+        canaries[0] += row is None
+        if canaries[0] < 5 or (canaries[0] == 5 and row is None):
+            return VAGUE if now_s > 2 else None
+        return refusal(503, "busy") if now_s < 60 else None
+
+    books = booked(refuse, 3_000)
+    assert books.run.stop is None
+    assert not books.run.failed
+    assert len(books.run.outcomes) == 3_000
