@@ -31,7 +31,10 @@ STREAM_TIMES = 6
 """Longest stream, in times the timeout: an hour by default. 131,072 tokens arrive in that time at 40 a second, and a
 server that sends a byte now and then cannot hold a row for ever."""
 
-_HEADERS_READ = ("retry-after", "retry-after-ms", "llm_provider-retry-after", "rate_limit_type", "location")
+_HEADERS_READ = (
+    *("retry-after", "retry-after-ms", "llm_provider-retry-after", "rate_limit_type", "location"),
+    *(f"x-ratelimit-{what}{of}" for what in ("remaining", "reset") for of in ("", "-requests", "-tokens")),
+)
 """The headers that verdicts and retries read; no others are kept."""
 
 _Kind = Literal["connection", "timeout", "too_large", "bad_reply"]

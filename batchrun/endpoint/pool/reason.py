@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from batchrun.answers.events import EventReader, is_stream
+from batchrun.answers.raw_json import loads
 from batchrun.endpoint.pool.leaves import leaves_of, words_of
 
 _MESSAGE_CHARS = 500
@@ -16,6 +18,9 @@ _MESSAGE_CHARS = 500
 
 _READ_CHARS = 20_000
 """How much of an error is read for the verdict: what counts may stand behind a long echo."""
+
+_ODD_BYTES = 100_000
+"""Longest error that is read in another way than as strict JSON or as text: all other rows wait meanwhile."""
 
 _MOST_CODES = 32
 
@@ -29,10 +34,12 @@ _DELAYS_S = {
 }
 """Keys of a wait, and their unit. Source: google.rpc.RetryInfo; OpenRouter and Discord-like APIs."""
 
-_SPAN = r"(?:\d+(?:\.\d+)?\s*(?:ms|milli|s|m|h)[a-z]*\s*)+"
-_ADVICE = re.compile(rf"\b(?:again|retry|wait)\b.{{0,20}}?({_SPAN})", re.IGNORECASE)
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milli|s|m|h)", re.IGNORECASE)
-_UNITS_S = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNIT = r"(ms|millis?(?:econds?)?|s|secs?|seconds?|秒|m|mins?|minutes?|分钟|h|hrs?|hours?|小时)(?![a-z])"
+_SPAN = rf"(?:\d+(?:\.\d+)?\s*{_UNIT.replace('(ms', '(?:ms')}\s*)+"
+_ADVICE = re.compile(rf"(?:\b(?:again|retry|wait)\b|重试|等待).{{0,20}}?({_SPAN})", re.IGNORECASE)
+_PART = re.compile(rf"(\d+(?:\.\d+)?)\s*{_UNIT}", re.IGNORECASE)
+_UNITS_S = {"ms": 0.001, "mil": 0.001, "s": 1.0, "秒": 1.0, "m": 60.0, "分": 60.0, "h": 3600.0, "小": 3600.0}
+"""What a unit begins with, and its seconds."""
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -81,11 +88,24 @@ def read_reason(body: bytes) -> Reason:
 
 
 def _parsed(body: bytes) -> Any:
-    """Return the JSON of an error; None when it is not JSON."""
+    """Return the JSON of an error, also of one that is not strict or comes as the events of a stream; None without."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
+        pass
+    if len(body) > _ODD_BYTES:
         return None
+    if is_stream(body):
+        events: list[Any] = []
+        reader = EventReader(lambda name, data: events.append(data.decode("utf-8", "replace")))
+        reader.feed(body)
+        reader.close()
+        return [event for event in events if event != "[DONE]"]
+    try:
+        answer = loads(body)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def _delay_s(value: Any, unit_s: float) -> float | None:
@@ -93,7 +113,7 @@ def _delay_s(value: Any, unit_s: float) -> float | None:
         try:
             value = float(value)
         except ValueError:
-            return _span_s(value)
+            return span_s(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         return None
     return value * unit_s
@@ -101,13 +121,17 @@ def _delay_s(value: Any, unit_s: float) -> float | None:
 
 def _advice_in(text: str) -> float | None:
     found = _ADVICE.search(text)
-    return _span_s(found[1]) if found else None
+    return span_s(found[1]) if found else None
 
 
-def _span_s(text: str) -> float | None:
-    """Return the seconds of a span such as `2.5s`, `6m0s` or `12 seconds`."""
+def span_s(text: str) -> float | None:
+    """Return the seconds of a span such as `2.5s`, `6m0s` or `12 seconds`; None when there is none."""
     parts = _PART.findall(text)
-    return sum(float(number) * _UNITS_S[unit.lower()] for number, unit in parts) if parts else None
+    return sum(float(number) * _seconds_of(unit.lower()) for number, unit in parts) if parts else None
+
+
+def _seconds_of(unit: str) -> float:
+    return next(_UNITS_S[unit[:length]] for length in (3, 2, 1) if unit[:length] in _UNITS_S)
 
 
 def _as_text(message: Any) -> str:

@@ -25,6 +25,9 @@ an account without credit. Nothing is lost if it means an outage after all: cana
 
 _BUSY = frozenset({429, 503})
 
+_BAD_DRAWS = frozenset({400, 422})
+"""Statuses that are final, unless the server says when to come again."""
+
 
 class _Rule(NamedTuple):
     statuses: frozenset[int]
@@ -36,7 +39,7 @@ def _code(kind: str, pattern: str) -> _Rule:
     return _Rule(_REFUSALS, re.compile(pattern), kind)
 
 
-def _phrase(kind: str, statuses: str, pattern: str) -> _Rule:
+def _rule(kind: str, statuses: str, pattern: str) -> _Rule:
     return _Rule(frozenset(int(each) for each in statuses.split()), re.compile(pattern), kind)
 
 
@@ -46,10 +49,11 @@ _CODES = (
         r"insufficient_(user_)?(quota|balance|funds|credits?)|billing_\w+|budget_exceeded|exceeded_current_quota_error"
         r"|payment_required|credit_balance_too_low|arrearage|1113|1008",
     ),
-    _phrase("bad_draw", "400 422", r"json_validate_failed|tool_use_failed|output_parse_failed"),
+    _rule("bad_draw", "400 422", r"json_validate_failed|tool_use_failed|output_parse_failed"),
     _code(
         "context_length",
-        r"context_(length|window)_exceeded|exceed_context_size_error|contextwindowexceedederror|1039|1261",
+        r"\w*(context|prompt|string|input)\w*_(exceeded|limit_reached|too_long|above_max_length)|tokens_limit_reached"
+        r"|string_above_max_length|exceed_context_size_error|contextwindowexceedederror|1039|1261",
     ),
     _code(
         "content_filter",
@@ -86,9 +90,9 @@ _SIZE = re.compile(r"tokens?\b|\btpm\b|too (large|long|big)|\b(size|length|bytes
 """Words of what a single request may be too large for. A number of requests is not among them."""
 
 _PHRASES = (
-    _phrase("account_unsupported", "429", r"personal account|non-personal"),
+    _rule("account_unsupported", "429", r"personal account|non-personal"),
     # Not `billing` alone: OpenAI's rate limit message ends with the address of its billing page.
-    _phrase(
+    _rule(
         "quota_exhausted",
         "400 402 403 422 429",
         r"exceeded your current quota|insufficient.{0,12}\b(quota|balance|funds|credits?)|billing (details|hard limit)"
@@ -96,47 +100,70 @@ _PHRASES = (
         r"|spending (limit|cap)|in arrears|balance is (too low|not enough)|account is not active|payment required"
         r"|余额不足|欠费|budget has been exceeded|budget_exceeded|exceeded\w*budget",
     ),
-    _phrase("rate_limited", "429", r"hit [rt]pm limit"),  # LiteLLM names all limits before the one that was hit
-    _phrase("throttled", "429", _SLOTS.pattern),
-    _phrase("rate_limited", "429", _PER_TIME.pattern),
-    _phrase("throttled", "503", r"at capacity.{0,20}in.flight"),  # a full LiteLLM worker: its number is the limit
+    _rule("rate_limited", "429", r"hit [rt]pm limit"),  # LiteLLM names all limits before the one that was hit
+    _rule("throttled", "429", _SLOTS.pattern),
+    _rule("rate_limited", "429", _PER_TIME.pattern),
+    _rule("throttled", "503", r"at capacity.{0,20}in.flight"),  # a full LiteLLM worker: its number is the limit
     # The name of a parameter may contain any word of the rules below.
-    _phrase(
+    _rule(
         "bad_request",
         "400 422",
         r"\b(unknown|unrecognized|unsupported|unexpected|extra) (\w+ )?(parameter|argument|field|key)"
         r"|parameter.{0,40}\b(not supported|unsupported)",
     ),
-    _phrase(
+    _rule(
         "model_not_found",
         "400 422",
         r"invalid model|not a valid model|unknown model|passed in model=|provider not provided|pinned to"
         r"|\bmodel\b.{0,80}\b(not found|not exist|decommissioned|no longer|not supported by any)|模型不存在",
     ),
     # LiteLLM's way to say 401, and xAI's and Google's.
-    _phrase(
+    _rule(
         "unauthorized",
         "400 500",
         r"no connected db|no api key passed|^authentication error|\b(incorrect|invalid) api key"
         r"|api key not (valid|found)",
     ),
-    _phrase(
+    _rule(
         "context_length",
         "400 413 422",
         r"\bcontext[ _-]?(length|window|size)(_?exceeded\w*)?\b|maximum (context|prompt|model|input|sequence)\b"
         r"|\b(prompt|inputs?|messages|text|request)\b.{0,20}\btoo long\b|too many (input )?tokens|range of input length"
         r"|inputs.{0,5}tokens.{0,30}must be|tokens?\b.{0,40}\bexceed.{0,30}\bmaximum|exceeds?.{0,30}\btoken limit"
-        r"|exceeds? (the )?max\w*\b.{0,15}\blength",
+        r"|exceeds? (the )?max\w*\b.{0,15}\blength|\breduce the length\b|(长度|上下文|tokens?).{0,12}(超过|超出|过长)",
     ),
-    _phrase(
+    # Any other words that name a length of the whole prompt, a bound and two numbers; not those of a parameter.
+    _rule(
+        "context_length",
+        "400 413 422",
+        r"^(?!.*\b(max_\w*tokens|completion tokens|output tokens)\b)"
+        r"(?=.*\b(tokens?|context|n_ctx|sequence|(prompt|input) length)\b)"
+        r"(?=.*\b(at most|exceed\w*|(longer|larger|greater|more) than|too (long|large|many)|maximum|limit\w*|window)\b)"
+        r"(?=.*\d{3}[^\d\n]+\d{3})",
+    ),
+    _rule(
         "content_filter",
         "400 403 422",
         r"\bcontent[ _-]?(filter(s|ed|ing)?|management|policy|policies|policy_?violation\w*)\b"
         r"|\b(blocked|filtered|flagged|refused|rejected)\b.{0,60}\bsafety\b(?! identifier)"
         r"|\bsafety (system|filters?|policy|policies|guidelines|reasons?|violation)\b"
-        r"|\b(input|prompt|content|request|message)\b.{0,20}\bflagged\b|(inappropriate|sensitive) content|敏感",
+        r"|\b(input|prompt|content|request|message)\b.{0,20}\bflagged\b|(inappropriate|sensitive|unsafe) content"
+        r"|敏感|不安全|违规|content exists risk|\bguardrails?\b|new_sensitive|prohibited_content"
+        r"|\bviolat\w+\b.{0,60}\b(policy|policies|terms|guidelines)\b",
     ),
-    _phrase("bad_draw", "400 422", r"(please|and) (try again|retry)\b(?! (with|after|using)\b)|failed_generation"),
+    # Who must change something before another attempt gets no other answer.
+    _rule(
+        "bad_request",
+        "400 422",
+        r"\b(shorten|reduc|fix|correct|chang|modif|remov|check|adjust|updat|provid|replac)\w*\b.{0,60}"
+        r"\b(try again|retry)\b",
+    ),
+    _rule(
+        "bad_draw",
+        "400 422",
+        r"(?<!not )(?<!n't )(?<!cannot )\b(try again|try later|retry)\b(?! (with|after|using|when|once)\b)"
+        r"|\btemporar(y|ily)\b|\btransient\b|failed_generation",
+    ),
 )
 """Phrases that decide where codes do not. Source: what real servers were seen to say."""
 
@@ -213,12 +240,15 @@ def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:
         message = _redirected(headers)
         return Verdict("forbidden", message, Usage(), reason=Reason(message))
     reason = read_reason(body)
-    text = f"{reason.text} {' '.join(reason.codes)} limit type: {headers.get('rate_limit_type', '').lower()}"
+    text = f"{reason.text}\n{' '.join(reason.codes)} limit type: {headers.get('rate_limit_type', '').lower()}"
     has_advice = reason.advice_s is not None or advice_s(headers, 0.0) is not None
     kind = _by_code(status, reason.codes)
     if kind is None and status == 429:
         kind = _of_a_limit(text, reason.codes, has_advice=has_advice)
-    kind = kind or _by_phrase(status, text) or _BY_STATUS.get(status) or _by_class(status)
+    kind = kind or _by_phrase(status, text)
+    if kind is None and status in _BAD_DRAWS and has_advice:
+        kind = "bad_draw"
+    kind = kind or _BY_STATUS.get(status) or _by_class(status)
     is_slot = status in _BUSY and bool(_SLOTS.search(text))
     return Verdict(kind, reason.message or f"HTTP {status}", Usage(), reason=reason, is_slot=is_slot)
 

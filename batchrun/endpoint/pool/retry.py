@@ -4,11 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from batchrun.endpoint.pool.reason import span_s
 from batchrun.endpoint.pool.verdicts import Verdict
 from batchrun.records import Fault, Reply
 
 MAX_ADVICE_S = 120.0
 """Longest `Retry-After` that is obeyed. Precedent: the openai client obeys up to 120 s."""
+
+_AGES_S = 1e9
+"""Numbers above it are times: seconds since 1970, or milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,8 @@ def advice_s(headers: Mapping[str, str], now_unix_s: float) -> float | None:
 
     Args:
         headers: lower-case names. Reads `retry-after-ms`, `retry-after` (seconds, or an HTTP date), and the name
-            under which a LiteLLM proxy passes on an upstream's: `llm_provider-retry-after`.
+            under which a LiteLLM proxy passes on an upstream's: `llm_provider-retry-after`. Without these, the
+            `x-ratelimit-reset` of requests or tokens, if its `x-ratelimit-remaining` is 0.
         now_unix_s: the time that a date is compared with.
     """
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0), ("llm_provider-retry-after", 1.0)):
@@ -50,7 +55,23 @@ def advice_s(headers: Mapping[str, str], now_unix_s: float) -> float | None:
             seconds = _seconds(headers[name], unit_s, now_unix_s)
             if seconds is not None:
                 return min(max(seconds, 0.0), MAX_ADVICE_S)
-    return None
+    resets = [_reset_s(headers, what, now_unix_s) for what in ("-requests", "-tokens", "")]
+    known = [seconds for seconds in resets if seconds is not None]
+    return min(max(*known, 0.0), MAX_ADVICE_S) if known else None
+
+
+def _reset_s(headers: Mapping[str, str], what: str, now_unix_s: float) -> float | None:
+    """Return when a rate counts from zero again, if nothing of it is left."""
+    if headers.get(f"x-ratelimit-remaining{what}") != "0":
+        return None
+    value = headers.get(f"x-ratelimit-reset{what}", "")
+    try:
+        seconds = float(value)
+    except ValueError:
+        return span_s(value)
+    if seconds > _AGES_S:  # a time and not a span
+        seconds = (seconds / 1000 if seconds > 1000 * _AGES_S else seconds) - now_unix_s
+    return seconds if 0 <= seconds < float("inf") else None
 
 
 def advised_s(result: Reply | Fault, verdict: Verdict, now_unix_s: float) -> float | None:

@@ -123,7 +123,7 @@ EFFECTS: dict[str, Effect] = {
         is_named=False,
     ),
     "bad_draw": Effect(
-        "400 that asks to try again: the model's answer was bad, not the request",
+        "400, 422 that ask to try again, or say when: the model's answer was bad, not the request",
         ForRow.AGAIN,
         ForLimit.NOTHING,
         ForRun.CONTINUES_OR_STOPS,

@@ -91,6 +91,13 @@ ADVICE: list[tuple[Any, float | None]] = [
     ({"message": "try again in 1h2m3s"}, 3723.0),
     ({"message": "try again later; your limit is 5 models"}, None),
     ({"message": "12 seconds have passed"}, None),
+    ({"message": "wait for 3 messages"}, None),
+    ({"message": "retry with 2 schemas or 4 hints"}, None),
+    ({"message": "retry after 3 sec."}, 3.0),
+    ({"message": "retry in 1 hr 2 mins"}, 3720.0),
+    ({"message": "please retry in 90 milliseconds"}, 0.09),
+    ({"message": "请在 3 秒后重试"}, None),
+    ({"message": "重试前请等待 3 秒"}, 3.0),
 ]
 
 
@@ -107,3 +114,24 @@ def test_the_same_reason_is_the_same_in_spite_of_numbers_ids_and_quotes() -> Non
     assert not one.is_like(Reason("Your prompt is longer than allowed", ("too_long",)))
     assert Reason().is_like(Reason())
     assert not one.is_like(Reason())
+
+
+ODD = [
+    b"\xef\xbb\xbf%s",
+    b"data: %s\n\n",
+    b": busy\n\nevent: error\ndata: %s\n\ndata: [DONE]\n\n",
+    b"\n%s trailing",
+]
+
+
+@pytest.mark.parametrize("frame", ODD)
+def test_an_error_that_is_not_strict_json_is_read_too(frame: bytes) -> None:
+    """After a byte order mark, as the event of a stream, with something around it."""
+    body = frame % b'{"error": {"message": "The seed is negative", "code": "bad_seed"}}'
+    assert read_reason(body)[:2] == ("The seed is negative", ("bad_seed",))
+
+
+def test_a_text_that_only_begins_like_json_is_a_text() -> None:
+    """Whole, and not only the number or the list in front."""
+    for text in ("[Errno 111] Connection refused", "5 requests too many", '"gone" it says'):
+        assert read_reason(text.encode()).message == text

@@ -79,6 +79,26 @@ OTHERS = [
     (400, "The model `foo` has been decommissioned", "model_not_found"),
     (400, "Failed to generate JSON. Please try again.", "bad_draw"),
     (400, "The prompt is bad; please try again with a better prompt", "bad_request"),
+    (400, "The backend hiccuped. Try again in a moment.", "bad_draw"),
+    (400, "no worker took the request, retry later", "bad_draw"),
+    (422, "The tool is temporarily out of order", "bad_draw"),
+    (400, "a transient fault of the parser", "bad_draw"),
+    (400, "Shorten the list of tools and try again.", "bad_request"),
+    (400, "this cannot work; do not retry", "bad_request"),
+    (400, "retry once the file is uploaded", "bad_request"),
+    (400, "this deployment takes at most 4096 tokens and got 5000", "context_length"),
+    (400, "the sequence has 9000 elements, which is more than n_ctx = 4096", "context_length"),
+    (422, "input length 70000 is larger than the window of 65536", "context_length"),
+    (400, "a prompt of 40000 tokens is above the limit: 32768", "context_length"),
+    (400, "Please reduce the length of your conversation", "context_length"),
+    (400, "输入的长度超过了 4096", "context_length"),
+    (400, "max_tokens = 9000 is more than the maximum of 4096 tokens", "bad_request"),
+    (400, "at most 4096 completion tokens can be written, not 9000", "bad_request"),
+    (400, "logprobs must be at most 20, not 100 tokens", "bad_request"),
+    (400, "The guardrail of this project refused the text", "content_filter"),
+    (400, "this text violates the terms of use", "content_filter"),
+    (400, "content exists risk", "content_filter"),
+    (400, "内容违规", "content_filter"),
     (400, "Range of input length should be [1, 6000]", "context_length"),
     (400, "prompt exceeds max length", "context_length"),
     (400, "requested tokens exceed the maximum of 4096", "context_length"),
@@ -191,6 +211,10 @@ def test_a_code_or_type_decides_as_well_as_the_message() -> None:
 BY_CODE = [
     (400, "context_length_exceeded", "context_length"),
     (413, "exceed_context_size_error", "context_length"),
+    (400, "model_max_prompt_tokens_exceeded", "context_length"),
+    (413, "tokens_limit_reached", "context_length"),
+    (400, "string_above_max_length", "context_length"),
+    (400, "input_too_long", "context_length"),
     (400, "content_filter", "content_filter"),
     (422, "data_inspection_failed", "content_filter"),
     (400, "invalid_api_key", "unauthorized"),
@@ -285,6 +309,14 @@ def test_a_filter_that_withholds_an_answer_under_200_has_given_its_verdict(answe
 def test_the_verdict_is_read_from_all_words_and_codes_under_any_key(status: int, body: Any, kind: str) -> None:
     """But not from what the row itself sent, and not from numbers that count something."""
     assert judge(reply(status, json.dumps(body).encode())).kind == kind
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refusal_that_says_when_to_come_again_is_not_final(status: int) -> None:
+    """Without any words. Where it names what is wrong, it is."""
+    assert judge(reply(status, openai("no"), retry_after="3")).kind == "bad_draw"
+    assert judge(reply(status, b'{"message": "no", "retry_after": 3}')).kind == "bad_draw"
+    assert judge(reply(status, openai("no", "context_length_exceeded"), retry_after="3")).kind == "context_length"
 
 
 def test_an_answer_that_is_none_shows_the_words_in_it() -> None:

@@ -32,7 +32,22 @@ def test_the_jitter_is_full_and_the_bound_doubles() -> None:
         assert sum(waits) / len(waits) == pytest.approx(bound_s / 2, rel=0.05)
 
 
+LEFT, NONE_LEFT = {"x-ratelimit-remaining-tokens": "9"}, {"x-ratelimit-remaining-tokens": "0"}
+
 ADVICE = [
+    ({**NONE_LEFT, "x-ratelimit-reset-tokens": "6m0s"}, MAX_ADVICE_S),
+    ({**NONE_LEFT, "x-ratelimit-reset-tokens": "1.5s"}, 1.5),
+    ({**NONE_LEFT, "x-ratelimit-reset-tokens": "250ms"}, 0.25),
+    ({**NONE_LEFT, "x-ratelimit-reset-tokens": "7"}, 7.0),
+    ({**NONE_LEFT, "x-ratelimit-reset-tokens": str(int(NOW_S) + 7)}, 7.0),
+    ({**NONE_LEFT, "x-ratelimit-reset-tokens": str(int(NOW_S) * 1000 + 7000)}, 7.0),
+    ({**NONE_LEFT, "x-ratelimit-reset-tokens": "soon"}, None),
+    ({**NONE_LEFT, "x-ratelimit-reset-tokens": "nan"}, None),
+    ({**NONE_LEFT, "x-ratelimit-reset-requests": "9"}, None),
+    ({**LEFT, "x-ratelimit-reset-tokens": "9"}, None),
+    ({"x-ratelimit-reset-tokens": "9"}, None),
+    ({**NONE_LEFT, "x-ratelimit-reset-tokens": "9", "retry-after": "2"}, 2.0),
+    ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "3"}, 3.0),
     ({}, None),
     ({"retry-after": "7"}, 7.0),
     ({"retry-after": " 7 "}, 7.0),
