@@ -22,9 +22,9 @@ _REASON_CHARS = 40
 
 _CURES = {
     "length": "raise max_tokens: reasoning models use tokens before they answer",
-    "content_filter": "the endpoint's content filter withheld them",
+    "content_filter": "the endpoint's content filter withheld {}",
 }
-"""Finish reason → what explains an answer without text."""
+"""Finish reason → what explains answers without text; braces stand for which of them."""
 
 
 _IN_NO_SUM = "the cost is not known and in no sum; a cap sets aside the most that it can be"
@@ -124,8 +124,15 @@ def answer_lines(answers: Sequence[Mapping[str, Any]]) -> list[str]:
 def _empty_text(counts: Mapping[str, Any]) -> tuple[int, str]:
     """Return how many answers have no text, and what is to be known about them."""
     count = sum(counts["empty"].values())
-    cures = [_CURES[reason] for reason in counts["empty"] if reason in _CURES]
+    cures = [_CURES[each].format(_which(number, count)) for each, number in counts["empty"].items() if each in _CURES]
     return count, "; ".join([f"{_share(count, counts, 'has', 'have')} no text ({_reasons(counts['empty'])})", *cures])
+
+
+def _which(part: int, count: int) -> str:
+    """Return which of some answers are meant: all of them, or a part."""
+    if part < count:
+        return f"{part:,} of them"
+    return "it" if count == 1 else "them"
 
 
 def _unusual_text(counts: Mapping[str, Any]) -> tuple[int, str]:

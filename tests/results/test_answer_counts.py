@@ -97,7 +97,11 @@ def test_more_than_a_few_percent_of_empty_answers_are_a_warning() -> None:
     (line,) = answer_lines([counts(refused=1)])
     assert line == "note: 1 of 40 answers is a refusal; the column refusal has the words"
     (line,) = answer_lines([counts(completed=10, empty={"stop": 3, "content_filter": 1})])
-    assert "(3 with finish_reason stop, 1 with finish_reason content_filter); the endpoint's content filter" in line
+    assert line.endswith("1 with finish_reason content_filter); the endpoint's content filter withheld 1 of them")
+    (line,) = answer_lines([counts(completed=10, empty={"content_filter": 2})])
+    assert line.endswith("withheld them")
+    (line,) = answer_lines([counts(completed=10, empty={"content_filter": 1})])
+    assert line.endswith("withheld it")
 
 
 def test_each_model_has_its_lines_and_warnings_come_first() -> None:
