@@ -1,10 +1,12 @@
 """The requests that are not rows."""
 
+import base64
 import json
 from typing import Any
 
 from batchrun.engine.canaries import Canaries
-from batchrun.job.sections import Input, Job, Model, Response
+from batchrun.job.sections import Input, Job, Model, PromptTemplates, Response
+from batchrun.prompts.images import media_type
 
 
 def asked(model: Model, *, is_bare: bool, name: str = "m", **sections: Any) -> dict[str, Any]:
@@ -36,3 +38,26 @@ def test_a_bare_canary_is_a_request_for_one_token() -> None:
     body = {"messages": [{"role": "user", "content": "Say OK."}], "max_tokens": 1}
     assert asked(Model(names=("m",), temperature=0.5), is_bare=True) == {"model": "m", **body}
     assert asked(Model(), is_bare=False, name="own")["model"] == "own"
+
+
+def test_a_canary_has_the_system_message_that_every_row_has() -> None:
+    """Some models take no system message at all. A bare canary has none."""
+    prompt = PromptTemplates(system="Answer in {{ 'French' }}.")
+    first, last = asked(Model(names=("m",)), is_bare=False, prompt=prompt)["messages"]
+    assert first == {"role": "system", "content": "Answer in French."}
+    assert last == {"role": "user", "content": "Say OK."}
+    assert len(asked(Model(names=("m",)), is_bare=True, prompt=prompt)["messages"]) == 1
+    prompt = PromptTemplates(system="Answer as {{ persona }}.")
+    first, _ = asked(Model(names=("m",)), is_bare=False, prompt=prompt)["messages"]
+    assert first["role"] == "system"
+    assert "persona" not in first["content"]
+
+
+def test_a_canary_of_a_job_with_images_has_an_image() -> None:
+    """A model that takes none refuses it as it refuses the rows. A bare canary has none."""
+    prompt = PromptTemplates(user="{{ q }}", images="img")
+    text, image = asked(Model(names=("m",)), is_bare=False, prompt=prompt)["messages"][0]["content"]
+    assert text == {"type": "text", "text": "Say OK."}
+    data = image["image_url"]["url"].removeprefix("data:image/png;base64,")
+    assert media_type(base64.b64decode(data)[:32]) == "image/png"
+    assert isinstance(asked(Model(names=("m",)), is_bare=True, prompt=prompt)["messages"][0]["content"], str)

@@ -37,8 +37,17 @@ _READ_AHEAD_BYTES = 128 << 20
 class Admission:
     """Chooses among the requests that no worker holds."""
 
-    def __init__(self, limit: Limit, *, max_attempts: int, budget: Budget | None, canary: Canary) -> None:
+    def __init__(
+        self,
+        limit: Limit,
+        *,
+        max_attempts: int,
+        budget: Budget | None,
+        canary: Canary,
+        proven: Collection[str] = (),
+    ) -> None:
         self.limit, self.budget = limit, budget
+        self._proven = proven
         self._max_attempts, self._canary = max_attempts, canary
         self.in_flight = 0
         """How many requests are in flight."""
@@ -65,6 +74,7 @@ class Admission:
         lane = self._lanes.get(model)
         if lane is None:
             lane = self._lanes[model] = Lane(model, self._max_attempts, self._canary, self)
+            lane.is_proven = model in self._proven
             self._turns.append(lane)
             self._share_memory()
         return lane

@@ -70,6 +70,8 @@ class Lane:
         """Since when its requests have failed with no success between; `settlement` sets it."""
         self.is_closed = False
         """Whether nothing more is sent; `close` sets it."""
+        self.is_proven = False
+        """Whether a row of the model was ever answered: then the job itself is not what makes it fail."""
         self.answers = 0
         """How many requests were answered."""
         self.slowest_s = 0.0
@@ -226,5 +228,6 @@ class Lane:
         if next(iter(self.backlog), None) is None or any(work.is_canary for work in self._probes):
             return None
         pause = self.health.pause
-        is_bare = pause is None or not pause.asks or self.health.refusals.is_bare
+        asks = pause is not None and pause.asks
+        is_bare = self.health.refusals.is_bare if asks else self.is_proven
         return Work(self._canary(self.model, is_bare=is_bare), self._max_attempts, is_canary=True)

@@ -56,7 +56,11 @@ class Pool:
         self._strict = rules.strict
         self._rates = rules.rates if rules.rates is not None and rules.rates.are_set else None
         self._admission = Admission(
-            limit, max_attempts=rules.policy.max_attempts, budget=rules.budget, canary=rules.canary
+            limit,
+            max_attempts=rules.policy.max_attempts,
+            budget=rules.budget,
+            canary=rules.canary,
+            proven=rules.answered,
         )
         self._attempts = Attempts(client, self._admission, listeners.on_event)
         self._settlement = Settlement(self._admission, rules, listeners, stop=self.stop, uniform=uniform, unix_s=unix_s)

@@ -115,6 +115,7 @@ class Settlement:
             self._admission.pace.lift()
         lane.apart.answered(work)
         lane.answered(now_s - work.sent_s)
+        lane.is_proven = lane.is_proven or not work.is_canary
         self._refused.answered.add(work.request.model)
         if work.attempts - work.throttled == 1:
             lane.brownout.succeeded()

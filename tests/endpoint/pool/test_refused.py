@@ -11,7 +11,7 @@ from harness.runs import CANARY, Run, send_all
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.rules import Policy
-from batchrun.records import Attempted, Fault, Reply
+from batchrun.records import Attempted, Fault, Reply, Request
 
 Result = Reply | Fault
 MAX_ATTEMPTS = Policy().max_attempts
@@ -166,3 +166,36 @@ def test_a_fresh_row_that_fails_in_another_way_shows_nothing() -> None:
     assert books.run.stop is None
     assert not books.run.failed
     assert len(books.run.outcomes) == 3_000
+
+
+def _canary(model: str, *, is_bare: bool) -> Request:
+    return Request(-1, model, 0, b"", b"bare" if is_bare else b"full", None)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 50, 2_000])
+@pytest.mark.parametrize("status", [500, 501, 503])
+def test_a_parameter_of_the_job_that_makes_the_server_fail_fails_no_row(rows: int, status: int) -> None:
+    """As long as no row was ever answered, a canary has what the rows have: the run waits, as in an outage."""
+    broken = refusal(status, "unsupported sampler")
+    endpoint = Endpoint(lambda now_s: 50, trouble=lambda now_s, body: None if body == b"bare" else broken)
+    run = send_all(endpoint, rows, canary=_canary, policy=Policy(patience_s=600.0))
+    assert not run.outcomes
+    assert run.stop is not None
+    assert "unsupported sampler" in run.stop.message
+    assert endpoint.received < 200
+
+
+@pytest.mark.parametrize("answered", [(), ("m",)])
+def test_a_model_that_has_answered_rows_is_asked_with_a_bare_canary_in_an_outage(answered: tuple[str, ...]) -> None:
+    """Also if that was in an earlier execution: then the job is not at fault."""
+    sent: set[bytes] = set()
+
+    def trouble(now_s: float, body: bytes) -> Result | None:
+        sent.add(body)
+        is_away = now_s < 30 if answered else body != b"row-0" and now_s < 30
+        return refusal(500, "assertion failed") if is_away else None
+
+    run = send_all(Endpoint(lambda now_s: 50, trouble=trouble), 20, canary=_canary, answered=answered)
+    assert not run.failed
+    assert b"full" not in sent
+    assert b"bare" in sent
