@@ -121,7 +121,6 @@ class Execution:
                     self.progress.say(self.restarted.note)
                 self.sending = Sending(
                     prepared,
-                    began_s=self.began_s,
                     interruption=self.interruption,
                     save=lambda: save_summary(self._summary("running", pid=os.getpid())),
                 )

@@ -81,7 +81,6 @@ class Sending:
         self,
         prepared: Prepared,
         *,
-        began_s: float,
         interruption: Interruption,
         save: Callable[[], None],
     ) -> None:
@@ -89,7 +88,6 @@ class Sending:
 
         Args:
             prepared: what is sent, and with what.
-            began_s: start of the execution, on the monotonic clock.
             interruption: drains the pool from outside.
             save: writes run.json.
         """
@@ -98,7 +96,7 @@ class Sending:
         """The first error of the run itself, to be raised after it has drained."""
         self._prepared = prepared
         self._progress, self._memory, self._budget = prepared.progress, prepared.memory, prepared.budget
-        self._began_s, self._interruption, self._save = began_s, interruption, save
+        self._interruption, self._save = interruption, save
         self._loop = asyncio.get_running_loop()
         self._client = prepared.access.client(self.job.limits, self.job.limits.max_concurrency)
         self._contact = Contact(self.job, prepared.access, self.store)
@@ -156,7 +154,7 @@ class Sending:
         )
         self._on_flight(0)  # the note has the prices of this job from now on
         self._progress.begin(summed(self.store.totals.values()).requests)
-        self._interruption.drain_by(self._pool.stop, lambda: self._contact.flight_text(self._pool))
+        self._interruption.drain_by(self._pool.stop, self._flight_text)
         async with self._client:
             self._ticker = self._watch()
             watch = asyncio.create_task(self._ticker.keep())
@@ -220,6 +218,9 @@ class Sending:
 
     # What happens meanwhile.
 
+    def _flight_text(self) -> str:
+        return self._contact.flight_text(self._pool)
+
     def _on_flight(self, in_flight: int) -> None:
         usd, tokens = self._prepared.used_before.total if self._budget is None else self._budget.owed
         self.store.sending(in_flight, usd, int(tokens))
@@ -262,7 +263,8 @@ class Sending:
             store=self.store,
             memory=self._memory,
             progress=self._progress,
-            began_s=self._began_s,
+            began_s=time.monotonic(),
+            flight=self._flight_text,
             note_limit=self._note_learned,
             save=self._save,
             fail=self._fail,

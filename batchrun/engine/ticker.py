@@ -45,6 +45,9 @@ class Watch:
     memory: LimitMemory
     progress: Progress
     began_s: float
+    """When the sending began, on the monotonic clock: `max_duration` counts from here."""
+    flight: Callable[[], str]
+    """Returns what is in flight, and how long it may take."""
     note_limit: Callable[[], None]
     """Adds the limit to its history."""
     save: Callable[[], None]
@@ -78,8 +81,7 @@ class Watch:
         while True:
             now_s = time.monotonic()
             if (why := self._over(stop_at_s, now_s)) is not None:
-                message = f"{why}; run the same command again to resume"
-                self.pool.stop(Stop(kind="deadline", message=message, exit_code=5))
+                self._stop(why)
             self.progress.show(self._figures(now_s))
             if now_s - self.shared_s >= _SHARE_EVERY_S:
                 self.shared_s = now_s
@@ -101,10 +103,17 @@ class Watch:
         """Show the figures of a run that sends nothing more."""
         self.progress.show(self._figures(time.monotonic())._replace(in_flight=0, pause=None, rate_per_s=None))
 
+    def _stop(self, why: str) -> None:
+        """Drain the run because a deadline is over, and print once what it still waits for."""
+        if self.pool.stopping is None:
+            message = f"{why}; run the same command again to resume"
+            self.pool.stop(Stop(kind="deadline", message=message, exit_code=5))
+            self.progress.say(f"{why}: stopping: {self.flight()}")
+
     def _announce_stop(self, stop_at_s: float) -> None:
         """Print when the run will stop, if it has a deadline: a time of day may be tomorrow's."""
-        elapsed_s = time.monotonic() - self.began_s
-        at_s = min(stop_at_s, time.time() + (self.job.limits.max_duration_s or inf) - elapsed_s)
+        left_s = (self.job.limits.max_duration_s or inf) - (time.monotonic() - self.began_s)
+        at_s = min(stop_at_s, time.time() + max(0.0, left_s))
         total = expected_rows(self.job, self.source, self.store)
         left = rows_left(total, summed(self.store.totals.values()).requests)
         if at_s < inf and left != RowCount(0, is_exact=True):

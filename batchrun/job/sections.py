@@ -152,7 +152,7 @@ class Limits(Section):
     )
     stop_at: str | None = setting(None, "time of day (HH:MM) at which to drain and stop", clock_time)
     max_duration_s: float | None = setting(
-        None, "time after which to drain and stop, such as 8h", duration_s, key="max_duration"
+        None, "time of sending after which to drain and stop, such as 8h", duration_s, key="max_duration"
     )
     patience_s: float | None = setting(
         None, "longest outage to wait for", duration_s, key="patience", shown="12h; 1m while nothing has ever answered"

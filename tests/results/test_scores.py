@@ -109,3 +109,14 @@ def test_invalid_settings_of_a_scorer_are_refused() -> None:
     """The message names the setting."""
     with pytest.raises(JobError, match=r"evaluate\.pattern"):
         scorer_of(Evaluate(target="right", scorer="regex"))
+
+
+@pytest.mark.parametrize(
+    ("scorer", "classes", "has_labels"), [("number", 11, True), ("number", 12, False), ("exact", 12, True)]
+)
+def test_more_numbers_than_ratings_have_are_not_labels(scorer: str, classes: int, has_labels: bool) -> None:
+    """The right answers of arithmetic repeat too; a table of them says nothing."""
+    texts = [str(number) for number in range(classes)] * 5
+    scoring = Scoring(TargetJudge(Evaluate(target="right", scorer=scorer), "right"), 1)
+    scoring.column(rows(*texts, right=texts), None)
+    assert (scoring.table()[0]["labels"] is not None) is has_labels

@@ -58,10 +58,11 @@ def test_a_class_that_is_never_predicted_has_no_precision() -> None:
         [(str(number), "a") for number in range(40)] * 4,
         [(str(number), "a") for number in range(51)] * 100,
         [("x" * 101, "a"), ("b", "b")] * 100,
+        [("a", "junk"), ("b", None)] * 100,
     ],
 )
-def test_targets_that_are_not_labels_have_no_table(pairs: list[tuple[str, str | None]]) -> None:
-    """No target, a single class, classes with too few rows, too many classes, and a class that is too long."""
+def test_targets_that_are_not_labels_or_never_predicted_have_no_table(pairs: list[tuple[str, str | None]]) -> None:
+    """No target, a single class, few rows per class, too many classes, a class that is too long, an empty table."""
     assert table_of(pairs) is None
 
 
