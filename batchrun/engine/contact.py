@@ -1,7 +1,7 @@
 """What a run knows and says of its endpoint: whether it ever replied, why it is paused, and what its user can do."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
@@ -28,6 +28,8 @@ class Contact:
         self._is_noted = not self._is_real
         self.is_heard = self._is_known()
         """Whether the endpoint has replied to an earlier execution of this run."""
+        self.answered = self._known_models()
+        """The models that have answered rows of this run at this endpoint."""
         self.place = place_of(job.endpoint)
         """The endpoint, in messages."""
         self.policy = _policy_of(job.limits)
@@ -39,6 +41,26 @@ class Contact:
             return url in heard
         has_answers = any(sums.completed for sums in self._store.totals.values())  # of a version that noted less
         return has_answers and set(earlier_endpoints(self._store)) <= {url}
+
+    def _known_models(self) -> list[str]:
+        completed = [model for model, sums in self._store.totals.items() if sums.completed]
+        answered = self._store.fact(facts.ANSWERED)
+        if not self._is_real:
+            return completed
+        if answered is None:  # of a version that noted less
+            return completed if set(earlier_endpoints(self._store)) <= {self._job.endpoint.base_url} else []
+        return answered.get(self._job.endpoint.base_url, [])
+
+    def note_answered(self, models: Collection[str]) -> None:
+        """Record which models have answered rows."""
+        url, noted = self._job.endpoint.base_url, self._store.fact(facts.ANSWERED)
+        if not self._is_real or not models or (noted is not None and {*models} <= {*noted.get(url, [])}):
+            return
+        if noted is None:  # answers of an older version are of all endpoints before
+            has_answers = any(sums.completed for sums in self._store.totals.values())
+            others = [each for each in earlier_endpoints(self._store) if each != url] if has_answers else []
+            noted = {each: [] for each in others}
+        self._store.set_fact(facts.ANSWERED, noted | {url: sorted({*noted.get(url, []), *models})})
 
     def note_heard(self) -> None:
         """Record that the endpoint has replied."""

@@ -117,7 +117,7 @@ class Sending:
                 repair=self._prepared.repair,
                 strict=None if canaries.strict_forms is None else Strictness(*canaries.strict_forms),
                 budget=self._budget,
-                answered=[model for model, sums in self.store.totals.items() if sums.completed],
+                answered=self._contact.answered,
                 is_heard=self._contact.is_heard,
                 place=self._contact.place,
                 cure_of=self._contact.cure_of,
@@ -251,6 +251,7 @@ class Sending:
             self._limit_change = None
         if self._pool.is_heard:
             self._contact.note_heard()
+            self._contact.note_answered(self._pool.answered)
 
     # The watch.
 

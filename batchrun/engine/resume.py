@@ -13,7 +13,7 @@ from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.records import ModelTotals, summed
 from batchrun.report.texts import counted
-from batchrun.results.endpoints import earlier_endpoints, is_known_endpoint, is_same_endpoint
+from batchrun.results.endpoints import answering_endpoints, is_known_endpoint, is_same_endpoint
 from batchrun.results.identity import (
     changed_parts,
     has_changed,
@@ -67,7 +67,7 @@ def endpoint_question(recorded: Known, job: Job, totals: Mapping[str, ModelTotal
     completed = summed(totals.values()).completed
     if not completed or is_known_endpoint(recorded, job):
         return None
-    earlier = " and ".join(earlier_endpoints(recorded))
+    earlier = " and ".join(answering_endpoints(recorded))
     mixed = f"{job.run_directory}: {counted(completed, 'answer')} of this run came from {earlier}"
     return f"{mixed}; the endpoint of the job is {job.endpoint.base_url} now"
 
@@ -166,7 +166,7 @@ def _origin_note(job: Job) -> str | None:
 def _endpoint_note(store: Store, job: Job) -> str | None:
     """Return a note when the rows so far were answered by another endpoint than the job's."""
     settled = summed(store.totals.values()).requests
-    earlier = earlier_endpoints(store)
+    earlier = answering_endpoints(store)
     if not settled or not earlier or is_same_endpoint(earlier[-1], job.endpoint.base_url):
         return None
     answered = f"the settled rows ({settled:,}) were answered by {' and '.join(earlier)}"

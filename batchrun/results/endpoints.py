@@ -18,6 +18,13 @@ def earlier_endpoints(recorded: Known) -> list[str]:
     return [url] if isinstance(url := job.get("endpoint", {}).get("base_url"), str) else []
 
 
+def answering_endpoints(recorded: Known) -> list[str]:
+    """Return those of the earlier endpoints that have answered rows, as far as that is noted."""
+    answered = recorded.fact(facts.ANSWERED)
+    earlier = earlier_endpoints(recorded)
+    return earlier if answered is None else [url for url in earlier if url in answered]
+
+
 def is_same_endpoint(one: str, other: str) -> bool:
     """Return whether two base URLs name the same endpoint: a port that is the scheme's own changes nothing."""
     return _parts(one) == _parts(other)

@@ -145,3 +145,33 @@ def test_the_simulator_is_not_asked_around() -> None:
     store = Store()
     Contact(job(), Access("http://127.0.0.1:8/v1", None, None), store).note_heard()  # type: ignore[arg-type]
     assert not store.known
+
+
+OTHER = "http://other/v1"
+
+
+@pytest.mark.parametrize(
+    ("store", "answered"),
+    [
+        (Store(COMPLETED, answered={OTHER: ["m"]}, endpoints=[OTHER, URL]), []),
+        (Store(COMPLETED, answered={OTHER: ["n"], URL: ["m"]}, endpoints=[OTHER, URL]), ["m"]),
+        (Store(COMPLETED, endpoints=[URL]), ["m"]),
+        (Store(COMPLETED, endpoints=[OTHER, URL]), []),
+        (Store(), []),
+    ],
+)
+def test_a_model_is_known_only_at_the_endpoint_where_it_has_answered(store: Store, answered: list[str]) -> None:
+    """So a new base URL that is wrong is not waited for as if it had ever answered."""
+    assert contact(store).answered == answered
+
+
+def test_the_models_that_answer_are_noted_by_endpoint() -> None:
+    """Those of earlier executions stay noted, and endpoints that an older version noted count as answering."""
+    store = Store(COMPLETED, endpoints=[OTHER, URL])
+    made = contact(store)
+    made.note_answered([])
+    assert "answered" not in store.known
+    made.note_answered(["m"])
+    assert store.known["answered"] == {OTHER: [], URL: ["m"]}
+    made.note_answered(["n"])
+    assert store.known["answered"] == {OTHER: [], URL: ["m", "n"]}

@@ -6,7 +6,12 @@ import pytest
 
 from batchrun.checkpoint.facts import Fact
 from batchrun.job.sections import Endpoint, Input, Job
-from batchrun.results.endpoints import earlier_endpoints, is_known_endpoint, is_same_endpoint
+from batchrun.results.endpoints import (
+    answering_endpoints,
+    earlier_endpoints,
+    is_known_endpoint,
+    is_same_endpoint,
+)
 
 A, B = "https://a.example/v1", "https://b.example/v1"
 
@@ -56,3 +61,9 @@ def test_an_endpoint_is_known_by_its_base_url_however_it_is_written(one: str, ot
     job = Job(input=Input(path=("in.jsonl",)), endpoint=Endpoint(base_url=other, allow_http=True))
     assert is_known_endpoint(Recorded(endpoints=[B, one]), job) is is_same
     assert is_known_endpoint(Recorded(), job)
+
+
+def test_an_endpoint_that_was_tried_and_never_answered_is_not_named_as_one_that_did() -> None:
+    """An older version noted only where requests were sent."""
+    assert answering_endpoints(Recorded(endpoints=[A, B], answered={A: ["m"]})) == [A]
+    assert answering_endpoints(Recorded(endpoints=[A, B])) == [A, B]

@@ -99,6 +99,11 @@ class Pool:
         return self._settlement.is_heard
 
     @property
+    def answered(self) -> list[str]:
+        """The models that have answered a row, also in earlier executions."""
+        return [lane.model for lane in self._admission.lanes if lane.is_proven]
+
+    @property
     def closed(self) -> Mapping[str, Stop]:
         """The models that nothing more is sent to, and why."""
         return self._settlement.closure.stops
