@@ -116,6 +116,8 @@ class Summary:
     @property
     def cost_text(self) -> str:
         """What the run has cost, for people: one amount, or two where the cost of some answers is not known."""
+        if self.cost_usd is None and self.completed and self.prompt_tokens is None and self.completion_tokens is None:
+            return "not known: no answer states its tokens"
         return cost_text(self.cost_usd, 0.0 if self.state == "running" else self.set_aside_usd)
 
     @property

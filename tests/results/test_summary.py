@@ -10,6 +10,7 @@ import pytest
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Input, Job, Model
+from batchrun.records import ModelTotals
 from batchrun.results.replace import replacing_together
 from batchrun.results.summary import Recorded, Status, read_summary, save_ending, save_scores, summarize
 
@@ -48,6 +49,19 @@ def test_nothing_set_aside_is_zero_and_not_minus_zero() -> None:
     recorded = Recorded(set_aside=Amount(-1e-18))
     summary = summarize(job, Path("out"), Status(state="completed"), {}, recorded=recorded)
     assert str(summary.set_aside_usd) == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("sums", "text"),
+    [
+        (ModelTotals(2, 2, attempts=2, unstated=2), "not known: no answer states its tokens"),
+        (ModelTotals(2, 2, 0, 2, 0, 3, 4, 7, unstated=1), "no price known"),
+    ],
+)
+def test_why_a_cost_is_not_known_is_named(sums: ModelTotals, text: str) -> None:
+    """The answers do not state what they used, or the price is missing."""
+    job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("m",)))
+    assert summarize(job, Path("out"), Status(state="completed"), {"m": sums}).cost_text == text
 
 
 def test_the_ending_is_written_over_the_old_run_json_if_there_is_no_room_for_a_new_file(

@@ -126,11 +126,16 @@ def words_of(leaves: list[Leaf], most_chars: int, *, has_names: bool = True) -> 
     texts: list[str] = []
     left = most_chars
     for text in (" ".join(each[:most_chars].split()) for each in shown):
-        if left > 0 and not any(text in each for each in texts):
-            texts = [each for each in texts if each not in text]
+        if left > 0 and not any(_has(each, text) for each in texts):
+            texts = [each for each in texts if not _has(text, each)]
             texts.append(text)
             left -= len(text)
     return _joined(texts)[:most_chars]
+
+
+def _has(text: str, part: str) -> bool:
+    """Return whether a part stands in a text, in whole words."""
+    return part in text and re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text) is not None
 
 
 def _joined(texts: list[str]) -> str:

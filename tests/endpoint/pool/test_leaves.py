@@ -22,6 +22,7 @@ WORDS: list[tuple[Any, str]] = [
     ({"error": {"code": "seed_out_of_range"}}, "seed_out_of_range"),
     ({"error": {"code": "seed_out_of_range", "type": "invalid_request_error"}}, ""),
     ({"a": "Too many stops.", "b": "Too many stops.", "c": "many stops"}, "Too many stops."),
+    ({"a": "no", "b": "nothing fits"}, "no: nothing fits"),
     ({"a": "Bad Request", "b": "Bad Request: no seed"}, "Bad Request: no seed"),
     ({"msg": "no", "request_id": "is this an id", "stack": "at f in g", "docs": "https://docs.example/e"}, "no"),
     (
