@@ -232,6 +232,7 @@ def test_a_deadline_drains_the_run(run: Any, endpoint: Any) -> None:
     endpoint.change(latency_s=0.1)
     done = run(write_prompts(*MANY), "-c", 4, "--max-duration", "0.5s", "--json")
     assert done.code == 5
+    assert " max_duration 0.5s is over: stopping: waiting for " in done.stderr
     assert "; max_duration 0.5s is over; run the same command again" in done.json["message"]
     assert 0 < done.json["completed"] == len(results()) < 60
     assert done.json["completed"] == endpoint.stats.answered

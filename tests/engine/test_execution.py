@@ -1,6 +1,7 @@
 """One execution, against the embedded simulator."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from harness.prompts import write_prompts
 
+from batchrun.engine import execution
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.options import Options
 from batchrun.engine.runner import run
@@ -186,3 +188,25 @@ def test_broken_rows_are_announced_as_rows_and_not_as_requests() -> None:
     for limit, line in ((8, "8 rows left, "), (None, "1 row left, ")):
         _, recorder = simulated(limit=limit)
         assert any(message.startswith(line) for message in recorder.messages)
+
+
+def test_the_time_that_a_run_may_take_begins_when_it_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the input before that may take longer than `max_duration`."""
+    prepare = execution.prepare
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        time.sleep(0.5)
+        return prepare(*arguments, **named)
+
+    monkeypatch.setattr("batchrun.engine.execution.prepare", slow)
+    write_prompts("a", "b")
+    job = Job(
+        input=Input(path=("in.jsonl",)),
+        model=Model(names=ONE),
+        limits=Limits(max_duration_s=0.45),
+        output=Output(dir="out"),
+    )
+    recorder = Recorder(stops_early=False)
+    run(job, Options(simulate=True, progress=recorder))
+    (line,) = (message for message in recorder.messages if message.startswith("stops at "))
+    assert re.search(r"in 0\.[1-4] s$", line)

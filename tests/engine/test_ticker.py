@@ -10,7 +10,9 @@ import pytest
 
 from batchrun.engine.ticker import Watch
 from batchrun.errors import RunDirectoryError
-from batchrun.records import ModelTotals
+from batchrun.records import ModelTotals, Stop
+
+STOP = Stop(kind="", message="", exit_code=0)
 
 
 class _Quiet:
@@ -73,3 +75,24 @@ def test_a_run_that_waits_for_a_rate_has_a_rate(
         figures = watch._figures(float(second))
     assert figures.pause == "a rate was exceeded"
     assert figures.rate_per_s == (None if per_s is None else pytest.approx(per_s))
+
+
+class _Pool:
+    """A pool in which one request hangs."""
+
+    stopping: Stop | None = None
+
+    def stop(self, stop: Stop) -> None:
+        self.stopping = self.stopping or stop
+
+
+def test_a_deadline_is_reported_once_with_what_is_waited_for() -> None:
+    """The requests in flight may take as long as their timeout."""
+    printed: list[str] = []
+    watch = watch_that(None)
+    watch.pool, watch.progress = cast("Any", _Pool()), cast("Any", SimpleNamespace(say=printed.append))
+    watch.flight = lambda: "waiting for 2 answers in flight, for at most 9 min"
+    watch._stop("max_duration 4s is over")
+    watch._stop("max_duration 4s is over")
+    assert printed == ["max_duration 4s is over: stopping: waiting for 2 answers in flight, for at most 9 min"]
+    assert (watch.pool.stopping or STOP).kind == "deadline"
