@@ -7,6 +7,7 @@ import orjson
 import pyarrow as pa
 
 from batchrun.answers.schema import AnswerSchema
+from batchrun.answers.scores.labels import MOST_CLASSES, MOST_NUMBERS
 from batchrun.answers.scores.scorers import NO_SCORE, FunctionScorer, Score, Scorer, scorer_for
 from batchrun.answers.scores.tables import Evaluation, ModelScores
 from batchrun.errors import JobError
@@ -31,6 +32,11 @@ class Judge(Protocol):
     @property
     def name(self) -> str:
         """What scores the rows, for people."""
+        ...
+
+    @property
+    def most_labels(self) -> int:
+        """With more different targets than these, the targets are not labels."""
         ...
 
     @property
@@ -114,6 +120,11 @@ class TargetJudge:
         return f"{self._evaluate.scorer}{stated and f' ({stated})'}, compared with the column {self._evaluate.target}"
 
     @property
+    def most_labels(self) -> int:
+        """Fewer where numbers are compared: most of these are not labels."""
+        return MOST_NUMBERS if self._evaluate.scorer == "number" else MOST_CLASSES
+
+    @property
     def notice(self) -> str | None:
         """A message if no answer has the part that is compared."""
         wanted = {
@@ -146,6 +157,8 @@ def _text(found: Mapping[str, Any] | None, answer: str | None) -> str | None:
 
 class FunctionJudge:
     """Scores each completed row with a user's function."""
+
+    most_labels = MOST_CLASSES
 
     def __init__(self, scorer: FunctionScorer) -> None:
         self._scorer = scorer
@@ -184,7 +197,7 @@ class Scoring:
             samples: answers per prompt and model.
         """
         self.judge = judge
-        self._evaluation = Evaluation(samples)
+        self._evaluation = Evaluation(samples, judge.most_labels)
 
     def column(self, rows: pa.RecordBatch, objects: Objects) -> pa.Array:
         """Return the scores of the next rows."""

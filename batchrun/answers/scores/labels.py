@@ -3,8 +3,11 @@
 from collections import Counter
 from typing import NamedTuple
 
-_MOST_CLASSES = 50
+MOST_CLASSES = 50
 """A larger confusion table is unreadable."""
+
+MOST_NUMBERS = 11
+"""Ratings from 0 to 10. More numbers than these are right answers that repeat, as in arithmetic: an assumption."""
 
 _LEAST_SUPPORT = 5
 """Fewest rows per class on average: with fewer, the targets are free answers that happen to repeat."""
@@ -48,7 +51,13 @@ class LabelTable(NamedTuple):
 class LabelCounts:
     """Counts pairs of target and prediction, in bounded memory; gives up when the targets are not labels."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_classes: int = MOST_CLASSES) -> None:
+        """Start with nothing.
+
+        Args:
+            most_classes: with more different targets than these, the targets are not labels.
+        """
+        self._most_classes = most_classes
         self._pairs: Counter[tuple[str, str | None]] = Counter()
         self._targets: set[str] = set()
         self._predictions: set[str] = set()
@@ -60,7 +69,7 @@ class LabelCounts:
             return
         if target not in self._targets:
             self._targets.add(target)
-            if len(target) > _LONGEST_LABEL or len(self._targets) > _MOST_CLASSES:
+            if len(target) > _LONGEST_LABEL or len(self._targets) > self._most_classes:
                 self._give_up()
                 return
         self._pairs[target, self._known(prediction)] += 1
@@ -80,7 +89,11 @@ class LabelCounts:
         self._predictions.clear()
 
     def table(self) -> LabelTable | None:
-        """Return the table; None when the targets are not labels: fewer than two, too many, or too rarely repeated."""
+        """Return the table; None when it would show nothing.
+
+        The targets are not labels when they are fewer than two, too many, or too rarely repeated. A table without a
+        prediction in one of its classes is empty.
+        """
         total = self._pairs.total()
         if len(self._targets) < 2 or total < _LEAST_SUPPORT * len(self._targets):
             return None
@@ -89,6 +102,8 @@ class LabelCounts:
             support[target] += count
         labels = sorted(support, key=lambda label: (-support[label], label))
         confusion = [self._line(label, labels, support[label]) for label in labels]
+        if not any(any(line[:-1]) for line in confusion):
+            return None
         classes = [_class_score(label, place, confusion) for place, label in enumerate(labels)]
         return LabelTable(
             accuracy=sum(confusion[place][place] for place in range(len(labels))) / total,

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from batchrun.answers.scores.intervals import Interval, Spread
-from batchrun.answers.scores.labels import LabelCounts, LabelTable
+from batchrun.answers.scores.labels import MOST_CLASSES, LabelCounts, LabelTable
 from batchrun.answers.scores.scorers import Score
 
 _STEPS = (1, 2, 5)
@@ -30,18 +30,20 @@ class ModelScores(NamedTuple):
     """k → the chance that at least one of k samples is right, over the prompts with at least k scores; empty with one
     sample per prompt, and when scores are not all 0 or 1."""
     labels: LabelTable | None
-    """None when the targets are not labels."""
+    """None when the targets are not labels, or none of them was ever predicted."""
 
 
 class Evaluation:
     """Adds up the scores of a run, row by row."""
 
-    def __init__(self, samples: int = 1) -> None:
+    def __init__(self, samples: int = 1, most_labels: int = MOST_CLASSES) -> None:
         """Start with nothing.
 
         Args:
             samples: answers per prompt and model.
+            most_labels: with more different targets than these, the targets are not labels.
         """
+        self._most_labels = most_labels
         self._ks = _ks(samples)
         self._models: dict[str, _ModelSums] = {}
 
@@ -49,7 +51,7 @@ class Evaluation:
         """Add one row of the results. All samples of one model for a prompt must follow one another."""
         sums = self._models.get(model)
         if sums is None:
-            sums = self._models[model] = _ModelSums(self._ks)
+            sums = self._models[model] = _ModelSums(self._ks, self._most_labels)
         sums.add(row, score)
 
     def scores(self) -> list[ModelScores]:
@@ -60,9 +62,9 @@ class Evaluation:
 class _ModelSums:
     """The sums of one model, and those of the present prompt."""
 
-    def __init__(self, ks: Iterable[int]) -> None:
+    def __init__(self, ks: Iterable[int], most_labels: int) -> None:
         self._spread = Spread()
-        self._labels = LabelCounts()
+        self._labels = LabelCounts(most_labels)
         self._passed = dict.fromkeys(ks, (0.0, 0))  # sum of chances, prompts
         self._unscored = 0
         self._is_binary = True
