@@ -21,6 +21,10 @@ class RunDirectoryError(BatchrunError):
     exit_code = 3
 
 
+class NotBegunError(RunDirectoryError):
+    """The run directory holds no job: nothing was ever sent from it."""
+
+
 class DamagedError(RunDirectoryError):
     """The checkpoint is damaged; some of its rows may be recovered."""
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from batchrun.errors import BatchrunError
+from batchrun.errors import BatchrunError, NotBegunError
 from batchrun.job.catalogue import spent_text
 from batchrun.records import RowCount
 from batchrun.report.texts import counted, rows_text
@@ -15,6 +15,7 @@ from batchrun.results.summary import Summary
 
 _HEAD = ("started", "state", "rows", "failed", "USD", "run")
 _STATES = {"completed": "done"}
+_NOT_BEGUN = "not begun"
 _RIGHT = frozenset({"rows", "failed", "USD"})
 _GAP = "  "
 
@@ -28,13 +29,15 @@ class Listed(NamedTuple):
     problem: str
     """Why it cannot be read."""
     started_at: str
-    """When its last execution started, in UTC; without one, when its checkpoint was written."""
+    """When its first execution started, in UTC; without one, when its checkpoint was written."""
+    is_begun: bool = True
+    """Whether it has ever sent anything; False of a run that was refused."""
 
     @property
     def cost_usd(self) -> float | None:
         """What was paid for it; None when this is not known."""
         if self.summary is None:
-            return None
+            return None if self.is_begun else 0.0
         return 0.0 if self.summary.simulated else self.summary.cost_usd
 
 
@@ -43,10 +46,12 @@ def listed(directory: Path) -> Listed:
     written_at = utc_text(int(1000 * (directory / CHECKPOINT).stat().st_mtime)) or ""
     try:
         summary = summary_of(directory, is_brief=True)
+    except NotBegunError as problem:
+        return Listed(directory, None, str(problem), written_at, is_begun=False)
     except BatchrunError as problem:
         return Listed(directory, None, str(problem), written_at)
     executions = summary.executions
-    return Listed(directory, summary, "", executions[-1]["started_at"] if executions else written_at)
+    return Listed(directory, summary, "", executions[0]["started_at"] if executions else written_at)
 
 
 def list_lines(runs: Sequence[Listed]) -> list[str]:
@@ -68,6 +73,8 @@ def _placed(cell: str, name: str, width: int) -> str:
 def _cells(run: Listed) -> tuple[str, ...]:
     started = f"{local_time(run.started_at):%Y-%m-%d %H:%M}"
     summary = run.summary
+    if not run.is_begun:
+        return started, _NOT_BEGUN, "", "", "", str(run.directory)
     if summary is None:
         return started, "unreadable", "", "", "", f"{run.directory}: {run.problem.removeprefix(f'{run.directory}: ')}"
     total = summary.total_rows

@@ -9,7 +9,7 @@ from batchrun import __version__
 from batchrun.checkpoint import facts, in_flight, tables
 from batchrun.checkpoint.file import damaged, newer
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.errors import InputError, RunDirectoryError
+from batchrun.errors import InputError, NotBegunError, RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.job.serialization import UnknownSettingError, job_from_dict
 from batchrun.prompts.input.columns import InputColumns
@@ -37,7 +37,8 @@ def stored_job(checkpoint: Checkpoint) -> Job:
     """Return the job of a checkpoint.
 
     Raises:
-        RunDirectoryError: the checkpoint does not have it.
+        NotBegunError: the checkpoint does not have it yet.
+        RunDirectoryError: it was lost, or cannot be read.
     """
     if is_jobless(checkpoint):
         raise RunDirectoryError(
@@ -45,7 +46,7 @@ def stored_job(checkpoint: Checkpoint) -> Job:
         )
     job = checkpoint.fact(facts.JOB)
     if job is None:
-        raise RunDirectoryError(
+        raise NotBegunError(
             f"{checkpoint.path}: holds no job yet: its run has just begun, was refused, or died before it "
             "sent anything; look again in a moment, or run the job"
         )

@@ -100,17 +100,18 @@ def test_all_runs_are_listed_newest_first_with_a_total(run: Any, batchrun: Any, 
     assert batchrun("run", priced_job(endpoint, "runs/first")).code == 1
     assert batchrun("run", priced_job(endpoint, "runs/later/second")).code == 1
     assert batchrun("run", priced_job(endpoint, "runs/tried"), "--simulate").code == 1
+    once_usd = billed_usd(endpoint) / 2
+    assert batchrun("run", priced_job(endpoint, "runs/first"), "--retry-failed").code == 1  # began before the others
     Path("runs/broken").mkdir()
     Path("runs/broken/checkpoint.sqlite").write_bytes(b"no")
     os.utime("runs/broken/checkpoint.sqlite", (1, 1))
     head, *lines, total = batchrun("status").stdout.splitlines()
     assert head.split() == ["started", "state", "rows", "failed", "USD", "run"]
     cells = [line.split()[2:] for line in lines]
-    half = f"{billed_usd(endpoint) / 2:.4f}"
     assert cells[:3] == [
         ["done", "3", "1", "simulated", "runs/tried"],
-        ["done", "3", "1", half, "runs/later/second"],
-        ["done", "3", "1", half, "runs/first"],
+        ["done", "3", "1", f"{once_usd:.4f}", "runs/later/second"],
+        ["done", "3", "1", f"{billed_usd(endpoint) - once_usd:.4f}", "runs/first"],
     ]
     assert cells[3][:2] == ["unreadable", "runs/broken:"]
     cost = f"{billed_usd(endpoint):.4f} USD, without 1 run whose cost is not known"
@@ -119,6 +120,15 @@ def test_all_runs_are_listed_newest_first_with_a_total(run: Any, batchrun: Any, 
     assert listed["cost_usd"] == pytest.approx(billed_usd(endpoint))
     assert [each["directory"] for each in listed["runs"]][:2] == ["runs/tried", "runs/later/second"]
     assert "1 run, 3 rows, 1 failed" in batchrun("status", "runs/later").stdout
+
+
+def test_a_refused_run_is_listed_as_not_begun(batchrun: Any, endpoint: Any) -> None:
+    """It has cost nothing, and its directory is not damaged."""
+    write_prompts("a", "b")
+    assert batchrun("run", priced_job(endpoint, "runs/refused"), "--max-cost", "0.00001").code == 2
+    _, line, total = batchrun("status").stdout.splitlines()
+    assert line.split()[2:] == ["not", "begun", "runs/refused"]
+    assert total == "1 run, 0 rows, 0 failed, 0 USD"
 
 
 def test_a_folder_without_runs_is_refused(batchrun: Any) -> None:
