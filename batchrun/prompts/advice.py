@@ -223,14 +223,14 @@ def template_notices(forms: RowForms, known: Sequence[str], rows: Sequence[Colum
         if template.file is not None and not (template is forms.system and forms.replaces_system):
             flag = "-t" if template is forms.user else "-s"
             cure = f"give it as a flag, {flag} {shlex.quote(template.file)}, or write its text into the job file"
-            raise JobError(f"{template.setting}: {template.file} is sent as this word, not as a file; {cure}")
+            raise JobError(f"{template.setting}: the text {template.file} would be sent, not that file; {cure}")
     sets_own = any(row.get("params") not in (None, "", {}) for row in rows)
     reads_none = all(template.columns == frozenset() for template in forms.templates)
     is_constant = forms.user is not None and reads_none and not sets_own and not has_images
     found = []
     for template in forms.templates:
         for name in sorted(template.placeholders & set(known)):
-            problem = f"{template.setting}: {name} is sent as this word, not as the column; write {as_template(name)}"
+            problem = f"{template.setting}: the word {name} is sent, not the column {name}; write {as_template(name)}"
             if is_constant:
                 raise JobError(problem)
             found.append(problem)

@@ -98,5 +98,10 @@ def is_remote(path: str) -> bool:
 
 
 def shown(path: str) -> str:
-    """Return a path, or a URL without its secrets, for messages, reports and everything that is published."""
+    """Return a path, or a URL without its secrets, for messages, reports and everything that is published.
+
+    `-` is what it means as an input.
+    """
+    if path == "-":
+        return "standard input"
     return str(Place.of(path)) if is_remote(path) else path

@@ -83,9 +83,13 @@ def test_repeated_ids_are_reported(check: Any) -> None:
     assert "3 ids more than once, for example in rows 0 and 7" in done.stdout
 
 
+def test_an_empty_pipe_is_named(check: Any) -> None:
+    assert "standard input: holds no rows" in check("-", stdin=b"").stderr
+
+
 def test_a_pipe_can_be_checked_too(check: Any) -> None:
-    """It is read once."""
-    assert "2 rows" in check("-", stdin=b'{"prompt": "a"}\n{"prompt": "b"}\n').stdout
+    """It is read once, and called what it is."""
+    assert "standard input: 2 rows" in check("-", stdin=b'{"prompt": "a"}\n{"prompt": "b"}\n').stdout
 
 
 @pytest.mark.parametrize(

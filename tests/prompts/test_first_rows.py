@@ -107,7 +107,9 @@ def notices(make_job, path: str, **job) -> list[str]:
 def test_a_column_written_for_another_tool_is_refused_before_money_is_spent(write, make_job, user: str) -> None:
     """With how it is written; where another column makes a difference it is only reported: it may be meant."""
     path = write("a.jsonl", QUESTIONS)
-    with pytest.raises(JobError, match=r"prompt.user: question is sent as this word, .*write {{ question }}"):
+    with pytest.raises(
+        JobError, match=r"prompt.user: the word question is sent, not the column question; write {{ question }}"
+    ):
         notices(make_job, path, user=user)
     other = write("b.jsonl", [row | {"id": row["question"]} for row in QUESTIONS])
     [notice] = notices(make_job, other, user=user + "{{ id }}")
@@ -135,7 +137,7 @@ def test_a_template_that_asks_every_row_the_same_is_refused(write, make_job, use
 @pytest.mark.parametrize("user", ["{prompt}", "$prompt", "%(prompt)s"])
 def test_the_column_prompt_written_for_another_tool_is_refused(write, make_job, user: str) -> None:
     """Also of one row, and although rows with a prompt need no template."""
-    with pytest.raises(JobError, match=r"prompt is sent as this word, not as the column; write {{ prompt }}"):
+    with pytest.raises(JobError, match=r"the word prompt is sent, not the column prompt; write {{ prompt }}"):
         notices(make_job, write("a.jsonl", [{"prompt": "a"}]), user=user)
 
 
@@ -143,7 +145,7 @@ def test_the_column_prompt_written_for_another_tool_is_refused(write, make_job, 
 def test_a_template_that_names_a_file_is_refused(write, make_job, setting: str) -> None:
     """A job file has the text itself; a flag reads the file."""
     path = write("a.jsonl", [{"prompt": "a"}])
-    with pytest.raises(JobError, match=rf"prompt\.{setting}: @my/p\.txt is sent as this word, not as a file; .*@my"):
+    with pytest.raises(JobError, match=rf"prompt\.{setting}: the text @my/p\.txt would be sent, not that file; .*@my"):
         notices(make_job, path, **{setting: "@my/p.txt\n"})
     stated = dataclasses.replace(make_job(path, system="@everybody"), by_flag=("prompt.system",))
     with Source(stated) as source:

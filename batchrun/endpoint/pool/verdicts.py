@@ -132,7 +132,10 @@ EFFECTS: dict[str, Effect] = {
     ),
     "bad_request": _failed("400, 422 and other 4xx", is_named=False),
     "context_length": _failed("400 that says the prompt is too long"),
-    "content_filter": _failed("400 that says the content is refused; a 200 whose answer a filter withheld"),
+    "content_filter": _failed(
+        "400 that says the content is refused; an answer that a filter withheld, if it has no message or must fit a "
+        "schema"
+    ),
     "too_large": _failed("413, 414, 431; 429 whose numbers say that it never fits; an answer over 64 MiB"),
     "invalid_response": Effect(
         "an answer that does not fit the schema", ForRow.REPAIR, ForLimit.NOTHING, ForRun.CONTINUES

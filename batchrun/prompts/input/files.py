@@ -52,7 +52,7 @@ class InputFile(NamedTuple):
     @property
     def shown(self) -> str:
         """The path, for people: without what may be secret in a URL."""
-        return self.path if self.found is None else str(self.found.place)
+        return shown(self.path) if self.found is None else str(self.found.place)
 
     @property
     def is_stdin(self) -> bool:

@@ -472,6 +472,12 @@ def test_an_error_inside_a_choice_is_judged_like_an_error_and_its_tokens_count(
     assert verdict.answer is None
 
 
+def test_a_text_that_a_filter_cut_is_a_completion() -> None:
+    """Only a schema makes a failure of it, as the table says."""
+    assert judge(reply(200, in_a_choice("content_filter", content="Half of"))).kind is None
+    assert "if it has no message or must fit a schema" in EFFECTS["content_filter"].when
+
+
 @pytest.mark.parametrize("status", [200, 201, 203])
 def test_every_status_of_success_may_bring_an_answer(status: int) -> None:
     """An answer that came is paid for."""
