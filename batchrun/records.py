@@ -198,7 +198,7 @@ class Closed(NamedTuple):
 
 
 class GivenUp(NamedTuple):
-    """Attempts were given up that took much longer than all others; their requests are sent again."""
+    """Attempts were given up that took much longer than all others."""
 
     model: str
     requests: int
@@ -206,6 +206,8 @@ class GivenUp(NamedTuple):
     """Age of the youngest of these attempts."""
     slowest_s: float
     """The longest time that an answer of this model took so far."""
+    is_last: bool = False
+    """Whether the run is stopped, so that their rows stay open; else they are sent again."""
 
 
 Event = Paused | Resumed | Spent | Attempted | Loosened | Closed | GivenUp

@@ -84,7 +84,8 @@ class Contact:
         if isinstance(event, GivenUp):
             late = f"{counted(event.requests, 'request')} got no answer within {duration_text(event.after_s)}"
             slowest = f"the slowest answer so far took {duration_text(event.slowest_s)}"
-            return f"{late}{self._whose(event)} ({slowest}): given up, and sent again once"
+            then = "given up; the rows stay open" if event.is_last else "given up, and sent again once"
+            return f"{late}{self._whose(event)} ({slowest}): {then}"
         if isinstance(event, Loosened):
             without = "the schema is sent without it, and answers are checked as before"
             return f"strict is refused{self._whose(event)} ({event.message.rstrip('.')}); {without}"

@@ -91,6 +91,11 @@ EVENTS: list[tuple[Any, bool, str]] = [
         True,
         "2 requests got no answer within 31.0 s (the slowest answer so far took 1.5 s): given up",
     ),
+    (
+        GivenUp("m", 2, 31.0, 1.5, is_last=True),
+        True,
+        "2 requests got no answer within 31.0 s (the slowest answer so far took 1.5 s): given up; the rows stay open",
+    ),
     (Loosened("m", "no strict."), True, "strict is refused (no strict); the schema is sent without it"),
 ]
 

@@ -30,6 +30,7 @@ class Attempts:
         self._client, self._admission, self._on_event = client, admission, on_event
         self._tasks: dict[Work, Task | None] = {}
         self._look_s = 0.0  # when to look for stragglers again
+        self._was_last = False
 
     def __iter__(self) -> Iterator[Work]:
         """Yield the requests."""
@@ -48,27 +49,32 @@ class Attempts:
         youngest = next(reversed(self._tasks), None)
         return None if youngest is None else youngest.sent_s
 
-    def give_up_stragglers(self, now_s: float) -> float | None:
+    def give_up_stragglers(self, now_s: float, *, is_last: bool) -> float | None:
         """End attempts that take much longer than all others; return when to look again, if at all.
 
         Call it when nothing else is left to send.
+
+        Args:
+            now_s: the time.
+            is_last: the run is stopped: their rows stay open, instead of being sent again.
         """
-        if now_s < self._look_s:
+        if now_s < self._look_s and is_last == self._was_last:
             return self._look_s
-        found, again_s = find_overdue(self._tasks, self._admission.lane, now_s)
+        self._was_last = is_last
+        found, again_s = find_overdue(self._tasks, self._admission.lane, now_s, is_last=is_last)
         for lane, works, age_s in found:
-            ended = [work for work in works if self._ends(work, age_s)]
+            ended = [work for work in works if self._ends(work, age_s, is_last=is_last)]
             for work in ended:
                 work.is_straggler = work.is_given_up = True
             if ended:
                 after_s = min(now_s - work.sent_s for work in ended)
-                self._on_event(GivenUp(lane.model, len(ended), after_s, lane.slowest_s))
+                self._on_event(GivenUp(lane.model, len(ended), after_s, lane.slowest_s, is_last))
         self._look_s = again_s or 0.0
         return again_s
 
-    def _ends(self, work: Work, silent_s: float) -> bool:
-        """End an attempt, unless the budget has no room for another one."""
+    def _ends(self, work: Work, silent_s: float, *, is_last: bool) -> bool:
+        """End an attempt, unless the budget has no room for another one that would follow."""
         task, budget = self._tasks[work], self._admission.budget
-        if task is None or not (budget is None or budget.has_room(work.request)):
+        if task is None or not (is_last or budget is None or budget.has_room(work.request)):
             return False
         return self._client.give_up(task, silent_s)

@@ -22,6 +22,7 @@ class Work:
         "first_body",
         "is_canary",
         "is_given_up",
+        "is_settled",
         "is_straggler",
         "level",
         "repairs",
@@ -47,6 +48,7 @@ class Work:
         self.throttled = 0
         self.stale = 0  # attempts on connections that the server had closed
         self.is_straggler = False  # one of its attempts was given up, because it took too long
+        self.is_settled = False  # has its outcome
         self.is_given_up = False  # the attempt in flight is
         self.beginnings = 0  # of outages at which it was in flight, since it was last judged
         self.alone = 0  # of these, as the only row that was held apart
@@ -62,9 +64,15 @@ class Work:
         result = self.failure[0] if self.failure else None
         return len(self.request.body) + (len(result.body) if isinstance(result, Reply) else 0)
 
-    def may_straggle(self) -> bool:
-        """Return whether its attempt may be given up: once, and if another one is left."""
-        return not (self.is_straggler or self.is_canary) and self.spent + ATTEMPT < self.allowed
+    def may_straggle(self, *, is_last: bool = False) -> bool:
+        """Return whether its attempt may be given up: once, and if another one is left; always if its row stays open.
+
+        Args:
+            is_last: the run sends nothing more.
+        """
+        if self.is_canary or is_last:
+            return not self.is_canary
+        return not self.is_straggler and self.spent + ATTEMPT < self.allowed
 
     @property
     def kind(self) -> str:

@@ -65,6 +65,7 @@ class Pool:
         self._attempts = Attempts(client, self._admission, listeners.on_event)
         self._settlement = Settlement(self._admission, rules, listeners, stop=self.stop, uniform=uniform, unix_s=unix_s)
         self.stopping: Stop | None = None
+        self._drained: list[Work] = []  # in flight when it was stopped
         self._pacing: Work | None = None  # waits for a rate; holds no slot
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
@@ -92,6 +93,11 @@ class Pool:
         """Age of the youngest attempt in flight; None without one."""
         sent_s = self._attempts.youngest_sent_s
         return None if sent_s is None else self._loop.time() - sent_s
+
+    @property
+    def drained(self) -> tuple[int, int]:
+        """How many requests were in flight when the pool was stopped, and how many of these have no outcome."""
+        return len(self._drained), sum(not work.is_settled for work in self._drained)
 
     @property
     def is_heard(self) -> bool:
@@ -169,6 +175,9 @@ class Pool:
             if self._pacing is not None:
                 self._admission.give_back(self._pacing, self._loop.time())
                 self._pacing = None
+            self._drained = [work for work in self._attempts if not work.is_canary]
+            if self._drained:
+                self.wake()
             self._finish_if_done()
 
     def wake(self) -> None:
@@ -230,8 +239,8 @@ class Pool:
             while (work := self._next()) is not None:
                 self._start(work)
         self._finish_if_done()
-        if self._admission.is_sent and self.stopping is None:
-            again_s = self._attempts.give_up_stragglers(self._loop.time())
+        if self._admission.is_sent or self.stopping is not None:
+            again_s = self._attempts.give_up_stragglers(self._loop.time(), is_last=self.stopping is not None)
             if again_s is not None:
                 self._look_again_at(again_s)
 

@@ -240,4 +240,5 @@ class Settlement:
             self.closure.close(lane, Stop(kind=work.kind, message=message, exit_code=5 if refused is None else refused))
 
     def _settle(self, work: Work, result: Reply | Fault, verdict: Verdict) -> None:
+        work.is_settled = True
         self._on_outcome(outcome_of(work, result, verdict, int(self._unix_s() * 1000)))

@@ -3,7 +3,8 @@
 Theory of operation. A few requests of a long run hang: a gateway has lost them, or a worker has died. While there is
 more to send they only hold slots. At the end, when nothing else is left, the run would wait for them until the timeout.
 So an attempt that is several times as old as the slowest answer of its model is given up, once for each request. It may
-have been billed: what was set aside for it stays set aside, and it counts as an attempt.
+have been billed: what was set aside for it stays set aside, and it counts as an attempt. A run that
+was stopped does not send it again: the row stays open.
 
 One slow answer proves little where few were seen, and where many requests hang the endpoint is at fault, not they. So
 attempts are given up only when they are few, compared with the answers.
@@ -36,7 +37,7 @@ class Overdue(NamedTuple):
 
 
 def find_overdue(
-    in_flight: Iterable[Work], lane_of: Callable[[str], Lane], now_s: float
+    in_flight: Iterable[Work], lane_of: Callable[[str], Lane], now_s: float, *, is_last: bool = False
 ) -> tuple[list[Overdue], float | None]:
     """Return the attempts to give up now, by model, and when to look again; None when nothing more can be given up.
 
@@ -44,10 +45,11 @@ def find_overdue(
         in_flight: what is in flight when nothing else is left to send.
         lane_of: returns the lane of a model.
         now_s: the time.
+        is_last: the run is stopped, and rows whose attempt is given up stay open.
     """
     by_model: dict[str, list[Work]] = {}
     for work in in_flight:
-        if work.may_straggle():
+        if work.may_straggle(is_last=is_last):
             by_model.setdefault(work.request.model, []).append(work)
     found: list[Overdue] = []
     looks: list[float] = []

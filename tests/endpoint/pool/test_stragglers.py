@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
+from harness.clock import run_virtually
 from harness.endpoints import Endpoint, refusal
 from harness.runs import rates_by_bytes, requests, send_all
 from harness.stage import Stage
@@ -128,20 +129,43 @@ def test_while_there_is_more_to_send_nothing_is_given_up() -> None:
     assert min(given_up_s) > 150
 
 
-def test_a_run_that_is_stopped_gives_nothing_up() -> None:
-    """Nothing would be sent again."""
-    server = Server({7: 1})
-    stage = Stage(server.endpoint, 2_000, limit=Limit(50, start=50))
+@pytest.mark.parametrize(("hangs", "answered_again"), [(1, 0), (2, 1)], ids=["at first", "sent again"])
+def test_a_run_that_is_stopped_gives_up_what_hangs_and_leaves_its_row_open(hangs: int, answered_again: int) -> None:
+    """It ends after 30 s instead of the timeout; nothing is sent again, and the attempt counts."""
+    server = Server({7: hangs})
+    stage = Stage(server.endpoint, 2_000, limit=Limit(50, start=50), policy={"max_attempts": 2})
     stop = Stop(kind="interrupted", message="Ctrl-C", exit_code=130)
-    seen: list[float | None] = []
+    ended_s: list[float] = []
+    after_s = 25.0 + 30.0 * answered_again
 
     def look(stage: Stage) -> None:
-        seen.extend([stage.pool.in_flight, stage.pool.youngest_s])
+        assert (stage.pool.in_flight, stage.pool.drained) == (1, (0, 0))
         stage.pool.stop(stop)
 
-    assert stage.run(look, 25.0) is stop
-    assert seen == [1, pytest.approx(25.0, abs=0.2)]
-    assert not any(isinstance(event, GivenUp) for event in stage.events)
+    async def main() -> Stop | None:
+        asyncio.get_running_loop().call_later(after_s, look, stage)
+        stopped = await stage.pool.run(stage.batches())
+        ended_s.append(asyncio.get_running_loop().time())
+        return stopped
+
+    assert run_virtually(main()) is stop
+    assert ended_s[0] < after_s + 31
+    assert server.sent[b"row-7"] == 1 + answered_again
+    assert 7 not in stage.outcomes
+    assert stage.pool.drained == (1, 1)
+    given_up = [event for event in stage.events if isinstance(event, GivenUp)]
+    assert [event.is_last for event in given_up] == [False] * answered_again + [True]
+    assert [event for event in stage.events if isinstance(event, Attempted)] == [Attempted("m", 1 + answered_again, 0)]
+
+
+def test_a_run_that_is_stopped_gives_up_without_room_for_another_attempt() -> None:
+    """None follows; what was set aside stays set aside."""
+    budget = Budget(NO_CAP._replace(tokens=199 * 15 + 30), Used(), lambda request: Amount(0.0, 20), _used)
+    stage = Stage(Server({7: 1}).endpoint, 200, limit=Limit(2, start=2), budget=budget)
+    stop = Stop(kind="interrupted", message="Ctrl-C", exit_code=130)
+    stage.run(lambda stage: stage.pool.stop(stop), 100.0)
+    assert [event.requests for event in stage.events if isinstance(event, GivenUp)] == [1]
+    assert budget.used.set_aside == Amount(0.0, 20)
 
 
 def test_the_attempts_of_a_straggler_are_counted_when_the_run_is_cancelled_after_it_was_sent_again() -> None:
@@ -155,8 +179,6 @@ def test_the_attempts_of_a_straggler_are_counted_when_the_run_is_cancelled_after
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-
-    from harness.clock import run_virtually
 
     run_virtually(main())
     assert [event for event in stage.events if isinstance(event, Attempted)] == [Attempted("m", 1, 0)]
