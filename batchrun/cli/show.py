@@ -86,7 +86,7 @@ def show_command(
     elif chosen.row is not None:
         _print_row(run, chosen.row, rows, columns)
     else:
-        _print_table(chosen, rows, columns)
+        _print_table(run, chosen, rows, columns)
 
 
 def _check(run: Path, choice: Choice, rows: ChosenRows, columns: Sequence[str]) -> None:
@@ -117,7 +117,7 @@ def _dicts(table: pa.Table) -> Iterator[dict[str, Any]]:
         yield from python_dicts(batch)
 
 
-def _print_table(choice: Choice, rows: ChosenRows, columns: Sequence[str]) -> None:
+def _print_table(run: Path, choice: Choice, rows: ChosenRows, columns: Sequence[str]) -> None:
     found = list(_dicts(rows.table))
     if found:
         names = list(columns) or _columns_of(rows, found, is_failed=choice.is_failed)
@@ -129,8 +129,10 @@ def _print_table(choice: Choice, rows: ChosenRows, columns: Sequence[str]) -> No
         click.echo(counted(len(found), noun))
     elif rows.total:
         click.echo(f"{len(found):,} of {counted(rows.total, noun)}")
+    elif choice.is_failed:
+        click.echo("no row has failed")
     else:
-        click.echo(f"no {noun}s" if not choice.is_failed else "no row has failed")
+        click.echo(f"no row is settled yet; see how far the run is: batchrun status {shlex.quote(str(run))}")
 
 
 def _columns_of(rows: ChosenRows, found: Sequence[dict[str, Any]], *, is_failed: bool) -> list[str]:

@@ -201,6 +201,15 @@ def test_rows_are_shown_while_the_run_is_stopped_half_way(run: Any, batchrun: An
     assert not Path("out/results.parquet").exists()
 
 
+def test_a_run_with_nothing_settled_says_so(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """Its rows are open, not absent."""
+    endpoint.change(keys=["sk-other"])
+    assert run(write_prompts("a", "b")).code == 4
+    shown = batchrun("show", "out").stdout
+    assert shown == "no row is settled yet; see how far the run is: batchrun status out\n"
+    assert batchrun("show", "out", "--failed").stdout == "no row has failed\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "parts"),
     [
