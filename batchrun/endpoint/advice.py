@@ -1,12 +1,12 @@
 """What the user can do about a refusal, for one endpoint: the cures of the verdict table with names and URLs."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 from batchrun.endpoint.key import key_place, key_variable
 from batchrun.endpoint.pool.verdicts import EFFECTS
-from batchrun.job.catalogue import retirement_text
+from batchrun.job.catalogue import retirement_of, retirement_text
 from batchrun.job.sections import BASE_URLS, Endpoint
 from batchrun.job.settings import BASE_URL_VARIABLE
 
@@ -59,6 +59,14 @@ def place_of(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str
     """Return the base URL, and the variable that names it, if one does."""
     is_from_variable = environ.get(BASE_URL_VARIABLE, "").strip().rstrip("/") == endpoint.base_url
     return f"{endpoint.base_url} (from {BASE_URL_VARIABLE})" if is_from_variable else endpoint.base_url
+
+
+def without_successor(models: Iterable[str], endpoint: Endpoint) -> list[str]:
+    """Return the models for which the advice does not already name the one that replaces them."""
+    if endpoint.provider != "wandb":
+        return list(models)
+    ends = ((model, retirement_of(model, date.today())) for model in models)
+    return [model for model, end in ends if end is None or end.replaced_by is None]
 
 
 def list_cure(endpoint: Endpoint) -> str:

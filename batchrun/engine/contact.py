@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
-from batchrun.endpoint.advice import cure_for, list_cure, place_of, unheard_cure
+from batchrun.endpoint.advice import cure_for, list_cure, place_of, unheard_cure, without_successor
 from batchrun.endpoint.diagnosis import finding
 from batchrun.endpoint.http.client import STREAM_TIMES
 from batchrun.endpoint.key import key_variable
@@ -119,7 +119,7 @@ class Contact:
         if stop is None or not self._is_real:
             return stop
         unknown = [model for model, each in closed.items() if each.kind == stop.kind == "model_not_found"]
-        if not (found := await finding(stop.kind, self._access, unknown)):
+        if not (found := await finding(stop.kind, self._access, without_successor(unknown, self._job.endpoint))):
             return stop
         general = list_cure(self._job.endpoint) if unknown else self.cure_of(stop.kind, "")
         message = stop.message.replace(f"; {general}", "")  # what was found is the better cure

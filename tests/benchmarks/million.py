@@ -1,6 +1,7 @@
 """The cost of many rows: memory compared with a run of few, resuming, and exporting the results.
 
-All three use the same run directory, because filling it takes longest.
+All three use the same run directory, because filling it takes longest. Each endpoint has another port, so `--yes` keeps
+the answers of the one before.
 """
 
 import json
@@ -90,7 +91,7 @@ def _resume(sizes: Sizes, scratch: Path, prompts: Path, directory: Path) -> list
 
 def _begin(prompts: Path, directory: Path, scratch: Path) -> Beginning:
     with Endpoint(scratch, latency_s=SILENT) as endpoint:
-        return wait_for_first_request(run_command(prompts, directory, endpoint.base_url), endpoint, scratch)
+        return wait_for_first_request(run_command(prompts, directory, endpoint.base_url, "--yes"), endpoint, scratch)
 
 
 def _retry_failed(scratch: Path, prompts: Path, directory: Path) -> list[Figure]:
@@ -98,7 +99,7 @@ def _retry_failed(scratch: Path, prompts: Path, directory: Path) -> list[Figure]
     is_open = json.loads((directory / "run.json").read_bytes())["failed"] + LEFT
     with Endpoint(scratch) as endpoint:
         began_s = time.monotonic()
-        use(run_command(prompts, directory, endpoint.base_url, "--retry-failed"), scratch)
+        use(run_command(prompts, directory, endpoint.base_url, "--retry-failed", "--yes"), scratch)
         endpoint.first_s()
         counts = endpoint.counts()
     return [

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from batchrun.answers.envelope import parse_completion
-from batchrun.endpoint.advice import cure_for, place_of
+from batchrun.endpoint.advice import cure_for, place_of, without_successor
 from batchrun.endpoint.diagnosis import finding
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import find_key
@@ -55,7 +55,8 @@ async def _sent(client: HttpClient, job: Job, request: Request, access: Access) 
     message, exit_code = "", 0
     if effect is not None and verdict.kind is not None:
         is_real = access.base_url == job.endpoint.base_url
-        found = await finding(verdict.kind, access, [request.model]) if is_real else ""
+        unknown = without_successor([request.model], job.endpoint)
+        found = await finding(verdict.kind, access, unknown) if is_real else ""
         cure = found or cure_for(verdict.kind, job.endpoint, has_key=access.key is not None, model=request.model)
         message = f"{verdict.message.rstrip('.')}; {cure}" if cure else verdict.message
         exit_code = effect.run.exit_code or _ROW_FAILED
