@@ -198,16 +198,13 @@ class Closed(NamedTuple):
 
 
 class GivenUp(NamedTuple):
-    """Attempts were given up that took much longer than all others."""
+    """Attempts were given up that took `after_s` or longer; if `is_last`, their rows stay open: the run is stopped."""
 
     model: str
     requests: int
     after_s: float
-    """Age of the youngest of these attempts."""
     slowest_s: float
-    """The longest time that an answer of this model took so far."""
     is_last: bool = False
-    """Whether the run is stopped, so that their rows stay open; else they are sent again."""
 
 
 Event = Paused | Resumed | Spent | Attempted | Loosened | Closed | GivenUp

@@ -141,7 +141,7 @@ def _handle_signals(interruption: Interruption, signalled: list[int]) -> None:
             task.cancel()
             loop.call_later(_GRACE_S, os._exit, signalled[0])
             return
-        message = f"{ended_text(number.name)}: the answers in flight were kept; run the same command again to resume"
+        message = f"{ended_text(number.name)}; run the same command again to resume"
         stop = Stop(kind="interrupted", message=message, exit_code=signalled[0], signal=number.name)
         interruption.interrupt(stop)
 

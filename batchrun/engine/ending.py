@@ -1,7 +1,10 @@
 """How an execution ended: its state, and what ended it in one word. Pure."""
 
+from dataclasses import replace
+
 from batchrun.endpoint.pool.verdicts import UNHEARD
 from batchrun.records import Stop
+from batchrun.report.texts import counted
 
 
 def ended_as(stop: Stop | None) -> str:
@@ -26,3 +29,20 @@ def ended_by(stop: Stop | None) -> str:
     if stop.exit_code == 4:
         return "refused"
     return "quota" if stop.kind == "quota_exhausted" else "outage"
+
+
+def with_drained(stop: Stop | None, drained: tuple[int, int]) -> Stop | None:
+    """Return why a run stopped; if it was interrupted, with what became of the requests that were in flight.
+
+    Args:
+        stop: the reason.
+        drained: how many were in flight then, and how many of these got no answer.
+    """
+    if stop is None or stop.kind != "interrupted":
+        return stop
+    in_flight, unanswered = drained
+    kept = "the answers in flight were kept" if in_flight else "nothing was in flight"
+    if unanswered:
+        kept = f"{unanswered:,} of {counted(in_flight, 'request')} in flight got no answer"
+    reason, *cure = stop.message.split("; ", 1)
+    return replace(stop, message="; ".join([f"{reason}: {kept}", *cure]))

@@ -184,7 +184,7 @@ class Execution:
             left = rows_left(total, summed(self.store.totals.values()).requests)
             if left is not None and left.rows:
                 message = f"{left_text(left)}; {message}"
-            elif left is not None and stop is self.interruption.stop:
+            elif left is not None and stop.kind == "interrupted":
                 message = "all rows are settled, and the results are written"
                 if self.job.output.upload is not None:
                     message += f" but not uploaded; upload them: batchrun export {self.directory}"

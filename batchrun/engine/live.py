@@ -18,7 +18,7 @@ from batchrun.engine.access import Access
 from batchrun.engine.canaries import Canaries
 from batchrun.engine.caps import rates_of
 from batchrun.engine.contact import Contact
-from batchrun.engine.ending import ended_as, ended_by
+from batchrun.engine.ending import ended_as, ended_by, with_drained
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.engine.threads import Readahead
@@ -130,7 +130,8 @@ class Sending:
         """Send what is not settled; return why it stopped, if before the end."""
         ending = ("stopped", "an unexpected error ended it", "error")
         try:
-            stop = await self._contact.explained(await self._send_all(), self._pool.closed)
+            stop = with_drained(await self._send_all(), self._pool.drained)
+            stop = await self._contact.explained(stop, self._pool.closed)
             ending = (ended_as(stop), "" if stop is None else stop.message, ended_by(stop))
         except asyncio.CancelledError:
             ending = ("interrupted", _STOPPED_AT_ONCE, ended_by(self._interruption.stop or _CANCELLED))

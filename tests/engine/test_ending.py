@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.engine.ending import ended_as, ended_by
+from batchrun.engine.ending import ended_as, ended_by, with_drained
 from batchrun.records import Stop
 
 
@@ -40,3 +40,27 @@ def test_the_page_has_every_word() -> None:
     page = Path(__file__).parents[2].joinpath("docs", "overnight.md").read_text(encoding="utf-8")
     words = {word for _, _, word in ENDINGS} - {"interrupted"} | {"killed", "restarted", "died"}
     assert [word for word in words if f"`{word}`" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("drained", "kept"),
+    [
+        ((0, 0), "nothing was in flight"),
+        ((5, 0), "the answers in flight were kept"),
+        ((5, 2), "2 of 5 requests in flight got no answer"),
+        ((1, 1), "1 of 1 request in flight got no answer"),
+    ],
+)
+def test_the_message_of_an_interrupted_run_has_what_became_of_its_requests_in_flight(
+    drained: tuple[int, int], kept: str
+) -> None:
+    """Only the drain shows it: a request may hang."""
+    stop = Stop(kind="interrupted", message="Ctrl-C; run the same command again to resume", exit_code=130)
+    found = with_drained(stop, drained)
+    assert found is not None
+    assert found.message == f"Ctrl-C: {kept}; run the same command again to resume"
+
+
+def test_other_stops_keep_their_message() -> None:
+    stop = Stop(kind="deadline", message="m; c", exit_code=5)
+    assert with_drained(stop, (5, 2)) is stop
