@@ -131,29 +131,40 @@ def _can_be_asked(rows: Sequence[Columns], name: str) -> bool:
         return False
 
 
-def header_advice(names: Sequence[str] | None, rows: Sequence[Columns], head: bytes, path: str) -> str:
+def header_advice(
+    names: Sequence[str] | None, rows: Sequence[Columns], *, needed: Sequence[str], head: bytes, path: str
+) -> str:
     """Return the cure for CSV without a header; empty where the first line does not look like a row.
 
     Args:
         names: the columns, as the first line names them; None where no row has as many fields.
         rows: some rows.
+        needed: the columns that the job names and that are not there, those to ask first.
         head: the first bytes, unpacked.
         path: the file, for commands.
     """
-    text = f" If each line is a prompt{renaming(path, '.txt')}" if b'"' not in head else ""
+    is_prompt = list(needed) == ["prompt"]
+    what = "is a prompt" if is_prompt else f"is a prompt, which a template reads as {as_template('prompt')}"
+    text = f" If each line {what}{renaming(path, '.txt')}" if b'"' not in head else ""
     if names is None:
         return f".{text}" if text else ""
     if not any(_is_value(name, rows) for name in names) or names == [str(number) for number in range(len(names))]:
         return ""
-    if len(names) == 1 and text:
+    if len(names) == 1 and text and is_prompt:
         return f". If the first line is a prompt, not the name of the column{renaming(path, '.txt')}"
+    no_header = ". If the first line is a row, not the names of the columns, write a header"
+    if len(needed) != 1 or not _PLAIN_NAME.fullmatch(needed[0]):
+        return f"{no_header} with the names of its columns, among them {listed(needed)}"
     longest = max(names, key=lambda name: len(name) + sum(len(str(row.get(name, ""))) for row in rows))
     between = (separator(path) or delimiter(head.split(b"\n", 1)[0].decode("utf-8", "replace"))).replace("\t", "\\t")
-    header = between.join("prompt" if name == longest else f"column{number}" for number, name in enumerate(names, 1))
+    header = between.join(needed[0] if name == longest else f"column{number}" for number, name in enumerate(names, 1))
     rest = "tail -c +4" if head.startswith(BOM) else "cat"
     command = command_line(f"{{ printf '{header}\\n'; {rest}; }}", path)
-    return f". If the first line is a row, not the names of the columns, write a header: {command}"
+    return f"{no_header}: {command}"
 
+
+_PLAIN_NAME = re.compile(r"\w+( \w+)*")
+"""Names that printf and CSV write as they are."""
 
 _LONGEST_NAME = 60
 _MOST_WORDS = 6

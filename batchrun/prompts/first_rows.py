@@ -134,9 +134,18 @@ class FirstRows:
         if cure := misnamed(self._head, "csv", file.for_commands):
             return cure
         names = list(self._columns[0]) if self._columns else None
-        return header_advice(names, self._columns, self._head, file.for_commands)
+        return header_advice(
+            names, self._columns, needed=self._needed(names or []), head=self._head, path=file.for_commands
+        )
 
-    def _check_columns(self, known: list[str]) -> None:
+    def _needed(self, known: Sequence[str]) -> list[str]:
+        """Return the columns that a header must have: those that the job names, and something to ask."""
+        user = self._forms.user
+        asked = [] if user is None else user.missing(known)
+        return list(dict.fromkeys([*(asked or ["prompt"]), *(name for _, name in self._missing(known))]))
+
+    def _missing(self, known: Sequence[str]) -> list[tuple[str, str]]:
+        """Return the columns that the job names and that are not among these, each with its setting."""
         job = self._job
         wanted = [(template.setting, name) for template in self._forms.templates for name in template.missing(known)]
         named = (
@@ -145,8 +154,10 @@ class FirstRows:
             ("evaluate.target", job.evaluate.target),
             *(("output.keep", name) for name in job.output.keep or ()),
         )
-        wanted += [(setting, name) for setting, name in named if name is not None and name not in known]
-        for setting, name in wanted:
+        return wanted + [(setting, name) for setting, name in named if name is not None and name not in known]
+
+    def _check_columns(self, known: list[str]) -> None:
+        for setting, name in self._missing(known):
             there = f"its columns are {listed(known)}{self._header_advice()}"
             raise InputError(
                 f"{self._where}: has no column {name}, which {setting} names{nearest(name, known)}; {there}"

@@ -1,5 +1,9 @@
 """What messages about rows advise."""
 
+import gzip
+import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,3 +65,70 @@ def test_a_name_that_no_template_takes_is_not_advised(write, make_job) -> None:
     with Source(make_job(write("a.csv", "a^b\n1^2\n"))) as source, pytest.raises(InputError) as refused:
         source.open()
     assert "{{ a^b }}" not in str(refused.value)
+
+
+def refused_first_rows(make_job, path: str, **job: Any) -> str:
+    """Return why an input is refused."""
+    with pytest.raises(InputError) as refused, Source(make_job(path, **job)) as source:
+        source.open()
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "template"),
+    [
+        ("a.csv", b"What is a map?\nName 3 rivers, please.\n", None),
+        ("a.csv", b"Name 3 rivers, please.\nWhat is a map?\n", None),
+        ("a.csv.gz", gzip.compress(b"What is a map?\nName 3 rivers, please.\n"), None),
+        ("a.csv", b'"What is a map?"\n"Name 3 rivers, please."\n', None),
+        ("a.csv", b"\xef\xbb\xbf1;What is a map?;x\n2;Name 3 rivers, please.;x\n", None),
+        ("a b.csv", b"1\tWhat is a map?\n2\tName 3 rivers, please.\n", None),
+        ("a.tsv", b"a, b\tWhat is a map?\ngood\tName 3 rivers, please.\n", "{{ text }}"),
+        ("a.csv.gz", gzip.compress(b'good,What is a map?\ngood,"Name 3 rivers, please."\n'), None),
+        ("a.csv", b"1;What is a map?\n2;Name 3 rivers, please.\n", "{{ row['the text'] }}"),
+        ("a.csv", b'"What is a map?"\n"Name 3 rivers, please."\n', "{{ text }}"),
+    ],
+)
+def test_the_command_for_csv_without_a_header_makes_input_of_it(
+    write, make_job, asked, tmp_path: Path, name: str, content: bytes, template: str | None
+) -> None:
+    """Typed as it is shown, for the same template; the first line is a row then, not lost as a header."""
+    refused = refused_first_rows(make_job, write(name, content), user=template)
+    command = re.search(r"(?<=: )(mv |{ printf |gzip -dc ).*", refused)
+    assert command is not None, refused
+    subprocess.run(command[0], shell=True, check=True)
+    [new] = [str(each) for each in tmp_path.iterdir() if each.name != name]
+    assert sorted(asked(new, template)) == ["Name 3 rivers, please.", "What is a map?"]
+
+
+@pytest.mark.parametrize(
+    ("template", "job", "names"),
+    [
+        ("{{ text }} {{ topic }}", {}, "text, topic"),
+        ("{{ text }}", {"id": "key"}, "text, key"),
+        (None, {"id": "key"}, "prompt, key"),
+        ("{{ row['50%'] }}", {}, "50%"),
+    ],
+)
+def test_without_a_header_the_names_that_a_job_reads_are_listed_where_their_places_are_unknown(
+    write, make_job, template: str | None, job: dict[str, Any], names: str
+) -> None:
+    """A command that guessed them would be wrong; nor is a name printed that a shell would read otherwise."""
+    refused = refused_first_rows(make_job, write("a.csv", "1,What is a map?\n2,Name 3 rivers.\n"), user=template, **job)
+    assert refused.endswith(f"write a header with the names of its columns, among them {names}")
+
+
+def test_lines_with_commas_are_prompts_for_a_template_that_reads_them_as_prompt(write, make_job) -> None:
+    """Such a file has no column of another name."""
+    refused = refused_first_rows(make_job, write("a.csv", "Map?\nA, b, c?\nD, e?\n"), user="{{ text }}")
+    assert "which a template reads as {{ prompt }}: mv " in refused
+
+
+@pytest.mark.parametrize("header", ["question", "0,1", "id,The text of the review", ",text,label", "a.b,c_d,2nd"])
+def test_a_header_is_not_taken_for_a_row(write, make_job, header: str) -> None:
+    """Numbers from 0 are how pandas names columns that have no names."""
+    width = header.count(",") + 1
+    path = write("a.csv", header + "\n" + ",".join(["x"] * width) + "\n" + ",".join(["y"] * width) + "\n")
+    refused = refused_first_rows(make_job, path)
+    assert "first line" not in refused
+    assert "; name what to ask: -t " in refused

@@ -1,7 +1,6 @@
 """Whether an input can be used as a whole, and what is reported before anything is sent."""
 
 import dataclasses
-import gzip
 import io
 import json
 import re
@@ -163,43 +162,6 @@ def test_a_target_of_bytes_is_refused_unless_they_are_text(tmp_path: Path, make_
                     source.open()
             else:
                 source.open()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "template"),
-    [
-        ("a.csv", b"What is a map?\nName 3 rivers, please.\n", None),
-        ("a.csv", b"Name 3 rivers, please.\nWhat is a map?\n", None),
-        ("a.csv.gz", gzip.compress(b"What is a map?\nName 3 rivers, please.\n"), None),
-        ("a.csv", b'"What is a map?"\n"Name 3 rivers, please."\n', None),
-        ("a.csv", b"\xef\xbb\xbf1;What is a map?;x\n2;Name 3 rivers, please.;x\n", None),
-        ("a b.csv", b"1\tWhat is a map?\n2\tName 3 rivers, please.\n", None),
-        ("a.tsv", b"a, b\tWhat is a map?\ngood\tName 3 rivers, please.\n", "{{ text }}"),
-        ("a.csv.gz", gzip.compress(b'good,What is a map?\ngood,"Name 3 rivers, please."\n'), None),
-    ],
-)
-def test_the_command_for_csv_without_a_header_makes_input_of_it(
-    write, make_job, asked, tmp_path: Path, name: str, content: bytes, template: str | None
-) -> None:
-    """Typed as it is shown; the first line is a row then, not lost as a header."""
-    with pytest.raises(InputError) as refused:
-        notices(make_job, write(name, content), user=template)
-    command = re.search(r"(?<=: )(mv |{ printf |gzip -dc ).*", str(refused.value))
-    assert command is not None, refused.value
-    subprocess.run(command[0], shell=True, check=True)
-    [new] = [str(each) for each in tmp_path.iterdir() if each.name != name]
-    assert sorted(asked(new)) == ["Name 3 rivers, please.", "What is a map?"]
-
-
-@pytest.mark.parametrize("header", ["question", "0,1", "id,The text of the review", ",text,label", "a.b,c_d,2nd"])
-def test_a_header_is_not_taken_for_a_row(write, make_job, header: str) -> None:
-    """Numbers from 0 are how pandas names columns that have no names."""
-    width = header.count(",") + 1
-    path = write("a.csv", header + "\n" + ",".join(["x"] * width) + "\n" + ",".join(["y"] * width) + "\n")
-    with pytest.raises(InputError) as refused:
-        notices(make_job, path)
-    assert "first line" not in str(refused.value)
-    assert "; name what to ask: -t " in str(refused.value)
 
 
 @pytest.mark.parametrize(
