@@ -174,8 +174,8 @@ class Watch:
         return None if in_s is None else _now_ms() + int(1000 * in_s)
 
     def _rate(self) -> float | None:
-        """Return the rate of recent minutes; None when nothing more is sent."""
-        return None if self.pool.stopping is not None else self.recent_rate.per_s
+        """Return the rate of recent minutes; None when nothing more is sent, or only stragglers are waited for."""
+        return None if self.pool.stopping is not None or self.pool.is_late else self.recent_rate.per_s
 
     def _figures(self, now_s: float) -> Figures:
         pool = self.pool

@@ -59,16 +59,27 @@ def test_a_cancelled_watch_ends_after_the_write_that_it_has_begun(problem: Excep
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("probe_in_s", "per_s"), [(None, 10.0), (3.0, None)], ids=["a rate", "an outage"])
+@pytest.mark.parametrize(
+    ("probe_in_s", "is_late", "per_s"),
+    [(None, False, 10.0), (3.0, False, None), (None, True, None)],
+    ids=["a rate", "an outage", "stragglers"],
+)
 def test_a_run_that_waits_for_a_rate_has_a_rate(
-    monkeypatch: pytest.MonkeyPatch, probe_in_s: float | None, per_s: float | None
+    monkeypatch: pytest.MonkeyPatch, probe_in_s: float | None, is_late: bool, per_s: float | None
 ) -> None:
-    """Rows are settled all the time while a rate of the endpoint is waited for, and none in an outage."""
+    """Rows are settled all the time while a rate of the endpoint is waited for; none in an outage or for stragglers."""
     monkeypatch.setattr("batchrun.engine.ticker.expected_rows", lambda *_: None)
     watch = watch_that(None)
     watch.job = cast("Any", SimpleNamespace(limits=SimpleNamespace(max_cost_usd=None)))
     limit = SimpleNamespace(current=8)
-    shown: dict[str, Any] = {"in_flight": 1, "waiting": 1, "throttled": 5, "limit": limit, "stopping": None}
+    shown: dict[str, Any] = {
+        "in_flight": 1,
+        "waiting": 1,
+        "throttled": 5,
+        "limit": limit,
+        "stopping": None,
+        "is_late": is_late,
+    }
     watch.pool = cast("Any", SimpleNamespace(trouble="a rate was exceeded", probe_in_s=probe_in_s, **shown))
     for second in range(60):
         watch.store = cast("Any", SimpleNamespace(totals={"m": ModelTotals(requests=10 * second)}))

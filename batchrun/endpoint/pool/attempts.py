@@ -49,6 +49,12 @@ class Attempts:
         youngest = next(reversed(self._tasks), None)
         return None if youngest is None else youngest.sent_s
 
+    def are_late(self, now_s: float) -> bool:
+        """Return whether each attempt, and there is one, has taken longer than an answer of its model usually does."""
+        lane = self._admission.lane
+        late = (now_s - work.sent_s > lane(work.request.model).usual_s for work in self._tasks)
+        return bool(self._tasks) and all(late)
+
     def give_up_stragglers(self, now_s: float, *, is_last: bool) -> float | None:
         """End attempts that take much longer than all others; return when to look again, if at all.
 

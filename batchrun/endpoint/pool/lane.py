@@ -9,6 +9,7 @@ shows whether it was at fault. When no other row is left, a probe must show it.
 """
 
 from collections.abc import Iterable, Iterator
+from math import inf
 from typing import Protocol
 
 from batchrun.endpoint.pool.apart import Apart
@@ -76,6 +77,7 @@ class Lane:
         """How many requests were answered."""
         self.slowest_s = 0.0
         """The longest time that an answer took."""
+        self._answers_s = 0.0  # the time that all answers took, summed
         self.look_again_s: float | None = None
         """When `next` may have something to send, if not now; `next` sets it."""
         self._max_attempts, self._canary, self._room = max_attempts, canary, room
@@ -134,8 +136,14 @@ class Lane:
     def answered(self, latency_s: float) -> None:
         """Note that a request was answered."""
         self.answers += 1
+        self._answers_s += latency_s
         if latency_s > self.slowest_s:
             self.slowest_s = latency_s
+
+    @property
+    def usual_s(self) -> float:
+        """The mean time of an answer; infinite before the first."""
+        return self._answers_s / self.answers if self.answers else inf
 
     def close(self) -> None:
         """Drop all that waits, and what is known about it: nothing more is sent."""

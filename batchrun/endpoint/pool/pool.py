@@ -95,6 +95,11 @@ class Pool:
         return None if sent_s is None else self._loop.time() - sent_s
 
     @property
+    def is_late(self) -> bool:
+        """Whether all that is left is in flight and takes longer than usual: rates say nothing about its end."""
+        return self._admission.is_sent and self._attempts.are_late(self._loop.time())
+
+    @property
     def drained(self) -> tuple[int, int]:
         """How many requests were in flight when the pool was stopped, and how many of these have no outcome."""
         return len(self._drained), sum(not work.is_settled for work in self._drained)

@@ -129,6 +129,15 @@ def test_while_there_is_more_to_send_nothing_is_given_up() -> None:
     assert min(given_up_s) > 150
 
 
+@pytest.mark.parametrize(("after_s", "is_late"), [(1.0, False), (25.0, True)])
+def test_a_run_is_late_when_only_stragglers_are_left(after_s: float, is_late: bool) -> None:
+    """Then its rate says nothing about its end."""
+    stage = Stage(Server({7: 1}).endpoint, 2_000, limit=Limit(50, start=50))
+    seen: list[bool] = []
+    stage.run(lambda stage: seen.append(stage.pool.is_late), after_s)
+    assert seen == [is_late]
+
+
 @pytest.mark.parametrize(("hangs", "answered_again"), [(1, 0), (2, 1)], ids=["at first", "sent again"])
 def test_a_run_that_is_stopped_gives_up_what_hangs_and_leaves_its_row_open(hangs: int, answered_again: int) -> None:
     """It ends after 30 s instead of the timeout; nothing is sent again, and the attempt counts."""
