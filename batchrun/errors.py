@@ -30,13 +30,13 @@ class DamagedError(RunDirectoryError):
 
 
 class EndpointRefused(BatchrunError):
-    """The endpoint refuses the whole job (key, project, region, model), or W&B refuses the key to publish with."""
+    """The endpoint never answers or refuses the whole job (key, project, model), or W&B refuses the key to publish."""
 
     exit_code = 4
 
 
 class Stopped(BatchrunError):
-    """The endpoint cannot be reached or cannot answer now. Running the command again later may succeed."""
+    """The endpoint cannot answer now. Running the command again later may succeed."""
 
     exit_code = 5
 

@@ -30,8 +30,8 @@ async def served_models(endpoint: Endpoint, say: Callable[[str], None]) -> list[
         say: gets a message when the search for the key hangs.
 
     Raises:
-        EndpointRefused: the endpoint refuses this key, project or region, or has no such list.
-        Stopped: it cannot be reached, or cannot answer now.
+        EndpointRefused: the endpoint does not answer, refuses this key, project or region, or has no such list.
+        Stopped: it cannot answer now.
     """
     with reported_when_slow("the key", "~/.netrc", say):
         reach = _Reach(endpoint.base_url, find_key(endpoint), find_project(endpoint))
@@ -53,6 +53,6 @@ def _problem(result: Reply | Fault, endpoint: Endpoint, found: str, *, has_key: 
     cure = found or cure_for(kind, endpoint, has_key=has_key, lists_models=True)
     if isinstance(result, Reply) and result.is_success:
         return Stopped(f"{place_of(endpoint)}: the answer is not a list of models; {cure}")
-    is_refused = isinstance(result, Reply) and EFFECTS[kind].row is ForRow.OPEN
+    is_refused = isinstance(result, Fault) or EFFECTS[kind].row is ForRow.OPEN
     message = f"{place_of(endpoint)}: {verdict.message}; {cure}".rstrip("; ")
     return EndpointRefused(message) if is_refused else Stopped(message)

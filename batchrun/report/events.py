@@ -13,6 +13,8 @@ from batchrun.results.executions import ended_text, pause_reason
 _MOST_EVENTS = 200
 """Most lines of the table; a run that cron resumes every minute has more."""
 
+_ADVICE = "; run the same command again to resume"
+
 Look = Literal["execution", "pause", "gap"]
 
 
@@ -57,12 +59,11 @@ def events_of(executions: Sequence[Mapping[str, Any]]) -> list[Event]:
     names = {each["model"] for entry in executions for each in entry["pauses"]}
     for number, entry in enumerate(executions, start=1):
         start_ms, end_ms = _span(entry)
-        why = ": ".join(filter(None, [ended_text(entry["ended_by"]), entry["message"]]))
         found.append(
             Event(
                 *(0, "execution", f"execution {number:,}", start_ms, end_ms),
                 lasts=entry["state"] == "running",
-                why=why,
+                why=_ending(entry),
                 rows=entry["rows"],
                 cost_usd=entry["cost_usd"],
             )
@@ -72,6 +73,12 @@ def events_of(executions: Sequence[Mapping[str, Any]]) -> list[Event]:
         found.append(Event(0, "gap", "no process", gap.start_ms, gap.end_ms, lasts=False, why=""))
     found.sort(key=lambda each: each.start_ms)
     return [each._replace(number=number) for number, each in enumerate(found, start=1)]
+
+
+def _ending(entry: Mapping[str, Any]) -> str:
+    """Return what ended an execution, and its message without the advice: that was for its end."""
+    name, message = ended_text(entry["ended_by"]), entry["message"].removesuffix(_ADVICE)
+    return message if message.startswith(name) else ": ".join(filter(None, [name, message]))
 
 
 def gaps_of(executions: Iterable[Mapping[str, Any]]) -> list[Gap]:

@@ -40,7 +40,8 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
     }
     if summary.unrecorded:
         sent = counted(summary.unrecorded, "request")
-        facts["sent, not recorded"] = f"{sent}, when a process died; a resumed run sends them again"
+        again = "they were sent again" if summary.state == "completed" else "the same command sends them again"
+        facts["sent, not recorded"] = f"{sent}, when a process died; {again}"
     return {name: cut(value, _TEXT_CHARS) for name, value in facts.items() if value}
 
 

@@ -174,10 +174,10 @@ def unreachable(endpoint: Any) -> str:
         return f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
 
 
-def test_models_of_an_unreachable_endpoint_exits_5(batchrun: Any, unreachable: str) -> None:
-    """The message has its address."""
+def test_models_of_an_unreachable_endpoint_exits_4(batchrun: Any, unreachable: str) -> None:
+    """As of `run`, to which nothing has ever answered; the message has the address."""
     done = batchrun("models", "--base-url", unreachable)
-    assert (done.code, done.stdout) == (5, "")
+    assert (done.code, done.stdout) == (4, "")
     assert unreachable in done.stderr
     assert "Traceback" not in done.stderr
 

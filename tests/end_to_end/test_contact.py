@@ -83,7 +83,7 @@ def test_https_to_a_server_that_speaks_http_is_answered_with_the_url_that_works(
     assert endpoint.stats.received == 0
     assert batchrun(*arguments, "--base-url", done.stderr.split("use --base-url ")[1].split()[0]).code == 0
     done = batchrun("models", "--base-url", wrong)
-    assert done.code == 5
+    assert done.code == 4
     assert f"use --base-url {endpoint.base_url}" in done.stderr
 
 

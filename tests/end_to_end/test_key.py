@@ -75,7 +75,7 @@ def test_no_command_shows_the_key(run: Any, batchrun: Any, endpoint: Any, tmp_pa
         (("models", *base_url), 0),
         (("models", *base_url, "--json"), 0),
         (("models", *base_url, "--nonsense"), 2),
-        (("models", "--base-url", "https://127.0.0.1:1/v1"), 5),
+        (("models", "--base-url", "https://127.0.0.1:1/v1"), 4),
         (("models", "--base-url", "ftp://127.0.0.1/v1"), 2),
         (("simulate", "--nonsense"), 2),
         (("--version",), 0),

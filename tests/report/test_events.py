@@ -120,3 +120,25 @@ def test_of_very_many_events_the_latest_are_shown() -> None:
     lines = lines_of(events_of([execution(2 * number, 2 * number + 1) for number in range(300)]), clock_of(600))
     assert len(lines) == 200
     assert (lines[0].number, lines[-1].number) == (400, 599)
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "message", "why"),
+    [
+        (
+            "SIGTERM",
+            "SIGTERM: nothing was in flight; run the same command again to resume",
+            "SIGTERM: nothing was in flight",
+        ),
+        (
+            "deadline",
+            "max_duration 4s is over; run the same command again to resume",
+            "the deadline: max_duration 4s is over",
+        ),
+        ("done", "", "done"),
+    ],
+)
+def test_an_ending_names_its_reason_once_and_without_advice(ended_by: str, message: str, why: str) -> None:
+    """The advice was for the end of that execution."""
+    (event,) = events_of([execution(0, 5, ended_by=ended_by, message=message)])
+    assert event.why == why

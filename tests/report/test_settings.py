@@ -7,7 +7,7 @@ import pytest
 
 from batchrun.job.sections import Evaluate, Input, Job, Model, Output, PromptTemplates
 from batchrun.report.settings import facts_of, texts_of
-from batchrun.results.summary import Status, summarize
+from batchrun.results.summary import Recorded, Status, summarize
 
 JOB = Job(
     input=Input(path=("in.jsonl",)),
@@ -47,3 +47,11 @@ def test_a_simulated_run_names_no_endpoint(simulated: bool) -> None:
 def test_templates_and_schema_have_headings() -> None:
     """Only those that the job has."""
     assert texts_of(JOB) == {"System prompt": "Be kind.", "User prompt": "{{ text }}"}
+
+
+@pytest.mark.parametrize(
+    ("state", "text"), [("completed", "they were sent"), ("stopped", "the same command sends them")]
+)
+def test_what_was_not_recorded_is_sent_again_only_while_the_run_is_not_finished(state: str, text: str) -> None:
+    shown = facts_of(summarize(JOB, Path("out"), Status(state=state), {}, recorded=Recorded(unrecorded=2)), JOB, None)
+    assert shown["sent, not recorded"] == f"2 requests, when a process died; {text} again"
