@@ -51,22 +51,25 @@ class Reach(Protocol):
         """Of the endpoint."""
 
 
-async def finding(kind: str | None, access: Reach, models: Sequence[str]) -> str:
+async def finding(kind: str | None, access: Reach, models: Sequence[str], taken: Sequence[str] = ()) -> str:
     """Return what asking around shows about a failure of this kind; empty where that shows nothing.
 
     Args:
         kind: of the verdict, or `UNHEARD`.
         access: how the endpoint is reached.
         models: that it refuses, if it refuses models.
+        taken: the models of the job: none of them was meant by the name of another.
     """
     if kind in (UNHEARD, "connection"):
         return "" if access.base_url in BASE_URLS.values() else await other_scheme(access.base_url)
     if kind in ("model_not_found", "bad_reply"):
-        return await whats_there(access.base_url, access.key, access.project, models)
+        return await whats_there(access.base_url, access.key, access.project, models, taken)
     return ""
 
 
-async def whats_there(base_url: str, key: Secret | None, project: str | None, models: Sequence[str]) -> str:
+async def whats_there(
+    base_url: str, key: Secret | None, project: str | None, models: Sequence[str], taken: Sequence[str] = ()
+) -> str:
     """Return a sentence about an endpoint that refuses models or answers with web pages; empty without a finding.
 
     Args:
@@ -74,15 +77,16 @@ async def whats_there(base_url: str, key: Secret | None, project: str | None, mo
         key: of the endpoint.
         project: of the endpoint.
         models: that it refuses; may be empty.
+        taken: models that are not suggested, since the job has them.
     """
     with contextlib.suppress(TimeoutError, EndpointRefused):
         async with asyncio.timeout(_ALL_S):
             if (names := await _served(base_url, key, project)) is not None:
-                return nearest_text(models, names)
+                return nearest_text(models, names, taken)
             for url in _nearby(base_url):
                 if (names := await _served(url, key, project)) is not None:
                     found = f"the API is at {url}: use --base-url {url}"
-                    return "; ".join(filter(None, [found, nearest_text(models, names)]))
+                    return "; ".join(filter(None, [found, nearest_text(models, names, taken)]))
     return ""
 
 
@@ -119,10 +123,17 @@ def names_in(body: bytes) -> list[str] | None:
     return sorted(names) if all(isinstance(name, str) and name.isprintable() for name in names) else None
 
 
-def nearest_text(models: Sequence[str], names: Sequence[str]) -> str:
-    """Return what an endpoint serves in place of models that it does not serve; empty when it serves them all."""
+def nearest_text(models: Sequence[str], names: Sequence[str], taken: Sequence[str] = ()) -> str:
+    """Return what an endpoint serves in place of models that it does not serve; empty when it serves them all.
+
+    Args:
+        models: that the user wants.
+        names: of the models that it serves.
+        taken: models that are not suggested, since the job has them.
+    """
+    free = [name for name in names if name not in taken]
     missing = [model for model in models if model not in names]
-    near = {model: name for model in missing if (name := nearest(model, names)) is not None}
+    near = {model: name for model in missing if (name := nearest(model, free)) is not None}
     named = [name if len(models) == 1 else f"{name} instead of {model}" for model, name in near.items()]
     question = f"did you mean {' and '.join(named)}?" if named else ""
     if len(named) == len(missing) or len(names) > _MOST_NAMED:

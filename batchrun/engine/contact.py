@@ -119,7 +119,11 @@ class Contact:
         if stop is None or not self._is_real:
             return stop
         unknown = [model for model, each in closed.items() if each.kind == stop.kind == "model_not_found"]
-        if not (found := await finding(stop.kind, self._access, without_successor(unknown, self._job.endpoint))):
+        if not (
+            found := await finding(
+                stop.kind, self._access, without_successor(unknown, self._job.endpoint), self._job.models
+            )
+        ):
             return stop
         general = list_cure(self._job.endpoint) if unknown else self.cure_of(stop.kind, "")
         message = stop.message.replace(f"; {general}", "")  # what was found is the better cure

@@ -164,3 +164,10 @@ class Reach:
 @pytest.mark.parametrize("kind", ["unauthorized", "quota_exhausted", "overloaded", None])
 def test_other_failures_are_not_looked_into(kind: str | None) -> None:
     assert asyncio.run(finding(kind, Reach("http://127.0.0.1:1/v1"), ())) == ""
+
+
+def test_a_model_that_the_job_has_already_is_not_suggested_for_another() -> None:
+    """It was not meant."""
+    names = ["m-one"]
+    assert nearest_text(["m-two"], names, ["m-one", "m-two"]) == "the endpoint serves m-one"
+    assert nearest_text(["m-two"], names).startswith("did you mean m-one?")
