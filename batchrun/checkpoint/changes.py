@@ -8,7 +8,8 @@ listed in a temporary table. Then, in one transaction that the user may still re
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from batchrun.checkpoint.models import ModelNumbers
 from batchrun.checkpoint.queue import WriteQueue
 from batchrun.checkpoint.reader import read_totals
 from batchrun.checkpoint.store import Store
-from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS, Asked
+from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS, Asked, unpack
 from batchrun.checkpoint.totals import write_totals
 from batchrun.checkpoint.twins import RECOUNT
 from batchrun.records import BadRow, ModelTotals
@@ -30,14 +31,13 @@ _ASKED = "CREATE TEMP TABLE asked (id INTEGER PRIMARY KEY, key BLOB NOT NULL, cu
 _LIST = "INSERT INTO asked VALUES (?, ?, ?, ?)"
 
 _UNSETTLED = "FROM asked WHERE is_request AND id NOT IN (SELECT id FROM outcomes)"
-_NEW = f"SELECT id >> 16 & 255, count(*) {_UNSETTLED} GROUP BY 1"
+_NEW = f"SELECT id {_UNSETTLED}"
 _NEW_SHARED = f"""
-SELECT model, count(*) FROM (
-    SELECT DISTINCT id >> 16 & 255 AS model, key, id & 65535 {_UNSETTLED}
-    AND (key, id & 65535) NOT IN (SELECT key, id & 65535 FROM outcomes WHERE attempts > 0)
-) GROUP BY 1
+SELECT min(id) {_UNSETTLED}
+AND (key, id & 65535) NOT IN (SELECT key, id & 65535 FROM outcomes WHERE attempts > 0)
+GROUP BY id >> 16 & 255, key, id & 65535
 """
-"""Requests to send, by model: all without an outcome, or of those that ask the same only one."""
+"""Requests to send: all without an outcome, or of those that ask the same only the first."""
 
 _BARE = ", ".join("NULL AS body" if name == "body" else name for name in OUTCOME_COLUMNS)
 _COPIED = {"outcomes": _BARE, "retired": _BARE, "facts": "*", "models": "*", "totals": "*"}
@@ -131,8 +131,13 @@ class Foreseen(NamedTuple):
     change: Change
     settled: dict[str, int]
     """How many requests to each model would have an outcome; broken rows are not requests."""
-    new: dict[str, int]
-    """How many requests to each model would be sent."""
+    new_rows: dict[str, "array[int]"]
+    """Rows of the requests that would be sent to each model, one for each request."""
+
+    @property
+    def new(self) -> dict[str, int]:
+        """How many requests to each model would be sent."""
+        return {model: len(rows) for model, rows in self.new_rows.items()}
 
 
 def foresee(directory: Path, batches: Iterable[Sequence[Asked]], *, shares_answers: bool = False) -> Foreseen:
@@ -164,8 +169,11 @@ def foresee(directory: Path, batches: Iterable[Sequence[Asked]], *, shares_answe
             change = _fit(connection, shares_answers=shares_answers)
             settled = dict(connection.execute(_SETTLED))
             names = {number: name for name, number in numbers.numbers.items()}
-            new = {names[model]: count for model, count in _new(connection, shares_answers=shares_answers).items()}
-    return Foreseen(change, settled, new)
+            new_rows: dict[str, array[int]] = {}
+            for number in _new(connection, shares_answers=shares_answers):
+                row, model, _ = unpack(number)
+                new_rows.setdefault(names[model], array("q")).append(row)
+    return Foreseen(change, settled, new_rows)
 
 
 def _shadow(connection: sqlite3.Connection) -> None:
@@ -238,15 +246,15 @@ def _fit(connection: sqlite3.Connection, *, shares_answers: bool) -> Change:
     # Until the caller notes what they fit now: killed before that, the next run must look at all of them again.
     connection.execute("DELETE FROM facts WHERE name = ?", (ORIGIN.name,))
     kept = _count(connection, "outcomes")
-    new = sum(_new(connection, shares_answers=shares_answers).values())
+    new = sum(1 for _ in _new(connection, shares_answers=shares_answers))
     gone = _count(connection, f"retired WHERE rowid > {before}")
     answers_gone = _count(connection, f"retired WHERE rowid > {before} AND kind IS NULL AND attempts > 0")
     return Change(settled=settled, kept=kept, new=new, again=min(answers_gone, new), gone=gone)
 
 
-def _new(connection: sqlite3.Connection, *, shares_answers: bool) -> dict[int, int]:
-    """Return how many requests to each model are to be sent."""
-    return dict(connection.execute(_NEW_SHARED if shares_answers else _NEW).fetchall())
+def _new(connection: sqlite3.Connection, *, shares_answers: bool) -> Iterator[int]:
+    """Yield the numbers of the requests that are to be sent."""
+    return (number for (number,) in connection.execute(_NEW_SHARED if shares_answers else _NEW))
 
 
 def has_retired(store: Store) -> bool:

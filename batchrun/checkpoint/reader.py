@@ -63,6 +63,8 @@ class Answered(NamedTuple):
     model: str
     prompt_tokens: int | None
     latency_s: float | None
+    key: bytes
+    """Of the request."""
 
 
 class Failures(NamedTuple):
@@ -163,12 +165,36 @@ class Checkpoint:
     def answered(self, most: int) -> list[Answered]:
         """Return the first answers that were paid for, in the order of rows; at most `most`."""
         query = (
-            "SELECT outcomes.id >> 24, name, prompt_tokens, latency_s FROM outcomes "
+            "SELECT outcomes.id >> 24, name, prompt_tokens, latency_s, key FROM outcomes "
             "JOIN models ON models.id = outcomes.id >> 16 & 255 WHERE kind IS NULL AND attempts > 0 "
             "ORDER BY outcomes.id LIMIT ?"
         )
         with translated(self.path):
             return [Answered(*row) for row in self._connection.execute(query, (most,))]
+
+    def settled(self, first: int, end: int, *, is_failed_left: bool = False) -> set[tuple[int, str, int]]:
+        """Return row, model and sample of the outcomes from row `first` to below row `end`.
+
+        Args:
+            first: the first row.
+            end: the row after the last.
+            is_failed_left: whether failed rows do not count, since they will be sent again.
+        """
+        kinds = " AND kind IS NULL" if is_failed_left else ""
+        query = f"SELECT id FROM outcomes WHERE id >= ? AND id < ?{kinds}"  # our own texts
+        with translated(self.path):
+            names = read_models(self._connection)
+            numbers = self._connection.execute(query, (pack(first, 0, 0), pack(end, 0, 0)))
+            places = [unpack(number) for (number,) in numbers]
+        return {(row, names[model], sample) for row, model, sample in places}
+
+    def settled_requests(self) -> Iterator[tuple[str, int]]:
+        """Yield model and row of every request that has an outcome; broken rows are not requests."""
+        with translated(self.path):
+            names = read_models(self._connection)
+            for (number,) in self._connection.execute("SELECT id FROM outcomes WHERE kind IS NOT 'bad_row'"):
+                row, model, _ = unpack(number)
+                yield names[model], row
 
     def fits(self, batch: Sequence[Asked]) -> bool:
         """Return whether the requests of a batch, in input order, are those that their outcomes answer."""

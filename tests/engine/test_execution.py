@@ -168,7 +168,7 @@ def test_a_finished_run_announces_nothing_when_it_is_run_again() -> None:
 
 
 @pytest.mark.usefixtures("short_look")
-@pytest.mark.parametrize(("settings", "line"), [({}, "600 rows left, "), ({"limit": 500}, "500 rows left, ")])
+@pytest.mark.parametrize(("settings", "line"), [({}, "up to 600 requests, "), ({"limit": 500}, "up to 500 requests, ")])
 def test_the_rows_of_parquet_are_known_before_they_are_read(settings: dict[str, Any], line: str) -> None:
     """How many requests they are is not: some may be broken."""
     pq.write_table(pa.table({"prompt": [str(row) * (1 + row) for row in range(600)]}), "in.parquet")
@@ -179,15 +179,15 @@ def test_the_rows_of_parquet_are_known_before_they_are_read(settings: dict[str, 
     recorder = Recorder(stops_early=False)
     summary = run(job, Options(simulate=True, progress=recorder))
     assert any(message.startswith(line) for message in recorder.messages)
-    assert summary.message.startswith(f"{line.split()[0]} rows are left; ")
+    assert summary.message.startswith(f"{line.split()[2]} rows are left; ")
 
 
-def test_broken_rows_are_announced_as_rows_and_not_as_requests() -> None:
-    """Those that are settled are not taken for requests either: one row is left, and it is announced."""
+def test_broken_rows_are_not_announced_as_requests() -> None:
+    """Neither before nor after they are settled: one request is left, and it is announced."""
     Path("in.jsonl").write_text('{"prompt": "a"}\n' + "not JSON\n" * 7 + '{"prompt": "b"}\n')
-    for limit, line in ((8, "8 rows left, "), (None, "1 row left, ")):
+    for limit in (8, None):
         _, recorder = simulated(limit=limit)
-        assert any(message.startswith(line) for message in recorder.messages)
+        assert any(message.startswith("1 request, ") for message in recorder.messages)
 
 
 def test_the_time_that_a_run_may_take_begins_when_it_sends(monkeypatch: pytest.MonkeyPatch) -> None:

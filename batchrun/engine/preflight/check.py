@@ -14,6 +14,7 @@ from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.endpoint.key import find_project
 from batchrun.endpoint.pool.budget import Amount, Used
 from batchrun.engine.caps import cap_usd_of
+from batchrun.engine.preflight.estimate import Asked
 from batchrun.engine.preflight.known import NO_PAST, Past, learned, survey_for
 from batchrun.engine.preflight.outlook import Outlook, asked_of, excess, look_ahead, model_notes
 from batchrun.engine.preflight.probe import Probed
@@ -101,7 +102,7 @@ def check(
     past, survey = found.past, found.survey
     probes = probe(survey)
     known, counted_by = learned(survey, past, probes)
-    ahead = look_ahead(job, asked_of(survey, found.left), known, slots=_known_limit(job) or past.limit)
+    ahead = look_ahead(job, found.left, known, slots=_known_limit(job) or past.limit)
     above = None if found.is_agreed else excess(job, ahead, past.used)
     return Report(
         files=[file.shown for file in source.files],
@@ -130,8 +131,8 @@ class _Found(NamedTuple):
 
     past: Past
     survey: Survey
-    left: Mapping[str, float]
-    """Requests to send, by model."""
+    left: Mapping[str, Asked]
+    """What is to be sent, by model."""
     changed: str | None = None
     """What an edit of the job or the input does."""
     refusal: str | None = None
@@ -149,7 +150,7 @@ def _look(job: Job, source: Source, on_read: Callable[[float | None], None], *, 
         survey = survey_for(job, NO_PAST)
         for _ in _read(source, survey, on_read):
             pass
-        return _Found(NO_PAST, survey, {model: part.distinct for model, part in survey.models.items()})
+        return _Found(NO_PAST, survey, asked_of(survey, {m: part.distinct for m, part in survey.models.items()}))
     with Checkpoint(job.run_directory) as checkpoint:
         past = Past.of(checkpoint, job)
         unrecorded = checkpoint.in_flight() + (checkpoint.fact(facts.UNRECORDED) or 0)
@@ -173,8 +174,8 @@ def _unpriced(job: Job, *, simulated: bool) -> str | None:
 
 def _compared(
     checkpoint: Checkpoint, job: Job, source: Source, survey: Survey, on_read: Callable[[float | None], None]
-) -> tuple[dict[str, int], str | None, str | None]:
-    """Read the whole input; return the requests left, by model, and what `run` would say of an edit and ask.
+) -> tuple[dict[str, Asked], str | None, str | None]:
+    """Read the whole input; return what is left, by model, and what `run` would say of an edit and ask.
 
     Requests are compared with their outcomes only where that is needed: it takes more than twice as long as reading.
     """
@@ -187,18 +188,18 @@ def _compared(
     if not (is_edited or is_stdin or job.input.dedupe):
         for _ in batches:
             pass
-        left = {model: part.requests - settled.by_model.get(model, 0) for model, part in survey.models.items()}
         _note_settled(survey, settled.by_model)
-        return left, None, None
+        return survey.without(checkpoint.settled_requests()), None, None
     foreseen = foresee(job.run_directory, batches, shares_answers=job.input.dedupe)
     _note_settled(survey, foreseen.settled)
     is_other_stdin = is_stdin and foreseen.change.gone > 0
+    left = survey.only(foreseen.new_rows)
     if not (is_edited or is_other_stdin):
-        return foreseen.new, None, None
+        return left, None, None
     changed = changed_parts(checkpoint, job, origin, is_other_stdin=is_other_stdin)
     question = again_question(foreseen.change, changed)
     refusal = None if question is None else f"{question}; {AGAIN_CURE}"
-    return foreseen.new, change_text(foreseen.change, changed), refusal
+    return left, change_text(foreseen.change, changed), refusal
 
 
 def _note_settled(survey: Survey, settled: Mapping[str, int]) -> None:

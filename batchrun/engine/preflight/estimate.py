@@ -2,47 +2,23 @@
 
 Theory of operation. Tokens of a text are estimated from its characters, by kind: a word of English is one token to its
 common vocabularies, a Chinese character two thirds of one. That is off by a tenth or so, and by as much for all prompts
-of a job alike; so one factor puts it right, as soon as there is something to take it from: a tokenizer, or answers
-that state their tokens. Prompts do not show how long answers are. Before the first answer there is only what
-the request allows and what models commonly say; from then on the mean of those that came.
+of a job alike; so it is corrected as soon as there is something to take that from: a tokenizer, or answers that state
+their tokens. Where the rows left are longer or shorter than the rows it was taken from, nobody knows whether the
+difference is in what a chat template adds to each prompt or in its text: the range covers both. Prompts do not show how
+long answers are. Before the first answer there is only what the request allows and what models commonly say; from then
+on the mean of those that came.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
+from batchrun.engine.preflight.prompt_fit import UNKNOWN_SHARE, PromptFit
+from batchrun.engine.preflight.ranges import ALIKE, NOTHING, Range
 from batchrun.job.catalogue import PriceLike, cost_usd
 from batchrun.prompts.size import IMAGE_TOKENS_LIKELY, IMAGE_TOKENS_LOW, IMAGE_TOKENS_MOST
 from batchrun.records import Usage
-
-
-class Range(NamedTuple):
-    """From, most likely, and to."""
-
-    low: float
-    likely: float
-    high: float
-
-    @classmethod
-    def around(cls, likely: float, share: float) -> Self:
-        """Return the range of so much more and less."""
-        return cls(likely * (1 - min(share, 0.9)), likely, likely * (1 + share))
-
-    def times(self, factor: float) -> "Range":
-        """Return the range of so many of these."""
-        return Range(*(each * factor for each in self))
-
-    def plus(self, other: "Range") -> "Range":
-        """Return the range of both together."""
-        return Range(*(one + two for one, two in zip(self, other, strict=True)))
-
-    def at_most(self, bound: float) -> "Range":
-        """Return the range below a bound."""
-        return Range(*(min(each, bound) for each in self))
-
-
-NOTHING = Range(0.0, 0.0, 0.0)
 
 # Answers.
 
@@ -72,8 +48,8 @@ class Known:
     """Of the prompts' tokens."""
     latency_s: float | None = None
     """Mean."""
-    prompt_factor: float | None = None
-    """Tokens of prompts to what was estimated of them."""
+    prompts: PromptFit | None = None
+    """How tokens of prompts follow from what was estimated of them."""
     reasons: bool = False
     """Whether the model reasons before it answers."""
 
@@ -100,12 +76,6 @@ def answer_range(known: Known, bound: float | None) -> Range:
 # A model's part of the job.
 
 _IMAGE_TOKENS = Range(IMAGE_TOKENS_LOW, IMAGE_TOKENS_LIKELY, IMAGE_TOKENS_MOST)
-
-_UNKNOWN_SHARE = 0.15
-"""How far the estimate of a prompt's tokens may be off before anything was counted."""
-
-_COUNTED_SHARE = 0.04
-"""And once a factor is known."""
 
 
 class Asked(NamedTuple):
@@ -134,7 +104,7 @@ class Forecast(NamedTuple):
     """Time of all its requests one after the other."""
 
 
-def forecast(model: str, asked: Asked, known: Known, price: PriceLike | None, sampling_share: float = 0.0) -> Forecast:
+def forecast(model: str, asked: Asked, known: Known, price: PriceLike | None, lengths: Range = ALIKE) -> Forecast:
     """Return what so many requests will use.
 
     Args:
@@ -142,10 +112,9 @@ def forecast(model: str, asked: Asked, known: Known, price: PriceLike | None, sa
         asked: what it is asked.
         known: of its answers.
         price: of the model.
-        sampling_share: how far the mean of the prompts may be off because not all were looked at.
+        lengths: of their prompts, as factors to what `asked` has, because not all were looked at.
     """
-    share = (_UNKNOWN_SHARE if known.prompt_factor is None else _COUNTED_SHARE) + sampling_share
-    prompts = Range.around(asked.tokens * (known.prompt_factor or 1.0), share).plus(_IMAGE_TOKENS.times(asked.images))
+    prompts = _prompt_range(asked, known, lengths).plus(_IMAGE_TOKENS.times(asked.images))
     free = asked.requests - asked.bounded
     answers = answer_range(known, None).times(free)
     if asked.bounded:
@@ -160,6 +129,16 @@ def forecast(model: str, asked: Asked, known: Known, price: PriceLike | None, sa
         _usd(prompts, answers, known.cached_share, price),
         latency_range(known, each).times(asked.requests),
     )
+
+
+def _prompt_range(asked: Asked, known: Known, lengths: Range) -> Range:
+    if not asked.requests:
+        return NOTHING
+    each = lengths.times(asked.tokens / asked.requests)
+    if known.prompts is not None:
+        return known.prompts.tokens(each).times(asked.requests)
+    low, likely, high = each.times(asked.requests)
+    return Range(low * (1 - UNKNOWN_SHARE), likely, high * (1 + UNKNOWN_SHARE))
 
 
 def _usd(prompts: Range, answers: Range, cached_share: float, price: PriceLike | None) -> Range | None:

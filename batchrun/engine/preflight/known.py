@@ -12,6 +12,7 @@ from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.preflight.estimate import Known
 from batchrun.engine.preflight.outlook import known_of
 from batchrun.engine.preflight.probe import Probed
+from batchrun.engine.preflight.prompt_fit import PromptFit
 from batchrun.engine.preflight.survey import Survey
 from batchrun.engine.preflight.tokenizer import local_tokenizer
 from batchrun.engine.preflight.tokens import count_request
@@ -44,7 +45,7 @@ NO_PAST = Past({}, [], NOTHING_USED, None)
 
 def survey_for(job: Job, past: Past) -> Survey:
     """Return an empty survey of the job's input."""
-    return Survey(frozenset(each.row for each in past.answered), shares_answers=job.input.dedupe)
+    return Survey(frozenset(each.key for each in past.answered), shares_answers=job.input.dedupe)
 
 
 def learned(
@@ -59,11 +60,11 @@ def learned(
     counted_by = "characters"
     for model, each in known.items():
         _learn_answers(each, past.totals.get(model), [every for every in past.answered if every.model == model])
-        each.prompt_factor = _answered_factor(survey, past.answered, model)
-        if each.prompt_factor is not None:
+        each.prompts = PromptFit.of(_answered_pairs(survey, past.answered, model))
+        if each.prompts is not None:
             counted_by = "answers"
-        elif may_load and (factor := _tokenizer_factor(model, survey.samples)) is not None:
-            each.prompt_factor, counted_by = factor, "tokenizer"
+        elif may_load and (pairs := _tokenizer_pairs(model, survey.samples)):
+            each.prompts, counted_by = PromptFit.of(pairs), "tokenizer"
         if model in probed:
             counted_by = _learn_probe(each, survey, probed[model]) or counted_by
     return known, counted_by
@@ -84,28 +85,23 @@ def _learn_probe(known: Known, survey: Survey, probed: Probed) -> str | None:
     if known.answer_tokens is None and probed.completion_tokens is not None:
         known.answers, known.answer_tokens, known.latency_s = 1, probed.completion_tokens, probed.latency_s
     first = survey.models[probed.model].first
-    if known.prompt_factor is None and probed.prompt_tokens and first is not None:
-        known.prompt_factor = probed.prompt_tokens / count_request(orjson.loads(first.body)).tokens
+    if known.prompts is None and probed.prompt_tokens and first is not None:
+        known.prompts = PromptFit.of([(count_request(orjson.loads(first.body)).tokens, probed.prompt_tokens)])
         return "answers"
     return None
 
 
-def _answered_factor(survey: Survey, answered: Iterable[Answered], model: str) -> float | None:
-    pairs = [
-        (each.prompt_tokens, survey.tokens_by_row[each.row])
+def _answered_pairs(survey: Survey, answered: Iterable[Answered], model: str) -> list[tuple[float, float]]:
+    """Return what was estimated of answered prompts, without images, next to what the answers have stated."""
+    return [
+        (survey.key_tokens[each.key], each.prompt_tokens)
         for each in answered
-        if each.model == model and each.prompt_tokens and each.row in survey.tokens_by_row
+        if each.model == model and each.prompt_tokens and each.key in survey.key_tokens
     ]
-    estimated = sum(tokens for _, tokens in pairs)
-    return sum(tokens for tokens, _ in pairs) / estimated if estimated else None
 
 
-def _tokenizer_factor(model: str, bodies: Iterable[bytes]) -> float | None:
+def _tokenizer_pairs(model: str, bodies: Iterable[bytes]) -> list[tuple[float, float]]:
     count = local_tokenizer(model)
     if count is None:
-        return None
-    true = estimated = 0.0
-    for body in map(orjson.loads, bodies):
-        true += count_request(body, count).tokens
-        estimated += count_request(body).tokens
-    return true / estimated if estimated else None
+        return []
+    return [(count_request(body).tokens, count_request(body, count).tokens) for body in map(orjson.loads, bodies)]

@@ -6,7 +6,8 @@ from datetime import date
 from typing import NamedTuple
 
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
-from batchrun.engine.preflight.estimate import Asked, Forecast, Known, Range, forecast, time_range, total
+from batchrun.engine.preflight.estimate import Asked, Forecast, Known, forecast, time_range, total
+from batchrun.engine.preflight.ranges import ALIKE, Range
 from batchrun.engine.preflight.survey import Survey
 from batchrun.job.catalogue import cost_text, is_reasoning, load_prices, price_of, retirement_text, usd_text, used_text
 from batchrun.job.sections import Job, Limits
@@ -46,7 +47,7 @@ def look_ahead(
     known: Mapping[str, Known],
     *,
     slots: int | None,
-    sampling_share: float = 0.0,
+    lengths: Range = ALIKE,
 ) -> Outlook:
     """Return what is ahead.
 
@@ -55,11 +56,11 @@ def look_ahead(
         asked: what remains for each model.
         known: what is known of the models' answers.
         slots: requests that the endpoint takes at once; None when that is not known.
-        sampling_share: how far the mean of the prompts may be off because not all were looked at.
+        lengths: of their prompts, as factors to what `asked` has, because not all were looked at.
     """
     prices = {model: price_of(model, job.prices, job.endpoint.provider) for model in asked}
     models = [
-        forecast(model, part, known.get(model) or known_of(model), prices[model], sampling_share)
+        forecast(model, part, known.get(model) or known_of(model), prices[model], lengths)
         for model, part in asked.items()
     ]
     costs = [model.usd for model in models]
@@ -183,7 +184,7 @@ def ahead_lines(
     used: Used = NOTHING_USED,
     *,
     is_guess: bool = False,
-    rows_left: int | None = None,
+    most: int | None = None,
     made_of: str = "",
 ) -> list[str]:
     """Return what is ahead, in short, for people; nothing about what is not known.
@@ -192,8 +193,8 @@ def ahead_lines(
         ahead: what is left of the job.
         cap_usd: of the job.
         used: what earlier executions have used of the cap.
-        is_guess: whether the number of requests is a guess: the input was not read to its end.
-        rows_left: exact number of rows that are not settled, where some of them may be broken, so that nothing is sent.
+        is_guess: whether the requests were not all read, so that their number, tokens and cost are guesses.
+        most: how many requests there are at most, where that is certain: as many as rows are left, some may be broken.
         made_of: what `product_text` returns.
     """
     about = "about " if is_guess else ""
@@ -201,12 +202,12 @@ def ahead_lines(
     tokens += f"{range_text(ahead.completion_tokens, count_text)} out"
     source = "" if ahead.answers else " (answers of unknown length)"
     count = f"{about}{counted(ahead.requests, 'request')}"
-    if rows_left is not None:
-        count = f"{counted(rows_left, 'row')} left"
-    lines = [f"{count}{_in_brackets(made_of)}, {tokens}{source}"]
+    if most is not None:
+        count = f"up to {counted(most, 'request')}"
+    lines = [f"{count}{_in_brackets(made_of)}, {about}{tokens}{source}"]
     if ahead.usd is not None:
         cap = "" if cap_usd is None else f"; the cap is {cap_usd:g} USD{_in_brackets(spent_so_far(used))}"
-        lines.append(f"cost of these  {range_text(ahead.usd, usd_text)} USD{cap}")
+        lines.append(f"cost of these  {about}{range_text(ahead.usd, usd_text)} USD{cap}")
     if ahead.seconds is not None:
         lines.append(f"time for these {range_text(ahead.seconds, duration_text)}, {ahead.pace}")
     return lines
@@ -236,13 +237,11 @@ def count_text(count: float) -> str:
     return short_count(round(count))
 
 
-def asked_of(survey: Survey, left: Mapping[str, float], length_ratio: float = 1.0) -> dict[str, Asked]:
-    """Return what so many requests to each model ask.
+def asked_of(survey: Survey, left: Mapping[str, float]) -> dict[str, Asked]:
+    """Return what so many requests to each model ask, if they are like those that were looked at.
 
     Args:
         survey: of requests that were looked at.
         left: how many requests of each model are asked about.
-        length_ratio: how long their prompts are, compared with those that were looked at.
     """
-    asked = {model: part.asked(left[model]) for model, part in survey.models.items() if left.get(model)}
-    return {model: each._replace(tokens=each.tokens * length_ratio) for model, each in asked.items()}
+    return {model: part.asked(left[model]) for model, part in survey.models.items() if left.get(model)}

@@ -5,10 +5,14 @@ their estimate, or all requests do and their number is exact. To find out, more 
 """
 
 import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from math import ceil
 from typing import NamedTuple
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.engine.preflight.known import Past, learned, survey_for
 from batchrun.engine.preflight.outlook import (
@@ -21,11 +25,15 @@ from batchrun.engine.preflight.outlook import (
     model_notes,
     product_text,
 )
-from batchrun.engine.preflight.survey import ModelSurvey
+from batchrun.engine.preflight.prompt_fit import lengths_by_bytes
+from batchrun.engine.preflight.ranges import ALIKE, Range
+from batchrun.engine.preflight.survey import ModelSurvey, Survey
+from batchrun.engine.preflight.tokens import text_density
 from batchrun.errors import InputError
 from batchrun.job.sections import Job
 from batchrun.prompts.count import output_rows, rows_left
-from batchrun.prompts.source import Source
+from batchrun.prompts.input.parquet_file import stated_rows
+from batchrun.prompts.source import Entry, Source
 from batchrun.records import ModelTotals, Request, RowCount, summed
 
 _SAMPLE_ROWS = 1_000
@@ -33,8 +41,14 @@ _SAMPLE_BYTES = 4 << 20
 _SAMPLE_S = 0.2
 """How much of the input a run looks at before it sends: what is read in less time than anybody notices."""
 
+_SEEK_S = 1.0
+"""How long the first rows that are left are looked for among those that are settled."""
+
 _SAMPLING_SHARE = 0.1
-"""How far the mean of a file's first prompts may be from that of all: an assumption."""
+"""How far the mean of a file's first prompts may be from that of all like them: an assumption."""
+
+_UNSEEN_SHARE = 0.5
+"""And where none of the rows left was seen: an assumption."""
 
 _CERTAIN_S = 5.0
 """How long more rows are read where the estimate is above a cap."""
@@ -68,14 +82,16 @@ def preview(
     """
     with Checkpoint(job.run_directory) as checkpoint:
         past = Past.of(checkpoint, job)
-    rows = _FirstRows(job, source, past, retries=retries, slots=known_limit or past.limit)
-    try:
-        rows.read_sample()
-        if not rows.left():
-            return Preview()
-        certain = None if is_begun or rows.excess() is None else rows.certain_excess()
-    except InputError:
-        return Preview()  # the run itself will come upon it, after the rows before it
+        rows = _FirstRows(job, source, past, retries=retries, slots=known_limit or past.limit)
+        try:
+            rows.read_sample()
+            if past.totals:
+                rows.read_left(checkpoint)
+            if not rows.left():
+                return Preview()
+            certain = None if is_begun or rows.excess() is None else rows.certain_excess()
+        except InputError:
+            return Preview()  # the run itself will come upon it, after the rows before it
     lines = [*rows.lines(), *(f"note: {note}" for note in model_notes(job, rows.survey, today))]
     if certain is None and (excess := rows.excess()) is not None:
         by = "" if source.is_complete else "as estimated from the first rows, "
@@ -83,40 +99,82 @@ def preview(
     return Preview(tuple(lines), None if certain is None else certain.text)
 
 
+class _LateError(Exception):
+    """Too many settled rows come before the first that is left."""
+
+
 class _FirstRows:
-    """The first rows of an input, and what they show."""
+    """The first rows of an input, the first of those that are left, and what they show."""
 
     def __init__(self, job: Job, source: Source, past: Past, *, retries: bool, slots: int | None) -> None:
         self.survey = survey_for(job, past)
+        self._unsettled = self.survey
         self._job, self._source, self._past = job, source, past
         self._retries, self._slots = retries, slots
         self._batches = source.batches()
+        self._is_late = False
+        self._begun = 0.0, 0  # share of the input and rows before the first that is left, or a few rows after it
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether all rows that are left were read."""
+        return self._source.is_complete and not self._is_late
 
     def read_sample(self) -> None:
         """Read as many rows as nobody has to wait for."""
+        self._read(self.survey)
+
+    def read_left(self, checkpoint: Checkpoint) -> None:
+        """Read as many of the rows that are left: the other ones say little of their length."""
+        self._unsettled = replace(survey_for(self._job, self._past), is_from_first=False)
+        self._batches = self._batches_left(checkpoint)
+        try:
+            self._read(self._unsettled)
+        except _LateError:
+            self._is_late = True
+
+    def _read(self, survey: Survey) -> None:
         began_s, size_bytes = time.monotonic(), 0
         for batch in self._batches:
-            self.survey.add(batch)
+            survey.add(batch)
             size_bytes += sum(len(entry.body) for entry in batch if isinstance(entry, Request))
             is_late = time.monotonic() - began_s > _SAMPLE_S
-            if self.survey.rows >= _SAMPLE_ROWS or size_bytes >= _SAMPLE_BYTES or is_late:
+            if survey.rows >= _SAMPLE_ROWS or size_bytes >= _SAMPLE_BYTES or is_late:
                 break
+
+    def _batches_left(self, checkpoint: Checkpoint) -> Iterator[list[Entry]]:
+        began_s, per_row = time.monotonic(), self._job.per_row
+        settled: set[tuple[int, str, int]] = set()
+
+        def settled_rows(first: int, end: int) -> list[int]:
+            nonlocal settled
+            if not self._unsettled.rows and time.monotonic() - began_s > _SEEK_S:
+                raise _LateError
+            settled = checkpoint.settled(first, end, is_failed_left=self._retries)
+            counts = Counter(row for row, _, _ in settled)
+            return [row for row, count in counts.items() if count >= per_row]
+
+        first = 0 if self._retries else checkpoint.fact(facts.SETTLED_ROWS) or 0
+        for batch in self._source.batches(first, settled_rows):
+            if not self._unsettled.rows:
+                self._begun = self._source.fraction_read or 0.0, self._source.rows_read
+            yield [entry for entry in batch if (entry.row, entry.model, entry.sample) not in settled]
 
     def certain_excess(self) -> Excess | None:
         """Read more rows, until it is certain whether a cap will be exceeded; return why it will."""
         began_s = looked_s = time.monotonic()
         for batch in self._batches:
-            self.survey.add(batch)
+            self._unsettled.add(batch)
             now_s = time.monotonic()
             if now_s - looked_s >= _LOOK_EVERY_S:
                 looked_s = now_s
-                ahead = self._outlook(self._read_left(), 0.0)
+                ahead = self._outlook(self._read_left(), ALIKE)
                 if found := excess(self._job, ahead, self._past.used, f"the first {ahead.requests:,} requests alone"):
                     return found
             if now_s - began_s >= _CERTAIN_S:
                 break
         rows = self._source.input_rows
-        is_certain = self._source.is_complete or (rows is not None and rows.is_exact and not self._job.input.dedupe)
+        is_certain = self._is_complete or (rows is not None and rows.is_exact and not self._job.input.dedupe)
         return self.excess() if is_certain else None
 
     def excess(self) -> Excess | None:
@@ -128,34 +186,52 @@ class _FirstRows:
         rows = self._rows_left()
         # How many of the rows left ask what a settled row asks is a guess.
         is_shared = self._job.input.dedupe and bool(self._past.totals)
-        is_read = self._source.is_complete and (self._retries or not self.survey.bad_rows)
         is_counted = not self._retries and rows is not None and rows.is_exact
         return ahead_lines(
             self._ahead(),
             self._job.limits.max_cost_usd,
             self._past.used,
-            is_guess=is_shared or not is_read,
-            rows_left=rows.rows if rows is not None and is_counted and not (is_shared or is_read) else None,
+            is_guess=is_shared or not self._is_complete,
+            most=rows.rows if rows is not None and is_counted and not (is_shared or self._is_complete) else None,
             made_of=product_text(self._job, self._source.input_rows),
         )
 
     def _ahead(self) -> Outlook:
-        return self._outlook(self.left(), 0.0 if self._source.is_complete else _SAMPLING_SHARE)
+        left = self.left()
+        return self._outlook(left, self._lengths(sum(left.values())))
 
-    def _outlook(self, left: dict[str, float], sampling_share: float) -> Outlook:
+    def _outlook(self, left: dict[str, float], lengths: Range) -> Outlook:
         known, _ = learned(self.survey, self._past, [], may_load=False)
-        asked = asked_of(self.survey, left, self._length_ratio())
-        return look_ahead(self._job, asked, known, slots=self._slots, sampling_share=sampling_share)
+        asked = asked_of(self.survey, left) | asked_of(self._unsettled, left)
+        return look_ahead(self._job, asked, known, slots=self._slots, lengths=lengths)
 
-    def _length_ratio(self) -> float:
-        """Return how long all prompts are in the mean, compared with those that were read, by the bytes of the input.
+    def _lengths(self, left: float) -> Range:
+        """Return how long all prompts are that are left, compared with those that were read, by the bytes of the input.
 
         Files are often sorted by length. Where the number of rows is a guess, it is one from these bytes already.
         """
+        if self._is_complete:
+            return ALIKE
         rows, share = self._source.input_rows, self._source.fraction_read
-        if rows is None or not rows.is_exact or not share or rows.rows == self._job.input.limit:
-            return 1.0
-        return self._source.rows_read / rows.rows / share
+        seen, read = self._unsettled, self._source.rows_read
+        requests = sum(part.requests for part in seen.models.values())
+        has_no_lengths = stated_rows(self._source.files) is not None  # of Parquet: its rows are taken to be all alike
+        if self._is_late or not requests or has_no_lengths:
+            return Range.around(1.0, _UNSEEN_SHARE)
+        total_bytes = sum(file.size_bytes for file in self._source.files)
+        is_known = rows is not None and rows.is_exact and rows.rows != self._job.input.limit
+        if rows is None or not is_known or not share or rows.rows <= read or not read:
+            return Range.around(1.0, _SAMPLING_SHARE)
+        tokens = sum(part.tokens for part in seen.models.values()) / requests
+        more_bytes = total_bytes * ((1 - share) / (rows.rows - read) - self._row_share(share, read))
+        unseen = max(0.0, 1 - requests / max(left, 1.0))
+        row_bytes = total_bytes * self._row_share(share, read)
+        return lengths_by_bytes(tokens, row_bytes, more_bytes, unseen, text_density(seen.samples))
+
+    def _row_share(self, share: float, read: int) -> float:
+        """Return the share of the input's bytes that a row has which was read."""
+        begun_share, begun_rows = self._begun
+        return (share - begun_share) / (read - begun_rows) if read > begun_rows else share / read
 
     def _rows_left(self) -> RowCount | None:
         """Return how many rows are not settled, as far as is known."""
@@ -167,13 +243,13 @@ class _FirstRows:
         return sums.completed if self._retries else sums.requests
 
     def _read_left(self) -> dict[str, float]:
-        """Return how many requests to each model were read and are not settled, at least: all settled ones may be."""
-        totals = self._past.totals
-        left = {model: part.distinct - self._settled(totals.get(model, ModelTotals())) for model, part in self._parts()}
-        return {model: float(count) for model, count in left.items() if count > 0}
+        """Return how many requests to each model were read and are not settled."""
+        return {model: float(part.distinct) for model, part in self._unsettled.models.items() if part.requests}
 
     def left(self) -> dict[str, float]:
         """Return about how many requests to each model are not settled; empty when none are, or nobody can tell."""
+        if self._is_complete:
+            return self._read_left()
         inputs, rows = self._source.input_rows, self._rows_left()
         if inputs is None or rows is None or (rows.is_exact and not rows.rows):
             return {}

@@ -4,7 +4,7 @@ import heapq
 import re
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -157,8 +157,9 @@ class ModelSurvey:
 class Survey:
     """What was found in the rows looked at."""
 
-    learned_rows: Collection[int] = ()
-    """Rows whose estimated tokens are kept one by one, since their true ones are known."""
+    learned_keys: Collection[bytes] = ()
+    """Requests whose estimated tokens are kept by key, since their true ones are known."""
+    key_tokens: dict[bytes, float] = field(default_factory=dict)
     rows: int = 0
     bad_rows: int = 0
     models: dict[str, ModelSurvey] = field(default_factory=dict)
@@ -166,12 +167,15 @@ class Survey:
     """Row, id and messages of the first that can be sent."""
     longest: list[Long] = field(default_factory=list)
     """A heap, the shortest of them first."""
-    tokens_by_row: dict[int, float] = field(default_factory=dict)
+    row_tokens: "array[float]" = field(default_factory=lambda: array("f"))
+    """Estimated tokens of each row's prompt, of rows looked at from the first on; 0 of broken ones."""
     samples: list[bytes] = field(default_factory=list)
     """Bodies from all over the input, for a tokenizer."""
     ids: Ids = field(default_factory=Ids)
     shares_answers: bool = False
     """Whether requests that ask the same are sent once."""
+    is_from_first: bool = True
+    """Whether every row is looked at, from the first on."""
     _causes: dict[str, tuple[int, str]] = field(default_factory=dict)
     _row: int = -1
     _counted: Counted = Counted(0.0, 0, None)
@@ -184,6 +188,8 @@ class Survey:
             self._row = entry.row
             if is_first:
                 self.rows += 1
+                if self.is_from_first:
+                    self.row_tokens.append(0.0)
                 if entry.custom_id is not None:
                     self.ids.add(entry.custom_id, entry.row)
             if isinstance(entry, BadRow):
@@ -192,6 +198,10 @@ class Survey:
                 continue
             if is_first:  # what is asked of other models, and for other samples, is as long
                 self._counted = self._look(entry)
+                if self.is_from_first:
+                    self.row_tokens[-1] = self._counted.tokens
+            if entry.key in self.learned_keys:  # the row may have moved
+                self.key_tokens[entry.key] = self._counted.tokens
             self._model(entry.model).add(entry, self._counted)
 
     def causes(self) -> list[Cause]:
@@ -202,6 +212,31 @@ class Survey:
     def note_settled(self, model: str, count: int) -> None:
         """Note how many of the requests to a model need not be sent."""
         self._model(model).settled += count
+
+    def only(self, rows_by_model: Mapping[str, Sequence[int]]) -> dict[str, Asked]:
+        """Return what some of the requests ask, by model; the rows are listed once for each request."""
+        parts = {model: (len(rows), sum(map(self._tokens_of, rows))) for model, rows in rows_by_model.items() if rows}
+        return {
+            model: self.models[model].asked(count)._replace(tokens=tokens)
+            for model, (count, tokens) in parts.items()
+            if model in self.models
+        }
+
+    def without(self, settled: Iterable[tuple[str, int]]) -> dict[str, Asked]:
+        """Return what all requests ask but these, given as model and row; by model."""
+        left = {model: [part.requests, part.tokens] for model, part in self.models.items()}
+        for model, row in settled:
+            if model in left and row < len(self.row_tokens):
+                left[model][0] -= 1
+                left[model][1] -= self.row_tokens[row]
+        return {
+            model: self.models[model].asked(count)._replace(tokens=max(0.0, tokens))
+            for model, (count, tokens) in left.items()
+            if count > 0
+        }
+
+    def _tokens_of(self, row: int) -> float:
+        return self.row_tokens[row]
 
     def _model(self, name: str) -> ModelSurvey:
         found = self.models.get(name)
@@ -227,8 +262,6 @@ class Survey:
             heapq.heappush(self.longest, long)
         elif long.tokens > self.longest[0].tokens:
             heapq.heapreplace(self.longest, long)
-        if request.row in self.learned_rows:
-            self.tokens_by_row[request.row] = counted.tokens
         if request.row % self._stride == 0 and len(request.body) <= _SAMPLE_BYTES:
             self._keep(request.body)
         return counted

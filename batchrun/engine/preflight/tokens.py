@@ -1,6 +1,6 @@
 """How many tokens a request has, estimated from its characters by kind of script. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -73,6 +73,13 @@ def count_request(body: Mapping[str, Any], tokens_of: Callable[[str], float] = t
     messages = body["messages"]
     tokens = sum(map(tokens_of, _texts_of(body))) + _MESSAGE_TOKENS * len(messages)
     return Counted(tokens, sum(1 for _ in image_urls(body)), asked_tokens(body))
+
+
+def text_density(bodies: Iterable[bytes]) -> float:
+    """Return the tokens for each byte of text in the bodies of requests, as estimated; of prose where there is none."""
+    texts = [text for body in bodies for text in _texts_of(orjson.loads(body))]
+    size_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    return sum(map(text_tokens, texts)) / size_bytes if size_bytes else _LETTER_TOKENS
 
 
 def _texts_of(body: Mapping[str, Any]) -> Iterator[str]:

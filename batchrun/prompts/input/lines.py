@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -41,11 +42,15 @@ class Block(NamedTuple):
     start_bytes: int
     end_bytes: int
     """Where the block begins and ends in the file as it is packed; roughly, since it is read ahead."""
+    ends: list[int]
+    """Where each line ends in the block, newlines included."""
 
     def bytes_before(self, line: int) -> int:
         """Return how much of the file lies before a line of this block, roughly."""
-        share = min(1.0, (line - self.number) / len(self.lines))
-        return self.start_bytes + int(share * (self.end_bytes - self.start_bytes))
+        count = min(line - self.number, len(self.lines))
+        if count <= 0:
+            return self.start_bytes
+        return self.start_bytes + (self.end_bytes - self.start_bytes) * self.ends[count - 1] // self.ends[-1]
 
 
 class Counted:
@@ -159,7 +164,8 @@ class _Line:
 def _block(number: int, lines: list[bytes], start_bytes: int, end_bytes: int) -> Block:
     if number == 1:
         lines[0] = lines[0].removeprefix(_BOM)
-    return Block(number, lines, start_bytes, end_bytes)
+    ends = list(accumulate(len(line) + 1 for line in lines))
+    return Block(number, lines, start_bytes, end_bytes, ends)
 
 
 def _unpacked(counted: Counted) -> Callable[[], bytes]:

@@ -8,16 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.engine.preflight.estimate import (
-    Asked,
-    Known,
-    Range,
-    answer_range,
-    forecast,
-    latency_range,
-    time_range,
-    total,
-)
+from batchrun.engine.preflight.estimate import Asked, Known, answer_range, forecast, latency_range, time_range, total
+from batchrun.engine.preflight.prompt_fit import PromptFit
+from batchrun.engine.preflight.ranges import ALIKE, Range
 from batchrun.engine.preflight.tokens import count_request, text_tokens
 from batchrun.job.sections import Price
 
@@ -140,7 +133,7 @@ def test_bounded_answers_are_estimated_apart_from_others() -> None:
 
 def test_a_forecast_is_tokens_times_price() -> None:
     """Cached tokens at their own price, images one by one; the ends of the range add up to its ends."""
-    known = Known(answers=10_000, answer_tokens=20.0, prompt_factor=2.0)
+    known = Known(answers=10_000, answer_tokens=20.0, prompts=PromptFit(10_000, 50.0, 100.0, Range(2, 2, 2), 0, 99))
     part = forecast("m", Asked(1_000, 50_000, 0, 0, 0), known, PRICE)
     assert part.prompt_tokens.likely == 100_000
     assert part.completion_tokens.likely == 20_000
@@ -158,11 +151,11 @@ def test_a_forecast_is_tokens_times_price() -> None:
 def test_rows_that_were_not_read_widen_the_range() -> None:
     """Counted rows narrow it."""
 
-    def width(known: Known, share: float = 0.0) -> float:
-        tokens = forecast("m", Asked(10, 1_000, 0, 0, 0), known, None, share).prompt_tokens
+    def width(known: Known, lengths: Range = ALIKE) -> float:
+        tokens = forecast("m", Asked(10, 1_000, 0, 0, 0), known, None, lengths).prompt_tokens
         return (tokens.high - tokens.low) / tokens.likely
 
-    assert width(Known(prompt_factor=1.0)) < width(Known()) < width(Known(), 0.1)
+    assert width(Known(prompts=PromptFit.of([(100, 100)] * 9))) < width(Known()) < width(Known(), Range(0.9, 1, 1.1))
 
 
 def test_time_follows_from_requests_in_flight_and_is_bounded_by_the_rates() -> None:

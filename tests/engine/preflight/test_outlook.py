@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Used
-from batchrun.engine.preflight.estimate import Asked, Forecast, Known, Range
+from batchrun.engine.preflight.estimate import Asked, Forecast, Known
 from batchrun.engine.preflight.outlook import Outlook, ahead_lines, excess, look_ahead
+from batchrun.engine.preflight.ranges import Range
 from batchrun.job.sections import Input, Job, Limits
 
 
