@@ -87,3 +87,9 @@ def test_a_time_names_what_it_depends_on(limits: dict[str, Any], pace: str) -> N
 def test_a_model_without_a_price_does_not_refuse_a_run_here() -> None:
     """Simulated runs need no price; for real runs the cap itself is refused elsewhere."""
     assert excess(job(max_cost_usd=1), outlook(), NOTHING_USED) is None
+
+
+@pytest.mark.parametrize(("cap_usd", "text"), [(1e-6, "0.000001"), (50.0, "50"), (1_234_567.5, "1234567.5")])
+def test_a_cap_is_printed_in_full(cap_usd: float, text: str) -> None:
+    """Without exponents."""
+    assert ahead_lines(outlook(Range(1, 2, 3)), cap_usd)[1].endswith(f"; the cap is {text} USD")
