@@ -31,7 +31,7 @@ def stated_text(count: int | None) -> str:
 def tokens_text(prompt_tokens: int | None, completion_tokens: int | None) -> str:
     """Return the tokens that a run has used, as far as its answers state them."""
     if prompt_tokens is None and completion_tokens is None:
-        return "not stated by any answer"
+        return "no answer states them all"
     return f"{stated_text(prompt_tokens)} in, {stated_text(completion_tokens)} out"
 
 

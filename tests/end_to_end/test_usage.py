@@ -23,16 +23,19 @@ PLAIN = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 @pytest.mark.parametrize(
     ("usage", "totals", "line"),
     [
-        (None, [None] * 5, "not stated by any answer"),
+        (None, [None] * 5, "no answer states them all"),
         (PLAIN, [6, 4, 10, None, None], "6 in, 4 out"),
         ({**PLAIN, "prompt_tokens_details": {"cached_tokens": 0}}, [6, 4, 10, 0, None], "6 in, 4 out"),
-        ({"completion_tokens": 2}, [None, 4, None, None, None], "not stated in, 4 out"),
+        ({"completion_tokens": 2}, [None] * 5, "no answer states them all"),
     ],
 )
 def test_a_total_that_no_answer_states_is_null_everywhere(
     batchrun: Any, usage: dict[str, Any] | None, totals: list[int | None], line: str
 ) -> None:
-    """In usage.parquet, run.json, the last lines, status, report and the results' footer; `status` reads them again."""
+    """In usage.parquet, run.json, the last lines, status, report and the results' footer; `status` reads them again.
+
+    An answer that states only a part of its tokens is in no total, as its cost is in none.
+    """
     with answering(lambda body: (200, answer(usage))) as url:
         done = batchrun("run", write_prompts("a", "b"), "-m", "m", "--base-url", url, "-o", "out")
     assert done.code == 0

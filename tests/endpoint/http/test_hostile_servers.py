@@ -163,7 +163,7 @@ COMPLETE: dict[str, bytes] = {
     "usage of another kind": answer(NULLS % b"[]"),
     "negative usage": answer(NULLS % (COUNTS % (b"-1", b"-2", b"-3"))),
     "usage in fractions": answer(NULLS % (COUNTS % (b"1.5", b"2.5", b"1e-3"))),
-    "usage in words": answer(NULLS % (COUNTS % (b'"1"', b'"two"', b"true"))),
+    "usage in words": answer(NULLS % (COUNTS % (b'"one"', b'"two"', b"true"))),
     "usage beyond all integers": answer(NULLS % (COUNTS % (b"9" * 40, b"9" * 300, b"18446744073709551615"))),
 }
 """Odd replies that are still answers."""
