@@ -27,7 +27,7 @@ _CURES = {
 """Finish reason → what explains answers without text; braces stand for which of them."""
 
 
-_IN_NO_SUM = "the cost is not known and in no sum; a cap sets aside the most that it can be"
+_IN_NO_SUM = "their cost is not known, and no total has it; a cap counts the most that they can have cost"
 
 
 class AnswerCounts:

@@ -1,16 +1,17 @@
 """The state of a run, seen from another process: read from its checkpoint and its run.json."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.history import Ended, ExecutionTimes
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
 from batchrun.prompts.count import output_rows, rows_left
-from batchrun.records import Figures, RowCount, summed
+from batchrun.records import Figures, ModelTotals, RowCount, summed
 from batchrun.results.executions import pause_entries, pause_reason
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, SUMMARY, stored_job
 from batchrun.results.summary import Findings, Recorded, Status, Summary, read_summary, summarize
@@ -44,7 +45,9 @@ def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
         if status.state != "running":  # the next execution adds them to the fact
             recorded = recorded._replace(unrecorded=recorded.unrecorded + checkpoint.in_flight())
     results = directory / RESULTS
-    findings = Findings() if is_brief else Findings(failures, read_scores(results), read_answers(results))
+    findings = Findings()
+    if not is_brief:
+        findings = Findings(failures, read_scores(results), _current_answers(results, totals))
     return summarize(
         job,
         directory,
@@ -54,6 +57,12 @@ def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
         simulated=simulated,
         recorded=recorded._replace(set_aside=set_aside),
     )
+
+
+def _current_answers(results: Path, totals: Mapping[str, ModelTotals]) -> list[dict[str, Any]]:
+    """Return what the results showed of their answers; nothing if more rows were settled since they were written."""
+    answers = read_answers(results)
+    return answers if sum(each["completed"] for each in answers) == summed(totals.values()).completed else []
 
 
 def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:

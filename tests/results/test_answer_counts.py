@@ -73,8 +73,8 @@ def test_answers_that_are_cut_and_answers_without_counts_have_separate_notes() -
     (line,) = answer_lines([counts(unusual={"gone": 2, "lost": 1})])
     assert line.startswith("warning: 3 of 40 answers end with an unusual finish reason (2 with finish_reason gone, 1 ")
     none, some = answer_lines([counts(unstated=5, partly_stated=2)])
-    assert none.startswith("note: 3 of 40 answers state no token counts; the cost is not known")
-    assert some.startswith("note: 2 of 40 answers state only a part of the token counts; the cost is not known")
+    assert none.startswith("note: 3 of 40 answers state no token counts; their cost is not known")
+    assert some.startswith("note: 2 of 40 answers state only a part of the token counts; their cost is not known")
     old = counts(unstated=1)
     del old["unusual"], old["partly_stated"]
     assert len(answer_lines([old])) == 1

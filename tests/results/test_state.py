@@ -52,6 +52,16 @@ def test_counts_come_from_the_checkpoint_and_the_status_from_run_json() -> None:
     assert summary.failures == [{"kind": "bad_request", "rows": 1, "example": "no"}]
 
 
+def test_notes_about_answers_are_those_of_all_answers_or_none() -> None:
+    """Rows may have been settled since the results were written."""
+    settled_run(state="completed")
+    export(OUT)
+    assert [each["completed"] for each in summary_of(OUT).answers] == [1]
+    (OUT / "checkpoint.sqlite").unlink()
+    settle([{"prompt": "c"}, {"prompt": "d"}, {"prompt": "e"}], lambda _: "yes")
+    assert summary_of(OUT).answers == []
+
+
 def test_a_run_without_run_json_is_stopped() -> None:
     """Its process died before it wrote one."""
     settled_run()

@@ -70,6 +70,8 @@ def look_ahead(
         slots = min(slots, limits.max_concurrency)
         seconds = time_range(models, slots, limits.requests_per_minute, limits.tokens_per_minute)
         pace = _pace(seconds, time_range(models, slots), slots, limits)
+        if any(model not in known or known[model].latency_s is None for model in asked):
+            pace += _ASSUMED
     return Outlook(
         requests=round(sum(model.requests for model in models)),
         prompt_tokens=total(model.prompt_tokens for model in models),
@@ -81,6 +83,9 @@ def look_ahead(
         models=models,
         pace=pace,
     )
+
+
+_ASSUMED = " (assumed: no answer has shown yet how long one takes)"
 
 
 def _pace(seconds: Range, unpaced: Range, slots: int, limits: Limits) -> str:

@@ -93,3 +93,11 @@ def test_a_model_without_a_price_does_not_refuse_a_run_here() -> None:
 def test_a_cap_is_printed_in_full(cap_usd: float, text: str) -> None:
     """Without exponents."""
     assert ahead_lines(outlook(Range(1, 2, 3)), cap_usd)[1].endswith(f"; the cap is {text} USD")
+
+
+@pytest.mark.parametrize("known", [{}, {"m": Known()}])
+def test_a_time_is_called_assumed_until_an_answer_has_shown_how_long_one_takes(known: dict[str, Known]) -> None:
+    """Before that, only what servers commonly do is known."""
+    asked = Asked(requests=100, tokens=1_000, images=0, bounded=0, bound_tokens=0)
+    ahead = look_ahead(job(), {"m": asked}, known, slots=10)
+    assert "assumed" in ahead_lines(ahead)[-1]
