@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
+from math import isfinite
 from typing import Any, NamedTuple
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, meta, nodes
@@ -152,12 +153,23 @@ def _tojson(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False, default=str)
 
 
+def _shown(value: Any) -> Any:
+    """Return what a template prints for a value; pandas and others write NaN where a value is missing.
+
+    Raises:
+        ValueError: the value is NaN or infinite.
+    """
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"a value is {value}, which JSON cannot express")
+    return "" if value is None else value
+
+
 def _make_environment() -> SandboxedEnvironment:
     environment = SandboxedEnvironment(
         undefined=StrictUndefined,
         autoescape=False,  # prompts are not web pages
         keep_trailing_newline=True,
-        finalize=lambda value: "" if value is None else value,
+        finalize=_shown,
     )
     environment.filters["tojson"] = _tojson
     # A prompt that differs by chance would be bought again on the next run.

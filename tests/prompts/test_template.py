@@ -56,6 +56,7 @@ def test_rendering_leaves_the_columns_alone() -> None:
         ("{{ word.length }}", "prompt.user cannot be rendered: 'str object' has no attribute 'length'"),
         ("{{ word + 1 }}", "prompt.user cannot be rendered: can only concatenate"),
         ("{{ 1 // zero }}", "prompt.user cannot be rendered: "),
+        ("{{ nan }}", "prompt.user cannot be rendered: a value is nan, which JSON cannot express"),
         ("{{ word.__class__.__mro__ }}", "prompt.user cannot be rendered: access to attribute '__class__'"),
         ("{% for i in range(word | length * 10**6) %}{% endfor %}", "prompt.user cannot be rendered: Range too big"),
         ("{{ range(10**6, zero) }}{{ row.x.y }}", "prompt.user cannot be rendered: "),
@@ -64,7 +65,7 @@ def test_rendering_leaves_the_columns_alone() -> None:
 def test_a_template_that_fails_on_a_row_is_a_problem_of_that_row(text: str, problem: str) -> None:
     """A missing column, a wrong type, forbidden code: the reason names setting and column."""
     with pytest.raises(TemplateProblem) as raised:
-        render(text, {"word": "word", "zero": 0})
+        render(text, {"word": "word", "zero": 0, "nan": float("nan")})
     assert problem in str(raised.value)
 
 
