@@ -91,7 +91,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_run_that_is_refused_leaves_no_mark(simulate: bool) -> None:
     """A run of the other kind begins as in an empty directory."""
     write_prompts("a", "b")
-    assert "the cap is 1e-08 USD" in refused(job(max_cost_usd=1e-8), simulate=simulate)
+    assert "the cap is 0.00000001 USD" in refused(job(max_cost_usd=1e-8), simulate=simulate)
     assert noted() == [None] * len(NOTED)
     assert run(job(), Options(simulate=not simulate)).completed == 2
     assert noted()[3] is not simulate
