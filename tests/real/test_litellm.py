@@ -104,7 +104,7 @@ def test_no_row_fails_because_the_upstream_throttles_and_fails(
         ("403", 4, "served in your region"),
         ("404", 4, "batchrun models"),
         ("429_quota", 5, "add credits"),
-        ("429_personal", 4, "a project of a team"),
+        ("429_personal", 4, "use another account"),
     ],
 )
 def test_a_refusal_of_the_upstream_stops_the_run(
