@@ -31,6 +31,12 @@ class Judge:
         )
         return done.returncode, done.stdout + done.stderr
 
+    def findings_about_rows(self) -> list[dict[str, Any]]:
+        """Return what it objects to, warnings included, except a canary that was sent once."""
+        canaries = {each["seq"] for each in self.attempts() if each["body"]["messages"][-1]["content"] == CANARY}
+        findings = json.loads(self.report("--json")[1])["findings"]
+        return [each for each in findings if each["code"] != "gave_up" or not canaries.issuperset(each["requests"])]
+
     def attempts(self) -> list[dict[str, Any]]:
         """Return every attempt that it saw."""
         with urllib.request.urlopen(f"{self._url}/_llmock/requests", timeout=30) as answer:
@@ -71,14 +77,19 @@ def audit(done: Any, attempts: list[dict[str, Any]], prompts: list[str]) -> Coun
 
 
 def test_the_strictest_rules_of_llmock_accept_the_retries(llmock: Llmock, batchrun: Any) -> None:
-    """Three of ten answers are errors with a Retry-After: each is honoured, and no row fails."""
+    """Three of ten answers are errors with a Retry-After: each is honoured, and no row fails.
+
+    A canary is not sent again for its own sake. When only one row is left and fails twice, a canary asks; if it fails
+    and the row is then answered, llmock warns that the canary was given up.
+    """
     prompts = [f"Say {number}." for number in range(400)]
     with llmock("--latency-ms", "10", "--error-rate=429=0.1", "--error-rate=503=0.1", "--error-rate=529=0.1") as judge:
         done = batchrun("run", write_prompts(*prompts), *TO, judge.base_url)
-        code, report = judge.report("--strict")
+        code, report = judge.report()
         by_status = audit(done, judge.attempts(), prompts)
+        findings = judge.findings_about_rows()
     assert min(by_status[status] for status in (429, 503, 529)) > 5, by_status
-    assert (code, "PASS" in report) == (0, True), report
+    assert (code, findings) == (0, []), report
 
 
 def test_errors_without_retry_after_get_a_backoff(llmock: Llmock, batchrun: Any) -> None:
