@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from batchrun.engine.runner import arun as arun
     from batchrun.engine.runner import run as run
     from batchrun.errors import BatchrunError as BatchrunError
+    from batchrun.job.endpoint import Endpoint as Endpoint
     from batchrun.job.file import load_job as load_job
-    from batchrun.job.sections import Endpoint as Endpoint
     from batchrun.job.sections import Evaluate as Evaluate
     from batchrun.job.sections import Input as Input
     from batchrun.job.sections import Job as Job
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _SECTIONS = (
-    "Endpoint",
     "Evaluate",
     "Input",
     "Job",
@@ -53,6 +52,7 @@ _SECTIONS = (
 
 _MODULES = {
     "BatchrunError": "errors",
+    "Endpoint": "job.endpoint",
     "Options": "engine.options",
     "Summary": "results.summary",
     "arun": "engine.runner",

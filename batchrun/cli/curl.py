@@ -9,7 +9,7 @@ import orjson
 
 from batchrun.cli.table import printable_json
 from batchrun.endpoint.key import find_project, is_variable_name, key_variable
-from batchrun.job.sections import Endpoint
+from batchrun.job.endpoint import Endpoint
 
 _MOST_ARGUMENT_BYTES = 100_000
 """Longest body that is an argument of curl. Linux takes 131,072 bytes (MAX_ARG_STRLEN in its binfmts.h); longer bodies

@@ -7,7 +7,7 @@ from datetime import date
 from batchrun.endpoint.key import key_place, key_variable
 from batchrun.endpoint.pool.verdicts import EFFECTS
 from batchrun.job.catalogue import retirement_of, retirement_text
-from batchrun.job.sections import BASE_URLS, Endpoint
+from batchrun.job.endpoint import BASE_URLS, Endpoint
 from batchrun.job.settings import BASE_URL_VARIABLE
 
 

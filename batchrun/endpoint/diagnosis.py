@@ -17,7 +17,7 @@ from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import Secret
 from batchrun.endpoint.pool.verdicts import UNHEARD
 from batchrun.errors import EndpointRefused
-from batchrun.job.sections import BASE_URLS
+from batchrun.job.endpoint import BASE_URLS
 from batchrun.job.settings import is_loopback
 from batchrun.records import Fault, Reply
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from batchrun.errors import EndpointRefused, JobError
-from batchrun.job.sections import Endpoint
+from batchrun.job.endpoint import Endpoint
 from batchrun.job.settings import header_text, is_loopback, team_project
 
 _VARIABLES = {"wandb": "WANDB_API_KEY", "openai": "OPENAI_API_KEY", "custom": "OPENAI_API_KEY"}

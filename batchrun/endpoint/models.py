@@ -11,7 +11,7 @@ from batchrun.endpoint.key import Secret, find_key, find_project
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.verdicts import EFFECTS, ForRow
 from batchrun.errors import EndpointRefused, Stopped
-from batchrun.job.sections import Endpoint
+from batchrun.job.endpoint import Endpoint
 from batchrun.records import Fault, Reply
 from batchrun.storage.slow import reported_when_slow
 

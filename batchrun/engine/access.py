@@ -7,7 +7,8 @@ from typing import NamedTuple
 from batchrun import __version__
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.key import Secret, find_key, find_project
-from batchrun.job.sections import Endpoint, Limits
+from batchrun.job.endpoint import Endpoint
+from batchrun.job.sections import Limits
 
 
 class Access(NamedTuple):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchrun.cli.curl import curl_command, shown_variable
-from batchrun.job.sections import Endpoint
+from batchrun.job.endpoint import Endpoint
 
 URL = "http://127.0.0.1:8000/v1"
 KEY = "sk-0123456789abcdef0123"

@@ -10,7 +10,7 @@ from harness.prompts import write_prompts
 
 from batchrun.cli.model_texts import model_details, model_lines
 from batchrun.job.catalogue import load_prices
-from batchrun.job.sections import BASE_URLS
+from batchrun.job.endpoint import BASE_URLS
 from batchrun.simulator.settings import MODELS
 
 RETIRED, REPLACEMENT = "moonshotai/Kimi-K2-Instruct", "moonshotai/Kimi-K2.5"

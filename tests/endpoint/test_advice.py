@@ -4,7 +4,7 @@ import pytest
 
 from batchrun.endpoint.advice import cure_for, models_command, place_of, unheard_cure
 from batchrun.endpoint.pool.verdicts import EFFECTS
-from batchrun.job.sections import Endpoint
+from batchrun.job.endpoint import Endpoint
 
 LOCAL = Endpoint(base_url="http://127.0.0.1:8000/v1")
 OWN_KEY = Endpoint(base_url="https://llm.example.org/v1", api_key_env="MY_KEY")

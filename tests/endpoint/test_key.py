@@ -8,7 +8,7 @@ import pytest
 
 from batchrun.endpoint.key import Secret, find_key, find_project, find_wandb_key, hide_keys, wandb_server
 from batchrun.errors import EndpointRefused, JobError
-from batchrun.job.sections import Endpoint
+from batchrun.job.endpoint import Endpoint
 
 WANDB = Endpoint()
 OPENAI = Endpoint(provider="openai")

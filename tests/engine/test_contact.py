@@ -9,7 +9,8 @@ from batchrun.checkpoint import facts
 from batchrun.endpoint.key import Secret
 from batchrun.engine.access import Access
 from batchrun.engine.contact import Contact
-from batchrun.job.sections import Endpoint, Input, Job, Limits, Model
+from batchrun.job.endpoint import Endpoint
+from batchrun.job.sections import Input, Job, Limits, Model
 from batchrun.records import Closed, GivenUp, Loosened, ModelTotals, Paused, Resumed, Stop
 
 URL = "http://127.0.0.1:9/v1"

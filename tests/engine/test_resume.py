@@ -14,7 +14,8 @@ from batchrun.engine.options import Options
 from batchrun.engine.preflight.check import Report, check
 from batchrun.engine.runner import run
 from batchrun.errors import BatchrunError, JobError
-from batchrun.job.sections import Endpoint, Input, Job, Limits, Model, Output, Price
+from batchrun.job.endpoint import Endpoint
+from batchrun.job.sections import Input, Job, Limits, Model, Output, Price
 from batchrun.prompts.source import Source
 from batchrun.records import Figures
 from batchrun.report.bar import Silence

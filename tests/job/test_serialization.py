@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.job.sections import Endpoint, Input, Job, Limits, Model, Output, Price, PromptTemplates
+from batchrun.job.endpoint import Endpoint
+from batchrun.job.sections import Input, Job, Limits, Model, Output, Price, PromptTemplates
 from batchrun.job.serialization import UnknownSettingError, job_from_dict, job_to_dict
 
 INPUT = Input(path=("a.jsonl",))

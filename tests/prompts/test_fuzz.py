@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from batchrun.endpoint.key import find_project
 from batchrun.errors import InputError, JobError
-from batchrun.job.sections import Endpoint
+from batchrun.job.endpoint import Endpoint
 from batchrun.job.settings import header_text
 from batchrun.prompts.input import json_array, lines
 from batchrun.prompts.input.columns import InputColumns

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from batchrun.errors import JobError
-from batchrun.job.sections import Endpoint, Input, Job, Model
+from batchrun.job.endpoint import Endpoint
+from batchrun.job.sections import Input, Job, Model
 from batchrun.prompts import request
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.values import RowProblem

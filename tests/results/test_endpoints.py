@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from batchrun.checkpoint.facts import Fact
-from batchrun.job.sections import Endpoint, Input, Job
+from batchrun.job.endpoint import Endpoint
+from batchrun.job.sections import Input, Job
 from batchrun.results.endpoints import (
     answering_endpoints,
     earlier_endpoints,

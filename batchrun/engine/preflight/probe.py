@@ -15,7 +15,8 @@ from batchrun.engine.access import Access, access_to
 from batchrun.engine.preflight.survey import Survey
 from batchrun.errors import BatchrunError
 from batchrun.job.catalogue import cost_usd, price_of
-from batchrun.job.sections import Endpoint, Job
+from batchrun.job.endpoint import Endpoint
+from batchrun.job.sections import Job
 from batchrun.records import Reply, Request
 
 _ROW_FAILED = 1
