@@ -1,0 +1,219 @@
+"""Names the kind of an error: by its codes, by its words, or by its status alone. Pure.
+
+Servers of this shape agree on little but the status, and not always on that: a full proxy says 429 or 503, a wrong key
+is 401, 400 or 500. A phrase chooses only the name of a refusal, its exit code and its cure: `health` finds out whether
+it is the row's or the run's, without any words.
+"""
+
+import re
+from typing import NamedTuple
+
+_REFUSALS = frozenset(range(400, 600))
+"""Statuses under which a code says more than the status: one-api says 503 where it does not know the model, and 500 for
+an account without credit. Nothing is lost if it means an outage after all: canaries must confirm a refusal."""
+
+
+class _Rule(NamedTuple):
+    statuses: frozenset[int]
+    pattern: re.Pattern[str]
+    kind: str
+
+
+def _code(kind: str, pattern: str) -> _Rule:
+    return _Rule(_REFUSALS, re.compile(pattern), kind)
+
+
+def _rule(kind: str, statuses: str, pattern: str) -> _Rule:
+    return _Rule(frozenset(int(each) for each in statuses.split()), re.compile(pattern), kind)
+
+
+_CODES = (
+    _code(
+        "quota_exhausted",
+        r"insufficient_(user_)?(quota|balance|funds|credits?)|billing_\w+|budget_exceeded|exceeded_current_quota_error"
+        r"|payment_required|credit_balance_too_low|arrearage|1113|1008",
+    ),
+    _rule("bad_draw", "400 422", r"json_validate_failed|tool_use_failed|output_parse_failed"),
+    _code(
+        "context_length",
+        r"\w*(context|prompt|string|input)\w*_(exceeded|limit_reached|too_long|above_max_length)|tokens_limit_reached"
+        r"|string_above_max_length|exceed_context_size_error|contextwindowexceedederror|1039|1261",
+    ),
+    _code(
+        "content_filter",
+        r"content_(filter|policy_violation)|responsibleaipolicyviolation|contentpolicyviolationerror"
+        r"|data_inspection_failed|prohibited_content|moderation_blocked|1026|1027|1301",
+    ),
+    _code("unauthorized", r"(invalid|incorrect)_api_key|api_key_invalid|unauthenticated|1004|2049"),
+    _code(
+        "model_not_found",
+        r"(unknown|invalid|unsupported)_model|model_(not_found|not_exist|not_available|decommissioned)"
+        r"|deploymentnotfound|1211",
+    ),
+    _code("bad_request", r"(unknown|unsupported|missing_required)_parameter"),
+)
+"""Codes and types that say more than the status: the whole of one must match. Source: the errors of OpenAI, Azure,
+Groq, llama.cpp, LiteLLM, Anthropic, Google, DeepSeek, Alibaba, MiniMax (1008, 1026, …) and Zhipu (1113, 1261, …)."""
+
+_RATES = _code("rate_limited", r"tokens|requests|\S*per(minute|hour|day)\S*")
+"""Types and quotas of a 429 that count by time. Source: OpenAI and Google."""
+
+_SLOTS = re.compile(r"concurren|parallel|in.flight|simultaneous|并发")
+"""Words of a limit on requests in flight: a slot frees sooner than any clock says."""
+
+_PER_TIME = re.compile(r"per.?(min|sec|hour|day)|\b[rt]p[md]\b|limit type: (requests|tokens)")
+
+_QUOTA = re.compile(r"\b(quota|usage|tokens?|resource)\b.{0,20}\b(limit|exceed|exhaust)|exceed\w*.{0,30}\bquota\b")
+"""Words of a budget over time in a 429 that says when to come again. "Rate limit exceeded" alone is not among them:
+some servers answer so to single requests while they serve the others, and then only the row has to wait."""
+
+_ABOVE = re.compile(r"\blimit:? ?([\d,]+)\b(?:,? used:? ?[\d,]+)?,? requested:? ?([\d,]+)")
+"""A limit and what the request asked for, in numbers. Source: OpenAI."""
+
+_SIZE = re.compile(r"tokens?\b|\btpm\b|too (large|long|big)|\b(size|length|bytes|characters)\b")
+"""Words of what a single request may be too large for. A number of requests is not among them."""
+
+_PHRASES = (
+    _rule("account_unsupported", "429", r"personal account|non-personal"),
+    # Not `billing` alone: OpenAI's rate limit message ends with the address of its billing page.
+    _rule(
+        "quota_exhausted",
+        "400 402 403 422 429",
+        r"exceeded your current quota|insufficient.{0,12}\b(quota|balance|funds|credits?)|billing (details|hard limit)"
+        r"|credit balance|(out of|no more|not enough) (credits?|funds)|\bcredits? (\w+ ){0,2}exhausted"
+        r"|spending (limit|cap)|in arrears|balance is (too low|not enough)|account is not active|payment required"
+        r"|余额不足|欠费|budget has been exceeded|budget_exceeded|exceeded\w*budget",
+    ),
+    _rule("rate_limited", "429", r"hit [rt]pm limit"),  # LiteLLM names all limits before the one that was hit
+    _rule("throttled", "429", _SLOTS.pattern),
+    _rule("rate_limited", "429", _PER_TIME.pattern),
+    _rule("throttled", "503", r"at capacity.{0,20}in.flight"),  # a full LiteLLM worker: its number is the limit
+    # The name of a parameter may contain any word of the rules below.
+    _rule(
+        "bad_request",
+        "400 422",
+        r"\b(unknown|unrecognized|unsupported|unexpected|extra) (\w+ )?(parameter|argument|field|key)"
+        r"|parameter.{0,40}\b(not supported|unsupported)",
+    ),
+    _rule(
+        "model_not_found",
+        "400 422",
+        r"invalid model|not a valid model|unknown model|passed in model=|provider not provided|pinned to"
+        r"|\bmodel\b.{0,80}\b(not found|not exist|decommissioned|no longer|not supported by any)|模型不存在",
+    ),
+    # LiteLLM's way to say 401, and xAI's and Google's.
+    _rule(
+        "unauthorized",
+        "400 500",
+        r"no connected db|no api key passed|^authentication error|\b(incorrect|invalid) api key"
+        r"|api key not (valid|found)",
+    ),
+    _rule(
+        "context_length",
+        "400 413 422",
+        r"\bcontext[ _-]?(length|window|size)(_?exceeded\w*)?\b|maximum (context|prompt|model|input|sequence)\b"
+        r"|\b(prompt|inputs?|messages|text|request)\b.{0,20}\btoo long\b|too many (input )?tokens|range of input length"
+        r"|inputs.{0,5}tokens.{0,30}must be|tokens?\b.{0,40}\bexceed.{0,30}\bmaximum|exceeds?.{0,30}\btoken limit"
+        r"|exceeds? (the )?max\w*\b.{0,15}\blength|\breduce the length\b|(长度|上下文|tokens?).{0,12}(超过|超出|过长)",
+    ),
+    # Any other words that name a length of the whole prompt, a bound and two numbers; not those of a parameter.
+    _rule(
+        "context_length",
+        "400 413 422",
+        r"^(?!.*\b(max_\w*tokens|completion tokens|output tokens)\b)"
+        r"(?=.*\b(tokens?|context|n_ctx|sequence|(prompt|input) length)\b)"
+        r"(?=.*\b(at most|exceed\w*|(longer|larger|greater|more) than|too (long|large|many)|maximum|limit\w*|window)\b)"
+        r"(?=.*\d{3}[^\d\n]+\d{3})",
+    ),
+    _rule(
+        "content_filter",
+        "400 403 422",
+        r"\bcontent[ _-]?(filter(s|ed|ing)?|management|policy|policies|policy_?violation\w*)\b"
+        r"|\b(blocked|filtered|flagged|refused|rejected)\b.{0,60}\bsafety\b(?! identifier)"
+        r"|\bsafety (system|filters?|policy|policies|guidelines|reasons?|violation)\b"
+        r"|\b(input|prompt|content|request|message)\b.{0,20}\bflagged\b|(inappropriate|sensitive|unsafe) content"
+        r"|敏感|不安全|违规|content exists risk|\bguardrails?\b|new_sensitive|prohibited_content"
+        r"|\bviolat\w+\b.{0,60}\b(policy|policies|terms|guidelines)\b",
+    ),
+    # Who must change something before another attempt gets no other answer.
+    _rule(
+        "bad_request",
+        "400 422",
+        r"\b(shorten|reduc|fix|correct|chang|modif|remov|check|adjust|updat|provid|replac)\w*\b.{0,60}"
+        r"\b(try again|retry)\b",
+    ),
+    _rule(
+        "bad_draw",
+        "400 422",
+        r"(?<!not )(?<!n't )(?<!cannot )\b(try again|try later|retry)\b(?! (with|after|using|when|once)\b)"
+        r"|\btemporar(y|ily)\b|\btransient\b|failed_generation",
+    ),
+)
+"""Phrases that decide where codes do not. Source: what real servers were seen to say."""
+
+_BY_STATUS: dict[int, str] = {
+    401: "unauthorized",
+    402: "quota_exhausted",
+    403: "forbidden",
+    404: "model_not_found",
+    405: "model_not_found",
+    407: "forbidden",
+    408: "timeout",
+    409: "server_error",
+    410: "model_not_found",
+    413: "too_large",
+    414: "too_large",
+    424: "server_error",
+    425: "overloaded",
+    429: "throttled",
+    431: "too_large",
+    451: "forbidden",
+    502: "overloaded",
+    503: "overloaded",
+    504: "overloaded",
+    529: "overloaded",
+} | dict.fromkeys(range(520, 528), "overloaded")
+
+
+def kind_of_limit(text: str, codes: tuple[str, ...], *, has_advice: bool) -> str | None:
+    """Return what a 429 is by what programs can read in it; None when only words are left."""
+    if _SLOTS.search(text):
+        return None
+    above = _ABOVE.search(text) if _SIZE.search(text) else None
+    if above and int(above[2].replace(",", "") or 0) > int(above[1].replace(",", "") or 0):
+        return "too_large"  # it never fits
+    if any(map(_RATES.pattern.fullmatch, codes)):
+        return _RATES.kind
+    if not has_advice:
+        return None
+    return "rate_limited" if _PER_TIME.search(text) or _QUOTA.search(text) else "throttled"
+
+
+def kind_by_code(status: int, codes: tuple[str, ...]) -> str | None:
+    """Return the kind that a code names; None when none does."""
+    for statuses, pattern, kind in _CODES:
+        if status in statuses and any(map(pattern.fullmatch, codes)):
+            return kind
+    return None
+
+
+def kind_by_phrase(status: int, text: str) -> str | None:
+    """Return the kind that a text in lower case names; None when it names none."""
+    for statuses, pattern, kind in _PHRASES:
+        if status in statuses and pattern.search(text):
+            return kind
+    return None
+
+
+def kind_by_status(status: int) -> str:
+    """Return the kind of an error of which only the status is known."""
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status >= 500:
+        return "server_error"
+    return "bad_request" if status >= 400 else "bad_reply"
+
+
+def names_slots(text: str) -> bool:
+    """Return whether a text in lower case names a limit on requests in flight."""
+    return _SLOTS.search(text) is not None
