@@ -74,8 +74,8 @@ class Change(NamedTuple):
     """Requests that keep an answer."""
     new: int
     """Requests to send; broken rows are not among them, and where answers are shared, no copies."""
-    again: int
-    """How many of these replace an answer that leaves the results: these answers are bought again."""
+    replaced: int
+    """The most of these that take the place of an answer: an edited row looks like one removed and one added."""
     gone: int
     """Outcomes that leave the results."""
 
@@ -249,7 +249,7 @@ def _fit(connection: sqlite3.Connection, *, shares_answers: bool) -> Change:
     new = sum(1 for _ in _new(connection, shares_answers=shares_answers))
     gone = _count(connection, f"retired WHERE rowid > {before}")
     answers_gone = _count(connection, f"retired WHERE rowid > {before} AND kind IS NULL AND attempts > 0")
-    return Change(settled=settled, kept=kept, new=new, again=min(answers_gone, new), gone=gone)
+    return Change(settled=settled, kept=kept, new=new, replaced=min(answers_gone, new), gone=gone)
 
 
 def _new(connection: sqlite3.Connection, *, shares_answers: bool) -> Iterator[int]:

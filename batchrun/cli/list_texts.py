@@ -31,7 +31,7 @@ class Listed(NamedTuple):
     started_at: str
     """When its first execution started, in UTC; without one, when its checkpoint was written."""
     is_begun: bool = True
-    """Whether it has ever sent anything; False of a run that was refused."""
+    """Whether it has ever sent anything; False of a run that died before that."""
 
     @property
     def cost_usd(self) -> float | None:

@@ -33,9 +33,7 @@ _GRACE_S = 2.0
 @job_flags()
 @click.option("--retry-failed", is_flag=True, help="Send failed rows again.")
 @click.option("--restart", is_flag=True, help="Start over; the old checkpoint is kept under another name.")
-@click.option(
-    "--yes", is_flag=True, help="Answer yes to questions: buy answers again after an edit, start above a cap."
-)
+@click.option("--yes", is_flag=True, help="Answer yes to questions: replace answers after an edit, start above a cap.")
 @click.option("--simulate", is_flag=True, help="Run against the embedded simulator: no key, no cost.")
 @scorer_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout at the end.")

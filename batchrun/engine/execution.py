@@ -16,6 +16,7 @@ from batchrun.engine.caps import cap_usd_of
 from batchrun.engine.ending import ended_as
 from batchrun.engine.interruption import SENDING, UPLOADING, WRITING
 from batchrun.engine.live import Prepared, Sending
+from batchrun.engine.new_files import NewFiles
 from batchrun.engine.options import Options
 from batchrun.engine.preparation import prepare
 from batchrun.engine.restart import Restart, restart
@@ -72,6 +73,14 @@ class Execution:
         if (url := self.job.output.upload) is not None:
             with self._reporting("the upload's folder", shown(url)):
                 await in_thread(lambda: check_upload(url, self.job.input.path))
+        new = NewFiles(self.directory)
+        try:
+            return await self._execute(new)
+        finally:
+            if self.sending is None:
+                new.remove_folders()
+
+    async def _execute(self, new: NewFiles) -> Summary:
         async with contextlib.AsyncExitStack() as opened:
             opened.enter_context(contextlib.closing(self.source))
             if not self.reads_stdin:
@@ -88,10 +97,16 @@ class Execution:
                 try:
                     return await self._finish(await self._run_stored(access))
                 except BatchrunError as problem:
-                    if self.restarted is not None and self.sending is None:  # refused: the directory stays as it was
-                        self.restarted.replaced.put_back()
                     self._note_failure(problem)
                     raise
+                finally:
+                    if self.sending is None:  # refused: the directory stays as it was
+                        self._undo(new)
+
+    def _undo(self, new: NewFiles) -> None:
+        if self.restarted is not None:
+            self.restarted.replaced.put_back()
+        new.remove()
 
     def _reporting(self, step: str, place: Path | str) -> contextlib.AbstractContextManager[None]:
         return reported_when_slow(step, place, self.progress.say)

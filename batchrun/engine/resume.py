@@ -24,9 +24,9 @@ from batchrun.results.identity import (
 )
 
 CONFIRM_SHARE = 0.1
-"""When more than this share of the answers would be bought again after an edit, the user has to agree."""
+"""When an edit replaces more than this share of what is settled, the user has to agree."""
 
-AGAIN_CURE = "add --yes to buy them again, or use another -o DIR"
+REPLACE_CURE = "add --yes to buy these answers, or use another -o DIR"
 ENDPOINT_CURE = "add --yes to keep these answers, or use another -o DIR"
 
 
@@ -99,14 +99,14 @@ def fit(
         store: open, not started.
         job: to run.
         source: its input, open.
-        agree: asked before many answers are bought again.
+        agree: asked before many answers are replaced.
         say: prints a line.
 
     Returns:
         Whether settled rows are known to fit the input, so that they need not be read.
 
     Raises:
-        JobError: answers would be bought again, and the user did not agree.
+        JobError: many answers would be replaced, and the user did not agree.
     """
     origin = origin_of(job, source.files)
     if (rows := rows_of(store, job, source.files)) is not None:
@@ -199,10 +199,10 @@ def _is_agreed(
     change: Change, changed: Sequence[str], agree: Callable[[str], bool], say: Callable[[str], None]
 ) -> bool:
     say(change_text(change, changed))
-    question = again_question(change, changed)
+    question = replace_question(change, changed)
     if question is None or agree(question):
         return True
-    raise JobError(f"{question}; {AGAIN_CURE}")
+    raise JobError(f"{question}; {REPLACE_CURE}")
 
 
 def changed_text(changed: Sequence[str]) -> str:
@@ -225,14 +225,14 @@ def change_text(change: Change, changed: Sequence[str]) -> str:
     return f"{changed_text(changed)}: {kept}"
 
 
-def again_question(change: Change, changed: Sequence[str]) -> str | None:
-    """Return what the user is asked before answers are bought again; None when that are too few to ask.
+def replace_question(change: Change, changed: Sequence[str]) -> str | None:
+    """Return what the user is asked before answers are replaced; None when that are too few to ask.
 
     Args:
         change: what the edit does.
         changed: what differs.
     """
-    if change.again <= CONFIRM_SHARE * change.settled:
+    if change.replaced <= CONFIRM_SHARE * change.settled:
         return None
-    again = f"{change.again:,} of {counted(change.settled, 'answer')} would be bought again"
-    return f"{again}, because {changed_text(changed)}"
+    gone = f"{change.gone:,} of {counted(change.settled, 'settled row')} would leave the results"
+    return f"{gone} and {counted(change.new, 'request')} would be sent, because {changed_text(changed)}"

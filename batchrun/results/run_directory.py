@@ -47,7 +47,7 @@ def stored_job(checkpoint: Checkpoint) -> Job:
     job = checkpoint.fact(facts.JOB)
     if job is None:
         raise NotBegunError(
-            f"{checkpoint.path}: holds no job yet: its run has just begun, was refused, or died before it "
+            f"{checkpoint.path}: holds no job yet: its run has just begun, or died before it "
             "sent anything; look again in a moment, or run the job"
         )
     try:

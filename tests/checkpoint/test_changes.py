@@ -82,9 +82,9 @@ def test_an_edit_that_is_undone_costs_nothing(tmp_path: Path) -> None:
     settle(tmp_path, [answer(each) for each in requests(*"abc")])
     adapted(tmp_path, requests(*"xyz"))
     settle(tmp_path, [answer(each) for each in requests(*"xyz")])
-    assert adapted(tmp_path, requests(*"abc")) == Change(settled=3, kept=3, new=0, again=0, gone=3)
+    assert adapted(tmp_path, requests(*"abc")) == Change(settled=3, kept=3, new=0, replaced=0, gone=3)
     assert answers_in(tmp_path) == {0: b"a", 1: b"b", 2: b"c"}
-    assert adapted(tmp_path, requests(*"xbz")) == Change(settled=3, kept=3, new=0, again=0, gone=2)
+    assert adapted(tmp_path, requests(*"xbz")) == Change(settled=3, kept=3, new=0, replaced=0, gone=2)
 
 
 def test_a_limit_that_shrinks_and_grows_again_buys_nothing(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_change_that_is_turned_down_changes_nothing(tmp_path: Path) -> None:
     outcomes = [answer(each) for each in requests(*"abc")]
     settle(tmp_path, outcomes)
     change = adapted(tmp_path, [*requests("x"), *requests("new", model="n", first=1)], agree=False)
-    assert change == Change(settled=3, kept=0, new=2, again=2, gone=3)
+    assert change == Change(settled=3, kept=0, new=2, replaced=2, gone=3)
     assert answers_in(tmp_path) == {0: b"a", 1: b"b", 2: b"c"}
     with Store(tmp_path) as store:
         assert store.totals["m"].completed == 3

@@ -229,7 +229,7 @@ def test_copies_that_an_edit_puts_out_of_the_results_are_not_bought_again(tmp_pa
             store.put(answer(each))
     with Store(tmp_path) as store:
         change = adapt(store, [requests(*"xxxb")], lambda change: True)
-    assert (change.gone, change.new, change.again) == (3, 3, 1)
+    assert (change.gone, change.new, change.replaced) == (3, 3, 1)
 
 
 def test_nothing_is_left_of_it_when_it_is_off_again(tmp_path: Path) -> None:

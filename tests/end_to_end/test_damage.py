@@ -198,7 +198,7 @@ def test_with_the_checkpoint_of_another_job_the_run_asks_before_it_sends(
     """It may have been copied by mistake or intentionally. Rows with the same request keep their answer."""
     done = run(write_prompts(*(f"something else {row}" for row in range(ROWS))))
     assert done.code == 2
-    assert f"{ROWS} of {ROWS} answers would be bought again" in done.stderr
+    assert f"{ROWS} of {ROWS} settled rows would leave the results and {ROWS} requests would be sent" in done.stderr
     assert endpoint.stats.received == ROWS
     assert results() == finished
 

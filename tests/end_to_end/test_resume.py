@@ -177,7 +177,7 @@ def test_an_edited_job_asks_before_it_sends_again(run: Any, endpoint: Any) -> No
     before = results()
     done = run("in.jsonl", "-t", "Shout {{ text }}")
     assert done.code == 2
-    assert "4 of 4 answers would be bought again" in done.stderr
+    assert "4 of 4 settled rows would leave the results and 4 requests would be sent" in done.stderr
     assert "--yes" in done.stderr
     assert (results(), endpoint.stats.received) == (before, 4)
     assert run("in.jsonl", "-t", "Shout {{ text }}", "--yes").code == 0

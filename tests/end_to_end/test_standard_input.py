@@ -22,7 +22,8 @@ def test_other_rows_over_standard_input_are_asked_about(run: Any, endpoint: Any)
     done = run("-", stdin=X + C)
     assert done.code == 2
     assert "the input changed: 0 rows kept, 2 to send, 2 leaving the results" in done.stderr
-    assert "2 of 2 answers would be bought again, because the input changed; add --yes to buy them" in done.stderr
+    question = "2 of 2 settled rows would leave the results and 2 requests would be sent, because the input changed"
+    assert f"{question}; add --yes to buy these answers, or use another -o DIR" in done.stderr
     assert endpoint.stats.received == 2
     assert (results(), Path("out/input.jsonl").read_bytes()) == (before, A + B)
     assert [path.name for path in Path("out").glob(".*.tmp")] == []

@@ -14,6 +14,7 @@ import pytest
 from harness.prompts import write_prompts
 from harness.terminals import terminal
 
+from batchrun.checkpoint.store import Store
 from batchrun.results.state import figures_of, summary_of
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
@@ -122,13 +123,25 @@ def test_all_runs_are_listed_newest_first_with_a_total(run: Any, batchrun: Any, 
     assert "1 run, 3 rows, 1 failed" in batchrun("status", "runs/later").stdout
 
 
-def test_a_refused_run_is_listed_as_not_begun(batchrun: Any, endpoint: Any) -> None:
+def test_a_run_that_died_before_it_sent_anything_is_listed_as_not_begun(batchrun: Any) -> None:
     """It has cost nothing, and its directory is not damaged."""
-    write_prompts("a", "b")
-    assert batchrun("run", priced_job(endpoint, "runs/refused"), "--max-cost", "0.00001").code == 2
+    Path("runs/died").mkdir(parents=True)
+    with Store(Path("runs/died")):
+        pass
     _, line, total = batchrun("status").stdout.splitlines()
-    assert line.split()[2:] == ["not", "begun", "runs/refused"]
+    assert line.split()[2:] == ["not", "begun", "runs/died"]
     assert total == "1 run, 0 rows, 0 failed, 0 USD"
+
+
+@pytest.mark.parametrize("folder", ["runs/refused", "there/refused"])
+def test_a_refused_run_leaves_nothing_behind(batchrun: Any, endpoint: Any, folder: str) -> None:
+    """Nor does it remove what was there before."""
+    write_prompts("a", "b")
+    Path("there/refused").mkdir(parents=True)
+    Path("there/refused/input.jsonl").write_text("mine")
+    assert batchrun("run", priced_job(endpoint, folder), "--max-cost", "0.00001").code == 2
+    assert not Path("runs").exists()
+    assert [path.name for path in Path("there/refused").iterdir()] == ["input.jsonl"]
 
 
 def test_a_folder_without_runs_is_refused(batchrun: Any) -> None:

@@ -89,11 +89,11 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.usefixtures("endpoint")
 @pytest.mark.parametrize("simulate", [True, False])
-def test_a_run_that_is_refused_leaves_no_mark(simulate: bool) -> None:
-    """A run of the other kind begins as in an empty directory."""
+def test_a_run_that_is_refused_leaves_nothing_behind(simulate: bool) -> None:
+    """A run of the other kind begins as without it."""
     write_prompts("a", "b")
     assert "the cap is 0.00000001 USD" in refused(job(max_cost_usd=1e-8), simulate=simulate)
-    assert noted() == [None] * len(NOTED)
+    assert not Path("out").exists()
     assert run(job(), Options(simulate=not simulate)).completed == 2
     assert noted()[3] is not simulate
 
@@ -159,7 +159,7 @@ def test_a_run_that_is_refused_after_an_edit_is_recorded_with_the_answers_that_w
     run(first, Options(simulate=True))
     edited = dataclasses.replace(job(max_cost_usd=1e-8), model=Model(names=("m",), max_tokens=6))
     with pytest.raises(JobError, match="the cap is"):
-        run(edited, Options(simulate=True, agree=lambda question: "bought again" in question))
+        run(edited, Options(simulate=True, agree=lambda question: "leave the results" in question))
     summary = run(first, Options(simulate=True))
     assert (summary.completed, summary.attempts) == (2, 2)
     assert len(results()) == 2
@@ -254,7 +254,7 @@ def test_check_counts_after_an_edit_what_the_run_sends(prompts: str, settings: d
     assert [report.changed] == [line for line in messages.lines if "leaving the results" in line]
 
 
-def test_check_says_that_a_run_would_buy_answers_again() -> None:
+def test_check_says_that_a_run_would_replace_answers() -> None:
     """It gives the setting that was edited and the cure that the run gives."""
     write_prompts(*"abcdefghij")
     run(job(), Options(simulate=True))
@@ -262,7 +262,8 @@ def test_check_says_that_a_run_would_buy_answers_again() -> None:
     report = checked(edited)
     assert report.ahead.requests == 10
     assert report.refusal == refused(edited, simulate=True)
-    assert "10 of 10 answers would be bought again, because model.max_tokens changed; add --yes" in report.refusal
+    question = "10 of 10 settled rows would leave the results and 10 requests would be sent"
+    assert f"{question}, because model.max_tokens changed; add --yes to buy these answers" in report.refusal
 
 
 @pytest.mark.usefixtures("endpoint")

@@ -20,13 +20,13 @@ from batchrun.engine.preflight.outlook import Outlook, asked_of, excess, look_ah
 from batchrun.engine.preflight.probe import Probed
 from batchrun.engine.preflight.survey import Cause, Long, Repeated, Survey
 from batchrun.engine.resume import (
-    AGAIN_CURE,
     ENDPOINT_CURE,
-    again_question,
+    REPLACE_CURE,
     change_text,
     endpoint_question,
     may_not_fit,
     refuse_other_kind,
+    replace_question,
 )
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.errors import JobError
@@ -197,8 +197,8 @@ def _compared(
     if not (is_edited or is_other_stdin):
         return left, None, None
     changed = changed_parts(checkpoint, job, origin, is_other_stdin=is_other_stdin)
-    question = again_question(foreseen.change, changed)
-    refusal = None if question is None else f"{question}; {AGAIN_CURE}"
+    question = replace_question(foreseen.change, changed)
+    refusal = None if question is None else f"{question}; {REPLACE_CURE}"
     return left, change_text(foreseen.change, changed), refusal
 
 

@@ -204,7 +204,7 @@ def test_what_was_being_written_in_the_last_moment_is_kept_for_the_next_run(tmp_
     assert found.retired > 0
     with Store(tmp_path) as store:
         change = adapt(store, [[Request(*each[:4], b"", each.custom_id) for each in outcomes]], lambda change: True)
-    assert change.again == 0
+    assert change.replaced == 0
     assert change.kept == 110 + found.retired
     assert [each for each in outcomes_in(tmp_path) if each not in outcomes] == []
 
