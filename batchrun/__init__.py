@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from batchrun.engine.runner import run as run
     from batchrun.errors import BatchrunError as BatchrunError
     from batchrun.job.endpoint import Endpoint as Endpoint
+    from batchrun.job.evaluate import Evaluate as Evaluate
     from batchrun.job.file import load_job as load_job
-    from batchrun.job.sections import Evaluate as Evaluate
     from batchrun.job.sections import Input as Input
     from batchrun.job.sections import Job as Job
     from batchrun.job.sections import Limits as Limits

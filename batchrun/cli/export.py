@@ -14,7 +14,7 @@ from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.checkpoint.salvage.rescue import Salvaged, recover
 from batchrun.checkpoint.salvage.swap import kept_name
 from batchrun.cli.scorer import scorer_option
-from batchrun.cli.texts import score_lines
+from batchrun.cli.texts import evaluation_lines
 from batchrun.engine.threads import in_thread
 from batchrun.errors import JobError
 from batchrun.job.schema_form import stated_schema
@@ -116,7 +116,8 @@ def export_command(
 def _print_exported(exported: Exported) -> None:
     for notice in exported.notices:
         click.echo(f"note: {notice}", err=True)
-    for line in [*score_lines(exported.scores), *answer_lines(exported.answers), *map(str, exported.paths)]:
+    evaluated = evaluation_lines(exported.scores, exported.agreement)
+    for line in [*evaluated, *answer_lines(exported.answers), *map(str, exported.paths)]:
         click.echo(line, err=True)
 
 

@@ -30,6 +30,9 @@ _ROWS = 10
 _WIDTH = 100
 """Rows and columns of the table where the user and the terminal do not say how many."""
 
+_EVALUATED = ("score", "judge_score", "vote")
+"""Columns of the evaluation that stand in the table, where there are any."""
+
 _MOST_OF_A_ROW = 1 << 24
 """More than the models and samples of a row can be."""
 
@@ -149,7 +152,8 @@ def _columns_of(rows: ChosenRows, found: Sequence[dict[str, Any]], *, is_failed:
         return [*chosen, "error_kind", "error"]
     failed = ["error_kind"] if any(each["status"] == "failed" for each in found) else []
     prompt = ["prompt"] if isinstance(found[0].get("prompt"), str) else []
-    return [*chosen, "status", *failed, *(["score"] if "score" in names else []), *prompt, *(typed or ["response"])]
+    evaluated = [name for name in _EVALUATED if name in names]
+    return [*chosen, "status", *failed, *evaluated, *prompt, *(typed or ["response"])]
 
 
 def _differ(found: Sequence[dict[str, Any]], name: str) -> bool:

@@ -1,16 +1,20 @@
 """The text that commands print about a run."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from batchrun.job.evaluate import SCORE
 from batchrun.records import RowCount
-from batchrun.report.texts import counted, duration_text, rows_text, tokens_text
+from batchrun.report.texts import agreement_text, counted, duration_text, rows_text, tokens_text
 from batchrun.results.answer_counts import answer_lines
 from batchrun.results.summary import Summary
 
 _STATES = {"completed": "done", "interrupted": "stopped"}
 """State → the word at the head of the line, where it differs. The message at the end says more."""
+
+_MOST_GROUPS = 12
+"""Most groups of a model whose scores are printed: more would hide the rest. An assumption."""
 
 
 def ending_text(summary: Summary) -> str:
@@ -28,7 +32,7 @@ def ending_text(summary: Summary) -> str:
 
 def _nothing_to_do_lines(summary: Summary) -> list[str]:
     lines = [f"{'done':<9} nothing to send: {_rows_text(summary)}", *_failure_lines(summary), *_copies_lines(summary)]
-    return [*lines, *score_lines(summary.scores), *answer_lines(summary.answers)]
+    return [*lines, *evaluation_lines(summary.scores, summary.agreement), *answer_lines(summary.answers)]
 
 
 def _next_step_lines(summary: Summary) -> list[str]:
@@ -76,7 +80,7 @@ def counts_lines(summary: Summary) -> list[str]:
     ]
     if summary.throttled:
         lines.append(f"throttled {summary.throttled:,} of {counted(summary.attempts, 'request')} sent")
-    return [*lines, *score_lines(summary.scores), *answer_lines(summary.answers)]
+    return [*lines, *evaluation_lines(summary.scores, summary.agreement), *answer_lines(summary.answers)]
 
 
 def _progress_text(summary: Summary) -> str:
@@ -106,16 +110,33 @@ def _time_text(summary: Summary) -> str:
     return f" in {f'{count:,} executions, ' if count > 1 else ''}{duration_text(summary.running_s)}{paused}"
 
 
-def score_lines(scores: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return one line per model with its mean score. run.json has classes and confusion too."""
-    return [f"{'score' if not number else '':<9} {each['model']}: {_score(each)}" for number, each in enumerate(scores)]
+def evaluation_lines(scores: Sequence[Mapping[str, Any]], agreement: Mapping[str, Any] | None) -> list[str]:
+    """Return the scores, and how far the answers agree where they vote."""
+    return [*score_lines(scores), *([] if agreement is None else [agreement_line(agreement)])]
+
+
+def score_lines(scores: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one line per model and column with its mean score; for the first column also one per group.
+
+    run.json has classes, confusion and all groups too.
+    """
+    lines, column = [], ""
+    for each in scores:
+        head = each.get("column", SCORE)  # an older version has no name for its only column
+        lines.append(f"{head if head != column else '':<9} {each['model']}: {_score(each)}")
+        column = head
+        groups = each.get("groups", ()) if head == scores[0].get("column", SCORE) else ()
+        if len(groups) > _MOST_GROUPS:
+            lines.append(f"{'':<9}   {counted(len(groups), 'group')}: see the report, or run.json")
+        else:
+            lines += [f"{'':<9}   {group['group'] or 'no group'}: {_mean(group)}" for group in groups]
+    return lines
 
 
 def _score(scores: Mapping[str, Any]) -> str:
+    parts = [_mean(scores)]
     if scores["mean"] is None:
-        return f"none of {counted(scores['unscored'], 'row')} could be scored"
-    within = "" if scores["interval"] is None else " (95 %: {:.4g} to {:.4g})".format(*scores["interval"])
-    parts = [f"{scores['mean']:.4g}{within} over {counted(scores['scored'], 'answer')}"]
+        return parts[0]
     parts += [f"pass@{k} {share:.4g}" for k, share in scores["pass_at"].items()]
     if scores["labels"]:
         # The mean is the accuracy.
@@ -123,3 +144,15 @@ def _score(scores: Mapping[str, Any]) -> str:
     if scores["unscored"]:
         parts.append(f"{counted(scores['unscored'], 'row')} without a score")
     return "; ".join(parts)
+
+
+def _mean(scores: Mapping[str, Any]) -> str:
+    if scores["mean"] is None:
+        return f"none of {counted(scores['unscored'], 'row')} could be scored"
+    within = "" if scores["interval"] is None else " (95 %: {:.4g} to {:.4g})".format(*scores["interval"])
+    return f"{scores['mean']:.4g}{within} over {counted(scores['scored'], 'answer')}"
+
+
+def agreement_line(agreement: Mapping[str, Any]) -> str:
+    """Return how far the answers to a prompt agree."""
+    return f"{'vote':<9} {agreement_text(agreement)}"

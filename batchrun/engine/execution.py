@@ -34,10 +34,11 @@ from batchrun.records import Stop, summed
 from batchrun.report.texts import left_text
 from batchrun.results.export import Exported, export
 from batchrun.results.replace import sweep
+from batchrun.results.row_scorers import check_evaluation
 from batchrun.results.run_directory import CHECKPOINT, SPOOL
-from batchrun.results.scores import check_evaluation
+from batchrun.results.run_json import save_ending, save_summary
 from batchrun.results.state import recorded_of
-from batchrun.results.summary import Findings, Status, Summary, save_ending, save_summary, summarize
+from batchrun.results.summary import Findings, Status, Summary, summarize
 from batchrun.results.view import View
 from batchrun.storage.slow import reported_when_slow
 from batchrun.storage.urls import shown
@@ -228,12 +229,15 @@ class Execution:
         )
         recorded = recorded_of(self.directory, is_running=state == "running")
         set_aside = Amount() if self.sending is None else self.sending.set_aside
+        findings = Findings()
+        if exported is not None:
+            findings = Findings(exported.failures, exported.scores, exported.answers, exported.agreement)
         return summarize(
             self.job,
             self.directory,
             status,
             totals,
-            findings=Findings() if exported is None else Findings(exported.failures, exported.scores, exported.answers),
+            findings=findings,
             simulated=self.options.simulate,
             recorded=recorded._replace(unrecorded=self.store.unrecorded_ever, set_aside=set_aside),
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.job.endpoint import Endpoint
+from batchrun.job.evaluate import Evaluate
 from batchrun.job.schema_form import stated_schema
 from batchrun.job.settings import (
     Section,
@@ -158,20 +159,6 @@ class Response(Section):
         for key, value in (stated_schema(self.schema)._asdict() if self.schema else {}).items():
             if key == "schema" or getattr(self, key) is None:  # what the job says itself wins over the wrapper
                 object.__setattr__(self, key, value)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluate(Section):
-    """`[evaluate]`: how answers are scored. Nothing is sent for it, and it costs nothing."""
-
-    target: str | None = setting(None, "column with the right answer", text)
-    scorer: str = setting(
-        "exact",
-        "how an answer is compared: exact, contains, number, regex or json_field",
-        one_of("exact", "contains", "number", "regex", "json_field"),
-    )
-    pattern: str | None = setting(None, "for regex: the first group, or the whole first match, is compared", text)
-    field: str | None = setting(None, "for json_field: the property of the answer that is compared", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -151,7 +151,7 @@ class FirstRows:
         named = (
             ("input.id", job.input.id),
             ("prompt.images", job.prompt.images),
-            ("evaluate.target", job.evaluate.target),
+            *job.evaluate.reads,
             *(("output.keep", name) for name in job.output.keep or ()),
         )
         return wanted + [(setting, name) for setting, name in named if name is not None and name not in known]
@@ -165,14 +165,15 @@ class FirstRows:
 
     def _check_target(self) -> None:
         """Refuse a target column of Parquet that holds bytes, such as images: no answer can be compared with them."""
-        name = self._job.evaluate.target
-        if name is None or self._files[0].format != "parquet":
+        reads = dict(self._job.evaluate.reads)
+        if not reads or self._files[0].format != "parquet":
             return
-        rows = next(iter(RowReader(self._files, columns=(name,), limit=LOOK_ROWS)), [])
-        values = [value for row in rows if row.columns and (value := row.columns.get(name)) is not None]
-        if values and all(isinstance(value, bytes) for value in values):
-            what = "its values are bytes that are not text; name a column of texts or numbers"
-            raise InputError(f"{self._where}: evaluate.target = {name}: {what}")
+        rows = next(iter(RowReader(self._files, columns=tuple(reads.values()), limit=LOOK_ROWS)), [])
+        for setting, name in reads.items():
+            values = [value for row in rows if row.columns and (value := row.columns.get(name)) is not None]
+            if values and all(isinstance(value, bytes) for value in values):
+                what = "its values are bytes that are not text; name a column of texts or numbers"
+                raise InputError(f"{self._where}: {setting} = {name}: {what}")
 
     def _known_columns(self) -> list[str]:
         """Return the names of the columns; of Parquet also those that are not read."""

@@ -109,7 +109,7 @@ def _facts(job: Job, summary: Summary) -> Iterator[tuple[str, str]]:
         yield "cost", summary.cost_text
     for score in summary.scores:
         if score.get("mean") is not None:
-            yield f"mean score of {score.get('model', 'all')}", f"{score['mean']:.4f}"
+            yield f"mean {score.get('column', 'score')} of {score.get('model', 'all')}", f"{score['mean']:.4f}"
     if sources := [path for path in job.input.path if path.startswith("hf://")]:
         yield "prompts from", ", ".join(sources)
     yield "batchrun", summary.version

@@ -98,7 +98,14 @@ class RunRecord:
     def fingerprint(self) -> str:
         """Return a hash of the settled rows, their times and scores, and the sample size."""
         digest = blake2b(orjson.dumps([self.identity, self.sample]), digest_size=16)
-        names = ["row", "model", "sample", "status", "finished_at", *(["score"] if self.summary.scores else [])]
+        names = [
+            "row",
+            "model",
+            "sample",
+            "status",
+            "finished_at",
+            *dict.fromkeys(each.get("column", "score") for each in self.summary.scores),
+        ]
         for batch in self._results(names):
             digest.update(orjson.dumps([column.to_pylist() for column in batch.columns]))
         return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from batchrun.results.whole_prompts import whole_prompts
 
 _BATCH_ROWS = 65_536
 
@@ -71,22 +73,6 @@ def compare(path: Path, columns: Sequence[str], *, most: int) -> Comparison:
                 (heapq.heappush if len(heap) < most else heapq.heappushpop)(heap, (size, -row))
     found.first = [-row for _, row in sorted(heap, reverse=True)]
     return found
-
-
-def whole_prompts(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield the rows with all answers to a prompt in one table; rows must come in the order of the results."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        last = batch.column("row")[-1]
-        first = pc.index(batch.column("row"), last).as_py()
-        if first or (held and held[-1].column("row")[-1] != last):
-            yield pa.Table.from_batches([*held, batch[:first]]).unify_dictionaries()
-            held = []
-        held.append(batch[first:])
-    if held:
-        yield pa.Table.from_batches(held).unify_dictionaries()
 
 
 def _differences(rows: pa.Table, columns: Sequence[str]) -> Iterator[tuple[int, float]]:

@@ -23,10 +23,11 @@ from batchrun.report.labels import ALL_MODELS, Labels, count_labels
 from batchrun.report.page import SAMPLE_BYTES, Page, render
 from batchrun.report.plots import Figure, LimitPoint, figures
 from batchrun.report.sample import FAILED_ROWS, ROWS, chosen_rows, read_sample
+from batchrun.report.scores import score_tables
 from batchrun.report.settings import facts_of, texts_of
 from batchrun.report.table import Layout, layout_of
 from batchrun.report.tally import ModelTally, Tally, tally
-from batchrun.report.texts import duration_text, stated_text
+from batchrun.report.texts import agreement_text, duration_text, stated_text
 from batchrun.report.ticks import number_text
 from batchrun.results.answer_counts import answer_lines
 from batchrun.results.columns import SCORE
@@ -68,8 +69,9 @@ def write_report(directory: Path) -> Reported:
             job = stored_job(checkpoint)
             found = tally(path, failed_rows=FAILED_ROWS, gaps=gaps_of(summary.executions))
             events = events_of(summary.executions)
+            voted = [] if summary.agreement is None else [summary.agreement["column"]]
             plots = _figures(checkpoint, found, events, summary.running_s)
-        page = _page(summary, job, found, _Answers(path, job, found), (events, plots))
+        page = _page(summary, job, found, _Answers(path, job, found, voted), (events, plots))
     except (OSError, pa.ArrowException) as problem:
         cure = f"write it again: batchrun export {directory}"
         raise RunDirectoryError(f"{path}: cannot be read ({problem}); {cure}") from problem
@@ -105,7 +107,7 @@ def _throttles(checkpoint: Checkpoint, found: Tally) -> dict[int, int]:
 class _Answers:
     """What the answers of the results say: their distributions, differences, and a sample of them."""
 
-    def __init__(self, path: Path, job: Job, found: Tally) -> None:
+    def __init__(self, path: Path, job: Job, found: Tally, voted: list[str]) -> None:
         with pq.ParquetFile(path) as file:
             self.layout: Layout = layout_of(file.schema_arrow.names, job)
         scored = [SCORE.name] if self.layout.is_scored else []
@@ -114,7 +116,7 @@ class _Answers:
         self.charts = [chart for each in counted if (chart := self._chart(each)) is not None]
         self.comparison: Comparison | None = None
         if found.prompts < found.rows:
-            self.comparison = compare(path, _comparable(counted), most=ROWS)
+            self.comparison = compare(path, voted or _comparable(counted), most=ROWS)
         differing = [] if self.comparison is None else self.comparison.first
         compared = [] if self.comparison is None else self.comparison.columns
         self.sample = read_sample(path, self.layout, chosen_rows(found, differing), SAMPLE_BYTES, compared)
@@ -151,8 +153,9 @@ def _page(
         events=lines_of(events, clock),
         events_left_out=max(0, len(events) - len(lines_of(events, clock))),
         figures=plots,
-        scores=[each for each in summary.scores if each["mean"] is not None],
+        scores=score_tables(summary.scores),
         scorer=scorer or "",
+        agreement="" if summary.agreement is None else agreement_text(summary.agreement),
         comparison=answers.comparison,
         layout=answers.layout,
         sample=answers.sample,

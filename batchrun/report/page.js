@@ -3,12 +3,12 @@
 {
   const PAGE_ROWS = matchMedia("(max-width: 40rem)").matches ? 10 : 25;
   const MOST_COLUMNS = 40; // of answers side by side
-  const NUMBERS = new Set(["row", "sample", "completion_tokens", "latency_s", "cost_usd", "score"]);
+  const NUMBERS = new Set(["row", "sample", "completion_tokens", "latency_s", "cost_usd"]);
   const ANSWER = "(answer)"; // not a column: the input may have one named answer
   const HEADS = { [ANSWER]: "answer", custom_id: "id", completion_tokens: "tokens", latency_s: "latency, s", cost_usd: "USD" };
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
-  const { promptColumns, answerColumns, typed, compared } = data;
+  const { promptColumns, answerColumns, typed, evaluated, compared } = data;
   const places = (names) => Object.fromEntries(names.map((name, number) => [name, number]));
   const [ofPrompt, ofAnswer] = [places(promptColumns), places(answerColumns)];
   const textOf = (value) => (value === null ? "" : String(value));
@@ -54,7 +54,7 @@
     if (typeof value !== "number") return typed.includes(name) ? listText(value) : textOf(value);
     if (name === "latency_s") return value.toFixed(2);
     if (name === "cost_usd") return value.toFixed(6);
-    if (name === "score") return String(Number(value.toPrecision(4)));
+    if (evaluated.includes(name)) return String(Number(value.toPrecision(4)));
     if (typed.includes(name) && !Number.isInteger(value)) return String(Number(value.toPrecision(6)));
     return NUMBERS.has(name) ? value.toLocaleString("en") : String(value);
   };
@@ -68,8 +68,8 @@
   const flat = [...ids, ...asked]
     .concat(["model", "sample"].filter((name) => isStated(name) && distinct(name).length > 1))
     .concat(answers.some(hasFailed) ? ["status"] : [], answerHeads)
-    .concat(["score", "completion_tokens", "latency_s", "cost_usd"].filter(isStated));
-  const numeric = new Set([...NUMBERS, ...typed].filter((name) => NUMBERS.has(name) || answers.some((each) => typeof inAnswer(each, name) === "number")));
+    .concat([...evaluated, "completion_tokens", "latency_s", "cost_usd"].filter(isStated));
+  const numeric = new Set([...NUMBERS, ...typed, ...evaluated].filter((name) => NUMBERS.has(name) || answers.some((each) => typeof inAnswer(each, name) === "number")));
 
   const lengths = new Map();
   const isLong = (name) => {

@@ -20,6 +20,7 @@ from batchrun.report.compare import Comparison
 from batchrun.report.events import EventLine
 from batchrun.report.plots import Figure
 from batchrun.report.sample import Sample, harmless_json
+from batchrun.report.scores import ScoreTable
 from batchrun.report.table import Layout
 from batchrun.report.texts import counted
 
@@ -77,10 +78,12 @@ class Page:
     events_left_out: int
     """Number of earlier events that are not shown."""
     figures: Sequence[Figure]
-    scores: Sequence[Mapping[str, Any]]
-    """As in run.json, for the models with scores."""
+    scores: Sequence[ScoreTable]
+    """One table for each column of scores."""
     scorer: str
     """What scored the results; empty where an older version scored them."""
+    agreement: str
+    """How far the answers to a prompt agree; empty where they do not vote."""
     comparison: Comparison | None
     """Of the answers to each prompt; None where each prompt has one answer."""
     layout: Layout
@@ -99,17 +102,6 @@ class Page:
         """The columns of the table of models: key → head."""
         empty = [key for key in _LEFT_OUT if not any(each[key] for each in self.models)]
         return {key: head for key, head in _MODEL_COLUMNS.items() if key not in empty}
-
-    @property
-    def score_axis(self) -> tuple[float, float]:
-        """The ends of the axis of scores: 0 and 1, or more where scores are outside."""
-        ends = [end for score in self.scores for end in score["interval"] or [score["mean"]]]
-        return min(0.0, *ends), max(1.0, *ends)
-
-    def score_place(self, score: float) -> float:
-        """Return the place of a score on its axis, 0 to 100."""
-        low, high = self.score_axis
-        return 100 * (score - low) / (high - low)
 
     @property
     def compared_text(self) -> str:
@@ -166,6 +158,7 @@ def _data(page: Page) -> dict[str, Any]:
         "texts": layout.texts,
         "target": layout.target,
         "typed": layout.typed,
+        "evaluated": list(layout.evaluated),
         "compared": [] if page.comparison is None else page.comparison.columns,
         "models": [each["model"] for each in page.models],
         "prompts": [prompt.data for prompt in sample.prompts],

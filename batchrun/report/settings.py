@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from batchrun.job.evaluate import Evaluate
 from batchrun.job.sections import Job
 from batchrun.report.cells import cut
 from batchrun.report.texts import counted
@@ -32,7 +33,7 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
         "input": "\n".join(map(shown, job.input.path)),
         "parameters": _settings({**job.model.parameters(), "num_samples": job.model.num_samples}),
         "images": job.prompt.images or "",
-        evaluation: _settings(dataclasses.asdict(job.evaluate)) if job.evaluate.target else "",
+        evaluation: _settings(stated(job.evaluate)),
         "limits": _settings({name: getattr(job.limits, name) for name in job.limits.__slots__}),
         "prices, USD per million tokens": "\n".join(f"{model}: {_price(price)}" for model, price in job.prices.items()),
         "directory": summary.directory,
@@ -50,6 +51,12 @@ def texts_of(job: Job) -> dict[str, str]:
     schema = job.response.schema and orjson.dumps(job.response.schema, option=orjson.OPT_INDENT_2).decode()
     texts = {"System prompt": job.prompt.system, "User prompt": job.prompt.user, "Schema of the answers": schema}
     return {name: cut(text, _TEXT_CHARS) for name, text in texts.items() if text}
+
+
+def stated(evaluate: Evaluate) -> dict[str, Any]:
+    """Return the settings of an evaluation that say something; empty if nothing is scored and nothing voted on."""
+    values = {name: value for name, value in dataclasses.asdict(evaluate).items() if value not in (None, {})}
+    return values if evaluate.target is not None else {name: each for name, each in values.items() if name != "scorer"}
 
 
 def _settings(values: Mapping[str, Any]) -> str:

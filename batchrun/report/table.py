@@ -31,6 +31,8 @@ class Layout(NamedTuple):
     typed: list[str]
     """Columns of the answer's schema."""
     is_scored: bool
+    evaluated: Sequence[str] = ()
+    """Columns that the evaluation added."""
 
 
 def layout_of(names: Sequence[str], job: Job) -> Layout:
@@ -52,6 +54,7 @@ def layout_of(names: Sequence[str], job: Job) -> Layout:
         target=target,
         typed=list(typed),
         is_scored=SCORE.name in names,
+        evaluated=names[names.index(AFTER_ANSWER[-1].name) + 1 :],
     )
 
 

@@ -1,5 +1,8 @@
 """Figures of a run as texts for people. Pure."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from batchrun.records import RowCount
 
 
@@ -53,3 +56,15 @@ def rows_text(count: RowCount) -> str:
 def left_text(count: RowCount) -> str:
     """Return how many rows are left, as a sentence."""
     return f"{rows_text(count)} {'row is' if count.rows == 1 else 'rows are'} left"
+
+
+def agreement_text(agreement: Mapping[str, Any]) -> str:
+    """Return how far the answers to a prompt agree, as run.json has it under `agreement`."""
+    prompts = counted(agreement["prompts"], "prompt")
+    if not agreement["prompts"]:
+        return f"{agreement['vote']}: no prompt has two answers that can be compared"
+    tied = f", and {agreement['tied']:,} {'is' if agreement['tied'] == 1 else 'are'} tied" if agreement["tied"] else ""
+    alpha = agreement["alpha"]
+    value = "cannot be computed" if alpha is None else f"is {alpha:.3g} ({agreement['metric']})"
+    unanimous = f"all answers agree on {agreement['unanimous']:,} of {prompts}{tied}"
+    return f"{agreement['vote']}: {unanimous}; Krippendorff's alpha {value}"

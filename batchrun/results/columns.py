@@ -69,7 +69,33 @@ SCORE = Column(
     pa.float64(),
     "how right the answer is, where `[evaluate]` or `--scorer` says how to tell; null when failed",
 )
-"""The last column, only in results that are scored."""
+PREDICTION = Column(
+    "prediction", pa.string(), 'what the scorer found in the answer; only with `vote = "prediction"`; null when nothing'
+)
+VOTE_SHARE = Column(
+    "vote_share", pa.float64(), "the share of the most frequent label among the prompt's answers that have one"
+)
+
+
+def score_column(name: str) -> Column:
+    """Return a column of scores."""
+    return SCORE._replace(name=name)
+
+
+def vote_column(kind: pa.DataType) -> Column:
+    """Return the column of the majority labels, of the type of the labels."""
+    doc = "what most answers to the prompt say, where `evaluate.vote` says what they vote on; null where two labels tie"
+    return Column("vote", kind, doc)
+
+
+EVALUATED = (
+    SCORE,
+    score_column("score_NAME")._replace(doc="the same by each of the `scorers` of `[evaluate]`"),
+    PREDICTION,
+    vote_column(pa.string()),
+    VOTE_SHARE,
+)
+"""The last columns, each only in results that are evaluated so."""
 
 AFTER_INPUT = (*BEFORE_ANSWER, *AFTER_ANSWER)
 COLUMNS = (*BEFORE_INPUT, *AFTER_INPUT)
@@ -81,23 +107,22 @@ _FAILED = Completion()
 
 
 def results_schema(
-    inputs: pa.Schema | None, answers: AnswerColumns | None = None, *, is_scored: bool = False
+    inputs: pa.Schema | None, answers: AnswerColumns | None = None, *, added: Sequence[Column] = ()
 ) -> pa.Schema:
     """Return the whole schema of results.parquet.
 
     Args:
         inputs: the input's columns.
         answers: the columns of the answers.
-        is_scored: whether there is a score.
+        added: what the evaluation adds at the end.
     """
     kept = inputs or pa.schema([])
-    scored = [SCORE] if is_scored else []
-    taken = [column.name for column in (*COLUMNS, *scored)]
+    taken = [column.name for column in (*COLUMNS, *added)]
     names = input_names(kept.names, taken)
     # Only name and type: metadata of the input (from pandas, a field id) would be wrong in the results.
     renamed = map(pa.field, names, kept_types(kept))
     typed = answers.fields([*taken, *names]) if answers else []
-    before, after = _fields(BEFORE_ANSWER), _fields([*AFTER_ANSWER, *scored])
+    before, after = _fields(BEFORE_ANSWER), _fields([*AFTER_ANSWER, *added])
     return pa.schema([*_fields(BEFORE_INPUT), *renamed, *before, *typed, *after])
 
 
@@ -106,11 +131,17 @@ def input_names(names: Sequence[str], taken: Iterable[str]) -> list[str]:
     return without_clashes(names, taken, CLASH_PREFIX)
 
 
-def input_name(inputs: pa.Schema, name: str) -> str | None:
-    """Return the name of an input column in results that are scored; None if the input has no such column."""
+def input_name(inputs: pa.Schema, name: str, added: Iterable[Column]) -> str | None:
+    """Return the name of an input column in the results; None if the input has no such column.
+
+    Args:
+        inputs: the input's columns.
+        name: of the column in the input.
+        added: what the evaluation adds to the results.
+    """
     if name not in inputs.names:
         return None
-    names = input_names(inputs.names, [column.name for column in (*COLUMNS, SCORE)])
+    names = input_names(inputs.names, [column.name for column in (*COLUMNS, *added)])
     place: int = inputs.names.index(name)
     return names[place]
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from batchrun.checkpoint.file import damaged
 from batchrun.checkpoint.reader import Checkpoint, Failures
 from batchrun.errors import JobError
+from batchrun.job.evaluate import SCORE
 from batchrun.prompts.input.columns import InputColumns
 from batchrun.records import ModelTotals, summed
 from batchrun.results.answers import AnswerReader
@@ -13,10 +14,18 @@ from batchrun.results.columns import LostAnswer
 from batchrun.results.openai_batch import write_batch_files
 from batchrun.results.replace import Replacements, replacing_together, sweep
 from batchrun.results.run_directory import RESULTS, USAGE, stored_job
-from batchrun.results.summary import save_scores
+from batchrun.results.run_json import save_scores
 from batchrun.results.usage import usage_rows, write_usage
 from batchrun.results.view import StoredRun, Table, View
-from batchrun.results.writer import ANSWERS_KEY, SCORER_KEY, SCORES_KEY, USAGE_KEY, write_parquet, write_results
+from batchrun.results.writer import (
+    AGREEMENT_KEY,
+    ANSWERS_KEY,
+    SCORER_KEY,
+    SCORES_KEY,
+    USAGE_KEY,
+    write_parquet,
+    write_results,
+)
 
 _MOST_WIDE = 1_000
 """Most models times samples in one row: tools that read the file cannot cope with more columns."""
@@ -33,11 +42,13 @@ class Exported(NamedTuple):
     """Totals of the run; completed and failed are counted as in the results."""
     failures: list[Failures]
     scores: list[dict[str, Any]]
-    """One entry per model; empty when nothing is scored."""
+    """One entry per model and column of scores; empty when nothing is scored."""
     answers: list[dict[str, Any]]
     """What is to be known about the completed rows, one entry per model; empty if no table was written."""
     problem: str | None = None
     """Why no score means anything; None where scores do, and without scores."""
+    agreement: dict[str, Any] | None = None
+    """How far the answers agree; None where they do not vote."""
 
 
 def export(directory: Path, view: View | None = None) -> Exported:
@@ -72,7 +83,7 @@ class _Run(StoredRun):
             files.writing(paths[1]) as errors,
         ):
             self._check_rows(sum(write_batch_files(output, errors, self.checkpoint.columns(), reader)))
-        return self._exported(paths, reader, [], [])
+        return self._exported(paths, reader, [], None, [])
 
     def write_table(self) -> Exported:
         """Write the rows as a table, in the view's shape and format, and the files that belong to it."""
@@ -81,14 +92,15 @@ class _Run(StoredRun):
         with replacing_together() as files:
             table = self.with_input(lambda columns: self._write(files, paths[0], columns, asked))
             self._check_rows(table.results.rows + table.results.dropped)
-            scores = [] if table.scoring is None else table.scoring.table()
+            scores, agreement = table.evaluated.table(), table.evaluated.agreement
             if paths[0].name == RESULTS:
                 totals = {model: sums for model, sums in self._judged(table.reader).items() if model}
                 with files.writing(self.directory / USAGE) as usage:
                     write_usage(usage, totals, self.prices)
-                save_scores(files, self.directory, scores)
+                save_scores(files, self.directory, scores, agreement)
         self._note(table)
-        return self._exported(paths, table.reader, scores, table.results.answers.table())
+        found = (scores, agreement, table.results.answers.table())
+        return self._exported(paths, table.reader, *found)
 
     def _write(
         self, files: Replacements, path: Path, columns: InputColumns | None, asked: list[tuple[str, int]]
@@ -117,12 +129,14 @@ class _Run(StoredRun):
     def _note(self, table: Table) -> None:
         if table.results.dropped:
             self.notices.append(f"answers whose rows the input no longer has are left out: {table.results.dropped:,}")
-        if table.scoring is None or (notice := table.scoring.judge.notice) is None:
-            return
-        if self.is_useless(table.scoring.judge):
-            self.problem = f"{notice}; fix the scorer and run the same command again: the answers stay, nothing is sent"
-        else:
-            self.notices.append(notice)
+        self.notices += table.evaluated.notices
+        for scoring in table.evaluated.scorings:
+            notice, is_main = scoring.scorer.notice, scoring.column == SCORE
+            if notice is not None and is_main and self.is_useless(scoring.scorer):
+                cure = "fix the scorer and run the same command again: the answers stay, nothing is sent"
+                self.problem = f"{notice}; {cure}"
+            elif notice is not None:
+                self.notices.append(notice if is_main else f"{scoring.column}: {notice}")
 
     def _asked(self) -> list[tuple[str, int]]:
         """Return the models and samples that get columns in one row."""
@@ -143,10 +157,11 @@ class _Run(StoredRun):
             raise damaged(self.checkpoint.path, f"holds {rows:,} settled rows where it should be {expected:,}")
 
     def _footer(self, table: Table) -> dict[str, Any]:
-        scoring = table.scoring
-        scores = {} if scoring is None else {SCORES_KEY: scoring.table(), SCORER_KEY: scoring.judge.name}
+        evaluated = table.evaluated
+        scores = {SCORES_KEY: evaluated.table(), SCORER_KEY: evaluated.name} if evaluated.scorings else {}
+        agreement = {} if evaluated.agreement is None else {AGREEMENT_KEY: evaluated.agreement}
         answers = {ANSWERS_KEY: table.results.answers.table()}
-        return {USAGE_KEY: usage_rows(self._judged(table.reader), self.prices), **answers, **scores}
+        return {USAGE_KEY: usage_rows(self._judged(table.reader), self.prices), **answers, **scores, **agreement}
 
     def _judged(self, reader: AnswerReader) -> dict[str, ModelTotals]:
         """Return the totals, with completed and failed counted as the answers were read."""
@@ -166,11 +181,17 @@ class _Run(StoredRun):
         return sorted(found.values(), key=lambda each: -each.rows)
 
     def _exported(
-        self, paths: list[Path], reader: AnswerReader, scores: list[dict[str, Any]], answers: list[dict[str, Any]]
+        self,
+        paths: list[Path],
+        reader: AnswerReader,
+        scores: list[dict[str, Any]],
+        agreement: dict[str, Any] | None,
+        answers: list[dict[str, Any]],
     ) -> Exported:
         if gained := reader.gained.total():
             status = "completed" if gained > 0 else "failed"
             rows = "1 more row is" if abs(gained) == 1 else f"{abs(gained):,} more rows are"
             self.notices.append(f"{rows} {status} than in the run: answers were read by another schema")
         failures = self._failures(reader)
-        return Exported(paths, self.notices, self._judged(reader), failures, scores, answers, self.problem)
+        totals = self._judged(reader)
+        return Exported(paths, self.notices, totals, failures, scores, answers, self.problem, agreement)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,14 +83,14 @@ class StoredInput(NamedTuple):
         return InputColumns(*self, look_rows=_LOOK_ROWS if is_quick else None)
 
 
-def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, target: str | None = None) -> StoredInput:
+def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, also: Sequence[str] = ()) -> StoredInput:
     """Return the input of a run.
 
     Args:
         job: of the run.
         directory: of the run.
         checkpoint: of the run.
-        target: a column to read even if the job does not keep it.
+        also: columns to read even if the job does not keep them.
 
     Raises:
         InputError, JobError: it is gone, or has other rows now.
@@ -100,8 +101,8 @@ def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, target: s
     if may_be_other_input(checkpoint, files) and not _still_fits(checkpoint, job):
         raise InputError("the input has changed since the run; run the job again to fit its answers to it")
     keep = job.output.keep
-    if keep is not None and target is not None and target not in keep:
-        keep = (*keep, target)
+    if keep is not None:
+        keep = tuple(dict.fromkeys([*keep, *also]))
     return StoredInput(files, keep, job.input.limit)
 
 

@@ -1,226 +1,87 @@
-"""Scores every row of the results, and adds the scores up by model."""
+"""A column of scores in the results, added up by model and by group."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-import orjson
 import pyarrow as pa
 
-from batchrun.answers.schema import AnswerSchema
-from batchrun.answers.scores.labels import MOST_CLASSES, MOST_NUMBERS
-from batchrun.answers.scores.scorers import NO_SCORE, FunctionScorer, Score, Scorer, scorer_for
+from batchrun.answers.scores.scorers import Score, target_text
 from batchrun.answers.scores.tables import Evaluation, ModelScores
-from batchrun.errors import JobError
-from batchrun.job.sections import Evaluate, Job
-from batchrun.prompts.input.arrow import python_dicts, python_values
-from batchrun.prompts.input.files import nearest
+from batchrun.job.evaluate import SCORE
+from batchrun.prompts.input.arrow import python_values
+from batchrun.results.row_scorers import Objects, RowScorer
 
-_READS_OBJECTS = "json_field"
-"""The scorer that finds an object in the answer; with a schema, the object was found already."""
-
-Objects = Sequence[Mapping[str, Any] | None] | None
-"""The result of `AnswerSchema.read` for each row; None without a schema."""
-
-
-class Judge(Protocol):
-    """Scores consecutive rows."""
-
-    def __call__(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
-        """Return the score of each row. `rows` has all columns of the results but the score."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """What scores the rows, for people."""
-        ...
-
-    @property
-    def most_labels(self) -> int:
-        """With more different targets than these, the targets are not labels."""
-        ...
-
-    @property
-    def notice(self) -> str | None:
-        """A message about the scoring, if there is one."""
-        ...
-
-    @property
-    def is_useless(self) -> bool:
-        """Whether the message says that no score means anything."""
-        ...
-
-
-def scorer_of(evaluate: Evaluate) -> Scorer:
-    """Return the scorer that a job names.
-
-    Raises:
-        JobError: its pattern or field is missing or cannot be used.
-    """
-    return scorer_for(evaluate.scorer, pattern=evaluate.pattern, field=evaluate.field)
-
-
-def check_evaluation(job: Job) -> None:
-    """Check what a job says about scores, before anything is sent.
-
-    Raises:
-        JobError: the scorer cannot be made, or compares a property that the schema of the answers does not have.
-    """
-    evaluate, schema = job.evaluate, job.response.schema
-    if evaluate.target is None:
-        return
-    scorer_of(evaluate)
-    if evaluate.scorer != _READS_OBJECTS or evaluate.field is None or schema is None or _is_open(schema):
-        return
-    known = list(AnswerSchema(schema).properties)
-    if evaluate.field not in known and evaluate.field.split(".")[0] not in known:
-        there = f"the schema has the properties {', '.join(known)}"
-        raise JobError(f'evaluate.field = "{evaluate.field}"; {there}{nearest(evaluate.field, known)}')
-
-
-def _is_open(schema: Mapping[str, Any]) -> bool:
-    """Return whether a schema says that answers may have more than its properties."""
-    return bool(schema.get("additionalProperties")) or "patternProperties" in schema
-
-
-class TargetJudge:
-    """Compares answers with the target column of the input."""
-
-    def __init__(self, evaluate: Evaluate, target: str | None) -> None:
-        """Prepare.
-
-        Args:
-            evaluate: names the scorer.
-            target: name of the target column in the results; without it, no row gets a score.
-
-        Raises:
-            JobError: the scorer cannot be made.
-        """
-        self._scorer, self._target, self._evaluate = scorer_of(evaluate), target, evaluate
-        self._reads_objects = evaluate.scorer == _READS_OBJECTS
-        self._scored = self._found = 0
-
-    def __call__(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
-        """Return the score of each row."""
-        if self._target is None:
-            return [NO_SCORE] * rows.num_rows
-        answers = _answers(rows)
-        if self._reads_objects and objects is not None:
-            answers = [_text(each, answer) for each, answer in zip(objects, answers, strict=True)]
-        scores = list(map(self._scorer, answers, python_values(rows.column(self._target))))
-        scored = [score for score in scores if score.value is not None]
-        self._scored += len(scored)
-        self._found += sum(score.prediction is not None for score in scored)
-        return scores
-
-    @property
-    def name(self) -> str:
-        """The scorer with its setting, and the column that it compares with."""
-        settings = {name: getattr(self._evaluate, name) for name in ("pattern", "field")}
-        stated = ", ".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in settings.items() if value)
-        return f"{self._evaluate.scorer}{stated and f' ({stated})'}, compared with the column {self._evaluate.target}"
-
-    @property
-    def most_labels(self) -> int:
-        """Fewer where numbers are compared: most of these are not labels."""
-        return MOST_NUMBERS if self._evaluate.scorer == "number" else MOST_CLASSES
-
-    @property
-    def notice(self) -> str | None:
-        """A message if no answer has the part that is compared."""
-        wanted = {
-            "number": "a number",
-            "regex": f"what evaluate.pattern = {self._evaluate.pattern!r} finds",
-            "json_field": f"evaluate.field = {self._evaluate.field!r}",
-        }.get(self._evaluate.scorer)
-        if wanted is None or self._found or not self._scored:
-            return None
-        return f"none of {self._scored:,} answer{'s' * (self._scored != 1)} has {wanted}, so each scores 0"
-
-    @property
-    def is_useless(self) -> bool:
-        """Whether no answer has the part that the job names: the job is more likely wrong than every answer."""
-        return self.notice is not None and bool(self._evaluate.pattern or self._evaluate.field)
-
-
-def _answers(rows: pa.RecordBatch) -> list[str | None]:
-    """Return the text of each answer: empty if a completed row has no text, None if the row failed."""
-    both = zip(rows.column("status").to_pylist(), rows.column("response").to_pylist(), strict=True)
-    return [response or "" if status == "completed" else None for status, response in both]
-
-
-def _text(found: Mapping[str, Any] | None, answer: str | None) -> str | None:
-    try:
-        return answer if found is None else orjson.dumps(found).decode()
-    except TypeError:  # orjson reads deeper nesting than it writes
-        return answer
-
-
-class FunctionJudge:
-    """Scores each completed row with a user's function."""
-
-    most_labels = MOST_CLASSES
-
-    def __init__(self, scorer: FunctionScorer) -> None:
-        self._scorer = scorer
-        self._asked = 0
-
-    def __call__(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
-        """Return the score of each row."""
-        self._asked += rows.column("status").to_pylist().count("completed")
-        return [self._scorer(row) if row["status"] == "completed" else NO_SCORE for row in python_dicts(rows)]
-
-    @property
-    def name(self) -> str:
-        """The function."""
-        return f"the function {self._scorer.name}"
-
-    @property
-    def notice(self) -> str | None:
-        """The number of rows that the function could not score, with the first error."""
-        errors = self._scorer.errors
-        return f"rows without a score: {errors:,}, because {self._scorer.first_error}" if errors else None
-
-    @property
-    def is_useless(self) -> bool:
-        """Whether the function has raised for every row."""
-        return 0 < self._asked == self._scorer.errors
+MOST_GROUPS = 200
+"""Most values of the column `by`: with more, it does not name groups, and memory would grow with the run."""
 
 
 class Scoring:
-    """Scores the rows of the results in order, as they are written."""
+    """Scores the rows of the results in order, as they are written: one column of scores."""
 
-    def __init__(self, judge: Judge, samples: int) -> None:
+    def __init__(self, scorer: RowScorer, samples: int, *, column: str = SCORE, by: str | None = None) -> None:
         """Start with nothing.
 
         Args:
-            judge: scores them.
+            scorer: scores them.
             samples: answers per prompt and model.
+            column: name of the column of scores.
+            by: column of the results whose values are groups.
         """
-        self.judge = judge
-        self._evaluation = Evaluation(samples, judge.most_labels)
+        self.scorer, self.column, self._by = scorer, column, by
+        self._evaluation = Evaluation(samples, scorer.most_labels)
+        self._groups: dict[str | None, Evaluation] = {}
+        self.has_too_many_groups = False
 
-    def column(self, rows: pa.RecordBatch, objects: Objects) -> pa.Array:
+    def scores(self, rows: pa.RecordBatch, objects: Objects) -> list[Score]:
         """Return the scores of the next rows."""
-        scores = self.judge(rows, objects)
+        scores = self.scorer(rows, objects)
         models, numbers = rows.column("model").to_pylist(), rows.column("row").to_pylist()
         for each in zip(models, numbers, scores, strict=True):
             self._evaluation.add(*each)
-        return pa.array([score.value for score in scores], pa.float64())
+        if self._by is not None and not self.has_too_many_groups:
+            groups = map(target_text, python_values(rows.column(self._by)))
+            for group, model, row, score in zip(groups, models, numbers, scores, strict=True):
+                self._add_to(group, model, row, score)
+        return scores
+
+    def _add_to(self, group: str | None, model: str, row: int, score: Score) -> None:
+        its = self._groups.get(group)
+        if its is None:
+            if len(self._groups) >= MOST_GROUPS:
+                self.has_too_many_groups = True
+                self._groups.clear()
+            if self.has_too_many_groups:
+                return
+            its = self._groups[group] = Evaluation(most_labels=0)
+        its.add(model, row, score)
 
     def table(self) -> list[dict[str, Any]]:
         """Return one entry per model, as JSON can hold it."""
-        return [_entry(each) for each in self._evaluation.scores() if each.model]
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for group in sorted(self._groups, key=lambda each: (each is None, each)):
+            for scores in self._groups[group].scores():
+                groups.setdefault(scores.model, []).append({"group": group, **_mean(scores)})
+        return [
+            _entry(each, self.column, groups.get(each.model, [])) for each in self._evaluation.scores() if each.model
+        ]
 
 
-def _entry(scores: ModelScores) -> dict[str, Any]:
+def _entry(scores: ModelScores, column: str, groups: list[dict[str, Any]]) -> dict[str, Any]:
     labels = scores.labels
     return {
         "model": scores.model,
+        "column": column,
+        **_mean(scores),
+        "pass_at": {str(k): share for k, share in scores.pass_at.items()},
+        "labels": labels and {**labels._asdict(), "classes": [each._asdict() for each in labels.classes]},
+        "groups": groups,
+    }
+
+
+def _mean(scores: ModelScores) -> dict[str, Any]:
+    return {
         "scored": scores.scored,
         "unscored": scores.unscored,
         "prompts": scores.prompts,
         "mean": scores.mean,
         "interval": scores.interval and list(scores.interval),
-        "pass_at": {str(k): share for k, share in scores.pass_at.items()},
-        "labels": labels and {**labels._asdict(), "classes": [each._asdict() for each in labels.classes]},
     }

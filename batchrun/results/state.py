@@ -14,9 +14,10 @@ from batchrun.prompts.count import output_rows, rows_left
 from batchrun.records import Figures, ModelTotals, RowCount, summed
 from batchrun.results.executions import pause_entries, pause_reason
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, SUMMARY, stored_job
-from batchrun.results.summary import Findings, Recorded, Status, Summary, read_summary, summarize
+from batchrun.results.run_json import read_summary
+from batchrun.results.summary import Findings, Recorded, Status, Summary, summarize
 from batchrun.results.used import stated, used_in
-from batchrun.results.writer import read_answers, read_scores
+from batchrun.results.writer import read_agreement, read_answers, read_scores
 from batchrun.storage.processes import is_alive, this_machine
 
 _GONE = "gone"
@@ -47,7 +48,8 @@ def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
     results = directory / RESULTS
     findings = Findings()
     if not is_brief:
-        findings = Findings(failures, read_scores(results), _current_answers(results, totals))
+        answers = _current_answers(results, totals)
+        findings = Findings(failures, read_scores(results), answers, read_agreement(results))
     return summarize(
         job,
         directory,

@@ -3,25 +3,20 @@
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import orjson
 
 from batchrun import __version__
 from batchrun.checkpoint.history import ExecutionTimes, paused_s, running_s
 from batchrun.checkpoint.reader import Failures
 from batchrun.endpoint.pool.budget import Amount
-from batchrun.errors import RunDirectoryError
 from batchrun.job.catalogue import PriceLike, cost_text, prices_of
 from batchrun.job.sections import Job
 from batchrun.prompts.count import rows_left
 from batchrun.records import ModelTotals, RowCount, summed
 from batchrun.results.executions import execution_entries, pause_text, utc_text
-from batchrun.results.replace import Replacements, replacing
-from batchrun.results.run_directory import RESULTS, SUMMARY, USAGE
+from batchrun.results.run_directory import RESULTS, USAGE
 from batchrun.results.usage import cost_of, usage_rows
 from batchrun.storage.processes import this_machine
 
@@ -62,8 +57,12 @@ class Summary:
     failures: list[dict[str, Any]]
     """The failed rows by `kind`, most frequent first: number of `rows`, and the message of one as `example`."""
     scores: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    """One entry per model, if answers are scored: `mean` with its 95 % `interval`, numbers of rows `scored` and
-    `unscored`, `pass_at` k for several samples, and for `labels` accuracy, classes and confusion."""
+    """One entry per model and `column` of scores, the column `score` first: `mean` with its 95 % `interval`, numbers of
+    rows `scored` and `unscored`, `pass_at` k for several samples, for `labels` accuracy, classes and confusion, and
+    for `groups` the mean of each."""
+    agreement: dict[str, Any] | None = None
+    """How far the answers to a prompt agree, if they `vote`: Krippendorff's `alpha` by its `metric` (nominal, or
+    interval for numbers), over the `prompts` with several `answers`, of which some are `unanimous` or `tied`."""
     answers: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One entry per model: of its `completed` rows, how many are `empty` (no text, tool call or refusal; a number for
     each finish_reason), `unusual` (a text with a finish_reason that is not a usual one; a number for each), `cut_off`,
@@ -165,6 +164,13 @@ class Findings(NamedTuple):
     failures: Sequence[Failures] = ()
     scores: Sequence[dict[str, Any]] = ()
     answers: Sequence[dict[str, Any]] = ()
+    agreement: dict[str, Any] | None = None
+
+    @property
+    def entries(self) -> dict[str, Any]:
+        """The fields of `Summary`, as JSON can hold them."""
+        lists = {"scores": list(self.scores), "answers": list(self.answers)}
+        return {"failures": [each._asdict() for each in self.failures], **lists, "agreement": self.agreement}
 
 
 _NO_FINDINGS = Findings()
@@ -210,9 +216,7 @@ def summarize(
         total_tokens=usage.total_tokens,
         cost_usd=cost_of(models),
         models=models,
-        failures=[each._asdict() for each in findings.failures],
-        scores=list(findings.scores),
-        answers=list(findings.answers),
+        **findings.entries,
         simulated=simulated,
         set_aside_usd=max(0.0, round(recorded.set_aside.usd, 9)),  # sums of money leave a rest below nothing
         set_aside_tokens=int(recorded.set_aside.tokens),
@@ -239,56 +243,3 @@ def _times(recorded: Recorded, prices: Mapping[str, PriceLike | None], settled: 
 def _left_s(recorded: Recorded, settled: int) -> float | None:
     left = rows_left(recorded.total, settled)
     return left.rows / recorded.rate_per_s if left is not None and left.rows and recorded.rate_per_s else None
-
-
-def save_summary(summary: Summary) -> None:
-    """Replace run.json.
-
-    Raises:
-        RunDirectoryError: it cannot be written.
-    """
-    with replacing(Path(summary.directory, SUMMARY)) as path:
-        path.write_bytes(_json(dataclasses.asdict(summary)))
-
-
-def save_ending(summary: Summary) -> None:
-    """Write to run.json how a run ended that could not write its directory, as far as that is possible.
-
-    A full disk may have no room for a new file, and yet take new content in the place of the old.
-    """
-    try:
-        save_summary(summary)
-    except RunDirectoryError:
-        path, content = Path(summary.directory, SUMMARY), _json(dataclasses.asdict(summary))
-        with suppress(OSError), path.open("r+b") as file:
-            file.write(content)
-            file.truncate()
-
-
-def read_summary(directory: Path) -> dict[str, Any]:
-    """Return the content of run.json; empty when it cannot be read."""
-    with suppress(OSError, orjson.JSONDecodeError):
-        summary = orjson.loads((directory / SUMMARY).read_bytes())
-        return summary if isinstance(summary, dict) else {}
-    return {}
-
-
-def save_scores(files: Replacements, directory: Path, scores: Sequence[dict[str, Any]]) -> None:
-    """Write run.json with new scores, if the run has ended; a running process writes its own.
-
-    Args:
-        files: where the new run.json waits until the results are complete.
-        directory: of the run.
-        scores: one entry per model.
-
-    Raises:
-        RunDirectoryError: the file cannot be written.
-    """
-    summary = read_summary(directory)
-    if summary.get("state", "running") != "running" and summary.get("scores") != scores:
-        with files.writing(directory / SUMMARY) as path:
-            path.write_bytes(_json({**summary, "scores": scores}))
-
-
-def _json(summary: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(summary, option=orjson.OPT_INDENT_2)

@@ -4,7 +4,7 @@ Neither is held in memory. Outcomes are read a chunk at a time, so that raw answ
 batch at a time.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
@@ -12,9 +12,10 @@ from batchrun.job.catalogue import PriceLike
 from batchrun.records import OutcomeColumns
 from batchrun.results.answer_counts import AnswerCounts
 from batchrun.results.answers import AnswerReader
-from batchrun.results.columns import BEFORE_ANSWER, BEFORE_INPUT, COLUMNS, SCORE, outcome_arrays, results_schema
+from batchrun.results.columns import BEFORE_ANSWER, BEFORE_INPUT, COLUMNS, outcome_arrays, results_schema
+from batchrun.results.evaluated import Evaluated
 from batchrun.results.merge import InputColumns, Merge, Part
-from batchrun.results.scores import Objects, Scoring
+from batchrun.results.row_scorers import Objects
 
 _BEFORE_TYPED = len(BEFORE_INPUT) + len(BEFORE_ANSWER)
 
@@ -31,8 +32,8 @@ class Results:
         prices: Mapping[str, PriceLike | None],
         *,
         reader: AnswerReader | None = None,
-        scoring: Scoring | None = None,
-        hidden: str | None = None,
+        evaluated: Evaluated | None = None,
+        hidden: Collection[str] = (),
     ) -> None:
         """Fix the schema; reads nothing.
 
@@ -41,16 +42,17 @@ class Results:
             inputs: the input's columns; None leaves them out.
             prices: by model; one that is missing has no price.
             reader: reads the answers.
-            scoring: scores the rows.
-            hidden: column that only the scoring needs; it is left out of the results.
+            evaluated: scores the rows.
+            hidden: columns that only the evaluation needs; they are left out of the results.
         """
         self._outcomes, self._inputs, self._prices = outcomes, inputs, prices
-        self._reader, self._scoring = reader or AnswerReader(None), scoring
+        self._reader, self._evaluated = reader or AnswerReader(None), evaluated or Evaluated()
         self._typed = self._reader.columns
-        whole = results_schema(None if inputs is None else inputs.schema, self._typed, is_scored=scoring is not None)
-        self._unscored = whole if scoring is None else pa.schema(list(whole)[:-1])
-        self._names = None if hidden is None else [name for name in whole.names if name != hidden]
-        self.schema = whole if self._names is None else pa.schema([whole.field(name) for name in self._names])
+        added = self._evaluated.columns
+        whole = results_schema(None if inputs is None else inputs.schema, self._typed, added=added)
+        self._unscored = pa.schema(list(whole)[: len(whole) - len(added)])
+        self._hidden = hidden
+        self.schema = pa.schema([field for field in whole if field.name not in hidden])
         """Names and types of the columns."""
         self.rows = 0
         """Number of rows so far."""
@@ -61,6 +63,9 @@ class Results:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in batches of any size."""
+        return self._evaluated.voted(self._batches(), self.schema)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
         merge = None if self._inputs is None else Merge(self._inputs)
         for some in self._outcomes:
             outcomes, completions, objects = self._reader.read(some)
@@ -80,7 +85,8 @@ class Results:
         split = len(BEFORE_INPUT)
         columns = [*mine[:split], *part.columns, *mine[split:]]
         batch = pa.RecordBatch.from_arrays(columns, schema=self._unscored)
-        if self._scoring is not None:
-            scores = self._scoring.column(batch, objects and objects[part.start : part.stop])
-            batch = batch.append_column(pa.field(SCORE.name, SCORE.type), scores)
-        return batch if self._names is None else batch.select(self._names)
+        if self._evaluated.scorings:
+            batch = self._evaluated.scored(batch, objects and objects[part.start : part.stop])
+        if not self._hidden:
+            return batch
+        return batch.select([name for name in batch.schema.names if name not in self._hidden])

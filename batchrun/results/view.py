@@ -8,18 +8,19 @@ from typing import NamedTuple, TypeVar
 import pyarrow as pa
 
 from batchrun.answers.schema import AnswerSchema
-from batchrun.answers.scores.scorers import FunctionScorer, NamedFunction
+from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError, JobError
 from batchrun.job.catalogue import PriceLike, prices_of
+from batchrun.job.evaluate import Evaluate
 from batchrun.job.sections import Job
 from batchrun.prompts.input.columns import InputColumns, LateSchema
 from batchrun.records import OutcomeColumns
 from batchrun.results.answers import AnswerReader
-from batchrun.results.columns import input_name
+from batchrun.results.evaluated import Evaluated, evaluated_by
+from batchrun.results.row_scorers import ByFunction, RowScorer
 from batchrun.results.run_directory import RESULTS, USAGE, StoredInput, is_jobless, stored_input, stored_job
-from batchrun.results.scores import FunctionJudge, Judge, Scoring, TargetJudge
 from batchrun.results.table import Results
 
 FORMATS = ("parquet", "jsonl", "csv", "openai")
@@ -56,7 +57,7 @@ class Table(NamedTuple):
 
     results: Results
     reader: AnswerReader
-    scoring: Scoring | None
+    evaluated: Evaluated
 
 
 class StoredRun:
@@ -69,15 +70,15 @@ class StoredRun:
         self.prices: Mapping[str, PriceLike | None] = (
             dict.fromkeys(self.totals) if self.job is None else prices_of(self.job, self.totals)
         )
-        self.target = None if self.job is None else self.job.evaluate.target
+        self.evaluate = Evaluate() if self.job is None else self.job.evaluate
         self.notices: list[str] = []
         """Messages about the results."""
         self.problem: str | None = None
         """Why no score means anything."""
 
-    def is_useless(self, judge: Judge) -> bool:
-        """Return whether a judge's scores mean nothing. Simulated answers may lack what a model's would have."""
-        return judge.is_useless and (isinstance(judge, FunctionJudge) or not self.checkpoint.fact(facts.SIMULATED))
+    def is_useless(self, scorer: RowScorer) -> bool:
+        """Return whether a scorer's scores mean nothing. Simulated answers may lack what a model's would have."""
+        return scorer.is_useless and (isinstance(scorer, ByFunction) or not self.checkpoint.fact(facts.SIMULATED))
 
     def table(self, columns: InputColumns | None, outcomes: Iterable[OutcomeColumns] | None = None) -> Table:
         """Return the rows of the results.
@@ -87,19 +88,24 @@ class StoredRun:
             outcomes: of these rows; all unless given.
         """
         inputs: pa.Schema | None = None if columns is None else columns.schema
-        target = None if self.target is None or inputs is None else input_name(inputs, self.target)
-        scoring = self._scoring(target)
-        keep = None if self.job is None else self.job.output.keep
         reader = self.reader()
+        evaluated = evaluated_by(
+            self.evaluate,
+            inputs,
+            reader.columns,
+            samples=1 if self.job is None else self.job.model.num_samples,
+            function=self.view.scorer,
+        )
+        keep = None if self.job is None else self.job.output.keep
         results = Results(
             self.checkpoint.columns() if outcomes is None else outcomes,
             columns,
             self.prices,
             reader=reader,
-            scoring=scoring,
-            hidden=target if keep is not None and self.target not in keep else None,
+            evaluated=evaluated,
+            hidden=[] if keep is None else [there for name, there in evaluated.reads.items() if name not in keep],
         )
-        return Table(results, reader, scoring)
+        return Table(results, reader, evaluated)
 
     def with_input(self, read: Callable[[InputColumns | None], T]) -> T:
         """Read with the input's columns: typed by its first rows, or by all rows where these types do not fit.
@@ -125,28 +131,20 @@ class StoredRun:
         schema = None if self.job is None else self.job.response.schema
         return AnswerReader(None if schema is None else AnswerSchema(schema))
 
-    def _scoring(self, target: str | None) -> Scoring | None:
-        judge: Judge
-        if self.view.scorer is not None:
-            judge = FunctionJudge(FunctionScorer(self.view.scorer))
-        elif self.job is None or self.target is None:
-            return None
-        else:
-            judge = TargetJudge(self.job.evaluate, target)
-        return Scoring(judge, 1 if self.job is None else self.job.model.num_samples)
-
     def _input(self) -> StoredInput | None:
         """Return the input whose columns the results get; None, with a notice, when it cannot be used."""
         if self.job is None:
             self.notices.append("the results have no input columns and no costs until the job runs again")
             return None
         try:
-            return stored_input(self.job, self.directory, self.checkpoint, target=self.target)
+            return stored_input(
+                self.job, self.directory, self.checkpoint, also=[name for _, name in self.evaluate.reads]
+            )
         except (InputError, JobError) as problem:
             self._note_missing_input(str(problem))
             return None
 
     def _note_missing_input(self, why: str) -> None:
-        is_judged = self.target is not None and self.view.scorer is None
+        is_judged = bool(self.evaluate.scored()) and self.view.scorer is None
         missing = "the input's columns and without scores" if is_judged else "the input's columns"
         self.notices.append(f"the results are without {missing}: {why}")

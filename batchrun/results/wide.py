@@ -6,16 +6,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchrun.answers.columns import column_names
-from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, SCORE
+from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, VOTE_SHARE, vote_column
 
 _FIRST_OF_ANSWER = BEFORE_ANSWER[0].name
+_VOTES = (vote_column(pa.string()).name, VOTE_SHARE.name)
 _BEFORE_TYPED, _AFTER_TYPED = BEFORE_ANSWER[-1].name, AFTER_ANSWER[0].name
 
 
 class Wide:
     """Turns rows of the results into columns `MODEL/SAMPLE/COLUMN`.
 
-    The columns are the response, those of the schema, and the score; null if the request failed or is not settled.
+    The columns are the response, those of the schema, and what the evaluation added; null if the request failed or is
+    not settled. The vote is the same for all answers to a prompt, and follows the columns of the input.
     """
 
     def __init__(self, schema: pa.Schema, asked: Sequence[tuple[str, int]]) -> None:
@@ -27,9 +29,11 @@ class Wide:
         """
         names = schema.names
         self._asked = asked
-        self._of_prompt = names[: names.index(_FIRST_OF_ANSWER)]
+        added = names[names.index(AFTER_ANSWER[-1].name) + 1 :]
+        votes = [name for name in added if name in _VOTES]
+        self._of_prompt = [*names[: names.index(_FIRST_OF_ANSWER)], *votes]
         typed = names[names.index(_BEFORE_TYPED) + 1 : names.index(_AFTER_TYPED)]
-        self._of_answer = ["response", *typed, *(names[-1:] if names[-1] == SCORE.name else [])]
+        self._of_answer = ["response", *typed, *(name for name in added if name not in votes)]
         wanted = [f"{model}/{sample}/{name}" for model, sample in asked for name in self._of_answer]
         renamed = column_names(wanted, self._of_prompt)
         types = [schema.field(name).type for _ in asked for name in self._of_answer]

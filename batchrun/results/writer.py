@@ -19,6 +19,9 @@ ANSWERS_KEY = "batchrun.answers"
 SCORES_KEY = "batchrun.scores"
 """Footer metadata: the scores of each model as JSON; absent where rows have no score."""
 
+AGREEMENT_KEY = "batchrun.agreement"
+"""Footer metadata: how far the answers to a prompt agree, as JSON; absent where they do not vote."""
+
 SCORER_KEY = "batchrun.scorer"
 """Footer metadata: what scored the rows, as a JSON text for people; absent where rows have no score."""
 
@@ -70,21 +73,28 @@ def read_answers(path: Path) -> list[dict[str, Any]]:
     return _read_list(path, ANSWERS_KEY)
 
 
+def read_agreement(path: Path) -> dict[str, Any] | None:
+    """Return how far the answers of a results.parquet agree; None where they do not vote."""
+    found = _read(path, AGREEMENT_KEY)
+    return found if isinstance(found, dict) else None
+
+
 def read_scorer(path: Path) -> str | None:
     """Return what scored the rows of a results.parquet; None if they are not scored, or an older version wrote it."""
-    try:
-        metadata = pq.read_metadata(path).metadata or {}
-        return str(orjson.loads(metadata[SCORER_KEY.encode()]))
-    except (OSError, pa.ArrowException, orjson.JSONDecodeError, KeyError):
-        return None
+    found = _read(path, SCORER_KEY)
+    return None if found is None else str(found)
 
 
 def _read_list(path: Path, key: str) -> list[dict[str, Any]]:
+    return list(_read(path, key) or [])
+
+
+def _read(path: Path, key: str) -> Any:
+    """Return a value of the footer; None where it is missing or cannot be read."""
     try:
-        metadata = pq.read_metadata(path).metadata or {}
-        return list(orjson.loads(metadata.get(key.encode(), b"[]")))
-    except (OSError, pa.ArrowException, orjson.JSONDecodeError):
-        return []
+        return orjson.loads((pq.read_metadata(path).metadata or {})[key.encode()])
+    except (OSError, pa.ArrowException, orjson.JSONDecodeError, KeyError):
+        return None
 
 
 class _RowGroups:

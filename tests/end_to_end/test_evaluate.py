@@ -109,6 +109,58 @@ def test_labels_have_accuracy_and_confusion(batchrun: Any) -> None:
     assert "m: 0.4167 (95 %: 0.1933 to 0.6805) over 12 answers; macro F1 0.2941 over 2 labels" in text
 
 
+def test_several_scorers_groups_and_votes_are_shown_wherever_scores_are(batchrun: Any) -> None:
+    """At the end, in run.json's form, in one row per prompt, in `show` and on the page, where ties come first."""
+    head = HEAD.replace('["m"]', '["m", "n"]')
+    evaluate = 'by = "kind"\nvote = "prediction"\nscorers = { loose = "contains" }\n'
+    rows = [{"prompt": str(each), "answer": each, "kind": "odd" if each % 2 else "even"} for each in range(6)]
+    settle(
+        rows,
+        lambda asked: f"It is {asked.row if asked.model == 'm' or asked.row != 3 else 33}.",
+        NUMBER + evaluate,
+        head=head,
+    )
+    text = batchrun("export", "out").stderr
+    assert "            odd: 0.6667 (95 %: " in text
+    assert "score_loose m: 1 (95 %: " in text
+    agreed = "prediction: all answers agree on 5 of 6 prompts, and 1 is tied; Krippendorff's alpha is 0.82 (nominal)"
+    assert f"vote      {agreed}" in text
+    status = batchrun("status", "out", "--json").json
+    assert [(each["column"], each["model"]) for each in status["scores"]] == [
+        ("score", "m"),
+        ("score", "n"),
+        ("score_loose", "m"),
+        ("score_loose", "n"),
+    ]
+    assert [(each["group"], each["mean"]) for each in status["scores"][1]["groups"]] == [("even", 1), ("odd", 2 / 3)]
+    assert status["agreement"]["tied"] == 1
+    assert columns()[-5:] == ["score", "score_loose", "prediction", "vote", "vote_share"]
+    assert results()[6]["vote"] is None
+    assert (results()[6]["vote_share"], results()[0]["vote"]) == (0.5, "0")
+    assert batchrun("export", "out", "--wide").code == 0
+    wide = pq.read_schema("out/results.wide.parquet").names
+    assert wide[:7] == ["row", "custom_id", "prompt", "answer", "kind", "vote", "vote_share"]
+    assert wide[-4:] == ["n/0/response", "n/0/score", "n/0/score_loose", "n/0/prediction"]
+    assert batchrun("report", "out").code == 0
+    page = Path("out/report.html").read_text()
+    assert agreed.replace("'", "&#39;") in page
+    assert "<h3>score_loose</h3>" in page
+    assert "<td>odd</td>" in page
+
+
+def test_an_evaluation_that_cannot_be_made_is_refused_before_anything_is_sent(run: Any) -> None:
+    """The setting is named, also that of one scorer among several."""
+    write_rows("in.jsonl", *ROWS)
+    for setting, message in {
+        'vote = "label"': 'evaluate.vote = "label"; must be response or prediction',
+        'scorers = { a = { scorer = "regex" } }': "evaluate.scorers.a.pattern: the scorer regex needs it",
+        'by = "kind"': "has no column kind, which evaluate.by names",
+    }.items():
+        Path("job.toml").write_text(f'[input]\npath = "in.jsonl"\n{NUMBER}{setting}\n')
+        refused = run("job.toml")
+        assert (refused.code, message in refused.stderr) == (2, True), refused.stderr
+
+
 def test_a_run_ends_with_its_scores(run: Any, batchrun: Any) -> None:
     """They are the same in run.json, in --json and in the last message."""
     rows = [{"prompt": str(each), "answer": "no such answer"} for each in range(3)]

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.errors import InputError, JobError
-from batchrun.job.sections import Evaluate
+from batchrun.job.evaluate import Evaluate
 from batchrun.prompts.source import Source
 
 

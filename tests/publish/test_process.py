@@ -16,7 +16,8 @@ from harness.prompts import write_prompts, write_rows
 from batchrun import Job, run
 from batchrun.engine.options import Options
 from batchrun.errors import EndpointRefused, JobError, PublishError, RunDirectoryError
-from batchrun.job.sections import Evaluate, Input, Model, Output, Publish
+from batchrun.job.evaluate import Evaluate
+from batchrun.job.sections import Input, Model, Output, Publish
 from batchrun.job.serialization import job_from_dict, job_to_dict
 from batchrun.publish import requests
 from batchrun.publish.ledger import alone

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchrun.results.columns import results_schema
+from batchrun.results.columns import SCORE, results_schema
 
 Write = Callable[..., Path]
 
@@ -38,7 +38,7 @@ def write_results(tmp_path: Path) -> Write:
         typed: dict[str, pa.DataType] | None = None,
         is_scored: bool = False,
     ) -> Path:
-        own = list(results_schema(pa.schema(list((extra or {}).items())), is_scored=is_scored))
+        own = list(results_schema(pa.schema(list((extra or {}).items())), added=[SCORE] if is_scored else []))
         split = [field.name for field in own].index("tool_calls")
         schema = pa.schema([*own[:split], *(pa.field(*each) for each in (typed or {}).items()), *own[split:]])
         whole = [{"row": number, "custom_id": str(number), **ROW, **row} for number, row in enumerate(rows)]

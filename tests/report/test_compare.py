@@ -1,12 +1,11 @@
 """Prompts whose answers differ."""
 
-from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from batchrun.report.compare import compare, difference, whole_prompts
+from batchrun.report.compare import compare, difference
 
 TYPED = {"label": pa.dictionary(pa.int32(), pa.string()), "stars": pa.int64()}
 
@@ -63,13 +62,3 @@ def test_a_prompt_is_compared_whole_wherever_batches_end(
     monkeypatch.setattr("batchrun.report.compare._BATCH_ROWS", batch_rows)
     found = compare(write_results(*rows_of("m:aaaaaab", "m:aa", "m:ab", "m:a"), typed=TYPED), ["label"], most=9)
     assert (found.prompts, found.within, found.first) == (3, 2, [12, 10])
-
-
-def test_tables_of_whole_prompts_have_all_rows_in_order() -> None:
-    """No prompt is in two tables."""
-    rows = [0, 0, 1, 2, 2, 2, 2, 3, 3]
-    for size in range(1, 10):
-        batches = [pa.record_batch({"row": rows[at : at + size]}) for at in range(0, len(rows), size)]
-        tables = [table["row"].to_pylist() for table in whole_prompts(batches)]
-        assert [row for table in tables for row in table] == rows
-        assert all(a[-1] != b[0] for a, b in pairwise(tables))

@@ -14,6 +14,7 @@ from batchrun.report.compare import Comparison
 from batchrun.report.events import EventLine
 from batchrun.report.page import Page, render
 from batchrun.report.sample import Prompt, Sample, harmless_json
+from batchrun.report.scores import ScoreTable
 from batchrun.report.table import Layout
 
 SPEED = ("rate", "tokens_per_s", "median_s", "p90_s", "p99_s", "cost_text")
@@ -59,6 +60,7 @@ def page(**changes: Any) -> Page:
         "figures": [],
         "scores": [],
         "scorer": "",
+        "agreement": "",
         "comparison": None,
         "layout": LAYOUT,
         "sample": sample_of(Prompt([0], [["yes"]], 0)),
@@ -102,7 +104,13 @@ def scores_of(text: str) -> dict[str, Any]:
 
 def test_the_scores_of_the_run_are_shown() -> None:
     """Mean, interval and pass@k; for labels also precision, recall and the confusion matrix."""
-    seen = _Seen(render(page(scores=[scores_of("tea"), scores_of("milk") | {"interval": None, "labels": None}])))
+    seen = _Seen(
+        render(
+            page(
+                scores=[ScoreTable("score", [scores_of("tea"), scores_of("milk") | {"interval": None, "labels": None}])]
+            )
+        )
+    )
     text = "".join(seen.text.split())
     assert "01pass@1pass@2rowsnotscoredtea0.50.4–0.60.5(95%:0.4–0.6)0.50.7537milk0.5–0.50.50.7537" in text
     assert "tea:accuracy0.125,macroF10.375" in text
@@ -124,12 +132,13 @@ def test_a_hostile_text_adds_no_element_in_any_place(text: str) -> None:
         "totals": {text: text},
         "models": [{"model": text, "cost_usd": None, **model}],
         "failures": [{"kind": text, "rows": 1, "example": text}],
-        "scores": [scores_of(text)],
+        "agreement": text,
         "scorer": text,
         "zone": text,
     }
     plain = {name: json.loads(json.dumps(value).replace(json.dumps(text)[1:-1], "x")) for name, value in parts.items()}
     for values, word in ((parts, text), (plain, "x")):
+        values["scores"] = [ScoreTable(word, [scores_of(word)])] * 2
         values["events"] = [event._replace(**{name: word for name in event._fields if name not in ("number", "look")})]
         values["charts"] = [
             chart._replace(name=word, models=[word] * 2, lines=[Line(word, chart.lines[0].bars)], notes=[word])
@@ -211,16 +220,6 @@ def test_columns_of_models_that_are_zero_for_all_are_left_out() -> None:
     assert "throttled" not in page(models=[entry]).model_columns
     assert page(models=[entry, entry | {"throttled": 5}]).model_columns["throttled"] == "throttled"
     assert "prompt_tokens" in page(models=[entry]).model_columns
-
-
-@pytest.mark.parametrize(("means", "axis"), [([0.25, 0.5], (0, 1)), ([-3, 0.5], (-3, 1)), ([12.5], (0, 12.5))], ids=str)
-def test_bars_of_scores_have_an_axis_from_zero(means: list[float], axis: tuple[float, float]) -> None:
-    """It ends at 1 unless there are greater scores, so that pages can be compared."""
-    made = page(scores=[scores_of("m") | {"mean": mean, "interval": None} for mean in means])
-    assert made.score_axis == axis
-    assert made.score_place(axis[0]) == 0
-    assert made.score_place(axis[1]) == 100
-    assert '<rect x="' in render(made)
 
 
 def test_a_run_without_rows_has_a_page() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from batchrun.job.sections import Evaluate, Input, Job, Model, Output, PromptTemplates
+from batchrun.job.evaluate import Evaluate
+from batchrun.job.sections import Input, Job, Model, Output, PromptTemplates
 from batchrun.report.settings import facts_of, texts_of
 from batchrun.results.summary import Recorded, Status, summarize
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from batchrun.job.sections import Evaluate, Input, Job, PromptTemplates
+from batchrun.job.evaluate import Evaluate
+from batchrun.job.sections import Input, Job, PromptTemplates
 from batchrun.report.table import MESSAGES, layout_of
 from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER
 

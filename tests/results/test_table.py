@@ -7,10 +7,12 @@ import pyarrow as pa
 from harness.checkpoints import columns_of
 
 from batchrun.answers.schema import AnswerSchema
-from batchrun.job.sections import Evaluate
+from batchrun.job.evaluate import Evaluate
 from batchrun.records import Outcome
 from batchrun.results.answers import AnswerReader
-from batchrun.results.scores import Scoring, TargetJudge
+from batchrun.results.evaluated import Evaluated
+from batchrun.results.row_scorers import ByTarget
+from batchrun.results.scores import Scoring
 from batchrun.results.table import Results
 
 Make = Callable[..., Outcome]
@@ -34,14 +36,14 @@ def answered(outcome: Make, *numbers: int) -> list[Outcome]:
     return [outcome(row=row, body=body) for row, body in enumerate(bodies)]
 
 
-def made(outcomes: list[Outcome], hidden: str | None = None) -> Results:
+def made(outcomes: list[Outcome], *hidden: str) -> Results:
     evaluate = Evaluate(target="score", scorer="json_field", field="n")
     return Results(
         [columns_of(outcomes)],
         Inputs(),
         {},
         reader=AnswerReader(AnswerSchema(SCHEMA)),
-        scoring=Scoring(TargetJudge(evaluate, "input_score"), 1),
+        evaluated=Evaluated([Scoring(ByTarget(evaluate, "input_score"), 1)]),
         hidden=hidden,
     )
 
@@ -64,7 +66,7 @@ def test_a_row_has_its_input_its_answer_and_its_score(outcome: Make) -> None:
 
 def test_a_hidden_target_is_used_for_scores_and_left_out(outcome: Make) -> None:
     """The user did not ask for this column."""
-    results = made(answered(outcome, 1, 1, 2), hidden="input_score")
+    results = made(answered(outcome, 1, 1, 2), "input_score")
     table = pa.Table.from_batches(list(results.batches()), results.schema)
     assert "input_score" not in table.schema.names
     assert table["score"].to_pylist() == [1.0, 0.0, 1.0]

@@ -33,7 +33,7 @@ from batchrun.errors import JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Entry, Source
 from batchrun.results.identity import agreement_of, changed_parts, has_agreed, origin_of
-from batchrun.results.scores import check_evaluation
+from batchrun.results.row_scorers import check_evaluation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ def live_figures(directory: Path) -> dict[str, Any]:
 def totals(summary: Summary) -> dict[str, Any]:
     """Return the totals of a run."""
     known = {name: getattr(summary, name) for name in _TOTALS}
-    known |= {f"score/{each['model']}": each["mean"] for each in summary.scores}
+    known |= {f"{each.get('column', 'score')}/{each['model']}": each["mean"] for each in summary.scores}
     return {name: value for name, value in known.items() if value is not None}
 
 

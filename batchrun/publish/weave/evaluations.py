@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from batchrun.job.evaluate import SCORE
 from batchrun.publish.errors import status_of
 from batchrun.publish.record import picked
 from batchrun.publish.weave.session import Session
@@ -92,7 +93,7 @@ class Evaluations:
         return [
             _Scored(each["model"], {name: value for name, value in each.items() if name != "model"})
             for each in self._session.record.summary.scores
-            if each["mean"] is not None
+            if each["mean"] is not None and each.get("column", SCORE) == SCORE
         ]
 
     @property

@@ -1,0 +1,71 @@
+"""Writes and reads run.json."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batchrun.errors import RunDirectoryError
+from batchrun.results.replace import Replacements, replacing
+from batchrun.results.run_directory import SUMMARY
+from batchrun.results.summary import Summary
+
+
+def save_summary(summary: Summary) -> None:
+    """Replace run.json.
+
+    Raises:
+        RunDirectoryError: it cannot be written.
+    """
+    with replacing(Path(summary.directory, SUMMARY)) as path:
+        path.write_bytes(_json(dataclasses.asdict(summary)))
+
+
+def save_ending(summary: Summary) -> None:
+    """Write to run.json how a run ended that could not write its directory, as far as that is possible.
+
+    A full disk may have no room for a new file, and yet take new content in the place of the old.
+    """
+    try:
+        save_summary(summary)
+    except RunDirectoryError:
+        path, content = Path(summary.directory, SUMMARY), _json(dataclasses.asdict(summary))
+        with suppress(OSError), path.open("r+b") as file:
+            file.write(content)
+            file.truncate()
+
+
+def read_summary(directory: Path) -> dict[str, Any]:
+    """Return the content of run.json; empty when it cannot be read."""
+    with suppress(OSError, orjson.JSONDecodeError):
+        summary = orjson.loads((directory / SUMMARY).read_bytes())
+        return summary if isinstance(summary, dict) else {}
+    return {}
+
+
+def save_scores(
+    files: Replacements, directory: Path, scores: Sequence[dict[str, Any]], agreement: dict[str, Any] | None = None
+) -> None:
+    """Write run.json with new scores, if the run has ended; a running process writes its own.
+
+    Args:
+        files: where the new run.json waits until the results are complete.
+        directory: of the run.
+        scores: one entry per model and column of scores.
+        agreement: how far the answers agree.
+
+    Raises:
+        RunDirectoryError: the file cannot be written.
+    """
+    summary = read_summary(directory)
+    found = {"scores": scores, "agreement": agreement}
+    if summary.get("state", "running") != "running" and any(summary.get(key) != its for key, its in found.items()):
+        with files.writing(directory / SUMMARY) as path:
+            path.write_bytes(_json({**summary, **found}))
+
+
+def _json(summary: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(summary, option=orjson.OPT_INDENT_2)
