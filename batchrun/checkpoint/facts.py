@@ -3,7 +3,7 @@
 A fact is stored as JSON under its name. Names and types are part of the file: a change of one needs a migration.
 """
 
-from typing import Any, Generic, NamedTuple, Protocol, TypedDict, TypeVar, cast
+from typing import Any, Generic, NamedTuple, NotRequired, Protocol, TypedDict, TypeVar, cast
 
 import orjson
 
@@ -47,6 +47,8 @@ class Origin(TypedDict):
     """Fingerprint of the input files; empty for standard input."""
     limit: int | None
     """Most input rows."""
+    rows: NotRequired[dict[str, Any]]
+    """Which rows of the input are used; absent where all are."""
 
 
 JOB = Fact[dict[str, Any]]("job", dict, "the job as it was run last")

@@ -41,6 +41,7 @@ _PUBLISH = "Publish"
 FLAGS: tuple[Flag, ...] = (
     Flag(_INPUT, ("--id",), "input", "id", metavar="COLUMN"),
     Flag(_INPUT, ("--limit",), "input", "limit", int, "N"),
+    Flag(_INPUT, ("--include-failed/--no-include-failed",), "input", "include_failed", bool),
     Flag(_INPUT, ("--strict/--no-strict",), "input", "strict", bool),
     Flag(_INPUT, ("--dedupe/--no-dedupe",), "input", "dedupe", bool),
     Flag(_PROMPT, ("-s", "--system"), "prompt", "system", metavar="TEXT", may_be_file=True),

@@ -69,6 +69,8 @@ def _started() -> "subprocess.Popen[bytes]":
 
 def _is_countable(source: Source, most_bytes: int) -> bool:
     """Return whether the number of rows is a guess, and the input is on this machine and not too large."""
+    if source.selects_rows:  # which of them are used is not counted
+        return False
     rows = source.input_rows
     is_here = all(file.found is None and not file.is_stdin for file in source.files)
     is_known = rows is not None and rows.is_exact

@@ -94,7 +94,10 @@ def load_job(path: str | Path, overrides: Overrides | None = None) -> Job:
 def job_for(paths: Iterable[str], overrides: Overrides | None = None) -> Job:
     """Return the job that runs input files without a job file, from flags only."""
     paths = list(paths)
-    return _job(name_for(paths[0]), {"input": {"path": paths}}, overrides or {}, where="the command line", folder=None)
+    name = name_for(paths[0])
+    if any(_is_same_place(default_directory(name), path) for path in paths):  # of a run that is the input
+        name += "_next"
+    return _job(name, {"input": {"path": paths}}, overrides or {}, where="the command line", folder=None)
 
 
 def name_for(path: str) -> str:
@@ -214,6 +217,11 @@ def _check_body_key(key: str, names: Mapping[str, str], origin: str) -> None:
 
 def _relative_to(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
     """Return the entries of `[input]` with its paths made relative to the folder of the job file."""
+    origin, run = entries.get("run", ("", None))
+    if "path" in entries and run is not None and entries["path"][1] not in (run, [run]):
+        raise JobError(f"{origin}: both path and run are set; keep one of them")
+    if isinstance(run, str) and run:
+        return {name: entry for name, entry in entries.items() if name != "path"} | {"run": (origin, str(folder / run))}
     if "path" not in entries:
         return entries
     origin, value = entries["path"]

@@ -34,6 +34,8 @@ class Input(Section):
     """`[input]`: the rows."""
 
     path: tuple[str, ...] = setting((), "file, glob or folder, or a list of these; `-` is standard input", texts)
+    run: str | None = setting(None, "run directory whose answers are the rows; instead of `path`", text)
+    include_failed: bool = setting(False, "of a run: use its failed rows too", flag)
     id: str | None = setting(None, "column with a label for each row; it becomes `custom_id`", text)
     limit: int | None = setting(None, "use only the first N rows; a later run with a higher limit continues", whole(1))
     strict: bool = setting(False, "refuse the input if any row is broken", flag)
@@ -47,6 +49,11 @@ class Input(Section):
         "order of sending: input, or prefix to send prompts with the same beginning together, for the endpoint's cache",
         one_of("input", "prefix"),
     )
+
+    def __post_init__(self) -> None:
+        super(Input, self).__post_init__()
+        if self.run is not None and not self.path:
+            object.__setattr__(self, "path", (self.run,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

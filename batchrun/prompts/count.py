@@ -13,7 +13,7 @@ def input_rows(
     """Return how many input rows a run uses; None while nothing is known.
 
     Args:
-        rows_read: input rows read so far.
+        rows_read: input rows read so far, and used.
         fraction_read: their share of the input's bytes, 0 to 1; None when the input has no known end.
         is_complete: whether the last wanted row was read.
         limit: the most rows that are wanted (`--limit`).
@@ -23,7 +23,7 @@ def input_rows(
     """
     if is_complete:
         return RowCount(rows_read, is_exact=True)
-    if not fraction_read:
+    if not fraction_read or not rows_read:
         return None
     guess = max(rows_read, round(rows_read / fraction_read))
     return RowCount(guess if limit is None else min(guess, limit), is_exact=False)

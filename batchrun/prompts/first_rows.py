@@ -13,15 +13,20 @@ from batchrun.job.sections import Job
 from batchrun.prompts.advice import header_advice, listed, notices, other_form, template_flag, template_notices
 from batchrun.prompts.input.diagnosis import HEAD_BYTES, encoding_advice, misnamed
 from batchrun.prompts.input.files import InputFile, nearest
+from batchrun.prompts.input.first_run import column_names, known_names
+from batchrun.prompts.input.folders import FIRST
 from batchrun.prompts.input.lines import chunks
 from batchrun.prompts.input.parquet_file import open_parquet
 from batchrun.prompts.input.reader import RowReader, open_file
-from batchrun.prompts.rows import RowForms
+from batchrun.prompts.rows import Form, RowForms
 from batchrun.records import Row
 from batchrun.storage.urls import shown
 
 LOOK_ROWS = 100
 """Rows that are looked at before anything is sent, unless one of the first is valid."""
+
+
+_ANSWER = f"-t '{{{{ {FIRST}.response }}}}'"
 
 
 class FirstRows:
@@ -72,6 +77,7 @@ class FirstRows:
         return [
             *([] if encoding is None else [f"{self._files[0].name}: rows that are not UTF-8 fail{encoding}"]),
             *self._table_notices(),
+            *self._run_notices(forms),
             *notices(self._forms, forms, known, columns, self._json_lines),
             *template_notices(self._forms, known, columns, has_images=has_images),
         ]
@@ -82,6 +88,13 @@ class FirstRows:
         if file.format != "txt" or not (cure := misnamed(self._head, "txt", file.for_commands)):
             return []
         return [f"{file.name}: each line is sent as a prompt{cure}"]
+
+    def _run_notices(self, forms: set[Form | None]) -> list[str]:
+        """Return the note for a run whose prompts are sent again, without its answers."""
+        runs = [file.folder for file in self._files if file.format == "run"]
+        if not runs or "template" in forms:
+            return []
+        return [f"{runs[0]}: the prompts of its rows are sent again; a template reads the answers: {_ANSWER}"]
 
     def _none_usable(self, problem: str) -> InputError:
         """Return the error for rows none of which can be used, with the cure for their file."""
@@ -100,7 +113,7 @@ class FirstRows:
     def _head(self) -> bytes:
         """The first bytes of the first file, unpacked; empty of Parquet, and of what is not on this machine."""
         file, head = self._files[0], b""
-        if file.format == "parquet" or file.is_stdin or file.found is not None:
+        if file.format in ("parquet", "run") or file.is_stdin or file.found is not None:
             return head
         with suppress(OSError, EOFError, zlib.error), open_file(file) as raw:
             for chunk in chunks(raw):
@@ -121,6 +134,9 @@ class FirstRows:
         if self._files[0].format == "parquet":  # only the columns were read that have a meaning
             batch = next(iter(RowReader(self._files, limit=LOOK_ROWS)), [])
             rows = [row.columns for row in batch if row.columns is not None]
+        if self._files[0].format == "run":
+            cure = f"a template reads them: {_ANSWER}"
+            return f"has no messages and no prompt; its columns are {listed(known)}; {cure}"
         if found := other_form(rows, self._forms, self._json_lines):
             return found
         cure = template_flag(rows, known, self._forms.labels)
@@ -179,8 +195,9 @@ class FirstRows:
         """Return the names of the columns; of Parquet also those that are not read."""
         names = dict.fromkeys(chain.from_iterable(self._columns))
         file = self._files[0]
-        if file.format == "parquet":
+        if file.format in ("parquet", "run"):
             with open_file(file) as raw:
                 schema: pa.Schema = open_parquet(raw, file).schema_arrow
-            names = dict.fromkeys([*schema.names, *names])
+            stated = column_names(file, schema).values()
+            names = dict.fromkeys([*(known_names(stated) if file.format == "run" else stated), *names])
         return list(names)

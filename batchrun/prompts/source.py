@@ -11,15 +11,18 @@ from batchrun.prompts.count import input_rows
 from batchrun.prompts.first_rows import LOOK_ROWS, FirstRows
 from batchrun.prompts.images import Images
 from batchrun.prompts.input.files import InputFile, find_files
+from batchrun.prompts.input.first_run import check_run, run_notices
 from batchrun.prompts.input.folders import folder_notices
 from batchrun.prompts.input.parquet_file import stated_rows
 from batchrun.prompts.input.reader import RowReader
 from batchrun.prompts.input.spool import Spool
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import RowForms
+from batchrun.prompts.selection import SelectedRows, Selection, selects_rows
 from batchrun.prompts.template import TemplateProblem
 from batchrun.prompts.values import RowProblem
 from batchrun.records import BadRow, Request, Row, RowCount
+from batchrun.storage.urls import shown
 
 Entry = Request | BadRow
 
@@ -55,7 +58,8 @@ class Source:
         self._forms = RowForms(job)
         self._maker = RequestMaker(job)
         self._images = Images(job.prompt.images) if job.prompt.images else None
-        self._reader = RowReader([])
+        self._selection: Selection | None = None
+        self._reader: RowReader | SelectedRows = RowReader([])
         self._rows_before: RowCount | None = None  # as counted by an earlier pass
         self._rows_known: int | None = None  # as counted elsewhere
         self._pending: Iterator[list[Row]] | None = None
@@ -91,7 +95,7 @@ class Source:
         """
         reader = self._reader  # another thread may read: ask whether it is at its end before asking how far it is
         is_complete, limit = reader.is_complete, self._job.input.limit
-        rows = input_rows(reader.rows_read, reader.fraction_read, is_complete=is_complete, limit=limit)
+        rows = input_rows(reader.rows_used, reader.fraction_read, is_complete=is_complete, limit=limit)
         if is_complete:
             return rows
         if self._rows_known is not None:
@@ -133,13 +137,19 @@ class Source:
         self.notices += folder_notices(self._job.input.path, [file.path for file in self.files])
         if self._job.input.strict and any(file.is_stdin for file in self.files):
             raise InputError("-: --strict reads the input twice, standard input can be read only once; use a file")
-        if (stated := stated_rows(self.files)) is not None:
-            limit = self._job.input.limit
-            self.expect(stated if limit is None else min(stated, limit))
+        check_run(self.files, self._job)
+        self.notices += run_notices(self.files, include_failed=self._job.input.include_failed)
+        if self.selects_rows:
+            self._selection = Selection(self._job, self.files)
+        if (known := self._known_rows()) is not None:
+            self.expect(known)
         self._reader = self._new_reader()
         rows = iter(self._reader)
         first = self._look(rows)
-        seen = FirstRows(self._job, self._forms, self.files, list(chain.from_iterable(first)))
+        looked = list(chain.from_iterable(first))
+        if not looked and self._selection is not None and self._reader.rows_read:
+            raise InputError(f"{', '.join(map(shown, self._job.input.path))}: {self._selection.none_text()}")
+        seen = FirstRows(self._job, self._forms, self.files, looked)
         self.notices += seen.check(self._problem)
         self.notices = [
             notice.encode(errors="replace").decode() for notice in self.notices
@@ -148,8 +158,20 @@ class Source:
             self._check_all()
         self._pending = chain(first, rows)
 
+    @property
+    def selects_rows(self) -> bool:
+        """Whether some rows of the input may be left out, apart from those after `limit`; known once opened."""
+        return selects_rows(self._job, self.files)
+
+    def _known_rows(self) -> int | None:
+        """Return how many rows are used, where that takes only a moment."""
+        if self._selection is not None:
+            return self._selection.known_rows()
+        stated, limit = stated_rows(self.files), self._job.input.limit
+        return stated if stated is None or limit is None else min(stated, limit)
+
     def batches(self, first: int = 0, settled: Settled = _none_is_settled) -> Iterator[list[Entry]]:
-        """Yield requests and broken rows, models × samples of them per input row, in order.
+        """Yield requests and broken rows, models × samples of them per input row, in order; now and then nothing.
 
         They can be gone through again, once the one before is at its end or, of files, given up.
 
@@ -168,6 +190,9 @@ class Source:
             self._reader = self._new_reader(first)
             rows = iter(self._reader)
         for batch in rows:
+            if not batch:
+                yield []
+                continue
             skipped = settled(batch[0].number, batch[-1].number + 1)
             yield from self._batches_of([row for row in batch if row.number not in skipped] if skipped else batch)
 
@@ -187,17 +212,20 @@ class Source:
             self._stdin = self._again = self._spool.reopen()
         self._again.seek(0)
 
-    def _new_reader(self, first: int = 0) -> RowReader:
-        columns = self._forms.columns
+    def _new_reader(self, first: int = 0) -> RowReader | SelectedRows:
+        columns, selection = self._forms.columns, self._selection
+        if columns is not None and selection is not None:
+            columns |= selection.columns
         limit = self._job.input.limit
-        return RowReader(
+        reader = RowReader(
             self.files,
             stdin=self._stdin,
             columns=columns,
             as_bytes=() if self._images is None else (self._images.column,),
-            limit=limit,
+            limit=limit if selection is None else None,
             first=first,
         )
+        return reader if selection is None else SelectedRows(reader, selection, limit, first)
 
     def _batches_of(self, rows: list[Row]) -> Iterator[list[Entry]]:
         batch: list[Entry] = []
@@ -227,7 +255,7 @@ class Source:
     def _look(self, rows: Iterator[list[Row]]) -> list[list[Row]]:
         """Return the first lists of rows: until one row can be used, so that a slow pipe is not waited for."""
         first: list[list[Row]] = []
-        for batch in rows:
+        for batch in filter(None, rows):
             first.append(batch)
             if sum(map(len, first)) >= LOOK_ROWS or any(self._problem(row) is None for row in batch[:LOOK_ROWS]):
                 break

@@ -10,9 +10,14 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, meta, n
 from jinja2.sandbox import SandboxedEnvironment
 
 from batchrun.errors import JobError
+from batchrun.prompts.input.folders import FIRST
 
 ROW = "row"
 """Name under which a template sees all columns, for names that are not identifiers: `{{ row["review text"] }}`."""
+
+
+_A_RUN = f"{FIRST}.status"
+"""A column that only a run has."""
 
 
 class TemplateProblem(ValueError):
@@ -65,6 +70,8 @@ class Template:
     def missing(self, columns: Collection[str]) -> list[str]:
         """Return the columns that the template needs and that are not among these, as far as its text shows."""
         needed = self._reads.names if ROW in columns else self._reads.names | self._reads.of_row
+        if _A_RUN in columns:
+            needed |= self._reads.of_first
         return sorted(name for name in needed if name not in columns)
 
     def _render(self, columns: dict[str, Any]) -> str:
@@ -102,6 +109,8 @@ class _Reads(NamedTuple):
     """Read by their names, and needed."""
     of_row: frozenset[str]
     """Read as `row["…"]`, and needed."""
+    of_first: frozenset[str]
+    """Read as `first.…`, and needed; each with `first.` before it."""
 
     @classmethod
     def of(cls, tree: nodes.Template, names: set[str]) -> "_Reads":
@@ -115,6 +124,7 @@ class _Reads(NamedTuple):
             columns=frozenset(names | set(of_row.values())) if uses_of_row == len(of_row) else None,
             names=frozenset(names - optional - set(_ENVIRONMENT.globals) - {ROW}),
             of_row=frozenset(name for node_id, name in of_row.items() if node_id not in guarded),
+            of_first=frozenset(_of_first(tree, guarded)),
         )
 
 
@@ -140,8 +150,22 @@ def _row_column(node: nodes.Getitem) -> str | None:
     return None
 
 
+def _of_first(tree: nodes.Template, guarded: Collection[int]) -> Iterator[str]:
+    """Yield the columns of a run that is the input which are read as `first.column` or `first["column"]`."""
+    for node in tree.find_all(nodes.Getattr):
+        if _is_name(node.node, FIRST) and id(node) not in guarded:
+            yield f"{FIRST}.{node.attr}"
+    for item in tree.find_all(nodes.Getitem):
+        if _is_name(item.node, FIRST) and isinstance(item.arg, nodes.Const) and id(item) not in guarded:
+            yield f"{FIRST}.{item.arg.value}"
+
+
 def _is_row(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.Name) and node.name == ROW
+    return _is_name(node, ROW)
+
+
+def _is_name(node: nodes.Node, name: str) -> bool:
+    return isinstance(node, nodes.Name) and node.name == name
 
 
 def _reason(problem: Exception) -> str:

@@ -21,6 +21,7 @@ from batchrun.job.catalogue import prices_of
 from batchrun.job.sections import Job
 from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import InputFile, fingerprint
+from batchrun.prompts.selection import choice_of, includes
 from batchrun.results.endpoints import earlier_endpoints, is_same_endpoint
 
 _ASKS: dict[str, tuple[str, ...]] = {"prompt": (), "model": (), "input": ("id",), "response": ("schema", "mode")}
@@ -33,7 +34,11 @@ def origin_of(job: Job, files: Iterable[InputFile]) -> Origin:
     made_of = [parts["prompt"], parts["model"], job.models, job.input.id, job.response.schema, job.response.mode]
     made_of += [job.by_flag] if job.by_flag else []
     digest = hashlib.blake2b(orjson.dumps(made_of, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
-    return {"job": digest, "input": fingerprint(files), "limit": job.input.limit}
+    files = list(files)
+    origin: Origin = {"job": digest, "input": fingerprint(files), "limit": job.input.limit}
+    if choice := choice_of(job, files):
+        origin["rows"] = choice
+    return origin
 
 
 def changed_settings(recorded: Known, job: Job) -> list[str]:
@@ -71,6 +76,9 @@ def changed_parts(recorded: Known, job: Job, origin: Origin, *, is_other_stdin: 
         parts.append("the input")
     if before is not None and before["limit"] != origin["limit"]:
         parts.append(f"input.limit (from {_limit_text(before)} to {_limit_text(origin)})")
+    if before is not None:
+        earlier, choice = before.get("rows", {}), origin.get("rows", {})
+        parts += [f"input.{name}" for name in {**earlier, **choice} if earlier.get(name) != choice.get(name)]
     return parts
 
 
@@ -82,6 +90,9 @@ def has_changed(before: Origin, now: Origin) -> bool:
     """Return whether rows may ask something else now. More rows of the same input are only new."""
     if before["job"] != now["job"] or before["input"] != now["input"]:
         return True
+    earlier, choice = before.get("rows", {}), now.get("rows", {})
+    if choice != earlier:  # then the first N rows are others too
+        return now["limit"] is not None or not includes(choice, earlier)
     return now["limit"] is not None and (before["limit"] is None or now["limit"] < before["limit"])
 
 

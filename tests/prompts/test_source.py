@@ -244,7 +244,7 @@ def test_a_number_of_rows_is_exact_only_if_it_was_read_after_the_end(make_job) -
         is_complete, fraction_read = False, 0.5
 
         @property
-        def rows_read(self) -> int:
+        def rows_used(self) -> int:
             self.is_complete = True
             return 5
 

@@ -218,6 +218,8 @@ class _FirstRows:
         has_no_lengths = stated_rows(self._source.files) is not None  # of Parquet: its rows are taken to be all alike
         if self._is_late or not requests or has_no_lengths:
             return Range.around(1.0, _UNSEEN_SHARE)
+        if self._source.selects_rows:  # bytes say nothing of the rows that are used
+            return Range.around(1.0, _SAMPLING_SHARE)
         total_bytes = sum(file.size_bytes for file in self._source.files)
         is_known = rows is not None and rows.is_exact and rows.rows != self._job.input.limit
         if rows is None or not is_known or not share or rows.rows <= read or not read:

@@ -188,8 +188,8 @@ class Survey:
             self._row = entry.row
             if is_first:
                 self.rows += 1
-                if self.is_from_first:
-                    self.row_tokens.append(0.0)
+                if self.is_from_first:  # rows that are not used come in between
+                    self.row_tokens.extend([0.0] * (entry.row + 1 - len(self.row_tokens)))
                 if entry.custom_id is not None:
                     self.ids.add(entry.custom_id, entry.row)
             if isinstance(entry, BadRow):

@@ -10,12 +10,15 @@ import pyarrow.parquet as pq
 
 from batchrun.errors import InputError
 from batchrun.prompts.input.files import InputFile, is_same, nearest
+from batchrun.prompts.input.first_run import column_names
 from batchrun.prompts.input.parquet_file import open_parquet, parquet_batches, row_count
 from batchrun.prompts.input.reader import RowReader, open_file, unreadable
 from batchrun.prompts.input.types import array, cast_to_texts, merged, parquet_type, sound, storable, texts, type_of
 from batchrun.prompts.values import sound as sound_value
 
 _BATCH_ROWS = 1024
+
+_PARQUET = ("parquet", "run")
 
 _TYPED = ("jsonl", "json")
 """Formats whose values have types that their rows show; other formats than these and Parquet have texts only."""
@@ -99,13 +102,14 @@ class InputColumns:
 
     def _find_types_of(self, file: InputFile, limit: int | None) -> int:
         """Take in the types of one file; return how many rows were seen."""
-        if file.format == "parquet":
+        if file.format in _PARQUET:
             with _opened_parquet(file) as parquet:
+                names = column_names(file, parquet.schema_arrow)
                 for field in parquet.schema_arrow:
-                    if self._is_wanted(field.name):
-                        self._add(field.name, parquet_type(parquet, field))
+                    if self._is_wanted(name := names[field.name]):
+                        self._add(name, parquet_type(parquet, field))
                     else:
-                        self._others.add(field.name)
+                        self._others.add(name)
                 return row_count(parquet)
         rows = 0
         for batch in _rows(file, limit):
@@ -137,7 +141,7 @@ class InputColumns:
 
     def _batches_of(self, file: InputFile, limit: int | None) -> Iterator[pa.RecordBatch]:
         try:
-            if file.format == "parquet":
+            if file.format in _PARQUET:
                 yield from self._parquet_batches(file, limit)
             else:
                 is_guess = self._look_rows is not None and file.format in _TYPED
@@ -174,8 +178,10 @@ class InputColumns:
     def _parquet_batches(self, file: InputFile, limit: int | None) -> Iterator[pa.RecordBatch]:
         with _opened_parquet(file) as parquet:
             left = row_count(parquet) if limit is None else limit
-            for batch in parquet_batches(parquet, _BATCH_ROWS, self.schema.names):
-                batch = batch.slice(0, left)
+            names = column_names(file, parquet.schema_arrow)
+            wanted = [name for name, new in names.items() if new in self.schema.names]
+            for batch in parquet_batches(parquet, _BATCH_ROWS, wanted):
+                batch = batch.slice(0, left).rename_columns([names[name] for name in batch.schema.names])
                 arrays = [self._parquet_column(batch, field) for field in self.schema]
                 yield _record_batch(arrays, self.schema, batch.num_rows)
                 left -= batch.num_rows

@@ -9,7 +9,8 @@ from typing import Literal
 from batchrun.errors import InputError
 from batchrun.prompts.input.diagnosis import advice
 
-Format = Literal["jsonl", "parquet", "csv", "json", "txt"]
+Format = Literal["jsonl", "parquet", "csv", "json", "txt", "run"]
+"""`run` is the results of a run, named by its directory."""
 
 _PACKED: dict[str, Format] = {
     ".jsonl": "jsonl",

@@ -21,7 +21,7 @@ from batchrun.prompts.input.endings import (
     known_format,
     named_hint,
 )
-from batchrun.prompts.input.folders import is_run_directory, job_hint
+from batchrun.prompts.input.folders import RESULTS_FILE, is_run_directory, job_hint
 from batchrun.storage.places import listing, look, open_found
 from batchrun.storage.remote import Found
 from batchrun.storage.urls import Place, is_remote, shown
@@ -189,7 +189,19 @@ def _parts(place: Place, root: str = "") -> tuple[str, ...]:
 
 
 def _local_files(path: str) -> Iterator[InputFile]:
-    yield from map(_input_file, _expand(path))
+    if is_run_directory(Path(path)):
+        yield _run_file(path)
+    else:
+        yield from map(_input_file, _expand(path))
+
+
+def _run_file(directory: str) -> InputFile:
+    """Return the results of a run, known by its directory."""
+    if not Path(directory, RESULTS_FILE).exists():
+        cure = f"run it first, or write those that it has: batchrun export {directory}"
+        raise InputError(f"{directory}: is a run without results; {cure}")
+    file = _input_file(str(Path(directory, RESULTS_FILE)))
+    return file._replace(name=Path(directory).resolve().name, format="run")
 
 
 def _expand(path: str) -> Iterator[str]:

@@ -8,6 +8,13 @@ from pathlib import Path
 RUN_FILE = "checkpoint.sqlite"
 """What a run directory has. Its files hold answers, not prompts: `batchrun run .` must not read its own results."""
 
+RESULTS_FILE = "results.parquet"
+SUMMARY_FILE = "run.json"
+"""What a run directory has once the run has ended: its rows, and its state."""
+
+FIRST = "first"
+"""Name of a run that is the input, in templates, and the beginning of the names of its columns."""
+
 _MOST_SHOWN = 5
 
 
@@ -17,13 +24,13 @@ def is_run_directory(folder: Path) -> bool:
 
 
 def folder_notices(paths: Iterable[str], files: Sequence[str]) -> list[str]:
-    """Return one message for each path that is a folder: the files that were found in it.
+    """Return one message for each path that is a folder, but not a run: the files that were found in it.
 
     Args:
         paths: of the input, as they were given.
         files: paths of all files that were found.
     """
-    return [_notice(Path(path), files) for path in paths if Path(path).is_dir()]
+    return [_notice(Path(path), files) for path in paths if Path(path).is_dir() and not is_run_directory(Path(path))]
 
 
 def _notice(folder: Path, files: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ def parquet_rows(raw: BinaryIO, reading: Reading) -> Rows:
     parquet = open_parquet(raw, reading.file)
     total = row_count(parquet)
     name, folder = reading.file.name, reading.file.folder
-    groups, done = _groups_from(parquet, reading.wanted - reading.first)
+    groups, done = groups_from(parquet, reading.wanted - reading.first)
     for batch in parquet_batches(parquet, reading.batch_rows, reading.columns, groups):
         first, done = done, done + batch.num_rows
         if reading.first + done <= reading.wanted:
@@ -44,7 +44,7 @@ def parquet_rows(raw: BinaryIO, reading: Reading) -> Rows:
         yield Part([], reading.first + total, reading.file.size_bytes)
 
 
-def _groups_from(parquet: pq.ParquetFile, row: int) -> tuple[list[int], int]:
+def groups_from(parquet: pq.ParquetFile, row: int) -> tuple[list[int], int]:
     """Return the row groups from the one with this row on, and how many rows stand before them."""
     before = 0
     for group in range(parquet.metadata.num_row_groups):
@@ -64,7 +64,7 @@ def row_count(parquet: pq.ParquetFile) -> int:
 def stated_rows(files: Sequence[InputFile]) -> int | None:
     """Return how many rows files have, without reading them; None unless all are Parquet and few enough."""
     remote = sum(file.found is not None for file in files)
-    if any(file.format != "parquet" for file in files):
+    if any(file.format not in ("parquet", "run") for file in files):
         return None
     if len(files) > _MOST_FOOTERS or remote > _MOST_REMOTE_FOOTERS:
         return None

@@ -60,6 +60,11 @@ class RowReader:
         """Whether the last row has been handed out."""
 
     @property
+    def rows_used(self) -> int:
+        """Rows handed out, or about to be: all that were read."""
+        return self.rows_read
+
+    @property
     def fraction_read(self) -> float | None:
         """How much of the input's bytes lies behind the rows handed out, 0 to 1; None with standard input."""
         if self.is_complete:

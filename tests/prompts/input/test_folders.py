@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from batchrun.checkpoint.tables import FILE_NAME
@@ -31,7 +33,14 @@ def test_the_files_of_a_run_are_not_input_of_the_folder_above_it() -> None:
     assert RUN_FILE == FILE_NAME
     write("in.jsonl", f"runs/one/{RUN_FILE}", "runs/one/results.jsonl", "more/in.jsonl")
     assert found(".") == ["in.jsonl", "more/in.jsonl"]
-    assert found("runs/one") == ["runs/one/results.jsonl"]
+
+
+def test_a_run_that_is_named_is_read_by_its_results_alone() -> None:
+    """Neither its totals nor other files in it are rows, and no notice lists them."""
+    write("runs/one/in.jsonl", f"runs/one/{RUN_FILE}")
+    pq.write_table(pa.table({"status": ["completed"]}), "runs/one/results.parquet")
+    assert found("runs/one") == ["runs/one/results.parquet"]
+    assert folder_notices(["runs/one"], found("runs/one")) == []
 
 
 @pytest.mark.parametrize(
