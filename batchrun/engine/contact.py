@@ -84,6 +84,8 @@ class Contact:
         if isinstance(event, GivenUp):
             late = f"{counted(event.requests, 'request')} got no answer within {duration_text(event.after_s)}"
             slowest = f"the slowest answer so far took {duration_text(event.slowest_s)}"
+            if not event.slowest_s:
+                slowest = "none has come so far"
             then = "given up; the rows stay open" if event.is_last else "given up, and sent again once"
             return f"{late}{self._whose(event)} ({slowest}): {then}"
         if isinstance(event, Loosened):
@@ -93,11 +95,16 @@ class Contact:
 
     def flight_text(self, pool: Pool) -> str:
         """Return what a run that stops still waits for, and how long at most."""
-        if pool.youngest_s is None:
+        if not pool.in_flight:
             return "nothing is in flight"
-        limits, times = self._job.limits, STREAM_TIMES if self._job.model.stream else 1
-        most_s = max(0.0, times * limits.timeout_s - pool.youngest_s)
-        return f"waiting for {counted(pool.in_flight, 'answer')} in flight, for at most {duration_text(most_s)}"
+        most_s = duration_text(self.flight_s(pool))
+        return f"waiting for {counted(pool.in_flight, 'answer')} in flight, for at most {most_s}"
+
+    def flight_s(self, pool: Pool) -> float:
+        """Return how long a run that stops waits at most for what is in flight."""
+        is_stream = bool(self._job.model.stream)
+        timeout_s = self._job.limits.timeout_s * (STREAM_TIMES if is_stream else 1)
+        return pool.drain_s(timeout_s, is_stream=is_stream)
 
     def _pause_text(self, event: Paused) -> str:
         variable = key_variable(self._job.endpoint)

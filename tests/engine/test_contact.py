@@ -97,6 +97,11 @@ EVENTS: list[tuple[Any, bool, str]] = [
         True,
         "2 requests got no answer within 31.0 s (the slowest answer so far took 1.5 s): given up; the rows stay open",
     ),
+    (
+        GivenUp("m", 2, 31.0, 0.0, is_last=True),
+        True,
+        "2 requests got no answer within 31.0 s (none has come so far): given up; the rows stay open",
+    ),
     (Loosened("m", "no strict."), True, "strict is refused (no strict); the schema is sent without it"),
 ]
 
@@ -116,26 +121,30 @@ def test_a_key_that_is_sent_is_not_missed() -> None:
 
 
 class Pool:
-    """What is in flight."""
+    """What is in flight, with attempts that began just now."""
 
-    def __init__(self, in_flight: int, youngest_s: float | None) -> None:
-        self.in_flight, self.youngest_s = in_flight, youngest_s
+    def __init__(self, in_flight: int) -> None:
+        self.in_flight = in_flight
+
+    def drain_s(self, timeout_s: float, *, is_stream: bool) -> float:
+        """Return the whole timeout: nothing is known of the answers."""
+        return timeout_s
 
 
 @pytest.mark.parametrize(
-    ("stream", "pool", "text"),
+    ("stream", "in_flight", "text"),
     [
-        (False, Pool(0, None), "nothing is in flight"),
-        (False, Pool(1, 590.0), "waiting for 1 answer in flight, for at most 10.0 s"),
-        (False, Pool(5, 700.0), "waiting for 5 answers in flight, for at most 0.0 s"),
-        (True, Pool(5, 0.0), "waiting for 5 answers in flight, for at most 1 h 00 min"),
-        ("auto", Pool(5, 0.0), "waiting for 5 answers in flight, for at most 1 h 00 min"),
+        (False, 0, "nothing is in flight"),
+        (False, 1, "waiting for 1 answer in flight, for at most 10 min 00 s"),
+        (True, 5, "waiting for 5 answers in flight, for at most 1 h 00 min"),
+        ("auto", 5, "waiting for 5 answers in flight, for at most 1 h 00 min"),
     ],
 )
-def test_what_a_run_that_stops_waits_for_ends_with_the_youngest_attempt(stream: Any, pool: Any, text: str) -> None:
+def test_a_run_that_stops_reports_what_it_waits_for_and_how_long(stream: Any, in_flight: int, text: str) -> None:
     """A stream may take six times the timeout."""
     made = Job(input=Input(path=("a",)), model=Model(names=("m",), stream=stream), endpoint=Endpoint(base_url=URL))
-    assert Contact(made, Access(URL, None, None), Store()).flight_text(pool) == text  # type: ignore[arg-type]
+    stopping = Contact(made, Access(URL, None, None), Store())  # type: ignore[arg-type]
+    assert stopping.flight_text(Pool(in_flight)) == text  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("stop", [None, Stop(kind="overloaded", message="m", exit_code=5)])

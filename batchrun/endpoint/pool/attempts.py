@@ -6,6 +6,7 @@ from typing import Protocol
 
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.drain import Drain
 from batchrun.endpoint.pool.stragglers import find_overdue
 from batchrun.records import Event, Fault, GivenUp, Reply
 
@@ -30,7 +31,7 @@ class Attempts:
         self._client, self._admission, self._on_event = client, admission, on_event
         self._tasks: dict[Work, Task | None] = {}
         self._look_s = 0.0  # when to look for stragglers again
-        self._was_last = False
+        self._drain: Drain | None = None
 
     def __iter__(self) -> Iterator[Work]:
         """Yield the requests."""
@@ -43,11 +44,15 @@ class Attempts:
         del self._tasks[work]
         return result
 
-    @property
-    def youngest_sent_s(self) -> float | None:
-        """When the youngest attempt was sent; None without one."""
-        youngest = next(reversed(self._tasks), None)
-        return None if youngest is None else youngest.sent_s
+    def begin_drain(self) -> None:
+        """Note that nothing more is sent: attempts are given up earlier, and their rows stay open."""
+        self._drain = Drain(self._admission.lanes)
+        self._look_s = 0.0
+
+    def most_s(self, now_s: float, timeout_s: float, *, is_stream: bool) -> float:
+        """Return how long a run that is stopped now, or was stopped, waits at most; see `Drain.most_s`."""
+        drain = self._drain or Drain(self._admission.lanes)
+        return drain.most_s(self._tasks, now_s, timeout_s, is_stream=is_stream)
 
     def are_late(self, now_s: float) -> bool:
         """Return whether each attempt, and there is one, has taken longer than an answer of its model usually does."""
@@ -55,32 +60,30 @@ class Attempts:
         late = (now_s - work.sent_s > lane(work.request.model).usual_s for work in self._tasks)
         return bool(self._tasks) and all(late)
 
-    def give_up_stragglers(self, now_s: float, *, is_last: bool) -> float | None:
+    def give_up_stragglers(self, now_s: float) -> float | None:
         """End attempts that take much longer than all others; return when to look again, if at all.
 
-        Call it when nothing else is left to send.
-
-        Args:
-            now_s: the time.
-            is_last: the run is stopped: their rows stay open, instead of being sent again.
+        Call it when nothing else is left to send. In a drain their rows stay open, instead of being sent again.
         """
-        if now_s < self._look_s and is_last == self._was_last:
+        if now_s < self._look_s:
             return self._look_s
-        self._was_last = is_last
-        found, again_s = find_overdue(self._tasks, self._admission.lane, now_s, is_last=is_last)
+        drain, lane_of = self._drain, self._admission.lane
+        found, again_s = drain.find_overdue(self, now_s) if drain else find_overdue(self, lane_of, now_s)
         for lane, works, age_s in found:
-            ended = [work for work in works if self._ends(work, age_s, is_last=is_last)]
+            ended = [work for work in works if self._ends(work, age_s)]
             for work in ended:
                 work.is_straggler = work.is_given_up = True
-            if ended:
-                after_s = min(now_s - work.sent_s for work in ended)
-                self._on_event(GivenUp(lane.model, len(ended), after_s, lane.slowest_s, is_last))
+            rows = [work for work in ended if not work.is_canary]
+            if rows:
+                after_s = min(now_s - work.sent_s for work in rows)
+                self._on_event(GivenUp(lane.model, len(rows), after_s, lane.slowest_s, drain is not None))
         self._look_s = again_s or 0.0
         return again_s
 
-    def _ends(self, work: Work, silent_s: float, *, is_last: bool) -> bool:
+    def _ends(self, work: Work, silent_s: float) -> bool:
         """End an attempt, unless the budget has no room for another one that would follow."""
         task, budget = self._tasks[work], self._admission.budget
-        if task is None or not (is_last or budget is None or budget.has_room(work.request)):
+        has_room = self._drain is not None or budget is None or budget.has_room(work.request)
+        if task is None or not has_room:
             return False
         return self._client.give_up(task, silent_s)

@@ -64,15 +64,10 @@ class Work:
         result = self.failure[0] if self.failure else None
         return len(self.request.body) + (len(result.body) if isinstance(result, Reply) else 0)
 
-    def may_straggle(self, *, is_last: bool = False) -> bool:
-        """Return whether its attempt may be given up: once, and if another one is left; always if its row stays open.
-
-        Args:
-            is_last: the run sends nothing more.
-        """
-        if self.is_canary or is_last:
-            return not self.is_canary
-        return not self.is_straggler and self.spent + ATTEMPT < self.allowed
+    @property
+    def may_straggle(self) -> bool:
+        """Whether its attempt may be given up for another one: once, and if one is left."""
+        return not self.is_canary and not self.is_straggler and self.spent + ATTEMPT < self.allowed
 
     @property
     def kind(self) -> str:

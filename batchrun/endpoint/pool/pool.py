@@ -88,11 +88,9 @@ class Pool:
         """How many requests wait to be sent again."""
         return sum(lane.waiting for lane in self._admission.lanes)
 
-    @property
-    def youngest_s(self) -> float | None:
-        """Age of the youngest attempt in flight; None without one."""
-        sent_s = self._attempts.youngest_sent_s
-        return None if sent_s is None else self._loop.time() - sent_s
+    def drain_s(self, timeout_s: float, *, is_stream: bool) -> float:
+        """Return how long a run that is stopped now, or was stopped, waits at most; see `Drain.most_s`."""
+        return self._attempts.most_s(self._loop.time(), timeout_s, is_stream=is_stream)
 
     @property
     def is_late(self) -> bool:
@@ -181,7 +179,8 @@ class Pool:
                 self._admission.give_back(self._pacing, self._loop.time())
                 self._pacing = None
             self._drained = [work for work in self._attempts if not work.is_canary]
-            if self._drained:
+            self._attempts.begin_drain()
+            if self.in_flight:
                 self.wake()
             self._finish_if_done()
 
@@ -245,7 +244,7 @@ class Pool:
                 self._start(work)
         self._finish_if_done()
         if self._admission.is_sent or self.stopping is not None:
-            again_s = self._attempts.give_up_stragglers(self._loop.time(), is_last=self.stopping is not None)
+            again_s = self._attempts.give_up_stragglers(self._loop.time())
             if again_s is not None:
                 self._look_again_at(again_s)
 

@@ -3,11 +3,10 @@
 Theory of operation. A few requests of a long run hang: a gateway has lost them, or a worker has died. While there is
 more to send they only hold slots. At the end, when nothing else is left, the run would wait for them until the timeout.
 So an attempt that is several times as old as the slowest answer of its model is given up, once for each request. It may
-have been billed: what was set aside for it stays set aside, and it counts as an attempt. A run that
-was stopped does not send it again: the row stays open.
+have been billed: what was set aside for it stays set aside, and it counts as an attempt.
 
 One slow answer proves little where few were seen, and where many requests hang the endpoint is at fault, not they. So
-attempts are given up only when they are few, compared with the answers.
+attempts are given up only when they are few, compared with the answers. In a run that was stopped, `drain` decides.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,6 +25,9 @@ _TIMES = 4.0
 _SHARE = 1 / 20
 """Most attempts that are given up, as a share of the model's answers."""
 
+LOOK_AGAIN_S = 30.0
+"""When to look again at attempts that are late and were not given up, such as streams that still send."""
+
 
 class Overdue(NamedTuple):
     """The attempts of one model that are to be given up."""
@@ -36,8 +38,21 @@ class Overdue(NamedTuple):
     """Age at which an attempt of this model is given up."""
 
 
+def most_age_s(lane: Lane) -> float:
+    """Return the age at which an attempt of a model is much older than all its answers were."""
+    return max(_LEAST_S, _TIMES * lane.slowest_s)
+
+
+def by_model(works: Iterable[Work]) -> dict[str, list[Work]]:
+    """Return requests by their model."""
+    found: dict[str, list[Work]] = {}
+    for work in works:
+        found.setdefault(work.request.model, []).append(work)
+    return found
+
+
 def find_overdue(
-    in_flight: Iterable[Work], lane_of: Callable[[str], Lane], now_s: float, *, is_last: bool = False
+    in_flight: Iterable[Work], lane_of: Callable[[str], Lane], now_s: float
 ) -> tuple[list[Overdue], float | None]:
     """Return the attempts to give up now, by model, and when to look again; None when nothing more can be given up.
 
@@ -45,21 +60,16 @@ def find_overdue(
         in_flight: what is in flight when nothing else is left to send.
         lane_of: returns the lane of a model.
         now_s: the time.
-        is_last: the run is stopped, and rows whose attempt is given up stay open.
     """
-    by_model: dict[str, list[Work]] = {}
-    for work in in_flight:
-        if work.may_straggle(is_last=is_last):
-            by_model.setdefault(work.request.model, []).append(work)
     found: list[Overdue] = []
     looks: list[float] = []
-    for model, works in by_model.items():
+    for model, works in by_model(work for work in in_flight if work.may_straggle).items():
         lane = lane_of(model)
-        age_s = max(_LEAST_S, _TIMES * lane.slowest_s)
+        age_s = most_age_s(lane)
         late = [work for work in works if now_s - work.sent_s >= age_s]
         looks += [work.sent_s + age_s for work in works if now_s - work.sent_s < age_s]
         if late and lane.health.pause is None and len(late) <= _SHARE * lane.answers:
             found.append(Overdue(lane, late, age_s))
         if late:  # those of a stream that still sends are not given up now, and may be later
-            looks.append(now_s + _LEAST_S)
+            looks.append(now_s + LOOK_AGAIN_S)
     return found, min(looks, default=None)
