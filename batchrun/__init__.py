@@ -17,6 +17,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batchrun.api.answers import Answers as Answers
+    from batchrun.api.calls import aanswer as aanswer
+    from batchrun.api.calls import answer as answer
+    from batchrun.api.calls import open_run as open_run
     from batchrun.engine.options import Options as Options
     from batchrun.engine.runner import arun as arun
     from batchrun.engine.runner import run as run
@@ -51,6 +55,10 @@ _SECTIONS = (
 )
 
 _MODULES = {
+    "Answers": "api.answers",
+    "aanswer": "api.calls",
+    "answer": "api.calls",
+    "open_run": "api.calls",
     "BatchrunError": "errors",
     "Endpoint": "job.endpoint",
     "Options": "engine.options",

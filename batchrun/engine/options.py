@@ -1,12 +1,38 @@
 """How a job is run, apart from what the job itself says."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.engine.interruption import Interruption
-from batchrun.report.bar import Progress, Silence
+from batchrun.report.bar import Progress, Silence, progress_on
+
+Agree = Callable[[str], bool]
+ScoreFunction = Callable[[dict[str, Any]], Any]
+
+if TYPE_CHECKING:  # what each of these fields takes, and what it has then
+
+    class _AgreeField:
+        def __get__(self, options: object, kind: type | None = None) -> Agree: ...
+        def __set__(self, options: object, value: Agree | bool) -> None: ...
+
+    class _ProgressField:
+        def __get__(self, options: object, kind: type | None = None) -> Progress: ...
+        def __set__(self, options: object, value: Progress | bool) -> None: ...
+
+    class _ScorerField:
+        def __get__(self, options: object, kind: type | None = None) -> NamedFunction | None: ...
+        def __set__(self, options: object, value: NamedFunction | ScoreFunction | None) -> None: ...
+
+else:
+    _AgreeField, _ProgressField, _ScorerField = Agree | bool, Progress | bool, NamedFunction | ScoreFunction | None
+
+
+def _by_default(value: object) -> Any:
+    """Declare a field that is set to something else than it is read as."""
+    return field(default=value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,17 +43,40 @@ class Options:
     """Start over; the old checkpoint is kept under another name."""
     retry_failed: bool = False
     """Send failed rows again."""
-    agree: Callable[[str], bool] = field(default=lambda question: False)  # the name is for callers
-    """Asked before answers are bought again because the job was edited, and before a job above a cap starts."""
+    agree: _AgreeField = _by_default(False)
+    """Whether to buy answers again because the job was edited, and to start a job above a cap: True, False, or a
+    function that is asked with the question."""
     simulate: bool = False
     """Run against the embedded simulator."""
-    progress: Progress = field(default_factory=Silence)
-    """Shows the progress of the run."""
+    progress: _ProgressField = _by_default(False)
+    """Shows the progress of the run: True as the command does, in a notebook with a bar; False not at all."""
     stdin: BinaryIO | None = None
     """Read for the path `-`; by default, standard input."""
-    scorer: NamedFunction | None = None
-    """Scores the answers instead of the job's own scorer."""
+    scorer: _ScorerField = _by_default(None)
+    """Scores the answers instead of the job's own scorer: a function that gets a row of the results as a dict, and
+    returns a number, True, False, or None for no score."""
     interruption: Interruption = field(default_factory=Interruption)
     """Stops the run from outside; one for each run."""
     on_start: Callable[[], None] = field(default=lambda: None)
     """Called on the run's event loop when sending begins."""
+
+    def __post_init__(self) -> None:
+        changed = {"agree": _agree(self.agree), "progress": _progress(self.progress), "scorer": _scorer(self.scorer)}
+        for name, value in changed.items():
+            object.__setattr__(self, name, value)
+
+
+def _agree(value: Agree | bool) -> Agree:
+    return (lambda question: value) if isinstance(value, bool) else value
+
+
+def _progress(value: Progress | bool) -> Progress:
+    if isinstance(value, bool):
+        return progress_on(sys.stderr) if value else Silence()
+    return value
+
+
+def _scorer(value: NamedFunction | ScoreFunction | None) -> NamedFunction | None:
+    if value is None or isinstance(value, NamedFunction):
+        return value
+    return NamedFunction(getattr(value, "__qualname__", type(value).__name__), value)

@@ -17,7 +17,7 @@ from batchrun.job.suggestions import misplaced_in_model, nearest, nearest_settin
 STDIN = "-"
 
 Overrides = Mapping[tuple[str, str], tuple[str, Any]]
-"""(section, key) → (the flag as written, its value): what flags set, over the job file."""
+"""(section, key) → (the flag or argument as written, its value): what these set, over the job file."""
 
 _ROW_MAY_STATE = frozenset(
     {"prompt.system", *(f"model.{name}" for name in ("temperature", "max_tokens", "top_p", "seed", "stop"))}
@@ -26,7 +26,7 @@ _ROW_MAY_STATE = frozenset(
 
 _ALIASES = {("model", "name"): "names"}
 
-_BODY_KEYS = (
+BODY_KEYS = (
     "frequency_penalty",
     "presence_penalty",
     "logit_bias",
@@ -43,7 +43,7 @@ _BODY_KEYS = (
     "logprobs",
     "top_logprobs",
 )
-"""Keys of the body that are not settings of `[model]`; only used to recognise a misspelt one.
+"""Keys of the body that are not settings of `[model]`; used to recognise a misspelt one.
 
 Source: the documentation of W&B Inference, OpenAI's reference."""
 
@@ -152,13 +152,13 @@ def _check_names(job: Job, where: str, overrides: Overrides) -> None:
     """
     if several := next((name for name in job.model.names if "," in name), None):
         names = [name.strip() for name in several.split(",") if name.strip()]
-        flag = ("model", "names") in overrides
-        cure = " ".join(f"-m {name}" for name in names) if flag else f"names = {json.dumps(names)}"
-        origin = "--model" if flag else f"{where}: model.names"
+        origin, _ = overrides.get(("model", "names"), (f"{where}: model.names", None))
+        listed = f"{origin.rpartition('.')[2]} = {json.dumps(names)}"
+        cure = " ".join(f"-m {name}" for name in names) if origin == "--model" else listed
         raise JobError(f'{origin} = "{several}"; must be one model; for several: {cure}')
     directory = Path(job.output.dir)
     if directory.suffix in _FILE_ENDINGS and not directory.is_dir():
-        origin = "--out" if ("output", "dir") in overrides else f"{where}: output.dir"
+        origin, _ = overrides.get(("output", "dir"), (f"{where}: output.dir", None))
         better = directory.with_suffix("")
         raise JobError(
             f'{origin} = "{directory}"; must be a directory: the answers go into results.parquet in it;'
@@ -210,7 +210,7 @@ def _check_body_key(key: str, names: Mapping[str, str], origin: str) -> None:
     escape = "to send this key unchanged, put it under [model.extra_body]"
     if hint := misplaced_in_model(key):
         raise JobError(f"{origin} is unknown{hint} ({escape})")
-    close = difflib.get_close_matches(key, [*names, *_BODY_KEYS, "name"], n=1, cutoff=_TYPO)
+    close = difflib.get_close_matches(key, [*names, *BODY_KEYS, "name"], n=1, cutoff=_TYPO)
     if close and close[0] != key:
         raise JobError(f"{origin} is unknown; did you mean {close[0]}? ({escape})")
 

@@ -74,6 +74,11 @@ def misplaced_in_model(key: str) -> str | None:
     return f"; it is a setting of [{other}]" if other in ("limits", "endpoint") else None
 
 
+def meant(key: str) -> str | None:
+    """Return our setting, as `section.key`, for a word of other tools; None if it is not one of these."""
+    return _MEANT.get(key)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the hint that ends a message about an unknown word: the nearest known word, or all of them."""
     known = list(known)

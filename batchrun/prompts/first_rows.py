@@ -15,12 +15,12 @@ from batchrun.prompts.input.diagnosis import HEAD_BYTES, encoding_advice, misnam
 from batchrun.prompts.input.files import InputFile, nearest
 from batchrun.prompts.input.first_run import column_names, known_names
 from batchrun.prompts.input.folders import FIRST
+from batchrun.prompts.input.frame import shown_input
 from batchrun.prompts.input.lines import chunks
 from batchrun.prompts.input.parquet_file import open_parquet
 from batchrun.prompts.input.reader import RowReader, open_file
 from batchrun.prompts.rows import Form, RowForms
 from batchrun.records import Row
-from batchrun.storage.urls import shown
 
 LOOK_ROWS = 100
 """Rows that are looked at before anything is sent, unless one of the first is valid."""
@@ -43,7 +43,7 @@ class FirstRows:
         """
         self._job, self._forms, self._files = job, forms, files
         self._rows = rows[:LOOK_ROWS]
-        self._where = ", ".join(map(shown, job.input.path))
+        self._where = ", ".join(map(shown_input, job.input.path))
         self._columns = [row.columns for row in self._rows if row.columns is not None]
 
     def check(self, problem_of: Callable[[Row], str | None]) -> list[str]:

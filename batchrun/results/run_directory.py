@@ -15,6 +15,7 @@ from batchrun.job.sections import Job
 from batchrun.job.serialization import UnknownSettingError, job_from_dict
 from batchrun.prompts.input.columns import InputColumns
 from batchrun.prompts.input.files import InputFile, find_files
+from batchrun.prompts.input.frame import is_frame
 from batchrun.prompts.selection import selects_rows
 from batchrun.prompts.source import Source
 from batchrun.results.identity import may_be_other_input
@@ -110,7 +111,13 @@ def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, also: Seq
 def input_paths(job: Job, directory: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
     """Return the paths of a run's input, which are relative to the directory where the run was started."""
     folder = checkpoint.fact(facts.FOLDER)  # None for a run of an older version, and for a directory that was deleted
-    return tuple(str(directory / SPOOL) if path == "-" else _found_from(folder, path) for path in job.input.path)
+    return tuple(_input_path(path, directory, folder) for path in job.input.path)
+
+
+def _input_path(path: str, directory: Path, folder: str | None) -> str:
+    if is_frame(path):
+        return str(directory / Path(path).name)
+    return str(directory / SPOOL) if path == "-" else _found_from(folder, path)
 
 
 def _found_from(folder: str | None, path: str) -> str:

@@ -257,6 +257,12 @@ PARTS: dict[str, Callable[[], str]] = {each.__name__: each for each in _MAKERS}
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT / "tests"))
+    from harness import keywords
+
+    if keywords.PATH.read_text(encoding="utf-8") != keywords.text():
+        keywords.PATH.write_text(keywords.text(), encoding="utf-8")
+        sys.stdout.write(f"{keywords.PATH.relative_to(ROOT)}: updated\n")
     for path in PAGES:
         before = path.read_text(encoding="utf-8")
         after = updated(before)

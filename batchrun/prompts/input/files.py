@@ -22,6 +22,7 @@ from batchrun.prompts.input.endings import (
     named_hint,
 )
 from batchrun.prompts.input.folders import RESULTS_FILE, is_run_directory, job_hint
+from batchrun.prompts.input.frame import is_frame, shown_input
 from batchrun.storage.places import listing, look, open_found
 from batchrun.storage.remote import Found
 from batchrun.storage.urls import Place, is_remote, shown
@@ -52,7 +53,7 @@ class InputFile(NamedTuple):
     @property
     def shown(self) -> str:
         """The path, for people: without what may be secret in a URL."""
-        return shown(self.path) if self.found is None else str(self.found.place)
+        return shown_input(self.path) if self.found is None else str(self.found.place)
 
     @property
     def is_stdin(self) -> bool:
@@ -66,10 +67,10 @@ class InputFile(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """The folder of the file; empty for standard input, which means the current directory."""
+        """The folder of the file; empty for what is not a user's file, which means the current directory."""
         if self.found is not None:
             return self.found.place.folder
-        return "" if self.is_stdin else str(Path(self.path).parent)
+        return "" if self.is_stdin or is_frame(self.path) else str(Path(self.path).parent)
 
 
 class InputIdentity(NamedTuple):
@@ -281,4 +282,5 @@ def _input_file(path: str) -> InputFile:
     if kind == "parquet" and not is_whole:
         what = None if head.startswith(_PARQUET_MAGIC) else other_kind(head, path, may_be_text=False)
         raise InputError(f"{path}: {what or 'is not a Parquet file, or is incomplete; write it again'}")
-    return InputFile(path, name, kind, status.st_size, status.st_mtime_ns, str(status.st_ctime_ns))
+    shown_name = shown_input(path) if is_frame(path) else name
+    return InputFile(path, shown_name, kind, status.st_size, status.st_mtime_ns, str(status.st_ctime_ns))

@@ -1,0 +1,187 @@
+"""The answers of a run, as Python and notebooks use them: read from results.parquet when they are asked for."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from batchrun.api import frame_types, html
+from batchrun.errors import JobError, RunDirectoryError
+from batchrun.prompts.input.arrow import python_dicts
+from batchrun.prompts.input.files import nearest
+from batchrun.results.export import export
+from batchrun.results.run_directory import RESULTS
+from batchrun.results.runs import is_run
+from batchrun.results.state import is_fresh, summary_of
+from batchrun.results.summary import Summary
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas
+    import polars
+
+_STATUS = "status"
+
+_BATCH_ROWS = 1024
+
+
+class Answers:
+    """The answers of a run: one row per input row, model and sample, in input order.
+
+    Nothing is read before it is asked for. Tables have the columns of the input with the types of the frame that was
+    passed, and the columns of results.parquet.
+    """
+
+    def __init__(self, directory: str | Path, *, status: str | None = None) -> None:
+        """Open the answers of a run.
+
+        Args:
+            directory: of the run.
+            status: only rows of this status: `completed` or `failed`.
+
+        Raises:
+            RunDirectoryError: the directory holds no run.
+        """
+        self.directory = Path(directory)
+        self._only = status
+        if not is_run(self.directory):
+            cure = "check the path, or run a job with this directory first"
+            raise RunDirectoryError(f"{self.directory}: holds no run; {cure}")
+
+    @property
+    def summary(self) -> Summary:
+        """State, counts, tokens and cost of the run, as they are now."""
+        return summary_of(self.directory)
+
+    @property
+    def completed(self) -> "Answers":
+        """Only the rows that have an answer."""
+        return Answers(self.directory, status="completed")
+
+    @property
+    def failed(self) -> "Answers":
+        """Only the rows that failed; `error_kind` and `error` say why."""
+        return Answers(self.directory, status="failed")
+
+    def __len__(self) -> int:
+        with self._opened() as file:
+            if self._only is None:
+                return int(file.metadata.num_rows)
+            return sum(batch.num_rows for batch in self._batches(file, [_STATUS]))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield each row as a dict."""
+        with self._opened() as file:
+            for batch in self._batches(file, file.schema_arrow.names):
+                yield from python_dicts(batch)
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows as an Arrow table.
+
+        Args:
+            columns: only these, in this order.
+
+        Raises:
+            JobError: there is no such column.
+        """
+        with self._opened() as file:
+            names = self._checked(columns, file.schema_arrow.names)
+            schema = pa.schema([file.schema_arrow.field(name) for name in names])
+            if self._only is None:
+                table = file.read(names).select(names)
+            else:
+                table = pa.Table.from_batches(self._batches(file, names), schema)
+        return frame_types.restored(table, self.directory)
+
+    def to_pandas(self, columns: Sequence[str] | None = None, **options: Any) -> "pandas.DataFrame":
+        """Return the rows as a pandas data frame. A frame's own index and types come back.
+
+        Args:
+            columns: only these, in this order.
+            options: of pyarrow's `Table.to_pandas`, such as `types_mapper=pandas.ArrowDtype`.
+        """
+        _import("pandas")
+        table = self.to_arrow(
+            None if columns is None else [*columns, *frame_types.index_columns(self.directory, columns)]
+        )
+        frame: pandas.DataFrame = table.to_pandas(**options)
+        return frame
+
+    def to_polars(self, columns: Sequence[str] | None = None) -> "polars.DataFrame":
+        """Return the rows as a Polars data frame; `columns`: only these, in this order."""
+        frame: polars.DataFrame = _import("polars").DataFrame(self.to_arrow(columns))
+        return frame
+
+    def to_dataset(self, columns: Sequence[str] | None = None) -> "datasets.Dataset":
+        """Return the rows as a Hugging Face `Dataset`; `columns`: only these, in this order."""
+        library = _import("datasets")
+        return library.Dataset(library.table.InMemoryTable(frame_types.for_datasets(self.to_arrow(columns))))
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hand the rows to any library that reads Arrow streams: `polars.DataFrame(answers)`."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        rows = "" if self._only is None else f"the {self._only} rows of "
+        return f"<{rows}{html.line(self.summary)}>"
+
+    def _repr_html_(self) -> str:
+        with suppress(RunDirectoryError):
+            return html.table(self.summary, self._first(), only=self._only)
+        return f"<pre>{self.directory}</pre>"
+
+    def _first(self) -> pa.Table:
+        """Return the first rows, for a notebook."""
+        with self._opened() as file:
+            rows: list[pa.RecordBatch] = []
+            for batch in self._batches(file, html.shown_columns(file.schema_arrow.names)):
+                rows.append(batch)
+                if sum(each.num_rows for each in rows) >= html.MOST_ROWS:
+                    break
+            names = html.shown_columns(file.schema_arrow.names)
+            schema = pa.schema([file.schema_arrow.field(name) for name in names])
+        return pa.Table.from_batches(rows, schema).slice(0, html.MOST_ROWS)
+
+    def _opened(self) -> pq.ParquetFile:
+        """Open the results, which are written first if they are missing or older than the checkpoint.
+
+        Raises:
+            RunDirectoryError: they cannot be written or read.
+        """
+        if not is_fresh(self.directory):
+            export(self.directory)
+        path = self.directory / RESULTS
+        try:
+            return pq.ParquetFile(path)
+        except (OSError, pa.ArrowException) as problem:
+            cure = f"write it again: batchrun export {self.directory}"
+            raise RunDirectoryError(f"{path}: cannot be read ({problem}); {cure}") from problem
+
+    def _batches(self, file: pq.ParquetFile, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield these columns of the rows that are wanted."""
+        read = [*names] if self._only is None or _STATUS in names else [*names, _STATUS]
+        for batch in file.iter_batches(_BATCH_ROWS, columns=read):
+            if self._only is not None:
+                batch = batch.filter(pc.equal(batch.column(_STATUS).cast(pa.string()), self._only))
+            if batch.num_rows:
+                yield batch.select(list(names))
+
+    def _checked(self, columns: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+        names = list(known if columns is None else dict.fromkeys([columns] if isinstance(columns, str) else columns))
+        if unknown := next((name for name in names if name not in known), None):
+            raise JobError(f'the results have no column "{unknown}"{nearest(unknown, known)}')
+        return names
+
+
+def _import(name: str) -> Any:
+    """Import a library that only some people have."""
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as problem:
+        raise JobError(f"{name} is not installed; install it: pip install {name}") from problem

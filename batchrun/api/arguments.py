@@ -1,0 +1,150 @@
+"""The arguments of a call in Python → a job. Settings have the names of the job file, and need no section."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from batchrun.errors import JobError
+from batchrun.job.file import BODY_KEYS, job_for
+from batchrun.job.sections import SECTIONS, Job, Price
+from batchrun.job.settings import Section, default_of, key_of
+from batchrun.job.suggestions import meant
+
+_FLAT = ("input", "prompt", "model", "endpoint", "limits", "output", "response", "evaluate", "publish")
+"""Sections whose settings may be given by their name alone; others are given as a whole: `judge={…}`."""
+
+_OWN = {
+    ("input", "path"): "data",
+    ("prompt", "user"): "prompt",
+    ("model", "names"): "model",
+    ("response", "schema"): "schema",
+    ("output", "dir"): "out",
+}
+"""Settings that are parameters under another name."""
+
+_EXTRA_KEYS = ("top_k", "min_p", "repetition_penalty", "service_tier")
+"""More keys of the body that many endpoints take. Source: OpenAI's reference, vLLM's extra parameters."""
+
+Settings = dict[tuple[str, str], tuple[str, Any]]
+"""(section, key) → (the argument as written, its value)."""
+
+
+def flat_settings() -> dict[str, str]:
+    """Return each setting that can be given by its name alone → its section."""
+    return {key: sections[0] for key, sections in _sections_of().items() if len(sections) == 1}
+
+
+def body_keys() -> tuple[str, ...]:
+    """Return the keys of the request's body that can be given by their name, next to the settings."""
+    return (*BODY_KEYS, *_EXTRA_KEYS)
+
+
+def whole_sections() -> dict[str, type[Section]]:
+    """Return the sections that can be given as a whole: as an object or as a dict of settings."""
+    return {name: kind for name, kind in SECTIONS.items() if name not in ("prompt", "model")}
+
+
+def job_for_call(paths: tuple[str, ...], directory: Path, arguments: Mapping[str, Any]) -> Job:
+    """Return the job of a call.
+
+    Args:
+        paths: of the input.
+        directory: of the run.
+        arguments: `prompt`, `model`, `schema` and the settings; None means not given.
+
+    Raises:
+        JobError: an argument is unknown, or has a wrong value.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    prices = given.pop("prices", {})
+    settings: Settings = {("output", "dir"): ("out", str(directory))}
+    flat = flat_settings()
+    for name in sorted(given, key=lambda name: name in flat):  # a setting by its name beats one in a section
+        settings |= _settings_of(name, given[name], flat)
+    job = job_for(paths, settings)
+    name = directory.name or directory.resolve().name or job.name
+    return dataclasses.replace(job, name=name, prices=_prices(prices), by_flag=())
+
+
+def _settings_of(name: str, value: Any, flat: Mapping[str, str]) -> Settings:
+    if name == "schema":
+        return {("response", "schema"): (name, schema_of(value))}
+    if name in ("prompt", "model") and not isinstance(value, Mapping | Section):
+        key = "user" if name == "prompt" else "names"
+        return {(name, key): (name, value)}
+    if name in SECTIONS:
+        return _whole(name, value)
+    if name in flat:
+        return {(flat[name], name): (name, _text(value))}
+    if name in body_keys():
+        return {("model", name): (name, value)}
+    raise JobError(_unknown(name))
+
+
+def _whole(name: str, value: Any) -> Settings:
+    """Return the settings of a section that is given as a whole."""
+    if isinstance(value, Section):
+        if not isinstance(value, SECTIONS[name]):
+            raise JobError(f"{name} is a {type(value).__name__}; must be a {SECTIONS[name].__name__}, or a dict")
+        assert is_dataclass(value)
+        stated = {
+            each.name: (key_of(each), getattr(value, each.name))
+            for each in fields(value)
+            if getattr(value, each.name) != default_of(each)
+        }
+        return {(name, key): (f"{name}.{key}", setting) for key, setting in stated.values()}
+    if not isinstance(value, Mapping):
+        raise JobError(f"{name} = {value!r}; must be a {SECTIONS[name].__name__}, or a dict of its settings")
+    return {(name, str(key)): (f"{name}.{key}", _text(each)) for key, each in value.items()}
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def schema_of(schema: Any) -> Any:
+    """Return a schema as a job has it: a dict, or the path of a file; of a pydantic model its JSON Schema."""
+    if hasattr(schema, "model_json_schema"):
+        return schema.model_json_schema()
+    if isinstance(schema, type):
+        raise JobError(f"schema = {schema.__name__}; must be a JSON Schema (dict), a path, or a pydantic model class")
+    return _text(schema)
+
+
+def _prices(prices: Any) -> dict[str, Price]:
+    if not isinstance(prices, Mapping):
+        raise JobError(f'prices = {prices!r}; must be a dict: {{"MODEL": batchrun.Price(input_usd_per_mtok=…)}}')
+    return {model: price if isinstance(price, Price) else Price(**price) for model, price in prices.items()}
+
+
+def _sections_of() -> dict[str, list[str]]:
+    """Return each setting → the sections that have it, of those whose settings need no section."""
+    found: dict[str, list[str]] = {}
+    for section in _FLAT:
+        for each in fields(SECTIONS[section]):  # type: ignore[arg-type]  # sections are dataclasses
+            if (section, key_of(each)) not in _OWN:
+                found.setdefault(key_of(each), []).append(section)
+    return found
+
+
+def _unknown(name: str) -> str:
+    if len(sections := _sections_of().get(name, [])) > 1:
+        cures = " or ".join(f'{section}={{"{name}": …}}' for section in sections)
+        return f"{name} is a setting of several sections; write {cures}"
+    own = {key: parameter for (_, key), parameter in _OWN.items()}
+    if name in own:
+        return f"{name} is unknown; did you mean {own[name]}?"
+    escape = f'to send it to the endpoint unchanged: extra_body={{"{name}": …}}'
+    if setting := meant(name):
+        section, _, key = setting.partition(".")
+        return f"{name} is unknown; did you mean {_OWN.get((section, key), key)}? ({escape})"
+    known = [*_OWN.values(), *flat_settings(), *whole_sections(), *body_keys(), *RUN_KEYS]
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"{name} is unknown; did you mean {close[0]}? ({escape})" if close else f"{name} is unknown; {escape}"
+
+
+RUN_KEYS = ("simulate", "restart", "retry_failed", "agree", "progress", "scorer")
+"""Arguments that are not settings of the job: how it is run."""

@@ -1,0 +1,156 @@
+"""What people pass as data → the paths of a job's input. Paths stay; everything else is kept in the run directory."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from batchrun.errors import InputError
+from batchrun.prompts.input.frame import keep_batches, keep_rows
+
+_PROMPT = "prompt"
+"""Column of plain strings; without a template it is what is asked."""
+
+_JSON_TYPES = (str, int, float, bool, type(None))
+
+
+def paths_of(data: Any, directory: Path) -> tuple[str, ...]:
+    """Return the paths of the files that hold the data.
+
+    Args:
+        data: a path or a list of `Path`; a table of pandas, Polars, Arrow, DuckDB or Hugging Face; or an iterable of
+            dicts or of strings, each of which is a prompt.
+        directory: of the run. Data that is not in a file is written to it.
+
+    Raises:
+        InputError: the data is of another kind, or cannot be written as a file.
+        RunDirectoryError: the directory cannot be written.
+    """
+    if isinstance(data, str | Path):
+        return (_path(data),)
+    if isinstance(data, Sequence) and data and all(isinstance(each, Path) for each in data):
+        return tuple(map(str, data))
+    reader = _reader_of(data)
+    if reader is not None:
+        return (str(keep_batches(reader, directory)),)
+    if isinstance(data, Mapping) or not isinstance(data, Iterable):
+        raise InputError(f"the data is {_kind(data)}; {_what_is_needed(data)}")
+    return (str(_kept(iter(data), directory)),)
+
+
+def _path(data: str | Path) -> str:
+    if isinstance(data, str) and (not data.strip() or any(letter in data for letter in "\n{}")):
+        raise InputError("the data is a string that is not a path; for a single prompt pass a list: [prompt]")
+    return str(data)
+
+
+def _kept(rows: Iterator[Any], directory: Path) -> Path:
+    """Keep an iterable of dicts or strings."""
+    first = next(rows, None)
+    if first is None:
+        raise InputError("the data has no rows; pass at least one dict or string")
+    everything = chain([first], rows)
+    if isinstance(first, str):
+        return keep_rows(_prompts(everything, first), directory)
+    if isinstance(first, Mapping) and not all(map(_is_json, first.values())):
+        return keep_batches(_typed(everything), directory)
+    return keep_rows(everything, directory)
+
+
+def _prompts(texts: Iterator[Any], first: str) -> Iterator[dict[str, str]]:
+    if Path(first).suffix and "\n" not in first and len(first) < 256 and Path(first).is_file():
+        raise InputError(
+            f'"{first}" is a file, and a list of strings is a list of prompts; for files pass Path objects'
+        )
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"row {number} is {_kind(text)}; the first row is a string, so each must be one")
+        yield {_PROMPT: str(text)}
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_json, value.values()))
+    return all(map(_is_json, value)) if isinstance(value, list | tuple) else isinstance(value, _JSON_TYPES)
+
+
+def _typed(rows: Iterator[Any]) -> pa.RecordBatchReader:
+    """Return dicts with bytes, dates and other values that JSON lacks as Arrow. All of them are in memory."""
+    everything = list(rows)
+    names: dict[str, None] = {}
+    for number, row in enumerate(everything):
+        if not isinstance(row, Mapping):
+            raise InputError(f"row {number} is {_kind(row)}; the first row is a dict, so each must be one")
+        names.update(dict.fromkeys(row))
+    columns = {str(name): _column([row.get(name) for row in everything], name) for name in names}
+    return pa.table(columns).to_reader()
+
+
+def _column(values: list[Any], name: Any) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError) as problem:
+        raise InputError(f'the column "{name}" cannot be kept: {problem}; convert its values to one type') from problem
+
+
+def _reader_of(data: Any) -> pa.RecordBatchReader | None:
+    """Return a table of another library as a stream of Arrow batches; None for other data."""
+    library = type(data).__module__.partition(".")[0]
+    try:
+        if library == "pandas":
+            return _pandas_reader(data)
+        if library == "datasets":
+            return _dataset_reader(data)
+        if library == "polars":
+            data = _polars_frame(data)
+        if isinstance(data, pa.Array | pa.ChunkedArray):
+            data = pa.table({_PROMPT: data})
+        if library == "pyarrow" and hasattr(data, "scanner"):
+            return data.scanner().to_reader()
+        if hasattr(data, "__arrow_c_stream__"):
+            return pa.RecordBatchReader.from_stream(data)
+        return pa.RecordBatchReader.from_batches(data.schema, [data]) if isinstance(data, pa.RecordBatch) else None
+    except (pa.ArrowException, TypeError, ValueError) as problem:
+        raise InputError(f"the {library} data cannot be read as a table: {problem}") from problem
+
+
+def _pandas_reader(data: Any) -> pa.RecordBatchReader:
+    """Return a frame or a series with its index, unless that only numbers the rows."""
+    frame = data if hasattr(data, "columns") else data.to_frame(_PROMPT if data.name is None else data.name)
+    index = frame.index
+    numbers_rows = type(index).__name__ == "RangeIndex" and (index.start, index.step, index.name) == (0, 1, None)
+    return pa.Table.from_pandas(frame, preserve_index=None if numbers_rows else True).to_reader()
+
+
+def _polars_frame(data: Any) -> Any:
+    if hasattr(data, "to_frame"):  # a series
+        return data.to_frame(data.name or _PROMPT)
+    frame = data.collect() if hasattr(data, "collect") else data  # a lazy frame
+    if opaque := next((name for name, kind in frame.schema.items() if str(kind) == "Object"), None):
+        raise ValueError(f'the column "{opaque}" holds Python objects; convert it')  # Arrow would get their addresses
+    return frame
+
+
+def _dataset_reader(data: Any) -> pa.RecordBatchReader:
+    if isinstance(data, Mapping):
+        raise InputError(f"the data is {_kind(data)}; {_what_is_needed(data)}")
+    tables = iter(data.with_format("arrow").iter(1000))  # also honours `select` and `shuffle`
+    first = next(tables, None)
+    if first is None:
+        raise InputError("the data set has no rows")
+    batches = chain.from_iterable(table.to_batches() for table in chain([first], tables))
+    return pa.RecordBatchReader.from_batches(first.schema, batches)
+
+
+def _kind(data: Any) -> str:
+    return f"of type {type(data).__name__}"
+
+
+def _what_is_needed(data: Any) -> str:
+    if isinstance(data, Mapping) and type(data).__module__.startswith("datasets"):
+        return f'pass one of its splits: data["{next(iter(data), "train")}"]'
+    if isinstance(data, Mapping):
+        return "pass a list of dicts, one for each row, or a data frame"
+    return "pass a path, a data frame, or a list of dicts or strings"

@@ -1,0 +1,129 @@
+"""What may be passed as data, and what is refused."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+import pytest
+
+from batchrun.api.data import paths_of
+from batchrun.errors import InputError
+
+COLUMNS = {"text": ["a", "b"], "n": [1, 2]}
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Any:
+    """Return what is kept of data, as a table or as the text of the file."""
+
+    def read(data: Any) -> Any:
+        [path] = paths_of(data, tmp_path / "run")
+        return pq.read_table(path) if path.endswith(".parquet") else Path(path).read_text(encoding="utf-8")
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pd.DataFrame(COLUMNS),
+        pl.DataFrame(COLUMNS),
+        pl.LazyFrame(COLUMNS),
+        pa.table(COLUMNS),
+        pa.table(COLUMNS).to_reader(),
+        pa.table(COLUMNS).to_batches()[0],
+        pads.dataset(pa.table(COLUMNS)),
+        datasets.Dataset.from_dict(COLUMNS),
+        datasets.Dataset.from_dict(COLUMNS).to_iterable_dataset(),
+        datasets.Dataset.from_dict({"text": ["b", "c", "a"], "n": [2, 3, 1]}).select([2, 0]),
+    ],
+    ids=lambda data: f"{type(data).__module__.partition('.')[0]} {type(data).__name__}",
+)
+def test_a_table_of_any_library_is_kept_as_parquet(data: Any, read: Any) -> None:
+    assert read(data).to_pydict() == COLUMNS
+
+
+def test_a_relation_of_duckdb_is_kept_as_parquet(read: Any) -> None:
+    assert read(duckdb.sql("select * from (values ('a', 1), ('b', 2)) as t(text, n)")).to_pydict() == COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        (["a", "b"], '{"prompt":"a"}\n{"prompt":"b"}\n'),
+        (iter(["a", "b"]), '{"prompt":"a"}\n{"prompt":"b"}\n'),
+        ([{"text": "a"}, {"n": 2}], '{"text":"a"}\n{"n":2}\n'),
+        (({"n": number} for number in range(2)), '{"n":0}\n{"n":1}\n'),
+    ],
+)
+def test_dicts_and_strings_are_kept_as_json_lines(data: Any, lines: str, read: Any) -> None:
+    assert read(data) == lines
+
+
+def test_dicts_with_values_that_json_lacks_keep_their_types(read: Any) -> None:
+    """Bytes and dates, for example. A key that a row lacks is null."""
+    rows = [{"image": b"\x89PNG", "day": dt.date(2020, 1, 1)}, {"image": b"GIF8", "late": 1}]
+    table = read(rows)
+    assert table.schema.types == [pa.binary(), pa.date32(), pa.int64()]
+    assert table.to_pylist()[1] == {"image": b"GIF8", "day": None, "late": 1}
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_a_series_is_a_table_of_one_column(library: Any, read: Any) -> None:
+    """Without a name it is a column of prompts, like a list of strings."""
+    values = {"data" if library is pd else "values": ["a"]}
+    assert read(library.Series(name="text", **values)).to_pydict() == {"text": ["a"]}
+    assert read(library.Series(**values)).to_pydict() == {"prompt": ["a"]}
+
+
+def test_the_index_of_pandas_is_kept_unless_it_numbers_the_rows(read: Any) -> None:
+    frame = pd.DataFrame(COLUMNS)
+    assert read(frame).column_names == ["text", "n"]
+    assert read(frame[frame.n > 1])["__index_level_0__"].to_pylist() == [1]
+    assert read(frame.iloc[1:])["__index_level_0__"].to_pylist() == [1]
+    assert read(frame.set_index("text"))["text"].to_pylist() == ["a", "b"]
+
+
+def test_paths_stay_paths(tmp_path: Path) -> None:
+    """Nothing is written."""
+    assert paths_of("rows.csv", tmp_path) == ("rows.csv",)
+    assert paths_of(Path("rows.csv"), tmp_path) == ("rows.csv",)
+    assert paths_of([Path("a.csv"), Path("b.csv")], tmp_path) == ("a.csv", "b.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def broken() -> Iterator[Any]:
+    yield {"a": b"x"}
+    yield "text"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (5, "of type int; pass a path, a data frame, or a list of dicts or strings"),
+        ({"text": ["a"]}, "of type dict; pass a list of dicts, one for each row, or a data frame"),
+        (
+            datasets.DatasetDict({"test": datasets.Dataset.from_dict(COLUMNS)}),
+            r'pass one of its splits: data\["test"\]',
+        ),
+        ([], "has no rows"),
+        (["a", 5], "row 1 is of type int; the first row is a string"),
+        (broken(), "row 1 is of type str; the first row is a dict"),
+        ([{"a": b"x"}, {"a": 5}], 'the column "a" cannot be kept'),
+        ("Label this:\n{{ text }}", r"for a single prompt pass a list: \[prompt\]"),
+        ([__file__], "for files pass Path objects"),
+        (pd.DataFrame({"mixed": [1, "a"]}), "the pandas data cannot be read as a table: .*mixed"),
+        (pl.DataFrame({"o": [object()]}), "the polars data cannot be read as a table"),
+    ],
+)
+def test_other_data_is_refused_with_what_to_pass(data: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        paths_of(data, tmp_path)
