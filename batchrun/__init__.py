@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from batchrun.job.endpoint import Endpoint as Endpoint
     from batchrun.job.evaluate import Evaluate as Evaluate
     from batchrun.job.file import load_job as load_job
+    from batchrun.job.prompt import PromptTemplates as PromptTemplates
     from batchrun.job.sections import Input as Input
     from batchrun.job.sections import Job as Job
     from batchrun.job.sections import Limits as Limits
     from batchrun.job.sections import Model as Model
     from batchrun.job.sections import Output as Output
     from batchrun.job.sections import Price as Price
-    from batchrun.job.sections import PromptTemplates as PromptTemplates
     from batchrun.job.sections import Publish as Publish
     from batchrun.job.sections import Response as Response
     from batchrun.results.summary import Summary as Summary
@@ -49,7 +49,6 @@ _SECTIONS = (
     "Model",
     "Output",
     "Price",
-    "PromptTemplates",
     "Publish",
     "Response",
 )
@@ -62,6 +61,7 @@ _MODULES = {
     "BatchrunError": "errors",
     "Endpoint": "job.endpoint",
     "Options": "engine.options",
+    "PromptTemplates": "job.prompt",
     "Summary": "results.summary",
     "arun": "engine.runner",
     "load_job": "job.file",

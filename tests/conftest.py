@@ -1,11 +1,15 @@
 """Settings for all tests."""
 
+import os
 import signal
 
 from hypothesis import HealthCheck, settings
 
-# The time of an example depends on the load of the machine, so it has no deadline.
-settings.register_profile("batchrun", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The time of an example depends on the load of the machine, so it has no deadline. The examples are the same in every
+# run of the suite; with FUZZ=1 they are new ones, to look for faults.
+settings.register_profile(
+    "batchrun", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="FUZZ" not in os.environ
+)
 settings.load_profile("batchrun")
 
 

@@ -24,7 +24,8 @@ from batchrun.endpoint.pool.verdicts import EFFECTS
 from batchrun.errors import BatchrunError
 from batchrun.job.endpoint import BASE_URLS
 from batchrun.job.file import load_job
-from batchrun.job.sections import Input, Job, PromptTemplates
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job
 from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.rows import RowForms
 from batchrun.records import Row

@@ -53,9 +53,9 @@ class Canaries:
 
 def _system_of(job: Job) -> str | None:
     """Return a system message like that of the job's rows; None where the job gives them none."""
-    if not job.prompt.system:
+    if not job.prompt.system_message:
         return None
-    template = Template(job.prompt.system, "prompt.system")
+    template = Template(job.prompt.system_message, "prompt.system")
     return template.render({}) if template.columns == frozenset() else _SYSTEM
 
 

@@ -33,7 +33,6 @@ BODY_KEYS = (
     "response_format",
     "functions",
     "function_call",
-    "tools",
     "tool_choice",
     "chat_template_kwargs",
     "cache_salt",
@@ -58,6 +57,11 @@ _OURS = {
     "stream_options": "use stream",
     "model": "use name",
 }
+
+_FILES = {"prompt": "examples", "model": "tools", "response": "schema"}
+"""Section → its setting that may be the name of a file of JSON."""
+
+_JSON_LINES = (".jsonl", ".ndjson")
 
 _FILE_ENDINGS = (".parquet", ".jsonl", ".csv", ".json", ".tsv", ".txt", ".xlsx", ".toml")
 """Endings of a run directory that is probably meant to be a file."""
@@ -123,8 +127,10 @@ def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: s
             entries, earlier = _with_directory(folder, name, entries)
         if section == "endpoint":
             entries = _with_variable(entries)
-        if section == "response":
-            entries = _with_schema(folder or Path(), entries)
+        if section == "prompt" and ("prompt", "user") in overrides:
+            entries.pop("messages", None)
+        if section in _FILES:
+            entries = _with_file(folder or Path(), entries, _FILES[section])
         sections[section] = _section(kind, section, entries, where)
     prices = {
         model: _section(
@@ -263,14 +269,16 @@ def _with_variable(entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, 
     return entries if is_named or not base_url else entries | {"base_url": (BASE_URL_VARIABLE, base_url)}
 
 
-def _with_schema(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
-    """Return the entries of `[response]`; the name of a schema file, relative to the job file, becomes the schema."""
-    origin, value = entries.get("schema", ("", None))
+def _with_file(folder: Path, entries: dict[str, tuple[str, Any]], key: str) -> dict[str, tuple[str, Any]]:
+    """Return the entries of a section; the name of a file of JSON, relative to the job file, becomes what it holds."""
+    origin, value = entries.get(key, ("", None))
     if not isinstance(value, str):
         return entries
     path = folder / value
     try:
-        return entries | {"schema": (origin, json.loads(path.read_text(encoding="utf-8-sig")))}
+        content = path.read_text(encoding="utf-8-sig")
+        lines = content.splitlines() if path.suffix in _JSON_LINES else []
+        return entries | {key: (origin, [json.loads(line) for line in lines if line.strip()] or json.loads(content))}
     except OSError as problem:
         raise JobError(f'{origin} = "{value}"; {path} cannot be read: {problem.strerror}') from problem
     except ValueError as problem:

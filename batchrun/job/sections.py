@@ -7,6 +7,7 @@ from typing import Any
 
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.evaluate import Evaluate
+from batchrun.job.prompt import PromptTemplates
 from batchrun.job.schema_form import stated_schema
 from batchrun.job.settings import (
     Section,
@@ -56,15 +57,12 @@ class Input(Section):
             object.__setattr__(self, "path", (self.run,))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptTemplates(Section):
-    """`[prompt]`: Jinja2 templates, filled with the columns of a row."""
-
-    system: str | None = setting(None, "template of the system message", text)
-    user: str | None = setting(None, "template of the user message", text)
-    images: str | None = setting(
-        None, "column of images to send with the text: a URL, a path or bytes, or a list of these", text
-    )
+def _tools(value: Any) -> tuple[dict[str, Any], ...]:
+    """Accept a list of tools in OpenAI's form."""
+    is_list = isinstance(value, list | tuple) and bool(value)
+    if not is_list or not all(isinstance(each, Mapping) and "type" in each for each in value):
+        raise ValueError('must be a list of tables, each with a type, such as {type = "function", function = {…}}')
+    return tuple(dict(each) for each in value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +74,9 @@ class Model(Section):
     max_tokens: int | None = setting(None, "most tokens in an answer", whole(1))
     top_p: float | None = setting(None, "nucleus sampling, 0 to 1", number(at_least=0, at_most=1))
     seed: int | None = setting(None, "seed for the endpoint's sampling; sample k gets seed + k", whole(0))
+    tools: tuple[dict[str, Any], ...] | None = setting(
+        None, "functions that the model may call: a JSON file, or a list of tables", _tools
+    )
     stop: str | tuple[str, ...] | None = setting(None, "text, or list of texts, at which an answer ends", texts)
     num_samples: int = setting(1, "answers per prompt and model; each is one output row", whole(1, 65_536))
     stream: bool | str = setting(
@@ -87,7 +88,7 @@ class Model(Section):
 
     def parameters(self) -> dict[str, Any]:
         """Return the keys of the body that this section sets, without `model`."""
-        own = {name: getattr(self, name) for name in ("temperature", "max_tokens", "top_p", "seed", "stop")}
+        own = {name: getattr(self, name) for name in ("temperature", "max_tokens", "top_p", "seed", "stop", "tools")}
         return {name: value for name, value in own.items() if value is not None} | self.extra_body
 
 

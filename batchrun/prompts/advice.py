@@ -232,12 +232,14 @@ def template_notices(forms: RowForms, known: Sequence[str], rows: Sequence[Colum
     """
     for template in forms.templates:
         if template.file is not None and not (template is forms.system and forms.replaces_system):
-            flag = "-t" if template is forms.user else "-s"
-            cure = f"give it as a flag, {flag} {shlex.quote(template.file)}, or write its text into the job file"
+            flag = {"prompt.user": "-t", "prompt.system": "-s"}.get(template.setting)
+            by_flag = "" if flag is None else f"give it as a flag, {flag} {shlex.quote(template.file)}, or "
+            cure = f"{by_flag}write its text into the job file"
             raise JobError(f"{template.setting}: the text {template.file} would be sent, not that file; {cure}")
     sets_own = any(row.get("params") not in (None, "", {}) for row in rows)
+    is_asked = forms.asked is not None and not forms.asked.continues_rows
     reads_none = all(template.columns == frozenset() for template in forms.templates)
-    is_constant = forms.user is not None and reads_none and not sets_own and not has_images
+    is_constant = is_asked and reads_none and not sets_own and not has_images
     found = []
     for template in forms.templates:
         for name in sorted(template.placeholders & set(known)):
@@ -247,19 +249,21 @@ def template_notices(forms: RowForms, known: Sequence[str], rows: Sequence[Colum
             found.append(problem)
     is_placeholder = any(template.is_placeholder for template in forms.templates)
     if is_constant and (len(rows) > 1 or is_placeholder):
-        raise JobError(_constant_problem(known, rows, forms.labels))
+        raise JobError(_constant_problem(known, rows, forms))
     if any(forms.hides_messages(dict(row)) for row in rows):
-        column = "messages" if "messages" in known else "body"
+        column = next((name for name in ("messages", "body", "prompt") if name in known), "conversations")
         cure = f"a template reads it as {as_template(column)}"
-        found.append(f"only what prompt.user makes of a row is sent, not its column {column}; {cure}")
+        setting = "prompt.user" if forms.asked is None else forms.asked.setting
+        found.append(f"only what {setting} makes of a row is sent, not its column {column}; {cure}")
     return found
 
 
-def _constant_problem(known: Sequence[str], rows: Sequence[Columns], labels: Sequence[str]) -> str:
-    column = "prompt" if "prompt" in known else best_column(rows, known, labels)
+def _constant_problem(known: Sequence[str], rows: Sequence[Columns], forms: RowForms) -> str:
+    column = "prompt" if "prompt" in known else best_column(rows, known, forms.labels)
+    setting = "prompt.user" if forms.asked is None else forms.asked.setting
     example = as_template(column or next(iter(known), "question"))
     return (
-        f"prompt.user names no column, so every row would ask the same; a column is written {example}. "
+        f"{setting} names no column, so every row would ask the same; a column is written {example}. "
         "For several answers to one prompt, give one row and --num-samples"
     )
 

@@ -156,14 +156,14 @@ class FirstRows:
 
     def _needed(self, known: Sequence[str]) -> list[str]:
         """Return the columns that a header must have: those that the job names, and something to ask."""
-        user = self._forms.user
-        asked = [] if user is None else user.missing(known)
+        asked = [] if self._forms.asked is None else self._forms.asked.missing(known)
         return list(dict.fromkeys([*(asked or ["prompt"]), *(name for _, name in self._missing(known))]))
 
     def _missing(self, known: Sequence[str]) -> list[tuple[str, str]]:
         """Return the columns that the job names and that are not among these, each with its setting."""
         job = self._job
-        wanted = [(template.setting, name) for template in self._forms.templates for name in template.missing(known)]
+        stated = [template for template in (self._forms.system, self._forms.asked) if template is not None]
+        wanted = [(template.setting, name) for template in stated for name in template.missing(known)]
         named = (
             ("input.id", job.input.id),
             ("prompt.images", job.prompt.images),

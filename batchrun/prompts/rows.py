@@ -1,28 +1,32 @@
 """Row → Prompt: which of the four forms it has, its label, its parameters. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import takewhile
 from typing import Any, Literal
 
 from batchrun.job.sections import Job
+from batchrun.prompts.conversation import conversation_of
+from batchrun.prompts.examples import Examples
+from batchrun.prompts.messages import (
+    NEXT_TO_MESSAGES,
+    brought_messages,
+    checked_messages,
+    is_system,
+    messages_column,
+    next_to_messages,
+    system_message,
+    user_message,
+)
 from batchrun.prompts.template import Template
 from batchrun.prompts.values import RowProblem, from_json, kind_of, plain, sound
 from batchrun.records import Prompt, Row
 
 Form = Literal["batch", "messages", "template", "prompt"]
 
-_NEXT_TO_MESSAGES: dict[str, tuple[type, ...]] = {
-    "tools": (list,),
-    "tool_choice": (str, dict),
-    "parallel_tool_calls": (bool,),
-    "response_format": (dict,),
-    "functions": (list,),
-    "function_call": (str, dict),
-}
-"""Keys of a body that rows have as columns next to `messages`, and their types. Source: OpenAI's format of files for
-fine-tuning, and its reference of chat completions."""
-
-COLUMNS = ("custom_id", "method", "url", "body", "messages", "prompt", "system", "params", "id", *_NEXT_TO_MESSAGES)
+COLUMNS = (
+    *("custom_id", "method", "url", "body", "messages", "prompt", "conversations", "system", "params", "id"),
+    *NEXT_TO_MESSAGES,
+)
 """Columns that mean something whatever the job says."""
 
 _PARAMETERS = frozenset(
@@ -40,7 +44,8 @@ class RowForms:
 
     def __init__(self, job: Job) -> None:
         """Compile the job's templates; raises `JobError`."""
-        self.user = Template(job.prompt.user, "prompt.user") if job.prompt.user else None
+        self.asked = conversation_of(job.prompt)
+        """What the job asks with each row; None where the rows bring it."""
         self.system = Template(job.prompt.system, "prompt.system") if job.prompt.system else None
         labels = (job.input.id, "custom_id", "id")
         self.labels = tuple(name for name in labels if name is not None)
@@ -48,11 +53,13 @@ class RowForms:
         self._images = job.prompt.images
         self.replaces_system = "prompt.system" in job.by_flag
         """Whether the system message is a flag's, which takes the place of the rows' own."""
+        self._examples = Examples(job.prompt, self._example) if job.prompt.examples else None
 
     @property
     def templates(self) -> list[Template]:
         """The job's templates."""
-        return [template for template in (self.system, self.user) if template is not None]
+        asked = [] if self.asked is None else self.asked.templates
+        return asked if self.system is None else [self.system, *asked]
 
     @property
     def columns(self) -> frozenset[str] | None:
@@ -65,7 +72,7 @@ class RowForms:
 
     def unsent(self, names: Iterable[str], forms: set[Form | None]) -> list[str]:
         """Return the columns that look like a part of the request, but are not sent with rows of these forms."""
-        looks = _PARAMETERS if forms <= {"messages"} else _PARAMETERS | set(_NEXT_TO_MESSAGES)
+        looks = _PARAMETERS if forms <= {"messages"} else _PARAMETERS | set(NEXT_TO_MESSAGES)
         looks |= {"model"} if not forms <= {"template"} else {"system"}
         read = [template.columns for template in self.templates]
         if forms <= {"batch"} or None in read:
@@ -95,21 +102,21 @@ class RowForms:
 
         A template is stated by the user, the other forms are recognised: so a template is used for every row.
         """
-        return "template" if self.user is not None else _recognised(columns)
+        return "template" if self.asked is not None else _recognised(columns)
 
     def hides_messages(self, columns: dict[str, Any]) -> bool:
         """Return whether the template is used instead of messages that the row has and the template does not read."""
-        if self.user is None or _recognised(columns) not in ("batch", "messages"):
+        if self.asked is None or _recognised(columns) not in ("batch", "messages"):
             return False
-        return self.user.columns is not None and not self.user.columns & {"messages", "body"}
+        return self.asked.columns is not None and not self.asked.columns & {"body", messages_column(columns)}
 
     def own_messages(self, columns: dict[str, Any]) -> list[Any]:
         """Return the messages that a row has and that are sent; empty where it has none, or they are not valid."""
         try:
             if (form := self.form(columns)) == "messages":
-                return _checked_messages(columns["messages"], Row(0, columns, ""))
+                return brought_messages(columns, Row(0, columns, ""))
             body = _object(columns["body"], "body", Row(0, columns, "")) if form == "batch" else {}
-            return _checked_messages(body.get("messages"), Row(0, columns, ""))
+            return checked_messages(body.get("messages"), Row(0, columns, ""))
         except (RowProblem, RecursionError):
             return []
 
@@ -117,7 +124,7 @@ class RowForms:
         """Return whether a row has a system message of its own."""
         if self.form(columns) in ("messages", "prompt") and columns.get("system"):
             return True
-        return any(map(_is_system, self.own_messages(columns)))
+        return any(map(is_system, self.own_messages(columns)))
 
     def prompt(self, row: Row) -> Prompt:
         """Return what a row asks; raises `RowProblem` or `TemplateProblem`."""
@@ -125,18 +132,9 @@ class RowForms:
         if columns is None:
             raise RowProblem(row.problem or "is broken")
         form = self.form(columns)
-        if form == "template":
-            user = self.user.render(columns)  # type: ignore[union-attr]  # the form says so
-            body: dict[str, Any] = {"messages": self._with_system([_user(user)], columns)}
-        elif form == "batch":
-            body = _batch_body(columns, row)
-            body["messages"] = self._with_system(body["messages"], columns)
-        elif form == "messages":
-            body = {"messages": self._own_messages(columns, row)} | dict(_next_to_messages(columns, row))
-        elif form == "prompt":
-            body = {"messages": self._own_prompt(columns)}
-        else:
-            raise RowProblem("has no messages and no prompt, and the job has no template")
+        body = self._body(form, columns, row)
+        if self._examples is not None:
+            body["messages"] = self._with_examples(self._examples, body["messages"], row)
         if form == "batch" or columns.get("params") is None:
             return Prompt(row.number, self.label_of(row), body)
         params = _params(columns["params"], row)
@@ -146,24 +144,58 @@ class RowForms:
             params = {name: value for name, value in params.items() if value is not None}
         return Prompt(row.number, self.label_of(row), body | params, without=without)
 
+    def _body(self, form: Form | None, columns: dict[str, Any], row: Row) -> dict[str, Any]:
+        """Return the body of a row without `params` and without examples."""
+        if self.asked is not None:
+            body: dict[str, Any] = {"messages": self._with_system(self.asked.messages(row, ()), columns)}
+            return body | dict(next_to_messages(columns, row)) if self.asked.continues_rows else body
+        if form == "batch":
+            body = _batch_body(columns, row)
+            body["messages"] = self._with_system(body["messages"], columns)
+            return body
+        if form == "messages":
+            return {"messages": self._own_messages(columns, row)} | dict(next_to_messages(columns, row))
+        if form == "prompt":
+            return {"messages": self._own_prompt(columns)}
+        raise RowProblem("has no messages and no prompt, and the job has no template")
+
+    def _example(self, row: Row) -> list[Any]:
+        """Return what a row asks, as the turns of an example."""
+        if self.asked is not None:
+            return self.asked.asking(row)
+        columns = row.columns or {}
+        messages: list[Any] = self._body(self.form(columns), columns, row)["messages"]
+        return messages
+
+    def _with_examples(self, examples: Examples, own: list[Any], row: Row) -> list[Any]:
+        """Return a row's messages with the examples: where the job's messages name them, else after the system's."""
+        if self.asked is not None and self.asked.places_examples:
+            turns = examples.before(self.asked.asking(row))
+            return self._with_system(self.asked.messages(row, turns), row.columns or {})
+        turns = examples.before(own)
+        start = sum(1 for _ in takewhile(is_system, own))
+        return [*own[:start], *turns, *own[start:]]
+
     def _with_system(self, messages: list[Any], columns: dict[str, Any]) -> list[Any]:
         """Return messages with the job's system message first; a flag's takes the place of the row's, no other does."""
-        if self.system is None or (not self.replaces_system and any(map(_is_system, messages))):
+        if self.system is None or (not self.replaces_system and any(map(is_system, messages))):
             return messages
-        own = sum(1 for _ in takewhile(_is_system, messages))
-        return [{"role": "system", "content": self.system.render(columns)}, *messages[own:]]
+        own = sum(1 for _ in takewhile(is_system, messages))
+        return [system_message(self.system.render(columns)), *messages[own:]]
 
     def _own_messages(self, columns: dict[str, Any], row: Row) -> list[Any]:
-        messages = _checked_messages(columns["messages"], row)
-        if (system := columns.get("system")) and not any(map(_is_system, messages)):
-            messages = [_system(system), *messages]
+        messages = brought_messages(columns, row)
+        if (system := columns.get("system")) and not any(map(is_system, messages)):
+            messages = [system_message(system), *messages]
         return self._with_system(messages, columns)
 
     def _own_prompt(self, columns: dict[str, Any]) -> list[Any]:
         prompt, system = columns["prompt"], columns.get("system")
         if not isinstance(prompt, str):
             raise RowProblem(f"prompt is {kind_of(prompt)}; must be a string")
-        return self._with_system([_user(prompt)] if system is None else [_system(system), _user(prompt)], columns)
+        return self._with_system(
+            [user_message(prompt)] if system is None else [system_message(system), user_message(prompt)], columns
+        )
 
 
 def _as_text(value: Any) -> str | None:
@@ -175,25 +207,11 @@ def _as_text(value: Any) -> str | None:
         return None
 
 
-def _system(content: Any) -> dict[str, str]:
-    if not isinstance(content, str):
-        raise RowProblem(f"system is {kind_of(content)}; must be a string")
-    return {"role": "system", "content": content}
-
-
-def _is_system(message: Any) -> bool:
-    return message["role"] in ("system", "developer")
-
-
-def _user(content: str) -> dict[str, str]:
-    return {"role": "user", "content": content}
-
-
 def _recognised(columns: dict[str, Any]) -> Form | None:
     """Return the form of a row without regard to the job's template; None when it has none."""
     if "body" in columns and "custom_id" in columns and _is_batch_line(columns):
         return "batch"
-    if columns.get("messages") is not None:
+    if messages_column(columns) is not None:
         return "messages"
     return "prompt" if "prompt" in columns else None
 
@@ -211,27 +229,7 @@ def _batch_body(columns: dict[str, Any], row: Row) -> dict[str, Any]:
         raise RowProblem(f"url is {url}; only …{_BATCH_URL} can be run")
     body = _object(body, "body", row)
     messages = body.pop("messages", None)
-    return {"messages": _checked_messages(messages, row._replace(has_filled_nulls=False))} | _overrides(body)
-
-
-def _next_to_messages(columns: dict[str, Any], row: Row) -> Iterator[tuple[str, Any]]:
-    """Yield the parts of the body that a row has next to its messages. Null and what is empty are not sent."""
-    for name, kinds in _NEXT_TO_MESSAGES.items():
-        value = columns.get(name)
-        if value is None or value == "":
-            continue
-        has_filled_nulls = row.has_filled_nulls and not isinstance(value, str)
-        if isinstance(value, str) and (str not in kinds or value.lstrip().startswith("{")):
-            value = from_json(value, name)
-        if not isinstance(value, kinds):
-            known = " or ".join(kind_of(kind()) for kind in kinds)
-            raise RowProblem(
-                f"{name} is {kind_of(value)}; must be {known}. If it is not a part of the request, rename it"
-            )
-        if isinstance(value, list) and not all(isinstance(each, dict) for each in value):
-            raise RowProblem(f"{name} must be a list of objects. If it is not a part of the request, rename it")
-        if value not in ([], {}):
-            yield name, plain(value, has_filled_nulls=has_filled_nulls)
+    return {"messages": checked_messages(messages, row._replace(has_filled_nulls=False))} | _overrides(body)
 
 
 def _params(value: Any, row: Row) -> dict[str, Any]:
@@ -262,20 +260,3 @@ def _overrides(body: dict[str, Any]) -> dict[str, Any]:
     body.pop("stream", None)
     body.pop("stream_options", None)
     return body
-
-
-def _checked_messages(value: Any, row: Row) -> list[Any]:
-    has_filled_nulls = row.has_filled_nulls and not isinstance(value, str)
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        value = from_json(value, "messages")
-    if not isinstance(value, list):
-        raise RowProblem(f"messages is {kind_of(value)}; must be a list of objects, each with a role")
-    if not value:
-        raise RowProblem("messages is empty")
-    for index, message in enumerate(value):
-        if not isinstance(message, dict):
-            raise RowProblem(f"messages[{index}] is {kind_of(message)}; must be an object with a role")
-        if not isinstance(message.get("role"), str):
-            raise RowProblem(f"messages[{index}] has no role")
-    checked: list[Any] = plain(value, has_filled_nulls=has_filled_nulls)
-    return checked

@@ -34,7 +34,8 @@ def as_template(column: str) -> str:
 class Template:
     """A compiled template.
 
-    Null renders as nothing; everything else as Python prints it (`True`, `0.5`), or as JSON by `tojson`. Nothing that
+    Null renders as nothing, a list of messages as who says what, and everything else as Python prints it (`True`,
+    `0.5`), or as JSON by `tojson`. Nothing that
     a template can say is random: the same row renders the same on every run.
     """
 
@@ -185,7 +186,24 @@ def _shown(value: Any) -> Any:
     """
     if isinstance(value, float) and not isfinite(value):
         raise ValueError(f"a value is {value}, which JSON cannot express")
+    if (
+        value.__class__ is list
+        and value
+        and all(isinstance(each, dict) and {"role", "from"} & {*each} for each in value)
+    ):
+        return "\n\n".join(map(_spoken, value))
     return "" if value is None else value
+
+
+def _spoken(message: dict[str, Any]) -> str:
+    """Return one message of a conversation as a person reads it: who speaks, then the text."""
+    content = message.get("content", message.get("value"))
+    if isinstance(content, list):  # parts: texts, images, …
+        parts = [each if isinstance(each, dict) else {"text": str(each)} for each in content]
+        content = "\n".join(str(part["text"]) if "text" in part else f"[{part.get('type')}]" for part in parts)
+    if calls := message.get("tool_calls"):
+        content = "\n".join(filter(None, [content, _tojson(calls)]))
+    return f"{message.get('role', message.get('from'))}: {content or ''}"
 
 
 def _make_environment() -> SandboxedEnvironment:

@@ -82,9 +82,13 @@ def _text(job: Job, summary: Summary, schema: pa.Schema) -> Iterator[str]:
         yield "\n**The embedded simulator made these answers up: no model has seen the prompts.**"
     yield "\n| | |\n| --- | --- |"
     yield from (f"| {name} | {_cell(value)} |" for name, value in _facts(job, summary))
-    for heading, text in (("System message", job.prompt.system), ("Prompt", job.prompt.user)):
-        if text is not None:
-            yield f"\n## {heading}\n\nA template over the columns of a row.\n\n{_fenced(text)}"
+    for heading, text in job.prompt.texts().items():
+        what = (
+            "Solved rows that are sent before each row"
+            if heading == "Examples"
+            else "A template over the columns of a row"
+        )
+        yield f"\n## {heading}\n\n{what}.\n\n{_fenced(text)}"
     if summary.failures:
         yield "\n## Failed rows\n\n| kind | rows |\n| --- | --- |"
         yield from (f"| `{each['kind']}` | {each['rows']:,} |" for each in summary.failures)

@@ -49,7 +49,7 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
 def texts_of(job: Job) -> dict[str, str]:
     """Return the templates and the schema of the job: heading → text."""
     schema = job.response.schema and orjson.dumps(job.response.schema, option=orjson.OPT_INDENT_2).decode()
-    texts = {"System prompt": job.prompt.system, "User prompt": job.prompt.user, "Schema of the answers": schema}
+    texts = job.prompt.texts() | {"Schema of the answers": schema}
     return {name: cut(text, _TEXT_CHARS) for name, text in texts.items() if text}
 
 

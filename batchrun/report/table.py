@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from batchrun.errors import JobError
 from batchrun.job.sections import Job
-from batchrun.prompts.template import Template
+from batchrun.prompts.conversation import conversation_of
 from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, BEFORE_INPUT, CLASH_PREFIX, SCORE
 
 MESSAGES = "last message"
@@ -61,7 +61,7 @@ def layout_of(names: Sequence[str], job: Job) -> Layout:
 def _asked(job: Job, inputs: Sequence[str]) -> list[str]:
     """Return the columns of the input that the prompts are made of, in the order of the input."""
     columns = _of_template(job)
-    if job.prompt.user and columns is None:
+    if (job.prompt.user or job.prompt.messages) and columns is None:
         return list(inputs)
     if columns is None:
         if any(name in inputs for name in CONVERSATIONS):
@@ -72,11 +72,10 @@ def _asked(job: Job, inputs: Sequence[str]) -> list[str]:
 
 
 def _of_template(job: Job) -> frozenset[str] | None:
-    """Return the columns that the user template reads; None without a template, or if it may read any."""
-    if not job.prompt.user:
-        return None
+    """Return the columns that the job's templates read; None without a template, or if they may read any."""
     try:
-        return Template(job.prompt.user, "prompt.user").columns
+        asked = conversation_of(job.prompt)
+        return None if asked is None else asked.columns
     except JobError:  # of a job that another version ran
         return None
 

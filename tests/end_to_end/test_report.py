@@ -15,7 +15,8 @@ from harness.prompts import write_prompts
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
-from batchrun.job.sections import Input, Job, Model, PromptTemplates
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job, Model
 from batchrun.job.serialization import job_to_dict
 
 ATTACK = "</script><script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\"> needle"

@@ -257,3 +257,21 @@ def test_the_history_has_every_execution(spawn: Any, run: Any, endpoint: Any) ->
     assert (first.state, first.ended_at_ms, second.state) == ("died", None, "completed")
     assert second.ended_at_ms is not None
     assert first.started_at_ms < second.started_at_ms <= second.ended_at_ms
+
+
+def test_edited_examples_ask_their_rows_again(run: Any, endpoint: Any) -> None:
+    """The examples are a part of every request, although they stand in a file of their own."""
+    endpoint.may_buy_twice = True  # it does not look at the examples
+    shots = Path("shots.jsonl")
+    shots.write_text('{"prompt": "2+2?", "answer": "4"}\n')
+    write_prompts("a", "b")
+    Path("job.toml").write_text(
+        f'[input]\npath = "in.jsonl"\n[prompt]\nexamples = "shots.jsonl"\n[model]\nname = "{MODEL}"'
+    )
+    assert run("job.toml", "--json").json["newly_settled"] == 2
+    shots.write_text('{"prompt": "2+2?", "answer": "four"}\n')
+    edited = run("job.toml", "--json", "--yes")
+    assert "prompt.examples" in edited.stderr
+    assert edited.json["newly_settled"] == 2
+    assert endpoint.stats.received == 4
+    assert run("job.toml", "--json").json["newly_settled"] == 0

@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 from batchrun.engine.canaries import Canaries
-from batchrun.job.sections import Input, Job, Model, PromptTemplates, Response
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job, Model, Response
 from batchrun.prompts.images import media_type
 
 

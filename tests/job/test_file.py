@@ -1,5 +1,6 @@
 """Job file and flags become a job; an error names file, key, value and cure."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -307,3 +308,31 @@ def test_the_base_url_of_the_environment_counts_where_the_job_names_none(
     monkeypatch.setenv("OPENAI_BASE_URL", "https://host/v1/")
     job = load(INPUT + f"[endpoint]\n{settings}\n")
     assert (job.endpoint.base_url == "https://host/v1") == (OWN not in settings and "wandb" not in settings)
+
+
+def test_examples_and_tools_are_read_from_files_next_to_the_job(tmp_path: Path) -> None:
+    """JSON Lines or one JSON list; what is wrong with a file is named."""
+    tool = {"type": "function", "function": {"name": "look"}}
+    (tmp_path / "shots.jsonl").write_text('{"q": "a", "answer": "b"}\n\n{"q": "c", "answer": "d"}\n')
+    (tmp_path / "tools.json").write_text(json.dumps([tool]))
+    path = tmp_path / "job.toml"
+    lines = [
+        '[prompt]\nuser = "{{ q }}"\nexamples = "shots.jsonl"',
+        '[model]\ntools = "tools.json"',
+        '[input]\npath = "a"',
+    ]
+    path.write_text("\n".join(lines))
+    job = load_job(path)
+    assert job.prompt.examples == ({"q": "a", "answer": "b"}, {"q": "c", "answer": "d"})
+    assert job.model.parameters() == {"tools": ({**tool},)}
+    (tmp_path / "tools.json").write_text('[{"name": "look"}]')
+    with pytest.raises(JobError, match=r"model.tools = .*; must be a list of tables, each with a type"):
+        load_job(path)
+
+
+def test_a_template_flag_takes_the_place_of_the_messages(tmp_path: Path) -> None:
+    path = tmp_path / "job.toml"
+    path.write_text('[input]\npath = "a"\n[prompt]\nmessages = [{role = "user", content = "hi"}]')
+    flag = {("prompt", "user"): ("--template", "{{ q }}")}
+    assert (load_job(path, flag).prompt.user, load_job(path, flag).prompt.messages) == ("{{ q }}", None)
+    assert load_job(path).prompt.messages == ({"role": "user", "content": "hi"},)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.job.endpoint import Endpoint
-from batchrun.job.sections import Input, Job, Limits, Model, Output, Price, PromptTemplates
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job, Limits, Model, Output, Price
 from batchrun.job.serialization import UnknownSettingError, job_from_dict, job_to_dict
 
 INPUT = Input(path=("a.jsonl",))

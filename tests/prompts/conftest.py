@@ -1,5 +1,6 @@
 """Fixtures for the tests of the prompts stage: files to read and jobs that read them."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from batchrun.job.sections import Input, Job, Model, PromptTemplates
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job, Model
 from batchrun.prompts.source import Source
 from batchrun.records import BadRow
 
@@ -34,10 +36,14 @@ def write(tmp_path: Path) -> Write:
 def make_job() -> MakeJob:
     """Make a job from the settings of all sections, by name."""
 
-    def make_job(path: str = "-", *, user: str | None = None, system: str | None = None, **settings: Any) -> Job:
-        of_input = {key: settings.pop(key) for key in ("id", "limit", "strict") if key in settings}
+    def make_job(path: str = "-", **settings: Any) -> Job:
+        def of(section: type) -> dict[str, Any]:
+            names = [field.name for field in dataclasses.fields(section) if field.name in settings]
+            return {name: settings.pop(name) for name in names}
+
+        of_input, of_prompt = of(Input), of(PromptTemplates)
         model = Model(**({"names": ("m",)} | settings))
-        return Job(input=Input(path=(path,), **of_input), prompt=PromptTemplates(system=system, user=user), model=model)
+        return Job(input=Input(path=(path,), **of_input), prompt=PromptTemplates(**of_prompt), model=model)
 
     return make_job
 

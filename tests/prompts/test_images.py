@@ -10,7 +10,8 @@ import pytest
 from harness.pictures import HEADS, picture
 
 from batchrun.errors import InputError
-from batchrun.job.sections import Input, Job, Model, PromptTemplates
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job, Model
 from batchrun.prompts import images as images_module
 from batchrun.prompts.images import media_type
 from batchrun.prompts.source import Source

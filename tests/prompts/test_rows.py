@@ -140,7 +140,7 @@ def test_a_null_in_params_takes_a_parameter_away(make_job, as_text: bool) -> Non
     ("columns", "problem"),
     [
         (row(prompt=None), "prompt is null; must be a string"),
-        (row(prompt=["hi"]), "prompt is a list; must be a string"),
+        (row(prompt=["hi"]), "prompt[0] is a string; must be an object with a role"),
         (row(prompt="hi", system=3), "system is a number; must be a string"),
         (row(question="hi"), "has no messages and no prompt"),
         (row(messages={"role": "user"}), "messages is an object; must be a list of objects"),

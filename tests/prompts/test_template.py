@@ -1,4 +1,5 @@
 import datetime
+import json
 from typing import Any
 
 import pytest
@@ -138,3 +139,18 @@ def test_a_template_knows_what_other_tools_would_take_for_a_column(text: str, pl
 def test_a_column_can_be_written_whatever_its_name(column: str) -> None:
     """What messages advise works."""
     assert Template(as_template(column), "prompt.user").render({column: "x"}) == "x"
+
+
+def test_messages_render_as_a_conversation_that_can_be_read() -> None:
+    """A judge reads who says what; `tojson` still gives the JSON, and other lists are as Python prints them."""
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {}}]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+    ]
+    template = Template("{{ messages }}|{{ turns }}|{{ tags }}", "prompt.user")
+    shown = template.render({"messages": messages, "turns": [{"from": "human", "value": "hi"}], "tags": ["a"]})
+    assert shown == (
+        f"system: Be brief.\n\nuser: What is it?\n[image_url]\n\nassistant: {json.dumps([call])}|human: hi|['a']"
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from harness.prompts import write_rows
 
-from batchrun.job.sections import PromptTemplates
+from batchrun.job.prompt import PromptTemplates
 from batchrun.publish.record import RunRecord
 
 QUESTION = PromptTemplates(user="{{ question }}")

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchrun.job.sections import Input, Job, PromptTemplates
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job
 from batchrun.report.sample import Sample, chosen_rows, read_sample
 from batchrun.report.table import layout_of
 from batchrun.report.tally import Tally, tally

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from batchrun.job.evaluate import Evaluate
-from batchrun.job.sections import Input, Job, Model, Output, PromptTemplates
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job, Model, Output
 from batchrun.report.settings import facts_of, texts_of
 from batchrun.results.summary import Recorded, Status, summarize
 
@@ -47,7 +48,7 @@ def test_a_simulated_run_names_no_endpoint(simulated: bool) -> None:
 
 def test_templates_and_schema_have_headings() -> None:
     """Only those that the job has."""
-    assert texts_of(JOB) == {"System prompt": "Be kind.", "User prompt": "{{ text }}"}
+    assert texts_of(JOB) == {"System message": "Be kind.", "User message": "{{ text }}"}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import pytest
 
 from batchrun.job.evaluate import Evaluate
-from batchrun.job.sections import Input, Job, PromptTemplates
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job
 from batchrun.report.table import MESSAGES, layout_of
 from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER
 

@@ -14,7 +14,8 @@ from batchrun.checkpoint.facts import Fact, Origin
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.job.endpoint import Endpoint
-from batchrun.job.sections import Input, Job, Limits, Model, Output, Price, PromptTemplates, Response
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job, Limits, Model, Output, Price, Response
 from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.results.identity import (

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -79,16 +79,24 @@ def stated_rows(files: Sequence[InputFile]) -> int | None:
 
 def _footer_rows(file: InputFile) -> int:
     if file.found is None:
-        return row_count(pq.ParquetFile(file.path))
+        return row_count(_opened(file.path))
     with open_found(file.found) as raw:
-        return row_count(pq.ParquetFile(raw, pre_buffer=False))
+        return row_count(_opened(raw))
 
 
 def open_parquet(raw: BinaryIO, file: InputFile) -> pq.ParquetFile:
     """Return the file, read as a stream: column chunks and rows that were read are not held in memory."""
-    parquet = pq.ParquetFile(raw, buffer_size=1 << 20, pre_buffer=False)
+    parquet = _opened(raw, buffer_size=1 << 20)
     refuse_twins(parquet.schema_arrow.names, file)
     return parquet
+
+
+def _opened(source: Any, **options: Any) -> pq.ParquetFile:
+    """Return an open file; raises `ArrowInvalid` for names of columns that are not UTF-8, as for other damage."""
+    try:
+        return pq.ParquetFile(source, pre_buffer=False, **options)
+    except UnicodeDecodeError:
+        raise pa.ArrowInvalid("the names of its columns are not UTF-8") from None
 
 
 def parquet_batches(

@@ -153,6 +153,7 @@ class Evaluations:
                 "model": model,
                 "system": job.prompt.system,
                 "user": job.prompt.user,
+                "messages": job.prompt.texts().get("Messages"),
                 "parameters": job.model.parameters(),
             },
             dataset=dataset,

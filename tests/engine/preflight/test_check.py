@@ -12,7 +12,8 @@ import pytest
 
 from batchrun.engine.preflight.check import check
 from batchrun.engine.shared_limit import LimitMemory
-from batchrun.job.sections import Input, Job, Limits, Model, Output, PromptTemplates
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job, Limits, Model, Output
 from batchrun.prompts.source import Source
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"

@@ -14,7 +14,8 @@ from batchrun.checkpoint.store import Store
 from batchrun.engine.preflight import preview as previews
 from batchrun.engine.preflight.check import check
 from batchrun.engine.preflight.preview import Preview, preview
-from batchrun.job.sections import Input, Job, Limits, Model, Output, Price, PromptTemplates
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job, Limits, Model, Output, Price
 from batchrun.prompts.source import Source
 
 TODAY = date(2026, 11, 21)

@@ -10,7 +10,8 @@ import pytest
 
 from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.errors import InputError
-from batchrun.job.sections import Input, Job, Model, Output, PromptTemplates
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job, Model, Output
 from batchrun.prompts.input.columns import InputColumns
 from batchrun.prompts.input.files import find_files
 from batchrun.prompts.input.first_run import renamed

@@ -13,6 +13,7 @@ from harness.input_files import parquet, read
 from batchrun.errors import InputError
 from batchrun.prompts.input.columns import InputColumns
 from batchrun.prompts.input.files import find_files
+from batchrun.prompts.input.parquet_file import stated_rows
 from batchrun.prompts.input.reader import RowReader
 from batchrun.records import Row
 
@@ -104,3 +105,14 @@ def test_parquet_that_was_read_is_not_kept_in_memory(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak_bytes < 24 << 20  # of 48
+
+
+def test_names_of_columns_that_are_not_utf8_refuse_the_file(tmp_path: Path) -> None:
+    """Of columns in lists too, whose names are read when the file is opened."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"list": [[{"inner": 1}]]}), path, store_schema=False, write_statistics=False)
+    path.write_bytes(path.read_bytes().replace(b"inner", b"\xffnner"))
+    files = find_files([str(path)])
+    assert stated_rows(files) is None
+    with pytest.raises(InputError, match="not UTF-8"):
+        list(RowReader(files))
