@@ -42,6 +42,16 @@ class Settings(TypedDict, total=False):
     """order of sending: input, or prefix to send prompts with the same beginning together, for the endpoint's cache"""
     system: str | None
     """template of the system message"""
+    messages: Sequence[Any] | None
+    """templates of all messages, instead of `user`; the string `{{ messages }}` stands for the row's own"""
+    examples: Sequence[Mapping[str, Any]] | None
+    """solved rows that are sent before each row as earlier turns: a file of JSON Lines, or tables"""
+    num_examples: int | None
+    """how many of them are sent with a row"""
+    example_seed: int | None
+    """draw them at random for each row, with this seed"""
+    example_answer: str | None
+    """template of the answer of an example"""
     images: str | None
     """column of images to send with the text: a URL, a path or bytes, or a list of these"""
     temperature: float | None
@@ -52,6 +62,8 @@ class Settings(TypedDict, total=False):
     """nucleus sampling, 0 to 1"""
     seed: int | None
     """seed for the endpoint's sampling; sample k gets seed + k"""
+    tools: Sequence[Mapping[str, Any]] | None
+    """functions that the model may call: a JSON file, or a list of tables"""
     stop: str | Sequence[str] | None
     """text, or list of texts, at which an answer ends"""
     num_samples: int
@@ -145,8 +157,6 @@ class Settings(TypedDict, total=False):
     functions: Any
     """a key of the request's body, sent as it is"""
     function_call: Any
-    """a key of the request's body, sent as it is"""
-    tools: Any
     """a key of the request's body, sent as it is"""
     tool_choice: Any
     """a key of the request's body, sent as it is"""

@@ -19,6 +19,7 @@ _COMMANDS = {
     "watch": ("batchrun.cli.watch", "watch_command", "Follow a run from another terminal."),
     "show": ("batchrun.cli.show", "show_command", "Show rows in the terminal: answers, failed rows, one row in full."),
     "export": ("batchrun.cli.export", "export_command", "Rebuild the results from the checkpoint, at no cost."),
+    "compare": ("batchrun.cli.compare", "compare_command", "Compare two runs or models prompt by prompt."),
     "report": ("batchrun.cli.report", "report_command", "Write one HTML page about a run."),
     "publish": ("batchrun.cli.publish", "publish_command", "Publish a run to W&B Weave or W&B."),
     "models": ("batchrun.cli.models", "models_command", "List the models that the endpoint serves, with prices."),
