@@ -1,9 +1,11 @@
 """What a run knows and says of its endpoint: whether it ever replied, why it is paused, and what its user can do."""
 
+import contextlib
 import dataclasses
 from collections.abc import Collection, Mapping
 
 from batchrun.checkpoint import facts
+from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.advice import cure_for, list_cure, place_of, unheard_cure, without_successor
 from batchrun.endpoint.diagnosis import finding
@@ -13,10 +15,15 @@ from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Policy
 from batchrun.endpoint.pool.verdicts import UNHEARD
 from batchrun.engine.access import Access
+from batchrun.errors import BatchrunError
 from batchrun.job.sections import Job, Limits
-from batchrun.records import Closed, GivenUp, Loosened, Paused, Resumed, Stop
+from batchrun.records import Closed, GivenUp, Loosened, Paused, Request, Resumed, Stop
 from batchrun.report.texts import counted, duration_text
 from batchrun.results.endpoints import earlier_endpoints
+from batchrun.results.requests import requests_of
+
+_MOST_LOOKED_AT = 1_000
+"""Answers among which one of each model is found: they are in the order of rows, and each row asks all models."""
 
 
 class Contact:
@@ -50,6 +57,18 @@ class Contact:
         if answered is None:  # of a version that noted less
             return completed if set(earlier_endpoints(self._store)) <= {self._job.endpoint.base_url} else []
         return answered.get(self._job.endpoint.base_url, [])
+
+    def answered_before(self, model: str) -> Request | None:
+        """Return the request of the first row that a model has answered; None if none can be made again."""
+        directory = self._job.run_directory
+        with contextlib.suppress(BatchrunError):
+            with Checkpoint(directory) as checkpoint:
+                rows = [each.row for each in checkpoint.answered(_MOST_LOOKED_AT) if each.model == model]
+            for found in requests_of(directory, rows[0]) if rows else ():
+                is_answered = found.outcome is not None and found.outcome.kind is None
+                if found.request.model == model and is_answered and found.is_same:
+                    return found.request
+        return None
 
     def note_answered(self, models: Collection[str]) -> None:
         """Record which models have answered rows."""

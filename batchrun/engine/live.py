@@ -77,13 +77,7 @@ class Prepared:
 class Sending:
     """The sending of one execution."""
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        *,
-        interruption: Interruption,
-        save: Callable[[], None],
-    ) -> None:
+    def __init__(self, prepared: Prepared, *, interruption: Interruption, save: Callable[[], None]) -> None:
         """Connect the parts, in the running event loop; `send` starts.
 
         Args:
@@ -118,6 +112,7 @@ class Sending:
                 strict=None if canaries.strict_forms is None else Strictness(*canaries.strict_forms),
                 budget=self._budget,
                 answered=self._contact.answered,
+                answered_before=self._contact.answered_before,
                 is_heard=self._contact.is_heard,
                 place=self._contact.place,
                 cure_of=self._contact.cure_of,

@@ -1,9 +1,12 @@
 """What a run knows and says of its endpoint."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.prompts import write_rows
+from harness.settled import HEAD, failed, settle
 
 from batchrun.checkpoint import facts
 from batchrun.endpoint.key import Secret
@@ -11,7 +14,7 @@ from batchrun.engine.access import Access
 from batchrun.engine.contact import Contact
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Input, Job, Limits, Model
-from batchrun.records import Closed, GivenUp, Loosened, ModelTotals, Paused, Resumed, Stop
+from batchrun.records import Closed, GivenUp, Loosened, ModelTotals, Paused, Request, Resumed, Stop
 
 URL = "http://127.0.0.1:9/v1"
 COMPLETED = {"m": ModelTotals(requests=5, completed=5)}
@@ -190,3 +193,24 @@ def test_the_models_that_answer_are_noted_by_endpoint() -> None:
     assert store.known["answered"] == {OTHER: [], URL: ["m"]}
     made.note_answered(["n"])
     assert store.known["answered"] == {OTHER: [], URL: ["m", "n"]}
+
+
+def test_an_answered_request_is_made_again_from_the_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first row of the model that is completed, if the input still asks the same."""
+    monkeypatch.chdir(tmp_path)
+    sent: dict[tuple[str, int], bytes] = {}
+
+    def answer(asked: Request) -> Any:
+        sent[asked.model, asked.row] = asked.body
+        return failed("bad_request") if asked.row < 2 else "x"
+
+    made = settle([{"prompt": str(row)} for row in range(4)], answer, head=HEAD.replace('["m"]', '["m", "n"]'))
+    found = Contact(made, Access(URL, None, None), Store())  # type: ignore[arg-type]
+    request = found.answered_before("n")
+    assert request is not None
+    assert (request.model, request.row, request.body) == ("n", 2, sent["n", 2])
+    assert found.answered_before("other") is None
+    write_rows("in.jsonl", *({"prompt": "new"} for _ in range(4)))
+    assert found.answered_before("n") is None
+    Path("in.jsonl").unlink()
+    assert found.answered_before("n") is None

@@ -22,6 +22,7 @@ class Work:
         "first_body",
         "is_canary",
         "is_given_up",
+        "is_repeat",
         "is_settled",
         "is_straggler",
         "level",
@@ -41,6 +42,7 @@ class Work:
         self.first_body = request.body  # before any repair
         self.repairs = 0  # how often it was asked again for an answer that fits
         self.is_canary = is_canary
+        self.is_repeat = False  # a canary that is the request of an answered row, asked once more
         self.attempts = 0  # made
         self.allowed = max_attempts * ATTEMPT  # may be spent, in hundredths of an attempt
         self.spent = 0  # of that

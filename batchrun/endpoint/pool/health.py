@@ -170,6 +170,8 @@ class Health(Generic[Row]):
 
     def canary_failed(self, failure: Failure) -> bool:
         """Note a failure of a canary; return whether an outage begins with it."""
+        if self.wants_row:
+            self.refusals.begin_again()
         return self.pause is not None and self._confirm(
             self.pause._replace(rows=0, is_proven=True, asks=False), failure
         )
@@ -205,7 +207,9 @@ class Health(Generic[Row]):
             rows = self.pause.rows + failure.was_probe
             self.pause = self.pause._replace(rows=rows, asks=asks or self.pause.asks)
 
-    def succeeded(self, sent_s: float, now_s: float, *, is_canary: bool, spares: bool = False) -> Judgement[Row]:
+    def succeeded(
+        self, sent_s: float, now_s: float, *, is_canary: bool, spares: bool = False, asks_rows: bool = False
+    ) -> Judgement[Row]:
         """Note a success; return what it shows about the suspects.
 
         Args:
@@ -213,6 +217,7 @@ class Health(Generic[Row]):
             now_s: the time.
             is_canary: whether it was a canary's.
             spares: whether a canary judges no row whose refusal may be the run's although canaries are answered.
+            asks_rows: whether a row can be asked instead of a canary.
         """
         pause = self.pause
         if pause is not None and sent_s <= pause.began_s:
@@ -220,8 +225,8 @@ class Health(Generic[Row]):
         asks = pause is not None and pause.asks
         is_undecided = is_canary and self.are_rows_exhausted and not asks
         if is_canary and asks:
-            self.refusals.canary_answered()
-            if spares and self.wants_row:
+            self.refusals.canary_answered(is_last=asks_rows and not spares)
+            if asks_rows and self.wants_row:
                 return Judgement({}, [], None)  # many rows were refused: a row must show it
         elif self.wants_row:
             self.refusals.row_answered()

@@ -73,6 +73,8 @@ class Lane:
         """Whether nothing more is sent; `close` sets it."""
         self.is_proven = False
         """Whether a row of the model was ever answered: then the job itself is not what makes it fail."""
+        self.answered_request: Request | None = None
+        """The request of a row that was answered: it can be asked once more when no fresh row is left to ask."""
         self.answers = 0
         """How many requests were answered."""
         self.slowest_s = 0.0
@@ -118,6 +120,11 @@ class Lane:
         return self.has_fresh and self._has_place
 
     @property
+    def can_ask_row(self) -> bool:
+        """Whether there is a row to ask whose the refusals are: a fresh one, or one that was answered before."""
+        return self.takes_fresh or (not self.has_fresh and self.answered_request is not None)
+
+    @property
     def _has_room(self) -> bool:
         """Whether memory has room for a fresh request, or nothing else could be sent."""
         held_bytes = self.in_flight_bytes + self.backlog.kept_bytes
@@ -139,6 +146,11 @@ class Lane:
         self._answers_s += latency_s
         if latency_s > self.slowest_s:
             self.slowest_s = latency_s
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the model has ever answered anything: a row, also in an earlier execution, or a canary."""
+        return self.is_proven or self.answers > 0
 
     @property
     def usual_s(self) -> float:
@@ -209,7 +221,7 @@ class Lane:
             return None
         if self.health.wants_row and (self.in_flight or self._room.more_to_come):
             return None  # what is in flight may show it; the rows to ask are the last of those that can be read
-        probe = self._take_last() if self.health.wants_row else None
+        probe = self._take_row_to_ask() if self.health.wants_row else None
         probe = probe or (self._make_canary() if self.health.wants_canary else None)
         probe = probe or self._take_fresh() or self.backlog.take_where(self._is_unsuspected)
         if probe is None and (
@@ -225,15 +237,27 @@ class Lane:
     def _take_fresh(self) -> Work | None:
         return self.backlog.take_fresh() if self.backlog.fresh and self._has_room else None
 
-    def _take_last(self) -> Work | None:
-        return self.backlog.take_last() if self.backlog.fresh and self._has_room else None
+    def _take_row_to_ask(self) -> Work | None:
+        """Return the row that shows whose the refusals are: the last fresh one, or an answered one, once more."""
+        is_repeat = self.answered_request is not None and self.health.refusals.are_fresh_rows_refused
+        if self.backlog.fresh and not is_repeat:
+            return self.backlog.take_last()
+        if self.answered_request is None or not self._may_ask:
+            return None
+        work = Work(self.answered_request, self._max_attempts, is_canary=True)
+        work.is_repeat = True
+        return work
 
     def _is_unsuspected(self, work: Work) -> bool:
         return work not in self.health.suspects and not self.apart.is_for(work)
 
+    @property
+    def _may_ask(self) -> bool:
+        """Whether a row waits for its verdict and no canary is under way: one is sent at a time."""
+        return next(iter(self.backlog), None) is not None and not any(work.is_canary for work in self._probes)
+
     def _make_canary(self) -> Work | None:
-        """Return a canary while a row waits for its verdict; one canary at a time."""
-        if next(iter(self.backlog), None) is None or any(work.is_canary for work in self._probes):
+        if not self._may_ask:
             return None
         pause = self.health.pause
         asks = pause is not None and pause.asks

@@ -1,21 +1,20 @@
 """Is a refusal the row's or the whole run's? Pure.
 
-Theory of operation. A refused row may be at fault itself (its text is too long, its image is broken), or all rows are
-refused alike: the key is wrong, the credit is spent, the model does not take a parameter of the job. No status and no
-words tell the two apart. What happens to others does. The evidence, the strongest first:
+Theory of operation. A refused row may be at fault itself (its text is too long, its image is broken), or every row is
+refused: the key is wrong, the credit is spent, the model does not take a parameter of the job. No status and no words
+tell the two apart. What happens to others does. The evidence, the strongest first:
 
 - *Another row is answered* that was sent after the refusal came: the refusal was the row's own. It pays for it.
 - *A canary is answered*, a small request with all that the job gives every row: the job is not refused. That convicts
   rows whose kind is about their content. A refusal of a kind that keeps rows open (a key, credit, a model) may spare a
-  request so small: the last cents of a credit pay for it. Such rows are convicted by a canary only when no other row is
-  left to send, or after an earlier conviction.
-- *A canary is refused alike*: it may be the run's. Where the model has answered rows, several canaries must be refused
-  one after the other: a server may refuse one request in ten by chance.
-- *Many rows are refused alike*, none was answered between, and their kind keeps rows open: it may be the run's, even if
-  canaries are answered.
-- *Fresh rows are refused too*: it is the run's. They are the last witnesses, from as far behind in the input as it has
-  been read, since what is wrong with some rows is often wrong with their neighbours. If one is answered, canaries that
-  were refused had shown nothing, and from then on rows are asked instead of canaries.
+  request so small: the last cents of a credit pay for it. Where many rows were refused in this way, an answered canary
+  proves nothing.
+- *A canary is refused for the same reason*: it may be the run's. Where the model has answered rows, several canaries
+  must be refused one after the other: a server may refuse one request in ten by chance.
+- *Rows are refused that are sent to find out*: it is the run's. First fresh rows, from as far behind in the input as it
+  has been read, since what is wrong with some rows is often wrong with their neighbours. Then a row that was answered
+  before, once more: it is known to be sound. If one of them is answered, canaries that were refused had shown nothing,
+  and from then on rows are asked instead of canaries.
 
 So a refused row is not settled, and it is not sent again until it is judged: each refusal costs it a whole attempt, and
 no row is sent more often than it has attempts.
@@ -23,9 +22,9 @@ no row is sent more often than it has attempts.
 A canary that is refused for another reason shows nothing: what it has may not fit a request so short. Then a bare
 canary asks, without parameters. If that is answered or refused for yet another reason, the rows are at fault.
 
-"Alike" is the same named kind, or the same status with mostly the same words and codes. After an acquittal of the
-endpoint four times as many rows must be refused in this way until somebody is asked again: a file sorted by length may
-have thousands of rows in a row that are too long.
+The reason is the same if the kind is and its name says it all, or if the status is and most words and codes are. After
+an acquittal of the endpoint four times as many rows must be refused for a reason until somebody is asked again: a file
+sorted by length may have thousands of rows in a row that are too long.
 """
 
 from collections.abc import Hashable, Iterable
@@ -35,12 +34,12 @@ from typing import Generic, NamedTuple, TypeVar
 from batchrun.endpoint.pool.reason import Reason
 
 _REFUSALS = 3
-"""Rows that must be refused alike with no success between, after others were answered, until a canary asks. A gateway
-that restarts answers 404 for a moment, and a firewall answers 403 to single prompts."""
+"""Rows that must be refused for the same reason with no success between, after others were answered, until a canary
+asks. A gateway that restarts answers 404 for a moment, and a firewall answers 403 to single prompts."""
 
 _CANARIES = 5
-"""Canaries that must be refused alike, one after the other, until a model that has answered rows counts as refused. A
-server that refuses one request in ten by chance refuses five one after the other once in 100,000 times."""
+"""Canaries that must be refused for that reason, one after the other, until a model that has answered rows counts as
+refused. A server that refuses one request in ten by chance refuses five one after the other once in 100,000 times."""
 
 _CANARIES_OF_MODEL = 50
 """The same where a server that fails (5xx) does not know the model: a minute, by the waits between probes. A gateway
@@ -53,14 +52,15 @@ _WITNESSES = 2
 
 _GROWTH = 4
 _MANY = 48
-"""Rows that must be refused alike, of a kind that keeps them open, until answered canaries prove nothing any more."""
+"""Rows that must be refused for the same reason, of a kind that keeps them open, until answered canaries prove nothing
+any more."""
 _MOST_REFUSALS = 768
 """How fast and how far these numbers grow while canaries or rows are answered: in a stretch of thousands of refused
 rows, one request in 768 is a canary, and at most 768 rows are sent in vain after the credit has ended."""
 
 _VARIED = 8
 """Different refusals with no success between, until a canary asks. Then words say nothing and only the status is
-compared: a server that repeats the prompt in each of its messages never refuses twice alike."""
+compared: a server that repeats the prompt in each of its messages never gives the same reason twice."""
 
 _MOST_GROUPS = 32
 """Different refusals that are kept apart."""
@@ -97,14 +97,14 @@ Row = TypeVar("Row", bound=Hashable)
 
 
 class _Group(Generic[Row]):
-    """Rows that are refused alike."""
+    """Rows that are refused for the same reason."""
 
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
         self.rows: set[Row] = set()
         self.spared: dict[Row, None] = {}  # of these, those that no canary convicts, in order
         self.enough = _REFUSALS
-        self.is_canary_answered = False  # since the first of these rows was refused
+        self.is_canary_vain = False  # one was answered, and that proves nothing
 
     @property
     def is_crowd(self) -> bool:
@@ -119,9 +119,9 @@ class Refusals(Generic[Row]):
         self._groups: list[_Group[Row]] = []
         self._group_of: dict[Row, _Group[Row]] = {}
         self._varied = _VARIED
-        self._canaries = 0  # refused alike, one after the other
+        self._canaries = 0  # refused for the reason of a group, one after the other
         self._witnesses = 0  # fresh rows that were refused, one after the other
-        self._is_canary_believed = False  # several were refused alike: only fresh rows can refute it
+        self._is_canary_believed = False  # several were refused: only fresh rows can refute it
         self._is_canary_refuted = False  # canaries were refused, and then a fresh row was answered
         self.is_bare = False
         """Whether the next canary is a bare one: the last, with the job's parameters, was refused for another reason
@@ -163,8 +163,12 @@ class Refusals(Generic[Row]):
     @property
     def wants_row(self) -> bool:
         """Whether a fresh row is to be asked instead of a canary."""
-        is_canary_vain = any(each.is_crowd and each.is_canary_answered for each in self._groups)
-        return self._is_canary_believed or self._is_canary_refuted or is_canary_vain
+        return self._is_canary_believed or self._is_canary_refuted or self.is_canary_vain
+
+    @property
+    def is_canary_vain(self) -> bool:
+        """Whether a canary was answered, and so many rows were refused that this proves nothing."""
+        return any(each.is_canary_vain for each in self._groups)
 
     @property
     def one_of_many(self) -> Row | None:
@@ -193,15 +197,18 @@ class Refusals(Generic[Row]):
             if group is not None:
                 group.rows.discard(row)
                 group.spared.pop(row, None)
-                group.is_canary_answered = group.is_canary_answered and bool(group.rows)
+                group.is_canary_vain = group.is_canary_vain and bool(group.spared)
 
-    def canary_answered(self) -> None:
-        """Note that a canary was answered: more rows must be refused until the next one asks."""
+    def canary_answered(self, *, is_last: bool = False) -> None:
+        """Note that a canary was answered: more rows must be refused until the next one asks.
+
+        Args:
+            is_last: whether no fresh row is left: then a few refused rows are many.
+        """
         self._is_canary_refuted = False
-        crowds = [each for each in self._pending if each.is_crowd]
         for group in self._pending:
-            group.is_canary_answered = True
-        self._acquit(besides=crowds)
+            group.is_canary_vain = group.is_crowd or (is_last and len(group.spared) >= _REFUSALS)
+        self._acquit(besides=[each for each in self._pending if each.is_canary_vain])
 
     def row_answered(self) -> None:
         """Note that a row was answered that was sent to find out whose the refusals are."""
@@ -234,8 +241,6 @@ class Refusals(Generic[Row]):
             is_answered: whether the model was ever answered. Before that, one canary is enough.
             is_shut: whether such a refusal can only be the run's, as a wrong key.
         """
-        if self._is_canary_refuted:
-            return Whose.ROWS  # a row would have been asked if one were left
         if self._is_like_pending(refusal) or (self.is_bare and is_shut):
             self._canaries += 1
             is_starting = refusal.status >= 500 and refusal.kind == _OF_MODEL
@@ -246,9 +251,18 @@ class Refusals(Generic[Row]):
         self.is_bare = not self.is_bare
         return Whose.OPEN if self.is_bare else Whose.ROWS
 
-    def row_refused(self) -> bool:
-        """Note that a row was refused that was sent to find out; return whether that proves that it is the run's."""
+    def row_refused(self, *, is_last: bool) -> bool:
+        """Note that a row was refused that was sent to find out; return whether that proves that it is the run's.
+
+        Args:
+            is_last: whether it is the strongest witness that there is.
+        """
         self._witnesses += 1
+        return is_last and self.are_fresh_rows_refused
+
+    @property
+    def are_fresh_rows_refused(self) -> bool:
+        """Whether so many fresh rows were refused that an answered one is to be asked once more."""
         return self._witnesses >= _WITNESSES
 
     def begin_again(self) -> None:

@@ -35,15 +35,13 @@ class Refused:
             on_event: takes the outages that canaries show.
         """
         self._rules, self._closure, self._judge, self._on_event = rules, closure, judge, on_event
-        self.answered = set(rules.answered)
-        """Models that were ever answered. Before that, one refusal is enough to ask."""
 
-    def refusal_of(self, work: Work, effect: Effect) -> Refusal | None:
+    def refusal_of(self, lane: Lane, work: Work, effect: Effect) -> Refusal | None:
         """Return why the last attempt was refused; None when the endpoint failed in another way."""
         result, verdict = work.failure or (None, None)
         if verdict is None or not isinstance(result, Reply):
             return None
-        is_never = effect.run is ForRun.PROBES_OR_STOPS and work.request.model not in self.answered
+        is_never = effect.run is ForRun.PROBES_OR_STOPS and not lane.has_answered
         is_refusal = effect.row is ForRow.OPEN or effect.run is ForRun.CONTINUES_OR_STOPS
         if not (is_refusal or is_never):
             return None
@@ -60,6 +58,8 @@ class Refused:
             self._row_refused(lane, work, failure, refusal)
         elif lane.health.pause is None:
             pass  # it asked for what others have shown meanwhile
+        elif lane.health.pause.asks and work.is_repeat:
+            self._witness_refused(lane, work, now_s)
         elif lane.health.pause.asks:
             self._canary_refused(lane, work, refusal, now_s)
         elif row is ForRow.FAILED:  # an endpoint that judges a request works
@@ -70,38 +70,52 @@ class Refused:
     def is_refused_anyway(self, lane: Lane) -> bool:
         """Close a model although a canary was answered, if very many rows were refused and none is left to ask."""
         row, pause = lane.health.refusals.one_of_many, lane.health.pause
-        if row is None or pause is None or not pause.asks or lane.in_flight or lane.has_fresh:
+        if row is None or pause is None or not pause.asks or lane.in_flight or self._find_row(lane):
             return False
-        self._close(lane, row)
+        self._close(lane, row, is_canary_vain=True)
         return True
 
     def _row_refused(self, lane: Lane, work: Work, failure: Failure, refusal: Refusal) -> None:
-        """Note the refusal of a row; close its model if the row was sent to find out whose the refusals are."""
+        """Note the refusal of a row, and whether it was sent to find out whose the refusals are."""
         is_witness = failure.was_probe and lane.health.wants_row
-        is_answered = work.request.model in self.answered
-        lane.health.refused(work, failure, refusal, is_answered=is_answered, is_first=not work.spent)
-        if is_witness and lane.health.refusals.row_refused():
-            self._close(lane, work)
-        elif is_witness:
-            lane.health.probe_at_s = failure.failed_s  # the next is sent at once
+        lane.health.refused(work, failure, refusal, is_answered=lane.has_answered, is_first=not work.spent)
+        if is_witness:
+            self._witness_refused(lane, work, failure.failed_s)
+
+    def _witness_refused(self, lane: Lane, work: Work, now_s: float) -> None:
+        """Note the refusal of a row that was sent to find out; close its model if that proves that it is the run's."""
+        is_last = work.is_repeat or not self._can_repeat(lane)
+        if lane.health.refusals.row_refused(is_last=is_last):
+            self._close(lane, work, is_canary_vain=lane.health.refusals.is_canary_vain)
+        else:
+            lane.health.probe_at_s = now_s  # the next is sent at once
 
     def _canary_refused(self, lane: Lane, work: Work, refusal: Refusal, now_s: float) -> None:
-        is_answered = work.request.model in self.answered
         is_shut = EFFECTS[work.kind].row is not ForRow.FAILED
-        whose = lane.health.refusals.canary_refused(refusal, is_answered=is_answered, is_shut=is_shut)
+        whose = lane.health.refusals.canary_refused(refusal, is_answered=lane.has_answered, is_shut=is_shut)
         if whose is Whose.ROWS:
             self._judge(lane, work, now_s)
-        elif whose is Whose.RUNS and lane.has_fresh:
+        elif whose is Whose.RUNS and self._find_row(lane):
             lane.health.probe_at_s = now_s  # the row that shows it is sent at once
         elif whose is Whose.RUNS:
-            self._close(lane, work)
+            self._close(lane, work, is_canary_vain=False)
 
-    def _close(self, lane: Lane, work: Work) -> None:
+    def _find_row(self, lane: Lane) -> bool:
+        """Return whether a row can be asked: a fresh one, or one that was answered."""
+        return lane.has_fresh or self._can_repeat(lane)
+
+    def _can_repeat(self, lane: Lane) -> bool:
+        """Return whether a row that was answered can be asked once more; look for one of an earlier execution."""
+        if lane.answered_request is None and lane.is_proven:
+            lane.answered_request = self._rules.answered_before(lane.model)
+        return lane.answered_request is not None
+
+    def _close(self, lane: Lane, work: Work, *, is_canary_vain: bool) -> None:
         """Send nothing more to a model that refuses all rows as it refused this request."""
         effect = EFFECTS[work.kind]
         why = work.message.rstrip(".")
-        if lane.health.refusals.one_of_many is not None:
-            why += " (a small test request is answered, but many rows were refused alike, and none was answered)"
+        if is_canary_vain:
+            why += " (a small test request is answered, but every row is refused)"
         message = f"{why}; {self._rules.cure_of(work.kind, lane.model)}"
         reason = Stop(kind=work.kind, message=message, exit_code=effect.run.exit_code or REFUSED)
         self._closure.close(lane, reason, is_of_model=effect.is_of_model)

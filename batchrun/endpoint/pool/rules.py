@@ -10,7 +10,11 @@ from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.retry import Backoff
 from batchrun.endpoint.pool.strict import Strictness
 from batchrun.endpoint.pool.verdicts import table_cure
-from batchrun.records import Event, Outcome
+from batchrun.records import Event, Outcome, Request
+
+
+def _no_request(_: str) -> None:
+    """Return nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,8 @@ class Rules:
     """Caps on money and tokens."""
     answered: Collection[str] = ()
     """Models that answered in earlier executions: their first refusal need not be the whole run's."""
+    answered_before: Callable[[str], Request | None] = _no_request
+    """Returns the request of a row that a model has answered in an earlier execution; None without one."""
     is_heard: bool = False
     """Whether the endpoint has replied to earlier executions."""
     place: str = "the endpoint"

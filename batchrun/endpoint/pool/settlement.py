@@ -115,8 +115,8 @@ class Settlement:
             self._admission.pace.lift()
         lane.apart.answered(work)
         lane.answered(now_s - work.sent_s)
-        lane.is_proven = lane.is_proven or not work.is_canary
-        self._refused.answered.add(work.request.model)
+        if not work.is_canary:
+            lane.is_proven, lane.answered_request = True, work.request
         if work.attempts - work.throttled == 1:
             lane.brownout.succeeded()
         if self._rates is not None:
@@ -147,13 +147,14 @@ class Settlement:
 
     def _judge(self, lane: Lane, work: Work, now_s: float) -> None:
         """Let a success decide over its model's failures before it."""
-        if work.is_canary and self._refused.is_refused_anyway(lane):
+        is_canary = work.is_canary and not work.is_repeat
+        if is_canary and self._refused.is_refused_anyway(lane):
             return
-        if not (work.is_canary and lane.health.are_rows_exhausted):
+        if not (is_canary and lane.health.are_rows_exhausted):
             lane.troubled_since_s = None
         self._waits.answered()
         spent, forgiven, ended, present = lane.health.succeeded(
-            work.sent_s, now_s, is_canary=work.is_canary, spares=lane.takes_fresh
+            work.sent_s, now_s, is_canary=is_canary, spares=lane.takes_fresh, asks_rows=lane.can_ask_row
         )
         if ended is not None and ended.is_outage:
             self._on_event(Resumed(lane.model, now_s - ended.since_s))
@@ -196,7 +197,7 @@ class Settlement:
     def _fail(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:
         if lane.troubled_since_s is None:
             lane.troubled_since_s = now_s
-        if (refusal := self._refused.refusal_of(work, effect)) is not None:
+        if (refusal := self._refused.refusal_of(lane, work, effect)) is not None:
             self._refused.settle(lane, work, refusal, now_s, was_probe=was_probe)
             self._retry(lane, work, effect, now_s)
             return

@@ -57,7 +57,7 @@ class ForRun(Enum):
     PROBES_OR_STOPS = (
         "continues; pauses and probes when nothing works; drains and stops, exit 4, when nothing was ever answered"
     )
-    CONTINUES_OR_STOPS = "continues; drains and stops when a canary is refused alike, exit 4"
+    CONTINUES_OR_STOPS = "continues; drains and stops when a canary is refused for the same reason, exit 4"
     STOPS = "drains and stops when a canary is refused too, exit {}", 4
     """One row's reply is not enough: its own text or images may be what is refused."""
     STOPS_RESUMABLE = "drains and stops when a canary is refused too, exit {}", 5

@@ -251,7 +251,7 @@ def test_an_answer_that_began_before_the_refusals_does_not_judge_them(story: Sto
 
 
 def test_a_canary_that_is_answered_convicts_the_refused_rows_and_asks_later_next_time(story: Story) -> None:
-    """Four times as many rows must be refused alike; for other reasons three are enough as before."""
+    """Four times as many rows must be refused for it; for other reasons three are enough as before."""
     for row in "abc":
         story.refused(row)
     spent, forgiven, ended = story.works(canary=True)

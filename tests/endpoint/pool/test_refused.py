@@ -152,6 +152,74 @@ def test_a_server_that_refuses_canaries_as_it_refuses_some_rows_does_not_stop_th
     assert books.sent[CANARY] <= 6
 
 
+@pytest.mark.parametrize("slots", [1, 50])
+@pytest.mark.parametrize("bad", [range(95, 100), range(40, 100)])
+@pytest.mark.parametrize(("refused", "most_repeats"), [(VAGUE, 3), (BLOCKED, 9)])
+def test_rows_at_the_end_fail_where_a_row_that_was_answered_is_answered_once_more(
+    bad: range, slots: int, refused: Result, most_repeats: int
+) -> None:
+    """Canaries and all rows that are left are refused: only a row that is known to be sound can show it."""
+    books = booked(lambda now_s, row: refused if row is None or row in bad else None, 100, slots=slots)
+    assert books.run.stop is None
+    assert books.failed == set(bad)
+    assert len(books.run.outcomes) == 100
+    assert bad.start < sum(books.of(row) for row in range(bad.start)) <= bad.start + most_repeats
+    assert max(books.of(row) for row in bad) <= MAX_ATTEMPTS
+
+
+@pytest.mark.parametrize("canary", [None, NO_CREDIT])
+@pytest.mark.parametrize("slots", [1, 50])
+def test_before_a_run_stops_an_answered_row_is_refused_too_and_nothing_is_bought_twice(
+    canary: Result | None, slots: int
+) -> None:
+    """The credit ends. Refusals cost nothing."""
+    left = [100]
+
+    def refuse(now_s: float, row: int | None) -> Result | None:
+        left[0] -= row is not None
+        return None if left[0] >= 0 else NO_CREDIT if row is not None else canary
+
+    books = booked(refuse, 200, slots=slots)
+    assert books.run.stop is not None
+    assert books.run.stop.exit_code == 5
+    assert not books.run.failed
+    assert len(books.run.outcomes) == 100
+    assert max(books.of(outcome.row) for outcome in books.run.outcomes) >= 2
+    assert ("a small test request is answered" in books.run.stop.message) == (canary is None)
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_rows_that_an_earlier_execution_left_fail_if_a_row_that_was_answered_then_is_answered_now(
+    is_known: bool,
+) -> None:
+    """Without such a row nothing can show whose the refusals are, and the run stops again."""
+    answered = Request(9, "m", 0, b"", b"answered before", None)
+    endpoint = Endpoint(lambda now_s: 50, trouble=lambda now_s, body: None if body == answered.body else VAGUE)
+    run = send_all(endpoint, 5, answered=["m"], answered_before=lambda model: answered if is_known else None)
+    assert (run.stop is None) == is_known
+    assert [outcome.kind for outcome in run.failed] == ["bad_request"] * 5 * is_known
+
+
+def test_an_answered_row_that_meets_an_outage_when_it_is_asked_once_more_shows_nothing() -> None:
+    """It is asked again when the endpoint is back."""
+    sent: set[int] = set()
+    back_s: list[float] = []
+
+    def refuse(now_s: float, row: int | None) -> Result | None:
+        if row in sent and not back_s and row < 95:
+            back_s.append(now_s + 60)
+        sent.add(-1 if row is None else row)
+        if back_s and now_s < back_s[0]:
+            return refusal(503, "busy")
+        return VAGUE if row is None or row >= 95 else None
+
+    books = booked(refuse, 100)
+    assert back_s
+    assert books.run.stop is None
+    assert books.failed == set(range(95, 100))
+    assert len(books.run.outcomes) == 100
+
+
 def test_a_fresh_row_that_fails_in_another_way_shows_nothing() -> None:
     """The endpoint goes away after the canaries were refused. When it is back, rows are answered."""
     canaries = [0]
