@@ -276,6 +276,8 @@ def _with_file(folder: Path, entries: dict[str, tuple[str, Any]], key: str) -> d
         return entries
     path = folder / value
     try:
+        if value.lstrip().startswith("{"):  # the JSON itself, which may hold what TOML cannot: null
+            return entries | {key: (origin, json.loads(value))}
         content = path.read_text(encoding="utf-8-sig")
         lines = content.splitlines() if path.suffix in _JSON_LINES else []
         return entries | {key: (origin, [json.loads(line) for line in lines if line.strip()] or json.loads(content))}

@@ -1,20 +1,24 @@
 """The job: what to run. Frozen, and checked when it is made; `job.file` reads it from TOML and flags."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.evaluate import Evaluate
+from batchrun.job.field_types import OptionalSeconds, OptionalTexts, PathText, Texts
 from batchrun.job.prompt import PromptTemplates
 from batchrun.job.schema_form import stated_schema
 from batchrun.job.settings import (
     Section,
+    alias,
     clock_time,
+    documented,
     duration_s,
     flag,
     flag_or,
+    json_schema,
     number,
     one_of,
     setting,
@@ -34,7 +38,7 @@ LITELLM_PREFIX = "wandb/"
 class Input(Section):
     """`[input]`: the rows."""
 
-    path: tuple[str, ...] = setting((), "file, glob or folder, or a list of these; `-` is standard input", texts)
+    path: Texts = setting((), "file, glob or folder, or a list of these; `-` is standard input", texts)
     run: str | None = setting(None, "run directory whose answers are the rows; instead of `path`", text)
     include_failed: bool = setting(False, "of a run: use its failed rows too", flag)
     id: str | None = setting(None, "column with a label for each row; it becomes `custom_id`", text)
@@ -69,7 +73,8 @@ def _tools(value: Any) -> tuple[dict[str, Any], ...]:
 class Model(Section):
     """`[model]`: the models and their parameters. Every other key is passed through to the chat-completions body."""
 
-    names: tuple[str, ...] = setting((), "list of models; `name` sets a single one", texts)
+    names: Texts = setting((), "list of models; `name` sets a single one", texts)
+    name: InitVar[str | None] = alias("names")
     temperature: float | None = setting(None, "sampling temperature, 0 to 2", number(at_least=0, at_most=2))
     max_tokens: int | None = setting(None, "most tokens in an answer", whole(1))
     top_p: float | None = setting(None, "nucleus sampling, 0 to 1", number(at_least=0, at_most=1))
@@ -111,25 +116,27 @@ class Limits(Section):
         None, "most tokens that the job may use, sent and received, over all executions", whole(1)
     )
     stop_at: str | None = setting(None, "time of day (HH:MM) at which to drain and stop", clock_time)
-    max_duration_s: float | None = setting(
+    max_duration_s: OptionalSeconds = setting(
         None, "time of sending after which to drain and stop, such as 8h", duration_s, key="max_duration"
     )
-    patience_s: float | None = setting(
+    patience_s: OptionalSeconds = setting(
         None, "longest outage to wait for", duration_s, key="patience", shown="12h; 1m while nothing has ever answered"
     )
+    max_duration: InitVar[float | str | None] = alias("max_duration_s")
+    patience: InitVar[float | str | None] = alias("patience_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output(Section):
     """`[output]`: the run directory, and what its results contain."""
 
-    dir: str = setting(
+    dir: PathText = setting(
         "",
         "run directory; in a job file relative to the file, as a flag to the current directory",
         text,
         shown="runs/NAME",
     )
-    keep: tuple[str, ...] | None = setting(None, "columns of the input to keep in the results", texts, shown="all")
+    keep: OptionalTexts = setting(None, "columns of the input to keep in the results", texts, shown="all")
     upload: str | None = setting(
         None,
         "folder to which the results are uploaded at the end: s3://, gs://, az:// or hf://datasets/USER/NAME",
@@ -144,7 +151,7 @@ class Response(Section):
     schema: dict[str, Any] | None = setting(
         None,
         "JSON Schema of the answers, a file or a table, also in OpenAI's wrapper; its properties become typed columns",
-        table,
+        json_schema,
     )
     mode: str = setting(
         "json_schema",
@@ -227,6 +234,16 @@ class Job:
         """The directory of the run."""
         return Path(self.output.dir or default_directory(self.name))
 
+    def to_toml(self, folder: str | Path = ".") -> str:
+        """Return the job as the text of a job file; the paths in it are relative to `folder`, where the file will be.
+
+        Raises:
+            JobError: the job has a value that TOML cannot hold.
+        """
+        from batchrun.job.toml_text import job_to_toml
+
+        return job_to_toml(self, folder)
+
 
 def default_directory(name: str) -> str:
     """Return the run directory of a job that does not set one."""
@@ -244,3 +261,6 @@ SECTIONS: dict[str, type[Section]] = {
     "evaluate": Evaluate,
     "publish": Publish,
 }
+
+for _kind in (*SECTIONS.values(), Price):
+    _kind.__doc__ = documented(_kind)

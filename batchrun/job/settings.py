@@ -8,6 +8,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,15 @@ def setting(default: Any, doc: str, check: Check, *, key: str | None = None, sho
     return field(default=default, metadata=metadata)
 
 
+def alias(name: str) -> Any:
+    """Declare an argument (an `InitVar`) that sets a field under the name that it has in the job file.
+
+    Args:
+        name: of the field.
+    """
+    return field(default=None, metadata={"alias": name})
+
+
 class SettingError(ValueError):
     """A setting has a wrong value. Has the key, the value and what the value must be."""
 
@@ -59,7 +69,8 @@ class Section:
 
     __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, *aliases: Any) -> None:
+        self._set_aliases(aliases)
         for each in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
             value = getattr(self, each.name)
             default = default_of(each)
@@ -69,6 +80,24 @@ class Section:
                 object.__setattr__(self, each.name, each.metadata["check"](value))
             except ValueError as problem:
                 raise SettingError(key_of(each), value, str(problem)) from None
+
+    def _set_aliases(self, values: tuple[Any, ...]) -> None:
+        """Set fields by the arguments that are declared with `alias`; in their order."""
+        declared: dict[str, Field[Any]] = type(self).__dataclass_fields__  # type: ignore[attr-defined]  # a dataclass
+        names = [name for name, each in declared.items() if "alias" in each.metadata]
+        for name, value in zip(names, values, strict=True) if values else ():
+            own = declared[declared[name].metadata["alias"]]
+            if value is None:
+                continue
+            if getattr(self, own.name) != default_of(own):
+                raise SettingError(name, value, f"must not be set together with {own.name}")
+            object.__setattr__(self, own.name, value)
+
+
+def documented(kind: type[Section]) -> str:
+    """Return the docstring of a section with a line for each of its settings, for `help()`."""
+    lines = [f"    {key_of(each)}: {each.metadata['doc']}" for each in fields(kind)]  # type: ignore[arg-type]  # a dataclass
+    return "\n".join([f"{kind.__doc__}\n", "Settings:", *lines])
 
 
 def key_of(each: "Field[Any]") -> str:
@@ -82,7 +111,9 @@ def default_of(each: "Field[Any]") -> Any:
 
 
 def text(value: Any) -> str:
-    """Accept a string that is not empty."""
+    """Accept a string that is not empty, or a path."""
+    if isinstance(value, Path):
+        value = str(value)
     if not isinstance(value, str) or not value:
         raise ValueError("must be a non-empty string")
     try:
@@ -94,7 +125,7 @@ def text(value: Any) -> str:
 
 def texts(value: Any) -> tuple[str, ...]:
     """Accept a string or a list of strings."""
-    values = [value] if isinstance(value, str) else value
+    values = [value] if isinstance(value, str | Path) else value
     if not isinstance(values, list | tuple) or not values:
         raise ValueError("must be a string or a list of strings")
     return tuple(text(each) for each in values)
@@ -233,6 +264,11 @@ def header_text(value: Any) -> str:
         wrong = next(letter for letter in value if not letter.isascii())
         raise ValueError(f"must be a string of ASCII letters: no HTTP header takes {wrong}")
     return str(value)
+
+
+def json_schema(value: Any) -> dict[str, Any]:
+    """Accept a TOML table, or a model class of pydantic."""
+    return table(value.model_json_schema() if hasattr(value, "model_json_schema") else value)
 
 
 def table(value: Any) -> dict[str, Any]:

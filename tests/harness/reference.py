@@ -96,7 +96,9 @@ def code(text: object) -> str:
 def settings() -> str:
     """Return one table for each section of the job file."""
     kinds = [(name, SECTIONS[name]) for name in SECTIONS] + [("prices", Price)]
-    return "\n\n".join(f"{kind.__doc__}\n\n{_section(name, kind)}" for name, kind in kinds)
+    return "\n\n".join(
+        f"{(kind.__doc__ or '').partition(chr(10))[0]}\n\n{_section(name, kind)}" for name, kind in kinds
+    )
 
 
 def _section(name: str, kind: type[Section]) -> str:

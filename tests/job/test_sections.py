@@ -1,13 +1,13 @@
 """A job and its sections are checked when they are made."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from batchrun.job.endpoint import Endpoint
-from batchrun.job.sections import SECTIONS, Input, Job, Model, Output
+from batchrun.job.sections import SECTIONS, Input, Job, Limits, Model, Output
 from batchrun.job.settings import SettingError
 
 INPUT = Input(path=("a.jsonl",))
@@ -62,3 +62,28 @@ def test_a_job_has_no_place_for_a_key() -> None:
     """It holds only the name of the variable; no setting takes the key."""
     settings = [each.name for kind in SECTIONS.values() for each in fields(kind)]
     assert [name for name in settings if "key" in name] == ["api_key_env"]
+
+
+def test_sections_take_the_names_of_the_job_file() -> None:
+    """`name` and `names`, `patience="12h"`; a copy keeps them."""
+    model, limits = Model(name="a"), Limits(patience="12h", max_duration=90)
+    assert (model.names, limits.patience_s, limits.max_duration_s) == (("a",), 43_200, 90)
+    assert replace(limits, patience_s=5.0).patience_s == 5
+    assert replace(limits, max_attempts=1).patience_s == 43_200
+    with pytest.raises(SettingError, match="patience = '12h': must not be set together with patience_s"):
+        Limits(patience="12h", patience_s=5)
+    with pytest.raises(SettingError, match="patience = 'soon': must be a duration"):
+        Limits(patience="soon")
+
+
+def test_sections_take_paths_texts_and_lists() -> None:
+    """What is read is always the same type."""
+    assert Input(path=Path("a.csv")).path == Input(path="a.csv").path == Input(path=["a.csv"]).path == ("a.csv",)
+    assert Output(dir=Path("runs/x"), keep="a") == Output(dir="runs/x", keep=["a"])
+
+
+@pytest.mark.parametrize("kind", SECTIONS.values())
+def test_help_lists_every_setting(kind: type) -> None:
+    """With its line of documentation, under its name in the job file."""
+    for each in fields(kind):
+        assert f"    {each.metadata['key'] or each.name}: {each.metadata['doc']}" in (kind.__doc__ or "")
