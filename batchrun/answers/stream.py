@@ -55,7 +55,12 @@ class StreamAssembler:
     @property
     def is_complete(self) -> bool:
         """Whether the answer is complete: `[DONE]`, an error, or a finish reason for every choice."""
-        return self.done or self._error is not None or self._stray is not None or self._is_finished
+        return self.has_ended or self._stray is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the end of the answer was seen; an event that says something else is not its end."""
+        return self.done or self._error is not None or self._is_finished
 
     @property
     def _is_finished(self) -> bool:

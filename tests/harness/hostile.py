@@ -94,7 +94,7 @@ def says_for_ever(head: bytes, again: bytes, every_s: float = 0.0) -> Behaviour:
 
 async def half_closes(visit: Visit) -> None:
     await visit.request()
-    await visit.say(answer(completion("first"), "200 OK", "Content-Length: 5000"))
+    await visit.say(answer(completion("first")[:-9], "200 OK", "Content-Length: 5000"))
     visit.writer.write_eof()
     await visit.reader.read()
 

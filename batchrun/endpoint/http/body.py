@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 
 import aiohttp
+import orjson
 
 from batchrun.answers.events import is_stream
 from batchrun.answers.stream import StreamAssembler
@@ -39,6 +40,9 @@ _GZIP = b"\x1f\x8b\x08"
 
 _CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
 
+_CUT = (aiohttp.ClientPayloadError, aiohttp.ClientOSError)
+"""Errors of a body that ends before its frame does."""
+
 _LINGER_S = 0.1
 """Longest wait for the end of a stream after `[DONE]`. It comes at once or never: some servers keep the stream open."""
 
@@ -60,7 +64,8 @@ class BodyReader:
     async def read(self, response: Answer, on_piece: Callable[[], None]) -> bytes:
         """Return the body; of a stream, the assembled chat completion; of an error, the beginning.
 
-        A body is a stream if it looks like one, whatever its content type: some gateways change or drop the type.
+        A body is a stream if it looks like one, whatever its content type: some gateways change or drop the type. A
+        body that breaks off after the end of its answer is whole: only the frame of HTTP around it is not.
 
         Args:
             response: the answer, of which only the head has arrived.
@@ -87,7 +92,7 @@ class BodyReader:
             if length > MAX_ANSWER_BYTES:
                 raise TooLong
             if length <= _LARGE_BYTES:
-                body = await response.content.read()
+                body = await _read_whole(response)
                 if not is_stream(body):
                     return body
                 collected.add(body)
@@ -145,6 +150,16 @@ class _Collected:
         if not self.stream.is_complete:
             raise BrokenOff
         return self.stream.result()
+
+    def whole(self) -> bytes | None:
+        """Return the answer in what arrived before the connection broke; None when its end is missing."""
+        if self._head is not None:
+            self._decide(self._head)
+        if self.stream is None:
+            body = b"".join(self._pieces)
+            return body if _is_json(body) else None
+        self.stream.close()
+        return self.stream.result() if self.stream.has_ended else None
 
 
 class _Gauge:
@@ -207,26 +222,57 @@ async def _read_error(response: Answer) -> bytes:
     """Return the beginning of an error's body, even if it breaks off: it is an error whatever follows."""
     pieces: list[bytes] = []
     size = 0
-    with contextlib.suppress(aiohttp.ClientPayloadError, aiohttp.ClientOSError):
+    try:
         async for piece in response.content.iter_any():
             pieces.append(piece)
             size += len(piece)
             if size >= _ERROR_BYTES:
                 break
+    except _CUT:
+        pieces.append(response.rest())
     return b"".join(pieces)[:_ERROR_BYTES]
 
 
+async def _read_whole(response: Answer) -> bytes:
+    """Return a small body."""
+    pieces: list[bytes] = []
+    try:
+        while piece := await response.content.readany():
+            pieces.append(piece)
+    except _CUT:
+        collected = _Collected(is_named_stream=False)
+        collected.add(b"".join(pieces) + response.rest())
+        if (whole := collected.whole()) is None:
+            raise
+        return whole
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
 async def _read_pieces(response: Answer, collected: _Collected, gauge: _Gauge, on_piece: Callable[[], None]) -> bytes:
-    async for piece in response.content.iter_any():
-        if collected.stream is not None or collected.is_named_stream:
-            on_piece()
-        if not gauge.is_small(piece):
-            await gauge.admit()
-        collected.add(piece)
-        if collected.stream is not None and collected.stream.done:
-            await _read_to_end(response)
-            break
+    try:
+        async for piece in response.content.iter_any():
+            if collected.stream is not None or collected.is_named_stream:
+                on_piece()
+            if not gauge.is_small(piece):
+                await gauge.admit()
+            collected.add(piece)
+            if collected.stream is not None and collected.stream.done:
+                await _read_to_end(response)
+                break
+    except _CUT:
+        collected.add(response.rest())
+        if (whole := collected.whole()) is None:
+            raise
+        return whole
     return collected.result()
+
+
+def _is_json(body: bytes) -> bool:
+    """Return whether a body is an object that has come to its end."""
+    try:
+        return isinstance(orjson.loads(body), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 async def _read_to_end(response: Answer) -> None:

@@ -67,6 +67,10 @@ class Answer:
         length = self.headers.get("Content-Length")
         return None if length is None else int(length)  # the parser refuses anything but a number
 
+    def rest(self) -> bytes:
+        """Return what had arrived of the body, and was not read, when the connection broke."""
+        return self.content._read_nowait(-1) if self.content._buffer else b""
+
     def release(self) -> None:
         """Give the connection back; close it if part of the request is not written yet."""
         transport = self._connection.transport

@@ -210,3 +210,67 @@ def test_a_body_is_read_in_the_charset_that_its_head_names(charset: str, sent: b
     result = send(response(b'{"a": "' + sent + b'"}', Content_Type=f"application/json; charset={charset}"))
     assert isinstance(result, Reply)
     assert result.body == b'{"a": "' + (sent if read is None else read.encode()) + b'"}'
+
+
+PIECE = b'data: {"choices": [{"index": 0, "delta": {"content": "ok"}}]}\n\n'
+END = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
+USAGE = b'data: {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}}\n\n'
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def cut(raw: bytes, *, resets: bool) -> Answer:
+    async def answer(writer: Writer) -> None:
+        writer.write(raw)
+        await writer.drain()
+        if resets:
+            await asyncio.sleep(0.02)
+            writer.transport.abort()
+        else:
+            writer.close()
+
+    return answer
+
+
+def chunks(*pieces: bytes) -> bytes:
+    return CHUNKED + b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in pieces)
+
+
+@pytest.mark.parametrize("resets", [False, True])
+@pytest.mark.parametrize(
+    ("raw", "tokens"),
+    [
+        (chunks(ANSWER), 15),
+        (chunks(ANSWER[:50], ANSWER[50:]), 15),
+        (response(ANSWER, Content_Length=str(len(ANSWER) + 1)), 15),
+        (response(ANSWER, Content_Length=str(2 << 20)), 15),
+        (chunks(PIECE, END), None),
+        (chunks(PIECE + END, USAGE), 7),
+        (response(PIECE + END + USAGE, Content_Length="5000"), 7),
+        (chunks(PIECE, END, USAGE[:40]), None),
+        (chunks(PIECE, END, USAGE, b"data: [DO"), 7),
+    ],
+)
+def test_an_answer_that_came_whole_counts_although_the_connection_breaks_after_it(
+    raw: bytes, tokens: int | None, *, resets: bool
+) -> None:
+    """It is paid for; only the end of the frame around it is missing."""
+    verdict = judge(send(cut(raw, resets=resets)))
+    assert verdict.kind is None, verdict.message
+    assert verdict.usage.total_tokens == tokens
+
+
+@pytest.mark.parametrize("resets", [False, True])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        chunks(ANSWER[:-1]),
+        chunks(PIECE),
+        chunks(PIECE, b'data: {"type": "heartbeat"}\n\n'),
+        chunks(PIECE, END[:-12]),
+        chunks(b"1"),
+        response(ANSWER[:-1], Content_Length=str(len(ANSWER))),
+    ],
+)
+def test_an_answer_that_is_cut_off_before_its_end_is_none(raw: bytes, *, resets: bool) -> None:
+    """It is asked for again."""
+    assert fault(send(cut(raw, resets=resets)))[0] == "connection"

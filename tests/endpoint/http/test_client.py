@@ -108,7 +108,7 @@ async def _resets(writer: Writer) -> None:
 
 
 async def _cuts(writer: Writer) -> None:
-    writer.write(response(ANSWER, Content_Length="5000"))
+    writer.write(response(ANSWER[:-5], Content_Length="5000"))
     await writer.drain()
     writer.close()
 

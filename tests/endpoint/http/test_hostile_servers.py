@@ -33,6 +33,7 @@ from batchrun.endpoint.pool.replies import judge
 from batchrun.records import Fault, Reply
 
 JSON_LENGTH = len(completion("first"))
+HALF = completion("x")[:-9]
 HTML = b"<!doctype html><html><body>Sign in</body></html>"
 
 BROKEN: dict[str, tuple[Behaviour, str]] = {
@@ -41,8 +42,8 @@ BROKEN: dict[str, tuple[Behaviour, str]] = {
     "cut after the headers": (says(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), "connection"),
     "cut in the body": (says(OK[:-9]), "connection"),
     "cut in a chunk": (says(CHUNKED + b"ff\r\n{"), "connection"),
-    "cut in the length of a chunk": (says(CHUNKED + chunk(completion("x")) + b"f"), "connection"),
-    "cut before the last chunk": (says(CHUNKED + chunk(completion("x"))), "connection"),
+    "cut in the length of a chunk": (says(CHUNKED + chunk(HALF) + b"f"), "connection"),
+    "cut before the last chunk": (says(CHUNKED + chunk(HALF)), "connection"),
     "cut in an event": (says(STREAM + chunk(EVENT + EVENT[:20])), "connection"),
     "a stream that ends in an event": (says(STREAM + chunk(EVENT + EVENT[:20]) + b"0\r\n\r\n"), "bad_reply"),
     "a stream that ends before its end": (says(STREAM + chunk(EVENT) + b"0\r\n\r\n"), "bad_reply"),
@@ -50,7 +51,7 @@ BROKEN: dict[str, tuple[Behaviour, str]] = {
     "closed without a word": (says(b""), "connection"),
     "reset": (resets, "connection"),
     "half closed in the body": (half_closes, "connection"),
-    "a length that is too long": (says(length(JSON_LENGTH + 5)), "connection"),
+    "a length that is too long": (says(answer(HALF, "200 OK", f"Content-Length: {JSON_LENGTH}")), "connection"),
     "a length that is too short": (says_and_waits(length(JSON_LENGTH - 5)), "bad_reply"),
     "a negative length": (says(length(-1)), "bad_reply"),
     "a length in words": (says(length("many")), "bad_reply"),
@@ -144,6 +145,8 @@ COMPLETE: dict[str, bytes] = {
     "UTF-16": answer(completion("x").decode().encode("utf-16")),
     "Latin-1": answer(completion("x").replace(b"x", b"\xe9")),
     "HTTP/1.0": OK.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "cut after the answer": CHUNKED + chunk(completion("first")) + b"f",
+    "a length that is too long": length(JSON_LENGTH + 5),
     "an answer that ends with the connection": b"HTTP/1.0 200 OK\r\n\r\n" + completion("first"),
     "interim answers before": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + OK,
     "no content type": OK.replace(b"Content-Type: application/json\r\n", b""),

@@ -36,7 +36,7 @@ async def _cuts_the_head(visit: Visit) -> None:
 
 async def _cuts_the_body(visit: Visit) -> None:
     await visit.request()
-    await visit.say(answer(completion("x"), "200 OK", "Content-Length: 5000"))
+    await visit.say(answer(completion("x")[:-9], "200 OK", "Content-Length: 5000"))
     visit.writer.close()
 
 

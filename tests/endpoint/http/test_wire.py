@@ -34,7 +34,7 @@ SIGNATURES = [
     (ResponseHandler.__len__, ["self"]),
     (Connection.close, ["self"]),
     (Connection.release, ["self"]),
-    (aiohttp.StreamReader.read, ["self", "n"]),
+    (aiohttp.StreamReader._read_nowait, ["self", "n"]),
     (aiohttp.StreamReader.readany, ["self"]),
     (aiohttp.StreamReader.iter_any, ["self"]),
     (aiohttp.StreamReader.at_eof, ["self"]),
