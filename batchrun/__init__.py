@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from batchrun.job.endpoint import Endpoint as Endpoint
     from batchrun.job.evaluate import Evaluate as Evaluate
     from batchrun.job.file import load_job as load_job
+    from batchrun.job.notify import Notify as Notify
     from batchrun.job.prompt import PromptTemplates as PromptTemplates
     from batchrun.job.sections import Input as Input
     from batchrun.job.sections import Job as Job
@@ -60,6 +61,7 @@ _MODULES = {
     "open_run": "api.calls",
     "BatchrunError": "errors",
     "Endpoint": "job.endpoint",
+    "Notify": "job.notify",
     "Options": "engine.options",
     "PromptTemplates": "job.prompt",
     "Summary": "results.summary",

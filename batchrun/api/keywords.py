@@ -146,6 +146,8 @@ class Settings(TypedDict, total=False):
     """`[evaluate]`: how answers are scored. Nothing is sent for it, and it costs nothing."""
     publish: Section | Mapping[str, Any]
     """`[publish]`: other systems that show the run. A problem there never harms the run itself."""
+    notify: Section | Mapping[str, Any]
+    """`[notify]`: messages about the run, by mail, Slack, ntfy, a webhook or any other service that Apprise knows."""
     frequency_penalty: Any
     """a key of the request's body, sent as it is"""
     presence_penalty: Any

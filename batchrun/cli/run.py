@@ -14,6 +14,7 @@ import orjson
 from batchrun.cli.flags import GroupedCommand, job_flags, overrides_of
 from batchrun.cli.scorer import scorer_option
 from batchrun.cli.texts import ending_text
+from batchrun.cli.then import run_then, then_option
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.options import Options
 from batchrun.engine.runner import run
@@ -36,6 +37,7 @@ _GRACE_S = 2.0
 @click.option("--yes", is_flag=True, help="Answer yes to questions: replace answers after an edit, start above a cap.")
 @click.option("--simulate", is_flag=True, help="Run against the embedded simulator: no key, no cost.")
 @scorer_option
+@then_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout at the end.")
 @click.option("--quiet", is_flag=True, help="Print only errors.")
 def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flags: Any) -> int:
@@ -62,6 +64,7 @@ def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flag
     try:
         summary = run(job, options)
     except BatchrunError as problem:
+        run_then(flags["then"], job, problem)
         if as_json:
             failed = {"state": "failed", "exit_code": problem.exit_code, "message": str(problem)}
             click.echo(orjson.dumps(failed).decode())
@@ -76,6 +79,7 @@ def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flag
         _print_last(ending_text(summary), progress)
     if as_json:
         click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
+    run_then(flags["then"], job, summary)
     return summary.exit_code or 0
 
 

@@ -9,7 +9,9 @@ import uvloop
 from batchrun.endpoint.sockets import SPARE, room_for
 from batchrun.engine.earlier import refuse_moved
 from batchrun.engine.execution import Execution
+from batchrun.engine.notices import Notices
 from batchrun.engine.options import Options
+from batchrun.errors import BatchrunError
 from batchrun.job.sections import Job, Publish
 from batchrun.publish.worker import Publishing
 from batchrun.report.texts import counted
@@ -40,6 +42,20 @@ def _run_in_new_loop(job: Job, options: Options | None) -> Summary:
 async def arun(job: Job, options: Options | None = None) -> Summary:
     """Do the same as `run`, in the running event loop."""
     options = options or Options()
+    if not job.notify.url_env:
+        return await _executed(job, options)
+    notices = Notices(job, options.progress.say)
+    try:
+        summary = await _executed(job, dataclasses.replace(options, progress=notices.watched(options.progress)))
+    except BatchrunError as problem:
+        await notices.failed(problem)
+        raise
+    await notices.ended(summary)
+    return summary
+
+
+async def _executed(job: Job, options: Options) -> Summary:
+    """Execute a job and have it published."""
     if not options.restart:
         refuse_moved(job)
     job = _with_room(job, options)

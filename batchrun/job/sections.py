@@ -8,6 +8,7 @@ from typing import Any
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.evaluate import Evaluate
 from batchrun.job.field_types import OptionalSeconds, OptionalTexts, PathText, Texts
+from batchrun.job.notify import Notify
 from batchrun.job.prompt import PromptTemplates
 from batchrun.job.schema_form import stated_schema
 from batchrun.job.settings import (
@@ -214,6 +215,7 @@ class Job:
     response: Response = field(default_factory=Response)
     evaluate: Evaluate = field(default_factory=Evaluate)
     publish: Publish = field(default_factory=Publish)
+    notify: Notify = field(default_factory=Notify)
     prices: Mapping[str, Price] = field(default_factory=dict)
     by_flag: tuple[str, ...] = ()
     """Settings that a flag has set, of those that a row may state too, such as `model.top_p`: they beat the row."""
@@ -260,6 +262,7 @@ SECTIONS: dict[str, type[Section]] = {
     "response": Response,
     "evaluate": Evaluate,
     "publish": Publish,
+    "notify": Notify,
 }
 
 for _kind in (*SECTIONS.values(), Price):
