@@ -34,12 +34,19 @@ class Settings(TypedDict, total=False):
     """of a run: use its failed rows too"""
     id: str | None
     """column with a label for each row; it becomes `custom_id`"""
+    where: str | None
+    """use only rows that meet a condition: a Jinja expression over the columns, such as stars > 3"""
+    sample: int | None
+    """use only N rows, chosen at random from all; a later run with more of them, or all, continues"""
+    sample_seed: int
+    """seed of the sample, and of the random order"""
     limit: int | None
     """use only the first N rows; a later run with a higher limit continues"""
     dedupe: bool
     """send identical requests once and copy the answer to the other rows, with 0 attempts and at no cost"""
     order: str
-    """order of sending: input, or prefix to send prompts with the same beginning together, for the endpoint's cache"""
+    """order of sending: input, random, or prefix to send prompts with the same beginning together, for the
+    endpoint's cache"""
     system: str | None
     """template of the system message"""
     messages: Sequence[Any] | None

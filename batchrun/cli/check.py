@@ -97,7 +97,7 @@ def _report(job: Job, *, is_probing: bool, simulate: bool) -> Report:
 
 def _reporting(job: Job) -> contextlib.AbstractContextManager[None]:
     """Report files that do not answer; a pipe and a whole input may take long without that."""
-    if STDIN in job.input.path or job.input.strict:
+    if STDIN in job.input.path or job.input.is_read_first:
         return contextlib.nullcontext()
     return reported_when_slow("the first rows", ", ".join(map(shown, job.input.path)), _say)
 

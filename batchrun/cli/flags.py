@@ -28,6 +28,10 @@ class Flag(NamedTuple):
     """How a list is given: `repeat` the flag, or separate by `comma`. Empty: not a list."""
     may_be_file: bool = False
     """Whether `@FILE` stands for the text of a file."""
+    value: str | None = None
+    """Of a flag that takes no value: what it sets."""
+    doc: str = ""
+    """Its help, where that of the setting would not do."""
 
     @property
     def parameter(self) -> str:
@@ -40,6 +44,10 @@ _PUBLISH = "Publish"
 
 FLAGS: tuple[Flag, ...] = (
     Flag(_INPUT, ("--id",), "input", "id", metavar="COLUMN"),
+    Flag(_INPUT, ("--where",), "input", "where", metavar="CONDITION"),
+    Flag(_INPUT, ("--sample",), "input", "sample", int, "N"),
+    Flag(_INPUT, ("--sample-seed",), "input", "sample_seed", int, "N"),
+    Flag(_INPUT, ("--shuffle",), "input", "order", value="random", doc="send the rows in a random order"),
     Flag(_INPUT, ("--limit",), "input", "limit", int, "N"),
     Flag(_INPUT, ("--include-failed/--no-include-failed",), "input", "include_failed", bool),
     Flag(_INPUT, ("--strict/--no-strict",), "input", "strict", bool),
@@ -138,12 +146,13 @@ def _option(flag: Flag) -> Callable[[F], F]:
         metavar=flag.metavar,
         multiple=flag.several == "repeat",
         help=_help(flag),
+        **({} if flag.value is None else {"flag_value": flag.value}),
     )
 
 
 def _help(flag: Flag) -> str:
     field = next(each for each in fields(SECTIONS[flag.section]) if key_of(each) == flag.key)  # type: ignore[arg-type]
-    doc = str(field.metadata["doc"])
+    doc = flag.doc or str(field.metadata["doc"])
     how = {"repeat": "; repeat the flag for more", "comma": "; separated by commas"}.get(flag.several, "")
     how += "; @FILE reads it from a file" if flag.may_be_file else ""
     return doc[0].upper() + doc[1:] + how + "."

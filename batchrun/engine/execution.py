@@ -40,7 +40,7 @@ from batchrun.results.run_json import save_ending, save_summary
 from batchrun.results.state import recorded_of
 from batchrun.results.summary import Findings, Status, Summary, summarize
 from batchrun.results.view import View
-from batchrun.storage.slow import reported_when_slow
+from batchrun.storage.slow import READING_FIRST, reported_late, reported_when_slow
 from batchrun.storage.urls import shown
 
 
@@ -113,8 +113,9 @@ class Execution:
         return reported_when_slow(step, place, self.progress.say)
 
     async def _open_files(self) -> None:
-        if self.job.input.strict:  # reads all of the input, which may take long on every file system
-            await in_thread(self.source.open)
+        if self.job.input.is_read_first:  # which may take long on every file system
+            with reported_late(READING_FIRST, self.progress.say):
+                await in_thread(self.source.open)
             return
         with self._reporting("the first rows", ", ".join(map(shown, self.job.input.path))):
             await in_thread(self.source.open)

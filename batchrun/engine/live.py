@@ -23,9 +23,9 @@ from batchrun.engine.interruption import Interruption
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.engine.threads import Readahead
 from batchrun.engine.ticker import Watch
+from batchrun.engine.unsettled import unsettled
 from batchrun.errors import BatchrunError
 from batchrun.job.sections import Job
-from batchrun.prompts.order import by_prefix
 from batchrun.prompts.source import Entry, Source
 from batchrun.records import (
     Attempted,
@@ -178,12 +178,7 @@ class Sending:
         return Limit(self.job.limits.max_concurrency, start=start, known=True, on_change=self._on_limit)
 
     def _unsettled(self) -> Iterator[list[Entry]]:
-        store = self.store
-        unread = (
-            self.source.batches(store.settled_rows, store.settled) if self._prepared.fits else self.source.batches()
-        )
-        fresh = (store.unsettled(batch) for batch in unread)
-        return by_prefix(fresh) if self.job.input.order == "prefix" else fresh
+        return unsettled(self.job, self.source, self.store, fits=self._prepared.fits)
 
     async def _requests(self, batches: Readahead[list[Entry]]) -> AsyncIterator[list[Request]]:
         """Yield what is to be sent; settle broken rows; drain when the input cannot be read to its end."""

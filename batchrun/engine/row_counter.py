@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 from batchrun.job.sections import Job
 from batchrun.prompts.input.row_count import asked, count_rows
+from batchrun.prompts.selection import Selection, choice_of
 from batchrun.prompts.source import Source
 from batchrun.storage.processes import environment
 
@@ -24,7 +25,9 @@ def count_quickly(job: Job, source: Source) -> None:
     """Count the rows of a small input."""
     if _is_countable(source, _QUICK_BYTES):
         until_s = time.monotonic() + _QUICK_S
-        rows = count_rows(source.files, job.input.limit, lambda: time.monotonic() > until_s)
+        choice = choice_of(job, source.files)
+        selection = Selection.of_choice(choice) if choice else None
+        rows = count_rows(source.files, job.input.limit, lambda: time.monotonic() > until_s, selection)
         if rows is not None:
             source.expect(rows)
 
@@ -36,7 +39,7 @@ def counting(job: Job, source: Source) -> Iterator[None]:
         yield
         return
     try:
-        files = asked(source.files, job.input.limit)
+        files = asked(source.files, job.input.limit, choice_of(job, source.files))
         process = _started()
     except (OSError, TypeError):  # the number stays a guess
         yield
@@ -69,8 +72,6 @@ def _started() -> "subprocess.Popen[bytes]":
 
 def _is_countable(source: Source, most_bytes: int) -> bool:
     """Return whether the number of rows is a guess, and the input is on this machine and not too large."""
-    if source.selects_rows:  # which of them are used is not counted
-        return False
     rows = source.input_rows
     is_here = all(file.found is None and not file.is_stdin for file in source.files)
     is_known = rows is not None and rows.is_exact

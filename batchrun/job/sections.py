@@ -43,6 +43,13 @@ class Input(Section):
     run: str | None = setting(None, "run directory whose answers are the rows; instead of `path`", text)
     include_failed: bool = setting(False, "of a run: use its failed rows too", flag)
     id: str | None = setting(None, "column with a label for each row; it becomes `custom_id`", text)
+    where: str | None = setting(
+        None, "use only rows that meet a condition: a Jinja expression over the columns, such as stars > 3", text
+    )
+    sample: int | None = setting(
+        None, "use only N rows, chosen at random from all; a later run with more of them, or all, continues", whole(1)
+    )
+    sample_seed: int = setting(0, "seed of the sample, and of the random order", whole(0))
     limit: int | None = setting(None, "use only the first N rows; a later run with a higher limit continues", whole(1))
     strict: bool = setting(False, "refuse the input if any row is broken", flag)
     dedupe: bool = setting(
@@ -52,14 +59,20 @@ class Input(Section):
     )
     order: str = setting(
         "input",
-        "order of sending: input, or prefix to send prompts with the same beginning together, for the endpoint's cache",
-        one_of("input", "prefix"),
+        "order of sending: input, random, or prefix to send prompts with the same beginning together, for the"
+        " endpoint's cache",
+        one_of("input", "random", "prefix"),
     )
 
     def __post_init__(self) -> None:
         super(Input, self).__post_init__()
         if self.run is not None and not self.path:
             object.__setattr__(self, "path", (self.run,))
+
+    @property
+    def is_read_first(self) -> bool:
+        """Whether much of the input, or all of it, is read before anything is sent."""
+        return self.strict or self.sample is not None or self.where is not None
 
 
 def _tools(value: Any) -> tuple[dict[str, Any], ...]:

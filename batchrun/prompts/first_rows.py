@@ -11,6 +11,7 @@ import pyarrow as pa
 from batchrun.errors import InputError, JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.advice import header_advice, listed, notices, other_form, template_flag, template_notices
+from batchrun.prompts.condition import SETTING, Condition
 from batchrun.prompts.input.diagnosis import HEAD_BYTES, encoding_advice, misnamed
 from batchrun.prompts.input.files import InputFile, nearest
 from batchrun.prompts.input.first_run import column_names, known_names
@@ -177,6 +178,16 @@ class FirstRows:
             there = f"its columns are {listed(known)}{self._header_advice()}"
             raise InputError(
                 f"{self._where}: has no column {name}, which {setting} names{nearest(name, known)}; {there}"
+            )
+
+    def check_condition(self, condition: Condition) -> None:
+        """Refuse a condition that reads a column which is not there; raises `InputError`."""
+        known = self._known_columns()
+        if missing := condition.missing(known):
+            name = missing[0]
+            raise InputError(
+                f"{self._where}: has no column {name}, which {SETTING} names{nearest(name, known)}; its columns are"
+                f" {listed(known)}; a column that not every row has is tested first: {name} is defined and …"
             )
 
     def _check_target(self) -> None:

@@ -1,11 +1,11 @@
-"""Requests whose prompts begin alike, brought near one another, so that the endpoint's prefix cache serves them. Pure.
+"""Orders of sending: prompts that begin alike near one another, for the endpoint's prefix cache, or by chance. Pure.
 
 The input is never held as a whole: what is sorted is a window of it, which is filled again as it is emptied, so that
 nobody waits for the next one.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from batchrun.records import BadRow, Request
 
@@ -16,6 +16,9 @@ _BYTES = 32 << 20
 _BATCH_ROWS = 256
 _BATCH_BYTES = 1 << 20
 """How much is handed on at once, as the reader does."""
+
+_BATCHES_AHEAD = 64
+"""Batches read of the next part while a batch is handed on: most of them have few rows of it, or none."""
 
 _BEFORE_MESSAGES = b',"messages":'
 
@@ -38,6 +41,57 @@ def by_prefix(batches: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
         ready = _taken(window)
         size -= sum(map(_size, ready))
         yield ready
+
+
+def in_random_order(parts: Iterator[Iterator[list[Entry]]], place: Callable[[int], int]) -> Iterator[list[Entry]]:
+    """Yield the entries of parts one after the other, each part by the places of its rows.
+
+    Args:
+        parts: of the input, each with its share of the rows; read ahead by one.
+        place: row number → its place in the order.
+    """
+    coming = _Coming(parts)
+    while True:
+        coming.read(_ROWS)
+        window = deque(sorted(coming.take(), key=lambda entry: place(entry.row)))
+        if not window and coming.is_over:
+            return
+        while window:
+            coming.read(_BATCHES_AHEAD)
+            yield _taken(window)
+
+
+class _Coming:
+    """The entries of the next part, or as many of them as a window holds."""
+
+    def __init__(self, parts: Iterator[Iterator[list[Entry]]]) -> None:
+        self._parts = parts
+        self._part = next(parts, None)
+        self._entries: list[Entry] = []
+        self._bytes = 0
+        self._is_whole = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last part was read."""
+        return self._part is None
+
+    def read(self, batches: int) -> None:
+        """Read so many batches, but none of the part after this one."""
+        for _ in range(batches):
+            if self._part is None or self._is_whole or len(self._entries) >= _ROWS or self._bytes >= _BYTES:
+                return
+            batch = next(self._part, None)
+            if batch is None:
+                self._part, self._is_whole = next(self._parts, None), True
+                return
+            self._entries += batch
+            self._bytes += sum(map(_size, batch))
+
+    def take(self) -> list[Entry]:
+        """Return the entries, and begin the next part if this one was read."""
+        entries, self._entries, self._bytes, self._is_whole = self._entries, [], 0, False
+        return entries
 
 
 def _taken(window: deque[Entry]) -> list[Entry]:

@@ -1,24 +1,28 @@
 """A job's input → batches of requests and broken rows, in input order. The other stages use only this module."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
 from batchrun.errors import InputError
 from batchrun.job.sections import Job
+from batchrun.prompts.condition import Condition
 from batchrun.prompts.count import input_rows
+from batchrun.prompts.draw import all_rows, choose, counted, parts_of
 from batchrun.prompts.first_rows import LOOK_ROWS, FirstRows
 from batchrun.prompts.images import Images
 from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.prompts.input.first_run import check_run, run_notices
 from batchrun.prompts.input.folders import folder_notices
-from batchrun.prompts.input.parquet_file import stated_rows
 from batchrun.prompts.input.reader import RowReader
 from batchrun.prompts.input.spool import Spool
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import RowForms
-from batchrun.prompts.selection import SelectedRows, Selection, selects_rows
+from batchrun.prompts.sample import Part, both
+from batchrun.prompts.selection import SelectedRows, Selection
+from batchrun.prompts.strict import refuse_broken
 from batchrun.prompts.template import TemplateProblem
 from batchrun.prompts.values import RowProblem
 from batchrun.records import BadRow, Request, Row, RowCount
@@ -30,12 +34,6 @@ Settled = Callable[[int, int], Collection[int]]
 
 _BATCH_BYTES = 1 << 20
 """Bodies in one batch, roughly: long prompts come fewer at a time."""
-
-_STRICT_SHOWN = 10
-
-
-def _none_is_settled(*_: int) -> Collection[int]:
-    return ()
 
 
 class Source:
@@ -58,7 +56,10 @@ class Source:
         self._forms = RowForms(job)
         self._maker = RequestMaker(job)
         self._images = Images(job.prompt.images) if job.prompt.images else None
+        self._condition = None if job.input.where is None else Condition(job.input.where)
         self._selection: Selection | None = None
+        self._part: Part | None = None
+        self._end: int | None = None  # number after that of the last row that is used, once counted
         self._reader: RowReader | SelectedRows = RowReader([])
         self._rows_before: RowCount | None = None  # as counted by an earlier pass
         self._rows_known: int | None = None  # as counted elsewhere
@@ -80,7 +81,8 @@ class Source:
     @property
     def fraction_read(self) -> float | None:
         """How much of the input lies behind the rows handed out, 0 to 1; None with standard input."""
-        return self._reader.fraction_read
+        fraction, part = self._reader.fraction_read, self._part
+        return fraction if part is None or fraction is None else (part.number + fraction) / part.parts
 
     @property
     def rows_read(self) -> int:
@@ -96,7 +98,7 @@ class Source:
         reader = self._reader  # another thread may read: ask whether it is at its end before asking how far it is
         is_complete, limit = reader.is_complete, self._job.input.limit
         rows = input_rows(reader.rows_used, reader.fraction_read, is_complete=is_complete, limit=limit)
-        if is_complete:
+        if is_complete and self._part is None:
             return rows
         if self._rows_known is not None:
             return RowCount(self._rows_known, is_exact=True)
@@ -124,7 +126,7 @@ class Source:
     @property
     def is_complete(self) -> bool:
         """Whether the last row has been handed out."""
-        return self._reader.is_complete
+        return self._reader.is_complete and (self._part is None or self._part.number + 1 == self._part.parts)
 
     def open(self) -> None:
         """Find the files and look at the first rows; `batches` yields these rows too.
@@ -139,10 +141,11 @@ class Source:
             raise InputError("-: --strict reads the input twice, standard input can be read only once; use a file")
         check_run(self.files, self._job)
         self.notices += run_notices(self.files, include_failed=self._job.input.include_failed)
-        if self.selects_rows:
-            self._selection = Selection(self._job, self.files)
-        if (known := self._known_rows()) is not None:
-            self.expect(known)
+        chosen = choose(self._job, self.files, self._condition, self._check_condition)
+        self._selection = chosen.selection
+        self.notices += chosen.notices
+        if chosen.rows is not None:
+            self.expect(chosen.rows)
         self._reader = self._new_reader()
         rows = iter(self._reader)
         first = self._look(rows)
@@ -155,22 +158,33 @@ class Source:
             notice.encode(errors="replace").decode() for notice in self.notices
         ]  # names of files may not be UTF-8
         if self._job.input.strict:
-            self._check_all()
+            refuse_broken(chain.from_iterable(self._new_reader()), self._problem)
         self._pending = chain(first, rows)
 
     @property
     def selects_rows(self) -> bool:
         """Whether some rows of the input may be left out, apart from those after `limit`; known once opened."""
-        return selects_rows(self._job, self.files)
+        return self._selection is not None
 
-    def _known_rows(self) -> int | None:
-        """Return how many rows are used, where that takes only a moment."""
-        if self._selection is not None:
-            return self._selection.known_rows()
-        stated, limit = stated_rows(self.files), self._job.input.limit
-        return stated if stated is None or limit is None else min(stated, limit)
+    def parts(self) -> list[Part | None]:
+        """Return the parts in which the input is read for a random order. Counts its rows where there are several.
 
-    def batches(self, first: int = 0, settled: Settled = _none_is_settled) -> Iterator[list[Entry]]:
+        Raises:
+            InputError: the input cannot be read to its end.
+        """
+        parts = parts_of(self._job, self.files, self.input_rows)
+        if len(parts) > 1 and self._selection is not None and self._selection.numbers is None:
+            rows = counted(self._job, self.files, self._selection)
+            self._end = rows.end
+            self.expect(rows.rows_used)
+        elif len(parts) > 1 and self._selection is None and self._rows_known is None:
+            rows_in_all, limit = all_rows(self.files), self._job.input.limit
+            self.expect(rows_in_all if limit is None else min(rows_in_all, limit))
+        return parts
+
+    def batches(
+        self, first: int = 0, settled: Settled | None = None, part: Part | None = None
+    ) -> Iterator[list[Entry]]:
         """Yield requests and broken rows, models × samples of them per input row, in order; now and then nothing.
 
         They can be gone through again, once the one before is at its end or, of files, given up.
@@ -178,22 +192,24 @@ class Source:
         Args:
             first: row to begin with.
             settled: names the rows among those of a range, from and to below, that are not wanted.
+            part: one of `parts`; all rows unless given.
 
         Raises:
             InputError: a file breaks off, or standard input, which is not kept, is asked for a second time.
         """
         rows, self._pending = self._pending, None
-        if rows is None or first:
+        if rows is None or first or part:
             if any(file.is_stdin for file in self.files):
                 self._rewind()
             self._rows_before = self.input_rows
+            self._part = part
             self._reader = self._new_reader(first)
             rows = iter(self._reader)
         for batch in rows:
             if not batch:
                 yield []
                 continue
-            skipped = settled(batch[0].number, batch[-1].number + 1)
+            skipped = settled(batch[0].number, batch[-1].number + 1) if settled else ()
             yield from self._batches_of([row for row in batch if row.number not in skipped] if skipped else batch)
 
     def close(self) -> None:
@@ -213,19 +229,27 @@ class Source:
         self._again.seek(0)
 
     def _new_reader(self, first: int = 0) -> RowReader | SelectedRows:
-        columns, selection = self._forms.columns, self._selection
-        if columns is not None and selection is not None:
-            columns |= selection.columns
-        limit = self._job.input.limit
+        columns, selection, limit, part = self._forms.columns, self._selection, self._job.input.limit, self._part
+        numbers = both(None if selection is None else selection.numbers, None if part is None else part.numbers)
         reader = RowReader(
             self.files,
             stdin=self._stdin,
-            columns=columns,
+            columns=columns if selection is None else selection.columns(columns),
             as_bytes=() if self._images is None else (self._images.column,),
-            limit=limit if selection is None else None,
+            limit=limit if selection is None else self._end,
             first=first,
+            numbers=numbers,
         )
-        return reader if selection is None else SelectedRows(reader, selection, limit, first)
+        if selection is None and part is None:
+            return reader
+        selection = replace(selection or Selection(), numbers=numbers)
+        check = None if self._condition is None else self._check_condition
+        return SelectedRows(reader, selection, limit=None if part else limit, first=first, check=check)
+
+    def _check_condition(self, rows: Sequence[Row]) -> None:
+        """Refuse a condition that reads a column which these rows, the first, do not have."""
+        if self._condition is not None:
+            FirstRows(self._job, self._forms, self.files, rows).check_condition(self._condition)
 
     def _batches_of(self, rows: list[Row]) -> Iterator[list[Entry]]:
         batch: list[Entry] = []
@@ -264,17 +288,3 @@ class Source:
     def _problem(self, row: Row) -> str | None:
         entry = self._entries(row)[0]
         return entry.message if isinstance(entry, BadRow) else None
-
-    def _check_all(self) -> None:
-        """Read everything once, for `strict`."""
-        problems = []
-        count = 0
-        for batch in self._new_reader():
-            for problem in filter(None, map(self._problem, batch)):
-                count += 1
-                if count <= _STRICT_SHOWN:
-                    problems.append(problem)
-        if count:
-            more = f"\n… and {count - len(problems)} more" if count > len(problems) else ""
-            rows = "1 broken row" if count == 1 else f"{count:,} broken rows"
-            raise InputError(f"{rows}, and --strict allows none:\n" + "\n".join(problems) + more)

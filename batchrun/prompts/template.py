@@ -75,6 +75,11 @@ class Template:
             needed |= self._reads.of_first
         return sorted(name for name in needed if name not in columns)
 
+    @property
+    def first_columns(self) -> frozenset[str]:
+        """Columns of a run that is the input which it needs, as far as its text shows: `first.response`."""
+        return self._reads.of_first
+
     def _render(self, columns: dict[str, Any]) -> str:
         """Return the text for one row; raises `TemplateProblem`."""
         context = columns

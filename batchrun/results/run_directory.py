@@ -16,7 +16,7 @@ from batchrun.job.serialization import UnknownSettingError, job_from_dict
 from batchrun.prompts.input.columns import InputColumns
 from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.prompts.input.frame import is_frame
-from batchrun.prompts.selection import selects_rows
+from batchrun.prompts.selection import choice_of
 from batchrun.prompts.source import Source
 from batchrun.results.identity import may_be_other_input
 from batchrun.storage.urls import is_remote
@@ -105,7 +105,7 @@ def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, also: Seq
     keep = job.output.keep
     if keep is not None:
         keep = tuple(dict.fromkeys([*keep, *also]))
-    return StoredInput(files, keep, None if selects_rows(job, files) else job.input.limit)
+    return StoredInput(files, keep, None if choice_of(job, files) else job.input.limit)
 
 
 def input_paths(job: Job, directory: Path, checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -28,6 +28,13 @@ def opened(**settings: Any) -> tuple[Job, Source]:
     return job, source
 
 
+def wait_for(source: Source, rows: int) -> None:
+    until_s = time.monotonic() + 30
+    while source.input_rows != RowCount(rows, is_exact=True):
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize(("limit", "rows"), [(None, 3_000), (2_900, 2_900), (4_000, 3_000)])
 def test_a_small_input_is_counted_before_anything_is_sent(limit: int | None, rows: int) -> None:
     """The limit on rows is counted in."""
@@ -37,16 +44,24 @@ def test_a_small_input_is_counted_before_anything_is_sent(limit: int | None, row
     assert source.input_rows == RowCount(rows, is_exact=True)
 
 
+def test_only_rows_that_meet_the_condition_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the run itself and by the other process."""
+    job, source = opened(where="prompt | length > 4")
+    with counting(job, source):
+        wait_for(source, 2_800)
+    job, source = opened(where="prompt | length > 4", limit=1_500)
+    monkeypatch.setattr(row_counter, "_QUICK_S", 60)
+    count_quickly(job, source)
+    assert source.input_rows == RowCount(1_500, is_exact=True)
+
+
 def test_a_large_input_is_counted_by_another_process_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """The number is there as soon as it is known."""
     monkeypatch.setattr(row_counter, "_QUICK_BYTES", 0)
     job, source = opened()
     count_quickly(job, source)
     with counting(job, source):
-        until_s = time.monotonic() + 30
-        while source.input_rows != RowCount(3_000, is_exact=True):
-            assert time.monotonic() < until_s
-            time.sleep(0.01)
+        wait_for(source, 3_000)
 
 
 def test_a_count_that_nobody_waits_for_any_more_is_ended() -> None:

@@ -1,16 +1,20 @@
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from random import Random
 
 import pytest
 
 from batchrun.prompts import order
-from batchrun.prompts.order import by_prefix
+from batchrun.prompts.order import _BATCHES_AHEAD, by_prefix, in_random_order
 from batchrun.records import BadRow, Request
 
 
 def request(row: int, text: str, model: str = "m") -> Request:
     return Request(row, model, 0, b"", b'{"model":"%b","messages":["%b"]}' % (model.encode(), text.encode()), None)
+
+
+def some(rows: Iterable[int]) -> list[Request | BadRow]:
+    return [request(row, "a") for row in rows]
 
 
 def batches(entries: list[Request | BadRow], size: int) -> Iterator[list[Request | BadRow]]:
@@ -79,3 +83,25 @@ def test_every_entry_comes_once_and_no_more_than_a_window_is_held(seed: int, mon
         assert held < 20_000 + 10 * 500
     assert sorted(each.row for each in made) == list(range(1000))
     assert changes(texts(made)) < changes(texts(asked)) / 3
+
+
+def test_a_random_order_has_each_entry_once_and_the_parts_one_after_the_other() -> None:
+    """Within a part the place of the row decides; the samples of a row stay together."""
+    parts = [[some(range(0, 60, 3)), []], [some(range(1, 60, 3))], [], [some(range(2, 60, 3)), []]]
+    ordered = [entry.row for batch in in_random_order(map(iter, parts), lambda row: -row) for entry in batch]
+    assert ordered == [*range(57, -1, -3), *range(58, 0, -3), *range(59, 0, -3)]
+
+
+def test_a_part_is_handed_on_while_the_next_is_read() -> None:
+    """So that nobody waits for a pass over the whole input."""
+    read = []
+
+    def part(number: int) -> Iterator[list[Request | BadRow]]:
+        for batch in range(1_000):
+            read.append((number, batch))
+            yield some([number * 1_000 + batch])
+
+    made = in_random_order(map(part, range(3)), lambda row: row)
+    next(made)
+    assert read[-1] == (1, _BATCHES_AHEAD - 1)
+    assert sum(map(len, made)) == 3_000 - 256

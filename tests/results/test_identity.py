@@ -115,6 +115,27 @@ def test_a_higher_limit_of_rows_is_not_a_change_and_a_lower_one_is(before: Any, 
     assert has_changed({**ORIGIN, **before}, {**ORIGIN, **now}) is expected
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        pytest.param({"rows": {"sample": 5, "sample_seed": 0}}, {}, False, id="a sample, then all rows"),
+        pytest.param({}, {"rows": {"sample": 5, "sample_seed": 0}}, True, id="all rows, then a sample"),
+        pytest.param({"rows": {"where": "a"}}, {"rows": {"where": "b"}}, True, id="another condition"),
+        pytest.param({"rows": {"where": "a"}, "limit": 5}, {}, False, id="a condition and a limit, then all"),
+        pytest.param({"rows": {"where": "a"}, "limit": 5}, {"limit": 5}, True, id="the first five of other rows"),
+        pytest.param({"rows": {"where": "a"}, "limit": 5}, {"rows": {"where": "a"}, "limit": 6}, False, id="a limit"),
+    ],
+)
+def test_a_wider_choice_of_rows_is_not_a_change_and_any_other_is(before: Any, now: Any, expected: bool) -> None:
+    assert has_changed({**ORIGIN, **before}, {**ORIGIN, **now}) is expected
+
+
+def test_the_settings_that_choose_other_rows_are_named(files: list[InputFile]) -> None:
+    before = Recorded(asked=origin_of(job(input={"path": ("a",), "sample": 5}), files))
+    now = job(input={"path": ("a",), "where": "a > 1", "sample": 6})
+    assert changed_parts(before, now, origin_of(now, files)) == ["input.sample", "input.where"]
+
+
 def test_the_job_its_version_origin_and_folder_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An earlier mismatch is cleared, because all rows were checked since then."""
     monkeypatch.chdir(tmp_path)

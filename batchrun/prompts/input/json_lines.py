@@ -14,7 +14,7 @@ from batchrun.prompts.input.digits import exact, has_long_number
 from batchrun.prompts.input.files import InputFile
 from batchrun.prompts.input.json_document import document_problem
 from batchrun.prompts.input.lines import TOO_LONG, Chunk, chunks, lines_of
-from batchrun.prompts.input.parts import TOO_LONG_PROBLEM, Part, Reading, Rows, wanted
+from batchrun.prompts.input.parts import TOO_LONG_PROBLEM, Numbers, Part, Reading, Rows, wanted
 from batchrun.prompts.values import PYTHON_CURE, is_python, is_sound, kind_of
 from batchrun.records import Row
 
@@ -39,11 +39,26 @@ def jsonl_parts(source: Iterator[Chunk], reading: Reading) -> Rows:
             if not any(lines):
                 continue  # blank lines pack so well that a small file may hold millions of them
             line = block.number + start
-            rows = _parsed(lines, number, file, line)
-            if number == reading.first and rows:
-                _refuse_document(file, lines, head.content)
-            number += len(rows)
+            if reading.numbers is None or number == reading.first:
+                rows = _parsed(lines, number, file, line)
+                if number == reading.first and rows:
+                    _refuse_document(file, lines, head.content)
+                number += len(rows)
+            else:
+                rows, number = _chosen(lines, number, file, line, reading.numbers)
             yield Part(wanted(rows, reading), number, block.bytes_before(line + len(lines)))
+
+
+def _chosen(
+    lines: list[bytes], number: int, file: InputFile, line_number: int, numbers: Numbers
+) -> tuple[list[Row], int]:
+    """Return the rows that are needed, and the number of the row after these lines; others are not parsed."""
+    filled = [index for index, line in enumerate(lines) if line and not line.isspace()]
+    rows: list[Row] = []
+    for chosen in numbers(number, number + len(filled)) if filled else ():
+        index = filled[chosen - number]
+        rows += _parsed([lines[index]], chosen, file, line_number + index)
+    return rows, number + len(filled)
 
 
 def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) -> list[Row]:

@@ -35,13 +35,23 @@ def parquet_rows(raw: BinaryIO, reading: Reading) -> Rows:
         first, done = done, done + batch.num_rows
         if reading.first + done <= reading.wanted:
             continue
+        places = needed(reading, first, done)
+        if len(places) < batch.num_rows:
+            batch = batch.take(pa.array([place - first for place in places], pa.int64()))
         rows = [
             Row(reading.first + row, columns, f"{name}: row {row}", problem, folder, has_filled_nulls=True)
-            for row, (columns, problem) in enumerate(python_rows(batch, reading.as_bytes), first)
+            for row, (columns, problem) in zip(places, python_rows(batch, reading.as_bytes), strict=True)
         ]
         yield Part(wanted(rows, reading), reading.first + done, reading.file.size_bytes * done // max(1, total))
     if not groups:
         yield Part([], reading.first + total, reading.file.size_bytes)
+
+
+def needed(reading: Reading, first: int, end: int) -> Sequence[int]:
+    """Return which rows of a file, from a first to below an end, are needed."""
+    if reading.numbers is None:
+        return range(first, end)
+    return [row - reading.first for row in reading.numbers(reading.first + first, reading.first + end)]
 
 
 def groups_from(parquet: pq.ParquetFile, row: int) -> tuple[list[int], int]:

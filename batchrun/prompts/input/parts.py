@@ -1,7 +1,7 @@
 """What a format is given to read, and what it yields: rows in parts, each with where it ends."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from batchrun.errors import InputError
@@ -26,6 +26,10 @@ class Part(NamedTuple):
 Rows = Iterator[Part]
 
 
+Numbers = Callable[[int, int], Sequence[int]]
+"""Returns the chosen row numbers from a first to below an end, in order."""
+
+
 class Reading(NamedTuple):
     """How one file is read."""
 
@@ -40,6 +44,8 @@ class Reading(NamedTuple):
     """The only columns that are needed, where the format can leave out others; None for all."""
     as_bytes: Collection[str] = ()
     """Columns whose bytes stay bytes, since they are images."""
+    numbers: Numbers | None = None
+    """Finds the rows that are needed; None for all."""
 
 
 def wanted(rows: list[Row], reading: Reading) -> list[Row]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from batchrun.errors import InputError
 from batchrun.prompts.input.files import InputFile
 from batchrun.prompts.input.formats import ROWS
-from batchrun.prompts.input.parts import Part, Reading
+from batchrun.prompts.input.parts import Numbers, Part, Reading
 from batchrun.records import Row
 from batchrun.storage.places import open_found
 
@@ -32,6 +32,7 @@ class RowReader:
         limit: int | None = None,
         batch_rows: int = BATCH_ROWS,
         first: int = 0,
+        numbers: Numbers | None = None,
     ) -> None:
         """Prepare to read; opens nothing.
 
@@ -43,6 +44,7 @@ class RowReader:
             limit: only the first N rows.
             batch_rows: rows in one list, at most.
             first: row to begin with; those before it are passed over, as cheaply as the format allows.
+            numbers: finds the rows that are needed; some formats leave out others.
         """
         self._files = files
         self._stdin = stdin
@@ -51,6 +53,7 @@ class RowReader:
         self._limit = limit
         self._batch_rows = batch_rows
         self._first = first
+        self._numbers = numbers
         self._total_bytes = sum(file.size_bytes for file in files)
         self._is_countable = not any(file.is_stdin for file in files)
         self._bytes_done = 0
@@ -114,7 +117,8 @@ class RowReader:
         with ExitStack() as opened:
             try:
                 raw = self._open(file, opened)
-                reading = Reading(file, self.rows_read, self._batch_rows, self._first, self._columns, self._as_bytes)
+                columns, numbers = self._columns, self._numbers
+                reading = Reading(file, self.rows_read, self._batch_rows, self._first, columns, self._as_bytes, numbers)
                 yield from ROWS[file.format](raw, reading)
             except (OSError, EOFError, zlib.error, pa.ArrowException) as problem:
                 raise unreadable(file, problem) from problem
