@@ -150,15 +150,14 @@ OutcomeColumns = dict[str, Sequence[Any]]
 making millions of records first would only cost time."""
 
 
-# What else happens in a run.
-
-
 class Paused(NamedTuple):
     """No request of a model succeeds: its rows wait, and one request at a time probes the endpoint."""
 
     model: str
     kind: str
     message: str
+    for_s: float = 0.0
+    """How long it has lasted when it is reported: since the first failure that no success followed."""
 
 
 class Resumed(NamedTuple):
@@ -221,9 +220,6 @@ class Stop:
     exit_code: int
     signal: str = ""
     """Name of the signal of an interruption, such as `SIGTERM`; empty when it came from the caller."""
-
-
-# Totals and progress.
 
 
 class ModelTotals(NamedTuple):
@@ -297,3 +293,7 @@ class Figures(NamedTuple):
     """What the answers have cost; None where no cap is set, or a price is not known."""
     cap_usd: float | None = None
     """The most that the run may cost."""
+    stopping: str | None = None
+    """Why nothing more is sent, while what is in flight is waited for; None while requests are sent."""
+    drained_by_ms: int | None = None
+    """Until when it is waited for at most; Unix time."""

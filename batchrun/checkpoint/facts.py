@@ -77,6 +77,8 @@ UNRECORDED = Fact[int]("unrecorded", int, "requests that were in flight when an 
 WAITING = Fact[int]("waiting", int, "requests that wait to be sent again, noted once a second while a run sends")
 PROBE_AT = Fact[int]("probe_at", int, "when a paused endpoint is asked next, as a Unix time in ms; null: not paused")
 RATE = Fact[float]("rate", float, "rows settled per second in recent minutes; null: not known, or paused")
+STOPPING = Fact[str]("stopping", str, "why a run sends nothing more and waits for what is in flight; null: it sends")
+DRAINED_BY = Fact[int]("drained_by", int, "until when it waits at most, as a Unix time in ms; null: it sends")
 COPIES = Fact[int]("twins", int, "outcomes that were copied from a row that asks the same")
 STATED_AS_0 = Fact[dict[str, list[str]]](
     "stated_as_0", dict, "by model, the token counts whose total is 0 because answers stated 0"
@@ -106,6 +108,8 @@ ALL: tuple[Fact[Any], ...] = (
     WAITING,
     PROBE_AT,
     RATE,
+    STOPPING,
+    DRAINED_BY,
     COPIES,
     STATED_AS_0,
     SETTLED_ROWS,

@@ -124,6 +124,7 @@ class History:
     def __init__(self, queue: WriteQueue) -> None:
         self._queue = queue
         self._execution = 0  # its number
+        self._paused_at_ms: dict[str, int] = {}  # by model, the last pause
 
     def load(self, connection: sqlite3.Connection, totals: Totals) -> None:
         """Take the next number for this execution. Note with which totals the last one has ended."""
@@ -155,11 +156,16 @@ class History:
 
     def paused(self, model: str, kind: str, at_ms: int, message: str = "") -> None:
         """Note that a model is paused, after a failure of this kind and with this message."""
+        self._paused_at_ms[model] = at_ms
         self._queue.run(_PAUSE, self._execution, model, kind, at_ms, _storable(message))
 
     def resumed(self, model: str, at_ms: int) -> None:
         """Note that a model is sent requests again."""
         self._queue.run(_RESUME, at_ms, self._execution, model)
+
+    def resumed_after(self, model: str, lasted_ms: int) -> None:
+        """Note the same by how long the pause has lasted: the log has this time too."""
+        self.resumed(model, self._paused_at_ms[model] + lasted_ms)
 
 
 def _storable(text: str) -> str:

@@ -80,7 +80,8 @@ def _cells(run: Listed) -> tuple[str, ...]:
     total = summary.total_rows
     of = "" if total is None or total == summary.rows else f"/{rows_text(RowCount(total, summary.total_is_exact))}"
     cost = "?" if run.cost_usd is None else "simulated" if summary.simulated else spent_text(run.cost_usd)
-    state = "paused" if summary.pause else _STATES.get(summary.state, summary.state)
+    state = _STATES.get(summary.state, summary.state)
+    state = "paused" if summary.pause else "stopping" if summary.stopping else state
     return started, state, f"{summary.rows:,}{of}", f"{summary.failed:,}", cost, str(run.directory)
 
 

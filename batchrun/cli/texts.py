@@ -8,6 +8,7 @@ from batchrun.job.evaluate import SCORE
 from batchrun.records import RowCount
 from batchrun.report.texts import agreement_text, counted, duration_text, rows_text, tokens_text
 from batchrun.results.answer_counts import answer_lines
+from batchrun.results.executions import local_time
 from batchrun.results.summary import Summary
 
 _STATES = {"completed": "done", "interrupted": "stopped"}
@@ -61,6 +62,10 @@ def _copies_lines(summary: Summary) -> list[str]:
     return [f"copies    {copies} the answer of a row that asks the same, at no cost"] if summary.copies else []
 
 
+def _state_word(summary: Summary) -> str:
+    return "stopping" if summary.stopping is not None else _STATES.get(summary.state, summary.state)
+
+
 def counts_lines(summary: Summary) -> list[str]:
     """Return one line each for rows, tokens, cost and scores."""
     rows = _rows_text(summary)
@@ -71,14 +76,16 @@ def counts_lines(summary: Summary) -> list[str]:
     if summary.simulated:
         cost = "none: the simulator made the answers up" + (f" (for real: {cost})" if summary.cost_usd else "")
     lines = [
-        f"{_STATES.get(summary.state, summary.state):<9} {rows}{_time_text(summary)}",
+        f"{_state_word(summary):<9} {rows}{_time_text(summary)}",
         *_pace_lines(summary),
         *_failure_lines(summary),
         *_copies_lines(summary),
         f"tokens    {tokens_text(summary.prompt_tokens, summary.completion_tokens)}",
         f"cost      {cost}",
     ]
-    if summary.throttled:
+    if summary.throttled and summary.state == "running":  # the attempts of rows that wait are not counted yet
+        lines.append(f"throttled at least {summary.throttled:,} so far")
+    elif summary.throttled:
         lines.append(f"throttled {summary.throttled:,} of {counted(summary.attempts, 'request')} sent")
     return [*lines, *evaluation_lines(summary.scores, summary.agreement), *answer_lines(summary.answers)]
 
@@ -93,6 +100,9 @@ def _progress_text(summary: Summary) -> str:
 
 def _pace_lines(summary: Summary) -> list[str]:
     """Return the rate of a live run and the time that is left, or why it is paused."""
+    if summary.stopping is not None:
+        until = "" if summary.drained_by is None else f", until {local_time(summary.drained_by):%H:%M:%S} at most"
+        return [f"waiting   for the answers in flight{until}: {summary.stopping}"]
     if summary.pause is not None:
         return [f"paused    {summary.pause}"]
     if summary.rate_per_s is None:

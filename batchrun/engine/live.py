@@ -150,7 +150,7 @@ class Sending:
         )
         self._on_flight(0)  # the note has the prices of this job from now on
         self._progress.begin(summed(self.store.totals.values()).requests)
-        self._interruption.drain_by(self._pool.stop, self._flight_text)
+        self._interruption.drain_by(self._pool.stop, lambda: self._contact.flight_text(self._pool))
         async with self._client:
             self._ticker = self._watch()
             watch = asyncio.create_task(self._ticker.keep())
@@ -209,9 +209,6 @@ class Sending:
 
     # What happens meanwhile.
 
-    def _flight_text(self) -> str:
-        return self._contact.flight_text(self._pool)
-
     def _on_flight(self, in_flight: int) -> None:
         usd, tokens = self._prepared.used_before.total if self._budget is None else self._budget.owed
         self.store.sending(in_flight, usd, int(tokens))
@@ -222,10 +219,12 @@ class Sending:
         elif isinstance(event, Attempted):
             self.store.attempted(event.model, event.attempts, event.throttled)
         elif isinstance(event, Paused):
-            self.store.history.paused(event.model, event.kind, _now_ms(), event.message)
+            self.store.history.paused(event.model, event.kind, _now_ms() - round(1000 * event.for_s), event.message)
             self._progress.say(self._contact.text(event, is_heard=self._pool.is_heard))
         else:
-            if isinstance(event, Resumed | Closed):  # a model that is closed waits for nothing more
+            if isinstance(event, Resumed):
+                self.store.history.resumed_after(event.model, round(1000 * event.after_s))
+            elif isinstance(event, Closed):  # a model that is closed waits for nothing more
                 self.store.history.resumed(event.model, _now_ms())
             self._progress.say(self._contact.text(event, is_heard=True))
 
@@ -256,7 +255,7 @@ class Sending:
             memory=self._memory,
             progress=self._progress,
             began_s=time.monotonic(),
-            flight=self._flight_text,
+            contact=self._contact,
             note_limit=self._note_learned,
             save=self._save,
             fail=self._fail,

@@ -13,6 +13,7 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.pool import Pool
+from batchrun.engine.contact import Contact
 from batchrun.engine.deadline import next_time_s, setting_text, stop_text
 from batchrun.engine.recent_rate import RecentRate
 from batchrun.engine.shared_limit import LimitMemory, Share
@@ -46,8 +47,8 @@ class Watch:
     progress: Progress
     began_s: float
     """When the sending began, on the monotonic clock: `max_duration` counts from here."""
-    flight: Callable[[], str]
-    """Returns what is in flight, and how long it may take."""
+    contact: Contact
+    """Knows how long what is in flight may take."""
     note_limit: Callable[[], None]
     """Adds the limit to its history."""
     save: Callable[[], None]
@@ -62,6 +63,8 @@ class Watch:
     recent_rate: RecentRate = field(default_factory=RecentRate)
     paused_since_ms: int | None = None
     """Since when the run is paused; Unix time."""
+    drained_by_ms: int | None = None
+    """Until when a run that stops waits at most; Unix time."""
 
     async def keep(self) -> None:
         """Watch the run until cancelled."""
@@ -73,6 +76,8 @@ class Watch:
             self._note(facts.WAITING, 0)
             self._note(facts.PROBE_AT, None)
             self._note(facts.RATE, None)
+            self._note(facts.STOPPING, None)
+            self._note(facts.DRAINED_BY, None)
             self.show_end()
 
     async def _keep(self) -> None:
@@ -82,6 +87,7 @@ class Watch:
             now_s = time.monotonic()
             if (why := self._over(stop_at_s, now_s)) is not None:
                 self._stop(why)
+            self.pool.look()
             self.progress.show(self._figures(now_s))
             if now_s - self.shared_s >= _SHARE_EVERY_S:
                 self.shared_s = now_s
@@ -92,6 +98,8 @@ class Watch:
                 self._note(facts.WAITING, self.pool.waiting)
                 self._note(facts.PROBE_AT, self._probe_at_ms())
                 self._note(facts.RATE, self._rate())
+                self._note(facts.STOPPING, self._stopping())
+                self._note(facts.DRAINED_BY, self.drained_by_ms)
                 await self._share()
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
@@ -101,14 +109,16 @@ class Watch:
 
     def show_end(self) -> None:
         """Show the figures of a run that sends nothing more."""
-        self.progress.show(self._figures(time.monotonic())._replace(in_flight=0, pause=None, rate_per_s=None))
+        self.progress.show(
+            self._figures(time.monotonic())._replace(in_flight=0, pause=None, rate_per_s=None, stopping=None)
+        )
 
     def _stop(self, why: str) -> None:
         """Drain the run because a deadline is over, and print once what it still waits for."""
         if self.pool.stopping is None:
             message = f"{why}; run the same command again to resume"
             self.pool.stop(Stop(kind="deadline", message=message, exit_code=5))
-            self.progress.say(f"{why}: stopping: {self.flight()}")
+            self.progress.say(f"{why}: stopping: {self.contact.flight_text(self.pool)}")
 
     def _announce_stop(self, stop_at_s: float) -> None:
         """Print when the run will stop, if it has a deadline: a time of day may be tomorrow's."""
@@ -177,13 +187,29 @@ class Watch:
         """Return the rate of recent minutes; None when nothing more is sent, or only stragglers are waited for."""
         return None if self.pool.stopping is not None or self.pool.is_late else self.recent_rate.per_s
 
+    def _stopping(self) -> str | None:
+        """Return why the run sends nothing more, without the cure; None while it sends."""
+        stop = self.pool.stopping
+        if stop is None:
+            return None
+        self.drained_by_ms = self.drained_by_ms or _now_ms() + int(1000 * self.contact.flight_s(self.pool))
+        return stop.message.split("; ")[0]
+
+    def _paused_since_ms(self, pause: str | None) -> int | None:
+        """Return since when the run is paused; a rate that was exceeded is a pause since it was first seen."""
+        if pause is None:
+            return None
+        away_s = self.pool.away_s
+        return self.paused_since_ms or _now_ms() if away_s is None else _now_ms() - int(1000 * away_s)
+
     def _figures(self, now_s: float) -> Figures:
         pool = self.pool
         sums = summed(self.store.totals.values())
-        pause = pool.trouble
+        stopping = self._stopping()
+        pause = pool.trouble if stopping is None else None
         is_away = pool.probe_in_s is not None  # while a rate is waited for, rows are settled all the time
         self.recent_rate.add(now_s, sums.requests, is_paused=is_away)
-        self.paused_since_ms = None if pause is None else self.paused_since_ms or _now_ms()
+        self.paused_since_ms = self._paused_since_ms(pause)
         cap_usd = self.job.limits.max_cost_usd
         return Figures(
             done=sums.requests,
@@ -200,6 +226,8 @@ class Watch:
             rate_per_s=self._rate(),
             cost_usd=None if cap_usd is None else stated(self.job, self.store.totals).usd,
             cap_usd=cap_usd,
+            stopping=stopping,
+            drained_by_ms=self.drained_by_ms,
         )
 
 

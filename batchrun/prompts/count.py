@@ -43,3 +43,11 @@ def output_rows(inputs: RowCount | None, per_row: int, settled: int = 0) -> RowC
 def rows_left(total: RowCount | None, settled: int) -> RowCount | None:
     """Return how many of all rows are not settled; None when the total is not known."""
     return None if total is None else total._replace(rows=max(0, total.rows - settled))
+
+
+def left_s(total: RowCount | None, settled: int, rate_per_s: float | None, *, is_paused: bool) -> float | None:
+    """Return how long the rows that are left take at this rate; None where this is not known, as in an outage."""
+    left = rows_left(total, settled)
+    if left is None or not left.rows or not rate_per_s or is_paused:
+        return None
+    return left.rows / rate_per_s

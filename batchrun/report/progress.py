@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from batchrun.job.catalogue import spent_text
-from batchrun.prompts.count import rows_left
+from batchrun.prompts.count import left_s
 from batchrun.records import Figures
 from batchrun.report.texts import duration_text, rows_text, short_count
 
@@ -24,6 +24,9 @@ _LEAST_BAR = 6
 _SEPARATOR = " · "
 _CUT = "…"
 
+_REASONED = ("PAUSED", "STOPPING")
+"""Parts with a reason, which is cut where it is too long."""
+
 
 class _Part(NamedTuple):
     text: str
@@ -42,14 +45,6 @@ def line_every_s(running_s: float, paused_s: float | None, least_s: float = LINE
     if paused_s is None:
         return max(least_s, min(_RUNNING_SHARE * running_s, _SLOWEST_LINE_S))
     return max(least_s, min(_PAUSED_SHARE * paused_s, _SLOWEST_PAUSED_LINE_S))
-
-
-def left_s(figures: Figures) -> float | None:
-    """Return how long the rows that are left take at this rate; None where this is not known, as in an outage."""
-    left = rows_left(figures.total, figures.done)
-    if left is None or not left.rows or not figures.rate_per_s or figures.probe_at_ms is not None:
-        return None
-    return left.rows / figures.rate_per_s
 
 
 def percent(figures: Figures) -> int | None:
@@ -72,7 +67,7 @@ def line_text(figures: Figures, now_ms: int) -> str:
 def bar_text(figures: Figures, now_ms: int, columns: int) -> str:
     """Return what stands behind the bar: what matters, and of the rest what fits.
 
-    Rows, failures, a pause with its reason, and the cost under a cap are never left out; a long reason is cut.
+    Rows, failures, the reason of a pause or a stop, and the cost under a cap are never left out; a long reason is cut.
 
     Args:
         figures: of the run.
@@ -84,10 +79,11 @@ def bar_text(figures: Figures, now_ms: int, columns: int) -> str:
     while _length(parts) > room and any(part.rank for part in parts):
         parts.remove(max(parts, key=lambda part: part.rank))
     excess = _length(parts) - room
-    if excess > 0 and figures.pause is not None:
-        place = next(number for number, part in enumerate(parts) if part.text.startswith("PAUSED"))
-        kept = max(len("PAUSED"), len(parts[place].text) - excess - len(_CUT))
-        parts[place] = _Part(parts[place].text[:kept].rstrip(" :") + _CUT)
+    for place, part in enumerate(parts):
+        head = next((word for word in _REASONED if part.text.startswith(word)), None)
+        if excess > 0 and head is not None:
+            kept = max(len(head), len(part.text) - excess - len(_CUT))
+            parts[place] = _Part(part.text[:kept].rstrip(" :") + _CUT)
     return _SEPARATOR.join(part.text for part in parts)
 
 
@@ -103,7 +99,7 @@ def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
         yield _Part(f"{figures.rate_per_s:.1f}/s", 2)
     yield _Part(f"{figures.in_flight}/{figures.limit} in flight", 3)
     if figures.waiting:
-        yield _Part(f"{figures.waiting:,} waiting", 5)
+        yield _Part(f"{figures.waiting:,} to send again", 5)
     if figures.throttled:
         yield _Part(f"{short_count(figures.throttled)} throttled", 6)
     yield _Part(f"{figures.failed:,} failed")
@@ -111,11 +107,19 @@ def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
         yield _Part(f"{short_count(figures.tokens)} tokens", 7)
     if figures.cap_usd is not None and figures.cost_usd is not None:
         yield _Part(f"{spent_text(figures.cost_usd)} of {figures.cap_usd:g} USD")
-    if figures.pause is not None:
+    if figures.stopping is not None:
+        yield from _stop(figures, now_ms)
+    elif figures.pause is not None:
         yield from _pause(figures, now_ms)
-    left = left_s(figures)
+    left = left_s(figures.total, figures.done, figures.rate_per_s, is_paused=figures.probe_at_ms is not None)
     if left is not None:
         yield _Part(f"about {duration_text(left)} left", 1)
+
+
+def _stop(figures: Figures, now_ms: int) -> Iterator[_Part]:
+    if figures.drained_by_ms is not None:
+        yield _Part(f"ends in {_whole_text(figures.drained_by_ms - now_ms)} at most", 4)
+    yield _Part(f"STOPPING: {figures.stopping}")
 
 
 def _pause(figures: Figures, now_ms: int) -> Iterator[_Part]:

@@ -84,6 +84,8 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         copies=checkpoint.fact(facts.COPIES) or 0,
         rate_per_s=checkpoint.fact(facts.RATE) if is_running else None,
         probe_at_ms=checkpoint.fact(facts.PROBE_AT) if is_running else None,
+        stopping=checkpoint.fact(facts.STOPPING) if is_running else None,
+        drained_by_ms=checkpoint.fact(facts.DRAINED_BY) if is_running else None,
     )
 
 
@@ -149,6 +151,8 @@ def figures_of(directory: Path) -> Figures:
         rate_per_s=recorded.rate_per_s,
         cost_usd=cost_usd,
         cap_usd=cap_usd,
+        stopping=recorded.stopping,
+        drained_by_ms=recorded.drained_by_ms,
     )
 
 

@@ -13,7 +13,7 @@ from batchrun.checkpoint.reader import Failures
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.job.catalogue import PriceLike, cost_text, prices_of
 from batchrun.job.sections import Job
-from batchrun.prompts.count import rows_left
+from batchrun.prompts.count import left_s
 from batchrun.records import ModelTotals, RowCount, summed
 from batchrun.results.executions import execution_entries, pause_text, utc_text
 from batchrun.results.run_directory import RESULTS, USAGE
@@ -41,6 +41,7 @@ class Summary:
     completed: int
     failed: int
     attempts: int
+    """While it runs, those of rows that wait to be sent again are not counted yet, as in `throttled`."""
     throttled: int
     prompt_tokens: int | None
     """Of all executions; None when no answer stated them, as in the two that follow."""
@@ -100,6 +101,10 @@ class Summary:
     """How many seconds the rows that are left take at this rate."""
     next_probe_at: str | None = None
     """When a paused endpoint is asked next whether it answers again, in UTC."""
+    stopping: str | None = None
+    """Why a run that still runs sends nothing more: it waits for what is in flight; None while it sends."""
+    drained_by: str | None = None
+    """Until when it waits for that at most, in UTC."""
     boot: str = dataclasses.field(default_factory=lambda: this_machine().boot)
     """Identifies the start of the machine that wrote this: after another one, `pid` may be another process."""
     version: str = __version__
@@ -107,7 +112,7 @@ class Summary:
     @property
     def pause(self) -> str | None:
         """Since when models are paused, why, and when they are asked next; None when none is, or it does not run."""
-        if self.state != "running" or not self.executions:
+        if self.state != "running" or not self.executions or self.stopping is not None:
             return None
         pauses = [each for each in self.executions[-1]["pauses"] if each["ended_at"] is None]
         return pause_text(pauses, self.next_probe_at)
@@ -151,6 +156,10 @@ class Recorded(NamedTuple):
     """Rows settled per second in recent minutes; None in a pause, and while it is not known or the run does not run."""
     probe_at_ms: int | None = None
     """When a paused endpoint is asked next; Unix time."""
+    stopping: str | None = None
+    """Why a run that runs sends nothing more."""
+    drained_by_ms: int | None = None
+    """Until when it waits at most for what is in flight; Unix time."""
     set_aside: Amount = Amount()
     """The most that these have cost, together with answers that stated no tokens."""
 
@@ -232,14 +241,11 @@ def _times(recorded: Recorded, prices: Mapping[str, PriceLike | None], settled: 
         "total_rows": None if total is None else total.rows,
         "total_is_exact": total is not None and total.is_exact,
         "rate_per_s": recorded.rate_per_s,
-        "left_s": _left_s(recorded, settled),
+        "left_s": left_s(total, settled, recorded.rate_per_s, is_paused=recorded.probe_at_ms is not None),
         "next_probe_at": utc_text(recorded.probe_at_ms),
+        "stopping": recorded.stopping,
+        "drained_by": utc_text(recorded.drained_by_ms),
         "executions": execution_entries(executions, now_ms, prices),
         "running_s": running_s(executions, now_ms) if executions else None,
         "paused_s": paused_s(executions, now_ms) if executions else None,
     }
-
-
-def _left_s(recorded: Recorded, settled: int) -> float | None:
-    left = rows_left(recorded.total, settled)
-    return left.rows / recorded.rate_per_s if left is not None and left.rows and recorded.rate_per_s else None

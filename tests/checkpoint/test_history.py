@@ -29,7 +29,7 @@ def test_an_execution_has_its_times_its_state_and_its_pauses(tmp_path: Path) -> 
         store.history.begin_execution(1000)
         store.history.paused("a", "timeout", 2000, "no answer in time")
         store.history.paused("b", "unreachable", 2500)
-        store.history.resumed("a", 3000)
+        store.history.resumed_after("a", 1000)
         store.history.paused("a", "timeout", 4000)
         store.history.end_execution(5000, "stopped", "the deadline")
     with Store(tmp_path) as store:

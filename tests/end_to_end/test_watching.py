@@ -12,6 +12,7 @@ from harness.prompts import write_prompts
 from batchrun.checkpoint.store import Store
 from batchrun.publish.wandb.figures import live_figures
 from batchrun.records import RowCount
+from batchrun.report.progress import line_text
 from batchrun.report.texts import duration_text
 from batchrun.results.state import figures_of, is_running
 
@@ -124,3 +125,41 @@ def test_the_time_is_that_of_all_executions_in_every_place(run: Any, batchrun: A
     assert shown in done.stderr
     assert shown in batchrun("status", "out").stdout
     assert json.loads(Path("out/run.json").read_text())["executions"] == done.json["executions"]
+
+
+def test_a_run_that_stops_is_not_called_running(spawn: Any, batchrun: Any, endpoint: Any) -> None:
+    """`status`, its list and `watch` say that it waits for the answers in flight, why, and until when at most."""
+    write_prompts("0", "1", *(f"[[simulate: slow 30]] {row}" for row in range(4)))
+    process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "runs/out", "-c", "50")
+    out = Path("runs/out")
+    endpoint.wait(lambda: (out / "run.json").exists() and figures_of(out).done == 2)
+    endpoint.wait(lambda: endpoint.stats.received == 6)
+    process.send_signal(signal.SIGINT)
+    endpoint.wait(lambda: figures_of(out).stopping is not None)
+    assert "STOPPING: Ctrl-C" in line_text(figures_of(out), 0)
+    status = batchrun("status", out).stdout
+    assert status.startswith("stopping  2 rows completed, 0 failed so far, of 6 (33 %) in ")
+    assert re.search(r"\nwaiting   for the answers in flight, until \d\d:\d\d:\d\d at most: Ctrl-C\n", status)
+    assert batchrun("status").stdout.splitlines()[1].split()[2] == "stopping"
+    shown = batchrun("status", out, "--json").json
+    assert (shown["state"], shown["stopping"], shown["left_s"]) == ("running", "Ctrl-C", None)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    ended = batchrun("status", out, "--json").json
+    assert (ended["state"], ended["stopping"], ended["drained_by"]) == ("interrupted", None, None)
+
+
+def test_an_outage_is_as_long_in_the_log_as_in_the_history(spawn: Any, batchrun: Any, endpoint: Any) -> None:
+    """It is announced before any line shows it. While it lasts, the attempts that are counted are not all."""
+    write_prompts(*map(str, range(60)))
+    endpoint.change(latency_s=0, error_shares={"503": 0.8, "429": 0.2})
+    process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "-c", "10")
+    endpoint.wait(lambda: Path("out/run.json").exists() and figures_of(Path("out")).pause is not None)
+    endpoint.wait(lambda: "next probe" in batchrun("status", "out").stdout)
+    assert " requests sent" not in batchrun("status", "out").stdout
+    endpoint.change(error_shares={})
+    assert process.wait(60) == 0
+    log = process.stderr.read()
+    (after,) = re.findall(r"the endpoint answers again after (\S+ \S+)\n", log)
+    assert f" ({after}): " in batchrun("status", "out").stdout
+    assert "PAUSED" not in log.split(" paused (")[0]

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -27,7 +28,8 @@ class _Quiet:
 
 def watch_that(save: Any) -> Watch:
     quiet = cast("Any", _Quiet())
-    needed = [each.name for each in dataclasses.fields(Watch) if each.default_factory is dataclasses.MISSING]
+    missing = dataclasses.MISSING
+    needed = [each.name for each in dataclasses.fields(Watch) if each.default is each.default_factory is missing]
     return Watch(**dict.fromkeys(needed, quiet) | {"save": save})
 
 
@@ -78,6 +80,7 @@ def test_a_run_that_waits_for_a_rate_has_a_rate(
         "throttled": 5,
         "limit": limit,
         "stopping": None,
+        "away_s": None if probe_in_s is None else 90.0,
         "is_late": is_late,
     }
     watch.pool = cast("Any", SimpleNamespace(trouble="a rate was exceeded", probe_in_s=probe_in_s, **shown))
@@ -85,6 +88,9 @@ def test_a_run_that_waits_for_a_rate_has_a_rate(
         watch.store = cast("Any", SimpleNamespace(totals={"m": ModelTotals(requests=10 * second)}))
         figures = watch._figures(float(second))
     assert figures.pause == "a rate was exceeded"
+    assert figures.paused_since_ms is not None
+    since_s = time.time() - figures.paused_since_ms / 1000
+    assert since_s == pytest.approx(0.0 if probe_in_s is None else 90.0, abs=20)
     assert figures.rate_per_s == (None if per_s is None else pytest.approx(per_s))
 
 
@@ -102,8 +108,20 @@ def test_a_deadline_is_reported_once_with_what_is_waited_for() -> None:
     printed: list[str] = []
     watch = watch_that(None)
     watch.pool, watch.progress = cast("Any", _Pool()), cast("Any", SimpleNamespace(say=printed.append))
-    watch.flight = lambda: "waiting for 2 answers in flight, for at most 9 min"
+    watch.contact = cast("Any", SimpleNamespace(flight_text=lambda pool: "waiting for 2 answers, for at most 9 min"))
     watch._stop("max_duration 4s is over")
     watch._stop("max_duration 4s is over")
-    assert printed == ["max_duration 4s is over: stopping: waiting for 2 answers in flight, for at most 9 min"]
+    assert printed == ["max_duration 4s is over: stopping: waiting for 2 answers, for at most 9 min"]
     assert (watch.pool.stopping or STOP).kind == "deadline"
+
+
+def test_until_when_a_run_waits_that_stops_is_fixed_when_it_stops() -> None:
+    """The reason is shown without the cure: that holds once the run has ended."""
+    watch = watch_that(None)
+    watch.pool = cast("Any", _Pool())
+    assert (watch._stopping(), watch.drained_by_ms) == (None, None)
+    watch.pool.stop(dataclasses.replace(STOP, message="SIGTERM; run the same command again to resume"))
+    for seconds in (60.0, 5.0):
+        watch.contact = cast("Any", SimpleNamespace(flight_s=lambda pool, seconds=seconds: seconds))
+        assert watch._stopping() == "SIGTERM"
+        assert watch.drained_by_ms == pytest.approx(1000 * (time.time() + 60), abs=20_000)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batchrun.prompts.count import input_rows, output_rows, rows_left
+from batchrun.prompts.count import input_rows, left_s, output_rows, rows_left
 from batchrun.records import RowCount
 
 
@@ -66,3 +66,21 @@ def test_output_rows_are_one_for_each_model_and_sample(
 def test_rows_left_are_those_that_are_not_settled(total: RowCount | None, settled: int, left: RowCount | None) -> None:
     """What is left of a guess is a guess."""
     assert rows_left(total, settled) == left
+
+
+@pytest.mark.parametrize(
+    ("total", "rate_per_s", "is_paused", "seconds"),
+    [
+        (exact(10), 2.0, False, 3.0),
+        (about(10), 2.0, False, 3.0),
+        (exact(10), 2.0, True, None),
+        (exact(10), 0.0, False, None),
+        (exact(10), None, False, None),
+        (exact(4), 2.0, False, None),
+        (None, 2.0, False, None),
+    ],
+)
+def test_the_time_left_is_that_of_the_rows_left_at_this_rate(
+    total: RowCount | None, rate_per_s: float | None, is_paused: bool, seconds: float | None
+) -> None:
+    assert left_s(total, 4, rate_per_s, is_paused=is_paused) == seconds

@@ -3,7 +3,7 @@
 import pytest
 
 from batchrun.records import Figures, RowCount
-from batchrun.report.progress import bar_text, left_s, line_every_s, line_text, percent
+from batchrun.report.progress import bar_text, line_every_s, line_text, percent
 
 FIGURES = Figures(
     done=1_200,
@@ -37,13 +37,13 @@ def test_tokens_that_no_answer_stated_are_not_shown() -> None:
     assert "· 0 tokens ·" in line_text(FIGURES._replace(tokens=0), NOW_MS)
 
 
-def test_a_line_shows_waiting_throttled_and_pause_only_if_there_are_any() -> None:
+def test_a_line_shows_what_is_sent_again_throttled_and_pause_only_if_there_are_any() -> None:
     """The number of failures is always shown, even 0. In a pause there is neither a rate nor a time left."""
     assert line_text(FIGURES, NOW_MS) == (
         "1,200/5,000 rows · 120.0/s · 48/50 in flight · 0 failed · 45.6k tokens · about 31.7 s left"
     )
     assert line_text(OUTAGE, NOW_MS) == (
-        "1,200/5,000 rows · 1/50 in flight · 1,234 waiting · 9.50k throttled · 3 failed · 45.6k tokens · "
+        "1,200/5,000 rows · 1/50 in flight · 1,234 to send again · 9.50k throttled · 3 failed · 45.6k tokens · "
         f"next probe in 25 s · PAUSED 45 min: {OUTAGE.pause}"
     )
 
@@ -68,9 +68,18 @@ def test_a_line_has_the_rows_the_rate_and_the_time_left(changes: dict[str, objec
 
 def test_the_time_left_is_unknown_in_an_outage() -> None:
     """Also if a rate was known. While a rate of the endpoint is waited for, rows are settled all the time."""
-    assert left_s(FIGURES) == pytest.approx(3_800 / 120)
-    assert left_s(OUTAGE._replace(rate_per_s=120.0)) is None
-    assert left_s(FIGURES._replace(pause="a rate was exceeded")) == left_s(FIGURES)
+    assert " left" not in line_text(OUTAGE._replace(rate_per_s=120.0), NOW_MS)
+    assert line_text(FIGURES._replace(pause="a rate was exceeded"), NOW_MS).endswith(" · about 31.7 s left")
+
+
+STOPPING = OUTAGE._replace(stopping="stop_at 07:30 has come", drained_by_ms=NOW_MS + 28_000)
+
+
+def test_a_run_that_stops_says_why_and_until_when_it_waits() -> None:
+    """No pause is shown then: nothing is asked any more."""
+    assert line_text(STOPPING, NOW_MS).endswith(" tokens · ends in 28 s at most · STOPPING: stop_at 07:30 has come")
+    assert bar_text(STOPPING, NOW_MS, 79).endswith(" · 3 failed · STOPPING: stop_at 07:30 has come")
+    assert bar_text(STOPPING, NOW_MS, 50).endswith(" · 3 failed · STOPPING: s…")
 
 
 @pytest.mark.parametrize(

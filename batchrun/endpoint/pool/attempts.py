@@ -44,9 +44,13 @@ class Attempts:
         del self._tasks[work]
         return result
 
-    def begin_drain(self) -> None:
-        """Note that nothing more is sent: attempts are given up earlier, and their rows stay open."""
-        self._drain = Drain(self._admission.lanes)
+    def begin_drain(self, *, is_hopeless: bool) -> None:
+        """Note that nothing more is sent: attempts are given up earlier, and their rows stay open.
+
+        Args:
+            is_hopeless: nothing in flight will be answered.
+        """
+        self._drain = Drain(self._admission.lanes, is_hopeless=is_hopeless)
         self._look_s = 0.0
 
     def most_s(self, now_s: float, timeout_s: float, *, is_stream: bool) -> float:

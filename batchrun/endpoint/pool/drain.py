@@ -6,8 +6,8 @@ times as old as the slowest answer of its model is given up, and its row stays o
 
 Unlike at the end of a run, it does not matter how many hang: nothing is sent again, and the next execution asks for
 them. It matters only whether enough answers were seen to know how long one takes: as many as are in flight. Before
-that, as with answers that take minutes, every attempt has its timeout. A model that is away answers nothing: what is in
-flight then is given up too.
+that, as with answers that take minutes, every attempt has its timeout. A model that is away or
+refused answers nothing: what is in flight then is given up too.
 
 What is decided when the run stops holds until it has ended, because it is announced: how long the run waits at most.
 """
@@ -22,10 +22,17 @@ from batchrun.endpoint.pool.stragglers import LOOK_AGAIN_S, Overdue, by_model, m
 class Drain:
     """The wait of a stopped run."""
 
-    def __init__(self, lanes: Iterable[Lane]) -> None:
-        """Decide for each model how long to wait."""
+    def __init__(self, lanes: Iterable[Lane], *, is_hopeless: bool = False) -> None:
+        """Decide for each model how long to wait.
+
+        Args:
+            lanes: of all models.
+            is_hopeless: nothing in flight will be answered, and nothing is waited for.
+        """
         self._lanes = {lane.model: lane for lane in lanes}
         self._ages_s = {lane.model: most_age_s(lane) for lane in self._lanes.values() if _is_bounded(lane)}
+        if is_hopeless:
+            self._ages_s = dict.fromkeys(self._lanes, 0.0)
 
     def most_s(self, in_flight: Iterable[Work], now_s: float, timeout_s: float, *, is_stream: bool) -> float:
         """Return how long the run waits at most.
@@ -46,7 +53,7 @@ class Drain:
         looks: list[float] = []
         for model, works in by_model(in_flight).items():
             lane = self._lanes[model]
-            age_s = self._ages_s.get(model) or most_age_s(lane)
+            age_s = self._ages_s.get(model, most_age_s(lane))
             late = [work for work in works if now_s - work.sent_s >= age_s]
             looks += [work.sent_s + age_s for work in works if now_s - work.sent_s < age_s]
             if late and (model in self._ages_s or _is_bounded(lane)):
@@ -58,4 +65,4 @@ class Drain:
 
 def _is_bounded(lane: Lane) -> bool:
     """Return whether it is known how long an answer takes, or that none will come."""
-    return lane.health.pause is not None or lane.in_flight <= lane.answers
+    return lane.health.pause is not None or lane.is_closed or lane.in_flight <= lane.answers

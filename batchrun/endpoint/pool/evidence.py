@@ -1,13 +1,12 @@
 """What a failed attempt shows about the limit and about its model, and what it may cost its row. Pure."""
 
-from collections.abc import Callable
-
+from batchrun.endpoint.pool.absence import Absence
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.failures import Failure
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.verdicts import Effect, ForLimit, ForRow, ForRun
-from batchrun.records import Event, Fault, Paused
+from batchrun.records import Fault
 
 _FALTERS = 3
 """Failures in a row, and as many as half of what is in flight, until the limit stops growing. A server that has too
@@ -22,9 +21,9 @@ after its first answer would otherwise hold a row for ever."""
 class Evidence:
     """Passes failures on to the limit and to the health of their model."""
 
-    def __init__(self, admission: Admission, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, admission: Admission, absence: Absence) -> None:
         self._admission, self._limit = admission, admission.limit
-        self._on_event = on_event
+        self._absence = absence
 
     def is_only_stale(self, work: Work) -> bool:
         """Return whether an attempt only met a connection that the server had closed: that shows nothing."""
@@ -87,4 +86,4 @@ class Evidence:
         failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, lane.in_flight, was_probe)
         begins = lane.health.canary_failed(failure) if work.is_canary else lane.health.failed(work, failure)
         if begins:
-            self._on_event(Paused(lane.model, work.kind, work.message))
+            self._absence.begins(lane, now_s)

@@ -13,12 +13,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from random import random
 
 from batchrun.endpoint.pool.admission import Admission
+from batchrun.endpoint.pool.alarm import Alarm
 from batchrun.endpoint.pool.attempts import Attempts, Client
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.gate import Gate
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.rules import Listeners, Rules
 from batchrun.endpoint.pool.settlement import Settlement
+from batchrun.endpoint.pool.verdicts import UNHEARD
 from batchrun.records import Request, Stop
 
 _FEED_EVERY = 16
@@ -67,8 +69,7 @@ class Pool:
         self.stopping: Stop | None = None
         self._drained: list[Work] = []  # in flight when it was stopped
         self._pacing: Work | None = None  # waits for a rate; holds no slot
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_s = 0.0
+        self._alarm = Alarm(self.wake)
         self._hungry = asyncio.Event()
         self._looks = 0  # for something to send
         self._to_pace = asyncio.Event()
@@ -130,19 +131,25 @@ class Pool:
     @property
     def trouble(self) -> str | None:
         """Why nothing is sent, of a model or at all; None when requests are sent."""
-        pauses = {lane.model: lane.health.pause for lane in self._admission.lanes}
-        away = {model: f"{pause.kind}: {pause.message}" for model, pause in pauses.items() if pause is not None}
-        if away:
-            whose = f"{', '.join(away)}: " if len(self._admission.lanes) > 1 else ""
-            return f"{whose}{next(iter(away.values()))}"
         is_closed = self._admission.pace.is_closed(self._loop.time())
-        return "a rate was exceeded" if is_closed else None
+        return self._settlement.absence.reason or ("a rate was exceeded" if is_closed else None)
+
+    @property
+    def away_s(self) -> float | None:
+        """For how long a model has been away; None when none is."""
+        since_s = self._settlement.absence.since_s
+        return None if since_s is None else self._loop.time() - since_s
 
     @property
     def probe_in_s(self) -> float | None:
         """In how many seconds a paused model is asked next whether it answers again; None when none is paused."""
-        due_s = [lane.health.probe_at_s for lane in self._admission.lanes if lane.health.pause is not None]
-        return max(0.0, min(due_s) - self._loop.time()) if due_s else None
+        probe_s = None if self.stopping is not None else self._settlement.absence.probe_s
+        return None if probe_s is None else max(0.0, probe_s - self._loop.time())
+
+    def look(self) -> None:
+        """Report pauses that last, and end what has lasted too long; call it every few moments."""
+        if self.stopping is None:
+            self._settlement.look(self._loop.time())
 
     async def run(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
         """Send every request of `batches`; return when each has its outcome, or when drained after `stop`.
@@ -167,8 +174,7 @@ class Pool:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._alarm.cancel()
         return self.stopping or self._settlement.closure.stop
 
     def stop(self, stop: Stop) -> None:
@@ -179,7 +185,7 @@ class Pool:
                 self._admission.give_back(self._pacing, self._loop.time())
                 self._pacing = None
             self._drained = [work for work in self._attempts if not work.is_canary]
-            self._attempts.begin_drain()
+            self._attempts.begin_drain(is_hopeless=stop.kind == UNHEARD)
             if self.in_flight:
                 self.wake()
             self._finish_if_done()
@@ -246,7 +252,7 @@ class Pool:
         if self._admission.is_sent or self.stopping is not None:
             again_s = self._attempts.give_up_stragglers(self._loop.time())
             if again_s is not None:
-                self._look_again_at(again_s)
+                self._alarm.set(again_s)
 
     def _start(self, work: Work) -> None:
         self._send(work)
@@ -275,22 +281,10 @@ class Pool:
             self._hungry.set()
         if work is None:
             if admission.look_again_s is not None:
-                self._look_again_at(admission.look_again_s)
+                self._alarm.set(admission.look_again_s)
             if admission.is_out_of_budget and self.in_flight == 0 and admission.budget is not None:
                 self.stop(Stop(kind=admission.budget.kind, message=admission.budget.message, exit_code=5))
         return work
-
-    def _look_again_at(self, when_s: float) -> None:
-        """Call `_fill` at a time of the loop's clock, unless a timer calls it earlier."""
-        if self._timer is not None:
-            if self._timer_s <= when_s:
-                return
-            self._timer.cancel()
-        self._timer, self._timer_s = self._loop.call_at(when_s, self._on_time), when_s
-
-    def _on_time(self) -> None:
-        self._timer = None
-        self.wake()
 
     def _finish_if_done(self) -> None:
         if self.in_flight == 0 and self._pacing is None and (self.stopping is not None or self._admission.is_exhausted):

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 
+from batchrun.endpoint.pool.absence import Absence
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.closure import REFUSED, Closure
 from batchrun.endpoint.pool.failures import Failure
@@ -12,7 +13,7 @@ from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.refusals import Refusal, Whose
 from batchrun.endpoint.pool.rules import Rules
 from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, Effect, ForRow, ForRun
-from batchrun.records import Event, Paused, Reply, Stop
+from batchrun.records import Reply, Stop
 
 
 class Refused:
@@ -24,7 +25,7 @@ class Refused:
         closure: Closure,
         *,
         judge: Callable[[Lane, Work, float], None],
-        on_event: Callable[[Event], None],
+        absence: Absence,
     ) -> None:
         """Begin without refusals.
 
@@ -32,9 +33,9 @@ class Refused:
             rules: of the pool.
             closure: closes models.
             judge: lets a request that shows that its model works decide over the failures before it.
-            on_event: takes the outages that canaries show.
+            absence: reports the outages that canaries show.
         """
-        self._rules, self._closure, self._judge, self._on_event = rules, closure, judge, on_event
+        self._rules, self._closure, self._judge, self._absence = rules, closure, judge, absence
 
     def refusal_of(self, lane: Lane, work: Work, effect: Effect) -> Refusal | None:
         """Return why the last attempt was refused; None when the endpoint failed in another way."""
@@ -65,7 +66,7 @@ class Refused:
         elif row is ForRow.FAILED:  # an endpoint that judges a request works
             self._judge(lane, work, now_s)
         elif lane.health.canary_refused(work, failure, refusal):
-            self._on_event(Paused(lane.model, work.kind, work.message))
+            self._absence.begins(lane, now_s)
 
     def is_refused_anyway(self, lane: Lane) -> bool:
         """Close a model although a canary was answered, if very many rows were refused and none is left to ask."""

@@ -6,6 +6,7 @@ module carries that out, and compares no kind by its name.
 
 from collections.abc import Callable, Iterable
 
+from batchrun.endpoint.pool.absence import Absence
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.apart import is_condemned
 from batchrun.endpoint.pool.backlog import Work
@@ -19,7 +20,7 @@ from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.rules import Listeners, Rules
 from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, UNHEARD, Effect, ForLimit, ForRow, Verdict
 from batchrun.endpoint.pool.waits import Waits
-from batchrun.records import Attempted, Fault, Reply, Resumed, Spent, Stop
+from batchrun.records import Attempted, Fault, Reply, Spent, Stop
 
 _AFTER_OUTAGE_S = 1.0
 """Longest that a row still waits once an outage is over, whatever advice it got in it."""
@@ -42,7 +43,9 @@ class Settlement:
         self._rules, self._policy, self._rates = rules, rules.policy, rules.rates
         self._repair, self._strict = rules.repair, rules.strict
         self._on_outcome, self._on_event, self._stop = listeners.on_outcome, listeners.on_event, stop
-        self._evidence = Evidence(admission, listeners.on_event)
+        self.absence = Absence(admission, listeners.on_event)
+        """The models that are away."""
+        self._evidence = Evidence(admission, self.absence)
         self.closure = Closure(admission, listeners.on_event, stop)
         """The models that are closed."""
         self._waits = Waits(admission.pace, rules.policy.backoff, uniform=uniform, unix_s=unix_s)
@@ -51,7 +54,7 @@ class Settlement:
         """How many attempts were rejected for concurrency or a rate."""
         self.is_heard = rules.is_heard
         """Whether the endpoint has ever replied, with whatever status."""
-        self._refused = Refused(rules, self.closure, judge=self._judge, on_event=listeners.on_event)
+        self._refused = Refused(rules, self.closure, judge=self._judge, absence=self.absence)
 
     def settle(self, work: Work, result: Reply | Fault, now_s: float) -> None:
         """Decide what becomes of a request that is no longer in flight."""
@@ -156,8 +159,9 @@ class Settlement:
         spent, forgiven, ended, present = lane.health.succeeded(
             work.sent_s, now_s, is_canary=is_canary, spares=lane.takes_fresh, asks_rows=lane.can_ask_row
         )
+        if ended is not None:
+            self.absence.ends(lane, ended, now_s)
         if ended is not None and ended.is_outage:
-            self._on_event(Resumed(lane.model, now_s - ended.since_s))
             lane.backlog.hasten(now_s + _AFTER_OUTAGE_S)
         if ended is not None and EFFECTS[ended.kind].limit is ForLimit.DOWN:
             self._limit.restore(now_s)
@@ -213,7 +217,7 @@ class Settlement:
     def _retry(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> None:
         """Have a row sent again, or hold it back: if it was refused, or would end as failed once it is judged."""
         if lane.troubled_since_s is not None:
-            self._lose_patience(lane, work, effect, now_s - lane.troubled_since_s)
+            self._lose_patience(lane, work.kind, work.message, now_s - lane.troubled_since_s)
         if work.is_canary:
             return
         wait_s = self._waits.wait_s(work, effect, now_s, is_alone=lane.rejections.is_known(work))
@@ -223,22 +227,26 @@ class Settlement:
         else:
             lane.backlog.park(work)
 
-    def _lose_patience(self, lane: Lane, work: Work, effect: Effect, waited_s: float) -> None:
+    def look(self, now_s: float) -> None:
+        """Report the pauses that last, and lose patience where a probe takes long; call it every few moments."""
+        self.absence.look(now_s, is_heard=self.is_heard)
+        for lane in list(self._admission.lanes):
+            pause = lane.health.pause
+            if pause is not None and not pause.asks and lane.troubled_since_s is not None:
+                self._lose_patience(lane, pause.kind, pause.message, now_s - lane.troubled_since_s)
+
+    def _lose_patience(self, lane: Lane, kind: str, message: str, waited_s: float) -> None:
         """Stop the run if the endpoint has never replied, and close the model if it was away for too long."""
-        why = work.message.rstrip(".")
+        effect, why = EFFECTS[kind], message.rstrip(".")
         if not self.is_heard and waited_s > self._policy.unheard_s:
             cure = self._rules.cure_of(UNHEARD, lane.model)
             message = f"nothing has answered yet at {self._rules.place}: {why}; {cure}"
             self._stop(Stop(kind=UNHEARD, message=message, exit_code=REFUSED))
         elif waited_s > self._policy.patience_s:
             refused = effect.run.exit_code if effect.row is ForRow.OPEN else None  # it waited for a canary to confirm
-            cure = (
-                "run the same command again to resume"
-                if refused is None
-                else self._rules.cure_of(work.kind, lane.model)
-            )
+            cure = "run the same command again to resume" if refused is None else self._rules.cure_of(kind, lane.model)
             message = f"no request was answered for {waited_s:.0f} s: {why}; {cure}"
-            self.closure.close(lane, Stop(kind=work.kind, message=message, exit_code=5 if refused is None else refused))
+            self.closure.close(lane, Stop(kind=kind, message=message, exit_code=5 if refused is None else refused))
 
     def _settle(self, work: Work, result: Reply | Fault, verdict: Verdict) -> None:
         work.is_settled = True

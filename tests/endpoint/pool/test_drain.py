@@ -87,6 +87,7 @@ def _stopped(trouble: object, after_s: float, rows: int = 2_000) -> tuple[Stage,
     times: list[float] = []
 
     def stop() -> None:
+        stage.pool.look()
         times.append(stage.pool.drain_s(TIMEOUT_S, is_stream=False))
         times.append(asyncio.get_running_loop().time())
         stage.pool.stop(STOP)
