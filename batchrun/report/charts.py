@@ -10,6 +10,7 @@ import orjson
 from batchrun.report.distribution import Distribution
 from batchrun.report.labels import ALL_MODELS, Labels
 from batchrun.report.svg import Axis, Curve, Hover, Point, Size, draw
+from batchrun.report.texts import estimated
 from batchrun.report.ticks import count_ticks, number_text
 
 _MOST_LINES = 12
@@ -157,6 +158,8 @@ def _histogram(labels: Labels) -> Chart | None:
     for each in parts.values():
         together.update(each)
     low, high = _range(together)
+    if labels.is_whole:  # each integer covers the range from half below to half above it
+        low, high = round(low) - 0.5, round(high) + 0.5
     edges = [low + (high - low) * number / _COLUMNS for number in range(_COLUMNS + 1)]
     axis = Axis(low, high, [(tick, number_text(tick)) for tick in _ticks(low, high)], labels.name)
     names = short_names(parts)
@@ -176,10 +179,8 @@ def _histogram(labels: Labels) -> Chart | None:
 def _hovers(edges: Sequence[float], parts: Mapping[str, Distribution]) -> Iterable[Hover]:
     counts = {name: parts[group].linear_columns(edges) for group, name in short_names(parts).items()}
     for number, (low, high) in enumerate(pairwise(edges)):
-        lines = [
-            f"{name + ': ' if len(counts) > 1 else ''}about {round(its[number]):,} answers"
-            for name, its in counts.items()
-        ]
+        heads = [f"{name}: " if len(counts) > 1 else "" for name in counts]
+        lines = [head + estimated(its[number], "answer") for head, its in zip(heads, counts.values(), strict=True)]
         yield Hover(low, high, "\n".join([f"{number_text(low)} – {number_text(high)}", *lines]))
 
 

@@ -13,6 +13,10 @@ _GAPS_SHARE = 0.4
 _STEPS_S = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
 
 
+Span = tuple[float, float]
+"""Unix times in ms of the start and the end of something."""
+
+
 class Gap(NamedTuple):
     """A stretch between two executions, in which no process ran. Unix times in ms."""
 
@@ -147,7 +151,7 @@ def _tick_text(now: datetime, last: datetime | None, step_s: float) -> str:
     return f"{now:%H:%M:%S}" if step_s >= 1 else f"{now:%H:%M:%S}.{now.microsecond // 100_000}"
 
 
-def gaps_between(stretches: Sequence[tuple[float, float]]) -> list[Gap]:
+def gaps_between(stretches: Sequence[Span]) -> list[Gap]:
     """Return the gaps between stretches of time, which may overlap; in order of their starts."""
     gaps, end_ms = [], float("-inf")
     for start_ms, until_ms in sorted(stretches):

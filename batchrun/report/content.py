@@ -18,7 +18,7 @@ from batchrun.report.cells import cut
 from batchrun.report.charts import Chart, bars, chart_of, is_barred
 from batchrun.report.clock import Clock
 from batchrun.report.compare import Comparison, compare
-from batchrun.report.events import Event, bands_of, events_of, gaps_of, lines_of
+from batchrun.report.events import Event, bands_of, events_of, gaps_of, lines_of, spans_of
 from batchrun.report.labels import ALL_MODELS, Labels, count_labels
 from batchrun.report.page import SAMPLE_BYTES, Page, render
 from batchrun.report.plots import Figure, LimitPoint, figures
@@ -67,7 +67,8 @@ def write_report(directory: Path) -> Reported:
     try:
         with Checkpoint(directory) as checkpoint:
             job = stored_job(checkpoint)
-            found = tally(path, failed_rows=FAILED_ROWS, gaps=gaps_of(summary.executions))
+            entries = summary.executions
+            found = tally(path, failed_rows=FAILED_ROWS, gaps=gaps_of(entries), spans=spans_of(entries))
             events = events_of(summary.executions)
             voted = [] if summary.agreement is None else [summary.agreement["column"]]
             plots = _figures(checkpoint, found, events, summary.running_s)
@@ -213,7 +214,7 @@ def _finish_reasons(found: Tally) -> list[Chart]:
 
 
 def _speed(found: Tally, model: str) -> dict[str, str]:
-    """Return how fast a model was, as texts: over the time from its first request to its last answer."""
+    """Return how fast a model was, as texts: see `Tally.running_s`."""
     its = found.models.get(model, ModelTally())
     seconds = found.running_s(model) if its.rows else 0.0
     speed = {"rate": "–", "tokens_per_s": "–", **dict.fromkeys(("median_s", "p90_s", "p99_s"), "–")}

@@ -84,7 +84,8 @@ class Distribution:
             low, high = self._extent(number)
             yield -(10**high), -(10**low), count
         if self.zeros:
-            yield 0.0, 0.0, self.zeros
+            room = 0.5 if self.is_whole else 0.0
+            yield -room, room, self.zeros
         for number, count in self.bins.items():
             low, high = self._extent(number)
             yield 10**low, 10**high, count

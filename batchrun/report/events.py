@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from batchrun.job.catalogue import spent_text
-from batchrun.report.clock import Clock, Gap, gaps_between
+from batchrun.report.clock import Clock, Gap, Span, gaps_between
 from batchrun.report.svg import Band
 from batchrun.report.texts import duration_text
 from batchrun.results.executions import ended_text, pause_reason
@@ -83,10 +83,15 @@ def _ending(entry: Mapping[str, Any]) -> str:
 
 def gaps_of(executions: Iterable[Mapping[str, Any]]) -> list[Gap]:
     """Return the stretches of time between executions, in which no process ran."""
-    return gaps_between([_span(entry) for entry in executions])
+    return gaps_between(spans_of(executions))
 
 
-def _span(entry: Mapping[str, Any]) -> tuple[float, float]:
+def spans_of(executions: Iterable[Mapping[str, Any]]) -> list[Span]:
+    """Return when each execution ran."""
+    return [_span(entry) for entry in executions]
+
+
+def _span(entry: Mapping[str, Any]) -> Span:
     """Return the Unix times of the start and the end of an execution; one that died ended when it was seen last."""
     return _ms(entry["started_at"]), _ms(entry["until"])
 

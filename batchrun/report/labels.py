@@ -32,13 +32,15 @@ class Shape(NamedTuple):
     is_list: bool = False
     is_choice: bool = False
     """Whether the schema lists them."""
+    is_whole: bool = False
+    """Whether they are integers."""
 
 
 class Labels:
     """The values of one column."""
 
     def __init__(self, name: str, shape: Shape, *, groups: Sequence[str], per_prompt: float = 1) -> None:
-        self.name, self.kind, self.is_list, self.is_choice = name, *shape
+        self.name, self.kind, self.is_list, self.is_choice, self.is_whole = name, *shape
         self.per_prompt = per_prompt
         """Mean number of answers to a prompt; they may be equal also where they are free texts."""
         self.groups = groups
@@ -48,7 +50,7 @@ class Labels:
         self.nulls: Counter[str] = Counter()
         self.values: dict[str, Counter[Any]] | None = {group: Counter() for group in groups}
         """Values of each group; None when there are too many different ones."""
-        self.numbers = {group: Distribution() for group in groups}
+        self.numbers = {group: Distribution(is_whole=self.is_whole) for group in groups}
         """Of a column of numbers."""
 
     @property
@@ -124,4 +126,5 @@ def _shape(kind: pa.DataType) -> Shape | None:
         return Shape("text")
     if pa.types.is_boolean(kind):
         return Shape("boolean")
-    return Shape("number") if pa.types.is_integer(kind) or pa.types.is_floating(kind) else None
+    is_whole = pa.types.is_integer(kind)
+    return Shape("number", is_whole=is_whole) if is_whole or pa.types.is_floating(kind) else None

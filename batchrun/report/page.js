@@ -206,7 +206,7 @@
     }
     const parts = shownTyped.length ? shownTyped.map((each) => [each, inAnswer(answer, each)]) : [["response", answerOf(answer)]];
     for (const [name, value] of parts) {
-      const differs = name in usuals && usuals[name] !== value;
+      const differs = name in usuals && usuals[name] !== inAnswer(answer, name);  // not a refusal's text
       const part = element("span", cellText(value, name) || "–", `clip part${differs ? " differs" : ""}`);
       if (shownTyped.length) part.title = name;
       box.append(part);

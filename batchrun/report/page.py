@@ -127,7 +127,8 @@ class Page:
         if with_prompts:
             whole = "all their answers" if self.sample.are_whole else "their first answers"
             what = f"{prompts:,} of {counted(self.prompts, 'prompt')} with {whole} ({shown:,} of {self.rows:,} rows)"
-            chosen = "failed ones and those with the largest differences first"
+            is_compared = self.comparison is not None and self.comparison.columns
+            chosen = "failed ones and those with the largest differences first" if is_compared else "failed ones first"
         else:
             what, chosen = f"{shown:,} of {self.rows:,} rows", "failed ones first"
         return f"A sample: {what}; {chosen}, the others picked at random. All rows are in results.parquet."

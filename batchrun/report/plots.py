@@ -7,6 +7,7 @@ from typing import NamedTuple
 from batchrun.report.distribution import Distribution
 from batchrun.report.svg import Axis, Band, Curve, Hover, Point, Size, draw
 from batchrun.report.tally import Tally
+from batchrun.report.texts import estimated
 from batchrun.report.ticks import log_ticks, number_text, time_text
 from batchrun.report.timeline import Timeline
 
@@ -184,7 +185,7 @@ def _distribution(title: str, parts: Mapping[str, Distribution], unit: str) -> F
     for number in range(columns):
         ends = [number_text(10**edge) for edge in edges[number : number + 2]]
         values = [
-            f"{name + ': ' if len(counts) > 1 else ''}about {round(its[number]):,} rows" for name, its in counts.items()
+            f"{name + ': ' if len(counts) > 1 else ''}{estimated(its[number], 'row')}" for name, its in counts.items()
         ]
         hovers.append(Hover(edges[number], edges[number + 1], "\n".join([f"{ends[0]} – {ends[1]} {unit}", *values])))
     svgs = [draw(f"Rows by {title.lower()}", axis, curves, size, vertical="rows", hovers=hovers) for size in Size]

@@ -27,6 +27,10 @@ class Reservoir:
         self._weight *= math.exp(math.log(1 - self._chance.random()) / self._most)
         self._next += int(math.log(1 - self._chance.random()) / math.log1p(-self._weight))
 
+    def mixed(self) -> list[int]:
+        """Return the numbers that are kept in random order: any first part of them is a random sample too."""
+        return random.Random(self._most).sample(self.kept, len(self.kept))  # noqa: S311  # not for security
+
     def add(self, numbers: pa.Array) -> None:
         """Take the next numbers of the stream."""
         room = self._most - len(self.kept)

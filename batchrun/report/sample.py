@@ -80,7 +80,7 @@ def chosen_rows(found: Tally, differing: Sequence[int], most: int = ROWS) -> set
         return None
     wanted = max(1, most * found.prompts // found.rows)
     chosen = {*found.failed_rows[: max(1, wanted // 4)], *differing[: wanted // 2]}
-    others = (row for row in found.sampled.kept if row not in chosen)
+    others = (row for row in found.sampled.mixed() if row not in chosen)
     return chosen.union(islice(others, max(0, wanted - len(chosen))))
 
 

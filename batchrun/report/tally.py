@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batchrun.report.clock import Clock, Gap
+from batchrun.report.clock import Clock, Gap, Span
 from batchrun.report.distribution import Distribution
 from batchrun.report.reservoir import Reservoir
 from batchrun.report.timeline import Timeline
@@ -34,7 +34,7 @@ class ModelTally:
         self.finish_reasons: Counter[str] = Counter()
         """Of completed rows; `none` where no reason was stated."""
         self.start_ms, self.end_ms = float("inf"), float("-inf")
-        """Unix times of the first request and the last answer."""
+        """Unix times of the first request that settled a row, and of the last answer."""
 
 
 class Tally:
@@ -62,22 +62,23 @@ class Tally:
         return together
 
     def running_s(self, model: str) -> float:
-        """Return the time from a model's first request to its last answer, without gaps between executions."""
+        """Return the time from a model's first answered request to its last answer, without gaps between executions."""
         its = self.models[model]
         return 0.0 if self.timeline is None else self.timeline.clock.running_ms(its.start_ms, its.end_ms) / 1000
 
 
-def tally(path: Path, *, failed_rows: int, gaps: Sequence[Gap] = ()) -> Tally:
+def tally(path: Path, *, failed_rows: int, gaps: Sequence[Gap] = (), spans: Sequence[Span] = ()) -> Tally:
     """Return the counts over the rows of a results.parquet.
 
     Args:
         path: the file; two of its columns are read twice, a batch at a time.
         failed_rows: most input rows with a failed answer to keep.
         gaps: stretches of time in which no process ran.
+        spans: when the executions ran: a run may begin and end with an outage, in which nothing was answered.
     """
     with pq.ParquetFile(path) as file:
         found = Tally()
-        found.timeline = _timeline(file, gaps)
+        found.timeline = _timeline(file, gaps, spans)
         columns = ["row", "model", "status", "finish_reason", "prompt_tokens", "completion_tokens"]
         last_row: int | None = None
         for batch in file.iter_batches(_BATCH_ROWS, columns=[*columns, "finished_at", "latency_s"]):
@@ -131,8 +132,8 @@ def _add_model(model: ModelTally, rows: pa.Table) -> None:
     model.finish_reasons.update({each["values"]: each["counts"] for each in reasons.to_pylist()})
 
 
-def _timeline(file: pq.ParquetFile, gaps: Sequence[Gap]) -> Timeline | None:
-    """Return an empty timeline from the first request to the last answer; None without rows.
+def _timeline(file: pq.ParquetFile, gaps: Sequence[Gap], spans: Sequence[Span]) -> Timeline | None:
+    """Return an empty timeline from the start of the first execution to the end of the last; None without rows.
 
     A process that died may have settled rows after it was seen for the last time: a gap begins after them.
     """
@@ -147,6 +148,8 @@ def _timeline(file: pq.ParquetFile, gaps: Sequence[Gap]) -> Timeline | None:
             gaps[number] = gap._replace(start_ms=pc.max(finished_ms.filter(late)).as_py() or gap.start_ms)
     if not starts_ms:
         return None
+    starts_ms += [start_ms for start_ms, _ in spans]
+    ends_ms += [end_ms for _, end_ms in spans]
     return Timeline(Clock(min(starts_ms), max(ends_ms), gaps), file.metadata.num_rows)
 
 

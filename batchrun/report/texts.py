@@ -48,6 +48,12 @@ def duration_text(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
+def estimated(count: float, thing: str) -> str:
+    """Return a number of things of which only a share may be counted: about 3 rows; a whole number is exact."""
+    is_exact = abs(count - round(count)) < 0.01
+    return counted(round(count), thing) if is_exact else f"about {counted(round(count), thing)}"
+
+
 def rows_text(count: RowCount) -> str:
     """Return a number of rows; a guess is marked: 2,000 or about 2,000."""
     return f"{count.rows:,}" if count.is_exact else f"about {count.rows:,}"

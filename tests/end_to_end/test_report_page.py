@@ -150,6 +150,25 @@ def test_models_are_shown_side_by_side_with_the_largest_differences_first(opened
     assert len(browser.all("#rows tr.more h3")) == 8
 
 
+def refusals() -> None:
+    """Two models that refuse in the same words, or say nothing."""
+
+    def answer(request: Request) -> dict[str, Any]:
+        message = {"role": "assistant", "content": "", "refusal": "I cannot help." if request.row % 2 else None}
+        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        body = orjson.dumps({"object": "chat.completion", "choices": choices})
+        return {"body": body, "usage": Usage(1, 1, 2, None, None), "finished_at_ms": START_MS, "latency_s": 1}
+
+    settle(rows(4), answer, '[prompt]\nuser = "{{ text }}"', head=HEAD.replace('["m"]', MODELS))
+
+
+def test_answers_that_are_alike_are_not_marked(opened: Any) -> None:
+    """Refusals in the same words, and answers without text."""
+    browser = opened(refusals)
+    assert browser.texts("#rows tr.row:nth-child(2) .part") == ["I cannot help."] * 2
+    assert browser.texts("#rows .differs") == []
+
+
 OVERLAPS = """[...document.querySelectorAll('svg')].filter(svg => svg.checkVisibility()).flatMap(svg => {
   const texts = [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()]);
   const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3;

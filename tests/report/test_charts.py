@@ -1,5 +1,6 @@
 """The distributions of answers as charts."""
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -113,3 +114,14 @@ def test_free_texts_and_no_answers_have_no_chart() -> None:
 
 def test_names_are_short_where_they_stay_different() -> None:
     assert short_names(["a/x", "b/x", "c/y", "z"]) == {"a/x": "a/x", "b/x": "b/x", "c/y": "y", "z": "z"}
+
+
+def test_the_histogram_of_integers_is_smooth() -> None:
+    """Sixty integers that are equally frequent are equally high in forty columns."""
+    labels = Labels("n", Shape("number", is_whole=True), groups=["m"])
+    labels.add("m", pa.chunked_array([pa.array([*range(60)] * 8)]))
+    chart = chart_of(labels)
+    assert chart is not None
+    counts = re.findall(r"\n(.* answers?)<", chart.svgs[0])
+    assert len(counts) == 40
+    assert {*counts} == {"12 answers"}

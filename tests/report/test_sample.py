@@ -57,6 +57,13 @@ def test_failed_prompts_and_those_that_differ_most_are_shown_in_any_case() -> No
     assert len(both & set(range(500, 600))) < 6
 
 
+def test_prompts_picked_at_random_are_from_the_whole_input() -> None:
+    """Also where all of them were kept, and only some have room."""
+    chosen = chosen_rows(found_in(2_400, 600), [], most=1_000) or set()
+    assert len(chosen) == 250
+    assert 70 < len(chosen & set(range(300))) < 180
+
+
 def test_a_sample_of_rows_is_exact_and_reproducible(write_results: Any) -> None:
     """A second report shows the same rows."""
     path = write_results(*({"response": f"answer {number}"} for number in range(9_000)))

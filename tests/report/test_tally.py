@@ -24,6 +24,13 @@ def test_the_numbers_of_the_first_input_rows_with_a_failure_are_kept(write_resul
     assert tally(write_results(*rows), failed_rows=3).failed_rows == [5, 6, 7]
 
 
+def test_the_timeline_has_the_outages_at_both_ends(write_results: Any) -> None:
+    """In which nothing was answered."""
+    found = tally(write_results({"finished_at": 5_000}), failed_rows=0, spans=[(1_000, 6_000), (8_000, 30_000)])
+    assert found.timeline is not None
+    assert (found.timeline.clock.start_ms, found.timeline.clock.end_ms) == (1_000, 30_000)
+
+
 def test_without_rows_there_is_no_timeline(write_results: Any) -> None:
     """As in a run that has just started."""
     found = tally(write_results(), failed_rows=5)

@@ -3,7 +3,7 @@
 import pytest
 
 from batchrun.records import ModelTotals, RowCount, summed
-from batchrun.report.texts import counted, duration_text, left_text, rows_text, short_count
+from batchrun.report.texts import counted, duration_text, estimated, left_text, rows_text, short_count
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,11 @@ def test_a_noun_can_bring_its_own_plural() -> None:
 )
 def test_what_is_left_is_a_sentence(count: RowCount, text: str) -> None:
     assert left_text(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0.0, "0 rows"), (1.0, "1 row"), (2.4, "about 2 rows"), (0.7, "about 1 row"), (1e6, "1,000,000 rows")],
+)
+def test_only_a_count_that_was_estimated_is_marked(count: float, text: str) -> None:
+    assert estimated(count, "row") == text
