@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from batchrun.api.calls import aanswer as aanswer
     from batchrun.api.calls import answer as answer
     from batchrun.api.calls import open_run as open_run
+    from batchrun.api.run import Interrupted as Interrupted
+    from batchrun.api.run import arun as arun
+    from batchrun.api.run import run as run
     from batchrun.engine.options import Options as Options
-    from batchrun.engine.runner import arun as arun
-    from batchrun.engine.runner import run as run
     from batchrun.errors import BatchrunError as BatchrunError
     from batchrun.job.endpoint import Endpoint as Endpoint
     from batchrun.job.evaluate import Evaluate as Evaluate
@@ -56,6 +57,7 @@ _SECTIONS = (
 
 _MODULES = {
     "Answers": "api.answers",
+    "Interrupted": "api.run",
     "aanswer": "api.calls",
     "answer": "api.calls",
     "open_run": "api.calls",
@@ -65,9 +67,9 @@ _MODULES = {
     "Options": "engine.options",
     "PromptTemplates": "job.prompt",
     "Summary": "results.summary",
-    "arun": "engine.runner",
+    "arun": "api.run",
     "load_job": "job.file",
-    "run": "engine.runner",
+    "run": "api.run",
     **dict.fromkeys(_SECTIONS, "job.sections"),
 }
 """Public name → module that defines it. Imported on first use, so that `batchrun --help` does not wait for Arrow."""

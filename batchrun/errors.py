@@ -6,6 +6,10 @@ class BatchrunError(Exception):
 
     exit_code = 2
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in the place of a traceback: the message says where and what to do."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class JobError(BatchrunError):
     """The job file, a flag or a template is wrong."""

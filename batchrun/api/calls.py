@@ -10,8 +10,10 @@ from batchrun.api.answers import Answers
 from batchrun.api.arguments import RUN_KEYS, job_for_call
 from batchrun.api.data import paths_of
 from batchrun.api.frame_types import with_index
+from batchrun.api.html import line
 from batchrun.api.keywords import Settings
 from batchrun.api.run import arun, run
+from batchrun.api.words import errors_in_python
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.engine.options import Options
@@ -19,6 +21,7 @@ from batchrun.engine.threads import in_thread
 from batchrun.errors import BatchrunError, EndpointRefused, RunDirectoryError, Stopped
 from batchrun.job.sections import Job
 from batchrun.prompts.input.frame import is_frame, remove_others
+from batchrun.report.notebook_bar import is_notebook
 from batchrun.results.run_directory import stored_job
 from batchrun.results.summary import Summary
 
@@ -56,7 +59,8 @@ def answer(
         EndpointRefused, Stopped: the run ended with rows left; what is settled can be read with `open_run`.
         KeyboardInterrupt: the run was interrupted; the answers in flight have arrived, and the results are written.
     """
-    call = _Call(data, out, {"prompt": prompt, "model": model, "schema": schema, **settings})
+    with errors_in_python():
+        call = _Call(data, out, {"prompt": prompt, "model": model, "schema": schema, **settings})
     with call.kept_data():
         return call.answers(run(call.job, call.options))
 
@@ -72,7 +76,8 @@ async def aanswer(
 ) -> Answers:
     """Do the same as `answer`, in the running event loop."""
     arguments = {"prompt": prompt, "model": model, "schema": schema, **settings}
-    call = await in_thread(lambda: _Call(data, out, arguments))
+    with errors_in_python():
+        call = await in_thread(lambda: _Call(data, out, arguments))
     with call.kept_data():
         return call.answers(await arun(call.job, call.options))
 
@@ -83,7 +88,8 @@ def open_run(directory: str | Path) -> Answers:
     Raises:
         RunDirectoryError: the directory holds no run.
     """
-    return Answers(directory)
+    with errors_in_python():
+        return Answers(directory)
 
 
 class _Call:
@@ -118,6 +124,10 @@ class _Call:
             kind = EndpointRefused if summary.exit_code == EndpointRefused.exit_code else Stopped
             settled = f"; what is settled: batchrun.open_run({summary.directory!r})" if summary.rows else ""
             raise kind(f"{summary.message}{settled}")
+        if not is_notebook():  # which shows the answers themselves
+            self.options.progress.say(line(summary))
+        if summary.message:
+            self.options.progress.say(summary.message)
         return Answers(summary.directory)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.engine.interruption import Interruption
 from batchrun.report.bar import Progress, Silence, progress_on
+from batchrun.report.notebook_bar import is_notebook, notebook_progress
 
 Agree = Callable[[str], bool]
 ScoreFunction = Callable[[dict[str, Any]], Any]
@@ -20,14 +21,18 @@ if TYPE_CHECKING:  # what each of these fields takes, and what it has then
 
     class _ProgressField:
         def __get__(self, options: object, kind: type | None = None) -> Progress: ...
-        def __set__(self, options: object, value: Progress | bool) -> None: ...
+        def __set__(self, options: object, value: Progress | bool | None) -> None: ...
 
     class _ScorerField:
         def __get__(self, options: object, kind: type | None = None) -> NamedFunction | None: ...
         def __set__(self, options: object, value: NamedFunction | ScoreFunction | None) -> None: ...
 
 else:
-    _AgreeField, _ProgressField, _ScorerField = Agree | bool, Progress | bool, NamedFunction | ScoreFunction | None
+    _AgreeField, _ProgressField, _ScorerField = (
+        Agree | bool,
+        Progress | bool | None,
+        NamedFunction | ScoreFunction | None,
+    )
 
 
 def _by_default(value: object) -> Any:
@@ -48,8 +53,8 @@ class Options:
     function that is asked with the question."""
     simulate: bool = False
     """Run against the embedded simulator."""
-    progress: _ProgressField = _by_default(False)
-    """Shows the progress of the run: True as the command does, in a notebook with a bar; False not at all."""
+    progress: _ProgressField = _by_default(None)
+    """Shows the progress of the run: True with a bar, as the command does; False not at all; None: in a notebook."""
     stdin: BinaryIO | None = None
     """Read for the path `-`; by default, standard input."""
     scorer: _ScorerField = _by_default(None)
@@ -70,10 +75,12 @@ def _agree(value: Agree | bool) -> Agree:
     return (lambda question: value) if isinstance(value, bool) else value
 
 
-def _progress(value: Progress | bool) -> Progress:
-    if isinstance(value, bool):
+def _progress(value: Progress | bool | None) -> Progress:
+    if value is None or value is True:
+        if is_notebook():
+            return notebook_progress()
         return progress_on(sys.stderr) if value else Silence()
-    return value
+    return Silence() if value is False else value
 
 
 def _scorer(value: NamedFunction | ScoreFunction | None) -> NamedFunction | None:
