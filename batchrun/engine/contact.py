@@ -128,13 +128,11 @@ class Contact:
     def _pause_text(self, event: Paused) -> str:
         variable = key_variable(self._job.endpoint)
         keyless = "" if self._access.key is not None else f" (no key is sent: {variable} is not set)"
-        most = duration_text(self.policy.patience_s)
-        probing = f"asking again until it answers, until {most} after the first failure"
+        probing = f"asking again until it answers, for at most {duration_text(self.policy.patience_s)}"
         return f"paused{self._whose(event)} ({event.kind}): {event.message}{keyless}; {probing}"
 
     def _unheard_text(self, event: Paused) -> str:
-        left_s = max(0.0, self.policy.unheard_s - event.for_s)
-        asking = f"asking again for at most {duration_text(left_s)}"
+        asking = f"asking again for at most {duration_text(self.policy.unheard_s)}"
         return (
             f"nothing has answered yet at {self.place}: {event.message}; {asking}; {self.cure_of(UNHEARD, event.model)}"
         )

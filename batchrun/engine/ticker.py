@@ -27,6 +27,9 @@ from batchrun.results.used import stated
 
 T = TypeVar("T")
 
+_SAME_MS = 1000
+"""Beginnings of a pause that are less apart are of the same pause."""
+
 _SAVE_EVERY_S = 5.0
 """How often run.json is written."""
 
@@ -199,8 +202,10 @@ class Watch:
         """Return since when the run is paused; a rate that was exceeded is a pause since it was first seen."""
         if pause is None:
             return None
-        away_s = self.pool.away_s
-        return self.paused_since_ms or _now_ms() if away_s is None else _now_ms() - int(1000 * away_s)
+        before_ms, away_s = self.paused_since_ms, self.pool.away_s
+        since_ms = before_ms or _now_ms() if away_s is None else _now_ms() - int(1000 * away_s)
+        is_same = before_ms is not None and abs(since_ms - before_ms) < _SAME_MS  # two clocks, read at two moments
+        return before_ms if is_same else since_ms
 
     def _figures(self, now_s: float) -> Figures:
         pool = self.pool

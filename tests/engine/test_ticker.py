@@ -89,6 +89,9 @@ def test_a_run_that_waits_for_a_rate_has_a_rate(
         figures = watch._figures(float(second))
     assert figures.pause == "a rate was exceeded"
     assert figures.paused_since_ms is not None
+    if probe_in_s is not None:
+        cast("Any", watch.pool).away_s = 90.3
+    assert figures.paused_since_ms == watch._figures(61.0).paused_since_ms  # it is compared, to know one pause again
     since_s = time.time() - figures.paused_since_ms / 1000
     assert since_s == pytest.approx(0.0 if probe_in_s is None else 90.0, abs=20)
     assert figures.rate_per_s == (None if per_s is None else pytest.approx(per_s))
