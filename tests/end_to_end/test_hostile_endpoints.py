@@ -64,7 +64,7 @@ def run_on(server: RawServer, batchrun: Any, prompts: list[str], *flags: Any) ->
 
 BAD: dict[str, tuple[Reaction, str]] = {
     "no HTTP": (says(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "bad_reply"),
-    "a body that is cut": (says(answer(completion("x"), "200 OK", "Content-Length: 5000")), "connection"),
+    "a body that is cut": (says(answer(completion("x")[:-9], "200 OK", "Content-Length: 5000")), "connection"),
     "a chunk that is cut": (says(CHUNKED + b"ff\r\n{"), "connection"),
     "a reset": (resets, "connection"),
     "silence": (is_silent, "timeout"),

@@ -30,7 +30,8 @@ def _rule(kind: str, statuses: str, pattern: str) -> _Rule:
 _CODES = (
     _code(
         "quota_exhausted",
-        r"insufficient_(user_)?(quota|balance|funds|credits?)|billing_\w+|budget_exceeded|exceeded_current_quota_error"
+        r"(insufficient|not_enough)_(user_)?(quota|balance|funds|credits?)|billing_\w+|budget_exceeded"
+        r"|exceeded_current_quota_error|allocationquota\.\w+"
         r"|payment_required|credit_balance_too_low|arrearage|1113|1008",
     ),
     _rule("bad_draw", "400 422", r"json_validate_failed|tool_use_failed|output_parse_failed"),
@@ -41,7 +42,7 @@ _CODES = (
     ),
     _code(
         "content_filter",
-        r"content_(filter|policy_violation)|responsibleaipolicyviolation|contentpolicyviolationerror"
+        r"content_(filter|policy_violation)|sensitivecontentdetected\S*|responsibleaipolicyviolation|contentpolicyviolationerror"
         r"|data_inspection_failed|prohibited_content|moderation_blocked|1026|1027|1301",
     ),
     _code("unauthorized", r"(invalid|incorrect)_api_key|api_key_invalid|unauthenticated|1004|2049"),
@@ -61,7 +62,28 @@ _RATES = _code("rate_limited", r"tokens|requests|\S*per(minute|hour|day)\S*")
 _SLOTS = re.compile(r"concurren|parallel|in.flight|simultaneous|并发")
 """Words of a limit on requests in flight: a slot frees sooner than any clock says."""
 
-_PER_TIME = re.compile(r"per.?(min|sec|hour|day)|\b[rt]p[md]\b|limit type: (requests|tokens)")
+_PER_TIME = re.compile(r"per.?(min|sec|hour|day)|\b[rt]p[md]\b|limit type: (requests|tokens)|being rate.?limited")
+
+_LIMIT = re.compile(
+    r"rate.?limit|too many (\w+ )?requests|\b(server|engine|model|service)\b.{0,10}\bbusy\b|server_busy"
+    r"|\bthrottl(ed|ing)\b|(at|over) capacity|(queue|slots?).{0,10}\bfull\b|requests in (the )?queue|请求过于频繁|繁忙"
+)
+"""Words of a limit under a status that does not mean one: GitHub and Google say 403, others 400 or 409."""
+
+_AGAIN = re.compile(
+    r"(?<!not )(?<!n't )(?<!cannot )\b(try again|try later|retry)\b(?! (with|after|using|when|once)\b)"
+    r"|\btemporar(y|ily)\b|\btransient\b|failed_generation"
+)
+"""Words that promise another attempt another reply."""
+
+_LIMITS = frozenset({403, 409, 423, 424, 498})
+"""Statuses under which words of a limit are enough. Under `_LIMITS_IF_AGAIN` the reply must also say to come again."""
+
+_LIMITS_IF_AGAIN = frozenset({400, 422})
+
+_OF_THE_REQUEST = frozenset({*range(400, 408), *range(410, 418), 422, 426, 428, 431, 451})
+"""Statuses that are about the request, as HTTP defines them. Under any other 4xx a reply that says to come again is
+believed. Source: RFC 9110; Groq's 498 is a full server."""
 
 _QUOTA = re.compile(r"\b(quota|usage|tokens?|resource)\b.{0,20}\b(limit|exceed|exhaust)|exceed\w*.{0,30}\bquota\b")
 """Words of a budget over time in a 429 that says when to come again. "Rate limit exceeded" alone is not among them:
@@ -78,9 +100,12 @@ _PHRASES = (
     # Not `billing` alone: OpenAI's rate limit message ends with the address of its billing page.
     _rule(
         "quota_exhausted",
-        "400 402 403 422 429",
+        "400 402 403 412 422 429",
         r"exceeded your current quota|insufficient.{0,12}\b(quota|balance|funds|credits?)|billing (details|hard limit)"
-        r"|credit balance|(out of|no more|not enough) (credits?|funds)|\bcredits? (\w+ ){0,2}exhausted"
+        r"|credit balance|(out of|no more|not enough) (\w+ )?(credits?|funds|balance)|\bcredits? (\w+ ){0,2}exhausted"
+        r"|balance (is )?insufficient|reached your .{0,20}\busage limits?|\bkey limit exceeded|account .{0,40}suspended"
+        r"|free (tier|allocation)\b.{0,60}\b(exhausted|upgrade|used)|used up your\b|\bmonthly (quota|limit|allowance)"
+        r"|\d .{0,30}(/|per) ?month\b"
         r"|spending (limit|cap)|in arrears|balance is (too low|not enough)|account is not active|payment required"
         r"|余额不足|欠费|budget has been exceeded|budget_exceeded|exceeded\w*budget",
     ),
@@ -114,8 +139,11 @@ _PHRASES = (
         r"\bcontext[ _-]?(length|window|size)(_?exceeded\w*)?\b|maximum (context|prompt|model|input|sequence)\b"
         r"|\b(prompt|inputs?|messages|text|request)\b.{0,20}\btoo long\b|too many (input )?tokens|range of input length"
         r"|inputs.{0,5}tokens.{0,30}must be|tokens?\b.{0,40}\bexceed.{0,30}\bmaximum|exceeds?.{0,30}\btoken limit"
-        r"|exceeds? (the )?max\w*\b.{0,15}\blength|\breduce the length\b|(长度|上下文|tokens?).{0,12}(超过|超出|过长)",
+        r"|exceeds? (the )?max\w*\b.{0,15}\blength|\breduce the length\b|(长度|上下文|tokens?).{0,12}(超过|超出|过长)"
+        r"|exceeds? (the )?context (limit|length|window|size)|must have (less|fewer) than \d+ tokens|exceeds? max_seq"
+        r"|tokens?\b.{0,40}\bexceeds? max\b|tokens? (do|does) not fit|prompt.{0,4}过长",
     ),
+    _rule("context_length", "500", r"(input|prompt) length exceeds the (maximum )?context length"),  # Ollama
     # Any other words that name a length of the whole prompt, a bound and two numbers; not those of a parameter.
     _rule(
         "context_length",
@@ -132,22 +160,18 @@ _PHRASES = (
         r"|\b(blocked|filtered|flagged|refused|rejected)\b.{0,60}\bsafety\b(?! identifier)"
         r"|\bsafety (system|filters?|policy|policies|guidelines|reasons?|violation)\b"
         r"|\b(input|prompt|content|request|message)\b.{0,20}\bflagged\b|(inappropriate|sensitive|unsafe) content"
-        r"|敏感|不安全|违规|content exists risk|\bguardrails?\b|new_sensitive|prohibited_content"
+        r"|sensitive information|llama.?guard|敏感|不安全|违规|content exists risk|\bguardrails?\b|new_sensitive"
+        r"|prohibited_content"
         r"|\bviolat\w+\b.{0,60}\b(policy|policies|terms|guidelines)\b",
     ),
     # Who must change something before another attempt gets no other answer.
     _rule(
         "bad_request",
         "400 422",
-        r"\b(shorten|reduc|fix|correct|chang|modif|remov|check|adjust|updat|provid|replac)\w*\b.{0,60}"
+        r"\b(shorten|decreas|lower|reduc|fix|correct|chang|modif|remov|check|adjust|updat|provid|replac)\w*\b.{0,60}"
         r"\b(try again|retry)\b",
     ),
-    _rule(
-        "bad_draw",
-        "400 422",
-        r"(?<!not )(?<!n't )(?<!cannot )\b(try again|try later|retry)\b(?! (with|after|using|when|once)\b)"
-        r"|\btemporar(y|ily)\b|\btransient\b|failed_generation",
-    ),
+    _rule("bad_draw", "400 422", _AGAIN.pattern),
 )
 """Phrases that decide where codes do not. Source: what real servers were seen to say."""
 
@@ -160,6 +184,12 @@ _BY_STATUS: dict[int, str] = {
     407: "forbidden",
     408: "timeout",
     409: "server_error",
+    421: "server_error",
+    423: "overloaded",
+    449: "server_error",
+    460: "server_error",
+    498: "overloaded",
+    499: "server_error",
     410: "model_not_found",
     413: "too_large",
     414: "too_large",
@@ -175,18 +205,41 @@ _BY_STATUS: dict[int, str] = {
 } | dict.fromkeys(range(520, 528), "overloaded")
 
 
-def kind_of_limit(text: str, codes: tuple[str, ...], *, has_advice: bool) -> str | None:
-    """Return what a 429 is by what programs can read in it; None when only words are left."""
+def kind_of_limit(text: str, codes: tuple[str, ...], *, has_advice: bool, is_used_up: bool) -> str | None:
+    """Return what a 429 is by what programs can read in it; None when only words are left.
+
+    Args:
+        text: its words and codes, in lower case.
+        codes: its codes.
+        has_advice: whether it says when to come again.
+        is_used_up: whether its headers say that nothing is left of a rate.
+    """
     if _SLOTS.search(text):
         return None
     above = _ABOVE.search(text) if _SIZE.search(text) else None
     if above and int(above[2].replace(",", "") or 0) > int(above[1].replace(",", "") or 0):
         return "too_large"  # it never fits
-    if any(map(_RATES.pattern.fullmatch, codes)):
+    if is_used_up or any(map(_RATES.pattern.fullmatch, codes)):
         return _RATES.kind
     if not has_advice:
         return None
     return "rate_limited" if _PER_TIME.search(text) or _QUOTA.search(text) else "throttled"
+
+
+def kind_of_other_limit(status: int, text: str, *, has_advice: bool) -> str | None:
+    """Return what an error without the status of a limit is, if it says in words that it is one."""
+    is_again = has_advice or _AGAIN.search(text) is not None
+    if status in _LIMITS or (status in _LIMITS_IF_AGAIN and is_again):
+        return kind_of_words(text)
+    is_unknown = 400 <= status < 500 and status not in _OF_THE_REQUEST and status not in _BY_STATUS
+    return "overloaded" if is_unknown and is_again else None
+
+
+def kind_of_words(text: str) -> str | None:
+    """Return which limit a text names; None when it names none."""
+    if _LIMIT.search(text) is None and _SLOTS.search(text) is None:
+        return None
+    return "rate_limited" if _PER_TIME.search(text) and not _SLOTS.search(text) else "throttled"
 
 
 def kind_by_code(status: int, codes: tuple[str, ...]) -> str | None:

@@ -4,15 +4,24 @@ A code that says more than the status decides first. Then advice: a server that 
 an empty account. Then phrases, then the status alone: `kinds` has the tables.
 """
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from batchrun.answers.chat import broken_choice, is_withheld, problem_of, status_of
 from batchrun.answers.envelope import read_reply
 from batchrun.answers.raw_json import json_text
 from batchrun.answers.usage import parse_usage, usage_in
-from batchrun.endpoint.pool.kinds import kind_by_code, kind_by_phrase, kind_by_status, kind_of_limit, names_slots
+from batchrun.endpoint.pool.kinds import (
+    kind_by_code,
+    kind_by_phrase,
+    kind_by_status,
+    kind_of_limit,
+    kind_of_other_limit,
+    kind_of_words,
+    names_slots,
+)
 from batchrun.endpoint.pool.reason import Reason, plain_text, printable, read_reason
-from batchrun.endpoint.pool.retry import advice_s
+from batchrun.endpoint.pool.retry import advice_s, is_used_up
 from batchrun.endpoint.pool.verdicts import Verdict
 from batchrun.records import Fault, Reply, Usage
 
@@ -49,7 +58,7 @@ def _judge_answer(reply: Reply) -> Verdict:
     if problem is None:
         body = (json_text({"error": error}) or "").encode()
         return _judge_error(_begun(status_of(error) or 500), reply.headers, body)._replace(usage=usage)
-    status = status_of(answer.get("error")) if isinstance(answer, dict) else None
+    status = _status_in(answer) if isinstance(answer, dict) else None
     if status is not None:
         is_begun = status in _FAILED_BEHIND or bool(answer.get("choices"))
         return _judge_error(_begun(status) if is_begun else status, reply.headers, reply.body)._replace(usage=usage)
@@ -59,8 +68,16 @@ def _judge_answer(reply: Reply) -> Verdict:
     reason = read_reason(reply.body)
     stated = f": {reason.message}" if reason.message and reason.message not in problem else ""
     message = printable(f"the answer is not a chat completion: {problem}{stated}")
-    kind = kind_by_code(400, reason.codes) or kind_by_phrase(400, reason.text) or "bad_reply"
-    return Verdict(kind, message, usage, reason=reason)
+    kind = kind_by_code(400, reason.codes) or kind_of_words(reason.text) or kind_by_phrase(400, reason.text)
+    return Verdict(kind or "bad_reply", message, usage, reason=reason)
+
+
+def _status_in(answer: dict[str, Any]) -> int | None:
+    """Return the status that a reply of status 200 carries: in its error, or, without any choice, next to it."""
+    status = status_of(answer.get("error"))
+    if status is None and not answer.get("choices"):
+        status = status_of(answer) or status_of({"code": answer.get("status")})
+    return status
 
 
 def _begun(status: int) -> int:
@@ -84,12 +101,12 @@ def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:
     has_advice = reason.advice_s is not None or advice_s(headers, 0.0) is not None
     kind = kind_by_code(status, reason.codes)
     if kind is None and status == 429:
-        kind = kind_of_limit(text, reason.codes, has_advice=has_advice)
-    kind = kind or kind_by_phrase(status, text)
+        kind = kind_of_limit(text, reason.codes, has_advice=has_advice, is_used_up=is_used_up(headers))
+    kind = kind or kind_of_other_limit(status, text, has_advice=has_advice) or kind_by_phrase(status, text)
     if kind is None and status in _BAD_DRAWS and has_advice:
         kind = "bad_draw"
     kind = kind or kind_by_status(status)
-    is_slot = status in _BUSY and names_slots(text)
+    is_slot = (status in _BUSY or kind == "throttled") and names_slots(text)
     return Verdict(kind, reason.message or f"HTTP {status}", Usage(), reason=reason, is_slot=is_slot)
 
 

@@ -11,6 +11,9 @@ from batchrun.records import Fault, Reply
 MAX_ADVICE_S = 120.0
 """Longest `Retry-After` that is obeyed. Precedent: the openai client obeys up to 120 s."""
 
+_RATES = ("-requests", "-tokens", "")
+"""How the headers of a rate end: `x-ratelimit-remaining-requests`."""
+
 _AGES_S = 1e9
 """Numbers above it are times: seconds since 1970, or milliseconds."""
 
@@ -55,9 +58,14 @@ def advice_s(headers: Mapping[str, str], now_unix_s: float) -> float | None:
             seconds = _seconds(headers[name], unit_s, now_unix_s)
             if seconds is not None:
                 return min(max(seconds, 0.0), MAX_ADVICE_S)
-    resets = [_reset_s(headers, what, now_unix_s) for what in ("-requests", "-tokens", "")]
+    resets = [_reset_s(headers, what, now_unix_s) for what in _RATES]
     known = [seconds for seconds in resets if seconds is not None]
     return min(max(*known, 0.0), MAX_ADVICE_S) if known else None
+
+
+def is_used_up(headers: Mapping[str, str]) -> bool:
+    """Return whether the headers of a reply say that nothing is left of a rate; their names are in lower case."""
+    return any(headers.get(f"x-ratelimit-remaining{what}") == "0" for what in _RATES)
 
 
 def _reset_s(headers: Mapping[str, str], what: str, now_unix_s: float) -> float | None:

@@ -102,16 +102,20 @@ def _refused(when: str, run: ForRun, cure: str, *, is_of_model: bool = False) ->
 
 EFFECTS: dict[str, Effect] = {
     "throttled": Effect(
-        "429 for concurrency or an unknown cause; 503 that counts the requests in flight",
+        "429 for concurrency or an unknown cause; 503 that counts the requests in flight; 400, 403, 409, 422 that name "
+        "a limit",
         ForRow.AGAIN_FREE,
         ForLimit.DOWN,
         ForRun.PROBES_IF_ALONE,
     ),
     "rate_limited": Effect(
-        "429 that names a rate, or a quota and when to come again", ForRow.AGAIN_FREE, ForLimit.STAYS, ForRun.WAITS
+        "429 that names a rate, or a quota and when to come again; 403, 409 that name a rate",
+        ForRow.AGAIN_FREE,
+        ForLimit.STAYS,
+        ForRun.WAITS,
     ),
-    "overloaded": _outage("503, 529, 502, 504, 425, 520–527", ForRow.AGAIN_AT_A_QUARTER),
-    "server_error": _outage("500 and other 5xx, 409"),
+    "overloaded": _outage("503, 529, 502, 504, 423, 425, 498, 520–527", ForRow.AGAIN_AT_A_QUARTER),
+    "server_error": _outage("500 and other 5xx, 409, 421, 424, 449, 460, 499"),
     "timeout": _outage("silence, 408"),
     "connection": _outage("refused, reset, cut, DNS, TLS"),
     "bad_reply": Effect(
@@ -161,7 +165,7 @@ EFFECTS: dict[str, Effect] = {
         is_of_model=True,
     ),
     "quota_exhausted": _refused(
-        "402; 400, 403, 422, 429 that name credit, budget or quota and no time",
+        "402; 400, 403, 412, 422, 429 that name credit, budget or quota and no time",
         ForRun.STOPS_RESUMABLE,
         "add credits or raise the cap of your plan; then run the same command again to resume",
     ),

@@ -17,7 +17,9 @@ from harness.runs import send_all
 
 from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget, Used
 from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.rules import Policy
+from batchrun.endpoint.pool.verdicts import EFFECTS, ForLimit
 from batchrun.records import Fault, Reply
 
 REPLIES = int(os.environ.get("BATCHRUN_FUZZ_REPLIES", "10000"))
@@ -107,7 +109,11 @@ class Server:
         return lambda: Reply(status, headers, body, 0.01)
 
     def _refusal(self) -> Maker:
-        return self._error(self._chance.choice(REFUSED))
+        """Return what makes a refusal: not a limit or an outage, which may come under any status."""
+        while True:
+            made = self._error(self._chance.choice(REFUSED))
+            if EFFECTS[judge(made()).kind or ""].limit is ForLimit.NOTHING:
+                return made
 
     async def send(self, body: bytes) -> Result:
         """Make one attempt."""

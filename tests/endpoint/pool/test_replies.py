@@ -41,6 +41,13 @@ UNDER_200 = [
     (openai("provider disconnected", 502), "server_error"),
     (openai("prompt is too long", 400), "context_length"),
     (openai("broken", 200), "bad_reply"),
+    (
+        b'{"choices": null, "base_resp": {"status_code": 1002, "status_msg": "rate limit exceeded(RPM)"}}',
+        "rate_limited",
+    ),
+    (b'{"code": 429, "msg": "slow down", "data": null}', "throttled"),
+    (b'{"status": 401, "title": "no"}', "unauthorized"),
+    (b'{"code": 503, "choices": [{"message": {"content": "ok"}}]}', None),
 ]
 
 
@@ -48,6 +55,16 @@ UNDER_200 = [
 def test_a_200_is_a_completion_only_when_it_is_one(body: bytes, kind: str | None) -> None:
     """An error that a gateway puts under a 200 counts as the error whose code it carries."""
     assert judge(reply(200, body)).kind == kind
+
+
+@pytest.mark.parametrize("what", ["-requests", "-tokens", ""])
+def test_a_rate_of_which_nothing_is_left_is_a_rate_whatever_the_words(what: str) -> None:
+    """The headers say it. Where the words name requests in flight, these are the limit."""
+    headers = {f"x-ratelimit-remaining{what}": "0", f"x-ratelimit-reset{what}": "2s"}
+    assert judge(Reply(429, headers, b"Rate limit exceeded", 0.1)).kind == "rate_limited"
+    assert judge(Reply(429, headers, b"Too many requests in flight", 0.1)).kind == "throttled"
+    headers[f"x-ratelimit-remaining{what}"] = "1"
+    assert judge(Reply(429, headers, b"Rate limit exceeded", 0.1)).kind == "throttled"
 
 
 @pytest.mark.parametrize(
