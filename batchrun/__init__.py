@@ -10,7 +10,8 @@ Running: `run(job)` runs a job, also in a notebook; `await arun(job)` does the s
 `Options`, return a `Summary`, and raise a `BatchrunError` when the run cannot begin or continue.
 
 Jobs: `load_job(path)` reads a job file. `Job` describes the same in Python, with one class per section of the file:
-`Input`, `PromptTemplates`, `Model`, `Endpoint`, `Limits`, `Output`, `Response`, `Evaluate`, `Publish` and `Price`.
+`Input`, `PromptTemplates`, `Model`, `Endpoint`, `Limits`, `Output`, `Response`, `Evaluate`, `Judge`, `Publish` and
+`Price`.
 """
 
 from importlib import import_module
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from batchrun.job.endpoint import Endpoint as Endpoint
     from batchrun.job.evaluate import Evaluate as Evaluate
     from batchrun.job.file import load_job as load_job
+    from batchrun.job.judge import Judge as Judge
     from batchrun.job.notify import Notify as Notify
     from batchrun.job.prompt import PromptTemplates as PromptTemplates
     from batchrun.job.sections import Input as Input
@@ -47,6 +49,7 @@ _SECTIONS = (
     "Evaluate",
     "Input",
     "Job",
+    "Judge",
     "Limits",
     "Model",
     "Output",

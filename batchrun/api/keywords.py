@@ -151,6 +151,8 @@ class Settings(TypedDict, total=False):
     """`[response]`: the form that every answer must have."""
     evaluate: Section | Mapping[str, Any]
     """`[evaluate]`: how answers are scored. Nothing is sent for it, and it costs nothing."""
+    judge: Section | Mapping[str, Any]
+    """`[judge]`: a model that judges every answer. It is asked when the answers are there, in a run in RUN/judge."""
     publish: Section | Mapping[str, Any]
     """`[publish]`: other systems that show the run. A problem there never harms the run itself."""
     notify: Section | Mapping[str, Any]

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from batchrun.job.catalogue import cost_text
 from batchrun.job.evaluate import SCORE
 from batchrun.records import RowCount
 from batchrun.report.texts import agreement_text, counted, duration_text, rows_text, tokens_text
@@ -33,7 +34,8 @@ def ending_text(summary: Summary) -> str:
 
 def _nothing_to_do_lines(summary: Summary) -> list[str]:
     lines = [f"{'done':<9} nothing to send: {_rows_text(summary)}", *_failure_lines(summary), *_copies_lines(summary)]
-    return [*lines, *evaluation_lines(summary.scores, summary.agreement), *answer_lines(summary.answers)]
+    evaluated = evaluation_lines(summary.scores, summary.agreement)
+    return [*lines, *_judge_lines(summary), *evaluated, *answer_lines(summary.answers)]
 
 
 def _next_step_lines(summary: Summary) -> list[str]:
@@ -87,7 +89,19 @@ def counts_lines(summary: Summary) -> list[str]:
         lines.append(f"throttled at least {summary.throttled:,} so far")
     elif summary.throttled:
         lines.append(f"throttled {summary.throttled:,} of {counted(summary.attempts, 'request')} sent")
-    return [*lines, *evaluation_lines(summary.scores, summary.agreement), *answer_lines(summary.answers)]
+    evaluated = evaluation_lines(summary.scores, summary.agreement)
+    return [*lines, *_judge_lines(summary), *evaluated, *answer_lines(summary.answers)]
+
+
+def _judge_lines(summary: Summary) -> list[str]:
+    """Return what the judge has done and cost."""
+    if (judge := summary.judge) is None:
+        return []
+    failed = f", {judge['failed']:,} could not be judged" if judge["failed"] else ""
+    cost = cost_text(judge["cost_usd"], judge["set_aside_usd"])
+    if summary.simulated:
+        cost = f"simulated (for real: {cost})" if judge["cost_usd"] else "simulated"
+    return [f"judge     {judge['model']}: {counted(judge['completed'], 'answer')} judged{failed}; cost {cost}"]
 
 
 def _progress_text(summary: Summary) -> str:

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget, Used
+from batchrun.endpoint.pool.budget import NO_CAP, NOTHING_USED, Amount, Budget, Used
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.errors import JobError
 from batchrun.job.catalogue import PriceLike, cost_usd, price_of, prices_of
@@ -11,12 +11,13 @@ from batchrun.prompts.size import expected_tokens, worst_usage
 from batchrun.records import Request, Usage
 
 
-def budget_of(job: Job, before: Used, *, simulated: bool) -> Budget | None:
+def budget_of(job: Job, before: Used, elsewhere: Used = NOTHING_USED, *, simulated: bool) -> Budget | None:
     """Return what keeps the job's caps on money and tokens; None when it has none.
 
     Args:
         job: its caps and prices count.
         before: what earlier executions have used.
+        elsewhere: what the judge has used; of a judge, what the answers have used.
         simulated: whether nothing is paid; then a model may have no price.
 
     Raises:
@@ -46,7 +47,7 @@ def budget_of(job: Job, before: Used, *, simulated: bool) -> Budget | None:
             return None
         return Amount(usd or 0.0, tokens)
 
-    return Budget(cap, before, worst, used, lambda model, usage: _least(usage, price(model)))
+    return Budget(cap, before, worst, used, lambda model, usage: _least(usage, price(model)), elsewhere)
 
 
 def rates_of(job: Job) -> Rates:

@@ -15,6 +15,7 @@ from batchrun.engine.access import Access, access_to
 from batchrun.engine.caps import cap_usd_of
 from batchrun.engine.ending import ended_as
 from batchrun.engine.interruption import SENDING, UPLOADING, WRITING
+from batchrun.engine.judging import Judged, Judging, with_judging
 from batchrun.engine.live import Prepared, Sending
 from batchrun.engine.new_files import NewFiles
 from batchrun.engine.options import Options
@@ -47,15 +48,20 @@ from batchrun.storage.urls import shown
 class Execution:
     """One execution of a job, in its directory."""
 
-    def __init__(self, job: Job, options: Options) -> None:
+    def __init__(self, job: Job, options: Options, judging: Judging | None = None) -> None:
         """Prepare; nothing is read or written yet.
+
+        Args:
+            job: to run.
+            options: how.
+            judging: judges the answers when they are there.
 
         Raises:
             JobError: a template, the schema or the scorer of the job is wrong, or a price is missing to keep its cap.
         """
         cap_usd_of(job, simulated=options.simulate)
         check_evaluation(job)
-        self.job, self.options = job, options
+        self.job, self.options, self.judging = job, options, judging
         self.directory = job.run_directory
         self.progress = options.progress
         self.repair = None if job.response.schema is None else Repair(job.response)
@@ -96,7 +102,8 @@ class Execution:
             self.restarted = restart(self.job) if self.options.restart else None
             with self.progress, self.interruption.reporting_loss(self.directory, self.progress.say):
                 try:
-                    return await self._finish(await self._run_stored(access))
+                    stop = await self._run_stored(access)
+                    return await self._finish(stop, await self._judged(stop))
                 except BatchrunError as problem:
                     self._note_failure(problem)
                     raise
@@ -106,7 +113,7 @@ class Execution:
 
     def _undo(self, new: NewFiles) -> None:
         if self.restarted is not None:
-            self.restarted.replaced.put_back()
+            self.restarted.put_back()
         new.remove()
 
     def _reporting(self, step: str, place: Path | str) -> contextlib.AbstractContextManager[None]:
@@ -158,7 +165,16 @@ class Execution:
 
     # Finishing.
 
-    async def _finish(self, stop: Stop | None) -> Summary:
+    async def _judged(self, stop: Stop | None) -> Judged | None:
+        """Judge the answers, if the job has a judge and all rows are settled."""
+        if self.judging is None or stop is not None or self.interruption.stop is not None:
+            return None
+        if self._failure is not None:
+            return None
+        with self.interruption.handing_over():
+            return await self.judging.judge()
+
+    async def _finish(self, stop: Stop | None, judged: Judged | None) -> Summary:
         """Write the results of all settled rows, whatever has happened."""
         self.interruption.phase = WRITING
         try:
@@ -167,7 +183,7 @@ class Execution:
             raise self._failure or problem from problem
         for notice in exported.notices:
             self.progress.say(f"note: {notice}")
-        summary = self._ending(stop or self.interruption.stop, exported)
+        summary = with_judging(self._ending(stop or self.interruption.stop, exported), judged)
         if not isinstance(self._failure, RunDirectoryError):
             save_summary(summary)
         if self._failure is not None:

@@ -18,7 +18,7 @@ from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.records import summed
 from batchrun.results.identity import agreement_of, has_agreed
-from batchrun.results.used import keep_set_aside, used_in
+from batchrun.results.used import keep_set_aside, used_elsewhere, used_in
 
 
 def prepare(
@@ -48,7 +48,7 @@ def prepare(
     """
     fits = _fitted(job, options, source, store)
     used_before = used_in(store, job, store.totals)
-    budget = budget_of(job, used_before, simulated=options.simulate)
+    budget = budget_of(job, used_before, used_elsewhere(job), simulated=options.simulate)
     if not any(file.is_stdin for file in source.files):  # whose rows can be read only once
         count_quickly(job, source)
         _show_what_is_ahead(job, options, source, store, memory)

@@ -9,18 +9,29 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.errors import RunDirectoryError
 from batchrun.job.catalogue import cost_text, used_text
+from batchrun.job.judging import JUDGE
 from batchrun.job.sections import Job
 from batchrun.report.texts import counted
-from batchrun.results.used import used_in
+from batchrun.results.used import used_elsewhere, used_in
 
 
 class Restart(NamedTuple):
     """A run that starts over."""
 
     replaced: SetAside
-    """What takes it back, if the run is refused."""
+    judged: SetAside | None
+    """The same of its judge."""
     note: str
     """What the user should know of it, once nothing refuses the run."""
+
+    def put_back(self) -> None:
+        """Take it back: the run was refused.
+
+        Raises:
+            RunDirectoryError: the directory cannot be written.
+        """
+        for each in filter(None, (self.replaced, self.judged)):
+            each.put_back()
 
 
 def restart(job: Job) -> Restart | None:
@@ -31,17 +42,20 @@ def restart(job: Job) -> Restart | None:
     """
     used = _used(job)
     replaced = set_aside(job.run_directory)
+    judged = set_aside(job.run_directory / JUDGE)
     if replaced is None:
         return None
     kept = f"note: the run starts over; its old checkpoint is kept as {replaced.kept.name}"
     spent = _uncounted(job, used)
-    return Restart(replaced, f"{kept}, and what that has used ({spent}) does not count for the cap" if spent else kept)
+    return Restart(
+        replaced, judged, f"{kept}, and what that has used ({spent}) does not count for the cap" if spent else kept
+    )
 
 
 def _used(job: Job) -> Used:
     directory: Path = job.run_directory
     with suppress(RunDirectoryError), Checkpoint(directory) as checkpoint:
-        return used_in(checkpoint, job, checkpoint.totals())
+        return used_in(checkpoint, job, checkpoint.totals()).plus(used_elsewhere(job))
     return NOTHING_USED  # there is no run, or it is damaged and starts over for that reason
 
 

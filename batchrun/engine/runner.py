@@ -9,6 +9,7 @@ import uvloop
 from batchrun.endpoint.sockets import SPARE, room_for
 from batchrun.engine.earlier import refuse_moved
 from batchrun.engine.execution import Execution
+from batchrun.engine.judging import Judging
 from batchrun.engine.notices import Notices
 from batchrun.engine.options import Options
 from batchrun.errors import BatchrunError
@@ -60,8 +61,14 @@ async def _executed(job: Job, options: Options) -> Summary:
         refuse_moved(job)
     job = _with_room(job, options)
     if job.publish == Publish():
-        return await Execution(job, options).execute()
+        return await _executed(job, options)
     return await _published(job, options)
+
+
+async def _executed(job: Job, options: Options) -> Summary:
+    """Execute a job and have its answers judged, if it has a judge."""
+    judging = None if job.judge.model is None else Judging(job, options, _executed)
+    return await Execution(job, options, judging).execute()
 
 
 async def _published(job: Job, options: Options) -> Summary:
@@ -76,7 +83,7 @@ async def _published(job: Job, options: Options) -> Summary:
         publishing.begin()
 
     try:
-        summary = await Execution(job, dataclasses.replace(options, on_start=start)).execute()
+        summary = await _executed(job, dataclasses.replace(options, on_start=start))
     except BaseException:
         publishing.abandon()
         raise

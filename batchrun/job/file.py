@@ -58,7 +58,7 @@ _OURS = {
     "model": "use name",
 }
 
-_FILES = {"prompt": "examples", "model": "tools", "response": "schema"}
+_FILES = {"prompt": "examples", "model": "tools", "response": "schema", "judge": "schema"}
 """Section → its setting that may be the name of a file of JSON."""
 
 _JSON_LINES = (".jsonl", ".ndjson")

@@ -8,6 +8,7 @@ from typing import Any
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.evaluate import Evaluate
 from batchrun.job.field_types import OptionalSeconds, OptionalTexts, PathText, Texts
+from batchrun.job.judge import Judge
 from batchrun.job.notify import Notify
 from batchrun.job.prompt import PromptTemplates
 from batchrun.job.schema_form import stated_schema
@@ -227,6 +228,7 @@ class Job:
     output: Output = field(default_factory=Output)
     response: Response = field(default_factory=Response)
     evaluate: Evaluate = field(default_factory=Evaluate)
+    judge: Judge = field(default_factory=Judge)
     publish: Publish = field(default_factory=Publish)
     notify: Notify = field(default_factory=Notify)
     prices: Mapping[str, Price] = field(default_factory=dict)
@@ -274,6 +276,7 @@ SECTIONS: dict[str, type[Section]] = {
     "output": Output,
     "response": Response,
     "evaluate": Evaluate,
+    "judge": Judge,
     "publish": Publish,
     "notify": Notify,
 }

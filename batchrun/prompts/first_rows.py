@@ -9,6 +9,7 @@ from itertools import chain, takewhile
 import pyarrow as pa
 
 from batchrun.errors import InputError, JobError
+from batchrun.job.judging import SEEN
 from batchrun.job.sections import Job
 from batchrun.prompts.advice import header_advice, listed, notices, other_form, template_flag, template_notices
 from batchrun.prompts.condition import SETTING, Condition
@@ -20,6 +21,7 @@ from batchrun.prompts.input.frame import shown_input
 from batchrun.prompts.input.lines import chunks
 from batchrun.prompts.input.parquet_file import open_parquet
 from batchrun.prompts.input.reader import RowReader, open_file
+from batchrun.prompts.judge_template import JUDGE_TEMPLATES, missing_columns
 from batchrun.prompts.rows import Form, RowForms
 from batchrun.records import Row
 
@@ -171,10 +173,12 @@ class FirstRows:
             *job.evaluate.reads,
             *(("output.keep", name) for name in job.output.keep or ()),
         )
-        return wanted + [(setting, name) for setting, name in named if name is not None and name not in known]
+        others = [(setting, name) for setting, name in named if name is not None and name not in known]
+        return [*wanted, *others, *missing_columns(job, known)]
 
     def _check_columns(self, known: list[str]) -> None:
         for setting, name in self._missing(known):
+            known = [*known, *SEEN] if setting in JUDGE_TEMPLATES else known
             there = f"its columns are {listed(known)}{self._header_advice()}"
             raise InputError(
                 f"{self._where}: has no column {name}, which {setting} names{nearest(name, known)}; {there}"

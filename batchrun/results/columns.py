@@ -69,6 +69,9 @@ SCORE = Column(
     pa.float64(),
     "how right the answer is, where `[evaluate]` or `--scorer` says how to tell; null when failed",
 )
+JUDGE_SCORE = Column("judge_score", pa.float64(), "the score that the model of `[judge]` gave; null where it gave none")
+JUDGE_LABEL = Column("judge_label", pa.string(), "the label that it gave; null where it gave a number")
+JUDGE_REASON = Column("judge_reason", pa.string(), "why, in its words")
 PREDICTION = Column(
     "prediction", pa.string(), 'what the scorer found in the answer; only with `vote = "prediction"`; null when nothing'
 )
@@ -79,7 +82,7 @@ VOTE_SHARE = Column(
 
 def score_column(name: str) -> Column:
     """Return a column of scores."""
-    return SCORE._replace(name=name)
+    return JUDGE_SCORE if name == JUDGE_SCORE.name else SCORE._replace(name=name)
 
 
 def vote_column(kind: pa.DataType) -> Column:
@@ -91,6 +94,9 @@ def vote_column(kind: pa.DataType) -> Column:
 EVALUATED = (
     SCORE,
     score_column("score_NAME")._replace(doc="the same by each of the `scorers` of `[evaluate]`"),
+    JUDGE_SCORE,
+    JUDGE_LABEL,
+    JUDGE_REASON,
     PREDICTION,
     vote_column(pa.string()),
     VOTE_SHARE,

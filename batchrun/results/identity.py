@@ -18,6 +18,7 @@ from batchrun import __version__
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Facts, Known, Origin
 from batchrun.job.catalogue import prices_of
+from batchrun.job.judging import stated_setting
 from batchrun.job.sections import Job
 from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import InputFile, fingerprint
@@ -79,7 +80,7 @@ def changed_parts(recorded: Known, job: Job, origin: Origin, *, is_other_stdin: 
     if before is not None:
         earlier, choice = before.get("rows", {}), origin.get("rows", {})
         parts += [f"input.{name}" for name in {**earlier, **choice} if earlier.get(name) != choice.get(name)]
-    return parts
+    return [stated_setting(job, part) for part in parts]
 
 
 def _limit_text(origin: Origin) -> str:

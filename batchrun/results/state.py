@@ -10,6 +10,7 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.history import Ended, ExecutionTimes
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
+from batchrun.job.judging import JUDGE
 from batchrun.prompts.count import output_rows, rows_left
 from batchrun.records import Figures, ModelTotals, RowCount, summed
 from batchrun.results.executions import pause_entries, pause_reason
@@ -46,10 +47,10 @@ def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
         if status.state != "running":  # the next execution adds them to the fact
             recorded = recorded._replace(unrecorded=recorded.unrecorded + checkpoint.in_flight())
     results = directory / RESULTS
-    findings = Findings()
+    findings = Findings(judge=judge_entry(directory))
     if not is_brief:
         answers = _current_answers(results, totals)
-        findings = Findings(failures, read_scores(results), answers, read_agreement(results))
+        findings = Findings(failures, read_scores(results), answers, read_agreement(results), findings.judge)
     return summarize(
         job,
         directory,
@@ -59,6 +60,22 @@ def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
         simulated=simulated,
         recorded=recorded._replace(set_aside=set_aside),
     )
+
+
+def judge_entry(directory: Path) -> dict[str, Any] | None:
+    """Return what the judge of a run has done, as JSON can hold it; None where no judge was asked.
+
+    Args:
+        directory: of the run.
+    """
+    folder = directory / JUDGE
+    if directory.name == JUDGE or not (folder / CHECKPOINT).exists():
+        return None
+    with suppress(RunDirectoryError):
+        its = summary_of(folder, is_brief=True)
+        names = ("state", "completed", "failed", "prompt_tokens", "completion_tokens", "cost_usd", "set_aside_usd")
+        return {"model": its.models[0]["model"] if its.models else "", **{name: getattr(its, name) for name in names}}
+    return None
 
 
 def _current_answers(results: Path, totals: Mapping[str, ModelTotals]) -> list[dict[str, Any]]:

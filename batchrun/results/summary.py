@@ -64,6 +64,9 @@ class Summary:
     agreement: dict[str, Any] | None = None
     """How far the answers to a prompt agree, if they `vote`: Krippendorff's `alpha` by its `metric` (nominal, or
     interval for numbers), over the `prompts` with several `answers`, of which some are `unanimous` or `tied`."""
+    judge: dict[str, Any] | None = None
+    """What the judge's run in RUN/judge has: its `model`, `state`, rows `completed` and `failed`, `prompt_tokens`,
+    `completion_tokens`, `cost_usd` and `set_aside_usd`; None without a judge. The other fields leave it out."""
     answers: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One entry per model: of its `completed` rows, how many are `empty` (no text, tool call or refusal; a number for
     each finish_reason), `unusual` (a text with a finish_reason that is not a usual one; a number for each), `cut_off`,
@@ -174,12 +177,14 @@ class Findings(NamedTuple):
     scores: Sequence[dict[str, Any]] = ()
     answers: Sequence[dict[str, Any]] = ()
     agreement: dict[str, Any] | None = None
+    judge: dict[str, Any] | None = None
 
     @property
     def entries(self) -> dict[str, Any]:
         """The fields of `Summary`, as JSON can hold them."""
         lists = {"scores": list(self.scores), "answers": list(self.answers)}
-        return {"failures": [each._asdict() for each in self.failures], **lists, "agreement": self.agreement}
+        failures = [each._asdict() for each in self.failures]
+        return {"failures": failures, **lists, "agreement": self.agreement, "judge": self.judge}
 
 
 _NO_FINDINGS = Findings()

@@ -13,8 +13,11 @@ from typing import Protocol, TypeVar
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact, Facts
 from batchrun.checkpoint.in_flight import noted_in
-from batchrun.endpoint.pool.budget import Amount, Used
+from batchrun.checkpoint.reader import Checkpoint
+from batchrun.checkpoint.tables import FILE_NAME
+from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Used
 from batchrun.job.catalogue import prices_of
+from batchrun.job.judging import JUDGE
 from batchrun.job.sections import Job
 from batchrun.job.serialization import UnknownSettingError, job_from_dict
 from batchrun.records import ModelTotals, summed
@@ -55,6 +58,25 @@ def used_in(kept: Kept, job: Job, totals: Mapping[str, ModelTotals]) -> Used:
             max(kept.fact(facts.SET_ASIDE_TOKENS) or 0, tokens),
         ),
     )
+
+
+def used_elsewhere(job: Job) -> Used:
+    """Return what a cap counts besides the run itself: what its judge has used; of a judge, what the answers have used.
+
+    The two never send at the same time: the judge is asked while the run holds the lock of its directory.
+
+    Raises:
+        RunDirectoryError: the checkpoint cannot be read, so that no cap can be kept.
+    """
+    directory = job.run_directory
+    other = directory.parent if directory.name == JUDGE else directory / JUDGE
+    if not (other / FILE_NAME).exists():
+        return NOTHING_USED
+    with Checkpoint(other) as checkpoint:
+        its_job = _noted_job(checkpoint, job)
+        is_lost = checkpoint.fact(facts.JOB) is None  # after a salvage
+        is_pair = directory.name != JUDGE or is_lost or its_job.judge.model is not None
+        return used_in(checkpoint, its_job, checkpoint.totals()) if is_pair else NOTHING_USED
 
 
 def _noted_job(kept: Kept, job: Job) -> Job:

@@ -1,7 +1,7 @@
 """How the rows of a run are read from its checkpoint: by which schema and scorer, with which columns of the input."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -14,11 +14,13 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError, JobError
 from batchrun.job.catalogue import PriceLike, prices_of
 from batchrun.job.evaluate import Evaluate
+from batchrun.job.judge import Judge
 from batchrun.job.sections import Job
 from batchrun.prompts.input.columns import InputColumns, LateSchema
 from batchrun.records import OutcomeColumns
 from batchrun.results.answers import AnswerReader
 from batchrun.results.evaluated import Evaluated, evaluated_by
+from batchrun.results.judgments import Judgments
 from batchrun.results.row_scorers import ByFunction, RowScorer
 from batchrun.results.run_directory import RESULTS, USAGE, StoredInput, is_jobless, stored_input, stored_job
 from batchrun.results.table import Results
@@ -76,6 +78,13 @@ class StoredRun:
         self.problem: str | None = None
         """Why no score means anything."""
 
+    def be_plain(self) -> None:
+        """Read all columns of the input from now on, and evaluate nothing."""
+        self.evaluate = Evaluate()
+        if self.job is not None:
+            output = replace(self.job.output, keep=None)
+            self.job = replace(self.job, output=output, evaluate=self.evaluate, judge=Judge())
+
     def is_useless(self, scorer: RowScorer) -> bool:
         """Return whether a scorer's scores mean nothing. Simulated answers may lack what a model's would have."""
         return scorer.is_useless and (isinstance(scorer, ByFunction) or not self.checkpoint.fact(facts.SIMULATED))
@@ -95,6 +104,7 @@ class StoredRun:
             reader.columns,
             samples=1 if self.job is None else self.job.model.num_samples,
             function=self.view.scorer,
+            judgments=self._judgments(),
         )
         keep = None if self.job is None else self.job.output.keep
         results = Results(
@@ -130,6 +140,11 @@ class StoredRun:
             return AnswerReader(self.view.schema)
         schema = None if self.job is None else self.job.response.schema
         return AnswerReader(None if schema is None else AnswerSchema(schema))
+
+    def _judgments(self) -> Judgments | None:
+        if self.job is None or self.job.judge.model is None:
+            return None
+        return Judgments(self.directory, self.job)
 
     def _input(self) -> StoredInput | None:
         """Return the input whose columns the results get; None, with a notice, when it cannot be used."""

@@ -45,7 +45,7 @@ def test_what_the_old_run_has_used_is_named_under_a_cap(limits: dict[str, Any], 
     restarted = restart(job(**limits))
     assert restarted is not None
     assert restarted.note == KEPT + words
-    restarted.replaced.put_back()
+    restarted.put_back()
     assert Path("out/checkpoint.sqlite").exists()
     assert not list(Path("out").glob("before-restart*"))
 

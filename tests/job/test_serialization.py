@@ -100,7 +100,7 @@ def test_any_job_survives_json(
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"judge": {}}, "judge"),
+        ({"jury": {}}, "jury"),
         ({"limits": {"max_joules": 1}}, "limits.max_joules"),
         ({"prices": {"m": {"usd_per_image": 1}}}, 'prices."m".usd_per_image'),
         ({"limits": {"max_attempts": 0}}, "max_attempts = 0"),

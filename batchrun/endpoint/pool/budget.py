@@ -45,6 +45,10 @@ class Used(NamedTuple):
         """The most that was used."""
         return self.spent.plus(self.set_aside)
 
+    def plus(self, other: "Used") -> "Used":
+        """Return both together."""
+        return Used(self.spent.plus(other.spent), self.set_aside.plus(other.set_aside))
+
 
 NOTHING_USED = Used()
 
@@ -59,6 +63,7 @@ class Budget:
         worst: Callable[[Request], Amount],
         used: Callable[[str, Usage], Amount | None],
         least: Callable[[str, Usage], Amount] = lambda model, usage: _NOTHING,
+        elsewhere: Used = NOTHING_USED,
     ) -> None:
         """Begin.
 
@@ -68,13 +73,14 @@ class Budget:
             worst: the most that an attempt of this request can use; finite where there is no cap.
             used: what an answer of this model with this usage has used; None when it does not state its tokens.
             least: what it has used at least, if it states its tokens only in part.
+            elsewhere: what another run has used that the cap counts too: of answers and their judge.
         """
         self.cap = cap
         self.spent_usd, self.spent_tokens = before.spent
         self._unstated = before.set_aside
         self.reserved_usd, self.reserved_tokens = _NOTHING
         self._worst = worst
-        self._used, self._least = used, least
+        self._used, self._least, self._elsewhere = used, least, elsewhere
         self._lacks_tokens = False  # the last request that was not allowed
         self._refused = _NOTHING  # what would have been set aside for it
         self._excess = Amount(1.0, 1.0)
@@ -99,7 +105,7 @@ class Budget:
         """Set aside the most that the request can use; None when that is more than is left."""
         worst = self._worst(request)
         usd, tokens = self._scaled(*worst)
-        owed_usd, owed_tokens = self.owed
+        owed_usd, owed_tokens = self.owed.plus(self._elsewhere.total)
         self._lacks_tokens = owed_tokens + tokens > self.cap.tokens
         if self._lacks_tokens or owed_usd + usd > self.cap.usd:
             self._refused = Amount(usd, tokens)
@@ -111,7 +117,7 @@ class Budget:
     def has_room(self, request: Request) -> bool:
         """Return whether the most that the request can use is left."""
         usd, tokens = self._scaled(*self._worst(request))
-        owed_usd, owed_tokens = self.owed
+        owed_usd, owed_tokens = self.owed.plus(self._elsewhere.total)
         return owed_tokens + tokens <= self.cap.tokens and owed_usd + usd <= self.cap.usd
 
     def give_back(self, reserve: Reserve) -> None:
@@ -160,7 +166,7 @@ class Budget:
     @property
     def message(self) -> str:
         """Why no other request is allowed, and what to do, for people."""
-        spent, set_aside = self.used
+        spent, set_aside = self.used.plus(self._elsewhere)
         if self._lacks_tokens:
             cap, flag = f"token cap of {self.cap.tokens:,}", "--max-tokens-total"
             needs = f"which can use up to {self._refused.tokens:,} tokens"

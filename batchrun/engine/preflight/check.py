@@ -15,6 +15,7 @@ from batchrun.endpoint.key import find_project
 from batchrun.endpoint.pool.budget import Amount, Used
 from batchrun.engine.caps import cap_usd_of
 from batchrun.engine.preflight.estimate import Asked
+from batchrun.engine.preflight.judge_outlook import judge_line
 from batchrun.engine.preflight.known import NO_PAST, Past, learned, survey_for
 from batchrun.engine.preflight.outlook import Outlook, asked_of, excess, look_ahead, model_notes
 from batchrun.engine.preflight.probe import Probed
@@ -31,6 +32,7 @@ from batchrun.engine.resume import (
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.errors import JobError
 from batchrun.job.sections import Job
+from batchrun.prompts.judge_template import check_judge
 from batchrun.prompts.source import Entry, Source
 from batchrun.results.identity import agreement_of, changed_parts, has_agreed, origin_of
 from batchrun.results.row_scorers import check_evaluation
@@ -119,7 +121,7 @@ def check(
         counted_by=counted_by,
         spent_usd=past.used.spent.usd,
         set_aside_usd=past.used.set_aside.usd,
-        notes=[*source.notices, *model_notes(job, survey, today)],
+        notes=[*source.notices, *model_notes(job, survey, today), *filter(None, [judge_line(job, ahead)])],
         probes=probes,
         changed=found.changed,
         refusal=_unpriced(job, simulated=simulated) or found.refusal or (above and above.text),
@@ -144,6 +146,7 @@ class _Found(NamedTuple):
 def _look(job: Job, source: Source, on_read: Callable[[float | None], None], *, simulated: bool) -> _Found:
     """Read the whole input, and the run directory; check the job's scorer and schema first."""
     check_evaluation(job)
+    check_judge(job)
     if job.response.schema is not None:
         AnswerSchema(job.response.schema)
     if not (job.run_directory / FILE_NAME).exists():

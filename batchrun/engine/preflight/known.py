@@ -18,7 +18,7 @@ from batchrun.engine.preflight.tokenizer import local_tokenizer
 from batchrun.engine.preflight.tokens import count_request
 from batchrun.job.sections import Job
 from batchrun.records import ModelTotals
-from batchrun.results.used import used_in
+from batchrun.results.used import used_elsewhere, used_in
 
 _LEARNED_ROWS = 1_000
 """Answers whose stated tokens are compared with what was estimated of their prompts."""
@@ -36,7 +36,7 @@ class Past(NamedTuple):
     def of(cls, checkpoint: Checkpoint, job: Job) -> "Past":
         """Read it from a checkpoint; the job has the prices."""
         totals = checkpoint.totals()
-        used = used_in(checkpoint, job, totals)
+        used = used_in(checkpoint, job, totals).plus(used_elsewhere(job))
         return cls(totals, checkpoint.answered(_LEARNED_ROWS), used, checkpoint.fact(facts.LIMIT))
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
+from batchrun.engine.preflight.judge_outlook import judge_line
 from batchrun.engine.preflight.known import Past, learned, survey_for
 from batchrun.engine.preflight.outlook import (
     Excess,
@@ -92,7 +93,12 @@ def preview(
             certain = None if is_begun or rows.excess() is None else rows.certain_excess()
         except InputError:
             return Preview()  # the run itself will come upon it, after the rows before it
-    lines = [*rows.lines(), *(f"note: {note}" for note in model_notes(job, rows.survey, today))]
+    judging = judge_line(job, rows.ahead())
+    lines = [
+        *rows.lines(),
+        *filter(None, [judging]),
+        *(f"note: {note}" for note in model_notes(job, rows.survey, today)),
+    ]
     if certain is None and (excess := rows.excess()) is not None:
         by = "" if source.is_complete else "as estimated from the first rows, "
         lines.append(f"note: {by}{excess.reason}; what fits is sent, and the run stops at the cap")
@@ -179,7 +185,7 @@ class _FirstRows:
 
     def excess(self) -> Excess | None:
         """Return why a cap will be exceeded, as far as these rows are like the others."""
-        return excess(self._job, self._ahead(), self._past.used)
+        return excess(self._job, self.ahead(), self._past.used)
 
     def lines(self) -> list[str]:
         """Return what is ahead, in short, for people."""
@@ -188,7 +194,7 @@ class _FirstRows:
         is_shared = self._job.input.dedupe and bool(self._past.totals)
         is_counted = not self._retries and rows is not None and rows.is_exact
         return ahead_lines(
-            self._ahead(),
+            self.ahead(),
             self._job.limits.max_cost_usd,
             self._past.used,
             is_guess=is_shared or not self._is_complete,
@@ -196,7 +202,8 @@ class _FirstRows:
             made_of=product_text(self._job, self._source.input_rows),
         )
 
-    def _ahead(self) -> Outlook:
+    def ahead(self) -> Outlook:
+        """Return what the rows that are left will use."""
         left = self.left()
         return self._outlook(left, self._lengths(sum(left.values())))
 

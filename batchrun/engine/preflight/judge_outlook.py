@@ -1,0 +1,34 @@
+"""What judging the answers that are ahead will take: a guess, because there are no answers yet."""
+
+from batchrun.engine.preflight.estimate import Asked, forecast
+from batchrun.engine.preflight.outlook import Outlook, count_text, known_of, range_text
+from batchrun.engine.preflight.ranges import Range
+from batchrun.job.catalogue import price_of, usd_text
+from batchrun.job.judging import judge_job
+from batchrun.job.sections import Job
+from batchrun.report.texts import counted
+
+_CHARACTERS_PER_TOKEN = 4
+"""Of English text: an assumption, for the template only."""
+
+
+def judge_line(job: Job, ahead: Outlook) -> str | None:
+    """Return what judging will take on top of the answers; None without a judge, or when no answers are ahead."""
+    if job.judge.model is None or not ahead.requests:
+        return None
+    judging = judge_job(job)
+    seen = ahead.prompt_tokens.plus(ahead.completion_tokens)
+    template = len(job.judge.user_template) / _CHARACTERS_PER_TOKEN * ahead.requests
+    tokens = seen.plus(Range(template, template, template))
+    bounded = ahead.requests if job.judge.max_tokens else 0
+    found = forecast(
+        job.judge.model,
+        Asked(ahead.requests, tokens.likely, 0, bounded, bounded * (job.judge.max_tokens or 0)),
+        known_of(job.judge.model),
+        price_of(job.judge.model, job.prices, judging.endpoint.provider),
+        tokens.times(1 / tokens.likely),
+    )
+    cost = "" if found.usd is None else f", about {range_text(found.usd, usd_text)} USD"
+    tokens_text = f"about {range_text(found.prompt_tokens, count_text)} tokens in"
+    tokens_text += f", {range_text(found.completion_tokens, count_text)} out"
+    return f"then judging by {job.judge.model}: up to {counted(ahead.requests, 'request')}, {tokens_text}{cost}"

@@ -1,0 +1,69 @@
+"""The job of judging: what `[judge]` of a job asks, as a job. Pure."""
+
+from batchrun.job.endpoint import Endpoint
+from batchrun.job.prompt import PromptTemplates
+from batchrun.job.sections import Input, Job, Limits, Model, Output, Response
+
+JUDGE = "judge"
+"""Folder in a run directory: the run of the judge."""
+
+ANSWERS = "answers.parquet"
+"""The answers to judge, in this folder."""
+
+JUDGED = ("judged_row", "judged_model", "judged_sample", "judged_at")
+"""Columns of that file that say which answer it is: row, model and sample of the run, and when the row was settled."""
+
+SEEN = ("question", "answer", "target")
+"""Columns of that file that templates read."""
+
+
+_SETTINGS = {
+    "prompt.user": "judge.template",
+    "prompt.system": "judge.system",
+    "model.name": "judge.model",
+    "response.schema": "judge.schema or judge.labels",
+    "response.mode": "judge.mode",
+    "the input": "the answers",
+}
+
+
+def stated_setting(job: Job, name: str) -> str:
+    """Return what a setting of a job is called where users set it: for the job of a judge, in `[judge]`."""
+    if job.output.keep != JUDGED:
+        return name
+    return _SETTINGS.get(name, name.replace("model.", "judge."))
+
+
+def judge_job(job: Job, limits: Limits | None = None) -> Job:
+    """Return the job of judging a job's answers.
+
+    Equal answers to equal questions are judged once, unless the temperature makes judgments differ.
+
+    Args:
+        job: has a judge.
+        limits: instead of the job's.
+    """
+    judge = job.judge
+    assert judge.model is not None
+    folder = job.run_directory / JUDGE
+    return Job(
+        name=f"{job.name}-{JUDGE}",
+        input=Input(path=(str(folder / ANSWERS),), dedupe=not judge.temperature),
+        prompt=PromptTemplates(system=judge.system, user=judge.user_template),
+        model=Model(
+            names=(judge.model,),
+            temperature=judge.temperature,
+            max_tokens=judge.max_tokens,
+            extra_body=judge.extra_body,
+        ),
+        endpoint=Endpoint(**judge.endpoint) if judge.endpoint else job.endpoint,
+        limits=limits or job.limits,
+        output=Output(dir=str(folder), keep=JUDGED),
+        response=Response(schema=judge.answer_schema, mode=judge.mode),
+        prices=job.prices,
+    )
+
+
+def target_of(job: Job) -> str | None:
+    """Return the column with the right answer for the judge."""
+    return job.judge.target or job.evaluate.target
