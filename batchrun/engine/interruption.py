@@ -74,11 +74,11 @@ class Interruption:
     @contextmanager
     def handing_over(self) -> Iterator[None]:
         """Let another execution take over inside of this block: it sets the phase, and prints what is lost."""
-        said, self._drain = self._say, None
+        outer, self._drain = self._say, None
         try:
             yield
         finally:
-            self._say, self._drain, self.phase = said, None, WRITING
+            self._say, self._drain, self.phase = outer, None, WRITING
 
     @contextmanager
     def reporting_loss(self, directory: Path, say: Callable[[str], None]) -> Iterator[None]:

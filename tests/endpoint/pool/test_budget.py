@@ -274,3 +274,17 @@ def test_the_message_says_that_a_model_has_no_known_price() -> None:
     left = Budget(Amount(1.0, NO_CAP.tokens), NOTHING, lambda request: Amount(inf, 1), lambda model, usage: None)
     assert left.reserve(request()) is None
     assert "another request, whose model has no known price; " in left.message
+
+
+@pytest.mark.parametrize("cap", [Amount(5.0, NO_CAP.tokens), Amount(NO_CAP.usd, 250)])
+def test_what_another_run_has_used_counts_for_the_cap_too(cap: Amount) -> None:
+    """The answers and their judge share one. The message has the sum."""
+    elsewhere = Used(Amount(2.0, 100), Amount(0.5, 25))
+    left = Budget(cap, NOTHING, lambda request: WORST, lambda model, usage: USED, elsewhere=elsewhere)
+    assert left.has_room(request())
+    assert left.reserve(request()) is not None
+    assert not left.has_room(request())
+    assert left.reserve(request()) is None
+    assert left.owed == WORST  # the note in the checkpoint is of this run
+    so_far = "2.0000 USD, up to 2.5000 USD" if cap.usd == 5.0 else "100 tokens, up to 125 tokens"
+    assert f"so far: {so_far}" in left.message
