@@ -61,13 +61,13 @@ async def _executed(job: Job, options: Options) -> Summary:
         refuse_moved(job)
     job = _with_room(job, options)
     if job.publish == Publish():
-        return await _executed(job, options)
+        return await _judged(job, options)
     return await _published(job, options)
 
 
-async def _executed(job: Job, options: Options) -> Summary:
+async def _judged(job: Job, options: Options) -> Summary:
     """Execute a job and have its answers judged, if it has a judge."""
-    judging = None if job.judge.model is None else Judging(job, options, _executed)
+    judging = None if job.judge.model is None else Judging(job, options, _judged)
     return await Execution(job, options, judging).execute()
 
 
@@ -83,7 +83,7 @@ async def _published(job: Job, options: Options) -> Summary:
         publishing.begin()
 
     try:
-        summary = await _executed(job, dataclasses.replace(options, on_start=start))
+        summary = await _judged(job, dataclasses.replace(options, on_start=start))
     except BaseException:
         publishing.abandon()
         raise

@@ -161,7 +161,7 @@ def test_name_and_names_both_take_one_model_or_several(load: Load, key: str) -> 
             "[kitchen]\nx=1",
             [
                 "[kitchen] is not a section",
-                "known are input, prompt, model, endpoint, limits, output, response, evaluate, judge, publish, notify, prices",
+                "known are input, prompt, model, endpoint, limits, output, response, evaluate, judge, publish, notify,",
             ],
         ),
         ("model = 'm'", ["model = 'm'", "must be a section: [model]"]),
