@@ -1,7 +1,10 @@
 """The answers of a run, as Python and notebooks use them: read from results.parquet when they are asked for."""
 
+import dataclasses
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +13,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchrun.api import frame_types, html
+from batchrun.api.arguments import answer_schema
+from batchrun.api.page import ReportPage
+from batchrun.api.words import errors_in_python, in_python
+from batchrun.engine.options import Options, ScoreFunction, named
 from batchrun.errors import JobError, RunDirectoryError
 from batchrun.prompts.input.arrow import python_dicts
 from batchrun.prompts.input.files import nearest
+from batchrun.report.notebook_bar import is_notebook
 from batchrun.results.export import export
 from batchrun.results.run_directory import RESULTS
 from batchrun.results.runs import is_run
 from batchrun.results.state import is_fresh, summary_of
 from batchrun.results.summary import Summary
+from batchrun.results.view import FORMATS, View
 
 if TYPE_CHECKING:
     import datasets
@@ -55,7 +64,8 @@ class Answers:
     @property
     def summary(self) -> Summary:
         """State, counts, tokens and cost of the run, as they are now."""
-        return summary_of(self.directory)
+        summary = summary_of(self.directory)
+        return dataclasses.replace(summary, message=in_python(summary.message))
 
     @property
     def completed(self) -> "Answers":
@@ -121,6 +131,69 @@ class Answers:
         library = _import("datasets")
         return library.Dataset(library.table.InMemoryTable(frame_types.for_datasets(self.to_arrow(columns))))
 
+    def export(
+        self,
+        format: str = "parquet",  # noqa: A002  # as the command's --format
+        *,
+        wide: bool = False,
+        schema: Any = None,
+        scorer: ScoreFunction | None = None,
+    ) -> list[Path]:
+        """Write the results again from the checkpoint, at no cost, and return the paths.
+
+        Args:
+            format: parquet, jsonl, csv, or openai (the two files of OpenAI's Batch API).
+            wide: one row per prompt, with a column for each model and sample.
+            schema: read the answers by another schema: as in `answer`, or "none" for no schema.
+            scorer: score the rows with this function.
+
+        Raises:
+            JobError: an argument does not fit this run, or the scorer raises for every row.
+            RunDirectoryError: a file cannot be written.
+        """
+        if format not in FORMATS:
+            raise JobError(f"format = {format!r}; must be one of {', '.join(FORMATS)}")
+        view = View(
+            format=format,
+            is_wide=wide,
+            schema=None if schema in (None, "none") else answer_schema(schema),
+            is_schemaless=schema == "none",
+            scorer=None if scorer is None else named(scorer),
+        )
+        with errors_in_python():
+            exported = export(self.directory, view)
+            _print_notes(exported.notices)
+            if exported.problem is not None:
+                raise JobError(exported.problem)
+        return exported.paths
+
+    def report(self) -> ReportPage:
+        """Write report.html, and return the page, which a notebook shows."""
+        from batchrun.report.content import write_report  # slow to import
+
+        with errors_in_python():
+            reported = write_report(self.directory)
+        _print_notes(reported.notices)
+        return ReportPage(reported.path)
+
+    def status(self) -> Summary:
+        """Return state, counts, tokens, cost and history of the run as they are now, also while it runs."""
+        return self.summary
+
+    def retry_failed(self, *, agree: bool = False, progress: bool | None = True) -> "Answers":
+        """Send the failed rows again, and return the answers. The run keeps its job, its input and its directory.
+
+        Args:
+            agree: whether to start above a cap.
+            progress: whether to show the progress.
+
+        Raises:
+            BatchrunError, KeyboardInterrupt: as `answer`.
+        """
+        from batchrun.api.calls import resume  # which makes answers
+
+        return resume(self.directory, Options(retry_failed=True, agree=agree, progress=progress))
+
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Hand the rows to any library that reads Arrow streams: `polars.DataFrame(answers)`."""
         return self.to_arrow().__arrow_c_stream__(requested_schema)
@@ -132,7 +205,7 @@ class Answers:
     def _repr_html_(self) -> str:
         with suppress(RunDirectoryError):
             return html.table(self.summary, self._first(), only=self._only)
-        return f"<pre>{self.directory}</pre>"
+        return f"<pre>{escape(str(self.directory))}</pre>"
 
     def _first(self) -> pa.Table:
         """Return the first rows, for a notebook."""
@@ -153,12 +226,13 @@ class Answers:
             RunDirectoryError: they cannot be written or read.
         """
         if not is_fresh(self.directory):
-            export(self.directory)
+            with errors_in_python():
+                _print_notes(export(self.directory).notices)
         path = self.directory / RESULTS
         try:
             return pq.ParquetFile(path)
         except (OSError, pa.ArrowException) as problem:
-            cure = f"write it again: batchrun export {self.directory}"
+            cure = f"write it again: batchrun.open_run({str(self.directory)!r}).export()"
             raise RunDirectoryError(f"{path}: cannot be read ({problem}); {cure}") from problem
 
     def _batches(self, file: pq.ParquetFile, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -175,6 +249,11 @@ class Answers:
         if unknown := next((name for name in names if name not in known), None):
             raise JobError(f'the results have no column "{unknown}"{nearest(unknown, known)}')
         return names
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"note: {in_python(note)}", file=sys.stdout if is_notebook() else sys.stderr)  # for people
 
 
 def _import(name: str) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from batchrun.answers.schema import AnswerSchema
 from batchrun.errors import JobError
 from batchrun.job.file import BODY_KEYS, job_for
 from batchrun.job.sections import SECTIONS, Job, Price
@@ -35,6 +36,15 @@ Settings = dict[tuple[str, str], tuple[str, Any]]
 def flat_settings() -> dict[str, str]:
     """Return each setting that can be given by its name alone → its section."""
     return {key: sections[0] for key, sections in _sections_of().items() if len(sections) == 1}
+
+
+def settings_text() -> str:
+    """Return a line of documentation for each setting that can be given by its name."""
+    lines = []
+    for key, section in flat_settings().items():
+        each = next(each for each in fields(SECTIONS[section]) if key_of(each) == key)  # type: ignore[arg-type]  # as below
+        lines.append(f"        {key}: {each.metadata['doc']}\n")
+    return "".join(lines)
 
 
 def body_keys() -> tuple[str, ...]:
@@ -112,6 +122,17 @@ def schema_of(schema: Any) -> Any:
     if isinstance(schema, type):
         raise JobError(f"schema = {schema.__name__}; must be a JSON Schema (dict), a path, or a pydantic model class")
     return _text(schema)
+
+
+def answer_schema(schema: Any) -> AnswerSchema:
+    """Return what reads answers by a schema: a dict, the path of a file, or a pydantic model class.
+
+    Raises:
+        JobError: the file cannot be read, or it is not a schema.
+    """
+    job = job_for(("-",), {("response", "schema"): ("schema", schema_of(schema))})
+    assert job.response.schema is not None
+    return AnswerSchema(job.response.schema)
 
 
 def _prices(prices: Any) -> dict[str, Price]:

@@ -1,19 +1,21 @@
 """`answer`, `aanswer` and `open_run`: one call from data to answers."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Unpack
 
 from batchrun.api.answers import Answers
-from batchrun.api.arguments import RUN_KEYS, job_for_call
+from batchrun.api.arguments import RUN_KEYS, job_for_call, settings_text
 from batchrun.api.data import paths_of
 from batchrun.api.frame_types import with_index
 from batchrun.api.html import line
 from batchrun.api.keywords import Settings
 from batchrun.api.run import arun, run
 from batchrun.api.words import errors_in_python
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.engine.options import Options
@@ -22,7 +24,7 @@ from batchrun.errors import BatchrunError, EndpointRefused, RunDirectoryError, S
 from batchrun.job.sections import Job
 from batchrun.prompts.input.frame import is_frame, remove_others
 from batchrun.report.notebook_bar import is_notebook
-from batchrun.results.run_directory import stored_job
+from batchrun.results.run_directory import input_paths, stored_job
 from batchrun.results.summary import Summary
 
 
@@ -62,7 +64,7 @@ def answer(
     with errors_in_python():
         call = _Call(data, out, {"prompt": prompt, "model": model, "schema": schema, **settings})
     with call.kept_data():
-        return call.answers(run(call.job, call.options))
+        return _answers(run(call.job, call.options), call.options)
 
 
 async def aanswer(
@@ -79,7 +81,7 @@ async def aanswer(
     with errors_in_python():
         call = await in_thread(lambda: _Call(data, out, arguments))
     with call.kept_data():
-        return call.answers(await arun(call.job, call.options))
+        return _answers(await arun(call.job, call.options), call.options)
 
 
 def open_run(directory: str | Path) -> Answers:
@@ -90,6 +92,36 @@ def open_run(directory: str | Path) -> Answers:
     """
     with errors_in_python():
         return Answers(directory)
+
+
+def resume(directory: Path, options: Options) -> Answers:
+    """Run the job of a run directory again, at its endpoint or its simulator.
+
+    Raises:
+        BatchrunError, KeyboardInterrupt: as `answer`.
+    """
+    with errors_in_python(), Checkpoint(directory) as checkpoint:
+        job, simulated = stored_job(checkpoint), checkpoint.fact(facts.SIMULATED) is True
+        stored = dataclasses.replace(job.input, path=input_paths(job, directory, checkpoint))
+    job = dataclasses.replace(job, input=stored, output=dataclasses.replace(job.output, dir=str(directory)))
+    return _answers(run(job, options := dataclasses.replace(options, simulate=simulated)), options)
+
+
+def _answers(summary: Summary, options: Options) -> Answers:
+    """Return the answers of a run that ended.
+
+    Raises:
+        EndpointRefused, Stopped: it ended with work left.
+    """
+    if summary.state == "stopped":
+        kind = EndpointRefused if summary.exit_code == EndpointRefused.exit_code else Stopped
+        settled = f"; what is settled: batchrun.open_run({summary.directory!r})" if summary.rows else ""
+        raise kind(f"{summary.message}{settled}")
+    if not is_notebook():  # which shows the answers themselves
+        options.progress.say(line(summary))
+    if summary.message:
+        options.progress.say(summary.message)
+    return Answers(summary.directory)
 
 
 class _Call:
@@ -114,22 +146,6 @@ class _Call:
             if any(map(is_frame, self.job.input.path)):
                 _remove_unused(self.job.run_directory)
 
-    def answers(self, summary: Summary) -> Answers:
-        """Return the answers of a run that ended.
-
-        Raises:
-            EndpointRefused, Stopped: it ended with work left.
-        """
-        if summary.state == "stopped":
-            kind = EndpointRefused if summary.exit_code == EndpointRefused.exit_code else Stopped
-            settled = f"; what is settled: batchrun.open_run({summary.directory!r})" if summary.rows else ""
-            raise kind(f"{summary.message}{settled}")
-        if not is_notebook():  # which shows the answers themselves
-            self.options.progress.say(line(summary))
-        if summary.message:
-            self.options.progress.say(summary.message)
-        return Answers(summary.directory)
-
 
 def _remove_unused(directory: Path) -> None:
     with suppress(BatchrunError, OSError), DirectoryLock(directory):  # no other process may be about to use its own
@@ -150,3 +166,19 @@ def _options(arguments: Mapping[str, Any]) -> Options:
 
 def _is_name(name: str, value: Any) -> bool:
     return name == "scorer" and isinstance(value, str)
+
+
+def _signature(call: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a call with every setting as a parameter, for `help()` and completion."""
+    stated = inspect.signature(call)
+    own = [each for each in stated.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    settings = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in Settings.__annotations__.items()
+    ]
+    return stated.replace(parameters=[*own, *settings])
+
+
+for _call in (answer, aanswer):
+    _call.__doc__ = f"{_call.__doc__}\n    Settings:\n{settings_text()}"
+    _call.__signature__ = _signature(_call)  # type: ignore[union-attr]  # every function may have one

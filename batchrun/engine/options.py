@@ -84,6 +84,9 @@ def _progress(value: Progress | bool | None) -> Progress:
 
 
 def _scorer(value: NamedFunction | ScoreFunction | None) -> NamedFunction | None:
-    if value is None or isinstance(value, NamedFunction):
-        return value
-    return NamedFunction(getattr(value, "__qualname__", type(value).__name__), value)
+    return value if value is None or isinstance(value, NamedFunction) else named(value)
+
+
+def named(function: ScoreFunction) -> NamedFunction:
+    """Return a function that scores rows with its name, for messages."""
+    return NamedFunction(getattr(function, "__qualname__", type(function).__name__), function)

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from harness.ledger import Ledger
 
 import batchrun
 
@@ -143,3 +144,37 @@ def test_a_moved_run_still_has_its_types(answers: batchrun.Answers, base_url: st
     Path("runs/here").rename("moved")
     Path("moved/results.parquet").unlink()
     assert batchrun.open_run("moved").to_pandas(["text"]).equals(frame)
+
+
+def test_results_are_exported_in_other_shapes(answers: batchrun.Answers, capsys: pytest.CaptureFixture[str]) -> None:
+    """At no cost; the schema and the scorer are a dict and a function."""
+    assert answers.export("csv") == [Path("runs/a/results.csv")]
+    assert answers.export(wide=True) == [Path("runs/a/results.wide.parquet")]
+    answers.export(schema={"type": "object", "properties": {"label": {"type": "string"}}})
+    assert len(batchrun.open_run("runs/a").completed) == 0
+    assert "note: 2 more rows are failed than in the run" in capsys.readouterr().err
+    answers.export(scorer=lambda row: len(row["response"]))
+    assert "score" in answers.to_arrow().column_names
+    with pytest.raises(batchrun.BatchrunError, match="format = 'xml'; must be one of parquet, jsonl, csv, openai"):
+        answers.export("xml")
+    with pytest.raises(batchrun.BatchrunError, match="rows without a score"):
+        answers.export(scorer=lambda row: row["gap"])
+
+
+def test_the_report_is_shown_inside_of_a_frame(answers: batchrun.Answers) -> None:
+    """Which may run the page's own script only."""
+    page = answers.report()
+    assert page.path == Path("runs/a/report.html")
+    frame = page._repr_html_()
+    assert frame.startswith('<iframe sandbox="allow-scripts"')
+    assert frame.count("<") == 2
+
+
+def test_failed_rows_are_sent_again(base_url: str, ledger: Ledger) -> None:
+    """By the run alone: it has its job, its input and its endpoint. What is answered now is completed."""
+    rows = [{"text": "one"}, {"text": "two [[simulate: 400 x1]]"}]
+    first = answered(rows, base_url)
+    assert [row["row"] for row in first.failed] == [1]
+    bought = len(ledger.bought)
+    again = batchrun.open_run("runs/a").retry_failed(progress=False)
+    assert (len(again.failed), again.status().completed, len(ledger.bought) - bought) == (0, 2, 1)
