@@ -15,6 +15,7 @@ from tqdm import tqdm
 from batchrun.cli.check_texts import report_lines
 from batchrun.cli.flags import GroupedCommand, job_flags
 from batchrun.cli.run import job_of
+from batchrun.cli.scorer import any_scorer_option
 from batchrun.engine.earlier import refuse_moved
 from batchrun.engine.preflight.check import Report, check
 from batchrun.engine.preflight.probe import endpoint_notes, probe_sender
@@ -34,6 +35,7 @@ _say = functools.partial(click.echo, err=True)
 @click.command("check", cls=GroupedCommand)
 @click.argument("job_or_file", nargs=-1, required=True, metavar="JOB_OR_FILE...")
 @job_flags()
+@any_scorer_option
 @click.option("--probe", "is_probing", is_flag=True, help="Send one real request to each model and use what it shows.")
 @click.option("--simulate", is_flag=True, help="Probe the embedded simulator: no key, no cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout.")

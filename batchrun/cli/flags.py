@@ -1,6 +1,8 @@
 """The flags of `run`: each overrides one setting of the job file and takes its help text from that setting."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -25,7 +27,7 @@ class Flag(NamedTuple):
     kind: Any = str
     metavar: str | None = None
     several: str = ""
-    """How a list is given: `repeat` the flag, or separate by `comma`. Empty: not a list."""
+    """How a list is given: `repeat` the flag, or separate by `comma`; `pairs`: KEY=VALUE. Empty: not a list."""
     may_be_file: bool = False
     """Whether `@FILE` stands for the text of a file."""
     value: str | None = None
@@ -40,6 +42,7 @@ class Flag(NamedTuple):
 
 
 _INPUT, _PROMPT, _MODEL, _ENDPOINT, _LIMITS, _OUTPUT = "Input", "Prompt", "Model", "Endpoint", "Limits", "Output"
+ANSWERS = "Answers"
 _PUBLISH = "Publish"
 
 FLAGS: tuple[Flag, ...] = (
@@ -63,6 +66,19 @@ FLAGS: tuple[Flag, ...] = (
     Flag(_MODEL, ("--stop",), "model", "stop", metavar="TEXT", several="repeat"),
     Flag(_MODEL, ("--num-samples",), "model", "num_samples", int, "N"),
     Flag(_MODEL, ("--stream/--no-stream",), "model", "stream", bool),
+    Flag(
+        _MODEL,
+        ("--param",),
+        "model",
+        "extra_body",
+        metavar="KEY=VALUE",
+        several="pairs",
+        doc="any other parameter of the request, as JSON or text, such as top_k=20",
+    ),
+    Flag(ANSWERS, ("--schema",), "response", "schema", metavar="FILE", doc="file with the JSON Schema of the answers"),
+    Flag(ANSWERS, ("--target",), "evaluate", "target", metavar="COLUMN"),
+    Flag(ANSWERS, ("--pattern",), "evaluate", "pattern", metavar="REGEX"),
+    Flag(ANSWERS, ("--field",), "evaluate", "field", metavar="PROPERTY"),
     Flag(_ENDPOINT, ("--base-url",), "endpoint", "base_url", metavar="URL"),
     Flag(_ENDPOINT, ("--project",), "endpoint", "project", metavar="TEAM/PROJECT"),
     Flag(_ENDPOINT, ("--api-key-env",), "endpoint", "api_key_env", metavar="NAME"),
@@ -103,10 +119,13 @@ def overrides_of(values: dict[str, Any]) -> Overrides:
     Raises:
         JobError: a file that a flag names cannot be read.
     """
-    overrides = {}
+    overrides: dict[tuple[str, str], tuple[str, Any]] = {}
     for flag in FLAGS:
         value = values.get(flag.parameter)
         if value is None or value == ():
+            continue
+        if flag.several == "pairs":
+            overrides |= _parameters(value)
             continue
         if flag.several == "comma":
             value = [name.strip() for name in value.split(",")]
@@ -116,6 +135,26 @@ def overrides_of(values: dict[str, Any]) -> Overrides:
             value = value[1:] if value.startswith("@@") else _text_of(value[1:], flag)
         overrides[flag.section, flag.key] = (flag.names[-1].split("/")[0], value)
     return overrides
+
+
+def _parameters(pairs: Iterable[str]) -> Overrides:
+    """Return the parameters of `--param`: JSON where it is JSON, else the text itself.
+
+    Raises:
+        JobError: one has no `=`, or is given twice.
+    """
+    found: dict[tuple[str, str], tuple[str, Any]] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not (key and equals):
+            raise JobError(f"--param {pair}: must be KEY=VALUE, such as top_k=20")
+        if ("model", key) in found:
+            raise JobError(f"--param {key}: is given twice; keep one of them")
+        value: Any = text
+        with suppress(ValueError):
+            value = json.loads(text)
+        found["model", key] = (f"--param {key}", value)
+    return found
 
 
 def _text_of(path: str, flag: Flag) -> str:
@@ -144,7 +183,7 @@ def _option(flag: Flag) -> Callable[[F], F]:
         type=None if flag.kind is bool else flag.kind,
         default=None,
         metavar=flag.metavar,
-        multiple=flag.several == "repeat",
+        multiple=flag.several in ("repeat", "pairs"),
         help=_help(flag),
         **({} if flag.value is None else {"flag_value": flag.value}),
     )
@@ -153,7 +192,8 @@ def _option(flag: Flag) -> Callable[[F], F]:
 def _help(flag: Flag) -> str:
     field = next(each for each in fields(SECTIONS[flag.section]) if key_of(each) == flag.key)  # type: ignore[arg-type]
     doc = flag.doc or str(field.metadata["doc"])
-    how = {"repeat": "; repeat the flag for more", "comma": "; separated by commas"}.get(flag.several, "")
+    more = "; repeat the flag for more"
+    how = {"repeat": more, "pairs": more, "comma": "; separated by commas"}.get(flag.several, "")
     how += "; @FILE reads it from a file" if flag.may_be_file else ""
     return doc[0].upper() + doc[1:] + how + "."
 

@@ -12,14 +12,14 @@ import click
 import orjson
 
 from batchrun.cli.flags import GroupedCommand, job_flags, overrides_of
-from batchrun.cli.scorer import scorer_option
+from batchrun.cli.scorer import any_scorer_option
 from batchrun.cli.texts import ending_text
 from batchrun.cli.then import run_then, then_option
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.options import Options
 from batchrun.engine.runner import run
-from batchrun.errors import BatchrunError
-from batchrun.job.file import STDIN, job_for, load_job
+from batchrun.errors import BatchrunError, JobError
+from batchrun.job.file import STDIN, Overrides, job_for, load_job
 from batchrun.job.sections import Job
 from batchrun.records import Stop
 from batchrun.report.bar import Lines, Progress, Silence, progress_on, stamped
@@ -36,7 +36,7 @@ _GRACE_S = 2.0
 @click.option("--restart", is_flag=True, help="Start over; the old checkpoint is kept under another name.")
 @click.option("--yes", is_flag=True, help="Answer yes to questions: replace answers after an edit, start above a cap.")
 @click.option("--simulate", is_flag=True, help="Run against the embedded simulator: no key, no cost.")
-@scorer_option
+@any_scorer_option
 @then_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout at the end.")
 @click.option("--quiet", is_flag=True, help="Print only errors.")
@@ -90,7 +90,7 @@ def _options(job: Job, flags: dict[str, Any], progress: Progress, signalled: lis
         retry_failed=flags["retry_failed"],
         agree=lambda question: flags["yes"] or _agrees(question),
         simulate=flags["simulate"],
-        scorer=flags["scorer"],
+        scorer=None if isinstance(flags["scorer"], str) else flags["scorer"],
         progress=progress,
         stdin=_stdin() if STDIN in job.input.path else None,
         interruption=interruption,
@@ -101,6 +101,15 @@ def _options(job: Job, flags: dict[str, Any], progress: Progress, signalled: lis
 def job_of(job_or_file: tuple[str, ...], flags: dict[str, Any]) -> Job:
     """Return the job of a command line: a job file, or files of prompts, with the flags over it."""
     overrides = overrides_of(flags)
+    if isinstance(flags["scorer"], str):
+        overrides = {**overrides, ("evaluate", "scorer"): ("--scorer", flags["scorer"])}
+    job = _job_of(job_or_file, overrides)
+    if isinstance(flags["scorer"], str) and job.evaluate.target is None:
+        raise JobError(f"--scorer {flags['scorer']}: has nothing to compare answers with; add --target COLUMN")
+    return job
+
+
+def _job_of(job_or_file: tuple[str, ...], overrides: Overrides) -> Job:
     if Path(job_or_file[0]).suffix == ".toml":
         if len(job_or_file) > 1:
             raise click.UsageError(f"one job file at a time; leave out {job_or_file[1]}")

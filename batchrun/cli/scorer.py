@@ -6,19 +6,22 @@ Only the command line can name one. A job file cannot: it is data, and opening i
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from batchrun.answers.scores.scorers import NamedFunction
+from batchrun.cli.flags import ANSWERS, GroupedOption
 from batchrun.errors import JobError
+from batchrun.job.evaluate import SCORERS
+from batchrun.job.suggestions import nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def scorer_option(command: F) -> F:
-    """Add the option `--scorer` to a command."""
+    """Add the option `--scorer` to a command, which takes a function."""
     return click.option(
         "--scorer",
         metavar="MODULE:FUNCTION",
@@ -27,18 +30,36 @@ def scorer_option(command: F) -> F:
     )(command)
 
 
-def load_scorer(name: str) -> NamedFunction:
+def any_scorer_option(command: F) -> F:
+    """Add the option `--scorer` to a command, which takes a built-in scorer, as its name, or a function."""
+    return click.option(
+        "--scorer",
+        cls=GroupedOption,
+        group=ANSWERS,
+        metavar="NAME",
+        callback=lambda _, __, name: name if name is None or name in SCORERS else load_scorer(name, SCORERS),
+        help=f"How answers are scored: {', '.join(SCORERS)}, compared with --target; or MODULE:FUNCTION, a Python"
+        " function that gets a row of the results as a dict and returns a number.",
+    )(command)
+
+
+def load_scorer(name: str, known: Sequence[str] = ()) -> NamedFunction:
     """Import a function from the current directory or from an installed package.
 
     Args:
         name: `module:function`.
+        known: built-in scorers that could be meant instead.
 
     Raises:
         JobError: the module cannot be imported, or has no such function.
     """
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
-        raise JobError(f"--scorer {name}: must be MODULE:FUNCTION, such as scorers:score for score() in ./scorers.py")
+        either = f"one of {', '.join(known)}, or " if known else ""
+        example = "such as scorers:score for score() in ./scorers.py"
+        raise JobError(
+            f"--scorer {name}: must be {either}MODULE:FUNCTION, {example}{nearest(name, known) if known else ''}"
+        )
     if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  # sys.path holds strings
         sys.path.insert(0, here)
     try:

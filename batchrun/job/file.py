@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from batchrun.errors import JobError
-from batchrun.job.sections import SECTIONS, Job, Price, default_directory
+from batchrun.job.names import Overrides as Overrides
+from batchrun.job.names import check_names
+from batchrun.job.sections import NEXT, SECTIONS, Job, Model, Price, default_directory
 from batchrun.job.settings import BASE_URL_VARIABLE, Section, SettingError, key_of, texts
 from batchrun.job.suggestions import misplaced_in_model, nearest, nearest_setting
 
 STDIN = "-"
-
-Overrides = Mapping[tuple[str, str], tuple[str, Any]]
-"""(section, key) → (the flag or argument as written, its value): what these set, over the job file."""
 
 _ROW_MAY_STATE = frozenset(
     {"prompt.system", *(f"model.{name}" for name in ("temperature", "max_tokens", "top_p", "seed", "stop"))}
@@ -63,9 +62,6 @@ _FILES = {"prompt": "examples", "model": "tools", "response": "schema", "judge":
 
 _JSON_LINES = (".jsonl", ".ndjson")
 
-_FILE_ENDINGS = (".parquet", ".jsonl", ".csv", ".json", ".tsv", ".txt", ".xlsx", ".toml")
-"""Endings of a run directory that is probably meant to be a file."""
-
 S = TypeVar("S", bound=Section)
 
 
@@ -100,7 +96,7 @@ def job_for(paths: Iterable[str], overrides: Overrides | None = None) -> Job:
     paths = list(paths)
     name = name_for(paths[0])
     if any(_is_same_place(default_directory(name), path) for path in paths):  # of a run that is the input
-        name += "_next"
+        name += NEXT
     return _job(name, {"input": {"path": paths}}, overrides or {}, where="the command line", folder=None)
 
 
@@ -130,7 +126,8 @@ def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: s
         if section == "prompt" and ("prompt", "user") in overrides:
             entries.pop("messages", None)
         if section in _FILES:
-            entries = _with_file(folder or Path(), entries, _FILES[section])
+            is_by_flag = (section, _FILES[section]) in overrides
+            entries = _with_file(folder if folder and not is_by_flag else Path(), entries, _FILES[section])
         sections[section] = _section(kind, section, entries, where)
     prices = {
         model: _section(
@@ -142,34 +139,18 @@ def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: s
         for model, entries in tables.get("prices", {}).items()
         if _is_table(entries, f'{where}: prices."{model}"')
     }
-    by_flag = tuple(sorted(_ROW_MAY_STATE & {f"{section}.{key}" for section, key in overrides}))
+    by_flag = tuple(sorted(f"{section}.{key}" for section, key in overrides if _may_row_state(section, key)))
     job = Job(name=name, earlier_directory=earlier, prices=prices, by_flag=by_flag, **sections)
     if not job.input.path:
         raise JobError(f"{where}: input.path is missing; name a file, a glob, a folder, or - for standard input")
-    _check_names(job, where, overrides)
+    check_names(job, where, overrides)
     return job
 
 
-def _check_names(job: Job, where: str, overrides: Overrides) -> None:
-    """Refuse several models in one name, and a run directory that is named like a file of answers.
-
-    Raises:
-        JobError: with what to write instead.
-    """
-    if several := next((name for name in job.model.names if "," in name), None):
-        names = [name.strip() for name in several.split(",") if name.strip()]
-        origin, _ = overrides.get(("model", "names"), (f"{where}: model.names", None))
-        listed = f"{origin.rpartition('.')[2]} = {json.dumps(names)}"
-        cure = " ".join(f"-m {name}" for name in names) if origin == "--model" else listed
-        raise JobError(f'{origin} = "{several}"; must be one model; for several: {cure}')
-    directory = Path(job.output.dir)
-    if directory.suffix in _FILE_ENDINGS and not directory.is_dir():
-        origin, _ = overrides.get(("output", "dir"), (f"{where}: output.dir", None))
-        better = directory.with_suffix("")
-        raise JobError(
-            f'{origin} = "{directory}"; must be a directory: the answers go into results.parquet in it;'
-            f" for example {better} for {better / 'results.parquet'}"
-        )
+def _may_row_state(section: str, key: str) -> bool:
+    """Return whether a row may have a value of its own for a setting, or for another key of the body."""
+    is_setting = section != "model" or key in {key_of(each) for each in fields(Model)}
+    return f"{section}.{key}" in _ROW_MAY_STATE or not is_setting
 
 
 def _is_table(value: Any, where: str) -> bool:

@@ -262,6 +262,10 @@ class Job:
         return job_to_toml(self, folder)
 
 
+NEXT = "_next"
+"""What the name of a run ends with whose input is the run of the same name."""
+
+
 def default_directory(name: str) -> str:
     """Return the run directory of a job that does not set one."""
     return f"runs/{name}"

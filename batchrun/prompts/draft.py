@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.errors import InputError
-from batchrun.job.sections import SECTIONS, Input, Job, default_directory
+from batchrun.job.sections import NEXT, SECTIONS, Input, Job, default_directory
 from batchrun.job.settings import key_of
 from batchrun.prompts.advice import best_column
 from batchrun.prompts.input.files import find_files
+from batchrun.prompts.input.first_run import is_completed
+from batchrun.prompts.input.folders import FIRST, is_run_directory
 from batchrun.prompts.input.reader import RowReader
 from batchrun.prompts.rows import Form, RowForms
 from batchrun.prompts.template import as_template
@@ -55,8 +57,13 @@ def draft(path: str, job: Path) -> str:
     if not rows:
         raise InputError(f"{path}: holds no rows that can be read")
     forms = RowForms(Job(input=Input(path=(path,))))
-    form = forms.form(rows[0])
+    is_run = is_run_directory(Path(path))
+    form = None if is_run else forms.form(rows[0])
+    rows = [_flat(row) for row in rows] if is_run else rows
     names = list(dict.fromkeys(chain.from_iterable(rows)))
+    directory = default_directory(job.stem)
+    if is_run and os.path.realpath(job.parent / directory) == os.path.realpath(path):
+        directory += NEXT
     sections = [
         _head(path, job, names, rows[0]),
         _input(path, job.parent, names),
@@ -65,14 +72,20 @@ def draft(path: str, job: Path) -> str:
         _response(),
         _evaluate(names),
         _limits(),
-        f"[output]\ndir = {_toml(default_directory(job.stem))}{_comment('output', 'dir')}\n",
+        f"[output]\ndir = {_toml(directory)}{_comment('output', 'dir')}\n",
     ]
     return "\n".join(sections)
 
 
 def _first_rows(path: str) -> list[dict[str, Any]]:
     found = chain.from_iterable(RowReader(find_files([path]), limit=_LOOK_ROWS))
-    return [row.columns for row in islice(found, _LOOK_ROWS) if row.columns is not None]
+    return [row.columns for row in islice(found, _LOOK_ROWS) if row.columns is not None and is_completed(row)]
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row of a run as a template writes them, without those that are null."""
+    first = {f"{FIRST}.{name}": value for name, value in row[FIRST].items() if value is not None}
+    return {name: value for name, value in row.items() if name != FIRST} | first
 
 
 def _head(path: str, job: Path, names: Sequence[str], row: Mapping[str, Any]) -> str:
@@ -89,9 +102,9 @@ def _head(path: str, job: Path, names: Sequence[str], row: Mapping[str, Any]) ->
 def _input(path: str, folder: Path, names: Sequence[str]) -> str:
     where = path if is_remote(path) or Path(path).is_absolute() else os.path.relpath(path, folder)
     label = next((each for each in names if each in _LABELS), None)
-    lines = ["[input]", f"path = {_toml(where)}"]
+    lines = ["[input]", f"{'run' if is_run_directory(Path(path)) else 'path'} = {_toml(where)}"]
     lines.append(f"# id = {_toml(label or names[0])}{_comment('input', 'id')}")
-    lines.append(f"# limit = 100{_comment('input', 'limit')}")
+    lines.append(f"# sample = 100{_comment('input', 'sample')}")
     return "\n".join(lines) + "\n"
 
 
@@ -102,9 +115,10 @@ def _prompt(form: Form | None, names: Sequence[str], rows: Sequence[Mapping[str,
     if form != "batch":
         lines.append('# system = "Answer with one word."')
     if form is None:
-        asked = best_column(rows, names, _LABELS) or names[0]
+        is_run = f"{FIRST}.response" in names
+        asked = None if is_run else best_column(rows, names, _LABELS) or names[0]
         lines.append("# Name the columns in double braces; the text around them is sent as it is.")
-        lines.append(f"user = {_toml(as_template(asked))}")
+        lines.append(f"user = {_toml(f'{{{{ {FIRST}.response }}}}' if asked is None else as_template(asked))}")
     images = next((each for each in names if each in _IMAGES), None)
     if images is not None:
         lines.append(f"# images = {_toml(images)}{_comment('prompt', 'images')}")

@@ -1,5 +1,6 @@
 """`batchrun init` writes a job file that can be checked and run as it is."""
 
+import gzip
 import shlex
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,11 @@ def write_parquet(path: str) -> None:
         ("a.jsonl", lambda path: write_rows(path, {"prompt": "a"}), None),
         ("a.jsonl", lambda path: write_rows(path, {"messages": MESSAGES}), None),
         ("a.jsonl", lambda path: write_rows(path, BATCH), None),
+        ("a.txt", lambda path: Path(path).write_text("What?\nWho?\n"), None),
+        ("a.json", lambda path: Path(path).write_text('[{"title": "a", "n": 1}, {"title": "b"}]'), "{{ title }}"),
+        ("a.tsv", lambda path: Path(path).write_text("Review Text\tStars\ngood\t5\n"), '{{ row["Review Text"] }}'),
+        ("a.jsonl.gz", lambda path: Path(path).write_bytes(gzip.compress(b'{"q": "a"}\n')), "{{ q }}"),
+        ("a.jsonl", lambda path: write_rows(path, {"n": 1, "x": None}, {"n": 2, "x": [1]}), "{{ n }}"),
         ("it's \U0001f600.jsonl", lambda path: write_rows(path, {"text": "a"}), "{{ text }}"),
     ],
 )  # fmt: skip
@@ -60,6 +66,18 @@ def test_the_job_file_loads_checks_and_runs_unchanged(path: str, write: Any, tem
     for _, *arguments in commands:
         assert run(arguments) == 0
     assert {row["status"] for row in results("runs/mine_tried")} == {"completed"}
+
+
+def test_a_run_gets_a_job_that_reads_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a run directory of its own, though the job file is named like the first run."""
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    write_rows("in.jsonl", {"prompt": "a"}, {"prompt": 1})
+    assert run(["run", "in.jsonl", "-m", "m", "--simulate", "--quiet"]) == 1
+    assert run(["init", "runs/in"]) == 0
+    job = load_job("in.toml")
+    assert (job.input.run, job.prompt.user, job.output.dir) == ("runs/in", "{{ first.response }}", "runs/in_next")
+    assert "#   first.response           " in Path("in.toml").read_text()
+    assert run(["check", "in.toml"]) == 0
 
 
 def test_the_columns_are_listed_with_their_values(capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,6 +75,16 @@ def test_a_template_is_what_the_server_gets_whatever_columns_a_row_has(
     assert ask(*arguments) == []
 
 
+def test_any_parameter_can_be_a_flag_and_beats_the_row_and_the_job_file(ask: Any) -> None:
+    """As JSON, or as the text that it is where it is not JSON."""
+    write_rows("in.jsonl", {"prompt": "a", "params": {"top_k": 1, "min_p": 0.5}})
+    Path("job.toml").write_text('[input]\npath = "in.jsonl"\n[model]\ntop_k = 2\nseed = 1\n')
+    flags = ["--param", "top_k=3", "--param", "reasoning_effort=high", "--param", 'logit_bias={"5": -1}']
+    flags += ["--param", "seed=null", "--param", "temperature=0.5", "--param", 'user="7"']
+    sent = {"top_k": 3, "min_p": 0.5, "reasoning_effort": "high", "logit_bias": {"5": -1}}
+    assert ask("job.toml", *flags) == [user("a", **sent, temperature=0.5, user="7")]
+
+
 def test_a_flag_beats_a_row_beats_the_job_file_and_null_takes_away(ask: Any) -> None:
     """As the server receives it; rows whose request is the same keep their answers when the flag comes or goes."""
     write_rows(
