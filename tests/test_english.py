@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PLACES = ("batchrun", "tests", "docs", "jobs", "README.md", "CHANGELOG.md", "Makefile", "pyproject.toml")
-SUFFIXES = (".py", ".md", ".toml", ".txt", ".sh", ".j2", ".js", ".css", "")
+SUFFIXES = (".py", ".ipynb", ".md", ".toml", ".txt", ".sh", ".j2", ".js", ".css", "")
 
 PHRASES = (
     r"anew|mend|mends|mended|mending|beside|said|told|whoever",

@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
+import nbformat
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from harness.notebooks import execute, outputs
 
 from batchrun.__main__ import run as run_command_line
 from batchrun.cli import cli
@@ -133,6 +136,33 @@ def test_make_demo_shows_a_table_and_says_when_there_was_nothing_to_do(tmp_path:
     assert "for real" in shown
     assert "for real" not in again
     assert again.partition("\n\n")[2] == shown.partition("\n\n")[2]
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The notebook after its execution in a real kernel, unchanged, in a copy of the folder."""
+    folder = tmp_path_factory.mktemp("checkout") / "jobs"
+    shutil.copytree(JOBS, folder)
+    return execute(nbformat.read(folder / "label_reviews.ipynb", as_version=4), folder)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_unchanged(notebook: Any) -> None:
+    """Without a key; no cell has an error, and each shows what its text announces."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.source for cell in code if any(each.output_type == "error" for each in cell.outputs)] == []
+    shown = [outputs(cell) for cell in code]
+    assert "60 of 60 rows completed, simulated" in shown[1]
+    assert "60 completed, 0 failed" in shown[3]
+    assert "10 of 70 rows were sent" in shown[4]
+    assert "<iframe" in code[5].outputs[-1]["data"]["text/html"]
+
+
+def test_the_notebook_is_kept_without_outputs() -> None:
+    """It opens with a heading and a description."""
+    kept = nbformat.read(JOBS / "label_reviews.ipynb", as_version=4)
+    assert kept.cells[0].source.startswith("# Label product reviews\n\n60 reviews")
+    assert [cell.source for cell in kept.cells if cell.get("outputs") or cell.get("execution_count")] == []
 
 
 def make_demo(folder: Path) -> str:

@@ -129,6 +129,7 @@ class Reader:
     def follow(self, page: Page) -> int:
         """Run the blocks of a page; return the number of blocks that were run."""
         done, output = 0, ""
+        names: dict[str, object] = {"__name__": "__main__"}
         for block in page.blocks:
             if block.role == "output":
                 check_output(block.text, output)
@@ -139,7 +140,7 @@ class Reader:
                 output = self._printed()
             elif block.kind == "python":
                 self._printed()
-                run_python(block.text, page.path.name)
+                run_python(block.text, page.path.name, names)
                 output = self._printed()
             elif block.name and "~" not in block.name:
                 Path(block.name).write_text(block.text, encoding="utf-8")
@@ -201,9 +202,9 @@ def _in_shell(line: str) -> None:
     sys.stdout.write(done.stdout)
 
 
-def run_python(text: str, name: str) -> None:
-    """Run a snippet like a notebook does, so that it can use await."""
-    result = eval(compile(text, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {"__name__": "__main__"})
+def run_python(text: str, name: str, names: dict[str, object]) -> None:
+    """Run a snippet like a notebook does: it can use await, and the names of the snippets before it."""
+    result = eval(compile(text, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
     if inspect.iscoroutine(result):
         asyncio.run(result)
 
