@@ -2,10 +2,12 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from batchrun.job.catalogue import cost_text
 from batchrun.job.evaluate import SCORE
+from batchrun.job.judging import JUDGE
 from batchrun.records import RowCount
 from batchrun.report.texts import agreement_text, counted, duration_text, rows_text, tokens_text
 from batchrun.results.answer_counts import answer_lines
@@ -97,7 +99,8 @@ def _judge_lines(summary: Summary) -> list[str]:
     """Return what the judge has done and cost."""
     if (judge := summary.judge) is None:
         return []
-    failed = f", {judge['failed']:,} could not be judged" if judge["failed"] else ""
+    see = f"batchrun show {shlex.quote(str(Path(summary.directory, JUDGE)))} --failed"
+    failed = f", {judge['failed']:,} could not be judged (see {see})" if judge["failed"] else ""
     cost = cost_text(judge["cost_usd"], judge["set_aside_usd"])
     if summary.simulated:
         cost = f"simulated (for real: {cost})" if judge["cost_usd"] else "simulated"

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,14 @@ def write_job(endpoint: Any, judge: str = "", more: str = "", limits: str = "") 
         f'[judge]\nmodel = "{JUDGE}"\ntarget = "gold"\nmax_tokens = 60\n{judge}\n{limits}{prices}'
     )
     return "job.toml"
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true, for at most a minute: another process may take long to start."""
+    deadline_s = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
 
 
 def sent(endpoint: Any) -> int:
@@ -143,12 +153,28 @@ def test_answers_and_judgments_together_never_pass_a_cap(batchrun: Any, endpoint
     assert len([score for score, _, _ in scores() if score is not None]) == 60
 
 
+def test_a_judging_that_was_killed_keeps_the_cap_and_resumes(spawn: Any, batchrun: Any, endpoint: Any) -> None:
+    """What was in flight may have been billed: it counts for the answers' cap too."""
+    path = write_job(endpoint)
+    endpoint.change(latency_s=0.05, concurrency_limit=4)
+    process = spawn("run", path, "--max-cost", 8, "--yes")
+    wait_for(lambda: endpoint.stats.answered >= 40)
+    process.kill()
+    process.wait()
+    endpoint.change(latency_s=0, concurrency_limit=None)
+    for _ in range(2):
+        assert batchrun("run", path, "--max-cost", 2.5, "--yes").code in (0, 5)
+        assert (endpoint.stats.prompt_tokens * 100 + endpoint.stats.completion_tokens * 1000) / 1e6 <= 2.5
+    assert batchrun("run", path, "--max-cost", 20, "--yes").code == 0
+    assert None not in {score for score, _, _ in scores()}
+
+
 def test_an_interrupted_judging_resumes(spawn: Any, batchrun: Any, endpoint: Any) -> None:
     """Ctrl-C drains it; the results have the judgments so far, and the same command buys the rest."""
     path = write_job(endpoint)
     endpoint.change(latency_s=0.05, concurrency_limit=2)
     process = spawn("run", path)
-    endpoint.wait(lambda: sent(endpoint) >= 40 and Path("out/judge/checkpoint.sqlite").exists())
+    wait_for(lambda: endpoint.stats.answered >= 40)
     os.kill(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr

@@ -76,6 +76,7 @@ class Budget:
             elsewhere: what another run has used that the cap counts too: of answers and their judge.
         """
         self.cap = cap
+        self._room = Amount(cap.usd - elsewhere.total.usd, cap.tokens - elsewhere.total.tokens)
         self.spent_usd, self.spent_tokens = before.spent
         self._unstated = before.set_aside
         self.reserved_usd, self.reserved_tokens = _NOTHING
@@ -105,9 +106,9 @@ class Budget:
         """Set aside the most that the request can use; None when that is more than is left."""
         worst = self._worst(request)
         usd, tokens = self._scaled(*worst)
-        owed_usd, owed_tokens = self.owed.plus(self._elsewhere.total)
-        self._lacks_tokens = owed_tokens + tokens > self.cap.tokens
-        if self._lacks_tokens or owed_usd + usd > self.cap.usd:
+        owed_usd, owed_tokens = self.owed
+        self._lacks_tokens = owed_tokens + tokens > self._room.tokens
+        if self._lacks_tokens or owed_usd + usd > self._room.usd:
             self._refused = Amount(usd, tokens)
             return None
         self.reserved_usd += worst.usd
@@ -117,8 +118,8 @@ class Budget:
     def has_room(self, request: Request) -> bool:
         """Return whether the most that the request can use is left."""
         usd, tokens = self._scaled(*self._worst(request))
-        owed_usd, owed_tokens = self.owed.plus(self._elsewhere.total)
-        return owed_tokens + tokens <= self.cap.tokens and owed_usd + usd <= self.cap.usd
+        owed_usd, owed_tokens = self.owed
+        return owed_tokens + tokens <= self._room.tokens and owed_usd + usd <= self._room.usd
 
     def give_back(self, reserve: Reserve) -> None:
         """Free what was set aside for a request that was not sent."""
