@@ -34,8 +34,9 @@ def run(arguments: list[str]) -> int:
         explained(problem).show()
         return 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted before anything was sent", err=True)
-        return 130
+        if arguments[:1] == ["run"]:  # the others send nothing, and their interruption says nothing of a run
+            click.echo("interrupted before anything was sent", err=True)
+        return 0 if arguments[:1] == ["watch"] else 130
     except BatchrunError as problem:
         click.echo(f"batchrun: {problem}", err=True)
         return problem.exit_code

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-# From a row to its outcome.
-
 
 class Row(NamedTuple):
     """One input row as it was read: its columns, or why it has none."""
@@ -297,3 +295,5 @@ class Figures(NamedTuple):
     """Why nothing more is sent, while what is in flight is waited for; None while requests are sent."""
     drained_by_ms: int | None = None
     """Until when it is waited for at most; Unix time."""
+    unwanted: int = 0
+    """Rows that stay open, because nothing more is sent to their model."""

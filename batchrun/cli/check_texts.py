@@ -5,7 +5,7 @@ import orjson
 from batchrun.engine.preflight.check import Report
 from batchrun.engine.preflight.estimate import Forecast
 from batchrun.engine.preflight.outlook import count_text, product_text, range_text, spent_so_far
-from batchrun.job.catalogue import load_prices, usd_text
+from batchrun.job.catalogue import cap_text, load_prices, usd_text
 from batchrun.job.sections import Job
 from batchrun.records import RowCount
 from batchrun.report.texts import counted, duration_text
@@ -123,7 +123,7 @@ def _cost(report: Report, job: Job) -> list[str]:
     if before := spent_so_far(report.used):
         about += f"; {before}"
     if job.limits.max_cost_usd is not None:
-        about += f"; the cap is {job.limits.max_cost_usd:g}"
+        about += f"; the cap is {cap_text(job.limits.max_cost_usd)}"
     dates = {price.as_of for model in ahead.models if (price := load_prices().get(model.model))}
     if dates and job.endpoint.provider == "wandb" and not job.prices:
         about += f" (prices of {max(dates)})"

@@ -6,7 +6,7 @@ from typing import Any
 
 from batchrun.job.catalogue import spent_text
 from batchrun.report.texts import counted, duration_text
-from batchrun.results.executions import ended_text, local_time
+from batchrun.results.executions import ended_text, local_time, pause_reason
 from batchrun.results.summary import Summary
 
 _MOST = 20
@@ -29,31 +29,33 @@ def history_lines(summary: Summary) -> list[str]:
     shown = summary.executions[-_MOST:]
     earlier = len(summary.executions) - len(shown)
     note = [f"{_INDENT}{counted(earlier, 'earlier execution')}: see {summary.directory}/run.json"] if earlier else []
-    lines = [line for each in shown for line in _execution_lines(each, is_simulated=summary.simulated)]
+    lines = [line for each in shown for line in _execution_lines(each, summary)]
     return note + [f"{'' if number else 'history':<10}{line}" for number, line in enumerate(lines)]
 
 
-def _execution_lines(execution: Mapping[str, Any], *, is_simulated: bool) -> list[str]:
+def _execution_lines(execution: Mapping[str, Any], summary: Summary) -> list[str]:
     started = local_time(execution["started_at"])
     running = duration_text(execution["running_s"])
     if execution["state"] == "running":
         head = f"{_full(started)}, running for {running}"
     else:
         head = f"{_full(started)} to {_later(local_time(execution['until']), started)} ({running})"
-    settled = "" if execution["rows"] is None else f": {_settled(execution, is_simulated=is_simulated)}"
+    settled = "" if execution["rows"] is None else f": {_settled(execution, is_simulated=summary.simulated)}"
     how = "" if execution["state"] == "running" else f"; {_ending(execution)}"
     pauses = execution["pauses"][-_MOST_PAUSES:]
     more = len(execution["pauses"]) - len(pauses)
     lines = [f"{head}{settled}{how}"]
     lines += [f"  {counted(more, 'earlier pause')}"] if more else []
-    return lines + [f"  {_pause_text(pause, execution)}" for pause in pauses]
+    is_of_several = summary.has_several_models
+    return lines + [f"  {_pause_text(pause, execution, is_of_several=is_of_several)}" for pause in pauses]
 
 
 def _settled(execution: Mapping[str, Any], *, is_simulated: bool) -> str:
     parts = [counted(execution["rows"], "row")]
     if execution["failed"]:
         parts.append(f"{execution['failed']:,} failed")
-    if execution["cost_usd"] is not None and execution["attempts"] and not is_simulated:
+    is_known = execution["cost_usd"] is not None and execution["attempts"]
+    if is_known and (execution["rows"] or execution["cost_usd"]) and not is_simulated:
         parts.append(f"{spent_text(execution['cost_usd'])} USD")
     return ", ".join(parts)
 
@@ -70,9 +72,9 @@ def _ending(execution: Mapping[str, Any]) -> str:
     return reason or ended_text(execution["ended_by"])
 
 
-def _pause_text(pause: Mapping[str, Any], execution: Mapping[str, Any]) -> str:
+def _pause_text(pause: Mapping[str, Any], execution: Mapping[str, Any], *, is_of_several: bool) -> str:
     started = local_time(pause["started_at"])
-    reason = _cut(f"{pause['kind']}: {pause['message']}".rstrip(": "))
+    reason = _cut(pause_reason([pause], is_of_several=is_of_several))
     if pause["ended_at"] is None and execution["state"] == "running":
         return f"paused since {_full(started)}: {reason}"
     until = local_time(pause["ended_at"] or execution["until"])

@@ -110,10 +110,12 @@ def job_of(job_or_file: tuple[str, ...], flags: dict[str, Any]) -> Job:
 
 
 def _job_of(job_or_file: tuple[str, ...], overrides: Overrides) -> Job:
-    if Path(job_or_file[0]).suffix == ".toml":
+    job_file = next((each for each in job_or_file if Path(each).suffix == ".toml"), None)
+    if job_file is not None:
         if len(job_or_file) > 1:
-            raise click.UsageError(f"one job file at a time; leave out {job_or_file[1]}")
-        return load_job(job_or_file[0], overrides)
+            others = " ".join(each for each in job_or_file if each != job_file) or job_file
+            raise click.UsageError(f"a job file names its input, and there is one at a time; leave out {others}")
+        return load_job(job_file, overrides)
     return job_for(job_or_file, overrides)
 
 

@@ -132,7 +132,7 @@ def _print_table(run: Path, choice: Choice, rows: ChosenRows, columns: Sequence[
         click.echo(counted(len(found), noun))
     elif rows.total:
         click.echo(f"{len(found):,} of {counted(rows.total, noun)}")
-    elif choice.is_failed:
+    elif choice.is_failed and rows.settled:
         click.echo("no row has failed")
     else:
         click.echo(f"no row is settled yet; see how far the run is: batchrun status {shlex.quote(str(run))}")

@@ -120,12 +120,11 @@ def _pace_lines(summary: Summary) -> list[str]:
     if summary.stopping is not None:
         until = "" if summary.drained_by is None else f", until {local_time(summary.drained_by):%H:%M:%S} at most"
         return [f"waiting   for the answers in flight{until}: {summary.stopping}"]
-    if summary.pause is not None:
-        return [f"paused    {summary.pause}"]
+    paused = [] if summary.pause is None else [f"paused    {summary.pause}"]
     if summary.rate_per_s is None:
-        return []
+        return paused
     left = "" if summary.left_s is None else f", about {duration_text(summary.left_s)} left"
-    return [f"rate      {summary.rate_per_s:.3g} rows/s{left}"]
+    return [*paused, f"rate      {summary.rate_per_s:.3g} rows/s{left}"]
 
 
 def _time_text(summary: Summary) -> str:

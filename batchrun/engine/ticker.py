@@ -21,7 +21,7 @@ from batchrun.errors import BatchrunError, RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.prompts.count import output_rows, rows_left
 from batchrun.prompts.source import Source
-from batchrun.records import Figures, RowCount, Stop, summed
+from batchrun.records import Figures, ModelTotals, RowCount, Stop, summed
 from batchrun.report.bar import TICK_S, Progress
 from batchrun.results.used import stated
 
@@ -103,6 +103,7 @@ class Watch:
                 self._note(facts.RATE, self._rate())
                 self._note(facts.STOPPING, self._stopping())
                 self._note(facts.DRAINED_BY, self.drained_by_ms)
+                self._note(facts.UNWANTED, self._unwanted())
                 await self._share()
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
@@ -198,6 +199,14 @@ class Watch:
         self.drained_by_ms = self.drained_by_ms or _now_ms() + int(1000 * self.contact.flight_s(self.pool))
         return stop.message.split("; ")[0]
 
+    def _unwanted(self) -> int:
+        """Return how many rows stay open because nothing more is sent to their model: not those of the rows' own."""
+        closed, inputs = [each for each in self.pool.closed if each in self.job.models], self.source.input_rows
+        if not closed or inputs is None:
+            return 0
+        wanted, totals = inputs.rows * self.job.model.num_samples, self.store.totals
+        return sum(max(0, wanted - totals.get(each, ModelTotals()).requests) for each in closed)
+
     def _paused_since_ms(self, pause: str | None) -> int | None:
         """Return since when the run is paused; a rate that was exceeded is a pause since it was first seen."""
         if pause is None:
@@ -212,8 +221,8 @@ class Watch:
         sums = summed(self.store.totals.values())
         stopping = self._stopping()
         pause = pool.trouble if stopping is None else None
-        is_away = pool.probe_in_s is not None  # while a rate is waited for, rows are settled all the time
-        self.recent_rate.add(now_s, sums.requests, is_paused=is_away)
+        # While a rate is waited for, or another model answers, rows are settled all the time.
+        self.recent_rate.add(now_s, sums.requests, is_paused=pool.is_away)
         self.paused_since_ms = self._paused_since_ms(pause)
         cap_usd = self.job.limits.max_cost_usd
         return Figures(
@@ -233,6 +242,7 @@ class Watch:
             cap_usd=cap_usd,
             stopping=stopping,
             drained_by_ms=self.drained_by_ms,
+            unwanted=self._unwanted(),
         )
 
 

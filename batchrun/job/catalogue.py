@@ -172,16 +172,21 @@ def spent_text(usd: float) -> str:
     return f"{usd:,.2f}" if usd >= 10 else f"{usd:.4f}" if usd >= 0.001 else usd_text(usd)
 
 
+def cap_text(usd: float) -> str:
+    """Return a cap as it is typed, without an exponent."""
+    return f"{usd:.9f}".rstrip("0").rstrip(".")
+
+
 def used_text(stated: float, set_aside: float, text: Callable[[float], str]) -> str:
     """Return what a run has used, for people: one amount, or two where some answers are not known.
 
     Args:
         stated: what its answers have stated.
-        set_aside: the most that answers have used that were cut off or not recorded.
+        set_aside: the most that requests have used whose answer broke off, was not recorded, or stated no tokens.
         text: of an amount.
     """
     least, most = text(stated), text(stated + set_aside)
-    return least if least == most else f"{least}, up to {most} with answers that were cut off or not recorded"
+    return least if least == most else f"{least}, up to {most} with requests whose tokens are not known"
 
 
 def cost_text(stated_usd: float | None, set_aside_usd: float = 0.0) -> str:

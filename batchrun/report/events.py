@@ -112,8 +112,7 @@ def _pauses(entry: Mapping[str, Any], *, names_models: bool) -> Iterator[Event]:
             together.append([start_ms, max(start_ms, until_ms), [pause]])
     for start_ms, until_ms, pauses in together:
         lasts = entry["state"] == "running" and any(each["ended_at"] is None for each in pauses)
-        whose = f"{pauses[0]['model']}: " if names_models and len(pauses) == 1 else ""
-        why = f"{whose}{pause_reason(pauses)}"
+        why = pause_reason(pauses, is_of_several=names_models)
         yield Event(0, "pause", "paused", start_ms, until_ms, lasts=lasts, why=why)
 
 

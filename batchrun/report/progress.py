@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from batchrun.job.catalogue import spent_text
+from batchrun.job.catalogue import cap_text, spent_text
 from batchrun.prompts.count import left_s
 from batchrun.records import Figures
 from batchrun.report.texts import duration_text, rows_text, short_count
@@ -95,7 +95,7 @@ def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
     """Yield what is known, in the order in which it is shown."""
     total = "?" if figures.total is None else rows_text(figures.total)
     yield _Part(f"{figures.done:,}/{total}{noun}")
-    if figures.rate_per_s is not None and figures.probe_at_ms is None:
+    if figures.rate_per_s is not None:
         yield _Part(f"{figures.rate_per_s:.1f}/s", 2)
     yield _Part(f"{figures.in_flight}/{figures.limit} in flight", 3)
     if figures.waiting:
@@ -106,12 +106,14 @@ def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
     if figures.tokens is not None:
         yield _Part(f"{short_count(figures.tokens)} tokens", 7)
     if figures.cap_usd is not None and figures.cost_usd is not None:
-        yield _Part(f"{spent_text(figures.cost_usd)} of {figures.cap_usd:g} USD")
+        yield _Part(f"{spent_text(figures.cost_usd)} of {cap_text(figures.cap_usd)} USD")
     if figures.stopping is not None:
         yield from _stop(figures, now_ms)
     elif figures.pause is not None:
         yield from _pause(figures, now_ms)
-    left = left_s(figures.total, figures.done, figures.rate_per_s, is_paused=figures.probe_at_ms is not None)
+    left = left_s(
+        figures.total, figures.done + figures.unwanted, figures.rate_per_s, is_paused=figures.probe_at_ms is not None
+    )
     if left is not None:
         yield _Part(f"about {duration_text(left)} left", 1)
 

@@ -42,7 +42,7 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
     if summary.unrecorded:
         sent = counted(summary.unrecorded, "request")
         again = "they were sent again" if summary.state == "completed" else "the same command sends them again"
-        facts["sent, not recorded"] = f"{sent}, when a process died; {again}"
+        facts["sent, not recorded"] = f"{sent}, when an execution ended; {again}"
     return {name: cut(value, _TEXT_CHARS) for name, value in facts.items() if value}
 
 

@@ -97,29 +97,34 @@ def utc_text(at_ms: int | None) -> str | None:
     return None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
-def pause_reason(pauses: Sequence[Mapping[str, Any]]) -> str:
+def pause_reason(pauses: Sequence[Mapping[str, Any]], *, is_of_several: bool = False) -> str:
     """Return why models are paused: kind and message of the first failure, and which models if there are several.
 
     Args:
         pauses: at least one, as in an entry of run.json.
+        is_of_several: whether the run has other models too.
     """
     first = min(pauses, key=lambda pause: pause["started_at"])
-    whose = f"{', '.join(dict.fromkeys(pause['model'] for pause in pauses))}: " if len(pauses) > 1 else ""
+    models = dict.fromkeys(pause["model"] for pause in pauses)
+    whose = f"{', '.join(models)}: " if is_of_several or len(pauses) > 1 else ""
     return f"{whose}{first['kind']}: {first['message']}".rstrip(": ")
 
 
-def pause_text(pauses: Sequence[Mapping[str, Any]], next_probe_at: str | None = None) -> str | None:
+def pause_text(
+    pauses: Sequence[Mapping[str, Any]], next_probe_at: str | None = None, *, is_of_several: bool = False
+) -> str | None:
     """Return since when and why models are paused, and when they are asked next, in local time; None without a pause.
 
     Args:
         pauses: those of an entry of run.json that have not ended.
         next_probe_at: as in run.json.
+        is_of_several: whether the run has other models too.
     """
     if not pauses:
         return None
     since = local_time(min(pause["started_at"] for pause in pauses)).strftime("%Y-%m-%d %H:%M")
     probe = "" if next_probe_at is None else f"; next probe at {local_time(next_probe_at):%H:%M:%S}"
-    return f"since {since}, {pause_reason(pauses)}{probe}"
+    return f"since {since}, {pause_reason(pauses, is_of_several=is_of_several)}{probe}"
 
 
 def local_time(text: str) -> datetime:

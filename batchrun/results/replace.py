@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,9 +27,7 @@ _CURES = {
 """Error number → what helps. The command that failed then works."""
 
 
-_EXPORT = "`batchrun export` writes the files"
-
-_COMMANDS = {"report.html": "`batchrun report` writes the page"}
+_COMMANDS = {"report.html": "report"}
 """File → the command that writes it, if it is not `export`."""
 
 
@@ -141,4 +140,5 @@ def _explained(path: Path, problem: Exception) -> str:
     number = getattr(problem, "errno", None)
     reason = os.strerror(number) if number else str(problem)
     cure = _CURES.get(number or 0, "see that its folder exists and can be written")
-    return f"{path}: {reason}; {cure}; {_SAFE}; {_COMMANDS.get(path.name, _EXPORT)}"
+    command = f"batchrun {_COMMANDS.get(path.name, 'export')} {shlex.quote(str(path.parent))}"
+    return f"{path}: {reason}; {cure}; {_SAFE}; then: {command}"

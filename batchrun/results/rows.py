@@ -49,6 +49,8 @@ class ChosenRows(NamedTuple):
     table: pa.Table
     total: int | None
     """How many rows of this choice there are in all; None where only reading them would tell."""
+    settled: int
+    """How many rows are settled at all."""
     models: list[str]
     """The models of the run."""
     notices: list[str]
@@ -69,14 +71,15 @@ def chosen_rows(directory: Path, choice: Choice, most: int) -> ChosenRows:
     with Checkpoint(directory) as checkpoint:
         totals = {model: sums for model, sums in checkpoint.totals().items() if model or sums.requests}
         total, models = _total(choice, totals), [model for model in totals if model]
+        settled = summed(totals.values()).requests
         if is_fresh(directory):
-            return ChosenRows(_from_file(directory, choice, most), total, models, [])
+            return ChosenRows(_from_file(directory, choice, most), total, settled, models, [])
         run = StoredRun(directory, checkpoint, View())
         try:
             table = run.with_input(lambda columns: _from_checkpoint(run, columns, choice, most))
         except LostAnswer as lost:
             raise damaged(checkpoint.path, "the answer of a completed row is not a chat completion") from lost
-        return ChosenRows(table, total, models, run.notices)
+        return ChosenRows(table, total, settled, models, run.notices)
 
 
 def _total(choice: Choice, totals: dict[str, ModelTotals]) -> int | None:

@@ -103,6 +103,7 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         probe_at_ms=checkpoint.fact(facts.PROBE_AT) if is_running else None,
         stopping=checkpoint.fact(facts.STOPPING) if is_running else None,
         drained_by_ms=checkpoint.fact(facts.DRAINED_BY) if is_running else None,
+        unwanted=(checkpoint.fact(facts.UNWANTED) or 0) if is_running else 0,
     )
 
 
@@ -148,21 +149,23 @@ def figures_of(directory: Path) -> Figures:
     """
     has_process = is_running(directory)
     with Checkpoint(directory) as checkpoint:
-        sums, limit, in_flight = summed(checkpoint.totals().values()), checkpoint.limit(), checkpoint.in_flight()
+        totals, limit, in_flight = checkpoint.totals(), checkpoint.limit(), checkpoint.in_flight()
         recorded = recorded_in(checkpoint, is_running=has_process)
         waiting = checkpoint.fact(facts.WAITING) or 0
         cost_usd, cap_usd = _cost_and_cap(checkpoint)
     pauses = recorded.executions[-1].open_pauses if has_process and recorded.executions else ()
+    models = {model for model in totals if model}.union(each.model for each in pauses)
+    sums, is_of_several = summed(totals.values()), len(models) > 1
     return Figures(
         done=sums.requests,
         total=recorded.total,
         failed=sums.failed,
         throttled=sums.throttled,
         tokens=sums.usage.total_tokens,
-        in_flight=in_flight,
+        in_flight=min(in_flight, limit) if has_process else in_flight,  # some are answered, and not recorded yet
         limit=limit,
         waiting=waiting if has_process else 0,
-        pause=pause_reason(pause_entries(pauses)) if pauses else None,
+        pause=pause_reason(pause_entries(pauses), is_of_several=is_of_several) if pauses else None,
         paused_since_ms=min((each.started_at_ms for each in pauses), default=None),
         probe_at_ms=recorded.probe_at_ms if pauses else None,
         rate_per_s=recorded.rate_per_s,
@@ -170,6 +173,7 @@ def figures_of(directory: Path) -> Figures:
         cap_usd=cap_usd,
         stopping=recorded.stopping,
         drained_by_ms=recorded.drained_by_ms,
+        unwanted=recorded.unwanted,
     )
 
 

@@ -118,14 +118,27 @@ class Summary:
         if self.state != "running" or not self.executions or self.stopping is not None:
             return None
         pauses = [each for each in self.executions[-1]["pauses"] if each["ended_at"] is None]
-        return pause_text(pauses, self.next_probe_at)
+        return pause_text(pauses, self.next_probe_at, is_of_several=self.has_several_models)
+
+    @property
+    def has_several_models(self) -> bool:
+        """Whether several models were asked, as far as any has settled a row or was paused."""
+        pauses = (pause["model"] for each in self.executions for pause in each["pauses"])
+        return len({each["model"] for each in self.models}.union(pauses)) > 1
 
     @property
     def cost_text(self) -> str:
         """What the run has cost, for people: one amount, or two where the cost of some answers is not known."""
         if self.cost_usd is None and self.completed and self.prompt_tokens is None and self.completion_tokens is None:
             return "not known: no answer states its tokens"
-        return cost_text(self.cost_usd, 0.0 if self.state == "running" else self.set_aside_usd)
+        set_aside_usd = 0.0 if self.state == "running" else self.set_aside_usd
+        sent = [each for each in self.models if each["attempts"]]
+        priced = [each for each in sent if each["cost_usd"] is not None]
+        if self.cost_usd is not None or not priced:
+            return cost_text(self.cost_usd, set_aside_usd)
+        known = cost_text(sum(each["cost_usd"] for each in priced), set_aside_usd)
+        others = ", ".join(each["model"] for each in sent if each not in priced)
+        return f"{known} for {', '.join(each['model'] for each in priced)}; not known for {others}"
 
     @property
     def had_nothing_to_do(self) -> bool:
@@ -163,6 +176,8 @@ class Recorded(NamedTuple):
     """Why a run that runs sends nothing more."""
     drained_by_ms: int | None = None
     """Until when it waits at most for what is in flight; Unix time."""
+    unwanted: int = 0
+    """Rows that a run that runs leaves open, because nothing more is sent to their model."""
     set_aside: Amount = Amount()
     """The most that these have cost, together with answers that stated no tokens."""
 
@@ -228,7 +243,7 @@ def summarize(
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         total_tokens=usage.total_tokens,
-        cost_usd=cost_of(models),
+        cost_usd=_cost_usd(job, models, may_have_sent=status.state == "running" or recorded.unrecorded > 0),
         models=models,
         **findings.entries,
         simulated=simulated,
@@ -240,13 +255,23 @@ def summarize(
     )
 
 
+def _cost_usd(job: Job, models: Sequence[Mapping[str, Any]], *, may_have_sent: bool) -> float | None:
+    """Return the cost of a run; where requests were sent and none is recorded, it is known only if prices are."""
+    has_attempts = any(each["attempts"] for each in models)
+    if may_have_sent and not has_attempts and None in prices_of(job, dict.fromkeys(job.models)).values():
+        return None
+    return cost_of(models)
+
+
 def _times(recorded: Recorded, prices: Mapping[str, PriceLike | None], settled: int) -> dict[str, Any]:
     now_ms, executions, total = int(time.time() * 1000), recorded.executions, recorded.total
     return {
         "total_rows": None if total is None else total.rows,
         "total_is_exact": total is not None and total.is_exact,
         "rate_per_s": recorded.rate_per_s,
-        "left_s": left_s(total, settled, recorded.rate_per_s, is_paused=recorded.probe_at_ms is not None),
+        "left_s": left_s(
+            total, settled + recorded.unwanted, recorded.rate_per_s, is_paused=recorded.probe_at_ms is not None
+        ),
         "next_probe_at": utc_text(recorded.probe_at_ms),
         "stopping": recorded.stopping,
         "drained_by": utc_text(recorded.drained_by_ms),

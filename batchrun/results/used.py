@@ -2,8 +2,8 @@
 
 Every answer states its tokens. They are in the totals of the checkpoint, and cost what the job's prices say. Under a
 cap a run also notes, before it sends a request, the most that all requests until then can have used. The difference
-between this note and the totals belongs to requests that were cut off or not recorded. They may have been billed, so
-it stays set aside.
+between this note and the totals belongs to requests whose answer broke off, was not recorded, or stated no tokens. They
+may have been billed, so it stays set aside.
 """
 
 from collections.abc import Mapping

@@ -52,8 +52,10 @@ def pause(**changes: Any) -> dict[str, Any]:
     }
 
 
-def lines(*executions: dict[str, Any], simulated: bool = False) -> list[str]:
-    run = SimpleNamespace(executions=list(executions), simulated=simulated, directory="runs/a")
+def lines(*executions: dict[str, Any], simulated: bool = False, several: bool = False) -> list[str]:
+    run = SimpleNamespace(
+        executions=list(executions), simulated=simulated, directory="runs/a", has_several_models=several
+    )
     return history_lines(cast("Summary", run))
 
 
@@ -92,6 +94,13 @@ def test_what_cost_nothing_shows_no_cost() -> None:
     """Neither a simulated execution nor one that sent nothing."""
     assert " USD" not in lines(execution(), simulated=True)[0]
     assert " USD" not in lines(execution(rows=0, failed=0, attempts=0, cost_usd=0.0))[0]
+    assert " USD" not in lines(execution(rows=0, failed=0, attempts=60, cost_usd=0.0))[0]
+
+
+def test_with_several_models_a_pause_names_its_own() -> None:
+    """The others were answered meanwhile."""
+    (_, line) = lines(execution(pauses=[pause()]), several=True)
+    assert line.endswith(f" (45 min 10 s): {pause()['model']}: overloaded: please try again later")
 
 
 def test_a_live_execution_and_its_pause_have_no_end() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 import pytest
 
+from batchrun import __main__
 from batchrun.__main__ import run
 from batchrun.cli import cli
 from batchrun.cli.suggestions import _COMMANDS, _FLAGS
@@ -57,3 +58,18 @@ def test_every_suggestion_exists() -> None:
     assert {name for names in _FLAGS.values() for name in names} <= flags
     assert set(_COMMANDS.values()) <= {*commands, "--version"}
     assert not set(_COMMANDS) & set(commands)
+
+
+@pytest.mark.parametrize(("command", "code", "text"), [("run", 130, "sent"), ("status", 130, ""), ("watch", 0, "")])
+def test_an_interruption_says_something_of_the_run_only_where_it_is_the_runs(
+    command: str, code: int, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those who look at a run would read it as news of that run."""
+
+    def interrupted(arguments: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(__main__, "_run", interrupted)
+    assert run([command, "runs/a"]) == code
+    printed = capsys.readouterr().err
+    assert printed == ("interrupted before anything was sent\n" if text else "")

@@ -91,7 +91,14 @@ def test_a_missing_column_in_keep_exits_2(batchrun: Any) -> None:
 
 def test_two_job_files_exit_2(run: Any) -> None:
     """A run has one job."""
-    assert_refused(run(job_file(""), "other.toml"), 2, "one job file at a time", "other.toml")
+    assert_refused(run(job_file(""), "other.toml"), 2, "there is one at a time; leave out", "other.toml")
+
+
+def test_a_job_file_and_an_input_exit_2_in_whatever_order(run: Any) -> None:
+    """A job file is not judged as a broken input."""
+    prompts, job = write_prompts("a"), job_file("")
+    for order in ((prompts, job), (job, prompts)):
+        assert_refused(run(*order), 2, f"a job file names its input, and there is one at a time; leave out {prompts}")
 
 
 @pytest.mark.parametrize("project", ["inference", "proj_abc", "a/b/c", "a/"])

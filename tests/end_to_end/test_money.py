@@ -125,7 +125,7 @@ def test_after_a_kill_every_command_shows_the_same_usage(spawn: Any, batchrun: A
     spent_usd, set_aside_usd = found["spent_usd"], found["set_aside_usd"]
     assert 0 < spent_usd < billed_usd(endpoint) + 1e-9
     assert set_aside_usd > 8 * 20 * 1000 / 1e6  # at least the maximum answers of the requests in flight
-    most = f"up to {spent_usd + set_aside_usd:.4f} USD with answers that were cut off or not recorded"
+    most = f"up to {spent_usd + set_aside_usd:.4f} USD with requests whose tokens are not known"
     words = f"spent so far: {spent_usd:.4f} USD, {most}"
     assert words in batchrun("check", path).stdout
     assert f"cost      {spent_usd:.4f} USD, {most}" in batchrun("status", "out").stdout

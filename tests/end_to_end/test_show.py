@@ -205,8 +205,11 @@ def test_a_run_with_nothing_settled_says_so(run: Any, batchrun: Any, endpoint: A
     """Its rows are open, not absent."""
     endpoint.change(keys=["sk-other"])
     assert run(write_prompts("a", "b")).code == 4
-    shown = batchrun("show", "out").stdout
-    assert shown == "no row is settled yet; see how far the run is: batchrun status out\n"
+    for choice in ([], ["--failed"]):
+        shown = batchrun("show", "out", *choice).stdout
+        assert shown == "no row is settled yet; see how far the run is: batchrun status out\n"
+    endpoint.change(keys=[])
+    assert run(write_prompts("a", "b")).code == 0
     assert batchrun("show", "out", "--failed").stdout == "no row has failed\n"
 
 

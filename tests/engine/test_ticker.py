@@ -11,7 +11,7 @@ import pytest
 
 from batchrun.engine.ticker import Watch
 from batchrun.errors import RunDirectoryError
-from batchrun.records import ModelTotals, Stop
+from batchrun.records import ModelTotals, RowCount, Stop
 
 STOP = Stop(kind="", message="", exit_code=0)
 
@@ -80,6 +80,8 @@ def test_a_run_that_waits_for_a_rate_has_a_rate(
         "throttled": 5,
         "limit": limit,
         "stopping": None,
+        "closed": {},
+        "is_away": probe_in_s is not None,
         "away_s": None if probe_in_s is None else 90.0,
         "is_late": is_late,
     }
@@ -128,3 +130,16 @@ def test_until_when_a_run_waits_that_stops_is_fixed_when_it_stops() -> None:
         watch.contact = cast("Any", SimpleNamespace(flight_s=lambda pool, seconds=seconds: seconds))
         assert watch._stopping() == "SIGTERM"
         assert watch.drained_by_ms == pytest.approx(1000 * (time.time() + 60), abs=20_000)
+
+
+def test_rows_of_a_model_that_is_closed_take_no_time() -> None:
+    """Those of the others do; broken rows are settled for every model."""
+    watch = watch_that(None)
+    settings = {"models": ["a", "b"], "model": SimpleNamespace(num_samples=2)}
+    watch.job = cast("Any", SimpleNamespace(**settings))
+    watch.source = cast("Any", SimpleNamespace(input_rows=RowCount(100, is_exact=True)))
+    watch.store = cast("Any", SimpleNamespace(totals={"b": ModelTotals(requests=3), "a": ModelTotals(requests=50)}))
+    watch.pool = cast("Any", SimpleNamespace(closed={}))
+    assert watch._unwanted() == 0
+    watch.pool = cast("Any", SimpleNamespace(closed={"b": STOP}))
+    assert watch._unwanted() == 197

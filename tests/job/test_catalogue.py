@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrun.job.catalogue import (
+    cap_text,
     cost_text,
     cost_usd,
     is_reasoning,
@@ -198,10 +199,15 @@ def test_what_was_spent_is_never_shown_as_nothing(usd: float, text: str) -> None
     [
         (None, 1.0, "no price known"),
         (0.039, 0.0, "0.0390 USD"),
-        (0.039, 0.015, "0.0390 USD, up to 0.0540 USD with answers that were cut off or not recorded"),
+        (0.039, 0.015, "0.0390 USD, up to 0.0540 USD with requests whose tokens are not known"),
         (5.0, 0.00001, "5.0000 USD"),
     ],
 )
 def test_a_cost_is_one_amount_or_a_range(usd: float | None, set_aside_usd: float, text: str) -> None:
-    """What answers may have cost that were cut off is in no other place."""
+    """What answers may have cost that broke off is in no other place."""
     assert cost_text(usd, set_aside_usd) == text
+
+
+@pytest.mark.parametrize(("usd", "text"), [(0.00001, "0.00001"), (0.5, "0.5"), (20.0, "20"), (1e7, "10000000")])
+def test_a_cap_is_shown_as_it_is_typed(usd: float, text: str) -> None:
+    assert cap_text(usd) == text

@@ -114,6 +114,10 @@ def test_the_bar_keeps_what_matters_at_any_width(figures: Figures, columns: int)
         assert len(text) <= columns - 13
 
 
+def test_a_tiny_cap_is_shown_as_it_is_typed() -> None:
+    assert " of 0.00001 USD" in line_text(FIGURES._replace(cost_usd=0.0, cap_usd=0.00001), NOW_MS)
+
+
 def test_the_bar_drops_the_rest_at_80_columns() -> None:
     """With more columns everything is there, and a reason is not cut."""
     assert bar_text(FIGURES, NOW_MS, 79) == "1,200/5,000 · 120.0/s · 0 failed · about 31.7 s left"

@@ -5,7 +5,7 @@ import pytest
 from batchrun.checkpoint.history import ExecutionTimes, PauseTimes
 from batchrun.job.sections import Price
 from batchrun.records import ModelTotals
-from batchrun.results.executions import ended_text, execution_entries
+from batchrun.results.executions import ended_text, execution_entries, pause_reason, pause_text
 
 PRICES = {"m": Price(input_usd_per_mtok=1, output_usd_per_mtok=2), "unpriced": None}
 
@@ -56,3 +56,19 @@ def test_an_execution_that_died_lasted_until_it_was_last_seen() -> None:
 )
 def test_an_ending_is_named_for_people(word: str, text: str) -> None:
     assert ended_text(word) == text
+
+
+@pytest.mark.parametrize(
+    ("models", "is_of_several", "reason"),
+    [
+        (["a"], False, "overloaded: full"),
+        (["a"], True, "a: overloaded: full"),
+        (["a", "b"], False, "a, b: overloaded: full"),
+    ],
+)
+def test_a_pause_names_its_models_where_there_are_others(models: list[str], is_of_several: bool, reason: str) -> None:
+    """The others are answered meanwhile."""
+    began = "2026-11-28T00:10:00+00:00"
+    pauses = [{"model": model, "kind": "overloaded", "message": "full", "started_at": began} for model in models]
+    assert pause_reason(pauses, is_of_several=is_of_several) == reason
+    assert reason in str(pause_text(pauses, is_of_several=is_of_several))

@@ -70,7 +70,7 @@ def test_the_message_has_the_path_the_reason_and_the_cure(
     assert message.startswith(f"{path}: ")
     assert reason in message
     assert cure in message
-    assert "the answers are safe in the checkpoint" in message
+    assert message.endswith(f"the answers are safe in the checkpoint; then: batchrun export {tmp_path}")
     assert caught.value.exit_code == 3
     assert caught.value.__cause__ is problem
 

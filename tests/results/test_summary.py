@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from batchrun.endpoint.pool.budget import Amount
-from batchrun.job.sections import Input, Job, Model
+from batchrun.job.sections import Input, Job, Model, Price
 from batchrun.records import ModelTotals
 from batchrun.results.summary import Recorded, Status, summarize
 
@@ -29,3 +29,27 @@ def test_why_a_cost_is_not_known_is_named(sums: ModelTotals, text: str) -> None:
     """The answers do not state what they used, or the price is missing."""
     job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("m",)))
     assert summarize(job, Path("out"), Status(state="completed"), {"m": sums}).cost_text == text
+
+
+def test_where_one_of_several_models_has_a_price_its_cost_is_shown() -> None:
+    """The others are named, and no sum pretends to have them."""
+    job = Job(
+        input=Input(path=("in.jsonl",)),
+        model=Model(names=("a", "b")),
+        prices={"a": Price(input_usd_per_mtok=100, output_usd_per_mtok=1000)},
+    )
+    sums = ModelTotals(2, 2, 0, 2, 0, 300, 400, 700)
+    summary = summarize(job, Path("out"), Status(state="completed"), {"a": sums, "b": sums})
+    assert (summary.cost_usd, summary.cost_text) == (None, "0.4300 USD for a; not known for b")
+
+
+@pytest.mark.parametrize(
+    ("unrecorded", "state", "cost_usd"), [(0, "stopped", 0.0), (60, "stopped", None), (0, "running", None)]
+)
+def test_what_was_sent_without_a_price_and_not_recorded_has_not_cost_nothing(
+    unrecorded: int, state: str, cost_usd: float | None
+) -> None:
+    """With nothing sent it has."""
+    job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("m",)))
+    recorded = Recorded(unrecorded=unrecorded)
+    assert summarize(job, Path("out"), Status(state=state), {}, recorded=recorded).cost_usd == cost_usd

@@ -9,7 +9,7 @@ from math import ceil, inf
 from typing import NamedTuple
 
 from batchrun.endpoint.pool.verdicts import Verdict
-from batchrun.job.catalogue import cost_text, spent_text, used_text
+from batchrun.job.catalogue import cap_text, cost_text, spent_text, used_text
 from batchrun.records import Fault, Reply, Request, Usage
 
 
@@ -174,7 +174,7 @@ class Budget:
             used = used_text(spent.tokens, set_aside.tokens, lambda tokens: f"{tokens:,.0f} tokens")
             so_far = f"used so far: {used}"
         else:
-            cap, flag = f"cost cap of {self.cap.usd:g} USD", "--max-cost"
+            cap, flag = f"cost cap of {cap_text(self.cap.usd)} USD", "--max-cost"
             needs = f"which can cost up to {spent_text(self._refused.usd)} USD"
             if self._refused.usd == inf:
                 needs = "whose model has no known price"

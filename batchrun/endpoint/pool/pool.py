@@ -135,6 +135,12 @@ class Pool:
         return self._settlement.absence.reason or ("a rate was exceeded" if is_closed else None)
 
     @property
+    def is_away(self) -> bool:
+        """Whether every model that is not closed is paused."""
+        pauses = [lane.health.pause for lane in self._admission.lanes if not lane.is_closed]
+        return bool(pauses) and None not in pauses
+
+    @property
     def away_s(self) -> float | None:
         """For how long a model has been away; None when none is."""
         since_s = self._settlement.absence.since_s

@@ -9,7 +9,16 @@ from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.preflight.estimate import Asked, Forecast, Known, forecast, time_range, total
 from batchrun.engine.preflight.ranges import ALIKE, Range
 from batchrun.engine.preflight.survey import Survey
-from batchrun.job.catalogue import cost_text, is_reasoning, load_prices, price_of, retirement_text, usd_text, used_text
+from batchrun.job.catalogue import (
+    cap_text,
+    cost_text,
+    is_reasoning,
+    load_prices,
+    price_of,
+    retirement_text,
+    usd_text,
+    used_text,
+)
 from batchrun.job.sections import Job, Limits
 from batchrun.records import RowCount
 from batchrun.report.texts import counted, duration_text, rows_text, short_count
@@ -137,16 +146,12 @@ def excess(job: Job, ahead: Outlook, used: Used, what: str = "the remaining requ
     limits = job.limits
     if limits.max_cost_usd is not None and ahead.usd and used.total.usd + ahead.usd.low > limits.max_cost_usd:
         costs = f"{what} will cost {range_text(ahead.usd, usd_text)} USD{_in_brackets(spent_so_far(used))}"
-        return Excess(f"{costs}; the cap is {_cap_text(limits.max_cost_usd)} USD", "--max-cost")
+        return Excess(f"{costs}; the cap is {cap_text(limits.max_cost_usd)} USD", "--max-cost")
     total = ahead.total_tokens
     if limits.max_tokens_total is not None and used.total.tokens + total.low > limits.max_tokens_total:
         uses = f"{what} will use {range_text(total, count_text)} tokens{_in_brackets(_used_so_far(used))}"
         return Excess(f"{uses}; the cap is {limits.max_tokens_total:,}", "--max-tokens-total")
     return None
-
-
-def _cap_text(usd: float) -> str:
-    return f"{usd:.9f}".rstrip("0").rstrip(".")
 
 
 def spent_so_far(used: Used) -> str:
@@ -215,7 +220,7 @@ def ahead_lines(
         count = f"up to {counted(most, 'request')}"
     lines = [f"{count}{_in_brackets(made_of)}, {about}{tokens}{source}"]
     if ahead.usd is not None:
-        cap = "" if cap_usd is None else f"; the cap is {_cap_text(cap_usd)} USD{_in_brackets(spent_so_far(used))}"
+        cap = "" if cap_usd is None else f"; the cap is {cap_text(cap_usd)} USD{_in_brackets(spent_so_far(used))}"
         lines.append(f"cost of these  {about}{range_text(ahead.usd, usd_text)} USD{cap}")
     if ahead.seconds is not None:
         lines.append(f"time for these {range_text(ahead.seconds, duration_text)}, {ahead.pace}")

@@ -120,9 +120,9 @@ def test_the_message_names_the_cap(cap: Amount, kind: str, words: list[str]) -> 
     [
         (
             Amount(4.0, NO_CAP.tokens),
-            "spent so far: 0.5000 USD, up to 2.5000 USD with answers that were cut off",
+            "spent so far: 0.5000 USD, up to 2.5000 USD with requests whose tokens are not known",
         ),
-        (Amount(NO_CAP.usd, 200), "used so far: 30 tokens, up to 130 tokens with answers that were cut off or not"),
+        (Amount(NO_CAP.usd, 200), "used so far: 30 tokens, up to 130 tokens with requests whose tokens are not known"),
     ],
 )
 def test_what_was_spent_is_not_mixed_with_what_is_set_aside(cap: Amount, words: str) -> None:
