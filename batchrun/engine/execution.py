@@ -38,7 +38,7 @@ from batchrun.results.replace import sweep
 from batchrun.results.row_scorers import check_evaluation
 from batchrun.results.run_directory import CHECKPOINT, SPOOL
 from batchrun.results.run_json import save_ending, save_summary
-from batchrun.results.state import recorded_of
+from batchrun.results.state import judge_entry, recorded_of
 from batchrun.results.summary import Findings, Status, Summary, summarize
 from batchrun.results.view import View
 from batchrun.storage.slow import READING_FIRST, reported_late, reported_when_slow
@@ -248,7 +248,8 @@ class Execution:
         set_aside = Amount() if self.sending is None else self.sending.set_aside
         findings = Findings()
         if exported is not None:
-            findings = Findings(exported.failures, exported.scores, exported.answers, exported.agreement)
+            judge = judge_entry(self.directory) if self.judging is not None else None
+            findings = Findings(exported.failures, exported.scores, exported.answers, exported.agreement, judge)
         return summarize(
             self.job,
             self.directory,

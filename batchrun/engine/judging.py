@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from batchrun.endpoint.key import find_key
@@ -108,7 +107,6 @@ def with_judging(summary: Summary, judged: Judged | None) -> Summary:
     """
     if judged is None:
         return summary
-    summary = dataclasses.replace(summary, judge=judge_entry(Path(summary.directory)))
     if judged.problem is not None:
         message = f"the answers are complete, but not judged: {judged.problem}"
         return dataclasses.replace(summary, state="stopped", exit_code=judged.problem.exit_code, message=message)

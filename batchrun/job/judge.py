@@ -1,11 +1,11 @@
 """`[judge]`: a model that judges the answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from batchrun.job.endpoint import Endpoint
-from batchrun.job.settings import Section, SettingError, number, one_of, setting, table, text, whole
+from batchrun.job.settings import Section, SettingError, default_of, number, one_of, setting, table, text, whole
 
 LABELS = {"correct": 1.0, "incorrect": 0.0}
 """What the default template asks for."""
@@ -96,6 +96,8 @@ class Judge(Section):
 
     def __post_init__(self) -> None:
         super(Judge, self).__post_init__()
+        if self.model is None and any(getattr(self, each.name) != default_of(each) for each in fields(self)):
+            raise SettingError("model", "", "must name the model that judges")
         if self.schema is None:
             if self.score is not None:
                 raise SettingError("score", self.score, "must be a property of judge.schema, and there is no schema")

@@ -1,5 +1,7 @@
 """The job of judging: what `[judge]` of a job asks, as a job. Pure."""
 
+from dataclasses import replace
+
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.prompt import PromptTemplates
 from batchrun.job.sections import Input, Job, Limits, Model, Output, Response
@@ -56,12 +58,19 @@ def judge_job(job: Job, limits: Limits | None = None) -> Job:
             max_tokens=judge.max_tokens,
             extra_body=judge.extra_body,
         ),
-        endpoint=Endpoint(**judge.endpoint) if judge.endpoint else job.endpoint,
+        endpoint=_endpoint(job),
         limits=limits or job.limits,
         output=Output(dir=str(folder), keep=JUDGED),
         response=Response(schema=judge.answer_schema, mode=judge.mode),
         prices=job.prices,
     )
+
+
+def _endpoint(job: Job) -> Endpoint:
+    """Return the judge's endpoint: the job's with other settings, unless it names another base URL or provider."""
+    stated = job.judge.endpoint
+    is_other = "base_url" in stated or "provider" in stated
+    return Endpoint(**stated) if is_other else replace(job.endpoint, **stated)
 
 
 def target_of(job: Job) -> str | None:

@@ -47,7 +47,7 @@ def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
         if status.state != "running":  # the next execution adds them to the fact
             recorded = recorded._replace(unrecorded=recorded.unrecorded + checkpoint.in_flight())
     results = directory / RESULTS
-    findings = Findings(judge=judge_entry(directory))
+    findings = Findings(judge=None if job.judge.model is None else judge_entry(directory))
     if not is_brief:
         answers = _current_answers(results, totals)
         findings = Findings(failures, read_scores(results), answers, read_agreement(results), findings.judge)

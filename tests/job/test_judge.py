@@ -24,12 +24,13 @@ def test_the_reason_comes_before_the_label() -> None:
 )
 def test_a_label_a_number_and_a_truth_value_have_a_score(given: Any, score: float | None) -> None:
     """Anything else has none."""
-    assert Judge(template="…", labels={"good": 1, "bad": -2.5}).value_of(given) == score
+    assert Judge(model="j", template="…", labels={"good": 1, "bad": -2.5}).value_of(given) == score
 
 
 @pytest.mark.parametrize(
     ("settings", "key", "message"),
     [
+        ({"model": None, "mode": "none"}, "model", "must name the model that judges"),
         ({"labels": {"good": 1}}, "labels", "two labels or more"),
         ({"labels": {"good": "yes", "bad": 0}}, "labels", "label → score: must be a number"),
         ({"labels": {"good": 1, "bad": 0}}, "labels", "need judge.template"),
@@ -44,7 +45,7 @@ def test_a_label_a_number_and_a_truth_value_have_a_score(given: Any, score: floa
 def test_a_setting_that_cannot_be_used_is_refused(settings: Any, key: str, message: str) -> None:
     """The message names what is missing."""
     with pytest.raises(SettingError) as refused:
-        Judge(**settings)
+        Judge(**{"model": "j", **settings})
     assert refused.value.key == key
     assert message in refused.value.must
 
@@ -69,6 +70,8 @@ def test_the_judge_has_the_limits_and_the_endpoint_of_the_job() -> None:
     other = judge_job(job(judge=Judge(model="j", endpoint={"base_url": "https://judge.test/v1"}, temperature=1)))
     assert other.endpoint == Endpoint(base_url="https://judge.test/v1")
     assert not other.input.dedupe
+    keyed = judge_job(job(judge=Judge(model="j", endpoint={"api_key_env": "KEY"})))
+    assert keyed.endpoint == Endpoint(api_key_env="KEY", base_url=job().endpoint.base_url)
 
 
 def test_what_changed_is_named_as_the_job_file_names_it() -> None:

@@ -64,7 +64,7 @@ def test_a_current_folder_that_cannot_be_recorded_is_not_an_error(
     [
         ("limits", {"magic": 5}, "limits.magic"),
         ("jury", {"model": "m"}, "jury"),
-        ("input", {"order": "random"}, "order = 'random'"),
+        ("input", {"order": "sideways"}, "order = 'sideways'"),
         ("prices", {"m": {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 1.0, "audio": 2.0}}, 'prices."m".audio'),
     ],
 )
