@@ -20,7 +20,9 @@ So a refused row is not settled, and it is not sent again until it is judged: ea
 no row is sent more often than it has attempts.
 
 A canary that is refused for another reason shows nothing: what it has may not fit a request so short. Then a bare
-canary asks, without parameters. If that is answered or refused for yet another reason, the rows are at fault.
+canary asks, without parameters. If that is answered or refused for yet another reason, the rows are at fault. But as
+long as the model was never answered, refusals of all three with the same status may only differ in words that repeat
+what was sent: then fresh rows are asked.
 
 The reason is the same if the kind is and its name says it all, or if the status is and most words and codes are. After
 an acquittal of the endpoint four times as many rows must be refused for a reason until somebody is asked again: a file
@@ -249,7 +251,10 @@ class Refusals(Generic[Row]):
             return Whose.RUNS if self._is_canary_believed else Whose.AGAIN
         self._canaries = 0
         self.is_bare = not self.is_bare
-        return Whose.OPEN if self.is_bare else Whose.ROWS
+        if self.is_bare:
+            return Whose.OPEN
+        self._is_canary_believed = not is_answered and self._may_echo(refusal)
+        return Whose.RUNS if self._is_canary_believed else Whose.ROWS
 
     def row_refused(self, *, is_last: bool) -> bool:
         """Note that a row was refused that was sent to find out; return whether that proves that it is the run's.
@@ -269,6 +274,10 @@ class Refusals(Generic[Row]):
         """Forget what was asked: a row that was to show it failed otherwise, or nobody need be asked any more."""
         self.is_bare = self._is_canary_believed = False
         self._canaries = self._witnesses = 0
+
+    def _may_echo(self, refusal: Refusal) -> bool:
+        """Return whether rows may be refused for this reason, in words that repeat what each has sent."""
+        return any(each.refusal.status == refusal.status and not each.refusal.is_named for each in self._pending)
 
     def _is_like_pending(self, refusal: Refusal) -> bool:
         are_varied = self._are_varied
