@@ -28,8 +28,9 @@ meanwhile, but what was sent after a refusal came still judges it.
 from collections.abc import Hashable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from batchrun.endpoint.pool.failures import Failure, Suspicion
-from batchrun.endpoint.pool.refusals import Refusal, Refusals
+from batchrun.endpoint.pool.failures import Failure, Refusal, Suspicion
+from batchrun.endpoint.pool.refusals import Refusals
+from batchrun.endpoint.pool.verdicts import ATTEMPT
 
 _MANY = 8
 """Rows that must fail one after the other, with no success between, until admission pauses; at least as many as are in
@@ -224,6 +225,7 @@ class Health(Generic[Row]):
             return Judgement({}, [], None) if is_canary else self._succeeded_before(pause, sent_s)
         asks = pause is not None and pause.asks
         is_undecided = is_canary and self.are_rows_exhausted and not asks
+        was_refused = is_canary and asks and self.refusals.is_canary_refused
         if is_canary and asks:
             self.refusals.canary_answered(is_last=asks_rows and not spares)
             if asks_rows and self.wants_row:
@@ -241,7 +243,10 @@ class Health(Generic[Row]):
             are_guilty = not self._is_undecided and (pause is None or not pause.is_outage)
         self._is_undecided = False
         if are_guilty:
-            return Judgement(self._convicted(sent_s, spares=is_canary and spares), [], pause)
+            spent = self._convicted(sent_s, spares=is_canary and spares)
+            return Judgement(
+                {row: min(cost, ATTEMPT) for row, cost in spent.items()} if was_refused else spent, [], pause
+            )
         self._recovered_s = now_s
         forgiven = list(self.suspects)
         since_s = self._undecided_since_s if pause is None else pause.since_s

@@ -31,34 +31,23 @@ sorted by length may have thousands of rows in a row that are too long.
 
 from collections.abc import Hashable, Iterable
 from enum import Enum
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
-from batchrun.endpoint.pool.reason import Reason
+from batchrun.endpoint.pool.failures import Refusal
 
 _REFUSALS = 3
 """Rows that must be refused for the same reason with no success between, after others were answered, until a canary
 asks. A gateway that restarts answers 404 for a moment, and a firewall answers 403 to single prompts."""
-
-_CANARIES = 5
-"""Canaries that must be refused for that reason, one after the other, until a model that has answered rows counts as
-refused. A server that refuses one request in ten by chance refuses five one after the other once in 100,000 times."""
-
-_CANARIES_OF_MODEL = 50
-"""The same where a server that fails (5xx) does not know the model: a minute, by the waits between probes. A gateway
-that restarts knows no model for a while."""
-
-_OF_MODEL = "model_not_found"
 
 _WITNESSES = 2
 """Fresh rows that must be refused until the run is: a row may be bad as often as those that were refused before it."""
 
 _GROWTH = 4
 _MANY = 48
-"""Rows that must be refused for the same reason, of a kind that keeps them open, until answered canaries prove nothing
-any more."""
+"""Rows that must be refused for one reason, of a kind that keeps them open, until answered canaries prove nothing."""
 _MOST_REFUSALS = 768
-"""How fast and how far these numbers grow while canaries or rows are answered: in a stretch of thousands of refused
-rows, one request in 768 is a canary, and at most 768 rows are sent in vain after the credit has ended."""
+"""How fast and how far these numbers grow while canaries or rows are answered: among thousands of refused rows, one
+request in 768 is a canary, and at most 768 rows are sent in vain after the credit has ended."""
 
 _VARIED = 8
 """Different refusals with no success between, until a canary asks. Then words say nothing and only the status is
@@ -66,24 +55,6 @@ compared: a server that repeats the prompt in each of its messages never gives t
 
 _MOST_GROUPS = 32
 """Different refusals that are kept apart."""
-
-
-class Refusal(NamedTuple):
-    """Why a request was refused."""
-
-    kind: str
-    is_named: bool
-    """Whether the kind alone says why."""
-    status: int
-    reason: Reason
-    is_open: bool = False
-    """Whether its kind keeps rows open: it may be the run's although a canary is answered."""
-
-    def is_like(self, other: "Refusal") -> bool:
-        """Return whether both are refused for the same reason, as far as one can see."""
-        if self.kind == other.kind and self.is_named:
-            return True
-        return self.status == other.status and self.reason.is_like(other.reason)
 
 
 class Whose(Enum):
@@ -173,8 +144,13 @@ class Refusals(Generic[Row]):
         return any(each.is_canary_vain for each in self._groups)
 
     @property
+    def is_canary_refused(self) -> bool:
+        """Whether the last canary was refused for the reason of the rows: if one is answered next, that has passed."""
+        return self._canaries > 0
+
+    @property
     def one_of_many(self) -> Row | None:
-        """A row that was refused together with so many that answered canaries prove nothing; None without such rows."""
+        """A row that was refused with so many others that answered canaries prove nothing; None without."""
         return next((next(iter(each.spared)) for each in self._groups if each.is_crowd), None)
 
     def is_spared(self, row: Row) -> bool:
@@ -245,9 +221,7 @@ class Refusals(Generic[Row]):
         """
         if self._is_like_pending(refusal) or (self.is_bare and is_shut):
             self._canaries += 1
-            is_starting = refusal.status >= 500 and refusal.kind == _OF_MODEL
-            enough = (_CANARIES_OF_MODEL if is_starting else _CANARIES) if is_answered else 1
-            self._is_canary_believed = self._canaries >= enough
+            self._is_canary_believed = self._canaries >= (refusal.canaries if is_answered else 1)
             return Whose.RUNS if self._is_canary_believed else Whose.AGAIN
         self._canaries = 0
         self.is_bare = not self.is_bare
@@ -260,7 +234,7 @@ class Refusals(Generic[Row]):
         """Note that a row was refused that was sent to find out; return whether that proves that it is the run's.
 
         Args:
-            is_last: whether it is the strongest witness that there is.
+            is_last: whether it is the strongest witness.
         """
         self._witnesses += 1
         return is_last and self.are_fresh_rows_refused

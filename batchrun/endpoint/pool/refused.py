@@ -8,9 +8,9 @@ from collections.abc import Callable
 from batchrun.endpoint.pool.absence import Absence
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.closure import REFUSED, Closure
-from batchrun.endpoint.pool.failures import Failure
+from batchrun.endpoint.pool.failures import Failure, Refusal
 from batchrun.endpoint.pool.lane import Lane
-from batchrun.endpoint.pool.refusals import Refusal, Whose
+from batchrun.endpoint.pool.refusals import Whose
 from batchrun.endpoint.pool.rules import Rules
 from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, Effect, ForRow, ForRun
 from batchrun.records import Reply, Stop
@@ -46,8 +46,14 @@ class Refused:
         is_refusal = effect.row is ForRow.OPEN or effect.run is ForRun.CONTINUES_OR_STOPS
         if not (is_refusal or is_never):
             return None
-        is_open = effect.row is ForRow.OPEN
-        return Refusal(work.kind, effect.is_named, result.status, verdict.reason, is_open=is_open)
+        return Refusal(
+            work.kind,
+            effect.is_named,
+            result.status,
+            verdict.reason,
+            is_open=effect.row is ForRow.OPEN,
+            is_lasting=effect.run is ForRun.STOPS_RESUMABLE,
+        )
 
     def settle(self, lane: Lane, work: Work, refusal: Refusal, now_s: float, *, was_probe: bool) -> None:
         """Make a refused row a suspect; let a refused canary judge."""

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from batchrun.endpoint.pool.failures import Failure
+from batchrun.endpoint.pool.failures import Failure, Refusal
 from batchrun.endpoint.pool.health import Health, Pause
 from batchrun.endpoint.pool.reason import Reason
-from batchrun.endpoint.pool.refusals import Refusal
 
 COST = 10
 

@@ -192,7 +192,7 @@ def in_code(status: int, code: str) -> Reply:
     ("status", "code", "exit_code", "within_s"),
     [
         (503, "unknown_model", 4, 90),
-        (500, "invalid_api_key", 4, 10),
+        (500, "invalid_api_key", 4, 15),
         (500, "insufficient_user_quota", 5, 10),
         (502, "billing_not_active", 5, 10),
     ],
@@ -214,6 +214,27 @@ def test_a_refusal_that_comes_as_a_failure_of_the_server_stops_the_run(
     assert stopped.exit_code == exit_code
     assert {outcome.kind for outcome in settled} <= {None}
     assert last_s[0] <= from_s + within_s
+
+
+PASSING = [
+    Reply(404, {}, b"default backend - 404", 0.01),
+    refusal(401, "auth service unavailable"),
+    refusal(400, "No connected db."),
+    refusal(400, "Bad Request"),
+    refusal(403, "Forbidden"),
+    Reply(302, {"location": "https://status.example/"}, b"", 0.01),
+]
+
+
+@pytest.mark.parametrize("result", PASSING)
+@pytest.mark.parametrize("away_s", [1.0, 6.0])
+def test_a_gateway_that_refuses_everything_for_some_seconds_ends_nothing(result: Reply, away_s: float) -> None:
+    """Where rows were answered before: an ingress, a login service or a database restarts. No row fails by it."""
+    settled: list[Outcome] = []
+    endpoint = Endpoint(slots, trouble=lambda now_s, body: result if 5 <= now_s < 5 + away_s else None)
+    assert Stage(endpoint, 1_000, on_outcome=settled.append).run() is None
+    assert {outcome.kind for outcome in settled} == {None}
+    assert len(settled) == 1_000
 
 
 @pytest.mark.parametrize("away_s", [0.1, 1.0, 5.0, 40.0])
