@@ -57,8 +57,8 @@ def in_random_order(parts: Iterator[Iterator[list[Entry]]], place: Callable[[int
         if not window and coming.is_over:
             return
         while window:
-            coming.read(_BATCHES_AHEAD)
             yield _taken(window)
+            coming.read(_BATCHES_AHEAD)
 
 
 class _Coming:

@@ -31,6 +31,7 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
         "endpoint": "simulator: the answers are made up" if summary.simulated else job.endpoint.base_url,
         "project": job.endpoint.project or "",
         "input": "\n".join(map(shown, job.input.path)),
+        "rows": _settings(_choice(job)),
         "parameters": _settings({**job.model.parameters(), "num_samples": job.model.num_samples}),
         "images": job.prompt.images or "",
         evaluation: _settings(stated(job.evaluate)),
@@ -44,6 +45,13 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
         again = "they were sent again" if summary.state == "completed" else "the same command sends them again"
         facts["sent, not recorded"] = f"{sent}, when an execution ended; {again}"
     return {name: cut(value, _TEXT_CHARS) for name, value in facts.items() if value}
+
+
+def _choice(job: Job) -> dict[str, Any]:
+    """Return the settings that choose rows of the input."""
+    given = job.input
+    seed = given.sample_seed if given.sample is not None else None
+    return {"where": given.where, "sample": given.sample, "sample_seed": seed, "limit": given.limit}
 
 
 def texts_of(job: Job) -> dict[str, str]:

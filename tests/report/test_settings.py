@@ -1,5 +1,6 @@
 """The settings of a run as the report shows them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,19 @@ def test_settings_are_named_as_in_the_job_file() -> None:
     assert shown["parameters"] == "temperature = 0.5\nnum_samples = 3"
     assert 'target = "gold"' in shown["evaluation"]
     assert "images" not in shown
+
+
+def test_which_rows_are_used_is_shown() -> None:
+    """The seed only where it decides something."""
+    given = Input(path=("in.jsonl",), where="stars > 3", limit=9)
+    assert _rows(given) == 'where = "stars > 3"\nlimit = 9'
+    assert _rows(replace(given, limit=None, where=None, sample=5)) == "sample = 5\nsample_seed = 0"
+    assert "rows" not in facts()
+
+
+def _rows(given: Input) -> str:
+    summary = summarize(JOB, Path("out"), Status(state="completed"), {})
+    return facts_of(summary, replace(JOB, input=given), None)["rows"]
 
 
 def test_the_evaluation_of_the_job_is_marked_if_a_function_scored_instead() -> None:
