@@ -2,16 +2,16 @@
 
     import batchrun
 
-    job = batchrun.load_job("jobs/label_reviews.toml")
-    summary = batchrun.run(job)
-    print(summary.completed, summary.results)
+    answers = batchrun.answer(frame, "Label this review: {{ text }}", model="MODEL", schema=Label, out="runs/labels")
+    answers.to_pandas()
 
-Running: `run(job)` runs a job, also in a notebook; `await arun(job)` does the same inside an event loop. Both take
-`Options`, return a `Summary`, and raise a `BatchrunError` when the run cannot begin or continue.
+One call: `answer` takes a data frame of any library, dicts, strings or files, and returns `Answers`; `await aanswer(…)`
+does the same inside of an event loop. `open_run(directory)` opens the answers of any run. The same call resumes.
 
-Jobs: `load_job(path)` reads a job file. `Job` describes the same in Python, with one class per section of the file:
-`Input`, `PromptTemplates`, `Model`, `Endpoint`, `Limits`, `Output`, `Response`, `Evaluate`, `Judge`, `Publish` and
-`Price`.
+Whole jobs: `run(job)` runs a `Job` and returns its `Summary`, also in a notebook; `await arun(job)` does the same
+inside of an event loop. Both take `Options`, raise a `BatchrunError` when the run cannot begin or continue, and
+`Interrupted` when it was interrupted and has drained. `load_job(path)` reads a job file; `Job` describes the same in
+Python, with one class per section of the file: `Input`, `PromptTemplates`, `Model`, `Limits`, `Output` and so on.
 """
 
 from importlib import import_module

@@ -68,6 +68,11 @@ class Answers:
         return dataclasses.replace(summary, message=in_python(summary.message))
 
     @property
+    def are_failed(self) -> bool:
+        """Whether these are only the failed rows."""
+        return self._only == "failed"
+
+    @property
     def completed(self) -> "Answers":
         """Only the rows that have an answer."""
         return Answers(self.directory, status="completed")

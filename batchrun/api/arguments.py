@@ -38,6 +38,12 @@ def flat_settings() -> dict[str, str]:
     return {key: sections[0] for key, sections in _sections_of().items() if len(sections) == 1}
 
 
+def arguments_of_settings() -> dict[str, str]:
+    """Return each setting, as `section.key` → the argument of a call that sets it."""
+    own = {f"{section}.{key}": argument for (section, key), argument in _OWN.items()}
+    return own | {"model.name": "model"} | {f"{section}.{key}": key for key, section in flat_settings().items()}
+
+
 def settings_text() -> str:
     """Return a line of documentation for each setting that can be given by its name."""
     lines = []

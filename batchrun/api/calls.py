@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from batchrun.api.answers import Answers
-from batchrun.api.arguments import RUN_KEYS, job_for_call, settings_text
+from batchrun.api.arguments import RUN_KEYS, arguments_of_settings, job_for_call, settings_text
 from batchrun.api.data import paths_of
 from batchrun.api.frame_types import with_index
 from batchrun.api.html import line
@@ -61,9 +61,9 @@ def answer(
         EndpointRefused, Stopped: the run ended with rows left; what is settled can be read with `open_run`.
         KeyboardInterrupt: the run was interrupted; the answers in flight have arrived, and the results are written.
     """
-    with errors_in_python():
+    with errors_in_python(arguments_of_settings()):
         call = _Call(data, out, {"prompt": prompt, "model": model, "schema": schema, **settings})
-    with call.kept_data():
+    with errors_in_python(arguments_of_settings()), call.kept_data():
         return _answers(run(call.job, call.options), call.options)
 
 
@@ -78,9 +78,9 @@ async def aanswer(
 ) -> Answers:
     """Do the same as `answer`, in the running event loop."""
     arguments = {"prompt": prompt, "model": model, "schema": schema, **settings}
-    with errors_in_python():
+    with errors_in_python(arguments_of_settings()):
         call = await in_thread(lambda: _Call(data, out, arguments))
-    with call.kept_data():
+    with errors_in_python(arguments_of_settings()), call.kept_data():
         return _answers(await arun(call.job, call.options), call.options)
 
 
@@ -132,7 +132,8 @@ class _Call:
         self.options = _options(arguments)
         rest = {name: value for name, value in arguments.items() if name not in RUN_KEYS or _is_name(name, value)}
         job_for_call(("-",), directory, rest)  # a wrong argument is found before the data is written
-        paths = (str(data.directory),) if isinstance(data, Answers) else paths_of(data, directory)
+        is_run = isinstance(data, Answers) and not data.are_failed
+        paths = (str(data.directory),) if is_run else paths_of(data, directory)
         job = job_for_call(paths, directory, rest)
         keep = with_index(job.output.keep, paths[0])
         self.job: Job = dataclasses.replace(job, output=dataclasses.replace(job.output, keep=keep))

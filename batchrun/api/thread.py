@@ -63,6 +63,7 @@ class RunThread:
         self._thread = threading.Thread(target=self._work, name="batchrun", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._has_ended = threading.Event()
         self._cancelled_s: float | None = None
         self._outcome: Summary | BaseException | None = None
         self.interrupts = 0
@@ -72,7 +73,7 @@ class RunThread:
         """Run, and return the summary; raises what the run raises, `CancelledError` after a second interrupt."""
         self._thread.start()
         with self._shown, handling_interrupts(self.interrupt):
-            while self._thread.is_alive() and not self._is_left_behind():
+            while not self._has_ended.is_set() and not self._is_left_behind():
                 try:
                     self._show_next()
                 except KeyboardInterrupt:  # of somebody else's handler
@@ -113,6 +114,9 @@ class RunThread:
                 self._outcome = runner.run(self._run())
         except BaseException as problem:  # noqa: BLE001  # raised again in the caller's thread
             self._outcome = problem
+        finally:
+            self._has_ended.set()
+            self._events.put(lambda: None)  # wakes the caller
 
     async def _run(self) -> Summary:
         self._task = asyncio.current_task()

@@ -1,7 +1,7 @@
 """Messages for people who called from Python: their advice names arguments and calls instead of flags and commands."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from batchrun.errors import BatchrunError
@@ -40,6 +40,8 @@ _PHRASES = (
     (re.compile(r"\ba second Ctrl-C\b"), "a second interrupt"),
     (re.compile(r"\bCtrl-C(?=[:;])"), "interrupted"),
     (re.compile(r"^the command line: "), ""),
+    (re.compile(r"\badd -m MODEL, or name in \[model\]"), 'name it: model="MODEL"'),
+    (re.compile(r"\bexport (\w+)=…"), r'os.environ["\1"] = getpass.getpass()'),
 )
 
 
@@ -52,13 +54,29 @@ def in_python(message: str) -> str:
     return "".join([*parts, _arguments(message[end:])])
 
 
+def with_arguments(message: str, arguments: Mapping[str, str]) -> str:
+    """Return a message with the arguments of a call in the place of settings.
+
+    Args:
+        message: about settings such as `prompt.user`.
+        arguments: setting → argument.
+    """
+    names = "|".join(map(re.escape, arguments))
+    return re.sub(rf"(?<![\w.])(?:{names})(?![\w.]*\w)", lambda found: arguments[found[0]], message)
+
+
 @contextmanager
-def errors_in_python() -> Iterator[None]:
-    """Raise each error of batchrun again with its message in Python's words, and without the chain behind it."""
+def errors_in_python(arguments: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Raise each error of batchrun again with its message in Python's words, and without the chain behind it.
+
+    Args:
+        arguments: setting → argument of the call, if it is one that takes settings without a section.
+    """
     try:
         yield
     except BatchrunError as problem:
-        raise type(problem)(in_python(str(problem))) from None
+        message = in_python(str(problem))
+        raise type(problem)(message if arguments is None else with_arguments(message, arguments)) from None
 
 
 def _arguments(text: str) -> str:

@@ -89,4 +89,4 @@ def _scorer(value: NamedFunction | ScoreFunction | None) -> NamedFunction | None
 
 def named(function: ScoreFunction) -> NamedFunction:
     """Return a function that scores rows with its name, for messages."""
-    return NamedFunction(getattr(function, "__qualname__", type(function).__name__), function)
+    return NamedFunction(getattr(function, "__name__", type(function).__name__), function)

@@ -112,3 +112,19 @@ def test_answers_can_be_the_data_of_the_next_call_as_a_table(base_url: str) -> N
     first = label(pd.DataFrame({"text": TEXTS[:4]}), base_url)
     second = label(first.to_arrow(["text", "response"]), base_url, prompt="Short: {{ response }}", out="runs/second")
     assert [row["text"] for row in second] == TEXTS[:4]
+
+
+def test_answers_are_the_data_of_the_next_call(base_url: str) -> None:
+    """As a run that is an input: its own columns are named `first.`, and nothing is copied."""
+    first = label(pd.DataFrame({"text": TEXTS[:4]}), base_url)
+    second = label(first, base_url, prompt="Is this right? {{ text }}: {{ first.response }}", out="runs/second")
+    assert [row["text"] for row in second] == TEXTS[:4]
+    assert [row["first.response"] for row in second] == [row["response"] for row in first]
+    assert not list(Path("runs/second").glob("frame-*"))
+
+
+def test_failed_rows_can_be_the_data_too(base_url: str) -> None:
+    """As a table: of these there is nothing but what the first run was given, and why they failed."""
+    first = label([{"text": "one"}, {"text": "[[simulate: 400]]"}], base_url)
+    second = label(first.failed, base_url, prompt="Why? {{ error }}", out="runs/second")
+    assert [(row["text"], row["status"]) for row in second] == [("[[simulate: 400]]", "completed")]

@@ -36,7 +36,7 @@ def interrupt_when(*conditions: Callable[[], bool]) -> threading.Thread:
             while not condition():
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.1)
+            time.sleep(0.5)  # two signals at once would be one
 
     thread = threading.Thread(target=interrupt)
     thread.start()
@@ -47,7 +47,7 @@ def interrupt_when(*conditions: Callable[[], bool]) -> threading.Thread:
 def test_an_interrupt_drains_and_the_same_call_resumes() -> None:
     """Python's own handler is back afterwards."""
     before = signal.getsignal(signal.SIGINT)
-    with serving(Settings(latency_s=0.05, models=("m",))) as (url, ledger):
+    with serving(Settings(latency_s=0.2, models=("m",))) as (url, ledger):
         thread = interrupt_when(lambda: ledger.answered >= 20)
         with pytest.raises(KeyboardInterrupt, match=r"rows are left; interrupted.* batchrun\.open_run\('runs/a'\)"):
             batchrun.run(job(url))

@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from batchrun.api.words import errors_in_python, in_python
+from batchrun.api.words import errors_in_python, in_python, with_arguments
 from batchrun.errors import BatchrunError, JobError
 
 CASES = [
@@ -24,6 +24,11 @@ CASES = [
     ('add its price under [prices."m"] in a job file', 'add its price: prices={"m": {…}}'),
     ("2 rows are left; Ctrl-C; run again", "2 rows are left; interrupted; run again"),
     ("Ctrl-C: stopping; a second Ctrl-C stops at once", "interrupted: stopping; a second interrupt stops at once"),
+    ("add -m MODEL, or name in [model]", 'name it: model="MODEL"'),
+    (
+        "export WANDB_API_KEY=…, which a page shows",
+        'os.environ["WANDB_API_KEY"] = getpass.getpass(), which a page shows',
+    ),
     ("no flag here: a -- b, x-o y, 5 --", "no flag here: a -- b, x-o y, 5 --"),
 ]
 
@@ -31,6 +36,17 @@ CASES = [
 @pytest.mark.parametrize(("message", "words"), CASES)
 def test_flags_and_commands_become_arguments_and_calls(message: str, words: str) -> None:
     assert in_python(message) == words
+
+
+def test_settings_become_arguments_of_a_call() -> None:
+    """Whole names only: not those that are a part of another one."""
+    arguments = {"prompt.user": "prompt", "output.keep": "keep"}
+    message = "no column x, which prompt.user names; output.keep = y; see prompt.user.more, my.prompt.user"
+    assert with_arguments(message, arguments) == (
+        "no column x, which prompt names; keep = y; see prompt.user.more, my.prompt.user"
+    )
+    with pytest.raises(JobError, match=r"^keep = 5$"), errors_in_python(arguments):
+        raise JobError("output.keep = 5")
 
 
 def test_errors_keep_their_kind_and_lose_their_chain() -> None:

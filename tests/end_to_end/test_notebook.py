@@ -44,7 +44,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     folder = tmp_path_factory.mktemp("notebook")
     with (
         pytest.MonkeyPatch.context() as patch,
-        serving(Settings(latency_s=0.1, models=("m",))) as (url, ledger),
+        serving(Settings(latency_s=0.2, models=("m",))) as (url, ledger),
         serving(Settings(latency_s=300.0, models=("m",))) as (slow_url, waiting),
     ):
         patch.setenv("OPENAI_API_KEY", "sk-test")

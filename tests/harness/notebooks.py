@@ -37,7 +37,7 @@ def interrupted(cells: Sequence[str], folder: Path, when: Sequence[Callable[[], 
                 if end.wait(0.02):
                     return
             os.kill(int((folder / "kernel.pid").read_text()), signal.SIGINT)
-            time.sleep(0.1)  # two signals at once would be one
+            time.sleep(1.0)  # two signals at once would be one
 
     thread = threading.Thread(target=interrupt)
     thread.start()
