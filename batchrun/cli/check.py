@@ -16,6 +16,7 @@ from batchrun.cli.check_texts import report_lines
 from batchrun.cli.flags import GroupedCommand, job_flags
 from batchrun.cli.run import job_of
 from batchrun.cli.scorer import any_scorer_option
+from batchrun.cli.typed_names import TypedNames
 from batchrun.engine.earlier import refuse_moved
 from batchrun.engine.preflight.check import Report, check
 from batchrun.engine.preflight.probe import endpoint_notes, probe_sender
@@ -60,14 +61,18 @@ def check_command(job_or_file: tuple[str, ...], is_probing: bool, simulate: bool
     is_strict = job.input.strict
     # Every broken row is counted, also with --strict, instead of stopping at the first ones.
     job = dataclasses.replace(job, input=dataclasses.replace(job.input, strict=False))
+    names = TypedNames(flags)
     try:
         report = _report(job, is_probing=is_probing, simulate=simulate)
     except BatchrunError as problem:
+        names.error(problem)
         if as_json:
             failed = {"exit_code": problem.exit_code, "message": str(problem)}
             click.echo(orjson.dumps(failed).decode())
         raise
-    refusals = [report.refusal] if report.refusal else []
+    changed = None if report.changed is None else names.text(report.changed)
+    report = dataclasses.replace(report, notes=names.texts(report.notes), changed=changed)
+    refusals = [names.text(report.refusal)] if report.refusal else []
     if is_strict and report.bad_rows:
         refusals.append(
             f"{counted(report.bad_rows, 'broken row')}, and --strict allows none; fix the input or leave out --strict"

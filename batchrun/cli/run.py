@@ -15,6 +15,7 @@ from batchrun.cli.flags import GroupedCommand, job_flags, overrides_of
 from batchrun.cli.scorer import any_scorer_option
 from batchrun.cli.texts import ending_text
 from batchrun.cli.then import run_then, then_option
+from batchrun.cli.typed_names import TypedNames
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.options import Options
 from batchrun.engine.runner import run
@@ -60,10 +61,12 @@ def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flag
     job = job_of(job_or_file, flags)
     progress = Silence() if quiet else progress_on(sys.stderr)
     signalled: list[int] = []
-    options = _options(job, flags, progress, signalled)
+    names = TypedNames(flags)
+    options = _options(job, flags, names.progress(progress), signalled)
     try:
         summary = run(job, options)
     except BatchrunError as problem:
+        names.error(problem)
         run_then(flags["then"], job, problem)
         if as_json:
             failed = {"state": "failed", "exit_code": problem.exit_code, "message": str(problem)}
@@ -76,7 +79,7 @@ def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flag
         _print_last(f"{job.run_directory}: stopped at once; run the same command again to resume", progress)
         return signalled[0] if signalled else 130
     if not quiet or summary.message:
-        _print_last(ending_text(summary), progress)
+        _print_last(names.text(ending_text(summary)), progress)
     if as_json:
         click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
     run_then(flags["then"], job, summary)
@@ -88,7 +91,7 @@ def _options(job: Job, flags: dict[str, Any], progress: Progress, signalled: lis
     return Options(
         restart=flags["restart"],
         retry_failed=flags["retry_failed"],
-        agree=lambda question: flags["yes"] or _agrees(question),
+        agree=lambda question: flags["yes"] or _agrees(TypedNames(flags).text(question)),
         simulate=flags["simulate"],
         scorer=None if isinstance(flags["scorer"], str) else flags["scorer"],
         progress=progress,

@@ -39,9 +39,9 @@ def assert_refused(done: Any, code: int, *parts: str) -> None:
         (["nowhere.toml"], ["nowhere.toml: cannot be read"]),
         (["in.md"], ["in.md", "known are .jsonl"]),
         (["empty.jsonl"], ["empty.jsonl: holds no rows"]),
-        (["in.jsonl", "-t", "{{ promt }}"], ["has no column promt", "prompt.user", "prompt"]),
-        (["in.jsonl", "-t", "{{ prompt "], ["prompt.user"]),
-        (["in.jsonl", "--id", "nr"], ["has no column nr", "input.id"]),
+        (["in.jsonl", "-t", "{{ promt }}"], ["has no column promt, which -t names", "prompt"]),
+        (["in.jsonl", "-t", "{{ prompt "], ["batchrun: -t"]),
+        (["in.jsonl", "--id", "nr"], ["has no column nr, which --id names"]),
         (["other.jsonl"], ["has no messages and no prompt", "text", "-t '{{ text }}'"]),
         (["broken.jsonl"], ["broken.jsonl:1", "can be used"]),
         (["half.jsonl", "--strict"], ["half.jsonl:2", "--strict allows none"]),
@@ -86,7 +86,7 @@ def test_a_wrong_job_file_exits_2(run: Any, content: str, parts: list[str]) -> N
 def test_a_missing_column_in_keep_exits_2(batchrun: Any) -> None:
     """Before any request is sent, as for every other missing column."""
     done = batchrun("run", write_prompts("a"), "-m", MODEL, "--simulate", "-o", "out", "--keep", "nr")
-    assert_refused(done, 2, "output.keep", "nr")
+    assert_refused(done, 2, "--keep", "nr")
 
 
 def test_two_job_files_exit_2(run: Any) -> None:

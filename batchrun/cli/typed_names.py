@@ -1,0 +1,62 @@
+"""Calls a setting in messages what the user has typed: `-t`, where a message from inside says `prompt.user`.
+
+Below the command line nobody knows of flags: a setting is named as in a job file. So the names are exchanged here, in
+every message of a command, and not where messages are made.
+"""
+
+import re
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from batchrun.cli.flags import FLAGS
+from batchrun.errors import BatchrunError
+from batchrun.report.bar import Progress
+
+
+class TypedNames:
+    """The flags of a command line, by the settings that they override."""
+
+    def __init__(self, flags: dict[str, Any]) -> None:
+        """Note which flags were given; `flags` are the parameters of the command."""
+        given = [flag for flag in FLAGS if flags.get(flag.parameter) not in (None, ())]
+        self._names = {f"{flag.section}.{flag.key}": flag.names[0].split("/")[0] for flag in given}
+        listed = "|".join(re.escape(name) for name in self._names)
+        self._pattern = re.compile(rf"(?<![\w./])(?:{listed})(?![\w.]*\w)") if listed else None
+
+    def text(self, message: str) -> str:
+        """Return a message with the names that were typed."""
+        return message if self._pattern is None else self._pattern.sub(lambda found: self._names[found[0]], message)
+
+    def texts(self, messages: Iterable[str]) -> list[str]:
+        """Return messages with the names that were typed."""
+        return [self.text(each) for each in messages]
+
+    def error(self, problem: BatchrunError) -> BatchrunError:
+        """Return an error whose message has the names that were typed."""
+        problem.args = (self.text(str(problem)),)
+        return problem
+
+    def progress(self, progress: Progress) -> Progress:
+        """Return a progress whose messages have the names that were typed."""
+        return _Named(progress, self)
+
+
+class _Named:
+    """A progress that renames what is printed."""
+
+    def __init__(self, progress: Progress, names: TypedNames) -> None:
+        self._progress, self._names = progress, names
+        self.begin, self.show = progress.begin, progress.show
+
+    def __enter__(self) -> Self:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.__exit__(kind, error, trace)
+
+    def say(self, message: str) -> None:
+        self._progress.say(self._names.text(message))
