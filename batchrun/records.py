@@ -27,13 +27,13 @@ class Row(NamedTuple):
     """Whether a null in an object may stand for a key that is absent, as in Parquet; in JSON it is a null."""
 
 
-class Image(NamedTuple):
-    """One image of a prompt, sent as data. It enters the body last, so that no other step has to look through it."""
+class Attachment(NamedTuple):
+    """One image or file of a prompt, sent as data. It enters the body last: no other step has to look through it."""
 
     name: str
-    """A hash of the image. It takes the image's place in `messages` and in the input of the `request_key`."""
-    url: bytes
-    """The data URL that is sent."""
+    """A hash of the file. It takes the file's place in `messages` and in the input of the `request_key`."""
+    data: bytes
+    """What is sent: a data URL, or base64."""
 
 
 class Prompt(NamedTuple):
@@ -44,7 +44,7 @@ class Prompt(NamedTuple):
     """The row's label; None: the row number is the label."""
     body: dict[str, Any]
     """`messages`, and the parts of the request body that the row itself sets."""
-    images: tuple[Image, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     without: frozenset[str] = frozenset()
     """Parameters of the job that the row takes away: those that are null in its `params`."""
 

@@ -61,6 +61,8 @@ class Settings(TypedDict, total=False):
     """template of the answer of an example"""
     images: str | None
     """column of images to send with the text: a URL, a path or bytes, or a list of these"""
+    files: str | None
+    """column of PDF files, sounds, videos or images to send with the text, in the same ways"""
     temperature: float | None
     """sampling temperature, 0 to 2"""
     max_tokens: int | None

@@ -58,6 +58,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(_PROMPT, ("-s", "--system"), "prompt", "system", metavar="TEXT", may_be_file=True),
     Flag(_PROMPT, ("-t", "--template"), "prompt", "user", metavar="TEXT", may_be_file=True),
     Flag(_PROMPT, ("--images",), "prompt", "images", metavar="COLUMN"),
+    Flag(_PROMPT, ("--files",), "prompt", "files", metavar="COLUMN"),
     Flag(_MODEL, ("-m", "--model"), "model", "names", metavar="NAME", several="repeat"),
     Flag(_MODEL, ("--temperature",), "model", "temperature", float, "X"),
     Flag(_MODEL, ("--max-tokens",), "model", "max_tokens", int, "N"),

@@ -12,8 +12,11 @@ from batchrun.records import Request
 _LINE_CHARS = 60
 """Longest text that stands next to its name; longer ones stand below it."""
 
-_URL_CHARS = 80
-"""Of an image's URL that are shown: data URLs have millions."""
+_SHOWN_CHARS = 80
+"""Of an image or a file that are shown: its URL, or its data, which has millions."""
+
+_ATTACHED = {"image_url": "url", "file": "file_data", "input_audio": "data", "audio_url": "url", "video_url": "url"}
+"""Types of parts that are not text → the key of what they hold."""
 
 _AS_BLOCK = ("response", "reasoning")
 """Columns that always stand below their name: they are what people look for."""
@@ -36,19 +39,23 @@ def _parts(message: Mapping[str, Any]) -> Iterator[str]:
             yield part
         elif isinstance(part, dict) and part.get("type") == "text":
             yield str(part.get("text"))
-        elif isinstance(part, dict) and part.get("type") == "image_url":
-            yield _image(part)
+        elif isinstance(part, dict) and (text := _attached(part)) is not None:
+            yield text
         elif part is not None:
             yield orjson.dumps(part).decode()
     if others := {name: value for name, value in message.items() if name not in ("role", "content")}:
         yield orjson.dumps(others).decode()
 
 
-def _image(part: Mapping[str, Any]) -> str:
-    image = part.get("image_url")
-    url = str(image.get("url") if isinstance(image, dict) else image)
-    more = f"… ({len(url):,} characters)" if len(url) > _URL_CHARS else ""
-    return f"[image {url[:_URL_CHARS]}{more}]"
+def _attached(part: Mapping[str, Any]) -> str | None:
+    """Return the line of an image or a file; None of another part."""
+    kind = str(part.get("type"))
+    held = part.get(kind) if kind in _ATTACHED else None
+    content = held.get(_ATTACHED[kind]) if isinstance(held, dict) else held
+    if not isinstance(content, str):
+        return None
+    more = f"… ({len(content):,} characters)" if len(content) > _SHOWN_CHARS else ""
+    return f"[{kind.removesuffix('_url').removeprefix('input_')} {content[:_SHOWN_CHARS]}{more}]"
 
 
 def row_lines(row: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:

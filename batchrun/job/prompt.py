@@ -59,6 +59,9 @@ class PromptTemplates(Section):
     images: str | None = setting(
         None, "column of images to send with the text: a URL, a path or bytes, or a list of these", text
     )
+    files: str | None = setting(
+        None, "column of PDF files, sounds, videos or images to send with the text, in the same ways", text
+    )
 
     def texts(self) -> dict[str, str]:
         """Return the templates for people: what each makes → its text."""
@@ -67,6 +70,11 @@ class PromptTemplates(Section):
         return {name: text for name, text in made.items() if text} | {
             name: json.dumps(each, indent=2, ensure_ascii=False) for name, each in several.items() if each
         }
+
+    @property
+    def attached(self) -> tuple[str, ...]:
+        """The columns whose images and files are sent."""
+        return tuple(filter(None, (self.images, self.files)))
 
     @property
     def system_message(self) -> str | None:

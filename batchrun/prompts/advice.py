@@ -218,14 +218,16 @@ def _ending_notice(forms: RowForms, rows: Sequence[Columns], path: str | None) -
     )
 
 
-def template_notices(forms: RowForms, known: Sequence[str], rows: Sequence[Columns], *, has_images: bool) -> list[str]:
+def template_notices(
+    forms: RowForms, known: Sequence[str], rows: Sequence[Columns], *, has_attachments: bool
+) -> list[str]:
     """Return what is odd about templates: a column in another tool's way, messages that are not sent.
 
     Args:
         forms: the job's templates.
         known: the names of the columns.
         rows: the first rows.
-        has_images: whether rows bring images, which differ.
+        has_attachments: whether rows bring images or files, which differ.
 
     Raises:
         JobError: a template is the name of a file, or every row would ask the same.
@@ -239,7 +241,7 @@ def template_notices(forms: RowForms, known: Sequence[str], rows: Sequence[Colum
     sets_own = any(row.get("params") not in (None, "", {}) for row in rows)
     is_asked = forms.asked is not None and not forms.asked.continues_rows
     reads_none = all(template.columns == frozenset() for template in forms.templates)
-    is_constant = is_asked and reads_none and not sets_own and not has_images
+    is_constant = is_asked and reads_none and not sets_own and not has_attachments
     found = []
     for template in forms.templates:
         for name in sorted(template.placeholders & set(known)):

@@ -75,14 +75,14 @@ class FirstRows:
         problems = list(takewhile(bool, map(problem_of, rows)))  # no further: a row may have images to read
         if len(problems) == len(rows):
             raise self._none_usable(str(problems[0]))
-        has_images = self._job.prompt.images is not None
+        has_attachments = bool(self._job.prompt.attached)
         encoding = encoding_advice(self._head, self._files[0].for_commands)
         return [
             *([] if encoding is None else [f"{self._files[0].name}: rows that are not UTF-8 fail{encoding}"]),
             *self._table_notices(),
             *self._run_notices(forms),
             *notices(self._forms, forms, known, columns, self._json_lines),
-            *template_notices(self._forms, known, columns, has_images=has_images),
+            *template_notices(self._forms, known, columns, has_attachments=has_attachments),
         ]
 
     def _table_notices(self) -> list[str]:
@@ -170,6 +170,7 @@ class FirstRows:
         named = (
             ("input.id", job.input.id),
             ("prompt.images", job.prompt.images),
+            ("prompt.files", job.prompt.files),
             *job.evaluate.reads,
             *(("output.keep", name) for name in job.output.keep or ()),
         )

@@ -22,8 +22,8 @@ _KEY_BYTES = 16
 _TRANSPORT = b',"stream":true,"stream_options":{"include_usage":true}'
 """Appended when answers are streamed; not part of the key, since it changes nothing that is asked for."""
 
-_IMAGE = re.compile(rb'(?<="url":")(image:[0-9a-f]{32})(?=")')
-"""Where an image goes. In a text the quotes have a backslash before them, so that no text looks like this."""
+_ATTACHMENT = re.compile(rb'(?:(?<="url":")|(?<="file_data":")|(?<="data":"))((?:image|file):[0-9a-f]{32})(?=")')
+"""Where an image or a file goes. In a text the quotes have a backslash before them, so that no text looks like this."""
 
 
 class RequestMaker:
@@ -86,8 +86,8 @@ class RequestMaker:
         key = _key(asked)
         if self._format is not None:
             asked = asked.replace(*self._format)
-        if prompt.images:  # in the key their names are enough, which are their hashes
-            asked = _with_images(asked, {image.name.encode(): image.url for image in prompt.images})
+        if prompt.attachments:  # in the key their names are enough, which are their hashes
+            asked = _with_attachments(asked, {each.name.encode(): each.data for each in prompt.attachments})
         if len(asked) > MAX_BODY_BYTES:
             raise RowProblem(
                 f"makes a request of {len(asked) >> 20} MiB; at most {MAX_BODY_BYTES >> 20} MiB can be sent"
@@ -158,8 +158,8 @@ def _is_streamed(model: str, stream: bool | str) -> bool:
     return is_reasoning(model) if stream == "auto" else bool(stream)
 
 
-def _with_images(asked: bytes, urls: Mapping[bytes, bytes]) -> bytes:
-    return _IMAGE.sub(lambda found: urls.get(found[1], found[1]), asked)
+def _with_attachments(asked: bytes, data: Mapping[bytes, bytes]) -> bytes:
+    return _ATTACHMENT.sub(lambda found: data.get(found[1], found[1]), asked)
 
 
 def _head(model: str) -> bytes:

@@ -50,7 +50,7 @@ class RowForms:
         labels = (job.input.id, "custom_id", "id")
         self.labels = tuple(name for name in labels if name is not None)
         """Columns that may have the label of a row, the first one first."""
-        self._images = job.prompt.images
+        self._attached = job.prompt.attached
         self.replaces_system = "prompt.system" in job.by_flag
         """Whether the system message is a flag's, which takes the place of the rows' own."""
         self._examples = Examples(job.prompt, self._example) if job.prompt.examples else None
@@ -67,7 +67,7 @@ class RowForms:
         read = [template.columns for template in self.templates]
         if None in read:
             return None
-        own = (*COLUMNS, *self.labels, *filter(None, [self._images]))
+        own = (*COLUMNS, *self.labels, *self._attached)
         return frozenset(own).union(*(columns for columns in read if columns is not None))
 
     def unsent(self, names: Iterable[str], forms: set[Form | None]) -> list[str]:

@@ -1,7 +1,7 @@
 """How many tokens a request uses: at most, for caps, and about, for rates. Pure."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -20,13 +20,25 @@ _TEMPLATE_TOKENS = 200
 _BYTES_PER_TOKEN = 4
 """Of a request's body. Source: OpenAI's rule of thumb for English."""
 
-_IMAGE_KEY = b'"image_url"'
+_IN_PARTS = b'"content":['
+"""In every body with images or files. In a text the quotes have a backslash before them."""
+
+_PARTS = ("image_url", "file", "input_audio", "audio_url", "video_url")
+"""Types of the parts that are not texts, and the keys that hold them."""
+
+_FILE_BYTES_PER_TOKEN = {"file": 80, "input_audio": 1_300, "video_url": 1_300}
+"""Of a file in base64. A guess: a page of PDF has about 75 kB and 1,300 tokens; a second of sound has 16 kB and 10
+(OpenAI) to 32 tokens (Gemini), a second of video 250 kB and 260 (Gemini)."""
+
+_FILE_TOKENS_ELSEWHERE = 5_000
+"""Guessed of a file that is sent as a URL: nobody here knows how long it is."""
 
 
 def worst_usage(model: str, body: bytes) -> Usage:
     """Return the most tokens that an attempt can use: one for every byte of the body, and the longest answer.
 
-    An image counts as an image, not as the text that carries it.
+    An image counts as an image, not as the text that carries it. Other files count as text, but a prompt with one
+    has no more tokens than the model's context window.
 
     Args:
         model: its context window bounds the answer when the body does not.
@@ -36,18 +48,28 @@ def worst_usage(model: str, body: bytes) -> Usage:
     longest = asked_tokens(fields)
     if longest is None:
         longest = context_tokens(model) or _LONGEST_ANSWER_TOKENS
-    images, data_bytes = _images_in(body, fields)
-    return Usage(len(body) - data_bytes + images * IMAGE_TOKENS_MOST + _TEMPLATE_TOKENS, longest)
+    parts = _parts_in(body, fields)
+    images = [part for part in parts if part.kind == "image_url"]
+    most = len(body) - sum(part.data_bytes for part in images) + len(images) * IMAGE_TOKENS_MOST + _TEMPLATE_TOKENS
+    if len(images) < len(parts):
+        window = context_tokens(model) or _LONGEST_ANSWER_TOKENS
+        most = window if any(not part.data_bytes for part in parts) else min(most, window)
+    return Usage(most, longest)
 
 
 def expected_tokens(body: bytes) -> float:
-    """Return about how many tokens a request's prompt has, at next to no cost; only images are looked for.
+    """Return about how many tokens a request's prompt has, at next to no cost; only images and files are looked for.
 
     Args:
         body: the JSON that is sent.
     """
-    images, data_bytes = _images_in(body)
-    return (len(body) - data_bytes) / _BYTES_PER_TOKEN + images * IMAGE_TOKENS_LIKELY
+    parts = _parts_in(body)
+    if not parts:
+        return len(body) / _BYTES_PER_TOKEN
+    others = [part for part in parts if part.kind != "image_url"]
+    text_bytes = len(body) - sum(part.data_bytes for part in parts)
+    images = len(parts) - len(others)
+    return text_bytes / _BYTES_PER_TOKEN + images * IMAGE_TOKENS_LIKELY + sum(map(file_tokens, others))
 
 
 def asked_tokens(fields: Mapping[str, Any]) -> int | None:
@@ -61,8 +83,17 @@ def asked_tokens(fields: Mapping[str, Any]) -> int | None:
     return longest if type(longest) is int and longest >= 0 else None
 
 
-def image_urls(fields: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the URL of every image in a body, a data URL where the image itself is sent.
+class AttachedPart(NamedTuple):
+    """One part of a message that is not text."""
+
+    kind: str
+    """Its `type`."""
+    data_bytes: int
+    """Length of what travels in the request; 0 where it is elsewhere."""
+
+
+def attached_parts(fields: Mapping[str, Any]) -> Iterator[AttachedPart]:
+    """Yield the images and files of a body.
 
     Args:
         fields: the body, parsed.
@@ -70,15 +101,21 @@ def image_urls(fields: Mapping[str, Any]) -> Iterator[str]:
     for message in fields["messages"]:
         content = message.get("content") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else ():
-            image = part.get("image_url") if isinstance(part, dict) else None
-            url = image.get("url") if isinstance(image, dict) else None
-            if isinstance(url, str):
-                yield url
+            kind = next((name for name in _PARTS if name in part), None) if isinstance(part, dict) else None
+            held = part[kind] if kind else None
+            if kind and isinstance(held, dict):
+                texts = [held[name] for name in ("url", "data", "file_data") if isinstance(held.get(name), str)]
+                carried = [text for text in texts if kind == "input_audio" or text.startswith("data:")]
+                yield AttachedPart(kind, sum(map(len, carried)))
 
 
-def _images_in(body: bytes, fields: Mapping[str, Any] | None = None) -> tuple[int, int]:
-    """Return how many images a body has, and the bytes of those that travel in it; parses only where there are any."""
-    if _IMAGE_KEY not in body:
-        return 0, 0
-    urls = list(image_urls(orjson.loads(body) if fields is None else fields))
-    return len(urls), sum(len(url) for url in urls if url.startswith("data:"))
+def file_tokens(part: AttachedPart) -> float:
+    """Return about how many tokens a file has that is not an image."""
+    return part.data_bytes / _FILE_BYTES_PER_TOKEN.get(part.kind, 1_300) or _FILE_TOKENS_ELSEWHERE
+
+
+def _parts_in(body: bytes, fields: Mapping[str, Any] | None = None) -> list[AttachedPart]:
+    """Return the images and files of a body; parses only where there may be any."""
+    if _IN_PARTS not in body:
+        return []
+    return list(attached_parts(orjson.loads(body) if fields is None else fields))

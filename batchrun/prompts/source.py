@@ -8,11 +8,11 @@ from typing import BinaryIO, Self, cast
 
 from batchrun.errors import InputError
 from batchrun.job.sections import Job
+from batchrun.prompts.attachments import attachments_of
 from batchrun.prompts.condition import Condition
 from batchrun.prompts.count import input_rows
 from batchrun.prompts.draw import all_rows, choose, counted, parts_of
 from batchrun.prompts.first_rows import LOOK_ROWS, FirstRows
-from batchrun.prompts.images import Images
 from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.prompts.input.first_run import check_run, run_notices
 from batchrun.prompts.input.folders import folder_notices
@@ -55,7 +55,7 @@ class Source:
         self._stdin = stdin if self._spool is None else cast(BinaryIO, self._spool)
         self._forms = RowForms(job)
         self._maker = RequestMaker(job)
-        self._images = Images(job.prompt.images) if job.prompt.images else None
+        self._attachments = attachments_of(job.prompt)
         self._condition = None if job.input.where is None else Condition(job.input.where)
         self._selection: Selection | None = None
         self._part: Part | None = None
@@ -235,7 +235,7 @@ class Source:
             self.files,
             stdin=self._stdin,
             columns=columns if selection is None else selection.columns(columns),
-            as_bytes=() if self._images is None else (self._images.column,),
+            as_bytes=tuple(each.column for each in self._attachments),
             limit=limit if selection is None else self._end,
             first=first,
             numbers=numbers,
@@ -267,8 +267,8 @@ class Source:
     def _entries(self, row: Row) -> list[Request] | list[BadRow]:
         try:
             prompt = self._forms.prompt(row)
-            if self._images is not None:
-                prompt = self._images.added(prompt, row)
+            for each in self._attachments:
+                prompt = each.added(prompt, row)
             return self._maker.requests(prompt)
         except (RowProblem, TemplateProblem) as problem:
             reason = row.problem or str(problem)

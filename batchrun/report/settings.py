@@ -34,6 +34,7 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
         "rows": _settings(_choice(job)),
         "parameters": _settings({**job.model.parameters(), "num_samples": job.model.num_samples}),
         "images": job.prompt.images or "",
+        "files": job.prompt.files or "",
         evaluation: _settings(stated(job.evaluate)),
         "limits": _settings({name: getattr(job.limits, name) for name in job.limits.__slots__}),
         "prices, USD per million tokens": "\n".join(f"{model}: {_price(price)}" for model, price in job.prices.items()),

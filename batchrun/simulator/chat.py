@@ -26,6 +26,13 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "seed": (-(2**63), 2**63 - 1, True),
     "top_logprobs": (0, 20, True),
 }
+# Parts other than texts and images: what they must hold. Sources: OpenAI's API reference, vLLM.
+_FILE_PARTS = {
+    "file": ("file_data",),
+    "input_audio": ("data", "format"),
+    "audio_url": ("url",),
+    "video_url": ("url",),
+}
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _TYPES: dict[str, type] = {
     "stream": bool,
@@ -126,7 +133,7 @@ def _counted(body: dict[str, Any], model: str, messages: list[Any], image_tokens
 
 
 def _content(message: Any, place: int) -> tuple[list[str], int]:
-    """Return the texts of a message and the number of its images."""
+    """Return the texts of a message and the number of its images and files."""
     where = f"messages[{place}]"
     if not isinstance(message, dict) or message.get("role") is None:
         raise bad_request(f"Missing required parameter: '{where}.role'.", param=f"{where}.role")
@@ -147,7 +154,7 @@ def _content(message: Any, place: int) -> tuple[list[str], int]:
 
 
 def _parts(content: list[Any], where: str) -> Iterator[str | None]:
-    """Yield the text of each part, None for an image."""
+    """Yield the text of each part, None for an image or a file."""
     for place, part in enumerate(content):
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text" and isinstance(part.get("text"), str):
@@ -155,14 +162,25 @@ def _parts(content: list[Any], where: str) -> Iterator[str | None]:
         elif kind == "image_url" and isinstance(part.get("image_url"), dict):
             _check_image(part["image_url"].get("url"), f"{where}.content[{place}].image_url.url")
             yield None
+        elif kind in _FILE_PARTS and isinstance(part.get(kind), dict):
+            _check_file(part[kind], _FILE_PARTS[kind], f"{where}.content[{place}].{kind}")
+            yield None
         else:
             param = f"{where}.content[{place}]"
-            raise bad_request(f"Invalid value for '{param}': expected a text or image_url part.", param=param)
+            raise bad_request(
+                f"Invalid value for '{param}': expected a text or image_url part, or one with a file.", param=param
+            )
 
 
 def _check_image(url: Any, param: str) -> None:
     if not isinstance(url, str) or not url.startswith(("http://", "https://", "data:image/")):
         raise bad_request(f"Invalid '{param}'. Expected a valid URL or a data:image URL.", param=param)
+
+
+def _check_file(held: dict[str, Any], keys: tuple[str, ...], param: str) -> None:
+    for key in keys:
+        if not isinstance(held.get(key), str) or not held[key]:
+            raise bad_request(f"Missing required parameter: '{param}.{key}'.", param=f"{param}.{key}")
 
 
 def _check_parameters(body: dict[str, Any]) -> None:

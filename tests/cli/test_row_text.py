@@ -40,3 +40,11 @@ def test_other_parts_and_keys_are_shown_as_json() -> None:
 def test_values_that_are_there_stand_next_to_or_below_their_names() -> None:
     row = {"row": 3, "note": None, "text": "x" * 61, "response": "y", "score": 0.5}
     assert list(row_lines(row, list(row))) == ["row    3", "text", f"  {'x' * 61}", "response", "  y", "score  0.5"]
+
+
+def test_files_are_shown_by_their_kind_and_how_they_begin() -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "A" * 1_000, "format": "wav"}}
+    pdf = {"type": "file", "file": {"filename": "document.pdf", "file_data": "https://example.com/a.pdf"}}
+    shown = lines_of({"role": "user", "content": [sound, pdf]})
+    assert f"[audio {'A' * 80}… (1,000 characters)]" in shown
+    assert "[file https://example.com/a.pdf]" in shown

@@ -7,7 +7,7 @@ from typing import Any
 from batchrun.engine.canaries import Canaries
 from batchrun.job.prompt import PromptTemplates
 from batchrun.job.sections import Input, Job, Model, Response
-from batchrun.prompts.images import media_type
+from batchrun.prompts.media import media_type
 
 
 def asked(model: Model, *, is_bare: bool, name: str = "m", **sections: Any) -> dict[str, Any]:

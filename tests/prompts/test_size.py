@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from batchrun.prompts.size import asked_tokens, expected_tokens, image_urls, worst_usage
+from batchrun.prompts.size import asked_tokens, attached_parts, expected_tokens, worst_usage
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 PHOTO = "data:image/png;base64," + "A" * 1_000_000
@@ -49,7 +49,7 @@ def test_a_body_of_any_shape_has_a_size() -> None:
     """Messages may have any content: everything except images counts as text."""
     messages = [{"content": ["data:"]}, {"content": [{"image_url": "data:"}]}, {"content": None}, {}, "text", 5]
     odd = orjson.dumps({"messages": messages})
-    assert list(image_urls({"messages": messages})) == []
+    assert list(attached_parts({"messages": messages})) == []
     assert expected_tokens(odd) == len(odd) / 4
     assert worst_usage("m", odd).prompt_tokens == len(odd) + 200
 
@@ -69,3 +69,20 @@ def test_a_body_of_any_shape_has_a_size() -> None:
 def test_a_bound_on_the_answer_is_read_from_the_body(fields: dict[str, Any], tokens: int | None) -> None:
     """Under its new or its old name; a value that is not a count is ignored."""
     assert asked_tokens(fields) == tokens
+
+
+def with_file(part: dict[str, Any]) -> bytes:
+    return orjson.dumps({"messages": [{"role": "user", "content": [{"type": "text", "text": "?"}, part]}]})
+
+
+def test_a_file_counts_by_its_size_and_at_most_as_the_context_window() -> None:
+    """Of one that is elsewhere the size is not known."""
+    sound = {"type": "input_audio", "input_audio": {"data": "A" * 1_300_000, "format": "wav"}}
+    pdf = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64," + "A" * 800_000}}
+    video = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
+    assert expected_tokens(with_file(sound)) == pytest.approx(1_000, rel=0.05)
+    assert expected_tokens(with_file(pdf)) == pytest.approx(10_000, rel=0.05)
+    assert expected_tokens(with_file(video)) == pytest.approx(5_000, rel=0.05)
+    assert [worst_usage("m", with_file(part)).prompt_tokens for part in (sound, pdf, video)] == [131_072] * 3
+    small = {"type": "input_audio", "input_audio": {"data": "A" * 1_000, "format": "wav"}}
+    assert 1_000 < (worst_usage("m", with_file(small)).prompt_tokens or 0) < 1_500

@@ -52,6 +52,11 @@ def test_a_body_that_is_not_a_request_is_refused(raw, message):
         ({"messages": [{"role": "narrator", "content": ""}]}, "messages[0].role", "Supported values are: 'system'"),
         ({"messages": [USER, {"role": "user"}]}, "messages[1].content", "but got null instead."),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "but got a number instead."),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AAAA"}}]}]},
+            "messages[0].content[0].input_audio.format",
+            "Missing required parameter",
+        ),
         ({"messages": [{"role": "user", "content": [{}]}]}, "messages[0].content[0]", "expected a text or image_url"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "cat.png"}}]}]},
@@ -88,6 +93,12 @@ def test_tokens_are_counted_by_characters_and_images():
     assert chat().prompt_tokens == 3 + 3
     with_image = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, IMAGE, IMAGE]}]
     assert chat(messages=with_image).prompt_tokens == 3 + 3 + 200
+    files = [
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+        {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}},
+    ]
+    assert chat(messages=[{"role": "user", "content": files}]).prompt_tokens == 3 + 300
     assert chat(tools=[{"type": "function"}]).prompt_tokens > chat().prompt_tokens
 
 

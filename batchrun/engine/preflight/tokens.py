@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from batchrun.prompts.size import asked_tokens, image_urls
+from batchrun.prompts.size import asked_tokens, attached_parts, file_tokens
 
 _LETTER_TOKENS = 0.225
 """Of ASCII letters and spaces: with the punctuation and digits of prose, a token to four characters.
@@ -62,7 +62,7 @@ class Counted(NamedTuple):
     """The size of a request, from its body."""
 
     tokens: float
-    """Of the prompt, without images; estimated."""
+    """Of the prompt, files included and images not; estimated."""
     images: int
     bound: int | None
     """Longest answer that it allows, in tokens; None without a bound."""
@@ -72,7 +72,9 @@ def count_request(body: Mapping[str, Any], tokens_of: Callable[[str], float] = t
     """Return the size of a request, by what counts the tokens of a text."""
     messages = body["messages"]
     tokens = sum(map(tokens_of, _texts_of(body))) + _MESSAGE_TOKENS * len(messages)
-    return Counted(tokens, sum(1 for _ in image_urls(body)), asked_tokens(body))
+    parts = list(attached_parts(body))
+    others = [part for part in parts if part.kind != "image_url"]
+    return Counted(tokens + sum(map(file_tokens, others)), len(parts) - len(others), asked_tokens(body))
 
 
 def text_density(bodies: Iterable[bytes]) -> float:

@@ -43,7 +43,7 @@ class Reading(NamedTuple):
     columns: Collection[str] | None = None
     """The only columns that are needed, where the format can leave out others; None for all."""
     as_bytes: Collection[str] = ()
-    """Columns whose bytes stay bytes, since they are images."""
+    """Columns whose bytes stay bytes, since they are images or other files."""
     numbers: Numbers | None = None
     """Finds the rows that are needed; None for all."""
 

@@ -40,7 +40,7 @@ class RowReader:
             files: what `find_files` found.
             stdin: what `-` stands for.
             columns: the only columns that are needed; Parquet leaves out others.
-            as_bytes: columns whose bytes stay bytes, since they are images.
+            as_bytes: columns whose bytes stay bytes, since they are images or other files.
             limit: only the first N rows.
             batch_rows: rows in one list, at most.
             first: row to begin with; those before it are passed over, as cheaply as the format allows.

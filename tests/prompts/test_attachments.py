@@ -12,8 +12,8 @@ from harness.pictures import HEADS, picture
 from batchrun.errors import InputError
 from batchrun.job.prompt import PromptTemplates
 from batchrun.job.sections import Input, Job, Model
-from batchrun.prompts import images as images_module
-from batchrun.prompts.images import media_type
+from batchrun.prompts import attachments
+from batchrun.prompts.attachments import Attachments
 from batchrun.prompts.source import Source
 from batchrun.records import BadRow, Request
 
@@ -50,15 +50,6 @@ def test_the_media_type_is_found_from_the_bytes(kind: str, tmp_path: Path, write
     write("pictures/a.dat", picture(kind=kind))
     [entry] = entries(job(write("a.jsonl", [{"photo": "pictures/a.dat"}])))
     assert urls(entry) == [data_url(picture(kind=kind), kind)]
-
-
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"PNG", b"BM is a text that begins like a picture", b"<svg xmlns='...'></svg>", b"RIFF....WAVE", b"\xff\xd8"],
-)
-def test_bytes_that_are_not_an_image_have_no_media_type(data: bytes) -> None:
-    """A text has none, whatever letters it begins with."""
-    assert media_type(data.ljust(32, b" ")) is None
 
 
 def test_a_url_is_sent_unchanged(write) -> None:
@@ -145,7 +136,7 @@ def test_an_image_that_cannot_be_sent_breaks_its_row_only(
     tmp_path: Path, write, photo: Any, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reason names the file or its fault. Only images are sent, and a pipe is not waited for."""
-    monkeypatch.setattr(images_module, "_MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(attachments, "_MAX_BYTES", 1 << 20)
     write("note.txt", "the secret of this machine")
     write("empty.png", "")
     write("large.png", picture(size=2 << 20))
@@ -211,7 +202,7 @@ def test_a_text_that_looks_like_the_marker_of_an_image_stays_a_text(write) -> No
     """A prompt cannot refer to an image in another part of it."""
     write("x.png", picture("1"))
     [entry] = entries(job(write("a.jsonl", [{"photo": "x.png"}])))
-    name = images_module._from_bytes(picture("1")).name
+    name = Attachments("photo", only_images=True)._attachment(picture("1"))[1].name
     text = f'look: {{"url":"{name}"}}'
     asked = Job(
         input=Input(path=(write("b.jsonl", [{"prompt": text, "photo": "x.png"}]),)),
@@ -226,10 +217,10 @@ def test_a_text_that_looks_like_the_marker_of_an_image_stays_a_text(write) -> No
 
 def test_many_images_of_one_row_are_not_all_read_when_they_are_too_many(write, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes that cannot be sent are not kept in memory."""
-    monkeypatch.setattr(images_module, "MAX_BODY_BYTES", 1 << 20)
+    monkeypatch.setattr(attachments, "MAX_BODY_BYTES", 1 << 20)
     read = []
-    found = images_module._from_bytes
-    monkeypatch.setattr(images_module, "_from_bytes", lambda data: read.append(data) or found(data))
+    opened = attachments._opened
+    monkeypatch.setattr(attachments, "_opened", lambda path: read.append(path) or opened(path))
     write("x.png", picture(size=300_000))
     rows = [{"photo": "https://example.com"}, {"photo": ["x.png"] * 100}]
     bad = entries(job(write("a.jsonl", rows)))[1]
@@ -241,8 +232,8 @@ def test_many_images_of_one_row_are_not_all_read_when_they_are_too_many(write, m
 def test_images_are_read_with_their_batch(write, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most one batch is in memory; the check of the input reads one image."""
     read = []
-    opened = images_module._opened
-    monkeypatch.setattr(images_module, "_opened", lambda path: read.append(path.name) or opened(path))
+    opened = attachments._opened
+    monkeypatch.setattr(attachments, "_opened", lambda path: read.append(path.name) or opened(path))
     names = [f"{number}.png" for number in range(10)]
     for name in names:
         write(name, picture(name, size=1 << 20))
