@@ -1,6 +1,7 @@
 """Reads a checkpoint: facts, totals and outcomes, also while another process writes it."""
 
 import sqlite3
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -195,6 +196,12 @@ class Checkpoint:
             for (number,) in self._connection.execute("SELECT id FROM outcomes WHERE kind IS NOT 'bad_row'"):
                 row, model, _ = unpack(number)
                 yield names[model], row
+
+    def settled_rows(self) -> "array[int]":
+        """Return the numbers of the rows that have an outcome, in order."""
+        with translated(self.path):
+            query = "SELECT DISTINCT id >> 24 FROM outcomes ORDER BY 1"
+            return array("q", (row for (row,) in self._connection.execute(query)))
 
     def fits(self, batch: Sequence[Asked]) -> bool:
         """Return whether the requests of a batch, in input order, are those that their outcomes answer."""

@@ -16,6 +16,8 @@ from batchrun.job.serialization import UnknownSettingError, job_from_dict
 from batchrun.prompts.input.columns import InputColumns
 from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.prompts.input.frame import is_frame
+from batchrun.prompts.input.parts import Numbers
+from batchrun.prompts.sample import within
 from batchrun.prompts.selection import choice_of
 from batchrun.prompts.source import Source
 from batchrun.results.identity import may_be_other_input
@@ -74,6 +76,8 @@ class StoredInput(NamedTuple):
     files: list[InputFile]
     keep: tuple[str, ...] | None
     limit: int | None
+    numbers: Numbers | None = None
+    """Finds the rows that have outcomes, where most rows have none; None for all."""
 
     def columns(self, *, is_quick: bool) -> InputColumns:
         """Return its columns, typed by the first rows or by all rows.
@@ -82,7 +86,8 @@ class StoredInput(NamedTuple):
             InputError: the input has changed.
             LateSchema: later rows do not fit these types.
         """
-        return InputColumns(*self, look_rows=_LOOK_ROWS if is_quick else None)
+        look_rows = _LOOK_ROWS if is_quick else None
+        return InputColumns(self.files, self.keep, self.limit, look_rows=look_rows, numbers=self.numbers)
 
 
 def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, also: Sequence[str] = ()) -> StoredInput:
@@ -105,7 +110,8 @@ def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, also: Seq
     keep = job.output.keep
     if keep is not None:
         keep = tuple(dict.fromkeys([*keep, *also]))
-    return StoredInput(files, keep, None if choice_of(job, files) else job.input.limit)
+    numbers = None if job.input.sample is None else within(checkpoint.settled_rows())
+    return StoredInput(files, keep, None if choice_of(job, files) else job.input.limit, numbers)
 
 
 def input_paths(job: Job, directory: Path, checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ def test_a_random_pilot_and_then_the_rest_are_bought_once(run: Any, batchrun: An
     assert run(name, "--sample", 80).code == 0
     assert endpoint.stats.answered == 80
     assert set(pilot) < set(rows_of())
+    prompts = pq.read_table("out/results.parquet")["prompt"].to_pylist()
+    assert prompts == [f"number {row}" for row in rows_of()]
     checked = batchrun(
         "check", name, "-m", "m", "--base-url", endpoint.base_url, "-o", "checked", "--sample", 80, "--json"
     )

@@ -12,6 +12,7 @@ from batchrun.errors import InputError
 from batchrun.prompts.input.files import InputFile, is_same, nearest
 from batchrun.prompts.input.first_run import column_names
 from batchrun.prompts.input.parquet_file import open_parquet, parquet_batches, row_count
+from batchrun.prompts.input.parts import Numbers
 from batchrun.prompts.input.reader import RowReader, open_file, unreadable
 from batchrun.prompts.input.types import array, cast_to_texts, merged, parquet_type, sound, storable, texts, type_of
 from batchrun.prompts.values import sound as sound_value
@@ -43,6 +44,7 @@ class InputColumns:
         limit: int | None = None,
         *,
         look_rows: int | None = None,
+        numbers: Numbers | None = None,
     ) -> None:
         """Find the schema; reads JSON files to their end, unless `look_rows` says otherwise.
 
@@ -51,6 +53,7 @@ class InputColumns:
             keep: the columns wanted, in this order; None for all, in the order in which they appear.
             limit: only the first N rows.
             look_rows: how many rows of a JSON file to look at; `batches` raises `LateSchema` where that was too few.
+            numbers: finds the rows that are needed; others may be null in every column, which takes less time.
 
         Raises:
             InputError: `keep` names a column that no row has, or a file cannot be read.
@@ -59,6 +62,7 @@ class InputColumns:
         self._files = files
         self._keep = keep
         self._limit = limit
+        self._numbers = numbers
         # With a limit, which of several files count is known only when all before them were counted.
         self._look_rows = look_rows if limit is None or len(files) == 1 else None
         self._types: dict[str, pa.DataType | None] = {}  # None: has several types
@@ -84,12 +88,13 @@ class InputColumns:
             InputError: a file cannot be read, or is no longer what it was when the schema was found.
             LateSchema: a row does not fit the schema, and not all were looked at.
         """
-        left = self._limit
+        left, first = self._limit, 0
         for file in self._files:
             if left == 0:
                 return
-            for batch in self._batches_of(file, left):
+            for batch in self._batches_of(file, left, _from(self._numbers, first)):
                 yield batch
+                first += batch.num_rows
                 left = None if left is None else left - batch.num_rows
 
     def _find_types(self) -> None:
@@ -139,13 +144,13 @@ class InputColumns:
     def _add(self, name: str, kind: pa.DataType | None) -> None:
         self._types[name] = merged(self._types[name], kind) if name in self._types else kind
 
-    def _batches_of(self, file: InputFile, limit: int | None) -> Iterator[pa.RecordBatch]:
+    def _batches_of(self, file: InputFile, limit: int | None, numbers: Numbers | None) -> Iterator[pa.RecordBatch]:
         try:
             if file.format in _PARQUET:
                 yield from self._parquet_batches(file, limit)
             else:
                 is_guess = self._look_rows is not None and file.format in _TYPED
-                yield from (self._batch_of(rows, is_guess=is_guess) for rows in _rows(file, limit))
+                yield from (self._batch_of(rows, is_guess=is_guess) for rows in _rows(file, limit, numbers))
             if not is_same(file):
                 raise InputError(f"{file.shown}: has changed while it was read; run the same command again")
         except (pa.ArrowException, OverflowError, TypeError) as problem:
@@ -213,9 +218,27 @@ def _opened_parquet(file: InputFile) -> Iterator[pq.ParquetFile]:
         raise unreadable(file, problem) from problem
 
 
-def _rows(file: InputFile, limit: int | None) -> Iterator[list[dict[str, Any] | None]]:
-    for rows in RowReader([file], limit=limit, batch_rows=_BATCH_ROWS):
-        yield [row.columns if row.problem is None else _readable(row.columns) for row in rows]
+def _from(numbers: Numbers | None, base: int) -> Numbers | None:
+    """Return what finds the rows of a file by their numbers in it, given the number of its first row."""
+    if numbers is None:
+        return None
+    return lambda first, end: [row - base for row in numbers(first + base, end + base)]
+
+
+def _rows(file: InputFile, limit: int | None, numbers: Numbers | None = None) -> Iterator[list[dict[str, Any] | None]]:
+    """Yield the columns of consecutive rows; None for broken rows, and for rows that are not needed."""
+    reader = RowReader([file], limit=limit, batch_rows=_BATCH_ROWS, numbers=numbers)
+    done = 0
+    for rows in reader.steps():
+        columns = [row.columns if row.problem is None else _readable(row.columns) for row in rows]
+        if numbers is not None:
+            places = [row.number - done for row in rows]
+            some, columns = columns, [None] * (reader.rows_read - done)
+            for place, each in zip(places, some, strict=True):
+                columns[place] = each
+            done = reader.rows_read
+        if columns:
+            yield columns
 
 
 def _readable(columns: dict[str, Any] | None) -> dict[str, Any] | None:

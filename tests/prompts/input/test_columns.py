@@ -13,6 +13,7 @@ from batchrun.errors import InputError
 from batchrun.prompts.input.columns import InputColumns, LateSchema
 from batchrun.prompts.input.files import find_files
 from batchrun.prompts.input.reader import RowReader
+from batchrun.prompts.sample import within
 
 
 def table(*paths: str, keep: tuple[str, ...] | None = None, limit: int | None = None) -> pa.Table:
@@ -268,3 +269,18 @@ def test_any_json_becomes_columns_that_parquet_holds(tmp_path: Path, rows: list[
     if found.num_columns:
         pq.write_table(found, tmp_path / "out.parquet")
         assert pq.read_table(tmp_path / "out.parquet").num_rows == len(rows)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_rows_that_are_not_needed_need_not_be_read(tmp_path: Path, kind: str) -> None:
+    """Those that are needed keep their place, over all files."""
+    line, head = ('{{"n": "{}"}}\n', "") if kind == "jsonl" else ("{}\n", "n\n")
+    paths = [tmp_path / f"{part}.{kind}" for part in "ab"]
+    for start, path in zip((0, 3_000), paths, strict=True):
+        path.write_text(head + "".join(line.format(row) for row in range(start, start + 3_000)))
+    needed = [0, 2_999, 3_000, 4_500, 5_999]
+    columns = InputColumns(find_files([str(path) for path in paths]), numbers=within(needed))
+    values = [value for batch in columns.batches() for value in batch.column("n").to_pylist()]
+    assert len(values) == 6_000
+    assert [values[row] for row in needed] == [str(row) for row in needed]
+    assert (kind == "jsonl") is (values.count(None) > 3_000)
