@@ -33,6 +33,7 @@ def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
         "watch",
         "show",
         "export",
+        "compare",
         "report",
         "publish",
         "models",
@@ -41,7 +42,7 @@ def test_help_lists_every_command(batchrun: Any, arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "check", "init", "status", "watch", "show", "export", "report", "models", "simulate"]
+    "command", ["run", "check", "init", "status", "watch", "show", "export", "compare", "report", "models", "simulate"]
 )
 def test_every_command_has_help_with_an_example(batchrun: Any, command: str) -> None:
     """The example can be copied."""
