@@ -141,3 +141,18 @@ def test_a_run_in_prefix_order_can_be_resumed(run: Any, endpoint: Any, when: Any
     assert run("job.toml", "-c", 50).code == 0
     assert bought(endpoint) == [1] * 100
     assert [row["prompt"] for row in results()] == [str(row) for row in range(100)]
+
+
+def test_failed_rows_that_are_sent_again_are_counted_as_the_server_counts_them(run: Any, endpoint: Any) -> None:
+    """Copies are not sent: neither the preview nor the message counts them, and broken rows are not requests."""
+    bad, worse = "bad [[simulate: 400 x1]]", "worse [[simulate: 400 x1]]"
+    write_prompts(bad, "fine", bad, worse, bad, "fine", worse)
+    with Path("in.jsonl").open("a") as file:
+        file.write("not JSON\n")
+    assert run("in.jsonl", "--dedupe").code == 1
+    before = endpoint.stats.received
+    done = run("in.jsonl", "--dedupe", "--retry-failed")
+    assert endpoint.stats.received - before == 2
+    assert " 2 requests, " in done.stderr
+    assert "sending again: 2 failed rows" in done.stderr
+    assert [row["status"] for row in results()] == ["completed"] * 7 + ["failed"]

@@ -1,4 +1,4 @@
-"""How the tokens of prompts follow from what was estimated of them, and from the bytes of their rows."""
+"""How the tokens of prompts follow from what was estimated of them, and from the bytes of their rows. Pure."""
 
 from collections.abc import Sequence
 from math import sqrt

@@ -1,4 +1,4 @@
-"""A number that is not known exactly: from, most likely, and to."""
+"""A number that is not known exactly: from, most likely, and to. Pure."""
 
 from typing import NamedTuple, Self
 
