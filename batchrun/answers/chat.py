@@ -28,6 +28,9 @@ _TEXT_PARTS = ("text", "output_text")
 _THINK, _THOUGHT = "<think>", "</think>"
 """The tags that open models write around their reasoning, if no parser of the server removes it."""
 
+_EITHER = "think>"
+"""What both tags have in common."""
+
 _QUOTES, _JSON = ("`", '"', "'"), ("{", "[")
 """What stands before the closing tag in an answer that writes about it, and what a JSON answer starts with."""
 
@@ -86,6 +89,19 @@ def problem_of(reply: Any) -> str | None:
             if "delta" in choice and not choice.get("finish_reason"):
                 return "the answer is a piece of a stream"
     return None
+
+
+def is_ordinary(reply: Any) -> bool:
+    """Return whether one look shows that `problem_of` and `broken_choice` find nothing in a parsed body."""
+    if reply.__class__ is not dict or "error" in reply:
+        return False
+    choices = reply.get("choices")
+    if choices.__class__ is not list or len(choices) != 1 or (choice := choices[0]).__class__ is not dict:
+        return False
+    message = choice.get("message")
+    if message.__class__ is not dict or "error" in choice or "error" in message:
+        return False
+    return choice.get("finish_reason") in _ENDS
 
 
 def is_whole(reply: Mapping[str, Any]) -> bool:
@@ -169,17 +185,20 @@ def completion_of(reply: Mapping[str, Any]) -> Completion:
     content = message.get("content")
     response = content if content.__class__ is str else text_of(content)
     reasoning = message.get("reasoning") or message.get("reasoning_content") or None
-    if reasoning.__class__ is not str:
+    if reasoning.__class__ is not str and (reasoning or content.__class__ is list or "reasoning_details" in message):
         reasoning = _text(message.get("reasoning_content")) or thought_of(content)
         if reasoning is None and (details := message.get("reasoning_details")):
             reasoning = _detailed_thought(details)
-    if reasoning is None and response and (_THOUGHT in response or response.lstrip().startswith(_THINK)):
+    if reasoning is None and response and _EITHER in response and _has_thought(response):
         response, reasoning = _split_thought(response, finish_reason)
     calls = _tool_calls(message) if message.get("tool_calls") or message.get("function_call") else None
     refusal = message.get("refusal")
     if refusal is not None or content.__class__ is list:
         refusal = _text(refusal) or _joined(content, "refusal")
-    return _new(Completion, (response, reasoning, calls, _text(finish_reason), _text(reply.get("id")), refusal, None))
+    response_id = reply.get("id")
+    if finish_reason.__class__ is not str or response_id.__class__ is not str:
+        finish_reason, response_id = _text(finish_reason), _text(response_id)
+    return _new(Completion, (response, reasoning, calls, finish_reason, response_id, refusal, None))
 
 
 def text_of(content: Any) -> str | None:
@@ -220,6 +239,10 @@ def _joined(parts: Any, *kinds: str) -> str | None:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _has_thought(content: str) -> bool:
+    return _THOUGHT in content or content.lstrip().startswith(_THINK)
 
 
 def _split_thought(content: str, finish_reason: str | None) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from batchrun.answers.chat import NOTHING, Completion, completion_of, is_whole, problem_of
+from batchrun.answers.chat import NOTHING, Completion, completion_of, is_ordinary, is_whole, problem_of
 from batchrun.answers.raw_json import dumps_joined, loads, objects_in, values_of
 from batchrun.answers.stream import StreamAssembler
 
@@ -34,7 +34,7 @@ def read_reply(body: bytes) -> Any:
         reply = orjson.loads(body)
     except orjson.JSONDecodeError:
         reply = _read_odd(body)
-    if reply.__class__ is dict and reply.get("choices").__class__ is list and reply["choices"]:
+    if reply.__class__ is dict and (choices := reply.get("choices")).__class__ is list and choices:
         return reply
     found = next((each for each in _values(reply, _DEPTH) if _is_answer(each)), None)
     return reply if found is None else found
@@ -49,7 +49,7 @@ def parse_completion(body: bytes) -> Completion:
         reply = read_reply(body)
     except ValueError:
         return NOTHING
-    return NOTHING if problem_of(reply) else completion_of(reply)
+    return completion_of(reply) if is_ordinary(reply) or problem_of(reply) is None else NOTHING
 
 
 def _read_odd(body: bytes) -> Any:

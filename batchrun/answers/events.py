@@ -25,8 +25,11 @@ def is_stream(body: bytes) -> bool:
     It begins with a field of an event, or is one chunk of a completion after the other, each in a line.
     """
     if body.startswith(b"{"):
-        first, has_more, _ = body[:_HEAD_BYTES].partition(b"\n")
-        return _CHUNK in body[:_HEAD_BYTES] or (bool(has_more) and _DELTA in first and first.rstrip().endswith(b"}"))
+        head = body[:_HEAD_BYTES]
+        if _CHUNK in head or _DELTA not in head:
+            return _CHUNK in head
+        first, has_more, _ = head.partition(b"\n")
+        return bool(has_more) and _DELTA in first and first.rstrip().endswith(b"}")
     return _FIRST_LINE.match(body.removeprefix(b"\xef\xbb\xbf").lstrip()) is not None
 
 

@@ -12,7 +12,7 @@ from batchrun.checkpoint.facts import COPIES, STATED_AS_0, Fact, named
 from batchrun.checkpoint.file import connect, damaged, translated
 from batchrun.checkpoint.history import ExecutionTimes, read_history
 from batchrun.checkpoint.in_flight import in_flight, owed_in
-from batchrun.checkpoint.tables import COUNTS, FILE_NAME, OUTCOME_COLUMNS, Asked, pack, unpack
+from batchrun.checkpoint.tables import COUNTS, FILE_NAME, OUTCOME_COLUMNS, Asked, pack, unpack, unpack_all
 from batchrun.records import ModelTotals, Outcome, OutcomeColumns, Usage
 
 SET_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
@@ -261,13 +261,9 @@ class Checkpoint:
             wrong = next(row for row in rows if not are_outcomes([row]))
             raise damaged(self.path, f"the outcome of row {wrong[0] >> 24} has values that no outcome has")
         columns: OutcomeColumns = dict(zip(OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True))
-        places = list(map(unpack, columns.pop("id")))
+        rows_of, models_of, samples_of = unpack_all(columns.pop("id"))
         try:
-            columns |= {
-                "row": [row for row, _, _ in places],
-                "model": [models[model] for _, model, _ in places],
-                "sample": [sample for _, _, sample in places],
-            }
+            columns |= {"row": rows_of, "model": [models[number] for number in models_of], "sample": samples_of}
         except KeyError as unknown:
             raise damaged(self.path, f"an outcome has the model number {unknown}, which has no name") from None
         return columns

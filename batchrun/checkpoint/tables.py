@@ -7,6 +7,8 @@ back in input order, and appending a row touches one B-tree at its right end.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from batchrun.checkpoint import migrations
@@ -126,6 +128,12 @@ def unpack(number: int) -> tuple[int, int, int]:
     return number >> 24, number >> 16 & 0xFF, number & 0xFFFF
 
 
+def unpack_all(numbers: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
+    """Return the rows, the models and the samples of many ids."""
+    rows = [number >> 24 for number in numbers]
+    return rows, [number >> 16 & 0xFF for number in numbers], [number & 0xFFFF for number in numbers]
+
+
 def insert_many(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert whole rows of one width into a table, many with each statement.
 
@@ -133,26 +141,35 @@ def insert_many(connection: sqlite3.Connection, table: str, rows: Sequence[tuple
     """
     done = 0
     for size in _CHUNKS if rows else ():
-        values = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * size)
         while len(rows) - done >= size:
-            chunk = [column for row in rows[done : done + size] for column in row]
-            connection.execute(f"INSERT INTO {table} VALUES {values}", chunk)  # only question marks
+            chunk = list(chain.from_iterable(rows[done : done + size]))
+            connection.execute(_insert_of(table, len(rows[0]), size), chunk)
             done += size
+
+
+@lru_cache
+def _insert_of(table: str, width: int, rows: int) -> str:
+    """Return the statement that inserts so many rows of one width."""
+    marks = f"({', '.join('?' * width)})"
+    return f"INSERT INTO {table} VALUES {', '.join([marks] * rows)}"  # only question marks
 
 
 def columns_of(outcome: Outcome, models: Mapping[str, int]) -> tuple[Any, ...]:
     """Return an outcome as a row of `outcomes`; `models` has the number of each model."""
+    row, model, sample, key, custom_id, kind, error, status, attempts, latency_s, at_ms, body, usage, throttled = (
+        outcome
+    )
     return (
-        pack(outcome.row, models[outcome.model], outcome.sample),
-        outcome.key,
-        outcome.custom_id,
-        outcome.kind,
-        None if outcome.error is None else outcome.error.encode("utf-8", "replace").decode(),
-        outcome.http_status,
-        outcome.attempts,
-        outcome.throttled,
-        outcome.latency_s,
-        outcome.finished_at_ms,
-        *outcome.usage,
-        outcome.body,
+        pack(row, models[model], sample),
+        key,
+        custom_id,
+        kind,
+        None if error is None else error.encode("utf-8", "replace").decode(),
+        status,
+        attempts,
+        throttled,
+        latency_s,
+        at_ms,
+        *usage,
+        body,
     )

@@ -56,14 +56,17 @@ def added(
 
 
 def _add_usage(counts: list[int], usage: Usage, zeros: set[str]) -> None:
-    if usage.prompt_tokens is None or usage.completion_tokens is None:  # its cost is not known
+    prompt, completion, total, cached, reasoning = usage
+    if prompt is None or completion is None:  # its cost is not known
         counts[9] += 1
         return
-    for position, tokens in enumerate(usage, start=4):
-        if tokens:
-            counts[position] += tokens
-        elif tokens is not None:
-            zeros.add(COUNTS[position])
+    counts[4] += prompt
+    counts[5] += completion
+    counts[6] += total or 0
+    counts[7] += cached or 0
+    counts[8] += reasoning or 0
+    if 0 in usage:
+        zeros.update(name for name, tokens in zip(Usage._fields, usage, strict=True) if tokens == 0)
 
 
 def with_copies(

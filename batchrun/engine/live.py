@@ -89,6 +89,7 @@ class Sending:
         self.failure: BatchrunError | None = None
         """The first error of the run itself, to be raised after it has drained."""
         self._prepared = prepared
+        self._used_before = prepared.used_before.total
         self._progress, self._memory, self._budget = prepared.progress, prepared.memory, prepared.budget
         self._interruption, self._save = interruption, save
         self._loop = asyncio.get_running_loop()
@@ -184,10 +185,12 @@ class Sending:
         """Yield what is to be sent; settle broken rows; drain when the input cannot be read to its end."""
         try:
             async for batch in batches:
-                for entry in batch:
-                    if isinstance(entry, BadRow):
-                        self.store.put(_outcome_of(entry))
-                yield [entry for entry in batch if isinstance(entry, Request)]
+                requests = [entry for entry in batch if isinstance(entry, Request)]
+                if len(requests) < len(batch):
+                    for entry in batch:
+                        if isinstance(entry, BadRow):
+                            self.store.put(_outcome_of(entry))
+                yield requests
         except BatchrunError as problem:
             self._fail(problem)
 
@@ -210,7 +213,7 @@ class Sending:
     # What happens meanwhile.
 
     def _on_flight(self, in_flight: int) -> None:
-        usd, tokens = self._prepared.used_before.total if self._budget is None else self._budget.owed
+        usd, tokens = self._used_before if self._budget is None else self._budget.owed
         self.store.sending(in_flight, usd, int(tokens))
 
     def _on_event(self, event: Event) -> None:

@@ -26,6 +26,10 @@ _ATTACHMENT = re.compile(rb'(?:(?<="url":")|(?<="file_data":")|(?<="data":"))((?
 """Where an image or a file goes. In a text the quotes have a backslash before them, so that no text looks like this."""
 
 
+_new = tuple.__new__
+"""Makes a record in half the time of its constructor: there are millions of requests."""
+
+
 class RequestMaker:
     """Makes requests of prompts, one per model and sample, in that order."""
 
@@ -96,7 +100,7 @@ class RequestMaker:
         if transport is None:
             transport = self._transports[model] = _TRANSPORT if _is_streamed(model, self._stream) else b""
         body = asked[:-1] + transport + b"}" if transport else asked
-        return Request(prompt.row, model, sample, key, body, prompt.custom_id)
+        return _new(Request, (prompt.row, model, sample, key, body, prompt.custom_id))
 
     def _merged(self, own: dict[str, Any], without: frozenset[str]) -> dict[str, Any]:
         """Return the parameters of a row: the job's, over them the row's, over them those that a flag sets."""

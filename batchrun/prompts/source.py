@@ -257,7 +257,9 @@ class Source:
         for row in rows:
             entries = self._entries(row)
             batch += entries
-            size_bytes += sum(len(entry.body) for entry in entries if isinstance(entry, Request))
+            for entry in entries:
+                if isinstance(entry, Request):
+                    size_bytes += len(entry.body)
             if size_bytes >= _BATCH_BYTES:
                 yield batch
                 batch, size_bytes = [], 0

@@ -30,6 +30,13 @@ _CURES = {
 _IN_NO_SUM = "their cost is not known, and no total has it; a cap counts the most that they can have cost"
 
 
+_READ = (
+    *("model", "response", "tool_calls", "refusal", "finish_reason"),
+    *("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"),
+)
+"""Columns of the results that the counts are made of."""
+
+
 class AnswerCounts:
     """The counts over all rows of some results."""
 
@@ -41,9 +48,11 @@ class AnswerCounts:
 
     def add(self, columns: Mapping[str, pa.Array]) -> None:
         """Count some rows; `columns` are those of the results."""
+        here = {name: columns[name] for name in _READ}
         completed = pc.equal(columns["status"], "completed")
-        models = columns["model"].filter(completed)
-        here = {name: array.filter(completed) for name, array in columns.items()}
+        if not pc.all(completed).as_py():  # usually they all are
+            here = {name: array.filter(completed) for name, array in here.items()}
+        models = here["model"]
         self._completed.update(_counted(models))
         no_text = pc.invert(pc.fill_null(pc.match_substring_regex(here["response"], r"\S"), False))
         has_no_call = pc.and_(pc.is_null(here["tool_calls"]), pc.is_null(here["refusal"]))

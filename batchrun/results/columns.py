@@ -168,19 +168,26 @@ def outcome_arrays(
         prices: by model; one that is missing has no price.
         completions: the shown parts of each answer, if it was read already.
     """
-    models, kinds = outcomes["model"], outcomes["kind"]
+    kinds = outcomes["kind"]
     answers = shown_completions(outcomes) if completions is None else completions
-    usages = map(Usage._make, zip(*(outcomes[name] for name in Usage._fields), strict=True))
     values: dict[str, Sequence[Any]] = {
         **outcomes,
         **dict(zip(Completion._fields, zip(*answers, strict=True), strict=True)),
         "custom_id": labels(outcomes),
         "status": ["completed" if kind is None else "failed" for kind in kinds],
-        "cost_usd": [cost_usd(usage, prices.get(model)) for usage, model in zip(usages, models, strict=True)],
+        "cost_usd": _costs(outcomes, prices),
         "finished_at": outcomes["finished_at_ms"],
         "error_kind": kinds,
     }
     return [pa.array(values[column.name], column.type) for column in COLUMNS]
+
+
+def _costs(outcomes: OutcomeColumns, prices: Mapping[str, PriceLike | None]) -> list[float | None]:
+    models = outcomes["model"]
+    if all(prices.get(model) is None for model in set(models)):
+        return [None] * len(models)
+    usages = map(Usage._make, zip(*(outcomes[name] for name in Usage._fields), strict=True))
+    return [cost_usd(usage, prices.get(model)) for usage, model in zip(usages, models, strict=True)]
 
 
 def labels(outcomes: OutcomeColumns) -> list[str]:

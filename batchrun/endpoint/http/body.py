@@ -9,6 +9,7 @@ import contextlib
 import re
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 
 import aiohttp
 import orjson
@@ -78,27 +79,27 @@ class BodyReader:
         """
         if not 200 <= response.status < 300:
             return _in_utf8(_unpacked(await _read_error(response)), response)
-        body = await self._read_answer(response, on_piece)
+        length = response.content_length
+        is_named_stream = response.content_type == "text/event-stream"
+        if length is None or length > _LARGE_BYTES or is_named_stream or "Content-Encoding" in response.headers:
+            body = await self._read_long(response, length, on_piece, is_named_stream=is_named_stream)
+        else:
+            body = await _read_whole(response)
+            if is_stream(body):
+                body = _assembled(body, is_named_stream=is_named_stream)
         if body.startswith(_GZIP):
-            packed = _Collected(is_named_stream=response.content_type == "text/event-stream")
-            packed.add(_unpacked(body))
-            body = packed.result()
+            body = _assembled(_unpacked(body), is_named_stream=is_named_stream)
         return _in_utf8(body, response)
 
-    async def _read_answer(self, response: Answer, on_piece: Callable[[], None]) -> bytes:
-        length = response.content_length
-        collected = _Collected(is_named_stream=response.content_type == "text/event-stream")
-        if length is not None and not collected.is_named_stream and "Content-Encoding" not in response.headers:
-            if length > MAX_ANSWER_BYTES:
-                raise TooLong
-            if length <= _LARGE_BYTES:
-                body = await _read_whole(response)
-                if not is_stream(body):
-                    return body
-                collected.add(body)
-                return collected.result()
+    async def _read_long(
+        self, response: Answer, length: int | None, on_piece: Callable[[], None], *, is_named_stream: bool
+    ) -> bytes:
+        """Return a body that may be long, or a stream."""
+        is_plain = not is_named_stream and "Content-Encoding" not in response.headers
+        if is_plain and length is not None and length > MAX_ANSWER_BYTES:
+            raise TooLong
         with _Gauge(self._turns) as gauge:
-            return await _read_pieces(response, collected, gauge, on_piece)
+            return await _read_pieces(response, _Collected(is_named_stream=is_named_stream), gauge, on_piece)
 
 
 class _Collected:
@@ -162,6 +163,13 @@ class _Collected:
         return self.stream.result() if self.stream.has_ended else None
 
 
+def _assembled(body: bytes, *, is_named_stream: bool) -> bytes:
+    """Return a body that came whole; of a stream, the assembled chat completion."""
+    collected = _Collected(is_named_stream=is_named_stream)
+    collected.add(body)
+    return collected.result()
+
+
 class _Gauge:
     """Measures one answer as it arrives, and makes a large answer wait for its turn."""
 
@@ -207,15 +215,22 @@ def _unpacked(body: bytes) -> bytes:
 
 def _in_utf8(body: bytes, response: Answer) -> bytes:
     """Return a body that is not UTF-8 in UTF-8, if its head says what it is."""
-    charset = _CHARSET.search(response.headers.get("Content-Type", ""))
-    if charset is None or charset[1].lower() in ("utf-8", "utf8"):
+    charset = _charset_in(response.headers.get("Content-Type", ""))
+    if charset is None:
         return body
     try:
         body.decode()
     except UnicodeDecodeError:
         with contextlib.suppress(LookupError, UnicodeError):
-            return body.decode(charset[1]).encode()
+            return body.decode(charset).encode()
     return body
+
+
+@lru_cache
+def _charset_in(content_type: str) -> str | None:
+    """Return the charset that a content type names, if it is not UTF-8."""
+    charset = _CHARSET.search(content_type)
+    return None if charset is None or charset[1].lower() in ("utf-8", "utf8") else charset[1]
 
 
 async def _read_error(response: Answer) -> bytes:

@@ -4,9 +4,9 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -43,6 +43,10 @@ _NO_HEADERS: dict[str, str] = {}
 
 _PROXY_FAILS = "the proxy cannot connect to the endpoint (HTTP {})"
 _PROXY_REFUSES = b"the proxy refuses to connect to the endpoint"
+
+
+_new = tuple.__new__
+"""Makes a record in half the time of its constructor: there are millions of replies."""
 
 
 class HttpClient:
@@ -99,9 +103,9 @@ class HttpClient:
         self._deadlines.close()
         await self._connector.close()
 
-    async def send(self, body: bytes) -> Reply | Fault:
+    def send(self, body: bytes) -> Coroutine[Any, Any, Reply | Fault]:
         """Send one chat-completions body; return the reply, whatever it is, or why there is none."""
-        return await self._attempt(self._chat, body)
+        return self._attempt(self._chat, body)
 
     def give_up(self, attempt: asyncio.Task[None], silent_s: float) -> bool:
         """End the attempt that a task makes as timed out, if nothing has arrived for so long; return whether it ends.
@@ -157,7 +161,7 @@ class HttpClient:
         if self._key is not None:
             content = self._key.hide_in(content)
         headers = _NO_HEADERS if 200 <= answer.status < 300 else self._kept(answer.headers.get)
-        return Reply(answer.status, headers, content, latency_s)
+        return _new(Reply, (answer.status, headers, content, latency_s))
 
     def _extend(self, task: asyncio.Task[None], began_s: float) -> None:
         """Restart the timeout of a stream that sends something, unless the stream has taken too long in all."""

@@ -41,7 +41,7 @@ class Deadlines:
     def end(self, task: asyncio.Task[None]) -> bool:
         """Stop watching a task; return whether it was cancelled for being late, and for no other reason."""
         self._began_s.pop(task, None)
-        asked_before = self._late.pop(task, None)
+        asked_before = self._late.pop(task, None) if self._late else None
         return asked_before is not None and task.uncancel() <= asked_before
 
     def close(self) -> None:

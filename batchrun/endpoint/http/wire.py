@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -165,7 +164,9 @@ class Wire:
                 max_headers=_MOST_HEADERS,
             )
             self._write(transport, body)
-            status, headers, content = await _answered(protocol)
+            message, content = await protocol.read()
+            while 100 <= message.code < 200 and message.code != 101:  # another answer follows
+                message, content = await protocol.read()
         except (aiohttp.ServerDisconnectedError, OSError) as broken:
             connection.close()
             if was_used and not _has_begun(broken):
@@ -174,7 +175,7 @@ class Wire:
         except BaseException:
             connection.close()
             raise
-        return Answer(connection, status, headers, content)
+        return Answer(connection, message.code, message.headers, content)
 
     def _write(self, transport: asyncio.WriteTransport, body: bytes) -> None:
         head = b"%bContent-Length: %d\r\n\r\n" % (self._head_now(), len(body))
@@ -196,11 +197,3 @@ class Wire:
 def _has_begun(broken: Exception) -> bool:
     """Return whether the head of the answer had begun to arrive; a reset in the middle of a head shows as none."""
     return isinstance(broken, aiohttp.ServerDisconnectedError) and not isinstance(broken.message, str)
-
-
-async def _answered(protocol: ResponseHandler) -> tuple[int, CIMultiDictProxy[str], aiohttp.StreamReader]:
-    """Return status, headers and body of the next final answer; those with a status of 1xx are skipped."""
-    while True:
-        message, content = await protocol.read()
-        if not 100 <= message.code < 200 or message.code == 101:
-            return message.code, message.headers, content

@@ -134,16 +134,18 @@ class Admission:
     def sent(self, work: Work) -> None:
         """Note that a request is in flight."""
         self.in_flight += 1
-        lane = self.lane(work.request.model)
+        work.sent_bytes = work.size_bytes
+        lane = self._lanes[work.request.model]
         lane.in_flight += 1
-        lane.in_flight_bytes += work.size_bytes
+        lane.in_flight_bytes += work.sent_bytes
 
-    def returned(self, work: Work) -> None:
-        """Note that a request is no longer in flight; call it before the request is changed."""
+    def returned(self, work: Work) -> Lane:
+        """Note that a request is no longer in flight; return the lane of its model."""
         self.in_flight -= 1
-        lane = self.lane(work.request.model)
+        lane = self._lanes[work.request.model]
         lane.in_flight -= 1
-        lane.in_flight_bytes -= work.size_bytes
+        lane.in_flight_bytes -= work.sent_bytes
+        return lane
 
     def give_back(self, work: Work, now_s: float) -> None:
         """Take back a request that `next` returned and that was not sent."""
@@ -167,9 +169,10 @@ class Admission:
 
     def _next_in_turn(self, now_s: float, most: float) -> Work | None:
         """Return the next request of the models that have fewer than `most` in flight."""
-        for _ in range(len(self._turns)):
-            lane = self._turns[0]
-            self._turns.rotate(-1)
+        turns = self._turns
+        for _ in range(len(turns)):
+            lane = turns[0]
+            turns.rotate(-1)
             if lane.in_flight >= most:
                 continue
             work = lane.next(now_s)

@@ -1,8 +1,8 @@
 """The attempts in flight: which task makes each, and the end of those that hang when nothing else is left to send."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Protocol
 
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
@@ -16,9 +16,8 @@ Task = asyncio.Task[None]
 class Client(Protocol):
     """Makes one attempt."""
 
-    async def send(self, body: bytes) -> Reply | Fault:
+    def send(self, body: bytes) -> Coroutine[Any, Any, Reply | Fault]:
         """Send one chat-completions body."""
-        ...
 
     def give_up(self, attempt: Task, silent_s: float) -> bool:
         """End the attempt of a task as timed out, if nothing has arrived for so long; return whether it ends."""
@@ -37,12 +36,13 @@ class Attempts:
         """Yield the requests."""
         return iter(self._tasks)
 
-    async def make(self, work: Work, task: Task | None) -> Reply | Fault:
-        """Send a request, in this task; return the reply, or why there is none."""
+    def begin(self, work: Work, task: Task | None) -> None:
+        """Note that a task is about to send a request."""
         self._tasks[work] = task
-        result = await self._client.send(work.request.body)
+
+    def end(self, work: Work) -> None:
+        """Note that the attempt has ended."""
         del self._tasks[work]
-        return result
 
     def begin_drain(self, *, is_hopeless: bool) -> None:
         """Note that nothing more is sent: attempts are given up earlier, and their rows stay open.

@@ -13,57 +13,38 @@ from batchrun.records import Fault, Reply, Request
 class Work:
     """One request on its way through the pool, and what has happened to it so far."""
 
-    __slots__ = (
-        "allowed",
-        "alone",
-        "attempts",
-        "beginnings",
-        "failure",
-        "first_body",
-        "is_canary",
-        "is_given_up",
-        "is_repeat",
-        "is_settled",
-        "is_straggler",
-        "level",
-        "repairs",
-        "request",
-        "reserve",
-        "sent_s",
-        "setbacks",
-        "spent",
-        "stale",
-        "survived_s",
-        "throttled",
-    )
+    # Values of the class until they change, which most of them never do: there are millions of requests.
+    repairs = 0  # how often it was asked again for an answer that fits
+    is_repeat = False  # a canary that is the request of an answered row, asked once more
+    attempts = 0  # made
+    spent = 0  # of what is allowed
+    setbacks = 0  # failures that made it wait, since the endpoint last came back
+    throttled = 0
+    stale = 0  # attempts on connections that the server had closed
+    is_straggler = False  # one of its attempts was given up, because it took too long
+    is_settled = False  # has its outcome
+    is_given_up = False  # the attempt in flight is
+    beginnings = 0  # of outages at which it was in flight, since it was last judged
+    alone = 0  # of these, as the only row that was held apart
+    survived_s = 0.0  # how long it was in flight when the last of them began
+    level = 0  # requests in flight when it was sent, this one included
+    sent_s = 0.0
+    sent_bytes = 0  # its size when it was sent
+    reserve: Reserve | None = None  # set aside in the budget
+    failure: tuple[Reply | Fault, Verdict] | None = None  # the last
 
     def __init__(self, request: Request, max_attempts: int, *, is_canary: bool = False) -> None:
         self.request = request
         self.first_body = request.body  # before any repair
-        self.repairs = 0  # how often it was asked again for an answer that fits
         self.is_canary = is_canary
-        self.is_repeat = False  # a canary that is the request of an answered row, asked once more
-        self.attempts = 0  # made
         self.allowed = max_attempts * ATTEMPT  # may be spent, in hundredths of an attempt
-        self.spent = 0  # of that
-        self.setbacks = 0  # failures that made it wait, since the endpoint last came back
-        self.throttled = 0
-        self.stale = 0  # attempts on connections that the server had closed
-        self.is_straggler = False  # one of its attempts was given up, because it took too long
-        self.is_settled = False  # has its outcome
-        self.is_given_up = False  # the attempt in flight is
-        self.beginnings = 0  # of outages at which it was in flight, since it was last judged
-        self.alone = 0  # of these, as the only row that was held apart
-        self.survived_s = 0.0  # how long it was in flight when the last of them began
-        self.level = 0  # requests in flight when it was sent, this one included
-        self.sent_s = 0.0
-        self.reserve: Reserve | None = None  # set aside in the budget
-        self.failure: tuple[Reply | Fault, Verdict] | None = None  # the last
 
     @property
     def size_bytes(self) -> int:
         """The size of its body, and of the last reply if that was an error."""
-        result = self.failure[0] if self.failure else None
+        if self.failure is None:
+            return len(self.request.body)
+        result = self.failure[0]
         return len(self.request.body) + (len(result.body) if isinstance(result, Reply) else 0)
 
     @property
@@ -112,6 +93,11 @@ class Backlog:
         return len(self._parked)
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether any request waits to be sent again or to be judged."""
+        return bool(self._again or self._parked)
+
+    @property
     def due_s(self) -> float | None:
         """When the first request that waits to be sent again is due."""
         return self._again[0][0] if self._again else None
@@ -147,15 +133,15 @@ class Backlog:
         """Return the next fresh request."""
         if not self._fresh:
             return None
-        work = Work(self._fresh.popleft(), self._max_attempts)
-        self.fresh_bytes -= work.size_bytes
-        return work
+        request = self._fresh.popleft()
+        self.fresh_bytes -= len(request.body)
+        return Work(request, self._max_attempts)
 
     def take_last(self) -> Work:
         """Return the last of the fresh requests, of which there must be some."""
-        work = Work(self._fresh.pop(), self._max_attempts)
-        self.fresh_bytes -= work.size_bytes
-        return work
+        request = self._fresh.pop()
+        self.fresh_bytes -= len(request.body)
+        return Work(request, self._max_attempts)
 
     def take_due(self, now_s: float) -> Work | None:
         """Return the next request that is due to be sent again."""

@@ -170,7 +170,7 @@ class Lane:
         self.look_again_s = None
         if self.health.pause is not None:
             return self._next_probe(now_s)
-        if not self.waiting:
+        if not (self.backlog.is_waiting or self.apart.held):
             return self._take_fresh()
         work = self._take_due(now_s)
         if work is not None:
@@ -235,7 +235,7 @@ class Lane:
         return probe
 
     def _take_fresh(self) -> Work | None:
-        return self.backlog.take_fresh() if self.backlog.fresh and self._has_room else None
+        return self.backlog.take_fresh() if self._has_room else None
 
     def _take_row_to_ask(self) -> Work | None:
         """Return the row that shows whose the refusals are: the last fresh one, or an answered one, once more."""

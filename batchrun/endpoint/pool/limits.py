@@ -161,7 +161,8 @@ class Limit:
         """Make room for more requests, unless the answers show that more requests gain nothing."""
         enough = self._gains.answered(level, latency_s)
         if enough is None:
-            self._grow(_RAMP, now_s, "ramp")
+            if self.current < self._most:
+                self._grow(_RAMP, now_s, "ramp")
             return
         self._ramping = False
         self._probe_at_s = now_s + self._queue_wait_s
@@ -243,14 +244,16 @@ class _Gains:
     """The throughput of a server by the level in flight: whether twice as many requests raise it."""
 
     def __init__(self) -> None:
-        self._levels: dict[int, tuple[int, float, float]] = {}  # doublings → answers, sum of levels, sum of latencies
+        self._levels: dict[int, list[float]] = {}  # doublings → answers, sum of levels, sum of latencies
 
     def answered(self, level: int, latency_s: float) -> int | None:
         """Note an answer; return the level that is enough, once a higher level has gained nothing."""
         doublings = level.bit_length()
-        answers, levels, latencies_s = self._levels.get(doublings, (0, 0.0, 0.0))
-        answers, levels, latencies_s = answers + 1, levels + level, latencies_s + latency_s
-        self._levels[doublings] = (answers, levels, latencies_s)
+        here = self._levels.get(doublings)
+        if here is None:
+            here = self._levels[doublings] = [0, 0.0, 0.0]
+        answers, levels, latencies_s = here[0] + 1, here[1] + level, here[2] + latency_s
+        here[:] = answers, levels, latencies_s
         below = self._levels.get(doublings - 1)
         if answers < _SAMPLES or below is None or below[0] < _SAMPLES or not latencies_s:
             return None

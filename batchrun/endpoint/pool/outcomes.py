@@ -7,26 +7,32 @@ from batchrun.records import Fault, Outcome, Reply
 _KEPT_OF_FAILURE_BYTES = 1 << 20
 """How much of an error's body is kept."""
 
+_new = tuple.__new__
+"""Makes a record in half the time of its constructor: there are millions of outcomes."""
+
 
 def outcome_of(work: Work, result: Reply | Fault, verdict: Verdict, finished_at_ms: int) -> Outcome:
     """Return how a request ended: by its last result, and the verdict on it."""
-    request = work.request
+    row, model, sample, key, _, custom_id = work.request
     status, body = (result.status, result.body) if isinstance(result, Reply) else (None, None)
-    return Outcome(
-        request.row,
-        request.model,
-        request.sample,
-        request.key,
-        request.custom_id,
-        verdict.kind,
-        verdict.message or None,
-        status,
-        work.attempts,
-        result.latency_s,
-        finished_at_ms,
-        body,
-        verdict.usage,
-        work.throttled,
+    return _new(
+        Outcome,
+        (
+            row,
+            model,
+            sample,
+            key,
+            custom_id,
+            verdict.kind,
+            verdict.message or None,
+            status,
+            work.attempts,
+            result.latency_s,
+            finished_at_ms,
+            body,
+            verdict.usage,
+            work.throttled,
+        ),
     )
 
 

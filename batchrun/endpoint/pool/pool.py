@@ -53,6 +53,7 @@ class Pool:
             unix_s: the clock of `finished_at` and of HTTP dates; waiting goes by the loop's clock.
         """
         self.limit = limit
+        self._client = client
         self._may_admit = may_admit
         self._on_flight = listeners.on_flight
         self._strict = rules.strict
@@ -216,9 +217,11 @@ class Pool:
     async def _worker(self, work: Work) -> None:
         task = asyncio.current_task()
         while True:
-            result = await self._attempts.make(work, task)
-            self._admission.returned(work)
-            self._settlement.settle(work, result, self._loop.time())
+            self._attempts.begin(work, task)
+            result = await self._client.send(work.request.body)
+            self._attempts.end(work)
+            lane = self._admission.returned(work)
+            self._settlement.settle(lane, work, result, self._loop.time())
             following = self._next() if self._rates is None else None
             if following is None:
                 self._on_flight(self.in_flight)
@@ -226,7 +229,7 @@ class Pool:
                 return
             work = following
             self._send(work)
-            if self.in_flight < self.limit.current:
+            if self._admission.in_flight < self.limit.current:
                 self._fill()
 
     async def _look_again(self) -> None:
@@ -271,9 +274,9 @@ class Pool:
         self._admission.sent(work)
         work.attempts += 1
         work.sent_s = self._loop.time()
-        work.level = self.in_flight
+        work.level = self._admission.in_flight
         self._admission.pace.sent(work.sent_s)
-        self._on_flight(self.in_flight)
+        self._on_flight(work.level)
 
     def _next(self) -> Work | None:
         """Return what may be sent now, or None."""

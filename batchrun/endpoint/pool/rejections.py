@@ -86,7 +86,7 @@ class Rejections(Generic[Row]):
         """
         if row is None:
             rejections, self._canaries = self._canaries, 0
-        else:
+        elif self._pending or self._closing or self._doubts:
             self.forget(row)
         self._rejected += rejections - self._rejected * _MEMORY
         self._answered += 1 - self._answered * _MEMORY

@@ -56,12 +56,11 @@ class Settlement:
         """Whether the endpoint has ever replied, with whatever status."""
         self._refused = Refused(rules, self.closure, judge=self._judge, absence=self.absence)
 
-    def settle(self, work: Work, result: Reply | Fault, now_s: float) -> None:
-        """Decide what becomes of a request that is no longer in flight."""
+    def settle(self, lane: Lane, work: Work, result: Reply | Fault, now_s: float) -> None:
+        """Decide what becomes of a request that is no longer in flight; `lane` is its model's."""
         self.is_heard = self.is_heard or isinstance(result, Reply)
         verdict = judge(result)
         effect = None if verdict.kind is None else EFFECTS[verdict.kind]
-        lane = self._admission.lane(work.request.model)
         was_probe = lane.ends_probe(work)
         if work.is_canary:
             is_throttled = effect is not None and effect.row is ForRow.AGAIN_FREE

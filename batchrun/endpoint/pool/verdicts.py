@@ -181,7 +181,7 @@ def table_cure(kind: str, _model: str) -> str:
     return "check the base URL" if kind == UNHEARD else EFFECTS[kind].cure
 
 
-_NO_REASON = Reason()
+NO_REASON = Reason()
 
 
 class Verdict(NamedTuple):
@@ -193,7 +193,7 @@ class Verdict(NamedTuple):
     usage: Usage
     answer: dict[str, Any] | None = None
     """Of a completion, its parsed body."""
-    reason: Reason = _NO_REASON
+    reason: Reason = NO_REASON
     """Of an error, what it says."""
     is_slot: bool = False
     """Whether it is about the requests in flight: then advice is not waited for, since a slot frees sooner."""
