@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from benchmarks import connections, million, rows, start, streaming
+from benchmarks import connections, instructions, million, rows, start, streaming
 from benchmarks.answers import ANSWER, REFUSAL
 from benchmarks.endpoint import SILENT, Endpoint, fast_endpoint
 from benchmarks.figures import Figure, find_before, keep, record
@@ -52,6 +52,44 @@ def test_every_part_returns_its_figures(part, measured) -> None:
     figures = measured[part].result()
     assert len({figure.name for figure in figures}) == len(figures) >= 5
     assert [figure for figure in figures if not (math.isfinite(figure.value) and figure.value > 0)] == []
+
+
+def test_the_instructions_of_a_row_are_the_difference_between_many_rows_and_few(tmp_path: Path, monkeypatch) -> None:
+    """The start is not in them."""
+    counted: list[list[str]] = []
+
+    def count(tool: str, command: list[str], scratch: Path) -> int:
+        counted.append(command)
+        return 7_000_000 + 2_000 * len(counted) * (30 if len(counted) % 2 == 0 else 10)
+
+    monkeypatch.setattr(instructions, "FEW", 10)
+    monkeypatch.setattr(instructions, "MANY", 30)
+    monkeypatch.setattr(instructions, "find_tool", lambda scratch: "callgrind")
+    monkeypatch.setattr(instructions, "_counted", count)
+    figures = instructions.measure(TINY, tmp_path)
+    assert [figure.value for figure in figures] == [5.0, 9.0, 13.0, 9 / 5]
+    assert [command[2] for command in counted[::2]] == ["benchmarks.floor", "batchrun", "batchrun"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "report", "count"),
+    [
+        ("perf", "# started on Sat\n\n48210,,instructions:u,1000000,100.00,,\n", 48_210),
+        ("perf", "# started on Sat\n\n<not supported>,,instructions:u,0,100.00,,\n", None),
+        ("callgrind", "==7== Events    : Ir\n==7== Collected : 6351506675\n", 6_351_506_675),
+        ("callgrind", "valgrind: failed to start tool\n", None),
+    ],
+)
+def test_the_count_of_instructions_is_read_from_the_report_of_the_tool(tool, report, count) -> None:
+    """Where the machine has no counters, perf reports that instead."""
+    assert instructions.count_in(tool, report) == count
+
+
+def test_where_nothing_counts_instructions_the_benchmark_says_so(tmp_path: Path, monkeypatch, capsys) -> None:
+    """It measures the rest."""
+    monkeypatch.setattr("shutil.which", lambda name, **_: None)
+    assert instructions.measure(TINY, tmp_path) == []
+    assert "perf has no counters, and valgrind is not installed" in capsys.readouterr().out
 
 
 def _post(base_url: str, body: bytes) -> bytes:

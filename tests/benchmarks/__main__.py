@@ -13,12 +13,23 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[1])  # so that `sockets.py` and the others here do not hide other modules
 
-from benchmarks import connections, million, rows, start, streaming
+from benchmarks import connections, instructions, million, rows, start, streaming
 from benchmarks.endpoint import server_name
 from benchmarks.figures import find_before, keep, print_head, print_part, record
 from benchmarks.sizes import QUICK, Sizes
 
-PARTS = {"start": start, "rows": rows, "connections": connections, "streaming": streaming, "million": million}
+PARTS = {
+    "start": start,
+    "rows": rows,
+    "instructions": instructions,
+    "connections": connections,
+    "streaming": streaming,
+    "million": million,
+}
+
+
+_SLOW = "instructions"
+"""The part that takes minutes whatever the sizes: `--quick` leaves it out, unless it is named."""
 
 
 def main() -> None:
@@ -32,7 +43,7 @@ def main() -> None:
         room = f"{sizes.disk_bytes / 2**30:.1f} GiB"
         sys.exit(f"{tempfile.gettempdir()}: less than {room} free; make room, set TMPDIR, or measure less with --quick")
     kept = record(server_name(), dataclasses.asdict(sizes), arguments.name)
-    parts = arguments.parts or list(PARTS)
+    parts = arguments.parts or [name for name in PARTS if not (arguments.quick and name == _SLOW)]
     before = find_before(kept, parts, arguments.against)
     print_head(kept, before)
     try:

@@ -1,0 +1,86 @@
+"""Instructions a row, of a run, of the bare loop and of an export: other work on the machine does not move them.
+
+Each is the difference between many rows and few, so that the start is not in it. `perf stat` counts where the machine
+lets it, otherwise callgrind, which is part of valgrind. Callgrind makes programs some fifty times slower, and what a
+run does by the clock, such as its commits, then weighs more in a row: compare only figures of the same tool.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.endpoint import fast_endpoint
+from benchmarks.figures import Figure
+from benchmarks.inputs import write_rows
+from benchmarks.process import batchrun, program, use
+from benchmarks.rows import IN_FLIGHT, run_command
+from benchmarks.sizes import Sizes
+
+FEW, MANY = 1_000, 6_000
+
+Tool = Literal["perf", "callgrind"]
+
+_COUNTS = {
+    "perf": re.compile(r"^(\d+),[^,]*,instructions", re.MULTILINE),
+    "callgrind": re.compile(r"Collected : (\d+)"),
+}
+"""Where the report of each tool has the number."""
+
+
+def measure(sizes: Sizes, scratch: Path) -> list[Figure]:
+    """Return the instructions of a row, in thousands; nothing where nothing can count them."""
+    tool = find_tool(scratch)
+    if tool is None:
+        print("instructions are not counted here: perf has no counters, and valgrind is not installed", flush=True)
+        return []
+    prompts = scratch / "prompts.jsonl"
+    write_rows(prompts, MANY)
+    with fast_endpoint(scratch) as url:
+        bare = _of_a_row(tool, scratch, lambda rows: program("floor", "bare", url, str(rows), str(IN_FLIGHT)))
+        ours = _of_a_row(
+            tool, scratch, lambda rows: run_command(prompts, scratch / f"run-{rows}", url, "--limit", str(rows))
+        )
+    exported = _of_a_row(tool, scratch, lambda rows: batchrun("export", str(scratch / f"run-{rows}")))
+    return [
+        Figure(f"bare aiohttp loop: instructions a row ({tool})", bare / 1e3, "k"),
+        Figure(f"batchrun: instructions a row ({tool})", ours / 1e3, "k"),
+        Figure(f"export: instructions a row ({tool})", exported / 1e3, "k"),
+        Figure("batchrun over the bare loop: instructions", ours / bare),
+    ]
+
+
+def find_tool(scratch: Path) -> Tool | None:
+    """Return what can count instructions here; None if nothing can."""
+    nothing = [sys.executable, "-c", ""]
+    if shutil.which("perf") and _counted("perf", nothing, scratch) is not None:
+        return "perf"
+    return "callgrind" if shutil.which("valgrind") else None
+
+
+def _of_a_row(tool: Tool, scratch: Path, command: Callable[[int], list[str]]) -> float:
+    few, many = (_counted(tool, command(rows), scratch) for rows in (FEW, MANY))
+    if few is None or many is None:
+        raise RuntimeError(f"{tool} has counted nothing of {' '.join(command(MANY))}")
+    return (many - few) / (MANY - FEW)
+
+
+def _counted(tool: Tool, command: list[str], scratch: Path) -> int | None:
+    """Return how many instructions a command takes; None if the tool does not count them."""
+    report = scratch / "instructions.txt"
+    report.unlink(missing_ok=True)
+    tools = {
+        "perf": ["perf", "stat", "-x,", "-e", "instructions:u", "-o", str(report), "--"],
+        "callgrind": ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={report}"],
+    }
+    # Without chance in the order of sets.
+    use(["env", "PYTHONHASHSEED=0", *tools[tool], *command], scratch, expected=range(256))
+    return count_in(tool, report.read_text(encoding="utf-8", errors="replace")) if report.exists() else None
+
+
+def count_in(tool: Tool, report: str) -> int | None:
+    """Return the number in the report of a tool; None if it has none."""
+    found = _COUNTS[tool].search(report)
+    return int(found[1]) if found else None
