@@ -6,6 +6,8 @@ RUN := .venv/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 # Twice as many processes as CI has processors: most tests wait.
 PYTEST := $(RUN) -m pytest -n 4
+# The end-to-end tests that also run on the wheel: every command, the report's page, and all that starts other processes.
+WHEEL := first_run commands run report elsewhere publish
 
 .PHONY: help demo test test-real test-model bench crash format clean
 
@@ -29,9 +31,11 @@ test: .venv/.installed-dev  ## install, then check format, lint, types, import c
 	@rm -rf build
 	$(RUN) -m build --wheel --no-isolation --outdir build/dist >/dev/null
 	@$(PIP) --no-deps --no-index --target build/wheel build/dist/*.whl
+# The wheel is the sources byte for byte, which test_packaging checks: left to show is that it finds its files and starts
+# its processes where it is installed.
 # Safe path: otherwise `python -m` imports the sources in this folder. Absolute: some tests change the directory.
 	BATCHRUN_FROM_WHEEL=1 PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/wheel" \
-	  $(PYTEST) tests/end_to_end tests/test_jobs.py tests/test_packaging.py
+	  $(PYTEST) tests/test_packaging.py tests/test_jobs.py $(WHEEL:%=tests/end_to_end/test_%.py)
 
 test-real: .venv/.installed-dev  ## install other projects' servers into .venv-real and run batchrun against them (5 min)
 	@$(RUN) tests/real/environments.py

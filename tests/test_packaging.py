@@ -37,6 +37,17 @@ def test_every_source_file_is_in_the_package() -> None:
     assert [name for name in SOURCES if not files("batchrun").joinpath(name).is_file()] == []
 
 
+def test_the_package_is_the_sources_byte_for_byte() -> None:
+    """So tests of the sources hold for the wheel; those that run on both show that it finds its files and processes."""
+    installed = files("batchrun")
+    different = [name for name in SOURCES if installed.joinpath(name).read_bytes() != _source(name).read_bytes()]
+    assert different == []
+
+
+def _source(name: str) -> Path:
+    return ROOT / "batchrun" / name
+
+
 def test_the_distribution_installs_the_command() -> None:
     """`pip install batchrun-llm` installs `batchrun`, which calls `__main__`."""
     [command] = distribution("batchrun-llm").entry_points.select(group="console_scripts")
