@@ -2,7 +2,6 @@
 
 import dataclasses
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,21 @@ from batchrun.prompts.source import Source
 from batchrun.report.bar import Silence
 from batchrun.storage import slow
 
+PATIENCE_S = 50.0
+
 JOB = Job(name="job", input=Input(path=("in.jsonl",)), model=Model(names=("m",)), output=Output(dir="out"))
 
 
 class Log(Silence):
-    """Keeps the messages about slow steps, and lets the step continue after the first."""
+    """Keeps the messages about one slow step, and lets it continue: on a busy machine other steps are slow too."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: str) -> None:
         self.messages: list[str] = []
         self.reported = threading.Event()
+        self._begins = f"still waiting for {step} after "
 
     def say(self, message: str) -> None:
-        if message.startswith("still waiting"):
+        if message.startswith(self._begins):
             self.messages.append(message)
             self.reported.set()
 
@@ -55,11 +57,11 @@ def test_a_step_that_hangs_is_named_with_its_place(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.1)
     write_prompts("a")
-    log = Log()
+    log = Log(step)
     real = getattr(where, name)
 
     def hang(self: Any, *arguments: Any) -> Any:
-        assert log.reported.wait(10)
+        assert log.reported.wait(PATIENCE_S)
         return real(self, *arguments)
 
     monkeypatch.setattr(where, name, hang)
@@ -70,11 +72,11 @@ def test_a_step_that_hangs_is_named_with_its_place(
 
 def test_a_home_folder_that_hangs_is_named_where_the_key_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     write_prompts("a")
-    log = Log()
+    log = Log("the key")
     monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.1)
 
     def hang(endpoint: Any) -> Any:
-        assert log.reported.wait(10)
+        assert log.reported.wait(PATIENCE_S)
         raise EndpointRefused("no key")
 
     monkeypatch.setattr(access, "find_key", hang)
@@ -98,7 +100,9 @@ def test_other_commands_report_a_home_folder_that_hangs_too(
     write_prompts("a")
 
     def hang(endpoint: Any) -> Any:
-        time.sleep(0.5)
+        for timer in threading.enumerate():
+            if isinstance(timer, threading.Timer):
+                timer.join(PATIENCE_S)  # it prints the message
         raise EndpointRefused("no key")
 
     monkeypatch.setattr(module, "find_key", hang)
@@ -107,11 +111,11 @@ def test_other_commands_report_a_home_folder_that_hangs_too(
 
 def test_a_remote_input_that_hangs_is_reported_without_its_signature(monkeypatch: pytest.MonkeyPatch) -> None:
     """A presigned URL opens its file to everybody who can read the message."""
-    log = Log()
+    log = Log("the first rows")
     monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.1)
 
     def hang(self: Any) -> Any:
-        assert log.reported.wait(10)
+        assert log.reported.wait(PATIENCE_S)
         raise InputError("not there")
 
     monkeypatch.setattr(Source, "open", hang)
@@ -122,11 +126,11 @@ def test_a_remote_input_that_hangs_is_reported_without_its_signature(monkeypatch
 
 
 def test_a_place_for_uploads_that_hangs_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    log = Log()
+    log = Log("the upload's folder")
     monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.1)
 
     def hang(*arguments: Any) -> Any:
-        assert log.reported.wait(10)
+        assert log.reported.wait(PATIENCE_S)
         raise InputError("not there")
 
     monkeypatch.setattr(execution, "check_upload", hang)

@@ -113,7 +113,7 @@ def _used(model: str, usage: Usage) -> Amount | None:
 def test_while_there_is_more_to_send_nothing_is_given_up() -> None:
     """A request that hangs holds a slot, and nothing else."""
     server = Server({7: 1})
-    stage = Stage(server.endpoint, 20_000, limit=Limit(50, start=50))
+    stage = Stage(server.endpoint, 4_000, limit=Limit(10, start=10))
     given_up_s: list[float] = []
     loop_time = lambda: asyncio.get_running_loop().time()  # noqa: E731
     give_up = server.endpoint.give_up
