@@ -6,6 +6,7 @@ it is the row's or the run's, without any words.
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 _REFUSALS = frozenset(range(400, 600))
@@ -164,16 +165,20 @@ _PHRASES = (
         r"|prohibited_content"
         r"|\bviolat\w+\b.{0,60}\b(policy|policies|terms|guidelines)\b",
     ),
+)
+"""Phrases that decide where codes do not. Source: what real servers were seen to say."""
+
+_DRAWS = (
     # Who must change something before another attempt gets no other answer.
     _rule(
         "bad_request",
         "400 422",
-        r"\b(shorten|decreas|lower|reduc|fix|correct|chang|modif|remov|check|adjust|updat|provid|replac)\w*\b.{0,60}"
-        r"\b(try again|retry)\b",
+        r"\b(shorten|lower|(decreas|reduc|chang|remov|updat|provid|replac)(e|ing)|(fix|check|correct|adjust)(ing)?|modify(ing)?)\b"
+        r".{0,60}\b(try again|retry)\b",
     ),
     _rule("bad_draw", "400 422", _AGAIN.pattern),
 )
-"""Phrases that decide where codes do not. Source: what real servers were seen to say."""
+"""Phrases that decide whether another attempt may get another answer, where nothing else does."""
 
 _BY_STATUS: dict[int, str] = {
     401: "unauthorized",
@@ -252,10 +257,16 @@ def kind_by_code(status: int, codes: tuple[str, ...]) -> str | None:
 
 def kind_by_phrase(status: int, text: str) -> str | None:
     """Return the kind that a text in lower case names; None when it names none."""
-    for statuses, pattern, kind in _PHRASES:
-        if status in statuses and pattern.search(text):
-            return kind
-    return None
+    return _first(_PHRASES, status, text)
+
+
+def kind_by_draw(status: int, text: str) -> str | None:
+    """Return whether a text in lower case asks to try again, or what to change first; None when it does neither."""
+    return _first(_DRAWS, status, text)
+
+
+def _first(rules: Iterable[_Rule], status: int, text: str) -> str | None:
+    return next((kind for statuses, pattern, kind in rules if status in statuses and pattern.search(text)), None)
 
 
 def kind_by_status(status: int) -> str:

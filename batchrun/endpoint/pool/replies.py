@@ -4,15 +4,16 @@ A code that says more than the status decides first. Then advice: a server that 
 an empty account. Then phrases, then the status alone: `kinds` has the tables.
 """
 
-from typing import Any
 from urllib.parse import urlsplit
 
 from batchrun.answers.chat import broken_choice, is_ordinary, is_withheld, problem_of, status_of
 from batchrun.answers.envelope import read_reply
 from batchrun.answers.raw_json import json_text
 from batchrun.answers.usage import parse_usage, usage_in
+from batchrun.endpoint.pool.inner_status import MOST_CHARS, passing_in_words, passing_status, stated_status
 from batchrun.endpoint.pool.kinds import (
     kind_by_code,
+    kind_by_draw,
     kind_by_phrase,
     kind_by_status,
     kind_of_limit,
@@ -64,26 +65,23 @@ def _judge_answer(reply: Reply) -> Verdict:
     if problem is None:
         body = (json_text({"error": error}) or "").encode()
         return _judge_error(_begun(status_of(error) or 500), reply.headers, body)._replace(usage=usage)
-    status = _status_in(answer) if isinstance(answer, dict) else None
+    reason = read_reason(reply.body)
+    status = status_of(answer.get("error")) if isinstance(answer, dict) else None
+    if status is None and not is_withheld(answer) and kind_by_code(400, reason.codes) is None:
+        status = stated_status(reason.codes, reason.text)
     if status is not None:
-        is_begun = status in _FAILED_BEHIND or bool(answer.get("choices"))
+        is_begun = status in _FAILED_BEHIND or (isinstance(answer, dict) and bool(answer.get("choices")))
         return _judge_error(_begun(status) if is_begun else status, reply.headers, reply.body)._replace(usage=usage)
     if is_withheld(answer):
         message = f"the content filter withheld the answer (finish_reason {answer['choices'][0]['finish_reason']})"
         return Verdict("content_filter", printable(message), usage, reason=Reason(message))
-    reason = read_reason(reply.body)
     stated = f": {reason.message}" if reason.message and reason.message not in problem else ""
     message = printable(f"the answer is not a chat completion: {problem}{stated}")
-    kind = kind_by_code(400, reason.codes) or kind_of_words(reason.text) or kind_by_phrase(400, reason.text)
-    return Verdict(kind or "bad_reply", message, usage, reason=reason)
-
-
-def _status_in(answer: dict[str, Any]) -> int | None:
-    """Return the status that a reply of status 200 carries: in its error, or, without any choice, next to it."""
-    status = status_of(answer.get("error"))
-    if status is None and not answer.get("choices"):
-        status = status_of(answer) or status_of({"code": answer.get("status")})
-    return status
+    kind = kind_by_code(400, reason.codes)
+    if kind is None and len(reason.text) <= MOST_CHARS:
+        kind = kind_of_words(reason.text)
+    kind = kind or kind_by_phrase(400, reason.text) or kind_by_draw(400, reason.text) or "bad_reply"
+    return Verdict(kind, message, usage, reason=reason)
 
 
 def _begun(status: int) -> int:
@@ -93,9 +91,12 @@ def _begun(status: int) -> int:
 
 def _not_json(body: bytes) -> Verdict:
     text = plain_text(body)
-    is_page = body[:1000].lstrip()[:1] == b"<"
-    what = f"a web page, not an answer of an API: {text[:80]!r}" if is_page else f"not JSON: {text[:80]!r}"
+    what = f"a web page, not an answer of an API: {text[:80]!r}" if _is_page(body) else f"not JSON: {text[:80]!r}"
     return Verdict("bad_reply", f"the answer is {what}", Usage(), reason=Reason(text))
+
+
+def _is_page(body: bytes) -> bool:
+    return body[:1000].lstrip()[:1] == b"<"
 
 
 def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:
@@ -106,9 +107,14 @@ def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:
     text = f"{reason.text}\n{' '.join(reason.codes)} limit type: {headers.get('rate_limit_type', '').lower()}"
     has_advice = reason.advice_s is not None or advice_s(headers, 0.0) is not None
     kind = kind_by_code(status, reason.codes)
+    if kind is None:
+        status = passing_status(status, reason.codes)
     if kind is None and status == 429:
         kind = kind_of_limit(text, reason.codes, has_advice=has_advice, is_used_up=is_used_up(headers))
     kind = kind or kind_of_other_limit(status, text, has_advice=has_advice) or kind_by_phrase(status, text)
+    if kind is None and not _is_page(body):
+        status = passing_in_words(status, text)
+    kind = kind or kind_by_draw(status, text)
     if kind is None and status in _BAD_DRAWS and has_advice:
         kind = "bad_draw"
     kind = kind or kind_by_status(status)
