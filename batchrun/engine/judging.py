@@ -60,13 +60,13 @@ class Judging:
         job, say = self._job, self._options.progress.say
         path = job.run_directory / JUDGE / ANSWERS
         try:
-            written = await in_thread(lambda: write_judge_input(job, job.run_directory, path))
-            if not written.answers:
+            answers = await in_thread(lambda: write_judge_input(job, job.run_directory, path))
+            if not answers:
                 return Judged()
             limits = self._limits()
             done = judge_entry(job.run_directory)
-            if done is None or done["completed"] < written.answers:
-                say(f"judging {counted(written.answers, 'answer')} with {job.judge.model}")
+            if done is None or done["completed"] < answers:
+                say(f"judging {counted(answers, 'answer')} with {job.judge.model}")
             return Judged(await self._execute(judge_job(job, limits), self._judge_options()))
         except BatchrunError as problem:
             return Judged(problem=problem)

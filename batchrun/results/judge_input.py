@@ -3,7 +3,7 @@
 import filecmp
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -31,16 +31,8 @@ _FROM = ("row", "model", "sample", "finished_at")
 """The columns of the results that `JUDGED` holds, in its order."""
 
 
-class Written(NamedTuple):
-    """The answers to judge."""
-
-    answers: int
-    notices: list[str]
-    """Why some of the run is missing."""
-
-
-def write_judge_input(job: Job, directory: Path, path: Path) -> Written:
-    """Write the completed answers that have a text. A file that would stay the same is not touched.
+def write_judge_input(job: Job, directory: Path, path: Path) -> int:
+    """Write the completed answers that have a text; return how many. A file that would stay the same is not touched.
 
     Args:
         job: of the run.
@@ -65,7 +57,7 @@ def write_judge_input(job: Job, directory: Path, path: Path) -> Written:
                 temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    return Written(count, run.notices)
+    return count
 
 
 def _write(run: StoredRun, job: Job, columns: InputColumns | None, path: Path) -> int:
