@@ -73,6 +73,10 @@ class Settings(TypedDict, total=False):
     """seed for the endpoint's sampling; sample k gets seed + k"""
     tools: Sequence[Mapping[str, Any]] | None
     """functions that the model may call: a JSON file, or a list of tables"""
+    logprobs: bool | None
+    """ask for the log probability of each token; they become a column of the results"""
+    top_logprobs: int | None
+    """how many alternatives to each token, with `logprobs`"""
     stop: str | Sequence[str] | None
     """text, or list of texts, at which an answer ends"""
     num_samples: int
@@ -182,10 +186,6 @@ class Settings(TypedDict, total=False):
     reasoning_effort: Any
     """a key of the request's body, sent as it is"""
     parallel_tool_calls: Any
-    """a key of the request's body, sent as it is"""
-    logprobs: Any
-    """a key of the request's body, sent as it is"""
-    top_logprobs: Any
     """a key of the request's body, sent as it is"""
     top_k: Any
     """a key of the request's body, sent as it is"""

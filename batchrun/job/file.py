@@ -19,7 +19,13 @@ from batchrun.job.suggestions import misplaced_in_model, nearest, nearest_settin
 STDIN = "-"
 
 _ROW_MAY_STATE = frozenset(
-    {"prompt.system", *(f"model.{name}" for name in ("temperature", "max_tokens", "top_p", "seed", "stop"))}
+    {
+        "prompt.system",
+        *(
+            f"model.{name}"
+            for name in ("temperature", "max_tokens", "top_p", "seed", "stop", "logprobs", "top_logprobs")
+        ),
+    }
 )
 """Settings for which a row may have a value of its own. It beats the job file's, and a flag's value beats it."""
 
@@ -38,8 +44,6 @@ BODY_KEYS = (
     "max_completion_tokens",
     "reasoning_effort",
     "parallel_tool_calls",
-    "logprobs",
-    "top_logprobs",
 )
 """Keys of the body that are not settings of `[model]`; used to recognise a misspelt one.
 

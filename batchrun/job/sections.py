@@ -97,6 +97,10 @@ class Model(Section):
     tools: tuple[dict[str, Any], ...] | None = setting(
         None, "functions that the model may call: a JSON file, or a list of tables", _tools
     )
+    logprobs: bool | None = setting(
+        None, "ask for the log probability of each token; they become a column of the results", flag
+    )
+    top_logprobs: int | None = setting(None, "how many alternatives to each token, with `logprobs`", whole(0))
     stop: str | tuple[str, ...] | None = setting(None, "text, or list of texts, at which an answer ends", texts)
     num_samples: int = setting(1, "answers per prompt and model; each is one output row", whole(1, 65_536))
     stream: bool | str = setting(
@@ -108,7 +112,8 @@ class Model(Section):
 
     def parameters(self) -> dict[str, Any]:
         """Return the keys of the body that this section sets, without `model`."""
-        own = {name: getattr(self, name) for name in ("temperature", "max_tokens", "top_p", "seed", "stop", "tools")}
+        names = ("temperature", "max_tokens", "top_p", "seed", "stop", "tools", "logprobs", "top_logprobs")
+        own = {name: getattr(self, name) for name in names}
         return {name: value for name, value in own.items() if value is not None} | self.extra_body
 
 

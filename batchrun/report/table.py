@@ -6,7 +6,7 @@ from typing import NamedTuple
 from batchrun.errors import JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.conversation import conversation_of
-from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, BEFORE_INPUT, CLASH_PREFIX, SCORE
+from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, BEFORE_INPUT, CLASH_PREFIX, LOGPROBS, SCORE
 
 MESSAGES = "last message"
 """Column of the table with the text of the last message to the model; the whole conversation is in another column."""
@@ -49,7 +49,7 @@ def layout_of(names: Sequence[str], job: Job) -> Layout:
     texts = [name for name in _asked(job, inputs) if name != target]
     return Layout(
         prompt=list(names[:split]),
-        answer=list(names[split:]),
+        answer=[name for name in names[split:] if name != LOGPROBS.name],  # they are longer than all others
         texts=texts[:_MOST_TEXTS],
         target=target,
         typed=list(typed),

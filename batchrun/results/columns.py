@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from batchrun.answers import logprobs as answer_logprobs
 from batchrun.answers.chat import NOTHING, Completion
-from batchrun.answers.columns import AnswerColumns, without_clashes
+from batchrun.answers.columns import AnswerColumns, column_names, without_clashes
 from batchrun.answers.envelope import parse_completion
 from batchrun.job.catalogue import PriceLike, cost_usd
 from batchrun.records import OutcomeColumns, Usage
@@ -64,6 +65,12 @@ AFTER_ANSWER = (
     Column("http_status", pa.int32(), "of the last answer; null when there was none"),
     Column("response_id", pa.string(), "the endpoint's own name for the answer"),
 )
+LOGPROBS = Column(
+    "logprobs",
+    answer_logprobs.LOGPROBS,
+    "the answer's tokens with their log probabilities and, with `top_logprobs`, their alternatives; only where the job"
+    " or the rows ask for `logprobs`",
+)
 SCORE = Column(
     "score",
     pa.float64(),
@@ -113,7 +120,11 @@ _FAILED = Completion()
 
 
 def results_schema(
-    inputs: pa.Schema | None, answers: AnswerColumns | None = None, *, added: Sequence[Column] = ()
+    inputs: pa.Schema | None,
+    answers: AnswerColumns | None = None,
+    *,
+    added: Sequence[Column] = (),
+    has_logprobs: bool = False,
 ) -> pa.Schema:
     """Return the whole schema of results.parquet.
 
@@ -121,6 +132,7 @@ def results_schema(
         inputs: the input's columns.
         answers: the columns of the answers.
         added: what the evaluation adds at the end.
+        has_logprobs: whether there is a column of log probabilities, before the last of `AFTER_ANSWER`.
     """
     kept = inputs or pa.schema([])
     taken = [column.name for column in (*COLUMNS, *added)]
@@ -129,6 +141,9 @@ def results_schema(
     renamed = map(pa.field, names, kept_types(kept))
     typed = answers.fields([*taken, *names]) if answers else []
     before, after = _fields(BEFORE_ANSWER), _fields([*AFTER_ANSWER, *added])
+    if has_logprobs:
+        [name] = column_names([LOGPROBS.name], [*taken, *names, *(field.name for field in typed)])
+        after.insert(len(AFTER_ANSWER) - 1, pa.field(name, LOGPROBS.type))
     return pa.schema([*_fields(BEFORE_INPUT), *renamed, *before, *typed, *after])
 
 

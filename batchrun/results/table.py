@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
+from batchrun.answers.logprobs import logprobs_array
 from batchrun.job.catalogue import PriceLike
 from batchrun.records import OutcomeColumns
 from batchrun.results.answer_counts import AnswerCounts
@@ -34,6 +35,7 @@ class Results:
         reader: AnswerReader | None = None,
         evaluated: Evaluated | None = None,
         hidden: Collection[str] = (),
+        has_logprobs: bool = False,
     ) -> None:
         """Fix the schema; reads nothing.
 
@@ -44,12 +46,15 @@ class Results:
             reader: reads the answers.
             evaluated: scores the rows.
             hidden: columns that only the evaluation needs; they are left out of the results.
+            has_logprobs: whether the results have a column of log probabilities.
         """
         self._outcomes, self._inputs, self._prices = outcomes, inputs, prices
         self._reader, self._evaluated = reader or AnswerReader(None), evaluated or Evaluated()
         self._typed = self._reader.columns
         added = self._evaluated.columns
-        whole = results_schema(None if inputs is None else inputs.schema, self._typed, added=added)
+        schema = None if inputs is None else inputs.schema
+        whole = results_schema(schema, self._typed, added=added, has_logprobs=has_logprobs)
+        self._has_logprobs = has_logprobs
         self._unscored = pa.schema(list(whole)[: len(whole) - len(added)])
         self._hidden = hidden
         self.schema = pa.schema([field for field in whole if field.name not in hidden])
@@ -72,6 +77,8 @@ class Results:
             rows = outcomes["row"]
             own = outcome_arrays(outcomes, self._prices, completions)
             self.answers.add(dict(zip(_NAMES, own, strict=True)))
+            if self._has_logprobs:
+                own.insert(len(own) - 1, _logprobs(outcomes))
             if self._typed is not None and objects is not None:
                 own[_BEFORE_TYPED:_BEFORE_TYPED] = self._typed.arrays(objects)
             self.dropped += len(rows)
@@ -90,3 +97,9 @@ class Results:
         if not self._hidden:
             return batch
         return batch.select([name for name in batch.schema.names if name not in self._hidden])
+
+
+def _logprobs(outcomes: OutcomeColumns) -> pa.Array:
+    """Return the log probabilities of the completed rows."""
+    bodies, kinds = outcomes["body"], outcomes["kind"]
+    return logprobs_array([body if kind is None else None for body, kind in zip(bodies, kinds, strict=True)])

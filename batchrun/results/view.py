@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 
+from batchrun.answers.logprobs import has_logprobs
 from batchrun.answers.schema import AnswerSchema
 from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.checkpoint import facts
@@ -114,6 +115,7 @@ class StoredRun:
             reader=reader,
             evaluated=evaluated,
             hidden=[] if keep is None else [there for name, there in evaluated.reads.items() if name not in keep],
+            has_logprobs=self._has_logprobs(inputs),
         )
         return Table(results, reader, evaluated)
 
@@ -140,6 +142,16 @@ class StoredRun:
             return AnswerReader(self.view.schema)
         schema = None if self.job is None else self.job.response.schema
         return AnswerReader(None if schema is None else AnswerSchema(schema))
+
+    def _has_logprobs(self, inputs: pa.Schema | None) -> bool:
+        """Return whether the job asks for log probabilities, or its rows do: by their columns, or the first answers."""
+        if self.job is not None and self.job.model.parameters().get("logprobs"):
+            return True
+        stated = [field.type for field in inputs or () if field.name in ("params", "body")]
+        if any(pa.types.is_struct(kind) and kind.get_field_index("logprobs") >= 0 for kind in stated):
+            return True
+        first = next(self.checkpoint.columns(), None)
+        return first is not None and has_logprobs(first["body"])
 
     def _judgments(self) -> Judgments | None:
         if self.job is None or self.job.judge.model is None:

@@ -21,7 +21,15 @@ from batchrun.endpoint.pool.verdicts import verdict_rows
 from batchrun.job.sections import SECTIONS, Price
 from batchrun.job.settings import Section, default_of, key_of
 from batchrun.prompts.input.endings import ENDINGS
-from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, BEFORE_INPUT, CLASH_PREFIX, EVALUATED, Column
+from batchrun.results.columns import (
+    AFTER_ANSWER,
+    BEFORE_ANSWER,
+    BEFORE_INPUT,
+    CLASH_PREFIX,
+    EVALUATED,
+    LOGPROBS,
+    Column,
+)
 from batchrun.results.usage import USAGE_COLUMNS
 
 ROOT = Path(__file__).parents[2]
@@ -188,7 +196,7 @@ def columns() -> str:
     inputs = ("…", "as in the input", f"the input's columns (`--keep`); a clash gets the prefix `{CLASH_PREFIX}`")
     its_prefix = f"a clash gets the prefix `{ANSWER_PREFIX}`"
     typed = ("…", "by the schema", f"one for each property of `[response]` `schema`; {its_prefix}")
-    after = _columns((*AFTER_ANSWER, *EVALUATED))
+    after = _columns((*AFTER_ANSWER[:-1], LOGPROBS, AFTER_ANSWER[-1], *EVALUATED))
     rows = [*_columns(BEFORE_INPUT), inputs, *_columns(BEFORE_ANSWER), typed, *after]
     return table(("column", "type", "meaning"), rows)
 
