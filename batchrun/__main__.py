@@ -10,6 +10,7 @@ import click
 
 from batchrun import __version__
 from batchrun.cli import cli
+from batchrun.cli.pandas_import import spare_pandas
 from batchrun.cli.standard_streams import open_closed_streams, protect_streams
 from batchrun.cli.suggestions import explained
 from batchrun.errors import BatchrunError
@@ -59,6 +60,7 @@ def _tune() -> None:
     gc.set_threshold(50_000, 20, 50)
     # Arrow's own allocators keep freed memory: an export of 200,000 rows peaks at 208 MiB, with the system's at 140.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    spare_pandas()
 
 
 def _report_unexpected(error: Exception) -> int:

@@ -19,6 +19,7 @@ _FLAT = ("input", "prompt", "model", "endpoint", "limits", "output", "response",
 
 _OWN = {
     ("input", "path"): "data",
+    ("input", "run"): "data",
     ("prompt", "user"): "prompt",
     ("model", "names"): "model",
     ("response", "schema"): "schema",

@@ -28,8 +28,6 @@ class Settings(TypedDict, total=False):
     """the name of a scorer, or a function that gets a row of the results as a dict and returns a number"""
     prices: Mapping[str, Price | Mapping[str, float]]
     """price of each model; it replaces the built-in price"""
-    run: str | None
-    """run directory whose answers are the rows; instead of `path`"""
     include_failed: bool
     """of a run: use its failed rows too"""
     id: str | None

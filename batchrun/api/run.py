@@ -7,6 +7,7 @@ import dataclasses
 from batchrun.api.thread import INTERRUPTED, Relay, RunThread, handling_interrupts
 from batchrun.api.words import errors_in_python, in_python
 from batchrun.engine import runner
+from batchrun.engine.interruption import ENDED, Interruption
 from batchrun.engine.options import Options
 from batchrun.job.sections import Job
 from batchrun.report.notebook_bar import is_notebook
@@ -40,7 +41,7 @@ def run(job: Job, options: Options | None = None) -> Summary:
         BatchrunError: the job cannot start, or its directory cannot be written.
         Interrupted: the run was interrupted; it is a KeyboardInterrupt.
     """
-    thread = RunThread(job, options or Options())
+    thread = RunThread(job, _for_one_run(options))
     with errors_in_python():
         try:
             summary = thread.result()
@@ -58,13 +59,20 @@ async def arun(job: Job, options: Options | None = None) -> Summary:
         BatchrunError: the job cannot start, or its directory cannot be written.
         CancelledError: the task was cancelled, or the cell was interrupted and the run has drained.
     """
-    options = options or Options()
+    options = _for_one_run(options)
     shown = options.progress
     options = dataclasses.replace(options, progress=Relay(shown, lambda call: call()))
     with shown, errors_in_python():
         if is_notebook():
             return _in_python(await _interruptible(job, options))
         return _in_python(await runner.arun(job, options))
+
+
+def _for_one_run(options: Options | None) -> Options:
+    """Return options that no run has used: in a notebook, the same ones are passed again and again."""
+    options = options or Options()
+    is_used = options.interruption.phase is ENDED
+    return dataclasses.replace(options, interruption=Interruption()) if is_used else options
 
 
 async def _interruptible(job: Job, options: Options) -> Summary:

@@ -4,9 +4,9 @@ A type checker sees what a constructor takes (`__set__`) and what the field is t
 plain annotations; the check of the setting converts the value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
 
@@ -34,8 +34,15 @@ if TYPE_CHECKING:
         def __get__(self, section: object, kind: type | None = None) -> float | None: ...
         def __set__(self, section: object, value: float | str | None) -> None: ...
 
+    class OptionalSchema:
+        """A JSON Schema, a model class of pydantic, or None; read as a dict."""
+
+        def __get__(self, section: object, kind: type | None = None) -> dict[str, Any] | None: ...
+        def __set__(self, section: object, value: Mapping[str, Any] | type | None) -> None: ...
+
 else:
     Texts = tuple[str, ...]
     OptionalTexts = tuple[str, ...] | None
     PathText = str
     OptionalSeconds = float | None
+    OptionalSchema = dict[str, Any] | None

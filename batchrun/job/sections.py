@@ -7,7 +7,7 @@ from typing import Any
 
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.evaluate import Evaluate
-from batchrun.job.field_types import OptionalSeconds, OptionalTexts, PathText, Texts
+from batchrun.job.field_types import OptionalSchema, OptionalSeconds, OptionalTexts, PathText, Texts
 from batchrun.job.judge import Judge
 from batchrun.job.notify import Notify
 from batchrun.job.prompt import PromptTemplates
@@ -168,7 +168,7 @@ class Output(Section):
 class Response(Section):
     """`[response]`: the form that every answer must have."""
 
-    schema: dict[str, Any] | None = setting(
+    schema: OptionalSchema = setting(
         None,
         "JSON Schema of the answers, a file or a table, also in OpenAI's wrapper; its properties become typed columns",
         json_schema,

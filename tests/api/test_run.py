@@ -45,17 +45,18 @@ def interrupt_when(*conditions: Callable[[], bool]) -> threading.Thread:
 
 @pytest.mark.usefixtures("base_url")
 def test_an_interrupt_drains_and_the_same_call_resumes() -> None:
-    """Python's own handler is back afterwards."""
+    """Also with the same options. Python's own handler is back afterwards."""
     before = signal.getsignal(signal.SIGINT)
     with serving(Settings(latency_s=0.2, models=("m",))) as (url, ledger):
         thread = interrupt_when(lambda: ledger.answered >= 20)
+        options = batchrun.Options(agree=True)
         with pytest.raises(KeyboardInterrupt, match=r"rows are left; interrupted.* batchrun\.open_run\('runs/a'\)"):
-            batchrun.run(job(url))
+            batchrun.run(job(url), options)
         thread.join()
         assert signal.getsignal(signal.SIGINT) is before
         settled = len(batchrun.open_run("runs/a"))
         assert 20 <= settled == ledger.answered < 60
-        assert batchrun.run(job(url)).completed == 60
+        assert batchrun.run(job(url), options).completed == 60
         assert ledger.answered == 60
 
 

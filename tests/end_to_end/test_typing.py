@@ -35,7 +35,7 @@ job = batchrun.Job(
     model=batchrun.Model(name="m", stop="x", extra_body={"top_k": 5}),
     limits=batchrun.Limits(patience="12h", max_duration=90),
     output=batchrun.Output(dir=Path("runs/a"), keep=["text"]),
-    response=batchrun.Response(schema={"type": "object"}),
+    response=batchrun.Response(schema=Path),
 )
 seconds: float | None = job.limits.patience_s
 names: tuple[str, ...] = job.model.names

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from batchrun.job.endpoint import Endpoint
-from batchrun.job.sections import SECTIONS, Input, Job, Limits, Model, Output
+from batchrun.job.sections import SECTIONS, Input, Job, Limits, Model, Output, Response
 from batchrun.job.settings import SettingError
 
 INPUT = Input(path=("a.jsonl",))
@@ -74,6 +75,15 @@ def test_sections_take_the_names_of_the_job_file() -> None:
         Limits(patience="12h", patience_s=5)
     with pytest.raises(SettingError, match="patience = 'soon': must be a duration"):
         Limits(patience="soon")
+
+
+def test_a_schema_can_be_a_model_class() -> None:
+    """Of pydantic; what is kept is its JSON Schema."""
+
+    class Label(BaseModel):
+        label: str
+
+    assert Response(schema=Label).schema == Label.model_json_schema()
 
 
 def test_sections_take_paths_texts_and_lists() -> None:
