@@ -1,4 +1,4 @@
-"""What waits for the writer: outcomes, extra costs, and other statements. Bounded by the caller, who asks `is_full`."""
+"""What waits for the writer: outcomes, extra costs, and other statements. The caller bounds it by `has_room`."""
 
 from collections import deque
 from typing import Any, NamedTuple, TypeVar
@@ -38,15 +38,15 @@ class WriteQueue:
         self._bytes_put = 0  # changed by the event loop only
         self._bytes_written = 0  # changed by the writer only
 
-    @property
-    def is_full(self) -> bool:
-        """Whether nothing more should be admitted until the writer has caught up."""
+    def has_room(self) -> bool:
+        """Return whether more may be admitted; else the writer must catch up first."""
         queued_bytes = self._bytes_put - self._bytes_written
-        return len(self._outcomes) >= MAX_QUEUED or queued_bytes >= MAX_QUEUED_BYTES
+        return len(self._outcomes) < MAX_QUEUED and queued_bytes < MAX_QUEUED_BYTES
 
     def put(self, outcome: Outcome) -> None:
         """Add an outcome."""
-        self._bytes_put += _body_bytes(outcome)
+        if outcome.body is not None:
+            self._bytes_put += len(outcome.body)
         self._outcomes.append(outcome)
 
     def add(self, extra: Extra) -> None:

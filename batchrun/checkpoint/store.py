@@ -56,6 +56,8 @@ class Store:
         self.notice: str | None = None
         """What the user should know about how this file is kept."""
         self._queue = WriteQueue()
+        self.has_room = self._queue.has_room
+        """Returns whether more may be put; asked before each request, so it is the queue's own."""
         self._mark = SettledMark()
         self._models = ModelNumbers(self.path, self._queue)
         self._lookup = Lookup(self.path, self._models)
@@ -164,11 +166,6 @@ class Store:
             return False
 
     @property
-    def is_keeping_up(self) -> bool:
-        """Whether there is room for more in the queue."""
-        return not self._queue.is_full
-
-    @property
     def totals(self) -> dict[str, ModelTotals]:
         """What each model's part adds up to, of what is durable."""
         return dict(self._writer.totals)
@@ -181,7 +178,7 @@ class Store:
     def sending(self, in_flight: int, usd: float = 0.0, tokens: int = 0) -> None:
         """Note how many requests are in flight, and money and tokens spent and set aside: before they are sent."""
         self._in_flight, self._owed_usd, self._owed_tokens = in_flight, usd, tokens
-        self._note()
+        self._journal.note(self._accepted + in_flight, usd, tokens)
 
     def _note(self) -> None:
         self._journal.note(self._accepted + self._in_flight, self._owed_usd, self._owed_tokens)

@@ -39,13 +39,13 @@ def added(
         counts[2] += outcome.attempts
         counts[3] += outcome.throttled
         if outcome.kind is None:
-            _add_usage(counts, outcome.usage, zeros.setdefault(outcome.model, set()))
+            _add_usage(counts, outcome.usage, outcome.model, zeros)
     for extra in extras:
         counts = sums.setdefault(extra.model, [0] * len(COUNTS))
         counts[2] += extra.attempts
         counts[3] += extra.throttled
         if extra.usage is not None:
-            _add_usage(counts, extra.usage, zeros.setdefault(extra.model, set()))
+            _add_usage(counts, extra.usage, extra.model, zeros)
     totals = dict(before)
     for model, counts in sums.items():
         old = before.get(model, ModelTotals())
@@ -55,7 +55,7 @@ def added(
     return totals
 
 
-def _add_usage(counts: list[int], usage: Usage, zeros: set[str]) -> None:
+def _add_usage(counts: list[int], usage: Usage, model: str, zeros: dict[str, set[str]]) -> None:
     prompt, completion, total, cached, reasoning = usage
     if prompt is None or completion is None:  # its cost is not known
         counts[9] += 1
@@ -66,7 +66,8 @@ def _add_usage(counts: list[int], usage: Usage, zeros: set[str]) -> None:
     counts[7] += cached or 0
     counts[8] += reasoning or 0
     if 0 in usage:
-        zeros.update(name for name, tokens in zip(Usage._fields, usage, strict=True) if tokens == 0)
+        names = zeros.setdefault(model, set())
+        names.update(name for name, tokens in zip(Usage._fields, usage, strict=True) if tokens == 0)
 
 
 def with_copies(

@@ -119,7 +119,7 @@ class Sending:
                 cure_of=self._contact.cure_of,
             ),
             Listeners(on_outcome=self.store.put, on_flight=self._on_flight, on_event=self._on_event),
-            may_admit=lambda: self.store.is_keeping_up,
+            may_admit=self.store.has_room,
         )
 
     async def send(self) -> Stop | None:

@@ -34,14 +34,14 @@ def test_a_queue_is_full_by_rows_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -
     waiting = WriteQueue()
     monkeypatch.setattr(queue, "MAX_QUEUED", 2)
     waiting.put(OUTCOMES[0])
-    assert not waiting.is_full
+    assert waiting.has_room()
     waiting.put(OUTCOMES[1])
-    assert waiting.is_full
+    assert not waiting.has_room()
     waiting.written(waiting.take())
-    assert not waiting.is_full
+    assert waiting.has_room()
     monkeypatch.setattr(queue, "MAX_QUEUED_BYTES", 10)
     waiting.put(OUTCOMES[2])
-    assert waiting.is_full
+    assert not waiting.has_room()
 
 
 def test_bytes_stay_in_the_queue_until_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,9 +50,9 @@ def test_bytes_stay_in_the_queue_until_they_are_written(monkeypatch: pytest.Monk
     waiting = WriteQueue()
     waiting.put(OUTCOMES[0])
     load = waiting.take()
-    assert waiting.is_full
+    assert not waiting.has_room()
     waiting.written(load)
-    assert not waiting.is_full
+    assert waiting.has_room()
 
 
 class Interrupting(bytes):
@@ -76,6 +76,6 @@ def test_a_commit_in_the_middle_of_a_put_does_not_falsify_the_bytes(monkeypatch:
     body = Interrupting(b"answer")
     body.waiting, body.load = waiting, waiting.take()
     waiting.put(OUTCOMES[1]._replace(body=body))
-    assert waiting.is_full
+    assert not waiting.has_room()
     waiting.written(waiting.take())
-    assert not waiting.is_full
+    assert waiting.has_room()

@@ -232,17 +232,17 @@ def test_a_full_queue_holds_admission_back_until_it_is_written(tmp_path: Path, m
     monkeypatch.setattr(queue, "MAX_QUEUED", 2)
     with Store(tmp_path) as store:
         put_all(store, batch[:1])
-        assert store.is_keeping_up
+        assert store.has_room()
         put_all(store, batch[1:2])
-        assert not store.is_keeping_up
+        assert not store.has_room()
         wait = Wait()
         store.start(wait, lambda problem: None)
         wait.for_rows(2)
-        assert store.is_keeping_up
+        assert store.has_room()
     monkeypatch.setattr(queue, "MAX_QUEUED_BYTES", 10)
     with Store(tmp_path) as store:
         put_all(store, batch[2:])
-        assert not store.is_keeping_up
+        assert not store.has_room()
 
 
 class Broken:

@@ -178,15 +178,16 @@ class Wire:
         return Answer(connection, message.code, message.headers, content)
 
     def _write(self, transport: asyncio.WriteTransport, body: bytes) -> None:
-        head = b"%bContent-Length: %d\r\n\r\n" % (self._head_now(), len(body))
+        own = self._head_by_proxy() if self._is_by_plain_proxy else self._head
+        head = b"%bContent-Length: %d\r\n\r\n" % (own, len(body))
         if len(body) <= _CONCATENATED_BYTES:
             transport.write(head + body)
         else:
             transport.writelines((head, body))
 
-    def _head_now(self) -> bytes:
-        """Return the head; a plain proxy also gets the credentials of its URL, once the connector has read them."""
-        if not self._is_by_plain_proxy or "Proxy-Authorization" not in self._request.headers:
+    def _head_by_proxy(self) -> bytes:
+        """Return the head for a plain proxy, with the credentials of its URL once the connector has read them."""
+        if "Proxy-Authorization" not in self._request.headers:
             return self._head
         return b"%bProxy-Authorization: %b\r\n" % (
             self._head,

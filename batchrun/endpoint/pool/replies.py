@@ -46,7 +46,7 @@ def judge(result: Reply | Fault) -> Verdict:
     """Return what one attempt's result means."""
     if isinstance(result, Fault):
         return Verdict(result.kind, result.message, Usage())
-    if result.is_success:
+    if 200 <= result.status < 300:
         return _judge_answer(result)
     return _judge_error(result.status, result.headers, result.body)._replace(usage=usage_in(result.body))
 

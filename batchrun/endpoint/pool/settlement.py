@@ -40,7 +40,8 @@ class Settlement:
         unix_s: Callable[[], float],
     ) -> None:
         self._admission, self._limit = admission, admission.limit
-        self._rules, self._policy, self._rates = rules, rules.policy, rules.rates
+        self._rules, self._policy = rules, rules.policy
+        self._rates = rules.rates if rules.rates is not None and rules.rates.tokens is not None else None
         self._repair, self._strict = rules.repair, rules.strict
         self._on_outcome, self._on_event, self._stop = listeners.on_outcome, listeners.on_event, stop
         self.absence = Absence(admission, listeners.on_event)
