@@ -28,7 +28,7 @@ def comparison_lines(a: Side, b: Side, found: Difference) -> Iterator[str]:
     for name, paired in found.scores.items():
         yield f"{name:<9} {_score_text(paired)}"
     for name, agreement in found.labels.items():
-        yield f"{name:<9} {_label_text(agreement, are_texts=found.compared.are_free_texts)}"
+        yield f"{name:<9} {_label_text(agreement)}"
     yield f"changed   {_changed_text(found)}"
     yield from _table(found)
 
@@ -42,13 +42,12 @@ def _score_text(paired: PairedScores) -> str:
     return f"A {mean_a:.4g}, B {mean_b:.4g}; B − A = {paired.difference:+.4g}{interval}; {wins}"
 
 
-def _label_text(agreement: Agreement, *, are_texts: bool) -> str:
+def _label_text(agreement: Agreement) -> str:
     if not agreement.prompts:
         return "no prompt has a label on both sides"
     share = f"{100 * agreement.same / agreement.prompts:.3g} %"
     same = f"the same for {agreement.same:,} of {counted(agreement.prompts, 'prompt')} ({share})"
-    has_alpha = agreement.alpha is not None and not are_texts
-    return f"{same}; Krippendorff's alpha is {agreement.alpha:.3g}" if has_alpha else same
+    return same if agreement.alpha is None else f"{same}; Krippendorff's alpha is {agreement.alpha:.3g}"
 
 
 def _changed_text(found: Difference) -> str:

@@ -8,7 +8,7 @@ from batchrun.answers.scores.agreement import IntervalAlpha, NominalAlpha
 from batchrun.answers.scores.pairs import PairedScores
 from batchrun.errors import JobError
 from batchrun.prompts.input.files import nearest
-from batchrun.report.sides import Compared, PromptAnswers, Side, compared_in, prompts_of
+from batchrun.report.sides import Compared, PromptAnswers, Side, compared_in, ids_of, prompts_of
 
 
 class ChangedRow(NamedTuple):
@@ -23,21 +23,23 @@ class ChangedRow(NamedTuple):
 class Agreement:
     """How often the majority labels of both sides are the same."""
 
-    def __init__(self, *, are_numbers: bool = False) -> None:
+    def __init__(self, *, are_numbers: bool = False, are_free_texts: bool = False) -> None:
         self.prompts = self.same = 0
         """Prompts where both sides have a label, and those where it is the same."""
         self._alpha: NominalAlpha | IntervalAlpha = IntervalAlpha() if are_numbers else NominalAlpha()
+        self._has_alpha = not are_free_texts
 
     def add(self, a: Any, b: Any) -> None:
         """Add one prompt; one without a label on a side does not count."""
         if a is not None and b is not None:
             self.prompts += 1
             self.same += a == b
-            self._alpha.add([a, b])
+            if self._has_alpha:
+                self._alpha.add([a, b])
 
     @property
     def alpha(self) -> float | None:
-        """Krippendorff's alpha between the sides."""
+        """Krippendorff's alpha between the sides; None of free texts, which are not labels."""
         return self._alpha.alpha
 
 
@@ -47,7 +49,10 @@ class Difference:
     def __init__(self, compared: Compared, most: int) -> None:
         self.compared, self._most = compared, most
         self.scores = {name: PairedScores() for name in compared.scores}
-        self.labels = {name: Agreement(are_numbers=name in compared.numbers) for name in compared.labels}
+        self.labels = {
+            name: Agreement(are_numbers=name in compared.numbers, are_free_texts=compared.are_free_texts)
+            for name in compared.labels
+        }
         self.prompts = self.only_a = self.only_b = self.changed = self.other_inputs = 0
         """Prompts on both sides, on one side, changed ones, and those whose columns of the input differ."""
         self._first: list[tuple[float, int, ChangedRow]] = []
@@ -146,13 +151,19 @@ def _have_same_ids(a: Side, b: Side) -> bool:
     """Return whether rows with the same number have the same id on both sides, and some are on both."""
     if a.results == b.results:
         return True
-    nothing = Compared([], [], [])
+    ids, others = ids_of(a), ids_of(b)
+    one, other = next(ids, None), next(others, None)
     shared = False
-    for one, other in _merged(prompts_of(a, nothing), prompts_of(b, nothing)):
-        if one is not None and other is not None:
-            if one.custom_id != other.custom_id:
+    while one is not None and other is not None:
+        if one[0] == other[0]:
+            if one[1] != other[1]:
                 return False
             shared = True
+            one, other = next(ids, None), next(others, None)
+        elif one[0] < other[0]:
+            one = next(ids, None)
+        else:
+            other = next(others, None)
     return shared
 
 

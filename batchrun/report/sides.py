@@ -123,6 +123,18 @@ def prompts_of(side: Side, compared: Compared, key: str | None = None) -> Iterat
             yield from _prompts(table, compared, key)
 
 
+def ids_of(side: Side) -> Iterator[tuple[int, str]]:
+    """Yield the number and the id of each prompt of a side, in the order of its rows."""
+    last = -1
+    with pq.ParquetFile(side.results) as file:
+        for batch in file.iter_batches(_BATCH_ROWS, columns=["row", "custom_id", "model"]):
+            its = batch.filter(pc.equal(batch.column("model"), side.model))
+            for row, custom_id in zip(its.column("row").to_pylist(), its.column("custom_id").to_pylist(), strict=True):
+                if row != last:
+                    last = row
+                    yield row, custom_id
+
+
 def _prompts(table: pa.Table, compared: Compared, key: str | None) -> Iterator[PromptAnswers]:
     values = {name: python_values(table[name]) for name in table.column_names}
     places = range(table.num_rows)
@@ -134,9 +146,9 @@ def _prompts(table: pa.Table, compared: Compared, key: str | None) -> Iterator[P
             row=row,
             custom_id=values["custom_id"][first],
             scores=tuple(_mean([values[name][place] for place in its]) for name in compared.scores),
-            labels=tuple(vote_of(_label(values[name][place]) for place in completed).label for name in compared.labels),
+            labels=tuple(_majority([values[name][place] for place in completed]) for name in compared.labels),
             text=values[_RESPONSE][completed[0]] if completed and compared.labels else None,
-            inputs=hash(tuple(target_text(values[name][first]) for name in compared.inputs)),
+            inputs=hash(tuple(_plain(values[name][first]) for name in compared.inputs)),
             key=None if key is None else target_text(values[key][first]),
         )
 
@@ -144,6 +156,17 @@ def _prompts(table: pa.Table, compared: Compared, key: str | None) -> Iterator[P
 def _mean(scores: Sequence[float | None]) -> float | None:
     found = [score for score in scores if score is not None]
     return sum(found) / len(found) if found else None
+
+
+def _majority(values: Sequence[Any]) -> Hashable | None:
+    if len(values) == 1:
+        return _label(values[0])
+    return vote_of(map(_label, values)).label
+
+
+def _plain(value: Any) -> Hashable:
+    """Return a value of the input in a form that does not depend on its type: 1 and 1.0 are the same."""
+    return value if isinstance(value, str) else target_text(value)
 
 
 def _label(value: Any) -> Hashable | None:
