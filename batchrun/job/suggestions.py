@@ -48,6 +48,9 @@ _MEANT = {
 _PARAMETERS = frozenset({"key", "url", "prompt", "file", "files", "best_of", "timeout", "columns", "samples", "metric"})
 """Words that an endpoint may know as a key of the body: under `[model]` they are passed through."""
 
+_REPEATING = ("judge",)
+"""Sections that have settings of others again: those that a user more likely means are the others'."""
+
 _CUTOFF = 0.5
 
 
@@ -89,7 +92,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def section_of(key: str, *, but: str) -> str | None:
     """Return the only other section that has a setting of this name."""
     found = [name for name, kind in SECTIONS.items() if name != but and key in map(key_of, fields(kind))]  # type: ignore[arg-type]  # sections are dataclasses
-    return found[0] if len(found) == 1 else None
+    likely = [name for name in found if name not in _REPEATING] or found
+    return likely[0] if len(likely) == 1 else None
 
 
 def _within(section: str, setting: str) -> str:

@@ -55,6 +55,7 @@ FLAGS = (
     "--model --out --system --template --base-url --project --api-key-env --max-concurrency --requests-per-minute "
     "--tokens-per-minute --max-attempts --timeout-s --max-cost --max-tokens-total --stop-at --max-duration "
     "--temperature --max-tokens --top-p --seed --stop --num-samples --stream --no-stream --limit --id --keep "
+    "--where --sample --sample-seed --shuffle --include-failed --schema --target --scorer --pattern --field --param "
     "--retry-failed --restart --strict --patience --yes --simulate --json --quiet --allow-http -m -o -s -t -c"
 )
 
@@ -63,7 +64,7 @@ def test_run_has_every_flag_of_the_reference(batchrun: Any) -> None:
     """The flags are grouped under headings."""
     text = batchrun("run", "--help").stdout
     assert [flag for flag in FLAGS.split() if not re.search(rf"(^|[\s,/]){flag}\b", text)] == []
-    for heading in ("Input", "Prompt", "Model", "Endpoint", "Limits", "Output", "Run"):
+    for heading in ("Input", "Prompt", "Model", "Answers", "Endpoint", "Limits", "Output", "Run"):
         assert f"\n{heading}:\n" in text
 
 
