@@ -1,15 +1,15 @@
 """Splits the bytes of a stream into server-sent events. Pure.
 
 Bytes arrive in any chunks. They are split into lines, and lines into events (an empty line ends an event). An event
-without data is none: some servers send one as a heartbeat. Two things are accepted that the standard does not have: a
-line that is a JSON object without `data:`, and a last event without its empty line.
+without data is none: some servers send one as a heartbeat. Three things are accepted that the standard does not have: a
+line that is a JSON object without `data:`, llama.cpp's line `error:`, and a last event without its empty line.
 Source: the HTML standard, "Server-sent events".
 """
 
 import re
 from collections.abc import Callable
 
-_FIRST_LINE = re.compile(rb"(data|event|id|retry)?:")
+_FIRST_LINE = re.compile(rb"(data|event|id|retry)?:|error: ?\{")
 
 _CHUNK = b'"chat.completion.chunk"'
 _DELTA = b'"delta"'
@@ -86,6 +86,8 @@ class EventReader:
             self._on_event(b"", line)
         elif line.startswith(b"event:"):
             self._name = line[6:].strip()
+        elif line.startswith(b"error:"):
+            self._on_event(b"error", line[6:].strip())
         elif line.startswith(b"\xef\xbb\xbf"):  # a stream may begin with a byte order mark
             self._read_line(line[3:])
 

@@ -81,6 +81,8 @@ class StreamAssembler:
             return self._error
         if self._stray is not None and not self._is_finished:
             return self._stray
+        if not (self._choices or self._head or self._more or self._usage):
+            return _error("the stream is empty")
         choices = [choice.assembled(index) for index, choice in sorted(self._choices.items())]
         completion = {**self._head, "object": "chat.completion", **self._more, "choices": choices}
         if self._usage is not None:

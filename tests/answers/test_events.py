@@ -34,9 +34,16 @@ def test_a_stream_may_begin_with_a_byte_order_mark() -> None:
     assert read(b"\xef\xbb\xbfdata: 1\n\n") == [(b"", b"1")]
 
 
+def test_an_error_in_a_line_of_its_own_is_an_event() -> None:
+    """As llama.cpp writes it."""
+    assert read(b'data: 1\n\nerror: {"code":500}\n\n') == [(b"", b"1"), (b"error", b'{"code":500}')]
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
+        (b'error: {"code": 500}', True),
+        (b"error: no such model", False),
         (b"data: {", True),
         (b"\xef\xbb\xbf\n\nevent: x", True),
         (b": PROCESSING\n\ndata: {", True),

@@ -243,6 +243,8 @@ def test_the_last_usage_counts() -> None:
         (sse([{"object": "error", "message": "gone", "code": 400}]), "gone"),
         (sse([{"message": "gone", "code": 500}]), "gone"),
         (b'event: error\ndata: {"message": "gone"}\n\n', "gone"),
+        (b'data: {"choices": []}\n\nerror: {"code": 500, "message": "gone"}\n\n', "gone"),
+        (b"data: [DONE]\n\n", "the stream is empty"),
         (b"data: {broken\n\n", "the stream has an event that is not JSON"),
         (b"data: <html>\n\n", "the stream ended after an event that is not a chunk: <html>"),
         (sse([chunk(piece(content="a")), 7]), "the stream ended after an event that is not a chunk: 7"),

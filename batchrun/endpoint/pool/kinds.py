@@ -144,7 +144,12 @@ _PHRASES = (
         r"|exceeds? (the )?context (limit|length|window|size)|must have (less|fewer) than \d+ tokens|exceeds? max_seq"
         r"|tokens?\b.{0,40}\bexceeds? max\b|tokens? (do|does) not fit|prompt.{0,4}过长",
     ),
-    _rule("context_length", "500", r"(input|prompt) length exceeds the (maximum )?context length"),  # Ollama
+    _rule(  # Ollama, llama.cpp
+        "context_length",
+        "500",
+        r"\b(input|prompt|request)\b.{0,40}\bexceeds? (the )?(\w+ )?context (length|size|window)"
+        r"|^context shift is disabled",
+    ),
     # Any other words that name a length of the whole prompt, a bound and two numbers; not those of a parameter.
     _rule(
         "context_length",

@@ -2,7 +2,8 @@
 
 Servers agree on no shape, and a gateway wraps the words of the server behind it. So no key has to be known: every text
 of the body is a leaf, in the order of the body, also those inside a text that is JSON itself. A text with spaces is
-words, and so is a single plain word. A text without spaces that has other characters than letters is a code.
+words, and so is a single plain word, and a text in a script that writes no spaces. A text without spaces that has other
+characters than letters is a code.
 """
 
 import re
@@ -28,6 +29,9 @@ words of a prompt must not decide. Source of the echoes: FastAPI's `input`, Groq
 _OF_REQUEST = frozenset({"param", "params", "parameter", "loc", "location", "field", "fields", "path", "model"})
 """Keys whose values name a part of the request: they are not codes."""
 
+_BY_FIELD = "errors"
+"""Key of an object that has a list of texts for each field that was sent. Source: Laravel, ASP.NET."""
+
 _NAMES_A_CODE = re.compile(r"(code|type|status|object|errno|kind)$")
 """Keys whose single words are codes."""
 
@@ -48,10 +52,9 @@ class Leaf(NamedTuple):
         text = self.value
         if not isinstance(text, str):
             return False
-        if len(text.split()) > 1:
+        if len(text.split()) > 1 or not text.isascii():
             return any(map(str.isalpha, text))
-        is_plain = text.strip().rstrip(".!?,;:").isalpha()
-        return is_plain and (not _NAMES_A_CODE.search(self.key) or not text.isascii())
+        return text.strip().rstrip(".!?,;:").isalpha() and not _NAMES_A_CODE.search(self.key)
 
     @property
     def is_name(self) -> bool:
@@ -64,7 +67,12 @@ class Leaf(NamedTuple):
         if type(self.value) is int:
             return _NUMBERED.search(self.key) is not None
         text = self.value
-        if not isinstance(text, str) or not 0 < len(text) <= _CODE_CHARS or len(text.split()) != 1:
+        if (
+            not isinstance(text, str)
+            or not 0 < len(text) <= _CODE_CHARS
+            or len(text.split()) != 1
+            or not text.isascii()
+        ):
             return False
         return self.key not in _OF_REQUEST and (not text.isdecimal() or _NUMBERED.search(self.key) is not None)
 
@@ -87,14 +95,20 @@ def _leaves(key: str, value: Any, depth: int) -> Iterator[Leaf]:
         elif value and not value.isspace():
             yield Leaf(key, value)
     elif isinstance(value, dict):
-        for name, each in list(value.items())[:_MOST_ITEMS] if depth else ():
-            if not _SKIPPED.search(name.lower()):
-                yield from _leaves(name.lower(), each, depth - 1)
+        yield from _leaves_of_object(key, value, depth) if depth else ()
     elif isinstance(value, list):
         for each in value[:_MOST_ITEMS] if depth else ():
             yield from _leaves(key if isinstance(each, str) else "", each, depth - 1)
     elif value is not None and not isinstance(value, bool):
         yield Leaf(key, value)
+
+
+def _leaves_of_object(key: str, value: dict[str, Any], depth: int) -> Iterator[Leaf]:
+    for name, each in list(value.items())[:_MOST_ITEMS]:
+        if not _SKIPPED.search(name.lower()):
+            if key == _BY_FIELD and isinstance(each, list):
+                yield Leaf("field", name)
+            yield from _leaves(name.lower(), each, depth - 1)
 
 
 def _parsed(text: str) -> Any:

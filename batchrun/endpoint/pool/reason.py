@@ -36,7 +36,10 @@ _DELAYS_S = {
 
 _UNIT = r"(ms|millis?(?:econds?)?|s|secs?|seconds?|秒|m|mins?|minutes?|分钟|h|hrs?|hours?|小时)(?![a-z])"
 _SPAN = rf"(?:\d+(?:\.\d+)?\s*{_UNIT.replace('(ms', '(?:ms')}\s*)+"
-_ADVICE = re.compile(rf"(?:\b(?:again|retry|wait)\b|重试|等待).{{0,20}}?({_SPAN})", re.IGNORECASE)
+_ADVICE = re.compile(
+    rf"(?:\b(?:again|retry|wait)\b|重试|等待).{{0,20}}?({_SPAN})|({_SPAN})(?:之|以)?后.{{0,8}}?(?:重试|再试)",
+    re.IGNORECASE,
+)
 _PART = re.compile(rf"(\d+(?:\.\d+)?)\s*{_UNIT}", re.IGNORECASE)
 _UNITS_S = {"ms": 0.001, "mil": 0.001, "s": 1.0, "秒": 1.0, "m": 60.0, "分": 60.0, "h": 3600.0, "小": 3600.0}
 """What a unit begins with, and its seconds."""
@@ -121,7 +124,7 @@ def _delay_s(value: Any, unit_s: float) -> float | None:
 
 def _advice_in(text: str) -> float | None:
     found = _ADVICE.search(text)
-    return span_s(found[1]) if found else None
+    return span_s(found[1] or found[2]) if found else None
 
 
 def span_s(text: str) -> float | None:

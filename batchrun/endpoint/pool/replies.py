@@ -91,6 +91,8 @@ def _begun(status: int) -> int:
 
 def _not_json(body: bytes) -> Verdict:
     text = plain_text(body)
+    if not text:
+        return Verdict("bad_reply", "the answer is empty", Usage(), reason=Reason())
     what = f"a web page, not an answer of an API: {text[:80]!r}" if _is_page(body) else f"not JSON: {text[:80]!r}"
     return Verdict("bad_reply", f"the answer is {what}", Usage(), reason=Reason(text))
 
@@ -123,9 +125,17 @@ def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:
 
 
 def _redirected(headers: dict[str, str]) -> str:
+    """Return where a redirect leads; of another host no more than its name, unless it looks like the same API."""
     try:
-        host = urlsplit(headers.get("location", "")).hostname
+        to = urlsplit(headers.get("location", ""))
+        host, port = to.hostname, to.port
     except ValueError:  # half an IPv6 address
-        host = None
-    why = "redirects are not followed, since they would carry the key along"
-    return f"the endpoint redirects to {host or 'another address'}; {why}"
+        to, host, port = urlsplit(""), None, None
+    if host is None:
+        return printable(f"the endpoint redirects to {to.path or 'another address'}; redirects are not followed")
+    message = f"the endpoint redirects to {host}; redirects are not followed, since they would carry the key along"
+    path = to.path.rstrip("/").removesuffix("/chat/completions")
+    if path != to.path.rstrip("/"):
+        place = f"{to.scheme or 'https'}://{host}" + (f":{port}" if port else "")
+        message += f"; if that is the same API, its base URL is {place}{path}"
+    return printable(message)

@@ -10,7 +10,7 @@ WORDS: list[tuple[Any, str]] = [
     ({"errors": ["top_k is out of range"]}, "top_k is out of range"),
     (
         {"summary": "Not accepted", "errors": {"seed": ["must be a whole number"]}},
-        "Not accepted: must be a whole number",
+        "Not accepted: seed: must be a whole number",
     ),
     ({"error": {"message": "Rejected", "explanation": "no images here"}}, "Rejected: no images here"),
     ({"message": "Rejected", "hint": "images"}, "Rejected: images"),
@@ -30,7 +30,17 @@ WORDS: list[tuple[Any, str]] = [
         "no such field: body: top_k",
     ),
     ({"raw": '{"error": {"message": "the seed is negative"}}'}, "the seed is negative"),
+    (
+        {"errors": {"temperature": ["Must be between 0 and 2."], "n": ["n is odd"]}},
+        "temperature: Must be between 0 and 2. n is odd",
+    ),
+    ({"errors": {"message": "no seed", "code": "bad_seed"}}, "no seed"),
     ({"error": "内容敏感"}, "内容敏感"),
+    ({"error": {"code": "1302", "message": "并发数过高，请降低并发"}}, "并发数过高，请降低并发"),
+    (
+        {"error": {"code": "bad", "message": "リクエストが大きすぎます。4096トークンです。"}},
+        "リクエストが大きすぎます。4096トークンです。",
+    ),
     ({"type": "error", "status": "failed", "info": "gone"}, "gone"),
     ({"loc": ["body"]}, ""),
     ({}, ""),
@@ -53,6 +63,7 @@ CODES: list[tuple[str, Any, bool]] = [
     ("code", "x" * 101, False),
     ("param", "content_filter", False),
     ("model", "unknown_model", False),
+    ("message", "余额不足，请充值", False),
 ]
 
 

@@ -96,7 +96,8 @@ ADVICE: list[tuple[Any, float | None]] = [
     ({"message": "retry after 3 sec."}, 3.0),
     ({"message": "retry in 1 hr 2 mins"}, 3720.0),
     ({"message": "please retry in 90 milliseconds"}, 0.09),
-    ({"message": "请在 3 秒后重试"}, None),
+    ({"message": "请在 3 秒后重试"}, 3.0),
+    ({"message": "请求过快，请在3秒之后再试"}, 3.0),
     ({"message": "重试前请等待 3 秒"}, 3.0),
 ]
 

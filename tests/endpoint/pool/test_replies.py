@@ -145,7 +145,12 @@ def test_a_completion_comes_with_its_usage_and_so_does_a_bad_reply() -> None:
 
 @pytest.mark.parametrize(
     ("location", "where"),
-    [("https://login.example/x?key=1", "login.example"), ("/v2", "another address"), ("http://[", "another address")],
+    [
+        ("https://login.example/x?key=1", "login.example"),
+        ("/v2/?key=1", "/v2/"),
+        ("http://[", "another address"),
+        ("https://a:b@api.example:8443/v1/chat/completions/?key=1", "api.example"),
+    ],
 )
 def test_a_redirect_is_a_refusal_that_names_the_host_only(location: str, where: str) -> None:
     """Redirects are not followed; the message repeats nothing else of the address."""
@@ -153,6 +158,20 @@ def test_a_redirect_is_a_refusal_that_names_the_host_only(location: str, where: 
     assert verdict.kind == "forbidden"
     assert f"redirects to {where};" in verdict.message
     assert "key=1" not in verdict.message
+
+
+def test_a_redirect_that_keeps_the_path_of_the_api_names_the_base_url_there() -> None:
+    """From http to https, or to another host. Where the host stays the same, the key would stay there too."""
+    moved = judge(reply(308, location="https://a:b@api.example:8443/v1/chat/completions/?key=1")).message
+    assert moved.endswith("its base URL is https://api.example:8443/v1")
+    assert "base URL" not in judge(reply(307, location="https://login.example/x")).message
+    assert "key" not in judge(reply(307, location="/v1/chat/completions/")).message
+
+
+@pytest.mark.parametrize("body", [b"", b" \n"])
+def test_an_empty_reply_is_called_empty(body: bytes) -> None:
+    """With the status of success."""
+    assert judge(reply(200, body)).message == "the answer is empty"
 
 
 def test_a_message_is_short_and_readable() -> None:
