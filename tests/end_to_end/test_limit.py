@@ -1,5 +1,6 @@
 """The limit over a real socket: it is found, remembered and shared."""
 
+import signal
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ def test_two_runs_of_one_project_share_its_limit(spawn: Any, endpoint: Any) -> N
     second = spawn("run", prompts("second.jsonl", 60), *common, "-o", "second")
     assert second.wait(timeout=40) == 0
     assert first.poll() is None, "the first should still be running: the second had its share"
-    endpoint.change(latency_s=0, concurrency_limit=None)
-    assert first.wait(timeout=40) == 0
-    assert endpoint.stats.answered == 4_060
+    first.send_signal(signal.SIGINT)
+    assert first.wait(timeout=40) == 130
+    settled = [pq.read_metadata(f"{name}/results.parquet").num_rows for name in ("first", "second")]
+    assert settled[1] == 60
+    assert sum(settled) == endpoint.stats.answered
