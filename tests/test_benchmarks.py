@@ -10,11 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
+import pyarrow.parquet as pq
 import pytest
 from benchmarks import connections, instructions, million, rows, start, streaming
 from benchmarks.answers import ANSWER, REFUSAL
 from benchmarks.endpoint import SILENT, Endpoint, fast_endpoint
 from benchmarks.figures import Figure, find_before, keep, record
+from benchmarks.inputs import write_rows
 from benchmarks.process import program, started, use
 from benchmarks.sizes import Sizes
 
@@ -68,7 +70,15 @@ def test_the_instructions_of_a_row_are_the_difference_between_many_rows_and_few(
     monkeypatch.setattr(instructions, "_counted", count)
     figures = instructions.measure(TINY, tmp_path)
     assert [figure.value for figure in figures] == [5.0, 9.0, 13.0, 9 / 5]
-    assert [command[2] for command in counted[::2]] == ["benchmarks.floor", "batchrun", "batchrun"]
+    assert [command[2] for command in counted[::2]] == ["benchmarks.floor", "benchmarks.unclocked", "batchrun"]
+
+
+def test_a_run_whose_instructions_are_counted_is_a_whole_run(tmp_path: Path) -> None:
+    """Its commits are put off, and made at the end."""
+    write_rows(tmp_path / "in.jsonl", 20)
+    with fast_endpoint(tmp_path) as base_url:
+        use(instructions.run_of(tmp_path / "in.jsonl", tmp_path / "out", base_url, 10), tmp_path)
+    assert pq.read_metadata(tmp_path / "out" / "results.parquet").num_rows == 10
 
 
 @pytest.mark.parametrize(
