@@ -114,9 +114,9 @@ class FirstRows:
 
     @cached_property
     def _head(self) -> bytes:
-        """The first bytes of the first file, unpacked; empty of Parquet, and of what is not on this machine."""
+        """The first bytes of the first file, unpacked; empty of Parquet, Excel, and what is not on this machine."""
         file, head = self._files[0], b""
-        if file.format in ("parquet", "run") or file.is_stdin or file.found is not None:
+        if file.format in ("parquet", "run", "xlsx") or file.is_stdin or file.found is not None:
             return head
         with suppress(OSError, EOFError, zlib.error), open_file(file) as raw:
             for chunk in chunks(raw):

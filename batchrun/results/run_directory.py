@@ -14,6 +14,7 @@ from batchrun.errors import InputError, NotBegunError, RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.job.serialization import UnknownSettingError, job_from_dict
 from batchrun.prompts.input.columns import InputColumns
+from batchrun.prompts.input.endings import parted_sheet
 from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.prompts.input.frame import is_frame
 from batchrun.prompts.input.parts import Numbers
@@ -131,7 +132,7 @@ def _found_from(folder: str | None, path: str) -> str:
     if folder is None or is_remote(path):
         return path
     there = Path(folder, path)
-    if there.exists():
+    if there.exists() or Path(parted_sheet(str(there))[0]).exists():
         return str(there)
     pattern = str(Path(glob.escape(folder), path))
     return pattern if glob.glob(pattern, recursive=True) else path  # noqa: PTH207  # Path.glob takes no absolute patterns

@@ -163,13 +163,13 @@ def test_an_unknown_command_exits_2(batchrun: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "message"), [("nowhere.jsonl", "nowhere.jsonl: no such file"), ("in.xlsx", "in.xlsx: unknown ending")]
+    ("path", "message"), [("nowhere.jsonl", "nowhere.jsonl: no such file"), ("in.ods", "in.ods: unknown ending")]
 )
 def test_a_wrong_file_is_reported_before_a_missing_key(
     batchrun: Any, monkeypatch: pytest.MonkeyPatch, path: str, message: str
 ) -> None:
     """The key may be missing too, but the path is what was typed."""
     monkeypatch.delenv("OPENAI_API_KEY")
-    Path("in.xlsx").write_bytes(b"PK\x03\x04[Content_Types].xml")
+    Path("in.ods").write_bytes(b"PK\x03\x04[Content_Types].xml")
     done = batchrun("run", path, "-m", "m", "-o", "out")
     assert (done.code, message in done.stderr, "no key" in done.stderr) == (2, True, False)

@@ -21,7 +21,7 @@ _BATCH_ROWS = 1024
 
 _PARQUET = ("parquet", "run")
 
-_TYPED = ("jsonl", "json")
+_TYPED = ("jsonl", "json", "xlsx")
 """Formats whose values have types that their rows show; other formats than these and Parquet have texts only."""
 
 _MOST_COLUMNS = 2000

@@ -64,7 +64,7 @@ def other_kind(head: bytes, path: str = "FILE", *, may_be_text: bool = True) -> 
             return what.replace("FILE", shlex.quote(path))
     if head.startswith(b"PK\x03\x04"):
         if b"[Content_Types].xml" in head or b"xl/" in head:
-            return "is an Excel workbook (.xlsx) or another file of Office; save it as CSV UTF-8"
+            return "is an Excel workbook or another file of Office; give a workbook a name that ends in .xlsx"
         return f"is a ZIP archive; unpack it: unzip {shlex.quote(path)}"
     if head[257:262] == b"ustar":
         return f"is a tar archive; unpack it: tar -xf {shlex.quote(path)}"

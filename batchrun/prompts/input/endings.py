@@ -1,5 +1,6 @@
 """Endings of names → formats: what is input, and what to say of what is nearly input."""
 
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -9,7 +10,7 @@ from typing import Literal
 from batchrun.errors import InputError
 from batchrun.prompts.input.diagnosis import advice
 
-Format = Literal["jsonl", "parquet", "csv", "json", "txt", "run"]
+Format = Literal["jsonl", "parquet", "csv", "json", "txt", "run", "xlsx"]
 """`run` is the results of a run, named by its directory."""
 
 _PACKED: dict[str, Format] = {
@@ -24,11 +25,15 @@ _PACKED: dict[str, Format] = {
 ENDINGS: dict[str, Format] = {
     **{ending + packing: kind for ending, kind in _PACKED.items() for packing in ("", ".gz", ".zst")},
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
 }
 """File ending → format. How a file is packed is read from its first bytes, whatever its name says."""
 
-_ONLY_NAMED: tuple[Format, ...] = ("json", "txt")
-"""Formats that other files next to data have too, such as `config.json` and `LICENSE.txt`."""
+_ONLY_NAMED: tuple[Format, ...] = ("json", "txt", "xlsx")
+"""Formats that other files next to data have too, such as `config.json`, `LICENSE.txt` and `notes.xlsx`."""
+
+_SHEET = re.compile(r"(.+\.xlsx)#(.+)", re.IGNORECASE)
+"""The path of a workbook and the name of a sheet in it."""
 
 _MOST_LOOKED_AT = 20
 """Files of a folder without input that are looked at for a hint."""
@@ -42,7 +47,7 @@ def is_known(parts: Sequence[str], pattern: str = "") -> bool:
 
     Args:
         parts: the names.
-        pattern: the glob that found the file; `.json` and `.txt` are input only where it names the ending.
+        pattern: the glob that found the file; `.json`, `.txt` and `.xlsx` are input only where it names the ending.
     """
     kind = _format(parts[-1])
     if kind is None or any(part.startswith(NO_INPUT) for part in parts):
@@ -65,6 +70,12 @@ def known_format(path: str, name: str, cure: str = "") -> Format:
 def has_format(name: str) -> bool:
     """Whether a file with this name is input where it is named."""
     return _format(name) is not None
+
+
+def parted_sheet(path: str) -> tuple[str, str]:
+    """Return the path of a workbook and the sheet that is named after it; other paths unchanged, without a sheet."""
+    found = _SHEET.fullmatch(path)
+    return (path, "") if found is None or Path(path).exists() else (found[1], found[2])
 
 
 def separator(name: str) -> str | None:
@@ -93,4 +104,4 @@ def named_hint(path: str) -> str:
 
 def known_endings() -> str:
     """Return them for a message."""
-    return f"{', '.join(_PACKED)}, each also with .gz or .zst, and .parquet"
+    return f"{', '.join(_PACKED)}, each also with .gz or .zst, .parquet, and .xlsx"

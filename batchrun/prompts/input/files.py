@@ -20,6 +20,7 @@ from batchrun.prompts.input.endings import (
     known_endings,
     known_format,
     named_hint,
+    parted_sheet,
 )
 from batchrun.prompts.input.folders import RESULTS_FILE, is_run_directory, job_hint
 from batchrun.prompts.input.frame import is_frame, shown_input
@@ -49,6 +50,8 @@ class InputFile(NamedTuple):
     which tells also a change that kept its time."""
     found: Found | None = None
     """What is elsewhere, as its store has it."""
+    sheet: str = ""
+    """Name of the sheet of a workbook; empty for the first one."""
 
     @property
     def shown(self) -> str:
@@ -89,7 +92,8 @@ def identity(file: InputFile) -> InputIdentity | None:
         return None
     if file.found is not None:
         return InputIdentity(file.path, file.size_bytes, file.mtime_ns, file.version)
-    return InputIdentity(str(Path(file.path).resolve()), file.size_bytes, file.mtime_ns, file.version)
+    sheet = f"#{file.sheet}" if file.sheet else ""
+    return InputIdentity(f"{Path(file.path).resolve()}{sheet}", file.size_bytes, file.mtime_ns, file.version)
 
 
 def is_same(file: InputFile) -> bool:
@@ -192,8 +196,10 @@ def _parts(place: Place, root: str = "") -> tuple[str, ...]:
 def _local_files(path: str) -> Iterator[InputFile]:
     if is_run_directory(Path(path)):
         yield _run_file(path)
-    else:
-        yield from map(_input_file, _expand(path))
+        return
+    path, sheet = parted_sheet(path)
+    for file in map(_input_file, _expand(path)):
+        yield file._replace(name=f"{file.name}#{sheet}", sheet=sheet) if sheet else file
 
 
 def _run_file(directory: str) -> InputFile:

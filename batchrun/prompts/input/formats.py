@@ -10,6 +10,7 @@ from batchrun.prompts.input.json_lines import jsonl_rows
 from batchrun.prompts.input.parquet_file import parquet_rows
 from batchrun.prompts.input.parts import Reading, Rows
 from batchrun.prompts.input.text_file import text_rows
+from batchrun.prompts.input.xlsx_file import xlsx_rows
 
 ROWS: dict[str, Callable[[BinaryIO, Reading], Rows]] = {
     "jsonl": jsonl_rows,
@@ -18,4 +19,5 @@ ROWS: dict[str, Callable[[BinaryIO, Reading], Rows]] = {
     "run": run_rows,
     "json": json_rows,
     "txt": text_rows,
+    "xlsx": xlsx_rows,
 }
