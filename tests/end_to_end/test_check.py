@@ -2,10 +2,12 @@
 
 import json
 import random
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.calendar import stop_calendar
 from harness.prompts import write_prompts, write_rows
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
@@ -106,8 +108,11 @@ def test_an_invalid_job_exits_2(check: Any, arguments: tuple[str, ...], words: s
     assert words in done.json["message"]
 
 
-def test_retired_models_and_prompts_that_are_too_long_are_reported(batchrun: Any) -> None:
+def test_retired_models_and_prompts_that_are_too_long_are_reported(
+    batchrun: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So are a model that is not in the catalogue, and a missing key."""
+    stop_calendar(monkeypatch, date(2026, 11, 28))
     write_prompts("a", "word " * 150_000)
     models = ("ibm-granite/granite-4.1-8b", MODEL, "meta-llama/Lama")
     done = batchrun("check", "in.jsonl", *(word for model in models for word in ("-m", model)))

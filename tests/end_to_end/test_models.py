@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.calendar import stop_calendar
 from harness.prompts import write_prompts
 
 from batchrun.cli.model_texts import model_details, model_lines
@@ -16,6 +17,12 @@ from batchrun.simulator.settings import MODELS
 RETIRED, REPLACEMENT = "moonshotai/Kimi-K2-Instruct", "moonshotai/Kimi-K2.5"
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The day of the catalogue."""
+    stop_calendar(monkeypatch, date(2026, 11, 28))
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 """The advice after a refusal fits the endpoint, and can be typed."""
 
+from datetime import date
+
 import pytest
+from harness.calendar import stop_calendar
 
 from batchrun.endpoint.advice import cure_for, models_command, place_of, unheard_cure
 from batchrun.endpoint.pool.verdicts import EFFECTS
@@ -37,8 +40,9 @@ def test_the_cure_names_key_and_url(
     assert all(part in cure for part in parts), cure
 
 
-def test_a_retired_model_of_wandb_has_its_date_and_its_replacement() -> None:
+def test_a_retired_model_of_wandb_has_its_date_and_its_replacement(monkeypatch: pytest.MonkeyPatch) -> None:
     """Elsewhere the same model may still be served."""
+    stop_calendar(monkeypatch, date(2026, 11, 28))
     model = "moonshotai/Kimi-K2-Instruct"
     assert cure_for("model_not_found", Endpoint(), has_key=True, model=model) == (
         "it was retired on 2026-03-04; the vendor recommends moonshotai/Kimi-K2.5; "
