@@ -112,6 +112,7 @@ class Sending:
                 repair=self._prepared.repair,
                 strict=None if canaries.strict_forms is None else Strictness(*canaries.strict_forms),
                 budget=self._budget,
+                models=len(self.job.models),
                 answered=self._contact.answered,
                 answered_before=self._contact.answered_before,
                 is_heard=self._contact.is_heard,

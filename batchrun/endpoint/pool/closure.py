@@ -18,8 +18,18 @@ REFUSED = 4
 class Closure:
     """The models that are closed, and why."""
 
-    def __init__(self, admission: Admission, on_event: Callable[[Event], None], stop: Callable[[Stop], None]) -> None:
-        self._admission, self._on_event, self._stop_run = admission, on_event, stop
+    def __init__(
+        self, admission: Admission, models: int, on_event: Callable[[Event], None], stop: Callable[[Stop], None]
+    ) -> None:
+        """Begin with all models open.
+
+        Args:
+            admission: has the models that have had a request.
+            models: how many the job has; those that were done before have had none.
+            on_event: takes what is closed, and the attempts of rows that stay open.
+            stop: stops the run.
+        """
+        self._admission, self._models, self._on_event, self._stop_run = admission, models, on_event, stop
         self.stops: dict[str, Stop] = {}
         """Model → why it is closed."""
         self._of_model: set[str] = set()  # closed for a reason that must name the model
@@ -61,7 +71,8 @@ class Closure:
         models: dict[str, list[str]] = {}  # by message
         for model in (lane.model for lane in self._admission.lanes if lane.is_closed):
             models.setdefault(self.stops[model].message, []).append(model)
-        is_everybodys = len(models) == 1 and not self._of_model and len(self.stops) == len(self._admission.lanes)
+        all_models = max(len(self._admission.lanes), self._models)
+        is_everybodys = len(models) == 1 and not self._of_model and len(self.stops) == all_models
         named = (f"{', '.join(names)}: {message}" for message, names in models.items())
         return Stop(
             kind=first.kind,

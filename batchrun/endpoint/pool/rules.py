@@ -44,6 +44,8 @@ class Rules:
     """Sends the schema without `strict` to models that refuse it; None where it is not sent."""
     budget: Budget | None = None
     """Caps on money and tokens."""
+    models: int = 1
+    """How many models the job names: where there are several, the reason to stop names those that it is of."""
     answered: Collection[str] = ()
     """Models that answered in earlier executions: their first refusal need not be the whole run's."""
     answered_before: Callable[[str], Request | None] = _no_request

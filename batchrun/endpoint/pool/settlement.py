@@ -47,7 +47,7 @@ class Settlement:
         self.absence = Absence(admission, listeners.on_event)
         """The models that are away."""
         self._evidence = Evidence(admission, self.absence)
-        self.closure = Closure(admission, listeners.on_event, stop)
+        self.closure = Closure(admission, rules.models, listeners.on_event, stop)
         """The models that are closed."""
         self._waits = Waits(admission.pace, rules.policy.backoff, uniform=uniform, unix_s=unix_s)
         self._unix_s = unix_s

@@ -117,6 +117,14 @@ def test_models_that_are_refused_for_the_same_reason_are_named_together() -> Non
     assert run.stop.message.startswith("a, c: model not found; ")
 
 
+@pytest.mark.parametrize(("models", "message"), [(1, "Authentication failed; "), (2, "a: Authentication failed; ")])
+def test_a_refused_model_is_named_where_the_job_has_others_that_are_done(models: int, message: str) -> None:
+    """They have no rows in this execution."""
+    run = Server(a=NO_KEY).run(models=models)
+    assert run.stop is not None
+    assert run.stop.message.startswith(message)
+
+
 def test_a_refusal_counts_more_than_an_empty_account() -> None:
     """Running the same command again helps only one of the two."""
     run = Server(a=NO_CREDIT, b=UNKNOWN, c=None).run()
