@@ -6,8 +6,9 @@ is always there when an outage begins: sent before the first failure, and not an
 
 - A row that was there at two beginnings is held apart. It is sent when the endpoint has answered others for as long as
   it lasted with the row, and no other such row is in flight.
-- If it is answered, it is a row like any other. If an outage begins without any such row in flight, the endpoint fails
-  without them too: all are released.
+- If it is answered, it is a row like any other. If an outage begins without any row in flight that was there at another
+  beginning, the endpoint fails without them too: all are released. One more beginning is enough to hold a row again:
+  another row that was not known yet may have been the reason.
 - If an outage begins three times while it is the only such row in flight, it fails.
 """
 
@@ -68,7 +69,6 @@ class Apart:
             present: the rows in flight when it began, and for how long each had been.
             now_s: the time.
         """
-        is_there = any(work is self._sent for work, _ in present)
         for work, survived_s in present:
             work.beginnings += 1
             work.survived_s = survived_s
@@ -76,12 +76,12 @@ class Apart:
                 work.alone += 1
         self._sent = None
         self._successes, self._ended_s = 0, now_s
-        if is_there or not self.held:
+        if not self.held or any(work.beginnings >= _BEGINNINGS for work, _ in present):
             return ()
         released = list(self.held)
         self.held.clear()
         for work in released:
-            work.beginnings = work.alone = 0
+            work.beginnings, work.alone = 1, 0
         return released
 
 

@@ -15,8 +15,8 @@ outage ends with the success of any request that was sent since the pause began.
 
 A probe is a row that is not a suspect, preferably a fresh one. When only suspects are left, no row can show whether the
 rows are bad or the endpoint is. Then a canary probes: a request for one token, the only kind that is not a row's. It
-can convict too: if rows failed and no canary did, the rows are at fault. If a canary failed, suspects and canaries take
-turns, because a server may answer rows and break at canaries. A canary is also sent after many different rows have
+can convict too: if rows failed and no canary did, the rows are at fault. After every eight failed canaries one suspect
+probes, because a server may answer rows and break at canaries. A canary is also sent after many different rows have
 failed as probes, since a file may have a thousand bad rows in a row. If it succeeds, admission continues, but nothing
 is judged yet: the next row that succeeds forgives all.
 
@@ -33,24 +33,24 @@ from batchrun.endpoint.pool.refusals import Refusals
 from batchrun.endpoint.pool.verdicts import ATTEMPT
 
 _MANY = 8
-"""Rows that must fail one after the other, with no success between, until admission pauses; at least as many as are in
-flight, because the failures of a burst come back before its answers. Where one request in three fails by chance, eight
-in a row happen every 6,600 requests or so, and cost one short pause."""
+"""Rows that must fail one after the other until admission pauses; at least as many as are in flight, because the
+failures of a burst come back before its answers. Where one request in three fails by chance, that costs one short pause
+in 6,600 requests."""
 
 _ROWS_PROBED = 7
-"""Rows that must fail as probes until a canary probes although more rows are left. One canary in eight probes costs
-almost nothing."""
+"""Rows that must fail as probes until a canary probes although more rows are left."""
+
+_CANARIES_IN_TURN = 8
+"""Canaries that must fail until a suspect probes: it may be what makes the server crash, and would then each time."""
 
 _PROBE_FIRST_S = 0.5
 _PROBE_LAST_S = 30.0
 _PROBE_SHARE = 1 / 16
-"""Waits between probes: short at first, because most outages are short, then a share of the outage's length so far, so
-that its end is seen at most that share later."""
+"""Waits between probes: short at first, because most outages are short, then a share of the outage's length so far."""
 
 _AT_ONCE_S = 0.05
 _AGES_APART_S = 0.25
-"""When many rows fail within 50 ms of one another, and some were sent a quarter of a second after others, the endpoint
-has crashed: rows that fail by themselves fail some time after they were sent."""
+"""When many rows fail within 50 ms, and some were sent a quarter of a second after others, the endpoint has crashed."""
 
 _NEVER_S = float("-inf")
 
@@ -65,8 +65,8 @@ class Pause(NamedTuple):
     message: str
     is_outage: bool = False
     """Whether a probe has failed during the pause."""
-    is_proven: bool = False
-    """Whether a canary has failed during the pause."""
+    canaries: int = 0
+    """Canaries that failed during the pause."""
     rows: int = 0
     """Rows that failed as probes since the last canary."""
     asks: bool = False
@@ -131,9 +131,10 @@ class Health(Generic[Row]):
         return self.pause is not None and self.pause.rows >= _ROWS_PROBED
 
     @property
-    def is_canary_refuted(self) -> bool:
-        """Whether the last failed probe was a canary: if only suspects are left, the next probe is a suspect."""
-        return self.pause is not None and self.pause.is_proven and not self.pause.rows
+    def is_suspects_turn(self) -> bool:
+        """Whether the next probe is a suspect, if only suspects are left."""
+        failed = 0 if self.pause is None or self.pause.rows else self.pause.canaries
+        return failed > 0 and failed % _CANARIES_IN_TURN == 0
 
     def suspicion(self, row: Row) -> int:
         """Return what the row may still have to pay for its failures."""
@@ -173,9 +174,10 @@ class Health(Generic[Row]):
         """Note a failure of a canary; return whether an outage begins with it."""
         if self.wants_row:
             self.refusals.begin_again()
-        return self.pause is not None and self._confirm(
-            self.pause._replace(rows=0, is_proven=True, asks=False), failure
-        )
+        if self.pause is None:
+            return False
+        pause = self.pause._replace(rows=0, asks=False, canaries=self.pause.canaries + 1)
+        return self._confirm(pause, failure)
 
     def canary_refused(self, canary: Row, failure: Failure, refusal: Refusal) -> bool:
         """Note a refusal of a canary that asked for an outage; return whether an outage begins with it."""
@@ -238,7 +240,7 @@ class Health(Generic[Row]):
             self._undecided_since_s = pause.since_s if pause else _NEVER_S
             return Judgement({}, [], pause)
         if is_canary:
-            are_guilty = pause is None or not pause.is_proven
+            are_guilty = pause is None or not pause.canaries
         else:
             are_guilty = not self._is_undecided and (pause is None or not pause.is_outage)
         self._is_undecided = False

@@ -227,7 +227,7 @@ class Lane:
         if probe is None and (
             self.backlog.fresh or not self._room.more_to_come
         ):  # no room for a fresh request, or none left
-            is_suspects_turn = self.health.is_canary_refuted and not self._probes
+            is_suspects_turn = self.health.is_suspects_turn and not self._probes
             probe = (self.backlog.take_any() if is_suspects_turn else None) or self._make_canary()
         if probe is not None:
             self._probes.add(probe)

@@ -193,7 +193,8 @@ class Settlement:
                 lane.backlog.put(work, now_s)
         elif is_parked or lane.backlog.take_where(lambda each: each is work):
             result, verdict = work.failure
-            message = f"the endpoint stopped answering each time this row was sent ({work.beginnings} times)"
+            outages = f"{work.beginnings} outages began while it was in flight"
+            message = f"the endpoint stopped answering each time this row was sent ({outages})"
             self._settle(work, result, verdict._replace(message=f"{message}: {verdict.message}"))
 
     # Failure.

@@ -55,7 +55,7 @@ class Fragile:
 
 
 @pytest.mark.parametrize("rows", [1, 10, 300])
-@pytest.mark.parametrize("killers", [{0}, {3, 7}, {299}])
+@pytest.mark.parametrize("killers", [{0}, {3, 7}, {3, 50, 77}, {299}])
 @pytest.mark.parametrize(("down_s", "after_s"), [(3.0, 0.01), (40.0, 0.01), (20.0, 3.0)])
 @pytest.mark.parametrize("max_attempts", [1, 5])
 def test_a_row_that_takes_the_server_down_each_time_fails_and_no_other_row_does(
