@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import polars
 
 _STATUS = "status"
+_ROW = "row"
 
 _BATCH_ROWS = 1024
 
@@ -119,12 +120,17 @@ class Answers:
             columns: only these, in this order.
             options: of pyarrow's `Table.to_pandas`, such as `types_mapper=pandas.ArrowDtype`.
         """
-        _import("pandas")
-        table = self.to_arrow(
-            None if columns is None else [*columns, *frame_types.index_columns(self.directory, columns)]
-        )
-        frame: pandas.DataFrame = table.to_pandas(**options)
-        return frame
+        library = _import("pandas")
+        columns = [columns] if isinstance(columns, str) else columns
+        read = None if columns is None else [*columns, *frame_types.index_columns(self.directory, columns)]
+        is_numbered = frame_types.numbers_rows(self.directory)
+        if is_numbered and read is not None and _ROW not in read:
+            read.append(_ROW)
+        frame: pandas.DataFrame = self.to_arrow(read).to_pandas(**options)
+        places = library.Index(frame[_ROW].to_numpy()) if is_numbered else frame.index
+        if not places.equals(frame.index):  # some rows, or several answers to each
+            frame.index = places
+        return frame if columns is None or _ROW in columns or not is_numbered else frame.drop(columns=_ROW)
 
     def to_polars(self, columns: Sequence[str] | None = None) -> "polars.DataFrame":
         """Return the rows as a Polars data frame; `columns`: only these, in this order."""

@@ -47,6 +47,12 @@ def index_columns(directory: Path, columns: Sequence[str]) -> list[str]:
     return [names[name] for name in _index(frame.schema) if name in names and names[name] not in columns]
 
 
+def numbers_rows(directory: Path) -> bool:
+    """Return whether the run's data was a pandas frame whose index numbers its rows."""
+    frame = _frame(directory)
+    return frame is not None and _PANDAS in (frame.schema.metadata or {}) and not _index(frame.schema)
+
+
 def with_index(keep: Sequence[str] | None, path: str) -> tuple[str, ...] | None:
     """Return the columns that a job keeps, with those that hold the index of the frame in a file."""
     if keep is None or not _is_table(path):

@@ -52,7 +52,19 @@ def test_samples_repeat_the_index(base_url: str) -> None:
     frame = pd.DataFrame({"text": TEXTS}, index=[7, 8, 9])
     assert list(answered(frame, base_url, num_samples=2).to_pandas().index) == [7, 7, 8, 8, 9, 9]
     plain = answered(frame.reset_index(drop=True), base_url, num_samples=2, out="runs/b").to_pandas()
-    assert list(plain.index) == [0, 1, 2, 3, 4, 5]
+    assert list(plain.index) == [0, 0, 1, 1, 2, 2]
+
+
+def test_some_rows_keep_their_places_in_the_frame(base_url: str) -> None:
+    """Also under an index that only numbers the rows: a column of the answers is assigned to the right rows."""
+    frame = pd.DataFrame({"text": [f"number {number}" for number in range(20)]})
+    found = answered(frame, base_url, sample=5).to_pandas()
+    assert [frame.text[place] for place in found.index] == list(found.text)
+    assert list(found.index) == list(found.row) != list(range(5))
+    for columns in (["text"], "text"):
+        assert batchrun.open_run("runs/a").to_pandas(columns).equals(found[["text"]])
+    whole = answered(frame, base_url, out="runs/b").to_pandas()
+    assert whole.index.equals(frame.index)
 
 
 def test_types_of_polars_come_back(base_url: str) -> None:
