@@ -147,6 +147,7 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_the_notebook_runs_unchanged(notebook: Any) -> None:
     """Without a key; no cell has an error, and each shows what its text announces."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]

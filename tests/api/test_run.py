@@ -16,6 +16,8 @@ from harness.ledger import serving
 import batchrun
 from batchrun.simulator import Settings
 
+pytestmark = pytest.mark.timeout(180)
+
 
 def job(base_url: str, rows: int = 60) -> batchrun.Job:
     Path("rows.jsonl").write_text("".join(f'{{"prompt": "number {number}"}}\n' for number in range(rows)))

@@ -13,6 +13,8 @@ from harness.notebooks import interrupted, outputs
 import batchrun
 from batchrun.simulator import Settings
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # a kernel starts slowly on a busy machine
+
 ROWS = 60
 THIRD = ROWS // 3
 
@@ -69,7 +71,6 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
         yield Done(folder, dict(zip(cells, executed, strict=True)), url, {"all": ledger.answered})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["interrupted", "awaited"])
 def test_a_cell_that_is_interrupted_drains(name: str, done: Done) -> None:
     """What was in flight arrives, and the results are written. The message is one line that says how to resume."""
@@ -82,7 +83,6 @@ def test_a_cell_that_is_interrupted_drains(name: str, done: Done) -> None:
     assert THIRD <= settled < ROWS
 
 
-@pytest.mark.slow
 def test_the_same_cell_resumes_and_buys_only_the_rest(done: Done) -> None:
     """Both runs together have bought each row once."""
     assert "60 of 60 rows completed" in outputs(done.cells["shown"])
@@ -90,7 +90,6 @@ def test_the_same_cell_resumes_and_buys_only_the_rest(done: Done) -> None:
     assert done.bought["all"] == 2 * ROWS
 
 
-@pytest.mark.slow
 def test_the_frame_is_that_of_a_run_without_interrupts(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row by row, under its own index."""
     found = pd.read_pickle(done.folder / "frame.pkl")
@@ -104,13 +103,11 @@ def test_the_frame_is_that_of_a_run_without_interrupts(done: Done, monkeypatch: 
     pd.testing.assert_frame_equal(whole[["row", "text", "response"]], found[["row", "text", "response"]])
 
 
-@pytest.mark.slow
 def test_a_second_interrupt_stops_at_once(done: Done) -> None:
     """The answers would take minutes."""
     assert "Interrupted: runs/slow: stopped at once; make the same call again to resume" in outputs(done.cells["slow"])
 
 
-@pytest.mark.slow
 def test_progress_is_a_widget_that_ends_full(done: Done) -> None:
     """One for each cell that sends; that of the cell that was interrupted is marked."""
     for name in ("interrupted", "again", "awaited", "awaited again"):
@@ -122,7 +119,6 @@ def test_progress_is_a_widget_that_ends_full(done: Done) -> None:
     assert (second["value"], second["max"], second["bar_style"]) == (60, 60, "success")
 
 
-@pytest.mark.slow
 def test_answers_are_a_table_and_errors_one_line(done: Done) -> None:
     assert "<table>" in done.cells["shown"].outputs[0]["data"]["text/html"]
     error = done.cells["wrong"].outputs[-1]
