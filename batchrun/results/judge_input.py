@@ -2,6 +2,7 @@
 
 import filecmp
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ import pyarrow.parquet as pq
 
 from batchrun.answers.columns import without_clashes
 from batchrun.answers.scores.scorers import target_text
+from batchrun.checkpoint.file import damaged
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.errors import InputError, JobError
+from batchrun.errors import InputError, JobError, RunDirectoryError
 from batchrun.job.judging import JUDGED, SEEN, target_of
 from batchrun.job.sections import Job
 from batchrun.prompts.input.arrow import python_values
 from batchrun.prompts.input.columns import InputColumns
 from batchrun.prompts.source import Source
 from batchrun.records import Request
-from batchrun.results.columns import BEFORE_ANSWER, BEFORE_INPUT, CLASH_PREFIX, input_name
+from batchrun.results.columns import BEFORE_ANSWER, BEFORE_INPUT, CLASH_PREFIX, LostAnswer, input_name
 from batchrun.results.replace import replacing
 from batchrun.results.run_directory import input_source
 from batchrun.results.view import StoredRun, View
@@ -46,17 +48,23 @@ def write_judge_input(job: Job, directory: Path, path: Path) -> int:
     with Checkpoint(directory) as checkpoint:
         run = StoredRun(directory, checkpoint, View())
         run.be_plain()
-        path.parent.mkdir(exist_ok=True)
         temporary = path.with_name(f".{path.name}.new")
         try:
+            path.parent.mkdir(exist_ok=True)
             with replacing(temporary) as part:
                 count = run.with_input(lambda columns: _write(run, job, columns, part))
             if run.notices:
                 raise JobError(f"the answers cannot be judged without their questions; {run.notices[0]}")
             if not (path.exists() and filecmp.cmp(temporary, path, shallow=False)):
                 temporary.replace(path)
+        except LostAnswer as lost:
+            raise damaged(checkpoint.path, "the answer of a completed row is not a chat completion") from lost
+        except OSError as problem:
+            cure = "make room, or make the folder writable, and run the same command again"
+            raise RunDirectoryError(f"{path}: cannot be written: {problem.strerror or problem}; {cure}") from problem
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
     return count
 
 

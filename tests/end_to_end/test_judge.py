@@ -222,6 +222,19 @@ def test_a_wrong_judge_is_refused_before_anything_is_sent(
     assert sent(endpoint) == 0
 
 
+def test_a_folder_that_cannot_be_made_costs_only_the_judging(batchrun: Any, endpoint: Any) -> None:
+    """The answers are written, and the same command judges them when the cause is removed."""
+    Path("out").mkdir()
+    Path("out/judge").write_text("not a folder")
+    stopped = batchrun("run", write_job(endpoint))
+    assert stopped.code == 3
+    assert "the answers are complete, but not judged: out/judge/answers.parquet: cannot be written" in stopped.stderr
+    assert (len(results()), scores()[0]) == (30, (None, None, False))
+    Path("out/judge").unlink()
+    assert batchrun("run", "job.toml").code == 0
+    assert (sent(endpoint), None in {score for score, _, _ in scores()}) == (60, False)
+
+
 def test_the_judge_may_have_an_endpoint_and_a_key_of_its_own(
     batchrun: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
