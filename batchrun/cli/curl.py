@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import orjson
 
 from batchrun.cli.table import printable_json
-from batchrun.endpoint.key import find_project, is_variable_name, key_variable
+from batchrun.endpoint.key import find_project, is_variable_name, shown_variable_of
 from batchrun.job.endpoint import Endpoint
 
 _MOST_ARGUMENT_BYTES = 100_000
@@ -43,7 +43,7 @@ def curl_command(endpoint: Endpoint, body: bytes, environ: Mapping[str, str] = o
 
 def shown_variable(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str | None:
     """Return the variable that the command takes the key from; None where `run` sends none."""
-    name = key_variable(endpoint)
+    name = shown_variable_of(endpoint, environ)
     is_set = bool(environ.get(name, "").strip())
     if not is_set and endpoint.is_loopback and not endpoint.api_key_env:
         return None

@@ -17,6 +17,9 @@ from batchrun.job.settings import header_text, is_loopback, team_project
 
 _VARIABLES = {"wandb": "WANDB_API_KEY", "openai": "OPENAI_API_KEY", "custom": "OPENAI_API_KEY"}
 
+_BORROWED = "OPENAI_API_KEY"
+"""Where the vendor's own examples put a key of W&B. OpenAI's own keys begin with `sk-`."""
+
 _VARIABLE_NAME = re.compile("[A-Z_][A-Z0-9_]{0,63}")
 """Variable names that a message may repeat. Anything else may be a key in the wrong place."""
 
@@ -88,7 +91,8 @@ def _escaped(text: str) -> re.Pattern[bytes]:
 def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Secret | None:
     """Return the key for an endpoint; None for an endpoint on this machine that needs none.
 
-    Looks in the variable that `api_key_env` names, else in the provider's own; for W&B then in `~/.netrc`.
+    Looks in the variable that `api_key_env` names, else in the provider's own; for W&B then in `~/.netrc`, and last in
+    `OPENAI_API_KEY`, where the vendor's own examples put it.
 
     Raises:
         EndpointRefused: no key was found, or it cannot be sent in a header; the message names where it was looked for.
@@ -99,6 +103,8 @@ def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: 
     if not key and endpoint.provider == "wandb" and not endpoint.api_key_env:
         key = _from_netrc(home or Path.home(), endpoint.base_url)
         looked += " and ~/.netrc"
+        if not key and (key := _borrowed(endpoint, environ)):
+            looked = _BORROWED
     if not key:
         if endpoint.is_loopback and not endpoint.api_key_env:
             return None
@@ -110,6 +116,19 @@ def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: 
         where = f", which {_KEY_PAGES} shows" if endpoint.provider == "wandb" and not endpoint.api_key_env else ""
         raise EndpointRefused(f"no key for {endpoint.base_url}: looked in {looked}; export {variable}=…{where}")
     return _fit(key, looked)
+
+
+def _borrowed(endpoint: Endpoint, environ: Mapping[str, str]) -> str:
+    """Return the key for W&B in the variable of OpenAI; empty for a key of OpenAI, which goes to no other vendor."""
+    key = environ.get(_BORROWED, "").strip()
+    is_wandb = endpoint.provider == "wandb" and not endpoint.api_key_env
+    return key if is_wandb and not key.startswith("sk-") else ""
+
+
+def shown_variable_of(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the name of the variable that a command takes the key from."""
+    variable = key_variable(endpoint)
+    return _BORROWED if not environ.get(variable, "").strip() and _borrowed(endpoint, environ) else variable
 
 
 def wandb_server(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> str:
@@ -174,8 +193,10 @@ def is_variable_name(name: str) -> bool:
 def key_place(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str:
     """Return where an endpoint's key was found: the name of a variable, or `~/.netrc`."""
     variable = key_variable(endpoint)
-    has_netrc = endpoint.provider == "wandb" and not endpoint.api_key_env
-    return "~/.netrc" if has_netrc and not environ.get(variable, "").strip() else variable
+    if environ.get(variable, "").strip() or endpoint.provider != "wandb" or endpoint.api_key_env:
+        return variable
+    is_borrowed = _borrowed(endpoint, environ) and not _from_netrc(Path.home(), endpoint.base_url)
+    return _BORROWED if is_borrowed else "~/.netrc"
 
 
 def hide_keys(text: str) -> str:

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.endpoint.key import Secret, find_key, find_project, find_wandb_key, hide_keys, wandb_server
+from batchrun.endpoint.key import (
+    Secret,
+    find_key,
+    find_project,
+    find_wandb_key,
+    hide_keys,
+    key_place,
+    shown_variable_of,
+    wandb_server,
+)
 from batchrun.errors import EndpointRefused, JobError
 from batchrun.job.endpoint import Endpoint
 
@@ -37,6 +46,24 @@ def test_the_key_comes_from_the_variable_of_the_provider(
 ) -> None:
     """Or from the variable that the job names; whitespace around it comes from copying."""
     assert revealed(find_key(endpoint, environ, home=tmp_path)) == key
+
+
+def test_a_key_of_wandb_may_be_in_openais_variable_when_nothing_else_is_set(tmp_path: Path) -> None:
+    """As in the vendor's own examples. OpenAI's own key goes to no other vendor; a named variable is the only one."""
+    borrowed = {"OPENAI_API_KEY": "5f3a"}
+    found = find_key(WANDB, borrowed, tmp_path)
+    assert found is not None
+    assert found.reveal() == "5f3a"
+    assert key_place(WANDB, borrowed) == shown_variable_of(WANDB, borrowed) == "OPENAI_API_KEY"
+    own = {**borrowed, "WANDB_API_KEY": "mine"}
+    assert shown_variable_of(WANDB, own) == key_place(WANDB, own) == "WANDB_API_KEY"
+    for endpoint, environ in ((WANDB, {"OPENAI_API_KEY": "sk-1"}), (Endpoint(api_key_env="MY_KEY"), borrowed)):
+        with pytest.raises(EndpointRefused):
+            find_key(endpoint, environ, tmp_path)
+    (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password stored")
+    stored = find_key(WANDB, borrowed, tmp_path)
+    assert stored is not None
+    assert stored.reveal() == "stored"
 
 
 @pytest.mark.parametrize("host", ["api.wandb.ai", "api.forge.coreweave.com"])

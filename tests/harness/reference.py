@@ -57,7 +57,7 @@ EXIT_CODES = {
 """Exit code → what it means, what to do. The codes themselves are those of the errors; a test compares them."""
 
 ENVIRONMENT = {
-    "WANDB_API_KEY": "the key for W&B; without it, the password that `wandb login` left in `~/.netrc`",
+    "WANDB_API_KEY": "the key for W&B; else the password that `wandb login` left in `~/.netrc`, then `OPENAI_API_KEY`",
     "WANDB_ENTITY": "together with `WANDB_PROJECT`: where usage is booked, if neither a flag nor the job file names it",
     "WANDB_PROJECT": "see `WANDB_ENTITY`",
     "WANDB_MODE": "`offline`: what is published to W&B stays on this machine, for `wandb sync`",
