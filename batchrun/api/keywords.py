@@ -30,6 +30,8 @@ class Settings(TypedDict, total=False):
     """price of each model; it replaces the built-in price"""
     include_failed: bool
     """of a run: use its failed rows too"""
+    encoding: str | None
+    """encoding of CSV, JSON and text files"""
     id: str | None
     """column with a label for each row; it becomes `custom_id`"""
     where: str | None

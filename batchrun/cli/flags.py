@@ -47,6 +47,7 @@ _PUBLISH = "Publish"
 
 FLAGS: tuple[Flag, ...] = (
     Flag(_INPUT, ("--id",), "input", "id", metavar="COLUMN"),
+    Flag(_INPUT, ("--encoding",), "input", "encoding", metavar="NAME"),
     Flag(_INPUT, ("--where",), "input", "where", metavar="CONDITION"),
     Flag(_INPUT, ("--sample",), "input", "sample", int, "N"),
     Flag(_INPUT, ("--sample-seed",), "input", "sample_seed", int, "N"),

@@ -5,6 +5,7 @@ from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from batchrun.job.encodings import encoding_name
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.evaluate import Evaluate
 from batchrun.job.field_types import OptionalSchema, OptionalSeconds, OptionalTexts, PathText, Texts
@@ -43,6 +44,7 @@ class Input(Section):
     path: Texts = setting((), "file, glob or folder, or a list of these; `-` is standard input", texts)
     run: str | None = setting(None, "run directory whose answers are the rows; instead of `path`", text)
     include_failed: bool = setting(False, "of a run: use its failed rows too", flag)
+    encoding: str | None = setting(None, "encoding of CSV, JSON and text files", encoding_name, shown="UTF-8")
     id: str | None = setting(None, "column with a label for each row; it becomes `custom_id`", text)
     where: str | None = setting(
         None, "use only rows that meet a condition: a Jinja expression over the columns, such as stars > 3", text

@@ -101,7 +101,8 @@ class FirstRows:
 
     def _none_usable(self, problem: str) -> InputError:
         """Return the error for rows none of which can be used, with the cure for their file."""
-        cure = encoding_advice(self._head, self._files[0].for_commands) or self._header_advice()
+        file = self._files[0]
+        cure = ("" if file.encoding else encoding_advice(self._head, file.for_commands)) or self._header_advice()
         if cure == "" and self._files[0].format != "csv":
             cure = misnamed(self._head, self._files[0].format, self._files[0].for_commands)
         if self._files[0].is_stdin and "is not JSON" in problem:
@@ -119,7 +120,7 @@ class FirstRows:
         if file.format in ("parquet", "run", "xlsx") or file.is_stdin or file.found is not None:
             return head
         with suppress(OSError, EOFError, zlib.error), open_file(file) as raw:
-            for chunk in chunks(raw):
+            for chunk in chunks(raw, encoding=file.encoding):
                 head += chunk.content
                 if len(head) >= HEAD_BYTES:
                     break

@@ -135,7 +135,7 @@ class Source:
             InputError: the input as a whole cannot be used, or `strict` found broken rows.
             JobError: the job and the rows name no model, or a template asks every row the same.
         """
-        self.files = find_files(self._job.input.path)
+        self.files = find_files(self._job.input.path, self._job.input.encoding)
         self.notices += folder_notices(self._job.input.path, [file.path for file in self.files])
         if self._job.input.strict and any(file.is_stdin for file in self.files):
             raise InputError("-: --strict reads the input twice, standard input can be read only once; use a file")

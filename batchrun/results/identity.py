@@ -25,7 +25,12 @@ from batchrun.prompts.input.files import InputFile, fingerprint
 from batchrun.prompts.selection import choice_of, includes
 from batchrun.results.endpoints import earlier_endpoints, is_same_endpoint
 
-_ASKS: dict[str, tuple[str, ...]] = {"prompt": (), "model": (), "input": ("id",), "response": ("schema", "mode")}
+_ASKS: dict[str, tuple[str, ...]] = {
+    "prompt": (),
+    "model": (),
+    "input": ("id", "encoding"),
+    "response": ("schema", "mode"),
+}
 """Sections and settings that requests are made from; all of a section where none is named."""
 
 
@@ -34,6 +39,7 @@ def origin_of(job: Job, files: Iterable[InputFile]) -> Origin:
     parts = job_to_dict(job)
     made_of = [parts["prompt"], parts["model"], job.models, job.input.id, job.response.schema, job.response.mode]
     made_of += [job.by_flag] if job.by_flag else []
+    made_of += [{"encoding": job.input.encoding}] if job.input.encoding else []
     digest = hashlib.blake2b(orjson.dumps(made_of, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
     files = list(files)
     origin: Origin = {"job": digest, "input": fingerprint(files), "limit": job.input.limit}

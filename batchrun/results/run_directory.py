@@ -105,7 +105,7 @@ def stored_input(job: Job, directory: Path, checkpoint: Checkpoint, *, also: Seq
     """
     paths = input_paths(job, directory, checkpoint)
     job = dataclasses.replace(job, input=dataclasses.replace(job.input, path=paths, strict=False))
-    files = find_files(paths)
+    files = find_files(paths, job.input.encoding)
     if may_be_other_input(checkpoint, files) and not _still_fits(checkpoint, job):
         raise InputError("the input has changed since the run; run the job again to fit its answers to it")
     keep = job.output.keep

@@ -33,7 +33,7 @@ def csv_rows(raw: BinaryIO, reading: Reading) -> Rows:
         refuse_other_kinds(head, reading.file.name, reading.file.for_commands)
         heads.append(head[:HEAD_BYTES])
 
-    lines = _TextLines(blocks(raw, check))
+    lines = _TextLines(blocks(raw, check, reading.file.encoding))
     header, records, lines_before = _csv_header(lines, reading, lambda: b"".join(heads))
     number, rows, block = reading.first, [], lines.block
     name, folder = reading.file.name, reading.file.folder

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchrun.errors import InputError
+from batchrun.job.encodings import is_utf8
 from batchrun.prompts.input.diagnosis import HEAD_BYTES, advice, content_advice, other_kind
 from batchrun.prompts.input.endings import (
     NO_INPUT,
@@ -52,6 +53,8 @@ class InputFile(NamedTuple):
     """What is elsewhere, as its store has it."""
     sheet: str = ""
     """Name of the sheet of a workbook; empty for the first one."""
+    encoding: str = ""
+    """Of a text; empty for UTF-8."""
 
     @property
     def shown(self) -> str:
@@ -119,8 +122,10 @@ def fingerprint(files: Iterable[InputFile]) -> str:
     return hashlib.blake2b(repr(identities).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
-def find_files(paths: Sequence[str]) -> list[InputFile]:
+def find_files(paths: Sequence[str], encoding: str | None = None) -> list[InputFile]:
     """Return the files that paths, globs, folders and `-` stand for; each path's files sorted, paths in their order.
+
+    Texts are in the encoding, UTF-8 unless given.
 
     Raises:
         InputError: a path stands for no file, for one of unknown format, or for one that cannot be read.
@@ -131,6 +136,8 @@ def find_files(paths: Sequence[str]) -> list[InputFile]:
         found = [each for path in paths for each in (_remote_files(path) if is_remote(path) else _local_files(path))]
     except OSError as problem:
         raise InputError(f"{problem.filename}: cannot be read: {problem.strerror}") from problem
+    if encoding is not None and not is_utf8(encoding):
+        found = [file._replace(encoding=encoding) for file in found]
     names = Counter(file.name for file in found)
     return [file if names[file.name] == 1 or file.is_stdin else file._replace(name=file.shown) for file in found]
 

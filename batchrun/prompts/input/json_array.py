@@ -57,7 +57,7 @@ def json_rows(raw: BinaryIO, reading: Reading) -> Rows:
     Raises:
         InputError: the file is another JSON document, ends too early, or does not end where its array does.
     """
-    source, head, end_bytes = chunks(raw), b"", 0
+    source, head, end_bytes = chunks(raw, encoding=reading.file.encoding), b"", 0
     while len(head) < HEAD_BYTES and (chunk := next(source, None)):
         head, end_bytes = head + chunk.content, chunk.end_bytes
     refuse_other_kinds(head, reading.file.name, reading.file.for_commands)

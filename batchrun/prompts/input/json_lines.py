@@ -21,7 +21,7 @@ from batchrun.records import Row
 
 def jsonl_rows(raw: BinaryIO, reading: Reading) -> Rows:
     """Yield the rows of JSON Lines. Blank lines are not rows; a line that is not an object is a broken row."""
-    return jsonl_parts(chunks(raw), reading)
+    return jsonl_parts(chunks(raw, encoding=reading.file.encoding), reading)
 
 
 def jsonl_parts(source: Iterator[Chunk], reading: Reading) -> Rows:

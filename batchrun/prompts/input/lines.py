@@ -1,9 +1,10 @@
 """The bytes of one text file, unpacked, in pieces or as blocks of whole lines: as they come, in constant memory."""
 
+import codecs
 import gzip
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
@@ -94,6 +95,7 @@ class Chunk(NamedTuple):
 def chunks(
     raw: BinaryIO,
     check: Callable[[bytes], object] | None = None,
+    encoding: str = "",
 ) -> Iterator[Chunk]:
     """Yield the bytes of a file, which may be packed by gzip or zstd.
 
@@ -102,9 +104,12 @@ def chunks(
     Args:
         raw: the file, at its beginning. A pipe is read as it fills.
         check: gets the first of the unpacked bytes; raises where they cannot be a text.
+        encoding: of the text, which is yielded in UTF-8; empty for bytes as they are.
     """
     counted = Counted(raw)
     read = _unpacked(counted)
+    if encoding:
+        read = _transcoded(read, encoding)
     while content := read():
         if check is not None:
             check(content)
@@ -115,12 +120,13 @@ def chunks(
 def blocks(
     raw: BinaryIO,
     check: Callable[[bytes], object] | None = None,
+    encoding: str = "",
 ) -> Iterator[Block]:
     """Yield the lines of a file, unpacked as `chunks` does it.
 
     Memory is that of a chunk or of the longest line; a line over `MAX_LINE_BYTES` is `TOO_LONG`.
     """
-    return lines_of(chunks(raw, check))
+    return lines_of(chunks(raw, check, encoding))
 
 
 def lines_of(source: Iterable[Chunk]) -> Iterator[Block]:
@@ -181,3 +187,22 @@ def _unpacked(counted: Counted) -> Callable[[], bytes]:
         stream = pa.CompressedInputStream(pa.PythonFile(counted, mode="r"), "zstd")
         return lambda: bytes(stream.read(_ZSTD_CHUNK_BYTES))
     return lambda: counted.read(CHUNK_BYTES)
+
+
+_BROKEN = "batchrun.broken"
+"""How bytes are decoded that are not text in their encoding: to half a surrogate pair, which is not UTF-8 either."""
+
+codecs.register_error(_BROKEN, lambda problem: ("\udc80", cast(UnicodeDecodeError, problem).end))
+
+
+def _transcoded(read: Callable[[], bytes], encoding: str) -> Callable[[], bytes]:
+    """Return what reads the next bytes as UTF-8; those that are not text in the encoding spoil only their line."""
+    decoder = codecs.getincrementaldecoder(encoding)(_BROKEN)
+
+    def transcoded() -> bytes:
+        while content := read():
+            if text := decoder.decode(content):
+                return text.encode("utf-8", "surrogatepass")
+        return decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+
+    return transcoded

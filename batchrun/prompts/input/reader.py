@@ -11,7 +11,7 @@ import pyarrow as pa
 from batchrun.errors import InputError
 from batchrun.prompts.input.files import InputFile
 from batchrun.prompts.input.formats import ROWS
-from batchrun.prompts.input.parts import Numbers, Part, Reading
+from batchrun.prompts.input.parts import Numbers, Part, Reading, Rows
 from batchrun.records import Row
 from batchrun.storage.places import open_found
 
@@ -119,7 +119,8 @@ class RowReader:
                 raw = self._open(file, opened)
                 columns, numbers = self._columns, self._numbers
                 reading = Reading(file, self.rows_read, self._batch_rows, self._first, columns, self._as_bytes, numbers)
-                yield from ROWS[file.format](raw, reading)
+                parts = ROWS[file.format](raw, reading)
+                yield from parts if not file.encoding else _naming(file.encoding, parts)
             except (OSError, EOFError, zlib.error, pa.ArrowException) as problem:
                 raise unreadable(file, problem) from problem
 
@@ -129,6 +130,17 @@ class RowReader:
         if self._stdin is None:
             raise InputError("-: standard input is closed; pipe the rows in, or name a file")
         return self._stdin
+
+
+def _naming(encoding: str, parts: Rows) -> Rows:
+    """Yield parts of a text; rows that are not in its encoding are named so: it is UTF-8 only for those who read it."""
+    for rows, end, file_bytes in parts:
+        named = [row if row.problem is None else row._replace(problem=_named(encoding, row.problem)) for row in rows]
+        yield Part(named, end, file_bytes)
+
+
+def _named(encoding: str, problem: str) -> str:
+    return f"is not {encoding}" if problem.startswith("is not UTF-8") else problem
 
 
 def open_file(file: InputFile) -> BinaryIO:

@@ -25,7 +25,7 @@ def text_rows(raw: BinaryIO, reading: Reading) -> Rows:
         if what := other_content(head, file.for_commands):
             raise InputError(f"{file.name}: {what}")
 
-    for block in blocks(raw, check):
+    for block in blocks(raw, check, file.encoding):
         if number + len(block.lines) <= reading.wanted:
             number += sum(1 for line in block.lines if line and not line.isspace())
             yield Part([], number, block.end_bytes)

@@ -135,3 +135,35 @@ def test_reading_may_begin_at_any_row(tmp_path: Path, write, first: int, limit: 
     found = rows_of(reader)
     assert found == [row for row in rows_of(RowReader(files, limit=limit)) if row.number >= first]
     assert (reader.rows_read, reader.is_complete, reader.fraction_read) == (limit or 900, True, 1.0)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt", "a.jsonl", "a.json", "a.csv.gz"])
+@pytest.mark.parametrize("encoding", ["windows-1252", "utf-16", "utf-16-be", "utf-8-sig"])
+def test_a_text_is_read_in_its_encoding(write, name: str, encoding: str) -> None:
+    """Also packed, and with or without a byte order mark."""
+    rows = {
+        "csv": "prompt\nGrüße\n",
+        "txt": "Grüße\n",
+        "json": '[{"prompt": "Grüße"}]',
+        "jsonl": '{"prompt": "Grüße"}\n',
+    }
+    content = rows[name.split(".")[1].replace("tsv", "csv")].encode(encoding)
+    path = write(name, gzip.compress(content) if name.endswith(".gz") else content)
+    assert [row.columns for row in rows_of(RowReader(find_files([path], encoding)))] == [{"prompt": "Grüße"}]
+
+
+@pytest.mark.parametrize("ending", ["csv", "txt", "jsonl"])
+def test_bytes_that_are_not_in_the_encoding_break_their_row_only(write, ending: str) -> None:
+    """Windows-1252 has no letter 0x81. The message names the encoding."""
+    lines = {"csv": b"prompt\na\x81\nb\xfc\n", "txt": b"a\x81\nb\xfc\n"}
+    content = lines.get(ending, b'{"prompt": "a\x81"}\n{"prompt": "b\xfc"}\n')
+    one, two = rows_of(RowReader(find_files([write(f"a.{ending}", content)], "windows-1252")))
+    assert one.problem == "is not windows-1252"
+    assert (two.problem, two.columns) == (None, {"prompt": "bü"})
+
+
+def test_letters_of_several_bytes_may_be_cut_by_the_reads(write) -> None:
+    """A file is read in pieces of a MiB."""
+    text = "a" + "語" * 1_000_000
+    [row] = rows_of(RowReader(find_files([write("a.txt", text.encode("shift_jis"))], "shift_jis")))
+    assert row.columns == {"prompt": text}
