@@ -286,8 +286,8 @@ def test_rows_that_a_function_cannot_score_are_counted(batchrun: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("mine", "must be MODULE:FUNCTION"),
-        ("mine:", "must be MODULE:FUNCTION"),
+        ("mine", "MODULE:FUNCTION, such as scorers:score for score() in ./scorers.py"),
+        ("mine:", "MODULE:FUNCTION, such as scorers:score for score() in ./scorers.py"),
         ("no_such_module_here:score", "cannot be imported: ModuleNotFoundError"),
         ("mine:other", "mine has no function other"),
         ("broken:score", "broken cannot be imported: SyntaxError"),
