@@ -10,6 +10,9 @@ import orjson
 from batchrun.answers.chat import is_error, text_of, thought_of
 from batchrun.answers.raw_json import json_text
 
+_NO_ENDS = ("null", "none", "None", "not_finished")
+"""Finish reasons that some servers write in every piece before the last: DashScope's is the text "null"."""
+
 _IN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _NAMES = frozenset({"id", "type", "name", "object"})
 """Texts that are whole when they arrive; some servers repeat them with every piece."""
@@ -58,7 +61,8 @@ class StreamedChoice:
 
     def read(self, choice: dict[str, Any]) -> None:
         """Take the next piece."""
-        self.finish = choice.get("finish_reason") or self.finish
+        if (finish := choice.get("finish_reason")) and finish not in _NO_ENDS:
+            self.finish = finish
         if isinstance(delta := choice.get("delta"), dict):
             self._read_delta(delta)
         if isinstance(logprobs := choice.get("logprobs"), dict):

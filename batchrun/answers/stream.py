@@ -25,6 +25,10 @@ _KNOWN = frozenset({*_HEAD, "object", "choices", "usage"})
 _OF_PIECES = (b'"choices"', b'"delta"', b'"content"')
 """What a piece of an answer has. An event that cannot be read and has none of them took nothing from the answer."""
 
+_PING_TYPES = ("ping", "heartbeat", "keepalive", "keep-alive")
+_PINGS = tuple(each.encode() for each in _PING_TYPES)
+"""Events that only keep the connection open."""
+
 _BEGINNING_BYTES = 5
 
 _SHOWN_CHARS = 200
@@ -138,7 +142,7 @@ class StreamAssembler:
             self._error = b'{"error":' + data + b"}"
         elif isinstance(chunk.get("choices"), list) or isinstance(chunk.get("usage"), dict):
             self._read_chunk(chunk)
-        else:
+        elif name not in _PINGS and chunk.get("type") not in _PING_TYPES:
             self._read_more(chunk)
             self._read_stray(data)
             if isinstance(chunk.get("message"), str):

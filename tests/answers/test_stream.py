@@ -394,3 +394,21 @@ def test_messages_in_place_of_pieces_are_joined_or_repeat_each_other(messages: l
     """Nothing of the text is lost, and nothing is doubled."""
     events = [chunk({"message": {"content": each}}) for each in messages]
     assert assembled(sse(events))[0]["choices"][0]["message"]["content"] == text
+
+
+@pytest.mark.parametrize("word", ["null", "none", "not_finished"])
+def test_a_finish_reason_that_names_no_end_is_none(word: str) -> None:
+    """Some servers write it in every piece: a stream that is cut after one of them is not an answer."""
+    begun = sse([chunk(piece(word, content="Half ")), chunk(piece(word, content="an "))], end=b"")
+    assert not assembled(begun)[1].is_complete
+    result, stream = assembled(begun + sse([chunk(piece("stop", content="answer"))], end=b""))
+    assert stream.is_complete
+    assert result["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("ping", [b'event: ping\ndata: {"type": "ping"}\n\n', b'data: {"type": "heartbeat"}\n\n'])
+def test_an_event_that_keeps_the_connection_open_takes_nothing_from_the_answer(ping: bytes) -> None:
+    """Also if it is the last one, and no finish reason came."""
+    data = sse([chunk(piece(content="yes"))], end=b"") + ping
+    assert assembled(data + b"data: [DONE]\n\n")[0]["choices"][0]["message"]["content"] == "yes"
+    assert not assembled(data)[1].is_complete
