@@ -17,7 +17,6 @@ _UNSURE = frozenset(range(400, 500)) - frozenset({402, 410, 413, 414, 431}) - _P
 
 _NAMES = {each.name.replace("_", ""): each.value for each in HTTPStatus if each.value >= 400 and "_" in each.name} | {
     "UNAVAILABLE": 503,
-    "INTERNAL": 500,
     "DEADLINEEXCEEDED": 504,
     "RESOURCEEXHAUSTED": 429,
     "UNAUTHORIZED": 401,
@@ -45,9 +44,9 @@ _NAMED = (
     _rule(429, r"\w*capacity_?exceeded|too_?many_?\w+"),
     _rule(503, r"\w*overload(ed)?|(server|service|temporarily)_?unavailable"),
     _rule(504, r"(api|gateway|request|upstream)?_?time_?d?_?out"),
-    _rule(500, r"server|internal|internal_?server"),
+    _rule(500, r"(internal_?server|internal|server)_?(error|exception)"),
 )
-"""Names of codes that each vendor makes in its own way, without the ending "error"."""
+"""Names of codes that each vendor makes in its own way, with or without the ending "error"."""
 
 _ENDING = re.compile(r"[ _-]?(error|exception)$")
 

@@ -78,6 +78,8 @@ def test_an_error_with_status_200_is_judged_by_the_status_that_it_states(body: A
         (400, error("Connection refused while downloading the image"), "bad_request"),
         (400, error("the tier is unavailable in your region"), "bad_request"),
         (400, error("no", code=404), "bad_request"),
+        (400, error("no", source="server", scope="internal"), "bad_request"),
+        (403, {"error": "Gone", "status": "locked"}, "forbidden"),
         (500, error("no", code=503), "server_error"),
         (500, error("no", code=429), "throttled"),
     ],
