@@ -9,9 +9,10 @@ from collections.abc import Callable
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.errors import EndpointRefused
 from batchrun.records import Attempted, Closed, Event, Stop
 
-REFUSED = 4
+REFUSED = EndpointRefused.exit_code
 """Exit code of a run whose requests are refused, where the kind has none."""
 
 
