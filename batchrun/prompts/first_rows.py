@@ -76,7 +76,7 @@ class FirstRows:
         if len(problems) == len(rows):
             raise self._none_usable(str(problems[0]))
         has_attachments = bool(self._job.prompt.attached)
-        encoding = encoding_advice(self._head, self._files[0].for_commands)
+        encoding = self._encoding_advice()
         return [
             *([] if encoding is None else [f"{self._files[0].name}: rows that are not UTF-8 fail{encoding}"]),
             *self._table_notices(),
@@ -101,8 +101,7 @@ class FirstRows:
 
     def _none_usable(self, problem: str) -> InputError:
         """Return the error for rows none of which can be used, with the cure for their file."""
-        file = self._files[0]
-        cure = ("" if file.encoding else encoding_advice(self._head, file.for_commands)) or self._header_advice()
+        cure = self._encoding_advice() or self._header_advice()
         if cure == "" and self._files[0].format != "csv":
             cure = misnamed(self._head, self._files[0].format, self._files[0].for_commands)
         if self._files[0].is_stdin and "is not JSON" in problem:
@@ -112,6 +111,11 @@ class FirstRows:
         count = len(self._rows)
         none = "the only row cannot" if count == 1 else f"none of the first {count} rows can"
         return InputError(f"{none} be used: {problem}{cure}")
+
+    def _encoding_advice(self) -> str | None:
+        """Return what ends a message about a first file that is not UTF-8; None where it is, or need not be."""
+        file = self._files[0]
+        return None if file.encoding else encoding_advice(self._head, file.for_commands)
 
     @cached_property
     def _head(self) -> bytes:

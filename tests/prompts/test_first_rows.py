@@ -16,6 +16,7 @@ import pytest
 from batchrun.errors import InputError, JobError
 from batchrun.job.evaluate import Evaluate
 from batchrun.prompts.source import Source
+from batchrun.records import BadRow
 
 
 @pytest.mark.parametrize(
@@ -192,6 +193,16 @@ def test_rows_in_windows_1252_are_noted_with_the_command_that_converts_them(
 def test_a_text_of_several_encodings_is_noted_without_a_command(write, make_job, content: bytes) -> None:
     """A conversion would spoil the lines that are right."""
     assert notices(make_job, write("a.txt", content)) == ["a.txt: rows that are not UTF-8 fail"]
+
+
+def test_a_text_whose_encoding_is_named_gets_no_note_about_it(write, make_job) -> None:
+    """Its rows that are not in this encoding say so themselves."""
+    path = write("a.txt", "café\n".encode("cp1252") + b"\x81\n")
+    with Source(make_job(path, encoding="windows-1252")) as source:
+        source.open()
+        assert source.notices == []
+        messages = [entry.message for batch in source.batches() for entry in batch if isinstance(entry, BadRow)]
+    assert messages == ["a.txt:2: is not windows-1252"]
 
 
 TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]

@@ -12,7 +12,7 @@ from batchrun.prompts.input.files import find_files
 from batchrun.prompts.input.reader import RowReader
 
 
-@pytest.mark.parametrize("name", [f"a{ending}" for ending in ENDINGS if ending != ".parquet"])
+@pytest.mark.parametrize("name", [f"a{ending}" for ending in ENDINGS if ending not in (".parquet", ".xlsx")])
 def test_every_ending_is_read(write, name: str) -> None:
     """Compressed or not, the row is the same except for its line."""
     contents = {"csv": b"a,b\n1,2\n", "tsv": b"a\tb\n1\t2\n", "json": b'[{"a": "1", "b": "2"}]', "txt": b"1\n"}
