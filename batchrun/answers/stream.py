@@ -82,7 +82,7 @@ class StreamAssembler:
     def result(self) -> bytes:
         """Return the answer so far as the JSON of one chat completion, or the error from the stream."""
         if self._error is not None:
-            return self._error
+            return _begun(self._error, self._usage) if self._choices else self._error
         if self._stray is not None and not self._is_finished:
             return self._stray
         if not (self._choices or self._head or self._more or self._usage):
@@ -197,6 +197,15 @@ class StreamAssembler:
         if index not in self._choices:
             self._choices[index] = StreamedChoice()
         return self._choices[index]
+
+
+def _begun(error: bytes, usage: dict[str, Any] | None) -> bytes:
+    """Return an error with what shows that an answer had begun: a choice without its text, and the usage so far."""
+    try:
+        found = orjson.loads(error)
+        return orjson.dumps({**found, "choices": [{}]} | ({} if usage is None else {"usage": usage}))
+    except (TypeError, ValueError):  # orjson reads deeper nesting than it writes
+        return error
 
 
 def _error(message: str) -> bytes:

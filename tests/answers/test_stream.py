@@ -260,6 +260,14 @@ def test_an_error_in_the_stream_is_the_result(data: bytes, problem: str) -> None
     assert problem_of(result) == f"the answer is an error: {problem}"
 
 
+def test_an_error_after_a_piece_shows_that_the_answer_had_begun() -> None:
+    """Then it costs a whole attempt, and the tokens so far count; the text before it says nothing of the reason."""
+    error = {"error": {"message": "gone", "code": 503}}
+    result, _ = assembled(sse([chunk(piece(content="a"), usage=USAGE), error]))
+    assert result == {**error, "choices": [{}], "usage": USAGE}
+    assert assembled(sse([error]))[0] == error
+
+
 @given(st.lists(JSON, max_size=4))
 def test_no_chunk_raises_an_error(chunks: list[Any]) -> None:
     """A stream may have any JSON value; the result is an error or has choices."""

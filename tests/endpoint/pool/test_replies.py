@@ -245,6 +245,11 @@ def in_a_choice(finish_reason: str, error: Any = None, **message: Any) -> bytes:
         (in_a_choice("error", {"code": 502, "message": "gone"}, content="Half of"), "server_error", "gone"),
         (in_a_choice("error", {"code": "503", "message": "gone"}, content=""), "server_error", "gone"),
         (b'{"error": {"code": 504, "message": "gone"}, "usage": {"prompt_tokens": 7}}', "server_error", "gone"),
+        (
+            b'{"error": {"type": "overloaded_error", "info": "gone"}, "choices": [{}], "usage": {"prompt_tokens": 7}}',
+            "server_error",
+            "gone",
+        ),
         (in_a_choice("error", {"code": "429", "message": "concurrency limit"}, content=""), "throttled", "concurrency"),
         (in_a_choice("error", {"code": 400, "message": "content filter"}), "content_filter", "content filter"),
         (in_a_choice("stop", "the provider broke off", content="Half of"), "server_error", "broke off"),
