@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.calendar import stop_calendar
 from harness.prompts import write_prompts, write_rows
+from harness.stopped_calendar import stop_calendar
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 OTHER = "meta-llama/Llama-3.3-70B-Instruct"

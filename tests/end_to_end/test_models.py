@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.calendar import stop_calendar
 from harness.prompts import write_prompts
+from harness.stopped_calendar import stop_calendar
 
 from batchrun.cli.model_texts import model_details, model_lines
 from batchrun.job.catalogue import load_prices

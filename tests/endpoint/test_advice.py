@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from harness.calendar import stop_calendar
+from harness.stopped_calendar import stop_calendar
 
 from batchrun.endpoint.advice import cure_for, models_command, place_of, unheard_cure
 from batchrun.endpoint.pool.verdicts import EFFECTS
