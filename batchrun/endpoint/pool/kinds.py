@@ -105,8 +105,8 @@ _PHRASES = (
         r"exceeded your current quota|insufficient.{0,12}\b(quota|balance|funds|credits?)|billing (details|hard limit)"
         r"|credit balance|(out of|no more|not enough) (\w+ )?(credits?|funds|balance)|\bcredits? (\w+ ){0,2}exhausted"
         r"|balance (is )?insufficient|reached your .{0,20}\busage limits?|\bkey limit exceeded|account .{0,40}suspended"
-        r"|free (tier|allocation)\b.{0,60}\b(exhausted|upgrade|used)|used up your\b|\bmonthly (quota|limit|allowance)"
-        r"|\d .{0,30}(/|per) ?month\b"
+        r"|free (tier|allocation)\b.{0,60}\b(exhausted|upgrade|used)|used up your\b"
+        r"|\bmonthly (\w+ )?(quota|limit|allowance)|\d .{0,30}(/|per) ?month\b"
         r"|spending (limit|cap)|in arrears|balance is (too low|not enough)|account is not active|payment required"
         r"|余额不足|欠费|budget has been exceeded|budget_exceeded|exceeded\w*budget",
     ),

@@ -65,6 +65,7 @@ OTHERS = [
     (429, f"{QUOTA}. Quota exceeded for requests. Please retry in 2.5s.", "rate_limited"),
     (429, "Too Many Requests, come back and try again in 6m0s", "throttled"),
     (429, "Your account is in arrears", "quota_exhausted"),
+    (429, "Monthly spend limit reached", "quota_exhausted"),
     (429, "您的账户已欠费，请充值后重试", "quota_exhausted"),
     (400, "Your credit balance is too low to access the API", "quota_exhausted"),
     (403, "Insufficient account balance", "quota_exhausted"),
