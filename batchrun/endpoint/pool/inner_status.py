@@ -50,8 +50,8 @@ _NAMED = (
 
 _ENDING = re.compile(r"[ _-]?(error|exception)$")
 
-_NOT_OF_LINK = r"\A(?!.*\b(image|images|url|download\w*|fetch\w*|file|audio|video)\b)"
-"""No words of what the server had to load for the row: a link that is broken is the row's."""
+_OF_LINK = re.compile(r"image|picture|\w*url\b|download|fetch|\bfiles?\b|audio|video")
+"""Words and codes of what the server had to load for the row: a link that is broken is the row's."""
 
 _WORDS = (
     *(_rule(each.value, rf"\b{each.value} {each.phrase.lower()}\b") for each in HTTPStatus if each in _PASSING),
@@ -59,11 +59,11 @@ _WORDS = (
         503,
         r"\boverloaded\b|\b(service|server|backend|upstream|engine)( is)?( \w+)? unavailable\b(?! (in|for|to|with)\b)",
     ),
-    _rule(504, rf"{_NOT_OF_LINK}(?=.*\b(gateway|upstream|backend|connection|server)( \w+)? tim(e|ed)[ -]?out\b)"),
+    _rule(504, r"\b(gateway|upstream|backend|connection|server)( \w+)? tim(e|ed)[ -]?out\b"),
     _rule(
         502,
-        rf"{_NOT_OF_LINK}(?=.*\b(bad gateway|server disconnected|remote end closed|upstream (connect|error)"
-        r"|connection (\w+ )?(aborted|reset|refused|error|closed))\b)",
+        r"\b(bad gateway|server disconnected|remote end closed|upstream (connect|error)"
+        r"|connection (\w+ )?(aborted|reset|refused|error|closed))\b",
     ),
     _rule(500, r"\binternal server error\b"),
 )
@@ -108,4 +108,5 @@ def _status_of(code: str) -> int | None:
 
 
 def _status_in(text: str) -> int | None:
-    return next((rule.status for rule in _WORDS if rule.pattern.search(text)), None)
+    found = next((rule.status for rule in _WORDS if rule.pattern.search(text)), None)
+    return None if found is None or _OF_LINK.search(text) else found

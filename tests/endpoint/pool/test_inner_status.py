@@ -76,6 +76,8 @@ def test_an_error_with_status_200_is_judged_by_the_status_that_it_states(body: A
         (413, error("Request too large for this model", code="rate_limit_exceeded"), "too_large"),
         (400, error("Unknown parameter: too many requests"), "bad_request"),
         (400, error("Connection refused while downloading the image"), "bad_request"),
+        (400, error("upstream returned 503 Service Unavailable", code="invalid_image_url"), "bad_request"),
+        (400, error("Failed to fetch https://x.example/y.png: 429 Too Many Requests"), "bad_request"),
         (400, error("the tier is unavailable in your region"), "bad_request"),
         (400, error("no", code=404), "bad_request"),
         (400, error("no", source="server", scope="internal"), "bad_request"),
