@@ -60,13 +60,14 @@ Groq, llama.cpp, LiteLLM, Anthropic, Google, DeepSeek, Alibaba, MiniMax (1008, 1
 _RATES = _code("rate_limited", r"tokens|requests|\S*per(minute|hour|day)\S*")
 """Types and quotas of a 429 that count by time. Source: OpenAI and Google."""
 
-_SLOTS = re.compile(r"concurren|parallel|in.flight|simultaneous|并发")
+_SLOTS = re.compile(r"concurren|parallel(?![ _-]?tool)|in.flight|simultaneous|并发")
 """Words of a limit on requests in flight: a slot frees sooner than any clock says."""
 
 _PER_TIME = re.compile(r"per.?(min|sec|hour|day)|\b[rt]p[md]\b|limit type: (requests|tokens)|being rate.?limited")
 
 _LIMIT = re.compile(
-    r"rate.?limit|too many (\w+ )?requests|\b(server|engine|model|service)\b.{0,10}\bbusy\b|server_busy"
+    r"rate.?limit(ed\b|.?error)|rate.?limit.{0,20}(exceed|reach|hit)|(exceed|reach|hit).{0,20}rate.?limit"
+    r"|too many (\w+ )?requests|\b(server|engine|model|service)\b.{0,10}\bbusy\b|server_busy"
     r"|\bthrottl(ed|ing)\b|(at|over) capacity|(queue|slots?).{0,10}\bfull\b|requests in (the )?queue|请求过于频繁|繁忙"
 )
 """Words of a limit under a status that does not mean one: GitHub and Google say 403, others 400 or 409."""
@@ -98,6 +99,8 @@ _SIZE = re.compile(r"tokens?\b|\btpm\b|too (large|long|big)|\b(size|length|bytes
 
 _PHRASES = (
     _rule("account_unsupported", "429", r"personal account|non-personal"),
+    # A limit by the minute, whatever the plan that has it: it says "upgrade" too.
+    _rule("rate_limited", "429", r"\bper.?(min|sec)|\d ?(/|a) ?(min|sec)|\bfor \d+ ?s(ec|\b)"),
     # Not `billing` alone: OpenAI's rate limit message ends with the address of its billing page.
     _rule(
         "quota_exhausted",

@@ -58,6 +58,12 @@ OTHERS = [
     (429, "Too many requests in flight", "throttled"),
     (429, "Too many simultaneous requests", "throttled"),
     (429, "slow down", "throttled"),
+    (429, "Rate limit exceeded for free tier: 20 per minute, upgrade for more", "rate_limited"),
+    (429, "Your account has been temporarily suspended for 10 seconds: too many requests", "rate_limited"),
+    (400, "parallel_tool_calls must be false. Please fix and try again", "bad_request"),
+    (409, "parallel tool calls conflict", "server_error"),
+    (403, "parallel tool calls are not allowed for your plan", "forbidden"),
+    (403, "Rate limits of your organization do not include this model", "forbidden"),
     (429, "Rate limit exceeded", "throttled"),
     (429, "Rate limit exceeded, please retry after 12 seconds", "throttled"),  # this row waits 12 s
     (429, "Quota exceeded, please retry after 12 seconds", "rate_limited"),
