@@ -27,6 +27,13 @@ _OWN = {
 }
 """Settings that are parameters under another name."""
 
+_SAME = {
+    ("input", "run"): ("input", "path"),
+    ("prompt", "messages"): ("prompt", "user"),
+    ("model", "name"): ("model", "names"),
+}
+"""Setting → the one that says the same in another way: a job has one of the two."""
+
 _EXTRA_KEYS = ("top_k", "min_p", "repetition_penalty", "service_tier")
 """More keys of the body that many endpoints take. Source: OpenAI's reference, vLLM's extra parameters."""
 
@@ -80,10 +87,41 @@ def job_for_call(paths: tuple[str, ...], directory: Path, arguments: Mapping[str
     settings: Settings = {("output", "dir"): ("out", str(directory))}
     flat = flat_settings()
     for name in sorted(given, key=lambda name: name in flat):  # a setting by its name beats one in a section
-        settings |= _settings_of(name, given[name], flat)
+        found = _settings_of(name, given[name], flat)
+        _refuse_second(settings, found)
+        settings |= found
     job = job_for(paths, settings)
+    _refuse_useless(job, settings, given)
     name = directory.name or directory.resolve().name or job.name
     return dataclasses.replace(job, name=name, prices=_prices(prices), by_flag=())
+
+
+def _refuse_second(earlier: Settings, found: Settings) -> None:
+    """Refuse a second value for what an argument sets already; raises `JobError`."""
+    taken = {_SAME.get(setting, setting): (setting, name) for setting, (name, _) in earlier.items()}
+    taken[("input", "path")] = (("input", "path"), "data")
+    for setting, (name, _) in found.items():
+        place = _SAME.get(setting, setting)
+        if place in taken and (setting in _OWN or taken[place][0] != setting):
+            raise JobError(f"{_written(taken[place][1])} and {_written(name)} are both set; keep one of them")
+        taken[place] = (setting, name)
+
+
+def _written(name: str) -> str:
+    """Return an argument as a call has it: `output={"dir": …}` for a setting within a section."""
+    section, _, key = name.partition(".")
+    return f'{section}={{"{key}": …}}' if key else name
+
+
+def _refuse_useless(job: Job, settings: Settings, given: Mapping[str, Any]) -> None:
+    """Refuse a judge without a model, and a scorer that has nothing to compare answers with; raises `JobError`."""
+    if "judge" in given and job.judge.model is None:
+        raise JobError('judge.model = ""; must name the model that judges')
+    for key in ("scorer", "pattern", "field"):
+        stated = settings.get(("evaluate", key))
+        if stated is not None and stated[1] is not None and job.evaluate.target is None:
+            cure = 'nothing to compare answers with; pass target="COLUMN"'
+            raise JobError(f"{stated[0]} = {stated[1]!r}: has {cure}")
 
 
 def _settings_of(name: str, value: Any, flat: Mapping[str, str]) -> Settings:

@@ -20,7 +20,7 @@ from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.engine.options import Options
 from batchrun.engine.threads import in_thread
-from batchrun.errors import BatchrunError, EndpointRefused, RunDirectoryError, Stopped
+from batchrun.errors import BatchrunError, EndpointRefused, JobError, RunDirectoryError, Stopped
 from batchrun.job.sections import Job
 from batchrun.prompts.input.frame import is_frame, remove_others
 from batchrun.report.notebook_bar import is_notebook
@@ -58,6 +58,7 @@ def answer(
     Raises:
         JobError, InputError: an argument or the data is wrong.
         RunDirectoryError: the directory cannot be used.
+        JobError: the scorer raises for every row; the answers are kept.
         EndpointRefused, Stopped: the run ended with rows left; what is settled can be read with `open_run`.
         KeyboardInterrupt: the run was interrupted; the answers in flight have arrived, and the results are written.
     """
@@ -117,6 +118,8 @@ def _answers(summary: Summary, options: Options) -> Answers:
         kind = EndpointRefused if summary.exit_code == EndpointRefused.exit_code else Stopped
         settled = f"; what is settled: batchrun.open_run({summary.directory!r})" if summary.rows else ""
         raise kind(f"{summary.message}{settled}")
+    if summary.exit_code == JobError.exit_code:  # nothing was scored
+        raise JobError(f"{summary.message}; the answers are kept: batchrun.open_run({summary.directory!r})")
     if not is_notebook():  # which shows the answers themselves
         options.progress.say(line(summary))
     if summary.message:

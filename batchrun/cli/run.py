@@ -107,8 +107,9 @@ def job_of(job_or_file: tuple[str, ...], flags: dict[str, Any]) -> Job:
     if isinstance(flags["scorer"], str):
         overrides = {**overrides, ("evaluate", "scorer"): ("--scorer", flags["scorer"])}
     job = _job_of(job_or_file, overrides)
-    if isinstance(flags["scorer"], str) and job.evaluate.target is None:
-        raise JobError(f"--scorer {flags['scorer']}: has nothing to compare answers with; add --target COLUMN")
+    for name in ("scorer", "pattern", "field"):
+        if isinstance(flags[name], str) and job.evaluate.target is None:
+            raise JobError(f"--{name} {flags[name]}: has nothing to compare answers with; add --target COLUMN")
     return job
 
 

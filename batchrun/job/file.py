@@ -92,6 +92,8 @@ def load_job(path: str | Path, overrides: Overrides | None = None) -> Job:
             raise JobError(f"{path}: [{name}] is not a section{nearest(name, known)}")
         if not isinstance(entries, dict):
             raise JobError(f"{path}: {name} = {entries!r}; must be a section: [{name}]")
+    if tables.get("judge") == {}:
+        raise JobError(f'{path}: judge.model = ""; must name the model that judges')
     return _job(path.stem, tables, overrides or {}, where=str(path), folder=path.parent)
 
 

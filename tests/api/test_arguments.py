@@ -104,6 +104,36 @@ def test_a_wrong_argument_is_named_as_it_was_written(arguments: dict[str, Any], 
         job(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ({"prompt": "{{ text }}", "messages": [{"role": "user", "content": "x"}]}, "prompt and messages"),
+        ({"prompt": {"user": "x", "messages": ["{{ m }}"]}}, 'prompt={"user": …} and prompt={"messages": …}'),
+        ({"input": {"run": "runs/a"}}, 'data and input={"run": …}'),
+        ({"output": batchrun.Output(dir="runs/b")}, 'out and output={"dir": …}'),
+        ({"schema": {"type": "object"}, "response": {"schema": {}}}, 'schema and response={"schema": …}'),
+    ],
+)
+def test_two_arguments_for_one_thing_are_refused(arguments: dict[str, Any], names: str) -> None:
+    """Neither of them is left out silently."""
+    with pytest.raises(JobError, match="^" + re.escape(f"{names} are both set; keep one of them")):
+        job(**arguments)
+
+
+@pytest.mark.parametrize("judge", [{}, {"model": None}, batchrun.Judge()])
+def test_a_judge_without_a_model_is_refused(judge: Any) -> None:
+    with pytest.raises(JobError, match=r'^judge\.model = ""; must name the model that judges'):
+        job(judge=judge)
+
+
+def test_a_scorer_needs_a_target() -> None:
+    """Its settings too."""
+    for arguments in ({"scorer": "exact"}, {"field": "x"}, {"evaluate": {"pattern": "x"}}):
+        with pytest.raises(JobError, match='has nothing to compare answers with; pass target="COLUMN"'):
+            job(**arguments)
+    assert job(scorer="number", evaluate={"target": "gold"}).evaluate.scorer == "number"
+
+
 def test_every_setting_of_a_flat_section_can_be_given() -> None:
     """By its name, as a parameter of its own, or within its section."""
     flat = flat_settings()

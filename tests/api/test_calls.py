@@ -93,6 +93,16 @@ def test_a_function_scores_the_answers(base_url: str) -> None:
     assert [each["mean"] for each in answers.summary.scores] == [1.0]
 
 
+def test_a_function_that_raises_for_every_row_is_an_error(base_url: str, ledger: Ledger) -> None:
+    """Also without a progress bar; the answers are kept."""
+    for _ in range(2):
+        with pytest.raises(
+            batchrun.BatchrunError, match=r"ZeroDivisionError.*the answers are kept: batchrun\.open_run"
+        ):
+            label(pd.DataFrame({"text": TEXTS[:3]}), base_url, scorer=lambda row: 1 / 0)
+    assert len(ledger.bought) == len(batchrun.open_run("runs/labels")) == 3
+
+
 def test_it_can_be_awaited(base_url: str) -> None:
     async def main() -> batchrun.Answers:
         return await batchrun.aanswer(TEXTS[:3], model="m", out="runs/awaited", base_url=base_url, progress=False)

@@ -47,6 +47,7 @@ def test_a_function_is_a_scorer_as_before() -> None:
         (["--scorer", "exakt"], "--scorer exakt: must be one of exact, contains, number, regex, json_field, or"),
         (["--scorer", "exakt"], "did you mean exact?"),
         (["--scorer", "exact"], "--scorer exact: has nothing to compare answers with; add --target COLUMN"),
+        (["--field", "label"], "--field label: has nothing to compare answers with; add --target COLUMN"),
         (["--scorer", "regex", "--target", "answer"], "evaluate.pattern: the scorer regex needs it"),
         (["--scorer", "no_such:score"], "--scorer no_such:score: no_such cannot be imported"),
         (["--target", "anser"], "did you mean answer?"),

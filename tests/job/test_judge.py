@@ -1,9 +1,12 @@
 """The section `[judge]`."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from batchrun.errors import JobError
+from batchrun.job.file import load_job
 from batchrun.job.judge import Judge
 from batchrun.job.judging import judge_job, stated_setting
 from batchrun.job.sections import Endpoint, Evaluate, Input, Job, Limits, Model, Output
@@ -80,3 +83,9 @@ def test_what_changed_is_named_as_the_job_file_names_it() -> None:
     renamed = ["judge.model", "judge.temperature", "judge.template", "the answers"]
     assert [stated_setting(judge_job(job()), name) for name in names] == renamed
     assert [stated_setting(job(evaluate=Evaluate()), name) for name in names] == names
+
+
+def test_an_empty_section_is_not_a_job_without_a_judge(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('[input]\npath = "a.csv"\n[judge]\n')
+    with pytest.raises(JobError, match=r'a\.toml: judge\.model = ""; must name the model that judges'):
+        load_job(tmp_path / "a.toml")
