@@ -6,7 +6,7 @@ from typing import Any
 
 from batchrun.job.catalogue import spent_text
 from batchrun.report.texts import counted, duration_text
-from batchrun.results.executions import ended_text, local_time, pause_reason
+from batchrun.results.executions import ended_text, local_time, pause_reason, spent_usd
 from batchrun.results.summary import Summary
 
 _MOST = 20
@@ -54,9 +54,8 @@ def _settled(execution: Mapping[str, Any], *, is_simulated: bool) -> str:
     parts = [counted(execution["rows"], "row")]
     if execution["failed"]:
         parts.append(f"{execution['failed']:,} failed")
-    is_known = execution["cost_usd"] is not None and execution["attempts"]
-    if is_known and (execution["rows"] or execution["cost_usd"]) and not is_simulated:
-        parts.append(f"{spent_text(execution['cost_usd'])} USD")
+    if (cost_usd := spent_usd(execution)) is not None and not is_simulated:
+        parts.append(f"{spent_text(cost_usd)} USD")
     return ", ".join(parts)
 
 

@@ -132,7 +132,7 @@ def _time_text(summary: Summary) -> str:
     if summary.running_s is None:
         return "" if summary.duration_s is None else f" in {duration_text(summary.duration_s)}"
     count = len(summary.executions)
-    paused = f", {duration_text(summary.paused_s)} of it paused" if summary.paused_s else ""
+    paused = f", {duration_text(summary.paused_s)} of it paused{summary.whose_pauses}" if summary.paused_s else ""
     return f" in {f'{count:,} executions, ' if count > 1 else ''}{duration_text(summary.running_s)}{paused}"
 
 

@@ -69,7 +69,7 @@ def write_report(directory: Path) -> Reported:
             job = stored_job(checkpoint)
             entries = summary.executions
             found = tally(path, failed_rows=FAILED_ROWS, gaps=gaps_of(entries), spans=spans_of(entries))
-            events = events_of(summary.executions)
+            events = events_of(summary.executions, is_of_several=summary.has_several_models)
             voted = [] if summary.agreement is None else [summary.agreement["column"]]
             plots = _figures(checkpoint, found, events, summary.running_s)
         page = _page(summary, job, found, _Answers(path, job, found, voted), (events, plots))
@@ -198,7 +198,7 @@ def _totals(summary: Summary) -> dict[str, str]:
         over = f", {count:,} executions" if count > 1 else ""
         totals[f"running time{over}"] = duration_text(summary.running_s)
         if summary.paused_s:
-            totals["of it paused"] = duration_text(summary.paused_s)
+            totals[f"of it paused{summary.whose_pauses}"] = duration_text(summary.paused_s)
     elif summary.duration_s is not None:  # of an older version
         totals["last execution"] = duration_text(summary.duration_s)
     return totals

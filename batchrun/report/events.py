@@ -8,7 +8,7 @@ from batchrun.job.catalogue import spent_text
 from batchrun.report.clock import Clock, Gap, Span, gaps_between
 from batchrun.report.svg import Band
 from batchrun.report.texts import duration_text
-from batchrun.results.executions import ended_text, pause_reason
+from batchrun.results.executions import ended_text, pause_reason, spent_usd
 
 _MOST_EVENTS = 200
 """Most lines of the table; a run that cron resumes every minute has more."""
@@ -49,14 +49,14 @@ class EventLine(NamedTuple):
     why: str
 
 
-def events_of(executions: Sequence[Mapping[str, Any]]) -> list[Event]:
+def events_of(executions: Sequence[Mapping[str, Any]], *, is_of_several: bool = False) -> list[Event]:
     """Return what happened, in order.
 
     Args:
         executions: entries of run.json, oldest first.
+        is_of_several: whether the run has several models.
     """
     found: list[Event] = []
-    names = {each["model"] for entry in executions for each in entry["pauses"]}
     for number, entry in enumerate(executions, start=1):
         start_ms, end_ms = _span(entry)
         found.append(
@@ -65,10 +65,10 @@ def events_of(executions: Sequence[Mapping[str, Any]]) -> list[Event]:
                 lasts=entry["state"] == "running",
                 why=_ending(entry),
                 rows=entry["rows"],
-                cost_usd=entry["cost_usd"],
+                cost_usd=spent_usd(entry),
             )
         )
-        found += _pauses(entry, names_models=len(names) > 1)
+        found += _pauses(entry, names_models=is_of_several)
     for gap in gaps_of(executions):
         found.append(Event(0, "gap", "no process", gap.start_ms, gap.end_ms, lasts=False, why=""))
     found.sort(key=lambda each: each.start_ms)

@@ -110,6 +110,12 @@ def pause_reason(pauses: Sequence[Mapping[str, Any]], *, is_of_several: bool = F
     return f"{whose}{first['kind']}: {first['message']}".rstrip(": ")
 
 
+def spent_usd(execution: Mapping[str, Any]) -> float | None:
+    """Return what an execution has cost; None where no price is known, or nothing was answered."""
+    cost_usd: float | None = execution["cost_usd"]
+    return cost_usd if execution["attempts"] and (execution["rows"] or cost_usd) else None
+
+
 def pause_text(
     pauses: Sequence[Mapping[str, Any]], next_probe_at: str | None = None, *, is_of_several: bool = False
 ) -> str | None:

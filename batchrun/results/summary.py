@@ -113,6 +113,13 @@ class Summary:
     version: str = __version__
 
     @property
+    def whose_pauses(self) -> str:
+        """Which models were paused, such as ` for m-two`; empty where all of them were."""
+        paused = {pause["model"] for entry in self.executions for pause in entry["pauses"]}
+        names = [each["model"] for each in self.models if each["model"] in paused]
+        return f" for {', '.join(names)}" if 0 < len(names) < len(self.models) else ""
+
+    @property
     def pause(self) -> str | None:
         """Since when models are paused, why, and when they are asked next; None when none is, or it does not run."""
         if self.state != "running" or not self.executions or self.stopping is not None:

@@ -30,6 +30,7 @@ def execution(start: float, end: float, *pauses: dict[str, Any], **changes: Any)
         "ended_by": "done",
         "message": "",
         "rows": None,
+        "attempts": 10,
         "cost_usd": None,
         "pauses": list(pauses),
     }
@@ -76,8 +77,9 @@ def test_what_lasts_has_no_end() -> None:
 
 
 def test_pauses_of_models_at_the_same_time_are_one() -> None:
-    """It names the models, if the run paused several."""
-    events = events_of([execution(0, 60, pause(10, 20, "a"), pause(15, 25, "b"), pause(40, 41, "b"))])
+    """It names the models, if the run has several."""
+    entry = execution(0, 60, pause(10, 20, "a"), pause(15, 25, "b"), pause(40, 41, "b"))
+    events = events_of([entry], is_of_several=True)
     paused = [each for each in events if each.look == "pause"]
     assert [(each.end_ms - each.start_ms) / MINUTE_MS for each in paused] == [15, 1]
     assert [each.why for each in paused] == ["a, b: http_503: overloaded", "b: http_503: overloaded"]
@@ -142,3 +144,11 @@ def test_an_ending_names_its_reason_once_and_without_advice(ended_by: str, messa
     """The advice was for the end of that execution."""
     (event,) = events_of([execution(0, 5, ended_by=ended_by, message=message)])
     assert event.why == why
+
+
+def test_an_execution_in_which_nothing_was_answered_has_no_cost() -> None:
+    """It may have sent requests at a price that is not known."""
+    lines = lines_of(
+        events_of([execution(0, 1, rows=0, cost_usd=0.0), execution(2, 3, rows=5, cost_usd=0.5)]), clock_of(3)
+    )
+    assert [line.cost for line in lines if line.look == "execution"] == ["", "0.5000 USD"]

@@ -1,5 +1,6 @@
 """The summary of a run."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,12 @@ def test_what_was_sent_without_a_price_and_not_recorded_has_not_cost_nothing(
     job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("m",)))
     recorded = Recorded(unrecorded=unrecorded)
     assert summarize(job, Path("out"), Status(state=state), {}, recorded=recorded).cost_usd == cost_usd
+
+
+def test_the_models_that_were_paused_are_named_if_others_were_not() -> None:
+    job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("a", "b")))
+    summary = summarize(job, Path("out"), Status(state="completed"), {"a": ModelTotals(1, 1), "b": ModelTotals(1, 1)})
+    assert summary.whose_pauses == ""
+    one, both = ([{"pauses": [{"model": name} for name in names]}] for names in ("b", "ab"))
+    assert dataclasses.replace(summary, executions=one).whose_pauses == " for b"
+    assert dataclasses.replace(summary, executions=both).whose_pauses == ""
