@@ -41,6 +41,12 @@ _PHRASES = (
     (re.compile(r"\bCtrl-C(?=[:;])"), "interrupted"),
     (re.compile(r"^the command line: "), ""),
     (re.compile(r"\badd -m MODEL, or name in \[model\]"), 'name it: model="MODEL"'),
+    (
+        re.compile(r"\bgive it as a flag, -[ts] '?@?([^',]+)'?, or write .*$"),
+        r'read it: pathlib.Path("\1").read_text()',
+    ),
+    (re.compile(r"\bwrite its text into the job file$"), "pass its text: pathlib.Path(…).read_text()"),
+    (re.compile(r"\bexport (\w+)=(\w+)"), r'os.environ["\1"] = "\2"'),
     (re.compile(r"\bexport (\w+)=…"), r'os.environ["\1"] = getpass.getpass()'),
 )
 

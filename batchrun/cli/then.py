@@ -52,6 +52,7 @@ def _variables(job: Job, outcome: Summary | BatchrunError) -> dict[str, str]:
         values = known | {"directory": str(job.run_directory)}
     else:
         values = dataclasses.asdict(outcome)
-    values["directory"] = str(Path(str(values["directory"])).absolute())
+    paths = {name: values[name] for name in ("directory", "results") if values.get(name)}
+    values |= {name: str(Path(str(path)).absolute()) for name, path in paths.items()}
     texts = {name: values.get(name) for name in _FIELDS}
     return {f"BATCHRUN_{name.upper()}": "" if value is None else f"{value}" for name, value in texts.items()}

@@ -9,6 +9,7 @@ from batchrun.checkpoint.facts import Known
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.advice import place_of
 from batchrun.errors import JobError
+from batchrun.job.judging import is_judge
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.records import ModelTotals, summed
@@ -26,7 +27,8 @@ from batchrun.results.identity import (
 CONFIRM_SHARE = 0.1
 """When an edit replaces more than this share of what is settled, the user has to agree."""
 
-REPLACE_CURE = "add --yes to buy these answers, or use another -o DIR"
+_REPLACE_CURE = "add --yes to buy these answers, or use another -o DIR"
+_JUDGE_CURE = "add --yes to buy these judgments; the answers stay"
 ENDPOINT_CURE = "add --yes to keep these answers, or use another -o DIR"
 
 
@@ -120,7 +122,7 @@ def fit(
         adapt(
             store,
             source.batches(),
-            lambda change: _is_agreed(change, changed, agree, say),
+            lambda change: _is_agreed(job, change, changed, agree, say),
             shares_answers=job.input.dedupe,
         )
         source.keep_input()  # first: until the origin is noted, the next run looks at all outcomes again
@@ -196,13 +198,13 @@ def may_not_fit(recorded: Known, origin: facts.Origin, *, has_outcomes: bool, ha
 
 
 def _is_agreed(
-    change: Change, changed: Sequence[str], agree: Callable[[str], bool], say: Callable[[str], None]
+    job: Job, change: Change, changed: Sequence[str], agree: Callable[[str], bool], say: Callable[[str], None]
 ) -> bool:
     say(change_text(change, changed))
-    question = replace_question(change, changed)
+    question = replace_question(change, changed, job)
     if question is None or agree(question):
         return True
-    raise JobError(f"{question}; {REPLACE_CURE}")
+    raise JobError(f"{question}; {replace_cure(job)}")
 
 
 def changed_text(changed: Sequence[str]) -> str:
@@ -225,14 +227,21 @@ def change_text(change: Change, changed: Sequence[str]) -> str:
     return f"{changed_text(changed)}: {kept}"
 
 
-def replace_question(change: Change, changed: Sequence[str]) -> str | None:
+def replace_cure(job: Job) -> str:
+    """Return what ends the message that answers, or judgments of them, would be replaced."""
+    return _JUDGE_CURE if is_judge(job) else _REPLACE_CURE
+
+
+def replace_question(change: Change, changed: Sequence[str], job: Job) -> str | None:
     """Return what the user is asked before answers are replaced; None when that are too few to ask.
 
     Args:
         change: what the edit does.
         changed: what differs.
+        job: whose answers these are.
     """
     if change.replaced <= CONFIRM_SHARE * change.settled:
         return None
-    gone = f"{change.gone:,} of {counted(change.settled, 'settled row')} would leave the results"
+    what = "settled judgment" if is_judge(job) else "settled row"
+    gone = f"{change.gone:,} of {counted(change.settled, what)} would leave the results"
     return f"{gone} and {counted(change.new, 'request')} would be sent, because {changed_text(changed)}"

@@ -29,9 +29,14 @@ _SETTINGS = {
 }
 
 
+def is_judge(job: Job) -> bool:
+    """Return whether a job is that of judging the answers of another one."""
+    return job.output.keep == JUDGED
+
+
 def stated_setting(job: Job, name: str) -> str:
     """Return what a setting of a job is called where users set it: for the job of a judge, in `[judge]`."""
-    if job.output.keep != JUDGED:
+    if not is_judge(job):
         return name
     return _SETTINGS.get(name, name.replace("model.", "judge."))
 

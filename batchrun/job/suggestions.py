@@ -62,6 +62,9 @@ def nearest_setting(section: str, key: str, known: Iterable[str]) -> str:
         key: its name.
         known: the settings of this section.
     """
+    known = list(known)
+    if f"{key}_env" in known:
+        return f"; did you mean {key}_env, the name of an environment variable that holds it?"
     if meant := _MEANT.get(key):
         return f"; did you mean {_within(section, meant)}?"
     if other := section_of(key, but=section):

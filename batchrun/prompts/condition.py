@@ -15,6 +15,7 @@ SETTING = "input.where"
 _TRUE = "1"
 
 _HINTS = (
+    (r"\{\{|\{%", "a condition is written without braces: stars > 3"),
     (r"(?<![=!<>])=(?!=)", "two values are compared with =="),
     (r"&&|\bAND\b", "two conditions are joined by and"),
     (r"\|\||\bOR\b", "of two conditions, either is allowed by or"),

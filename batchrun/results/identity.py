@@ -85,7 +85,10 @@ def changed_parts(recorded: Known, job: Job, origin: Origin, *, is_other_stdin: 
         parts.append(f"input.limit (from {_limit_text(before)} to {_limit_text(origin)})")
     if before is not None:
         earlier, choice = before.get("rows", {}), origin.get("rows", {})
-        parts += [f"input.{name}" for name in {**earlier, **choice} if earlier.get(name) != choice.get(name)]
+        names = {**earlier, **choice}
+        if ("sample" in earlier) != ("sample" in choice):
+            names.pop("sample_seed", None)  # it has no effect without a sample
+        parts += [f"input.{name}" for name in names if earlier.get(name) != choice.get(name)]
     return [stated_setting(job, part) for part in parts]
 
 

@@ -29,6 +29,14 @@ CASES = [
         "export WANDB_API_KEY=…, which a page shows",
         'os.environ["WANDB_API_KEY"] = getpass.getpass(), which a page shows',
     ),
+    (
+        "the text @a.txt would be sent; give it as a flag, -t @a.txt, or write its text into the job file",
+        'the text @a.txt would be sent; read it: pathlib.Path("a.txt").read_text()',
+    ),
+    (
+        "X is not set; export X=URL, with the URL of a service",
+        'X is not set; os.environ["X"] = "URL", with the URL of a service',
+    ),
     ("no flag here: a -- b, x-o y, 5 --", "no flag here: a -- b, x-o y, 5 --"),
 ]
 

@@ -94,7 +94,8 @@ def test_another_judge_buys_only_the_judging_and_the_first_one_is_kept(batchrun:
     refused = batchrun("run", "job.toml")
     assert refused.code == 2
     assert "the answers are complete, but not judged: 30 of 30" in refused.stderr
-    assert "because judge.model changed; add --yes" in refused.stderr
+    assert "because judge.model changed; add --yes to buy these judgments; the answers stay" in refused.stderr
+    assert " settled judgments would leave the results" in refused.stderr
     assert scores() == [(None, None, False)] * 30
     assert batchrun("run", "job.toml", "--yes").code == 0
     assert sent(endpoint) == 90

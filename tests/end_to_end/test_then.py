@@ -27,7 +27,7 @@ def test_the_command_finds_how_the_run_ended(run: Any) -> None:
         "BATCHRUN_FAILED": "1",
         "BATCHRUN_COST_USD": "",  # this endpoint's price is not known
         "BATCHRUN_DIRECTORY": str(Path("out").absolute()),
-        "BATCHRUN_RESULTS": "out/results.parquet",
+        "BATCHRUN_RESULTS": str(Path("out/results.parquet").absolute()),
         "BATCHRUN_MESSAGE": "",
     }
 

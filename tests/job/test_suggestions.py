@@ -22,6 +22,11 @@ def test_the_nearest_setting_is_named(section: str, key: str, hint: str) -> None
     assert nearest_setting(section, key, KNOWN) == hint
 
 
+def test_for_a_secret_the_variable_with_it_is_named() -> None:
+    hint = "; did you mean url_env, the name of an environment variable that holds it?"
+    assert nearest_setting("notify", "url", ["url_env", "after_pause"]) == hint
+
+
 @pytest.mark.parametrize(
     ("key", "hint"),
     [

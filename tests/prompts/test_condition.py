@@ -57,6 +57,7 @@ def test_a_missing_value_can_be_asked_for() -> None:
         ("stars > 3 AND x", "two conditions are joined by and"),
         ("stars > 3 || x", "either is allowed by or"),
         ("stars IS NULL", "a missing value is found by `is none`"),
+        ("{{ stars > 3 }}", "a condition is written without braces: stars > 3"),
         ("stars >", "unexpected 'end of template'"),
         ("stars | nope", "No filter named 'nope'"),
         ("stars | random", "No filter named 'random'"),

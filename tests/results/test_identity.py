@@ -286,6 +286,16 @@ def test_the_settings_that_changed_are_named_as_in_the_job_file(
         assert changed_settings(checkpoint, dataclasses.replace(job, **edit)) == names
 
 
+def test_a_first_sample_does_not_change_its_seed(files: list[InputFile]) -> None:
+    sampled = job(input={"path": ("in.jsonl",), "sample": 5})
+    seeded = job(input={"path": ("in.jsonl",), "sample": 5, "sample_seed": 7})
+    assert changed_parts(
+        Recorded(**{facts.ORIGIN.name: origin_of(job(), files)}), sampled, origin_of(sampled, files)
+    ) == ["input.sample"]
+    recorded = Recorded(**{facts.ORIGIN.name: origin_of(sampled, files)})
+    assert changed_parts(recorded, seeded, origin_of(seeded, files)) == ["input.sample_seed"]
+
+
 def test_the_number_of_rows_is_remembered_for_the_same_input_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,11 +22,11 @@ from batchrun.engine.preflight.probe import Probed
 from batchrun.engine.preflight.survey import Cause, Long, Repeated, Survey
 from batchrun.engine.resume import (
     ENDPOINT_CURE,
-    REPLACE_CURE,
     change_text,
     endpoint_question,
     may_not_fit,
     refuse_other_kind,
+    replace_cure,
     replace_question,
 )
 from batchrun.engine.shared_limit import LimitMemory
@@ -200,8 +200,8 @@ def _compared(
     if not (is_edited or is_other_stdin):
         return left, None, None
     changed = changed_parts(checkpoint, job, origin, is_other_stdin=is_other_stdin)
-    question = replace_question(foreseen.change, changed)
-    refusal = None if question is None else f"{question}; {REPLACE_CURE}"
+    question = replace_question(foreseen.change, changed, job)
+    refusal = None if question is None else f"{question}; {replace_cure(job)}"
     return left, change_text(foreseen.change, changed), refusal
 
 
