@@ -32,7 +32,7 @@ class Wait:
 
     def for_rows(self, count: int) -> None:
         with self._more:
-            assert self._more.wait_for(lambda: len(self.outcomes) >= count, timeout=10)
+            assert self._more.wait_for(lambda: len(self.outcomes) >= count, timeout=60)
 
 
 def put_all(store: Store, outcomes: list[Outcome]) -> None:
@@ -170,7 +170,7 @@ for request in requests(*"abc"):
 threading.Event().wait()
 """
     root = Path(__file__).parents[2]
-    process = subprocess.run([sys.executable, "-c", program], cwd=root / "tests", timeout=20)
+    process = subprocess.run([sys.executable, "-c", program], cwd=root / "tests", timeout=60)
     assert process.returncode == 9
     count = len(outcomes_in(tmp_path))
     assert 1 <= count <= 3

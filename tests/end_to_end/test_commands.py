@@ -73,7 +73,7 @@ def test_every_shell_has_a_completion_script(spawn: Any, monkeypatch: pytest.Mon
     """It is the one that the help names."""
     monkeypatch.setenv("_BATCHRUN_COMPLETE", f"{shell}_source")
     process = spawn()
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=60)
     if "bash" in stderr.lower():
         pytest.skip("no bash of a version that click can ask")
     assert process.returncode == 0
@@ -85,7 +85,7 @@ def test_commands_and_flags_are_completed(spawn: Any, monkeypatch: pytest.Monkey
     monkeypatch.setenv("_BATCHRUN_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", "batchrun run --max-c")
     monkeypatch.setenv("COMP_CWORD", "2")
-    stdout, _ = spawn().communicate(timeout=20)
+    stdout, _ = spawn().communicate(timeout=60)
     assert {"plain,--max-concurrency", "plain,--max-cost"} == set(stdout.split())
 
 

@@ -29,6 +29,14 @@ class Estimate(NamedTuple):
     is_about: bool
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a busy machine the time to read a small input whole before the estimate is printed."""
+    monkeypatch.setattr("batchrun.engine.preflight.preview._SAMPLE_S", 30.0)
+    monkeypatch.setattr("batchrun.engine.preflight.preview._SEEK_S", 30.0)
+    monkeypatch.setattr("batchrun.engine.row_counter._QUICK_S", 30.0)
+
+
 def job(endpoint: Any, path: str = "in.jsonl") -> str:
     """Write a job with a price; return its path."""
     Path("job.toml").write_text(
@@ -113,6 +121,7 @@ def test_a_resumed_run_estimates_the_rows_that_are_left(
     finished(batchrun, endpoint)
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_last_rows_of_a_run_are_all_read(batchrun: Any, endpoint: Any) -> None:
     """`run` and `check` have read the same then, and print the same."""
     prompts = by_length(1_500)
@@ -125,6 +134,7 @@ def test_the_last_rows_of_a_run_are_all_read(batchrun: Any, endpoint: Any) -> No
     assert run.tokens_in.high == pytest.approx(check.tokens_in.high, rel=0.005)
 
 
+@pytest.mark.usefixtures("patient")
 def test_new_rows_are_estimated_by_themselves(batchrun: Any, endpoint: Any) -> None:
     """Fifty short rows among many long ones."""
     job(endpoint, "in.csv")

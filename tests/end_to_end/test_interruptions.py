@@ -50,7 +50,7 @@ def test_the_first_ctrl_c_waits_for_the_results_and_the_run_ends_as_interrupted(
     message = interrupt(writing, number)
     assert "the results are being written; a second Ctrl-C stops at once" in message
     Path("may_end").touch()
-    _, stderr = writing.communicate(timeout=10)
+    _, stderr = writing.communicate(timeout=60)
     assert writing.returncode == code
     assert "all rows are settled, and the results are written" in stderr
     assert [row["score"] for row in results()] == [1.0, 1.0]
@@ -66,7 +66,7 @@ def test_a_second_ctrl_c_keeps_the_old_results_and_export_writes_the_new_ones(
     before = Path("out/results.parquet").read_bytes()
     interrupt(writing)
     writing.send_signal(signal.SIGINT)
-    _, stderr = writing.communicate(timeout=10)
+    _, stderr = writing.communicate(timeout=60)
     assert writing.returncode == 130
     assert "the results were not written" in stderr
     assert "write them: batchrun export out" in stderr

@@ -91,7 +91,7 @@ def test_the_simulator_does_not_show_the_key(spawn: Any, tmp_path: Path) -> None
     process = spawn("simulate", "--port", 0)
     first = process.stderr.readline()
     process.send_signal(signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=10)
+    stdout, stderr = process.communicate(timeout=60)
     assert "http://127.0.0.1:" in first + stdout + stderr
     assert CANARY not in first + stdout + stderr
 

@@ -56,7 +56,7 @@ def began() -> int:
 
 def is_gone(pid: int) -> bool:
     """Return whether a process ends within some seconds."""
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 60
     while time.monotonic() < deadline_s:
         try:
             os.kill(pid, 0)

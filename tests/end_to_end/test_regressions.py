@@ -50,7 +50,7 @@ def test_a_run_stops_if_its_directory_disappears(spawn: Any, endpoint: Any) -> N
     process = spawn("run", name, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "-c", 4)
     endpoint.wait(lambda: endpoint.stats.answered > 20)
     shutil.rmtree("out")
-    _, stderr = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "was deleted or moved during the run" in stderr
     assert "Traceback" not in stderr
@@ -71,7 +71,7 @@ def test_zstd_is_read_without_messages(spawn: Any, endpoint: Any) -> None:
     with pa.output_stream("in.jsonl.zst", compression="zstd") as stream:
         stream.write(b'{"prompt": "a"}\n' * 3)
     process = spawn("run", "in.jsonl.zst", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "--quiet")
-    _, stderr = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (0, "")
 
 
