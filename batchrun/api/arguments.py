@@ -37,6 +37,9 @@ _SAME = {
 _EXTRA_KEYS = ("top_k", "min_p", "repetition_penalty", "service_tier")
 """More keys of the body that many endpoints take. Source: OpenAI's reference, vLLM's extra parameters."""
 
+_AFTER_RUN = ("then",)
+"""What only the command line has."""
+
 Settings = dict[tuple[str, str], tuple[str, Any]]
 """(section, key) → (the argument as written, its value)."""
 
@@ -164,8 +167,9 @@ def schema_of(schema: Any) -> Any:
     """Return a schema as a job has it: a dict, or the path of a file; of a pydantic model its JSON Schema."""
     if hasattr(schema, "model_json_schema"):
         return schema.model_json_schema()
-    if isinstance(schema, type):
-        raise JobError(f"schema = {schema.__name__}; must be a JSON Schema (dict), a path, or a pydantic model class")
+    if isinstance(schema, type) or not isinstance(schema, Mapping | str | Path):
+        shown = getattr(schema, "__name__", repr(schema))
+        raise JobError(f"schema = {shown}; must be a JSON Schema (dict), a path, or a pydantic model class")
     return _text(schema)
 
 
@@ -200,6 +204,8 @@ def _unknown(name: str) -> str:
     if len(sections := _sections_of().get(name, [])) > 1:
         cures = " or ".join(f'{section}={{"{name}": …}}' for section in sections)
         return f"{name} is a setting of several sections; write {cures}"
+    if name in _AFTER_RUN:
+        return f"{name} is unknown; do it in Python, after the call: it returns when the run has ended"
     own = {key: parameter for (_, key), parameter in _OWN.items()}
     if name in own:
         return f"{name} is unknown; did you mean {own[name]}?"

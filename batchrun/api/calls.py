@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from batchrun.api.answers import Answers
 from batchrun.api.arguments import RUN_KEYS, arguments_of_settings, job_for_call, settings_text
-from batchrun.api.data import paths_of
+from batchrun.api.data import missing_data, paths_of
 from batchrun.api.frame_types import with_index
 from batchrun.api.html import line
 from batchrun.api.keywords import Settings
@@ -20,7 +20,7 @@ from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.engine.options import Options
 from batchrun.engine.threads import in_thread
-from batchrun.errors import BatchrunError, EndpointRefused, JobError, RunDirectoryError, Stopped
+from batchrun.errors import BatchrunError, EndpointRefused, InputError, JobError, RunDirectoryError, Stopped
 from batchrun.job.sections import Job
 from batchrun.prompts.input.frame import is_frame, remove_others
 from batchrun.report.notebook_bar import is_notebook
@@ -29,7 +29,7 @@ from batchrun.results.summary import Summary
 
 
 def answer(
-    data: Any,
+    data: Any = None,
     prompt: str | None = None,
     *,
     out: str | Path,
@@ -69,7 +69,7 @@ def answer(
 
 
 async def aanswer(
-    data: Any,
+    data: Any = None,
     prompt: str | None = None,
     *,
     out: str | Path,
@@ -132,6 +132,8 @@ class _Call:
 
     def __init__(self, data: Any, out: str | Path, arguments: Mapping[str, Any]) -> None:
         directory = Path(out)
+        if data is None:
+            raise InputError(missing_data(arguments.get("input")))
         self.options = _options(arguments)
         rest = {name: value for name, value in arguments.items() if name not in RUN_KEYS or _is_name(name, value)}
         job_for_call(("-",), directory, rest)  # a wrong argument is found before the data is written

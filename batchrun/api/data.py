@@ -1,5 +1,7 @@
 """What people pass as data → the paths of a job's input. Paths stay; everything else is kept in the run directory."""
 
+import glob
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -12,6 +14,9 @@ from batchrun.prompts.input.frame import keep_batches, keep_rows
 
 _PROMPT = "prompt"
 """Column of plain strings; without a template it is what is asked."""
+
+_PLACES = ("run", "path")
+"""Settings of `[input]` that say where the rows are."""
 
 _JSON_TYPES = (str, int, float, bool, type(None))
 
@@ -40,10 +45,29 @@ def paths_of(data: Any, directory: Path) -> tuple[str, ...]:
     return (str(_kept(iter(data), directory)),)
 
 
+def missing_data(section: Any) -> str:
+    """Return the message for a call without data.
+
+    Args:
+        section: `[input]` of the call, as an object or a dict.
+    """
+    stated = section if isinstance(section, Mapping) else {name: getattr(section, name, None) for name in _PLACES}
+    given = next((str(each) for name in _PLACES if isinstance(each := stated.get(name), str | Path)), None)
+    shown = "frame" if given is None else f'"{given}"'
+    return f"the data is missing; pass it as the first argument: batchrun.answer({shown}, …)"
+
+
 def _path(data: str | Path) -> str:
     if isinstance(data, str) and (not data.strip() or any(letter in data for letter in "\n{}")):
         raise InputError("the data is a string that is not a path; for a single prompt pass a list: [prompt]")
+    if isinstance(data, str) and _is_sentence(data):
+        raise InputError(f'the data "{data:.80}" is not a path; for a single prompt pass a list: [prompt]')
     return str(data)
+
+
+def _is_sentence(text: str) -> bool:
+    """Return whether a string reads as a prompt: it has spaces, and neither an ending, a folder nor a file to match."""
+    return " " in text.strip() and not re.search(r"[/\\]|\.\w{1,8}$", text) and not glob.glob(text)  # noqa: PTH207  # Path.glob takes no absolute pattern
 
 
 def _kept(rows: Iterator[Any], directory: Path) -> Path:
@@ -121,7 +145,21 @@ def _pandas_reader(data: Any) -> pa.RecordBatchReader:
     frame = data if hasattr(data, "columns") else data.to_frame(_PROMPT if data.name is None else data.name)
     index = frame.index
     numbers_rows = type(index).__name__ == "RangeIndex" and (index.start, index.step, index.name) == (0, 1, None)
-    return pa.Table.from_pandas(frame, preserve_index=None if numbers_rows else True).to_reader()
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=None if numbers_rows else True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
+        raise InputError(_mixed_column(problem)) from problem
+    return table.to_reader()
+
+
+def _mixed_column(problem: pa.ArrowException) -> str:
+    """Return what is wrong with a frame that Arrow cannot convert; it names the column in a second argument."""
+    reason = " ".join(map(str, problem.args))
+    if found := re.search(r"Conversion failed for column (.+) with type object", reason):
+        name = found[1]
+        cure = f'convert its values to one type, such as frame["{name}"] = frame["{name}"].astype("string")'
+        return f'the column "{name}" of the pandas data has values of several types ({problem.args[0]}); {cure}'
+    return f"the pandas data cannot be read as a table: {reason}"
 
 
 def _polars_frame(data: Any) -> Any:

@@ -272,7 +272,11 @@ def _constant_problem(known: Sequence[str], rows: Sequence[Columns], forms: RowF
 
 _NAMES_SHOWN = 30
 
+_PANDAS_INDEX = "__index_level_"
+"""How the name of a column begins that holds the index of a data frame. Source: pyarrow's pandas metadata."""
+
 
 def listed(names: Sequence[str]) -> str:
-    """Return names for a message: not all where there are many."""
+    """Return names of columns for a message: not all where there are many, and not the index of a data frame."""
+    names = [name for name in names if not name.startswith(_PANDAS_INDEX)]
     return ", ".join(names[:_NAMES_SHOWN]) + f" and {len(names) - _NAMES_SHOWN} more" * (len(names) > _NAMES_SHOWN)

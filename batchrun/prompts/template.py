@@ -94,7 +94,9 @@ class Template:
             missing = ", ".join(self.missing(columns))
             if missing:
                 raise TemplateProblem(f"has no column {missing}, which {self.setting} names") from None
-            raise TemplateProblem(f"{self.setting} cannot be rendered: {problem}") from None
+            raise TemplateProblem(
+                f"{self.setting} cannot be rendered: {problem}{_number_hint(problem, columns)}"
+            ) from None
         except Exception as problem:  # noqa: BLE001  # a template is a program: it can raise anything
             raise TemplateProblem(f"{self.setting} cannot be rendered: {_reason(problem)}") from None
 
@@ -172,6 +174,12 @@ def _is_row(node: nodes.Node) -> bool:
 
 def _is_name(node: nodes.Node, name: str) -> bool:
     return isinstance(node, nodes.Name) and node.name == name
+
+
+def _number_hint(problem: Exception, columns: Collection[str]) -> str:
+    """Return the cure for `row[0]`: names of columns are texts, also those that were numbers in a data frame."""
+    found = re.search(r"dict object has no element (\d+)", str(problem))
+    return "" if found is None or found[1] not in columns else f'; write row["{found[1]}"]'
 
 
 def _reason(problem: Exception) -> str:

@@ -74,7 +74,9 @@ def judge_entry(directory: Path) -> dict[str, Any] | None:
     with suppress(RunDirectoryError):
         its = summary_of(folder, is_brief=True)
         names = ("state", "completed", "failed", "prompt_tokens", "completion_tokens", "cost_usd", "set_aside_usd")
-        return {"model": its.models[0]["model"] if its.models else "", **{name: getattr(its, name) for name in names}}
+        with Checkpoint(folder) as checkpoint:
+            model = stored_job(checkpoint).models[0]
+        return {"model": model, **{name: getattr(its, name) for name in names}}
     return None
 
 

@@ -96,6 +96,8 @@ def test_prices_are_objects_or_dicts() -> None:
         ({"limits": {"patience": "soon"}}, 'limits.patience = "soon"; must be a duration'),
         ({"limits": {"patiense": "1h"}}, "limits.patiense is unknown; did you mean patience?"),
         ({"limits": batchrun.Evaluate()}, "limits is a Evaluate; must be a Limits, or a dict"),
+        ({"then": "echo"}, "then is unknown; do it in Python, after the call"),
+        ({"schema": 5}, "schema = 5; must be a JSON Schema (dict), a path, or a pydantic model class"),
         ({"limits": 5}, "limits = 5; must be a Limits, or a dict of its settings"),
     ],
 )

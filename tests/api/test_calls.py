@@ -85,6 +85,12 @@ def test_the_index_stays_when_only_some_columns_are_kept(base_url: str) -> None:
     assert ("long" in found, list(found.index)) == (False, ["a", "b", "c"])
 
 
+def test_a_bad_row_of_a_list_is_named_by_its_number(base_url: str) -> None:
+    """From 0, as everywhere else in Python."""
+    answers = label([{"text": "a"}, {"note": "b"}], base_url)
+    assert [row["error"] for row in answers.failed] == ["the data: row 1: has no column text, which prompt.user names"]
+
+
 def test_a_function_scores_the_answers(base_url: str) -> None:
     def is_long(row: dict[str, Any]) -> bool:
         return len(row["response"]) > 0

@@ -14,7 +14,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
 
-from batchrun.api.data import paths_of
+from batchrun.api.data import missing_data, paths_of
 from batchrun.errors import InputError
 
 COLUMNS = {"text": ["a", "b"], "n": [1, 2]}
@@ -120,10 +120,30 @@ def broken() -> Iterator[Any]:
         ([{"a": b"x"}, {"a": 5}], 'the column "a" cannot be kept'),
         ("Label this:\n{{ text }}", r"for a single prompt pass a list: \[prompt\]"),
         ([__file__], "for files pass Path objects"),
-        (pd.DataFrame({"mixed": [1, "a"]}), "the pandas data cannot be read as a table: .*mixed"),
+        (pd.DataFrame({"mixed": [1, "a"]}), 'the column "mixed" of the pandas data has values of several types'),
         (pl.DataFrame({"o": [object()]}), "the polars data cannot be read as a table"),
     ],
 )
 def test_other_data_is_refused_with_what_to_pass(data: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         paths_of(data, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["What is a hash map?", "Write a poem."])
+def test_a_prompt_is_not_looked_for_as_a_file(text: str, read: Any) -> None:
+    """A path with a space is."""
+    with pytest.raises(InputError, match=r"is not a path; for a single prompt pass a list: \[prompt\]"):
+        read(text)
+    assert paths_of("my data/a b.csv", Path("run")) == ("my data/a b.csv",)
+
+
+def test_a_column_of_several_types_is_named(read: Any) -> None:
+    cure = r'frame\["text"\] = frame\["text"\]\.astype\("string"\)$'
+    with pytest.raises(InputError, match=rf'the column "text" .* has values of several types .*{cure}'):
+        read(pd.DataFrame({"text": ["a", 1, None]}))
+
+
+def test_missing_data_is_asked_for_as_the_first_argument() -> None:
+    """As a run, where `[input]` of the call names one."""
+    assert missing_data({"run": "runs/a"}).endswith('pass it as the first argument: batchrun.answer("runs/a", …)')
+    assert missing_data(None).endswith("batchrun.answer(frame, …)")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from batchrun.errors import InputError
-from batchrun.prompts.advice import other_form, template_flag
+from batchrun.prompts.advice import listed, other_form, template_flag
 from batchrun.prompts.rows import RowForms
 from batchrun.prompts.source import Source
 
@@ -132,3 +132,7 @@ def test_a_header_is_not_taken_for_a_row(write, make_job, header: str) -> None:
     refused = refused_first_rows(make_job, path)
     assert "first line" not in refused
     assert "; name what to ask: -t " in refused
+
+
+def test_the_index_of_a_data_frame_is_not_listed_as_a_column() -> None:
+    assert listed(["text", "__index_level_0__", "stars"]) == "text, stars"

@@ -154,3 +154,11 @@ def test_messages_render_as_a_conversation_that_can_be_read() -> None:
     assert shown == (
         f"system: Be brief.\n\nuser: What is it?\n[image_url]\n\nassistant: {json.dumps([call])}|human: hi|['a']"
     )
+
+
+def test_a_column_whose_name_is_a_number_is_written_as_a_text() -> None:
+    """As those of a data frame without names."""
+    with pytest.raises(TemplateProblem, match=r'dict object has no element 0; write row\["0"\]$'):
+        render("{{ row[0] }}", {"0": "a"})
+    with pytest.raises(TemplateProblem, match=r"has no element 1$"):
+        render("{{ row[1] }}", {"0": "a"})

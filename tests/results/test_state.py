@@ -13,8 +13,10 @@ from harness.settled import settle
 from batchrun.checkpoint.in_flight import Journal
 from batchrun.checkpoint.store import Store
 from batchrun.errors import RunDirectoryError
+from batchrun.job.sections import Input, Job, Model, Output
 from batchrun.results.export import export
-from batchrun.results.state import is_fresh, is_running, summary_of
+from batchrun.results.identity import note_requests
+from batchrun.results.state import is_fresh, is_running, judge_entry, summary_of
 from batchrun.storage.processes import this_machine
 
 OUT = Path("out")
@@ -138,3 +140,14 @@ def test_a_directory_without_a_checkpoint_is_refused() -> None:
     OUT.mkdir()
     with pytest.raises(RunDirectoryError, match="out: holds no run"):
         summary_of(OUT)
+
+
+def test_a_judge_has_its_name_before_its_first_judgment() -> None:
+    """As where the cap leaves no room for one."""
+    job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("j",)), output=Output(dir="out/judge"))
+    (OUT / "judge").mkdir(parents=True)
+    with Store(OUT / "judge") as store:
+        note_requests(store, job, {"job": "j", "input": "i", "limit": None})
+    entry = judge_entry(OUT)
+    assert entry is not None
+    assert (entry["model"], entry["completed"]) == ("j", 0)

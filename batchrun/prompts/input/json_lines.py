@@ -12,6 +12,7 @@ from batchrun.errors import InputError
 from batchrun.prompts.input.diagnosis import refuse_other_kinds
 from batchrun.prompts.input.digits import exact, has_long_number
 from batchrun.prompts.input.files import InputFile
+from batchrun.prompts.input.frame import is_frame
 from batchrun.prompts.input.json_document import document_problem
 from batchrun.prompts.input.lines import TOO_LONG, Chunk, chunks, lines_of
 from batchrun.prompts.input.parts import TOO_LONG_PROBLEM, Numbers, Part, Reading, Rows, wanted
@@ -67,7 +68,9 @@ _new = tuple.__new__
 
 def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) -> list[Row]:
     rows = []
-    name, folder = file.name, file.folder
+    place, folder = f"{file.name}:", file.folder
+    if is_frame(file.path):  # nobody has seen its lines
+        place, line_number = f"{file.name}: row ", line_number - 1
     loads = exact if has_long_number(b"\n".join(lines)) else orjson.loads
     for line_number, line in enumerate(lines, line_number):  # noqa: B020  # counts up from its own first value
         try:
@@ -76,13 +79,13 @@ def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) 
             if not line or line.isspace():
                 continue
             problem = not_json(line, error, f"column {error.colno}")
-            rows.append(Row(number, nearly_json(line), f"{name}:{line_number}", problem, folder))
+            rows.append(Row(number, nearly_json(line), f"{place}{line_number}", problem, folder))
         else:
             if columns.__class__ is dict:
-                rows.append(_new(Row, (number, columns, f"{name}:{line_number}", None, folder, False)))
+                rows.append(_new(Row, (number, columns, f"{place}{line_number}", None, folder, False)))
             else:
                 problem = f"is {kind_of(columns)}; must be a JSON object"
-                rows.append(Row(number, None, f"{name}:{line_number}", problem))
+                rows.append(Row(number, None, f"{place}{line_number}", problem))
         number += 1
     return rows
 
