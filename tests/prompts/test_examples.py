@@ -72,12 +72,14 @@ def test_rows_that_bring_their_messages_get_examples_too(made) -> None:
     ]
 
 
-def test_a_seed_draws_examples_for_each_row(made) -> None:
+def test_a_seed_draws_examples_for_each_row(make_job) -> None:
     """The same ones for the same row on every run; others for other rows and seeds; each equally often."""
     job = {"user": "{{ q }}", "examples": SHOTS, "num_examples": 3}
+    forms = [RowForms(make_job(**job, example_seed=seed)) for seed in range(10)]
 
     def drawn(text: str, seed: int) -> list[str]:
-        return [message["content"] for message in made({"q": text}, **job, example_seed=seed)[0:-1:2]]
+        messages = forms[seed].prompt(Row(3, {"q": text}, "a: row 3")).body["messages"]
+        return [message["content"] for message in messages[0:-1:2]]
 
     assert drawn("mine", 1) == drawn("mine", 1)
     assert len({tuple(drawn("mine", seed)) for seed in range(10)}) > 5
