@@ -190,7 +190,7 @@ def test_name_and_names_both_take_one_model_or_several(load: Load, key: str) -> 
         (INPUT + "[endpoint]\nprovider='custom'", ["endpoint.base_url = ", "must be given when"]),
         (INPUT + "[endpoint]\nbase_url='http://h/v1'", ['endpoint.base_url = "http://h/v1"', "--allow-http"]),
         (INPUT + "[endpoint]\nbase_url='http://[::1/v1'", ["endpoint.base_url = ", "must be a URL"]),
-        (INPUT + "[endpoint]\napi_key='x'", ["endpoint.api_key is unknown", "did you mean api_key_env?"]),
+        (INPUT + "[endpoint]\napi_key='x'", ["endpoint.api_key is unknown", "did you mean api_key_env, the name"]),
         (INPUT + "[output]\nkeep=[]", ["output.keep = []", "must be a string or a list"]),
         (INPUT + "[prices]\nm=3", ['prices."m" = 3', "must be a table with input_usd_per_mtok"]),
         (INPUT + "[prices.m]\ninput=3", ['prices."m".input is unknown', "input_usd_per_mtok"]),
