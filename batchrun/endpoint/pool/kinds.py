@@ -218,21 +218,22 @@ _BY_STATUS: dict[int, str] = {
 } | dict.fromkeys(range(520, 528), "overloaded")
 
 
-def kind_of_limit(text: str, codes: tuple[str, ...], *, has_advice: bool, is_used_up: bool) -> str | None:
+def kind_of_limit(text: str, codes: tuple[str, ...], *, has_advice: bool) -> str | None:
     """Return what a 429 is by what programs can read in it; None when only words are left.
 
     Args:
         text: its words and codes, in lower case.
         codes: its codes.
         has_advice: whether it says when to come again.
-        is_used_up: whether its headers say that nothing is left of a rate.
     """
     if _SLOTS.search(text):
         return None
     above = _ABOVE.search(text) if _SIZE.search(text) else None
     if above and int(above[2].replace(",", "") or 0) > int(above[1].replace(",", "") or 0):
         return "too_large"  # it never fits
-    if is_used_up or any(map(_RATES.pattern.fullmatch, codes)):
+    # Not by `x-ratelimit-remaining: 0`: servers say so of single requests while they serve the others, and a rate
+    # holds back all.
+    if any(map(_RATES.pattern.fullmatch, codes)):
         return _RATES.kind
     if not has_advice:
         return None

@@ -22,7 +22,7 @@ from batchrun.endpoint.pool.kinds import (
     names_slots,
 )
 from batchrun.endpoint.pool.reason import Reason, plain_text, printable, read_reason
-from batchrun.endpoint.pool.retry import advice_s, is_used_up
+from batchrun.endpoint.pool.retry import advice_s
 from batchrun.endpoint.pool.verdicts import NO_REASON, Verdict
 from batchrun.records import Fault, Reply, Usage
 
@@ -112,7 +112,7 @@ def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:
     if kind is None:
         status = passing_status(status, reason.codes)
     if kind is None and status == 429:
-        kind = kind_of_limit(text, reason.codes, has_advice=has_advice, is_used_up=is_used_up(headers))
+        kind = kind_of_limit(text, reason.codes, has_advice=has_advice)
     kind = kind or kind_of_other_limit(status, text, has_advice=has_advice) or kind_by_phrase(status, text)
     if kind is None and not _is_page(body):
         status = passing_in_words(status, text)

@@ -63,11 +63,6 @@ def advice_s(headers: Mapping[str, str], now_unix_s: float) -> float | None:
     return min(max(*known, 0.0), MAX_ADVICE_S) if known else None
 
 
-def is_used_up(headers: Mapping[str, str]) -> bool:
-    """Return whether the headers of a reply say that nothing is left of a rate; their names are in lower case."""
-    return any(headers.get(f"x-ratelimit-remaining{what}") == "0" for what in _RATES)
-
-
 def _reset_s(headers: Mapping[str, str], what: str, now_unix_s: float) -> float | None:
     """Return when a rate counts from zero again, if nothing of it is left."""
     if headers.get(f"x-ratelimit-remaining{what}") != "0":
