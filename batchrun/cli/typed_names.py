@@ -6,12 +6,11 @@ every message of a command, and not where messages are made.
 
 import re
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from batchrun.cli.flags import FLAGS
 from batchrun.errors import BatchrunError
-from batchrun.report.bar import Progress
+from batchrun.report.bar import Progress, Wrapped
 
 
 class TypedNames:
@@ -42,21 +41,12 @@ class TypedNames:
         return _Named(progress, self)
 
 
-class _Named:
+class _Named(Wrapped):
     """A progress that renames what is printed."""
 
     def __init__(self, progress: Progress, names: TypedNames) -> None:
-        self._progress, self._names = progress, names
-        self.begin, self.show = progress.begin, progress.show
-
-    def __enter__(self) -> Self:
-        self._progress.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.__exit__(kind, error, trace)
+        super().__init__(progress)
+        self._names = names
 
     def say(self, message: str) -> None:
-        self._progress.say(self._names.text(message))
+        super().say(self._names.text(message))

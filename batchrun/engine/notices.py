@@ -6,13 +6,12 @@ import platform
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from batchrun.errors import BatchrunError, JobError
 from batchrun.job.sections import Job
 from batchrun.records import Figures
-from batchrun.report.bar import Progress
+from batchrun.report.bar import Progress, Wrapped
 from batchrun.report.notice import Notice, ended_notice, failed_notice, paused_notice
 from batchrun.results.summary import Summary
 
@@ -81,24 +80,15 @@ class Notices:
                 self._say(f'note: the notice was not sent; to see why: apprise -vv -b test "${variable}"')
 
 
-class _Watched:
+class _Watched(Wrapped):
     """A progress whose figures somebody else sees too."""
 
     def __init__(self, progress: Progress, look: Callable[[Figures], None]) -> None:
-        self._progress, self._look = progress, look
-        self.begin, self.say = progress.begin, progress.say
-
-    def __enter__(self) -> Self:
-        self._progress.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.__exit__(kind, error, trace)
+        super().__init__(progress)
+        self._look = look
 
     def show(self, figures: Figures) -> None:
-        self._progress.show(figures)
+        super().show(figures)
         self._look(figures)
 
 

@@ -57,6 +57,31 @@ class Silence:
         """Print nothing."""
 
 
+class Wrapped:
+    """Passes everything on to another progress; the parent of those that change one thing."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.begin = progress.begin
+
+    def __enter__(self) -> Self:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.__exit__(kind, error, trace)
+
+    def show(self, figures: Figures) -> None:
+        """Show the figures of the run."""
+        self._progress.show(figures)
+
+    def say(self, message: str) -> None:
+        """Print a message."""
+        self._progress.say(message)
+
+
 class Lines(Silence):
     """Prints a line every few seconds, for logs; less often as time goes by, above all in a pause."""
 

@@ -10,8 +10,9 @@ import pytest
 
 from batchrun.job.prompt import PromptTemplates
 from batchrun.job.sections import Input, Job, Model
+from batchrun.prompts.rows import RowForms
 from batchrun.prompts.source import Source
-from batchrun.records import BadRow
+from batchrun.records import BadRow, Row
 
 Write = Callable[..., str]
 MakeJob = Callable[..., Job]
@@ -63,3 +64,14 @@ def asked(make_job):
         ]
 
     return asked
+
+
+@pytest.fixture
+def made(make_job):
+    """Return the messages that a job makes of a row."""
+
+    def made(columns: dict[str, Any], **job: Any) -> list[Any]:
+        messages: list[Any] = RowForms(make_job(**job)).prompt(Row(3, columns, "a: row 3")).body["messages"]
+        return messages
+
+    return made

@@ -18,17 +18,6 @@ SYSTEM = {"role": "system", "content": "Judge {{ what }}."}
 ASK = {"role": "user", "content": "Was that kind, {{ name }}?"}
 
 
-@pytest.fixture
-def made(make_job):
-    """Return the messages that a job makes of a row."""
-
-    def made(columns: dict[str, Any], **job: Any) -> list[Any]:
-        messages: list[Any] = RowForms(make_job(**job)).prompt(Row(3, columns, "a: row 3")).body["messages"]
-        return messages
-
-    return made
-
-
 def test_every_text_of_a_message_is_a_template(made) -> None:
     """In parts of a content too; roles and types are names."""
     part = {"type": "image_url", "image_url": {"url": "{{ url }}", "detail": "low"}}

@@ -21,17 +21,6 @@ def assistant(text: str) -> dict[str, str]:
     return {"role": "assistant", "content": text}
 
 
-@pytest.fixture
-def made(make_job):
-    """Return the messages that a job makes of a row."""
-
-    def made(columns: dict[str, Any], **job: Any) -> list[Any]:
-        messages: list[Any] = RowForms(make_job(**job)).prompt(Row(3, columns, "a: row 3")).body["messages"]
-        return messages
-
-    return made
-
-
 def test_examples_are_turns_between_the_system_message_and_the_row(made) -> None:
     """They are asked as rows are; the first ones where not all are wanted."""
     shown = made({"q": "mine"}, user="Q: {{ q }}", system="Be brief.", examples=SHOTS, num_examples=2)
