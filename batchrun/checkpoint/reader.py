@@ -248,7 +248,7 @@ class Checkpoint:
         Args:
             row: only the outcomes of this input row; of all rows unless given.
         """
-        own = [name for name in Outcome._fields if name != "usage"]
+        own = [name for name in Outcome._fields if name not in ("usage", "endpoint", "answered_by")]
         for columns in self.columns(row=row):
             usages = map(Usage._make, zip(*(columns[name] for name in Usage._fields), strict=True))
             yield [

@@ -157,7 +157,7 @@ def _insert_of(table: str, width: int, rows: int) -> str:
 def columns_of(outcome: Outcome, models: Mapping[str, int]) -> tuple[Any, ...]:
     """Return an outcome as a row of `outcomes`; `models` has the number of each model."""
     row, model, sample, key, custom_id, kind, error, status, attempts, latency_s, at_ms, body, usage, throttled = (
-        outcome
+        outcome[:14]
     )
     return (
         pack(row, models[model], sample),

@@ -100,7 +100,7 @@ class RequestMaker:
         if transport is None:
             transport = self._transports[model] = _TRANSPORT if _is_streamed(model, self._stream) else b""
         body = asked[:-1] + transport + b"}" if transport else asked
-        return _new(Request, (prompt.row, model, sample, key, body, prompt.custom_id))
+        return _new(Request, (prompt.row, model, sample, key, body, prompt.custom_id, "chat"))
 
     def _merged(self, own: dict[str, Any], without: frozenset[str]) -> dict[str, Any]:
         """Return the parameters of a row: the job's, over them the row's, over them those that a flag sets."""

@@ -13,7 +13,7 @@ _new = tuple.__new__
 
 def outcome_of(work: Work, result: Reply | Fault, verdict: Verdict, finished_at_ms: int) -> Outcome:
     """Return how a request ended: by its last result, and the verdict on it."""
-    row, model, sample, key, _, custom_id = work.request
+    row, model, sample, key, _, custom_id, _ = work.request
     status, body = (result.status, result.body) if isinstance(result, Reply) else (None, None)
     return _new(
         Outcome,
@@ -32,6 +32,8 @@ def outcome_of(work: Work, result: Reply | Fault, verdict: Verdict, finished_at_
             body,
             verdict.usage,
             work.throttled,
+            "",
+            "",
         ),
     )
 

@@ -1,0 +1,30 @@
+"""The frozen data that the stages pass to each other.
+
+What is made once per row is a `NamedTuple`: a frozen dataclass costs three times as much to make, and there are
+millions.
+"""
+
+from batchrun.records.events import Attempted as Attempted
+from batchrun.records.events import Closed as Closed
+from batchrun.records.events import Event as Event
+from batchrun.records.events import GivenUp as GivenUp
+from batchrun.records.events import Loosened as Loosened
+from batchrun.records.events import Paused as Paused
+from batchrun.records.events import Resumed as Resumed
+from batchrun.records.events import Spent as Spent
+from batchrun.records.events import Stop as Stop
+from batchrun.records.outcomes import Fault as Fault
+from batchrun.records.outcomes import Outcome as Outcome
+from batchrun.records.outcomes import OutcomeColumns as OutcomeColumns
+from batchrun.records.outcomes import Reply as Reply
+from batchrun.records.outcomes import Usage as Usage
+from batchrun.records.prompts import Attachment as Attachment
+from batchrun.records.prompts import BadRow as BadRow
+from batchrun.records.prompts import Prompt as Prompt
+from batchrun.records.prompts import Request as Request
+from batchrun.records.prompts import RequestKind as RequestKind
+from batchrun.records.prompts import Row as Row
+from batchrun.records.totals import Figures as Figures
+from batchrun.records.totals import ModelTotals as ModelTotals
+from batchrun.records.totals import RowCount as RowCount
+from batchrun.records.totals import summed as summed

@@ -1,0 +1,88 @@
+"""What else happens in a run, and why one stops."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from batchrun.records.outcomes import Usage
+
+
+class Paused(NamedTuple):
+    """No request of a model succeeds: its rows wait, and one request at a time probes the endpoint."""
+
+    model: str
+    kind: str
+    message: str
+    for_s: float = 0.0
+    """How long it has lasted when it is reported: since the first failure that no success followed."""
+    endpoint: str = ""
+    """Name of the endpoint; empty where the job has one."""
+
+
+class Resumed(NamedTuple):
+    """The endpoint answers again for a model."""
+
+    model: str
+    after_s: float
+    endpoint: str = ""
+    """Name of the endpoint; empty where the job has one."""
+
+
+class Spent(NamedTuple):
+    """A paid answer that became no row's outcome: a canary's, an unusable one, or one that did not fit the schema."""
+
+    model: str
+    usage: Usage
+    endpoint: str = ""
+
+
+class Attempted(NamedTuple):
+    """Attempts that are in no outcome: a canary's, or those of a row that stays open."""
+
+    model: str
+    attempts: int
+    throttled: int
+    endpoint: str = ""
+
+
+class Loosened(NamedTuple):
+    """A model refuses `strict`: it gets the schema without it from now on."""
+
+    model: str
+    message: str
+
+
+class Closed(NamedTuple):
+    """Nothing more is sent to a model, which is refused or was away for too long. The other models continue."""
+
+    model: str
+    message: str
+    endpoint: str = ""
+    """Name of the endpoint; empty where the job has one."""
+
+
+class GivenUp(NamedTuple):
+    """Attempts were given up that took `after_s` or longer; if `is_last`, their rows stay open: the run is stopped."""
+
+    model: str
+    requests: int
+    after_s: float
+    slowest_s: float
+    is_last: bool = False
+    endpoint: str = ""
+    """Name of the endpoint; empty where the job has one."""
+
+
+Event = Paused | Resumed | Spent | Attempted | Loosened | Closed | GivenUp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Why a run drains and stops before every row is settled."""
+
+    kind: str
+    """One word for the cause: `interrupted`, `deadline`, `failure` or a verdict."""
+    message: str
+    """The cause and the cure, for people."""
+    exit_code: int
+    signal: str = ""
+    """Name of the signal of an interruption, such as `SIGTERM`; empty when it came from the caller."""

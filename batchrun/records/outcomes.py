@@ -1,0 +1,78 @@
+"""From a reply to an outcome."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+
+class Reply(NamedTuple):
+    """What the endpoint answered to one attempt."""
+
+    status: int
+    headers: dict[str, str]
+    """Lower-case names; only the headers that verdicts and retries read."""
+    body: bytes
+    """Raw; of a stream, the assembled chat completion."""
+    latency_s: float
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status reports an answer: 200, or one of its kind."""
+        return 200 <= self.status < 300
+
+
+class Fault(NamedTuple):
+    """Why one attempt got no complete reply."""
+
+    kind: Literal["connection", "timeout", "too_large", "bad_reply"]
+    message: str
+    latency_s: float
+    was_sent: bool = True
+    """False when no connection was made: then nothing can have been billed."""
+    is_stale: bool = False
+    """True when a connection that had been used before broke soon and without a byte of an answer: the server had
+    closed it meanwhile, and nothing is at fault."""
+
+
+class Usage(NamedTuple):
+    """Token counts as the server reported them; None where it did not."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class Outcome(NamedTuple):
+    """How a request ended: a completion (`kind` is None) or a failure. The checkpoint keeps these."""
+
+    row: int
+    model: str
+    sample: int
+    key: bytes
+    custom_id: str | None
+    kind: str | None
+    """Verdict of a failure; None when completed."""
+    error: str | None
+    http_status: int | None
+    attempts: int
+    """HTTP exchanges made for the request, throttled ones included; 0 when nothing was sent."""
+    latency_s: float | None
+    """Of the last attempt."""
+    finished_at_ms: int
+    """Unix time."""
+    body: bytes | None
+    """The raw reply; of a failure, the server's error if there was one."""
+    usage: Usage
+    """Of the reply."""
+    throttled: int = 0
+    """How many of the attempts were rejected because of concurrency or a rate."""
+    endpoint: str = ""
+    """Name of the endpoint that answered; empty where the job has one."""
+    answered_by: str = ""
+    """The model that was asked in place of `model`, as its fallback; empty without one."""
+
+
+OutcomeColumns = dict[str, Sequence[Any]]
+"""Outcomes as columns of one length: a field of `Outcome` or `Usage` to its values. Writers of columns use these:
+making millions of records first would only cost time."""

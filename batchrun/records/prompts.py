@@ -1,0 +1,78 @@
+"""From a row to its request."""
+
+from typing import Any, Literal, NamedTuple
+
+
+class Row(NamedTuple):
+    """One input row as it was read: its columns, or why it has none."""
+
+    number: int
+    """Number of the row in the whole input, from 0."""
+    columns: dict[str, Any] | None
+    """Column name to value; None when the row is broken."""
+    source: str
+    """File and line, for people: `prompts.jsonl:17`."""
+    problem: str | None = None
+    """What is wrong with the row; None when nothing is. With columns: a value in one of them is not JSON or not UTF-8,
+    so the row can be used only as far as that value is not."""
+    folder: str = ""
+    """Folder of the input file. Relative paths in the row start there; empty: the current directory."""
+    has_filled_nulls: bool = False
+    """Whether a null in an object may stand for a key that is absent, as in Parquet; in JSON it is a null."""
+
+
+class Attachment(NamedTuple):
+    """One image or file of a prompt, sent as data. It enters the body last: no other step has to look through it."""
+
+    name: str
+    """A hash of the file. It takes the file's place in `messages` and in the input of the `request_key`."""
+    data: bytes
+    """What is sent: a data URL, or base64."""
+
+
+class Prompt(NamedTuple):
+    """One input row after recognition: what to ask, its label, and its own parameters."""
+
+    row: int
+    custom_id: str | None
+    """The row's label; None: the row number is the label."""
+    body: dict[str, Any]
+    """`messages`, and the parts of the request body that the row itself sets."""
+    attachments: tuple[Attachment, ...] = ()
+    without: frozenset[str] = frozenset()
+    """Parameters of the job that the row takes away: those that are null in its `params`."""
+
+
+RequestKind = Literal["chat", "completions", "responses", "embeddings", "rerank", "score"]
+"""What a request asks for: each kind has its own path at an endpoint, and its own shapes of body and reply."""
+
+
+class Request(NamedTuple):
+    """One prompt rendered to one body, for one model and sample. Ends in exactly one outcome."""
+
+    row: int
+    model: str
+    sample: int
+    """From 0."""
+    key: bytes
+    """`request_key`: 16 bytes, the hash of what is sent."""
+    body: bytes
+    """The JSON that is sent. Its first key is `model`."""
+    custom_id: str | None
+    kind: RequestKind = "chat"
+    """What is asked for."""
+
+
+class BadRow(NamedTuple):
+    """An input row that cannot become a request, once per model and sample. Ends as a failure; nothing is sent."""
+
+    row: int
+    model: str
+    """Empty when neither job nor row names one."""
+    sample: int
+    """From 0."""
+    key: bytes
+    """16 bytes, the hash of label and message: a row that changes is read again."""
+    custom_id: str | None
+    message: str
+    """File, line and what is wrong there."""

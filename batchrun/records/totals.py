@@ -1,0 +1,85 @@
+"""Sums over a run, and its progress at one moment."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from batchrun.records.outcomes import Usage
+
+
+class ModelTotals(NamedTuple):
+    """The sums over one model's requests in a run."""
+
+    requests: int = 0
+    completed: int = 0
+    failed: int = 0
+    attempts: int = 0
+    throttled: int = 0
+    """Attempts that the endpoint rejected because of concurrency or a rate."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    unstated: int = 0
+    """Answers without token counts, or with only a part of them. They are in none of the sums."""
+    stated_as_0: frozenset[str] = frozenset()
+    """Names of the token counts that are 0 because answers stated 0, and not because none stated them."""
+
+    @property
+    def usage(self) -> Usage:
+        """The sums of the token counts; None for one that no answer stated. All are 0 while there is no answer."""
+        sums = Usage(*(getattr(self, name) for name in Usage._fields))
+        if not (self.completed or self.unstated or any(sums)):
+            return sums
+        named = zip(Usage._fields, sums, strict=True)
+        return Usage(*(tokens if tokens or name in self.stated_as_0 else None for name, tokens in named))
+
+
+def summed(totals: Iterable[ModelTotals]) -> ModelTotals:
+    """Return the sums over all models."""
+    listed = [ModelTotals(), *totals]
+    sums = {name: sum(getattr(each, name) for each in listed) for name in ModelTotals._fields[:-1]}
+    return ModelTotals(**sums, stated_as_0=frozenset().union(*(each.stated_as_0 for each in listed)))
+
+
+class RowCount(NamedTuple):
+    """A number of rows, and whether it is certain."""
+
+    rows: int
+    is_exact: bool
+    """False for a guess, which is shown as "about"."""
+
+
+class Figures(NamedTuple):
+    """The progress of a run at one moment."""
+
+    done: int
+    """Settled rows, earlier executions included."""
+    total: RowCount | None
+    """All rows; None while the number is not known."""
+    failed: int
+    throttled: int
+    tokens: int | None
+    """Of prompts and answers; None when no answer stated them."""
+    in_flight: int
+    limit: int
+    waiting: int
+    """Requests that wait to be sent again."""
+    pause: str | None
+    """Why nothing is sent; None while requests are sent."""
+    paused_since_ms: int | None = None
+    """Since when; Unix time."""
+    probe_at_ms: int | None = None
+    """When a paused endpoint is asked next whether it answers again; Unix time."""
+    rate_per_s: float | None = None
+    """Rows settled per second in recent minutes; None in a pause, and while it is not known."""
+    cost_usd: float | None = None
+    """What the answers have cost; None where no cap is set, or a price is not known."""
+    cap_usd: float | None = None
+    """The most that the run may cost."""
+    stopping: str | None = None
+    """Why nothing more is sent, while what is in flight is waited for; None while requests are sent."""
+    drained_by_ms: int | None = None
+    """Until when it is waited for at most; Unix time."""
+    unwanted: int = 0
+    """Rows that stay open, because nothing more is sent to their model."""
