@@ -9,11 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from batchrun.api.tables import PROMPT, reader_of
 from batchrun.errors import InputError
 from batchrun.prompts.input.frame import keep_batches, keep_rows
-
-_PROMPT = "prompt"
-"""Column of plain strings; without a template it is what is asked."""
 
 _PLACES = ("run", "path")
 """Settings of `[input]` that say where the rows are."""
@@ -37,12 +35,12 @@ def paths_of(data: Any, directory: Path) -> tuple[str, ...]:
         return (_path(data),)
     if isinstance(data, Sequence) and data and all(isinstance(each, Path) for each in data):
         return tuple(map(str, data))
-    reader = _reader_of(data)
+    reader = reader_of(data)
     if reader is not None:
         return (str(keep_batches(reader, directory)),)
-    if isinstance(data, Mapping) or not isinstance(data, Iterable):
+    if isinstance(data, Mapping | bytes | bytearray) or not isinstance(data, Iterable):
         raise InputError(f"the data is {_kind(data)}; {_what_is_needed(data)}")
-    return (str(_kept(iter(data), directory)),)
+    return (str(_kept(data, directory)),)
 
 
 def missing_data(section: Any) -> str:
@@ -70,15 +68,16 @@ def _is_sentence(text: str) -> bool:
     return " " in text.strip() and not re.search(r"[/\\]|\.\w{1,8}$", text) and not glob.glob(text)  # noqa: PTH207  # Path.glob takes no absolute pattern
 
 
-def _kept(rows: Iterator[Any], directory: Path) -> Path:
-    """Keep an iterable of dicts or strings."""
+def _kept(data: Iterable[Any], directory: Path) -> Path:
+    """Keep an iterable of dicts or strings. Of an iterator, the first row shows whether JSON can hold its values."""
+    rows = iter(data)
     first = next(rows, None)
     if first is None:
         raise InputError("the data has no rows; pass at least one dict or string")
     everything = chain([first], rows)
     if isinstance(first, str):
         return keep_rows(_prompts(everything, first), directory)
-    if isinstance(first, Mapping) and not all(map(_is_json, first.values())):
+    if not all(map(_is_json_row, data if isinstance(data, Sequence) else [first])):
         return keep_batches(_typed(everything), directory)
     return keep_rows(everything, directory)
 
@@ -91,7 +90,12 @@ def _prompts(texts: Iterator[Any], first: str) -> Iterator[dict[str, str]]:
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"row {number} is {_kind(text)}; the first row is a string, so each must be one")
-        yield {_PROMPT: str(text)}
+        yield {PROMPT: str(text)}
+
+
+def _is_json_row(row: Any) -> bool:
+    """Return whether a row can be kept as JSON; what is not a row is refused later."""
+    return not isinstance(row, Mapping) or all(map(_is_json, row.values()))
 
 
 def _is_json(value: Any) -> bool:
@@ -114,72 +118,9 @@ def _typed(rows: Iterator[Any]) -> pa.RecordBatchReader:
 
 def _column(values: list[Any], name: Any) -> pa.Array:
     try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError) as problem:
+        return pa.array(values, from_pandas=True)  # NaN is null, as it is in JSON
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as problem:
         raise InputError(f'the column "{name}" cannot be kept: {problem}; convert its values to one type') from problem
-
-
-def _reader_of(data: Any) -> pa.RecordBatchReader | None:
-    """Return a table of another library as a stream of Arrow batches; None for other data."""
-    library = type(data).__module__.partition(".")[0]
-    try:
-        if library == "pandas":
-            return _pandas_reader(data)
-        if library == "datasets":
-            return _dataset_reader(data)
-        if library == "polars":
-            data = _polars_frame(data)
-        if isinstance(data, pa.Array | pa.ChunkedArray):
-            data = pa.table({_PROMPT: data})
-        if library == "pyarrow" and hasattr(data, "scanner"):
-            return data.scanner().to_reader()
-        if hasattr(data, "__arrow_c_stream__"):
-            return pa.RecordBatchReader.from_stream(data)
-        return pa.RecordBatchReader.from_batches(data.schema, [data]) if isinstance(data, pa.RecordBatch) else None
-    except (pa.ArrowException, TypeError, ValueError) as problem:
-        raise InputError(f"the {library} data cannot be read as a table: {problem}") from problem
-
-
-def _pandas_reader(data: Any) -> pa.RecordBatchReader:
-    """Return a frame or a series with its index, unless that only numbers the rows."""
-    frame = data if hasattr(data, "columns") else data.to_frame(_PROMPT if data.name is None else data.name)
-    index = frame.index
-    numbers_rows = type(index).__name__ == "RangeIndex" and (index.start, index.step, index.name) == (0, 1, None)
-    try:
-        table = pa.Table.from_pandas(frame, preserve_index=None if numbers_rows else True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
-        raise InputError(_mixed_column(problem)) from problem
-    return table.to_reader()
-
-
-def _mixed_column(problem: pa.ArrowException) -> str:
-    """Return what is wrong with a frame that Arrow cannot convert; it names the column in a second argument."""
-    reason = " ".join(map(str, problem.args))
-    if found := re.search(r"Conversion failed for column (.+) with type object", reason):
-        name = found[1]
-        cure = f'convert its values to one type, such as frame["{name}"] = frame["{name}"].astype("string")'
-        return f'the column "{name}" of the pandas data has values of several types ({problem.args[0]}); {cure}'
-    return f"the pandas data cannot be read as a table: {reason}"
-
-
-def _polars_frame(data: Any) -> Any:
-    if hasattr(data, "to_frame"):  # a series
-        return data.to_frame(data.name or _PROMPT)
-    frame = data.collect() if hasattr(data, "collect") else data  # a lazy frame
-    if opaque := next((name for name, kind in frame.schema.items() if str(kind) == "Object"), None):
-        raise ValueError(f'the column "{opaque}" holds Python objects; convert it')  # Arrow would get their addresses
-    return frame
-
-
-def _dataset_reader(data: Any) -> pa.RecordBatchReader:
-    if isinstance(data, Mapping):
-        raise InputError(f"the data is {_kind(data)}; {_what_is_needed(data)}")
-    tables = iter(data.with_format("arrow").iter(1000))  # also honours `select` and `shuffle`
-    first = next(tables, None)
-    if first is None:
-        raise InputError("the data set has no rows")
-    batches = chain.from_iterable(table.to_batches() for table in chain([first], tables))
-    return pa.RecordBatchReader.from_batches(first.schema, batches)
 
 
 def _kind(data: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from batchrun.job.field_types import Scorers
 from batchrun.job.settings import Section, SettingError, one_of, setting, text
 
 SCORERS = ("exact", "contains", "number", "regex", "json_field")
@@ -60,7 +61,7 @@ class Evaluate(Section):
     )
     pattern: str | None = setting(None, "for regex: the first group, or the whole first match, is compared", text)
     field: str | None = setting(None, "for json_field: the property of the answer that is compared", text)
-    scorers: dict[str, dict[str, str]] = setting(
+    scorers: Scorers = setting(
         dict,
         "more scorers, each with a column `score_NAME`: a list of names, or a table NAME → scorer, or NAME → table with"
         " `scorer`, `pattern`, `field`, `target`",

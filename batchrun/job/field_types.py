@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchrun.job.settings import Section
+
 if TYPE_CHECKING:
 
     class Texts:
@@ -34,6 +36,44 @@ if TYPE_CHECKING:
         def __get__(self, section: object, kind: type | None = None) -> float | None: ...
         def __set__(self, section: object, value: float | str | None) -> None: ...
 
+    class Seconds:
+        """The same, without None."""
+
+        def __get__(self, section: object, kind: type | None = None) -> float: ...
+        def __set__(self, section: object, value: float | str) -> None: ...
+
+    class OptionalTables:
+        """Several tables, or None; read as a tuple of dicts."""
+
+        def __get__(self, section: object, kind: type | None = None) -> tuple[dict[str, Any], ...] | None: ...
+        def __set__(self, section: object, value: Sequence[Mapping[str, Any]] | None) -> None: ...
+
+    class OptionalTurns:
+        """The messages of a conversation, or None; read as a tuple."""
+
+        def __get__(self, section: object, kind: type | None = None) -> tuple[Any, ...] | None: ...
+        def __set__(self, section: object, value: Sequence[Any] | None) -> None: ...
+
+    class Scorers:
+        """Names of scorers, or a table NAME → scorer, or NAME → its settings; read as the last of these."""
+
+        def __get__(self, section: object, kind: type | None = None) -> dict[str, dict[str, str]]: ...
+        def __set__(
+            self, section: object, value: Sequence[str] | Mapping[str, str] | Mapping[str, Mapping[str, str]]
+        ) -> None: ...
+
+    class Scores:
+        """A table label → number; read as a dict."""
+
+        def __get__(self, section: object, kind: type | None = None) -> dict[str, float]: ...
+        def __set__(self, section: object, value: Mapping[str, float]) -> None: ...
+
+    class EndpointTable:
+        """Settings of `[endpoint]`, or that section; read as a dict."""
+
+        def __get__(self, section: object, kind: type | None = None) -> dict[str, Any]: ...
+        def __set__(self, section: object, value: Mapping[str, Any] | Section) -> None: ...
+
     class OptionalSchema:
         """A JSON Schema, a model class of pydantic, or None; read as a dict."""
 
@@ -45,4 +85,10 @@ else:
     OptionalTexts = tuple[str, ...] | None
     PathText = str
     OptionalSeconds = float | None
+    Seconds = float
+    OptionalTables = tuple[dict[str, Any], ...] | None
+    OptionalTurns = tuple[Any, ...] | None
+    Scorers = dict[str, dict[str, str]]
+    Scores = dict[str, float]
+    EndpointTable = dict[str, Any]
     OptionalSchema = dict[str, Any] | None

@@ -5,7 +5,19 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from batchrun.job.endpoint import Endpoint
-from batchrun.job.settings import Section, SettingError, default_of, number, one_of, setting, table, text, whole
+from batchrun.job.field_types import EndpointTable, OptionalSchema, Scores
+from batchrun.job.settings import (
+    Section,
+    SettingError,
+    default_of,
+    json_schema,
+    number,
+    one_of,
+    setting,
+    table,
+    text,
+    whole,
+)
 
 LABELS = {"correct": 1.0, "incorrect": 0.0}
 """What the default template asks for."""
@@ -44,7 +56,7 @@ def _labels(value: Any) -> dict[str, float]:
 
 def _endpoint(value: Any) -> dict[str, Any]:
     """Accept the settings of `[endpoint]`."""
-    stated = table(value)
+    stated = _stated(value) if isinstance(value, Endpoint) else table(value)
     known = list(Endpoint.__slots__)
     if unknown := [key for key in stated if key not in known]:
         raise ValueError(f"must have only the settings of [endpoint] ({', '.join(known)}), not {unknown[0]}")
@@ -55,12 +67,18 @@ def _endpoint(value: Any) -> dict[str, Any]:
     return stated
 
 
+def _stated(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the settings of an endpoint that are not the defaults."""
+    values = {each: getattr(endpoint, each.name) for each in fields(endpoint)}
+    return {each.name: value for each, value in values.items() if value != default_of(each)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge(Section):
     """`[judge]`: a model that judges every answer. It is asked when the answers are there, in a run in RUN/judge."""
 
     model: str | None = setting(None, "the model that judges; without it, nothing is judged", text)
-    endpoint: dict[str, Any] = setting(
+    endpoint: EndpointTable = setting(
         dict, "its endpoint: a table with the settings of `[endpoint]`", _endpoint, shown="the job's"
     )
     target: str | None = setting(None, "column with the right answer", text, shown="`evaluate.target`")
@@ -71,14 +89,14 @@ class Judge(Section):
         text,
         shown="asks whether the answer is correct",
     )
-    labels: dict[str, float] = setting(
+    labels: Scores = setting(
         lambda: dict(LABELS),
         "labels that it may give, each with its score; others than the default need a template that explains them",
         _labels,
         shown="correct = 1, incorrect = 0",
     )
-    schema: dict[str, Any] | None = setting(
-        None, "JSON Schema of its answers, a file or a table, instead of `reason` and `label`", table
+    schema: OptionalSchema = setting(
+        None, "JSON Schema of its answers, a file or a table, instead of `reason` and `label`", json_schema
     )
     score: str | None = setting(
         None,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from batchrun.job.settings import Section, SettingError, setting, text, whole
+from batchrun.job.field_types import OptionalTables, OptionalTurns
+from batchrun.job.settings import Section, SettingError, refuse_path, setting, text, whole
 
 _COLUMN = re.compile(r"\{\{\s*[^\W\d]\w*\s*\}\}")
 """A string in the place of a message: the column, or `examples`, that it stands for."""
@@ -30,6 +31,7 @@ def _conversation(value: Any) -> tuple[Any, ...]:
 
 def _examples(value: Any) -> tuple[dict[str, Any], ...]:
     """Accept a list of rows."""
+    refuse_path(value)
     if not isinstance(value, list | tuple) or not value or not all(isinstance(each, Mapping) for each in value):
         raise ValueError("must be a file of JSON Lines, or a list of tables with the columns of the rows and an answer")
     if len(value) > _MOST_EXAMPLES:
@@ -43,12 +45,12 @@ class PromptTemplates(Section):
 
     system: str | None = setting(None, "template of the system message", text)
     user: str | None = setting(None, "template of the user message", text)
-    messages: tuple[Any, ...] | None = setting(
+    messages: OptionalTurns = setting(
         None,
         "templates of all messages, instead of `user`; the string `{{ messages }}` stands for the row's own",
         _conversation,
     )
-    examples: tuple[dict[str, Any], ...] | None = setting(
+    examples: OptionalTables = setting(
         None, "solved rows that are sent before each row as earlier turns: a file of JSON Lines, or tables", _examples
     )
     num_examples: int | None = setting(None, "how many of them are sent with a row", whole(1), shown="all")

@@ -8,7 +8,7 @@ from typing import Any
 from batchrun.job.encodings import encoding_name
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.evaluate import Evaluate
-from batchrun.job.field_types import OptionalSchema, OptionalSeconds, OptionalTexts, PathText, Texts
+from batchrun.job.field_types import OptionalSchema, OptionalSeconds, OptionalTables, OptionalTexts, PathText, Texts
 from batchrun.job.judge import Judge
 from batchrun.job.notify import Notify
 from batchrun.job.prompt import PromptTemplates
@@ -24,6 +24,7 @@ from batchrun.job.settings import (
     json_schema,
     number,
     one_of,
+    refuse_path,
     setting,
     store_url,
     table,
@@ -80,6 +81,7 @@ class Input(Section):
 
 def _tools(value: Any) -> tuple[dict[str, Any], ...]:
     """Accept a list of tools in OpenAI's form."""
+    refuse_path(value)
     is_list = isinstance(value, list | tuple) and bool(value)
     if not is_list or not all(isinstance(each, Mapping) and "type" in each for each in value):
         raise ValueError('must be a list of tables, each with a type, such as {type = "function", function = {…}}')
@@ -96,14 +98,12 @@ class Model(Section):
     max_tokens: int | None = setting(None, "most tokens in an answer", whole(1))
     top_p: float | None = setting(None, "nucleus sampling, 0 to 1", number(at_least=0, at_most=1))
     seed: int | None = setting(None, "seed for the endpoint's sampling; sample k gets seed + k", whole(0))
-    tools: tuple[dict[str, Any], ...] | None = setting(
-        None, "functions that the model may call: a JSON file, or a list of tables", _tools
-    )
+    tools: OptionalTables = setting(None, "functions that the model may call: a JSON file, or a list of tables", _tools)
     logprobs: bool | None = setting(
         None, "ask for the log probability of each token; they become a column of the results", flag
     )
     top_logprobs: int | None = setting(None, "how many alternatives to each token, with `logprobs`", whole(0))
-    stop: str | tuple[str, ...] | None = setting(None, "text, or list of texts, at which an answer ends", texts)
+    stop: OptionalTexts = setting(None, "text, or list of texts, at which an answer ends", texts)
     num_samples: int = setting(1, "answers per prompt and model; each is one output row", whole(1, 65_536))
     stream: bool | str = setting(
         False,

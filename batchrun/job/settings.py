@@ -266,8 +266,15 @@ def header_text(value: Any) -> str:
     return str(value)
 
 
+def refuse_path(value: Any) -> None:
+    """Refuse the path of a file where a section that is made in Python has what the file holds."""
+    if isinstance(value, str | Path):
+        raise ValueError("must be what the file holds: job files and `answer` read files, a section in Python does not")
+
+
 def json_schema(value: Any) -> dict[str, Any]:
     """Accept a TOML table, or a model class of pydantic."""
+    refuse_path(value)
     return table(value.model_json_schema() if hasattr(value, "model_json_schema") else value)
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from batchrun.api.data import missing_data, paths_of
 from batchrun.errors import InputError
 
+DAY = dt.date(2020, 1, 1)
 COLUMNS = {"text": ["a", "b"], "n": [1, 2]}
 
 
@@ -120,8 +122,9 @@ def broken() -> Iterator[Any]:
         ([{"a": b"x"}, {"a": 5}], 'the column "a" cannot be kept'),
         ("Label this:\n{{ text }}", r"for a single prompt pass a list: \[prompt\]"),
         ([__file__], "for files pass Path objects"),
-        (pd.DataFrame({"mixed": [1, "a"]}), 'the column "mixed" of the pandas data has values of several types'),
-        (pl.DataFrame({"o": [object()]}), "the polars data cannot be read as a table"),
+        (b"text", "of type bytes; pass a path, a data frame"),
+        ([{"a": 1, "m": 2**70}], "row 0 cannot be kept as JSON"),
+        (iter([{"day": None}, {"day": DAY}]), "row 1 cannot be kept as JSON: .* pass a list or a data frame"),
     ],
 )
 def test_other_data_is_refused_with_what_to_pass(data: Any, message: str, tmp_path: Path) -> None:
@@ -137,10 +140,42 @@ def test_a_prompt_is_not_looked_for_as_a_file(text: str, read: Any) -> None:
     assert paths_of("my data/a b.csv", Path("run")) == ("my data/a b.csv",)
 
 
-def test_a_column_of_several_types_is_named(read: Any) -> None:
-    cure = r'frame\["text"\] = frame\["text"\]\.astype\("string"\)$'
-    with pytest.raises(InputError, match=rf'the column "text" .* has values of several types .*{cure}'):
-        read(pd.DataFrame({"text": ["a", 1, None]}))
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"ok": [1, 2], "odd": ["a", 1]}),
+        pd.DataFrame({"ok": [1], "odd": [2**70]}),
+        pd.DataFrame({"ok": [1], "odd": [1 + 2j]}),
+        pd.DataFrame({"ok": [1], "odd": pd.arrays.SparseArray([1])}),
+        pl.DataFrame({"ok": [1], "odd": pl.Series([1], dtype=pl.Int128)}),
+    ],
+    ids=["several types", "too large", "complex", "sparse", "128 bits"],
+)
+def test_a_column_that_arrow_lacks_is_named_with_a_cure_that_works(frame: Any, read: Any) -> None:
+    with pytest.raises(
+        InputError, match=r'the column "odd" of the .* data cannot be kept: .*; convert it: frame'
+    ) as found:
+        read(frame)
+    place = {"frame": frame, "polars": pl}
+    exec(str(found.value).partition("; convert it: ")[2], place)
+    assert read(place["frame"]).column_names == ["ok", "odd"]
+
+
+def test_a_column_of_objects_is_refused(read: Any) -> None:
+    """Arrow would get the addresses of the objects."""
+    with pytest.raises(InputError, match='the column "odd" of the polars data holds Python objects'):
+        read(pl.DataFrame({"odd": [object()]}))
+
+
+@pytest.mark.parametrize(
+    ("late", "kind"), [(DAY, pa.date32()), (b"\xff", pa.binary()), (Decimal("1.50"), pa.decimal128(3, 2))]
+)
+def test_a_type_that_only_a_later_row_shows_is_kept(late: Any, kind: pa.DataType, read: Any) -> None:
+    """In a list. A null of pandas is a null."""
+    rows = [{"text": "a", "odd": None}, {"text": float("nan"), "odd": late}, {"text": "b", "odd": pd.NaT}]
+    table = read(rows)
+    assert table.schema.types == [pa.string(), kind]
+    assert table.to_pydict() == {"text": ["a", None, "b"], "odd": [None, late, None]}
 
 
 def test_missing_data_is_asked_for_as_the_first_argument() -> None:

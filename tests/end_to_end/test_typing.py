@@ -32,7 +32,13 @@ cost: float | None = answers.summary.cost_usd
 paths: list[Path] = batchrun.open_run("runs/a").export("csv", wide=True)
 job = batchrun.Job(
     input=batchrun.Input(path=[Path("a.csv"), "b.csv"]),
-    model=batchrun.Model(name="m", stop="x", extra_body={"top_k": 5}),
+    prompt=batchrun.PromptTemplates(messages=[{"role": "user", "content": "{{ text }}"}], examples=[{"text": "a"}]),
+    model=batchrun.Model(name="m", stop=["x"], tools=[{"type": "function"}], extra_body={"top_k": 5}),
+    evaluate=batchrun.Evaluate(target="label", scorers=["number"]),
+    judge=batchrun.Judge(
+        model="j", labels={"good": 1, "bad": 0}, template="{{ answer }}", endpoint=batchrun.Endpoint(base_url="http://a")
+    ),
+    notify=batchrun.Notify(url_env=["MAIL", "SLACK"], after_pause="5m"),
     limits=batchrun.Limits(patience="12h", max_duration=90),
     output=batchrun.Output(dir=Path("runs/a"), keep=["text"]),
     response=batchrun.Response(schema=Path),

@@ -1,15 +1,18 @@
 """A job and its sections are checked when they are made."""
 
+import inspect
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel
 
 from batchrun.job.endpoint import Endpoint
+from batchrun.job.judge import Judge
+from batchrun.job.prompt import PromptTemplates
 from batchrun.job.sections import SECTIONS, Input, Job, Limits, Model, Output, Response
-from batchrun.job.settings import SettingError
+from batchrun.job.settings import SettingError, key_of
 
 INPUT = Input(path=("a.jsonl",))
 
@@ -77,13 +80,39 @@ def test_sections_take_the_names_of_the_job_file() -> None:
         Limits(patience="soon")
 
 
+@pytest.mark.parametrize("kind", SECTIONS.values())
+def test_a_section_has_an_argument_for_every_name_of_the_job_file(kind: type) -> None:
+    assert {key_of(each) for each in fields(kind)} <= set(inspect.signature(kind).parameters)
+
+
+class Label(BaseModel):
+    """The form of an answer, and of a judgment."""
+
+    label: Literal["correct", "incorrect"]
+
+
 def test_a_schema_can_be_a_model_class() -> None:
     """Of pydantic; what is kept is its JSON Schema."""
-
-    class Label(BaseModel):
-        label: str
-
     assert Response(schema=Label).schema == Label.model_json_schema()
+    judge = Judge(model="j", template="{{ answer }}", schema=Label, score="label")
+    assert judge.answer_schema == Label.model_json_schema()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(Response, "schema"), (Judge, "schema"), (Model, "tools"), (PromptTemplates, "examples")]
+)
+def test_a_section_has_what_the_file_holds(kind: type, name: str) -> None:
+    """Only a job file and `answer` read files."""
+    with pytest.raises(SettingError, match=f"{name} = 'file.json': must be what the file holds"):
+        kind(**{name: "file.json"})
+
+
+def test_a_judge_takes_an_endpoint_as_a_section() -> None:
+    """As a job does; what is kept are the settings that are stated."""
+    url = "http://localhost:1/v1"
+    assert Judge(model="j", endpoint=Endpoint(base_url=url)) == Judge(
+        model="j", endpoint={"provider": "custom", "base_url": url}
+    )
 
 
 def test_sections_take_paths_texts_and_lists() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchrun.errors import InputError, RunDirectoryError
@@ -24,7 +25,8 @@ _NAME = re.compile(r"frame-[0-9a-f]{16}\.(?:parquet|jsonl)")
 _GROUP_ROWS = 10_000
 """Rows in a row group, whatever the sizes of the batches: equal data must become equal bytes."""
 
-_JSON_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+_JSON_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATETIME
+"""Dates are refused: as texts they would lose their type."""
 
 
 def is_frame(path: str) -> bool:
@@ -84,7 +86,7 @@ def _line(row: Mapping[str, Any], number: int) -> bytes:
         return orjson.dumps(row if isinstance(row, dict) else dict(row), option=_JSON_OPTIONS)
     except TypeError as problem:
         why = f"row {number} cannot be kept as JSON: {problem}"
-        raise InputError(f"{why}; convert the value, or pass a data frame, which keeps its types") from problem
+        raise InputError(f"{why}; convert it, or pass a list or a data frame, which keeps dates and bytes") from problem
 
 
 def _unstorable(schema: pa.Schema, problem: Exception) -> str:
@@ -150,6 +152,8 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_dictionary(kind):  # Arrow casts no dictionary of views
         values = column.dictionary.cast(kind.value_type)
         return pa.DictionaryArray.from_arrays(column.indices, values, ordered=kind.ordered)
+    if pa.types.is_run_end_encoded(column.type):  # nor runs, not even to the type of their values
+        return _cast(pc.run_end_decode(column), kind)
     return column.cast(kind)
 
 

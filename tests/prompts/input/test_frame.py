@@ -47,6 +47,13 @@ def test_types_of_polars_come_back(tmp_path: Path) -> None:
     assert pl.DataFrame(pq.read_table(keep_batches(reader(frame), tmp_path))).schema == frame.schema
 
 
+def test_runs_are_undone(tmp_path: Path) -> None:
+    """Parquet lacks them, and Arrow does not cast them."""
+    column = pa.RunEndEncodedArray.from_arrays([2, 3], ["a", "b"])
+    path = keep_batches(pa.table({"runs": column}).to_reader(), tmp_path)
+    assert pq.read_table(path).to_pydict() == {"runs": ["a", "a", "b"]}
+
+
 def test_a_frame_without_rows_keeps_its_columns(tmp_path: Path) -> None:
     assert pq.read_table(keep_batches(pa.table({"n": pa.array([], pa.int8())}).to_reader(), tmp_path)).num_rows == 0
 
