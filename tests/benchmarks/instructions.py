@@ -1,14 +1,15 @@
 """Instructions a row, of a run, of the bare loop and of an export: other work on the machine does not move them.
 
-Each is the difference between many rows and few, so that the start is not in it. `perf stat` counts where the machine
-lets it, otherwise callgrind, which is part of valgrind and makes programs some fifty times slower. What a run does by
-the clock is put off meanwhile (`unclocked`). Compare only figures of the same tool.
+Each is the difference between many rows and few, so that the start is not in it. All is run once before, uncounted: the
+first start after an installation compiles every module. `perf stat` counts where the machine lets it, otherwise
+callgrind, which is part of valgrind and makes programs some fifty times slower. What a run does by the clock is put off
+meanwhile (`unclocked`). Compare only figures of the same tool.
 """
 
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +43,12 @@ def measure(sizes: Sizes, scratch: Path) -> list[Figure]:
     prompts = scratch / "prompts.jsonl"
     write_rows(prompts, MANY)
     with fast_endpoint(scratch) as url:
+        for command in (
+            program("floor", "bare", url, "1", "1"),
+            run_of(prompts, scratch / "first", url, 1),
+            batchrun("export", str(scratch / "first")),
+        ):
+            use(command, scratch)
         bare = _of_a_row(tool, scratch, lambda rows: program("floor", "bare", url, str(rows), str(IN_FLIGHT)))
         ours = _of_a_row(tool, scratch, lambda rows: run_of(prompts, scratch / f"run-{rows}", url, rows))
     exported = _of_a_row(tool, scratch, lambda rows: batchrun("export", str(scratch / f"run-{rows}")))
@@ -62,7 +69,7 @@ def run_of(prompts: Path, directory: Path, base_url: str, rows: int) -> list[str
 def find_tool(scratch: Path) -> Tool | None:
     """Return what can count instructions here; None if nothing can."""
     nothing = [sys.executable, "-c", ""]
-    if shutil.which("perf") and _counted("perf", nothing, scratch) is not None:
+    if shutil.which("perf") and _counted("perf", nothing, scratch, expected=range(256)) is not None:
         return "perf"
     return "callgrind" if shutil.which("valgrind") else None
 
@@ -74,7 +81,7 @@ def _of_a_row(tool: Tool, scratch: Path, command: Callable[[int], list[str]]) ->
     return (many - few) / (MANY - FEW)
 
 
-def _counted(tool: Tool, command: list[str], scratch: Path) -> int | None:
+def _counted(tool: Tool, command: list[str], scratch: Path, *, expected: Sequence[int] = (0,)) -> int | None:
     """Return how many instructions a command takes; None if the tool does not count them."""
     report = scratch / "instructions.txt"
     report.unlink(missing_ok=True)
@@ -84,7 +91,7 @@ def _counted(tool: Tool, command: list[str], scratch: Path) -> int | None:
     }
     # Without chance in the order of sets.
     command = ["env", "PYTHONHASHSEED=0", *tools[tool], *command]
-    use(command, scratch, expected=range(256), deadline_s=_DEADLINE_S)
+    use(command, scratch, expected=expected, deadline_s=_DEADLINE_S)
     return count_in(tool, report.read_text(encoding="utf-8", errors="replace")) if report.exists() else None
 
 
