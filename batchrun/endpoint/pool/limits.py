@@ -21,11 +21,17 @@ usual delay of a rejection has passed without one.
 A limit that is not in use shows nothing about the server, so it grows only when it is full. A server that queues
 instead of rejecting would be ramped for ever. Its answers take twice as long when twice as many requests are in flight,
 so a ramp applies Little's law to each answer: (in flight when it was sent) / (how long it took) is the server's
-throughput. When the throughput grows no more from one doubling of the level to the next, the ramp goes back, and holds.
+throughput. When the throughput grows no more from one doubling of the level to the next, the ramp goes back, and holds:
+see `gains`.
+
+Where requests are sent by other machines, what happened to them is known late. Then the limit grows by `strides`.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
+
+from batchrun.endpoint.pool.gains import APART, Gains
+from batchrun.endpoint.pool.strides import Strides
 
 START = 8
 """The first limit: small enough for a server with one slot, three ramps away from 100."""
@@ -33,12 +39,6 @@ START = 8
 _RAMP = 3
 """Slots that a completion adds while ramping, in addition to its own: requests in flight quadruple in the time of one
 answer. With 2, a run of 200 answers a slot at a limit of 1,000 used 0.3 % less of the slots' time (`make bench`)."""
-
-_GAIN = 1.2
-"""Least gain in throughput when the level doubles: what a larger batch gains on a busy GPU."""
-
-_SAMPLES = 8
-"""Answers by which a level is judged: the mean of eight log-normal times (σ 0.35) is within 25 % of the truth."""
 
 _PROBE_FIRST_S = 1.0
 _PROBE_LAST_S = 30.0
@@ -63,6 +63,9 @@ a short while ago may soon be free again."""
 _CONFIRM_REJECTIONS = 4.0
 """A probe is accepted after this many times the usual delay of a rejection."""
 
+_MOVING_S = 0.5
+"""A limit that has not changed for so long stands still."""
+
 _NEVER = float("inf")
 
 
@@ -84,6 +87,7 @@ class Limit:
         start: int = START,
         known: bool = False,
         on_change: Callable[[Change], None] = lambda change: None,
+        strides: Strides | None = None,
     ) -> None:
         """Begin.
 
@@ -92,8 +96,10 @@ class Limit:
             start: the first limit.
             known: whether `start` was learned before; then the limit holds it instead of ramping from it.
             on_change: called with every change.
+            strides: bound the growth where news of requests comes late; None where it comes at once.
         """
         self.ceiling = ceiling
+        self._strides = strides
         self._most = ceiling
         self.current = max(1, min(start, ceiling))
         self._on_change = on_change
@@ -111,7 +117,7 @@ class Limit:
         self._before_fall = self.current
         self._falling = False  # whether the last change was downward
         self._overshot = False  # whether that ended a ramp
-        self._gains = _Gains()
+        self._gains = self._new_gains()
         self._queue_wait_s = _QUEUE_FIRST_S
 
     def __repr__(self) -> str:
@@ -122,6 +128,13 @@ class Limit:
     def held(self) -> int:
         """The level that the server was seen to hold."""
         return self._held
+
+    def is_moving(self, now_s: float) -> bool:
+        """Whether it grows or probes just now, so that news of requests should come fast."""
+        return now_s - self._changed_s < _MOVING_S and (self._ramping or self.current > self._held)
+
+    def _new_gains(self) -> Gains:
+        return Gains() if self._strides is None else Gains(apart=APART)
 
     def completed(self, level: int, latency_s: float, in_flight: int, now_s: float) -> None:
         """Note that a request was answered.
@@ -178,7 +191,9 @@ class Limit:
             return
         self._rejection_s = delay_s if self._rejection_s is None else 0.8 * self._rejection_s + 0.2 * delay_s
         probing = not self._ramping and self.current > self._held
-        self._gains = _Gains()
+        self._gains = self._new_gains()
+        if self._strides is not None:
+            self._strides.rejected(now_s)
         if not self._falling:
             self._falling = True
             self._before_fall = self._held
@@ -228,6 +243,8 @@ class Limit:
         return _NEVER if self._rejection_s is None else _CONFIRM_REJECTIONS * self._rejection_s
 
     def _grow(self, by: int, now_s: float, reason: str) -> None:
+        if self._ramping and self._strides is not None:
+            by = self._strides.take(by, now_s, self.ceiling)
         self._set(min(self.current + by, self._most), now_s, reason)
         self._falling = False
         if self._ramping:
@@ -238,25 +255,3 @@ class Limit:
             self.current = limit
             self._changed_s = now_s
             self._on_change(Change(now_s, limit, reason))
-
-
-class _Gains:
-    """The throughput of a server by the level in flight: whether twice as many requests raise it."""
-
-    def __init__(self) -> None:
-        self._levels: dict[int, list[float]] = {}  # doublings → answers, sum of levels, sum of latencies
-
-    def answered(self, level: int, latency_s: float) -> int | None:
-        """Note an answer; return the level that is enough, once a higher level has gained nothing."""
-        doublings = level.bit_length()
-        here = self._levels.get(doublings)
-        if here is None:
-            here = self._levels[doublings] = [0, 0.0, 0.0]
-        answers, levels, latencies_s = here[0] + 1, here[1] + level, here[2] + latency_s
-        here[:] = answers, levels, latencies_s
-        below = self._levels.get(doublings - 1)
-        if answers < _SAMPLES or below is None or below[0] < _SAMPLES or not latencies_s:
-            return None
-        if levels / latencies_s >= _GAIN * below[1] / max(below[2], 1e-9):
-            return None
-        return 1 << (doublings - 1)
