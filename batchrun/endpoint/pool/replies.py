@@ -11,16 +11,8 @@ from batchrun.answers.envelope import read_reply
 from batchrun.answers.raw_json import json_text
 from batchrun.answers.usage import parse_usage, usage_in
 from batchrun.endpoint.pool.inner_status import MOST_CHARS, passing_in_words, passing_status, stated_status
-from batchrun.endpoint.pool.kinds import (
-    kind_by_code,
-    kind_by_draw,
-    kind_by_phrase,
-    kind_by_status,
-    kind_of_limit,
-    kind_of_other_limit,
-    kind_of_words,
-    names_slots,
-)
+from batchrun.endpoint.pool.kinds import kind_by_code, kind_by_status, kind_of_limit, kind_of_other_limit
+from batchrun.endpoint.pool.phrases import kind_by_draw, kind_by_phrase, kind_of_words, names_slots
 from batchrun.endpoint.pool.reason import Reason, plain_text, printable, read_reason
 from batchrun.endpoint.pool.retry import advice_s
 from batchrun.endpoint.pool.verdicts import NO_REASON, Verdict

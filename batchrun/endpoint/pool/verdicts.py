@@ -148,10 +148,12 @@ EFFECTS: dict[str, Effect] = {
         "under a schema, an answer in which the model refuses", ForRow.FAILED, ForLimit.NOTHING, ForRun.CONTINUES
     ),
     "unauthorized": _refused(
-        "401", ForRun.STOPS, "check the key and the team/project (--project); then run the same command again"
+        "401; 400, 403, 500 that name the key",
+        ForRun.STOPS,
+        "check the key and the team/project (--project); then run the same command again",
     ),
     "forbidden": _refused(
-        "403, 407, 451, a redirect",
+        "403, 407, 451, a redirect; 400 that names the location or the organization",
         ForRun.STOPS,
         "check that inference is enabled for your organization and served in your region, and the base URL",
     ),
