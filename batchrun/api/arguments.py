@@ -9,7 +9,9 @@ from typing import Any
 
 from batchrun.answers.schema import AnswerSchema
 from batchrun.errors import JobError
-from batchrun.job.file import BODY_KEYS, job_for
+from batchrun.job.endpoint import OF_THE_WHOLE
+from batchrun.job.entries import BODY_KEYS
+from batchrun.job.file import job_for
 from batchrun.job.sections import SECTIONS, Job, Price
 from batchrun.job.settings import Section, default_of, key_of
 from batchrun.job.suggestions import meant
@@ -26,6 +28,9 @@ _OWN = {
     ("output", "dir"): "out",
 }
 """Settings that are parameters under another name."""
+
+_WITHIN_ENDPOINT = (*OF_THE_WHOLE, "models")
+"""Settings of an endpoint that are given within it: by their name alone they would mean the whole job's."""
 
 _SAME = {
     ("input", "run"): ("input", "path"),
@@ -133,6 +138,8 @@ def _settings_of(name: str, value: Any, flat: Mapping[str, str]) -> Settings:
     if name in ("prompt", "model") and not isinstance(value, Mapping | Section):
         key = "user" if name == "prompt" else "names"
         return {(name, key): (name, value)}
+    if name == "endpoints":
+        return _endpoints(value)
     if name in SECTIONS:
         return _whole(name, value)
     if name in flat:
@@ -157,6 +164,14 @@ def _whole(name: str, value: Any) -> Settings:
     if not isinstance(value, Mapping):
         raise JobError(f"{name} = {value!r}; must be a {SECTIONS[name].__name__}, or a dict of its settings")
     return {(name, str(key)): (f"{name}.{key}", _text(each)) for key, each in value.items()}
+
+
+def _endpoints(value: Any) -> Settings:
+    """Return the endpoints by name."""
+    if not isinstance(value, Mapping) or not value:
+        must = 'must be a dict: {"NAME": batchrun.Endpoint(base_url=…)}'
+        raise JobError(f"endpoints = {value!r}; {must}")
+    return {("endpoints", str(name)): (f"endpoints.{name}", each) for name, each in value.items()}
 
 
 def _text(value: Any) -> Any:
@@ -195,7 +210,7 @@ def _sections_of() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for section in _FLAT:
         for each in fields(SECTIONS[section]):  # type: ignore[arg-type]  # sections are dataclasses
-            if (section, key_of(each)) not in _OWN:
+            if (section, key_of(each)) not in _OWN and not (section == "endpoint" and each.name in _WITHIN_ENDPOINT):
                 found.setdefault(key_of(each), []).append(section)
     return found
 
@@ -213,7 +228,7 @@ def _unknown(name: str) -> str:
     if setting := meant(name):
         section, _, key = setting.partition(".")
         return f"{name} is unknown; did you mean {_OWN.get((section, key), key)}? ({escape})"
-    known = [*_OWN.values(), *flat_settings(), *whole_sections(), *body_keys(), *RUN_KEYS]
+    known = [*_OWN.values(), *flat_settings(), *whole_sections(), "endpoints", *body_keys(), *RUN_KEYS]
     close = difflib.get_close_matches(name, known, n=1)
     return f"{name} is unknown; did you mean {close[0]}? ({escape})" if close else f"{name} is unknown; {escape}"
 

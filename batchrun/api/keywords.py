@@ -28,6 +28,8 @@ class Settings(TypedDict, total=False):
     """the name of a scorer, or a function that gets a row of the results as a dict and returns a number"""
     prices: Mapping[str, Price | Mapping[str, float]]
     """price of each model; it replaces the built-in price"""
+    endpoints: Mapping[str, Section | Mapping[str, Any]]
+    """`[endpoints.NAME]`: several services, instead of `endpoint`"""
     include_failed: bool
     """of a run: use its failed rows too"""
     encoding: str | None
@@ -87,12 +89,17 @@ class Settings(TypedDict, total=False):
     """more keys for the body, passed through unchecked"""
     provider: str
     """wandb, openai or custom"""
-    base_url: str
+    base_url: str | Sequence[str]
     """URL up to and including /v1"""
     project: str | None
     """TEAM/PROJECT to which W&B books the usage"""
     api_key_env: str | None
     """environment variable with the key"""
+    headers: Mapping[str, Any]
+    """more headers: a text, or `{env = "VARIABLE"}` for a secret; a secret one takes the place of the key, unless
+    `api_key_env` is set"""
+    query: Mapping[str, Any]
+    """what is added to each URL, such as `{api-version = "preview"}`"""
     allow_http: bool
     """send the key over http to other hosts"""
     max_concurrency: int
@@ -148,7 +155,7 @@ class Settings(TypedDict, total=False):
     input: Section | Mapping[str, Any]
     """`[input]`: the rows."""
     endpoint: Section | Mapping[str, Any]
-    """`[endpoint]`: the service. It never holds a key, only the name of the variable with the key."""
+    """`[endpoint]`, or `[endpoints.NAME]` where there are several: the service. It never holds a key or a secret."""
     limits: Section | Mapping[str, Any]
     """`[limits]`: ceilings that the run never exceeds, and how long it waits."""
     output: Section | Mapping[str, Any]

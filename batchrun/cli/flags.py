@@ -81,7 +81,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(ANSWERS, ("--target",), "evaluate", "target", metavar="COLUMN"),
     Flag(ANSWERS, ("--pattern",), "evaluate", "pattern", metavar="REGEX"),
     Flag(ANSWERS, ("--field",), "evaluate", "field", metavar="PROPERTY"),
-    Flag(_ENDPOINT, ("--base-url",), "endpoint", "base_url", metavar="URL"),
+    Flag(_ENDPOINT, ("--base-url",), "endpoint", "base_url", metavar="URL", several="repeat"),
     Flag(_ENDPOINT, ("--project",), "endpoint", "project", metavar="TEAM/PROJECT"),
     Flag(_ENDPOINT, ("--api-key-env",), "endpoint", "api_key_env", metavar="NAME"),
     Flag(_ENDPOINT, ("--allow-http/--no-allow-http",), "endpoint", "allow_http", bool),

@@ -59,6 +59,8 @@ class Execution:
         Raises:
             JobError: a template, the schema or the scorer of the job is wrong, or a price is missing to keep its cap.
         """
+        if job.has_several_endpoints:
+            raise JobError("[endpoints]: several endpoints cannot be run yet")
         cap_usd_of(job, simulated=options.simulate)
         check_evaluation(job)
         self.job, self.options, self.judging = job, options, judging

@@ -1,8 +1,13 @@
-"""`[endpoint]`: the service that answers."""
+"""`[endpoint]`, and each `[endpoints.NAME]`: a service that answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
+from batchrun.job.field_types import HeaderTable, NamedTexts, OptionalNames
+from batchrun.job.headers import plain_headers, secret_headers, stated_headers, stated_query
+from batchrun.job.price import Price
 from batchrun.job.settings import (
     PROJECT_CURE,
     Section,
@@ -13,11 +18,21 @@ from batchrun.job.settings import (
     is_loopback,
     one_of,
     setting,
+    table,
     text,
+    texts,
+    whole,
 )
 
 BASE_URLS = {"wandb": "https://api.inference.wandb.ai/v1", "openai": "https://api.openai.com/v1"}
 """Provider → base URL. Source: the vendors' documentation as of 2026-11."""
+
+
+LITELLM_PREFIX = "wandb/"
+"""Prefix of W&B models in LiteLLM; the endpoint itself does not know it."""
+
+OF_THE_WHOLE = ("max_concurrency", "requests_per_minute", "tokens_per_minute", "prices")
+"""Settings that a job has too, for all its endpoints together."""
 
 
 def _provider_of(base_url: str) -> str:
@@ -26,9 +41,36 @@ def _provider_of(base_url: str) -> str:
     return next((provider for provider, url in BASE_URLS.items() if url == base_url), "custom")
 
 
+def _models(value: Any) -> dict[str, str]:
+    """Accept a list of models, or a table: name in the job → name at the endpoint."""
+    if not isinstance(value, Mapping):
+        return {name: name for name in texts(value)}
+    if not value:
+        raise ValueError("must name a model, or be left out")
+    return {text(name): text(there) for name, there in value.items()}
+
+
+def _prices(value: Any) -> dict[str, Price]:
+    """Accept a table: model → its price."""
+    return {
+        text(model): price if isinstance(price, Price) else _price(model, price)
+        for model, price in table(value).items()
+    }
+
+
+def _price(model: str, value: Any) -> Price:
+    try:
+        return Price(**table(value))
+    except SettingError as problem:
+        raise SettingError(f'"{model}".{problem.key}', problem.value, problem.must) from None
+    except (TypeError, ValueError):
+        must = "must be a table with input_usd_per_mtok and output_usd_per_mtok"
+        raise SettingError(f'"{model}"', value, must) from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint(Section):
-    """`[endpoint]`: the service. It never holds a key, only the name of the variable with the key."""
+    """`[endpoint]`, or `[endpoints.NAME]` where there are several: the service. It never holds a key or a secret."""
 
     provider: str = setting(
         "",
@@ -39,7 +81,29 @@ class Endpoint(Section):
     base_url: str = setting("", "URL up to and including /v1", base_url, shown="OPENAI_BASE_URL, else the provider's")
     project: str | None = setting(None, "TEAM/PROJECT to which W&B books the usage", booked_project)
     api_key_env: str | None = setting(None, "environment variable with the key", text, shown="the provider's")
+    headers: HeaderTable = setting(
+        dict,
+        'more headers: a text, or `{env = "VARIABLE"}` for a secret; a secret one takes the place of the key, unless'
+        " `api_key_env` is set",
+        stated_headers,
+        shown="–",
+    )
+    query: NamedTexts = setting(
+        dict, 'what is added to each URL, such as `{api-version = "preview"}`', stated_query, shown="–"
+    )
     allow_http: bool = setting(False, "send the key over http to other hosts", flag)
+    models: OptionalNames = setting(
+        None,
+        "models that are asked here: a list, or a table of the name in the job and the name here",
+        _models,
+        shown="those that no other endpoint names",
+    )
+    max_concurrency: int | None = setting(None, "most requests in flight here", whole(1), shown="that of `[limits]`")
+    requests_per_minute: int | None = setting(None, "most requests per minute here", whole(1))
+    tokens_per_minute: int | None = setting(None, "most tokens per minute here, sent and received", whole(1))
+    prices: dict[str, Price] = setting(
+        dict, "prices of models here, by the name in the job; they replace all others", _prices, shown="–"
+    )
 
     def __post_init__(self) -> None:
         super(Endpoint, self).__post_init__()
@@ -49,6 +113,12 @@ class Endpoint(Section):
             if provider not in BASE_URLS:
                 raise SettingError("base_url", "", "must be given when the provider is custom")
             object.__setattr__(self, "base_url", BASE_URLS[provider])
+        if self.api_key_env and any(name.lower() == "authorization" for name in self.headers):
+            raise SettingError("api_key_env", self.api_key_env, "must not be set together with headers.Authorization")
+        if provider == "wandb" and self.models is not None:
+            names = {name.removeprefix(LITELLM_PREFIX): there for name, there in self.models.items()}
+            names = {name: there.removeprefix(LITELLM_PREFIX) for name, there in names.items()}
+            object.__setattr__(self, "models", names)
         if provider == "wandb" and self.project is not None and "/" not in self.project:
             raise SettingError("project", self.project, PROJECT_CURE)
         if self.base_url.startswith("http://") and not self.is_loopback and not self.allow_http:
@@ -59,3 +129,18 @@ class Endpoint(Section):
     def is_loopback(self) -> bool:
         """Whether the endpoint is on this machine."""
         return is_loopback(urlsplit(self.base_url).hostname or "")
+
+    @property
+    def secret_headers(self) -> dict[str, str]:
+        """Header → environment variable with its value."""
+        return secret_headers(self.headers)
+
+    @property
+    def plain_headers(self) -> dict[str, str]:
+        """Header → its value, which is not secret."""
+        return plain_headers(self.headers)
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether a key is sent; a secret header takes its place, unless the job names the variable of a key."""
+        return bool(self.api_key_env) or not self.secret_headers

@@ -74,6 +74,24 @@ if TYPE_CHECKING:
         def __get__(self, section: object, kind: type | None = None) -> dict[str, Any]: ...
         def __set__(self, section: object, value: Mapping[str, Any] | Section) -> None: ...
 
+    class NamedTexts:
+        """A table name → text, or number; read as a dict of texts."""
+
+        def __get__(self, section: object, kind: type | None = None) -> dict[str, str]: ...
+        def __set__(self, section: object, value: Mapping[str, str | float]) -> None: ...
+
+    class HeaderTable:
+        """A table header → text, or `{"env": VARIABLE}`; read as a dict."""
+
+        def __get__(self, section: object, kind: type | None = None) -> dict[str, str | dict[str, str]]: ...
+        def __set__(self, section: object, value: Mapping[str, str | Mapping[str, str]]) -> None: ...
+
+    class OptionalNames:
+        """One name or several, or a table name → other name, or None; read as a table."""
+
+        def __get__(self, section: object, kind: type | None = None) -> dict[str, str] | None: ...
+        def __set__(self, section: object, value: str | Sequence[str] | Mapping[str, str] | None) -> None: ...
+
     class OptionalSchema:
         """A JSON Schema, a model class of pydantic, or None; read as a dict."""
 
@@ -91,4 +109,7 @@ else:
     Scorers = dict[str, dict[str, str]]
     Scores = dict[str, float]
     EndpointTable = dict[str, Any]
+    NamedTexts = dict[str, str]
+    HeaderTable = dict[str, str | dict[str, str]]
+    OptionalNames = dict[str, str] | None
     OptionalSchema = dict[str, Any] | None

@@ -1,20 +1,21 @@
 """Job file (TOML) and flags → `Job`. Every message names the place, the key, the value and the cure."""
 
-import difflib
 import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from batchrun.errors import JobError
+from batchrun.job.endpoint_tables import endpoints_of
+from batchrun.job.entries import Entries, entries_of, section_of, shown_value
 from batchrun.job.names import Overrides as Overrides
 from batchrun.job.names import check_names
 from batchrun.job.sections import NEXT, SECTIONS, Job, Model, Price, default_directory
-from batchrun.job.settings import BASE_URL_VARIABLE, Section, SettingError, key_of, texts
-from batchrun.job.suggestions import misplaced_in_model, nearest, nearest_setting
+from batchrun.job.settings import SettingError, key_of, texts
+from batchrun.job.suggestions import nearest
 
 STDIN = "-"
 
@@ -29,44 +30,10 @@ _ROW_MAY_STATE = frozenset(
 )
 """Settings for which a row may have a value of its own. It beats the job file's, and a flag's value beats it."""
 
-_ALIASES = {("model", "name"): "names"}
-
-BODY_KEYS = (
-    "frequency_penalty",
-    "presence_penalty",
-    "logit_bias",
-    "response_format",
-    "functions",
-    "function_call",
-    "tool_choice",
-    "chat_template_kwargs",
-    "cache_salt",
-    "max_completion_tokens",
-    "reasoning_effort",
-    "parallel_tool_calls",
-)
-"""Keys of the body that are not settings of `[model]`; used to recognise a misspelt one.
-
-Source: the documentation of W&B Inference, OpenAI's reference."""
-
-_TYPO = 0.86
-"""How similar an unknown key must be to a known one to count as a misspelling.
-
-`temprature` is one of `temperature` (0.95); `top_k` is not one of `top_p` (0.8)."""
-
-_OURS = {
-    "messages": "they are made from the prompts",
-    "n": "use num_samples",
-    "stream_options": "use stream",
-    "model": "use name",
-}
-
 _FILES = {"prompt": "examples", "model": "tools", "response": "schema", "judge": "schema"}
 """Section → its setting that may be the name of a file of JSON."""
 
 _JSON_LINES = (".jsonl", ".ndjson")
-
-S = TypeVar("S", bound=Section)
 
 
 def load_job(path: str | Path, overrides: Overrides | None = None) -> Job:
@@ -86,7 +53,7 @@ def load_job(path: str | Path, overrides: Overrides | None = None) -> Job:
         raise JobError(f"{path}: cannot be read: {problem.strerror}") from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise JobError(f"{path}: is not TOML: {problem}") from problem
-    known = (*SECTIONS, "prices")
+    known = (*SECTIONS, "endpoints", "prices")
     for name, entries in tables.items():
         if name not in known:
             raise JobError(f"{path}: [{name}] is not a section{nearest(name, known)}")
@@ -118,39 +85,39 @@ def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: s
     sections: dict[str, Any] = {}
     earlier: tuple[str, str] | None = None
     for section, kind in SECTIONS.items():
-        entries = {key: (f"{where}: {section}.{key}", value) for key, value in tables.get(section, {}).items()}
+        entries = entries_of(tables.get(section, {}), section, where)
         for (its_section, key), override in overrides.items():
             if its_section == section:
                 entries.pop("name" if key == "names" else key, None)
                 entries[key] = override
-        if section == "input" and folder is not None and ("input", "path") not in overrides:
-            entries = _relative_to(folder, entries)
         if section == "output" and folder is not None and ("output", "dir") not in overrides:
             entries, earlier = _with_directory(folder, name, entries)
-        if section == "endpoint":
-            entries = _with_variable(entries)
-        if section == "prompt" and ("prompt", "user") in overrides:
-            entries.pop("messages", None)
-        if section in _FILES:
-            is_by_flag = (section, _FILES[section]) in overrides
-            entries = _with_file(folder if folder and not is_by_flag else Path(), entries, _FILES[section])
-        sections[section] = _section(kind, section, entries, where)
-    prices = {
-        model: _section(
-            Price,
-            f'prices."{model}"',
-            {key: (f'{where}: prices."{model}".{key}', value) for key, value in entries.items()},
-            where,
-        )
-        for model, entries in tables.get("prices", {}).items()
-        if _is_table(entries, f'{where}: prices."{model}"')
-    }
+        if section != "endpoint":
+            sections[section] = section_of(kind, section, _with_files(section, entries, overrides, folder), where)
+    endpoints = endpoints_of(tables, overrides, where)
+    sections |= {"endpoint": endpoints[""]} if "" in endpoints else {"endpoints": endpoints}
     by_flag = tuple(sorted(f"{section}.{key}" for section, key in overrides if _may_row_state(section, key)))
-    job = Job(name=name, earlier_directory=earlier, prices=prices, by_flag=by_flag, **sections)
+    prices = _prices(tables.get("prices", {}), where)
+    try:
+        job = Job(name=name, earlier_directory=earlier, prices=prices, by_flag=by_flag, **sections)
+    except SettingError as problem:
+        raise JobError(f"{where}: {problem.key} = {shown_value(problem.value)}; {problem.must}") from None
     if not job.input.path:
         raise JobError(f"{where}: input.path is missing; name a file, a glob, a folder, or - for standard input")
     check_names(job, where, overrides)
     return job
+
+
+def _with_files(section: str, entries: Entries, overrides: Overrides, folder: Path | None) -> Entries:
+    """Return the entries of a section with what the files hold that they name, and without what a flag replaces."""
+    if section == "input" and folder is not None and ("input", "path") not in overrides:
+        return _relative_to(folder, entries)
+    if section == "prompt" and ("prompt", "user") in overrides:
+        entries.pop("messages", None)
+    if section in _FILES:
+        is_by_flag = (section, _FILES[section]) in overrides
+        return _with_file(folder if folder and not is_by_flag else Path(), entries, _FILES[section])
+    return entries
 
 
 def _may_row_state(section: str, key: str) -> bool:
@@ -159,56 +126,18 @@ def _may_row_state(section: str, key: str) -> bool:
     return f"{section}.{key}" in _ROW_MAY_STATE or not is_setting
 
 
-def _is_table(value: Any, where: str) -> bool:
-    if not isinstance(value, dict):
-        raise JobError(f"{where} = {value!r}; must be a table with input_usd_per_mtok and output_usd_per_mtok")
-    return True
+def _prices(tables: Mapping[str, Any], where: str) -> dict[str, Price]:
+    prices = {}
+    for model, table in tables.items():
+        section = f'prices."{model}"'
+        if not isinstance(table, dict):
+            must = "must be a table with input_usd_per_mtok and output_usd_per_mtok"
+            raise JobError(f"{where}: {section} = {table!r}; {must}")
+        prices[model] = section_of(Price, section, entries_of(table, section, where), where)
+    return prices
 
 
-def _section(kind: type[S], section: str, entries: dict[str, tuple[str, Any]], where: str) -> S:
-    """Make one section of `entries`: key → (where it was set, value)."""
-    names = {key_of(each): each.name for each in fields(kind)}  # type: ignore[arg-type]  # sections are dataclasses
-    arguments: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    extra_body: dict[str, Any] = {}
-    for key, (origin, value) in entries.items():
-        name = _ALIASES.get((section, key), key)
-        if name == "extra_body" and section == "model" and isinstance(value, dict):
-            extra_body |= value
-        elif name in names:
-            if names[name] in arguments:
-                raise JobError(f"{origin}: both name and names are set; keep one of them")
-            arguments[names[name]] = value
-            origins[name] = origin
-        elif section == "model":
-            _check_body_key(key, names, origin)
-            extra_body[key] = value
-        else:
-            raise JobError(f"{origin} is unknown{nearest_setting(section, key, names)}")
-    for key in extra_body:
-        if key in names:
-            raise JobError(f"{where}: model.extra_body.{key} cannot be set: it is a setting of [model]; set it there")
-    if extra_body:
-        arguments["extra_body"] = extra_body
-    try:
-        return kind(**arguments)
-    except SettingError as problem:
-        origin = origins.get(problem.key, f"{where}: {section}.{problem.key}")
-        raise JobError(f"{origin} = {_shown(problem.value)}; {problem.must}") from None
-
-
-def _check_body_key(key: str, names: Mapping[str, str], origin: str) -> None:
-    if key in _OURS:
-        raise JobError(f"{origin} cannot be set: {_OURS[key]}")
-    escape = "to send this key unchanged, put it under [model.extra_body]"
-    if hint := misplaced_in_model(key):
-        raise JobError(f"{origin} is unknown{hint} ({escape})")
-    close = difflib.get_close_matches(key, [*names, *BODY_KEYS, "name"], n=1, cutoff=_TYPO)
-    if close and close[0] != key:
-        raise JobError(f"{origin} is unknown; did you mean {close[0]}? ({escape})")
-
-
-def _relative_to(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
+def _relative_to(folder: Path, entries: Entries) -> Entries:
     """Return the entries of `[input]` with its paths made relative to the folder of the job file."""
     origin, run = entries.get("run", ("", None))
     if "path" in entries and run is not None and entries["path"][1] not in (run, [run]):
@@ -221,15 +150,13 @@ def _relative_to(folder: Path, entries: dict[str, tuple[str, Any]]) -> dict[str,
     try:
         paths = texts(value)
     except ValueError as problem:
-        raise JobError(f"{origin} = {_shown(value)}; {problem}") from None
+        raise JobError(f"{origin} = {shown_value(value)}; {problem}") from None
     return entries | {
         "path": (origin, [each if each == STDIN or "://" in each else str(folder / each) for each in paths])
     }
 
 
-def _with_directory(
-    folder: Path, name: str, entries: dict[str, tuple[str, Any]]
-) -> tuple[dict[str, tuple[str, Any]], tuple[str, str] | None]:
+def _with_directory(folder: Path, name: str, entries: Entries) -> tuple[Entries, tuple[str, str] | None]:
     """Return the entries of `[output]` with a run directory relative to the job file, and `Job.earlier_directory`."""
     origin, value = entries.get("dir", ("", default_directory(name)))
     if not isinstance(value, str) or not value:
@@ -249,14 +176,7 @@ def _is_same_place(one: str, other: str) -> bool:
         return one == other
 
 
-def _with_variable(entries: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
-    """Return the entries of `[endpoint]`; where they name neither a base URL nor W&B, the environment's base URL."""
-    base_url = os.environ.get(BASE_URL_VARIABLE, "").strip()
-    is_named = "base_url" in entries or entries.get("provider", ("", None))[1] == "wandb"
-    return entries if is_named or not base_url else entries | {"base_url": (BASE_URL_VARIABLE, base_url)}
-
-
-def _with_file(folder: Path, entries: dict[str, tuple[str, Any]], key: str) -> dict[str, tuple[str, Any]]:
+def _with_file(folder: Path, entries: Entries, key: str) -> Entries:
     """Return the entries of a section; the name of a file of JSON, relative to the job file, becomes what it holds."""
     origin, value = entries.get(key, ("", None))
     if not isinstance(value, str):
@@ -272,10 +192,3 @@ def _with_file(folder: Path, entries: dict[str, tuple[str, Any]], key: str) -> d
         raise JobError(f'{origin} = "{value}"; {path} cannot be read: {problem.strerror}') from problem
     except ValueError as problem:
         raise JobError(f'{origin} = "{value}"; {path} is not JSON: {problem}') from problem
-
-
-def _shown(value: Any) -> str:
-    """Return a value about as TOML writes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)

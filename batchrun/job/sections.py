@@ -8,17 +8,19 @@ from typing import Any
 from batchrun.job.encodings import encoding_name
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.evaluate import Evaluate
-from batchrun.job.field_types import OptionalSchema, OptionalSeconds, OptionalTables, OptionalTexts, PathText, Texts
+from batchrun.job.field_types import OptionalSchema, OptionalTables, OptionalTexts, PathText, Texts
 from batchrun.job.judge import Judge
+from batchrun.job.limits import Limits as Limits
 from batchrun.job.notify import Notify
+from batchrun.job.price import Price as Price
 from batchrun.job.prompt import PromptTemplates
 from batchrun.job.schema_form import stated_schema
+from batchrun.job.serving import check_endpoints, plain_name, serving
 from batchrun.job.settings import (
     Section,
+    SettingError,
     alias,
-    clock_time,
     documented,
-    duration_s,
     flag,
     flag_or,
     json_schema,
@@ -33,9 +35,6 @@ from batchrun.job.settings import (
     texts,
     whole,
 )
-
-LITELLM_PREFIX = "wandb/"
-"""Prefix of W&B models in LiteLLM; the endpoint itself does not know it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,35 +119,6 @@ class Model(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits(Section):
-    """`[limits]`: ceilings that the run never exceeds, and how long it waits."""
-
-    max_concurrency: int = setting(
-        1000, "most requests in flight; the run finds the endpoint's own limit below this", whole(1)
-    )
-    requests_per_minute: int | None = setting(None, "most requests per minute", whole(1))
-    tokens_per_minute: int | None = setting(None, "most tokens per minute, sent and received", whole(1))
-    max_attempts: int = setting(5, "most attempts for a row that fails while others succeed", whole(1))
-    timeout_s: float = setting(
-        600.0, "longest time for an attempt, in seconds; for a stream, from one piece to the next", number(above=0)
-    )
-    connect_timeout_s: float = setting(10.0, "longest time to open a connection, in seconds", number(above=0))
-    max_cost_usd: float | None = setting(None, "most USD that the job may cost, over all executions", number(above=0))
-    max_tokens_total: int | None = setting(
-        None, "most tokens that the job may use, sent and received, over all executions", whole(1)
-    )
-    stop_at: str | None = setting(None, "time of day (HH:MM) at which to drain and stop", clock_time)
-    max_duration_s: OptionalSeconds = setting(
-        None, "time of sending after which to drain and stop, such as 8h", duration_s, key="max_duration"
-    )
-    patience_s: OptionalSeconds = setting(
-        None, "longest outage to wait for", duration_s, key="patience", shown="12h; 1m while nothing has ever answered"
-    )
-    max_duration: InitVar[float | str | None] = alias("max_duration_s")
-    patience: InitVar[float | str | None] = alias("patience_s")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Output(Section):
     """`[output]`: the run directory, and what its results contain."""
 
@@ -211,15 +181,6 @@ class Publish(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Price(Section):
-    """`[prices."MODEL"]`: the price of a model; it replaces the built-in price."""
-
-    input_usd_per_mtok: float = setting(0.0, "USD per million prompt tokens", number(at_least=0))
-    output_usd_per_mtok: float = setting(0.0, "USD per million completion tokens", number(at_least=0))
-    cached_input_usd_per_mtok: float | None = setting(None, "USD per million cached prompt tokens", number(at_least=0))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What to run: read by `load_job` or `job_for`, or made in Python from its sections."""
 
@@ -231,6 +192,9 @@ class Job:
     prompt: PromptTemplates = field(default_factory=PromptTemplates)
     model: Model = field(default_factory=Model)
     endpoint: Endpoint = field(default_factory=Endpoint)
+    """The only endpoint, or the first of several."""
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    """All endpoints by name, in the order of the job file; the name of an only one is empty."""
     limits: Limits = field(default_factory=Limits)
     output: Output = field(default_factory=Output)
     response: Response = field(default_factory=Response)
@@ -242,11 +206,29 @@ class Job:
     by_flag: tuple[str, ...] = ()
     """Settings that a flag has set, of those that a row may state too, such as `model.top_p`: they beat the row."""
 
+    def __post_init__(self) -> None:
+        if set(self.endpoints) <= {""}:
+            object.__setattr__(self, "endpoints", {"": self.endpoint})
+        else:
+            first = next(iter(self.endpoints.values()))
+            if self.endpoint not in (Endpoint(), *self.endpoints.values()):
+                raise SettingError("endpoint", self.endpoint.base_url, "must not be set together with endpoints")
+            object.__setattr__(self, "endpoint", first)
+        check_endpoints(self.endpoints, self.models)
+
     @property
     def models(self) -> tuple[str, ...]:
-        """The models, named as the endpoint names them, each once; empty when the rows name their own."""
-        prefix = LITELLM_PREFIX if self.endpoint.provider == "wandb" else ""
-        return tuple(dict.fromkeys(name.removeprefix(prefix) for name in self.model.names))
+        """The models, without LiteLLM's prefix, each once; empty when the rows name their own."""
+        return tuple(dict.fromkeys(plain_name(name, self.endpoints) for name in self.model.names))
+
+    @property
+    def has_several_endpoints(self) -> bool:
+        """Whether requests go to more than one endpoint, or to one that has a name."""
+        return set(self.endpoints) != {""}
+
+    def serving(self, model: str) -> dict[str, str]:
+        """Return the endpoints that are asked for a model, by name; each with the model's name there."""
+        return serving(self.endpoints, model)
 
     @property
     def per_row(self) -> int:

@@ -2,10 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import SECTIONS, Job, Price
-from batchrun.job.settings import SettingError
+from batchrun.job.settings import Section, SettingError
+
+S = TypeVar("S", bound=Section)
 
 
 class UnknownSettingError(ValueError):
@@ -16,6 +19,8 @@ def job_to_dict(job: Job) -> dict[str, Any]:
     """Return a job as plain data, for JSON. A job never holds a secret."""
     data = dataclasses.asdict(job)
     del data["earlier_directory"]  # of the command, not of the run
+    if not job.has_several_endpoints:
+        del data["endpoints"]  # it is `endpoint`
     return data
 
 
@@ -34,22 +39,25 @@ def job_from_dict(data: Mapping[str, Any]) -> Job:
     if "/" not in (endpoint.get("project") or ""):
         data = {**data, "endpoint": {**endpoint, "project": None}}
     try:
-        sections: dict[str, Any] = {
-            name: kind(
-                **{key: tuple(value) if isinstance(value, list) else value for key, value in data.get(name, {}).items()}
-            )
-            for name, kind in SECTIONS.items()
-        }
+        sections: dict[str, Any] = {name: _section(kind, data.get(name, {})) for name, kind in SECTIONS.items()}
+        sections["endpoints"] = {name: _section(Endpoint, each) for name, each in data.get("endpoints", {}).items()}
+        if sections["endpoints"]:
+            del sections["endpoint"]  # the first of them
         prices = {model: Price(**price) for model, price in data["prices"].items()}
         return Job(name=data["name"], prices=prices, by_flag=tuple(data.get("by_flag", ())), **sections)
     except SettingError as problem:
         raise UnknownSettingError(f"{problem.key} = {problem.value!r}") from problem
 
 
+def _section(kind: type[S], stored: Mapping[str, Any]) -> S:
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()})
+
+
 def _unknown(data: Mapping[str, Any]) -> list[str]:
     """Return the sections and settings of a stored job that this version does not know."""
     known = {field.name for field in dataclasses.fields(Job)}
     parts: dict[str, tuple[Any, Any]] = {name: (data.get(name, {}), kind) for name, kind in SECTIONS.items()}
+    parts |= {f"endpoints.{name}": (each, Endpoint) for name, each in data.get("endpoints", {}).items()}
     parts |= {f'prices."{model}"': (price, Price) for model, price in data.get("prices", {}).items()}
     return [name for name in data if name not in known] + [
         f"{name}.{key}"

@@ -78,6 +78,8 @@ class Section:
                 continue
             try:
                 object.__setattr__(self, each.name, each.metadata["check"](value))
+            except SettingError as problem:  # of one entry of a table
+                raise SettingError(f"{key_of(each)}.{problem.key}", problem.value, problem.must) from None
             except ValueError as problem:
                 raise SettingError(key_of(each), value, str(problem)) from None
 

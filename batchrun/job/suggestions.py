@@ -48,7 +48,7 @@ _MEANT = {
 _PARAMETERS = frozenset({"key", "url", "prompt", "file", "files", "best_of", "timeout", "columns", "samples", "metric"})
 """Words that an endpoint may know as a key of the body: under `[model]` they are passed through."""
 
-_REPEATING = ("judge",)
+_REPEATING = ("judge", "endpoint")
 """Sections that have settings of others again: those that a user more likely means are the others'."""
 
 _CUTOFF = 0.5

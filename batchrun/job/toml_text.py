@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.errors import JobError
+from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import SECTIONS, Job
 from batchrun.job.settings import Section, default_of, key_of
 
@@ -27,10 +28,20 @@ def job_to_toml(job: Job, folder: str | Path = ".") -> str:
     Raises:
         JobError: the job has a value that TOML cannot hold.
     """
-    parts = ["\n".join(lines) for name in SECTIONS if (lines := _lines(name, job, Path(folder)))]
+    parts = ["\n".join(lines) for name in SECTIONS for lines in _tables(name, job, Path(folder))]
     for model, price in job.prices.items():
         parts.append("\n".join([f"[prices.{_key(model)}]", *_settings("prices", dict(_stated(price)))]))
     return "\n\n".join(parts) + "\n"
+
+
+def _tables(name: str, job: Job, folder: Path) -> Iterator[list[str]]:
+    """Yield the lines of a section; of the endpoints, if there are several, those of each."""
+    if name == "endpoint" and job.has_several_endpoints:
+        for key, each in job.endpoints.items():
+            section = f"endpoints.{_key(key)}"
+            yield [f"[{section}]", *_settings(section, _endpoint(each))]
+    elif lines := _lines(name, job, folder):
+        yield lines
 
 
 def _lines(name: str, job: Job, folder: Path) -> list[str]:
@@ -38,6 +49,8 @@ def _lines(name: str, job: Job, folder: Path) -> list[str]:
     stated = dict(_stated(section))
     if name == "input":
         stated = _input(stated, folder)
+    if name == "endpoint":
+        stated = _endpoint(job.endpoint)
     if name == "output":
         stated["dir"] = _relative(str(job.run_directory), folder)
     if name == "response" and "schema" in stated:
@@ -54,6 +67,16 @@ def _stated(section: Section) -> Iterator[tuple[str, Any]]:
         if value != default_of(each):
             is_duration = each.metadata["key"] is not None and isinstance(value, float)
             yield key_of(each), _duration(value) if is_duration else value
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the settings of an endpoint: a list of models where all have the same name there as in the job."""
+    stated = dict(_stated(endpoint))
+    if endpoint.models is not None and all(name == there for name, there in endpoint.models.items()):
+        stated["models"] = list(endpoint.models)
+    if endpoint.prices:
+        stated["prices"] = {model: dict(_stated(price)) for model, price in endpoint.prices.items()}
+    return stated
 
 
 def _input(stated: dict[str, Any], folder: Path) -> dict[str, Any]:

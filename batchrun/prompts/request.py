@@ -9,7 +9,8 @@ import orjson
 
 from batchrun.errors import JobError
 from batchrun.job.catalogue import is_reasoning
-from batchrun.job.sections import LITELLM_PREFIX, Job
+from batchrun.job.sections import Job
+from batchrun.job.serving import plain_name, serving, unserved_text
 from batchrun.prompts.response_format import Formats, response_formats
 from batchrun.prompts.values import RowProblem, kind_of, plain
 from batchrun.records import BadRow, Prompt, Request, Row
@@ -41,7 +42,8 @@ class RequestMaker:
         """
         self._samples = range(job.model.num_samples)
         self._models = job.models
-        self._strips_prefix = job.endpoint.provider == "wandb"
+        self._endpoints = job.endpoints
+        self._own_heads: dict[str, tuple[str, bytes]] = {}  # by model, as a row names it
         self._stream = job.model.stream
         self._transports: dict[str, bytes] = {}  # by model
         _refuse_ours(job)
@@ -116,8 +118,12 @@ class RequestMaker:
             raise RowProblem("has no model, and the job names none; add -m MODEL, or name in [model]")
         if not isinstance(model, str) or not model:
             raise RowProblem(f"model is {kind_of(model)}; must be a non-empty string")
-        name = model.removeprefix(LITELLM_PREFIX) if self._strips_prefix else model
-        return name, _head(name)
+        if (head := self._own_heads.get(model)) is None:
+            name = plain_name(model, self._endpoints)
+            if not serving(self._endpoints, name):
+                raise RowProblem(f"model {name} {unserved_text(self._endpoints)}")
+            head = self._own_heads[model] = name, _head(name)
+        return head
 
     def _tails_of(self, parameters: dict[str, Any]) -> list[bytes]:
         """Return what follows the messages in a body, for each sample."""

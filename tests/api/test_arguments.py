@@ -56,6 +56,22 @@ def test_a_section_can_be_given_as_a_whole(section: Any) -> None:
     assert job(limits=batchrun.Limits(patience_s=3600)).limits.patience_s == 3600
 
 
+def test_several_endpoints_are_a_dict_or_several_base_urls() -> None:
+    """A limit by its name alone is that of the whole job."""
+    urls = ["http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1"]
+    made = job(endpoints={"a": batchrun.Endpoint(base_url=urls[0]), "b": {"base_url": urls[1], "models": ["m"]}})
+    assert (list(made.endpoints), made.serving("m")) == (["a", "b"], {"b": "m"})
+    made = job(base_url=urls, max_concurrency=7)
+    assert list(made.endpoints) == ["127.0.0.1:1", "127.0.0.1:2"]
+    assert (made.limits.max_concurrency, made.endpoint.max_concurrency) == (7, None)
+    with pytest.raises(JobError, match=r"endpoints\.a: must have a base_url or a provider"):
+        job(endpoints={"a": {"models": ["m"]}})
+    with pytest.raises(JobError, match="must be a dict"):
+        job(endpoints=urls)
+    with pytest.raises(JobError, match="api_key_env: the job has several endpoints"):
+        job(endpoints={"a": {"base_url": urls[0]}, "b": {"base_url": urls[1]}}, api_key_env="K")
+
+
 def test_a_schema_is_a_dict_a_path_or_a_model_class(tmp_path: Path) -> None:
     schema = Label.model_json_schema()
     (tmp_path / "label.json").write_text('{"type": "object", "properties": {"label": {"type": "string"}}}')

@@ -43,7 +43,12 @@ class Settings(TypedDict, total=False):
     """the name of a scorer, or a function that gets a row of the results as a dict and returns a number"""
     prices: Mapping[str, Price | Mapping[str, float]]
     """price of each model; it replaces the built-in price"""
+    endpoints: Mapping[str, Section | Mapping[str, Any]]
+    """`[endpoints.NAME]`: several services, instead of `endpoint`"""
 '''
+
+SEVERAL = {"base_url": "str | Sequence[str]"}
+"""Settings of which a call takes several: an endpoint for each."""
 
 
 def text() -> str:
@@ -53,7 +58,7 @@ def text() -> str:
         if key == "scorer":
             continue
         each = next(each for each in fields(SECTIONS[section]) if key_of(each) == key)  # type: ignore[arg-type]
-        kind = "float | str | None" if each.metadata["key"] else _kind(each.type)
+        kind = "float | str | None" if each.metadata["key"] else SEVERAL.get(key) or _kind(each.type)
         parts.append(f'    {key}: {kind}\n    """{_line(each.metadata["doc"])}"""\n')
     for name, kind in whole_sections().items():
         doc = (kind.__doc__ or "").split("\n")[0]

@@ -55,8 +55,15 @@ FULL = Job(
         Job(input=INPUT),  # rows name their own models: no names at all
         Job(input=INPUT, model=Model(names=("m",), stop="a")),
         Job(input=INPUT, endpoint=Endpoint(provider="openai")),
+        Job(
+            input=INPUT,
+            endpoints={
+                "a": Endpoint(headers={"k": {"env": "V"}, "x": "y"}, query={"v": "1"}, max_concurrency=2),
+                "b": Endpoint(provider="openai", models=["m"], prices={"m": Price(input_usd_per_mtok=1)}),
+            },
+        ),
     ],
-    ids=["full", "no models", "one stop", "openai"],
+    ids=["full", "no models", "one stop", "openai", "several"],
 )
 def test_a_job_survives_json(job: Job) -> None:
     """The checkpoint keeps the job as JSON, and `export` reads it."""

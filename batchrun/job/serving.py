@@ -1,0 +1,76 @@
+"""Which of a job's endpoints are asked for which model. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+from batchrun.job.endpoint import LITELLM_PREFIX, Endpoint
+from batchrun.job.settings import SettingError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/\[\]-]{0,99}")
+"""Names that a column, a status line and a key of TOML show without escapes; `HOST:PORT` is one."""
+
+
+def check_endpoints(endpoints: Mapping[str, Endpoint], models: Iterable[str]) -> None:
+    """Check the names of several endpoints, that no two are the same, and that each model has one.
+
+    Raises:
+        SettingError: they do not fit together.
+    """
+    seen: dict[tuple[object, ...], str] = {}
+    for name, endpoint in endpoints.items() if set(endpoints) != {""} else ():
+        if not _NAME.fullmatch(name):
+            must = "must have a name of letters, digits, dashes, dots and colons"
+            raise SettingError(f'endpoints."{name}"', endpoint.base_url, must)
+        who = (endpoint.base_url, endpoint.project, endpoint.api_key_env, *endpoint.secret_headers.items())
+        if (twin := seen.setdefault((*who, str(endpoint.query)), name)) != name:
+            must = f"is the endpoint of {twin} again, with the same project and key; remove one"
+            raise SettingError(f"endpoints.{name}.base_url", endpoint.base_url, must)
+    if unserved := next((model for model in models if not serving(endpoints, model)), None):
+        raise SettingError("model.names", unserved, unserved_text(endpoints))
+
+
+def unserved_text(endpoints: Mapping[str, Endpoint]) -> str:
+    """Return what is wrong with a model for which there is no endpoint."""
+    if set(endpoints) == {""}:
+        return "must be one of the models of the endpoint"
+    return f"must be one of the models of an endpoint ({', '.join(endpoints)})"
+
+
+def serving(endpoints: Mapping[str, Endpoint], model: str) -> dict[str, str]:
+    """Return the endpoints that are asked for a model, each with the model's name there.
+
+    Those that name it; where none does, those that name no models.
+
+    Args:
+        endpoints: of the job, by name.
+        model: as the job names it.
+    """
+    named = {name: each.models[model] for name, each in endpoints.items() if each.models and model in each.models}
+    return named or {name: model for name, each in endpoints.items() if each.models is None}
+
+
+def strips_prefix(endpoints: Mapping[str, Endpoint]) -> bool:
+    """Return whether the prefix that LiteLLM gives to W&B's models is taken off the models of a job."""
+    return any(endpoint.provider == "wandb" for endpoint in endpoints.values())
+
+
+def plain_name(model: str, endpoints: Mapping[str, Endpoint]) -> str:
+    """Return a model's name as these endpoints know it, without LiteLLM's prefix."""
+    return model.removeprefix(LITELLM_PREFIX) if strips_prefix(endpoints) else model
+
+
+def replica_names(base_urls: Iterable[str]) -> dict[str, str]:
+    """Return a name for each base URL: its host and port, with the path where these are not enough.
+
+    Raises:
+        SettingError: one is given twice.
+    """
+    urls = [url.rstrip("/") for url in base_urls]
+    if twice := next((url for url in urls if urls.count(url) > 1), None):
+        raise SettingError("base_url", twice, "is given twice; name each endpoint once")
+    hosts = [urlsplit(url).netloc for url in urls]
+    return {
+        host if hosts.count(host) == 1 else host + urlsplit(url).path: url
+        for host, url in zip(hosts, urls, strict=True)
+    }
