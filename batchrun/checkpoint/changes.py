@@ -14,16 +14,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from batchrun.checkpoint.facts import ORIGIN, SETTLED_ROWS
+from batchrun.checkpoint import origins
+from batchrun.checkpoint.facts import ORIGIN
 from batchrun.checkpoint.file import connect, translated
 from batchrun.checkpoint.models import ModelNumbers
 from batchrun.checkpoint.queue import WriteQueue
-from batchrun.checkpoint.reader import read_totals
+from batchrun.checkpoint.retired import has_retired_answers, last_retired, recount, retire
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS, Asked, unpack
-from batchrun.checkpoint.totals import write_totals
-from batchrun.checkpoint.twins import RECOUNT
-from batchrun.records import BadRow, ModelTotals
+from batchrun.records import BadRow
 
 _REST = ", ".join(OUTCOME_COLUMNS[1:])
 
@@ -41,6 +40,7 @@ GROUP BY id >> 16 & 255, key, id & 65535
 
 _BARE = ", ".join("NULL AS body" if name == "body" else name for name in OUTCOME_COLUMNS)
 _COPIED = {"outcomes": _BARE, "retired": _BARE, "facts": "*", "models": "*", "totals": "*"}
+_LEFT_EMPTY = ("sources", "origins")
 
 _SETTLED = """
 SELECT name, count(*) FROM outcomes JOIN models ON models.id = outcomes.id >> 16 & 255
@@ -58,6 +58,7 @@ JOIN (
     SELECT rowid, key, row_number() OVER (PARTITION BY key ORDER BY kind IS NOT NULL, rowid) AS turn FROM retired
 ) AS answer USING (key, turn);
 INSERT INTO outcomes SELECT moved.id, {_REST} FROM moved JOIN retired ON retired.rowid = moved.origin;
+{origins.RETURN};
 DELETE FROM retired WHERE rowid IN (SELECT origin FROM moved);
 DROP TABLE moved;
 """  # only names of columns
@@ -181,6 +182,8 @@ def _shadow(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN")  # one snapshot
     for table, columns in _COPIED.items():
         connection.execute(f"CREATE TEMP TABLE {table} AS SELECT {columns} FROM main.{table}")  # our own texts
+    for table in _LEFT_EMPTY:
+        connection.execute(f"CREATE TEMP TABLE {table} AS SELECT * FROM main.{table} LIMIT 0")
     connection.execute("CREATE UNIQUE INDEX temp.model_ids ON models (id)")
     connection.execute(_ASKED)
     connection.execute("COMMIT")
@@ -207,7 +210,7 @@ def settled_in(directory: Path) -> Settled:
     """
     path = directory / FILE_NAME
     with closing(connect(path, read_only=True)) as connection, translated(path):
-        return Settled(dict(connection.execute(_SETTLED)), _has_retired(connection))
+        return Settled(dict(connection.execute(_SETTLED)), has_retired_answers(connection))
 
 
 def forget_failed(store: Store, *, shares_answers: bool = False) -> int:
@@ -224,9 +227,9 @@ def forget_failed(store: Store, *, shares_answers: bool = False) -> int:
     with store.using() as connection:
         connection.execute("BEGIN IMMEDIATE")
         count = _count(connection, f"outcomes WHERE {sent}")
-        _retire(connection, "kind IS NOT NULL")
+        retire(connection, "kind IS NOT NULL")
         connection.execute("UPDATE retired SET key = x'' WHERE kind IS NOT NULL")  # no request has this key
-        _recount(connection)
+        recount(connection)
         connection.execute("COMMIT")
         store.reload()
     return count
@@ -234,15 +237,15 @@ def forget_failed(store: Store, *, shares_answers: bool = False) -> int:
 
 def _fit(connection: sqlite3.Connection, *, shares_answers: bool) -> Change:
     settled = _count(connection, "outcomes")
-    (before,) = connection.execute("SELECT coalesce(max(rowid), 0) FROM retired").fetchone()
-    _retire(connection, _ELSEWHERE)
+    before = last_retired(connection)
+    retire(connection, _ELSEWHERE)
     for statement in _MATCH.split(";"):  # executescript would commit
         connection.execute(statement)
     connection.execute(
         "UPDATE outcomes SET custom_id = asked.custom_id FROM asked "
         "WHERE asked.id = outcomes.id AND asked.custom_id IS NOT outcomes.custom_id"
     )
-    _recount(connection)
+    recount(connection)
     # Until the caller notes what they fit now: killed before that, the next run must look at all of them again.
     connection.execute("DELETE FROM facts WHERE name = ?", (ORIGIN.name,))
     kept = _count(connection, "outcomes")
@@ -260,31 +263,7 @@ def _new(connection: sqlite3.Connection, *, shares_answers: bool) -> Iterator[in
 def has_retired(store: Store) -> bool:
     """Return whether there are retired answers, whose requests are not in the job now."""
     with store.using() as connection:
-        return _has_retired(connection)
-
-
-def _has_retired(connection: sqlite3.Connection) -> bool:
-    (found,) = connection.execute("SELECT EXISTS (SELECT 1 FROM retired WHERE kind IS NULL)").fetchone()
-    return bool(found)
-
-
-def _retire(connection: sqlite3.Connection, condition: str) -> None:
-    connection.execute(f"INSERT INTO retired SELECT * FROM outcomes WHERE {condition}")  # our own texts
-    connection.execute(f"DELETE FROM outcomes WHERE {condition}")
-
-
-def _recount(connection: sqlite3.Connection) -> None:
-    """Count completed, failed and copied outcomes again, keep what was paid, and forget the mark of settled rows."""
-    connection.execute("DELETE FROM facts WHERE name = ?", (SETTLED_ROWS.name,))
-    connection.execute(RECOUNT)
-    counts = dict.fromkeys((model for (model,) in connection.execute("SELECT model FROM totals")), (0, 0))
-    query = "SELECT id >> 16 & 255, sum(kind IS NULL), sum(kind IS NOT NULL) FROM outcomes GROUP BY 1"
-    counts |= {model: (completed, failed) for model, completed, failed in connection.execute(query)}
-    names = dict(connection.execute("SELECT id, name FROM models"))
-    totals = read_totals(connection)
-    for model, (completed, failed) in counts.items():
-        before = totals.get(names.get(model, ""), ModelTotals())
-        write_totals(connection, model, before._replace(completed=completed, failed=failed))
+        return has_retired_answers(connection)
 
 
 def _count(connection: sqlite3.Connection, table: str) -> int:

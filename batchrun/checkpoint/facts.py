@@ -125,6 +125,15 @@ def named(name: str) -> Fact[Any]:
     return _BY_NAME.get(name) or Fact(name, object, "not known to this version")
 
 
+def is_sound(name: str, text: str) -> bool:
+    """Return whether a stored text can be the value of the fact of this name."""
+    try:
+        named(name).decoded(text)
+    except ValueError:
+        return False
+    return True
+
+
 class Known(Protocol):
     """Where facts are read."""
 

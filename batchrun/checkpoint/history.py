@@ -10,19 +10,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from batchrun.checkpoint.queue import WriteQueue
-from batchrun.records import ModelTotals
+from batchrun.records import ModelTotals, difference
 from batchrun.storage.processes import Machine, this_machine
 
-_BEGIN = "INSERT INTO executions VALUES (?, ?, NULL, NULL, NULL, NULL)"
-_END = "UPDATE executions SET ended_at_ms = ?, state = ?, message = ? WHERE id = ?"
-_SEEN = "UPDATE executions SET seen_at_ms = ? WHERE id = ?"
-_PAUSE = "INSERT INTO pauses VALUES (?, ?, ?, ?, NULL, ?)"
-_RESUME = "UPDATE pauses SET ended_at_ms = ? WHERE execution = ? AND model = ? AND ended_at_ms IS NULL"
-_RESUME_ALL = "UPDATE pauses SET ended_at_ms = ? WHERE execution = ? AND ended_at_ms IS NULL"
-_BEGIN_WITH = "INSERT INTO execution_totals VALUES (?, ?, ?, ?, NULL, NULL)"
-_END_WITH = "UPDATE execution_totals SET ended_with = ? WHERE id = ? AND ended_with IS NULL"
-_END_BY = "UPDATE execution_totals SET ended_by = ? WHERE id = ?"
+CLOSED = "closed"
+"""Kind of the pause of an endpoint that is sent nothing more: it lasts until the execution ends."""
 
 _RUNNING = "running"
 _DIED = "died"
@@ -35,7 +27,7 @@ Totals = Mapping[str, ModelTotals]
 
 
 class PauseTimes(NamedTuple):
-    """A pause: nothing worked of a model, and its rows waited."""
+    """A pause: nothing worked of a model, and its rows waited; or nothing of it worked at one endpoint of several."""
 
     model: str
     kind: str
@@ -46,6 +38,8 @@ class PauseTimes(NamedTuple):
     """None: it has not ended, or its execution died in it."""
     message: str = ""
     """Message of that failure."""
+    endpoint: str = ""
+    """Name of the endpoint; empty: the rows waited, since no endpoint answered."""
 
 
 class ExecutionTimes(NamedTuple):
@@ -69,6 +63,8 @@ class ExecutionTimes(NamedTuple):
     where an older version noted no more."""
     settled: Totals | None = None
     """What it added to the totals of each model; None where an older version did not note this."""
+    endpoint_pauses: tuple[PauseTimes, ...] = ()
+    """When each endpoint of several was away, or closed (then of kind `closed`); none where there is one."""
 
     @property
     def open_pauses(self) -> tuple[PauseTimes, ...]:
@@ -118,67 +114,6 @@ def paused_s(executions: Iterable[ExecutionTimes], now_ms: int) -> float:
     return sum(each.paused_ms(now_ms) for each in executions) / 1000
 
 
-class History:
-    """Writes the history of one execution, through the writer's thread."""
-
-    def __init__(self, queue: WriteQueue) -> None:
-        self._queue = queue
-        self._execution = 0  # its number
-        self._paused_at_ms: dict[str, int] = {}  # by model, the last pause
-
-    def load(self, connection: sqlite3.Connection, totals: Totals) -> None:
-        """Take the next number for this execution. Note with which totals the last one has ended."""
-        (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM executions").fetchone()
-        connection.execute(_END_WITH, (_encoded(totals), last))
-        self._execution = last + 1
-
-    def begin_execution(self, at_ms: int, totals: Totals | None = None) -> None:
-        """Note that the execution begins to send, and what was settled before."""
-        self._queue.run(_BEGIN, self._execution, at_ms)
-        self._queue.run(_BEGIN_WITH, self._execution, *this_machine(), _encoded(totals or {}))
-
-    def seen(self, at_ms: int) -> None:
-        """Note that the execution is still running."""
-        self._queue.run(_SEEN, at_ms, self._execution)
-
-    def end_execution(self, at_ms: int, state: str, message: str = "", ended_by: str = "") -> None:
-        """Note that it has ended, how and why; its open pauses end with it."""
-        self._queue.run(_END, at_ms, state, _storable(message), self._execution)
-        self._queue.run(_END_BY, ended_by or None, self._execution)
-        self._queue.run(_RESUME_ALL, at_ms, self._execution)
-
-    def end_last(self, end: Ended) -> None:
-        """Note how the execution before this one has ended, which could not note it."""
-        last = self._execution - 1
-        self._queue.run(_END, end.at_ms, end.state, _storable(end.message), last)
-        self._queue.run(_END_BY, end.ended_by, last)
-        self._queue.run(_RESUME_ALL, end.at_ms, last)
-
-    def paused(self, model: str, kind: str, at_ms: int, message: str = "") -> None:
-        """Note that a model is paused, after a failure of this kind and with this message."""
-        self._paused_at_ms[model] = at_ms
-        self._queue.run(_PAUSE, self._execution, model, kind, at_ms, _storable(message))
-
-    def resumed(self, model: str, at_ms: int) -> None:
-        """Note that a model is sent requests again."""
-        self._queue.run(_RESUME, at_ms, self._execution, model)
-
-    def resumed_after(self, model: str, lasted_ms: int) -> None:
-        """Note the same by how long the pause has lasted: the log has this time too."""
-        self.resumed(model, self._paused_at_ms[model] + lasted_ms)
-
-
-def _storable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
-
-
-def _encoded(totals: Totals) -> str:
-    listed = {
-        _storable(model): {**sums._asdict(), "stated_as_0": sorted(sums.stated_as_0)} for model, sums in totals.items()
-    }
-    return orjson.dumps(listed).decode()
-
-
 def _decoded(text: str | None) -> Totals | None:
     """Return stored totals; None where there are none, or a damaged file has none that can be read."""
     if text is None:
@@ -191,6 +126,14 @@ def _decoded(text: str | None) -> Totals | None:
 
 def _sums(*, stated_as_0: Sequence[str] = (), **counts: int) -> ModelTotals:
     return ModelTotals(**{name: int(count) for name, count in counts.items()}, stated_as_0=frozenset(stated_as_0))
+
+
+_READ_PAUSES = """
+SELECT execution, model, kind, started_at_ms, ended_at_ms, message, endpoint FROM (
+    SELECT *, '' AS endpoint FROM pauses UNION ALL
+    SELECT execution, model, kind, started_at_ms, ended_at_ms, message, endpoint FROM endpoint_pauses
+) ORDER BY started_at_ms
+"""
 
 
 class _Noted(NamedTuple):
@@ -214,7 +157,7 @@ def read_history(connection: sqlite3.Connection, totals: Totals, *, is_running: 
         is_running: whether the last execution is running; without it, an execution without an end has died.
     """
     pauses: dict[int, list[PauseTimes]] = {}
-    for number, *times in connection.execute("SELECT * FROM pauses ORDER BY started_at_ms, rowid"):
+    for number, *times in connection.execute(_READ_PAUSES):
         pauses.setdefault(number, []).append(PauseTimes(*times))
     noted = {
         number: _Noted(Machine(host, boot), _decoded(began), _decoded(ended), ended_by)
@@ -245,7 +188,8 @@ def _execution(
         started_at_ms=started_at_ms,
         ended_at_ms=ended_at_ms,
         state=state,
-        pauses=tuple(pauses),
+        pauses=tuple(each for each in pauses if not each.endpoint),
+        endpoint_pauses=tuple(each for each in pauses if each.endpoint),
         message=message or "",
         seen_at_ms=seen_at_ms,
         ended_by=death or own.ended_by or _ENDED_BY.get(state, state),
@@ -263,12 +207,5 @@ def _death(own: Machine, after: Machine) -> str:
 def _difference(before: Totals | None, after: Totals | None) -> Totals | None:
     if before is None or after is None:
         return None
-    added = {model: _added(before.get(model, ModelTotals()), sums) for model, sums in after.items()}
+    added = {model: difference(before.get(model, ModelTotals()), sums) for model, sums in after.items()}
     return {model: sums for model, sums in added.items() if any(sums[:-1])}
-
-
-def _added(before: ModelTotals, after: ModelTotals) -> ModelTotals:
-    names = ModelTotals._fields[:-1]
-    counts: dict[str, int] = {name: max(0, getattr(after, name) - getattr(before, name)) for name in names}
-    stated = (name for name, tokens in after.usage._asdict().items() if tokens is not None)
-    return ModelTotals(**counts, stated_as_0=frozenset(stated))

@@ -51,7 +51,57 @@ CREATE TABLE execution_totals (
 )
 """
 
-MIGRATIONS: tuple[Migration, ...] = ((EXECUTIONS, PAUSES), (EXECUTION_TOTALS,))
+SOURCES = """
+CREATE TABLE sources (           -- what the answers of each source add up to; as AnswerSource
+    id INTEGER PRIMARY KEY,
+    model INTEGER NOT NULL,
+    endpoint TEXT NOT NULL,
+    answered_by TEXT NOT NULL,
+    run TEXT NOT NULL,
+    completed INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    throttled INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    total_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    unstated INTEGER NOT NULL,
+    stated_as_0 TEXT NOT NULL    -- as JSON
+)
+"""
+ORIGINS = """
+CREATE TABLE origins (           -- only of outcomes with an endpoint, or of another model or run than was asked
+    id INTEGER PRIMARY KEY,      -- of the outcome; of a retired one its rowid, negative
+    source INTEGER NOT NULL
+)
+"""
+ENDPOINT_LIMITS = """
+CREATE TABLE endpoint_limits (   -- of each endpoint of several; their sum is in limits
+    endpoint TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    reason TEXT NOT NULL
+)
+"""
+ENDPOINT_PAUSES = """
+CREATE TABLE endpoint_pauses (   -- of each endpoint of several; pauses has those of a model that no endpoint answered
+    execution INTEGER NOT NULL,
+    endpoint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    started_at_ms INTEGER NOT NULL,
+    ended_at_ms INTEGER,
+    message TEXT NOT NULL
+)
+"""
+
+MIGRATIONS: tuple[Migration, ...] = (
+    (EXECUTIONS, PAUSES),
+    (EXECUTION_TOTALS,),
+    (SOURCES, ORIGINS, ENDPOINT_LIMITS, ENDPOINT_PAUSES),
+)
 """The first one makes version 2 of version 1, and so on."""
 
 _CREATE = "CREATE TABLE "

@@ -12,8 +12,12 @@ from batchrun.checkpoint.facts import COPIES, STATED_AS_0, Fact, named
 from batchrun.checkpoint.file import connect, damaged, translated
 from batchrun.checkpoint.history import ExecutionTimes, read_history
 from batchrun.checkpoint.in_flight import in_flight, owed_in
+from batchrun.checkpoint.limit_history import EndpointLimit, read_endpoint_limits
+from batchrun.checkpoint.origins import Origins
+from batchrun.checkpoint.sources import read_sources
 from batchrun.checkpoint.tables import COUNTS, FILE_NAME, OUTCOME_COLUMNS, Asked, pack, unpack, unpack_all
-from batchrun.records import ModelTotals, Outcome, OutcomeColumns, Usage
+from batchrun.checkpoint.totals import totals_of
+from batchrun.records import AnswerSource, ModelTotals, Outcome, OutcomeColumns, Usage
 
 SET_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
 
@@ -35,11 +39,7 @@ def read_totals(connection: sqlite3.Connection) -> dict[str, ModelTotals]:
     rows = connection.execute(f"SELECT name, {', '.join(COUNTS)} FROM totals JOIN models ON model = id ORDER BY id")
     found, stated = {}, read_fact(connection, STATED_AS_0) or {}
     for name, *counts in rows:
-        if not all(type(count) is int for count in counts):
-            raise sqlite3.DatabaseError(f"the totals of {name} are not numbers")
-        sums = dict(zip(COUNTS, counts, strict=True))
-        zeros = frozenset(stated.get(name) or ()) & {*Usage._fields}
-        found[name] = ModelTotals(requests=sums["completed"] + sums["failed"], **sums, stated_as_0=zeros)
+        found[name] = totals_of(name, counts, frozenset(stated.get(name) or ()) & {*Usage._fields})
     return found
 
 
@@ -118,6 +118,11 @@ class Checkpoint:
         with translated(self.path):
             return read_totals(self._connection)
 
+    def source_totals(self) -> dict[AnswerSource, ModelTotals]:
+        """Return what each source of answers adds up to; the only endpoint has none: its answers are the rest."""
+        with translated(self.path):
+            return {each.source: each.totals for each in read_sources(self._connection)}
+
     def in_flight(self) -> int:
         """Return how many requests are in flight now; after a kill, how many were."""
         outcomes, copies = sum(sums.requests for sums in self.totals().values()), self.fact(COPIES) or 0
@@ -142,6 +147,11 @@ class Checkpoint:
         """Yield the history of the limit on requests in flight: Unix time in ms, and the limit."""
         with translated(self.path):
             yield from self._connection.execute("SELECT at_ms, requests FROM limits ORDER BY at_ms")
+
+    def endpoint_limits(self) -> list[EndpointLimit]:
+        """Return the limits of each endpoint of several, in the order of time; empty where there is one."""
+        with translated(self.path):
+            return list(read_endpoint_limits(self._connection))
 
     def executions(self, *, is_running: bool) -> list[ExecutionTimes]:
         """Return when the run started, stopped and paused, over all its executions; none before version 2 of the file.
@@ -231,16 +241,17 @@ class Checkpoint:
         query = f"SELECT {', '.join(OUTCOME_COLUMNS)} FROM outcomes WHERE {wanted} ORDER BY id"
         with translated(self.path):
             models = read_models(self._connection)
+            origins = Origins(self._connection)
             rows: list[tuple[Any, ...]] = []
             size = 0
             for outcome in self._connection.execute(query, (first, end)):
                 rows.append(outcome)
                 size += len(outcome[-1] or b"")
                 if len(rows) >= _ROWS or size >= _BYTES:
-                    yield self._columns(rows, models)
+                    yield self._columns(rows, models) | origins.columns(rows)
                     rows, size = [], 0
             if rows:
-                yield self._columns(rows, models)
+                yield self._columns(rows, models) | origins.columns(rows)
 
     def outcomes(self, *, row: int | None = None) -> Iterator[list[Outcome]]:
         """Yield outcomes in the order of row, model and sample, in lists of bounded length, none empty.
@@ -248,7 +259,7 @@ class Checkpoint:
         Args:
             row: only the outcomes of this input row; of all rows unless given.
         """
-        own = [name for name in Outcome._fields if name not in ("usage", "endpoint", "answered_by")]
+        own = [name for name in Outcome._fields if name != "usage"]
         for columns in self.columns(row=row):
             usages = map(Usage._make, zip(*(columns[name] for name in Usage._fields), strict=True))
             yield [

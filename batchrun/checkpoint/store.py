@@ -20,11 +20,12 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from batchrun.checkpoint import facts
+from batchrun.checkpoint.execution_log import ExecutionLog
 from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.file import broken, connect, translated
 from batchrun.checkpoint.fsync import Forcing
-from batchrun.checkpoint.history import History
 from batchrun.checkpoint.in_flight import Journal, in_flight
+from batchrun.checkpoint.limit_history import LimitHistory
 from batchrun.checkpoint.lookup import ChangedRow, Lookup
 from batchrun.checkpoint.mark import STEP_ROWS, SettledMark
 from batchrun.checkpoint.models import ModelNumbers
@@ -36,7 +37,7 @@ from batchrun.checkpoint.totals import Extra
 from batchrun.checkpoint.twins import Twins, forget_twins
 from batchrun.checkpoint.writer import COMMIT_EVERY_S, OnBroken, OnCommit, Writer
 from batchrun.errors import InputError
-from batchrun.records import ModelTotals, Outcome, Usage
+from batchrun.records import AnswerSource, ModelTotals, Outcome, Usage
 
 A = TypeVar("A", bound=Asked)
 T = TypeVar("T")
@@ -62,8 +63,10 @@ class Store:
         self._models = ModelNumbers(self.path, self._queue)
         self._lookup = Lookup(self.path, self._models)
         self._writer = Writer(self.path, self._queue, self._models, self._mark)
-        self.history = History(self._queue)
+        self.history = ExecutionLog(self._queue)
         """Gets when this execution begins, pauses, resumes and ends."""
+        self.note_limit = LimitHistory(self._queue).note
+        """Has a change of a limit added to its history."""
         self._lock = threading.Lock()  # SQLite crashes where a connection is closed that another thread is using
         self.is_note_done = False
         """Whether all that the note of what is in flight says stands in the checkpoint too: then it goes at the end."""
@@ -171,6 +174,11 @@ class Store:
         return dict(self._writer.totals)
 
     @property
+    def source_totals(self) -> dict[AnswerSource, ModelTotals]:
+        """What each source of answers adds up to; the only endpoint has none: its answers are the rest of `totals`."""
+        return self._writer.sources.totals
+
+    @property
     def settled_rows(self) -> int:
         """Rows from the first on that are all settled, as far as is known without looking at each."""
         return self._mark.rows
@@ -190,17 +198,13 @@ class Store:
             self._note()
         self._queue.put(outcome)
 
-    def paid(self, model: str, usage: Usage) -> None:
+    def paid(self, model: str, usage: Usage, endpoint: str = "") -> None:
         """Have the tokens of an answer counted that belongs to no row."""
-        self._queue.add(Extra(model, usage=usage))
+        self._queue.add(Extra(model, usage=usage, endpoint=endpoint))
 
-    def attempted(self, model: str, attempts: int, throttled: int) -> None:
+    def attempted(self, model: str, attempts: int, throttled: int, endpoint: str = "") -> None:
         """Have attempts counted that are in no outcome."""
-        self._queue.add(Extra(model, attempts=attempts, throttled=throttled))
-
-    def note_limit(self, at_ms: int, limit: int, reason: str) -> None:
-        """Have a change of the limit added to its history."""
-        self._queue.run("INSERT INTO limits VALUES (?, ?, ?)", at_ms, limit, reason)
+        self._queue.add(Extra(model, attempts=attempts, throttled=throttled, endpoint=endpoint))
 
     def set_fact(self, fact: Fact[T], value: T | None) -> None:
         """Have the value of a fact written."""

@@ -82,6 +82,10 @@ CREATE TABLE limits (at_ms INTEGER NOT NULL, requests INTEGER NOT NULL, reason T
 {migrations.EXECUTIONS};
 {migrations.PAUSES};
 {migrations.EXECUTION_TOTALS};
+{migrations.SOURCES};
+{migrations.ORIGINS};
+{migrations.ENDPOINT_LIMITS};
+{migrations.ENDPOINT_PAUSES};
 """
 
 OUTCOME_COLUMNS = (
@@ -156,19 +160,17 @@ def _insert_of(table: str, width: int, rows: int) -> str:
 
 def columns_of(outcome: Outcome, models: Mapping[str, int]) -> tuple[Any, ...]:
     """Return an outcome as a row of `outcomes`; `models` has the number of each model."""
-    row, model, sample, key, custom_id, kind, error, status, attempts, latency_s, at_ms, body, usage, throttled = (
-        outcome[:14]
-    )
+    row, model, sample, key, label, kind, error, status, attempts, took_s, at_ms, body, usage, throttled, _, _ = outcome
     return (
         pack(row, models[model], sample),
         key,
-        custom_id,
+        label,
         kind,
         None if error is None else error.encode("utf-8", "replace").decode(),
         status,
         attempts,
         throttled,
-        latency_s,
+        took_s,
         at_ms,
         *usage,
         body,

@@ -1,8 +1,8 @@
 """What each model's part of a run adds up to: changed in the transaction that changes the rows."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from batchrun.checkpoint.tables import COUNTS
 from batchrun.records import ModelTotals, Outcome, Usage
@@ -16,6 +16,8 @@ class Extra(NamedTuple):
     """Of an answer; None: there was none."""
     attempts: int = 0
     throttled: int = 0
+    endpoint: str = ""
+    """Name of the endpoint; empty where the job has one."""
 
 
 class Copied(NamedTuple):
@@ -25,6 +27,8 @@ class Copied(NamedTuple):
     """Its number in the checkpoint."""
     is_completed: bool
     rows: int
+    source: int | None = None
+    """Number of the source of what was copied; None where it has none."""
 
 
 def added(
@@ -76,12 +80,32 @@ def with_copies(
     """Return the totals with these copies added; `models` has each model's number."""
     totals = dict(before)
     names = {number: name for name, number in models.items()}
-    for number, is_completed, rows in copied:
-        sums = totals.get(names[number], ModelTotals())
-        field = "completed" if is_completed else "failed"
-        counts = {field: getattr(sums, field) + rows, "requests": sums.requests + rows}
-        totals[names[number]] = sums._replace(**counts)
+    for each in copied:
+        totals[names[each.model]] = with_rows(totals.get(names[each.model], ModelTotals()), each)
     return totals
+
+
+def with_rows(sums: ModelTotals, copied: Copied) -> ModelTotals:
+    """Return totals with the rows of copies added."""
+    field = "completed" if copied.is_completed else "failed"
+    return sums._replace(**{field: getattr(sums, field) + copied.rows}, requests=sums.requests + copied.rows)
+
+
+def totals_of(model: str, counts: Sequence[Any], stated_as_0: frozenset[str]) -> ModelTotals:
+    """Return stored totals.
+
+    Args:
+        model: for the message.
+        counts: in the order of `COUNTS`.
+        stated_as_0: as in `ModelTotals`.
+
+    Raises:
+        sqlite3.DatabaseError: they are not numbers.
+    """
+    if not all(type(count) is int for count in counts):
+        raise sqlite3.DatabaseError(f"the totals of {model} are not numbers")
+    sums = dict(zip(COUNTS, counts, strict=True))
+    return ModelTotals(requests=sums["completed"] + sums["failed"], **sums, stated_as_0=stated_as_0)
 
 
 def write_totals(connection: sqlite3.Connection, model: int, sums: ModelTotals) -> None:

@@ -64,6 +64,9 @@ FROM json_each(?1) CROSS JOIN waiting ON first = value CROSS JOIN outcomes ON ou
 WHERE waiting.id <= ?2
 """
 _COUNT = f"SELECT waiting.id >> 16 & 255, kind IS NULL, count(*) {_TURN} GROUP BY 1, 2"
+_FROM = "(SELECT source FROM origins WHERE origins.id = first)"
+_COUNT_BY_SOURCE = f"SELECT waiting.id >> 16 & 255, kind IS NULL, count(*), {_FROM} {_TURN} GROUP BY 1, 2, 4"
+_COPY_ORIGINS = f"INSERT INTO origins SELECT waiting.id, {_FROM} {_TURN} AND {_FROM} IS NOT NULL"
 _COPY = f"""
 INSERT INTO outcomes SELECT waiting.id, outcomes.key, waiting.custom_id, kind, error, http_status, 0, 0, NULL, ?3,
     {"iif(kind IS NULL, 0, NULL), " * 5} body {_TURN}
@@ -138,8 +141,13 @@ class Twins:
         """Whether there is something for the writer to do."""
         return bool(self._noted or self._due)
 
-    def copy(self, settled: Collection[int]) -> list[Copied]:
-        """Copy outcomes for twins, not too many of them. In a transaction, with these outcomes just inserted."""
+    def copy(self, settled: Collection[int], *, with_sources: bool = False) -> list[Copied]:
+        """Copy outcomes for twins, not too many of them. In a transaction, with these outcomes just inserted.
+
+        Args:
+            settled: ids of these outcomes.
+            with_sources: whether an outcome may have a source: then its copies get it too.
+        """
         for first in settled:
             if first in self._awaited:
                 self._due[first] = self._awaited.pop(first)
@@ -153,8 +161,11 @@ class Twins:
             return []
         firsts, last = self._turn()
         turn = orjson.dumps(firsts).decode(), last
-        copied = [Copied(model, bool(is_completed), rows) for model, is_completed, rows in self._run(_COUNT, *turn)]
+        counts = self._run(_COUNT_BY_SOURCE if with_sources else _COUNT, *turn)
+        copied = [Copied(model, bool(is_completed), *rest) for model, is_completed, *rest in counts]
         self._run(_COPY, *turn, int(time.time() * 1000))
+        if with_sources:
+            self._run(_COPY_ORIGINS, *turn)
         self._run(_DONE, *turn)
         return copied
 

@@ -16,6 +16,7 @@ from batchrun.checkpoint.mark import SettledMark
 from batchrun.checkpoint.models import ModelNumbers
 from batchrun.checkpoint.queue import Load, WriteQueue
 from batchrun.checkpoint.reader import read_fact, read_totals, write_fact
+from batchrun.checkpoint.sources import Sources
 from batchrun.checkpoint.tables import columns_of, insert_many
 from batchrun.checkpoint.totals import Copied, added, with_copies, write_totals
 from batchrun.checkpoint.twins import Twins
@@ -49,6 +50,8 @@ class Writer:
         """Copies outcomes for rows that ask the same; None: each row is sent."""
         self.totals: dict[str, ModelTotals] = {}
         """What each model's part of the run adds up to: of what is committed."""
+        self.sources = Sources()
+        """Where the answers come from that are not the only endpoint's."""
         self.copies = 0
         """Committed outcomes that were copied, for which nothing was sent."""
 
@@ -56,6 +59,7 @@ class Writer:
         """Write to this connection from now on; read what it has."""
         self._connection = connection
         self.totals = read_totals(connection)
+        self.sources.load(connection)
         self.copies = read_fact(connection, facts.COPIES) or 0
         self._mark.load(connection)
 
@@ -111,6 +115,7 @@ class Writer:
             raise
         self._queue.written(load)
         self.totals, self._mark.rows = totals, settled_rows
+        self.sources.committed()
         self.copies += copied
         if self.twins is not None:
             self.twins.committed([(each.key, each.sample, self._models.id_of(each)) for each in load.outcomes])
@@ -125,7 +130,9 @@ class Writer:
             self._connection.execute(statement, values)
         numbers = self._models.numbers
         insert_many(self._connection, "outcomes", [columns_of(outcome, numbers) for outcome in load.outcomes])
+        self.sources.insert(self._connection, load.outcomes, load.extras, numbers)
         copied = self._copy(load.outcomes)
+        self.sources.write_totals(self._connection, copied, numbers)
         totals = with_copies(added(self.totals, load.outcomes, load.extras), copied, numbers)
         for model, sums in totals.items():
             if sums is not self.totals.get(model):
@@ -140,7 +147,8 @@ class Writer:
         """Give twins their outcomes, and keep count of them in the same transaction."""
         if self.twins is None:
             return []
-        copied = self.twins.copy({self._models.id_of(outcome) for outcome in outcomes})
+        settled = {self._models.id_of(outcome) for outcome in outcomes}
+        copied = self.twins.copy(settled, with_sources=self.sources.are_any)
         if copied:
             write_fact(self._connection, facts.COPIES, self.copies + sum(each.rows for each in copied))
         return copied

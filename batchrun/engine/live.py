@@ -219,17 +219,18 @@ class Sending:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Spent):
-            self.store.paid(event.model, event.usage)
+            self.store.paid(event.model, event.usage, event.endpoint)
         elif isinstance(event, Attempted):
-            self.store.attempted(event.model, event.attempts, event.throttled)
+            self.store.attempted(event.model, event.attempts, event.throttled, event.endpoint)
         elif isinstance(event, Paused):
-            self.store.history.paused(event.model, event.kind, _now_ms() - round(1000 * event.for_s), event.message)
+            since_ms = _now_ms() - round(1000 * event.for_s)
+            self.store.history.paused(event.model, event.kind, since_ms, event.message, event.endpoint)
             self._progress.say(self._contact.text(event, is_heard=self._pool.is_heard))
         else:
             if isinstance(event, Resumed):
-                self.store.history.resumed_after(event.model, round(1000 * event.after_s))
-            elif isinstance(event, Closed):  # a model that is closed waits for nothing more
-                self.store.history.resumed(event.model, _now_ms())
+                self.store.history.resumed_after(event.model, round(1000 * event.after_s), event.endpoint)
+            elif isinstance(event, Closed):
+                self.store.history.closed(event.model, _now_ms(), event.message, event.endpoint)
             self._progress.say(self._contact.text(event, is_heard=True))
 
     def _on_limit(self, change: Change) -> None:

@@ -13,6 +13,7 @@ from batchrun.records.events import Paused as Paused
 from batchrun.records.events import Resumed as Resumed
 from batchrun.records.events import Spent as Spent
 from batchrun.records.events import Stop as Stop
+from batchrun.records.outcomes import AnswerSource as AnswerSource
 from batchrun.records.outcomes import Fault as Fault
 from batchrun.records.outcomes import Outcome as Outcome
 from batchrun.records.outcomes import OutcomeColumns as OutcomeColumns
@@ -27,4 +28,5 @@ from batchrun.records.prompts import Row as Row
 from batchrun.records.totals import Figures as Figures
 from batchrun.records.totals import ModelTotals as ModelTotals
 from batchrun.records.totals import RowCount as RowCount
+from batchrun.records.totals import difference as difference
 from batchrun.records.totals import summed as summed

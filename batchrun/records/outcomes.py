@@ -73,6 +73,24 @@ class Outcome(NamedTuple):
     """The model that was asked in place of `model`, as its fallback; empty without one."""
 
 
+class AnswerSource(NamedTuple):
+    """Where answers come from. With one endpoint, all answers of a model have the same source."""
+
+    model: str
+    """That was asked."""
+    endpoint: str = ""
+    """Name of the endpoint; empty where the job has one, or nothing was sent."""
+    answered_by: str = ""
+    """The model that was asked in place of `model`, as its fallback; empty without one."""
+    run: str = ""
+    """Directory of the run that the answer was taken from; empty where it was sent for this one."""
+
+    @property
+    def answering_model(self) -> str:
+        """The model that answered, and whose price counts."""
+        return self.answered_by or self.model
+
+
 OutcomeColumns = dict[str, Sequence[Any]]
 """Outcomes as columns of one length: a field of `Outcome` or `Usage` to its values. Writers of columns use these:
 making millions of records first would only cost time."""

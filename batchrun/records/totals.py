@@ -42,6 +42,15 @@ def summed(totals: Iterable[ModelTotals]) -> ModelTotals:
     return ModelTotals(**sums, stated_as_0=frozenset().union(*(each.stated_as_0 for each in listed)))
 
 
+def difference(before: ModelTotals, after: ModelTotals) -> ModelTotals:
+    """Return what was added to totals; no count is below 0."""
+    counts: dict[str, int] = {
+        name: max(0, getattr(after, name) - getattr(before, name)) for name in ModelTotals._fields[:-1]
+    }
+    stated = (name for name, tokens in after.usage._asdict().items() if tokens is not None)
+    return ModelTotals(**counts, stated_as_0=frozenset(stated))
+
+
 class RowCount(NamedTuple):
     """A number of rows, and whether it is certain."""
 

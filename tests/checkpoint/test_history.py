@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from harness.checkpoints import answer, requests
 
-from batchrun.checkpoint import history
+from batchrun.checkpoint import execution_log, history
 from batchrun.checkpoint.history import ExecutionTimes, PauseTimes, paused_s, running_s
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
@@ -105,7 +105,8 @@ def test_the_time_in_pauses_counts_once_where_pauses_of_models_overlap(tmp_path:
 def machines(monkeypatch: pytest.MonkeyPatch, *each: Machine) -> None:
     """Let the history be written and read on these machines, one after the other."""
     following = iter(each)
-    monkeypatch.setattr(history, "this_machine", lambda: next(following))
+    for module in (execution_log, history):
+        monkeypatch.setattr(module, "this_machine", lambda: next(following))
 
 
 HERE, RESTARTED, ELSEWHERE = Machine("a", "boot 1"), Machine("a", "boot 2"), Machine("b", "boot 3")

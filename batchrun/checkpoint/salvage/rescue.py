@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from batchrun.checkpoint import origins, sources
 from batchrun.checkpoint.checks import is_answered, is_outcome
-from batchrun.checkpoint.facts import JOB, MISMATCH, ORIGIN, SETTLED_ROWS, SPENT_TOKENS, SPENT_USD, Fact, named
+from batchrun.checkpoint.facts import JOB, MISMATCH, ORIGIN, SETTLED_ROWS, SPENT_TOKENS, SPENT_USD, Fact, is_sound
 from batchrun.checkpoint.file import create, translated
 from batchrun.checkpoint.in_flight import FILE_NAME as JOURNAL
 from batchrun.checkpoint.in_flight import Journal
@@ -44,7 +45,13 @@ _FORGOTTEN = {ORIGIN.name, MISMATCH.name, SETTLED_ROWS.name}
 _ASKED_FOR_NAMES = 100
 """Most answers that are read to find the name of a model."""
 
+_SMALL = ("limits", "executions", "pauses", "execution_totals", "sources", "endpoint_limits", "endpoint_pauses")
+"""Tables that are taken over as they are."""
+
 _MARKS = ", ".join("?" * len(OUTCOME_COLUMNS))
+
+_INSERT_RETIRED = f"INSERT OR IGNORE INTO retired (rowid, {', '.join(OUTCOME_COLUMNS)}) VALUES (?, {_MARKS})"
+"""With the rowid, under which the table of origins knows a retired outcome."""
 
 _RETIRE_DOUBTFUL = """
 DELETE FROM doubtful WHERE (key, finished_at_ms) IN (SELECT key, finished_at_ms FROM outcomes);
@@ -139,9 +146,7 @@ class _Rescue:
         self._facts: dict[str, str] = {}
         self._models: dict[int, str] = {}
         self._totals: dict[int, list[int]] = {}
-        self._history: dict[str, dict[int, list[Any]]] = {
-            table: {} for table in ("limits", "executions", "pauses", "execution_totals")
-        }
+        self._history: dict[str, dict[int, list[Any]]] = {table: {} for table in _SMALL}
         self.rows = self.retired = 0
         self.expected: int | None = None
         self.notices: list[str] = []
@@ -159,6 +164,8 @@ class _Rescue:
         self._write_facts(spent)
         self._write_models()
         self._write_totals()
+        run(origins.DROP_LOST)
+        sources.recount(self._connection)
         run("COMMIT")
         (self.rows,) = run("SELECT count(*) FROM outcomes").fetchone()
         (self.retired,) = run("SELECT count(*) FROM retired").fetchone()
@@ -167,7 +174,7 @@ class _Rescue:
         """Keep the content of a record."""
         table = table_of(rowid, values)
         if table == "facts":
-            if values[0] not in self._facts and _is_sound(*values):
+            if values[0] not in self._facts and is_sound(*values):
                 self._facts[values[0]] = values[1]
         elif table == "model names":
             self._models.setdefault(values[1], values[0])
@@ -176,7 +183,9 @@ class _Rescue:
         elif table == "outcomes":
             self._take_outcome(rowid, values, is_current)
         elif not is_current:
-            return  # the tables below are small: an old version of them says nothing new
+            return  # of the tables below, an old version says nothing new
+        elif table == "origins":
+            self._connection.execute("INSERT OR IGNORE INTO origins VALUES (?, ?)", (rowid, values[1]))
         elif table == "models":
             self._models.setdefault(rowid, values[1])
         elif table == "totals":
@@ -191,7 +200,7 @@ class _Rescue:
         if not (is_outcome(columns) and is_answered(columns)):
             return
         if is_current and was_retired:
-            self._insert("retired", columns)
+            self._connection.execute(_INSERT_RETIRED, (rowid, *columns))
         elif len(columns[_KEY]) < KEY_BYTES:
             return  # only what was retired for good has no key
         elif is_current:
@@ -284,12 +293,3 @@ def _spent(directory: Path) -> dict[Fact[float], float]:
         return {}
     with closing(Journal(directory)) as noted:
         return {SPENT_USD: noted.usd, SPENT_TOKENS: noted.tokens}
-
-
-def _is_sound(name: str, text: str) -> bool:
-    """Return whether the text can be the value of the fact of this name."""
-    try:
-        named(name).decoded(text)
-    except ValueError:
-        return False
-    return True

@@ -5,7 +5,19 @@ from typing import Any, Literal
 from batchrun.checkpoint.tables import COUNTS, MODELS, OUTCOME_COLUMNS
 
 Table = Literal[
-    "facts", "models", "model names", "outcomes", "totals", "limits", "executions", "pauses", "execution_totals"
+    "facts",
+    "models",
+    "model names",
+    "outcomes",
+    "totals",
+    "limits",
+    "executions",
+    "pauses",
+    "execution_totals",
+    "sources",
+    "origins",
+    "endpoint_limits",
+    "endpoint_pauses",
 ]
 """`model names`: the index of `models`, which has name and number."""
 
@@ -18,6 +30,10 @@ _SHAPES: dict[Table, tuple[tuple[type, ...], ...]] = {
     "executions": ((_NULL,), (int,), (int, _NULL), (str, _NULL), (str, _NULL), (int, _NULL)),
     "pauses": ((int,), (str,), (str,), (int,), (int, _NULL), (str,)),
     "execution_totals": ((_NULL,), (str,), (str,), (str,), (str, _NULL), (str, _NULL)),
+    "sources": ((_NULL,), (int,), *((str,),) * 3, *((int,),) * len(COUNTS), (str,)),
+    "origins": ((_NULL,), (int,)),
+    "endpoint_limits": ((str,), (int,), (int,), (str,)),
+    "endpoint_pauses": ((int,), (str,), (str,), (str,), (int,), (int, _NULL), (str,)),
 }
 """Types of the columns; a column that is the table's integer key is null in the record, and stands in its rowid."""
 
@@ -31,9 +47,9 @@ def table_of(rowid: int | None, values: list[Any]) -> Table | None:
     """
     if rowid is None:
         return _index_of(values)
-    if len(values) == len(OUTCOME_COLUMNS):
-        return "outcomes"
     table = next((name for name, shape in _SHAPES.items() if _fits(values, shape)), None)
+    if table is None and len(values) == len(OUTCOME_COLUMNS):
+        return "outcomes"
     if table in ("models", "totals") and rowid not in range(MODELS):
         return None
     if table == "totals" and min(values[1:]) < 0:

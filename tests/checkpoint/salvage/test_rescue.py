@@ -267,6 +267,38 @@ def test_answers_that_were_asked_no_more_stay_retired(tmp_path: Path) -> None:
     assert outcomes_in(tmp_path) == outcomes
 
 
+def test_every_answer_keeps_its_endpoint(tmp_path: Path) -> None:
+    """Those in the results, and those that come back later; each endpoint's counts are those of its rows."""
+    outcomes = [each._replace(endpoint="east" if each.row % 3 else "west") for each in answers(40)]
+    with Store(tmp_path) as store:
+        write_run(store, outcomes)
+        forget_failed(store)
+        asked = [Request(*each[:4], b"", each.custom_id) for each in outcomes]
+        adapt(store, [asked[:10]], lambda change: True)
+        store.note_limit(1_000, 8, "start", "east")
+    break_file(tmp_path)
+    salvaged(tmp_path)
+    assert outcomes_in(tmp_path) == outcomes[:10]
+    with Checkpoint(tmp_path) as checkpoint:
+        counts = {each.endpoint: (sums.completed, sums.attempts) for each, sums in checkpoint.source_totals().items()}
+        assert counts == {"east": (6, 26), "west": (4, 14)}
+        assert [each.endpoint for each in checkpoint.endpoint_limits()] == ["east"]
+    with Store(tmp_path) as store:
+        adapt(store, [asked], lambda change: True)
+    assert outcomes_in(tmp_path) == outcomes
+
+
+def test_endpoints_that_are_lost_are_not_made_up(tmp_path: Path) -> None:
+    """An answer whose source cannot be found is one of the only endpoint's."""
+    outcomes = [each._replace(endpoint="east") for each in answers(40)]
+    with Store(tmp_path) as store:
+        write_run(store, outcomes)
+        store.connection.execute("DELETE FROM sources")
+    break_file(tmp_path)
+    salvaged(tmp_path)
+    assert outcomes_in(tmp_path) == [each._replace(endpoint="") for each in outcomes]
+
+
 def test_the_next_run_is_led_to_compare_every_row(tmp_path: Path) -> None:
     """It must rely neither on the mark of settled rows nor on the input being the same."""
     make_checkpoint(tmp_path)

@@ -36,6 +36,11 @@ TOTALS = [None, *range(10)]
         (1, [None, "host", "boot", "{}", None, None], "execution_totals"),
         (1, [None, "host", "boot", "{}", "{}", "deadline"], "execution_totals"),
         (1, ["table", "outcomes", "outcomes", 3, "CREATE TABLE outcomes"], None),
+        (1, [None, 0, "east", "", "", *range(10), "[]"], "sources"),
+        (1, [None, 0, "east", "", "", *range(10), None], "outcomes"),
+        (-7, [None, 1], "origins"),
+        (7, ["east", 1000, 5, "probe"], "endpoint_limits"),
+        (1, [1, "east", "m", "timeout", 1000, None, "no answer"], "endpoint_pauses"),
         (1, [], None),
         (1, [None] * len(OUTCOME_COLUMNS), "outcomes"),
     ],
@@ -48,18 +53,18 @@ def test_every_table_of_a_checkpoint_is_known(tmp_path: Path) -> None:
     """A new table needs a shape, or a salvage loses it."""
     with Store(tmp_path) as store:
         store.model_id("m")
-        store.put(answer(*requests("a")))
+        store.put(answer(*requests("a"), endpoint="east"))
         store.paid("m", Usage(1, 1, 2))
-        store.note_limit(1000, 5, "probe")
+        store.note_limit(1000, 5, "probe", "east")
         store.history.begin_execution(1000)
-        store.history.paused("m", "timeout", 2000)
+        store.history.paused("m", "timeout", 2000, endpoint="east")
     with Store(tmp_path) as store:
         tables = [
             (name, sql)
             for name, sql in store.connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
             if name not in ("facts", "retired")  # WITHOUT ROWID: an index; as outcomes
         ]
-        assert len(tables) == 7
+        assert len(tables) == 11
         for name, _ in tables:
             rowid, *values = store.connection.execute(f"SELECT rowid, * FROM {name}").fetchone()
             keys = [pk for *_, pk in store.connection.execute(f"PRAGMA table_info({name})")]

@@ -1,0 +1,153 @@
+"""Where the answers of a run come from, and what those of each source add up to.
+
+Written only for what has an endpoint's name, or another model or run than was asked: with one endpoint there is
+nothing to write. A source is one row, with its totals; an outcome refers to it by `origins`. All else that was settled
+comes from the only endpoint: the difference to the totals of the model.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from batchrun.checkpoint.tables import COUNTS, insert_many, pack
+from batchrun.checkpoint.totals import Copied, Extra, added, totals_of, with_rows
+from batchrun.records import AnswerSource, ModelTotals, Outcome, Usage
+
+_READ = f"SELECT sources.id, name, endpoint, answered_by, run, {', '.join(COUNTS)}, stated_as_0 FROM sources"
+_READ_ALL = f"{_READ} JOIN models ON models.id = model ORDER BY model, sources.id"  # only names of columns
+_WRITE = f"INSERT OR REPLACE INTO sources VALUES ({', '.join('?' * (6 + len(COUNTS)))})"  # question marks
+_ENDPOINT, _ANSWERED_BY = map(Outcome._fields.index, ("endpoint", "answered_by"))
+"""By place a field of a named tuple is read in half the time, and this is done for every row."""
+
+_COUNT_NONE = "UPDATE sources SET completed = 0, failed = 0"
+_COUNT = """
+UPDATE sources SET completed = counted.completed, failed = counted.failed FROM (
+    SELECT source, sum(kind IS NULL) AS completed, sum(kind IS NOT NULL) AS failed
+    FROM origins JOIN outcomes USING (id) GROUP BY 1
+) AS counted WHERE sources.id = counted.source
+"""
+
+
+class StoredSource(NamedTuple):
+    """A source, its number in the checkpoint, and what its answers add up to."""
+
+    number: int
+    source: AnswerSource
+    totals: ModelTotals
+
+
+def read_sources(connection: sqlite3.Connection) -> list[StoredSource]:
+    """Return all sources, by model in the order of their numbers."""
+    return [_stored(*row) for row in connection.execute(_READ_ALL)]
+
+
+def recount(connection: sqlite3.Connection) -> None:
+    """Count the rows of each source again, after outcomes have left or come; keep what was paid."""
+    connection.execute(_COUNT_NONE)
+    connection.execute(_COUNT)
+
+
+def _stored(number: int, model: str, endpoint: str, answered_by: str, run: str, *values: Any) -> StoredSource:
+    *counts, stated = values
+    try:
+        zeros = frozenset(orjson.loads(stated)) & {*Usage._fields}
+        totals = totals_of(model, counts, zeros)
+    except (orjson.JSONDecodeError, TypeError) as problem:
+        raise sqlite3.DatabaseError(f"the totals of a source of {model} cannot be read") from problem
+    return StoredSource(number, AnswerSource(model, endpoint, answered_by, run), totals)
+
+
+class Sources:
+    """The sources of one checkpoint, for its writer."""
+
+    def __init__(self) -> None:
+        self.totals: dict[AnswerSource, ModelTotals] = {}
+        """What the answers of each source add up to: of what is committed."""
+        self._numbers: dict[AnswerSource, int] = {}
+        self._pending: dict[AnswerSource, ModelTotals] = {}
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Read what the checkpoint has."""
+        stored = read_sources(connection)
+        self.totals = {each.source: each.totals for each in stored}
+        self._numbers = {each.source: each.number for each in stored}
+        self._pending = {}
+
+    @property
+    def are_any(self) -> bool:
+        """Whether an outcome may have a source."""
+        return bool(self._numbers)
+
+    def insert(
+        self,
+        connection: sqlite3.Connection,
+        outcomes: Sequence[Outcome],
+        extras: Iterable[Extra],
+        models: Mapping[str, int],
+    ) -> None:
+        """Write where outcomes come from, in the open transaction; `write_totals` follows.
+
+        Args:
+            connection: to the checkpoint.
+            outcomes: most of them may have no source.
+            extras: attempts and tokens that are in no outcome.
+            models: the number of each model.
+        """
+        self._pending = {}
+        placed = [outcome for outcome in outcomes if outcome[_ENDPOINT] or outcome[_ANSWERED_BY]]
+        if placed:
+            self._insert(connection, placed, models)
+        for extra in extras:
+            if extra.endpoint:
+                self._add(AnswerSource(extra.model, extra.endpoint), (), (extra,))
+
+    def write_totals(self, connection: sqlite3.Connection, copied: Iterable[Copied], models: Mapping[str, int]) -> None:
+        """Write the totals that have changed, with those of outcomes that were copied meanwhile."""
+        sources = {number: source for source, number in self._numbers.items()}
+        for each in copied:
+            if each.source is not None:
+                source = sources[each.source]
+                self._pending[source] = with_rows(self._sums(source), each)
+        for source, sums in self._pending.items():
+            number = self._numbers.get(source) or self._new_number(source)
+            write_source(connection, number, models[source.model], source, sums)
+
+    def committed(self) -> None:
+        """Take note that what was written is durable."""
+        if self._pending:
+            self.totals, self._pending = {**self.totals, **self._pending}, {}
+
+    def _insert(self, connection: sqlite3.Connection, placed: Sequence[Outcome], models: Mapping[str, int]) -> None:
+        parts: dict[AnswerSource, list[Outcome]] = {}
+        rows = []
+        for each in placed:
+            source = AnswerSource(each.model, each.endpoint, each.answered_by)
+            parts.setdefault(source, []).append(each)
+            number = self._numbers.get(source) or self._new_number(source)
+            rows.append((pack(each.row, models[each.model], each.sample), number))
+        insert_many(connection, "origins", rows)
+        for source, outcomes in parts.items():
+            self._add(source, outcomes, ())
+
+    def _add(self, source: AnswerSource, outcomes: Iterable[Outcome], extras: Iterable[Extra]) -> None:
+        before = {source.model: self._sums(source)}
+        self._pending[source] = added(before, outcomes, extras)[source.model]
+
+    def _sums(self, source: AnswerSource) -> ModelTotals:
+        return self._pending.get(source) or self.totals.get(source) or ModelTotals()
+
+    def _new_number(self, source: AnswerSource) -> int:
+        """Return the next number, for a source that has none. It is stored with its totals."""
+        number = self._numbers[source] = max(self._numbers.values(), default=0) + 1
+        return number
+
+
+def write_source(
+    connection: sqlite3.Connection, number: int, model: int, source: AnswerSource, sums: ModelTotals
+) -> None:
+    """Replace a source and its totals; `model` is the number of its model."""
+    counts = (getattr(sums, name) for name in COUNTS)
+    stated = orjson.dumps(sorted(sums.stated_as_0)).decode()
+    connection.execute(_WRITE, (number, model, *source[1:], *counts, stated))
