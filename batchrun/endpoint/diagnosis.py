@@ -18,7 +18,7 @@ from batchrun.endpoint.key import Secret
 from batchrun.endpoint.pool.verdicts import UNHEARD
 from batchrun.errors import EndpointRefused
 from batchrun.job.endpoint import BASE_URLS
-from batchrun.job.settings import is_loopback
+from batchrun.job.urls import is_loopback
 from batchrun.records import Fault, Reply
 
 _PATHS = ("/v1", "/api/v1", "/openai/v1")

@@ -13,7 +13,8 @@ from urllib.parse import quote, urlsplit
 
 from batchrun.errors import EndpointRefused, JobError
 from batchrun.job.endpoint import Endpoint
-from batchrun.job.settings import header_text, is_loopback, team_project
+from batchrun.job.settings import header_text, team_project
+from batchrun.job.urls import is_loopback
 
 _VARIABLES = {"wandb": "WANDB_API_KEY", "openai": "OPENAI_API_KEY", "custom": "OPENAI_API_KEY"}
 

@@ -12,10 +12,8 @@ from batchrun.job.settings import (
     PROJECT_CURE,
     Section,
     SettingError,
-    base_url,
     booked_project,
     flag,
-    is_loopback,
     one_of,
     setting,
     table,
@@ -23,6 +21,7 @@ from batchrun.job.settings import (
     texts,
     whole,
 )
+from batchrun.job.urls import base_url, is_loopback
 
 BASE_URLS = {"wandb": "https://api.inference.wandb.ai/v1", "openai": "https://api.openai.com/v1"}
 """Provider → base URL. Source: the vendors' documentation as of 2026-11."""

@@ -28,13 +28,13 @@ from batchrun.job.settings import (
     one_of,
     refuse_path,
     setting,
-    store_url,
     table,
     team_project,
     text,
     texts,
     whole,
 )
+from batchrun.job.urls import store_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

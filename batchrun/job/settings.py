@@ -4,19 +4,14 @@ A setting is a dataclass field whose metadata hold one line of documentation and
 written, in TOML or as a flag, into the value as used, and raises `ValueError` with what the value must be.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 BASE_URL_VARIABLE = "OPENAI_BASE_URL"
 """Variable with a base URL, for jobs that name neither a base URL nor W&B. Precedent: OpenAI's own clients."""
-
-_API_PATHS = ("/chat/completions", "/completions", "/models")
-"""Paths of the API, which are added to a base URL."""
 
 Check = Callable[[Any], Any]
 
@@ -217,45 +212,6 @@ def clock_time(value: Any) -> str:
     if not found or int(found[1]) > 23 or int(found[2]) > 59:
         raise ValueError("must be a time of day such as 07:30")
     return f"{int(found[1]):02}:{found[2]}"
-
-
-def http_url(value: Any) -> str:
-    """Accept an http(s) URL with a host; returns it without a slash at its end."""
-    if not re.fullmatch(r"https?://[^/\s?#@]+(/[^\s?#]*)?", text(value)) or not _has_host(value):
-        raise ValueError("must be a URL such as https://host/v1, without user name, query or fragment")
-    return str(value).rstrip("/")
-
-
-def base_url(value: Any) -> str:
-    """Accept the base URL of an API; returns it without a slash at its end."""
-    url = http_url(value)
-    for path in _API_PATHS:
-        if url.endswith(path):
-            raise ValueError(f"must end before {path}: {url.removesuffix(path)}")
-    return url
-
-
-def store_url(value: Any) -> str:
-    """Accept a URL of a store that files can be written to, without a password."""
-    if not re.fullmatch(r"(s3|gs|gcs|az|abfss?|hf)://[^/:\s]+(/\S*)?", text(value)):
-        raise ValueError("must be a URL such as s3://bucket/folder, gs://…, az://… or hf://datasets/USER/NAME")
-    return str(value)
-
-
-def _has_host(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0  # `port` raises ValueError if it is not a number or too large
-    except ValueError:
-        return False
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host, by name or number, is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def header_text(value: Any) -> str:

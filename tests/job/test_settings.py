@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batchrun.job import settings
+from batchrun.job import settings, urls
 from batchrun.job.settings import Section, SettingError, setting
 
 
@@ -69,9 +69,9 @@ GOOD = [
     (settings.duration_s, 45, 45),
     (settings.clock_time, "7:05", "07:05"),
     (settings.clock_time, "23:59", "23:59"),
-    (settings.http_url, "https://host/v1/", "https://host/v1"),
-    (settings.http_url, "http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
-    (settings.http_url, "http://[::1]:8000", "http://[::1]:8000"),
+    (urls.http_url, "https://host/v1/", "https://host/v1"),
+    (urls.http_url, "http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
+    (urls.http_url, "http://[::1]:8000", "http://[::1]:8000"),
     (settings.header_text, "team/project", "team/project"),
     (settings.booked_project, "my-team/my_project", "my-team/my_project"),
     (settings.booked_project, "proj_abc123", "proj_abc123"),
@@ -131,15 +131,15 @@ def test_a_checked_value_passes_its_check_again(check: settings.Check, value: An
         (settings.clock_time, "12:60", "a time of day such as 07:30"),
         (settings.clock_time, "noon", "a time of day such as 07:30"),
         (settings.clock_time, 730, "a time of day such as 07:30"),
-        (settings.http_url, "host/v1", "a URL such as https://host/v1, without user name, query or fragment"),
-        (settings.http_url, "ftp://host", "a URL such as https://host/v1, without user name, query or fragment"),
-        (settings.http_url, "https://me:secret@host/v1", "a URL such as https://host/v1, without user name"),
-        (settings.http_url, "https://host/v1?key=1", "a URL such as https://host/v1"),
-        (settings.http_url, "https://host/v1#top", "a URL such as https://host/v1"),
-        (settings.http_url, "https://host:port/v1", "a URL such as https://host/v1"),
-        (settings.http_url, "https://host:99999/v1", "a URL such as https://host/v1"),
-        (settings.http_url, "https://:8000/v1", "a URL such as https://host/v1"),
-        (settings.http_url, "https://[::1/v1", "a URL such as https://host/v1"),
+        (urls.http_url, "host/v1", "a URL such as https://host/v1, without user name, query or fragment"),
+        (urls.http_url, "ftp://host", "a URL such as https://host/v1, without user name, query or fragment"),
+        (urls.http_url, "https://me:secret@host/v1", "a URL such as https://host/v1, without user name"),
+        (urls.http_url, "https://host/v1?key=1", "a URL such as https://host/v1"),
+        (urls.http_url, "https://host/v1#top", "a URL such as https://host/v1"),
+        (urls.http_url, "https://host:port/v1", "a URL such as https://host/v1"),
+        (urls.http_url, "https://host:99999/v1", "a URL such as https://host/v1"),
+        (urls.http_url, "https://:8000/v1", "a URL such as https://host/v1"),
+        (urls.http_url, "https://[::1/v1", "a URL such as https://host/v1"),
         (settings.header_text, "team/project\n", "a string without line breaks"),
         (settings.header_text, "müller/project", "a string of ASCII letters: no HTTP header takes ü"),
         (settings.header_text, "日本/project", "a string of ASCII letters: no HTTP header takes 日"),

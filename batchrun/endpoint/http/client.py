@@ -18,7 +18,7 @@ from batchrun.endpoint.http.deadlines import Deadlines
 from batchrun.endpoint.http.wire import Connector, StaleError, Wire
 from batchrun.endpoint.key import Secret
 from batchrun.errors import EndpointRefused
-from batchrun.job.settings import is_loopback
+from batchrun.job.urls import is_loopback
 from batchrun.records import Fault, Reply
 
 MAX_CONNECTIONS_KEPT_S = 4.0
