@@ -18,8 +18,8 @@ from harness.ledger import serving
 from harness.pages import NOT_OURS, PAGES, ROOT, Page, Reader, can_be_run, check_output, ours, page_of, steps
 from harness.reference import ENVIRONMENT, EXIT_CODES, PARTS, command_of, updated
 
-from batchrun.__main__ import run as run_command_line
 from batchrun.cli import cli
+from batchrun.cli.program import run as run_command_line
 from batchrun.endpoint.pool.verdicts import EFFECTS
 from batchrun.errors import BatchrunError
 from batchrun.job.endpoint import BASE_URLS

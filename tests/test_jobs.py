@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from harness.notebooks import execute, outputs
 
-from batchrun.__main__ import run as run_command_line
 from batchrun.cli import cli
+from batchrun.cli.program import run as run_command_line
 from batchrun.engine.runner import arun
 from batchrun.job.file import load_job
 from batchrun.results.summary import Summary

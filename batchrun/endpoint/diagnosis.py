@@ -28,6 +28,9 @@ _REQUEST_S = 5.0
 _ALL_S = 15.0
 """Longest time for one question, and for all: the user waits for the message."""
 
+_SCHEME_S = 2.0
+"""Longest time to ask by the other scheme: the user has waited for an endpoint that never answered already."""
+
 _ALIKE = 0.6
 """How similar two names must be to be taken for one another: `llama-3-8b` and `Llama-3.1-8B-Instruct` are 0.65."""
 
@@ -100,7 +103,7 @@ async def other_scheme(base_url: str) -> str:
     url = parts._replace(scheme="http" if parts.scheme == "https" else "https").geturl()
     is_exposed = url.startswith("http:") and not is_loopback(parts.hostname or "")
     with contextlib.suppress(TimeoutError, EndpointRefused):
-        async with asyncio.timeout(_ALL_S), _client(url, None, None) as client:
+        async with asyncio.timeout(_SCHEME_S), _client(url, None, None) as client:
             result = await client.models()
             if is_exposed and _is_api(result):
                 return f"{url} answers: use --base-url {url} --allow-http (others can then read the key)"

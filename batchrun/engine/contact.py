@@ -101,6 +101,9 @@ class Contact:
         if isinstance(event, Closed):
             return f"nothing more is sent to {event.model}: {event.message}. The other models continue"
         if isinstance(event, GivenUp):
+            if event.is_last and not event.slowest_s:
+                given_up = f"{counted(event.requests, 'request')} in flight{self._whose(event)}: given up"
+                return f"{given_up}, because no answer has come so far; the rows stay open"
             late = f"{counted(event.requests, 'request')} got no answer within {duration_text(event.after_s)}"
             slowest = f"the slowest answer so far took {duration_text(event.slowest_s)}"
             if not event.slowest_s:
@@ -111,6 +114,15 @@ class Contact:
             without = "the schema is sent without it, and answers are checked as before"
             return f"strict is refused{self._whose(event)} ({event.message.rstrip('.')}); {without}"
         return self._pause_text(event) if is_heard else self._unheard_text(event)
+
+    def patience_note(self) -> str | None:
+        """Return what limits the patience that the user has given; None when nothing does."""
+        limits = self._job.limits
+        if limits.patience_s is None or limits.patience_s >= limits.timeout_s:
+            return None
+        noticed = f"is noticed when its requests time out, after {duration_text(limits.timeout_s)} (--timeout-s)"
+        patience = duration_text(limits.patience_s)
+        return f"note: an endpoint that says nothing {noticed}, not after the patience of {patience}"
 
     def flight_text(self, pool: Pool) -> str:
         """Return what a run that stops still waits for, and how long at most."""
@@ -158,6 +170,7 @@ class Contact:
 
 def _policy_of(limits: Limits) -> Policy:
     """Return the policy of a job's limits. A patience that the user has given holds from the first request on."""
+    policy = Policy(max_attempts=limits.max_attempts, timeout_s=limits.timeout_s)
     if limits.patience_s is None:
-        return Policy(max_attempts=limits.max_attempts)
-    return Policy(max_attempts=limits.max_attempts, patience_s=limits.patience_s, unheard_s=limits.patience_s)
+        return policy
+    return dataclasses.replace(policy, patience_s=limits.patience_s, unheard_s=limits.patience_s)

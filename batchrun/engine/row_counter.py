@@ -14,7 +14,7 @@ from batchrun.prompts.source import Source
 from batchrun.storage.processes import environment
 
 _QUICK_S = 0.15
-_QUICK_BYTES = 32 << 20
+_QUICK_BYTES = 128 << 20
 """What is counted before a run sends: a file that is read in less time than anybody notices."""
 
 _MOST_BYTES = 8 << 30

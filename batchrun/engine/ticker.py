@@ -125,13 +125,17 @@ class Watch:
             self.progress.say(f"{why}: stopping: {self.contact.flight_text(self.pool)}")
 
     def _announce_stop(self, stop_at_s: float) -> None:
-        """Print when the run will stop, if it has a deadline: a time of day may be tomorrow's."""
+        """Print when the run will stop, if it has a deadline, which may be tomorrow, or a short patience."""
         left_s = (self.job.limits.max_duration_s or inf) - (time.monotonic() - self.began_s)
         at_s = min(stop_at_s, time.time() + max(0.0, left_s))
         total = expected_rows(self.job, self.source, self.store)
         left = rows_left(total, summed(self.store.totals.values()).requests)
-        if at_s < inf and left != RowCount(0, is_exact=True):
+        if left == RowCount(0, is_exact=True):
+            return
+        if at_s < inf:
             self.progress.say(stop_text(at_s, time.time()))
+        if (note := self.contact.patience_note()) is not None:
+            self.progress.say(note)
 
     async def _save(self) -> None:
         """Write run.json. If cancelled meanwhile, wait anyway: the file of the run's end must be written after it."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from harness.prompts import results, write_rows
 
-from batchrun.__main__ import run
+from batchrun.cli.program import run
 
 SCHEMA = {"type": "object", "required": ["label"], "properties": {"label": {"enum": ["yes"]}}}
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from harness.prompts import results, write_rows
 
-from batchrun.__main__ import run
+from batchrun.cli.program import run
 from batchrun.job.file import load_job
 
 MESSAGES = [{"role": "user", "content": "a"}]

@@ -5,9 +5,8 @@ from pathlib import Path
 import click
 import pytest
 
-from batchrun import __main__
-from batchrun.__main__ import run
-from batchrun.cli import cli
+from batchrun.cli import cli, program
+from batchrun.cli.program import run
 from batchrun.cli.suggestions import _COMMANDS, _FLAGS
 
 
@@ -69,7 +68,7 @@ def test_an_interruption_says_something_of_the_run_only_where_it_is_the_runs(
     def interrupted(arguments: list[str]) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(__main__, "_run", interrupted)
+    monkeypatch.setattr(program, "_run", interrupted)
     assert run([command, "runs/a"]) == code
     printed = capsys.readouterr().err
     assert printed == ("interrupted before anything was sent\n" if text else "")

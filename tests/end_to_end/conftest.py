@@ -16,7 +16,7 @@ from harness.browser import Browser, chrome
 from harness.finished import Finished
 from selenium import webdriver
 
-from batchrun.__main__ import run as run_command_line
+from batchrun.cli.program import run as run_command_line
 from batchrun.simulator import Settings, Simulator, serve
 
 KEY = "sk-test"

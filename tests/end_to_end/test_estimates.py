@@ -37,6 +37,12 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batchrun.engine.row_counter._QUICK_S", 30.0)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no input read whole: as one that takes too long."""
+    monkeypatch.setattr("batchrun.engine.preflight.preview._WHOLE_S", 0.0)
+
+
 def job(endpoint: Any, path: str = "in.jsonl") -> str:
     """Write a job with a price; return its path."""
     Path("job.toml").write_text(
@@ -97,18 +103,23 @@ def short(rows: int) -> list[str]:
     return [f"{row}" for row in range(rows)]
 
 
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("limit", [None, 2_000, 2_500])
 @pytest.mark.parametrize("is_reversed", [False, True])
 @pytest.mark.parametrize("prompts", [by_length, steps])
 def test_a_first_run_estimates_files_that_are_sorted(
-    batchrun: Any, endpoint: Any, prompts: Callable[[int], list[str]], *, is_reversed: bool
+    batchrun: Any, endpoint: Any, prompts: Callable[[int], list[str]], limit: int | None, *, is_reversed: bool
 ) -> None:
-    """It has read the first rows only, and calls its numbers a guess."""
+    """It has read the first rows only, and calls its numbers a guess; `--limit` may take a part of the file."""
     write_prompts(*prompts(3_000)[:: -1 if is_reversed else 1])
-    job(endpoint)
+    path = Path(job(endpoint))
+    if limit is not None:
+        path.write_text(path.read_text().replace("[model]", f"limit = {limit}\n[model]", 1))
     _, run = finished(batchrun, endpoint)
     assert run.is_about
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("is_reversed", [False, True])
 @pytest.mark.parametrize(("prompts", "cap"), [(by_length, 40_000), (steps, 30_000), (short, 20_000)])
 def test_a_resumed_run_estimates_the_rows_that_are_left(

@@ -103,7 +103,7 @@ EVENTS: list[tuple[Any, bool, str]] = [
     (
         GivenUp("m", 2, 31.0, 0.0, is_last=True),
         True,
-        "2 requests got no answer within 31.0 s (none has come so far): given up; the rows stay open",
+        "2 requests in flight: given up, because no answer has come so far; the rows stay open",
     ),
     (Loosened("m", "no strict."), True, "strict is refused (no strict); the schema is sent without it"),
 ]

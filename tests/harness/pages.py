@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from batchrun.__main__ import run as run_command_line
+from batchrun.cli.program import run as run_command_line
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -68,7 +68,8 @@ class Lane:
         self.in_flight_bytes = 0
         """Bytes of their bodies."""
         self.troubled_since_s: float | None = None
-        """Since when its requests have failed with no success between; `settlement` sets it."""
+        """Since when its requests have failed with no success between; `settlement` ends it."""
+        self._silent_since_s = -inf  # and since when nothing was answered: a request that timed out shows it
         self.is_closed = False
         """Whether nothing more is sent; `close` sets it."""
         self.is_proven = False
@@ -80,6 +81,7 @@ class Lane:
         self.slowest_s = 0.0
         """The longest time that an answer took."""
         self._answers_s = 0.0  # the time that all answers took, summed
+        self._answered_s = -inf  # when the last one came
         self.look_again_s: float | None = None
         """When `next` may have something to send, if not now; `next` sets it."""
         self._max_attempts, self._canary, self._room = max_attempts, canary, room
@@ -140,9 +142,27 @@ class Lane:
         if not self.is_closed:
             self.backlog.extend(requests)
 
-    def answered(self, latency_s: float) -> None:
+    def failed(self, now_s: float, age_s: float) -> None:
+        """Note that a request has failed, `age_s` after it was sent."""
+        if self.troubled_since_s is None:
+            self.troubled_since_s = now_s
+            self._silent_since_s = max(now_s - age_s, self._answered_s)
+
+    def quiet_s(self, now_s: float) -> float:
+        """Return for how long its requests have failed with no success between; 0 while they have not.
+
+        While one request fails, others may still be answered. When the model is paused, all of them have failed, and
+        the time counts since the first of them was sent.
+        """
+        if self.troubled_since_s is None:
+            return 0.0
+        is_silent = self.health.pause is not None and not self.health.pause.asks
+        return now_s - (self._silent_since_s if is_silent else self.troubled_since_s)
+
+    def answered(self, latency_s: float, now_s: float) -> None:
         """Note that a request was answered."""
         self.answers += 1
+        self._answered_s = now_s
         self._answers_s += latency_s
         if latency_s > self.slowest_s:
             self.slowest_s = latency_s

@@ -22,6 +22,8 @@ class Policy:
     """How often and how long to try."""
 
     max_attempts: int = 5
+    timeout_s: float = 600.0
+    """How long an attempt takes at most."""
     patience_s: float = 43_200.0
     """How long a model may be away until nothing more is sent to it."""
     unheard_s: float = 60.0

@@ -117,7 +117,7 @@ class Settlement:
         if lane.rejections.answered(None if work.is_canary else work, work.throttled, work.sent_s):
             self._admission.pace.lift()
         lane.apart.answered(work)
-        lane.answered(now_s - work.sent_s)
+        lane.answered(now_s - work.sent_s, now_s)
         if not work.is_canary:
             lane.is_proven, lane.answered_request = True, work.request
         if work.attempts - work.throttled == 1:
@@ -200,8 +200,7 @@ class Settlement:
     # Failure.
 
     def _fail(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:
-        if lane.troubled_since_s is None:
-            lane.troubled_since_s = now_s
+        lane.failed(now_s, min(now_s - work.sent_s, self._policy.timeout_s))  # it is older if the machine stood still
         if (refusal := self._refused.refusal_of(lane, work, effect)) is not None:
             self._refused.settle(lane, work, refusal, now_s, was_probe=was_probe)
             self._retry(lane, work, effect, now_s)
@@ -217,8 +216,7 @@ class Settlement:
 
     def _retry(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> None:
         """Have a row sent again, or hold it back: if it was refused, or would end as failed once it is judged."""
-        if lane.troubled_since_s is not None:
-            self._lose_patience(lane, work.kind, work.message, now_s - lane.troubled_since_s)
+        self._lose_patience(lane, work.kind, work.message, lane.quiet_s(now_s))
         if work.is_canary:
             return
         wait_s = self._waits.wait_s(work, effect, now_s, is_alone=lane.rejections.is_known(work))
@@ -233,8 +231,8 @@ class Settlement:
         self.absence.look(now_s, is_heard=self.is_heard)
         for lane in list(self._admission.lanes):
             pause = lane.health.pause
-            if pause is not None and not pause.asks and lane.troubled_since_s is not None:
-                self._lose_patience(lane, pause.kind, pause.message, now_s - lane.troubled_since_s)
+            if pause is not None and not pause.asks:
+                self._lose_patience(lane, pause.kind, pause.message, lane.quiet_s(now_s))
 
     def _lose_patience(self, lane: Lane, kind: str, message: str, waited_s: float) -> None:
         """Stop the run if the endpoint has never replied, and close the model if it was away for too long."""

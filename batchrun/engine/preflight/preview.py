@@ -6,7 +6,7 @@ their estimate, or all requests do and their number is exact. To find out, more 
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from math import ceil
@@ -26,7 +26,7 @@ from batchrun.engine.preflight.outlook import (
     model_notes,
     product_text,
 )
-from batchrun.engine.preflight.prompt_fit import lengths_by_bytes
+from batchrun.engine.preflight.prompt_fit import lengths_by_bytes, lengths_to_limit
 from batchrun.engine.preflight.ranges import ALIKE, Range
 from batchrun.engine.preflight.survey import ModelSurvey, Survey
 from batchrun.engine.preflight.tokens import text_density
@@ -41,6 +41,9 @@ _SAMPLE_ROWS = 1_000
 _SAMPLE_BYTES = 4 << 20
 _SAMPLE_S = 0.2
 """How much of the input a run looks at before it sends: what is read in less time than anybody notices."""
+
+_WHOLE_S = 1.0
+"""How long all rows are read instead, where that is enough: then nothing is a guess."""
 
 _SEEK_S = 1.0
 """How long the first rows that are left are looked for among those that are settled."""
@@ -128,24 +131,26 @@ class _FirstRows:
 
     def read_sample(self) -> None:
         """Read as many rows as nobody has to wait for."""
-        self._read(self.survey)
+        self._read(self.survey, lambda: self._source.input_rows)
 
     def read_left(self, checkpoint: Checkpoint) -> None:
         """Read as many of the rows that are left: the other ones say little of their length."""
         self._unsettled = replace(survey_for(self._job, self._past), is_from_first=False)
         self._batches = self._batches_left(checkpoint)
         try:
-            self._read(self._unsettled)
+            self._read(self._unsettled, self._rows_left)
         except _LateError:
             self._is_late = True
 
-    def _read(self, survey: Survey) -> None:
+    def _read(self, survey: Survey, rows_of: Callable[[], RowCount | None]) -> None:
+        """Read some of so many rows, or all where that is quick."""
         began_s, size_bytes = time.monotonic(), 0
         for batch in self._batches:
             survey.add(batch)
             size_bytes += sum(len(entry.body) for entry in batch if isinstance(entry, Request))
-            is_late = time.monotonic() - began_s > _SAMPLE_S
-            if survey.rows >= _SAMPLE_ROWS or size_bytes >= _SAMPLE_BYTES or is_late:
+            took_s = time.monotonic() - began_s
+            is_enough = survey.rows >= _SAMPLE_ROWS or size_bytes >= _SAMPLE_BYTES or took_s > _SAMPLE_S
+            if is_enough and ((rows := rows_of()) is None or took_s * rows.rows > _WHOLE_S * survey.rows):
                 break
 
     def _batches_left(self, checkpoint: Checkpoint) -> Iterator[list[Entry]]:
@@ -228,7 +233,9 @@ class _FirstRows:
         if self._source.selects_rows:  # bytes say nothing of the rows that are used
             return Range.around(1.0, _SAMPLING_SHARE)
         total_bytes = sum(file.size_bytes for file in self._source.files)
-        is_known = rows is not None and rows.is_exact and rows.rows != self._job.input.limit
+        if rows is not None and rows.rows == self._job.input.limit and share and read:
+            return lengths_to_limit(self._row_share(share, read), share, read, rows.rows)
+        is_known = rows is not None and rows.is_exact
         if rows is None or not is_known or not share or rows.rows <= read or not read:
             return Range.around(1.0, _SAMPLING_SHARE)
         tokens = sum(part.tokens for part in seen.models.values()) / requests

@@ -104,3 +104,19 @@ def lengths_by_bytes(tokens: float, row_bytes: float, more_bytes: float, unseen:
     rates = min(tokens / max(row_bytes, 1.0), density), density
     least, most = sorted(max(0.1, 1 + unseen * more_bytes * each / tokens) for each in rates)
     return Range(least * (1 - _SAMPLE_SHARE), (least + most) / 2, most * (1 + _SAMPLE_SHARE))
+
+
+def lengths_to_limit(row_share: float, share: float, read: int, limit: int) -> Range:
+    """Return the same for the first rows of a larger input, when it is not known how many of its bytes they are.
+
+    The rows that were not read have from nothing to all that is left of it.
+
+    Args:
+        row_share: share of the input's bytes that a row has which was read, in the mean.
+        share: of the input's bytes that lies behind the rows that were read.
+        read: how many rows were read.
+        limit: how many rows there are.
+    """
+    unseen = max(0.0, 1 - read / limit)
+    most = 1 + unseen * ((1 - share) / max(1, limit - read) / row_share - 1)
+    return Range(max(0.1, 1 - unseen) * (1 - _SAMPLE_SHARE), 1.0, max(1.0, most) * (1 + _SAMPLE_SHARE))

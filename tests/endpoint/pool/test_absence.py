@@ -73,7 +73,7 @@ def test_of_several_models_those_are_named_that_are_away() -> None:
 
 @pytest.mark.parametrize("is_heard", [True, False])
 def test_patience_ends_while_a_probe_is_under_way(is_heard: bool) -> None:
-    """A probe may take long to fail: what was announced as the longest wait holds, and so does when it began."""
+    """A probe may take long to fail, and so may the requests that show a silence: both are part of the patience."""
     endpoint = Endpoint(lambda now_s: 20, trouble=lambda now_s, body: HANGS if now_s >= 5.0 * is_heard else None)
     policy = {"patience_s": 14.0, "unheard_s": 4.0}
     stage = Stage(endpoint, 10_000, policy=policy)
@@ -92,11 +92,10 @@ def test_patience_ends_while_a_probe_is_under_way(is_heard: bool) -> None:
     run_virtually(main())
     ((stop, ended_s),) = stops
     assert stop is not None
-    (paused,) = [event for event in stage.events if isinstance(event, Paused)]
     if is_heard:
+        (paused,) = [event for event in stage.events if isinstance(event, Paused)]
         assert paused.for_s >= 2.0
-        assert ended_s < 5.0 + 10.0 + 14.0 + 10.0 + 1.0
+        assert ended_s < 5.0 + 14.0 + 10.0  # the silence began with the last answer; a probe is still under way
     else:
         assert stop.message.startswith("nothing has answered yet at ")
-        assert paused.for_s <= 0.5
-        assert ended_s == pytest.approx(10.0 + 4.0, abs=0.6)
+        assert ended_s == pytest.approx(10.0, abs=0.6)  # which showed that it had been silent for longer than that

@@ -67,7 +67,7 @@ def test_what_was_announced_holds_although_a_slower_answer_arrives() -> None:
     for lane in (_lane(2, 1_000, 2.0), _lane(2, 0, 0.0, is_away=True)):
         drain, works = Drain([lane]), _works(90.0)
         lane.health.pause = None
-        lane.answered(29.0)
+        lane.answered(29.0, 100.0)
         assert drain.most_s(works, 100.0, TIMEOUT_S, is_stream=False) == 20.0
         assert [each.works for each in drain.find_overdue(works, 120.0)[0]] == [works]
 

@@ -78,7 +78,8 @@ def test_an_outage_costs_time_but_no_row_and_no_attempt(
     rows, share = PLACES[place]
     outage = Outage(kind, share * undisturbed[rows], share * undisturbed[rows] + length_s)
     max_attempts = 1 if length_s >= 34 else 5  # a silence that ends before a probe has failed may be the rows' own
-    run = send_all(outage.endpoint, rows, limit=Limit(1_000), policy=Policy(max_attempts=max_attempts))
+    policy = Policy(max_attempts=max_attempts, unheard_s=90.0)
+    run = send_all(outage.endpoint, rows, limit=Limit(1_000), policy=policy)
     assert run.stop is None
     assert not run.failed
     assert len(run.outcomes) == rows

@@ -35,6 +35,28 @@ def test_an_endpoint_that_has_never_replied_is_waited_for_for_a_minute(kind: str
     assert 60 < run.ended_s < 75
 
 
+@pytest.mark.parametrize("rows", [1, 10, 2_000])
+def test_the_time_that_requests_take_to_time_out_is_part_of_the_patience(rows: int) -> None:
+    """A single row must fail twice before it shows something of the endpoint; many show it together."""
+    endpoint = Endpoint(slots, trouble=lambda now_s, body: NO_REPLY["silence"])
+    run = send_all(endpoint, rows, policy=Policy(unheard_s=4.0, patience_s=4.0))
+    assert run.stop is not None
+    assert run.stop.kind == "unheard"
+    assert run.ended_s < (6.0 if rows > 8 else 11.0)
+
+
+def test_time_for_which_the_machine_stood_still_is_no_part_of_a_silence() -> None:
+    """All in flight fail after it, as old as the stop was long; the next request is answered."""
+    stood_still = Fault("connection", "cut", 50_000.0)
+
+    def trouble(now_s: float, body: bytes) -> Fault | None:
+        return stood_still if now_s < 50_000 else None
+
+    run = send_all(Endpoint(slots, trouble=trouble), 500, policy=Policy(timeout_s=600.0), is_heard=True)
+    assert run.stop is None
+    assert len(run.outcomes) == 500
+
+
 @pytest.mark.parametrize("kind", NO_REPLY)
 @pytest.mark.parametrize("patience", [Policy(unheard_s=600.0), Policy()])
 def test_a_server_that_starts_late_is_used_if_it_was_waited_for_or_has_replied_before(

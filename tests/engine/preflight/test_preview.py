@@ -83,6 +83,15 @@ def test_a_limit_on_rows_is_obeyed() -> None:
     assert previewed(asked).lines[0].startswith("70 requests")
 
 
+@pytest.mark.parametrize(("rows", "limit"), [(3_000, None), (3_000, 2_500), (40_000, 2_500)])
+def test_a_small_input_is_read_whole(rows: int, limit: int | None) -> None:
+    """Also the first rows of a large one: nothing is a guess then, however the rows are sorted."""
+    write(*("word " * (row // 10) for row in range(rows)))
+    seen = previewed(dataclasses.replace(job(), input=Input(path=("in.jsonl",), limit=limit)))
+    assert seen.lines[0].startswith(f"{limit or rows:,} requests, ")
+    assert "about" not in "".join(seen.lines)
+
+
 def test_a_cap_that_was_agreed_to_is_not_asked_about_again() -> None:
     """The same command that resumes a run is not refused."""
     asked = job(1_000, max_cost_usd=0.0001)
@@ -111,6 +120,7 @@ def test_nobody_is_refused_on_a_guess(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_is_refused_for_the_rows_that_were_read_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that follows makes them cheaper, so no more rows are read."""
     monkeypatch.setattr(previews, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(previews, "_WHOLE_S", 0.0)
     seen = previewed(job(20_000, max_cost_usd=0.01))
     assert seen.refusal is not None
     found = re.match(r"the first ([\d,]+) requests alone will cost 0\.0\d+ – .* USD; the cap is 0.01", seen.refusal)
@@ -124,6 +134,7 @@ def test_an_estimate_refuses_only_where_the_number_of_rows_is_exact(
 ) -> None:
     """Where reading takes too long. Otherwise the run begins, and a note says that it will stop at its cap."""
     monkeypatch.setattr(previews, "_CERTAIN_S", 0.0)
+    monkeypatch.setattr(previews, "_WHOLE_S", 0.0)
     seen = previewed(job(20_000, max_cost_usd=0.03), known_rows=known_rows)
     assert (seen.refusal is None) is (known_rows is None)
     if known_rows is None:
