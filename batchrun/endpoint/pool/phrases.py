@@ -71,6 +71,8 @@ _PHRASES = (
         r"\b(unknown|unrecognized|unsupported|unexpected|extra) (\w+ )?(parameter|argument|field|key)"
         r"|parameter.{0,40}\b(not supported|unsupported)",
     ),
+    # llama.cpp's Python server: what FastAPI finds in the body of a request, which others send as a 422.
+    rule("bad_request", "500", r"\bvalidation errors?:.{0,80}'loc': \('body'"),
     rule(
         "model_not_found",
         "400 422",

@@ -134,7 +134,7 @@ EFFECTS: dict[str, Effect] = {
         _OF_THE_JOB,
         is_of_model=True,
     ),
-    "bad_request": _failed("400, 422 and other 4xx", is_named=False),
+    "bad_request": _failed("400, 422 and other 4xx; 500 that lists what is wrong in the body", is_named=False),
     "context_length": _failed("400, 413, 422, 500 that say the prompt is too long"),
     "content_filter": _failed(
         "400 that says the content is refused; an answer that a filter withheld, if it has no message or must fit a "

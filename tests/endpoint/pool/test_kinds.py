@@ -126,6 +126,8 @@ OTHERS = [
     (422, "Unexpected fields in the request: {'foo'}", "bad_request"),
     (500, "No api key passed in.", "unauthorized"),
     (500, "temperature must be a number", "server_error"),
+    (500, "1 validation error:\n  {'type': 'float_parsing', 'loc': ('body', 'temperature'), 'msg': …}", "bad_request"),
+    (500, "1 validation error for Answer", "server_error"),
     (500, "request (5000 tokens) exceeds the available context size (4096 tokens)", "context_length"),
     (500, "context shift is disabled", "context_length"),
     (500, "the request took too long", "server_error"),
