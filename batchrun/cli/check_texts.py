@@ -5,7 +5,7 @@ import orjson
 from batchrun.engine.preflight.check import Report
 from batchrun.engine.preflight.estimate import Forecast
 from batchrun.engine.preflight.outlook import count_text, product_text, range_text, spent_so_far
-from batchrun.job.catalogue import cap_text, load_prices, usd_text
+from batchrun.job.catalogue import cap_text, price_cure, price_text, usd_text
 from batchrun.job.sections import Job
 from batchrun.records import RowCount
 from batchrun.report.texts import counted, duration_text
@@ -14,6 +14,7 @@ _MARGIN = 10
 _PROMPT_LINES = 6
 _LINE_CHARACTERS = 110
 _CAUSES_SHOWN = 5
+_PER_MILLION = "USD per million tokens: "
 
 _COUNTED = {
     "characters": "counted from characters",
@@ -118,21 +119,22 @@ def _cost(report: Report, job: Job) -> list[str]:
     lines = [_model_cost(model) for model in ahead.models] if len(ahead.models) > 1 else []
     if ahead.usd is None:
         unknown = next(model.model for model in ahead.models if model.usd is None)
-        return [*lines, f'not known: set the price under [prices."{unknown}"] in a job file']
+        return [*lines, f"not known: {price_cure(job.endpoint, unknown)}"]
     about = f"{range_text(ahead.usd, usd_text)} USD, most likely {usd_text(ahead.usd.likely)}"
     if before := spent_so_far(report.used):
         about += f"; {before}"
     if job.limits.max_cost_usd is not None:
         about += f"; the cap is {cap_text(job.limits.max_cost_usd)}"
-    dates = {price.as_of for model in ahead.models if (price := load_prices().get(model.model))}
-    if dates and job.endpoint.provider == "wandb" and not job.prices:
-        about += f" (prices of {max(dates)})"
-    return [*lines, about]
+    return [
+        *lines,
+        about,
+        *(_PER_MILLION + price_text(each.price) for each in ahead.models if each.price and not lines),
+    ]
 
 
 def _model_cost(model: Forecast) -> str:
     cost = "no price known" if model.usd is None else f"{range_text(model.usd, usd_text)} USD"
-    return f"{model.model}: {cost}"
+    return f"{model.model}: {cost}" + (f"; {_PER_MILLION}{price_text(model.price)}" if model.price else "")
 
 
 def _time(report: Report) -> list[str]:

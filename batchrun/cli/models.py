@@ -31,9 +31,9 @@ def models_command(as_json: bool, **flags: Any) -> None:
     if (place := place_of(endpoint)) != endpoint.base_url:
         click.echo(f"note: the endpoint is {place}", err=True)
     names = asyncio.run(served_models(endpoint, functools.partial(click.echo, err=True)))
+    details = model_details(endpoint, names, date.today())
     if as_json:
-        details = model_details(names, endpoint.provider, date.today())
         click.echo(orjson.dumps({"base_url": endpoint.base_url, "models": names, "details": details}).decode())
     else:
-        for line in model_lines(names, endpoint.provider, date.today()):
+        for line in model_lines(details):
             click.echo(line)

@@ -5,7 +5,7 @@ from math import inf
 from batchrun.endpoint.pool.budget import NO_CAP, NOTHING_USED, Amount, Budget, Used
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.errors import JobError
-from batchrun.job.catalogue import PriceLike, cap_text, cost_usd, price_of, prices_of
+from batchrun.job.catalogue import PriceLike, cap_text, cost_usd, price_cure, price_of, prices_of
 from batchrun.job.sections import Job
 from batchrun.prompts.size import expected_tokens, worst_usage
 from batchrun.records import Request, Usage
@@ -30,7 +30,7 @@ def budget_of(job: Job, before: Used, elsewhere: Used = NOTHING_USED, *, simulat
 
     def price(model: str) -> PriceLike | None:
         if model not in prices:
-            prices[model] = price_of(model, job.prices, job.endpoint.provider)
+            prices[model] = price_of(job.endpoint, model, job.prices)
         return prices[model]
 
     unknown_usd = 0.0 if cap.usd == inf else inf  # a row may name a model without a price: it cannot keep the cap
@@ -73,7 +73,7 @@ def cap_usd_of(job: Job, *, simulated: bool) -> float:
     if unknown and simulated:
         return inf  # nothing is paid: a job can be tried before its prices are known
     if unknown:
-        cure = f'add its price to the job file under [prices."{unknown[0]}"]'
+        cure = price_cure(job.endpoint, unknown[0])
         raise JobError(f"limits.max_cost_usd = {cap_text(cap_usd)}: the price of {unknown[0]} is not known; {cure}")
     return cap_usd
 

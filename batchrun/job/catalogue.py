@@ -1,7 +1,7 @@
 """The models that are known, and what an answer costs: token counts and a price in, US dollars out.
 
-The built-in prices are those of W&B Inference, in `prices.toml`, each with its source and date. The prices that a job
-sets under `[prices]` replace them.
+The built-in prices are those of W&B Inference, in `prices.toml`, each with its source and date; `public_prices` has
+those of other providers. The prices that a job sets under `[prices]` replace both.
 """
 
 import re
@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from math import floor, log10
 from typing import Any, Protocol
 
+from batchrun.job.endpoint import Endpoint
+from batchrun.job.public_prices import public_price
 from batchrun.job.sections import Job, Price
 from batchrun.records import Usage
 
@@ -119,17 +122,50 @@ def _facts_of(model: str) -> Mapping[str, Any]:
     return found
 
 
-def price_of(model: str, overrides: Mapping[str, Price], provider: str = "wandb") -> PriceLike | None:
-    """Return the price of a model: the job's own, else the catalogue's; None when it is not known.
+def price_of(endpoint: Endpoint, model: str, stated: Mapping[str, Price]) -> PriceLike | None:
+    """Return the price of a model at an endpoint; None when it is not known.
+
+    The one place where a price is chosen: what the job states, else the built-in price at W&B Inference, else what is
+    known of other providers, who price the same open model differently. A server on this machine has no price.
 
     Args:
+        endpoint: that answers.
         model: name as sent; a fine-tuned `wandb-artifact:///…` is never in the catalogue.
-        overrides: the job's `[prices]`.
-        provider: the catalogue has only the prices of `wandb`; other providers price the same open model differently.
+        stated: the job's `[prices]`.
     """
-    if model in overrides:
-        return overrides[model]
-    return load_prices().get(model) if provider == "wandb" else None
+    if model in stated:
+        return stated[model]
+    if endpoint.provider == "wandb":
+        return load_prices().get(model)
+    return None if endpoint.is_loopback else public_price(endpoint.base_url, model)
+
+
+PRICE_KEYS = ("input_usd_per_mtok", "cached_input_usd_per_mtok", "output_usd_per_mtok", "source", "as_of")
+"""What is shown of a price."""
+
+
+def price_entry(price: PriceLike | None) -> dict[str, Any] | None:
+    """Return a price as it is shown everywhere, with `source` and `as_of`; one that the job states has no date."""
+    if price is None:
+        return None
+    entry = {key: getattr(price, key, None) for key in PRICE_KEYS}
+    return entry | {"source": entry["source"] or "the job", "as_of": entry["as_of"] and entry["as_of"].isoformat()}
+
+
+def price_text(entry: Mapping[str, Any]) -> str:
+    """Return what `price_entry` returned, for people: US dollars per million tokens, the source and the date."""
+    usd = zip(("in", "cached", "out"), PRICE_KEYS, strict=False)
+    parts = [f"{entry[key]:g} {name}" for name, key in usd if entry[key] is not None]
+    origin = ", ".join(filter(None, (entry["source"], entry["as_of"])))
+    return f"{', '.join(parts)} ({origin})"
+
+
+def price_cure(endpoint: Endpoint, model: str) -> str:
+    """Return how the price of a model that is not known becomes known."""
+    cure = f'add its price under [prices."{model}"] in a job file'
+    if endpoint.provider == "wandb" or endpoint.is_loopback or find_spec("genai_prices"):
+        return cure
+    return f"{cure}, or install what knows those of many providers: pip install genai-prices"
 
 
 def cost_usd(usage: Usage, price: PriceLike | None) -> float | None:
@@ -157,7 +193,7 @@ def context_tokens(model: str) -> int | None:
 
 def prices_of(job: Job, models: Mapping[str, Any]) -> dict[str, PriceLike | None]:
     """Return the price of each model; None where it is not known."""
-    return {model: price_of(model, job.prices, job.endpoint.provider) for model in models}
+    return {model: price_of(job.endpoint, model, job.prices) for model in models}
 
 
 def usd_text(usd: float) -> str:

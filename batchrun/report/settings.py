@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from batchrun.job.catalogue import price_text
 from batchrun.job.evaluate import Evaluate
 from batchrun.job.sections import Job
 from batchrun.report.cells import cut
@@ -37,7 +38,7 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
         "files": job.prompt.files or "",
         evaluation: _settings(stated(job.evaluate)),
         "limits": _settings({name: getattr(job.limits, name) for name in job.limits.__slots__}),
-        "prices, USD per million tokens": "\n".join(f"{model}: {_price(price)}" for model, price in job.prices.items()),
+        "prices, USD per million tokens": "\n".join(f"{each['model']}: {price_text(each)}" for each in summary.prices),
         "directory": summary.directory,
         "batchrun": summary.version,
     }
@@ -74,8 +75,3 @@ def _settings(values: Mapping[str, Any]) -> str:
 
 def _toml(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else orjson.dumps(value, default=str).decode()
-
-
-def _price(price: Any) -> str:
-    cached = "" if price.cached_input_usd_per_mtok is None else f", {price.cached_input_usd_per_mtok:g} cached"
-    return f"{price.input_usd_per_mtok:g} in{cached}, {price.output_usd_per_mtok:g} out"

@@ -11,7 +11,7 @@ from batchrun import __version__
 from batchrun.checkpoint.history import ExecutionTimes, paused_s, running_s
 from batchrun.checkpoint.reader import Failures
 from batchrun.endpoint.pool.budget import Amount
-from batchrun.job.catalogue import PriceLike, cost_text, prices_of
+from batchrun.job.catalogue import PriceLike, cost_text, price_entry, prices_of
 from batchrun.job.sections import Job
 from batchrun.prompts.count import left_s
 from batchrun.records import ModelTotals, RowCount, summed
@@ -55,6 +55,8 @@ class Summary:
     """Of the process that works on it."""
     models: list[dict[str, Any]]
     """One entry per model, with the columns of usage.parquet."""
+    prices: list[dict[str, Any]]
+    """What a million tokens of each `model` cost in US dollars, where that is known, with `source` and `as_of`."""
     failures: list[dict[str, Any]]
     """The failed rows by `kind`, most frequent first: number of `rows`, and the message of one as `example`."""
     scores: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -236,7 +238,6 @@ def summarize(
     prices = prices_of(job, totals)
     models = usage_rows({model: sums for model, sums in totals.items() if model}, prices)
     sums = summed(totals.values())
-    usage = sums.usage
     return Summary(
         **dataclasses.asdict(status),
         directory=str(directory),
@@ -247,11 +248,14 @@ def summarize(
         failed=sums.failed,
         attempts=sums.attempts,
         throttled=sums.throttled,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        total_tokens=usage.total_tokens,
+        prompt_tokens=sums.usage.prompt_tokens,
+        completion_tokens=sums.usage.completion_tokens,
+        total_tokens=sums.usage.total_tokens,
         cost_usd=_cost_usd(job, models, may_have_sent=status.state == "running" or recorded.unrecorded > 0),
         models=models,
+        prices=[
+            {"model": model, **entry} for model, price in prices.items() if model and (entry := price_entry(price))
+        ],
         **findings.entries,
         simulated=simulated,
         set_aside_usd=max(0.0, round(recorded.set_aside.usd, 9)),  # sums of money leave a rest below nothing

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from harness.stopped_calendar import stop_calendar
 
 from batchrun.cli.model_texts import model_details, model_lines
 from batchrun.job.catalogue import load_prices
-from batchrun.job.endpoint import BASE_URLS
+from batchrun.job.endpoint import BASE_URLS, Endpoint
 from batchrun.simulator.settings import MODELS
 
 RETIRED, REPLACEMENT = "moonshotai/Kimi-K2-Instruct", "moonshotai/Kimi-K2.5"
@@ -44,7 +45,8 @@ def test_models_shows_price_window_and_end_next_to_what_is_served(batchrun: Any,
     assert rows["deepseek-ai/DeepSeek-V4-Pro"][-3:] == ["2026-10-05,", "then", "deepseek-ai/DeepSeek-V4-Pro-0813"]
     assert re.sub(" +", " ", done.stdout.splitlines()[0]) == "model in cached out context end of life"
     assert done.stdout.splitlines()[-1] == (
-        "in, cached, out: USD per million tokens, as of 2026-11-28; context in tokens; – not known"
+        "in, cached, out: USD per million tokens, as of 2026-11-28 (wandb.ai, www.coreweave.com); "
+        "context in tokens; – not known"
     )
     found = batchrun("models", "--json").json
     assert found["models"] == sorted(found["models"]) == [each["model"] for each in found["details"]]
@@ -53,21 +55,33 @@ def test_models_shows_price_window_and_end_next_to_what_is_served(batchrun: Any,
         "input_usd_per_mtok": 0.22,
         "cached_input_usd_per_mtok": None,
         "output_usd_per_mtok": 0.22,
+        "source": load_prices()[MODEL].source,
+        "as_of": "2026-11-28",
         "context_tokens": 128_000,
         "retires_on": None,
         "replaced_by": None,
     }
 
 
-def test_models_of_another_endpoint_are_listed_by_name() -> None:
-    """The catalogue has the prices of W&B Inference only."""
-    names = [MODEL, "local"]
-    assert list(model_lines(names, "custom", date(2026, 11, 28))) == names
-    assert list(model_lines(["new/one"], "wandb", date(2026, 11, 28))) == ["new/one"]
-    assert {value for each in model_details(names, "custom", date(2026, 11, 28)) for value in each.values()} == {
-        None,
-        *names,
-    }
+def test_models_of_a_server_that_nobody_knows_are_listed_by_name() -> None:
+    """Another vendor's prices for the same model are not its own."""
+    names, today = [MODEL, "local"], date(2026, 11, 28)
+    details = model_details(Endpoint(base_url="http://127.0.0.1:8000/v1"), names, today)
+    assert list(model_lines(details)) == names
+    assert {value for each in details for value in each.values()} == {None, *names}
+    assert list(model_lines(model_details(Endpoint(), ["new/one"], today))) == ["new/one"]
+
+
+def test_models_of_another_provider_have_its_prices() -> None:
+    """With what they are from, and the day for which they were looked up."""
+    endpoint = Endpoint(base_url="https://generativelanguage.googleapis.com/v1beta/openai")
+    details = model_details(endpoint, ["models/gemini-2.5-flash", "models/unheard-of"], date(2026, 11, 28))
+    known, unknown = details
+    assert 0 < known["cached_input_usd_per_mtok"] < known["input_usd_per_mtok"] < known["output_usd_per_mtok"]
+    assert known["source"] == f"genai-prices {version('genai-prices')}"
+    assert {*unknown.values()} == {None, "models/unheard-of"}
+    last = list(model_lines(details))[-1]
+    assert f"as of {known['as_of']} ({known['source']});" in last
 
 
 def test_a_retired_model_is_named_before_anything_is_sent_and_when_it_is_not_found(batchrun: Any, wandb: Any) -> None:

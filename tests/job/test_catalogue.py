@@ -6,17 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrun.job import catalogue
 from batchrun.job.catalogue import (
     cap_text,
     cost_text,
     cost_usd,
     is_reasoning,
     load_prices,
+    price_cure,
+    price_entry,
     price_of,
+    price_text,
     retirement_text,
     spent_text,
     usd_text,
 )
+from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Price
 from batchrun.records import Usage
 
@@ -77,7 +82,7 @@ def test_every_built_in_price_has_source_and_date() -> None:
 
 def test_a_model_of_the_catalogue_has_its_price() -> None:
     """The built-in list has the models that W&B Inference serves, and those that it has retired."""
-    price = price_of(LLAMA, {})
+    price = price_of(Endpoint(), LLAMA, {})
     assert price is not None
     assert (price.input_usd_per_mtok, price.output_usd_per_mtok, price.cached_input_usd_per_mtok) == (0.22, 0.22, None)
     assert load_prices()["ibm-granite/granite-4.1-8b"].retires_on == date(2026, 10, 5)
@@ -154,20 +159,56 @@ def test_every_reasoning_model_of_the_catalogue_has_such_a_name() -> None:
 
 def test_the_jobs_own_price_wins() -> None:
     """Prices change, and the user knows better."""
-    assert price_of(LLAMA, {LLAMA: PLAIN}) is PLAIN
-    assert (
-        price_of("wandb-artifact:///team/project/lora:v1", {"wandb-artifact:///team/project/lora:v1": PLAIN}) is PLAIN
-    )
-    assert price_of("gpt-9", {"gpt-9": PLAIN}, "openai") is PLAIN
+    tuned = "wandb-artifact:///team/project/lora:v1"
+    assert price_of(Endpoint(), LLAMA, {LLAMA: PLAIN}) is PLAIN
+    assert price_of(Endpoint(), tuned, {tuned: PLAIN}) is PLAIN
+    assert price_of(Endpoint(provider="openai"), "gpt-4.1-mini", {"gpt-4.1-mini": PLAIN}) is PLAIN
 
 
 @pytest.mark.parametrize(
-    ("model", "provider"),
-    [("wandb-artifact:///team/project/lora:v1", "wandb"), ("gpt-9", "wandb"), (LLAMA, "custom"), (LLAMA, "openai")],
+    ("endpoint", "model"),
+    [
+        (Endpoint(), "wandb-artifact:///team/project/lora:v1"),
+        (Endpoint(), "gpt-4.1-mini"),
+        (Endpoint(provider="openai"), LLAMA),
+        (Endpoint(provider="openai"), "gpt-99"),
+        (Endpoint(base_url="https://llm.example/v1"), LLAMA),
+        (Endpoint(base_url="http://127.0.0.1:8000/v1"), "gpt-4.1-mini"),
+    ],
 )
-def test_a_price_that_is_not_known_is_not_guessed(model: str, provider: str) -> None:
-    """Fine-tuned models, strange ones, and another vendor's service have no built-in price."""
-    assert price_of(model, {}, provider) is None
+def test_a_price_that_is_not_known_is_not_guessed(endpoint: Endpoint, model: str) -> None:
+    """Fine-tuned models, strange ones, another vendor's model, and the servers that nobody knows."""
+    assert price_of(endpoint, model, {}) is None
+
+
+def test_a_price_is_shown_with_its_source_and_its_date() -> None:
+    """One that the job states is the job's."""
+    entry = price_entry(price_of(Endpoint(), LLAMA, {}))
+    assert entry is not None
+    assert price_text(entry) == f"0.22 in, 0.22 out ({load_prices()[LLAMA].source}, 2026-11-28)"
+    stated = price_entry(CACHED)
+    assert stated is not None
+    assert price_text(stated) == "2 in, 0.5 cached, 10 out (the job)"
+    assert price_entry(None) is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_installed", "has_hint"),
+    [
+        (Endpoint(base_url="https://llm.example/v1"), False, True),
+        (Endpoint(base_url="https://llm.example/v1"), True, False),
+        (Endpoint(base_url="http://127.0.0.1:8000/v1"), False, False),
+        (Endpoint(), False, False),
+    ],
+)
+def test_the_package_with_the_prices_of_others_is_named_where_it_could_help(
+    endpoint: Endpoint, is_installed: bool, has_hint: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for a server of one's own, nor where it is installed and does not know the model."""
+    monkeypatch.setattr(catalogue, "find_spec", lambda name: "found" if is_installed else None)
+    cure = price_cure(endpoint, "m")
+    assert cure.startswith('add its price under [prices."m"] in a job file')
+    assert ("pip install genai-prices" in cure) == has_hint
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ on the mean of those that came.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from batchrun.engine.preflight.prompt_fit import UNKNOWN_SHARE, PromptFit
 from batchrun.engine.preflight.ranges import ALIKE, NOTHING, Range
-from batchrun.job.catalogue import PriceLike, cost_usd
+from batchrun.job.catalogue import PriceLike, cost_usd, price_entry
 from batchrun.prompts.size import IMAGE_TOKENS_LIKELY, IMAGE_TOKENS_LOW, IMAGE_TOKENS_MOST
 from batchrun.records import Usage
 
@@ -102,6 +102,8 @@ class Forecast(NamedTuple):
     """None when no price is known."""
     busy_s: Range
     """Time of all its requests one after the other."""
+    price: dict[str, Any] | None = None
+    """What a token costs, with source and date."""
 
 
 def forecast(model: str, asked: Asked, known: Known, price: PriceLike | None, lengths: Range = ALIKE) -> Forecast:
@@ -128,6 +130,7 @@ def forecast(model: str, asked: Asked, known: Known, price: PriceLike | None, le
         answers,
         _usd(prompts, answers, known.cached_share, price),
         latency_range(known, each).times(asked.requests),
+        price_entry(price),
     )
 
 

@@ -25,7 +25,7 @@ def judge_line(job: Job, ahead: Outlook) -> str | None:
         job.judge.model,
         Asked(ahead.requests, tokens.likely, 0, bounded, bounded * (job.judge.max_tokens or 0)),
         known_of(job.judge.model),
-        price_of(job.judge.model, job.prices, judging.endpoint.provider),
+        price_of(judging.endpoint, job.judge.model, job.prices),
         tokens.times(1 / tokens.likely),
     )
     cost = "" if found.usd is None else f", about {range_text(found.usd, usd_text)} USD"

@@ -14,7 +14,8 @@ from batchrun.job.catalogue import (
     cost_text,
     is_reasoning,
     load_prices,
-    price_of,
+    price_cure,
+    prices_of,
     retirement_text,
     usd_text,
     used_text,
@@ -67,7 +68,7 @@ def look_ahead(
         slots: requests that the endpoint takes at once; None when that is not known.
         lengths: of their prompts, as factors to what `asked` has, because not all were looked at.
     """
-    prices = {model: price_of(model, job.prices, job.endpoint.provider) for model in asked}
+    prices = prices_of(job, asked)
     models = [
         forecast(model, part, known.get(model) or known_of(model), prices[model], lengths)
         for model, part in asked.items()
@@ -178,9 +179,7 @@ def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
         if is_wandb and (end := retirement_text(model, today)):
             notes.append(f"{model}: {end} (`batchrun models` lists what is served)")
         elif is_wandb and model not in load_prices() and model not in job.prices:
-            notes.append(
-                f'{model}: is not in the built-in catalogue; add its price under [prices."{model}"] in a job file'
-            )
+            notes.append(f"{model}: is not in the built-in catalogue; {price_cure(job.endpoint, model)}")
         if part.too_long:
             window = f"its window of {part.context_tokens:,} tokens"
             prompts = f"about {counted(part.too_long, 'prompt')} with the longest answer"

@@ -70,7 +70,7 @@ async def _sent(client: HttpClient, job: Job, request: Request, access: Access) 
         prompt_tokens=verdict.usage.prompt_tokens,
         completion_tokens=verdict.usage.completion_tokens,
         latency_s=result.latency_s,
-        usd=cost_usd(verdict.usage, price_of(request.model, job.prices, job.endpoint.provider)),
+        usd=cost_usd(verdict.usage, price_of(job.endpoint, request.model, job.prices)),
         response=parse_completion(result.body).response if isinstance(result, Reply) and effect is None else None,
     )
 
