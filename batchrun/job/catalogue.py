@@ -125,19 +125,22 @@ def _facts_of(model: str) -> Mapping[str, Any]:
 def price_of(endpoint: Endpoint, model: str, stated: Mapping[str, Price]) -> PriceLike | None:
     """Return the price of a model at an endpoint; None when it is not known.
 
-    The one place where a price is chosen: what the job states, else the built-in price at W&B Inference, else what is
-    known of other providers, who price the same open model differently. A server on this machine has no price.
+    The one place where a price is chosen: what the job states, of the endpoint before of all; else the built-in price
+    at W&B Inference, else what is known of other providers, who price the same open model differently. A server on
+    this machine has no price.
 
     Args:
         endpoint: that answers.
-        model: name as sent; a fine-tuned `wandb-artifact:///…` is never in the catalogue.
+        model: name in the job, which may be another at the endpoint; a fine-tuned `wandb-artifact:///…` is never in
+            the catalogue.
         stated: the job's `[prices]`.
     """
-    if model in stated:
-        return stated[model]
+    if price := endpoint.prices.get(model) or stated.get(model):
+        return price
+    name = (endpoint.models or {}).get(model, model)
     if endpoint.provider == "wandb":
-        return load_prices().get(model)
-    return None if endpoint.is_loopback else public_price(endpoint.base_url, model)
+        return load_prices().get(name)
+    return None if endpoint.is_loopback else public_price(endpoint.base_url, name)
 
 
 PRICE_KEYS = ("input_usd_per_mtok", "cached_input_usd_per_mtok", "output_usd_per_mtok", "source", "as_of")

@@ -165,6 +165,14 @@ def test_the_jobs_own_price_wins() -> None:
     assert price_of(Endpoint(provider="openai"), "gpt-4.1-mini", {"gpt-4.1-mini": PLAIN}) is PLAIN
 
 
+def test_a_price_of_the_endpoint_wins_and_a_model_has_the_price_of_its_name_there() -> None:
+    """The same model may cost another price at each endpoint of a job."""
+    endpoint = Endpoint(provider="openai", models={"small": "gpt-4.1-mini", "own": "own"}, prices={"own": CACHED})
+    assert price_of(endpoint, "own", {"own": PLAIN}) is CACHED
+    assert price_of(endpoint, "small", {"gpt-4.1-mini": PLAIN}) == price_of(endpoint, "gpt-4.1-mini", {})
+    assert price_of(endpoint, "small", {"small": PLAIN}) is PLAIN
+
+
 @pytest.mark.parametrize(
     ("endpoint", "model"),
     [
