@@ -95,7 +95,7 @@ def _report(job: Job, *, is_probing: bool, simulate: bool) -> Report:
         if not is_probing:
             report = check(job, source, today=date.today(), on_read=on_read, simulated=simulate)
             with reported_when_slow("the key", "~/.netrc", _say):
-                notes = endpoint_notes(job.endpoint, simulate=simulate)
+                notes = endpoint_notes(job, simulate=simulate)
             return dataclasses.replace(report, notes=[*report.notes, *notes])
         with reported_when_slow("the key", "~/.netrc", _say):
             send = probe_sender(job, simulate=simulate)

@@ -147,11 +147,12 @@ def _time(report: Report) -> list[str]:
 def _probes(report: Report) -> list[str]:
     lines = []
     for probed in report.probes:
+        asked = f"{probed.model} at {probed.endpoint}" if probed.endpoint else probed.model
         if probed.kind is not None:
-            lines.append(f"{probed.model}: {probed.kind}: {probed.message}")
+            lines.append(f"{asked}: {probed.kind}: {probed.message}")
             continue
         cost = "" if probed.usd is None else f", {usd_text(probed.usd)} USD"
         tokens = f"{probed.prompt_tokens} tokens in, {probed.completion_tokens} out"
-        lines.append(f"{probed.model}: {tokens}, {probed.latency_s:.2f} s{cost}")
+        lines.append(f"{asked}: {tokens}, {probed.latency_s:.2f} s{cost}")
         lines += _prompt([{"role": "answer", "content": probed.response or ""}])
     return lines

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 import orjson
 
@@ -31,6 +32,8 @@ def curl_command(endpoint: Endpoint, body: bytes, environ: Mapping[str, str] = o
     """
     lines = [shlex.join(["curl", "-sS", *(["-N"] if _is_streamed(body) else []), _url(endpoint)])]
     lines.append("-H 'Content-Type: application/json'")
+    lines += [shlex.join(["-H", f"{name}: {value}"]) for name, value in endpoint.plain_headers.items()]
+    lines += [f'-H "{name}: ${_shown(variable)}"' for name, variable in endpoint.secret_headers.items()]
     if (variable := shown_variable(endpoint, environ)) is not None:
         lines.append(f'-H "Authorization: Bearer ${variable}"')
     if project := find_project(endpoint, environ):
@@ -42,7 +45,12 @@ def curl_command(endpoint: Endpoint, body: bytes, environ: Mapping[str, str] = o
 
 
 def shown_variable(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the variable that the command takes the key from; None where `run` sends none."""
+    """Return the variable that the command takes the key from; None where `run` sends none.
+
+    A secret header that takes the place of the key has a line of its own.
+    """
+    if not endpoint.takes_key:
+        return None
     name = shown_variable_of(endpoint, environ)
     is_set = bool(environ.get(name, "").strip())
     if not is_set and endpoint.is_loopback and not endpoint.api_key_env:
@@ -51,8 +59,13 @@ def shown_variable(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) 
     return name if is_name else _SOME_VARIABLE
 
 
+def _shown(variable: str) -> str:
+    return variable if is_variable_name(variable) else _SOME_VARIABLE
+
+
 def _url(endpoint: Endpoint) -> str:
-    return f"{endpoint.base_url}/chat/completions"
+    query = f"?{urlencode(endpoint.query)}" if endpoint.query else ""
+    return f"{endpoint.base_url}/chat/completions{query}"
 
 
 def _is_streamed(body: bytes) -> bool:

@@ -12,6 +12,7 @@ from batchrun.cli.flags import job_flags, overrides_of
 from batchrun.cli.model_texts import model_details, model_lines
 from batchrun.endpoint.advice import place_of
 from batchrun.endpoint.models import served_models
+from batchrun.job.endpoint import Endpoint
 from batchrun.job.file import job_for
 
 
@@ -27,13 +28,25 @@ def models_command(as_json: bool, **flags: Any) -> None:
     batchrun models
     batchrun models --base-url http://127.0.0.1:8000/v1
     """
-    endpoint = job_for(["-"], overrides_of(flags)).endpoint
+    endpoints = job_for(["-"], overrides_of(flags)).endpoints
+    listed = {endpoint.base_url: _listed(endpoint) for endpoint in endpoints.values()}
+    if as_json:
+        found = [
+            {"base_url": url, "models": [each["model"] for each in details], "details": details}
+            for url, details in listed.items()
+        ]
+        click.echo(orjson.dumps(found[0] if len(found) == 1 else {"endpoints": found}).decode())
+        return
+    for url, details in listed.items():
+        if len(listed) > 1:
+            click.echo(f"{url}:")
+        for line in model_lines(details):
+            click.echo(line)
+
+
+def _listed(endpoint: Endpoint) -> list[dict[str, Any]]:
+    """Return what is known of each model that an endpoint serves."""
     if (place := place_of(endpoint)) != endpoint.base_url:
         click.echo(f"note: the endpoint is {place}", err=True)
     names = asyncio.run(served_models(endpoint, functools.partial(click.echo, err=True)))
-    details = model_details(endpoint, names, date.today())
-    if as_json:
-        click.echo(orjson.dumps({"base_url": endpoint.base_url, "models": names, "details": details}).decode())
-    else:
-        for line in model_lines(details):
-            click.echo(line)
+    return model_details(endpoint, names, date.today())

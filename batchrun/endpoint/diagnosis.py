@@ -7,17 +7,16 @@ import asyncio
 import contextlib
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import orjson
 
-from batchrun import __version__
+from batchrun.endpoint.access import Access
 from batchrun.endpoint.http.client import HttpClient
-from batchrun.endpoint.key import Secret
 from batchrun.endpoint.pool.verdicts import UNHEARD
 from batchrun.errors import EndpointRefused
 from batchrun.job.endpoint import BASE_URLS
+from batchrun.job.limits import Limits
 from batchrun.job.urls import is_loopback
 from batchrun.records import Fault, Reply
 
@@ -38,23 +37,7 @@ _MOST_NAMED = 5
 """Most models of an endpoint that are all named."""
 
 
-class Reach(Protocol):
-    """How an endpoint is reached."""
-
-    @property
-    def base_url(self) -> str:
-        """As the user gave it."""
-
-    @property
-    def key(self) -> Secret | None:
-        """None when it needs none."""
-
-    @property
-    def project(self) -> str | None:
-        """Of the endpoint."""
-
-
-async def finding(kind: str | None, access: Reach, models: Sequence[str], taken: Sequence[str] = ()) -> str:
+async def finding(kind: str | None, access: Access, models: Sequence[str], taken: Sequence[str] = ()) -> str:
     """Return what asking around shows about a failure of this kind; empty where that shows nothing.
 
     Args:
@@ -66,28 +49,24 @@ async def finding(kind: str | None, access: Reach, models: Sequence[str], taken:
     if kind in (UNHEARD, "connection"):
         return "" if access.base_url in BASE_URLS.values() else await other_scheme(access.base_url)
     if kind in ("model_not_found", "bad_reply"):
-        return await whats_there(access.base_url, access.key, access.project, models, taken)
+        return await whats_there(access, models, taken)
     return ""
 
 
-async def whats_there(
-    base_url: str, key: Secret | None, project: str | None, models: Sequence[str], taken: Sequence[str] = ()
-) -> str:
+async def whats_there(access: Access, models: Sequence[str], taken: Sequence[str] = ()) -> str:
     """Return a sentence about an endpoint that refuses models or answers with web pages; empty without a finding.
 
     Args:
-        base_url: as the user gave it.
-        key: of the endpoint.
-        project: of the endpoint.
+        access: how the endpoint is reached.
         models: that it refuses; may be empty.
         taken: models that are not suggested, since the job has them.
     """
     with contextlib.suppress(TimeoutError, EndpointRefused):
         async with asyncio.timeout(_ALL_S):
-            if (names := await _served(base_url, key, project)) is not None:
+            if (names := await _served(access)) is not None:
                 return nearest_text(models, names, taken)
-            for url in _nearby(base_url):
-                if (names := await _served(url, key, project)) is not None:
+            for url in _nearby(access.base_url):
+                if (names := await _served(access._replace(base_url=url))) is not None:
                     found = f"the API is at {url}: use --base-url {url}"
                     return "; ".join(filter(None, [found, nearest_text(models, names, taken)]))
     return ""
@@ -103,7 +82,7 @@ async def other_scheme(base_url: str) -> str:
     url = parts._replace(scheme="http" if parts.scheme == "https" else "https").geturl()
     is_exposed = url.startswith("http:") and not is_loopback(parts.hostname or "")
     with contextlib.suppress(TimeoutError, EndpointRefused):
-        async with asyncio.timeout(_SCHEME_S), _client(url, None, None) as client:
+        async with asyncio.timeout(_SCHEME_S), _client(Access(url, None, None)) as client:
             result = await client.models()
             if is_exposed and _is_api(result):
                 return f"{url} answers: use --base-url {url} --allow-http (others can then read the key)"
@@ -168,20 +147,12 @@ def _nearby(base_url: str) -> list[str]:
     return [url for url in dict.fromkeys(found) if url != base_url]
 
 
-async def _served(base_url: str, key: Secret | None, project: str | None) -> list[str] | None:
-    """Return the models that a base URL lists; None when it lists none."""
-    async with _client(base_url, key, project) as client:
+async def _served(access: Access) -> list[str] | None:
+    """Return the models that an endpoint lists; None when it lists none."""
+    async with _client(access) as client:
         result = await client.models()
     return names_in(result.body) if isinstance(result, Reply) and result.is_success else None
 
 
-def _client(base_url: str, key: Secret | None, project: str | None) -> HttpClient:
-    return HttpClient(
-        base_url,
-        key,
-        project,
-        connections=1,
-        timeout_s=_REQUEST_S,
-        connect_timeout_s=_REQUEST_S,
-        user_agent=f"batchrun/{__version__}",
-    )
+def _client(access: Access) -> HttpClient:
+    return access.client(Limits(timeout_s=_REQUEST_S, connect_timeout_s=_REQUEST_S), connections=1)

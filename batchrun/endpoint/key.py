@@ -53,7 +53,7 @@ class Secret:
         self._escaped = _escaped(text) if self._spellings else None
 
     def reveal(self) -> str:
-        """Return the text; only for the client's header."""
+        """Return the text; only for a header of the client."""
         return self._text
 
     def hide_in(self, data: bytes) -> bytes:
@@ -67,6 +67,11 @@ class Secret:
         if self._escaped is not None and b"\\u" in data:
             data = self._escaped.sub(_HIDDEN, data)
         return data
+
+    def parts(self) -> "list[Secret]":
+        """Return the secret itself and its words: a server may repeat a key without the `Bearer` before it."""
+        words = self._text.split()
+        return [self, *(Secret(word) for word in words)] if len(words) > 1 else [self]
 
     def __repr__(self) -> str:
         return "Secret(…)"
@@ -90,7 +95,7 @@ def _escaped(text: str) -> re.Pattern[bytes]:
 
 
 def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Secret | None:
-    """Return the key for an endpoint; None for an endpoint on this machine that needs none.
+    """Return the key for an endpoint; None where a secret header takes its place, or on this machine where none is set.
 
     Looks in the variable that `api_key_env` names, else in the provider's own; for W&B then in `~/.netrc`, and last in
     `OPENAI_API_KEY`, where the vendor's own examples put it.
@@ -98,6 +103,8 @@ def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: 
     Raises:
         EndpointRefused: no key was found, or it cannot be sent in a header; the message names where it was looked for.
     """
+    if not endpoint.takes_key:
+        return None
     variable = key_variable(endpoint)
     key = environ.get(variable, "").strip()
     looked = variable
@@ -117,6 +124,28 @@ def find_key(endpoint: Endpoint, environ: Mapping[str, str] = os.environ, home: 
         where = f", which {_KEY_PAGES} shows" if endpoint.provider == "wandb" and not endpoint.api_key_env else ""
         raise EndpointRefused(f"no key for {endpoint.base_url}: looked in {looked}; export {variable}=…{where}")
     return _fit(key, looked)
+
+
+def find_headers(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> dict[str, Secret]:
+    """Return the secret headers of an endpoint.
+
+    Raises:
+        EndpointRefused: a variable is not set, or its value cannot be sent in a header.
+    """
+    found = {}
+    for name, variable in endpoint.secret_headers.items():
+        value = environ.get(variable, "").strip()
+        shown = variable if is_variable_name(variable) else "its variable"
+        if not value:
+            cure = f"export {shown}=…" if is_variable_name(variable) else 'give the name of a variable: {env = "NAME"}'
+            raise EndpointRefused(f"no value for the header {name} of {endpoint.base_url}: {shown} is not set; {cure}")
+        if not value.isascii() or not value.isprintable():
+            raise EndpointRefused(
+                f"the value of {shown} has a line break or another character that no header takes; set it again"
+            )
+        found[name] = Secret(value)
+        _found.extend(found[name].parts())
+    return found
 
 
 def _borrowed(endpoint: Endpoint, environ: Mapping[str, str]) -> str:
@@ -182,7 +211,9 @@ def _fit(key: str, looked: str) -> Secret:
 
 
 def key_variable(endpoint: Endpoint) -> str:
-    """Return the name of the variable that holds an endpoint's key."""
+    """Return the name of the variable that holds an endpoint's key, or the secret header in its place."""
+    if not endpoint.takes_key:
+        return next(iter(endpoint.secret_headers.values()))
     return endpoint.api_key_env or _VARIABLES[endpoint.provider]
 
 
@@ -193,6 +224,8 @@ def is_variable_name(name: str) -> bool:
 
 def key_place(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str:
     """Return where an endpoint's key was found: the name of a variable, or `~/.netrc`."""
+    if not endpoint.takes_key:
+        return " and ".join(endpoint.secret_headers.values())
     variable = key_variable(endpoint)
     if environ.get(variable, "").strip() or endpoint.provider != "wandb" or endpoint.api_key_env:
         return variable

@@ -1,25 +1,19 @@
 """Asks an endpoint which models it serves."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
-from batchrun import __version__
+from batchrun.endpoint.access import access_for
 from batchrun.endpoint.advice import cure_for, place_of
 from batchrun.endpoint.diagnosis import finding, names_in
-from batchrun.endpoint.http.client import HttpClient
-from batchrun.endpoint.key import Secret, find_key, find_project
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.verdicts import EFFECTS, ForRow
 from batchrun.errors import EndpointRefused, Stopped
 from batchrun.job.endpoint import Endpoint
+from batchrun.job.limits import Limits
 from batchrun.records import Fault, Reply
 from batchrun.storage.slow import reported_when_slow
 
-
-class _Reach(NamedTuple):
-    base_url: str
-    key: Secret | None
-    project: str | None
+_LIMITS = Limits(timeout_s=30, connect_timeout_s=10)
 
 
 async def served_models(endpoint: Endpoint, say: Callable[[str], None]) -> list[str]:
@@ -34,16 +28,15 @@ async def served_models(endpoint: Endpoint, say: Callable[[str], None]) -> list[
         Stopped: it cannot answer now.
     """
     with reported_when_slow("the key", "~/.netrc", say):
-        reach = _Reach(endpoint.base_url, find_key(endpoint), find_project(endpoint))
-    client = HttpClient(*reach, connections=1, timeout_s=30, connect_timeout_s=10, user_agent=f"batchrun/{__version__}")
-    async with client:
+        access = access_for(endpoint)
+    async with access.client(_LIMITS, connections=1) as client:
         result = await client.models()
     names = names_in(result.body) if isinstance(result, Reply) and result.is_success else None
     if names is not None:
         return names
     verdict = judge(result)
-    found = await finding(verdict.kind or "bad_reply", reach, ())
-    raise _problem(result, endpoint, found, has_key=reach.key is not None)
+    found = await finding(verdict.kind or "bad_reply", access, ())
+    raise _problem(result, endpoint, found, has_key=access.has_key)
 
 
 def _problem(result: Reply | Fault, endpoint: Endpoint, found: str, *, has_key: bool) -> EndpointRefused | Stopped:

@@ -95,7 +95,8 @@ class Execution:
             if not self.reads_stdin:
                 await self._open_files()
             with self._reporting("the key", "~/.netrc"):
-                access = await opened.enter_async_context(access_to(self.job.endpoint, simulate=self.options.simulate))
+                accesses = access_to(self.job.endpoints, simulate=self.options.simulate)
+                access = (await opened.enter_async_context(accesses))[""]
             with self._reporting("the lock", self.directory):
                 opened.enter_context(DirectoryLock(self.directory))
             if self.reads_stdin:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from batchrun.endpoint.key import find_key
+from batchrun.endpoint.access import access_for
 from batchrun.engine.caps import cap_usd_of
 from batchrun.engine.deadline import next_time_s
 from batchrun.engine.options import Options
@@ -53,7 +53,8 @@ class Judging:
         check_judge(job)
         cap_usd_of(judge_job(job), simulated=options.simulate)
         if not options.simulate:
-            find_key(judge_job(job).endpoint)
+            for endpoint in judge_job(job).endpoints.values():
+                access_for(endpoint)
 
     async def judge(self) -> Judged:
         """Judge the answers that the checkpoint has; what was judged before is not sent again."""

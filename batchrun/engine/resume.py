@@ -14,7 +14,7 @@ from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.records import ModelTotals, summed
 from batchrun.report.texts import counted
-from batchrun.results.endpoints import answering_endpoints, is_known_endpoint, is_same_endpoint
+from batchrun.results.endpoints import answering_endpoints, base_urls, is_among, is_known_endpoint
 from batchrun.results.identity import (
     changed_parts,
     has_changed,
@@ -71,7 +71,8 @@ def endpoint_question(recorded: Known, job: Job, totals: Mapping[str, ModelTotal
         return None
     earlier = " and ".join(answering_endpoints(recorded))
     mixed = f"{job.run_directory}: {counted(completed, 'answer')} of this run came from {earlier}"
-    return f"{mixed}; the endpoint of the job is {job.endpoint.base_url} now"
+    are = "endpoints of the job are" if len(job.endpoints) > 1 else "endpoint of the job is"
+    return f"{mixed}; the {are} {_urls(job)} now"
 
 
 def agree_on_endpoint(store: Store, job: Job, agree: Callable[[str], bool]) -> None:
@@ -159,8 +160,14 @@ def begin(store: Store, job: Job, source: Source, *, simulated: bool, say: Calla
     note_requests(store, job, origin_of(job, source.files))
 
 
+def _urls(job: Job) -> str:
+    return " and ".join(base_urls(job))
+
+
 def _origin_note(job: Job) -> str | None:
     """Return a note when the base URL is from the environment, and not from the job."""
+    if job.has_several_endpoints:
+        return None
     place = place_of(job.endpoint)
     return None if place == job.endpoint.base_url else f"note: the endpoint is {place}"
 
@@ -169,10 +176,10 @@ def _endpoint_note(store: Store, job: Job) -> str | None:
     """Return a note when the rows so far were answered by another endpoint than the job's."""
     settled = summed(store.totals.values()).requests
     earlier = answering_endpoints(store)
-    if not settled or not earlier or is_same_endpoint(earlier[-1], job.endpoint.base_url):
+    if not settled or not earlier or is_among(earlier[-1], base_urls(job)):
         return None
     answered = f"the settled rows ({settled:,}) were answered by {' and '.join(earlier)}"
-    return f"note: {answered} and stay as they are; the rest is sent to {job.endpoint.base_url}"
+    return f"note: {answered} and stay as they are; the rest is sent to {_urls(job)}"
 
 
 def _was_sent(store: Store) -> bool:

@@ -6,8 +6,8 @@ from typing import Any
 
 from batchrun.job.settings import SettingError, header_text, table
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-"""Source: RFC 9110, 5.6.2."""
+_HEADER_NAME = re.compile(r"[A-Za-z0-9._-]+")
+"""Narrower than RFC 9110, 5.6.2: nothing that a shell would read in the command that `show --curl` prints."""
 
 _OURS = frozenset(
     (

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from batchrun.errors import JobError
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.prompt import PromptTemplates
 from batchrun.job.sections import Input, Job, Limits, Model, Output, Response
+from batchrun.job.serving import plain_name, serving, unserved_text
 
 JUDGE = "judge"
 """Folder in a run directory: the run of the judge."""
@@ -49,10 +51,14 @@ def judge_job(job: Job, limits: Limits | None = None) -> Job:
     Args:
         job: has a judge.
         limits: instead of the job's.
+
+    Raises:
+        JobError: none of the job's endpoints serves the judge, or it is not clear which one does.
     """
     judge = job.judge
     assert judge.model is not None
     folder = job.run_directory / JUDGE
+    endpoints = _endpoints(job)
     return Job(
         name=f"{job.name}-{JUDGE}",
         input=Input(path=(str(folder / ANSWERS),), dedupe=not judge.temperature),
@@ -63,7 +69,8 @@ def judge_job(job: Job, limits: Limits | None = None) -> Job:
             max_tokens=judge.max_tokens,
             extra_body=judge.extra_body,
         ),
-        endpoint=_endpoint(job),
+        endpoint=next(iter(endpoints.values())),
+        endpoints=endpoints,
         limits=limits or job.limits,
         output=Output(dir=str(folder), keep=JUDGED),
         response=Response(schema=judge.answer_schema, mode=judge.mode),
@@ -71,11 +78,20 @@ def judge_job(job: Job, limits: Limits | None = None) -> Job:
     )
 
 
-def _endpoint(job: Job) -> Endpoint:
-    """Return the judge's endpoint: the job's with other settings, unless it names another base URL or provider."""
+def _endpoints(job: Job) -> dict[str, Endpoint]:
+    """Return the judge's endpoints: the job's with other settings, unless it names another base URL or provider.
+
+    Raises:
+        JobError: it is not clear which of several endpoints has the other settings, or none of them serves the judge.
+    """
     stated = job.judge.endpoint
-    is_other = "base_url" in stated or "provider" in stated
-    return Endpoint(**stated) if is_other else replace(job.endpoint, **stated)
+    if "base_url" in stated or "provider" in stated:
+        return {"": Endpoint(**stated)}
+    if stated and job.has_several_endpoints:
+        raise JobError("judge.endpoint must have a base_url or a provider: the job has several endpoints")
+    if not serving(job.endpoints, plain_name(job.judge.model or "", job.endpoints)):
+        raise JobError(f'judge.model = "{job.judge.model}"; {unserved_text(job.endpoints)}, or have an endpoint itself')
+    return {name: replace(endpoint, **stated) for name, endpoint in job.endpoints.items()}
 
 
 def target_of(job: Job) -> str | None:

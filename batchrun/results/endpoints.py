@@ -1,5 +1,6 @@
 """Which endpoints have answered rows of a run directory: their base URLs identify where its answers come from."""
 
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from batchrun.checkpoint import facts
@@ -36,7 +37,20 @@ def _parts(url: str) -> tuple[str, str | None, int | None, str]:
     return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
 
 
+def is_among(url: str, urls: Iterable[str]) -> bool:
+    """Return whether a base URL names one of these endpoints."""
+    return any(is_same_endpoint(url, other) for other in urls)
+
+
+def base_urls(job: Job) -> list[str]:
+    """Return the base URLs of a job's endpoints, each once."""
+    return list(dict.fromkeys(endpoint.base_url for endpoint in job.endpoints.values()))
+
+
 def is_known_endpoint(recorded: Known, job: Job) -> bool:
-    """Return whether the job's endpoint has answered rows of this directory, or no endpoint has."""
+    """Return whether one of the job's endpoints has answered rows of this directory, or no endpoint has.
+
+    Endpoints that are added to a known one, or removed next to it, are the same job's.
+    """
     earlier = earlier_endpoints(recorded)
-    return not earlier or any(is_same_endpoint(url, job.endpoint.base_url) for url in earlier)
+    return not earlier or any(is_among(url, earlier) for url in base_urls(job))

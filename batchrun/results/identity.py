@@ -23,7 +23,7 @@ from batchrun.job.sections import Job
 from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import InputFile, fingerprint
 from batchrun.prompts.selection import choice_of, includes
-from batchrun.results.endpoints import earlier_endpoints, is_same_endpoint
+from batchrun.results.endpoints import base_urls, earlier_endpoints, is_among
 
 _ASKS: dict[str, tuple[str, ...]] = {
     "prompt": (),
@@ -175,8 +175,8 @@ def note_start(recorded: Facts, job: Job, *, is_simulated: bool, has_answers: bo
     recorded.set_fact(facts.SIMULATED, is_simulated)
     if not is_simulated:
         earlier = earlier_endpoints(recorded) if has_answers else []
-        others = [url for url in earlier if not is_same_endpoint(url, job.endpoint.base_url)]
-        recorded.set_fact(facts.ENDPOINTS, [*others, job.endpoint.base_url])
+        now = base_urls(job)
+        recorded.set_fact(facts.ENDPOINTS, [*(url for url in earlier if not is_among(url, now)), *now])
 
 
 def _current_folder() -> str | None:

@@ -37,6 +37,18 @@ def test_a_stream_is_printed_as_it_arrives() -> None:
     assert "curl -sS -N" in command({"stream": True})
 
 
+def test_headers_and_query_are_those_of_the_request() -> None:
+    """A secret header is there by the name of its variable; no other key is sent then."""
+    headers: Any = {"X-Title": "it's mine", "api-key": {"env": "AZURE_KEY"}, "X-Two": {"env": "maybe_a_key"}}
+    endpoint = Endpoint(base_url="https://h/v1", headers=headers, query={"api-version": "preview"})
+    command = curl_command(endpoint, b'{"model":"m"}', {"OPENAI_API_KEY": "sk-1", "AZURE_KEY": "azure-1"})
+    assert "https://h/v1/chat/completions?api-version=preview" in command
+    assert shlex.join(["-H", "X-Title: it's mine"]) in command
+    assert '-H "api-key: $AZURE_KEY"' in command
+    assert '-H "X-Two: $API_KEY"' in command
+    assert not any(word in command for word in ("Authorization", "azure-1", "sk-1", "maybe_a_key"))
+
+
 @pytest.mark.parametrize("size", [99_000, 101_000])
 def test_no_argument_is_longer_than_linux_takes(size: int) -> None:
     shown = command({"a": "x" * size})

@@ -8,6 +8,7 @@ import pytest
 from harness.raw_servers import RawServer, Visit, answer
 
 from batchrun.endpoint import diagnosis as diagnosis_module
+from batchrun.endpoint.access import Access
 from batchrun.endpoint.diagnosis import finding, names_in, nearest, nearest_text, other_scheme, whats_there
 from batchrun.endpoint.key import Secret
 from batchrun.endpoint.pool.verdicts import UNHEARD
@@ -84,7 +85,7 @@ def found(site: Site, base: str, models: list[str], key: Secret | None = None) -
     async def main() -> str:
         async with site.listening() as url:
             origin = url.removesuffix("/v1")
-            text = await whats_there(origin + base, key, None, models)
+            text = await whats_there(Access(origin + base, key, None), models)
             return text.replace(origin, "ORIGIN")
 
     return asyncio.run(main())
@@ -122,7 +123,7 @@ def test_the_other_scheme_is_asked_without_a_key() -> None:
     async def main() -> list[str]:
         async with site.listening() as url:
             https = url.replace("http:", "https:")
-            texts = [await other_scheme(https), await finding(UNHEARD, Reach(https), ()), await other_scheme(url)]
+            texts = [await other_scheme(https), await finding(UNHEARD, reach(https), ()), await other_scheme(url)]
             return [text.replace(url, "URL") for text in texts]
 
     one, same, none = asyncio.run(main())
@@ -151,19 +152,17 @@ def test_http_to_another_machine_is_only_named_where_an_api_answers(
 
 def test_the_url_of_a_provider_is_not_asked_by_another_scheme() -> None:
     """It is right."""
-    assert asyncio.run(finding("connection", Reach("https://api.openai.com/v1"), ())) == ""
+    assert asyncio.run(finding("connection", reach("https://api.openai.com/v1"), ())) == ""
 
 
-class Reach:
-    """An endpoint with a key."""
-
-    def __init__(self, base_url: str) -> None:
-        self.base_url, self.key, self.project = base_url, Secret("key-of-the-user"), None
+def reach(base_url: str) -> Access:
+    """Return the access to an endpoint with a key."""
+    return Access(base_url, Secret("key-of-the-user"), None)
 
 
 @pytest.mark.parametrize("kind", ["unauthorized", "quota_exhausted", "overloaded", None])
 def test_other_failures_are_not_looked_into(kind: str | None) -> None:
-    assert asyncio.run(finding(kind, Reach("http://127.0.0.1:1/v1"), ())) == ""
+    assert asyncio.run(finding(kind, reach("http://127.0.0.1:1/v1"), ())) == ""
 
 
 def test_a_model_that_the_job_has_already_is_not_suggested_for_another() -> None:

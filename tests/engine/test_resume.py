@@ -81,8 +81,9 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     @asynccontextmanager
     async def everywhere(endpoint: Endpoint, *, simulate: bool) -> Any:
-        async with access_to(endpoint, simulate=True) as access:
-            yield access if simulate else Access(access.base_url, access.key, None)
+        async with access_to(endpoint, simulate=True) as found:
+            real = {name: Access(access.base_url, access.key, None) for name, access in found.items()}
+            yield found if simulate else real
 
     monkeypatch.setattr(execution, "access_to", everywhere)
 

@@ -64,9 +64,10 @@ async def connected(server: Server, **settings: Any) -> AsyncIterator[HttpClient
 
 def opened(base_url: str, key: str | None = KEY, **settings: Any) -> HttpClient:
     """Return a client for a base URL, with short timeouts."""
-    settings = {"connections": 4, "timeout_s": 5.0, "connect_timeout_s": 2.0, "user_agent": "batchrun/test"} | settings
+    settings = {"connections": 4, "timeout_s": 5.0, "connect_timeout_s": 2.0} | settings
     project = settings.pop("project", "team/project")
-    return HttpClient(base_url, Secret(key) if key else None, project, **settings)
+    headers = {"OpenAI-Project": project} if project else {}
+    return HttpClient(base_url, Secret(key) if key else None, headers, **settings)
 
 
 def send(answer: bytes | Answer, **settings: Any) -> Reply | Fault:

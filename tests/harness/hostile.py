@@ -26,11 +26,10 @@ def opened(base_url: str, *, connections: int = 4, timeout_s: float = 5.0) -> Ht
     return HttpClient(
         base_url,
         Secret(KEY),
-        "team/project",
+        {"OpenAI-Project": "team/project"},
         connections=connections,
         timeout_s=timeout_s,
         connect_timeout_s=timeout_s,
-        user_agent="batchrun/test",
     )
 
 

@@ -4,15 +4,16 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
+from batchrun import __version__
 from batchrun.endpoint.http.body import MAX_ANSWER_BYTES, BodyReader, BrokenOff, TooLong
 from batchrun.endpoint.http.deadlines import Deadlines
 from batchrun.endpoint.http.wire import Connector, StaleError, Wire
@@ -56,36 +57,37 @@ class HttpClient:
         self,
         base_url: str,
         key: Secret | None,
-        project: str | None,
+        headers: Mapping[str, str | Secret] = _NO_HEADERS,
         *,
+        query: Mapping[str, str] = _NO_HEADERS,
         connections: int,
         timeout_s: float,
         connect_timeout_s: float,
-        user_agent: str,
     ) -> None:
         """Prepare; `async with` opens it.
 
         Args:
             base_url: ends in `/v1`.
             key: goes into the `Authorization` header, and nowhere else.
-            project: team/project, for the `OpenAI-Project` header.
+            headers: of each request, in addition to those that every endpoint gets.
+            query: what is added to each URL.
             connections: how many may be open at once; the pool's ceiling.
             timeout_s: of a whole attempt, from sending to the last byte; of a stream, from each piece to the next.
             connect_timeout_s: of opening a connection.
-            user_agent: the header of that name.
         """
-        self._chat_url = f"{base_url}/chat/completions"
-        self._models_url = f"{base_url}/models"
+        added = f"?{urlencode(query)}" if query else ""
+        self._chat_url = f"{base_url}/chat/completions{added}"
+        self._models_url = f"{base_url}/models{added}"
         self._headers = {
             "Content-Type": "application/json",
-            "User-Agent": user_agent,
+            "User-Agent": f"batchrun/{__version__}",
             "Accept-Encoding": "identity",
         }
-        if project:
-            self._headers["OpenAI-Project"] = project
         if key is not None:
             self._headers["Authorization"] = f"Bearer {key.reveal()}"
-        self._key = key
+        for name, value in headers.items():
+            self._headers[name] = value.reveal() if isinstance(value, Secret) else value
+        self._hide = _hiding([key, *headers.values()])
         self._connections = connections
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
@@ -158,8 +160,8 @@ class HttpClient:
             if not is_late:
                 self._deadlines.end(task)
         latency_s = time.perf_counter() - began_s
-        if self._key is not None:
-            content = self._key.hide_in(content)
+        if self._hide is not None:
+            content = self._hide(content)
         headers = _NO_HEADERS if 200 <= answer.status < 300 else self._kept(answer.headers.get)
         return _new(Reply, (answer.status, headers, content, latency_s))
 
@@ -171,9 +173,23 @@ class HttpClient:
 
     def _kept(self, header: Callable[[str], str | None]) -> dict[str, str]:
         kept = {name: value for name in _HEADERS_READ if (value := header(name)) is not None}
-        if self._key is None:
+        if self._hide is None:
             return kept
-        return {name: self._key.hide_in(value.encode("utf-8", "replace")).decode() for name, value in kept.items()}
+        return {name: self._hide(value.encode("utf-8", "replace")).decode() for name, value in kept.items()}
+
+
+def _hiding(values: Iterable[str | Secret | None]) -> Callable[[bytes], bytes] | None:
+    """Return a function that hides every secret among some values; None without one."""
+    secrets = [part for value in values if isinstance(value, Secret) for part in value.parts()]
+    if len(secrets) < 2:
+        return secrets[0].hide_in if secrets else None
+
+    def hide(data: bytes) -> bytes:
+        for secret in secrets:
+            data = secret.hide_in(data)
+        return data
+
+    return hide
 
 
 def _proxy_for(url: str) -> str | None:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from batchrun.answers.envelope import parse_completion
+from batchrun.endpoint.access import access_for
 from batchrun.endpoint.advice import cure_for, place_of, without_successor
 from batchrun.endpoint.diagnosis import finding
-from batchrun.endpoint.http.client import HttpClient
-from batchrun.endpoint.key import find_key
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.verdicts import EFFECTS
+from batchrun.endpoint.renaming import renamed
 from batchrun.engine.access import Access, access_to
 from batchrun.engine.preflight.survey import Survey
 from batchrun.errors import BatchrunError
@@ -41,24 +41,43 @@ class Probed(NamedTuple):
     usd: float | None
     """None when no price or no usage is known."""
     response: str | None
+    endpoint: str = ""
+    """Name of the endpoint; empty where the job has one."""
 
 
-async def probe(job: Job, access: Access, requests: Iterable[Request]) -> list[Probed]:
+class Target(NamedTuple):
+    """One request to one endpoint."""
+
+    name: str
+    """Of the endpoint; empty where the job has one."""
+    endpoint: Endpoint
+    access: Access
+    request: Request
+
+    @property
+    def body(self) -> bytes:
+        """What is sent: the model has the name that it has there."""
+        model = self.request.model
+        return renamed(self.request.body, model, (self.endpoint.models or {}).get(model, model))
+
+
+async def probe(job: Job, targets: Iterable[Target]) -> list[Probed]:
     """Send requests one after the other, each once; return the results."""
+    return [await _sent(job, target) for target in targets]
+
+
+async def _sent(job: Job, target: Target) -> Probed:
+    name, endpoint, access, request = target
     async with access.client(job.limits, connections=1) as client:
-        return [await _sent(client, job, request, access) for request in requests]
-
-
-async def _sent(client: HttpClient, job: Job, request: Request, access: Access) -> Probed:
-    result = await client.send(request.body)
+        result = await client.send(target.body)
     verdict = judge(result)
     effect = None if verdict.kind is None else EFFECTS[verdict.kind]
     message, exit_code = "", 0
     if effect is not None and verdict.kind is not None:
-        is_real = access.base_url == job.endpoint.base_url
-        unknown = without_successor([request.model], job.endpoint)
+        is_real = access.base_url == endpoint.base_url
+        unknown = without_successor([request.model], endpoint)
         found = await finding(verdict.kind, access, unknown) if is_real else ""
-        cure = found or cure_for(verdict.kind, job.endpoint, has_key=access.key is not None, model=request.model)
+        cure = found or cure_for(verdict.kind, endpoint, has_key=access.has_key, model=request.model)
         message = f"{verdict.message.rstrip('.')}; {cure}" if cure else verdict.message
         exit_code = effect.run.exit_code or _ROW_FAILED
     return Probed(
@@ -70,31 +89,42 @@ async def _sent(client: HttpClient, job: Job, request: Request, access: Access) 
         prompt_tokens=verdict.usage.prompt_tokens,
         completion_tokens=verdict.usage.completion_tokens,
         latency_s=result.latency_s,
-        usd=cost_usd(verdict.usage, price_of(job.endpoint, request.model, job.prices)),
+        usd=cost_usd(verdict.usage, price_of(endpoint, request.model, job.prices)),
         response=parse_completion(result.body).response if isinstance(result, Reply) and effect is None else None,
+        endpoint=name,
     )
 
 
-def endpoint_notes(endpoint: Endpoint, *, simulate: bool) -> list[str]:
-    """Return where the base URL is from, if not from the job, and the problem of the key, if there is one."""
+def endpoint_notes(job: Job, *, simulate: bool) -> list[str]:
+    """Return where the base URL is from, if not from the job, and the problem of each key, if there is one."""
     if simulate:
         return []
-    notes = [] if (place := place_of(endpoint)) == endpoint.base_url else [f"the endpoint is {place}"]
-    try:
-        find_key(endpoint)
-    except BatchrunError as problem:
-        notes.append(str(problem))
+    place = place_of(job.endpoint)
+    notes = [] if job.has_several_endpoints or place == job.endpoint.base_url else [f"the endpoint is {place}"]
+    for endpoint in job.endpoints.values():
+        try:
+            access_for(endpoint)
+        except BatchrunError as problem:
+            notes.append(str(problem))
     return notes
 
 
 def probe_sender(job: Job, *, simulate: bool) -> Callable[[Survey], list[Probed]]:
-    """Return a function that sends the first request to each model; the key is looked for at once."""
+    """Return a function that sends the first request to each model, wherever it is served; keys are looked for now."""
     if not simulate:
-        find_key(job.endpoint)
+        for endpoint in job.endpoints.values():
+            access_for(endpoint)
 
     async def sent(survey: Survey) -> list[Probed]:
         requests = [part.first for part in survey.models.values() if part.first is not None]
-        async with access_to(job.endpoint, simulate=simulate) as access:
-            return await probe(job, access, requests)
+        async with access_to(job.endpoints, simulate=simulate) as access:
+            return await probe(
+                job,
+                [
+                    Target(name, job.endpoints[name], access[name], request)
+                    for request in requests
+                    for name in job.serving(request.model)
+                ],
+            )
 
     return lambda survey: asyncio.run(sent(survey))

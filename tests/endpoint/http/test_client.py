@@ -8,6 +8,7 @@ import orjson
 import pytest
 from harness.attempts import ANSWER, BODY, KEY, Answer, Server, Writer, connected, fault, opened, response, send
 
+from batchrun import __version__
 from batchrun.endpoint.pool.replies import judge
 from batchrun.records import Fault, Reply
 from batchrun.simulator import Settings, serve
@@ -35,7 +36,7 @@ def test_a_request_is_sent_as_the_endpoint_expects_it(monkeypatch: pytest.Monkey
     assert headers["authorization"] == f"Bearer {KEY}"
     assert headers["openai-project"] == "team/project"
     assert headers["content-type"] == "application/json"
-    assert headers["user-agent"] == "batchrun/test"
+    assert headers["user-agent"] == f"batchrun/{__version__}"
     assert headers["accept-encoding"] == "identity"
     assert "authorization" not in bare
     assert "openai-project" not in bare
