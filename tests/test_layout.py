@@ -26,7 +26,7 @@ SUITES = {"benchmarks", "end_to_end", "harness", "real"}
 """Folders of tests that do not mirror a package."""
 
 WITHOUT_MODULE = re.compile(
-    r"test_(fuzz|fuzz_\w+|crashes|unheard|scenarios|hostile_\w+|outages|refusals|stops|openai_client"
+    r"test_(fuzz|fuzz_\w+|crashes|unheard|scenarios|hostile_\w+|outages|refusals|several_routes|stops|openai_client"
     r"|memory|key_leaks|kept_connections|whose_answer|certificates)\.py"
 )
 """Test files about a whole package, or about its use by a foreign client."""

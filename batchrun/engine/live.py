@@ -12,6 +12,7 @@ from batchrun.endpoint.pool.budget import Amount, Budget, Used
 from batchrun.endpoint.pool.limits import START, Change, Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.repair import Repair
+from batchrun.endpoint.pool.route import Route
 from batchrun.endpoint.pool.rules import Listeners, Rules
 from batchrun.endpoint.pool.strict import Strictness
 from batchrun.engine.access import Access
@@ -98,14 +99,14 @@ class Sending:
         self._pool = self._new_pool()
         self._ticker: Watch | None = None
         self._has_ended = False
-        self._limit_change: Change | None = Change(0.0, self._pool.limit.current, "start")
+        self._limit_change: Change | None = Change(0.0, self._pool.routes[0].limit.current, "start")
 
     def _new_pool(self) -> Pool:
         canaries = Canaries(self.job)
-        return Pool(
-            self._client,
-            self._limit(),
-            Rules(
+        route = Route(
+            client=self._client,
+            limit=self._limit(),
+            rules=Rules(
                 policy=self._contact.policy,
                 canary=canaries.request,
                 rates=rates_of(self.job),
@@ -119,6 +120,9 @@ class Sending:
                 place=self._contact.place,
                 cure_of=self._contact.cure_of,
             ),
+        )
+        return Pool(
+            [route],
             Listeners(on_outcome=self.store.put, on_flight=self._on_flight, on_event=self._on_event),
             may_admit=self.store.has_room,
         )
@@ -138,8 +142,8 @@ class Sending:
         keep_set_aside(self.store, self.set_aside)
         self.store.is_note_done = True
         self._note_learned()
-        self.store.set_fact(facts.LIMIT, self._pool.limit.held)
-        self._memory.learn(self._pool.limit.held)
+        self.store.set_fact(facts.LIMIT, self._pool.routes[0].limit.held)
+        self._memory.learn(self._pool.routes[0].limit.held)
         return stop
 
     async def _send_all(self) -> Stop | None:
@@ -242,11 +246,11 @@ class Sending:
             change = self._limit_change
             self.store.note_limit(_now_ms(), change.limit, change.reason)
             if change.at_s:  # also for an execution that dies
-                self.store.set_fact(facts.LIMIT, self._pool.limit.held)
+                self.store.set_fact(facts.LIMIT, self._pool.routes[0].limit.held)
             self._limit_change = None
         if self._pool.is_heard:
             self._contact.note_heard()
-            self._contact.note_answered(self._pool.answered)
+            self._contact.note_answered(self._pool.routes[0].answered)
 
     # The watch.
 

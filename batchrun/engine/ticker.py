@@ -161,7 +161,7 @@ class Watch:
 
     async def _share(self) -> None:
         """Write for the other runs of this project what this one uses of the limit, and leave them their share."""
-        limit = self.pool.limit
+        limit = self.pool.routes[0].limit
         own = Share(self.pool.in_flight, wants_more=self.pool.has_more and self.pool.in_flight < limit.ceiling)
         limit.cap(await asyncio.to_thread(self.memory.share, own), asyncio.get_running_loop().time())
 
@@ -236,7 +236,7 @@ class Watch:
             throttled=pool.throttled,
             tokens=sums.usage.total_tokens,
             in_flight=pool.in_flight,
-            limit=pool.limit.current,
+            limit=sum(route.limit.current for route in pool.routes),
             waiting=pool.waiting,
             pause=pause,
             paused_since_ms=self.paused_since_ms,

@@ -1,7 +1,7 @@
 """Runs the real pool against a server model on the virtual clock."""
 
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ from batchrun.endpoint.pool.lane import Canary
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rates import Rates
+from batchrun.endpoint.pool.route import Route
 from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
 from batchrun.records import Event, Outcome, Request, Stop
 from harness.clock import run_virtually
@@ -51,28 +52,38 @@ def _canary(model: str, *, is_bare: bool) -> Request:
     return Request(-1, model, 0, b"", body, None)
 
 
+def route(
+    client: Any,
+    name: str = "",
+    *,
+    limit: Any = None,
+    policy: Policy | None = None,
+    canary: Canary | None = None,
+    serves: Mapping[str, str] | None = None,
+    **rules: Any,
+) -> Route:
+    """Return a route to a server model; see `send_all`."""
+    decided = Rules(policy=policy or Policy(), canary=canary or _canary, **rules)
+    return Route(name=name, client=client, limit=limit or Limit(5_000), rules=decided, models=serves)
+
+
 def send_all(
     endpoint: Any,
     rows: int | Sequence[Request],
     *,
-    limit: Any = None,
-    policy: Policy | None = None,
     seed: int = 7,
     pools: list[Pool] | None = None,
-    canary: Canary | None = None,
-    **rules: Any,
+    **settings: Any,
 ) -> Run:
     """Send rows through a pool to their end, on the virtual clock.
 
     Args:
-        endpoint: whatever has `send`.
+        endpoint: whatever has `send`; or the routes, where there are several.
         rows: how many, or which.
-        limit: the controller; a new one with a high ceiling unless given.
-        policy: of the pool.
         seed: of the pool's jitter.
         pools: gets the pool, for tests that watch it.
-        canary: makes canaries; all are `CANARY` unless given.
-        rules: further rules of the pool.
+        settings: of the route. `limit` is the controller, a new one with a high ceiling unless given; `policy` of the
+            pool; `canary` makes canaries, all are `CANARY` unless given; further rules of the pool.
     """
     run = Run()
     asked = requests(rows) if isinstance(rows, int) else list(rows)
@@ -85,13 +96,7 @@ def send_all(
         import asyncio
 
         pool = Pool(
-            endpoint,
-            limit or Limit(5_000),
-            Rules(
-                policy=policy or Policy(),
-                canary=canary or _canary,
-                **rules,
-            ),
+            endpoint if isinstance(endpoint, list) else [route(endpoint, **settings)],
             Listeners(on_outcome=run.outcomes.append, on_event=run.events.append),
             uniform=random.Random(seed).random,
             unix_s=lambda: 1_700_000_000.0,

@@ -7,10 +7,10 @@ from typing import Any
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
-from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
+from batchrun.endpoint.pool.rules import Listeners, Policy
 from batchrun.records import Event, Request, Stop
 from harness.clock import run_virtually
-from harness.runs import CANARY, requests
+from harness.runs import CANARY, requests, route
 
 
 class Stage:
@@ -22,13 +22,15 @@ class Stage:
         self.is_open = True
         self.events: list[Event] = []
         self.pool = Pool(
-            endpoint,
-            settings.pop("limit", None) or Limit(20, start=20),
-            Rules(
-                policy=Policy(**settings.pop("policy", {})),
-                canary=lambda model, is_bare: Request(-1, model, 0, b"", CANARY, None),
-                **settings,
-            ),
+            [
+                route(
+                    endpoint,
+                    limit=settings.pop("limit", None) or Limit(20, start=20),
+                    policy=Policy(**settings.pop("policy", {})),
+                    canary=lambda model, is_bare: Request(-1, model, 0, b"", CANARY, None),
+                    **settings,
+                )
+            ],
             Listeners(
                 on_outcome=on_outcome or (lambda outcome: self.outcomes.append(outcome.row)),
                 on_event=self.events.append,

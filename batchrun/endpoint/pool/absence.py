@@ -18,7 +18,7 @@ _UNNOTICED_S = 2.0
 
 
 class Absence:
-    """The models that are reported as away."""
+    """The models of an endpoint that are reported as away."""
 
     def __init__(self, admission: Admission, on_event: Callable[[Event], None]) -> None:
         self._admission, self._on_event = admission, on_event
@@ -29,7 +29,7 @@ class Absence:
         pause = lane.health.pause
         if pause is not None and lane.model not in self._reported:
             self._reported.add(lane.model)
-            self._on_event(Paused(lane.model, pause.kind, pause.message, now_s - pause.since_s))
+            self._on_event(Paused(lane.model, pause.kind, pause.message, now_s - pause.since_s, lane.endpoint))
 
     def look(self, now_s: float, *, is_heard: bool) -> None:
         """Report the pauses that have lasted too long; call it every few moments.
@@ -47,7 +47,7 @@ class Absence:
         """Report that a model is back, if it was reported as away."""
         if lane.model in self._reported:
             self._reported.remove(lane.model)
-            self._on_event(Resumed(lane.model, round(now_s - pause.since_s, 3)))
+            self._on_event(Resumed(lane.model, round(now_s - pause.since_s, 3), lane.endpoint))
 
     @property
     def _away(self) -> dict[str, Pause]:

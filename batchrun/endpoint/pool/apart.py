@@ -30,8 +30,9 @@ _SUCCESSES = 3
 class Apart:
     """The rows of one model that are held apart."""
 
-    def __init__(self) -> None:
-        self.held: deque[Work] = deque()
+    def __init__(self, held: deque[Work]) -> None:
+        """Begin; `held`: these rows, of all endpoints that serve the model."""
+        self.held = held
         self._sent: Work | None = None
         self._successes = 0  # since the last outage
         self._ended_s = 0.0

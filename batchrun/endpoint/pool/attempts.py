@@ -80,7 +80,9 @@ class Attempts:
             rows = [work for work in ended if not work.is_canary]
             if rows:
                 after_s = min(now_s - work.sent_s for work in rows)
-                self._on_event(GivenUp(lane.model, len(rows), after_s, lane.slowest_s, drain is not None))
+                self._on_event(
+                    GivenUp(lane.model, len(rows), after_s, lane.slowest_s, drain is not None, lane.endpoint)
+                )
         self._look_s = again_s or 0.0
         return again_s
 

@@ -1,7 +1,6 @@
-"""The requests that wait: fresh requests in their order, others by the time at which they are sent again. Pure."""
+"""The requests that wait to be sent again, by the time at which they are. Pure."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count
 
@@ -27,6 +26,7 @@ class Work:
     beginnings = 0  # of outages at which it was in flight, since it was last judged
     alone = 0  # of these, as the only row that was held apart
     survived_s = 0.0  # how long it was in flight when the last of them began
+    endpoint = ""  # that passed it on last
     level = 0  # requests in flight when it was sent, this one included
     sent_s = 0.0
     sent_bytes = 0  # its size when it was sent
@@ -64,23 +64,14 @@ class Work:
 
 
 class Backlog:
-    """The requests of one model that no worker holds."""
+    """The requests of one model that an endpoint has to send again."""
 
-    def __init__(self, max_attempts: int) -> None:
-        self._max_attempts = max_attempts
-        self._fresh: deque[Request] = deque()
+    def __init__(self) -> None:
         self._again: list[tuple[float, int, Work]] = []
         self._parked: dict[Work, None] = {}
         self._order = count()
-        self.fresh_bytes = 0
-        """Bytes of the bodies of fresh requests."""
         self.kept_bytes = 0
         """Bytes of the bodies of requests that wait to be sent again or to be judged."""
-
-    @property
-    def fresh(self) -> int:
-        """How many requests were never sent."""
-        return len(self._fresh)
 
     @property
     def again(self) -> int:
@@ -93,6 +84,11 @@ class Backlog:
         return len(self._parked)
 
     @property
+    def waiting(self) -> int:
+        """How many requests wait to be sent again or to be judged."""
+        return len(self._again) + len(self._parked)
+
+    @property
     def is_waiting(self) -> bool:
         """Whether any request waits to be sent again or to be judged."""
         return bool(self._again or self._parked)
@@ -101,12 +97,6 @@ class Backlog:
     def due_s(self) -> float | None:
         """When the first request that waits to be sent again is due."""
         return self._again[0][0] if self._again else None
-
-    def extend(self, requests: Iterable[Request]) -> None:
-        """Add fresh requests."""
-        requests = list(requests)
-        self._fresh.extend(requests)
-        self.fresh_bytes += sum(len(request.body) for request in requests)
 
     def put(self, work: Work, due_s: float) -> None:
         """Add a request that is sent again, at `due_s` at the earliest."""
@@ -128,20 +118,6 @@ class Backlog:
         is_parked = self._parked.pop(work, work) is None
         self.kept_bytes -= work.size_bytes if is_parked else 0
         return is_parked
-
-    def take_fresh(self) -> Work | None:
-        """Return the next fresh request."""
-        if not self._fresh:
-            return None
-        request = self._fresh.popleft()
-        self.fresh_bytes -= len(request.body)
-        return Work(request, self._max_attempts)
-
-    def take_last(self) -> Work:
-        """Return the last of the fresh requests, of which there must be some."""
-        request = self._fresh.pop()
-        self.fresh_bytes -= len(request.body)
-        return Work(request, self._max_attempts)
 
     def take_due(self, now_s: float) -> Work | None:
         """Return the next request that is due to be sent again."""

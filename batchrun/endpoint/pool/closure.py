@@ -1,14 +1,15 @@
 """Closes a model that is refused or away for too long: nothing more is sent to it, the others continue. Pure.
 
-Its rows stay open for the next execution. The run stops when no model is left, or when the others have come to their
-end; then the reason to stop names every closed model.
+It is closed at one endpoint. As long as another one serves it, its rows go there. Otherwise they stay open for the next
+execution. The run stops when no model is left, or when the others have come to their end; then the reason to stop names
+every closed model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.supply import Supply
 from batchrun.errors import EndpointRefused
 from batchrun.records import Attempted, Closed, Event, Stop
 
@@ -17,26 +18,26 @@ REFUSED = EndpointRefused.exit_code
 
 
 class Closure:
-    """The models that are closed, and why."""
+    """The models that are closed, where, and why."""
 
     def __init__(
-        self, admission: Admission, models: int, on_event: Callable[[Event], None], stop: Callable[[Stop], None]
+        self, supply: Supply, models: int, on_event: Callable[[Event], None], stop: Callable[[Stop], None]
     ) -> None:
         """Begin with all models open.
 
         Args:
-            admission: has the models that have had a request.
+            supply: has the models that have had a request.
             models: how many the job has; those that were done before have had none.
             on_event: takes what is closed, and the attempts of rows that stay open.
             stop: stops the run.
         """
-        self._admission, self._models, self._on_event, self._stop_run = admission, models, on_event, stop
-        self.stops: dict[str, Stop] = {}
-        """Model → why it is closed."""
+        self._supply, self._models, self._on_event = supply, models, on_event
+        self.stop_run = stop
+        self._stops: dict[Lane, Stop] = {}
         self._of_model: set[str] = set()  # closed for a reason that must name the model
 
     def close(self, lane: Lane, stop: Stop, *, is_of_model: bool = False) -> None:
-        """Send nothing more to a model; stop the run when no model is left.
+        """Send nothing more to a model at one endpoint; stop the run when no model is left.
 
         Args:
             lane: of the model.
@@ -45,38 +46,62 @@ class Closure:
         """
         if lane.is_closed:
             return
-        self.stops[lane.model] = stop
+        self._stops[lane] = stop
         if is_of_model:
             self._of_model.add(lane.model)
-        for work in lane:
-            self.leave_open(lane, work)
-        self._admission.close(lane)
-        if not self._admission.is_open and (reason := self.stop) is not None:
-            self._stop_run(reason)
+        for work in (*lane.backlog, *lane.queue):
+            self.leave_open(work, lane.endpoint)
+        lane.close()
+        if not self._supply.is_open and (reason := self.stop) is not None:
+            self.stop_run(reason)
         else:
-            self._on_event(Closed(lane.model, stop.message))
+            self._on_event(Closed(lane.model, stop.message, lane.endpoint))
 
-    def leave_open(self, lane: Lane, work: Work) -> None:
+    def leave_open(self, work: Work, endpoint: str) -> None:
         """Report the attempts of a row that stays open: its outcome, in a later execution, will not count them."""
         if work.attempts and not work.is_canary:
-            self._on_event(Attempted(lane.model, work.attempts, work.throttled))
+            self._on_event(Attempted(work.request.model, work.attempts, work.throttled, endpoint))
+
+    @property
+    def stops(self) -> Mapping[str, Stop]:
+        """Model → why nothing more is sent to it, of the models that are closed wherever they are served."""
+        closed: dict[str, list[Lane]] = {}
+        for lane in self._closed_everywhere:
+            closed.setdefault(lane.model, []).append(lane)
+        return {model: self._reason(lanes) for model, lanes in closed.items()}
+
+    def at(self, endpoint: str) -> Mapping[str, Stop]:
+        """Return model → why nothing more is sent to it at this endpoint."""
+        return {lane.model: stop for lane, stop in self._stops.items() if lane.endpoint == endpoint}
 
     @property
     def stop(self) -> Stop | None:
         """Why the run ends with rows left open; None when no model is closed. A refusal counts more than an outage."""
-        if not self.stops:
-            return None
-        first = next(
-            (each for each in self.stops.values() if each.exit_code == REFUSED), next(iter(self.stops.values()))
-        )
-        models: dict[str, list[str]] = {}  # by message
-        for model in (lane.model for lane in self._admission.lanes if lane.is_closed):
-            models.setdefault(self.stops[model].message, []).append(model)
-        all_models = max(len(self._admission.lanes), self._models)
-        is_everybodys = len(models) == 1 and not self._of_model and len(self.stops) == all_models
-        named = (f"{', '.join(names)}: {message}" for message, names in models.items())
-        return Stop(
-            kind=first.kind,
-            message=first.message if is_everybodys else "; and ".join(named),
-            exit_code=first.exit_code,
-        )
+        closed = self._closed_everywhere
+        return self._reason(closed) if closed else None
+
+    @property
+    def _closed_everywhere(self) -> list[Lane]:
+        return [lane for lane in self._supply.lanes if lane.queue.is_closed]
+
+    def _reason(self, lanes: Sequence[Lane]) -> Stop:
+        """Return the reasons of several lanes as one."""
+        first = next((lane for lane in self._stops if lane in lanes and self._stops[lane].exit_code == REFUSED), None)
+        stop = self._stops[first or next(lane for lane in self._stops if lane in lanes)]
+        by_message: dict[str, list[Lane]] = {}
+        for lane in lanes:
+            by_message.setdefault(self._stops[lane].message, []).append(lane)
+        named = (f"{self._names(its)}: {message}" for message, its in by_message.items())
+        message = stop.message if len(by_message) == 1 and self._is_everybodys(lanes) else "; and ".join(named)
+        return Stop(kind=stop.kind, message=message, exit_code=stop.exit_code)
+
+    def _is_everybodys(self, lanes: Sequence[Lane]) -> bool:
+        """Return whether a reason that these have in common need name none of them."""
+        all_models = max(len(self._supply.queues), self._models)
+        return not self._of_model and len({lane.model for lane in lanes}) == all_models
+
+    def _names(self, lanes: Sequence[Lane]) -> str:
+        """Return which models are meant; which endpoints, where there are several."""
+        models = ", ".join(dict.fromkeys(lane.model for lane in lanes))
+        endpoints = ", ".join(dict.fromkeys(lane.endpoint for lane in lanes if lane.siblings))
+        return f"{models} at {endpoints}" if endpoints else models

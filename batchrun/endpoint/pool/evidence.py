@@ -81,7 +81,7 @@ class Evidence:
         is_alone = was_probe or not self._admission.in_flight
         if effect.run in (ForRun.PROBES_IF_ALONE, ForRun.WAITS) and not is_alone:
             return
-        if effect.run is ForRun.WAITS and (lane.backlog.fresh or not self._admission.is_fed):
+        if effect.run is ForRun.WAITS and (lane.queue or not self._admission.supply.is_fed):
             return  # fresh requests will show whether others are let in
         failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, lane.in_flight, was_probe)
         begins = lane.health.canary_failed(failure) if work.is_canary else lane.health.failed(work, failure)

@@ -1,14 +1,15 @@
-"""The requests of one model: which of them wait, whether the model answers, and which is next. Pure: time is given.
+"""The requests of one model at one endpoint: which wait, whether the model answers, which is next. Pure: time is given.
 
 The models of an endpoint fail separately: a model that is down says nothing about the others. So each model has its own
-backlog and its own health. All models share the limit, the rates and the money: see `admission`.
+backlog and its own health. All models share the limit, the rates and the money: see `admission`. The lanes of a model
+at several endpoints are siblings: they take fresh requests from one queue.
 
 The order: while the model is doubted, probes. Otherwise requests that are due to be sent again, then fresh requests. A
 row that has failed so often that it would end as failed, or was refused, is held back until a success of its model
 shows whether it was at fault. When no other row is left, a probe must show it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from math import inf
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from batchrun.endpoint.pool.backlog import Backlog, Work
 from batchrun.endpoint.pool.brownout import Brownout
 from batchrun.endpoint.pool.health import Health
 from batchrun.endpoint.pool.rejections import Rejections
+from batchrun.endpoint.pool.shared_queue import SharedQueue
 from batchrun.records import Request
 
 _YIELD_S = 1.0
@@ -33,8 +35,12 @@ class Canary(Protocol):
 class Room(Protocol):
     """What a lane may do, given the state of all lanes."""
 
-    most_bytes: float
-    """Bytes of bodies that may be in flight or wait to be sent again before no fresh requests are taken."""
+    is_heard: bool
+    """Whether the endpoint has ever replied, with whatever status."""
+
+    @property
+    def slots(self) -> int:
+        """How many requests of all models may be in flight now."""
 
     @property
     def most_waiting(self) -> int:
@@ -44,29 +50,36 @@ class Room(Protocol):
     def more_to_come(self) -> bool:
         """Whether fresh requests may still be added."""
 
+    def closed(self, lane: "Lane") -> None:
+        """Note that nothing more is sent in a lane."""
+
 
 class Lane:
-    """One model's requests that no worker holds, and what is known about the model."""
+    """One model's requests at one endpoint that no worker holds, and what is known about the model there."""
 
-    def __init__(self, model: str, max_attempts: int, canary: Canary, room: Room) -> None:
+    def __init__(self, queue: SharedQueue, canary: Canary, room: Room, endpoint: str = "") -> None:
         """Begin without requests.
 
         Args:
-            model: its name.
-            max_attempts: how many attempts a row may spend.
+            queue: the requests of the model that were never sent.
             canary: makes the request that finds out whether a model answers.
             room: what the lane may do.
+            endpoint: name of the endpoint.
         """
-        self.model = model
-        self.backlog = Backlog(max_attempts)
+        self.model, self.queue, self.endpoint = queue.model, queue, endpoint
+        self.siblings: Sequence[Lane] = ()
+        """The lanes of the model at other endpoints."""
+        self.backlog = Backlog()
         self.health: Health[Work] = Health()
-        self.brownout = Brownout(max_attempts)
+        self.brownout = Brownout(queue.max_attempts)
         self.rejections: Rejections[Work] = Rejections()
-        self.apart = Apart()
+        self.apart = Apart(queue.held)
         self.in_flight = 0
         """How many requests are in flight."""
         self.in_flight_bytes = 0
         """Bytes of their bodies."""
+        self.most_bytes = inf
+        """Bytes of bodies that may be in flight or wait to be sent again before no fresh requests are taken."""
         self.troubled_since_s: float | None = None
         """Since when its requests have failed with no success between; `settlement` ends it."""
         self._silent_since_s = -inf  # and since when nothing was answered: a request that timed out shows it
@@ -84,23 +97,23 @@ class Lane:
         self._answered_s = -inf  # when the last one came
         self.look_again_s: float | None = None
         """When `next` may have something to send, if not now; `next` sets it."""
-        self._max_attempts, self._canary, self._room = max_attempts, canary, room
+        self._canary, self._room = canary, room
         self._probes: set[Work] = set()  # under way
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits."""
-        return not (self.backlog.fresh or self.backlog.again or self.backlog.parked or self.apart.held)
+        return not (self.queue or self.backlog.is_waiting or self.apart.held)
 
     @property
-    def waiting(self) -> int:
-        """How many requests wait to be sent again."""
-        return self.backlog.again + self.backlog.parked + len(self.apart.held)
+    def slots(self) -> int:
+        """How many requests of all models may be in flight at its endpoint."""
+        return self._room.slots
 
-    def __iter__(self) -> Iterator[Work]:
-        """Yield the requests that wait to be sent again."""
-        yield from self.backlog
-        yield from self.apart.held
+    @property
+    def is_heard(self) -> bool:
+        """Whether its endpoint has ever replied."""
+        return self._room.is_heard
 
     @property
     def is_held_up(self) -> bool:
@@ -109,12 +122,12 @@ class Lane:
 
     @property
     def _has_place(self) -> bool:
-        return self.waiting < self._room.most_waiting
+        return self.backlog.waiting + len(self.apart.held) < self._room.most_waiting
 
     @property
     def has_fresh(self) -> bool:
         """Whether there are rows that were never sent, as far as is known."""
-        return self.backlog.fresh > 0 or self._room.more_to_come
+        return bool(self.queue) or self._room.more_to_come
 
     @property
     def takes_fresh(self) -> bool:
@@ -130,17 +143,12 @@ class Lane:
     def _has_room(self) -> bool:
         """Whether memory has room for a fresh request, or nothing else could be sent."""
         held_bytes = self.in_flight_bytes + self.backlog.kept_bytes
-        return held_bytes < self._room.most_bytes or not (self.in_flight or self.backlog.again)
+        return held_bytes < self.most_bytes or not (self.in_flight or self.backlog.again)
 
     @property
     def is_sent(self) -> bool:
         """Whether nothing is left to send: all that is open is in flight, or waits for a verdict."""
-        return not (self.backlog.fresh or self.backlog.again or self.apart.held)
-
-    def extend(self, requests: Iterable[Request]) -> None:
-        """Add fresh requests; a closed lane leaves them open."""
-        if not self.is_closed:
-            self.backlog.extend(requests)
+        return not (self.queue or self.backlog.again or self.apart.held)
 
     def failed(self, now_s: float, age_s: float) -> None:
         """Note that a request has failed, `age_s` after it was sent."""
@@ -180,10 +188,13 @@ class Lane:
     def close(self) -> None:
         """Drop all that waits, and what is known about it: nothing more is sent."""
         self.is_closed = True
-        self.backlog = Backlog(self._max_attempts)
-        self.health, self.apart = Health(), Apart()
+        if all(lane.is_closed for lane in self.siblings):
+            self.queue.close()
+        self.backlog = Backlog()
+        self.health, self.apart = Health(), Apart(self.queue.held)
         self.troubled_since_s = None
         self._probes.clear()
+        self._room.closed(self)
 
     def next(self, now_s: float) -> Work | None:
         """Return the request to send now; None without one."""
@@ -200,7 +211,7 @@ class Lane:
             work = self._take_fresh()
         if work is not None or self.in_flight or self.backlog.again:
             return work
-        if not self.backlog.fresh and self._room.more_to_come:
+        if not self.queue and self._room.more_to_come:
             return None  # and the next fresh request may show it
         kept_back = next(iter(self.backlog))
         asks = kept_back in self.health.refusals
@@ -218,7 +229,7 @@ class Lane:
             if instead is not None:
                 self.backlog.put(work, now_s + _YIELD_S)
                 return instead
-        is_idle = not (self.in_flight or self.backlog.again or self.backlog.fresh)
+        is_idle = not (self.in_flight or self.backlog.again or self.queue)
         return work or self.apart.take(now_s, is_idle=is_idle)
 
     def ends_probe(self, work: Work) -> bool:
@@ -244,9 +255,7 @@ class Lane:
         probe = self._take_row_to_ask() if self.health.wants_row else None
         probe = probe or (self._make_canary() if self.health.wants_canary else None)
         probe = probe or self._take_fresh() or self.backlog.take_where(self._is_unsuspected)
-        if probe is None and (
-            self.backlog.fresh or not self._room.more_to_come
-        ):  # no room for a fresh request, or none left
+        if probe is None and (self.queue or not self._room.more_to_come):  # no room for a fresh request, or none left
             is_suspects_turn = self.health.is_suspects_turn and not self._probes
             probe = (self.backlog.take_any() if is_suspects_turn else None) or self._make_canary()
         if probe is not None:
@@ -255,16 +264,16 @@ class Lane:
         return probe
 
     def _take_fresh(self) -> Work | None:
-        return self.backlog.take_fresh() if self._has_room else None
+        return self.queue.take() if self._has_room else None
 
     def _take_row_to_ask(self) -> Work | None:
         """Return the row that shows whose the refusals are: the last fresh one, or an answered one, once more."""
         is_repeat = self.answered_request is not None and self.health.refusals.are_fresh_rows_refused
-        if self.backlog.fresh and not is_repeat:
-            return self.backlog.take_last()
+        if self.queue and not is_repeat:
+            return self.queue.take_last()
         if self.answered_request is None or not self._may_ask:
             return None
-        work = Work(self.answered_request, self._max_attempts, is_canary=True)
+        work = Work(self.answered_request, self.queue.max_attempts, is_canary=True)
         work.is_repeat = True
         return work
 
@@ -282,4 +291,4 @@ class Lane:
         pause = self.health.pause
         asks = pause is not None and pause.asks
         is_bare = self.health.refusals.is_bare if asks else self.is_proven
-        return Work(self._canary(self.model, is_bare=is_bare), self._max_attempts, is_canary=True)
+        return Work(self._canary(self.model, is_bare=is_bare), self.queue.max_attempts, is_canary=True)

@@ -11,8 +11,8 @@ _new = tuple.__new__
 """Makes a record in half the time of its constructor: there are millions of outcomes."""
 
 
-def outcome_of(work: Work, result: Reply | Fault, verdict: Verdict, finished_at_ms: int) -> Outcome:
-    """Return how a request ended: by its last result, and the verdict on it."""
+def outcome_of(work: Work, result: Reply | Fault, verdict: Verdict, finished_at_ms: int, endpoint: str) -> Outcome:
+    """Return how a request ended: by its last result, the verdict on it, and the name of the endpoint that gave it."""
     row, model, sample, key, _, custom_id, _ = work.request
     status, body = (result.status, result.body) if isinstance(result, Reply) else (None, None)
     return _new(
@@ -32,7 +32,7 @@ def outcome_of(work: Work, result: Reply | Fault, verdict: Verdict, finished_at_
             body,
             verdict.usage,
             work.throttled,
-            "",
+            endpoint,
             "",
         ),
     )

@@ -32,51 +32,64 @@ class Settlement:
     def __init__(
         self,
         admission: Admission,
+        closure: Closure,
         rules: Rules,
         listeners: Listeners,
         *,
-        stop: Callable[[Stop], None],
+        endpoint: str,
+        is_alone: bool,
         uniform: Callable[[], float],
         unix_s: Callable[[], float],
     ) -> None:
-        self._admission, self._limit = admission, admission.limit
+        """Begin.
+
+        Args:
+            admission: of the endpoint.
+            closure: closes models.
+            rules: what to decide by.
+            listeners: what to report to.
+            endpoint: name of the endpoint.
+            is_alone: whether the run has no other endpoint.
+            uniform: source of numbers in [0, 1).
+            unix_s: the clock of `finished_at` and of HTTP dates.
+        """
+        self._admission, self._limit, self._endpoint = admission, admission.limit, endpoint
         self._rules, self._policy = rules, rules.policy
         self._rates = rules.rates if rules.rates is not None and rules.rates.tokens is not None else None
         self._repair, self._strict = rules.repair, rules.strict
-        self._on_outcome, self._on_event, self._stop = listeners.on_outcome, listeners.on_event, stop
+        self._on_outcome, self._on_event = listeners.on_outcome, listeners.on_event
         self.absence = Absence(admission, listeners.on_event)
         """The models that are away."""
         self._evidence = Evidence(admission, self.absence)
-        self.closure = Closure(admission, rules.models, listeners.on_event, stop)
-        """The models that are closed."""
+        self._closure, self._is_alone = closure, is_alone
         self._waits = Waits(admission.pace, rules.policy.backoff, uniform=uniform, unix_s=unix_s)
         self._unix_s = unix_s
         self.throttled = 0
         """How many attempts were rejected for concurrency or a rate."""
-        self.is_heard = rules.is_heard
-        """Whether the endpoint has ever replied, with whatever status."""
-        self._refused = Refused(rules, self.closure, judge=self._judge, absence=self.absence)
+        self._refused = Refused(rules, closure, judge=self._judge, absence=self.absence)
 
     def settle(self, lane: Lane, work: Work, result: Reply | Fault, now_s: float) -> None:
         """Decide what becomes of a request that is no longer in flight; `lane` is its model's."""
-        self.is_heard = self.is_heard or isinstance(result, Reply)
+        admission = self._admission
+        if not admission.is_heard:
+            admission.is_heard = isinstance(result, Reply)
         verdict = judge(result)
         effect = None if verdict.kind is None else EFFECTS[verdict.kind]
         was_probe = lane.ends_probe(work)
         if work.is_canary:
             is_throttled = effect is not None and effect.row is ForRow.AGAIN_FREE
-            self._on_event(Attempted(work.request.model, 1, int(is_throttled)))
-        if work.reserve is not None and self._admission.budget is not None:
-            self._admission.budget.settle(work.reserve, work.request.model, verdict, result)
+            self._on_event(Attempted(work.request.model, 1, int(is_throttled), self._endpoint))
+        if work.reserve is not None and admission.budget is not None:
+            admission.budget.settle(work.reserve, work.request.model, verdict, result)
         if effect is None:
-            self._limit.completed(work.level, now_s - work.sent_s, self._admission.in_flight, now_s)
+            self._limit.completed(work.level, now_s - work.sent_s, admission.in_flight, now_s)
             self._succeed(lane, work, result, verdict, now_s)
         elif self._strict is not None and self._strict.is_refused(work, result, verdict, self._on_event):
             self._put(lane, work, now_s)
         elif isinstance(result, Reply) or effect.row is not ForRow.FAILED:
             work.failure = (kept(result), verdict)
             if any(count is not None for count in verdict.usage):  # of no use, but paid for
-                self._on_event(Spent(work.request.model, verdict.usage))
+                self._on_event(Spent(work.request.model, verdict.usage, self._endpoint))
             if lane.is_closed or self._shows_nothing(work):
                 self._put(lane, work, now_s)
             else:
@@ -96,18 +109,18 @@ class Settlement:
     def _put(self, lane: Lane, work: Work, due_s: float) -> None:
         """Have a row sent again; leave it open if its model is closed."""
         if lane.is_closed:
-            self.closure.leave_open(lane, work)
+            self._closure.leave_open(work, self._endpoint)
         else:
             lane.backlog.put(work, due_s)
 
     def leave(self, in_flight: Iterable[Work]) -> None:
         """Report the attempts of all rows that stay open; of those in flight, the earlier attempts."""
         for lane in self._admission.lanes:
-            for work in lane:
-                self.closure.leave_open(lane, work)
+            for work in lane.backlog:
+                self._closure.leave_open(work, self._endpoint)
         for work in in_flight:
             if work.attempts > 1:
-                self._on_event(Attempted(work.request.model, work.attempts - 1, work.throttled))
+                self._on_event(Attempted(work.request.model, work.attempts - 1, work.throttled, self._endpoint))
 
     # Success.
 
@@ -125,7 +138,7 @@ class Settlement:
         if self._rates is not None:
             self._rates.learn(work.request, verdict.usage.total_tokens)
         if work.is_canary:
-            self._on_event(Spent(work.request.model, verdict.usage))
+            self._on_event(Spent(work.request.model, verdict.usage, self._endpoint))
         elif self._repair is None:
             self._settle(work, result, verdict)
         else:
@@ -140,7 +153,7 @@ class Settlement:
         if complaint is None:
             self._settle(work, result, verdict)
             return
-        self._on_event(Spent(work.request.model, verdict.usage))
+        self._on_event(Spent(work.request.model, verdict.usage, self._endpoint))
         if EFFECTS[complaint.kind].row is ForRow.REPAIR and work.repairs < repair.attempts:
             work.repairs += 1
             work.request = repair.asked_again(work.request, work.first_body, verdict.answer, complaint)
@@ -228,7 +241,7 @@ class Settlement:
 
     def look(self, now_s: float) -> None:
         """Report the pauses that last, and lose patience where a probe takes long; call it every few moments."""
-        self.absence.look(now_s, is_heard=self.is_heard)
+        self.absence.look(now_s, is_heard=self._admission.is_heard)
         for lane in list(self._admission.lanes):
             pause = lane.health.pause
             if pause is not None and not pause.asks:
@@ -237,16 +250,24 @@ class Settlement:
     def _lose_patience(self, lane: Lane, kind: str, message: str, waited_s: float) -> None:
         """Stop the run if the endpoint has never replied, and close the model if it was away for too long."""
         effect, why = EFFECTS[kind], message.rstrip(".")
-        if not self.is_heard and waited_s > self._policy.unheard_s:
-            cure = self._rules.cure_of(UNHEARD, lane.model)
-            message = f"nothing has answered yet at {self._rules.place}: {why}; {cure}"
-            self._stop(Stop(kind=UNHEARD, message=message, exit_code=REFUSED))
+        if not self._admission.is_heard and waited_s > self._policy.unheard_s:
+            self._leave_unheard(lane, why)
         elif waited_s > self._policy.patience_s:
             refused = effect.run.exit_code if effect.row is ForRow.OPEN else None  # it waited for a canary to confirm
             cure = "run the same command again to resume" if refused is None else self._rules.cure_of(kind, lane.model)
             message = f"no request was answered for {waited_s:.0f} s: {why}; {cure}"
-            self.closure.close(lane, Stop(kind=kind, message=message, exit_code=5 if refused is None else refused))
+            self._closure.close(lane, Stop(kind=kind, message=message, exit_code=5 if refused is None else refused))
+
+    def _leave_unheard(self, lane: Lane, why: str) -> None:
+        """Stop the run; where there are other endpoints, close the model unless one of them has replied."""
+        cure = self._rules.cure_of(UNHEARD, lane.model)
+        message = f"nothing has answered yet at {self._rules.place}: {why}; {cure}"
+        stop = Stop(kind=UNHEARD, message=message, exit_code=REFUSED)
+        if self._is_alone:
+            self._closure.stop_run(stop)
+        elif not any(each.is_heard and not each.is_closed for each in lane.siblings):
+            self._closure.close(lane, stop)
 
     def _settle(self, work: Work, result: Reply | Fault, verdict: Verdict) -> None:
         work.is_settled = True
-        self._on_outcome(outcome_of(work, result, verdict, int(self._unix_s() * 1000)))
+        self._on_outcome(outcome_of(work, result, verdict, int(self._unix_s() * 1000), self._endpoint))

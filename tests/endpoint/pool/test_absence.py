@@ -12,13 +12,14 @@ from harness.stage import Stage
 
 from batchrun.endpoint.pool.absence import Absence
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.shared_queue import SharedQueue
 from batchrun.records import Event, Fault, Paused, Resumed, Stop
 
 HANGS = Fault("connection", "no connection in time", 10.0, was_sent=False)
 
 
 def _lane(model: str = "m") -> Lane:
-    return Lane(model, 5, lambda model, is_bare: requests(1)[0], None)  # type: ignore[arg-type]
+    return Lane(SharedQueue(model, 5), lambda model, is_bare: requests(1)[0], None)  # type: ignore[arg-type]
 
 
 def _absence(*lanes: Lane) -> tuple[Absence, list[Event]]:

@@ -3,11 +3,12 @@
 import pytest
 from harness.runs import requests
 
-from batchrun.endpoint.pool import admission as admission_module
+from batchrun.endpoint.pool import supply as supply_module
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget, Used
 from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.supply import Supply
 from batchrun.endpoint.pool.verdicts import Verdict
 from batchrun.records import Fault, Request, Usage
 
@@ -17,14 +18,15 @@ def dollars(cap_usd: float) -> Budget:
 
 
 def admission(fresh: int = 0, *, limit: int = 4, budget: Budget | None = None, fed: bool = True) -> Admission:
+    supply = Supply(2, lambda queue: [made.open(queue)])
     made = Admission(
         Limit(limit, start=limit),
-        max_attempts=2,
+        supply,
         budget=budget,
         canary=lambda model, is_bare: Request(-1, model, 0, b"", b"canary", None),
     )
-    made.extend(requests(fresh))
-    made.is_fed = fed
+    supply.extend(requests(fresh))
+    supply.is_fed = fed
     return made
 
 
@@ -42,15 +44,15 @@ def test_fresh_rows_come_in_order_while_there_are_slots() -> None:
     """None when all slots are taken or no row is left."""
     made = admission(3)
     assert [row(take(made, in_flight, 0.0)) for in_flight in (0, 1, 4, 2, 3)] == [0, 1, None, 2, None]
-    assert made.is_exhausted
+    assert made.supply.is_exhausted
 
 
 @pytest.mark.parametrize(("fed", "hungry"), [(False, True), (True, True)])
 def test_more_rows_are_requested_while_few_are_ready(fed: bool, hungry: bool) -> None:
     """Few means sixty-four, or as many as may be in flight."""
-    assert admission(64, fed=fed).is_hungry is hungry
-    assert not admission(65, fed=fed).is_hungry
-    assert admission(200, limit=200, fed=fed).is_hungry
+    assert admission(64, fed=fed).supply.is_hungry is hungry
+    assert not admission(65, fed=fed).supply.is_hungry
+    assert admission(200, limit=200, fed=fed).supply.is_hungry
 
 
 def both(rows: int) -> list[Request]:
@@ -70,15 +72,15 @@ def sent(made: Admission, now_s: float = 0.0) -> list[tuple[str, int]]:
 def test_models_take_turns() -> None:
     """In the order of the rows, as long as each model has requests."""
     made = admission(limit=10)
-    made.extend(both(2))
-    made.extend(requests(2, "o"))
+    made.supply.extend(both(2))
+    made.supply.extend(requests(2, "o"))
     assert sent(made) == [("m", 0), ("n", 0), ("o", 0), ("m", 1), ("n", 1), ("o", 1)]
 
 
 def test_a_model_that_is_doubted_probes_while_the_others_continue() -> None:
     """The others use its slots; when they have no more requests, admission gives the time of its next probe."""
     made = admission(limit=10)
-    made.extend(both(3))
+    made.supply.extend(both(3))
     made.lane("n").health.doubt("timeout", "silence", 0.0)
     assert sent(made) == [("m", 0), ("m", 1), ("m", 2)]
     assert made.look_again_s == pytest.approx(0.5)
@@ -88,51 +90,51 @@ def test_a_model_that_is_doubted_probes_while_the_others_continue() -> None:
 @pytest.mark.parametrize("bound", ["_READ_AHEAD", "_READ_AHEAD_BYTES"])
 def test_the_waiting_requests_of_a_silent_model_are_bounded(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """More rows come while the others need them, but not when too many of these rows would only wait."""
-    monkeypatch.setattr(admission_module, bound, 100 if bound == "_READ_AHEAD" else 1000)
+    monkeypatch.setattr(supply_module, bound, 100 if bound == "_READ_AHEAD" else 1000)
     made = admission(fed=False)
     made.lane("n").health.doubt("timeout", "silence", 0.0)
     sizes = [request._replace(body=bytes(10)) for request in both(70)]
-    made.extend(sizes)
-    assert not made.is_hungry
-    while made.lane("m").backlog.take_fresh():
+    made.supply.extend(sizes)
+    assert not made.supply.is_hungry
+    while made.lane("m").queue.take():
         pass
-    assert made.is_hungry
-    made.extend(sizes)
-    while made.lane("m").backlog.take_fresh():
+    assert made.supply.is_hungry
+    made.supply.extend(sizes)
+    while made.lane("m").queue.take():
         pass
-    assert not made.is_hungry
+    assert not made.supply.is_hungry
 
 
 def test_while_no_model_answers_rows_of_other_models_are_requested(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file may begin with the rows of a model that is away, as it does when a run resumes."""
-    monkeypatch.setattr(admission_module, "_READ_AHEAD", 200)
+    monkeypatch.setattr(supply_module, "_READ_AHEAD", 200)
     made = admission(150, fed=False)
-    assert not made.is_hungry
+    assert not made.supply.is_hungry
     made.lane("m").health.doubt("timeout", "silence", 0.0)
-    assert made.is_hungry
-    made.extend(requests(50, "n"))
-    assert not made.is_hungry
+    assert made.supply.is_hungry
+    made.supply.extend(requests(50, "n"))
+    assert not made.supply.is_hungry
     assert sent(made)[0] == ("n", 0)
 
 
 def test_a_model_whose_waiting_room_is_full_holds_back_no_rows_of_the_others() -> None:
     """It is not away, but it takes no fresh rows."""
     made = admission(80, limit=1, fed=False)
-    assert not made.is_hungry
+    assert not made.supply.is_hungry
     for row in range(1_024):
         made.lane("m").backlog.put(Work(requests(1)[0]._replace(row=row), 2), 99.0)
-    assert made.is_hungry
+    assert made.supply.is_hungry
 
 
 def test_no_model_has_more_than_its_share_of_the_slots_while_another_could_use_them() -> None:
     """A silent model would take them all in the end; it may when the others have no requests."""
     made = admission(limit=10)
-    made.extend(requests(9))
+    made.supply.extend(requests(9))
     assert [model for model, _ in sent(made)] == ["m"] * 9
     for _ in range(4):
         made.returned(Work(requests(1)[0], 2))
-    made.extend(requests(9))
-    made.extend(requests(9, "n"))
+    made.supply.extend(requests(9))
+    made.supply.extend(requests(9, "n"))
     assert sent(made) == [("n", row) for row in range(5)]
 
 
@@ -143,7 +145,7 @@ def test_a_model_that_is_too_expensive_for_the_rest_of_the_budget_leaves_it_to_t
         NO_CAP._replace(usd=3.0), Used(), lambda request: Amount(price[request.model]), lambda model, usage: Amount()
     )
     made = admission(limit=10, budget=budget)
-    made.extend(both(5))
+    made.supply.extend(both(5))
     assert sent(made) == [("n", 0), ("n", 1), ("n", 2)]
     assert made.is_out_of_budget
 
@@ -193,25 +195,25 @@ def large(count: int, size_bytes: int) -> list[Request]:
 
 def test_large_requests_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few hundred requests with images would fill memory."""
-    monkeypatch.setattr(admission_module, "_READY_BYTES", 100)
+    monkeypatch.setattr(supply_module, "_READY_BYTES", 100)
     made = admission(limit=50, fed=False)
-    made.extend(large(3, 30))
-    assert made.is_hungry
-    made.extend(large(1, 30))
-    assert not made.is_hungry
+    made.supply.extend(large(3, 30))
+    assert made.supply.is_hungry
+    made.supply.extend(large(1, 30))
+    assert not made.supply.is_hungry
     while take(made, 0, 0.0):
         pass
-    made.extend(large(1, 1000))
-    assert not made.is_hungry
+    made.supply.extend(large(1, 1000))
+    assert not made.supply.is_hungry
     take(made, 0, 0.0)
-    assert made.is_hungry
+    assert made.supply.is_hungry
 
 
 def test_no_more_is_sent_than_memory_should_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests that wait for another attempt count too, and leave before fresh ones. One request may always leave."""
-    monkeypatch.setattr(admission_module, "_HELD_BYTES", 100)
+    monkeypatch.setattr(supply_module, "_HELD_BYTES", 100)
     made = admission(limit=50)
-    made.extend(large(9, 60))
+    made.supply.extend(large(9, 60))
     taken = []
     for in_flight in range(3):
         taken.append(take(made, in_flight, 0.0))
@@ -231,7 +233,7 @@ def test_no_more_is_sent_than_memory_should_hold(monkeypatch: pytest.MonkeyPatch
 
 def test_rows_that_are_held_back_do_not_fill_memory_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     """They wait for another row's success, so another row must be sent."""
-    monkeypatch.setattr(admission_module, "_HELD_BYTES", 100)
+    monkeypatch.setattr(supply_module, "_HELD_BYTES", 100)
     made = admission(2)
     made.lane("m").backlog.park(Work(large(1, 1000)[0], 2))
     assert row(take(made, 0, 0.0)) == 0

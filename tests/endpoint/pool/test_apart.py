@@ -1,7 +1,7 @@
 """Rows that take the endpoint down each time, through the real pool on the virtual clock."""
 
 import random
-from collections import Counter
+from collections import Counter, deque
 
 import pytest
 from harness.endpoints import Endpoint, lognormal
@@ -91,7 +91,7 @@ def work(row: int = 0) -> Work:
 
 def test_a_row_is_held_apart_after_two_outages_and_sent_when_others_have_been_answered() -> None:
     """As many as three, for as long as it survived; at once when nothing else is left."""
-    apart, bad = Apart(), work()
+    apart, bad = Apart(deque()), work()
     apart.outage_ended([(bad, 5.0)], 10.0)
     assert not apart.is_for(bad)
     apart.outage_ended([(bad, 5.0)], 20.0)
@@ -109,7 +109,7 @@ def test_a_row_is_held_apart_after_two_outages_and_sent_when_others_have_been_an
 
 def test_only_outages_that_begin_with_a_row_alone_condemn_it() -> None:
     """One that begins while it is held releases it."""
-    apart, bad = Apart(), work()
+    apart, bad = Apart(deque()), work()
     for _ in range(2):
         apart.outage_ended([(bad, 0.0)], 10.0)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""The requests that wait to be sent."""
+"""The requests that wait to be sent again."""
 
 from harness.runs import requests
 from hypothesis import given
@@ -13,20 +13,10 @@ def works(count: int) -> list[Work]:
     return [Work(request, 5) for request in requests(count)]
 
 
-def test_fresh_requests_come_in_order() -> None:
-    """The request that was read first is sent first."""
-    backlog = Backlog(5)
-    backlog.extend(requests(2))
-    backlog.extend(requests(1))
-    taken = [backlog.take_fresh() for _ in range(4)]
-    assert [work and work.request.row for work in taken] == [0, 1, 0, None]
-    assert backlog.fresh == 0
-
-
 @given(st.lists(st.floats(0, 100), max_size=30))
 def test_requests_come_when_they_are_due_and_not_before(due: list[float]) -> None:
     """They come in the order of their times, whatever the order in which they were added."""
-    backlog = Backlog(5)
+    backlog = Backlog()
     for work, due_s in zip(works(len(due)), due, strict=True):
         work.sent_s = due_s
         backlog.put(work, due_s)
@@ -43,7 +33,7 @@ def test_requests_come_when_they_are_due_and_not_before(due: list[float]) -> Non
 
 def test_of_two_requests_that_are_due_at_once_the_first_added_comes_first() -> None:
     """Requests cannot be compared, and ties keep their order."""
-    backlog = Backlog(5)
+    backlog = Backlog()
     first, second = works(2)
     backlog.put(first, 1.0)
     backlog.put(second, 1.0)
@@ -53,7 +43,7 @@ def test_of_two_requests_that_are_due_at_once_the_first_added_comes_first() -> N
 
 def test_a_request_that_fits_is_taken_whether_due_or_not_and_the_rest_stay_in_order() -> None:
     """A probe is taken out of turn."""
-    backlog = Backlog(5)
+    backlog = Backlog()
     all_works = works(6)
     for due_s, work in enumerate(all_works):
         backlog.put(work, float(due_s))
@@ -65,7 +55,7 @@ def test_a_request_that_fits_is_taken_whether_due_or_not_and_the_rest_stay_in_or
 
 def test_a_parked_request_is_never_due_and_is_seen_first() -> None:
     """A request that is held back is removed only by name."""
-    backlog = Backlog(5)
+    backlog = Backlog()
     parked, waiting = works(2)
     backlog.put(waiting, 0.0)
     backlog.park(parked)
@@ -88,24 +78,17 @@ def test_a_work_knows_its_last_failure() -> None:
     assert work.allowed == 5 * ATTEMPT
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["extend", "fresh", "put", "due", "where", "any", "park", "unpark"]), st.integers(0, 5)
-        )
-    )
-)
+@given(st.lists(st.tuples(st.sampled_from(["new", "put", "due", "where", "any", "park", "unpark"]), st.integers(0, 5))))
 def test_a_backlog_knows_how_much_memory_its_requests_take(steps: list[tuple[str, int]]) -> None:
-    """Of fresh requests and of others, whatever happens to them."""
-    backlog = Backlog(5)
+    """Whatever happens to them."""
+    backlog = Backlog()
     held: list[Work] = []
     parked: list[Work] = []
     for step, size in steps:
-        if step == "extend":
-            backlog.extend(request._replace(body=bytes(size)) for request in requests(2))
-        elif step in ("fresh", "due", "where"):
+        if step == "new":
+            held += [Work(request._replace(body=bytes(size)), 5) for request in requests(2)]
+        elif step in ("due", "where"):
             taken = {
-                "fresh": backlog.take_fresh,
                 "due": lambda size=size: backlog.take_due(size),
                 "where": lambda size=size: backlog.take_where(lambda each: each.size_bytes == size),
             }[step]()
@@ -127,8 +110,3 @@ def test_a_backlog_knows_how_much_memory_its_requests_take(steps: list[tuple[str
             parked.append(held.pop())
             backlog.park(parked[-1])
         assert backlog.kept_bytes == sum(work.size_bytes for work in backlog)
-    rest = 0
-    before = backlog.fresh_bytes
-    while work := backlog.take_fresh():
-        rest += work.size_bytes
-    assert (rest, backlog.fresh_bytes) == (before, 0)

@@ -13,6 +13,7 @@ from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.drain import Drain
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.shared_queue import SharedQueue
 from batchrun.records import Fault, GivenUp, Stop
 
 TIMEOUT_S = 600.0
@@ -21,7 +22,7 @@ STOP = Stop(kind="interrupted", message="Ctrl-C", exit_code=130)
 
 
 def _lane(in_flight: int, answers: int, slowest_s: float, *, is_away: bool = False) -> Lane:
-    lane = Lane("m", 5, lambda model, is_bare: requests(1)[0], None)  # type: ignore[arg-type]
+    lane = Lane(SharedQueue("m", 5), lambda model, is_bare: requests(1)[0], None)  # type: ignore[arg-type]
     lane.in_flight, lane.answers, lane.slowest_s = in_flight, answers, slowest_s
     if is_away:
         lane.health.doubt("timeout", "silence", 50.0)

@@ -8,6 +8,7 @@ from harness.runs import requests
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.failures import Failure
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.shared_queue import SharedQueue
 from batchrun.endpoint.pool.verdicts import Verdict
 from batchrun.records import Fault, Request, Usage
 
@@ -16,14 +17,18 @@ from batchrun.records import Fault, Request, Usage
 class Room:
     """The state of all lanes."""
 
-    most_bytes: float = 1000
     most_waiting: int = 16
     more_to_come: bool = False
+    slots: int = 8
+    is_heard: bool = True
+
+    def closed(self, lane: Lane) -> None:
+        """Nothing depends on it here."""
 
 
 def lane(fresh: int = 0, room: Room | None = None) -> Lane:
-    made = Lane("m", 2, lambda model, is_bare: Request(-1, model, 0, b"", b"canary", None), room or Room())
-    made.backlog.extend(requests(fresh))
+    made = Lane(SharedQueue("m", 2), lambda model, is_bare: Request(-1, model, 0, b"", b"canary", None), room or Room())
+    made.queue.extend(requests(fresh))
     return made
 
 
@@ -45,13 +50,13 @@ def row(work: Work | None) -> int | None:
 
 def test_without_room_no_fresh_request_is_sent() -> None:
     """Requests that are due again are sent."""
-    room = Room(most_bytes=0)
-    made = lane(1, room)
+    made = lane(1)
+    made.most_bytes = 0
     made.in_flight = 1
     assert made.next(0.0) is None
     made.backlog.put(failed(7), 0.0)
     assert row(made.next(0.0)) == 7
-    room.most_bytes = 1
+    made.most_bytes = 1
     assert row(made.next(0.0)) == 0
     assert made.is_empty
 
@@ -183,10 +188,11 @@ def test_after_every_eight_canaries_that_fail_a_suspect_probes() -> None:
 
 def test_probes_are_not_fresh_rows_when_memory_has_no_room_for_them() -> None:
     """Otherwise an outage of a night would fill memory, one row per probe."""
-    made = lane(2, Room(most_bytes=0, more_to_come=True))
+    made = lane(2, Room(more_to_come=True))
+    made.most_bytes = 0
     made.backlog.put(suspect(made, 7), 99.0)
     made.health.doubt("timeout", "silence", 0.0)
     probe = made.next(1.0)
     assert probe is not None
     assert probe.is_canary
-    assert made.backlog.fresh == 2
+    assert len(made.queue) == 2

@@ -15,6 +15,7 @@ from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.rules import Policy
+from batchrun.endpoint.pool.shared_queue import SharedQueue
 from batchrun.endpoint.pool.stragglers import find_overdue
 from batchrun.records import Attempted, Fault, GivenUp, Paused, Reply, Stop, Usage
 
@@ -194,7 +195,7 @@ def test_the_attempts_of_a_straggler_are_counted_when_the_run_is_cancelled_after
 
 
 def _lane(answers: int, slowest_s: float) -> Lane:
-    lane = Lane("m", 5, lambda model, is_bare: requests(1)[0], None)  # type: ignore[arg-type]
+    lane = Lane(SharedQueue("m", 5), lambda model, is_bare: requests(1)[0], None)  # type: ignore[arg-type]
     lane.answers, lane.slowest_s = answers, slowest_s
     return lane
 

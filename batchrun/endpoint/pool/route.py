@@ -1,0 +1,65 @@
+"""One endpoint as the pool is given it, and which endpoints serve a model."""
+
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from batchrun.endpoint.pool.attempts import Client, Task
+from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.rules import Rules
+from batchrun.records import Fault, Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One endpoint: how it is reached, and what holds for it alone."""
+
+    name: str = ""
+    """Name of the endpoint in the job; empty where the job has one."""
+    client: Client
+    """Makes one attempt."""
+    limit: Limit
+    """How many requests may be in flight."""
+    rules: Rules
+    """What to decide by."""
+    models: Mapping[str, str] | None = None
+    """Names of the models in the job → their names at the endpoint; None: every model that no other route names."""
+
+    @property
+    def sending_client(self) -> Client:
+        """The client; where models have other names at the endpoint, one that puts those into the bodies."""
+        names = {ours: its for ours, its in (self.models or {}).items() if ours != its}
+        return _Renaming(self.client, names) if names else self.client
+
+
+class _Renaming:
+    """A client that puts the names that models have at an endpoint into the bodies."""
+
+    def __init__(self, client: Client, names: Mapping[str, str]) -> None:
+        self._client = client
+        self._heads = {_head(ours): _head(its) for ours, its in names.items()}
+
+    def send(self, body: bytes) -> Coroutine[Any, Any, Reply | Fault]:
+        """Send one body, whose first key is `model`."""
+        for ours, its in self._heads.items():
+            if body.startswith(ours):
+                body = its + body[len(ours) :]
+                break
+        return self._client.send(body)
+
+    def give_up(self, attempt: Task, silent_s: float) -> bool:
+        """End the attempt of a task; see `Client.give_up`."""
+        return self._client.give_up(attempt, silent_s)
+
+
+def _head(model: str) -> bytes:
+    """Return how the body of each request to a model begins."""
+    return orjson.dumps({"model": model})[:-1]
+
+
+def serving(routes: Sequence[Route], model: str) -> list[Route]:
+    """Return the routes that serve a model. Where none does, all are asked: an endpoint knows best what it has."""
+    named = [route for route in routes if route.models is not None and model in route.models]
+    return named or [route for route in routes if route.models is None] or list(routes)
