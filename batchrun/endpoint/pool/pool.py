@@ -97,6 +97,15 @@ class Pool:
         """How many requests wait to be sent again."""
         return self._supply.waiting
 
+    @property
+    def fresh(self) -> int:
+        """How many requests were never sent."""
+        return sum(map(len, self._supply.queues))
+
+    def note_dry(self, is_dry: bool) -> None:
+        """Note whether no requests come for now: then what is left is settled without them."""
+        self._supply.is_dry = is_dry
+
     def drain_s(self, timeout_s: float, *, is_stream: bool) -> float:
         """Return how long a run that is stopped now, or was stopped, waits at most; see `Drain.most_s`."""
         now_s = self._loop.time()

@@ -56,6 +56,8 @@ class Supply:
         self._models: dict[str, _Served] = {}
         self.is_fed = False
         """Whether the last fresh request has been added."""
+        self.is_dry = False
+        """Whether none will be added for now, although more may be added later."""
 
     def open(self, model: str) -> Sequence[Lane]:
         """Return the lanes of a model; open them for its first request."""
@@ -118,7 +120,7 @@ class Supply:
     @property
     def more_to_come(self) -> bool:
         """Whether fresh requests may still be added."""
-        return not self.is_fed and self.is_hungry
+        return not (self.is_fed or self.is_dry) and self.is_hungry
 
     @property
     def waiting(self) -> int:

@@ -1,0 +1,335 @@
+"""The driver of a run that many workers carry out: gives them rows and slots, takes outcomes, replaces who dies.
+
+Theory of operation. Each worker is served by a task of its own: orders out, word back, again and again. A worker keeps
+its word until there is something to report, so an exchange may take a second; a *nudge* ends that wait where the driver
+has something to tell. Rows are leased (`leases`), and so are slots (`keeper`): a worker that is silent for long loses
+its slots for a while, and its rows only when it is known to be dead. Then another worker is hired in its place.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Protocol
+
+from batchrun.endpoint.pool.rules import Listeners
+from batchrun.engine.cluster.keeper import Keeper
+from batchrun.engine.cluster.leases import Leases
+from batchrun.engine.cluster.messages import Orders, Word, pack_requests, unpack_outcomes
+from batchrun.engine.cluster.outages import Outages
+from batchrun.records import Request, Stop
+
+_SHIP_S, _SHIP_SOON_S = 0.02, 0.005
+"""How long a worker keeps outcomes: with the limit at rest, and while it moves."""
+
+_AHEAD_S, _AHEAD_LEAST = 0.2, 4
+"""Rows that a worker has in addition to its free slots: what it settles in that time, at least so many."""
+
+_MOST_ROWS, _MOST_BYTES = 4_096, 8 << 20
+"""Rows, and bytes of their bodies, in one exchange."""
+
+_NUDGE_EVERY_S, _NUDGE_AFTER_S, _NUDGE_AGAIN_S = 0.025, 0.04, 0.1
+
+LEND_AFTER_S = 4.0
+"""How long a worker may be silent until others have its slots: twice the time for which it sends without a word."""
+
+_HIRE_AGAIN_S = 0.1
+
+_READ_AHEAD = 4
+"""Rows that are read ahead, in times the limit, and 512 more."""
+
+
+class WorkerDied(Exception):
+    """A worker is known to be dead: what it had is lost."""
+
+
+class WorkerUnavailable(Exception):
+    """A call has failed, and the worker may be alive: the call can be repeated."""
+
+
+class Handle(Protocol):
+    """One worker, as the driver reaches it."""
+
+    async def open(self) -> str:
+        """Wait until the worker has started; return its incarnation."""
+
+    async def exchange(self, orders: Orders) -> Word:
+        """Make one exchange."""
+
+    def nudge(self) -> None:
+        """End the wait of the exchange that is under way."""
+
+    def kill(self) -> None:
+        """End the worker."""
+
+
+class _Post:
+    """What the driver knows of one worker that it serves."""
+
+    def __init__(self, handle: Handle, now_s: float) -> None:
+        self.handle = handle
+        self.fresh = self.waiting = self.throttled = 0
+        self.trouble: str | None = None
+        self.rate_per_s = 0.0  # outcomes of late
+        self.heard_s = now_s
+        self.asked_s: float | None = None  # since when an exchange is under way
+        self.nudged_s = 0.0
+
+
+class Driver:
+    """Stands where a pool stands: requests in, outcomes out."""
+
+    def __init__(
+        self,
+        hire: Callable[[int], Handle],
+        keepers: Mapping[str, Keeper],
+        listeners: Listeners,
+        *,
+        workers: int,
+        may_admit: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Prepare; `run` starts.
+
+        Args:
+            hire: starts a worker in a place, of which there are `workers`; it is called again when that one died.
+            keepers: share the limits, by endpoint.
+            listeners: what to report to.
+            workers: how many.
+            may_admit: asked before rows are given; False while the checkpoint is behind.
+        """
+        self._hire, self._keepers, self._listeners = hire, keepers, listeners
+        self._places, self._may_admit = workers, may_admit
+        self.leases = Leases()
+        self.stopping: Stop | None = None
+        self.lost = 0
+        """How many workers have died."""
+        self._posts: dict[int, _Post] = {}
+        self._outages = Outages()
+        self._throttled = 0  # by workers that are gone
+        self._hungry = asyncio.Event()
+        self._left_open: Stop | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are in flight, by the workers' last words."""
+        return sum(keeper.in_flight for keeper in self._keepers.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait to be sent again."""
+        return sum(post.waiting for post in self._posts.values())
+
+    @property
+    def throttled(self) -> int:
+        """How many attempts were rejected for concurrency or a rate."""
+        return self._throttled + sum(post.throttled for post in self._posts.values())
+
+    @property
+    def has_more(self) -> bool:
+        """Whether anything is left to send in addition to what workers have."""
+        return not self.leases.is_dry
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is sent; None while any worker sends."""
+        troubles = [post.trouble for post in self._posts.values()]
+        return troubles[0] if troubles and all(troubles) else None
+
+    def stop(self, stop: Stop) -> None:
+        """Send nothing more; `run` returns when all that is in flight is answered. The first reason is kept."""
+        self.stopping = self.stopping or stop
+
+    async def run(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
+        """Have every request sent; return when each has its outcome, or when all workers have drained after `stop`.
+
+        Returns why requests stay open. Raises what `batches` or a listener raised.
+        """
+        self._loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                helpers = [group.create_task(self._feed(batches)), group.create_task(self._nudge())]
+                served = [group.create_task(self._fill_place(place)) for place in range(self._places)]
+                await asyncio.wait(served)
+                for helper in helpers:
+                    helper.cancel()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            for post in self._posts.values():
+                post.handle.kill()
+        return self.stopping or self._left_open
+
+    @property
+    def _is_over(self) -> bool:
+        return self.stopping is not None or self.leases.is_settled
+
+    async def _feed(self, batches: AsyncIterator[Sequence[Request]]) -> None:
+        async for batch in batches:
+            self.leases.extend(batch)
+            while self.leases.waiting > self._enough:
+                self._hungry.clear()
+                await self._hungry.wait()
+        self.leases.is_fed = True
+
+    @property
+    def _enough(self) -> int:
+        return _READ_AHEAD * sum(keeper.limit.current for keeper in self._keepers.values()) + 512
+
+    # One worker.
+
+    async def _fill_place(self, place: int) -> None:
+        """Have a worker in one place from the start to the end of the run."""
+        while not self._is_over:
+            handle = self._hire(place)
+            try:
+                incarnation = await self._opened(handle)
+                if incarnation is None:
+                    handle.kill()
+                    return
+                self._posts[place] = _Post(handle, self._loop.time())
+                self.leases.join(place)
+                for keeper in self._keepers.values():
+                    keeper.join(place)
+                await self._serve(place, incarnation)
+                return
+            except WorkerDied:
+                self._bury(place)
+                handle.kill()
+                await asyncio.sleep(_HIRE_AGAIN_S)
+
+    async def _opened(self, handle: Handle) -> str | None:
+        """Wait for a worker to be there: there may be no room for it until a node joins. None: the run is over."""
+        opening = asyncio.ensure_future(handle.open())
+        while not self._is_over:
+            done, _ = await asyncio.wait((opening,), timeout=0.5)
+            if done:
+                return opening.result()
+        opening.cancel()
+        return None
+
+    def _bury(self, place: int) -> None:
+        """Take back what a dead worker had."""
+        post = self._posts.pop(place, None)
+        if post is None:
+            return
+        self.lost += 1
+        self._throttled += post.throttled
+        for reported in self._outages.left(place):
+            self._listeners.on_event(reported)
+        self.leases.leave(place)
+        for keeper in self._keepers.values():
+            keeper.leave(place)
+        self._note_flight()
+
+    async def _serve(self, place: int, incarnation: str) -> None:
+        number = 0
+        while True:
+            number += 1
+            word = await self._exchanged(place, self._orders(place, number))
+            if word.incarnation != incarnation:
+                raise WorkerDied
+            self._hear(place, word)
+            if word.is_done:
+                self._left_open = self._left_open or word.stop
+                return
+
+    def _orders(self, place: int, number: int) -> Orders:
+        """Decide what a worker is to do."""
+        rows = self._rows_for(place)
+        post, now_s = self._posts[place], self._loop.time()
+        wants_more = self.stopping is None and bool(post.fresh or post.waiting or rows or not self.leases.is_dry)
+        is_moving = any(keeper.limit.is_moving(now_s) for keeper in self._keepers.values())
+        grants = {name: keeper.grant(place, wants_more=wants_more) for name, keeper in self._keepers.items()}
+        self._note_flight()
+        return Orders(
+            number=number,
+            rows=pack_requests(rows) if rows else b"",
+            grants={name: change for name, change in grants.items() if change},
+            is_dry=self.leases.is_dry,
+            is_last=self._is_over,
+            stop=self.stopping,
+            ship_s=_SHIP_SOON_S if is_moving else _SHIP_S,
+        )
+
+    def _rows_for(self, place: int) -> list[Request]:
+        """Lease what a worker can send until its next word.
+
+        Rows that it sends again do not count: in an outage it would get none, and nothing would probe.
+        """
+        if self.stopping is not None or not self._may_admit():
+            return []
+        post, leases = self._posts[place], self.leases
+        free = sum(keeper.free_slots(place) for keeper in self._keepers.values())
+        most = min(_MOST_ROWS, free + max(_AHEAD_LEAST, int(_AHEAD_S * post.rate_per_s))) - post.fresh
+        if leases.is_fed:  # an even share of the last ones
+            most = min(most, -(-leases.waiting // len(self._posts)))
+        rows = leases.take(place, most, _MOST_BYTES)
+        if leases.waiting <= self._enough // 2:
+            self._hungry.set()
+        return rows
+
+    async def _exchanged(self, place: int, orders: Orders) -> Word:
+        """Make an exchange, again and again until there is an answer."""
+        post = self._posts[place]
+        post.asked_s = self._loop.time()
+        while True:
+            with contextlib.suppress(WorkerUnavailable):
+                word = await post.handle.exchange(orders)
+                post.asked_s = None
+                return word
+            await asyncio.sleep(_HIRE_AGAIN_S)
+
+    def _hear(self, place: int, word: Word) -> None:
+        """Take a worker's word."""
+        post, now_s = self._posts[place], self._loop.time()
+        counted = 0
+        for outcome in unpack_outcomes(word.outcomes) if word.outcomes else ():
+            if self.leases.settle(place, outcome):
+                counted += 1
+                self._listeners.on_outcome(outcome)
+        lasted_s = max(now_s - post.heard_s, 1e-3)
+        post.rate_per_s += 0.2 * (counted / lasted_s - post.rate_per_s)
+        post.fresh, post.waiting, post.throttled, post.trouble = word.fresh, word.waiting, word.throttled, word.trouble
+        for name, route in word.routes.items():
+            allowance = route.allowance
+            if not self.leases.is_dry and self.stopping is None:
+                allowance = allowance._replace(wants_more=True)
+            took_s = lasted_s if route.news else None
+            self._keepers[name].heard(place, allowance, route.news, now_s, took_s)
+        post.heard_s = now_s
+        for event in word.events:
+            for reported in self._outages.passed_on(place, event):
+                self._listeners.on_event(reported)
+        if word.stop is not None and self.stopping is None:
+            self.stop(word.stop)
+        self._note_flight()
+
+    def _note_flight(self) -> None:
+        self._listeners.on_flight(self.leases.leased)
+
+    # All workers.
+
+    async def _nudge(self) -> None:
+        """End the waits of workers that are to be told something; lend the slots of those that are silent."""
+        while True:
+            await asyncio.sleep(_NUDGE_EVERY_S)
+            now_s = self._loop.time()
+            for place, post in self._posts.items():
+                if post.asked_s is None:
+                    continue
+                self._lend_if_silent(place, now_s - post.asked_s)
+                waited_s = now_s - max(post.asked_s, post.nudged_s - _NUDGE_AFTER_S + _NUDGE_AGAIN_S)
+                if waited_s > _NUDGE_AFTER_S and self._has_to_tell(place, post):
+                    post.nudged_s = now_s
+                    post.handle.nudge()
+
+    def _lend_if_silent(self, place: int, silent_s: float) -> None:
+        if silent_s > LEND_AFTER_S:
+            for keeper in self._keepers.values():
+                if not keeper.is_lent(place):
+                    keeper.lend(place)
+
+    def _has_to_tell(self, place: int, post: _Post) -> bool:
+        keepers = self._keepers.values()
+        if self._is_over or any(keeper.is_due(place) for keeper in keepers):
+            return True
+        return not post.fresh and self.leases.waiting > 0 and any(keeper.free_slots(place) for keeper in keepers)

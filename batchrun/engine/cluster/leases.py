@@ -1,0 +1,86 @@
+"""Which worker has which rows, and which rows wait for one. Pure.
+
+A row is leased to one worker at a time. When the worker is known to be dead, its rows go back to the head of the queue.
+An outcome of a row that is not leased to its worker comes too late, from before: it is dropped, so that no row is
+settled twice.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+from batchrun.records import Outcome, Request
+
+_Key = tuple[int, str, int]
+
+
+class Leases:
+    """The rows of a run that have no outcome yet, as far as they were read."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Request] = deque()
+        self._leased: dict[int, dict[_Key, Request]] = {}
+        self.is_fed = False
+        """Whether the last row was added."""
+        self.put_back = 0
+        """Rows that went back, because their worker died."""
+        self.dropped = 0
+        """Outcomes that came too late."""
+
+    def __repr__(self) -> str:
+        shares = " ".join(f"{worker}:{len(rows)}" for worker, rows in self._leased.items())
+        return f"<Leases {len(self._queue)} waiting, leased {shares}>"
+
+    @property
+    def waiting(self) -> int:
+        """How many rows no worker has."""
+        return len(self._queue)
+
+    @property
+    def leased(self) -> int:
+        """How many rows workers have: more cannot be bought again if all die now."""
+        return sum(map(len, self._leased.values()))
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether there is no row to give, and none is expected; rows of a worker that dies may still come back."""
+        return self.is_fed and not self._queue
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every row has its outcome."""
+        return self.is_dry and not any(self._leased.values())
+
+    def extend(self, requests: Iterable[Request]) -> None:
+        """Add rows that were read."""
+        self._queue.extend(requests)
+
+    def join(self, worker: int) -> None:
+        """Add a worker without rows."""
+        self._leased[worker] = {}
+
+    def count(self, worker: int) -> int:
+        """Return how many rows a worker has."""
+        return len(self._leased[worker])
+
+    def take(self, worker: int, most: int, most_bytes: int) -> list[Request]:
+        """Lease the next rows to a worker: at most so many, and of so many bytes, but one in any case."""
+        taken: list[Request] = []
+        mine, size = self._leased[worker], 0
+        while self._queue and len(taken) < most and size < most_bytes:
+            request = self._queue.popleft()
+            size += len(request.body)
+            mine[request.row, request.model, request.sample] = request
+            taken.append(request)
+        return taken
+
+    def settle(self, worker: int, outcome: Outcome) -> bool:
+        """Note an outcome; return whether it counts."""
+        counts = self._leased[worker].pop((outcome.row, outcome.model, outcome.sample), None) is not None
+        self.dropped += not counts
+        return counts
+
+    def leave(self, worker: int) -> None:
+        """Take back the rows of a worker that is dead, to be leased again before all others."""
+        rows = self._leased.pop(worker, {})
+        self._queue.extendleft(reversed(rows.values()))
+        self.put_back += len(rows)

@@ -1,0 +1,170 @@
+"""A worker: the project's own pool, on rows that it is given, with the slots that it is given.
+
+All goes through `exchange`, which the driver calls again and again. What was handed over is kept until the next call,
+which shows that it has arrived: a call may be repeated.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from uuid import uuid4
+
+from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.rules import Listeners
+from batchrun.engine.cluster.bound import Bound
+from batchrun.engine.cluster.keeper import Allowance
+from batchrun.engine.cluster.messages import Orders, RouteWord, Word, pack_outcomes, unpack_requests
+from batchrun.records import Event, Outcome, Request
+
+_MANY = 512
+"""Outcomes that are shipped at once."""
+
+_MOST_UNSHIPPED, _MOST_UNSHIPPED_BYTES = 20_000, 64 << 20
+"""Outcomes, and bytes of their answers, above which nothing more is sent until the driver takes them."""
+
+_SIGN_OF_LIFE_S = 1.0
+"""How long an exchange waits where there is nothing to report."""
+
+LEASE_S = 2.0
+"""How long a worker sends without being called. The driver lends its slots later than that."""
+
+MakePool = Callable[[Mapping[str, Bound], Listeners, Callable[[], bool]], Pool]
+"""Makes the pool of a worker: with its bounds by endpoint, what it reports to, and what it asks before each request."""
+
+
+class Worker:
+    """One worker, in its event loop."""
+
+    def __init__(self, make_pool: MakePool, ceilings: Mapping[str, int]) -> None:
+        """Prepare; `begin` starts.
+
+        Args:
+            make_pool: makes its pool.
+            ceilings: by endpoint, how many requests the worker may have in flight at most.
+        """
+        self.incarnation = uuid4().hex
+        self._urgent, self._some = asyncio.Event(), asyncio.Event()
+        self._bounds = {name: Bound(ceiling, self._urgent.set) for name, ceiling in ceilings.items()}
+        listeners = Listeners(on_outcome=self._on_outcome, on_event=self._on_event)
+        self._pool = make_pool(self._bounds, listeners, self._may_admit)
+        self._rows: asyncio.Queue[Sequence[Request] | None] = asyncio.Queue()
+        self._ready: list[Outcome] = []
+        self._ready_bytes = 0
+        self._events: list[Event] = []
+        self._number = 0
+        self._last_word: Word | None = None
+        self._shipped = 0  # outcomes in it
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are in flight."""
+        return self._pool.in_flight
+
+    @property
+    def unshipped(self) -> int:
+        """How many outcomes the driver is not known to have."""
+        return len(self._ready) + self._shipped
+
+    async def begin(self) -> str:
+        """Start the pool; return the worker's incarnation."""
+        self._loop = asyncio.get_running_loop()
+        self._called_s = self._loop.time()
+        self._task = asyncio.create_task(self._pool.run(self._batches()))
+        self._task.add_done_callback(lambda task: self._urgent.set())
+        return self.incarnation
+
+    async def exchange(self, orders: Orders) -> Word:
+        """Carry out orders, wait until there is something to report, and report it. Raises what the pool raised."""
+        if self._loop.time() - self._called_s > LEASE_S:  # its slots may have been lent meanwhile
+            for bound in self._bounds.values():
+                bound.change(-bound.current)
+        self._called_s = self._loop.time()
+        if orders.number == self._number and self._last_word is not None:
+            return self._last_word
+        self._number = orders.number
+        self._obey(orders)
+        await self._wait(orders.ship_s)
+        self._called_s = self._loop.time()
+        self._last_word = self._word()
+        return self._last_word
+
+    def nudge(self) -> None:
+        """End the wait of the exchange that is under way: the driver has something to tell."""
+        self._urgent.set()
+
+    async def end(self) -> None:
+        """Give up what is in flight."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    def _obey(self, orders: Orders) -> None:
+        if orders.rows:
+            self._rows.put_nowait(unpack_requests(orders.rows))
+        self._pool.note_dry(orders.is_dry)
+        if orders.is_last:
+            self._rows.put_nowait(None)
+        for name, change in orders.grants.items():
+            self._bounds[name].change(change)
+        if orders.stop is not None:
+            self._pool.stop(orders.stop)
+        self._pool.wake()
+
+    async def _wait(self, ship_s: float) -> None:
+        """Wait for something to report: urgent news at once, outcomes after `ship_s`, else a sign of life."""
+        if self._urgent.is_set() or self._task.done():
+            return
+        urgent = asyncio.ensure_future(self._urgent.wait())
+        some = asyncio.ensure_future(self._some.wait())
+        try:
+            if not (self._ready or self._events):
+                await asyncio.wait((urgent, some), timeout=_SIGN_OF_LIFE_S, return_when=asyncio.FIRST_COMPLETED)
+            if not self._urgent.is_set() and (self._ready or self._events):
+                await asyncio.wait((urgent,), timeout=ship_s)
+        finally:
+            urgent.cancel()
+            some.cancel()
+
+    def _word(self) -> Word:
+        is_done = self._task.done()
+        stop = self._task.result() if is_done else self._pool.stopping
+        outcomes, self._ready, self._ready_bytes = self._ready, [], 0
+        self._shipped = len(outcomes)
+        events, self._events = self._events, []
+        self._urgent.clear()
+        self._some.clear()
+        return Word(
+            incarnation=self.incarnation,
+            number=self._number,
+            outcomes=pack_outcomes(outcomes),
+            events=events,
+            routes={name: self._route_word(name, bound) for name, bound in self._bounds.items()},
+            fresh=self._pool.fresh,
+            waiting=self._pool.waiting,
+            throttled=self._pool.throttled,
+            trouble=self._pool.trouble,
+            is_done=is_done,
+            stop=stop,
+        )
+
+    def _route_word(self, name: str, bound: Bound) -> RouteWord:
+        in_flight = self._pool.in_flight
+        wants_more = bool(self._pool.fresh or self._pool.waiting) and self._pool.stopping is None
+        return RouteWord(Allowance(bound.current, in_flight, wants_more), bound.take_news())
+
+    async def _batches(self) -> AsyncIterator[Sequence[Request]]:
+        while (batch := await self._rows.get()) is not None:
+            yield batch
+
+    def _may_admit(self) -> bool:
+        has_room = len(self._ready) < _MOST_UNSHIPPED and self._ready_bytes < _MOST_UNSHIPPED_BYTES
+        return has_room and self._loop.time() - self._called_s < LEASE_S
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        self._ready.append(outcome)
+        self._ready_bytes += len(outcome.body or b"")
+        self._some.set()
+        if len(self._ready) == _MANY:
+            self._urgent.set()
+
+    def _on_event(self, event: Event) -> None:
+        self._events.append(event)
+        self._some.set()

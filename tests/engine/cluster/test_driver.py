@@ -1,0 +1,156 @@
+"""Workers behind a slow network share one hidden limit, and what a dead one had is sent again."""
+
+import asyncio
+import bisect
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from batchrun.endpoint.pool.limits import Limit
+from batchrun.engine.cluster.driver import Driver
+from batchrun.records import Fault, Paused, Resumed, Stop
+from harness.clusters import Cluster
+from harness.endpoints import Endpoint, lognormal
+
+HALF_S = 0.5
+"""How long workers take to start: it is left out of what they could have used."""
+
+
+def steps(*levels: tuple[float, int]) -> Callable[[float], int]:
+    """Return a limit that changes at times."""
+    times = [at_s for at_s, _ in levels]
+    return lambda now_s: levels[max(0, bisect.bisect_right(times, now_s) - 1)][1]
+
+
+def used(endpoint: Endpoint) -> float:
+    """Return the share of the slots' time that was used."""
+    ticks = range(int(HALF_S * 100), int(endpoint.last_answer_s * 100))
+    return endpoint.busy_s / sum(endpoint.limit(tick / 100) / 100 for tick in ticks)
+
+
+def rows_of(cluster: Cluster) -> list[int]:
+    """Return the rows that have an outcome."""
+    return sorted(outcome.row for outcome in cluster.outcomes)
+
+
+@pytest.mark.parametrize(
+    ("slots", "rows", "least", "most_rejected"),
+    [(200, 30_000, 0.96, 0.005), (8, 1_500, 0.96, 0.01), (3, 600, 0.96, 0.01), (1, 100, 0.85, 0.1)],
+)
+def test_workers_together_use_the_slots_of_a_hidden_limit(slots, rows, least, most_rejected) -> None:
+    """Four workers, also where there are fewer slots than workers."""
+    endpoint = Endpoint(lambda now_s: slots, lognormal(0.3))
+    cluster = Cluster(endpoint)
+    assert cluster.run(rows) is None
+    assert rows_of(cluster) == list(range(rows))
+    assert used(endpoint) >= least
+    assert endpoint.rejected <= most_rejected * endpoint.received
+
+
+def test_workers_follow_a_limit_that_moves() -> None:
+    """Down to a quarter, and back."""
+    endpoint = Endpoint(steps((0, 200), (20, 50), (60, 200)), lognormal(0.3))
+    cluster = Cluster(endpoint)
+    cluster.run(16_000)
+    assert used(endpoint) >= 0.92
+    assert endpoint.rejected <= 0.015 * endpoint.received
+
+
+def test_the_ceiling_is_never_passed() -> None:
+    """The server would take any number."""
+    endpoint = Endpoint(lambda now_s: 10_000, lognormal(0.3))
+    cluster = Cluster(endpoint)
+    cluster.run(10_000, limit=lambda strides: Limit(100, strides=strides))
+    assert endpoint.peak_sent == 100
+
+
+def test_answers_that_get_lost_are_asked_for_again_and_count_once() -> None:
+    """A fifth of all calls."""
+    endpoint = Endpoint(lambda now_s: 50, lognormal(0.3))
+    cluster = Cluster(endpoint, lost=0.2)
+    cluster.run(2_000)
+    assert rows_of(cluster) == list(range(2_000))
+    assert endpoint.accepted == 2_000
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_dead_worker_had_is_sent_again_and_nothing_else(seed: int) -> None:
+    """Ten deaths at random moments, noticed late. Bought again is at most what was in flight or not yet shipped."""
+    endpoint = Endpoint(lambda now_s: 40, lognormal(0.3))
+    cluster = Cluster(endpoint, seed=seed)
+    had = 0
+
+    async def deaths(cluster: Cluster, driver: Driver) -> None:
+        nonlocal had
+        chance = random.Random(seed)
+        for _ in range(10):
+            await asyncio.sleep(chance.uniform(0.5, 3.0))
+            place = chance.randrange(4)
+            worker = cluster.workers[place]
+            if worker.worker is None or worker.is_dead or worker.is_cut_off:
+                continue
+            had += worker.in_flight + worker.unshipped
+            await worker.die(noticed_s=chance.uniform(0.1, 3.0))
+
+    cluster.run(4_000, meanwhile=deaths)
+    assert cluster.driver.lost > 3
+    assert rows_of(cluster) == list(range(4_000))
+    assert endpoint.accepted - 4_000 <= had
+    assert had <= cluster.driver.lost * 40
+
+
+def test_a_worker_that_is_cut_off_for_a_while_loses_nothing() -> None:
+    """Eight seconds: the others have its slots meanwhile, and its rows stay its own."""
+    endpoint = Endpoint(lambda now_s: 40, lognormal(0.3))
+    cluster = Cluster(endpoint)
+
+    async def cut(cluster: Cluster, driver: Driver) -> None:
+        await asyncio.sleep(5)
+        cluster.workers[0].is_cut_off = True
+        await asyncio.sleep(8)
+        cluster.workers[0].is_cut_off = False
+
+    cluster.run(3_000, meanwhile=cut)
+    assert rows_of(cluster) == list(range(3_000))
+    assert endpoint.accepted == 3_000
+    assert used(endpoint) >= 0.85
+    assert endpoint.peak <= 40
+
+
+def test_an_interrupted_run_drains_all_workers() -> None:
+    """What is in flight is answered, nothing is bought that has no outcome."""
+    endpoint = Endpoint(lambda now_s: 40, lognormal(0.3))
+    cluster = Cluster(endpoint)
+    interrupted = Stop(kind="interrupted", message="Ctrl-C", exit_code=130)
+
+    async def interrupt(cluster: Cluster, driver: Driver) -> None:
+        await asyncio.sleep(4)
+        driver.stop(interrupted)
+
+    assert cluster.run(10_000, meanwhile=interrupt) == interrupted
+    assert len(cluster.outcomes) == endpoint.accepted
+    assert not Counter(rows_of(cluster)) - Counter(range(10_000))
+    assert cluster.ended_s < 6
+
+
+def test_an_outage_costs_time_and_no_row() -> None:
+    """Twenty seconds in which nothing connects."""
+    down = Fault("connection", "no connection", 0.001, was_sent=False)
+    endpoint = Endpoint(lambda now_s: 40, lognormal(0.3), trouble=lambda now_s, body: down if 5 <= now_s < 25 else None)
+    cluster = Cluster(endpoint)
+    assert cluster.run(3_000) is None
+    assert rows_of(cluster) == list(range(3_000))
+    assert not any(outcome.kind for outcome in cluster.outcomes)
+    assert cluster.ended_s < 60
+    assert sum(isinstance(event, Paused) for event in cluster.events) == 1
+    assert sum(isinstance(event, Resumed) for event in cluster.events) == 1
+
+
+def test_no_more_rows_are_noted_as_possibly_lost_than_workers_have() -> None:
+    """Nor fewer than are in flight: a resume reports the note as what may be bought again."""
+    endpoint = Endpoint(lambda now_s: 40, lognormal(0.3))
+    cluster = Cluster(endpoint)
+    cluster.run(2_000)
+    assert endpoint.peak <= cluster.most_noted <= 4 * endpoint.peak

@@ -1,0 +1,171 @@
+"""Workers in one process on the virtual clock: their words take time, get lost, and workers die."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.route import Route
+from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
+from batchrun.endpoint.pool.strides import Strides
+from batchrun.engine.cluster.bound import Bound
+from batchrun.engine.cluster.driver import Driver, WorkerDied, WorkerUnavailable
+from batchrun.engine.cluster.keeper import Keeper
+from batchrun.engine.cluster.messages import Orders, Word
+from batchrun.engine.cluster.worker import Worker
+from batchrun.records import Event, Outcome, Request, Stop
+from harness.clock import run_virtually
+from harness.runs import CANARY, requests
+
+
+@dataclass
+class Cluster:
+    """What is wrong between the driver and its workers."""
+
+    endpoint: Any
+    lag_s: float = 0.005
+    """How long a message takes, each way."""
+    starts_s: float = 0.5
+    """How long a worker takes to start."""
+    lost: float = 0.0
+    """Share of the answers that get lost: the call has to be repeated."""
+    seed: int = 1
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    workers: dict[int, "InProcess"] = field(default_factory=dict)
+    hired: int = 0
+    most_noted: int = 0
+    ended_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)
+
+    def hire(self, place: int) -> "InProcess":
+        """Start a worker."""
+        self.hired += 1
+        self.workers[place] = InProcess(self)
+        return self.workers[place]
+
+    def make_pool(self, bounds: Mapping[str, Bound], listeners: Listeners, may_admit: Callable[[], bool]) -> Pool:
+        """Return a worker's pool."""
+        rules = Rules(policy=Policy(), canary=lambda model, is_bare: Request(-1, model, 0, b"", CANARY, None))
+        return Pool(
+            [Route(client=self.endpoint, limit=bounds[""], rules=rules)],  # type: ignore[arg-type]
+            listeners,
+            may_admit=may_admit,
+            uniform=self.chance.random,
+            unix_s=lambda: 0.0,
+        )
+
+    def run(
+        self,
+        rows: int,
+        *,
+        workers: int = 4,
+        limit: Callable[[Strides], Limit] = lambda strides: Limit(5_000, strides=strides),
+        most_each: int = 1_000,
+        meanwhile: Callable[["Cluster", Driver], Any] | None = None,
+    ) -> Stop | None:
+        """Send rows to their end; `meanwhile` runs next to it."""
+
+        async def batches() -> AsyncIterator[Sequence[Request]]:
+            asked = requests(rows)
+            for start in range(0, rows, 100):
+                yield asked[start : start + 100]
+
+        async def main() -> Stop | None:
+            strides = Strides(8)
+            self.keeper = Keeper(limit(strides), strides, most_each)
+            listeners = Listeners(
+                on_outcome=self.outcomes.append, on_event=self.events.append, on_flight=self._on_flight
+            )
+            self.driver = driver = Driver(self.hire, {"": self.keeper}, listeners, workers=workers)
+            beside = None if meanwhile is None else asyncio.ensure_future(meanwhile(self, driver))
+            stop = await driver.run(batches())
+            self.ended_s = asyncio.get_running_loop().time()
+            if beside is not None:
+                beside.cancel()
+            await asyncio.gather(*(each.end() for each in self.workers.values()))
+            return stop
+
+        return run_virtually(main())
+
+    def _on_flight(self, in_flight: int) -> None:
+        self.most_noted = max(self.most_noted, in_flight)
+
+
+class InProcess:
+    """A worker in this process, behind a network."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.worker: Worker | None = None
+        self.is_dead = False
+        self.is_cut_off = False
+        self._death = asyncio.Event()
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests it has in flight."""
+        return 0 if self.worker is None else self.worker.in_flight
+
+    @property
+    def unshipped(self) -> int:
+        """How many outcomes it has that the driver does not have."""
+        return 0 if self.worker is None else self.worker.unshipped
+
+    async def open(self) -> str:
+        """Start."""
+        await asyncio.sleep(self._cluster.starts_s)
+        self.worker = Worker(self._cluster.make_pool, {"": 1_000})
+        return await self.worker.begin()
+
+    async def exchange(self, orders: Orders) -> Word:
+        """Make an exchange, unless the worker dies meanwhile."""
+        making = asyncio.ensure_future(self._exchange(orders))
+        dying = asyncio.ensure_future(self._death.wait())
+        await asyncio.wait((making, dying), return_when=asyncio.FIRST_COMPLETED)
+        if self.is_dead:
+            making.cancel()
+            await dying
+            raise WorkerDied
+        dying.cancel()
+        return making.result()
+
+    async def _exchange(self, orders: Orders) -> Word:
+        await self._travel()
+        assert self.worker is not None
+        word = await self.worker.exchange(orders)
+        await self._travel()
+        if self._cluster.chance.random() < self._cluster.lost:
+            raise WorkerUnavailable
+        return word
+
+    async def _travel(self) -> None:
+        await asyncio.sleep(self._cluster.lag_s * self._cluster.chance.uniform(0.5, 1.5))
+        while self.is_cut_off:
+            await asyncio.sleep(0.05)
+
+    def nudge(self) -> None:
+        """Pass a nudge on."""
+        if self.worker is not None and not self.is_cut_off:
+            asyncio.get_running_loop().call_later(self._cluster.lag_s, self.worker.nudge)
+
+    def kill(self) -> None:
+        """Do nothing: the harness ends workers."""
+
+    async def die(self, noticed_s: float = 2.0) -> None:
+        """Die now; it is noticed later."""
+        self.is_cut_off = self.is_dead = True
+        await self.end()
+        await asyncio.sleep(noticed_s)
+        self._death.set()
+
+    async def end(self) -> None:
+        """End what the worker does."""
+        if self.worker is not None:
+            await self.worker.end()
