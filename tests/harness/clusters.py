@@ -12,9 +12,10 @@ from batchrun.endpoint.pool.route import Route
 from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
 from batchrun.endpoint.pool.strides import Strides
 from batchrun.engine.cluster.bound import Bound
-from batchrun.engine.cluster.driver import Driver, WorkerDied, WorkerUnavailable
+from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.messages import Orders, Word
+from batchrun.engine.cluster.post import WorkerDied, WorkerUnavailable
 from batchrun.engine.cluster.worker import Worker
 from batchrun.records import Event, Outcome, Request, Stop
 from harness.clock import run_virtually
@@ -84,11 +85,11 @@ class Cluster:
                 on_outcome=self.outcomes.append, on_event=self.events.append, on_flight=self._on_flight
             )
             self.driver = driver = Driver(self.hire, {"": self.keeper}, listeners, workers=workers)
-            beside = None if meanwhile is None else asyncio.ensure_future(meanwhile(self, driver))
+            next_to_it = None if meanwhile is None else asyncio.ensure_future(meanwhile(self, driver))
             stop = await driver.run(batches())
             self.ended_s = asyncio.get_running_loop().time()
-            if beside is not None:
-                beside.cancel()
+            if next_to_it is not None:
+                next_to_it.cancel()
             await asyncio.gather(*(each.end() for each in self.workers.values()))
             return stop
 
@@ -105,8 +106,21 @@ class InProcess:
         self._cluster = cluster
         self.worker: Worker | None = None
         self.is_dead = False
-        self.is_cut_off = False
+        self._reached = asyncio.Event()
+        self._reached.set()
         self._death = asyncio.Event()
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether no message arrives, in either direction."""
+        return not self._reached.is_set()
+
+    @is_cut_off.setter
+    def is_cut_off(self, is_cut_off: bool) -> None:
+        if is_cut_off:
+            self._reached.clear()
+        else:
+            self._reached.set()
 
     @property
     def in_flight(self) -> int:
@@ -147,8 +161,7 @@ class InProcess:
 
     async def _travel(self) -> None:
         await asyncio.sleep(self._cluster.lag_s * self._cluster.chance.uniform(0.5, 1.5))
-        while self.is_cut_off:
-            await asyncio.sleep(0.05)
+        await self._reached.wait()
 
     def nudge(self) -> None:
         """Pass a nudge on."""
@@ -160,7 +173,8 @@ class InProcess:
 
     async def die(self, noticed_s: float = 2.0) -> None:
         """Die now; it is noticed later."""
-        self.is_cut_off = self.is_dead = True
+        self.is_dead = True
+        self.is_cut_off = True
         await self.end()
         await asyncio.sleep(noticed_s)
         self._death.set()

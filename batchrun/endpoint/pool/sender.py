@@ -99,7 +99,7 @@ class Sender:
     @property
     def use(self) -> float:
         """The share of the slots that are in use."""
-        return self.admission.in_flight / self.limit.current
+        return self.admission.in_flight / max(1, self.limit.current)
 
     @property
     def is_busy(self) -> bool:

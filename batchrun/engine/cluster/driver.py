@@ -9,13 +9,13 @@ its slots for a while, and its rows only when it is known to be dead. Then anoth
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Protocol
 
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.leases import Leases
 from batchrun.engine.cluster.messages import Orders, Word, pack_requests, unpack_outcomes
 from batchrun.engine.cluster.outages import Outages
+from batchrun.engine.cluster.post import Handle, Post, WorkerDied, WorkerUnavailable
 from batchrun.records import Request, Stop
 
 _SHIP_S, _SHIP_SOON_S = 0.02, 0.005
@@ -36,43 +36,6 @@ _HIRE_AGAIN_S = 0.1
 
 _READ_AHEAD = 4
 """Rows that are read ahead, in times the limit, and 512 more."""
-
-
-class WorkerDied(Exception):
-    """A worker is known to be dead: what it had is lost."""
-
-
-class WorkerUnavailable(Exception):
-    """A call has failed, and the worker may be alive: the call can be repeated."""
-
-
-class Handle(Protocol):
-    """One worker, as the driver reaches it."""
-
-    async def open(self) -> str:
-        """Wait until the worker has started; return its incarnation."""
-
-    async def exchange(self, orders: Orders) -> Word:
-        """Make one exchange."""
-
-    def nudge(self) -> None:
-        """End the wait of the exchange that is under way."""
-
-    def kill(self) -> None:
-        """End the worker."""
-
-
-class _Post:
-    """What the driver knows of one worker that it serves."""
-
-    def __init__(self, handle: Handle, now_s: float) -> None:
-        self.handle = handle
-        self.fresh = self.waiting = self.throttled = 0
-        self.trouble: str | None = None
-        self.rate_per_s = 0.0  # outcomes of late
-        self.heard_s = now_s
-        self.asked_s: float | None = None  # since when an exchange is under way
-        self.nudged_s = 0.0
 
 
 class Driver:
@@ -102,7 +65,7 @@ class Driver:
         self.stopping: Stop | None = None
         self.lost = 0
         """How many workers have died."""
-        self._posts: dict[int, _Post] = {}
+        self._posts: dict[int, Post] = {}
         self._outages = Outages()
         self._throttled = 0  # by workers that are gone
         self._hungry = asyncio.Event()
@@ -185,7 +148,7 @@ class Driver:
                 if incarnation is None:
                     handle.kill()
                     return
-                self._posts[place] = _Post(handle, self._loop.time())
+                self._posts[place] = Post(handle, self._loop.time())
                 self.leases.join(place)
                 for keeper in self._keepers.values():
                     keeper.join(place)
@@ -309,7 +272,7 @@ class Driver:
     # All workers.
 
     async def _nudge(self) -> None:
-        """End the waits of workers that are to be told something; lend the slots of those that are silent."""
+        """End the waits of workers that there is something to tell; lend the slots of those that are silent."""
         while True:
             await asyncio.sleep(_NUDGE_EVERY_S)
             now_s = self._loop.time()
@@ -328,7 +291,7 @@ class Driver:
                 if not keeper.is_lent(place):
                     keeper.lend(place)
 
-    def _has_to_tell(self, place: int, post: _Post) -> bool:
+    def _has_to_tell(self, place: int, post: Post) -> bool:
         keepers = self._keepers.values()
         if self._is_over or any(keeper.is_due(place) for keeper in keepers):
             return True

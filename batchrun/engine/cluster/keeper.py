@@ -1,7 +1,7 @@
 """The driver's side of a shared limit: one `Limit`, and who may use how much of it. Pure: time is given.
 
 A worker's word is old when it is heard, and a grant is on its way for a while. So what a worker may be using is the
-most that it was told since its last word, or what it had in flight by its last word, if that is more. Slots are given
+most that it was given since its last word, or what it had in flight by its last word, if that is more. Slots are given
 to another worker only when the one who had them has reported them free: the sum never passes the limit, whatever is on
 its way.
 
@@ -43,8 +43,8 @@ class _Holder:
     """What is known of one worker's slots."""
 
     def __init__(self) -> None:
-        self.told = 0  # what it was told last
-        self.most_told = 0  # the most that it was told since its last word
+        self.given = 0  # what it was given last
+        self.most_given = 0  # the most that it was given since its last word
         self.in_flight = 0  # by its last word
         self.wants_more = True
         self.idle = 0  # what it may use and does not want
@@ -54,12 +54,12 @@ class _Holder:
     @property
     def using(self) -> int:
         """The most that it may be using."""
-        return max(self.most_told, self.in_flight)
+        return max(self.most_given, self.in_flight)
 
     @property
     def busy(self) -> int:
-        """What it uses, if all that was told has arrived."""
-        return max(0, max(self.told, self.in_flight) - self.idle)
+        """What it uses, if all that was given has arrived."""
+        return max(0, max(self.given, self.in_flight) - self.idle)
 
 
 class Keeper:
@@ -78,7 +78,7 @@ class Keeper:
         self._at_s, self._levels = [_NEVER_S], [0]  # how many were in flight, and since when
 
     def __repr__(self) -> str:
-        shares = " ".join(f"{holder.in_flight}/{holder.told}" for holder in self._holders.values())
+        shares = " ".join(f"{holder.in_flight}/{holder.given}" for holder in self._holders.values())
         return f"<Keeper {self.limit!r}: {shares}>"
 
     @property
@@ -94,7 +94,7 @@ class Keeper:
     @property
     def allowances(self) -> dict[int, tuple[int, int]]:
         """What each worker has in flight, and what it may have."""
-        return {worker: (holder.in_flight, holder.told) for worker, holder in self._holders.items()}
+        return {worker: (holder.in_flight, holder.given) for worker, holder in self._holders.items()}
 
     def join(self, worker: int) -> None:
         """Add a worker; it has nothing yet."""
@@ -107,7 +107,7 @@ class Keeper:
     def lend(self, worker: int) -> None:
         """Let others have the slots of a worker that is silent for longer than it sends without a word."""
         holder = self._holders[worker]
-        holder.told = holder.most_told = holder.in_flight = holder.idle = holder.known = 0
+        holder.given = holder.most_given = holder.in_flight = holder.idle = holder.known = 0
         holder.is_lent = True
 
     def is_lent(self, worker: int) -> bool:
@@ -131,7 +131,7 @@ class Keeper:
         others = sum(each.busy for each in self._holders.values() if each is not holder)
         for each in news:
             self._pass_on(each, worker, others, word.in_flight, now_s)
-        holder.told = holder.most_told = holder.known = word.slots
+        holder.given = holder.most_given = holder.known = word.slots
         holder.in_flight = word.in_flight
         holder.wants_more = word.wants_more
         holder.idle = 0 if word.wants_more else max(0, word.slots - word.in_flight)
@@ -166,28 +166,28 @@ class Keeper:
     # Giving.
 
     def grant(self, worker: int, *, wants_more: bool) -> int:
-        """Return how many more, or fewer, a worker may have than it was told last."""
+        """Return how many more, or fewer, a worker may have than it was given last."""
         holder = self._holders[worker]
-        before = holder.told
+        before = holder.given
         target = self._share(worker) if wants_more else min(before, holder.in_flight)
         if target > before:
             target = max(before, min(target, before + max(0, self._free), self._most))
-        holder.told = target
-        holder.most_told = max(holder.most_told, target)
+        holder.given = target
+        holder.most_given = max(holder.most_given, target)
         return target - before
 
     def free_slots(self, worker: int) -> int:
         """Return how many slots a worker has that it did not use by its last word."""
         holder = self._holders[worker]
-        return max(0, holder.told - holder.in_flight)
+        return max(0, holder.given - holder.in_flight)
 
     def is_due(self, worker: int) -> bool:
-        """Return whether a worker that has not asked should be told another allowance."""
+        """Return whether a worker that has not asked should be given another allowance."""
         holder = self._holders[worker]
         if holder.is_lent or not holder.wants_more:
             return False
         share = self._share(worker)
-        return share < holder.told or (share > holder.told and self._free > 0)
+        return share < holder.given or (share > holder.given and self._free > 0)
 
     @property
     def _free(self) -> int:
@@ -209,11 +209,11 @@ class Keeper:
         even, over = divmod(max(0, self.limit.current - content), len(wanting))
         share, least = even + (wanting.index(worker) < over), max(1, even // _UNEVEN)
         free = self._free
-        if own.told <= share:
-            return own.told + free if 0 < free < share - own.told else share
+        if own.given <= share:
+            return own.given + free if 0 < free < share - own.given else share
         if free < 0:
-            return max(share, own.told + free)
+            return max(share, own.given + free)
         are_others_short = any(
-            self._holders[each].told < even - least for each in wanting if self._holders[each] is not own
+            self._holders[each].given < even - least for each in wanting if self._holders[each] is not own
         )
-        return max(share, own.told - least) if are_others_short else own.told
+        return max(share, own.given - least) if are_others_short else own.given

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from harness.clusters import Cluster
+from harness.endpoints import Endpoint, lognormal
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.engine.cluster.driver import Driver
 from batchrun.records import Fault, Paused, Resumed, Stop
-from harness.clusters import Cluster
-from harness.endpoints import Endpoint, lognormal
 
 HALF_S = 0.5
 """How long workers take to start: it is left out of what they could have used."""

@@ -1,0 +1,42 @@
+"""One worker as the driver knows it: how it is reached, and what its last word was."""
+
+from typing import Protocol
+
+from batchrun.engine.cluster.messages import Orders, Word
+
+
+class WorkerDied(Exception):
+    """A worker is known to be dead: what it had is lost."""
+
+
+class WorkerUnavailable(Exception):
+    """A call has failed, and the worker may be alive: the call can be repeated."""
+
+
+class Handle(Protocol):
+    """One worker, as the driver reaches it."""
+
+    async def open(self) -> str:
+        """Wait until the worker has started; return its incarnation."""
+
+    async def exchange(self, orders: Orders) -> Word:
+        """Make one exchange."""
+
+    def nudge(self) -> None:
+        """End the wait of the exchange that is under way."""
+
+    def kill(self) -> None:
+        """End the worker."""
+
+
+class Post:
+    """What the driver knows of one worker that it serves."""
+
+    def __init__(self, handle: Handle, now_s: float) -> None:
+        self.handle = handle
+        self.fresh = self.waiting = self.throttled = 0
+        self.trouble: str | None = None
+        self.rate_per_s = 0.0  # outcomes of late
+        self.heard_s = now_s
+        self.asked_s: float | None = None  # since when an exchange is under way
+        self.nudged_s = 0.0
