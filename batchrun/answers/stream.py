@@ -20,6 +20,9 @@ _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint")
 
 _CHUNK = "chat.completion.chunk"
 
+_TEXT = "text_completion"
+"""The object of completions, in their chunks too."""
+
 _KNOWN = frozenset({*_HEAD, "object", "choices", "usage"})
 
 _OF_PIECES = (b'"choices"', b'"delta"', b'"content"')
@@ -54,6 +57,7 @@ class StreamAssembler:
         self._beginning = b""
         """How the chunks begin."""
         self._has_halves = False
+        self._is_text = False
         self._is_closing = False
 
     @property
@@ -88,7 +92,10 @@ class StreamAssembler:
         if not (self._choices or self._head or self._more or self._usage):
             return _error("the stream is empty")
         choices = [choice.assembled(index) for index, choice in sorted(self._choices.items())]
-        completion = {**self._head, "object": "chat.completion", **self._more, "choices": choices}
+        if self._is_text:
+            choices = [_text_choice(choice) for choice in choices]
+        name = _TEXT if self._is_text else "chat.completion"
+        completion = {**self._head, "object": name, **self._more, "choices": choices}
         if self._usage is not None:
             completion["usage"] = self._usage
         try:
@@ -174,6 +181,7 @@ class StreamAssembler:
                 self._choice_at(each.get("index")).read(each)
 
     def _read_head(self, chunk: dict[str, Any]) -> None:
+        self._is_text = self._is_text or chunk.get("object") == _TEXT
         for name in _HEAD:
             if name not in self._head and chunk.get(name) is not None:
                 self._head[name] = chunk[name]
@@ -197,6 +205,11 @@ class StreamAssembler:
         if index not in self._choices:
             self._choices[index] = StreamedChoice()
         return self._choices[index]
+
+
+def _text_choice(choice: dict[str, Any]) -> dict[str, Any]:
+    """Return an assembled choice as completions have it: with a text in the place of the message."""
+    return {"text": choice.pop("message").get("content") or "", **choice}
 
 
 def _begun(error: bytes, usage: dict[str, Any] | None) -> bytes:

@@ -1,5 +1,8 @@
 """The text that `check` prints: one block for each question, its name in the left margin."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import orjson
 
 from batchrun.engine.preflight.check import Report
@@ -7,6 +10,7 @@ from batchrun.engine.preflight.estimate import Forecast
 from batchrun.engine.preflight.outlook import count_text, product_text, range_text, spent_so_far
 from batchrun.job.catalogue import cap_text, price_cure, price_text, usd_text
 from batchrun.job.sections import Job
+from batchrun.prompts.kinds.asked import asked_in
 from batchrun.records import RowCount
 from batchrun.report.texts import counted, duration_text
 
@@ -27,7 +31,7 @@ def report_lines(report: Report, job: Job) -> list[str]:
     """Return the lines that `check` prints."""
     blocks = [
         ("input", _input(report)),
-        *((f"row {prompt['row']}", _prompt(prompt["messages"])) for prompt in report.prompts),
+        *((f"row {prompt['row']}", _prompt(prompt)) for prompt in report.prompts),
         ("longest", _longest(report)),
         ("changed", [report.changed] if report.changed else []),
         ("requests", _requests(report, job)),
@@ -65,16 +69,24 @@ def _input(report: Report) -> list[str]:
     return lines
 
 
-def _prompt(messages: list[dict[str, object]]) -> list[str]:
+def _prompt(prompt: Mapping[str, Any]) -> list[str]:
     lines = []
-    for message in messages:
-        content = message.get("content")
+    for name, content in _asked(prompt):
         text = content if isinstance(content, str) else orjson.dumps(content).decode()
         shown = [_cut(line) for line in text.strip().splitlines()]
         if len(shown) > _PROMPT_LINES:
             shown = [*shown[: _PROMPT_LINES - 1], f"… {counted(len(shown) - _PROMPT_LINES + 1, 'more line')}"]
-        lines += [f"{message.get('role', '') if number == 0 else '':<10}{line}" for number, line in enumerate(shown)]
+        lines += [f"{name if number == 0 else '':<10}{line}" for number, line in enumerate(shown)]
     return lines
+
+
+def _asked(prompt: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the messages of a prompt by their roles, and what else it asks by its names."""
+    for name, value in asked_in(prompt).items():
+        if name == "messages":
+            yield from ((str(message.get("role", "")), message.get("content")) for message in value)
+        else:
+            yield name, value
 
 
 def _cut(line: str) -> str:
@@ -154,5 +166,5 @@ def _probes(report: Report) -> list[str]:
         cost = "" if probed.usd is None else f", {usd_text(probed.usd)} USD"
         tokens = f"{probed.prompt_tokens} tokens in, {probed.completion_tokens} out"
         lines.append(f"{asked}: {tokens}, {probed.latency_s:.2f} s{cost}")
-        lines += _prompt([{"role": "answer", "content": probed.response or ""}])
+        lines += _prompt({"messages": [{"role": "answer", "content": probed.response or ""}]})
     return lines

@@ -11,6 +11,7 @@ import orjson
 from batchrun.cli.table import printable_json
 from batchrun.endpoint.key import find_project, is_variable_name, shown_variable_of
 from batchrun.job.endpoint import Endpoint
+from batchrun.records import PATHS, Request, RequestKind
 
 _MOST_ARGUMENT_BYTES = 100_000
 """Longest body that is an argument of curl. Linux takes 131,072 bytes (MAX_ARG_STRLEN in its binfmts.h); longer bodies
@@ -22,15 +23,15 @@ _SOME_VARIABLE = "API_KEY"
 _IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
-def curl_command(endpoint: Endpoint, body: bytes, environ: Mapping[str, str] = os.environ) -> str:
-    r"""Return the command that sends a body to an endpoint, for sh, bash and zsh.
+def curl_command(endpoint: Endpoint, request: Request, environ: Mapping[str, str] = os.environ) -> str:
+    r"""Return the command that sends a request to an endpoint, for sh, bash and zsh.
 
     Characters that a terminal would obey are written as `\u…`, which is the same JSON.
 
     Raises:
         JobError: the environment names a project that no header can hold.
     """
-    lines = [shlex.join(["curl", "-sS", *(["-N"] if _is_streamed(body) else []), _url(endpoint)])]
+    lines = [shlex.join(["curl", "-sS", *(["-N"] if _is_streamed(request.body) else []), _url(endpoint, request.kind)])]
     lines.append("-H 'Content-Type: application/json'")
     lines += [shlex.join(["-H", f"{name}: {value}"]) for name, value in endpoint.plain_headers.items()]
     lines += [f'-H "{name}: ${_shown(variable)}"' for name, variable in endpoint.secret_headers.items()]
@@ -38,7 +39,7 @@ def curl_command(endpoint: Endpoint, body: bytes, environ: Mapping[str, str] = o
         lines.append(f'-H "Authorization: Bearer ${variable}"')
     if project := find_project(endpoint, environ):
         lines.append(shlex.join(["-H", f"OpenAI-Project: {project}"]))
-    text = shlex.quote(printable_json(body))
+    text = shlex.quote(printable_json(request.body))
     if len(text.encode()) <= _MOST_ARGUMENT_BYTES:
         return " \\\n  ".join([*lines, f"--data-binary {text}"])
     return f"printf %s {text} |\n" + " \\\n  ".join([*lines, "--data-binary @-"])
@@ -63,9 +64,9 @@ def _shown(variable: str) -> str:
     return variable if is_variable_name(variable) else _SOME_VARIABLE
 
 
-def _url(endpoint: Endpoint) -> str:
+def _url(endpoint: Endpoint, kind: RequestKind) -> str:
     query = f"?{urlencode(endpoint.query)}" if endpoint.query else ""
-    return f"{endpoint.base_url}/chat/completions{query}"
+    return f"{endpoint.base_url}{PATHS[kind]}{query}"
 
 
 def _is_streamed(body: bytes) -> bool:

@@ -61,6 +61,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(_PROMPT, ("--images",), "prompt", "images", metavar="COLUMN"),
     Flag(_PROMPT, ("--files",), "prompt", "files", metavar="COLUMN"),
     Flag(_MODEL, ("-m", "--model"), "model", "names", metavar="NAME", several="repeat"),
+    Flag(_MODEL, ("--kind",), "model", "kind", metavar="KIND"),
     Flag(_MODEL, ("--temperature",), "model", "temperature", float, "X"),
     Flag(_MODEL, ("--max-tokens",), "model", "max_tokens", int, "N"),
     Flag(_MODEL, ("--top-p",), "model", "top_p", float, "X"),

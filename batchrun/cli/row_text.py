@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from batchrun.cli.table import value_text, visible
+from batchrun.prompts.kinds.asked import asked_in
 from batchrun.records import Request
 
 _LINE_CHARS = 60
@@ -23,10 +24,15 @@ _AS_BLOCK = ("response", "reasoning")
 
 
 def request_lines(request: Request) -> Iterator[str]:
-    """Yield the messages of a request, and its parameters."""
+    """Yield what a request asks, messages by their roles, and its parameters."""
     body = orjson.loads(request.body)
-    for message in body.pop("messages"):
-        yield from _block(str(message.get("role", "message")), "\n".join(_parts(message)))
+    for name in asked_in(body):
+        value = body.pop(name)
+        if name == "messages":
+            for message in value:
+                yield from _block(str(message.get("role", "message")), "\n".join(_parts(message)))
+        else:
+            yield from _block(name, value if isinstance(value, str) else orjson.dumps(value).decode())
     del body["model"]
     if body:
         yield from _block("parameters", orjson.dumps(body).decode())

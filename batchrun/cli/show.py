@@ -198,8 +198,7 @@ def _print_requests(run: Path, choice: Choice, count: int, *, is_repair: bool) -
         if not found:
             raise JobError(f"{run}: none of these answers was refused by the schema, so there is nothing to repair")
     commands = [
-        curl_command(job.endpoint, (each.repair or each.request).body if is_repair else each.request.body)
-        for each in found
+        curl_command(job.endpoint, (each.repair or each.request) if is_repair else each.request) for each in found
     ]
     for note in _notes(found, job, is_simulated=is_simulated, is_repair=is_repair):
         _note(f"note: {note}")

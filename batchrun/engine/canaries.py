@@ -8,13 +8,19 @@ from typing import Any
 import orjson
 
 from batchrun.job.sections import Job
+from batchrun.prompts.kinds.shape import CANARY
+from batchrun.prompts.kinds.table import SHAPES
+from batchrun.prompts.other_makers import OtherMakers
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.template import Template
 from batchrun.records import Prompt, Request
 
-_TEXT = "Say OK."
+_TEXT = CANARY
 _JSON = "Say OK as JSON."
 """OpenAI refuses a JSON response format unless the messages name JSON."""
+
+_FORMATS = (b'"response_format":', b'"text":{"format":')
+"""In the bodies of requests that ask for JSON; in a text the quotes have a backslash before them."""
 
 _SYSTEM = "Be brief."
 """The system message where that of the job is another one for each row."""
@@ -26,8 +32,10 @@ _IMAGE_SIDE = 64
 class Canaries:
     """Makes canaries for a job."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, others: OtherMakers | None = None) -> None:
+        """Take the job, and the makers for its rows of other kinds, which know the models of these."""
         self._maker = RequestMaker(job)
+        self._others = OtherMakers(job) if others is None else others
         self._system = _system_of(job)
         self._has_images = job.prompt.images is not None
         self.strict_forms = self._maker.strict_forms
@@ -35,19 +43,28 @@ class Canaries:
 
     def request(self, model: str, *, is_bare: bool) -> Request:
         """Return a canary: for one token, or, unless it is bare, with all that every row of the job has."""
+        kind = self._others.kinds.get(model, self._maker.kind)
+        maker = self._maker if kind == self._maker.kind else self._others.maker(kind)
+        shape = SHAPES[kind]
         if is_bare:
-            body = orjson.dumps({"model": model, "messages": [_user(_TEXT)], "max_tokens": 1})
+            body = orjson.dumps({"model": model, **shape.canary})
+        elif shape.has_messages:
+            made = self._made(maker, model, self._messages(_TEXT))
+            body = self._made(maker, model, self._messages(_JSON)) if any(each in made for each in _FORMATS) else made
         else:
-            made = self._made(model, _TEXT)
-            body = self._made(model, _JSON) if b'"response_format":' in made else made
-        return Request(row=-1, model=model, sample=0, key=b"", body=body, custom_id=None)
+            body = self._made(maker, model, {key: shape.canary[key] for key in shape.keys})
+        return Request(row=-1, model=model, sample=0, key=b"", body=body, custom_id=None, kind=kind)
 
-    def _made(self, model: str, text: str) -> bytes:
-        """Return the body that a row with this text would have."""
+    def _messages(self, text: str) -> dict[str, Any]:
+        """Return what a row with this text would ask."""
         user = _user([{"type": "text", "text": text}, _image()] if self._has_images else text)
-        messages = [user] if self._system is None else [{"role": "system", "content": self._system}, user]
-        prompt = Prompt(row=-1, custom_id=None, body={"messages": messages, "model": model})
-        made = self._maker.requests(prompt)
+        return {"messages": [user] if self._system is None else [{"role": "system", "content": self._system}, user]}
+
+    @staticmethod
+    def _made(maker: RequestMaker, model: str, asked: dict[str, Any]) -> bytes:
+        """Return the body that a row which asks this would have."""
+        prompt = Prompt(row=-1, custom_id=None, body=asked | {"model": model}, kind=maker.kind)
+        made = maker.requests(prompt)
         return next((each.body for each in made if each.model == model), made[0].body)
 
 

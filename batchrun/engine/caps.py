@@ -36,7 +36,7 @@ def budget_of(job: Job, before: Used, elsewhere: Used = NOTHING_USED, *, simulat
     unknown_usd = 0.0 if cap.usd == inf else inf  # a row may name a model without a price: it cannot keep the cap
 
     def worst(request: Request) -> Amount:
-        usage = worst_usage(request.model, request.body)
+        usage = worst_usage(request.model, request.body, request.kind)
         usd = cost_usd(usage, price(request.model))
         return Amount(unknown_usd if usd is None else usd, _tokens(usage) or 0)
 

@@ -102,7 +102,7 @@ class Sending:
         self._limit_change: Change | None = Change(0.0, self._pool.routes[0].limit.current, "start")
 
     def _new_pool(self) -> Pool:
-        canaries = Canaries(self.job)
+        canaries = Canaries(self.job, self.source.makers)
         route = Route(
             client=self._client,
             limit=self._limit(),

@@ -1,16 +1,16 @@
 """The job: what to run. Frozen, and checked when it is made; `job.file` reads it from TOML and flags."""
 
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from batchrun.job.encodings import encoding_name
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.evaluate import Evaluate
-from batchrun.job.field_types import OptionalSchema, OptionalTables, OptionalTexts, PathText, Texts
+from batchrun.job.field_types import OptionalSchema, OptionalTexts, PathText, Texts
 from batchrun.job.judge import Judge
 from batchrun.job.limits import Limits as Limits
+from batchrun.job.model import Model as Model
 from batchrun.job.notify import Notify
 from batchrun.job.price import Price as Price
 from batchrun.job.prompt import PromptTemplates
@@ -19,16 +19,11 @@ from batchrun.job.serving import check_endpoints, plain_name, serving
 from batchrun.job.settings import (
     Section,
     SettingError,
-    alias,
     documented,
     flag,
-    flag_or,
     json_schema,
-    number,
     one_of,
-    refuse_path,
     setting,
-    table,
     team_project,
     text,
     texts,
@@ -76,46 +71,6 @@ class Input(Section):
     def is_read_first(self) -> bool:
         """Whether much of the input, or all of it, is read before anything is sent."""
         return self.strict or self.sample is not None or self.where is not None
-
-
-def _tools(value: Any) -> tuple[dict[str, Any], ...]:
-    """Accept a list of tools in OpenAI's form."""
-    refuse_path(value)
-    is_list = isinstance(value, list | tuple) and bool(value)
-    if not is_list or not all(isinstance(each, Mapping) and "type" in each for each in value):
-        raise ValueError('must be a list of tables, each with a type, such as {type = "function", function = {…}}')
-    return tuple(dict(each) for each in value)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model(Section):
-    """`[model]`: the models and their parameters. Every other key is passed through to the chat-completions body."""
-
-    names: Texts = setting((), "list of models; `name` sets a single one", texts)
-    name: InitVar[str | None] = alias("names")
-    temperature: float | None = setting(None, "sampling temperature, 0 to 2", number(at_least=0, at_most=2))
-    max_tokens: int | None = setting(None, "most tokens in an answer", whole(1))
-    top_p: float | None = setting(None, "nucleus sampling, 0 to 1", number(at_least=0, at_most=1))
-    seed: int | None = setting(None, "seed for the endpoint's sampling; sample k gets seed + k", whole(0))
-    tools: OptionalTables = setting(None, "functions that the model may call: a JSON file, or a list of tables", _tools)
-    logprobs: bool | None = setting(
-        None, "ask for the log probability of each token; they become a column of the results", flag
-    )
-    top_logprobs: int | None = setting(None, "how many alternatives to each token, with `logprobs`", whole(0))
-    stop: OptionalTexts = setting(None, "text, or list of texts, at which an answer ends", texts)
-    num_samples: int = setting(1, "answers per prompt and model; each is one output row", whole(1, 65_536))
-    stream: bool | str = setting(
-        False,
-        'receive answers as server-sent events; "auto" does so for reasoning models, known by their names',
-        flag_or("auto"),
-    )
-    extra_body: dict[str, Any] = setting(dict, "more keys for the body, passed through unchecked", table, shown="{}")
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the keys of the body that this section sets, without `model`."""
-        names = ("temperature", "max_tokens", "top_p", "seed", "stop", "tools", "logprobs", "top_logprobs")
-        own = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in own.items() if value is not None} | self.extra_body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batchrun.job.settings import text
+from batchrun.records import PATHS
 
-_API_PATHS = ("/chat/completions", "/completions", "/models")
+_API_PATHS = (*PATHS.values(), "/models")
 """Paths of the API, which are added to a base URL."""
 
 

@@ -144,11 +144,11 @@ class FirstRows:
             rows = [row.columns for row in batch if row.columns is not None]
         if self._files[0].format == "run":
             cure = f"a template reads them: {_ANSWER}"
-            return f"has no messages and no prompt; its columns are {listed(known)}; {cure}"
+            return f"{self._forms.absence}; its columns are {listed(known)}; {cure}"
         if found := other_form(rows, self._forms, self._json_lines):
             return found
         cure = template_flag(rows, known, self._forms.labels)
-        return f"has no messages and no prompt; its columns are {listed(known)}{cure}{self._header_advice()}"
+        return f"{self._forms.absence}; its columns are {listed(known)}{cure}{self._header_advice()}"
 
     def _header_advice(self) -> str:
         """Return the cure for CSV whose first line may be a row, not a header; empty for other files."""

@@ -20,13 +20,14 @@ _BATCH_BYTES = 1 << 20
 _BATCHES_AHEAD = 64
 """Batches read of the next part while a batch is handed on: most of them have few rows of it, or none."""
 
-_BEFORE_MESSAGES = b',"messages":'
+_AFTER_MODEL = b',"'
+"""Ends the model at the beginning of a body. Inside its name a quote has a backslash before it."""
 
 Entry = Request | BadRow
 
 
 def by_prefix(batches: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
-    """Yield the entries of batches sorted by their messages, window by window. Models and samples stay mixed."""
+    """Yield the entries of batches sorted by what they ask, window by window. Models and samples stay mixed."""
     window: deque[Entry] = deque()
     coming: list[Entry] = []
     size = 0
@@ -35,7 +36,7 @@ def by_prefix(batches: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
             coming += batch
             size += sum(map(_size, batch))
         if not window:
-            window, coming = deque(sorted(coming, key=_messages)), []
+            window, coming = deque(sorted(coming, key=_asked)), []
         if not window:
             return
         ready = _taken(window)
@@ -108,6 +109,6 @@ def _size(entry: Entry) -> int:
     return len(entry.body) if isinstance(entry, Request) else 0
 
 
-def _messages(entry: Entry) -> bytes:
-    """Return a body from its messages on; broken rows come first."""
-    return entry.body[entry.body.find(_BEFORE_MESSAGES) :] if isinstance(entry, Request) else b""
+def _asked(entry: Entry) -> bytes:
+    """Return a body without its model, from what is asked on; broken rows come first."""
+    return entry.body[entry.body.find(_AFTER_MODEL) :] if isinstance(entry, Request) else b""

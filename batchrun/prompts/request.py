@@ -1,7 +1,7 @@
 """Prompt + job → requests: bodies and their keys. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -11,17 +11,16 @@ from batchrun.errors import JobError
 from batchrun.job.catalogue import is_reasoning
 from batchrun.job.sections import Job
 from batchrun.job.serving import plain_name, serving, unserved_text
+from batchrun.prompts.kinds.shape import Shape
+from batchrun.prompts.kinds.table import SHAPES, unfit
 from batchrun.prompts.response_format import Formats, response_formats
 from batchrun.prompts.values import RowProblem, kind_of, plain
-from batchrun.records import BadRow, Prompt, Request, Row
+from batchrun.records import BadRow, Prompt, Request, RequestKind, Row
 
 MAX_BODY_BYTES = 64 << 20
 """Longest body. No endpoint takes as much; the same bound as for answers."""
 
 _KEY_BYTES = 16
-
-_TRANSPORT = b',"stream":true,"stream_options":{"include_usage":true}'
-"""Appended when answers are streamed; not part of the key, since it changes nothing that is asked for."""
 
 _ATTACHMENT = re.compile(rb'(?:(?<="url":")|(?<="file_data":")|(?<="data":"))((?:image|file):[0-9a-f]{32})(?=")')
 """Where an image or a file goes. In a text the quotes have a backslash before them, so that no text looks like this."""
@@ -32,29 +31,40 @@ _new = tuple.__new__
 
 
 class RequestMaker:
-    """Makes requests of prompts, one per model and sample, in that order."""
+    """Makes requests of prompts of one kind, one per model and sample, in that order."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, kind: RequestKind | None = None) -> None:
         """Prepare what is the same for every row.
 
+        Args:
+            job: what to run.
+            kind: of the requests; that of the job unless given.
+
         Raises:
-            JobError: a parameter of the job cannot be sent as JSON.
+            JobError: a parameter of the job cannot be sent as JSON, or the kind does not take it.
         """
+        self.kind: RequestKind = kind or job.model.kind
+        """Kind of the requests."""
+        self._shape = SHAPES[self.kind]
+        self._first, *self._others = self._shape.keys
+        self._salt = b"" if self.kind == "chat" else self.kind.encode()  # bodies of two kinds may be the same
+        if problem := unfit(job, self.kind):
+            raise JobError(problem)
         self._samples = range(job.model.num_samples)
         self._models = job.models
         self._endpoints = job.endpoints
         self._own_heads: dict[str, tuple[str, bytes]] = {}  # by model, as a row names it
         self._stream = job.model.stream
         self._transports: dict[str, bytes] = {}  # by model
-        _refuse_ours(job)
+        _refuse_ours(job, self._shape.keys)
         formats = response_formats(job.response)
         try:
             # In a fixed order, so that a job file's order of keys changes no request.
-            self._parameters = plain(dict(sorted(_parameters(job, formats).items())))
-            self._by_flag = {name: self._parameters[name] for name in _by_flag(job)}
+            self._parameters = plain(dict(sorted(_parameters(job, self._shape, formats).items())))
+            self._by_flag = {name: self._parameters[name] for name in _by_flag(job, self._shape)}
             self._parameters = self._merged({}, frozenset())
             self._tails = self._tails_of(self._parameters)
-            self._heads = [(model, _head(model)) for model in job.models]
+            self._heads = [(model, self._head(model)) for model in job.models]
             keyed, sent, lenient = (_json(plain(each)) for each in formats) if formats else (b"", b"", b"")
         except RowProblem as problem:
             raise JobError(f"[model]: {problem}") from None
@@ -65,17 +75,19 @@ class RequestMaker:
     def requests(self, prompt: Prompt) -> list[Request]:
         """Return the prompt's requests; raises `RowProblem`."""
         body = prompt.body
-        if len(body) == 1 and not prompt.without:  # nothing but messages: what follows them is known
+        if len(body) == 1 and not prompt.without:  # nothing but what is asked: what follows it is known
             heads, tails = self._heads, self._tails
         else:
-            own = {key: value for key, value in body.items() if key not in ("messages", "model")}
+            own = {key: value for key, value in body.items() if key not in (*self._shape.keys, "model")}
             heads = self._heads or [self._own_head(body.get("model"))]
             tails = self._tails_of(self._merged(own, prompt.without)) if own or prompt.without else self._tails
         if not heads:
             raise RowProblem("has no model, and the job names none; add -m MODEL, or name in [model]")
-        messages = _json(body["messages"])
+        asked = _json(body[self._first])
+        for key in self._others:
+            asked += b',"%b":%b' % (key.encode(), _json(body[key]))
         return [
-            self._request(prompt, model, sample, head + messages + tail)
+            self._request(prompt, model, sample, head + asked + tail)
             for model, head in heads
             for sample, tail in enumerate(tails)
         ]
@@ -89,7 +101,7 @@ class RequestMaker:
                 yield BadRow(row.number, model, sample, key, custom_id, message)
 
     def _request(self, prompt: Prompt, model: str, sample: int, asked: bytes) -> Request:
-        key = _key(asked)
+        key = _key(self._salt + asked)
         if self._format is not None:
             asked = asked.replace(*self._format)
         if prompt.attachments:  # in the key their names are enough, which are their hashes
@@ -100,9 +112,10 @@ class RequestMaker:
             )
         transport = self._transports.get(model)
         if transport is None:
-            transport = self._transports[model] = _TRANSPORT if _is_streamed(model, self._stream) else b""
+            is_streamed = _is_streamed(model, self._stream)
+            transport = self._transports[model] = self._shape.stream if is_streamed else b""
         body = asked[:-1] + transport + b"}" if transport else asked
-        return _new(Request, (prompt.row, model, sample, key, body, prompt.custom_id, "chat"))
+        return _new(Request, (prompt.row, model, sample, key, body, prompt.custom_id, self.kind))
 
     def _merged(self, own: dict[str, Any], without: frozenset[str]) -> dict[str, Any]:
         """Return the parameters of a row: the job's, over them the row's, over them those that a flag sets."""
@@ -122,31 +135,39 @@ class RequestMaker:
             name = plain_name(model, self._endpoints)
             if not serving(self._endpoints, name):
                 raise RowProblem(f"model {name} {unserved_text(self._endpoints)}")
-            head = self._own_heads[model] = name, _head(name)
+            head = self._own_heads[model] = name, self._head(name)
         return head
+
+    def _head(self, model: str) -> bytes:
+        return b'{"model":%b,"%b":' % (_json(model), self._first.encode())
 
     def _tails_of(self, parameters: dict[str, Any]) -> list[bytes]:
         """Return what follows the messages in a body, for each sample."""
         seed = parameters.get("seed")
         if seed is None or len(self._samples) == 1:
-            return [_tail(parameters)] * len(self._samples)
+            return [self._tail(parameters)] * len(self._samples)
         if not isinstance(seed, int):
             raise RowProblem(f"seed is {kind_of(seed)}; must be a whole number")
-        return [_tail(parameters | {"seed": seed + sample}) for sample in self._samples]
+        return [self._tail(parameters | {"seed": seed + sample}) for sample in self._samples]
+
+    def _tail(self, parameters: dict[str, Any]) -> bytes:
+        if self._shape.translated is not None:
+            parameters = self._shape.translated(parameters)
+        return b"," + _json(parameters)[1:] if parameters else b"}"
 
 
 _SAME = (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens"))
 """Two names of one parameter: a value for one replaces a value for the other. Source: OpenAI's reference."""
 
 
-def _by_flag(job: Job) -> list[str]:
+def _by_flag(job: Job, shape: Shape) -> list[str]:
     """Return the parameters that a flag sets, which rows do not change."""
-    return [name for name in job.model.parameters() if f"model.{name}" in job.by_flag]
+    return [name for name in _taken(job, shape) if f"model.{name}" in job.by_flag]
 
 
-def _parameters(job: Job, formats: Formats | None) -> dict[str, Any]:
-    """Return the keys of the body that the job sets, without model and messages."""
-    parameters = job.model.parameters()
+def _parameters(job: Job, shape: Shape, formats: Formats | None) -> dict[str, Any]:
+    """Return the keys of the body that the job sets, without model and what is asked."""
+    parameters = _taken(job, shape)
     if formats is None:
         return parameters
     if "response_format" in parameters:
@@ -154,9 +175,15 @@ def _parameters(job: Job, formats: Formats | None) -> dict[str, Any]:
     return parameters | {"response_format": formats.keyed}
 
 
-def _refuse_ours(job: Job) -> None:
+def _taken(job: Job, shape: Shape) -> dict[str, Any]:
+    """Return the parameters of the job that a kind takes: the keys that the job passes through are for all kinds."""
+    taken = {*shape.settings, *job.model.extra_body}
+    return {name: value for name, value in job.model.parameters().items() if name in taken}
+
+
+def _refuse_ours(job: Job, asked: Iterable[str]) -> None:
     """Refuse keys in `extra_body` that the run itself sets: the body would contain them twice."""
-    for key in ("model", "messages", "n", "stream", "stream_options"):
+    for key in ("model", *asked, "n", "stream", "stream_options"):
         if key in job.model.extra_body:
             raise JobError(
                 f"[model.extra_body] {key} cannot be set: the run sets it from names, num_samples and stream"
@@ -170,14 +197,6 @@ def _is_streamed(model: str, stream: bool | str) -> bool:
 
 def _with_attachments(asked: bytes, data: Mapping[bytes, bytes]) -> bytes:
     return _ATTACHMENT.sub(lambda found: data.get(found[1], found[1]), asked)
-
-
-def _head(model: str) -> bytes:
-    return b'{"model":' + _json(model) + b',"messages":'
-
-
-def _tail(parameters: dict[str, Any]) -> bytes:
-    return b"," + _json(parameters)[1:] if parameters else b"}"
 
 
 def _json(value: Any) -> bytes:

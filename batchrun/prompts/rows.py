@@ -7,6 +7,7 @@ from typing import Any, Literal
 from batchrun.job.sections import Job
 from batchrun.prompts.conversation import conversation_of
 from batchrun.prompts.examples import Examples
+from batchrun.prompts.kinds.table import SHAPES
 from batchrun.prompts.messages import (
     NEXT_TO_MESSAGES,
     brought_messages,
@@ -17,9 +18,10 @@ from batchrun.prompts.messages import (
     system_message,
     user_message,
 )
+from batchrun.prompts.row_body import batch_body, is_batch_line, kind_of_line, overrides, params_of
 from batchrun.prompts.template import Template
-from batchrun.prompts.values import RowProblem, from_json, kind_of, plain, sound
-from batchrun.records import Prompt, Row
+from batchrun.prompts.values import RowProblem, kind_of, sound
+from batchrun.records import Prompt, RequestKind, Row
 
 Form = Literal["batch", "messages", "template", "prompt"]
 
@@ -36,9 +38,6 @@ _PARAMETERS = frozenset(
 )
 """Other keys of a body that people may take a column for. Source: OpenAI's reference, vLLM's extra parameters."""
 
-_BATCH_URL = "/chat/completions"
-
-
 _NONE: frozenset[str] = frozenset()
 
 _new = tuple.__new__
@@ -50,6 +49,9 @@ class RowForms:
 
     def __init__(self, job: Job) -> None:
         """Compile the job's templates; raises `JobError`."""
+        self.kind = job.model.kind
+        """What the job asks, where a row does not name it."""
+        self._shape = SHAPES[self.kind]
         self.asked = conversation_of(job.prompt)
         """What the job asks with each row; None where the rows bring it."""
         self.system = Template(job.prompt.system, "prompt.system") if job.prompt.system else None
@@ -60,6 +62,13 @@ class RowForms:
         self.replaces_system = "prompt.system" in job.by_flag
         """Whether the system message is a flag's, which takes the place of the rows' own."""
         self._examples = Examples(job.prompt, self._example) if job.prompt.examples else None
+
+    @property
+    def absence(self) -> str:
+        """What is wrong with a row that has no form."""
+        if self._shape.has_messages:
+            return "has no messages and no prompt"
+        return "has " + " and ".join(f"no {key}" for key in self._shape.keys)
 
     @property
     def templates(self) -> list[Template]:
@@ -73,7 +82,7 @@ class RowForms:
         read = [template.columns for template in self.templates]
         if None in read:
             return None
-        own = (*COLUMNS, *self.labels, *self._attached)
+        own = (*COLUMNS, *self.labels, *self._attached, *self._shape.columns)
         return frozenset(own).union(*(columns for columns in read if columns is not None))
 
     def unsent(self, names: Iterable[str], forms: set[Form | None]) -> list[str]:
@@ -108,7 +117,13 @@ class RowForms:
 
         A template is stated by the user, the other forms are recognised: so a template is used for every row.
         """
-        return "template" if self.asked is not None else _recognised(columns)
+        if self.asked is not None:
+            return "template"
+        form = _recognised(columns)
+        return form if form == "batch" or self._shape.has_messages else self._own_form(columns)
+
+    def _own_form(self, columns: dict[str, Any]) -> Form | None:
+        return "prompt" if self._shape.is_in(columns) else None
 
     def hides_messages(self, columns: dict[str, Any]) -> bool:
         """Return whether the template is used instead of messages that the row has and the template does not read."""
@@ -121,7 +136,7 @@ class RowForms:
         try:
             if (form := self.form(columns)) == "messages":
                 return brought_messages(columns, Row(0, columns, ""))
-            body = _object(columns["body"], "body", Row(0, columns, "")) if form == "batch" else {}
+            body = batch_body(columns, Row(0, columns, "")) if form == "batch" else {}
             return checked_messages(body.get("messages"), Row(0, columns, ""))
         except (RowProblem, RecursionError):
             return []
@@ -138,18 +153,19 @@ class RowForms:
         if columns is None:
             raise RowProblem(row.problem or "is broken")
         form = self.form(columns)
-        body = self._body(form, columns, row)
+        kind = self.kind if form != "batch" else kind_of_line(columns) or self.kind
+        body = self._body(form, columns, row) if SHAPES[kind].has_messages else self._asked(kind, form, columns, row)
         if self._examples is not None:
             body["messages"] = self._with_examples(self._examples, body["messages"], row)
         label = self.label(columns) if row.problem is None else self.label_of(row)
         if form == "batch" or columns.get("params") is None:
-            return _new(Prompt, (row.number, label, body, (), _NONE))
-        params = _params(columns["params"], row)
+            return _new(Prompt, (row.number, label, body, (), _NONE, kind))
+        params = params_of(columns["params"], row, SHAPES[kind].keys)
         without = frozenset(name for name, value in params.items() if value is None)
         if without:  # of a part that stands next to messages too
             body = {name: value for name, value in body.items() if name not in without}
             params = {name: value for name, value in params.items() if value is not None}
-        return Prompt(row.number, label, body | params, without=without)
+        return Prompt(row.number, label, body | params, without=without, kind=kind)
 
     def _body(self, form: Form | None, columns: dict[str, Any], row: Row) -> dict[str, Any]:
         """Return the body of a row without `params` and without examples."""
@@ -157,14 +173,26 @@ class RowForms:
             body: dict[str, Any] = {"messages": self._with_system(self.asked.messages(row, ()), columns)}
             return body | dict(next_to_messages(columns, row)) if self.asked.continues_rows else body
         if form == "batch":
-            body = _batch_body(columns, row)
-            body["messages"] = self._with_system(body["messages"], columns)
-            return body
+            body = batch_body(columns, row)
+            messages = checked_messages(body.pop("messages", None), row._replace(has_filled_nulls=False))
+            return {"messages": self._with_system(messages, columns)} | overrides(body)
         if form == "messages":
             return {"messages": self._own_messages(columns, row)} | dict(next_to_messages(columns, row))
         if form == "prompt":
             return {"messages": self._own_prompt(columns)}
-        raise RowProblem("has no messages and no prompt, and the job has no template")
+        raise RowProblem(f"{self.absence}, and the job has no template")
+
+    def _asked(self, kind: RequestKind, form: Form | None, columns: dict[str, Any], row: Row) -> dict[str, Any]:
+        """Return the body of a row of a kind without messages, without `params`."""
+        shape = SHAPES[kind]
+        if form == "batch":
+            body = batch_body(columns, row)
+            asked = shape.body(body, row._replace(has_filled_nulls=False))
+            return asked | {name: value for name, value in overrides(body).items() if name not in asked}
+        if self.asked is not None:
+            [message] = self.asked.messages(row, ())
+            return shape.body(columns, row, message["content"])
+        return shape.body(columns, row)
 
     def _example(self, row: Row) -> list[Any]:
         """Return what a row asks, as the turns of an example."""
@@ -216,54 +244,8 @@ def _as_text(value: Any) -> str | None:
 
 def _recognised(columns: dict[str, Any]) -> Form | None:
     """Return the form of a row without regard to the job's template; None when it has none."""
-    if "body" in columns and "custom_id" in columns and _is_batch_line(columns):
+    if "body" in columns and "custom_id" in columns and is_batch_line(columns):
         return "batch"
     if messages_column(columns) is not None:
         return "messages"
     return "prompt" if "prompt" in columns else None
-
-
-def _is_batch_line(columns: dict[str, Any]) -> bool:
-    # A table may well have a column `body`, of mails say: only an object is a request, or what has all four keys.
-    return isinstance(columns["body"], dict) or ("method" in columns and "url" in columns)
-
-
-def _batch_body(columns: dict[str, Any], row: Row) -> dict[str, Any]:
-    body, method, url = columns["body"], columns.get("method"), columns.get("url")
-    if method is not None and str(method).upper() != "POST":
-        raise RowProblem(f"method is {method}; must be POST")
-    if url is not None and not str(url).rstrip("/").endswith(_BATCH_URL):
-        raise RowProblem(f"url is {url}; only …{_BATCH_URL} can be run")
-    body = _object(body, "body", row)
-    messages = body.pop("messages", None)
-    return {"messages": checked_messages(messages, row._replace(has_filled_nulls=False))} | _overrides(body)
-
-
-def _params(value: Any, row: Row) -> dict[str, Any]:
-    if value == "":
-        return {}  # an empty field of CSV
-    params = _object(value, "params", row)
-    for key in ("model", "messages"):
-        if key in params:
-            raise RowProblem(f"params has {key}, which params cannot set")
-    return _overrides(params)
-
-
-def _object(value: Any, name: str, row: Row) -> dict[str, Any]:
-    """Return a copy of an object, which CSV and Parquet may hold as JSON text."""
-    has_filled_nulls = row.has_filled_nulls and not isinstance(value, str)
-    if isinstance(value, str):
-        value = from_json(value, name)
-    if not isinstance(value, dict):
-        raise RowProblem(f"{name} is {kind_of(value)}; must be an object")
-    copy: dict[str, Any] = plain(value, has_filled_nulls=has_filled_nulls)
-    return copy
-
-
-def _overrides(body: dict[str, Any]) -> dict[str, Any]:
-    """Return what a row says of the body, without what is the run's to say: how often, and how it travels."""
-    if body.pop("n", 1) not in (1, None):
-        raise RowProblem("asks for n answers; use num_samples, each gets an output row")
-    body.pop("stream", None)
-    body.pop("stream_options", None)
-    return body

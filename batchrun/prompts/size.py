@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from batchrun.job.catalogue import context_tokens
-from batchrun.records import Usage
+from batchrun.prompts.kinds.table import SHAPES
+from batchrun.records import RequestKind, Usage
 
 IMAGE_TOKENS_LOW, IMAGE_TOKENS_LIKELY, IMAGE_TOKENS_MOST = 85, 700, 1_600
 """Tokens of one image. Source: OpenAI's price page, 85 at low detail to 1,445; Qwen-VL and Llama 4 lie between."""
@@ -34,7 +35,7 @@ _FILE_TOKENS_ELSEWHERE = 5_000
 """Guessed of a file that is sent as a URL: nobody here knows how long it is."""
 
 
-def worst_usage(model: str, body: bytes) -> Usage:
+def worst_usage(model: str, body: bytes, kind: RequestKind = "chat") -> Usage:
     """Return the most tokens that an attempt can use: one for every byte of the body, and the longest answer.
 
     An image counts as an image, not as the text that carries it. Other files count as text, but a prompt with one
@@ -43,9 +44,10 @@ def worst_usage(model: str, body: bytes) -> Usage:
     Args:
         model: its context window bounds the answer when the body does not.
         body: the JSON that is sent.
+        kind: of the request.
     """
     fields = orjson.loads(body)
-    longest = asked_tokens(fields)
+    longest = asked_tokens(fields, kind)
     if longest is None:
         longest = context_tokens(model) or _LONGEST_ANSWER_TOKENS
     parts = _parts_in(body, fields)
@@ -72,12 +74,15 @@ def expected_tokens(body: bytes) -> float:
     return text_bytes / _BYTES_PER_TOKEN + images * IMAGE_TOKENS_LIKELY + sum(map(file_tokens, others))
 
 
-def asked_tokens(fields: Mapping[str, Any]) -> int | None:
+def asked_tokens(fields: Mapping[str, Any], kind: RequestKind = "chat") -> int | None:
     """Return the longest answer that a request allows, in tokens; None when it sets no bound.
 
     Args:
         fields: the body, parsed.
+        kind: of the request.
     """
+    if not SHAPES[kind].has_text:
+        return 0
     longest = fields.get("max_completion_tokens") or fields.get("max_tokens")
     # To some servers -1 means: no bound.
     return longest if type(longest) is int and longest >= 0 else None
@@ -98,7 +103,7 @@ def attached_parts(fields: Mapping[str, Any]) -> Iterator[AttachedPart]:
     Args:
         fields: the body, parsed.
     """
-    for message in fields["messages"]:
+    for message in fields.get("messages", ()):
         content = message.get("content") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else ():
             kind = next((name for name in _PARTS if name in part), None) if isinstance(part, dict) else None

@@ -18,6 +18,7 @@ from batchrun.prompts.input.first_run import check_run, run_notices
 from batchrun.prompts.input.folders import folder_notices
 from batchrun.prompts.input.reader import RowReader
 from batchrun.prompts.input.spool import Spool
+from batchrun.prompts.other_makers import OtherMakers
 from batchrun.prompts.request import RequestMaker
 from batchrun.prompts.rows import RowForms
 from batchrun.prompts.sample import Part, both
@@ -55,6 +56,8 @@ class Source:
         self._stdin = stdin if self._spool is None else cast(BinaryIO, self._spool)
         self._forms = RowForms(job)
         self._maker = RequestMaker(job)
+        self.makers = OtherMakers(job)
+        """The makers of requests of other kinds than the job's."""
         self._attachments = attachments_of(job.prompt)
         self._condition = None if job.input.where is None else Condition(job.input.where)
         self._selection: Selection | None = None
@@ -271,7 +274,7 @@ class Source:
             prompt = self._forms.prompt(row)
             for each in self._attachments:
                 prompt = each.added(prompt, row)
-            return self._maker.requests(prompt)
+            return (self._maker if prompt.kind == self._maker.kind else self.makers.of(prompt)).requests(prompt)
         except (RowProblem, TemplateProblem) as problem:
             reason = row.problem or str(problem)
         except RecursionError:

@@ -19,6 +19,7 @@ from batchrun.records.outcomes import Outcome as Outcome
 from batchrun.records.outcomes import OutcomeColumns as OutcomeColumns
 from batchrun.records.outcomes import Reply as Reply
 from batchrun.records.outcomes import Usage as Usage
+from batchrun.records.prompts import PATHS as PATHS
 from batchrun.records.prompts import Attachment as Attachment
 from batchrun.records.prompts import BadRow as BadRow
 from batchrun.records.prompts import Prompt as Prompt

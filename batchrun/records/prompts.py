@@ -1,6 +1,16 @@
 """From a row to its request."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
+
+RequestKind = Literal["chat", "completions", "responses", "embeddings", "rerank", "score"]
+"""What a request asks for: each kind has its own path at an endpoint, and its own shapes of body and reply."""
+
+PATHS: Mapping[RequestKind, str] = {
+    "chat": "/chat/completions",
+    "completions": "/completions",
+}
+"""The path of each kind that can be asked, after the base URL. Source: OpenAI's reference."""
 
 
 class Row(NamedTuple):
@@ -37,14 +47,12 @@ class Prompt(NamedTuple):
     custom_id: str | None
     """The row's label; None: the row number is the label."""
     body: dict[str, Any]
-    """`messages`, and the parts of the request body that the row itself sets."""
+    """What the row asks, such as `messages`, and the parts of the request body that the row itself sets."""
     attachments: tuple[Attachment, ...] = ()
     without: frozenset[str] = frozenset()
     """Parameters of the job that the row takes away: those that are null in its `params`."""
-
-
-RequestKind = Literal["chat", "completions", "responses", "embeddings", "rerank", "score"]
-"""What a request asks for: each kind has its own path at an endpoint, and its own shapes of body and reply."""
+    kind: RequestKind = "chat"
+    """What is asked for."""
 
 
 class Request(NamedTuple):

@@ -33,10 +33,15 @@ _ASKS: dict[str, tuple[str, ...]] = {
 }
 """Sections and settings that requests are made from; all of a section where none is named."""
 
+_KIND = "chat"
+"""The kind of all requests of older versions."""
+
 
 def origin_of(job: Job, files: Iterable[InputFile]) -> Origin:
     """Return what the requests of a job are made from."""
     parts = job_to_dict(job)
+    if parts["model"]["kind"] == _KIND:  # runs of older versions stay the same
+        del parts["model"]["kind"]
     made_of = [parts["prompt"], parts["model"], job.models, job.input.id, job.response.schema, job.response.mode]
     made_of += [job.by_flag] if job.by_flag else []
     made_of += [{"encoding": job.input.encoding}] if job.input.encoding else []
@@ -58,6 +63,7 @@ def changed_settings(recorded: Known, job: Job) -> list[str]:
     if before is None:
         return []
     before = orjson.loads(orjson.dumps(before))
+    before.setdefault("model", {}).setdefault("kind", _KIND)
     now = orjson.loads(orjson.dumps(now))
     flags_changed = {*before.get("by_flag", ())} ^ {*job.by_flag}
     return [

@@ -20,6 +20,7 @@ from batchrun.job.judging import JUDGED, SEEN, target_of
 from batchrun.job.sections import Job
 from batchrun.prompts.input.arrow import python_values
 from batchrun.prompts.input.columns import InputColumns
+from batchrun.prompts.kinds.asked import texts_in
 from batchrun.prompts.source import Source
 from batchrun.records import Request
 from batchrun.results.columns import BEFORE_ANSWER, BEFORE_INPUT, CLASH_PREFIX, LostAnswer, input_name
@@ -130,7 +131,10 @@ class _Questions:
 
 def question_of(body: bytes) -> str:
     """Return what a request asks, without the system message: one message as its text, several with who says them."""
-    messages = [each for each in orjson.loads(body).get("messages") or () if each.get("role") not in _SYSTEM]
+    fields = orjson.loads(body)
+    if "messages" not in fields:
+        return "\n\n".join(texts_in(fields))
+    messages = [each for each in fields["messages"] if each.get("role") not in _SYSTEM]
     texts = [(str(each.get("role")), _text_of(each.get("content"))) for each in messages]
     if len(texts) == 1:
         return texts[0][1]

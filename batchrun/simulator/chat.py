@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,8 +80,8 @@ def count_tokens(text: str) -> int:
     return (len(text) + 3) // 4 or 1
 
 
-def parse_chat(raw: bytes, *, image_tokens: int) -> Chat:
-    """Return the request that a body describes.
+def parse_chat(raw: bytes, *, image_tokens: int, as_chat: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Chat:
+    """Return the request that a body describes; `as_chat` makes one of another kind a chat completion's.
 
     Raises:
         RejectedError: with the endpoint's 400.
@@ -95,6 +95,7 @@ def parse_chat(raw: bytes, *, image_tokens: int) -> Chat:
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise bad_request("you must provide a model parameter", param="model")
+    body = as_chat(body)
     messages = body.get("messages")
     if messages is None:
         raise bad_request("Missing required parameter: 'messages'.", param="messages")

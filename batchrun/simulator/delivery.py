@@ -5,7 +5,7 @@ A completion becomes a plan, and `server` only follows the plan: it waits, write
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -45,23 +45,20 @@ def plan_body(completion: dict[str, Any], delivery: Delivery, *, drip_s: float) 
     return Plan([body], length=len(body))
 
 
-def plan_stream(
-    completion: dict[str, Any], delivery: Delivery, *, usage: bool, drip_s: float, tokens_per_s: float | None
-) -> Plan:
+def plan_stream(events: Iterable[bytes], delivery: Delivery, *, drip_s: float, tokens_per_s: float | None) -> Plan:
     """Return the plan that sends a completion as server-sent events.
 
     Args:
-        completion: the sum of the events.
+        events: of the completion.
         delivery: what goes wrong while it is sent.
-        usage: whether the last event before [DONE] has the usage.
         drip_s: duration of a drip.
         tokens_per_s: rate of the events, about one token each; None: all at once.
     """
-    sent = [b"data: %b\n\n" % orjson.dumps(chunk) for chunk in _chunks(completion, usage)]
+    sent = list(events)
     if delivery in ("cut_body", "no_done", "error"):
         sent = sent[: (len(sent) + 1) // 2]
     if delivery == "error":
-        sent.append(b"data: %b\n\n" % orjson.dumps(_ERROR.payload()))
+        sent.append(event(_ERROR.payload()))
     if delivery not in ("cut_body", "no_done"):
         sent.append(_DONE)
     if delivery == "drip":
@@ -75,6 +72,17 @@ def _sliced(body: bytes) -> list[bytes]:
     """Cut a body anywhere, also inside lines and characters, as TCP does."""
     size = len(body) // _DRIPS + 1
     return [body[start : start + size] for start in range(0, len(body), size)]
+
+
+def chat_events(completion: dict[str, Any], usage: bool) -> Iterator[bytes]:
+    """Yield the events of a chat completion; the last one has the usage if that is wanted."""
+    return map(event, _chunks(completion, usage))
+
+
+def event(data: dict[str, Any], name: str = "") -> bytes:
+    """Return a server-sent event."""
+    head = b"event: %b\n" % name.encode() if name else b""
+    return b"%bdata: %b\n\n" % (head, orjson.dumps(data))
 
 
 def _chunks(completion: dict[str, Any], usage: bool) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The endpoint: an aiohttp server that admits requests, answers them, makes faults and counts.
 
 A request passes: key and project → a slot of its project → its body → requests and tokens per minute → a fault, if it
-gets one → the model → delivery. A step that refuses it raises `RejectedError`; `_chat` makes the reply.
+gets one → the model → delivery. A step that refuses it raises `RejectedError`; `_serve` makes the reply.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from batchrun.simulator.answers import complete
 from batchrun.simulator.chat import Chat, parse_chat
 from batchrun.simulator.delivery import plan_body, plan_stream
 from batchrun.simulator.errors import Problem, RejectedError, render, retry_headers
 from batchrun.simulator.faults import FAULTS, Fault, Shares
 from batchrun.simulator.gate import Fates, Minutes, check_caller, check_model, rejected
+from batchrun.simulator.kinds.kind import Kind
+from batchrun.simulator.kinds.table import KINDS
 from batchrun.simulator.limits import InFlight
 from batchrun.simulator.markers import Order
 from batchrun.simulator.prefixes import PrefixCache
@@ -73,17 +75,18 @@ class Simulator:
     def application(self) -> web.Application:
         """Return the aiohttp application that serves this endpoint."""
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
-        app.router.add_post("/v1/chat/completions", self._chat)
+        for path, kind in KINDS.items():
+            app.router.add_post(f"/v1{path}", partial(self._serve, kind))
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/stats", self._stats)
         app.router.add_get("/stats/requests", self._stats_requests)
         app.router.add_post("/control", self._control)
         return app
 
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
+    async def _serve(self, kind: Kind, request: web.Request) -> web.StreamResponse:
         visit = Visit(request, self.stats, self._in_flight)
         try:
-            response = await self._answered(visit)
+            response = await self._answered(visit, kind)
         except RejectedError as error:
             response = self._refusal(error)
         except asyncio.CancelledError:
@@ -94,26 +97,26 @@ class Simulator:
         self.stats.by_status[str(response.status)] += 1
         return response
 
-    async def _answered(self, visit: Visit) -> web.StreamResponse:
+    async def _answered(self, visit: Visit, kind: Kind) -> web.StreamResponse:
         check_caller(visit.request.headers, self._settings)
         visit.admit(self._settings.concurrency_limit)
-        chat = await self._read(visit.request)
+        chat = await self._read(visit.request, kind)
         self._admit(visit, chat)
         order = self._fates.order(chat, self._shares, self._settings.seed)
         if order is None:
-            return await self._model(visit, chat, _SOUND)
+            return await self._model(visit, kind, chat, _SOUND)
         fault = order.fault
         self.stats.faults[fault.name] += 1
         if fault.problem or fault.canned or fault.delivery in ("cut", "silence"):
             return await self._fail(visit, order)
-        return await self._model(visit, chat, order)
+        return await self._model(visit, kind, chat, order)
 
-    async def _read(self, request: web.Request) -> Chat:
+    async def _read(self, request: web.Request, kind: Kind) -> Chat:
         try:
             raw = await request.read()
         except web.HTTPRequestEntityTooLarge:
             raise rejected("413") from None
-        chat = parse_chat(raw, image_tokens=self._settings.image_tokens)
+        chat = parse_chat(raw, image_tokens=self._settings.image_tokens, as_chat=kind.as_chat)
         check_model(chat, self._settings)
         return chat
 
@@ -137,9 +140,9 @@ class Simulator:
             await visit.cut_off()
         return await silence()
 
-    async def _model(self, visit: Visit, chat: Chat, order: Order) -> web.StreamResponse:
+    async def _model(self, visit: Visit, kind: Kind, chat: Chat, order: Order) -> web.StreamResponse:
         """Make the model's answer, bill it, and send it as the fault requires."""
-        completion = complete(chat, self._settings, cached_tokens=0, number=self.stats.received, now_s=time.time())
+        completion = kind.complete(chat, self._settings, cached_tokens=0, number=self.stats.received, now_s=time.time())
         usage = completion["usage"]
         try:
             await _sleep(self._latency_s(chat, order, usage["completion_tokens"]))
@@ -152,7 +155,7 @@ class Simulator:
         self._bill(visit, chat, usage)
         if order.fault.edit:
             order.fault.edit(completion)
-        return await self._deliver(visit, chat, order, completion)
+        return await self._deliver(visit, kind, chat, order, completion)
 
     def _latency_s(self, chat: Chat, order: Order, tokens: int) -> float:
         settings, fault = self._settings, order.fault
@@ -171,16 +174,19 @@ class Simulator:
         self._minutes.spend(visit.project, usage["completion_tokens"], self._settings, time.monotonic())
         self.stats.bill(chat.key, usage)
 
-    async def _deliver(self, visit: Visit, chat: Chat, order: Order, completion: dict[str, Any]) -> web.StreamResponse:
+    async def _deliver(
+        self, visit: Visit, kind: Kind, chat: Chat, order: Order, completion: dict[str, Any]
+    ) -> web.StreamResponse:
         fault, settings = order.fault, self._settings
         drip_s = (fault.wait_s if order.wait_s is None else order.wait_s) or 0.0
-        if chat.stream:
-            pace, usage = settings.tokens_per_s, chat.include_usage
-            plan = plan_stream(completion, fault.delivery, usage=usage, drip_s=drip_s, tokens_per_s=pace)
+        if kind.events is not None and kind.streams(chat):
+            events = kind.events(completion, chat)
+            plan = plan_stream(events, fault.delivery, drip_s=drip_s, tokens_per_s=settings.tokens_per_s)
         else:
-            plan = plan_body(completion, fault.delivery, drip_s=drip_s)
+            plan = plan_body(kind.shown(completion, chat), fault.delivery, drip_s=drip_s)
+        content_type = "text/event-stream" if kind.streams(chat) else "application/json"
         try:
-            response = await visit.send(plan, "text/event-stream" if chat.stream else "application/json")
+            response = await visit.send(plan, content_type)
         except (asyncio.CancelledError, ConnectionError):
             self.stats.waste(chat.key, received=False)
             # aiohttp closes the connection on both, but it would log a ConnectionError as an error of the server.

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from batchrun.cli.curl import curl_command, shown_variable
 from batchrun.job.endpoint import Endpoint
+from batchrun.records import Request
 
 URL = "http://127.0.0.1:8000/v1"
 KEY = "sk-0123456789abcdef0123"
 
 
 def command(body: dict[str, Any], environ: dict[str, str] | None = None, **endpoint: Any) -> str:
-    return curl_command(Endpoint(**{"base_url": URL, **endpoint}), orjson.dumps(body), environ or {})
+    request = Request(0, "m", 0, b"", orjson.dumps(body), None)
+    return curl_command(Endpoint(**{"base_url": URL, **endpoint}), request, environ or {})
 
 
 def test_the_arguments_are_those_of_the_request() -> None:

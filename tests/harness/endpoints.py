@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from batchrun.records import Fault, Reply
+from batchrun.records import Fault, Reply, RequestKind
 
 ANSWER = orjson.dumps(
     {
@@ -70,7 +70,7 @@ class Endpoint:
         self._began_s: dict[asyncio.Task[None], float] = {}
         self._given_up: set[asyncio.Task[None]] = set()
 
-    async def send(self, body: bytes) -> Reply | Fault:
+    async def send(self, body: bytes, kind: RequestKind = "chat") -> Reply | Fault:
         """Make one attempt."""
         self.sent += 1
         self.peak_sent = max(self.peak_sent, self.sent)

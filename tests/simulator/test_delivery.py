@@ -7,7 +7,7 @@ import pytest
 
 from batchrun.simulator.answers import complete
 from batchrun.simulator.chat import parse_chat
-from batchrun.simulator.delivery import plan_body, plan_stream
+from batchrun.simulator.delivery import chat_events, plan_body, plan_stream
 from batchrun.simulator.settings import Settings
 
 LABEL_TOOL = {
@@ -29,7 +29,7 @@ def events(plan):
 
 
 def streamed(answer, delivery="whole", *, usage=False):
-    return plan_stream(answer, delivery, usage=usage, drip_s=1.0, tokens_per_s=None)
+    return plan_stream(chat_events(answer, usage), delivery, drip_s=1.0, tokens_per_s=None)
 
 
 def gathered(chunks, index):

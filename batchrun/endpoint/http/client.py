@@ -20,7 +20,7 @@ from batchrun.endpoint.http.wire import Connector, StaleError, Wire
 from batchrun.endpoint.key import Secret
 from batchrun.errors import EndpointRefused
 from batchrun.job.urls import is_loopback
-from batchrun.records import Fault, Reply
+from batchrun.records import PATHS, Fault, Reply, RequestKind
 
 MAX_CONNECTIONS_KEPT_S = 4.0
 """How long an unused connection is kept. Below the 5 s after which uvicorn (vLLM, LiteLLM) and Node close theirs."""
@@ -75,9 +75,8 @@ class HttpClient:
             timeout_s: of a whole attempt, from sending to the last byte; of a stream, from each piece to the next.
             connect_timeout_s: of opening a connection.
         """
-        added = f"?{urlencode(query)}" if query else ""
-        self._chat_url = f"{base_url}/chat/completions{added}"
-        self._models_url = f"{base_url}/models{added}"
+        self._base_url = base_url
+        self._query = f"?{urlencode(query)}" if query else ""
         self._headers = {
             "Content-Type": "application/json",
             "User-Agent": f"batchrun/{__version__}",
@@ -96,7 +95,7 @@ class HttpClient:
 
     async def __aenter__(self) -> Self:
         self._connector = Connector(limit=self._connections, keepalive_timeout=MAX_CONNECTIONS_KEPT_S, ttl_dns_cache=60)
-        self._chat = self._wire("POST", self._chat_url)
+        self._wires = _Wires(lambda path: self._wire("POST", path))
         return self
 
     async def __aexit__(
@@ -105,9 +104,9 @@ class HttpClient:
         self._deadlines.close()
         await self._connector.close()
 
-    def send(self, body: bytes) -> Coroutine[Any, Any, Reply | Fault]:
-        """Send one chat-completions body; return the reply, whatever it is, or why there is none."""
-        return self._attempt(self._chat, body)
+    def send(self, body: bytes, kind: RequestKind = "chat") -> Coroutine[Any, Any, Reply | Fault]:
+        """Send the body of a request of this kind; return the reply, whatever it is, or why there is none."""
+        return self._attempt(self._wires[kind], body)
 
     def give_up(self, attempt: asyncio.Task[None], silent_s: float) -> bool:
         """End the attempt that a task makes as timed out, if nothing has arrived for so long; return whether it ends.
@@ -118,9 +117,10 @@ class HttpClient:
 
     async def models(self) -> Reply | Fault:
         """Ask which models the endpoint serves."""
-        return await self._attempt(self._wire("GET", self._models_url), b"")
+        return await self._attempt(self._wire("GET", "/models"), b"")
 
-    def _wire(self, method: str, url: str) -> Wire:
+    def _wire(self, method: str, path: str) -> Wire:
+        url = f"{self._base_url}{path}{self._query}"
         return Wire(
             self._connector,
             method,
@@ -190,6 +190,18 @@ def _hiding(values: Iterable[str | Secret | None]) -> Callable[[bytes], bytes] |
         return data
 
     return hide
+
+
+class _Wires(dict[RequestKind, Wire]):
+    """A wire for each kind of request, made when the first one is sent."""
+
+    def __init__(self, make: Callable[[str], Wire]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, kind: RequestKind) -> Wire:
+        wire = self[kind] = self._make(PATHS[kind])
+        return wire
 
 
 def _proxy_for(url: str) -> str | None:

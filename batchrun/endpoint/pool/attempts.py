@@ -8,7 +8,7 @@ from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.drain import Drain
 from batchrun.endpoint.pool.stragglers import find_overdue
-from batchrun.records import Event, Fault, GivenUp, Reply
+from batchrun.records import Event, Fault, GivenUp, Reply, RequestKind
 
 Task = asyncio.Task[None]
 
@@ -16,8 +16,8 @@ Task = asyncio.Task[None]
 class Client(Protocol):
     """Makes one attempt."""
 
-    def send(self, body: bytes) -> Coroutine[Any, Any, Reply | Fault]:
-        """Send one chat-completions body."""
+    def send(self, body: bytes, kind: RequestKind) -> Coroutine[Any, Any, Reply | Fault]:
+        """Send the body of a request of this kind."""
 
     def give_up(self, attempt: Task, silent_s: float) -> bool:
         """End the attempt of a task as timed out, if nothing has arrived for so long; return whether it ends."""

@@ -6,8 +6,9 @@ an empty account. Then phrases, then the status alone: `kinds` has the tables.
 
 from urllib.parse import urlsplit
 
-from batchrun.answers.chat import broken_choice, is_ordinary, is_withheld, problem_of, status_of
+from batchrun.answers.chat import is_ordinary, is_withheld, status_of
 from batchrun.answers.envelope import read_reply
+from batchrun.answers.kinds.table import SHAPES
 from batchrun.answers.raw_json import json_text
 from batchrun.answers.usage import parse_usage, usage_in
 from batchrun.endpoint.pool.inner_status import MOST_CHARS, passing_in_words, passing_status, stated_status
@@ -16,7 +17,7 @@ from batchrun.endpoint.pool.phrases import kind_by_draw, kind_by_phrase, kind_of
 from batchrun.endpoint.pool.reason import Reason, plain_text, printable, read_reason
 from batchrun.endpoint.pool.retry import advice_s
 from batchrun.endpoint.pool.verdicts import NO_REASON, Verdict
-from batchrun.records import Fault, Reply, Usage
+from batchrun.records import PATHS, Fault, Reply, RequestKind, Usage
 
 _BUSY = frozenset({429, 503})
 
@@ -34,25 +35,26 @@ _new = tuple.__new__
 """Makes a record in half the time of its constructor: there are millions of answers."""
 
 
-def judge(result: Reply | Fault) -> Verdict:
-    """Return what one attempt's result means."""
+def judge(result: Reply | Fault, kind: RequestKind = "chat") -> Verdict:
+    """Return what one attempt's result means for a request of this kind."""
     if isinstance(result, Fault):
         return Verdict(result.kind, result.message, Usage())
     if 200 <= result.status < 300:
-        return _judge_answer(result)
+        return _judge_answer(result, kind)
     return _judge_error(result.status, result.headers, result.body)._replace(usage=usage_in(result.body))
 
 
-def _judge_answer(reply: Reply) -> Verdict:
+def _judge_answer(reply: Reply, asked: RequestKind) -> Verdict:
     try:
         answer = read_reply(reply.body)
     except ValueError:
         return _not_json(reply.body)
-    if is_ordinary(answer):
+    if asked == "chat" and is_ordinary(answer):
         return _new(Verdict, (None, "", parse_usage(answer), answer, NO_REASON, False))
-    problem = problem_of(answer)
-    if problem is None and (error := broken_choice(answer)) is None:
-        return Verdict(None, "", parse_usage(answer), answer)
+    shape = SHAPES[asked]
+    problem = shape.problem_of(answer)
+    if problem is None and (error := shape.broken_in(answer)) is None:
+        return Verdict(None, "", shape.usage_of(answer), answer)
     usage = parse_usage(answer) if isinstance(answer, dict) else Usage()  # paid for, whatever it is worth
     if problem is None:
         body = (json_text({"error": error}) or "").encode()
@@ -68,7 +70,7 @@ def _judge_answer(reply: Reply) -> Verdict:
         message = f"the content filter withheld the answer (finish_reason {answer['choices'][0]['finish_reason']})"
         return Verdict("content_filter", printable(message), usage, reason=Reason(message))
     stated = f": {reason.message}" if reason.message and reason.message not in problem else ""
-    message = printable(f"the answer is not a chat completion: {problem}{stated}")
+    message = printable(f"the answer is not {shape.name}: {problem}{stated}")
     kind = kind_by_code(400, reason.codes)
     if kind is None and len(reason.text) <= MOST_CHARS:
         kind = kind_of_words(reason.text)
@@ -126,8 +128,10 @@ def _redirected(headers: dict[str, str]) -> str:
     if host is None:
         return printable(f"the endpoint redirects to {to.path or 'another address'}; redirects are not followed")
     message = f"the endpoint redirects to {host}; redirects are not followed, since they would carry the key along"
-    path = to.path.rstrip("/").removesuffix("/chat/completions")
-    if path != to.path.rstrip("/"):
+    path = to.path.rstrip("/")
+    ending = next((each for each in PATHS.values() if path.endswith(each)), "")
+    if ending:
+        path = path.removesuffix(ending)
         place = f"{to.scheme or 'https'}://{host}" + (f":{port}" if port else "")
         message += f"; if that is the same API, its base URL is {place}{path}"
     return printable(message)

@@ -9,7 +9,7 @@ import orjson
 from batchrun.endpoint.pool.attempts import Client, Task
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.rules import Rules
-from batchrun.records import Fault, Reply
+from batchrun.records import Fault, Reply, RequestKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +41,13 @@ class _Renaming:
         self._client = client
         self._heads = {_head(ours): _head(its) for ours, its in names.items()}
 
-    def send(self, body: bytes) -> Coroutine[Any, Any, Reply | Fault]:
+    def send(self, body: bytes, kind: RequestKind) -> Coroutine[Any, Any, Reply | Fault]:
         """Send one body, whose first key is `model`."""
         for ours, its in self._heads.items():
             if body.startswith(ours):
                 body = its + body[len(ours) :]
                 break
-        return self._client.send(body)
+        return self._client.send(body, kind)
 
     def give_up(self, attempt: Task, silent_s: float) -> bool:
         """End the attempt of a task; see `Client.give_up`."""

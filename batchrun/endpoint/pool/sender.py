@@ -206,7 +206,7 @@ class Sender:
         attempts, admission = self.attempts, self.admission  # read once for many rows
         while True:
             attempts.begin(work, task)
-            result = await self._client.send(work.request.body)
+            result = await self._client.send(work.request.body, work.request.kind)
             attempts.end(work)
             lane = admission.returned(work)
             self._settlement.settle(lane, work, result, self._loop.time())

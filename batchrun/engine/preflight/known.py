@@ -86,7 +86,8 @@ def _learn_probe(known: Known, survey: Survey, probed: Probed) -> str | None:
         known.answers, known.answer_tokens, known.latency_s = 1, probed.completion_tokens, probed.latency_s
     first = survey.models[probed.model].first
     if known.prompts is None and probed.prompt_tokens and first is not None:
-        known.prompts = PromptFit.of([(count_request(orjson.loads(first.body)).tokens, probed.prompt_tokens)])
+        counted = count_request(orjson.loads(first.body), kind=first.kind)
+        known.prompts = PromptFit.of([(counted.tokens, probed.prompt_tokens)])
         return "answers"
     return None
 

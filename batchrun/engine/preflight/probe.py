@@ -69,8 +69,8 @@ async def probe(job: Job, targets: Iterable[Target]) -> list[Probed]:
 async def _sent(job: Job, target: Target) -> Probed:
     name, endpoint, access, request = target
     async with access.client(job.limits, connections=1) as client:
-        result = await client.send(target.body)
-    verdict = judge(result)
+        result = await client.send(target.body, request.kind)
+    verdict = judge(result, request.kind)
     effect = None if verdict.kind is None else EFFECTS[verdict.kind]
     message, exit_code = "", 0
     if effect is not None and verdict.kind is not None:

@@ -13,6 +13,7 @@ import orjson
 from batchrun.engine.preflight.estimate import Asked
 from batchrun.engine.preflight.tokens import Counted, count_request
 from batchrun.job.catalogue import context_tokens
+from batchrun.prompts.kinds.asked import asked_in
 from batchrun.records import BadRow, Request
 
 SHOWN = 3
@@ -164,7 +165,7 @@ class Survey:
     bad_rows: int = 0
     models: dict[str, ModelSurvey] = field(default_factory=dict)
     prompts: list[dict[str, Any]] = field(default_factory=list)
-    """Row, id and messages of the first that can be sent."""
+    """Row and id of the first that can be sent, and what they ask, such as `messages`."""
     longest: list[Long] = field(default_factory=list)
     """A heap, the shortest of them first."""
     row_tokens: "array[float]" = field(default_factory=lambda: array("f"))
@@ -254,9 +255,9 @@ class Survey:
 
     def _look(self, request: Request) -> Counted:
         body = orjson.loads(request.body)
-        counted = count_request(body)
+        counted = count_request(body, kind=request.kind)
         if len(self.prompts) < SHOWN:
-            self.prompts.append({"row": request.row, "id": request.custom_id, "messages": body["messages"]})
+            self.prompts.append({"row": request.row, "id": request.custom_id, **asked_in(body)})
         long = Long(round(counted.tokens), request.row, request.custom_id)
         if len(self.longest) < SHOWN:
             heapq.heappush(self.longest, long)

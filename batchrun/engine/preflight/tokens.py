@@ -1,11 +1,13 @@
 """How many tokens a request has, estimated from its characters by kind of script. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
 
+from batchrun.prompts.kinds.asked import texts_in, tokens_in
 from batchrun.prompts.size import asked_tokens, attached_parts, file_tokens
+from batchrun.records import RequestKind
 
 _LETTER_TOKENS = 0.225
 """Of ASCII letters and spaces: with the punctuation and digits of prose, a token to four characters.
@@ -68,33 +70,19 @@ class Counted(NamedTuple):
     """Longest answer that it allows, in tokens; None without a bound."""
 
 
-def count_request(body: Mapping[str, Any], tokens_of: Callable[[str], float] = text_tokens) -> Counted:
-    """Return the size of a request, by what counts the tokens of a text."""
-    messages = body["messages"]
-    tokens = sum(map(tokens_of, _texts_of(body))) + _MESSAGE_TOKENS * len(messages)
+def count_request(
+    body: Mapping[str, Any], tokens_of: Callable[[str], float] = text_tokens, kind: RequestKind = "chat"
+) -> Counted:
+    """Return the size of a request of this kind, by what counts the tokens of a text."""
+    messages = body.get("messages", ())
+    tokens = sum(map(tokens_of, texts_in(body))) + tokens_in(body) + _MESSAGE_TOKENS * len(messages)
     parts = list(attached_parts(body))
     others = [part for part in parts if part.kind != "image_url"]
-    return Counted(tokens + sum(map(file_tokens, others)), len(parts) - len(others), asked_tokens(body))
+    return Counted(tokens + sum(map(file_tokens, others)), len(parts) - len(others), asked_tokens(body, kind))
 
 
 def text_density(bodies: Iterable[bytes]) -> float:
     """Return the tokens for each byte of text in the bodies of requests, as estimated; of prose where there is none."""
-    texts = [text for body in bodies for text in _texts_of(orjson.loads(body))]
+    texts = [text for body in bodies for text in texts_in(orjson.loads(body))]
     size_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
     return sum(map(text_tokens, texts)) / size_bytes if size_bytes else _LETTER_TOKENS
-
-
-def _texts_of(body: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the texts that a model is given: of the messages, and the tools as JSON."""
-    for message in body["messages"]:
-        content = message.get("content")
-        if isinstance(content, str):
-            yield content
-        elif isinstance(content, list):
-            yield from (
-                part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
-            )
-        if message.get("tool_calls"):
-            yield orjson.dumps(message["tool_calls"]).decode()
-    if body.get("tools"):
-        yield orjson.dumps(body["tools"]).decode()

@@ -11,7 +11,7 @@ from batchrun.endpoint.pool.apart import Apart, is_condemned
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.rules import Policy
-from batchrun.records import Fault, Reply
+from batchrun.records import Fault, Reply, RequestKind
 
 SLOTS = 20
 
@@ -26,7 +26,7 @@ class Fragile:
         self._crashes_at_s: list[float] = []
         self.endpoint = Endpoint(lambda now_s: SLOTS, latency=lognormal(1.0))
 
-    async def send(self, body: bytes) -> Reply | Fault:
+    async def send(self, body: bytes, kind: RequestKind = "chat") -> Reply | Fault:
         """Make one attempt."""
         import asyncio
 

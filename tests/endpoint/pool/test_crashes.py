@@ -9,7 +9,7 @@ from harness.runs import send_all
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.rules import Policy
-from batchrun.records import Fault, Paused, Reply, Resumed
+from batchrun.records import Fault, Paused, Reply, RequestKind, Resumed
 
 
 class Crashing:
@@ -22,7 +22,7 @@ class Crashing:
     def give_up(self, attempt: "asyncio.Task[None]", silent_s: float) -> bool:
         return False
 
-    async def send(self, body: bytes) -> Reply | Fault:
+    async def send(self, body: bytes, kind: RequestKind = "chat") -> Reply | Fault:
         now_s = asyncio.get_running_loop().time()
         if any(crash_s <= now_s < crash_s + self._down_s for crash_s in self._crashes_s):
             await asyncio.sleep(0.001)

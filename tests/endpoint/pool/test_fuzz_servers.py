@@ -20,7 +20,7 @@ from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.rules import Policy
 from batchrun.endpoint.pool.verdicts import EFFECTS, ForLimit
-from batchrun.records import Fault, Reply
+from batchrun.records import Fault, Reply, RequestKind
 
 REPLIES = int(os.environ.get("BATCHRUN_FUZZ_REPLIES", "10000"))
 MAX_ATTEMPTS = Policy().max_attempts
@@ -115,7 +115,7 @@ class Server:
             if EFFECTS[judge(made()).kind or ""].limit is ForLimit.NOTHING:
                 return made
 
-    async def send(self, body: bytes) -> Result:
+    async def send(self, body: bytes, kind: RequestKind = "chat") -> Result:
         """Make one attempt."""
         now_s = asyncio.get_running_loop().time()
         self.replies[body] += 1

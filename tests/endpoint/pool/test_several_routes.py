@@ -6,7 +6,7 @@ from harness.endpoints import Endpoint, lognormal
 from harness.runs import Run, requests, route, send_all
 
 from batchrun.endpoint.pool.limits import Limit
-from batchrun.records import Request
+from batchrun.records import Request, RequestKind
 
 
 def server(slots: int, median_s: float = 0.5, **settings: object) -> Endpoint:
@@ -50,9 +50,9 @@ def test_a_model_goes_only_to_the_endpoints_that_serve_it() -> None:
     seen: dict[str, set[str]] = {"a": set(), "b": set(), "c": set()}
 
     class Noting(Endpoint):
-        async def send(self, body: bytes) -> object:  # type: ignore[override]  # the same
+        async def send(self, body: bytes, kind: RequestKind = "chat") -> object:  # type: ignore[override]  # the same
             seen[self.name].add(body.decode().split()[0])  # type: ignore[attr-defined]  # set below
-            return await super().send(body)
+            return await super().send(body, kind)
 
     routes = []
     for name, models in (("a", {"m": "m", "n": "n"}), ("b", {"n": "n"}), ("c", None)):

@@ -12,7 +12,7 @@ from harness.stage import Stage
 
 from batchrun.endpoint.pool.budget import NO_CAP, Amount, Budget, Used
 from batchrun.endpoint.pool.limits import Limit
-from batchrun.records import Attempted, Outcome, Reply, Request, Stop
+from batchrun.records import Attempted, Outcome, Reply, Request, RequestKind, Stop
 
 SLOTS = 50
 
@@ -130,7 +130,7 @@ def test_an_exception_of_the_client_or_of_the_input_is_raised_as_it_is(rates: An
     """A defect is not wrapped in an exception group."""
 
     class Broken:
-        async def send(self, body: bytes) -> Reply:
+        async def send(self, body: bytes, kind: RequestKind = "chat") -> Reply:
             await asyncio.sleep(0.1)
             raise KeyError("defect")
 
