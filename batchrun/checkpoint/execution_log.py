@@ -4,9 +4,10 @@ import sqlite3
 
 import orjson
 
-from batchrun.checkpoint.history import CLOSED, Ended, Totals
+from batchrun.checkpoint.history import CLOSED, Ended
 from batchrun.checkpoint.queue import WriteQueue
 from batchrun.checkpoint.reachable import Reachable
+from batchrun.records import Parts
 from batchrun.storage.processes import this_machine
 
 _BEGIN = "INSERT INTO executions VALUES (?, ?, NULL, NULL, NULL, NULL)"
@@ -36,16 +37,16 @@ class ExecutionLog:
         self.reachable = Reachable()
         """Which endpoints are left for a model. The caller sets which ones serve it, where the job has several."""
 
-    def load(self, connection: sqlite3.Connection, totals: Totals) -> None:
+    def load(self, connection: sqlite3.Connection, parts: Parts) -> None:
         """Take the next number for this execution. Note with which totals the last one has ended."""
         (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM executions").fetchone()
-        connection.execute(_END_WITH, (_encoded(totals), last))
+        connection.execute(_END_WITH, (_encoded(parts), last))
         self._execution = last + 1
 
-    def begin_execution(self, at_ms: int, totals: Totals | None = None) -> None:
+    def begin_execution(self, at_ms: int, parts: Parts | None = None) -> None:
         """Note that the execution begins to send, and what was settled before."""
         self._queue.run(_BEGIN, self._execution, at_ms)
-        self._queue.run(_BEGIN_WITH, self._execution, *this_machine(), _encoded(totals or {}))
+        self._queue.run(_BEGIN_WITH, self._execution, *this_machine(), _encoded(parts or {}))
 
     def seen(self, at_ms: int) -> None:
         """Note that the execution is still running."""
@@ -112,8 +113,10 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _encoded(totals: Totals) -> str:
-    listed = {
-        _storable(model): {**sums._asdict(), "stated_as_0": sorted(sums.stated_as_0)} for model, sums in totals.items()
-    }
-    return orjson.dumps(listed).decode()
+def _encoded(parts: Parts) -> str:
+    """Return totals as JSON: by model where there is one endpoint, else by source."""
+    counts = [{**sums._asdict(), "stated_as_0": sorted(sums.stated_as_0)} for sums in parts.values()]
+    sources = [tuple(map(_storable, source)) for source in parts]
+    if any(any(source[1:]) for source in sources):
+        return orjson.dumps(list(zip(sources, counts, strict=True))).decode()
+    return orjson.dumps({model: each for (model, *_), each in zip(sources, counts, strict=True)}).decode()

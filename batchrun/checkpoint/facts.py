@@ -57,6 +57,7 @@ ORIGIN = Fact[Origin]("asked", dict, "what the requests are made from")
 IDENTITY = Fact[str]("identity", str, "name of this run in systems that it is published to")
 SIMULATED = Fact[bool]("simulated", bool, "whether the answers come from the simulator")
 ENDPOINTS = Fact[list[str]]("endpoints", list, "base URLs that have answered, the latest last")
+UNNAMED = Fact[list[str]]("unnamed", list, "base URLs of the executions that had one endpoint, without a name")
 HEARD = Fact[list[str]]("heard", list, "base URLs that have replied to a request, with whatever status")
 ANSWERED = Fact[dict[str, list[str]]]("answered", dict, "by base URL, the models that have answered a row there")
 FOLDER = Fact[str]("folder", str, "folder that the paths of the input start from")
@@ -93,6 +94,7 @@ ALL: tuple[Fact[Any], ...] = (
     IDENTITY,
     SIMULATED,
     ENDPOINTS,
+    UNNAMED,
     HEARD,
     ANSWERED,
     FOLDER,

@@ -5,12 +5,12 @@ settled is known anyway: it is what was in the checkpoint when the next executio
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
-from batchrun.records import ModelTotals, difference
+from batchrun.records import AnswerSource, ModelTotals, Parts, difference
 from batchrun.storage.processes import Machine, this_machine
 
 CLOSED = "closed"
@@ -21,9 +21,6 @@ _DIED = "died"
 
 _ENDED_BY = {"completed": "done", _RUNNING: ""}
 """State → what ended the execution, where nothing else was noted."""
-
-Totals = Mapping[str, ModelTotals]
-"""Of each model."""
 
 
 class PauseTimes(NamedTuple):
@@ -61,8 +58,8 @@ class ExecutionTimes(NamedTuple):
     (longer than the patience); `directory` (the run directory could not be written); `error`. Of one that died:
     `killed` (the process), `restarted` (the machine), or `died` where this is not known. `stopped` or `interrupted`
     where an older version noted no more."""
-    settled: Totals | None = None
-    """What it added to the totals of each model; None where an older version did not note this."""
+    settled: Parts | None = None
+    """What it added to the totals of each source; None where an older version did not note this."""
     endpoint_pauses: tuple[PauseTimes, ...] = ()
     """When each endpoint of several was away, or closed (then of kind `closed`); none where there is one."""
 
@@ -114,12 +111,15 @@ def paused_s(executions: Iterable[ExecutionTimes], now_ms: int) -> float:
     return sum(each.paused_ms(now_ms) for each in executions) / 1000
 
 
-def _decoded(text: str | None) -> Totals | None:
+def _decoded(text: str | None) -> Parts | None:
     """Return stored totals; None where there are none, or a damaged file has none that can be read."""
     if text is None:
         return None
     try:
-        return {model: _sums(**stored) for model, stored in orjson.loads(text).items()}
+        stored = orjson.loads(text)
+        if isinstance(stored, dict):  # of one endpoint, by model
+            return {AnswerSource(model): _sums(**counts) for model, counts in stored.items()}
+        return {AnswerSource(*source): _sums(**counts) for source, counts in stored}
     except (ValueError, TypeError, AttributeError):
         return None
 
@@ -140,20 +140,20 @@ class _Noted(NamedTuple):
     """A row of `execution_totals`."""
 
     machine: Machine = Machine()
-    began_with: Totals | None = None
-    ended_with: Totals | None = None
+    began_with: Parts | None = None
+    ended_with: Parts | None = None
     ended_by: str | None = None
 
 
 _NOTHING_NOTED = _Noted()
 
 
-def read_history(connection: sqlite3.Connection, totals: Totals, *, is_running: bool) -> list[ExecutionTimes]:
+def read_history(connection: sqlite3.Connection, parts: Parts, *, is_running: bool) -> list[ExecutionTimes]:
     """Return all executions of a run, oldest first.
 
     Args:
         connection: to its checkpoint.
-        totals: what it has now.
+        parts: what it has now.
         is_running: whether the last execution is running; without it, an execution without an end has died.
     """
     pauses: dict[int, list[PauseTimes]] = {}
@@ -164,7 +164,7 @@ def read_history(connection: sqlite3.Connection, totals: Totals, *, is_running: 
         for number, host, boot, began, ended, ended_by in connection.execute("SELECT * FROM execution_totals")
     }
     rows = connection.execute("SELECT * FROM executions ORDER BY id").fetchall()
-    now = _Noted(this_machine(), totals)
+    now = _Noted(this_machine(), parts)
     following = [*(noted.get(number, _NOTHING_NOTED) for number, *_ in rows[1:]), now][: len(rows)]
     return [
         _execution(
@@ -204,8 +204,8 @@ def _death(own: Machine, after: Machine) -> str:
     return "killed" if own.boot == after.boot else "restarted"
 
 
-def _difference(before: Totals | None, after: Totals | None) -> Totals | None:
+def _difference(before: Parts | None, after: Parts | None) -> Parts | None:
     if before is None or after is None:
         return None
-    added = {model: difference(before.get(model, ModelTotals()), sums) for model, sums in after.items()}
-    return {model: sums for model, sums in added.items() if any(sums[:-1])}
+    added = {source: difference(before.get(source, ModelTotals()), sums) for source, sums in after.items()}
+    return {source: sums for source, sums in added.items() if any(sums[:-1])}

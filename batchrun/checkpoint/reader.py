@@ -17,7 +17,7 @@ from batchrun.checkpoint.origins import Origins
 from batchrun.checkpoint.sources import read_sources
 from batchrun.checkpoint.tables import COUNTS, FILE_NAME, OUTCOME_COLUMNS, Asked, pack, unpack, unpack_all
 from batchrun.checkpoint.totals import totals_of
-from batchrun.records import AnswerSource, ModelTotals, Outcome, OutcomeColumns, Usage
+from batchrun.records import AnswerSource, ModelTotals, Outcome, OutcomeColumns, Usage, parts_of
 
 SET_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
 
@@ -41,6 +41,11 @@ def read_totals(connection: sqlite3.Connection) -> dict[str, ModelTotals]:
     for name, *counts in rows:
         found[name] = totals_of(name, counts, frozenset(stated.get(name) or ()) & {*Usage._fields})
     return found
+
+
+def read_parts(connection: sqlite3.Connection) -> dict[AnswerSource, ModelTotals]:
+    """Return what each source of answers adds up to."""
+    return parts_of(read_totals(connection), {each.source: each.totals for each in read_sources(connection)})
 
 
 def read_fact(connection: sqlite3.Connection, fact: Fact[T]) -> T | None:
@@ -118,10 +123,10 @@ class Checkpoint:
         with translated(self.path):
             return read_totals(self._connection)
 
-    def source_totals(self) -> dict[AnswerSource, ModelTotals]:
-        """Return what each source of answers adds up to; the only endpoint has none: its answers are the rest."""
+    def parts(self) -> dict[AnswerSource, ModelTotals]:
+        """Return what each source of answers adds up to: the parts of `totals`."""
         with translated(self.path):
-            return {each.source: each.totals for each in read_sources(self._connection)}
+            return read_parts(self._connection)
 
     def in_flight(self) -> int:
         """Return how many requests are in flight now; after a kill, how many were."""
@@ -160,7 +165,7 @@ class Checkpoint:
             is_running: whether a process is working on the run; otherwise an execution without an end has died.
         """
         with translated(self.path):
-            return read_history(self._connection, read_totals(self._connection), is_running=is_running)
+            return read_history(self._connection, read_parts(self._connection), is_running=is_running)
 
     def throttles(self, start_ms: float, width_ms: float) -> dict[int, int]:
         """Return how many requests were throttled, by bins of the time at which their rows were settled."""

@@ -37,7 +37,7 @@ from batchrun.checkpoint.totals import Extra
 from batchrun.checkpoint.twins import Twins, forget_twins
 from batchrun.checkpoint.writer import COMMIT_EVERY_S, OnBroken, OnCommit, Writer
 from batchrun.errors import InputError
-from batchrun.records import AnswerSource, ModelTotals, Outcome, Usage
+from batchrun.records import AnswerSource, ModelTotals, Outcome, Usage, parts_of
 
 A = TypeVar("A", bound=Asked)
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Store:
                 self._models.load(self.connection)
                 self._lookup.load(reader)
                 self._load()
-                self.history.load(self.connection, self.totals)
+                self.history.load(self.connection, self.parts)
             self._journal = opened.enter_context(contextlib.closing(Journal(self.path.parent)))
             log = self.path.with_name(self.path.name + "-wal") if is_wal else None
             self._forcing = Forcing(log, self._journal, lambda problem: self._on_broken(broken(self.path, problem)))
@@ -174,9 +174,9 @@ class Store:
         return dict(self._writer.totals)
 
     @property
-    def source_totals(self) -> dict[AnswerSource, ModelTotals]:
-        """What each source of answers adds up to; the only endpoint has none: its answers are the rest of `totals`."""
-        return self._writer.sources.totals
+    def parts(self) -> dict[AnswerSource, ModelTotals]:
+        """What each source of answers adds up to: the parts of `totals`."""
+        return parts_of(self._writer.totals, self._writer.sources.totals)
 
     @property
     def settled_rows(self) -> int:

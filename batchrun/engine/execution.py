@@ -34,12 +34,13 @@ from batchrun.publish.upload import check_upload, upload_results
 from batchrun.records import Stop, summed
 from batchrun.report.texts import left_text
 from batchrun.results.export import Exported, export
+from batchrun.results.recorded import Findings, Status
 from batchrun.results.replace import sweep
 from batchrun.results.row_scorers import check_evaluation
 from batchrun.results.run_directory import CHECKPOINT, SPOOL
 from batchrun.results.run_json import save_ending, save_summary
 from batchrun.results.state import judge_entry, recorded_of
-from batchrun.results.summary import Findings, Status, Summary, summarize
+from batchrun.results.summary import Summary, summarize
 from batchrun.results.view import View
 from batchrun.storage.slow import READING_FIRST, reported_late, reported_when_slow
 from batchrun.storage.urls import shown
@@ -225,7 +226,7 @@ class Execution:
                 if self.job.output.upload is not None:
                     message += f" but not uploaded; upload them: batchrun export {self.directory}"
             return self._summary(state, exit_code=stop.exit_code, message=message, exported=exported)
-        failed = summed(exported.totals.values()).failed
+        failed = summed(exported.parts.values()).failed
         code = JobError.exit_code if exported.problem else 1 if failed else 0
         return self._summary("completed", exit_code=code, message=exported.problem or "", exported=exported)
 
@@ -238,14 +239,14 @@ class Execution:
         exported: Exported | None = None,
         pid: int | None = None,
     ) -> Summary:
-        totals = self.store.totals if exported is None else exported.totals
+        parts = self.store.parts if exported is None else exported.parts
         status = Status(
             state=state,
             exit_code=exit_code,
             message=message,
             duration_s=round(time.monotonic() - self.began_s, 3),
             pid=pid,
-            newly_settled=summed(totals.values()).requests - self.settled_before,
+            newly_settled=summed(parts.values()).requests - self.settled_before,
         )
         recorded = recorded_of(self.directory, is_running=state == "running")
         set_aside = Amount() if self.sending is None else self.sending.set_aside
@@ -257,7 +258,7 @@ class Execution:
             self.job,
             self.directory,
             status,
-            totals,
+            parts,
             findings=findings,
             simulated=self.options.simulate,
             recorded=recorded._replace(unrecorded=self.store.unrecorded_ever, set_aside=set_aside),

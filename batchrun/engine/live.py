@@ -150,7 +150,7 @@ class Sending:
         executions = recorded_of(self.job.run_directory, is_running=False).executions
         if (end := unnoted_end(self.job.run_directory, executions)) is not None:
             self.store.history.end_last(end)
-        self.store.history.begin_execution(_now_ms(), self.store.totals)
+        self.store.history.begin_execution(_now_ms(), self.store.parts)
         self.store.start(
             lambda outcomes: self._from_thread(self._committed), lambda error: self._from_thread(self._fail, error)
         )

@@ -47,7 +47,7 @@ def prepare(
             missing to keep a cap.
     """
     fits = _fitted(job, options, source, store)
-    used_before = used_in(store, job, store.totals)
+    used_before = used_in(store, job, store.parts)
     budget = budget_of(job, used_before, used_elsewhere(job), simulated=options.simulate)
     if not any(file.is_stdin for file in source.files):  # whose rows can be read only once
         count_quickly(job, source)

@@ -55,7 +55,7 @@ def restart(job: Job) -> Restart | None:
 def _used(job: Job) -> Used:
     directory: Path = job.run_directory
     with suppress(RunDirectoryError), Checkpoint(directory) as checkpoint:
-        return used_in(checkpoint, job, checkpoint.totals()).plus(used_elsewhere(job))
+        return used_in(checkpoint, job, checkpoint.parts()).plus(used_elsewhere(job))
     return NOTHING_USED  # there is no run, or it is damaged and starts over for that reason
 
 

@@ -242,7 +242,7 @@ class Watch:
             paused_since_ms=self.paused_since_ms,
             probe_at_ms=self._probe_at_ms(),
             rate_per_s=self._rate(),
-            cost_usd=None if cap_usd is None else stated(self.job, self.store.totals).usd,
+            cost_usd=None if cap_usd is None else stated(self.job, self.store.parts).usd,
             cap_usd=cap_usd,
             stopping=stopping,
             drained_by_ms=self.drained_by_ms,

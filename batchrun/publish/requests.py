@@ -17,10 +17,11 @@ from uuid import UUID
 import orjson
 
 from batchrun.errors import InputError, JobError
-from batchrun.job.catalogue import cost_usd, prices_of
+from batchrun.job.catalogue import cost_usd
 from batchrun.prompts.source import Entry
 from batchrun.publish.record import RunRecord, cut
 from batchrun.records import Outcome, Request, Usage
+from batchrun.results.prices import prices_at
 from batchrun.results.run_directory import input_source
 
 BATCH = 200
@@ -108,14 +109,14 @@ class Requests:
     def _each(self) -> Iterator[Call]:
         record, twins = self._record, _Twins()
         chosen = record.chosen()
-        prices = prices_of(record.job, record.checkpoint.totals())
+        prices = prices_at(record.job)
         with closing(self._entries()) as entries:
             sent = _Sent(entries)
             for outcomes in record.checkpoint.outcomes():
                 for each in outcomes:
                     twin = twins.number(each)  # counts unpublished ones too: a sample must not change ids
                     if each.row in chosen:
-                        cost = cost_usd(_paid(each), prices.get(each.model))
+                        cost = cost_usd(_paid(each), prices(each.endpoint, each.answered_by or each.model))
                         yield Call(each, twin, sent.of(each), _reply(each), cost)
 
     def _entries(self) -> Generator[Entry, None, None]:

@@ -28,6 +28,8 @@ from batchrun.records.prompts import RequestKind as RequestKind
 from batchrun.records.prompts import Row as Row
 from batchrun.records.totals import Figures as Figures
 from batchrun.records.totals import ModelTotals as ModelTotals
+from batchrun.records.totals import Parts as Parts
 from batchrun.records.totals import RowCount as RowCount
 from batchrun.records.totals import difference as difference
+from batchrun.records.totals import parts_of as parts_of
 from batchrun.records.totals import summed as summed

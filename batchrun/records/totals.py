@@ -1,9 +1,9 @@
 """Sums over a run, and its progress at one moment."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from batchrun.records.outcomes import Usage
+from batchrun.records.outcomes import AnswerSource, Usage
 
 
 class ModelTotals(NamedTuple):
@@ -49,6 +49,27 @@ def difference(before: ModelTotals, after: ModelTotals) -> ModelTotals:
     }
     stated = (name for name, tokens in after.usage._asdict().items() if tokens is not None)
     return ModelTotals(**counts, stated_as_0=frozenset(stated))
+
+
+Parts = Mapping[AnswerSource, ModelTotals]
+"""The sums over a run by source, model by model: those of a model's parts add up to its own."""
+
+
+def parts_of(totals: Mapping[str, ModelTotals], sources: Parts) -> dict[AnswerSource, ModelTotals]:
+    """Return the parts of a run.
+
+    Args:
+        totals: by model.
+        sources: what has a source of its own; the rest of a model comes from the only endpoint.
+    """
+    parts: dict[AnswerSource, ModelTotals] = {}
+    for model, sums in totals.items():
+        own = {source: its for source, its in sources.items() if source.model == model}
+        rest = difference(summed(own.values()), sums) if own else sums
+        if not own or any(rest[:-1]):
+            parts[AnswerSource(model)] = rest
+        parts |= own
+    return parts
 
 
 class RowCount(NamedTuple):

@@ -38,7 +38,7 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
         "files": job.prompt.files or "",
         evaluation: _settings(stated(job.evaluate)),
         "limits": _settings({name: getattr(job.limits, name) for name in job.limits.__slots__}),
-        "prices, USD per million tokens": "\n".join(f"{each['model']}: {price_text(each)}" for each in summary.prices),
+        "prices, USD per million tokens": "\n".join(map(_priced, summary.prices)),
         "directory": summary.directory,
         "batchrun": summary.version,
     }
@@ -75,3 +75,8 @@ def _settings(values: Mapping[str, Any]) -> str:
 
 def _toml(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else orjson.dumps(value, default=str).decode()
+
+
+def _priced(entry: Mapping[str, Any]) -> str:
+    place = f" at {entry['endpoint']}" if "endpoint" in entry else ""
+    return f"{entry['model']}{place}: {price_text(entry)}"

@@ -8,7 +8,7 @@ from batchrun.answers.chat import NOTHING, Completion
 from batchrun.answers.columns import AnswerColumns
 from batchrun.answers.envelope import parse_completion
 from batchrun.answers.schema import INVALID, KINDS, AnswerSchema, Complaint
-from batchrun.records import OutcomeColumns
+from batchrun.records import AnswerSource, OutcomeColumns
 from batchrun.results.columns import of_failure, shown_completions
 
 _SHOWN_CHARS = 200
@@ -39,8 +39,8 @@ class AnswerReader:
         self._schema = schema
         self.columns = None if schema is None else AnswerColumns(schema)
         """The columns of the answers."""
-        self.gained: Counter[str] = Counter()
-        """Model → rows completed here and failed in the run, minus rows failed here and completed in the run."""
+        self.gained: Counter[AnswerSource] = Counter()
+        """Source → rows completed here and failed in the run, minus rows failed here and completed in the run."""
         self.failures: Counter[str] = Counter()
         """Kind → rows that failed with it here and not in the run, minus those of the other way round."""
         self.examples: dict[str, str] = {}
@@ -67,14 +67,15 @@ class AnswerReader:
             else:
                 kinds[place], errors[place] = None, None
                 completions[place], objects[place] = completion, found
-        self._count(outcomes["model"], outcomes["kind"], kinds)
+        self._count(outcomes, kinds)
         judged = {**outcomes, "kind": kinds, "error": errors}
         return Answers(judged, completions, None if self._schema is None else objects)
 
-    def _count(self, models: Sequence[str], before: Sequence[str | None], after: Sequence[str | None]) -> None:
-        for model, old, new in zip(models, before, after, strict=True):
+    def _count(self, outcomes: OutcomeColumns, after: Sequence[str | None]) -> None:
+        for place, (old, new) in enumerate(zip(outcomes["kind"], after, strict=True)):
             if old != new:
-                self.gained[model] += (new is None) - (old is None)
+                source = AnswerSource(*(outcomes[name][place] for name in ("model", "endpoint", "answered_by")))
+                self.gained[source] += (new is None) - (old is None)
                 self.failures.update({kind: change for kind, change in ((old, -1), (new, 1)) if kind is not None})
 
 

@@ -1,6 +1,6 @@
 """The schema of results.parquet, and the conversion of outcomes into its columns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ from batchrun.answers.envelope import parse_completion
 from batchrun.job.catalogue import PriceLike, cost_usd
 from batchrun.records import OutcomeColumns, Usage
 from batchrun.results.merge import kept_types
+from batchrun.results.prices import PriceOf
 
 
 class Column(NamedTuple):
@@ -32,6 +33,14 @@ BEFORE_ANSWER = (
     Column("status", pa.string(), "`completed` or `failed`"),
     Column("response", pa.string(), "the answer's text; null when failed"),
     Column("reasoning", pa.string(), "what a reasoning model thought before it answered"),
+)
+ENDPOINT = Column(
+    "endpoint",
+    pa.string(),
+    "the endpoint that answered: its name in the job, or the host of the only one; null when nothing was sent",
+)
+ANSWERED_BY = Column(
+    "answered_by", pa.string(), "the model that answered in place of `model`, as its fallback; null when `model` did"
 )
 AFTER_ANSWER = (
     Column("tool_calls", pa.string(), "the answer's tool calls, as JSON"),
@@ -63,6 +72,8 @@ AFTER_ANSWER = (
     Column("error_kind", pa.string(), "why it failed, in a word; null when completed"),
     Column("error", pa.string(), "why it failed, in the endpoint's words; null when completed"),
     Column("http_status", pa.int32(), "of the last answer; null when there was none"),
+    ENDPOINT,
+    ANSWERED_BY,
     Column("response_id", pa.string(), "the endpoint's own name for the answer"),
 )
 LOGPROBS = Column(
@@ -173,15 +184,18 @@ def _fields(columns: Iterable[Column]) -> list[pa.Field]:
 
 def outcome_arrays(
     outcomes: OutcomeColumns,
-    prices: Mapping[str, PriceLike | None],
+    prices: PriceOf,
     completions: Iterable[Completion] | None = None,
+    *,
+    only_endpoint: str | None = None,
 ) -> list[pa.Array]:
     """Return the columns of `COLUMNS`, in their order, for at least one outcome.
 
     Args:
         outcomes: the settled rows.
-        prices: by model; one that is missing has no price.
+        prices: of each model at each endpoint.
         completions: the shown parts of each answer, if it was read already.
+        only_endpoint: where answers come from that have no endpoint's name; None where this is not known.
     """
     kinds = outcomes["kind"]
     answers = shown_completions(outcomes) if completions is None else completions
@@ -193,16 +207,51 @@ def outcome_arrays(
         "cost_usd": _costs(outcomes, prices),
         "finished_at": outcomes["finished_at_ms"],
         "error_kind": kinds,
+        ENDPOINT.name: _endpoints(outcomes, only_endpoint),
+        ANSWERED_BY.name: _unless_empty(outcomes["answered_by"]),
     }
     return [pa.array(values[column.name], column.type) for column in COLUMNS]
 
 
-def _costs(outcomes: OutcomeColumns, prices: Mapping[str, PriceLike | None]) -> list[float | None]:
-    models = outcomes["model"]
-    if all(prices.get(model) is None for model in set(models)):
+def _costs(outcomes: OutcomeColumns, prices: PriceOf) -> list[float | None]:
+    models, endpoints = _answering_models(outcomes), outcomes["endpoint"]
+    keys: Sequence[str | tuple[str, str]] = models
+    known: dict[Any, PriceLike | None]
+    if _are_empty(endpoints):
+        known = {model: prices("", model) for model in set(models)}
+    else:
+        keys = [*zip(endpoints, models, strict=True)]
+        known = {each: prices(*each) for each in {*zip(endpoints, models, strict=True)}}
+    if all(price is None for price in known.values()):
         return [None] * len(models)
     usages = map(Usage._make, zip(*(outcomes[name] for name in Usage._fields), strict=True))
-    return [cost_usd(usage, prices.get(model)) for usage, model in zip(usages, models, strict=True)]
+    return [cost_usd(usage, known[key]) for usage, key in zip(usages, keys, strict=True)]
+
+
+def _answering_models(outcomes: OutcomeColumns) -> Sequence[str]:
+    models, others = outcomes["model"], outcomes["answered_by"]
+    if _are_empty(others):
+        return models
+    return [other or model for model, other in zip(models, others, strict=True)]
+
+
+def _endpoints(outcomes: OutcomeColumns, only_endpoint: str | None) -> Sequence[str | None]:
+    names, attempts, kinds = outcomes["endpoint"], outcomes["attempts"], outcomes["kind"]
+    if _are_empty(names) and 0 not in attempts:
+        return [only_endpoint] * len(names)
+    return [
+        name or (only_endpoint if sent or kind is None else None)
+        for name, sent, kind in zip(names, attempts, kinds, strict=True)
+    ]
+
+
+def _unless_empty(names: Sequence[str]) -> Sequence[str | None]:
+    return [None] * len(names) if _are_empty(names) else [name or None for name in names]
+
+
+def _are_empty(names: Sequence[str]) -> bool:
+    """Return whether no row has a name, as where there is one endpoint: by one call for all rows."""
+    return names.count("") == len(names)
 
 
 def labels(outcomes: OutcomeColumns) -> list[str]:

@@ -26,6 +26,22 @@ def answering_endpoints(recorded: Known) -> list[str]:
     return earlier if answered is None else [url for url in earlier if url in answered]
 
 
+SIMULATOR = "simulator"
+"""What stands for the host where the simulator answered."""
+
+
+def only_endpoint(recorded: Known) -> str | None:
+    """Return the host of the endpoint whose answers have no endpoint's name; None where there were several.
+
+    These are the answers of executions whose job had one endpoint, without a name.
+    """
+    if recorded.fact(facts.SIMULATED):
+        return SIMULATOR
+    urls = recorded.fact(facts.UNNAMED)
+    hosts = {urlsplit(url).netloc.rpartition("@")[2] for url in (earlier_endpoints(recorded) if urls is None else urls)}
+    return hosts.pop() if len(hosts) == 1 else None
+
+
 def is_same_endpoint(one: str, other: str) -> bool:
     """Return whether two base URLs name the same endpoint: a port that is the scheme's own changes nothing."""
     return _parts(one) == _parts(other)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from batchrun.checkpoint.history import ExecutionTimes, PauseTimes
-from batchrun.job.catalogue import PriceLike
-from batchrun.records import ModelTotals, summed
+from batchrun.records import Parts, summed
+from batchrun.results.prices import PriceOf
 from batchrun.results.usage import cost_of, usage_rows
 
 _ENDED_BY = {
@@ -40,20 +40,18 @@ def ended_text(ended_by: str) -> str:
     return _ENDED_BY.get(ended_by, ended_by)
 
 
-def execution_entries(
-    executions: Iterable[ExecutionTimes], now_ms: int, prices: Mapping[str, PriceLike | None]
-) -> list[dict[str, Any]]:
+def execution_entries(executions: Iterable[ExecutionTimes], now_ms: int, prices: PriceOf) -> list[dict[str, Any]]:
     """Return executions as entries of run.json, as `Summary.executions` describes them.
 
     Args:
         executions: oldest first.
         now_ms: Unix time until which a running one has run.
-        prices: of each model; all executions are priced alike.
+        prices: of each model at each endpoint; all executions are priced alike.
     """
     return [_execution(each, now_ms, prices) for each in executions]
 
 
-def _execution(execution: ExecutionTimes, now_ms: int, prices: Mapping[str, PriceLike | None]) -> dict[str, Any]:
+def _execution(execution: ExecutionTimes, now_ms: int, prices: PriceOf) -> dict[str, Any]:
     return {
         "started_at": utc_text(execution.started_at_ms),
         "ended_at": utc_text(execution.ended_at_ms),
@@ -68,12 +66,12 @@ def _execution(execution: ExecutionTimes, now_ms: int, prices: Mapping[str, Pric
     }
 
 
-def _settled(settled: Mapping[str, ModelTotals] | None, prices: Mapping[str, PriceLike | None]) -> dict[str, Any]:
+def _settled(settled: Parts | None, prices: PriceOf) -> dict[str, Any]:
     """Return what an execution has settled and what this has cost; nulls where it was not recorded."""
     if settled is None:
         return dict.fromkeys(("rows", *_SUMS, "cost_usd"))
     sums = summed(settled.values())
-    named = {model: each for model, each in settled.items() if model}
+    named = {source: each for source, each in settled.items() if source.model}
     counts = {name: getattr(sums.usage if name.endswith("_tokens") else sums, name) for name in _SUMS}
     return {"rows": sums.requests, **counts, "cost_usd": cost_of(usage_rows(named, prices))}
 

@@ -8,7 +8,7 @@ from batchrun.checkpoint.reader import Checkpoint, Failures
 from batchrun.errors import JobError
 from batchrun.job.evaluate import SCORE
 from batchrun.prompts.input.columns import InputColumns
-from batchrun.records import ModelTotals, summed
+from batchrun.records import AnswerSource, ModelTotals, summed
 from batchrun.results.answers import AnswerReader
 from batchrun.results.columns import LostAnswer
 from batchrun.results.openai_batch import write_batch_files
@@ -38,8 +38,8 @@ class Exported(NamedTuple):
     """The files that were written."""
     notices: list[str]
     """Messages about the results."""
-    totals: dict[str, ModelTotals]
-    """Totals of the run; completed and failed are counted as in the results."""
+    parts: dict[AnswerSource, ModelTotals]
+    """Totals of the run, by source; completed and failed are counted as in the results."""
     failures: list[Failures]
     scores: list[dict[str, Any]]
     """One entry per model and column of scores; empty when nothing is scored."""
@@ -94,9 +94,8 @@ class _Run(StoredRun):
             self._check_rows(table.results.rows + table.results.dropped)
             scores, agreement = table.evaluated.table(), table.evaluated.agreement
             if paths[0].name == RESULTS:
-                totals = {model: sums for model, sums in self._judged(table.reader).items() if model}
                 with files.writing(self.directory / USAGE) as usage:
-                    write_usage(usage, totals, self.prices)
+                    write_usage(usage, [row for row in self._usage(table.reader) if row["model"]])
                 save_scores(files, self.directory, scores, agreement)
         self._note(table)
         found = (scores, agreement, table.results.answers.table())
@@ -161,16 +160,20 @@ class _Run(StoredRun):
         scores = {SCORES_KEY: evaluated.table(), SCORER_KEY: evaluated.name} if evaluated.scorings else {}
         agreement = {} if evaluated.agreement is None else {AGREEMENT_KEY: evaluated.agreement}
         answers = {ANSWERS_KEY: table.results.answers.table()}
-        return {USAGE_KEY: usage_rows(self._judged(table.reader), self.prices), **answers, **scores, **agreement}
+        return {USAGE_KEY: self._usage(table.reader), **answers, **scores, **agreement}
 
-    def _judged(self, reader: AnswerReader) -> dict[str, ModelTotals]:
+    def _judged(self, reader: AnswerReader) -> dict[AnswerSource, ModelTotals]:
         """Return the totals, with completed and failed counted as the answers were read."""
         return {
-            model: sums._replace(
-                completed=sums.completed + reader.gained[model], failed=sums.failed - reader.gained[model]
+            source: sums._replace(
+                completed=sums.completed + reader.gained[source], failed=sums.failed - reader.gained[source]
             )
-            for model, sums in self.totals.items()
+            for source, sums in self.parts.items()
         }
+
+    def _usage(self, reader: AnswerReader) -> list[dict[str, Any]]:
+        """Return the rows of usage.parquet, counted likewise, and those of broken rows."""
+        return usage_rows(self._judged(reader), self.prices, self.only_endpoint)
 
     def _failures(self, reader: AnswerReader) -> list[Failures]:
         found = {each.kind: each for each in self.checkpoint.failures()}
@@ -193,5 +196,5 @@ class _Run(StoredRun):
             rows = "1 more row is" if abs(gained) == 1 else f"{abs(gained):,} more rows are"
             self.notices.append(f"{rows} {status} than in the run: answers were read by another schema")
         failures = self._failures(reader)
-        totals = self._judged(reader)
-        return Exported(paths, self.notices, totals, failures, scores, answers, self.problem, agreement)
+        parts = self._judged(reader)
+        return Exported(paths, self.notices, parts, failures, scores, answers, self.problem, agreement)

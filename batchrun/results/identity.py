@@ -181,8 +181,16 @@ def note_start(recorded: Facts, job: Job, *, is_simulated: bool, has_answers: bo
     recorded.set_fact(facts.SIMULATED, is_simulated)
     if not is_simulated:
         earlier = earlier_endpoints(recorded) if has_answers else []
+        noted = recorded.fact(facts.UNNAMED)  # an older version noted none
+        unnamed = earlier if noted is None or not has_answers else noted
         now = base_urls(job)
-        recorded.set_fact(facts.ENDPOINTS, [*(url for url in earlier if not is_among(url, now)), *now])
+        recorded.set_fact(facts.UNNAMED, unnamed if job.has_several_endpoints else _with_last(unnamed, now))
+        recorded.set_fact(facts.ENDPOINTS, _with_last(earlier, now))
+
+
+def _with_last(earlier: Sequence[str], now: Sequence[str]) -> list[str]:
+    """Return base URLs with these at the end, each endpoint once."""
+    return [*(url for url in earlier if not is_among(url, now)), *now]
 
 
 def _current_folder() -> str | None:

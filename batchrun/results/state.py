@@ -14,9 +14,10 @@ from batchrun.job.judging import JUDGE
 from batchrun.prompts.count import output_rows, rows_left
 from batchrun.records import Figures, ModelTotals, RowCount, summed
 from batchrun.results.executions import pause_entries, pause_reason
+from batchrun.results.recorded import Findings, Recorded, Status
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, SUMMARY, stored_job
 from batchrun.results.run_json import read_summary
-from batchrun.results.summary import Findings, Recorded, Status, Summary, summarize
+from batchrun.results.summary import Summary, summarize
 from batchrun.results.used import stated, used_in
 from batchrun.results.writer import read_agreement, read_answers, read_scores
 from batchrun.storage.processes import is_alive, this_machine
@@ -37,12 +38,12 @@ def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
     """
     status = _status(directory)
     with Checkpoint(directory) as checkpoint:
-        job, totals = stored_job(checkpoint), checkpoint.totals()
+        job, totals, parts = stored_job(checkpoint), checkpoint.totals(), checkpoint.parts()
         failures = [] if is_brief else checkpoint.failures()
         recorded = recorded_in(checkpoint, is_running=status.state == "running")
         if (end := unnoted_end(directory, recorded.executions)) is not None:
             recorded = recorded._replace(executions=_with_end(recorded.executions, end))
-        set_aside = used_in(checkpoint, job, totals).set_aside
+        set_aside = used_in(checkpoint, job, parts).set_aside
         simulated = checkpoint.fact(facts.SIMULATED) is True
         if status.state != "running":  # the next execution adds them to the fact
             recorded = recorded._replace(unrecorded=recorded.unrecorded + checkpoint.in_flight())
@@ -55,7 +56,7 @@ def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
         job,
         directory,
         _corrected(directory, status, recorded, summed(totals.values()).requests),
-        totals,
+        parts,
         findings=findings,
         simulated=simulated,
         recorded=recorded._replace(set_aside=set_aside),
@@ -184,7 +185,7 @@ def _cost_and_cap(checkpoint: Checkpoint) -> tuple[float | None, float | None]:
     with suppress(RunDirectoryError):
         job = stored_job(checkpoint)
         if job.limits.max_cost_usd is not None:
-            return stated(job, checkpoint.totals()).usd, job.limits.max_cost_usd
+            return stated(job, checkpoint.parts()).usd, job.limits.max_cost_usd
     return None, None
 
 

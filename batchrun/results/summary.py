@@ -5,19 +5,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from batchrun import __version__
-from batchrun.checkpoint.history import ExecutionTimes, paused_s, running_s
-from batchrun.checkpoint.reader import Failures
-from batchrun.endpoint.pool.budget import Amount
-from batchrun.job.catalogue import PriceLike, cost_text, price_entry, prices_of
+from batchrun.checkpoint.history import paused_s, running_s
+from batchrun.job.catalogue import cost_text
 from batchrun.job.sections import Job
 from batchrun.prompts.count import left_s
-from batchrun.records import ModelTotals, RowCount, summed
+from batchrun.records import Parts, summed
 from batchrun.results.executions import execution_entries, pause_text, utc_text
+from batchrun.results.prices import PriceOf, are_known, price_entries, prices_at
+from batchrun.results.recorded import NO_FINDINGS, NOTHING_RECORDED, Findings, Recorded, Status
 from batchrun.results.run_directory import RESULTS, USAGE
-from batchrun.results.usage import cost_of, usage_rows
+from batchrun.results.usage import cost_of, model_rows
 from batchrun.storage.processes import this_machine
 
 
@@ -54,9 +54,10 @@ class Summary:
     pid: int | None
     """Of the process that works on it."""
     models: list[dict[str, Any]]
-    """One entry per model, with the columns of usage.parquet."""
+    """One entry per model, with the columns of usage.parquet but `endpoint` and `answered_by`."""
     prices: list[dict[str, Any]]
-    """What a million tokens of each `model` cost in US dollars, where that is known, with `source` and `as_of`."""
+    """What a million tokens of each `model` cost in US dollars, where that is known, with `source` and `as_of`;
+    with the `endpoint` where the job has several."""
     failures: list[dict[str, Any]]
     """The failed rows by `kind`, most frequent first: number of `rows`, and the message of one as `example`."""
     scores: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -155,74 +156,15 @@ class Summary:
         return self.state == "completed" and self.newly_settled == 0 and self.rows > 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """What only the last execution itself can report; the fields are those of `Summary`."""
-
-    state: str
-    exit_code: int | None = None
-    message: str = ""
-    duration_s: float | None = None
-    pid: int | None = None
-    newly_settled: int | None = None
-
-
-class Recorded(NamedTuple):
-    """What the checkpoint has noted about the whole run, apart from its rows."""
-
-    executions: Sequence[ExecutionTimes] = ()
-    total: RowCount | None = None
-    """All rows of the results."""
-    unrecorded: int = 0
-    """Requests that were in flight when a process died, over all executions."""
-    copies: int = 0
-    """Rows of the results that were copied."""
-    rate_per_s: float | None = None
-    """Rows settled per second in recent minutes; None in a pause, and while it is not known or the run does not run."""
-    probe_at_ms: int | None = None
-    """When a paused endpoint is asked next; Unix time."""
-    stopping: str | None = None
-    """Why a run that runs sends nothing more."""
-    drained_by_ms: int | None = None
-    """Until when it waits at most for what is in flight; Unix time."""
-    unwanted: int = 0
-    """Rows that a run that runs leaves open, because nothing more is sent to their model."""
-    set_aside: Amount = Amount()
-    """The most that these have cost, together with answers that stated no tokens."""
-
-
-_NOTHING_RECORDED = Recorded()
-
-
-class Findings(NamedTuple):
-    """What the rows of the results showed; the fields are those of `Summary`."""
-
-    failures: Sequence[Failures] = ()
-    scores: Sequence[dict[str, Any]] = ()
-    answers: Sequence[dict[str, Any]] = ()
-    agreement: dict[str, Any] | None = None
-    judge: dict[str, Any] | None = None
-
-    @property
-    def entries(self) -> dict[str, Any]:
-        """The fields of `Summary`, as JSON can hold them."""
-        lists = {"scores": list(self.scores), "answers": list(self.answers)}
-        failures = [each._asdict() for each in self.failures]
-        return {"failures": failures, **lists, "agreement": self.agreement, "judge": self.judge}
-
-
-_NO_FINDINGS = Findings()
-
-
 def summarize(
     job: Job,
     directory: Path,
     status: Status,
-    totals: Mapping[str, ModelTotals],
+    parts: Parts,
     *,
-    findings: Findings = _NO_FINDINGS,
+    findings: Findings = NO_FINDINGS,
     simulated: bool = False,
-    recorded: Recorded = _NOTHING_RECORDED,
+    recorded: Recorded = NOTHING_RECORDED,
 ) -> Summary:
     """Return the summary of a run.
 
@@ -230,14 +172,14 @@ def summarize(
         job: what it runs.
         directory: where.
         status: of its last execution.
-        totals: by model.
+        parts: the totals, by source.
         findings: what the results showed.
         simulated: whether the simulator made the answers up.
         recorded: what else the checkpoint has noted.
     """
-    prices = prices_of(job, totals)
-    models = usage_rows({model: sums for model, sums in totals.items() if model}, prices)
-    sums = summed(totals.values())
+    prices = prices_at(job)
+    models = model_rows({source: sums for source, sums in parts.items() if source.model}, prices)
+    sums = summed(parts.values())
     return Summary(
         **dataclasses.asdict(status),
         directory=str(directory),
@@ -253,9 +195,7 @@ def summarize(
         total_tokens=sums.usage.total_tokens,
         cost_usd=_cost_usd(job, models, may_have_sent=status.state == "running" or recorded.unrecorded > 0),
         models=models,
-        prices=[
-            {"model": model, **entry} for model, price in prices.items() if model and (entry := price_entry(price))
-        ],
+        prices=price_entries(job, [each["model"] for each in models]),
         **findings.entries,
         simulated=simulated,
         set_aside_usd=max(0.0, round(recorded.set_aside.usd, 9)),  # sums of money leave a rest below nothing
@@ -269,12 +209,12 @@ def summarize(
 def _cost_usd(job: Job, models: Sequence[Mapping[str, Any]], *, may_have_sent: bool) -> float | None:
     """Return the cost of a run; where requests were sent and none is recorded, it is known only if prices are."""
     has_attempts = any(each["attempts"] for each in models)
-    if may_have_sent and not has_attempts and None in prices_of(job, dict.fromkeys(job.models)).values():
+    if may_have_sent and not has_attempts and not are_known(job):
         return None
     return cost_of(models)
 
 
-def _times(recorded: Recorded, prices: Mapping[str, PriceLike | None], settled: int) -> dict[str, Any]:
+def _times(recorded: Recorded, prices: PriceOf, settled: int) -> dict[str, Any]:
     now_ms, executions, total = int(time.time() * 1000), recorded.executions, recorded.total
     return {
         "total_rows": None if total is None else total.rows,

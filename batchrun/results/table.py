@@ -4,18 +4,18 @@ Neither is held in memory. Outcomes are read a chunk at a time, so that raw answ
 batch at a time.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 
 import pyarrow as pa
 
 from batchrun.answers.logprobs import logprobs_array
-from batchrun.job.catalogue import PriceLike
 from batchrun.records import OutcomeColumns
 from batchrun.results.answer_counts import AnswerCounts
 from batchrun.results.answers import AnswerReader
 from batchrun.results.columns import BEFORE_ANSWER, BEFORE_INPUT, COLUMNS, outcome_arrays, results_schema
 from batchrun.results.evaluated import Evaluated
 from batchrun.results.merge import InputColumns, Merge, Part
+from batchrun.results.prices import PriceOf
 from batchrun.results.row_scorers import Objects
 
 _BEFORE_TYPED = len(BEFORE_INPUT) + len(BEFORE_ANSWER)
@@ -30,25 +30,28 @@ class Results:
         self,
         outcomes: Iterable[OutcomeColumns],
         inputs: InputColumns | None,
-        prices: Mapping[str, PriceLike | None],
+        prices: PriceOf,
         *,
         reader: AnswerReader | None = None,
         evaluated: Evaluated | None = None,
         hidden: Collection[str] = (),
         has_logprobs: bool = False,
+        only_endpoint: str | None = None,
     ) -> None:
         """Fix the schema; reads nothing.
 
         Args:
             outcomes: by row, model and sample, in columns of at least one row.
             inputs: the input's columns; None leaves them out.
-            prices: by model; one that is missing has no price.
+            prices: of each model at each endpoint.
             reader: reads the answers.
             evaluated: scores the rows.
             hidden: columns that only the evaluation needs; they are left out of the results.
             has_logprobs: whether the results have a column of log probabilities.
+            only_endpoint: where answers come from that have no endpoint's name; None where this is not known.
         """
-        self._outcomes, self._inputs, self._prices = outcomes, inputs, prices
+        self._outcomes, self._inputs = outcomes, inputs
+        self._prices, self._only_endpoint = prices, only_endpoint
         self._reader, self._evaluated = reader or AnswerReader(None), evaluated or Evaluated()
         self._typed = self._reader.columns
         added = self._evaluated.columns
@@ -75,7 +78,7 @@ class Results:
         for some in self._outcomes:
             outcomes, completions, objects = self._reader.read(some)
             rows = outcomes["row"]
-            own = outcome_arrays(outcomes, self._prices, completions)
+            own = outcome_arrays(outcomes, self._prices, completions, only_endpoint=self._only_endpoint)
             self.answers.add(dict(zip(_NAMES, own, strict=True)))
             if self._has_logprobs:
                 own.insert(len(own) - 1, _logprobs(outcomes))

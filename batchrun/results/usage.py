@@ -1,17 +1,18 @@
-"""The totals of a run by model, for usage.parquet, run.json and the footer of the results."""
+"""The totals of a run: by model for run.json; by model and endpoint for usage.parquet and the footer of the results."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchrun.job.catalogue import PriceLike, cost_usd
-from batchrun.records import ModelTotals, Usage
-from batchrun.results.columns import Column
+from batchrun.job.catalogue import cost_usd
+from batchrun.records import AnswerSource, ModelTotals, Parts, Usage, summed
+from batchrun.results.columns import ANSWERED_BY, ENDPOINT, Column
+from batchrun.results.prices import PriceOf
 
-USAGE_COLUMNS = (
+MODEL_COLUMNS = (
     Column("model", pa.string(), "the model that was asked"),
     Column("requests", pa.int64(), "rows of the results: completed and failed"),
     Column("completed", pa.int64(), "requests that were answered"),
@@ -29,39 +30,79 @@ USAGE_COLUMNS = (
     Column("reasoning_tokens", pa.int64(), "completion tokens that went into reasoning"),
     Column("cost_usd", pa.float64(), "US dollars; null when no price is known, or no answer stated its tokens"),
 )
+"""Of an entry of `models` in run.json."""
+
+USAGE_COLUMNS = (*MODEL_COLUMNS, ENDPOINT, ANSWERED_BY)
 
 
-def usage_rows(
-    totals_by_model: Mapping[str, ModelTotals], prices: Mapping[str, PriceLike | None]
-) -> list[dict[str, Any]]:
-    """Return one row per model, with the columns of usage.parquet, in the order of the mapping."""
-    return [_usage_row(model, totals, prices.get(model)) for model, totals in totals_by_model.items()]
+def model_rows(parts: Parts, prices: PriceOf) -> list[dict[str, Any]]:
+    """Return one row per model, with the columns of usage.parquet that every run has, in the order of the parts."""
+    return [
+        _row(model, summed(parts[source] for source in its), cost_of_parts({each: parts[each] for each in its}, prices))
+        for model, its in _by_model(parts).items()
+    ]
+
+
+def usage_rows(parts: Parts, prices: PriceOf, only_endpoint: str | None = None) -> list[dict[str, Any]]:
+    """Return one row per model, endpoint and model that answered, with the columns of usage.parquet.
+
+    Args:
+        parts: the totals.
+        prices: of each model at each endpoint.
+        only_endpoint: where the answers come from that have no endpoint's name; None where this is not known.
+    """
+    return [
+        {
+            **_row(source.model, totals, _cost_usd(source, totals, prices)),
+            ENDPOINT.name: source.endpoint or (only_endpoint if totals.attempts else None),
+            ANSWERED_BY.name: source.answered_by or None,
+        }
+        for source, totals in parts.items()
+    ]
+
+
+def cost_of_parts(parts: Parts, prices: PriceOf) -> float | None:
+    """Return the cost of all that was sent; None where the cost of a part is not known."""
+    costs = {source: _cost_usd(source, totals, prices) for source, totals in parts.items()}
+    sent = [cost for source, cost in costs.items() if parts[source].attempts] or [*costs.values()][:1]
+    return _sum(sent)
 
 
 def cost_of(rows: Iterable[Mapping[str, Any]]) -> float | None:
     """Return the cost of all models that were sent a request; None where the cost of one is not known.
 
     Args:
-        rows: of `usage_rows`.
+        rows: of `model_rows` or `usage_rows`.
     """
-    costs = [row["cost_usd"] for row in rows if row["attempts"]]
-    return None if None in costs else sum(costs)
+    return _sum([row["cost_usd"] for row in rows if row["attempts"]])
 
 
-def write_usage(path: Path, totals_by_model: Mapping[str, ModelTotals], prices: Mapping[str, PriceLike | None]) -> None:
-    """Write usage.parquet."""
+def write_usage(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write usage.parquet, of what `usage_rows` returns."""
     schema = pa.schema([(column.name, column.type) for column in USAGE_COLUMNS])
-    table = pa.Table.from_pylist(usage_rows(totals_by_model, prices), schema=schema)
-    pq.write_table(table, path, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
 
 
-def _usage_row(model: str, totals: ModelTotals, price: PriceLike | None) -> dict[str, Any]:
-    values = {"model": model, **totals._asdict(), **totals.usage._asdict(), "cost_usd": _cost_usd(totals, price)}
-    return {column.name: values[column.name] for column in USAGE_COLUMNS}
+def _by_model(parts: Parts) -> dict[str, list[AnswerSource]]:
+    found: dict[str, list[AnswerSource]] = {}
+    for source in parts:
+        found.setdefault(source.model, []).append(source)
+    return found
 
 
-def _cost_usd(totals: ModelTotals, price: PriceLike | None) -> float | None:
+def _row(model: str, totals: ModelTotals, usd: float | None) -> dict[str, Any]:
+    values = {"model": model, **totals._asdict(), **totals.usage._asdict(), "cost_usd": usd}
+    return {column.name: values[column.name] for column in MODEL_COLUMNS}
+
+
+def _sum(costs: Sequence[float | None]) -> float | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
+
+
+def _cost_usd(source: AnswerSource, totals: ModelTotals, prices: PriceOf) -> float | None:
     """Return the cost of the reported tokens. Cost is linear in the counts, so the totals can be priced at once."""
     if totals.usage.prompt_tokens is None and totals.usage.completion_tokens is None:
         return None
+    price = prices(source.endpoint, source.answering_model)
     return cost_usd(Usage(*(getattr(totals, name) for name in Usage._fields)), price)

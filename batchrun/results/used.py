@@ -6,7 +6,6 @@ between this note and the totals belongs to requests whose answer broke off, was
 may have been billed, so it stays set aside.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -16,11 +15,11 @@ from batchrun.checkpoint.in_flight import noted_in
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Used
-from batchrun.job.catalogue import prices_of
 from batchrun.job.judging import JUDGE
 from batchrun.job.sections import Job
 from batchrun.job.serialization import UnknownSettingError, job_from_dict
-from batchrun.records import ModelTotals, summed
+from batchrun.records import Parts, summed
+from batchrun.results.prices import prices_at
 from batchrun.results.usage import usage_rows
 
 _ROUNDING_USD = 1e-9
@@ -37,18 +36,18 @@ class Kept(Protocol):
     def fact(self, fact: Fact[T]) -> T | None: ...  # noqa: D102
 
 
-def used_in(kept: Kept, job: Job, totals: Mapping[str, ModelTotals]) -> Used:
+def used_in(kept: Kept, job: Job, parts: Parts) -> Used:
     """Return what the executions of a run have used, including one that runs now.
 
     Args:
         kept: the run's checkpoint.
         job: its prices count.
-        totals: of the checkpoint.
+        parts: of the totals of the checkpoint.
     """
-    spent = stated(job, totals)
+    spent = stated(job, parts)
     note = noted_in(kept.path.parent)
     # The note was made at the prices of then: a price that was corrected since sets nothing aside.
-    usd = max(kept.fact(facts.SPENT_USD) or 0.0, note.usd) - stated(_noted_job(kept, job), totals).usd
+    usd = max(kept.fact(facts.SPENT_USD) or 0.0, note.usd) - stated(_noted_job(kept, job), parts).usd
     usd = max(kept.fact(facts.SET_ASIDE_USD) or 0.0, usd)
     tokens = max(kept.fact(facts.SPENT_TOKENS) or 0, note.tokens) - spent.tokens
     return Used(
@@ -76,7 +75,7 @@ def used_elsewhere(job: Job) -> Used:
         its_job = _noted_job(checkpoint, job)
         is_lost = checkpoint.fact(facts.JOB) is None  # after a salvage
         is_pair = directory.name != JUDGE or is_lost or its_job.judge.model is not None
-        return used_in(checkpoint, its_job, checkpoint.totals()) if is_pair else NOTHING_USED
+        return used_in(checkpoint, its_job, checkpoint.parts()) if is_pair else NOTHING_USED
 
 
 def _noted_job(kept: Kept, job: Job) -> Job:
@@ -90,10 +89,10 @@ def _noted_job(kept: Kept, job: Job) -> Job:
         return job
 
 
-def stated(job: Job, totals: Mapping[str, ModelTotals]) -> Amount:
+def stated(job: Job, parts: Parts) -> Amount:
     """Return what the answers stated, at the job's prices; where a price is not known, they count no money."""
-    named = {model: sums for model, sums in totals.items() if model}
-    costs = [row["cost_usd"] or 0.0 for row in usage_rows(named, prices_of(job, named))]
+    named = {source: sums for source, sums in parts.items() if source.model}
+    costs = [row["cost_usd"] or 0.0 for row in usage_rows(named, prices_at(job))]
     sums = summed(named.values())
     return Amount(sum(costs), max(sums.total_tokens, sums.prompt_tokens + sums.completion_tokens))
 

@@ -1,6 +1,6 @@
 """How the rows of a run are read from its checkpoint: by which schema and scorer, with which columns of the input."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -13,15 +13,16 @@ from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError, JobError
-from batchrun.job.catalogue import PriceLike, prices_of
 from batchrun.job.evaluate import Evaluate
 from batchrun.job.judge import Judge
 from batchrun.job.sections import Job
 from batchrun.prompts.input.columns import InputColumns, LateSchema
 from batchrun.records import OutcomeColumns
 from batchrun.results.answers import AnswerReader
+from batchrun.results.endpoints import only_endpoint
 from batchrun.results.evaluated import Evaluated, evaluated_by
 from batchrun.results.judgments import Judgments
+from batchrun.results.prices import prices_at
 from batchrun.results.row_scorers import ByFunction, RowScorer
 from batchrun.results.run_directory import RESULTS, USAGE, StoredInput, is_jobless, stored_input, stored_job
 from batchrun.results.table import Results
@@ -68,11 +69,10 @@ class StoredRun:
 
     def __init__(self, directory: Path, checkpoint: Checkpoint, view: View) -> None:
         self.directory, self.checkpoint, self.view = directory, checkpoint, view
-        self.totals = checkpoint.totals()
+        self.totals, self.parts = checkpoint.totals(), checkpoint.parts()
         self.job: Job | None = None if is_jobless(checkpoint) else stored_job(checkpoint)
-        self.prices: Mapping[str, PriceLike | None] = (
-            dict.fromkeys(self.totals) if self.job is None else prices_of(self.job, self.totals)
-        )
+        self.prices = prices_at(self.job)
+        self.only_endpoint = only_endpoint(checkpoint)
         self.evaluate = Evaluate() if self.job is None else self.job.evaluate
         self.notices: list[str] = []
         """Messages about the results."""
@@ -116,6 +116,7 @@ class StoredRun:
             evaluated=evaluated,
             hidden=[] if keep is None else [there for name, there in evaluated.reads.items() if name not in keep],
             has_logprobs=self._has_logprobs(inputs),
+            only_endpoint=self.only_endpoint,
         )
         return Table(results, reader, evaluated)
 

@@ -7,13 +7,14 @@ import pyarrow as pa
 
 from batchrun.api.html import line, shown_columns, table
 from batchrun.job.sections import Input, Job
-from batchrun.records import ModelTotals
+from batchrun.records import AnswerSource, ModelTotals
 from batchrun.results.columns import results_schema
-from batchrun.results.summary import Status, Summary, summarize
+from batchrun.results.recorded import Status
+from batchrun.results.summary import Summary, summarize
 
 
 def summary(completed: int = 20, failed: int = 0, **changes: Any) -> Summary:
-    totals = {"m": ModelTotals(requests=completed + failed, completed=completed, failed=failed)}
+    totals = {AnswerSource("m"): ModelTotals(requests=completed + failed, completed=completed, failed=failed)}
     job = Job(input=Input(path=("x",)))
     return summarize(job, Path("runs/a"), Status(state="completed", **changes), totals, simulated=True)
 

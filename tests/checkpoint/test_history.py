@@ -9,7 +9,7 @@ from batchrun.checkpoint import execution_log, history
 from batchrun.checkpoint.history import ExecutionTimes, PauseTimes, paused_s, running_s
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
-from batchrun.records import ModelTotals, Usage
+from batchrun.records import AnswerSource, ModelTotals, Usage
 from batchrun.storage.processes import Machine
 
 
@@ -163,7 +163,7 @@ def sums_of(directory: Path) -> list[tuple[int, int, int] | None]:
     """The rows, attempts and tokens of each execution."""
     found = []
     for each in history_of(directory):
-        sums = None if each.settled is None else each.settled.get("m", ModelTotals())
+        sums = None if each.settled is None else each.settled.get(AnswerSource("m"), ModelTotals())
         found.append(None if sums is None else (sums.requests, sums.attempts, sums.total_tokens))
     return found
 

@@ -86,7 +86,7 @@ def test_rows_that_leave_are_no_longer_counted_for_their_endpoint(tmp_path: Path
     settle(tmp_path, placed())
     ask(tmp_path, "ab")
     with Store(tmp_path) as store:
-        east = store.source_totals[AnswerSource("m", "east")]
+        east = store.parts[AnswerSource("m", "east")]
     assert (east.completed, east.attempts, east.prompt_tokens) == (1, 2, 6)
 
 
@@ -104,5 +104,5 @@ def test_a_twin_gets_the_endpoint_of_its_first(tmp_path: Path) -> None:
     found = [(each.row, each.endpoint, each.attempts) for each in outcomes_in(tmp_path)]
     assert found == [(0, "east", 1), (1, "", 1), (2, "east", 0), (3, "", 0), (4, "east", 0), (5, "", 0)]
     with Checkpoint(tmp_path) as checkpoint:
-        (east,) = checkpoint.source_totals().values()
+        east = checkpoint.parts()[AnswerSource("m", "east")]
     assert (east.completed, east.attempts, east.prompt_tokens) == (3, 1, 3)

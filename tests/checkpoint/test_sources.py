@@ -18,7 +18,7 @@ EAST, WEST = AnswerSource("m", "east"), AnswerSource("m", "west")
 
 def read(directory: Path) -> dict[AnswerSource, ModelTotals]:
     with Checkpoint(directory) as checkpoint:
-        return checkpoint.source_totals()
+        return checkpoint.parts()
 
 
 def test_each_source_has_its_own_totals(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_each_source_has_its_own_totals(tmp_path: Path) -> None:
         WEST: ModelTotals(2, 1, 1, 2, 0, 11, 2, 13),
         AnswerSource("m", "west", "spare"): ModelTotals(1, 1, 0, 1, unstated=1),
     }
-    assert read(tmp_path) == store.source_totals == expected
+    assert read(tmp_path) == store.parts == expected
 
 
 def test_totals_grow_from_one_execution_to_the_next(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_commit_that_failed_is_counted_once_when_it_succeeds(tmp_path: Path) -
         store.connection.execute("CREATE TRIGGER full BEFORE INSERT ON sources BEGIN SELECT raise(ABORT, 'full'); END")
         with pytest.raises(sqlite3.Error, match="full"):
             store._writer.commit(is_last=True)
-        assert store.source_totals == {}
+        assert store.parts == {}
         store.connection.execute("DROP TRIGGER full")
     assert read(tmp_path) == {EAST: store.totals["m"]}
 

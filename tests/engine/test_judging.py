@@ -13,7 +13,8 @@ from batchrun.errors import EndpointRefused, JobError
 from batchrun.job.judge import Judge
 from batchrun.job.sections import Input, Job, Limits, Model, Output
 from batchrun.report.bar import Silence
-from batchrun.results.summary import Status, Summary, summarize
+from batchrun.results.recorded import Status
+from batchrun.results.summary import Summary, summarize
 
 WRITTEN = "batchrun.engine.judging.write_judge_input"
 

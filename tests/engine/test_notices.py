@@ -15,7 +15,8 @@ from batchrun.job.notify import Notify
 from batchrun.job.sections import Input, Job, Model, Output
 from batchrun.records import Figures
 from batchrun.report.bar import Silence
-from batchrun.results.summary import Status, summarize
+from batchrun.results.recorded import Status
+from batchrun.results.summary import summarize
 
 NAME = "THE_URL"
 

@@ -17,7 +17,7 @@ from batchrun.errors import BatchrunError, JobError
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Input, Job, Limits, Model, Output, Price
 from batchrun.prompts.source import Source
-from batchrun.records import Figures
+from batchrun.records import AnswerSource, Figures
 from batchrun.report.bar import Silence
 from batchrun.results.export import export
 
@@ -148,7 +148,7 @@ def test_a_retry_that_is_refused_leaves_the_failed_rows_in_the_results() -> None
     assert run(job(), Options(simulate=True)).failed == 1
     with pytest.raises(JobError, match="the cap is"):
         run(job(max_cost_usd=1e-8), Options(simulate=True, retry_failed=True))
-    assert export(Path("out")).totals["m"].failed == 1
+    assert export(Path("out")).parts[AnswerSource("m")].failed == 1
     summary = run(job(), Options(simulate=True, retry_failed=True))
     assert (summary.newly_settled, summary.rows) == (1, 2)
 

@@ -75,7 +75,7 @@ def settle(
 
 def _outcome(entry: Request | BadRow, number: int, answer: Answer) -> Outcome:
     if isinstance(entry, BadRow):
-        answered: str | dict[str, Any] | None = failed("bad_row", error=entry.message)
+        answered: str | dict[str, Any] | None = failed("bad_row", error=entry.message) | {"attempts": 0}
     else:
         answered = answer(entry)
     changes = answered if isinstance(answered, dict) else {"body": body_of(answered, number)}

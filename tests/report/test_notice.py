@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from batchrun.job.sections import Input, Job, Model
-from batchrun.records import ModelTotals, RowCount
+from batchrun.records import AnswerSource, ModelTotals, RowCount
 from batchrun.report.notice import Notice, ended_notice, failed_notice, paused_notice
-from batchrun.results.summary import Recorded, Status, Summary, summarize
+from batchrun.results.recorded import Recorded, Status
+from batchrun.results.summary import Summary, summarize
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 JOB = Job(name="labels", input=Input(path=("in.jsonl",)), model=Model(names=(MODEL,)))
@@ -14,7 +15,7 @@ JOB = Job(name="labels", input=Input(path=("in.jsonl",)), model=Model(names=(MOD
 def summary(state: str, exit_code: int, message: str = "", *, simulated: bool = False) -> Summary:
     """Return the summary of a run of 1,500 rows that has settled 1,200."""
     counts = {"requests": 1200, "completed": 1199, "failed": 1, "attempts": 1200}
-    totals = {MODEL: ModelTotals(**counts, prompt_tokens=1_000_000, total_tokens=1_000_000)}
+    totals = {AnswerSource(MODEL): ModelTotals(**counts, prompt_tokens=1_000_000, total_tokens=1_000_000)}
     status = Status(state=state, exit_code=exit_code, message=message)
     recorded = Recorded(total=RowCount(1500, is_exact=True))
     return summarize(JOB, Path("runs/labels"), status, totals, simulated=simulated, recorded=recorded)

@@ -10,7 +10,8 @@ from batchrun.job.evaluate import Evaluate
 from batchrun.job.prompt import PromptTemplates
 from batchrun.job.sections import Input, Job, Model, Output
 from batchrun.report.settings import facts_of, texts_of
-from batchrun.results.summary import Recorded, Status, summarize
+from batchrun.results.recorded import Recorded, Status
+from batchrun.results.summary import summarize
 
 JOB = Job(
     input=Input(path=("in.jsonl",)),

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 from harness.checkpoints import columns_of
+from harness.priced import priced
 
 from batchrun.records import Outcome, Usage
 from batchrun.results.answer_counts import AnswerCounts, answer_lines
@@ -20,7 +21,7 @@ def answered(finish_reason: str | None = "stop", **message: Any) -> bytes:
 def counted(*outcomes: Outcome) -> list[dict[str, Any]]:
     counts = AnswerCounts()
     for each in outcomes:  # one batch each
-        arrays = outcome_arrays(columns_of([each]), {})
+        arrays = outcome_arrays(columns_of([each]), priced())
         counts.add(dict(zip([column.name for column in COLUMNS], arrays, strict=True)))
     return counts.table()
 

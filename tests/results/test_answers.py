@@ -8,7 +8,7 @@ import pytest
 from harness.checkpoints import columns_of
 
 from batchrun.answers.schema import AnswerSchema
-from batchrun.records import Outcome
+from batchrun.records import AnswerSource, Outcome
 from batchrun.results.answers import AnswerReader, Answers
 
 Make = Callable[..., Outcome]
@@ -38,7 +38,7 @@ def test_an_answer_that_fits_is_completed_and_any_other_is_failed(outcome: Make)
     assert answers.outcomes["error"][0] is answers.outcomes["error"][2] is None
     assert answers.outcomes["error"][1] == "the answer holds no JSON object; the answer: none"
     assert '{"n": ""}' in answers.outcomes["error"][3]
-    assert dict(reader.gained) == {"m": -1, "other": 1}
+    assert dict(reader.gained) == {AnswerSource("m"): -1, AnswerSource("other"): 1}
     assert dict(reader.failures) == {"invalid_response": 0}
     assert reader.examples == {"invalid_response": "the answer holds no JSON object"}
     shown = [(each.response, each.finish_reason, each.response_id) for each in answers.completions]
@@ -75,7 +75,7 @@ def test_without_a_schema_nothing_is_invalid(outcome: Make) -> None:
     assert answers.outcomes["kind"] == [None, None]
     assert [each.response for each in answers.completions] == ["a", "b"]
     assert (answers.objects, reader.columns) == (None, None)
-    assert dict(reader.gained) == {"m": 1}
+    assert dict(reader.gained) == {AnswerSource("m"): 1}
 
 
 def test_an_error_quotes_the_start_of_the_answer_or_states_that_it_has_no_text(outcome: Make) -> None:
@@ -118,7 +118,7 @@ def test_a_refusal_and_a_filters_verdict_fail_under_a_schema_with_their_words(ou
     assert answers.outcomes["error"][4] == "flagged"
     assert [each.refusal for each in answers.completions][:2] == ["I cannot.", "I should not."]
     assert dict(reader.failures) == {"refused": 0, "content_filter": 1, "invalid_response": 1}
-    assert reader.gained == {"m": -2}
+    assert reader.gained == {AnswerSource("m"): -2}
 
 
 def test_without_a_schema_a_refusal_is_completed_with_its_words(outcome: Make) -> None:

@@ -8,6 +8,7 @@ import orjson
 import pyarrow as pa
 import pytest
 from harness.checkpoints import columns_of
+from harness.priced import priced
 
 from batchrun.job.sections import Price
 from batchrun.records import Outcome, Usage
@@ -37,16 +38,20 @@ finished_at        timestamp[ms, tz=UTC]
 error_kind         string
 error              string
 http_status        int32
+endpoint           string
+answered_by        string
 response_id        string
 """
 """The public columns, with the names that Arrow gives to their types."""
+
+COLUMN_NAMES = [column.name for column in COLUMNS]
 
 Make = Callable[..., Outcome]
 
 
 def shown(*outcomes: Outcome, prices: Any = None) -> list[dict[str, Any]]:
-    arrays = outcome_arrays(columns_of(outcomes), prices or {})
-    rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(arrays, [column.name for column in COLUMNS]).to_pylist()
+    arrays = outcome_arrays(columns_of(outcomes), priced(**prices or {}))
+    rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(arrays, COLUMN_NAMES).to_pylist()
     return rows
 
 
@@ -141,6 +146,8 @@ def test_a_completed_outcome_fills_every_column(outcome: Make) -> None:
             "error_kind": None,
             "error": None,
             "http_status": 200,
+            "endpoint": None,
+            "answered_by": None,
             "response_id": "chatcmpl-9",
         }
     ]
@@ -201,3 +208,38 @@ def test_a_model_without_a_price_costs_null(outcome: Make) -> None:
     usage = Usage(1, 1)
     rows = shown(outcome(usage=usage), outcome(model="lora", usage=usage), prices={"m": Price(), "lora": None})
     assert [row["cost_usd"] for row in rows] == [0.0, None]
+
+
+@pytest.mark.parametrize(
+    ("changes", "endpoint"),
+    [
+        ({}, "host"),
+        ({"endpoint": "east"}, "east"),
+        ({"kind": "timeout", "body": None}, "host"),
+        ({"kind": "bad_row", "body": None, "attempts": 0}, None),
+        ({"attempts": 0}, "host"),
+    ],
+    ids=["the only one", "one of several", "a failure", "nothing was sent", "a copy"],
+)
+def test_a_row_names_the_endpoint_that_answered(outcome: Make, changes: dict[str, Any], endpoint: str | None) -> None:
+    """By its name in the job; by its host where the job has one."""
+    columns = columns_of([outcome(**changes)])
+    row = dict(zip(COLUMN_NAMES, outcome_arrays(columns, priced(), only_endpoint="host"), strict=True))
+    assert row["endpoint"].to_pylist() == [endpoint]
+    assert shown(outcome(**changes))[0]["endpoint"] == changes.get("endpoint")
+
+
+def test_the_cost_is_that_of_the_endpoint_and_the_model_that_answered(outcome: Make) -> None:
+    """Whatever model was asked."""
+    usage = Usage(1_000_000, 0)
+    outcomes = [outcome(usage=usage, endpoint=each) for each in ("east", "west", "")]
+    outcomes.append(outcome(usage=usage, endpoint="west", answered_by="spare"))
+    usd = {("east", "m"): 1.0, ("west", "m"): 2.0, ("west", "spare"): 5.0}
+
+    def price(endpoint: str, model: str) -> Price | None:
+        found = usd.get((endpoint, model))
+        return None if found is None else Price(input_usd_per_mtok=found)
+
+    row = dict(zip(COLUMN_NAMES, outcome_arrays(columns_of(outcomes), price), strict=True))
+    assert row["cost_usd"].to_pylist() == [1.0, 2.0, None, 5.0]
+    assert row["answered_by"].to_pylist() == [None, None, None, "spare"]

@@ -12,6 +12,7 @@ from batchrun.results.endpoints import (
     earlier_endpoints,
     is_known_endpoint,
     is_same_endpoint,
+    only_endpoint,
 )
 
 A, B = "https://a.example/v1", "https://b.example/v1"
@@ -68,3 +69,21 @@ def test_an_endpoint_that_was_tried_and_never_answered_is_not_named_as_one_that_
     """An older version noted only where requests were sent."""
     assert answering_endpoints(Recorded(endpoints=[A, B], answered={A: ["m"]})) == [A]
     assert answering_endpoints(Recorded(endpoints=[A, B])) == [A, B]
+
+
+@pytest.mark.parametrize(
+    ("known", "host"),
+    [
+        ({}, None),
+        ({"unnamed": [A], "endpoints": [B, A]}, "a.example"),
+        ({"unnamed": ["http://user@a.example:8000/v1"]}, "a.example:8000"),
+        ({"unnamed": [A, B]}, None),
+        ({"unnamed": [], "endpoints": [A]}, None),
+        ({"endpoints": [B]}, "b.example"),
+        ({"unnamed": [A], "simulated": True}, "simulator"),
+    ],
+    ids=["nothing", "one", "a port", "two", "all have names", "an older version", "simulated"],
+)
+def test_answers_without_an_endpoint_s_name_come_from_the_only_one(known: dict[str, Any], host: str | None) -> None:
+    """Where two have answered, it is not known which of them answered a row."""
+    assert only_endpoint(Recorded(**known)) == host

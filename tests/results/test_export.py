@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
+import pyarrow.parquet as pq
 import pytest
-from harness.settled import settle
+from harness.settled import body_of, settle
 
+from batchrun.answers.schema import AnswerSchema
 from batchrun.errors import DamagedError, RunDirectoryError
+from batchrun.records import Usage
 from batchrun.results import export as export_module
 from batchrun.results.export import export
 from batchrun.results.table import Results
@@ -60,6 +64,58 @@ def test_if_rows_are_missing_in_the_checkpoint_all_old_files_stay(view: View) ->
     with pytest.raises(DamagedError, match="55 settled rows where it should be 60"):
         export(OUT, view)
     assert contents() == before
+
+
+ENDPOINTS = """
+[input]
+path = "in.jsonl"
+[model]
+names = ["m"]
+[endpoints.east]
+base_url = "http://127.0.0.1:1/v1"
+[endpoints.east.prices."m"]
+input_usd_per_mtok = 1.0
+[endpoints.west]
+base_url = "http://127.0.0.1:2/v1"
+[endpoints.west.prices."m"]
+input_usd_per_mtok = 2.0
+[output]
+dir = "out"
+"""
+
+
+def test_results_and_usage_name_the_endpoint_of_each_row() -> None:
+    """Each at its own price; a broken row has none."""
+    inputs: list[dict[str, Any]] = [{"prompt": str(row)} for row in range(6)]
+    places = ["east", "west", "east", "east", "west"]
+    settle(
+        [*inputs[:5], {"prompt": None}],
+        lambda request: {"endpoint": places[request.row], "body": body_of("yes"), "usage": Usage(1_000_000, 0)},
+        head=ENDPOINTS,
+    )
+    export(OUT)
+    rows = pq.read_table(OUT / "results.parquet").to_pylist()
+    assert [row["endpoint"] for row in rows] == [*places, None]
+    assert [row["cost_usd"] for row in rows] == [1.0, 2.0, 1.0, 1.0, 2.0, None]
+    usage = pq.read_table(OUT / "usage.parquet").to_pylist()
+    names = ("endpoint", "requests", "failed", "cost_usd")
+    assert [tuple(row[name] for name in names) for row in usage] == [
+        (None, 1, 1, None),
+        ("east", 3, 0, 3.0),
+        ("west", 2, 0, 4.0),
+    ]
+    assert orjson.loads(pq.read_metadata(OUT / "results.parquet").metadata[b"batchrun.usage"]) == usage
+
+
+def test_an_answer_that_does_not_fit_a_new_schema_is_counted_for_its_endpoint() -> None:
+    settle(
+        [{"prompt": "a"}, {"prompt": "b"}],
+        lambda request: {"endpoint": "east" if request.row else "west", "body": body_of("{}" if request.row else "no")},
+        head=ENDPOINTS,
+    )
+    export(OUT, View(schema=AnswerSchema({"type": "object", "properties": {"a": {"type": "string"}}})))
+    usage = pq.read_table(OUT / "usage.parquet").to_pylist()
+    assert [(row["endpoint"], row["completed"], row["failed"]) for row in usage] == [("west", 0, 1), ("east", 1, 0)]
 
 
 def test_a_new_export_replaces_results_usage_and_scores() -> None:

@@ -252,6 +252,27 @@ def test_the_endpoint_that_answers_now_is_recorded_last(
     assert recorded.known["endpoints"] == endpoints
 
 
+@pytest.mark.parametrize(
+    ("known", "names", "unnamed"),
+    [
+        pytest.param({}, [""], [A], id="the first"),
+        pytest.param({"endpoints": [B]}, [""], [B, A], id="an older version has answers of another"),
+        pytest.param({"endpoints": [B], "unnamed": [B]}, [""], [B, A], id="a second"),
+        pytest.param({"endpoints": [A]}, ["east", "west"], [A], id="several, after one"),
+        pytest.param({"endpoints": [A, B], "unnamed": []}, ["east", "west"], [], id="several again"),
+    ],
+)
+def test_the_endpoints_whose_answers_have_no_name_are_recorded(
+    known: dict[str, Any], names: list[str], unnamed: list[str]
+) -> None:
+    """Those of executions whose job had one."""
+    recorded = Recorded(**known)
+    urls = {"": A, "east": A, "west": B}
+    many = dataclasses.replace(job(A), endpoints={name: Endpoint(base_url=urls[name]) for name in names})
+    note_start(recorded, many, is_simulated=False, has_answers=True)
+    assert recorded.known["unnamed"] == unnamed
+
+
 def test_the_identity_of_a_run_directory_never_changes() -> None:
     """Other systems know the run by it."""
     recorded = Recorded()

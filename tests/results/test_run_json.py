@@ -9,9 +9,10 @@ import pytest
 
 from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Input, Job, Model
+from batchrun.results.recorded import Status
 from batchrun.results.replace import replacing_together
 from batchrun.results.run_json import read_summary, save_ending, save_scores
-from batchrun.results.summary import Status, summarize
+from batchrun.results.summary import summarize
 
 SCORES: list[dict[str, Any]] = [{"model": "m", "mean": 1.0}]
 

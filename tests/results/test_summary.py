@@ -7,8 +7,9 @@ import pytest
 
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.job.sections import Input, Job, Model, Price
-from batchrun.records import ModelTotals
-from batchrun.results.summary import Recorded, Status, summarize
+from batchrun.records import AnswerSource, ModelTotals
+from batchrun.results.recorded import Recorded, Status
+from batchrun.results.summary import summarize
 
 
 def test_nothing_set_aside_is_zero_and_not_minus_zero() -> None:
@@ -29,7 +30,7 @@ def test_nothing_set_aside_is_zero_and_not_minus_zero() -> None:
 def test_why_a_cost_is_not_known_is_named(sums: ModelTotals, text: str) -> None:
     """The answers do not state what they used, or the price is missing."""
     job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("m",)))
-    assert summarize(job, Path("out"), Status(state="completed"), {"m": sums}).cost_text == text
+    assert summarize(job, Path("out"), Status(state="completed"), {AnswerSource("m"): sums}).cost_text == text
 
 
 def test_where_one_of_several_models_has_a_price_its_cost_is_shown() -> None:
@@ -40,7 +41,7 @@ def test_where_one_of_several_models_has_a_price_its_cost_is_shown() -> None:
         prices={"a": Price(input_usd_per_mtok=100, output_usd_per_mtok=1000)},
     )
     sums = ModelTotals(2, 2, 0, 2, 0, 300, 400, 700)
-    summary = summarize(job, Path("out"), Status(state="completed"), {"a": sums, "b": sums})
+    summary = summarize(job, Path("out"), Status(state="completed"), {AnswerSource("a"): sums, AnswerSource("b"): sums})
     assert (summary.cost_usd, summary.cost_text) == (None, "0.4300 USD for a; not known for b")
 
 
@@ -58,7 +59,9 @@ def test_what_was_sent_without_a_price_and_not_recorded_has_not_cost_nothing(
 
 def test_the_models_that_were_paused_are_named_if_others_were_not() -> None:
     job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("a", "b")))
-    summary = summarize(job, Path("out"), Status(state="completed"), {"a": ModelTotals(1, 1), "b": ModelTotals(1, 1)})
+    summary = summarize(
+        job, Path("out"), Status(state="completed"), {AnswerSource(model): ModelTotals(1, 1) for model in "ab"}
+    )
     assert summary.whose_pauses == ""
     one, both = ([{"pauses": [{"model": name} for name in names]}] for names in ("b", "ab"))
     assert dataclasses.replace(summary, executions=one).whose_pauses == " for b"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import orjson
 import pyarrow as pa
 from harness.checkpoints import columns_of
+from harness.priced import priced
 
 from batchrun.answers.schema import AnswerSchema
 from batchrun.job.evaluate import Evaluate
@@ -41,7 +42,7 @@ def made(outcomes: list[Outcome], *hidden: str) -> Results:
     return Results(
         [columns_of(outcomes)],
         Inputs(),
-        {},
+        priced(),
         reader=AnswerReader(AnswerSchema(SCHEMA)),
         evaluated=Evaluated([Scoring(ByTarget(evaluate, "input_score"), 1)]),
         hidden=hidden,
@@ -85,7 +86,9 @@ def test_what_is_to_be_known_about_the_answers_is_counted_as_they_pass(outcome: 
     choices = [("yes", "stop"), (None, "length"), (" ", "stop"), ("half an ans", "length")]
     bodies = [{"choices": [{"message": {"content": text}, "finish_reason": why}]} for text, why in choices]
     outcomes = [outcome(row=row, body=orjson.dumps(body)) for row, body in enumerate(bodies)]
-    results = Results([columns_of(outcomes), columns_of([outcome(row=9, kind="bad_request", body=None)])], None, {})
+    results = Results(
+        [columns_of(outcomes), columns_of([outcome(row=9, kind="bad_request", body=None)])], None, priced()
+    )
     assert sum(batch.num_rows for batch in results.batches()) == 5
     (counts,) = results.answers.table()
     assert (counts["completed"], counts["empty"], counts["cut_off"]) == (4, {"length": 1, "stop": 1}, 2)

@@ -5,10 +5,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from harness.priced import priced
 
 from batchrun.job.sections import Price
-from batchrun.records import ModelTotals, Usage, summed
-from batchrun.results.usage import USAGE_COLUMNS, cost_of, usage_rows, write_usage
+from batchrun.records import AnswerSource, ModelTotals, Usage, summed
+from batchrun.results.usage import MODEL_COLUMNS, USAGE_COLUMNS, cost_of, model_rows, usage_rows, write_usage
 
 PRICE = Price(input_usd_per_mtok=2, output_usd_per_mtok=10, cached_input_usd_per_mtok=1)
 TOTALS = ModelTotals(
@@ -37,14 +38,50 @@ ROW = {
     "cached_tokens": 500_000,
     "reasoning_tokens": 50_000,
     "cost_usd": 2.5,
+    "endpoint": "host",
+    "answered_by": None,
 }
+M = AnswerSource("m")
 
 
 def test_a_row_has_the_totals_and_the_cost_of_a_model() -> None:
     """Names and order are public. Cached tokens have their own price."""
-    (row,) = usage_rows({"m": TOTALS}, {"m": PRICE})
+    (row,) = usage_rows({M: TOTALS}, priced(m=PRICE), "host")
     assert row == ROW
     assert list(row) == list(ROW) == [column.name for column in USAGE_COLUMNS]
+    assert model_rows({M: TOTALS}, priced(m=PRICE)) == [{column.name: ROW[column.name] for column in MODEL_COLUMNS}]
+
+
+def test_each_endpoint_has_a_row_at_its_own_price(tmp_path: Path) -> None:
+    """And each model that answered in place of another; the row of the model has what they add up to."""
+    east, west = ModelTotals(5, 5, 0, 5, 0, 1_000_000), ModelTotals(2, 1, 1, 3, 1, 2_000_000)
+    spare = ModelTotals(1, 1, 0, 1, 0, 4_000_000)
+    parts = {
+        AnswerSource("m", "east"): east,
+        AnswerSource("m", "west"): west,
+        AnswerSource("m", "west", "spare"): spare,
+        AnswerSource("m"): ModelTotals(1, 0, 1),  # never sent
+    }
+    prices = {("east", "m"): 2.0, ("west", "m"): 3.0, ("west", "spare"): 10.0}
+
+    def price(endpoint: str, model: str) -> Price | None:
+        usd = prices.get((endpoint, model))
+        return None if usd is None else Price(input_usd_per_mtok=usd)
+
+    rows = usage_rows(parts, price, "host")
+    names = ("model", "endpoint", "answered_by", "requests", "failed", "cost_usd")
+    assert [[row[name] for name in names] for row in rows] == [
+        ["m", "east", None, 5, 0, 2.0],
+        ["m", "west", None, 2, 1, 6.0],
+        ["m", "west", "spare", 1, 0, 40.0],
+        ["m", None, None, 1, 1, None],
+    ]
+    (row,) = model_rows(parts, price)
+    assert (row["requests"], row["failed"], row["prompt_tokens"], row["cost_usd"]) == (9, 2, 7_000_000, 48.0)
+    del prices["west", "spare"]
+    assert model_rows(parts, price)[0]["cost_usd"] is None
+    write_usage(tmp_path / "usage.parquet", rows)
+    assert pq.read_table(tmp_path / "usage.parquet").to_pylist() == rows
 
 
 @pytest.mark.parametrize(
@@ -58,21 +95,21 @@ def test_a_row_has_the_totals_and_the_cost_of_a_model() -> None:
 )
 def test_an_unknown_cost_is_null(totals: ModelTotals, price: Price | None, usd: float | None) -> None:
     """Without a price or without token counts, the cost is unknown, not zero."""
-    assert [row["cost_usd"] for row in usage_rows({"m": totals}, {"m": price})] == [usd]
+    assert [row["cost_usd"] for row in model_rows({M: totals}, priced(m=price))] == [usd]
 
 
 def test_what_no_answer_stated_is_null_and_not_0() -> None:
     """Unless answers stated 0, or there is no answer at all: then nothing was used."""
     stated = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
-    (row,) = usage_rows({"m": ModelTotals(completed=1, **stated)}, {"m": PRICE})
+    (row,) = model_rows({M: ModelTotals(completed=1, **stated)}, priced(m=PRICE))
     assert (row["cached_tokens"], row["reasoning_tokens"]) == (None, None)
     assert row["cost_usd"] == pytest.approx(30 / 1e6)
     zeros = frozenset({"cached_tokens"})
-    (row,) = usage_rows({"m": ModelTotals(completed=1, **stated, stated_as_0=zeros)}, {"m": PRICE})
+    (row,) = model_rows({M: ModelTotals(completed=1, **stated, stated_as_0=zeros)}, priced(m=PRICE))
     assert (row["cached_tokens"], row["reasoning_tokens"]) == (0, None)
-    (row,) = usage_rows({"m": ModelTotals(completed=2, unstated=2)}, {"m": PRICE})
+    (row,) = model_rows({M: ModelTotals(completed=2, unstated=2)}, priced(m=PRICE))
     assert {row[name] for name in Usage._fields} == {None}
-    (row,) = usage_rows({"m": ModelTotals(failed=2)}, {"m": PRICE})
+    (row,) = model_rows({M: ModelTotals(failed=2)}, priced(m=PRICE))
     assert {row[name] for name in Usage._fields} == {0}
 
 
@@ -96,13 +133,13 @@ def test_the_total_cost_is_known_if_that_of_every_model_that_was_asked_is() -> N
 def test_the_file_has_one_row_per_model(tmp_path: Path) -> None:
     """The order of the models is kept, and so are the types, even if every value is null."""
     path = tmp_path / "usage.parquet"
-    write_usage(path, {"m": TOTALS, "lora": TOTALS}, {})
+    write_usage(path, usage_rows({M: TOTALS, AnswerSource("lora"): TOTALS}, priced(), "host"))
     table = pq.read_table(path)
     assert table.to_pylist() == [{**ROW, "cost_usd": None}, {**ROW, "model": "lora", "cost_usd": None}]
-    assert table.schema.types == [pa.string(), *[pa.int64()] * 10, pa.float64()]
+    assert table.schema.types == [pa.string(), *[pa.int64()] * 10, pa.float64(), pa.string(), pa.string()]
 
 
 def test_a_run_without_models_has_an_empty_file(tmp_path: Path) -> None:
     """If no row is settled, the file is still readable."""
-    write_usage(tmp_path / "usage.parquet", {}, {})
+    write_usage(tmp_path / "usage.parquet", [])
     assert pq.read_table(tmp_path / "usage.parquet").num_rows == 0

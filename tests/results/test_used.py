@@ -12,10 +12,10 @@ from batchrun.checkpoint.in_flight import Journal
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.job.sections import Input, Job, Model, Price
 from batchrun.job.serialization import job_to_dict
-from batchrun.records import ModelTotals
+from batchrun.records import AnswerSource, ModelTotals
 from batchrun.results.used import used_in
 
-TOTALS = {"m": ModelTotals(requests=1, completed=1, prompt_tokens=1_000_000, total_tokens=1_000_000)}
+TOTALS = {AnswerSource("m"): ModelTotals(requests=1, completed=1, prompt_tokens=1_000_000, total_tokens=1_000_000)}
 
 
 class Kept:

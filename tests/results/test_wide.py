@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 from harness.checkpoints import columns_of
+from harness.priced import priced
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +44,7 @@ def test_every_answer_is_in_the_row_of_its_prompt_for_all_batch_sizes(
     places: list[tuple[int, str, int]], cuts: list[int]
 ) -> None:
     """Missing answers are null; prompts without settled requests are absent; the order is that of the input."""
-    batch = next(Results([columns_of([settled(*place) for place in places])], None, {}).batches())
+    batch = next(Results([columns_of([settled(*place) for place in places])], None, priced()).batches())
     bounds = [0, *(min(cut, len(places)) for cut in cuts), len(places)]
     batches = [batch[a:b] for a, b in pairwise(bounds) if b > a]
     there = set(places)
@@ -64,12 +65,12 @@ def test_names_never_clash(outcome: Make) -> None:
     body = orjson.dumps({"choices": [{"message": {"content": '{"0/x": 1, "x": 2}'}}]})
     asked = [("m", 0), ("m/0", 0)]
     outcomes = [outcome(model=model, sample=sample, body=body) for model, sample in asked]
-    (row,) = turned(list(Results([columns_of(outcomes)], None, {}, reader=reader).batches()), asked)
+    (row,) = turned(list(Results([columns_of(outcomes)], None, priced(), reader=reader).batches()), asked)
     assert [name for name in row if name.endswith("x")] == ["m/0/0/x", "m/0/x", "m/0/0/0/x", "response_m/0/0/x"]
     assert [row[name] for name in row if name.endswith("x")] == [1, 2, 1, 2]
 
 
 def test_columns_without_values_are_left_out(outcome: Make) -> None:
     """Rows without a model have a row without answers."""
-    batches = list(Results([columns_of([outcome(model="", kind="bad_row", body=None)])], None, {}).batches())
+    batches = list(Results([columns_of([outcome(model="", kind="bad_row", body=None)])], None, priced()).batches())
     assert turned(batches, [("m", 0)]) == [{"row": 0, "custom_id": "0", "m/0/response": None}]

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from harness.checkpoints import columns_of
+from harness.priced import priced
 
 from batchrun.records import Outcome, OutcomeColumns
 from batchrun.results import writer
@@ -40,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
 def write(path: Path, *lists: list[Outcome], inputs: Table | None = INPUT, totals: Any = None) -> tuple[int, int]:
     """Write results; return the numbers of written and of dropped rows."""
-    results = Results(map(columns_of, lists), inputs, {})
+    results = Results(map(columns_of, lists), inputs, priced())
     write_results(path, results, lambda: {USAGE_KEY: totals})
     return results.rows, results.dropped
 
@@ -119,7 +120,7 @@ def test_the_footer_has_the_totals_at_the_end_of_writing(path: Path, outcome: Ma
         yield columns_of([outcome()])
         read.append(1)
 
-    write_results(path, Results(outcomes(), INPUT, {}), lambda: {USAGE_KEY: {"requests": len(read)}})
+    write_results(path, Results(outcomes(), INPUT, priced()), lambda: {USAGE_KEY: {"requests": len(read)}})
     assert USAGE_KEY == "batchrun.usage"
     assert orjson.loads(pq.read_metadata(path).metadata[b"batchrun.usage"]) == {"requests": 1}
 

@@ -36,7 +36,7 @@ class Past(NamedTuple):
     def of(cls, checkpoint: Checkpoint, job: Job) -> "Past":
         """Read it from a checkpoint; the job has the prices."""
         totals = checkpoint.totals()
-        used = used_in(checkpoint, job, totals).plus(used_elsewhere(job))
+        used = used_in(checkpoint, job, checkpoint.parts()).plus(used_elsewhere(job))
         return cls(totals, checkpoint.answered(_LEARNED_ROWS), used, checkpoint.fact(facts.LIMIT))
 
 

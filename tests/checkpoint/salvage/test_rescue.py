@@ -280,7 +280,7 @@ def test_every_answer_keeps_its_endpoint(tmp_path: Path) -> None:
     salvaged(tmp_path)
     assert outcomes_in(tmp_path) == outcomes[:10]
     with Checkpoint(tmp_path) as checkpoint:
-        counts = {each.endpoint: (sums.completed, sums.attempts) for each, sums in checkpoint.source_totals().items()}
+        counts = {each.endpoint: (sums.completed, sums.attempts) for each, sums in checkpoint.parts().items()}
         assert counts == {"east": (6, 26), "west": (4, 14)}
         assert [each.endpoint for each in checkpoint.endpoint_limits()] == ["east"]
     with Store(tmp_path) as store:

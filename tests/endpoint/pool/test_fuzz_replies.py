@@ -7,6 +7,7 @@ import orjson
 import pyarrow as pa
 import pytest
 from harness.checkpoints import columns_of
+from harness.priced import priced
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,7 +70,7 @@ def test_every_reply_can_be_priced_and_written(body: bytes) -> None:
     verdict = judge(Reply(200, {}, body, 0.1))
     cost = cost_usd(verdict.usage, PRICE)
     assert cost is None or 0 <= cost < 1e5
-    arrays = outcome_arrays(columns_of([outcome(body, verdict.kind)]), {"m": PRICE})
+    arrays = outcome_arrays(columns_of([outcome(body, verdict.kind)]), priced(m=PRICE))
     batch = pa.RecordBatch.from_arrays(arrays, names=[column.name for column in COLUMNS])
     batch.validate(full=True)
     if verdict.kind is None:
