@@ -43,7 +43,8 @@ def test_headers_and_query_are_those_of_the_request() -> None:
     """A secret header is there by the name of its variable; no other key is sent then."""
     headers: Any = {"X-Title": "it's mine", "api-key": {"env": "AZURE_KEY"}, "X-Two": {"env": "maybe_a_key"}}
     endpoint = Endpoint(base_url="https://h/v1", headers=headers, query={"api-version": "preview"})
-    command = curl_command(endpoint, b'{"model":"m"}', {"OPENAI_API_KEY": "sk-1", "AZURE_KEY": "azure-1"})
+    request = Request(0, "m", 0, b"", b'{"model":"m"}', None)
+    command = curl_command(endpoint, request, {"OPENAI_API_KEY": "sk-1", "AZURE_KEY": "azure-1"})
     assert "https://h/v1/chat/completions?api-version=preview" in command
     assert shlex.join(["-H", "X-Title: it's mine"]) in command
     assert '-H "api-key: $AZURE_KEY"' in command
