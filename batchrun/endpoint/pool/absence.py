@@ -9,8 +9,8 @@ began with the first failure that no success followed.
 from collections.abc import Callable
 
 from batchrun.endpoint.pool.admission import Admission
-from batchrun.endpoint.pool.health import Pause
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.pause import Pause
 from batchrun.records import Event, Paused, Resumed
 
 _UNNOTICED_S = 2.0

@@ -1,45 +1,77 @@
-"""Rows that may take the endpoint down each time they are sent: they are sent one at a time. Pure: time is given.
+"""Rows that may take the endpoint down each time they are sent: they are tried apart. Pure: time is given.
 
 Theory of operation. An outage costs no row an attempt. So a row that makes the server crash would be sent again after
 each crash, for ever, and every row that is in flight next to it would be lost each time. What tells it apart is that it
 is always there when an outage begins: sent before the first failure, and not answered.
 
-- A row that was there at two beginnings is held apart. It is sent when the endpoint has answered others for as long as
-  it lasted with the row, and no other such row is in flight.
-- If it is answered, it is a row like any other. If an outage begins without any row in flight that was there at another
-  beginning, the endpoint fails without them too: all are released. One more beginning is enough to hold a row again:
-  another row that was not known yet may have been the reason.
-- If an outage begins three times while it is the only such row in flight, it fails.
+- A row that was there at two beginnings is held apart. Rows that are held are tried, a few at a time: as many as the
+  square root of their number, which needs the fewest trials to find one among them. A trial begins when the endpoint
+  has answered others for as long as it lasted with these rows.
+- If an outage begins during a trial of several rows, each of them is tried by itself. If one begins then too, the row
+  is tried *alone*: as soon as the endpoint is back, and nothing else is sent for as long as the row needed to take it
+  down. So another row that is not known yet is not mistaken for it. At the third outage that began with only this
+  row on trial, it fails.
+- If a row is answered, it is a row like any other. If an outage begins without any row in flight that was there at
+  another beginning, the endpoint fails without them too: all are released. One more beginning is enough to hold a row
+  again: another row that was not known yet may have been the reason.
 """
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
+from math import isqrt
 
-from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.backlog import Backlog, Work
 
 _BEGINNINGS = 2
 """Outages at whose beginning a row must have been in flight until it is held apart: in one, many rows are by chance."""
 
-_ALONE = 3
-"""Outages that must begin with a row as the only such row in flight until it fails."""
+_TRIALS = 3
+"""Outages that must begin with a row as the only one on trial until it fails."""
 
 _SUCCESSES = 3
-"""Others that must be answered after an outage before such a row is sent."""
+"""Others that must be answered after an outage before a trial begins."""
+
+_LONGER = 2.0
+_LONGER_S = 0.5
+"""How long a row is tried alone: twice the time in which it took the endpoint down, and half a second."""
 
 
 class Apart:
     """The rows of one model that are held apart."""
 
     def __init__(self, held: deque[Work]) -> None:
-        """Begin; `held`: these rows, of all endpoints that serve the model."""
+        """Begin; `held`: these rows, of all endpoints that serve the model; those to be tried by themselves first."""
         self.held = held
-        self._sent: Work | None = None
+        self.alone: Work | None = None
+        """The row that is tried alone, or will be next."""
+        self.alone_until_s = 0.0
+        """The latest end of that."""
+        self._is_alone_sent = False
+        self._on_trial: set[Work] = set()
+        self._to_send = 0  # of those that are held, in this trial
+        self._is_single = False  # whether this trial is of one row
         self._successes = 0  # since the last outage
         self._ended_s = 0.0
 
+    def suspects(self, work: Work) -> bool:
+        """Return whether a row may take the endpoint down."""
+        return work.beginnings >= _BEGINNINGS
+
     def is_for(self, work: Work) -> bool:
-        """Return whether a row must be held apart, and was not sent from here."""
-        return work.beginnings >= _BEGINNINGS and work is not self._sent
+        """Return whether a row must be held apart, and is not on trial."""
+        return self.suspects(work) and work not in self._on_trial
+
+    def is_tried_by_itself(self, work: Work) -> bool:
+        """Return whether a row is the only one on trial."""
+        return len(self._on_trial) == 1 and work in self._on_trial
+
+    def hold(self, work: Work) -> None:
+        """Hold a row until its trial."""
+        if work.beginnings > _BEGINNINGS:
+            self.held.appendleft(work)
+        else:
+            self.held.append(work)
 
     def answered(self, work: Work) -> None:
         """Note a success: such a row is released, any other shows that the endpoint works without them."""
@@ -47,21 +79,56 @@ class Apart:
         if work.beginnings:
             self.release(work)
 
+    def charged(self, work: Work) -> None:
+        """Note that a row pays for a failure: it is its own, unless others were lost together with it."""
+        if work.is_shared:
+            work.beginnings += 1
+            self._on_trial.discard(work)
+        else:
+            self.release(work)
+
     def release(self, work: Work) -> None:
         """Treat a row like any other: it was answered, or its failures were judged to be its own."""
-        work.beginnings = work.alone = 0
-        if work is self._sent:
-            self._sent = None
+        work.beginnings = work.trials = 0
+        self._on_trial.discard(work)
+        if work is self.alone:
+            self.alone = None
 
     def take(self, now_s: float, *, is_idle: bool) -> Work | None:
-        """Return the next row to send apart; `is_idle`: there is no other row to send or to wait for."""
-        if not self.held or self._sent is not None:
+        """Return the next row to try; `is_idle`: there is no other row to send or to wait for."""
+        if not self.held:
             return None
-        is_calm = self._successes >= _SUCCESSES and now_s - self._ended_s >= self.held[0].survived_s
-        if not (is_calm or is_idle):
+        self._on_trial = {work for work in self._on_trial if not work.is_settled}
+        if not self._on_trial:
+            size = 1 if self.held[0].beginnings > _BEGINNINGS else isqrt(len(self.held) - 1) + 1
+            survived_s = max(work.survived_s for work in islice(self.held, size))
+            is_calm = self._successes >= _SUCCESSES and now_s - self._ended_s >= survived_s
+            self._to_send = size if is_calm or is_idle else 0
+            self._is_single = size == 1
+        if not self._to_send:
             return None
-        self._sent = self.held.popleft()
-        return self._sent
+        self._to_send -= 1
+        work = self.held.popleft()
+        self._on_trial.add(work)
+        return work
+
+    def take_alone(self, backlog: Backlog, now_s: float) -> Work | None:
+        """Return the row that is to be tried alone now, if it was not sent yet."""
+        row = self.alone
+        if row is None or self._is_alone_sent or not backlog.take_where(lambda each: each is row):
+            return None
+        self._is_alone_sent = True
+        self.alone_until_s = now_s + _LONGER * row.survived_s + _LONGER_S
+        return row
+
+    def holds_others(self, in_flight: int, now_s: float) -> bool:
+        """Return whether nothing else is sent, because a row is tried alone; else that trial is over."""
+        if self._is_alone_sent and in_flight and now_s < self.alone_until_s:
+            return True
+        if self.alone is not None and not self._is_alone_sent:
+            self._on_trial.discard(self.alone)
+        self.alone = None
+        return False
 
     def outage_ended(self, present: Sequence[tuple[Work, float]], now_s: float) -> Iterable[Work]:
         """Note the end of an outage; return the rows that are held no longer.
@@ -73,19 +140,22 @@ class Apart:
         for work, survived_s in present:
             work.beginnings += 1
             work.survived_s = survived_s
-            if work is self._sent:
-                work.alone += 1
-        self._sent = None
+        tried = self._on_trial if self._is_single else set()
+        self._on_trial, self.alone, self._is_alone_sent, self._to_send = set(), None, False, 0
+        for work, _ in present:
+            if work in tried:
+                work.trials += 1
+                self._on_trial, self.alone = {work}, work
         self._successes, self._ended_s = 0, now_s
         if not self.held or any(work.beginnings >= _BEGINNINGS for work, _ in present):
             return ()
         released = list(self.held)
         self.held.clear()
         for work in released:
-            work.beginnings, work.alone = 1, 0
+            work.beginnings, work.trials = 1, 0
         return released
 
 
 def is_condemned(work: Work) -> bool:
     """Return whether outages began so often with the row that it fails."""
-    return work.alone >= _ALONE
+    return work.trials >= _TRIALS

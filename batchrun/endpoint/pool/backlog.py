@@ -24,8 +24,9 @@ class Work:
     is_settled = False  # has its outcome
     is_given_up = False  # the attempt in flight is
     beginnings = 0  # of outages at which it was in flight, since it was last judged
-    alone = 0  # of these, as the only row that was held apart
+    trials = 0  # of these, as the only row on trial
     survived_s = 0.0  # how long it was in flight when the last of them began
+    is_shared = False  # lost last together with others, any of which may be the reason
     endpoint = ""  # that passed it on last
     level = 0  # requests in flight when it was sent, this one included
     sent_s = 0.0

@@ -3,10 +3,10 @@
 from batchrun.endpoint.pool.absence import Absence
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
-from batchrun.endpoint.pool.failures import Failure
+from batchrun.endpoint.pool.failures import Failure, Loss
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.verdicts import Effect, ForLimit, ForRow, ForRun
-from batchrun.records import Fault
+from batchrun.records import Fault, Reply
 
 _FALTERS = 3
 """Failures in a row, and as many as half of what is in flight, until the limit stops growing. A server that has too
@@ -17,6 +17,11 @@ _STALE = 3
 """How often a row may meet a connection that the server had closed, at no cost. A server that closes every connection
 after its first answer would otherwise hold a row for ever."""
 
+_BREAKS = frozenset({"connection", "bad_reply"})
+"""Kinds of faults in which no connection was made, or it broke before or in an answer."""
+
+_BAD_GATEWAY = 502
+
 
 class Evidence:
     """Passes failures on to the limit and to the health of their model."""
@@ -25,12 +30,14 @@ class Evidence:
         self._admission, self._limit = admission, admission.limit
         self._absence = absence
 
-    def is_only_stale(self, work: Work) -> bool:
-        """Return whether an attempt only met a connection that the server had closed: that shows nothing."""
+    def is_only_stale(self, lane: Lane, work: Work, now_s: float) -> bool:
+        """Return whether an attempt only met a connection that the server had closed: alone, that shows nothing."""
         result = work.failure[0] if work.failure else None
         if not isinstance(result, Fault) or not result.is_stale or work.is_canary or work.stale >= _STALE:
             return False
         work.stale += 1
+        if lane.health.broke(work, self._failure(lane, work, now_s, cost=0, was_probe=False)):
+            self._absence.begins(lane, now_s)
         return True
 
     def is_never_let_in(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> bool:
@@ -83,7 +90,35 @@ class Evidence:
             return
         if effect.run is ForRun.WAITS and (lane.queue or not self._admission.supply.is_fed):
             return  # fresh requests will show whether others are let in
-        failure = Failure(work.kind, work.message, cost, work.sent_s, now_s, lane.in_flight, was_probe)
+        failure = self._failure(lane, work, now_s, cost=cost, was_probe=was_probe)
+        work.is_shared = False
         begins = lane.health.canary_failed(failure) if work.is_canary else lane.health.failed(work, failure)
+        for each in lane.health.lost_together:
+            each.is_shared, each.survived_s = True, now_s - each.sent_s
         if begins:
             self._absence.begins(lane, now_s)
+
+    def _failure(self, lane: Lane, work: Work, now_s: float, *, cost: int, was_probe: bool) -> Failure:
+        return Failure(
+            work.kind,
+            work.message,
+            cost,
+            work.sent_s,
+            now_s,
+            lane.in_flight,
+            was_probe,
+            loss=_loss_of(work),
+            is_trial=lane.apart.is_tried_by_itself(work),
+        )
+
+
+def _loss_of(work: Work) -> Loss | None:
+    """Return how the endpoint was gone, or the server behind a gateway; None when it was not."""
+    result = work.failure[0] if work.failure else None
+    if isinstance(result, Reply):
+        return Loss.BROKEN if result.status == _BAD_GATEWAY else None
+    if result is None or result.kind not in _BREAKS:
+        return None
+    if not result.was_sent:
+        return Loss.UNREACHED
+    return Loss.STALE if result.is_stale else Loss.BROKEN

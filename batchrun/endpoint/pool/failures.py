@@ -1,5 +1,6 @@
 """What a failed attempt was, why it was refused, and what its row may have to pay for it. Pure."""
 
+from enum import Enum
 from typing import NamedTuple
 
 from batchrun.endpoint.pool.reason import Reason
@@ -20,6 +21,14 @@ that restarts knows no model for a while."""
 _OF_MODEL = "model_not_found"
 
 
+class Loss(Enum):
+    """How the endpoint was gone before it had answered."""
+
+    UNREACHED = "no connection was made"
+    STALE = "a kept connection broke at once"
+    BROKEN = "a connection broke, or a gateway's to the server behind it"
+
+
 class Failure(NamedTuple):
     """A failed attempt, by the row's fault or by the endpoint's."""
 
@@ -32,6 +41,10 @@ class Failure(NamedTuple):
     in_flight: int
     """How many requests of the model are left in flight."""
     was_probe: bool
+    loss: Loss | None = None
+    """How the endpoint was gone, if it was."""
+    is_trial: bool = False
+    """Whether the row is the only one on trial that may take the endpoint down."""
 
 
 class Suspicion(NamedTuple):
@@ -41,7 +54,7 @@ class Suspicion(NamedTuple):
     last_s: float
     """When it last failed."""
     first_sent_s: float
-    """When the first of its failed attempts was sent."""
+    """When the first of its failed attempts was sent; infinite while none was."""
 
 
 class Refusal(NamedTuple):

@@ -9,8 +9,8 @@ Sent after, because an endpoint that has stopped working often still finishes, f
 - After an outage nothing is paid, not even for failures of requests that were sent before its end was seen.
 
 Admission pauses when many rows fail one after the other, or when one row fails again while nothing else is in flight.
-Then requests probe one by one, at growing intervals. When a probe fails too, it is an outage. It is one at once if many
-failed in the same moment, however long ago they were sent: a server that restarts quickly answers the first probe. The
+Then requests probe one by one, at growing intervals. When a probe fails too, it is an outage. It is one at once if the
+failures show that the endpoint has crashed (`crash`): a server that restarts quickly answers the first probe. The
 outage ends with the success of any request that was sent since the pause began.
 
 A probe is a row that is not a suspect, preferably a fresh one. When only suspects are left, no row can show whether the
@@ -25,10 +25,13 @@ is the row's or the run's is another question, which `refusals` answers, with ca
 meanwhile, but what was sent after a refusal came still judges it.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
+from math import inf
 from typing import Generic, NamedTuple, TypeVar
 
-from batchrun.endpoint.pool.failures import Failure, Refusal, Suspicion
+from batchrun.endpoint.pool.crash import Crash
+from batchrun.endpoint.pool.failures import Failure, Loss, Refusal, Suspicion
+from batchrun.endpoint.pool.pause import Pause
 from batchrun.endpoint.pool.refusals import Refusals
 from batchrun.endpoint.pool.verdicts import ATTEMPT
 
@@ -48,29 +51,7 @@ _PROBE_LAST_S = 30.0
 _PROBE_SHARE = 1 / 16
 """Waits between probes: short at first, because most outages are short, then a share of the outage's length so far."""
 
-_AT_ONCE_S = 0.05
-_AGES_APART_S = 0.25
-"""When many rows fail within 50 ms, and some were sent a quarter of a second after others, the endpoint has crashed."""
-
-_NEVER_S = float("-inf")
-
-
-class Pause(NamedTuple):
-    """Admission is paused."""
-
-    since_s: float
-    """The first failure with no success since."""
-    began_s: float
-    kind: str
-    message: str
-    is_outage: bool = False
-    """Whether a probe has failed during the pause."""
-    canaries: int = 0
-    """Canaries that failed during the pause."""
-    rows: int = 0
-    """Rows that failed as probes since the last canary."""
-    asks: bool = False
-    """Whether a canary must ask if a refusal is the run's."""
+_NEVER_S = -inf
 
 
 Row = TypeVar("Row", bound=Hashable)
@@ -105,7 +86,7 @@ class Health(Generic[Row]):
         self._in_a_row: dict[Row, int] = {}  # rows of these failures, and how often each failed
         self._canaries: list[Row] = []  # refused in a row, while they asked for an outage
         self._failing_since_s = 0.0
-        self._ages_s = (0.0, 0.0)  # of the youngest and the oldest of these attempts
+        self._crash: Crash[Row] = Crash()
         self._recovered_s = _NEVER_S
         self._undecided_since_s = _NEVER_S
         self._is_undecided = False  # a canary has succeeded, but no row has yet
@@ -136,6 +117,11 @@ class Health(Generic[Row]):
         failed = 0 if self.pause is None or self.pause.rows else self.pause.canaries
         return failed > 0 and failed % _CANARIES_IN_TURN == 0
 
+    @property
+    def lost_together(self) -> Collection[Row]:
+        """The rows that were lost in this moment, if they are most of what was in flight."""
+        return self._crash.lost_together
+
     def suspicion(self, row: Row) -> int:
         """Return what the row may still have to pay for its failures."""
         suspicion = self.suspects.get(row)
@@ -146,25 +132,36 @@ class Health(Generic[Row]):
         if failure.sent_s < self._recovered_s:
             return False
         self._suspect(row, failure)
-        age_s = failure.failed_s - failure.sent_s
         if not self._in_a_row:
-            self._failing_since_s, self._ages_s = failure.failed_s, (age_s, age_s)
-        self._ages_s = (min(age_s, self._ages_s[0]), max(age_s, self._ages_s[1]))
+            self._failing_since_s = failure.failed_s
         self.failures += 1
         self._in_a_row[row] = self._in_a_row.get(row, 0) + 1
         if self.pause is not None:
             if failure.was_probe and self.wants_row:
                 self.refusals.begin_again()
             return failure.was_probe and self._confirm(self.pause._replace(rows=self.pause.rows + 1), failure)
+        has_crashed = self._has_crashed(row, failure)
         many = len(self._in_a_row) >= max(_MANY, failure.in_flight)
-        if many or (not failure.in_flight and self._in_a_row[row] > 1):
+        if many or has_crashed or (not failure.in_flight and self._in_a_row[row] > 1):
             self.doubt(failure.kind, failure.message, failure.failed_s)
-        return many and self._has_crashed(failure) and self.pause is not None and self._confirm(self.pause, failure)
+        return has_crashed and self.pause is not None and self._confirm(self.pause, failure, is_crash=True)
 
-    def _has_crashed(self, last: Failure) -> bool:
-        """Return whether many failures came at once, however long ago their requests were sent."""
-        youngest_s, oldest_s = self._ages_s
-        return last.failed_s - self._failing_since_s <= _AT_ONCE_S and oldest_s - youngest_s >= _AGES_APART_S
+    def _has_crashed(self, row: Row, failure: Failure) -> bool:
+        """Note a failure; return whether it shows that the endpoint has crashed."""
+        has_crashed = self._crash.shows(row, failure, max(_MANY, failure.in_flight))
+        if has_crashed:
+            self._failing_since_s = self._crash.began_s
+        return has_crashed
+
+    def broke(self, row: Row, failure: Failure) -> bool:
+        """Note that a kept connection broke under a row; return whether an outage begins with it."""
+        if failure.sent_s < self._recovered_s:
+            return False
+        self._suspect(row, failure)
+        if not self._has_crashed(row, failure) or self.pause is not None:
+            return False
+        self.doubt(failure.kind, failure.message, failure.failed_s)
+        return self.pause is not None and self._confirm(self.pause, failure, is_crash=True)
 
     def forget(self, row: Row) -> None:
         """Remove a row that is settled."""
@@ -240,7 +237,7 @@ class Health(Generic[Row]):
             self._undecided_since_s = pause.since_s if pause else _NEVER_S
             return Judgement({}, [], pause)
         if is_canary:
-            are_guilty = pause is None or not pause.canaries
+            are_guilty = pause is None or not (pause.canaries or pause.is_crash)
         else:
             are_guilty = not self._is_undecided and (pause is None or not pause.is_outage)
         self._is_undecided = False
@@ -279,11 +276,14 @@ class Health(Generic[Row]):
 
     def _suspect(self, row: Row, failure: Failure) -> None:
         earlier = self.suspects.pop(row, None)
-        cost, first_sent_s = (earlier.cost, earlier.first_sent_s) if earlier else (0, failure.sent_s)
+        cost, first_sent_s = (earlier.cost, earlier.first_sent_s) if earlier else (0, inf)
+        if failure.loss is not Loss.UNREACHED:
+            first_sent_s = min(failure.sent_s, first_sent_s)
         self.suspects[row] = Suspicion(cost + failure.cost, failure.failed_s, first_sent_s)
 
-    def _confirm(self, pause: Pause, failure: Failure) -> bool:
-        self.pause = pause._replace(kind=failure.kind, message=failure.message, is_outage=True)
+    def _confirm(self, pause: Pause, failure: Failure, *, is_crash: bool = False) -> bool:
+        is_crash = is_crash or pause.is_crash
+        self.pause = pause._replace(kind=failure.kind, message=failure.message, is_outage=True, is_crash=is_crash)
         return not pause.is_outage
 
     def _convicted(self, sent_s: float, *, spares: bool = False) -> dict[Row, int]:

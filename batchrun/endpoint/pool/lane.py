@@ -201,6 +201,11 @@ class Lane:
         self.look_again_s = None
         if self.health.pause is not None:
             return self._next_probe(now_s)
+        if self.apart.alone is not None:
+            work = self.apart.take_alone(self.backlog, now_s)
+            if work is not None or self.apart.holds_others(self.in_flight, now_s):
+                self.look_again_s = self.apart.alone_until_s
+                return work
         if not (self.backlog.is_waiting or self.apart.held):
             return self._take_fresh()
         work = self._take_due(now_s)
@@ -222,7 +227,7 @@ class Lane:
         """Return the next request that is due, or one that must be sent apart from others."""
         work = self.backlog.take_due(now_s)
         while work is not None and self.apart.is_for(work):
-            self.apart.held.append(work)
+            self.apart.hold(work)
             work = self.backlog.take_due(now_s)
         if work is not None and self.rejections.must_yield(work):
             instead = self._take_fresh()
@@ -278,7 +283,7 @@ class Lane:
         return work
 
     def _is_unsuspected(self, work: Work) -> bool:
-        return work not in self.health.suspects and not self.apart.is_for(work)
+        return work not in self.health.suspects and not self.apart.suspects(work)
 
     @property
     def _may_ask(self) -> bool:

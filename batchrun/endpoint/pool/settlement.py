@@ -90,7 +90,7 @@ class Settlement:
             work.failure = (kept(result), verdict)
             if any(count is not None for count in verdict.usage):  # of no use, but paid for
                 self._on_event(Spent(work.request.model, verdict.usage, self._endpoint))
-            if lane.is_closed or self._shows_nothing(work):
+            if lane.is_closed or self._shows_nothing(lane, work, now_s):
                 self._put(lane, work, now_s)
             else:
                 self._fail(lane, work, effect, now_s, was_probe=was_probe)
@@ -99,12 +99,12 @@ class Settlement:
         else:
             self._settle(work, result, verdict)
 
-    def _shows_nothing(self, work: Work) -> bool:
+    def _shows_nothing(self, lane: Lane, work: Work, now_s: float) -> bool:
         """Return whether a failed attempt says nothing about its row or its model: it was given up, or stale."""
         was_given_up, work.is_given_up = work.is_given_up and work.kind == "timeout", False
         if was_given_up:
             work.spent += ATTEMPT
-        return was_given_up or self._evidence.is_only_stale(work)
+        return was_given_up or self._evidence.is_only_stale(lane, work, now_s)
 
     def _put(self, lane: Lane, work: Work, due_s: float) -> None:
         """Have a row sent again; leave it open if its model is closed."""
@@ -189,7 +189,8 @@ class Settlement:
     def _charge(self, lane: Lane, work: Work, cost: int, now_s: float) -> None:
         """Let a row pay for its own failures: it fails when it has nothing left."""
         work.spent += cost
-        lane.apart.release(work)
+        if cost:
+            lane.apart.charged(work)
         if work.failure is None or not lane.backlog.unpark(work):
             return
         if work.spent >= work.allowed:

@@ -8,7 +8,7 @@ from harness.endpoints import Endpoint, lognormal
 from harness.runs import Run, requests, send_all
 
 from batchrun.endpoint.pool.apart import Apart, is_condemned
-from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.backlog import Backlog, Work
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.rules import Policy
 from batchrun.records import Fault, Reply, RequestKind
@@ -96,7 +96,7 @@ def test_a_row_is_held_apart_after_two_outages_and_sent_when_others_have_been_an
     assert not apart.is_for(bad)
     apart.outage_ended([(bad, 5.0)], 20.0)
     assert apart.is_for(bad)
-    apart.held.append(bad)
+    apart.hold(bad)
     for _ in range(3):
         assert apart.take(30.0, is_idle=False) is None
         apart.answered(work(1))
@@ -107,17 +107,55 @@ def test_a_row_is_held_apart_after_two_outages_and_sent_when_others_have_been_an
     assert bad.beginnings == 0
 
 
-def test_only_outages_that_begin_with_a_row_alone_condemn_it() -> None:
-    """One that begins while it is held releases it."""
+def test_only_outages_that_begin_with_a_row_alone_on_trial_condemn_it() -> None:
+    """From the second on nothing else is sent meanwhile. One that begins while it is held releases it."""
     apart, bad = Apart(deque()), work()
     for _ in range(2):
         apart.outage_ended([(bad, 0.0)], 10.0)
-    for _ in range(3):
-        assert not is_condemned(bad)
-        apart.held.append(bad)
-        assert apart.take(11.0, is_idle=True) is bad
+    apart.hold(bad)
+    assert apart.take(11.0, is_idle=True) is bad
+    for _ in range(2):
         apart.outage_ended([(bad, 0.0)], 12.0)
+        assert not is_condemned(bad)
+        assert apart.alone is bad
+        backlog = Backlog()
+        backlog.put(bad, 12.0)
+        assert apart.take_alone(backlog, 12.0) is bad
+        assert apart.holds_others(1, 12.4)
+    apart.outage_ended([(bad, 0.0)], 13.0)
     assert is_condemned(bad)
-    apart.held.append(bad)
-    assert list(apart.outage_ended([], 13.0)) == [bad]
+    assert not apart.holds_others(0, 13.0)
+    apart.hold(bad)
+    assert list(apart.outage_ended([], 14.0)) == [bad]
     assert not is_condemned(bad)
+
+
+def test_rows_that_are_held_are_tried_as_many_at_a_time_as_the_square_root_of_their_number() -> None:
+    """When an outage begins with such a group, each of its rows is tried by itself, before the others."""
+    apart, rows = Apart(deque()), [work(row) for row in range(16)]
+    for _ in range(2):
+        apart.outage_ended([(row, 0.0) for row in rows], 10.0)
+    for row in rows:
+        apart.hold(row)
+    group = [apart.take(11.0, is_idle=True) for _ in range(5)]
+    assert group == [*rows[:4], None]
+    apart.outage_ended([(row, 0.0) for row in rows[:4]], 12.0)
+    assert apart.alone is None
+    for row in rows[:4]:
+        assert not row.trials
+        apart.hold(row)
+    first = apart.take(13.0, is_idle=True)
+    assert first in rows[:4]
+    assert apart.take(13.0, is_idle=True) is None
+
+
+def test_a_row_that_pays_for_a_loss_that_others_shared_may_still_be_the_reason() -> None:
+    """One of those that were lost together may have taken the others down; who fails by itself has not."""
+    apart, bad = Apart(deque()), work()
+    for _ in range(2):
+        bad.is_shared = True
+        apart.charged(bad)
+    assert apart.is_for(bad)
+    bad.is_shared = False
+    apart.charged(bad)
+    assert not apart.is_for(bad)

@@ -1,11 +1,12 @@
 """A server that crashes and is restarted at once, through the real pool on the virtual clock."""
 
 import asyncio
+import random
 from collections.abc import Sequence
 
 import pytest
-from harness.endpoints import Endpoint, lognormal
-from harness.runs import send_all
+from harness.endpoints import ANSWER, Endpoint, lognormal
+from harness.runs import Run, send_all
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.rules import Policy
@@ -51,3 +52,71 @@ def test_rows_that_fail_in_the_same_moment_after_they_were_sent_together_fail_fo
     run = send_all(endpoint, 500, limit=Limit(50, start=50), policy=Policy(max_attempts=2))
     assert {outcome.row for outcome in run.failed} == set(range(100, 140))
     assert run.ended_s < 60
+
+
+class Supervised:
+    """A server that exits at some rows and is started again: all that is in flight breaks at once, as sockets do."""
+
+    def __init__(self, killers: set[int], down_s: float, after_s: float, seed: int) -> None:
+        self.crashes = 0
+        self._killers = {b"row-%d" % row for row in killers}
+        self._down_s, self._after_s, self._chance = down_s, after_s, random.Random(seed)
+        self._up: asyncio.Event | None = None
+        self._back_s = 0.0
+        self._kept = 0  # connections
+
+    def give_up(self, attempt: "asyncio.Task[None]", silent_s: float) -> bool:
+        return False
+
+    async def send(self, body: bytes) -> Reply | Fault:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        if began_s < self._back_s:
+            await asyncio.sleep(0.001)
+            return Fault("connection", "refused", 0.001, was_sent=False)
+        if self._up is None:
+            self._up, self._kept = asyncio.Event(), 0
+        exits, is_kept = self._up, self._kept > 0
+        self._kept -= is_kept
+        kills = body in self._killers
+        try:
+            await asyncio.wait_for(exits.wait(), self._after_s if kills else self._chance.lognormvariate(-1.6, 0.35))
+        except TimeoutError:
+            if not kills:
+                self._kept += 1
+                return Reply(200, {}, ANSWER, 0.2)
+            self.crashes += 1
+            exits.set()
+            self._up, self._back_s = None, loop.time() + self._down_s
+        age_s = loop.time() - began_s
+        return Fault("connection", "cut", age_s, is_stale=is_kept and age_s < 1)
+
+    def run(self, rows: int, **settings: object) -> Run:
+        return send_all(self, rows, limit=Limit(100), **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("rows", [100, 1_000])
+@pytest.mark.parametrize("after_s", [0.01, 0.3])
+@pytest.mark.parametrize(("down_s", "most"), [(0.3, 8), (1.5, 6), (5.0, 6)])
+@pytest.mark.parametrize("killers", [1, 3, 10])
+def test_each_row_that_takes_the_server_down_costs_a_few_crashes_however_many_there_are(
+    killers: int, down_s: float, most: int, after_s: float, rows: int, seed: int
+) -> None:
+    """Also where a supervisor has the server back before the next probe: the time is about that of each, summed."""
+    bad = set(random.Random(seed).sample(range(rows), killers))
+    server = Supervised(bad, down_s, after_s, seed)
+    run = server.run(rows)
+    assert {outcome.row for outcome in run.failed} == bad
+    assert len(run.outcomes) == rows
+    assert server.crashes <= most * killers + 1
+    assert run.ended_s < 20 + killers * most * (1.0 + 1.2 * down_s)
+
+
+def test_no_other_row_fails_where_the_server_is_back_at_once() -> None:
+    """A process that listens for its workers hides that one is gone: no connection is refused."""
+    server = Supervised({30, 50, 77}, 0.0, 0.01, seed=1)
+    run = server.run(100)
+    assert {outcome.row for outcome in run.failed} == {30, 50, 77}
+    assert len(run.outcomes) == 100
+    assert server.crashes <= 50

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from batchrun.endpoint.pool.failures import Failure, Refusal
-from batchrun.endpoint.pool.health import Health, Pause
+from batchrun.endpoint.pool.health import Health
+from batchrun.endpoint.pool.pause import Pause
 from batchrun.endpoint.pool.reason import Reason
 
 COST = 10
