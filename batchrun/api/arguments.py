@@ -10,7 +10,7 @@ from typing import Any
 from batchrun.answers.schema import AnswerSchema
 from batchrun.errors import JobError
 from batchrun.job.endpoint import OF_THE_WHOLE
-from batchrun.job.entries import BODY_KEYS
+from batchrun.job.entries import BODY_KEYS, section_of
 from batchrun.job.file import job_for
 from batchrun.job.sections import SECTIONS, Job, Price
 from batchrun.job.settings import Section, default_of, key_of
@@ -200,9 +200,17 @@ def answer_schema(schema: Any) -> AnswerSchema:
 
 
 def _prices(prices: Any) -> dict[str, Price]:
+    form = 'must be a dict: {"MODEL": {"input_usd_per_mtok": 0.1, "output_usd_per_mtok": 0.3}}'
     if not isinstance(prices, Mapping):
-        raise JobError(f'prices = {prices!r}; must be a dict: {{"MODEL": batchrun.Price(input_usd_per_mtok=…)}}')
-    return {model: price if isinstance(price, Price) else Price(**price) for model, price in prices.items()}
+        raise JobError(f"prices = {prices!r}; {form}")
+    made = {}
+    for model, price in prices.items():
+        if not isinstance(price, Price | Mapping):
+            raise JobError(f"prices = {dict(prices)!r}; {form}")
+        name = f'prices["{model}"]'
+        entries = {} if isinstance(price, Price) else {key: (f"{name}.{key}", each) for key, each in price.items()}
+        made[model] = price if isinstance(price, Price) else section_of(Price, name, entries, name)
+    return made
 
 
 def _sections_of() -> dict[str, list[str]]:

@@ -131,7 +131,7 @@ class _Call:
     """One call: its job, and how to run it."""
 
     def __init__(self, data: Any, out: str | Path, arguments: Mapping[str, Any]) -> None:
-        directory = Path(out)
+        directory = _directory(out)
         if data is None:
             raise InputError(missing_data(arguments.get("input")))
         self.options = _options(arguments)
@@ -161,6 +161,12 @@ def _remove_unused(directory: Path) -> None:
         remove_others(directory, used)
     with suppress(OSError):
         directory.rmdir()  # if nothing was written
+
+
+def _directory(out: Any) -> Path:
+    if not isinstance(out, str | Path) or not str(out).strip() or "\0" in str(out):
+        raise JobError(f'out = {out!r}; must be the run directory, such as out="runs/labels"')
+    return Path(out)
 
 
 def _options(arguments: Mapping[str, Any]) -> Options:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from batchrun.api.tables import PROMPT, reader_of
 from batchrun.errors import InputError
 from batchrun.prompts.input.frame import keep_batches, keep_rows
+from batchrun.prompts.input.types import loses_times
 
 _PLACES = ("run", "path")
 """Settings of `[input]` that say where the rows are."""
@@ -118,7 +119,10 @@ def _typed(rows: Iterator[Any]) -> pa.RecordBatchReader:
 
 def _column(values: list[Any], name: Any) -> pa.Array:
     try:
-        return pa.array(values, from_pandas=True)  # NaN is null, as it is in JSON
+        column = pa.array(values, from_pandas=True)  # NaN is null, as it is in JSON
+        if loses_times(column.type, values):
+            raise ValueError("some values are dates, and some have a time")
+        return column
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as problem:
         raise InputError(f'the column "{name}" cannot be kept: {problem}; convert its values to one type') from problem
 

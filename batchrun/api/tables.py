@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from batchrun.errors import InputError
+from batchrun.prompts.input.types import loses_times
 
 PROMPT = "prompt"
 """Column of data that has no names; without a template it is what is asked."""
@@ -50,12 +51,22 @@ def _pandas_reader(data: Any) -> pa.RecordBatchReader:
     index = frame.index
     numbers_rows = type(index).__name__ == "RangeIndex" and (index.start, index.step, index.name) == (0, 1, None)
     try:
-        return pa.Table.from_pandas(frame, preserve_index=None if numbers_rows else True).to_reader()
+        return _checked(pa.Table.from_pandas(frame, preserve_index=None if numbers_rows else True), frame).to_reader()
     except _PROBLEMS as problem:
         names = frame.columns if frame.columns.is_unique else ()
-        found = _column_at_fault(names, lambda name: pa.Table.from_pandas(frame[[name]], preserve_index=False))
+        found = _column_at_fault(
+            names, lambda name: _checked(pa.Table.from_pandas(frame[[name]], preserve_index=False), frame)
+        )
         cure = 'frame["{0}"] = frame["{0}"].astype("string")'
         raise InputError(_unreadable("pandas", problem, found, cure)) from problem
+
+
+def _checked(table: pa.Table, frame: Any) -> pa.Table:
+    """Return a table that was made of a frame of pandas; raises `ValueError` where a column has lost something."""
+    for name in frame.columns:
+        if str(name) in table.column_names and loses_times(table.schema.field(str(name)).type, frame[name]):
+            raise ValueError("some values are dates, and some have a time")
+    return table
 
 
 def _polars_reader(data: Any) -> pa.RecordBatchReader:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import platform
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from batchrun.records import Figures
 from batchrun.report.bar import Progress, Wrapped
 from batchrun.report.notice import Notice, ended_notice, failed_notice, paused_notice
 from batchrun.results.summary import Summary
+
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+"""Form of the name of an environment variable. Source: POSIX, 8.1."""
 
 _PATIENCE_S = 30.0
 """How long the end of a run waits for its notice to be sent."""
@@ -104,6 +108,9 @@ def _services(variables: tuple[str, ...]) -> dict[str, Any]:
         raise JobError(f"[notify] needs Apprise ({problem}); install it: pip install 'apprise>=1.9'") from problem
     services = {}
     for variable in variables:
+        if not _NAME.fullmatch(variable):  # it may be the URL itself
+            cure = 'the URL goes into a variable: url_env = "NTFY_URL", and export NTFY_URL=URL'
+            raise JobError(f"notify.url_env holds what is not the name of an environment variable; {cure}")
         url = os.environ.get(variable, "").strip()
         if not url:
             raise JobError(f"notify.url_env: {variable} is not set; export {variable}=URL, with the URL of a service")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.engine.interruption import Interruption
+from batchrun.errors import JobError
 from batchrun.report.bar import Progress, Silence, progress_on
 from batchrun.report.notebook_bar import is_notebook, notebook_progress
 
@@ -42,7 +43,11 @@ def _by_default(value: object) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to run a job, apart from what the job itself says."""
+    """How to run a job, apart from what the job itself says.
+
+    Raises:
+        JobError: a value is of another type.
+    """
 
     restart: bool = False
     """Start over; the old checkpoint is kept under another name."""
@@ -66,13 +71,20 @@ class Options:
     """Called on the run's event loop when sending begins."""
 
     def __post_init__(self) -> None:
+        for name in ("restart", "retry_failed", "simulate"):
+            if not isinstance(value := getattr(self, name), bool):  # a text such as "no" would count as true
+                raise JobError(f"{name} = {value!r}; must be True or False")
         changed = {"agree": _agree(self.agree), "progress": _progress(self.progress), "scorer": _scorer(self.scorer)}
         for name, value in changed.items():
             object.__setattr__(self, name, value)
 
 
 def _agree(value: Agree | bool) -> Agree:
-    return (lambda question: value) if isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return lambda question: value
+    if not callable(value):
+        raise JobError(f"agree = {value!r}; must be True, False, or a function that is asked with the question")
+    return value
 
 
 def _progress(value: Progress | bool | None) -> Progress:
@@ -84,7 +96,11 @@ def _progress(value: Progress | bool | None) -> Progress:
 
 
 def _scorer(value: NamedFunction | ScoreFunction | None) -> NamedFunction | None:
-    return value if value is None or isinstance(value, NamedFunction) else named(value)
+    if value is None or isinstance(value, NamedFunction):
+        return value
+    if not callable(value):
+        raise JobError(f"scorer = {value!r}; must be a function that gets a row as a dict, or the name of a scorer")
+    return named(value)
 
 
 def named(function: ScoreFunction) -> NamedFunction:

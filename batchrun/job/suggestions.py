@@ -33,6 +33,7 @@ _MEANT = {
     "template": "prompt.user",
     "prompt": "prompt.user",
     "system_prompt": "prompt.system",
+    "n": "model.num_samples",
     "samples": "model.num_samples",
     "num_completions": "model.num_samples",
     "best_of": "model.num_samples",

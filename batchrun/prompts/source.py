@@ -16,6 +16,7 @@ from batchrun.prompts.first_rows import LOOK_ROWS, FirstRows
 from batchrun.prompts.input.files import InputFile, find_files
 from batchrun.prompts.input.first_run import check_run, run_notices
 from batchrun.prompts.input.folders import folder_notices
+from batchrun.prompts.input.frame import shown_input
 from batchrun.prompts.input.reader import RowReader
 from batchrun.prompts.input.spool import Spool
 from batchrun.prompts.other_makers import OtherMakers
@@ -27,7 +28,6 @@ from batchrun.prompts.strict import refuse_broken
 from batchrun.prompts.template import TemplateProblem
 from batchrun.prompts.values import RowProblem
 from batchrun.records import BadRow, Request, Row, RowCount
-from batchrun.storage.urls import shown
 
 Entry = Request | BadRow
 
@@ -154,7 +154,7 @@ class Source:
         first = self._look(rows)
         looked = list(chain.from_iterable(first))
         if not looked and self._selection is not None and self._reader.rows_read:
-            raise InputError(f"{', '.join(map(shown, self._job.input.path))}: {self._selection.none_text()}")
+            raise InputError(f"{', '.join(map(shown_input, self._job.input.path))}: {self._selection.none_text()}")
         seen = FirstRows(self._job, self._forms, self.files, looked)
         self.notices += seen.check(self._problem)
         self.notices = [

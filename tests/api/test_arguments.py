@@ -115,6 +115,10 @@ def test_prices_are_objects_or_dicts() -> None:
         ({"then": "echo"}, "then is unknown; do it in Python, after the call"),
         ({"schema": 5}, "schema = 5; must be a JSON Schema (dict), a path, or a pydantic model class"),
         ({"limits": 5}, "limits = 5; must be a Limits, or a dict of its settings"),
+        ({"n": 3}, "n is unknown; did you mean num_samples?"),
+        ({"prices": {"m": {"input_usd": 1}}}, 'prices["m"].input_usd is unknown; did you mean input_usd_per_mtok?'),
+        ({"prices": {"m": {"input_usd_per_mtok": -1}}}, 'prices["m"].input_usd_per_mtok = -1; must be at least 0'),
+        ({"prices": {"m": 5}}, "prices = {'m': 5}; must be a dict"),
     ],
 )
 def test_a_wrong_argument_is_named_as_it_was_written(arguments: dict[str, Any], message: str) -> None:

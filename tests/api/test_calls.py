@@ -72,6 +72,19 @@ def test_a_refused_call_leaves_nothing(base_url: str) -> None:
     assert not Path("runs/labels").exists()
 
 
+@pytest.mark.parametrize("out", ["", None, 5, "runs/\0"])
+def test_a_run_directory_is_named(out: Any) -> None:
+    """An empty text would be the current directory."""
+    with pytest.raises(batchrun.BatchrunError, match=r"^out = .*; must be the run directory"):
+        batchrun.answer(["a"], model="m", out=out, simulate=True)
+
+
+def test_a_condition_that_no_row_meets_is_of_the_data(base_url: str) -> None:
+    """A file that batchrun made has no name that anybody knows."""
+    with pytest.raises(batchrun.BatchrunError, match=r"^the data: no row meets where$"):
+        label(["a"], base_url, where="prompt == 'b'")
+
+
 def test_strings_are_prompts_and_dicts_are_rows(base_url: str) -> None:
     strings = label(["What is 1 + 1?"], base_url, prompt=None, out="runs/strings")
     assert [row["prompt"] for row in strings] == ["What is 1 + 1?"]

@@ -19,6 +19,7 @@ from batchrun.api.data import missing_data, paths_of
 from batchrun.errors import InputError
 
 DAY = dt.date(2020, 1, 1)
+NOON = dt.datetime(2020, 1, 1, 12)
 COLUMNS = {"text": ["a", "b"], "n": [1, 2]}
 
 
@@ -122,6 +123,7 @@ def broken() -> Iterator[Any]:
         ([{"a": b"x"}, {"a": 5}], 'the column "a" cannot be kept'),
         ("Label this:\n{{ text }}", r"for a single prompt pass a list: \[prompt\]"),
         ([__file__], "for files pass Path objects"),
+        ([{"at": DAY}, {"at": NOON}], 'the column "at" cannot be kept: some values are dates, and some have a time'),
         (b"text", "of type bytes; pass a path, a data frame"),
         ([{"a": 1, "m": 2**70}], "row 0 cannot be kept as JSON"),
         (iter([{"day": None}, {"day": DAY}]), "row 1 cannot be kept as JSON: .* pass a list or a data frame"),
@@ -147,9 +149,10 @@ def test_a_prompt_is_not_looked_for_as_a_file(text: str, read: Any) -> None:
         pd.DataFrame({"ok": [1], "odd": [2**70]}),
         pd.DataFrame({"ok": [1], "odd": [1 + 2j]}),
         pd.DataFrame({"ok": [1], "odd": pd.arrays.SparseArray([1])}),
+        pd.DataFrame({"ok": [1, 2], "odd": [DAY, NOON]}),
         pl.DataFrame({"ok": [1], "odd": pl.Series([1], dtype=pl.Int128)}),
     ],
-    ids=["several types", "too large", "complex", "sparse", "128 bits"],
+    ids=["several types", "too large", "complex", "sparse", "dates and times", "128 bits"],
 )
 def test_a_column_that_arrow_lacks_is_named_with_a_cure_that_works(frame: Any, read: Any) -> None:
     with pytest.raises(

@@ -13,6 +13,7 @@ from batchrun.engine.notices import Notices
 from batchrun.errors import JobError, RunDirectoryError
 from batchrun.job.notify import Notify
 from batchrun.job.sections import Input, Job, Model, Output
+from batchrun.job.settings import SettingError
 from batchrun.records import Figures
 from batchrun.report.bar import Silence
 from batchrun.results.recorded import Status
@@ -117,3 +118,16 @@ def test_a_variable_of_no_use_is_named_before_anything_is_sent(
     with pytest.raises(JobError, match=problem) as caught:
         Notices(job, print)
     assert "nonsense" not in str(caught.value)
+
+
+def test_a_url_in_the_place_of_a_variable_is_not_shown() -> None:
+    with pytest.raises(
+        JobError, match="not the name of an environment variable; the URL goes into a variable"
+    ) as caught:
+        Notices(Job(input=Input(path="a.csv"), notify=Notify(url_env="mailto://me:secret@host")), print)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_pause_without_anybody_to_tell_is_refused() -> None:
+    with pytest.raises(SettingError, match="needs url_env, which is not set"):
+        Notify(after_pause="5m")

@@ -6,6 +6,7 @@ import pytest
 
 from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.engine.options import Options
+from batchrun.errors import JobError
 from batchrun.report.bar import Lines, Silence
 from batchrun.report.notebook_bar import Widget
 
@@ -19,6 +20,13 @@ def test_a_plain_function_scores_under_its_own_name() -> None:
     assert Options(scorer=score).scorer == NamedFunction("score", score)
     assert Options(scorer=NamedFunction("scorers:score", score)).scorer == NamedFunction("scorers:score", score)
     assert Options().scorer is None
+
+
+@pytest.mark.parametrize("name", ["restart", "retry_failed", "simulate", "agree", "scorer"])
+def test_a_value_of_another_type_is_refused(name: str) -> None:
+    """A text is true in Python, whatever it says."""
+    with pytest.raises(JobError, match=f"^{name} = 'no'; must be "):
+        Options(**{name: "no"})  # type: ignore[arg-type]  # what is tested
 
 
 def test_agreement_is_a_value_or_a_function() -> None:

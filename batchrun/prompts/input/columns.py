@@ -31,10 +31,10 @@ _MOST_COLUMNS = 2000
 class InputColumns:
     """The columns of an input. Parquet keeps its types; CSV and plain text are text; JSON is read to find its types.
 
-    A column that has several types becomes text: strings as they stand, everything else as JSON. So do whole numbers
-    of more than 2**53 next to fractions, which could not hold all their digits. To read everything
-    twice costs as much again, and most files show in their first rows what they are: so that can be taken for granted,
-    until a row is otherwise.
+    A column that has several types becomes text: strings and dates as they stand, everything else as JSON. So do whole
+    numbers of more than 2**53 next to fractions, which could not hold all their digits. To read everything twice costs
+    as much again, and most files show in their first rows what they are: so that can be taken for granted, until a row
+    is otherwise.
     """
 
     def __init__(

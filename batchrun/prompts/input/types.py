@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import orjson
@@ -33,7 +34,17 @@ def type_of(values: list[Any]) -> pa.DataType | None:
         column = pa.array(values)
     except (pa.ArrowException, OverflowError):  # also whole numbers among fractions that cannot hold their digits
         return None
+    if loses_times(column.type, values):
+        return None
     return _with_long(column) if _is_tame(column.type, _DEEPEST) else None
+
+
+def loses_times(kind: pa.DataType, values: Iterable[Any]) -> bool:
+    """Return whether Arrow found dates where some values have a time of day too: it takes the first for all."""
+    return bool(pa.types.is_date(kind)) and any(
+        isinstance(value, datetime) and value == value  # NaT of pandas is not equal to itself
+        for value in values
+    )
 
 
 def _with_long(column: pa.Array) -> pa.DataType:
@@ -157,7 +168,7 @@ def _with_fractions(value: Any, kind: pa.DataType) -> Any:
 
 
 def texts(values: Iterable[Any]) -> pa.Array:
-    """Return a text column of values of any type: strings as they stand, everything else as JSON."""
+    """Return a text column of values of any type: strings and dates as they stand, everything else as JSON."""
     return pa.array(
         [value if value is None or isinstance(value, str) else _text(value) for value in values], pa.string()
     )
@@ -192,7 +203,11 @@ def _is_sound(column: pa.Array) -> bool:
 
 
 def _text(value: Any) -> str | None:
-    """Return JSON; None of what is nested deeper than anything writes."""
+    """Return a date or a time as it stands, and JSON of others; None of what is nested deeper than anything writes."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return str(value)
     try:
         return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # deeper than 254, or a whole number of more than 64 bits

@@ -1,5 +1,5 @@
 import builtins
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,19 @@ def test_the_columns_of_the_results_have_the_types_of_the_cells(tmp_path: Path) 
         *(pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("us"))
     ]
     assert sum(batch.num_rows for batch in columns.batches()) == 2
+
+
+@pytest.mark.parametrize("times", [[date(2026, 5, 1), datetime(2026, 5, 2, 12, 30)], [time(1, 2), date(2026, 5, 1)]])
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_a_column_of_dates_and_times_is_text_that_loses_nothing(
+    tmp_path: Path, times: list[Any], is_turned: bool
+) -> None:
+    """Arrow would make dates of the times, where a date comes first."""
+    times = times[::-1] if is_turned else times
+    columns = InputColumns(find_files([workbook(tmp_path / "a.xlsx", Sheet=[["at"], *([each] for each in times)])]))
+    assert columns.schema == pa.schema([("at", pa.string())])
+    (batch,) = columns.batches()
+    assert batch["at"].to_pylist() == [each.isoformat() for each in times]
 
 
 def test_the_first_sheet_is_read_unless_one_is_named(tmp_path: Path) -> None:
