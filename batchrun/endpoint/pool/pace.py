@@ -6,7 +6,8 @@ until then, over that time. From then on requests leave one by one, a little slo
 first, because the first pace may have been that of the ramp. Each further rejection makes it grow more slowly, down to
 a percent a second, and lowers it a little. It lowers it more, up to two fifths, while the server accepts less than the
 pace: the first pace may have been that of a full bucket, which takes a minute's worth in a second and then a sixtieth
-of that. Before the first rejection nothing is held back.
+of that. A rejection of what is sent first after another shows no pace: the server only asked to come again too soon.
+Then admission closes for longer. Before the first rejection nothing is held back.
 """
 
 _LESS = 0.97
@@ -26,6 +27,10 @@ _MEASURED_S = 5.0
 
 _LEAST_LEFT = 0.6
 """Lowest share of a pace that is left after a rejection that comes sooner: so short a measurement is only a hint."""
+
+_LONGER = 1.5
+_LONGEST_S = 5.0
+"""Admission closes for half as long again with each rejection that nothing was let in before, for up to 5 s."""
 
 
 class Pace:
@@ -50,6 +55,7 @@ class Pace:
         self._is_sound = False  # whether that was long enough to measure a pace
         self._exceeded_per_s = 0.0  # the pace at the rejection
         self._is_over = False  # whether the next request begins a new count
+        self._too_soon = 0  # episodes in a row before which nothing was let in
 
     def opens_s(self, now_s: float) -> float | None:
         """Return when the next request may leave; None when it may now."""
@@ -77,20 +83,30 @@ class Pace:
         self._rejected += 1
         if begins:
             self._begin(now_s - (now_s if self._opened_s is None else self._opened_s))
+        if not self._too_soon:
+            self._measure()
+        # After a long wait a new minute has begun, and the count of the old one means nothing.
+        self._is_over = self._is_over or self._is_sound or wait_s >= _MEASURED_S or self._too_soon > 0
+        closed_s = max(wait_s, min(wait_s * _LONGER ** min(self._too_soon, 60), _LONGEST_S))
+        self._closed_until_s = max(self._closed_until_s, now_s + closed_s)
+        return begins
+
+    def _measure(self) -> None:
+        """Set the pace by what was accepted."""
         assert self._measured_s is not None
         accepted_per_s = max(self._sent - self._rejected, 1) / self._measured_s * _LESS
         if self._is_sound:
             self.rate_per_s = accepted_per_s
         else:
             self.rate_per_s = min(max(accepted_per_s, self._exceeded_per_s * _LEAST_LEFT), self._exceeded_per_s * _LESS)
-        # After a long wait a new minute has begun, and the count of the old one means nothing.
-        self._is_over = self._is_over or self._is_sound or wait_s >= _MEASURED_S
-        self._closed_until_s = max(self._closed_until_s, now_s + wait_s)
-        return begins
 
     def _begin(self, lasted_s: float) -> None:
         """Begin an episode of rejections, `lasted_s` after the count began."""
         self._measured_s = max(lasted_s, _LEAST_S)
+        is_too_soon = self.rate_per_s is not None and self._sent <= self._rejected
+        self._too_soon = self._too_soon + 1 if is_too_soon else 0
+        if is_too_soon:
+            return
         self._is_sound = self.rate_per_s is None or lasted_s >= _MEASURED_S
         if self.rate_per_s is not None:
             self._exceeded_per_s = self.rate_per_s

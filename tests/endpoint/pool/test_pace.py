@@ -1,7 +1,7 @@
 """How fast requests leave for a server with a rate."""
 
 import itertools
-from collections import Counter
+from collections import Counter, deque
 
 import pytest
 from harness.endpoints import Endpoint, lognormal, refusal
@@ -127,6 +127,55 @@ def test_a_bucket_that_was_full_is_not_hammered_once_it_is_empty(rate_per_s: int
     assert not run.failed
     assert run.ended_s < 1.4 * 30
     assert max(turned_away.values()) <= 5
+
+
+@pytest.mark.parametrize("rate_per_s", [5, 10, 100])
+@pytest.mark.parametrize("advice_ms", [50, 200, 1_000, None])
+def test_a_window_that_slides_is_kept_full_also_where_the_server_asks_to_come_again_too_soon(
+    rate_per_s: int, advice_ms: int | None
+) -> None:
+    """Forty seconds' worth, at three quarters of what is allowed at least. None: the advice is exact."""
+    accepted: deque[float] = deque()
+    rejected = 0
+
+    def trouble(now_s: float, body: bytes) -> Reply | None:
+        nonlocal rejected
+        while accepted and accepted[0] <= now_s - 1.0:
+            accepted.popleft()
+        if len(accepted) < rate_per_s:
+            accepted.append(now_s)
+            return None
+        rejected += 1
+        wait_ms = round((accepted[0] + 1.0 - now_s) * 1000) + 1 if advice_ms is None else advice_ms
+        return refusal(429, f"rate limit: {rate_per_s} requests per second; try again in {wait_ms}ms")
+
+    run = send_all(Endpoint(lambda now_s: 1_000_000, latency=lognormal(0.2), trouble=trouble), 40 * rate_per_s)
+    assert len(run.outcomes) == 40 * rate_per_s
+    assert not run.failed
+    assert run.ended_s < 40 / (0.75 if advice_ms == 1_000 else 0.85)
+    assert rejected <= 25
+
+
+def test_a_rejection_before_which_nothing_was_let_in_closes_admission_for_longer_and_lowers_nothing() -> None:
+    """The server's advice was too short; a long one is meant."""
+    pace = Pace()
+    for number in range(10):
+        pace.sent(number / 100)
+    pace.exceeded(0.2, 0.2)
+    before = pace.rate_per_s
+    waits_s, now_s = [], 0.2
+    for _ in range(12):
+        now_s = pace.opens_s(now_s) or now_s
+        pace.sent(now_s)
+        assert pace.exceeded(now_s, 0.2)
+        closed_s = (pace.opens_s(now_s) or now_s) - now_s
+        waits_s.append(round(closed_s, 6))
+    assert waits_s == sorted(waits_s)
+    assert waits_s[-1] == pytest.approx(5.0)
+    assert pace.rate_per_s == pytest.approx(before, rel=0.5)
+    pace.sent(now_s + 10)
+    pace.exceeded(now_s + 10, 30.0)
+    assert pace.opens_s(now_s + 10) == pytest.approx(now_s + 40)
 
 
 @pytest.mark.parametrize("start_s", [0.0, 3_600.0, 864_000.0])
