@@ -45,7 +45,7 @@ def test_the_time_that_requests_take_to_time_out_is_part_of_the_patience(rows: i
     assert run.ended_s < (6.0 if rows > 8 else 11.0)
 
 
-def test_time_for_which_the_machine_stood_still_is_no_part_of_a_silence() -> None:
+def test_time_for_which_the_machine_stood_still_is_not_part_of_a_silence() -> None:
     """All in flight fail after it, as old as the stop was long; the next request is answered."""
     stood_still = Fault("connection", "cut", 50_000.0)
 
