@@ -51,20 +51,28 @@ class Cluster:
         self.workers[place] = InProcess(self)
         return self.workers[place]
 
-    def make_pool(self, bounds: Mapping[str, Bound], listeners: Listeners, may_admit: Callable[[], bool]) -> Pool:
+    def make_pool(
+        self,
+        bounds: Mapping[str, Bound],
+        listeners: Listeners,
+        *,
+        may_admit: Callable[[], bool],
+        on_all_closed: Callable[[Stop], None],
+    ) -> Pool:
         """Return a worker's pool."""
         rules = Rules(policy=Policy(), canary=lambda model, is_bare: Request(-1, model, 0, b"", CANARY, None))
         return Pool(
-            [Route(client=self.endpoint, limit=bounds[""], rules=rules)],  # type: ignore[arg-type]
+            [Route(client=self.endpoint, limit=bounds[""], rules=rules)],
             listeners,
             may_admit=may_admit,
+            on_all_closed=on_all_closed,
             uniform=self.chance.random,
             unix_s=lambda: 0.0,
         )
 
     def run(
         self,
-        rows: int,
+        rows: int | Sequence[Request],
         *,
         workers: int = 4,
         limit: Callable[[Strides], Limit] = lambda strides: Limit(5_000, strides=strides),
@@ -74,8 +82,8 @@ class Cluster:
         """Send rows to their end; `meanwhile` runs next to it."""
 
         async def batches() -> AsyncIterator[Sequence[Request]]:
-            asked = requests(rows)
-            for start in range(0, rows, 100):
+            asked = requests(rows) if isinstance(rows, int) else rows
+            for start in range(0, len(asked), 100):
                 yield asked[start : start + 100]
 
         async def main() -> Stop | None:
@@ -135,7 +143,7 @@ class InProcess:
     async def open(self) -> str:
         """Start."""
         await asyncio.sleep(self._cluster.starts_s)
-        self.worker = Worker(self._cluster.make_pool, {"": 1_000})
+        self.worker = Worker(self._cluster.make_pool, {"": 1_000}, timeout_s=600.0)
         return await self.worker.begin()
 
     async def exchange(self, orders: Orders) -> Word:

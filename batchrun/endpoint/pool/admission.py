@@ -11,7 +11,7 @@ from collections.abc import Collection
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.budget import Budget
 from batchrun.endpoint.pool.lane import Canary, Lane
-from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.limits import Slots
 from batchrun.endpoint.pool.pace import Pace
 from batchrun.endpoint.pool.shared_queue import SharedQueue
 from batchrun.endpoint.pool.supply import Supply
@@ -28,7 +28,7 @@ class Admission:
 
     def __init__(
         self,
-        limit: Limit,
+        limit: Slots,
         supply: Supply,
         *,
         endpoint: str = "",

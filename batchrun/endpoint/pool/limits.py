@@ -28,7 +28,7 @@ Where requests are sent by other machines, what happened to them is known late. 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from batchrun.endpoint.pool.gains import APART, Gains
 from batchrun.endpoint.pool.strides import Strides
@@ -75,6 +75,22 @@ class Change(NamedTuple):
     at_s: float
     limit: int
     reason: str
+
+
+class Slots(Protocol):
+    """What decides how many requests a pool may have in flight at an endpoint; see `Limit`."""
+
+    @property
+    def current(self) -> int: ...  # noqa: D102
+    @property
+    def ceiling(self) -> int: ...  # noqa: D102
+    @property
+    def held(self) -> int: ...  # noqa: D102
+    def completed(self, level: int, latency_s: float, in_flight: int, now_s: float) -> None: ...  # noqa: D102
+    def throttled(self, in_flight: int, delay_s: float, now_s: float) -> None: ...  # noqa: D102
+    def faltered(self, now_s: float) -> None: ...  # noqa: D102
+    def restore(self, now_s: float) -> None: ...  # noqa: D102
+    def cap(self, most: int | None, now_s: float) -> None: ...  # noqa: D102
 
 
 class Limit:

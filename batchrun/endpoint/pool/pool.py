@@ -41,6 +41,7 @@ class Pool:
         listeners: Listeners,
         *,
         may_admit: Callable[[], bool] = lambda: True,
+        on_all_closed: Callable[[Stop], None] | None = None,
         uniform: Callable[[], float] = random,
         unix_s: Callable[[], float] = time.time,
     ) -> None:
@@ -50,6 +51,8 @@ class Pool:
             routes: the endpoints, at least one; their names differ.
             listeners: what to report to.
             may_admit: asked before each request; False while the checkpoint is behind. Call `wake` when that changes.
+            on_all_closed: takes the reason when nothing more is sent to any model that was asked; stops the pool unless
+                given.
             uniform: source of numbers in [0, 1).
             unix_s: the clock of `finished_at` and of HTTP dates; waiting goes by the loop's clock.
         """
@@ -57,7 +60,7 @@ class Pool:
         self.stopping: Stop | None = None
         self._on_flight = listeners.on_flight
         self._supply = Supply(rules.policy.max_attempts, partial(self._open_lanes, routes))
-        self._closure = Closure(self._supply, rules.models, listeners.on_event, self.stop)
+        self._closure = Closure(self._supply, rules.models, listeners.on_event, on_all_closed or self.stop)
         self._alarm = Alarm(self.wake)
         self._drained: list[Work] = []  # in flight when it was stopped
         self._hungry = asyncio.Event()
@@ -210,6 +213,12 @@ class Pool:
             if self.in_flight:
                 self.wake()
             self._finish_if_done()
+
+    def close(self, model: str, stop: Stop) -> None:
+        """Send nothing more to a model, wherever it is served; its rows stay open."""
+        for lane in self._supply.open(model):
+            self._closure.close(lane, stop)
+        self._finish_if_done()
 
     def wake(self) -> None:
         """Look again for something to send; call it on the pool's event loop."""

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from batchrun.endpoint.pool.attempts import Client, Task
-from batchrun.endpoint.pool.limits import Limit
+from batchrun.endpoint.pool.limits import Slots
 from batchrun.endpoint.pool.rules import Rules
 from batchrun.records import Fault, Reply, RequestKind
 
@@ -20,7 +20,7 @@ class Route:
     """Name of the endpoint in the job; empty where the job has one."""
     client: Client
     """Makes one attempt."""
-    limit: Limit
+    limit: Slots
     """How many requests may be in flight."""
     rules: Rules
     """What to decide by."""

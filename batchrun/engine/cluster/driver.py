@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+from batchrun.endpoint.pool.closure import REFUSED
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.cluster.keeper import Keeper
-from batchrun.engine.cluster.leases import Leases
 from batchrun.engine.cluster.messages import Orders, Word, pack_requests, unpack_outcomes
 from batchrun.engine.cluster.outages import Outages
+from batchrun.engine.cluster.overview import Overview
 from batchrun.engine.cluster.post import Handle, Post, WorkerDied, WorkerUnavailable
 from batchrun.records import Request, Stop
 
@@ -38,7 +39,7 @@ _READ_AHEAD = 4
 """Rows that are read ahead, in times the limit, and 512 more."""
 
 
-class Driver:
+class Driver(Overview):
     """Stands where a pool stands: requests in, outcomes out."""
 
     def __init__(
@@ -50,7 +51,7 @@ class Driver:
         workers: int,
         may_admit: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Prepare; `run` starts.
+        """Prepare, in the running event loop; `run` starts.
 
         Args:
             hire: starts a worker in a place, of which there are `workers`; it is called again when that one died.
@@ -59,54 +60,26 @@ class Driver:
             workers: how many.
             may_admit: asked before rows are given; False while the checkpoint is behind.
         """
-        self._hire, self._keepers, self._listeners = hire, keepers, listeners
+        self._loop = asyncio.get_running_loop()
+        super().__init__(keepers, self._loop.time)
+        self._hire, self._listeners = hire, listeners
+        self._keepers = keepers
         self._places, self._may_admit = workers, may_admit
-        self.leases = Leases()
-        self.stopping: Stop | None = None
-        self.lost = 0
-        """How many workers have died."""
-        self._posts: dict[int, Post] = {}
         self._outages = Outages()
-        self._throttled = 0  # by workers that are gone
         self._hungry = asyncio.Event()
-        self._left_open: Stop | None = None
-
-    @property
-    def in_flight(self) -> int:
-        """How many requests are in flight, by the workers' last words."""
-        return sum(keeper.in_flight for keeper in self._keepers.values())
-
-    @property
-    def waiting(self) -> int:
-        """How many requests wait to be sent again."""
-        return sum(post.waiting for post in self._posts.values())
-
-    @property
-    def throttled(self) -> int:
-        """How many attempts were rejected for concurrency or a rate."""
-        return self._throttled + sum(post.throttled for post in self._posts.values())
-
-    @property
-    def has_more(self) -> bool:
-        """Whether anything is left to send in addition to what workers have."""
-        return not self.leases.is_dry
-
-    @property
-    def trouble(self) -> str | None:
-        """Why nothing is sent; None while any worker sends."""
-        troubles = [post.trouble for post in self._posts.values()]
-        return troubles[0] if troubles and all(troubles) else None
 
     def stop(self, stop: Stop) -> None:
         """Send nothing more; `run` returns when all that is in flight is answered. The first reason is kept."""
         self.stopping = self.stopping or stop
+
+    def wake(self) -> None:
+        """Do nothing: workers are given rows several times a second."""
 
     async def run(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
         """Have every request sent; return when each has its outcome, or when all workers have drained after `stop`.
 
         Returns why requests stay open. Raises what `batches` or a listener raised.
         """
-        self._loop = asyncio.get_running_loop()
         try:
             async with asyncio.TaskGroup() as group:
                 helpers = [group.create_task(self._feed(batches)), group.create_task(self._nudge())]
@@ -117,9 +90,9 @@ class Driver:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
-            for post in self._posts.values():
+            for post in self.posts.values():
                 post.handle.kill()
-        return self.stopping or self._left_open
+        return self.stopping or self._reason
 
     @property
     def _is_over(self) -> bool:
@@ -148,7 +121,7 @@ class Driver:
                 if incarnation is None:
                     handle.kill()
                     return
-                self._posts[place] = Post(handle, self._loop.time())
+                self.posts[place] = Post(handle, self._loop.time())
                 self.leases.join(place)
                 for keeper in self._keepers.values():
                     keeper.join(place)
@@ -171,11 +144,12 @@ class Driver:
 
     def _bury(self, place: int) -> None:
         """Take back what a dead worker had."""
-        post = self._posts.pop(place, None)
+        post = self.posts.pop(place, None)
         if post is None:
             return
         self.lost += 1
-        self._throttled += post.throttled
+        for route in self.routes:
+            route.leave(place)
         for reported in self._outages.left(place):
             self._listeners.on_event(reported)
         self.leases.leave(place)
@@ -192,23 +166,25 @@ class Driver:
                 raise WorkerDied
             self._hear(place, word)
             if word.is_done:
-                self._left_open = self._left_open or word.stop
                 return
 
     def _orders(self, place: int, number: int) -> Orders:
         """Decide what a worker is to do."""
         rows = self._rows_for(place)
-        post, now_s = self._posts[place], self._loop.time()
+        post, now_s = self.posts[place], self._loop.time()
         wants_more = self.stopping is None and bool(post.fresh or post.waiting or rows or not self.leases.is_dry)
         is_moving = any(keeper.limit.is_moving(now_s) for keeper in self._keepers.values())
         grants = {name: keeper.grant(place, wants_more=wants_more) for name, keeper in self._keepers.items()}
+        closed = {model: stop for model, stop in self.closed.items() if model not in post.closed}
+        post.closed.update(closed)
         self._note_flight()
         return Orders(
             number=number,
             rows=pack_requests(rows) if rows else b"",
             grants={name: change for name, change in grants.items() if change},
-            is_dry=self.leases.is_dry,
+            is_dry=not rows,
             is_last=self._is_over,
+            closed=closed,
             stop=self.stopping,
             ship_s=_SHIP_SOON_S if is_moving else _SHIP_S,
         )
@@ -220,11 +196,11 @@ class Driver:
         """
         if self.stopping is not None or not self._may_admit():
             return []
-        post, leases = self._posts[place], self.leases
+        post, leases = self.posts[place], self.leases
         free = sum(keeper.free_slots(place) for keeper in self._keepers.values())
         most = min(_MOST_ROWS, free + max(_AHEAD_LEAST, int(_AHEAD_S * post.rate_per_s))) - post.fresh
         if leases.is_fed:  # an even share of the last ones
-            most = min(most, -(-leases.waiting // len(self._posts)))
+            most = min(most, -(-leases.waiting // len(self.posts)))
         rows = leases.take(place, most, _MOST_BYTES)
         if leases.waiting <= self._enough // 2:
             self._hungry.set()
@@ -232,7 +208,7 @@ class Driver:
 
     async def _exchanged(self, place: int, orders: Orders) -> Word:
         """Make an exchange, again and again until there is an answer."""
-        post = self._posts[place]
+        post = self.posts[place]
         post.asked_s = self._loop.time()
         while True:
             with contextlib.suppress(WorkerUnavailable):
@@ -243,7 +219,7 @@ class Driver:
 
     def _hear(self, place: int, word: Word) -> None:
         """Take a worker's word."""
-        post, now_s = self._posts[place], self._loop.time()
+        post, now_s = self.posts[place], self._loop.time()
         counted = 0
         for outcome in unpack_outcomes(word.outcomes) if word.outcomes else ():
             if self.leases.settle(place, outcome):
@@ -251,20 +227,38 @@ class Driver:
                 self._listeners.on_outcome(outcome)
         lasted_s = max(now_s - post.heard_s, 1e-3)
         post.rate_per_s += 0.2 * (counted / lasted_s - post.rate_per_s)
-        post.fresh, post.waiting, post.throttled, post.trouble = word.fresh, word.waiting, word.throttled, word.trouble
-        for name, route in word.routes.items():
-            allowance = route.allowance
+        post.word, post.heard_s = word, now_s
+        for route in self.routes:
+            its = word.routes[route.name]
+            route.hear(place, its)
+            allowance = its.allowance
             if not self.leases.is_dry and self.stopping is None:
                 allowance = allowance._replace(wants_more=True)
-            took_s = lasted_s if route.news else None
-            self._keepers[name].heard(place, allowance, route.news, now_s, took_s)
-        post.heard_s = now_s
+            route.keeper.heard(place, allowance, its.news, now_s, lasted_s if its.news else None)
         for event in word.events:
             for reported in self._outages.passed_on(place, event):
                 self._listeners.on_event(reported)
-        if word.stop is not None and self.stopping is None:
-            self.stop(word.stop)
+        self._close(post, word)
         self._note_flight()
+
+    def _close(self, post: Post, word: Word) -> None:
+        """Close for all workers what one has closed; stop when nothing is left that can be answered."""
+        for model, stop in word.closed.items():
+            post.closed.add(model)
+            if model not in self.closed:
+                self.closed[model] = stop
+                self.leases.close(model)
+        if word.unanswered is not None and (self.leases.models.keys() <= self.closed.keys() or not self.is_heard):
+            self.stop(word.unanswered if not self.closed else self._reason or word.unanswered)
+
+    @property
+    def _reason(self) -> Stop | None:
+        """Why rows stay open, of models that are closed; None when none is. A refusal counts more than an outage."""
+        stops = sorted(self.closed.values(), key=lambda stop: stop.exit_code != REFUSED)
+        if not stops:
+            return None
+        message = "; and ".join(dict.fromkeys(stop.message for stop in stops))
+        return Stop(kind=stops[0].kind, message=message, exit_code=stops[0].exit_code)
 
     def _note_flight(self) -> None:
         self._listeners.on_flight(self.leases.leased)
@@ -276,7 +270,7 @@ class Driver:
         while True:
             await asyncio.sleep(_NUDGE_EVERY_S)
             now_s = self._loop.time()
-            for place, post in self._posts.items():
+            for place, post in self.posts.items():
                 if post.asked_s is None:
                     continue
                 self._lend_if_silent(place, now_s - post.asked_s)

@@ -3,6 +3,8 @@
 A row is leased to one worker at a time. When the worker is known to be dead, its rows go back to the head of the queue.
 An outcome of a row that is not leased to its worker comes too late, from before: it is dropped, so that no row is
 settled twice.
+
+Rows of a model that is closed stay open: those that wait are dropped. What workers have of them may still be answered.
 """
 
 from collections import deque
@@ -19,6 +21,10 @@ class Leases:
     def __init__(self) -> None:
         self._queue: deque[Request] = deque()
         self._leased: dict[int, dict[_Key, Request]] = {}
+        self._left: dict[int, dict[_Key, Request]] = {}  # of closed models
+        self._closed: set[str] = set()
+        self.models: dict[str, None] = {}
+        """The models that were asked for."""
         self.is_fed = False
         """Whether the last row was added."""
         self.put_back = 0
@@ -38,7 +44,7 @@ class Leases:
     @property
     def leased(self) -> int:
         """How many rows workers have: more cannot be bought again if all die now."""
-        return sum(map(len, self._leased.values()))
+        return sum(map(len, self._leased.values())) + sum(map(len, self._left.values()))
 
     @property
     def is_dry(self) -> bool:
@@ -47,20 +53,29 @@ class Leases:
 
     @property
     def is_settled(self) -> bool:
-        """Whether every row has its outcome."""
+        """Whether every row has its outcome, or is of a model that is closed."""
         return self.is_dry and not any(self._leased.values())
 
     def extend(self, requests: Iterable[Request]) -> None:
         """Add rows that were read."""
-        self._queue.extend(requests)
+        for request in requests:
+            self.models[request.model] = None
+            if request.model not in self._closed:
+                self._queue.append(request)
 
     def join(self, worker: int) -> None:
         """Add a worker without rows."""
-        self._leased[worker] = {}
+        self._leased[worker], self._left[worker] = {}, {}
 
-    def count(self, worker: int) -> int:
-        """Return how many rows a worker has."""
-        return len(self._leased[worker])
+    def close(self, model: str) -> None:
+        """Give no more rows of a model to workers."""
+        self._closed.add(model)
+        self._queue = deque(request for request in self._queue if request.model != model)
+        for worker, rows in self._leased.items():
+            its = {key: request for key, request in rows.items() if request.model == model}
+            self._left[worker] |= its
+            for key in its:
+                del rows[key]
 
     def take(self, worker: int, most: int, most_bytes: int) -> list[Request]:
         """Lease the next rows to a worker: at most so many, and of so many bytes, but one in any case."""
@@ -75,12 +90,14 @@ class Leases:
 
     def settle(self, worker: int, outcome: Outcome) -> bool:
         """Note an outcome; return whether it counts."""
-        counts = self._leased[worker].pop((outcome.row, outcome.model, outcome.sample), None) is not None
+        key = (outcome.row, outcome.model, outcome.sample)
+        counts = self._leased[worker].pop(key, None) is not None or self._left[worker].pop(key, None) is not None
         self.dropped += not counts
         return counts
 
     def leave(self, worker: int) -> None:
         """Take back the rows of a worker that is dead, to be leased again before all others."""
         rows = self._leased.pop(worker, {})
+        self._left.pop(worker, None)
         self._queue.extendleft(reversed(rows.values()))
         self.put_back += len(rows)

@@ -25,6 +25,8 @@ class Orders(NamedTuple):
     """Whether no more rows come for now: what is left is to be settled without them."""
     is_last: bool
     """Whether no more rows will ever come."""
+    closed: Mapping[str, Stop]
+    """Models that nothing more is to be sent to, and why: another worker was refused."""
     stop: Stop | None
     """Why nothing more is to be sent; None while requests are sent."""
     ship_s: float
@@ -37,6 +39,22 @@ class RouteWord(NamedTuple):
     allowance: Allowance
     news: Sequence[News]
     """What happened to its requests since the last word."""
+    throttled: int
+    """Attempts that were rejected, in all."""
+    trouble: str | None
+    """Why nothing is sent there; None while requests are sent."""
+    is_heard: bool
+    """Whether the endpoint has ever replied."""
+    is_away: bool
+    """Whether every model there that is not closed is paused."""
+    away_s: float | None
+    """For how long a model has been away; None when none is."""
+    probe_in_s: float | None
+    """In how many seconds a paused model is asked next; None when none is paused."""
+    answered: Sequence[str]
+    """The models that have answered a row there."""
+    closed: Mapping[str, Stop]
+    """The models that nothing more is sent to there, and why."""
 
 
 class Word(NamedTuple):
@@ -55,10 +73,16 @@ class Word(NamedTuple):
     """Rows there that were never sent."""
     waiting: int
     """Rows there that wait to be sent again."""
-    throttled: int
-    """Attempts that were rejected, in all."""
-    trouble: str | None
-    """Why nothing is sent; None while requests are sent."""
+    is_late: bool
+    """Whether all that is left there is in flight and takes longer than usual."""
+    drain_s: float
+    """How long it waits at most, were it stopped now, or since it was."""
+    drained: tuple[int, int]
+    """How many requests were in flight when it was stopped, and how many of these have no outcome."""
+    closed: Mapping[str, Stop]
+    """Models that nothing more is sent to, wherever they are served, and why."""
+    unanswered: Stop | None
+    """Why it would stop the run, if it were alone: all that it was asked is closed, or nothing has ever answered."""
     is_done: bool
     """Whether the worker has ended: all its rows have an outcome, or it was stopped and has drained."""
     stop: Stop | None

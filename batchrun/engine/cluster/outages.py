@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from batchrun.records import Event, Loosened, Paused, Resumed
+from batchrun.records import Closed, Event, Loosened, Paused, Resumed
 
 _Lane = tuple[str, str]
 
@@ -13,7 +13,7 @@ class Outages:
     def __init__(self) -> None:
         self._away: dict[_Lane, dict[int, Paused]] = {}
         self._lasted_s: dict[_Lane, float] = {}
-        self._loosened: set[str] = set()
+        self._known: set[Event] = set()  # what needs to be reported once
 
     def passed_on(self, worker: int, event: Event) -> Iterator[Event]:
         """Yield what is reported of a worker's event: the first absence, the last return, other news once."""
@@ -24,9 +24,10 @@ class Outages:
             away[worker] = event
         elif isinstance(event, Resumed):
             yield from self._back(worker, (event.endpoint, event.model), event.after_s)
-        elif isinstance(event, Loosened):
-            if event.model not in self._loosened:
-                self._loosened.add(event.model)
+        elif isinstance(event, Closed | Loosened):
+            news = event._replace(message="")
+            if news not in self._known:
+                self._known.add(news)
                 yield event
         else:
             yield event

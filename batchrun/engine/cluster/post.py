@@ -34,9 +34,19 @@ class Post:
 
     def __init__(self, handle: Handle, now_s: float) -> None:
         self.handle = handle
-        self.fresh = self.waiting = self.throttled = 0
-        self.trouble: str | None = None
+        self.word: Word | None = None
+        self.closed: set[str] = set()  # models that it knows to be closed
         self.rate_per_s = 0.0  # outcomes of late
         self.heard_s = now_s
         self.asked_s: float | None = None  # since when an exchange is under way
         self.nudged_s = 0.0
+
+    @property
+    def fresh(self) -> int:
+        """Rows there that were never sent, by its last word."""
+        return 0 if self.word is None else self.word.fresh
+
+    @property
+    def waiting(self) -> int:
+        """Rows there that wait to be sent again, by its last word."""
+        return 0 if self.word is None else self.word.waiting

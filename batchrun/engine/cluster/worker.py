@@ -6,14 +6,16 @@ which shows that it has arrived: a call may be repeated.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Protocol
 from uuid import uuid4
 
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
+from batchrun.endpoint.pool.sender import Sender
 from batchrun.engine.cluster.bound import Bound
 from batchrun.engine.cluster.keeper import Allowance
 from batchrun.engine.cluster.messages import Orders, RouteWord, Word, pack_outcomes, unpack_requests
-from batchrun.records import Event, Outcome, Request
+from batchrun.records import Event, Outcome, Request, Stop
 
 _MANY = 512
 """Outcomes that are shipped at once."""
@@ -27,25 +29,42 @@ _SIGN_OF_LIFE_S = 1.0
 LEASE_S = 2.0
 """How long a worker sends without being called. The driver lends its slots later than that."""
 
-MakePool = Callable[[Mapping[str, Bound], Listeners, Callable[[], bool]], Pool]
-"""Makes the pool of a worker: with its bounds by endpoint, what it reports to, and what it asks before each request."""
+
+class MakePool(Protocol):
+    """Makes the pool of a worker."""
+
+    def __call__(
+        self,
+        bounds: Mapping[str, Bound],
+        listeners: Listeners,
+        *,
+        may_admit: Callable[[], bool],
+        on_all_closed: Callable[[Stop], None],
+    ) -> Pool:
+        """Return a pool with these limits by endpoint; for the rest see `Pool`."""
 
 
 class Worker:
     """One worker, in its event loop."""
 
-    def __init__(self, make_pool: MakePool, ceilings: Mapping[str, int]) -> None:
+    def __init__(
+        self, make_pool: MakePool, ceilings: Mapping[str, int], *, timeout_s: float, is_stream: bool = False
+    ) -> None:
         """Prepare; `begin` starts.
 
         Args:
             make_pool: makes its pool.
             ceilings: by endpoint, how many requests the worker may have in flight at most.
+            timeout_s: how long an attempt takes at most.
+            is_stream: whether answers are streamed.
         """
+        self._timeout_s, self._is_stream = timeout_s, is_stream
         self.incarnation = uuid4().hex
         self._urgent, self._some = asyncio.Event(), asyncio.Event()
         self._bounds = {name: Bound(ceiling, self._urgent.set) for name, ceiling in ceilings.items()}
         listeners = Listeners(on_outcome=self._on_outcome, on_event=self._on_event)
-        self._pool = make_pool(self._bounds, listeners, self._may_admit)
+        self._pool = make_pool(self._bounds, listeners, may_admit=self._may_admit, on_all_closed=self._on_all_closed)
+        self._unanswered: Stop | None = None
         self._rows: asyncio.Queue[Sequence[Request] | None] = asyncio.Queue()
         self._ready: list[Outcome] = []
         self._ready_bytes = 0
@@ -104,6 +123,8 @@ class Worker:
             self._rows.put_nowait(None)
         for name, change in orders.grants.items():
             self._bounds[name].change(change)
+        for model, stop in orders.closed.items():
+            self._pool.close(model, stop)
         if orders.stop is not None:
             self._pool.stop(orders.stop)
         self._pool.wake()
@@ -124,8 +145,9 @@ class Worker:
             some.cancel()
 
     def _word(self) -> Word:
-        is_done = self._task.done()
-        stop = self._task.result() if is_done else self._pool.stopping
+        pool, is_done = self._pool, self._task.done()
+        stop = self._task.result() if is_done else pool.stopping
+        wants_more = bool(pool.fresh or pool.waiting) and pool.stopping is None
         outcomes, self._ready, self._ready_bytes = self._ready, [], 0
         self._shipped = len(outcomes)
         events, self._events = self._events, []
@@ -136,19 +158,20 @@ class Worker:
             number=self._number,
             outcomes=pack_outcomes(outcomes),
             events=events,
-            routes={name: self._route_word(name, bound) for name, bound in self._bounds.items()},
-            fresh=self._pool.fresh,
-            waiting=self._pool.waiting,
-            throttled=self._pool.throttled,
-            trouble=self._pool.trouble,
+            routes={
+                sender.name: _route_word(sender, self._bounds[sender.name], self._loop.time(), wants_more=wants_more)
+                for sender in pool.routes
+            },
+            fresh=pool.fresh,
+            waiting=pool.waiting,
+            is_late=pool.is_late,
+            drain_s=pool.drain_s(self._timeout_s, is_stream=self._is_stream),
+            drained=pool.drained,
+            closed=dict(pool.closed),
+            unanswered=self._unanswered,
             is_done=is_done,
             stop=stop,
         )
-
-    def _route_word(self, name: str, bound: Bound) -> RouteWord:
-        in_flight = self._pool.in_flight
-        wants_more = bool(self._pool.fresh or self._pool.waiting) and self._pool.stopping is None
-        return RouteWord(Allowance(bound.current, in_flight, wants_more), bound.take_news())
 
     async def _batches(self) -> AsyncIterator[Sequence[Request]]:
         while (batch := await self._rows.get()) is not None:
@@ -168,3 +191,23 @@ class Worker:
     def _on_event(self, event: Event) -> None:
         self._events.append(event)
         self._some.set()
+
+    def _on_all_closed(self, stop: Stop) -> None:
+        self._unanswered = stop
+        self._urgent.set()
+
+
+def _route_word(sender: Sender, bound: Bound, now_s: float, *, wants_more: bool) -> RouteWord:
+    since_s, probe_s = sender.since_s, sender.probe_s
+    return RouteWord(
+        allowance=Allowance(bound.current, sender.in_flight, wants_more),
+        news=bound.take_news(),
+        throttled=sender.throttled,
+        trouble=sender.trouble,
+        is_heard=sender.is_heard,
+        is_away=sender.is_away,
+        away_s=None if since_s is None else now_s - since_s,
+        probe_in_s=None if probe_s is None else max(0.0, probe_s - now_s),
+        answered=sender.answered,
+        closed=dict(sender.closed),
+    )

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 from harness.clusters import Cluster
-from harness.endpoints import Endpoint, lognormal
+from harness.endpoints import Endpoint, lognormal, refusal
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.engine.cluster.driver import Driver
-from batchrun.records import Fault, Paused, Resumed, Stop
+from batchrun.records import Closed, Fault, Paused, Request, Resumed, Stop
 
 HALF_S = 0.5
 """How long workers take to start: it is left out of what they could have used."""
@@ -154,3 +154,42 @@ def test_no_more_rows_are_noted_as_possibly_lost_than_workers_have() -> None:
     cluster = Cluster(endpoint)
     cluster.run(2_000)
     assert endpoint.peak <= cluster.most_noted <= 4 * endpoint.peak
+
+
+def test_a_model_that_is_refused_is_closed_for_all_workers_and_the_others_continue() -> None:
+    """Each worker would find it out for itself, after some refusals; its rows stay open."""
+    absent = refusal(404, "The model `n` does not exist", code="model_not_found")
+    endpoint = Endpoint(
+        lambda now_s: 40, lognormal(0.3), trouble=lambda now_s, body: absent if body.startswith(b"n") else None
+    )
+    cluster = Cluster(endpoint)
+    rows = [Request(row, "mn"[row % 2], 0, b"", b"%s-%d" % (b"mn"[row % 2 :][:1], row), None) for row in range(2_000)]
+    stop = cluster.run(rows)
+    assert stop is not None
+    assert stop.exit_code == 4
+    assert {outcome.model for outcome in cluster.outcomes if outcome.kind is None} == {"m"}
+    assert len([outcome for outcome in cluster.outcomes if outcome.model == "m"]) == 1_000
+    assert [event.model for event in cluster.events if isinstance(event, Closed)] == ["n"]
+    assert len([outcome for outcome in cluster.outcomes if outcome.model == "n"]) < 10
+
+
+def test_a_run_whose_only_model_is_refused_stops() -> None:
+    """With the reason that one process gives."""
+    absent = refusal(401, "Incorrect API key provided")
+    endpoint = Endpoint(lambda now_s: 40, lognormal(0.3), trouble=lambda now_s, body: absent)
+    cluster = Cluster(endpoint)
+    stop = cluster.run(2_000)
+    assert stop is not None
+    assert stop.exit_code == 4
+    assert cluster.outcomes == []
+    assert cluster.ended_s < 10
+
+
+def test_an_endpoint_that_never_answers_stops_the_run_after_a_minute() -> None:
+    """It is one run's decision, not four."""
+    silent = Fault("connection", "no connection", 0.001, was_sent=False)
+    cluster = Cluster(Endpoint(lambda now_s: 40, lognormal(0.3), trouble=lambda now_s, body: silent))
+    stop = cluster.run(2_000)
+    assert stop is not None
+    assert "nothing has answered yet" in stop.message
+    assert 60 < cluster.ended_s < 80

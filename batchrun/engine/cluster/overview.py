@@ -1,0 +1,106 @@
+"""What is known about a run that workers carry out, by their last words: the figures that a `Pool` has too."""
+
+from collections.abc import Callable, Mapping
+
+from batchrun.engine.cluster.keeper import Keeper
+from batchrun.engine.cluster.leases import Leases
+from batchrun.engine.cluster.messages import Word
+from batchrun.engine.cluster.post import Post
+from batchrun.engine.cluster.routes import SharedRoute
+from batchrun.records import Stop
+
+
+class Overview:
+    """The figures of all workers together."""
+
+    def __init__(self, keepers: Mapping[str, Keeper], now_s: Callable[[], float]) -> None:
+        """Begin without workers.
+
+        Args:
+            keepers: share the limits, by endpoint.
+            now_s: the clock.
+        """
+        self._now_s = now_s
+        self.leases = Leases()
+        """Which worker has which rows."""
+        self.posts: dict[int, Post] = {}
+        """The workers that are alive."""
+        self.routes = tuple(SharedRoute(name, keeper, now_s) for name, keeper in keepers.items())
+        """What is known about each endpoint."""
+        self.closed: dict[str, Stop] = {}
+        """The models that nothing more is sent to, wherever they are served, and why."""
+        self.stopping: Stop | None = None
+        self.lost = 0
+        """How many workers have died."""
+
+    @property
+    def _words(self) -> list[Word]:
+        return [post.word for post in self.posts.values() if post.word is not None]
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are in flight."""
+        return sum(route.in_flight for route in self.routes)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait to be sent again."""
+        return sum(word.waiting for word in self._words)
+
+    @property
+    def throttled(self) -> int:
+        """How many attempts were rejected for concurrency or a rate."""
+        return sum(route.throttled for route in self.routes)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether anything is left to send in addition to what is in flight."""
+        return not self.leases.is_dry or any(word.fresh or word.waiting for word in self._words)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether any endpoint has ever replied, with whatever status."""
+        return any(route.is_heard for route in self.routes)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is sent, to an endpoint or of a model; None when requests are sent."""
+        troubles = {route.name: route.trouble for route in self.routes}
+        if len(troubles) == 1:
+            return next(iter(troubles.values()))
+        return "; ".join(f"{name}: {trouble}" for name, trouble in troubles.items() if trouble is not None) or None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether no worker can send anything."""
+        return all(route.is_away for route in self.routes)
+
+    @property
+    def away_s(self) -> float | None:
+        """For how long an endpoint has been away; None when none is."""
+        since_s = [route.since_s for route in self.routes if route.since_s is not None]
+        return self._now_s() - min(since_s) if since_s else None
+
+    @property
+    def probe_in_s(self) -> float | None:
+        """In how many seconds an endpoint that is away is asked next; None when none is."""
+        probes_s = [route.probe_s for route in self.routes if route.probe_s is not None]
+        return max(0.0, min(probes_s) - self._now_s()) if probes_s and self.stopping is None else None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether all that is left is in flight and takes longer than usual: rates say nothing about its end."""
+        return self.leases.is_dry and bool(self._words) and all(word.is_late for word in self._words)
+
+    @property
+    def drained(self) -> tuple[int, int]:
+        """How many requests were in flight when the run was stopped, and how many of these have no outcome."""
+        words = self._words
+        return sum(word.drained[0] for word in words), sum(word.drained[1] for word in words)
+
+    def drain_s(self, timeout_s: float, *, is_stream: bool) -> float:
+        """Return how long a run that is stopped now, or was stopped, waits at most."""
+        return max((word.drain_s for word in self._words), default=0.0)
+
+    def look(self) -> None:
+        """Do nothing: each worker looks after its own pauses."""

@@ -1,0 +1,99 @@
+"""What the driver knows about one endpoint, by the last words of all workers: the figures that a `Sender` has too."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from batchrun.endpoint.pool.limits import Limit
+from batchrun.engine.cluster.keeper import Keeper
+from batchrun.engine.cluster.messages import RouteWord
+from batchrun.records import Stop
+
+
+class SharedRoute:
+    """One endpoint that several workers send to."""
+
+    def __init__(self, name: str, keeper: Keeper, now_s: Callable[[], float]) -> None:
+        """Begin without words.
+
+        Args:
+            name: of the endpoint in the job; empty where the job has one.
+            keeper: shares its limit.
+            now_s: the clock.
+        """
+        self.name, self.keeper, self._now_s = name, keeper, now_s
+        self._words: dict[int, RouteWord] = {}  # of the workers that are alive
+        self._throttled = 0  # by workers that are gone
+        self._is_heard = False
+        self._answered: dict[str, None] = {}
+        self.closed: dict[str, Stop] = {}
+        """The models that a worker sends nothing more to there, and why."""
+
+    def __repr__(self) -> str:
+        return f"<SharedRoute {self.name!r}, {self.keeper!r}>"
+
+    @property
+    def limit(self) -> Limit:
+        """The limit of all workers together."""
+        return self.keeper.limit
+
+    def hear(self, worker: int, word: RouteWord) -> None:
+        """Take a worker's word on it."""
+        self._words[worker] = word
+        self._is_heard = self._is_heard or word.is_heard
+        self._answered.update(dict.fromkeys(word.answered))
+        self.closed.update(word.closed)
+
+    def leave(self, worker: int) -> None:
+        """Forget a worker that is dead, but not what it was answered."""
+        word = self._words.pop(worker, None)
+        self._throttled += 0 if word is None else word.throttled
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are in flight, by the workers' last words."""
+        return self.keeper.in_flight
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it has ever replied, with whatever status."""
+        return self._is_heard
+
+    @property
+    def answered(self) -> list[str]:
+        """The models that have answered a row there, also in earlier executions."""
+        return list(self._answered)
+
+    @property
+    def throttled(self) -> int:
+        """How many attempts were rejected for concurrency or a rate."""
+        return self._throttled + sum(word.throttled for word in self._words.values())
+
+    @property
+    def is_away(self) -> bool:
+        """Whether no worker can send there."""
+        return bool(self._words) and all(word.is_away for word in self._words.values())
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no worker can send there; None while one can."""
+        troubles = [word.trouble for word in self._words.values()]
+        return troubles[0] if troubles and all(troubles) else None
+
+    @property
+    def since_s(self) -> float | None:
+        """Since when all workers find it away; None while one does not."""
+        away_s = _known(word.away_s for word in self._words.values())
+        return self._now_s() - max(away_s) if self.trouble and away_s else None
+
+    @property
+    def probe_s(self) -> float | None:
+        """When a worker asks next whether it answers again; None while none has to."""
+        probes_s = _known(word.probe_in_s for word in self._words.values())
+        return self._now_s() + min(probes_s) if self.trouble and probes_s else None
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+Routes = Mapping[str, SharedRoute]
+"""By name."""
