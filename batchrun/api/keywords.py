@@ -46,6 +46,9 @@ class Settings(TypedDict, total=False):
     """use only the first N rows; a later run with a higher limit continues"""
     dedupe: bool
     """send identical requests once and copy the answer to the other rows, with 0 attempts and at no cost"""
+    reuse: str | Sequence[str]
+    """run directories whose answers are taken, at no cost, for requests that are the same, to the same model at the
+    same endpoint"""
     order: str
     """order of sending: input, random, or prefix to send prompts with the same beginning together, for the
     endpoint's cache"""

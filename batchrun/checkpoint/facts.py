@@ -81,6 +81,7 @@ RATE = Fact[float]("rate", float, "rows settled per second in recent minutes; nu
 STOPPING = Fact[str]("stopping", str, "why a run sends nothing more and waits for what is in flight; null: it sends")
 DRAINED_BY = Fact[int]("drained_by", int, "until when it waits at most, as a Unix time in ms; null: it sends")
 UNWANTED = Fact[int]("unwanted", int, "rows that stay open, because nothing more is sent to their model")
+REUSED = Fact[list[Any]]("reused", list, "what was looked for in other runs: the requests, and the state of these runs")
 COPIES = Fact[int]("twins", int, "outcomes that were copied from a row that asks the same")
 STATED_AS_0 = Fact[dict[str, list[str]]](
     "stated_as_0", dict, "by model, the token counts whose total is 0 because answers stated 0"
@@ -114,6 +115,7 @@ ALL: tuple[Fact[Any], ...] = (
     STOPPING,
     DRAINED_BY,
     UNWANTED,
+    REUSED,
     COPIES,
     STATED_AS_0,
     SETTLED_ROWS,

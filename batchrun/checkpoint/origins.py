@@ -41,14 +41,15 @@ class Origins:
         self._sources = {each.number: each.source for each in read_sources(connection)}
 
     def columns(self, outcomes: Sequence[tuple[Any, ...]]) -> OutcomeColumns:
-        """Return the columns `endpoint` and `answered_by` of stored outcomes, whose first value is their id."""
+        """Return the columns `endpoint`, `answered_by` and `run` of stored outcomes, whose first value is their id."""
         if not self._sources:
             nothing = [""] * len(outcomes)
-            return {"endpoint": nothing, "answered_by": nothing}
+            return {"endpoint": nothing, "answered_by": nothing, "run": nothing}
         ids = [outcome[0] for outcome in outcomes]
         numbers = dict(self._connection.execute(_FIND, (orjson.dumps(ids).decode(),)))
         sources = [self._sources.get(numbers.get(number, 0), _NO_SOURCE) for number in ids]
         return {
             "endpoint": [source.endpoint for source in sources],
             "answered_by": [source.answered_by for source in sources],
+            "run": [source.run for source in sources],
         }

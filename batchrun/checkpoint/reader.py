@@ -235,7 +235,8 @@ class Checkpoint:
     def columns(self, *, row: int | None = None, is_failed: bool = False) -> Iterator[OutcomeColumns]:
         """Yield outcomes in the order of row, model and sample, as columns of bounded length, none empty.
 
-        The columns are named as the fields of `Outcome` and `Usage`.
+        The columns are named as the fields of `Outcome` and `Usage`; `run` is the run that an answer was taken from,
+        or empty.
 
         Args:
             row: only the outcomes of this input row; of all rows unless given.

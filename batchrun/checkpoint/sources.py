@@ -86,6 +86,7 @@ class Sources:
         outcomes: Sequence[Outcome],
         extras: Iterable[Extra],
         models: Mapping[str, int],
+        run: str = "",
     ) -> None:
         """Write where outcomes come from, in the open transaction; `write_totals` follows.
 
@@ -94,11 +95,12 @@ class Sources:
             outcomes: most of them may have no source.
             extras: attempts and tokens that are in no outcome.
             models: the number of each model.
+            run: that all the outcomes were taken from; empty where they were sent for this one.
         """
         self._pending = {}
-        placed = [outcome for outcome in outcomes if outcome[_ENDPOINT] or outcome[_ANSWERED_BY]]
+        placed = outcomes if run else [each for each in outcomes if each[_ENDPOINT] or each[_ANSWERED_BY]]
         if placed:
-            self._insert(connection, placed, models)
+            self._insert(connection, placed, models, run)
         for extra in extras:
             if extra.endpoint:
                 self._add(AnswerSource(extra.model, extra.endpoint), (), (extra,))
@@ -119,11 +121,13 @@ class Sources:
         if self._pending:
             self.totals, self._pending = {**self.totals, **self._pending}, {}
 
-    def _insert(self, connection: sqlite3.Connection, placed: Sequence[Outcome], models: Mapping[str, int]) -> None:
+    def _insert(
+        self, connection: sqlite3.Connection, placed: Sequence[Outcome], models: Mapping[str, int], run: str
+    ) -> None:
         parts: dict[AnswerSource, list[Outcome]] = {}
         rows = []
         for each in placed:
-            source = AnswerSource(each.model, each.endpoint, each.answered_by)
+            source = AnswerSource(each.model, each.endpoint, each.answered_by, run)
             parts.setdefault(source, []).append(each)
             number = self._numbers.get(source) or self._new_number(source)
             rows.append((pack(each.row, models[each.model], each.sample), number))

@@ -14,7 +14,7 @@ where every row is. For the others, `lookup` asks the file.
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -229,6 +229,19 @@ class Store:
         self._mark.per_row = per_row
         with self.using() as connection:
             self._mark.rows = self._mark.moved(connection, self._lookup.ends_at // STEP_ROWS)
+
+    def adopt(self, outcomes: Iterable[Outcome], run: str) -> None:
+        """Write outcomes that were taken from another run, in one transaction, before `start`.
+
+        Args:
+            outcomes: nothing was sent for them.
+            run: directory of that run.
+        """
+        for outcome in outcomes:
+            self._queue.put(outcome)
+        with self.using():
+            self._writer.commit(is_last=False, run=run)
+        self.reload()
 
     def share_answers(self, *, is_wanted: bool) -> None:
         """Have requests that ask the same sent once, and the outcome copied for the others; or stop that."""

@@ -25,10 +25,12 @@ A = TypeVar("A", bound=Asked)
 _Question = tuple[bytes, int]
 
 RECOUNT = f"""
-UPDATE facts SET value = cast((SELECT count(*) FROM outcomes WHERE attempts = 0 AND kind IS NOT 'bad_row') AS TEXT)
-WHERE name = '{COPIES.name}'
+UPDATE facts SET value = cast((
+    SELECT count(*) FROM outcomes WHERE attempts = 0 AND kind IS NOT 'bad_row'
+    AND id NOT IN (SELECT origins.id FROM origins JOIN sources ON sources.id = source WHERE run <> '')
+) AS TEXT) WHERE name = '{COPIES.name}'
 """
-"""Makes the fact right after outcomes have left or come."""
+"""Makes the fact right after outcomes have left or come. What was taken from another run was not copied."""
 
 _AT_ONCE = 2048
 """How many are copied in one commit, so that none takes long."""

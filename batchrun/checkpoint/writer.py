@@ -94,8 +94,13 @@ class Writer:
                 self._on_broken(broken(self._path, problem))
                 return
 
-    def commit(self, *, is_last: bool) -> None:
-        """Write all that is queued in one transaction. What could not be written stays queued."""
+    def commit(self, *, is_last: bool, run: str = "") -> None:
+        """Write all that is queued in one transaction. What could not be written stays queued.
+
+        Args:
+            is_last: whether nothing more will be queued.
+            run: that all queued outcomes were taken from; empty where they were sent for this one.
+        """
         load = self._queue.take()
         has_twins = self.twins is not None and self.twins.are_due
         if not (any(load) or has_twins):
@@ -103,7 +108,7 @@ class Writer:
         is_marked = is_last or time.monotonic() - self._marked_at_s >= MARK_EVERY_S
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            totals, copied = self._insert(load)
+            totals, copied = self._insert(load, run)
             settled_rows = self._mark.moved(self._connection, _MARK_STEPS) if is_marked else self._mark.rows
             self._connection.execute("COMMIT")
         except BaseException:
@@ -124,13 +129,13 @@ class Writer:
         if load.outcomes or copied:
             self._on_commit(load.outcomes)
 
-    def _insert(self, load: Load) -> tuple[dict[str, ModelTotals], int]:
+    def _insert(self, load: Load, run: str) -> tuple[dict[str, ModelTotals], int]:
         """Write; return the totals, and how many outcomes were copied for twins."""
         for statement, values in load.statements:
             self._connection.execute(statement, values)
         numbers = self._models.numbers
         insert_many(self._connection, "outcomes", [columns_of(outcome, numbers) for outcome in load.outcomes])
-        self.sources.insert(self._connection, load.outcomes, load.extras, numbers)
+        self.sources.insert(self._connection, load.outcomes, load.extras, numbers, run)
         copied = self._copy(load.outcomes)
         self.sources.write_totals(self._connection, copied, numbers)
         totals = with_copies(added(self.totals, load.outcomes, load.extras), copied, numbers)

@@ -56,6 +56,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(_INPUT, ("--include-failed/--no-include-failed",), "input", "include_failed", bool),
     Flag(_INPUT, ("--strict/--no-strict",), "input", "strict", bool),
     Flag(_INPUT, ("--dedupe/--no-dedupe",), "input", "dedupe", bool),
+    Flag(_INPUT, ("--reuse",), "input", "reuse", metavar="RUN", several="repeat"),
     Flag(_PROMPT, ("-s", "--system"), "prompt", "system", metavar="TEXT", may_be_file=True),
     Flag(_PROMPT, ("-t", "--template"), "prompt", "user", metavar="TEXT", may_be_file=True),
     Flag(_PROMPT, ("--images",), "prompt", "images", metavar="COLUMN"),

@@ -11,6 +11,7 @@ from batchrun.engine.live import Prepared
 from batchrun.engine.options import Options
 from batchrun.engine.preflight.preview import preview
 from batchrun.engine.resume import agree_on_endpoint, begin, fit, refuse_other_kind, retry
+from batchrun.engine.reuse import refuse_unusable, take_over
 from batchrun.engine.row_counter import count_quickly
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.errors import JobError
@@ -46,7 +47,7 @@ def prepare(
         JobError: the directory holds other answers, the run would cost more than the user has agreed to, or a price is
             missing to keep a cap.
     """
-    fits = _fitted(job, options, source, store)
+    fits, settled_before = _fitted(job, options, source, store, repair)
     used_before = used_in(store, job, store.parts)
     budget = budget_of(job, used_before, used_elsewhere(job), simulated=options.simulate)
     if not any(file.is_stdin for file in source.files):  # whose rows can be read only once
@@ -54,8 +55,8 @@ def prepare(
         _show_what_is_ahead(job, options, source, store, memory)
     keep_set_aside(store, used_before.set_aside)
     if options.retry_failed:
-        retry(store, job, options.progress.say)
-    settled_before = summed(store.totals.values()).requests
+        settled_before = _retry(job, options, source, store, repair, fits=fits)
+    store.share_answers(is_wanted=job.input.dedupe)
     begin(store, job, source, simulated=options.simulate, say=options.progress.say)
     return Prepared(
         job=job,
@@ -72,17 +73,49 @@ def prepare(
     )
 
 
-def _fitted(job: Job, options: Options, source: Source, store: Store) -> bool:
-    """Fit the checkpoint to the job; return whether settled rows are known to fit the input."""
+def _fitted(job: Job, options: Options, source: Source, store: Store, repair: Repair | None) -> tuple[bool, int]:
+    """Fit the checkpoint to the job; return whether settled rows are known to fit, and their number."""
     say, simulated = options.progress.say, options.simulate
     for notice in filter(None, [store.notice, *source.notices]):
         say(f"note: {notice}")
+    refuse_unusable(job, simulated=simulated)
     refuse_other_kind(store, job.run_directory, store.totals, store.unrecorded_ever, simulated=simulated)
     if not simulated:
         agree_on_endpoint(store, job, options.agree)
     fits = fit(store, job, source, agree=options.agree, say=say)
-    store.share_answers(is_wanted=job.input.dedupe)
-    return fits
+    settled = summed(store.totals.values()).requests
+    _reuse(job, options, source, store, repair, fits=fits)
+    return fits, settled
+
+
+def _retry(job: Job, options: Options, source: Source, store: Store, repair: Repair | None, *, fits: bool) -> int:
+    """Have failed rows sent again that no other run has an answer for; return how many rows stay settled."""
+    retry(store, job, options.progress.say)
+    settled = summed(store.totals.values()).requests
+    _reuse(job, options, source, store, repair, fits=fits, is_known=False)
+    return settled
+
+
+def _reuse(
+    job: Job,
+    options: Options,
+    source: Source,
+    store: Store,
+    repair: Repair | None,
+    *,
+    fits: bool,
+    is_known: bool = True,
+) -> None:
+    take_over(
+        job,
+        source,
+        store,
+        fits=fits,
+        simulated=options.simulate,
+        repair=repair,
+        say=options.progress.say,
+        is_known=is_known,
+    )
 
 
 def _show_what_is_ahead(job: Job, options: Options, source: Source, store: Store, memory: LimitMemory) -> None:

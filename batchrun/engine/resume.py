@@ -49,7 +49,7 @@ def refuse_other_kind(
     Raises:
         JobError: the directory holds answers of the other kind.
     """
-    has_attempts = any(sums.attempts for sums in totals.values())
+    has_attempts = any(sums.attempts or sums.completed for sums in totals.values())
     if recorded.fact(facts.SIMULATED) in (None, simulated) or not (has_attempts or unrecorded):
         return
     kind = "real" if simulated else "simulated"

@@ -110,8 +110,9 @@ def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: s
 
 def _with_files(section: str, entries: Entries, overrides: Overrides, folder: Path | None) -> Entries:
     """Return the entries of a section with what the files hold that they name, and without what a flag replaces."""
-    if section == "input" and folder is not None and ("input", "path") not in overrides:
-        return _relative_to(folder, entries)
+    if section == "input" and folder is not None:
+        names = [name for name in ("path", "reuse") if (section, name) not in overrides]
+        return _with_run(folder, entries, names) if "path" in names else _relative_to(folder, entries, names)
     if section == "prompt" and ("prompt", "user") in overrides:
         entries.pop("messages", None)
     if section in _FILES:
@@ -137,23 +138,29 @@ def _prices(tables: Mapping[str, Any], where: str) -> dict[str, Price]:
     return prices
 
 
-def _relative_to(folder: Path, entries: Entries) -> Entries:
-    """Return the entries of `[input]` with its paths made relative to the folder of the job file."""
+def _with_run(folder: Path, entries: Entries, names: Iterable[str]) -> Entries:
+    """Return the entries of `[input]` with its paths made relative to the folder of the job file, and `run` as one."""
     origin, run = entries.get("run", ("", None))
     if "path" in entries and run is not None and entries["path"][1] not in (run, [run]):
         raise JobError(f"{origin}: both path and run are set; keep one of them")
     if isinstance(run, str) and run:
-        return {name: entry for name, entry in entries.items() if name != "path"} | {"run": (origin, str(folder / run))}
-    if "path" not in entries:
-        return entries
-    origin, value = entries["path"]
-    try:
-        paths = texts(value)
-    except ValueError as problem:
-        raise JobError(f"{origin} = {shown_value(value)}; {problem}") from None
-    return entries | {
-        "path": (origin, [each if each == STDIN or "://" in each else str(folder / each) for each in paths])
-    }
+        left = {name: entry for name, entry in entries.items() if name != "path"}
+        entries = left | {"run": (origin, str(folder / run))}
+    return _relative_to(folder, entries, names)
+
+
+def _relative_to(folder: Path, entries: Entries, names: Iterable[str]) -> Entries:
+    """Return the entries of `[input]` with the paths of these settings made relative to the folder of the job file."""
+    for name in names:
+        if name in entries:
+            origin, value = entries[name]
+            try:
+                paths = texts(value)
+            except ValueError as problem:
+                raise JobError(f"{origin} = {shown_value(value)}; {problem}") from None
+            joined = [each if each == STDIN or "://" in each else str(folder / each) for each in paths]
+            entries = entries | {name: (origin, joined)}
+    return entries
 
 
 def _with_directory(folder: Path, name: str, entries: Entries) -> tuple[Entries, tuple[str, str] | None]:

@@ -55,6 +55,12 @@ class Input(Section):
         "send identical requests once and copy the answer to the other rows, with 0 attempts and at no cost",
         flag,
     )
+    reuse: Texts = setting(
+        (),
+        "run directories whose answers are taken, at no cost, for requests that are the same, to the same model at the"
+        " same endpoint",
+        texts,
+    )
     order: str = setting(
         "input",
         "order of sending: input, random, or prefix to send prompts with the same beginning together, for the"

@@ -80,6 +80,8 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _input(stated: dict[str, Any], folder: Path) -> dict[str, Any]:
+    if "reuse" in stated:
+        stated = {**stated, "reuse": [_relative(path, folder) for path in stated["reuse"]]}
     if "run" in stated:  # its path is the same
         return {
             **{key: value for key, value in stated.items() if key != "path"},

@@ -29,18 +29,19 @@ def read(text: str, folder: Path) -> Job:
 def plain(job: Job, folder: Path) -> Job:
     """Return a job of a file as it is in Python: paths relative to the folder, without what only a file knows."""
     paths = tuple(str(Path(path).relative_to(folder)) if "/" in path else path for path in job.input.path)
+    reuse = tuple(str(Path(path).relative_to(folder)) for path in job.input.reuse)
     directory = str(Path(job.output.dir).relative_to(folder))
     return dataclasses.replace(
         job,
         name="batch",
         earlier_directory=None,
-        input=dataclasses.replace(job.input, path=paths),
+        input=dataclasses.replace(job.input, path=paths, reuse=reuse),
         output=dataclasses.replace(job.output, dir=directory),
     )
 
 
 JOB = Job(
-    input=Input(path=["a.jsonl", "b.csv"], id="key", limit=5, dedupe=True),
+    input=Input(path=["a.jsonl", "b.csv"], id="key", limit=5, dedupe=True, reuse=["runs/one", "two"]),
     prompt=PromptTemplates(system="Be 'brief'.", user='Label:\n\n{{ text }}\n"quoted" \\ and é\n'),
     model=Model(
         name="meta/a", temperature=0.5, stop=["END", "\n\n"], extra_body={"top_k": 5, "x y": {"deep": [1, True]}}

@@ -1,0 +1,176 @@
+"""Answers of other runs: which of them answer requests of this one, and what they are.
+
+Theory of operation. What is asked and what was answered are listed in temporary tables on disk, since there may be as
+many as there are rows. A request is known by its key and its sample. Requests that are the same get different answers,
+the n-th one the n-th, as if they were sent: an answer is used once. Only where requests that ask the same are sent
+once (`dedupe`) do all of them get the first.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Self
+
+import orjson
+
+from batchrun.checkpoint.file import translated
+from batchrun.checkpoint.reader import Checkpoint, read_models
+from batchrun.checkpoint.sources import read_sources
+from batchrun.checkpoint.tables import unpack
+from batchrun.records import AnswerSource
+
+_TABLES = """
+CREATE TABLE asked (place INTEGER PRIMARY KEY, key BLOB NOT NULL, sample INTEGER NOT NULL, custom_id TEXT);
+CREATE TABLE answers (number INTEGER PRIMARY KEY, key BLOB NOT NULL, sample INTEGER NOT NULL);
+CREATE TABLE used (key BLOB, sample INTEGER, count INTEGER NOT NULL, PRIMARY KEY (key, sample)) WITHOUT ROWID;
+CREATE TABLE pairs (place INTEGER PRIMARY KEY, number INTEGER NOT NULL);
+"""
+
+_ONE_EACH = """
+row_number() OVER (PARTITION BY key, sample ORDER BY place)
++ coalesce((SELECT count FROM used WHERE used.key = asked.key AND used.sample = asked.sample), 0)
+"""
+_SAME_FOR_ALL = "1"
+
+_PAIR = """
+INSERT INTO pairs SELECT place, number
+FROM (SELECT place, key, sample, {turn} AS turn FROM asked)
+JOIN (
+    SELECT number, key, sample, row_number() OVER (PARTITION BY key, sample ORDER BY number) AS turn FROM answers
+) USING (key, sample, turn)
+"""
+
+_USED = """
+SELECT key, outcomes.id & 65535, count(*) FROM sources JOIN origins ON source = sources.id
+JOIN outcomes ON outcomes.id = origins.id WHERE run = ? GROUP BY 1, 2
+"""
+
+_FROM = "FROM outcomes LEFT JOIN origins USING (id)"
+_ANSWERED = f"SELECT id, key, source {_FROM} WHERE kind IS NULL AND body IS NOT NULL"
+_READ = f"SELECT id, source, http_status, body {_FROM} WHERE id IN (SELECT value FROM json_each(?))"
+
+_AT_ONCE = 500
+"""Answers that are read and handed on together: they are in memory."""
+
+
+class Found(NamedTuple):
+    """An answer of another run to a request of this one."""
+
+    row: int
+    model: int
+    """The number that the caller gave it."""
+    sample: int
+    key: bytes
+    custom_id: str | None
+    endpoint: str
+    """Name of the endpoint in this job that the answer counts for."""
+    http_status: int | None
+    body: bytes
+
+
+class Requests:
+    """The requests that are looked for in other runs."""
+
+    def __init__(self, *, shares_answers: bool) -> None:
+        """Begin with none.
+
+        Args:
+            shares_answers: whether requests that ask the same get the same answer (`dedupe`).
+        """
+        self._turn = _SAME_FOR_ALL if shares_answers else _ONE_EACH
+        self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._connection.executescript(f"PRAGMA journal_mode = OFF; {_TABLES} BEGIN")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def add(self, listed: Iterable[tuple[int, bytes, int, str | None]]) -> None:
+        """Add requests: the number of their place, as `pack` makes it, their key, sample and label."""
+        self._connection.executemany("INSERT INTO asked VALUES (?, ?, ?, ?)", listed)
+
+    def keep(self, is_wanted: Callable[[int, int], bool]) -> None:
+        """Keep only requests whose row and number of the model are wanted."""
+        self._connection.create_function("is_wanted", 2, is_wanted)
+        self._connection.execute("DELETE FROM asked WHERE NOT is_wanted(place >> 24, place >> 16 & 255)")
+
+    def pair(self, answers: Iterable[tuple[int, bytes, int]], used: Iterable[tuple[bytes, int, int]]) -> int:
+        """Pair the requests with the answers of a run; return how many have one. `found` has them.
+
+        Args:
+            answers: number, key and sample of each.
+            used: keys and samples, and how many of their answers were taken before.
+        """
+        for table in ("answers", "used", "pairs"):
+            self._connection.execute(f"DELETE FROM {table}")  # our own names
+        self._connection.executemany("INSERT INTO answers VALUES (?, ?, ?)", answers)
+        self._connection.executemany("INSERT INTO used VALUES (?, ?, ?)", used)
+        return self._connection.execute(_PAIR.format(turn=self._turn)).rowcount
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield row and number of the model of every request that has an answer."""
+        for (place,) in self._connection.execute("SELECT place FROM pairs"):
+            row, model, _ = unpack(place)
+            yield row, model
+
+    def forget_paired(self) -> None:
+        """Look for the paired requests no more."""
+        self._connection.execute("DELETE FROM asked WHERE place IN (SELECT place FROM pairs)")
+
+    def pairs(self) -> Iterator[list[tuple[int, bytes, str | None, int]]]:
+        """Yield place, key, label and number of the answer, in the order of these numbers, some at a time."""
+        query = "SELECT place, key, custom_id, number FROM pairs JOIN asked USING (place) ORDER BY number, place"
+        cursor = self._connection.execute(query)
+        while pairs := cursor.fetchmany(_AT_ONCE):
+            yield pairs
+
+
+class RunAnswers(Checkpoint):
+    """The answers of a run, open for reading: of another one, or what this one has taken from others."""
+
+    def used(self, run: str) -> list[tuple[bytes, int, int]]:
+        """Return key and sample of the answers that were taken from a run before, and how many."""
+        with translated(self.path):
+            return self._connection.execute(_USED, (run,)).fetchall()
+
+    def answers(self, endpoint_of: Callable[[AnswerSource], str | None]) -> Iterator[tuple[int, bytes, int]]:
+        """Yield number, key and sample of each answer that may be taken: of what was completed, nothing else.
+
+        Args:
+            endpoint_of: the endpoint of this job that the answers of a source count for; None: they do not count.
+        """
+        with translated(self.path):
+            endpoints = self._endpoints(endpoint_of)
+            for number, key, source in self._connection.execute(_ANSWERED):
+                _, model, sample = unpack(number)
+                if endpoints(model, source) is not None:
+                    yield number, key, sample
+
+    def found(self, requests: Requests, endpoint_of: Callable[[AnswerSource], str | None]) -> Iterator[list[Found]]:
+        """Yield the answers that `requests` was paired with, some at a time, none empty."""
+        with translated(self.path):
+            endpoints = self._endpoints(endpoint_of)
+            for pairs in requests.pairs():
+                numbers = orjson.dumps([number for *_, number in pairs]).decode()
+                answers = {number: answer for number, *answer in self._connection.execute(_READ, (numbers,))}
+                listed = []
+                for place, key, label, number in pairs:
+                    source, status, body = answers[number]
+                    endpoint = endpoints(unpack(number)[1], source) or ""
+                    listed.append(Found(*unpack(place), key, label, endpoint, status, body))
+                yield listed
+
+    def _endpoints(self, endpoint_of: Callable[[AnswerSource], str | None]) -> Callable[[int, int | None], str | None]:
+        """Return what tells the endpoint by the number of a model and that of a source, asking once for each pair."""
+        models = read_models(self._connection)
+        sources = {each.number: each.source for each in read_sources(self._connection)}
+        known: dict[tuple[int, int | None], str | None] = {}
+
+        def endpoint(model: int, source: int | None) -> str | None:
+            if (model, source) not in known:
+                stated = sources.get(source or 0, AnswerSource(""))
+                known[model, source] = endpoint_of(stated._replace(model=models.get(model, "")))
+            return known[model, source]
+
+        return endpoint

@@ -1,0 +1,218 @@
+"""Takes answers of other runs into this one (`[input] reuse`): the same request, the same model at the same endpoint.
+
+Before anything is sent, the requests that are not settled are looked for in the other runs, in the order in which the
+job names these. What is found is settled like any other row, with 0 attempts and at no cost, so that estimates, caps
+and a resume need not know of it. It is not looked for again while neither the requests nor the other runs change.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.facts import Known
+from batchrun.checkpoint.reuse import Found, Requests, RunAnswers
+from batchrun.checkpoint.store import Store
+from batchrun.checkpoint.tables import FILE_NAME
+from batchrun.endpoint.pool.repair import Repair
+from batchrun.endpoint.pool.replies import judge
+from batchrun.errors import DamagedError, JobError, RunDirectoryError
+from batchrun.job.sections import Job
+from batchrun.prompts.source import Source
+from batchrun.records import AnswerSource, Outcome, Reply, Request, Usage
+from batchrun.report.texts import counted
+from batchrun.results.endpoints import earlier_endpoints, is_same_endpoint
+from batchrun.results.identity import origin_of
+
+_NO_TOKENS = Usage(0, 0, 0, 0, 0)
+"""Of an answer for which nothing was sent."""
+
+EndpointOf = Callable[[AnswerSource], str | None]
+
+
+def refuse_unusable(job: Job, *, simulated: bool) -> None:
+    """Refuse a job that reuses a run that cannot be used, before anything is changed.
+
+    Raises:
+        JobError: another run cannot be read, is the job's own, or has answers of the other kind.
+    """
+    for run in job.input.reuse:
+        with _other_run(job, run, simulated=simulated):
+            pass
+
+
+def take_over(
+    job: Job,
+    source: Source,
+    store: Store,
+    *,
+    fits: bool,
+    simulated: bool,
+    repair: Repair | None,
+    say: Callable[[str], None],
+    is_known: bool = True,
+) -> None:
+    """Settle requests that other runs have had answered. Reads the whole input, if that can find anything new.
+
+    Args:
+        job: to run.
+        source: its input, open.
+        store: open, fitted to the job, not started.
+        fits: whether settled rows are known to fit the input, so that they need not be read.
+        simulated: whether the simulator answers: then only its answers are taken, and otherwise none of its.
+        repair: knows the job's schema, which answers must fit.
+        say: prints a line.
+        is_known: whether what was looked for before need not be looked for again.
+
+    Raises:
+        JobError: another run cannot be used.
+        InputError: the input ends too early.
+    """
+    if not job.input.reuse:
+        return
+    looked_for = [origin_of(job, source.files), [[run, _state(run)] for run in job.input.reuse]]
+    if is_known and store.fact(facts.REUSED) == looked_for:
+        return
+    with ExitStack() as opened:
+        others = [opened.enter_context(_other_run(job, run, simulated=simulated)) for run in job.input.reuse]
+        say(f"reading the whole input to see which answers of {' and '.join(job.input.reuse)} can be reused")
+        requests = opened.enter_context(Requests(shares_answers=job.input.dedupe))
+        own = opened.enter_context(RunAnswers(job.run_directory))
+        models = _list(requests, source, store, fits=fits)
+        for other in others:
+            requests.pair(other.answers(), own.used(other.name))
+            count = 0
+            for found in other.found(requests):
+                outcomes = [_outcome(each, models[each.model]) for each in found if _fits(each, repair)]
+                store.adopt(outcomes, other.name)
+                count += len(outcomes)
+            requests.forget_paired()
+            say(f"{counted(count, 'answer')} reused from {other.name}, at no cost")
+    store.set_fact(facts.REUSED, looked_for)
+    store.expect(job.per_row)
+
+
+def _list(requests: Requests, source: Source, store: Store, *, fits: bool) -> dict[int, str]:
+    """List the requests that are not settled; return the models by number."""
+    first, settled = (store.settled_rows, store.settled) if fits else (0, None)
+    models: dict[int, str] = {}
+    for batch in source.batches(first, settled):
+        entries = [entry for entry in store.unsettled(batch) if isinstance(entry, Request)]
+        requests.add((store.id_of(each), each.key, each.sample, each.custom_id) for each in entries)
+        models |= {store.model_id(name): name for name in dict.fromkeys(each.model for each in entries)}
+    return models
+
+
+class _Other:
+    """Another run, open for reading; what is wrong with it is reported as a mistake in the job."""
+
+    def __init__(self, name: str, run: RunAnswers, endpoint_of: EndpointOf) -> None:
+        self.name = name
+        """As the job names it."""
+        self._run, self._endpoint_of = run, endpoint_of
+
+    def answers(self) -> Iterator[tuple[int, bytes, int]]:
+        """Yield number, key and sample of each answer that may be taken."""
+        with _reported(self.name):
+            yield from self._run.answers(self._endpoint_of)
+
+    def found(self, requests: Requests) -> Iterator[list[Found]]:
+        """Yield the answers that `requests` was paired with, some at a time."""
+        with _reported(self.name):
+            yield from self._run.found(requests, self._endpoint_of)
+
+
+@contextmanager
+def _other_run(job: Job, name: str, *, simulated: bool) -> Iterator[_Other]:
+    """Open another run.
+
+    Raises:
+        JobError: it cannot be read, is this run itself, or has answers of the other kind.
+    """
+    directory = Path(name)
+    if directory.resolve() == job.run_directory.resolve():
+        raise JobError(
+            f"input.reuse: {name} is the run directory of this job, whose answers are kept anyway; leave it out"
+        )
+    with ExitStack() as opened:
+        with _reported(name):
+            run = opened.enter_context(RunAnswers(directory))
+            is_simulated, has_answers = run.fact(facts.SIMULATED) or False, bool(run.totals())
+            endpoint_of = _endpoints_of(run, job, simulated=simulated)
+        if has_answers and is_simulated != simulated:
+            kind = "real" if simulated else "simulated"
+            raise JobError(f"input.reuse: {name} holds {kind} answers; simulated and real answers do not mix")
+        yield _Other(name, run, endpoint_of)
+
+
+@contextmanager
+def _reported(name: str) -> Iterator[None]:
+    """Report what is wrong with another run as a mistake in the job."""
+    try:
+        yield
+    except DamagedError as problem:
+        what = str(problem).partition("; it was not changed")[0]
+        cure = f"leave it out, or recover what is readable: batchrun export {name} --salvage"
+        raise JobError(f"input.reuse: {what}; {cure}") from problem
+    except RunDirectoryError as problem:
+        raise JobError(f"input.reuse: {problem}") from problem
+
+
+def _endpoints_of(other: Known, job: Job, *, simulated: bool) -> EndpointOf:
+    """Return what tells the endpoint of a job that has the same base URL and model as the source of an answer."""
+    theirs: dict[str, Any] = other.fact(facts.JOB) or {}
+    named: dict[str, Any] = theirs.get("endpoints") or {"": theirs.get("endpoint") or {}}
+
+    def endpoint_of(source: AnswerSource) -> str | None:
+        ours = job.serving(source.model)
+        if simulated:
+            return next(iter(ours), None)
+        if source.answered_by or source.endpoint not in (*named, ""):
+            return None  # another model, or an endpoint that the run's job has no more
+        its = named.get(source.endpoint) or {}
+        urls = [its.get("base_url")] if source.endpoint else earlier_endpoints(other)
+        model = (its.get("models") or {}).get(source.model, source.model)
+        for name, here in ours.items():
+            url = job.endpoints[name].base_url
+            if here == model and urls and all(is_same_endpoint(each or "", url) for each in urls):
+                return name
+        return None
+
+    return endpoint_of
+
+
+def _fits(found: Found, repair: Repair | None) -> bool:
+    """Return whether an answer fits the schema of the job, if it has one."""
+    if repair is None:
+        return True
+    answer = judge(Reply(found.http_status or 200, {}, found.body, 0.0)).answer
+    return answer is not None and repair.complaint(answer) is None
+
+
+def _outcome(found: Found, model: str) -> Outcome:
+    return Outcome(
+        found.row,
+        model,
+        found.sample,
+        found.key,
+        found.custom_id,
+        None,
+        None,
+        found.http_status,
+        0,
+        None,
+        int(time.time() * 1000),
+        found.body,
+        _NO_TOKENS,
+        0,
+        found.endpoint,
+    )
+
+
+def _state(run: str) -> list[Any]:
+    """Return what changes when answers are added to a run: size and time of its files."""
+    files = [Path(run, FILE_NAME + ending) for ending in ("", "-wal")]
+    stats = [each.stat() for each in files if each.is_file()]
+    return [[stat.st_size, stat.st_mtime_ns] for stat in stats if stat.st_size]

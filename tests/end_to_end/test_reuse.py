@@ -1,0 +1,302 @@
+"""Answers of other runs are taken for the same requests, and only for these: the books of the server show it."""
+
+import json
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.finished import Finished
+from harness.prompts import results, write_prompts, write_rows
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+OTHER = "openai/gpt-oss-20b"
+
+Go = Callable[..., Finished]
+
+
+@pytest.fixture
+def go(batchrun: Any, endpoint: Any) -> Go:
+    """Run prompts into a directory."""
+
+    def go(directory: str, *prompts: str, reuse: tuple[str, ...] = (), flags: tuple[Any, ...] = ()) -> Finished:
+        file, rows = f"{directory}.jsonl", [{"prompt": prompt} for prompt in prompts]
+        if not Path(file).exists() or [*map(json.loads, Path(file).read_text().splitlines())] != rows:
+            write_rows(file, *rows)
+        others = [part for name in reuse for part in ("--reuse", name)]
+        models = () if "-m" in flags else ("-m", MODEL)
+        url = () if "--simulate" in flags else ("--base-url", endpoint.base_url)
+        return batchrun("run", file, *models, *url, "-o", directory, *others, *flags, "--json")
+
+    return go
+
+
+def bought(endpoint: Any, call: Callable[[], Finished]) -> tuple[Finished, int]:
+    """Return what a command did, and how many answers the server has made for it."""
+    before = endpoint.stats.answered
+    done = call()
+    return done, endpoint.stats.answered - before
+
+
+def responses(directory: str) -> dict[str, str]:
+    return {row["prompt"]: row["response"] for row in results(directory)}
+
+
+def test_a_job_that_reuses_two_runs_buys_only_what_is_new(go: Go, endpoint: Any) -> None:
+    """Whatever the order of the rows and their labels; the answers are the same, without attempts, tokens and cost."""
+    go("one", "a", "b", "c")
+    go("two", "d", "b")
+    done, count = bought(endpoint, lambda: go("out", "d", "new", "b", "a", reuse=("one", "two")))
+    assert (done.code, done.json["completed"], done.json["attempts"], count) == (0, 4, 1, 1)
+    assert "2 answers reused from one, at no cost" in done.stderr
+    assert "1 answer reused from two, at no cost" in done.stderr
+    assert "1 request, " in done.stderr  # the estimate is of what is left
+    earlier = responses("two") | responses("one")
+    assert {prompt: text for prompt, text in responses("out").items() if prompt != "new"} == {
+        prompt: earlier[prompt] for prompt in "dba"
+    }
+    rows = {row["prompt"]: row for row in results("out")}
+    assert [rows[prompt]["attempts"] for prompt in ("d", "new", "b", "a")] == [0, 1, 0, 0]
+    assert [rows[prompt]["total_tokens"] for prompt in "dba"] == [0, 0, 0]
+    assert rows["a"]["custom_id"] == "3"
+    assert done.json["total_tokens"] == rows["new"]["total_tokens"]
+
+
+def test_it_is_off_unless_it_is_asked_for(go: Go, endpoint: Any) -> None:
+    go("one", "a")
+    assert bought(endpoint, lambda: go("out", "a"))[1] == 1
+
+
+def test_another_prompt_parameter_or_model_is_bought(go: Go, endpoint: Any) -> None:
+    """All that is sent must be the same."""
+    go("one", "a", "b")
+    for number, (prompt, flags) in enumerate(
+        [("a!", ()), ("a", ("--temperature", 0.5)), ("a", ("-s", "Be short.")), ("a", ("-m", OTHER))]
+    ):
+        done, count = bought(endpoint, lambda: go(f"out{number}", prompt, reuse=("one",), flags=flags))  # noqa: B023
+        assert (done.code, count) == (0, 1), flags
+        assert "0 answers reused from one" in done.stderr
+
+
+def test_answers_of_another_endpoint_are_not_taken(go: Go, endpoint: Any, batchrun: Any) -> None:
+    """The base URL identifies where an answer comes from; the name of the host is a part of it."""
+    go("one", "a")
+    elsewhere = endpoint.base_url.replace("127.0.0.1", "localhost")
+    flags = ("-m", MODEL, "--base-url", elsewhere, "-o", "out", "--reuse", "one")
+    done, count = bought(endpoint, lambda: batchrun("run", "one.jsonl", *flags))
+    assert (done.code, count) == (0, 1)
+    assert "0 answers reused from one" in done.stderr
+
+
+def test_failed_rows_are_not_taken(go: Go, endpoint: Any) -> None:
+    """They are sent; a failure of the endpoint may have passed meanwhile."""
+    go("one", "[[simulate: 400 x1]]", "b")
+    assert results("one")[0]["error_kind"] == "bad_request"
+    done, count = bought(endpoint, lambda: go("out", "[[simulate: 400 x1]]", "b", reuse=("one",)))
+    assert (done.code, done.json["completed"], done.json["attempts"]) == (0, 2, 1)
+    assert count == 1
+
+
+def test_an_answer_is_used_once_unless_rows_share_answers(go: Go, endpoint: Any) -> None:
+    """Rows that ask the same are other draws. With --dedupe all of them get the answer."""
+    go("one", "a", "a")
+    assert len({row["response_id"] for row in results("one")}) == 2
+    done, count = bought(endpoint, lambda: go("out", "a", "b", "a", "a", reuse=("one",)))
+    assert (done.json["completed"], count) == (4, 2)
+    ids = [row["response_id"] for row in results("out") if row["prompt"] == "a"]
+    assert len({*ids}) == 3
+    assert {*ids[:2]} == {row["response_id"] for row in results("one")}
+    done, count = bought(endpoint, lambda: go("shared", "a", "b", "a", "a", reuse=("one",), flags=("--dedupe",)))
+    assert (done.json["completed"], done.json["copies"], count) == (4, 0, 1)
+    assert len({row["response_id"] for row in results("shared") if row["prompt"] == "a"}) == 1
+
+
+def test_samples_are_taken_sample_by_sample(go: Go, endpoint: Any) -> None:
+    """A run with fewer samples gives those that it has."""
+    go("one", "a", flags=("--num-samples", 2))
+    done, count = bought(endpoint, lambda: go("out", "a", reuse=("one",), flags=("--num-samples", 3)))
+    assert (done.json["completed"], count) == (3, 1)
+    assert [row["attempts"] for row in results("out")] == [0, 0, 1]
+    assert [row["response_id"] for row in results("out")][:2] == [row["response_id"] for row in results("one")]
+
+
+def test_a_resumed_run_looks_again_only_where_something_is_new(go: Go, endpoint: Any) -> None:
+    """Its own answers stay; more rows of its input, and more answers of the other run, are looked for."""
+    go("one", "a", "b")
+    go("out", "a", "b", "c", "d", reuse=("one",), flags=("--limit", 1))
+    done, count = bought(endpoint, lambda: go("out", "a", "b", "c", "d", reuse=("one",), flags=("--limit", 1)))
+    assert (done.json["completed"], count) == (1, 0)
+    assert "reading the whole input" not in done.stderr
+    go("one", "a", "b", "c")
+    done, count = bought(endpoint, lambda: go("out", "a", "b", "c", "d", reuse=("one",)))
+    assert (done.json["completed"], count) == (4, 1)
+    assert "2 answers reused from one" in done.stderr
+
+
+def test_an_answer_that_was_taken_before_is_not_taken_for_another_row(go: Go, endpoint: Any) -> None:
+    """Also in a later execution: a new row that asks the same is another draw."""
+    go("one", "a", "a")
+    go("out", "a", reuse=("one",))
+    done, count = bought(endpoint, lambda: go("out", "a", "a", "a", reuse=("one",)))
+    assert (done.json["completed"], count) == (3, 1)
+    assert len({row["response_id"] for row in results("out")}) == 3
+
+
+def test_an_edit_retires_what_was_taken_and_its_undo_brings_it_back(go: Go, endpoint: Any) -> None:
+    """As with answers that were bought; nothing counts as a copy."""
+    go("one", "a", "b")
+    go("out", "a", "b", reuse=("one",))
+    done, count = bought(endpoint, lambda: go("out", "x", "b", reuse=("one",), flags=("--yes",)))
+    assert (done.json["completed"], done.json["copies"], count) == (2, 0, 1)
+    done, count = bought(endpoint, lambda: go("out", "a", "b", flags=("--yes",)))
+    assert (done.json["completed"], done.json["copies"], count) == (2, 0, 0)
+    assert [row["attempts"] for row in results("out")] == [0, 0]
+
+
+def test_restart_takes_the_answers_of_other_runs_again(go: Go, endpoint: Any) -> None:
+    """The run starts over; what others have is not bought."""
+    go("one", "a")
+    go("out", "a", "b", reuse=("one",))
+    done, count = bought(endpoint, lambda: go("out", "a", "b", reuse=("one",), flags=("--restart",)))
+    assert (done.json["completed"], count) == (2, 1)
+    assert "1 answer reused from one" in done.stderr
+
+
+def test_rows_that_failed_here_are_looked_for_before_they_are_sent_again(go: Go, endpoint: Any) -> None:
+    """With --retry-failed, another run may have had their answer by then."""
+    prompt = "[[simulate: 400 x1]]"
+    go("out", prompt, "b")
+    go("one", prompt)
+    assert results("one")[0]["status"] == "completed"  # the fault was for the first request only
+    done, count = bought(endpoint, lambda: go("out", prompt, "b", reuse=("one",), flags=("--retry-failed",)))
+    assert (done.code, done.json["completed"], count) == (0, 2, 0)
+
+
+def test_answers_must_fit_the_schema_of_the_job(go: Go, endpoint: Any) -> None:
+    """The same request may have been sent without one, as a parameter of the body."""
+    schema = {"type": "object", "properties": {"label": {"enum": ["x"]}}, "required": ["label"]}
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    write_rows("schema.json", schema)
+    go("first", "a", "b", flags=("--schema", "schema.json"))
+    done, count = bought(endpoint, lambda: go("out", "a", reuse=("first",), flags=("--schema", "schema.json")))
+    assert (done.json["completed"], count) == (1, 0)
+    path = Path("first/checkpoint.sqlite")
+    answer = b'{"choices": [{"message": {"content": "no JSON"}, "finish_reason": "stop"}]}'
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE outcomes SET body = ? WHERE id >> 24 = 0", (answer,))
+    done, count = bought(endpoint, lambda: go("again", "a", "b", reuse=("first",), flags=("--schema", "schema.json")))
+    assert (done.json["completed"], count) == (2, 1), form
+
+
+def test_simulated_answers_are_taken_by_simulated_runs_only(go: Go, endpoint: Any) -> None:
+    """Nothing that was made up becomes an answer. A run that has only taken real answers is a real one."""
+    go("made-up", "a", flags=("--simulate",))
+    go("real", "a")
+    done, count = bought(endpoint, lambda: go("out", "a", reuse=("made-up",)))
+    assert (done.code, count) == (2, 0)
+    assert "--reuse: made-up holds simulated answers; simulated and real answers do not mix" in done.stderr
+    assert not Path("out").exists()
+    assert "real holds real answers" in go("out", "a", reuse=("real",), flags=("--simulate",)).stderr
+    done = go("simulated", "a", reuse=("made-up",), flags=("--simulate",))
+    assert (done.json["completed"], done.json["attempts"]) == (1, 0)
+    go("out", "a", reuse=("real",))
+    done = go("out", "a", "b", flags=("--simulate",))
+    assert done.code == 2
+    assert "out: holds real answers" in done.stderr
+
+
+def damaged() -> None:
+    Path("bad").mkdir()
+    Path("bad/checkpoint.sqlite").write_bytes(b"not a database" * 1000)
+
+
+def missing() -> None:
+    """There is no such directory."""
+
+
+def emptied() -> None:
+    Path("bad").mkdir()
+    Path("bad/checkpoint.sqlite").touch()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (missing, "--reuse: bad: holds no run (no checkpoint.sqlite); give the directory of a run"),
+        (damaged, "leave it out, or recover what is readable: batchrun export bad --salvage"),
+        (emptied, "--reuse: bad/checkpoint.sqlite: is empty: its run died as it began"),
+    ],
+)
+def test_a_run_that_cannot_be_used_is_named_before_anything_is_sent(
+    go: Go, endpoint: Any, make: Callable[[], None], words: str
+) -> None:
+    """Exit code 2: it is a mistake in the job. Nothing is left behind."""
+    make()
+    go("one", "a")
+    done, count = bought(endpoint, lambda: go("out", "a", "b", reuse=("one", "bad")))
+    assert (done.code, count) == (2, 0)
+    assert words in done.stderr
+    assert not Path("out").exists()
+
+
+def test_a_run_that_is_damaged_within_is_named_too(go: Go, endpoint: Any) -> None:
+    """SQLite finds that only when it reads the page."""
+    go("bad", *(f"{number} {'x' * 3000}" for number in range(100)))
+    path = Path("bad/checkpoint.sqlite")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4 : len(content) // 4 + 40_000] = b"\x5a" * 40_000
+    path.write_bytes(content)
+    done, count = bought(endpoint, lambda: go("out", "a", reuse=("bad",)))
+    assert (done.code, count) == (2, 0)
+    assert "--reuse: bad/checkpoint.sqlite: is damaged" in done.stderr
+    assert "is not JSON" not in done.stderr
+    assert not Path("out").exists()
+
+
+def test_a_run_does_not_reuse_itself(go: Go) -> None:
+    go("out", "a")
+    done = go("out", "a", reuse=("./out",))
+    assert done.code == 2
+    assert "--reuse: ./out is the run directory of this job" in done.stderr
+
+
+def test_standard_input_is_looked_through_too(batchrun: Any, endpoint: Any, go: Go) -> None:
+    """It can be read only once, so it is kept meanwhile."""
+    go("one", "a", "b")
+    flags = ("-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "--reuse", "one", "--json")
+    lines = b'{"prompt": "b"}\n{"prompt": "new"}\n'
+    done, count = bought(endpoint, lambda: batchrun("run", "-", *flags, stdin=lines))
+    assert (done.code, done.json["completed"], count) == (0, 2, 1)
+
+
+def test_a_run_that_is_running_can_be_reused(spawn: Any, endpoint: Any, go: Go, tmp_path: Path) -> None:
+    """What it has settled so far is taken; it is not disturbed."""
+    endpoint.change(latency_s=0.05, concurrency_limit=2)
+    prompts = [f"prompt {number}" for number in range(400)]
+    write_prompts(*prompts, path="one.jsonl")
+    flags = ("-m", MODEL, "--base-url", endpoint.base_url, "-o", "one", "-c", 2)
+    other: subprocess.Popen[str] = spawn("run", "one.jsonl", *flags)
+    endpoint.wait(lambda: endpoint.stats.answered >= 20)
+    endpoint.change(latency_s=0.0)
+    done = go("out", *prompts, reuse=("one",))
+    assert (done.code, done.json["completed"]) == (0, 400)
+    assert 0 < 400 - done.json["attempts"] < 400
+    _, stderr = other.communicate(timeout=50)
+    assert other.returncode == 0, stderr
+
+
+def test_paths_in_a_job_file_are_relative_to_it(go: Go, batchrun: Any, endpoint: Any) -> None:
+    """As those of the input are; a flag's is relative to the current directory, and replaces them."""
+    go("runs/one", "a")
+    Path("jobs").mkdir()
+    write_prompts("a", path="jobs/in.jsonl")
+    Path("jobs/job.toml").write_text(
+        f'[input]\npath = "in.jsonl"\nreuse = ["../runs/one"]\n[model]\nname = "{MODEL}"\n'
+        f'[endpoint]\nbase_url = "{endpoint.base_url}"\n[output]\ndir = "../out"\n'
+    )
+    done, count = bought(endpoint, lambda: batchrun("run", "jobs/job.toml"))
+    assert (done.code, count) == (0, 0)
+    done, count = bought(endpoint, lambda: batchrun("run", "jobs/job.toml", "--reuse", "runs/one", "-o", "other"))
+    assert (done.code, count) == (0, 0)

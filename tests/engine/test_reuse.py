@@ -1,0 +1,72 @@
+"""Whose answers count for which endpoint of a job."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import pytest
+
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.facts import Fact
+from batchrun.engine.reuse import _endpoints_of
+from batchrun.job.endpoint import Endpoint
+from batchrun.job.sections import Input, Job, Model
+from batchrun.job.serialization import job_to_dict
+from batchrun.records import AnswerSource
+
+T = TypeVar("T")
+
+EAST, WEST = "https://east.example/v1", "https://west.example/v1"
+
+
+def job(endpoints: Mapping[str, Endpoint] | None = None, endpoint: Endpoint | None = None) -> Job:
+    its = {"endpoint": endpoint} if endpoint else {"endpoints": endpoints}
+    return Job(input=Input(path="in.jsonl"), model=Model(name="m"), **its)  # type: ignore[arg-type]  # one of both
+
+
+class Recorded:
+    """The facts of another run."""
+
+    def __init__(self, job: Job, *urls: str) -> None:
+        self._facts: dict[str, Any] = {facts.JOB.name: job_to_dict(job), facts.ENDPOINTS.name: list(urls)}
+
+    def fact(self, fact: Fact[T]) -> T | None:
+        """Return a fact."""
+        value: T | None = self._facts.get(fact.name)
+        return value
+
+
+ONE = job(endpoint=Endpoint(base_url=EAST))
+TWO = job({"e": Endpoint(base_url=EAST), "w": Endpoint(base_url=WEST)})
+RENAMED = job(endpoint=Endpoint(base_url=EAST, models={"m": "large"}))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "urls", "source", "ours", "name"),
+    [
+        (ONE, [EAST], AnswerSource("m"), ONE, ""),
+        (ONE, [f"{EAST}/"], AnswerSource("m"), ONE, ""),
+        (ONE, [EAST], AnswerSource("m"), TWO, "e"),
+        (TWO, [EAST, WEST], AnswerSource("m", "e"), ONE, ""),
+        (TWO, [EAST, WEST], AnswerSource("m", "w"), TWO, "w"),
+        (TWO, [EAST, WEST], AnswerSource("m", "w"), ONE, None),
+        (TWO, [EAST, WEST], AnswerSource("m", "gone"), TWO, None),
+        (ONE, [WEST, EAST], AnswerSource("m"), ONE, None),
+        (ONE, [], AnswerSource("m"), ONE, None),
+        (ONE, [EAST], AnswerSource("m", answered_by="spare"), ONE, None),
+        (RENAMED, [EAST], AnswerSource("m"), RENAMED, ""),
+        (RENAMED, [EAST], AnswerSource("m"), ONE, None),
+        (ONE, [EAST], AnswerSource("m"), RENAMED, None),
+        (ONE, [EAST], AnswerSource("unserved"), RENAMED, None),
+    ],
+)
+def test_an_answer_counts_for_an_endpoint_of_the_same_url_where_the_model_is_the_same(
+    theirs: Job, urls: list[str], source: AnswerSource, ours: Job, name: str | None
+) -> None:
+    """Names of endpoints are each job's own. Where two endpoints may have answered, both must count."""
+    assert _endpoints_of(Recorded(theirs, *urls), ours, simulated=False)(source) == name
+
+
+def test_of_simulated_answers_no_endpoint_is_asked() -> None:
+    """There is none."""
+    assert _endpoints_of(Recorded(ONE), ONE, simulated=True)(AnswerSource("m")) == ""
+    assert _endpoints_of(Recorded(ONE), TWO, simulated=True)(AnswerSource("m")) == "e"
