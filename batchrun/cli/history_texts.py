@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from batchrun.job.catalogue import spent_text
 from batchrun.report.texts import counted, duration_text
-from batchrun.results.executions import ended_text, local_time, pause_reason, spent_usd
+from batchrun.results.executions import ended_text, local_time, pause_reason, spent_by
 from batchrun.results.summary import Summary
 
 _MOST = 20
@@ -54,8 +53,8 @@ def _settled(execution: Mapping[str, Any], *, is_simulated: bool) -> str:
     parts = [counted(execution["rows"], "row")]
     if execution["failed"]:
         parts.append(f"{execution['failed']:,} failed")
-    if (cost_usd := spent_usd(execution)) is not None and not is_simulated:
-        parts.append(f"{spent_text(cost_usd)} USD")
+    if (cost := spent_by(execution)) is not None and not is_simulated:
+        parts.append(cost)
     return ", ".join(parts)
 
 

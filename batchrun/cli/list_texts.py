@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchrun.errors import BatchrunError, NotBegunError
-from batchrun.job.catalogue import spent_text
+from batchrun.job.catalogue import known_text
 from batchrun.records import RowCount
 from batchrun.report.texts import counted, rows_text
 from batchrun.results.executions import local_time, utc_text
@@ -39,6 +39,11 @@ class Listed(NamedTuple):
         if self.summary is None:
             return None if self.is_begun else 0.0
         return 0.0 if self.summary.simulated else self.summary.cost_usd
+
+    @property
+    def least_usd(self) -> float | None:
+        """What was paid for it at least; None when nothing is known."""
+        return self.summary.least_cost_usd if self.cost_usd is None and self.summary is not None else self.cost_usd
 
 
 def listed(directory: Path) -> Listed:
@@ -79,7 +84,8 @@ def _cells(run: Listed) -> tuple[str, ...]:
         return started, "unreadable", "", "", "", f"{run.directory}: {run.problem.removeprefix(f'{run.directory}: ')}"
     total = summary.total_rows
     of = "" if total is None or total == summary.rows else f"/{rows_text(RowCount(total, summary.total_is_exact))}"
-    cost = "?" if run.cost_usd is None else "simulated" if summary.simulated else spent_text(run.cost_usd)
+    cost = known_text(run.cost_usd, run.least_usd)
+    cost = "?" if cost is None else "simulated" if summary.simulated else cost.removesuffix(" USD")
     state = _STATES.get(summary.state, summary.state)
     state = "paused" if summary.pause else "stopping" if summary.stopping else state
     return started, state, f"{summary.rows:,}{of}", f"{summary.failed:,}", cost, str(run.directory)
@@ -89,9 +95,8 @@ def _total(runs: Sequence[Listed]) -> str:
     known = [each.summary for each in runs if each.summary is not None]
     rows, failed = sum(each.rows for each in known), sum(each.failed for each in known)
     unknown = sum(each.cost_usd is None for each in runs)
-    cost = f"{spent_text(sum(each.cost_usd or 0.0 for each in runs))} USD"
-    if unknown == len(runs):
-        cost = "cost not known"
-    elif unknown:
-        cost += f", without {counted(unknown, 'run')} whose cost is not known"
+    least_usd = sum(each.least_usd or 0.0 for each in runs)
+    cost = known_text(None if unknown else least_usd, least_usd) or "cost not known"
+    if unknown and least_usd:
+        cost += f" (not known, or not all of it: {counted(unknown, 'run')})"
     return f"{counted(len(runs), 'run')}, {counted(rows, 'row')}, {failed:,} failed, {cost}"

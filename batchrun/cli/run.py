@@ -1,7 +1,6 @@
 """`batchrun run`."""
 
 import asyncio
-import dataclasses
 import os
 import signal
 import sys
@@ -25,6 +24,7 @@ from batchrun.job.sections import Job
 from batchrun.records import Stop
 from batchrun.report.bar import Lines, Progress, Silence, progress_on, stamped
 from batchrun.results.executions import ended_text
+from batchrun.results.run_json import entry_of
 
 _GRACE_S = 2.0
 """How long a run may take to end after the second signal. Then the process exits: the checkpoint survives that."""
@@ -81,7 +81,7 @@ def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flag
     if not quiet or summary.message:
         _print_last(names.text(ending_text(summary)), progress)
     if as_json:
-        click.echo(orjson.dumps(dataclasses.asdict(summary)).decode())
+        click.echo(orjson.dumps(entry_of(summary)).decode())
     run_then(flags["then"], job, summary)
     return summary.exit_code or 0
 

@@ -1,6 +1,5 @@
 """`batchrun status`."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from batchrun.cli.history_texts import history_lines
 from batchrun.cli.list_texts import Listed, list_lines, listed
 from batchrun.cli.texts import counts_lines
 from batchrun.errors import RunDirectoryError
+from batchrun.results.run_json import entry_of
 from batchrun.results.runs import is_run, runs_below
 from batchrun.results.state import summary_of
 
@@ -41,7 +41,7 @@ def status_command(run: Path | None, as_json: bool) -> None:
 def _show(run: Path, *, as_json: bool) -> None:
     summary = summary_of(run)
     if as_json:
-        _print_json(dataclasses.asdict(summary))
+        _print_json(entry_of(summary))
         return
     for line in [*counts_lines(summary), *history_lines(summary)]:
         click.echo(line)
@@ -64,12 +64,10 @@ def _list(folder: Path, *, as_json: bool) -> None:
 
 def _as_json(runs: list[Listed]) -> dict[str, Any]:
     entries = [
-        {"directory": str(each.directory), "problem": each.problem}
-        if each.summary is None
-        else dataclasses.asdict(each.summary)
+        {"directory": str(each.directory), "problem": each.problem} if each.summary is None else entry_of(each.summary)
         for each in runs
     ]
-    return {"runs": entries, "cost_usd": sum(each.cost_usd or 0.0 for each in runs)}
+    return {"runs": entries, "cost_usd": sum(each.least_usd or 0.0 for each in runs)}
 
 
 def _print_json(content: dict[str, Any]) -> None:

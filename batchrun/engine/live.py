@@ -139,9 +139,9 @@ class Sending:
             raise
         finally:
             self.store.history.end_execution(_now_ms(), *ending)
+        self._note_learned()
         keep_set_aside(self.store, self.set_aside)
         self.store.is_note_done = True
-        self._note_learned()
         self.store.set_fact(facts.LIMIT, self._pool.routes[0].limit.held)
         self._memory.learn(self._pool.routes[0].limit.held)
         return stop
@@ -174,6 +174,11 @@ class Sending:
     def set_aside(self) -> Amount:
         """The most that requests can have cost that are in flight or have no recorded answer."""
         return self._prepared.used_before.set_aside if self._budget is None else self._budget.set_aside
+
+    @property
+    def unstated(self) -> Amount:
+        """The same without those that are in flight."""
+        return self.set_aside if self._budget is None else self._budget.used.set_aside
 
     def _limit(self) -> Limit:
         """Return a limit that starts near the one learned before; a small one while other runs hold the learned one."""
@@ -241,7 +246,8 @@ class Sending:
         self._limit_change = change
 
     def _note_learned(self) -> None:
-        """Record what was learned of the endpoint. Called once a second: a ramp changes the limit with every answer."""
+        """Record what is known so far. Called once a second: a ramp changes the limit with every answer."""
+        keep_set_aside(self.store, self.unstated)
         if self._limit_change is not None:
             change = self._limit_change
             self.store.note_limit(_now_ms(), change.limit, change.reason)
@@ -265,7 +271,7 @@ class Sending:
             progress=self._progress,
             began_s=time.monotonic(),
             contact=self._contact,
-            note_limit=self._note_learned,
+            note_learned=self._note_learned,
             save=self._save,
             fail=self._fail,
         )

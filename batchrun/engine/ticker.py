@@ -52,8 +52,8 @@ class Watch:
     """When the sending began, on the monotonic clock: `max_duration` counts from here."""
     contact: Contact
     """Knows how long what is in flight may take."""
-    note_limit: Callable[[], None]
-    """Adds the limit to its history."""
+    note_learned: Callable[[], None]
+    """Records what is known of the endpoint and of the cost."""
     save: Callable[[], None]
     """Writes run.json."""
     fail: Callable[[BatchrunError], None]
@@ -94,7 +94,7 @@ class Watch:
             self.progress.show(self._figures(now_s))
             if now_s - self.shared_s >= _SHARE_EVERY_S:
                 self.shared_s = now_s
-                self.note_limit()
+                self.note_learned()
                 self.store.history.seen(_now_ms())
                 if (total := expected_rows(self.job, self.source, self.store)) != self.total:
                     self._note_total(total)

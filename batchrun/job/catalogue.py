@@ -211,6 +211,18 @@ def spent_text(usd: float) -> str:
     return f"{usd:,.2f}" if usd >= 10 else f"{usd:.4f}" if usd >= 0.001 else usd_text(usd)
 
 
+def known_text(usd: float | None, least_usd: float | None) -> str | None:
+    """Return a cost for people: as far as it is known where only some models have a price; None where none has.
+
+    Args:
+        usd: the cost; None when it is not known.
+        least_usd: the cost of the models that have a price; None when none has.
+    """
+    if usd is not None:
+        return f"{spent_text(usd)} USD"
+    return f"at least {spent_text(least_usd)} USD" if least_usd else None
+
+
 def cap_text(usd: float) -> str:
     """Return a cap as it is typed, without an exponent."""
     return f"{usd:.9f}".rstrip("0").rstrip(".")

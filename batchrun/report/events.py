@@ -4,11 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from batchrun.job.catalogue import spent_text
 from batchrun.report.clock import Clock, Gap, Span, gaps_between
 from batchrun.report.svg import Band
 from batchrun.report.texts import duration_text
-from batchrun.results.executions import ended_text, pause_reason, spent_usd
+from batchrun.results.executions import ended_text, pause_reason, spent_by
 
 _MOST_EVENTS = 200
 """Most lines of the table; a run that cron resumes every minute has more."""
@@ -32,7 +31,7 @@ class Event(NamedTuple):
     why: str
     rows: int | None = None
     """Settled by an execution; None where this is not recorded, as for the cost."""
-    cost_usd: float | None = None
+    cost: str = ""
 
 
 class EventLine(NamedTuple):
@@ -65,7 +64,7 @@ def events_of(executions: Sequence[Mapping[str, Any]], *, is_of_several: bool = 
                 lasts=entry["state"] == "running",
                 why=_ending(entry),
                 rows=entry["rows"],
-                cost_usd=spent_usd(entry),
+                cost=spent_by(entry) or "",
             )
         )
         found += _pauses(entry, names_models=is_of_several)
@@ -130,7 +129,7 @@ def _line(event: Event, clock: Clock) -> EventLine:
         "" if event.lasts else f"{clock.local(event.end_ms):%Y-%m-%d %H:%M:%S}",
         duration_text((event.end_ms - event.start_ms) / 1000),
         "" if event.rows is None else f"{event.rows:,}",
-        "" if event.cost_usd is None else f"{spent_text(event.cost_usd)} USD",
+        event.cost,
         event.why,
     )
 

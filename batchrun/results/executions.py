@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from batchrun.checkpoint.history import ExecutionTimes, PauseTimes
+from batchrun.job.catalogue import known_text
 from batchrun.records import Parts, summed
 from batchrun.results.prices import PriceOf
-from batchrun.results.usage import cost_of, usage_rows
+from batchrun.results.usage import cost_of, least_cost_of, usage_rows
 
 _ENDED_BY = {
     "": "running",
@@ -69,11 +70,12 @@ def _execution(execution: ExecutionTimes, now_ms: int, prices: PriceOf) -> dict[
 def _settled(settled: Parts | None, prices: PriceOf) -> dict[str, Any]:
     """Return what an execution has settled and what this has cost; nulls where it was not recorded."""
     if settled is None:
-        return dict.fromkeys(("rows", *_SUMS, "cost_usd"))
+        return dict.fromkeys(("rows", *_SUMS, "cost_usd", "least_cost_usd"))
     sums = summed(settled.values())
     named = {source: each for source, each in settled.items() if source.model}
     counts = {name: getattr(sums.usage if name.endswith("_tokens") else sums, name) for name in _SUMS}
-    return {"rows": sums.requests, **counts, "cost_usd": cost_of(usage_rows(named, prices))}
+    costs = usage_rows(named, prices)
+    return {"rows": sums.requests, **counts, "cost_usd": cost_of(costs), "least_cost_usd": least_cost_of(costs)}
 
 
 def pause_entries(pauses: Iterable[PauseTimes]) -> list[dict[str, Any]]:
@@ -108,10 +110,11 @@ def pause_reason(pauses: Sequence[Mapping[str, Any]], *, is_of_several: bool = F
     return f"{whose}{first['kind']}: {first['message']}".rstrip(": ")
 
 
-def spent_usd(execution: Mapping[str, Any]) -> float | None:
-    """Return what an execution has cost; None where no price is known, or nothing was answered."""
-    cost_usd: float | None = execution["cost_usd"]
-    return cost_usd if execution["attempts"] and (execution["rows"] or cost_usd) else None
+def spent_by(execution: Mapping[str, Any]) -> str | None:
+    """Return for people what an execution has cost; None where no price is known, or nothing was answered."""
+    least_usd: float | None = execution["least_cost_usd"]
+    is_answered = execution["attempts"] and (execution["rows"] or least_usd)
+    return known_text(execution["cost_usd"], least_usd) if is_answered else None
 
 
 def pause_text(

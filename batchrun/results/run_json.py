@@ -13,6 +13,18 @@ from batchrun.results.replace import Replacements, replacing
 from batchrun.results.run_directory import SUMMARY
 from batchrun.results.summary import Summary
 
+_PARTIAL = ("attempts", "throttled")
+"""What is complete only when a run has ended: the attempts of rows that wait to be sent again are not counted yet."""
+
+
+def entry_of(summary: Summary) -> dict[str, Any]:
+    """Return a summary as JSON can hold it; while the run runs, without counts that are not complete."""
+    entry = dataclasses.asdict(summary)
+    if summary.state == "running":
+        for each in (entry, *entry["models"], *entry["executions"][-1:]):
+            each.update({name: None for name in _PARTIAL if name in each})
+    return entry
+
 
 def save_summary(summary: Summary) -> None:
     """Replace run.json.
@@ -21,7 +33,7 @@ def save_summary(summary: Summary) -> None:
         RunDirectoryError: it cannot be written.
     """
     with replacing(Path(summary.directory, SUMMARY)) as path:
-        path.write_bytes(_json(dataclasses.asdict(summary)))
+        path.write_bytes(_json(entry_of(summary)))
 
 
 def save_ending(summary: Summary) -> None:
@@ -32,7 +44,7 @@ def save_ending(summary: Summary) -> None:
     try:
         save_summary(summary)
     except RunDirectoryError:
-        path, content = Path(summary.directory, SUMMARY), _json(dataclasses.asdict(summary))
+        path, content = Path(summary.directory, SUMMARY), _json(entry_of(summary))
         with suppress(OSError), path.open("r+b") as file:
             file.write(content)
             file.truncate()

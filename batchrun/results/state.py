@@ -18,7 +18,7 @@ from batchrun.results.recorded import Findings, Recorded, Status
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, SUMMARY, stored_job
 from batchrun.results.run_json import read_summary
 from batchrun.results.summary import Summary, summarize
-from batchrun.results.used import stated, used_in
+from batchrun.results.used import kept_aside, stated, used_in
 from batchrun.results.writer import read_agreement, read_answers, read_scores
 from batchrun.storage.processes import is_alive, this_machine
 
@@ -37,15 +37,16 @@ def summary_of(directory: Path, *, is_brief: bool = False) -> Summary:
         RunDirectoryError: there is no checkpoint, or it cannot be read.
     """
     status = _status(directory)
+    is_running = status.state == "running"
     with Checkpoint(directory) as checkpoint:
         job, totals, parts = stored_job(checkpoint), checkpoint.totals(), checkpoint.parts()
         failures = [] if is_brief else checkpoint.failures()
-        recorded = recorded_in(checkpoint, is_running=status.state == "running")
+        recorded = recorded_in(checkpoint, is_running=is_running)
         if (end := unnoted_end(directory, recorded.executions)) is not None:
             recorded = recorded._replace(executions=_with_end(recorded.executions, end))
-        set_aside = used_in(checkpoint, job, parts).set_aside
+        set_aside = kept_aside(checkpoint) if is_running else used_in(checkpoint, job, parts).set_aside
         simulated = checkpoint.fact(facts.SIMULATED) is True
-        if status.state != "running":  # the next execution adds them to the fact
+        if not is_running:  # the next execution adds them to the fact
             recorded = recorded._replace(unrecorded=recorded.unrecorded + checkpoint.in_flight())
     results = directory / RESULTS
     findings = Findings(judge=None if job.judge.model is None else judge_entry(directory))

@@ -17,7 +17,7 @@ from batchrun.results.executions import execution_entries, pause_text, utc_text
 from batchrun.results.prices import PriceOf, are_known, price_entries, prices_at
 from batchrun.results.recorded import NO_FINDINGS, NOTHING_RECORDED, Findings, Recorded, Status
 from batchrun.results.run_directory import RESULTS, USAGE
-from batchrun.results.usage import cost_of, model_rows
+from batchrun.results.usage import cost_of, least_cost_of, model_rows
 from batchrun.storage.processes import this_machine
 
 
@@ -41,7 +41,8 @@ class Summary:
     completed: int
     failed: int
     attempts: int
-    """While it runs, those of rows that wait to be sent again are not counted yet, as in `throttled`."""
+    """While it runs, those of rows that wait to be sent again are not counted yet, as in `throttled`: both are null in
+    run.json then, also of its models and of the last execution."""
     throttled: int
     prompt_tokens: int | None
     """Of all executions; None when no answer stated them, as in the two that follow."""
@@ -77,7 +78,8 @@ class Summary:
     simulated: bool = False
     """Whether the simulator made the answers up; then nothing was paid."""
     set_aside_usd: float = 0.0
-    """The most that requests have cost whose answer was not recorded or stated no tokens, as far as a cap was set."""
+    """The most that requests have cost whose answer was not recorded or stated no tokens, as far as a cap was set;
+    without those that are in flight."""
     set_aside_tokens: int = 0
     """The same in tokens."""
     unrecorded: int = 0
@@ -90,7 +92,8 @@ class Summary:
     """One entry per execution, oldest first. `started_at`, `ended_at`, `until` (when it ended, or was last seen),
     `state`, `ended_by` (what ended it, in one word: see `ExecutionTimes`), `message`; `running_s` and, as a part of
     it, `paused_s`; of the rows that it settled: `rows`, `completed`, `failed`, `attempts`, `prompt_tokens`,
-    `completion_tokens`, `cost_usd` (null where an older version did not record them); and its `pauses`: `model`,
+    `completion_tokens`, `cost_usd` (null where an older version did not record them, or a price is not known) and
+    `least_cost_usd` (of the models whose price is known); and its `pauses`: `model`,
     `kind`, `message`, `started_at`, `ended_at`. Times are in UTC; `ended_at` is null while something lasts, and where
     the process died."""
     running_s: float | None = None
@@ -137,18 +140,22 @@ class Summary:
         return len({each["model"] for each in self.models}.union(pauses)) > 1
 
     @property
+    def least_cost_usd(self) -> float | None:
+        """What the answers of those models have cost whose cost is known; None where it is known of none."""
+        return least_cost_of(self.models)
+
+    @property
     def cost_text(self) -> str:
         """What the run has cost, for people: one amount, or two where the cost of some answers is not known."""
         if self.cost_usd is None and self.completed and self.prompt_tokens is None and self.completion_tokens is None:
             return "not known: no answer states its tokens"
-        set_aside_usd = 0.0 if self.state == "running" else self.set_aside_usd
         sent = [each for each in self.models if each["attempts"]]
         priced = [each for each in sent if each["cost_usd"] is not None]
         if self.cost_usd is not None or not priced:
-            return cost_text(self.cost_usd, set_aside_usd)
-        known = cost_text(sum(each["cost_usd"] for each in priced), set_aside_usd)
+            return cost_text(self.cost_usd, self.set_aside_usd)
+        known = cost_text(self.least_cost_usd, self.set_aside_usd)
         others = ", ".join(each["model"] for each in sent if each not in priced)
-        return f"{known} for {', '.join(each['model'] for each in priced)}; not known for {others}"
+        return f"at least {known}, for {', '.join(each['model'] for each in priced)}; not known for {others}"
 
     @property
     def had_nothing_to_do(self) -> bool:

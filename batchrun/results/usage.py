@@ -77,6 +77,12 @@ def cost_of(rows: Iterable[Mapping[str, Any]]) -> float | None:
     return _sum([row["cost_usd"] for row in rows if row["attempts"]])
 
 
+def least_cost_of(rows: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the cost of the models whose cost is known; None where none is."""
+    costs = [row["cost_usd"] for row in rows if row["attempts"] and row["cost_usd"] is not None]
+    return sum(costs) if costs else None
+
+
 def write_usage(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write usage.parquet, of what `usage_rows` returns."""
     schema = pa.schema([(column.name, column.type) for column in USAGE_COLUMNS])

@@ -47,16 +47,16 @@ def used_in(kept: Kept, job: Job, parts: Parts) -> Used:
     spent = stated(job, parts)
     note = noted_in(kept.path.parent)
     # The note was made at the prices of then: a price that was corrected since sets nothing aside.
+    kept_usd, kept_tokens = kept_aside(kept)
     usd = max(kept.fact(facts.SPENT_USD) or 0.0, note.usd) - stated(_noted_job(kept, job), parts).usd
-    usd = max(kept.fact(facts.SET_ASIDE_USD) or 0.0, usd)
+    usd = max(kept_usd, usd)
     tokens = max(kept.fact(facts.SPENT_TOKENS) or 0, note.tokens) - spent.tokens
-    return Used(
-        spent,
-        Amount(
-            usd if usd > _ROUNDING_USD else 0.0,
-            max(kept.fact(facts.SET_ASIDE_TOKENS) or 0, tokens),
-        ),
-    )
+    return Used(spent, Amount(usd if usd > _ROUNDING_USD else 0.0, max(kept_tokens, tokens)))
+
+
+def kept_aside(kept: Kept) -> Amount:
+    """Return what is noted as set aside: of a run that sends, without what is in flight."""
+    return Amount(kept.fact(facts.SET_ASIDE_USD) or 0.0, kept.fact(facts.SET_ASIDE_TOKENS) or 0)
 
 
 def used_elsewhere(job: Job) -> Used:

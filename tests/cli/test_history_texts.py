@@ -35,9 +35,15 @@ def execution(**changes: Any) -> dict[str, Any]:
         "failed": 3,
         "attempts": 12_100,
         "cost_usd": 1.25,
+        "least_cost_usd": changes.get("cost_usd", 1.25),
         "pauses": [],
         **changes,
     }
+
+
+def test_where_one_of_two_models_has_a_price_the_cost_is_named_at_least() -> None:
+    (line,) = lines(execution(cost_usd=None, least_cost_usd=0.125))
+    assert ", at least 0.1250 USD; " in line
 
 
 def pause(**changes: Any) -> dict[str, Any]:

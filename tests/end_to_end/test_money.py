@@ -144,6 +144,34 @@ def test_after_a_kill_every_command_shows_the_same_usage(spawn: Any, batchrun: A
     assert stopped.json["set_aside_usd"] == pytest.approx(set_aside_usd, abs=1e-4)
 
 
+def test_a_resumed_run_shows_the_same_bound_of_its_cost_while_it_runs(spawn: Any, batchrun: Any, endpoint: Any) -> None:
+    """What is in flight now is not counted as lost."""
+    endpoint.change(latency_s=0.05, latency_sigma=0)
+    write_prompts(*MANY)
+    path = job(endpoint)
+    process = spawn("run", path, "--max-cost", 20, "-c", 10)
+    endpoint.wait(lambda: endpoint.stats.answered >= 12)
+    process.kill()
+    process.wait()
+    before = batchrun("status", "out", "--json").json
+    assert before["set_aside_usd"] > 0
+    endpoint.change(latency_s=60)
+    received = endpoint.stats.received
+    process = spawn("run", path, "--max-cost", 20, "-c", 10)
+    endpoint.wait(lambda: endpoint.stats.received >= received + 8)
+    endpoint.wait(lambda: json.loads(Path("out/run.json").read_text())["pid"] == process.pid)
+    live, written = batchrun("status", "out", "--json").json, json.loads(Path("out/run.json").read_text())
+    most = f"up to {before['cost_usd'] + before['set_aside_usd']:.4f} USD with requests whose tokens are not known"
+    assert f"cost      {before['cost_usd']:.4f} USD, {most}" in batchrun("status", "out").stdout
+    for summary in (live, written):
+        assert summary["state"] == "running"
+        assert summary["set_aside_usd"] == pytest.approx(before["set_aside_usd"])
+        entries = (summary, *summary["models"], summary["executions"][-1])
+        assert {entry["attempts"] for entry in entries} == {None}  # those of rows that wait are not counted yet
+    process.kill()
+    process.wait()
+
+
 def test_an_execution_without_a_cap_keeps_the_amount_that_is_set_aside(
     spawn: Any, batchrun: Any, endpoint: Any
 ) -> None:

@@ -18,6 +18,7 @@ from batchrun.checkpoint.store import Store
 from batchrun.results.state import figures_of, summary_of
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+UNPRICED = "wandb-artifact:///team/project/tuned:v1"
 OUT = Path("out")
 
 
@@ -115,12 +116,32 @@ def test_all_runs_are_listed_newest_first_with_a_total(run: Any, batchrun: Any, 
         ["done", "3", "1", f"{billed_usd(endpoint) - once_usd:.4f}", "runs/first"],
     ]
     assert cells[3][:2] == ["unreadable", "runs/broken:"]
-    cost = f"{billed_usd(endpoint):.4f} USD, without 1 run whose cost is not known"
+    cost = f"at least {billed_usd(endpoint):.4f} USD (not known, or not all of it: 1 run)"
     assert total == f"4 runs, 9 rows, 3 failed, {cost}"
     listed = batchrun("status", "runs", "--json").json
     assert listed["cost_usd"] == pytest.approx(billed_usd(endpoint))
     assert [each["directory"] for each in listed["runs"]][:2] == ["runs/tried", "runs/later/second"]
     assert "1 run, 3 rows, 1 failed" in batchrun("status", "runs/later").stdout
+
+
+def test_what_is_known_of_a_cost_is_shown_where_one_of_two_models_has_a_price(batchrun: Any, endpoint: Any) -> None:
+    """In the list, in its total, and in the run's own status."""
+    write_prompts("a", "b")
+    path = Path(priced_job(endpoint, "runs/two"))
+    path.write_text(path.read_text().replace(f'name = "{MODEL}"', f'names = ["{MODEL}", "{UNPRICED}"]'))
+    assert batchrun("run", path).code == 0
+    status = batchrun("status", "runs/two", "--json").json
+    known_usd = status["models"][0]["cost_usd"]
+    assert known_usd > 0
+    assert status["cost_usd"] is None
+    assert status["executions"][0]["least_cost_usd"] == pytest.approx(known_usd)
+    least = f"at least {known_usd:.4f}"
+    _, line, total = batchrun("status").stdout.splitlines()
+    assert f" {least}  runs/two" in line
+    assert total == f"1 run, 4 rows, 0 failed, {least} USD (not known, or not all of it: 1 run)"
+    shown = batchrun("status", "runs/two").stdout
+    assert f"cost      {least} USD, for {MODEL}; not known for {UNPRICED}" in shown
+    assert f": 4 rows, {least} USD; done" in shown
 
 
 def test_a_run_that_died_before_it_sent_anything_is_listed_as_not_begun(batchrun: Any) -> None:

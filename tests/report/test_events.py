@@ -34,7 +34,7 @@ def execution(start: float, end: float, *pauses: dict[str, Any], **changes: Any)
         "cost_usd": None,
         "pauses": list(pauses),
     }
-    return {**times, **own, **changes}
+    return {"least_cost_usd": changes.get("cost_usd"), **times, **own, **changes}
 
 
 def clock_of(minutes: float, *gaps: Gap) -> Clock:
