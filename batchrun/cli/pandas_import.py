@@ -14,6 +14,9 @@ from types import FrameType, ModuleType
 _PANDAS = "pandas"
 _OURS = "batchrun"
 
+_BETWEEN = frozenset({"importlib", "pyarrow"})
+"""Packages whose frames lie between an import and the code that caused it; pyarrow's compiled code has none."""
+
 
 class _Finder(MetaPathFinder):
     """Finds no pandas for batchrun's own code, which never imports it: it is pyarrow that asks."""
@@ -27,9 +30,9 @@ class _Finder(MetaPathFinder):
 
 
 def _importer() -> str:
-    """Return the name of the module whose code is importing; compiled code such as pyarrow's has no frame."""
+    """Return the name of the module whose code is importing, or has called pyarrow, which is."""
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("importlib"):
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
         frame = frame.f_back
     return "" if frame is None else str(frame.f_globals.get("__name__", ""))
 

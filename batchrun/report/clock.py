@@ -10,7 +10,14 @@ _GAP_SHARE = 0.08
 _GAPS_SHARE = 0.4
 """Most of the running time that all gaps take together."""
 
-_STEPS_S = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
+_STEPS_S = (
+    *(0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 1_800),
+    *(3_600, 7_200, 10_800, 21_600, 43_200, 86_400),
+)
+"""Between ticks; each at most two and a half times the one before."""
+
+_FEWEST_TICKS = 2
+"""Fewer show no time scale."""
 
 
 Span = tuple[float, float]
@@ -92,8 +99,17 @@ class Clock:
 
     def ticks(self, most: int) -> list[tuple[float, str]]:
         """Return place and text of round clock times, at most about `most`, none of them in a shortened gap."""
-        step_s = next((step for step in _STEPS_S if self.length_ms / 1000 / step <= most), None)
-        step_s = step_s or 86_400 * -(-self.length_ms // (86_400_000 * most))
+        least_s = self.length_ms / 1000 / most
+        step_s = next((step for step in _STEPS_S if step >= least_s), None)
+        ticks = self._ticks(step_s or 86_400 * -(-self.length_ms // (86_400_000 * most)), most)
+        for shorter_s in reversed(_STEPS_S):  # where few round times are between the gaps
+            if len(ticks) >= _FEWEST_TICKS:
+                break
+            if shorter_s < least_s:
+                ticks = self._ticks(shorter_s, most)
+        return ticks
+
+    def _ticks(self, step_s: float, most: int) -> list[tuple[float, str]]:
         moments = [at for start, end in self.segments for at in self._round_moments(start, end, step_s)]
         apart_ms = self.length_ms / most * 0.6
         ticks: list[tuple[float, str]] = []

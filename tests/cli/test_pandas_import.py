@@ -30,6 +30,16 @@ def test_arrays_are_made_without_it(tmp_path: Path) -> None:
     assert run("import sys\n" + ARRAY, tmp_path) == "True"
 
 
+COMPUTED = """exec("import pyarrow.compute as pc; pc.add(1, 2)", {"__name__": "batchrun.any"})
+print('pandas' in sys.modules)
+"""
+"""pyarrow's Python code stands between batchrun's and the import."""
+
+
+def test_arrays_are_computed_without_it(tmp_path: Path) -> None:
+    assert run(SPARED + COMPUTED, tmp_path) == "False"
+
+
 @pytest.mark.slow
 def test_code_that_uses_it_finds_it_before_and_after(tmp_path: Path) -> None:
     assert run(SPARED + ARRAY + USED, tmp_path) == "False\n1.0 1 [3]"

@@ -57,6 +57,21 @@ def test_report_of_unreadable_results_says_how_to_write_them_again(run: Any, bat
     assert "batchrun export out" in done.stderr
 
 
+@pytest.mark.parametrize(("simulated", "cost"), [(True, ["simulated cost"]), (False, [])])
+def test_what_happened_is_named_alike_on_a_phone_and_on_a_wide_screen(
+    batchrun: Any, endpoint: Any, simulated: bool, cost: list[str]
+) -> None:
+    """Where no price is known, no cost is named."""
+    to = ["-m", "meta-llama/Llama-3.1-8B-Instruct"]
+    where = ["--simulate"] if simulated else ["--base-url", endpoint.base_url]
+    assert batchrun("run", write_prompts("a", "b"), *to, "-o", "out", *where).code == 0
+    batchrun("report", "out")
+    (table,) = re.findall(r'<table id="events".*?</table>', Path("out/report.html").read_text(), re.DOTALL)
+    heads = re.findall(r"<th[^>]*>([^<]*)</th>", table)
+    assert re.findall(r'data-name="([^"]*)"', table) == heads
+    assert [head for head in heads if "cost" in head] == cost
+
+
 def test_report_of_a_folder_without_a_run_exits_3(batchrun: Any) -> None:
     """The message has the folder."""
     done = batchrun("report", "nowhere")

@@ -102,3 +102,20 @@ def test_ticks_never_crowd() -> None:
         places = [place for place, _ in clock.ticks(7)]
         assert 1 <= len(places) <= 9
         assert all(b - a >= clock.length_ms / 12 for a, b in pairwise(places))
+
+
+@pytest.mark.parametrize("most", [4, 7])
+def test_every_axis_has_at_least_two_times_and_not_many_more_than_wanted(most: int) -> None:
+    """One alone shows no scale, whatever the length of the run and whenever it began."""
+    for length_s in (0.7, 3.9, 8.2, 41, 95, 240, 570, 1_500, 4_000, 9_000, 15_000, 40_000, 90_000, 200_000, 900_000):
+        for begun_s in (0, 7, 1_234, 50_000):
+            start_ms = 1_790_000_000_000 + 1000 * begun_s
+            clock = Clock(start_ms, start_ms + 1000 * length_s, zone=UTC)
+            assert 2 <= len(clock.ticks(most)) <= 1.7 * most, (length_s, begun_s)
+
+
+def test_an_axis_whose_round_times_fall_into_gaps_has_other_times() -> None:
+    minute_ms, start_ms = 60_000.0, 1_790_000_040_000.0
+    gaps = [Gap(start_ms + 3 * minute_ms, start_ms + 600 * minute_ms)]
+    clock = Clock(start_ms, start_ms + 604 * minute_ms, gaps, zone=UTC)
+    assert len(clock.ticks(4)) >= 2
