@@ -197,7 +197,7 @@ class _FirstRows:
         rows = self._rows_left()
         # How many of the rows left ask what a settled row asks is a guess.
         is_shared = self._job.input.dedupe and bool(self._past.totals)
-        is_counted = not self._retries and rows is not None and rows.is_exact
+        is_counted = rows is not None and rows.is_exact
         return ahead_lines(
             self.ahead(),
             self._job.limits.max_cost_usd,

@@ -47,13 +47,13 @@ def job(rows: int | None = None, **limits: Any) -> Job:
     )
 
 
-def previewed(job: Job, *, is_begun: bool = False, known_rows: int | None = None) -> Preview:
+def previewed(job: Job, *, is_begun: bool = False, known_rows: int | None = None, retries: bool = False) -> Preview:
     Path("out").mkdir(exist_ok=True)
     with Source(job) as source, Store(Path("out")):
         source.open()
         if known_rows is not None:
             source.expect(known_rows)
-        seen = preview(job, source, known_limit=None, is_begun=is_begun, retries=False, today=TODAY)
+        seen = preview(job, source, known_limit=None, is_begun=is_begun, retries=retries, today=TODAY)
         assert next(iter(source.batches()))[0].row == 0  # the run itself reads from the first row
         return seen
 
@@ -81,6 +81,14 @@ def test_a_limit_on_rows_is_obeyed() -> None:
     asked = job(5_000)
     asked = dataclasses.replace(asked, input=dataclasses.replace(asked.input, limit=70))
     assert previewed(asked).lines[0].startswith("70 requests")
+
+
+@pytest.mark.parametrize("retries", [False, True])
+def test_a_number_of_rows_that_is_known_is_never_a_guess(monkeypatch: pytest.MonkeyPatch, retries: bool) -> None:
+    """Some of them may be broken, so it is the most that are sent."""
+    monkeypatch.setattr(previews, "_WHOLE_S", 0.0)
+    seen = previewed(job(20_000), known_rows=20_000, retries=retries)
+    assert seen.lines[0].startswith("up to 20,000 requests, about ")
 
 
 @pytest.mark.parametrize(("rows", "limit"), [(3_000, None), (3_000, 2_500), (40_000, 2_500)])
