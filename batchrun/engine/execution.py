@@ -249,9 +249,7 @@ class Execution:
             newly_settled=summed(parts.values()).requests - self.settled_before,
         )
         recorded = recorded_of(self.directory, is_running=state == "running")
-        set_aside = Amount()
-        if self.sending is not None:
-            set_aside = self.sending.unstated if state == "running" else self.sending.set_aside
+        set_aside = Amount() if self.sending is None else self.sending.set_aside
         findings = Findings()
         if exported is not None:
             judge = judge_entry(self.directory) if self.judging is not None else None

@@ -140,7 +140,6 @@ class Sending:
         finally:
             self.store.history.end_execution(_now_ms(), *ending)
         self._note_learned()
-        keep_set_aside(self.store, self.set_aside)
         self.store.is_note_done = True
         self.store.set_fact(facts.LIMIT, self._pool.routes[0].limit.held)
         self._memory.learn(self._pool.routes[0].limit.held)
@@ -172,13 +171,10 @@ class Sending:
 
     @property
     def set_aside(self) -> Amount:
-        """The most that requests can have cost that are in flight or have no recorded answer."""
-        return self._prepared.used_before.set_aside if self._budget is None else self._budget.set_aside
-
-    @property
-    def unstated(self) -> Amount:
-        """The same without those that are in flight."""
-        return self.set_aside if self._budget is None else self._budget.used.set_aside
+        """The most that requests can have cost that have no recorded answer, and are not in flight any more."""
+        if self._budget is None:
+            return self._prepared.used_before.set_aside
+        return self._budget.set_aside if self._has_ended else self._budget.used.set_aside
 
     def _limit(self) -> Limit:
         """Return a limit that starts near the one learned before; a small one while other runs hold the learned one."""
@@ -247,7 +243,7 @@ class Sending:
 
     def _note_learned(self) -> None:
         """Record what is known so far. Called once a second: a ramp changes the limit with every answer."""
-        keep_set_aside(self.store, self.unstated)
+        keep_set_aside(self.store, self.set_aside)
         if self._limit_change is not None:
             change = self._limit_change
             self.store.note_limit(_now_ms(), change.limit, change.reason)
