@@ -160,6 +160,7 @@ def test_a_resumed_run_shows_the_same_bound_of_its_cost_while_it_runs(spawn: Any
     process = spawn("run", path, "--max-cost", 20, "-c", 10)
     endpoint.wait(lambda: endpoint.stats.received >= received + 8)
     endpoint.wait(lambda: json.loads(Path("out/run.json").read_text())["pid"] == process.pid)
+    endpoint.wait(lambda: len(batchrun("status", "out", "--json").json["executions"]) == 2)
     live, written = batchrun("status", "out", "--json").json, json.loads(Path("out/run.json").read_text())
     most = f"up to {before['cost_usd'] + before['set_aside_usd']:.4f} USD with requests whose tokens are not known"
     assert f"cost      {before['cost_usd']:.4f} USD, {most}" in batchrun("status", "out").stdout

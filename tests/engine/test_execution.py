@@ -155,6 +155,7 @@ def test_a_price_that_was_corrected_sets_nothing_aside() -> None:
 def short_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Previews that look at the first batch of rows only, 256 of them."""
     monkeypatch.setattr("batchrun.engine.preflight.preview._SAMPLE_ROWS", 1)
+    monkeypatch.setattr("batchrun.engine.preflight.preview._WHOLE_S", 0.0)
 
 
 @pytest.mark.usefixtures("short_look", "uncounted")
