@@ -49,6 +49,8 @@ class Completion(NamedTuple):
     """The model's words when it refuses; then there is usually no text."""
     invalid_response: str | None = None
     """The text of an answer that cannot be used; then `response` is None."""
+    data: Any = None
+    """What an answer of another kind holds that is not a text: see `kinds`."""
 
     @property
     def is_empty(self) -> bool:
@@ -76,7 +78,7 @@ def problem_of(reply: Any) -> str | None:
     if not isinstance(reply, dict):
         return "the answer is not a JSON object"
     if (error := reply.get("error")) and is_error(error) and (status_of(error) or not _says_all(reply)):
-        return f"the answer is an error: {_words_of(error)}"
+        return _error_text(error)
     choices = reply.get("choices")
     if not isinstance(choices, list) or not choices:
         return "the answer has no choices"
@@ -170,9 +172,15 @@ def _message_in(choice: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _words_of(error: Any) -> str:
+def error_text(reply: Mapping[str, Any]) -> str | None:
+    """Return what a reply says that is an error and not an answer; None when it has no error."""
+    error = reply.get("error")
+    return _error_text(error) if is_error(error) else None
+
+
+def _error_text(error: Any) -> str:
     message = error.get("message") if isinstance(error, dict) else error
-    return message if isinstance(message, str) else "it gives no reason"
+    return f"the answer is an error: {message if isinstance(message, str) else 'it gives no reason'}"
 
 
 def completion_of(reply: Mapping[str, Any]) -> Completion:
@@ -198,7 +206,7 @@ def completion_of(reply: Mapping[str, Any]) -> Completion:
     response_id = reply.get("id")
     if finish_reason.__class__ is not str or response_id.__class__ is not str:
         finish_reason, response_id = _text(finish_reason), _text(response_id)
-    return _new(Completion, (response, reasoning, calls, finish_reason, response_id, refusal, None))
+    return _new(Completion, (response, reasoning, calls, finish_reason, response_id, refusal, None, None))
 
 
 def text_of(content: Any) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from batchrun.answers.chat import NOTHING, Completion, completion_of, is_ordinary, is_whole, problem_of
+from batchrun.answers.kinds.table import shape_of
 from batchrun.answers.raw_json import dumps_joined, loads, objects_in, values_of
 from batchrun.answers.stream import StreamAssembler
 
@@ -21,7 +22,11 @@ _DEPTH = 6
 _MOST_VALUES = 1_000
 """How many values are looked at."""
 
-_ANSWER = re.compile(rb'"choices"')
+_MARKS = "choices|embedding|score|output"
+"""Words in the names of fields that an answer of each kind has."""
+
+_ANSWER = re.compile(_MARKS.encode())
+_INNER_ANSWER = re.compile(_MARKS)
 
 
 def read_reply(body: bytes) -> Any:
@@ -36,12 +41,14 @@ def read_reply(body: bytes) -> Any:
         reply = _read_odd(body)
     if reply.__class__ is dict and (choices := reply.get("choices")).__class__ is list and choices:
         return reply
+    if reply.__class__ is dict and "choices" not in reply and shape_of(reply) is not None:
+        return reply
     found = next((each for each in _values(reply, _DEPTH) if _is_answer(each)), None)
     return reply if found is None else found
 
 
 def parse_completion(body: bytes) -> Completion:
-    """Return the shown parts of a raw answer; `NOTHING` if the body is not a chat completion. Never raises.
+    """Return the shown parts of a raw answer of any kind; `NOTHING` if the body is not an answer. Never raises.
 
     Only the first choice is read: batchrun requests samples one by one.
     """
@@ -49,7 +56,17 @@ def parse_completion(body: bytes) -> Completion:
         reply = read_reply(body)
     except ValueError:
         return NOTHING
-    return completion_of(reply) if is_ordinary(reply) or problem_of(reply) is None else NOTHING
+    if is_ordinary(reply):
+        return completion_of(reply)
+    return shown_of(reply)
+
+
+def shown_of(reply: Any) -> Completion:
+    """Return the shown parts of a parsed answer of any kind; `NOTHING` if it is not an answer."""
+    shape = shape_of(reply)
+    if shape is None or ("choices" in reply and problem_of(reply) is not None):
+        return NOTHING
+    return shape.completion_of(reply)
 
 
 def _read_odd(body: bytes) -> Any:
@@ -83,7 +100,8 @@ def _assembled(values: list[Any]) -> Any:
 
 
 def _is_answer(value: Any) -> bool:
-    return isinstance(value, dict) and "choices" in value and problem_of(value) is None
+    shape = shape_of(value)
+    return shape is not None and shape.problem_of(value) is None
 
 
 def _values(value: Any, depth: int) -> Iterator[Any]:
@@ -98,7 +116,7 @@ def _values(value: Any, depth: int) -> Iterator[Any]:
                 below += each.values()
             elif isinstance(each, list):
                 below += each
-            elif isinstance(each, str) and "choices" in each:
+            elif isinstance(each, str) and _INNER_ANSWER.search(each):
                 below += _inner(each)
         left -= len(level)
         level = below

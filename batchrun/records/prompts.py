@@ -9,8 +9,11 @@ RequestKind = Literal["chat", "completions", "responses", "embeddings", "rerank"
 PATHS: Mapping[RequestKind, str] = {
     "chat": "/chat/completions",
     "completions": "/completions",
+    "embeddings": "/embeddings",
+    "rerank": "/rerank",
+    "score": "/score",
 }
-"""The path of each kind that can be asked, after the base URL. Source: OpenAI's reference."""
+"""The path of each kind that can be asked, after the base URL. Source: OpenAI's reference; of the last two, vLLM's."""
 
 
 class Row(NamedTuple):

@@ -46,17 +46,21 @@ class AnswerCounts:
         self._unusual: dict[str, Counter[str]] = {}
         self._flagged: dict[str, Counter[str]] = {}
 
-    def add(self, columns: Mapping[str, pa.Array]) -> None:
-        """Count some rows; `columns` are those of the results."""
+    def add(self, columns: Mapping[str, pa.Array], are_texts: Sequence[bool] = ()) -> None:
+        """Count some rows; `columns` are those of the results, `are_texts` says which answers are, if not all are."""
         here = {name: columns[name] for name in _READ}
         completed = pc.equal(columns["status"], "completed")
+        is_text = pa.array(are_texts, pa.bool_()) if are_texts else None
         if not pc.all(completed).as_py():  # usually they all are
             here = {name: array.filter(completed) for name, array in here.items()}
+            is_text = None if is_text is None else is_text.filter(completed)
         models = here["model"]
         self._completed.update(_counted(models))
         no_text = pc.invert(pc.fill_null(pc.match_substring_regex(here["response"], r"\S"), False))
         has_no_call = pc.and_(pc.is_null(here["tool_calls"]), pc.is_null(here["refusal"]))
         empty = pc.and_(no_text, has_no_call)
+        if is_text is not None:
+            empty = pc.and_(empty, is_text)
         reasons = pc.fill_null(here["finish_reason"], "none")
         is_usual = pc.is_in(pc.utf8_lower(reasons), pa.array(sorted(_USUAL)))
         unusual = pc.and_(pc.invert(empty), pc.invert(is_usual))

@@ -1,18 +1,17 @@
 """The schema of results.parquet, and the conversion of outcomes into its columns."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from batchrun.answers import logprobs as answer_logprobs
 from batchrun.answers.chat import NOTHING, Completion
 from batchrun.answers.columns import AnswerColumns, column_names, without_clashes
+from batchrun.answers.data_columns import NO_TYPES, Types
 from batchrun.answers.envelope import parse_completion
-from batchrun.job.catalogue import PriceLike, cost_usd
-from batchrun.records import OutcomeColumns, Usage
+from batchrun.records import OutcomeColumns
 from batchrun.results.merge import kept_types
-from batchrun.results.prices import PriceOf
 
 
 class Column(NamedTuple):
@@ -130,12 +129,25 @@ CLASH_PREFIX = "input_"
 _FAILED = Completion()
 
 
+class OptionalColumns(NamedTuple):
+    """The columns that only some runs have."""
+
+    has_logprobs: bool = False
+    """Whether there is a column of log probabilities, before the last of `AFTER_ANSWER`."""
+    data: Types = NO_TYPES
+    """Those of answers that are not texts, after the columns of a schema."""
+
+
+ALWAYS = OptionalColumns()
+"""None of them."""
+
+
 def results_schema(
     inputs: pa.Schema | None,
     answers: AnswerColumns | None = None,
     *,
     added: Sequence[Column] = (),
-    has_logprobs: bool = False,
+    optional: OptionalColumns = ALWAYS,
 ) -> pa.Schema:
     """Return the whole schema of results.parquet.
 
@@ -143,7 +155,7 @@ def results_schema(
         inputs: the input's columns.
         answers: the columns of the answers.
         added: what the evaluation adds at the end.
-        has_logprobs: whether there is a column of log probabilities, before the last of `AFTER_ANSWER`.
+        optional: the columns that only some runs have.
     """
     kept = inputs or pa.schema([])
     taken = [column.name for column in (*COLUMNS, *added)]
@@ -151,8 +163,10 @@ def results_schema(
     # Only name and type: metadata of the input (from pandas, a field id) would be wrong in the results.
     renamed = map(pa.field, names, kept_types(kept))
     typed = answers.fields([*taken, *names]) if answers else []
+    data = column_names(list(optional.data), [*taken, *names, *(each.name for each in typed)])
+    typed += map(pa.field, data, optional.data.values())
     before, after = _fields(BEFORE_ANSWER), _fields([*AFTER_ANSWER, *added])
-    if has_logprobs:
+    if optional.has_logprobs:
         [name] = column_names([LOGPROBS.name], [*taken, *names, *(field.name for field in typed)])
         after.insert(len(AFTER_ANSWER) - 1, pa.field(name, LOGPROBS.type))
     return pa.schema([*_fields(BEFORE_INPUT), *renamed, *before, *typed, *after])
@@ -180,78 +194,6 @@ def input_name(inputs: pa.Schema, name: str, added: Iterable[Column]) -> str | N
 
 def _fields(columns: Iterable[Column]) -> list[pa.Field]:
     return [pa.field(column.name, column.type) for column in columns]
-
-
-def outcome_arrays(
-    outcomes: OutcomeColumns,
-    prices: PriceOf,
-    completions: Iterable[Completion] | None = None,
-    *,
-    only_endpoint: str | None = None,
-) -> list[pa.Array]:
-    """Return the columns of `COLUMNS`, in their order, for at least one outcome.
-
-    Args:
-        outcomes: the settled rows.
-        prices: of each model at each endpoint.
-        completions: the shown parts of each answer, if it was read already.
-        only_endpoint: where answers come from that have no endpoint's name; None where this is not known.
-    """
-    kinds = outcomes["kind"]
-    answers = shown_completions(outcomes) if completions is None else completions
-    values: dict[str, Sequence[Any]] = {
-        **outcomes,
-        **dict(zip(Completion._fields, zip(*answers, strict=True), strict=True)),
-        "custom_id": labels(outcomes),
-        "status": ["completed" if kind is None else "failed" for kind in kinds],
-        "cost_usd": _costs(outcomes, prices),
-        "finished_at": outcomes["finished_at_ms"],
-        "error_kind": kinds,
-        ENDPOINT.name: _endpoints(outcomes, only_endpoint),
-        ANSWERED_BY.name: _unless_empty(outcomes["answered_by"]),
-    }
-    return [pa.array(values[column.name], column.type) for column in COLUMNS]
-
-
-def _costs(outcomes: OutcomeColumns, prices: PriceOf) -> list[float | None]:
-    models, endpoints = _answering_models(outcomes), outcomes["endpoint"]
-    keys: Sequence[str | tuple[str, str]] = models
-    known: dict[Any, PriceLike | None]
-    if _are_empty(endpoints):
-        known = {model: prices("", model) for model in set(models)}
-    else:
-        keys = [*zip(endpoints, models, strict=True)]
-        known = {each: prices(*each) for each in {*zip(endpoints, models, strict=True)}}
-    if all(price is None for price in known.values()):
-        return [None] * len(models)
-    usages = map(Usage._make, zip(*(outcomes[name] for name in Usage._fields), strict=True))
-    return [cost_usd(usage, known[key]) for usage, key in zip(usages, keys, strict=True)]
-
-
-def _answering_models(outcomes: OutcomeColumns) -> Sequence[str]:
-    models, others = outcomes["model"], outcomes["answered_by"]
-    if _are_empty(others):
-        return models
-    return [other or model for model, other in zip(models, others, strict=True)]
-
-
-def _endpoints(outcomes: OutcomeColumns, only_endpoint: str | None) -> Sequence[str | None]:
-    names, attempts, kinds = outcomes["endpoint"], outcomes["attempts"], outcomes["kind"]
-    if _are_empty(names) and 0 not in attempts:
-        return [only_endpoint] * len(names)
-    return [
-        name or (only_endpoint if sent or kind is None else None)
-        for name, sent, kind in zip(names, attempts, kinds, strict=True)
-    ]
-
-
-def _unless_empty(names: Sequence[str]) -> Sequence[str | None]:
-    return [None] * len(names) if _are_empty(names) else [name or None for name in names]
-
-
-def _are_empty(names: Sequence[str]) -> bool:
-    """Return whether no row has a name, as where there is one endpoint: by one call for all rows."""
-    return names.count("") == len(names)
 
 
 def labels(outcomes: OutcomeColumns) -> list[str]:

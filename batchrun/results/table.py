@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterable, Iterator
 
 import pyarrow as pa
 
+from batchrun.answers.data_columns import data_arrays
 from batchrun.answers.logprobs import logprobs_array
 from batchrun.records import OutcomeColumns
 from batchrun.results.answer_counts import AnswerCounts
 from batchrun.results.answers import AnswerReader
-from batchrun.results.columns import BEFORE_ANSWER, BEFORE_INPUT, COLUMNS, outcome_arrays, results_schema
+from batchrun.results.arrays import answer_columns, outcome_arrays
+from batchrun.results.columns import ALWAYS, BEFORE_ANSWER, BEFORE_INPUT, COLUMNS, OptionalColumns, results_schema
 from batchrun.results.evaluated import Evaluated
 from batchrun.results.merge import InputColumns, Merge, Part
 from batchrun.results.prices import PriceOf
@@ -35,7 +37,7 @@ class Results:
         reader: AnswerReader | None = None,
         evaluated: Evaluated | None = None,
         hidden: Collection[str] = (),
-        has_logprobs: bool = False,
+        optional: OptionalColumns = ALWAYS,
         only_endpoint: str | None = None,
     ) -> None:
         """Fix the schema; reads nothing.
@@ -47,7 +49,7 @@ class Results:
             reader: reads the answers.
             evaluated: scores the rows.
             hidden: columns that only the evaluation needs; they are left out of the results.
-            has_logprobs: whether the results have a column of log probabilities.
+            optional: the columns that only some runs have.
             only_endpoint: where answers come from that have no endpoint's name; None where this is not known.
         """
         self._outcomes, self._inputs = outcomes, inputs
@@ -56,8 +58,8 @@ class Results:
         self._typed = self._reader.columns
         added = self._evaluated.columns
         schema = None if inputs is None else inputs.schema
-        whole = results_schema(schema, self._typed, added=added, has_logprobs=has_logprobs)
-        self._has_logprobs = has_logprobs
+        whole = results_schema(schema, self._typed, added=added, optional=optional)
+        self._optional = optional
         self._unscored = pa.schema(list(whole)[: len(whole) - len(added)])
         self._hidden = hidden
         self.schema = pa.schema([field for field in whole if field.name not in hidden])
@@ -70,7 +72,7 @@ class Results:
         """Number of outcomes left out so far, because the input no longer has their rows."""
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows, in batches of any size."""
+        """Yield the rows, in batches of any size; raises `LateColumns` where an answer has other columns."""
         return self._evaluated.voted(self._batches(), self.schema)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
@@ -78,10 +80,14 @@ class Results:
         for some in self._outcomes:
             outcomes, completions, objects = self._reader.read(some)
             rows = outcomes["row"]
-            own = outcome_arrays(outcomes, self._prices, completions, only_endpoint=self._only_endpoint)
-            self.answers.add(dict(zip(_NAMES, own, strict=True)))
-            if self._has_logprobs:
+            shown = answer_columns(completions)
+            own = outcome_arrays(outcomes, self._prices, shown, only_endpoint=self._only_endpoint)
+            data = shown["data"] if self._optional.data or any(shown["data"]) else ()
+            self.answers.add(dict(zip(_NAMES, own, strict=True)), [each is None for each in data])
+            if self._optional.has_logprobs:
                 own.insert(len(own) - 1, _logprobs(outcomes))
+            if data:
+                own[_BEFORE_TYPED:_BEFORE_TYPED] = data_arrays(data, self._optional.data)
             if self._typed is not None and objects is not None:
                 own[_BEFORE_TYPED:_BEFORE_TYPED] = self._typed.arrays(objects)
             self.dropped += len(rows)

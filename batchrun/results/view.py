@@ -7,6 +7,8 @@ from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 
+from batchrun.answers.data_columns import NO_TYPES, LateColumns, Types, column_types
+from batchrun.answers.envelope import parse_completion
 from batchrun.answers.logprobs import has_logprobs
 from batchrun.answers.schema import AnswerSchema
 from batchrun.answers.scores.scorers import NamedFunction
@@ -19,6 +21,7 @@ from batchrun.job.sections import Job
 from batchrun.prompts.input.columns import InputColumns, LateSchema
 from batchrun.records import OutcomeColumns
 from batchrun.results.answers import AnswerReader
+from batchrun.results.columns import OptionalColumns
 from batchrun.results.endpoints import only_endpoint
 from batchrun.results.evaluated import Evaluated, evaluated_by
 from batchrun.results.judgments import Judgments
@@ -74,6 +77,7 @@ class StoredRun:
         self.prices = prices_at(self.job)
         self.only_endpoint = only_endpoint(checkpoint)
         self.evaluate = Evaluate() if self.job is None else self.job.evaluate
+        self._data: Types | None = None  # the columns of answers that are not texts, as far as answers have shown them
         self.notices: list[str] = []
         """Messages about the results."""
         self.problem: str | None = None
@@ -115,7 +119,7 @@ class StoredRun:
             reader=reader,
             evaluated=evaluated,
             hidden=[] if keep is None else [there for name, there in evaluated.reads.items() if name not in keep],
-            has_logprobs=self._has_logprobs(inputs),
+            optional=OptionalColumns(self._has_logprobs(inputs), self._data_types()),
             only_endpoint=self.only_endpoint,
         )
         return Table(results, reader, evaluated)
@@ -127,15 +131,31 @@ class StoredRun:
         """
         inputs = self._input()
         if inputs is None:
-            return read(None)
+            return self._with_data(lambda: read(None))
         try:
             try:
-                return read(inputs.columns(is_quick=True))
+                return self._with_data(lambda: read(inputs.columns(is_quick=True)))
             except LateSchema:
-                return read(inputs.columns(is_quick=False))
+                return self._with_data(lambda: read(inputs.columns(is_quick=False)))
         except InputError as problem:  # the input has changed since it was found; the answers are still right
             self._note_missing_input(f"{problem}; write them again: batchrun export {self.directory}")
-            return read(None)
+            return self._with_data(lambda: read(None))
+
+    def _with_data(self, read: Callable[[], T]) -> T:
+        """Read; once more with the columns that a late answer needs."""
+        while True:
+            try:
+                return read()
+            except LateColumns as late:  # each adds a column, or makes one wider: it ends
+                self._data = late.types
+
+    def _data_types(self) -> Types:
+        """Return the columns of answers that are not texts: of the first answers until a later one has others."""
+        if self._data is None:
+            first = next(self.checkpoint.columns(), None)
+            bodies = [] if first is None else [each for each in first["body"] if each and b'"choices"' not in each]
+            self._data = column_types((parse_completion(each).data for each in bodies), NO_TYPES)
+        return self._data
 
     def reader(self) -> AnswerReader:
         """Return what reads the answers."""

@@ -56,12 +56,14 @@ def _no_usage(completion: Completion) -> None:
 
 
 def _empty_choices(completion: Completion) -> None:
-    completion["choices"] = []
+    for name in ("choices", "data", "results"):  # what answers of each kind have in their place
+        if name in completion:
+            completion[name] = []
 
 
 def _each_choice(change: Callable[[Completion], None]) -> Callable[[Completion], None]:
     def edit(completion: Completion) -> None:
-        for choice in completion["choices"]:
+        for choice in completion.get("choices", ()):
             change(choice)
 
     return edit

@@ -186,6 +186,7 @@ class Settings:
     )
     seed: int = _setting(0, _number(0, whole=True), "Answers", "same seed and request: same answer, same faults")
     answer_tokens: int = _setting(24, _number(1, whole=True), "Answers", "about how long an answer is, in tokens")
+    embedding_dimensions: int = _setting(64, _number(1, whole=True), "Answers", "how many numbers an embedding has")
     image_tokens: int = _setting(256, _number(0, whole=True), "Answers", "tokens that each image in a prompt counts")
     reasoning_models: tuple[str, ...] = _setting(
         ("gpt-oss", "minimax", "qwen3.", "gemma-4", "granite-4.2", "kimi-k2.", "nemotron", "beam", "glm-5"),

@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import openai
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from harness.prompts import results, write_prompts, write_rows
 
@@ -86,6 +89,79 @@ def test_a_setting_that_a_kind_does_not_take_is_refused(run: Any, endpoint: Any,
     assert refused.code == 2
     assert message in refused.stderr
     assert endpoint.stats.received == 0
+
+
+def test_a_text_becomes_a_vector(run: Any, endpoint: Any) -> None:
+    """A column of one length, the same numbers that the `openai` client gets; no tokens are bought as output."""
+    write_rows("in.jsonl", {"text": "one"}, {"text": "[[simulate: 503 x1]] two"}, {"text": ""})
+    assert run("in.jsonl", "--kind", "embeddings", "--param", "dimensions=8").code == 1
+    assert pq.read_schema("out/results.parquet").field("embedding").type == pa.list_(pa.float32(), 8)
+    one, two, three = results()
+    with openai.OpenAI(base_url=endpoint.base_url, api_key="x") as client:
+        found = client.embeddings.create(model=MODEL, input=["one", "[[simulate: 503 x1]] two"], dimensions=8)
+    assert [each.embedding for each in found.data] == [one["embedding"], two["embedding"]]
+    assert (one["response"], one["completion_tokens"], one["prompt_tokens"]) == (None, 0, one["total_tokens"])
+    assert (three["status"], three["embedding"]) == ("failed", None)
+    assert pq.read_table("out/usage.parquet").to_pylist()[0]["completion_tokens"] == 0
+
+
+def test_numbers_in_json_are_read_as_vectors_too(run: Any) -> None:
+    write_rows("in.jsonl", {"input": "one"})
+    assert run("in.jsonl", "--kind", "embeddings", "--param", "encoding_format=float").code == 0
+    [row] = results()
+    assert len(row["embedding"]) == 64
+    assert sum(each * each for each in row["embedding"]) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_vectors_of_several_lengths_and_rows_of_several_texts_have_columns_that_hold_them(run: Any) -> None:
+    """A column of one type is widened once a later answer needs it; nothing is lost or cut."""
+    write_rows(
+        "in.jsonl",
+        *({"input": f"text {number}"} for number in range(600)),
+        {"input": "short", "params": {"dimensions": 3}},
+        {"input": ["a", "b", "c"], "params": {"dimensions": 2}},
+    )
+    assert run("in.jsonl", "--kind", "embeddings").code == 0
+    schema = pq.read_schema("out/results.parquet")
+    assert schema.field("embedding").type == pa.list_(pa.float32())
+    *full, short, several = results()
+    assert {len(row["embedding"]) for row in full} == {64}
+    assert (len(short["embedding"]), short["embeddings"], several["embedding"]) == (3, None, None)
+    assert [len(each) for each in several["embeddings"]] == [2, 2, 2]
+
+
+def test_documents_are_ranked_and_pairs_are_scored(run: Any, batchrun: Any) -> None:
+    """`ranking` has the places of the documents, the most relevant first; `scores` a number for each pair."""
+    documents = ["the sea is blue", "the cat sat on the mat", "a dog"]
+    write_rows("in.jsonl", {"query": "where sat the cat", "documents": documents})
+    assert run("in.jsonl", "--kind", "rerank").code == 0
+    [row] = results()
+    assert [each["index"] for each in row["ranking"]] == [1, 0, 2]
+    assert row["ranking"][0]["relevance_score"] > row["ranking"][1]["relevance_score"]
+    write_rows("pairs.jsonl", {"text_1": "a cat", "text_2": ["a cat", "b"]}, {"text_1": "a cat", "text_2": "cat"})
+    assert batchrun("run", "pairs.jsonl", "--kind", "score", "-m", MODEL, "-o", "s", "--simulate").code == 0
+    one, two = results("s")
+    assert one["scores"][0] > 0.9 > 0.1 > one["scores"][1]
+    assert len(two["scores"]) == 1
+    assert batchrun("show", "s").code == 0
+
+
+def test_lines_of_all_kinds_in_one_file_have_the_columns_of_all(run: Any) -> None:
+    """Columns are null where a kind has none."""
+    write_rows(
+        "in.jsonl",
+        chat(0),
+        line(1, "/v1/embeddings", input="a", dimensions=4),
+        line(2, "/v1/completions", prompt="a"),
+        line(3, "/v1/rerank", query="a", documents=["a"]),
+        line(4, "/v1/score", text_1="a", text_2="b"),
+    )
+    assert run("in.jsonl", "--max-tokens", 20, model=None).code == 0
+    filled = [{name for name in COLUMNS if row[name] is not None} for row in results()]
+    assert filled == [{"response"}, {"embedding"}, {"response"}, {"ranking"}, {"scores"}]
+
+
+COLUMNS = ("response", "embedding", "ranking", "scores")
 
 
 def test_check_shows_what_a_completion_asks(batchrun: Any, endpoint: Any) -> None:

@@ -166,7 +166,7 @@ def test_a_null_in_params_takes_a_parameter_away(make_job, as_text: bool) -> Non
         (row(prompt="hi", params={"x": {"y": [float("nan")]}}), "nan, which JSON cannot express"),
         (batch({"messages": [USER], "n": 3}), "use num_samples"),
         (batch({"messages": [USER]}, method="GET"), "method is GET; must be POST"),
-        (batch({"input": "hi"}, url="/v1/embeddings"), "url is /v1/embeddings"),
+        (batch({"input": "hi"}, url="/v1/moderations"), "url is /v1/moderations; only …/chat/completions, "),
         (batch({}), "messages is null"),
         (batch([1]), "body is a list; must be an object"),
         (Row(0, None, "a.jsonl:1", "is not JSON"), "is not JSON"),

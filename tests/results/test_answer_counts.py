@@ -9,7 +9,8 @@ from harness.priced import priced
 
 from batchrun.records import Outcome, Usage
 from batchrun.results.answer_counts import AnswerCounts, answer_lines
-from batchrun.results.columns import COLUMNS, outcome_arrays
+from batchrun.results.arrays import outcome_arrays
+from batchrun.results.columns import COLUMNS
 
 Make = Callable[..., Outcome]
 

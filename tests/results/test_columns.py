@@ -12,7 +12,8 @@ from harness.priced import priced
 
 from batchrun.job.sections import Price
 from batchrun.records import Outcome, Usage
-from batchrun.results.columns import COLUMNS, LostAnswer, input_names, outcome_arrays, results_schema
+from batchrun.results.arrays import outcome_arrays
+from batchrun.results.columns import COLUMNS, LostAnswer, input_names, results_schema
 
 DESIGN = """
 row                int64

@@ -5,6 +5,12 @@ both are read for both kinds.
 """
 
 from batchrun.answers.chat import broken_choice, completion_of, problem_of
-from batchrun.answers.kinds.shape import Shape
+from batchrun.answers.kinds.shape import Parsed, Shape
 
-SHAPE = Shape("a completion", problem_of, completion_of, broken_choice)
+
+def has_choices(reply: Parsed) -> bool:
+    """Return whether a reply can only be a completion, of either kind, if it is an answer at all."""
+    return "choices" in reply
+
+
+SHAPE = Shape("a completion", has_choices, problem_of, completion_of, broken_choice)

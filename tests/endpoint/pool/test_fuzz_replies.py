@@ -21,7 +21,8 @@ from batchrun.job.catalogue import cost_usd
 from batchrun.job.sections import Price
 from batchrun.prompts.size import worst_usage
 from batchrun.records import Outcome, Reply
-from batchrun.results.columns import COLUMNS, outcome_arrays
+from batchrun.results.arrays import outcome_arrays
+from batchrun.results.columns import COLUMNS
 
 PRICE = Price(input_usd_per_mtok=1.0, output_usd_per_mtok=2.0, cached_input_usd_per_mtok=0.1)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from batchrun.job.evaluate import Evaluate
 from batchrun.job.sections import Input, Job, Model, PromptTemplates, Response
 from batchrun.prompts.kinds.table import SHAPES, kind_of_url, unfit
 from batchrun.records import PATHS
@@ -31,6 +32,12 @@ def test_other_paths_are_not_kinds() -> None:
         ("completions", {"prompt": {"system": "x"}}, "prompt.system is set"),
         ("completions", {"prompt": {"images": "x"}}, "prompt.images is set"),
         ("completions", {"response": {"schema": SCHEMA}}, "response.schema is set"),
+        ("embeddings", {"model": {"max_tokens": 3}}, "model.max_tokens is set"),
+        ("embeddings", {"model": {"extra_body": {"dimensions": 3}}}, None),
+        ("embeddings", {"model": {"stream": True}}, "model.stream is set"),
+        ("embeddings", {"model": {"stream": "auto"}}, None),
+        ("embeddings", {"model": {"num_samples": 2}}, "model.num_samples = 2"),
+        ("rerank", {"evaluate": {"target": "x"}}, "evaluate is set"),
     ],
 )
 def test_settings_that_a_kind_does_not_take_are_refused(
@@ -41,6 +48,7 @@ def test_settings_that_a_kind_does_not_take_are_refused(
         model=Model(**{"kind": kind} | sections.get("model", {})),
         prompt=PromptTemplates(**sections.get("prompt", {})),
         response=Response(**sections.get("response", {})),
+        evaluate=Evaluate(**sections.get("evaluate", {})),
     )
     found = unfit(job, kind)
     assert found is None if problem is None else problem in (found or "")

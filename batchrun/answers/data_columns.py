@@ -1,0 +1,105 @@
+"""The columns of answers that are not texts: vectors, rankings, scores. The answers show which there are."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import pyarrow as pa
+
+from batchrun.answers.kinds.embeddings import FLOAT_BYTES, Vectors
+from batchrun.answers.kinds.rankings import Ranking
+from batchrun.answers.kinds.scores import Scores
+
+_FLOATS = pa.list_(pa.float32())
+
+RANKING = pa.list_(pa.struct([("index", pa.int32()), ("relevance_score", pa.float64())]))
+
+DOCS = {
+    "embedding": (
+        _FLOATS,
+        "the vector of the text; its type is `fixed_size_list` where all vectors of the run have one length",
+    ),
+    "embeddings": (pa.list_(_FLOATS), "the vectors of a row that has several texts, in their order"),
+    "ranking": (RANKING, "the documents by their place in the row, from 0, the most relevant first"),
+    "scores": (pa.list_(pa.float64()), "how well the texts fit, a number for each pair"),
+}
+"""Column → its type, and a line for the reference. A run has those of its kinds."""
+
+Types = Mapping[str, pa.DataType]
+
+NO_TYPES: Types = MappingProxyType({})
+
+
+class LateColumns(Exception):
+    """An answer needs other columns than those before it: what was written so far must be written again."""
+
+    def __init__(self, types: Types) -> None:
+        super().__init__()
+        self.types = types
+        """The columns that all answers so far fit."""
+
+
+def column_types(data: Iterable[Any], before: Types) -> Types:
+    """Return the columns that some answers need, and those before them.
+
+    Args:
+        data: of each answer; None where it is a text.
+        before: the columns of earlier answers.
+    """
+    types = dict(before)
+    for each in data:
+        if each is not None:
+            name, kind = _column_of(each)
+            known = types.setdefault(name, kind)
+            if known != kind:
+                types[name] = DOCS[name][0]  # vectors of several lengths
+    return {name: types[name] for name in DOCS if name in types}
+
+
+def data_arrays(data: Sequence[Any], types: Types) -> list[pa.Array]:
+    """Return the columns of these types for the data of some answers; raises `LateColumns`."""
+    needed = column_types(data, types)
+    if needed != types:
+        raise LateColumns(needed)
+    return [_array(name, kind, data) for name, kind in types.items()]
+
+
+def _column_of(data: Any) -> tuple[str, pa.DataType]:
+    if isinstance(data, Vectors):
+        if len(data.vectors) > 1:
+            return "embeddings", DOCS["embeddings"][0]
+        return "embedding", pa.list_(pa.float32(), len(data.vectors[0]) // FLOAT_BYTES)
+    name = "ranking" if isinstance(data, Ranking) else "scores"
+    return name, DOCS[name][0]
+
+
+def _array(name: str, kind: pa.DataType, data: Sequence[Any]) -> pa.Array:
+    """Return one column: null for answers that have another one, or none."""
+    if pa.types.is_fixed_size_list(kind):
+        return _fixed(kind, [None if each is None or not _is_one(each) else each.vectors[0] for each in data])
+    return pa.array([_value(name, each) for each in data], kind)
+
+
+def _is_one(data: Any) -> bool:
+    return isinstance(data, Vectors) and len(data.vectors) == 1
+
+
+def _fixed(kind: pa.DataType, vectors: Sequence[bytes | None]) -> pa.Array:
+    """Return vectors of one length without making a Python object of each number."""
+    blank = bytes(kind.list_size * FLOAT_BYTES)
+    joined = b"".join(blank if each is None else each for each in vectors)
+    numbers = pa.Array.from_buffers(pa.float32(), len(joined) // FLOAT_BYTES, [None, pa.py_buffer(joined)])
+    mask = pa.array([each is None for each in vectors], pa.bool_())
+    return pa.FixedSizeListArray.from_arrays(numbers, type=kind, mask=mask)
+
+
+def _value(name: str, data: Any) -> Any:
+    if data is None or _column_of(data)[0] != name:
+        return None
+    if isinstance(data, Vectors):
+        found = [memoryview(each).cast("f").tolist() for each in data.vectors]
+        return found if name == "embeddings" else found[0]
+    if isinstance(data, Ranking):
+        return [{"index": place, "relevance_score": score} for place, score in data.entries]
+    assert isinstance(data, Scores)
+    return data.values

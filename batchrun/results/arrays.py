@@ -1,0 +1,88 @@
+"""The columns of the results, made of outcomes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from batchrun.answers.chat import Completion
+from batchrun.job.catalogue import PriceLike, cost_usd
+from batchrun.records import OutcomeColumns, Usage
+from batchrun.results.columns import ANSWERED_BY, COLUMNS, ENDPOINT, labels, shown_completions
+from batchrun.results.prices import PriceOf
+
+
+def outcome_arrays(
+    outcomes: OutcomeColumns,
+    prices: PriceOf,
+    shown: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    only_endpoint: str | None = None,
+) -> list[pa.Array]:
+    """Return the columns of `COLUMNS`, in their order, for at least one outcome.
+
+    Args:
+        outcomes: the settled rows.
+        prices: of each model at each endpoint.
+        shown: what `answer_columns` returns for the answers, if they were read already.
+        only_endpoint: where answers come from that have no endpoint's name; None where this is not known.
+    """
+    kinds = outcomes["kind"]
+    values: dict[str, Sequence[Any]] = {
+        **outcomes,
+        **(answer_columns(shown_completions(outcomes)) if shown is None else shown),
+        "custom_id": labels(outcomes),
+        "status": ["completed" if kind is None else "failed" for kind in kinds],
+        "cost_usd": _costs(outcomes, prices),
+        "finished_at": outcomes["finished_at_ms"],
+        "error_kind": kinds,
+        ENDPOINT.name: _endpoints(outcomes, only_endpoint),
+        ANSWERED_BY.name: _unless_empty(outcomes["answered_by"]),
+    }
+    return [pa.array(values[column.name], column.type) for column in COLUMNS]
+
+
+def answer_columns(completions: Iterable[Completion]) -> dict[str, Sequence[Any]]:
+    """Return the shown parts of at least one answer: field of `Completion` → its values."""
+    return dict(zip(Completion._fields, zip(*completions, strict=True), strict=True))
+
+
+def _costs(outcomes: OutcomeColumns, prices: PriceOf) -> list[float | None]:
+    models, endpoints = _answering_models(outcomes), outcomes["endpoint"]
+    keys: Sequence[str | tuple[str, str]] = models
+    known: dict[Any, PriceLike | None]
+    if _are_empty(endpoints):
+        known = {model: prices("", model) for model in set(models)}
+    else:
+        keys = [*zip(endpoints, models, strict=True)]
+        known = {each: prices(*each) for each in {*zip(endpoints, models, strict=True)}}
+    if all(price is None for price in known.values()):
+        return [None] * len(models)
+    usages = map(Usage._make, zip(*(outcomes[name] for name in Usage._fields), strict=True))
+    return [cost_usd(usage, known[key]) for usage, key in zip(usages, keys, strict=True)]
+
+
+def _answering_models(outcomes: OutcomeColumns) -> Sequence[str]:
+    models, others = outcomes["model"], outcomes["answered_by"]
+    if _are_empty(others):
+        return models
+    return [other or model for model, other in zip(models, others, strict=True)]
+
+
+def _endpoints(outcomes: OutcomeColumns, only_endpoint: str | None) -> Sequence[str | None]:
+    names, attempts, kinds = outcomes["endpoint"], outcomes["attempts"], outcomes["kind"]
+    if _are_empty(names) and 0 not in attempts:
+        return [only_endpoint] * len(names)
+    return [
+        name or (only_endpoint if sent or kind is None else None)
+        for name, sent, kind in zip(names, attempts, kinds, strict=True)
+    ]
+
+
+def _unless_empty(names: Sequence[str]) -> Sequence[str | None]:
+    return [None] * len(names) if _are_empty(names) else [name or None for name in names]
+
+
+def _are_empty(names: Sequence[str]) -> bool:
+    """Return whether no row has a name, as where there is one endpoint: by one call for all rows."""
+    return names.count("") == len(names)
