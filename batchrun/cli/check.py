@@ -61,7 +61,7 @@ def check_command(job_or_file: tuple[str, ...], is_probing: bool, simulate: bool
     is_strict = job.input.strict
     # Every broken row is counted, also with --strict, instead of stopping at the first ones.
     job = dataclasses.replace(job, input=dataclasses.replace(job.input, strict=False))
-    names = TypedNames(flags)
+    names = TypedNames(flags, job_or_file)
     try:
         report = _report(job, is_probing=is_probing, simulate=simulate)
     except BatchrunError as problem:

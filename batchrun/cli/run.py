@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
@@ -14,7 +13,7 @@ from batchrun.cli.flags import GroupedCommand, job_flags, overrides_of
 from batchrun.cli.scorer import any_scorer_option
 from batchrun.cli.texts import ending_text
 from batchrun.cli.then import run_then, then_option
-from batchrun.cli.typed_names import TypedNames
+from batchrun.cli.typed_names import TypedNames, job_file_in
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.options import Options
 from batchrun.engine.runner import run
@@ -61,8 +60,8 @@ def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flag
     job = job_of(job_or_file, flags)
     progress = Silence() if quiet else progress_on(sys.stderr)
     signalled: list[int] = []
-    names = TypedNames(flags)
-    options = _options(job, flags, names.progress(progress), signalled)
+    names = TypedNames(flags, job_or_file)
+    options = _options(job, flags, names, names.progress(progress), signalled)
     try:
         summary = run(job, options)
     except BatchrunError as problem:
@@ -86,12 +85,12 @@ def run_command(job_or_file: tuple[str, ...], as_json: bool, quiet: bool, **flag
     return summary.exit_code or 0
 
 
-def _options(job: Job, flags: dict[str, Any], progress: Progress, signalled: list[int]) -> Options:
+def _options(job: Job, flags: dict[str, Any], names: TypedNames, progress: Progress, signalled: list[int]) -> Options:
     interruption = Interruption()
     return Options(
         restart=flags["restart"],
         retry_failed=flags["retry_failed"],
-        agree=lambda question: flags["yes"] or _agrees(TypedNames(flags).text(question)),
+        agree=lambda question: flags["yes"] or _agrees(names.text(question)),
         simulate=flags["simulate"],
         scorer=None if isinstance(flags["scorer"], str) else flags["scorer"],
         progress=progress,
@@ -106,7 +105,10 @@ def job_of(job_or_file: tuple[str, ...], flags: dict[str, Any]) -> Job:
     overrides = overrides_of(flags)
     if isinstance(flags["scorer"], str):
         overrides = {**overrides, ("evaluate", "scorer"): ("--scorer", flags["scorer"])}
-    job = _job_of(job_or_file, overrides)
+    try:
+        job = _job_of(job_or_file, overrides)
+    except BatchrunError as problem:
+        raise TypedNames(flags, job_or_file).error(problem) from problem
     for name in ("scorer", "pattern", "field"):
         if isinstance(flags[name], str) and job.evaluate.target is None:
             raise JobError(f"--{name} {flags[name]}: has nothing to compare answers with; add --target COLUMN")
@@ -114,7 +116,7 @@ def job_of(job_or_file: tuple[str, ...], flags: dict[str, Any]) -> Job:
 
 
 def _job_of(job_or_file: tuple[str, ...], overrides: Overrides) -> Job:
-    job_file = next((each for each in job_or_file if Path(each).suffix == ".toml"), None)
+    job_file = job_file_in(job_or_file)
     if job_file is not None:
         if len(job_or_file) > 1:
             others = " ".join(each for each in job_or_file if each != job_file) or job_file

@@ -5,7 +5,8 @@ every message of a command, and not where messages are made.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from batchrun.cli.flags import FLAGS
@@ -13,12 +14,23 @@ from batchrun.errors import BatchrunError
 from batchrun.report.bar import Progress, Wrapped
 
 
+def job_file_in(paths: Sequence[str]) -> str | None:
+    """Return the job file among the arguments of a command; None where all are input."""
+    return next((each for each in paths if Path(each).suffix == ".toml"), None)
+
+
 class TypedNames:
     """The flags of a command line, by the settings that they override."""
 
-    def __init__(self, flags: dict[str, Any]) -> None:
-        """Note which flags were given; `flags` are the parameters of the command."""
-        given = [flag for flag in FLAGS if flags.get(flag.parameter) not in (None, ())]
+    def __init__(self, flags: dict[str, Any], paths: Sequence[str] = ()) -> None:
+        """Note which flags were given, or all that there are where no job file has the names of settings.
+
+        Args:
+            flags: the parameters of the command.
+            paths: its arguments.
+        """
+        has_job = not paths or job_file_in(paths) is not None
+        given = [flag for flag in FLAGS if not has_job or flags.get(flag.parameter) not in (None, ())]
         self._names = {f"{flag.section}.{flag.key}": flag.names[0].split("/")[0] for flag in given}
         listed = "|".join(re.escape(name) for name in self._names)
         self._pattern = re.compile(rf"(?<![\w./])(?:{listed})(?![\w.]*\w)") if listed else None

@@ -42,9 +42,9 @@ _TYPO = 0.86
 
 _OURS = {
     "messages": "they are made from the prompts",
-    "n": "use num_samples",
-    "stream_options": "use stream",
-    "model": "use name",
+    "n": "use model.num_samples",
+    "stream_options": "use model.stream",
+    "model": "use model.names",
 }
 
 S = TypeVar("S", bound=Section)

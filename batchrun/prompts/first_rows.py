@@ -21,7 +21,7 @@ from batchrun.prompts.input.frame import shown_input
 from batchrun.prompts.input.lines import chunks
 from batchrun.prompts.input.parquet_file import open_parquet
 from batchrun.prompts.input.reader import RowReader, open_file
-from batchrun.prompts.judge_template import JUDGE_TEMPLATES, missing_columns
+from batchrun.prompts.judge_template import JUDGE_TEMPLATES, check_sees_answer, missing_columns
 from batchrun.prompts.rows import Form, RowForms
 from batchrun.records import Row
 
@@ -189,6 +189,7 @@ class FirstRows:
             raise InputError(
                 f"{self._where}: has no column {name}, which {setting} names{nearest(name, known)}; {there}"
             )
+        check_sees_answer(self._job)
 
     def check_condition(self, condition: Condition) -> None:
         """Refuse a condition that reads a column which is not there; raises `InputError`."""

@@ -36,6 +36,13 @@ def missing_columns(job: Job, known: Collection[str]) -> list[tuple[str, str]]:
     return [*named, *missing]
 
 
+def check_sees_answer(job: Job) -> None:
+    """Refuse a judge whose templates do not read the answer; raises `JobError`."""
+    read = [each.columns for each in _templates(job)] if job.judge.model is not None else [None]
+    if not any(columns is None or "answer" in columns for columns in read):
+        raise JobError("judge.template does not read the answer that it is to judge, which is {{ answer }}")
+
+
 def _templates(job: Job) -> list[Template]:
     texts = (job.judge.system, job.judge.user_template)
     return [Template(text, each) for each, text in zip(JUDGE_TEMPLATES, texts, strict=True) if text is not None]

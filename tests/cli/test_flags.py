@@ -48,7 +48,7 @@ def test_a_function_is_a_scorer_as_before() -> None:
         (["--scorer", "exakt"], "did you mean exact?"),
         (["--scorer", "exact"], "--scorer exact: has nothing to compare answers with; add --target COLUMN"),
         (["--field", "label"], "--field label: has nothing to compare answers with; add --target COLUMN"),
-        (["--scorer", "regex", "--target", "answer"], "evaluate.pattern: the scorer regex needs it"),
+        (["--scorer", "regex", "--target", "answer"], "--pattern: the scorer regex needs it"),
         (["--scorer", "no_such:score"], "--scorer no_such:score: no_such cannot be imported"),
         (["--target", "anser"], "did you mean answer?"),
         (["--schema", "none.json"], '--schema = "none.json"; none.json cannot be read: No such file or directory'),
@@ -58,7 +58,8 @@ def test_a_function_is_a_scorer_as_before() -> None:
         (["--param", "a=1", "--param", "a=2"], "--param a: is given twice"),
         (["--param", "temprature=1"], "--param temprature is unknown; did you mean temperature?"),
         (["--param", "temperature=9"], "--param temperature = 9; must be at most 2"),
-        (["--param", "n=3"], "--param n cannot be set: use num_samples"),
+        (["--param", "n=3"], "--param n cannot be set: use --num-samples"),
+        (["--param", "model=x"], "--param model cannot be set: use -m"),
     ],
 )
 @pytest.mark.parametrize("command", ["run", "check"])

@@ -26,3 +26,10 @@ def test_a_setting_is_called_by_the_flag_that_sets_it(flags: dict[str, object], 
     assert names.text(message) == expected
     assert names.texts([message]) == [expected]
     assert str(names.error(JobError(message))) == expected
+
+
+def test_without_a_job_file_every_setting_is_called_by_its_flag() -> None:
+    """Settings without a flag keep their names; with a job file only the flags that were given count."""
+    message = "evaluate.pattern and response.repair_attempts"
+    assert TypedNames({}, ["in.jsonl"]).text(message) == "--pattern and response.repair_attempts"
+    assert TypedNames({}, ["job.toml"]).text(message) == message

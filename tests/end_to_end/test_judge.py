@@ -105,6 +105,17 @@ def test_another_judge_buys_only_the_judging_and_the_first_one_is_kept(batchrun:
     assert (sent(endpoint), scores()) == (90, first)
 
 
+@pytest.mark.parametrize("template", ["Is it good?", "Is {{ question }} a good question?"])
+def test_a_judge_that_would_not_see_the_answer_is_refused_before_anything_is_sent(
+    batchrun: Any, endpoint: Any, template: str
+) -> None:
+    for command in ("run", "check"):
+        done = batchrun(command, write_job(endpoint, f'template = "{template}"\n'))
+        assert done.code == 2
+        assert "judge.template does not read the answer that it is to judge, which is {{ answer }}" in done.stderr
+    assert sent(endpoint) == 0
+
+
 def test_labels_become_scores_and_a_new_score_costs_nothing(batchrun: Any, endpoint: Any) -> None:
     """Labels of one's own need a template that explains them; it may read columns of the input."""
     template = 'template = "Rate {{ answer }} to {{ question }} ({{ id }}) as JSON: good, fair or bad."\n'
