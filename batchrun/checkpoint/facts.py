@@ -82,6 +82,9 @@ STOPPING = Fact[str]("stopping", str, "why a run sends nothing more and waits fo
 DRAINED_BY = Fact[int]("drained_by", int, "until when it waits at most, as a Unix time in ms; null: it sends")
 UNWANTED = Fact[int]("unwanted", int, "rows that stay open, because nothing more is sent to their model")
 REUSED = Fact[list[Any]]("reused", list, "what was looked for in other runs: the requests, and the state of these runs")
+ENDPOINTS_NOW = Fact[list[Any]](
+    "endpoints_now", list, "what is known of each endpoint of several while a run sends; null: it does not"
+)
 COPIES = Fact[int]("twins", int, "outcomes that were copied from a row that asks the same")
 STATED_AS_0 = Fact[dict[str, list[str]]](
     "stated_as_0", dict, "by model, the token counts whose total is 0 because answers stated 0"
@@ -116,6 +119,7 @@ ALL: tuple[Fact[Any], ...] = (
     DRAINED_BY,
     UNWANTED,
     REUSED,
+    ENDPOINTS_NOW,
     COPIES,
     STATED_AS_0,
     SETTLED_ROWS,

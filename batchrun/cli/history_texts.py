@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from batchrun.report.texts import counted, duration_text
-from batchrun.results.executions import ended_text, local_time, pause_reason, spent_by
+from batchrun.results.executions import ended_text, local_time, pause_reason, pause_word, spent_by
 from batchrun.results.summary import Summary
 
 _MOST = 20
@@ -41,12 +41,12 @@ def _execution_lines(execution: Mapping[str, Any], summary: Summary) -> list[str
         head = f"{_full(started)} to {_later(local_time(execution['until']), started)} ({running})"
     settled = "" if execution["rows"] is None else f": {_settled(execution, is_simulated=summary.simulated)}"
     how = "" if execution["state"] == "running" else f"; {_ending(execution)}"
-    pauses = execution["pauses"][-_MOST_PAUSES:]
-    more = len(execution["pauses"]) - len(pauses)
+    pauses = sorted([*execution["pauses"], *execution["endpoint_pauses"]], key=lambda each: each["started_at"])
+    more = max(0, len(pauses) - _MOST_PAUSES)
     lines = [f"{head}{settled}{how}"]
     lines += [f"  {counted(more, 'earlier pause')}"] if more else []
     is_of_several = summary.has_several_models
-    return lines + [f"  {_pause_text(pause, execution, is_of_several=is_of_several)}" for pause in pauses]
+    return lines + [f"  {_pause_text(pause, execution, is_of_several=is_of_several)}" for pause in pauses[more:]]
 
 
 def _settled(execution: Mapping[str, Any], *, is_simulated: bool) -> str:
@@ -73,11 +73,12 @@ def _ending(execution: Mapping[str, Any]) -> str:
 def _pause_text(pause: Mapping[str, Any], execution: Mapping[str, Any], *, is_of_several: bool) -> str:
     started = local_time(pause["started_at"])
     reason = _cut(pause_reason([pause], is_of_several=is_of_several))
+    what = pause_word(pause)
     if pause["ended_at"] is None and execution["state"] == "running":
-        return f"paused since {_full(started)}: {reason}"
+        return f"{what} since {_full(started)}: {reason}"
     until = local_time(pause["ended_at"] or execution["until"])
     lasted = duration_text(max(0.0, (until - started).total_seconds()))
-    return f"paused {_full(started)} to {_later(until, started)} ({lasted}): {reason}"
+    return f"{what} {_full(started)} to {_later(until, started)} ({lasted}): {reason}"
 
 
 def _full(moment: datetime) -> str:

@@ -15,6 +15,7 @@ from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.engine.contact import Contact
 from batchrun.engine.deadline import next_time_s, setting_text, stop_text
+from batchrun.engine.endpoint_figures import endpoint_figures, pause_of, probe_in_s
 from batchrun.engine.recent_rate import RecentRate
 from batchrun.engine.shared_limit import LimitMemory, Share
 from batchrun.errors import BatchrunError, RunDirectoryError
@@ -104,6 +105,8 @@ class Watch:
                 self._note(facts.STOPPING, self._stopping())
                 self._note(facts.DRAINED_BY, self.drained_by_ms)
                 self._note(facts.UNWANTED, self._unwanted())
+                if noted := [each._asdict() for each in endpoint_figures(self.pool)]:
+                    self._note(facts.ENDPOINTS_NOW, noted)
                 await self._share()
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
@@ -188,7 +191,7 @@ class Watch:
 
     def _probe_at_ms(self) -> int | None:
         """Return when a paused endpoint is asked next, as a Unix time; None when it is not paused."""
-        in_s = self.pool.probe_in_s
+        in_s = probe_in_s(self.pool)
         return None if in_s is None else _now_ms() + int(1000 * in_s)
 
     def _rate(self) -> float | None:
@@ -215,7 +218,8 @@ class Watch:
         """Return since when the run is paused; a rate that was exceeded is a pause since it was first seen."""
         if pause is None:
             return None
-        before_ms, away_s = self.paused_since_ms, self.pool.away_s
+        before_ms = self.paused_since_ms
+        away_s = self.pool.away_s if len(self.pool.routes) == 1 else None  # of several, one may be away for long
         since_ms = before_ms or _now_ms() if away_s is None else _now_ms() - int(1000 * away_s)
         is_same = before_ms is not None and abs(since_ms - before_ms) < _SAME_MS  # two clocks, read at two moments
         return before_ms if is_same else since_ms
@@ -224,7 +228,7 @@ class Watch:
         pool = self.pool
         sums = summed(self.store.totals.values())
         stopping = self._stopping()
-        pause = pool.trouble if stopping is None else None
+        pause = pause_of(pool) if stopping is None else None
         # While a rate is waited for, or another model answers, rows are settled all the time.
         self.recent_rate.add(now_s, sums.requests, is_paused=pool.is_away)
         self.paused_since_ms = self._paused_since_ms(pause)
@@ -247,6 +251,7 @@ class Watch:
             stopping=stopping,
             drained_by_ms=self.drained_by_ms,
             unwanted=self._unwanted(),
+            endpoints=endpoint_figures(pool),
         )
 
 

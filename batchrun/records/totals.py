@@ -80,6 +80,20 @@ class RowCount(NamedTuple):
     """False for a guess, which is shown as "about"."""
 
 
+class EndpointFigures(NamedTuple):
+    """One endpoint of several at one moment."""
+
+    name: str
+    in_flight: int
+    limit: int
+    throttled: int = 0
+    """Attempts of this execution that it rejected because of concurrency or a rate."""
+    state: str = "open"
+    """`open`, `away` (no model there answers), or `closed` (nothing more is sent there)."""
+    reason: str = ""
+    """Why it is away or closed, or why a part of what it serves waits; empty when nothing is wrong."""
+
+
 class Figures(NamedTuple):
     """The progress of a run at one moment."""
 
@@ -113,3 +127,5 @@ class Figures(NamedTuple):
     """Until when it is waited for at most; Unix time."""
     unwanted: int = 0
     """Rows that stay open, because nothing more is sent to their model."""
+    endpoints: tuple[EndpointFigures, ...] = ()
+    """Each endpoint; empty where there is one."""

@@ -1,11 +1,11 @@
 """The progress of a run as the text of a bar and as a line of a log. Pure: time is given."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from batchrun.job.catalogue import cap_text, spent_text
 from batchrun.prompts.count import left_s
-from batchrun.records import Figures
+from batchrun.records import EndpointFigures, Figures
 from batchrun.report.texts import duration_text, rows_text, short_count
 
 LINE_EVERY_S = 5.0
@@ -98,6 +98,7 @@ def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
     if figures.rate_per_s is not None:
         yield _Part(f"{figures.rate_per_s:.1f}/s", 2)
     yield _Part(f"{figures.in_flight}/{figures.limit} in flight", 3)
+    yield from _endpoints(figures.endpoints)
     if figures.waiting:
         yield _Part(f"{figures.waiting:,} to send again", 5)
     if figures.throttled:
@@ -116,6 +117,14 @@ def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
     )
     if left is not None:
         yield _Part(f"about {duration_text(left)} left", 1)
+
+
+def _endpoints(endpoints: Sequence[EndpointFigures]) -> Iterator[_Part]:
+    """Yield what is in flight at each endpoint that is open, and which ones are not."""
+    if found := [f"{each.name} {each.in_flight}/{each.limit}" for each in endpoints if each.state == "open"]:
+        yield _Part(_SEPARATOR.join(found), 8)
+    if gone := [f"{each.name} {each.state}" for each in endpoints if each.state != "open"]:
+        yield _Part(_SEPARATOR.join(gone), 1)
 
 
 def _stop(figures: Figures, now_ms: int) -> Iterator[_Part]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from batchrun.checkpoint.history import ExecutionTimes, PauseTimes
+from batchrun.checkpoint.history import CLOSED, ExecutionTimes, PauseTimes
 from batchrun.job.catalogue import known_text
 from batchrun.records import Parts, summed
 from batchrun.results.prices import PriceOf
@@ -64,6 +64,7 @@ def _execution(execution: ExecutionTimes, now_ms: int, prices: PriceOf) -> dict[
         "paused_s": execution.paused_ms(now_ms) / 1000,
         **_settled(execution.settled, prices),
         "pauses": pause_entries(execution.pauses),
+        "endpoint_pauses": pause_entries(execution.endpoint_pauses),
     }
 
 
@@ -82,6 +83,7 @@ def pause_entries(pauses: Iterable[PauseTimes]) -> list[dict[str, Any]]:
     """Return pauses as entries of run.json."""
     return [
         {
+            **({"endpoint": pause.endpoint} if pause.endpoint else {}),
             "model": pause.model,
             "kind": pause.kind,
             "message": pause.message,
@@ -107,7 +109,15 @@ def pause_reason(pauses: Sequence[Mapping[str, Any]], *, is_of_several: bool = F
     first = min(pauses, key=lambda pause: pause["started_at"])
     models = dict.fromkeys(pause["model"] for pause in pauses)
     whose = f"{', '.join(models)}: " if is_of_several or len(pauses) > 1 else ""
-    return f"{whose}{first['kind']}: {first['message']}".rstrip(": ")
+    kind = "" if first["kind"] == CLOSED else f"{first['kind']}: "
+    return f"{whose}{kind}{first['message']}".rstrip(": ")
+
+
+def pause_word(pause: Mapping[str, Any]) -> str:
+    """Return what a pause is: `paused`, or of one endpoint of several `NAME away` or `NAME closed`."""
+    if "endpoint" not in pause:
+        return "paused"
+    return f"{pause['endpoint']} {'closed' if pause['kind'] == CLOSED else 'away'}"
 
 
 def spent_by(execution: Mapping[str, Any]) -> str | None:

@@ -1,13 +1,13 @@
 """What the summary of a run is made from, apart from its totals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from batchrun.checkpoint.history import ExecutionTimes
 from batchrun.checkpoint.reader import Failures
 from batchrun.endpoint.pool.budget import Amount
-from batchrun.records import RowCount
+from batchrun.records import EndpointFigures, RowCount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,10 @@ class Recorded(NamedTuple):
     """Until when it waits at most for what is in flight; Unix time."""
     unwanted: int = 0
     """Rows that a run that runs leaves open, because nothing more is sent to their model."""
+    endpoints: tuple[EndpointFigures, ...] = ()
+    """Each endpoint of several, while the run runs."""
+    limits: Mapping[str, int] = {}
+    """The last limit of each endpoint of several, by its name."""
     set_aside: Amount = Amount()
     """The most that these have cost, together with answers that stated no tokens."""
 

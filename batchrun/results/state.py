@@ -12,7 +12,7 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
 from batchrun.job.judging import JUDGE
 from batchrun.prompts.count import output_rows, rows_left
-from batchrun.records import Figures, ModelTotals, RowCount, summed
+from batchrun.records import EndpointFigures, Figures, ModelTotals, RowCount, summed
 from batchrun.results.executions import pause_entries, pause_reason
 from batchrun.results.recorded import Findings, Recorded, Status
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, SUMMARY, stored_job
@@ -108,7 +108,16 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         stopping=checkpoint.fact(facts.STOPPING) if is_running else None,
         drained_by_ms=checkpoint.fact(facts.DRAINED_BY) if is_running else None,
         unwanted=(checkpoint.fact(facts.UNWANTED) or 0) if is_running else 0,
+        endpoints=endpoint_figures(checkpoint.fact(facts.ENDPOINTS_NOW)) if is_running else (),
+        limits={each.endpoint: each.requests for each in checkpoint.endpoint_limits()},
     )
+
+
+def endpoint_figures(noted: list[Any] | None) -> tuple[EndpointFigures, ...]:
+    """Return what a run has noted of its endpoints; nothing where it has one, or a newer version noted other things."""
+    with suppress(TypeError):
+        return tuple(EndpointFigures(**each) for each in noted or ())
+    return ()
 
 
 def unnoted_end(directory: Path, executions: Sequence[ExecutionTimes]) -> Ended | None:
@@ -128,9 +137,12 @@ def unnoted_end(directory: Path, executions: Sequence[ExecutionTimes]) -> Ended 
 
 def _with_end(executions: Sequence[ExecutionTimes], end: Ended) -> list[ExecutionTimes]:
     *earlier, last = executions
-    pauses = tuple(each._replace(ended_at_ms=each.ended_at_ms or end.at_ms) for each in last.pauses)
+    pauses, of_endpoints = (
+        tuple(each._replace(ended_at_ms=each.ended_at_ms or end.at_ms) for each in some)
+        for some in (last.pauses, last.endpoint_pauses)
+    )
     ended = last._replace(ended_at_ms=end.at_ms, state=end.state, message=end.message, ended_by=end.ended_by)
-    return [*earlier, ended._replace(pauses=pauses)]
+    return [*earlier, ended._replace(pauses=pauses, endpoint_pauses=of_endpoints)]
 
 
 def recorded_of(directory: Path, *, is_running: bool) -> Recorded:
@@ -178,6 +190,7 @@ def figures_of(directory: Path) -> Figures:
         stopping=recorded.stopping,
         drained_by_ms=recorded.drained_by_ms,
         unwanted=recorded.unwanted,
+        endpoints=recorded.endpoints,
     )
 
 

@@ -13,6 +13,7 @@ from batchrun.job.catalogue import cost_text
 from batchrun.job.sections import Job
 from batchrun.prompts.count import left_s
 from batchrun.records import Parts, summed
+from batchrun.results.endpoint_entries import endpoint_entries
 from batchrun.results.executions import execution_entries, pause_text, utc_text
 from batchrun.results.prices import PriceOf, are_known, price_entries, prices_at
 from batchrun.results.recorded import NO_FINDINGS, NOTHING_RECORDED, Findings, Recorded, Status
@@ -86,6 +87,11 @@ class Summary:
     """Requests that had been sent and not recorded when a process died; over all executions."""
     copies: int = 0
     """Rows that have the answer of a row that asks the same (`dedupe`): nothing was sent for them."""
+    endpoints: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """One entry per endpoint where there are several. Its `name` in the job, and `base_url` (None where the job has
+    it no more); of its rows `requests`, `completed`, `failed`, `attempts`, `throttled`, token counts and
+    `cost_usd`; requests `in_flight`, and its `limit`. While the run runs, its `state`: `open`, `away` or `closed` (it
+    is sent nothing more; this stays after the end), `since` when, and a `message`."""
     newly_settled: int | None = None
     """Rows that the last execution settled, 0 when it had nothing to do; None when it did not record this."""
     executions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -93,9 +99,9 @@ class Summary:
     `state`, `ended_by` (what ended it, in one word: see `ExecutionTimes`), `message`; `running_s` and, as a part of
     it, `paused_s`; of the rows that it settled: `rows`, `completed`, `failed`, `attempts`, `prompt_tokens`,
     `completion_tokens`, `cost_usd` (null where an older version did not record them, or a price is not known) and
-    `least_cost_usd` (of the models whose price is known); and its `pauses`: `model`,
-    `kind`, `message`, `started_at`, `ended_at`. Times are in UTC; `ended_at` is null while something lasts, and where
-    the process died."""
+    `least_cost_usd` (of the models whose price is known); and its `pauses`: `model`, `kind`, `message`, `started_at`,
+    `ended_at`. `endpoint_pauses` are those of each `endpoint` where there are several; `kind` is `closed` where it was
+    sent nothing more. Times are in UTC; `ended_at` is null while something lasts, and where the process died."""
     running_s: float | None = None
     """How long all executions have run, without the time between them; None when no execution was recorded."""
     paused_s: float | None = None
@@ -209,6 +215,7 @@ def summarize(
         set_aside_tokens=int(recorded.set_aside.tokens),
         unrecorded=recorded.unrecorded,
         copies=recorded.copies,
+        endpoints=endpoint_entries(job, parts, prices, recorded),
         **_times(recorded, prices, sums.requests),
     )
 

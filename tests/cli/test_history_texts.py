@@ -37,6 +37,7 @@ def execution(**changes: Any) -> dict[str, Any]:
         "cost_usd": 1.25,
         "least_cost_usd": changes.get("cost_usd", 1.25),
         "pauses": [],
+        "endpoint_pauses": [],
         **changes,
     }
 
@@ -107,6 +108,20 @@ def test_with_several_models_a_pause_names_its_own() -> None:
     """The others were answered meanwhile."""
     (_, line) = lines(execution(pauses=[pause()]), several=True)
     assert line.endswith(f" (45 min 10 s): {pause()['model']}: overloaded: please try again later")
+
+
+def test_an_endpoint_that_was_away_or_closed_is_named() -> None:
+    """In the order of time, between the pauses of all."""
+    away = pause(endpoint="east", started_at="2026-11-28T00:05:00.000+00:00")
+    closed = pause(
+        endpoint="west", kind="closed", message="the key is refused", ended_at="2026-11-28T05:30:00.250+00:00"
+    )
+    shown = lines(execution(pauses=[pause(started_at="2026-11-28T00:07:00.000+00:00")], endpoint_pauses=[away, closed]))
+    assert [line.strip() for line in shown[1:]] == [
+        "east away 2026-11-28 00:05:00 to 00:55:10 (50 min 10 s): overloaded: please try again later",
+        "paused 2026-11-28 00:07:00 to 00:55:10 (48 min 10 s): overloaded: please try again later",
+        "west closed 2026-11-28 00:10:00 to 05:30:00 (5 h 20 min): the key is refused",
+    ]
 
 
 def test_a_live_execution_and_its_pause_have_no_end() -> None:

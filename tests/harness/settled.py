@@ -27,6 +27,24 @@ base_url = "http://127.0.0.1:1/v1"
 dir = "out"
 """
 
+TWO_ENDPOINTS = """
+[input]
+path = "in.jsonl"
+[model]
+names = ["m"]
+[endpoints.east]
+base_url = "http://127.0.0.1:1/v1"
+[endpoints.east.prices."m"]
+input_usd_per_mtok = 1.0
+[endpoints.west]
+base_url = "http://127.0.0.1:2/v1"
+[endpoints.west.prices."m"]
+input_usd_per_mtok = 2.0
+[output]
+dir = "out"
+"""
+"""A job with two endpoints, which have their own prices."""
+
 Answer = Callable[[Request], str | dict[str, Any] | None]
 """Returns the answer to a request; a dict replaces fields of its outcome."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchrun.records import Figures, RowCount
+from batchrun.records import EndpointFigures, Figures, RowCount
 from batchrun.report.progress import bar_text, line_every_s, line_text, percent
 
 FIGURES = Figures(
@@ -147,3 +147,27 @@ def test_a_log_is_as_fast_as_before_when_a_pause_is_over() -> None:
     assert line_every_s(100, None) == 5
     assert line_every_s(100, 80) == 8
     assert line_every_s(100, 80, least_s=3600) == 3600
+
+
+SEVERAL = FIGURES._replace(
+    endpoints=(
+        EndpointFigures("east", 20, 20),
+        EndpointFigures("north", 8, 10, state="closed", reason="the key is refused"),
+        EndpointFigures("west", 1, 40, state="away", reason="timeout"),
+        EndpointFigures("south", 19, 20),
+    )
+)
+
+
+def test_several_endpoints_are_shown_with_what_is_in_flight_and_which_are_away() -> None:
+    assert "48/50 in flight · east 20/20 · south 19/20 · north closed · west away · 0 failed" in line_text(
+        SEVERAL, NOW_MS
+    )
+
+
+def test_where_there_is_no_room_only_those_that_are_away_are_shown() -> None:
+    """The others go first, all together."""
+    texts = {columns: bar_text(SEVERAL, NOW_MS, columns) for columns in range(40, 200)}
+    assert all(("east" in text) == ("south" in text) for text in texts.values())
+    assert any("east" not in text and "north closed · west away" in text for text in texts.values())
+    assert all("tokens" in text for text in texts.values() if "east" in text)

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 import pytest
-from harness.settled import body_of, settle
+from harness.settled import TWO_ENDPOINTS, body_of, settle
 
 from batchrun.answers.schema import AnswerSchema
 from batchrun.errors import DamagedError, RunDirectoryError
@@ -66,24 +66,6 @@ def test_if_rows_are_missing_in_the_checkpoint_all_old_files_stay(view: View) ->
     assert contents() == before
 
 
-ENDPOINTS = """
-[input]
-path = "in.jsonl"
-[model]
-names = ["m"]
-[endpoints.east]
-base_url = "http://127.0.0.1:1/v1"
-[endpoints.east.prices."m"]
-input_usd_per_mtok = 1.0
-[endpoints.west]
-base_url = "http://127.0.0.1:2/v1"
-[endpoints.west.prices."m"]
-input_usd_per_mtok = 2.0
-[output]
-dir = "out"
-"""
-
-
 def test_results_and_usage_name_the_endpoint_of_each_row() -> None:
     """Each at its own price; a broken row has none."""
     inputs: list[dict[str, Any]] = [{"prompt": str(row)} for row in range(6)]
@@ -91,7 +73,7 @@ def test_results_and_usage_name_the_endpoint_of_each_row() -> None:
     settle(
         [*inputs[:5], {"prompt": None}],
         lambda request: {"endpoint": places[request.row], "body": body_of("yes"), "usage": Usage(1_000_000, 0)},
-        head=ENDPOINTS,
+        head=TWO_ENDPOINTS,
     )
     export(OUT)
     rows = pq.read_table(OUT / "results.parquet").to_pylist()
@@ -111,7 +93,7 @@ def test_an_answer_that_does_not_fit_a_new_schema_is_counted_for_its_endpoint() 
     settle(
         [{"prompt": "a"}, {"prompt": "b"}],
         lambda request: {"endpoint": "east" if request.row else "west", "body": body_of("{}" if request.row else "no")},
-        head=ENDPOINTS,
+        head=TWO_ENDPOINTS,
     )
     export(OUT, View(schema=AnswerSchema({"type": "object", "properties": {"a": {"type": "string"}}})))
     usage = pq.read_table(OUT / "usage.parquet").to_pylist()

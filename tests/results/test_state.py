@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.settled import settle
+from harness.settled import TWO_ENDPOINTS, body_of, settle
 
+from batchrun.checkpoint import facts
 from batchrun.checkpoint.in_flight import Journal
 from batchrun.checkpoint.store import Store
 from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Input, Job, Model, Output
+from batchrun.records import EndpointFigures, Usage
 from batchrun.results.export import export
 from batchrun.results.identity import note_requests
-from batchrun.results.state import is_fresh, is_running, judge_entry, summary_of
+from batchrun.results.state import figures_of, is_fresh, is_running, judge_entry, summary_of
 from batchrun.storage.processes import this_machine
 
 OUT = Path("out")
@@ -105,6 +107,74 @@ def test_an_end_that_only_run_json_has_is_known() -> None:
     (execution,) = summary_of(OUT).executions
     assert (execution["state"], execution["ended_by"], execution["message"]) == ("stopped", "directory", "no room")
     assert execution["ended_at"] == execution["until"] == execution["pauses"][0]["ended_at"] is not None
+
+
+def two_endpoints(pid: int) -> None:
+    """Write a run of two endpoints, of which one is away, with a row at each, and a process of this number."""
+    settle(
+        [{"prompt": "a"}, {"prompt": "b"}, {"prompt": "c"}],
+        lambda request: {
+            "endpoint": "west" if request.row else "east",
+            "body": body_of("yes"),
+            "usage": Usage(1_000_000, 0),
+            "throttled": request.row,
+        },
+        head=TWO_ENDPOINTS,
+    )
+    now = [EndpointFigures("east", 3, 20, 7), EndpointFigures("west", 1, 8, 0, "away", "timeout: slow")]
+    with Store(OUT) as store:
+        store.history.reachable.serving = lambda model: ("east", "west")
+        store.history.begin_execution(1_000)
+        store.history.paused("m", "timeout", 2_000, "slow", "west")
+        store.note_limit(1_000, 20, "start", "east")
+        store.note_limit(1_000, 8, "start", "west")
+        store.set_fact(facts.ENDPOINTS_NOW, [each._asdict() for each in now])
+    (OUT / "run.json").write_text(json.dumps({"state": "running", "pid": pid}))
+
+
+SHOWN = ("name", "requests", "throttled", "cost_usd", "in_flight", "limit", "state", "since", "message")
+
+
+def test_each_endpoint_of_several_is_known_while_the_run_runs() -> None:
+    """Its rows and cost from the checkpoint, and what it does now; one that is away pauses nothing."""
+    two_endpoints(os.getpid())
+    summary = summary_of(OUT)
+    assert [tuple(each[name] for name in SHOWN) for each in summary.endpoints] == [
+        ("east", 1, 0, 1.0, 3, 20, "open", None, ""),
+        ("west", 2, 3, 4.0, 1, 8, "away", "1970-01-01T00:00:02.000+00:00", "timeout: slow"),
+    ]
+    assert summary.cost_usd == sum(each["cost_usd"] for each in summary.endpoints) == 5.0
+    assert [each["base_url"] for each in summary.endpoints] == ["http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1"]
+    assert summary.pause is None
+    figures = figures_of(OUT)
+    assert [(each.name, each.state) for each in figures.endpoints] == [("east", "open"), ("west", "away")]
+    assert (figures.limit, figures.pause) == (28, None)
+
+
+def test_after_the_run_each_endpoint_has_its_last_limit_and_no_state() -> None:
+    """Unless it was closed."""
+    two_endpoints(dead_process())
+    assert [(each["limit"], each["in_flight"], each["state"]) for each in summary_of(OUT).endpoints] == [
+        (20, 0, None),
+        (8, 0, None),
+    ]
+    assert figures_of(OUT).endpoints == ()
+    with Store(OUT) as store:
+        store.history.begin_execution(5_000)
+        store.history.closed("m", 6_000, "the key is refused", "west")
+        store.history.end_execution(7_000, "completed")
+    east, west = summary_of(OUT).endpoints
+    assert (east["state"], west["state"], west["message"]) == (None, "closed", "the key is refused")
+    (died, ended) = summary_of(OUT).executions
+    assert [each["ended_at"] for each in (*died["endpoint_pauses"], *ended["endpoint_pauses"])] == [
+        None,
+        "1970-01-01T00:00:07.000+00:00",
+    ]
+
+
+def test_a_run_with_one_endpoint_has_no_list_of_endpoints() -> None:
+    settled_run()
+    assert summary_of(OUT).endpoints == []
 
 
 @pytest.mark.parametrize("run_json", [{"state": "running", "executions": [{}]}, {"state": "stopped", "executions": []}])

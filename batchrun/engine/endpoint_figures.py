@@ -1,0 +1,56 @@
+"""What is shown of the endpoints of a run that sends: each of several, and whether the rows of a model wait."""
+
+from collections.abc import Iterable
+
+from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.sender import Sender
+from batchrun.records import EndpointFigures
+
+
+def endpoint_figures(pool: Pool) -> tuple[EndpointFigures, ...]:
+    """Return the figures of each endpoint; nothing where there is one without a name."""
+    return tuple(_figures(sender) for sender in pool.routes if sender.name)
+
+
+def pause_of(pool: Pool) -> str | None:
+    """Return why rows wait; None while every model has an endpoint that is sent requests.
+
+    Where there are several endpoints, one of them that is away lets no rows wait: the others send them.
+    """
+    if len(pool.routes) == 1:
+        return pool.trouble
+    left = [sender for sender in pool.routes if not _is_closed(sender)]
+    is_waiting = _has_paused_model(_open_lanes(left)) or all(sender.trouble is not None for sender in left)
+    return pool.trouble if is_waiting else None
+
+
+def probe_in_s(pool: Pool) -> float | None:
+    """Return in how many seconds rows that wait may be sent again; None where none waits for an endpoint."""
+    return pool.probe_in_s if len(pool.routes) == 1 or pause_of(pool) is not None else None
+
+
+def _figures(sender: Sender) -> EndpointFigures:
+    state, reason = "open", sender.trouble or ""
+    if _is_closed(sender):
+        state, reason = "closed", next((stop.message for stop in sender.closed.values()), "")
+    elif sender.is_away and reason:
+        state = "away"
+    return EndpointFigures(sender.name, sender.in_flight, sender.limit.current, sender.throttled, state, reason)
+
+
+def _is_closed(sender: Sender) -> bool:
+    """Return whether nothing more is sent to any model of an endpoint."""
+    return bool(sender.admission.lanes) and not _open_lanes([sender])
+
+
+def _open_lanes(senders: Iterable[Sender]) -> list[Lane]:
+    return [lane for sender in senders for lane in sender.admission.lanes if not lane.is_closed]
+
+
+def _has_paused_model(lanes: Iterable[Lane]) -> bool:
+    """Return whether a model is paused in all of its lanes."""
+    paused: dict[str, bool] = {}
+    for lane in lanes:
+        paused[lane.model] = paused.get(lane.model, True) and lane.health.pause is not None
+    return any(paused.values())
