@@ -68,7 +68,8 @@ def simulated(
 
 @pytest.fixture
 def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inputs that are not counted, as remote ones."""
+    """Inputs that are neither counted nor read whole before they are sent, as large remote ones."""
+    monkeypatch.setattr("batchrun.engine.preflight.preview._WHOLE_S", 0.0)
     monkeypatch.setattr("batchrun.engine.row_counter._QUICK_BYTES", -1)
     monkeypatch.setattr("batchrun.engine.row_counter._MOST_BYTES", -1)
 
