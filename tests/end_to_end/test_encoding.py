@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from harness.prompts import results
 
 
@@ -24,3 +25,15 @@ def test_a_wrong_name_is_refused_with_the_nearest(run: Any) -> None:
     assert done.code == 2
     assert '--encoding = "utf-61"; must be an encoding' in done.stderr
     assert "did you mean utf-16?" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_text_without_the_mark_that_its_encoding_needs_is_refused(run: Any, encoding: str) -> None:
+    """The cure works where the text is in that encoding."""
+    Path("in.csv").write_bytes("text\nGrüße\n".encode(f"{encoding}-le"))
+    refused = run("in.csv", "-t", "{{ text }}", "--encoding", encoding)
+    assert refused.code == 2
+    assert f"in.csv: cannot be read: it is not {encoding}: " in refused.stderr
+    assert refused.stderr.rstrip().endswith(f"as in --encoding {encoding}-le")
+    assert run("in.csv", "-t", "{{ text }}", "--encoding", f"{encoding}-le").code == 0
+    assert results()[0]["text"] == "Grüße"

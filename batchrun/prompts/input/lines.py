@@ -200,9 +200,13 @@ def _transcoded(read: Callable[[], bytes], encoding: str) -> Callable[[], bytes]
     decoder = codecs.getincrementaldecoder(encoding)(_BROKEN)
 
     def transcoded() -> bytes:
-        while content := read():
-            if text := decoder.decode(content):
-                return text.encode("utf-8", "surrogatepass")
-        return decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+        try:
+            while content := read():
+                if text := decoder.decode(content):
+                    return text.encode("utf-8", "surrogatepass")
+            return decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+        except UnicodeError as problem:  # no byte order mark, which no handler of errors is asked about
+            order = f"; without a mark its byte order must be named, as in --encoding {encoding}-le"
+            raise OSError(f"it is not {encoding}: {problem}{order}") from problem
 
     return transcoded
