@@ -1,41 +1,58 @@
-"""What a failure weighs while the endpoint works for only some of the rows. Pure.
+"""What a failure weighs while the endpoint works for only some of the attempts. Pure.
 
-Where seven requests in ten fail by chance, a sound row fails five times in a row in one case of six: five failures
-prove nothing. So a failure costs less the more rows fail at their *first* attempt, and a sound row is unlikely to pay
-in full. Only first attempts count, because requests that are sent again are those that failed before.
+Where seven attempts in ten fail by chance, a sound row fails five times in a row in one case of six: five failures
+prove nothing. So a failure costs less the more attempts fail by *chance*, and a sound row is unlikely to pay in full.
+
+Rows that fail for themselves fail at every attempt, and must not make their own failures cheaper. What tells the two
+apart is the second attempt of the rows whose first has failed. With p the share of bad rows, and c the chance that an
+attempt of a sound one fails, the first attempt fails for f = p + (1-p)c of all rows, and the second works for
+g = (1-p)c(1-c) / f of these. So c = fg / (1-f): zero where no second attempt works, and f where there are no bad rows.
 """
 
 from math import log
 
 _MEMORY = 1 / 128
-"""Share of the newest first attempt in the mean: a brown-out shows after some two hundred rows."""
+"""Weight of the newest first attempt in the mean: a brown-out shows after some two hundred rows."""
+
+_MEMORY_OF_SECOND = 1 / 32
+"""The same of second attempts. They come later, and until then failures count as chance."""
 
 _HARMLESS = 0.15
-"""Share of failures up to which each costs a whole attempt, as the user expects. Twenty bad rows in a row stay below
-it."""
+"""Share of failures by chance up to which each costs a whole attempt, as the user expects."""
 
 _CHANCE = 1e-5
 """Highest probability that chance alone makes a sound row fail."""
 
 
 class Brownout:
-    """The share of rows whose first attempt fails, and what a failure weighs."""
+    """The share of attempts that fail by chance, and what a failure weighs."""
 
     def __init__(self, max_attempts: int) -> None:
         self._max_attempts = max_attempts
-        self._share = 0.0
+        self._failing = 0.0  # first attempts
+        self._working = 1.0  # second attempts
 
-    def succeeded(self) -> None:
-        """Note that a row's first attempt was answered."""
-        self._share -= self._share * _MEMORY
+    def noted(self, attempt: int, *, works: bool) -> None:
+        """Note that a row was answered at this attempt, or failed for a reason that may be the endpoint's.
 
-    def failed(self) -> None:
-        """Note that a row's first attempt failed for a reason that may be the endpoint's."""
-        self._share += (1.0 - self._share) * _MEMORY
+        Args:
+            attempt: its number, 1-based, without those that were rejected for a limit.
+            works: whether the row was answered.
+        """
+        if attempt == 1:
+            self._failing += ((not works) - self._failing) * _MEMORY
+        elif attempt == 2:
+            self._working += (works - self._working) * _MEMORY_OF_SECOND
+
+    @property
+    def blames_rows(self) -> bool:
+        """Whether many rows fail, and not by chance."""
+        return self._failing > _HARMLESS and self.weight == 1.0
 
     @property
     def weight(self) -> float:
         """What a failure costs now, in attempts; in (0, 1]."""
-        if self._share <= _HARMLESS:
+        if self._failing <= _HARMLESS:
             return 1.0
-        return min(1.0, self._max_attempts * log(self._share) / log(_CHANCE))
+        share = min(self._failing, self._failing * self._working / (1.0 - self._failing))
+        return 1.0 if share <= _HARMLESS else min(1.0, self._max_attempts * log(share) / log(_CHANCE))

@@ -63,8 +63,7 @@ class Evidence:
         cost = max(1, round(effect.row.cost * lane.brownout.weight))
         if isinstance(result, Fault) and not result.was_sent:
             cost = 0  # where no connection was made, no row can be at fault
-        if work.attempts - work.throttled == 1:
-            lane.brownout.failed()
+        lane.brownout.noted(work.attempts - work.throttled, works=False)
         return cost
 
     def _tell_limit(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> None:
@@ -93,7 +92,7 @@ class Evidence:
         failure = self._failure(lane, work, now_s, cost=cost, was_probe=was_probe)
         work.is_shared = False
         begins = lane.health.canary_failed(failure) if work.is_canary else lane.health.failed(work, failure)
-        for each in lane.health.lost_together:
+        for each in lane.health.crash.lost_together:
             each.is_shared, each.survived_s = True, now_s - each.sent_s
         if begins:
             self._absence.begins(lane, now_s)
@@ -109,6 +108,7 @@ class Evidence:
             was_probe,
             loss=_loss_of(work),
             is_trial=lane.apart.is_tried_by_itself(work),
+            is_blamed=work.spent > 0 and lane.brownout.blames_rows,
         )
 
 

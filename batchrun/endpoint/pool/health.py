@@ -9,9 +9,8 @@ Sent after, because an endpoint that has stopped working often still finishes, f
 - After an outage nothing is paid, not even for failures of requests that were sent before its end was seen.
 
 Admission pauses when many rows fail one after the other, or when one row fails again while nothing else is in flight.
-Then requests probe one by one, at growing intervals. When a probe fails too, it is an outage. It is one at once if the
-failures show that the endpoint has crashed (`crash`): a server that restarts quickly answers the first probe. The
-outage ends with the success of any request that was sent since the pause began.
+Then requests probe one by one, at growing intervals. When a probe fails too, or the failures show a crash (`crash`), it
+is an outage. It ends with the success of any request that was sent since the pause began.
 
 A probe is a row that is not a suspect, preferably a fresh one. When only suspects are left, no row can show whether the
 rows are bad or the endpoint is. Then a canary probes: a request for one token, the only kind that is not a row's. It
@@ -25,7 +24,7 @@ is the row's or the run's is another question, which `refusals` answers, with ca
 meanwhile, but what was sent after a refusal came still judges it.
 """
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from math import inf
 from typing import Generic, NamedTuple, TypeVar
 
@@ -85,8 +84,10 @@ class Health(Generic[Row]):
         """The refusals that are not judged yet."""
         self._in_a_row: dict[Row, int] = {}  # rows of these failures, and how often each failed
         self._canaries: list[Row] = []  # refused in a row, while they asked for an outage
+        self._blamed = 0  # of these rows, those that had failed for themselves before
         self._failing_since_s = 0.0
-        self._crash: Crash[Row] = Crash()
+        self.crash: Crash[Row] = Crash()
+        """The failures of the present moment."""
         self._recovered_s = _NEVER_S
         self._undecided_since_s = _NEVER_S
         self._is_undecided = False  # a canary has succeeded, but no row has yet
@@ -117,11 +118,6 @@ class Health(Generic[Row]):
         failed = 0 if self.pause is None or self.pause.rows else self.pause.canaries
         return failed > 0 and failed % _CANARIES_IN_TURN == 0
 
-    @property
-    def lost_together(self) -> Collection[Row]:
-        """The rows that were lost in this moment, if they are most of what was in flight."""
-        return self._crash.lost_together
-
     def suspicion(self, row: Row) -> int:
         """Return what the row may still have to pay for its failures."""
         suspicion = self.suspects.get(row)
@@ -141,17 +137,19 @@ class Health(Generic[Row]):
                 self.refusals.begin_again()
             return failure.was_probe and self._confirm(self.pause._replace(rows=self.pause.rows + 1), failure)
         has_crashed = self._has_crashed(row, failure)
-        many = len(self._in_a_row) >= max(_MANY, failure.in_flight)
+        self._blamed += failure.is_blamed and self._in_a_row[row] == 1
+        many = len(self._in_a_row) - self._blamed >= max(_MANY, failure.in_flight)
         if many or has_crashed or (not failure.in_flight and self._in_a_row[row] > 1):
-            self.doubt(failure.kind, failure.message, failure.failed_s)
-        return has_crashed and self.pause is not None and self._confirm(self.pause, failure, is_crash=True)
+            pause = self.doubt(failure.kind, failure.message, failure.failed_s)
+            return has_crashed and self._confirm(pause, failure, is_crash=True)
+        return False
 
     def _has_crashed(self, row: Row, failure: Failure) -> bool:
         """Note a failure; return whether it shows that the endpoint has crashed."""
-        has_crashed = self._crash.shows(row, failure, max(_MANY, failure.in_flight))
-        if has_crashed:
-            self._failing_since_s = self._crash.began_s
-        return has_crashed
+        if not self.crash.shows(row, failure, max(_MANY, failure.in_flight)):
+            return False
+        self._failing_since_s = self.crash.began_s
+        return True
 
     def broke(self, row: Row, failure: Failure) -> bool:
         """Note that a kept connection broke under a row; return whether an outage begins with it."""
@@ -160,8 +158,8 @@ class Health(Generic[Row]):
         self._suspect(row, failure)
         if not self._has_crashed(row, failure) or self.pause is not None:
             return False
-        self.doubt(failure.kind, failure.message, failure.failed_s)
-        return self.pause is not None and self._confirm(self.pause, failure, is_crash=True)
+        pause = self.doubt(failure.kind, failure.message, failure.failed_s)
+        return self._confirm(pause, failure, is_crash=True)
 
     def forget(self, row: Row) -> None:
         """Remove a row that is settled."""
@@ -184,10 +182,11 @@ class Health(Generic[Row]):
             self.pause = self.pause._replace(asks=True)
         return begins
 
-    def doubt(self, kind: str, message: str, now_s: float, *, asks: bool = False) -> None:
+    def doubt(self, kind: str, message: str, now_s: float, *, asks: bool = False) -> Pause:
         """Pause admission until a probe succeeds; `asks`: with a canary, because of a refusal."""
-        self.pause = Pause(self._failing_since_s if self._in_a_row else now_s, now_s, kind, message, asks=asks)
+        pause = self.pause = Pause(self._failing_since_s if self._in_a_row else now_s, now_s, kind, message, asks=asks)
         self.probed(now_s)
+        return pause
 
     def probed(self, now_s: float) -> None:
         """Note that a probe is sent, and set the time of the next."""
@@ -271,6 +270,7 @@ class Health(Generic[Row]):
         self.pause = None
         self.failures = 0
         self._in_a_row.clear()
+        self._blamed = 0
         self.refusals.forget(self._canaries)
         self._canaries.clear()
 

@@ -133,8 +133,7 @@ class Settlement:
         lane.answered(now_s - work.sent_s, now_s)
         if not work.is_canary:
             lane.is_proven, lane.answered_request = True, work.request
-        if work.attempts - work.throttled == 1:
-            lane.brownout.succeeded()
+        lane.brownout.noted(work.attempts - work.throttled, works=True)
         if self._rates is not None:
             self._rates.learn(work.request, verdict.usage.total_tokens)
         if work.is_canary:

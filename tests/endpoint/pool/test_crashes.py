@@ -68,7 +68,7 @@ class Supervised:
     def give_up(self, attempt: "asyncio.Task[None]", silent_s: float) -> bool:
         return False
 
-    async def send(self, body: bytes) -> Reply | Fault:
+    async def send(self, body: bytes, kind: RequestKind = "chat") -> Reply | Fault:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         if began_s < self._back_s:
