@@ -36,7 +36,7 @@ def ending_text(summary: Summary) -> str:
 
 
 def _nothing_to_do_lines(summary: Summary) -> list[str]:
-    lines = [f"{'done':<9} nothing to send: {_rows_text(summary)}", *_failure_lines(summary), *_copies_lines(summary)]
+    lines = [f"{'done':<9} nothing to send: {_rows_text(summary)}", *_failure_lines(summary), *_unsent_lines(summary)]
     evaluated = evaluation_lines(summary.scores, summary.agreement)
     return [*lines, *_judge_lines(summary), *evaluated, *answer_lines(summary.answers)]
 
@@ -62,9 +62,13 @@ def _failure_lines(summary: Summary) -> list[str]:
     return [f"          {each['rows']:,} {each['kind']}: {each['example']}" for each in summary.failures]
 
 
-def _copies_lines(summary: Summary) -> list[str]:
+def _unsent_lines(summary: Summary) -> list[str]:
+    """Return for which rows nothing was sent, although they have an answer."""
     copies = f"{counted(summary.copies, 'row')} {'has' if summary.copies == 1 else 'have'}"
-    return [f"copies    {copies} the answer of a row that asks the same, at no cost"] if summary.copies else []
+    lines = [f"copies    {copies} the answer of a row that asks the same, at no cost"] if summary.copies else []
+    return lines + [
+        f"reused    {counted(each['rows'], 'answer')} of {each['run']}, at no cost" for each in summary.reused
+    ]
 
 
 def _state_word(summary: Summary) -> str:
@@ -84,7 +88,7 @@ def counts_lines(summary: Summary) -> list[str]:
         f"{_state_word(summary):<9} {rows}{_time_text(summary)}",
         *_pace_lines(summary),
         *_failure_lines(summary),
-        *_copies_lines(summary),
+        *_unsent_lines(summary),
         f"tokens    {tokens_text(summary.prompt_tokens, summary.completion_tokens)}",
         f"cost      {cost}",
     ]

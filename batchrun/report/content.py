@@ -187,6 +187,7 @@ def _totals(summary: Summary) -> dict[str, str]:
         "rows completed": f"{summary.completed:,}",
         "rows failed": f"{summary.failed:,}",
         **({"rows copied": f"{summary.copies:,}"} if summary.copies else {}),
+        **{f"rows reused from {each['run']}": f"{each['rows']:,}" for each in summary.reused},
         "tokens in": stated_text(summary.prompt_tokens),
         "tokens out": stated_text(summary.completion_tokens),
         "simulated cost" if summary.simulated else "cost": summary.cost_text,

@@ -8,7 +8,7 @@ import pyarrow as pa
 from batchrun.answers.chat import Completion
 from batchrun.job.catalogue import PriceLike, cost_usd
 from batchrun.records import OutcomeColumns, Usage
-from batchrun.results.columns import ANSWERED_BY, COLUMNS, ENDPOINT, labels, shown_completions
+from batchrun.results.columns import ANSWERED_BY, COLUMNS, ENDPOINT, REUSED_FROM, labels, shown_completions
 from batchrun.results.prices import PriceOf
 
 
@@ -38,6 +38,7 @@ def outcome_arrays(
         "error_kind": kinds,
         ENDPOINT.name: _endpoints(outcomes, only_endpoint),
         ANSWERED_BY.name: _unless_empty(outcomes["answered_by"]),
+        REUSED_FROM.name: _unless_empty(outcomes["run"]),
     }
     return [pa.array(values[column.name], column.type) for column in COLUMNS]
 

@@ -41,6 +41,9 @@ ENDPOINT = Column(
 ANSWERED_BY = Column(
     "answered_by", pa.string(), "the model that answered in place of `model`, as its fallback; null when `model` did"
 )
+REUSED_FROM = Column(
+    "reused_from", pa.string(), "run that the answer was taken from (`reuse`); null for this run's own"
+)
 AFTER_ANSWER = (
     Column("tool_calls", pa.string(), "the answer's tool calls, as JSON"),
     Column("refusal", pa.string(), "the model's words when it refuses; null when it does not"),
@@ -73,6 +76,7 @@ AFTER_ANSWER = (
     Column("http_status", pa.int32(), "of the last answer; null when there was none"),
     ENDPOINT,
     ANSWERED_BY,
+    REUSED_FROM,
     Column("response_id", pa.string(), "the endpoint's own name for the answer"),
 )
 LOGPROBS = Column(

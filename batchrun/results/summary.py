@@ -18,7 +18,7 @@ from batchrun.results.executions import execution_entries, pause_text, utc_text
 from batchrun.results.prices import PriceOf, are_known, price_entries, prices_at
 from batchrun.results.recorded import NO_FINDINGS, NOTHING_RECORDED, Findings, Recorded, Status
 from batchrun.results.run_directory import RESULTS, USAGE
-from batchrun.results.usage import cost_of, least_cost_of, model_rows
+from batchrun.results.usage import cost_of, least_cost_of, model_rows, reused_rows
 from batchrun.storage.processes import this_machine
 
 
@@ -92,6 +92,8 @@ class Summary:
     it no more); of its rows `requests`, `completed`, `failed`, `attempts`, `throttled`, token counts and
     `cost_usd`; requests `in_flight`, and its `limit`. While the run runs, its `state`: `open`, `away` or `closed` (it
     is sent nothing more; this stays after the end), `since` when, and a `message`."""
+    reused: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """One entry per `run` whose answers were taken (`reuse`), and for how many `rows`: nothing was sent for them."""
     newly_settled: int | None = None
     """Rows that the last execution settled, 0 when it had nothing to do; None when it did not record this."""
     executions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -216,6 +218,7 @@ def summarize(
         unrecorded=recorded.unrecorded,
         copies=recorded.copies,
         endpoints=endpoint_entries(job, parts, prices, recorded),
+        reused=reused_rows(parts),
         **_times(recorded, prices, sums.requests),
     )
 

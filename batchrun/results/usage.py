@@ -57,8 +57,17 @@ def usage_rows(parts: Parts, prices: PriceOf, only_endpoint: str | None = None) 
             ENDPOINT.name: source.endpoint or (only_endpoint if totals.attempts else None),
             ANSWERED_BY.name: source.answered_by or None,
         }
-        for source, totals in parts.items()
+        for source, totals in _without_runs(parts).items()
     ]
+
+
+def reused_rows(parts: Parts) -> list[dict[str, Any]]:
+    """Return how many rows have an answer of another run: one entry for each `run`, with its `rows`."""
+    rows: dict[str, int] = {}
+    for source, totals in parts.items():
+        if source.run:
+            rows[source.run] = rows.get(source.run, 0) + totals.requests
+    return [{"run": run, "rows": count} for run, count in rows.items() if count]
 
 
 def cost_of_parts(parts: Parts, prices: PriceOf) -> float | None:
@@ -87,6 +96,15 @@ def write_usage(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write usage.parquet, of what `usage_rows` returns."""
     schema = pa.schema([(column.name, column.type) for column in USAGE_COLUMNS])
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+
+
+def _without_runs(parts: Parts) -> dict[AnswerSource, ModelTotals]:
+    """Return the parts, whether their answers were sent for this run or taken from another."""
+    found: dict[AnswerSource, ModelTotals] = {}
+    for source, totals in parts.items():
+        its = source._replace(run="")
+        found[its] = summed((found[its], totals)) if its in found else totals
+    return found
 
 
 def _by_model(parts: Parts) -> dict[str, list[AnswerSource]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from harness.finished import Finished
 from harness.prompts import results, write_prompts, write_rows
@@ -53,6 +54,9 @@ def test_a_job_that_reuses_two_runs_buys_only_what_is_new(go: Go, endpoint: Any)
     assert "2 answers reused from one, at no cost" in done.stderr
     assert "1 answer reused from two, at no cost" in done.stderr
     assert "1 request, " in done.stderr  # the estimate is of what is left
+    assert "0 out" not in done.stderr.partition("1 request, ")[2].splitlines()[0]
+    assert done.json["reused"] == [{"run": "one", "rows": 2}, {"run": "two", "rows": 1}]
+    assert "reused    2 answers of one, at no cost" in done.stderr
     earlier = responses("two") | responses("one")
     assert {prompt: text for prompt, text in responses("out").items() if prompt != "new"} == {
         prompt: earlier[prompt] for prompt in "dba"
@@ -60,7 +64,9 @@ def test_a_job_that_reuses_two_runs_buys_only_what_is_new(go: Go, endpoint: Any)
     rows = {row["prompt"]: row for row in results("out")}
     assert [rows[prompt]["attempts"] for prompt in ("d", "new", "b", "a")] == [0, 1, 0, 0]
     assert [rows[prompt]["total_tokens"] for prompt in "dba"] == [0, 0, 0]
+    assert [rows[prompt]["reused_from"] for prompt in ("d", "new", "b", "a")] == ["two", None, "one", "one"]
     assert rows["a"]["custom_id"] == "3"
+    assert len(pq.read_table("out/usage.parquet")) == 1
     assert done.json["total_tokens"] == rows["new"]["total_tokens"]
 
 
@@ -273,16 +279,17 @@ def test_standard_input_is_looked_through_too(batchrun: Any, endpoint: Any, go: 
 
 def test_a_run_that_is_running_can_be_reused(spawn: Any, endpoint: Any, go: Go, tmp_path: Path) -> None:
     """What it has settled so far is taken; it is not disturbed."""
-    endpoint.change(latency_s=0.05, concurrency_limit=2)
-    prompts = [f"prompt {number}" for number in range(400)]
+    endpoint.change(latency_s=0.2)
+    prompts = [f"prompt {number}" for number in range(100)]
     write_prompts(*prompts, path="one.jsonl")
-    flags = ("-m", MODEL, "--base-url", endpoint.base_url, "-o", "one", "-c", 2)
+    flags = ("-m", MODEL, "--base-url", endpoint.base_url, "-o", "one", "-c", 1)
     other: subprocess.Popen[str] = spawn("run", "one.jsonl", *flags)
-    endpoint.wait(lambda: endpoint.stats.answered >= 20)
-    endpoint.change(latency_s=0.0)
+    endpoint.wait(lambda: endpoint.stats.answered >= 5)
     done = go("out", *prompts, reuse=("one",))
-    assert (done.code, done.json["completed"]) == (0, 400)
-    assert 0 < 400 - done.json["attempts"] < 400
+    endpoint.change(latency_s=0.0)
+    assert (done.code, done.json["completed"]) == (0, 100)
+    assert [each["rows"] for each in done.json["reused"]] == [100 - done.json["attempts"]]
+    assert 0 < done.json["attempts"] < 100
     _, stderr = other.communicate(timeout=50)
     assert other.returncode == 0, stderr
 

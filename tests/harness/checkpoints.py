@@ -51,6 +51,7 @@ def outcomes_in(directory: Path) -> list[Outcome]:
 def columns_of(outcomes: Sequence[Outcome]) -> OutcomeColumns:
     """Turn outcomes into columns."""
     columns = {name: [getattr(each, name) for each in outcomes] for name in Outcome._fields if name != "usage"}
+    columns["run"] = [""] * len(outcomes)
     return columns | {name: [getattr(each.usage, name) for each in outcomes] for name in Usage._fields}
 
 

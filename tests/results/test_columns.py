@@ -41,6 +41,7 @@ error              string
 http_status        int32
 endpoint           string
 answered_by        string
+reused_from        string
 response_id        string
 """
 """The public columns, with the names that Arrow gives to their types."""
@@ -149,6 +150,7 @@ def test_a_completed_outcome_fills_every_column(outcome: Make) -> None:
             "http_status": 200,
             "endpoint": None,
             "answered_by": None,
+            "reused_from": None,
             "response_id": "chatcmpl-9",
         }
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from statistics import fmean
+from types import MappingProxyType
 from typing import NamedTuple
 
 import orjson
@@ -17,7 +18,7 @@ from batchrun.engine.preflight.survey import Survey
 from batchrun.engine.preflight.tokenizer import local_tokenizer
 from batchrun.engine.preflight.tokens import count_request
 from batchrun.job.sections import Job
-from batchrun.records import ModelTotals
+from batchrun.records import ModelTotals, Parts
 from batchrun.results.used import used_elsewhere, used_in
 
 _LEARNED_ROWS = 1_000
@@ -31,13 +32,26 @@ class Past(NamedTuple):
     answered: list[Answered]
     used: Used
     limit: int | None
+    unsent: Mapping[str, float] = MappingProxyType({})
+    """By model, about how many of its answers were copied, or taken from another run: they state no tokens."""
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, job: Job) -> "Past":
         """Read it from a checkpoint; the job has the prices."""
-        totals = checkpoint.totals()
-        used = used_in(checkpoint, job, checkpoint.parts()).plus(used_elsewhere(job))
-        return cls(totals, checkpoint.answered(_LEARNED_ROWS), used, checkpoint.fact(facts.LIMIT))
+        totals, parts = checkpoint.totals(), checkpoint.parts()
+        used = used_in(checkpoint, job, parts).plus(used_elsewhere(job))
+        unsent = _unsent(totals, parts, checkpoint.fact(facts.COPIES) or 0)
+        return cls(totals, checkpoint.answered(_LEARNED_ROWS), used, checkpoint.fact(facts.LIMIT), unsent)
+
+
+def _unsent(totals: Mapping[str, ModelTotals], parts: Parts, copies: int) -> dict[str, float]:
+    """Return by model for how many rows nothing was sent; of copies only their number is known, not their models."""
+    reused = dict.fromkeys(totals, 0)
+    for source, sums in parts.items():
+        reused[source.model] += sums.requests if source.run else 0
+    others = {model: sums.requests - reused[model] for model, sums in totals.items()}
+    share = copies / max(1, sum(others.values()))
+    return {model: count + share * others[model] for model, count in reused.items()}
 
 
 NO_PAST = Past({}, [], NOTHING_USED, None)
@@ -59,7 +73,8 @@ def learned(
     probed = {each.model: each for each in probes if each.kind is None}
     counted_by = "characters"
     for model, each in known.items():
-        _learn_answers(each, past.totals.get(model), [every for every in past.answered if every.model == model])
+        answered = [every for every in past.answered if every.model == model]
+        _learn_answers(each, past.totals.get(model), past.unsent.get(model, 0.0), answered)
         each.prompts = PromptFit.of(_answered_pairs(survey, past.answered, model))
         if each.prompts is not None:
             counted_by = "answers"
@@ -70,10 +85,11 @@ def learned(
     return known, counted_by
 
 
-def _learn_answers(known: Known, sums: ModelTotals | None, answered: list[Answered]) -> None:
-    if sums is None or sums.completed <= sums.unstated:
+def _learn_answers(known: Known, sums: ModelTotals | None, unsent: float, answered: list[Answered]) -> None:
+    paid = 0 if sums is None else round(sums.completed - sums.unstated - unsent)
+    if sums is None or paid <= 0:
         return
-    known.answers = sums.completed - sums.unstated
+    known.answers = paid
     known.answer_tokens = sums.completion_tokens / known.answers
     known.cached_share = sums.cached_tokens / sums.prompt_tokens if sums.prompt_tokens else 0.0
     latencies = [each.latency_s for each in answered if each.latency_s is not None]
