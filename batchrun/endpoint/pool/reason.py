@@ -11,6 +11,7 @@ import orjson
 
 from batchrun.answers.events import EventReader, is_stream
 from batchrun.answers.raw_json import loads
+from batchrun.endpoint.pool.echo import without_echo
 from batchrun.endpoint.pool.leaves import leaves_of, words_of
 
 _MESSAGE_CHARS = 500
@@ -75,19 +76,25 @@ class Reason(NamedTuple):
         }
 
 
-def read_reason(body: bytes) -> Reason:
-    """Return what an error body says, whatever its shape; of plain text and HTML, the readable beginning."""
+def read_reason(body: bytes, sent: bytes = b"") -> Reason:
+    """Return what an error body says, whatever its shape; of plain text and HTML, the readable beginning.
+
+    Args:
+        body: of the reply.
+        sent: of the request: what the error repeats of it does not count for the verdict.
+    """
     answer = _parsed(body)
     if not isinstance(answer, dict | list) or not answer:
         text = plain_text(body, _READ_CHARS)
-        return Reason(printable(text), (), _advice_in(text), text.lower())
+        words = without_echo(text.lower(), sent)
+        return Reason(printable(text), (), _advice_in(words), words)
     leaves = leaves_of(answer)
-    words = printable(words_of(leaves, _READ_CHARS, has_names=False), _READ_CHARS)
+    words = without_echo(printable(words_of(leaves, _READ_CHARS, has_names=False), _READ_CHARS).lower(), sent)
     codes = tuple(dict.fromkeys(str(leaf.value).strip().lower() for leaf in leaves if leaf.is_code))[:_MOST_CODES]
     stated = (_delay_s(leaf.value, _DELAYS_S[leaf.key]) for leaf in leaves if leaf.key in _DELAYS_S)
     advice_s = next((seconds for seconds in stated if seconds is not None), None)
     message = words_of(leaves, _READ_CHARS) or (_as_text(answer) if leaves else "")
-    return Reason(printable(message), codes, _advice_in(words) if advice_s is None else advice_s, words.lower())
+    return Reason(printable(message), codes, _advice_in(words) if advice_s is None else advice_s, words)
 
 
 def _parsed(body: bytes) -> Any:

@@ -35,16 +35,16 @@ _new = tuple.__new__
 """Makes a record in half the time of its constructor: there are millions of answers."""
 
 
-def judge(result: Reply | Fault, kind: RequestKind = "chat") -> Verdict:
+def judge(result: Reply | Fault, kind: RequestKind = "chat", sent: bytes = b"") -> Verdict:
     """Return what one attempt's result means for a request of this kind."""
     if isinstance(result, Fault):
         return Verdict(result.kind, result.message, Usage())
     if 200 <= result.status < 300:
-        return _judge_answer(result, kind)
-    return _judge_error(result.status, result.headers, result.body)._replace(usage=usage_in(result.body))
+        return _judge_answer(result, kind, sent)
+    return _judge_error(result.status, result.headers, result.body, sent)._replace(usage=usage_in(result.body))
 
 
-def _judge_answer(reply: Reply, asked: RequestKind) -> Verdict:
+def _judge_answer(reply: Reply, asked: RequestKind, sent: bytes) -> Verdict:
     try:
         answer = read_reply(reply.body)
     except ValueError:
@@ -58,14 +58,15 @@ def _judge_answer(reply: Reply, asked: RequestKind) -> Verdict:
     usage = parse_usage(answer) if isinstance(answer, dict) else Usage()  # paid for, whatever it is worth
     if problem is None:
         body = (json_text({"error": error}) or "").encode()
-        return _judge_error(_begun(status_of(error) or 500), reply.headers, body)._replace(usage=usage)
-    reason = read_reason(reply.body)
+        return _judge_error(_begun(status_of(error) or 500), reply.headers, body, sent)._replace(usage=usage)
+    reason = read_reason(reply.body, sent)
     status = status_of(answer.get("error")) if isinstance(answer, dict) else None
     if status is None and not is_withheld(answer) and kind_by_code(400, reason.codes) is None:
         status = stated_status(reason.codes, reason.text)
     if status is not None:
         is_begun = status in _FAILED_BEHIND or (isinstance(answer, dict) and bool(answer.get("choices")))
-        return _judge_error(_begun(status) if is_begun else status, reply.headers, reply.body)._replace(usage=usage)
+        status = _begun(status) if is_begun else status
+        return _judge_error(status, reply.headers, reply.body, sent)._replace(usage=usage)
     if is_withheld(answer):
         message = f"the content filter withheld the answer (finish_reason {answer['choices'][0]['finish_reason']})"
         return Verdict("content_filter", printable(message), usage, reason=Reason(message))
@@ -95,11 +96,11 @@ def _is_page(body: bytes) -> bool:
     return body[:1000].lstrip()[:1] == b"<"
 
 
-def _judge_error(status: int, headers: dict[str, str], body: bytes) -> Verdict:
+def _judge_error(status: int, headers: dict[str, str], body: bytes, sent: bytes) -> Verdict:
     if status in _REDIRECTS:
         message = _redirected(headers)
         return Verdict("forbidden", message, Usage(), reason=Reason(message))
-    reason = read_reason(body)
+    reason = read_reason(body, sent)
     text = f"{reason.text}\n{' '.join(reason.codes)} limit type: {headers.get('rate_limit_type', '').lower()}"
     has_advice = reason.advice_s is not None or advice_s(headers, 0.0) is not None
     kind = kind_by_code(status, reason.codes)

@@ -73,7 +73,7 @@ class Settlement:
         admission = self._admission
         if not admission.is_heard:
             admission.is_heard = isinstance(result, Reply)
-        verdict = judge(result, work.request.kind)
+        verdict = judge(result, work.request.kind, work.request.body)
         effect = None if verdict.kind is None else EFFECTS[verdict.kind]
         was_probe = lane.ends_probe(work)
         if work.is_canary:
