@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from batchrun import __version__
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
-from batchrun.job.catalogue import spent_text
 from batchrun.job.sections import Job
 from batchrun.report.cells import cut
 from batchrun.report.charts import Chart, bars, chart_of, is_barred
@@ -21,14 +20,14 @@ from batchrun.report.compare import Comparison, compare
 from batchrun.report.events import Event, bands_of, events_of, gaps_of, lines_of, spans_of
 from batchrun.report.labels import ALL_MODELS, Labels, count_labels
 from batchrun.report.page import SAMPLE_BYTES, Page, render
-from batchrun.report.plots import Figure, LimitPoint, figures
+from batchrun.report.part_tables import endpoint_entries, model_entries
+from batchrun.report.plots import Figure, LimitPoint, endpoint_figures, figures
 from batchrun.report.sample import FAILED_ROWS, ROWS, chosen_rows, read_sample
 from batchrun.report.scores import score_tables
 from batchrun.report.settings import facts_of, texts_of
 from batchrun.report.table import Layout, layout_of
-from batchrun.report.tally import ModelTally, Tally, tally
+from batchrun.report.tally import Tally, tally
 from batchrun.report.texts import agreement_text, duration_text, stated_text
-from batchrun.report.ticks import number_text
 from batchrun.results.answer_counts import answer_lines
 from batchrun.results.columns import SCORE
 from batchrun.results.export import export
@@ -68,10 +67,16 @@ def write_report(directory: Path) -> Reported:
         with Checkpoint(directory) as checkpoint:
             job = stored_job(checkpoint)
             entries = summary.executions
-            found = tally(path, failed_rows=FAILED_ROWS, gaps=gaps_of(entries), spans=spans_of(entries))
+            found = tally(
+                path,
+                failed_rows=FAILED_ROWS,
+                gaps=gaps_of(entries),
+                spans=spans_of(entries),
+                has_endpoints=bool(summary.endpoints),
+            )
             events = events_of(summary.executions, is_of_several=summary.has_several_models)
             voted = [] if summary.agreement is None else [summary.agreement["column"]]
-            plots = _figures(checkpoint, found, events, summary.running_s)
+            plots = _plots(checkpoint, found, events, summary)
         page = _page(summary, job, found, _Answers(path, job, found, voted), (events, plots))
     except (OSError, pa.ArrowException) as problem:
         cure = f"write it again: batchrun export {directory}"
@@ -81,12 +86,26 @@ def write_report(directory: Path) -> Reported:
     return Reported(directory / REPORT, notices)
 
 
-def _figures(checkpoint: Checkpoint, found: Tally, events: Sequence[Event], running_s: float | None) -> list[Figure]:
+class _Plots(NamedTuple):
+    of_run: list[Figure]
+    of_endpoints: list[Figure]
+    """One of each endpoint, where there are several."""
+
+
+def _plots(checkpoint: Checkpoint, found: Tally, events: Sequence[Event], summary: Summary) -> _Plots:
     if found.timeline is None:
-        return []
+        return _Plots([], [])
     limits = [LimitPoint(*each) for each in checkpoint.limits()]
-    bands = bands_of(events, found.timeline.clock)
-    return figures(found, limits, _throttles(checkpoint, found), bands=bands, running_s=running_s)
+    clock, throttles = found.timeline.clock, _throttles(checkpoint, found)
+    of_run = figures(found, limits, throttles, bands=bands_of(events, clock), running_s=summary.running_s)
+    names = [each["name"] for each in summary.endpoints if each["name"] in found.endpoints]
+    own: dict[str, list[LimitPoint]] = {name: [] for name in names}
+    for limit in checkpoint.endpoint_limits():
+        if limit.endpoint in own:
+            own[limit.endpoint].append(LimitPoint(limit.at_ms, limit.requests))
+    bands = {name: bands_of(events, clock, name) for name in names}
+    timelines = {name: found.endpoints[name].timeline for name in names}
+    return _Plots(of_run, endpoint_figures(timelines, own, bands))
 
 
 def _throttles(checkpoint: Checkpoint, found: Tally) -> dict[int, int]:
@@ -133,9 +152,7 @@ def _comparable(counted: Sequence[Labels]) -> list[str]:
     return [name for name in labels if name != SCORE.name] or labels
 
 
-def _page(
-    summary: Summary, job: Job, found: Tally, answers: _Answers, history: tuple[Sequence[Event], list[Figure]]
-) -> Page:
+def _page(summary: Summary, job: Job, found: Tally, answers: _Answers, history: tuple[Sequence[Event], _Plots]) -> Page:
     events, plots = history
     clock = Clock(0, 0) if found.timeline is None else found.timeline.clock
     scorer = read_scorer(Path(summary.results))
@@ -149,11 +166,13 @@ def _page(
         texts=texts_of(job),
         totals=_totals(summary),
         charts=[*answers.charts, *_finish_reasons(found)],
-        models=[each | _speed(found, each["model"]) | _cost(each["cost_usd"]) for each in summary.models],
+        models=model_entries(summary.models, found),
+        endpoints=endpoint_entries(summary.endpoints, found),
+        endpoint_figures=plots.of_endpoints,
         failures=[each | {"example": cut(each["example"] or "", _EXAMPLE_CHARS)} for each in summary.failures],
         events=lines_of(events, clock),
         events_left_out=max(0, len(events) - len(lines_of(events, clock))),
-        figures=plots,
+        figures=plots.of_run,
         scores=score_tables(summary.scores),
         scorer=scorer or "",
         agreement="" if summary.agreement is None else agreement_text(summary.agreement),
@@ -212,21 +231,3 @@ def _finish_reasons(found: Tally) -> list[Chart]:
         counts = {ALL_MODELS: sum(counts.values(), Counter[str]())}
     rows = {model: reasons.total() for model, reasons in counts.items()}
     return [bars("finish_reason", counts, rows)] if any(rows.values()) else []
-
-
-def _speed(found: Tally, model: str) -> dict[str, str]:
-    """Return how fast a model was, as texts: see `Tally.running_s`."""
-    its = found.models.get(model, ModelTally())
-    seconds = found.running_s(model) if its.rows else 0.0
-    speed = {"rate": "–", "tokens_per_s": "–", **dict.fromkeys(("median_s", "p90_s", "p99_s"), "–")}
-    if seconds > 0:
-        speed["rate"] = number_text(60 * its.rows / seconds)
-        speed["tokens_per_s"] = number_text(its.completion_tokens / seconds)
-    if its.latency_s.count:
-        shares = {"median_s": 0.5, "p90_s": 0.9, "p99_s": 0.99}
-        speed |= {name: number_text(its.latency_s.quantile(share)) for name, share in shares.items()}
-    return speed
-
-
-def _cost(usd: float | None) -> dict[str, str]:
-    return {"cost_text": "no price known" if usd is None else spent_text(usd)}

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from batchrun.report.clock import Clock, Gap, Span, gaps_between
 from batchrun.report.svg import Band
 from batchrun.report.texts import duration_text
-from batchrun.results.executions import ended_text, pause_reason, spent_by
+from batchrun.results.executions import ended_text, pause_reason, pause_word, spent_by
 
 _MOST_EVENTS = 200
 """Most lines of the table; a run that cron resumes every minute has more."""
@@ -32,6 +32,8 @@ class Event(NamedTuple):
     rows: int | None = None
     """Settled by an execution; None where this is not recorded, as for the cost."""
     cost: str = ""
+    endpoint: str = ""
+    """Name of the endpoint of several that was away or closed; empty where the whole run was paused."""
 
 
 class EventLine(NamedTuple):
@@ -67,7 +69,9 @@ def events_of(executions: Sequence[Mapping[str, Any]], *, is_of_several: bool = 
                 cost=spent_by(entry) or "",
             )
         )
-        found += _pauses(entry, names_models=is_of_several)
+        found += _pauses(entry, entry["pauses"], names_models=is_of_several)
+        for some in _by_word(entry["endpoint_pauses"]):
+            found += _pauses(entry, some, names_models=is_of_several)
     for gap in gaps_of(executions):
         found.append(Event(0, "gap", "no process", gap.start_ms, gap.end_ms, lasts=False, why=""))
     found.sort(key=lambda each: each.start_ms)
@@ -99,9 +103,17 @@ def _ms(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp() * 1000
 
 
-def _pauses(entry: Mapping[str, Any], *, names_models: bool) -> Iterator[Event]:
-    """Yield the pauses of an execution; those of several models at the same time are one."""
-    spans = [(_ms(each["started_at"]), _ms(each["ended_at"] or entry["until"]), each) for each in entry["pauses"]]
+def _by_word(pauses: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Return the pauses of endpoints by what they are: `NAME away`, `NAME closed`."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for pause in pauses:
+        found.setdefault(pause_word(pause), []).append(pause)
+    return list(found.values())
+
+
+def _pauses(entry: Mapping[str, Any], its: Iterable[Mapping[str, Any]], *, names_models: bool) -> Iterator[Event]:
+    """Yield pauses of one kind of an execution; those of several models at the same time are one."""
+    spans = [(_ms(each["started_at"]), _ms(each["ended_at"] or entry["until"]), each) for each in its]
     together: list[list[Any]] = []
     for start_ms, until_ms, pause in sorted(spans, key=lambda each: each[:2]):
         if together and start_ms <= together[-1][1]:
@@ -112,7 +124,8 @@ def _pauses(entry: Mapping[str, Any], *, names_models: bool) -> Iterator[Event]:
     for start_ms, until_ms, pauses in together:
         lasts = entry["state"] == "running" and any(each["ended_at"] is None for each in pauses)
         why = pause_reason(pauses, is_of_several=names_models)
-        yield Event(0, "pause", "paused", start_ms, until_ms, lasts=lasts, why=why)
+        what, endpoint = pause_word(pauses[0]), pauses[0].get("endpoint", "")
+        yield Event(0, "pause", what, start_ms, until_ms, lasts=lasts, why=why, endpoint=endpoint)
 
 
 def lines_of(events: Sequence[Event], clock: Clock) -> list[EventLine]:
@@ -134,17 +147,23 @@ def _line(event: Event, clock: Clock) -> EventLine:
     )
 
 
-def bands_of(events: Iterable[Event], clock: Clock) -> list[Band]:
+def bands_of(events: Iterable[Event], clock: Clock, endpoint: str = "") -> list[Band]:
     """Return the pauses and gaps that the time axis shows: a restart is a band however short it is.
 
     A gap begins where the clock has it: after the last answer.
+
+    Args:
+        events: that happened.
+        clock: of the time axis.
+        endpoint: name of one endpoint of several, whose pauses are shown; empty: those of the run.
     """
     bands = []
     begins = {gap.end_ms: gap.start_ms for gap in clock.gaps}
     for event in events:
         start_ms = max(begins.get(event.end_ms, 0), event.start_ms) if event.look == "gap" else event.start_ms
         low_ms, high_ms = max(start_ms, clock.start_ms), min(event.end_ms, clock.end_ms)
-        if event.look != "execution" and low_ms <= high_ms:
+        is_its = event.look == "gap" or (event.look == "pause" and event.endpoint == endpoint)
+        if is_its and low_ms <= high_ms:
             label = f"{event.number}: {event.what} {duration_text((event.end_ms - event.start_ms) / 1000)}"
             places = clock.place(low_ms) / 1000, clock.place(high_ms) / 1000
             title = ": ".join(filter(None, [label, event.why]))

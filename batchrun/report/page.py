@@ -18,6 +18,7 @@ from markupsafe import Markup
 from batchrun.report.charts import Chart
 from batchrun.report.compare import Comparison
 from batchrun.report.events import EventLine
+from batchrun.report.part_tables import columns_of
 from batchrun.report.plots import Figure
 from batchrun.report.sample import Sample, harmless_json
 from batchrun.report.scores import ScoreTable
@@ -26,28 +27,6 @@ from batchrun.report.texts import counted
 
 SAMPLE_BYTES = 2_200_000
 """Most bytes of rows, so that the page stays below 3 MB: plots take 0.2 MB, and all other texts are cut."""
-
-
-_MODEL_COLUMNS = {
-    "completed": "completed",
-    "failed": "failed",
-    "rate": "rows/min",
-    "tokens_per_s": "tokens/s",
-    "median_s": "latency p50, s",
-    "p90_s": "p90, s",
-    "p99_s": "p99, s",
-    "attempts": "requests",
-    "throttled": "throttled",
-    "prompt_tokens": "tokens in",
-    "cached_tokens": "cached",
-    "completion_tokens": "tokens out",
-    "reasoning_tokens": "reasoning",
-    "cost_text": "USD",
-}
-"""Key of a model's entry → head of the column."""
-
-_LEFT_OUT = ("failed", "throttled", "cached_tokens", "reasoning_tokens")
-"""Columns that are left out where they are zero for all models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +50,10 @@ class Page:
     """Distributions of what the answers say."""
     models: Sequence[Mapping[str, Any]]
     """One entry per model, with the columns of usage.parquet, the cost as a text, and its speed."""
+    endpoints: Sequence[Mapping[str, Any]]
+    """One entry per endpoint, likewise; empty where there is one."""
+    endpoint_figures: Sequence[Figure]
+    """A plot of each endpoint."""
     failures: Sequence[Mapping[str, Any]]
     """`kind`, `rows`, `example`."""
     events: Sequence[EventLine]
@@ -100,8 +83,12 @@ class Page:
     @property
     def model_columns(self) -> dict[str, str]:
         """The columns of the table of models: key → head."""
-        empty = [key for key in _LEFT_OUT if not any(each[key] for each in self.models)]
-        return {key: head for key, head in _MODEL_COLUMNS.items() if key not in empty}
+        return columns_of(self.models)
+
+    @property
+    def endpoint_columns(self) -> dict[str, str]:
+        """The columns of the table of endpoints: key → head."""
+        return columns_of(self.endpoints)
 
     @property
     def compared_text(self) -> str:
@@ -146,6 +133,7 @@ def render(page: Page) -> str:
         policy=_policy(style, script),
         data=Markup(harmless_json(_data(page))),  # noqa: S704  # see there
         svgs=[_markup(figure.svgs) for figure in page.figures],
+        endpoint_svgs=[_markup(figure.svgs) for figure in page.endpoint_figures],
         charts=[_markup(chart.svgs) for chart in page.charts],
     )
 

@@ -17,6 +17,9 @@ _FEWEST_ROWS = 10
 _MOST_COLUMNS, _FEWEST_COLUMNS = 60, 12
 """Columns of a distribution."""
 
+_MOST_ENDPOINTS = 12
+"""With more plots of endpoints the page may grow beyond 3 MB."""
+
 _LIMIT_KNOWN_EVERY_S = 1.0
 """Resolution of the limit's history: with shorter points, its line would mislead."""
 
@@ -70,6 +73,24 @@ def figures(
     return [figure for figure in shown if figure is not None]
 
 
+def endpoint_figures(
+    endpoints: Mapping[str, Timeline], limits: Mapping[str, Sequence[LimitPoint]], bands: Mapping[str, Sequence[Band]]
+) -> list[Figure]:
+    """Return a plot of what was in flight at each endpoint of several; not of more than fit on a page.
+
+    Args:
+        endpoints: name → its rows by time.
+        limits: name → history of its limit, in order of time.
+        bands: name → when it was away.
+    """
+    drawn = [name for name, each in endpoints.items() if sum(each.completed) + sum(each.failed) >= _FEWEST_ROWS]
+    shown = [
+        _Time(endpoints[name], bands.get(name, ())).flight(limits.get(name, ()), {}, of=name)
+        for name in drawn[:_MOST_ENDPOINTS]
+    ]
+    return [figure for figure in shown if figure is not None]
+
+
 class _Time:
     """Plots over time, with the same axis and bands."""
 
@@ -102,8 +123,8 @@ class _Time:
             "Rows per second", self._drawn("Rows settled per second over time", curves, "rows/s", hover), note
         )
 
-    def flight(self, limits: Sequence[LimitPoint], throttles: Mapping[int, int]) -> Figure | None:
-        """Return the plot of requests in flight; None when nothing was sent."""
+    def flight(self, limits: Sequence[LimitPoint], throttles: Mapping[int, int], *, of: str = "") -> Figure | None:
+        """Return the plot of requests in flight, at all endpoints or at one of them; None when nothing was sent."""
         in_flight = self._timeline.in_flight
         if not any(in_flight):
             return None
@@ -122,10 +143,12 @@ class _Time:
 
         def hover(number: int) -> str:
             throttled = f", {throttles[number]:,} throttled" if throttles.get(number) else ""
-            return f"{number_text(in_flight[number])} in flight{throttled}"
+            settled = f", {self._timeline.completed[number]:,} completed" if of else ""
+            return f"{number_text(in_flight[number])} in flight{settled}{throttled}"
 
-        drawn = self._drawn("Requests in flight and their limit", curves, "requests", hover)
-        return Figure("Requests in flight", drawn, note)
+        where = f" at {of}" if of else ""
+        drawn = self._drawn(f"Requests in flight{where} and their limit", curves, "requests", hover)
+        return Figure(of or "Requests in flight", drawn, note)
 
     def _drawn(self, label: str, curves: Sequence[Curve], vertical: str, hover: Callable[[int], str]) -> list[str]:
         clock = self._timeline.clock

@@ -5,8 +5,9 @@ rows are kept.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +17,7 @@ from batchrun.report.clock import Clock, Gap, Span
 from batchrun.report.distribution import Distribution
 from batchrun.report.reservoir import Reservoir
 from batchrun.report.timeline import Timeline
+from batchrun.results.columns import ENDPOINT
 
 _BATCH_ROWS = 65_536
 
@@ -24,7 +26,7 @@ _SAMPLED_ROWS = 2_000
 
 
 class ModelTally:
-    """The counts over the rows of one model."""
+    """The counts over the rows of one model, or of one endpoint."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -37,6 +39,13 @@ class ModelTally:
         """Unix times of the first request that settled a row, and of the last answer."""
 
 
+class EndpointTally(NamedTuple):
+    """The counts over the rows that one endpoint of several answered."""
+
+    rows: ModelTally
+    timeline: Timeline
+
+
 class Tally:
     """The counts over all rows for plots and tables."""
 
@@ -46,6 +55,7 @@ class Tally:
         """Input rows among them."""
         self.timeline: Timeline | None = None
         self.models: dict[str, ModelTally] = {}
+        self.endpoints: dict[str, EndpointTally] = {}
         self.prompt_tokens = Distribution(is_whole=True)
         self.completion_tokens = Distribution(is_whole=True)
         self.failed_rows: list[int] = []
@@ -61,13 +71,19 @@ class Tally:
             together.update(each.latency_s)
         return together
 
-    def running_s(self, model: str) -> float:
-        """Return the time from a model's first answered request to its last answer, without gaps between executions."""
-        its = self.models[model]
+    def running_s(self, its: ModelTally) -> float:
+        """Return the time from the first answered request to the last answer, without gaps between executions."""
         return 0.0 if self.timeline is None else self.timeline.clock.running_ms(its.start_ms, its.end_ms) / 1000
 
 
-def tally(path: Path, *, failed_rows: int, gaps: Sequence[Gap] = (), spans: Sequence[Span] = ()) -> Tally:
+def tally(
+    path: Path,
+    *,
+    failed_rows: int,
+    gaps: Sequence[Gap] = (),
+    spans: Sequence[Span] = (),
+    has_endpoints: bool = False,
+) -> Tally:
     """Return the counts over the rows of a results.parquet.
 
     Args:
@@ -75,11 +91,13 @@ def tally(path: Path, *, failed_rows: int, gaps: Sequence[Gap] = (), spans: Sequ
         failed_rows: most input rows with a failed answer to keep.
         gaps: stretches of time in which no process ran.
         spans: when the executions ran: a run may begin and end with an outage, in which nothing was answered.
+        has_endpoints: whether rows are counted by endpoint too.
     """
     with pq.ParquetFile(path) as file:
         found = Tally()
         found.timeline = _timeline(file, gaps, spans)
         columns = ["row", "model", "status", "finish_reason", "prompt_tokens", "completion_tokens"]
+        columns += [ENDPOINT.name] if has_endpoints else []
         last_row: int | None = None
         for batch in file.iter_batches(_BATCH_ROWS, columns=[*columns, "finished_at", "latency_s"]):
             _add(found, batch, failed_rows)
@@ -113,11 +131,25 @@ def _add(found: Tally, batch: pa.RecordBatch, failed_rows: int) -> None:
             "reason": batch.column("finish_reason"),
         }
     )
-    models = pc.unique(batch.column("model")).to_pylist()
-    for model in models:
-        its = rows if len(models) == 1 else rows.filter(pc.equal(rows["model"], model))
-        if model:  # a row that could not be read has none
-            _add_model(found.models.setdefault(model, ModelTally()), its)
+    for model, its in _parts(rows, batch.column("model")):
+        _add_model(found.models.setdefault(model, ModelTally()), its)
+    if ENDPOINT.name in batch.schema.names and found.timeline is not None:
+        for endpoint, its in _parts(rows, batch.column(ENDPOINT.name)):
+            _add_endpoint(found, endpoint, its, found.timeline.empty())
+
+
+def _parts(rows: pa.Table, names: pa.Array) -> Iterator[tuple[str, pa.Table]]:
+    """Yield the rows by their names; a row that could not be read, or was not sent, may have none."""
+    different = pc.unique(names).to_pylist()
+    for name in filter(None, different):
+        yield name, rows if len(different) == 1 else rows.filter(pc.equal(names, name))
+
+
+def _add_endpoint(found: Tally, endpoint: str, rows: pa.Table, timeline: Timeline) -> None:
+    its = found.endpoints.setdefault(endpoint, EndpointTally(ModelTally(), timeline))
+    _add_model(its.rows, rows)
+    columns = (rows[name].combine_chunks() for name in ("finished_ms", "latency_ms", "is_failed"))
+    its.timeline.add(*columns)
 
 
 def _add_model(model: ModelTally, rows: pa.Table) -> None:

@@ -21,6 +21,7 @@ class Timeline:
 
     def __init__(self, clock: Clock, rows: int) -> None:
         self.clock = clock
+        self._rows = rows
         self.bins = min(_MOST_BINS, max(_FEWEST_BINS, rows // _ROWS_A_BIN))
         self.width_ms = max(1.0, clock.length_ms / self.bins)
         """Of a bin, on the axis."""
@@ -30,6 +31,10 @@ class Timeline:
         """Requests started minus requests ended, in each bin."""
         self._flight_ms = [0.0] * self.bins
         """Time in the bin after each start, minus the time in the bin after each end."""
+
+    def empty(self) -> "Timeline":
+        """Return a timeline with the same bins, for a part of the rows."""
+        return Timeline(self.clock, self._rows)
 
     def add(self, finished_ms: pa.Array, latency_ms: pa.Array, is_failed: pa.Array) -> None:
         """Count rows; a row without a latency was never in flight."""

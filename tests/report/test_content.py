@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from harness.settled import HEAD, body_of, failed, settle
+from harness.settled import HEAD, TWO_ENDPOINTS, body_of, failed, settle
 
 from batchrun.answers.scores.scorers import NamedFunction
 from batchrun.checkpoint.store import Store
@@ -108,6 +108,41 @@ def test_executions_pauses_and_the_time_between_are_shown() -> None:
     assert "running time, 2 executions 1 min 02 s of it paused 59.0 s" in written()
     moments = [datetime.strptime(line[2], "%Y-%m-%d %H:%M:%S").astimezone().timestamp() for line in lines]
     assert moments == [1, 2, 61, 3661]
+
+
+def test_several_endpoints_have_a_table_and_an_event_for_each_outage() -> None:
+    """Each with its own rows and cost."""
+    settle(
+        [{"prompt": str(row)} for row in range(40)],
+        lambda request: {
+            "endpoint": "west" if request.row % 4 else "east",
+            "body": body_of("yes"),
+            "usage": Usage(1_000_000, 0),
+            "finished_at_ms": 1_000 * request.row,
+        },
+        head=TWO_ENDPOINTS,
+    )
+    with Store(OUT) as store:
+        store.history.reachable.serving = lambda model: ("east", "west")
+        store.history.begin_execution(1_000)
+        store.history.paused("m", "connection", 2_000, "connection refused", "west")
+        store.history.end_execution(40_000, "completed")
+        store.note_limit(1_000, 20, "start", "east")
+    assert [[line[0], line[1], line[-1]] for line in lines_of("endpoints")] == [
+        ["east", "10", "10.00"],
+        ["west", "30", "60.00"],
+    ]
+    assert [line[-1] for line in lines_of("models")] == ["70.00"]
+    assert [(line[1], line[-1]) for line in lines_of("events")] == [
+        ("execution 1", "done"),
+        ("west away", "connection: connection refused"),
+    ]
+    assert "Requests in flight at each endpoint east" in written()
+
+
+def test_one_endpoint_has_no_table_of_its_own() -> None:
+    settle_three()
+    assert "Endpoints" not in written()
 
 
 def test_the_time_of_all_executions_is_shown() -> None:

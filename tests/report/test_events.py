@@ -33,6 +33,7 @@ def execution(start: float, end: float, *pauses: dict[str, Any], **changes: Any)
         "attempts": 10,
         "cost_usd": None,
         "pauses": list(pauses),
+        "endpoint_pauses": [],
     }
     return {"least_cost_usd": changes.get("cost_usd"), **times, **own, **changes}
 
@@ -83,6 +84,26 @@ def test_pauses_of_models_at_the_same_time_are_one() -> None:
     paused = [each for each in events if each.look == "pause"]
     assert [(each.end_ms - each.start_ms) / MINUTE_MS for each in paused] == [15, 1]
     assert [each.why for each in paused] == ["a, b: http_503: overloaded", "b: http_503: overloaded"]
+
+
+def test_endpoints_that_were_away_or_closed_are_events_of_their_own() -> None:
+    """Their bands are in the plots of that endpoint; the pauses of the run are in those of the run."""
+    away = [{**pause(*times), "endpoint": name} for times, name in (((10, 30), "east"), ((25, 40), "west"))]
+    closed = {**pause(50, 60, message="the key is refused"), "endpoint": "east", "kind": "closed"}
+    events = events_of([execution(0, 60, pause(25, 30), endpoint_pauses=[*away, closed])])
+    assert [(each.what, each.why) for each in events] == [
+        ("execution 1", "done"),
+        ("east away", "http_503: overloaded"),
+        ("paused", "http_503: overloaded"),
+        ("west away", "http_503: overloaded"),
+        ("east closed", "the key is refused"),
+    ]
+    shown = {name: [band.label for band in bands_of(events, clock_of(60), name)] for name in ("", "east", "west")}
+    assert shown == {
+        "": ["3: paused 5 min 00 s"],
+        "east": ["2: east away 20 min 00 s", "5: east closed 10 min 00 s"],
+        "west": ["4: west away 15 min 00 s"],
+    }
 
 
 def test_gaps_lie_between_executions() -> None:

@@ -58,6 +58,8 @@ def page(**changes: Any) -> Page:
         "events": [],
         "events_left_out": 0,
         "figures": [],
+        "endpoints": [],
+        "endpoint_figures": [],
         "scores": [],
         "scorer": "",
         "agreement": "",

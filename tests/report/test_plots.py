@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from batchrun.report.plots import LimitPoint, figures
+from batchrun.report.plots import LimitPoint, endpoint_figures, figures
 from batchrun.report.svg import Band
 from batchrun.report.tally import tally
 
@@ -97,3 +97,19 @@ def test_the_most_in_flight_is_named_a_mean_and_is_not_above_the_limit(write_res
     assert max(found.timeline.in_flight) > 1
     _, flight, *_ = figures(found, [LimitPoint(0, 1)], {})
     assert flight.note.startswith("on average 1 in flight in the busiest ")
+
+
+def test_each_endpoint_has_a_plot_of_what_was_in_flight_there(write_results: Any) -> None:
+    """With its own limit and its own outages; an endpoint with few rows has none."""
+    rows = [{"finished_at": 2_000 * number, "endpoint": "east" if number % 3 else "west"} for number in range(1, 41)]
+    rows[7] |= {"endpoint": "north"}
+    found = tally(write_results(*rows), failed_rows=0, has_endpoints=True)
+    timelines = {name: its.timeline for name, its in found.endpoints.items()}
+    limits = {"east": [LimitPoint(0, 8), LimitPoint(30_000, 6)], "west": [LimitPoint(0, 3)]}
+    away = Band(20, 40, "pause", "2: west away 20 s", "2", "2: west away 20 s: timeout")
+    east, west = endpoint_figures(timelines, limits, {"west": [away]})
+    assert (east.title, west.title) == ("east", "west")
+    assert ("last limit 6" in east.note, "last limit 3" in west.note) == (True, True)
+    assert "band pause" in classes(west.svgs[0])
+    assert "band pause" not in classes(east.svgs[0])
+    assert any("1 completed" in text and "west away" in text for text in hovers(west.svgs[0]))

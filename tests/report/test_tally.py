@@ -59,7 +59,23 @@ def test_the_time_of_a_model_is_without_the_gaps_between_executions(write_result
     """It is what its throughput is divided by."""
     rows = [{"finished_at": at, "latency_s": 1.0} for at in (2_000, 3_000, 100_000, 101_000)]
     found = tally(write_results(*rows), failed_rows=0, gaps=[Gap(3_000, 98_000)])
-    assert found.running_s("m") == pytest.approx(5.0)
+    assert found.running_s(found.models["m"]) == pytest.approx(5.0)
+
+
+def test_each_endpoint_of_several_has_its_rows_and_its_times(write_results: Any) -> None:
+    """On the axis of the run; what was never sent belongs to none."""
+    rows = [{"finished_at": 1000 * second, "endpoint": "east" if second % 3 else "west"} for second in range(1, 25)]
+    rows[4] |= {"status": "failed", "endpoint": None, "latency_s": None}
+    rows[6] |= {"status": "failed"}
+    found = tally(write_results(*rows), failed_rows=0, has_endpoints=True)
+    counts = {
+        name: (its.rows.rows, sum(its.timeline.completed), sum(its.timeline.failed))
+        for name, its in found.endpoints.items()
+    }
+    assert counts == {"east": (15, 14, 1), "west": (8, 8, 0)}
+    assert found.timeline is not None
+    assert {its.timeline.width_ms for its in found.endpoints.values()} == {found.timeline.width_ms}
+    assert tally(write_results(*rows), failed_rows=0).endpoints == {}
 
 
 def test_prompts_are_counted_over_all_batches(write_results: Any, monkeypatch: pytest.MonkeyPatch) -> None:
