@@ -13,13 +13,14 @@ import pyarrow as pa
 
 from batchrun.answers.chat import problem_of
 from batchrun.answers.envelope import read_reply
+from batchrun.answers.kinds.responses import as_chat
 
 _TOKEN = [("token", pa.string()), ("logprob", pa.float64())]
 
 LOGPROBS = pa.list_(pa.struct([*_TOKEN, ("top_logprobs", pa.list_(pa.struct(_TOKEN)))]))
 """The type of the column: the answer's tokens in their order, each with its alternatives if they were asked for."""
 
-_SENT = re.compile(rb'"logprobs"\s*:\s*\{')
+_SENT = re.compile(rb'"logprobs"\s*:\s*(\{|\[\s*\{)')
 
 _Token = dict[str, Any]
 
@@ -41,6 +42,8 @@ def _tokens(body: bytes) -> list[_Token] | None:
         reply = read_reply(body)
     except ValueError:
         return None
+    if isinstance(reply, dict) and isinstance(reply.get("output"), list):
+        reply = as_chat(reply)
     found = None if problem_of(reply) else reply["choices"][0].get("logprobs")
     if not isinstance(found, dict):
         return None

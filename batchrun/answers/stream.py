@@ -23,6 +23,10 @@ _CHUNK = "chat.completion.chunk"
 _TEXT = "text_completion"
 """The object of completions, in their chunks too."""
 
+_OF_RESPONSES = "response."
+_LAST = (".completed", ".incomplete", ".failed", ".cancelled")
+"""How the types of the events of a response begin, and those of its last one end. Source: OpenAI's reference."""
+
 _KNOWN = frozenset({*_HEAD, "object", "choices", "usage"})
 
 _OF_PIECES = (b'"choices"', b'"delta"', b'"content"')
@@ -58,6 +62,7 @@ class StreamAssembler:
         """How the chunks begin."""
         self._has_halves = False
         self._is_text = False
+        self._response: dict[str, Any] | None = None
         self._is_closing = False
 
     @property
@@ -85,6 +90,8 @@ class StreamAssembler:
 
     def result(self) -> bytes:
         """Return the answer so far as the JSON of one chat completion, or the error from the stream."""
+        if self._response is not None:
+            return dumps_joined(self._response)
         if self._error is not None:
             return _begun(self._error, self._usage) if self._choices else self._error
         if self._stray is not None and not self._is_finished:
@@ -147,6 +154,8 @@ class StreamAssembler:
             self._error = data
         elif chunk.get("object") == "error" or name == b"error":  # the errors of vLLM until 2025, and of Anthropic
             self._error = b'{"error":' + data + b"}"
+        elif isinstance(kind := chunk.get("type"), str) and kind.startswith(_OF_RESPONSES):
+            self._read_response(kind, chunk.get("response"))
         elif isinstance(chunk.get("choices"), list) or isinstance(chunk.get("usage"), dict):
             self._read_chunk(chunk)
         elif name not in _PINGS and chunk.get("type") not in _PING_TYPES:
@@ -154,6 +163,12 @@ class StreamAssembler:
             self._read_stray(data)
             if isinstance(chunk.get("message"), str):
                 self._stray = b'{"error":' + data + b"}"
+
+    def _read_response(self, kind: str, response: Any) -> None:
+        """Take an event of a response: the last one has all of it, as if it had not been streamed."""
+        self._stray = None
+        if kind.endswith(_LAST) and isinstance(response, dict):
+            self._response, self.done = response, True
 
     def _read_broken(self, data: bytes) -> None:
         """Take an event that cannot be read: it may have been a piece of the answer, or anything else."""

@@ -69,7 +69,8 @@ class Settings(TypedDict, total=False):
     files: str | None
     """column of PDF files, sounds, videos or images to send with the text, in the same ways"""
     kind: Any
-    """what is asked: chat, completions, embeddings, rerank, score; the lines of a batch file name it by their url"""
+    """what is asked: chat, completions, responses, embeddings, rerank, score; the lines of a batch file name it by
+    their url"""
     temperature: float | None
     """sampling temperature, 0 to 2"""
     max_tokens: int | None

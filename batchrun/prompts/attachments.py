@@ -60,6 +60,8 @@ class Attachments:
         Raises:
             RowProblem: one cannot be read or is of no kind that can be sent, or a user message is missing.
         """
+        if "messages" not in prompt.body:  # of a kind that has none
+            return prompt
         try:
             parts, found = self._found((row.columns or {}).get(self.column), row.folder)
             if not parts:

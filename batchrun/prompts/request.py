@@ -22,7 +22,9 @@ MAX_BODY_BYTES = 64 << 20
 
 _KEY_BYTES = 16
 
-_ATTACHMENT = re.compile(rb'(?:(?<="url":")|(?<="file_data":")|(?<="data":"))((?:image|file):[0-9a-f]{32})(?=")')
+_ATTACHMENT = re.compile(
+    rb'(?:(?<="url":")|(?<="image_url":")|(?<="file_data":")|(?<="data":"))((?:image|file):[0-9a-f]{32})(?=")'
+)
 """Where an image or a file goes. In a text the quotes have a backslash before them, so that no text looks like this."""
 
 
@@ -46,6 +48,7 @@ class RequestMaker:
         self.kind: RequestKind = kind or job.model.kind
         """Kind of the requests."""
         self._shape = SHAPES[self.kind]
+        self._convert = self._shape.converted
         self._first, *self._others = self._shape.keys
         self._salt = b"" if self.kind == "chat" else self.kind.encode()  # bodies of two kinds may be the same
         if problem := unfit(job, self.kind):
@@ -65,16 +68,19 @@ class RequestMaker:
             self._parameters = self._merged({}, frozenset())
             self._tails = self._tails_of(self._parameters)
             self._heads = [(model, self._head(model)) for model in job.models]
-            keyed, sent, lenient = (_json(plain(each)) for each in formats) if formats else (b"", b"", b"")
+            forms = [_json(plain(self._format(each))) for each in formats] if formats else [b"", b"", b""]
         except RowProblem as problem:
             raise JobError(f"[model]: {problem}") from None
-        self._format = None if keyed == sent else (keyed, sent)
+        keyed, sent, lenient = forms
+        self._sent_format = None if keyed == sent else (keyed, sent)
         self.strict_forms = None if sent == lenient else (sent, lenient)
         """The JSON of the schema as it is sent, and without `strict`; None where `strict` is not sent."""
 
     def requests(self, prompt: Prompt) -> list[Request]:
         """Return the prompt's requests; raises `RowProblem`."""
         body = prompt.body
+        if self._convert is not None and "messages" in body:
+            body = self._convert(body)
         if len(body) == 1 and not prompt.without:  # nothing but what is asked: what follows it is known
             heads, tails = self._heads, self._tails
         else:
@@ -102,8 +108,8 @@ class RequestMaker:
 
     def _request(self, prompt: Prompt, model: str, sample: int, asked: bytes) -> Request:
         key = _key(self._salt + asked)
-        if self._format is not None:
-            asked = asked.replace(*self._format)
+        if self._sent_format is not None:
+            asked = asked.replace(*self._sent_format)
         if prompt.attachments:  # in the key their names are enough, which are their hashes
             asked = _with_attachments(asked, {each.name.encode(): each.data for each in prompt.attachments})
         if len(asked) > MAX_BODY_BYTES:
@@ -149,6 +155,12 @@ class RequestMaker:
         if not isinstance(seed, int):
             raise RowProblem(f"seed is {kind_of(seed)}; must be a whole number")
         return [self._tail(parameters | {"seed": seed + sample}) for sample in self._samples]
+
+    def _format(self, response_format: dict[str, Any]) -> Any:
+        """Return a `response_format` as it stands in the bodies."""
+        if self._shape.translated is None:
+            return response_format
+        return self._shape.translated({"response_format": response_format})["text"]["format"]
 
     def _tail(self, parameters: dict[str, Any]) -> bytes:
         if self._shape.translated is not None:

@@ -154,8 +154,9 @@ class RowForms:
             raise RowProblem(row.problem or "is broken")
         form = self.form(columns)
         kind = self.kind if form != "batch" else kind_of_line(columns) or self.kind
-        body = self._body(form, columns, row) if SHAPES[kind].has_messages else self._asked(kind, form, columns, row)
-        if self._examples is not None:
+        brings_messages = SHAPES[kind].has_messages and (kind == "chat" or form != "batch")
+        body = self._body(form, columns, row) if brings_messages else self._asked(kind, form, columns, row)
+        if self._examples is not None and brings_messages:
             body["messages"] = self._with_examples(self._examples, body["messages"], row)
         label = self.label(columns) if row.problem is None else self.label_of(row)
         if form == "batch" or columns.get("params") is None:
@@ -188,7 +189,9 @@ class RowForms:
         if form == "batch":
             body = batch_body(columns, row)
             asked = shape.body(body, row._replace(has_filled_nulls=False))
-            return asked | {name: value for name, value in overrides(body).items() if name not in asked}
+            asked |= {name: value for name, value in overrides(body).items() if name not in asked}
+            is_missing = shape.has_messages and (self.replaces_system or not asked.get("instructions"))
+            return asked | {"instructions": self.system.render(columns)} if self.system and is_missing else asked
         if self.asked is not None:
             [message] = self.asked.messages(row, ())
             return shape.body(columns, row, message["content"])

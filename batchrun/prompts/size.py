@@ -83,7 +83,8 @@ def asked_tokens(fields: Mapping[str, Any], kind: RequestKind = "chat") -> int |
     """
     if not SHAPES[kind].has_text:
         return 0
-    longest = fields.get("max_completion_tokens") or fields.get("max_tokens")
+    names = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+    longest = next(filter(None, map(fields.get, names)), None)
     # To some servers -1 means: no bound.
     return longest if type(longest) is int and longest >= 0 else None
 

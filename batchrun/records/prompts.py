@@ -9,6 +9,7 @@ RequestKind = Literal["chat", "completions", "responses", "embeddings", "rerank"
 PATHS: Mapping[RequestKind, str] = {
     "chat": "/chat/completions",
     "completions": "/completions",
+    "responses": "/responses",
     "embeddings": "/embeddings",
     "rerank": "/rerank",
     "score": "/score",

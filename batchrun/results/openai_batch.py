@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from batchrun.answers.envelope import read_reply
+from batchrun.answers.kinds.table import shape_of
 from batchrun.answers.raw_json import json_text
 from batchrun.records import OutcomeColumns
 from batchrun.results.answers import AnswerReader
@@ -87,7 +88,7 @@ def _object(body: bytes) -> tuple[dict[str, Any] | None, bytes]:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
         found = None
-    return (found, body) if isinstance(found, dict) and found.get("choices") else _searched(body)
+    return (found, body) if isinstance(found, dict) and shape_of(found) is not None else _searched(body)
 
 
 def _searched(body: bytes) -> tuple[dict[str, Any] | None, bytes]:

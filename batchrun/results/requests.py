@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from batchrun.answers.chat import problem_of
-from batchrun.answers.envelope import read_reply
+from batchrun.answers.chat import NOTHING
+from batchrun.answers.envelope import read_reply, shown_of
 from batchrun.answers.schema import INVALID
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.endpoint.pool.repair import Repair
@@ -77,7 +77,7 @@ def _repair(job: Job, request: Request, outcome: Outcome) -> Request | None:
         answer = read_reply(outcome.body)
     except ValueError:
         return None
-    if problem_of(answer) is not None:
+    if shown_of(answer) is NOTHING:
         return None
     repair = Repair(job.response)
     complaint = repair.complaint(answer)

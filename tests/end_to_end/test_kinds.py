@@ -91,6 +91,59 @@ def test_a_setting_that_a_kind_does_not_take_is_refused(run: Any, endpoint: Any,
     assert endpoint.stats.received == 0
 
 
+@pytest.mark.parametrize("stream", ["--no-stream", "--stream"])
+def test_messages_are_asked_as_items_of_a_response(run: Any, endpoint: Any, stream: str) -> None:
+    """The system message becomes the instructions; the answer has the same columns as a chat completion's."""
+    write_rows(
+        "in.jsonl",
+        {"prompt": "[[simulate: cut_body x1]] Hi"},
+        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+        {"prompt": "Hi", "params": {"max_tokens": 3}},
+        line(3, "/v1/responses", input="Hi", max_output_tokens=3),
+    )
+    assert run("in.jsonl", "--kind", "responses", "-s", "Be brief.", stream).code == 0
+    rows = results()
+    assert all(row["response"] for row in rows)
+    assert [row["finish_reason"] for row in rows] == ["stop", "stop", "length", "length"]
+    assert rows[2]["response"] == rows[3]["response"]
+    assert endpoint.stats.completion_tokens > sum(row["completion_tokens"] for row in rows)
+    assert endpoint.stats.billed_unreceived == 1
+    with openai.OpenAI(base_url=endpoint.base_url, api_key="x") as client:
+        found = client.responses.create(model=MODEL, instructions="Be brief.", input="Hi", max_output_tokens=3)
+    assert found.output_text == rows[2]["response"]
+    assert found.usage is not None
+    assert found.usage.input_tokens == rows[2]["prompt_tokens"]
+
+
+def test_responses_take_a_schema_and_repair_an_answer_that_does_not_fit(run: Any) -> None:
+    """Sent as `text.format`; the repair follows the items."""
+    Path("s.json").write_bytes(orjson.dumps({"type": "object", "properties": {"a": {"type": "string"}}}))
+    write_prompts("Hi", "[[simulate: off_schema x1]] Hi")
+    assert run("in.jsonl", "--kind", "responses", "--schema", "s.json").code == 0
+    assert all(row["status"] == "completed" for row in results())
+    one, two = (row["attempts"] for row in results())
+    assert one == 1 < two
+
+
+def test_tools_and_reasoning_of_responses_have_their_columns(run: Any, endpoint: Any) -> None:
+    endpoint.change(reasoning_models=["Llama"])
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+    write_rows("in.jsonl", {"prompt": "Hi", "params": {"tools": [tool], "tool_choice": "required"}}, {"prompt": "Hi"})
+    assert run("in.jsonl", "--kind", "responses").code == 0
+    one, two = results()
+    assert orjson.loads(one["tool_calls"])[0]["function"]["name"] == "look"
+    assert one["finish_reason"] == "tool_calls"
+    assert two["reasoning"]
+    assert two["reasoning_tokens"] > 0
+
+
+def test_images_travel_in_responses(run: Any, endpoint: Any) -> None:
+    Path("a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 50)
+    write_rows("in.jsonl", {"prompt": "What is it?", "image": "a.png"})
+    assert run("in.jsonl", "--kind", "responses", "--images", "image").code == 0
+    assert endpoint.stats.prompt_tokens > 256
+
+
 def test_a_text_becomes_a_vector(run: Any, endpoint: Any) -> None:
     """A column of one length, the same numbers that the `openai` client gets; no tokens are bought as output."""
     write_rows("in.jsonl", {"text": "one"}, {"text": "[[simulate: 503 x1]] two"}, {"text": ""})
@@ -153,12 +206,13 @@ def test_lines_of_all_kinds_in_one_file_have_the_columns_of_all(run: Any) -> Non
         chat(0),
         line(1, "/v1/embeddings", input="a", dimensions=4),
         line(2, "/v1/completions", prompt="a"),
+        line(5, "/v1/responses", input="a"),
         line(3, "/v1/rerank", query="a", documents=["a"]),
         line(4, "/v1/score", text_1="a", text_2="b"),
     )
     assert run("in.jsonl", "--max-tokens", 20, model=None).code == 0
     filled = [{name for name in COLUMNS if row[name] is not None} for row in results()]
-    assert filled == [{"response"}, {"embedding"}, {"response"}, {"ranking"}, {"scores"}]
+    assert filled == [{"response"}, {"embedding"}, {"response"}, {"response"}, {"ranking"}, {"scores"}]
 
 
 COLUMNS = ("response", "embedding", "ranking", "scores")

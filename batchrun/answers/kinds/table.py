@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchrun.answers.chat import broken_choice, completion_of, problem_of
-from batchrun.answers.kinds import completions, embeddings, rankings, scores
+from batchrun.answers.kinds import completions, embeddings, rankings, responses, scores
 from batchrun.answers.kinds.shape import Shape
 from batchrun.records import RequestKind
 
@@ -13,6 +13,7 @@ CHAT = Shape("a chat completion", completions.has_choices, problem_of, completio
 SHAPES: Mapping[RequestKind, Shape] = {
     "chat": CHAT,
     "completions": completions.SHAPE,
+    "responses": responses.SHAPE,
     "embeddings": embeddings.SHAPE,
     "rerank": rankings.SHAPE,
     "score": scores.SHAPE,

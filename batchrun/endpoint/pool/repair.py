@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from batchrun.answers.chat import completion_of
+from batchrun.answers.envelope import shown_of
 from batchrun.answers.schema import AnswerSchema, Complaint
 from batchrun.job.sections import Response
 from batchrun.records import Request
@@ -26,8 +26,8 @@ class Repair:
         self._schema = AnswerSchema(response.schema)
 
     def complaint(self, answer: Mapping[str, Any]) -> Complaint | None:
-        """Return why a parsed chat completion does not fit; None when it fits."""
-        found = self._schema.judge(completion_of(answer))
+        """Return why a parsed answer does not fit; None when it fits."""
+        found = self._schema.judge(shown_of(answer))
         return found if isinstance(found, Complaint) else None
 
     def asked_again(
@@ -38,12 +38,14 @@ class Repair:
         Args:
             request: of the row.
             first_body: the row's first body: earlier repairs are not repeated, since every token is paid for.
-            answer: the parsed chat completion that does not fit.
+            answer: the parsed answer that does not fit.
             complaint: what is wrong with it.
         """
         asked: dict[str, Any] = orjson.loads(first_body)
-        text = completion_of(answer).response
-        asked["messages"] = [*asked["messages"], *repair_messages(self._schema.schema, text, complaint)]
+        more = repair_messages(self._schema.schema, shown_of(answer).response, complaint)
+        key = "messages" if "messages" in asked else "input"
+        before = asked[key]
+        asked[key] = [*([{"role": "user", "content": before}] if isinstance(before, str) else before), *more]
         return request._replace(body=orjson.dumps(asked))
 
 

@@ -5,13 +5,14 @@ from functools import lru_cache
 from typing import Any
 
 from batchrun.job.sections import Job
-from batchrun.prompts.kinds import chat, completions, embeddings, rerank, score
+from batchrun.prompts.kinds import chat, completions, embeddings, rerank, responses, score
 from batchrun.prompts.kinds.shape import Shape
 from batchrun.records import PATHS, RequestKind
 
 SHAPES: Mapping[RequestKind, Shape] = {
     "chat": chat.SHAPE,
     "completions": completions.SHAPE,
+    "responses": responses.SHAPE,
     "embeddings": embeddings.SHAPE,
     "rerank": rerank.SHAPE,
     "score": score.SHAPE,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from batchrun.simulator.answers import complete
 from batchrun.simulator.chat import Chat
 from batchrun.simulator.delivery import chat_events
-from batchrun.simulator.kinds import completions, embeddings, rerank, score
+from batchrun.simulator.kinds import completions, embeddings, rerank, responses, score
 from batchrun.simulator.kinds.kind import Body, Kind
 
 
@@ -28,6 +28,7 @@ CHAT = Kind(_as_is, complete, _shown, _events)
 KINDS: Mapping[str, Kind] = {
     "/chat/completions": CHAT,
     "/completions": completions.KIND,
+    "/responses": responses.KIND,
     "/embeddings": embeddings.KIND,
     "/rerank": rerank.KIND,
     "/score": score.KIND,

@@ -12,6 +12,10 @@ from batchrun.records import Reply
 REPLIES: dict[str, dict[str, Any]] = {
     "chat": {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]},
     "completions": {"choices": [{"text": "a", "finish_reason": "stop"}]},
+    "responses": {
+        "status": "completed",
+        "output": [{"type": "message", "content": [{"type": "output_text", "text": "a"}]}],
+    },
     "embeddings": {"data": [{"embedding": [1.0, 2.0]}]},
     "rerank": {"results": [{"index": 0, "relevance_score": 0.5}]},
     "score": {"data": [{"index": 0, "score": 0.5}]},
