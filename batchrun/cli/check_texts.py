@@ -104,15 +104,17 @@ def _longest(report: Report) -> list[str]:
 
 
 def _requests(report: Report, job: Job) -> list[str]:
-    if report.settled and not report.ahead.requests:
+    reused = [f"{each['rows']:,} more are reused from {each['run']}, at no cost" for each in report.reused]
+    if report.settled and not report.ahead.requests and not reused:
         return [f"nothing to send: {report.settled:,} of {counted(report.requests, 'request')} settled"]
     models = f" to {len(report.windows)} models" if len(report.windows) > 1 else ""
     settled = f", {report.settled:,} settled already" if report.settled else ""
     made_of = product_text(job, RowCount(report.rows, is_exact=True))
     lines = [f"{report.ahead.requests:,} to send{models}{settled}{f' ({made_of})' if made_of else ''}"]
-    if copies := report.requests - report.settled - report.ahead.requests:
+    copies = report.requests - report.settled - report.ahead.requests - sum(each["rows"] for each in report.reused)
+    if copies:
         lines.append(f"{copies:,} more ask the same as others and get a copy of the answer, at no cost")
-    return lines
+    return lines + reused
 
 
 def _tokens(report: Report) -> list[str]:

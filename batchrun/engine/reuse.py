@@ -6,7 +6,7 @@ and a resume need not know of it. It is not looked for again while neither the r
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,8 @@ def refuse_unusable(job: Job, *, simulated: bool) -> None:
     Raises:
         JobError: another run cannot be read, is the job's own, or has answers of the other kind.
     """
-    for run in job.input.reuse:
-        with _other_run(job, run, simulated=simulated):
-            pass
+    with ExitStack() as opened:
+        other_runs(job, opened, simulated=simulated)
 
 
 def take_over(
@@ -76,20 +75,17 @@ def take_over(
     if is_known and store.fact(facts.REUSED) == looked_for:
         return
     with ExitStack() as opened:
-        others = [opened.enter_context(_other_run(job, run, simulated=simulated)) for run in job.input.reuse]
+        others = other_runs(job, opened, simulated=simulated)
         say(f"reading the whole input to see which answers of {' and '.join(job.input.reuse)} can be reused")
         requests = opened.enter_context(Requests(shares_answers=job.input.dedupe))
         own = opened.enter_context(RunAnswers(job.run_directory))
         models = _list(requests, source, store, fits=fits)
-        for other in others:
-            requests.pair(other.answers(), own.used(other.name))
-            count = 0
-            for found in other.found(requests):
-                outcomes = [_outcome(each, models[each.model]) for each in found if _fits(each, repair)]
-                store.adopt(outcomes, other.name)
-                count += len(outcomes)
-            requests.forget_paired()
-            say(f"{counted(count, 'answer')} reused from {other.name}, at no cost")
+        counts = dict.fromkeys(job.input.reuse, 0)
+        for run, found in matches(requests, others, {run: own.used(run) for run in counts}, repair):
+            store.adopt([_outcome(each, models[each.model]) for each in found], run)
+            counts[run] += len(found)
+    for run, count in counts.items():
+        say(f"{counted(count, 'answer')} reused from {run}, at no cost")
     store.set_fact(facts.REUSED, looked_for)
     store.expect(job.per_row)
 
@@ -105,7 +101,7 @@ def _list(requests: Requests, source: Source, store: Store, *, fits: bool) -> di
     return models
 
 
-class _Other:
+class OtherRun:
     """Another run, open for reading; what is wrong with it is reported as a mistake in the job."""
 
     def __init__(self, name: str, run: RunAnswers, endpoint_of: EndpointOf) -> None:
@@ -124,8 +120,43 @@ class _Other:
             yield from self._run.found(requests, self._endpoint_of)
 
 
+def matches(
+    requests: Requests,
+    others: Iterable[OtherRun],
+    used: Mapping[str, list[tuple[bytes, int, int]]],
+    repair: Repair | None,
+) -> Iterator[tuple[str, list[Found]]]:
+    """Yield the answers of other runs to requests, each with the name of its run, some at a time.
+
+    Args:
+        requests: that are not settled.
+        others: in the order in which they are looked through.
+        used: by run, key and sample of the answers that were taken before, and how many.
+        repair: knows the job's schema, which answers must fit.
+    """
+    for other in others:
+        requests.pair(other.answers(), used.get(other.name, ()))
+        for found in other.found(requests):
+            yield other.name, [each for each in found if _fits(each, repair)]
+        requests.forget_paired()
+
+
+def other_runs(job: Job, opened: ExitStack, *, simulated: bool) -> list[OtherRun]:
+    """Open the runs that a job reuses.
+
+    Raises:
+        JobError: one cannot be read, is the job's own, is named twice, or has answers of the other kind.
+    """
+    places = [Path(run).resolve() for run in job.input.reuse]
+    if twice := next(
+        (run for run, place in zip(job.input.reuse, places, strict=True) if places.count(place) > 1), None
+    ):
+        raise JobError(f"input.reuse: {twice} is named twice; name each run once")
+    return [opened.enter_context(_other_run(job, run, simulated=simulated)) for run in job.input.reuse]
+
+
 @contextmanager
-def _other_run(job: Job, name: str, *, simulated: bool) -> Iterator[_Other]:
+def _other_run(job: Job, name: str, *, simulated: bool) -> Iterator[OtherRun]:
     """Open another run.
 
     Raises:
@@ -144,7 +175,7 @@ def _other_run(job: Job, name: str, *, simulated: bool) -> Iterator[_Other]:
         if has_answers and is_simulated != simulated:
             kind = "real" if simulated else "simulated"
             raise JobError(f"input.reuse: {name} holds {kind} answers; simulated and real answers do not mix")
-        yield _Other(name, run, endpoint_of)
+        yield OtherRun(name, run, endpoint_of)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Answers of other runs are taken for the same requests, and only for these: the books of the server show it."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -307,3 +308,55 @@ def test_paths_in_a_job_file_are_relative_to_it(go: Go, batchrun: Any, endpoint:
     assert (done.code, count) == (0, 0)
     done, count = bought(endpoint, lambda: batchrun("run", "jobs/job.toml", "--reuse", "runs/one", "-o", "other"))
     assert (done.code, count) == (0, 0)
+
+
+def test_check_counts_what_run_will_take(go: Go, batchrun: Any, endpoint: Any) -> None:
+    """Of a new directory, of one with answers, after an edit, and where rows share answers."""
+    go("one", "a", "b")
+    go("two", "c", "c")
+
+    def checked(*prompts: str, flags: tuple[Any, ...] = ()) -> Any:
+        write_prompts(*prompts, path="out.jsonl")
+        url = ("--base-url", endpoint.base_url)
+        others = ("--reuse", "one", "--reuse", "two")
+        done = batchrun("check", "out.jsonl", "-m", MODEL, *url, "-o", "out", *others, "--json", *flags)
+        return done.json["ahead"]["requests"], {each["run"]: each["rows"] for each in done.json["reused"]}
+
+    def ran(*prompts: str, flags: tuple[Any, ...] = ()) -> Any:
+        before = {each["run"]: each["rows"] for each in status().get("reused", [])}
+        done, count = bought(endpoint, lambda: go("out", *prompts, reuse=("one", "two"), flags=(*flags, "--yes")))
+        assert done.code == 0
+        return count, {
+            each["run"]: new for each in done.json["reused"] if (new := each["rows"] - before.get(each["run"], 0))
+        }
+
+    def status() -> Any:
+        path = Path("out/run.json")
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    prompts = ("a", "x", "c")
+    assert checked(*prompts) == ran(*prompts) == (1, {"one": 1, "two": 1})
+    assert checked(*prompts) == ran(*prompts) == (0, {})
+    prompts = ("a", "x", "c", "c", "c", "b", "y")
+    assert checked(*prompts) == ran(*prompts) == (2, {"one": 1, "two": 1})
+    shutil.rmtree("out")
+    prompts = ("c", "z", "c", "c", "z")
+    assert checked(*prompts, flags=("--dedupe",)) == ran(*prompts, flags=("--dedupe",)) == (1, {"two": 3})
+
+
+def test_check_shows_it(go: Go, batchrun: Any, endpoint: Any) -> None:
+    """And refuses what run refuses."""
+    go("one", "a", "b")
+    write_prompts("a", "x", "b", path="out.jsonl")
+    flags = ("out.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", "--reuse")
+    done = batchrun("check", *flags, "one")
+    assert "requests  1 to send\n          2 more are reused from one, at no cost" in done.stdout
+    done = batchrun("check", *flags, "nowhere")
+    assert (done.code, "--reuse: nowhere: holds no run" in done.stderr) == (2, True)
+
+
+def test_a_run_is_named_once(go: Go) -> None:
+    """Its answers would be used twice."""
+    go("one", "a")
+    done = go("out", "a", reuse=("one", "./one"))
+    assert (done.code, "--reuse: one is named twice" in done.stderr) == (2, True)

@@ -19,6 +19,7 @@ from batchrun.engine.preflight.judge_outlook import judge_line
 from batchrun.engine.preflight.known import NO_PAST, Past, learned, survey_for
 from batchrun.engine.preflight.outlook import Outlook, asked_of, excess, look_ahead, model_notes
 from batchrun.engine.preflight.probe import Probed
+from batchrun.engine.preflight.reusable import Reusable
 from batchrun.engine.preflight.survey import Cause, Long, Repeated, Survey
 from batchrun.engine.resume import (
     ENDPOINT_CURE,
@@ -56,6 +57,8 @@ class Report:
     """In all."""
     settled: int
     """Of these, in the run directory already."""
+    reused: list[dict[str, Any]]
+    """Of the others, how many `rows` each `run` of `reuse` answers."""
     ahead: Outlook
     counted_by: str
     """How the tokens of prompts were counted: `characters`, `tokenizer`, or `answers`."""
@@ -100,7 +103,8 @@ def check(
         JobError: the job's scorer or schema is not valid, or the run directory holds answers of the other kind.
         RunDirectoryError: the checkpoint cannot be read.
     """
-    found = _look(job, source, on_read, simulated=simulated)
+    with Reusable(job, simulated=simulated) as reusable:
+        found = _look(job, source, on_read, reusable, simulated=simulated)
     past, survey = found.past, found.survey
     probes = probe(survey)
     known, counted_by = learned(survey, past, probes)
@@ -117,6 +121,7 @@ def check(
         windows={model: part.context_tokens for model, part in survey.models.items()},
         requests=sum(part.requests for part in survey.models.values()),
         settled=sum(part.settled for part in survey.models.values()),
+        reused=reusable.rows,
         ahead=ahead,
         counted_by=counted_by,
         spent_usd=past.used.spent.usd,
@@ -143,7 +148,9 @@ class _Found(NamedTuple):
     """Whether the user has agreed to the caps before."""
 
 
-def _look(job: Job, source: Source, on_read: Callable[[float | None], None], *, simulated: bool) -> _Found:
+def _look(
+    job: Job, source: Source, on_read: Callable[[float | None], None], reusable: Reusable, *, simulated: bool
+) -> _Found:
     """Read the whole input, and the run directory; check the job's scorer and schema first."""
     check_evaluation(job)
     check_judge(job)
@@ -151,15 +158,17 @@ def _look(job: Job, source: Source, on_read: Callable[[float | None], None], *, 
         AnswerSchema(job.response.schema)
     if not (job.run_directory / FILE_NAME).exists():
         survey = survey_for(job, NO_PAST)
-        for _ in _read(source, survey, on_read):
+        for _ in reusable.listed(_read(source, survey, on_read)):
             pass
-        return _Found(NO_PAST, survey, asked_of(survey, {m: part.distinct for m, part in survey.models.items()}))
+        left = asked_of(survey, {model: part.distinct for model, part in survey.models.items()})
+        return _Found(NO_PAST, survey, reusable.left(survey, left))
     with Checkpoint(job.run_directory) as checkpoint:
         past = Past.of(checkpoint, job)
         unrecorded = checkpoint.in_flight() + (checkpoint.fact(facts.UNRECORDED) or 0)
         refuse_other_kind(checkpoint, job.run_directory, past.totals, unrecorded, simulated=simulated)
         survey = survey_for(job, past)
-        left, changed, refusal = _compared(checkpoint, job, source, survey, on_read)
+        left, changed, refusal = _compared(checkpoint, job, source, survey, on_read, reusable)
+        left = reusable.left(survey, left)
         if not simulated and (question := endpoint_question(checkpoint, job, past.totals)):
             refusal = f"{question}; {ENDPOINT_CURE}"
         is_agreed = has_agreed(checkpoint, agreement_of(job, source.files))
@@ -176,14 +185,19 @@ def _unpriced(job: Job, *, simulated: bool) -> str | None:
 
 
 def _compared(
-    checkpoint: Checkpoint, job: Job, source: Source, survey: Survey, on_read: Callable[[float | None], None]
+    checkpoint: Checkpoint,
+    job: Job,
+    source: Source,
+    survey: Survey,
+    on_read: Callable[[float | None], None],
+    reusable: Reusable,
 ) -> tuple[dict[str, Asked], str | None, str | None]:
     """Read the whole input; return what is left, by model, and what `run` would say of an edit and ask.
 
     Requests are compared with their outcomes only where that is needed: it takes more than twice as long as reading.
     """
     origin, settled = origin_of(job, source.files), settled_in(job.run_directory)
-    batches = _read(source, survey, on_read)
+    batches = reusable.listed(_read(source, survey, on_read))
     is_stdin = any(file.is_stdin for file in source.files)
     is_edited = may_not_fit(
         checkpoint, origin, has_outcomes=bool(checkpoint.totals()), has_retired=lambda: settled.has_retired
@@ -192,13 +206,16 @@ def _compared(
         for _ in batches:
             pass
         _note_settled(survey, settled.by_model)
+        reusable.drop(checkpoint.settled_requests())
         return survey.without(checkpoint.settled_requests()), None, None
     foreseen = foresee(job.run_directory, batches, shares_answers=job.input.dedupe)
     _note_settled(survey, foreseen.settled)
     is_other_stdin = is_stdin and foreseen.change.gone > 0
     left = survey.only(foreseen.new_rows)
     if not (is_edited or is_other_stdin):
+        reusable.drop(checkpoint.settled_requests())
         return left, None, None
+    reusable.only(foreseen.new_rows)
     changed = changed_parts(checkpoint, job, origin, is_other_stdin=is_other_stdin)
     question = replace_question(foreseen.change, changed, job)
     refusal = None if question is None else f"{question}; {replace_cure(job)}"

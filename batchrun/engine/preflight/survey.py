@@ -236,6 +236,17 @@ class Survey:
             if count > 0
         }
 
+    def less(self, left: Mapping[str, Asked], rows_by_model: Mapping[str, Sequence[int]]) -> dict[str, Asked]:
+        """Return what is left without some of the requests; their rows are listed once for each request."""
+        counts = {model: each.requests - len(rows_by_model.get(model, ())) for model, each in left.items()}
+        return {
+            model: self.models[model]
+            .asked(count)
+            ._replace(tokens=max(0.0, left[model].tokens - sum(map(self._tokens_of, rows_by_model.get(model, ())))))
+            for model, count in counts.items()
+            if count > 0
+        }
+
     def _tokens_of(self, row: int) -> float:
         return self.row_tokens[row]
 
