@@ -1,6 +1,6 @@
 """Looks at a job before it is sent, at all of its input, for `check`. `preview` looks at the first rows."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -57,7 +57,7 @@ class Report:
     """In all."""
     settled: int
     """Of these, in the run directory already."""
-    reused: list[dict[str, Any]]
+    reused: Sequence[dict[str, Any]]
     """Of the others, how many `rows` each `run` of `reuse` answers."""
     ahead: Outlook
     counted_by: str
@@ -103,13 +103,11 @@ def check(
         JobError: the job's scorer or schema is not valid, or the run directory holds answers of the other kind.
         RunDirectoryError: the checkpoint cannot be read.
     """
-    with Reusable(job, simulated=simulated) as reusable:
-        found = _look(job, source, on_read, reusable, simulated=simulated)
+    found = _look(job, source, on_read, simulated=simulated)
     past, survey = found.past, found.survey
     probes = probe(survey)
     known, counted_by = learned(survey, past, probes)
     ahead = look_ahead(job, found.left, known, slots=_known_limit(job) or past.limit)
-    above = None if found.is_agreed else excess(job, ahead, past.used)
     return Report(
         files=[file.shown for file in source.files],
         rows=survey.rows,
@@ -121,7 +119,7 @@ def check(
         windows={model: part.context_tokens for model, part in survey.models.items()},
         requests=sum(part.requests for part in survey.models.values()),
         settled=sum(part.settled for part in survey.models.values()),
-        reused=reusable.rows,
+        reused=found.reused,
         ahead=ahead,
         counted_by=counted_by,
         spent_usd=past.used.spent.usd,
@@ -129,7 +127,7 @@ def check(
         notes=[*source.notices, *model_notes(job, survey, today), *filter(None, [judge_line(job, ahead)])],
         probes=probes,
         changed=found.changed,
-        refusal=_unpriced(job, simulated=simulated) or found.refusal or (above and above.text),
+        refusal=_unpriced(job, simulated=simulated) or found.refusal or _above(job, found, ahead),
     )
 
 
@@ -146,9 +144,23 @@ class _Found(NamedTuple):
     """Why `run` would ask for `--yes` because of what is in the directory."""
     is_agreed: bool = False
     """Whether the user has agreed to the caps before."""
+    reused: Sequence[dict[str, Any]] = ()
+    """How many requests other runs answer."""
 
 
-def _look(
+def _look(job: Job, source: Source, on_read: Callable[[float | None], None], *, simulated: bool) -> _Found:
+    with Reusable(job, simulated=simulated) as reusable:
+        found = _looked(job, source, on_read, reusable, simulated=simulated)
+        return found._replace(reused=reusable.rows)
+
+
+def _above(job: Job, found: _Found, ahead: Outlook) -> str | None:
+    """Return why what is ahead exceeds a cap that the user has not agreed to."""
+    above = None if found.is_agreed else excess(job, ahead, found.past.used)
+    return above and above.text
+
+
+def _looked(
     job: Job, source: Source, on_read: Callable[[float | None], None], reusable: Reusable, *, simulated: bool
 ) -> _Found:
     """Read the whole input, and the run directory; check the job's scorer and schema first."""
