@@ -8,6 +8,10 @@ from batchrun.checkpoint.queue import WriteQueue
 
 _NOTE = "INSERT INTO limits VALUES (?, ?, ?)"
 _NOTE_ENDPOINT = "INSERT INTO endpoint_limits VALUES (?, ?, ?, ?)"
+_LAST = (
+    "SELECT endpoint, requests FROM endpoint_limits WHERE rowid IN (SELECT max(rowid) FROM endpoint_limits "
+    "GROUP BY endpoint)"
+)
 _READ = "SELECT endpoint, at_ms, requests FROM endpoint_limits ORDER BY at_ms, rowid"
 
 
@@ -46,3 +50,8 @@ class LimitHistory:
 def read_endpoint_limits(connection: sqlite3.Connection) -> Iterator[EndpointLimit]:
     """Yield the limits of each endpoint of several, in the order of time; none where there is one."""
     return map(EndpointLimit._make, connection.execute(_READ))
+
+
+def last_limits(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return the limit of each endpoint of several as it was noted last; none where there is one."""
+    return dict(connection.execute(_LAST))

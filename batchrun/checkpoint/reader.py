@@ -12,7 +12,7 @@ from batchrun.checkpoint.facts import COPIES, STATED_AS_0, Fact, named
 from batchrun.checkpoint.file import connect, damaged, translated
 from batchrun.checkpoint.history import ExecutionTimes, read_history
 from batchrun.checkpoint.in_flight import in_flight, owed_in
-from batchrun.checkpoint.limit_history import EndpointLimit, read_endpoint_limits
+from batchrun.checkpoint.limit_history import EndpointLimit, last_limits, read_endpoint_limits
 from batchrun.checkpoint.origins import Origins
 from batchrun.checkpoint.sources import read_sources
 from batchrun.checkpoint.tables import COUNTS, FILE_NAME, OUTCOME_COLUMNS, Asked, pack, unpack, unpack_all
@@ -157,6 +157,11 @@ class Checkpoint:
         """Return the limits of each endpoint of several, in the order of time; empty where there is one."""
         with translated(self.path):
             return list(read_endpoint_limits(self._connection))
+
+    def last_limits(self) -> dict[str, int]:
+        """Return the limit of each endpoint of several as it was noted last; none where there is one."""
+        with translated(self.path):
+            return last_limits(self._connection)
 
     def executions(self, *, is_running: bool) -> list[ExecutionTimes]:
         """Return when the run started, stopped and paused, over all its executions; none before version 2 of the file.

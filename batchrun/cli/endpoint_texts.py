@@ -23,7 +23,8 @@ def _text(endpoint: Mapping[str, Any], summary: Summary) -> str:
     if endpoint["failed"]:
         parts.append(f"{endpoint['failed']:,} failed")
     if endpoint["throttled"]:
-        parts.append(f"{endpoint['throttled']:,} throttled")
+        least = "at least " if summary.state == "running" else ""  # rows that wait are not counted yet
+        parts.append(f"{least}{endpoint['throttled']:,} throttled")
     if endpoint["state"] == OPEN:
         parts.append(f"{endpoint['in_flight']}/{endpoint['limit']} in flight")
     if endpoint["cost_usd"] and not summary.simulated:

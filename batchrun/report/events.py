@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from batchrun.checkpoint.history import CLOSED
 from batchrun.report.clock import Clock, Gap, Span, gaps_between
 from batchrun.report.svg import Band
 from batchrun.report.texts import duration_text
@@ -14,7 +15,7 @@ _MOST_EVENTS = 200
 
 _ADVICE = "; run the same command again to resume"
 
-Look = Literal["execution", "pause", "gap"]
+Look = Literal["execution", "pause", "closed", "gap"]
 
 
 class Event(NamedTuple):
@@ -125,7 +126,8 @@ def _pauses(entry: Mapping[str, Any], its: Iterable[Mapping[str, Any]], *, names
         lasts = entry["state"] == "running" and any(each["ended_at"] is None for each in pauses)
         why = pause_reason(pauses, is_of_several=names_models)
         what, endpoint = pause_word(pauses[0]), pauses[0].get("endpoint", "")
-        yield Event(0, "pause", what, start_ms, until_ms, lasts=lasts, why=why, endpoint=endpoint)
+        look: Look = "closed" if pauses[0]["kind"] == CLOSED else "pause"
+        yield Event(0, look, what, start_ms, until_ms, lasts=lasts, why=why, endpoint=endpoint)
 
 
 def lines_of(events: Sequence[Event], clock: Clock) -> list[EventLine]:
@@ -155,17 +157,23 @@ def bands_of(events: Iterable[Event], clock: Clock, endpoint: str = "") -> list[
     Args:
         events: that happened.
         clock: of the time axis.
-        endpoint: name of one endpoint of several, whose pauses are shown; empty: those of the run.
+        endpoint: name of one endpoint of several, to show only when that was away or closed; empty: all pauses, and not
+            the endpoints that were closed, which may be for most of the time.
     """
     bands = []
     begins = {gap.end_ms: gap.start_ms for gap in clock.gaps}
     for event in events:
         start_ms = max(begins.get(event.end_ms, 0), event.start_ms) if event.look == "gap" else event.start_ms
         low_ms, high_ms = max(start_ms, clock.start_ms), min(event.end_ms, clock.end_ms)
-        is_its = event.look == "gap" or (event.look == "pause" and event.endpoint == endpoint)
-        if is_its and low_ms <= high_ms:
+        if _is_shown(event, endpoint) and low_ms <= high_ms:
             label = f"{event.number}: {event.what} {duration_text((event.end_ms - event.start_ms) / 1000)}"
             places = clock.place(low_ms) / 1000, clock.place(high_ms) / 1000
             title = ": ".join(filter(None, [label, event.why]))
             bands.append(Band(*places, event.look, label, str(event.number), title))
     return bands
+
+
+def _is_shown(event: Event, endpoint: str) -> bool:
+    if event.look == "gap" or not endpoint:
+        return event.look in ("gap", "pause")
+    return event.endpoint == endpoint

@@ -63,7 +63,7 @@ class Band(NamedTuple):
     low: float
     high: float
     look: str
-    """Its class in the style sheet: `gap`, `pause`."""
+    """Its class in the style sheet: `gap`, `pause`, `closed`."""
     label: str
     short: str
     """Shown where there is no room for the label."""

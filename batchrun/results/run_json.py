@@ -21,7 +21,7 @@ def entry_of(summary: Summary) -> dict[str, Any]:
     """Return a summary as JSON can hold it; while the run runs, without counts that are not complete."""
     entry = dataclasses.asdict(summary)
     if summary.state == "running":
-        for each in (entry, *entry["models"], *entry["executions"][-1:]):
+        for each in (entry, *entry["models"], *entry["endpoints"], *entry["executions"][-1:]):
             each.update({name: None for name in _PARTIAL if name in each})
     return entry
 

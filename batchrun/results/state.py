@@ -109,7 +109,7 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         drained_by_ms=checkpoint.fact(facts.DRAINED_BY) if is_running else None,
         unwanted=(checkpoint.fact(facts.UNWANTED) or 0) if is_running else 0,
         endpoints=endpoint_figures(checkpoint.fact(facts.ENDPOINTS_NOW)) if is_running else (),
-        limits={each.endpoint: each.requests for each in checkpoint.endpoint_limits()},
+        limits=checkpoint.last_limits(),
     )
 
 

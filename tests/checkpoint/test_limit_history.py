@@ -17,6 +17,7 @@ def test_the_limit_of_a_run_is_the_sum_of_those_of_its_endpoints(tmp_path: Path)
     with Checkpoint(tmp_path) as checkpoint:
         assert list(checkpoint.limits()) == [(1_000, 8), (1_000, 12), (2_000, 20), (3_000, 16)]
         assert checkpoint.limit() == 16
+        assert checkpoint.last_limits() == {"east": 16, "west": 0}
         assert checkpoint.endpoint_limits() == [
             EndpointLimit("east", 1_000, 8),
             EndpointLimit("west", 1_000, 4),
@@ -31,4 +32,4 @@ def test_the_only_endpoint_has_one_history(tmp_path: Path) -> None:
         store.note_limit(2_000, 6, "rejected")
     with Checkpoint(tmp_path) as checkpoint:
         assert list(checkpoint.limits()) == [(1_000, 8), (2_000, 6)]
-        assert checkpoint.endpoint_limits() == []
+        assert (checkpoint.endpoint_limits(), checkpoint.last_limits()) == ([], {})

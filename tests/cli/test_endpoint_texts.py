@@ -35,14 +35,15 @@ EAST: dict[str, Any] = {
 }
 
 
-def lines(*endpoints: dict[str, Any], simulated: bool = False) -> list[str]:
-    return endpoint_lines(cast("Summary", SimpleNamespace(endpoints=list(endpoints), simulated=simulated)))
+def lines(*endpoints: dict[str, Any], simulated: bool = False, state: str = "running") -> list[str]:
+    run = SimpleNamespace(endpoints=list(endpoints), simulated=simulated, state=state)
+    return endpoint_lines(cast("Summary", run))
 
 
 def test_an_endpoint_that_is_open_shows_its_rows_and_what_is_in_flight() -> None:
     assert lines(EAST, EAST | {"name": "west", "requests": 1, "failed": 1, "throttled": 1_000, "cost_usd": None}) == [
         "endpoints east: 12,345 rows, 20/20 in flight, 1.2500 USD",
-        "          west: 1 row, 1 failed, 1,000 throttled, 20/20 in flight",
+        "          west: 1 row, 1 failed, at least 1,000 throttled, 20/20 in flight",
     ]
 
 
@@ -61,5 +62,6 @@ def test_what_only_some_rows_wait_for_is_shown_too() -> None:
 
 
 def test_a_run_that_has_ended_shows_what_each_has_done() -> None:
-    assert lines(EAST | {"state": None}) == ["endpoints east: 12,345 rows, 1.2500 USD"]
+    ended = EAST | {"state": None, "throttled": 7}
+    assert lines(ended, state="completed") == ["endpoints east: 12,345 rows, 7 throttled, 1.2500 USD"]
     assert lines() == []
