@@ -1,6 +1,6 @@
 """The text that `check` prints: one block for each question, its name in the left margin."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -142,13 +142,18 @@ def _cost(report: Report, job: Job) -> list[str]:
     return [
         *lines,
         about,
-        *(_PER_MILLION + price_text(each.price) for each in ahead.models if each.price and not lines),
+        *([] if lines else _prices_text(ahead.models)),
     ]
 
 
 def _model_cost(model: Forecast) -> str:
     cost = "no price known" if model.usd is None else f"{range_text(model.usd, usd_text)} USD"
-    return f"{model.model}: {cost}" + (f"; {_PER_MILLION}{price_text(model.price)}" if model.price else "")
+    return "; ".join([f"{model.model}: {cost}", *_prices_text([model])])
+
+
+def _prices_text(models: Iterable[Forecast]) -> list[str]:
+    prices = (" or ".join(map(price_text, each.prices)) for each in models)
+    return [_PER_MILLION + price for price in prices if price]
 
 
 def _time(report: Report) -> list[str]:

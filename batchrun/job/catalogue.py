@@ -199,6 +199,13 @@ def prices_of(job: Job, models: Mapping[str, Any]) -> dict[str, PriceLike | None
     return {model: price_of(job.endpoint, model, job.prices) for model in models}
 
 
+def charged(job: Job, model: str) -> tuple[PriceLike, ...]:
+    """Return what a model costs at the endpoints that serve it, each price once; empty when one is not known."""
+    prices = [price_of(job.endpoints[name], model, job.prices) for name in job.serving(model)]
+    known = [price for price in prices if price is not None]
+    return tuple(dict.fromkeys(known)) if len(known) == len(prices) else ()
+
+
 def usd_text(usd: float) -> str:
     """Return an estimate of money for people: two digits that say something, and never a small sum as nothing."""
     if usd >= 0.0001:

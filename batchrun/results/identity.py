@@ -17,7 +17,7 @@ import orjson
 from batchrun import __version__
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Facts, Known, Origin
-from batchrun.job.catalogue import prices_of
+from batchrun.job.catalogue import charged
 from batchrun.job.judging import stated_setting
 from batchrun.job.sections import Job
 from batchrun.job.serialization import job_to_dict
@@ -136,7 +136,8 @@ def agreement_of(job: Job, files: Iterable[InputFile]) -> list[Any]:
     limits = job.limits
     prices = [
         [model, price and [price.input_usd_per_mtok, price.output_usd_per_mtok, price.cached_input_usd_per_mtok]]
-        for model, price in prices_of(job, dict.fromkeys(job.models)).items()
+        for model in job.models
+        for price in charged(job, model) or (None,)
     ]
     return [limits.max_cost_usd, limits.max_tokens_total, [*origin_of(job, files).values(), prices]]
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from batchrun.job import catalogue
 from batchrun.job.catalogue import (
     cap_text,
+    charged,
     cost_text,
     cost_usd,
     is_reasoning,
@@ -22,7 +23,7 @@ from batchrun.job.catalogue import (
     usd_text,
 )
 from batchrun.job.endpoint import Endpoint
-from batchrun.job.sections import Price
+from batchrun.job.sections import Input, Job, Model, Price
 from batchrun.records import Usage
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -260,3 +261,19 @@ def test_a_cost_is_one_amount_or_a_range(usd: float | None, set_aside_usd: float
 @pytest.mark.parametrize(("usd", "text"), [(0.00001, "0.00001"), (0.5, "0.5"), (20.0, "20"), (1e7, "10000000")])
 def test_a_cap_is_shown_as_it_is_typed(usd: float, text: str) -> None:
     assert cap_text(usd) == text
+
+
+def test_a_model_may_have_several_prices_and_has_none_where_one_is_not_known() -> None:
+    """Any of the endpoints that serve it may answer."""
+
+    def job(*prices: Price | None) -> Job:
+        urls = [f"https://host-{number}.example/v1" for number in range(len(prices))]
+        endpoints = {
+            f"e{number}": Endpoint(base_url=url, prices={} if price is None else {"m": price})
+            for number, (url, price) in enumerate(zip(urls, prices, strict=True))
+        }
+        return Job(input=Input(path="in.jsonl"), model=Model(name="m"), endpoints=endpoints)
+
+    assert charged(job(PLAIN, CACHED, PLAIN), "m") == (PLAIN, CACHED)
+    assert charged(job(PLAIN, None), "m") == ()
+    assert charged(Job(input=Input(path="in.jsonl"), model=Model(name=LLAMA)), LLAMA) == (load_prices()[LLAMA],)

@@ -9,9 +9,10 @@ long answers are. Before the first answer there is only what the request allows 
 on the mean of those that came.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from batchrun.engine.preflight.prompt_fit import UNKNOWN_SHARE, PromptFit
@@ -102,18 +103,18 @@ class Forecast(NamedTuple):
     """None when no price is known."""
     busy_s: Range
     """Time of all its requests one after the other."""
-    price: dict[str, Any] | None = None
-    """What a token costs, with source and date."""
+    prices: list[dict[str, Any]] = []  # noqa: RUF012  # nobody appends to it
+    """What a token costs, with source and date; several where endpoints differ."""
 
 
-def forecast(model: str, asked: Asked, known: Known, price: PriceLike | None, lengths: Range = ALIKE) -> Forecast:
+def forecast(model: str, asked: Asked, known: Known, prices: Sequence[PriceLike], lengths: Range = ALIKE) -> Forecast:
     """Return what so many requests will use.
 
     Args:
         model: that is asked.
         asked: what it is asked.
         known: of its answers.
-        price: of the model.
+        prices: of the model, at each endpoint; none where one is not known.
         lengths: of their prompts, as factors to what `asked` has, because not all were looked at.
     """
     prompts = _prompt_range(asked, known, lengths).plus(_IMAGE_TOKENS.times(asked.images))
@@ -128,9 +129,9 @@ def forecast(model: str, asked: Asked, known: Known, price: PriceLike | None, le
         asked.requests,
         prompts,
         answers,
-        _usd(prompts, answers, known.cached_share, price),
+        _usd(prompts, answers, known.cached_share, prices),
         latency_range(known, each).times(asked.requests),
-        price_entry(price),
+        [entry for price in prices if (entry := price_entry(price))],
     )
 
 
@@ -144,12 +145,15 @@ def _prompt_range(asked: Asked, known: Known, lengths: Range) -> Range:
     return Range(low * (1 - UNKNOWN_SHARE), likely, high * (1 + UNKNOWN_SHARE))
 
 
-def _usd(prompts: Range, answers: Range, cached_share: float, price: PriceLike | None) -> Range | None:
-    if price is None:
+def _usd(prompts: Range, answers: Range, cached_share: float, prices: Sequence[PriceLike]) -> Range | None:
+    """Return the cost, from that at the cheapest endpoint to that at the dearest: any of them may answer."""
+    if not prices:
         return None
-    pairs = zip(prompts, answers, strict=True)
-    costs = (cost_usd(Usage(round(ins), round(outs), None, round(ins * cached_share)), price) for ins, outs in pairs)
-    return Range(*(cost or 0.0 for cost in costs))
+    low, likely, high = (
+        [cost_usd(Usage(round(ins), round(outs), None, round(ins * cached_share)), price) or 0.0 for price in prices]
+        for ins, outs in zip(prompts, answers, strict=True)
+    )
+    return Range(min(low), fmean(likely), max(high))
 
 
 # Time.

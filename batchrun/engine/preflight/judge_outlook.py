@@ -3,7 +3,7 @@
 from batchrun.engine.preflight.estimate import Asked, forecast
 from batchrun.engine.preflight.outlook import Outlook, count_text, known_of, range_text
 from batchrun.engine.preflight.ranges import Range
-from batchrun.job.catalogue import price_of, usd_text
+from batchrun.job.catalogue import charged, usd_text
 from batchrun.job.judging import judge_job
 from batchrun.job.sections import Job
 from batchrun.report.texts import counted
@@ -25,7 +25,7 @@ def judge_line(job: Job, ahead: Outlook) -> str | None:
         job.judge.model,
         Asked(ahead.requests, tokens.likely, 0, bounded, bounded * (job.judge.max_tokens or 0)),
         known_of(job.judge.model),
-        price_of(judging.endpoint, job.judge.model, job.prices),
+        charged(judging, job.judge.model),
         tokens.times(1 / tokens.likely),
     )
     cost = "" if found.usd is None else f", about {range_text(found.usd, usd_text)} USD"

@@ -11,11 +11,11 @@ from batchrun.engine.preflight.ranges import ALIKE, Range
 from batchrun.engine.preflight.survey import Survey
 from batchrun.job.catalogue import (
     cap_text,
+    charged,
     cost_text,
     is_reasoning,
     load_prices,
     price_cure,
-    prices_of,
     retirement_text,
     usd_text,
     used_text,
@@ -68,9 +68,8 @@ def look_ahead(
         slots: requests that the endpoint takes at once; None when that is not known.
         lengths: of their prompts, as factors to what `asked` has, because not all were looked at.
     """
-    prices = prices_of(job, asked)
     models = [
-        forecast(model, part, known.get(model) or known_of(model), prices[model], lengths)
+        forecast(model, part, known.get(model) or known_of(model), charged(job, model), lengths)
         for model, part in asked.items()
     ]
     costs = [model.usd for model in models]

@@ -123,7 +123,7 @@ def test_no_answer_is_longer_than_the_request_allows() -> None:
 
 def test_bounded_answers_are_estimated_apart_from_others() -> None:
     """Half of the requests allow 10 tokens, half have no bound."""
-    part = forecast("m", Asked(100, 1_000, 0, 50, 500), Known(), None)
+    part = forecast("m", Asked(100, 1_000, 0, 50, 500), Known(), ())
     assert part.completion_tokens.high == 50 * 10 + 50 * 1_000
     assert part.usd is None
 
@@ -134,17 +134,21 @@ def test_bounded_answers_are_estimated_apart_from_others() -> None:
 def test_a_forecast_is_tokens_times_price() -> None:
     """Cached tokens at their own price, images one by one; the ends of the range add up to its ends."""
     known = Known(answers=10_000, answer_tokens=20.0, prompts=PromptFit(10_000, 50.0, 100.0, Range(2, 2, 2), 0, 99))
-    part = forecast("m", Asked(1_000, 50_000, 0, 0, 0), known, PRICE)
+    part = forecast("m", Asked(1_000, 50_000, 0, 0, 0), known, (PRICE,))
     assert part.prompt_tokens.likely == 100_000
     assert part.completion_tokens.likely == 20_000
     assert part.usd is not None
     assert part.usd.likely == pytest.approx(0.1 + 0.2)
     assert 0.9 * part.usd.likely < part.usd.low < part.usd.likely < part.usd.high < 1.1 * part.usd.likely
     known.cached_share = 0.5
-    cheaper = forecast("m", Asked(1_000, 50_000, 0, 0, 0), known, CACHED)
+    cheaper = forecast("m", Asked(1_000, 50_000, 0, 0, 0), known, (CACHED,))
     assert cheaper.usd is not None
     assert cheaper.usd.likely == pytest.approx(0.055 + 0.2)
-    seen = forecast("m", Asked(1_000, 50_000, 1_000, 0, 0), known, PRICE)
+    either = forecast("m", Asked(1_000, 50_000, 0, 0, 0), known, (PRICE, CACHED)).usd
+    assert either is not None
+    assert (either.low, either.high) == (cheaper.usd.low, part.usd.high)
+    assert cheaper.usd.likely < either.likely < part.usd.likely
+    seen = forecast("m", Asked(1_000, 50_000, 1_000, 0, 0), known, (PRICE,))
     assert seen.prompt_tokens.low > part.prompt_tokens.low + 50_000
 
 
@@ -152,7 +156,7 @@ def test_rows_that_were_not_read_widen_the_range() -> None:
     """Counted rows narrow it."""
 
     def width(known: Known, lengths: Range = ALIKE) -> float:
-        tokens = forecast("m", Asked(10, 1_000, 0, 0, 0), known, None, lengths).prompt_tokens
+        tokens = forecast("m", Asked(10, 1_000, 0, 0, 0), known, (), lengths).prompt_tokens
         return (tokens.high - tokens.low) / tokens.likely
 
     assert width(Known(prompts=PromptFit.of([(100, 100)] * 9))) < width(Known()) < width(Known(), Range(0.9, 1, 1.1))
@@ -161,7 +165,7 @@ def test_rows_that_were_not_read_widen_the_range() -> None:
 def test_time_follows_from_requests_in_flight_and_is_bounded_by_the_rates() -> None:
     """Never more in flight than there are requests."""
     known = Known(answers=10_000, answer_tokens=20.0, latency_s=2.0)
-    parts = [forecast("m", Asked(600, 6_000, 0, 0, 0), known, None)]
+    parts = [forecast("m", Asked(600, 6_000, 0, 0, 0), known, ())]
     assert time_range(parts, 60).likely == pytest.approx(20)
     assert time_range(parts, 6_000).likely == pytest.approx(2)
     assert time_range(parts, 60, requests_per_minute=300).likely == pytest.approx(120)
