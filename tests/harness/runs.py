@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchrun.endpoint.pool.lane import Canary
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rates import Rates
+from batchrun.endpoint.pool.room import Canary
 from batchrun.endpoint.pool.route import Route
 from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
 from batchrun.records import Event, Outcome, Request, Stop

@@ -10,9 +10,10 @@ from collections.abc import Collection
 
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.budget import Budget
-from batchrun.endpoint.pool.lane import Canary, Lane
+from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.limits import Slots
 from batchrun.endpoint.pool.pace import Pace
+from batchrun.endpoint.pool.room import Canary
 from batchrun.endpoint.pool.shared_queue import SharedQueue
 from batchrun.endpoint.pool.supply import Supply
 
@@ -71,9 +72,9 @@ class Admission:
         self._turns.append(lane)
         return lane
 
-    def closed(self, lane: Lane) -> None:
+    def closed(self, model: str) -> None:
         """Note that nothing more is sent to a model."""
-        self._turns.remove(lane)
+        self._turns.remove(self._lanes[model])
         self.supply.share_memory()
 
     def sent(self, work: Work) -> None:
@@ -138,6 +139,11 @@ class Admission:
     def slots(self) -> int:
         """How many requests may be in flight now."""
         return self.limit.current
+
+    @property
+    def use(self) -> float:
+        """The share of these slots that are in use."""
+        return self.in_flight / max(1, self.limit.current)
 
     @property
     def more_to_come(self) -> bool:

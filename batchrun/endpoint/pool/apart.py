@@ -53,6 +53,7 @@ class Apart:
         self._is_single = False  # whether this trial is of one row
         self._successes = 0  # since the last outage
         self._ended_s = 0.0
+        self._is_explained = False  # the outage, by a row that was known
 
     def suspects(self, work: Work) -> bool:
         """Return whether a row may take the endpoint down."""
@@ -90,6 +91,10 @@ class Apart:
     def release(self, work: Work) -> None:
         """Treat a row like any other: it was answered, or its failures were judged to be its own."""
         work.beginnings = work.trials = 0
+        self.left(work)
+
+    def left(self, work: Work) -> None:
+        """Note that a row is not on trial any more."""
         self._on_trial.discard(work)
         if work is self.alone:
             self.alone = None
@@ -130,24 +135,28 @@ class Apart:
         self.alone = None
         return False
 
+    def was_present(self, work: Work, survived_s: float) -> None:
+        """Note that a row was in flight when an outage began, and for how long it had been."""
+        work.beginnings += 1
+        work.survived_s = survived_s
+        work.trials += self._is_single and work in self._on_trial
+        self._is_explained = self._is_explained or self.suspects(work)
+
     def outage_ended(self, present: Sequence[tuple[Work, float]], now_s: float) -> Iterable[Work]:
         """Note the end of an outage; return the rows that are held no longer.
 
         Args:
-            present: the rows in flight when it began, and for how long each had been.
+            present: the rows in flight when it began that were not noted yet, and for how long each had been.
             now_s: the time.
         """
         for work, survived_s in present:
-            work.beginnings += 1
-            work.survived_s = survived_s
-        tried = self._on_trial if self._is_single else set()
-        self._on_trial, self.alone, self._is_alone_sent, self._to_send = set(), None, False, 0
-        for work, _ in present:
-            if work in tried:
-                work.trials += 1
-                self._on_trial, self.alone = {work}, work
+            self.was_present(work, survived_s)
+        tried = [work for work, _ in present if self._is_single and work in self._on_trial]
+        self._on_trial, self.alone = set(tried), tried[-1] if tried else None
+        self._is_alone_sent, self._to_send = False, 0
         self._successes, self._ended_s = 0, now_s
-        if not self.held or any(work.beginnings >= _BEGINNINGS for work, _ in present):
+        is_explained, self._is_explained = self._is_explained, False
+        if not self.held or is_explained:
             return ()
         released = list(self.held)
         self.held.clear()

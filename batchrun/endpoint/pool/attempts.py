@@ -86,6 +86,12 @@ class Attempts:
         self._look_s = again_s or 0.0
         return again_s
 
+    def give_up_canaries(self) -> None:
+        """End the canaries: no row is left that their answers could help."""
+        for work, task in list(self._tasks.items()):
+            if work.is_canary and task is not None:
+                self._client.give_up(task, 0.0)
+
     def _ends(self, work: Work, silent_s: float) -> bool:
         """End an attempt, unless the budget has no room for another one that would follow."""
         task, budget = self._tasks[work], self._admission.budget

@@ -146,6 +146,14 @@ class Backlog:
             return work
         return self.take_where(lambda each: True)
 
+    def take_all(self) -> list[Work]:
+        """Return all requests, those that were held back first; none is left."""
+        works = list(self)
+        self._parked.clear()
+        self._again.clear()
+        self.kept_bytes = 0
+        return works
+
     def __iter__(self) -> Iterator[Work]:
         yield from self._parked
         yield from (work for _, _, work in self._again)

@@ -8,6 +8,7 @@ every closed model.
 from collections.abc import Callable, Mapping, Sequence
 
 from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.handover import leave
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.supply import Supply
 from batchrun.errors import EndpointRefused
@@ -49,8 +50,12 @@ class Closure:
         self._stops[lane] = stop
         if is_of_model:
             self._of_model.add(lane.model)
-        for work in (*lane.backlog, *lane.queue):
-            self.leave_open(work, lane.endpoint)
+        is_last = all(each.is_closed for each in lane.siblings)
+        for work in (*lane.backlog.take_all(), *(lane.queue if is_last else ())):
+            if is_last:
+                self.leave_open(work, lane.endpoint)
+            else:
+                leave(lane, work)
         lane.close()
         if not self._supply.is_open and (reason := self.stop) is not None:
             self.stop_run(reason)

@@ -50,6 +50,7 @@ class Evidence:
         if is_certain:
             lane.rejections.forget(work)
             lane.health.forget(work)
+            lane.apart.release(work)
         return is_certain
 
     def note(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:

@@ -11,47 +11,18 @@ shows whether it was at fault. When no other row is left, a probe must show it.
 
 from collections.abc import Sequence
 from math import inf
-from typing import Protocol
 
 from batchrun.endpoint.pool.apart import Apart
 from batchrun.endpoint.pool.backlog import Backlog, Work
 from batchrun.endpoint.pool.brownout import Brownout
 from batchrun.endpoint.pool.health import Health
 from batchrun.endpoint.pool.rejections import Rejections
+from batchrun.endpoint.pool.room import Canary, Room
 from batchrun.endpoint.pool.shared_queue import SharedQueue
 from batchrun.records import Request
 
 _YIELD_S = 1.0
 """How much later a row is due that lets a fresh one go first."""
-
-
-class Canary(Protocol):
-    """Makes the request that finds out whether a model answers."""
-
-    def __call__(self, model: str, *, is_bare: bool) -> Request:
-        """Return a canary; a bare one is as small as possible, others carry the parameters of the job."""
-
-
-class Room(Protocol):
-    """What a lane may do, given the state of all lanes."""
-
-    is_heard: bool
-    """Whether the endpoint has ever replied, with whatever status."""
-
-    @property
-    def slots(self) -> int:
-        """How many requests of all models may be in flight now."""
-
-    @property
-    def most_waiting(self) -> int:
-        """How many requests may wait to be sent again before no fresh requests are taken."""
-
-    @property
-    def more_to_come(self) -> bool:
-        """Whether fresh requests may still be added."""
-
-    def closed(self, lane: "Lane") -> None:
-        """Note that nothing more is sent in a lane."""
 
 
 class Lane:
@@ -111,9 +82,19 @@ class Lane:
         return self._room.slots
 
     @property
+    def use(self) -> float:
+        """The share of these slots that are in use."""
+        return self._room.use
+
+    @property
     def is_heard(self) -> bool:
         """Whether its endpoint has ever replied."""
         return self._room.is_heard
+
+    @property
+    def is_open(self) -> bool:
+        """Whether rows are sent: it is neither closed nor paused."""
+        return not self.is_closed and self.health.pause is None
 
     @property
     def is_held_up(self) -> bool:
@@ -194,7 +175,7 @@ class Lane:
         self.health, self.apart = Health(), Apart(self.queue.held)
         self.troubled_since_s = None
         self._probes.clear()
-        self._room.closed(self)
+        self._room.closed(self.model)
 
     def next(self, now_s: float) -> Work | None:
         """Return the request to send now; None without one."""
@@ -255,6 +236,15 @@ class Lane:
         if now_s < self.health.probe_at_s:
             self.look_again_s = self.health.probe_at_s
             return None
+        probe = self._choose_probe()
+        if probe is not None:
+            self._probes.add(probe)
+            self.health.probed(now_s)
+        return probe
+
+    def _choose_probe(self) -> Work | None:
+        if self._is_spare:
+            return None if self._probes or not self.has_fresh else self._new_canary()
         if self.health.wants_row and (self.in_flight or self._room.more_to_come):
             return None  # what is in flight may show it; the rows to ask are the last of those that can be read
         probe = self._take_row_to_ask() if self.health.wants_row else None
@@ -263,10 +253,17 @@ class Lane:
         if probe is None and (self.queue or not self._room.more_to_come):  # no room for a fresh request, or none left
             is_suspects_turn = self.health.is_suspects_turn and not self._probes
             probe = (self.backlog.take_any() if is_suspects_turn else None) or self._make_canary()
-        if probe is not None:
-            self._probes.add(probe)
-            self.health.probed(now_s)
         return probe
+
+    @property
+    def _is_spare(self) -> bool:
+        """Whether another endpoint answers the rows meanwhile: then only canaries probe, since a row might hang.
+
+        A server that answers rows and breaks at canaries gets a row after several of them.
+        """
+        pause = self.health.pause
+        asks = pause is not None and pause.asks
+        return not (asks or self.health.is_suspects_turn) and any(lane.is_open for lane in self.siblings)
 
     def _take_fresh(self) -> Work | None:
         return self.queue.take() if self._has_room else None
@@ -288,11 +285,13 @@ class Lane:
     @property
     def _may_ask(self) -> bool:
         """Whether a row waits for its verdict and no canary is under way: one is sent at a time."""
-        return next(iter(self.backlog), None) is not None and not any(work.is_canary for work in self._probes)
+        is_asked_for = self.backlog.is_waiting or self.apart.held
+        return bool(is_asked_for) and not any(work.is_canary for work in self._probes)
 
     def _make_canary(self) -> Work | None:
-        if not self._may_ask:
-            return None
+        return self._new_canary() if self._may_ask else None
+
+    def _new_canary(self) -> Work:
         pause = self.health.pause
         asks = pause is not None and pause.asks
         is_bare = self.health.refusals.is_bare if asks else self.is_proven

@@ -59,12 +59,13 @@ class Pool:
         rules = routes[0].rules
         self.stopping: Stop | None = None
         self._on_flight = listeners.on_flight
-        self._supply = Supply(rules.policy.max_attempts, partial(self._open_lanes, routes))
+        self._supply = Supply(rules.policy.max_attempts, partial(self._open_lanes, routes), self.wake)
         self._closure = Closure(self._supply, rules.models, listeners.on_event, on_all_closed or self.stop)
         self._alarm = Alarm(self.wake)
         self._drained: list[Work] = []  # in flight when it was stopped
         self._hungry = asyncio.Event()
         self._finished = asyncio.Event()
+        self._is_waking = False
         shared = Shared(
             supply=self._supply,
             closure=self._closure,
@@ -222,7 +223,8 @@ class Pool:
 
     def wake(self) -> None:
         """Look again for something to send; call it on the pool's event loop."""
-        if not self._finished.is_set():
+        if not (self._finished.is_set() or self._is_waking):
+            self._is_waking = True
             self._group.create_task(self._look_again())  # a task, so that what it raises comes out of `run`
 
     # Waiting: the only awaits besides those in `run`.
@@ -238,6 +240,7 @@ class Pool:
         self._fill()
 
     async def _look_again(self) -> None:
+        self._is_waking = False
         self._fill()
 
     # Deciding, without waiting.
@@ -247,12 +250,21 @@ class Pool:
         if len(self.routes) == 1:
             self.routes[0].fill()
         else:
+            for sender in self.routes:
+                sender.leave_to_others()
             while any(sender.start() for sender in sorted(self.routes, key=attrgetter("use"))):
                 pass
         self._finish_if_done()
         if self._supply.is_sent or self.stopping is not None:
-            for sender in self.routes:
-                sender.give_up_stragglers()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """End attempts that the end of the run need not wait for."""
+        are_canaries = all(work.is_canary for sender in self.routes for work in sender.attempts)
+        for sender in self.routes:
+            sender.give_up_stragglers()
+            if len(self.routes) > 1 and are_canaries and self._supply.is_exhausted:
+                sender.attempts.give_up_canaries()
 
     def _note_flight(self, _: int) -> None:
         """Report how many requests are in flight at all endpoints."""

@@ -219,7 +219,7 @@ class Refusals(Generic[Row]):
             is_answered: whether the model was ever answered. Before that, one canary is enough.
             is_shut: whether such a refusal can only be the run's, as a wrong key.
         """
-        if self._is_like_pending(refusal) or (self.is_bare and is_shut):
+        if self.is_like_pending(refusal) or (self.is_bare and is_shut):
             self._canaries += 1
             self._is_canary_believed = self._canaries >= (refusal.canaries if is_answered else 1)
             return Whose.RUNS if self._is_canary_believed else Whose.AGAIN
@@ -253,7 +253,8 @@ class Refusals(Generic[Row]):
         """Return whether rows may be refused for this reason, in words that repeat what each has sent."""
         return any(each.refusal.status == refusal.status and not each.refusal.is_named for each in self._pending)
 
-    def _is_like_pending(self, refusal: Refusal) -> bool:
+    def is_like_pending(self, refusal: Refusal) -> bool:
+        """Return whether rows that are not judged yet are refused for the same reason."""
         are_varied = self._are_varied
         return any(
             each.refusal.is_like(refusal) or (are_varied and each.refusal.status == refusal.status)

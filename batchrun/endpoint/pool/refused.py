@@ -69,7 +69,7 @@ class Refused:
             self._witness_refused(lane, work, now_s)
         elif lane.health.pause.asks:
             self._canary_refused(lane, work, refusal, now_s)
-        elif row is ForRow.FAILED:  # an endpoint that judges a request works
+        elif row is ForRow.FAILED and not lane.health.refusals.is_like_pending(refusal):  # it judges: it works
             self._judge(lane, work, now_s)
         elif lane.health.canary_refused(work, failure, refusal):
             self._absence.begins(lane, now_s)

@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from batchrun.endpoint.pool.budget import Budget
-from batchrun.endpoint.pool.lane import Canary
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.retry import Backoff
+from batchrun.endpoint.pool.room import Canary
 from batchrun.endpoint.pool.strict import Strictness
 from batchrun.endpoint.pool.verdicts import table_cure
 from batchrun.records import Event, Outcome, Request

@@ -99,7 +99,7 @@ class Sender:
     @property
     def use(self) -> float:
         """The share of the slots that are in use."""
-        return self.admission.in_flight / max(1, self.limit.current)
+        return self.admission.use
 
     @property
     def is_busy(self) -> bool:
@@ -185,13 +185,19 @@ class Sender:
         self.attempts.begin_drain(is_hopeless=stop.kind == UNHEARD)
         return [work for work in self.attempts if not work.is_canary]
 
+    def leave_to_others(self) -> None:
+        """Leave the rows that wait at models which are away to other endpoints that answer."""
+        again_s = self._settlement.leave_to_others(self._loop.time())
+        if again_s is not None:
+            self._shared.alarm.set(again_s)
+
     def leave(self) -> None:
         """Report the attempts of all rows that stay open."""
         self._settlement.leave(self.attempts)
 
     def look(self) -> None:
         """Report pauses that last, and end what has lasted too long; call it every few moments."""
-        self._settlement.look(self._loop.time())
+        self._settlement.patience.look(self._loop.time())
 
     def give_up_stragglers(self) -> None:
         """End attempts that take much longer than all others, when nothing else is left to send."""

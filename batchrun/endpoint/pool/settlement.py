@@ -10,17 +10,20 @@ from batchrun.endpoint.pool.absence import Absence
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.apart import is_condemned
 from batchrun.endpoint.pool.backlog import Work
-from batchrun.endpoint.pool.closure import REFUSED, Closure
+from batchrun.endpoint.pool.closure import Closure
 from batchrun.endpoint.pool.evidence import Evidence
+from batchrun.endpoint.pool.handover import leave, leave_all, leave_to, leaves_s, open_siblings
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.outcomes import kept, outcome_of
+from batchrun.endpoint.pool.patience import Patience
+from batchrun.endpoint.pool.pause import Pause
 from batchrun.endpoint.pool.refused import Refused
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.rules import Listeners, Rules
-from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, UNHEARD, Effect, ForLimit, ForRow, Verdict
+from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, Effect, ForLimit, ForRow, Verdict
 from batchrun.endpoint.pool.waits import Waits
-from batchrun.records import Attempted, Fault, Reply, Spent, Stop
+from batchrun.records import Attempted, Fault, Reply, Spent
 
 _AFTER_OUTAGE_S = 1.0
 """Longest that a row still waits once an outage is over, whatever advice it got in it."""
@@ -61,9 +64,11 @@ class Settlement:
         self.absence = Absence(admission, listeners.on_event)
         """The models that are away."""
         self._evidence = Evidence(admission, self.absence)
-        self._closure, self._is_alone = closure, is_alone
+        self._closure = closure
+        self.patience = Patience(admission, closure, rules, self.absence, is_alone=is_alone)
+        """With models that are away."""
         self._waits = Waits(admission.pace, rules.policy.backoff, uniform=uniform, unix_s=unix_s)
-        self._unix_s = unix_s
+        self._unix_s, self._wake = unix_s, admission.supply.wake
         self.throttled = 0
         """How many attempts were rejected for concurrency or a rate."""
         self._refused = Refused(rules, closure, judge=self._judge, absence=self.absence)
@@ -90,26 +95,37 @@ class Settlement:
             work.failure = (kept(result), verdict)
             if any(count is not None for count in verdict.usage):  # of no use, but paid for
                 self._on_event(Spent(work.request.model, verdict.usage, self._endpoint))
-            if lane.is_closed or self._shows_nothing(lane, work, now_s):
-                self._put(lane, work, now_s)
-            else:
+            if not self._passes_over(lane, work, now_s):
                 self._fail(lane, work, effect, now_s, was_probe=was_probe)
         elif work.is_canary:  # an endpoint that judges a request works
             self._judge(lane, work, now_s)
         else:
             self._settle(work, result, verdict)
 
-    def _shows_nothing(self, lane: Lane, work: Work, now_s: float) -> bool:
-        """Return whether a failed attempt says nothing about its row or its model: it was given up, or stale."""
+    def _passes_over(self, lane: Lane, work: Work, now_s: float) -> bool:
+        """Have a row sent again whose attempt says nothing now: it was given up, or stale, or its model is closed."""
+        if lane.siblings:
+            self._wake()  # what waits may have to be left to others
+        if lane.is_closed:
+            self._put(lane, work, now_s)
+            return True
         was_given_up, work.is_given_up = work.is_given_up and work.kind == "timeout", False
         if was_given_up:
             work.spent += ATTEMPT
-        return was_given_up or self._evidence.is_only_stale(lane, work, now_s)
+            if siblings := open_siblings(lane):
+                leave_to(lane, work, siblings[0], now_s)
+                return True
+        is_nothing = was_given_up or self._evidence.is_only_stale(lane, work, now_s)
+        if is_nothing:
+            self._put(lane, work, now_s)
+        return is_nothing
 
     def _put(self, lane: Lane, work: Work, due_s: float) -> None:
-        """Have a row sent again; leave it open if its model is closed."""
-        if lane.is_closed:
+        """Have a row sent again: by others if its model is closed here, by a later execution if it is everywhere."""
+        if lane.queue.is_closed:
             self._closure.leave_open(work, self._endpoint)
+        elif lane.is_closed:
+            leave(lane, work)
         else:
             lane.backlog.put(work, due_s)
 
@@ -172,11 +188,7 @@ class Settlement:
             work.sent_s, now_s, is_canary=is_canary, spares=lane.takes_fresh, asks_rows=lane.can_ask_row
         )
         if ended is not None:
-            self.absence.ends(lane, ended, now_s)
-        if ended is not None and ended.is_outage:
-            lane.backlog.hasten(now_s + _AFTER_OUTAGE_S)
-        if ended is not None and EFFECTS[ended.kind].limit is ForLimit.DOWN:
-            self._limit.restore(now_s)
+            self._come_back(lane, ended, now_s)
         for each, cost in spent.items():
             self._charge(lane, each, cost, now_s)
         if present is not None:
@@ -184,6 +196,16 @@ class Settlement:
                 lane.backlog.put(each, now_s)
         for each in forgiven:
             self._forgive(lane, each, now_s)
+
+    def _come_back(self, lane: Lane, ended: Pause, now_s: float) -> None:
+        """Send rows to a model again that was away."""
+        self.absence.ends(lane, ended, now_s)
+        if ended.is_outage:
+            lane.backlog.hasten(now_s + _AFTER_OUTAGE_S)
+        if EFFECTS[ended.kind].limit is ForLimit.DOWN:
+            self._limit.restore(now_s)
+        if lane.siblings:
+            self._wake()  # what waits at others that are away can be sent
 
     def _charge(self, lane: Lane, work: Work, cost: int, now_s: float) -> None:
         """Let a row pay for its own failures: it fails when it has nothing left."""
@@ -205,10 +227,27 @@ class Settlement:
             if is_parked:
                 lane.backlog.put(work, now_s)
         elif is_parked or lane.backlog.take_where(lambda each: each is work):
-            result, verdict = work.failure
-            outages = f"{work.beginnings} outages began while it was in flight"
-            message = f"the endpoint stopped answering each time this row was sent ({outages})"
-            self._settle(work, result, verdict._replace(message=f"{message}: {verdict.message}"))
+            self._condemn(work)
+
+    def _condemn(self, work: Work) -> None:
+        """Settle a row as failed that takes the endpoint down each time."""
+        assert work.failure is not None
+        result, verdict = work.failure
+        outages = f"{work.beginnings} outages began while it was in flight"
+        message = f"the endpoint stopped answering each time this row was sent ({outages})"
+        self._settle(work, result, verdict._replace(message=f"{message}: {verdict.message}"))
+
+    def leave_to_others(self, now_s: float) -> float | None:
+        """Leave rows that wait at models which are away to other endpoints; return when to look again, if at all."""
+        again_s = None
+        for lane in self._admission.lanes:
+            due_s = leaves_s(lane)
+            if due_s is not None and due_s <= now_s:
+                for work in leave_all(lane):
+                    self._condemn(work)
+            elif due_s is not None:
+                again_s = due_s if again_s is None else min(again_s, due_s)
+        return again_s
 
     # Failure.
 
@@ -229,44 +268,17 @@ class Settlement:
 
     def _retry(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> None:
         """Have a row sent again, or hold it back: if it was refused, or would end as failed once it is judged."""
-        self._lose_patience(lane, work.kind, work.message, lane.quiet_s(now_s))
+        self.patience.lose(lane, work.kind, work.message, lane.quiet_s(now_s))
         if work.is_canary:
             return
         wait_s = self._waits.wait_s(work, effect, now_s, is_alone=lane.rejections.is_known(work))
         is_held = work in lane.health.refusals or work.spent + lane.health.suspicion(work) >= work.allowed
-        if lane.is_closed or not is_held:
+        if effect.row is ForRow.AGAIN_FREE and work.throttled == 1 and open_siblings(lane):
+            leave(lane, work)  # another endpoint may have a slot
+        elif lane.is_closed or not is_held:
             self._put(lane, work, now_s + wait_s)
         else:
             lane.backlog.park(work)
-
-    def look(self, now_s: float) -> None:
-        """Report the pauses that last, and lose patience where a probe takes long; call it every few moments."""
-        self.absence.look(now_s, is_heard=self._admission.is_heard)
-        for lane in list(self._admission.lanes):
-            pause = lane.health.pause
-            if pause is not None and not pause.asks:
-                self._lose_patience(lane, pause.kind, pause.message, lane.quiet_s(now_s))
-
-    def _lose_patience(self, lane: Lane, kind: str, message: str, waited_s: float) -> None:
-        """Stop the run if the endpoint has never replied, and close the model if it was away for too long."""
-        effect, why = EFFECTS[kind], message.rstrip(".")
-        if not self._admission.is_heard and waited_s > self._policy.unheard_s:
-            self._leave_unheard(lane, why)
-        elif waited_s > self._policy.patience_s:
-            refused = effect.run.exit_code if effect.row is ForRow.OPEN else None  # it waited for a canary to confirm
-            cure = "run the same command again to resume" if refused is None else self._rules.cure_of(kind, lane.model)
-            message = f"no request was answered for {waited_s:.0f} s: {why}; {cure}"
-            self._closure.close(lane, Stop(kind=kind, message=message, exit_code=5 if refused is None else refused))
-
-    def _leave_unheard(self, lane: Lane, why: str) -> None:
-        """Stop the run; where there are other endpoints, close the model unless one of them has replied."""
-        cure = self._rules.cure_of(UNHEARD, lane.model)
-        message = f"nothing has answered yet at {self._rules.place}: {why}; {cure}"
-        stop = Stop(kind=UNHEARD, message=message, exit_code=REFUSED)
-        if self._is_alone:
-            self._closure.stop_run(stop)
-        elif not any(each.is_heard and not each.is_closed for each in lane.siblings):
-            self._closure.close(lane, stop)
 
     def _settle(self, work: Work, result: Reply | Fault, verdict: Verdict) -> None:
         work.is_settled = True

@@ -5,7 +5,7 @@ come first.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.records import Request
@@ -14,8 +14,15 @@ from batchrun.records import Request
 class SharedQueue:
     """The requests of one model that no endpoint holds."""
 
-    def __init__(self, model: str, max_attempts: int) -> None:
-        self.model, self.max_attempts = model, max_attempts
+    def __init__(self, model: str, max_attempts: int, on_passed_on: Callable[[], None] = lambda: None) -> None:
+        """Begin without requests.
+
+        Args:
+            model: its name.
+            max_attempts: how many attempts a row may spend.
+            on_passed_on: called when an endpoint leaves a request to the others.
+        """
+        self.model, self.max_attempts, self._on_passed_on = model, max_attempts, on_passed_on
         self._fresh: deque[Request] = deque()
         self._passed_on: deque[Work] = deque()
         self.held: deque[Work] = deque()
@@ -51,6 +58,7 @@ class SharedQueue:
         """Add a request that an endpoint leaves to the others."""
         self._passed_on.append(work)
         self.size_bytes += work.size_bytes
+        self._on_passed_on()
 
     def take(self) -> Work | None:
         """Return the next request."""

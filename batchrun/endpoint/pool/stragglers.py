@@ -6,13 +6,15 @@ So an attempt that is several times as old as the slowest answer of its model is
 have been billed: what was set aside for it stays set aside, and it counts as an attempt.
 
 One slow answer proves little where few were seen, and where many requests hang the endpoint is at fault, not they. So
-attempts are given up only when they are few, compared with the answers. In a run that was stopped, `drain` decides.
+attempts are given up only when they are few, compared with the answers, or when another endpoint answers: that gets
+them then. In a run that was stopped, `drain` decides.
 """
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.handover import open_siblings
 from batchrun.endpoint.pool.lane import Lane
 
 _LEAST_S = 30.0
@@ -68,7 +70,8 @@ def find_overdue(
         age_s = most_age_s(lane)
         late = [work for work in works if now_s - work.sent_s >= age_s]
         looks += [work.sent_s + age_s for work in works if now_s - work.sent_s < age_s]
-        if late and lane.health.pause is None and len(late) <= _SHARE * lane.answers:
+        are_few = lane.health.pause is None and len(late) <= _SHARE * lane.answers
+        if late and (are_few or open_siblings(lane)):
             found.append(Overdue(lane, late, age_s))
         if late:  # those of a stream that still sends are not given up now, and may be later
             looks.append(now_s + LOOK_AGAIN_S)

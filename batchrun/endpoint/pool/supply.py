@@ -45,14 +45,21 @@ class _Served(NamedTuple):
 class Supply:
     """The requests of all models."""
 
-    def __init__(self, max_attempts: int, open_lanes: Callable[[SharedQueue], Sequence[Lane]]) -> None:
+    def __init__(
+        self,
+        max_attempts: int,
+        open_lanes: Callable[[SharedQueue], Sequence[Lane]],
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
         """Begin without requests.
 
         Args:
             max_attempts: how many attempts a row may spend.
             open_lanes: returns the lanes of a model, which take from its queue: one at each endpoint that serves it.
+            wake: has all endpoints look for something to send, soon.
         """
         self._max_attempts, self._open_lanes = max_attempts, open_lanes
+        self.wake = wake
         self._models: dict[str, _Served] = {}
         self.is_fed = False
         """Whether the last fresh request has been added."""
@@ -63,7 +70,7 @@ class Supply:
         """Return the lanes of a model; open them for its first request."""
         served = self._models.get(model)
         if served is None:
-            queue = SharedQueue(model, self._max_attempts)
+            queue = SharedQueue(model, self._max_attempts, self.wake)
             lanes = self._open_lanes(queue)
             for lane in lanes:
                 lane.siblings = [each for each in lanes if each is not lane]

@@ -20,9 +20,10 @@ class Room:
     most_waiting: int = 16
     more_to_come: bool = False
     slots: int = 8
+    use: float = 0.5
     is_heard: bool = True
 
-    def closed(self, lane: Lane) -> None:
+    def closed(self, model: str) -> None:
         """Nothing depends on it here."""
 
 

@@ -1,12 +1,16 @@
 """Several endpoints, through the real pool on the virtual clock: each is kept full, and no row is lost or doubled."""
 
+import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
-from harness.endpoints import Endpoint, lognormal
-from harness.runs import Run, requests, route, send_all
+import pytest
+from harness.endpoints import ANSWER, Endpoint, lognormal, refusal
+from harness.runs import CANARY, Run, requests, route, send_all
 
 from batchrun.endpoint.pool.limits import Limit
-from batchrun.records import Request, RequestKind
+from batchrun.endpoint.pool.rules import Policy
+from batchrun.records import Closed, Fault, GivenUp, Paused, Reply, Request, RequestKind, Resumed
 
 
 def server(slots: int, median_s: float = 0.5, **settings: object) -> Endpoint:
@@ -74,3 +78,188 @@ def test_two_models_at_two_providers_do_not_hold_each_other_up() -> None:
     assert answered_by(run) == {"fast": 2_000, "slow": 2_000}
     assert servers["fast"].last_answer_s < 0.1 * servers["slow"].last_answer_s
     assert servers["slow"].busy_s / (5 * run.ended_s) > 0.95
+
+
+class Mortal(Endpoint):
+    """A server that is killed at times: what is in flight is cut, and connections are refused until it is back."""
+
+    outages: Sequence[tuple[float, float]] = ()
+
+    async def _answer(self, body: bytes) -> Reply | Fault:
+        now_s = asyncio.get_running_loop().time()
+        if any(begins_s <= now_s < ends_s for begins_s, ends_s in self.outages):
+            await asyncio.sleep(0.001)
+            return Fault("connection", "no connection: refused", 0.001, was_sent=False)
+        killed_s = min((begins_s for begins_s, _ in self.outages if begins_s > now_s), default=None)
+        try:
+            async with asyncio.timeout_at(killed_s):
+                return await super()._answer(body)
+        except TimeoutError:
+            return Fault("connection", "cut", asyncio.get_running_loop().time() - now_s)
+
+
+def mortal(slots: int, *outages: tuple[float, float], seed: int = 1, median_s: float = 0.5) -> Mortal:
+    made = Mortal(lambda now_s: slots, latency=lognormal(median_s), seed=seed)
+    made.outages = outages
+    return made
+
+
+ONE_ATTEMPT = Policy(max_attempts=1)
+"""A row that pays for anything fails."""
+
+
+def test_a_server_of_two_that_is_killed_costs_only_its_slots() -> None:
+    """First one, then the other, for 20 s each: no row is lost, none pays an attempt, and the rest is kept full."""
+    servers = {"a": mortal(20, (20, 40)), "b": mortal(20, (60, 80), seed=2)}
+    run = send_all([route(each, name, policy=ONE_ATTEMPT) for name, each in servers.items()], 6_400)
+    answers = answered_by(run)
+    assert sum(answers.values()) == 6_400
+    mean_s = sum(each.busy_s for each in servers.values()) / 6_400
+    ideal_s = 6_400 * mean_s / 40 + 20
+    assert run.ended_s <= 1.1 * ideal_s
+    paused = [(event.endpoint, round(event.for_s)) for event in run.events if isinstance(event, Paused)]
+    assert [name for name, _ in paused] == ["a", "b"]
+    resumed = [event for event in run.events if isinstance(event, Resumed)]
+    assert [event.endpoint for event in resumed] == ["a", "b"]
+    assert all(20 <= event.after_s <= 23 for event in resumed)
+
+
+def test_an_endpoint_that_is_away_gets_canaries_and_no_rows() -> None:
+    """A row might hang there, although another endpoint would answer it."""
+    bodies: list[bytes] = []
+
+    def trouble(now_s: float, body: bytes) -> Reply | None:
+        if now_s > 5:
+            bodies.append(body)
+        return refusal(503, "down") if now_s > 2 else None
+
+    routes = [route(server(20, trouble=trouble), "a", policy=ONE_ATTEMPT), route(server(20), "b", policy=ONE_ATTEMPT)]
+    run = send_all(routes, 2_000)
+    assert sum(answered_by(run).values()) == 2_000
+    assert bodies.count(CANARY) >= 0.85 * len(bodies) > 5  # a row after every eight: it may break at canaries alone
+
+
+def test_the_end_does_not_wait_for_a_canary_that_hangs() -> None:
+    """No row is left that its answer could help."""
+    down = {True: Fault("timeout", "no answer in time", 600.0), False: refusal(500)}
+    first = server(20, trouble=lambda now_s, body: down[now_s > 2.4] if now_s > 2 else None)
+    run = send_all([route(first, "a"), route(server(20), "b")], 1_000)
+    assert sum(answered_by(run).values()) == 1_000
+    assert run.ended_s < 30
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 402])
+def test_a_key_that_is_refused_at_one_endpoint_leaves_its_share_to_the_others(status: int) -> None:
+    """It is reported with the endpoint's name, no row pays, and the run ends as if there were only the others."""
+    refused = server(20, trouble=lambda now_s, body: refusal(status, "no"))
+    run = send_all([route(refused, "a", policy=ONE_ATTEMPT), route(server(20), "b", policy=ONE_ATTEMPT)], 500)
+    assert answered_by(run) == {"b": 500}
+    closed = [event for event in run.events if isinstance(event, Closed)]
+    assert [(event.model, event.endpoint) for event in closed] == [("m", "a")]
+    assert run.stop is None
+
+
+def test_a_key_that_is_refused_in_the_middle_leaves_what_was_open_there_to_the_others() -> None:
+    """Also what was in flight."""
+    refused = server(20, trouble=lambda now_s, body: refusal(401, "revoked") if now_s > 5 else None)
+    run = send_all([route(refused, "a", policy=ONE_ATTEMPT), route(server(20), "b", policy=ONE_ATTEMPT)], 3_000)
+    assert sum(answered_by(run).values()) == 3_000
+    assert [event.endpoint for event in run.events if isinstance(event, Closed)] == ["a"]
+    assert run.stop is None
+
+
+def test_when_every_endpoint_refuses_a_model_the_run_stops_and_names_each_reason() -> None:
+    """A refusal counts more than an outage; each endpoint is named with its own."""
+    routes = [
+        route(server(20, trouble=lambda now_s, body: refusal(401, "wrong key")), "a"),
+        route(server(20, trouble=lambda now_s, body: refusal(402, "no credit")), "b"),
+    ]
+    run = send_all(routes, 500)
+    assert run.outcomes == []
+    assert run.stop is not None
+    assert (run.stop.kind, run.stop.exit_code) == ("unauthorized", 4)
+    assert "m at a: wrong key" in run.stop.message
+    assert "m at b: no credit" in run.stop.message
+
+
+def test_when_both_endpoints_are_away_the_run_waits_and_goes_on_where_one_is_back_first() -> None:
+    """What had waited at the other goes there too."""
+    servers = {"a": mortal(20, (5, 300)), "b": mortal(20, (5.2, 60), seed=2)}
+    run = send_all([route(each, name, policy=ONE_ATTEMPT) for name, each in servers.items()], 1_000)
+    answers = answered_by(run)
+    assert sum(answers.values()) == 1_000
+    assert 60 < run.ended_s < 120
+
+
+def test_an_endpoint_that_never_answers_is_asked_on_while_others_answer() -> None:
+    """It may still load its model; whether it comes at all does not matter for the end of the run."""
+    never = mortal(20, (0, 10_000))
+    run = send_all([route(never, "a", policy=ONE_ATTEMPT), route(server(20), "b", policy=ONE_ATTEMPT)], 4_000)
+    assert answered_by(run) == {"b": 4_000}
+    assert run.ended_s > 61
+    late = mortal(20, (0, 70))
+    run = send_all([route(late, "a", policy=ONE_ATTEMPT), route(server(20), "b", policy=ONE_ATTEMPT)], 4_000)
+    assert answered_by(run)["a"] > 500
+
+
+def test_when_no_endpoint_ever_answers_the_run_stops_after_a_minute() -> None:
+    """The message has both."""
+    routes = [route(mortal(20, (0, 10_000)), name, place=f"http://{name}/v1") for name in "ab"]
+    run = send_all(routes, 100)
+    assert run.outcomes == []
+    assert run.stop is not None
+    assert (run.stop.kind, run.stop.exit_code) == ("unheard", 4)
+    assert "http://a/v1" in run.stop.message
+    assert "http://b/v1" in run.stop.message
+    assert 60 < run.ended_s < 90
+
+
+def test_a_row_that_takes_servers_down_is_found_among_replicas_and_the_others_are_answered() -> None:
+    """Two servers die each time they work on one row, and are away for ten seconds."""
+    downs: dict[str, float] = {}
+
+    class Fragile(Endpoint):
+        name = ""
+
+        async def send(self, body: bytes, kind: RequestKind = "chat") -> Reply | Fault:
+            loop = asyncio.get_running_loop()
+            if loop.time() < downs.get(self.name, 0.0):
+                await asyncio.sleep(0.001)
+                return Fault("connection", "no connection: refused", 0.001, was_sent=False)
+            began_s, ends_s = loop.time(), loop.time() + (0.3 if body == b"row-150" else 0.5)
+            self.received += 1
+            while loop.time() < ends_s:
+                await asyncio.sleep(0.05)
+                if began_s < downs.get(self.name, 0.0):
+                    return Fault("connection", "cut", loop.time() - began_s)
+            if body == b"row-150":
+                downs[self.name] = loop.time() + 10
+                return Fault("connection", "cut", 0.3)
+            return Reply(200, {}, ANSWER, 0.5)
+
+    servers = {name: Fragile(lambda now_s: 20) for name in "ab"}
+    for name, each in servers.items():
+        each.name = name
+    run = send_all([route(each, name, limit=Limit(20), policy=ONE_ATTEMPT) for name, each in servers.items()], 4_000)
+    assert len(run.outcomes) == 4_000
+    assert {each.row for each in run.outcomes} == set(range(4_000))
+    assert [each.row for each in run.failed] == [150]
+    assert "each time this row was sent" in (run.failed[0].error or "")
+
+
+def test_a_row_that_is_rejected_goes_to_an_endpoint_that_has_room() -> None:
+    """It does not wait: the run takes as long as without the full server."""
+    full = server(0)
+    run = send_all([route(full, "a", limit=Limit(4, start=4)), route(server(50), "b", limit=Limit(50, start=50))], 300)
+    assert answered_by(run) == {"b": 300}
+    assert 0 < full.rejected < 20
+    assert run.ended_s <= 1.02 * send_all(server(50), 300, limit=Limit(50, start=50)).ended_s
+
+
+def test_rows_that_hang_at_the_end_go_to_another_endpoint() -> None:
+    """However many: another endpoint answers."""
+    hangs = server(20, trouble=lambda now_s, body: Fault("timeout", "no answer in time", 600.0) if now_s > 5 else None)
+    run = send_all([route(hangs, "a", limit=Limit(20)), route(server(20), "b", limit=Limit(20))], 800)
+    assert sum(answered_by(run).values()) == 800
+    assert run.ended_s < 60
+    assert {event.endpoint for event in run.events if isinstance(event, GivenUp)} == {"a"}
