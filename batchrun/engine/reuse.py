@@ -11,17 +11,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from batchrun.answers.envelope import read_reply
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Known
 from batchrun.checkpoint.reuse import Found, Requests, RunAnswers
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.endpoint.pool.repair import Repair
-from batchrun.endpoint.pool.replies import judge
 from batchrun.errors import DamagedError, JobError, RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
-from batchrun.records import AnswerSource, Outcome, Reply, Request, Usage
+from batchrun.records import AnswerSource, Outcome, Request, Usage
 from batchrun.report.texts import counted
 from batchrun.results.endpoints import earlier_endpoints, is_same_endpoint
 from batchrun.results.identity import origin_of
@@ -218,8 +218,11 @@ def _fits(found: Found, repair: Repair | None) -> bool:
     """Return whether an answer fits the schema of the job, if it has one."""
     if repair is None:
         return True
-    answer = judge(Reply(found.http_status or 200, {}, found.body, 0.0)).answer
-    return answer is not None and repair.complaint(answer) is None
+    try:
+        answer = read_reply(found.body)
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and repair.complaint(answer) is None
 
 
 def _outcome(found: Found, model: str) -> Outcome:

@@ -360,3 +360,17 @@ def test_a_run_is_named_once(go: Go) -> None:
     go("one", "a")
     done = go("out", "a", reuse=("one", "./one"))
     assert (done.code, "--reuse: one is named twice" in done.stderr) == (2, True)
+
+
+def test_every_kind_of_request_is_reused_and_only_by_its_own_kind(go: Go, endpoint: Any) -> None:
+    """A text to embed and one to answer may have the same body. A schema is checked whatever the kind."""
+    schema = {"type": "object", "properties": {"label": {"enum": ["x"]}}, "required": ["label"]}
+    write_rows("schema.json", schema)
+    for kind, more in (("embeddings", ()), ("completions", ()), ("responses", ("--schema", "schema.json"))):
+        flags = ("--kind", kind, *more)
+        first = go(f"{kind}-1", "a", flags=flags)
+        assert (first.code, first.json["completed"]) == (0, 1), first.stderr
+        done, count = bought(endpoint, lambda: go(f"{kind}-2", "a", reuse=(f"{kind}-1",), flags=flags))  # noqa: B023
+        assert (done.code, done.json["completed"], count) == (0, 1, 0), kind
+    done, count = bought(endpoint, lambda: go("mixed", "a", reuse=("embeddings-1",), flags=("--kind", "responses")))
+    assert (done.code, count) == (0, 1)
