@@ -10,6 +10,11 @@ from batchrun.checkpoint.reachable import Reachable
 from batchrun.records import Parts
 from batchrun.storage.processes import this_machine
 
+_LAST = """
+SELECT coalesce(max(id), 0) FROM (SELECT id FROM executions UNION ALL SELECT id FROM execution_totals)
+"""
+"""Of both, since a salvage may have found only one of them."""
+
 _BEGIN = "INSERT INTO executions VALUES (?, ?, NULL, NULL, NULL, NULL)"
 _END = "UPDATE executions SET ended_at_ms = ?, state = ?, message = ? WHERE id = ?"
 _SEEN = "UPDATE executions SET seen_at_ms = ? WHERE id = ?"
@@ -39,7 +44,7 @@ class ExecutionLog:
 
     def load(self, connection: sqlite3.Connection, parts: Parts) -> None:
         """Take the next number for this execution. Note with which totals the last one has ended."""
-        (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM executions").fetchone()
+        (last,) = connection.execute(_LAST).fetchone()
         connection.execute(_END_WITH, (_encoded(parts), last))
         self._execution = last + 1
 

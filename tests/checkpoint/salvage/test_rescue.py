@@ -535,6 +535,24 @@ def test_the_history_of_executions_is_kept(tmp_path: Path) -> None:
         store.history.begin_execution(5000)
 
 
+@pytest.mark.parametrize("table", ["executions", "execution_totals"])
+def test_a_run_goes_on_where_a_part_of_its_history_is_lost(tmp_path: Path, table: str) -> None:
+    """What is left of an execution keeps its number."""
+    with Store(tmp_path) as store:
+        write_run(store, answers(3))
+        store.history.begin_execution(1000)
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute(f"DELETE FROM {table}")
+    connection.close()
+    break_file(tmp_path)
+    salvaged(tmp_path)
+    with Store(tmp_path) as store:
+        store.history.begin_execution(5000)
+        store.history.end_execution(6000, "completed")
+    with Checkpoint(tmp_path) as checkpoint:
+        assert checkpoint.executions(is_running=False)[-1].state == "completed"
+
+
 def test_the_job_of_a_newer_version_is_kept_though_it_cannot_be_read(tmp_path: Path) -> None:
     """That version can read it."""
     make_checkpoint(tmp_path, 10)
