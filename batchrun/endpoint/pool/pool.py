@@ -15,7 +15,6 @@ would have time for. Where there are fewer rows than slots, the endpoint that is
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from random import random
@@ -23,6 +22,7 @@ from random import random
 from batchrun.endpoint.pool.alarm import Alarm
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.closure import Closure
+from batchrun.endpoint.pool.flight import Flight
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.route import Route, serving
 from batchrun.endpoint.pool.rules import Listeners
@@ -58,7 +58,6 @@ class Pool:
         """
         rules = routes[0].rules
         self.stopping: Stop | None = None
-        self._on_flight = listeners.on_flight
         self._supply = Supply(rules.policy.max_attempts, partial(self._open_lanes, routes), self.wake)
         self._closure = Closure(self._supply, rules.models, listeners.on_event, on_all_closed or self.stop)
         self._alarm = Alarm(self.wake)
@@ -69,7 +68,7 @@ class Pool:
         shared = Shared(
             supply=self._supply,
             closure=self._closure,
-            listeners=listeners if len(routes) == 1 else replace(listeners, on_flight=self._note_flight),
+            listeners=listeners,
             may_admit=may_admit,
             fill=self._fill,
             finish_if_done=self._finish_if_done,
@@ -79,7 +78,9 @@ class Pool:
             uniform=uniform,
             unix_s=unix_s,
         )
-        self.routes = tuple(Sender(route, shared) for route in routes)
+        flight = Flight(listeners.on_flight)
+        own = [shared] if len(routes) == 1 else [shared.heard_by(flight.at_one()) for _ in routes]
+        self.routes = tuple(map(Sender, routes, own))
         """What is known about each endpoint."""
 
     def _open_lanes(self, routes: Sequence[Route], queue: SharedQueue) -> list[Lane]:
@@ -265,10 +266,6 @@ class Pool:
             sender.give_up_stragglers()
             if len(self.routes) > 1 and are_canaries and self._supply.is_exhausted:
                 sender.attempts.give_up_canaries()
-
-    def _note_flight(self, _: int) -> None:
-        """Report how many requests are in flight at all endpoints."""
-        self._on_flight(self.in_flight)
 
     def _finish_if_done(self) -> None:
         if any(sender.is_busy for sender in self.routes):

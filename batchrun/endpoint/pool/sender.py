@@ -6,7 +6,7 @@ nothing to take. The only awaits are in `_worker` and `pace`.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.alarm import Alarm
@@ -47,6 +47,10 @@ class Shared:
     """Whether there is only one endpoint."""
     uniform: Callable[[], float]
     unix_s: Callable[[], float]
+
+    def heard_by(self, on_flight: Callable[[int], None]) -> "Shared":
+        """Return the same, for an endpoint whose requests in flight are noted apart."""
+        return replace(self, listeners=replace(self.listeners, on_flight=on_flight))
 
 
 class Sender:

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
+from harness.clock import run_virtually
 from harness.endpoints import ANSWER, Endpoint, lognormal, refusal
 from harness.runs import CANARY, Run, requests, route, send_all
 
 from batchrun.endpoint.pool.limits import Limit
-from batchrun.endpoint.pool.rules import Policy
+from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.rules import Listeners, Policy
 from batchrun.records import Closed, Fault, GivenUp, Paused, Reply, Request, RequestKind, Resumed
 
 
@@ -263,3 +266,36 @@ def test_rows_that_hang_at_the_end_go_to_another_endpoint() -> None:
     assert sum(answered_by(run).values()) == 800
     assert run.ended_s < 60
     assert {event.endpoint for event in run.events if isinstance(event, GivenUp)} == {"a"}
+
+
+def test_what_is_known_of_each_endpoint_and_of_all() -> None:
+    """For the bar and run.json, while one endpoint of two is away."""
+    seen: list[Any] = []
+    flights: list[int] = []
+
+    async def main() -> None:
+        routes = [route(mortal(20, (5, 10_000)), "a", limit=Limit(20)), route(server(20), "b", limit=Limit(20))]
+        pool = Pool(routes, Listeners(on_outcome=lambda outcome: None, on_flight=flights.append))
+
+        async def batches() -> AsyncIterator[list[Request]]:
+            yield requests(1_500)
+
+        def look() -> None:
+            pool.look()
+            seen.extend(
+                (each.name, each.in_flight, each.is_away, each.trouble, dict(each.closed)) for each in pool.routes
+            )
+            seen.extend([pool.in_flight, pool.is_away, pool.trouble, pool.away_s, pool.probe_in_s])
+
+        asyncio.get_running_loop().call_later(15, look)
+        await pool.run(batches())
+
+    run_virtually(main())
+    (a, in_flight, *first), (b, others, *second), total, is_away, trouble, away_s, probe_in_s = seen
+    assert (a, b, first[0], second) == ("a", "b", True, [False, None, {}])
+    assert (others, total, is_away) == (20, 20 + in_flight, False)
+    assert trouble == f"a: {first[1]}"
+    assert trouble.startswith("a: connection: no connection")
+    assert 9 < away_s < 11
+    assert 0 <= probe_in_s < 1
+    assert (max(flights), flights[-1]) == (40, 0)
