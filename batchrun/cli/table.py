@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from batchrun.job.catalogue import usd_text
+from batchrun.report.texts import vector_text
 
 _GAP = "  "
 
@@ -66,6 +67,8 @@ def value_text(name: str, value: Any) -> str:
         return value.isoformat(" ", "seconds")
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
+    if (shown := vector_text(value)) is not None:
+        return shown
     if isinstance(value, list | dict):
         return visible(orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
     return str(value)

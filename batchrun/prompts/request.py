@@ -50,6 +50,7 @@ class RequestMaker:
         self._shape = SHAPES[self.kind]
         self._convert = self._shape.converted
         self._first, *self._others = self._shape.keys
+        self._asked = frozenset({*self._shape.keys, "model"})  # keys of a body that are not parameters
         self._salt = b"" if self.kind == "chat" else self.kind.encode()  # bodies of two kinds may be the same
         if problem := unfit(job, self.kind):
             raise JobError(problem)
@@ -84,7 +85,7 @@ class RequestMaker:
         if len(body) == 1 and not prompt.without:  # nothing but what is asked: what follows it is known
             heads, tails = self._heads, self._tails
         else:
-            own = {key: value for key, value in body.items() if key not in (*self._shape.keys, "model")}
+            own = {key: value for key, value in body.items() if key not in self._asked}
             heads = self._heads or [self._own_head(body.get("model"))]
             tails = self._tails_of(self._merged(own, prompt.without)) if own or prompt.without else self._tails
         if not heads:

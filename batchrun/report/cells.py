@@ -6,6 +6,8 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from batchrun.report.texts import vector_text
+
 LONGEST = 2_000
 """Most characters of a cell."""
 
@@ -26,7 +28,7 @@ def _cell(value: Any) -> Any:
         return value
     if isinstance(value, int):
         return value if abs(value) < 2**53 else str(value)  # JavaScript rounds greater integers
-    text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    text = value if isinstance(value, str) else vector_text(value) or orjson.dumps(value, default=str).decode()
     return cut(text, LONGEST)
 
 

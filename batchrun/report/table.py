@@ -6,6 +6,7 @@ from typing import NamedTuple
 from batchrun.errors import JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.conversation import conversation_of
+from batchrun.prompts.kinds.table import SHAPES
 from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, BEFORE_INPUT, CLASH_PREFIX, LOGPROBS, SCORE
 
 MESSAGES = "last message"
@@ -44,6 +45,8 @@ def layout_of(names: Sequence[str], job: Job) -> Layout:
     """
     split = names.index(BEFORE_ANSWER[0].name)
     typed = names[names.index(BEFORE_ANSWER[-1].name) + 1 : names.index(AFTER_ANSWER[0].name)]
+    if not SHAPES[job.model.kind].has_text:  # a vector is nothing to count or to compare
+        typed = []
     inputs = names[len(BEFORE_INPUT) : split]
     target = None if job.evaluate.target is None else _renamed(job.evaluate.target, inputs)
     texts = [name for name in _asked(job, inputs) if name != target]
@@ -66,7 +69,7 @@ def _asked(job: Job, inputs: Sequence[str]) -> list[str]:
     if columns is None:
         if any(name in inputs for name in CONVERSATIONS):
             return [MESSAGES]
-        columns = frozenset({"prompt"})
+        columns = frozenset(SHAPES[job.model.kind].columns) | {"prompt"}
     names = {_renamed(each, inputs) for each in columns}
     return [name for name in inputs if name in names]
 

@@ -26,6 +26,22 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+_FEW_NUMBERS = 8
+"""A list of more numbers is a vector: people want its length, and how it begins."""
+
+
+def vector_text(value: Any) -> str | None:
+    """Return a long list of numbers in short, or a list of such lists; None for any other value."""
+    if not isinstance(value, list) or not value:
+        return None
+    if isinstance(value[0], list):
+        texts = [vector_text(each) for each in value]
+        return None if None in texts else ", ".join(map(str, texts))
+    if len(value) <= _FEW_NUMBERS or not all(isinstance(each, float) for each in value):
+        return None
+    return f"[{', '.join(f'{each:.4g}' for each in value[:3])}, …] ({len(value):,} numbers)"
+
+
 def stated_text(count: int | None) -> str:
     """Return a total of what answers state; None: no answer stated it."""
     return "not stated" if count is None else f"{count:,}"

@@ -67,7 +67,7 @@ def export(directory: Path, view: View | None = None) -> Exported:
         try:
             return run.write_batch_files() if run.view.format == "openai" else run.write_table()
         except LostAnswer as lost:
-            raise damaged(checkpoint.path, "the answer of a completed row is not a chat completion") from lost
+            raise damaged(checkpoint.path, "the answer of a completed row is not an answer") from lost
 
 
 class _Run(StoredRun):

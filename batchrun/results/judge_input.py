@@ -59,7 +59,7 @@ def write_judge_input(job: Job, directory: Path, path: Path) -> int:
             if not (path.exists() and filecmp.cmp(temporary, path, shallow=False)):
                 temporary.replace(path)
         except LostAnswer as lost:
-            raise damaged(checkpoint.path, "the answer of a completed row is not a chat completion") from lost
+            raise damaged(checkpoint.path, "the answer of a completed row is not an answer") from lost
         except OSError as problem:
             cure = "make room, or make the folder writable, and run the same command again"
             raise RunDirectoryError(f"{path}: cannot be written: {problem.strerror or problem}; {cure}") from problem

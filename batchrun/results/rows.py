@@ -78,7 +78,7 @@ def chosen_rows(directory: Path, choice: Choice, most: int) -> ChosenRows:
         try:
             table = run.with_input(lambda columns: _from_checkpoint(run, columns, choice, most))
         except LostAnswer as lost:
-            raise damaged(checkpoint.path, "the answer of a completed row is not a chat completion") from lost
+            raise damaged(checkpoint.path, "the answer of a completed row is not an answer") from lost
         return ChosenRows(table, total, settled, models, run.notices)
 
 

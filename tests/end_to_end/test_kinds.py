@@ -218,6 +218,38 @@ def test_lines_of_all_kinds_in_one_file_have_the_columns_of_all(run: Any) -> Non
 COLUMNS = ("response", "embedding", "ranking", "scores")
 
 
+def test_every_kind_is_exported_in_its_own_shape(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """As the lines of OpenAI's batch files: the answer as the server sent it."""
+    write_rows(
+        "in.jsonl",
+        chat(0),
+        line(1, "/v1/embeddings", input="a", dimensions=4),
+        line(2, "/v1/completions", prompt="a"),
+        line(3, "/v1/responses", input="a"),
+    )
+    assert run("in.jsonl", model=None).code == 0
+    assert batchrun("export", "out", "--format", "openai").code == 0
+    lines = [orjson.loads(each) for each in Path("out/results.openai.jsonl").read_bytes().splitlines()]
+    shown = [each["response"]["body"]["object"] for each in lines]
+    assert shown == ["chat.completion", "list", "text_completion", "response"]
+    assert [each["custom_id"] for each in lines] == ["r0", "r1", "r2", "r3"]
+
+
+def test_people_see_the_length_of_a_vector_and_how_it_begins(run: Any, batchrun: Any) -> None:
+    """In `show`, a row in full, the report, and what `check` expects."""
+    write_rows("in.jsonl", {"input": "a word"}, {"input": "another"})
+    assert run("in.jsonl", "--kind", "embeddings").code == 0
+    shown = batchrun("show", "out", "--row", 0).stdout
+    assert "(64 numbers)" in shown
+    assert "a word" in shown
+    assert batchrun("report", "out").code == 0
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert "(64 numbers)" in page
+    assert "has no text" not in run("in.jsonl", "--kind", "embeddings").stderr
+    checked = batchrun("check", "in.jsonl", "-m", MODEL, "--kind", "embeddings", "--json")
+    assert orjson.loads(checked.stdout)["prompts"][0]["input"] == "a word"
+
+
 def test_check_shows_what_a_completion_asks(batchrun: Any, endpoint: Any) -> None:
     write_prompts("Once upon")
     shown = batchrun("check", "in.jsonl", "-m", MODEL, "--kind", "completions", "--base-url", endpoint.base_url).stdout

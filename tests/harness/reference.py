@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from batchrun.answers.columns import CLASH_PREFIX as ANSWER_PREFIX
+from batchrun.answers.data_columns import DOCS
 from batchrun.cli import cli
 from batchrun.cli.flags import FLAGS
 from batchrun.endpoint.pool.verdicts import verdict_rows
@@ -197,7 +198,8 @@ def columns() -> str:
     its_prefix = f"a clash gets the prefix `{ANSWER_PREFIX}`"
     typed = ("…", "by the schema", f"one for each property of `[response]` `schema`; {its_prefix}")
     after = _columns((*AFTER_ANSWER[:-1], LOGPROBS, AFTER_ANSWER[-1], *EVALUATED))
-    rows = [*_columns(BEFORE_INPUT), inputs, *_columns(BEFORE_ANSWER), typed, *after]
+    data = _columns(Column(name, *described) for name, described in DOCS.items())
+    rows = [*_columns(BEFORE_INPUT), inputs, *_columns(BEFORE_ANSWER), typed, *data, *after]
     return table(("column", "type", "meaning"), rows)
 
 

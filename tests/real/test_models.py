@@ -32,7 +32,8 @@ def command_line(name: str, environment: Environment, folder: Path, port: int) -
     if name == "transformers":
         return [environment.command("transformers"), "serve", str(folder / "tiny"), "--device", "cpu", *at]
     model = ["--model", "tiny", "--model_alias", "tiny", "--n_threads", "1", "--n_ctx", "2048", "--api_key", KEY]
-    return [environment.python, "-m", "llama_cpp.server", *model, *at]
+    embeds = ["--embedding", "true"] if name.endswith("-embeddings") else []
+    return [environment.python, "-m", "llama_cpp.server", *model, *embeds, *at]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def serve(installed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
         @functools.cache
         def serve(name: str) -> Served:
-            environment, folder = installed(name), tmp_path_factory.mktemp("model")
+            environment, folder = installed(name.removesuffix("-embeddings")), tmp_path_factory.mktemp("model")
             format_ = "transformers" if name == "transformers" else "gguf"
             make = [environment.python, str(HERE / "tiny_llama.py"), format_, "tiny"]
             subprocess.run(make, cwd=folder, check=True, capture_output=True, timeout=120)
@@ -190,3 +191,26 @@ def test_a_form_that_the_judges_server_does_not_know_is_not_waited_out(chain: An
     assert "the answers are complete; of their judging, 20 rows are left" in done.stderr
     assert "('body', 'response_format', 'type')" in done.stderr
     assert {row["status"] for row in results("llama-cpp")} == {"completed"}
+
+
+def test_a_base_model_continues_a_text(run: Any, served: Served) -> None:
+    """llama.cpp serves `/v1/completions`; the tokens are those that it counts."""
+    if served.name != "llama-cpp":
+        pytest.skip("transformers serves chat completions and responses")
+    done = run({"prompt": "x" * 10}, {"prompt": "x" * 30}, flags=("--kind", "completions"))
+    assert done.code == 0, done.stderr
+    one, two = results()
+    assert two["prompt_tokens"] - one["prompt_tokens"] == 20
+    assert one["finish_reason"] in ("stop", "length")
+
+
+def test_a_real_embedding_is_a_vector(serve: Any, batchrun: Any) -> None:
+    """llama.cpp sends numbers whatever is asked for; equal texts get equal vectors."""
+    served = serve("llama-cpp-embeddings")
+    rows = write_rows("in.jsonl", {"text": "a"}, {"text": "b"}, {"text": "a"})
+    flags = ("-m", served.model, "--base-url", served.base_url, "-o", "out", "--kind", "embeddings")
+    done = batchrun("run", rows, *flags, OPENAI_API_KEY=KEY, timeout_s=300)
+    assert done.code == 0, done.stderr
+    one, two, three = (row["embedding"] for row in results())
+    assert len(one) == len(two) > 0
+    assert one == three != two

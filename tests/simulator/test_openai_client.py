@@ -202,3 +202,44 @@ def test_it_retries_temporary_errors():
             assert answer.choices[0].message.content
 
     asyncio.run(scenario())
+
+
+def test_it_reads_completions_responses_and_embeddings():
+    """Whole and streamed, where the kind has a stream."""
+
+    async def scenario():
+        async with client() as asynchronous:
+            ended = await asynchronous.completions.create(model=MODEL, prompt="Once", logprobs=2, max_tokens=5)
+            assert "".join(ended.choices[0].logprobs.tokens) == ended.choices[0].text
+            pieces = await asynchronous.completions.create(model=MODEL, prompt="Once", max_tokens=5, stream=True)
+            assert "".join([each.choices[0].text async for each in pieces]) == ended.choices[0].text
+            answer = await asynchronous.responses.create(model=MODEL, input="Once", max_output_tokens=5)
+            assert answer.status == "incomplete"
+            events = await asynchronous.responses.create(model=MODEL, input="Once", max_output_tokens=5, stream=True)
+            deltas = [each.delta async for each in events if each.type == "response.output_text.delta"]
+            assert "".join(deltas) == answer.output_text
+            for form in ("float", "base64"):
+                found = await asynchronous.embeddings.create(model=MODEL, input=["a", "b"], encoding_format=form)
+                assert [each.index for each in found.data] == [0, 1]
+            assert found.usage.total_tokens == found.usage.prompt_tokens > 0
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("completions", {"prompt": ["a", "b"]}),
+        ("completions", {}),
+        ("responses", {"input": []}),
+        ("embeddings", {"input": "a", "dimensions": 0}),
+        ("embeddings", {"input": [""]}),
+    ],
+)
+def test_bodies_of_no_use_are_bad_requests_for_each_kind(kind, body):
+    async def scenario():
+        async with client() as asynchronous:
+            with pytest.raises(openai.BadRequestError):
+                await asynchronous.post(f"/{kind}", body={"model": MODEL} | body, cast_to=object)
+
+    asyncio.run(scenario())
