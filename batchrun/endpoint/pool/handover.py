@@ -1,10 +1,10 @@
 """Leaves rows of one endpoint to the others that serve their model. Pure.
 
 Theory of operation. While one endpoint of several is away, its rows need not wait: as soon as an outage is confirmed,
-or a probe takes longer than any answer did, what waits there goes back to the queue of its model, in front of all fresh
-rows, and the first endpoint with a slot takes it. So do the rows of a model that is closed at an endpoint, and those
-that were in flight there, when they come back. Where no other endpoint answers, the rows stay. They leave when the
-first endpoint is back.
+or a probe takes much longer than any answer did, what waits there goes back to the queue of its model, in front of all
+fresh rows, and the first endpoint with a slot takes it. So do the rows of a model that is closed at an endpoint, and
+those that were in flight there, when they come back. Where no other endpoint answers, the rows stay. They leave when
+the first endpoint is back.
 
 A row that changes its endpoint pays nothing, and it is not suspected any more: the others judge it by what they see.
 Only what is known about rows that may take servers down goes with them.
@@ -23,6 +23,10 @@ from batchrun.endpoint.pool.lane import Lane
 _LATE_S = 2.0
 """Shortest time after which a probe is late: many failures in a row are often a restart, which takes no longer."""
 
+_TIMES = 2.0
+"""After how many times the slowest answer a probe is late. It is an answer too: so even where each probe takes longer
+than all rows, rows that fail everywhere are not left from one endpoint to the next for ever."""
+
 
 def open_siblings(lane: Lane) -> Sequence[Lane]:
     """Return the lanes of the model at other endpoints that answer, the least used first."""
@@ -36,7 +40,7 @@ def leaves_s(lane: Lane) -> float | None:
         return None
     if pause.is_outage:
         return pause.began_s
-    return None if pause.asks else pause.began_s + max(_LATE_S, lane.slowest_s)
+    return None if pause.asks else pause.began_s + max(_LATE_S, _TIMES * lane.slowest_s)
 
 
 def leave_all(lane: Lane) -> Iterable[Work]:

@@ -268,6 +268,25 @@ def test_rows_that_hang_at_the_end_go_to_another_endpoint() -> None:
     assert {event.endpoint for event in run.events if isinstance(event, GivenUp)} == {"a"}
 
 
+def test_rows_that_fail_everywhere_fail_although_each_canary_is_slow() -> None:
+    """They are not left from one endpoint to the other for ever."""
+
+    class Slow(Endpoint):
+        async def _answer(self, body: bytes) -> Reply | Fault:
+            if body != CANARY and int(body[4:]) >= 300:
+                self.received += 1
+                await asyncio.sleep(0.01)
+                return refusal(500, "a bad row")
+            await asyncio.sleep(3.0 if body == CANARY else 0.0)
+            return await super()._answer(body)
+
+    servers = {name: Slow(lambda now_s: 20, latency=lognormal(0.1)) for name in "ab"}
+    run = send_all([route(each, name, limit=Limit(20)) for name, each in servers.items()], 400)
+    assert sorted(each.row for each in run.failed) == list(range(300, 400))
+    assert len(run.outcomes) == 400
+    assert max(each.attempts for each in run.failed) <= 15
+
+
 def test_what_is_known_of_each_endpoint_and_of_all() -> None:
     """For the bar and run.json, while one endpoint of two is away."""
     seen: list[Any] = []
