@@ -23,10 +23,10 @@ from batchrun.prompts.input.files import nearest
 from batchrun.report.notebook_bar import is_notebook
 from batchrun.results.export import export
 from batchrun.results.run_directory import RESULTS
-from batchrun.results.runs import is_run
 from batchrun.results.state import is_fresh, summary_of
 from batchrun.results.summary import Summary
 from batchrun.results.view import FORMATS, View
+from batchrun.storage.runs import is_run, such_as_run
 
 if TYPE_CHECKING:
     import datasets
@@ -59,7 +59,8 @@ class Answers:
         self.directory = Path(directory)
         self._only = status
         if not is_run(self.directory):
-            cure = "check the path, or run a job with this directory first"
+            cure = such_as_run(self.directory)
+            cure = f"name a run{cure}" if cure else "check the path, or run a job with this directory first"
             raise RunDirectoryError(f"{self.directory}: holds no run; {cure}")
 
     @property

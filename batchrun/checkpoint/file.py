@@ -11,6 +11,7 @@ from typing import NamedTuple
 from batchrun.checkpoint import in_flight, migrations
 from batchrun.checkpoint.tables import APPLICATION_ID, FILE_NAME, LOGS, MOST_VERSIONS, TABLES, VERSION
 from batchrun.errors import DamagedError, RunDirectoryError
+from batchrun.storage.runs import such_as_run
 
 _NOT_THE_FILES_FAULT = {
     sqlite3.SQLITE_PERM,
@@ -78,7 +79,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """
     refuse_lost_file(path)
     if read_only and not path.exists():
-        raise RunDirectoryError(f"{path.parent}: holds no run (no {path.name}); give the directory of a run")
+        cure = f"give the directory of a run{such_as_run(path.parent)}"
+        raise RunDirectoryError(f"{path.parent}: holds no run (no {path.name}); {cure}")
     with translated(path):
         mode = _reading_mode(path) if read_only else "rwc"
         connection = sqlite3.connect(

@@ -147,15 +147,15 @@ class Store:
         """Start the writer.
 
         Args:
-            on_commit: called from the writer's thread with the outcomes that have become durable.
-            on_broken: called from the writer's thread when a write has failed; nothing is written after it.
+            on_commit: called from here and from the writer's thread with the outcomes that have become durable.
+            on_broken: called likewise when a write has failed; nothing is written after it.
         """
         self._on_broken = on_broken
-        if self.unrecorded:  # kept before the note that tells it is written over
-            with translated(self.path):
-                write_fact(self.connection, facts.UNRECORDED, self.unrecorded_ever)
+        with self.using() as connection:
+            if self.unrecorded:  # kept before the note that tells it is written over
+                write_fact(connection, facts.UNRECORDED, self.unrecorded_ever)
+            self._writer.start(on_commit, on_broken)
         self.sending(0, self.spent_usd, self.spent_tokens)
-        self._writer.start(on_commit, on_broken)
         self._forcing.start()
 
     # From the loop's thread: never waits.

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from batchrun.checkpoint import migrations
 from batchrun.records import ModelTotals, Outcome, Usage
+from batchrun.storage.runs import RUN_FILE
 
 if TYPE_CHECKING:  # checks and shapes of rows need this module, and no database
     import sqlite3
 
-FILE_NAME = "checkpoint.sqlite"
+FILE_NAME = RUN_FILE
 
 APPLICATION_ID = 0x62617472
 """ `batr`: tells a checkpoint from any other SQLite file."""

@@ -64,15 +64,16 @@ class Writer:
         self._mark.load(connection)
 
     def start(self, on_commit: OnCommit, on_broken: OnBroken) -> None:
-        """Start the thread.
+        """Commit what is queued, so that the execution is on record when run.json says that it runs. Start the thread.
 
         Args:
-            on_commit: called from the thread with the outcomes that have become durable.
-            on_broken: called from the thread when a write has failed; nothing is written after it.
+            on_commit: called from here and from the thread with the outcomes that have become durable.
+            on_broken: called likewise when a write has failed; nothing is written after it.
         """
         self._on_commit, self._on_broken = on_commit, on_broken
-        self._thread = threading.Thread(target=self._keep_committing, name="batchrun-checkpoint", daemon=True)
-        self._thread.start()
+        if self._has_committed():
+            self._thread = threading.Thread(target=self._keep_committing, name="batchrun-checkpoint", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """Wait until the thread has ended."""
@@ -87,12 +88,17 @@ class Writer:
         self.commit(is_last=True)
 
     def _keep_committing(self) -> None:
-        while not self.closing.wait(COMMIT_EVERY_S):
-            try:
-                self.commit(is_last=False)
-            except Exception as problem:  # noqa: BLE001  # whatever it is, a dead writer must not go unnoticed
-                self._on_broken(broken(self._path, problem))
-                return
+        while not self.closing.wait(COMMIT_EVERY_S) and self._has_committed():
+            pass
+
+    def _has_committed(self) -> bool:
+        """Commit; where that fails, report it and return False."""
+        try:
+            self.commit(is_last=False)
+        except Exception as problem:  # noqa: BLE001  # whatever it is, a dead writer must not go unnoticed
+            self._on_broken(broken(self._path, problem))
+            return False
+        return True
 
     def commit(self, *, is_last: bool, run: str = "") -> None:
         """Write all that is queued in one transaction. What could not be written stays queued.

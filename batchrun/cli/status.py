@@ -11,8 +11,8 @@ from batchrun.cli.list_texts import Listed, list_lines, listed
 from batchrun.cli.texts import counts_lines
 from batchrun.errors import RunDirectoryError
 from batchrun.results.run_json import entry_of
-from batchrun.results.runs import is_run, runs_below
 from batchrun.results.state import summary_of
+from batchrun.storage.runs import is_run, runs_below
 
 _DEFAULT_FOLDER = Path("runs")
 

@@ -140,11 +140,11 @@ class Contact:
     def _pause_text(self, event: Paused) -> str:
         variable = key_variable(self._job.endpoint)
         keyless = "" if self._access.key is not None else f" (no key is sent: {variable} is not set)"
-        probing = f"asking again until it answers, for at most {duration_text(self.policy.patience_s)}"
+        probing = f"asking again until it answers, for at most {_patience_text(self.policy.patience_s, event)}"
         return f"paused{self._whose(event)} ({event.kind}): {event.message}{keyless}; {probing}"
 
     def _unheard_text(self, event: Paused) -> str:
-        asking = f"asking again for at most {duration_text(self.policy.unheard_s)}"
+        asking = f"asking again for at most {_patience_text(self.policy.unheard_s, event)}"
         return (
             f"nothing has answered yet at {self.place}: {event.message}; {asking}; {self.cure_of(UNHEARD, event.model)}"
         )
@@ -166,6 +166,12 @@ class Contact:
         general = list_cure(self._job.endpoint) if unknown else self.cure_of(stop.kind, "")
         message = stop.message.replace(f"; {general}", "")  # what was found is the better cure
         return dataclasses.replace(stop, message=f"{message}; {found}")
+
+
+def _patience_text(patience_s: float, event: Paused) -> str:
+    """Return the patience for people, and how much of it is over where that is a second or more."""
+    over = f", {duration_text(event.silent_s)} of which are over" if event.silent_s >= 1 else ""
+    return f"{duration_text(patience_s)}{over}"
 
 
 def _policy_of(limits: Limits) -> Policy:

@@ -60,7 +60,7 @@ class Notices:
         paused_s = time.time() - since_ms / 1000
         if paused_s >= self._job.notify.after_pause_s:
             self._sent_ms = since_ms
-            self._send(paused_notice(self._job.name, figures.pause, round(paused_s / 60), self._place))
+            self._send(paused_notice(self._job.name, figures.pause, paused_s, self._place))
 
     async def _send_last(self, notice: Notice) -> None:
         sending = self._send(notice)

@@ -47,15 +47,15 @@ def refuse_other_kind(
         simulated: whether the simulator answers from now on.
 
     Raises:
-        JobError: the directory holds answers of the other kind.
+        JobError: the directory holds answers or requests of the other kind.
     """
-    has_attempts = any(sums.attempts or sums.completed for sums in totals.values())
-    if recorded.fact(facts.SIMULATED) in (None, simulated) or not (has_attempts or unrecorded):
+    sums = summed(totals.values())
+    if recorded.fact(facts.SIMULATED) in (None, simulated) or not (sums.attempts or sums.completed or unrecorded):
         return
     kind = "real" if simulated else "simulated"
-    what = "answers" if has_attempts else "requests that were sent and not recorded"
+    what = "requests that were sent and not answered" if sums.attempts else "requests that were sent and not recorded"
     cure = "simulated and real answers do not mix; use another -o DIR, or --restart"
-    raise JobError(f"{directory}: holds {kind} {what}; {cure}")
+    raise JobError(f"{directory}: holds {kind} {'answers' if sums.completed else what}; {cure}")
 
 
 def endpoint_question(recorded: Known, job: Job, totals: Mapping[str, ModelTotals]) -> str | None:

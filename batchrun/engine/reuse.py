@@ -21,7 +21,7 @@ from batchrun.endpoint.pool.repair import Repair
 from batchrun.errors import DamagedError, JobError, RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
-from batchrun.records import AnswerSource, Outcome, Request, Usage
+from batchrun.records import AnswerSource, Outcome, Request, Usage, summed
 from batchrun.report.texts import counted
 from batchrun.results.endpoints import earlier_endpoints, is_same_endpoint
 from batchrun.results.identity import origin_of
@@ -170,7 +170,8 @@ def _other_run(job: Job, name: str, *, simulated: bool) -> Iterator[OtherRun]:
     with ExitStack() as opened:
         with _reported(name):
             run = opened.enter_context(RunAnswers(directory))
-            is_simulated, has_answers = run.fact(facts.SIMULATED) or False, bool(run.totals())
+            is_simulated = run.fact(facts.SIMULATED) or False
+            has_answers = summed(run.totals().values()).completed > 0
             endpoint_of = _endpoints_of(run, job, simulated=simulated)
         if has_answers and is_simulated != simulated:
             kind = "real" if simulated else "simulated"

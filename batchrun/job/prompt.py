@@ -1,5 +1,6 @@
 """`[prompt]`: what the job asks with each row."""
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -11,6 +12,12 @@ from batchrun.job.settings import Section, SettingError, refuse_path, setting, t
 
 _COLUMN = re.compile(r"\{\{\s*[^\W\d]\w*\s*\}\}")
 """A string in the place of a message: the column, or `examples`, that it stands for."""
+
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+"""Source: OpenAI's reference of chat completions. Templates of open models know others."""
+
+_TYPO = 0.6
+"""How similar a role must be to one of these to count as misspelt: `usr` is (0.86); `model` and `ipython` are not."""
 
 _MOST_EXAMPLES = 10_000
 """They are kept with the job: a training set of today's benchmarks fits."""
@@ -26,7 +33,15 @@ def _conversation(value: Any) -> tuple[Any, ...]:
                 raise ValueError(f'must have {{role = "user", content = …}}, or "{{{{ messages }}}}", at [{number}]')
         elif not isinstance(each, Mapping) or not isinstance(each.get("role"), str) or not each["role"]:
             raise ValueError(f"must have a role in the message at [{number}]")
+        elif meant := meant_role(each["role"]):
+            raise ValueError(f'must have another role than "{each["role"]}" in the message at [{number}]: {meant}?')
     return tuple(each.strip() if isinstance(each, str) else dict(each) for each in value)
+
+
+def meant_role(role: str) -> str | None:
+    """Return the role that a misspelt one was meant to be; None for a right one, and for one of a kind of its own."""
+    close = difflib.get_close_matches(role.lower(), _ROLES, n=1, cutoff=_TYPO)
+    return close[0] if close and role not in _ROLES else None
 
 
 def _examples(value: Any) -> tuple[dict[str, Any], ...]:

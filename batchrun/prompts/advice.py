@@ -102,13 +102,15 @@ def template_flag(rows: Sequence[Columns], names: Sequence[str], labels: Sequenc
 
 
 def best_column(rows: Sequence[Columns], names: Sequence[str], labels: Sequence[str]) -> str | None:
-    """Return a column with a text or a number in every row, and different ones; None where there is none.
+    """Return a column with texts or numbers in most rows, and different ones; None where there is none.
 
-    Of several the one with the best name, else with the longest texts.
+    Of several one with texts, of these the one with the best name, else with the longest texts.
     """
-    usable = [name for name in names if name not in labels and _can_be_asked(rows, name)]
+    usable = {name: values for name in names if name not in labels and (values := _asked_values(rows, name))}
     place = {name: _QUESTIONS.index(name) if name in _QUESTIONS else len(_QUESTIONS) for name in usable}
-    return min(usable, key=lambda name: (place[name], -sum(len(str(row[name])) for row in rows)), default=None)
+    numbers = {name: all(_NUMBER.fullmatch(str(value)) for value in values) for name, values in usable.items()}
+    chars = {name: sum(len(str(value)) for value in values) for name, values in usable.items()}
+    return min(usable, key=lambda name: (numbers[name], place[name], -chars[name]), default=None)
 
 
 def _only_column(rows: Sequence[Columns], names: Sequence[str], labels: Sequence[str]) -> str | None:
@@ -118,17 +120,20 @@ def _only_column(rows: Sequence[Columns], names: Sequence[str], labels: Sequence
     return named[0] if len(named) == 1 and texts else None
 
 
-def _can_be_asked(rows: Sequence[Columns], name: str) -> bool:
-    values = [row.get(name) for row in rows]
-    if not all(isinstance(value, str | int | float) and str(value).strip() for value in values):
-        return False
+def _asked_values(rows: Sequence[Columns], name: str) -> list[Any]:
+    """Return the values of a column that are not empty, if a template could ask them; else nothing."""
+    filled = [row for row in rows if row.get(name) is not None and str(row[name]).strip()]
+    values = [row[name] for row in filled]
+    if not all(isinstance(value, str | int | float) for value in values) or 2 * len(filled) < len(rows):
+        return []
     if len(values) > 1 and len(set(values)) == 1:
-        return False
+        return []
     template = Template(as_template(name), "prompt.user")
     try:
-        return all(template.render(dict(row)) == str(value) for row, value in zip(rows, values, strict=True))
+        is_as_it_is = all(template.render(dict(row)) == str(row[name]) for row in filled)
     except TemplateProblem:
-        return False
+        return []
+    return values if is_as_it_is else []
 
 
 def header_advice(
@@ -163,6 +168,8 @@ def header_advice(
     return f"{no_header}: {command}"
 
 
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
 _PLAIN_NAME = re.compile(r"\w+( \w+)*")
 """Names that printf and CSV write as they are."""
 
@@ -175,8 +182,7 @@ def _is_value(name: str, rows: Sequence[Columns]) -> bool:
     """Return whether the name of a column looks like a value of it: a number, a sentence, or what rows have there."""
     if len(name) > _LONGEST_NAME or len(name.split()) > _MOST_WORDS or name.rstrip().endswith((".", "?", "!")):
         return True
-    is_number = re.fullmatch(r"-?\d+(\.\d+)?", name) is not None
-    return is_number or any(row.get(name) == name for row in rows if name)
+    return _NUMBER.fullmatch(name) is not None or any(row.get(name) == name for row in rows if name)
 
 
 def notices(

@@ -23,6 +23,14 @@ _HINTS = (
 )
 """What people write who think of another language, and how it is written here."""
 
+_WORDS = (
+    ("'end of template'", "end of the condition"),
+    ("end of template", "end of the condition"),
+    ("chunk after expression", "more follows after its end"),
+    ("'name'", "a name"),
+)
+"""What Jinja calls the parts of a template, and what they are of a condition."""
+
 _TEXT_WITH_NUMBER = re.compile(r"'(str|NotText)' and '(int|float)'|'(int|float)' and '(str|NotText)'")
 
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -36,7 +44,7 @@ class Condition:
         try:
             Environment(autoescape=False).compile_expression(text)  # noqa: S701  # only compiled, to see that it is one
         except TemplateSyntaxError as problem:
-            raise JobError(f"{SETTING} = {text!r}; {problem.message}{_hint(text)}") from None
+            raise JobError(f"{SETTING} = {text!r}; {_reason(problem)}{_hint(text)}") from None
         # Set first: Jinja looks for unknown filters in what `if` tests only when it renders.
         self._template = Template(f"{{% set _ = ({text}\n) %}}{{% if _ %}}{_TRUE}{{% endif %}}", SETTING)
         if self._template.columns == frozenset():
@@ -74,6 +82,13 @@ class Condition:
         first = columns.get(FIRST)
         is_null_in_first = isinstance(first, dict) and any(first.get(name) is None for name in self._first)
         return is_null_in_first or any(columns.get(name) is None for name in (read or frozenset()) - {ROW})
+
+
+def _reason(problem: TemplateSyntaxError) -> str:
+    reason = (problem.message or "").rstrip(".")
+    for theirs, ours in _WORDS:
+        reason = reason.replace(theirs, ours)
+    return reason
 
 
 def _hint(text: str) -> str:

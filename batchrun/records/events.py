@@ -16,6 +16,8 @@ class Paused(NamedTuple):
     """How long it has lasted when it is reported: since the first failure that no success followed."""
     endpoint: str = ""
     """Name of the endpoint; empty where the job has one."""
+    silent_s: float = 0.0
+    """How much of the patience is over when it is reported: a request that timed out was silent before it failed."""
 
 
 class Resumed(NamedTuple):

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from batchrun.report.texts import counted
+from batchrun.report.texts import counted, duration_text
 from batchrun.results.summary import Summary
 
 
@@ -35,9 +35,9 @@ def failed_notice(name: str, problem: str, place: str) -> Notice:
     return Notice(f"batchrun: {name} failed", f"{problem}\nrun directory: {place}")
 
 
-def paused_notice(name: str, pause: str, minutes: int, place: str) -> Notice:
-    """Return the message about a run that has been paused for some minutes, and why."""
-    waits = f"paused for {counted(minutes, 'minute')}: {pause}\nThe run waits and resumes by itself."
+def paused_notice(name: str, pause: str, paused_s: float, place: str) -> Notice:
+    """Return the message about a run that has been paused for long, and why."""
+    waits = f"paused for {duration_text(paused_s)}: {pause}\nThe run waits and resumes by itself."
     return Notice(f"batchrun: {name} is paused", f"{waits}\nrun directory: {place}")
 
 

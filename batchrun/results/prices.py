@@ -25,10 +25,10 @@ def prices_at(job: Job | None) -> PriceOf:
     return price
 
 
-def are_known(job: Job) -> bool:
-    """Return whether the job's models have a price at each of their endpoints."""
+def has_price(job: Job, model: str) -> bool:
+    """Return whether a model has a price at each of its endpoints."""
     price = prices_at(job)
-    return all(price(endpoint, model) is not None for model in job.models for endpoint in job.serving(model))
+    return all(price(endpoint, model) is not None for endpoint in job.serving(model))
 
 
 def price_entries(job: Job, models: Iterable[str]) -> list[dict[str, Any]]:

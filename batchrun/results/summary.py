@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from batchrun.prompts.count import left_s
 from batchrun.records import Parts, summed
 from batchrun.results.endpoint_entries import endpoint_entries
 from batchrun.results.executions import execution_entries, pause_text, utc_text
-from batchrun.results.prices import PriceOf, are_known, price_entries, prices_at
+from batchrun.results.prices import PriceOf, has_price, price_entries, prices_at
 from batchrun.results.recorded import NO_FINDINGS, NOTHING_RECORDED, Findings, Recorded, Status
 from batchrun.results.run_directory import RESULTS, USAGE
 from batchrun.results.usage import cost_of, least_cost_of, model_rows, reused_rows
@@ -193,7 +192,6 @@ def summarize(
         recorded: what else the checkpoint has noted.
     """
     prices = prices_at(job)
-    models = model_rows({source: sums for source, sums in parts.items() if source.model}, prices)
     sums = summed(parts.values())
     return Summary(
         **dataclasses.asdict(status),
@@ -208,9 +206,7 @@ def summarize(
         prompt_tokens=sums.usage.prompt_tokens,
         completion_tokens=sums.usage.completion_tokens,
         total_tokens=sums.usage.total_tokens,
-        cost_usd=_cost_usd(job, models, may_have_sent=status.state == "running" or recorded.unrecorded > 0),
-        models=models,
-        prices=price_entries(job, [each["model"] for each in models]),
+        **_costs(job, parts, prices, may_owe=status.state == "running" or recorded.unrecorded > 0),
         **findings.entries,
         simulated=simulated,
         set_aside_usd=max(0.0, round(recorded.set_aside.usd, 9)),  # sums of money leave a rest below nothing
@@ -223,12 +219,22 @@ def summarize(
     )
 
 
-def _cost_usd(job: Job, models: Sequence[Mapping[str, Any]], *, may_have_sent: bool) -> float | None:
-    """Return the cost of a run; where requests were sent and none is recorded, it is known only if prices are."""
-    has_attempts = any(each["attempts"] for each in models)
-    if may_have_sent and not has_attempts and not are_known(job):
-        return None
-    return cost_of(models)
+def _costs(job: Job, parts: Parts, prices: PriceOf, *, may_owe: bool) -> dict[str, Any]:
+    """Return the totals by model, the cost of the run, and the prices.
+
+    Args:
+        job: has the prices.
+        parts: the totals, by source.
+        prices: of each model at each endpoint.
+        may_owe: whether requests may have been sent that are not recorded: without a price they may have cost anything.
+    """
+    models = model_rows({source: sums for source, sums in parts.items() if source.model}, prices)
+    unpriced = {model for model in (*job.models, *(each["model"] for each in models)) if not has_price(job, model)}
+    cost_usd = cost_of(models)
+    if may_owe and unpriced:
+        models = [{**each, "cost_usd": None} if each["model"] in unpriced else each for each in models]
+        cost_usd = cost_of(models) if any(each["attempts"] for each in models) else None
+    return {"models": models, "cost_usd": cost_usd, "prices": price_entries(job, [each["model"] for each in models])}
 
 
 def _times(recorded: Recorded, prices: PriceOf, settled: int) -> dict[str, Any]:

@@ -28,7 +28,11 @@ MODEL_COLUMNS = (
     Column("total_tokens", pa.int64(), "prompt and completion"),
     Column("cached_tokens", pa.int64(), "prompt tokens that came from the endpoint's prefix cache"),
     Column("reasoning_tokens", pa.int64(), "completion tokens that went into reasoning"),
-    Column("cost_usd", pa.float64(), "US dollars; null when no price is known, or no answer stated its tokens"),
+    Column(
+        "cost_usd",
+        pa.float64(),
+        "US dollars; 0 where nothing was answered; null when no price is known, or no answer stated its tokens",
+    ),
 )
 """Of an entry of `models` in run.json."""
 
@@ -126,7 +130,10 @@ def _sum(costs: Sequence[float | None]) -> float | None:
 
 def _cost_usd(source: AnswerSource, totals: ModelTotals, prices: PriceOf) -> float | None:
     """Return the cost of the reported tokens. Cost is linear in the counts, so the totals can be priced at once."""
-    if totals.usage.prompt_tokens is None and totals.usage.completion_tokens is None:
+    prompt, completion, *_ = totals.usage
+    if prompt is None and completion is None:
         return None
+    if not (prompt or completion):
+        return 0.0  # at any price: every attempt was refused, or failed
     price = prices(source.endpoint, source.answering_model)
     return cost_usd(Usage(*(getattr(totals, name) for name in Usage._fields)), price)

@@ -24,6 +24,18 @@ def test_a_run_that_was_never_sent_has_no_executions(tmp_path: Path) -> None:
     assert history_of(tmp_path) == []
 
 
+def test_an_execution_that_begins_is_on_record_before_anything_can_show_that_it_runs(tmp_path: Path) -> None:
+    """Else the killed one before it would be shown as the running one until the next commit."""
+    with Store(tmp_path) as store:
+        store.history.begin_execution(1000)
+    with Store(tmp_path) as store:
+        store.history.begin_execution(5000)
+        store.start(lambda outcomes: None, lambda problem: None)
+        with Checkpoint(tmp_path) as checkpoint:
+            states = [(each.started_at_ms, each.state) for each in checkpoint.executions(is_running=True)]
+    assert states == [(1000, "died"), (5000, "running")]
+
+
 def test_an_execution_has_its_times_its_state_and_its_pauses(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.history.begin_execution(1000)

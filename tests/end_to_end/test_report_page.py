@@ -184,6 +184,10 @@ CUT = """[...document.querySelectorAll('svg')].filter(svg => svg.checkVisibility
 })"""
 
 
+WIDE_TABLES = """[...document.querySelectorAll('.scroll')].filter(each => each.scrollWidth > each.clientWidth + 1)
+  .map(each => each.firstElementChild.outerHTML.slice(0, 80))"""
+
+
 @pytest.mark.parametrize("width", [390, 1300])
 @pytest.mark.parametrize("make", [labelling, evaluation, three, night])
 def test_the_page_fits_the_screen_and_its_labels_do_not_overlap(opened: Any, make: Any, width: int) -> None:
@@ -196,6 +200,8 @@ def test_the_page_fits_the_screen_and_its_labels_do_not_overlap(opened: Any, mak
     assert browser.ask("document.documentElement.scrollWidth") <= width
     assert browser.ask(OVERLAPS) == []
     assert browser.ask(CUT) == []
+    if width < 640:
+        assert browser.ask(WIDE_TABLES) == []
     heights = browser.ask("[...document.querySelectorAll('svg text')].map(text => text.getBoundingClientRect().height)")
     assert all(height > 8 for height in heights if height), "the invisible ones have none"
 

@@ -1,10 +1,14 @@
 """Runs of some rows of an input, and then of more: nothing is bought twice, counted at the endpoint."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 ROWS = [{"id": f"r{row}", "prompt": f"number {row}", "stars": row % 5 or None} for row in range(1_200)]
 
@@ -56,6 +60,30 @@ def test_rows_that_meet_a_condition_are_sent_in_a_random_order(run: Any, endpoin
     assert 80 < sum(row < 600 for row in early) < 160  # five standard deviations around a half
     assert run(write(), "--shuffle").code == 0
     assert endpoint.stats.answered == 1_200
+
+
+@pytest.mark.parametrize("note", ["", "long " * 4_000], ids=["one pass", "several passes"])
+def test_an_interrupted_and_killed_run_in_a_random_order_resumes_and_buys_nothing_twice(
+    spawn: Any, run: Any, endpoint: Any, note: str
+) -> None:
+    """Ctrl-C loses nothing; a kill loses what was in flight or is younger than a commit."""
+    name, at_most, limit = write([row | {"note": note} for row in ROWS]), "-c", 8
+    endpoint.change(latency_s=0.02)
+    command = ["run", name, "--shuffle", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out", at_most, limit]
+    for wanted, number in ((200, signal.SIGINT), (600, signal.SIGKILL)):
+        process = spawn(*command)
+        endpoint.wait(lambda wanted=wanted: endpoint.stats.answered >= wanted)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+        assert process.returncode == (130 if number == signal.SIGINT else -number)
+        assert endpoint.stats.answered < 1_200
+        if number == signal.SIGINT:
+            assert len(rows_of()) == endpoint.stats.answered
+            assert max(rows_of()) > 600
+    assert run(name, "--shuffle", at_most, limit).code == 0
+    assert rows_of() == [*range(1_200)]
+    lost = endpoint.stats.answered - 1_200
+    assert lost <= limit + 0.05 * limit / 0.02
 
 
 def test_a_condition_that_cannot_be_used_is_refused_before_anything_is_sent(run: Any, endpoint: Any) -> None:

@@ -88,6 +88,11 @@ EVENTS: list[tuple[Any, bool, str]] = [
         False,
         f"nothing has answered yet at {URL}: refused; asking again for at most 1 min",
     ),
+    (
+        Paused("m", "timeout", "no answer in time", silent_s=6.04),
+        False,
+        f"nothing has answered yet at {URL}: no answer in time; asking again for at most 1 min 00 s, 6.0 s of which",
+    ),
     (Resumed("m", 65.0), True, "the endpoint answers again after 1 min 05 s"),
     (Closed("m", "model not found; cure"), True, "nothing more is sent to m: model not found; cure. The other models"),
     (

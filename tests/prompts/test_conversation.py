@@ -72,6 +72,8 @@ def test_what_the_messages_read_is_known(make_job) -> None:
         ([], "must be a list of messages"),
         (["messages"], "or"),
         ([{"content": "hi"}], r"must have a role in the message at \[0\]"),
+        ([ASK, {"role": "usr", "content": "hi"}], r'another role than "usr" in the message at \[1\]: user\?'),
+        ([{"role": "Assistent", "content": "hi"}], r'another role than "Assistent" .*: assistant\?'),
     ],
 )
 def test_what_is_not_a_conversation_is_refused(setting: list[Any], must: str) -> None:

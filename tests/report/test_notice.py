@@ -35,6 +35,7 @@ def test_the_end_comes_with_counts_cost_reason_and_place() -> None:
 
 def test_a_failure_and_a_long_pause_say_why() -> None:
     assert failed_notice("labels", "the disk is full", "host:/r").body == "the disk is full\nrun directory: host:/r"
-    paused = paused_notice("labels", "connection refused", 15, "host:/r")
+    paused = paused_notice("labels", "connection refused", 905.0, "host:/r")
+    assert "paused for 4.0 s: " in paused_notice("labels", "connection refused", 4.0, "host:/r").body
     assert paused.title == "batchrun: labels is paused"
-    assert paused.body.startswith("paused for 15 minutes: connection refused\nThe run waits and resumes by itself.")
+    assert paused.body.startswith("paused for 15 min 05 s: connection refused\nThe run waits and resumes by itself.")

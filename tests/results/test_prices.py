@@ -4,7 +4,7 @@ from typing import Any
 
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Input, Job, Model, Price
-from batchrun.results.prices import are_known, price_entries, prices_at
+from batchrun.results.prices import has_price, price_entries, prices_at
 
 OWN, JOBS = Price(input_usd_per_mtok=1), Price(input_usd_per_mtok=2)
 LOCAL = {"base_url": "http://127.0.0.1:8000/v1"}
@@ -45,13 +45,13 @@ def test_prices_are_shown_with_their_endpoint_where_there_are_several() -> None:
     several = job(endpoints=endpoints(east={"prices": {"m": OWN, "n": OWN}}, west={}), prices={"n": JOBS})
     shown = [(each["model"], each["endpoint"], each["input_usd_per_mtok"]) for each in price_entries(several, "mn")]
     assert shown == [("m", "east", 1), ("n", "east", 1), ("n", "west", 2)]
-    assert not are_known(several)
+    assert (has_price(several, "m"), has_price(several, "n")) == (False, True)
     single = job(prices={"m": JOBS, "n": OWN}, endpoint=Endpoint(**LOCAL))
     assert [("endpoint" in each, each["input_usd_per_mtok"]) for each in price_entries(single, "mn")] == [
         (False, 2),
         (False, 1),
     ]
-    assert are_known(single)
+    assert has_price(single, "m")
 
 
 def test_without_a_job_no_price_is_known() -> None:

@@ -46,6 +46,24 @@ def test_where_one_of_several_models_has_a_price_its_cost_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
+    ("refused", "text"),
+    [
+        (Status(state="stopped"), "0.4300 USD"),
+        (Status(state="running"), "at least 0.4300 USD, for a; not known for b"),
+    ],
+)
+def test_a_model_that_refused_every_request_has_cost_nothing(refused: Status, text: str) -> None:
+    """Its price need not be known, once no request to it can be in flight any more."""
+    job = Job(
+        input=Input(path=("in.jsonl",)),
+        model=Model(names=("a", "b")),
+        prices={"a": Price(input_usd_per_mtok=100, output_usd_per_mtok=1000)},
+    )
+    parts = {AnswerSource("a"): ModelTotals(2, 2, 0, 2, 0, 300, 400, 700), AnswerSource("b"): ModelTotals(attempts=3)}
+    assert summarize(job, Path("out"), refused, parts).cost_text == text
+
+
+@pytest.mark.parametrize(
     ("unrecorded", "state", "cost_usd"), [(0, "stopped", 0.0), (60, "stopped", None), (0, "running", None)]
 )
 def test_what_was_sent_without_a_price_and_not_recorded_has_not_cost_nothing(

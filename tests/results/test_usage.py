@@ -74,7 +74,7 @@ def test_each_endpoint_has_a_row_at_its_own_price(tmp_path: Path) -> None:
         ["m", "east", None, 5, 0, 2.0],
         ["m", "west", None, 2, 1, 6.0],
         ["m", "west", "spare", 1, 0, 40.0],
-        ["m", None, None, 1, 1, None],
+        ["m", None, None, 1, 1, 0.0],
     ]
     (row,) = model_rows(parts, price)
     assert (row["requests"], row["failed"], row["prompt_tokens"], row["cost_usd"]) == (9, 2, 7_000_000, 48.0)
@@ -90,11 +90,12 @@ def test_each_endpoint_has_a_row_at_its_own_price(tmp_path: Path) -> None:
         (TOTALS, None, None),
         (ModelTotals(requests=2, completed=2, unstated=2), PRICE, None),
         (ModelTotals(requests=2, failed=2), PRICE, 0),
+        (ModelTotals(attempts=3), None, 0),
         (ModelTotals(), PRICE, 0),
     ],
 )
 def test_an_unknown_cost_is_null(totals: ModelTotals, price: Price | None, usd: float | None) -> None:
-    """Without a price or without token counts, the cost is unknown, not zero."""
+    """Without a price or without token counts, the cost is unknown, not zero; unless nothing was answered."""
     assert [row["cost_usd"] for row in model_rows({M: totals}, priced(m=price))] == [usd]
 
 

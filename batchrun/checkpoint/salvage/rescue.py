@@ -36,6 +36,7 @@ from batchrun.checkpoint.tables import COUNTS, FILE_NAME, KEY_BYTES, LOGS, OUTCO
 from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.job.serialization import UnknownSettingError, job_from_dict
+from batchrun.storage.runs import such_as_run
 
 _ID, _KEY, _KIND, _FINISHED = map(OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms"))
 
@@ -99,7 +100,8 @@ def recover(directory: Path, made_from_it: Sequence[str] = ()) -> Salvaged | Non
             version; nothing can be recovered.
     """
     if not any((directory / (FILE_NAME + suffix)).exists() for suffix in ("", *LOGS)):
-        raise RunDirectoryError(f"{directory}: holds no run (no {FILE_NAME}); name the directory of a run")
+        cure = f"give the directory of a run{such_as_run(directory)}"
+        raise RunDirectoryError(f"{directory}: holds no run (no {FILE_NAME}); {cure}")
     with DirectoryLock(directory):
         return None if problem_of(directory) is None else salvage(directory, made_from_it)
 

@@ -29,7 +29,8 @@ class Absence:
         pause = lane.health.pause
         if pause is not None and lane.model not in self._reported:
             self._reported.add(lane.model)
-            self._on_event(Paused(lane.model, pause.kind, pause.message, now_s - pause.since_s, lane.endpoint))
+            for_s, silent_s = now_s - pause.since_s, lane.quiet_s(now_s)
+            self._on_event(Paused(lane.model, pause.kind, pause.message, for_s, lane.endpoint, silent_s))
 
     def look(self, now_s: float, *, is_heard: bool) -> None:
         """Report the pauses that have lasted too long; call it every few moments.

@@ -23,7 +23,7 @@ from batchrun.prompts.input.endings import (
     named_hint,
     parted_sheet,
 )
-from batchrun.prompts.input.folders import RESULTS_FILE, is_run_directory, job_hint
+from batchrun.prompts.input.folders import RESULTS_FILE, is_run_directory, job_hint, run_hint
 from batchrun.prompts.input.frame import is_frame, shown_input
 from batchrun.storage.places import listing, look, open_found
 from batchrun.storage.remote import Found
@@ -225,7 +225,7 @@ def _expand(path: str) -> Iterator[str]:
     elif where.is_dir():
         known = sorted(str(each) for each in _walk(where) if _is_input(each, where))
         if not known:
-            cure = job_hint(where) or hint(map(str, _walk(where)))
+            cure = run_hint(where) or job_hint(where) or hint(map(str, _walk(where)))
             raise InputError(f"{path}: the folder holds no input; known endings are {known_endings()}{cure}")
         yield from known
     elif where.is_symlink() and not where.exists():

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
-RUN_FILE = "checkpoint.sqlite"
-"""What a run directory has. Its files hold answers, not prompts: `batchrun run .` must not read its own results."""
+from batchrun.storage.runs import RUN_FILE, such_as_run
 
 RESULTS_FILE = "results.parquet"
 SUMMARY_FILE = "run.json"
@@ -19,7 +18,7 @@ _MOST_SHOWN = 5
 
 
 def is_run_directory(folder: Path) -> bool:
-    """Return whether a folder holds a run."""
+    """Return whether a folder holds a run: its files hold answers, and `batchrun run .` must not read its own."""
     return (folder / RUN_FILE).exists()
 
 
@@ -39,6 +38,12 @@ def _notice(folder: Path, files: Sequence[str]) -> str:
     found = "1 file is" if len(names) == 1 else f"{len(names):,} files are"
     job = job_hint(folder)
     return f"{folder}: {found} read: {', '.join(names[:_MOST_SHOWN])}{more}{job}"
+
+
+def run_hint(folder: Path) -> str:
+    """Return the end of a message: how the answers of a run in a folder are used; empty if there is none."""
+    run = such_as_run(folder)
+    return f"; to use the answers of a run in it, name that run{run}" if run else ""
 
 
 def job_hint(folder: Path) -> str:

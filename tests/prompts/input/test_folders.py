@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.errors import InputError
 from batchrun.prompts.input.files import find_files
-from batchrun.prompts.input.folders import RUN_FILE, folder_notices
+from batchrun.prompts.input.folders import folder_notices
+from batchrun.storage.runs import RUN_FILE
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,6 @@ def found(path: str) -> list[str]:
 
 def test_the_files_of_a_run_are_not_input_of_the_folder_above_it() -> None:
     """Otherwise the second `batchrun run .` would send the answers of the first."""
-    assert RUN_FILE == FILE_NAME
     write("in.jsonl", f"runs/one/{RUN_FILE}", "runs/one/results.jsonl", "more/in.jsonl")
     assert found(".") == ["in.jsonl", "more/in.jsonl"]
 
@@ -65,6 +64,13 @@ def test_a_job_file_in_a_folder_is_named_with_its_command() -> None:
         find_files(["data"])
     write("data/a.jsonl")
     assert folder_notices(["data"], found("data")) == [f"data: 1 file is read: a.jsonl{command}"]
+
+
+def test_a_folder_of_runs_names_one_of_them() -> None:
+    """Its answers are what the user most likely means."""
+    write(f"runs/first/{RUN_FILE}", "runs/first/results.jsonl")
+    with pytest.raises(InputError, match="to use the answers of a run in it, name that run, such as runs/first"):
+        find_files(["runs"])
 
 
 def test_a_path_that_is_not_a_folder_has_no_notice(tmp_path: Any) -> None:
