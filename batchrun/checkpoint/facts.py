@@ -66,6 +66,7 @@ BEGUN = Fact[list[Any]]("begun", list, "caps and input that the user has agreed 
 TOTAL = Fact[int]("total", int, "rows that the results will have, as far as the input was read")
 IS_TOTAL_EXACT = Fact[bool]("is_total_exact", bool, "whether that number of rows is certain; else it is a guess")
 LIMIT = Fact[int]("limit", int, "requests in flight that the endpoint was seen to hold")
+LIMITS = Fact[dict[str, int]]("limits", dict, "the same for each endpoint by its name, where there are several")
 SPENT_USD = Fact[float]("spent_usd", float, "money spent and set aside, as an older version or a salvage noted it")
 SPENT_TOKENS = Fact[float](
     "spent_tokens", float, "tokens used and set aside, as an older version or a salvage noted them"
@@ -107,6 +108,7 @@ ALL: tuple[Fact[Any], ...] = (
     TOTAL,
     IS_TOTAL_EXACT,
     LIMIT,
+    LIMITS,
     SPENT_USD,
     SPENT_TOKENS,
     SET_ASIDE_USD,

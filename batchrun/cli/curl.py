@@ -10,7 +10,9 @@ import orjson
 
 from batchrun.cli.table import printable_json
 from batchrun.endpoint.key import find_project, is_variable_name, shown_variable_of
+from batchrun.endpoint.renaming import renamed
 from batchrun.job.endpoint import Endpoint
+from batchrun.job.sections import Job
 from batchrun.records import PATHS, Request, RequestKind
 
 _MOST_ARGUMENT_BYTES = 100_000
@@ -45,6 +47,20 @@ def curl_command(endpoint: Endpoint, request: Request, environ: Mapping[str, str
     return f"printf %s {text} |\n" + " \\\n  ".join([*lines, "--data-binary @-"])
 
 
+def as_asked(job: Job, request: Request, endpoint: str = "") -> tuple[Endpoint, Request]:
+    """Return an endpoint that is asked for a model, and a request to it, with the model's name there.
+
+    Args:
+        job: with the endpoints.
+        request: of the job.
+        endpoint: name of the one that has answered the request; empty where that is not known.
+    """
+    serving = job.serving(request.model)
+    name = endpoint if endpoint in serving else next(iter(serving), next(iter(job.endpoints)))
+    its = serving.get(name, request.model)
+    return job.endpoints[name], request._replace(body=renamed(request.body, request.model, its))
+
+
 def shown_variable(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) -> str | None:
     """Return the variable that the command takes the key from; None where `run` sends none.
 
@@ -58,6 +74,12 @@ def shown_variable(endpoint: Endpoint, environ: Mapping[str, str] = os.environ) 
         return None
     is_name = is_variable_name(name) or (is_set and _IDENTIFIER.fullmatch(name))
     return name if is_name else _SOME_VARIABLE
+
+
+def shown_variables(endpoint: Endpoint) -> list[str]:
+    """Return the variables that the command takes secrets from."""
+    headers = [_shown(variable) for variable in endpoint.secret_headers.values()]
+    return [*headers, *filter(None, [shown_variable(endpoint)])]
 
 
 def _shown(variable: str) -> str:

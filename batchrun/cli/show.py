@@ -13,13 +13,15 @@ import pyarrow as pa
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
-from batchrun.cli.curl import curl_command, shown_variable
+from batchrun.cli.curl import as_asked, curl_command, shown_variables
 from batchrun.cli.row_text import request_lines, row_lines
 from batchrun.cli.table import printable_json, table_lines, value_text, visible
 from batchrun.errors import BatchrunError, JobError
+from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Job
 from batchrun.prompts.input.arrow import python_dicts
 from batchrun.prompts.input.files import nearest
+from batchrun.records import Request
 from batchrun.report.texts import counted
 from batchrun.results.requests import Rendered, requests_of
 from batchrun.results.rows import Choice, ChosenRows, chosen_rows
@@ -197,12 +199,16 @@ def _print_requests(run: Path, choice: Choice, count: int, *, is_repair: bool) -
         found = [each for each in found if each.repair is not None]
         if not found:
             raise JobError(f"{run}: none of these answers was refused by the schema, so there is nothing to repair")
-    commands = [
-        curl_command(job.endpoint, (each.repair or each.request) if is_repair else each.request) for each in found
-    ]
-    for note in _notes(found, job, is_simulated=is_simulated, is_repair=is_repair):
+    asked = [_as_asked(job, each, is_repair=is_repair) for each in found]
+    endpoints = [endpoint for endpoint, _ in asked]
+    for note in _notes(found, endpoints, is_simulated=is_simulated, is_repair=is_repair):
         _note(f"note: {note}")
-    click.echo("\n\n".join(commands))
+    click.echo("\n\n".join(curl_command(endpoint, request) for endpoint, request in asked))
+
+
+def _as_asked(job: Job, each: Rendered, *, is_repair: bool) -> tuple[Endpoint, Request]:
+    request = (each.repair or each.request) if is_repair else each.request
+    return as_asked(job, request, "" if each.outcome is None else each.outcome.endpoint)
 
 
 def _requests(run: Path, choice: Choice, count: int) -> list[Rendered]:
@@ -231,15 +237,18 @@ def _is_of(each: Rendered, model: str | None, sample: int | None) -> bool:
     return model in (None, each.request.model) and sample in (None, each.request.sample)
 
 
-def _notes(found: Sequence[Rendered], job: Job, *, is_simulated: bool, is_repair: bool) -> Iterator[str]:
+def _notes(
+    found: Sequence[Rendered], endpoints: Sequence[Endpoint], *, is_simulated: bool, is_repair: bool
+) -> Iterator[str]:
     """Yield what a user should know before sending these requests."""
     for row in dict.fromkeys(each.request.row for each in found if not each.is_same):
         yield _changed(row)
     if is_simulated:
-        yield f"the simulator made these answers up; the command asks {job.endpoint.base_url}"
-    variable = shown_variable(job.endpoint)
-    if variable is not None and not os.environ.get(variable):
-        yield f"the command takes the key from the variable {variable}, which is not set here: export {variable}=…"
+        urls = " or ".join(dict.fromkeys(endpoint.base_url for endpoint in endpoints))
+        yield f"the simulator made these answers up; the command asks {urls}"
+    for variable in dict.fromkeys(variable for endpoint in endpoints for variable in shown_variables(endpoint)):
+        if not os.environ.get(variable):
+            yield f"the command takes the key from the variable {variable}, which is not set here: export {variable}=…"
     if not is_repair and any(each.repair is not None for each in found):
         yield "the answer did not fit the schema; to see the request that asks again, add --repair"
     if len(found) > 1:

@@ -2,10 +2,12 @@
 
 from math import inf
 
-from batchrun.endpoint.pool.budget import NO_CAP, NOTHING_USED, Amount, Budget, Used
+from batchrun.endpoint.pool.budget import NO_CAP, NOTHING_USED, Amount, Budget, Least, Stated, Used, Worst
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.errors import JobError
-from batchrun.job.catalogue import PriceLike, cap_text, cost_usd, price_cure, price_of, prices_of
+from batchrun.job.catalogue import PriceLike, cap_text, cost_usd, price_cure, price_of
+from batchrun.job.endpoint import Endpoint
+from batchrun.job.limits import Limits
 from batchrun.job.sections import Job
 from batchrun.prompts.size import expected_tokens, worst_usage
 from batchrun.records import Request, Usage
@@ -26,14 +28,24 @@ def budget_of(job: Job, before: Used, elsewhere: Used = NOTHING_USED, *, simulat
     cap = Amount(cap_usd_of(job, simulated=simulated), job.limits.max_tokens_total or inf)
     if cap == NO_CAP:
         return None
+    return Budget(cap, before, *_pricing(job, job.endpoint, cap.usd), elsewhere)
+
+
+def budget_at(job: Job, budget: Budget, endpoint: Endpoint) -> Budget:
+    """Return a job's budget with the prices of one of its endpoints."""
+    return budget.at(*_pricing(job, endpoint, budget.cap.usd))
+
+
+def _pricing(job: Job, endpoint: Endpoint, cap_usd: float) -> tuple[Worst, Stated, Least]:
+    """Return what requests to an endpoint can use at most, what answers have used, and have used at least."""
     prices: dict[str, PriceLike | None] = {}
 
     def price(model: str) -> PriceLike | None:
         if model not in prices:
-            prices[model] = price_of(job.endpoint, model, job.prices)
+            prices[model] = price_of(endpoint, model, job.prices)
         return prices[model]
 
-    unknown_usd = 0.0 if cap.usd == inf else inf  # a row may name a model without a price: it cannot keep the cap
+    unknown_usd = 0.0 if cap_usd == inf else inf  # a row may name a model without a price: it cannot keep the cap
 
     def worst(request: Request) -> Amount:
         usage = worst_usage(request.model, request.body, request.kind)
@@ -43,17 +55,25 @@ def budget_of(job: Job, before: Used, elsewhere: Used = NOTHING_USED, *, simulat
     def used(model: str, usage: Usage) -> Amount | None:
         tokens = _tokens(usage)
         usd = cost_usd(usage, price(model))
-        if tokens is None or (usd is None and cap.usd != inf):
+        if tokens is None or (usd is None and cap_usd != inf):
             return None
         return Amount(usd or 0.0, tokens)
 
-    return Budget(cap, before, worst, used, lambda model, usage: _least(usage, price(model)), elsewhere)
+    return worst, used, lambda model, usage: _least(usage, price(model))
 
 
-def rates_of(job: Job) -> Rates:
-    """Return the job's rates; tokens are counted as `prompts.size` expects them, images as images."""
-    limits = job.limits
-    return Rates(limits.requests_per_minute, limits.tokens_per_minute, lambda request: expected_tokens(request.body))
+def rates_of(job: Job) -> dict[str, Rates]:
+    """Return the rates of each endpoint of a job, by name, under those of the whole job.
+
+    Tokens are counted as `prompts.size` expects them, images as images.
+    """
+    whole = _rates(job.limits)
+    return {name: _rates(endpoint, whole) for name, endpoint in job.endpoints.items()}
+
+
+def _rates(stated: Limits | Endpoint, whole: Rates | None = None) -> Rates:
+    requests, tokens = stated.requests_per_minute, stated.tokens_per_minute
+    return Rates(requests, tokens, lambda request: expected_tokens(request.body), whole)
 
 
 def cap_usd_of(job: Job, *, simulated: bool) -> float:
@@ -69,12 +89,15 @@ def cap_usd_of(job: Job, *, simulated: bool) -> float:
     cap_usd = job.limits.max_cost_usd
     if cap_usd is None:
         return inf
-    unknown = [model for model, price in prices_of(job, dict.fromkeys(job.models)).items() if price is None]
+    asked = [(job.endpoints[name], model) for model in job.models for name in job.serving(model)]
+    unknown = [(endpoint, model) for endpoint, model in asked if price_of(endpoint, model, job.prices) is None]
     if unknown and simulated:
         return inf  # nothing is paid: a job can be tried before its prices are known
     if unknown:
-        cure = price_cure(job.endpoint, unknown[0])
-        raise JobError(f"limits.max_cost_usd = {cap_text(cap_usd)}: the price of {unknown[0]} is not known; {cure}")
+        endpoint, model = unknown[0]
+        where = f" at {endpoint.base_url}" if job.has_several_endpoints else ""
+        cure = price_cure(endpoint, model)
+        raise JobError(f"limits.max_cost_usd = {cap_text(cap_usd)}: the price of {model}{where} is not known; {cure}")
     return cap_usd
 
 

@@ -1,4 +1,4 @@
-"""What a run knows and says of its endpoint: whether it ever replied, why it is paused, and what its user can do."""
+"""What a run knows and says of an endpoint: whether it ever replied, why it is paused, and what its user can do."""
 
 import contextlib
 import dataclasses
@@ -9,9 +9,7 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.advice import cure_for, list_cure, place_of, unheard_cure, without_successor
 from batchrun.endpoint.diagnosis import finding
-from batchrun.endpoint.http.client import STREAM_TIMES
 from batchrun.endpoint.key import key_variable
-from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Policy
 from batchrun.endpoint.pool.verdicts import UNHEARD
 from batchrun.engine.access import Access
@@ -27,23 +25,32 @@ _MOST_LOOKED_AT = 1_000
 
 
 class Contact:
-    """One execution's view of its endpoint."""
+    """One execution's view of one of its endpoints."""
 
-    def __init__(self, job: Job, access: Access, store: Store) -> None:
-        self._job, self._access, self._store = job, access, store
-        self._is_real = access.base_url == job.endpoint.base_url  # else the simulator answers
+    def __init__(self, job: Job, access: Access, store: Store, name: str = "") -> None:
+        """Read what is known.
+
+        Args:
+            job: that is run.
+            access: to the endpoint.
+            store: the checkpoint.
+            name: of the endpoint; empty where the job has one.
+        """
+        self._job, self._access, self._store, self._name = job, access, store, name
+        self._endpoint = endpoint = job.endpoints[name]
+        self._is_real = access.base_url == endpoint.base_url  # else the simulator answers
         self._is_noted = not self._is_real
         self.is_heard = self._is_known()
         """Whether the endpoint has replied to an earlier execution of this run."""
         self.answered = self._known_models()
         """The models that have answered rows of this run at this endpoint."""
-        self.place = place_of(job.endpoint)
+        self.place = f"{name} ({endpoint.base_url})" if name else place_of(endpoint)
         """The endpoint, in messages."""
-        self.policy = _policy_of(job.limits)
+        self.policy = policy_of(job.limits)
         """How often and how long to try."""
 
     def _is_known(self) -> bool:
-        url, heard = self._job.endpoint.base_url, self._store.fact(facts.HEARD)
+        url, heard = self._endpoint.base_url, self._store.fact(facts.HEARD)
         if heard is not None:
             return url in heard
         has_answers = any(sums.completed for sums in self._store.totals.values())  # of a version that noted less
@@ -55,8 +62,8 @@ class Contact:
         if not self._is_real:
             return completed
         if answered is None:  # of a version that noted less
-            return completed if set(earlier_endpoints(self._store)) <= {self._job.endpoint.base_url} else []
-        return answered.get(self._job.endpoint.base_url, [])
+            return completed if set(earlier_endpoints(self._store)) <= {self._endpoint.base_url} else []
+        return answered.get(self._endpoint.base_url, [])
 
     def answered_before(self, model: str) -> Request | None:
         """Return the request of the first row that a model has answered; None if none can be made again."""
@@ -72,7 +79,7 @@ class Contact:
 
     def note_answered(self, models: Collection[str]) -> None:
         """Record which models have answered rows."""
-        url, noted = self._job.endpoint.base_url, self._store.fact(facts.ANSWERED)
+        url, noted = self._endpoint.base_url, self._store.fact(facts.ANSWERED)
         if not self._is_real or not models or (noted is not None and {*models} <= {*noted.get(url, [])}):
             return
         if noted is None:  # answers of an older version are of all endpoints before
@@ -85,21 +92,34 @@ class Contact:
         """Record that the endpoint has replied."""
         if not self._is_noted:
             self._is_noted = True
-            others = [url for url in self._store.fact(facts.HEARD) or [] if url != self._job.endpoint.base_url]
-            self._store.set_fact(facts.HEARD, [*others, self._job.endpoint.base_url])
+            others = [url for url in self._store.fact(facts.HEARD) or [] if url != self._endpoint.base_url]
+            self._store.set_fact(facts.HEARD, [*others, self._endpoint.base_url])
 
     def cure_of(self, kind: str, model: str) -> str:
         """Return what the user can do about a stop of this kind."""
         if kind == UNHEARD:
-            return unheard_cure(self._job.endpoint, self._job.limits.patience_s)
-        return cure_for(kind, self._job.endpoint, has_key=self._access.key is not None, model=model)
+            return unheard_cure(self._endpoint, self._job.limits.patience_s)
+        return cure_for(kind, self._endpoint, has_key=self._access.has_key, model=model)
 
-    def text(self, event: Paused | Resumed | Closed | GivenUp | Loosened, *, is_heard: bool) -> str:
-        """Return the line of the log for an event; `is_heard` says whether the endpoint has ever replied."""
+    def text(
+        self,
+        event: Paused | Resumed | Closed | GivenUp | Loosened,
+        *,
+        is_heard: bool,
+        is_served_elsewhere: bool = False,
+    ) -> str:
+        """Return the line of the log for an event.
+
+        Args:
+            event: at this endpoint.
+            is_heard: whether the endpoint has ever replied.
+            is_served_elsewhere: whether another endpoint is left for the model.
+        """
         if isinstance(event, Resumed):
             return f"the endpoint answers again{self._whose(event)} after {duration_text(event.after_s)}"
         if isinstance(event, Closed):
-            return f"nothing more is sent to {event.model}: {event.message}. The other models continue"
+            others = "endpoints" if is_served_elsewhere else "models"
+            return f"nothing more is sent to {event.model}{self._at}: {event.message}. The other {others} continue"
         if isinstance(event, GivenUp):
             if event.is_last and not event.slowest_s:
                 given_up = f"{counted(event.requests, 'request')} in flight{self._whose(event)}: given up"
@@ -115,31 +135,9 @@ class Contact:
             return f"strict is refused{self._whose(event)} ({event.message.rstrip('.')}); {without}"
         return self._pause_text(event) if is_heard else self._unheard_text(event)
 
-    def patience_note(self) -> str | None:
-        """Return what limits the patience that the user has given; None when nothing does."""
-        limits = self._job.limits
-        if limits.patience_s is None or limits.patience_s >= limits.timeout_s:
-            return None
-        noticed = f"is noticed when its requests time out, after {duration_text(limits.timeout_s)} (--timeout-s)"
-        patience = duration_text(limits.patience_s)
-        return f"note: an endpoint that says nothing {noticed}, not after the patience of {patience}"
-
-    def flight_text(self, pool: Pool) -> str:
-        """Return what a run that stops still waits for, and how long at most."""
-        if not pool.in_flight:
-            return "nothing is in flight"
-        most_s = duration_text(self.flight_s(pool))
-        return f"waiting for {counted(pool.in_flight, 'answer')} in flight, for at most {most_s}"
-
-    def flight_s(self, pool: Pool) -> float:
-        """Return how long a run that stops waits at most for what is in flight."""
-        is_stream = bool(self._job.model.stream)
-        timeout_s = self._job.limits.timeout_s * (STREAM_TIMES if is_stream else 1)
-        return pool.drain_s(timeout_s, is_stream=is_stream)
-
     def _pause_text(self, event: Paused) -> str:
-        variable = key_variable(self._job.endpoint)
-        keyless = "" if self._access.key is not None else f" (no key is sent: {variable} is not set)"
+        variable = key_variable(self._endpoint)
+        keyless = "" if self._access.has_key else f" (no key is sent: {variable} is not set)"
         probing = f"asking again until it answers, for at most {_patience_text(self.policy.patience_s, event)}"
         return f"paused{self._whose(event)} ({event.kind}): {event.message}{keyless}; {probing}"
 
@@ -150,22 +148,33 @@ class Contact:
         )
 
     def _whose(self, event: Paused | Resumed | GivenUp | Loosened) -> str:
-        return "" if len(self._job.models) == 1 else f" for {event.model}"
+        return self._at if len(self._job.models) == 1 else f" for {event.model}{self._at}"
+
+    @property
+    def _at(self) -> str:
+        return f" at {self._name}" if self._name else ""
 
     async def explained(self, stop: Stop | None, closed: Mapping[str, Stop]) -> Stop | None:
-        """Return the reason to stop, with what is wrong with the URL or with a model's name, as far as asking shows."""
+        """Return the reason to stop, with what is wrong with the URL or with a model's name, as far as asking shows.
+
+        Args:
+            stop: of the run.
+            closed: the models that nothing more is sent to at this endpoint, and why.
+        """
         if stop is None or not self._is_real:
             return stop
         unknown = [model for model, each in closed.items() if each.kind == stop.kind == "model_not_found"]
         if not (
             found := await finding(
-                stop.kind, self._access, without_successor(unknown, self._job.endpoint), self._job.models
+                stop.kind, self._access, without_successor(unknown, self._endpoint), self._job.models
             )
         ):
             return stop
-        general = list_cure(self._job.endpoint) if unknown else self.cure_of(stop.kind, "")
+        general = list_cure(self._endpoint) if unknown else self.cure_of(stop.kind, "")
         message = stop.message.replace(f"; {general}", "")  # what was found is the better cure
-        return dataclasses.replace(stop, message=f"{message}; {found}")
+        return dataclasses.replace(
+            stop, message=f"{message}; {self._name}: {found}" if self._name else f"{message}; {found}"
+        )
 
 
 def _patience_text(patience_s: float, event: Paused) -> str:
@@ -174,7 +183,7 @@ def _patience_text(patience_s: float, event: Paused) -> str:
     return f"{duration_text(patience_s)}{over}"
 
 
-def _policy_of(limits: Limits) -> Policy:
+def policy_of(limits: Limits) -> Policy:
     """Return the policy of a job's limits. A patience that the user has given holds from the first request on."""
     policy = Policy(max_attempts=limits.max_attempts, timeout_s=limits.timeout_s)
     if limits.patience_s is None:

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from batchrun.checkpoint.lock import DirectoryLock
@@ -16,13 +17,14 @@ from batchrun.engine.caps import cap_usd_of
 from batchrun.engine.ending import ended_as
 from batchrun.engine.interruption import SENDING, UPLOADING, WRITING
 from batchrun.engine.judging import Judged, Judging, with_judging
-from batchrun.engine.live import Prepared, Sending
+from batchrun.engine.live import Sending
 from batchrun.engine.new_files import NewFiles
 from batchrun.engine.options import Options
 from batchrun.engine.preparation import prepare
+from batchrun.engine.prepared import Prepared
 from batchrun.engine.restart import Restart, restart
 from batchrun.engine.row_counter import counting
-from batchrun.engine.shared_limit import LimitMemory, notes_folder
+from batchrun.engine.shared_limit import LimitMemory, memory_of, notes_folder
 from batchrun.engine.threads import in_thread
 from batchrun.engine.ticker import expected_rows
 from batchrun.errors import BatchrunError, JobError, PublishError, RunDirectoryError
@@ -60,8 +62,6 @@ class Execution:
         Raises:
             JobError: a template, the schema or the scorer of the job is wrong, or a price is missing to keep its cap.
         """
-        if job.has_several_endpoints:
-            raise JobError("[endpoints]: several endpoints cannot be run yet")
         cap_usd_of(job, simulated=options.simulate)
         check_evaluation(job)
         self.job, self.options, self.judging = job, options, judging
@@ -96,8 +96,7 @@ class Execution:
             if not self.reads_stdin:
                 await self._open_files()
             with self._reporting("the key", "~/.netrc"):
-                accesses = access_to(self.job.endpoints, simulate=self.options.simulate)
-                access = (await opened.enter_async_context(accesses))[""]
+                access = await opened.enter_async_context(access_to(self.job.endpoints, simulate=self.options.simulate))
             with self._reporting("the lock", self.directory):
                 opened.enter_context(DirectoryLock(self.directory))
             if self.reads_stdin:
@@ -136,14 +135,16 @@ class Execution:
             self.source.compare_input()
         self.source.open()
 
-    async def _run_stored(self, access: Access) -> Stop | None:
+    async def _run_stored(self, access: Mapping[str, Access]) -> Stop | None:
         try:
             with self._reporting("the learned limit", notes_folder()):
-                memory = await in_thread(lambda: LimitMemory(access.base_url, access.project, self.job.models))
-            with contextlib.closing(memory), contextlib.ExitStack() as opened:
+                memories = await in_thread(lambda: self._memories(access))
+            with contextlib.ExitStack() as opened:
+                for memory in memories.values():
+                    opened.enter_context(contextlib.closing(memory))
                 with self._reporting("the checkpoint", self.directory):
                     opened.enter_context(self.store)
-                prepared = await in_thread(lambda: self._prepare(access, memory))
+                prepared = await in_thread(lambda: self._prepare(access, memories))
                 self.settled_before = prepared.settled_before
                 if self.restarted is not None:
                     self.progress.say(self.restarted.note)
@@ -159,9 +160,12 @@ class Execution:
         except RunDirectoryError as problem:
             raise self._failure or problem from problem  # the first trouble explains the later
 
-    def _prepare(self, access: Access, memory: LimitMemory) -> Prepared:
+    def _memories(self, access: Mapping[str, Access]) -> dict[str, LimitMemory]:
+        return {name: memory_of(self.job, name, each.base_url, each.project) for name, each in access.items()}
+
+    def _prepare(self, access: Mapping[str, Access], memories: Mapping[str, LimitMemory]) -> Prepared:
         parts = (self.job, self.options, self.source, self.store)
-        return prepare(*parts, access=access, memory=memory, repair=self.repair)
+        return prepare(*parts, access=access, memories=memories, repair=self.repair)
 
     @property
     def _failure(self) -> BatchrunError | None:

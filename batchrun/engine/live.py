@@ -4,30 +4,20 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 
-from batchrun.checkpoint import facts
-from batchrun.checkpoint.store import Store
-from batchrun.endpoint.pool.budget import Amount, Budget, Used
-from batchrun.endpoint.pool.limits import START, Change, Limit
+from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.pool import Pool
-from batchrun.endpoint.pool.repair import Repair
-from batchrun.endpoint.pool.route import Route
-from batchrun.endpoint.pool.rules import Listeners, Rules
-from batchrun.endpoint.pool.strict import Strictness
-from batchrun.engine.access import Access
-from batchrun.engine.canaries import Canaries
-from batchrun.engine.caps import rates_of
-from batchrun.engine.contact import Contact
+from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.ending import ended_as, ended_by, with_drained
+from batchrun.engine.flight import flight_text
 from batchrun.engine.interruption import Interruption
-from batchrun.engine.shared_limit import LimitMemory
+from batchrun.engine.links import Links
+from batchrun.engine.prepared import Prepared
 from batchrun.engine.threads import Readahead
 from batchrun.engine.ticker import Watch
 from batchrun.engine.unsettled import unsettled
 from batchrun.errors import BatchrunError
-from batchrun.job.sections import Job
-from batchrun.prompts.source import Entry, Source
+from batchrun.prompts.source import Entry
 from batchrun.records import (
     Attempted,
     BadRow,
@@ -42,7 +32,6 @@ from batchrun.records import (
     Usage,
     summed,
 )
-from batchrun.report.bar import Progress
 from batchrun.results.state import recorded_of, unnoted_end
 from batchrun.results.used import keep_set_aside
 
@@ -51,28 +40,6 @@ _STOPPED_AT_ONCE = "stopped at once, so that the answers in flight are lost; run
 _CANCELLED = Stop(kind="interrupted", message=_STOPPED_AT_ONCE, exit_code=130)
 
 _NO_USAGE = Usage()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """Everything that is needed to send."""
-
-    job: Job
-    access: Access
-    source: Source
-    """Open."""
-    store: Store
-    """Open, and fitted to the job; not started."""
-    fits: bool
-    """Whether settled rows are known to fit the input, so that they need not be read."""
-    repair: Repair | None
-    used_before: Used
-    """Money and tokens that earlier executions have used."""
-    settled_before: int
-    """Rows of the results that earlier executions have settled."""
-    budget: Budget | None
-    memory: LimitMemory
-    progress: Progress
 
 
 class Sending:
@@ -91,48 +58,25 @@ class Sending:
         """The first error of the run itself, to be raised after it has drained."""
         self._prepared = prepared
         self._used_before = prepared.used_before.total
-        self._progress, self._memory, self._budget = prepared.progress, prepared.memory, prepared.budget
+        self._progress, self._budget = prepared.progress, prepared.budget
         self._interruption, self._save = interruption, save
         self._loop = asyncio.get_running_loop()
-        self._client = prepared.access.client(self.job.limits, self.job.limits.max_concurrency)
-        self._contact = Contact(self.job, prepared.access, self.store)
-        self._pool = self._new_pool()
-        self._ticker: Watch | None = None
-        self._has_ended = False
-        self._limit_change: Change | None = Change(0.0, self._pool.routes[0].limit.current, "start")
-
-    def _new_pool(self) -> Pool:
-        canaries = Canaries(self.job, self.source.makers)
-        route = Route(
-            client=self._client,
-            limit=self._limit(),
-            rules=Rules(
-                policy=self._contact.policy,
-                canary=canaries.request,
-                rates=rates_of(self.job),
-                repair=self._prepared.repair,
-                strict=None if canaries.strict_forms is None else Strictness(*canaries.strict_forms),
-                budget=self._budget,
-                models=len(self.job.models),
-                answered=self._contact.answered,
-                answered_before=self._contact.answered_before,
-                is_heard=self._contact.is_heard,
-                place=self._contact.place,
-                cure_of=self._contact.cure_of,
-            ),
-        )
-        return Pool(
-            [route],
+        self._links = Links(prepared)
+        self._pool = Pool(
+            self._links.routes,
             Listeners(on_outcome=self.store.put, on_flight=self._on_flight, on_event=self._on_event),
+            ceiling=self._links.ceiling,
             may_admit=self.store.has_room,
         )
+        self._ticker: Watch | None = None
+        self._has_ended = False
 
     async def send(self) -> Stop | None:
         """Send what is not settled; return why it stopped, if before the end."""
         ending = ("stopped", "an unexpected error ended it", "error")
         try:
             stop = with_drained(await self._send_all(), self._pool.drained)
-            stop = await self._contact.explained(stop, self._pool.closed)
+            stop = await self._links.explained(stop, self._pool)
             ending = (ended_as(stop), "" if stop is None else stop.message, ended_by(stop))
         except asyncio.CancelledError:
             ending = ("interrupted", _STOPPED_AT_ONCE, ended_by(self._interruption.stop or _CANCELLED))
@@ -141,8 +85,7 @@ class Sending:
             self.store.history.end_execution(_now_ms(), *ending)
         self._note_learned()
         self.store.is_note_done = True
-        self.store.set_fact(facts.LIMIT, self._pool.routes[0].limit.held)
-        self._memory.learn(self._pool.routes[0].limit.held)
+        self._links.remember()
         return stop
 
     async def _send_all(self) -> Stop | None:
@@ -155,8 +98,8 @@ class Sending:
         )
         self._on_flight(0)  # the note has the prices of this job from now on
         self._progress.begin(summed(self.store.totals.values()).requests)
-        self._interruption.drain_by(self._pool.stop, lambda: self._contact.flight_text(self._pool))
-        async with self._client:
+        self._interruption.drain_by(self._pool.stop, lambda: flight_text(self.job, self._pool))
+        async with self._links:
             self._ticker = self._watch()
             watch = asyncio.create_task(self._ticker.keep())
             watch.add_done_callback(self._on_watch_end)
@@ -175,14 +118,6 @@ class Sending:
         if self._budget is None:
             return self._prepared.used_before.set_aside
         return self._budget.set_aside if self._has_ended else self._budget.used.set_aside
-
-    def _limit(self) -> Limit:
-        """Return a limit that starts near the one learned before; a small one while other runs hold the learned one."""
-        learned = self._memory.learned() or self.store.fact(facts.LIMIT)
-        if learned is None or self._memory.others():
-            return Limit(self.job.limits.max_concurrency, on_change=self._on_limit)
-        start = max(learned, START)
-        return Limit(self.job.limits.max_concurrency, start=start, known=True, on_change=self._on_limit)
 
     def _unsettled(self) -> Iterator[list[Entry]]:
         return unsettled(self.job, self.source, self.store, fits=self._prepared.fits)
@@ -223,36 +158,26 @@ class Sending:
         self.store.sending(in_flight, usd, int(tokens))
 
     def _on_event(self, event: Event) -> None:
+        history = self.store.history
         if isinstance(event, Spent):
             self.store.paid(event.model, event.usage, event.endpoint)
-        elif isinstance(event, Attempted):
+            return
+        if isinstance(event, Attempted):
             self.store.attempted(event.model, event.attempts, event.throttled, event.endpoint)
-        elif isinstance(event, Paused):
-            since_ms = _now_ms() - round(1000 * event.for_s)
-            self.store.history.paused(event.model, event.kind, since_ms, event.message, event.endpoint)
-            self._progress.say(self._contact.text(event, is_heard=self._pool.is_heard))
-        else:
-            if isinstance(event, Resumed):
-                self.store.history.resumed_after(event.model, round(1000 * event.after_s), event.endpoint)
-            elif isinstance(event, Closed):
-                self.store.history.closed(event.model, _now_ms(), event.message, event.endpoint)
-            self._progress.say(self._contact.text(event, is_heard=True))
-
-    def _on_limit(self, change: Change) -> None:
-        self._limit_change = change
+            return
+        model, endpoint = event.model, event.endpoint
+        if isinstance(event, Paused):
+            history.paused(model, event.kind, _now_ms() - round(1000 * event.for_s), event.message, endpoint)
+        elif isinstance(event, Resumed):
+            history.resumed_after(model, round(1000 * event.after_s), endpoint)
+        elif isinstance(event, Closed):
+            history.closed(model, _now_ms(), event.message, endpoint)
+        self._progress.say(self._links.text(event, self._pool))
 
     def _note_learned(self) -> None:
-        """Record what is known so far. Called once a second: a ramp changes the limit with every answer."""
+        """Record what is known so far. Called once a second: a ramp changes a limit with every answer."""
         keep_set_aside(self.store, self.set_aside)
-        if self._limit_change is not None:
-            change = self._limit_change
-            self.store.note_limit(_now_ms(), change.limit, change.reason)
-            if change.at_s:  # also for an execution that dies
-                self.store.set_fact(facts.LIMIT, self._pool.routes[0].limit.held)
-            self._limit_change = None
-        if self._pool.is_heard:
-            self._contact.note_heard()
-            self._contact.note_answered(self._pool.routes[0].answered)
+        self._links.note_learned(self._pool)
 
     # The watch.
 
@@ -263,10 +188,9 @@ class Sending:
             source=self.source,
             pool=self._pool,
             store=self.store,
-            memory=self._memory,
+            links=self._links,
             progress=self._progress,
             began_s=time.monotonic(),
-            contact=self._contact,
             note_learned=self._note_learned,
             save=self._save,
             fail=self._fail,

@@ -1,5 +1,6 @@
 """What an execution does before it sends: fit the checkpoint to the job, ask the user, show what is ahead."""
 
+from collections.abc import Mapping
 from datetime import date
 
 from batchrun.checkpoint import facts
@@ -7,13 +8,13 @@ from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.access import Access
 from batchrun.engine.caps import budget_of
-from batchrun.engine.live import Prepared
 from batchrun.engine.options import Options
 from batchrun.engine.preflight.preview import preview
+from batchrun.engine.prepared import Prepared
 from batchrun.engine.resume import agree_on_endpoint, begin, fit, refuse_other_kind, retry
 from batchrun.engine.reuse import refuse_unusable, take_over
 from batchrun.engine.row_counter import count_quickly
-from batchrun.engine.shared_limit import LimitMemory
+from batchrun.engine.shared_limit import LimitMemory, learned_limit
 from batchrun.errors import JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
@@ -28,8 +29,8 @@ def prepare(
     source: Source,
     store: Store,
     *,
-    access: Access,
-    memory: LimitMemory,
+    access: Mapping[str, Access],
+    memories: Mapping[str, LimitMemory],
     repair: Repair | None,
 ) -> Prepared:
     """Fit the checkpoint to the job, and show what is ahead. What the run will be is recorded last.
@@ -39,8 +40,8 @@ def prepare(
         options: how.
         source: its input, open.
         store: open, not started.
-        access: to the endpoint.
-        memory: what is known of the endpoint's limit.
+        access: to each endpoint.
+        memories: what is known of the limit of each endpoint.
         repair: asks again for answers that do not fit the job's schema.
 
     Raises:
@@ -52,7 +53,7 @@ def prepare(
     budget = budget_of(job, used_before, used_elsewhere(job), simulated=options.simulate)
     if not any(file.is_stdin for file in source.files):  # whose rows can be read only once
         count_quickly(job, source)
-        _show_what_is_ahead(job, options, source, store, memory)
+        _show_what_is_ahead(job, options, source, store, memories)
     keep_set_aside(store, used_before.set_aside)
     if options.retry_failed:
         settled_before = _retry(job, options, source, store, repair, fits=fits)
@@ -68,7 +69,7 @@ def prepare(
         used_before=used_before,
         settled_before=settled_before,
         budget=budget,
-        memory=memory,
+        memories=memories,
         progress=options.progress,
     )
 
@@ -118,7 +119,9 @@ def _reuse(
     )
 
 
-def _show_what_is_ahead(job: Job, options: Options, source: Source, store: Store, memory: LimitMemory) -> None:
+def _show_what_is_ahead(
+    job: Job, options: Options, source: Source, store: Store, memories: Mapping[str, LimitMemory]
+) -> None:
     """Print it. Refuse a run that will not end within its caps, unless the user agreed to it before.
 
     Raises:
@@ -129,7 +132,7 @@ def _show_what_is_ahead(job: Job, options: Options, source: Source, store: Store
     seen = preview(
         job,
         source,
-        known_limit=memory.learned(),
+        known_limit=learned_limit(memories.values()),
         is_begun=is_begun,
         retries=options.retry_failed,
         today=date.today(),

@@ -96,10 +96,13 @@ def _with_room(job: Job, options: Options) -> Job:
 
     The embedded simulator runs in this process too: then each connection has both ends here.
     """
-    wanted, ends = job.limits.max_concurrency, 2 if options.simulate else 1
-    room = max(1, room_for(wanted * ends) // ends)
-    if room >= wanted:
+    most, count, ends = job.limits.max_concurrency, len(job.endpoints), 2 if options.simulate else 1
+    # Each endpoint may have as many connections open that wait for the next request.
+    wanted = sum(min(endpoint.max_concurrency or most, most) for endpoint in job.endpoints.values())
+    allowed = room_for(wanted * ends) // ends
+    if allowed >= wanted:
         return job
+    room = max(1, allowed // count)
     cure = f"to allow this process more open files: ulimit -n {wanted * ends + SPARE}"
-    options.progress.say(f"note: at most {counted(room, 'request')} at once, instead of {wanted:,}; {cure}")
+    options.progress.say(f"note: at most {counted(room, 'request')} at once, instead of {most:,}; {cure}")
     return dataclasses.replace(job, limits=dataclasses.replace(job.limits, max_concurrency=room))

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from platformdirs import user_cache_path
 
+from batchrun.job.sections import Job
 from batchrun.storage.processes import is_alive
 
 FRESH_S = 5.0
@@ -144,6 +145,24 @@ class LimitMemory:
                 return self._connection.execute(statement, values).fetchall()
             except sqlite3.Error:
                 return []
+
+
+def learned_limit(memories: Iterable[LimitMemory]) -> int | None:
+    """Return how many requests several endpoints take together; None unless it was learned of each."""
+    learned = [memory.learned() for memory in memories]
+    return None if None in learned else sum(each for each in learned if each is not None)
+
+
+def memory_of(job: Job, name: str, base_url: str, project: str | None) -> LimitMemory:
+    """Open the memory of one endpoint of a job: of the models that are asked there.
+
+    Args:
+        job: that is run.
+        name: of the endpoint.
+        base_url: of the endpoint, or of the simulator in its place.
+        project: whose limit it is.
+    """
+    return LimitMemory(base_url, project, [model for model in job.models if name in job.serving(model)])
 
 
 def _has_died(run: str) -> bool:

@@ -13,11 +13,11 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.pool import Pool
-from batchrun.engine.contact import Contact
 from batchrun.engine.deadline import next_time_s, setting_text, stop_text
 from batchrun.engine.endpoint_figures import endpoint_figures, pause_of, probe_in_s
+from batchrun.engine.flight import flight_s, flight_text, patience_note
+from batchrun.engine.links import Links
 from batchrun.engine.recent_rate import RecentRate
-from batchrun.engine.shared_limit import LimitMemory, Share
 from batchrun.errors import BatchrunError, RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.prompts.count import output_rows, rows_left
@@ -47,14 +47,12 @@ class Watch:
     source: Source
     pool: Pool
     store: Store
-    memory: LimitMemory
+    links: Links
     progress: Progress
     began_s: float
     """When the sending began, on the monotonic clock: `max_duration` counts from here."""
-    contact: Contact
-    """Knows how long what is in flight may take."""
     note_learned: Callable[[], None]
-    """Records what is known of the endpoint and of the cost."""
+    """Records what is known of the endpoints and of the cost."""
     save: Callable[[], None]
     """Writes run.json."""
     fail: Callable[[BatchrunError], None]
@@ -107,7 +105,7 @@ class Watch:
                 self._note(facts.UNWANTED, self._unwanted())
                 if noted := [each._asdict() for each in endpoint_figures(self.pool)]:
                     self._note(facts.ENDPOINTS_NOW, noted)
-                await self._share()
+                await self.links.share(self.pool)
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
                 self.saved_s = now_s
@@ -125,7 +123,7 @@ class Watch:
         if self.pool.stopping is None:
             message = f"{why}; run the same command again to resume"
             self.pool.stop(Stop(kind="deadline", message=message, exit_code=5))
-            self.progress.say(f"{why}: stopping: {self.contact.flight_text(self.pool)}")
+            self.progress.say(f"{why}: stopping: {flight_text(self.job, self.pool)}")
 
     def _announce_stop(self, stop_at_s: float) -> None:
         """Print when the run will stop, if it has a deadline, which may be tomorrow, or a short patience."""
@@ -137,7 +135,7 @@ class Watch:
             return
         if at_s < inf:
             self.progress.say(stop_text(at_s, time.time()))
-        if (note := self.contact.patience_note()) is not None:
+        if (note := patience_note(self.job.limits)) is not None:
             self.progress.say(note)
 
     async def _save(self) -> None:
@@ -161,12 +159,6 @@ class Watch:
         """Return the Unix time of `stop_at`; not a monotonic one, because clocks may be corrected during the run."""
         stop_at = self.job.limits.stop_at
         return inf if stop_at is None else next_time_s(stop_at, time.time())
-
-    async def _share(self) -> None:
-        """Write for the other runs of this project what this one uses of the limit, and leave them their share."""
-        limit = self.pool.routes[0].limit
-        own = Share(self.pool.in_flight, wants_more=self.pool.has_more and self.pool.in_flight < limit.ceiling)
-        limit.cap(await asyncio.to_thread(self.memory.share, own), asyncio.get_running_loop().time())
 
     def _note_total(self, total: RowCount | None) -> None:
         """Record how many rows there will be, for those who look at the run from outside."""
@@ -203,7 +195,7 @@ class Watch:
         stop = self.pool.stopping
         if stop is None:
             return None
-        self.drained_by_ms = self.drained_by_ms or _now_ms() + int(1000 * self.contact.flight_s(self.pool))
+        self.drained_by_ms = self.drained_by_ms or _now_ms() + int(1000 * flight_s(self.job, self.pool))
         return stop.message.split("; ")[0]
 
     def _unwanted(self) -> int:
@@ -240,7 +232,7 @@ class Watch:
             throttled=pool.throttled,
             tokens=sums.usage.total_tokens,
             in_flight=pool.in_flight,
-            limit=sum(route.limit.current for route in pool.routes),
+            limit=min(self.job.limits.max_concurrency, sum(route.limit.current for route in pool.routes)),
             waiting=pool.waiting,
             pause=pause,
             paused_since_ms=self.paused_since_ms,

@@ -51,6 +51,8 @@ class Loosened(NamedTuple):
 
     model: str
     message: str
+    endpoint: str = ""
+    """Name of the endpoint; empty where the job has one."""
 
 
 class Closed(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 from harness.clock import run_virtually
 from harness.prompts import write_prompts
 
-from batchrun.endpoint.pool.gate import Gate
+from batchrun.endpoint.pool.gate import gates_of
 from batchrun.engine.caps import cap_usd_of, rates_of
 from batchrun.engine.preflight.check import check
 from batchrun.engine.runner import run
@@ -30,10 +30,11 @@ def test_photos_count_as_images_under_a_token_rate() -> None:
     """Sixty photos of a megabyte leave within a minute at 60,000 tokens a minute; as text they would take six hours."""
     image = {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64," + "A" * 1_400_000}}
     photo = request([{"type": "text", "text": "What is it?"}, image])
-    rates = rates_of(Job(input=Input(path=("in.jsonl",)), limits=Limits(tokens_per_minute=60_000)))
+    rates = rates_of(Job(input=Input(path=("in.jsonl",)), limits=Limits(tokens_per_minute=60_000)))[""]
 
     async def send_all() -> float:
-        gate = Gate(rates)
+        (gate,) = gates_of([rates])
+        assert gate is not None
         for _ in range(60):
             await gate.wait(photo)
             rates.learn(photo, 800)

@@ -17,6 +17,7 @@ from batchrun.job.sections import Input, Job, Limits, Model
 from batchrun.records import Closed, GivenUp, Loosened, ModelTotals, Paused, Request, Resumed, Stop
 
 URL = "http://127.0.0.1:9/v1"
+OTHER = "http://other/v1"
 COMPLETED = {"m": ModelTotals(requests=5, completed=5)}
 
 
@@ -119,6 +120,25 @@ def test_each_event_has_its_line_in_the_log(event: Any, is_heard: bool, text: st
     assert contact().text(event, is_heard=is_heard).startswith(text)
 
 
+def test_with_several_endpoints_the_line_names_the_endpoint() -> None:
+    """And what continues: another endpoint for the same model, or only other models."""
+    made = Job(
+        input=Input(path=("a",)),
+        model=Model(name="m"),
+        endpoints={"a": Endpoint(base_url=URL), "b": Endpoint(base_url=OTHER, allow_http=True)},
+    )
+    of_a = Contact(made, Access(URL, Secret("k"), None), Store(), "a")  # type: ignore[arg-type]
+    assert of_a.text(Paused("m", "connection", "x", endpoint="a"), is_heard=True).startswith("paused at a (connection)")
+    unheard = of_a.text(Paused("m", "connection", "x", endpoint="a"), is_heard=False)
+    assert unheard.startswith(f"nothing has answered yet at a ({URL}): x")
+    assert of_a.text(Resumed("m", 5.0, "a"), is_heard=True) == "the endpoint answers again at a after 5.0 s"
+    closed = Closed("m", "bad key", "a")
+    assert of_a.text(closed, is_heard=True, is_served_elsewhere=True) == (
+        "nothing more is sent to m at a: bad key. The other endpoints continue"
+    )
+    assert of_a.text(closed, is_heard=True).endswith("The other models continue")
+
+
 @pytest.mark.parametrize("event", [Paused("m", "connection", "x"), Resumed("m", 5.0), GivenUp("m", 2, 31.0, 1.5)])
 def test_with_several_models_the_line_names_the_model(event: Any) -> None:
     assert " for m" in contact(None, "m", "n").text(event, is_heard=True)
@@ -126,33 +146,6 @@ def test_with_several_models_the_line_names_the_model(event: Any) -> None:
 
 def test_a_key_that_is_sent_is_not_missed() -> None:
     assert "no key" not in contact(key=Secret("k")).text(Paused("m", "connection", "refused"), is_heard=True)
-
-
-class Pool:
-    """What is in flight, with attempts that began just now."""
-
-    def __init__(self, in_flight: int) -> None:
-        self.in_flight = in_flight
-
-    def drain_s(self, timeout_s: float, *, is_stream: bool) -> float:
-        """Return the whole timeout: nothing is known of the answers."""
-        return timeout_s
-
-
-@pytest.mark.parametrize(
-    ("stream", "in_flight", "text"),
-    [
-        (False, 0, "nothing is in flight"),
-        (False, 1, "waiting for 1 answer in flight, for at most 10 min 00 s"),
-        (True, 5, "waiting for 5 answers in flight, for at most 1 h 00 min"),
-        ("auto", 5, "waiting for 5 answers in flight, for at most 1 h 00 min"),
-    ],
-)
-def test_a_run_that_stops_reports_what_it_waits_for_and_how_long(stream: Any, in_flight: int, text: str) -> None:
-    """A stream may take six times the timeout."""
-    made = Job(input=Input(path=("a",)), model=Model(names=("m",), stream=stream), endpoint=Endpoint(base_url=URL))
-    stopping = Contact(made, Access(URL, None, None), Store())  # type: ignore[arg-type]
-    assert stopping.flight_text(Pool(in_flight)) == text  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("stop", [None, Stop(kind="overloaded", message="m", exit_code=5)])
@@ -168,9 +161,6 @@ def test_the_simulator_is_not_asked_around() -> None:
     store = Store()
     Contact(job(), Access("http://127.0.0.1:8/v1", None, None), store).note_heard()  # type: ignore[arg-type]
     assert not store.known
-
-
-OTHER = "http://other/v1"
 
 
 @pytest.mark.parametrize(

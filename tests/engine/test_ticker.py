@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from batchrun.engine import ticker
 from batchrun.engine.ticker import Watch
 from batchrun.errors import RunDirectoryError
 from batchrun.records import ModelTotals, RowCount, Stop
@@ -72,7 +73,7 @@ def test_a_run_that_waits_for_a_rate_has_a_rate(
     """Rows are settled all the time while a rate of the endpoint is waited for; none in an outage or for stragglers."""
     monkeypatch.setattr("batchrun.engine.ticker.expected_rows", lambda *_: None)
     watch = watch_that(None)
-    watch.job = cast("Any", SimpleNamespace(limits=SimpleNamespace(max_cost_usd=None)))
+    watch.job = cast("Any", SimpleNamespace(limits=SimpleNamespace(max_cost_usd=None, max_concurrency=100)))
     limit = SimpleNamespace(current=8)
     shown: dict[str, Any] = {
         "in_flight": 1,
@@ -108,26 +109,26 @@ class _Pool:
         self.stopping = self.stopping or stop
 
 
-def test_a_deadline_is_reported_once_with_what_is_waited_for() -> None:
+def test_a_deadline_is_reported_once_with_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The requests in flight may take as long as their timeout."""
     printed: list[str] = []
     watch = watch_that(None)
     watch.pool, watch.progress = cast("Any", _Pool()), cast("Any", SimpleNamespace(say=printed.append))
-    watch.contact = cast("Any", SimpleNamespace(flight_text=lambda pool: "waiting for 2 answers, for at most 9 min"))
+    monkeypatch.setattr(ticker, "flight_text", lambda job, pool: "waiting for 2 answers, for at most 9 min")
     watch._stop("max_duration 4s is over")
     watch._stop("max_duration 4s is over")
     assert printed == ["max_duration 4s is over: stopping: waiting for 2 answers, for at most 9 min"]
     assert (watch.pool.stopping or STOP).kind == "deadline"
 
 
-def test_until_when_a_run_waits_that_stops_is_fixed_when_it_stops() -> None:
+def test_until_when_a_run_waits_that_stops_is_fixed_when_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason is shown without the cure: that holds once the run has ended."""
     watch = watch_that(None)
     watch.pool = cast("Any", _Pool())
     assert (watch._stopping(), watch.drained_by_ms) == (None, None)
     watch.pool.stop(dataclasses.replace(STOP, message="SIGTERM; run the same command again to resume"))
     for seconds in (60.0, 5.0):
-        watch.contact = cast("Any", SimpleNamespace(flight_s=lambda pool, seconds=seconds: seconds))
+        monkeypatch.setattr(ticker, "flight_s", lambda job, pool, seconds=seconds: seconds)
         assert watch._stopping() == "SIGTERM"
         assert watch.drained_by_ms == pytest.approx(1000 * (time.time() + 60), abs=20_000)
 

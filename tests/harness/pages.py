@@ -163,8 +163,9 @@ class Reader:
             assert code == int(exits[1] if exits else 0), f"{step}: exit code {code}\n{self._printed()}"
 
     def _run(self, arguments: list[str], fed: re.Match[str] | None) -> int:
-        if "--base-url" in arguments:
-            arguments[arguments.index("--base-url") + 1] = self._base_url
+        urls = iter((self._base_url, self._base_url.replace("127.0.0.1", "localhost")))  # of one server, by two names
+        for place in [place for place, argument in enumerate(arguments) if argument == "--base-url"]:
+            arguments[place + 1] = next(urls)
         with contextlib.ExitStack() as stack:
             stdin = stack.enter_context(Path(fed[1] if fed else os.devnull).open(encoding="utf-8"))
             stack.enter_context(pytest.MonkeyPatch.context()).setattr(sys, "stdin", stdin)

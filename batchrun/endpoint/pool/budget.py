@@ -5,6 +5,8 @@ cut off, or answered too late, may have been billed or not: what was set aside f
 """
 
 from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
 from math import ceil, inf
 from typing import NamedTuple
 
@@ -53,6 +55,26 @@ class Used(NamedTuple):
 NOTHING_USED = Used()
 
 
+Worst = Callable[[Request], Amount]
+Stated = Callable[[str, Usage], Amount | None]
+Least = Callable[[str, Usage], Amount]
+
+
+@dataclass(slots=True)
+class Account:
+    """What was used and is set aside, at all endpoints."""
+
+    spent_usd: float
+    spent_tokens: float
+    unstated: Amount
+    """Set aside for attempts that are over, and whose answer stated nothing or did not arrive."""
+    reserved_usd: float = 0.0
+    reserved_tokens: float = 0
+    """Set aside for what is in flight."""
+    excess: Amount = Amount(1.0, 1.0)
+    """How many times what was set aside for it a request has used, at most."""
+
+
 class Budget:
     """What may still be used."""
 
@@ -60,9 +82,9 @@ class Budget:
         self,
         cap: Amount,
         before: Used,
-        worst: Callable[[Request], Amount],
-        used: Callable[[str, Usage], Amount | None],
-        least: Callable[[str, Usage], Amount] = lambda model, usage: _NOTHING,
+        worst: Worst,
+        used: Stated,
+        least: Least = lambda model, usage: _NOTHING,
         elsewhere: Used = NOTHING_USED,
     ) -> None:
         """Begin.
@@ -77,30 +99,33 @@ class Budget:
         """
         self.cap = cap
         self._room = Amount(cap.usd - elsewhere.total.usd, cap.tokens - elsewhere.total.tokens)
-        self.spent_usd, self.spent_tokens = before.spent
-        self._unstated = before.set_aside
-        self.reserved_usd, self.reserved_tokens = _NOTHING
+        self.account = Account(*before.spent, before.set_aside)
         self._worst = worst
         self._used, self._least, self._elsewhere = used, least, elsewhere
         self._lacks_tokens = False  # the last request that was not allowed
         self._refused = _NOTHING  # what would have been set aside for it
-        self._excess = Amount(1.0, 1.0)
+
+    def at(self, worst: Worst, used: Stated, least: Least) -> "Budget":
+        """Return the same budget with the prices of another endpoint; see `__init__`."""
+        other = copy(self)
+        other._worst, other._used, other._least = worst, used, least
+        return other
 
     @property
     def owed(self) -> Amount:
         """What was spent and what is set aside, in flight included: the most that a process that dies now has used."""
         usd, tokens = self.set_aside
-        return Amount(self.spent_usd + usd, self.spent_tokens + tokens)
+        return Amount(self.account.spent_usd + usd, self.account.spent_tokens + tokens)
 
     @property
     def set_aside(self) -> Amount:
         """What is set aside, in flight included."""
-        return self._unstated.plus(self._scaled(self.reserved_usd, self.reserved_tokens))
+        return self.account.unstated.plus(self._scaled(self.account.reserved_usd, self.account.reserved_tokens))
 
     @property
     def used(self) -> Used:
         """What was used, apart from what is in flight."""
-        return Used(Amount(self.spent_usd, self.spent_tokens), self._unstated)
+        return Used(Amount(self.account.spent_usd, self.account.spent_tokens), self.account.unstated)
 
     def reserve(self, request: Request) -> Reserve | None:
         """Set aside the most that the request can use; None when that is more than is left."""
@@ -111,8 +136,8 @@ class Budget:
         if self._lacks_tokens or owed_usd + usd > self._room.usd:
             self._refused = Amount(usd, tokens)
             return None
-        self.reserved_usd += worst.usd
-        self.reserved_tokens += worst.tokens
+        self.account.reserved_usd += worst.usd
+        self.account.reserved_tokens += worst.tokens
         return worst
 
     def has_room(self, request: Request) -> bool:
@@ -123,8 +148,8 @@ class Budget:
 
     def give_back(self, reserve: Reserve) -> None:
         """Free what was set aside for a request that was not sent."""
-        self.reserved_usd -= reserve.usd
-        self.reserved_tokens -= reserve.tokens
+        self.account.reserved_usd -= reserve.usd
+        self.account.reserved_tokens -= reserve.tokens
 
     def settle(self, reserve: Reserve, model: str, verdict: Verdict, result: Reply | Fault) -> None:
         """Book an attempt: what its answer states; nothing if the endpoint refused it; else it stays set aside."""
@@ -135,10 +160,10 @@ class Budget:
         if used is None:
             expected, least = self._scaled(*reserve), self._least(model, verdict.usage)
             kept = Amount(max(expected.usd, least.usd), max(expected.tokens, least.tokens))
-            self._unstated = self._unstated.plus(kept)
+            self.account.unstated = self.account.unstated.plus(kept)
         else:
-            self.spent_usd += used.usd
-            self.spent_tokens += used.tokens
+            self.account.spent_usd += used.usd
+            self.account.spent_tokens += used.tokens
         self._learn(reserve, kept if used is None else used)
 
     def _may_be_billed(self, result: Reply | Fault) -> bool:
@@ -152,11 +177,11 @@ class Budget:
         """
         usd = used.usd / reserve.usd if reserve.usd else 1.0
         tokens = used.tokens / reserve.tokens if reserve.tokens else 1.0
-        self._excess = Amount(max(self._excess.usd, usd), max(self._excess.tokens, tokens))
+        self.account.excess = Amount(max(self.account.excess.usd, usd), max(self.account.excess.tokens, tokens))
 
     def _scaled(self, usd: float, tokens: float) -> Amount:
         """Return what must be set aside for requests that were expected to use at most this."""
-        excess_usd, excess_tokens = self._excess
+        excess_usd, excess_tokens = self.account.excess
         return Amount(usd * excess_usd, tokens if excess_tokens == 1.0 else ceil(tokens * excess_tokens))
 
     @property

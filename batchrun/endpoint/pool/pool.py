@@ -23,6 +23,7 @@ from batchrun.endpoint.pool.alarm import Alarm
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.closure import Closure
 from batchrun.endpoint.pool.flight import Flight
+from batchrun.endpoint.pool.gate import gates_of
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.route import Route, serving
 from batchrun.endpoint.pool.rules import Listeners
@@ -40,6 +41,7 @@ class Pool:
         routes: Sequence[Route],
         listeners: Listeners,
         *,
+        ceiling: int | None = None,
         may_admit: Callable[[], bool] = lambda: True,
         on_all_closed: Callable[[Stop], None] | None = None,
         uniform: Callable[[], float] = random,
@@ -50,6 +52,7 @@ class Pool:
         Args:
             routes: the endpoints, at least one; their names differ.
             listeners: what to report to.
+            ceiling: most requests in flight at all endpoints together; None where their limits are enough.
             may_admit: asked before each request; False while the checkpoint is behind. Call `wake` when that changes.
             on_all_closed: takes the reason when nothing more is sent to any model that was asked; stops the pool unless
                 given.
@@ -69,7 +72,7 @@ class Pool:
             supply=self._supply,
             closure=self._closure,
             listeners=listeners,
-            may_admit=may_admit,
+            may_admit=may_admit if ceiling is None else partial(self._has_place, ceiling, may_admit),
             fill=self._fill,
             finish_if_done=self._finish_if_done,
             feed=self._hungry.set,
@@ -82,6 +85,10 @@ class Pool:
         own = [shared] if len(routes) == 1 else [shared.heard_by(flight.at_one()) for _ in routes]
         self.routes = tuple(map(Sender, routes, own))
         """What is known about each endpoint."""
+
+    def _has_place(self, ceiling: int, may_admit: Callable[[], bool]) -> bool:
+        """Return whether one more request may be sent, what waits for a rate included."""
+        return sum(sender.claimed for sender in self.routes) < ceiling and may_admit()
 
     def _open_lanes(self, routes: Sequence[Route], queue: SharedQueue) -> list[Lane]:
         names = {route.name for route in serving(routes, queue.model)}
@@ -192,8 +199,8 @@ class Pool:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 tasks = [group.create_task(self._feed(batches))]
-                for sender in self.routes:
-                    tasks += sender.begin(group, self._loop)
+                for sender, gate in zip(self.routes, gates_of(each.rates for each in self.routes), strict=True):
+                    tasks += sender.begin(group, self._loop, gate)
                 try:
                     await self._finished.wait()
                 finally:

@@ -50,13 +50,14 @@ def bucket(per_minute: int | None, *, unit: int) -> Bucket | None:
 
 
 class Rates:
-    """Both rates of a run; either may be absent."""
+    """Both rates of an endpoint, or of all endpoints of a run together; either may be absent."""
 
     def __init__(
         self,
         requests_per_minute: int | None,
         tokens_per_minute: int | None,
         tokens_of: Callable[[Request], float],
+        whole: "Rates | None" = None,
     ) -> None:
         """Begin with nothing learned.
 
@@ -64,7 +65,9 @@ class Rates:
             requests_per_minute: None without a rate.
             tokens_per_minute: None without a rate.
             tokens_of: about how many tokens a request's prompt has; the answers of the run correct it.
+            whole: the rates of all endpoints together, which hold too.
         """
+        self.whole = whole
         self.requests = bucket(requests_per_minute, unit=1)
         self.tokens = bucket(tokens_per_minute, unit=0)
         self._tokens_of = tokens_of
@@ -73,7 +76,12 @@ class Rates:
     @property
     def are_set(self) -> bool:
         """Whether there is any rate to keep."""
-        return self.requests is not None or self.tokens is not None
+        return self.requests is not None or self.has_tokens or (self.whole is not None and self.whole.are_set)
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether there is a rate of tokens to keep."""
+        return self.tokens is not None or (self.whole is not None and self.whole.has_tokens)
 
     def expected_tokens(self, request: Request) -> float:
         """Return how many tokens a request is expected to use, its answer included; at least 1."""
@@ -83,3 +91,5 @@ class Rates:
         """Learn from the answer to a request how many tokens such a request uses; None teaches nothing."""
         if total_tokens is not None and self.tokens is not None:
             self._factor += _LEARNING_RATE * (total_tokens / max(self._tokens_of(request), 1.0) - self._factor)
+        if self.whole is not None:
+            self.whole.learn(request, total_tokens)

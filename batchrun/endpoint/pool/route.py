@@ -4,11 +4,10 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from batchrun.endpoint.pool.attempts import Client, Task
 from batchrun.endpoint.pool.limits import Slots
 from batchrun.endpoint.pool.rules import Rules
+from batchrun.endpoint.renaming import head
 from batchrun.records import Fault, Reply, RequestKind
 
 
@@ -39,7 +38,7 @@ class _Renaming:
 
     def __init__(self, client: Client, names: Mapping[str, str]) -> None:
         self._client = client
-        self._heads = {_head(ours): _head(its) for ours, its in names.items()}
+        self._heads = {head(ours): head(its) for ours, its in names.items()}
 
     def send(self, body: bytes, kind: RequestKind) -> Coroutine[Any, Any, Reply | Fault]:
         """Send one body, whose first key is `model`."""
@@ -52,11 +51,6 @@ class _Renaming:
     def give_up(self, attempt: Task, silent_s: float) -> bool:
         """End the attempt of a task; see `Client.give_up`."""
         return self._client.give_up(attempt, silent_s)
-
-
-def _head(model: str) -> bytes:
-    """Return how the body of each request to a model begins."""
-    return orjson.dumps({"model": model})[:-1]
 
 
 def serving(routes: Sequence[Route], model: str) -> list[Route]:

@@ -106,9 +106,14 @@ class Sender:
         return self.admission.use
 
     @property
+    def claimed(self) -> int:
+        """How many requests are in flight, or wait for a rate."""
+        return self.admission.in_flight + (self._pacing is not None)
+
+    @property
     def is_busy(self) -> bool:
         """Whether a request is in flight, or waits for a rate."""
-        return self.admission.in_flight > 0 or self._pacing is not None
+        return self.claimed > 0
 
     @property
     def is_heard(self) -> bool:
@@ -159,10 +164,18 @@ class Sender:
 
     # What the pool asks for.
 
-    def begin(self, group: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop) -> Iterable[asyncio.Task[None]]:
-        """Prepare to send; return the tasks to be cancelled at the end of the run."""
+    def begin(
+        self, group: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop, gate: Gate | None
+    ) -> Iterable[asyncio.Task[None]]:
+        """Prepare to send; return the tasks to be cancelled at the end of the run.
+
+        Args:
+            group: gets the tasks.
+            loop: has the clock.
+            gate: holds requests back until the rates allow them; None without rates.
+        """
         self._group, self._loop = group, loop
-        return [] if self.rates is None else [group.create_task(self._pace(Gate(self.rates)))]
+        return [] if gate is None else [group.create_task(self._pace(gate))]
 
     def fill(self) -> None:
         """Start workers while there are slots and something to send."""

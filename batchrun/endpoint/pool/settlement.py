@@ -58,7 +58,7 @@ class Settlement:
         """
         self._admission, self._limit, self._endpoint = admission, admission.limit, endpoint
         self._rules, self._policy = rules, rules.policy
-        self._rates = rules.rates if rules.rates is not None and rules.rates.tokens is not None else None
+        self._rates = rules.rates if rules.rates is not None and rules.rates.has_tokens else None
         self._repair, self._strict = rules.repair, rules.strict
         self._on_outcome, self._on_event = listeners.on_outcome, listeners.on_event
         self.absence = Absence(admission, listeners.on_event)

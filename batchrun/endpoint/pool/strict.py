@@ -17,9 +17,15 @@ refused too, and is judged like any other."""
 class Strictness:
     """Takes `strict` out of the requests to models that have refused it."""
 
-    def __init__(self, strict: bytes, lenient: bytes) -> None:
-        """Set the JSON of the job's `response_format` as it is sent, and without `strict`."""
-        self._strict, self._lenient = strict, lenient
+    def __init__(self, strict: bytes, lenient: bytes, endpoint: str = "") -> None:
+        """Begin with models that take it.
+
+        Args:
+            strict: the JSON of the job's `response_format` as it is sent.
+            lenient: the same without `strict`.
+            endpoint: name of the endpoint.
+        """
+        self._strict, self._lenient, self._endpoint = strict, lenient, endpoint
         self._refused: set[str] = set()
 
     def adjust(self, work: Work) -> None:
@@ -39,7 +45,7 @@ class Strictness:
         model = work.request.model
         if model not in self._refused:
             self._refused.add(model)
-            on_event(Loosened(model, verdict.message))
+            on_event(Loosened(model, verdict.message, self._endpoint))
         return True
 
 

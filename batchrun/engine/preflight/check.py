@@ -1,7 +1,7 @@
 """Looks at a job before it is sent, at all of its input, for `check`. `preview` looks at the first rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ from batchrun.engine.resume import (
     replace_cure,
     replace_question,
 )
-from batchrun.engine.shared_limit import LimitMemory
+from batchrun.engine.shared_limit import learned_limit, memory_of
 from batchrun.errors import JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.judge_template import check_judge
@@ -248,5 +248,9 @@ def _read(source: Source, survey: Survey, on_read: Callable[[float | None], None
 
 def _known_limit(job: Job) -> int | None:
     """Return how many requests the endpoint takes at once, as runs on this machine have learned; None before any."""
-    with closing(LimitMemory(job.endpoint.base_url, find_project(job.endpoint), job.models)) as memory:
-        return memory.learned()
+    with ExitStack() as opened:
+        memories = [
+            opened.enter_context(closing(memory_of(job, name, endpoint.base_url, find_project(endpoint))))
+            for name, endpoint in job.endpoints.items()
+        ]
+        return learned_limit(memories)

@@ -50,8 +50,8 @@ def test_what_a_request_may_use_is_set_aside_until_it_is_answered(cap: Amount) -
     assert left.reserve(request()) is None
     answer = Reply(200, {}, ANSWER, 0.1)
     left.settle(first, "m", judge(answer), answer)
-    assert (left.spent_usd, left.reserved_usd) == (0.5, 2.0)
-    assert (left.spent_tokens, left.reserved_tokens) == (30, 100)
+    assert (left.account.spent_usd, left.account.reserved_usd) == (0.5, 2.0)
+    assert (left.account.spent_tokens, left.account.reserved_tokens) == (30, 100)
     assert left.owed == (2.5, 130)
     assert left.reserve(request()) is not None
 
@@ -80,7 +80,7 @@ def test_each_end_of_an_attempt_is_booked_as_it_may_have_been_billed() -> None:
         left = dollars(5.0, used)
         settle(left, result)
         assert left.used == expected, result
-        assert (left.reserved_usd, left.reserved_tokens) == Amount()
+        assert (left.account.reserved_usd, left.account.reserved_tokens) == Amount()
 
 
 def test_an_endpoint_that_is_away_uses_nothing() -> None:
@@ -165,8 +165,8 @@ def test_no_cap_is_ever_passed(cap: Amount, steps: list[tuple[Amount, float, str
             left.settle(reserve, "m", judge(result), result)
             assert left.owed.usd <= cap.usd + 1e-9
             assert left.owed.tokens <= cap.tokens
-    assert left.spent_usd >= 0
-    assert left.spent_tokens >= 0
+    assert left.account.spent_usd >= 0
+    assert left.account.spent_tokens >= 0
 
 
 def test_after_an_answer_that_used_more_than_was_set_aside_as_much_is_set_aside_for_every_request() -> None:

@@ -124,7 +124,7 @@ def test_a_budget_stops_the_run_and_is_never_passed() -> None:
     assert (run.stop.kind, run.stop.exit_code) == ("cost_cap", 5)
     assert "--max-cost" in run.stop.message
     assert 9.0 < spent.used.total.usd <= 10.0
-    assert spent.reserved_usd == pytest.approx(0.0)
+    assert spent.account.reserved_usd == pytest.approx(0.0)
     assert endpoint.peak_sent <= 10
 
 

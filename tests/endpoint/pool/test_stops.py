@@ -87,7 +87,7 @@ def test_what_a_row_set_aside_is_free_again_when_the_run_stops_before_it_was_sen
     budget = Budget(NO_CAP._replace(usd=1e6), Used(), lambda request: Amount(1.0, 10), lambda model, usage: Amount())
     stage = Stage(Endpoint(slots), 200, rates=rates_by_bytes(6, None), budget=budget)
     stage.run(lambda stage: stage.pool.stop(USER), after_s)
-    assert (budget.reserved_usd, budget.reserved_tokens) == (0.0, 0)
+    assert (budget.account.reserved_usd, budget.account.reserved_tokens) == (0.0, 0)
 
 
 def test_while_the_checkpoint_is_behind_nothing_is_sent_until_wake() -> None:

@@ -86,7 +86,7 @@ def test_what_was_set_aside_for_an_attempt_that_is_given_up_stays_set_aside() ->
     budget = Budget(NO_CAP._replace(usd=1e6), Used(), lambda request: Amount(1.0, 20), _used)
     send_all(Server(FIVE).endpoint, 2_000, limit=Limit(50, start=50), budget=budget)
     assert budget.used.set_aside == Amount(5.0, 100)
-    assert budget.reserved_usd == pytest.approx(0.0)
+    assert budget.account.reserved_usd == pytest.approx(0.0)
 
 
 def test_an_attempt_is_not_given_up_where_the_cap_has_no_room_for_another_one() -> None:

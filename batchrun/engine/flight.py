@@ -1,0 +1,31 @@
+"""What a run that stops waits for, and how long at most, for people."""
+
+from batchrun.endpoint.http.client import STREAM_TIMES
+from batchrun.endpoint.pool.pool import Pool
+from batchrun.job.limits import Limits
+from batchrun.job.sections import Job
+from batchrun.report.texts import counted, duration_text
+
+
+def flight_text(job: Job, pool: Pool) -> str:
+    """Return what a run that stops still waits for, and how long at most."""
+    if not pool.in_flight:
+        return "nothing is in flight"
+    most_s = duration_text(flight_s(job, pool))
+    return f"waiting for {counted(pool.in_flight, 'answer')} in flight, for at most {most_s}"
+
+
+def flight_s(job: Job, pool: Pool) -> float:
+    """Return how long a run that stops waits at most for what is in flight."""
+    is_stream = bool(job.model.stream)
+    timeout_s = job.limits.timeout_s * (STREAM_TIMES if is_stream else 1)
+    return pool.drain_s(timeout_s, is_stream=is_stream)
+
+
+def patience_note(limits: Limits) -> str | None:
+    """Return what limits the patience that the user has given; None when nothing does."""
+    if limits.patience_s is None or limits.patience_s >= limits.timeout_s:
+        return None
+    noticed = f"is noticed when its requests time out, after {duration_text(limits.timeout_s)} (--timeout-s)"
+    patience = duration_text(limits.patience_s)
+    return f"note: an endpoint that says nothing {noticed}, not after the patience of {patience}"

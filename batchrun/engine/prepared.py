@@ -1,0 +1,37 @@
+"""What an execution has when nothing can refuse it any more: everything that is needed to send."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from batchrun.checkpoint.store import Store
+from batchrun.endpoint.pool.budget import Budget, Used
+from batchrun.endpoint.pool.repair import Repair
+from batchrun.engine.access import Access
+from batchrun.engine.shared_limit import LimitMemory
+from batchrun.job.sections import Job
+from batchrun.prompts.source import Source
+from batchrun.report.bar import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Everything that is needed to send."""
+
+    job: Job
+    access: Mapping[str, Access]
+    """To each endpoint, by name."""
+    source: Source
+    """Open."""
+    store: Store
+    """Open, and fitted to the job; not started."""
+    fits: bool
+    """Whether settled rows are known to fit the input, so that they need not be read."""
+    repair: Repair | None
+    used_before: Used
+    """Money and tokens that earlier executions have used."""
+    settled_before: int
+    """Rows of the results that earlier executions have settled."""
+    budget: Budget | None
+    memories: Mapping[str, LimitMemory]
+    """What is known of the limit of each endpoint, by name."""
+    progress: Progress
