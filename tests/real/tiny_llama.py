@@ -45,12 +45,13 @@ def transformers(folder: str) -> None:
 def gguf(file: str) -> None:
     """Write a model whose tokens are bytes, in the format of llama.cpp."""
     import numpy
-    from gguf import GGUFWriter, TokenType
+    from gguf import GGUFWriter, PoolingType, TokenType
 
     tokens = [*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", "a", "e"]
     types = [TokenType.UNKNOWN, TokenType.CONTROL, TokenType.CONTROL, *[TokenType.BYTE] * 256, *[TokenType.NORMAL] * 3]
     writer = GGUFWriter(file, "llama")
     writer.add_context_length(CONTEXT)
+    writer.add_pooling_type(PoolingType.MEAN)  # embeddings of texts, not of tokens
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(LAYERS)
     writer.add_feed_forward_length(FEED_FORWARD)

@@ -31,9 +31,13 @@ def _read(reply: Any) -> Vectors | str:
         return items
     if len(items) > 1 and all(type(each.get("index")) is int for each in items):
         items = sorted(items, key=itemgetter("index"))
-    vectors = [_vector(each.get("embedding")) for each in items]
-    found = tuple(each for each in vectors if each)
-    return Vectors(found) if len(found) == len(items) else "the answer has an embedding that is not a list of numbers"
+    values = [each.get("embedding") for each in items]
+    found = tuple(filter(None, map(_vector, values)))
+    if len(found) == len(items):
+        return Vectors(found)
+    if any(isinstance(each, list) and each and isinstance(each[0], list) for each in values):
+        return "the answer has vectors of the tokens, not of the text: the server must pool them"
+    return "the answer has an embedding that is not a list of numbers"
 
 
 def _vector(value: Any) -> bytes | None:

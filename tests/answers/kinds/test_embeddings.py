@@ -41,7 +41,7 @@ def test_vectors_come_in_the_order_of_their_texts() -> None:
         (reply("a"), "not a list of numbers"),
         (reply([]), "not a list of numbers"),
         (reply(["a"]), "not a list of numbers"),
-        (reply([[1.0], [2.0]]), "not a list of numbers"),
+        (reply([[1.0], [2.0]]), "vectors of the tokens"),
         (reply(None), "not a list of numbers"),
         ({"data": []}, "has no data"),
         ({"error": {"message": "busy"}}, "is an error: busy"),
