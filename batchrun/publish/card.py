@@ -103,8 +103,9 @@ def _text(job: Job, summary: Summary, schema: pa.Schema) -> Iterator[str]:
 
 def _facts(job: Job, summary: Summary) -> Iterator[tuple[str, str]]:
     yield "model", ", ".join(each["model"] for each in summary.models)
-    if job.endpoint.provider != "custom":  # the address of a private endpoint is not published
-        yield "provider", job.endpoint.provider
+    providers = dict.fromkeys(endpoint.provider for endpoint in job.endpoints.values())
+    if known := [each for each in providers if each != "custom"]:  # the address of a private endpoint is not published
+        yield "provider", ", ".join(known)
     if parameters := job.model.parameters():
         yield "parameters", orjson.dumps(parameters, default=str).decode()
     yield "answers", f"{summary.rows:,}: {summary.completed:,} completed, {summary.failed:,} failed"

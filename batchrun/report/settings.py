@@ -29,8 +29,8 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
     evaluation = "evaluation" if scorer is None else "evaluation in the job, not used for these results"
     facts = {
         "models": "\n".join(job.models) or "each row names its model",
-        "endpoint": "simulator: the answers are made up" if summary.simulated else job.endpoint.base_url,
-        "project": job.endpoint.project or "",
+        "endpoint": "simulator: the answers are made up" if summary.simulated else _endpoints(job),
+        "project": "\n".join(dict.fromkeys(filter(None, (each.project for each in job.endpoints.values())))),
         "input": "\n".join(map(shown, job.input.path)),
         "rows": _settings(_choice(job)),
         "parameters": _settings({**job.model.parameters(), "num_samples": job.model.num_samples}),
@@ -47,6 +47,11 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
         again = "they were sent again" if summary.state == "completed" else "the same command sends them again"
         facts["sent, not recorded"] = f"{sent}, when an execution ended; {again}"
     return {name: cut(value, _TEXT_CHARS) for name, value in facts.items() if value}
+
+
+def _endpoints(job: Job) -> str:
+    """Return the base URL of each endpoint, with its name where there are several."""
+    return "\n".join(f"{name}: {each.base_url}" if name else each.base_url for name, each in job.endpoints.items())
 
 
 def _choice(job: Job) -> dict[str, Any]:

@@ -290,3 +290,82 @@ def test_a_placeholder_for_a_key_is_not_hidden_in_answers(
     with RawServer(behave).in_thread() as base_url:
         assert batchrun("run", write_prompts("a"), "-m", MODEL, "--base-url", base_url, "-o", "out").code == 0
     assert pq.read_table("out/results.parquet")["response"].to_pylist() == [f"the word {key} in an answer"]
+
+
+HEADER_SECRET = "azure/7a1c+9d4e&2b8f0011"
+"""The value of a secret header; it has a word before it, which servers leave out where they repeat it."""
+
+TWO_ENDPOINTS = """
+[input]
+path = "in.jsonl"
+[model]
+name = "meta-llama/Llama-3.1-8B-Instruct"
+[limits]
+max_attempts = 1
+[output]
+dir = "out"
+[endpoints.gateway]
+base_url = "GATEWAY"
+headers = { "X-Auth" = { env = "GATEWAY_AUTH" }, "X-Title" = "tests" }
+max_concurrency = 1
+[endpoints.plain]
+base_url = "PLAIN"
+api_key_env = "OPENAI_API_KEY"
+max_concurrency = 1
+"""
+
+
+def test_no_command_shows_a_secret_header_of_one_of_several_endpoints(
+    batchrun: Any, endpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The endpoint gets it, and repeats it in answers and errors; neither goes to the other endpoint."""
+    monkeypatch.setenv("GATEWAY_AUTH", f"Bearer {HEADER_SECRET}")
+
+    async def behave(visit: Visit) -> None:
+        while True:
+            await visit.request()
+            last = visit.number + len(server.requests)
+            echo = f"you sent Bearer {HEADER_SECRET}, which is {HEADER_SECRET}"
+            await visit.say(answer(completion(echo)) if last % 2 else answer(incorrect(HEADER_SECRET), "400 No"))
+
+    server = RawServer(behave)
+    with server.in_thread() as gateway:
+        text = TWO_ENDPOINTS.replace('GATEWAY"', f'{gateway}"', 1).replace("PLAIN", endpoint.base_url)
+        Path("job.toml").write_text(text)
+        write_prompts(*map(str, range(40)))
+        commands: list[tuple[Any, ...]] = [
+            ("check", "job.toml"),
+            ("check", "job.toml", "--probe", "--json"),
+            ("run", "job.toml"),
+            ("run", "job.toml", "--retry-failed"),
+            ("status", "out"),
+            ("show", "out"),
+            ("show", "out", "--row", 0, "--curl"),
+            ("report", "out"),
+            ("export", "out"),
+        ]
+        for arguments in commands:
+            done = batchrun(*arguments)
+            assert done.code in (0, 1), (arguments, done.stderr)
+            for text in (done.stdout, done.stderr, *everything_in(tmp_path)):
+                assert not any(each in text for each in (HEADER_SECRET, HEADER_SECRET[-12:], CANARY)), arguments
+    assert server.requests
+    for request in server.requests:
+        assert b"X-Auth: Bearer " + HEADER_SECRET.encode() in request
+        assert b"authorization:" not in request.lower()
+        assert CANARY.encode() not in request
+    assert endpoint.stats.received
+
+
+def test_a_secret_header_without_its_variable_is_refused(batchrun: Any, endpoint: Any, tmp_path: Path) -> None:
+    """Nothing is sent anywhere, and the message can be typed."""
+    Path("job.toml").write_text(
+        TWO_ENDPOINTS.replace('GATEWAY"', f'{endpoint.base_url}"', 1).replace("PLAIN", "http://127.0.0.1:9/v1")
+    )
+    write_prompts("a")
+    done = batchrun("run", "job.toml")
+    assert done.code == 4
+    assert "no value for the header X-Auth" in done.stderr
+    assert "export GATEWAY_AUTH=…" in done.stderr
+    assert endpoint.stats.received == 0
+    assert not Path("out").exists()
