@@ -28,7 +28,7 @@ def outcome_arrays(
         only_endpoint: where answers come from that have no endpoint's name; None where this is not known.
     """
     kinds = outcomes["kind"]
-    values: dict[str, Sequence[Any]] = {
+    values: dict[str, Sequence[Any] | pa.Array] = {
         **outcomes,
         **(answer_columns(shown_completions(outcomes)) if shown is None else shown),
         "custom_id": labels(outcomes),
@@ -40,7 +40,8 @@ def outcome_arrays(
         ANSWERED_BY.name: _unless_empty(outcomes["answered_by"]),
         REUSED_FROM.name: _unless_empty(outcomes["run"]),
     }
-    return [pa.array(values[column.name], column.type) for column in COLUMNS]
+    its = [(values[column.name], column.type) for column in COLUMNS]
+    return [each if isinstance(each, pa.Array) else pa.array(each, kind) for each, kind in its]
 
 
 def answer_columns(completions: Iterable[Completion]) -> dict[str, Sequence[Any]]:
@@ -70,18 +71,18 @@ def _answering_models(outcomes: OutcomeColumns) -> Sequence[str]:
     return [other or model for model, other in zip(models, others, strict=True)]
 
 
-def _endpoints(outcomes: OutcomeColumns, only_endpoint: str | None) -> Sequence[str | None]:
+def _endpoints(outcomes: OutcomeColumns, only_endpoint: str | None) -> Sequence[str | None] | pa.Array:
     names, attempts, kinds = outcomes["endpoint"], outcomes["attempts"], outcomes["kind"]
     if _are_empty(names) and 0 not in attempts:
-        return [only_endpoint] * len(names)
+        return pa.repeat(pa.scalar(only_endpoint, pa.string()), len(names))
     return [
         name or (only_endpoint if sent or kind is None else None)
         for name, sent, kind in zip(names, attempts, kinds, strict=True)
     ]
 
 
-def _unless_empty(names: Sequence[str]) -> Sequence[str | None]:
-    return [None] * len(names) if _are_empty(names) else [name or None for name in names]
+def _unless_empty(names: Sequence[str]) -> Sequence[str | None] | pa.Array:
+    return pa.nulls(len(names), pa.string()) if _are_empty(names) else [name or None for name in names]
 
 
 def _are_empty(names: Sequence[str]) -> bool:

@@ -82,7 +82,7 @@ def test_results_and_usage_name_the_endpoint_of_each_row() -> None:
     usage = pq.read_table(OUT / "usage.parquet").to_pylist()
     names = ("endpoint", "requests", "failed", "cost_usd")
     assert [tuple(row[name] for name in names) for row in usage] == [
-        (None, 1, 1, None),
+        (None, 1, 1, 0.0),
         ("east", 3, 0, 3.0),
         ("west", 2, 0, 4.0),
     ]
