@@ -20,6 +20,7 @@ from batchrun.job.catalogue import (
     usd_text,
     used_text,
 )
+from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Job, Limits
 from batchrun.records import RowCount
 from batchrun.report.texts import counted, duration_text, rows_text, short_count
@@ -170,15 +171,22 @@ def _in_brackets(text: str) -> str:
     return f" ({text})" if text else ""
 
 
+def _catalogue_note(job: Job, endpoint: Endpoint, model: str, its: str, today: date) -> list[str]:
+    """Return what the catalogue knows, or does not know, of a model at W&B, where it is called `its`."""
+    if endpoint.provider != "wandb":
+        return []
+    if end := retirement_text(its, today):
+        return [f"{model}: {end} (`batchrun models` lists what is served)"]
+    is_priced = its in load_prices() or model in job.prices or model in endpoint.prices
+    return [] if is_priced else [f"{model}: is not in the built-in catalogue; {price_cure(endpoint, model)}"]
+
+
 def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
     """Return what people should know of a job's models before they send anything."""
     notes = []
-    is_wandb = job.endpoint.provider == "wandb"
     for model, part in survey.models.items():
-        if is_wandb and (end := retirement_text(model, today)):
-            notes.append(f"{model}: {end} (`batchrun models` lists what is served)")
-        elif is_wandb and model not in load_prices() and model not in job.prices:
-            notes.append(f"{model}: is not in the built-in catalogue; {price_cure(job.endpoint, model)}")
+        for name, its in job.serving(model).items():
+            notes += _catalogue_note(job, job.endpoints[name], model, its, today)
         if part.too_long:
             window = f"its window of {part.context_tokens:,} tokens"
             prompts = f"about {counted(part.too_long, 'prompt')} with the longest answer"
@@ -187,7 +195,7 @@ def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
             notes.append(
                 f"{model}: max_tokens is not set for all requests; for the others the whole context window is set aside"
             )
-    return notes
+    return list(dict.fromkeys(notes))
 
 
 def ahead_lines(
