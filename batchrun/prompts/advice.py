@@ -122,7 +122,7 @@ def _only_column(rows: Sequence[Columns], names: Sequence[str], labels: Sequence
 
 def _asked_values(rows: Sequence[Columns], name: str) -> list[Any]:
     """Return the values of a column that are not empty, if a template could ask them; else nothing."""
-    filled = [row for row in rows if row.get(name) is not None and str(row[name]).strip()]
+    filled = [row for row in rows if not _is_empty(row.get(name))]
     values = [row[name] for row in filled]
     if not all(isinstance(value, str | int | float) for value in values) or 2 * len(filled) < len(rows):
         return []
@@ -134,6 +134,10 @@ def _asked_values(rows: Sequence[Columns], name: str) -> list[Any]:
     except TemplateProblem:
         return []
     return values if is_as_it_is else []
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def header_advice(

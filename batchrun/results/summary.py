@@ -157,11 +157,11 @@ class Summary:
         if self.cost_usd is None and self.completed and self.prompt_tokens is None and self.completion_tokens is None:
             return "not known: no answer states its tokens"
         sent = [each for each in self.models if each["attempts"]]
-        priced = [each for each in sent if each["cost_usd"] is not None]
+        priced = [each for each in sent if each["cost_usd"]]
         if self.cost_usd is not None or not priced:
             return cost_text(self.cost_usd, self.set_aside_usd)
         known = cost_text(self.least_cost_usd, self.set_aside_usd)
-        others = ", ".join(each["model"] for each in sent if each not in priced)
+        others = ", ".join(each["model"] for each in sent if each["cost_usd"] is None)
         return f"at least {known}, for {', '.join(each['model'] for each in priced)}; not known for {others}"
 
     @property

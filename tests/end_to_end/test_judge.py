@@ -267,6 +267,28 @@ def test_what_judging_takes_is_foreseen(batchrun: Any, endpoint: Any) -> None:
     assert line in batchrun("run", "job.toml").stderr
 
 
+def test_what_is_left_to_judge_is_checked_as_it_is_sent(batchrun: Any, endpoint: Any) -> None:
+    """Also where all answers are there: after the judge was added, when all is judged, and after an edit of it."""
+    path = Path(write_job(endpoint))
+    judge = path.read_text()
+    path.write_text(judge[: judge.index("[judge]")] + judge[judge.index("[prices") :])
+    assert batchrun("run", path).code == 0
+    path.write_text(judge)
+    assert f"then judging by {JUDGE}: up to 30 requests" in batchrun("check", path).stdout
+    assert batchrun("run", path).code == 0
+    assert "then judging" not in batchrun("check", path).stdout
+    path.write_text(judge.replace(f'model = "{JUDGE}"', f'model = "{OTHER}"'))
+    checked = batchrun("check", path)
+    assert f"then judging by {OTHER}: 30 requests, " in checked.stdout
+    assert "judge.model changed: 0 rows kept, 30 to send" in checked.stdout
+    refused = batchrun("run", path)
+    cure = "add --yes to buy these judgments; the answers stay"
+    assert (checked.code, cure in checked.stderr) == (refused.code, cure in refused.stderr) == (2, True)
+    assert sent(endpoint) == 60
+    assert batchrun("run", path, "--yes").code == 0
+    assert sent(endpoint) == 90
+
+
 def test_two_models_are_compared_by_their_judge(batchrun: Any) -> None:
     """From the answers to the comparison, as the page on evaluation shows it."""
     rows = [{"question": f"{number} + 1?", "answer": number + 1} for number in range(20)]

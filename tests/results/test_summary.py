@@ -63,6 +63,13 @@ def test_a_model_that_refused_every_request_has_cost_nothing(refused: Status, te
     assert summarize(job, Path("out"), refused, parts).cost_text == text
 
 
+def test_a_cost_of_nothing_is_not_shown_as_the_known_part() -> None:
+    """Where one model refused every request, and the other has no price."""
+    job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("a", "b")))
+    parts = {AnswerSource("a"): ModelTotals(2, 2, 0, 2, 0, 300, 400, 700), AnswerSource("b"): ModelTotals(attempts=3)}
+    assert summarize(job, Path("out"), Status(state="stopped"), parts).cost_text == "no price known"
+
+
 @pytest.mark.parametrize(
     ("unrecorded", "state", "cost_usd"), [(0, "stopped", 0.0), (60, "stopped", None), (0, "running", None)]
 )

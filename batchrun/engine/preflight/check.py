@@ -15,7 +15,7 @@ from batchrun.endpoint.key import find_project
 from batchrun.endpoint.pool.budget import Amount, Used
 from batchrun.engine.caps import cap_usd_of
 from batchrun.engine.preflight.estimate import Asked
-from batchrun.engine.preflight.judge_outlook import judge_line
+from batchrun.engine.preflight.judge_outlook import judge_line, judgments_line
 from batchrun.engine.preflight.known import NO_PAST, Past, learned, survey_for
 from batchrun.engine.preflight.outlook import Outlook, asked_of, excess, look_ahead, model_notes
 from batchrun.engine.preflight.probe import Probed
@@ -32,9 +32,11 @@ from batchrun.engine.resume import (
 )
 from batchrun.engine.shared_limit import learned_limit, memory_of
 from batchrun.errors import JobError
+from batchrun.job.judging import ANSWERS, JUDGE, judge_job
 from batchrun.job.sections import Job
 from batchrun.prompts.judge_template import check_judge
 from batchrun.prompts.source import Entry, Source
+from batchrun.records import summed
 from batchrun.results.identity import agreement_of, changed_parts, has_agreed, origin_of
 from batchrun.results.row_scorers import check_evaluation
 
@@ -103,11 +105,11 @@ def check(
         JobError: the job's scorer or schema is not valid, or the run directory holds answers of the other kind.
         RunDirectoryError: the checkpoint cannot be read.
     """
-    found = _look(job, source, on_read, simulated=simulated)
-    past, survey = found.past, found.survey
+    past, survey, *_ = found = _look(job, source, on_read, simulated=simulated)
     probes = probe(survey)
     known, counted_by = learned(survey, past, probes)
     ahead = look_ahead(job, found.left, known, slots=_known_limit(job) or past.limit)
+    judging, refused = _judging(job, past, ahead, today=today, simulated=simulated)
     return Report(
         files=[file.shown for file in source.files],
         rows=survey.rows,
@@ -124,11 +126,33 @@ def check(
         counted_by=counted_by,
         spent_usd=past.used.spent.usd,
         set_aside_usd=past.used.set_aside.usd,
-        notes=[*source.notices, *model_notes(job, survey, today), *filter(None, [judge_line(job, ahead)])],
+        notes=[*source.notices, *model_notes(job, survey, today), *filter(None, [judging])],
         probes=probes,
         changed=found.changed,
-        refusal=_unpriced(job, simulated=simulated) or found.refusal or _above(job, found, ahead),
+        refusal=_unpriced(job, simulated=simulated) or found.refusal or _above(job, found, ahead) or refused,
     )
+
+
+def _judging(job: Job, past: Past, ahead: Outlook, *, today: date, simulated: bool) -> tuple[str | None, str | None]:
+    """Return what judging will take, and why `run` would refuse it."""
+    if job.judge.model is None or ahead.requests:
+        return judge_line(job, ahead), None
+    answers = summed(past.totals.values()).completed
+    judged = _judged(job, answers, today=today, simulated=simulated)
+    if judged is None:
+        return judgments_line(job.judge.model, answers, None, None), None
+    return judgments_line(job.judge.model, answers, judged.ahead, judged.changed), judged.refusal
+
+
+def _judged(job: Job, answers: int, *, today: date, simulated: bool) -> Report | None:
+    """Return what was found of the judge's own job; None where it has not seen all these answers."""
+    path = job.run_directory / JUDGE / ANSWERS
+    if not path.exists():
+        return None
+    with closing(Source(judge_job(job))) as source:
+        source.open()
+        found = check(judge_job(job), source, today=today, on_read=lambda share: None, simulated=simulated)
+    return found if found.rows == answers else None
 
 
 class _Found(NamedTuple):
