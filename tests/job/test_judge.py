@@ -89,3 +89,29 @@ def test_an_empty_section_is_not_a_job_without_a_judge(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('[input]\npath = "a.csv"\n[judge]\n')
     with pytest.raises(JobError, match=r'a\.toml: judge\.model = ""; must name the model that judges'):
         load_job(tmp_path / "a.toml")
+
+
+def several(**judge: Any) -> Job:
+    return Job(
+        input=Input(path=("in.jsonl",)),
+        model=Model(name="m"),
+        endpoints={
+            "a": Endpoint(base_url="http://127.0.0.1:1/v1", models=["m"]),
+            "b": Endpoint(base_url="http://127.0.0.1:2/v1", models={"j": "judge-fp8"}),
+        },
+        judge=Judge(**judge),
+    )
+
+
+def test_a_judge_is_asked_where_its_model_is_served() -> None:
+    """Unless it has an endpoint itself."""
+    assert judge_job(several(model="j")).serving("j") == {"b": "judge-fp8"}
+    own = judge_job(several(model="x", endpoint={"base_url": "http://127.0.0.1:3/v1"}))
+    assert (list(own.endpoints), own.endpoint.base_url) == ([""], "http://127.0.0.1:3/v1")
+
+
+def test_a_judge_that_no_endpoint_serves_is_refused() -> None:
+    with pytest.raises(JobError, match=r'judge\.model = "x"; must be one of the models of an endpoint \(a, b\)'):
+        judge_job(several(model="x"))
+    with pytest.raises(JobError, match=r"judge\.endpoint must have a base_url or a provider"):
+        judge_job(several(model="j", endpoint={"api_key_env": "K"}))
