@@ -91,8 +91,8 @@ class RequestMaker:
         if not heads:
             raise RowProblem("has no model, and the job names none; add -m MODEL, or name in [model]")
         asked = _json(body[self._first])
-        for key in self._others:
-            asked += b',"%b":%b' % (key.encode(), _json(body[key]))
+        if self._others:
+            asked += b"".join(b',"%b":%b' % (key.encode(), _json(body[key])) for key in self._others)
         return [
             self._request(prompt, model, sample, head + asked + tail)
             for model, head in heads

@@ -52,6 +52,7 @@ class RowForms:
         self.kind = job.model.kind
         """What the job asks, where a row does not name it."""
         self._shape = SHAPES[self.kind]
+        self._has_messages = self._shape.has_messages
         self.asked = conversation_of(job.prompt)
         """What the job asks with each row; None where the rows bring it."""
         self.system = Template(job.prompt.system, "prompt.system") if job.prompt.system else None
@@ -120,7 +121,7 @@ class RowForms:
         if self.asked is not None:
             return "template"
         form = _recognised(columns)
-        return form if form == "batch" or self._shape.has_messages else self._own_form(columns)
+        return form if self._has_messages or form == "batch" else self._own_form(columns)
 
     def _own_form(self, columns: dict[str, Any]) -> Form | None:
         return "prompt" if self._shape.is_in(columns) else None
@@ -153,8 +154,10 @@ class RowForms:
         if columns is None:
             raise RowProblem(row.problem or "is broken")
         form = self.form(columns)
-        kind = self.kind if form != "batch" else kind_of_line(columns) or self.kind
-        brings_messages = SHAPES[kind].has_messages and (kind == "chat" or form != "batch")
+        kind, brings_messages = self.kind, self._has_messages
+        if form == "batch":
+            kind = kind_of_line(columns) or kind
+            brings_messages = kind == "chat"
         body = self._body(form, columns, row) if brings_messages else self._asked(kind, form, columns, row)
         if self._examples is not None and brings_messages:
             body["messages"] = self._with_examples(self._examples, body["messages"], row)

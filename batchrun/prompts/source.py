@@ -56,6 +56,7 @@ class Source:
         self._stdin = stdin if self._spool is None else cast(BinaryIO, self._spool)
         self._forms = RowForms(job)
         self._maker = RequestMaker(job)
+        self._kind = self._maker.kind
         self.makers = OtherMakers(job)
         """The makers of requests of other kinds than the job's."""
         self._attachments = attachments_of(job.prompt)
@@ -274,7 +275,7 @@ class Source:
             prompt = self._forms.prompt(row)
             for each in self._attachments:
                 prompt = each.added(prompt, row)
-            return (self._maker if prompt.kind == self._maker.kind else self.makers.of(prompt)).requests(prompt)
+            return (self._maker if prompt.kind == self._kind else self.makers.of(prompt)).requests(prompt)
         except (RowProblem, TemplateProblem) as problem:
             reason = row.problem or str(problem)
         except RecursionError:
