@@ -18,7 +18,8 @@ BEFORE = ["row", "custom_id"]
 AFTER = [
     "model", "sample", "status", "response", "reasoning", "tool_calls", "refusal", "invalid_response", "finish_reason",
     "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens", "cost_usd",
-    "latency_s", "attempts", "finished_at", "error_kind", "error", "http_status", "response_id",
+    "latency_s", "attempts", "finished_at", "error_kind", "error", "http_status", "endpoint", "answered_by",
+    "reused_from", "response_id",
 ]  # fmt: skip
 
 
@@ -55,13 +56,16 @@ def test_usage_and_summary_agree_with_what_the_endpoint_billed(run: Any, endpoin
     (usage,) = pq.read_table("out/usage.parquet").to_pylist()
     assert list(usage) == [
         "model", "requests", "completed", "failed", "attempts", "throttled", "prompt_tokens", "completion_tokens",
-        "total_tokens", "cached_tokens", "reasoning_tokens", "cost_usd",
+        "total_tokens", "cached_tokens", "reasoning_tokens", "cost_usd", "endpoint", "answered_by",
     ]  # fmt: skip
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (billed["prompt"], billed["completion"])
     assert (usage["requests"], usage["completed"], usage["failed"], usage["attempts"]) == (3, 2, 1, 4)
     footer = json.loads(pq.read_metadata("out/results.parquet").metadata[b"batchrun.usage"])
     saved = json.loads(Path("out/run.json").read_text())
-    assert footer == saved["models"] == done.json["models"] == [usage]
+    of_model = {name: value for name, value in usage.items() if name not in ("endpoint", "answered_by")}
+    assert footer == [usage]
+    assert saved["models"] == done.json["models"] == [of_model]
+    assert (usage["endpoint"], usage["answered_by"]) == (endpoint.base_url.split("/")[2], None)
     assert saved == done.json
     assert (saved["state"], saved["exit_code"], saved["rows"], saved["pid"]) == ("completed", 1, 3, None)
 
