@@ -110,6 +110,7 @@ def _judge_lines(summary: Summary) -> list[str]:
     cost = cost_text(judge["cost_usd"], judge["set_aside_usd"])
     if summary.simulated:
         cost = f"simulated (for real: {cost})" if judge["cost_usd"] else "simulated"
+    cost += f", with that of {', '.join(judge['earlier'])}" if judge["earlier"] else ""
     return [f"judge     {judge['model']}: {counted(judge['completed'], 'answer')} judged{failed}; cost {cost}"]
 
 

@@ -78,7 +78,8 @@ def judge_entry(directory: Path) -> dict[str, Any] | None:
         names = ("state", "completed", "failed", "prompt_tokens", "completion_tokens", "cost_usd", "set_aside_usd")
         with Checkpoint(folder) as checkpoint:
             model = stored_job(checkpoint).models[0]
-        return {"model": model, **{name: getattr(its, name) for name in names}}
+        earlier = [each["model"] for each in its.models if each["attempts"] and each["model"] != model]
+        return {"model": model, "earlier": earlier, **{name: getattr(its, name) for name in names}}
     return None
 
 

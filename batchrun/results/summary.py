@@ -70,7 +70,8 @@ class Summary:
     interval for numbers), over the `prompts` with several `answers`, of which some are `unanimous` or `tied`."""
     judge: dict[str, Any] | None = None
     """What the judge's run in RUN/judge has: its `model`, `state`, rows `completed` and `failed`, `prompt_tokens`,
-    `completion_tokens`, `cost_usd` and `set_aside_usd`; None without a judge. The other fields leave it out."""
+    `completion_tokens`, `cost_usd` and `set_aside_usd`, with those of `earlier` judges; None without a judge. The other
+    fields leave it out."""
     answers: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One entry per model: of its `completed` rows, how many are `empty` (no text, tool call or refusal; a number for
     each finish_reason), `unusual` (a text with a finish_reason that is not a usual one; a number for each), `cut_off`,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -97,7 +98,10 @@ def test_another_judge_buys_only_the_judging_and_the_first_one_is_kept(batchrun:
     assert "because judge.model changed; add --yes to buy these judgments; the answers stay" in refused.stderr
     assert " settled judgments would leave the results" in refused.stderr
     assert scores() == [(None, None, False)] * 30
-    assert batchrun("run", "job.toml", "--yes").code == 0
+    assert "with that of" not in batchrun("status", "out").stdout
+    done = batchrun("run", "job.toml", "--yes")
+    assert done.code == 0
+    assert re.search(rf"{OTHER}: 30 answers judged; cost [\d.]+ USD, with that of {JUDGE}\n", done.stderr)
     assert sent(endpoint) == 90
     assert None not in {score for score, _, _ in scores()}
     Path("job.toml").write_text(Path("job.toml").read_text().replace(f'model = "{OTHER}"', f'model = "{JUDGE}"'))
