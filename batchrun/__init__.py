@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from batchrun.engine.options import Options as Options
     from batchrun.errors import BatchrunError as BatchrunError
     from batchrun.job.endpoint import Endpoint as Endpoint
+    from batchrun.job.engine import Engine as Engine
     from batchrun.job.evaluate import Evaluate as Evaluate
     from batchrun.job.file import load_job as load_job
     from batchrun.job.judge import Judge as Judge
@@ -66,6 +67,7 @@ _MODULES = {
     "open_run": "api.calls",
     "BatchrunError": "errors",
     "Endpoint": "job.endpoint",
+    "Engine": "job.engine",
     "Notify": "job.notify",
     "Options": "engine.options",
     "PromptTemplates": "job.prompt",

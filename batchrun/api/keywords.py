@@ -176,6 +176,8 @@ class Settings(TypedDict, total=False):
     """`[publish]`: other systems that show the run. A problem there never harms the run itself."""
     notify: Section | Mapping[str, Any]
     """`[notify]`: messages about the run, by mail, Slack, ntfy, a webhook or any other service that Apprise knows."""
+    engine: Section | Mapping[str, Any]
+    """`[engine]`: where requests are sent from: this process, or the workers of a Ray cluster."""
     frequency_penalty: Any
     """a key of the request's body, sent as it is"""
     presence_penalty: Any

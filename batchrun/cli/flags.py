@@ -43,7 +43,7 @@ class Flag(NamedTuple):
 
 _INPUT, _PROMPT, _MODEL, _ENDPOINT, _LIMITS, _OUTPUT = "Input", "Prompt", "Model", "Endpoint", "Limits", "Output"
 ANSWERS = "Answers"
-_PUBLISH = "Publish"
+_ENGINE, _PUBLISH = "Engine", "Publish"
 
 FLAGS: tuple[Flag, ...] = (
     Flag(_INPUT, ("--id",), "input", "id", metavar="COLUMN"),
@@ -97,6 +97,9 @@ FLAGS: tuple[Flag, ...] = (
     Flag(_LIMITS, ("--stop-at",), "limits", "stop_at", metavar="HH:MM"),
     Flag(_LIMITS, ("--max-duration",), "limits", "max_duration", metavar="8h"),
     Flag(_LIMITS, ("--patience",), "limits", "patience", metavar="12h"),
+    Flag(_ENGINE, ("--engine",), "engine", "kind", metavar="KIND"),
+    Flag(_ENGINE, ("--ray-address",), "engine", "address", metavar="HOST:PORT"),
+    Flag(_ENGINE, ("--workers",), "engine", "workers", int, "N"),
     Flag(_OUTPUT, ("-o", "--out"), "output", "dir", metavar="DIR"),
     Flag(_OUTPUT, ("--keep",), "output", "keep", metavar="COLUMNS", several="comma"),
     Flag(_OUTPUT, ("--upload",), "output", "upload", metavar="URL"),

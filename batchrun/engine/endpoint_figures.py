@@ -2,18 +2,16 @@
 
 from collections.abc import Iterable
 
-from batchrun.endpoint.pool.lane import Lane
-from batchrun.endpoint.pool.pool import Pool
-from batchrun.endpoint.pool.sender import Sender
-from batchrun.records import EndpointFigures
+from batchrun.engine.pools import AnyPool, AnySender
+from batchrun.records import EndpointFigures, LaneState
 
 
-def endpoint_figures(pool: Pool) -> tuple[EndpointFigures, ...]:
+def endpoint_figures(pool: AnyPool) -> tuple[EndpointFigures, ...]:
     """Return the figures of each endpoint; nothing where there is one without a name."""
     return tuple(_figures(sender) for sender in pool.routes if sender.name)
 
 
-def pause_of(pool: Pool) -> str | None:
+def pause_of(pool: AnyPool) -> str | None:
     """Return why rows wait; None while every model has an endpoint that is sent requests.
 
     Where there are several endpoints, one of them that is away lets no rows wait: the others send them.
@@ -25,12 +23,12 @@ def pause_of(pool: Pool) -> str | None:
     return pool.trouble if is_waiting else None
 
 
-def probe_in_s(pool: Pool) -> float | None:
+def probe_in_s(pool: AnyPool) -> float | None:
     """Return in how many seconds rows that wait may be sent again; None where none waits for an endpoint."""
     return pool.probe_in_s if len(pool.routes) == 1 or pause_of(pool) is not None else None
 
 
-def _figures(sender: Sender) -> EndpointFigures:
+def _figures(sender: AnySender) -> EndpointFigures:
     state, reason = "open", sender.trouble or ""
     if _is_closed(sender):
         state, reason = "closed", next((stop.message for stop in sender.closed.values()), "")
@@ -39,18 +37,18 @@ def _figures(sender: Sender) -> EndpointFigures:
     return EndpointFigures(sender.name, sender.in_flight, sender.limit.current, sender.throttled, state, reason)
 
 
-def _is_closed(sender: Sender) -> bool:
+def _is_closed(sender: AnySender) -> bool:
     """Return whether nothing more is sent to any model of an endpoint."""
-    return bool(sender.admission.lanes) and not _open_lanes([sender])
+    return bool(sender.lanes) and not _open_lanes([sender])
 
 
-def _open_lanes(senders: Iterable[Sender]) -> list[Lane]:
-    return [lane for sender in senders for lane in sender.admission.lanes if not lane.is_closed]
+def _open_lanes(senders: Iterable[AnySender]) -> list[LaneState]:
+    return [lane for sender in senders for lane in sender.lanes if not lane.is_closed]
 
 
-def _has_paused_model(lanes: Iterable[Lane]) -> bool:
+def _has_paused_model(lanes: Iterable[LaneState]) -> bool:
     """Return whether a model is paused in all of its lanes."""
     paused: dict[str, bool] = {}
     for lane in lanes:
-        paused[lane.model] = paused.get(lane.model, True) and lane.health.pause is not None
+        paused[lane.model] = paused.get(lane.model, True) and lane.is_paused
     return any(paused.values())

@@ -21,7 +21,7 @@ from batchrun.engine.live import Sending
 from batchrun.engine.new_files import NewFiles
 from batchrun.engine.options import Options
 from batchrun.engine.preparation import prepare
-from batchrun.engine.prepared import Prepared
+from batchrun.engine.prepared import Prepared, Team
 from batchrun.engine.restart import Restart, restart
 from batchrun.engine.row_counter import counting
 from batchrun.engine.shared_limit import LimitMemory, memory_of, notes_folder
@@ -51,20 +51,21 @@ from batchrun.storage.urls import shown
 class Execution:
     """One execution of a job, in its directory."""
 
-    def __init__(self, job: Job, options: Options, judging: Judging | None = None) -> None:
+    def __init__(self, job: Job, options: Options, judging: Judging | None = None, team: Team | None = None) -> None:
         """Prepare; nothing is read or written yet.
 
         Args:
             job: to run.
             options: how.
             judging: judges the answers when they are there.
+            team: the workers that send; None: this process does.
 
         Raises:
             JobError: a template, the schema or the scorer of the job is wrong, or a price is missing to keep its cap.
         """
         cap_usd_of(job, simulated=options.simulate)
         check_evaluation(job)
-        self.job, self.options, self.judging = job, options, judging
+        self.job, self.options, self.judging, self.team = job, options, judging, team
         self.directory = job.run_directory
         self.progress = options.progress
         self.repair = None if job.response.schema is None else Repair(job.response)
@@ -165,7 +166,10 @@ class Execution:
 
     def _prepare(self, access: Mapping[str, Access], memories: Mapping[str, LimitMemory]) -> Prepared:
         parts = (self.job, self.options, self.source, self.store)
-        return prepare(*parts, access=access, memories=memories, repair=self.repair)
+        prepared = prepare(*parts, access=access, memories=memories, repair=self.repair)
+        if self.team is not None:
+            self.team.connect()
+        return dataclasses.replace(prepared, team=self.team)
 
     @property
     def _failure(self) -> BatchrunError | None:

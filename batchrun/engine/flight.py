@@ -1,13 +1,13 @@
 """What a run that stops waits for, and how long at most, for people."""
 
 from batchrun.endpoint.http.client import STREAM_TIMES
-from batchrun.endpoint.pool.pool import Pool
+from batchrun.engine.pools import AnyPool
 from batchrun.job.limits import Limits
 from batchrun.job.sections import Job
 from batchrun.report.texts import counted, duration_text
 
 
-def flight_text(job: Job, pool: Pool) -> str:
+def flight_text(job: Job, pool: AnyPool) -> str:
     """Return what a run that stops still waits for, and how long at most."""
     if not pool.in_flight:
         return "nothing is in flight"
@@ -15,7 +15,7 @@ def flight_text(job: Job, pool: Pool) -> str:
     return f"waiting for {counted(pool.in_flight, 'answer')} in flight, for at most {most_s}"
 
 
-def flight_s(job: Job, pool: Pool) -> float:
+def flight_s(job: Job, pool: AnyPool) -> float:
     """Return how long a run that stops waits at most for what is in flight."""
     is_stream = bool(job.model.stream)
     timeout_s = job.limits.timeout_s * (STREAM_TIMES if is_stream else 1)

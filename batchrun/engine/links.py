@@ -7,6 +7,7 @@ answered there, whether it has ever replied.
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -14,15 +15,15 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.budget import Budget
 from batchrun.endpoint.pool.limits import START, Change, Limit
-from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.route import Route
 from batchrun.endpoint.pool.rules import Rules
-from batchrun.endpoint.pool.sender import Sender
 from batchrun.endpoint.pool.strict import Strictness
+from batchrun.endpoint.pool.strides import Strides
 from batchrun.engine.canaries import Canaries
 from batchrun.engine.caps import budget_at, rates_of
 from batchrun.engine.contact import Contact
+from batchrun.engine.pools import AnyPool, AnySender
 from batchrun.engine.prepared import Prepared
 from batchrun.engine.shared_limit import LimitMemory, Share
 from batchrun.records import Attempted, Closed, Event, Spent, Stop
@@ -44,6 +45,8 @@ class Link:
         self.contact = Contact(prepared.job, prepared.access[name], prepared.store, name)
         self.client = prepared.access[name].client(prepared.job.limits, ceiling)
         self.memory: LimitMemory = prepared.memories[name]
+        self.strides = None if prepared.team is None else Strides(START)
+        """Bound the growth of the limit where other machines send; None where this process does."""
         self.limit = self._limit(ceiling)
         self.change: Change | None = Change(0.0, self.limit.current, "start")
         """The last change of the limit that is not noted yet."""
@@ -52,8 +55,8 @@ class Link:
         """Return a limit that starts near the one learned before; a small one while other runs hold the learned one."""
         learned = self.memory.learned() or held_at(self._store, self.name)
         if learned is None or self.memory.others():
-            return Limit(ceiling, on_change=self._on_limit)
-        return Limit(ceiling, start=max(learned, START), known=True, on_change=self._on_limit)
+            return Limit(ceiling, on_change=self._on_limit, strides=self.strides)
+        return Limit(ceiling, start=max(learned, START), known=True, on_change=self._on_limit, strides=self.strides)
 
     def _on_limit(self, change: Change) -> None:
         self.change = change
@@ -86,7 +89,7 @@ class Link:
         self._store.note_limit(_now_ms(), change.limit, change.reason, self.name)
         return change.at_s > 0
 
-    async def share(self, sender: Sender, *, has_more: bool) -> None:
+    async def share(self, sender: AnySender, *, has_more: bool) -> None:
         """Write for other runs of the project what this one uses of the limit, and leave them their share."""
         own = Share(sender.in_flight, wants_more=has_more and sender.in_flight < self.limit.ceiling)
         most = await asyncio.to_thread(self.memory.share, own)
@@ -111,6 +114,11 @@ class Links:
         """Most requests in flight at all endpoints together; None where their own limits are enough."""
         prepared.store.history.reachable.serving = lambda model: [*job.serving(model)]
 
+    @property
+    def links(self) -> Mapping[str, Link]:
+        """The endpoints by name."""
+        return self._links
+
     async def __aenter__(self) -> Self:
         for link in self._links.values():
             await self._opened.enter_async_context(link.client)
@@ -121,14 +129,14 @@ class Links:
     ) -> None:
         await self._opened.aclose()
 
-    def text(self, event: Event, pool: Pool) -> str:
+    def text(self, event: Event, pool: AnyPool) -> str:
         """Return the line of the log for an event of an endpoint."""
         assert not isinstance(event, Spent | Attempted)
         contact, sender = self._links[event.endpoint].contact, self._sender(event.endpoint, pool)
         is_served_elsewhere = isinstance(event, Closed) and event.model not in pool.closed
         return contact.text(event, is_heard=sender.is_heard, is_served_elsewhere=is_served_elsewhere)
 
-    async def explained(self, stop: Stop | None, pool: Pool) -> Stop | None:
+    async def explained(self, stop: Stop | None, pool: AnyPool) -> Stop | None:
         """Return the reason to stop, with what asking around shows of the first endpoint that is to blame."""
         for sender in pool.routes:
             is_to_blame = len(pool.routes) == 1 or any(
@@ -141,7 +149,7 @@ class Links:
                     return explained
         return stop
 
-    def note_learned(self, pool: Pool) -> None:
+    def note_learned(self, pool: AnyPool) -> None:
         """Record what was learned of the endpoints. Called once a second: a ramp changes limits with every answer."""
         changes = [link.note_change() for link in self._links.values()]
         if any(changes):  # also for an execution that dies
@@ -164,12 +172,12 @@ class Links:
         if self._job.has_several_endpoints:
             self._store.set_fact(facts.LIMITS, held)
 
-    async def share(self, pool: Pool) -> None:
+    async def share(self, pool: AnyPool) -> None:
         """Leave other runs their share of each limit."""
         for sender in pool.routes:
             await self._links[sender.name].share(sender, has_more=pool.has_more)
 
-    def _sender(self, name: str, pool: Pool) -> Sender:
+    def _sender(self, name: str, pool: AnyPool) -> AnySender:
         return next(sender for sender in pool.routes if sender.name == name)
 
 

@@ -12,6 +12,7 @@ from batchrun.engine.ending import ended_as, ended_by, with_drained
 from batchrun.engine.flight import flight_text
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.links import Links
+from batchrun.engine.pools import AnyPool
 from batchrun.engine.prepared import Prepared
 from batchrun.engine.threads import Readahead
 from batchrun.engine.ticker import Watch
@@ -62,14 +63,15 @@ class Sending:
         self._interruption, self._save = interruption, save
         self._loop = asyncio.get_running_loop()
         self._links = Links(prepared)
-        self._pool = Pool(
-            self._links.routes,
-            Listeners(on_outcome=self.store.put, on_flight=self._on_flight, on_event=self._on_event),
-            ceiling=self._links.ceiling,
-            may_admit=self.store.has_room,
-        )
+        self._pool = self._new_pool()
         self._ticker: Watch | None = None
         self._has_ended = False
+
+    def _new_pool(self) -> AnyPool:
+        listeners = Listeners(on_outcome=self.store.put, on_flight=self._on_flight, on_event=self._on_event)
+        if (team := self._prepared.team) is not None:
+            return team.driver(self._prepared, self._links, listeners, self.store.has_room)
+        return Pool(self._links.routes, listeners, ceiling=self._links.ceiling, may_admit=self.store.has_room)
 
     async def send(self) -> Stop | None:
         """Send what is not settled; return why it stopped, if before the end."""

@@ -1,16 +1,33 @@
 """What an execution has when nothing can refuse it any more: everything that is needed to send."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.budget import Budget, Used
 from batchrun.endpoint.pool.repair import Repair
+from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.access import Access
+from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.report.bar import Progress
+
+
+class Team(Protocol):
+    """The workers of a run."""
+
+    def connect(self) -> None:
+        """Join their cluster, or start one. May take seconds.
+
+        Raises:
+            JobError: it cannot be joined.
+        """
+
+    def driver(self, prepared: "Prepared", links: Any, listeners: Listeners, may_admit: Callable[[], bool]) -> Driver:
+        """Return what stands in the place of a pool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +52,5 @@ class Prepared:
     memories: Mapping[str, LimitMemory]
     """What is known of the limit of each endpoint, by name."""
     progress: Progress
+    team: "Team | None" = None
+    """The workers that send; None: this process does."""

@@ -1,7 +1,9 @@
 """Runs a job and has it published: on a new event loop, or in the caller's."""
 
 import asyncio
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
@@ -12,6 +14,7 @@ from batchrun.engine.execution import Execution
 from batchrun.engine.judging import Judging
 from batchrun.engine.notices import Notices
 from batchrun.engine.options import Options
+from batchrun.engine.prepared import Team
 from batchrun.errors import BatchrunError
 from batchrun.job.sections import Job, Publish
 from batchrun.publish.worker import Publishing
@@ -68,7 +71,20 @@ async def _executed(job: Job, options: Options) -> Summary:
 async def _judged(job: Job, options: Options) -> Summary:
     """Execute a job and have its answers judged, if it has a judge."""
     judging = None if job.judge.model is None else Judging(job, options, _judged)
-    return await Execution(job, options, judging).execute()
+    with _team_of(job) as team:
+        return await Execution(job, options, judging, team).execute()
+
+
+@contextlib.contextmanager
+def _team_of(job: Job) -> Iterator[Team | None]:
+    """Yield the workers that send for the job; None: this process does."""
+    if job.engine.kind != "ray":
+        yield None
+        return
+    from batchrun.engine.ray.team import RayTeam
+
+    with contextlib.closing(RayTeam(job)) as team:
+        yield team
 
 
 async def _published(job: Job, options: Options) -> Summary:

@@ -12,11 +12,11 @@ from typing import TypeVar
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.store import Store
-from batchrun.endpoint.pool.pool import Pool
 from batchrun.engine.deadline import next_time_s, setting_text, stop_text
 from batchrun.engine.endpoint_figures import endpoint_figures, pause_of, probe_in_s
 from batchrun.engine.flight import flight_s, flight_text, patience_note
 from batchrun.engine.links import Links
+from batchrun.engine.pools import AnyPool
 from batchrun.engine.recent_rate import RecentRate
 from batchrun.errors import BatchrunError, RunDirectoryError
 from batchrun.job.sections import Job
@@ -45,7 +45,7 @@ class Watch:
     job: Job
     directory: Path
     source: Source
-    pool: Pool
+    pool: AnyPool
     store: Store
     links: Links
     progress: Progress

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from batchrun.job.encodings import encoding_name
 from batchrun.job.endpoint import Endpoint
+from batchrun.job.engine import Engine
 from batchrun.job.evaluate import Evaluate
 from batchrun.job.field_types import OptionalSchema, OptionalTexts, PathText, Texts
 from batchrun.job.judge import Judge
@@ -162,6 +163,7 @@ class Job:
     evaluate: Evaluate = field(default_factory=Evaluate)
     judge: Judge = field(default_factory=Judge)
     publish: Publish = field(default_factory=Publish)
+    engine: Engine = field(default_factory=Engine)
     notify: Notify = field(default_factory=Notify)
     prices: Mapping[str, Price] = field(default_factory=dict)
     by_flag: tuple[str, ...] = ()
@@ -233,6 +235,7 @@ SECTIONS: dict[str, type[Section]] = {
     "judge": Judge,
     "publish": Publish,
     "notify": Notify,
+    "engine": Engine,
 }
 
 for _kind in (*SECTIONS.values(), Price):

@@ -28,6 +28,7 @@ from batchrun.records.prompts import RequestKind as RequestKind
 from batchrun.records.prompts import Row as Row
 from batchrun.records.totals import EndpointFigures as EndpointFigures
 from batchrun.records.totals import Figures as Figures
+from batchrun.records.totals import LaneState as LaneState
 from batchrun.records.totals import ModelTotals as ModelTotals
 from batchrun.records.totals import Parts as Parts
 from batchrun.records.totals import RowCount as RowCount

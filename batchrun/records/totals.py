@@ -129,3 +129,13 @@ class Figures(NamedTuple):
     """Rows that stay open, because nothing more is sent to their model."""
     endpoints: tuple[EndpointFigures, ...] = ()
     """Each endpoint; empty where there is one."""
+
+
+class LaneState(NamedTuple):
+    """What those who watch are shown of a model at an endpoint."""
+
+    model: str
+    is_closed: bool
+    """Whether nothing more is sent."""
+    is_paused: bool
+    """Whether it is away."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchrun.endpoint.pool.budget import Budget
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.route import Route
@@ -16,10 +17,14 @@ from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.messages import Orders, Word
 from batchrun.engine.cluster.post import WorkerDied, WorkerUnavailable
+from batchrun.engine.cluster.till import Till
 from batchrun.engine.cluster.worker import Worker
 from batchrun.records import Event, Outcome, Request, Stop
 from harness.clock import run_virtually
 from harness.runs import CANARY, requests
+
+_MOST_S = 600.0
+"""A run that takes longer, of virtual time, hangs."""
 
 
 @dataclass
@@ -34,6 +39,9 @@ class Cluster:
     lost: float = 0.0
     """Share of the answers that get lost: the call has to be repeated."""
     seed: int = 1
+    budget: Callable[[float], Budget] | None = None
+    """Makes a budget with this cap in US dollars; None for a run without caps."""
+    cap_usd: float = 0.0
 
     outcomes: list[Outcome] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -44,6 +52,13 @@ class Cluster:
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
+        self._budgets: list[Budget] = []  # of the worker that is made
+
+    def new_worker(self) -> Worker:
+        """Return a worker that has not begun."""
+        budget = None if self.budget is None else self.budget(0.0)
+        self._budgets = [] if budget is None else [budget]
+        return Worker(self.make_pool, {"": 1_000}, budget=budget, timeout_s=600.0)
 
     def hire(self, place: int) -> "InProcess":
         """Start a worker."""
@@ -57,15 +72,19 @@ class Cluster:
         listeners: Listeners,
         *,
         may_admit: Callable[[], bool],
-        on_all_closed: Callable[[Stop], None],
+        on_stuck: Callable[[Stop], None],
     ) -> Pool:
         """Return a worker's pool."""
-        rules = Rules(policy=Policy(), canary=lambda model, is_bare: Request(-1, model, 0, b"", CANARY, None))
+        rules = Rules(
+            policy=Policy(),
+            canary=lambda model, is_bare: Request(-1, model, 0, b"", CANARY, None),
+            budget=self._budgets.pop() if self._budgets else None,
+        )
         return Pool(
             [Route(client=self.endpoint, limit=bounds[""], rules=rules)],
             listeners,
             may_admit=may_admit,
-            on_all_closed=on_all_closed,
+            on_stuck=on_stuck,
             uniform=self.chance.random,
             unix_s=lambda: 0.0,
         )
@@ -92,9 +111,12 @@ class Cluster:
             listeners = Listeners(
                 on_outcome=self.outcomes.append, on_event=self.events.append, on_flight=self._on_flight
             )
-            self.driver = driver = Driver(self.hire, {"": self.keeper}, listeners, workers=workers)
+            self.account = None if self.budget is None else self.budget(self.cap_usd)
+            till = None if self.account is None else Till(self.account)
+            self.driver = driver = Driver(self.hire, {"": self.keeper}, listeners, workers=lambda: workers, till=till)
             next_to_it = None if meanwhile is None else asyncio.ensure_future(meanwhile(self, driver))
-            stop = await driver.run(batches())
+            async with asyncio.timeout(_MOST_S):
+                stop = await driver.run(batches())
             self.ended_s = asyncio.get_running_loop().time()
             if next_to_it is not None:
                 next_to_it.cancel()
@@ -109,6 +131,8 @@ class Cluster:
 
 class InProcess:
     """A worker in this process, behind a network."""
+
+    node = "here"
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -143,7 +167,7 @@ class InProcess:
     async def open(self) -> str:
         """Start."""
         await asyncio.sleep(self._cluster.starts_s)
-        self.worker = Worker(self._cluster.make_pool, {"": 1_000}, timeout_s=600.0)
+        self.worker = self._cluster.new_worker()
         return await self.worker.begin()
 
     async def exchange(self, orders: Orders) -> Word:

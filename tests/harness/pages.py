@@ -26,11 +26,12 @@ _NAMED = re.compile(r"`([\w./~-]+\.(?:toml|json|service|timer))`[^\n]*:\n\n\Z")
 _WRITTEN = re.compile(r"cat >(>?) (\S+) <<'END'\n(.*?\n)END$", re.MULTILINE | re.DOTALL)
 _EXITS = re.compile(r"  # exits (\d+)$")
 
-_ELSEWHERE = re.compile(r"'?(?:s3|gs|hf)://|https://host/|--(?:wandb|weave) ")
+_ELSEWHERE = re.compile(r"'?(?:s3|gs|hf)://|https://host/|--(?:wandb|weave|engine ray|ray-address) ?")
 """Command lines that need a service other than an endpoint: here only parsed; tests/storage and tests/real run them."""
 
 NOT_OURS = {
     "curl",
+    "kubectl",
     "litellm",
     "llama-server",
     "loginctl",
@@ -38,7 +39,9 @@ NOT_OURS = {
     "pip",
     "pipx",
     "python3",
+    "ray",
     "source",
+    "srun",
     "systemctl",
     "transformers",
     "uv",

@@ -68,6 +68,8 @@ class Account:
     spent_tokens: float
     unstated: Amount
     """Set aside for attempts that are over, and whose answer stated nothing or did not arrive."""
+    room: Amount
+    """How much may be used and set aside in all."""
     reserved_usd: float = 0.0
     reserved_tokens: float = 0
     """Set aside for what is in flight."""
@@ -98,12 +100,13 @@ class Budget:
             elsewhere: what another run has used that the cap counts too: of answers and their judge.
         """
         self.cap = cap
-        self._room = Amount(cap.usd - elsewhere.total.usd, cap.tokens - elsewhere.total.tokens)
-        self.account = Account(*before.spent, before.set_aside)
+        room = Amount(cap.usd - elsewhere.total.usd, cap.tokens - elsewhere.total.tokens)
+        self.account = Account(*before.spent, before.set_aside, room)
         self._worst = worst
         self._used, self._least, self._elsewhere = used, least, elsewhere
         self._lacks_tokens = False  # the last request that was not allowed
-        self._refused = _NOTHING  # what would have been set aside for it
+        self.refused = _NOTHING
+        """What would have been set aside for the last request that was not allowed."""
 
     def at(self, worst: Worst, used: Stated, least: Least) -> "Budget":
         """Return the same budget with the prices of another endpoint; see `__init__`."""
@@ -132,19 +135,29 @@ class Budget:
         worst = self._worst(request)
         usd, tokens = self._scaled(*worst)
         owed_usd, owed_tokens = self.owed
-        self._lacks_tokens = owed_tokens + tokens > self._room.tokens
-        if self._lacks_tokens or owed_usd + usd > self._room.usd:
-            self._refused = Amount(usd, tokens)
+        lacks_tokens = owed_tokens + tokens > self.account.room.tokens
+        if lacks_tokens or owed_usd + usd > self.account.room.usd:
+            self.refuse(Amount(usd, tokens), lacks_tokens=lacks_tokens)
             return None
         self.account.reserved_usd += worst.usd
         self.account.reserved_tokens += worst.tokens
         return worst
 
+    def refuse(self, needed: Amount, *, lacks_tokens: bool) -> None:
+        """Note a request that is not allowed, and which cap does not allow it: the message names both."""
+        self.refused, self._lacks_tokens = needed, lacks_tokens
+
     def has_room(self, request: Request) -> bool:
         """Return whether the most that the request can use is left."""
         usd, tokens = self._scaled(*self._worst(request))
         owed_usd, owed_tokens = self.owed
-        return owed_tokens + tokens <= self._room.tokens and owed_usd + usd <= self._room.usd
+        return owed_tokens + tokens <= self.account.room.tokens and owed_usd + usd <= self.account.room.usd
+
+    def allow(self, change: Amount) -> None:
+        """Allow more, or, below 0, as much less as is free."""
+        free = Amount(self.account.room.usd - self.owed.usd, self.account.room.tokens - self.owed.tokens)
+        changes = (max(change.usd, -max(0.0, free.usd)), max(change.tokens, -max(0.0, free.tokens)))
+        self.account.room = self.account.room.plus(Amount(*changes))
 
     def give_back(self, reserve: Reserve) -> None:
         """Free what was set aside for a request that was not sent."""
@@ -195,13 +208,13 @@ class Budget:
         spent, set_aside = self.used.plus(self._elsewhere)
         if self._lacks_tokens:
             cap, flag = f"token cap of {self.cap.tokens:,}", "--max-tokens-total"
-            needs = f"which can use up to {self._refused.tokens:,} tokens"
+            needs = f"which can use up to {self.refused.tokens:,} tokens"
             used = used_text(spent.tokens, set_aside.tokens, lambda tokens: f"{tokens:,.0f} tokens")
             so_far = f"used so far: {used}"
         else:
             cap, flag = f"cost cap of {cap_text(self.cap.usd)} USD", "--max-cost"
-            needs = f"which can cost up to {spent_text(self._refused.usd)} USD"
-            if self._refused.usd == inf:
+            needs = f"which can cost up to {spent_text(self.refused.usd)} USD"
+            if self.refused.usd == inf:
                 needs = "whose model has no known price"
             so_far = f"spent so far: {cost_text(spent.usd, set_aside.usd)}"
         cure = f"raise {flag} and run the same command again"

@@ -43,7 +43,7 @@ class Pool:
         *,
         ceiling: int | None = None,
         may_admit: Callable[[], bool] = lambda: True,
-        on_all_closed: Callable[[Stop], None] | None = None,
+        on_stuck: Callable[[Stop], None] | None = None,
         uniform: Callable[[], float] = random,
         unix_s: Callable[[], float] = time.time,
     ) -> None:
@@ -54,15 +54,16 @@ class Pool:
             listeners: what to report to.
             ceiling: most requests in flight at all endpoints together; None where their limits are enough.
             may_admit: asked before each request; False while the checkpoint is behind. Call `wake` when that changes.
-            on_all_closed: takes the reason when nothing more is sent to any model that was asked; stops the pool unless
-                given.
+            on_stuck: takes the reason when nothing more can be sent: all is closed, nothing has ever answered, or a cap
+                is reached. Unless given, the pool stops.
             uniform: source of numbers in [0, 1).
             unix_s: the clock of `finished_at` and of HTTP dates; waiting goes by the loop's clock.
         """
         rules = routes[0].rules
+        self._on_stuck = on_stuck or self.stop
         self.stopping: Stop | None = None
         self._supply = Supply(rules.policy.max_attempts, partial(self._open_lanes, routes), self.wake)
-        self._closure = Closure(self._supply, rules.models, listeners.on_event, on_all_closed or self.stop)
+        self._closure = Closure(self._supply, rules.models, listeners.on_event, self._on_stuck)
         self._alarm = Alarm(self.wake)
         self._drained: list[Work] = []  # in flight when it was stopped
         self._hungry = asyncio.Event()
@@ -287,7 +288,7 @@ class Pool:
         for sender in self.routes:
             budget = sender.admission.budget
             if sender.admission.is_out_of_budget and budget is not None:
-                self.stop(Stop(kind=budget.kind, message=budget.message, exit_code=5))
+                self._on_stuck(Stop(kind=budget.kind, message=budget.message, exit_code=5))
 
     def _leave(self) -> None:
         """Report the attempts of all rows that stay open."""

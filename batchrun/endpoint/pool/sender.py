@@ -20,7 +20,7 @@ from batchrun.endpoint.pool.rules import Listeners
 from batchrun.endpoint.pool.settlement import Settlement
 from batchrun.endpoint.pool.supply import Supply
 from batchrun.endpoint.pool.verdicts import UNHEARD
-from batchrun.records import Stop
+from batchrun.records import LaneState, Stop
 
 _FEED_EVERY = 16
 """Looks for something to send between two checks whether more requests should come: a quarter of what is ready."""
@@ -124,6 +124,11 @@ class Sender:
     def answered(self) -> list[str]:
         """The models that have answered a row there, also in earlier executions."""
         return [lane.model for lane in self.admission.lanes if lane.is_proven]
+
+    @property
+    def lanes(self) -> list[LaneState]:
+        """The state of each model that was asked for there."""
+        return [LaneState(each.model, each.is_closed, each.health.pause is not None) for each in self.admission.lanes]
 
     @property
     def throttled(self) -> int:

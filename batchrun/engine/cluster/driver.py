@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from batchrun.endpoint.pool.closure import REFUSED
+from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.messages import Orders, Word, pack_requests, unpack_outcomes
 from batchrun.engine.cluster.outages import Outages
 from batchrun.engine.cluster.overview import Overview
+from batchrun.engine.cluster.places import fill_places, lost_text
 from batchrun.engine.cluster.post import Handle, Post, WorkerDied, WorkerUnavailable
+from batchrun.engine.cluster.till import Till
 from batchrun.records import Request, Stop
 
 _SHIP_S, _SHIP_SOON_S = 0.02, 0.005
@@ -48,25 +50,34 @@ class Driver(Overview):
         keepers: Mapping[str, Keeper],
         listeners: Listeners,
         *,
-        workers: int,
+        workers: Callable[[], int],
+        till: Till | None = None,
         may_admit: Callable[[], bool] = lambda: True,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Prepare, in the running event loop; `run` starts.
 
         Args:
-            hire: starts a worker in a place, of which there are `workers`; it is called again when that one died.
+            hire: starts a worker in a place, a number from 0; it is called again when that one died.
             keepers: share the limits, by endpoint.
             listeners: what to report to.
-            workers: how many.
+            workers: returns how many there should be now; never fewer than before.
+            till: shares the caps; None where the job has none.
             may_admit: asked before rows are given; False while the checkpoint is behind.
+            say: takes a line of the log.
         """
         self._loop = asyncio.get_running_loop()
         super().__init__(keepers, self._loop.time)
         self._hire, self._listeners = hire, listeners
-        self._keepers = keepers
-        self._places, self._may_admit = workers, may_admit
+        self._keepers, self._till = keepers, till
+        self._workers, self._may_admit, self._say = workers, may_admit, say
         self._outages = Outages()
         self._hungry = asyncio.Event()
+
+    @property
+    def _sharers(self) -> list[Keeper | Till]:
+        """What shares slots and caps among workers."""
+        return [*self._keepers.values()] if self._till is None else [*self._keepers.values(), self._till]
 
     def stop(self, stop: Stop) -> None:
         """Send nothing more; `run` returns when all that is in flight is answered. The first reason is kept."""
@@ -83,8 +94,7 @@ class Driver(Overview):
         try:
             async with asyncio.TaskGroup() as group:
                 helpers = [group.create_task(self._feed(batches)), group.create_task(self._nudge())]
-                served = [group.create_task(self._fill_place(place)) for place in range(self._places)]
-                await asyncio.wait(served)
+                await fill_places(group, self._workers, self._fill_place, lambda: self._is_over)
                 for helper in helpers:
                     helper.cancel()
         except BaseExceptionGroup as errors:
@@ -92,7 +102,7 @@ class Driver(Overview):
         finally:
             for post in self.posts.values():
                 post.handle.kill()
-        return self.stopping or self._reason
+        return self.stopping or self.reason
 
     @property
     def _is_over(self) -> bool:
@@ -123,8 +133,8 @@ class Driver(Overview):
                     return
                 self.posts[place] = Post(handle, self._loop.time())
                 self.leases.join(place)
-                for keeper in self._keepers.values():
-                    keeper.join(place)
+                for sharer in self._sharers:
+                    sharer.join(place)
                 await self._serve(place, incarnation)
                 return
             except WorkerDied:
@@ -133,14 +143,16 @@ class Driver(Overview):
                 await asyncio.sleep(_HIRE_AGAIN_S)
 
     async def _opened(self, handle: Handle) -> str | None:
-        """Wait for a worker to be there: there may be no room for it until a node joins. None: the run is over."""
+        """Wait for a worker, for which there may be no room until a node joins; None: the run is over."""
         opening = asyncio.ensure_future(handle.open())
-        while not self._is_over:
-            done, _ = await asyncio.wait((opening,), timeout=0.5)
-            if done:
-                return opening.result()
-        opening.cancel()
-        return None
+        try:
+            while not self._is_over:
+                done, _ = await asyncio.wait((opening,), timeout=0.5)
+                if done:
+                    return opening.result()
+            return None
+        finally:
+            opening.cancel()
 
     def _bury(self, place: int) -> None:
         """Take back what a dead worker had."""
@@ -148,13 +160,14 @@ class Driver(Overview):
         if post is None:
             return
         self.lost += 1
+        self._say(lost_text(place, post.handle.node, self.leases.count(place)))
         for route in self.routes:
             route.leave(place)
         for reported in self._outages.left(place):
             self._listeners.on_event(reported)
         self.leases.leave(place)
-        for keeper in self._keepers.values():
-            keeper.leave(place)
+        for sharer in self._sharers:
+            sharer.leave(place)
         self._note_flight()
 
     async def _serve(self, place: int, incarnation: str) -> None:
@@ -182,6 +195,7 @@ class Driver(Overview):
             number=number,
             rows=pack_requests(rows) if rows else b"",
             grants={name: change for name, change in grants.items() if change},
+            money=Amount() if self._till is None else self._till.grant(place),
             is_dry=not rows,
             is_last=self._is_over,
             closed=closed,
@@ -235,6 +249,10 @@ class Driver(Overview):
             if not self.leases.is_dry and self.stopping is None:
                 allowance = allowance._replace(wants_more=True)
             route.keeper.heard(place, allowance, its.news, now_s, lasted_s if its.news else None)
+        if self._till is not None and word.books is not None:
+            self._till.heard(place, word.books)
+            if (reason := self._till.reason()) is not None:
+                self.stop(reason)
         for event in word.events:
             for reported in self._outages.passed_on(place, event):
                 self._listeners.on_event(reported)
@@ -249,16 +267,7 @@ class Driver(Overview):
                 self.closed[model] = stop
                 self.leases.close(model)
         if word.unanswered is not None and (self.leases.models.keys() <= self.closed.keys() or not self.is_heard):
-            self.stop(word.unanswered if not self.closed else self._reason or word.unanswered)
-
-    @property
-    def _reason(self) -> Stop | None:
-        """Why rows stay open, of models that are closed; None when none is. A refusal counts more than an outage."""
-        stops = sorted(self.closed.values(), key=lambda stop: stop.exit_code != REFUSED)
-        if not stops:
-            return None
-        message = "; and ".join(dict.fromkeys(stop.message for stop in stops))
-        return Stop(kind=stops[0].kind, message=message, exit_code=stops[0].exit_code)
+            self.stop(word.unanswered if not self.closed else self.reason or word.unanswered)
 
     def _note_flight(self) -> None:
         self._listeners.on_flight(self.leases.leased)

@@ -67,6 +67,10 @@ class Leases:
         """Add a worker without rows."""
         self._leased[worker], self._left[worker] = {}, {}
 
+    def count(self, worker: int) -> int:
+        """Return how many rows a worker has that are sent again if it dies."""
+        return len(self._leased[worker])
+
     def close(self, model: str) -> None:
         """Give no more rows of a model to workers."""
         self._closed.add(model)

@@ -4,9 +4,11 @@ import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from batchrun.endpoint.pool.budget import Amount
 from batchrun.engine.cluster.bound import News
 from batchrun.engine.cluster.keeper import Allowance
-from batchrun.records import Event, Outcome, Request, Stop, Usage
+from batchrun.engine.cluster.till import Books
+from batchrun.records import Event, LaneState, Outcome, Request, Stop, Usage
 
 _new = tuple.__new__
 """Makes a record in half the time of its constructor: there are millions of outcomes."""
@@ -21,6 +23,8 @@ class Orders(NamedTuple):
     """More requests, packed; empty for none."""
     grants: Mapping[str, int]
     """By endpoint, how many more or fewer requests may be in flight."""
+    money: Amount
+    """How much more, or less, the worker may use."""
     is_dry: bool
     """Whether no more rows come for now: what is left is to be settled without them."""
     is_last: bool
@@ -51,6 +55,8 @@ class RouteWord(NamedTuple):
     """For how long a model has been away; None when none is."""
     probe_in_s: float | None
     """In how many seconds a paused model is asked next; None when none is paused."""
+    lanes: Sequence[LaneState]
+    """The state of each model that was asked for there."""
     answered: Sequence[str]
     """The models that have answered a row there."""
     closed: Mapping[str, Stop]
@@ -69,6 +75,8 @@ class Word(NamedTuple):
     events: Sequence[Event]
     routes: Mapping[str, RouteWord]
     """By endpoint."""
+    books: Books | None
+    """What it has used; None where the job has no caps."""
     fresh: int
     """Rows there that were never sent."""
     waiting: int

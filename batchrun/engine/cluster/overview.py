@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from batchrun.endpoint.pool.closure import REFUSED
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.leases import Leases
 from batchrun.engine.cluster.messages import Word
@@ -36,6 +37,15 @@ class Overview:
     @property
     def _words(self) -> list[Word]:
         return [post.word for post in self.posts.values() if post.word is not None]
+
+    @property
+    def reason(self) -> Stop | None:
+        """Why rows stay open, of models that are closed; None when none is. A refusal counts more than an outage."""
+        stops = sorted(self.closed.values(), key=lambda stop: stop.exit_code != REFUSED)
+        if not stops:
+            return None
+        message = "; and ".join(dict.fromkeys(stop.message for stop in stops))
+        return Stop(kind=stops[0].kind, message=message, exit_code=stops[0].exit_code)
 
     @property
     def in_flight(self) -> int:

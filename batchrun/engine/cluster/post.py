@@ -16,6 +16,9 @@ class WorkerUnavailable(Exception):
 class Handle(Protocol):
     """One worker, as the driver reaches it."""
 
+    node: str
+    """Name of the machine that it is on; empty until that is known."""
+
     async def open(self) -> str:
         """Wait until the worker has started; return its incarnation."""
 

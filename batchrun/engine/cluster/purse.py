@@ -26,6 +26,9 @@ class Share(NamedTuple):
         return max(0.0, self.given - self.used - self.reserved)
 
 
+_ROUNDING = 1e-9
+"""Less than any amount: sums of amounts that were added and taken away again."""
+
 _NOTHING = Share(0.0, 0.0, 0.0, 0.0)
 
 
@@ -68,7 +71,7 @@ class Purse:
     def is_exhausted(self) -> bool:
         """Whether a worker cannot go on, and nothing that is in flight or elsewhere could change that."""
         free = self.left + sum(share.free for share in self._shares.values())
-        return bool(self.wants) and not self.reserved and free < self.wants
+        return bool(self.wants) and self.reserved < _ROUNDING and free < self.wants
 
     def join(self, worker: int) -> None:
         """Add a worker that has nothing."""
@@ -87,16 +90,16 @@ class Purse:
     def grant(self, worker: int) -> float:
         """Return how much more a worker may use, or, below 0, how much it is to give back."""
         share = self._shares[worker]
-        change = self._change(share)
+        change = self._change(worker, share)
         if change > 0:  # it counts as given from now on; what is to be given back does not until it is
             self._shares[worker] = share._replace(given=share.given + change)
         return change
 
-    def _change(self, share: Share) -> float:
+    def _change(self, worker: int, share: Share) -> float:
         left, free = self.left, share.free
         enough = max(share.wants, share.reserved)
-        if share.wants > free or free < enough / 2:
-            needed = max(0.0, share.wants - free)
-            return min(left, enough - free) if left >= needed else 0.0
-        is_asked_for = any(other.wants > other.free + left for other in self._shares.values() if other is not share)
-        return -free if is_asked_for else 0.0
+        needed = max(0.0, share.wants - free)
+        if left >= needed and (needed or free < enough / 2):
+            return min(left, enough - free)
+        short = min((each for each, other in self._shares.items() if other.wants > other.free + left), default=worker)
+        return 0.0 if short == worker else -free  # who is first in line gets what the others have left

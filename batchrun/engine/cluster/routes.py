@@ -1,11 +1,11 @@
 """What the driver knows about one endpoint, by the last words of all workers: the figures that a `Sender` has too."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.messages import RouteWord
-from batchrun.records import Stop
+from batchrun.records import LaneState, Stop
 
 
 class SharedRoute:
@@ -68,6 +68,14 @@ class SharedRoute:
         return self._throttled + sum(word.throttled for word in self._words.values())
 
     @property
+    def lanes(self) -> list[LaneState]:
+        """The state of each model that was asked for there: it is paused where no worker is answered."""
+        paused: dict[str, bool] = {}
+        for lane in (lane for word in self._words.values() for lane in word.lanes):
+            paused[lane.model] = paused.get(lane.model, True) and lane.is_paused
+        return [LaneState(model, model in self.closed, is_paused) for model, is_paused in paused.items()]
+
+    @property
     def is_away(self) -> bool:
         """Whether no worker can send there."""
         return bool(self._words) and all(word.is_away for word in self._words.values())
@@ -93,7 +101,3 @@ class SharedRoute:
 
 def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
-
-
-Routes = Mapping[str, SharedRoute]
-"""By name."""

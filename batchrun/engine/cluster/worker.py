@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 from uuid import uuid4
 
+from batchrun.endpoint.pool.budget import Budget
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.endpoint.pool.sender import Sender
 from batchrun.engine.cluster.bound import Bound
 from batchrun.engine.cluster.keeper import Allowance
 from batchrun.engine.cluster.messages import Orders, RouteWord, Word, pack_outcomes, unpack_requests
+from batchrun.engine.cluster.till import books_of
 from batchrun.records import Event, Outcome, Request, Stop
 
 _MANY = 512
@@ -39,7 +41,7 @@ class MakePool(Protocol):
         listeners: Listeners,
         *,
         may_admit: Callable[[], bool],
-        on_all_closed: Callable[[Stop], None],
+        on_stuck: Callable[[Stop], None],
     ) -> Pool:
         """Return a pool with these limits by endpoint; for the rest see `Pool`."""
 
@@ -48,22 +50,29 @@ class Worker:
     """One worker, in its event loop."""
 
     def __init__(
-        self, make_pool: MakePool, ceilings: Mapping[str, int], *, timeout_s: float, is_stream: bool = False
+        self,
+        make_pool: MakePool,
+        ceilings: Mapping[str, int],
+        *,
+        budget: Budget | None = None,
+        timeout_s: float,
+        is_stream: bool = False,
     ) -> None:
         """Prepare; `begin` starts.
 
         Args:
             make_pool: makes its pool.
             ceilings: by endpoint, how many requests the worker may have in flight at most.
+            budget: of its pool: what it may use, nothing at first.
             timeout_s: how long an attempt takes at most.
             is_stream: whether answers are streamed.
         """
-        self._timeout_s, self._is_stream = timeout_s, is_stream
+        self._budget, self._timeout_s, self._is_stream = budget, timeout_s, is_stream
         self.incarnation = uuid4().hex
         self._urgent, self._some = asyncio.Event(), asyncio.Event()
         self._bounds = {name: Bound(ceiling, self._urgent.set) for name, ceiling in ceilings.items()}
         listeners = Listeners(on_outcome=self._on_outcome, on_event=self._on_event)
-        self._pool = make_pool(self._bounds, listeners, may_admit=self._may_admit, on_all_closed=self._on_all_closed)
+        self._pool = make_pool(self._bounds, listeners, may_admit=self._may_admit, on_stuck=self._on_stuck)
         self._unanswered: Stop | None = None
         self._rows: asyncio.Queue[Sequence[Request] | None] = asyncio.Queue()
         self._ready: list[Outcome] = []
@@ -123,6 +132,8 @@ class Worker:
             self._rows.put_nowait(None)
         for name, change in orders.grants.items():
             self._bounds[name].change(change)
+        if self._budget is not None and any(orders.money):
+            self._budget.allow(orders.money)
         for model, stop in orders.closed.items():
             self._pool.close(model, stop)
         if orders.stop is not None:
@@ -148,6 +159,7 @@ class Worker:
         pool, is_done = self._pool, self._task.done()
         stop = self._task.result() if is_done else pool.stopping
         wants_more = bool(pool.fresh or pool.waiting) and pool.stopping is None
+        is_broke = any(sender.admission.is_out_of_budget for sender in pool.routes)
         outcomes, self._ready, self._ready_bytes = self._ready, [], 0
         self._shipped = len(outcomes)
         events, self._events = self._events, []
@@ -162,6 +174,7 @@ class Worker:
                 sender.name: _route_word(sender, self._bounds[sender.name], self._loop.time(), wants_more=wants_more)
                 for sender in pool.routes
             },
+            books=None if self._budget is None else books_of(self._budget, is_broke=is_broke),
             fresh=pool.fresh,
             waiting=pool.waiting,
             is_late=pool.is_late,
@@ -192,8 +205,9 @@ class Worker:
         self._events.append(event)
         self._some.set()
 
-    def _on_all_closed(self, stop: Stop) -> None:
-        self._unanswered = stop
+    def _on_stuck(self, stop: Stop) -> None:
+        if self._budget is None or stop.kind != self._budget.kind:  # the driver knows whether there is more
+            self._unanswered = stop
         self._urgent.set()
 
 
@@ -208,6 +222,7 @@ def _route_word(sender: Sender, bound: Bound, now_s: float, *, wants_more: bool)
         is_away=sender.is_away,
         away_s=None if since_s is None else now_s - since_s,
         probe_in_s=None if probe_s is None else max(0.0, probe_s - now_s),
+        lanes=sender.lanes,
         answered=sender.answered,
         closed=dict(sender.closed),
     )

@@ -1,0 +1,146 @@
+"""What a worker needs to send the requests of a job by itself: it travels to the worker as it is."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import NamedTuple
+
+from batchrun.endpoint.access import Access, access_for
+from batchrun.endpoint.advice import cure_for, unheard_cure
+from batchrun.endpoint.http.client import HttpClient
+from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Budget
+from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.repair import Repair
+from batchrun.endpoint.pool.route import Route
+from batchrun.endpoint.pool.rules import Listeners, Rules
+from batchrun.endpoint.pool.strict import Strictness
+from batchrun.endpoint.pool.verdicts import UNHEARD
+from batchrun.engine.canaries import Canaries
+from batchrun.engine.caps import budget_at, budget_of, rates_of
+from batchrun.engine.cluster.bound import Bound
+from batchrun.engine.contact import policy_of
+from batchrun.errors import BatchrunError
+from batchrun.job.sections import Job
+from batchrun.records import Request, Stop
+
+
+class Known(NamedTuple):
+    """What the driver knows of an endpoint from earlier executions."""
+
+    place: str
+    """The endpoint, in messages."""
+    is_heard: bool
+    """Whether it has replied."""
+    answered: Mapping[str, Request | None]
+    """The models that have answered rows there, each with the request of such a row, if it is known."""
+
+
+@dataclass
+class Setup:
+    """A worker's part of a run."""
+
+    job: Job
+    """Its rates are those of one worker."""
+    known: Mapping[str, Known]
+    """By endpoint."""
+    ceilings: Mapping[str, int]
+    """By endpoint, how many requests the worker may have in flight at most."""
+    uses_own_keys: bool = True
+    """Whether keys on the worker's own machine are used."""
+    accesses: dict[str, Access] = field(default_factory=dict)
+    """By endpoint; set on the worker's own machine."""
+
+    def find_keys(self) -> list[str]:
+        """Find the keys in the environment of this machine; return the endpoints whose key is not there."""
+        for name, endpoint in self.job.endpoints.items() if self.uses_own_keys else ():
+            with contextlib.suppress(BatchrunError):
+                access = access_for(endpoint)
+                if access.has_key:
+                    self.accesses[name] = access
+        return [name for name in self.job.endpoints if name not in self.accesses]
+
+    def clients(self) -> dict[str, HttpClient]:
+        """Return a client for each endpoint."""
+        return {name: self.accesses[name].client(self.job.limits, self.ceilings[name]) for name in self.job.endpoints}
+
+    def new_budget(self) -> Budget | None:
+        """Return a budget under the job's caps that allows nothing yet; None where there are no caps."""
+        budget = budget_of(self.job, NOTHING_USED, simulated=not self.uses_own_keys)
+        if budget is not None:
+            budget.account.room = Amount(*(cap if cap == inf else 0.0 for cap in budget.cap))
+        return budget
+
+
+class PoolMaker:
+    """Makes the pool of a worker."""
+
+    def __init__(self, setup: Setup, clients: Mapping[str, HttpClient], budget: Budget | None) -> None:
+        self._setup, self._clients, self._budget = setup, clients, budget
+
+    def __call__(
+        self,
+        bounds: Mapping[str, Bound],
+        listeners: Listeners,
+        *,
+        may_admit: Callable[[], bool],
+        on_stuck: Callable[[Stop], None],
+    ) -> Pool:
+        """Return a pool with these limits by endpoint."""
+        job = self._setup.job
+        canaries, rates = Canaries(job), rates_of(job)
+        repair = None if job.response.schema is None else Repair(job.response)
+        routes = []
+        for name, endpoint in job.endpoints.items():
+            known, forms = self._setup.known[name], canaries.strict_forms
+            rules = Rules(
+                policy=policy_of(job.limits),
+                canary=canaries.request,
+                rates=rates[name],
+                repair=repair,
+                strict=None if forms is None else Strictness(*forms, endpoint=name),
+                budget=None if self._budget is None else budget_at(job, self._budget, endpoint),
+                models=len(job.models),
+                answered=known.answered,
+                answered_before=known.answered.get,
+                is_heard=known.is_heard,
+                place=known.place,
+                cure_of=self._cure_of(name),
+            )
+            routes.append(
+                Route(name=name, client=self._clients[name], limit=bounds[name], rules=rules, models=endpoint.models)
+            )
+        return Pool(routes, listeners, may_admit=may_admit, on_stuck=on_stuck)
+
+    def _cure_of(self, name: str) -> Callable[[str, str], str]:
+        endpoint, limits = self._setup.job.endpoints[name], self._setup.job.limits
+        has_key = self._setup.accesses[name].has_key
+
+        def cure_of(kind: str, model: str) -> str:
+            if kind == UNHEARD:
+                return unheard_cure(endpoint, limits.patience_s)
+            return cure_for(kind, endpoint, has_key=has_key, model=model)
+
+        return cure_of
+
+
+def split_rates(job: Job, workers: int) -> Job:
+    """Return a job with one worker's part of its rates: what one leaves unused, no other takes."""
+
+    def part(rate: int | None) -> int | None:
+        return None if rate is None else max(1, rate // workers)
+
+    limits = replace(
+        job.limits,
+        requests_per_minute=part(job.limits.requests_per_minute),
+        tokens_per_minute=part(job.limits.tokens_per_minute),
+    )
+    endpoints = {
+        name: replace(
+            endpoint,
+            requests_per_minute=part(endpoint.requests_per_minute),
+            tokens_per_minute=part(endpoint.tokens_per_minute),
+        )
+        for name, endpoint in job.endpoints.items()
+    }
+    return replace(job, limits=limits, endpoint=next(iter(endpoints.values())), endpoints=endpoints)

@@ -1,0 +1,63 @@
+"""The process of one worker: a Ray actor around a `Worker`."""
+
+import contextlib
+import socket
+from collections.abc import Mapping
+
+from batchrun import __version__
+from batchrun.endpoint.access import Access
+from batchrun.endpoint.http.client import STREAM_TIMES
+from batchrun.engine.cluster.messages import Orders, Word
+from batchrun.engine.cluster.setup import PoolMaker, Setup
+from batchrun.engine.cluster.worker import Worker
+
+
+class Actor:
+    """What Ray runs on a node. Its methods are the messages of the driver."""
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+        self._opened = contextlib.AsyncExitStack()
+
+    async def place(self) -> tuple[str, str]:
+        """Return the version of batchrun there, and the name of the node."""
+        return __version__, socket.gethostname()
+
+    async def find_keys(self, setup: Setup) -> list[str]:
+        """Take what the worker needs; return the endpoints whose key is not on the node."""
+        self._setup = setup
+        return setup.find_keys()
+
+    async def open(self, accesses: Mapping[str, Access]) -> str:
+        """Start; return the incarnation.
+
+        Args:
+            accesses: to the endpoints whose key is not here. They come as an argument of a method, since Ray shows
+                these nowhere; it does show the environment that an actor is given.
+        """
+        if self._worker is None:
+            setup = self._setup
+            setup.accesses.update(accesses)
+            clients = setup.clients()
+            for client in clients.values():
+                await self._opened.enter_async_context(client)
+            budget, is_stream = setup.new_budget(), bool(setup.job.model.stream)
+            self._worker = Worker(
+                PoolMaker(setup, clients, budget),
+                setup.ceilings,
+                budget=budget,
+                timeout_s=setup.job.limits.timeout_s * (STREAM_TIMES if is_stream else 1),
+                is_stream=is_stream,
+            )
+            await self._worker.begin()
+        return self._worker.incarnation
+
+    async def exchange(self, orders: Orders) -> Word:
+        """Make one exchange."""
+        assert self._worker is not None
+        return await self._worker.exchange(orders)
+
+    async def nudge(self) -> None:
+        """End the wait of the exchange that is under way."""
+        if self._worker is not None:
+            self._worker.nudge()

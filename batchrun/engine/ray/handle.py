@@ -1,0 +1,79 @@
+"""One worker as the driver reaches it: a Ray actor, whose errors become the driver's."""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+
+from batchrun import __version__
+from batchrun.endpoint.access import Access
+from batchrun.engine.cluster.messages import Orders, Word
+from batchrun.engine.cluster.post import WorkerDied, WorkerUnavailable
+from batchrun.engine.cluster.setup import Setup
+from batchrun.engine.ray.actor import Actor
+from batchrun.errors import JobError
+
+T = TypeVar("T")
+
+
+class RayHandle:
+    """One worker."""
+
+    def __init__(
+        self, setup: Setup, accesses_of: Callable[[Sequence[str], str], Mapping[str, Access]], *, cpus: float
+    ) -> None:
+        """Have Ray start it where there is room.
+
+        Args:
+            setup: what it needs.
+            accesses_of: returns what it is given of the keys that its node, which is named, does not have.
+            cpus: processors that are reserved for it.
+        """
+        self._setup, self._accesses_of = setup, accesses_of
+        self.node = ""
+        """Name of its node; empty until it is there."""
+        kind = ray.remote(Actor).options(
+            num_cpus=cpus,
+            scheduling_strategy="SPREAD",
+            max_restarts=0,  # a restarted actor would wait for ever where there is no room for it
+            max_task_retries=0,
+        )
+        self._actor: Any = kind.remote()
+
+    async def open(self) -> str:
+        """Wait until it is there, and start it; return its incarnation."""
+        version, self.node = await _answer(self._actor.place.remote())
+        if version != __version__:
+            raise JobError(
+                f"node {self.node} has batchrun {version}, and this machine has {__version__}; "
+                "install the same version on all nodes"
+            )
+        lacking = await _answer(self._actor.find_keys.remote(self._setup))
+        return await _answer(self._actor.open.remote(self._accesses_of(lacking, self.node)))
+
+    async def exchange(self, orders: Orders) -> Word:
+        """Make one exchange."""
+        return await _answer(self._actor.exchange.remote(orders))
+
+    def nudge(self) -> None:
+        """End the wait of the exchange that is under way."""
+        self._actor.nudge.remote()
+
+    def kill(self) -> None:
+        """End the worker."""
+        with contextlib.suppress(Exception):  # it may be dead, or the cluster gone
+            ray.kill(self._actor)
+
+
+async def _answer(call: Awaitable[T]) -> T:
+    """Return the answer to a call; raise what the driver understands, or what the worker raised."""
+    try:
+        return await call
+    except ActorUnavailableError as error:
+        raise WorkerUnavailable from error
+    except RayActorError as error:
+        raise WorkerDied from error
+    except RayTaskError as error:
+        raise error.cause from None

@@ -1,0 +1,111 @@
+"""The workers of one run on a Ray cluster: how many there are, what they are given, and who shares the limits."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from batchrun.endpoint.access import Access
+from batchrun.endpoint.pool.rules import Listeners
+from batchrun.engine.cluster.driver import Driver
+from batchrun.engine.cluster.keeper import Keeper
+from batchrun.engine.cluster.post import Handle
+from batchrun.engine.cluster.setup import Known, Setup, split_rates
+from batchrun.engine.cluster.till import Till
+from batchrun.engine.links import Link, Links
+from batchrun.engine.prepared import Prepared
+from batchrun.engine.ray.connection import Connection, connected
+from batchrun.errors import EndpointRefused, JobError
+from batchrun.job.sections import Job
+
+
+class RayTeam:
+    """The workers of one run."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._opened = contextlib.ExitStack()
+        # Ray's own processes end with the thread that has started them.
+        self._thread = ThreadPoolExecutor(1, "batchrun-ray")
+
+    def connect(self) -> None:
+        """Join the cluster of the job, or start one.
+
+        Raises:
+            JobError: Ray is not installed, or the cluster cannot be joined.
+        """
+        joining = self._thread.submit(lambda: self._opened.enter_context(connected(self._job.engine)))
+        self._connection: Connection = joining.result()
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._thread.submit(self._opened.close).result()
+        self._thread.shutdown()
+
+    @property
+    def workers(self) -> int:
+        """How many there should be now: as many as the job says, else one on each node."""
+        return self._job.engine.workers or max(1, self._connection.nodes)
+
+    def driver(self, prepared: Prepared, links: Links, listeners: Listeners, may_admit: Callable[[], bool]) -> Driver:
+        """Return what stands in the place of a pool."""
+        job = prepared.job
+        if _is_simulated(prepared) and not self._connection.is_local:
+            raise JobError(
+                "--simulate answers on this machine, where other nodes cannot reach it; leave the address out"
+            )
+        most = job.engine.connections_per_worker
+        ceilings = {name: min(most, link.limit.ceiling) for name, link in links.links.items()}
+        setup = Setup(
+            job=split_rates(job, self.workers),
+            known={name: _known(link) for name, link in links.links.items()},
+            ceilings=ceilings,
+            uses_own_keys=not _is_simulated(prepared),
+        )
+
+        def accesses_of(lacking: Sequence[str], node: str) -> Mapping[str, Access]:
+            return {name: self._handed_over(prepared, name, node) for name in lacking}
+
+        def hire(_: int) -> Handle:
+            from batchrun.engine.ray.handle import RayHandle
+
+            return RayHandle(dataclasses.replace(setup), accesses_of, cpus=job.engine.cpus_per_worker)
+
+        keepers = {}
+        for name, link in links.links.items():
+            assert link.strides is not None
+            keepers[name] = Keeper(link.limit, link.strides, ceilings[name])
+        return Driver(
+            hire,
+            keepers,
+            listeners,
+            workers=lambda: self.workers,
+            till=None if prepared.budget is None else Till(prepared.budget),
+            may_admit=may_admit,
+            say=prepared.progress.say,
+        )
+
+    def _handed_over(self, prepared: Prepared, name: str, node: str) -> Access:
+        """Return the access to an endpoint with the key of this machine, for a node that does not have it.
+
+        Raises:
+            EndpointRefused: others could read the key on its way.
+        """
+        access, endpoint = prepared.access[name], prepared.job.endpoints[name]
+        is_safe = self._connection.is_local or self._connection.is_encrypted or endpoint.allow_http
+        if access.has_key and not is_safe:
+            raise EndpointRefused(
+                f"node {node} does not have the key, and it is not sent there, since the cluster is not encrypted; set "
+                "its variable on every node, or RAY_USE_TLS=1, or send it anyway with --allow-http"
+            )
+        return access
+
+
+def _is_simulated(prepared: Prepared) -> bool:
+    return any(access.base_url != prepared.job.endpoints[name].base_url for name, access in prepared.access.items())
+
+
+def _known(link: Link) -> Known:
+    contact = link.contact
+    answered = {model: contact.answered_before(model) for model in contact.answered}
+    return Known(contact.place, contact.is_heard, answered)

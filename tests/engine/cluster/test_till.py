@@ -1,0 +1,57 @@
+"""All workers together keep the caps of a run, whatever dies."""
+
+import asyncio
+import random
+from math import inf
+
+import pytest
+from harness.clusters import Cluster
+from harness.endpoints import Endpoint, lognormal
+
+from batchrun.endpoint.pool.budget import Amount, Budget, Used
+from batchrun.engine.cluster.driver import Driver
+
+ANSWER_USD, MOST_USD = 0.005, 0.02
+"""What each answer costs, and what it could cost at most."""
+
+
+def budget(cap_usd: float) -> Budget:
+    """Return a budget in which every request may cost four times what it costs."""
+    return Budget(
+        Amount(cap_usd, inf), Used(), lambda request: Amount(MOST_USD, 0), lambda model, usage: Amount(ANSWER_USD, 0)
+    )
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_cap_is_kept_by_all_workers_together(seed: int) -> None:
+    """With deaths: what a dead worker may have spent is set aside. 100 seeds were tried."""
+    endpoint = Endpoint(lambda now_s: 40, lognormal(0.3))
+    cluster = Cluster(endpoint, seed=seed, budget=budget, cap_usd=5.0)
+
+    async def deaths(cluster: Cluster, driver: Driver) -> None:
+        chance = random.Random(seed)
+        for _ in range(seed % 4):
+            await asyncio.sleep(chance.uniform(0.5, 3.0))
+            worker = cluster.workers[chance.randrange(4)]
+            if worker.worker is not None and not worker.is_cut_off:
+                await worker.die(noticed_s=chance.uniform(0.1, 3.0))
+
+    stop = cluster.run(2_000, meanwhile=deaths)
+    assert stop is not None
+    assert stop.kind == "cost_cap"
+    assert "the cost cap of 5 USD leaves no room for another request" in stop.message
+    assert endpoint.accepted * ANSWER_USD <= 5.0
+    assert cluster.account is not None
+    assert endpoint.accepted * ANSWER_USD - 1e-9 <= cluster.account.owed.usd <= 5.0 + 1e-9
+    deaths_usd = cluster.driver.lost * 2 * 40 * MOST_USD
+    assert len(cluster.outcomes) * ANSWER_USD >= 5.0 - MOST_USD - deaths_usd
+
+
+def test_a_cap_that_is_large_enough_costs_no_time() -> None:
+    """Workers are given more before they need it."""
+    times = []
+    for of in (None, budget):
+        cluster = Cluster(Endpoint(lambda now_s: 40, lognormal(0.3)), budget=of, cap_usd=1_000.0)
+        assert cluster.run(4_000) is None
+        times.append(cluster.ended_s)
+    assert times[1] <= 1.03 * times[0]
