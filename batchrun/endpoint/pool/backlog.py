@@ -27,6 +27,7 @@ class Work:
     trials = 0  # of these, as the only row on trial
     survived_s = 0.0  # how long it was in flight when the last of them began
     is_shared = False  # lost last together with others, any of which may be the reason
+    fails_apart = False  # it has failed while others that were in flight with it were answered
     endpoint = ""  # that passed it on last
     level = 0  # requests in flight when it was sent, this one included
     sent_s = 0.0

@@ -40,6 +40,11 @@ class Evidence:
             self._absence.begins(lane, now_s)
         return True
 
+    def replied(self, lane: Lane, work: Work, now_s: float) -> None:
+        """Note a reply: what failed while its request was in flight did not take the endpoint down."""
+        for each in lane.health.crash.failed_apart(work.sent_s, now_s):
+            each.fails_apart, each.is_shared = True, False
+
     def is_never_let_in(self, lane: Lane, work: Work, effect: Effect, now_s: float) -> bool:
         """Note a rejection; return whether it is certain that the row is rejected for itself."""
         work.throttled += 1
@@ -92,6 +97,8 @@ class Evidence:
             return  # fresh requests will show whether others are let in
         failure = self._failure(lane, work, now_s, cost=cost, was_probe=was_probe)
         work.is_shared = False
+        if work.failure and isinstance(work.failure[0], Reply):
+            self.replied(lane, work, now_s)
         begins = lane.health.canary_failed(failure) if work.is_canary else lane.health.failed(work, failure)
         for each in lane.health.crash.lost_together:
             each.is_shared, each.survived_s = True, now_s - each.sent_s
@@ -109,6 +116,7 @@ class Evidence:
             was_probe,
             loss=_loss_of(work),
             is_trial=lane.apart.is_tried_by_itself(work),
+            is_own=work.fails_apart,
             is_blamed=work.spent > 0 and lane.brownout.blames_rows,
         )
 

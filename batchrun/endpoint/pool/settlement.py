@@ -184,6 +184,7 @@ class Settlement:
         if not (is_canary and lane.health.are_rows_exhausted):
             lane.troubled_since_s = None
         self._waits.answered()
+        self._evidence.replied(lane, work, now_s)
         spent, forgiven, ended, present = lane.health.succeeded(
             work.sent_s, now_s, is_canary=is_canary, spares=lane.takes_fresh, asks_rows=lane.can_ask_row
         )

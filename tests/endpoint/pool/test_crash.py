@@ -45,6 +45,17 @@ def test_kept_connections_that_break_count_only_with_another_loss(loss: Loss, is
     assert fails(crash, 3, 0.1, loss=loss) is is_crash
 
 
+def test_what_fails_while_others_in_flight_are_answered_later_is_no_crash() -> None:
+    """An answer that came at once may have been on its way, and a request that was sent as it failed came after it."""
+    crash = Crashes()
+    fails(crash, 0, 0.2, left=3)
+    assert crash.failed_apart(sent_s=9.5, now_s=10.05) == []
+    assert crash.failed_apart(sent_s=9.99, now_s=11.0) == []
+    assert crash.failed_apart(sent_s=9.5, now_s=10.2) == [0]
+    assert crash.failed_apart(sent_s=9.5, now_s=10.2) == []
+    assert not any(fails(crash, row, 0.2 * row, at_s=20.0, left=3, is_own=True) for row in range(4))
+
+
 def test_losses_at_different_moments_are_not_one_crash() -> None:
     """Each is the row's own until others show it."""
     crash = Crashes()

@@ -54,6 +54,22 @@ def test_rows_that_fail_in_the_same_moment_after_they_were_sent_together_fail_fo
     assert run.ended_s < 60
 
 
+@pytest.mark.parametrize("broken", [Fault("connection", "cut", 0.2), Reply(502, {}, b"", 0.2)], ids=["cut", "502"])
+@pytest.mark.parametrize("first", [None, 1_000])
+def test_hundreds_of_rows_that_break_their_own_connections_are_no_crashes(
+    broken: Fault | Reply, first: int | None
+) -> None:
+    """Spread or in a block: others that are in flight with them are answered, which shows that the endpoint goes on."""
+    rows = random.Random(1).sample(range(2_000), 500) if first is None else range(first, first + 500)
+    bad = {b"row-%d" % row for row in rows}
+    endpoint = Endpoint(lambda now_s: 50, trouble=lambda now_s, body: broken if body in bad else None)
+    run = send_all(endpoint, 2_000, limit=Limit(50, start=50))
+    assert {b"row-%d" % outcome.row for outcome in run.failed} == bad
+    attempts = 4 if isinstance(broken, Reply) else 1  # a 502 costs a quarter
+    assert run.ended_s < attempts * (45 if first is None else 220)
+    assert run.count(Paused) < (3 if first is None else 120)
+
+
 class Supervised:
     """A server that exits at some rows and is started again: all that is in flight breaks at once, as sockets do."""
 
