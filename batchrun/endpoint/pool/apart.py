@@ -165,6 +165,6 @@ class Apart:
         return released
 
 
-def is_condemned(work: Work) -> bool:
-    """Return whether outages began so often with the row that it fails."""
-    return work.trials >= _TRIALS
+def is_condemned(work: Work, least: float) -> bool:
+    """Return whether outages began so often with the row that it fails; `least`: more often than by chance."""
+    return work.trials >= max(_TRIALS, least)

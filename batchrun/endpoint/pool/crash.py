@@ -9,8 +9,8 @@ fails. Two things tell its crash from rows that fail by themselves:
   together pay an attempt, but are sent apart sooner or later.
 - Many requests fail in one moment in whatever way, however long ago they were sent.
 
-If a reply comes later than that moment to a request that had been sent before it, the endpoint went on: a row that fails
-so has failed by itself, and its further failures show no crash. In a block of bad rows they would all come together.
+If a reply comes later than that moment to a request that had been sent before it, the endpoint went on: a row that
+fails so has failed by itself, and its further failures show no crash. In a block of bad rows they come together.
 
 A kept connection that breaks at once, without a byte, may just have been closed, and many of them in one moment too,
 where all requests take the same time. They count with a request that was lost in another way.

@@ -100,7 +100,10 @@ class Evidence:
         if work.failure and isinstance(work.failure[0], Reply):
             self.replied(lane, work, now_s)
         begins = lane.health.canary_failed(failure) if work.is_canary else lane.health.failed(work, failure)
-        for each in lane.health.crash.lost_together:
+        lost = lane.health.crash.lost_together
+        if lost:
+            lane.brownout.explained()
+        for each in lost:
             each.is_shared, each.survived_s = True, now_s - each.sent_s
         if begins:
             self._absence.begins(lane, now_s)

@@ -46,7 +46,7 @@ class Failure(NamedTuple):
     is_trial: bool = False
     """Whether the row is the only one on trial that may take the endpoint down."""
     is_own: bool = False
-    """Whether the row has failed before while requests that were in flight with it were answered: it is no crash."""
+    """Whether the row has failed before while requests in flight with it were answered: then it shows no crash."""
     is_blamed: bool = False
     """Whether the row has failed before while the endpoint worked: its failures say little about the endpoint."""
 

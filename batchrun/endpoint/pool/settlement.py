@@ -193,6 +193,7 @@ class Settlement:
         for each, cost in spent.items():
             self._charge(lane, each, cost, now_s)
         if present is not None:
+            lane.brownout.explained()
             for each in lane.apart.outage_ended(present, now_s):
                 lane.backlog.put(each, now_s)
         for each in forgiven:
@@ -224,7 +225,7 @@ class Settlement:
         """Let a row continue that failed in an outage, unless it is the reason for it."""
         work.setbacks = 0
         is_parked = lane.backlog.unpark(work)
-        if not is_condemned(work) or work.failure is None:
+        if not is_condemned(work, lane.brownout.least_trials) or work.failure is None:
             if is_parked:
                 lane.backlog.put(work, now_s)
         elif is_parked or lane.backlog.take_where(lambda each: each is work):

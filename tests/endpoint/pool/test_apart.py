@@ -116,18 +116,18 @@ def test_only_outages_that_begin_with_a_row_alone_on_trial_condemn_it() -> None:
     assert apart.take(11.0, is_idle=True) is bad
     for _ in range(2):
         apart.outage_ended([(bad, 0.0)], 12.0)
-        assert not is_condemned(bad)
+        assert not is_condemned(bad, 0.0)
         assert apart.alone is bad
         backlog = Backlog()
         backlog.put(bad, 12.0)
         assert apart.take_alone(backlog, 12.0) is bad
         assert apart.holds_others(1, 12.4)
     apart.outage_ended([(bad, 0.0)], 13.0)
-    assert is_condemned(bad)
+    assert is_condemned(bad, 0.0)
     assert not apart.holds_others(0, 13.0)
     apart.hold(bad)
     assert list(apart.outage_ended([], 14.0)) == [bad]
-    assert not is_condemned(bad)
+    assert not is_condemned(bad, 0.0)
 
 
 def test_rows_that_are_held_are_tried_as_many_at_a_time_as_the_square_root_of_their_number() -> None:

@@ -78,6 +78,29 @@ def test_where_four_attempts_in_ten_fail_by_chance_no_row_is_lost(seed: int) -> 
     assert not run.failed
 
 
+@pytest.mark.parametrize(("share", "most", "seed"), [(0.7, 0, 1), (0.7, 0, 5), (0.7, 0, 6), (0.9, 4, 1)])
+def test_outages_that_only_chance_makes_condemn_no_row(share: float, most: int, seed: int) -> None:
+    """A row that is tried alone fails by chance too, and so does the probe after it."""
+    chance = random.Random(seed)
+    endpoint = Endpoint(lambda now_s: 50, trouble=lambda now_s, body: refusal(500) if chance.random() < share else None)
+    run = send_all(endpoint, 2_000, limit=Limit(100), seed=seed)
+    assert len(run.outcomes) == 2_000
+    assert len(run.failed) <= most
+
+
+@pytest.mark.parametrize("is_outage", [False, True])
+def test_only_failures_that_no_outage_explains_ask_for_more_trials(is_outage: bool) -> None:
+    """Three trials are enough where an outage explains the failures."""
+    known = Brownout(5)
+    for _ in range(100):
+        known.noted(1, works=False)
+        known.noted(2, works=False)
+        if is_outage:
+            known.explained()
+        known.noted(3, works=True)
+    assert (known.least_trials > 6) is not is_outage
+
+
 def test_a_brown_out_loses_no_row() -> None:
     """For fifteen seconds seven requests in ten fail, as with two of three machines broken: it costs time, no rows."""
     chance = random.Random(4)

@@ -45,7 +45,7 @@ def test_kept_connections_that_break_count_only_with_another_loss(loss: Loss, is
     assert fails(crash, 3, 0.1, loss=loss) is is_crash
 
 
-def test_what_fails_while_others_in_flight_are_answered_later_is_no_crash() -> None:
+def test_what_fails_while_others_in_flight_are_answered_later_shows_no_crash() -> None:
     """An answer that came at once may have been on its way, and a request that was sent as it failed came after it."""
     crash = Crashes()
     fails(crash, 0, 0.2, left=3)

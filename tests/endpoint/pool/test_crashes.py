@@ -56,7 +56,7 @@ def test_rows_that_fail_in_the_same_moment_after_they_were_sent_together_fail_fo
 
 @pytest.mark.parametrize("broken", [Fault("connection", "cut", 0.2), Reply(502, {}, b"", 0.2)], ids=["cut", "502"])
 @pytest.mark.parametrize("first", [None, 1_000])
-def test_hundreds_of_rows_that_break_their_own_connections_are_no_crashes(
+def test_hundreds_of_rows_that_break_their_own_connections_show_no_crash(
     broken: Fault | Reply, first: int | None
 ) -> None:
     """Spread or in a block: others that are in flight with them are answered, which shows that the endpoint goes on."""
@@ -67,7 +67,7 @@ def test_hundreds_of_rows_that_break_their_own_connections_are_no_crashes(
     assert {b"row-%d" % outcome.row for outcome in run.failed} == bad
     attempts = 4 if isinstance(broken, Reply) else 1  # a 502 costs a quarter
     assert run.ended_s < attempts * (45 if first is None else 220)
-    assert run.count(Paused) < (3 if first is None else 120)
+    assert run.count(Paused) < (3 if first is None else 200)
 
 
 class Supervised:
