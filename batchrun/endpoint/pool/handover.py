@@ -50,7 +50,7 @@ def leave_all(lane: Lane) -> Iterable[Work]:
         suspicion = lane.health.suspects.get(work)
         if pause is not None and suspicion is not None and suspicion.first_sent_s <= pause.since_s:
             lane.apart.was_present(work, pause.since_s - suspicion.first_sent_s)
-        if is_condemned(work) and work.failure is not None:
+        if is_condemned(work, lane.brownout.least_trials) and work.failure is not None:
             lane.health.forget(work)
             yield work
         else:
