@@ -45,6 +45,6 @@ class Waits:
     def _close(self, advice: float | None, now_s: float) -> float:
         """Close admission for a while. Rejections while it is closed belong to the same episode."""
         wait_s = backoff_s(self._rate_limited + 1, _RATE_LIMITED, self._uniform) if advice is None else advice
-        if self._pace.exceeded(now_s, wait_s):
+        if self._pace.exceeded(now_s, 0.0 if advice is None and self._pace.is_given_up else wait_s):
             self._rate_limited += 1
         return wait_s

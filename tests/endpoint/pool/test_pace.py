@@ -1,6 +1,7 @@
 """How fast requests leave for a server with a rate."""
 
 import itertools
+import random
 from collections import Counter, deque
 
 import pytest
@@ -176,6 +177,48 @@ def test_a_rejection_before_which_nothing_was_let_in_closes_admission_for_longer
     pace.sent(now_s + 10)
     pace.exceeded(now_s + 10, 30.0)
     assert pace.opens_s(now_s + 10) == pytest.approx(now_s + 40)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.2])
+def test_a_pace_does_not_fall_for_ever_where_the_share_that_is_let_in_does_not_depend_on_it(
+    share: float, seed: int
+) -> None:
+    """Any request is rejected by chance, with words that name a rate. With a pace, this took 730 s and more."""
+    chance = random.Random(seed)
+
+    def trouble(now_s: float, body: bytes) -> Reply | None:
+        return refusal(429, "Rate limit reached for requests per minute") if chance.random() < share else None
+
+    run = send_all(Endpoint(lambda now_s: 1_000_000, trouble=trouble), 1_000)
+    assert len(run.outcomes) == 1_000
+    assert not run.failed
+    assert run.ended_s < 400
+
+
+def test_a_pace_that_was_given_up_is_kept_again_where_much_less_is_let_in() -> None:
+    """After the chance a real rate follows: 20 a second, that the server holds without mercy."""
+    chance, accepted = random.Random(3), deque[float]()
+    sent = rejected = 0
+
+    def trouble(now_s: float, body: bytes) -> Reply | None:
+        nonlocal sent, rejected
+        sent += 1
+        if sent < 2_000:
+            return refusal(429, "requests per minute") if chance.random() < 0.1 else None
+        while accepted and accepted[0] <= now_s - 1.0:
+            accepted.popleft()
+        if len(accepted) < 20:
+            accepted.append(now_s)
+            return None
+        rejected += 1
+        return refusal(429, "requests per second", retry_after_ms="200")
+
+    run = send_all(Endpoint(lambda now_s: 1_000_000, trouble=trouble), 6_000)
+    assert len(run.outcomes) == 6_000
+    assert not run.failed
+    assert run.ended_s > 4_000 / 20
+    assert rejected < 500
 
 
 @pytest.mark.parametrize("start_s", [0.0, 3_600.0, 864_000.0])
