@@ -69,9 +69,8 @@ class Driver(Overview):
         self._loop = asyncio.get_running_loop()
         super().__init__(keepers, self._loop.time)
         self._hire, self._listeners = hire, listeners
-        self._keepers, self._till = keepers, till
+        self._keepers, self._till, self._outages = keepers, till, Outages()
         self._workers, self._may_admit, self._say = workers, may_admit, say
-        self._outages = Outages()
         self._hungry = asyncio.Event()
 
     @property
@@ -149,8 +148,8 @@ class Driver(Overview):
             while not self._is_over:
                 done, _ = await asyncio.wait((opening,), timeout=0.5)
                 if done:
-                    return opening.result()
-            return None
+                    break
+            return opening.result() if opening.done() else None
         finally:
             opening.cancel()
 
