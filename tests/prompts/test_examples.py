@@ -107,7 +107,7 @@ def test_an_example_that_lacks_a_column_is_named(make_job, examples: list[Any], 
         ({"num_examples": 2}, "needs examples"),
         ({"examples": SHOTS, "num_examples": 21}, "at most the number of examples, 20"),
         ({"examples": "shots.jsonl"}, "must be what the file holds"),
-        ({"examples": []}, "must be what the file holds"),
+        ({"examples": []}, "must be a file of JSON Lines, or a list"),
     ],
 )
 def test_settings_of_examples_are_checked(settings: dict[str, Any], must: str) -> None:
