@@ -6,16 +6,16 @@ answers at a time may be longer than `_LARGE_BYTES`. The others wait for their t
 
 import asyncio
 import contextlib
-import re
 import zlib
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import orjson
 
 from batchrun.answers.events import is_stream
 from batchrun.answers.stream import StreamAssembler
+from batchrun.endpoint.http.charset import in_utf8
+from batchrun.endpoint.http.compression import GZIP, Unpacker, unpacked
 from batchrun.endpoint.http.wire import Answer
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -35,11 +35,6 @@ _FIELD_BYTES = len("event:")
 
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 """What may stand before the first character of a body: white space and a byte order mark."""
-
-_GZIP = b"\x1f\x8b\x08"
-"""What a gzip file begins with. Source: RFC 1952."""
-
-_CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
 
 _CUT = (aiohttp.ClientPayloadError, aiohttp.ClientOSError)
 """Errors of a body that ends before its frame does."""
@@ -78,7 +73,9 @@ class BodyReader:
             aiohttp.ClientError: the connection broke, or the body is not HTTP.
         """
         if not 200 <= response.status < 300:
-            return _in_utf8(_unpacked(await _read_error(response)), response)
+            return in_utf8(
+                unpacked(await _read_error(response), MAX_ANSWER_BYTES), response.headers.get("Content-Type", "")
+            )
         length = response.content_length
         is_named_stream = response.content_type == "text/event-stream"
         if length is None or length > _LARGE_BYTES or is_named_stream or "Content-Encoding" in response.headers:
@@ -87,9 +84,9 @@ class BodyReader:
             body = await _read_whole(response)
             if is_stream(body):
                 body = _assembled(body, is_named_stream=is_named_stream)
-        if body.startswith(_GZIP):
-            body = _assembled(_unpacked(body), is_named_stream=is_named_stream)
-        return _in_utf8(body, response)
+        if body.startswith(GZIP):
+            body = _assembled(unpacked(body, MAX_ANSWER_BYTES), is_named_stream=is_named_stream)
+        return in_utf8(body, response.headers.get("Content-Type", ""))
 
     async def _read_long(
         self, response: Answer, length: int | None, on_piece: Callable[[], None], *, is_named_stream: bool
@@ -132,7 +129,7 @@ class _Collected:
 
     def _decide(self, head: bytes) -> None:
         self._head = None
-        if is_stream(head) or (self.is_named_stream and head[:1] not in (b"{", b"[", b"<", _GZIP[:1])):
+        if is_stream(head) or (self.is_named_stream and head[:1] not in (b"{", b"[", b"<", GZIP[:1])):
             self.stream = StreamAssembler()
             self.stream.feed(b"".join(self._pieces))
             self._pieces = []
@@ -203,42 +200,12 @@ class _Gauge:
             raise TooLong
 
 
-def _unpacked(body: bytes) -> bytes:
-    """Return what is in a body that is compressed without saying so; up to `MAX_ANSWER_BYTES`."""
-    if not body.startswith(_GZIP):
-        return body
-    try:
-        return zlib.decompressobj(wbits=31).decompress(body, MAX_ANSWER_BYTES)
-    except zlib.error:
-        return body
-
-
-def _in_utf8(body: bytes, response: Answer) -> bytes:
-    """Return a body that is not UTF-8 in UTF-8, if its head says what it is."""
-    charset = _charset_in(response.headers.get("Content-Type", ""))
-    if charset is None:
-        return body
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        with contextlib.suppress(LookupError, UnicodeError):
-            return body.decode(charset).encode()
-    return body
-
-
-@lru_cache
-def _charset_in(content_type: str) -> str | None:
-    """Return the charset that a content type names, if it is not UTF-8."""
-    charset = _CHARSET.search(content_type)
-    return None if charset is None or charset[1].lower() in ("utf-8", "utf8") else charset[1]
-
-
 async def _read_error(response: Answer) -> bytes:
     """Return the beginning of an error's body, even if it breaks off: it is an error whatever follows."""
     pieces: list[bytes] = []
     size = 0
     try:
-        async for piece in response.content.iter_any():
+        async for piece in _pieces(response):
             pieces.append(piece)
             size += len(piece)
             if size >= _ERROR_BYTES:
@@ -246,6 +213,26 @@ async def _read_error(response: Answer) -> bytes:
     except _CUT:
         pieces.append(response.rest())
     return b"".join(pieces)[:_ERROR_BYTES]
+
+
+def _pieces(response: Answer) -> AsyncIterator[bytes]:
+    encoding = response.headers.get("Content-Encoding")
+    return response.content.iter_any() if encoding is None else _unpacked_pieces(response, Unpacker(encoding))
+
+
+async def _unpacked_pieces(response: Answer, unpacker: Unpacker) -> AsyncIterator[bytes]:
+    """Yield what is in a body that is or may be compressed."""
+    try:
+        async for packed in response.content.iter_any():
+            for piece in unpacker.feed(packed):
+                yield piece
+        yield unpacker.rest
+    except _CUT:
+        for piece in unpacker.feed(response.rest()):
+            yield piece
+        raise
+    except zlib.error as error:
+        raise aiohttp.ClientPayloadError from error
 
 
 async def _read_whole(response: Answer) -> bytes:
@@ -265,7 +252,7 @@ async def _read_whole(response: Answer) -> bytes:
 
 async def _read_pieces(response: Answer, collected: _Collected, gauge: _Gauge, on_piece: Callable[[], None]) -> bytes:
     try:
-        async for piece in response.content.iter_any():
+        async for piece in _pieces(response):
             if collected.stream is not None or collected.is_named_stream:
                 on_piece()
             if not gauge.is_small(piece):

@@ -157,7 +157,7 @@ class Wire:
             was_used = protocol._parser is not None
             protocol.set_response_params(
                 read_until_eof=True,
-                auto_decompress=True,
+                auto_decompress=False,
                 read_bufsize=_BUFFER_BYTES,
                 max_line_size=_HEADER_BYTES,
                 max_field_size=_HEADER_BYTES,

@@ -156,7 +156,11 @@ FAULTS = [
         "bad_reply",
         "the answer is not HTTP, or its headers are too long",
     ),
-    (response(b"not gzip at all", Content_Encoding="gzip"), "connection", "the connection was cut"),
+    (
+        response(gzip.compress(b"x" * 99)[:-20] + bytes(20), Content_Encoding="gzip"),
+        "connection",
+        "the connection was cut",
+    ),
 ]
 
 
