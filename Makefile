@@ -50,6 +50,7 @@ bench: .venv/.installed-dev  ## measure costs per row (10 min) and the limit (6 
 	$(if $(QUICK),,$(RUN) tests/benchmarks/limits.py)
 	$(if $(QUICK),,$(RUN) tests/benchmarks/sockets.py)
 	$(if $(QUICK),,$(RUN) tests/benchmarks/several.py)
+	$(if $(QUICK),,$(RUN) tests/benchmarks/workers.py)
 
 crash: .venv/.installed-dev  ## kill runs 500 times and count at the endpoint what was lost or bought again (5 min)
 	$(RUN) tests/crash.py --kills 500

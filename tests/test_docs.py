@@ -295,12 +295,13 @@ def _in_package(path: str) -> bool:
 
 
 def test_the_scenarios_of_the_figures_are_measured() -> None:
-    """Each line of the table is a scenario of the benchmark."""
-    measured = (ROOT / "tests/benchmarks/limits.py").read_text(encoding="utf-8")
-    [block] = [block for page in DOCS for block in page.blocks if block.text.startswith("scenario ")]
-    names = [re.split(r" {2,}", line)[0] for line in block.text.splitlines()[1:]]
-    assert len(names) == 5
-    assert [name for name in names if f'"{name}"' not in measured] == []
+    """Each line of the tables is a scenario of a benchmark."""
+    blocks = [block for page in DOCS for block in page.blocks if block.text.startswith("scenario ")]
+    for name, block in zip(("limits", "workers"), blocks, strict=True):
+        measured = (ROOT / f"tests/benchmarks/{name}.py").read_text(encoding="utf-8")
+        names = [re.split(r" {2,}", line)[0] for line in block.text.splitlines()[1:]]
+        assert len(names) == 5
+        assert [each for each in names if f'"{each}"' not in measured] == []
 
 
 def test_every_block_is_tested() -> None:
