@@ -71,6 +71,9 @@ class Settings(TypedDict, total=False):
     kind: Any
     """what is asked: chat, completions, responses, embeddings, rerank, score; the lines of a batch file name it by
     their url"""
+    fallback: Mapping[str, Any]
+    """model that is asked, once, for a row that its model fails for the row's own reason: a name, or a table of the
+    model and its fallback"""
     temperature: float | None
     """sampling temperature, 0 to 2"""
     max_tokens: int | None

@@ -1,6 +1,7 @@
 """The numbers of the models of one checkpoint: a model gets the next number when it is seen first."""
 
 import sqlite3
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class ModelNumbers:
         """
         self._path, self._queue = path, queue
         self._numbers: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read the numbers that the checkpoint has."""
@@ -33,18 +35,22 @@ class ModelNumbers:
         return dict(self._numbers)
 
     def number_of(self, model: str) -> int:
-        """Return the number of a model; a new one gets the next.
+        """Return the number of a model; a new one gets the next. From any thread.
 
         Raises:
             RunDirectoryError: there are too many models.
         """
         number = self._numbers.get(model)
-        if number is None:
-            number = len(self._numbers)
+        return self._new_number(model) if number is None else number
+
+    def _new_number(self, model: str) -> int:
+        with self._lock:
+            number = self._numbers.get(model, len(self._numbers))  # another thread may have given it one
             if number >= MODELS:
                 raise RunDirectoryError(f"{self._path}: more than {MODELS} models in one run; split the input by model")
-            self._numbers[model] = number
-            self._queue.run("INSERT INTO models VALUES (?, ?)", number, model)
+            if model not in self._numbers:
+                self._queue.run("INSERT INTO models VALUES (?, ?)", number, model)
+                self._numbers[model] = number
         return number
 
     def id_of(self, asked: Asked) -> int:

@@ -7,7 +7,7 @@ import orjson
 
 from batchrun.engine.preflight.check import Report
 from batchrun.engine.preflight.estimate import Forecast
-from batchrun.engine.preflight.outlook import count_text, product_text, range_text, spent_so_far
+from batchrun.engine.preflight.outlook import count_text, fallback_text, product_text, range_text, spent_so_far
 from batchrun.job.catalogue import cap_text, price_cure, price_text, usd_text
 from batchrun.job.sections import Job
 from batchrun.prompts.kinds.asked import asked_in
@@ -129,11 +129,11 @@ def _tokens(report: Report) -> list[str]:
 
 
 def _cost(report: Report, job: Job) -> list[str]:
-    ahead = report.ahead
+    ahead, fallbacks = report.ahead, [fallback_text(each) for each in report.ahead.fallbacks]
     lines = [_model_cost(model) for model in ahead.models] if len(ahead.models) > 1 else []
     if ahead.usd is None:
         unknown = next(model.model for model in ahead.models if model.usd is None)
-        return [*lines, f"not known: {price_cure(job.endpoint, unknown)}"]
+        return [*lines, f"not known: {price_cure(job.endpoint, unknown)}", *fallbacks]
     about = f"{range_text(ahead.usd, usd_text)} USD, most likely {usd_text(ahead.usd.likely)}"
     if before := spent_so_far(report.used):
         about += f"; {before}"
@@ -143,6 +143,7 @@ def _cost(report: Report, job: Job) -> list[str]:
         *lines,
         about,
         *([] if lines else _prices_text(ahead.models)),
+        *fallbacks,
     ]
 
 

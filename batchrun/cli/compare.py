@@ -134,4 +134,4 @@ def _models(run: Path) -> list[str]:
     if not is_fresh(run):
         for notice in export(run).notices:
             click.echo(f"note: {notice}", err=True)
-    return [each["model"] for each in summary_of(run, is_brief=True).models]
+    return [each["model"] for each in summary_of(run, is_brief=True).models if each["requests"]]

@@ -45,6 +45,8 @@ _INPUT, _PROMPT, _MODEL, _ENDPOINT, _LIMITS, _OUTPUT = "Input", "Prompt", "Model
 ANSWERS = "Answers"
 _ENGINE, _PUBLISH = "Engine", "Publish"
 
+_FALLBACK = "model that is asked, once, for a row that the model fails for the row's own reason"
+
 FLAGS: tuple[Flag, ...] = (
     Flag(_INPUT, ("--id",), "input", "id", metavar="COLUMN"),
     Flag(_INPUT, ("--encoding",), "input", "encoding", metavar="NAME"),
@@ -63,6 +65,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(_PROMPT, ("--files",), "prompt", "files", metavar="COLUMN"),
     Flag(_MODEL, ("-m", "--model"), "model", "names", metavar="NAME", several="repeat"),
     Flag(_MODEL, ("--kind",), "model", "kind", metavar="KIND"),
+    Flag(_MODEL, ("--fallback",), "model", "fallback", metavar="MODEL", doc=_FALLBACK),
     Flag(_MODEL, ("--temperature",), "model", "temperature", float, "X"),
     Flag(_MODEL, ("--max-tokens",), "model", "max_tokens", int, "N"),
     Flag(_MODEL, ("--top-p",), "model", "top_p", float, "X"),

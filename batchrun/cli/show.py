@@ -16,6 +16,7 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.cli.curl import as_asked, curl_command, shown_variables
 from batchrun.cli.row_text import request_lines, row_lines
 from batchrun.cli.table import printable_json, table_lines, value_text, visible
+from batchrun.endpoint.renaming import as_asked_of
 from batchrun.errors import BatchrunError, JobError
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Job
@@ -208,7 +209,9 @@ def _print_requests(run: Path, choice: Choice, count: int, *, is_repair: bool) -
 
 def _as_asked(job: Job, each: Rendered, *, is_repair: bool) -> tuple[Endpoint, Request]:
     request = (each.repair or each.request) if is_repair else each.request
-    return as_asked(job, request, "" if each.outcome is None else each.outcome.endpoint)
+    if each.outcome is None:
+        return as_asked(job, request)
+    return as_asked(job, as_asked_of(request, each.outcome.answered_by or request.model), each.outcome.endpoint)
 
 
 def _requests(run: Path, choice: Choice, count: int) -> list[Rendered]:

@@ -71,6 +71,15 @@ def _unsent_lines(summary: Summary) -> list[str]:
     ]
 
 
+def _fallback_lines(summary: Summary) -> list[str]:
+    """Return how many rows fallbacks have answered."""
+    return [
+        f"fallback  {counted(each['rows'], 'row')} of {each['model']}"
+        f" {'was' if each['rows'] == 1 else 'were'} answered by {each['answered_by']}"
+        for each in summary.fallbacks
+    ]
+
+
 def _state_word(summary: Summary) -> str:
     return "stopping" if summary.stopping is not None else _STATES.get(summary.state, summary.state)
 
@@ -89,6 +98,7 @@ def counts_lines(summary: Summary) -> list[str]:
         *_pace_lines(summary),
         *_failure_lines(summary),
         *_unsent_lines(summary),
+        *_fallback_lines(summary),
         f"tokens    {tokens_text(summary.prompt_tokens, summary.completion_tokens)}",
         f"cost      {cost}",
     ]

@@ -2,6 +2,8 @@
 
 import orjson
 
+from batchrun.records import Request
+
 
 def head(model: str) -> bytes:
     """Return how the body of each request to a model begins."""
@@ -11,3 +13,8 @@ def head(model: str) -> bytes:
 def renamed(body: bytes, model: str, its: str) -> bytes:
     """Return a body, whose first key is `model`, with the model's name at the endpoint."""
     return body if model == its else head(its) + body.removeprefix(head(model))
+
+
+def as_asked_of(request: Request, model: str) -> Request:
+    """Return a request with another model in the place of its own."""
+    return request._replace(model=model, body=renamed(request.body, request.model, model))

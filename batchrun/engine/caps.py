@@ -89,7 +89,7 @@ def cap_usd_of(job: Job, *, simulated: bool) -> float:
     cap_usd = job.limits.max_cost_usd
     if cap_usd is None:
         return inf
-    asked = [(job.endpoints[name], model) for model in job.models for name in job.serving(model)]
+    asked = [(job.endpoints[name], model) for model in job.asked_models for name in job.serving(model)]
     unknown = [(endpoint, model) for endpoint, model in asked if price_of(endpoint, model, job.prices) is None]
     if unknown and simulated:
         return inf  # nothing is paid: a job can be tried before its prices are known

@@ -148,7 +148,7 @@ class Contact:
         )
 
     def _whose(self, event: Paused | Resumed | GivenUp | Loosened) -> str:
-        return self._at if len(self._job.models) == 1 else f" for {event.model}{self._at}"
+        return self._at if len(self._job.asked_models) == 1 else f" for {event.model}{self._at}"
 
     @property
     def _at(self) -> str:
@@ -166,7 +166,7 @@ class Contact:
         unknown = [model for model, each in closed.items() if each.kind == stop.kind == "model_not_found"]
         if not (
             found := await finding(
-                stop.kind, self._access, without_successor(unknown, self._endpoint), self._job.models
+                stop.kind, self._access, without_successor(unknown, self._endpoint), self._job.asked_models
             )
         ):
             return stop

@@ -72,6 +72,7 @@ class Link:
             repair=self._repair,
             strict=None if forms is None else Strictness(*forms, endpoint=self.name),
             budget=None if budget is None else budget_at(self._job, budget, endpoint),
+            fallbacks=self._job.fallbacks,
             models=len(self._job.models),
             answered=contact.answered,
             answered_before=contact.answered_before,

@@ -161,6 +161,8 @@ class Sending:
 
     def _on_event(self, event: Event) -> None:
         history = self.store.history
+        if isinstance(event, Spent | Attempted):
+            self.store.model_id(event.model)  # a model that is only a fallback may have had no row
         if isinstance(event, Spent):
             self.store.paid(event.model, event.usage, event.endpoint)
             return

@@ -80,6 +80,12 @@ if TYPE_CHECKING:
         def __get__(self, section: object, kind: type | None = None) -> dict[str, str]: ...
         def __set__(self, section: object, value: Mapping[str, str | float]) -> None: ...
 
+    class TextOrTable:
+        """A text, or a table name → text; read as a dict."""
+
+        def __get__(self, section: object, kind: type | None = None) -> dict[str, str]: ...
+        def __set__(self, section: object, value: str | Mapping[str, str]) -> None: ...
+
     class HeaderTable:
         """A table header → text, or `{"env": VARIABLE}`; read as a dict."""
 
@@ -110,6 +116,7 @@ else:
     Scores = dict[str, float]
     EndpointTable = dict[str, Any]
     NamedTexts = dict[str, str]
+    TextOrTable = dict[str, str]
     HeaderTable = dict[str, str | dict[str, str]]
     OptionalNames = dict[str, str] | None
     OptionalSchema = dict[str, Any] | None

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from typing import Any
 
-from batchrun.job.field_types import OptionalTables, OptionalTexts, Texts
+from batchrun.job.fallback import named_fallbacks, stated_fallback
+from batchrun.job.field_types import OptionalTables, OptionalTexts, TextOrTable, Texts
 from batchrun.job.settings import (
     Section,
     alias,
@@ -41,6 +42,13 @@ class Model(Section):
         f"what is asked: {', '.join(PATHS)}; the lines of a batch file name it by their url",
         one_of(*PATHS),
     )
+    fallback: TextOrTable = setting(
+        dict,
+        "model that is asked, once, for a row that its model fails for the row's own reason: a name, or a table of the"
+        " model and its fallback",
+        stated_fallback,
+        shown="–",
+    )
     temperature: float | None = setting(None, "sampling temperature, 0 to 2", number(at_least=0, at_most=2))
     max_tokens: int | None = setting(None, "most tokens in an answer", whole(1))
     top_p: float | None = setting(None, "nucleus sampling, 0 to 1", number(at_least=0, at_most=1))
@@ -58,6 +66,10 @@ class Model(Section):
         flag_or("auto"),
     )
     extra_body: dict[str, Any] = setting(dict, "more keys for the body, passed through unchecked", table, shown="{}")
+
+    def __post_init__(self, name: str | None) -> None:
+        super(Model, self).__post_init__(name)
+        object.__setattr__(self, "fallback", named_fallbacks(self.fallback, self.names))
 
     def parameters(self) -> dict[str, Any]:
         """Return the keys of the body that this section sets, without `model`."""

@@ -16,7 +16,7 @@ from batchrun.job.notify import Notify
 from batchrun.job.price import Price as Price
 from batchrun.job.prompt import PromptTemplates
 from batchrun.job.schema_form import stated_schema
-from batchrun.job.serving import check_endpoints, plain_name, serving
+from batchrun.job.serving import check_endpoints, check_served, plain_name, serving
 from batchrun.job.settings import (
     Section,
     SettingError,
@@ -178,11 +178,23 @@ class Job:
                 raise SettingError("endpoint", self.endpoint.base_url, "must not be set together with endpoints")
             object.__setattr__(self, "endpoint", first)
         check_endpoints(self.endpoints, self.models)
+        check_served(self.endpoints, self.fallbacks.values(), "model.fallback")
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models, without LiteLLM's prefix, each once; empty when the rows name their own."""
         return tuple(dict.fromkeys(plain_name(name, self.endpoints) for name in self.model.names))
+
+    @property
+    def fallbacks(self) -> dict[str, str]:
+        """Model → the model that is asked, once, for a row that it fails for the row's own reason; as in `models`."""
+        plain = {plain_name(name, self.endpoints): other for name, other in self.model.fallback.items()}
+        return {name: plain_name(other, self.endpoints) for name, other in plain.items()}
+
+    @property
+    def asked_models(self) -> tuple[str, ...]:
+        """All models that may be sent a request: `models`, and the fallbacks."""
+        return tuple(dict.fromkeys((*self.models, *self.fallbacks.values())))
 
     @property
     def has_several_endpoints(self) -> bool:

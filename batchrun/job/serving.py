@@ -26,8 +26,17 @@ def check_endpoints(endpoints: Mapping[str, Endpoint], models: Iterable[str]) ->
         if (twin := seen.setdefault((*who, str(endpoint.query)), name)) != name:
             must = f"is the endpoint of {twin} again, with the same project and key; remove one"
             raise SettingError(f"endpoints.{name}.base_url", endpoint.base_url, must)
+    check_served(endpoints, models, "model.names")
+
+
+def check_served(endpoints: Mapping[str, Endpoint], models: Iterable[str], key: str) -> None:
+    """Check that each of these models, which a setting names, has an endpoint.
+
+    Raises:
+        SettingError: one has none.
+    """
     if unserved := next((model for model in models if not serving(endpoints, model)), None):
-        raise SettingError("model.names", unserved, unserved_text(endpoints))
+        raise SettingError(key, unserved, unserved_text(endpoints))
 
 
 def unserved_text(endpoints: Mapping[str, Endpoint]) -> str:

@@ -207,6 +207,10 @@ def _totals(summary: Summary) -> dict[str, str]:
         "rows failed": f"{summary.failed:,}",
         **({"rows copied": f"{summary.copies:,}"} if summary.copies else {}),
         **{f"rows reused from {each['run']}": f"{each['rows']:,}" for each in summary.reused},
+        **{
+            f"rows of {each['model']} answered by {each['answered_by']}": f"{each['rows']:,}"
+            for each in summary.fallbacks
+        },
         "tokens in": stated_text(summary.prompt_tokens),
         "tokens out": stated_text(summary.completion_tokens),
         "simulated cost" if summary.simulated else "cost": summary.cost_text,

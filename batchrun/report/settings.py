@@ -29,6 +29,7 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
     evaluation = "evaluation" if scorer is None else "evaluation in the job, not used for these results"
     facts = {
         "models": "\n".join(job.models) or "each row names its model",
+        "fallback": "\n".join(f"{model}: {other}" for model, other in job.fallbacks.items()),
         "endpoint": "simulator: the answers are made up" if summary.simulated else _endpoints(job),
         "project": "\n".join(dict.fromkeys(filter(None, (each.project for each in job.endpoints.values())))),
         "input": "\n".join(map(shown, job.input.path)),

@@ -33,6 +33,9 @@ _ASKS: dict[str, tuple[str, ...]] = {
 }
 """Sections and settings that requests are made from; all of a section where none is named."""
 
+_NOT_ASKED = ("fallback",)
+"""Settings of `[model]` that no request is made from."""
+
 _KIND = "chat"
 """The kind of all requests of older versions."""
 
@@ -40,6 +43,8 @@ _KIND = "chat"
 def origin_of(job: Job, files: Iterable[InputFile]) -> Origin:
     """Return what the requests of a job are made from."""
     parts = job_to_dict(job)
+    for name in _NOT_ASKED:
+        del parts["model"][name]
     if parts["model"]["kind"] == _KIND:  # runs of older versions stay the same
         del parts["model"]["kind"]
     made_of = [parts["prompt"], parts["model"], job.models, job.input.id, job.response.schema, job.response.mode]
@@ -70,6 +75,7 @@ def changed_settings(recorded: Known, job: Job) -> list[str]:
         f"{section}.{'name' if (section, key) == ('model', 'names') else key}"
         for section, keys in _ASKS.items()
         for key in keys or now[section]
+        if key not in _NOT_ASKED
         if before.get(section, {}).get(key) != now[section][key] or f"{section}.{key}" in flags_changed
     ]
 
@@ -136,7 +142,7 @@ def agreement_of(job: Job, files: Iterable[InputFile]) -> list[Any]:
     limits = job.limits
     prices = [
         [model, price and [price.input_usd_per_mtok, price.output_usd_per_mtok, price.cached_input_usd_per_mtok]]
-        for model in job.models
+        for model in job.asked_models
         for price in charged(job, model) or (None,)
     ]
     return [limits.max_cost_usd, limits.max_tokens_total, [*origin_of(job, files).values(), prices]]

@@ -17,7 +17,7 @@ from batchrun.results.executions import execution_entries, pause_text, utc_text
 from batchrun.results.prices import PriceOf, has_price, price_entries, prices_at
 from batchrun.results.recorded import NO_FINDINGS, NOTHING_RECORDED, Findings, Recorded, Status
 from batchrun.results.run_directory import RESULTS, USAGE
-from batchrun.results.usage import cost_of, least_cost_of, model_rows, reused_rows
+from batchrun.results.usage import cost_of, fallback_rows, least_cost_of, model_rows, reused_rows
 from batchrun.storage.processes import this_machine
 
 
@@ -94,6 +94,8 @@ class Summary:
     is sent nothing more; this stays after the end), `since` when, and a `message`."""
     reused: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One entry per `run` whose answers were taken (`reuse`), and for how many `rows`: nothing was sent for them."""
+    fallbacks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """One entry per `model` and its fallback, `answered_by`, where that has answered `rows`: they stay the model's."""
     newly_settled: int | None = None
     """Rows that the last execution settled, 0 when it had nothing to do; None when it did not record this."""
     executions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -216,6 +218,7 @@ def summarize(
         copies=recorded.copies,
         endpoints=endpoint_entries(job, parts, prices, recorded),
         reused=reused_rows(parts),
+        fallbacks=fallback_rows(parts),
         **_times(recorded, prices, sums.requests),
     )
 
@@ -230,12 +233,15 @@ def _costs(job: Job, parts: Parts, prices: PriceOf, *, may_owe: bool) -> dict[st
         may_owe: whether requests may have been sent that are not recorded: without a price they may have cost anything.
     """
     models = model_rows({source: sums for source, sums in parts.items() if source.model}, prices)
-    unpriced = {model for model in (*job.models, *(each["model"] for each in models)) if not has_price(job, model)}
+    unpriced = {
+        model for model in (*job.asked_models, *(each["model"] for each in models)) if not has_price(job, model)
+    }
     cost_usd = cost_of(models)
+    priced = dict.fromkeys([*(each["model"] for each in models), *(source.answering_model for source in parts)])
     if may_owe and unpriced:
         models = [{**each, "cost_usd": None} if each["model"] in unpriced else each for each in models]
         cost_usd = cost_of(models) if any(each["attempts"] for each in models) else None
-    return {"models": models, "cost_usd": cost_usd, "prices": price_entries(job, [each["model"] for each in models])}
+    return {"models": models, "cost_usd": cost_usd, "prices": price_entries(job, priced)}
 
 
 def _times(recorded: Recorded, prices: PriceOf, settled: int) -> dict[str, Any]:

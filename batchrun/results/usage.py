@@ -74,6 +74,16 @@ def reused_rows(parts: Parts) -> list[dict[str, Any]]:
     return [{"run": run, "rows": count} for run, count in rows.items() if count]
 
 
+def fallback_rows(parts: Parts) -> list[dict[str, Any]]:
+    """Return how many rows a fallback has answered: one entry for each `model` and `answered_by`, with its `rows`."""
+    rows: dict[tuple[str, str], int] = {}
+    for source, totals in parts.items():
+        if source.answered_by:
+            pair = source.model, source.answered_by
+            rows[pair] = rows.get(pair, 0) + totals.completed
+    return [{"model": model, "answered_by": other, "rows": count} for (model, other), count in rows.items() if count]
+
+
 def cost_of_parts(parts: Parts, prices: PriceOf) -> float | None:
     """Return the cost of all that was sent; None where the cost of a part is not known."""
     costs = {source: _cost_usd(source, totals, prices) for source, totals in parts.items()}

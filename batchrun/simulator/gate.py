@@ -94,9 +94,10 @@ class Fates:
             RejectedError: a marker in the prompt does not follow the grammar.
         """
         try:
-            orders = markers.read(text for text in chat.user_texts if markers.SIGN in text)
+            read = markers.read(text for text in chat.user_texts if markers.SIGN in text)
         except ValueError as error:
             raise bad_request(f"simulator: {error}") from error
+        orders = [order for order in read if order.model in (None, chat.model)]
         if not orders and not shares:
             return None
         self._attempts[chat.key] += 1

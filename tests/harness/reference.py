@@ -213,9 +213,9 @@ def _columns(declared: Iterable[Column]) -> list[tuple[str, str, str]]:
 
 
 def verdicts() -> str:
-    """Return the verdict table: every kind of failure, and what becomes of row, limit and run."""
+    """Return the verdict table: what each kind means for row, limit and run, and whether a fallback is asked."""
     rows = [(code(kind), *cells) for kind, *cells in verdict_rows()]
-    return table(("kind", "when", "row", "limit", "run"), rows)
+    return table(("kind", "when", "row", "limit", "run", "fallback"), rows)
 
 
 def exits() -> str:

@@ -19,6 +19,13 @@ def test_a_marker_is_read_anywhere_in_a_text(text, expected):
     """Fault, seconds, times and retry-after are taken from the marker."""
     [order] = read([text])
     assert (order.fault.name, order.wait_s, order.times, order.retry_after) == expected
+    assert order.model is None
+
+
+def test_a_marker_may_be_for_one_model():
+    """Another model answers the same prompt."""
+    [order] = read(["[[simulate: context_length model=org/small-1.5 x2]]"])
+    assert (order.model, order.times) == ("org/small-1.5", 2)
 
 
 @pytest.mark.parametrize("text", [text for text, _ in EXAMPLES])
@@ -93,6 +100,6 @@ def test_a_broken_marker_is_answered_with_400(connect):
         async with connect() as client:
             reply = await client.ask("[[simulate: 500 x]]")
             assert reply.status == 400
-            assert "[[simulate: FAULT [SECONDS] [xTIMES] [retry-after=VALUE]]]" in reply.message
+            assert "[[simulate: FAULT [SECONDS] [xTIMES] [retry-after=VALUE] [model=NAME]]]" in reply.message
 
     asyncio.run(scenario())

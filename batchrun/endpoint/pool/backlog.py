@@ -6,7 +6,7 @@ from itertools import count
 
 from batchrun.endpoint.pool.budget import Reserve
 from batchrun.endpoint.pool.verdicts import ATTEMPT, Verdict
-from batchrun.records import Fault, Reply, Request
+from batchrun.records import Fault, Outcome, Reply, Request
 
 
 class Work:
@@ -34,6 +34,7 @@ class Work:
     sent_bytes = 0  # its size when it was sent
     reserve: Reserve | None = None  # set aside in the budget
     failure: tuple[Reply | Fault, Verdict] | None = None  # the last
+    first: Outcome | None = None  # its failure at the model that was asked first; this one is the fallback
 
     def __init__(self, request: Request, max_attempts: int, *, is_canary: bool = False) -> None:
         self.request = request
@@ -43,11 +44,12 @@ class Work:
 
     @property
     def size_bytes(self) -> int:
-        """The size of its body, and of the last reply if that was an error."""
-        if self.failure is None:
-            return len(self.request.body)
-        result = self.failure[0]
-        return len(self.request.body) + (len(result.body) if isinstance(result, Reply) else 0)
+        """The size of its body, of the last reply if that was an error, and of the reply of the model asked first."""
+        size = len(self.request.body)
+        if self.first is not None:
+            size += len(self.first.body or b"")
+        result = None if self.failure is None else self.failure[0]
+        return size + len(result.body) if isinstance(result, Reply) else size
 
     @property
     def may_straggle(self) -> bool:

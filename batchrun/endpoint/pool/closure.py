@@ -62,10 +62,18 @@ class Closure:
         else:
             self._on_event(Closed(lane.model, stop.message, lane.endpoint))
 
-    def leave_open(self, work: Work, endpoint: str) -> None:
-        """Report the attempts of a row that stays open: its outcome, in a later execution, will not count them."""
-        if work.attempts and not work.is_canary:
-            self._on_event(Attempted(work.request.model, work.attempts, work.throttled, endpoint))
+    def leave_open(self, work: Work, endpoint: str, *, in_flight: int = 0) -> None:
+        """Report the attempts of a row that stays open: its outcome, in a later execution, will not count them.
+
+        Args:
+            work: the row.
+            endpoint: where they were made.
+            in_flight: how many of them have not ended.
+        """
+        if (first := work.first) is not None:
+            self._on_event(Attempted(first.model, first.attempts, first.throttled, first.endpoint))
+        if work.attempts > in_flight and not work.is_canary:
+            self._on_event(Attempted(work.request.model, work.attempts - in_flight, work.throttled, endpoint))
 
     @property
     def stops(self) -> Mapping[str, Stop]:

@@ -1,6 +1,6 @@
 """What a pool is given: the rules that it decides by, and the listeners that it reports to. Pure."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from batchrun.endpoint.pool.budget import Budget
@@ -46,6 +46,8 @@ class Rules:
     """Sends the schema without `strict` to models that refuse it; None where it is not sent."""
     budget: Budget | None = None
     """Caps on money and tokens."""
+    fallbacks: Mapping[str, str] = field(default_factory=dict)
+    """Model → the model that is asked, once, for a row that has failed there for its own reason."""
     models: int = 1
     """How many models the job names: where there are several, the reason to stop names those that it is of."""
     answered: Collection[str] = ()

@@ -12,6 +12,7 @@ from batchrun.endpoint.pool.apart import is_condemned
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.closure import Closure
 from batchrun.endpoint.pool.evidence import Evidence
+from batchrun.endpoint.pool.fallback import Fallbacks
 from batchrun.endpoint.pool.handover import leave, leave_all, leave_to, leaves_s, open_siblings
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.outcomes import kept, outcome_of
@@ -65,6 +66,7 @@ class Settlement:
         """The models that are away."""
         self._evidence = Evidence(admission, self.absence)
         self._closure = closure
+        self._fallbacks = Fallbacks(rules.fallbacks, admission.supply, closure) if rules.fallbacks else None
         self.patience = Patience(admission, closure, rules, self.absence, is_alone=is_alone)
         """With models that are away."""
         self._waits = Waits(admission.pace, rules.policy.backoff, uniform=uniform, unix_s=unix_s)
@@ -135,8 +137,7 @@ class Settlement:
             for work in lane.backlog:
                 self._closure.leave_open(work, self._endpoint)
         for work in in_flight:
-            if work.attempts > 1:
-                self._on_event(Attempted(work.request.model, work.attempts - 1, work.throttled, self._endpoint))
+            self._closure.leave_open(work, self._endpoint, in_flight=1)
 
     # Success.
 
@@ -283,5 +284,11 @@ class Settlement:
             lane.backlog.park(work)
 
     def _settle(self, work: Work, result: Reply | Fault, verdict: Verdict) -> None:
+        outcome = outcome_of(work, result, verdict, int(self._unix_s() * 1000), self._endpoint)
+        if self._fallbacks is not None:
+            final = self._fallbacks.final(work, outcome)
+            if final is None:
+                return
+            outcome = final
         work.is_settled = True
-        self._on_outcome(outcome_of(work, result, verdict, int(self._unix_s() * 1000), self._endpoint))
+        self._on_outcome(outcome)

@@ -1,7 +1,7 @@
 """The requests of one model that any endpoint which serves it may send. Pure.
 
 Fresh requests stand here in their order until an endpoint has a slot. Requests that an endpoint passes on to the others
-come first.
+come first, and so do those that another model has failed.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ class SharedQueue:
         Args:
             model: its name.
             max_attempts: how many attempts a row may spend.
-            on_passed_on: called when an endpoint leaves a request to the others.
+            on_passed_on: called when a request is passed on.
         """
         self.model, self.max_attempts, self._on_passed_on = model, max_attempts, on_passed_on
         self._fresh: deque[Request] = deque()
@@ -29,6 +29,8 @@ class SharedQueue:
         """Requests that may take an endpoint down each time they are sent; see `apart`."""
         self.size_bytes = 0
         """Bytes of the bodies of what can be taken."""
+        self.is_read = False
+        """Whether the input has had requests for the model; otherwise it is only the fallback of another one."""
         self.is_closed = False
         """Whether nothing more is sent to the model; `close` sets it."""
 
@@ -48,6 +50,7 @@ class SharedQueue:
 
     def extend(self, requests: Iterable[Request]) -> None:
         """Add fresh requests; a closed queue leaves them open."""
+        self.is_read = True
         if self.is_closed:
             return
         requests = list(requests)
@@ -55,7 +58,7 @@ class SharedQueue:
         self.size_bytes += sum(len(request.body) for request in requests)
 
     def pass_on(self, work: Work) -> None:
-        """Add a request that an endpoint leaves to the others."""
+        """Add a request that an endpoint leaves to the others, or that another model has failed."""
         self._passed_on.append(work)
         self.size_bytes += work.size_bytes
         self._on_passed_on()

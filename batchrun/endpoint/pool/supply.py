@@ -105,8 +105,8 @@ class Supply:
 
     @property
     def is_open(self) -> bool:
-        """Whether any model takes requests."""
-        return any(not served.queue.is_closed for served in self._models.values())
+        """Whether any model takes requests of the input."""
+        return any(served.queue.is_read and not served.queue.is_closed for served in self._models.values())
 
     @property
     def is_hungry(self) -> bool:
@@ -118,7 +118,7 @@ class Supply:
                 continue
             fresh += len(served.queue)
             size_bytes += served.queue.size_bytes
-            if (slots := served.slots) is not None:
+            if served.queue.is_read and (slots := served.slots) is not None:
                 are_all_held_up = False
                 is_starving = is_starving or served.is_starving(slots)
         has_place = fresh < _READ_AHEAD and size_bytes < _READ_AHEAD_BYTES

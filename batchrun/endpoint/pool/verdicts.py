@@ -81,6 +81,8 @@ class Effect(NamedTuple):
     """Whether the kind alone says why; False where the words must show it."""
     is_of_model: bool = False
     """Whether its message must name the model."""
+    falls_back: bool = False
+    """Whether the row is asked of its model's fallback when it would fail: another model may take it."""
 
 
 _OF_THE_JOB = "check the parameters of the job against what the model takes; then run the same command again"
@@ -90,9 +92,16 @@ def _outage(when: str, row: ForRow = ForRow.AGAIN) -> Effect:
     return Effect(when, row, ForLimit.GROWTH_STOPS, ForRun.PROBES)
 
 
-def _failed(when: str, *, is_named: bool = True) -> Effect:
+def _failed(when: str, *, is_named: bool = True, falls_back: bool = True) -> Effect:
     return Effect(
-        when, ForRow.FAILED, ForLimit.NOTHING, ForRun.CONTINUES_OR_STOPS, _OF_THE_JOB, is_named, is_of_model=True
+        when,
+        ForRow.FAILED,
+        ForLimit.NOTHING,
+        ForRun.CONTINUES_OR_STOPS,
+        _OF_THE_JOB,
+        is_named,
+        is_of_model=True,
+        falls_back=falls_back,
     )
 
 
@@ -133,8 +142,11 @@ EFFECTS: dict[str, Effect] = {
         ForRun.CONTINUES_OR_STOPS,
         _OF_THE_JOB,
         is_of_model=True,
+        falls_back=True,
     ),
-    "bad_request": _failed("400, 422 and other 4xx; 500 that lists what is wrong in the body", is_named=False),
+    "bad_request": _failed(
+        "400, 422 and other 4xx; 500 that lists what is wrong in the body", is_named=False, falls_back=False
+    ),
     "context_length": _failed("400, 413, 422, 500 that say the prompt is too long"),
     "content_filter": _failed(
         "400 that says the content is refused; an answer that a filter withheld, if it has no message or must fit a "
@@ -142,10 +154,18 @@ EFFECTS: dict[str, Effect] = {
     ),
     "too_large": _failed("413, 414, 431; 429 whose numbers say that it never fits; an answer over 64 MiB"),
     "invalid_response": Effect(
-        "an answer that does not fit the schema", ForRow.REPAIR, ForLimit.NOTHING, ForRun.CONTINUES
+        "an answer that does not fit the schema",
+        ForRow.REPAIR,
+        ForLimit.NOTHING,
+        ForRun.CONTINUES,
+        falls_back=True,
     ),
     "refused": Effect(
-        "under a schema, an answer in which the model refuses", ForRow.FAILED, ForLimit.NOTHING, ForRun.CONTINUES
+        "under a schema, an answer in which the model refuses",
+        ForRow.FAILED,
+        ForLimit.NOTHING,
+        ForRun.CONTINUES,
+        falls_back=True,
     ),
     "unauthorized": _refused(
         "401; 400, 403, 500 that name the key",
@@ -207,8 +227,11 @@ ROW_KINDS = {
 """Kinds of failure that no reply has."""
 
 
-def verdict_rows() -> list[tuple[str, str, str, str, str]]:
-    """Return the table in words: kind, when, row, limit, run."""
-    rows = [(kind, each.when, each.row.text, each.limit.text, each.run.text) for kind, each in EFFECTS.items()]
-    never_sent = (ForRow.FAILED.text, ForLimit.NOTHING.text, ForRun.CONTINUES.text)
+def verdict_rows() -> list[tuple[str, str, str, str, str, str]]:
+    """Return the table in words: kind, when, row, limit, run, fallback."""
+    rows = [
+        (kind, each.when, each.row.text, each.limit.text, each.run.text, "asked" if each.falls_back else "–")
+        for kind, each in EFFECTS.items()
+    ]
+    never_sent = (ForRow.FAILED.text, ForLimit.NOTHING.text, ForRun.CONTINUES.text, "–")
     return rows + [(kind, when, *never_sent) for kind, when in ROW_KINDS.items()]

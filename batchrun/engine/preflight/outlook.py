@@ -1,7 +1,7 @@
 """What is ahead of a job: requests, tokens, money and time as ranges, and what is wrong with its models."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
@@ -43,6 +43,8 @@ class Outlook:
     answers: int
     """Answers that the lengths were learned from; without any they are assumed."""
     models: list[Forecast]
+    fallbacks: list[tuple[str, Forecast]] = field(default_factory=list)
+    """Models, and what their fallback would use in addition if it had to answer all their requests."""
     pace: str = ""
     """What the time depends on: `with 50 in flight`, `at 600 requests per minute`, or both; empty when not known."""
 
@@ -91,6 +93,11 @@ def look_ahead(
         slots=slots,
         answers=min((known[model].answers if model in known else 0 for model in asked), default=0),
         models=models,
+        fallbacks=[
+            (model, forecast(other, part, known.get(other) or known_of(other), charged(job, other), lengths))
+            for model, part in asked.items()
+            if (other := job.fallbacks.get(model)) is not None
+        ],
         pace=pace,
     )
 
@@ -184,13 +191,16 @@ def _catalogue_note(job: Job, endpoint: Endpoint, model: str, its: str, today: d
 def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
     """Return what people should know of a job's models before they send anything."""
     notes = []
-    for model, part in survey.models.items():
+    for model in dict.fromkeys((*survey.models, *job.fallbacks.values())):
         for name, its in job.serving(model).items():
             notes += _catalogue_note(job, job.endpoints[name], model, its, today)
+    for model, part in survey.models.items():
         if part.too_long:
             window = f"its window of {part.context_tokens:,} tokens"
             prompts = f"about {counted(part.too_long, 'prompt')} with the longest answer"
-            notes.append(f"{model}: {prompts} would not fit into {window}")
+            other = job.fallbacks.get(model)
+            then = f"; what it refuses is asked of {other}" if other else ""
+            notes.append(f"{model}: {prompts} would not fit into {window}{then}")
         if part.bounded < part.requests and (job.limits.max_cost_usd or job.limits.max_tokens_total):
             notes.append(
                 f"{model}: max_tokens is not set for all requests; for the others the whole context window is set aside"
@@ -228,9 +238,17 @@ def ahead_lines(
     if ahead.usd is not None:
         cap = "" if cap_usd is None else f"; the cap is {cap_text(cap_usd)} USD{_in_brackets(spent_so_far(used))}"
         lines.append(f"cost of these  {about}{range_text(ahead.usd, usd_text)} USD{cap}")
+    lines += map(fallback_text, ahead.fallbacks)
     if ahead.seconds is not None:
         lines.append(f"time for these {range_text(ahead.seconds, duration_text)}, {ahead.pace}")
     return lines
+
+
+def fallback_text(fallback: tuple[str, Forecast]) -> str:
+    """Return what a fallback may cost in addition, for people: an entry of `Outlook.fallbacks`."""
+    model, its = fallback
+    usd = "" if its.usd is None else f", for up to {usd_text(its.usd.high)} USD more"
+    return f"rows that {model} fails are asked of {its.model}: up to {its.requests:,.0f}{usd}"
 
 
 def product_text(job: Job, inputs: RowCount | None) -> str:

@@ -1,7 +1,7 @@
 """Sends one real request to each model before a job is sent, and returns the results."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from batchrun.answers.envelope import parse_completion
@@ -10,7 +10,7 @@ from batchrun.endpoint.advice import cure_for, place_of, without_successor
 from batchrun.endpoint.diagnosis import finding
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.verdicts import EFFECTS
-from batchrun.endpoint.renaming import renamed
+from batchrun.endpoint.renaming import as_asked_of, renamed
 from batchrun.engine.access import Access, access_to
 from batchrun.engine.preflight.survey import Survey
 from batchrun.errors import BatchrunError
@@ -109,6 +109,16 @@ def endpoint_notes(job: Job, *, simulate: bool) -> list[str]:
     return notes
 
 
+def _to_fallbacks(job: Job, requests: Sequence[Request]) -> list[Request]:
+    """Return a request to each fallback that none of these is sent to."""
+    found: dict[str, Request] = {}
+    for request in requests:
+        other = job.fallbacks.get(request.model)
+        if other is not None and other not in (each.model for each in requests):
+            found.setdefault(other, as_asked_of(request, other))
+    return list(found.values())
+
+
 def probe_sender(job: Job, *, simulate: bool) -> Callable[[Survey], list[Probed]]:
     """Return a function that sends the first request to each model, wherever it is served; keys are looked for now."""
     if not simulate:
@@ -117,6 +127,7 @@ def probe_sender(job: Job, *, simulate: bool) -> Callable[[Survey], list[Probed]
 
     async def sent(survey: Survey) -> list[Probed]:
         requests = [part.first for part in survey.models.values() if part.first is not None]
+        requests = [*requests, *_to_fallbacks(job, requests)]
         async with access_to(job.endpoints, simulate=simulate) as access:
             return await probe(
                 job,

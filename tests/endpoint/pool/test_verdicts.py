@@ -45,6 +45,7 @@ def test_the_table_in_words_has_a_row_for_each_kind_and_says_which_exit_code() -
     rows = {kind: cells for kind, *cells in verdict_rows()}
     assert list(rows) == [*EFFECTS, *ROW_KINDS]
     assert all(cell and "{" not in cell for cells in rows.values() for cell in cells)
-    assert rows["forbidden"][1:] == ["stays open", "–", "drains and stops when a canary is refused too, exit 4"]
+    assert rows["forbidden"][1:] == ["stays open", "–", "drains and stops when a canary is refused too, exit 4", "–"]
     assert "exit 5" in rows["quota_exhausted"][3]
-    assert rows["bad_row"][1:] == ["failed", "–", "continues"]
+    assert rows["bad_row"][1:] == ["failed", "–", "continues", "–"]
+    assert (rows["refused"][-1], rows["timeout"][-1]) == ("asked", "–")
