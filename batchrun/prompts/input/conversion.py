@@ -6,6 +6,9 @@ from pathlib import Path
 BOM = b"\xef\xbb\xbf"
 """What some programs write before UTF-8."""
 
+CR_TO_LF = r"tr '\r' '\n'"
+"""Ends lines as everybody does that end as on old Macs."""
+
 _UNPACK = {".gz": "gzip -dc", ".zst": "zstd -dc"}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from batchrun.errors import InputError
-from batchrun.prompts.input.conversion import command_line
+from batchrun.prompts.input.conversion import CR_TO_LF, command_line
 from batchrun.prompts.input.diagnosis import HEAD_BYTES, delimiter, not_utf8, refuse_other_kinds
 from batchrun.prompts.input.endings import separator as stated_separator
 from batchrun.prompts.input.lines import MAX_LINE_BYTES, TOO_LONG, Block, blocks
@@ -175,9 +175,6 @@ def _reason(problem: csv.Error, head: bytes = b"", path: str = "FILE") -> str:
     reason = str(problem)
     if "new-line character" in reason:
         # Next to other line ends the command would cut fields in two.
-        cure = "" if not head or b"\n" in head else f"; convert the file: {command_line(_CR_TO_LF, path)}"
+        cure = "" if not head or b"\n" in head else f"; convert the file: {command_line(CR_TO_LF, path)}"
         return f"a line ends in CR alone{cure}"
     return "a quote is not closed" if "end of data" in reason else reason
-
-
-_CR_TO_LF = r"tr '\r' '\n'"

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from batchrun.errors import InputError
+from batchrun.prompts.input.conversion import CR_TO_LF, command_line
 from batchrun.prompts.input.diagnosis import refuse_other_kinds
 from batchrun.prompts.input.digits import exact, has_long_number
 from batchrun.prompts.input.files import InputFile
@@ -78,7 +79,7 @@ def _parsed(lines: list[bytes], number: int, file: InputFile, line_number: int) 
         except orjson.JSONDecodeError as error:
             if not line or line.isspace():
                 continue
-            problem = not_json(line, error, f"column {error.colno}")
+            problem = not_json(line, error, f"column {error.colno}", file.for_commands)
             rows.append(Row(number, nearly_json(line), f"{place}{line_number}", problem, folder))
         else:
             if columns.__class__ is dict:
@@ -109,13 +110,14 @@ _NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(NaN|Infinity)\b')
 """A string, or a number that Python writes and JSON does not know."""
 
 
-def not_json(line: bytes, error: orjson.JSONDecodeError, where: str) -> str:
+def not_json(line: bytes, error: orjson.JSONDecodeError, where: str, path: str = "") -> str:
     """Return what is wrong with a text that should be a JSON object.
 
     Args:
         line: the text.
         error: what the parser found.
         where: where that is, for people.
+        path: of the file, as it is typed in a command, if the text is one of its lines.
     """
     if line is TOO_LONG:
         return TOO_LONG_PROBLEM
@@ -123,8 +125,8 @@ def not_json(line: bytes, error: orjson.JSONDecodeError, where: str) -> str:
         line.decode()
     except UnicodeDecodeError as problem:
         return f"is not UTF-8 (byte {problem.start + 1})"
-    if b"}\r{" in line:
-        return "holds several objects on lines that end in CR alone; convert the file: tr '\\r' '\\n' < FILE > NEW_FILE"
+    if path and b"}\r{" in line:
+        return f"holds several objects on lines that end in CR alone; convert the file: {command_line(CR_TO_LF, path)}"
     if line.startswith(b"{'") and is_python(line.decode()):
         return f"is not JSON but was written by Python; {PYTHON_CURE}"
     if number := next(filter(None, (found[1] for found in _NO_NUMBER.finditer(line))), None):

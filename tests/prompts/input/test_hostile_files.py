@@ -43,7 +43,7 @@ ROW = b'{"prompt": "%s"}\n'
             "is UTF-16, not UTF-8; convert the file: iconv -f UTF-16 -t UTF-8 < ",
         ),
         ("a.csv", "prompt,b\na,1\n".encode("utf-16-be"), "is UTF-16, not UTF-8; convert the file: iconv -f UTF-16BE"),
-        ("a.jsonl", ROW.replace(b"\n", b"\r") % b"a" * 2, "CR alone; convert the file: tr"),
+        ("a.jsonl", ROW.replace(b"\n", b"\r") % b"a" * 2, "CR alone; convert the file: tr '\\r' '\\n' < /"),
         ("a.csv", b"prompt,b\ra,1\r", "CR alone; convert the file: tr"),
         ("a.csv", b'prompt,"b\n1,2\n', "the header is not CSV: a quote is not closed"),
         ("a.csv", b'prompt,"b"c\n1,2\n', "the header is not CSV"),
