@@ -118,6 +118,14 @@ _PHRASES = (
         r"(?=.*\b(at most|exceed\w*|(longer|larger|greater|more) than|too (long|large|many)|maximum|limit\w*|window)\b)"
         r"(?=.*\d{3}[^\d\n]+\d{3})",
     ),
+    # The same in a 500, where the words must be of the prompt: a server that has too much to do names tokens too.
+    rule(
+        "context_length",
+        "500",
+        r"^(?=.*\b(prompt|inputs?|context (length|window|size)|sequence length)\b)(?=.*\btokens?\b)"
+        r"(?=.*\b(at most|exceed\w*|(longer|larger|greater|more) than|too (long|large|many)|maximum)\b)"
+        r"(?=.*\d{3}[^\d\n]+\d{3})",
+    ),
     rule(
         "content_filter",
         "400 403 422",
