@@ -92,6 +92,10 @@ class Settings(TypedDict, total=False):
     """text, or list of texts, at which an answer ends"""
     num_samples: int
     """answers per prompt and model; each is one output row"""
+    samples_per_request: int
+    """most samples of a row that one request asks for, by `n`; for endpoints that know it"""
+    rows_per_request: int
+    """most rows that travel in one request; only for embeddings"""
     stream: bool | str
     """receive answers as server-sent events; "auto" does so for reasoning models, known by their names"""
     extra_body: Mapping[str, Any]

@@ -72,6 +72,8 @@ FLAGS: tuple[Flag, ...] = (
     Flag(_MODEL, ("--seed",), "model", "seed", int, "N"),
     Flag(_MODEL, ("--stop",), "model", "stop", metavar="TEXT", several="repeat"),
     Flag(_MODEL, ("--num-samples",), "model", "num_samples", int, "N"),
+    Flag(_MODEL, ("--samples-per-request",), "model", "samples_per_request", int, "N"),
+    Flag(_MODEL, ("--rows-per-request",), "model", "rows_per_request", int, "N"),
     Flag(_MODEL, ("--stream/--no-stream",), "model", "stream", bool),
     Flag(
         _MODEL,

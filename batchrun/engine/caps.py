@@ -1,5 +1,6 @@
 """The caps of a job as the pool keeps them: money and tokens over all its runs, requests and tokens per minute."""
 
+from functools import reduce
 from math import inf
 
 from batchrun.endpoint.pool.budget import NO_CAP, NOTHING_USED, Amount, Budget, Least, Stated, Used, Worst
@@ -48,6 +49,8 @@ def _pricing(job: Job, endpoint: Endpoint, cap_usd: float) -> tuple[Worst, State
     unknown_usd = 0.0 if cap_usd == inf else inf  # a row may name a model without a price: it cannot keep the cap
 
     def worst(request: Request) -> Amount:
+        if request.members:
+            return reduce(Amount.plus, map(worst, request.members))
         usage = worst_usage(request.model, request.body, request.kind)
         usd = cost_usd(usage, price(request.model))
         return Amount(unknown_usd if usd is None else usd, _tokens(usage) or 0)
@@ -73,7 +76,7 @@ def rates_of(job: Job) -> dict[str, Rates]:
 
 def _rates(stated: Limits | Endpoint, whole: Rates | None = None) -> Rates:
     requests, tokens = stated.requests_per_minute, stated.tokens_per_minute
-    return Rates(requests, tokens, lambda request: expected_tokens(request.body), whole)
+    return Rates(requests, tokens, lambda request: sum(expected_tokens(each.body) for each in request.rows), whole)
 
 
 def cap_usd_of(job: Job, *, simulated: bool) -> float:

@@ -26,6 +26,7 @@ from batchrun.engine.contact import Contact
 from batchrun.engine.pools import AnyPool, AnySender
 from batchrun.engine.prepared import Prepared
 from batchrun.engine.shared_limit import LimitMemory, Share
+from batchrun.prompts.bundles import joined
 from batchrun.records import Attempted, Closed, Event, Spent, Stop
 
 
@@ -70,6 +71,7 @@ class Link:
             canary=canaries.request,
             rates=rates,
             repair=self._repair,
+            join=joined,
             strict=None if forms is None else Strictness(*forms, endpoint=self.name),
             budget=None if budget is None else budget_at(self._job, budget, endpoint),
             fallbacks=self._job.fallbacks,

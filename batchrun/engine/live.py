@@ -18,6 +18,7 @@ from batchrun.engine.threads import Readahead
 from batchrun.engine.ticker import Watch
 from batchrun.engine.unsettled import unsettled
 from batchrun.errors import BatchrunError
+from batchrun.prompts.bundles import bundled
 from batchrun.prompts.source import Entry
 from batchrun.records import (
     Attempted,
@@ -122,7 +123,7 @@ class Sending:
         return self._budget.set_aside if self._has_ended else self._budget.used.set_aside
 
     def _unsettled(self) -> Iterator[list[Entry]]:
-        return unsettled(self.job, self.source, self.store, fits=self._prepared.fits)
+        return bundled(self.job, unsettled(self.job, self.source, self.store, fits=self._prepared.fits))
 
     async def _requests(self, batches: Readahead[list[Entry]]) -> AsyncIterator[list[Request]]:
         """Yield what is to be sent; settle broken rows; drain when the input cannot be read to its end."""

@@ -60,6 +60,10 @@ class Model(Section):
     top_logprobs: int | None = setting(None, "how many alternatives to each token, with `logprobs`", whole(0))
     stop: OptionalTexts = setting(None, "text, or list of texts, at which an answer ends", texts)
     num_samples: int = setting(1, "answers per prompt and model; each is one output row", whole(1, 65_536))
+    samples_per_request: int = setting(
+        1, "most samples of a row that one request asks for, by `n`; for endpoints that know it", whole(1, 128)
+    )
+    rows_per_request: int = setting(1, "most rows that travel in one request; only for embeddings", whole(1, 2_048))
     stream: bool | str = setting(
         False,
         'receive answers as server-sent events; "auto" does so for reasoning models, known by their names',

@@ -122,7 +122,7 @@ class RequestMaker:
             is_streamed = _is_streamed(model, self._stream)
             transport = self._transports[model] = self._shape.stream if is_streamed else b""
         body = asked[:-1] + transport + b"}" if transport else asked
-        return _new(Request, (prompt.row, model, sample, key, body, prompt.custom_id, self.kind))
+        return _new(Request, (prompt.row, model, sample, key, body, prompt.custom_id, self.kind, ()))
 
     def _merged(self, own: dict[str, Any], without: frozenset[str]) -> dict[str, Any]:
         """Return the parameters of a row: the job's, over them the row's, over them those that a flag sets."""

@@ -73,6 +73,13 @@ class Request(NamedTuple):
     custom_id: str | None
     kind: RequestKind = "chat"
     """What is asked for."""
+    members: "tuple[Request, ...]" = ()
+    """Of a bundle, the requests that travel in it, two at least. Each ends in its own outcome, the bundle in none."""
+
+    @property
+    def rows(self) -> "tuple[Request, ...]":
+        """The requests that its reply is for: itself, unless it is a bundle."""
+        return self.members or (self,)
 
 
 class BadRow(NamedTuple):

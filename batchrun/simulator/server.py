@@ -143,16 +143,16 @@ class Simulator:
     async def _model(self, visit: Visit, kind: Kind, chat: Chat, order: Order) -> web.StreamResponse:
         """Make the model's answer, bill it, and send it as the fault requires."""
         completion = kind.complete(chat, self._settings, cached_tokens=0, number=self.stats.received, now_s=time.time())
-        usage = completion["usage"]
+        usage, parts = completion["usage"], len(completion.get("choices") or completion.get("data") or "1")
         try:
             await _sleep(self._latency_s(chat, order, usage["completion_tokens"]))
         except asyncio.CancelledError:
             # The model generates to the end although the client has left, and that is billed; its slot is free anyway.
             if self._settings.bill_abandoned:
-                self._bill(visit, chat, usage)
+                self._bill(visit, chat, usage, parts)
                 self.stats.waste(chat.key, received=False)
             raise
-        self._bill(visit, chat, usage)
+        self._bill(visit, chat, usage, parts)
         if order.fault.edit:
             order.fault.edit(completion)
         return await self._deliver(visit, kind, chat, order, completion)
@@ -167,12 +167,13 @@ class Simulator:
         # A stream spends this time between its tokens; any other answer waits for its last token.
         return latency_s + (tokens / settings.tokens_per_s if settings.tokens_per_s and not chat.stream else 0)
 
-    def _bill(self, visit: Visit, chat: Chat, usage: dict[str, Any]) -> None:
+    def _bill(self, visit: Visit, chat: Chat, usage: dict[str, Any], parts: int) -> None:
         salt = str(chat.body.get("cache_salt", ""))
         cached_tokens = self._prefixes.cached_tokens(chat.model, salt, chat.prefix, chat.prefix_tokens)
         usage["prompt_tokens_details"]["cached_tokens"] = cached_tokens
         self._minutes.spend(visit.project, usage["completion_tokens"], self._settings, time.monotonic())
         self.stats.bill(chat.key, usage)
+        self.stats.parts += parts
 
     async def _deliver(
         self, visit: Visit, kind: Kind, chat: Chat, order: Order, completion: dict[str, Any]

@@ -19,11 +19,13 @@ class Stats:
 
     `answered` counts what an endpoint bills: the model made an answer, whether the client received it or not.
     `wasted` counts the answers among them that no client can use: not received, cut, or without content.
+    `parts` counts the choices, vectors and scores in the answers: a request may ask for several.
     If a client buys nothing twice, answered - wasted <= 1 for each request.
     """
 
     received: int = 0
     answered: int = 0
+    parts: int = 0
     billed_unreceived: int = 0
     spoiled: int = 0
     clients_left: int = 0
@@ -64,6 +66,7 @@ class Stats:
         return {
             "received": self.received,
             "answered": self.answered,
+            "parts": self.parts,
             "billed_unreceived": self.billed_unreceived,
             "spoiled": self.spoiled,
             "clients_left": self.clients_left,

@@ -22,6 +22,8 @@ from itertools import islice
 from math import isqrt
 
 from batchrun.endpoint.pool.backlog import Backlog, Work
+from batchrun.endpoint.pool.verdicts import Verdict
+from batchrun.records import Fault, Reply
 
 _BEGINNINGS = 2
 """Outages at whose beginning a row must have been in flight until it is held apart: in one, many rows are by chance."""
@@ -168,3 +170,12 @@ class Apart:
 def is_condemned(work: Work, least: float) -> bool:
     """Return whether outages began so often with the row that it fails; `least`: more often than by chance."""
     return work.trials >= max(_TRIALS, least)
+
+
+def condemnation(work: Work) -> tuple[Reply | Fault, Verdict]:
+    """Return how a row ends that takes the endpoint down each time: its last result, and the verdict on it."""
+    assert work.failure is not None
+    result, verdict = work.failure
+    outages = f"{work.beginnings} outages began while it was in flight"
+    message = f"the endpoint stopped answering each time this row was sent ({outages})"
+    return result, verdict._replace(message=f"{message}: {verdict.message}")

@@ -13,7 +13,7 @@ _new = tuple.__new__
 
 def outcome_of(work: Work, result: Reply | Fault, verdict: Verdict, finished_at_ms: int, endpoint: str) -> Outcome:
     """Return how a request ended: by its last result, the verdict on it, and the name of the endpoint that gave it."""
-    row, model, sample, key, _, custom_id, _ = work.request
+    row, model, sample, key, _, custom_id, _, _ = work.request
     status, body = (result.status, result.body) if isinstance(result, Reply) else (None, None)
     return _new(
         Outcome,

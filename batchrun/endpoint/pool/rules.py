@@ -1,6 +1,6 @@
 """What a pool is given: the rules that it decides by, and the listeners that it reports to. Pure."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batchrun.endpoint.pool.budget import Budget
@@ -42,6 +42,8 @@ class Rules:
     """Requests and tokens per minute."""
     repair: Repair | None = None
     """Checks answers against the job's schema."""
+    join: Callable[[Sequence[Request]], Request] | None = None
+    """Makes one request of some requests of a bundle; None where there are no bundles."""
     strict: Strictness | None = None
     """Sends the schema without `strict` to models that refuse it; None where it is not sent."""
     budget: Budget | None = None

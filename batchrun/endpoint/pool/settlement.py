@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 
 from batchrun.endpoint.pool.absence import Absence
 from batchrun.endpoint.pool.admission import Admission
-from batchrun.endpoint.pool.apart import is_condemned
+from batchrun.endpoint.pool.apart import condemnation, is_condemned
 from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.bundles import Bundles, judge_bundle
 from batchrun.endpoint.pool.closure import Closure
 from batchrun.endpoint.pool.evidence import Evidence
 from batchrun.endpoint.pool.fallback import Fallbacks
@@ -65,7 +66,7 @@ class Settlement:
         self.absence = Absence(admission, listeners.on_event)
         """The models that are away."""
         self._evidence = Evidence(admission, self.absence)
-        self._closure = closure
+        self._closure, self._bundles = closure, Bundles(rules.join, listeners.on_event, endpoint)
         self._fallbacks = Fallbacks(rules.fallbacks, admission.supply, closure) if rules.fallbacks else None
         self.patience = Patience(admission, closure, rules, self.absence, is_alone=is_alone)
         """With models that are away."""
@@ -80,7 +81,8 @@ class Settlement:
         admission = self._admission
         if not admission.is_heard:
             admission.is_heard = isinstance(result, Reply)
-        verdict = judge(result, work.request.kind, work.request.body)
+        request = work.request
+        verdict = judge_bundle(request, result) if request.members else judge(result, request.kind, request.body)
         effect = None if verdict.kind is None else EFFECTS[verdict.kind]
         was_probe = lane.ends_probe(work)
         if work.is_canary:
@@ -117,8 +119,7 @@ class Settlement:
             if siblings := open_siblings(lane):
                 leave_to(lane, work, siblings[0], now_s)
                 return True
-        is_nothing = was_given_up or self._evidence.is_only_stale(lane, work, now_s)
-        if is_nothing:
+        if is_nothing := was_given_up or self._evidence.is_only_stale(lane, work, now_s):
             self._put(lane, work, now_s)
         return is_nothing
 
@@ -155,10 +156,24 @@ class Settlement:
             self._rates.learn(work.request, verdict.usage.total_tokens)
         if work.is_canary:
             self._on_event(Spent(work.request.model, verdict.usage, self._endpoint))
+        elif work.request.members:
+            self._take_apart(lane, work, result, verdict, now_s)
         elif self._repair is None:
             self._settle(work, result, verdict)
         else:
             self._check(self._repair, lane, work, result, verdict, now_s)
+
+    def _take_apart(self, lane: Lane, work: Work, result: Reply | Fault, verdict: Verdict, now_s: float) -> None:
+        """Settle the requests of a bundle that was answered; ask again for what it does not answer."""
+        lane.answered_request = work.request.members[0]
+        answered, again = self._bundles.take_apart(work, result, verdict)
+        for part, reply, its in answered:
+            if its.kind is not None or self._repair is None:
+                self._settle(part, reply, its)
+            else:
+                self._check(self._repair, lane, part, reply, its, now_s)
+        for each in again:
+            self._put(lane, each, now_s)
 
     def _check(
         self, repair: Repair, lane: Lane, work: Work, result: Reply | Fault, verdict: Verdict, now_s: float
@@ -230,27 +245,15 @@ class Settlement:
             if is_parked:
                 lane.backlog.put(work, now_s)
         elif is_parked or lane.backlog.take_where(lambda each: each is work):
-            self._condemn(work)
-
-    def _condemn(self, work: Work) -> None:
-        """Settle a row as failed that takes the endpoint down each time."""
-        assert work.failure is not None
-        result, verdict = work.failure
-        outages = f"{work.beginnings} outages began while it was in flight"
-        message = f"the endpoint stopped answering each time this row was sent ({outages})"
-        self._settle(work, result, verdict._replace(message=f"{message}: {verdict.message}"))
+            self._settle(work, *condemnation(work))
 
     def leave_to_others(self, now_s: float) -> float | None:
         """Leave rows that wait at models which are away to other endpoints; return when to look again, if at all."""
-        again_s = None
-        for lane in self._admission.lanes:
-            due_s = leaves_s(lane)
-            if due_s is not None and due_s <= now_s:
-                for work in leave_all(lane):
-                    self._condemn(work)
-            elif due_s is not None:
-                again_s = due_s if again_s is None else min(again_s, due_s)
-        return again_s
+        due = {lane: due_s for lane in self._admission.lanes if (due_s := leaves_s(lane)) is not None}
+        for lane in (each for each, due_s in due.items() if due_s <= now_s):
+            for work in leave_all(lane):
+                self._settle(work, *condemnation(work))
+        return min((due_s for due_s in due.values() if due_s > now_s), default=None)
 
     # Failure.
 
@@ -284,10 +287,13 @@ class Settlement:
             lane.backlog.park(work)
 
     def _settle(self, work: Work, result: Reply | Fault, verdict: Verdict) -> None:
+        if work.request.members:  # not all of them can be at fault
+            for half in self._bundles.halve(work):
+                self._put(self._admission.lane(work.request.model), half, work.sent_s)
+            return
         outcome = outcome_of(work, result, verdict, int(self._unix_s() * 1000), self._endpoint)
         if self._fallbacks is not None:
-            final = self._fallbacks.final(work, outcome)
-            if final is None:
+            if (final := self._fallbacks.final(work, outcome)) is None:
                 return
             outcome = final
         work.is_settled = True

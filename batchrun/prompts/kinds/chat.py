@@ -19,5 +19,6 @@ SHAPE = Shape(
     settings=SETTINGS,
     canary={"messages": [user_message(CANARY)], "max_tokens": 1},
     has_messages=True,
+    takes_n=True,
     stream=b',"stream":true,"stream_options":{"include_usage":true}',
 )

@@ -16,6 +16,7 @@ SHAPE = Shape(
     asked=(Asked("prompt", text),),
     settings=frozenset({"temperature", "max_tokens", "top_p", "seed", "stop", "logprobs", "top_logprobs"}),
     canary={"prompt": CANARY, "max_tokens": 1},
+    takes_n=True,
     stream=b',"stream":true,"stream_options":{"include_usage":true}',
     translated=_translated,
 )

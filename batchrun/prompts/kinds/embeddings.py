@@ -13,5 +13,6 @@ SHAPE = Shape(
     settings=frozenset(),
     canary={"input": CANARY},
     has_text=False,
+    takes_list=True,
     translated=_translated,
 )

@@ -39,6 +39,10 @@ class Shape(NamedTuple):
     """Whether rows bring messages, or templates make them."""
     has_text: bool = True
     """Whether an answer is a text."""
+    takes_n: bool = False
+    """Whether a request can ask for several answers, as `n`."""
+    takes_list: bool = False
+    """Whether a request can carry what several rows ask, as a list."""
     stream: bytes = b""
     """What is appended to a body for a streamed answer; empty where answers cannot be streamed."""
     converted: Callable[[Parameters], Parameters] | None = None

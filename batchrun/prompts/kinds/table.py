@@ -38,11 +38,31 @@ def unfit(job: Job, kind: RequestKind) -> str | None:
             return f"{set_here[0]} is set; requests of the kind {kind} have no messages: {cure}"
     if kind != job.model.kind:
         return None  # the settings are meant for the job's own kind
+    if (problem := _unfit_for_bundles(job, shape)) is not None:
+        return problem
     if stray := [name for name in job.model.parameters() if name in chat.SETTINGS - shape.settings]:
         return f"model.{stray[0]} is set; requests of the kind {kind} do not take it"
     if job.model.stream is True and not shape.stream:
         return f"model.stream is set; answers of the kind {kind} cannot be streamed"
     return None if shape.has_text else _needs_text(job, kind)
+
+
+def _unfit_for_bundles(job: Job, shape: Shape) -> str | None:
+    """Return why requests of the job's kind cannot travel together as it states; None when they can."""
+    model = job.model
+    if job.engine.kind == "ray" and (model.rows_per_request > 1 or model.samples_per_request > 1):
+        return "model.rows_per_request and samples_per_request: the workers of a Ray cluster send each request alone"
+    if model.rows_per_request > 1 and not shape.takes_list:
+        return f"model.rows_per_request is set; requests of the kind {model.kind} have one row each"
+    if model.samples_per_request == 1:
+        return None
+    if not shape.takes_n:
+        return f"model.samples_per_request is set; requests of the kind {model.kind} have no n"
+    if model.stream:
+        return "model.samples_per_request is set; streams have one answer each: set model.stream = false"
+    if model.seed is not None:
+        return "model.samples_per_request and model.seed are both set; with a seed each sample is a request of its own"
+    return None
 
 
 def _of_messages(job: Job) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""Bundles in the pool: what the reply to one means for the requests in it, and how one that fails is halved. Pure.
+
+A bundle is sent, rejected and sent again like any request. Its requests part when it is answered, each with its part of
+the answer; one without a part is asked again alone. A bundle that would end as failed is halved instead, until the
+request is alone that is at fault.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from batchrun.answers.envelope import read_reply
+from batchrun.answers.parts import Part, parts_of
+from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.replies import judge
+from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, ForRow, Verdict
+from batchrun.records import Attempted, Event, Fault, Reply, Request, Spent
+
+
+class Settled(NamedTuple):
+    """A request of a bundle, with its own reply and the verdict on it."""
+
+    work: Work
+    reply: Reply
+    verdict: Verdict
+
+
+def judge_bundle(request: Request, result: Reply | Fault) -> Verdict:
+    """Return what the result means for a bundle: it is answered if any of its requests is."""
+    verdict = judge(result, request.kind, request.body)
+    if verdict.kind is None or isinstance(result, Fault) or not result.is_success or request.kind == "embeddings":
+        return verdict
+    try:
+        answer = read_reply(result.body)
+    except ValueError:
+        return verdict
+    if not isinstance(answer, dict):
+        return verdict
+    whole = Verdict(None, "", verdict.usage, answer)
+    parts = _parts(request, whole)
+    return whole if any(_judged(request, part, result).verdict.kind is None for part in parts) else verdict
+
+
+class _Judged(NamedTuple):
+    reply: Reply
+    verdict: Verdict
+
+
+def _parts(request: Request, verdict: Verdict) -> list[Part]:
+    assert verdict.answer is not None
+    return parts_of(verdict.answer, request.kind, [len(each.body) for each in request.members], verdict.usage)
+
+
+def _judged(request: Request, part: Part, result: Reply) -> _Judged:
+    """Return the reply that a request alone would have got, judged."""
+    reply = result._replace(body=orjson.dumps(part.answer))
+    if request.kind == "embeddings":  # all of the vectors have been looked at
+        return _Judged(reply, Verdict(None, "", part.usage, part.answer))
+    asked = request.members[part.place]
+    return _Judged(reply, judge(reply, asked.kind, asked.body)._replace(usage=part.usage))
+
+
+class Bundles:
+    """Takes bundles apart, and keeps the count of what was sent: all requests of a bundle have its attempts."""
+
+    def __init__(
+        self, join: Callable[[Sequence[Request]], Request] | None, on_event: Callable[[Event], None], endpoint: str
+    ) -> None:
+        self._join, self._on_event, self._endpoint = join, on_event, endpoint
+
+    def take_apart(self, work: Work, result: Reply | Fault, verdict: Verdict) -> tuple[list[Settled], list[Work]]:
+        """Return the requests of an answered bundle: those with their own reply, and those to be sent again alone."""
+        assert isinstance(result, Reply)
+        request = work.request
+        works = [_alone(work, each) for each in request.members]
+        ended: dict[int, Settled] = {}
+        for part in _parts(request, verdict):
+            reply, its = _judged(request, part, result)
+            if its.kind is None or EFFECTS[its.kind].row is ForRow.FAILED:
+                ended[part.place] = Settled(works[part.place], reply, its)
+            else:  # of no use, but paid for
+                self._on_event(Spent(request.model, its.usage, self._endpoint))
+        self._part(work, len(works))
+        work.is_settled = len(ended) == len(works)
+        return [*ended.values()], [each for place, each in enumerate(works) if place not in ended]
+
+    def halve(self, work: Work) -> list[Work]:
+        """Return two bundles in the place of one that would fail; a request that is alone then can fail itself.
+
+        A half that still has several requests has one attempt left: it is halved when it fails too.
+        """
+        assert self._join is not None
+        members = work.request.members
+        middle = (len(members) + 1) // 2
+        halves = [_alone(work, self._join(each)) for each in (members[:middle], members[middle:])]
+        for half in halves:
+            if half.request.members:
+                half.spent = max(0, half.allowed - ATTEMPT)
+        self._part(work, len(halves))
+        return halves
+
+    def _part(self, work: Work, parts: int) -> None:
+        """Count the attempts of a bundle once, which all of its parts have."""
+        self._on_event(
+            Attempted(work.request.model, (1 - parts) * work.attempts, (1 - parts) * work.throttled, self._endpoint)
+        )
+
+
+def _alone(work: Work, request: Request) -> Work:
+    """Return a request that has travelled in a bundle, with the attempts of that."""
+    alone = Work(request, work.allowed // ATTEMPT)
+    alone.attempts, alone.throttled = work.attempts, work.throttled
+    alone.sent_s, alone.endpoint = work.sent_s, work.endpoint
+    return alone

@@ -1,0 +1,135 @@
+"""Bundles: requests that travel as one HTTP request, and are settled together. Pure.
+
+The texts of several rows of embeddings become one list, several samples of a row one body with `n`. A bundle is made of
+what is left to send and lives until its reply: what is known, recorded and resumed are the requests in it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from batchrun.job.file import STDIN
+from batchrun.job.sections import Job
+from batchrun.prompts.kinds.table import SHAPES
+from batchrun.prompts.order import Entry
+from batchrun.records import Request
+
+MOST_BYTES = 1 << 20
+"""Longest body of a bundle. Source: the default of nginx. A row that is longer travels alone."""
+
+_MOST_FORMS = 64
+"""Bundles that are filled at the same time: as many sets of parameters as the rows of a job usually have."""
+
+
+def bundled(job: Job, batches: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
+    """Return batches of entries with bundles in the place of their requests, as far as the job wants them."""
+    if job.model.rows_per_request > 1:
+        return _with_texts(_Texts(job.model.rows_per_request), batches, is_piped=STDIN in job.input.path)
+    if min(job.model.samples_per_request, job.model.num_samples) > 1:
+        return (_samples(batch, job.model.samples_per_request) for batch in batches)
+    return batches
+
+
+def joined(members: Sequence[Request]) -> Request:
+    """Return the bundle of some requests that can travel together; of one, the request itself."""
+    first = members[0]
+    if len(members) == 1:
+        return first
+    if SHAPES[first.kind].takes_n:
+        return first._replace(body=first.body[:-1] + b',"n":%d}' % len(members), members=tuple(members))
+    bodies = [orjson.loads(each.body) for each in members]
+    return _bundle(members, bodies[0], [body[_key(first)] for body in bodies])
+
+
+def _bundle(members: Sequence[Request], asked: dict[str, Any], texts: list[Any]) -> Request:
+    first = members[0]
+    return first._replace(body=orjson.dumps(asked | {_key(first): texts}), members=tuple(members))
+
+
+def _key(request: Request) -> str:
+    """Return the key of a body that holds what its row asks."""
+    return SHAPES[request.kind].keys[0]
+
+
+def _samples(batch: list[Entry], most: int) -> list[Entry]:
+    """Return a batch with one request for the samples of a row that ask the same."""
+    made: list[Entry] = []
+    groups: dict[tuple[int, str, bytes], list[Request]] = {}
+    for entry in batch:
+        if isinstance(entry, Request) and SHAPES[entry.kind].takes_n:
+            groups.setdefault((entry.row, entry.model, entry.body), []).append(entry)
+        else:
+            made.append(entry)
+    for group in groups.values():
+        made += (joined(group[start : start + most]) for start in range(0, len(group), most))
+    return made
+
+
+def _with_texts(texts: "_Texts", batches: Iterator[list[Entry]], *, is_piped: bool) -> Iterator[list[Entry]]:
+    """Yield batches; rows wait for those of the next batch, except in a pipe, where it may not come for long."""
+    for batch in batches:
+        yield texts.add(batch) + (texts.rest() if is_piped else [])
+    yield texts.rest()
+
+
+class _Texts:
+    """Rows of embeddings that wait for others with the same model and parameters."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: dict[tuple[type, bytes], _Group] = {}
+
+    def add(self, batch: list[Entry]) -> list[Entry]:
+        """Return what can be sent once these have come."""
+        ready: list[Entry] = []
+        for entry in batch:
+            if not isinstance(entry, Request) or not SHAPES[entry.kind].takes_list:
+                ready.append(entry)
+                continue
+            asked = orjson.loads(entry.body)
+            text = asked[_key(entry)]
+            if isinstance(text, list) and not isinstance(text[0], int):
+                ready.append(entry)  # it is a list of texts itself
+                continue
+            asked[_key(entry)] = None
+            form = (type(text), orjson.dumps(asked))
+            group = self._open.get(form)
+            if group is not None and group.size_bytes + len(entry.body) > MOST_BYTES:
+                ready.append(self._open.pop(form).closed())
+                group = None
+            if group is None:
+                if len(self._open) == _MOST_FORMS:
+                    ready += self.rest()
+                group = self._open[form] = _Group(asked)
+            group.add(entry, text)
+            if len(group.members) == self._most:
+                ready.append(self._open.pop(form).closed())
+        return ready
+
+    def rest(self) -> list[Entry]:
+        """Return all that waits."""
+        rest: list[Entry] = [group.closed() for group in self._open.values()]
+        self._open.clear()
+        return rest
+
+
+class _Group:
+    """A bundle that is being filled."""
+
+    def __init__(self, asked: dict[str, Any]) -> None:
+        self.members: list[Request] = []
+        self.size_bytes = 0
+        self._asked, self._texts = asked, list[Any]()
+
+    def add(self, request: Request, text: Any) -> None:
+        """Add a request, and what it asks."""
+        self.members.append(request)
+        self._texts.append(text)
+        self.size_bytes += len(request.body)
+
+    def closed(self) -> Request:
+        """Return the bundle; of one request, the request itself."""
+        if len(self.members) == 1:
+            return self.members[0]
+        return _bundle(self.members, self._asked, self._texts)
