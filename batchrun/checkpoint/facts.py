@@ -86,6 +86,11 @@ REUSED = Fact[list[Any]]("reused", list, "what was looked for in other runs: the
 ENDPOINTS_NOW = Fact[list[Any]](
     "endpoints_now", list, "what is known of each endpoint of several while a run sends; null: it does not"
 )
+WORKERS_NOW = Fact[list[Any]](
+    "workers_now", list, "what is known of each worker of a cluster while a run sends; null: this process sends"
+)
+WORKERS_LOST = Fact[int]("workers_lost", int, "workers of a cluster that have died, over all executions")
+PUT_BACK = Fact[int]("put_back", int, "rows that these had, and that were sent again, over all executions")
 COPIES = Fact[int]("twins", int, "outcomes that were copied from a row that asks the same")
 STATED_AS_0 = Fact[dict[str, list[str]]](
     "stated_as_0", dict, "by model, the token counts whose total is 0 because answers stated 0"
@@ -122,6 +127,9 @@ ALL: tuple[Fact[Any], ...] = (
     UNWANTED,
     REUSED,
     ENDPOINTS_NOW,
+    WORKERS_NOW,
+    WORKERS_LOST,
+    PUT_BACK,
     COPIES,
     STATED_AS_0,
     SETTLED_ROWS,

@@ -9,8 +9,9 @@ from batchrun.cli.endpoint_texts import endpoint_lines
 from batchrun.job.catalogue import cost_text
 from batchrun.job.evaluate import SCORE
 from batchrun.job.judging import JUDGE
-from batchrun.records import RowCount
+from batchrun.records import RowCount, WorkerFigures
 from batchrun.report.texts import agreement_text, counted, duration_text, rows_text, tokens_text
+from batchrun.report.workers import lost_text, workers_text
 from batchrun.results.answer_counts import answer_lines
 from batchrun.results.executions import local_time
 from batchrun.results.summary import Summary
@@ -106,9 +107,18 @@ def counts_lines(summary: Summary) -> list[str]:
         lines.append(f"throttled at least {summary.throttled:,} so far")
     elif summary.throttled:
         lines.append(f"throttled {summary.throttled:,} of {counted(summary.attempts, 'request')} sent")
-    lines += endpoint_lines(summary)
+    lines += endpoint_lines(summary) + _worker_lines(summary)
     evaluated = evaluation_lines(summary.scores, summary.agreement)
     return [*lines, *_judge_lines(summary), *evaluated, *answer_lines(summary.answers)]
+
+
+def _worker_lines(summary: Summary) -> list[str]:
+    """Return who sends on a cluster, and who was lost."""
+    if (engine := summary.engine) is None:
+        return []
+    workers = [WorkerFigures(**each) for each in engine["workers"]]
+    texts = [workers_text(workers) if workers else "", lost_text(engine["workers_lost"], engine["put_back"])]
+    return [f"workers   {'; '.join(filter(None, texts))}"] if any(texts) else []
 
 
 def _judge_lines(summary: Summary) -> list[str]:

@@ -1,14 +1,23 @@
-"""What is shown of the endpoints of a run that sends: each of several, and whether the rows of a model wait."""
+"""What is shown of the endpoints of a run that sends: each of several, and whether the rows of a model wait.
+
+And of its workers, where it has any.
+"""
 
 from collections.abc import Iterable
 
+from batchrun.endpoint.pool.pool import Pool
 from batchrun.engine.pools import AnyPool, AnySender
-from batchrun.records import EndpointFigures, LaneState
+from batchrun.records import EndpointFigures, LaneState, WorkerFigures
 
 
 def endpoint_figures(pool: AnyPool) -> tuple[EndpointFigures, ...]:
     """Return the figures of each endpoint; nothing where there is one without a name."""
     return tuple(_figures(sender) for sender in pool.routes if sender.name)
+
+
+def worker_figures(pool: AnyPool) -> tuple[WorkerFigures, ...]:
+    """Return the figures of each worker of a cluster; nothing where this process sends."""
+    return () if isinstance(pool, Pool) else pool.workers
 
 
 def pause_of(pool: AnyPool) -> str | None:

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
+from batchrun.checkpoint import facts
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
@@ -65,6 +66,7 @@ class Sending:
         self._loop = asyncio.get_running_loop()
         self._links = Links(prepared)
         self._pool = self._new_pool()
+        self._lost_before = self.store.fact(facts.WORKERS_LOST) or 0, self.store.fact(facts.PUT_BACK) or 0
         self._ticker: Watch | None = None
         self._has_ended = False
 
@@ -199,6 +201,7 @@ class Sending:
             note_learned=self._note_learned,
             save=self._save,
             fail=self._fail,
+            lost_before=self._lost_before,
         )
 
     def _on_watch_end(self, watch: asyncio.Task[None]) -> None:

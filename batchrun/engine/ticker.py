@@ -12,8 +12,9 @@ from typing import TypeVar
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.store import Store
+from batchrun.endpoint.pool.pool import Pool
 from batchrun.engine.deadline import next_time_s, setting_text, stop_text
-from batchrun.engine.endpoint_figures import endpoint_figures, pause_of, probe_in_s
+from batchrun.engine.endpoint_figures import endpoint_figures, pause_of, probe_in_s, worker_figures
 from batchrun.engine.flight import flight_s, flight_text, patience_note
 from batchrun.engine.links import Links
 from batchrun.engine.pools import AnyPool
@@ -57,6 +58,8 @@ class Watch:
     """Writes run.json."""
     fail: Callable[[BatchrunError], None]
     """Drains the run; the error is raised after that."""
+    lost_before: tuple[int, int]
+    """Workers that were lost in earlier executions, and the rows that they had."""
     saved_s: float = 0.0
     shared_s: float = 0.0
     total: RowCount | None = None
@@ -75,6 +78,7 @@ class Watch:
             await self._keep()
         finally:
             self._note_total(expected_rows(self.job, self.source, self.store))
+            self._note_workers()
             self._note(facts.WAITING, 0)
             self._note(facts.PROBE_AT, None)
             self._note(facts.RATE, None)
@@ -105,6 +109,7 @@ class Watch:
                 self._note(facts.UNWANTED, self._unwanted())
                 if noted := [each._asdict() for each in endpoint_figures(self.pool)]:
                     self._note(facts.ENDPOINTS_NOW, noted)
+                self._note_workers()
                 await self.links.share(self.pool)
                 self._look_for_directory()
             if now_s - self.saved_s >= _SAVE_EVERY_S:
@@ -171,6 +176,14 @@ class Watch:
         if fact.name not in self.noted or value != self.noted[fact.name]:
             self.noted[fact.name] = value
             self.store.set_fact(fact, value)
+
+    def _note_workers(self) -> None:
+        """Record what is known of the workers of a cluster, and how many were lost over all executions."""
+        if isinstance(pool := self.pool, Pool):
+            return
+        self._note(facts.WORKERS_NOW, [each._asdict() for each in pool.workers])
+        self._note(facts.WORKERS_LOST, self.lost_before[0] + pool.lost)
+        self._note(facts.PUT_BACK, self.lost_before[1] + pool.leases.put_back)
 
     def _over(self, stop_at_s: float, now_s: float) -> str | None:
         """Return which deadline is over; None when none is."""
@@ -244,6 +257,7 @@ class Watch:
             drained_by_ms=self.drained_by_ms,
             unwanted=self._unwanted(),
             endpoints=endpoint_figures(pool),
+            workers=worker_figures(pool),
         )
 
 

@@ -32,6 +32,7 @@ from batchrun.records.totals import LaneState as LaneState
 from batchrun.records.totals import ModelTotals as ModelTotals
 from batchrun.records.totals import Parts as Parts
 from batchrun.records.totals import RowCount as RowCount
+from batchrun.records.totals import WorkerFigures as WorkerFigures
 from batchrun.records.totals import difference as difference
 from batchrun.records.totals import parts_of as parts_of
 from batchrun.records.totals import summed as summed

@@ -94,6 +94,22 @@ class EndpointFigures(NamedTuple):
     """Why it is away or closed, or why a part of what it serves waits; empty when nothing is wrong."""
 
 
+class WorkerFigures(NamedTuple):
+    """One worker of a run on a cluster at one moment, by its last word."""
+
+    worker: int
+    """Its number, from 1; one that is started in the place of a dead one has the same."""
+    node: str
+    """Name of its machine; empty until it has one."""
+    in_flight: int
+    limit: int
+    """How many requests it may have in flight."""
+    rows: int
+    """Rows that it has and that have no outcome yet."""
+    state: str = "open"
+    """`open`, `silent` (others have its slots, it has its rows), or `starting`."""
+
+
 class Figures(NamedTuple):
     """The progress of a run at one moment."""
 
@@ -129,6 +145,8 @@ class Figures(NamedTuple):
     """Rows that stay open, because nothing more is sent to their model."""
     endpoints: tuple[EndpointFigures, ...] = ()
     """Each endpoint; empty where there is one."""
+    workers: tuple[WorkerFigures, ...] = ()
+    """Each worker; empty where this process sends."""
 
 
 class LaneState(NamedTuple):

@@ -201,6 +201,12 @@ def _state(summary: Summary) -> str:
     return _STATES.get(summary.state, summary.state)
 
 
+def _workers(summary: Summary) -> dict[str, str]:
+    engine = summary.engine or {}
+    names = {"workers lost": "workers_lost", "rows of these, sent again": "put_back"}
+    return {text: f"{engine[name]:,}" for text, name in names.items() if engine.get(name)}
+
+
 def _totals(summary: Summary) -> dict[str, str]:
     totals = {
         "rows completed": f"{summary.completed:,}",
@@ -211,6 +217,7 @@ def _totals(summary: Summary) -> dict[str, str]:
             f"rows of {each['model']} answered by {each['answered_by']}": f"{each['rows']:,}"
             for each in summary.fallbacks
         },
+        **_workers(summary),
         "tokens in": stated_text(summary.prompt_tokens),
         "tokens out": stated_text(summary.completion_tokens),
         "simulated cost" if summary.simulated else "cost": summary.cost_text,

@@ -7,6 +7,7 @@ from batchrun.job.catalogue import cap_text, spent_text
 from batchrun.prompts.count import left_s
 from batchrun.records import EndpointFigures, Figures
 from batchrun.report.texts import duration_text, rows_text, short_count
+from batchrun.report.workers import workers_text
 
 LINE_EVERY_S = 5.0
 """Time between two lines of a log, at first."""
@@ -99,6 +100,8 @@ def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
         yield _Part(f"{figures.rate_per_s:.1f}/s", 2)
     yield _Part(f"{figures.in_flight}/{figures.limit} in flight", 3)
     yield from _endpoints(figures.endpoints)
+    if figures.workers:
+        yield _Part(workers_text(figures.workers), 8)
     if figures.waiting:
         yield _Part(f"{figures.waiting:,} to send again", 5)
     if figures.throttled:

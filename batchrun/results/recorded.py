@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from batchrun.checkpoint.history import ExecutionTimes
 from batchrun.checkpoint.reader import Failures
 from batchrun.endpoint.pool.budget import Amount
-from batchrun.records import EndpointFigures, RowCount
+from batchrun.records import EndpointFigures, RowCount, WorkerFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,12 @@ class Recorded(NamedTuple):
     """Rows that a run that runs leaves open, because nothing more is sent to their model."""
     endpoints: tuple[EndpointFigures, ...] = ()
     """Each endpoint of several, while the run runs."""
+    workers: tuple[WorkerFigures, ...] = ()
+    """Each worker of a cluster, while the run runs."""
+    workers_lost: int = 0
+    """Workers that have died, over all executions."""
+    put_back: int = 0
+    """Rows that these had."""
     limits: Mapping[str, int] = {}
     """The last limit of each endpoint of several, by its name."""
     set_aside: Amount = Amount()

@@ -1,10 +1,10 @@
 """The state of a run, seen from another process: read from its checkpoint and its run.json."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.history import Ended, ExecutionTimes
@@ -12,7 +12,7 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
 from batchrun.job.judging import JUDGE
 from batchrun.prompts.count import output_rows, rows_left
-from batchrun.records import EndpointFigures, Figures, ModelTotals, RowCount, summed
+from batchrun.records import EndpointFigures, Figures, ModelTotals, RowCount, WorkerFigures, summed
 from batchrun.results.executions import pause_entries, pause_reason
 from batchrun.results.recorded import Findings, Recorded, Status
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, SUMMARY, stored_job
@@ -21,6 +21,8 @@ from batchrun.results.summary import Summary, summarize
 from batchrun.results.used import kept_aside, stated, used_in
 from batchrun.results.writer import read_agreement, read_answers, read_scores
 from batchrun.storage.processes import is_alive, this_machine
+
+T = TypeVar("T")
 
 _GONE = "gone"
 """State of a run whose process wrote that it is running, and no longer exists."""
@@ -109,15 +111,18 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         stopping=checkpoint.fact(facts.STOPPING) if is_running else None,
         drained_by_ms=checkpoint.fact(facts.DRAINED_BY) if is_running else None,
         unwanted=(checkpoint.fact(facts.UNWANTED) or 0) if is_running else 0,
-        endpoints=endpoint_figures(checkpoint.fact(facts.ENDPOINTS_NOW)) if is_running else (),
+        endpoints=_noted(EndpointFigures, checkpoint.fact(facts.ENDPOINTS_NOW)) if is_running else (),
+        workers=_noted(WorkerFigures, checkpoint.fact(facts.WORKERS_NOW)) if is_running else (),
+        workers_lost=checkpoint.fact(facts.WORKERS_LOST) or 0,
+        put_back=checkpoint.fact(facts.PUT_BACK) or 0,
         limits=checkpoint.last_limits(),
     )
 
 
-def endpoint_figures(noted: list[Any] | None) -> tuple[EndpointFigures, ...]:
-    """Return what a run has noted of its endpoints; nothing where it has one, or a newer version noted other things."""
+def _noted(kind: Callable[..., T], noted: list[Any] | None) -> tuple[T, ...]:
+    """Return what a run has noted of its endpoints or workers; nothing where a newer version noted other things."""
     with suppress(TypeError):
-        return tuple(EndpointFigures(**each) for each in noted or ())
+        return tuple(kind(**each) for each in noted or ())
     return ()
 
 
@@ -192,6 +197,7 @@ def figures_of(directory: Path) -> Figures:
         drained_by_ms=recorded.drained_by_ms,
         unwanted=recorded.unwanted,
         endpoints=recorded.endpoints,
+        workers=recorded.workers,
     )
 
 

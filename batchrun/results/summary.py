@@ -92,6 +92,11 @@ class Summary:
     it no more); of its rows `requests`, `completed`, `failed`, `attempts`, `throttled`, token counts and
     `cost_usd`; requests `in_flight`, and its `limit`. While the run runs, its `state`: `open`, `away` or `closed` (it
     is sent nothing more; this stays after the end), `since` when, and a `message`."""
+    engine: dict[str, Any] | None = None
+    """On a cluster: its `kind`; while the run runs, the `workers`, each with `worker` (its number), `node`,
+    `in_flight`, `limit` (the most that it may have in flight), `rows` and `state` (`open`, `silent` or `starting`); and
+    over all executions, how many workers were lost (`workers_lost`), and how many rows they had (`put_back`). None
+    elsewhere."""
     reused: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One entry per `run` whose answers were taken (`reuse`), and for how many `rows`: nothing was sent for them."""
     fallbacks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -217,10 +222,23 @@ def summarize(
         unrecorded=recorded.unrecorded,
         copies=recorded.copies,
         endpoints=endpoint_entries(job, parts, prices, recorded),
+        engine=_engine(job, recorded),
         reused=reused_rows(parts),
         fallbacks=fallback_rows(parts),
         **_times(recorded, prices, sums.requests),
     )
+
+
+def _engine(job: Job, recorded: Recorded) -> dict[str, Any] | None:
+    """Return what is known of the workers; None where no worker has sent, and none is to."""
+    if job.engine.kind == "local" and not recorded.workers_lost:
+        return None
+    return {
+        "kind": job.engine.kind,
+        "workers": [each._asdict() for each in recorded.workers],
+        "workers_lost": recorded.workers_lost,
+        "put_back": recorded.put_back,
+    }
 
 
 def _costs(job: Job, parts: Parts, prices: PriceOf, *, may_owe: bool) -> dict[str, Any]:

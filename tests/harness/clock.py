@@ -36,6 +36,10 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         """Return the virtual time, in seconds from 0."""
         return self._jumping.now_s
 
+    def stand_still(self, for_s: float) -> None:
+        """Let time pass in which nothing runs, as in a process that is stopped."""
+        self._jumping.now_s += for_s
+
 
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on a virtual clock."""

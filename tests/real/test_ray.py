@@ -78,6 +78,8 @@ def test_a_worker_and_a_node_that_die_cost_no_row(tmp_path: Path, cluster: Any, 
     assert len(rows) == 2_400
     assert all(row["status"] == "completed" for row in rows)
     assert bought_again(ledger) <= 2 * 40
+    assert "worker 1 on" in run.text
+    assert "raylet" not in run.text  # Ray itself would print on stdout, where programs expect JSON
 
 
 def test_an_interrupted_run_drains_and_continues_on_one_machine(tmp_path: Path, cluster: Any, endpoint) -> None:

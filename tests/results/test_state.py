@@ -13,9 +13,10 @@ from harness.settled import TWO_ENDPOINTS, body_of, settle
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.in_flight import Journal
 from batchrun.checkpoint.store import Store
+from batchrun.cli.texts import counts_lines
 from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Input, Job, Model, Output
-from batchrun.records import EndpointFigures, Usage
+from batchrun.records import EndpointFigures, Usage, WorkerFigures
 from batchrun.results.export import export
 from batchrun.results.identity import note_requests
 from batchrun.results.state import figures_of, is_fresh, is_running, judge_entry, summary_of
@@ -130,6 +131,28 @@ def two_endpoints(pid: int) -> None:
         store.note_limit(1_000, 8, "start", "west")
         store.set_fact(facts.ENDPOINTS_NOW, [each._asdict() for each in now])
     (OUT / "run.json").write_text(json.dumps({"state": "running", "pid": pid}))
+
+
+def test_the_workers_of_a_cluster_are_known_while_the_run_runs_and_those_lost_also_later() -> None:
+    """A run that went on on one machine has lost none since."""
+    now = [WorkerFigures(1, "n", 3, 20, 31), WorkerFigures(2, "m", 0, 0, 12, "silent")]
+    settled_run()
+    with Store(OUT) as store:
+        assert summary_of(OUT).engine is None
+        store.history.begin_execution(1_000)
+        store.set_fact(facts.WORKERS_NOW, [each._asdict() for each in now])
+        store.set_fact(facts.WORKERS_LOST, 2)
+        store.set_fact(facts.PUT_BACK, 90)
+    (OUT / "run.json").write_text(json.dumps({"state": "running", "pid": os.getpid()}))
+    assert figures_of(OUT).workers == tuple(now)
+    engine = summary_of(OUT).engine
+    assert engine is not None
+    assert engine["workers"] == [each._asdict() for each in now]
+    (line,) = (line for line in counts_lines(summary_of(OUT)) if line.startswith("workers"))
+    assert line == "workers   2 workers: 3 – (1 silent); 2 workers lost; 90 rows that they had went to others"
+    (OUT / "run.json").write_text(json.dumps({"state": "stopped"}))
+    assert figures_of(OUT).workers == ()
+    assert summary_of(OUT).engine == {"kind": "local", "workers": [], "workers_lost": 2, "put_back": 90}
 
 
 SHOWN = ("name", "requests", "throttled", "cost_usd", "in_flight", "limit", "state", "since", "message")

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.rules import Listeners
+from batchrun.engine.cluster.hiring import AGAIN_S, Hiring
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.messages import Orders, Word, pack_requests, unpack_outcomes
 from batchrun.engine.cluster.outages import Outages
@@ -35,8 +36,6 @@ _NUDGE_EVERY_S, _NUDGE_AFTER_S, _NUDGE_AGAIN_S = 0.025, 0.04, 0.1
 LEND_AFTER_S = 4.0
 """How long a worker may be silent until others have its slots: twice the time for which it sends without a word."""
 
-_HIRE_AGAIN_S = 0.1
-
 _READ_AHEAD = 4
 """Rows that are read ahead, in times the limit, and 512 more."""
 
@@ -54,21 +53,23 @@ class Driver(Overview):
         till: Till | None = None,
         may_admit: Callable[[], bool] = lambda: True,
         say: Callable[[str], None] = lambda text: None,
+        room: Callable[[], str] = lambda: "",
     ) -> None:
         """Prepare, in the running event loop; `run` starts.
 
         Args:
-            hire: starts a worker in a place, a number from 0; it is called again when that one died.
+            hire: starts workers; see `Hiring`.
             keepers: share the limits, by endpoint.
             listeners: what to report to.
             workers: returns how many there should be now; never fewer than before.
             till: shares the caps; None where the job has none.
             may_admit: asked before rows are given; False while the checkpoint is behind.
             say: takes a line of the log.
+            room: returns what workers need and what is free; see `Hiring`.
         """
         self._loop = asyncio.get_running_loop()
-        super().__init__(keepers, self._loop.time)
-        self._hire, self._listeners = hire, listeners
+        super().__init__(Hiring(hire, say=say, now_s=self._loop.time, room=room), keepers, self._loop.time)
+        self._listeners = listeners
         self._keepers, self._till, self._outages = keepers, till, Outages()
         self._workers, self._may_admit, self._say = workers, may_admit, say
         self._hungry = asyncio.Event()
@@ -123,35 +124,19 @@ class Driver(Overview):
 
     async def _fill_place(self, place: int) -> None:
         """Have a worker in one place from the start to the end of the run."""
-        while not self._is_over:
-            handle = self._hire(place)
+        while (hired := await self.hiring.hired(place, lambda: self._is_over)) is not None:
+            handle, incarnation = hired
+            self.posts[place] = Post(handle, self._loop.time())
+            self.leases.join(place)
+            for sharer in self._sharers:
+                sharer.join(place)
             try:
-                incarnation = await self._opened(handle)
-                if incarnation is None:
-                    handle.kill()
-                    return
-                self.posts[place] = Post(handle, self._loop.time())
-                self.leases.join(place)
-                for sharer in self._sharers:
-                    sharer.join(place)
                 await self._serve(place, incarnation)
                 return
             except WorkerDied:
                 self._bury(place)
                 handle.kill()
-                await asyncio.sleep(_HIRE_AGAIN_S)
-
-    async def _opened(self, handle: Handle) -> str | None:
-        """Wait for a worker, for which there may be no room until a node joins; None: the run is over."""
-        opening = asyncio.ensure_future(handle.open())
-        try:
-            while not self._is_over:
-                done, _ = await asyncio.wait((opening,), timeout=0.5)
-                if done:
-                    break
-            return opening.result() if opening.done() else None
-        finally:
-            opening.cancel()
+                await asyncio.sleep(AGAIN_S)
 
     def _bury(self, place: int) -> None:
         """Take back what a dead worker had."""
@@ -228,7 +213,7 @@ class Driver(Overview):
                 word = await post.handle.exchange(orders)
                 post.asked_s = None
                 return word
-            await asyncio.sleep(_HIRE_AGAIN_S)
+            await asyncio.sleep(AGAIN_S)
 
     def _hear(self, place: int, word: Word) -> None:
         """Take a worker's word."""

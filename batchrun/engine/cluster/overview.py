@@ -3,25 +3,29 @@
 from collections.abc import Callable, Mapping
 
 from batchrun.endpoint.pool.closure import REFUSED
+from batchrun.engine.cluster.hiring import Hiring
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.leases import Leases
 from batchrun.engine.cluster.messages import Word
 from batchrun.engine.cluster.post import Post
 from batchrun.engine.cluster.routes import SharedRoute
-from batchrun.records import Stop
+from batchrun.records import Stop, WorkerFigures
 
 
 class Overview:
     """The figures of all workers together."""
 
-    def __init__(self, keepers: Mapping[str, Keeper], now_s: Callable[[], float]) -> None:
+    def __init__(self, hiring: Hiring, keepers: Mapping[str, Keeper], now_s: Callable[[], float]) -> None:
         """Begin without workers.
 
         Args:
+            hiring: starts workers.
             keepers: share the limits, by endpoint.
             now_s: the clock.
         """
         self._now_s = now_s
+        self.hiring = hiring
+        """Starts workers."""
         self.leases = Leases()
         """Which worker has which rows."""
         self.posts: dict[int, Post] = {}
@@ -33,6 +37,21 @@ class Overview:
         self.stopping: Stop | None = None
         self.lost = 0
         """How many workers have died."""
+
+    @property
+    def workers(self) -> tuple[WorkerFigures, ...]:
+        """Each worker, by its last word, those that are being started too."""
+        return tuple(self._figures(place) for place in sorted({*self.posts, *self.hiring.nodes}))
+
+    def _figures(self, place: int) -> WorkerFigures:
+        post = self.posts.get(place)
+        if post is None:
+            return WorkerFigures(place + 1, self.hiring.nodes[place], 0, 0, 0, "starting")
+        keepers = [route.keeper for route in self.routes]
+        in_flight, limit = map(sum, zip(*(keeper.allowances[place] for keeper in keepers), strict=True))
+        is_silent = any(keeper.is_lent(place) for keeper in keepers)
+        rows = self.leases.count(place)
+        return WorkerFigures(place + 1, post.handle.node, in_flight, limit, rows, "silent" if is_silent else "open")
 
     @property
     def _words(self) -> list[Word]:
@@ -82,8 +101,8 @@ class Overview:
 
     @property
     def is_away(self) -> bool:
-        """Whether no worker can send anything."""
-        return all(route.is_away for route in self.routes)
+        """Whether no worker can send anything, or none has started yet."""
+        return not self._words or all(route.is_away for route in self.routes)
 
     @property
     def away_s(self) -> float | None:

@@ -102,18 +102,26 @@ class Worker:
 
     async def exchange(self, orders: Orders) -> Word:
         """Carry out orders, wait until there is something to report, and report it. Raises what the pool raised."""
-        if self._loop.time() - self._called_s > LEASE_S:  # its slots may have been lent meanwhile
-            for bound in self._bounds.values():
-                bound.change(-bound.current)
-        self._called_s = self._loop.time()
+        self._renew()
         if orders.number == self._number and self._last_word is not None:
             return self._last_word
         self._number = orders.number
         self._obey(orders)
         await self._wait(orders.ship_s)
-        self._called_s = self._loop.time()
+        self._renew()
         self._last_word = self._word()
         return self._last_word
+
+    def _renew(self) -> None:
+        """Note a call, or the end of its wait; give up all slots if that was late: others may have them meanwhile.
+
+        A wait ends late where the process was stopped, or its machine slept.
+        """
+        now_s = self._loop.time()
+        if now_s - self._called_s > LEASE_S:
+            for bound in self._bounds.values():
+                bound.change(-bound.current)
+        self._called_s = now_s
 
     def nudge(self) -> None:
         """End the wait of the exchange that is under way: the driver has something to tell."""

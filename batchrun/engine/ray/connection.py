@@ -11,6 +11,8 @@ from batchrun.job.engine import RAY_CLIENT, Engine
 
 _ADDRESS = "RAY_ADDRESS"
 
+_PRINTS = "print_to_stdstream"
+
 _HEAD_AWAY_S = 600
 """How long the driver lives on when the head of the cluster is away. Ray would end its process after 60 s."""
 
@@ -35,6 +37,14 @@ class Connection:
     def nodes(self) -> int:
         """How many nodes are alive."""
         return len(self._addresses)
+
+    def room(self, cpus: float) -> str:
+        """Return how many processors a worker needs, and how many are free; empty where it needs none."""
+        if not cpus:
+            return ""
+        free, all_of = (each.get("CPU", 0) for each in (self._ray.available_resources(), self._ray.cluster_resources()))
+        needed = "1 processor" if cpus == 1 else f"{cpus:g} processors"
+        return f"each needs {needed}, and {free:g} of the {all_of:g} of the cluster are free"
 
     @property
     def is_local(self) -> bool:
@@ -65,9 +75,26 @@ def connected(engine: Engine) -> Iterator[Connection]:
         return
     _join(ray, address)
     try:
-        yield Connection(ray)
+        with _silent():
+            yield Connection(ray)
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep Ray from printing on stdout that a worker or a node has died: the run reports it, and others read stdout.
+
+    No setting of Ray does this. Where a version has no such function, nothing changes.
+    """
+    from ray._private import worker
+
+    printing = getattr(worker, _PRINTS, None)
+    setattr(worker, _PRINTS, lambda *lines, **settings: None)
+    try:
+        yield
+    finally:
+        setattr(worker, _PRINTS, printing)
 
 
 def _imported() -> Any:

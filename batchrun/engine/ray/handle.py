@@ -5,7 +5,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+from ray.exceptions import (
+    ActorUnavailableError,
+    NodeDiedError,
+    ObjectLostError,
+    ObjectStoreFullError,
+    OutOfDiskError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from batchrun import __version__
 from batchrun.endpoint.access import Access
@@ -16,6 +26,13 @@ from batchrun.engine.ray.actor import Actor
 from batchrun.errors import JobError
 
 T = TypeVar("T")
+
+_CURE = "install the same version of batchrun on all nodes"
+
+_PASSING = (ActorUnavailableError, ObjectLostError, ObjectStoreFullError, OutOfDiskError)
+"""A message did not arrive, or there was no room for it: the call can be repeated."""
+
+_DEADLY = (RayActorError, NodeDiedError, OutOfMemoryError, WorkerCrashedError)
 
 
 class RayHandle:
@@ -44,18 +61,15 @@ class RayHandle:
 
     async def open(self) -> str:
         """Wait until it is there, and start it; return its incarnation."""
-        version, self.node = await _answer(self._actor.place.remote())
+        version, self.node = await _answer(self._actor.place.remote)
         if version != __version__:
-            raise JobError(
-                f"node {self.node} has batchrun {version}, and this machine has {__version__}; "
-                "install the same version on all nodes"
-            )
-        lacking = await _answer(self._actor.find_keys.remote(self._setup))
-        return await _answer(self._actor.open.remote(self._accesses_of(lacking, self.node)))
+            raise JobError(f"node {self.node} has batchrun {version}, and this machine has {__version__}; {_CURE}")
+        lacking = await _answer(self._actor.find_keys.remote, self._setup)
+        return await _answer(self._actor.open.remote, self._accesses_of(lacking, self.node))
 
     async def exchange(self, orders: Orders) -> Word:
         """Make one exchange."""
-        return await _answer(self._actor.exchange.remote(orders))
+        return await _answer(self._actor.exchange.remote, orders)
 
     def nudge(self) -> None:
         """End the wait of the exchange that is under way."""
@@ -67,13 +81,22 @@ class RayHandle:
             ray.kill(self._actor)
 
 
-async def _answer(call: Awaitable[T]) -> T:
-    """Return the answer to a call; raise what the driver understands, or what the worker raised."""
+async def _answer(call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+    """Make a call and return its answer; raise what the driver understands, or what the worker raised."""
     try:
-        return await call
-    except ActorUnavailableError as error:
+        return await call(*arguments)
+    except _PASSING as error:
         raise WorkerUnavailable from error
-    except RayActorError as error:
+    except _DEADLY as error:
+        if getattr(error, "actor_init_failed", False):  # it would fail on every try
+            raise JobError(f"a worker cannot start on a node: {_cause(error)}; {_CURE}") from None
         raise WorkerDied from error
     except RayTaskError as error:
+        if isinstance(error.cause, _PASSING):
+            raise WorkerUnavailable from error
         raise error.cause from None
+
+
+def _cause(error: Exception) -> str:
+    """Return the last line of the worker's traceback."""
+    return next(line.strip() for line in reversed(str(error).splitlines()) if line.strip())

@@ -83,6 +83,7 @@ class RayTeam:
             till=None if prepared.budget is None else Till(prepared.budget),
             may_admit=may_admit,
             say=prepared.progress.say,
+            room=lambda: self._connection.room(job.engine.cpus_per_worker),
         )
 
     def _handed_over(self, prepared: Prepared, name: str, node: str) -> Access:

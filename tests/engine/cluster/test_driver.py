@@ -106,13 +106,19 @@ def test_a_worker_that_is_cut_off_for_a_while_loses_nothing() -> None:
     endpoint = Endpoint(lambda now_s: 40, lognormal(0.3))
     cluster = Cluster(endpoint)
 
+    states = []
+
     async def cut(cluster: Cluster, driver: Driver) -> None:
-        await asyncio.sleep(5)
-        cluster.workers[0].is_cut_off = True
-        await asyncio.sleep(8)
-        cluster.workers[0].is_cut_off = False
+        for is_cut_off in (True, False):
+            await asyncio.sleep(5)
+            states.append([each.state for each in driver.workers])
+            cluster.workers[0].is_cut_off = is_cut_off
+            await asyncio.sleep(3)
+            states.append([each.state for each in driver.workers])
 
     cluster.run(3_000, meanwhile=cut)
+    awake = ["open"] * 4
+    assert states == [awake, awake, ["silent", *awake[1:]], awake]
     assert rows_of(cluster) == list(range(3_000))
     assert endpoint.accepted == 3_000
     assert used(endpoint) >= 0.85
@@ -193,3 +199,40 @@ def test_an_endpoint_that_never_answers_stops_the_run_after_a_minute() -> None:
     assert stop is not None
     assert "nothing has answered yet" in stop.message
     assert 60 < cluster.ended_s < 80
+
+
+def test_the_time_that_workers_take_to_start_is_none_in_which_they_sent() -> None:
+    """A rate that counts it would foresee an end that is far too late."""
+    cluster = Cluster(Endpoint(lambda now_s: 40, lognormal(0.3)), starts_s=10)
+    seen = []
+
+    async def look(cluster: Cluster, driver: Driver) -> None:
+        for _ in range(3):
+            await asyncio.sleep(4)
+            seen.append(driver.is_away)
+
+    cluster.run(1_000, meanwhile=look)
+    assert seen == [True, True, False]
+
+
+def test_the_figures_of_workers_add_up_to_those_of_the_run() -> None:
+    """While they start, at work, and with one in the place of a dead one."""
+    cluster = Cluster(Endpoint(lambda now_s: 40, lognormal(0.3)), starts_s=2)
+    seen = []
+
+    async def look(cluster: Cluster, driver: Driver) -> None:
+        await asyncio.sleep(1)
+        seen.append([each.state for each in driver.workers])
+        await asyncio.sleep(4)
+        await cluster.workers[2].die(noticed_s=1)
+        await asyncio.sleep(1)
+        seen.append([each.state for each in driver.workers])
+        await asyncio.sleep(4)
+        seen.append([each.state for each in driver.workers])
+        assert sum(each.in_flight for each in driver.workers) == driver.in_flight
+        assert sum(each.rows for each in driver.workers) == driver.leases.leased
+        assert sum(each.limit for each in driver.workers) <= cluster.keeper.limit.current
+        assert [each.worker for each in driver.workers] == [1, 2, 3, 4]
+
+    cluster.run(4_000, meanwhile=look)
+    assert seen == [["starting"] * 4, ["open", "open", "starting", "open"], ["open"] * 4]
