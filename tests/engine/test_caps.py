@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import date
+from functools import reduce
 from math import inf
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import pytest
 from harness.clock import run_virtually
 from harness.prompts import write_prompts
 
+from batchrun.endpoint.pool.budget import NOTHING_USED, Amount
 from batchrun.endpoint.pool.gate import gates_of
-from batchrun.engine.caps import cap_usd_of, rates_of
+from batchrun.engine.caps import budget_of, cap_usd_of, rates_of
 from batchrun.engine.preflight.check import check
 from batchrun.engine.runner import run
 from batchrun.errors import JobError
 from batchrun.job.sections import Input, Job, Limits, Model, Output
+from batchrun.prompts.bundles import joined
 from batchrun.prompts.source import Source
 from batchrun.records import Request
 
@@ -41,6 +44,25 @@ def test_photos_count_as_images_under_a_token_rate() -> None:
         return asyncio.get_running_loop().time()
 
     assert 30 < run_virtually(send_all()) < 60
+
+
+def test_a_bundle_counts_as_what_is_in_it() -> None:
+    """Its tokens, those expected and the most that it can use, are the sums over its requests."""
+    alone = [
+        replace_body(Request(row, "m", 0, b"", b"", None, "embeddings"), input="x" * 50 * row) for row in range(1, 5)
+    ]
+    together = joined(alone)
+    job = Job(input=Input(path=("in.jsonl",)), limits=Limits(tokens_per_minute=60_000, max_tokens_total=100_000))
+    rates = rates_of(job)[""]
+    assert rates.expected_tokens(together) == sum(map(rates.expected_tokens, alone))
+    budget = budget_of(job, NOTHING_USED, simulated=False)
+    assert budget is not None
+    found = [budget.reserve(each) for each in (together, *alone)]
+    assert found[0] == reduce(Amount.plus, filter(None, found[1:]))
+
+
+def replace_body(request: Request, **asked: object) -> Request:
+    return request._replace(body=orjson.dumps({"model": request.model} | asked))
 
 
 CAPPED = Job(input=Input(path=("in.jsonl",)), model=Model(names=("gpt-9",)), limits=Limits(max_cost_usd=1.0))
