@@ -1,6 +1,8 @@
 """Models are numbered in the order in which they are seen first, and keep their numbers."""
 
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,27 @@ def test_the_numbers_so_far_do_not_change_while_the_writer_uses_them() -> None:
         used[name] = number
         models.number_of("b")
     assert used == {"a": 0}
+
+
+def test_two_threads_that_see_a_model_first_give_it_one_number() -> None:
+    """The reader's thread, and the event loop where a model is only a fallback."""
+    found: list[int] = []
+
+    class Slow(WriteQueue):
+        def run(self, statement: str, *values: Any) -> None:
+            if not found:
+                found.append(-1)
+                other.start()
+                other.join(0.1)
+            super().run(statement, *values)
+
+    queue = Slow()
+    models = ModelNumbers(Path(FILE_NAME), queue)
+    other = Thread(target=lambda: found.append(models.number_of("m")))
+    number = models.number_of("m")
+    other.join()
+    assert found == [-1, number]
+    assert [values for _, values in queue.take().statements] == [(0, "m")]
 
 
 def test_the_number_of_a_request_has_its_row_its_model_and_its_sample() -> None:

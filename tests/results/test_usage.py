@@ -9,7 +9,15 @@ from harness.priced import priced
 
 from batchrun.job.sections import Price
 from batchrun.records import AnswerSource, ModelTotals, Usage, summed
-from batchrun.results.usage import MODEL_COLUMNS, USAGE_COLUMNS, cost_of, model_rows, usage_rows, write_usage
+from batchrun.results.usage import (
+    MODEL_COLUMNS,
+    USAGE_COLUMNS,
+    cost_of,
+    fallback_rows,
+    model_rows,
+    usage_rows,
+    write_usage,
+)
 
 PRICE = Price(input_usd_per_mtok=2, output_usd_per_mtok=10, cached_input_usd_per_mtok=1)
 TOTALS = ModelTotals(
@@ -82,6 +90,21 @@ def test_each_endpoint_has_a_row_at_its_own_price(tmp_path: Path) -> None:
     assert model_rows(parts, price)[0]["cost_usd"] is None
     write_usage(tmp_path / "usage.parquet", rows)
     assert pq.read_table(tmp_path / "usage.parquet").to_pylist() == rows
+
+
+def test_what_fallbacks_have_answered_is_counted_by_model_over_all_endpoints() -> None:
+    """Rows that no fallback answered are in no entry."""
+    parts = {
+        AnswerSource("m", "east"): ModelTotals(5, 5),
+        AnswerSource("m", "east", "spare"): ModelTotals(2, 2),
+        AnswerSource("m", "west", "spare"): ModelTotals(1, 1),
+        AnswerSource("n", "west", "spare"): ModelTotals(4, 4),
+        AnswerSource("spare", "west"): ModelTotals(attempts=3),
+    }
+    assert fallback_rows(parts) == [
+        {"model": "m", "answered_by": "spare", "rows": 3},
+        {"model": "n", "answered_by": "spare", "rows": 4},
+    ]
 
 
 @pytest.mark.parametrize(
