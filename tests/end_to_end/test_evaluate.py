@@ -146,7 +146,7 @@ def test_several_scorers_groups_and_votes_are_shown_wherever_scores_are(batchrun
     page = Path("out/report.html").read_text()
     assert agreed.replace("'", "&#39;") in page
     assert "<h3>score_loose</h3>" in page
-    assert "<td>odd</td>" in page
+    assert ">odd</td>" in page
 
 
 def test_an_evaluation_that_cannot_be_made_is_refused_before_anything_is_sent(run: Any) -> None:

@@ -11,10 +11,9 @@ from harness.prompts import write_prompts
 from batchrun import Job, run
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
-from batchrun.endpoint import models
-from batchrun.engine import access, execution
+from batchrun.endpoint import access
+from batchrun.engine import execution
 from batchrun.engine.options import Options
-from batchrun.engine.preflight import probe
 from batchrun.engine.shared_limit import LimitMemory
 from batchrun.errors import EndpointRefused, InputError
 from batchrun.job.sections import Input, Model, Output
@@ -75,7 +74,7 @@ def test_a_home_folder_that_hangs_is_named_where_the_key_is_looked_for(monkeypat
     log = Log("the key")
     monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.1)
 
-    def hang(endpoint: Any) -> Any:
+    def hang(*_: Any) -> Any:
         assert log.reported.wait(PATIENCE_S)
         raise EndpointRefused("no key")
 
@@ -86,26 +85,22 @@ def test_a_home_folder_that_hangs_is_named_where_the_key_is_looked_for(monkeypat
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments"),
-    [
-        (probe, ["check", "in.jsonl", "-m", "m"]),
-        (probe, ["check", "in.jsonl", "-m", "m", "--probe"]),
-        (models, ["models"]),
-    ],
+    "arguments",
+    [["check", "in.jsonl", "-m", "m"], ["check", "in.jsonl", "-m", "m", "--probe"], ["models"]],
 )
 def test_other_commands_report_a_home_folder_that_hangs_too(
-    module: Any, arguments: list[str], batchrun: Any, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], batchrun: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slow, "SLOW_AFTER_S", 0.1)
     write_prompts("a")
 
-    def hang(endpoint: Any) -> Any:
+    def hang(*_: Any) -> Any:
         for timer in threading.enumerate():
             if isinstance(timer, threading.Timer):
                 timer.join(PATIENCE_S)  # it prints the message
         raise EndpointRefused("no key")
 
-    monkeypatch.setattr(module, "find_key", hang)
+    monkeypatch.setattr(access, "find_key", hang)
     assert "still waiting for the key after 0.1 s: the file system of ~/.netrc " in batchrun(*arguments).stderr
 
 

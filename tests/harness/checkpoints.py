@@ -21,7 +21,7 @@ def requests(*prompts: str, model: str = "m", first: int = 0) -> list[Request]:
 
 def answer(request: Request, **changes: Any) -> Outcome:
     """Return a completed outcome with 3 tokens in and 2 tokens out."""
-    row, model, sample, key, _, custom_id, _ = request
+    row, model, sample, key, _, custom_id, *_ = request
     body = b"answer to " + key
     usage = Usage(3, 2, 5, 1, 0)
     return Outcome(row, model, sample, key, custom_id, None, None, 200, 1, 0.5, 1000 + row, body, usage)._replace(

@@ -275,6 +275,6 @@ def test_a_damaged_answer_is_reported_and_not_shown_as_one_without_text(tmp_path
     place = data.rfind(b'"choices"')
     data[place : place + 16] = bytes(16)
     path.write_bytes(data)
-    with pytest.raises(DamagedError, match=r"the answer of a completed row is not a chat completion.*--salvage"):
+    with pytest.raises(DamagedError, match=r"the answer of a completed row is not an answer.*--salvage"):
         export(tmp_path)
     assert (tmp_path / RESULTS).read_bytes() == before
