@@ -8,7 +8,7 @@ Rows of a model that is closed stay open: those that wait are dropped. What work
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from batchrun.records import Outcome, Request
 
@@ -21,8 +21,10 @@ class Leases:
     def __init__(self) -> None:
         self._queue: deque[Request] = deque()
         self._leased: dict[int, dict[_Key, Request]] = {}
-        self._left: dict[int, dict[_Key, Request]] = {}  # of closed models
+        self._left: dict[int, dict[_Key, Request]] = {}  # that may stay open
         self._closed: set[str] = set()
+        self.fallbacks: Mapping[str, str] = {}
+        """Model → its fallback: rows of the model may stay open where that is closed."""
         self.models: dict[str, None] = {}
         """The models that were asked for."""
         self.is_fed = False
@@ -76,7 +78,7 @@ class Leases:
         self._closed.add(model)
         self._queue = deque(request for request in self._queue if request.model != model)
         for worker, rows in self._leased.items():
-            its = {key: request for key, request in rows.items() if request.model == model}
+            its = {key: request for key, request in rows.items() if self._may_stay_open(request)}
             self._left[worker] |= its
             for key in its:
                 del rows[key]
@@ -84,13 +86,18 @@ class Leases:
     def take(self, worker: int, most: int, most_bytes: int) -> list[Request]:
         """Lease the next rows to a worker: at most so many, and of so many bytes, but one in any case."""
         taken: list[Request] = []
-        mine, size = self._leased[worker], 0
+        size = 0
         while self._queue and len(taken) < most and size < most_bytes:
             request = self._queue.popleft()
             size += len(request.body)
+            mine = (self._left if self._may_stay_open(request) else self._leased)[worker]
             mine[request.row, request.model, request.sample] = request
             taken.append(request)
         return taken
+
+    def _may_stay_open(self, request: Request) -> bool:
+        """Return whether a row may get no outcome, so that nobody waits for one."""
+        return request.model in self._closed or self.fallbacks.get(request.model) in self._closed
 
     def settle(self, worker: int, outcome: Outcome) -> bool:
         """Note an outcome; return whether it counts."""

@@ -100,6 +100,7 @@ class PoolMaker:
                 repair=repair,
                 strict=None if forms is None else Strictness(*forms, endpoint=name),
                 budget=None if self._budget is None else budget_at(job, self._budget, endpoint),
+                fallbacks=job.fallbacks,
                 models=len(job.models),
                 answered=known.answered,
                 answered_before=known.answered.get,

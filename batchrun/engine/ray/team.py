@@ -75,7 +75,7 @@ class RayTeam:
         for name, link in links.links.items():
             assert link.strides is not None
             keepers[name] = Keeper(link.limit, link.strides, ceilings[name])
-        return Driver(
+        driver = Driver(
             hire,
             keepers,
             listeners,
@@ -85,6 +85,8 @@ class RayTeam:
             say=prepared.progress.say,
             room=lambda: self._connection.room(job.engine.cpus_per_worker),
         )
+        driver.leases.fallbacks = job.fallbacks
+        return driver
 
     def _handed_over(self, prepared: Prepared, name: str, node: str) -> Access:
         """Return the access to an endpoint with the key of this machine, for a node that does not have it.
