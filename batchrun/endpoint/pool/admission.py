@@ -37,10 +37,12 @@ class Admission:
         canary: Canary,
         proven: Collection[str] = (),
         is_heard: bool = False,
+        has_own_rates: bool = False,
     ) -> None:
         self.limit, self.supply, self.budget = limit, supply, budget
         self._proven = proven
         self._endpoint, self._canary = endpoint, canary
+        self._has_own_rates = has_own_rates
         self.is_heard = is_heard
         """Whether the endpoint has ever replied, with whatever status."""
         self.in_flight = 0
@@ -144,6 +146,10 @@ class Admission:
     def use(self) -> float:
         """The share of these slots that are in use."""
         return self.in_flight / max(1, self.limit.current)
+
+    def sends_at_once(self, now_s: float) -> bool:
+        """Return whether a request would be sent now: there is a slot, and no rate holds it back."""
+        return self.use < 1 and not self._has_own_rates and not self.pace.is_closed(now_s)
 
     @property
     def more_to_come(self) -> bool:

@@ -12,6 +12,8 @@ Only what is known about rows that may take servers down goes with them.
 A rejected row need not wait where another endpoint has a slot. So after its first rejection it is left to all. Later
 it stays where it was rejected, because only the same endpoint can show that it rejects the row for
 itself, for ever.
+
+A row that waits for the user's own rate of an endpoint is left to all when another endpoint has nothing else to send.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +32,12 @@ than all rows, rows that fail everywhere are not left from one endpoint to the n
 
 def open_siblings(lane: Lane) -> Sequence[Lane]:
     """Return the lanes of the model at other endpoints that answer, the least used first."""
-    return sorted((each for each in lane.siblings if each.is_open), key=lambda each: each.use)
+    return sorted((each for each in lane.siblings if each.is_open), key=lambda each: each.room.use)
+
+
+def is_wanted_elsewhere(lane: Lane, now_s: float) -> bool:
+    """Return whether another endpoint would send a row of the model now, and has none to send."""
+    return not lane.queue and any(each.room.sends_at_once(now_s) for each in open_siblings(lane))
 
 
 def leaves_s(lane: Lane) -> float | None:

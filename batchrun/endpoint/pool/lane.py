@@ -68,28 +68,13 @@ class Lane:
         self._answered_s = -inf  # when the last one came
         self.look_again_s: float | None = None
         """When `next` may have something to send, if not now; `next` sets it."""
-        self._canary, self._room = canary, room
+        self._canary, self.room = canary, room
         self._probes: set[Work] = set()  # under way
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits."""
         return not (self.queue or self.backlog.is_waiting or self.apart.held)
-
-    @property
-    def slots(self) -> int:
-        """How many requests of all models may be in flight at its endpoint."""
-        return self._room.slots
-
-    @property
-    def use(self) -> float:
-        """The share of these slots that are in use."""
-        return self._room.use
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether its endpoint has ever replied."""
-        return self._room.is_heard
 
     @property
     def is_open(self) -> bool:
@@ -103,12 +88,12 @@ class Lane:
 
     @property
     def _has_place(self) -> bool:
-        return self.backlog.waiting + len(self.apart.held) < self._room.most_waiting
+        return self.backlog.waiting + len(self.apart.held) < self.room.most_waiting
 
     @property
     def has_fresh(self) -> bool:
         """Whether there are rows that were never sent, as far as is known."""
-        return bool(self.queue) or self._room.more_to_come
+        return bool(self.queue) or self.room.more_to_come
 
     @property
     def takes_fresh(self) -> bool:
@@ -163,8 +148,10 @@ class Lane:
 
     @property
     def usual_s(self) -> float:
-        """The mean time of an answer; infinite before the first."""
-        return self._answers_s / self.answers if self.answers else inf
+        """The mean time of an answer; before the first, the longest of those elsewhere, infinite without any."""
+        if self.answers:
+            return self._answers_s / self.answers
+        return max((each.usual_s for each in self.siblings if each.answers), default=inf)
 
     def close(self) -> None:
         """Drop all that waits, and what is known about it: nothing more is sent."""
@@ -175,7 +162,7 @@ class Lane:
         self.health, self.apart = Health(), Apart(self.queue.held)
         self.troubled_since_s = None
         self._probes.clear()
-        self._room.closed(self.model)
+        self.room.closed(self.model)
 
     def next(self, now_s: float) -> Work | None:
         """Return the request to send now; None without one."""
@@ -197,7 +184,7 @@ class Lane:
             work = self._take_fresh()
         if work is not None or self.in_flight or self.backlog.again:
             return work
-        if not self.queue and self._room.more_to_come:
+        if not self.queue and self.room.more_to_come:
             return None  # and the next fresh request may show it
         kept_back = next(iter(self.backlog))
         asks = kept_back in self.health.refusals
@@ -245,12 +232,12 @@ class Lane:
     def _choose_probe(self) -> Work | None:
         if self._is_spare:
             return None if self._probes or not self.has_fresh else self._new_canary()
-        if self.health.wants_row and (self.in_flight or self._room.more_to_come):
+        if self.health.wants_row and (self.in_flight or self.room.more_to_come):
             return None  # what is in flight may show it; the rows to ask are the last of those that can be read
         probe = self._take_row_to_ask() if self.health.wants_row else None
         probe = probe or (self._make_canary() if self.health.wants_canary else None)
         probe = probe or self._take_fresh() or self.backlog.take_where(self._is_unsuspected)
-        if probe is None and (self.queue or not self._room.more_to_come):  # no room for a fresh request, or none left
+        if probe is None and (self.queue or not self.room.more_to_come):  # no room for a fresh request, or none left
             is_suspects_turn = self.health.is_suspects_turn and not self._probes
             probe = (self.backlog.take_any() if is_suspects_turn else None) or self._make_canary()
         return probe

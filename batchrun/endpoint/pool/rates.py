@@ -76,7 +76,12 @@ class Rates:
     @property
     def are_set(self) -> bool:
         """Whether there is any rate to keep."""
-        return self.requests is not None or self.has_tokens or (self.whole is not None and self.whole.are_set)
+        return self.are_own or (self.whole is not None and self.whole.are_set)
+
+    @property
+    def are_own(self) -> bool:
+        """Whether the endpoint has rates in addition to those of all endpoints together."""
+        return self.requests is not None or self.tokens is not None
 
     @property
     def has_tokens(self) -> bool:

@@ -26,6 +26,9 @@ class Room(Protocol):
     def use(self) -> float:
         """The share of these slots that are in use."""
 
+    def sends_at_once(self, now_s: float) -> bool:
+        """Return whether a request would be sent now: there is a slot, and no rate holds it back."""
+
     @property
     def most_waiting(self) -> int:
         """How many requests may wait to be sent again before no fresh requests are taken."""

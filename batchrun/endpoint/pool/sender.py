@@ -1,7 +1,7 @@
 """Sends the requests of one endpoint: its workers, its rates, and what is in flight there.
 
 A worker is a task that holds one slot: it sends a request, has it settled, takes the next, and ends when there is
-nothing to take. The only awaits are in `_worker` and `pace`.
+nothing to take. The only awaits are in `_worker` and `pacing`.
 """
 
 import asyncio
@@ -14,6 +14,8 @@ from batchrun.endpoint.pool.attempts import Attempts
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.closure import Closure
 from batchrun.endpoint.pool.gate import Gate
+from batchrun.endpoint.pool.handover import is_wanted_elsewhere, leave
+from batchrun.endpoint.pool.pacing import Pacing
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.route import Route
 from batchrun.endpoint.pool.rules import Listeners
@@ -73,6 +75,7 @@ class Sender:
             canary=rules.canary,
             proven=rules.answered,
             is_heard=rules.is_heard,
+            has_own_rates=rules.rates is not None and rules.rates.are_own,
         )
         self.attempts = Attempts(self._client, self.admission, listeners.on_event)
         self._settlement = Settlement(
@@ -86,9 +89,13 @@ class Sender:
             unix_s=shared.unix_s,
         )
         self._is_stopping = False
-        self._pacing: Work | None = None  # waits for a rate; holds no slot
         self._looks = 0  # for something to send
-        self._to_pace = asyncio.Event()
+        self._pacing = Pacing(
+            self._next,
+            self._start,
+            on_waiting=(lambda: None) if shared.is_alone else shared.supply.wake,  # another endpoint may take it
+            on_idle=shared.finish_if_done,
+        )
 
     def __repr__(self) -> str:
         return f"<Sender {self.name!r}, {self.in_flight} in flight, {self.limit!r}>"
@@ -108,7 +115,7 @@ class Sender:
     @property
     def claimed(self) -> int:
         """How many requests are in flight, or wait for a rate."""
-        return self.admission.in_flight + (self._pacing is not None)
+        return self.admission.in_flight + (self._pacing.waiting is not None)
 
     @property
     def is_busy(self) -> bool:
@@ -180,7 +187,7 @@ class Sender:
             gate: holds requests back until the rates allow them; None without rates.
         """
         self._group, self._loop = group, loop
-        return [] if gate is None else [group.create_task(self._pace(gate))]
+        return [] if gate is None else [group.create_task(self._pacing.run(gate))]
 
     def fill(self) -> None:
         """Start workers while there are slots and something to send."""
@@ -190,7 +197,7 @@ class Sender:
     def start(self) -> bool:
         """Start one worker; return whether there was a slot and something to send."""
         if self.rates is not None:
-            self._to_pace.set()  # `_pace` starts them
+            self._pacing.look()  # which starts them
             return False
         work = self._next()
         if work is None:
@@ -201,15 +208,21 @@ class Sender:
     def stop(self, stop: Stop) -> list[Work]:
         """Send nothing more; return the rows in flight."""
         self._is_stopping = True
-        if self._pacing is not None:
-            self.admission.give_back(self._pacing, self._loop.time())
-            self._pacing = None
+        if (work := self._pacing.take_back()) is not None:
+            self.admission.give_back(work, self._loop.time())
         self.attempts.begin_drain(is_hopeless=stop.kind == UNHEARD)
         return [work for work in self.attempts if not work.is_canary]
 
     def leave_to_others(self) -> None:
-        """Leave the rows that wait at models which are away to other endpoints that answer."""
-        again_s = self._settlement.leave_to_others(self._loop.time())
+        """Leave to other endpoints the rows that wait at models which are away, and one that waits for a rate."""
+        now_s, waiting = self._loop.time(), self._pacing.waiting
+        if waiting is not None and self.rates is not None and self.rates.are_own:
+            lane = self.admission.lane(waiting.request.model)
+            if not waiting.is_canary and is_wanted_elsewhere(lane, now_s) and self._pacing.take_back():
+                self.admission.give_back(waiting, now_s)
+                lane.backlog.take_where(lambda work: work is waiting)
+                leave(lane, waiting)
+        again_s = self._settlement.leave_to_others(now_s)
         if again_s is not None:
             self._shared.alarm.set(again_s)
 
@@ -247,19 +260,6 @@ class Sender:
             self._send(work)
             if admission.in_flight < self.limit.current:
                 self._fill()
-
-    async def _pace(self, gate: Gate) -> None:
-        while True:
-            self._to_pace.clear()
-            while (work := self._next()) is not None:
-                self._pacing = work
-                await gate.wait(work.request)
-                if self._pacing is None:
-                    return  # stopped while it waited
-                self._pacing = None
-                self._start(work)
-            self._shared.finish_if_done()
-            await self._to_pace.wait()
 
     # Deciding, without waiting.
 

@@ -27,6 +27,9 @@ _TIMES = 4.0
 _SHARE = 1 / 20
 """Most attempts that are given up, as a share of the model's answers."""
 
+_SLACK_S = 0.5
+"""How much later to look: an attempt begins a moment after its request was sent, and that counts for its end."""
+
 LOOK_AGAIN_S = 30.0
 """When to look again at attempts that are late and were not given up, such as streams that still send."""
 
@@ -69,7 +72,7 @@ def find_overdue(
         lane = lane_of(model)
         age_s = most_age_s(lane)
         late = [work for work in works if now_s - work.sent_s >= age_s]
-        looks += [work.sent_s + age_s for work in works if now_s - work.sent_s < age_s]
+        looks += [work.sent_s + age_s + _SLACK_S for work in works if now_s - work.sent_s < age_s]
         are_few = lane.health.pause is None and len(late) <= _SHARE * lane.answers
         if late and (are_few or open_siblings(lane)):
             found.append(Overdue(lane, late, age_s))

@@ -33,7 +33,7 @@ class _Served(NamedTuple):
         slots = None
         for lane in self.lanes:
             if not (lane.is_closed or lane.is_held_up):
-                slots = (slots or 0) + lane.slots
+                slots = (slots or 0) + lane.room.slots
         return slots
 
     def is_starving(self, slots: int) -> bool:

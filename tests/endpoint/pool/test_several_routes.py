@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from harness.clock import run_virtually
 from harness.endpoints import ANSWER, Endpoint, lognormal, refusal
-from harness.runs import CANARY, Run, requests, route, send_all
+from harness.runs import CANARY, Run, rates_by_bytes, requests, route, send_all
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.rules import Listeners, Policy
 from batchrun.records import Closed, Fault, GivenUp, Paused, Reply, Request, RequestKind, Resumed
 
@@ -318,3 +319,43 @@ def test_what_is_known_of_each_endpoint_and_of_all() -> None:
     assert 9 < away_s < 11
     assert 0 <= probe_in_s < 1
     assert (max(flights), flights[-1]) == (40, 0)
+
+
+def test_a_row_that_waits_for_the_rate_of_an_endpoint_goes_to_another_that_is_idle() -> None:
+    """A rate of two requests a minute would hold the last row for half a minute."""
+    slow, free = server(20), server(20)
+    limits = {"rates": rates_by_bytes(2, None)}
+    run = send_all([route(slow, "a", limit=Limit(20), **limits), route(free, "b", limit=Limit(20))], 200)
+    assert answered_by(run) == {"a": slow.accepted, "b": free.accepted}
+    assert slow.accepted >= 1
+    assert run.ended_s < 10
+
+
+def test_a_rate_of_all_endpoints_together_is_kept_although_each_has_its_own() -> None:
+    """A row does not travel between endpoints that all have rates."""
+    whole = rates_by_bytes(60, None)
+    servers = {name: server(20) for name in "ab"}
+    rates = {name: Rates(40, None, lambda request: 1.0, whole) for name in servers}
+    run = send_all([route(each, name, limit=Limit(20), rates=rates[name]) for name, each in servers.items()], 60)
+    assert sum(answered_by(run).values()) == 60
+    assert 58 <= run.ended_s <= 64
+
+
+def test_what_takes_longer_than_usual_is_late_also_at_an_endpoint_that_never_answered() -> None:
+    """So no estimate by the rate is shown while only that is left."""
+    late: list[bool] = []
+    hangs = server(4, trouble=lambda now_s, body: Fault("timeout", "no answer in time", 600.0))
+    pools: list[Pool] = []
+
+    class Watched(Endpoint):
+        async def send(self, body: bytes, kind: RequestKind = "chat") -> object:  # type: ignore[override]  # the same
+            if not late:
+                asyncio.get_running_loop().call_later(20, lambda: late.append(pools[0].is_late))
+                late.append(False)
+            return await super().send(body, kind)
+
+    free = Watched(lambda now_s: 20, latency=lognormal(0.5))
+    run = send_all([route(hangs, "a", limit=Limit(4)), route(free, "b", limit=Limit(20))], 200, pools=pools)
+    assert answered_by(run) == {"b": 200}
+    assert late == [False, True]
+    assert run.ended_s < 35
