@@ -156,7 +156,12 @@ def _columns_of(rows: ChosenRows, found: Sequence[dict[str, Any]], *, is_failed:
     failed = ["error_kind"] if any(each["status"] == "failed" for each in found) else []
     prompt = ["prompt"] if isinstance(found[0].get("prompt"), str) else []
     evaluated = [name for name in _EVALUATED if name in names]
-    return [*chosen, "status", *failed, *evaluated, *prompt, *(typed or ["response"])]
+    has_text = not typed or any(each["response"] is not None and not _has_any(each, typed) for each in found)
+    return [*chosen, "status", *failed, *evaluated, *prompt, *typed, *(["response"] if has_text else [])]
+
+
+def _has_any(row: dict[str, Any], names: Sequence[str]) -> bool:
+    return any(row[name] is not None for name in names)
 
 
 def _differ(found: Sequence[dict[str, Any]], name: str) -> bool:

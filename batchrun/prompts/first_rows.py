@@ -147,7 +147,10 @@ class FirstRows:
             return f"{self._forms.absence}; its columns are {listed(known)}; {cure}"
         if found := other_form(rows, self._forms, self._json_lines):
             return found
-        cure = template_flag(rows, known, self._forms.labels)
+        if rows and (missing := self._forms.missing(rows[0])):
+            cure = f"; each row needs {' and '.join(missing)}: name a column so"
+        else:
+            cure = template_flag(rows, known, self._forms.labels)
         return f"{self._forms.absence}; its columns are {listed(known)}{cure}{self._header_advice()}"
 
     def _header_advice(self) -> str:

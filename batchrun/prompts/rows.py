@@ -1,6 +1,6 @@
 """Row → Prompt: which of the four forms it has, its label, its parameters. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -70,6 +70,10 @@ class RowForms:
         if self._shape.has_messages:
             return "has no messages and no prompt"
         return "has " + " and ".join(f"no {key}" for key in self._shape.keys)
+
+    def missing(self, columns: Mapping[str, Any]) -> list[str]:
+        """Return what a row lacks that no template makes: all but the first of what its kind asks."""
+        return [each.key for each in self._shape.asked[1:] if each.column(columns) is None]
 
     @property
     def templates(self) -> list[Template]:

@@ -254,3 +254,25 @@ def test_check_shows_what_a_completion_asks(batchrun: Any, endpoint: Any) -> Non
     write_prompts("Once upon")
     shown = batchrun("check", "in.jsonl", "-m", MODEL, "--kind", "completions", "--base-url", endpoint.base_url).stdout
     assert "prompt    Once upon" in shown
+
+
+def test_the_rows_of_several_kinds_are_shown_with_what_each_answered(run: Any, batchrun: Any) -> None:
+    """The text of one stands next to the vector of the other; vectors alone leave the empty texts out."""
+    write_rows("in.jsonl", chat(0), line(1, "/v1/embeddings", input="a boat"))
+    assert run("in.jsonl").code == 0
+    head = batchrun("show", "out").stdout.splitlines()[0].split()
+    assert {"embedding", "response"} <= {*head}
+    assert results()[0]["response"][:12] in batchrun("show", "out").stdout
+    write_rows("in.jsonl", line(1, "/v1/embeddings", input="a boat"))
+    assert run("in.jsonl", "--restart").code == 0
+    assert "response" not in batchrun("show", "out").stdout.splitlines()[0].split()
+
+
+@pytest.mark.parametrize(("kind", "missing"), [("rerank", "documents"), ("score", "text_2")])
+def test_what_no_template_makes_is_named_and_no_template_is_advised(run: Any, kind: str, missing: str) -> None:
+    """A template makes the first of two; with it, the second would still be missing."""
+    write_prompts("what floats")
+    found = run("in.jsonl", "--kind", kind)
+    assert found.code == 2
+    assert f"each row needs {missing}: name a column so" in found.stderr
+    assert "-t " not in found.stderr
