@@ -90,7 +90,9 @@ class Evidence:
         if effect.row is not ForRow.AGAIN_FREE:
             work.setbacks += 1
             cost = self._cost(lane, work, effect)
-        is_alone = was_probe or not self._admission.in_flight
+        pause = lane.health.pause
+        asks = pause is not None and pause.asks  # because of a refusal: what is in flight may hold all slots
+        is_alone = not self._admission.in_flight or (was_probe and not asks)
         if effect.run in (ForRun.PROBES_IF_ALONE, ForRun.WAITS) and not is_alone:
             return
         if effect.run is ForRun.WAITS and (lane.queue or not self._admission.supply.is_fed):

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import pytest
 from harness.endpoints import Endpoint, refusal
-from harness.runs import CANARY, Run, send_all
+from harness.runs import CANARY, Run, requests, send_all
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.rules import Policy
-from batchrun.records import Attempted, Fault, Reply, Request
+from batchrun.records import Attempted, Fault, Paused, Reply, Request
 
 Result = Reply | Fault
 MAX_ATTEMPTS = Policy().max_attempts
@@ -220,6 +220,23 @@ def test_an_answered_row_that_meets_an_outage_when_it_is_asked_once_more_shows_n
     assert books.run.stop is None
     assert books.failed == set(range(95, 100))
     assert len(books.run.outcomes) == 100
+
+
+@pytest.mark.parametrize(("is_canary_refused", "others"), [(False, 0), (True, 40)])
+def test_a_full_limit_forgives_no_refusal(is_canary_refused: bool, others: int) -> None:
+    """A row of this or another model has the only slot when a canary or a fresh row asks: another asks later."""
+    sent: Counter[bytes] = Counter()
+
+    def trouble(now_s: float, body: bytes) -> Result | None:
+        sent[body] += 1
+        return BLOCKED if body == b"row-0" or (is_canary_refused and body == CANARY) else None
+
+    server = Endpoint(lambda now_s: 1, trouble=trouble, latency=lambda chance, busy, now_s: 4.0)
+    of_others = [Request(row, "n", 0, b"", b"row-%d" % row, None) for row in range(40, 40 + others)]
+    run = send_all(server, [*requests(40), *of_others], limit=Limit(8, start=8))
+    assert run.count(Paused) == 0
+    assert [outcome.row for outcome in run.failed] == [0]
+    assert sent[b"row-0"] == MAX_ATTEMPTS
 
 
 def test_a_fresh_row_that_fails_in_another_way_shows_nothing() -> None:
