@@ -52,11 +52,16 @@ def _sums(parts: Mapping[AnswerSource, ModelTotals], prices: PriceOf) -> dict[st
 def _state(name: str, figures: EndpointFigures | None, execution: ExecutionTimes | None) -> dict[str, Any]:
     """Return whether requests are sent there, since when not, and why."""
     pauses = [] if execution is None else [each for each in execution.endpoint_pauses if each.endpoint == name]
-    if figures is None:  # it does not run: what it was refused for still holds
-        closed = _last(each for each in pauses if each.kind == CLOSED)
-        return _stated(None if closed is None else CLOSED, closed, "")
+    if figures is None:  # it does not run: what it was refused for still holds, and what was away at its end
+        last = _last(each for each in pauses if each.kind == CLOSED or _lasted(each, execution))
+        return _stated(None if last is None else CLOSED if last.kind == CLOSED else AWAY, last, "")
     is_open = figures.state == OPEN
     return _stated(figures.state, None if is_open else _last(pauses), figures.reason)
+
+
+def _lasted(pause: PauseTimes, execution: ExecutionTimes | None) -> bool:
+    """Return whether a pause lasted to the end of its execution, which ends all pauses."""
+    return execution is not None and pause.ended_at_ms == execution.ended_at_ms
 
 
 def _stated(state: str | None, pause: PauseTimes | None, reason: str) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class Summary:
     """One entry per endpoint where there are several. Its `name` in the job, and `base_url` (None where the job has
     it no more); of its rows `requests`, `completed`, `failed`, `attempts`, `throttled`, token counts and
     `cost_usd`; requests `in_flight`, and its `limit`. While the run runs, its `state`: `open`, `away` or `closed` (it
-    is sent nothing more; this stays after the end), `since` when, and a `message`."""
+    is sent nothing more), `since` when, and a `message`; `away` and `closed` at the end stay."""
     engine: dict[str, Any] | None = None
     """On a cluster: its `kind`; while the run runs, the `workers`, each with `worker` (its number), `node`,
     `in_flight`, `limit` (the most that it may have in flight), `rows` and `state` (`open`, `silent` or `starting`); and

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -175,6 +176,21 @@ def test_a_key_that_is_refused_takes_out_its_endpoint(server: Serve, batchrun: A
     assert (done.code, summary()["completed"]) == (0, 100), done.stderr
     assert "at dead: Authentication failed; check the key in OPENAI_API_KEY" in done.stderr
     assert (dead.book("answered"), alive.book("answered")) == (0, 100)
+
+
+def test_an_endpoint_that_is_away_at_the_end_shows_since_when_and_why(server: Serve, batchrun: Any) -> None:
+    """One that never came up; the other one has no state."""
+    dead, alive = server(latency_s=0.05, concurrency_limit=4), server(latency_s=0.05, concurrency_limit=4)
+    job = write_job({"dead": at(dead), "alive": at(alive)})
+    write_prompts(*map(str, range(100)))
+    dead.kill()
+    done = batchrun("run", job)
+    assert (done.code, summary()["completed"]) == (0, 100), done.stderr
+    lasting, other = summary()["endpoints"]
+    assert (lasting["state"], other["state"], other["message"]) == ("away", None, "")
+    assert "Connection refused" in lasting["message"]
+    for text in (done.stderr, batchrun("status", "out").stdout):
+        assert re.search(r"endpoints dead: 0 rows; away since .*Connection refused", text), text
 
 
 def test_where_every_key_is_refused_the_run_ends_as_with_one_endpoint(server: Serve, batchrun: Any) -> None:

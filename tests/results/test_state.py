@@ -174,12 +174,12 @@ def test_each_endpoint_of_several_is_known_while_the_run_runs() -> None:
     assert (figures.limit, figures.pause) == (28, None)
 
 
-def test_after_the_run_each_endpoint_has_its_last_limit_and_no_state() -> None:
-    """Unless it was closed."""
+def test_after_the_run_each_endpoint_has_its_last_limit_and_is_away_if_it_was_at_the_end() -> None:
+    """One that answered to the end has no state."""
     two_endpoints(dead_process())
     assert [(each["limit"], each["in_flight"], each["state"]) for each in summary_of(OUT).endpoints] == [
         (20, 0, None),
-        (8, 0, None),
+        (8, 0, "away"),
     ]
     assert figures_of(OUT).endpoints == ()
     with Store(OUT) as store:
