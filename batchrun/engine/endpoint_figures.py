@@ -5,7 +5,7 @@ And of its workers, where it has any.
 
 from collections.abc import Iterable
 
-from batchrun.endpoint.pool.pool import Pool
+from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.pools import AnyPool, AnySender
 from batchrun.records import EndpointFigures, LaneState, WorkerFigures
 
@@ -17,7 +17,7 @@ def endpoint_figures(pool: AnyPool) -> tuple[EndpointFigures, ...]:
 
 def worker_figures(pool: AnyPool) -> tuple[WorkerFigures, ...]:
     """Return the figures of each worker of a cluster; nothing where this process sends."""
-    return () if isinstance(pool, Pool) else pool.workers
+    return pool.workers if isinstance(pool, Driver) else ()
 
 
 def pause_of(pool: AnyPool) -> str | None:

@@ -17,16 +17,14 @@ from batchrun.endpoint.pool.budget import Budget
 from batchrun.endpoint.pool.limits import START, Change, Limit
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.route import Route
-from batchrun.endpoint.pool.rules import Rules
-from batchrun.endpoint.pool.strict import Strictness
 from batchrun.endpoint.pool.strides import Strides
 from batchrun.engine.canaries import Canaries
-from batchrun.engine.caps import budget_at, rates_of
+from batchrun.engine.caps import rates_of
 from batchrun.engine.contact import Contact
+from batchrun.engine.endpoint_rules import endpoint_rules
 from batchrun.engine.pools import AnyPool, AnySender
 from batchrun.engine.prepared import Prepared
 from batchrun.engine.shared_limit import LimitMemory, Share
-from batchrun.prompts.bundles import joined
 from batchrun.records import Attempted, Closed, Event, Spent, Stop
 
 
@@ -64,25 +62,9 @@ class Link:
 
     def route(self, canaries: Canaries, rates: Rates, budget: Budget | None) -> Route:
         """Return the route to the endpoint."""
-        contact, endpoint = self.contact, self._job.endpoints[self.name]
-        forms = canaries.strict_forms
-        rules = Rules(
-            policy=contact.policy,
-            canary=canaries.request,
-            rates=rates,
-            repair=self._repair,
-            join=joined,
-            strict=None if forms is None else Strictness(*forms, endpoint=self.name),
-            budget=None if budget is None else budget_at(self._job, budget, endpoint),
-            fallbacks=self._job.fallbacks,
-            models=len(self._job.models),
-            answered=contact.answered,
-            answered_before=contact.answered_before,
-            is_heard=contact.is_heard,
-            place=contact.place,
-            cure_of=contact.cure_of,
-        )
-        return Route(name=self.name, client=self.client, limit=self.limit, rules=rules, models=endpoint.models)
+        job, name = self._job, self.name
+        rules = endpoint_rules(job, name, self.contact, canaries, rates=rates, repair=self._repair, budget=budget)
+        return Route(name=name, client=self.client, limit=self.limit, rules=rules, models=job.endpoints[name].models)
 
     def note_change(self) -> bool:
         """Record how the limit has changed since the last call; return whether it was by an answer."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.store import Store
-from batchrun.endpoint.pool.pool import Pool
+from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.deadline import next_time_s, setting_text, stop_text
 from batchrun.engine.endpoint_figures import endpoint_figures, pause_of, probe_in_s, worker_figures
 from batchrun.engine.flight import flight_s, flight_text, patience_note
@@ -179,7 +179,7 @@ class Watch:
 
     def _note_workers(self) -> None:
         """Record what is known of the workers of a cluster, and how many were lost over all executions."""
-        if isinstance(pool := self.pool, Pool):
+        if not isinstance(pool := self.pool, Driver):
             return
         self._note(facts.WORKERS_NOW, [each._asdict() for each in pool.workers])
         self._note(facts.WORKERS_LOST, self.lost_before[0] + pool.lost)

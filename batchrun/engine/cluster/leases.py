@@ -4,6 +4,8 @@ A row is leased to one worker at a time. When the worker is known to be dead, it
 An outcome of a row that is not leased to its worker comes too late, from before: it is dropped, so that no row is
 settled twice.
 
+A bundle is leased as what is in it. What comes back of one that a dead worker had is sent again by itself.
+
 Rows of a model that is closed stay open: those that wait are dropped. What workers have of them may still be answered.
 """
 
@@ -13,6 +15,10 @@ from collections.abc import Iterable, Mapping
 from batchrun.records import Outcome, Request
 
 _Key = tuple[int, str, int]
+
+
+def _key(each: Request | Outcome) -> _Key:
+    return each.row, each.model, each.sample
 
 
 class Leases:
@@ -91,7 +97,7 @@ class Leases:
             request = self._queue.popleft()
             size += len(request.body)
             mine = (self._left if self._may_stay_open(request) else self._leased)[worker]
-            mine[request.row, request.model, request.sample] = request
+            mine.update((_key(each), each) for each in request.rows)
             taken.append(request)
         return taken
 
@@ -101,14 +107,14 @@ class Leases:
 
     def settle(self, worker: int, outcome: Outcome) -> bool:
         """Note an outcome; return whether it counts."""
-        key = (outcome.row, outcome.model, outcome.sample)
+        key = _key(outcome)
         counts = self._leased[worker].pop(key, None) is not None or self._left[worker].pop(key, None) is not None
         self.dropped += not counts
         return counts
 
     def leave(self, worker: int) -> None:
         """Take back the rows of a worker that is dead, to be leased again before all others."""
-        rows = self._leased.pop(worker, {})
-        self._left.pop(worker, None)
-        self._queue.extendleft(reversed(rows.values()))
-        self.put_back += len(rows)
+        rows = self._leased.pop(worker, {}) | self._left.pop(worker, {})
+        back = [request for request in rows.values() if request.model not in self._closed]
+        self._queue.extendleft(reversed(back))
+        self.put_back += len(back)

@@ -13,13 +13,12 @@ from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Budget
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.route import Route
-from batchrun.endpoint.pool.rules import Listeners, Rules
-from batchrun.endpoint.pool.strict import Strictness
+from batchrun.endpoint.pool.rules import Listeners
 from batchrun.endpoint.pool.verdicts import UNHEARD
 from batchrun.engine.canaries import Canaries
-from batchrun.engine.caps import budget_at, budget_of, rates_of
+from batchrun.engine.caps import budget_of, rates_of
 from batchrun.engine.cluster.bound import Bound
-from batchrun.engine.contact import policy_of
+from batchrun.engine.endpoint_rules import endpoint_rules
 from batchrun.errors import BatchrunError
 from batchrun.job.sections import Job
 from batchrun.records import Request, Stop
@@ -72,6 +71,25 @@ class Setup:
         return budget
 
 
+class Acquainted:
+    """What a worker knows of an endpoint: what the driver knew, and what its user can do."""
+
+    def __init__(self, setup: Setup, name: str) -> None:
+        self._setup, self._name = setup, name
+        self.place, self.is_heard, self.answered = setup.known[name]
+
+    def answered_before(self, model: str) -> Request | None:
+        """Return the request of a row that a model has answered; None where it is not known."""
+        return self.answered.get(model)
+
+    def cure_of(self, kind: str, model: str) -> str:
+        """Return what the user can do about a stop of a kind, by a model."""
+        endpoint = self._setup.job.endpoints[self._name]
+        if kind == UNHEARD:
+            return unheard_cure(endpoint, self._setup.job.limits.patience_s)
+        return cure_for(kind, endpoint, has_key=self._setup.accesses[self._name].has_key, model=model)
+
+
 class PoolMaker:
     """Makes the pool of a worker."""
 
@@ -92,37 +110,12 @@ class PoolMaker:
         repair = None if job.response.schema is None else Repair(job.response)
         routes = []
         for name, endpoint in job.endpoints.items():
-            known, forms = self._setup.known[name], canaries.strict_forms
-            rules = Rules(
-                policy=policy_of(job.limits),
-                canary=canaries.request,
-                rates=rates[name],
-                repair=repair,
-                strict=None if forms is None else Strictness(*forms, endpoint=name),
-                budget=None if self._budget is None else budget_at(job, self._budget, endpoint),
-                fallbacks=job.fallbacks,
-                models=len(job.models),
-                answered=known.answered,
-                answered_before=known.answered.get,
-                is_heard=known.is_heard,
-                place=known.place,
-                cure_of=self._cure_of(name),
-            )
+            known = Acquainted(self._setup, name)
+            rules = endpoint_rules(job, name, known, canaries, rates=rates[name], repair=repair, budget=self._budget)
             routes.append(
                 Route(name=name, client=self._clients[name], limit=bounds[name], rules=rules, models=endpoint.models)
             )
         return Pool(routes, listeners, may_admit=may_admit, on_stuck=on_stuck)
-
-    def _cure_of(self, name: str) -> Callable[[str, str], str]:
-        endpoint, limits = self._setup.job.endpoints[name], self._setup.job.limits
-        has_key = self._setup.accesses[name].has_key
-
-        def cure_of(kind: str, model: str) -> str:
-            if kind == UNHEARD:
-                return unheard_cure(endpoint, limits.patience_s)
-            return cure_for(kind, endpoint, has_key=has_key, model=model)
-
-        return cure_of
 
 
 def split_rates(job: Job, workers: int) -> Job:

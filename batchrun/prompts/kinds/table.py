@@ -50,8 +50,6 @@ def unfit(job: Job, kind: RequestKind) -> str | None:
 def _unfit_for_bundles(job: Job, shape: Shape) -> str | None:
     """Return why requests of the job's kind cannot travel together as it states; None when they can."""
     model = job.model
-    if job.engine.kind == "ray" and (model.rows_per_request > 1 or model.samples_per_request > 1):
-        return "model.rows_per_request and samples_per_request: the workers of a Ray cluster send each request alone"
     if model.rows_per_request > 1 and not shape.takes_list:
         return f"model.rows_per_request is set; requests of the kind {model.kind} have one row each"
     if model.samples_per_request == 1:
