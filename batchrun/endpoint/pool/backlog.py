@@ -29,6 +29,7 @@ class Work:
     is_shared = False  # lost last together with others, any of which may be the reason
     fails_apart = False  # it has failed while others that were in flight with it were answered
     endpoint = ""  # that passed it on last
+    elsewhere: tuple[tuple[str, int, int], ...] = ()  # attempts and rejections at endpoints that passed it on
     level = 0  # requests in flight when it was sent, this one included
     sent_s = 0.0
     sent_bytes = 0  # its size when it was sent

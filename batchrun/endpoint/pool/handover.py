@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from batchrun.endpoint.pool.apart import is_condemned
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.records import Attempted
 
 _LATE_S = 2.0
 """Shortest time after which a probe is late: many failures in a row are often a restart, which takes no longer."""
@@ -86,3 +87,17 @@ def _forget(lane: Lane, work: Work) -> None:
     lane.rejections.forget(work)
     lane.apart.left(work)
     work.setbacks, work.failure, work.endpoint = 0, None, lane.endpoint
+    _, attempts, throttled = zip(("", 0, 0), *work.elsewhere, strict=True)
+    here = (lane.endpoint, work.attempts - sum(attempts), work.throttled - sum(throttled))
+    work.elsewhere = (*work.elsewhere, here)
+
+
+def corrections(work: Work, endpoint: str) -> Iterable[Attempted]:
+    """Yield what makes the counts of endpoints right for a row that ends at one, and was sent to others before.
+
+    All its attempts are in its outcome, and so count where it ends.
+    """
+    for earlier, attempts, throttled in work.elsewhere:
+        if earlier != endpoint and attempts:
+            yield Attempted(work.request.model, attempts, throttled, earlier)
+            yield Attempted(work.request.model, -attempts, -throttled, endpoint)

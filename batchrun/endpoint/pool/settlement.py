@@ -14,7 +14,7 @@ from batchrun.endpoint.pool.bundles import Bundles, judge_bundle
 from batchrun.endpoint.pool.closure import Closure
 from batchrun.endpoint.pool.evidence import Evidence
 from batchrun.endpoint.pool.fallback import Fallbacks
-from batchrun.endpoint.pool.handover import leave, leave_all, leave_to, leaves_s, open_siblings
+from batchrun.endpoint.pool.handover import corrections, leave, leave_all, leave_to, leaves_s, open_siblings
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.outcomes import kept, outcome_of
 from batchrun.endpoint.pool.patience import Patience
@@ -292,9 +292,9 @@ class Settlement:
                 self._put(self._admission.lane(work.request.model), half, work.sent_s)
             return
         outcome = outcome_of(work, result, verdict, int(self._unix_s() * 1000), self._endpoint)
-        if self._fallbacks is not None:
-            if (final := self._fallbacks.final(work, outcome)) is None:
-                return
-            outcome = final
-        work.is_settled = True
-        self._on_outcome(outcome)
+        final = outcome if self._fallbacks is None else self._fallbacks.final(work, outcome)
+        if final is not None:
+            work.is_settled = True
+            self._on_outcome(final)
+            for each in corrections(work, self._endpoint) if work.elsewhere else ():
+                self._on_event(each)

@@ -14,7 +14,7 @@ from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.rules import Listeners, Policy
-from batchrun.records import Closed, Fault, GivenUp, Paused, Reply, Request, RequestKind, Resumed
+from batchrun.records import Attempted, Closed, Fault, GivenUp, Paused, Reply, Request, RequestKind, Resumed
 
 
 def server(slots: int, median_s: float = 0.5, **settings: object) -> Endpoint:
@@ -359,3 +359,21 @@ def test_what_takes_longer_than_usual_is_late_also_at_an_endpoint_that_never_ans
     assert answered_by(run) == {"b": 200}
     assert late == [False, True]
     assert run.ended_s < 35
+
+
+def test_the_attempts_of_each_endpoint_are_those_that_its_server_has_counted() -> None:
+    """Also of rows that were rejected or failed at one and answered at another."""
+    down = Fault("connection", "no connection", 0.001, was_sent=True)
+    servers = {
+        "a": server(10, 0.2),
+        "b": server(40, 0.6, trouble=lambda now_s, body: down if 5 <= now_s < 20 else None),
+        "c": server(5, 1.0),
+    }
+    run = send_all([route(servers[name], name) for name in servers], 3_000)
+    assert len(answered_by(run)) == 3
+    counted: dict[str, Counter[str]] = {"attempts": Counter(), "throttled": Counter()}
+    for each in [*run.outcomes, *(event for event in run.events if isinstance(event, Attempted))]:
+        counted["attempts"][each.endpoint] += each.attempts
+        counted["throttled"][each.endpoint] += each.throttled
+    assert counted["attempts"] == {name: each.received for name, each in servers.items()}
+    assert counted["throttled"] == {name: each.rejected for name, each in servers.items()}
