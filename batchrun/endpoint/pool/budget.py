@@ -75,6 +75,8 @@ class Account:
     """Set aside for what is in flight."""
     excess: Amount = Amount(1.0, 1.0)
     """How many times what was set aside for it a request has used, at most."""
+    refused: Amount = Amount()
+    """What would have been set aside for the last request that was not allowed."""
 
 
 class Budget:
@@ -105,8 +107,11 @@ class Budget:
         self._worst = worst
         self._used, self._least, self._elsewhere = used, least, elsewhere
         self._lacks_tokens = False  # the last request that was not allowed
-        self.refused = _NOTHING
-        """What would have been set aside for the last request that was not allowed."""
+
+    @property
+    def refused(self) -> Amount:
+        """What would have been set aside for the last request that was not allowed, at any endpoint."""
+        return self.account.refused
 
     def at(self, worst: Worst, used: Stated, least: Least) -> "Budget":
         """Return the same budget with the prices of another endpoint; see `__init__`."""
@@ -145,7 +150,7 @@ class Budget:
 
     def refuse(self, needed: Amount, *, lacks_tokens: bool) -> None:
         """Note a request that is not allowed, and which cap does not allow it: the message names both."""
-        self.refused, self._lacks_tokens = needed, lacks_tokens
+        self.account.refused, self._lacks_tokens = needed, lacks_tokens
 
     def has_room(self, request: Request) -> bool:
         """Return whether the most that the request can use is left."""

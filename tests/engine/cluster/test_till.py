@@ -10,6 +10,7 @@ from harness.endpoints import Endpoint, lognormal
 
 from batchrun.endpoint.pool.budget import Amount, Budget, Used
 from batchrun.engine.cluster.driver import Driver
+from batchrun.engine.cluster.till import books_of
 
 ANSWER_USD, MOST_USD = 0.005, 0.02
 """What each answer costs, and what it could cost at most."""
@@ -55,3 +56,12 @@ def test_a_cap_that_is_large_enough_costs_no_time() -> None:
         assert cluster.run(4_000) is None
         times.append(cluster.ended_s)
     assert times[1] <= 1.03 * times[0]
+
+
+def test_what_a_request_lacks_at_one_endpoint_is_in_the_workers_word() -> None:
+    """Its budget there has other prices; without a word of what it lacks, a worker is given nothing."""
+    budget = Budget(Amount(1.0, 100), Used(), lambda request: Amount(), lambda model, usage: Amount())
+    budget.at(lambda request: Amount(), lambda model, usage: Amount(), lambda model, usage: Amount()).refuse(
+        Amount(0.5, 7), lacks_tokens=False
+    )
+    assert books_of(budget, is_broke=True).wants == Amount(0.5, 7)
