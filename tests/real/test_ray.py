@@ -1,6 +1,7 @@
 """The same job on a Ray cluster: the same answers, the same promises, whatever of the cluster dies."""
 
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ def test_a_worker_and_a_node_that_die_cost_no_row(tmp_path: Path, cluster: Any, 
     assert len(rows) == 2_400
     assert all(row["status"] == "completed" for row in rows)
     assert bought_again(ledger) <= 2 * 40
-    assert "worker 1 on" in run.text
+    assert re.search(r"worker \d on", run.text), run.text
     assert "raylet" not in run.text  # Ray itself would print on stdout, where programs expect JSON
 
 
