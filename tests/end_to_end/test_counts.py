@@ -33,7 +33,7 @@ def test_an_input_that_is_sorted_by_length_is_counted_exactly(
     answered = endpoint.stats.answered
     assert done.code == 5
     assert 0 < answered < rows
-    assert f"up to {rows:,} requests, about " in done.stderr
+    assert f"{rows:,} requests, " in done.stderr
     assert f"{rows - answered:,} rows are left; max_duration 1s is over" in done.stderr
     assert f", of {rows:,} (" in done.stderr
     assert "about" not in done.stderr.partition("\n")[2].replace("about 0", "")  # only tokens are estimated

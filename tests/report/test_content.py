@@ -130,7 +130,7 @@ def test_several_endpoints_have_a_table_and_an_event_for_each_outage() -> None:
         store.note_limit(1_000, 20, "start", "east")
     assert [[line[0], line[1], line[-1]] for line in lines_of("endpoints")] == [
         ["east", "10", "10.00"],
-        ["west", "30", "60.00"],
+        ["west (away)", "30", "60.00"],
     ]
     assert [line[-1] for line in lines_of("models")] == ["70.00"]
     assert [(line[1], line[-1]) for line in lines_of("events")] == [

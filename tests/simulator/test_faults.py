@@ -31,7 +31,7 @@ DOCUMENTED = [
 async def outcome(client, prompt="Label this.", **body):
     """Return the reply, or the class of the exception."""
     try:
-        return await asyncio.wait_for(client.ask(prompt, **body), 0.4)
+        return await asyncio.wait_for(client.ask(prompt, **body), 1.5)
     except (aiohttp.ClientError, TimeoutError) as error:
         return type(error)
 
