@@ -194,11 +194,6 @@ def context_tokens(model: str) -> int | None:
     return known.context_tokens if known else None
 
 
-def prices_of(job: Job, models: Mapping[str, Any]) -> dict[str, PriceLike | None]:
-    """Return the price of each model; None where it is not known."""
-    return {model: price_of(job.endpoint, model, job.prices) for model in models}
-
-
 def charged(job: Job, model: str) -> tuple[PriceLike, ...]:
     """Return what a model costs at the endpoints that serve it, each price once; empty when one is not known."""
     prices = [price_of(job.endpoints[name], model, job.prices) for name in job.serving(model)]
