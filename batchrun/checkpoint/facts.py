@@ -58,8 +58,12 @@ IDENTITY = Fact[str]("identity", str, "name of this run in systems that it is pu
 SIMULATED = Fact[bool]("simulated", bool, "whether the answers come from the simulator")
 ENDPOINTS = Fact[list[str]]("endpoints", list, "base URLs that have answered, the latest last")
 UNNAMED = Fact[list[str]]("unnamed", list, "base URLs of the executions that had one endpoint, without a name")
-HEARD = Fact[list[str]]("heard", list, "base URLs that have replied to a request, with whatever status")
-ANSWERED = Fact[dict[str, list[str]]]("answered", dict, "by base URL, the models that have answered a row there")
+HEARD = Fact[list[str]](
+    "heard", list, "endpoints that have replied to a request, with whatever status; an older version noted base URLs"
+)
+ANSWERED = Fact[dict[str, list[str]]](
+    "answered", dict, "by endpoint, the models that have answered a row there; an older version noted base URLs"
+)
 FOLDER = Fact[str]("folder", str, "folder that the paths of the input start from")
 MISMATCH = Fact[int]("mismatch", int, "a row whose content was not the one that its outcome answers")
 BEGUN = Fact[list[Any]]("begun", list, "caps and input that the user has agreed to")

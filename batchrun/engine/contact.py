@@ -52,7 +52,7 @@ class Contact:
     def _is_known(self) -> bool:
         url, heard = self._endpoint.base_url, self._store.fact(facts.HEARD)
         if heard is not None:
-            return url in heard
+            return self._endpoint.identity in heard or url in heard
         has_answers = any(sums.completed for sums in self._store.totals.values())  # of a version that noted less
         return has_answers and set(earlier_endpoints(self._store)) <= {url}
 
@@ -63,7 +63,7 @@ class Contact:
             return completed
         if answered is None:  # of a version that noted less
             return completed if set(earlier_endpoints(self._store)) <= {self._endpoint.base_url} else []
-        return answered.get(self._endpoint.base_url, [])
+        return answered.get(self._endpoint.identity) or answered.get(self._endpoint.base_url, [])
 
     def answered_before(self, model: str) -> Request | None:
         """Return the request of the first row that a model has answered; None if none can be made again."""
@@ -79,21 +79,21 @@ class Contact:
 
     def note_answered(self, models: Collection[str]) -> None:
         """Record which models have answered rows."""
-        url, noted = self._endpoint.base_url, self._store.fact(facts.ANSWERED)
-        if not self._is_real or not models or (noted is not None and {*models} <= {*noted.get(url, [])}):
+        own, noted = self._endpoint.identity, self._store.fact(facts.ANSWERED)
+        if not self._is_real or not models or (noted is not None and {*models} <= {*noted.get(own, [])}):
             return
         if noted is None:  # answers of an older version are of all endpoints before
             has_answers = any(sums.completed for sums in self._store.totals.values())
-            others = [each for each in earlier_endpoints(self._store) if each != url] if has_answers else []
-            noted = {each: [] for each in others}
-        self._store.set_fact(facts.ANSWERED, noted | {url: sorted({*noted.get(url, []), *models})})
+            url, earlier = self._endpoint.base_url, earlier_endpoints(self._store) if has_answers else []
+            noted = {each: [] for each in earlier if each != url}
+        self._store.set_fact(facts.ANSWERED, noted | {own: sorted({*noted.get(own, []), *models})})
 
     def note_heard(self) -> None:
         """Record that the endpoint has replied."""
         if not self._is_noted:
             self._is_noted = True
-            others = [url for url in self._store.fact(facts.HEARD) or [] if url != self._endpoint.base_url]
-            self._store.set_fact(facts.HEARD, [*others, self._endpoint.base_url])
+            own, heard = self._endpoint.identity, self._store.fact(facts.HEARD) or []
+            self._store.set_fact(facts.HEARD, [*(each for each in heard if each != own), own])
 
     def cure_of(self, kind: str, model: str) -> str:
         """Return what the user can do about a stop of this kind."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from batchrun.job.field_types import HeaderTable, NamedTexts, OptionalNames
 from batchrun.job.headers import plain_headers, secret_headers, stated_headers, stated_query
@@ -123,6 +123,13 @@ class Endpoint(Section):
         if self.base_url.startswith("http://") and not self.is_loopback and not self.allow_http:
             must = "must be https: over http others can read the key (--allow-http sends it anyway)"
             raise SettingError("base_url", self.base_url, must)
+
+    @property
+    def identity(self) -> str:
+        """The base URL and what tells endpoints at one URL apart: project, key and query; never a key itself."""
+        stated = [("project", self.project), ("api_key_env", self.api_key_env)]
+        apart = [*stated, *self.secret_headers.items(), *self.query.items()]
+        return f"{self.base_url}#{urlencode([(name, each) for name, each in apart if each is not None])}"
 
     @property
     def is_loopback(self) -> bool:

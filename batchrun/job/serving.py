@@ -17,13 +17,12 @@ def check_endpoints(endpoints: Mapping[str, Endpoint], models: Iterable[str]) ->
     Raises:
         SettingError: they do not fit together.
     """
-    seen: dict[tuple[object, ...], str] = {}
+    seen: dict[str, str] = {}
     for name, endpoint in endpoints.items() if set(endpoints) != {""} else ():
         if not _NAME.fullmatch(name):
             must = "must have a name of letters, digits, dashes, dots and colons"
             raise SettingError(f'endpoints."{name}"', endpoint.base_url, must)
-        who = (endpoint.base_url, endpoint.project, endpoint.api_key_env, *endpoint.secret_headers.items())
-        if (twin := seen.setdefault((*who, str(endpoint.query)), name)) != name:
+        if (twin := seen.setdefault(endpoint.identity, name)) != name:
             must = f"is the endpoint of {twin} again, with the same project and key; remove one"
             raise SettingError(f"endpoints.{name}.base_url", endpoint.base_url, must)
     check_served(endpoints, models, "model.names")

@@ -23,7 +23,10 @@ def answering_endpoints(recorded: Known) -> list[str]:
     """Return those of the earlier endpoints that have answered rows, as far as that is noted."""
     answered = recorded.fact(facts.ANSWERED)
     earlier = earlier_endpoints(recorded)
-    return earlier if answered is None else [url for url in earlier if url in answered]
+    if answered is None:
+        return earlier
+    urls = {identity.partition("#")[0] for identity in answered}
+    return [url for url in earlier if url in urls]
 
 
 SIMULATOR = "simulator"

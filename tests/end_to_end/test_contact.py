@@ -63,7 +63,7 @@ def test_a_run_that_has_answers_of_an_endpoint_waits_for_it_as_for_any_outage(ba
         arguments = ("run", prompts, "-m", MODEL, "--base-url", base_url, "-o", "out")
         assert batchrun(*arguments, "--limit", 1).code == 0
     with Checkpoint(Path("out")) as checkpoint:
-        assert checkpoint.fact(facts.HEARD) == [base_url]
+        assert checkpoint.fact(facts.HEARD) == [f"{base_url}#"]
     done = batchrun(*arguments, "--max-duration", "2s")
     assert done.code == 5
     assert "paused (connection): no connection: Connection refused" in done.stderr
@@ -224,4 +224,4 @@ def test_the_limit_that_a_run_has_learned_survives_a_kill(spawn: Any, endpoint: 
     process.wait(10)
     with Checkpoint(Path("out")) as checkpoint:
         assert 15 <= (checkpoint.fact(facts.LIMIT) or 0) <= 25
-        assert checkpoint.fact(facts.HEARD) == [endpoint.base_url]
+        assert checkpoint.fact(facts.HEARD) == [f"{endpoint.base_url}#"]

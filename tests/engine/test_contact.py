@@ -49,7 +49,8 @@ def contact(store: Any = None, *models: str, patience_s: float | None = None, ke
     ("store", "is_heard"),
     [
         (Store(), False),
-        (Store(heard=[URL]), True),
+        (Store(heard=[f"{URL}#"]), True),
+        (Store(heard=[URL]), True),  # of an older version
         (Store(heard=["http://other/v1"]), False),
         (Store(COMPLETED, heard=["http://other/v1"]), False),
         (Store(COMPLETED, endpoints=[URL]), True),
@@ -66,7 +67,7 @@ def test_a_reply_is_noted_once_and_other_endpoints_stay_noted() -> None:
     store = Store(heard=["http://other/v1"])
     noted = contact(store)
     noted.note_heard()
-    assert store.known[facts.HEARD.name] == ["http://other/v1", URL]
+    assert store.known[facts.HEARD.name] == ["http://other/v1", f"{URL}#"]
     store.known.clear()
     noted.note_heard()
     assert not store.known
@@ -168,6 +169,7 @@ def test_the_simulator_is_not_asked_around() -> None:
     [
         (Store(COMPLETED, answered={OTHER: ["m"]}, endpoints=[OTHER, URL]), []),
         (Store(COMPLETED, answered={OTHER: ["n"], URL: ["m"]}, endpoints=[OTHER, URL]), ["m"]),
+        (Store(COMPLETED, answered={f"{URL}#": ["m"], URL: ["n"]}, endpoints=[URL]), ["m"]),
         (Store(COMPLETED, endpoints=[URL]), ["m"]),
         (Store(COMPLETED, endpoints=[OTHER, URL]), []),
         (Store(), []),
@@ -185,9 +187,32 @@ def test_the_models_that_answer_are_noted_by_endpoint() -> None:
     made.note_answered([])
     assert "answered" not in store.known
     made.note_answered(["m"])
-    assert store.known["answered"] == {OTHER: [], URL: ["m"]}
+    assert store.known["answered"] == {OTHER: [], f"{URL}#": ["m"]}
     made.note_answered(["n"])
-    assert store.known["answered"] == {OTHER: [], URL: ["m", "n"]}
+    assert store.known["answered"] == {OTHER: [], f"{URL}#": ["m", "n"]}
+
+
+def test_two_projects_at_one_url_are_known_apart() -> None:
+    """Whatever the job calls them; what an older version noted of their URL counts for both."""
+    endpoints = {name: Endpoint(base_url=URL, project=f"team/{name}") for name in ("a", "b")}
+
+    def known_at(name: str, store: Store, called: str = "") -> Contact:
+        named = {called or name: endpoints[name], "z": Endpoint(base_url=OTHER, allow_http=True)}
+        made = Job(input=Input(path=("a",)), model=Model(name="m"), endpoints=named)
+        return Contact(made, Access(URL, None, None), store, called or name)  # type: ignore[arg-type]
+
+    store = Store(heard=[], answered={})
+    first = known_at("a", store)
+    first.note_heard()
+    first.note_answered(["m"])
+    assert [(each.is_heard, each.answered) for each in (known_at("a", store, "new"), known_at("b", store))] == [
+        (True, ["m"]),
+        (False, []),
+    ]
+    older = Store(heard=[URL], answered={URL: ["m"]})
+    known_at("a", older).note_answered(["n"])
+    assert [known_at(name, older).answered for name in endpoints] == [["n"], ["m"]]
+    assert all(known_at(name, older).is_heard for name in endpoints)
 
 
 def test_an_answered_request_is_made_again_from_the_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

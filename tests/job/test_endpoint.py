@@ -61,3 +61,19 @@ def test_http_to_another_host_is_refused_unless_asked_for(url: str) -> None:
     with pytest.raises(SettingError, match=r"must be https: .*--allow-http"):
         Endpoint(base_url=url)
     assert not Endpoint(base_url=url, allow_http=True).is_loopback
+
+
+def test_an_identity_tells_projects_keys_and_queries_at_one_url_apart() -> None:
+    """It names variables, never a secret, and settings of another kind are never taken for each other."""
+    url = "http://127.0.0.1:9/v1"
+    same = [Endpoint(base_url=url), Endpoint(base_url=f"{url}/", models=["m"], max_concurrency=3)]
+    assert {each.identity for each in same} == {f"{url}#"}
+    apart = [
+        *same[:1],
+        Endpoint(base_url=url, project="t/a"),
+        Endpoint(base_url=url, project="t/b"),
+        Endpoint(base_url=url, query={"project": "t/b", "x": "1"}),
+        Endpoint(base_url=url, api_key_env="A"),
+        Endpoint(base_url=url, headers={"api-key": {"env": "A"}}),
+    ]
+    assert len({each.identity for each in apart}) == len(apart)
