@@ -18,6 +18,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from batchrun.simulator.batches.lines import Model
+from batchrun.simulator.batches.service import Service
 from batchrun.simulator.chat import Chat, parse_chat
 from batchrun.simulator.delivery import plan_body, plan_stream
 from batchrun.simulator.errors import Problem, RejectedError, render, retry_headers
@@ -53,6 +55,14 @@ class Simulator:
         self._fates = Fates()
         self._prefixes = PrefixCache()
         self._random = Random(settings.seed)  # noqa: S311 - for latencies, not for secrets
+        model = Model(
+            settings=lambda: self._settings,
+            shares=lambda: self._shares,
+            fates=self._fates,
+            cached=self._cached_tokens,
+            bill=self.stats.bill,
+        )
+        self._batches = Service(model, self._refusal)
 
     @property
     def settings(self) -> Settings:
@@ -77,6 +87,7 @@ class Simulator:
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
         for path, kind in KINDS.items():
             app.router.add_post(f"/v1{path}", partial(self._serve, kind))
+        self._batches.add_to(app)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/stats", self._stats)
         app.router.add_get("/stats/requests", self._stats_requests)
@@ -168,12 +179,14 @@ class Simulator:
         return latency_s + (tokens / settings.tokens_per_s if settings.tokens_per_s and not chat.stream else 0)
 
     def _bill(self, visit: Visit, chat: Chat, usage: dict[str, Any], parts: int) -> None:
-        salt = str(chat.body.get("cache_salt", ""))
-        cached_tokens = self._prefixes.cached_tokens(chat.model, salt, chat.prefix, chat.prefix_tokens)
-        usage["prompt_tokens_details"]["cached_tokens"] = cached_tokens
+        usage["prompt_tokens_details"]["cached_tokens"] = self._cached_tokens(chat)
         self._minutes.spend(visit.project, usage["completion_tokens"], self._settings, time.monotonic())
         self.stats.bill(chat.key, usage)
         self.stats.parts += parts
+
+    def _cached_tokens(self, chat: Chat) -> int:
+        salt = str(chat.body.get("cache_salt", ""))
+        return self._prefixes.cached_tokens(chat.model, salt, chat.prefix, chat.prefix_tokens)
 
     async def _deliver(
         self, visit: Visit, kind: Kind, chat: Chat, order: Order, completion: dict[str, Any]
@@ -217,7 +230,7 @@ class Simulator:
         return _json({"object": "list", "data": models})
 
     async def _stats(self, _request: web.Request) -> web.Response:
-        return _json(self.stats.totals())
+        return _json({**self.stats.totals(), "batches": self._batches.books})
 
     async def _stats_requests(self, _request: web.Request) -> web.Response:
         return _json(self.stats.requests())

@@ -184,6 +184,25 @@ class Settings:
     bill_abandoned: bool = _setting(
         True, _SWITCH, "Faults", "whether an answer is billed when its client disconnects before it comes"
     )
+    batch_lines_per_s: float | None = _setting(
+        None, _number(0.001, optional=True), "Batches", "lines per second that each batch answers; none: all at once"
+    )
+    batch_validation_s: float = _setting(
+        0.1,
+        _number(0),
+        "Batches",
+        "seconds until a batch is validated, and likewise until it is finalized or cancelled",
+    )
+    batch_window_s: float = _setting(86_400.0, _number(0), "Batches", "seconds until a batch expires")
+    batch_tokens: int | None = _setting(
+        None, _number(1, whole=True, optional=True), "Batches", "most tokens of prompts enqueued for a model"
+    )
+    batch_requests: int = _setting(50_000, _number(1, whole=True), "Batches", "most lines of a batch")
+    batch_bytes: int = _setting(200_000_000, _number(1, whole=True), "Batches", "most bytes of a file")
+    batch_reply_s: float = _setting(0.0, _number(0), "Batches", "seconds from the creation of a batch to the reply")
+    batch_list_lag_s: float = _setting(
+        0.0, _number(0), "Batches", "seconds from the creation of a batch until lists have it"
+    )
     seed: int = _setting(0, _number(0, whole=True), "Answers", "same seed and request: same answer, same faults")
     answer_tokens: int = _setting(24, _number(1, whole=True), "Answers", "about how long an answer is, in tokens")
     embedding_dimensions: int = _setting(64, _number(1, whole=True), "Answers", "how many numbers an embedding has")
