@@ -20,6 +20,7 @@ from batchrun.cli.typed_names import TypedNames
 from batchrun.engine.earlier import refuse_moved
 from batchrun.engine.preflight.check import Report, check
 from batchrun.engine.preflight.probe import endpoint_notes, probe_sender
+from batchrun.engine.preflight.serving import served_by
 from batchrun.errors import BatchrunError
 from batchrun.job.file import STDIN
 from batchrun.job.sections import Job
@@ -79,7 +80,8 @@ def check_command(job_or_file: tuple[str, ...], is_probing: bool, simulate: bool
         )
     exit_code = max([_WRONG if refusals else 0, *(each.exit_code for each in report.probes)])
     if as_json:
-        click.echo(orjson.dumps({"exit_code": exit_code, **plain(report)}).decode())
+        served = served_by(job, report.windows)
+        click.echo(orjson.dumps({"exit_code": exit_code, **plain(report), "served_by": served}).decode())
     else:
         click.echo("\n".join(report_lines(report, job)))
     for refusal in refusals:

@@ -8,6 +8,7 @@ import orjson
 from batchrun.engine.preflight.check import Report
 from batchrun.engine.preflight.estimate import Forecast
 from batchrun.engine.preflight.outlook import count_text, fallback_text, product_text, range_text, spent_so_far
+from batchrun.engine.preflight.serving import served_by
 from batchrun.job.catalogue import cap_text, price_cure, price_text, usd_text
 from batchrun.job.sections import Job
 from batchrun.prompts.kinds.asked import asked_in
@@ -35,6 +36,7 @@ def report_lines(report: Report, job: Job) -> list[str]:
         ("longest", _longest(report)),
         ("changed", [report.changed] if report.changed else []),
         ("requests", _requests(report, job)),
+        ("sent to", _sent_to(report, job)),
         *(_ahead(report, job) if report.ahead.requests else _spent(report)),
         ("probe", _probes(report)),
         ("note", report.notes),
@@ -115,6 +117,13 @@ def _requests(report: Report, job: Job) -> list[str]:
     if copies:
         lines.append(f"{copies:,} more ask the same as others and get a copy of the answer, at no cost")
     return lines + reused
+
+
+def _sent_to(report: Report, job: Job) -> list[str]:
+    return [
+        f"{model}: {', '.join(name if its == model else f'{name} (as {its})' for name, its in places.items())}"
+        for model, places in served_by(job, report.windows).items()
+    ]
 
 
 def _tokens(report: Report) -> list[str]:

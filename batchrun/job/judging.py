@@ -89,8 +89,10 @@ def _endpoints(job: Job) -> dict[str, Endpoint]:
         return {"": Endpoint(**stated)}
     if stated and job.has_several_endpoints:
         raise JobError("judge.endpoint must have a base_url or a provider: the job has several endpoints")
-    if not serving(job.endpoints, plain_name(job.judge.model or "", job.endpoints)):
-        raise JobError(f'judge.model = "{job.judge.model}"; {unserved_text(job.endpoints)}, or have an endpoint itself')
+    judge = plain_name(job.judge.model or "", job.endpoints)
+    if not serving(job.endpoints, judge):
+        must = unserved_text(job.endpoints, judge)
+        raise JobError(f'judge.model = "{job.judge.model}"; {must} (or set judge.endpoint)')
     return {name: replace(endpoint, **stated) for name, endpoint in job.endpoints.items()}
 
 

@@ -1,5 +1,6 @@
 """Which of a job's endpoints are asked for which model. Pure."""
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
@@ -35,14 +36,17 @@ def check_served(endpoints: Mapping[str, Endpoint], models: Iterable[str], key: 
         SettingError: one has none.
     """
     if unserved := next((model for model in models if not serving(endpoints, model)), None):
-        raise SettingError(key, unserved, unserved_text(endpoints))
+        raise SettingError(key, unserved, unserved_text(endpoints, unserved))
 
 
-def unserved_text(endpoints: Mapping[str, Endpoint]) -> str:
+def unserved_text(endpoints: Mapping[str, Endpoint], model: str) -> str:
     """Return what is wrong with a model for which there is no endpoint."""
+    named = [name for endpoint in endpoints.values() for name in endpoint.models or ()]
+    close = difflib.get_close_matches(model, named, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
     if set(endpoints) == {""}:
-        return "must be one of the models of the endpoint"
-    return f"must be one of the models of an endpoint ({', '.join(endpoints)})"
+        return f"must be one of the models of the endpoint{hint}"
+    return f"must be one of the models of an endpoint ({', '.join(endpoints)}){hint}"
 
 
 def serving(endpoints: Mapping[str, Endpoint], model: str) -> dict[str, str]:

@@ -141,7 +141,7 @@ class RequestMaker:
         if (head := self._own_heads.get(model)) is None:
             name = plain_name(model, self._endpoints)
             if not serving(self._endpoints, name):
-                raise RowProblem(f"model {name} {unserved_text(self._endpoints)}")
+                raise RowProblem(f"model {name} {unserved_text(self._endpoints, name)}")
             head = self._own_heads[model] = name, self._head(name)
         return head
 

@@ -327,3 +327,32 @@ def test_the_simulator_answers_for_every_endpoint(batchrun: Any) -> None:
     }
     assert batchrun("run", write_job(endpoints), "--simulate").code == 0
     assert {*column("endpoint")} == {"a", "b"}
+
+
+def test_check_shows_where_each_model_is_asked_and_a_name_with_a_typo(server: Serve, batchrun: Any) -> None:
+    """Such a name has no effect: the model is asked elsewhere, also by `run`."""
+    one, other = server(models=("m",)), server(models=("m",))
+    job = write_job({"one": at(one), "other": at(other, 'models = { m = "m", nn = "x" }')}, 'names = ["m", "n"]')
+    write_prompts("a")
+    typo = 'note      endpoints.other.models: no row and no setting asks for "nn"'
+    checked = batchrun("check", job).stdout
+    assert "sent to   m: other\n          n: one\n" in checked
+    assert typo in checked
+    assert json.loads(batchrun("check", job, "--json").stdout)["served_by"] == {"m": {"other": "m"}, "n": {"one": "n"}}
+    assert typo.replace("note      ", "note: ") in batchrun("run", job).stderr
+
+
+def test_models_lists_what_answers_and_names_what_does_not(server: Serve, batchrun: Any) -> None:
+    """The exit code is that of the one that refuses."""
+    alive, dead, other = server(models=("m",)), server(models=("m",)), server(models=("n",))
+    dead.kill()
+    urls = [part for each in (alive, dead, other) for part in ("--base-url", each.base_url)]
+    done = batchrun("models", *urls)
+    assert (done.code, done.stdout) == (4, f"{alive.base_url}:\nm\n{other.base_url}:\nn\n")
+    assert f"batchrun: {dead.base_url}: no connection: Connection refused" in done.stderr
+    done = batchrun("models", *urls, "--json")
+    assert (done.code, done.json["exit_code"]) == (4, 4)
+    assert [each["models"] for each in done.json["endpoints"]] == [["m"], [], ["n"]]
+    assert [bool(each["message"]) for each in done.json["endpoints"]] == [False, True, False]
+    assert batchrun("models", *urls[:2], *urls[4:]).code == 0
+    assert batchrun("models", *urls[2:4]).code == 4

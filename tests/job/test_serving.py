@@ -43,6 +43,7 @@ def test_the_first_of_several_endpoints_stands_where_one_is_enough() -> None:
             {"a": at(1, models=["n"]), "b": at(2, models=["o"])},
             r"'m': must be one of the models of an endpoint \(a, b\)",
         ),
+        ({"a": at(1, models=["mm"]), "b": at(2, models=["o"])}, r"an endpoint \(a, b\); did you mean mm\?"),
         ({"": at(1), "b": at(2)}, "must have a name of letters"),
         ({"a b": at(1), "b": at(2)}, "must have a name of letters"),
         ({"a": at(1), "b": at(1)}, "is the endpoint of a again"),

@@ -126,7 +126,7 @@ def check(
         counted_by=counted_by,
         spent_usd=past.used.spent.usd,
         set_aside_usd=past.used.set_aside.usd,
-        notes=[*source.notices, *model_notes(job, survey, today), *filter(None, [judging])],
+        notes=[*source.notices, *model_notes(job, survey, today, is_whole=True), *filter(None, [judging])],
         probes=probes,
         changed=found.changed,
         refusal=_unpriced(job, simulated=simulated) or found.refusal or _above(job, found, ahead) or refused,

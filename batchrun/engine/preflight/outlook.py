@@ -8,6 +8,7 @@ from typing import NamedTuple
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.preflight.estimate import Asked, Forecast, Known, forecast, time_range, total
 from batchrun.engine.preflight.ranges import ALIKE, Range
+from batchrun.engine.preflight.serving import unasked_notes
 from batchrun.engine.preflight.survey import Survey
 from batchrun.job.catalogue import (
     cap_text,
@@ -188,9 +189,16 @@ def _catalogue_note(job: Job, endpoint: Endpoint, model: str, its: str, today: d
     return [] if is_priced else [f"{model}: is not in the built-in catalogue; {price_cure(endpoint, model)}"]
 
 
-def model_notes(job: Job, survey: Survey, today: date) -> list[str]:
-    """Return what people should know of a job's models before they send anything."""
-    notes = []
+def model_notes(job: Job, survey: Survey, today: date, *, is_whole: bool) -> list[str]:
+    """Return what people should know of a job's models before they send anything.
+
+    Args:
+        job: that is run.
+        survey: of its requests.
+        today: for models that are switched off.
+        is_whole: whether the survey is of all requests.
+    """
+    notes = unasked_notes(job, survey.models) if is_whole or job.models else []
     for model in dict.fromkeys((*survey.models, *job.fallbacks.values())):
         for name, its in job.serving(model).items():
             notes += _catalogue_note(job, job.endpoints[name], model, its, today)

@@ -100,7 +100,7 @@ def preview(
     lines = [
         *rows.lines(),
         *filter(None, [judging]),
-        *(f"note: {note}" for note in model_notes(job, rows.survey, today)),
+        *(f"note: {note}" for note in model_notes(job, rows.survey, today, is_whole=source.is_complete)),
     ]
     if certain is None and (excess := rows.excess()) is not None:
         by = "" if source.is_complete else "as estimated from the first rows, "
