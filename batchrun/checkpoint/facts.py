@@ -100,6 +100,9 @@ STATED_AS_0 = Fact[dict[str, list[str]]](
     "stated_as_0", dict, "by model, the token counts whose total is 0 because answers stated 0"
 )
 SETTLED_ROWS = Fact[int]("settled_rows", int, "rows from the first on that are all settled")
+RESULTS = Fact[dict[str, Any]](
+    "results", dict, "what the results were made of that were written last, their files, and what was found in them"
+)
 
 ALL: tuple[Fact[Any], ...] = (
     JOB,
@@ -137,7 +140,11 @@ ALL: tuple[Fact[Any], ...] = (
     COPIES,
     STATED_AS_0,
     SETTLED_ROWS,
+    RESULTS,
 )
+
+OF_PLACES: tuple[Fact[Any], ...] = (ORIGIN, MISMATCH, SETTLED_ROWS, RESULTS)
+"""Those that are true only while every outcome is at its place."""
 
 _BY_NAME = {fact.name: fact for fact in ALL}
 

@@ -3,7 +3,7 @@
 import sqlite3
 
 from batchrun.checkpoint import origins, sources
-from batchrun.checkpoint.facts import SETTLED_ROWS
+from batchrun.checkpoint.facts import RESULTS, SETTLED_ROWS
 from batchrun.checkpoint.reader import read_totals
 from batchrun.checkpoint.totals import write_totals
 from batchrun.checkpoint.twins import RECOUNT
@@ -31,8 +31,11 @@ def has_retired_answers(connection: sqlite3.Connection) -> bool:
 
 
 def recount(connection: sqlite3.Connection) -> None:
-    """Count completed, failed and copied outcomes again, keep what was paid, and forget the mark of settled rows."""
-    connection.execute("DELETE FROM facts WHERE name = ?", (SETTLED_ROWS.name,))
+    """Count completed, failed and copied outcomes again, and keep what was paid.
+
+    The mark of settled rows and the stamp of the results are forgotten: both are of the outcomes before.
+    """
+    connection.execute("DELETE FROM facts WHERE name IN (?, ?)", (SETTLED_ROWS.name, RESULTS.name))
     connection.execute(RECOUNT)
     sources.recount(connection)
     counts = dict.fromkeys((model for (model,) in connection.execute("SELECT model FROM totals")), (0, 0))

@@ -35,15 +35,15 @@ from batchrun.prompts.source import Source
 from batchrun.publish.upload import check_upload, upload_results
 from batchrun.records import Stop, summed
 from batchrun.report.texts import left_text
-from batchrun.results.export import Exported, export
+from batchrun.results.export import Exported
 from batchrun.results.recorded import Findings, Status
+from batchrun.results.refresh import refresh
 from batchrun.results.replace import sweep
 from batchrun.results.row_scorers import check_evaluation
 from batchrun.results.run_directory import CHECKPOINT, SPOOL
 from batchrun.results.run_json import save_ending, save_summary
 from batchrun.results.state import judge_entry, recorded_of
 from batchrun.results.summary import Summary, summarize
-from batchrun.results.view import View
 from batchrun.storage.slow import READING_FIRST, reported_late, reported_when_slow
 from batchrun.storage.urls import shown
 
@@ -187,10 +187,10 @@ class Execution:
             return await self.judging.judge()
 
     async def _finish(self, stop: Stop | None, judged: Judged | None) -> Summary:
-        """Write the results of all settled rows, whatever has happened."""
+        """Have the results of all settled rows written, whatever has happened."""
         self.interruption.phase = WRITING
         try:
-            exported = await in_thread(lambda: export(self.directory, View(scorer=self.options.scorer)))
+            exported = await in_thread(lambda: refresh(self.directory, self.options.scorer))
         except RunDirectoryError as problem:
             raise self._failure or problem from problem
         for notice in exported.notices:

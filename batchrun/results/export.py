@@ -49,6 +49,8 @@ class Exported(NamedTuple):
     """Why no score means anything; None where scores do, and without scores."""
     agreement: dict[str, Any] | None = None
     """How far the answers agree; None where they do not vote."""
+    lacks_input: bool = False
+    """Whether the columns of the input are missing, since it could not be used."""
 
 
 def export(directory: Path, view: View | None = None) -> Exported:
@@ -197,4 +199,5 @@ class _Run(StoredRun):
             self.notices.append(f"{rows} {status} than in the run: answers were read by another schema")
         failures = self._failures(reader)
         parts = self._judged(reader)
-        return Exported(paths, self.notices, parts, failures, scores, answers, self.problem, agreement)
+        found = (self.problem, agreement, self.lacks_input)
+        return Exported(paths, self.notices, parts, failures, scores, answers, *found)

@@ -17,6 +17,7 @@ from batchrun.results.executions import pause_entries, pause_reason
 from batchrun.results.recorded import Findings, Recorded, Status
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, SUMMARY, stored_job
 from batchrun.results.run_json import read_summary
+from batchrun.results.stamp import is_stamped
 from batchrun.results.summary import Summary, summarize
 from batchrun.results.used import kept_aside, stated, used_in
 from batchrun.results.writer import read_agreement, read_answers, read_scores
@@ -254,8 +255,14 @@ def _left_text(left: RowCount) -> str:
 
 
 def is_fresh(directory: Path) -> bool:
-    """Return whether results.parquet is newer than the checkpoint and its log."""
+    """Return whether results.parquet has what is settled: it is newer than the checkpoint and its log, or stamped."""
     results = directory / RESULTS
+    if not results.exists():
+        return False
     sources = [directory / CHECKPOINT, directory / f"{CHECKPOINT}-wal"]
     changed = [path.stat().st_mtime_ns for path in sources if path.exists() and path.stat().st_size]
-    return results.exists() and results.stat().st_mtime_ns >= max(changed, default=0)
+    if results.stat().st_mtime_ns >= max(changed, default=0):
+        return True
+    with suppress(RunDirectoryError), Checkpoint(directory) as checkpoint:
+        return is_stamped(directory, checkpoint)
+    return False

@@ -82,6 +82,8 @@ class StoredRun:
         """Messages about the results."""
         self.problem: str | None = None
         """Why no score means anything."""
+        self.lacks_input = False
+        """Whether the columns of the input are missing in the results, since it could not be used."""
 
     def be_plain(self) -> None:
         """Read all columns of the input from now on, and evaluate nothing."""
@@ -193,6 +195,7 @@ class StoredRun:
             return None
 
     def _note_missing_input(self, why: str) -> None:
+        self.lacks_input = True
         is_judged = bool(self.evaluate.scored()) and self.view.scorer is None
         missing = "the input's columns and without scores" if is_judged else "the input's columns"
         self.notices.append(f"the results are without {missing}: {why}")

@@ -22,9 +22,9 @@ def nothing_was_bought_twice(endpoint: Any) -> Any:
 
 
 def test_a_finished_run_sends_nothing_and_exits_0(run: Any, endpoint: Any) -> None:
-    """The message has no tokens and no cost: they belong to the first execution. The results are the same."""
+    """The message has no tokens and no cost: they belong to the first execution. The results are the same files."""
     first = run(write_prompts("a", "b", "c"), "--json")
-    before = results()
+    before, files = results(), [Path("out", name).stat() for name in ("results.parquet", "usage.parquet")]
     done = run("in.jsonl", "--json")
     assert done.code == 0
     assert (
@@ -33,6 +33,9 @@ def test_a_finished_run_sends_nothing_and_exits_0(run: Any, endpoint: Any) -> No
     assert (first.json["newly_settled"], done.json["newly_settled"]) == (3, 0)
     assert endpoint.stats.received == 3
     assert results() == before
+    assert [Path("out", name).stat() for name in ("results.parquet", "usage.parquet")] == files
+    differing = {"newly_settled", "duration_s", "executions", "running_s", "paused_s", "pid"}
+    assert {name for name, its in done.json.items() if its != first.json[name]} <= differing
 
 
 def test_a_run_with_failed_rows_is_finished_too(run: Any, endpoint: Any) -> None:

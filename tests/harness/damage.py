@@ -53,6 +53,7 @@ def write_run(store: Store, outcomes: list[Outcome]) -> None:
     store.set_fact(facts.JOB, job_to_dict(JOB))
     store.set_fact(facts.ORIGIN, {"job": "j", "input": "i", "limit": None})
     store.set_fact(facts.SETTLED_ROWS, len(outcomes))
+    store.set_fact(facts.RESULTS, {"made_of": ["rows", "input"], "files": {}, "found": {}})
     put_all(store, outcomes)
 
 

@@ -23,7 +23,7 @@ import orjson
 
 from batchrun.checkpoint import origins, sources
 from batchrun.checkpoint.checks import is_answered, is_outcome
-from batchrun.checkpoint.facts import JOB, MISMATCH, ORIGIN, SETTLED_ROWS, SPENT_TOKENS, SPENT_USD, Fact, is_sound
+from batchrun.checkpoint.facts import JOB, OF_PLACES, SPENT_TOKENS, SPENT_USD, Fact, is_sound
 from batchrun.checkpoint.file import create, translated
 from batchrun.checkpoint.in_flight import FILE_NAME as JOURNAL
 from batchrun.checkpoint.in_flight import Journal
@@ -40,8 +40,7 @@ from batchrun.storage.runs import such_as_run
 
 _ID, _KEY, _KIND, _FINISHED = map(OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms"))
 
-_FORGOTTEN = {ORIGIN.name, MISMATCH.name, SETTLED_ROWS.name}
-"""Facts that are true only while every outcome is at its place."""
+_FORGOTTEN = {fact.name for fact in OF_PLACES}
 
 _ASKED_FOR_NAMES = 100
 """Most answers that are read to find the name of a model."""
