@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pyarrow.parquet as pq
 import pytest
-from benchmarks import connections, instructions, million, rows, start, streaming
+from benchmarks import connections, embeddings, instructions, million, rows, start, streaming
 from benchmarks.answers import ANSWER, REFUSAL
 from benchmarks.endpoint import SILENT, Endpoint, fast_endpoint
 from benchmarks.figures import Figure, find_before, keep, record
@@ -24,6 +24,7 @@ TINY = Sizes(
     rounds=1,
     rows=300,
     openai_rows=20,
+    embeddings=128,
     few=20,
     many=300,
     big_mib=1,
@@ -36,7 +37,7 @@ TINY = Sizes(
 )
 
 
-PARTS = (million, rows, start, streaming, connections)
+PARTS = (million, rows, embeddings, start, streaming, connections)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +70,13 @@ def test_the_instructions_of_a_row_are_the_difference_between_many_rows_and_few(
     monkeypatch.setattr(instructions, "find_tool", lambda scratch: "callgrind")
     monkeypatch.setattr(instructions, "_counted", count)
     figures = instructions.measure(TINY, tmp_path)
-    assert [figure.value for figure in figures] == [5.0, 9.0, 13.0, 9 / 5]
-    assert [command[2] for command in counted[::2]] == ["benchmarks.floor", "benchmarks.unclocked", "batchrun"]
+    assert [figure.value for figure in figures] == [5.0, 9.0, 13.0, 9 / 5, 17.0]
+    assert [command[2] for command in counted[::2]] == [
+        "benchmarks.floor",
+        "benchmarks.unclocked",
+        "batchrun",
+        "benchmarks.unclocked",
+    ]
 
 
 def test_a_run_whose_instructions_are_counted_is_a_whole_run(tmp_path: Path) -> None:

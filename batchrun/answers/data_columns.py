@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from batchrun.answers.kinds.embeddings import FLOAT_BYTES, Vectors
+from batchrun.answers.kinds.embeddings import FLOAT_BYTES, Vector, Vectors, floats_of, length_of
 from batchrun.answers.kinds.rankings import Ranking
 from batchrun.answers.kinds.scores import Scores
 
@@ -47,12 +47,11 @@ def column_types(data: Iterable[Any], before: Types) -> Types:
         before: the columns of earlier answers.
     """
     types = dict(before)
-    for each in data:
-        if each is not None:
-            name, kind = _column_of(each)
-            known = types.setdefault(name, kind)
-            if known != kind:
-                types[name] = DOCS[name][0]  # vectors of several lengths
+    for name, length in {_form_of(each) for each in data if each is not None}:
+        kind = pa.list_(pa.float32(), length) if length else DOCS[name][0]
+        known = types.setdefault(name, kind)
+        if known != kind:
+            types[name] = DOCS[name][0]  # vectors of several lengths
     return {name: types[name] for name in DOCS if name in types}
 
 
@@ -64,19 +63,17 @@ def data_arrays(data: Sequence[Any], types: Types) -> list[pa.Array]:
     return [_array(name, kind, data) for name, kind in types.items()]
 
 
-def _column_of(data: Any) -> tuple[str, pa.DataType]:
+def _form_of(data: Any) -> tuple[str, int]:
+    """Return the column of some data, and the length of a vector that is alone."""
     if isinstance(data, Vectors):
-        if len(data.vectors) > 1:
-            return "embeddings", DOCS["embeddings"][0]
-        return "embedding", pa.list_(pa.float32(), len(data.vectors[0]) // FLOAT_BYTES)
-    name = "ranking" if isinstance(data, Ranking) else "scores"
-    return name, DOCS[name][0]
+        return ("embeddings", 0) if len(data.vectors) > 1 else ("embedding", length_of(data.vectors[0]))
+    return ("ranking" if isinstance(data, Ranking) else "scores"), 0
 
 
 def _array(name: str, kind: pa.DataType, data: Sequence[Any]) -> pa.Array:
     """Return one column: null for answers that have another one, or none."""
     if pa.types.is_fixed_size_list(kind):
-        return _fixed(kind, [None if each is None or not _is_one(each) else each.vectors[0] for each in data])
+        return _fixed(kind, [each.vectors[0] if _is_one(each) else None for each in data])
     return pa.array([_value(name, each) for each in data], kind)
 
 
@@ -84,20 +81,25 @@ def _is_one(data: Any) -> bool:
     return isinstance(data, Vectors) and len(data.vectors) == 1
 
 
-def _fixed(kind: pa.DataType, vectors: Sequence[bytes | None]) -> pa.Array:
-    """Return vectors of one length without making a Python object of each number."""
-    blank = bytes(kind.list_size * FLOAT_BYTES)
-    joined = b"".join(blank if each is None else each for each in vectors)
+def _fixed(kind: pa.DataType, vectors: Sequence[Vector | None]) -> pa.Array:
+    """Return vectors of one length, decoded into one buffer: no Python object is made of each number."""
+    size = kind.list_size * FLOAT_BYTES
+    joined = bytearray(size * len(vectors))
+    for place, each in enumerate(vectors):
+        if each is not None:
+            joined[place * size : (place + 1) * size] = floats_of(each)
     numbers = pa.Array.from_buffers(pa.float32(), len(joined) // FLOAT_BYTES, [None, pa.py_buffer(joined)])
+    if None not in vectors:
+        return pa.FixedSizeListArray.from_arrays(numbers, type=kind)
     mask = pa.array([each is None for each in vectors], pa.bool_())
     return pa.FixedSizeListArray.from_arrays(numbers, type=kind, mask=mask)
 
 
 def _value(name: str, data: Any) -> Any:
-    if data is None or _column_of(data)[0] != name:
+    if data is None or _form_of(data)[0] != name:
         return None
     if isinstance(data, Vectors):
-        found = [memoryview(each).cast("f").tolist() for each in data.vectors]
+        found = [memoryview(each).cast("f").tolist() for each in data.decoded]
         return found if name == "embeddings" else found[0]
     if isinstance(data, Ranking):
         return [{"index": place, "relevance_score": score} for place, score in data.entries]

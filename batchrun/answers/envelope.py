@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from batchrun.answers.chat import NOTHING, Completion, completion_of, is_ordinary, is_whole, problem_of
+from batchrun.answers.kinds import embeddings
 from batchrun.answers.kinds.table import shape_of
 from batchrun.answers.raw_json import dumps_joined, loads, objects_in, values_of
 from batchrun.answers.stream import StreamAssembler
@@ -39,8 +40,11 @@ def read_reply(body: bytes) -> Any:
         reply = orjson.loads(body)
     except orjson.JSONDecodeError:
         reply = _read_odd(body)
-    if reply.__class__ is dict and (choices := reply.get("choices")).__class__ is list and choices:
-        return reply
+    if reply.__class__ is dict:
+        if (choices := reply.get("choices")).__class__ is list and choices:
+            return reply
+        if embeddings.is_plain(reply):
+            return reply
     if reply.__class__ is dict and "choices" not in reply and shape_of(reply) is not None:
         return reply
     found = next((each for each in _values(reply, _DEPTH) if _is_answer(each)), None)
@@ -58,7 +62,7 @@ def parse_completion(body: bytes) -> Completion:
         return NOTHING
     if is_ordinary(reply):
         return completion_of(reply)
-    return shown_of(reply)
+    return embeddings.SHAPE.completion_of(reply) if embeddings.is_plain(reply) else shown_of(reply)
 
 
 def shown_of(reply: Any) -> Completion:

@@ -43,9 +43,10 @@ def parts_of(answer: Mapping[str, Any], kind: RequestKind, sizes: Sequence[int],
     lengths = [len(orjson.dumps(item)) for item in placed.values()] if usage.completion_tokens else [1] * len(placed)
     usages = split_usage(usage, [sizes[place] for place in placed], lengths)
     stated = answer.get("usage")
+    shown = {its: _shown(its, stated) for its in set(usages)}
     rest = {key: value for key, value in answer.items() if key not in _USAGES}
     return [
-        Part(place, rest | {name: [item | {"index": 0}]} | _shown(its, stated), its)
+        Part(place, {**rest, name: [item if item.get("index") == 0 else {**item, "index": 0}], **shown[its]}, its)
         for (place, item), its in zip(placed.items(), usages, strict=True)
     ]
 

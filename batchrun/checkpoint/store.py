@@ -22,7 +22,7 @@ from typing import Self, TypeVar
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.execution_log import ExecutionLog
 from batchrun.checkpoint.facts import Fact
-from batchrun.checkpoint.file import broken, connect, translated
+from batchrun.checkpoint.file import PAGE_BYTES, broken, connect, set_mode, translated
 from batchrun.checkpoint.fsync import Forcing
 from batchrun.checkpoint.in_flight import Journal, in_flight
 from batchrun.checkpoint.limit_history import LimitHistory
@@ -52,8 +52,9 @@ class Store:
     Opened by `with`; until `start`, one other thread may change it by `using`; from then on only the writer does.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / FILE_NAME
+    def __init__(self, directory: Path, page_bytes: int = PAGE_BYTES) -> None:
+        """Open nothing yet; `page_bytes` is the size of a page of a new file."""
+        self.path, self._page_bytes = directory / FILE_NAME, page_bytes
         self.notice: str | None = None
         """What the user should know about how this file is kept."""
         self._queue = WriteQueue()
@@ -77,8 +78,12 @@ class Store:
         examine(self.path)
         with contextlib.ExitStack() as opened:  # closes what is open when a later step fails
             with translated(self.path):
-                self.connection = opened.enter_context(contextlib.closing(connect(self.path)))
-                is_wal = self._set_mode()
+                self.connection = opened.enter_context(
+                    contextlib.closing(connect(self.path, page_bytes=self._page_bytes))
+                )
+                is_wal = set_mode(self.connection)
+                if not is_wal:
+                    self.notice = f"{self.path.parent} supports no write-ahead log: every commit is forced to the disk"
                 reader = connect(self.path)
                 opened.callback(reader.close)
                 self._inode = self.path.stat().st_ino
@@ -101,16 +106,6 @@ class Store:
             self._owed_usd, self._owed_tokens = self.spent_usd, self.spent_tokens
             opened.pop_all()
         return self
-
-    def _set_mode(self) -> bool:
-        """Set how SQLite writes; return whether there is a write-ahead log."""
-        (mode,) = self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        is_wal: bool = mode == "wal"
-        if not is_wal:
-            self.notice = f"{self.path.parent} supports no write-ahead log: every commit is forced to the disk"
-        self.connection.execute(f"PRAGMA synchronous = {'NORMAL' if is_wal else 'FULL'}")
-        self.connection.execute("PRAGMA wal_autocheckpoint = 4000")
-        return is_wal
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

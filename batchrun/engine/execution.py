@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from batchrun.checkpoint.file import PAGE_BYTES, VECTOR_PAGE_BYTES
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.budget import Amount
@@ -72,7 +73,8 @@ class Execution:
         self.reads_stdin = STDIN in job.input.path
         stdin = (options.stdin or sys.stdin.buffer) if self.reads_stdin else None
         self.source = Source(job, stdin, self.directory / SPOOL if self.reads_stdin else None)
-        self.store = Store(self.directory)
+        has_vectors = job.model.kind == "embeddings"
+        self.store = Store(self.directory, VECTOR_PAGE_BYTES if has_vectors else PAGE_BYTES)
         self.sending: Sending | None = None
         self.interruption = options.interruption
         self.began_s = time.monotonic()

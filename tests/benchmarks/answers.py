@@ -12,6 +12,8 @@ import signal
 import time
 from typing import Any, NamedTuple
 
+from benchmarks.vectors import replies
+
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 _TEXT = (
@@ -116,6 +118,8 @@ class Manner(NamedTuple):
     """Tokens per second."""
     refuse_every: int = 0
     """One of this many requests is refused; 0: none."""
+    replies: tuple[bytes, ...] = (_REPLY,)
+    """Whole answers, which take turns."""
 
 
 class Exchange(asyncio.Protocol):
@@ -147,7 +151,9 @@ class Exchange(asyncio.Protocol):
         else:
             self._counts.answered += 1
             every = self._manner.refuse_every
-            self._write(_REFUSAL if every and self._counts.answered % every == 0 else _REPLY)
+            is_refused = every and self._counts.answered % every == 0
+            whole = self._manner.replies
+            self._write(_REFUSAL if is_refused else whole[self._counts.answered % len(whole)])
 
     def _stream(self, left: int) -> None:
         if left:
@@ -195,10 +201,13 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=0, help="stream answers of this many tokens")
     parser.add_argument("--per-s", type=float, default=50.0, help="tokens per second")
     parser.add_argument("--refuse-every", type=int, default=0, help="refuse one of this many requests with a 400")
+    parser.add_argument("--dimensions", type=int, default=0, help="answer with vectors of this length, not with texts")
     parser.add_argument("--full", type=int, default=1 << 30, help="number of requests in flight that counts as full")
     given = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         manner = Manner(given.latency_s, given.tokens, given.per_s, given.refuse_every)
+        if given.dimensions:
+            manner = manner._replace(replies=tuple(_whole(b"200 OK", each) for each in replies(given.dimensions)))
         runner.run(_serve(manner, given.full))
 
 

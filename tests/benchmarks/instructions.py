@@ -13,14 +13,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.endpoint import fast_endpoint
+from benchmarks.embeddings import DIMENSIONS, FLAGS
+from benchmarks.endpoint import Endpoint, fast_endpoint
 from benchmarks.figures import Figure
 from benchmarks.inputs import write_rows
 from benchmarks.process import batchrun, program, use
 from benchmarks.rows import IN_FLIGHT, run_command
 from benchmarks.sizes import Sizes
 
-FEW, MANY = 1_000, 6_000
+FEW, MANY = 1_024, 6_016
+"""Whole numbers of bundles."""
 
 _DEADLINE_S = 3_600.0
 """Callgrind on a busy machine may need half an hour for the many rows."""
@@ -52,17 +54,22 @@ def measure(sizes: Sizes, scratch: Path) -> list[Figure]:
         bare = _of_a_row(tool, scratch, lambda rows: program("floor", "bare", url, str(rows), str(IN_FLIGHT)))
         ours = _of_a_row(tool, scratch, lambda rows: run_of(prompts, scratch / f"run-{rows}", url, rows))
     exported = _of_a_row(tool, scratch, lambda rows: batchrun("export", str(scratch / f"run-{rows}")))
+    dimensions = DIMENSIONS[0]
+    with Endpoint(scratch, dimensions=dimensions) as endpoint:
+        url = endpoint.base_url
+        embedded = _of_a_row(tool, scratch, lambda rows: run_of(prompts, scratch / f"v-{rows}", url, rows, *FLAGS))
     return [
         Figure(f"bare aiohttp loop: instructions a row ({tool})", bare / 1e3, "k"),
         Figure(f"batchrun: instructions a row ({tool})", ours / 1e3, "k"),
         Figure(f"export: instructions a row ({tool})", exported / 1e3, "k"),
         Figure("batchrun over the bare loop: instructions", ours / bare),
+        Figure(f"embeddings, {dimensions} dimensions: instructions a row ({tool})", embedded / 1e3, "k"),
     ]
 
 
-def run_of(prompts: Path, directory: Path, base_url: str, rows: int) -> list[str]:
+def run_of(prompts: Path, directory: Path, base_url: str, rows: int, *flags: str) -> list[str]:
     """Return the command that runs the first rows of a file."""
-    _, _, _, *arguments = run_command(prompts, directory, base_url, "--limit", str(rows))
+    _, _, _, *arguments = run_command(prompts, directory, base_url, "--limit", str(rows), *flags)
     return program("unclocked", *arguments)
 
 

@@ -13,6 +13,8 @@ class Sizes:
     """rows of the run whose CPU is measured"""
     openai_rows: int = 5_000
     """rows that the openai client sends"""
+    embeddings: int = 100_000
+    """rows of embeddings, 64 in each request"""
     few: int = 10_000
     """rows of the run whose memory is compared with"""
     many: int = 1_000_000
@@ -35,8 +37,23 @@ class Sizes:
     @property
     def disk_bytes(self) -> int:
         """About the space that the scratch folder needs: each row and its answer are stored in three forms."""
-        return max(self.many * 3_000, self.big_mib << 20, self.rows * self.rounds * 1_500)
+        return max(
+            self.many * 3_000,
+            self.big_mib << 20,
+            self.rows * self.rounds * 1_500,
+            self.embeddings * self.rounds * 24_000,
+        )
 
 
-QUICK = Sizes(rounds=2, rows=20_000, openai_rows=1_000, many=100_000, big_mib=200, in_flight=500, turns=8, streams=100)
+QUICK = Sizes(
+    rounds=2,
+    rows=20_000,
+    openai_rows=1_000,
+    embeddings=20_000,
+    many=100_000,
+    big_mib=200,
+    in_flight=500,
+    turns=8,
+    streams=100,
+)
 """Less than two minutes in total; the ratios are less exact, because the start has more weight."""

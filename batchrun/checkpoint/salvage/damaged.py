@@ -18,16 +18,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from batchrun.checkpoint.file import PAGE_BYTES, VECTOR_PAGE_BYTES
 from batchrun.checkpoint.salvage.pages import Record, records
 
 _MAGIC = b"SQLite format 3\x00"
 _LOG_MAGICS = {0x377F0682: "<", 0x377F0683: ">"}
 """First word of a log: in which order of bytes its checksums are."""
 
-_PAGE_BYTES = 4096
-"""SQLite's own choice since 2016, where the file no longer tells."""
-
 _PAGE_SIZES = tuple(1 << power for power in range(9, 17))
+
+_LOOKED_AT_BYTES = 4 << 20
+
+_TABLE_PAGES = (b"\x05", b"\x0d")
+"""First bytes of the pages of a table. Of random bytes, one of 128 is like them."""
 
 _LOG_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 
@@ -48,7 +51,7 @@ class DamagedFile:
 
     def __init__(self, path: Path, log: Path) -> None:
         """Open a file and its log; where one does not exist, it is empty."""
-        self.page_bytes = _PAGE_BYTES
+        self.page_bytes = PAGE_BYTES
         self._reserved_bytes = 0
         self.hidden_commits = 0
         """Sound commits in the log that SQLite cannot see, since one before them is broken."""
@@ -110,6 +113,16 @@ class DamagedFile:
         words = struct.unpack(">3I", _read(self._log, 0, 12).ljust(12, b"\0"))
         if words[0] in _LOG_MAGICS and words[2] in _PAGE_SIZES:
             self.page_bytes = words[2]
+        elif self._has_vector_pages():
+            self.page_bytes = VECTOR_PAGE_BYTES
+
+    def _has_vector_pages(self) -> bool:
+        """Return whether pages of tables begin only where one of the large pages does, and not within one."""
+        starts = [0, 0]
+        for at in range(PAGE_BYTES, min(self._file_bytes, _LOOKED_AT_BYTES), PAGE_BYTES):
+            starts[at % VECTOR_PAGE_BYTES == 0] += _read(self._file, at, 1) in _TABLE_PAGES
+        inside, between = starts
+        return between > inside
 
     def _read_log(self) -> tuple[Versions, Versions]:
         """Return the newest sound frame of each page: up to the last commit, and after it."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.answers.kinds.embeddings import SHAPE, Vectors
+from batchrun.answers.kinds.embeddings import SHAPE, Vectors, length_of
 from batchrun.records import Usage
 
 NUMBERS = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1)
@@ -24,14 +24,26 @@ def test_both_encodings_say_the_same(numbers: list[float]) -> None:
     encoded = reply(base64.b64encode(packed).decode())
     for each in (encoded, reply(numbers)):
         assert SHAPE.problem_of(each) is None
-        assert SHAPE.completion_of(each).data == Vectors((packed,))
+        assert SHAPE.completion_of(each).data.decoded == (packed,)
+
+
+@given(
+    st.text("AQgz+/=\n é", max_size=24).map(lambda text: text * 2)
+    | st.binary(max_size=40).map(lambda data: base64.b64encode(data).decode())
+)
+def test_what_is_taken_for_a_vector_can_be_decoded(text: str) -> None:
+    """It is decoded when the results are written, long after it was judged: to as many floats as it was taken for."""
+    data = SHAPE.completion_of(reply(text)).data
+    assert (data is None) == (SHAPE.problem_of(reply(text)) is not None)
+    for vector in () if data is None else data.vectors:
+        assert len(Vectors((vector,)).decoded[0]) == 4 * length_of(vector) > 0
 
 
 def test_vectors_come_in_the_order_of_their_texts() -> None:
     """Whatever the order of the entries in the reply."""
     shuffled = reply([1.0], [2.0])
     shuffled["data"].reverse()
-    assert SHAPE.completion_of(shuffled).data.vectors == (struct.pack("<f", 1.0), struct.pack("<f", 2.0))
+    assert SHAPE.completion_of(shuffled).data.decoded == (struct.pack("<f", 1.0), struct.pack("<f", 2.0))
 
 
 @pytest.mark.parametrize(

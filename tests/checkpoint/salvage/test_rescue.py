@@ -28,6 +28,7 @@ from harness.damage import (
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.changes import adapt, forget_failed
+from batchrun.checkpoint.file import PAGE_BYTES, VECTOR_PAGE_BYTES
 from batchrun.checkpoint.in_flight import Journal
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.reader import Checkpoint
@@ -103,6 +104,20 @@ def test_damage_anywhere_alters_no_other_row(tmp_path: Path, seed: int) -> None:
         assert without_name([found[row] for row in whole]) == without_name([outcomes[row] for row in whole])
         return
     assert path.read_bytes() == data  # refused: left as it was
+
+
+@pytest.mark.parametrize("page_bytes", [PAGE_BYTES, VECTOR_PAGE_BYTES])
+def test_the_size_of_the_pages_is_found_where_the_header_is_gone(tmp_path: Path, page_bytes: int) -> None:
+    """Files of vectors have larger ones."""
+    bodies = [b'{"data":[{"embedding":"%b"}]}' % (b"QUJD" * 512) for _ in range(200)]
+    outcomes = [each._replace(body=body) for each, body in zip(answers(200), bodies, strict=True)]
+    with Store(tmp_path, page_bytes) as store:
+        write_run(store, outcomes)
+    path = tmp_path / FILE_NAME
+    data = path.read_bytes()
+    assert int.from_bytes(data[16:18], "big") == page_bytes
+    path.write_bytes(bytes(100) + data[100:])
+    assert salvaged(tmp_path).rows == 200
 
 
 def test_every_row_of_a_sound_log_counts(tmp_path: Path) -> None:
