@@ -183,14 +183,11 @@ class Store:
         self._in_flight, self._owed_usd, self._owed_tokens = in_flight, usd, tokens
         self._journal.note(self._accepted + in_flight, usd, tokens)
 
-    def _note(self) -> None:
-        self._journal.note(self._accepted + self._in_flight, self._owed_usd, self._owed_tokens)
-
     def put(self, outcome: Outcome) -> None:
         """Have an outcome written."""
         self._accepted += 1
         if outcome.attempts == 0:  # it was not in flight, so `sending` is not called when it ends
-            self._note()
+            self.sending(self._in_flight, self._owed_usd, self._owed_tokens)
         self._queue.put(outcome)
 
     def paid(self, model: str, usage: Usage, endpoint: str = "") -> None:
@@ -249,6 +246,10 @@ class Store:
     def settled(self, first: int, end: int) -> set[int]:
         """Return which of the rows from `first` to below `end` are settled. Needs `expect`."""
         return self._lookup.settled(first, end, self._mark.per_row)
+
+    def may_have(self, row: int) -> bool:
+        """Return whether this row or a later one had an outcome when the checkpoint was opened."""
+        return row < self._lookup.ends_at
 
     def unsettled(self, batch: Sequence[A]) -> list[A]:
         """Return those of a batch, in input order, that have no outcome yet, and will get none from another row.

@@ -93,7 +93,7 @@ class Links:
             for name, endpoint in job.endpoints.items()
         }
         self._opened = contextlib.AsyncExitStack()
-        canaries, rates = Canaries(job, prepared.source.makers), rates_of(job)
+        canaries, rates = Canaries(job, prepared.source.rendering.makers), rates_of(job)
         self.routes = [link.route(canaries, rates[name], prepared.budget) for name, link in self._links.items()]
         self.ceiling = most if sum(link.limit.ceiling for link in self._links.values()) > most else None
         """Most requests in flight at all endpoints together; None where their own limits are enough."""

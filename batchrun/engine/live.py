@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 from batchrun.checkpoint import facts
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
+from batchrun.engine.bad_rows import outcome_of
 from batchrun.engine.ending import ended_as, ended_by, with_drained
 from batchrun.engine.flight import flight_text
 from batchrun.engine.interruption import Interruption
@@ -17,22 +19,19 @@ from batchrun.engine.pools import AnyPool
 from batchrun.engine.prepared import Prepared
 from batchrun.engine.threads import Readahead
 from batchrun.engine.ticker import Watch
-from batchrun.engine.unsettled import unsettled
+from batchrun.engine.unsettled import unsettled, unsettled_packed
 from batchrun.errors import BatchrunError
 from batchrun.prompts.bundles import bundled
-from batchrun.prompts.source import Entry
+from batchrun.prompts.packing import can_pack
 from batchrun.records import (
     Attempted,
     BadRow,
     Closed,
     Event,
-    Outcome,
     Paused,
-    Request,
     Resumed,
     Spent,
     Stop,
-    Usage,
     summed,
 )
 from batchrun.results.state import recorded_of, unnoted_end
@@ -41,8 +40,6 @@ from batchrun.results.used import keep_set_aside
 _STOPPED_AT_ONCE = "stopped at once, so that the answers in flight are lost; run the same command again to resume"
 
 _CANCELLED = Stop(kind="interrupted", message=_STOPPED_AT_ONCE, exit_code=130)
-
-_NO_USAGE = Usage()
 
 
 class Sending:
@@ -124,18 +121,24 @@ class Sending:
             return self._prepared.used_before.set_aside
         return self._budget.set_aside if self._has_ended else self._budget.used.set_aside
 
-    def _unsettled(self) -> Iterator[list[Entry]]:
-        return bundled(self.job, unsettled(self.job, self.source, self.store, fits=self._prepared.fits))
+    def _unsettled(self) -> Iterator[list[Any]]:
+        parts = self.job, self.source, self.store
+        if self._prepared.team is not None and can_pack(self.job):
+            return unsettled_packed(*parts, fits=self._prepared.fits)
+        return bundled(self.job, unsettled(*parts, fits=self._prepared.fits))
 
-    async def _requests(self, batches: Readahead[list[Entry]]) -> AsyncIterator[list[Request]]:
-        """Yield what is to be sent; settle broken rows; drain when the input cannot be read to its end."""
+    async def _requests(self, batches: Readahead[list[Any]]) -> AsyncIterator[list[Any]]:
+        """Yield what is to be sent; settle broken rows; drain when the input cannot be read to its end.
+
+        That is requests, and for workers packed rows too.
+        """
         try:
             async for batch in batches:
-                requests = [entry for entry in batch if isinstance(entry, Request)]
+                requests = [entry for entry in batch if not isinstance(entry, BadRow)]
                 if len(requests) < len(batch):
                     for entry in batch:
                         if isinstance(entry, BadRow):
-                            self.store.put(_outcome_of(entry))
+                            self.store.put(outcome_of(entry, _now_ms()))
                 yield requests
         except BatchrunError as problem:
             self._fail(problem)
@@ -212,21 +215,3 @@ class Sending:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
-
-
-def _outcome_of(bad: BadRow) -> Outcome:
-    return Outcome(
-        bad.row,
-        bad.model,
-        bad.sample,
-        bad.key,
-        bad.custom_id,
-        "bad_row",
-        bad.message,
-        None,
-        0,
-        None,
-        _now_ms(),
-        None,
-        _NO_USAGE,
-    )

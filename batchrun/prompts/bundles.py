@@ -22,11 +22,16 @@ _MOST_FORMS = 64
 """Bundles that are filled at the same time: as many sets of parameters as the rows of a job usually have."""
 
 
+def has_bundles(job: Job) -> bool:
+    """Return whether a job wants several requests to travel as one."""
+    return job.model.rows_per_request > 1 or min(job.model.samples_per_request, job.model.num_samples) > 1
+
+
 def bundled(job: Job, batches: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
     """Return batches of entries with bundles in the place of their requests, as far as the job wants them."""
     if job.model.rows_per_request > 1:
         return _with_texts(_Texts(job.model.rows_per_request), batches, is_piped=STDIN in job.input.path)
-    if min(job.model.samples_per_request, job.model.num_samples) > 1:
+    if has_bundles(job):
         return (_samples(batch, job.model.samples_per_request) for batch in batches)
     return batches
 

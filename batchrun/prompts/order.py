@@ -6,8 +6,9 @@ nobody waits for the next one.
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
 
-from batchrun.records import BadRow, Request
+from batchrun.records import BadRow, PackedRow, Request
 
 _ROWS = 1 << 15
 _BYTES = 32 << 20
@@ -24,6 +25,8 @@ _AFTER_MODEL = b',"'
 """Ends the model at the beginning of a body. Inside its name a quote has a backslash before it."""
 
 Entry = Request | BadRow
+
+E = TypeVar("E", bound=Request | BadRow | PackedRow)
 
 
 def by_prefix(batches: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
@@ -44,7 +47,7 @@ def by_prefix(batches: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
         yield ready
 
 
-def in_random_order(parts: Iterator[Iterator[list[Entry]]], place: Callable[[int], int]) -> Iterator[list[Entry]]:
+def in_random_order(parts: Iterator[Iterator[list[E]]], place: Callable[[int], int]) -> Iterator[list[E]]:
     """Yield the entries of parts one after the other, each part by the places of its rows.
 
     Args:
@@ -62,13 +65,13 @@ def in_random_order(parts: Iterator[Iterator[list[Entry]]], place: Callable[[int
             coming.read(_BATCHES_AHEAD)
 
 
-class _Coming:
+class _Coming(Generic[E]):
     """The entries of the next part, or as many of them as a window holds."""
 
-    def __init__(self, parts: Iterator[Iterator[list[Entry]]]) -> None:
+    def __init__(self, parts: Iterator[Iterator[list[E]]]) -> None:
         self._parts = parts
         self._part = next(parts, None)
-        self._entries: list[Entry] = []
+        self._entries: list[E] = []
         self._bytes = 0
         self._is_whole = False
 
@@ -89,15 +92,15 @@ class _Coming:
             self._entries += batch
             self._bytes += sum(map(_size, batch))
 
-    def take(self) -> list[Entry]:
+    def take(self) -> list[E]:
         """Return the entries, and begin the next part if this one was read."""
         entries, self._entries, self._bytes, self._is_whole = self._entries, [], 0, False
         return entries
 
 
-def _taken(window: deque[Entry]) -> list[Entry]:
+def _taken(window: deque[E]) -> list[E]:
     """Return what comes next, taken out."""
-    taken: list[Entry] = []
+    taken: list[E] = []
     size = 0
     while window and len(taken) < _BATCH_ROWS and size < _BATCH_BYTES:
         taken.append(window.popleft())
@@ -105,8 +108,10 @@ def _taken(window: deque[Entry]) -> list[Entry]:
     return taken
 
 
-def _size(entry: Entry) -> int:
-    return len(entry.body) if isinstance(entry, Request) else 0
+def _size(entry: Request | BadRow | PackedRow) -> int:
+    if isinstance(entry, Request):
+        return len(entry.body)
+    return len(entry.packed) if isinstance(entry, PackedRow) else 0
 
 
 def _asked(entry: Entry) -> bytes:

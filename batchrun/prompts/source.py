@@ -8,7 +8,6 @@ from typing import BinaryIO, Self, cast
 
 from batchrun.errors import InputError
 from batchrun.job.sections import Job
-from batchrun.prompts.attachments import attachments_of
 from batchrun.prompts.condition import Condition
 from batchrun.prompts.count import input_rows
 from batchrun.prompts.draw import all_rows, choose, counted, parts_of
@@ -19,26 +18,18 @@ from batchrun.prompts.input.folders import folder_notices
 from batchrun.prompts.input.frame import shown_input
 from batchrun.prompts.input.reader import RowReader
 from batchrun.prompts.input.spool import Spool
-from batchrun.prompts.other_makers import OtherMakers
-from batchrun.prompts.request import RequestMaker
-from batchrun.prompts.rows import RowForms
+from batchrun.prompts.rendering import Entry as Entry
+from batchrun.prompts.rendering import Rendering
 from batchrun.prompts.sample import Part, both
 from batchrun.prompts.selection import SelectedRows, Selection
 from batchrun.prompts.strict import refuse_broken
-from batchrun.prompts.template import TemplateProblem
-from batchrun.prompts.values import RowProblem
-from batchrun.records import BadRow, Request, Row, RowCount
-
-Entry = Request | BadRow
+from batchrun.records import Row, RowCount
 
 Settled = Callable[[int, int], Collection[int]]
 
-_BATCH_BYTES = 1 << 20
-"""Bodies in one batch, roughly: long prompts come fewer at a time."""
-
 
 class Source:
-    """Reads a job's input. `open` checks it, `batches` yields it; both may run in a worker thread."""
+    """Reads a job's input. `open` checks it, `batches` or `rows` yields it; all may run in another thread."""
 
     def __init__(self, job: Job, stdin: BinaryIO | None = None, spool: Path | None = None) -> None:
         """Compile the job's templates and parameters; reads nothing.
@@ -54,12 +45,8 @@ class Source:
         self._job = job
         self._spool = None if stdin is None or spool is None else Spool(stdin, spool)
         self._stdin = stdin if self._spool is None else cast(BinaryIO, self._spool)
-        self._forms = RowForms(job)
-        self._maker = RequestMaker(job)
-        self._kind = self._maker.kind
-        self.makers = OtherMakers(job)
-        """The makers of requests of other kinds than the job's."""
-        self._attachments = attachments_of(job.prompt)
+        self.rendering = Rendering(job)
+        """Makes requests of the rows."""
         self._condition = None if job.input.where is None else Condition(job.input.where)
         self._selection: Selection | None = None
         self._part: Part | None = None
@@ -156,13 +143,13 @@ class Source:
         looked = list(chain.from_iterable(first))
         if not looked and self._selection is not None and self._reader.rows_read:
             raise InputError(f"{', '.join(map(shown_input, self._job.input.path))}: {self._selection.none_text()}")
-        seen = FirstRows(self._job, self._forms, self.files, looked)
-        self.notices += seen.check(self._problem)
+        seen = FirstRows(self._job, self.rendering.forms, self.files, looked)
+        self.notices += seen.check(self.rendering.problem)
         self.notices = [
             notice.encode(errors="replace").decode() for notice in self.notices
         ]  # names of files may not be UTF-8
         if self._job.input.strict:
-            refuse_broken(chain.from_iterable(self._new_reader()), self._problem)
+            refuse_broken(chain.from_iterable(self._new_reader()), self.rendering.problem)
         self._pending = chain(first, rows)
 
     @property
@@ -191,6 +178,17 @@ class Source:
     ) -> Iterator[list[Entry]]:
         """Yield requests and broken rows, models × samples of them per input row, in order; now and then nothing.
 
+        For the arguments and errors see `rows`.
+        """
+        for rows in self.rows(first, settled, part):
+            if rows:
+                yield from self.rendering.batches(rows)
+            else:
+                yield []
+
+    def rows(self, first: int = 0, settled: Settled | None = None, part: Part | None = None) -> Iterator[list[Row]]:
+        """Yield the rows of the input, in order; now and then nothing.
+
         They can be gone through again, once the one before is at its end or, of files, given up.
 
         Args:
@@ -214,7 +212,7 @@ class Source:
                 yield []
                 continue
             skipped = settled(batch[0].number, batch[-1].number + 1) if settled else ()
-            yield from self._batches_of([row for row in batch if row.number not in skipped] if skipped else batch)
+            yield [row for row in batch if row.number not in skipped] if skipped else batch
 
     def close(self) -> None:
         """Stop reading. Standard input stays open: it is the caller's."""
@@ -233,13 +231,18 @@ class Source:
         self._again.seek(0)
 
     def _new_reader(self, first: int = 0) -> RowReader | SelectedRows:
-        columns, selection, limit, part = self._forms.columns, self._selection, self._job.input.limit, self._part
+        columns, selection, limit, part = (
+            self.rendering.forms.columns,
+            self._selection,
+            self._job.input.limit,
+            self._part,
+        )
         numbers = both(None if selection is None else selection.numbers, None if part is None else part.numbers)
         reader = RowReader(
             self.files,
             stdin=self._stdin,
             columns=columns if selection is None else selection.columns(columns),
-            as_bytes=tuple(each.column for each in self._attachments),
+            as_bytes=tuple(each.column for each in self.rendering.attachments),
             limit=limit if selection is None else self._end,
             first=first,
             numbers=numbers,
@@ -253,44 +256,15 @@ class Source:
     def _check_condition(self, rows: Sequence[Row]) -> None:
         """Refuse a condition that reads a column which these rows, the first, do not have."""
         if self._condition is not None:
-            FirstRows(self._job, self._forms, self.files, rows).check_condition(self._condition)
-
-    def _batches_of(self, rows: list[Row]) -> Iterator[list[Entry]]:
-        batch: list[Entry] = []
-        size_bytes = 0
-        for row in rows:
-            entries = self._entries(row)
-            batch += entries
-            for entry in entries:
-                if isinstance(entry, Request):
-                    size_bytes += len(entry.body)
-            if size_bytes >= _BATCH_BYTES:
-                yield batch
-                batch, size_bytes = [], 0
-        if batch:
-            yield batch
-
-    def _entries(self, row: Row) -> list[Request] | list[BadRow]:
-        try:
-            prompt = self._forms.prompt(row)
-            for each in self._attachments:
-                prompt = each.added(prompt, row)
-            return (self._maker if prompt.kind == self._kind else self.makers.of(prompt)).requests(prompt)
-        except (RowProblem, TemplateProblem) as problem:
-            reason = row.problem or str(problem)
-        except RecursionError:
-            reason = "is nested too deeply"
-        return list(self._maker.bad_rows(row, self._forms.label_of(row), reason))
+            FirstRows(self._job, self.rendering.forms, self.files, rows).check_condition(self._condition)
 
     def _look(self, rows: Iterator[list[Row]]) -> list[list[Row]]:
         """Return the first lists of rows: until one row can be used, so that a slow pipe is not waited for."""
         first: list[list[Row]] = []
         for batch in filter(None, rows):
             first.append(batch)
-            if sum(map(len, first)) >= LOOK_ROWS or any(self._problem(row) is None for row in batch[:LOOK_ROWS]):
+            if sum(map(len, first)) >= LOOK_ROWS or any(
+                self.rendering.problem(row) is None for row in batch[:LOOK_ROWS]
+            ):
                 break
         return first
-
-    def _problem(self, row: Row) -> str | None:
-        entry = self._entries(row)[0]
-        return entry.message if isinstance(entry, BadRow) else None

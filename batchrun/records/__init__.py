@@ -22,6 +22,7 @@ from batchrun.records.outcomes import Usage as Usage
 from batchrun.records.prompts import PATHS as PATHS
 from batchrun.records.prompts import Attachment as Attachment
 from batchrun.records.prompts import BadRow as BadRow
+from batchrun.records.prompts import PackedRow as PackedRow
 from batchrun.records.prompts import Prompt as Prompt
 from batchrun.records.prompts import Request as Request
 from batchrun.records.prompts import RequestKind as RequestKind

@@ -82,6 +82,22 @@ class Request(NamedTuple):
         return self.members or (self,)
 
 
+class PackedRow(NamedTuple):
+    """An input row on its way to the worker that makes its request for a model and sample."""
+
+    row: int
+    model: str
+    sample: int
+    """From 0."""
+    packed: bytes
+    """The row as it was read."""
+
+    @property
+    def rows(self) -> "tuple[PackedRow]":
+        """What its reply is for; see `Request.rows`."""
+        return (self,)
+
+
 class BadRow(NamedTuple):
     """An input row that cannot become a request, once per model and sample. Ends as a failure; nothing is sent."""
 

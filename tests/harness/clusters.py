@@ -18,7 +18,7 @@ from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.messages import Orders, Word
 from batchrun.engine.cluster.post import WorkerDied, WorkerUnavailable
 from batchrun.engine.cluster.till import Till
-from batchrun.engine.cluster.worker import Worker
+from batchrun.engine.cluster.worker import Worker, only_requests
 from batchrun.records import Event, Outcome, Request, Stop
 from harness.clock import run_virtually
 from harness.runs import CANARY, requests
@@ -54,11 +54,11 @@ class Cluster:
         self.chance = random.Random(self.seed)
         self._budgets: list[Budget] = []  # of the worker that is made
 
-    def new_worker(self) -> Worker:
-        """Return a worker that has not begun."""
+    def new_worker(self, entries: Any = only_requests) -> Worker:
+        """Return a worker that has not begun; `entries` makes its requests."""
         budget = None if self.budget is None else self.budget(0.0)
         self._budgets = [] if budget is None else [budget]
-        return Worker(self.make_pool, {"": 1_000}, budget=budget, timeout_s=600.0)
+        return Worker(self.make_pool, {"": 1_000}, budget=budget, timeout_s=600.0, entries=entries)
 
     def hire(self, place: int) -> "InProcess":
         """Start a worker."""

@@ -229,8 +229,10 @@ def test_rows_that_are_settled_are_not_even_rendered(write, make_job) -> None:
 
     with Source(make_job(path, user="{{ n }}")) as source:
         source.open()
-        messages = source._forms.asked.messages
-        source._forms.asked.messages = lambda row, more: rendered.append(row.columns["n"]) or messages(row, more)
+        messages = source.rendering.forms.asked.messages
+        source.rendering.forms.asked.messages = lambda row, more: (
+            rendered.append(row.columns["n"]) or messages(row, more)
+        )
         rows = [entry.row for batch in source.batches(300, settled) for entry in batch]
     assert rows == rendered == [300, *range(303, 599)]
     assert (asked[0][0], asked[-1][1]) == (300, 600)

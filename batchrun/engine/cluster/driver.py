@@ -14,13 +14,14 @@ from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.cluster.hiring import AGAIN_S, Hiring
 from batchrun.engine.cluster.keeper import Keeper
-from batchrun.engine.cluster.messages import Orders, Word, pack_requests, unpack_outcomes
+from batchrun.engine.cluster.leases import Leased
+from batchrun.engine.cluster.messages import Orders, Word, pack_rows, unpack_outcomes
 from batchrun.engine.cluster.outages import Outages
 from batchrun.engine.cluster.overview import Overview
 from batchrun.engine.cluster.places import fill_places, lost_text
 from batchrun.engine.cluster.post import Handle, Post, WorkerDied, WorkerUnavailable
 from batchrun.engine.cluster.till import Till
-from batchrun.records import Request, Stop
+from batchrun.records import Stop
 
 _SHIP_S, _SHIP_SOON_S = 0.02, 0.005
 """How long a worker keeps outcomes: with the limit at rest, and while it moves."""
@@ -86,7 +87,7 @@ class Driver(Overview):
     def wake(self) -> None:
         """Do nothing: workers are given rows several times a second."""
 
-    async def run(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
+    async def run(self, batches: AsyncIterator[Sequence[Leased]]) -> Stop | None:
         """Have every request sent; return when each has its outcome, or when all workers have drained after `stop`.
 
         Returns why requests stay open. Raises what `batches` or a listener raised.
@@ -108,7 +109,7 @@ class Driver(Overview):
     def _is_over(self) -> bool:
         return self.stopping is not None or self.leases.is_settled
 
-    async def _feed(self, batches: AsyncIterator[Sequence[Request]]) -> None:
+    async def _feed(self, batches: AsyncIterator[Sequence[Leased]]) -> None:
         async for batch in batches:
             self.leases.extend(batch)
             while self.leases.waiting > self._enough:
@@ -177,7 +178,7 @@ class Driver(Overview):
         self._note_flight()
         return Orders(
             number=number,
-            rows=pack_requests(rows) if rows else b"",
+            rows=pack_rows(rows) if rows else b"",
             grants={name: change for name, change in grants.items() if change},
             money=Amount() if self._till is None else self._till.grant(place),
             is_dry=not rows,
@@ -187,7 +188,7 @@ class Driver(Overview):
             ship_s=_SHIP_SOON_S if is_moving else _SHIP_S,
         )
 
-    def _rows_for(self, place: int) -> list[Request]:
+    def _rows_for(self, place: int) -> list[Leased]:
         """Lease what a worker can send until its next word.
 
         Rows that it sends again do not count: in an outage it would get none, and nothing would probe.

@@ -12,12 +12,15 @@ Rows of a model that is closed stay open: those that wait are dropped. What work
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from batchrun.records import Outcome, Request
+from batchrun.records import Outcome, PackedRow, Request
 
 _Key = tuple[int, str, int]
 
 
-def _key(each: Request | Outcome) -> _Key:
+Leased = Request | PackedRow
+
+
+def _key(each: Leased | Outcome) -> _Key:
     return each.row, each.model, each.sample
 
 
@@ -25,9 +28,9 @@ class Leases:
     """The rows of a run that have no outcome yet, as far as they were read."""
 
     def __init__(self) -> None:
-        self._queue: deque[Request] = deque()
-        self._leased: dict[int, dict[_Key, Request]] = {}
-        self._left: dict[int, dict[_Key, Request]] = {}  # that may stay open
+        self._queue: deque[Leased] = deque()
+        self._leased: dict[int, dict[_Key, Leased]] = {}
+        self._left: dict[int, dict[_Key, Leased]] = {}  # that may stay open
         self._closed: set[str] = set()
         self.fallbacks: Mapping[str, str] = {}
         """Model → its fallback: rows of the model may stay open where that is closed."""
@@ -64,7 +67,7 @@ class Leases:
         """Whether every row has its outcome, or is of a model that is closed."""
         return self.is_dry and not any(self._leased.values())
 
-    def extend(self, requests: Iterable[Request]) -> None:
+    def extend(self, requests: Iterable[Leased]) -> None:
         """Add rows that were read."""
         for request in requests:
             self.models[request.model] = None
@@ -89,19 +92,19 @@ class Leases:
             for key in its:
                 del rows[key]
 
-    def take(self, worker: int, most: int, most_bytes: int) -> list[Request]:
+    def take(self, worker: int, most: int, most_bytes: int) -> list[Leased]:
         """Lease the next rows to a worker: at most so many, and of so many bytes, but one in any case."""
-        taken: list[Request] = []
+        taken: list[Leased] = []
         size = 0
         while self._queue and len(taken) < most and size < most_bytes:
             request = self._queue.popleft()
-            size += len(request.body)
+            size += len(request.body if isinstance(request, Request) else request.packed)
             mine = (self._left if self._may_stay_open(request) else self._leased)[worker]
             mine.update((_key(each), each) for each in request.rows)
             taken.append(request)
         return taken
 
-    def _may_stay_open(self, request: Request) -> bool:
+    def _may_stay_open(self, request: Leased) -> bool:
         """Return whether a row may get no outcome, so that nobody waits for one."""
         return request.model in self._closed or self.fallbacks.get(request.model) in self._closed
 

@@ -7,11 +7,14 @@ from typing import NamedTuple
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.engine.cluster.bound import News
 from batchrun.engine.cluster.keeper import Allowance
+from batchrun.engine.cluster.leases import Leased
 from batchrun.engine.cluster.till import Books
-from batchrun.records import Event, LaneState, Outcome, Request, Stop, Usage
+from batchrun.records import Event, LaneState, Outcome, PackedRow, Request, Stop, Usage
 
 _new = tuple.__new__
 """Makes a record in half the time of its constructor: there are millions of outcomes."""
+
+_PACKED = len(PackedRow._fields)
 
 
 class Orders(NamedTuple):
@@ -20,7 +23,7 @@ class Orders(NamedTuple):
     number: int
     """Of the exchange, from 1. The same number again: the answer was lost, and is repeated."""
     rows: bytes
-    """More requests, packed; empty for none."""
+    """More requests, and rows to make requests of, packed; empty for none."""
     grants: Mapping[str, int]
     """By endpoint, how many more or fewer requests may be in flight."""
     money: Amount
@@ -97,14 +100,15 @@ class Word(NamedTuple):
     """Why it stopped or leaves rows open, if it does."""
 
 
-def pack_requests(requests: Iterable[Request]) -> bytes:
-    """Return requests as bytes: plain tuples take a third of the time of records."""
-    return pickle.dumps([tuple(request) for request in requests], 5)
+def pack_rows(rows: Iterable[Leased]) -> bytes:
+    """Return requests and rows as bytes: plain tuples take a third of the time of records."""
+    return pickle.dumps([tuple(row) for row in rows], 5)
 
 
-def unpack_requests(packed: bytes) -> list[Request]:
-    """Return what `pack_requests` was given. Only for bytes of this run's own processes."""
-    return [_new(Request, each) for each in pickle.loads(packed)]  # noqa: S301
+def unpack_rows(packed: bytes) -> list[Leased]:
+    """Return what `pack_rows` was given. Only for bytes of this run's own processes."""
+    loaded = pickle.loads(packed)  # noqa: S301
+    return [_new(PackedRow if len(each) == _PACKED else Request, each) for each in loaded]
 
 
 def pack_outcomes(outcomes: Iterable[Outcome]) -> bytes:

@@ -21,6 +21,7 @@ from batchrun.engine.cluster.bound import Bound
 from batchrun.engine.endpoint_rules import endpoint_rules
 from batchrun.errors import BatchrunError
 from batchrun.job.sections import Job
+from batchrun.prompts.other_makers import OtherMakers
 from batchrun.records import Request, Stop
 
 
@@ -93,8 +94,10 @@ class Acquainted:
 class PoolMaker:
     """Makes the pool of a worker."""
 
-    def __init__(self, setup: Setup, clients: Mapping[str, HttpClient], budget: Budget | None) -> None:
-        self._setup, self._clients, self._budget = setup, clients, budget
+    def __init__(
+        self, setup: Setup, clients: Mapping[str, HttpClient], budget: Budget | None, makers: OtherMakers
+    ) -> None:
+        self._setup, self._clients, self._budget, self._makers = setup, clients, budget, makers
 
     def __call__(
         self,
@@ -106,7 +109,7 @@ class PoolMaker:
     ) -> Pool:
         """Return a pool with these limits by endpoint."""
         job = self._setup.job
-        canaries, rates = Canaries(job), rates_of(job)
+        canaries, rates = Canaries(job, self._makers), rates_of(job)
         repair = None if job.response.schema is None else Repair(job.response)
         routes = []
         for name, endpoint in job.endpoints.items():

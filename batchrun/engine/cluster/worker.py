@@ -5,7 +5,8 @@ which shows that it has arrived: a call may be repeated.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 from uuid import uuid4
 
@@ -13,14 +14,20 @@ from batchrun.endpoint.pool.budget import Budget
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.endpoint.pool.sender import Sender
+from batchrun.engine.bad_rows import outcome_of
 from batchrun.engine.cluster.bound import Bound
 from batchrun.engine.cluster.keeper import Allowance
-from batchrun.engine.cluster.messages import Orders, RouteWord, Word, pack_outcomes, unpack_requests
+from batchrun.engine.cluster.leases import Leased
+from batchrun.engine.cluster.messages import Orders, RouteWord, Word, pack_outcomes, unpack_rows
 from batchrun.engine.cluster.till import books_of
-from batchrun.records import Event, Outcome, Request, Stop
+from batchrun.prompts.rendering import Entry
+from batchrun.records import BadRow, Event, Outcome, Request, Stop
 
 _MANY = 512
 """Outcomes that are shipped at once."""
+
+_AT_ONCE = 256
+"""Rows that are made requests of without a pause."""
 
 _MOST_UNSHIPPED, _MOST_UNSHIPPED_BYTES = 20_000, 64 << 20
 """Outcomes, and bytes of their answers, above which nothing more is sent until the driver takes them."""
@@ -30,6 +37,11 @@ _SIGN_OF_LIFE_S = 1.0
 
 LEASE_S = 2.0
 """How long a worker sends without being called. The driver lends its slots later than that."""
+
+
+def only_requests(rows: Sequence[Leased]) -> list[Entry]:
+    """Return what is a request already."""
+    return [row for row in rows if isinstance(row, Request)]
 
 
 class MakePool(Protocol):
@@ -57,6 +69,7 @@ class Worker:
         budget: Budget | None = None,
         timeout_s: float,
         is_stream: bool = False,
+        entries: Callable[[Sequence[Leased]], Iterable[Entry]] = only_requests,
     ) -> None:
         """Prepare; `begin` starts.
 
@@ -66,7 +79,9 @@ class Worker:
             budget: of its pool: what it may use, nothing at first.
             timeout_s: how long an attempt takes at most.
             is_stream: whether answers are streamed.
+            entries: makes requests of rows, and says which have none.
         """
+        self._entries = entries
         self._budget, self._timeout_s, self._is_stream = budget, timeout_s, is_stream
         self.incarnation = uuid4().hex
         self._urgent, self._some = asyncio.Event(), asyncio.Event()
@@ -74,7 +89,8 @@ class Worker:
         listeners = Listeners(on_outcome=self._on_outcome, on_event=self._on_event)
         self._pool = make_pool(self._bounds, listeners, may_admit=self._may_admit, on_stuck=self._on_stuck)
         self._unanswered: Stop | None = None
-        self._rows: asyncio.Queue[Sequence[Request] | None] = asyncio.Queue()
+        self._rows: asyncio.Queue[Sequence[Leased] | None] = asyncio.Queue()
+        self._unread = 0  # rows in it that the pool has not taken yet
         self._ready: list[Outcome] = []
         self._ready_bytes = 0
         self._events: list[Event] = []
@@ -134,7 +150,9 @@ class Worker:
 
     def _obey(self, orders: Orders) -> None:
         if orders.rows:
-            self._rows.put_nowait(unpack_requests(orders.rows))
+            rows = unpack_rows(orders.rows)
+            self._unread += len(rows)
+            self._rows.put_nowait(rows)
         self._pool.note_dry(orders.is_dry)
         if orders.is_last:
             self._rows.put_nowait(None)
@@ -166,7 +184,8 @@ class Worker:
     def _word(self) -> Word:
         pool, is_done = self._pool, self._task.done()
         stop = self._task.result() if is_done else pool.stopping
-        wants_more = bool(pool.fresh or pool.waiting) and pool.stopping is None
+        fresh = pool.fresh + self._unread
+        wants_more = bool(fresh or pool.waiting) and pool.stopping is None
         is_broke = any(sender.admission.is_out_of_budget for sender in pool.routes)
         outcomes, self._ready, self._ready_bytes = self._ready, [], 0
         self._shipped = len(outcomes)
@@ -183,7 +202,7 @@ class Worker:
                 for sender in pool.routes
             },
             books=None if self._budget is None else books_of(self._budget, is_broke=is_broke),
-            fresh=pool.fresh,
+            fresh=fresh,
             waiting=pool.waiting,
             is_late=pool.is_late,
             drain_s=pool.drain_s(self._timeout_s, is_stream=self._is_stream),
@@ -195,8 +214,15 @@ class Worker:
         )
 
     async def _batches(self) -> AsyncIterator[Sequence[Request]]:
-        while (batch := await self._rows.get()) is not None:
-            yield batch
+        while (rows := await self._rows.get()) is not None:
+            for start in range(0, len(rows), _AT_ONCE):
+                batch = rows[start : start + _AT_ONCE]
+                entries = [*self._entries(batch)]
+                for entry in entries:
+                    if isinstance(entry, BadRow):
+                        self._on_outcome(outcome_of(entry, int(time.time() * 1000)))
+                self._unread -= len(batch)
+                yield [entry for entry in entries if isinstance(entry, Request)]
 
     def _may_admit(self) -> bool:
         has_room = len(self._ready) < _MOST_UNSHIPPED and self._ready_bytes < _MOST_UNSHIPPED_BYTES

@@ -10,6 +10,7 @@ from batchrun.endpoint.http.client import STREAM_TIMES
 from batchrun.engine.cluster.messages import Orders, Word
 from batchrun.engine.cluster.setup import PoolMaker, Setup
 from batchrun.engine.cluster.worker import Worker
+from batchrun.prompts.packing import Unpacking
 
 
 class Actor:
@@ -42,12 +43,14 @@ class Actor:
             for client in clients.values():
                 await self._opened.enter_async_context(client)
             budget, is_stream = setup.new_budget(), bool(setup.job.model.stream)
+            unpacking = Unpacking(setup.job)
             self._worker = Worker(
-                PoolMaker(setup, clients, budget),
+                PoolMaker(setup, clients, budget, unpacking.rendering.makers),
                 setup.ceilings,
                 budget=budget,
                 timeout_s=setup.job.limits.timeout_s * (STREAM_TIMES if is_stream else 1),
                 is_stream=is_stream,
+                entries=unpacking.entries,
             )
             await self._worker.begin()
         return self._worker.incarnation
