@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.budget import Budget
+from batchrun.endpoint.pool.bundles import Bundles
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.limits import Slots
 from batchrun.endpoint.pool.pace import Pace
@@ -51,10 +52,17 @@ class Admission:
         """How fast requests may leave, where the server has a rate."""
         self.look_again_s: float | None = None
         """When `next` may have something to send, if not now; `next` sets it."""
-        self.is_out_of_budget = False
-        """Whether `next` found a request that the budget does not allow."""
+        self.refused: Work | None = None
+        """The request that `next` found, and that the budget does not allow."""
+        self.bundles: Bundles | None = None
+        """Takes bundles apart; `settlement` sets it."""
         self._lanes: dict[str, Lane] = {}
         self._turns: deque[Lane] = deque()  # the next first
+
+    @property
+    def is_out_of_budget(self) -> bool:
+        """Whether `next` found a request that the budget does not allow."""
+        return self.refused is not None
 
     @property
     def lanes(self) -> Collection[Lane]:
@@ -104,8 +112,7 @@ class Admission:
 
     def next(self, now_s: float) -> Work | None:
         """Return the request to send now; None without a slot or without a request."""
-        self.look_again_s = None
-        self.is_out_of_budget = False
+        self.look_again_s = self.refused = None
         if self.in_flight >= self.limit.current:
             return None
         if self.pace.rate_per_s is not None and (opens_s := self.pace.opens_s(now_s)) is not None:
@@ -159,7 +166,20 @@ class Admission:
     def _afford(self, lane: Lane, work: Work, budget: Budget, now_s: float) -> bool:
         """Set aside what a request may use; give it back when that is more than is left."""
         work.reserve = budget.reserve(work.request)
-        self.is_out_of_budget = work.reserve is None
         if work.reserve is None:
+            self.refused = work
             lane.give_back(work, now_s)
-        return not self.is_out_of_budget
+        return work.reserve is not None
+
+    def part_refused(self) -> bool:
+        """Halve the bundle that the budget does not allow: a part of it may fit. Return whether there was one."""
+        work, budget = self.refused, self.budget
+        if work is None or budget is None or self.bundles is None or not (budget.is_whole and work.request.members):
+            return False
+        backlog = self.lane(work.request.model).backlog
+        if not backlog.take_where(lambda each: each is work):
+            return False
+        for half in self.bundles.part(work):
+            backlog.put(half, work.sent_s)
+        self.refused = None
+        return True

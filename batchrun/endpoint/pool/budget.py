@@ -102,6 +102,8 @@ class Budget:
             elsewhere: what another run has used that the cap counts too: of answers and their judge.
         """
         self.cap = cap
+        self.is_whole = True
+        """Whether the room is all that there is; a worker's may grow."""
         room = Amount(cap.usd - elsewhere.total.usd, cap.tokens - elsewhere.total.tokens)
         self.account = Account(*before.spent, before.set_aside, room)
         self._worst = worst

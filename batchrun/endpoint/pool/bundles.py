@@ -93,13 +93,18 @@ class Bundles:
 
         A half that still has several requests has one attempt left: it is halved when it fails too.
         """
+        halves = self.part(work)
+        for half in halves:
+            if half.request.members:
+                half.spent = max(0, half.allowed - ATTEMPT)
+        return halves
+
+    def part(self, work: Work) -> list[Work]:
+        """Return two bundles in the place of one."""
         assert self._join is not None
         members = work.request.members
         middle = (len(members) + 1) // 2
         halves = [_alone(work, self._join(each)) for each in (members[:middle], members[middle:])]
-        for half in halves:
-            if half.request.members:
-                half.spent = max(0, half.allowed - ATTEMPT)
         self._part(work, len(halves))
         return halves
 

@@ -285,10 +285,11 @@ class Pool:
 
     def _stop_without_budget(self) -> None:
         """Stop when the caps allow nothing more, and nothing that is in flight can leave some of it."""
-        for sender in self.routes:
-            budget = sender.admission.budget
-            if sender.admission.is_out_of_budget and budget is not None:
-                self._on_stuck(Stop(kind=budget.kind, message=budget.message, exit_code=5))
+        refused = [each.admission for each in self.routes if each.admission.is_out_of_budget]
+        if any(each.part_refused() for each in refused):
+            self.wake()
+        elif refused and (budget := refused[0].budget) is not None:
+            self._on_stuck(Stop(kind=budget.kind, message=budget.message, exit_code=5))
 
     def _leave(self) -> None:
         """Report the attempts of all rows that stay open."""

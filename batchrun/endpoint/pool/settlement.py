@@ -58,15 +58,15 @@ class Settlement:
             uniform: source of numbers in [0, 1).
             unix_s: the clock of `finished_at` and of HTTP dates.
         """
-        self._admission, self._limit, self._endpoint = admission, admission.limit, endpoint
+        self._admission, self._limit = admission, admission.limit
+        self._closure, self._endpoint = closure, endpoint
         self._rules, self._policy = rules, rules.policy
         self._rates = rules.rates if rules.rates is not None and rules.rates.has_tokens else None
         self._repair, self._strict = rules.repair, rules.strict
         self._on_outcome, self._on_event = listeners.on_outcome, listeners.on_event
-        self.absence = Absence(admission, listeners.on_event)
-        """The models that are away."""
+        self.absence = Absence(admission, listeners.on_event)  # the models that are away
         self._evidence = Evidence(admission, self.absence)
-        self._closure, self._bundles = closure, Bundles(rules.join, listeners.on_event, endpoint)
+        self._bundles = admission.bundles = Bundles(rules.join, listeners.on_event, endpoint)
         self._fallbacks = Fallbacks(rules.fallbacks, admission.supply, closure) if rules.fallbacks else None
         self.patience = Patience(admission, closure, rules, self.absence, is_alone=is_alone)
         """With models that are away."""

@@ -68,6 +68,7 @@ class Setup:
         """Return a budget under the job's caps that allows nothing yet; None where there are no caps."""
         budget = budget_of(self.job, NOTHING_USED, simulated=not self.uses_own_keys)
         if budget is not None:
+            budget.is_whole = False
             budget.account.room = Amount(*(cap if cap == inf else 0.0 for cap in budget.cap))
         return budget
 

@@ -277,6 +277,30 @@ def test_a_cap_holds_over_bundles() -> None:
     assert sum(outcome.usage.total_tokens or 0 for outcome in run.outcomes) == server.billed["total_tokens"]
 
 
+def ten_each(number: int, asked: dict[str, Any]) -> dict[str, Any]:
+    tokens = 10 * len(_texts(asked))
+    return embedded(asked) | {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+
+
+@pytest.mark.parametrize(("cap", "rows"), [(640, 64), (639, 63), (200, 20), (10, 1), (9, 0)])
+def test_what_a_cap_leaves_is_used_by_smaller_bundles(cap: int, rows: int) -> None:
+    """Down to a row alone, in few requests; and the message names what that one needs."""
+    server = Server(ten_each)
+    budget = Budget(
+        Amount(1e9, cap),
+        Used(),
+        lambda request: Amount(0.0, 10 * len(request.rows)),
+        lambda model, usage: Amount(0.0, usage.total_tokens or 0),
+    )
+    run = send(server, texts(128), budget=budget)
+    assert run.stop is not None
+    assert run.stop.kind == "token_cap"
+    assert "can use up to 10 tokens" in run.stop.message
+    assert len(run.outcomes) == rows
+    assert server.received <= 7
+    assert attempts(run) == server.received
+
+
 def test_a_refused_key_leaves_all_rows_open() -> None:
     """A refusal is nobody's own: no bundle is halved for it, and none fails."""
     server = Server(lambda number, asked: refusal(401, "Invalid API key"))
