@@ -72,20 +72,30 @@ def files(place: Place, *, is_deep: bool) -> list[Found]:
 
 def open_file(found: Found) -> RemoteFile:
     """Open a file for reading. Raises `OSError`, and `InputError` where it has changed since it was found."""
+    with _translated(found.place):
+        system, path = _located(found.place)
+        native = system.open_input_file(path)
+    return RemoteFile(lambda offset, size: _part(found, native, offset, size), found.size_bytes, native.close)
+
+
+def fetch(found: Found, offset: int, size: int) -> bytes:
+    """Return a part of a file that is opened only for it. Raises what `open_file` and its reads raise."""
+    with _translated(found.place):
+        system, path = _located(found.place)
+        native = system.open_input_file(path)
+    with native:
+        return _part(found, native, offset, size)
+
+
+def _part(found: Found, native: Any, offset: int, size: int) -> bytes:
     place = found.place
     with _translated(place):
+        data = bytes(native.read_at(size, offset))
         system, path = _located(place)
-        native = system.open_input_file(path)
-
-    def fetch(offset: int, size: int) -> bytes:
-        with _translated(place):
-            data = bytes(native.read_at(size, offset))
-            info = system.get_file_info(path)
-        if _found(place, info) != found:  # checked after each part: pyarrow reads whatever exists by then
-            raise InputError(f"{place}: has changed while it was read; run the same command again")
-        return data
-
-    return RemoteFile(fetch, found.size_bytes, native.close)
+        info = system.get_file_info(path)
+    if _found(place, info) != found:  # checked after each part: pyarrow reads whatever exists by then
+        raise InputError(f"{place}: has changed while it was read; run the same command again")
+    return data
 
 
 def check_upload(place: Place) -> None:

@@ -9,7 +9,9 @@ from batchrun.errors import InputError
 from batchrun.storage.remote import Found, RemoteFile, RemoteStream
 from batchrun.storage.urls import GLOB, Place, refuse_empty_names
 
-SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "http", "https")
+_AZURE = ("az", "abfs", "abfss")
+
+SCHEMES = ("s3", "gs", "gcs", *_AZURE, "hf", "http", "https")
 """The supported schemes: the part of a URL before `://`."""
 
 
@@ -94,6 +96,10 @@ def store_of(place: Place) -> Store:
         from batchrun.storage import hub
 
         return hub
+    if place.scheme in _AZURE:
+        from batchrun.storage import azure_store
+
+        return azure_store
     if place.scheme in SCHEMES:
         from batchrun.storage import objects
 
