@@ -1,8 +1,9 @@
 """Which request is sent next to an endpoint, if any. Pure: time is an argument.
 
-After a rate was exceeded nothing is sent for a while. Otherwise the models take turns, and each sends what its `Lane`
-chooses. A model has no more than its share of the slots while another could use them: a silent model would take all of
-them in the end. A model that is doubted only probes while the others continue. The budget is asked last.
+After a rate was exceeded nothing is sent for a while. Otherwise models that no other endpoint answers come first: the
+others need not wait for these slots. Then the models take turns, and each sends what its `Lane` chooses. A model has no
+more than its share of the slots while another could use them: a silent model would take all of them in the end. A model
+that is doubted only probes while the others continue. The budget is asked last.
 """
 
 from collections import deque
@@ -119,16 +120,21 @@ class Admission:
             self.look_again_s = opens_s
             return None
         lanes, most = len(self._turns), self.limit.current
-        work = self._next_in_turn(now_s, most / lanes) if lanes > 1 else None
-        return work or self._next_in_turn(now_s, most)
+        if lanes <= 1:
+            return self._next_in_turn(now_s, most)
+        only_here = [lane for lane in self._turns if not any(each.is_open for each in lane.siblings)]
+        work = None
+        if 0 < len(only_here) < lanes:
+            work = self._next_in_turn(now_s, most / len(only_here), only_here)
+        return work or self._next_in_turn(now_s, most / lanes) or self._next_in_turn(now_s, most)
 
-    def _next_in_turn(self, now_s: float, most: float) -> Work | None:
-        """Return the next request of the models that have fewer than `most` in flight."""
+    def _next_in_turn(self, now_s: float, most: float, among: Collection[Lane] | None = None) -> Work | None:
+        """Return the next request of the models, or of those `among` them, that have fewer than `most` in flight."""
         turns = self._turns
         for _ in range(len(turns)):
             lane = turns[0]
             turns.rotate(-1)
-            if lane.in_flight >= most:
+            if lane.in_flight >= most or (among is not None and lane not in among):
                 continue
             work = lane.next(now_s)
             if work is not None and (self.budget is None or self._afford(lane, work, self.budget, now_s)):
@@ -153,6 +159,11 @@ class Admission:
     def use(self) -> float:
         """The share of these slots that are in use."""
         return self.in_flight / max(1, self.limit.current)
+
+    @property
+    def free(self) -> int:
+        """How many of these slots are free."""
+        return max(0, self.limit.current - self.in_flight)
 
     def sends_at_once(self, now_s: float) -> bool:
         """Return whether a request would be sent now: there is a slot, and no rate holds it back."""

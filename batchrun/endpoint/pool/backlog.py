@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count
+from math import inf
 
 from batchrun.endpoint.pool.budget import Reserve
 from batchrun.endpoint.pool.verdicts import ATTEMPT, Verdict
@@ -17,6 +18,10 @@ class Work:
     is_repeat = False  # a canary that is the request of an answered row, asked once more
     attempts = 0  # made
     spent = 0  # of what is allowed
+    unseen = 0  # failures in a row for which nothing shows that the endpoint worked meanwhile
+    unseen_since_s = inf  # when the first of these attempts was sent
+    is_unseen_alone = True  # no other row was suspected at any of them
+    is_spared = False  # it did not pay its last attempt once, since these were all that it had
     setbacks = 0  # failures that made it wait, since the endpoint last came back
     throttled = 0
     stale = 0  # attempts on connections that the server had closed
@@ -141,6 +146,11 @@ class Backlog:
                 self.kept_bytes -= work.size_bytes
                 return work
         return None
+
+    def take_later(self, after_s: float, fits: Callable[[Work], bool]) -> Work | None:
+        """Return the first request to be sent again that is due later than `after_s` and for which `fits` is true."""
+        later = {work for due_s, _, work in self._again if due_s > after_s}
+        return self.take_where(lambda work: work in later and fits(work)) if later else None
 
     def take_any(self) -> Work | None:
         """Return a request to be sent again, due or not, or else one that was held back."""

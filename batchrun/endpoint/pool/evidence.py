@@ -5,7 +5,7 @@ from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.failures import Failure, Loss
 from batchrun.endpoint.pool.lane import Lane
-from batchrun.endpoint.pool.verdicts import Effect, ForLimit, ForRow, ForRun
+from batchrun.endpoint.pool.verdicts import ATTEMPT, Effect, ForLimit, ForRow, ForRun
 from batchrun.records import Fault, Reply
 
 _FALTERS = 3
@@ -58,6 +58,25 @@ class Evidence:
             lane.apart.release(work)
         return is_certain
 
+    def price(self, work: Work, cost: int, *, is_canary: bool) -> int:
+        """Return what a row pays of the cost of its failures.
+
+        Where there are few slots, a short outage can look like a few rows that fail again and again: nothing was
+        answered between their attempts. So where several have failed like that, none pays its last attempt for it,
+        once.
+
+        Args:
+            work: the row.
+            cost: of its failures.
+            is_canary: whether a canary has judged it.
+        """
+        left = work.allowed - work.spent - ATTEMPT
+        is_shown = is_canary or work.is_unseen_alone or work.unseen < work.attempts - work.throttled
+        if cost <= left or is_shown or work.is_spared:
+            return cost
+        work.is_spared = True
+        return max(0, left)
+
     def note(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:
         """Note a failure that is not a refusal."""
         self._tell_health(lane, work, effect, now_s, was_probe=was_probe)
@@ -90,6 +109,7 @@ class Evidence:
         if effect.row is not ForRow.AGAIN_FREE:
             work.setbacks += 1
             cost = self._cost(lane, work, effect)
+            self._note_unseen(lane, work)
         pause = lane.health.pause
         asks = pause is not None and pause.asks  # because of a refusal: what is in flight may hold all slots
         is_alone = not self._admission.in_flight or (was_probe and not asks)
@@ -109,6 +129,14 @@ class Evidence:
             each.is_shared, each.survived_s = True, now_s - each.sent_s
         if begins:
             self._absence.begins(lane, now_s)
+
+    def _note_unseen(self, lane: Lane, work: Work) -> None:
+        """Count the failures of a row between whose attempts nothing that was sent was answered."""
+        if not work.unseen or work.unseen_since_s < lane.worked_s < work.sent_s:
+            work.unseen, work.unseen_since_s, work.is_unseen_alone = 0, work.sent_s, True
+        work.unseen += 1
+        if len(lane.health.suspects) > (work in lane.health.suspects):
+            work.is_unseen_alone = False
 
     def _failure(self, lane: Lane, work: Work, now_s: float, *, cost: int, was_probe: bool) -> Failure:
         return Failure(

@@ -13,14 +13,19 @@ A rejected row need not wait where another endpoint has a slot. So after its fir
 it stays where it was rejected, because only the same endpoint can show that it rejects the row for
 itself, for ever.
 
+Only where another endpoint has nothing else to send does a row go there that would wait for long, because
+the server named a rate or a time. What its rejections have shown stays known at each endpoint.
+
 A row that waits for the user's own rate of an endpoint is left to all when another endpoint has nothing else to send.
 """
 
 from collections.abc import Iterable, Sequence
+from math import inf
 
 from batchrun.endpoint.pool.apart import is_condemned
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.verdicts import EFFECTS, ForRow
 from batchrun.records import Attempted
 
 _LATE_S = 2.0
@@ -29,6 +34,10 @@ _LATE_S = 2.0
 _TIMES = 2.0
 """After how many times the slowest answer a probe is late. It is an answer too: so even where each probe takes longer
 than all rows, rows that fail everywhere are not left from one endpoint to the next for ever."""
+
+
+_LONG_S = 2.0
+"""Wait from which a row goes elsewhere: a row that found no slot never waits longer."""
 
 
 def open_siblings(lane: Lane) -> Sequence[Lane]:
@@ -49,6 +58,56 @@ def leaves_s(lane: Lane) -> float | None:
     if pause.is_outage:
         return pause.began_s
     return None if pause.asks else pause.began_s + max(_LATE_S, _TIMES * lane.slowest_s)
+
+
+def leave_waiting(lanes: Iterable[Lane], now_s: float, *, is_closed: bool) -> tuple[list[Work], float | None]:
+    """Leave rows that wait at an endpoint to others.
+
+    Args:
+        lanes: of the endpoint.
+        now_s: the time.
+        is_closed: whether a rate holds everything back there.
+
+    Returns:
+        The rows to blame for outages, and when to look again.
+    """
+    to_blame: list[Work] = []
+    again_s = inf
+    for lane in lanes:
+        due_s = leaves_s(lane)
+        if due_s is None:
+            leave_rejected(lane, now_s, is_closed=is_closed)
+        elif due_s > now_s:
+            again_s = min(again_s, due_s)
+        else:
+            to_blame += leave_all(lane)
+    return to_blame, None if again_s == inf else again_s
+
+
+def leave_rejected(lane: Lane, now_s: float, *, is_closed: bool) -> None:
+    """Leave rejected rows that would wait for long to endpoints that have slots and nothing else to send.
+
+    What their rejections have shown here stays known: so a row that is rejected everywhere fails in the end.
+
+    Args:
+        lane: of a model that is sent rows.
+        now_s: the time.
+        is_closed: whether a rate holds everything back at the endpoint.
+    """
+    if lane.queue or not lane.backlog.again:
+        return
+    after_s = -inf if is_closed else now_s + _LONG_S
+    for sibling in open_siblings(lane):
+        is_idle = sibling.room.sends_at_once(now_s) and (sibling.backlog.due_s or inf) > now_s
+        for _ in range(sibling.room.free if is_idle else 0):
+            work = lane.backlog.take_later(after_s, lambda work: _is_rejected(lane, work))
+            if work is None:
+                return
+            leave_to(lane, work, sibling, now_s, keeps_doubt=True)
+
+
+def _is_rejected(lane: Lane, work: Work) -> bool:
+    return bool(work.kind) and EFFECTS[work.kind].row is ForRow.AGAIN_FREE and not lane.apart.suspects(work)
 
 
 def leave_all(lane: Lane) -> Iterable[Work]:
@@ -74,17 +133,18 @@ def leave(lane: Lane, work: Work) -> None:
         lane.queue.pass_on(work)
 
 
-def leave_to(lane: Lane, work: Work, sibling: Lane, due_s: float) -> None:
-    """Leave a row to another endpoint."""
-    _forget(lane, work)
+def leave_to(lane: Lane, work: Work, sibling: Lane, due_s: float, *, keeps_doubt: bool = False) -> None:
+    """Leave a row to another endpoint; `keeps_doubt`: what its rejections have shown stays known."""
+    _forget(lane, work, keeps_doubt=keeps_doubt)
     sibling.backlog.put(work, due_s)
 
 
-def _forget(lane: Lane, work: Work) -> None:
+def _forget(lane: Lane, work: Work, *, keeps_doubt: bool = False) -> None:
     """Forget what is known about a row at an endpoint that it leaves."""
     lane.health.forget(work)
     lane.health.refusals.forget([work])
-    lane.rejections.forget(work)
+    if not keeps_doubt:
+        lane.rejections.forget(work)
     lane.apart.left(work)
     work.setbacks, work.failure, work.endpoint = 0, None, lane.endpoint
     _, attempts, throttled = zip(("", 0, 0), *work.elsewhere, strict=True)
@@ -92,12 +152,14 @@ def _forget(lane: Lane, work: Work) -> None:
     work.elsewhere = (*work.elsewhere, here)
 
 
-def corrections(work: Work, endpoint: str) -> Iterable[Attempted]:
-    """Yield what makes the counts of endpoints right for a row that ends at one, and was sent to others before.
+def end_everywhere(lane: Lane, work: Work) -> Iterable[Attempted]:
+    """Forget a row that ends at one endpoint, and was sent to others before; yield what makes their counts right.
 
     All its attempts are in its outcome, and so count where it ends.
     """
+    for each in lane.siblings:
+        each.rejections.forget(work)
     for earlier, attempts, throttled in work.elsewhere:
-        if earlier != endpoint and attempts:
+        if earlier != lane.endpoint and attempts:
             yield Attempted(work.request.model, attempts, throttled, earlier)
-            yield Attempted(work.request.model, -attempts, -throttled, endpoint)
+            yield Attempted(work.request.model, -attempts, -throttled, lane.endpoint)

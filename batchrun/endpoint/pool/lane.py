@@ -62,6 +62,8 @@ class Lane:
         """The request of a row that was answered: it can be asked once more when no fresh row is left to ask."""
         self.answers = 0
         """How many requests were answered."""
+        self.worked_s = -inf
+        """When the latest of the requests was sent that were answered."""
         self.slowest_s = 0.0
         """The longest time that an answer took."""
         self._answers_s = 0.0  # the time that all answers took, summed
@@ -138,6 +140,7 @@ class Lane:
         self.answers += 1
         self._answered_s = now_s
         self._answers_s += latency_s
+        self.worked_s = max(self.worked_s, now_s - latency_s)
         if latency_s > self.slowest_s:
             self.slowest_s = latency_s
 

@@ -26,6 +26,10 @@ class Room(Protocol):
     def use(self) -> float:
         """The share of these slots that are in use."""
 
+    @property
+    def free(self) -> int:
+        """How many of these slots are free."""
+
     def sends_at_once(self, now_s: float) -> bool:
         """Return whether a request would be sent now: there is a slot, and no rate holds it back."""
 

@@ -14,7 +14,7 @@ from batchrun.endpoint.pool.bundles import Bundles, judge_bundle
 from batchrun.endpoint.pool.closure import Closure
 from batchrun.endpoint.pool.evidence import Evidence
 from batchrun.endpoint.pool.fallback import Fallbacks
-from batchrun.endpoint.pool.handover import corrections, leave, leave_all, leave_to, leaves_s, open_siblings
+from batchrun.endpoint.pool.handover import end_everywhere, leave, leave_to, leave_waiting, open_siblings
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.outcomes import kept, outcome_of
 from batchrun.endpoint.pool.patience import Patience
@@ -207,7 +207,7 @@ class Settlement:
         if ended is not None:
             self._come_back(lane, ended, now_s)
         for each, cost in spent.items():
-            self._charge(lane, each, cost, now_s)
+            self._charge(lane, each, self._evidence.price(each, cost, is_canary=is_canary), now_s)
         if present is not None:
             lane.brownout.explained()
             for each in lane.apart.outage_ended(present, now_s):
@@ -248,12 +248,12 @@ class Settlement:
             self._settle(work, *condemnation(work))
 
     def leave_to_others(self, now_s: float) -> float | None:
-        """Leave rows that wait at models which are away to other endpoints; return when to look again, if at all."""
-        due = {lane: due_s for lane in self._admission.lanes if (due_s := leaves_s(lane)) is not None}
-        for lane in (each for each, due_s in due.items() if due_s <= now_s):
-            for work in leave_all(lane):
-                self._settle(work, *condemnation(work))
-        return min((due_s for due_s in due.values() if due_s > now_s), default=None)
+        """Leave rows that wait to other endpoints; return when to look again, if at all."""
+        is_closed = self._admission.pace.is_closed(now_s)
+        to_blame, again_s = leave_waiting(self._admission.lanes, now_s, is_closed=is_closed)
+        for work in to_blame:
+            self._settle(work, *condemnation(work))
+        return again_s
 
     # Failure.
 
@@ -296,5 +296,5 @@ class Settlement:
         if final is not None:
             work.is_settled = True
             self._on_outcome(final)
-            for each in corrections(work, self._endpoint) if work.elsewhere else ():
+            for each in end_everywhere(self._admission.lane(work.request.model), work) if work.elsewhere else ():
                 self._on_event(each)
