@@ -7,7 +7,14 @@ import orjson
 
 from batchrun.engine.preflight.check import Report
 from batchrun.engine.preflight.estimate import Forecast
-from batchrun.engine.preflight.outlook import count_text, fallback_text, product_text, range_text, spent_so_far
+from batchrun.engine.preflight.outlook import (
+    bundles_text,
+    count_text,
+    fallback_text,
+    product_text,
+    range_text,
+    spent_so_far,
+)
 from batchrun.engine.preflight.serving import served_by
 from batchrun.job.catalogue import cap_text, price_cure, price_text, usd_text
 from batchrun.job.sections import Job
@@ -112,7 +119,8 @@ def _requests(report: Report, job: Job) -> list[str]:
     models = f" to {len(report.windows)} models" if len(report.windows) > 1 else ""
     settled = f", {report.settled:,} settled already" if report.settled else ""
     made_of = product_text(job, RowCount(report.rows, is_exact=True))
-    lines = [f"{report.ahead.requests:,} to send{models}{settled}{f' ({made_of})' if made_of else ''}"]
+    made_of = f" ({made_of})" if made_of else ""
+    lines = [f"{report.ahead.requests:,} to send{models}{settled}{made_of}{bundles_text(report.ahead)}"]
     copies = report.requests - report.settled - report.ahead.requests - sum(each["rows"] for each in report.reused)
     if copies:
         lines.append(f"{copies:,} more ask the same as others and get a copy of the answer, at no cost")

@@ -5,7 +5,8 @@ what is left to send and lives until its reply: what is known, recorded and resu
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from math import ceil
+from typing import Any, NamedTuple, Self
 
 import orjson
 
@@ -17,6 +18,9 @@ from batchrun.records import Request
 
 MOST_BYTES = 1 << 20
 """Longest body of a bundle. Source: the default of nginx. A row that is longer travels alone."""
+
+_TOKEN_BYTES = 4
+"""About as many bytes of a text are a token."""
 
 _MOST_FORMS = 64
 """Bundles that are filled at the same time: as many sets of parameters as the rows of a job usually have."""
@@ -34,6 +38,32 @@ def bundled(job: Job, batches: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
     if has_bundles(job):
         return (_samples(batch, job.model.samples_per_request) for batch in batches)
     return batches
+
+
+class Together(NamedTuple):
+    """How many requests travel in a bundle that is full, and how many prompts are paid for them."""
+
+    requests: float = 1.0
+    prompts: float = 1.0
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Return how the requests of a job travel."""
+        model = job.model
+        if model.rows_per_request > 1:
+            return cls(model.rows_per_request, model.rows_per_request)
+        return cls(model.num_samples / ceil(model.num_samples / min(model.samples_per_request, model.num_samples)))
+
+    def bundles(self, requests: float, tokens: float) -> float:
+        """Return in about how many bundles so many requests with so many tokens travel."""
+        if not requests or self.requests == 1:
+            return requests
+        row_bytes = max(1.0, _TOKEN_BYTES * tokens / requests)
+        most = self.requests if self.prompts == 1 else min(self.requests, max(1.0, MOST_BYTES // row_bytes))
+        return ceil(requests / most)
+
+
+ALONE = Together()
 
 
 def joined(members: Sequence[Request]) -> Request:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from batchrun.engine.preflight.prompt_fit import UNKNOWN_SHARE, PromptFit
 from batchrun.engine.preflight.ranges import ALIKE, NOTHING, Range
 from batchrun.job.catalogue import PriceLike, cost_usd, price_entry
+from batchrun.prompts.bundles import ALONE, Together
 from batchrun.prompts.size import IMAGE_TOKENS_LIKELY, IMAGE_TOKENS_LOW, IMAGE_TOKENS_MOST
 from batchrun.records import Usage
 
@@ -51,6 +52,8 @@ class Known:
     """Mean."""
     prompts: PromptFit | None = None
     """How tokens of prompts follow from what was estimated of them."""
+    prompts_are_shares: bool = False
+    """Whether they were learned from answers whose prompt was paid once for several samples: each has its share."""
     reasons: bool = False
     """Whether the model reasons before it answers."""
 
@@ -97,6 +100,8 @@ class Forecast(NamedTuple):
 
     model: str
     requests: float
+    bundles: float
+    """In which they travel: as many as requests where each travels alone."""
     prompt_tokens: Range
     completion_tokens: Range
     usd: Range | None
@@ -107,7 +112,14 @@ class Forecast(NamedTuple):
     """What a token costs, with source and date; several where endpoints differ."""
 
 
-def forecast(model: str, asked: Asked, known: Known, prices: Sequence[PriceLike], lengths: Range = ALIKE) -> Forecast:
+def forecast(
+    model: str,
+    asked: Asked,
+    known: Known,
+    prices: Sequence[PriceLike],
+    lengths: Range = ALIKE,
+    together: Together = ALONE,
+) -> Forecast:
     """Return what so many requests will use.
 
     Args:
@@ -116,8 +128,11 @@ def forecast(model: str, asked: Asked, known: Known, prices: Sequence[PriceLike]
         known: of its answers.
         prices: of the model, at each endpoint; none where one is not known.
         lengths: of their prompts, as factors to what `asked` has, because not all were looked at.
+        together: how they travel.
     """
-    prompts = _prompt_range(asked, known, lengths).plus(_IMAGE_TOKENS.times(asked.images))
+    bundles, paid = together.bundles(asked.requests, asked.tokens), together.prompts / together.requests
+    prompts = _prompt_range(asked, known, lengths).times(1.0 if known.prompts_are_shares else paid)
+    prompts = prompts.plus(_IMAGE_TOKENS.times(asked.images * paid))
     free = asked.requests - asked.bounded
     answers = answer_range(known, None).times(free)
     if asked.bounded:
@@ -127,10 +142,11 @@ def forecast(model: str, asked: Asked, known: Known, prices: Sequence[PriceLike]
     return Forecast(
         model,
         asked.requests,
+        bundles,
         prompts,
         answers,
         _usd(prompts, answers, known.cached_share, prices),
-        latency_range(known, each).times(asked.requests),
+        latency_range(known, each).times(bundles),
         [entry for price in prices if (entry := price_entry(price))],
     )
 
@@ -189,9 +205,9 @@ def total(parts: Iterable[Range]) -> Range:
 def time_range(
     parts: Iterable[Forecast], slots: int, requests_per_minute: int | None = None, tokens_per_minute: int | None = None
 ) -> Range:
-    """Return how long a job takes, in seconds, with so many requests in flight and at these rates."""
+    """Return how long a job takes, in seconds, with so many bundles in flight and at these rates."""
     parts = list(parts)
-    requests = sum(part.requests for part in parts)
+    requests = sum(part.bundles for part in parts)
     busy_s = total(part.busy_s for part in parts)
     took_s = busy_s.times(1 / max(1.0, min(slots, requests)))
     if requests_per_minute:

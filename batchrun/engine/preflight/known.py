@@ -77,7 +77,7 @@ def learned(
         _learn_answers(each, past.totals.get(model), past.unsent.get(model, 0.0), answered)
         each.prompts = PromptFit.of(_answered_pairs(survey, past.answered, model))
         if each.prompts is not None:
-            counted_by = "answers"
+            counted_by, each.prompts_are_shares = "answers", True
         elif may_load and (pairs := _tokenizer_pairs(model, survey.samples)):
             each.prompts, counted_by = PromptFit.of(pairs), "tokenizer"
         if model in probed:

@@ -23,6 +23,7 @@ from batchrun.job.catalogue import (
 )
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Job, Limits
+from batchrun.prompts.bundles import Together
 from batchrun.records import RowCount
 from batchrun.report.texts import counted, duration_text, rows_text, short_count
 
@@ -33,6 +34,8 @@ class Outlook:
 
     requests: int
     """To be sent."""
+    bundles: int
+    """In which they travel."""
     prompt_tokens: Range
     completion_tokens: Range
     usd: Range | None
@@ -73,7 +76,7 @@ def look_ahead(
         lengths: of their prompts, as factors to what `asked` has, because not all were looked at.
     """
     models = [
-        forecast(model, part, known.get(model) or known_of(model), charged(job, model), lengths)
+        forecast(model, part, known.get(model) or known_of(model), charged(job, model), lengths, Together.of(job))
         for model, part in asked.items()
     ]
     costs = [model.usd for model in models]
@@ -87,6 +90,7 @@ def look_ahead(
             pace += _ASSUMED
     return Outlook(
         requests=round(sum(model.requests for model in models)),
+        bundles=round(sum(model.bundles for model in models)),
         prompt_tokens=total(model.prompt_tokens for model in models),
         completion_tokens=total(model.completion_tokens for model in models),
         usd=None if None in costs else total(usd for usd in costs if usd is not None),
@@ -235,14 +239,13 @@ def ahead_lines(
         most: how many requests there are at most, where that is certain: as many as rows are left, some may be broken.
         made_of: what `product_text` returns.
     """
-    about = "about " if is_guess else ""
-    tokens = f"{range_text(ahead.prompt_tokens, count_text)} tokens in, "
-    tokens += f"{range_text(ahead.completion_tokens, count_text)} out"
-    source = "" if ahead.answers else " (answers of unknown length)"
+    about, source = "about " if is_guess else "", "" if ahead.answers else " (answers of unknown length)"
+    ins, outs = (range_text(each, count_text) for each in (ahead.prompt_tokens, ahead.completion_tokens))
+    tokens = f"{ins} tokens in, {outs} out"
     count = f"{about}{counted(ahead.requests, 'request')}"
     if most is not None:
         count = f"up to {counted(most, 'request')}"
-    lines = [f"{count}{_in_brackets(made_of)}, {about}{tokens}{source}"]
+    lines = [f"{count}{_in_brackets(made_of)}{bundles_text(ahead)}, {about}{tokens}{source}"]
     if ahead.usd is not None:
         cap = "" if cap_usd is None else f"; the cap is {cap_text(cap_usd)} USD{_in_brackets(spent_so_far(used))}"
         lines.append(f"cost of these  {about}{range_text(ahead.usd, usd_text)} USD{cap}")
@@ -250,6 +253,11 @@ def ahead_lines(
     if ahead.seconds is not None:
         lines.append(f"time for these {range_text(ahead.seconds, duration_text)}, {ahead.pace}")
     return lines
+
+
+def bundles_text(ahead: Outlook) -> str:
+    """Return in how many bundles requests travel, for people; empty where each travels alone."""
+    return "" if ahead.bundles == ahead.requests else f", together in about {counted(ahead.bundles, 'bundle')}"
 
 
 def fallback_text(fallback: tuple[str, Forecast]) -> str:
@@ -274,8 +282,7 @@ def _factors(job: Job) -> tuple[tuple[int, str], ...]:
 
 def range_text(span: Range, text: Callable[[float], str]) -> str:
     """Return a range for people; one figure where both ends read alike."""
-    low, high = text(span.low), text(span.high)
-    return low if low == high else f"{low} – {high}"
+    return " – ".join(dict.fromkeys((text(span.low), text(span.high))))
 
 
 def count_text(count: float) -> str:

@@ -1,6 +1,7 @@
 """The texts of the outlook."""
 
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Used
 from batchrun.engine.preflight.estimate import Asked, Forecast, Known
 from batchrun.engine.preflight.outlook import Outlook, ahead_lines, excess, look_ahead
+from batchrun.engine.preflight.prompt_fit import PromptFit
 from batchrun.engine.preflight.ranges import Range
-from batchrun.job.sections import Input, Job, Limits
+from batchrun.job.sections import Input, Job, Limits, Model
 
 
 def job(**limits: Any) -> Job:
@@ -18,9 +20,10 @@ def job(**limits: Any) -> Job:
 
 def outlook(usd: Range | None = None) -> Outlook:
     tokens = Range(900, 1_000, 1_200)
-    part = Forecast("m", 10, tokens, tokens, usd, tokens)
+    part = Forecast("m", 10, 10, tokens, tokens, usd, tokens)
     return Outlook(
         requests=10,
+        bundles=10,
         prompt_tokens=tokens,
         completion_tokens=tokens,
         usd=usd,
@@ -101,3 +104,37 @@ def test_a_time_is_called_assumed_until_an_answer_has_shown_how_long_one_takes(k
     asked = Asked(requests=100, tokens=1_000, images=0, bounded=0, bound_tokens=0)
     ahead = look_ahead(job(), {"m": asked}, known, slots=10)
     assert "assumed" in ahead_lines(ahead)[-1]
+
+
+def test_bundles_are_what_takes_slots_and_time() -> None:
+    """64 rows of embeddings are one request for the endpoint; their tokens are the same as alone."""
+    known = {"m": Known(answers=100, answer_tokens=0.0, latency_s=2.0)}
+    asked = {"m": Asked(100_000, 1_000_000, 0, 0, 0)}
+    plain = Job(input=Input(path=("in.jsonl",)), model=Model(kind="embeddings"), limits=Limits(requests_per_minute=600))
+    bundled = replace(plain, model=Model(kind="embeddings", rows_per_request=64))
+    alone, together = (look_ahead(each, asked, known, slots=50) for each in (plain, bundled))
+    assert (together.requests, together.bundles, alone.bundles) == (100_000, 1_563, 100_000)
+    assert together.seconds is not None
+    assert alone.seconds is not None
+    assert together.seconds.likely == pytest.approx(60 * 1_563 / 600)
+    assert alone.seconds.likely == pytest.approx(60 * 100_000 / 600)
+    assert together.prompt_tokens == alone.prompt_tokens
+    assert "100,000 requests, together in about 1,563 bundles" in ahead_lines(together)[0]
+    assert "bundle" not in ahead_lines(alone)[0]
+
+
+def test_long_texts_fill_a_bundle_sooner() -> None:
+    """A body has at most 1 MiB."""
+    job = Job(input=Input(path=("in.jsonl",)), model=Model(kind="embeddings", rows_per_request=64))
+    assert look_ahead(job, {"m": Asked(640, 640 * 2**16, 0, 0, 0)}, {}, slots=None).bundles == 160
+
+
+def test_the_prompt_of_several_samples_is_paid_once() -> None:
+    """As far as they travel together; answers of this job have stated their shares of it already."""
+    job = Job(input=Input(path=("in.jsonl",)), model=Model(num_samples=8, samples_per_request=3))
+    asked = {"m": Asked(800, 8_000, 0, 0, 0)}
+    ahead = look_ahead(job, asked, {}, slots=None)
+    assert (ahead.requests, ahead.bundles) == (800, 300)
+    assert ahead.prompt_tokens.likely == pytest.approx(3_000)
+    seen = Known(answers=80, prompts=PromptFit.of([(10.0, 4)] * 80), prompts_are_shares=True)
+    assert look_ahead(job, asked, {"m": seen}, slots=None).prompt_tokens.likely == pytest.approx(3_200)
