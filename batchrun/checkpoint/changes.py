@@ -38,7 +38,8 @@ GROUP BY id >> 16 & 255, key, id & 65535
 """
 """Requests to send: all without an outcome, or of those that ask the same only the first."""
 
-_BARE = ", ".join("NULL AS body" if name == "body" else name for name in OUTCOME_COLUMNS)
+_LEFT_OUT = ("body", "checksum", "dictionary")
+_BARE = ", ".join(f"NULL AS {name}" if name in _LEFT_OUT else name for name in OUTCOME_COLUMNS)
 _COPIED = {"outcomes": _BARE, "retired": _BARE, "facts": "*", "models": "*", "totals": "*"}
 _LEFT_EMPTY = ("sources", "origins")
 
@@ -179,6 +180,8 @@ def foresee(directory: Path, batches: Iterable[Sequence[Asked]], *, shares_answe
 
 def _shadow(connection: sqlite3.Connection) -> None:
     """Put temporary copies in the place of the tables that `_fit` reads and writes: SQLite finds these first."""
+    for table in _COPIED:  # of an older file
+        connection.execute(f"DROP VIEW IF EXISTS temp.{table}")
     connection.execute("BEGIN")  # one snapshot
     for table, columns in _COPIED.items():
         connection.execute(f"CREATE TEMP TABLE {table} AS SELECT {columns} FROM main.{table}")  # our own texts

@@ -20,6 +20,7 @@ _TYPES = {
     "error": _TEXT,
     "latency_s": (float, int, type(None)),  # SQLite stores a whole number as an integer
     "body": (bytes, type(None)),
+    "checksum": (int, type(None)),
 }
 """All other columns are counts; most of them may be null."""
 
@@ -27,7 +28,7 @@ _COLUMN_TYPES = tuple(_TYPES.get(name, (int, type(None))) for name in OUTCOME_CO
 _TYPE_SETS = tuple(map(frozenset, _COLUMN_TYPES))
 _COUNTS = tuple(place for place, name in enumerate(OUTCOME_COLUMNS) if name not in {*_TYPES, "finished_at_ms"})
 _NEVER_NULL = tuple(map(OUTCOME_COLUMNS.index, ("attempts", "throttled")))
-_ID, _KEY, _KIND, _FINISHED, _BODY = map(OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms", "body"))
+_ID, _KEY, _KIND, _FINISHED = map(OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms"))
 
 
 def is_outcome(columns: Sequence[Any]) -> bool:
@@ -51,11 +52,6 @@ def are_outcomes(rows: Sequence[Sequence[Any]]) -> bool:
     if not all(types.issuperset(map(type, values)) for types, values in zip(_TYPE_SETS, columns, strict=False)):
         return False
     return all(value is None or value in _INT32 for place in _COUNTS for value in set(columns[place] if rows else ()))
-
-
-def is_answered(columns: Sequence[Any]) -> bool:
-    """Return whether an outcome that counts as completed has a JSON object as its answer; failures need none."""
-    return columns[_KIND] is not None or is_answer(columns[_BODY])
 
 
 def is_answer(body: bytes | None) -> bool:

@@ -103,6 +103,7 @@ SETTLED_ROWS = Fact[int]("settled_rows", int, "rows from the first on that are a
 RESULTS = Fact[dict[str, Any]](
     "results", dict, "what the results were made of that were written last, their files, and what was found in them"
 )
+UNCHECKED = Fact[int]("unchecked", int, "row from which on those of older versions have no checksum; absent: all have")
 
 ALL: tuple[Fact[Any], ...] = (
     JOB,
@@ -141,6 +142,7 @@ ALL: tuple[Fact[Any], ...] = (
     STATED_AS_0,
     SETTLED_ROWS,
     RESULTS,
+    UNCHECKED,
 )
 
 OF_PLACES: tuple[Fact[Any], ...] = (ORIGIN, MISMATCH, SETTLED_ROWS, RESULTS)

@@ -1,12 +1,13 @@
 """How the tables of older versions become those of this one: one list, in order, from the first version on.
 
 A change to the tables in `tables` needs a migration here. When a run opens an older file, all that it lacks is done in
-one transaction. Commands that only look (`status`, `export`) change no file: where tables are only added, they see
-empty ones; otherwise they work on a temporary copy.
+one transaction. Commands that only look (`status`, `export`) change no file: where tables and columns are only added,
+they see empty ones; otherwise they work on a temporary copy.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -97,10 +98,32 @@ CREATE TABLE endpoint_pauses (   -- of each endpoint of several; pauses has thos
 )
 """
 
+DICTIONARIES = """
+CREATE TABLE dictionaries (      -- copies of what bodies are packed with
+    id INTEGER PRIMARY KEY,
+    label TEXT NOT NULL,         -- by which a salvage finds them
+    number INTEGER NOT NULL,     -- of the dictionary: the same in each of its copies
+    content BLOB NOT NULL,
+    checksum INTEGER NOT NULL    -- of the content: CRC-32
+)
+"""
+UNCHECKED = "INSERT INTO facts VALUES ('unchecked', '0')"
+"""Has a run give rows of older versions what newer rows have: see `old_rows`. Who only reads needs it not."""
+
+_ADD = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+)")
+
 MIGRATIONS: tuple[Migration, ...] = (
     (EXECUTIONS, PAUSES),
     (EXECUTION_TOTALS,),
     (SOURCES, ORIGINS, ENDPOINT_LIMITS, ENDPOINT_PAUSES),
+    (
+        "ALTER TABLE outcomes ADD COLUMN checksum INTEGER",
+        "ALTER TABLE outcomes ADD COLUMN dictionary INTEGER",
+        "ALTER TABLE retired ADD COLUMN checksum INT",
+        "ALTER TABLE retired ADD COLUMN dictionary INT",
+        DICTIONARIES,
+        UNCHECKED,
+    ),
 )
 """The first one makes version 2 of version 1, and so on."""
 
@@ -131,14 +154,19 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> 
 
 
 def pretend(connection: sqlite3.Connection, version: int, migrations: Sequence[Migration]) -> bool:
-    """Let a connection that only reads see the tables that an older file lacks, empty; change no file.
+    """Let a connection that only reads see the tables and columns that an older file lacks, empty; change no file.
 
     Returns:
         Whether that is enough; otherwise nothing was done.
     """
     statements = [statement.lstrip() for each in migrations[version - FIRST :] for statement in each]
-    if not all(statement.startswith(_CREATE) for statement in statements):
+    created = [statement for statement in statements if statement.startswith(_CREATE)]
+    added = [found for statement in statements if (found := _ADD.match(statement))]
+    if len(created) + len(added) + statements.count(UNCHECKED) < len(statements):
         return False
-    for statement in statements:
+    for statement in created:
         connection.execute(statement.replace(_CREATE, "CREATE TEMP TABLE ", 1))
+    for table in dict.fromkeys(found[1] for found in added):
+        columns = ", ".join(f"NULL AS {found[2]}" for found in added if found[1] == table)
+        connection.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {columns} FROM main.{table}")  # our own names
     return True

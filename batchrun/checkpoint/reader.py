@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
-from batchrun.checkpoint.checks import are_outcomes
+from batchrun.checkpoint.contents import Contents, stored_size
 from batchrun.checkpoint.facts import COPIES, STATED_AS_0, Fact, named
 from batchrun.checkpoint.file import connect, damaged, translated
 from batchrun.checkpoint.history import ExecutionTimes, read_history
@@ -253,16 +253,17 @@ class Checkpoint:
         with translated(self.path):
             models = read_models(self._connection)
             origins = Origins(self._connection)
+            contents = Contents(self._connection, self.path)
             rows: list[tuple[Any, ...]] = []
             size = 0
             for outcome in self._connection.execute(query, (first, end)):
                 rows.append(outcome)
-                size += len(outcome[-1] or b"")
+                size += stored_size(outcome)
                 if len(rows) >= _ROWS or size >= _BYTES:
-                    yield self._columns(rows, models) | origins.columns(rows)
+                    yield self._placed(contents.columns(rows), models) | origins.columns(rows)
                     rows, size = [], 0
             if rows:
-                yield self._columns(rows, models) | origins.columns(rows)
+                yield self._placed(contents.columns(rows), models) | origins.columns(rows)
 
     def outcomes(self, *, row: int | None = None) -> Iterator[list[Outcome]]:
         """Yield outcomes in the order of row, model and sample, in lists of bounded length, none empty.
@@ -278,11 +279,7 @@ class Checkpoint:
                 for usage, *values in zip(usages, *(columns[name] for name in own), strict=True)
             ]
 
-    def _columns(self, rows: list[tuple[Any, ...]], models: dict[int, str]) -> OutcomeColumns:
-        if not are_outcomes(rows):
-            wrong = next(row for row in rows if not are_outcomes([row]))
-            raise damaged(self.path, f"the outcome of row {wrong[0] >> 24} has values that no outcome has")
-        columns: OutcomeColumns = dict(zip(OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True))
+    def _placed(self, columns: OutcomeColumns, models: dict[int, str]) -> OutcomeColumns:
         rows_of, models_of, samples_of = unpack_all(columns.pop("id"))
         try:
             columns |= {"row": rows_of, "model": [models[number] for number in models_of], "sample": samples_of}

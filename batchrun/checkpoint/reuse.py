@@ -12,10 +12,11 @@ from typing import NamedTuple, Self
 
 import orjson
 
+from batchrun.checkpoint.contents import Contents
 from batchrun.checkpoint.file import translated
 from batchrun.checkpoint.reader import Checkpoint, read_models
 from batchrun.checkpoint.sources import read_sources
-from batchrun.checkpoint.tables import unpack
+from batchrun.checkpoint.tables import OUTCOME_COLUMNS, unpack
 from batchrun.records import AnswerSource
 
 _TABLES = """
@@ -46,7 +47,8 @@ JOIN outcomes ON outcomes.id = origins.id WHERE run = ? GROUP BY 1, 2
 
 _FROM = "FROM outcomes LEFT JOIN origins USING (id)"
 _ANSWERED = f"SELECT id, key, source {_FROM} WHERE kind IS NULL AND body IS NOT NULL"
-_READ = f"SELECT id, source, http_status, body {_FROM} WHERE id IN (SELECT value FROM json_each(?))"
+_OWN = ", ".join(f"outcomes.{name}" for name in OUTCOME_COLUMNS)
+_READ = f"SELECT source, {_OWN} {_FROM} WHERE id IN (SELECT value FROM json_each(?))"
 
 _AT_ONCE = 500
 """Answers that are read and handed on together: they are in memory."""
@@ -151,9 +153,13 @@ class RunAnswers(Checkpoint):
         """Yield the answers that `requests` was paired with, some at a time, none empty."""
         with translated(self.path):
             endpoints = self._endpoints(endpoint_of)
+            contents = Contents(self._connection, self.path)
             for pairs in requests.pairs():
                 numbers = orjson.dumps([number for *_, number in pairs]).decode()
-                answers = {number: answer for number, *answer in self._connection.execute(_READ, (numbers,))}
+                found = self._connection.execute(_READ, (numbers,)).fetchall()
+                columns = contents.columns([stored for _, *stored in found])
+                stated = zip((source for source, *_ in found), columns["http_status"], columns["body"], strict=True)
+                answers = dict(zip(columns["id"], stated, strict=True))
                 listed = []
                 for place, key, label, number in pairs:
                     source, status, body = answers[number]

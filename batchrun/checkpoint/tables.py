@@ -6,12 +6,13 @@ back in input order, and appending a row touches one B-tree at its right end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from batchrun.checkpoint import migrations
+from batchrun.checkpoint.checksums import checksum
 from batchrun.records import ModelTotals, Outcome, Usage
 from batchrun.storage.runs import RUN_FILE
 
@@ -63,7 +64,9 @@ CREATE TABLE outcomes (
     total_tokens INTEGER,
     cached_tokens INTEGER,
     reasoning_tokens INTEGER,
-    body BLOB                    -- the raw answer; last, so that reading keys skips it
+    body BLOB,                   -- the raw answer; so late, so that reading keys skips it
+    checksum INTEGER,            -- of the answer: see checksums; null: an older version stored it
+    dictionary INTEGER           -- number of the one that the body is packed with; null: it is not packed
 );
 CREATE TABLE retired AS SELECT * FROM outcomes;  -- answers whose request is asked no more: paid for, so kept
 CREATE TABLE totals (
@@ -87,6 +90,7 @@ CREATE TABLE limits (at_ms INTEGER NOT NULL, requests INTEGER NOT NULL, reason T
 {migrations.ORIGINS};
 {migrations.ENDPOINT_LIMITS};
 {migrations.ENDPOINT_PAUSES};
+{migrations.DICTIONARIES};
 """
 
 OUTCOME_COLUMNS = (
@@ -102,6 +106,8 @@ OUTCOME_COLUMNS = (
     "finished_at_ms",
     *Usage._fields,
     "body",
+    "checksum",
+    "dictionary",
 )
 
 COUNTS = tuple(field for field in ModelTotals._fields if field not in ("requests", "stated_as_0"))
@@ -159,15 +165,26 @@ def _insert_of(table: str, width: int, rows: int) -> str:
     return f"INSERT INTO {table} VALUES {', '.join([marks] * rows)}"  # only question marks
 
 
-def columns_of(outcome: Outcome, models: Mapping[str, int]) -> tuple[Any, ...]:
+Pack = Callable[[bytes | None], tuple[bytes | None, int | None]]
+"""Returns a body as it is stored, and the number of the dictionary that it is packed with."""
+
+
+def as_it_is(body: bytes | None) -> tuple[bytes | None, None]:
+    """Have a body stored unpacked."""
+    return body, None
+
+
+def columns_of(outcome: Outcome, models: Mapping[str, int], stored: Pack = as_it_is) -> tuple[Any, ...]:
     """Return an outcome as a row of `outcomes`; `models` has the number of each model."""
     row, model, sample, key, label, kind, error, status, attempts, took_s, at_ms, body, usage, throttled, _, _ = outcome
+    error = None if error is None else error.encode("utf-8", "replace").decode()
+    body, dictionary = stored(body)
     return (
         pack(row, models[model], sample),
         key,
         label,
         kind,
-        None if error is None else error.encode("utf-8", "replace").decode(),
+        error,
         status,
         attempts,
         throttled,
@@ -175,4 +192,6 @@ def columns_of(outcome: Outcome, models: Mapping[str, int]) -> tuple[Any, ...]:
         at_ms,
         *usage,
         body,
+        checksum(key, kind, error, status, body),
+        dictionary,
     )

@@ -14,6 +14,7 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.file import broken
 from batchrun.checkpoint.mark import SettledMark
 from batchrun.checkpoint.models import ModelNumbers
+from batchrun.checkpoint.packing import Packer
 from batchrun.checkpoint.queue import Load, WriteQueue
 from batchrun.checkpoint.reader import read_fact, read_totals, write_fact
 from batchrun.checkpoint.sources import Sources
@@ -46,6 +47,7 @@ class Writer:
         self._marked_at_s = 0.0
         self.closing = threading.Event()
         """Set when nothing more will be queued."""
+        self._packer = Packer()
         self.twins: Twins | None = None
         """Copies outcomes for rows that ask the same; None: each row is sent."""
         self.totals: dict[str, ModelTotals] = {}
@@ -62,6 +64,7 @@ class Writer:
         self.sources.load(connection)
         self.copies = read_fact(connection, facts.COPIES) or 0
         self._mark.load(connection)
+        self._packer.load(connection)
 
     def start(self, on_commit: OnCommit, on_broken: OnBroken) -> None:
         """Commit what is queued, so that the execution is on record when run.json says that it runs. Start the thread.
@@ -134,13 +137,16 @@ class Writer:
             self._marked_at_s = time.monotonic()
         if load.outcomes or copied:
             self._on_commit(load.outcomes)
+        if not is_last:
+            self._packer.keep_up(self._connection, sum(sums.completed for sums in self.totals.values()))
 
     def _insert(self, load: Load, run: str) -> tuple[dict[str, ModelTotals], int]:
         """Write; return the totals, and how many outcomes were copied for twins."""
         for statement, values in load.statements:
             self._connection.execute(statement, values)
         numbers = self._models.numbers
-        insert_many(self._connection, "outcomes", [columns_of(outcome, numbers) for outcome in load.outcomes])
+        pack = self._packer.pack
+        insert_many(self._connection, "outcomes", [columns_of(outcome, numbers, pack) for outcome in load.outcomes])
         self.sources.insert(self._connection, load.outcomes, load.extras, numbers, run)
         copied = self._copy(load.outcomes)
         self.sources.write_totals(self._connection, copied, numbers)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from batchrun.checkpoint import facts
+from batchrun.checkpoint.old_rows import bring_up_to_date
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.access import Access
@@ -48,6 +49,7 @@ def prepare(
         JobError: the directory holds other answers, the run would cost more than the user has agreed to, or a price is
             missing to keep a cap.
     """
+    bring_up_to_date(store, options.progress.say)
     fits, settled_before = _fitted(job, options, source, store, repair)
     used_before = used_in(store, job, store.parts)
     budget = budget_of(job, used_before, used_elsewhere(job), simulated=options.simulate)

@@ -1,6 +1,7 @@
 """A damaged run: the damage is reported, nothing is sent, and after salvage only lost rows are sent again."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -126,6 +127,31 @@ def test_answers_with_wrong_row_numbers_are_assigned_to_their_rows(
     assert "without the input's columns: the input has changed since the run; run the job again" in done.stderr
     assert run("in.jsonl").code == 0
     assert endpoint.stats.received == ROWS
+    assert without_times(results()) == without_times(finished)
+
+
+def test_a_letter_that_changed_in_an_answer_is_noticed_and_its_row_alone_is_sent_again(
+    run: Any, batchrun: Any, endpoint: Any, finished: Any
+) -> None:
+    """The export names the row and leaves the results as they were; so does the salvage, which leaves it out."""
+    with closing(sqlite3.connect(CHECKPOINT)) as connection:
+        (body,) = connection.execute("SELECT body FROM outcomes WHERE id >> 24 = 17").fetchone()
+    response = str(finished[17]["response"]).encode()
+    assert body.count(response) == 1
+    data = CHECKPOINT.read_bytes()
+    at = data.index(body) + body.index(response) + 3
+    CHECKPOINT.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+
+    done = batchrun("export", "out")
+    assert done.code == 3
+    assert "the answer of row 17 changed on the disk: the checksum is wrong" in done.stderr
+    assert results() == finished
+    done = batchrun("export", "out", "--salvage")
+    assert done.code == 0, done
+    assert f"{ROWS - 1} settled rows recovered of {ROWS}" in done.stderr
+    assert "note: the answer of row 17 changed on the disk: the checksum is wrong; left out" in done.stderr
+    assert run("in.jsonl").code == 0
+    assert endpoint.stats.received == ROWS + 1
     assert without_times(results()) == without_times(finished)
 
 

@@ -12,7 +12,7 @@ Source: "Database File Format", sqlite.org/fileformat2.html, sections 1.3, 1.5 a
 import os
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -79,6 +79,16 @@ class DamagedFile:
         yield from self._scan(sorted(free), self._committed, False)
         yield from self._scan(sorted(self._uncommitted), self._committed | self._uncommitted, False)
         yield from self._scan(sorted(number for number in self._committed if number <= pages), {}, False)
+
+    def holding(self, text: bytes) -> Iterator[Record]:
+        """Yield the records of the pages that have a text, in whatever version of the page."""
+        pages = range(1, self._file_bytes // self.page_bytes + 1)
+        kinds: list[tuple[Iterable[int], Versions]] = [(pages, {})]
+        kinds += [(versions, versions) for versions in (self._committed, self._uncommitted)]
+        for numbers, versions in kinds:
+            holding = [number for number in numbers if text in (self._page(number, versions) or b"")]
+            for found in self._scan(holding, versions, True):
+                yield found.record
 
     def _scan(self, numbers: Iterator[int] | list[int], versions: Versions, is_current: bool) -> Iterator[Found]:
         usable_bytes = self.page_bytes - self._reserved_bytes

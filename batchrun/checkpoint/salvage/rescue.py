@@ -7,8 +7,8 @@ or not yet committed) was paid for too: it is retired, so that the next run give
 to no other.
 
 The origin of the requests is dropped on purpose, so that the next run compares the key of every row with its input: an
-answer whose place was damaged finds the right one again, and only requests without an answer are sent. Damage inside
-the text of an answer that leaves it JSON goes unnoticed: no checksum is kept.
+answer whose place was damaged finds the right one again, and only requests without an answer are sent. An outcome whose
+checksum is wrong is left out, and its row is named.
 """
 
 import os
@@ -22,23 +22,21 @@ from typing import Any, NamedTuple
 import orjson
 
 from batchrun.checkpoint import origins, sources
-from batchrun.checkpoint.checks import is_answered, is_outcome
-from batchrun.checkpoint.facts import JOB, OF_PLACES, SPENT_TOKENS, SPENT_USD, Fact, is_sound
+from batchrun.checkpoint.facts import JOB, OF_PLACES, SPENT_TOKENS, SPENT_USD, UNCHECKED, Fact, is_sound
 from batchrun.checkpoint.file import create, translated
 from batchrun.checkpoint.in_flight import FILE_NAME as JOURNAL
 from batchrun.checkpoint.in_flight import Journal
 from batchrun.checkpoint.lock import DirectoryLock
 from batchrun.checkpoint.salvage.damaged import DamagedFile
 from batchrun.checkpoint.salvage.examine import problem_of
+from batchrun.checkpoint.salvage.outcomes import FoundOutcomes
 from batchrun.checkpoint.salvage.shapes import table_of
 from batchrun.checkpoint.salvage.swap import Damaged, damaged_files, put_in_place
-from batchrun.checkpoint.tables import COUNTS, FILE_NAME, KEY_BYTES, LOGS, OUTCOME_COLUMNS, insert_many
+from batchrun.checkpoint.tables import COUNTS, FILE_NAME, LOGS, insert_many
 from batchrun.errors import RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.job.serialization import UnknownSettingError, job_from_dict
 from batchrun.storage.runs import such_as_run
-
-_ID, _KEY, _KIND, _FINISHED = map(OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms"))
 
 _FORGOTTEN = {fact.name for fact in OF_PLACES}
 
@@ -47,19 +45,6 @@ _ASKED_FOR_NAMES = 100
 
 _SMALL = ("limits", "executions", "pauses", "execution_totals", "sources", "endpoint_limits", "endpoint_pauses")
 """Tables that are taken over as they are."""
-
-_MARKS = ", ".join("?" * len(OUTCOME_COLUMNS))
-
-_INSERT_RETIRED = f"INSERT OR IGNORE INTO retired (rowid, {', '.join(OUTCOME_COLUMNS)}) VALUES (?, {_MARKS})"
-"""With the rowid, under which the table of origins knows a retired outcome."""
-
-_RETIRE_DOUBTFUL = """
-DELETE FROM doubtful WHERE (key, finished_at_ms) IN (SELECT key, finished_at_ms FROM outcomes);
-DELETE FROM doubtful WHERE (key, finished_at_ms) IN (SELECT key, finished_at_ms FROM retired);
-DELETE FROM doubtful WHERE rowid NOT IN (SELECT min(rowid) FROM doubtful GROUP BY key, finished_at_ms);
-INSERT INTO retired SELECT * FROM doubtful;
-DROP TABLE doubtful;
-"""
 
 _SUMS = """
 SELECT id >> 16 & 255, 0, 0, sum(attempts), sum(throttled),
@@ -155,13 +140,12 @@ class _Rescue:
     def read(self, files: Damaged, spent: dict[Fact[float], float]) -> None:
         """Take over all that is readable."""
         run = self._connection.execute
-        run("CREATE TEMP TABLE doubtful AS SELECT * FROM outcomes")
         run("BEGIN")
         with DamagedFile(files.file, files.log) as file:
+            self._outcomes = FoundOutcomes(self._connection, file)
             for record, is_current in file.records():
                 self._take(record.rowid, record.values, is_current)
-        for statement in _RETIRE_DOUBTFUL.split(";"):
-            run(statement)
+        self._outcomes.retire_doubtful()
         self._write_facts(spent)
         self._write_models()
         self._write_totals()
@@ -179,10 +163,10 @@ class _Rescue:
                 self._facts[values[0]] = values[1]
         elif table == "model names":
             self._models.setdefault(values[1], values[0])
-        elif table is None or rowid is None:
+        elif table is None or table == "dictionaries" or rowid is None:
             return
         elif table == "outcomes":
-            self._take_outcome(rowid, values, is_current)
+            self._outcomes.take(rowid, values, is_current)
         elif not is_current:
             return  # of the tables below, an old version says nothing new
         elif table == "origins":
@@ -195,42 +179,15 @@ class _Rescue:
             key = [rowid] if values[0] is None else values[:1]
             self._history[table].setdefault(rowid, [*key, *values[1:]])
 
-    def _take_outcome(self, rowid: int, values: list[Any], is_current: bool) -> None:
-        was_retired = values[_ID] is not None
-        columns = values if was_retired else [rowid, *values[1:]]
-        if not (is_outcome(columns) and is_answered(columns)):
-            return
-        if is_current and was_retired:
-            self._connection.execute(_INSERT_RETIRED, (rowid, *columns))
-        elif len(columns[_KEY]) < KEY_BYTES:
-            return  # only what was retired for good has no key
-        elif is_current:
-            self._settle(columns)
-        elif columns[_KIND] is None:
-            self._insert("doubtful", columns)
-
-    def _settle(self, columns: list[Any]) -> None:
-        """Give an outcome its place; if another has it, the later of the two gets it."""
-        if self._insert("outcomes", columns):
-            return
-        run = self._connection.execute
-        place = (columns[_ID],)
-        (finished_at_ms,) = run("SELECT finished_at_ms FROM outcomes WHERE id = ?", place).fetchone()
-        if columns[_FINISHED] > finished_at_ms:
-            run("INSERT INTO doubtful SELECT * FROM outcomes WHERE id = ? AND kind IS NULL", place)
-            run(f"INSERT OR REPLACE INTO outcomes VALUES ({_MARKS})", columns)
-        elif columns[_KIND] is None:
-            self._insert("doubtful", columns)
-
-    def _insert(self, table: str, columns: Sequence[Any]) -> bool:
-        statement = f"INSERT OR IGNORE INTO {table} VALUES ({_MARKS})"
-        return self._connection.execute(statement, columns).rowcount > 0
-
     def _write_facts(self, spent: dict[Fact[float], float]) -> None:
         self._job()  # drops what is not a job
         facts = {name: value for name, value in self._facts.items() if name not in _FORGOTTEN}
         if JOB.name not in facts:
             self.notices.append("its job is lost; run the job again to fit its answers to it")
+        if (changed := self._outcomes.changed_text()) is not None:
+            self.notices.append(changed)
+        if self._outcomes.are_unchecked():
+            facts[UNCHECKED.name] = UNCHECKED.encoded(0)
         for fact, amount in spent.items():
             if amount > (fact.decoded(facts.get(fact.name, "null")) or 0):
                 facts[fact.name] = fact.encoded(amount)
@@ -263,9 +220,10 @@ class _Rescue:
 
     def _likely_name(self, number: int) -> str:
         """Return the name that most answers state; it may differ from the name in the request."""
-        query = "SELECT body FROM outcomes WHERE id >> 16 & 255 = ? AND kind IS NULL LIMIT ?"
-        bodies = self._connection.execute(query, (number, _ASKED_FOR_NAMES))
-        stated = Counter(str(orjson.loads(body).get("model") or "unknown") for (body,) in bodies)
+        query = "SELECT body, dictionary FROM outcomes WHERE id >> 16 & 255 = ? AND kind IS NULL LIMIT ?"
+        stored = self._connection.execute(query, (number, _ASKED_FOR_NAMES))
+        bodies = [self._outcomes.unpacked(*each) or b"{}" for each in stored]
+        stated = Counter(str(orjson.loads(body).get("model") or "unknown") for body in bodies)
         job = self._job()
         left = [] if job is None else [name for name in job.models if name not in self._models.values()]
         name = max(stated, key=lambda each: (each in left, stated[each]), default="unknown")

@@ -18,6 +18,7 @@ Table = Literal[
     "origins",
     "endpoint_limits",
     "endpoint_pauses",
+    "dictionaries",
 ]
 """`model names`: the index of `models`, which has name and number."""
 
@@ -34,8 +35,12 @@ _SHAPES: dict[Table, tuple[tuple[type, ...], ...]] = {
     "origins": ((_NULL,), (int,)),
     "endpoint_limits": ((str,), (int,), (int,), (str,)),
     "endpoint_pauses": ((int,), (str,), (str,), (str,), (int,), (int, _NULL), (str,)),
+    "dictionaries": ((_NULL,), (str,), (int,), (bytes,), (int,)),
 }
 """Types of the columns; a column that is the table's integer key is null in the record, and stands in its rowid."""
+
+OUTCOME_WIDTHS = (OUTCOME_COLUMNS.index("body") + 1, len(OUTCOME_COLUMNS))
+"""How many columns an outcome has: fewer where version 4 or an older one stored it."""
 
 
 def table_of(rowid: int | None, values: list[Any]) -> Table | None:
@@ -48,7 +53,7 @@ def table_of(rowid: int | None, values: list[Any]) -> Table | None:
     if rowid is None:
         return _index_of(values)
     table = next((name for name, shape in _SHAPES.items() if _fits(values, shape)), None)
-    if table is None and len(values) == len(OUTCOME_COLUMNS):
+    if table is None and len(values) in OUTCOME_WIDTHS:
         return "outcomes"
     if table in ("models", "totals") and rowid not in range(MODELS):
         return None

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from harness.checkpoints import answer, requests
 
+from batchrun.checkpoint.packing import write_dictionary
 from batchrun.checkpoint.salvage.shapes import table_of
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import MODELS, OUTCOME_COLUMNS
@@ -43,6 +44,9 @@ TOTALS = [None, *range(10)]
         (1, [1, "east", "m", "timeout", 1000, None, "no answer"], "endpoint_pauses"),
         (1, [], None),
         (1, [None] * len(OUTCOME_COLUMNS), "outcomes"),
+        (1, [None] * 16, "outcomes"),  # of version 4
+        (1, [None] * 17, None),
+        (1, [None, "label", 1, b"content", 7], "dictionaries"),
     ],
 )
 def test_a_record_is_known_by_its_shape(rowid: int | None, values: list[Any], table: str | None) -> None:
@@ -58,13 +62,14 @@ def test_every_table_of_a_checkpoint_is_known(tmp_path: Path) -> None:
         store.note_limit(1000, 5, "probe", "east")
         store.history.begin_execution(1000)
         store.history.paused("m", "timeout", 2000, endpoint="east")
+        write_dictionary(store.connection, 1, b"content")
     with Store(tmp_path) as store:
         tables = [
             (name, sql)
             for name, sql in store.connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
             if name not in ("facts", "retired")  # WITHOUT ROWID: an index; as outcomes
         ]
-        assert len(tables) == 11
+        assert len(tables) == 12
         for name, _ in tables:
             rowid, *values = store.connection.execute(f"SELECT rowid, * FROM {name}").fetchone()
             keys = [pk for *_, pk in store.connection.execute(f"PRAGMA table_info({name})")]

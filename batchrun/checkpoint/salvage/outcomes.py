@@ -1,0 +1,117 @@
+"""The outcomes that a salvage finds: which of them are taken, where they get their place, and which have changed."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from batchrun.checkpoint.checks import is_answer, is_outcome
+from batchrun.checkpoint.checksums import changed
+from batchrun.checkpoint.contents import changed_text
+from batchrun.checkpoint.packing import LABEL, Unpacker, sound, write_dictionary
+from batchrun.checkpoint.salvage.damaged import DamagedFile
+from batchrun.checkpoint.salvage.shapes import table_of
+from batchrun.checkpoint.tables import KEY_BYTES, OUTCOME_COLUMNS
+
+_ID, _KEY, _KIND, _FINISHED, _BODY, _DICTIONARY = map(
+    OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms", "body", "dictionary")
+)
+
+_MARKS = ", ".join("?" * len(OUTCOME_COLUMNS))
+
+_INSERT_RETIRED = f"INSERT OR IGNORE INTO retired (rowid, {', '.join(OUTCOME_COLUMNS)}) VALUES (?, {_MARKS})"
+"""With the rowid, under which the table of origins knows a retired outcome."""
+
+_RETIRE_DOUBTFUL = """
+DELETE FROM doubtful WHERE (key, finished_at_ms) IN (SELECT key, finished_at_ms FROM outcomes);
+DELETE FROM doubtful WHERE (key, finished_at_ms) IN (SELECT key, finished_at_ms FROM retired);
+DELETE FROM doubtful WHERE rowid NOT IN (SELECT min(rowid) FROM doubtful GROUP BY key, finished_at_ms);
+INSERT INTO retired SELECT * FROM doubtful;
+DROP TABLE doubtful;
+"""
+
+
+class FoundOutcomes:
+    """Fills the outcomes of a new checkpoint."""
+
+    def __init__(self, connection: sqlite3.Connection, file: DamagedFile) -> None:
+        """Find what bodies are packed with, before any of them is read.
+
+        Args:
+            connection: to the new checkpoint.
+            file: the damaged one.
+        """
+        self._connection = connection
+        self._changed: set[int] = set()
+        connection.execute("CREATE TEMP TABLE doubtful AS SELECT * FROM outcomes")
+        found = (each for each in file.holding(LABEL.encode()) if table_of(*each) == "dictionaries")
+        dictionaries = sound(each.values[2:] for each in found)
+        self._unpacker = Unpacker(dictionaries)
+        for number, content in dictionaries.items():
+            write_dictionary(connection, number, content)
+
+    def take(self, rowid: int, values: list[Any], is_current: bool) -> None:
+        """Keep an outcome, if it is sound."""
+        was_retired = values[_ID] is not None
+        columns = values if was_retired else [rowid, *values[1:]]
+        columns += [None] * (len(OUTCOME_COLUMNS) - len(columns))  # of an older version
+        if not is_outcome(columns):
+            return
+        if not self._is_sound(columns):
+            if is_current and not was_retired:
+                self._changed.add(columns[_ID])
+        elif is_current and was_retired:
+            self._connection.execute(_INSERT_RETIRED, (rowid, *columns))
+        elif len(columns[_KEY]) < KEY_BYTES:
+            return  # only what was retired for good has no key
+        elif is_current:
+            self._settle(columns)
+        elif columns[_KIND] is None:
+            self._insert("doubtful", columns)
+
+    def retire_doubtful(self) -> None:
+        """Retire the outcomes whose place is in doubt; call it after the last one was taken."""
+        for statement in _RETIRE_DOUBTFUL.split(";"):  # executescript would commit
+            self._connection.execute(statement)
+
+    def unpacked(self, body: bytes | None, dictionary: int | None) -> bytes | None:
+        """Return a body as it was received; None where it cannot be unpacked."""
+        try:
+            [unpacked] = self._unpacker.unpack_all([body], [dictionary])
+        except ValueError:
+            return None
+        return unpacked
+
+    def changed_text(self) -> str | None:
+        """Return which rows are lost because their answers have changed; None if there are none."""
+        query = "SELECT 1 FROM outcomes WHERE id = ?"
+        lost = [each for each in sorted(self._changed) if self._connection.execute(query, (each,)).fetchone() is None]
+        return f"{changed_text(each >> 24 for each in lost)}; left out" if lost else None
+
+    def are_unchecked(self) -> bool:
+        """Return whether there are outcomes without a checksum."""
+        query = "SELECT EXISTS (SELECT 1 FROM outcomes WHERE checksum IS NULL)"
+        return bool(self._connection.execute(query).fetchone()[0])
+
+    def _is_sound(self, columns: Sequence[Any]) -> bool:
+        """Return whether an outcome is what was stored and, if it is completed, has an answer."""
+        if changed(dict(zip(OUTCOME_COLUMNS, ([each] for each in columns), strict=True))):
+            return False
+        body = self.unpacked(columns[_BODY], columns[_DICTIONARY])
+        return is_answer(body) if columns[_KIND] is None else (body is None) == (columns[_BODY] is None)
+
+    def _settle(self, columns: list[Any]) -> None:
+        """Give an outcome its place; if another has it, the later of the two gets it."""
+        if self._insert("outcomes", columns):
+            return
+        run = self._connection.execute
+        place = (columns[_ID],)
+        (finished_at_ms,) = run("SELECT finished_at_ms FROM outcomes WHERE id = ?", place).fetchone()
+        if columns[_FINISHED] > finished_at_ms:
+            run("INSERT INTO doubtful SELECT * FROM outcomes WHERE id = ? AND kind IS NULL", place)
+            run(f"INSERT OR REPLACE INTO outcomes VALUES ({_MARKS})", columns)
+        elif columns[_KIND] is None:
+            self._insert("doubtful", columns)
+
+    def _insert(self, table: str, columns: Sequence[Any]) -> bool:
+        statement = f"INSERT OR IGNORE INTO {table} VALUES ({_MARKS})"
+        return self._connection.execute(statement, columns).rowcount > 0

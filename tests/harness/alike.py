@@ -1,0 +1,68 @@
+"""Answers that are alike, as those of a run are, and checkpoints as older versions wrote them."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from random import Random
+
+from batchrun.checkpoint.tables import FILE_NAME, OUTCOME_COLUMNS
+from batchrun.records import Outcome
+from harness.checkpoints import answer, requests, settle
+from harness.settled import body_of
+
+_WORDS = ("kettle", "boils", "quickly", "handle", "hot", "review", "buyer", "likes", "price", "battery", "good", "bad")
+
+_TO_VERSION_4 = """
+ALTER TABLE outcomes RENAME TO later;
+ALTER TABLE retired RENAME TO later_retired;
+CREATE TABLE outcomes (
+    id INTEGER PRIMARY KEY,      -- row, model, sample
+    key BLOB NOT NULL,           -- request_key
+    custom_id TEXT,
+    kind TEXT,                   -- of a failure; null: completed
+    error TEXT,
+    http_status INTEGER,
+    attempts INTEGER NOT NULL,
+    throttled INTEGER NOT NULL,
+    latency_s REAL,
+    finished_at_ms INTEGER NOT NULL,
+    prompt_tokens INTEGER,       -- as the answer states them, as are the four that follow
+    completion_tokens INTEGER,
+    total_tokens INTEGER,
+    cached_tokens INTEGER,
+    reasoning_tokens INTEGER,
+    body BLOB                    -- the raw answer; last, so that reading keys skips it
+);
+CREATE TABLE retired AS SELECT * FROM outcomes;
+INSERT INTO outcomes SELECT {columns} FROM later;
+INSERT INTO retired SELECT {columns} FROM later_retired;
+DROP TABLE later;
+DROP TABLE later_retired;
+DROP TABLE dictionaries;
+PRAGMA user_version = 4;
+VACUUM;
+"""
+
+
+def text_of(row: int) -> str:
+    """Return the text of a row's answer."""
+    return " ".join(Random(row).choices(_WORDS, k=20))
+
+
+def settled(count: int, first: int = 0) -> list[Outcome]:
+    """Return completed outcomes whose answers are alike."""
+    asked = requests(*map(str, range(first, first + count)), first=first)
+    return [answer(each, body=body_of(text_of(each.row), each.row)) for each in asked]
+
+
+def settle_as_version_4(directory: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write a checkpoint as version 4 did: without checksums, and unpacked."""
+    settle(directory, outcomes)
+    make_version_4(directory)
+
+
+def make_version_4(directory: Path) -> None:
+    """Take away from a checkpoint, whose answers are not packed, what version 5 has added."""
+    with closing(sqlite3.connect(directory / FILE_NAME, isolation_level=None)) as connection:
+        connection.executescript(_TO_VERSION_4.format(columns=", ".join(OUTCOME_COLUMNS[:-2])))
