@@ -129,19 +129,20 @@ class Keeper:
         if took_s is not None:
             self._strides.lag_s += 0.1 * (min(took_s, _MOST_LAG_S) - self._strides.lag_s)
         others = sum(each.busy for each in self._holders.values() if each is not holder)
+        is_idle = any(each.idle for each in self._holders.values() if each is not holder)
         for each in news:
-            self._pass_on(each, worker, others, word.in_flight, now_s)
+            self._pass_on(each, others, word.in_flight, now_s, is_idle=is_idle)
         holder.given = holder.most_given = holder.known = word.slots
         holder.in_flight = word.in_flight
         holder.wants_more = word.wants_more
         holder.idle = 0 if word.wants_more else max(0, word.slots - word.in_flight)
         self._note_level(now_s)
 
-    def _pass_on(self, news: News, worker: int, others: int, in_flight: int, now_s: float) -> None:
+    def _pass_on(self, news: News, others: int, in_flight: int, now_s: float, *, is_idle: bool) -> None:
         if isinstance(news, Answered):
             level = self._level_at(now_s - news.latency_s)
             # What was granted and is not known to be idle counts as used: a grant on its way does not stop growth.
-            is_full = news.is_full and not self._idle_elsewhere(worker)
+            is_full = news.is_full and not is_idle
             left = self.limit.current - 1 if is_full else others + in_flight - 1
             self.limit.completed(level, news.latency_s, left, now_s)
         elif isinstance(news, Rejected):
@@ -159,9 +160,6 @@ class Keeper:
 
     def _level_at(self, at_s: float) -> int:
         return self._levels[max(0, bisect_right(self._at_s, at_s) - 1)]
-
-    def _idle_elsewhere(self, worker: int) -> int:
-        return sum(holder.idle for each, holder in self._holders.items() if each != worker)
 
     # Giving.
 

@@ -21,7 +21,7 @@ Leased = Request | PackedRow
 
 
 def _key(each: Leased | Outcome) -> _Key:
-    return each.row, each.model, each.sample
+    return each[:3]  # row, model and sample are the first fields of each
 
 
 class Leases:
@@ -100,7 +100,8 @@ class Leases:
             request = self._queue.popleft()
             size += len(request.body if isinstance(request, Request) else request.packed)
             mine = (self._left if self._may_stay_open(request) else self._leased)[worker]
-            mine.update((_key(each), each) for each in request.rows)
+            for each in request.rows:
+                mine[_key(each)] = each
             taken.append(request)
         return taken
 
