@@ -24,11 +24,17 @@ def _key(each: Leased | Outcome) -> _Key:
     return each[:3]  # row, model and sample are the first fields of each
 
 
+def _size(each: Leased) -> int:
+    return len(each.body if isinstance(each, Request) else each.packed)
+
+
 class Leases:
     """The rows of a run that have no outcome yet, as far as they were read."""
 
     def __init__(self) -> None:
         self._queue: deque[Leased] = deque()
+        self.waiting_bytes = 0
+        """Size of the rows that no worker has."""
         self._leased: dict[int, dict[_Key, Leased]] = {}
         self._left: dict[int, dict[_Key, Leased]] = {}  # that may stay open
         self._closed: set[str] = set()
@@ -73,6 +79,7 @@ class Leases:
             self.models[request.model] = None
             if request.model not in self._closed:
                 self._queue.append(request)
+                self.waiting_bytes += _size(request)
 
     def join(self, worker: int) -> None:
         """Add a worker without rows."""
@@ -86,6 +93,7 @@ class Leases:
         """Give no more rows of a model to workers."""
         self._closed.add(model)
         self._queue = deque(request for request in self._queue if request.model != model)
+        self.waiting_bytes = sum(map(_size, self._queue))
         for worker, rows in self._leased.items():
             its = {key: request for key, request in rows.items() if self._may_stay_open(request)}
             self._left[worker] |= its
@@ -98,11 +106,12 @@ class Leases:
         size = 0
         while self._queue and len(taken) < most and size < most_bytes:
             request = self._queue.popleft()
-            size += len(request.body if isinstance(request, Request) else request.packed)
+            size += _size(request)
             mine = (self._left if self._may_stay_open(request) else self._leased)[worker]
             for each in request.rows:
                 mine[_key(each)] = each
             taken.append(request)
+        self.waiting_bytes -= size
         return taken
 
     def _may_stay_open(self, request: Leased) -> bool:
@@ -121,4 +130,5 @@ class Leases:
         rows = self._leased.pop(worker, {}) | self._left.pop(worker, {})
         back = [request for request in rows.values() if request.model not in self._closed]
         self._queue.extendleft(reversed(back))
+        self.waiting_bytes += sum(map(_size, back))
         self.put_back += len(back)

@@ -236,3 +236,22 @@ def test_the_figures_of_workers_add_up_to_those_of_the_run() -> None:
 
     cluster.run(4_000, meanwhile=look)
     assert seen == [["starting"] * 4, ["open", "open", "starting", "open"], ["open"] * 4]
+
+
+def test_rows_with_images_are_not_read_far_ahead() -> None:
+    """The memory of the driver would hold as many as the limit is high: here some hundred, of a megabyte each."""
+    cluster = Cluster(Endpoint(lambda now_s: 40, lognormal(0.3)))
+    image = bytes(1_000_000)
+    most = 0
+
+    async def look(cluster: Cluster, driver: Driver) -> None:
+        nonlocal most
+        while True:
+            await asyncio.sleep(0.05)
+            most = max(most, driver.leases.waiting_bytes)
+
+    rows = [Request(row, "m", 0, b"", image, None) for row in range(500)]
+    cluster.run(rows, meanwhile=look)
+    assert rows_of(cluster) == list(range(500))
+    assert 30 << 20 < most < (64 << 20) + 100 * len(image)
+    assert cluster.driver.leases.waiting_bytes == 0

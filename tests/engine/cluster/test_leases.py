@@ -73,3 +73,17 @@ def test_no_row_is_waited_for_whose_fallback_is_closed() -> None:
     assert (leases.count(0), leases.leased) == (2, 4)
     leases.leave(0)
     assert leases.put_back == 4  # a model answers, whose fallback does not
+
+
+def test_the_size_of_what_waits_follows_every_change() -> None:
+    """Rows are read, leased, put back, and dropped with their model."""
+    leases = Leases()
+    leases.join(0)
+    leases.extend(Request(row, "ab"[row % 2], 0, b"", bytes(10 + row), None) for row in range(4))
+    assert leases.waiting_bytes == 46
+    leases.take(0, 2, 1_000)
+    assert leases.waiting_bytes == 25
+    leases.leave(0)
+    assert leases.waiting_bytes == 46
+    leases.close("b")
+    assert leases.waiting_bytes == 22
