@@ -45,12 +45,13 @@ test-model: .venv/.installed-dev  ## the same with servers of real models, tiny 
 	@$(RUN) tests/real/environments.py transformers llama-cpp
 	$(RUN) -m pytest tests/real/test_models.py
 
-bench: .venv/.installed-dev  ## measure costs per row (10 min) and the limit (6 min), compare with the last run; QUICK=1: 2 min
+bench: .venv/.installed-dev  ## measure costs per row (10 min), the limit (6 min), a Ray cluster (20 min); QUICK=1: 2 min
 	$(RUN) tests/benchmarks $(if $(QUICK),--quick)
 	$(if $(QUICK),,$(RUN) tests/benchmarks/limits.py)
 	$(if $(QUICK),,$(RUN) tests/benchmarks/sockets.py)
 	$(if $(QUICK),,$(RUN) tests/benchmarks/several.py)
 	$(if $(QUICK),,$(RUN) tests/benchmarks/workers.py)
+	$(if $(QUICK),,$(RUN) tests/benchmarks/cluster.py)
 
 crash: .venv/.installed-dev  ## kill runs 500 times and count at the endpoint what was lost or bought again (5 min)
 	$(RUN) tests/crash.py --kills 500

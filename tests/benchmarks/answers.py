@@ -12,8 +12,6 @@ import signal
 import time
 from typing import Any, NamedTuple
 
-from benchmarks.vectors import replies
-
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 _TEXT = (
@@ -40,6 +38,16 @@ ANSWER = json.dumps(
 ).encode()
 """A chat completion of 560 bytes, as a labelling job gets it."""
 
+
+def answer_of(size_bytes: int) -> bytes:
+    """Return the answer with a text that is so much longer that it has a size; `ANSWER` if that is not less."""
+    return (
+        ANSWER.replace(_TEXT.encode(), (_TEXT + " " + "x" * (size_bytes - len(ANSWER) - 1)).encode(), 1)
+        if size_bytes > len(ANSWER)
+        else ANSWER
+    )
+
+
 _CHUNK = json.dumps(
     {
         "id": "chatcmpl-3f1c9d6e7a2b4c58",
@@ -59,7 +67,7 @@ def _whole(status: bytes, body: bytes) -> bytes:
     return head % (status, len(body)) + body
 
 
-_REPLY, _REFUSAL = _whole(b"200 OK", ANSWER), _whole(b"400 Bad Request", REFUSAL)
+_REFUSED = _whole(b"400 Bad Request", REFUSAL)
 
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -118,8 +126,8 @@ class Manner(NamedTuple):
     """Tokens per second."""
     refuse_every: int = 0
     """One of this many requests is refused; 0: none."""
-    replies: tuple[bytes, ...] = (_REPLY,)
-    """Whole answers, which take turns."""
+    answer: bytes = _whole(b"200 OK", ANSWER)
+    """What is sent of an answer that is not streamed."""
 
 
 class Exchange(asyncio.Protocol):
@@ -151,9 +159,7 @@ class Exchange(asyncio.Protocol):
         else:
             self._counts.answered += 1
             every = self._manner.refuse_every
-            is_refused = every and self._counts.answered % every == 0
-            whole = self._manner.replies
-            self._write(_REFUSAL if is_refused else whole[self._counts.answered % len(whole)])
+            self._write(_REFUSED if every and self._counts.answered % every == 0 else self._manner.answer)
 
     def _stream(self, left: int) -> None:
         if left:
@@ -201,13 +207,12 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=0, help="stream answers of this many tokens")
     parser.add_argument("--per-s", type=float, default=50.0, help="tokens per second")
     parser.add_argument("--refuse-every", type=int, default=0, help="refuse one of this many requests with a 400")
-    parser.add_argument("--dimensions", type=int, default=0, help="answer with vectors of this length, not with texts")
+    parser.add_argument("--answer-bytes", type=int, default=0, help="size of an answer, at least that of the usual one")
     parser.add_argument("--full", type=int, default=1 << 30, help="number of requests in flight that counts as full")
     given = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        manner = Manner(given.latency_s, given.tokens, given.per_s, given.refuse_every)
-        if given.dimensions:
-            manner = manner._replace(replies=tuple(_whole(b"200 OK", each) for each in replies(given.dimensions)))
+        answer = _whole(b"200 OK", answer_of(given.answer_bytes))
+        manner = Manner(given.latency_s, given.tokens, given.per_s, given.refuse_every, answer)
         runner.run(_serve(manner, given.full))
 
 

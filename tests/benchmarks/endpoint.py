@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.answers import ANSWER, REFUSAL
+from benchmarks.answers import REFUSAL, answer_of
 from benchmarks.process import SERVER_CORE, program, started
 
 SILENT = -1.0
@@ -46,49 +46,53 @@ http {{
 
 
 @contextlib.contextmanager
-def fast_endpoint(scratch: Path, *, refuse_every: int = 0) -> Iterator[str]:
+def fast_endpoint(scratch: Path, *, refuse_every: int = 0, answer_bytes: int = 0) -> Iterator[str]:
     """Serve the static answer as fast as this machine can; yield the base URL.
 
     Args:
         scratch: folder for its files.
         refuse_every: about one of this many requests is refused with a 400, which fails its row; 0: none.
+        answer_bytes: the answer's text is made longer until it has so many bytes.
     """
-    nginx = _find_nginx()
+    nginx = find_nginx()
     if nginx is None:
-        with Endpoint(scratch, refuse_every=refuse_every) as endpoint:
+        with Endpoint(scratch, refuse_every=refuse_every, answer_bytes=answer_bytes) as endpoint:
             yield endpoint.base_url
         return
     folder = scratch / "nginx"
     folder.mkdir(exist_ok=True)
-    port = _free_port()
+    port = free_port()
     written = folder / "nginx.conf"
-    values = {"answer": ANSWER.decode(), "refusal": REFUSAL.decode(), "port": port}
+    values = {"answer": answer_of(answer_bytes).decode(), "refusal": REFUSAL.decode(), "port": port}
     values |= {"folder": json.dumps(str(folder))[1:-1]}
     values |= {"refused_share": f"{100 / refuse_every:.2f}% 1;" if refuse_every else ""}
     written.write_text(_NGINX.format(**values))
     command = [nginx, "-e", str(folder / "error.log"), "-c", str(written)]
     with started(command, scratch, core=SERVER_CORE) as process:
-        _wait_for(port, process)
+        wait_for(port, process)
         yield f"http://127.0.0.1:{port}/v1"
 
 
 def server_name() -> str:
     """Return the name of the server that `fast_endpoint` starts."""
-    return "uvloop" if _find_nginx() is None else "nginx"
+    return "uvloop" if find_nginx() is None else "nginx"
 
 
-def _find_nginx() -> str | None:
+def find_nginx() -> str | None:
+    """Return where nginx is; None if it is not installed."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
         return port
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process listens on a port."""
     deadline_s = time.monotonic() + 10
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -106,7 +110,8 @@ class Endpoint(contextlib.AbstractContextManager["Endpoint"]):
 
         Args:
             scratch: folder for its files.
-            manner: its flags by name: `latency_s` (or `SILENT`), `tokens`, `per_s`, `refuse_every`, `full`.
+            manner: its flags by name: `latency_s` (or `SILENT`), `tokens`, `per_s`, `refuse_every`,
+                `answer_bytes`, `full`.
         """
         flags = [part for name, value in manner.items() for part in (f"--{name.replace('_', '-')}", str(value))]
         self._started = started(program("answers", *flags), scratch, stdout=subprocess.PIPE, core=SERVER_CORE)
