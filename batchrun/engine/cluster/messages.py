@@ -119,4 +119,4 @@ def pack_outcomes(outcomes: Iterable[Outcome]) -> bytes:
 def unpack_outcomes(packed: bytes) -> list[Outcome]:
     """Return what `pack_outcomes` was given. Only for bytes of this run's own processes."""
     loaded = pickle.loads(packed)  # noqa: S301
-    return [_new(Outcome, (*each[:12], _new(Usage, each[12]), *each[13:])) for each in loaded]
+    return [_new(Outcome, [*each[:12], _new(Usage, each[12]), *each[13:]]) for each in loaded]
