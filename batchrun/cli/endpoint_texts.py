@@ -27,8 +27,9 @@ def _text(endpoint: Mapping[str, Any], summary: Summary) -> str:
         parts.append(f"{least}{endpoint['throttled']:,} throttled")
     if endpoint["state"] == OPEN:
         parts.append(f"{endpoint['in_flight']}/{endpoint['limit']} in flight")
-    if endpoint["cost_usd"] and not summary.simulated:
-        parts.append(f"{spent_text(endpoint['cost_usd'])} USD")
+    if endpoint["least_cost_usd"] and not summary.simulated:
+        least = "at least " if endpoint["cost_usd"] is None else ""  # a price is not known
+        parts.append(f"{least}{spent_text(endpoint['least_cost_usd'])} USD")
     return "; ".join(filter(None, [", ".join(parts), _state(endpoint)]))
 
 

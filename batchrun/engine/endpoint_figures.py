@@ -32,6 +32,11 @@ def pause_of(pool: AnyPool) -> str | None:
     return pool.trouble if is_waiting else None
 
 
+def slots_of(pool: AnyPool) -> int:
+    """Return how many requests may be in flight now; where an endpoint is closed, what is still in flight there."""
+    return sum(sender.in_flight if _is_closed(sender) else sender.limit.current for sender in pool.routes)
+
+
 def probe_in_s(pool: AnyPool) -> float | None:
     """Return in how many seconds rows that wait may be sent again; None where none waits for an endpoint."""
     return pool.probe_in_s if len(pool.routes) == 1 or pause_of(pool) is not None else None

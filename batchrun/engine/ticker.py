@@ -14,7 +14,7 @@ from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.store import Store
 from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.deadline import next_time_s, setting_text, stop_text
-from batchrun.engine.endpoint_figures import endpoint_figures, pause_of, probe_in_s, worker_figures
+from batchrun.engine.endpoint_figures import endpoint_figures, pause_of, probe_in_s, slots_of, worker_figures
 from batchrun.engine.flight import flight_s, flight_text, patience_note
 from batchrun.engine.links import Links
 from batchrun.engine.pools import AnyPool
@@ -245,7 +245,7 @@ class Watch:
             throttled=pool.throttled,
             tokens=sums.usage.total_tokens,
             in_flight=pool.in_flight,
-            limit=min(self.job.limits.max_concurrency, sum(route.limit.current for route in pool.routes)),
+            limit=min(self.job.limits.max_concurrency, slots_of(pool)),
             waiting=pool.waiting,
             pause=pause,
             paused_since_ms=self.paused_since_ms,

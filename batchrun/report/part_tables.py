@@ -53,8 +53,9 @@ def endpoint_entries(endpoints: Sequence[Mapping[str, Any]], found: Tally) -> li
 
 
 def _entry(entry: Mapping[str, Any], its: ModelTally | None, found: Tally) -> dict[str, Any]:
-    usd = entry["cost_usd"]
-    return {**entry, **_speed(its, found), "cost_text": "no price known" if usd is None else spent_text(usd)}
+    usd, least_usd = entry["cost_usd"], entry.get("least_cost_usd")  # which models do not have
+    least = "no price known" if least_usd is None else f"at least {spent_text(least_usd)}"
+    return {**entry, **_speed(its, found), "cost_text": least if usd is None else spent_text(usd)}
 
 
 def _speed(its: ModelTally | None, found: Tally) -> dict[str, str]:

@@ -9,7 +9,7 @@ from batchrun.records import AnswerSource, EndpointFigures, ModelTotals, Parts, 
 from batchrun.results.executions import utc_text
 from batchrun.results.prices import PriceOf
 from batchrun.results.recorded import Recorded
-from batchrun.results.usage import cost_of_parts
+from batchrun.results.usage import cost_of_parts, least_cost_of_parts
 
 AWAY, OPEN = "away", "open"
 
@@ -46,7 +46,11 @@ def endpoint_entries(job: Job, parts: Parts, prices: PriceOf, recorded: Recorded
 def _sums(parts: Mapping[AnswerSource, ModelTotals], prices: PriceOf) -> dict[str, Any]:
     sums = summed(parts.values())
     counts = {name: getattr(sums, name) for name in _SUMS}
-    return {**counts, **sums.usage._asdict(), "cost_usd": cost_of_parts(parts, prices) if parts else 0.0}
+    costs = {
+        "cost_usd": cost_of_parts(parts, prices) if parts else 0.0,
+        "least_cost_usd": least_cost_of_parts(parts, prices) if parts else 0.0,
+    }
+    return {**counts, **sums.usage._asdict(), **costs}
 
 
 def _state(name: str, figures: EndpointFigures | None, execution: ExecutionTimes | None) -> dict[str, Any]:

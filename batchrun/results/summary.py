@@ -89,9 +89,10 @@ class Summary:
     """Rows that have the answer of a row that asks the same (`dedupe`): nothing was sent for them."""
     endpoints: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One entry per endpoint where there are several. Its `name` in the job, and `base_url` (None where the job has
-    it no more); of its rows `requests`, `completed`, `failed`, `attempts`, `throttled`, token counts and
-    `cost_usd`; requests `in_flight`, and its `limit`. While the run runs, its `state`: `open`, `away` or `closed` (it
-    is sent nothing more), `since` when, and a `message`; `away` and `closed` at the end stay."""
+    it no more); of its rows `requests`, `completed`, `failed`, `attempts`, `throttled`, token counts, `cost_usd` and
+    `least_cost_usd` (of the models whose price is known there); requests `in_flight`, and its `limit`. While the run
+    runs, its `state`: `open`, `away` or `closed` (it is sent nothing more), `since` when, and a `message`; `away` and
+    `closed` at the end stay."""
     engine: dict[str, Any] | None = None
     """On a cluster: its `kind`; while the run runs, the `workers`, each with `worker` (its number), `node`,
     `in_flight`, `limit` (the most that it may have in flight), `rows` and `state` (`open`, `silent` or `starting`); and

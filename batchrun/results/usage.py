@@ -91,6 +91,13 @@ def cost_of_parts(parts: Parts, prices: PriceOf) -> float | None:
     return _sum(sent)
 
 
+def least_cost_of_parts(parts: Parts, prices: PriceOf) -> float | None:
+    """Return the cost of the parts whose cost is known; None where none is."""
+    costs = [_cost_usd(source, totals, prices) for source, totals in parts.items() if totals.attempts]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
+
+
 def cost_of(rows: Iterable[Mapping[str, Any]]) -> float | None:
     """Return the cost of all models that were sent a request; None where the cost of one is not known.
 

@@ -29,10 +29,14 @@ EAST: dict[str, Any] = {
     "in_flight": 20,
     "limit": 20,
     "cost_usd": 1.25,
+    "least_cost_usd": 1.25,
     "state": "open",
     "since": None,
     "message": "",
 }
+
+
+NO_COST: dict[str, Any] = {"cost_usd": None, "least_cost_usd": None}
 
 
 def lines(*endpoints: dict[str, Any], simulated: bool = False, state: str = "running") -> list[str]:
@@ -41,10 +45,14 @@ def lines(*endpoints: dict[str, Any], simulated: bool = False, state: str = "run
 
 
 def test_an_endpoint_that_is_open_shows_its_rows_and_what_is_in_flight() -> None:
-    assert lines(EAST, EAST | {"name": "west", "requests": 1, "failed": 1, "throttled": 1_000, "cost_usd": None}) == [
+    assert lines(EAST, EAST | {"name": "west", "requests": 1, "failed": 1, "throttled": 1_000, **NO_COST}) == [
         "endpoints east: 12,345 rows, 20/20 in flight, 1.2500 USD",
         "          west: 1 row, 1 failed, at least 1,000 throttled, 20/20 in flight",
     ]
+
+
+def test_an_endpoint_where_some_prices_are_known_shows_what_it_has_cost_at_least() -> None:
+    assert lines(EAST | {"cost_usd": None})[0].endswith(", at least 1.2500 USD")
 
 
 def test_an_endpoint_that_is_away_or_closed_shows_why() -> None:

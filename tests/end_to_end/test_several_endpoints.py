@@ -201,7 +201,7 @@ def test_where_every_key_is_refused_the_run_ends_as_with_one_endpoint(server: Se
     done = batchrun("run", job)
     assert done.code == 4
     assert "2 rows are left" in done.stderr
-    assert "Authentication failed" in done.stderr
+    assert f"{MODEL} at one, other: Authentication failed" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("is_back", [False, True])

@@ -5,7 +5,7 @@ from harness.runs import route, send_all
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
-from batchrun.engine.endpoint_figures import endpoint_figures, pause_of, probe_in_s
+from batchrun.engine.endpoint_figures import endpoint_figures, pause_of, probe_in_s, slots_of
 from batchrun.records import EndpointFigures, Fault, Reply
 
 GONE = Fault("connection", "connection refused", 0.0, was_sent=False)
@@ -85,3 +85,21 @@ def test_the_only_endpoint_is_shown_as_the_run() -> None:
     assert figures == ()
     assert pause == "connection: connection refused"
     assert probe_s is not None
+
+
+def test_a_closed_endpoint_has_no_slots_that_could_be_used() -> None:
+    """What is still in flight there counts, so that never more is in flight than there are slots."""
+    pools: list[Pool] = []
+    found: list[tuple[int, int]] = []
+
+    def look(now_s: float, body: bytes) -> None:
+        if now_s > 30 and not found:
+            found.append((slots_of(pools[0]), pools[0].in_flight))
+
+    routes = [
+        route(Endpoint(lambda now_s: 20, trouble=look), "east", limit=Limit(20, start=20)),
+        route(Endpoint(lambda now_s: 20, trouble=refused), "west", limit=Limit(20, start=20)),
+    ]
+    send_all(routes, 3_000, pools=pools)
+    ((slots, in_flight),) = found
+    assert slots == 20 >= in_flight >= 19

@@ -79,7 +79,7 @@ def test_a_run_that_waits_for_a_rate_has_a_rate(
         "in_flight": 1,
         "waiting": 1,
         "throttled": 5,
-        "routes": [SimpleNamespace(limit=limit, name="")],
+        "routes": [SimpleNamespace(limit=limit, lanes=(), name="")],
         "stopping": None,
         "closed": {},
         "is_away": probe_in_s is not None,

@@ -20,12 +20,14 @@ def test_an_entry_has_the_speed_of_its_rows(write_results: Any) -> None:
     found = tally(write_results(*rows), failed_rows=0, has_endpoints=True)
     (model,) = model_entries([{"model": "m", "cost_usd": 1.5}], found)
     assert (model["rate"], model["tokens_per_s"], model["median_s"], model["cost_text"]) == ("60", "5", "1", "1.5000")
-    east, west = endpoint_entries(
+    east, west, both = endpoint_entries(
         [
             {"name": "east", "state": None, "cost_usd": None},
             {"name": "west", "state": "closed", "cost_usd": 0.0},
+            {"name": "both", "state": None, "cost_usd": None, "least_cost_usd": 0.5},
         ],
         found,
     )
     assert (east["endpoint"], east["rate"], east["cost_text"]) == ("east", "60", "no price known")
+    assert both["cost_text"] == "at least 0.5000"
     assert (west["endpoint"], west["rate"], west["p99_s"], west["cost_text"]) == ("west (closed)", "–", "–", "0")
