@@ -38,7 +38,12 @@ _say = functools.partial(click.echo, err=True)
 @click.argument("job_or_file", nargs=-1, required=True, metavar="JOB_OR_FILE...")
 @job_flags()
 @any_scorer_option
-@click.option("--probe", "is_probing", is_flag=True, help="Send one real request to each model and use what it shows.")
+@click.option(
+    "--probe",
+    "is_probing",
+    is_flag=True,
+    help="Send one real request to each model and use what it shows; with several samples, one more.",
+)
 @click.option("--simulate", is_flag=True, help="Probe the embedded simulator: no key, no cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout.")
 def check_command(job_or_file: tuple[str, ...], is_probing: bool, simulate: bool, as_json: bool, **flags: Any) -> int:

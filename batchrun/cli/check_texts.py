@@ -15,8 +15,10 @@ from batchrun.engine.preflight.outlook import (
     range_text,
     spent_so_far,
 )
+from batchrun.engine.preflight.probe import Probed
 from batchrun.engine.preflight.serving import served_by
 from batchrun.job.catalogue import cap_text, price_cure, price_text, usd_text
+from batchrun.job.model import MOST_SAMPLES
 from batchrun.job.sections import Job
 from batchrun.prompts.kinds.asked import asked_in
 from batchrun.records import RowCount
@@ -45,7 +47,7 @@ def report_lines(report: Report, job: Job) -> list[str]:
         ("requests", _requests(report, job)),
         ("sent to", _sent_to(report, job)),
         *(_ahead(report, job) if report.ahead.requests else _spent(report)),
-        ("probe", _probes(report)),
+        ("probe", _probes(report, job)),
         ("note", report.notes),
     ]
     return [line for name, lines in blocks for line in _block(name, lines)]
@@ -181,7 +183,7 @@ def _time(report: Report) -> list[str]:
     return [f"{range_text(ahead.seconds, duration_text)} {ahead.pace}"]
 
 
-def _probes(report: Report) -> list[str]:
+def _probes(report: Report, job: Job) -> list[str]:
     lines = []
     for probed in report.probes:
         asked = f"{probed.model} at {probed.endpoint}" if probed.endpoint else probed.model
@@ -192,4 +194,19 @@ def _probes(report: Report) -> list[str]:
         tokens = f"{probed.prompt_tokens} tokens in, {probed.completion_tokens} out"
         lines.append(f"{asked}: {tokens}, {probed.latency_s:.2f} s{cost}")
         lines += _prompt({"messages": [{"role": "answer", "content": probed.response or ""}]})
+        if probed.gives_samples is not None:
+            lines.append(f"{asked}: {_samples_text(job, probed)}")
     return lines
+
+
+def _samples_text(job: Job, probed: Probed) -> str:
+    """Return what a probe with `n` = 2 showed, and what it means for the job."""
+    model = job.model
+    if not probed.gives_samples:
+        why = f" ({probed.samples_problem})" if probed.samples_problem else ""
+        then = "; samples_per_request saves nothing there" if model.samples_per_request > 1 else ""
+        return f"does not give several samples to one request (n){why}: each is a request of its own{then}"
+    if model.samples_per_request > 1:
+        return "gives several samples to one request (n)"
+    most = min(model.num_samples, MOST_SAMPLES)
+    return f"gives several samples to one request (n): with --samples-per-request {most} their prompt is paid once"

@@ -21,6 +21,9 @@ from batchrun.job.settings import (
 )
 from batchrun.records import PATHS, RequestKind
 
+MOST_SAMPLES = 128
+"""Most samples that one request may ask for. Source: OpenAI's reference, `n`."""
+
 
 def _tools(value: Any) -> tuple[dict[str, Any], ...]:
     """Accept a list of tools in OpenAI's form."""
@@ -61,7 +64,7 @@ class Model(Section):
     stop: OptionalTexts = setting(None, "text, or list of texts, at which an answer ends", texts)
     num_samples: int = setting(1, "answers per prompt and model; each is one output row", whole(1, 65_536))
     samples_per_request: int = setting(
-        1, "most samples of a row that one request asks for, by `n`; for endpoints that know it", whole(1, 128)
+        1, "most samples of a row that one request asks for, by `n`; for endpoints that know it", whole(1, MOST_SAMPLES)
     )
     rows_per_request: int = setting(1, "most rows that travel in one request; only for embeddings", whole(1, 2_048))
     stream: bool | str = setting(

@@ -99,7 +99,7 @@ def test_the_cap_on_tokens_holds(run: Any, endpoint: Any) -> None:
     """Raised, the run continues where it stopped."""
     write_prompts(*(f"text {number}" for number in range(500)))
     flags = ("--kind", "embeddings", "--rows-per-request", 10, "-c", 2)
-    assert run("in.jsonl", *flags, "--max-tokens-total", 900).code == 5
+    assert run("in.jsonl", *flags, "--max-tokens-total", 900, "--yes").code == 5
     assert 0 < endpoint.stats.prompt_tokens <= 900
     before = endpoint.stats.parts
     assert 0 < before < 500

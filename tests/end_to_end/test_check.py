@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from harness.prompts import write_prompts, write_rows
+from harness.serving import answering
 from harness.stopped_calendar import stop_calendar
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
@@ -136,6 +137,38 @@ def test_a_probe_sends_one_real_request_to_each_model(check: Any, endpoint: Any)
     assert found["ahead"]["prompt_tokens"]["likely"] == pytest.approx(endpoint.stats.prompt_tokens * 50, rel=0.1)
     assert found["counted_by"] == "answers"
     assert not Path("out").exists()
+
+
+def test_a_probe_finds_out_whether_samples_can_travel_together(check: Any, endpoint: Any) -> None:
+    """By one request more for two samples of one token, whose cost is shown; only where the job has samples."""
+    write_prompts("a")
+    found = check(job(endpoint), "--num-samples", 8, "--probe", "--json").json
+    assert (endpoint.stats.received, endpoint.stats.parts) == (2, 3)
+    assert [probed["gives_samples"] for probed in found["probes"]] == [True]
+    tokens = endpoint.stats.prompt_tokens + endpoint.stats.completion_tokens
+    assert found["probes"][0]["usd"] == pytest.approx(tokens * 1e-6)
+    shown = check("in.jsonl", "--num-samples", 8, "--probe").stdout
+    assert "with --samples-per-request 8 their prompt is paid once" in shown
+    assert check("in.jsonl", "--probe", "--json").json["probes"][0]["gives_samples"] is None
+    assert endpoint.stats.received == 5
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_probe_reports_an_endpoint_that_does_not_know_n(batchrun: Any, refuses: bool) -> None:
+    """One that refuses it, with its words, and one that answers once."""
+
+    def answer(asked: dict[str, Any]) -> tuple[int, Any]:
+        if refuses and "n" in asked:
+            return 400, {"error": {"message": "n must be 1"}}
+        choice = {"index": 0, "message": {"role": "assistant", "content": "OK"}, "finish_reason": "stop"}
+        return 200, {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}}
+
+    with answering(answer) as base_url:
+        flags = ("-m", MODEL, "--base-url", base_url, "-o", "out", "--num-samples", 4)
+        done = batchrun("check", write_prompts("a"), *flags, "--probe")
+    assert done.code == 0, done.stderr
+    words = " (n must be 1)" if refuses else ""
+    assert f"does not give several samples to one request (n){words}: each is a request of its own" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ class Run:
 
     outcomes: list[Outcome] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    flights: list[int] = field(default_factory=list)
+    """What was noted as in flight, each time."""
     stop: Stop | None = None
     ended_s: float = 0.0
 
@@ -97,7 +99,7 @@ def send_all(
 
         pool = Pool(
             endpoint if isinstance(endpoint, list) else [route(endpoint, **settings)],
-            Listeners(on_outcome=run.outcomes.append, on_event=run.events.append),
+            Listeners(on_outcome=run.outcomes.append, on_event=run.events.append, on_flight=run.flights.append),
             uniform=random.Random(seed).random,
             unix_s=lambda: 1_700_000_000.0,
         )

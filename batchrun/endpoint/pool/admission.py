@@ -48,7 +48,9 @@ class Admission:
         self.is_heard = is_heard
         """Whether the endpoint has ever replied, with whatever status."""
         self.in_flight = 0
-        """How many requests are in flight."""
+        """How many requests are in flight; a bundle is one."""
+        self.in_flight_rows = 0
+        """The same, with those in a bundle counted one by one: as many answers are bought."""
         self.pace = Pace()
         """How fast requests may leave, where the server has a rate."""
         self.look_again_s: float | None = None
@@ -91,6 +93,7 @@ class Admission:
     def sent(self, work: Work) -> None:
         """Note that a request is in flight."""
         self.in_flight += 1
+        self.in_flight_rows += len(work.request.members) or 1
         work.sent_bytes = work.size_bytes
         lane = self._lanes[work.request.model]
         lane.in_flight += 1
@@ -99,6 +102,7 @@ class Admission:
     def returned(self, work: Work) -> Lane:
         """Note that a request is no longer in flight; return the lane of its model."""
         self.in_flight -= 1
+        self.in_flight_rows -= len(work.request.members) or 1
         lane = self._lanes[work.request.model]
         lane.in_flight -= 1
         lane.in_flight_bytes -= work.sent_bytes

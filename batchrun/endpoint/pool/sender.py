@@ -253,7 +253,7 @@ class Sender:
             self._settlement.settle(lane, work, result, self._loop.time())
             following = self._next() if self.rates is None else None
             if following is None:
-                self._on_flight(admission.in_flight)
+                self._on_flight(admission.in_flight_rows)
                 self._fill()
                 return
             work = following
@@ -277,7 +277,7 @@ class Sender:
         work.sent_s = now_s = self._loop.time()
         work.level = admission.in_flight
         admission.pace.sent(now_s)
-        self._on_flight(work.level)
+        self._on_flight(admission.in_flight_rows)
 
     def _next(self) -> Work | None:
         """Return what may be sent now, or None."""

@@ -4,20 +4,24 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import orjson
+
 from batchrun.answers.envelope import parse_completion
 from batchrun.endpoint.access import access_for
 from batchrun.endpoint.advice import cure_for, place_of, without_successor
 from batchrun.endpoint.diagnosis import finding
+from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.verdicts import EFFECTS
 from batchrun.endpoint.renaming import as_asked_of, renamed
 from batchrun.engine.access import Access, access_to
 from batchrun.engine.preflight.survey import Survey
 from batchrun.errors import BatchrunError
-from batchrun.job.catalogue import cost_usd, price_of
+from batchrun.job.catalogue import PriceLike, cost_usd, price_of
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Job
-from batchrun.records import Reply, Request
+from batchrun.prompts.kinds.table import SHAPES
+from batchrun.records import Reply, Request, Usage
 
 _ROW_FAILED = 1
 """Exit code when only this request is at fault: that of a run with failed rows."""
@@ -43,6 +47,11 @@ class Probed(NamedTuple):
     response: str | None
     endpoint: str = ""
     """Name of the endpoint; empty where the job has one."""
+    gives_samples: bool | None = None
+    """Whether one request with `n` = 2 got two answers there, of one token each, whose cost is in `usd`. None where the
+    job does not ask for several samples, or they could not travel together anyway."""
+    samples_problem: str = ""
+    """Why it was refused; empty where it was not."""
 
 
 class Target(NamedTuple):
@@ -70,7 +79,8 @@ async def _sent(job: Job, target: Target) -> Probed:
     name, endpoint, access, request = target
     async with access.client(job.limits, connections=1) as client:
         result = await client.send(target.body, request.kind)
-    verdict = judge(result, request.kind)
+        verdict = judge(result, request.kind)
+        samples = await _asked_twice(target, client) if verdict.kind is None and _may_share(job, request) else None
     effect = None if verdict.kind is None else EFFECTS[verdict.kind]
     message, exit_code = "", 0
     if effect is not None and verdict.kind is not None:
@@ -89,10 +99,40 @@ async def _sent(job: Job, target: Target) -> Probed:
         prompt_tokens=verdict.usage.prompt_tokens,
         completion_tokens=verdict.usage.completion_tokens,
         latency_s=result.latency_s,
-        usd=cost_usd(verdict.usage, price_of(endpoint, request.model, job.prices)),
+        usd=_total_usd(verdict.usage, samples, price_of(endpoint, request.model, job.prices)),
         response=parse_completion(result.body).response if isinstance(result, Reply) and effect is None else None,
         endpoint=name,
+        gives_samples=samples and samples.are_given,
+        samples_problem="" if samples is None else samples.problem,
     )
+
+
+class _Samples(NamedTuple):
+    are_given: bool
+    problem: str
+    usage: Usage
+
+
+def _total_usd(usage: Usage, samples: _Samples | None, price: PriceLike | None) -> float | None:
+    """Return the cost of both requests; of the first where the second states no tokens."""
+    usd, more_usd = cost_usd(usage, price), None if samples is None else cost_usd(samples.usage, price)
+    return usd if usd is None or more_usd is None else usd + more_usd
+
+
+def _may_share(job: Job, request: Request) -> bool:
+    """Return whether samples of a row may travel together, as far as the job is concerned."""
+    model = job.model
+    return model.num_samples > 1 and SHAPES[request.kind].takes_n and not model.stream and model.seed is None
+
+
+async def _asked_twice(target: Target, client: HttpClient) -> _Samples:
+    """Ask for two samples of the shortest answer at once: one that does not know `n` refuses, or gives one."""
+    request = target.request
+    body = orjson.dumps({"model": request.model, **SHAPES[request.kind].canary, "n": 2})
+    result = await client.send(target._replace(request=request._replace(body=body)).body, request.kind)
+    verdict = judge(result, request.kind)
+    choices = (verdict.answer or {}).get("choices")
+    return _Samples(isinstance(choices, list) and len(choices) == 2, verdict.message, verdict.usage)
 
 
 def endpoint_notes(job: Job, *, simulate: bool) -> list[str]:

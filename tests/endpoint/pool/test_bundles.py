@@ -301,6 +301,13 @@ def test_what_a_cap_leaves_is_used_by_smaller_bundles(cap: int, rows: int) -> No
     assert attempts(run) == server.received
 
 
+def test_what_is_in_flight_is_noted_row_by_row() -> None:
+    """As many answers are bought twice if the process is killed, and are shown and set aside then."""
+    run = send(Server(), texts(640), limit=Limit(2))
+    assert max(run.flights) == 128
+    assert run.flights[-1] == 0
+
+
 def test_a_refused_key_leaves_all_rows_open() -> None:
     """A refusal is nobody's own: no bundle is halved for it, and none fails."""
     server = Server(lambda number, asked: refusal(401, "Invalid API key"))
