@@ -12,6 +12,8 @@ import signal
 import time
 from typing import Any, NamedTuple
 
+from benchmarks.vectors import replies
+
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 
 _TEXT = (
@@ -126,8 +128,8 @@ class Manner(NamedTuple):
     """Tokens per second."""
     refuse_every: int = 0
     """One of this many requests is refused; 0: none."""
-    answer: bytes = _whole(b"200 OK", ANSWER)
-    """What is sent of an answer that is not streamed."""
+    answers: tuple[bytes, ...] = (_whole(b"200 OK", ANSWER),)
+    """What is sent of answers that are not streamed; they take turns."""
 
 
 class Exchange(asyncio.Protocol):
@@ -159,7 +161,9 @@ class Exchange(asyncio.Protocol):
         else:
             self._counts.answered += 1
             every = self._manner.refuse_every
-            self._write(_REFUSED if every and self._counts.answered % every == 0 else self._manner.answer)
+            is_refused = every and self._counts.answered % every == 0
+            answers = self._manner.answers
+            self._write(_REFUSED if is_refused else answers[self._counts.answered % len(answers)])
 
     def _stream(self, left: int) -> None:
         if left:
@@ -208,11 +212,13 @@ def main() -> None:
     parser.add_argument("--per-s", type=float, default=50.0, help="tokens per second")
     parser.add_argument("--refuse-every", type=int, default=0, help="refuse one of this many requests with a 400")
     parser.add_argument("--answer-bytes", type=int, default=0, help="size of an answer, at least that of the usual one")
+    parser.add_argument("--dimensions", type=int, default=0, help="answer with vectors of this length, not with texts")
     parser.add_argument("--full", type=int, default=1 << 30, help="number of requests in flight that counts as full")
     given = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        answer = _whole(b"200 OK", answer_of(given.answer_bytes))
-        manner = Manner(given.latency_s, given.tokens, given.per_s, given.refuse_every, answer)
+        bodies = replies(given.dimensions) if given.dimensions else [answer_of(given.answer_bytes)]
+        answers = tuple(_whole(b"200 OK", body) for body in bodies)
+        manner = Manner(given.latency_s, given.tokens, given.per_s, given.refuse_every, answers)
         runner.run(_serve(manner, given.full))
 
 
