@@ -9,7 +9,7 @@ PYTEST := $(RUN) -m pytest -n 4
 # The end-to-end tests that also run on the wheel: every command, the report's page, and all that starts other processes.
 WHEEL := first_run commands run report elsewhere publish
 
-.PHONY: help demo test test-real test-model bench crash format clean
+.PHONY: help demo test test-real test-model test-ray bench crash format clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*  ## /make \1	/p' Makefile
@@ -44,6 +44,9 @@ test-real: .venv/.installed-dev  ## install other projects' servers into .venv-r
 test-model: .venv/.installed-dev  ## the same with servers of real models, tiny ones made here (10 min the first time)
 	@$(RUN) tests/real/environments.py transformers llama-cpp
 	$(RUN) -m pytest tests/real/test_models.py
+
+test-ray: .venv/.installed-dev  ## kill workers, nodes and drivers of Ray clusters, cut their network, and more (30 min; needs root)
+	$(RUN) -m pytest -s -rs tests/on_ray
 
 bench: .venv/.installed-dev  ## measure costs per row (10 min), the limit (6 min), a Ray cluster (20 min); QUICK=1: 2 min
 	$(RUN) tests/benchmarks $(if $(QUICK),--quick)

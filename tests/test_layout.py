@@ -22,7 +22,7 @@ MOST_FUNCTION_LINES = 50
 MOST_PARAMETERS = 8
 MOST_README_LINES = 180
 
-SUITES = {"benchmarks", "end_to_end", "harness", "real"}
+SUITES = {"benchmarks", "end_to_end", "harness", "on_ray", "real"}
 """Folders of tests that do not mirror a package."""
 
 WITHOUT_MODULE = re.compile(

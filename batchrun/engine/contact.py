@@ -115,11 +115,12 @@ class Contact:
             is_heard: whether the endpoint has ever replied.
             is_served_elsewhere: whether another endpoint is left for the model.
         """
+        at = self._at(event)
         if isinstance(event, Resumed):
             return f"the endpoint answers again{self._whose(event)} after {duration_text(event.after_s)}"
         if isinstance(event, Closed):
             others = "endpoints" if is_served_elsewhere else "models"
-            return f"nothing more is sent to {event.model}{self._at}: {event.message}. The other {others} continue"
+            return f"nothing more is sent to {event.model}{at}: {event.message}. The other {others} continue"
         if isinstance(event, GivenUp):
             if event.is_last and not event.slowest_s:
                 given_up = f"{counted(event.requests, 'request')} in flight{self._whose(event)}: given up"
@@ -142,17 +143,20 @@ class Contact:
         return f"paused{self._whose(event)} ({event.kind}): {event.message}{keyless}; {probing}"
 
     def _unheard_text(self, event: Paused) -> str:
+        on = f" on node {event.node}" if event.node else ""
         asking = f"asking again for at most {_patience_text(self.policy.unheard_s, event)}"
         return (
-            f"nothing has answered yet at {self.place}: {event.message}; {asking}; {self.cure_of(UNHEARD, event.model)}"
+            f"nothing has answered yet at {self.place}{on}: {event.message}; {asking}; "
+            f"{self.cure_of(UNHEARD, event.model)}"
         )
 
     def _whose(self, event: Paused | Resumed | GivenUp | Loosened) -> str:
-        return self._at if len(self._job.asked_models) == 1 else f" for {event.model}{self._at}"
+        at = self._at(event)
+        return at if len(self._job.asked_models) == 1 else f" for {event.model}{at}"
 
-    @property
-    def _at(self) -> str:
-        return f" at {self._name}" if self._name else ""
+    def _at(self, event: Paused | Resumed | Closed | GivenUp | Loosened) -> str:
+        at = f" at {self._name}" if self._name else ""
+        return f"{at} on node {event.node}" if event.node else at
 
     async def explained(self, stop: Stop | None, closed: Mapping[str, Stop]) -> Stop | None:
         """Return the reason to stop, with what is wrong with the URL or with a model's name, as far as asking shows.

@@ -6,13 +6,14 @@ And of its workers, where it has any.
 from collections.abc import Iterable
 
 from batchrun.engine.cluster.driver import Driver
+from batchrun.engine.cluster.routes import SharedRoute, label_of
 from batchrun.engine.pools import AnyPool, AnySender
 from batchrun.records import EndpointFigures, LaneState, WorkerFigures
 
 
 def endpoint_figures(pool: AnyPool) -> tuple[EndpointFigures, ...]:
     """Return the figures of each endpoint; nothing where there is one without a name."""
-    return tuple(_figures(sender) for sender in pool.routes if sender.name)
+    return tuple(_figures(sender) for sender in pool.routes if _label(sender))
 
 
 def worker_figures(pool: AnyPool) -> tuple[WorkerFigures, ...]:
@@ -48,7 +49,11 @@ def _figures(sender: AnySender) -> EndpointFigures:
         state, reason = "closed", next((stop.message for stop in sender.closed.values()), "")
     elif sender.is_away and reason:
         state = "away"
-    return EndpointFigures(sender.name, sender.in_flight, sender.limit.current, sender.throttled, state, reason)
+    return EndpointFigures(_label(sender), sender.in_flight, sender.limit.current, sender.throttled, state, reason)
+
+
+def _label(sender: AnySender) -> str:
+    return label_of(sender) if isinstance(sender, SharedRoute) else sender.name
 
 
 def _is_closed(sender: AnySender) -> bool:

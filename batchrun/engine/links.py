@@ -7,7 +7,7 @@ answered there, whether it has ever replied.
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -46,16 +46,18 @@ class Link:
         self.memory: LimitMemory = prepared.memories[name]
         self.strides = None if prepared.team is None else Strides(START)
         """Bound the growth of the limit where other machines send; None where this process does."""
-        self.limit = self._limit(ceiling)
+        self.limit = self.new_limit(ceiling, self.strides, self._on_limit)
         self.change: Change | None = Change(0.0, self.limit.current, "start")
         """The last change of the limit that is not noted yet."""
 
-    def _limit(self, ceiling: int) -> Limit:
+    def new_limit(
+        self, ceiling: int, strides: Strides | None, on_change: Callable[[Change], None] = lambda change: None
+    ) -> Limit:
         """Return a limit that starts near the one learned before; a small one while other runs hold the learned one."""
         learned = self.memory.learned() or held_at(self._store, self.name)
         if learned is None or self.memory.others():
-            return Limit(ceiling, on_change=self._on_limit, strides=self.strides)
-        return Limit(ceiling, start=max(learned, START), known=True, on_change=self._on_limit, strides=self.strides)
+            return Limit(ceiling, on_change=on_change, strides=strides)
+        return Limit(ceiling, start=max(learned, START), known=True, on_change=on_change, strides=strides)
 
     def _on_limit(self, change: Change) -> None:
         self.change = change

@@ -18,6 +18,8 @@ class Paused(NamedTuple):
     """Name of the endpoint; empty where the job has one."""
     silent_s: float = 0.0
     """How much of the patience is over when it is reported: a request that timed out was silent before it failed."""
+    node: str = ""
+    """The node whose own endpoint it is, where several nodes of a cluster have their own."""
 
 
 class Resumed(NamedTuple):
@@ -27,6 +29,8 @@ class Resumed(NamedTuple):
     after_s: float
     endpoint: str = ""
     """Name of the endpoint; empty where the job has one."""
+    node: str = ""
+    """The node whose own endpoint it is, where several nodes of a cluster have their own."""
 
 
 class Spent(NamedTuple):
@@ -53,6 +57,8 @@ class Loosened(NamedTuple):
     message: str
     endpoint: str = ""
     """Name of the endpoint; empty where the job has one."""
+    node: str = ""
+    """The node whose own endpoint it is, where several nodes of a cluster have their own."""
 
 
 class Closed(NamedTuple):
@@ -62,6 +68,8 @@ class Closed(NamedTuple):
     message: str
     endpoint: str = ""
     """Name of the endpoint; empty where the job has one."""
+    node: str = ""
+    """The node whose own endpoint it is, where several nodes of a cluster have their own."""
 
 
 class GivenUp(NamedTuple):
@@ -74,6 +82,8 @@ class GivenUp(NamedTuple):
     is_last: bool = False
     endpoint: str = ""
     """Name of the endpoint; empty where the job has one."""
+    node: str = ""
+    """The node whose own endpoint it is, where several nodes of a cluster have their own."""
 
 
 Event = Paused | Resumed | Spent | Attempted | Loosened | Closed | GivenUp

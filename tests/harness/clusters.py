@@ -4,16 +4,18 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from batchrun.endpoint.pool.budget import Budget
+from batchrun.endpoint.pool.leased import LeasedPool
 from batchrun.endpoint.pool.limits import Limit
-from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.route import Route
 from batchrun.endpoint.pool.rules import Listeners, Policy, Rules
 from batchrun.endpoint.pool.strides import Strides
 from batchrun.engine.cluster.bound import Bound
 from batchrun.engine.cluster.driver import Driver
+from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.messages import Orders, Word
 from batchrun.engine.cluster.post import WorkerDied, WorkerUnavailable
@@ -39,6 +41,8 @@ class Cluster:
     lost: float = 0.0
     """Share of the answers that get lost: the call has to be repeated."""
     seed: int = 1
+    own: Sequence[Any] = ()
+    """The endpoints of the nodes, one of each place; empty where all send to the same."""
     budget: Callable[[float], Budget] | None = None
     """Makes a budget with this cap in US dollars; None for a run without caps."""
     cap_usd: float = 0.0
@@ -54,35 +58,39 @@ class Cluster:
         self.chance = random.Random(self.seed)
         self._budgets: list[Budget] = []  # of the worker that is made
 
-    def new_worker(self, entries: Any = only_requests) -> Worker:
+    def new_worker(self, entries: Any = only_requests, *, place: int = 0) -> Worker:
         """Return a worker that has not begun; `entries` makes its requests."""
+        endpoint = self.own[place] if self.own else self.endpoint
         budget = None if self.budget is None else self.budget(0.0)
         self._budgets = [] if budget is None else [budget]
-        return Worker(self.make_pool, {"": 1_000}, budget=budget, timeout_s=600.0, entries=entries)
+        make_pool = partial(self.make_pool, endpoint)
+        return Worker(make_pool, {"": 1_000}, budget=budget, timeout_s=600.0, entries=entries)
 
     def hire(self, place: int) -> "InProcess":
         """Start a worker."""
         self.hired += 1
-        self.workers[place] = InProcess(self)
+        self.workers[place] = InProcess(self, place)
         return self.workers[place]
 
     def make_pool(
         self,
+        endpoint: Any,
         bounds: Mapping[str, Bound],
         listeners: Listeners,
         *,
         may_admit: Callable[[], bool],
         on_stuck: Callable[[Stop], None],
-    ) -> Pool:
+    ) -> LeasedPool:
         """Return a worker's pool."""
         rules = Rules(
             policy=Policy(),
             canary=lambda model, is_bare: Request(-1, model, 0, b"", CANARY, None),
             budget=self._budgets.pop() if self._budgets else None,
         )
-        return Pool(
-            [Route(client=self.endpoint, limit=bounds[""], rules=rules)],
+        return LeasedPool(
+            [Route(client=endpoint, limit=bounds[""], rules=rules)],
             listeners,
+            is_one_of_many=bool(self.own),
             may_admit=may_admit,
             on_stuck=on_stuck,
             uniform=self.chance.random,
@@ -96,6 +104,7 @@ class Cluster:
         workers: int = 4,
         limit: Callable[[Strides], Limit] = lambda strides: Limit(5_000, strides=strides),
         most_each: int = 1_000,
+        ceiling: int | None = None,
         meanwhile: Callable[["Cluster", Driver], Any] | None = None,
     ) -> Stop | None:
         """Send rows to their end; `meanwhile` runs next to it."""
@@ -113,7 +122,9 @@ class Cluster:
             )
             self.account = None if self.budget is None else self.budget(self.cap_usd)
             till = None if self.account is None else Till(self.account)
-            self.driver = driver = Driver(self.hire, {"": self.keeper}, listeners, workers=lambda: workers, till=till)
+            own = {"": lambda: self._another(limit, most_each)} if self.own else None
+            self.endpoints = Endpoints({"": self.keeper}, asyncio.get_running_loop().time, own=own, ceiling=ceiling)
+            self.driver = driver = Driver(self.hire, self.endpoints, listeners, workers=lambda: workers, till=till)
             next_to_it = None if meanwhile is None else asyncio.ensure_future(meanwhile(self, driver))
             async with asyncio.timeout(_MOST_S):
                 stop = await driver.run(batches())
@@ -125,6 +136,10 @@ class Cluster:
 
         return run_virtually(main())
 
+    def _another(self, limit: Callable[[Strides], Limit], most_each: int) -> Keeper:
+        strides = Strides(8)
+        return Keeper(limit(strides), strides, most_each)
+
     def _on_flight(self, in_flight: int) -> None:
         self.most_noted = max(self.most_noted, in_flight)
 
@@ -132,10 +147,9 @@ class Cluster:
 class InProcess:
     """A worker in this process, behind a network."""
 
-    node = "here"
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, place: int) -> None:
+        self._cluster, self._place = cluster, place
+        self.node = self.address = f"node{place}" if cluster.own else "here"
         self.worker: Worker | None = None
         self.is_dead = False
         self._reached = asyncio.Event()
@@ -167,7 +181,7 @@ class InProcess:
     async def open(self) -> str:
         """Start."""
         await asyncio.sleep(self._cluster.starts_s)
-        self.worker = self._cluster.new_worker()
+        self.worker = self._cluster.new_worker(place=self._place)
         return await self.worker.begin()
 
     async def exchange(self, orders: Orders) -> Word:

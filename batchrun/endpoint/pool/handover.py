@@ -25,6 +25,7 @@ from math import inf
 from batchrun.endpoint.pool.apart import is_condemned
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.room import Sibling
 from batchrun.endpoint.pool.verdicts import EFFECTS, ForRow
 from batchrun.records import Attempted
 
@@ -40,7 +41,7 @@ _LONG_S = 2.0
 """Wait from which a row goes elsewhere: a row that found no slot never waits longer."""
 
 
-def open_siblings(lane: Lane) -> Sequence[Lane]:
+def open_siblings(lane: Lane) -> Sequence[Sibling]:
     """Return the lanes of the model at other endpoints that answer, the least used first."""
     return sorted((each for each in lane.siblings if each.is_open), key=lambda each: each.room.use)
 
@@ -52,12 +53,15 @@ def is_wanted_elsewhere(lane: Lane, now_s: float) -> bool:
 
 def leaves_s(lane: Lane) -> float | None:
     """Return from when on what waits in a lane is left to other endpoints; None as long as it stays."""
+    return given_up_s(lane) if lane.backlog.is_waiting and open_siblings(lane) else None
+
+
+def given_up_s(lane: Lane) -> float | None:
+    """Return from when on rows need not wait for a lane if others answer them; None while they do, or it answers."""
     pause = lane.health.pause
-    if pause is None or not lane.backlog.is_waiting or not open_siblings(lane):
+    if pause is None or (pause.asks and not pause.is_outage):
         return None
-    if pause.is_outage:
-        return pause.began_s
-    return None if pause.asks else pause.began_s + max(_LATE_S, _TIMES * lane.slowest_s)
+    return pause.began_s if pause.is_outage else pause.began_s + max(_LATE_S, _TIMES * lane.slowest_s)
 
 
 def leave_waiting(lanes: Iterable[Lane], now_s: float, *, is_closed: bool) -> tuple[list[Work], float | None]:
@@ -98,7 +102,7 @@ def leave_rejected(lane: Lane, now_s: float, *, is_closed: bool) -> None:
         return
     after_s = -inf if is_closed else now_s + _LONG_S
     for sibling in open_siblings(lane):
-        is_idle = sibling.room.sends_at_once(now_s) and (sibling.backlog.due_s or inf) > now_s
+        is_idle = sibling.room.sends_at_once(now_s) and (sibling.due_s or inf) > now_s
         for _ in range(sibling.room.free if is_idle else 0):
             work = lane.backlog.take_later(after_s, lambda work: _is_rejected(lane, work))
             if work is None:
@@ -133,10 +137,10 @@ def leave(lane: Lane, work: Work) -> None:
         lane.queue.pass_on(work)
 
 
-def leave_to(lane: Lane, work: Work, sibling: Lane, due_s: float, *, keeps_doubt: bool = False) -> None:
+def leave_to(lane: Lane, work: Work, sibling: Sibling, due_s: float, *, keeps_doubt: bool = False) -> None:
     """Leave a row to another endpoint; `keeps_doubt`: what its rejections have shown stays known."""
     _forget(lane, work, keeps_doubt=keeps_doubt)
-    sibling.backlog.put(work, due_s)
+    sibling.put(work, due_s)
 
 
 def _forget(lane: Lane, work: Work, *, keeps_doubt: bool = False) -> None:
@@ -158,7 +162,8 @@ def end_everywhere(lane: Lane, work: Work) -> Iterable[Attempted]:
     All its attempts are in its outcome, and so count where it ends.
     """
     for each in lane.siblings:
-        each.rejections.forget(work)
+        if isinstance(each, Lane):  # other machines forget it themselves
+            each.rejections.forget(work)
     for earlier, attempts, throttled in work.elsewhere:
         if earlier != lane.endpoint and attempts:
             yield Attempted(work.request.model, attempts, throttled, earlier)

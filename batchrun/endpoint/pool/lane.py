@@ -17,7 +17,7 @@ from batchrun.endpoint.pool.backlog import Backlog, Work
 from batchrun.endpoint.pool.brownout import Brownout
 from batchrun.endpoint.pool.health import Health
 from batchrun.endpoint.pool.rejections import Rejections
-from batchrun.endpoint.pool.room import Canary, Room
+from batchrun.endpoint.pool.room import Canary, Room, Sibling
 from batchrun.endpoint.pool.shared_queue import SharedQueue
 from batchrun.records import Request
 
@@ -38,7 +38,7 @@ class Lane:
             endpoint: name of the endpoint.
         """
         self.model, self.queue, self.endpoint = queue.model, queue, endpoint
-        self.siblings: Sequence[Lane] = ()
+        self.siblings: Sequence[Sibling] = ()
         """The lanes of the model at other endpoints."""
         self.backlog = Backlog()
         self.health: Health[Work] = Health()
@@ -156,6 +156,15 @@ class Lane:
             return self._answers_s / self.answers
         return max((each.usual_s for each in self.siblings if each.answers), default=inf)
 
+    @property
+    def due_s(self) -> float | None:
+        """When the first request that waits to be sent again is due."""
+        return self.backlog.due_s
+
+    def put(self, work: Work, due_s: float) -> None:
+        """Have a request sent, at `due_s` at the earliest."""
+        self.backlog.put(work, due_s)
+
     def close(self) -> None:
         """Drop all that waits, and what is known about it: nothing more is sent."""
         self.is_closed = True
@@ -249,11 +258,12 @@ class Lane:
     def _is_spare(self) -> bool:
         """Whether another endpoint answers the rows meanwhile: then only canaries probe, since a row might hang.
 
-        A server that answers rows and breaks at canaries gets a row after several of them.
+        A server that answers rows and breaks at canaries gets a row after several of them, where there is one.
         """
         pause = self.health.pause
         asks = pause is not None and pause.asks
-        return not (asks or self.health.is_suspects_turn) and any(lane.is_open for lane in self.siblings)
+        is_rows_turn = self.health.is_suspects_turn and (self.queue or self.backlog.is_waiting)
+        return not (asks or is_rows_turn) and any(lane.is_open for lane in self.siblings)
 
     def _take_fresh(self) -> Work | None:
         return self.queue.take() if self._has_room else None

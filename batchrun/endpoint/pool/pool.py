@@ -25,6 +25,7 @@ from batchrun.endpoint.pool.closure import Closure
 from batchrun.endpoint.pool.flight import Flight
 from batchrun.endpoint.pool.gate import gates_of
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.room import Sibling
 from batchrun.endpoint.pool.route import Route, serving
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.endpoint.pool.sender import Sender, Shared
@@ -44,6 +45,7 @@ class Pool:
         ceiling: int | None = None,
         may_admit: Callable[[], bool] = lambda: True,
         on_stuck: Callable[[Stop], None] | None = None,
+        elsewhere: Callable[[str], Sequence[Sibling]] | None = None,
         uniform: Callable[[], float] = random,
         unix_s: Callable[[], float] = time.time,
     ) -> None:
@@ -54,21 +56,20 @@ class Pool:
             listeners: what to report to.
             ceiling: most requests in flight at all endpoints together; None where their limits are enough.
             may_admit: asked before each request; False while the checkpoint is behind. Call `wake` when that changes.
-            on_stuck: takes the reason when nothing more can be sent: all is closed, nothing has ever answered, or a cap
-                is reached. Unless given, the pool stops.
+            on_stuck: takes the reason when nothing more can be sent to anybody. Unless given, the pool stops.
+            elsewhere: see `Supply`; None: no other machine sends to endpoints of its own.
             uniform: source of numbers in [0, 1).
             unix_s: the clock of `finished_at` and of HTTP dates; waiting goes by the loop's clock.
         """
         rules = routes[0].rules
         self._on_stuck = on_stuck or self.stop
         self.stopping: Stop | None = None
-        self._supply = Supply(rules.policy.max_attempts, partial(self._open_lanes, routes), self.wake)
+        self._is_alone = len(routes) == 1 and elsewhere is None
+        self._supply = Supply(rules.policy.max_attempts, partial(self._open_lanes, routes), self.wake, elsewhere)
         self._closure = Closure(self._supply, rules.models, listeners.on_event, self._on_stuck)
-        self._alarm = Alarm(self.wake)
+        self._alarm, self._is_waking = Alarm(self.wake), False
         self._drained: list[Work] = []  # in flight when it was stopped
-        self._hungry = asyncio.Event()
-        self._finished = asyncio.Event()
-        self._is_waking = False
+        self._hungry, self._finished = asyncio.Event(), asyncio.Event()
         shared = Shared(
             supply=self._supply,
             closure=self._closure,
@@ -78,13 +79,13 @@ class Pool:
             finish_if_done=self._finish_if_done,
             feed=self._hungry.set,
             alarm=self._alarm,
-            is_alone=len(routes) == 1,
+            is_alone=self._is_alone,
             uniform=uniform,
             unix_s=unix_s,
         )
         flight = Flight(listeners.on_flight)
-        own = [shared] if len(routes) == 1 else [shared.heard_by(flight.at_one()) for _ in routes]
-        self.routes = tuple(map(Sender, routes, own))
+        its = [shared] if len(routes) == 1 else [shared.heard_by(flight.at_one()) for _ in routes]
+        self.routes = tuple(map(Sender, routes, its))
         """What is known about each endpoint."""
 
     def _has_place(self, ceiling: int, may_admit: Callable[[], bool]) -> bool:
@@ -114,10 +115,6 @@ class Pool:
     def fresh(self) -> int:
         """How many requests were never sent."""
         return sum(map(len, self._supply.queues))
-
-    def note_dry(self, is_dry: bool) -> None:
-        """Note whether no requests come for now: then what is left is settled without them."""
-        self._supply.is_dry = is_dry
 
     def drain_s(self, timeout_s: float, *, is_stream: bool) -> float:
         """Return how long a run that is stopped now, or was stopped, waits at most; see `Drain.most_s`."""
@@ -224,12 +221,6 @@ class Pool:
                 self.wake()
             self._finish_if_done()
 
-    def close(self, model: str, stop: Stop) -> None:
-        """Send nothing more to a model, wherever it is served; its rows stay open."""
-        for lane in self._supply.open(model):
-            self._closure.close(lane, stop)
-        self._finish_if_done()
-
     def wake(self) -> None:
         """Look again for something to send; call it on the pool's event loop."""
         if not (self._finished.is_set() or self._is_waking):
@@ -256,11 +247,12 @@ class Pool:
 
     def _fill(self) -> None:
         """Start workers while there are slots and something to send: at the endpoint that is used least, each time."""
+        if not self._is_alone:
+            for sender in self.routes:
+                sender.leave_to_others()
         if len(self.routes) == 1:
             self.routes[0].fill()
         else:
-            for sender in self.routes:
-                sender.leave_to_others()
             while any(sender.start() for sender in sorted(self.routes, key=attrgetter("use"))):
                 pass
         self._finish_if_done()
@@ -272,7 +264,7 @@ class Pool:
         are_canaries = all(work.is_canary for sender in self.routes for work in sender.attempts)
         for sender in self.routes:
             sender.give_up_stragglers()
-            if len(self.routes) > 1 and are_canaries and self._supply.is_exhausted:
+            if not self._is_alone and are_canaries and self._supply.is_exhausted:
                 sender.attempts.give_up_canaries()
 
     def _finish_if_done(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.room import Sibling
 from batchrun.endpoint.pool.shared_queue import SharedQueue
 from batchrun.records import Request
 
@@ -50,6 +51,7 @@ class Supply:
         max_attempts: int,
         open_lanes: Callable[[SharedQueue], Sequence[Lane]],
         wake: Callable[[], None] = lambda: None,
+        elsewhere: Callable[[str], Sequence[Sibling]] | None = None,
     ) -> None:
         """Begin without requests.
 
@@ -57,8 +59,9 @@ class Supply:
             max_attempts: how many attempts a row may spend.
             open_lanes: returns the lanes of a model, which take from its queue: one at each endpoint that serves it.
             wake: has all endpoints look for something to send, soon.
+            elsewhere: returns what stands for a model at endpoints that other machines send to, if there are any.
         """
-        self._max_attempts, self._open_lanes = max_attempts, open_lanes
+        self._max_attempts, self._open_lanes, self._elsewhere = max_attempts, open_lanes, elsewhere
         self.wake = wake
         self._models: dict[str, _Served] = {}
         self.is_fed = False
@@ -72,8 +75,9 @@ class Supply:
         if served is None:
             queue = SharedQueue(model, self._max_attempts, self.wake)
             lanes = self._open_lanes(queue)
+            others = self._elsewhere(model) if self._elsewhere is not None else ()
             for lane in lanes:
-                lane.siblings = [each for each in lanes if each is not lane]
+                lane.siblings = [*(each for each in lanes if each is not lane), *others]
             served = self._models[model] = _Served(queue, lanes)
             self.share_memory()
         return served.lanes

@@ -8,14 +8,15 @@ its slots for a while, and its rows only when it is known to be dead. Then anoth
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.rules import Listeners
+from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.cluster.hiring import AGAIN_S, Hiring
-from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.leases import Leased
 from batchrun.engine.cluster.messages import Orders, Word, pack_rows, unpack_outcomes
+from batchrun.engine.cluster.neighbours import Neighbours
 from batchrun.engine.cluster.outages import Outages
 from batchrun.engine.cluster.overview import Overview
 from batchrun.engine.cluster.places import fill_places, lost_text
@@ -48,7 +49,7 @@ class Driver(Overview):
     def __init__(
         self,
         hire: Callable[[int], Handle],
-        keepers: Mapping[str, Keeper],
+        endpoints: Endpoints,
         listeners: Listeners,
         *,
         workers: Callable[[], int],
@@ -61,7 +62,7 @@ class Driver(Overview):
 
         Args:
             hire: starts workers; see `Hiring`.
-            keepers: share the limits, by endpoint.
+            endpoints: that they send to.
             listeners: what to report to.
             workers: returns how many there should be now; never fewer than before.
             till: shares the caps; None where the job has none.
@@ -70,16 +71,11 @@ class Driver(Overview):
             room: returns what workers need and what is free; see `Hiring`.
         """
         self._loop = asyncio.get_running_loop()
-        super().__init__(Hiring(hire, say=say, now_s=self._loop.time, room=room), keepers, self._loop.time)
+        super().__init__(Hiring(hire, say=say, now_s=self._loop.time, room=room), endpoints, self._loop.time)
         self._listeners = listeners
-        self._keepers, self._till, self._outages = keepers, till, Outages()
+        self._till, self._outages, self._neighbours = till, Outages(), Neighbours(is_needed=endpoints.has_own)
         self._workers, self._may_admit, self._say = workers, may_admit, say
         self._hungry = asyncio.Event()
-
-    @property
-    def _sharers(self) -> list[Keeper | Till]:
-        """What shares slots and caps among workers."""
-        return [*self._keepers.values()] if self._till is None else [*self._keepers.values(), self._till]
 
     def stop(self, stop: Stop) -> None:
         """Send nothing more; `run` returns when all that is in flight is answered. The first reason is kept."""
@@ -120,7 +116,7 @@ class Driver(Overview):
 
     @property
     def _enough(self) -> int:
-        return _READ_AHEAD * sum(keeper.limit.current for keeper in self._keepers.values()) + 512
+        return _READ_AHEAD * sum(keeper.limit.current for keeper in self.endpoints.keepers) + 512
 
     # One worker.
 
@@ -128,9 +124,11 @@ class Driver(Overview):
         """Have a worker in one place from the start to the end of the run."""
         while (hired := await self.hiring.hired(place, lambda: self._is_over)) is not None:
             handle, incarnation = hired
-            self.posts[place] = Post(handle, self._loop.time())
+            routes = self.endpoints.at(handle.address, handle.node)
+            self.posts[place] = post = Post(handle, self._loop.time(), routes, self._till)
             self.leases.join(place)
-            for sharer in self._sharers:
+            self._neighbours.join(place, handle.address)
+            for sharer in post.sharers:
                 sharer.join(place)
             try:
                 await self._serve(place, incarnation)
@@ -142,17 +140,16 @@ class Driver(Overview):
 
     def _bury(self, place: int) -> None:
         """Take back what a dead worker had."""
-        post = self.posts.pop(place, None)
-        if post is None:
-            return
+        post = self.posts.pop(place)
         self.lost += 1
         self._say(lost_text(place, post.handle.node, self.leases.count(place)))
-        for route in self.routes:
+        for route in post.routes.values():
             route.leave(place)
+        self._neighbours.leave(place)
         for reported in self._outages.left(place):
             self._listeners.on_event(reported)
         self.leases.leave(place)
-        for sharer in self._sharers:
+        for sharer in post.sharers:
             sharer.leave(place)
         self._note_flight()
 
@@ -169,11 +166,15 @@ class Driver(Overview):
 
     def _orders(self, place: int, number: int) -> Orders:
         """Decide what a worker is to do."""
-        rows = self._rows_for(place)
         post, now_s = self.posts[place], self._loop.time()
+        shunned = self._neighbours.shunned_by(place)
+        rows = self._rows_for(place, shunned)
         wants_more = self.stopping is None and bool(post.fresh or post.waiting or rows or not self.leases.is_dry)
-        is_moving = any(keeper.limit.is_moving(now_s) for keeper in self._keepers.values())
-        grants = {name: keeper.grant(place, wants_more=wants_more) for name, keeper in self._keepers.items()}
+        is_moving = any(keeper.limit.is_moving(now_s) for keeper in post.keepers.values())
+        grants = {
+            name: keeper.grant(place, wants_more=wants_more, room=self.endpoints.room)
+            for name, keeper in post.keepers.items()
+        }
         closed = {model: stop for model, stop in self.closed.items() if model not in post.closed}
         post.closed.update(closed)
         self._note_flight()
@@ -182,14 +183,16 @@ class Driver(Overview):
             rows=pack_rows(rows) if rows else b"",
             grants={name: change for name, change in grants.items() if change},
             money=Amount() if self._till is None else self._till.grant(place),
-            is_dry=not rows,
+            is_dry=not rows and (self.leases.is_dry or not shunned),
             is_last=self._is_over,
             closed=closed,
             stop=self.stopping,
             ship_s=_SHIP_SOON_S if is_moving else _SHIP_S,
+            abroad=self._neighbours.seen_from(place),
+            dangers=self.leases.dangers_of(rows),
         )
 
-    def _rows_for(self, place: int) -> list[Leased]:
+    def _rows_for(self, place: int, shunned: Collection[str]) -> list[Leased]:
         """Lease what a worker can send until its next word.
 
         Rows that it sends again do not count: in an outage it would get none, and nothing would probe.
@@ -197,11 +200,11 @@ class Driver(Overview):
         if self.stopping is not None or not self._may_admit():
             return []
         post, leases = self.posts[place], self.leases
-        free = sum(keeper.free_slots(place) for keeper in self._keepers.values())
+        free = sum(keeper.free_slots(place) for keeper in post.keepers.values())
         most = min(_MOST_ROWS, free + max(_AHEAD_LEAST, int(_AHEAD_S * post.rate_per_s))) - post.fresh
         if leases.is_fed:  # an even share of the last ones
             most = min(most, -(-leases.waiting // len(self.posts)))
-        rows = leases.take(place, most, _MOST_BYTES)
+        rows = leases.take(place, most, _MOST_BYTES, shunned)
         if leases.waiting <= self._enough // 2 and leases.waiting_bytes <= _READ_AHEAD_BYTES // 2:
             self._hungry.set()
         return rows
@@ -228,7 +231,9 @@ class Driver(Overview):
         lasted_s = max(now_s - post.heard_s, 1e-3)
         post.rate_per_s += 0.2 * (counted / lasted_s - post.rate_per_s)
         post.word, post.heard_s = word, now_s
-        for route in self.routes:
+        for left in word.left:
+            self.leases.hand_back(place, left)
+        for route in post.routes.values():
             its = word.routes[route.name]
             route.hear(place, its)
             allowance = its.allowance
@@ -240,15 +245,20 @@ class Driver(Overview):
             if (reason := self._till.reason()) is not None:
                 self.stop(reason)
         for event in word.events:
-            for reported in self._outages.passed_on(place, event):
+            node = self.endpoints.node_of(event.endpoint, post.handle.address)
+            for reported in self._outages.passed_on(place, event, node):
                 self._listeners.on_event(reported)
+        self._neighbours.hear(place, word)
         self._close(post, word)
         self._note_flight()
 
     def _close(self, post: Post, word: Word) -> None:
         """Close for all workers what one has closed; stop when nothing is left that can be answered."""
-        for model, stop in word.closed.items():
-            post.closed.add(model)
+        closed = dict(word.closed)
+        for route in word.routes.values():
+            closed |= {model: stop for model, stop in route.closed.items() if self._neighbours.is_closed(model)}
+        post.closed.update(word.closed)
+        for model, stop in closed.items():
             if model not in self.closed:
                 self.closed[model] = stop
                 self.leases.close(model)
@@ -276,12 +286,14 @@ class Driver(Overview):
 
     def _lend_if_silent(self, place: int, silent_s: float) -> None:
         if silent_s > LEND_AFTER_S:
-            for keeper in self._keepers.values():
+            for keeper in self.posts[place].keepers.values():
                 if not keeper.is_lent(place):
                     keeper.lend(place)
 
     def _has_to_tell(self, place: int, post: Post) -> bool:
-        keepers = self._keepers.values()
+        keepers = post.keepers.values()
         if self._is_over or any(keeper.is_due(place) for keeper in keepers):
             return True
+        if self._neighbours.shunned_by(place):
+            return False
         return not post.fresh and self.leases.waiting > 0 and any(keeper.free_slots(place) for keeper in keepers)

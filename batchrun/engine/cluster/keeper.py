@@ -163,13 +163,20 @@ class Keeper:
 
     # Giving.
 
-    def grant(self, worker: int, *, wants_more: bool) -> int:
-        """Return how many more, or fewer, a worker may have than it was given last."""
+    def grant(self, worker: int, *, wants_more: bool, room: int | None = None) -> int:
+        """Return how many more, or fewer, a worker may have than it was given last.
+
+        Args:
+            worker: who.
+            wants_more: whether it would use more.
+            room: how many more there may be at all endpoints together; None where only the limit bounds it.
+        """
         holder = self._holders[worker]
         before = holder.given
         target = self._share(worker) if wants_more else min(before, holder.in_flight)
         if target > before:
-            target = max(before, min(target, before + max(0, self._free), self._most))
+            free = self._free if room is None else min(self._free, room)
+            target = max(before, min(target, before + max(0, free), self._most))
         holder.given = target
         holder.most_given = max(holder.most_given, target)
         return target - before

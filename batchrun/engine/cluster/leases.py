@@ -10,14 +10,17 @@ Rows of a model that is closed stay open: those that wait are dropped. What work
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from batchrun.endpoint.pool.elsewhere import Danger, Left
 from batchrun.records import Outcome, PackedRow, Request
+
+Leased = Request | PackedRow
 
 _Key = tuple[int, str, int]
 
-
-Leased = Request | PackedRow
+_MOST_PASSED = 1_000
+"""Rows for other workers that are passed over to find some for this one."""
 
 
 def _key(each: Leased | Outcome) -> _Key:
@@ -44,6 +47,8 @@ class Leases:
         """The models that were asked for."""
         self.is_fed = False
         """Whether the last row was added."""
+        self.dangers: dict[_Key, Danger] = {}
+        """What nodes know about rows that they have handed back and that may take servers down."""
         self.put_back = 0
         """Rows that went back, because their worker died."""
         self.dropped = 0
@@ -100,17 +105,29 @@ class Leases:
             for key in its:
                 del rows[key]
 
-    def take(self, worker: int, most: int, most_bytes: int) -> list[Leased]:
-        """Lease the next rows to a worker: at most so many, and of so many bytes, but one in any case."""
+    def take(self, worker: int, most: int, most_bytes: int, shunned: Collection[str] = ()) -> list[Leased]:
+        """Lease the next rows to a worker: at most so many, and of so many bytes, but one in any case.
+
+        Args:
+            worker: who gets them.
+            most: how many, at most.
+            most_bytes: of their bodies.
+            shunned: models whose rows are for other workers.
+        """
         taken: list[Leased] = []
+        passed: list[Leased] = []
         size = 0
-        while self._queue and len(taken) < most and size < most_bytes:
+        while self._queue and len(taken) < most and size < most_bytes and len(passed) < _MOST_PASSED:
             request = self._queue.popleft()
+            if request.model in shunned:
+                passed.append(request)
+                continue
             size += _size(request)
             mine = (self._left if self._may_stay_open(request) else self._leased)[worker]
             for each in request.rows:
                 mine[_key(each)] = each
             taken.append(request)
+        self._queue.extendleft(reversed(passed))
         self.waiting_bytes -= size
         return taken
 
@@ -124,6 +141,23 @@ class Leases:
         counts = self._leased[worker].pop(key, None) is not None or self._left[worker].pop(key, None) is not None
         self.dropped += not counts
         return counts
+
+    def hand_back(self, worker: int, left: Left) -> None:
+        """Take back a row that a worker cannot send, to be leased again before all others."""
+        key = (left.row, left.model, left.sample)
+        request = self._leased[worker].pop(key, None) or self._left[worker].pop(key, None)
+        if request is None or request.model in self._closed:
+            return
+        self._queue.appendleft(request)
+        self.waiting_bytes += _size(request)
+        if left.danger is not None:
+            self.dangers[key] = left.danger
+
+    def dangers_of(self, rows: Iterable[Leased]) -> Mapping[_Key, Danger]:
+        """Return what is known about those of some rows that may take servers down."""
+        if not self.dangers:
+            return {}
+        return {key: self.dangers.pop(key) for key in map(_key, rows) if key in self.dangers}
 
     def leave(self, worker: int) -> None:
         """Take back the rows of a worker that is dead, to be leased again before all others."""

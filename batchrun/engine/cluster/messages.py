@@ -1,10 +1,11 @@
 """What the driver and a worker send each other. One exchange: orders go out, a word comes back."""
 
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from batchrun.endpoint.pool.budget import Amount
+from batchrun.endpoint.pool.elsewhere import Abroad, Danger, Left
 from batchrun.engine.cluster.bound import News
 from batchrun.engine.cluster.keeper import Allowance
 from batchrun.engine.cluster.leases import Leased
@@ -38,6 +39,10 @@ class Orders(NamedTuple):
     """Why nothing more is to be sent; None while requests are sent."""
     ship_s: float
     """How long the worker keeps an outcome before it ships it."""
+    abroad: Mapping[str, Abroad] = {}
+    """By model, what other nodes know of it; empty where no endpoint is a node's own."""
+    dangers: Mapping[tuple[int, str, int], Danger] = {}
+    """What is known about some of the rows, which other nodes have handed back."""
 
 
 class RouteWord(NamedTuple):
@@ -98,6 +103,10 @@ class Word(NamedTuple):
     """Whether the worker has ended: all its rows have an outcome, or it was stopped and has drained."""
     stop: Stop | None
     """Why it stopped or leaves rows open, if it does."""
+    left: Sequence[Left] = ()
+    """Rows that it hands back, for other nodes."""
+    given_up: Collection[str] = ()
+    """Models whose rows other nodes should send, if they can."""
 
 
 def pack_rows(rows: Iterable[Leased]) -> bytes:

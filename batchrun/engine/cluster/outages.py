@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from batchrun.records import Closed, Event, Loosened, Paused, Resumed
+from batchrun.records import Closed, Event, GivenUp, Loosened, Paused, Resumed
 
-_Lane = tuple[str, str]
+_Lane = tuple[str, str, str]
 
 
 class Outages:
@@ -15,15 +15,23 @@ class Outages:
         self._lasted_s: dict[_Lane, float] = {}
         self._known: set[Event] = set()  # what needs to be reported once
 
-    def passed_on(self, worker: int, event: Event) -> Iterator[Event]:
-        """Yield what is reported of a worker's event: the first absence, the last return, other news once."""
+    def passed_on(self, worker: int, event: Event, node: str = "") -> Iterator[Event]:
+        """Yield what is reported of a worker's event: the first absence, the last return, other news once.
+
+        Args:
+            worker: who met it.
+            event: what happened.
+            node: whose own the endpoint is; empty where all nodes have the same.
+        """
+        if node and isinstance(event, Paused | Resumed | Closed | Loosened | GivenUp):
+            event = event._replace(node=node)
         if isinstance(event, Paused):
-            away = self._away.setdefault((event.endpoint, event.model), {})
+            away = self._away.setdefault((event.endpoint, event.model, node), {})
             if not away:
                 yield event
             away[worker] = event
         elif isinstance(event, Resumed):
-            yield from self._back(worker, (event.endpoint, event.model), event.after_s)
+            yield from self._back(worker, (event.endpoint, event.model, node), event.after_s)
         elif isinstance(event, Closed | Loosened):
             news = event._replace(message="")
             if news not in self._known:
@@ -43,5 +51,5 @@ class Outages:
             return
         self._lasted_s[lane] = max(after_s, self._lasted_s.get(lane, 0.0))
         if not away:
-            endpoint, model = lane
-            yield Resumed(model, self._lasted_s.pop(lane), endpoint)
+            endpoint, model, node = lane
+            yield Resumed(model, self._lasted_s.pop(lane), endpoint, node)

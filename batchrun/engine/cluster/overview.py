@@ -1,26 +1,26 @@
 """What is known about a run that workers carry out, by their last words: the figures that a `Pool` has too."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from batchrun.endpoint.pool.closure import REFUSED
+from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.cluster.hiring import Hiring
-from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.leases import Leases
 from batchrun.engine.cluster.messages import Word
 from batchrun.engine.cluster.post import Post
-from batchrun.engine.cluster.routes import SharedRoute
+from batchrun.engine.cluster.routes import SharedRoute, label_of
 from batchrun.records import Stop, WorkerFigures
 
 
 class Overview:
     """The figures of all workers together."""
 
-    def __init__(self, hiring: Hiring, keepers: Mapping[str, Keeper], now_s: Callable[[], float]) -> None:
+    def __init__(self, hiring: Hiring, endpoints: Endpoints, now_s: Callable[[], float]) -> None:
         """Begin without workers.
 
         Args:
             hiring: starts workers.
-            keepers: share the limits, by endpoint.
+            endpoints: that they send to.
             now_s: the clock.
         """
         self._now_s = now_s
@@ -30,13 +30,17 @@ class Overview:
         """Which worker has which rows."""
         self.posts: dict[int, Post] = {}
         """The workers that are alive."""
-        self.routes = tuple(SharedRoute(name, keeper, now_s) for name, keeper in keepers.items())
-        """What is known about each endpoint."""
+        self.endpoints = endpoints
         self.closed: dict[str, Stop] = {}
         """The models that nothing more is sent to, wherever they are served, and why."""
         self.stopping: Stop | None = None
         self.lost = 0
         """How many workers have died."""
+
+    @property
+    def routes(self) -> tuple[SharedRoute, ...]:
+        """What is known about each endpoint."""
+        return self.endpoints.routes
 
     @property
     def workers(self) -> tuple[WorkerFigures, ...]:
@@ -47,7 +51,7 @@ class Overview:
         post = self.posts.get(place)
         if post is None:
             return WorkerFigures(place + 1, self.hiring.nodes[place], 0, 0, 0, "starting")
-        keepers = [route.keeper for route in self.routes]
+        keepers = [*post.keepers.values()]
         in_flight, limit = map(sum, zip(*(keeper.allowances[place] for keeper in keepers), strict=True))
         is_silent = any(keeper.is_lent(place) for keeper in keepers)
         rows = self.leases.count(place)
@@ -94,7 +98,7 @@ class Overview:
     @property
     def trouble(self) -> str | None:
         """Why nothing is sent, to an endpoint or of a model; None when requests are sent."""
-        troubles = {route.name: route.trouble for route in self.routes}
+        troubles = {label_of(route): route.trouble for route in self.routes}
         if len(troubles) == 1:
             return next(iter(troubles.values()))
         return "; ".join(f"{name}: {trouble}" for name, trouble in troubles.items() if trouble is not None) or None

@@ -1,8 +1,12 @@
 """One worker as the driver knows it: how it is reached, and what its last word was."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
+from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.messages import Orders, Word
+from batchrun.engine.cluster.routes import SharedRoute
+from batchrun.engine.cluster.till import Till
 
 
 class WorkerDied(Exception):
@@ -18,6 +22,8 @@ class Handle(Protocol):
 
     node: str
     """Name of the machine that it is on; empty until that is known."""
+    address: str
+    """Address of that machine; empty until it is known."""
 
     async def open(self) -> str:
         """Wait until the worker has started; return its incarnation."""
@@ -35,8 +41,10 @@ class Handle(Protocol):
 class Post:
     """What the driver knows of one worker that it serves."""
 
-    def __init__(self, handle: Handle, now_s: float) -> None:
-        self.handle = handle
+    def __init__(self, handle: Handle, now_s: float, routes: Mapping[str, SharedRoute], till: Till | None) -> None:
+        self.handle, self.routes = handle, routes
+        self.keepers = {name: route.keeper for name, route in routes.items()}
+        self.sharers: list[Keeper | Till] = [*self.keepers.values(), *([till] if till else [])]
         self.word: Word | None = None
         self.closed: set[str] = set()  # models that it knows to be closed
         self.rate_per_s = 0.0  # outcomes of late

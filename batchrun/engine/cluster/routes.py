@@ -20,6 +20,8 @@ class SharedRoute:
             now_s: the clock.
         """
         self.name, self.keeper, self._now_s = name, keeper, now_s
+        self.node = ""
+        """The node whose own it is; empty where all nodes have the same, or while there is one."""
         self._words: dict[int, RouteWord] = {}  # of the workers that are alive
         self._throttled = 0  # by workers that are gone
         self._is_heard = False
@@ -97,6 +99,11 @@ class SharedRoute:
         """When a worker asks next whether it answers again; None while none has to."""
         probes_s = _known(word.probe_in_s for word in self._words.values())
         return self._now_s() + min(probes_s) if self.trouble and probes_s else None
+
+
+def label_of(route: SharedRoute) -> str:
+    """Return the name of an endpoint for people: of a node's own, also that of the node."""
+    return "@".join(filter(None, [route.name, route.node]))
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

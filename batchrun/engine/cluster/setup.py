@@ -10,7 +10,7 @@ from batchrun.endpoint.access import Access, access_for
 from batchrun.endpoint.advice import cure_for, unheard_cure
 from batchrun.endpoint.http.client import HttpClient
 from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Budget
-from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.leased import LeasedPool
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.route import Route
 from batchrun.endpoint.pool.rules import Listeners
@@ -48,6 +48,8 @@ class Setup:
     """By endpoint, how many requests the worker may have in flight at most."""
     uses_own_keys: bool = True
     """Whether keys on the worker's own machine are used."""
+    own: frozenset[str] = frozenset()
+    """Endpoints of which each node has its own."""
     accesses: dict[str, Access] = field(default_factory=dict)
     """By endpoint; set on the worker's own machine."""
 
@@ -107,7 +109,7 @@ class PoolMaker:
         *,
         may_admit: Callable[[], bool],
         on_stuck: Callable[[Stop], None],
-    ) -> Pool:
+    ) -> LeasedPool:
         """Return a pool with these limits by endpoint."""
         job = self._setup.job
         canaries, rates = Canaries(job, self._makers), rates_of(job)
@@ -119,7 +121,8 @@ class PoolMaker:
             routes.append(
                 Route(name=name, client=self._clients[name], limit=bounds[name], rules=rules, models=endpoint.models)
             )
-        return Pool(routes, listeners, may_admit=may_admit, on_stuck=on_stuck)
+        own = self._setup.own
+        return LeasedPool(routes, listeners, is_one_of_many=bool(own), may_admit=may_admit, on_stuck=on_stuck)
 
 
 def split_rates(job: Job, workers: int) -> Job:

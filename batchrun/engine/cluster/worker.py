@@ -11,7 +11,8 @@ from typing import Protocol
 from uuid import uuid4
 
 from batchrun.endpoint.pool.budget import Budget
-from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.elsewhere import Danger
+from batchrun.endpoint.pool.leased import LeasedPool
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.endpoint.pool.sender import Sender
 from batchrun.engine.bad_rows import outcome_of
@@ -54,7 +55,7 @@ class MakePool(Protocol):
         *,
         may_admit: Callable[[], bool],
         on_stuck: Callable[[Stop], None],
-    ) -> Pool:
+    ) -> LeasedPool:
         """Return a pool with these limits by endpoint; for the rest see `Pool`."""
 
 
@@ -91,6 +92,7 @@ class Worker:
         self._unanswered: Stop | None = None
         self._rows: asyncio.Queue[Sequence[Leased] | None] = asyncio.Queue()
         self._unread = 0  # rows in it that the pool has not taken yet
+        self._dangers: dict[tuple[int, str, int], Danger] = {}  # of rows that were not read yet
         self._ready: list[Outcome] = []
         self._ready_bytes = 0
         self._events: list[Event] = []
@@ -149,10 +151,12 @@ class Worker:
         await asyncio.wait([self._task])
 
     def _obey(self, orders: Orders) -> None:
+        self._pool.note_abroad(orders.abroad)
         if orders.rows:
             rows = unpack_rows(orders.rows)
             self._unread += len(rows)
             self._rows.put_nowait(rows)
+            self._dangers.update(orders.dangers)
         self._pool.note_dry(orders.is_dry)
         if orders.is_last:
             self._rows.put_nowait(None)
@@ -183,6 +187,7 @@ class Worker:
 
     def _word(self) -> Word:
         pool, is_done = self._pool, self._task.done()
+        left = [] if is_done else pool.hand_back()
         stop = self._task.result() if is_done else pool.stopping
         fresh = pool.fresh + self._unread
         wants_more = bool(fresh or pool.waiting) and pool.stopping is None
@@ -211,6 +216,8 @@ class Worker:
             unanswered=self._unanswered,
             is_done=is_done,
             stop=stop,
+            left=left,
+            given_up=pool.given_up,
         )
 
     async def _batches(self) -> AsyncIterator[Sequence[Request]]:
@@ -222,7 +229,17 @@ class Worker:
                     if isinstance(entry, BadRow):
                         self._on_outcome(outcome_of(entry, int(time.time() * 1000)))
                 self._unread -= len(batch)
-                yield [entry for entry in entries if isinstance(entry, Request)]
+                yield self._without_dangers([entry for entry in entries if isinstance(entry, Request)])
+
+    def _without_dangers(self, requests: list[Request]) -> list[Request]:
+        """Pass on the requests that may take servers down, with what is known about them; return the others."""
+        if not self._dangers:
+            return requests
+        for each in requests:
+            if (danger := self._dangers.get((each.row, each.model, each.sample))) is not None:
+                self._pool.take_over(each, danger)
+        keys = [(each.row, each.model, each.sample) for each in requests]
+        return [each for key, each in zip(keys, requests, strict=True) if self._dangers.pop(key, None) is None]
 
     def _may_admit(self) -> bool:
         has_room = len(self._ready) < _MOST_UNSHIPPED and self._ready_bytes < _MOST_UNSHIPPED_BYTES

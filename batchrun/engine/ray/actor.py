@@ -4,6 +4,8 @@ import contextlib
 import socket
 from collections.abc import Mapping
 
+import ray
+
 from batchrun import __version__
 from batchrun.endpoint.access import Access
 from batchrun.endpoint.http.client import STREAM_TIMES
@@ -20,9 +22,10 @@ class Actor:
         self._worker: Worker | None = None
         self._opened = contextlib.AsyncExitStack()
 
-    async def place(self) -> tuple[str, str]:
-        """Return the version of batchrun there, and the name of the node."""
-        return __version__, socket.gethostname()
+    async def place(self) -> tuple[str, str, str]:
+        """Return the version of batchrun there, and the name and the address of the node."""
+        address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray has no types for it
+        return __version__, socket.gethostname(), address
 
     async def find_keys(self, setup: Setup) -> list[str]:
         """Take what the worker needs; return the endpoints whose key is not on the node."""

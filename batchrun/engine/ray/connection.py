@@ -33,10 +33,9 @@ class Connection:
         self.is_encrypted = os.environ.get("RAY_USE_TLS") == "1"
         """Whether messages between its nodes are."""
 
-    @property
-    def nodes(self) -> int:
-        """How many nodes are alive."""
-        return len(self._addresses)
+    def nodes_with(self, cpus: float) -> int:
+        """Return how many nodes that are alive have so many processors: the head of a cluster often has none."""
+        return sum(node["Resources"].get("CPU", 0) >= cpus for node in self._nodes)
 
     def room(self, cpus: float) -> str:
         """Return how many processors a worker needs, and how many are free; empty where it needs none."""
@@ -53,7 +52,11 @@ class Connection:
 
     @property
     def _addresses(self) -> list[str]:
-        return [node["NodeManagerAddress"] for node in self._ray.nodes() if node["Alive"]]
+        return [node["NodeManagerAddress"] for node in self._nodes]
+
+    @property
+    def _nodes(self) -> list[dict[str, Any]]:
+        return [node for node in self._ray.nodes() if node["Alive"]]
 
 
 @contextlib.contextmanager

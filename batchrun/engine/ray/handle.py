@@ -51,6 +51,8 @@ class RayHandle:
         self._setup, self._accesses_of = setup, accesses_of
         self.node = ""
         """Name of its node; empty until it is there."""
+        self.address = ""
+        """Address of its node; empty until it is there."""
         kind = ray.remote(Actor).options(
             num_cpus=cpus,
             scheduling_strategy="SPREAD",
@@ -61,7 +63,7 @@ class RayHandle:
 
     async def open(self) -> str:
         """Wait until it is there, and start it; return its incarnation."""
-        version, self.node = await _answer(self._actor.place.remote)
+        version, self.node, self.address = await _answer(self._actor.place.remote)
         if version != __version__:
             raise JobError(f"node {self.node} has batchrun {version}, and this machine has {__version__}; {_CURE}")
         lacking = await _answer(self._actor.find_keys.remote, self._setup)

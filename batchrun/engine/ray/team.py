@@ -1,13 +1,18 @@
 """The workers of one run on a Ray cluster: how many there are, what they are given, and who shares the limits."""
 
+import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from batchrun.endpoint.access import Access
+from batchrun.endpoint.pool.limits import START
 from batchrun.endpoint.pool.rules import Listeners
+from batchrun.endpoint.pool.strides import Strides
 from batchrun.engine.cluster.driver import Driver
+from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.post import Handle
 from batchrun.engine.cluster.setup import Known, Setup, split_rates
@@ -45,7 +50,8 @@ class RayTeam:
     @property
     def workers(self) -> int:
         """How many there should be now: as many as the job says, else one on each node."""
-        return self._job.engine.workers or max(1, self._connection.nodes)
+        engine = self._job.engine
+        return engine.workers or max(1, self._connection.nodes_with(engine.cpus_per_worker))
 
     def driver(self, prepared: Prepared, links: Links, listeners: Listeners, may_admit: Callable[[], bool]) -> Driver:
         """Return what stands in the place of a pool."""
@@ -55,12 +61,14 @@ class RayTeam:
                 "--simulate answers on this machine, where other nodes cannot reach it; leave the address out"
             )
         most = job.engine.connections_per_worker
+        own = frozenset() if _is_simulated(prepared) else _own_of_nodes(job)
         ceilings = {name: min(most, link.limit.ceiling) for name, link in links.links.items()}
         setup = Setup(
             job=split_rates(job, self.workers),
             known={name: _known(link) for name, link in links.links.items()},
             ceilings=ceilings,
             uses_own_keys=not _is_simulated(prepared),
+            own=own,
         )
 
         def accesses_of(lacking: Sequence[str], node: str) -> Mapping[str, Access]:
@@ -71,13 +79,9 @@ class RayTeam:
 
             return RayHandle(dataclasses.replace(setup), accesses_of, cpus=job.engine.cpus_per_worker)
 
-        keepers = {}
-        for name, link in links.links.items():
-            assert link.strides is not None
-            keepers[name] = Keeper(link.limit, link.strides, ceilings[name])
         driver = Driver(
             hire,
-            keepers,
+            self._endpoints(links, own, ceilings),
             listeners,
             workers=lambda: self.workers,
             till=None if prepared.budget is None else Till(prepared.budget),
@@ -87,6 +91,25 @@ class RayTeam:
         )
         driver.leases.fallbacks = job.fallbacks
         return driver
+
+    def _endpoints(self, links: Links, own: Collection[str], ceilings: Mapping[str, int]) -> Endpoints:
+        """Return the endpoints; `own`: those of which each node has its own."""
+
+        def of_one_more_node(name: str) -> Keeper:
+            strides = Strides(START)
+            limit = links.links[name].new_limit(links.links[name].limit.ceiling, strides)
+            return Keeper(limit, strides, ceilings[name])
+
+        keepers = {}
+        for name, link in links.links.items():
+            assert link.strides is not None
+            keepers[name] = Keeper(link.limit, link.strides, ceilings[name])
+        return Endpoints(
+            keepers,
+            asyncio.get_running_loop().time,
+            own={name: partial(of_one_more_node, name) for name in own},
+            ceiling=self._job.limits.max_concurrency if own else links.ceiling,
+        )
 
     def _handed_over(self, prepared: Prepared, name: str, node: str) -> Access:
         """Return the access to an endpoint with the key of this machine, for a node that does not have it.
@@ -106,6 +129,11 @@ class RayTeam:
 
 def _is_simulated(prepared: Prepared) -> bool:
     return any(access.base_url != prepared.job.endpoints[name].base_url for name, access in prepared.access.items())
+
+
+def _own_of_nodes(job: Job) -> frozenset[str]:
+    """Return the endpoints of which each node has its own: a loopback address means the worker's own machine."""
+    return frozenset(name for name, endpoint in job.endpoints.items() if endpoint.is_loopback)
 
 
 def _known(link: Link) -> Known:

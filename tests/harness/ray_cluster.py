@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from real.environments import ROOT
+
+from harness.reference import ROOT
 
 HEALTH = {
     "health_check_initial_delay_ms": 0,
@@ -87,11 +88,18 @@ def write_prompts(folder: Path, rows: int) -> Path:
     return path
 
 
-def workers_of(folder: str = "/proc") -> list[int]:
-    """Return the process ids of the workers on this machine."""
+def workers_here() -> list[int]:
+    """Return the process ids of the workers of clusters that this process has started."""
     found = []
-    for each in Path(folder).iterdir():
+    for each in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if each.name.isdigit() and (each / "cmdline").read_bytes().startswith(b"ray::Actor"):
+            is_worker = each.name.isdigit() and (each / "cmdline").read_bytes().startswith(b"ray::Actor")
+            if is_worker and os.getpid() in _ancestors(int(each.name)):
                 found.append(int(each.name))
     return found
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    while pid > 1:
+        yield pid
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
