@@ -35,6 +35,7 @@ class Work:
     fails_apart = False  # it has failed while others that were in flight with it were answered
     endpoint = ""  # that passed it on last
     elsewhere: tuple[tuple[str, int, int], ...] = ()  # attempts and rejections at endpoints that passed it on
+    before: tuple[tuple[str, int, int], ...] = ()  # the same of the model that was asked first
     level = 0  # requests in flight when it was sent, this one included
     sent_s = 0.0
     sent_bytes = 0  # its size when it was sent
@@ -47,6 +48,16 @@ class Work:
         self.first_body = request.body  # before any repair
         self.is_canary = is_canary
         self.allowed = max_attempts * ATTEMPT  # may be spent, in hundredths of an attempt
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether it may have been sent to more than one endpoint."""
+        return bool(self.elsewhere or self.before)
+
+    def here(self, endpoint: str) -> tuple[str, int, int]:
+        """Return the endpoint where it is now, and its attempts and rejections there."""
+        attempts = self.attempts - sum(attempts for _, attempts, _ in self.elsewhere)
+        return endpoint, attempts, self.throttled - sum(throttled for *_, throttled in self.elsewhere)
 
     @property
     def size_bytes(self) -> int:

@@ -53,6 +53,7 @@ class Fallbacks:
         request = as_asked_of(work.request._replace(body=work.first_body), model)
         asked = Work(request, queue.max_attempts)
         asked.first = failed
+        asked.before = (*work.elsewhere, work.here(failed.endpoint))
         if queue.is_closed:
             self._closure.leave_open(asked, failed.endpoint)
         else:

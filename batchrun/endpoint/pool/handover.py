@@ -27,7 +27,7 @@ from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.room import Sibling
 from batchrun.endpoint.pool.verdicts import EFFECTS, ForRow
-from batchrun.records import Attempted
+from batchrun.records import Attempted, Outcome
 
 _LATE_S = 2.0
 """Shortest time after which a probe is late: many failures in a row are often a restart, which takes no longer."""
@@ -151,20 +151,24 @@ def _forget(lane: Lane, work: Work, *, keeps_doubt: bool = False) -> None:
         lane.rejections.forget(work)
     lane.apart.left(work)
     work.setbacks, work.failure, work.endpoint = 0, None, lane.endpoint
-    _, attempts, throttled = zip(("", 0, 0), *work.elsewhere, strict=True)
-    here = (lane.endpoint, work.attempts - sum(attempts), work.throttled - sum(throttled))
-    work.elsewhere = (*work.elsewhere, here)
+    work.elsewhere = (*work.elsewhere, work.here(lane.endpoint))
 
 
-def end_everywhere(lane: Lane, work: Work) -> Iterable[Attempted]:
-    """Forget a row that ends at one endpoint, and was sent to others before; yield what makes their counts right.
+def end_everywhere(lane: Lane, work: Work, outcome: Outcome) -> Iterable[Attempted]:
+    """Forget a row that ends, and was sent to several endpoints; yield what makes the counts of these right.
 
-    All its attempts are in its outcome, and so count where it ends.
+    All its attempts are in its outcome, and so count at the endpoint of that.
+
+    Args:
+        lane: that it was sent in last.
+        work: the row.
+        outcome: how it ends.
     """
     for each in lane.siblings:
         if isinstance(each, Lane):  # other machines forget it themselves
             each.rejections.forget(work)
-    for earlier, attempts, throttled in work.elsewhere:
-        if earlier != lane.endpoint and attempts:
-            yield Attempted(work.request.model, attempts, throttled, earlier)
-            yield Attempted(work.request.model, -attempts, -throttled, lane.endpoint)
+    model, ended_at = outcome.model, outcome.endpoint
+    for endpoint, attempts, throttled in (*work.before, *work.elsewhere, work.here(lane.endpoint)):
+        if endpoint != ended_at and attempts:
+            yield Attempted(model, attempts, throttled, endpoint)
+            yield Attempted(model, -attempts, -throttled, ended_at)

@@ -296,5 +296,5 @@ class Settlement:
         if final is not None:
             work.is_settled = True
             self._on_outcome(final)
-            for each in end_everywhere(self._admission.lane(work.request.model), work) if work.elsewhere else ():
+            for each in end_everywhere(self._admission.lane(outcome.model), work, final) if work.has_moved else ():
                 self._on_event(each)

@@ -450,3 +450,25 @@ def test_a_model_that_one_endpoint_serves_alone_leaves_what_it_cannot_use() -> N
     run = send_all(routes, asked)
     assert answered_by(run) == {"a": 1_000}
     assert both.busy_s / (10 * run.ended_s) >= 0.95
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_attempts_of_a_row_and_of_its_fallback_count_where_each_was_sent(fails: bool) -> None:
+    """Also where the fallback fails too: then the outcome is the first model's."""
+
+    def refuse(now_s: float, body: bytes) -> Reply | None:
+        return refusal(400, "maximum context length is 4096 tokens") if body.startswith(b"row") else None
+
+    def refuse_some(now_s: float, body: bytes) -> Reply | None:
+        return refuse(now_s, b"row") if fails and b"row-1" in body else None
+
+    one, two = server(5, trouble=refuse), server(3, trouble=refuse_some)
+    rules = {"fallbacks": {"m": "n"}}
+    asked = [each._replace(body=b'{"model":"m","x":"%s"}' % each.body) for each in requests(40)]
+    one.trouble = lambda now_s, body: refuse(now_s, b"row") if b"row" in body else None
+    run = send_all([route(one, "a", serves={"m": "m"}, **rules), route(two, "b", serves={"n": "n"}, **rules)], asked)
+    assert len(run.outcomes) == 40
+    attempts: Counter[str] = Counter()
+    for each in [*run.outcomes, *(event for event in run.events if isinstance(event, Attempted))]:
+        attempts[each.endpoint] += each.attempts
+    assert attempts == {"a": one.received, "b": two.received}
