@@ -9,7 +9,7 @@ PYTEST := $(RUN) -m pytest -n 4
 # The end-to-end tests that also run on the wheel: every command, the report's page, and all that starts other processes.
 WHEEL := first_run commands run report elsewhere publish
 
-.PHONY: help demo test test-real test-model test-ray bench crash format clean
+.PHONY: help demo test test-real test-model test-ray bench crash power format clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*  ## /make \1	/p' Makefile
@@ -58,6 +58,9 @@ bench: .venv/.installed-dev  ## measure costs per row (10 min), the limit (6 min
 
 crash: .venv/.installed-dev  ## kill runs 500 times and count at the endpoint what was lost or bought again (5 min)
 	$(RUN) tests/crash.py --kills 500
+
+power: .venv/.installed-dev  ## cut the power of runs and commands 300 times, as a disk may then be, and count what was lost (15 min)
+	$(RUN) tests/power.py --cuts 300
 
 format: .venv/.installed-dev  ## format the code, fix what the linter can fix, write the tables of the documentation
 	$(RUN) -m ruff check --fix --exit-zero .

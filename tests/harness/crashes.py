@@ -70,6 +70,8 @@ class Job:
         self._first_bought = len(ledger.bought)
         self._all_bought = len(ledger.answered_by_request) + rows
         self._longest_s = longest_s
+        self._environment: dict[str, str] = {}
+        self._grace_s = GRACE_S
         self._startup_s = 0.4  # until the first request; then as it was the last time
 
     def run(self, phase: str | None = None) -> bool:
@@ -104,7 +106,7 @@ class Job:
 
     def inspect(self) -> None:
         """Check that `status` and `export` work after the last execution."""
-        must_know = any(at_s < self._endings[-1].at_s - GRACE_S for at_s, _ in self._own_bought())
+        must_know = any(at_s < self._endings[-1].at_s - self._grace_s for at_s, _ in self._own_bought())
         for arguments in (["status", "out", "--json"], ["export", "out"]):
             with self._start(arguments, subprocess.PIPE, stdout=subprocess.PIPE) as process:
                 stdout, stderr = process.communicate()
@@ -135,7 +137,7 @@ class Job:
         command = [sys.executable, "-m", "batchrun", *arguments]
         # A cache of its own: a killed run has left a note there that the next would take for another run's, for 5 s.
         cache = self.folder / f"cache{len(self._endings)}"
-        environment = os.environ | {"XDG_CACHE_HOME": str(cache), "OPENAI_API_KEY": "crash"}
+        environment = os.environ | {"XDG_CACHE_HOME": str(cache), "OPENAI_API_KEY": "crash"} | self._environment
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": stderr} | settings
         return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, start_new_session=True, **pipes)
 

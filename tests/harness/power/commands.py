@@ -1,0 +1,127 @@
+"""Commands that write a finished run's directory, cut off by power cuts: what is left must be whole, and enough."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import chdir
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchrun.checkpoint.salvage.rescue import recover
+from batchrun.checkpoint.tables import FILE_NAME
+from batchrun.errors import BatchrunError
+from batchrun.results.export import export
+from batchrun.results.run_directory import RESULTS, USAGE
+from harness.alike import text_of
+from harness.checkpoints import outcomes_in
+from harness.damage import damage
+from harness.power.cuts import recording
+from harness.power.disk import Disk, put, steps_in
+from harness.settled import settle
+
+OLD, NEW = 600, 700
+"""Rows of the results before the command, and after it."""
+
+_OUT = Path("out")
+
+
+class Cuts:
+    """Power cuts of one command at random moments."""
+
+    def __init__(self, folder: Path, library: Path, random: Random, count: int) -> None:
+        """Prepare.
+
+        Args:
+            folder: new; the run directory is `out` in it.
+            library: the compiled recorder.
+            random: chooses the moments, and what is lost.
+            count: how many.
+        """
+        folder.mkdir()
+        self.folder, self._library, self._random, self._count = folder, library, random, count
+        self.breaches: list[str] = []
+
+    def export(self) -> None:
+        """Cut an export that replaces results."""
+        with chdir(self.folder):
+            rows = _finished()
+            self._cut(["-m", "batchrun", "export", "out"], lambda: _check_results(rows))
+
+    def upload(self) -> None:
+        """Cut an export with upload: what is in the store then is the store's affair."""
+        with chdir(self.folder):
+            rows = _finished()
+            Path("store/bkt/there").mkdir(parents=True)
+            store = ["-m", "harness.power.uploading", "store", "export", "out", "--upload", "s3://bkt/there"]
+            self._cut(store, lambda: _check_results(rows))
+
+    def salvage(self) -> None:
+        """Cut the salvage of a damaged checkpoint: it is in place, or kept, and nothing that was whole is lost."""
+        with chdir(self.folder):
+            _finished()
+            damage(_OUT / FILE_NAME, "noise in the middle", self._random)
+            damaged = (_OUT / FILE_NAME).read_bytes()
+            shutil.copytree("out", "aside")
+            recover(Path("aside"))
+            whole = {each.row for each in outcomes_in(Path("aside"))}
+            self._cut(["-m", "batchrun", "export", "out", "--salvage"], lambda: _check_salvage(whole, damaged))
+
+    def _cut(self, command: Sequence[str], check: Callable[[], None]) -> None:
+        log = Path("log").absolute()
+        disks = [Disk(_OUT, is_strict=self._random.random() < 0.5) for _ in range(self._count)]
+        paths = {"PYTHONPATH": os.pathsep.join(sys.path), "OPENAI_API_KEY": "power"}
+        environment = os.environ | paths | recording(self._library, _OUT, log)
+        done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            self.breaches.append(f"{command} exits with {done.returncode}: {done.stderr[-500:]}")
+        steps = list(steps_in(log.read_bytes()))
+        for disk in disks:
+            moment = self._random.randint(0, len(steps))
+            disk.follow(steps[:moment])
+            put(_OUT, disk.cut(self._random))
+            try:
+                check()
+            except (AssertionError, BatchrunError, OSError, pa.ArrowException) as problem:
+                self.breaches.append(f"{command}, cut after step {moment} of {len(steps)}: {problem!r}")
+
+
+def _finished() -> list[int]:
+    """Make a finished run whose results have some of its rows; return all rows."""
+    _settle(OLD)
+    export(_OUT)
+    _OUT.rename("old")
+    _settle(NEW)
+    for name in (RESULTS, USAGE):
+        Path("old", name).rename(_OUT / name)
+    return list(range(NEW))
+
+
+def _settle(rows: int) -> None:
+    settle([{"prompt": f"p{row}"} for row in range(rows)], lambda request: text_of(request.row))
+
+
+def _check_results(rows: list[int]) -> None:
+    """Results are the old or the new ones, and can be written again."""
+    found = pq.read_table(_OUT / RESULTS)["row"].to_pylist()
+    assert found in (rows, rows[:OLD]), f"the results have {len(found)} rows"
+    pq.read_table(_OUT / USAGE)
+    export(_OUT)
+    assert pq.read_table(_OUT / RESULTS)["row"].to_pylist() == rows
+    left = [path.name for path in _OUT.glob(".*.tmp")]
+    assert not left, f"{left} are left"
+
+
+def _check_salvage(whole: set[int], damaged: bytes) -> None:
+    kept = [path for path in _OUT.glob(f"*{FILE_NAME}") if path.read_bytes() == damaged]
+    assert kept, "the damaged checkpoint is gone"
+    recover(_OUT)
+    found = {each.row for each in outcomes_in(_OUT)}
+    assert found >= whole, f"{len(whole - found)} rows are lost"
+    assert [path for path in _OUT.glob(f"damaged.*{FILE_NAME}") if path.read_bytes() == damaged]
+    export(_OUT)
+    assert not list(_OUT.glob(".*.tmp"))

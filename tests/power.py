@@ -1,0 +1,104 @@
+"""Cut the power of runs hundreds of times: what was not forced to the disk is lost, kept, torn or reordered by chance.
+
+`python tests/power.py --cuts 300`; exit code 1 if the contract is broken. `harness/power` records what a run writes.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+
+from harness.audits import Audit
+from harness.crashes import PHASES
+from harness.ledger import serving
+from harness.power.commands import Cuts
+from harness.power.cuts import LOST_S, PowerJob, recorder
+
+from batchrun.simulator import Settings
+
+ROWS, IN_FLIGHT, LATENCY_S = 500, 40, 0.3
+MOST_CUTS = 12
+"""Of one job."""
+
+LONGEST_S = 1.6
+"""Longest time from the first request to a cut: the disk is forced once a second."""
+
+SLACK_S = 0.3
+"""How long the disk and a busy machine may take to force it."""
+
+INSPECT_EVERY = 6
+
+AT_ONCE = 20
+"""Cuts of one command."""
+
+
+def main() -> int:
+    """Cut, audit, print; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cuts", type=int, default=300, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the moments, and of what is lost")
+    arguments = parser.parse_args()
+    random, began_s = Random(arguments.seed), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        library = recorder(Path(folder))
+        breaches = _commands(Path(folder), library, random, arguments.cuts // 6)
+        breaches += _runs(Path(folder), library, random, arguments.cuts - 3 * (arguments.cuts // 6))
+    print(f"{time.monotonic() - began_s:.0f} s, --seed {arguments.seed}")
+    for breach in breaches:
+        print(f"BROKEN: {breach}")
+    return bool(breaches)
+
+
+def _commands(folder: Path, library: Path, random: Random, cuts: int) -> list[str]:
+    breaches: list[str] = []
+    for command in (Cuts.export, Cuts.upload, Cuts.salvage):
+        left = cuts
+        while left > 0:
+            cut = Cuts(folder / f"{command.__name__}{left}", library, random, min(AT_ONCE, left))
+            command(cut)
+            left -= AT_ONCE
+            breaches += cut.breaches
+        print(f"{command.__name__}: {cuts} cuts", flush=True)
+    return breaches
+
+
+def _runs(folder: Path, library: Path, random: Random, cuts: int) -> list[str]:
+    audits: list[Audit] = []
+    breaches: list[str] = []
+    left = cuts
+    with serving(Settings(latency_s=LATENCY_S, concurrency_limit=None)) as (url, ledger):
+        while left > 0:
+            place = folder / f"job{len(audits)}"
+            settings = {"rows": ROWS, "in_flight": IN_FLIGHT, "longest_s": LONGEST_S}
+            job = PowerJob(place, url, ledger, random=random, library=library, **settings)
+            while not job.run(random.choice(PHASES) if job.kills < min(MOST_CUTS, left) else None):
+                if job.kills and job.kills % INSPECT_EVERY == 0:
+                    job.inspect()
+            audits.append(job.audit())
+            left -= job.kills
+            breaches += [f"{place.name}: recorded otherwise: {name}" for name in job.check_record()]
+            print(f"running: {max(0, left)} cuts left", file=sys.stderr, flush=True)
+    return breaches + _judged(audits)
+
+
+def _judged(audits: list[Audit]) -> list[str]:
+    """Print what was lost; return what breaks the contract."""
+    cuts = [ending for audit in audits for ending in audit.kills]
+    oldest_s = max(ending.oldest_s for ending in cuts)
+    again, in_flight = sum(each.bought_again for each in cuts), sum(each.in_flight for each in cuts)
+    lost, doubled, wrong = (sum(getattr(audit, name) for audit in audits) for name in ("lost", "doubled", "wrong"))
+    print(
+        f"running: {len(cuts)} cuts of {len(audits)} jobs: {in_flight:,} in flight, {again:,} bought again, the oldest "
+        f"{oldest_s * 1000:.0f} ms old; {lost} rows lost, {doubled} doubled, {wrong} with another's answer"
+    )
+    breaches = [breach for audit in audits for breach in audit.breaches]
+    breaches += [f"{count} rows lost, doubled or wrong" for count in [lost + doubled + wrong] if count]
+    if oldest_s > LOST_S + SLACK_S:
+        breaches.append(f"an answer was lost that was {oldest_s:.2f} s old")
+    return breaches
+
+
+if __name__ == "__main__":
+    sys.exit(main())
