@@ -56,8 +56,9 @@ bench: .venv/.installed-dev  ## measure costs per row (10 min), the limit (6 min
 	$(if $(QUICK),,$(RUN) tests/benchmarks/workers.py)
 	$(if $(QUICK),,$(RUN) tests/benchmarks/cluster.py)
 
-crash: .venv/.installed-dev  ## kill runs 500 times and count at the endpoint what was lost or bought again (5 min)
+crash: .venv/.installed-dev  ## kill runs 500 times and count at the endpoint what was lost or bought again (10 min)
 	$(RUN) tests/crash.py --kills 500
+	$(RUN) tests/batch_crash.py --kills 100
 
 power: .venv/.installed-dev  ## cut the power of runs and commands 300 times, as a disk may then be, and count what was lost (15 min)
 	$(RUN) tests/power.py --cuts 300

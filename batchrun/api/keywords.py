@@ -115,6 +115,10 @@ class Settings(TypedDict, total=False):
     """what is added to each URL, such as `{api-version = "preview"}`"""
     allow_http: bool
     """send the key over http to other hosts"""
+    via: str
+    """requests, or batch: files of requests that the provider answers within 24 hours, for about half the price"""
+    batch_requests: int | None
+    """most requests in one batch"""
     max_concurrency: int
     """most requests in flight; the run finds the endpoint's own limit below this"""
     requests_per_minute: int | None
@@ -133,6 +137,8 @@ class Settings(TypedDict, total=False):
     """most tokens that the job may use, sent and received, over all executions"""
     stop_at: str | None
     """time of day (HH:MM) at which to drain and stop"""
+    rest_by: str | None
+    """time of day (HH:MM) at which what no batch has answered is sent as ordinary requests"""
     max_duration: float | str | None
     """time of sending after which to drain and stop, such as 8h"""
     patience: float | str | None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchrun.checkpoint import origins
+from batchrun.checkpoint.batch_tables import forget_others
 from batchrun.checkpoint.facts import ORIGIN
 from batchrun.checkpoint.file import connect, translated
 from batchrun.checkpoint.models import ModelNumbers
@@ -111,6 +112,7 @@ def adapt(
                 connection.executemany(_LIST, rows)
         with store.using() as connection:
             change = _fit(connection, shares_answers=shares_answers)
+            forget_others(connection)
         if agree(change):
             with store.using() as connection:
                 connection.execute("COMMIT")

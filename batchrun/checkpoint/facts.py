@@ -85,6 +85,9 @@ PROBE_AT = Fact[int]("probe_at", int, "when a paused endpoint is asked next, as 
 RATE = Fact[float]("rate", float, "rows settled per second in recent minutes; null: not known, or paused")
 STOPPING = Fact[str]("stopping", str, "why a run sends nothing more and waits for what is in flight; null: it sends")
 DRAINED_BY = Fact[int]("drained_by", int, "until when it waits at most, as a Unix time in ms; null: it sends")
+REST_AT = Fact[list[Any]](
+    "rest_at", list, "when ordinary requests take the place of batches: the setting, and the Unix time in s"
+)
 UNWANTED = Fact[int]("unwanted", int, "rows that stay open, because nothing more is sent to their model")
 REUSED = Fact[list[Any]]("reused", list, "what was looked for in other runs: the requests, and the state of these runs")
 ENDPOINTS_NOW = Fact[list[Any]](
@@ -132,6 +135,7 @@ ALL: tuple[Fact[Any], ...] = (
     RATE,
     STOPPING,
     DRAINED_BY,
+    REST_AT,
     UNWANTED,
     REUSED,
     ENDPOINTS_NOW,

@@ -35,6 +35,8 @@ class WriteQueue:
         self._outcomes: deque[Outcome] = deque()
         self._statements: deque[Statement] = deque()
         self._extras: deque[Extra] = deque()
+        self._groups: deque[tuple[list[Statement], list[Extra]]] = deque()
+        self._taken = self._done = 0  # loads; changed by the writer only
         self._bytes_put = 0  # changed by the event loop only
         self._bytes_written = 0  # changed by the writer only
 
@@ -57,11 +59,28 @@ class WriteQueue:
         """Add any other statement. It is run before the outcomes of its commit are inserted."""
         self._statements.append((statement, values))
 
+    def run_together(self, statements: list[Statement], extras: list[Extra]) -> None:
+        """Add statements and extras that are written in the same commit."""
+        self._groups.append((statements, extras))
+
+    def ticket(self) -> int:
+        """Return what `is_written` is asked with about all that was added until now."""
+        return self._taken + 1
+
+    def is_written(self, ticket: int) -> bool:
+        """Return whether what had been added when a ticket was made is committed."""
+        return self._done >= ticket
+
     # The writer's thread.
 
     def take(self) -> Load:
         """Return all that is queued, and remove it; more may be added meanwhile."""
-        return Load(_taken(self._outcomes), _taken(self._statements), _taken(self._extras))
+        self._taken += 1
+        load = Load(_taken(self._outcomes), _taken(self._statements), _taken(self._extras))
+        for statements, extras in _taken(self._groups):
+            load.statements.extend(statements)
+            load.extras.extend(extras)
+        return load
 
     def give_back(self, load: Load) -> None:
         """Put what could not be written in front of the queue again."""
@@ -71,6 +90,7 @@ class WriteQueue:
 
     def written(self, load: Load) -> None:
         """Note that a load is committed: there is room for as many bytes."""
+        self._done = self._taken
         self._bytes_written += sum(map(_body_bytes, load.outcomes))
 
 

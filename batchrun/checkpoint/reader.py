@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
+from batchrun.checkpoint.batch_tables import BatchRow, read_batches
 from batchrun.checkpoint.contents import Contents, stored_size
 from batchrun.checkpoint.facts import COPIES, STATED_AS_0, Fact, named
 from batchrun.checkpoint.file import connect, damaged, translated
@@ -122,6 +123,11 @@ class Checkpoint:
         """Return what each model's part adds up to."""
         with translated(self.path):
             return read_totals(self._connection)
+
+    def batches(self) -> list[BatchRow]:
+        """Return the batches of the run, the first one first; none where it has never sent any."""
+        with translated(self.path):
+            return read_batches(self._connection)
 
     def parts(self) -> dict[AnswerSource, ModelTotals]:
         """Return what each source of answers adds up to: the parts of `totals`."""

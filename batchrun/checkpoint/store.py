@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from batchrun.checkpoint import facts
+from batchrun.checkpoint.batches import BatchLog
 from batchrun.checkpoint.execution_log import ExecutionLog
 from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.file import PAGE_BYTES, broken, connect, set_mode, translated
@@ -68,6 +69,7 @@ class Store:
         """Gets when this execution begins, pauses, resumes and ends."""
         self.note_limit = LimitHistory(self._queue).note
         """Has a change of a limit added to its history."""
+        self.batches = BatchLog(self.path, self._queue, self._models, self._lookup.reload)
         self._lock = threading.Lock()  # SQLite crashes where a connection is closed that another thread is using
         self.is_note_done = False
         """Whether all that the note of what is in flight says stands in the checkpoint too: then it goes at the end."""
@@ -123,9 +125,8 @@ class Store:
             if kind is None:
                 raise broken(self.path, problem) from problem
         finally:
-            self._lookup.close()
-            self.connection.close()
-            self._journal.close()
+            for opened in (self.batches, self._lookup, self.connection, self._journal):
+                opened.close()
             self._lock.release()
 
     @contextlib.contextmanager

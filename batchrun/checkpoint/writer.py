@@ -113,6 +113,7 @@ class Writer:
         load = self._queue.take()
         has_twins = self.twins is not None and self.twins.are_due
         if not (any(load) or has_twins):
+            self._queue.written(load)
             return
         is_marked = is_last or time.monotonic() - self._marked_at_s >= MARK_EVERY_S
         try:

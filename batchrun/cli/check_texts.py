@@ -18,6 +18,7 @@ from batchrun.engine.preflight.outlook import (
 from batchrun.engine.preflight.probe import Probed
 from batchrun.engine.preflight.serving import served_by
 from batchrun.job.catalogue import cap_text, price_cure, price_text, usd_text
+from batchrun.job.endpoint import BATCH
 from batchrun.job.model import MOST_SAMPLES
 from batchrun.job.sections import Job
 from batchrun.prompts.kinds.asked import asked_in
@@ -54,7 +55,7 @@ def report_lines(report: Report, job: Job) -> list[str]:
 
 
 def _ahead(report: Report, job: Job) -> list[tuple[str, list[str]]]:
-    return [("tokens", _tokens(report)), ("cost", _cost(report, job)), ("time", _time(report))]
+    return [("tokens", _tokens(report)), ("cost", _cost(report, job)), ("time", _time(report, job))]
 
 
 def _spent(report: Report) -> list[tuple[str, list[str]]]:
@@ -176,7 +177,9 @@ def _prices_text(models: Iterable[Forecast]) -> list[str]:
     return [_PER_MILLION + price for price in prices if price]
 
 
-def _time(report: Report) -> list[str]:
+def _time(report: Report, job: Job) -> list[str]:
+    if job.endpoint.via == BATCH:
+        return ["within 24 hours of each batch"]
     ahead = report.ahead
     if ahead.seconds is None:
         return ["not known: the endpoint's concurrency limit is not known yet"]

@@ -35,6 +35,7 @@ _GRACE_S = 2.0
 @click.option("--retry-failed", is_flag=True, help="Send failed rows again.")
 @click.option("--restart", is_flag=True, help="Start over; the old checkpoint is kept under another name.")
 @click.option("--yes", is_flag=True, help="Answer yes to questions: replace answers after an edit, start above a cap.")
+@click.option("--cancel", is_flag=True, help="Cancel the batches of a run by --via batch, and keep their answers.")
 @click.option("--simulate", is_flag=True, help="Run against the embedded simulator: no key, no cost.")
 @any_scorer_option
 @then_option
@@ -92,6 +93,7 @@ def _options(job: Job, flags: dict[str, Any], names: TypedNames, progress: Progr
         retry_failed=flags["retry_failed"],
         agree=lambda question: flags["yes"] or _agrees(names.text(question)),
         simulate=flags["simulate"],
+        cancel=flags["cancel"],
         scorer=None if isinstance(flags["scorer"], str) else flags["scorer"],
         progress=progress,
         stdin=_stdin() if STDIN in job.input.path else None,

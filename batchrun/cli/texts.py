@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from batchrun.cli.batch_texts import batch_lines
 from batchrun.cli.endpoint_texts import endpoint_lines
 from batchrun.job.catalogue import cost_text
 from batchrun.job.evaluate import SCORE
@@ -107,7 +108,7 @@ def counts_lines(summary: Summary) -> list[str]:
         lines.append(f"throttled at least {summary.throttled:,} so far")
     elif summary.throttled:
         lines.append(f"throttled {summary.throttled:,} of {counted(summary.attempts, 'request')} sent")
-    lines += endpoint_lines(summary) + _worker_lines(summary)
+    lines += endpoint_lines(summary) + _worker_lines(summary) + batch_lines(summary)
     evaluated = evaluation_lines(summary.scores, summary.agreement)
     return [*lines, *_judge_lines(summary), *evaluated, *answer_lines(summary.answers)]
 

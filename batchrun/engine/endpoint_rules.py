@@ -11,6 +11,7 @@ from batchrun.endpoint.pool.strict import Strictness
 from batchrun.engine.canaries import Canaries
 from batchrun.engine.caps import budget_at
 from batchrun.engine.contact import policy_of
+from batchrun.job.endpoint import REQUESTS
 from batchrun.job.sections import Job
 from batchrun.prompts.bundles import joined
 from batchrun.records import Request
@@ -67,7 +68,7 @@ def endpoint_rules(
         repair=repair,
         join=joined,
         strict=None if forms is None else Strictness(*forms, endpoint=name),
-        budget=None if budget is None else budget_at(job, budget, job.endpoints[name]),
+        budget=None if budget is None else budget_at(job, budget, job.endpoints[name].sent_via(REQUESTS)),
         fallbacks=job.fallbacks,
         models=len(job.models),
         answered=known.answered,

@@ -171,7 +171,7 @@ class Execution:
         prepared = prepare(*parts, access=access, memories=memories, repair=self.repair)
         if self.team is not None:
             self.team.connect()
-        return dataclasses.replace(prepared, team=self.team)
+        return dataclasses.replace(prepared, team=self.team, cancels=self.options.cancel)
 
     @property
     def _failure(self) -> BatchrunError | None:

@@ -1,6 +1,7 @@
 """What a run that stops waits for, and how long at most, for people."""
 
 from batchrun.endpoint.http.client import STREAM_TIMES
+from batchrun.engine.batches.overview import Overview
 from batchrun.engine.pools import AnyPool
 from batchrun.job.limits import Limits
 from batchrun.job.sections import Job
@@ -9,6 +10,8 @@ from batchrun.report.texts import counted, duration_text
 
 def flight_text(job: Job, pool: AnyPool) -> str:
     """Return what a run that stops still waits for, and how long at most."""
+    if isinstance(pool, Overview) and pool.left_text:
+        return pool.left_text
     if not pool.in_flight:
         return "nothing is in flight"
     most_s = duration_text(flight_s(job, pool))

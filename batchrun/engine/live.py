@@ -11,6 +11,7 @@ from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.bad_rows import outcome_of
+from batchrun.engine.batches.pool import BatchPool
 from batchrun.engine.ending import ended_as, ended_by, with_drained
 from batchrun.engine.endpoint_figures import pause_of
 from batchrun.engine.flight import flight_text
@@ -22,6 +23,7 @@ from batchrun.engine.threads import Readahead
 from batchrun.engine.ticker import Watch
 from batchrun.engine.unsettled import unsettled, unsettled_packed
 from batchrun.errors import BatchrunError
+from batchrun.job.endpoint import BATCH
 from batchrun.prompts.bundles import bundled
 from batchrun.prompts.packing import can_pack
 from batchrun.records import (
@@ -72,7 +74,16 @@ class Sending:
         listeners = Listeners(on_outcome=self.store.put, on_flight=self._on_flight, on_event=self._on_event)
         if (team := self._prepared.team) is not None:
             return team.driver(self._prepared, self._links, listeners, self.store.has_room)
-        return Pool(self._links.routes, listeners, ceiling=self._links.ceiling, may_admit=self.store.has_room)
+        pool = Pool(self._links.routes, listeners, ceiling=self._links.ceiling, may_admit=self.store.has_room)
+        if self.job.endpoint.via != BATCH:
+            return pool
+        return BatchPool(self._prepared, self._links, pool, listeners, self._read_again)
+
+    async def _read_again(self) -> AsyncIterator[list[Any]]:
+        """Yield what is not settled, from the beginning of the input."""
+        with contextlib.closing(Readahead(self._unsettled)) as batches:
+            async for requests in self._requests(batches):
+                yield requests
 
     async def send(self) -> Stop | None:
         """Send what is not settled; return why it stopped, if before the end."""
@@ -88,7 +99,7 @@ class Sending:
             self.store.history.end_execution(_now_ms(), *ending)
         self._note_learned()
         self.store.is_note_done = True
-        self._links.remember(self._pool)
+        self._links.remember()
         return stop
 
     async def _send_all(self) -> Stop | None:

@@ -58,6 +58,8 @@ class Options:
     function that is asked with the question."""
     simulate: bool = False
     """Run against the embedded simulator."""
+    cancel: bool = False
+    """Cancel the batches of a run that is sent in batches, keep what they have answered, and stop."""
     progress: _ProgressField = _by_default(None)
     """Shows the progress of the run: True with a bar, as the command does; False not at all; None: in a notebook."""
     stdin: BinaryIO | None = None
@@ -71,7 +73,7 @@ class Options:
     """Called on the run's event loop when sending begins."""
 
     def __post_init__(self) -> None:
-        for name in ("restart", "retry_failed", "simulate"):
+        for name in ("restart", "retry_failed", "simulate", "cancel"):
             if not isinstance(value := getattr(self, name), bool):  # a text such as "no" would count as true
                 raise JobError(f"{name} = {value!r}; must be True or False")
         changed = {"agree": _agree(self.agree), "progress": _progress(self.progress), "scorer": _scorer(self.scorer)}

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from datetime import date
 
 from batchrun.checkpoint import facts
+from batchrun.checkpoint.batch_tables import read_batches
 from batchrun.checkpoint.old_rows import bring_up_to_date
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.access import Access
+from batchrun.engine.batches.open import refuse_to_leave
 from batchrun.engine.caps import budget_of
 from batchrun.engine.options import Options
 from batchrun.engine.preflight.preview import preview
@@ -81,6 +83,9 @@ def _fitted(job: Job, options: Options, source: Source, store: Store, repair: Re
     say, simulated = options.progress.say, options.simulate
     for notice in filter(None, [store.notice, *source.notices]):
         say(f"note: {notice}")
+    with store.using() as connection:
+        batches = read_batches(connection)
+    refuse_to_leave(batches, job, was_simulated=store.fact(facts.SIMULATED), simulated=simulated)
     refuse_unusable(job, simulated=simulated)
     refuse_other_kind(store, job.run_directory, store.totals, store.unrecorded_ever, simulated=simulated)
     if not simulated:

@@ -52,5 +52,7 @@ class Prepared:
     memories: Mapping[str, LimitMemory]
     """What is known of the limit of each endpoint, by name."""
     progress: Progress
+    cancels: bool = False
+    """Whether batches are cancelled, and nothing more is sent."""
     team: "Team | None" = None
     """The workers that send; None: this process does."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from batchrun.checkpoint.file import SetAside, set_aside
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
+from batchrun.engine.batches.open import refuse_to_start_over
 from batchrun.errors import RunDirectoryError
 from batchrun.job.catalogue import cost_text, used_text
 from batchrun.job.judging import JUDGE
@@ -39,6 +40,7 @@ def restart(job: Job) -> Restart | None:
 
     Raises:
         RunDirectoryError: the directory cannot be written.
+        JobError: it has batches that are under way at the provider.
     """
     used = _used(job)
     replaced = set_aside(job.run_directory)
@@ -55,6 +57,7 @@ def restart(job: Job) -> Restart | None:
 def _used(job: Job) -> Used:
     directory: Path = job.run_directory
     with suppress(RunDirectoryError), Checkpoint(directory) as checkpoint:
+        refuse_to_start_over(checkpoint.batches(), directory)
         return used_in(checkpoint, job, checkpoint.parts()).plus(used_elsewhere(job))
     return NOTHING_USED  # there is no run, or it is damaged and starts over for that reason
 

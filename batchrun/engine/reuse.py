@@ -21,7 +21,7 @@ from batchrun.endpoint.pool.repair import Repair
 from batchrun.errors import DamagedError, JobError, RunDirectoryError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
-from batchrun.records import AnswerSource, Outcome, Request, Usage, summed
+from batchrun.records import AnswerSource, Outcome, Request, Usage, named_endpoint, summed
 from batchrun.report.texts import counted
 from batchrun.results.endpoints import earlier_endpoints, is_same_endpoint
 from batchrun.results.identity import origin_of
@@ -201,10 +201,11 @@ def _endpoints_of(other: Known, job: Job, *, simulated: bool) -> EndpointOf:
         ours = job.serving(source.model)
         if simulated:
             return next(iter(ours), None)
-        if source.answered_by or source.endpoint not in (*named, ""):
+        endpoint = named_endpoint(source.endpoint)
+        if source.answered_by or endpoint not in (*named, ""):
             return None  # another model, or an endpoint that the run's job has no more
-        its = named.get(source.endpoint) or {}
-        urls = [its.get("base_url")] if source.endpoint else earlier_endpoints(other)
+        its = named.get(endpoint) or {}
+        urls = [its.get("base_url")] if endpoint else earlier_endpoints(other)
         model = (its.get("models") or {}).get(source.model, source.model)
         for name, here in ours.items():
             url = job.endpoints[name].base_url

@@ -12,6 +12,7 @@ from typing import TypeVar
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.facts import Fact
 from batchrun.checkpoint.store import Store
+from batchrun.engine.batches.overview import Overview
 from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.deadline import next_time_s, setting_text, stop_text
 from batchrun.engine.endpoint_figures import endpoint_figures, pause_of, probe_in_s, slots_of, worker_figures
@@ -258,6 +259,7 @@ class Watch:
             unwanted=self._unwanted(),
             endpoints=endpoint_figures(pool),
             workers=worker_figures(pool),
+            batches=pool.batches if isinstance(pool, Overview) else (),
         )
 
 

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from math import floor, log10
 from typing import Any, Protocol
 
-from batchrun.job.endpoint import Endpoint
+from batchrun.job.endpoint import BATCH, Endpoint
 from batchrun.job.public_prices import public_price
 from batchrun.job.sections import Job, Price
 from batchrun.records import Usage
@@ -59,6 +59,22 @@ class PriceLike(Protocol):
     def output_usd_per_mtok(self) -> float: ...  # noqa: D102
     @property
     def cached_input_usd_per_mtok(self) -> float | None: ...  # noqa: D102
+
+
+BATCH_FACTOR = 0.5
+"""What a request in a batch costs, as a share of the usual price. Source: price pages of OpenAI, Azure and Groq; others
+give less for some models: `[prices."MODEL"]` states it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPrice:
+    """The price of a request in a batch."""
+
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+    cached_input_usd_per_mtok: float | None
+    source: str
+    as_of: date | None
 
 
 _REASONS = re.compile(
@@ -123,7 +139,7 @@ def _facts_of(model: str) -> Mapping[str, Any]:
 
 
 def price_of(endpoint: Endpoint, model: str, stated: Mapping[str, Price]) -> PriceLike | None:
-    """Return the price of a model at an endpoint; None when it is not known.
+    """Return the price of a model at an endpoint, by the way of sending; None when it is not known.
 
     The one place where a price is chosen: what the job states, of the endpoint before of all; else the built-in price
     at W&B Inference, else what is known of other providers, who price the same open model differently. A server on
@@ -135,6 +151,23 @@ def price_of(endpoint: Endpoint, model: str, stated: Mapping[str, Price]) -> Pri
             the catalogue.
         stated: the job's `[prices]`.
     """
+    price = _usual_price(endpoint, model, stated)
+    return price if price is None or endpoint.via != BATCH else _batch_price(price)
+
+
+def _batch_price(price: PriceLike) -> BatchPrice:
+    factor: float = getattr(price, "batch_factor", BATCH_FACTOR)
+    cached = price.cached_input_usd_per_mtok
+    return BatchPrice(
+        input_usd_per_mtok=factor * price.input_usd_per_mtok,
+        output_usd_per_mtok=factor * price.output_usd_per_mtok,
+        cached_input_usd_per_mtok=None if cached is None else factor * cached,
+        source=f"{getattr(price, 'source', None) or 'the job'}, {factor:g} of it for a batch",
+        as_of=getattr(price, "as_of", None),
+    )
+
+
+def _usual_price(endpoint: Endpoint, model: str, stated: Mapping[str, Price]) -> PriceLike | None:
     if price := endpoint.prices.get(model) or stated.get(model):
         return price
     name = (endpoint.models or {}).get(model, model)

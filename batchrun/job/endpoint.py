@@ -1,7 +1,7 @@
 """`[endpoint]`, and each `[endpoints.NAME]`: a service that answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -26,6 +26,9 @@ from batchrun.job.urls import base_url, is_loopback
 BASE_URLS = {"wandb": "https://api.inference.wandb.ai/v1", "openai": "https://api.openai.com/v1"}
 """Provider → base URL. Source: the vendors' documentation as of 2026-11."""
 
+
+REQUESTS, BATCH = "requests", "batch"
+"""Ways of sending: each row as a request of its own, or files of requests."""
 
 LITELLM_PREFIX = "wandb/"
 """Prefix of W&B models in LiteLLM; the endpoint itself does not know it."""
@@ -91,6 +94,14 @@ class Endpoint(Section):
         dict, 'what is added to each URL, such as `{api-version = "preview"}`', stated_query, shown="–"
     )
     allow_http: bool = setting(False, "send the key over http to other hosts", flag)
+    via: str = setting(
+        REQUESTS,
+        "requests, or batch: files of requests that the provider answers within 24 hours, for about half the price",
+        one_of(REQUESTS, BATCH),
+    )
+    batch_requests: int | None = setting(
+        None, "most requests in one batch", whole(1), shown="what the provider takes, up to 50,000"
+    )
     models: OptionalNames = setting(
         None,
         "models that are asked here: a list, or a table of the name in the job and the name here",
@@ -130,6 +141,10 @@ class Endpoint(Section):
         stated = [("project", self.project), ("api_key_env", self.api_key_env)]
         apart = [*stated, *self.secret_headers.items(), *self.query.items()]
         return f"{self.base_url}#{urlencode([(name, each) for name, each in apart if each is not None])}"
+
+    def sent_via(self, via: str) -> "Endpoint":
+        """Return the same endpoint with another way of sending."""
+        return self if self.via == via else replace(self, via=via)
 
     @property
     def is_loopback(self) -> bool:

@@ -25,6 +25,9 @@ class Limits(Section):
         None, "most tokens that the job may use, sent and received, over all executions", whole(1)
     )
     stop_at: str | None = setting(None, "time of day (HH:MM) at which to drain and stop", clock_time)
+    rest_by: str | None = setting(
+        None, "time of day (HH:MM) at which what no batch has answered is sent as ordinary requests", clock_time
+    )
     max_duration_s: OptionalSeconds = setting(
         None, "time of sending after which to drain and stop, such as 8h", duration_s, key="max_duration"
     )

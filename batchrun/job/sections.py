@@ -31,6 +31,7 @@ from batchrun.job.settings import (
     whole,
 )
 from batchrun.job.urls import store_url
+from batchrun.job.via import check_via
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +180,7 @@ class Job:
             object.__setattr__(self, "endpoint", first)
         check_endpoints(self.endpoints, self.models)
         check_served(self.endpoints, self.fallbacks.values(), "model.fallback")
+        check_via(self)
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -13,12 +13,14 @@ from batchrun.records.events import Paused as Paused
 from batchrun.records.events import Resumed as Resumed
 from batchrun.records.events import Spent as Spent
 from batchrun.records.events import Stop as Stop
+from batchrun.records.outcomes import BY_BATCH as BY_BATCH
 from batchrun.records.outcomes import AnswerSource as AnswerSource
 from batchrun.records.outcomes import Fault as Fault
 from batchrun.records.outcomes import Outcome as Outcome
 from batchrun.records.outcomes import OutcomeColumns as OutcomeColumns
 from batchrun.records.outcomes import Reply as Reply
 from batchrun.records.outcomes import Usage as Usage
+from batchrun.records.outcomes import named_endpoint as named_endpoint
 from batchrun.records.prompts import PATHS as PATHS
 from batchrun.records.prompts import Attachment as Attachment
 from batchrun.records.prompts import BadRow as BadRow
@@ -27,6 +29,7 @@ from batchrun.records.prompts import Prompt as Prompt
 from batchrun.records.prompts import Request as Request
 from batchrun.records.prompts import RequestKind as RequestKind
 from batchrun.records.prompts import Row as Row
+from batchrun.records.totals import BatchFigures as BatchFigures
 from batchrun.records.totals import EndpointFigures as EndpointFigures
 from batchrun.records.totals import Figures as Figures
 from batchrun.records.totals import LaneState as LaneState

@@ -68,9 +68,18 @@ class Outcome(NamedTuple):
     throttled: int = 0
     """How many of the attempts were rejected because of concurrency or a rate."""
     endpoint: str = ""
-    """Name of the endpoint that answered; empty where the job has one."""
+    """Name of the endpoint that answered; empty where the job has one. `BY_BATCH` follows it where a batch did."""
     answered_by: str = ""
     """The model that was asked in place of `model`, as its fallback; empty without one."""
+
+
+BY_BATCH = " (batch)"
+"""What follows the name of an endpoint, which may be empty, where the answer came in a batch: it has its own price."""
+
+
+def named_endpoint(endpoint: str) -> str:
+    """Return the name of an endpoint, whether it answered in a batch or not."""
+    return endpoint.removesuffix(BY_BATCH)
 
 
 class AnswerSource(NamedTuple):
@@ -79,7 +88,7 @@ class AnswerSource(NamedTuple):
     model: str
     """That was asked."""
     endpoint: str = ""
-    """Name of the endpoint; empty where the job has one, or nothing was sent."""
+    """Name of the endpoint; empty where the job has one, or nothing was sent. `BY_BATCH` may follow, as above."""
     answered_by: str = ""
     """The model that was asked in place of `model`, as its fallback; empty without one."""
     run: str = ""

@@ -94,6 +94,23 @@ class EndpointFigures(NamedTuple):
     """Why it is away or closed, or why a part of what it serves waits; empty when nothing is wrong."""
 
 
+class BatchFigures(NamedTuple):
+    """One batch of a run that is sent in batches, at one moment."""
+
+    number: int
+    """Of the run's batches, from 1."""
+    name: str
+    """The provider's; empty until it has one."""
+    status: str
+    """The provider's, such as `in_progress`; before it has one, `writing` or `uploading`; at the end, `collected`."""
+    requests: int
+    completed: int
+    """Answered, as far as the provider reports it."""
+    failed: int
+    expires_at_ms: int | None
+    """Unix time."""
+
+
 class WorkerFigures(NamedTuple):
     """One worker of a run on a cluster at one moment, by its last word."""
 
@@ -147,6 +164,8 @@ class Figures(NamedTuple):
     """Each endpoint; empty where there is one."""
     workers: tuple[WorkerFigures, ...] = ()
     """Each worker; empty where this process sends."""
+    batches: tuple[BatchFigures, ...] = ()
+    """Each batch that is not collected; empty where requests are sent one by one."""
 
 
 class LaneState(NamedTuple):

@@ -207,6 +207,12 @@ def _workers(summary: Summary) -> dict[str, str]:
     return {text: f"{engine[name]:,}" for text, name in names.items() if engine.get(name)}
 
 
+def _batches(summary: Summary) -> dict[str, str]:
+    batches = summary.batches or {}
+    left = {"batches that are not collected": f"{len(batches['open']):,}"} if batches.get("open") else {}
+    return {"batches collected": f"{batches['collected']:,}", **left} if batches else {}
+
+
 def _totals(summary: Summary) -> dict[str, str]:
     totals = {
         "rows completed": f"{summary.completed:,}",
@@ -218,6 +224,7 @@ def _totals(summary: Summary) -> dict[str, str]:
             for each in summary.fallbacks
         },
         **_workers(summary),
+        **_batches(summary),
         "tokens in": stated_text(summary.prompt_tokens),
         "tokens out": stated_text(summary.completion_tokens),
         "simulated cost" if summary.simulated else "cost": summary.cost_text,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from batchrun.job.catalogue import cap_text, spent_text
 from batchrun.prompts.count import left_s
 from batchrun.records import EndpointFigures, Figures
+from batchrun.report.batches import batches_text
 from batchrun.report.texts import duration_text, rows_text, short_count
 from batchrun.report.workers import workers_text
 
@@ -98,7 +99,7 @@ def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
     yield _Part(f"{figures.done:,}/{total}{noun}")
     if figures.rate_per_s is not None:
         yield _Part(f"{figures.rate_per_s:.1f}/s", 2)
-    yield _Part(f"{figures.in_flight}/{figures.limit} in flight", 3)
+    yield _Part(_flight(figures, now_ms), 3)
     yield from _endpoints(figures.endpoints)
     if figures.workers:
         yield _Part(workers_text(figures.workers), 8)
@@ -120,6 +121,13 @@ def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
     )
     if left is not None:
         yield _Part(f"about {duration_text(left)} left", 1)
+
+
+def _flight(figures: Figures, now_ms: int) -> str:
+    """Return what is under way: batches, or requests."""
+    if figures.batches:
+        return batches_text(figures.batches, now_ms)
+    return f"{figures.in_flight}/{figures.limit} in flight"
 
 
 def _endpoints(endpoints: Sequence[EndpointFigures]) -> Iterator[_Part]:

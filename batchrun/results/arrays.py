@@ -8,7 +8,15 @@ import pyarrow as pa
 from batchrun.answers.chat import Completion
 from batchrun.job.catalogue import PriceLike, cost_usd
 from batchrun.records import OutcomeColumns, Usage
-from batchrun.results.columns import ANSWERED_BY, COLUMNS, ENDPOINT, REUSED_FROM, labels, shown_completions
+from batchrun.results.columns import (
+    ANSWERED_BY,
+    COLUMNS,
+    ENDPOINT,
+    REUSED_FROM,
+    labels,
+    shown_completions,
+    shown_endpoint,
+)
 from batchrun.results.prices import PriceOf
 
 
@@ -76,7 +84,7 @@ def _endpoints(outcomes: OutcomeColumns, only_endpoint: str | None) -> Sequence[
     if _are_empty(names) and 0 not in attempts:
         return pa.repeat(pa.scalar(only_endpoint, pa.string()), len(names))
     return [
-        name or (only_endpoint if sent or kind is None else None)
+        shown_endpoint(name, only_endpoint if sent or kind is None else None)
         for name, sent, kind in zip(names, attempts, kinds, strict=True)
     ]
 

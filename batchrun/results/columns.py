@@ -10,7 +10,7 @@ from batchrun.answers.chat import NOTHING, Completion
 from batchrun.answers.columns import AnswerColumns, column_names, without_clashes
 from batchrun.answers.data_columns import NO_TYPES, Types
 from batchrun.answers.envelope import parse_completion
-from batchrun.records import OutcomeColumns
+from batchrun.records import OutcomeColumns, named_endpoint
 from batchrun.results.merge import kept_types
 
 
@@ -36,7 +36,8 @@ BEFORE_ANSWER = (
 ENDPOINT = Column(
     "endpoint",
     pa.string(),
-    "the endpoint that answered: its name in the job, or the host of the only one; null when nothing was sent",
+    "the endpoint that answered: its name in the job, or the host of the only one, with `(batch)` behind it where the"
+    " answer came in a batch; null when nothing was sent",
 )
 ANSWERED_BY = Column(
     "answered_by", pa.string(), "the model that answered in place of `model`, as its fallback; null when `model` did"
@@ -204,6 +205,16 @@ def labels(outcomes: OutcomeColumns) -> list[str]:
     """Return the id of each row; the row number if it has no id."""
     both = zip(outcomes["row"], outcomes["custom_id"], strict=True)
     return [str(row) if label is None else label for row, label in both]
+
+
+def shown_endpoint(name: str, only_endpoint: str | None) -> str | None:
+    """Return an endpoint as the results show it.
+
+    Args:
+        name: as `Outcome.endpoint` has it.
+        only_endpoint: stands where there is no name; None where it is not known, or nothing was sent.
+    """
+    return only_endpoint if not name else name if named_endpoint(name) else f"{only_endpoint or ''}{name}".strip()
 
 
 class LostAnswer(Exception):

@@ -5,7 +5,7 @@ from typing import Any
 
 from batchrun.checkpoint.history import CLOSED, ExecutionTimes, PauseTimes
 from batchrun.job.sections import Job
-from batchrun.records import AnswerSource, EndpointFigures, ModelTotals, Parts, summed
+from batchrun.records import AnswerSource, EndpointFigures, ModelTotals, Parts, named_endpoint, summed
 from batchrun.results.executions import utc_text
 from batchrun.results.prices import PriceOf
 from batchrun.results.recorded import Recorded
@@ -25,16 +25,20 @@ def endpoint_entries(job: Job, parts: Parts, prices: PriceOf, recorded: Recorded
         prices: of each model at each endpoint.
         recorded: what the checkpoint has noted.
     """
-    if not job.has_several_endpoints and not any(source.endpoint for source in parts):
+    if not job.has_several_endpoints and not any(named_endpoint(source.endpoint) for source in parts):
         return []
-    names = dict.fromkeys(name for name in (*job.endpoints, *(source.endpoint for source in parts)) if name)
+    names = dict.fromkeys(
+        name for name in (*job.endpoints, *(named_endpoint(source.endpoint) for source in parts)) if name
+    )
     figures = {each.name: each for each in recorded.endpoints}
     executions = recorded.executions
     return [
         {
             "name": name,
             "base_url": job.endpoints[name].base_url if name in job.endpoints else None,
-            **_sums({source: sums for source, sums in parts.items() if source.endpoint == name}, prices),
+            **_sums(
+                {source: sums for source, sums in parts.items() if named_endpoint(source.endpoint) == name}, prices
+            ),
             "in_flight": figures[name].in_flight if name in figures else 0,
             "limit": figures[name].limit if name in figures else recorded.limits.get(name, 0),
             **_state(name, figures.get(name), executions[-1] if executions else None),

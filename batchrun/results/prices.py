@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from batchrun.job.catalogue import PriceLike, price_entry, price_of
+from batchrun.job.endpoint import BATCH, REQUESTS
 from batchrun.job.sections import Job
+from batchrun.records import BY_BATCH, named_endpoint
 
 PriceOf = Callable[[str, str], PriceLike | None]
 """Returns the price of a model at an endpoint, both by their names in the job; None when it is not known."""
@@ -35,15 +37,17 @@ def price_entries(job: Job, models: Iterable[str]) -> list[dict[str, Any]]:
     """Return the prices that are known of models as entries of run.json; with the endpoint where there are several."""
     price = prices_at(job)
     places = [(model, endpoint) for model in models for endpoint in job.serving(model)]
+    ways = {name: BY_BATCH if endpoint.via == BATCH else "" for name, endpoint in job.endpoints.items()}
     return [
         {"model": model, **({"endpoint": endpoint} if endpoint else {}), **entry}
         for model, endpoint in places
-        if (entry := price_entry(price(endpoint, model))) is not None
+        if (entry := price_entry(price(endpoint + ways[endpoint], model))) is not None
     ]
 
 
 def _price(job: Job, endpoint: str, model: str) -> PriceLike | None:
-    if endpoint in job.endpoints:
-        return price_of(job.endpoints[endpoint], model, job.prices)
-    prices = [_price(job, name, model) for name in job.serving(model)]
+    name, via = named_endpoint(endpoint), BATCH if endpoint.endswith(BY_BATCH) else REQUESTS
+    if name in job.endpoints:
+        return price_of(job.endpoints[name].sent_via(via), model, job.prices)
+    prices = [_price(job, name + endpoint.removeprefix(named_endpoint(endpoint)), model) for name in job.serving(model)]
     return prices[0] if prices and all(price == prices[0] for price in prices) else job.prices.get(model)

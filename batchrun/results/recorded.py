@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from batchrun.checkpoint.history import ExecutionTimes
 from batchrun.checkpoint.reader import Failures
 from batchrun.endpoint.pool.budget import Amount
-from batchrun.records import EndpointFigures, RowCount, WorkerFigures
+from batchrun.records import BatchFigures, EndpointFigures, RowCount, WorkerFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,10 @@ class Recorded(NamedTuple):
     """Each endpoint of several, while the run runs."""
     workers: tuple[WorkerFigures, ...] = ()
     """Each worker of a cluster, while the run runs."""
+    batches: tuple[BatchFigures, ...] = ()
+    """Each batch of the run, the collected ones too."""
+    batches_held: Amount = Amount()
+    """What is set aside for those that are not collected."""
     workers_lost: int = 0
     """Workers that have died, over all executions."""
     put_back: int = 0

@@ -13,6 +13,7 @@ from batchrun.errors import RunDirectoryError
 from batchrun.job.judging import JUDGE
 from batchrun.prompts.count import output_rows, rows_left
 from batchrun.records import EndpointFigures, Figures, ModelTotals, RowCount, WorkerFigures, summed
+from batchrun.results.batches import batch_figures, held, open_batches
 from batchrun.results.executions import pause_entries, pause_reason
 from batchrun.results.recorded import Findings, Recorded, Status
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, SUMMARY, stored_job
@@ -99,6 +100,7 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         checkpoint: open.
         is_running: whether a process works on the run.
     """
+    batches = checkpoint.batches()
     rows, is_exact = checkpoint.fact(facts.TOTAL), checkpoint.fact(facts.IS_TOTAL_EXACT) is True
     settled = summed(checkpoint.totals().values()).requests
     total = None if rows is None else output_rows(RowCount(rows, is_exact), per_row=1, settled=settled)
@@ -114,6 +116,8 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         unwanted=(checkpoint.fact(facts.UNWANTED) or 0) if is_running else 0,
         endpoints=_noted(EndpointFigures, checkpoint.fact(facts.ENDPOINTS_NOW)) if is_running else (),
         workers=_noted(WorkerFigures, checkpoint.fact(facts.WORKERS_NOW)) if is_running else (),
+        batches=tuple(batch_figures(row) for row in batches),
+        batches_held=held(batches),
         workers_lost=checkpoint.fact(facts.WORKERS_LOST) or 0,
         put_back=checkpoint.fact(facts.PUT_BACK) or 0,
         limits=checkpoint.last_limits(),
@@ -199,6 +203,7 @@ def figures_of(directory: Path) -> Figures:
         unwanted=recorded.unwanted,
         endpoints=recorded.endpoints,
         workers=recorded.workers,
+        batches=open_batches(recorded.batches),
     )
 
 

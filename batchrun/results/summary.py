@@ -12,6 +12,7 @@ from batchrun.job.catalogue import cost_text
 from batchrun.job.sections import Job
 from batchrun.prompts.count import left_s
 from batchrun.records import Parts, summed
+from batchrun.results.batches import batches_entry
 from batchrun.results.endpoint_entries import endpoint_entries
 from batchrun.results.executions import execution_entries, pause_text, utc_text
 from batchrun.results.prices import PriceOf, has_price, price_entries, prices_at
@@ -98,6 +99,10 @@ class Summary:
     `in_flight`, `limit` (the most that it may have in flight), `rows` and `state` (`open`, `silent` or `starting`); and
     over all executions, how many workers were lost (`workers_lost`), and how many rows they had (`put_back`). None
     elsewhere."""
+    batches: dict[str, Any] | None = None
+    """Of a run that was sent in batches: how many are `collected`; those that are `open`, each with `number`, `id` and
+    `status` of the provider, `requests`, of these `completed` and `failed` so far, and `expires_at`; and what is set
+    aside for these (`set_aside_usd`, `set_aside_tokens`). None elsewhere."""
     reused: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One entry per `run` whose answers were taken (`reuse`), and for how many `rows`: nothing was sent for them."""
     fallbacks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -224,6 +229,7 @@ def summarize(
         copies=recorded.copies,
         endpoints=endpoint_entries(job, parts, prices, recorded),
         engine=_engine(job, recorded),
+        batches=batches_entry(recorded.batches, recorded.batches_held),
         reused=reused_rows(parts),
         fallbacks=fallback_rows(parts),
         **_times(recorded, prices, sums.requests),

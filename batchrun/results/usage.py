@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from batchrun.job.catalogue import cost_usd
 from batchrun.records import AnswerSource, ModelTotals, Parts, Usage, summed
-from batchrun.results.columns import ANSWERED_BY, ENDPOINT, Column
+from batchrun.results.columns import ANSWERED_BY, ENDPOINT, Column, shown_endpoint
 from batchrun.results.prices import PriceOf
 
 MODEL_COLUMNS = (
@@ -58,7 +58,7 @@ def usage_rows(parts: Parts, prices: PriceOf, only_endpoint: str | None = None) 
     return [
         {
             **_row(source.model, totals, _cost_usd(source, totals, prices)),
-            ENDPOINT.name: source.endpoint or (only_endpoint if totals.attempts else None),
+            ENDPOINT.name: shown_endpoint(source.endpoint, only_endpoint if totals.attempts else None),
             ANSWERED_BY.name: source.answered_by or None,
         }
         for source, totals in _without_runs(parts).items()

@@ -60,7 +60,7 @@ class Simulator:
             shares=lambda: self._shares,
             fates=self._fates,
             cached=self._cached_tokens,
-            bill=self.stats.bill,
+            bill=lambda key, usage: self.stats.bill(key, usage),
         )
         self._batches = Service(model, self._refusal)
 

@@ -14,10 +14,8 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from batchrun import __version__
-from batchrun.endpoint.http.body import MAX_ANSWER_BYTES, BodyReader, TooLong
-from batchrun.endpoint.http.collected import BrokenOff
+from batchrun.endpoint.http.body import MAX_ANSWER_BYTES, BodyReader, BrokenOff, TooLong
 from batchrun.endpoint.http.deadlines import Deadlines
-from batchrun.endpoint.http.sweep import Sweep
 from batchrun.endpoint.http.wire import Connector, StaleError, Wire
 from batchrun.endpoint.key import Secret
 from batchrun.errors import EndpointRefused
@@ -79,22 +77,13 @@ class HttpClient:
         """
         self._base_url = base_url
         self._query = f"?{urlencode(query)}" if query else ""
-        self._headers = {
-            "Content-Type": "application/json",
-            "User-Agent": f"batchrun/{__version__}",
-            "Accept-Encoding": "identity",
-        }
-        if key is not None:
-            self._headers["Authorization"] = f"Bearer {key.reveal()}"
-        for name, value in headers.items():
-            self._headers[name] = value.reveal() if isinstance(value, Secret) else value
-        self._hide = _hiding([key, *headers.values()])
+        self._headers = {"Content-Type": "application/json", **revealed(key, headers)}
+        self._hide = hiding([key, *headers.values()])
         self._connections = connections
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
+        self._bodies = BodyReader()
         self._deadlines = Deadlines(timeout_s)
-        self._sweep = Sweep(timeout_s)
-        self._bodies = BodyReader(self._sweep)
 
     async def __aenter__(self) -> Self:
         self._connector = Connector(limit=self._connections, keepalive_timeout=MAX_CONNECTIONS_KEPT_S, ttl_dns_cache=60)
@@ -105,7 +94,6 @@ class HttpClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._deadlines.close()
-        self._sweep.close()
         await self._connector.close()
 
     def send(self, body: bytes, kind: RequestKind = "chat") -> Coroutine[Any, Any, Reply | Fault]:
@@ -117,7 +105,6 @@ class HttpClient:
 
         A stream that sends pieces is not silent.
         """
-        self._sweep.look()  # so that what came a moment ago counts
         return self._deadlines.expire(attempt, silent_s)
 
     async def models(self) -> Reply | Fault:
@@ -131,7 +118,7 @@ class HttpClient:
             method,
             url,
             self._headers,
-            proxy=_proxy_for(url),
+            proxy=proxy_for(url),
             connect_timeout_s=self._connect_timeout_s,
         )
 
@@ -150,9 +137,9 @@ class HttpClient:
             is_late = self._deadlines.end(task)
             if not is_late:
                 raise
-            return _fault(TimeoutError(), began_s)
+            return fault_of(TimeoutError(), began_s)
         except StaleError as stale:
-            fault = _fault(stale.broken, began_s)
+            fault = fault_of(stale.broken, began_s)
             return fault._replace(is_stale=fault.latency_s < _STALE_S)
         except aiohttp.ClientHttpProxyError as refused:  # not the endpoint's, but its status says why
             latency_s = time.perf_counter() - began_s
@@ -160,14 +147,14 @@ class HttpClient:
                 return Fault("connection", _PROXY_FAILS.format(refused.status), latency_s, was_sent=False)
             return Reply(refused.status, _NO_HEADERS, _PROXY_REFUSES, latency_s)
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, TooLong, BrokenOff) as error:
-            return _fault(error, began_s)
+            return fault_of(error, began_s)
         finally:
             if not is_late:
                 self._deadlines.end(task)
         latency_s = time.perf_counter() - began_s
         if self._hide is not None:
             content = self._hide(content)
-        headers = _NO_HEADERS if 200 <= answer.status < 300 else self._kept(answer.header)
+        headers = _NO_HEADERS if 200 <= answer.status < 300 else self._kept(answer.headers.get)
         return _new(Reply, (answer.status, headers, content, latency_s))
 
     def _extend(self, task: asyncio.Task[None], began_s: float) -> None:
@@ -183,7 +170,7 @@ class HttpClient:
         return {name: self._hide(value.encode("utf-8", "replace")).decode() for name, value in kept.items()}
 
 
-def _hiding(values: Iterable[str | Secret | None]) -> Callable[[bytes], bytes] | None:
+def hiding(values: Iterable[str | Secret | None]) -> Callable[[bytes], bytes] | None:
     """Return a function that hides every secret among some values; None without one."""
     secrets = [part for value in values if isinstance(value, Secret) for part in value.parts()]
     if len(secrets) < 2:
@@ -195,6 +182,14 @@ def _hiding(values: Iterable[str | Secret | None]) -> Callable[[bytes], bytes] |
         return data
 
     return hide
+
+
+def revealed(key: Secret | None, headers: Mapping[str, str | Secret]) -> dict[str, str]:
+    """Return the headers of all requests to an endpoint, with its secrets."""
+    made = {"User-Agent": f"batchrun/{__version__}", "Accept-Encoding": "identity"}
+    if key is not None:
+        made["Authorization"] = f"Bearer {key.reveal()}"
+    return made | {name: value.reveal() if isinstance(value, Secret) else value for name, value in headers.items()}
 
 
 class _Wires(dict[RequestKind, Wire]):
@@ -209,7 +204,7 @@ class _Wires(dict[RequestKind, Wire]):
         return wire
 
 
-def _proxy_for(url: str) -> str | None:
+def proxy_for(url: str) -> str | None:
     """Return the proxy that the environment names for a URL; None for a loopback address.
 
     aiohttp would look it up at every request, and would read a password for it from `~/.netrc`.
@@ -229,7 +224,8 @@ def _proxy_for(url: str) -> str | None:
     return f"http://{proxy}"  # as curl does
 
 
-def _fault(error: Exception, began_s: float) -> Fault:
+def fault_of(error: Exception, began_s: float) -> Fault:
+    """Return why an exchange that began then brought no reply."""
     kind, message = _translated(error)
     return Fault(kind, message, time.perf_counter() - began_s, not isinstance(error, _NO_CONNECTION))
 

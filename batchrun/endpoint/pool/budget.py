@@ -4,9 +4,10 @@ What answers stated plus what is set aside never exceeds a cap, whatever the ans
 cut off, or answered too late, may have been billed or not: what was set aside for it stays set aside.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass
+from functools import reduce
 from math import ceil, inf
 from typing import NamedTuple
 
@@ -165,6 +166,46 @@ class Budget:
         free = Amount(self.account.room.usd - self.owed.usd, self.account.room.tokens - self.owed.tokens)
         changes = (max(change.usd, -max(0.0, free.usd)), max(change.tokens, -max(0.0, free.tokens)))
         self.account.room = self.account.room.plus(Amount(*changes))
+
+    def worst(self, request: Request) -> Amount:
+        """Return the most that a request can use."""
+        return self._scaled(*self._worst(request))
+
+    def hold(self, amount: Amount, *, is_begun: bool = False) -> bool:
+        """Set an amount aside for requests in a batch, over executions; return whether there was room.
+
+        What is held does not count in `owed`: the batch is noted with it, until `collected` has its answers.
+
+        Args:
+            amount: the most that they can use.
+            is_begun: whether they were sent by an earlier execution: then it is held in any case.
+        """
+        owed, room = self.owed, self.account.room
+        lacks_tokens = owed.tokens + amount.tokens > room.tokens
+        if not is_begun and (lacks_tokens or owed.usd + amount.usd > room.usd):
+            self.refuse(amount, lacks_tokens=lacks_tokens)
+            return False
+        self.account.room = room.plus(Amount(-amount.usd, -amount.tokens))
+        return True
+
+    def collected(self, held: Amount, usages: Iterable[tuple[str, Usage]], unstated: float) -> None:
+        """Free what was held for a batch, and book what its answers state.
+
+        Args:
+            held: for the batch.
+            usages: model and usage of each answer.
+            unstated: share of what was held that stays set aside, for lines whose answers did not arrive, in [0, 1].
+        """
+        self.account.room = self.account.room.plus(held)
+        used = [each for model, usage in usages if (each := self._used(model, usage)) is not None]
+        total = reduce(Amount.plus, used, Amount())
+        self.account.spent_usd += total.usd
+        self.account.spent_tokens += total.tokens
+        if unstated:
+            self.account.unstated = self.account.unstated.plus(
+                Amount(unstated * held.usd, ceil(unstated * held.tokens))
+            )
+        self._learn(held, total)
 
     def give_back(self, reserve: Reserve) -> None:
         """Free what was set aside for a request that was not sent."""

@@ -41,12 +41,16 @@ class Repair:
             answer: the parsed answer that does not fit.
             complaint: what is wrong with it.
         """
+        return request._replace(body=self.body_again(first_body, answer, complaint))
+
+    def body_again(self, first_body: bytes, answer: Mapping[str, Any], complaint: Complaint) -> bytes:
+        """Return the body of the request that asks again; see `asked_again`."""
         asked: dict[str, Any] = orjson.loads(first_body)
         more = repair_messages(self._schema.schema, shown_of(answer).response, complaint)
         key = "messages" if "messages" in asked else "input"
         before = asked[key]
         asked[key] = [*([{"role": "user", "content": before}] if isinstance(before, str) else before), *more]
-        return request._replace(body=orjson.dumps(asked))
+        return orjson.dumps(asked)
 
 
 _MOST_SCHEMA = 4_000

@@ -21,7 +21,7 @@ from batchrun.job.catalogue import (
     usd_text,
     used_text,
 )
-from batchrun.job.endpoint import Endpoint
+from batchrun.job.endpoint import BATCH, Endpoint
 from batchrun.job.sections import Job, Limits
 from batchrun.prompts.bundles import Together
 from batchrun.records import RowCount
@@ -82,7 +82,7 @@ def look_ahead(
     costs = [model.usd for model in models]
     limits = job.limits
     seconds, pace = None, ""
-    if slots is not None:
+    if slots is not None and job.endpoint.via != BATCH:  # the provider takes the time that it takes
         slots = min(slots, limits.max_concurrency)
         seconds = time_range(models, slots, limits.requests_per_minute, limits.tokens_per_minute)
         pace = _pace(seconds, time_range(models, slots), slots, limits)

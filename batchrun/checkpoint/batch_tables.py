@@ -1,0 +1,105 @@
+"""The tables of batches, which only a run by batches has, and their rows."""
+
+import sqlite3
+from typing import NamedTuple
+
+TABLES = (
+    """
+CREATE TABLE IF NOT EXISTS batches (
+    id INTEGER PRIMARY KEY,       -- from 1
+    model TEXT NOT NULL,
+    kind TEXT NOT NULL,           -- of its requests
+    step TEXT NOT NULL,           -- the last that is known to be done; see STEPS
+    requests INTEGER NOT NULL,
+    reserved_usd REAL NOT NULL,   -- set aside until it is collected
+    reserved_tokens REAL NOT NULL,
+    planned_at_ms INTEGER NOT NULL,
+    file TEXT,                    -- the provider's name of its input file
+    name TEXT,                    -- the provider's name of the batch
+    status TEXT,                  -- the provider's
+    completed INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    created_at_ms INTEGER,
+    expires_at_ms INTEGER,
+    message TEXT                  -- why it failed
+)""",
+    """
+CREATE TABLE IF NOT EXISTS batch_lines (
+    id INTEGER PRIMARY KEY,       -- of the request, as of its outcome
+    batch INTEGER NOT NULL,       -- 0: it waits for the next one
+    key BLOB NOT NULL,            -- request_key
+    custom_id TEXT,
+    attempts INTEGER NOT NULL,    -- in earlier batches, as are the three that follow
+    throttled INTEGER NOT NULL,
+    spent INTEGER NOT NULL,
+    repairs INTEGER NOT NULL,
+    body BLOB                     -- of a repair
+)""",
+    "CREATE INDEX IF NOT EXISTS batch_lines_of ON batch_lines (batch)",
+)
+
+WRITING, WRITTEN, UPLOADED, CREATING, CREATED, COLLECTED = (
+    "writing",
+    "written",
+    "uploaded",
+    "creating",
+    "created",
+    "collected",
+)
+STEPS = (WRITING, WRITTEN, UPLOADED, CREATING, CREATED, COLLECTED)
+
+
+class BatchRow(NamedTuple):
+    """A row of `batches`."""
+
+    id: int
+    model: str
+    kind: str
+    step: str
+    requests: int
+    reserved_usd: float
+    reserved_tokens: float
+    planned_at_ms: int
+    file: str | None = None
+    name: str | None = None
+    status: str | None = None
+    completed: int = 0
+    failed: int = 0
+    created_at_ms: int | None = None
+    expires_at_ms: int | None = None
+    message: str | None = None
+
+
+class LineRow(NamedTuple):
+    """A row of `batch_lines`."""
+
+    id: int
+    batch: int
+    key: bytes
+    custom_id: str | None
+    attempts: int = 0
+    throttled: int = 0
+    spent: int = 0
+    repairs: int = 0
+    body: bytes | None = None
+
+
+def read_batches(connection: sqlite3.Connection) -> list[BatchRow]:
+    """Return the batches of a checkpoint; none where the run has never sent any."""
+    if not _has_tables(connection):
+        return []
+    return [BatchRow(*row) for row in connection.execute("SELECT * FROM batches ORDER BY id")]
+
+
+def forget_others(connection: sqlite3.Connection) -> None:
+    """Forget lines of requests that are not in the temporary table `asked`: their answers are paid, and not used."""
+    if _has_tables(connection):
+        connection.execute(
+            "DELETE FROM batch_lines WHERE NOT EXISTS "
+            "(SELECT 1 FROM asked WHERE asked.id = batch_lines.id AND asked.key = batch_lines.key)"
+        )
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    (count,) = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'batch_lines'").fetchone()
+    return bool(count)

@@ -1,0 +1,182 @@
+"""The batches of a run, and which requests are in them: noted before anybody relies on it.
+
+Two tables, which only a run by batches has. A request that is in a batch, or waits for the next one, has a line; a line
+leaves in the transaction that finds its outcome on the disk. So a request has an outcome, or a line, or was never sent.
+A change is queued like an outcome; `committed` waits until it is in the file.
+"""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from batchrun.checkpoint.batch_tables import TABLES, BatchRow, LineRow
+from batchrun.checkpoint.file import connect, translated
+from batchrun.checkpoint.models import ModelNumbers
+from batchrun.checkpoint.queue import WriteQueue
+from batchrun.checkpoint.totals import Extra
+from batchrun.records import Request
+
+_WIDTH = 9  # of a line
+_MOST_LINES = 200  # in one statement
+_LINES = "INSERT OR REPLACE INTO batch_lines VALUES "
+_MARKS = f"({', '.join('?' * _WIDTH)})"
+_MOST_IDS = 500
+
+
+class BatchLog:
+    """Writes and reads the batches of one checkpoint."""
+
+    def __init__(
+        self, path: Path, queue: WriteQueue, models: ModelNumbers, refresh: Callable[[], None] = lambda: None
+    ) -> None:
+        """Prepare; nothing is read or written.
+
+        Args:
+            path: of the checkpoint.
+            queue: of its writer.
+            models: their numbers.
+            refresh: has what was settled meanwhile seen by those who read the input again.
+        """
+        self._path, self._queue, self._models = path, queue, models
+        self.refresh = refresh
+        self.number_of = models.number_of
+        self.id_of = models.id_of
+        self._reader: sqlite3.Connection | None = None
+        self._lock = threading.Lock()  # SQLite crashes where a connection is closed that another thread is using
+
+    # The event loop: never waits, but in `committed`.
+
+    def open(self) -> None:
+        """Have the tables made, if there are none."""
+        for statement in TABLES:
+            self._queue.run(statement)
+
+    def note(self, batch: BatchRow) -> None:
+        """Have a batch written, in the place of what was known of it."""
+        self._queue.run(f"INSERT OR REPLACE INTO batches VALUES ({', '.join('?' * len(batch))})", *batch)
+
+    def add_lines(self, lines: Sequence[LineRow]) -> None:
+        """Have lines written; each takes the place of an earlier one of its request."""
+        for statement in _insertions(lines):
+            self._queue.run(*statement)
+
+    def put_back(self, batch: int, *, is_known: bool = False) -> None:
+        """Have all lines of a batch wait for the next one.
+
+        Args:
+            batch: its number.
+            is_known: whether the batch stays noted.
+        """
+        self._queue.run("UPDATE batch_lines SET batch = 0 WHERE batch = ?", batch)
+        if not is_known:
+            self._queue.run("DELETE FROM batches WHERE id = ?", batch)
+
+    def collected(self, batch: BatchRow, again: Sequence[LineRow], extras: Iterable[Extra]) -> None:
+        """Have a batch noted as collected, in one transaction. Its outcomes must be committed.
+
+        Args:
+            batch: as it ended.
+            again: its lines that wait for the next one.
+            extras: what answers have used that are not in an outcome.
+        """
+        note = (f"INSERT OR REPLACE INTO batches VALUES ({', '.join('?' * len(batch))})", tuple(batch))
+        forget = ("DELETE FROM batch_lines WHERE batch = ?", (batch.id,))
+        statements = [note, forget, *((sql, tuple(values)) for sql, *values in _insertions(again))]
+        self._queue.run_together(statements, list(extras))
+
+    def hand_over(self, extras: Iterable[Extra]) -> None:
+        """Have the lines forgotten that wait for the next batch: other requests are sent in their place."""
+        self._queue.run_together([("DELETE FROM batch_lines WHERE batch = 0", ())], list(extras))
+
+    async def committed(self) -> None:
+        """Wait until all that was queued is in the file, and on the disk."""
+        ticket = self._queue.ticket()
+        while not self._queue.is_written(ticket):  # noqa: ASYNC110  # the writer is a thread
+            await asyncio.sleep(0.005)
+        await asyncio.to_thread(self._force)
+
+    def _force(self) -> None:
+        log = self._path.with_name(self._path.name + "-wal")
+        with contextlib.suppress(OSError):  # another thread forces it too, and reports what fails
+            handle = os.open(log, os.O_RDWR)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    # Any thread.
+
+    def close(self) -> None:
+        """Close the connection, when no other thread is using it."""
+        with self._lock:
+            if self._reader is not None:
+                self._reader.close()
+            self._reader = None
+
+    def batches(self) -> list[BatchRow]:
+        """Return all batches, the first one first."""
+        return [BatchRow(*row) for row in self._read("SELECT * FROM batches ORDER BY id")]
+
+    def lines(self, batch: int) -> list[tuple[LineRow, bool]]:
+        """Return the lines of a batch, and of each whether its request has an outcome."""
+        query = (
+            "SELECT batch_lines.*, outcomes.id IS NOT NULL FROM batch_lines LEFT JOIN outcomes USING (id) "
+            "WHERE batch = ?"
+        )
+        return [(LineRow(*row[:-1]), bool(row[-1])) for row in self._read(query, batch)]
+
+    def waiting(self) -> tuple[int, list[Extra]]:
+        """Return how many lines wait for the next batch, and the attempts that were made for them."""
+        query = (
+            "SELECT id >> 16 & 255, count(*), sum(attempts), sum(throttled) FROM batch_lines WHERE batch = 0 GROUP BY 1"
+        )
+        names = {number: name for name, number in self._models.numbers.items()}
+        rows = self._read(query)
+        extras = [Extra(names[model], attempts=made, throttled=throttled) for model, _, made, throttled in rows]
+        return sum(count for _, count, _, _ in rows), [each for each in extras if each.attempts]
+
+    def to_send(self, requests: Sequence[Request]) -> list[tuple[Request, LineRow | None]]:
+        """Return those of some requests that are neither settled nor in a batch; with the line of one that was."""
+        by_id = {self._models.id_of(each): each for each in requests}
+        ids, lines, settled = list(by_id), dict[int, LineRow](), set[int]()
+        for first in range(0, len(ids), _MOST_IDS):
+            some = ids[first : first + _MOST_IDS]
+            marks = ", ".join("?" * len(some))
+            found = self._read(
+                f"SELECT 1, id, batch, key, custom_id, attempts, throttled, spent, repairs, body FROM batch_lines "
+                f"WHERE id IN ({marks}) UNION ALL "
+                f"SELECT 0, id, 0, x'', NULL, 0, 0, 0, 0, NULL FROM outcomes WHERE id IN ({marks})",
+                *some,
+                *some,
+            )
+            for is_line, *values in found:
+                if is_line:
+                    lines[values[0]] = LineRow(*values)
+                else:
+                    settled.add(values[0])
+        left: list[tuple[Request, LineRow | None]] = []
+        for number, request in by_id.items():
+            line = lines.get(number)
+            if line is not None and line.key != request.key:
+                line = None  # of another text in the place of this one
+            if number not in settled and (line is None or line.batch == 0):
+                left.append((request, line))
+        return left
+
+    def _read(self, query: str, *values: Any) -> list[Any]:
+        with self._lock, translated(self._path):
+            if self._reader is None:
+                self._reader = connect(self._path)
+            return self._reader.execute(query, values).fetchall()
+
+
+def _insertions(lines: Sequence[LineRow]) -> Iterable[Any]:
+    """Yield statements that insert lines, each with its values behind it."""
+    for first in range(0, len(lines), _MOST_LINES):
+        some = lines[first : first + _MOST_LINES]
+        yield (_LINES + ", ".join([_MARKS] * len(some)), *(value for line in some for value in line))

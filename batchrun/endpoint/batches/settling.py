@@ -1,0 +1,167 @@
+"""What becomes of the lines of a batch that has ended: outcomes, or requests that are sent again. Pure.
+
+The same table of verdicts holds as for single requests. What differs is what a batch is: all its lines were sent at the
+same time, so there is nothing to pace, and a line that may be sent again goes into the next batch.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from batchrun.endpoint.pool.outcomes import kept
+from batchrun.endpoint.pool.repair import Repair
+from batchrun.endpoint.pool.replies import judge
+from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, ForRow, ForRun, Verdict
+from batchrun.records import BY_BATCH, Outcome, Reply, RequestKind, Usage
+
+_LEAST_COST = ATTEMPT // 4
+"""What another round costs a line at least, also after a rejection that costs a single request nothing."""
+
+_ENOUGH_REFUSED = 10
+"""Lines of a batch that must all be refused, and none answered, until the job and not its rows is taken to be wrong."""
+
+_MISSING = Reply(500, {}, b'{"error":{"message":"the batch has no line for this request"}}', 0.0)
+
+
+class Line(NamedTuple):
+    """One request in a batch, and what has happened to it before."""
+
+    id: int
+    """Its number in the checkpoint."""
+    row: int
+    model: str
+    sample: int
+    key: bytes
+    custom_id: str | None
+    attempts: int = 0
+    throttled: int = 0
+    spent: int = 0
+    """Of what is allowed, in hundredths of an attempt."""
+    repairs: int = 0
+    body: bytes | None = None
+    """Of a repair; None: the row's own."""
+
+
+class Again(NamedTuple):
+    """A line that is sent again, and what its answer has used."""
+
+    line: Line
+    usage: Usage
+
+
+class Rules(NamedTuple):
+    """What lines are judged by."""
+
+    kind: RequestKind
+    endpoint: str
+    """Name of the endpoint; empty where the job has one."""
+    max_attempts: int
+    repair: Repair | None
+    body_of: Callable[[Line], bytes | None]
+    """Returns the body that a line was sent with; None where it is not known any more."""
+
+
+def settled(line: Line, reply: Reply | None, rules: Rules, now_ms: int) -> Outcome | Again:
+    """Return what becomes of a line.
+
+    Args:
+        line: of the batch.
+        reply: to it; None: it was not run, and costs no attempt.
+        rules: to judge by.
+        now_ms: Unix time.
+    """
+    if reply is None:
+        return Again(line, Usage())
+    verdict = judge(reply, rules.kind)
+    line = line._replace(attempts=line.attempts + 1)
+    if verdict.kind is None:
+        return _checked(line, reply, verdict, rules, now_ms)
+    effect = EFFECTS[verdict.kind]
+    if effect.row is ForRow.FAILED:
+        return _outcome(line, reply, verdict, rules, now_ms)
+    spent = line.spent + max(effect.row.cost, _LEAST_COST)
+    throttled = line.throttled + (effect.row is ForRow.AGAIN_FREE)
+    line = line._replace(spent=spent, throttled=throttled)
+    if spent >= rules.max_attempts * ATTEMPT:
+        return _outcome(line, reply, verdict, rules, now_ms)
+    return Again(line, verdict.usage)
+
+
+def missing(line: Line, rules: Rules, now_ms: int) -> Outcome | Again:
+    """Return what becomes of a line that a completed batch does not have."""
+    return settled(line, _MISSING, rules, now_ms)
+
+
+def refusal(reply: Reply | None, kind: RequestKind) -> Verdict | None:
+    """Return why the whole run may be refused, as far as one line shows; None where it is the line's own matter."""
+    verdict = None if reply is None else judge(reply, kind)
+    if verdict is None or verdict.kind is None:
+        return None
+    run = EFFECTS[verdict.kind].run
+    return verdict if run in (ForRun.STOPS, ForRun.STOPS_RESUMABLE, ForRun.CONTINUES_OR_STOPS) else None
+
+
+def stops_run(refused: int, total: int, verdict: Verdict) -> bool:
+    """Return whether a batch of which no line was answered ends the run.
+
+    Args:
+        refused: how many of its lines were refused for the same reason.
+        total: how many it has.
+        verdict: on one of them.
+    """
+    assert verdict.kind is not None
+    is_of_job = EFFECTS[verdict.kind].row is ForRow.FAILED
+    return refused == total and (refused >= _ENOUGH_REFUSED or not is_of_job)
+
+
+def refused_outcome(line: Line, message: str, now_ms: int, endpoint: str) -> Outcome:
+    """Return the failure of a line that the provider refused before the batch began."""
+    return _made(line, "bad_request", message, None, None, Usage(), now_ms, endpoint)
+
+
+def _checked(line: Line, reply: Reply, verdict: Verdict, rules: Rules, now_ms: int) -> Outcome | Again:
+    """Return an answer that fits the job's schema; have one that does not asked again, or fail."""
+    repair = rules.repair
+    complaint = None if repair is None or verdict.answer is None else repair.complaint(verdict.answer)
+    if complaint is None or repair is None or verdict.answer is None:
+        return _outcome(line, reply, verdict, rules, now_ms)
+    if EFFECTS[complaint.kind].row is ForRow.REPAIR and line.repairs < repair.attempts:
+        first = rules.body_of(line)
+        body = None if first is None else repair.body_again(first, verdict.answer, complaint)
+        return Again(line._replace(repairs=line.repairs + 1, body=body), verdict.usage)
+    return _outcome(line, reply, Verdict(complaint.kind, complaint.text, verdict.usage), rules, now_ms)
+
+
+def _outcome(line: Line, reply: Reply, verdict: Verdict, rules: Rules, now_ms: int) -> Outcome:
+    shown = reply if verdict.kind is None else kept(reply)
+    assert isinstance(shown, Reply)
+    message = verdict.message or None
+    return _made(line, verdict.kind, message, reply.status, shown.body, verdict.usage, now_ms, rules.endpoint)
+
+
+def _made(
+    line: Line,
+    kind: str | None,
+    message: str | None,
+    status: int | None,
+    body: bytes | None,
+    usage: Usage,
+    now_ms: int,
+    endpoint: str,
+) -> Outcome:
+    return Outcome(
+        line.row,
+        line.model,
+        line.sample,
+        line.key,
+        line.custom_id,
+        kind,
+        message,
+        status,
+        line.attempts,
+        None,
+        now_ms,
+        body,
+        usage,
+        line.throttled,
+        endpoint + BY_BATCH,
+    )

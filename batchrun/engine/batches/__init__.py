@@ -1,0 +1,1 @@
+"""Sends a run in batches: plans them, has the provider answer them, collects the answers."""

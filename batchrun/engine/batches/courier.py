@@ -1,0 +1,249 @@
+"""Brings one batch to the provider and back: uploaded, created, looked after until it has ended, collected.
+
+Each step is on the disk before the next one relies on it. The only step that could be done twice is the creation: it is
+noted before it is asked for, and who finds that note, or gets no reply, first looks for the batch in the list.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, UPLOADED, WRITTEN, BatchRow
+from batchrun.checkpoint.batches import BatchLog
+from batchrun.endpoint.batches.lines import endpoint_of
+from batchrun.endpoint.batches.state import NUMBER, RUN, BatchState, poll_s
+from batchrun.endpoint.pool.closure import REFUSED
+from batchrun.engine.batches.collection import Collector, Result, noted
+from batchrun.engine.batches.draft import input_file
+from batchrun.engine.batches.output import Sent
+from batchrun.engine.batches.provider import Gone, Halted, Provider, Refused
+from batchrun.records import RequestKind, Stop
+
+LISTED_AFTER_S = 5.0
+"""How long a batch may be created and not listed yet."""
+
+_LOOK_S = 0.5
+"""Time between two looks at the list."""
+
+_SKEW_S = 24 * 3600.0
+"""How far the provider's clock may be behind."""
+
+_ENOUGH_REFUSED = 10
+"""Lines from the first on that must all be refused for the same reason, until the job is taken to be wrong."""
+
+
+@dataclass(slots=True)
+class Shipment:
+    """A batch on its way."""
+
+    row: BatchRow
+    tokens: float = 0.0
+    """About how many its prompts have; 0 where it is not known."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    is_cancelled: bool = False
+    """Whether it is to be cancelled."""
+    is_too_large: bool = False
+    """Whether the provider has not taken its file for its size."""
+    cancelled_s: float | None = None
+    """When that was asked for."""
+
+    on_row: Callable[[BatchRow], None] = lambda row: None
+    """Takes what is known of the batch when it changes."""
+
+    def become(self, row: BatchRow) -> None:
+        """Take note of what is known of the batch now."""
+        self.row = row
+        self.on_row(row)
+
+    def cancel(self) -> None:
+        """Have the batch cancelled."""
+        self.is_cancelled = True
+        self.wake.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """How a batch ended."""
+
+    result: Result
+    is_queue_full: bool = False
+    """Whether it was not taken, because too many tokens are enqueued."""
+    is_too_large: bool = False
+    """Whether it was not taken, because it has too many requests or bytes."""
+    is_lost: bool = False
+    """Whether the provider does not have it any more, so that what it may have cost is not known."""
+    problem: str = ""
+    """Why it was not taken, where that is the matter of no line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Courier:
+    """Brings batches to the provider and back."""
+
+    log: BatchLog
+    provider: Provider
+    collector: Collector
+    directory: Path
+    run: str
+    """Identifies the run in the metadata of its batches."""
+    say: Callable[[str], None]
+
+    async def bring(self, shipment: Shipment) -> None:
+        """Have a batch uploaded and created, unless it is to be cancelled.
+
+        Raises:
+            Halted: nothing more can be sent.
+        """
+        if shipment.row.step == WRITTEN:
+            await self._upload(shipment)
+        if shipment.row.step in (UPLOADED, CREATING):
+            while not await self._create(shipment) and not shipment.is_cancelled:
+                await self._upload(shipment)
+
+    async def fetch(self, shipment: Shipment) -> Delivered:
+        """Look after a batch until it has ended, and collect it.
+
+        Raises:
+            Halted: nothing more can be sent.
+        """
+        if shipment.row.step != CREATED:  # cancelled before it was there, or refused
+            problem = "its file is too large" if shipment.is_too_large else ""
+            delivered = Delivered(Result(), is_too_large=shipment.is_too_large, problem=problem)
+            return await self._returned(shipment, delivered)
+        try:
+            state = await self._ended(shipment)
+        except Gone:
+            self.say(f"batch {shipment.row.id} ({shipment.row.name}) is gone; its rows are sent again")
+            return await self._returned(shipment, Delivered(Result(lost=shipment.row.requests), is_lost=True))
+        if state.status == "failed":
+            return await self._failed(shipment, state)
+        result = await self.collector.collect(shipment.row, state)
+        shipment.become(noted(shipment.row, state)._replace(step=COLLECTED))
+        return Delivered(result)
+
+    async def _note(self, shipment: Shipment, row: BatchRow) -> None:
+        shipment.become(row)
+        self.log.note(row)
+        await self.log.committed()
+
+    async def _upload(self, shipment: Shipment) -> None:
+        if shipment.is_cancelled:
+            return
+        row = shipment.row
+        name = f"batchrun-{self.run}-{row.id}.jsonl"
+        try:
+            file = await self.provider.upload(input_file(self.directory, row.id), name)
+        except Refused as problem:
+            if problem.verdict.kind != "too_large":
+                raise self._halted(row, problem.verdict.message) from problem
+            shipment.is_too_large = True
+            return
+        await self._note(shipment, row._replace(step=UPLOADED, file=file))
+
+    async def _create(self, shipment: Shipment) -> bool:
+        """Create a batch, unless it is there; return False where its input file is gone."""
+        row = shipment.row
+        state = None
+        if row.step == CREATING:
+            state = await self._found(row, (row.created_at_ms or 0) / 1000 + LISTED_AFTER_S)
+        metadata = {RUN: self.run, NUMBER: str(row.id)}
+        while state is None:
+            if shipment.is_cancelled:
+                return True
+            row = row._replace(step=CREATING, created_at_ms=_now_ms())
+            await self._note(shipment, row)
+            assert row.file is not None
+            try:
+                kind = cast("RequestKind", row.kind)
+                state = await self.provider.create(row.file, endpoint_of(kind), metadata)
+            except Gone:
+                if not input_file(self.directory, row.id).exists():
+                    raise self._halted(row, "its input file is gone") from None
+                return False
+            except Refused as problem:
+                raise self._halted(row, problem.verdict.message) from problem
+            if state is None:  # it may have been created anyway
+                state = await self._found(row, time.time() + LISTED_AFTER_S)
+        await self._note(shipment, noted(row, state)._replace(step=CREATED))
+        self.say(f"batch {row.id}: {row.requests:,} requests to {row.model}, {state.id}")
+        return True
+
+    async def _found(self, row: BatchRow, until_s: float) -> BatchState | None:
+        """Return the batch that was created of a row; None if there is none until some time has passed.
+
+        Were there two, the later one is cancelled.
+        """
+        while True:
+            states = await self.provider.batches(row.planned_at_ms / 1000 - _SKEW_S)
+            own = [each for each in states if self._is_of(each, row)]
+            for double in own[:-1]:
+                await self.provider.cancel(double.id)
+            if own:
+                return own[-1]
+            if time.time() >= until_s:
+                return None
+            await asyncio.sleep(_LOOK_S)
+
+    def _is_of(self, state: BatchState, row: BatchRow) -> bool:
+        named = (state.metadata.get(RUN), state.metadata.get(NUMBER)) == (self.run, str(row.id))
+        return named or (row.file is not None and state.input_file == row.file)
+
+    async def _ended(self, shipment: Shipment) -> BatchState:
+        """Look after a batch until it has ended."""
+        while True:
+            row = shipment.row
+            assert row.name is not None
+            state = await self.provider.retrieve(row.name)
+            if (now := noted(row, state)) != row:
+                shipment.become(now)
+                self.log.note(now)
+            if state.is_ended:
+                return state
+            if shipment.is_cancelled and shipment.cancelled_s is None:
+                shipment.cancelled_s = time.time()
+                await self.provider.cancel(row.name)
+            shipment.wake.clear()
+            since_s = shipment.cancelled_s or (row.created_at_ms or 0) / 1000
+            try:
+                async with asyncio.timeout(poll_s(max(0.0, time.time() - since_s))):
+                    await shipment.wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _returned(self, shipment: Shipment, delivered: Delivered) -> Delivered:
+        """Have all lines of a batch wait for the next one."""
+        await self.collector.release(shipment.row._replace(step=COLLECTED))
+        return delivered
+
+    async def _failed(self, shipment: Shipment, state: BatchState) -> Delivered:
+        """Return what becomes of a batch that the provider has not taken."""
+        row = shipment.row
+        of_lines = [each for each in state.problems if each.line is not None]
+        if state.is_queue_full:
+            return await self._returned(shipment, Delivered(Result(), is_queue_full=True))
+        message = state.problems[0].message if state.problems else "no reason is given"
+        if state.is_too_large:
+            return await self._returned(shipment, Delivered(Result(), is_too_large=True, problem=message))
+        if not of_lines:
+            return await self._returned(shipment, Delivered(Result(), problem=message))
+        codes = {each.code for each in of_lines}
+        is_of_job = len(codes) == 1 and [each.line for each in of_lines] == list(range(1, len(of_lines) + 1))
+        if is_of_job and (len(of_lines) >= min(_ENOUGH_REFUSED, row.requests)) and row.requests > 1:
+            await self._returned(shipment, Delivered(Result()))
+            raise self._halted(row, f"line {of_lines[0].line}: {message}")
+        places = await asyncio.to_thread(Sent(input_file(self.directory, row.id)).places)
+        failures = {places[each.line - 1]: each.message for each in of_lines if each.line and each.line <= len(places)}
+        await self.collector.fail(row, state, failures)
+        return Delivered(Result())
+
+    def _halted(self, row: BatchRow, message: str) -> Halted:
+        cure = "check the parameters of the job against what the model takes; then run the same command again"
+        text = f"batch {row.id} of {row.model} is refused: {message}; {cure}"
+        return Halted(Stop(kind="bad_request", message=text, exit_code=REFUSED))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

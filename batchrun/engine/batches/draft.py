@@ -1,0 +1,94 @@
+"""A batch that is being written: its file, its lines in the checkpoint, and what it can cost at most."""
+
+import os
+import time
+from pathlib import Path
+
+from batchrun.checkpoint.batch_tables import WRITING, WRITTEN, BatchRow, LineRow
+from batchrun.checkpoint.batches import BatchLog
+from batchrun.endpoint.batches.lines import Place, line_of
+from batchrun.endpoint.pool.budget import Amount
+from batchrun.endpoint.renaming import renamed
+from batchrun.records import Request
+
+FOLDER = "batches"
+"""Folder of a run directory: files of batches that are not collected yet."""
+
+_LINES_AT_ONCE = 200
+"""Lines that are noted together."""
+
+
+def input_file(directory: Path, number: int) -> Path:
+    """Return the path of the input file of a batch."""
+    return directory / FOLDER / f"{number:04}.jsonl"
+
+
+def output_files(directory: Path, number: int) -> tuple[Path, Path]:
+    """Return the paths of the output file and of the error file of a batch."""
+    folder = directory / FOLDER
+    return folder / f"{number:04}.output.jsonl", folder / f"{number:04}.errors.jsonl"
+
+
+class Draft:
+    """A batch that is being written."""
+
+    def __init__(self, log: BatchLog, directory: Path, number: int, first: Request) -> None:
+        """Begin a file.
+
+        Args:
+            log: of the batches.
+            directory: of the run.
+            number: of the batch.
+            first: a request whose model and kind all its lines have.
+        """
+        self._log, self.number = log, number
+        self.path = input_file(directory, number)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("wb")
+        self.model, self.kind = first.model, first.kind
+        self.requests = self.size_bytes = 0
+        self.tokens = 0.0
+        """About how many its prompts have."""
+        self.held = Amount()
+        self._lines: list[LineRow] = []
+        self._log.note(self._row(WRITING))
+
+    def text_of(self, request: Request, line: LineRow | None, its_model: str) -> bytes:
+        """Return the line of a request; of one that is asked again, with what is asked then."""
+        place = Place(request.row, self._log.number_of(request.model), request.sample)
+        body = request.body if line is None or line.body is None else line.body
+        return line_of(place, request, renamed(body, request.model, its_model))
+
+    def add(self, request: Request, line: LineRow | None, text: bytes, worst: Amount, tokens: float) -> None:
+        """Write a line."""
+        self._file.write(text)
+        self.requests += 1
+        self.size_bytes += len(text)
+        self.tokens += tokens
+        self.held = self.held.plus(worst)
+        number = self._log.id_of(request)
+        fresh = LineRow(number, self.number, request.key, request.custom_id)
+        self._lines.append(fresh if line is None else line._replace(batch=self.number, custom_id=request.custom_id))
+        if len(self._lines) >= _LINES_AT_ONCE:
+            self._note_lines()
+
+    def close(self) -> BatchRow:
+        """Complete the file and the notes; return the batch. Blocks while the file is forced to the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._note_lines()
+        row = self._row(WRITTEN)
+        self._log.note(row)
+        return row
+
+    def abandon(self) -> None:
+        """Close the file of a batch that is not completed: the next execution forgets it."""
+        self._file.close()
+
+    def _note_lines(self) -> None:
+        self._log.add_lines(self._lines)
+        self._lines = []
+
+    def _row(self, step: str) -> BatchRow:
+        return BatchRow(self.number, self.model, self.kind, step, self.requests, *self.held, int(time.time() * 1000))

@@ -1,0 +1,121 @@
+"""Plans batches: requests become files, as large as the provider takes and the caps allow."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batchrun.checkpoint.batch_tables import BatchRow, LineRow
+from batchrun.checkpoint.batches import BatchLog
+from batchrun.endpoint.batches.providers import Most
+from batchrun.endpoint.batches.settling import refused_outcome
+from batchrun.endpoint.pool.budget import Amount, Budget
+from batchrun.engine.batches.collection import line_of
+from batchrun.engine.batches.draft import Draft
+from batchrun.job.via import KINDS
+from batchrun.prompts.size import expected_tokens
+from batchrun.records import Outcome, Request
+
+
+@dataclass(kw_only=True)
+class Planner:
+    """Plans the batches of one endpoint."""
+
+    log: BatchLog
+    directory: Path
+    most: Most
+    its_model: Callable[[str], str]
+    """Returns the name that a model has at the endpoint."""
+    budget: Budget | None
+    endpoint: str
+    put: Callable[[Outcome], None]
+    ready: Callable[[BatchRow, float], None]
+    """Takes a batch that is written and noted, and about how many tokens its prompts have."""
+    room: Callable[[], Awaitable[None]]
+    """Waits until a batch in flight has freed some of what the caps allow; raises `Halted` where none can."""
+    number: int = 0
+    """Of the last batch."""
+    most_tokens: dict[str, float] = field(default_factory=dict)
+    """How many tokens of prompts a batch may have, by model, as far as the provider has shown it."""
+    _drafts: dict[tuple[str, str], Draft] = field(default_factory=dict)
+
+    async def plan(self, feed: AsyncIterator[Sequence[Request]]) -> int:
+        """Write all requests into batches that are neither settled nor in one; return how many there were."""
+        planned = 0
+        try:
+            async for requests in feed:
+                for request, line in await asyncio.to_thread(self.log.to_send, requests):
+                    planned += 1
+                    await self._add(request, line)
+            for draft in list(self._drafts.values()):
+                await self._close(draft)
+        finally:
+            for draft in self._drafts.values():
+                draft.abandon()
+            self._drafts.clear()
+        return planned
+
+    async def _add(self, request: Request, line: LineRow | None) -> None:
+        if request.kind not in KINDS:
+            self._refuse(request, line, f"requests of the kind {request.kind} cannot be sent in a batch")
+            return
+        draft = await self._draft(request)
+        text = draft.text_of(request, line, self.its_model(request.model))
+        tokens = expected_tokens(request.body)
+        if len(text) > self.most.size_bytes:
+            self._refuse(
+                request, line, f"the request has {len(text):,} bytes, a batch at most {self.most.size_bytes:,}"
+            )
+            return
+        if self._is_full(draft, text, tokens):
+            await self._close(draft)
+            draft = await self._draft(request)
+            text = draft.text_of(request, line, self.its_model(request.model))
+        worst = Amount()
+        if self.budget is not None:
+            worst = self.budget.worst(request)
+            while not self.budget.hold(worst):
+                if self._drafts:
+                    for each in list(self._drafts.values()):
+                        await self._close(each)
+                else:
+                    await self.room()
+            draft = await self._draft(request)
+            text = draft.text_of(request, line, self.its_model(request.model))
+        draft.add(request, line, text, worst, tokens)
+
+    def _is_full(self, draft: Draft, text: bytes, tokens: float) -> bool:
+        if not draft.requests:
+            return False
+        most_tokens = self.most_tokens.get(draft.model, math.inf)
+        return (
+            draft.requests >= self.most.requests
+            or draft.size_bytes + len(text) > self.most.size_bytes
+            or draft.tokens + tokens > most_tokens
+        )
+
+    async def _draft(self, request: Request) -> Draft:
+        key = (request.model, request.kind)
+        if key not in self._drafts:
+            self.number += 1
+            self._drafts[key] = await asyncio.to_thread(Draft, self.log, self.directory, self.number, request)
+        return self._drafts[key]
+
+    async def _close(self, draft: Draft) -> None:
+        del self._drafts[draft.model, draft.kind]
+        if not draft.requests:
+            draft.abandon()
+            self.log.put_back(draft.number)
+            draft.path.unlink(missing_ok=True)
+            return
+        row = await asyncio.to_thread(draft.close)
+        await self.log.committed()
+        self.ready(row, draft.tokens)
+
+    def _refuse(self, request: Request, line: LineRow | None, message: str) -> None:
+        """Settle a request that no batch takes."""
+        fresh = LineRow(self.log.id_of(request), 0, request.key, request.custom_id)
+        row = BatchRow(0, request.model, request.kind, "", 0, 0.0, 0.0, 0)
+        self.put(refused_outcome(line_of(row, line or fresh), message, int(time.time() * 1000), self.endpoint))

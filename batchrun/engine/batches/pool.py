@@ -1,0 +1,298 @@
+"""Stands where a pool stands, and sends in batches: requests in, outcomes out.
+
+Theory of operation. A *pass* reads what is not settled and not in a batch, and the planner writes it into files, one
+batch after the other. Each batch has a courier, a task that brings it to the provider and back. What a batch leaves
+open (expired, cancelled, rejected, asked again) waits in the checkpoint for the next pass, which comes when no batch is
+under way any more, or when what waits fills one. The run ends when nothing is open.
+
+A stop ends all tasks at once, whatever they do: the batches go on at the provider, every step is noted before it is
+relied on, and the same command takes each batch up where it is. At `rest_by` all batches are cancelled, and when they
+have ended, what they have not answered is sent as ordinary requests by the pool within.
+"""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.batch_tables import COLLECTED, WRITING, WRITTEN, BatchRow
+from batchrun.endpoint.batches.providers import Most
+from batchrun.endpoint.pool.budget import Amount
+from batchrun.endpoint.pool.pool import Pool
+from batchrun.endpoint.pool.rules import Listeners
+from batchrun.engine.batches.courier import Delivered, Shipment
+from batchrun.engine.batches.draft import input_file
+from batchrun.engine.batches.overview import Overview
+from batchrun.engine.batches.parts import Parts, parts_for
+from batchrun.engine.batches.provider import Halted
+from batchrun.engine.deadline import next_time_s
+from batchrun.engine.links import Links
+from batchrun.engine.prepared import Prepared
+from batchrun.records import Outcome, Request, Stop
+from batchrun.report.texts import counted
+
+_UPLOADS = 2
+"""Batches that are uploaded at the same time."""
+
+_QUEUE_S, _MOST_QUEUE_S = 5.0, 600.0
+"""First and longest wait for room in the provider's queue, while none of the run's own batches is in it."""
+
+_MOST_PROBLEMS = 3
+"""Batches in a row that the provider does not take, for no line's reason, until the run stops."""
+
+Feed = Callable[[], AsyncIterator[Sequence[Request]]]
+
+
+class BatchPool(Overview):
+    """Sends in batches."""
+
+    def __init__(self, prepared: Prepared, links: Links, rest: Pool, listeners: Listeners, feed: Feed) -> None:
+        """Prepare, in the running event loop; `run` starts.
+
+        Args:
+            prepared: what is sent, and with what.
+            links: the endpoint.
+            rest: sends ordinary requests.
+            listeners: what to report to.
+            feed: reads again what is not settled.
+        """
+        self._job, self._store, self._prepared = prepared.job, prepared.store, prepared
+        self._budget, self._listeners, self._feed = prepared.budget, listeners, feed
+        self._log, self._say = prepared.store.batches, prepared.progress.say
+        self._parts: Parts = parts_for(
+            prepared, links, self._put, listeners.on_event, ready=self._ready, room=self._room
+        )
+        super().__init__(self._parts.route, rest)
+        self._shipments: dict[int, Shipment] = {}
+        self._uploads = asyncio.Semaphore(_UPLOADS)
+        self._changed = asyncio.Event()
+        self._main: asyncio.Task[Stop | None] | None = None
+        self._queue_s, self._queue_until_s, self._problems = _QUEUE_S, 0.0, 0
+        self._is_queue_full = self._has_freed = False  # by a batch that has ended
+        self._is_ending = prepared.cancels  # no new batch is planned
+
+    def stop(self, stop: Stop) -> None:
+        """Send nothing more; batches go on at the provider. The first reason is kept."""
+        if self.is_resting:
+            self.rest.stop(stop)
+        elif self.own_stop is None:
+            self.own_stop = stop
+            if self._main is not None:
+                self._main.cancel()
+
+    async def run(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
+        """Have every request answered; return why some stay open."""
+        if self.own_stop is not None:
+            return self.own_stop
+        self._main = asyncio.ensure_future(self._carry_out(batches))
+        try:
+            await asyncio.wait({self._main})
+        except asyncio.CancelledError:
+            self._main.cancel()
+            await asyncio.wait({self._main})
+            raise
+        self._log.close()
+        if self._main.cancelled():
+            return self._with_batches(self.own_stop)
+        return self._with_batches(self._main.result())
+
+    def _with_batches(self, stop: Stop | None) -> Stop | None:
+        """Return the reason to stop, with what goes on at the provider."""
+        if stop is None or not self.left_text:
+            return stop
+        reason, *cure = stop.message.split("; ", 1)
+        return dataclasses.replace(stop, message="; ".join([reason, self.left_text, *cure]))
+
+    async def _carry_out(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
+        self._log.open()
+        await self._log.committed()
+        self._say(self._parts.note)
+        rest_at_s = self._rest_at_s()
+        try:
+            async with self._parts.client, asyncio.TaskGroup() as group:
+                self._group = group
+                await self._take_up()
+                timer = None if rest_at_s is None else group.create_task(self._end_at(rest_at_s))
+                if self._is_ending:
+                    self._cancel_all()
+                await self._passes(batches)
+                if timer is not None:
+                    timer.cancel()
+        except BaseExceptionGroup as errors:
+            halted, others = errors.split(Halted)
+            if others is not None or halted is None:
+                raise (others or errors).exceptions[0] from None
+            found = halted.exceptions[0]
+            return found.stop if isinstance(found, Halted) else None
+        return await self._rest()
+
+    async def _rest(self) -> Stop | None:
+        """End, or send what is left as ordinary requests."""
+        _, attempts = await asyncio.to_thread(self._log.waiting)
+        if self._prepared.cancels:
+            message = "the batches were cancelled, and what they had answered is kept"
+            return Stop(kind="cancelled", message=f"{message}; run the command without --cancel to go on", exit_code=5)
+        if not self._is_ending:
+            return None
+        self._log.hand_over(attempts)
+        await self._log.committed()
+        self._log.refresh()
+        self._say(f"rest_by {self._job.limits.rest_by} has come: what is left is sent as ordinary requests")
+        self.is_resting = True
+        return await self.rest.run(self._feed())
+
+    # Passes.
+
+    async def _passes(self, batches: AsyncIterator[Sequence[Request]]) -> None:
+        feed = batches
+        while not self._is_ending:
+            planned = await self._parts.planner.plan(feed)
+            await self._until_pass_is_due()
+            await self._log.committed()
+            waiting, _ = await asyncio.to_thread(self._log.waiting)
+            if not self._shipments and (not waiting or not planned):
+                break
+            await self._queue_has_room()
+            self._log.refresh()
+            feed = self._feed()
+        while self._shipments:
+            await self._change()
+
+    async def _until_pass_is_due(self) -> None:
+        """Wait until no batch is under way, or what waits is worth a pass before that."""
+        while True:
+            self._changed.clear()  # first: what changes while this looks is looked at again
+            if not self._shipments or self._is_ending or await self._is_pass_due():
+                return
+            await self._changed.wait()
+
+    async def _is_pass_due(self) -> bool:
+        """Return whether what waits fills half a batch, or waits for room in the queue that there is now."""
+        if self._is_queue_full:
+            return self._has_freed
+        waiting, _ = await asyncio.to_thread(self._log.waiting)
+        return 2 * waiting >= self._parts.planner.most.requests
+
+    async def _queue_has_room(self) -> None:
+        """Wait a while for the provider's queue, if it was full and none of the run's own batches is in it."""
+        if self._is_queue_full and not self._has_freed:
+            await asyncio.sleep(max(0.0, self._queue_until_s - time.monotonic()))
+        self._is_queue_full = self._has_freed = False
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _room(self) -> None:
+        """Wait until a batch has freed some of what the caps allow."""
+        if not self._shipments:
+            assert self._budget is not None
+            raise Halted(Stop(kind=self._budget.kind, message=self._budget.message, exit_code=5))
+        await self._change()
+
+    # Batches.
+
+    async def _take_up(self) -> None:
+        """Go on with the batches of earlier executions."""
+        rows = await asyncio.to_thread(self._log.batches)
+        self._parts.planner.number = max((row.id for row in rows), default=0)
+        for row in rows:
+            path = input_file(self._job.run_directory, row.id)
+            if row.step == WRITING or (row.step == WRITTEN and not path.exists()):
+                self._log.put_back(row.id)
+                path.unlink(missing_ok=True)
+            elif row.step != COLLECTED:
+                if self._budget is not None:
+                    self._budget.hold(Amount(row.reserved_usd, row.reserved_tokens), is_begun=True)
+                self._ready(row, 0.0)
+        await self._log.committed()
+        if self._shipments:
+            self._say(f"going on with {counted(len(self._shipments), 'batch', 'batches')} of earlier executions")
+
+    def _ready(self, row: BatchRow, tokens: float) -> None:
+        shipment = self._shipments[row.id] = Shipment(row, tokens, is_cancelled=self._is_ending)
+        self.rows[row.id] = row
+        self._group.create_task(self._carry(shipment))
+
+    async def _carry(self, shipment: Shipment) -> None:
+        number = shipment.row.id
+        shipment.on_row = lambda row: self.rows.__setitem__(number, row)
+        async with self._uploads:
+            await self._parts.courier.bring(shipment)
+        delivered = await self._parts.courier.fetch(shipment)
+        del self._shipments[number], self.rows[number]
+        self._changed.set()
+        self._settle(shipment, delivered)
+        if (refusal := delivered.result.refusal) is not None:
+            raise Halted(self._parts.stop_for(refusal, shipment.row))
+
+    def _settle(self, shipment: Shipment, delivered: Delivered) -> None:
+        """Book a batch that has ended, and learn from it."""
+        row, result = shipment.row, delivered.result
+        if self._budget is not None:
+            held = Amount(row.reserved_usd, row.reserved_tokens)
+            self._budget.collected(held, result.usages, result.lost / row.requests if row.requests else 0.0)
+        self._listeners.on_flight(0)
+        if result.lost:
+            lost = f"the answers to {counted(result.lost, 'request')} of batch {row.id} are gone at the provider"
+            self._say(f"{lost}; they are sent again, and count as paid for the caps")
+        if delivered.is_queue_full:
+            self._wait_for_queue(shipment)
+        elif delivered.is_too_large and row.requests > 1:
+            planner = self._parts.planner
+            planner.most = Most(row.requests // 2, max(1, planner.most.size_bytes // 2))
+            self._say(f"batch {row.id} is too large for the provider: the next ones are half as large")
+        elif delivered.problem:
+            self._problems += 1
+            self._say(f"batch {row.id} was not taken: {delivered.problem}")
+            if self._problems >= _MOST_PROBLEMS:
+                raise Halted(self._parts.not_taken(row, delivered.problem))
+        else:
+            self._problems, self._queue_s, self._has_freed = 0, _QUEUE_S, True
+
+    def _wait_for_queue(self, shipment: Shipment) -> None:
+        """Send smaller batches, or none for a while: too many tokens are enqueued."""
+        row, others = shipment.row, len(self._shipments)
+        if others:
+            self._say(f"the provider's queue is full: batch {row.id} waits until another one has ended")
+        else:
+            planner = self._parts.planner
+            if row.requests > 1 and shipment.tokens:
+                planner.most_tokens[row.model] = shipment.tokens / 2
+            self._say(f"the provider's queue is full: smaller batches, next try in {self._queue_s:.0f} s")
+        self._is_queue_full, self._has_freed = True, False
+        self._queue_until_s = time.monotonic() + self._queue_s
+        if not others:
+            self._queue_s = min(2 * self._queue_s, _MOST_QUEUE_S)
+
+    def _put(self, outcome: Outcome) -> None:
+        if outcome.kind is None:
+            self._parts.route.models.add(outcome.model)
+        self._store.model_id(outcome.model)
+        self._listeners.on_outcome(outcome)
+
+    # The end of batches.
+
+    def _rest_at_s(self) -> float | None:
+        """Return when ordinary requests take over, as a Unix time: the first such time since the run began."""
+        rest_by = self._job.limits.rest_by
+        if rest_by is None:
+            return None
+        noted = self._store.fact(facts.REST_AT)
+        if noted is None or noted[0] != rest_by:
+            noted = [rest_by, next_time_s(rest_by, time.time())]
+            self._store.set_fact(facts.REST_AT, noted)
+        return float(noted[1])
+
+    async def _end_at(self, at_s: float) -> None:
+        while (left_s := at_s - time.time()) > 0:  # noqa: ASYNC110  # no event: a clock
+            await asyncio.sleep(min(left_s, 10.0))  # clocks may be set
+        self._is_ending = True
+        self._say(f"rest_by {self._job.limits.rest_by} has come: cancelling the batches, and collecting what they have")
+        self._cancel_all()
+        self._changed.set()
+
+    def _cancel_all(self) -> None:
+        for shipment in self._shipments.values():
+            shipment.cancel()

@@ -1,0 +1,41 @@
+"""What a job that is sent in batches cannot have. Pure."""
+
+from typing import TYPE_CHECKING
+
+from batchrun.job.endpoint import BATCH
+from batchrun.job.settings import SettingError
+
+if TYPE_CHECKING:
+    from batchrun.job.sections import Job
+
+KINDS = ("chat", "completions", "responses", "embeddings")
+"""Kinds of requests that batches take. Source: OpenAI's reference, `endpoint` of a batch."""
+
+
+def check_via(job: "Job") -> None:
+    """Refuse what cannot be sent in batches, and what only batches have.
+
+    Raises:
+        SettingError: the job has it.
+    """
+    ways = {endpoint.via for endpoint in job.endpoints.values()}
+    if BATCH not in ways:
+        stated = next((each.batch_requests for each in job.endpoints.values() if each.batch_requests), None)
+        if stated is not None:
+            raise SettingError("endpoint.batch_requests", stated, 'needs endpoint.via = "batch"')
+        if job.limits.rest_by is not None:
+            raise SettingError("limits.rest_by", job.limits.rest_by, 'needs endpoint.via = "batch" (--via batch)')
+        return
+    if len(job.endpoints) > 1:
+        raise SettingError("endpoint.via", BATCH, "must be requests where there are several endpoints")
+    unfit = {
+        "engine.kind": (job.engine.kind, job.engine.kind != "local"),
+        "model.stream": (job.model.stream, bool(job.model.stream)),
+        "model.fallback": (dict(job.model.fallback), bool(job.model.fallback)),
+        "model.kind": (job.model.kind, job.model.kind is not None and job.model.kind not in KINDS),
+        "model.rows_per_request": (job.model.rows_per_request, job.model.rows_per_request > 1),
+        "model.samples_per_request": (job.model.samples_per_request, job.model.samples_per_request > 1),
+    }
+    for key, (value, is_stated) in unfit.items():
+        if is_stated:
+            raise SettingError(key, value, "cannot be sent in a batch; leave it out, or leave out --via batch")

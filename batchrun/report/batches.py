@@ -1,0 +1,36 @@
+"""The batches of a run in words. Pure."""
+
+from collections.abc import Sequence
+
+from batchrun.records import BatchFigures
+from batchrun.report.texts import counted, duration_text
+
+
+def batches_text(batches: Sequence[BatchFigures], now_ms: int) -> str:
+    """Return what is under way: states, what is answered, and how long until the first batch expires.
+
+    Args:
+        batches: that are not collected, at least one.
+        now_ms: Unix time.
+    """
+    states: dict[str, int] = {}
+    for each in batches:
+        states[each.status] = states.get(each.status, 0) + 1
+    named = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in states.items())
+    ended, total = (sum(each.completed + each.failed for each in batches), sum(each.requests for each in batches))
+    text = f"{counted(len(batches), 'batch', 'batches')}: {named}, {ended:,}/{total:,} answered"
+    ends_ms = min((each.expires_at_ms for each in batches if each.expires_at_ms is not None), default=None)
+    if ends_ms is None or ends_ms <= now_ms:
+        return text
+    first = "the first expires" if len(batches) > 1 else "expires"
+    return f"{text}, {first} in {duration_text((ends_ms - now_ms) / 1000)}"
+
+
+def batch_text(batch: BatchFigures, now_ms: int) -> str:
+    """Return one batch as a line: its number, the provider's name, its state, counts, and time left."""
+    parts = [f"{batch.completed:,} of {counted(batch.requests, 'request')} answered"]
+    parts += [f"{batch.failed:,} failed"] if batch.failed else []
+    if batch.expires_at_ms is not None and batch.expires_at_ms > now_ms:
+        parts.append(f"expires in {duration_text((batch.expires_at_ms - now_ms) / 1000)}")
+    name = f" {batch.name}" if batch.name else ""
+    return f"{batch.number}{name} {batch.status.replace('_', ' ')}: {', '.join(parts)}"

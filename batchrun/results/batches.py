@@ -1,0 +1,46 @@
+"""The batches of a run, as status, run.json and the bar show them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, BatchRow
+from batchrun.endpoint.pool.budget import Amount
+from batchrun.records import BatchFigures
+from batchrun.results.executions import utc_text
+
+_UPLOADING = {"written": "uploading", "uploaded": "uploading", "creating": "uploading"}
+
+
+def batch_figures(row: BatchRow) -> BatchFigures:
+    """Return what is shown of a batch."""
+    status = (row.status or row.step) if row.step == CREATED else _UPLOADING.get(row.step, row.step)
+    return BatchFigures(row.id, row.name or "", status, row.requests, row.completed, row.failed, row.expires_at_ms)
+
+
+def open_batches(batches: Iterable[BatchFigures]) -> tuple[BatchFigures, ...]:
+    """Return those that are not collected."""
+    return tuple(each for each in batches if each.status != COLLECTED)
+
+
+def held(rows: Iterable[BatchRow]) -> Amount:
+    """Return what is set aside for batches that are not collected."""
+    rows = [row for row in rows if row.step != COLLECTED]
+    return Amount(sum(row.reserved_usd for row in rows), sum(row.reserved_tokens for row in rows))
+
+
+def batches_entry(batches: Sequence[BatchFigures], set_aside: Amount) -> dict[str, Any] | None:
+    """Return the batches as `Summary.batches` describes them; None where the run has never sent any."""
+    if not batches:
+        return None
+    return {
+        "collected": len(batches) - len(open_batches(batches)),
+        "set_aside_usd": round(set_aside.usd, 9),
+        "set_aside_tokens": int(set_aside.tokens),
+        "open": [_entry(each) for each in open_batches(batches)],
+    }
+
+
+def _entry(batch: BatchFigures) -> Mapping[str, Any]:
+    counts = {name: getattr(batch, name) for name in ("requests", "completed", "failed")}
+    ends = utc_text(batch.expires_at_ms)
+    return {"number": batch.number, "id": batch.name, "status": batch.status, **counts, "expires_at": ends}

@@ -1,0 +1,292 @@
+"""Runs by batches over real sockets: what is settled, paid and left is compared with the books of the provider."""
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from harness.prompts import write_prompts
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+MANY = [f"Weng earns ${number} an hour. How much in a day?" for number in range(40)]
+BY_BATCH = ("in.jsonl", "--via", "batch")
+
+WAYS = {"latency_s", "finished_at", "endpoint", "response_id"}
+"""Columns that tell the way of sending; the server makes up a new id for each answer."""
+
+
+@pytest.fixture(autouse=True)
+def quick(endpoint: Any) -> None:
+    endpoint.change(batch_validation_s=0.01)
+
+
+def books(endpoint: Any) -> Any:
+    return endpoint._simulator._batches.books
+
+
+def rows(folder: str = "out") -> list[dict[str, Any]]:
+    return pq.read_table(f"{folder}/results.parquet").to_pylist()
+
+
+def state(folder: str = "out") -> Any:
+    return json.loads(Path(folder, "run.json").read_text())
+
+
+def assert_bought_once(endpoint: Any) -> None:
+    assert set(endpoint.stats.answered_by_request.values()) == {1}
+
+
+def write_job(endpoint: Any, more: str = "", of_endpoint: str = "") -> str:
+    Path("job.toml").write_text(
+        f'[input]\npath = "in.jsonl"\n[model]\nname = "{MODEL}"\nmax_tokens = 20\n'
+        f'[endpoint]\nbase_url = "{endpoint.base_url}"\nvia = "batch"\n{of_endpoint}[output]\ndir = "out"\n{more}'
+        f'[prices."{MODEL}"]\ninput_usd_per_mtok = 100\noutput_usd_per_mtok = 1000\n'
+    )
+    return "job.toml"
+
+
+def test_the_results_are_those_of_the_ordinary_way(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """Column by column, but for those that tell the way; rows may have the same label of the user."""
+    lines = [{"custom_id": f"same-{number % 7}", "prompt": prompt} for number, prompt in enumerate(MANY)]
+    lines[5]["prompt"] += " [[simulate: 400]]"
+    Path("in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run("in.jsonl", "--seed", 1, "--num-samples", 2).code == 1
+    Path("out").rename("plain")
+    assert run(*BY_BATCH, "--seed", 1, "--num-samples", 2, "--batch-requests", 30).code == 1
+    plain, batched = pq.read_table("plain/results.parquet"), pq.read_table("out/results.parquet")
+    assert plain.schema == batched.schema
+    differing = [name for name in plain.column_names if plain[name].to_pylist() != batched[name].to_pylist()]
+    assert set(differing) <= WAYS
+    assert {row["endpoint"].endswith(" (batch)") for row in rows()} == {True}
+    assert books(endpoint)["by_status"] == {"completed": 3}
+    assert not Path("out/batches").exists()
+
+
+def test_lines_that_may_pass_go_into_the_next_batch_and_their_attempts_count(run: Any, endpoint: Any) -> None:
+    write_prompts(*MANY[:10], "Now this. [[simulate: 500 x1]]", "And this. [[simulate: 429 x2]]")
+    assert run(*BY_BATCH).code == 0
+    assert [row["attempts"] for row in rows()] == [1] * 10 + [2, 3]
+    assert_bought_once(endpoint)
+    assert state()["attempts"] == 15
+
+
+def test_an_expired_batch_is_kept_as_far_as_it_came_and_the_rest_is_sent(run: Any, endpoint: Any) -> None:
+    endpoint.change(batch_lines_per_s=40, batch_window_s=0.6)
+    write_prompts(*MANY)
+    assert run(*BY_BATCH).code == 0
+    assert books(endpoint)["by_status"]["expired"] >= 1
+    assert_bought_once(endpoint)
+    assert state()["completed"] == 40
+    assert state()["completion_tokens"] == endpoint.stats.completion_tokens
+
+
+def test_a_full_queue_is_waited_for_with_smaller_batches(run: Any, endpoint: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("batchrun.engine.batches.pool._QUEUE_S", 0.1)
+    endpoint.change(batch_tokens=500)
+    write_prompts(*MANY)
+    finished = run(*BY_BATCH)
+    assert finished.code == 0
+    assert "queue is full" in finished.stderr
+    assert_bought_once(endpoint)
+
+
+def test_batches_that_are_too_large_become_smaller(run: Any, endpoint: Any) -> None:
+    endpoint.change(batch_requests=15)
+    write_prompts(*MANY)
+    assert run(*BY_BATCH).code == 0
+    assert_bought_once(endpoint)
+
+
+def test_a_wrong_model_stops_the_run_with_its_reason_and_costs_nothing(run: Any, endpoint: Any) -> None:
+    write_prompts(*MANY)
+    finished = run(*BY_BATCH, model="none/such")
+    assert finished.code == 4
+    assert "The provided model 'none/such' is not supported by the Batch API" in finished.stderr
+    assert state()["rows"] == 0
+    assert endpoint.stats.answered == 0
+
+
+def test_a_parameter_that_all_rows_have_and_none_may_stops_the_run(run: Any, endpoint: Any) -> None:
+    """The rows stay open: the same command goes on when the job is corrected."""
+    write_prompts(*MANY)
+    finished = run(*BY_BATCH, "--param", "top_logprobs=50")
+    assert finished.code == 4
+    assert "top_logprobs" in finished.stderr
+    assert state()["rows"] == 0
+    assert run(*BY_BATCH, "--param", "top_logprobs=5").code == 0
+    assert_bought_once(endpoint)
+
+
+def test_a_refused_key_stops_the_run_and_the_batches_are_found_again(run: Any, endpoint: Any) -> None:
+    endpoint.change(keys=["other"])
+    write_prompts(*MANY)
+    assert run(*BY_BATCH).code == 4
+    endpoint.change(keys=[])
+    assert run(*BY_BATCH).code == 0
+    assert_bought_once(endpoint)
+
+
+def test_answers_that_do_not_fit_the_schema_are_asked_again_in_the_next_batch(run: Any, endpoint: Any) -> None:
+    Path("schema.json").write_text('{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}')
+    write_prompts(*MANY[:5], "This one. [[simulate: off_schema x1]]")
+    finished = run(*BY_BATCH, "--schema", "schema.json")
+    assert finished.code == 0, finished.stderr
+    assert [row["attempts"] for row in rows()][:5] == [1] * 5
+    assert rows()[5]["attempts"] > 1
+    assert state()["completion_tokens"] == endpoint.stats.completion_tokens
+
+
+def test_an_output_file_that_was_deleted_is_reported_and_its_rows_are_sent_again(
+    run: Any, endpoint: Any, monkeypatch: Any
+) -> None:
+    """What it cost is not known: it counts as set aside."""
+    write_prompts(*MANY[:5])
+    service = endpoint._simulator._batches
+    find, deleted = service._files.find, list[str]()
+
+    def lose(file_id: str) -> Any:
+        file = find(file_id)
+        if file.purpose == "batch_output" and not deleted:
+            deleted.append(file_id)
+            service._files.delete(file_id)
+        return find(file_id)
+
+    monkeypatch.setattr(service._files, "find", lose)
+    finished = batch_run = run(write_job(endpoint), "--max-cost", 10, model=None)
+    assert batch_run.code == 0, finished.stderr
+    assert "gone at the provider" in finished.stderr
+    assert state()["completed"] == 5
+    assert state()["set_aside_usd"] > 0
+
+
+def test_the_cost_is_half_and_no_cap_is_exceeded(batchrun: Any, endpoint: Any) -> None:
+    """Under a cap that not all rows fit in, batches are made as large as it allows; a higher one goes on."""
+    write_prompts(*MANY)
+    finished = batchrun("run", write_job(endpoint), "--max-cost", 0.2, "--yes")
+    assert finished.code == 5
+    assert "cost cap of 0.2 USD" in finished.stderr
+    half = (endpoint.stats.prompt_tokens * 100 + endpoint.stats.completion_tokens * 1000) / 2e6
+    assert 0 < state()["completed"] < 40
+    assert state()["cost_usd"] == pytest.approx(half)
+    assert half <= 0.2
+    assert batchrun("run", "job.toml", "--max-cost", 5, "--yes").code == 0
+    half = (endpoint.stats.prompt_tokens * 100 + endpoint.stats.completion_tokens * 1000) / 2e6
+    assert state()["cost_usd"] == pytest.approx(half)
+    assert sum(row["cost_usd"] for row in rows()) == pytest.approx(half)
+    assert_bought_once(endpoint)
+
+
+def test_what_no_batch_has_answered_in_time_is_sent_as_ordinary_requests(
+    batchrun: Any, endpoint: Any, monkeypatch: Any
+) -> None:
+    """The batches are cancelled first, so that nothing is bought twice; each way has its own price."""
+    monkeypatch.setattr("batchrun.engine.batches.pool.next_time_s", lambda clock_time, now_s: now_s + 1.0)
+    endpoint.change(batch_lines_per_s=10)
+    write_prompts(*MANY)
+    finished = batchrun("run", write_job(endpoint), "--rest-by", "06:00")
+    assert finished.code == 0, finished.stderr
+    ways = [row["endpoint"].endswith("(batch)") for row in rows()]
+    assert 0 < sum(ways) < 40
+    assert books(endpoint)["by_status"] == {"cancelled": 1}
+    assert_bought_once(endpoint)
+    costs = [row["prompt_tokens"] * 1e-4 + row["completion_tokens"] * 1e-3 for row in rows()]
+    expected = [cost / 2 if way else cost for cost, way in zip(costs, ways, strict=True)]
+    assert [row["cost_usd"] for row in rows()] == pytest.approx(expected)
+    assert state()["cost_usd"] == pytest.approx(sum(expected))
+
+
+def test_an_interrupted_run_leaves_its_batches_and_the_same_command_collects_them(
+    run: Any, batchrun: Any, spawn: Any, endpoint: Any
+) -> None:
+    endpoint.change(batch_lines_per_s=2)
+    write_prompts(*MANY)
+    command = ("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    process = spawn(*command)
+    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "1 batch with 40 requests goes on at the provider" in stderr
+    assert books(endpoint)["by_status"] == {"in_progress": 1}
+    for flags, cure in ((["in.jsonl"], "--via batch"), ([*BY_BATCH, "--restart"], "--cancel")):
+        refused = run(*flags)
+        assert refused.code == 2
+        assert "1 batch with 40 requests is under way" in refused.stderr
+        assert cure in refused.stderr
+    status = batchrun("status", "out")
+    assert "in progress: " in status.stdout
+    assert "expires in" in status.stdout
+    [listed] = json.loads(batchrun("status", "out", "--json").stdout)["batches"]["open"]
+    assert (listed["status"], listed["requests"]) == ("in_progress", 40)
+    endpoint.change(batch_lines_per_s=None)
+    assert run(*BY_BATCH).code == 0
+    assert books(endpoint)["created"] == 1
+    assert_bought_once(endpoint)
+
+
+def test_cancel_ends_the_batches_and_keeps_what_they_answered(run: Any, spawn: Any, endpoint: Any) -> None:
+    endpoint.change(batch_lines_per_s=20)
+    write_prompts(*MANY)
+    process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
+    process.kill()
+    process.communicate()
+    finished = run(*BY_BATCH, "--cancel")
+    assert finished.code == 5
+    assert books(endpoint)["by_status"] == {"cancelled": 1}
+    assert state()["completed"] == books(endpoint)["answered"] > 0
+    assert run(*BY_BATCH).code == 0
+    assert_bought_once(endpoint)
+
+
+def test_an_edited_row_is_sent_again_and_its_old_answer_is_paid_but_not_shown(
+    run: Any, spawn: Any, endpoint: Any
+) -> None:
+    endpoint.change(batch_lines_per_s=20)
+    write_prompts(*MANY)
+    process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
+    process.kill()
+    process.communicate()
+    write_prompts(*MANY[:30], "edited")
+    assert run(*BY_BATCH, "--yes").code == 0
+    assert state()["rows"] == 31
+    assert state()["completion_tokens"] == endpoint.stats.completion_tokens
+    assert_bought_once(endpoint)
+
+
+def test_a_batch_that_was_created_without_a_reply_is_found(run: Any, spawn: Any, endpoint: Any) -> None:
+    """It is killed while the provider keeps the reply back, and lists the batch only later."""
+    endpoint.change(batch_reply_s=5.0, batch_list_lag_s=1.0)
+    write_prompts(*MANY)
+    process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: books(endpoint)["created"] == 1)
+    process.kill()
+    process.communicate()
+    endpoint.change(batch_reply_s=0.0)
+    assert run(*BY_BATCH).code == 0
+    assert books(endpoint)["created"] == 1
+    assert_bought_once(endpoint)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_no_row_is_bought_twice_and_no_batch_created_twice(
+    spawn: Any, run: Any, endpoint: Any
+) -> None:
+    """`tests/batch_crash.py` does the same a hundred times to ten thousand rows."""
+    endpoint.change(batch_lines_per_s=30, batch_reply_s=0.05, batch_list_lag_s=0.2)
+    write_prompts(*MANY)
+    command = ("run", *BY_BATCH, "--batch-requests", "20", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    for wait_s in (0.7, 0.9, 1.1, 1.3):
+        process = spawn(*command)
+        time.sleep(wait_s)
+        process.kill()
+        process.communicate()
+    assert run(*BY_BATCH, "--batch-requests", 20).code == 0
+    assert books(endpoint)["created"] == 2
+    assert_bought_once(endpoint)
+    assert state()["completed"] == 40
+    assert state()["unrecorded"] == 0

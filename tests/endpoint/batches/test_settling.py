@@ -1,0 +1,88 @@
+from typing import Any
+
+import orjson
+import pytest
+
+from batchrun.endpoint.batches.settling import Again, Line, Rules, missing, refusal, settled, stops_run
+from batchrun.endpoint.pool.repair import Repair
+from batchrun.job.sections import Response
+from batchrun.records import BY_BATCH, Outcome, Reply, Usage
+
+LINE = Line(1, 7, "m", 0, bytes(16), "theirs")
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+
+def rules(repair: Repair | None = None) -> Rules:
+    body = b'{"model":"m","messages":[{"role":"user","content":"Hi"}]}'
+    return Rules("chat", "", 3, repair, lambda line: body)
+
+
+def reply(status: int, body: object) -> Reply:
+    return Reply(status, {}, orjson.dumps(body), 0.0)
+
+
+def answer(text: str) -> Reply:
+    message = {"role": "assistant", "content": text}
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    return reply(200, {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
+
+
+def error(status: int) -> Reply:
+    return reply(status, {"error": {"message": "x"}})
+
+
+def test_an_answer_becomes_an_outcome_with_the_users_label() -> None:
+    outcome = settled(LINE, answer("Yes"), rules(), 5)
+    assert isinstance(outcome, Outcome)
+    assert (outcome.kind, outcome.custom_id, outcome.attempts, outcome.endpoint) == (None, "theirs", 1, BY_BATCH)
+    assert outcome.usage.total_tokens == 7
+    assert outcome.latency_s is None
+
+
+def test_a_refusal_of_the_row_is_final() -> None:
+    outcome = settled(LINE, error(400), rules(), 5)
+    assert isinstance(outcome, Outcome)
+    assert (outcome.kind, outcome.http_status) == ("bad_request", 400)
+
+
+@pytest.mark.parametrize(("status", "rounds"), [(500, 3), (429, 12)])
+def test_what_may_pass_is_sent_again_until_its_attempts_are_spent(status: int, rounds: int) -> None:
+    """A rejection costs a single request nothing; in a batch it costs a quarter of an attempt, so that rounds end."""
+    line, count = LINE, 0
+    while isinstance(became := settled(line, error(status), rules(), 5), Again):
+        line, count = became.line, count + 1
+    assert count + 1 == became.attempts == rounds
+
+
+def test_a_line_that_was_not_run_costs_nothing() -> None:
+    assert settled(LINE, None, rules(), 5) == Again(LINE, Usage())
+
+
+def test_a_line_that_a_completed_batch_does_not_have_costs_an_attempt() -> None:
+    became = missing(LINE, rules(), 5)
+    assert isinstance(became, Again)
+    assert became.line.attempts == 1
+
+
+def test_an_answer_that_does_not_fit_is_asked_again_with_the_reason_as_often_as_the_job_says() -> None:
+    repair = Repair(Response(schema=SCHEMA, repair_attempts=1))
+    became = settled(LINE, answer("no JSON"), rules(repair), 5)
+    assert isinstance(became, Again)
+    assert became.usage.total_tokens == 7
+    assert became.line.body is not None
+    asked: Any = orjson.loads(became.line.body)
+    assert [message["role"] for message in asked["messages"]] == ["user", "assistant", "user"]
+    last = settled(became.line, answer("again no JSON"), rules(repair), 5)
+    assert isinstance(last, Outcome)
+    assert (last.kind, last.attempts) == ("invalid_response", 2)
+
+
+def test_a_batch_ends_the_run_only_where_all_lines_were_refused_and_the_row_is_not_at_fault() -> None:
+    key, bad = refusal(error(401), "chat"), refusal(error(400), "chat")
+    assert key is not None
+    assert bad is not None
+    assert refusal(answer("Yes"), "chat") is None
+    assert stops_run(1, 1, key)
+    assert not stops_run(9, 9, bad)
+    assert stops_run(10, 10, bad)
+    assert not stops_run(10, 11, bad)
