@@ -15,6 +15,9 @@ _CHUNK = b'"chat.completion.chunk"'
 _DELTA = b'"delta"'
 """The piece of an answer. Inside a text its quotes would be escaped."""
 
+_TRIES = 4
+"""How often many events are taken at once in the bytes that came together: a time stamp in them may change."""
+
 _HEAD_BYTES = 400
 """Where a chunk of a completion names its object: near its start."""
 
@@ -36,13 +39,18 @@ def is_stream(body: bytes) -> bool:
 class EventReader:
     """Reads the events of one stream."""
 
-    def __init__(self, on_event: Callable[[bytes, bytes], None]) -> None:
+    def __init__(
+        self, on_event: Callable[[bytes, bytes], None], take_many: Callable[[bytes], bytes] | None = None
+    ) -> None:
         """Begin.
 
         Args:
             on_event: called with the name of each event (empty when it has none) and its data.
+            take_many: called with bytes that begin with an event; it may take the first events of them, and returns the
+                bytes that it has not taken.
         """
         self._on_event = on_event
+        self._take_many = take_many
         self._line: list[bytes] = []
         self._data: list[bytes] = []
         self._name = b""
@@ -52,12 +60,32 @@ class EventReader:
         """Take the next bytes of the body."""
         if self._ended_in_cr or b"\r" in data:
             data = self._without_cr(data)
+        is_between = not self._data and not self._name and len(self._line) < 2
+        if self._take_many is not None and is_between:
+            data = self._after_many(b"".join((*self._line, data)), self._take_many)
+        self._read_lines(data)
+
+    def _after_many(self, data: bytes, take_many: Callable[[bytes], bytes]) -> bytes:
+        """Have many events taken at once, as far as they can be; return what follows them."""
+        self._line = []
+        for _ in range(_TRIES):
+            rest = take_many(data)
+            if len(rest) == len(data):
+                first, end, rest = data.partition(b"\n\n")
+                if not end:
+                    break
+                self._read_lines(first + end)
+            data = rest
+        return data
+
+    def _read_lines(self, data: bytes) -> None:
         if b"\n" not in data:
             self._line.append(data)
             return
         first, *lines = data.split(b"\n")
         self._read_line(b"".join((*self._line, first)))
-        self._line = [lines.pop()]
+        last = lines.pop()
+        self._line = [last] if last else []
         for line in lines:
             self._read_line(line)
 

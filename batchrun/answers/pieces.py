@@ -24,6 +24,16 @@ _MOST_CHECKED = 1 << 20
 """How many characters of one call's arguments are looked through, at most, to see whether they are whole."""
 
 
+def only_text(choice: dict[str, Any]) -> str | None:
+    """Return the field of a piece that has a text, if the piece has nothing else to read; else None."""
+    delta = choice.get("delta")
+    if delta.__class__ is not dict or choice.get("logprobs") is not None or not choice.keys() <= _IN_CHOICE:
+        return None
+    fields = [name for name, value in delta.items() if name != "role" and value is not None and value != ""]
+    is_text = len(fields) == 1 and fields[0] not in _NAMES and delta[fields[0]].__class__ is str
+    return fields[0] if is_text else None
+
+
 class StreamedChoice:
     """One choice, in pieces."""
 
@@ -71,6 +81,10 @@ class StreamedChoice:
                     self._logprobs.setdefault(name, []).extend(tokens)
         if not choice.keys() <= _IN_CHOICE:
             self._read_more(choice)
+
+    def read_more(self, field: str, text: str) -> None:
+        """Take more of a text, of which a piece was read before."""
+        self._texts[field].append(text)
 
     def _read_delta(self, delta: dict[str, Any]) -> None:
         for name, piece in delta.items():

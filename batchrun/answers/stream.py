@@ -11,8 +11,9 @@ import orjson
 
 from batchrun.answers.chat import is_error
 from batchrun.answers.events import EventReader
-from batchrun.answers.pieces import StreamedChoice
+from batchrun.answers.pieces import StreamedChoice, only_text
 from batchrun.answers.raw_json import dumps_joined, loads_piece
+from batchrun.answers.template import Template
 from batchrun.answers.usage import larger_usage
 
 _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint")
@@ -38,6 +39,9 @@ _PINGS = tuple(each.encode() for each in _PING_TYPES)
 
 _BEGINNING_BYTES = 5
 
+_MOST_TEMPLATES = 8
+"""How many templates are tried that fit nothing, before a stream counts as one whose chunks all differ."""
+
 _SHOWN_CHARS = 200
 """How much of an event that is not a chunk is shown."""
 
@@ -48,7 +52,7 @@ class StreamAssembler:
     def __init__(self) -> None:
         self.done = False
         """Whether `[DONE]` was seen; bytes after it are not read."""
-        self._events = EventReader(self._read_event)
+        self._events = EventReader(self._read_event, self._take_many)
         self._head: dict[str, Any] = {}
         self._more: dict[str, Any] = {}
         self._choices: dict[int, StreamedChoice] = {}
@@ -58,6 +62,9 @@ class StreamAssembler:
         """An error object made of an event that is not a chunk."""
         self._usual: Any = None
         """The fields of the last chunk, if they were those of OpenAI's and none was null: then they say nothing new."""
+        self._template: Template | None = None
+        """Of the last chunk that had one text and nothing else that was new."""
+        self._templates_left = _MOST_TEMPLATES
         self._beginning = b""
         """How the chunks begin."""
         self._has_halves = False
@@ -110,6 +117,26 @@ class StreamAssembler:
         except (TypeError, ValueError):  # orjson reads deeper nesting than it writes
             return _error("the stream is nested too deeply")
 
+    def _take_many(self, data: bytes) -> bytes:
+        """Take the chunks at the beginning that differ from the last one in their text only; return what follows."""
+        if self._template is None or self.done or self._error is not None:
+            return data
+        taken = self._template.take(data)
+        if taken is None:
+            return data
+        text, rest = taken
+        self._choice_at(self._template.index).read_more(self._template.field, text)
+        self._stray = None
+        self._templates_left = _MOST_TEMPLATES
+        return rest
+
+    def _learn(self, data: bytes, chunk: dict[str, Any]) -> None:
+        """Make a chunk the template for those that follow."""
+        match chunk.get("choices"):
+            case [{"index": int(index)} as choice] if (field := only_text(choice)) is not None:
+                self._template = Template.of(data, index, field)
+                self._templates_left -= 1
+
     def _read_event(self, name: bytes, data: bytes) -> None:
         if self.done or self._error is not None:
             return
@@ -121,6 +148,8 @@ class StreamAssembler:
         if chunk.__class__ is dict:
             if chunk.keys() == self._usual and not name:
                 self._read_pieces(chunk)
+                if self._templates_left:
+                    self._learn(data, chunk)
             else:
                 self._beginning = self._beginning or data[:_BEGINNING_BYTES]
                 self._read_object(name, data, chunk)

@@ -140,32 +140,42 @@ class Links:
         """Record what was learned of the endpoints. Called once a second: a ramp changes limits with every answer."""
         changes = [link.note_change() for link in self._links.values()]
         if any(changes):  # also for an execution that dies
-            self._note_held()
+            self._note_held(pool)
         for sender in pool.routes:
             if sender.is_heard:
                 contact = self._links[sender.name].contact
                 contact.note_heard()
                 contact.note_answered(sender.answered)
 
-    def remember(self) -> None:
+    def remember(self, pool: AnyPool) -> None:
         """Record what was learned when the run has ended, for this run's next execution and for other runs."""
-        self._note_held()
-        for link in self._links.values():
-            link.memory.learn(link.limit.held)
+        self._note_held(pool)
+        for name, held in _held(pool).items():
+            self._links[name].memory.learn(held)
 
-    def _note_held(self) -> None:
-        held = {name: link.limit.held for name, link in self._links.items()}
+    def _note_held(self, pool: AnyPool) -> None:
+        held = _held(pool)
         self._store.set_fact(facts.LIMIT, sum(held.values()))
         if self._job.has_several_endpoints:
             self._store.set_fact(facts.LIMITS, held)
 
     async def share(self, pool: AnyPool) -> None:
-        """Leave other runs their share of each limit."""
+        """Leave other runs their share of each limit; of those of several nodes, of the first one's."""
         for sender in pool.routes:
-            await self._links[sender.name].share(sender, has_more=pool.has_more)
+            link = self._links[sender.name]
+            if sender.limit is link.limit:
+                await link.share(sender, has_more=pool.has_more)
 
     def _sender(self, name: str, pool: AnyPool) -> AnySender:
         return next(sender for sender in pool.routes if sender.name == name)
+
+
+def _held(pool: AnyPool) -> dict[str, int]:
+    """Return how many requests each endpoint was seen to hold: where each node has its own, the best of them."""
+    held: dict[str, int] = {}
+    for sender in pool.routes:
+        held[sender.name] = max(sender.limit.held, held.get(sender.name, 0))
+    return held
 
 
 def held_at(store: Store, name: str) -> int | None:

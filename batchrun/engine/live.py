@@ -99,7 +99,7 @@ class Sending:
             self.store.history.end_execution(_now_ms(), *ending)
         self._note_learned()
         self.store.is_note_done = True
-        self._links.remember()
+        self._links.remember(self._pool)
         return stop
 
     async def _send_all(self) -> Stop | None:

@@ -184,7 +184,7 @@ def streams() -> None:
     """Print what many streams over four workers with quotas cost the driver."""
     with tempfile.TemporaryDirectory(prefix="batchrun-benchmark-") as folder, ray_node(4) as node:
         prompts = Path(folder) / "prompts.jsonl"
-        write_rows(prompts, STREAMS * 5)
+        write_rows(prompts, STREAMS * 3)
         with Endpoint(prompts.parent, tokens=TOKENS, per_s=TOKENS_PER_S) as endpoint:
             used = run_there(node, 4, prompts, endpoint.base_url, STREAMS, "--stream", share=0.35)
             endpoint.first_s()

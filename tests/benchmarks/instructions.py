@@ -1,6 +1,6 @@
-"""Instructions a row, of a run, of the bare loop and of an export: other work on the machine does not move them.
+"""Instructions of a row, a streamed token and an exported row, and of a bare client: other work does not move them.
 
-Each is the difference between many rows and few, so that the start is not in it. All is run once before, uncounted: the
+Each is the difference between many and few, so that the start is not in it. All is run once before, uncounted: the
 first start after an installation compiles every module. `perf stat` counts where the machine lets it, otherwise
 callgrind, which is part of valgrind and makes programs some fifty times slower. What a run does by the clock is put off
 meanwhile (`unclocked`). Compare only figures of the same tool.
@@ -20,9 +20,15 @@ from benchmarks.inputs import write_rows
 from benchmarks.process import batchrun, program, use
 from benchmarks.rows import IN_FLIGHT, run_command
 from benchmarks.sizes import Sizes
+from benchmarks.streaming import floor_command
 
 FEW, MANY = 1_024, 6_016
 """Whole numbers of bundles."""
+
+STREAMS, FEW_TOKENS, MANY_TOKENS = 8, 100, 2_600
+"""Streams, and tokens of each. So few that a program which is fifty times slower takes each token by itself."""
+
+_TOKENS_PER_S = 50
 
 _DEADLINE_S = 3_600.0
 """Callgrind on a busy machine may need half an hour for the many rows."""
@@ -58,12 +64,16 @@ def measure(sizes: Sizes, scratch: Path) -> list[Figure]:
     with Endpoint(scratch, dimensions=dimensions) as endpoint:
         url = endpoint.base_url
         embedded = _of_a_row(tool, scratch, lambda rows: run_of(prompts, scratch / f"v-{rows}", url, rows, *FLAGS))
+    token, token_floor = _of_a_token(tool, scratch, prompts)
     return [
         Figure(f"bare aiohttp loop: instructions a row ({tool})", bare / 1e3, "k"),
         Figure(f"batchrun: instructions a row ({tool})", ours / 1e3, "k"),
         Figure(f"export: instructions a row ({tool})", exported / 1e3, "k"),
-        Figure("batchrun over the bare loop: instructions", ours / bare),
         Figure(f"embeddings, {dimensions} dimensions: instructions a row ({tool})", embedded / 1e3, "k"),
+        Figure(f"bare uvloop protocol: instructions a token ({tool})", token_floor / 1e3, "k"),
+        Figure(f"batchrun: instructions a token ({tool})", token / 1e3, "k"),
+        Figure("batchrun over the bare loop: instructions", ours / bare, at_most=1.0),
+        Figure("a token over the bare protocol: instructions", token / token_floor, at_most=1.5),
     ]
 
 
@@ -81,11 +91,31 @@ def find_tool(scratch: Path) -> Tool | None:
     return "callgrind" if shutil.which("valgrind") else None
 
 
+def _of_a_token(tool: Tool, scratch: Path, prompts: Path) -> tuple[float, float]:
+    """Return the instructions of a streamed token: of a run, and of the floor."""
+    counts: dict[int, tuple[int, int]] = {}
+    for tokens in (FEW_TOKENS, MANY_TOKENS):
+        with Endpoint(scratch, tokens=tokens, per_s=_TOKENS_PER_S) as endpoint:
+            run = run_of(prompts, scratch / f"streams-{tokens}", endpoint.base_url, STREAMS, "--stream")
+            floor = floor_command(endpoint.base_url, STREAMS, STREAMS)
+            counts[tokens] = _count(tool, run, scratch), _count(tool, floor, scratch)
+    ours, bare = (
+        (many - few) / (STREAMS * (MANY_TOKENS - FEW_TOKENS))
+        for few, many in zip(counts[FEW_TOKENS], counts[MANY_TOKENS], strict=True)
+    )
+    return ours, bare
+
+
 def _of_a_row(tool: Tool, scratch: Path, command: Callable[[int], list[str]]) -> float:
-    few, many = (_counted(tool, command(rows), scratch) for rows in (FEW, MANY))
-    if few is None or many is None:
-        raise RuntimeError(f"{tool} has counted nothing of {' '.join(command(MANY))}")
+    few, many = (_count(tool, command(rows), scratch) for rows in (FEW, MANY))
     return (many - few) / (MANY - FEW)
+
+
+def _count(tool: Tool, command: list[str], scratch: Path) -> int:
+    count = _counted(tool, command, scratch)
+    if count is None:
+        raise RuntimeError(f"{tool} has counted nothing of {' '.join(command)}")
+    return count
 
 
 def _counted(tool: Tool, command: list[str], scratch: Path, *, expected: Sequence[int] = (0,)) -> int | None:

@@ -27,7 +27,7 @@ class Sizes:
     """its latency, in milliseconds"""
     turns: int = 20
     """requests per slot once all slots are used"""
-    streams: int = 200
+    streams: int = 1_000
     """answers that are streamed at the same time"""
     tokens: int = 250
     """tokens of each streamed answer"""

@@ -39,6 +39,8 @@ class Books:
     latency_s: tuple[float, float]
     """The shortest and the longest."""
     requests: list[Bought] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+    """The headers `Authorization` that were sent."""
     in_flight: int = 0
     peak: int = 0
     rejected: int = 0
@@ -73,6 +75,7 @@ class Books:
 
 
 async def _answer(books: Books, request: web.Request) -> web.Response:
+    books.keys.add(request.headers.get("Authorization", ""))
     asked = orjson.loads(await request.read())
     if books.in_flight >= books.slots:
         books.rejected += 1

@@ -39,9 +39,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def nodes() -> Iterator[Nodes]:
-    """A cluster of four nodes, each of them a machine, and a head without room for workers."""
+    """A cluster of three nodes, each of them a machine, and a head without room for workers."""
     if (reason := reason_not_to()) is not None:
         pytest.skip(reason)
     pytest.importorskip("ray", reason="Ray is not installed")
-    with nodes_of(4) as cluster:
+    with nodes_of(int(os.environ.get("BATCHRUN_RAY_NODES", "3"))) as cluster:
         yield cluster

@@ -10,13 +10,23 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.ray_cluster import HEALTH
 from on_ray.networks import CONTROL, DATA, Machine, Networks, networks
 from real.servers import free_port
 
+_PORTS = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "metrics-export")
+"""Ports that Ray's processes on a node would agree on in files; it dies where that takes 15 s, on a busy machine."""
+
+HEALTH = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 1_000,
+    "health_check_timeout_ms": 10_000,
+    "health_check_failure_threshold": 4,
+}
+"""A node that is killed is found out within a few seconds; one that is cut off, after more than ten."""
+
 _STORE_BYTES = 80_000_000
 
-_START_S = 120
+_START_S = 300
 
 
 class Node:
@@ -53,14 +63,27 @@ class Node:
 class Nodes:
     """A cluster."""
 
-    def __init__(self, networks: Networks, folder: Path, python: str, health: dict[str, int] | None) -> None:
-        self.networks, self.folder, self._python = networks, folder, python
+    def __init__(
+        self,
+        networks: Networks,
+        folder: Path,
+        *,
+        python: str,
+        health: dict[str, int],
+        has_dashboard: bool,
+        head_cpus: int,
+    ) -> None:
+        self.networks, self.folder, self.python = networks, folder, python
         self._log = (folder / "ray.log").open("wb")
         self.nodes: list[Node] = []
         here = networks.here[CONTROL]
         self.address = f"{here}:{(port := free_port())}"
-        settings = () if health is None else (f"--system-config={json.dumps(health)}",)
-        self.head = self._start([], "--head", f"--port={port}", "--num-cpus=0", here, *settings)
+        self.dashboard = f"http://127.0.0.1:{(dashboard_port := free_port())}"
+        """URL of its API, where it has one."""
+        shows = f"--dashboard-port={dashboard_port}" if has_dashboard else "--include-dashboard=false"
+        settings = f"--system-config={json.dumps(health)}"
+        self._head_flags = ("--head", f"--port={port}", f"--num-cpus={head_cpus}", here, settings, shows)
+        self.head = self._start([], *self._head_flags)
 
     @property
     def data_address(self) -> str:
@@ -74,9 +97,10 @@ class Nodes:
 
     def _start(self, within: list[str], *flags: str, **variables: str) -> subprocess.Popen[bytes]:
         flags = tuple(f"--node-ip-address={each}" if each[0] == "1" else each for each in flags)
-        command = [self._python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        command = [self.python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         store = f"--object-store-memory={_STORE_BYTES}"
-        place = [f"--temp-dir={self.folder}", "--include-dashboard=false"] if "--head" in flags else []
+        place = [f"--{each}-port={free_port()}" for each in _PORTS]
+        place += [f"--temp-dir={self.folder}"] if "--head" in flags else []
         return subprocess.Popen(
             [*within, *command, store, *place, *flags],
             stdin=subprocess.DEVNULL,
@@ -104,6 +128,8 @@ class Nodes:
             assert time.monotonic() < deadline_s, (self.folder / "ray.log").read_text()[-3000:]
             for node in self.nodes:
                 node.look()
+            if self.head.poll() is not None:
+                self.head = self._start([], *self._head_flags)
             time.sleep(0.5)
 
     @property
@@ -137,14 +163,23 @@ def _kill_what_uses(folder: Path) -> None:
 
 @contextlib.contextmanager
 def nodes_of(
-    count: int, *, python: str = sys.executable, health: dict[str, int] | None = HEALTH, cpus: int = 1, **variables: str
+    count: int,
+    *,
+    python: str = sys.executable,
+    health: dict[str, int] = HEALTH,
+    has_dashboard: bool = False,
+    head_cpus: int = 0,
+    cpus: int = 1,
+    **variables: str,
 ) -> Iterator[Nodes]:
-    """Run a cluster of so many nodes, and a head that has no room for workers."""
+    """Run a cluster of so many nodes, and a head; that has no room for workers unless it is given processors."""
     # A short path: Ray's sockets are in it, whose names have at most 107 characters.
     with (
         tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder,
         networks() as made,
-        contextlib.closing(Nodes(made, Path(folder), python, health)) as cluster,
+        contextlib.closing(
+            Nodes(made, Path(folder), python=python, health=health, has_dashboard=has_dashboard, head_cpus=head_cpus)
+        ) as cluster,
     ):
         cluster.wait(1)
         for number in range(count):

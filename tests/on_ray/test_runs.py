@@ -36,6 +36,28 @@ def test_the_answers_are_those_of_one_process(tmp_path: Path, nodes: Nodes) -> N
     assert books.peak <= SLOTS
 
 
+def test_rows_that_workers_make_requests_of_end_as_here(tmp_path: Path, nodes: Nodes) -> None:
+    """Two samples, broken rows; then another model is asked too, so that the driver compares the rows of the start."""
+    broken = ('{"id": 1}', "no JSON", '{"id": 3, "prompt": 7}', '{"id": 4, "prompt": "x", "params": "y"}')
+    lines = [broken[row // 5 % 4] if row % 5 == 4 else f'{{"id": {row}, "prompt": "Say {row}."}}' for row in range(400)]
+    tables = []
+    for name, where in (("here", None), ("there", nodes)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "prompts.jsonl").write_text("\n".join(lines))
+        flags = ("--engine", "ray", "--ray-address", where.address) if where is not None else ()
+        with keeping(Books(SLOTS, (0.1, 0.5)), nodes.data_address) as books:
+            for rows, models in ((60, ("-m", MODEL)), (400, ("-m", MODEL, "-m", "other/model"))):
+                common = ("--base-url", books.base_url, "--allow-http", "--yes", "-o", "out", "--num-samples", 2)
+                run = Run(folder, "prompts.jsonl", *models, "--limit", rows, *common, *flags)
+                assert run.wait() == 1, run.text
+            assert books.answered == 320 * 4
+        tables.append(rows_of(folder))
+    assert tables[0] == tables[1]
+    assert [row["error"] for row in tables[0]].count(None) == 320 * 4
+    assert len(tables[0]) == 400 * 4
+
+
 def test_an_interrupted_run_drains_and_continues_on_one_machine_and_back(tmp_path: Path, nodes: Nodes) -> None:
     """Nothing is bought twice."""
     folder = tmp_path / "run"

@@ -14,8 +14,10 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from batchrun import __version__
-from batchrun.endpoint.http.body import MAX_ANSWER_BYTES, BodyReader, BrokenOff, TooLong
+from batchrun.endpoint.http.body import MAX_ANSWER_BYTES, BodyReader, TooLong
+from batchrun.endpoint.http.collected import BrokenOff
 from batchrun.endpoint.http.deadlines import Deadlines
+from batchrun.endpoint.http.sweep import Sweep
 from batchrun.endpoint.http.wire import Connector, StaleError, Wire
 from batchrun.endpoint.key import Secret
 from batchrun.errors import EndpointRefused
@@ -82,8 +84,9 @@ class HttpClient:
         self._connections = connections
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
-        self._bodies = BodyReader()
         self._deadlines = Deadlines(timeout_s)
+        self._sweep = Sweep(timeout_s)
+        self._bodies = BodyReader(self._sweep)
 
     async def __aenter__(self) -> Self:
         self._connector = Connector(limit=self._connections, keepalive_timeout=MAX_CONNECTIONS_KEPT_S, ttl_dns_cache=60)
@@ -94,6 +97,7 @@ class HttpClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._deadlines.close()
+        self._sweep.close()
         await self._connector.close()
 
     def send(self, body: bytes, kind: RequestKind = "chat") -> Coroutine[Any, Any, Reply | Fault]:
@@ -105,6 +109,7 @@ class HttpClient:
 
         A stream that sends pieces is not silent.
         """
+        self._sweep.look()  # so that what came a moment ago counts
         return self._deadlines.expire(attempt, silent_s)
 
     async def models(self) -> Reply | Fault:
@@ -154,7 +159,7 @@ class HttpClient:
         latency_s = time.perf_counter() - began_s
         if self._hide is not None:
             content = self._hide(content)
-        headers = _NO_HEADERS if 200 <= answer.status < 300 else self._kept(answer.headers.get)
+        headers = _NO_HEADERS if 200 <= answer.status < 300 else self._kept(answer.header)
         return _new(Reply, (answer.status, headers, content, latency_s))
 
     def _extend(self, task: asyncio.Task[None], began_s: float) -> None:

@@ -2,29 +2,21 @@
 
 A session makes a request object, a header object, a timer and a task for each request, which costs more than everything
 else that is done for a row (`make bench`). Here all requests have the same head, except for its length. So aiohttp
-opens and keeps the connections (names, TLS, proxies) and reads the answers; this module writes the bytes of the
-request. It uses parts of aiohttp that are not public: `tests/endpoint/http/test_wire.py` names them.
+opens and keeps the connections (names, TLS, proxies); this module writes the bytes of the request, and `receiver` takes
+those of the answer. Both use parts of aiohttp that are not public: `tests/endpoint/http/test_wire.py` names them.
 """
 
 import asyncio
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, cast
 
 import aiohttp
-from multidict import CIMultiDictProxy
 from yarl import URL
+
+from batchrun.endpoint.http.receiver import Receiver
 
 _CONCATENATED_BYTES = 1 << 16
 """Up to this size, head and body are sent as one piece: a copy is cheaper than a second packet."""
-
-_BUFFER_BYTES = 1 << 16
-"""How much of an answer is buffered before it is read."""
-
-_HEADER_BYTES = 1 << 16
-"""Longest line and longest field of an answer's head. Some gateways send more than aiohttp's 8 kB; the answer under
-such a head is paid for."""
-
-_MOST_HEADERS = 1_000
 
 _NO_TRACES: list[Any] = []
 
@@ -41,34 +33,24 @@ class StaleError(Exception):
 class Answer:
     """Status and headers of an answer, and its body, which is not read yet. The caller must release it in any case."""
 
-    __slots__ = ("_connection", "content", "headers", "status")
+    __slots__ = ("_connection", "body", "headers", "status")
 
-    def __init__(
-        self,
-        connection: aiohttp.connector.Connection,
-        status: int,
-        headers: CIMultiDictProxy[str],
-        content: aiohttp.StreamReader,
-    ) -> None:
+    def __init__(self, connection: aiohttp.connector.Connection, receiver: Receiver) -> None:
         self._connection = connection
-        self.status = status
-        self.headers = headers
-        self.content = content
+        self.body = receiver
+        self.status = receiver.status
+        self.headers = receiver.headers
 
-    @property
-    def content_type(self) -> str:
-        """The media type, in lower case, without its parameters; empty when there is none."""
-        return _media_type(self.headers.get("Content-Type", ""))
+    def header(self, name: str) -> str | None:
+        """Return a header by its name in lower case; None if there is none."""
+        value = self.headers.get(name.encode())
+        return None if value is None else _text(value)
 
     @property
     def content_length(self) -> int | None:
         """The length of the body, if its head states one."""
-        length = self.headers.get("Content-Length")
+        length = self.headers.get(b"content-length")
         return None if length is None else int(length)  # the parser refuses anything but a number
-
-    def rest(self) -> bytes:
-        """Return what had arrived of the body, and was not read, when the connection broke."""
-        return self.content._read_nowait(-1) if self.content._buffer else b""
 
     def release(self) -> None:
         """Give the connection back; close it if part of the request is not written yet."""
@@ -80,25 +62,16 @@ class Answer:
 
 
 @lru_cache
-def _media_type(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
 
 
 class Connector(aiohttp.TCPConnector):
-    """Reuses a kept connection only if nothing has arrived on it meanwhile.
+    """Opens connections whose answers a `Receiver` takes."""
 
-    That would be a second answer to an old request, and it would be taken for the answer to the next.
-    """
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
-    ) -> aiohttp.connector.Connection:
-        """Return a connection on which no data waits to be read."""
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            if connection.protocol is None or len(connection.protocol) == 0:
-                return connection
-            connection.close()
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._factory = cast(Any, partial(Receiver, asyncio.get_running_loop()))
 
 
 class Wire:
@@ -151,31 +124,21 @@ class Wire:
         except TimeoutError as late:
             raise aiohttp.ConnectionTimeoutError from late
         try:
-            protocol, transport = connection.protocol, connection.transport
-            assert protocol is not None
+            receiver, transport = cast(Receiver, connection.protocol), connection.transport
             assert transport is not None
-            was_used = protocol._parser is not None
-            protocol.set_response_params(
-                read_until_eof=True,
-                auto_decompress=False,
-                read_bufsize=_BUFFER_BYTES,
-                max_line_size=_HEADER_BYTES,
-                max_field_size=_HEADER_BYTES,
-                max_headers=_MOST_HEADERS,
-            )
+            was_used = receiver.was_used
+            receiver.begin()
             self._write(transport, body)
-            message, content = await protocol.read()
-            while 100 <= message.code < 200 and message.code != 101:  # another answer follows
-                message, content = await protocol.read()
+            await receiver.head()
         except (aiohttp.ServerDisconnectedError, OSError) as broken:
             connection.close()
-            if was_used and not _has_begun(broken):
+            if was_used and not receiver.has_begun:
                 raise StaleError(broken) from broken
             raise
         except BaseException:
             connection.close()
             raise
-        return Answer(connection, message.code, message.headers, content)
+        return Answer(connection, receiver)
 
     def _write(self, transport: asyncio.WriteTransport, body: bytes) -> None:
         own = self._head_by_proxy() if self._is_by_plain_proxy else self._head
@@ -193,8 +156,3 @@ class Wire:
             self._head,
             self._request.headers["Proxy-Authorization"].encode("latin-1"),
         )
-
-
-def _has_begun(broken: Exception) -> bool:
-    """Return whether the head of the answer had begun to arrive; a reset in the middle of a head shows as none."""
-    return isinstance(broken, aiohttp.ServerDisconnectedError) and not isinstance(broken.message, str)

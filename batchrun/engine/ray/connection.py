@@ -88,7 +88,8 @@ def connected(engine: Engine) -> Iterator[Connection]:
 def _silent() -> Iterator[None]:
     """Keep Ray from printing on stdout that a worker or a node has died: the run reports it, and others read stdout.
 
-    No setting of Ray does this. Where a version has no such function, nothing changes.
+    No setting does this: `log_to_driver` is for the output of workers, and the thread that prints errors asks for none.
+    Where a version has no such function, nothing changes.
     """
     from ray._private import worker
 

@@ -12,39 +12,34 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import RawResponseMessage
 from packaging.requirements import Requirement
 from packaging.version import Version
 from yarl import URL
+
+from batchrun.endpoint.http.receiver import Receiver
+from batchrun.endpoint.http.wire import Connector
 
 CALLED = [
     (aiohttp.TCPConnector.__init__, {"limit", "keepalive_timeout", "ttl_dns_cache"}),
     (aiohttp.ClientRequest.__init__, {"method", "url", "loop", "proxy"}),
     (aiohttp.ClientTimeout.__init__, {"total", "sock_connect"}),
-    (
-        ResponseHandler.set_response_params,
-        {"read_until_eof", "auto_decompress", "read_bufsize", "max_line_size", "max_field_size", "max_headers"},
-    ),
 ]
 """Functions → the parameters that are given to them."""
 
 SIGNATURES = [
     (aiohttp.TCPConnector.connect, ["self", "req", "traces", "timeout"]),
-    (ResponseHandler.read, ["self"]),
-    (ResponseHandler.__len__, ["self"]),
+    (ResponseHandler.__init__, ["self", "loop"]),
+    (ResponseHandler.data_received, ["self", "data"]),
+    (ResponseHandler.connection_lost, ["self", "exc"]),
+    (ResponseHandler.force_close, ["self"]),
     (Connection.close, ["self"]),
     (Connection.release, ["self"]),
-    (aiohttp.StreamReader._read_nowait, ["self", "n"]),
-    (aiohttp.StreamReader.readany, ["self"]),
-    (aiohttp.StreamReader.iter_any, ["self"]),
-    (aiohttp.StreamReader.at_eof, ["self"]),
 ]
-"""Methods → all their parameters: `Connector` overrides the first, so it must take the same."""
+"""Methods → all their parameters: `Receiver` overrides some of them, so it must take the same."""
 
 ATTRIBUTES = [
     (Connection, {"protocol", "transport"}),
-    (ResponseHandler, {"_parser"}),
-    (RawResponseMessage, {"code", "headers"}),
+    (ResponseHandler, {"should_close", "transport", "_loop"}),
     (aiohttp.ClientConnectorError, {"os_error"}),
     (aiohttp.ClientConnectorCertificateError, {"certificate_error"}),
 ]
@@ -100,14 +95,29 @@ def test_a_request_that_is_never_sent_names_its_host_as_a_header() -> None:
     assert asyncio.run(headers_of("https://api.example/v1"))["Host"] == "api.example"
 
 
-def test_a_connection_has_no_parser_before_its_first_answer() -> None:
-    """This shows whether it was used before."""
+def test_a_connector_makes_a_receiver_for_each_connection() -> None:
+    """By an attribute that has to be there before it is replaced."""
 
-    async def parser_of() -> Any:
-        return ResponseHandler(asyncio.get_running_loop())._parser
+    async def protocol_of(connector: aiohttp.TCPConnector) -> Any:
+        async with connector:
+            return connector._factory()
 
-    assert asyncio.run(parser_of()) is None
-    assert isinstance(aiohttp.ServerDisconnectedError().message, str)
+    async def protocols() -> tuple[Any, Any]:
+        return await protocol_of(aiohttp.TCPConnector()), await protocol_of(Connector(limit=1))
+
+    theirs, ours = asyncio.run(protocols())
+    assert (type(theirs), type(ours)) == (ResponseHandler, Receiver)
+
+
+def test_a_new_connection_keeps_what_arrives_before_the_first_request() -> None:
+    """In an attribute that the receiver reads when it begins."""
+
+    async def kept() -> Any:
+        handler = ResponseHandler(asyncio.get_running_loop())
+        handler.data_received(b"early")
+        return handler._tail
+
+    assert asyncio.run(kept()) == b"early"
 
 
 def test_only_the_minor_version_of_aiohttp_that_was_tested_may_be_installed() -> None:
