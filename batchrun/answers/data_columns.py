@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from batchrun.answers.equal_vectors import EqualVectors
 from batchrun.answers.kinds.embeddings import FLOAT_BYTES, Vector, Vectors, floats_of, length_of
 from batchrun.answers.kinds.rankings import Ranking
 from batchrun.answers.kinds.scores import Scores
@@ -39,7 +40,7 @@ class LateColumns(Exception):
         """The columns that all answers so far fit."""
 
 
-def column_types(data: Iterable[Any], before: Types) -> Types:
+def column_types(data: Iterable[Any] | EqualVectors, before: Types) -> Types:
     """Return the columns that some answers need, and those before them.
 
     Args:
@@ -47,7 +48,7 @@ def column_types(data: Iterable[Any], before: Types) -> Types:
         before: the columns of earlier answers.
     """
     types = dict(before)
-    for name, length in {_form_of(each) for each in data if each is not None}:
+    for name, length in _forms(data):
         kind = pa.list_(pa.float32(), length) if length else DOCS[name][0]
         known = types.setdefault(name, kind)
         if known != kind:
@@ -55,7 +56,13 @@ def column_types(data: Iterable[Any], before: Types) -> Types:
     return {name: types[name] for name in DOCS if name in types}
 
 
-def data_arrays(data: Sequence[Any], types: Types) -> list[pa.Array]:
+def _forms(data: Iterable[Any] | EqualVectors) -> set[tuple[str, int]]:
+    if isinstance(data, EqualVectors):
+        return {("embedding", data.length)}
+    return {_form_of(each) for each in data if each is not None}
+
+
+def data_arrays(data: Sequence[Any] | EqualVectors, types: Types) -> list[pa.Array]:
     """Return the columns of these types for the data of some answers; raises `LateColumns`."""
     needed = column_types(data, types)
     if needed != types:
@@ -70,11 +77,18 @@ def _form_of(data: Any) -> tuple[str, int]:
     return ("ranking" if isinstance(data, Ranking) else "scores"), 0
 
 
-def _array(name: str, kind: pa.DataType, data: Sequence[Any]) -> pa.Array:
+def _array(name: str, kind: pa.DataType, data: Sequence[Any] | EqualVectors) -> pa.Array:
     """Return one column: null for answers that have another one, or none."""
+    if isinstance(data, EqualVectors):
+        return _equal(data).cast(kind) if name == "embedding" else pa.nulls(data.rows, kind)
     if pa.types.is_fixed_size_list(kind):
         return _fixed(kind, [each.vectors[0] if _is_one(each) else None for each in data])
     return pa.array([_value(name, each) for each in data], kind)
+
+
+def _equal(vectors: EqualVectors) -> pa.Array:
+    numbers = pa.Array.from_buffers(pa.float32(), vectors.rows * vectors.length, [None, pa.py_buffer(vectors.floats)])
+    return pa.FixedSizeListArray.from_arrays(numbers, vectors.length)
 
 
 def _is_one(data: Any) -> bool:

@@ -5,10 +5,12 @@ batch at a time.
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 import pyarrow as pa
 
 from batchrun.answers.data_columns import data_arrays
+from batchrun.answers.equal_vectors import EqualVectors, equal_columns
 from batchrun.answers.logprobs import logprobs_array
 from batchrun.records import OutcomeColumns
 from batchrun.results.answer_counts import AnswerCounts
@@ -80,10 +82,15 @@ class Results:
         for some in self._outcomes:
             outcomes, completions, objects = self._reader.read(some)
             rows = outcomes["row"]
-            shown = answer_columns(completions)
+            shown = _equal_vectors(outcomes) or answer_columns(completions)
             own = outcome_arrays(outcomes, self._prices, shown, only_endpoint=self._only_endpoint)
-            data = shown["data"] if self._optional.data or any(shown["data"]) else ()
-            self.answers.add(dict(zip(_NAMES, own, strict=True)), [each is None for each in data])
+            data = shown["data"]
+            if isinstance(data, EqualVectors):
+                are_texts = [False] * data.rows
+            else:
+                data = data if self._optional.data or any(data) else ()
+                are_texts = [each is None for each in data]
+            self.answers.add(dict(zip(_NAMES, own, strict=True)), are_texts)
             if self._optional.has_logprobs:
                 own.insert(len(own) - 1, _logprobs(outcomes))
             if data:
@@ -106,6 +113,11 @@ class Results:
         if not self._hidden:
             return batch
         return batch.select([name for name in batch.schema.names if name not in self._hidden])
+
+
+def _equal_vectors(outcomes: OutcomeColumns) -> dict[str, Any] | None:
+    """Return the shown parts of the answers where each is a vector, all of one length; None otherwise."""
+    return equal_columns(outcomes["body"]) if outcomes["kind"].count(None) == len(outcomes["kind"]) else None
 
 
 def _logprobs(outcomes: OutcomeColumns) -> pa.Array:

@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from batchrun.answers.data_columns import DOCS, LateColumns, column_types, data_arrays
+from batchrun.answers.data_columns import DOCS, LateColumns, Types, column_types, data_arrays
+from batchrun.answers.equal_vectors import EqualVectors
 from batchrun.answers.kinds.embeddings import Vectors
 from batchrun.answers.kinds.rankings import Ranking
 from batchrun.answers.kinds.scores import Scores
@@ -52,3 +53,15 @@ def test_an_answer_that_fits_no_column_says_which_would(late: Any) -> None:
         data_arrays([OTHER, late], before)
     assert found.value.types != before
     data_arrays([ONE, OTHER, late], found.value.types)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [{}, {"embedding": DOCS["embedding"][0]}, {"embeddings": DOCS["embeddings"][0]}],
+    ids=["none", "of several lengths", "others"],
+)
+def test_vectors_that_were_read_at_once_make_the_same_columns(before: Types) -> None:
+    at_once = EqualVectors(2, 2, vector(1, 2, 3, 4))
+    types = column_types(at_once, before)
+    assert types == column_types([ONE, OTHER], before)
+    assert data_arrays(at_once, types) == data_arrays([ONE, OTHER], types)

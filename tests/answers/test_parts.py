@@ -37,10 +37,11 @@ def test_a_part_reads_as_the_answer_of_a_single_request(
     choice = {"message": {"role": "assistant", "content": "x"}, "finish_reason": "stop", "index": 3}
     answer = {"id": "a", "choices": [choice] * len(sizes), "usage": {"completion_tokens": 1}}
     for part in parts_of(answer, "chat", sizes, usage):
-        assert SHAPES["chat"].usage_of(orjson.loads(orjson.dumps(part.answer))) == part.usage
+        answer_of_part = orjson.loads(part.body)
+        assert SHAPES["chat"].usage_of(answer_of_part) == part.usage
         assert (part.usage.cached_tokens or 0) <= (part.usage.prompt_tokens or 0)
         assert (part.usage.reasoning_tokens or 0) <= (part.usage.completion_tokens or 0)
-        assert part.answer["choices"] == [choice | {"index": 0}]
+        assert answer_of_part["choices"] == [choice | {"index": 0}]
 
 
 def test_tokens_are_shared_by_length() -> None:
@@ -70,10 +71,36 @@ def test_vectors_find_their_rows_by_index(indexes: list[Any], places: list[int])
     answer = {"object": "list", "data": [vector(index) for index in indexes], "usage": {"prompt_tokens": 9}}
     parts = parts_of(answer, "embeddings", [10, 10, 10], Usage(9, 0, 9))
     assert sorted(part.place for part in parts) == places
-    assert all(len(part.answer["data"]) == 1 for part in parts)
+    found = [orjson.loads(part.body)["data"] for part in parts]
+    assert all(len(each) == 1 for each in found)
     assert sum(part.usage.prompt_tokens or 0 for part in parts) == (9 if places else 0)
     if None not in indexes:
-        assert all(part.answer["data"][0]["embedding"] == [float(part.place)] for part in parts)
+        assert [each[0]["embedding"] for each in found] == [[float(part.place)] for part in parts]
+
+
+LIKE_OPENAI = {"object": "embedding", "index": 1, "embedding": "AACAPw=="}
+
+
+@pytest.mark.parametrize(
+    ("items", "rest"),
+    [
+        ([LIKE_OPENAI | {"index": 0}, LIKE_OPENAI], {"object": "list", "model": "m"}),
+        ([{"index": 0, "embedding": [0.5]}, {"index": 1, "embedding": 'AA\n"=='}], {}),
+        ([LIKE_OPENAI | {"index": 0, "object": "other"}, LIKE_OPENAI], {}),
+        ([LIKE_OPENAI | {"index": 0}, LIKE_OPENAI | {"truncated": True}], {}),
+        ([{"embedding": None}, {"embedding": None}], {}),
+        ([LIKE_OPENAI | {"index": 0}, LIKE_OPENAI], {"first": {"embedding": None}}),
+    ],
+    ids=["alike", "no object", "two objects", "other fields", "null", "null elsewhere"],
+)
+@pytest.mark.parametrize("stated", [{"usage": {"prompt_tokens": 8, "total_tokens": 8}}, {}])
+def test_a_part_has_all_that_the_answer_says(items: Any, rest: Any, stated: Any) -> None:
+    """Whether the answers to all texts are alike, so that they are made together, changes nothing."""
+    usage = Usage(8, 0, 8) if stated else Usage()
+    half = {"usage": {"prompt_tokens": 4, "total_tokens": 4}} if stated else {}
+    parts = parts_of(rest | {"data": items} | stated, "embeddings", [1, 1], usage)
+    made = [orjson.loads(part.body) for part in parts]
+    assert made == [rest | {"data": [item | {"index": 0}]} | half for item in items]
 
 
 def test_choices_more_than_asked_for_are_left_out_and_paid() -> None:
@@ -88,4 +115,4 @@ def test_a_usage_elsewhere_is_not_repeated_in_each_part() -> None:
     answer = {"data": [vector(0), vector(1)], "usage_metadata": {"prompt_token_count": 50}, "usage": None}
     usage = SHAPES["embeddings"].usage_of({"usage": {"prompt_tokens": 50}})
     for part in parts_of(answer, "embeddings", [1, 1], usage):
-        assert SHAPES["embeddings"].usage_of(part.answer).prompt_tokens == 25
+        assert SHAPES["embeddings"].usage_of(orjson.loads(part.body)).prompt_tokens == 25

@@ -8,8 +8,6 @@ request is alone that is at fault.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import orjson
-
 from batchrun.answers.envelope import read_reply
 from batchrun.answers.parts import Part, parts_of
 from batchrun.endpoint.pool.backlog import Work
@@ -57,9 +55,9 @@ def _parts(request: Request, verdict: Verdict) -> list[Part]:
 
 def _judged(request: Request, part: Part, result: Reply) -> _Judged:
     """Return the reply that a request alone would have got, judged."""
-    reply = _new(Reply, (result.status, result.headers, orjson.dumps(part.answer), result.latency_s))
+    reply = _new(Reply, (result.status, result.headers, part.body, result.latency_s))
     if request.kind == "embeddings":  # all of the vectors have been looked at
-        return _Judged(reply, _new(Verdict, (None, "", part.usage, part.answer, NO_REASON, False)))
+        return _new(_Judged, (reply, _new(Verdict, (None, "", part.usage, None, NO_REASON, False))))
     asked = request.members[part.place]
     return _Judged(reply, judge(reply, asked.kind, asked.body)._replace(usage=part.usage))
 
@@ -81,7 +79,7 @@ class Bundles:
         for part in _parts(request, verdict):
             reply, its = _judged(request, part, result)
             if its.kind is None or EFFECTS[its.kind].row is ForRow.FAILED:
-                ended[part.place] = Settled(works[part.place], reply, its)
+                ended[part.place] = _new(Settled, (works[part.place], reply, its))
             else:  # of no use, but paid for
                 self._on_event(Spent(request.model, its.usage, self._endpoint))
         self._part(work, len(works))
