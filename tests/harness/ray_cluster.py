@@ -43,11 +43,11 @@ def cluster_of(nodes: int) -> Iterator[Any]:
 class Run:
     """A run in its own process; what it prints is in a file, since Ray's processes hold pipes open."""
 
-    def __init__(self, folder: Path, *arguments: Any, **variables: str) -> None:
+    def __init__(self, folder: Path, *arguments: Any, python: str = sys.executable, **variables: str) -> None:
         self.log = folder / "log.txt"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "batchrun", "run", *map(str, arguments)],
+                [python, "-m", "batchrun", "run", *map(str, arguments)],
                 cwd=folder,
                 env=os.environ | {"PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "x"} | variables,
                 stdin=subprocess.DEVNULL,

@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,13 @@ HEALTH = {
     "health_check_failure_threshold": 4,
 }
 """A node that is killed is found out within a few seconds; one that is cut off, after more than ten."""
+
+_FILES = {
+    "dashboard_agent_listen": "dashboard-agent-listen",
+    "metrics_agent": "dashboard-agent-grpc",
+    "metrics_export": "metrics-export",
+}
+"""Those files by the ports that are in them; without a dashboard there are none, and they hold -1."""
 
 _STORE_BYTES = 80_000_000
 
@@ -73,7 +82,7 @@ class Nodes:
         has_dashboard: bool,
         head_cpus: int,
     ) -> None:
-        self.networks, self.folder, self.python = networks, folder, python
+        self.networks, self.folder, self.python, self._has_dashboard = networks, folder, python, has_dashboard
         self._log = (folder / "ray.log").open("wb")
         self.nodes: list[Node] = []
         here = networks.here[CONTROL]
@@ -99,8 +108,12 @@ class Nodes:
         flags = tuple(f"--node-ip-address={each}" if each[0] == "1" else each for each in flags)
         command = [self.python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         store = f"--object-store-memory={_STORE_BYTES}"
-        place = [f"--{each}-port={free_port()}" for each in _PORTS]
+        ports = {each: free_port() for each in _PORTS}
+        place = [f"--{each}-port={port}" for each, port in ports.items()]
         place += [f"--temp-dir={self.folder}"] if "--head" in flags else []
+        node_id = secrets.token_hex(28)
+        variables["RAY_OVERRIDE_NODE_ID_FOR_TESTING"] = node_id
+        threading.Thread(target=self._name_ports, args=(node_id, ports), daemon=True).start()
         return subprocess.Popen(
             [*within, *command, store, *place, *flags],
             stdin=subprocess.DEVNULL,
@@ -109,6 +122,16 @@ class Nodes:
             env=os.environ | {"RAY_DISABLE_IMPORT_WARNING": "1"} | variables,
             start_new_session=True,
         )
+
+    def _name_ports(self, node_id: str, ports: dict[str, int]) -> None:
+        """Write what Ray's node waits for: its agents would say so too, but on a busy machine after it has given up."""
+        before = self.session.resolve() if not self.nodes else None
+        deadline_s = time.monotonic() + 60
+        while time.monotonic() < deadline_s and (not self.session.exists() or self.session.resolve() == before):
+            time.sleep(0.05)
+        for file, name in _FILES.items():
+            with contextlib.suppress(OSError):
+                (self.session / f"{file}_port_{node_id}").write_text(str(ports[name] if self._has_dashboard else -1))
 
     def add(self, *, cpus: int = 1, **variables: str) -> Node:
         """Add a node; it needs seconds to join."""
