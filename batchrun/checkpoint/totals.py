@@ -36,14 +36,14 @@ def added(
 ) -> dict[str, ModelTotals]:
     """Return the totals with these outcomes and extras added."""
     sums: dict[str, list[int]] = {}
-    zeros: dict[str, set[str]] = {}
-    for outcome in outcomes:
-        counts = sums.get(outcome.model) or sums.setdefault(outcome.model, [0] * len(COUNTS))
-        counts[0 if outcome.kind is None else 1] += 1
-        counts[2] += outcome.attempts
-        counts[3] += outcome.throttled
-        if outcome.kind is None:
-            _add_usage(counts, outcome.usage, outcome.model, zeros)
+    zeros: dict[str, set[Usage]] = {}
+    for _, model, _, _, _, kind, _, _, attempts, _, _, _, usage, throttled, _, _ in outcomes:
+        counts = sums.get(model) or sums.setdefault(model, [0] * len(COUNTS))
+        counts[0 if kind is None else 1] += 1
+        counts[2] += attempts
+        counts[3] += throttled
+        if kind is None:
+            _add_usage(counts, usage, model, zeros)
     for extra in extras:
         counts = sums.setdefault(extra.model, [0] * len(COUNTS))
         counts[2] += extra.attempts
@@ -54,12 +54,12 @@ def added(
     for model, counts in sums.items():
         old = before.get(model, ModelTotals())
         values = {name: getattr(old, name) + count for name, count in zip(COUNTS, counts, strict=True)}
-        stated = frozenset(name for name in old.stated_as_0.union(zeros.get(model, ())) if not values[name])
+        stated = frozenset(name for name in old.stated_as_0 | _stated_as_0(zeros.get(model, ())) if not values[name])
         totals[model] = ModelTotals(requests=values["completed"] + values["failed"], **values, stated_as_0=stated)
     return totals
 
 
-def _add_usage(counts: list[int], usage: Usage, model: str, zeros: dict[str, set[str]]) -> None:
+def _add_usage(counts: list[int], usage: Usage, model: str, zeros: dict[str, set[Usage]]) -> None:
     prompt, completion, total, cached, reasoning = usage
     if prompt is None or completion is None:  # its cost is not known
         counts[9] += 1
@@ -70,8 +70,11 @@ def _add_usage(counts: list[int], usage: Usage, model: str, zeros: dict[str, set
     counts[7] += cached or 0
     counts[8] += reasoning or 0
     if 0 in usage:
-        names = zeros.setdefault(model, set())
-        names.update(name for name, tokens in zip(Usage._fields, usage, strict=True) if tokens == 0)
+        zeros.setdefault(model, set()).add(usage)
+
+
+def _stated_as_0(usages: Iterable[Usage]) -> set[str]:
+    return {name for usage in usages for name, tokens in zip(Usage._fields, usage, strict=True) if tokens == 0}
 
 
 def with_copies(

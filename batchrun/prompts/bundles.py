@@ -84,7 +84,7 @@ def _bundle(members: Sequence[Request], asked: dict[str, Any], texts: list[Any])
 
 def _key(request: Request) -> str:
     """Return the key of a body that holds what its row asks."""
-    return SHAPES[request.kind].keys[0]
+    return SHAPES[request.kind].asked[0].key
 
 
 def _samples(batch: list[Entry], most: int) -> list[Entry]:
@@ -108,12 +108,33 @@ def _with_texts(texts: "_Texts", batches: Iterator[list[Entry]], *, is_piped: bo
     yield texts.rest()
 
 
+_Form = tuple[type, bytes]
+"""What is alike in the requests of a bundle: whether they ask with texts or with token ids, and all else they say."""
+
+
+class _Around(NamedTuple):
+    """What stands around the text in the bodies of one form: nearly always the next request has the same."""
+
+    head: bytes
+    tail: bytes
+    form: _Form
+
+    def text_in(self, body: bytes) -> orjson.Fragment | None:
+        """Return the text of a request as JSON; None where it has another form, or quotes in its text."""
+        if not (body.startswith(self.head) and body.endswith(self.tail)):
+            return None
+        text = body[len(self.head) : len(body) - len(self.tail)]
+        is_one = text.count(b'"') == 2 and text.startswith(b'"') and text.endswith(b'"')
+        return orjson.Fragment(text) if is_one else None
+
+
 class _Texts:
     """Rows of embeddings that wait for others with the same model and parameters."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._open: dict[tuple[type, bytes], _Group] = {}
+        self._open: dict[_Form, _Group] = {}
+        self._last: _Around | None = None
 
     def add(self, batch: list[Entry]) -> list[Entry]:
         """Return what can be sent once these have come."""
@@ -122,13 +143,10 @@ class _Texts:
             if not isinstance(entry, Request) or not SHAPES[entry.kind].takes_list:
                 ready.append(entry)
                 continue
-            asked = orjson.loads(entry.body)
-            text = asked[_key(entry)]
-            if isinstance(text, list) and not isinstance(text[0], int):
+            form, text = self._parted(entry)
+            if form is None:
                 ready.append(entry)  # it is a list of texts itself
                 continue
-            asked[_key(entry)] = None
-            form = (type(text), orjson.dumps(asked))
             group = self._open.get(form)
             if group is not None and group.size_bytes + len(entry.body) > MOST_BYTES:
                 ready.append(self._open.pop(form).closed())
@@ -136,11 +154,26 @@ class _Texts:
             if group is None:
                 if len(self._open) == _MOST_FORMS:
                     ready += self.rest()
-                group = self._open[form] = _Group(asked)
+                group = self._open[form] = _Group(orjson.loads(form[1]))
             group.add(entry, text)
             if len(group.members) == self._most:
                 ready.append(self._open.pop(form).closed())
         return ready
+
+    def _parted(self, request: Request) -> tuple[_Form | None, Any]:
+        """Return the form of a request, and what it asks; no form where that is a list of texts itself."""
+        if self._last is not None and (found := self._last.text_in(request.body)) is not None:
+            return self._last.form, found
+        key = _key(request)
+        asked = orjson.loads(request.body)
+        text = asked[key]
+        if isinstance(text, list) and not isinstance(text[0], int):
+            return None, text
+        form = (type(text), orjson.dumps(asked | {key: None}))
+        head, _, tail = request.body.partition(orjson.dumps(text))
+        if isinstance(text, str) and head.endswith(b'"%b":' % key.encode()):
+            self._last = _Around(head, tail, form)
+        return form, text
 
     def rest(self) -> list[Entry]:
         """Return all that waits."""

@@ -124,10 +124,10 @@ class RowForms:
         """
         if self.asked is not None:
             return "template"
-        form = _recognised(columns)
-        return form if self._has_messages or form == "batch" else self._own_form(columns)
-
-    def _own_form(self, columns: dict[str, Any]) -> Form | None:
+        if self._has_messages:
+            return _recognised(columns)
+        if _is_batch(columns):
+            return "batch"
         return "prompt" if self._shape.is_in(columns) else None
 
     def hides_messages(self, columns: dict[str, Any]) -> bool:
@@ -252,9 +252,13 @@ def _as_text(value: Any) -> str | None:
         return None
 
 
+def _is_batch(columns: dict[str, Any]) -> bool:
+    return "body" in columns and "custom_id" in columns and is_batch_line(columns)
+
+
 def _recognised(columns: dict[str, Any]) -> Form | None:
     """Return the form of a row without regard to the job's template; None when it has none."""
-    if "body" in columns and "custom_id" in columns and is_batch_line(columns):
+    if _is_batch(columns):
         return "batch"
     if messages_column(columns) is not None:
         return "messages"

@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchrun.errors import JobError
 from batchrun.job.sections import Input, Job, Model
@@ -46,6 +48,21 @@ def test_texts_become_one_list() -> None:
     assert three == requests[6]
     assert one.members == tuple(requests[:3])
     assert joined(one.members) == one
+
+
+ANY_TEXT = st.text(st.sampled_from('"\\,:{}m\nxé'))
+
+
+@given(st.lists(st.tuples(ANY_TEXT, st.sampled_from([None, 8])), min_size=1, max_size=9))
+def test_each_text_is_sent_as_its_row_has_it(asked: list[tuple[str, int | None]]) -> None:
+    """Whatever looks like the end of a text, like the rest of a body, or like the model."""
+    bodies = [{"input": text} | ({"dimensions": count} if count else {}) for text, count in asked]
+    requests = made(EMBEDDINGS, *bodies)
+    for bundle in sent(EMBEDDINGS, requests):
+        members = [orjson.loads(each.body) for each in bundle.rows]
+        texts = [each["input"] for each in members]
+        assert orjson.loads(bundle.body) == members[0] | {"input": texts if len(texts) > 1 else texts[0]}
+        assert len({each.get("dimensions") for each in members}) == 1
 
 
 def test_only_rows_with_the_same_parameters_travel_together() -> None:

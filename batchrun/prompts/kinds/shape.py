@@ -23,7 +23,10 @@ class Asked(NamedTuple):
 
     def column(self, columns: Mapping[str, Any]) -> str | None:
         """Return the column that holds it; None where none does."""
-        return next((name for name in (self.key, *self.columns) if columns.get(name) is not None), None)
+        for name in (self.key, *self.columns):
+            if columns.get(name) is not None:
+                return name
+        return None
 
 
 class Shape(NamedTuple):
