@@ -28,7 +28,7 @@ _TEXT_PARTS = ("text", "output_text")
 _THINK, _THOUGHT = "<think>", "</think>"
 """The tags that open models write around their reasoning, if no parser of the server removes it."""
 
-_EITHER = "think>"
+EITHER_TAG = "think>"
 """What both tags have in common."""
 
 _QUOTES, _JSON = ("`", '"', "'"), ("{", "[")
@@ -197,7 +197,7 @@ def completion_of(reply: Mapping[str, Any]) -> Completion:
         reasoning = _text(message.get("reasoning_content")) or thought_of(content)
         if reasoning is None and (details := message.get("reasoning_details")):
             reasoning = _detailed_thought(details)
-    if reasoning is None and response and _EITHER in response and _has_thought(response):
+    if reasoning is None and response and EITHER_TAG in response and _has_thought(response):
         response, reasoning = _split_thought(response, finish_reason)
     calls = _tool_calls(message) if message.get("tool_calls") or message.get("function_call") else None
     refusal = message.get("refusal")

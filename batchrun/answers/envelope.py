@@ -11,9 +11,17 @@ from typing import Any
 
 import orjson
 
-from batchrun.answers.chat import NOTHING, Completion, completion_of, is_ordinary, is_whole, problem_of
+from batchrun.answers.chat import (
+    NOTHING,
+    Completion,
+    completion_of,
+    is_ordinary,
+    is_whole,
+    problem_of,
+)
 from batchrun.answers.kinds import embeddings
 from batchrun.answers.kinds.table import shape_of
+from batchrun.answers.plain import plain_completion
 from batchrun.answers.raw_json import dumps_joined, loads, objects_in, values_of
 from batchrun.answers.stream import StreamAssembler
 
@@ -56,6 +64,12 @@ def parse_completion(body: bytes) -> Completion:
 
     Only the first choice is read: batchrun requests samples one by one.
     """
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        parsed = None
+    if (plain := plain_completion(parsed)) is not None:
+        return plain
     try:
         reply = read_reply(body)
     except ValueError:

@@ -22,6 +22,7 @@ from batchrun.prompts.input.arrow import python_dicts
 from batchrun.prompts.input.files import nearest
 from batchrun.report.notebook_bar import is_notebook
 from batchrun.results.export import export
+from batchrun.results.row_groups import batches_of
 from batchrun.results.run_directory import RESULTS
 from batchrun.results.state import is_fresh, summary_of
 from batchrun.results.summary import Summary
@@ -250,7 +251,7 @@ class Answers:
     def _batches(self, file: pq.ParquetFile, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield these columns of the rows that are wanted."""
         read = [*names] if self._only is None or _STATUS in names else [*names, _STATUS]
-        for batch in file.iter_batches(_BATCH_ROWS, columns=read):
+        for batch in batches_of(file, _BATCH_ROWS, columns=read):
             if self._only is not None:
                 batch = batch.filter(pc.equal(batch.column(_STATUS).cast(pa.string()), self._only))
             if batch.num_rows:

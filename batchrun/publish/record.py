@@ -20,6 +20,7 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.prompts.input.arrow import python_dicts
 from batchrun.results.columns import AFTER_INPUT, BEFORE_INPUT
+from batchrun.results.row_groups import batches_of
 from batchrun.results.run_directory import RESULTS, stored_job
 from batchrun.results.state import summary_of
 
@@ -122,7 +123,7 @@ class RunRecord:
 
     def _results(self, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(self.directory / RESULTS) as file:
-            yield from file.iter_batches(_ROWS_AT_ONCE, columns=columns)
+            yield from batches_of(file, _ROWS_AT_ONCE, columns=columns)
 
 
 def picked(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

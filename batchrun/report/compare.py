@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from batchrun.results.row_groups import batches_of
 from batchrun.results.whole_prompts import whole_prompts
 
 _BATCH_ROWS = 65_536
@@ -63,7 +64,7 @@ def compare(path: Path, columns: Sequence[str], *, most: int) -> Comparison:
     found = Comparison(list(columns))
     heap: list[tuple[float, int]] = []
     with pq.ParquetFile(path) as file:
-        for rows in whole_prompts(file.iter_batches(_BATCH_ROWS, columns=["row", "model", "status", *columns])):
+        for rows in whole_prompts(batches_of(file, _BATCH_ROWS, columns=["row", "model", "status", *columns])):
             completed = rows.filter(pc.equal(rows["status"], "completed")).combine_chunks()
             counts = pc.value_counts(completed["row"]).field("counts")
             found.prompts += pc.sum(pc.greater(counts, 1)).as_py() or 0

@@ -14,6 +14,7 @@ from batchrun.report.cells import LONGEST, cells_of, has_bytes, last_messages, s
 from batchrun.report.compare import difference
 from batchrun.report.table import CONVERSATIONS, MESSAGES, Layout
 from batchrun.report.tally import Tally
+from batchrun.results.row_groups import batches_of
 
 ROWS = 2_000
 """Most answers in the table."""
@@ -102,7 +103,7 @@ def read_sample(
         conversations = next((each for each in CONVERSATIONS if each in inputs and MESSAGES in layout.texts), None)
         reader = _Reader(inputs, answers, compared, conversations)
         lines: list[_Line] = []
-        for batch in file.iter_batches(_BATCH_ROWS, columns=[*inputs, *answers]):
+        for batch in batches_of(file, _BATCH_ROWS, columns=[*inputs, *answers]):
             lines += reader.read(batch, chosen)
         prompts = [_prompt(list(its)) for _, its in groupby(lines, lambda line: line.row)]
         shown = _fitting(prompts, most_bytes)

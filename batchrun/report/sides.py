@@ -13,6 +13,7 @@ from batchrun.answers.scores.agreement import vote_of
 from batchrun.answers.scores.scorers import target_text
 from batchrun.prompts.input.arrow import python_values
 from batchrun.results.columns import AFTER_ANSWER, BEFORE_ANSWER, BEFORE_INPUT, PREDICTION
+from batchrun.results.row_groups import batches_of
 from batchrun.results.whole_prompts import whole_prompts
 
 _BATCH_ROWS = 8_192
@@ -117,7 +118,7 @@ def prompts_of(side: Side, compared: Compared, key: str | None = None) -> Iterat
     with pq.ParquetFile(side.results) as file:
         batches = (
             batch.filter(pc.equal(batch.column("model"), side.model))
-            for batch in file.iter_batches(_BATCH_ROWS, columns=names)
+            for batch in batches_of(file, _BATCH_ROWS, columns=names)
         )
         for table in whole_prompts(batches):
             yield from _prompts(table, compared, key)
@@ -127,7 +128,7 @@ def ids_of(side: Side) -> Iterator[tuple[int, str]]:
     """Yield the number and the id of each prompt of a side, in the order of its rows."""
     last = -1
     with pq.ParquetFile(side.results) as file:
-        for batch in file.iter_batches(_BATCH_ROWS, columns=["row", "custom_id", "model"]):
+        for batch in batches_of(file, _BATCH_ROWS, columns=["row", "custom_id", "model"]):
             its = batch.filter(pc.equal(batch.column("model"), side.model))
             for row, custom_id in zip(its.column("row").to_pylist(), its.column("custom_id").to_pylist(), strict=True):
                 if row != last:

@@ -18,6 +18,7 @@ from batchrun.report.distribution import Distribution
 from batchrun.report.reservoir import Reservoir
 from batchrun.report.timeline import Timeline
 from batchrun.results.columns import ENDPOINT
+from batchrun.results.row_groups import batches_of
 
 _BATCH_ROWS = 65_536
 
@@ -99,7 +100,7 @@ def tally(
         columns = ["row", "model", "status", "finish_reason", "prompt_tokens", "completion_tokens"]
         columns += [ENDPOINT.name] if has_endpoints else []
         last_row: int | None = None
-        for batch in file.iter_batches(_BATCH_ROWS, columns=[*columns, "finished_at", "latency_s"]):
+        for batch in batches_of(file, _BATCH_ROWS, columns=[*columns, "finished_at", "latency_s"]):
             _add(found, batch, failed_rows)
             found.rows += batch.num_rows
             numbers = pc.unique(batch.column("row"))
@@ -171,7 +172,7 @@ def _timeline(file: pq.ParquetFile, gaps: Sequence[Gap], spans: Sequence[Span]) 
     """
     starts_ms, ends_ms = [], []
     gaps = list(gaps)
-    for batch in file.iter_batches(_BATCH_ROWS, columns=["finished_at", "latency_s"]):
+    for batch in batches_of(file, _BATCH_ROWS, columns=["finished_at", "latency_s"]):
         finished_ms, latency_ms = _times_ms(batch)
         starts_ms.append(pc.min(pc.subtract(finished_ms, pc.fill_null(latency_ms, 0.0))).as_py())
         ends_ms.append(pc.max(finished_ms).as_py())

@@ -20,6 +20,7 @@ from batchrun.job.sections import Job
 from batchrun.prompts.input.arrow import python_values
 from batchrun.results.columns import JUDGE_LABEL, JUDGE_REASON, Column
 from batchrun.results.identity import changed_settings
+from batchrun.results.row_groups import batches_of
 from batchrun.results.row_scorers import Objects
 from batchrun.results.run_directory import RESULTS
 
@@ -116,7 +117,7 @@ class Judgments:
             with pq.ParquetFile(self._folder / RESULTS) as file:
                 given, reason = self._names(file.schema_arrow)
                 names = [*JUDGED, "status", *(name for name in (given, reason) if name is not None)]
-                for batch in file.iter_batches(_BATCH_ROWS, columns=names):
+                for batch in batches_of(file, _BATCH_ROWS, columns=names):
                     values = {name: python_values(batch.column(name)) for name in batch.schema.names}
                     for place in range(batch.num_rows):
                         if values["status"][place] != "completed":

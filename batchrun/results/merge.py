@@ -65,8 +65,10 @@ class Merge:
         return int(max(1, _PART_BYTES // max(1, row_bytes)))
 
     def _columns(self, rows: Sequence[int]) -> list[pa.Array]:
+        columns = list(zip(self._batch.columns, self._kept, strict=True))
+        if list(rows) == list(range(rows[0], rows[0] + len(rows))) and all(each.type == kept for each, kept in columns):
+            return [column.slice(rows[0] - self._first, len(rows)) for column, _ in columns]  # nothing is copied
         indices = pa.array([row - self._first for row in rows], pa.int64())
-        columns = zip(self._batch.columns, self._kept, strict=True)
         return [column.take(indices) if column.type == kept else _as_text(column, indices) for column, kept in columns]
 
 

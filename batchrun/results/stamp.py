@@ -32,8 +32,11 @@ from batchrun.results.endpoints import only_endpoint
 from batchrun.results.prices import prices_at
 from batchrun.results.run_directory import RESULTS, USAGE, input_paths, is_jobless, stored_job
 
-_NOT_IN_RESULTS = ("limits", "engine", "notify", "publish")
-"""Sections of a job that change nothing in its results: most users who run a finished job again have changed these."""
+_NOT_IN_RESULTS = ("limits", "engine", "notify", "publish", "endpoint", "endpoints", "prices", "by_flag")
+"""Parts of a job that change nothing in its results: most users who run a finished job again have changed these.
+
+What prices and endpoints do is compared by itself: what the answers cost, and the name of the only endpoint.
+"""
 
 
 class MadeOf(NamedTuple):

@@ -168,8 +168,10 @@ def test_another_version_writes_them_again(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_what_changes_only_how_rows_are_sent_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     refresh(OUT)
-    set_job(limits={"max_concurrency": 3})()
+    set_job(limits={"max_concurrency": 3}, endpoint={"headers": {"x": "y"}})()
     assert not refreshed(monkeypatch)[1]
+    set_job(prices={"m": {"input_usd_per_mtok": 3.0}})()
+    assert refreshed(monkeypatch)[1]
 
 
 def test_an_export_in_between_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:

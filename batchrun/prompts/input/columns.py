@@ -175,6 +175,8 @@ class InputColumns:
     def _guessed(self, values: list[Any], field: pa.Field) -> pa.Array:
         """Return a column whose values have the type that was guessed; raises `LateSchema` where they do not."""
         found = type_of(values)
+        if found == field.type == pa.string() == self._types[field.name]:
+            return pa.array(values, field.type)
         kind = merged(self._types[field.name], found)
         if kind is None or storable(kind) != storable(self._types[field.name]):
             raise LateSchema(field.name)
