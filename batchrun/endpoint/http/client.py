@@ -89,7 +89,7 @@ class HttpClient:
         self._bodies = BodyReader(self._sweep)
 
     async def __aenter__(self) -> Self:
-        self._connector = Connector(limit=self._connections, keepalive_timeout=MAX_CONNECTIONS_KEPT_S, ttl_dns_cache=60)
+        self._connector = Connector(kept_s=MAX_CONNECTIONS_KEPT_S, limit=self._connections, ttl_dns_cache=60)
         self._wires = _Wires(lambda path: self._wire("POST", path))
         return self
 
@@ -98,6 +98,7 @@ class HttpClient:
     ) -> None:
         self._deadlines.close()
         self._sweep.close()
+        self._connector.drop()
         await self._connector.close()
 
     def send(self, body: bytes, kind: RequestKind = "chat") -> Coroutine[Any, Any, Reply | Fault]:

@@ -7,10 +7,12 @@ those of the answer. Both use parts of aiohttp that are not public: `tests/endpo
 """
 
 import asyncio
+import time
 from functools import lru_cache, partial
 from typing import Any, cast
 
 import aiohttp
+from aiohttp.connector import Connection
 from yarl import URL
 
 from batchrun.endpoint.http.receiver import Receiver
@@ -33,9 +35,10 @@ class StaleError(Exception):
 class Answer:
     """Status and headers of an answer, and its body, which is not read yet. The caller must release it in any case."""
 
-    __slots__ = ("_connection", "body", "headers", "status")
+    __slots__ = ("_connection", "_connector", "body", "headers", "status")
 
-    def __init__(self, connection: aiohttp.connector.Connection, receiver: Receiver) -> None:
+    def __init__(self, connector: "Connector", connection: Connection, receiver: Receiver) -> None:
+        self._connector = connector
         self._connection = connection
         self.body = receiver
         self.status = receiver.status
@@ -53,12 +56,8 @@ class Answer:
         return None if length is None else int(length)  # the parser refuses anything but a number
 
     def release(self) -> None:
-        """Give the connection back; close it if part of the request is not written yet."""
-        transport = self._connection.transport
-        if transport is not None and transport.get_write_buffer_size():
-            self._connection.close()  # answered before the request was complete: what comes next is unknown
-        else:
-            self._connection.release()
+        """Give the connection back, to be used again if it can be."""
+        self._connector.keep(self._connection, self.body)
 
 
 @lru_cache
@@ -67,11 +66,42 @@ def _text(value: bytes) -> str:
 
 
 class Connector(aiohttp.TCPConnector):
-    """Opens connections whose answers a `Receiver` takes."""
+    """Opens connections to one endpoint, whose answers a `Receiver` takes, and keeps those that can be used again.
 
-    def __init__(self, **settings: Any) -> None:
+    aiohttp would look up the kept ones by all that distinguishes endpoints, for each request. For aiohttp a kept
+    connection is in use, so it counts for the limit: a new one is opened only when none is kept.
+    """
+
+    def __init__(self, *, kept_s: float, **settings: Any) -> None:
         super().__init__(**settings)
         self._factory = cast(Any, partial(Receiver, asyncio.get_running_loop()))
+        self._kept_s = kept_s
+        self._kept: list[tuple[Connection, Receiver, float]] = []
+
+    def take(self) -> tuple[Connection, Receiver] | None:
+        """Return the connection that was kept last, if it is open and was kept no longer than is allowed."""
+        while self._kept:
+            connection, receiver, since_s = self._kept.pop()
+            if receiver.is_connected() and time.perf_counter() - since_s <= self._kept_s:
+                return connection, receiver
+            connection.close()
+        return None
+
+    def keep(self, connection: Connection, receiver: Receiver) -> None:
+        """Keep a connection; close it if it cannot be used again, or if part of the request is not written yet."""
+        transport = receiver.transport
+        if transport is None or receiver.should_close or transport.get_write_buffer_size():
+            connection.close()  # answered before the request was complete: what comes next is unknown
+        elif self._waiters:  # as many are open as may be, and requests wait for one of them
+            connection.release()
+        else:
+            self._kept.append((connection, receiver, time.perf_counter()))
+
+    def drop(self) -> None:
+        """Close the connections that are kept."""
+        for connection, _, _ in self._kept:
+            connection.close()
+        self._kept.clear()
 
 
 class Wire:
@@ -119,12 +149,9 @@ class Wire:
             aiohttp.ClientError: no connection could be made, or it broke.
             aiohttp.http_exceptions.HttpProcessingError: the answer is not HTTP.
         """
+        connection, receiver = self._connector.take() or await self._connected()
         try:
-            connection = await self._connector.connect(self._request, _NO_TRACES, self._timeout)
-        except TimeoutError as late:
-            raise aiohttp.ConnectionTimeoutError from late
-        try:
-            receiver, transport = cast(Receiver, connection.protocol), connection.transport
+            transport = receiver.transport
             assert transport is not None
             was_used = receiver.was_used
             receiver.begin()
@@ -138,7 +165,15 @@ class Wire:
         except BaseException:
             connection.close()
             raise
-        return Answer(connection, receiver)
+        return Answer(self._connector, connection, receiver)
+
+    async def _connected(self) -> tuple[Connection, Receiver]:
+        """Return a new connection."""
+        try:
+            connection = await self._connector.connect(self._request, _NO_TRACES, self._timeout)
+        except TimeoutError as late:
+            raise aiohttp.ConnectionTimeoutError from late
+        return connection, cast(Receiver, connection.protocol)
 
     def _write(self, transport: asyncio.WriteTransport, body: bytes) -> None:
         own = self._head_by_proxy() if self._is_by_plain_proxy else self._head

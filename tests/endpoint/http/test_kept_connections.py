@@ -152,3 +152,30 @@ def test_a_silent_attempt_is_given_up_and_a_stream_that_sends_is_not() -> None:
     assert isinstance(silent, Fault)
     assert (silent.kind, silent.message, silent.was_sent) == ("timeout", "no answer in time", True)
     assert silent.latency_s < 5
+
+
+def test_requests_that_wait_for_a_connection_get_one_that_becomes_free() -> None:
+    """More are sent at once than connections may be open."""
+    server = RawServer(echo)
+
+    async def main() -> list[Reply | Fault]:
+        async with server.listening() as base_url, opened(base_url, connections=2) as client:
+            return list(await asyncio.gather(*(client.send(ask(str(number))) for number in range(10))))
+
+    assert [text_of(each) for each in run(main())] == [str(number) for number in range(10)]
+    assert server.connections == 2
+
+
+def test_a_kept_connection_that_the_server_has_closed_leaves_room_for_a_new_one() -> None:
+    """Whether the client has seen it or not, it is not in use any more."""
+
+    async def behave(visit: Visit) -> None:
+        await visit.say(answer(completion(prompt_of(await visit.request()))))
+
+    async def main() -> None:
+        async with RawServer(behave).listening() as base_url, opened(base_url, connections=1) as client:
+            for number in range(5):
+                assert text_of(await client.send(ask(str(number)))) == str(number)
+                await asyncio.sleep(0.02)
+
+    run(main())

@@ -20,7 +20,7 @@ from batchrun.endpoint.http.receiver import Receiver
 from batchrun.endpoint.http.wire import Connector
 
 CALLED = [
-    (aiohttp.TCPConnector.__init__, {"limit", "keepalive_timeout", "ttl_dns_cache"}),
+    (aiohttp.TCPConnector.__init__, {"limit", "ttl_dns_cache"}),
     (aiohttp.ClientRequest.__init__, {"method", "url", "loop", "proxy"}),
     (aiohttp.ClientTimeout.__init__, {"total", "sock_connect"}),
 ]
@@ -34,11 +34,12 @@ SIGNATURES = [
     (ResponseHandler.force_close, ["self"]),
     (Connection.close, ["self"]),
     (Connection.release, ["self"]),
+    (ResponseHandler.is_connected, ["self"]),
 ]
 """Methods → all their parameters: `Receiver` overrides some of them, so it must take the same."""
 
 ATTRIBUTES = [
-    (Connection, {"protocol", "transport"}),
+    (Connection, {"protocol"}),
     (ResponseHandler, {"should_close", "transport", "_loop"}),
     (aiohttp.ClientConnectorError, {"os_error"}),
     (aiohttp.ClientConnectorCertificateError, {"certificate_error"}),
@@ -103,10 +104,20 @@ def test_a_connector_makes_a_receiver_for_each_connection() -> None:
             return connector._factory()
 
     async def protocols() -> tuple[Any, Any]:
-        return await protocol_of(aiohttp.TCPConnector()), await protocol_of(Connector(limit=1))
+        return await protocol_of(aiohttp.TCPConnector()), await protocol_of(Connector(kept_s=1, limit=1))
 
     theirs, ours = asyncio.run(protocols())
     assert (type(theirs), type(ours)) == (ResponseHandler, Receiver)
+
+
+def test_a_connector_knows_who_waits_for_a_connection() -> None:
+    """A connection that is kept would not be theirs."""
+
+    async def waiters() -> Any:
+        async with aiohttp.TCPConnector() as connector:
+            return connector._waiters
+
+    assert not asyncio.run(waiters())
 
 
 def test_a_new_connection_keeps_what_arrives_before_the_first_request() -> None:
