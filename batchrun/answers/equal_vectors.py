@@ -25,7 +25,7 @@ class EqualVectors:
     rows: int
     length: int
     """Numbers of each."""
-    floats: bytes
+    floats: bytes | bytearray
     """Of all vectors, one after the other: 32 bits each, the lowest byte first."""
 
 
@@ -34,30 +34,26 @@ def equal_columns(bodies: Sequence[bytes | None]) -> dict[str, Any] | None:
 
     None where one of them is anything else, or there are none.
     """
-    texts: list[str] = []
+    floats = bytearray()
+    chars, sizes = set[int](), set[int]()
     ids: list[str | None] = []
     try:
         for reply in map(orjson.loads, bodies):  # type: ignore[arg-type]  # it refuses None
             (item,) = reply["data"]
             if "choices" in reply:
                 return None
-            texts.append(item["embedding"])
+            text = item["embedding"]
+            vector = a2b_base64(text)  # at once, while the text is in the processor's cache
+            floats += vector
+            chars.add(len(text))
+            sizes.add(len(vector))
             ids.append(reply.get("id"))
-        vectors = _decoded(texts)
     except (LookupError, TypeError, ValueError, AttributeError):
         return None
-    if vectors is None or not _TEXT_OR_NONE.issuperset(map(type, ids)):
+    if len(sizes) != 1 or not _TEXT_OR_NONE.issuperset(map(type, ids)):
         return None
-    return {**dict.fromkeys(Completion._fields, [None] * len(ids)), "response_id": ids, "data": vectors}
-
-
-def _decoded(texts: list[str]) -> EqualVectors | None:
-    """Return vectors; None where they are not all of one length, or not plain base64."""
-    if set(map(type, texts)) != {str}:
-        return None
-    decoded = [*map(a2b_base64, texts)]
-    sizes = set(map(len, decoded))
     size = sizes.pop()
-    if sizes or size == 0 or size % FLOAT_BYTES or set(map(len, texts)) != {(size + 2) // 3 * 4}:
+    if size == 0 or size % FLOAT_BYTES or chars != {(size + 2) // 3 * 4}:
         return None
-    return EqualVectors(len(texts), size // FLOAT_BYTES, b"".join(decoded))
+    vectors = EqualVectors(len(ids), size // FLOAT_BYTES, floats)
+    return {**dict.fromkeys(Completion._fields, [None] * len(ids)), "response_id": ids, "data": vectors}
