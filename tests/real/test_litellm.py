@@ -270,3 +270,43 @@ def test_without_a_database_a_wrong_key_is_400_and_a_missing_one_500(
         assert (missing.code, missing.json["failed"]) == (5, 0), missing.stderr
         assert batchrun(*to, OPENAI_API_KEY="sk-master").json["completed"] == 2
         assert "mocked" in batchrun("models", "--base-url", f"{url}/v1", OPENAI_API_KEY="sk-master").stdout
+
+
+@pytest.fixture(scope="module")
+def passing(installed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy that passes files and batches on."""
+    folder, port = tmp_path_factory.mktemp("passing"), free_port()
+    shutil.copy(HERE / "litellm" / "batches.yaml", folder / "proxy.yaml")
+    open_to_all = {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
+    with recording() as recorder:
+        upstream = f"http://127.0.0.1:{port}/v1"
+        with started(installed, folder, UPSTREAM=upstream, **open_to_all) as url:
+            yield Proxy(f"{url}/v1", port, recorder)
+
+
+def by_batch(batchrun: Any, proxy: Proxy, prompts: list[str], *flags: str) -> Any:
+    """Run prompts in batches through the proxy."""
+    to = ("-m", MODEL, "--base-url", proxy.base_url, "-o", "out", "--json", "--via", "batch")
+    return batchrun("run", write_prompts(*prompts), *to, *flags)
+
+
+def test_batches_pass_through_it(batchrun: Any, passing: Proxy, upstream: Any) -> None:
+    """Files and batches go to the upstream; refused lines have failed, others go into the next batch."""
+    prompts = [*numbered(count=40), "Now this. [[simulate: 500 x1]]", "Not this. [[simulate: 400]]"]
+    flags = ("--latency-s", "0", "--batch-lines-per-s", "100")
+    with upstream(*flags, port=passing.upstream_port) as server:
+        done = by_batch(batchrun, passing, prompts, "--batch-requests", "25")
+        assert (done.code, done.json["completed"], done.json["failed"]) == (1, 41, 1), done.stderr
+        books = server.stats()["batches"]
+        assert (books["created"], books["answered"]) == (3, 41)
+    assert [row["prompt"] for row in results()] == prompts
+    assert {row["endpoint"].endswith(" (batch)") for row in results()} == {True}
+
+
+def test_a_batch_whose_creation_got_no_reply_is_found_through_it(batchrun: Any, passing: Proxy, upstream: Any) -> None:
+    """The upstream answers the creation so late that the client has given up: the list has the batch."""
+    flags = ("--latency-s", "0", "--batch-lines-per-s", "100", "--batch-reply-s", "8")
+    with upstream(*flags, port=passing.upstream_port) as server:
+        prompts = numbered(count=20)
+        all_answered(by_batch(batchrun, passing, prompts, "--timeout-s", "5"), prompts)
+        assert server.stats()["batches"]["created"] == 1
