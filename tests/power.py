@@ -18,11 +18,11 @@ from harness.power.cuts import LOST_S, PowerJob, recorder
 
 from batchrun.simulator import Settings
 
-ROWS, IN_FLIGHT, LATENCY_S = 500, 40, 0.3
+ROWS, IN_FLIGHT, LATENCY_S = 1000, 40, 0.3
 MOST_CUTS = 12
 """Of one job."""
 
-LONGEST_S = 1.6
+LONGEST_S = 3.0
 """Longest time from the first request to a cut: the disk is forced once a second."""
 
 SLACK_S = 0.3
@@ -32,6 +32,9 @@ INSPECT_EVERY = 6
 
 AT_ONCE = 20
 """Cuts of one command."""
+
+COMMANDS = (Cuts.export, Cuts.upload, Cuts.salvage, Cuts.frame, Cuts.pipe)
+"""Each gets a tenth of the cuts; runs against an endpoint get the others."""
 
 
 def main() -> int:
@@ -43,8 +46,8 @@ def main() -> int:
     random, began_s = Random(arguments.seed), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         library = recorder(Path(folder))
-        breaches = _commands(Path(folder), library, random, arguments.cuts // 6)
-        breaches += _runs(Path(folder), library, random, arguments.cuts - 3 * (arguments.cuts // 6))
+        breaches = _commands(Path(folder), library, random, arguments.cuts // 10)
+        breaches += _runs(Path(folder), library, random, arguments.cuts - len(COMMANDS) * (arguments.cuts // 10))
     print(f"{time.monotonic() - began_s:.0f} s, --seed {arguments.seed}")
     for breach in breaches:
         print(f"BROKEN: {breach}")
@@ -53,7 +56,7 @@ def main() -> int:
 
 def _commands(folder: Path, library: Path, random: Random, cuts: int) -> list[str]:
     breaches: list[str] = []
-    for command in (Cuts.export, Cuts.upload, Cuts.salvage):
+    for command in COMMANDS:
         left = cuts
         while left > 0:
             cut = Cuts(folder / f"{command.__name__}{left}", library, random, min(AT_ONCE, left))

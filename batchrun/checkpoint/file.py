@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from batchrun.checkpoint import in_flight, migrations
 from batchrun.checkpoint.tables import APPLICATION_ID, FILE_NAME, LOGS, MOST_VERSIONS, TABLES, VERSION
 from batchrun.errors import DamagedError, RunDirectoryError
+from batchrun.storage.force import force
 from batchrun.storage.runs import such_as_run
 
 _NOT_THE_FILES_FAULT = {
@@ -245,6 +246,8 @@ def set_aside(directory: Path) -> SetAside | None:
         for suffix in ("", *LOGS):
             _rename(directory / (FILE_NAME + suffix), kept.with_name(kept.name + suffix))
         note.unlink(missing_ok=True)  # it belongs to that checkpoint
+        with suppress(OSError):  # not every system can force a folder
+            force(directory)  # before a new file has this name
     return SetAside(directory, kept, noted)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from batchrun.errors import RunDirectoryError
+from batchrun.storage.force import force
 from batchrun.storage.processes import is_alive
 
 _SAFE = "the answers are safe in the checkpoint"
@@ -51,7 +52,7 @@ class Replacements:
         try:
             with _explaining(path):
                 yield temporary
-                _sync(temporary)
+                force(temporary)
         except BaseException:
             _remove(temporary)
             raise
@@ -68,7 +69,7 @@ class Replacements:
                 temporary.replace(path)
         for folder in {path.parent for path in self._waiting}:
             with suppress(OSError):  # not every system can sync a folder; the files are whole anyway
-                _sync(folder)
+                force(folder)
 
     def discard(self) -> None:
         """Remove the temporary files that are left."""
@@ -117,14 +118,6 @@ def sweep(folder: Path) -> None:
 def _remove(temporary: Path) -> None:
     with suppress(OSError):  # the reason why it could not be written may also prevent its removal
         temporary.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

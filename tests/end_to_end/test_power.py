@@ -40,11 +40,13 @@ def test_after_power_cuts_only_the_last_second_is_sent_again(tmp_path: Path, lib
     assert job.check_record() == []  # the recorder has missed nothing
 
 
-@pytest.mark.parametrize("command", [Cuts.export, Cuts.upload, Cuts.salvage], ids=["export", "upload", "salvage"])
+@pytest.mark.parametrize(
+    "command", [Cuts.export, Cuts.upload, Cuts.salvage, Cuts.frame], ids=lambda call: call.__name__
+)
 def test_a_command_that_is_cut_off_leaves_whole_files(
     tmp_path: Path, library: Path, command: Callable[[Cuts], None]
 ) -> None:
     """Results are the old or the new ones; a damaged checkpoint is in place, or kept."""
-    cuts = Cuts(tmp_path / "cuts", library, Random(3), 8)
+    cuts = Cuts(tmp_path / "cuts", library, Random(3), 3 if command is Cuts.frame else 8)
     command(cuts)
     assert cuts.breaches == []

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from batchrun.checkpoint import in_flight
 from batchrun.checkpoint.tables import FILE_NAME, LOGS
+from batchrun.storage.force import force
 
 
 class Damaged(NamedTuple):
@@ -108,9 +109,5 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    with suppress(OSError):  # not every system can sync a folder
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    with suppress(OSError):  # not every system can force a folder
+        force(path)

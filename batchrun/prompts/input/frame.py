@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchrun.errors import InputError, RunDirectoryError
+from batchrun.storage.force import force
 from batchrun.storage.urls import shown
 
 _NAME = re.compile(r"frame-[0-9a-f]{16}\.(?:parquet|jsonl)")
@@ -120,6 +121,7 @@ def _named(temporary: Path, folder: Path, ending: str) -> Path:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
     path = folder / f"frame-{digest}.{ending}"
     if not path.exists():
+        force(temporary)  # or a power cut may leave a broken file with this name, which would stay
         temporary.replace(path)
     return path
 

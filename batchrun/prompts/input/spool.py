@@ -81,7 +81,10 @@ class Spool:
 
     def _next(self) -> bytes:
         chunk = next(self._chunks, None)
-        if chunk is None or self._is_closed:  # the run may have ended while a pipe was waited for
+        if self._is_closed:  # the run may have ended while a pipe was waited for
+            return b""
+        if chunk is None:
+            self._force()
             return b""
         try:
             if self._file is None:
@@ -93,6 +96,12 @@ class Spool:
             raise self._unwritable(problem) from problem
         return chunk.content
 
+    def _force(self) -> None:
+        """Force all that was read to the disk: a power cut must not take rows whose answers stay."""
+        if self._file is not None:
+            with suppress(OSError):
+                os.fsync(self._file.fileno())
+
     def keep(self) -> None:
         """Give the file its name, in the place of an earlier run's; what is read later is appended to it.
 
@@ -102,6 +111,7 @@ class Spool:
         if self._file is None or self._is_kept:
             return
         try:
+            os.fsync(self._file.fileno())
             self._temporary.replace(self._path)
         except OSError as problem:
             raise self._unwritable(problem) from problem

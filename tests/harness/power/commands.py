@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir
 from pathlib import Path
 from random import Random
@@ -27,6 +27,15 @@ from harness.settled import settle
 OLD, NEW = 600, 700
 """Rows of the results before the command, and after it."""
 
+_SENT = 30
+"""Rows of a run that a command carries out."""
+
+_FRAME = f"""
+import batchrun
+rows = [{{"text": str(row)}} for row in range({_SENT})]
+batchrun.answer(rows, "Say {{{{ text }}}}", model="m", out="out", simulate=True)
+"""
+
 _OUT = Path("out")
 
 
@@ -44,6 +53,7 @@ class Cuts:
         """
         folder.mkdir()
         self.folder, self._library, self._random, self._count = folder, library, random, count
+        self._input = ""
         self.breaches: list[str] = []
 
     def export(self) -> None:
@@ -71,12 +81,42 @@ class Cuts:
             whole = {each.row for each in outcomes_in(Path("aside"))}
             self._cut(["-m", "batchrun", "export", "out", "--salvage"], lambda: _check_salvage(whole, damaged))
 
+    def frame(self) -> None:
+        """Cut a run whose input is data of a Python program."""
+        with chdir(self.folder):
+            self._cut_run(["-c", _FRAME])
+
+    def pipe(self) -> None:
+        """Cut a run whose input comes over standard input."""
+        with chdir(self.folder):
+            self._cut_run(["-m", "batchrun", "run", "-", "-m", "m", "-o", "out", "--simulate"])
+
+    def _cut_run(self, command: Sequence[str]) -> None:
+        _OUT.mkdir()
+        self._input = "".join(f'{{"prompt": "p{row}"}}\n' for row in range(_SENT))
+        self._cut(command, lambda: self._check_again(command))
+
+    def _check_again(self, command: Sequence[str]) -> None:
+        """The same command resumes, and then all rows are there."""
+        done = self._run(command, {})
+        assert done.returncode == 0, done.stderr[-500:]
+        assert pq.read_table(_OUT / RESULTS).num_rows == _SENT
+
+    def _run(self, command: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+        paths = {"PYTHONPATH": os.pathsep.join(sys.path), "OPENAI_API_KEY": "power"}
+        return subprocess.run(
+            [sys.executable, *command],
+            env=os.environ | paths | environment,
+            input=self._input,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
     def _cut(self, command: Sequence[str], check: Callable[[], None]) -> None:
         log = Path("log").absolute()
         disks = [Disk(_OUT, is_strict=self._random.random() < 0.5) for _ in range(self._count)]
-        paths = {"PYTHONPATH": os.pathsep.join(sys.path), "OPENAI_API_KEY": "power"}
-        environment = os.environ | paths | recording(self._library, _OUT, log)
-        done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=120)
+        done = self._run(command, recording(self._library, _OUT, log))
         if done.returncode:
             self.breaches.append(f"{command} exits with {done.returncode}: {done.stderr[-500:]}")
         steps = list(steps_in(log.read_bytes()))

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.errors import InputError, RunDirectoryError
+from batchrun.prompts.input import frame
 from batchrun.prompts.input.files import find_files
 from batchrun.prompts.input.frame import is_frame, keep_batches, keep_rows, remove_others
 
@@ -101,3 +102,15 @@ def test_messages_call_the_file_the_data_and_its_paths_are_those_of_the_program(
     """An image in a data frame is relative to the current directory, not to the run directory."""
     [file] = find_files([str(keep_rows([{"a": 1}], tmp_path))])
     assert (file.name, file.shown, file.folder, is_frame(file.path)) == ("the data", "the data", "", True)
+
+
+def test_a_file_is_whole_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut, a broken file of this name would stay."""
+    forced: list[tuple[str, list[str]]] = []
+
+    def force(path: Path) -> None:
+        forced.append((path.name.rpartition(".")[2], [each.name for each in tmp_path.glob("frame-*")]))
+
+    monkeypatch.setattr(frame, "force", force)
+    keep_rows([{"a": 1}], tmp_path)
+    assert forced == [("tmp", [])]

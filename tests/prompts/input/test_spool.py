@@ -128,3 +128,18 @@ def test_a_file_that_cannot_be_written_stops_the_run(path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     full.close()
+
+
+def test_what_was_read_is_forced_to_the_disk_before_it_has_its_name_and_at_its_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut, rows whose answers stay would be gone."""
+    forced: list[tuple[int, bool]] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: forced.append((os.fstat(handle).st_size, path.exists())))
+    spool = spooled(path, LONG)
+    first = spool.read1()
+    spool.keep()
+    assert forced == [(len(first), False)]
+    assert first + read(spool) == LONG
+    assert forced[1:] == [(len(LONG), True)]
+    spool.close()

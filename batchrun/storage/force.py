@@ -1,0 +1,17 @@
+"""Forces files and folders to the disk: what was not forced may be lost, or be there in part, after a power cut."""
+
+import os
+from pathlib import Path
+
+
+def force(path: Path) -> None:
+    """Force a file's content to the disk; of a folder, the names in it.
+
+    Raises:
+        OSError: it cannot be done: not every system can force a folder.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
