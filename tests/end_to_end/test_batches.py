@@ -65,6 +65,28 @@ def test_the_results_are_those_of_the_ordinary_way(run: Any, batchrun: Any, endp
     assert not Path("out/batches").exists()
 
 
+def test_lines_of_a_batch_file_are_passed_on_as_they_are_under_labels_of_our_own(run: Any, endpoint: Any) -> None:
+    """The user's labels, which may be the same twice, are those of the results."""
+    bodies = [
+        {
+            "model": MODEL,
+            "messages": [{"role": "user", "content": "Grüße"}],
+            "temperature": 0.1,
+            "user": "u",
+            "top_p": 1.0,
+        },
+        {"model": MODEL, "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]},
+    ]
+    lines = [{"custom_id": "same", "method": "POST", "url": "/v1/chat/completions", "body": body} for body in bodies]
+    Path("in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run(*BY_BATCH, model=None).code == 0
+    [file] = endpoint._simulator._batches._files.all("batch")
+    sent = [json.loads(line) for line in file.content.splitlines()]
+    assert [line["body"] for line in sent] == bodies
+    assert [line["custom_id"] for line in sent] == ["r0-m0-s0", "r1-m0-s0"]
+    assert [row["custom_id"] for row in rows()] == ["same", "same"]
+
+
 def test_lines_that_may_pass_go_into_the_next_batch_and_their_attempts_count(run: Any, endpoint: Any) -> None:
     write_prompts(*MANY[:10], "Now this. [[simulate: 500 x1]]", "And this. [[simulate: 429 x2]]")
     assert run(*BY_BATCH).code == 0

@@ -288,3 +288,17 @@ def test_what_another_run_has_used_counts_for_the_cap_too(cap: Amount) -> None:
     assert left.owed == WORST  # the note in the checkpoint is of this run
     so_far = "2.0000 USD, up to 2.5000 USD" if cap.usd == 5.0 else "100 tokens, up to 125 tokens"
     assert f"so far: {so_far}" in left.message
+
+
+def test_what_a_batch_may_use_is_held_apart_until_it_is_collected() -> None:
+    """It is not owed by this process: another one may collect it. Answers that are lost stay set aside."""
+    left = dollars(5.0)
+    assert left.hold(Amount(4.0, 200))
+    assert left.owed == Amount()
+    assert not left.hold(left.worst(request()))
+    assert left.kind == "cost_cap"
+    left.collected(Amount(4.0, 200), [("m", Usage(1, 1)), ("m", Usage(1, 1))], unstated=0.25)
+    assert left.used == Used(Amount(1.0, 60), Amount(1.0, 50))
+    assert left.hold(Amount(3.0, 0))
+    assert not left.hold(Amount(0.1, 0))
+    assert left.hold(Amount(9.0, 0), is_begun=True)  # of an earlier execution: it is spent or will be

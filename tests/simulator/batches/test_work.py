@@ -46,7 +46,7 @@ def test_a_batch_over_the_limit_of_enqueued_tokens_fails(batches, line):
 
 def test_a_batch_whose_file_was_deleted_fails(batches, line):
     async def scenario():
-        async with batches() as api:
+        async with batches(batch_validation_s=1.0) as api:
             batch = await api.create(line("a"))
             await api.client.files.delete(batch.input_file_id)
             batch = await api.ended(batch)
