@@ -29,8 +29,10 @@ def is_stream(body: bytes) -> bool:
     """
     if body.startswith(b"{"):
         head = body[:_HEAD_BYTES]
-        if _CHUNK in head or _DELTA not in head:
-            return _CHUNK in head
+        if _CHUNK in head:
+            return True
+        if _DELTA not in head:
+            return False
         first, has_more, _ = head.partition(b"\n")
         return bool(has_more) and _DELTA in first and first.rstrip().endswith(b"}")
     return _FIRST_LINE.match(body.removeprefix(b"\xef\xbb\xbf").lstrip()) is not None

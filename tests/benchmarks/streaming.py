@@ -14,7 +14,8 @@ from benchmarks.process import Used, program, use
 from benchmarks.rows import run_command
 from benchmarks.sizes import Sizes
 
-ROWS_PER_STREAM = 4
+ROWS_PER_STREAM = 8
+"""So many that the run finds its limit, and all streams are open at once for a while."""
 
 
 def measure(sizes: Sizes, scratch: Path) -> list[Figure]:

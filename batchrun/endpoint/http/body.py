@@ -72,7 +72,7 @@ class BodyReader:
         if b"content-encoding" in answer.headers:
             body = await self._read_long(answer, on_piece, is_named_stream=is_named_stream)
         elif answer.body.is_complete or (not is_named_stream and 0 <= _length(answer) <= _LARGE_BYTES):
-            body = await _read_whole(answer)
+            body = answer.body.take() if answer.body.is_complete else await _read_whole(answer)
             if is_named_stream or is_stream(body):
                 body = assembled(body, is_named_stream=is_named_stream)
         elif not is_named_stream and _length(answer) > MAX_ANSWER_BYTES:
@@ -188,10 +188,7 @@ async def _pieces(answer: Answer) -> AsyncIterator[bytes]:
 
 async def _read_whole(answer: Answer) -> bytes:
     """Return a small body."""
-    body = await answer.body.more()
-    if answer.body.is_complete:
-        return body
-    pieces = [body]
+    pieces: list[bytes] = []
     try:
         while piece := await answer.body.more():
             pieces.append(piece)

@@ -129,7 +129,11 @@ class Receiver(ResponseHandler):
                     break
         if not pieces and self._broken is not None:
             raise self._broken
-        self._read_to = self.arrived_bytes
+        return self.take()
+
+    def take(self) -> bytes:
+        """Return what has arrived of the body since it was read last."""
+        pieces, self._read_to = self._pieces, self.arrived_bytes
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         if self._is_paused:
