@@ -76,7 +76,8 @@ class WriteQueue:
     def take(self) -> Load:
         """Return all that is queued, and remove it; more may be added meanwhile."""
         self._taken += 1
-        load = Load(_taken(self._outcomes), _taken(self._statements), _taken(self._extras))
+        extras = _taken(self._extras)  # first: one that corrects the counts of an outcome is never written before it
+        load = Load(_taken(self._outcomes), _taken(self._statements), extras)
         for statements, extras in _taken(self._groups):
             load.statements.extend(statements)
             load.extras.extend(extras)

@@ -102,8 +102,8 @@ class Sources:
         if placed:
             self._insert(connection, placed, models, run)
         for extra in extras:
-            if extra.endpoint:
-                self._add(AnswerSource(extra.model, extra.endpoint), (), (extra,))
+            if extra.endpoint or extra.answered_by:
+                self._add(AnswerSource(extra.model, extra.endpoint, extra.answered_by), (), (extra,))
 
     def write_totals(self, connection: sqlite3.Connection, copied: Iterable[Copied], models: Mapping[str, int]) -> None:
         """Write the totals that have changed, with those of outcomes that were copied meanwhile."""

@@ -195,9 +195,9 @@ class Store:
         """Have the tokens of an answer counted that belongs to no row."""
         self._queue.add(Extra(model, usage=usage, endpoint=endpoint))
 
-    def attempted(self, model: str, attempts: int, throttled: int, endpoint: str = "") -> None:
+    def attempted(self, model: str, attempts: int, throttled: int, endpoint: str = "", answered_by: str = "") -> None:
         """Have attempts counted that are in no outcome."""
-        self._queue.add(Extra(model, attempts=attempts, throttled=throttled, endpoint=endpoint))
+        self._queue.add(Extra(model, None, attempts, throttled, endpoint, answered_by))
 
     def set_fact(self, fact: Fact[T], value: T | None) -> None:
         """Have the value of a fact written."""

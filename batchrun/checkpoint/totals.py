@@ -18,6 +18,8 @@ class Extra(NamedTuple):
     throttled: int = 0
     endpoint: str = ""
     """Name of the endpoint; empty where the job has one."""
+    answered_by: str = ""
+    """The model that was asked in place of `model`, as its fallback; empty without one."""
 
 
 class Copied(NamedTuple):

@@ -185,7 +185,7 @@ class Sending:
             self.store.paid(event.model, event.usage, event.endpoint)
             return
         if isinstance(event, Attempted):
-            self.store.attempted(event.model, event.attempts, event.throttled, event.endpoint)
+            self.store.attempted(*event)
             return
         model, endpoint = event.model, event.endpoint
         if isinstance(event, Paused | Resumed | Closed) and event.node:

@@ -46,8 +46,11 @@ class Attempted(NamedTuple):
 
     model: str
     attempts: int
+    """Below 0 where an outcome has more than were made at its source."""
     throttled: int
     endpoint: str = ""
+    answered_by: str = ""
+    """The model that was asked in place of `model`, as its fallback; empty without one."""
 
 
 class Loosened(NamedTuple):

@@ -356,3 +356,28 @@ def test_models_lists_what_answers_and_names_what_does_not(server: Serve, batchr
     assert [bool(each["message"]) for each in done.json["endpoints"]] == [False, True, False]
     assert batchrun("models", *urls[:2], *urls[4:]).code == 0
     assert batchrun("models", *urls[2:4]).code == 4
+
+
+@pytest.mark.parametrize("slots", [(4, 3), (3, 30)])
+def test_usage_counts_a_row_and_its_fallback_where_each_was_asked(
+    batchrun: Any, server: Serve, slots: tuple[int, int]
+) -> None:
+    """No count is below 0, and each endpoint's attempts, rejections and tokens are those in the server's books."""
+    long = f"[[simulate: context_length model={MODEL}]]"
+    write_prompts(*(f"hello {row} {long if row % 3 == 0 else ''}" for row in range(120)))
+    other = "openai/gpt-oss-20b"
+    east, west = (server(concurrency_limit=each) for each in slots)
+    job = write_job(
+        {"east": at(east, f'models = ["{MODEL}"]'), "west": at(west, f'models = ["{other}"]')},
+        f'name = "{MODEL}"\nfallback = "{other}"',
+    )
+    assert batchrun("run", job).code == 0
+    usage = pq.read_table("out/usage.parquet").to_pylist()
+    counts = ("attempts", "throttled", "total_tokens")
+    for name, its in (("east", east), ("west", west)):
+        rows = [each for each in usage if each["endpoint"] == name]
+        assert all(each[count] is None or each[count] >= 0 for each in rows for count in counts)
+        sums = [sum(each[count] or 0 for each in rows) for count in counts]
+        rejected = sum(simulator.stats.totals()["rejected"].get("concurrency", 0) for simulator in its._books)
+        assert sums == [its.book("received"), rejected, its.tokens], name
+    assert {(each["endpoint"], each["answered_by"]) for each in usage} == {("east", None), ("west", other)}

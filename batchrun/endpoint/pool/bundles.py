@@ -108,14 +108,14 @@ class Bundles:
 
     def _part(self, work: Work, parts: int) -> None:
         """Count the attempts of a bundle once, which all of its parts have."""
-        self._on_event(
-            Attempted(work.request.model, (1 - parts) * work.attempts, (1 - parts) * work.throttled, self._endpoint)
-        )
+        more = 1 - parts
+        for endpoint, attempts, throttled in (*work.elsewhere, work.here(self._endpoint)):
+            self._on_event(Attempted(work.request.model, more * attempts, more * throttled, endpoint))
 
 
 def _alone(work: Work, request: Request) -> Work:
     """Return a request that has travelled in a bundle, with the attempts of that."""
     alone = Work(request, work.allowed // ATTEMPT)
-    alone.attempts, alone.throttled = work.attempts, work.throttled
+    alone.attempts, alone.throttled, alone.elsewhere = work.attempts, work.throttled, work.elsewhere
     alone.sent_s, alone.endpoint = work.sent_s, work.endpoint
     return alone

@@ -5,7 +5,7 @@ execution. The run stops when no model is left, or when the others have come to 
 every closed model.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.handover import leave
@@ -70,10 +70,17 @@ class Closure:
             endpoint: where they were made.
             in_flight: how many of them have not ended.
         """
-        if (first := work.first) is not None:
-            self._on_event(Attempted(first.model, first.attempts, first.throttled, first.endpoint))
-        if work.attempts > in_flight and not work.is_canary:
-            self._on_event(Attempted(work.request.model, work.attempts - in_flight, work.throttled, endpoint))
+        if work.is_canary:
+            return
+        if work.first is not None:
+            self._report(work.first.model, work.before)
+        here, attempts, throttled = work.here(endpoint)
+        self._report(work.request.model, (*work.elsewhere, (here, attempts - in_flight, throttled)))
+
+    def _report(self, model: str, places: Iterable[tuple[str, int, int]]) -> None:
+        for endpoint, attempts, throttled in places:
+            if attempts:
+                self._on_event(Attempted(model, attempts, throttled, endpoint))
 
     @property
     def stops(self) -> Mapping[str, Stop]:

@@ -155,9 +155,9 @@ def _forget(lane: Lane, work: Work, *, keeps_doubt: bool = False) -> None:
 
 
 def end_everywhere(lane: Lane, work: Work, outcome: Outcome) -> Iterable[Attempted]:
-    """Forget a row that ends, and was sent to several endpoints; yield what makes the counts of these right.
+    """Forget a row that ends, and was sent to several endpoints or models; yield what makes the counts of these right.
 
-    All its attempts are in its outcome, and so count at the endpoint of that.
+    All its attempts are in its outcome, and so count at the source of that.
 
     Args:
         lane: that it was sent in last.
@@ -167,8 +167,10 @@ def end_everywhere(lane: Lane, work: Work, outcome: Outcome) -> Iterable[Attempt
     for each in lane.siblings:
         if isinstance(each, Lane):  # other machines forget it themselves
             each.rejections.forget(work)
-    model, ended_at = outcome.model, outcome.endpoint
-    for endpoint, attempts, throttled in (*work.before, *work.elsewhere, work.here(lane.endpoint)):
-        if endpoint != ended_at and attempts:
-            yield Attempted(model, attempts, throttled, endpoint)
-            yield Attempted(model, -attempts, -throttled, ended_at)
+    model, ended_at = outcome.model, (outcome.endpoint, outcome.answered_by)
+    fallback = "" if work.first is None else work.request.model
+    of_fallback = [(each, fallback) for each in (*work.elsewhere, work.here(lane.endpoint))]
+    for (endpoint, attempts, throttled), asked in (*((each, "") for each in work.before), *of_fallback):
+        if (endpoint, asked) != ended_at and attempts:
+            yield Attempted(model, attempts, throttled, endpoint, asked)
+            yield Attempted(model, -attempts, -throttled, *ended_at)

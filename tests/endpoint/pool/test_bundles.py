@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from harness.endpoints import refusal
-from harness.runs import Run, send_all
+from harness.runs import Run, route, send_all
 
 from batchrun.endpoint.pool.budget import Amount, Budget, Used
 from batchrun.endpoint.pool.limits import Limit
@@ -316,3 +316,39 @@ def test_a_refused_key_leaves_all_rows_open() -> None:
     assert run.stop.exit_code == 4
     assert not run.outcomes
     assert attempts(run) <= server.received
+
+
+def test_the_attempts_of_a_bundle_that_moves_count_at_each_endpoint() -> None:
+    """It was rejected at one, and answered at the other."""
+    slots = {"a": 0, "b": 0}
+
+    class Narrow(Server):
+        name = ""
+
+        async def send(self, body: bytes, kind: RequestKind) -> Reply:
+            slots[self.name] += 1
+            try:
+                if slots[self.name] > 3:
+                    self.received += 1
+                    self.rejected = getattr(self, "rejected", 0) + 1
+                    return refusal(429, "Concurrency limit reached for requests")
+                return await super().send(body, kind)
+            finally:
+                slots[self.name] -= 1
+
+    servers = {name: Narrow(refuse_bad) for name in slots}
+    for name, each in servers.items():
+        each.name = name
+    body = orjson.dumps({"model": "m", "input": "canary"})
+    canary = lambda model, is_bare: Request(-1, model, 0, b"", body, None, "embeddings")  # noqa: E731
+    routes = [route(each, name, join=joined, canary=canary) for name, each in servers.items()]
+    run = send_all(routes, texts(1_000, bad=(100,), size=8))
+    assert len(run.outcomes) == 1_000
+    counts: Counter[str] = Counter()
+    rejections: Counter[str] = Counter()
+    for each in [*run.outcomes, *(event for event in run.events if isinstance(event, Attempted))]:
+        counts[each.endpoint] += each.attempts
+        rejections[each.endpoint] += each.throttled
+    assert counts == {name: each.received for name, each in servers.items()}
+    assert rejections == {name: each.rejected for name, each in servers.items()}
+    assert min(rejections.values()) > 0

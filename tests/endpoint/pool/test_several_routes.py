@@ -468,7 +468,31 @@ def test_the_attempts_of_a_row_and_of_its_fallback_count_where_each_was_sent(fai
     one.trouble = lambda now_s, body: refuse(now_s, b"row") if b"row" in body else None
     run = send_all([route(one, "a", serves={"m": "m"}, **rules), route(two, "b", serves={"n": "n"}, **rules)], asked)
     assert len(run.outcomes) == 40
-    attempts: Counter[str] = Counter()
+    attempts, throttled = counted_by_source(run)
+    asked_first, asked_then = ("a", "m"), ("b", "n")
+    assert attempts == Counter({asked_first: one.received, asked_then: two.received})
+    assert throttled == Counter({asked_first: one.rejected, asked_then: two.rejected})
+
+
+def counted_by_source(run: Run) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+    """Return the attempts and the rejections of each model at each endpoint, as a run counts them."""
+    attempts: Counter[tuple[str, str]] = Counter()
+    throttled: Counter[tuple[str, str]] = Counter()
     for each in [*run.outcomes, *(event for event in run.events if isinstance(event, Attempted))]:
-        attempts[each.endpoint] += each.attempts
-    assert attempts == {"a": one.received, "b": two.received}
+        attempts[each.endpoint, each.answered_by or each.model] += each.attempts
+        throttled[each.endpoint, each.answered_by or each.model] += each.throttled
+    return attempts, throttled
+
+
+def test_the_attempts_of_a_row_that_stays_open_count_where_each_was_made() -> None:
+    """Also those at an endpoint that it has left."""
+
+    def dies(message: str) -> Any:
+        return lambda now_s, body: refusal(401, message) if now_s > 4 else None
+
+    servers = {"a": server(4, trouble=dies("no")), "b": server(7, trouble=dies("never"))}
+    run = send_all([route(each, name) for name, each in servers.items()], 2_000)
+    assert run.stop is not None
+    attempts, throttled = counted_by_source(run)
+    assert attempts == Counter({(name, "m"): each.received for name, each in servers.items()})
+    assert throttled == Counter({(name, "m"): each.rejected for name, each in servers.items()})
