@@ -150,11 +150,11 @@ class Links:
     def remember(self, pool: AnyPool) -> None:
         """Record what was learned when the run has ended, for this run's next execution and for other runs."""
         self._note_held(pool)
-        for name, held in _held(pool).items():
+        for name, held in held_by(pool).items():
             self._links[name].memory.learn(held)
 
     def _note_held(self, pool: AnyPool) -> None:
-        held = _held(pool)
+        held = held_by(pool)
         self._store.set_fact(facts.LIMIT, sum(held.values()))
         if self._job.has_several_endpoints:
             self._store.set_fact(facts.LIMITS, held)
@@ -170,7 +170,7 @@ class Links:
         return next(sender for sender in pool.routes if sender.name == name)
 
 
-def _held(pool: AnyPool) -> dict[str, int]:
+def held_by(pool: AnyPool) -> dict[str, int]:
     """Return how many requests each endpoint was seen to hold: where each node has its own, the best of them."""
     held: dict[str, int] = {}
     for sender in pool.routes:

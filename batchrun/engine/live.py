@@ -13,10 +13,10 @@ from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.bad_rows import outcome_of
 from batchrun.engine.batches.pool import BatchPool
 from batchrun.engine.ending import ended_as, ended_by, with_drained
-from batchrun.engine.endpoint_figures import pause_of
 from batchrun.engine.flight import flight_text
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.links import Links
+from batchrun.engine.node_pauses import note_node
 from batchrun.engine.pools import AnyPool
 from batchrun.engine.prepared import Prepared
 from batchrun.engine.threads import Readahead
@@ -189,7 +189,7 @@ class Sending:
             return
         model, endpoint = event.model, event.endpoint
         if isinstance(event, Paused | Resumed | Closed) and event.node:
-            self._note_node(event)
+            note_node(event, self._pool, history, _now_ms())
         elif isinstance(event, Paused):
             history.paused(model, event.kind, _now_ms() - round(1000 * event.for_s), event.message, endpoint)
         elif isinstance(event, Resumed):
@@ -197,13 +197,6 @@ class Sending:
         elif isinstance(event, Closed):
             history.closed(model, _now_ms(), event.message, endpoint)
         self._progress.say(self._links.text(event, self._pool))
-
-    def _note_node(self, event: Paused | Resumed | Closed) -> None:
-        """Record what happens to the endpoint of one node as far as it matters to the run: whether any is left."""
-        if isinstance(event, Resumed):
-            self.store.history.resumed(event.model, _now_ms(), event.endpoint)
-        elif isinstance(event, Paused) and pause_of(self._pool) is not None:
-            self.store.history.paused(event.model, event.kind, _now_ms(), event.message, event.endpoint)
 
     def _note_learned(self) -> None:
         """Record what is known so far. Called once a second: a ramp changes a limit with every answer."""

@@ -46,6 +46,8 @@ class Cluster:
     budget: Callable[[float], Budget] | None = None
     """Makes a budget with this cap in US dollars; None for a run without caps."""
     cap_usd: float = 0.0
+    on_event: Callable[[Event, Driver], None] = lambda event, driver: None
+    """Called with each event that the driver reports."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -117,9 +119,7 @@ class Cluster:
         async def main() -> Stop | None:
             strides = Strides(8)
             self.keeper = Keeper(limit(strides), strides, most_each)
-            listeners = Listeners(
-                on_outcome=self.outcomes.append, on_event=self.events.append, on_flight=self._on_flight
-            )
+            listeners = Listeners(on_outcome=self.outcomes.append, on_event=self._on_event, on_flight=self._on_flight)
             self.account = None if self.budget is None else self.budget(self.cap_usd)
             till = None if self.account is None else Till(self.account)
             own = {"": lambda: self._another(limit, most_each)} if self.own else None
@@ -139,6 +139,10 @@ class Cluster:
     def _another(self, limit: Callable[[Strides], Limit], most_each: int) -> Keeper:
         strides = Strides(8)
         return Keeper(limit(strides), strides, most_each)
+
+    def _on_event(self, event: Event) -> None:
+        self.events.append(event)
+        self.on_event(event, self.driver)
 
     def _on_flight(self, in_flight: int) -> None:
         self.most_noted = max(self.most_noted, in_flight)
