@@ -46,6 +46,7 @@ test-model: .venv/.installed-dev  ## the same with servers of real models, tiny 
 	$(RUN) -m pytest tests/real/test_models.py
 
 test-ray: .venv/.installed-dev  ## kill workers, nodes and drivers of Ray clusters, cut their network, and more (30 min; needs root)
+	@$(RUN) tests/real/environments.py ray
 	$(RUN) -m pytest -s -rs tests/on_ray
 
 bench: .venv/.installed-dev  ## measure costs per row (10 min), the limit (6 min), a Ray cluster (20 min); QUICK=1: 2 min

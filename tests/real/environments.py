@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _HERE = ROOT / "tests/real"
 _ENVIRONMENTS = ROOT / ".venv-real"
 
-_WITH_BATCHRUN = {"weave", "wandb", "hf"}
+_WITH_BATCHRUN = {"weave", "wandb", "hf", "ray"}
 """Environments in which this checkout of batchrun runs: they get its dependencies."""
 
 _COMPILED = {"llama-cpp"}
@@ -30,6 +30,9 @@ _COMPILED = {"llama-cpp"}
 
 _MODELS = {"llama-cpp", "transformers"}
 """Environments that only `make test-model` uses."""
+
+_BY_HAND = {"ray"}
+"""Environments that only `make test-ray` uses."""
 
 _BY_PIP = {"transformers"}
 """Environments that need pip instead of uv: pip may be configured to install a torch without several GB for GPUs."""
@@ -133,7 +136,7 @@ def _make(name: str) -> str:
 
 def _names() -> list[str]:
     files = [*_HERE.glob("requirements-*.txt"), *_HERE.glob("package-*.json")]
-    return sorted({file.stem.partition("-")[2] for file in files} - _MODELS)
+    return sorted({file.stem.partition("-")[2] for file in files} - _MODELS - _BY_HAND)
 
 
 if __name__ == "__main__":
