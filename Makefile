@@ -9,7 +9,7 @@ PYTEST := $(RUN) -m pytest -n 4
 # The end-to-end tests that also run on the wheel: every command, the report's page, and all that starts other processes.
 WHEEL := first_run commands run report elsewhere publish
 
-.PHONY: help demo test test-real test-model test-ray bench crash power format clean
+.PHONY: help demo test test-real test-model test-ray bench soak crash power format clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*  ## /make \1	/p' Makefile
@@ -56,6 +56,10 @@ bench: .venv/.installed-dev  ## measure costs per row (10 min), the limit (6 min
 	$(if $(QUICK),,$(RUN) tests/benchmarks/several.py)
 	$(if $(QUICK),,$(RUN) tests/benchmarks/workers.py)
 	$(if $(QUICK),,$(RUN) tests/benchmarks/cluster.py)
+
+soak: .venv/.installed-dev  ## eight hours of virtual time, then one real hour, with faults of every kind: memory must stay flat
+	$(RUN) tests/benchmarks/soak.py
+	$(RUN) tests/benchmarks/soak.py --real-s 3600
 
 crash: .venv/.installed-dev  ## kill runs 500 times and count at the endpoint what was lost or bought again (10 min)
 	$(RUN) tests/crash.py --kills 500

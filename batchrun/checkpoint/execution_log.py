@@ -41,11 +41,15 @@ class ExecutionLog:
         self._paused: set[str] = set()  # models whose rows wait
         self.reachable = Reachable()
         """Which endpoints are left for a model. The caller sets which ones serve it, where the job has several."""
+        self.was_completed = False
+        """Whether the execution before this one has settled every row of its input."""
 
     def load(self, connection: sqlite3.Connection, parts: Parts) -> None:
         """Take the next number for this execution. Note with which totals the last one has ended."""
         (last,) = connection.execute(_LAST).fetchone()
         connection.execute(_END_WITH, (_encoded(parts), last))
+        state = connection.execute("SELECT state FROM executions WHERE id = ?", (last,)).fetchone()
+        self.was_completed = state == ("completed",)
         self._execution = last + 1
 
     def begin_execution(self, at_ms: int, parts: Parts | None = None) -> None:

@@ -21,7 +21,7 @@ from batchrun.engine.pools import AnyPool
 from batchrun.engine.prepared import Prepared
 from batchrun.engine.threads import Readahead
 from batchrun.engine.ticker import Watch
-from batchrun.engine.unsettled import unsettled, unsettled_packed
+from batchrun.engine.unsettled import is_all_settled, unsettled, unsettled_packed
 from batchrun.errors import BatchrunError
 from batchrun.job.endpoint import BATCH
 from batchrun.prompts.bundles import bundled
@@ -135,6 +135,8 @@ class Sending:
 
     def _unsettled(self) -> Iterator[list[Any]]:
         parts = self.job, self.source, self.store
+        if is_all_settled(*parts, fits=self._prepared.fits):
+            return iter(())
         if self._prepared.team is not None and can_pack(self.job):
             return unsettled_packed(*parts, fits=self._prepared.fits)
         return bundled(self.job, unsettled(*parts, fits=self._prepared.fits))

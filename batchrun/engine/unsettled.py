@@ -9,9 +9,23 @@ from batchrun.prompts.order import by_prefix, in_random_order
 from batchrun.prompts.packing import Packing
 from batchrun.prompts.sample import Part, key_of, rank
 from batchrun.prompts.source import Entry, Source
-from batchrun.records import BadRow, PackedRow, Request
+from batchrun.records import BadRow, PackedRow, Request, summed
 
 E = TypeVar("E", bound=Request | BadRow | PackedRow)
+
+
+def is_all_settled(job: Job, source: Source, store: Store, *, fits: bool) -> bool:
+    """Return whether nothing is left, as a whole pass over the input has shown before.
+
+    Args:
+        job: that is run.
+        source: its input, open.
+        store: the checkpoint, fitted to the job.
+        fits: whether settled rows are known to fit the input.
+    """
+    rows, settled = source.input_rows, summed(store.totals.values()).requests
+    is_known = fits and store.history.was_completed and rows is not None and rows.is_exact
+    return is_known and rows is not None and settled == rows.rows * job.per_row
 
 
 def unsettled(job: Job, source: Source, store: Store, *, fits: bool) -> Iterator[list[Entry]]:

@@ -7,7 +7,7 @@ from harness.prompts import write_rows
 from harness.settled import settle
 
 from batchrun.checkpoint.store import Store
-from batchrun.engine.unsettled import unsettled, unsettled_packed
+from batchrun.engine.unsettled import is_all_settled, unsettled, unsettled_packed
 from batchrun.errors import InputError
 from batchrun.job.sections import Job
 from batchrun.prompts.packing import Unpacking
@@ -58,3 +58,31 @@ def test_rows_that_may_be_settled_are_compared_before_they_leave(job: Job) -> No
             source.open()
             with pytest.raises(InputError, match="row 1 is not what it was"):
                 [*unsettled_packed(job, source, store, fits=True)]
+
+
+@pytest.mark.parametrize(
+    ("state", "rows", "fits", "expected"),
+    [
+        ("completed", 21, True, True),
+        ("completed", 22, True, False),
+        ("completed", None, True, False),
+        ("completed", 21, False, False),
+        ("stopped", 21, True, False),
+        (None, 21, True, False),
+    ],
+)
+def test_the_input_of_a_finished_run_is_not_read_again(
+    state: str | None, rows: int | None, fits: bool, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where a whole pass over it has settled every row, and the number of its rows is certain."""
+    monkeypatch.chdir(tmp_path)
+    job = settle(ROWS, lambda request: "yes")
+    with Store(job.run_directory) as store:
+        store.history.begin_execution(1)
+        if state is not None:
+            store.history.end_execution(2, state)
+    with Source(job) as source, Store(job.run_directory) as store:
+        source.open()
+        if rows is not None:
+            source.expect(rows)
+        assert is_all_settled(job, source, store, fits=fits) == expected
