@@ -74,6 +74,7 @@ def send_all(
     rows: int | Sequence[Request],
     *,
     seed: int = 7,
+    ceiling: int | None = None,
     pools: list[Pool] | None = None,
     **settings: Any,
 ) -> Run:
@@ -83,6 +84,7 @@ def send_all(
         endpoint: whatever has `send`; or the routes, where there are several.
         rows: how many, or which.
         seed: of the pool's jitter.
+        ceiling: most requests in flight at all endpoints together.
         pools: gets the pool, for tests that watch it.
         settings: of the route. `limit` is the controller, a new one with a high ceiling unless given; `policy` of the
             pool; `canary` makes canaries, all are `CANARY` unless given; further rules of the pool.
@@ -100,6 +102,7 @@ def send_all(
         pool = Pool(
             endpoint if isinstance(endpoint, list) else [route(endpoint, **settings)],
             Listeners(on_outcome=run.outcomes.append, on_event=run.events.append, on_flight=run.flights.append),
+            ceiling=ceiling,
             uniform=random.Random(seed).random,
             unix_s=lambda: 1_700_000_000.0,
         )

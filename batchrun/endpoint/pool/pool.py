@@ -16,7 +16,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
 from random import random
 
 from batchrun.endpoint.pool.alarm import Alarm
@@ -25,10 +24,12 @@ from batchrun.endpoint.pool.closure import Closure
 from batchrun.endpoint.pool.flight import Flight
 from batchrun.endpoint.pool.gate import gates_of
 from batchrun.endpoint.pool.lane import Lane
+from batchrun.endpoint.pool.places import Places, in_turn
 from batchrun.endpoint.pool.room import Sibling
 from batchrun.endpoint.pool.route import Route, serving
 from batchrun.endpoint.pool.rules import Listeners
-from batchrun.endpoint.pool.sender import Sender, Shared
+from batchrun.endpoint.pool.sender import Sender
+from batchrun.endpoint.pool.shared import Shared
 from batchrun.endpoint.pool.shared_queue import SharedQueue
 from batchrun.endpoint.pool.supply import Supply
 from batchrun.records import Request, Stop
@@ -67,14 +68,14 @@ class Pool:
         self._is_alone = len(routes) == 1 and elsewhere is None
         self._supply = Supply(rules.policy.max_attempts, partial(self._open_lanes, routes), self.wake, elsewhere)
         self._closure = Closure(self._supply, rules.models, listeners.on_event, self._on_stuck)
-        self._alarm, self._is_waking = Alarm(self.wake), False
+        self._alarm, self._places = Alarm(self.wake), Places(ceiling, may_admit)
         self._drained: list[Work] = []  # in flight when it was stopped
-        self._hungry, self._finished = asyncio.Event(), asyncio.Event()
+        self._hungry, self._finished, self._is_waking = asyncio.Event(), asyncio.Event(), False
         shared = Shared(
             supply=self._supply,
             closure=self._closure,
             listeners=listeners,
-            may_admit=may_admit if ceiling is None else partial(self._has_place, ceiling, may_admit),
+            places=self._places,
             fill=self._fill,
             finish_if_done=self._finish_if_done,
             feed=self._hungry.set,
@@ -85,12 +86,8 @@ class Pool:
         )
         flight = Flight(listeners.on_flight)
         its = [shared] if len(routes) == 1 else [shared.heard_by(flight.at_one()) for _ in routes]
-        self.routes = tuple(map(Sender, routes, its))
+        self._places.claimants = self.routes = tuple(map(Sender, routes, its))
         """What is known about each endpoint."""
-
-    def _has_place(self, ceiling: int, may_admit: Callable[[], bool]) -> bool:
-        """Return whether one more request may be sent, what waits for a rate included."""
-        return sum(sender.claimed for sender in self.routes) < ceiling and may_admit()
 
     def _open_lanes(self, routes: Sequence[Route], queue: SharedQueue) -> list[Lane]:
         names = {route.name for route in serving(routes, queue.model)}
@@ -246,14 +243,14 @@ class Pool:
     # Deciding, without waiting.
 
     def _fill(self) -> None:
-        """Start workers while there are slots and something to send: at the endpoint that is used least, each time."""
+        """Start workers while there are slots and something to send, at one endpoint after the other; see `places`."""
         if not self._is_alone:
             for sender in self.routes:
                 sender.leave_to_others()
         if len(self.routes) == 1:
             self.routes[0].fill()
         else:
-            while any(sender.start() for sender in sorted(self.routes, key=attrgetter("use"))):
+            while any(sender.start() for sender in in_turn(self.routes, self._loop.time())):
                 pass
         self._finish_if_done()
         if self._supply.is_sent or self.stopping is not None:

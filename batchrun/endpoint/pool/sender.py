@@ -5,54 +5,23 @@ nothing to take. The only awaits are in `_worker` and `pacing`.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
 
 from batchrun.endpoint.pool.admission import Admission
-from batchrun.endpoint.pool.alarm import Alarm
 from batchrun.endpoint.pool.attempts import Attempts
 from batchrun.endpoint.pool.backlog import Work
-from batchrun.endpoint.pool.closure import Closure
 from batchrun.endpoint.pool.gate import Gate
 from batchrun.endpoint.pool.handover import is_wanted_elsewhere, leave
 from batchrun.endpoint.pool.pacing import Pacing
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.route import Route
-from batchrun.endpoint.pool.rules import Listeners
 from batchrun.endpoint.pool.settlement import Settlement
-from batchrun.endpoint.pool.supply import Supply
+from batchrun.endpoint.pool.shared import Shared
 from batchrun.endpoint.pool.verdicts import UNHEARD
 from batchrun.records import LaneState, Stop
 
 _FEED_EVERY = 16
 """Looks for something to send between two checks whether more requests should come: a quarter of what is ready."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """What the endpoints of a run have in common."""
-
-    supply: Supply
-    closure: Closure
-    listeners: Listeners
-    may_admit: Callable[[], bool]
-    """Whether the checkpoint has room for more answers."""
-    fill: Callable[[], None]
-    """Looks for something to send, at all endpoints, and for the end of the run."""
-    finish_if_done: Callable[[], None]
-    """Looks for the end of the run."""
-    feed: Callable[[], None]
-    """Has more fresh requests read."""
-    alarm: Alarm
-    """Looks again at a time."""
-    is_alone: bool
-    """Whether there is only one endpoint."""
-    uniform: Callable[[], float]
-    unix_s: Callable[[], float]
-
-    def heard_by(self, on_flight: Callable[[int], None]) -> "Shared":
-        """Return the same, for an endpoint whose requests in flight are noted apart."""
-        return replace(self, listeners=replace(self.listeners, on_flight=on_flight))
 
 
 class Sender:
@@ -61,7 +30,7 @@ class Sender:
     def __init__(self, route: Route, shared: Shared) -> None:
         self.name, self.limit = route.name, route.limit
         rules, listeners = route.rules, shared.listeners
-        self._shared, self._supply, self._may_admit = shared, shared.supply, shared.may_admit
+        self._shared, self._supply, self._may_admit = shared, shared.supply, shared.places.may_admit
         self._on_flight, self._fill = listeners.on_flight, shared.fill
         self._client = route.sending_client
         self._strict = rules.strict
@@ -251,7 +220,8 @@ class Sender:
             attempts.end(work)
             lane = admission.returned(work)
             self._settlement.settle(lane, work, result, self._loop.time())
-            following = self._next() if self.rates is None else None
+            may_keep = self.rates is None and self._shared.places.may_keep(self, self._loop.time())
+            following = self._next() if may_keep else None
             if following is None:
                 self._on_flight(admission.in_flight_rows)
                 self._fill()
