@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -51,6 +51,8 @@ class Cluster:
 
     outcomes: list[Outcome] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    delays_s: list[float] = field(default_factory=list)
+    """How long each outcome has taken from its worker to the driver."""
     workers: dict[int, "InProcess"] = field(default_factory=dict)
     hired: int = 0
     most_noted: int = 0
@@ -59,6 +61,7 @@ class Cluster:
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
         self._budgets: list[Budget] = []  # of the worker that is made
+        self._settled_s: dict[int, float] = {}  # by row, when a worker had its outcome
 
     def new_worker(self, entries: Any = only_requests, *, place: int = 0) -> Worker:
         """Return a worker that has not begun; `entries` makes its requests."""
@@ -84,6 +87,11 @@ class Cluster:
         on_stuck: Callable[[Stop], None],
     ) -> LeasedPool:
         """Return a worker's pool."""
+
+        def on_outcome(outcome: Outcome) -> None:
+            self._settled_s[outcome.row] = asyncio.get_running_loop().time()
+            listeners.on_outcome(outcome)
+
         rules = Rules(
             policy=Policy(),
             canary=lambda model, is_bare: Request(-1, model, 0, b"", CANARY, None),
@@ -91,7 +99,7 @@ class Cluster:
         )
         return LeasedPool(
             [Route(client=endpoint, limit=bounds[""], rules=rules)],
-            listeners,
+            replace(listeners, on_outcome=on_outcome),
             is_one_of_many=bool(self.own),
             may_admit=may_admit,
             on_stuck=on_stuck,
@@ -119,7 +127,7 @@ class Cluster:
         async def main() -> Stop | None:
             strides = Strides(8)
             self.keeper = Keeper(limit(strides), strides, most_each)
-            listeners = Listeners(on_outcome=self.outcomes.append, on_event=self._on_event, on_flight=self._on_flight)
+            listeners = Listeners(on_outcome=self._on_outcome, on_event=self._on_event, on_flight=self._on_flight)
             self.account = None if self.budget is None else self.budget(self.cap_usd)
             till = None if self.account is None else Till(self.account)
             own = {"": lambda: self._another(limit, most_each)} if self.own else None
@@ -139,6 +147,10 @@ class Cluster:
     def _another(self, limit: Callable[[Strides], Limit], most_each: int) -> Keeper:
         strides = Strides(8)
         return Keeper(limit(strides), strides, most_each)
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.delays_s.append(asyncio.get_running_loop().time() - self._settled_s[outcome.row])
 
     def _on_event(self, event: Event) -> None:
         self.events.append(event)

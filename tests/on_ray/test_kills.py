@@ -19,9 +19,16 @@ DRIVERS = int(os.environ.get("BATCHRUN_RAY_DRIVERS", "5"))
 
 ROWS, SLOTS = 1_500, 40
 
-
 _LATEST_S = 1.0
-"""How old an answer may be at most that is bought again; `GRACE_S` bounds how many there are."""
+"""How long before the death an answer that is lost may have been sent, on a machine too busy to run the worker."""
+
+_LATE = 0.01
+"""Share of the lost answers that may be older than `GRACE_S`.
+
+It takes three messages and 50 ms until the driver has an answer: the word and the orders that are under way, the time
+for which a worker collects, and the next word. That is 0.1 s where a message takes 16 ms, and longer where a process
+waits for a processor.
+"""
 
 
 @dataclass
@@ -74,15 +81,17 @@ def test_what_dead_workers_and_nodes_had_is_all_that_is_bought_again(tmp_path: P
                 break
         again = books.again
         allowed = [sum(kill.had(each, GRACE_S) for each in books.requests) for kill in kills]
-    # On a busy machine a worker's word may be late by more than it is as a rule: what counts is how much was lost.
     lost = [[each for each in again if kill.had(each, _LATEST_S)] for kill in kills]
-    oldest_s = max((kill.began_s - each.answered_s for kill, its in zip(kills, lost, strict=True) for each in its))
+    ages_s = [kill.began_s - each.answered_s for kill, its in zip(kills, lost, strict=True) for each in its]
+    late = sum(age_s > GRACE_S for age_s in ages_s)
     by_kind = {kind: sum(kill.kind == kind for kill in kills) for kind in ("worker", "node")}
     print(
         f"{len(kills)} kills {by_kind}, {losses} reported, {number + 1} runs of {ROWS} rows: {len(again)} bought again "
-        f"of {sum(allowed)} allowed, the oldest was answered {1_000 * oldest_s:.0f} ms before; peak {books.peak}"
+        f"of {sum(allowed)} allowed, the oldest {1_000 * max(ages_s):.0f} ms before, {late} more than 100 ms; "
+        f"peak {books.peak}"
     )
     assert all(any(each in its for its in lost) for each in again)
+    assert late <= max(1, _LATE * len(ages_s))
     assert all(len(its) <= most for its, most in zip(lost, allowed, strict=True))
     assert books.peak <= SLOTS
 

@@ -75,6 +75,13 @@ def test_answers_that_get_lost_are_asked_for_again_and_count_once() -> None:
     assert endpoint.accepted == 2_000
 
 
+def test_a_worker_has_no_outcome_for_longer_than_a_tenth_of_a_second() -> None:
+    """It would take that with it when it dies: three messages of at most 15 ms, and 50 ms for which it collects."""
+    cluster = Cluster(Endpoint(lambda now_s: 40, lognormal(0.3)), lag_s=0.010)
+    cluster.run(4_000)
+    assert 0.05 < max(cluster.delays_s) < 0.1
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_what_a_dead_worker_had_is_sent_again_and_nothing_else(seed: int) -> None:
     """Ten deaths at random moments, noticed late. Bought again is at most what was in flight or not yet shipped."""
