@@ -84,12 +84,16 @@ class Hiring:
     def _note_late(self) -> None:
         """Report workers that have not started for long, all at once and once each."""
         limit_s = self._now_s() - _NOTE_AFTER_S
-        late = {place for place, (_, since_s) in self._waits.items() if since_s < limit_s}
+        late = self._waiting_since(limit_s)
         if late - self._noted:
+            late = self._waiting_since(limit_s + _LOOK_EVERY_S)  # those hired a moment later too, in the same line
             self._noted |= late
             have = "has" if len(late) == 1 else "have"
             room = f"; {text}" if (text := self._room()) else ""
             self._say(f"note: {counted(len(late), 'worker')} {have} not started yet{room}")
+
+    def _waiting_since(self, at_s: float) -> set[int]:
+        return {place for place, (_, since_s) in self._waits.items() if since_s < at_s}
 
 
 async def _open(handle: Handle) -> str:

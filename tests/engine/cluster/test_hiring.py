@@ -51,7 +51,12 @@ class Trial:
             hiring = Hiring(
                 self._hire, say=lambda text: self.lines.append((now_s(), text)), now_s=now_s, room=lambda: self._room
             )
-            found = await asyncio.gather(*(hiring.hired(each, lambda: now_s() > over_s) for each in range(places)))
+
+            async def hired(place: int) -> Any:
+                await asyncio.sleep(0.002 * place)  # hiring takes a moment
+                return await hiring.hired(place, lambda: now_s() > over_s)
+
+            found = await asyncio.gather(*map(hired, range(places)))
             assert hiring.nodes == {}
             return found
 
