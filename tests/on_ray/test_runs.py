@@ -78,7 +78,7 @@ def test_a_cap_is_never_passed_while_workers_and_nodes_die(tmp_path: Path, nodes
     """By the books: the endpoint charges 20 tokens for each answer, received or not."""
     chance, cap = random.Random(5), 20_000
     with keeping(Books(SLOTS, (0.3, 1.5)), nodes.data_address) as books:
-        flags = ("--max-tokens-total", cap, "--set", "model.max_tokens=10")
+        flags = ("--max-tokens-total", cap, "--max-tokens", 10)
         run = started(tmp_path / "run", nodes, books, 3_000, *flags)
         run.wait_until(lambda: books.in_flight > 0)
         while run.process.poll() is None:
