@@ -12,6 +12,7 @@ from collections.abc import Collection
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.budget import Budget
 from batchrun.endpoint.pool.bundles import Bundles
+from batchrun.endpoint.pool.handover import leave_to, open_siblings
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.limits import Slots
 from batchrun.endpoint.pool.pace import Pace
@@ -185,6 +186,26 @@ class Admission:
             self.refused = work
             lane.give_back(work, now_s)
         return work.reserve is not None
+
+    def pass_on_refused(self, now_s: float) -> bool:
+        """Leave the request that the budget does not allow here to an endpoint where it costs less, and is allowed.
+
+        Otherwise note the least that it would have needed at any of them, for the message. Return whether it was left.
+        """
+        work, budget = self.refused, self.budget
+        if work is None or budget is None:
+            return False
+        lane, needed = self.lane(work.request.model), budget.worst(work.request)
+        for sibling in open_siblings(lane):
+            if not isinstance(sibling, Lane) or (its := sibling.room.budget) is None:
+                continue
+            if its.has_room(work.request) and lane.backlog.take_where(lambda each: each is work):
+                leave_to(lane, work, sibling, now_s)
+                self.refused = None
+                return True
+            needed = min(needed, its.worst(work.request))
+        budget.refuse(needed, lacks_tokens=budget.kind == "token_cap")
+        return False
 
     def part_refused(self) -> bool:
         """Halve the bundle that the budget does not allow: a part of it may fit. Return whether there was one."""

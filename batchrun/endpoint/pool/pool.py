@@ -275,7 +275,8 @@ class Pool:
     def _stop_without_budget(self) -> None:
         """Stop when the caps allow nothing more, and nothing that is in flight can leave some of it."""
         refused = [each.admission for each in self.routes if each.admission.is_out_of_budget]
-        if any(each.part_refused() for each in refused):
+        now_s = self._loop.time()
+        if any(each.pass_on_refused(now_s) for each in refused) or any(each.part_refused() for each in refused):
             self.wake()
         elif refused and (budget := refused[0].budget) is not None:
             self._on_stuck(Stop(kind=budget.kind, message=budget.message, exit_code=5))

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.budget import Budget
 from batchrun.records import Request
 
 
@@ -33,6 +34,9 @@ class Neighbour(Protocol):
 
 class Room(Neighbour, Protocol):
     """What a lane may do."""
+
+    budget: Budget | None
+    """The caps, with the prices of the endpoint; None without caps."""
 
     @property
     def slots(self) -> int:

@@ -10,6 +10,7 @@ from harness.clock import run_virtually
 from harness.endpoints import ANSWER, Endpoint, lognormal, refusal
 from harness.runs import CANARY, Run, rates_by_bytes, requests, route, send_all
 
+from batchrun.endpoint.pool.budget import Amount, Budget, Used
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rates import Rates
@@ -496,3 +497,30 @@ def test_the_attempts_of_a_row_that_stays_open_count_where_each_was_made() -> No
     attempts, throttled = counted_by_source(run)
     assert attempts == Counter({(name, "m"): each.received for name, each in servers.items()})
     assert throttled == Counter({(name, "m"): each.rejected for name, each in servers.items()})
+
+
+def priced(usd: float, cap_usd: float, shared: Budget | None = None) -> Budget:
+    """Return caps at an endpoint where each request costs so much."""
+
+    def amount(*_: object) -> Amount:
+        return Amount(usd, 15)
+
+    if shared is None:
+        return Budget(Amount(cap_usd, 1e9), Used(), amount, amount)
+    return shared.at(amount, amount, amount)
+
+
+def test_a_row_that_the_cap_does_not_allow_at_a_dear_endpoint_goes_to_a_cheap_one() -> None:
+    """The run stops only when no endpoint has room, and names what the cheapest would have needed."""
+    dear = priced(1.0, 20.5)
+    budgets = {"dear": dear, "cheap": priced(0.001, 20.5, dear)}
+    run = send_all([route(server(10), name, budget=budgets[name]) for name in budgets], requests(400))
+    assert run.stop is None
+    assert len(run.outcomes) == 400
+    small = priced(1.0, 2.5)
+    budgets = {"dear": small, "cheap": priced(0.01, 2.5, small)}
+    run = send_all([route(server(10), name, budget=budgets[name]) for name in budgets], requests(400))
+    assert run.stop is not None
+    assert run.stop.exit_code == 5
+    assert "which can cost up to 0.0100 USD" in run.stop.message
+    assert sum(1.0 if each.endpoint == "dear" else 0.01 for each in run.outcomes) == pytest.approx(2.5, abs=0.011)
