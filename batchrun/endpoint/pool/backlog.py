@@ -171,6 +171,16 @@ class Backlog:
             return work
         return self.take_where(lambda each: True)
 
+    def take_each(self, fits: Callable[[Work], bool]) -> list[Work]:
+        """Return all requests for which `fits` is true, due or not, held back or not."""
+        taken = dict.fromkeys(work for work in self if fits(work))
+        if taken:
+            self._parked = {work: None for work in self._parked if work not in taken}
+            self._again = [each for each in self._again if each[2] not in taken]
+            heapify(self._again)
+            self.kept_bytes -= sum(work.size_bytes for work in taken)
+        return [*taken]
+
     def take_all(self) -> list[Work]:
         """Return all requests, those that were held back first; none is left."""
         works = list(self)

@@ -3,8 +3,9 @@
 Theory of operation. While one endpoint of several is away, its rows need not wait: as soon as an outage is confirmed,
 or a probe takes much longer than any answer did, what waits there goes back to the queue of its model, in front of all
 fresh rows, and the first endpoint with a slot takes it. So do the rows of a model that is closed at an endpoint, and
-those that were in flight there, when they come back. Where no other endpoint answers, the rows stay. They leave when
-the first endpoint is back.
+those that were in flight there, when they come back. While it is found out whether an endpoint refuses everybody, what
+waits there goes on too, and so do rows that it refused for a reason that is not about their content. Where no other
+endpoint answers, the rows stay. They leave when the first endpoint is back.
 
 A row that changes its endpoint pays nothing, and it is not suspected any more: the others judge it by what they see.
 Only what is known about rows that may take servers down goes with them.
@@ -79,13 +80,31 @@ def leave_waiting(lanes: Iterable[Lane], now_s: float, *, is_closed: bool) -> tu
     again_s = inf
     for lane in lanes:
         due_s = leaves_s(lane)
-        if due_s is None:
+        if is_asking(lane):
+            leave_refused(lane)
+        elif due_s is None:
             leave_rejected(lane, now_s, is_closed=is_closed)
         elif due_s > now_s:
             again_s = min(again_s, due_s)
         else:
             to_blame += leave_all(lane)
     return to_blame, None if again_s == inf else again_s
+
+
+def is_asking(lane: Lane) -> bool:
+    """Return whether it is to be found out whether an endpoint refuses everybody, while others answer."""
+    pause = lane.health.pause
+    return pause is not None and pause.asks and not pause.is_outage and bool(open_siblings(lane))
+
+
+def leave_refused(lane: Lane) -> None:
+    """Leave what waits where an endpoint may refuse everybody, but rows that were refused for their content.
+
+    A refused row leaves once: where others refuse it too, it may be the row's, and it stays until that is known.
+    """
+    refused = {*lane.health.refusals.release(lambda work: not work.elsewhere)} if lane.backlog.parked else set()
+    for work in lane.backlog.take_each(lambda work: work in refused or not lane.is_suspect(work)):
+        leave(lane, work)
 
 
 def leave_rejected(lane: Lane, now_s: float, *, is_closed: bool) -> None:

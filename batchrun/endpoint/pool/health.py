@@ -271,7 +271,7 @@ class Health(Generic[Row]):
         self.failures = 0
         self._in_a_row.clear()
         self._blamed = 0
-        self.refusals.forget(self._canaries)
+        self.refusals.pause_ended(self._canaries)
         self._canaries.clear()
 
     def _suspect(self, row: Row, failure: Failure) -> None:

@@ -248,7 +248,7 @@ class Lane:
             return None  # what is in flight may show it; the rows to ask are the last of those that can be read
         probe = self._take_row_to_ask() if self.health.wants_row else None
         probe = probe or (self._make_canary() if self.health.wants_canary else None)
-        probe = probe or self._take_fresh() or self.backlog.take_where(self._is_unsuspected)
+        probe = probe or self._take_fresh() or self.backlog.take_where(lambda each: not self.is_suspect(each))
         if probe is None and (self.queue or not self.room.more_to_come):  # no room for a fresh request, or none left
             is_suspects_turn = self.health.is_suspects_turn and not self._probes
             probe = (self.backlog.take_any() if is_suspects_turn else None) or self._make_canary()
@@ -279,13 +279,14 @@ class Lane:
         work.is_repeat = True
         return work
 
-    def _is_unsuspected(self, work: Work) -> bool:
-        return work not in self.health.suspects and not self.apart.suspects(work)
+    def is_suspect(self, work: Work) -> bool:
+        """Return whether a row may be the reason for failures."""
+        return work in self.health.suspects or self.apart.suspects(work)
 
     @property
     def _may_ask(self) -> bool:
         """Whether a row waits for its verdict and no canary is under way: one is sent at a time."""
-        is_asked_for = self.backlog.is_waiting or self.apart.held
+        is_asked_for = self.backlog.is_waiting or self.apart.held or self.health.refusals.are_left
         return bool(is_asked_for) and not any(work.is_canary for work in self._probes)
 
     def _make_canary(self) -> Work | None:

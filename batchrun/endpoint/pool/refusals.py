@@ -29,7 +29,7 @@ an acquittal of the endpoint four times as many rows must be refused for a reaso
 sorted by length may have thousands of rows in a row that are too long.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -76,13 +76,14 @@ class _Group(Generic[Row]):
         self.refusal = refusal
         self.rows: set[Row] = set()
         self.spared: dict[Row, None] = {}  # of these, those that no canary convicts, in order
+        self.left = 0  # rows that another endpoint was given meanwhile
         self.enough = _REFUSALS
         self.is_canary_vain = False  # one was answered, and that proves nothing
 
     @property
     def is_crowd(self) -> bool:
         """Whether so many rows are refused that answered canaries prove nothing."""
-        return len(self.spared) >= max(self.enough, _MANY)
+        return len(self.spared) + self.left >= max(self.enough, _MANY)
 
 
 class Refusals(Generic[Row]):
@@ -123,11 +124,11 @@ class Refusals(Generic[Row]):
     @property
     def is_enough(self) -> bool:
         """Whether so many rows are refused that somebody must be asked."""
-        return self._are_varied or any(len(each.rows) >= each.enough for each in self._groups)
+        return self._are_varied or any(len(each.rows) + each.left >= each.enough for each in self._groups)
 
     @property
     def _pending(self) -> list[_Group[Row]]:
-        return [each for each in self._groups if each.rows]
+        return [each for each in self._groups if each.rows or each.left]
 
     @property
     def _are_varied(self) -> bool:
@@ -151,7 +152,7 @@ class Refusals(Generic[Row]):
     @property
     def one_of_many(self) -> Row | None:
         """A row that was refused with so many others that answered canaries prove nothing; None without."""
-        return next((next(iter(each.spared)) for each in self._groups if each.is_crowd), None)
+        return next((next(iter(each.spared)) for each in self._groups if each.is_crowd and each.spared), None)
 
     def is_spared(self, row: Row) -> bool:
         """Return whether no canary convicts the row while other rows can show whose its refusal is."""
@@ -177,6 +178,30 @@ class Refusals(Generic[Row]):
                 group.spared.pop(row, None)
                 group.is_canary_vain = group.is_canary_vain and bool(group.spared)
 
+    @property
+    def are_left(self) -> bool:
+        """Whether refused rows were released that still count."""
+        return any(each.left for each in self._groups)
+
+    def release(self, may_leave: Callable[[Row], bool]) -> list[Row]:
+        """Remove and return rows that need not wait: what refused them is not about their content.
+
+        They count as refused until somebody is judged, so that the same is found out as with them.
+        """
+        released = []
+        for group in self._pending:
+            rows = [row for row in group.spared if may_leave(row)]
+            group.left += len(rows)
+            released += rows
+        self.forget(released)
+        return released
+
+    def pause_ended(self, canaries: Iterable[Row]) -> None:
+        """Remove canaries, and the rows that were released: the model is asked again."""
+        self.forget(canaries)
+        for group in self._groups:
+            group.left = 0
+
     def canary_answered(self, *, is_last: bool = False) -> None:
         """Note that a canary was answered: more rows must be refused until the next one asks.
 
@@ -185,7 +210,7 @@ class Refusals(Generic[Row]):
         """
         self._is_canary_refuted = False
         for group in self._pending:
-            group.is_canary_vain = group.is_crowd or (is_last and len(group.spared) >= _REFUSALS)
+            group.is_canary_vain = group.is_crowd or (is_last and len(group.spared) + group.left >= _REFUSALS)
         self._acquit(besides=[each for each in self._pending if each.is_canary_vain])
 
     def row_answered(self) -> None:
@@ -200,7 +225,7 @@ class Refusals(Generic[Row]):
         """
         groups = [each for each in self._groups if each.is_crowd and each.enough < _MOST_REFUSALS]
         for group in groups:
-            group.enough = min(_GROWTH * len(group.spared), _MOST_REFUSALS)
+            group.enough = min(_GROWTH * (len(group.spared) + group.left), _MOST_REFUSALS)
         return bool(groups)
 
     def _acquit(self, besides: Iterable[_Group[Row]] = ()) -> None:
@@ -208,7 +233,7 @@ class Refusals(Generic[Row]):
         if self._are_varied:
             self._varied = min(self._varied * _GROWTH, _MOST_REFUSALS)
         for group in self._groups:
-            if len(group.rows) >= group.enough and group not in besides:
+            if len(group.rows) + group.left >= group.enough and group not in besides:
                 group.enough = min(group.enough * _GROWTH, _MOST_REFUSALS)
 
     def canary_refused(self, refusal: Refusal, *, is_answered: bool, is_shut: bool) -> Whose:

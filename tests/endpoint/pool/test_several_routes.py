@@ -524,3 +524,25 @@ def test_a_row_that_the_cap_does_not_allow_at_a_dear_endpoint_goes_to_a_cheap_on
     assert run.stop.exit_code == 5
     assert "which can cost up to 0.0100 USD" in run.stop.message
     assert sum(1.0 if each.endpoint == "dear" else 0.01 for each in run.outcomes) == pytest.approx(2.5, abs=0.011)
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_rows_go_on_at_once_while_it_is_found_out_whether_an_endpoint_refuses_everybody(status: int) -> None:
+    """The run takes no longer than the other endpoint needs; the canaries that confirm the refusal stay few."""
+    asked: list[bytes] = []
+
+    def refuse(now_s: float, body: bytes) -> Reply | None:
+        if now_s <= 0.25:
+            return None
+        asked.append(body)
+        return refusal(status, "no")
+
+    refused, other = server(200, 0.2, trouble=refuse), server(200, 0.2)
+    limits = {"a": Limit(200, start=200), "b": Limit(200, start=200)}
+    servers = {"a": refused, "b": other}
+    rows = 3_600
+    run = send_all([route(servers[name], name, limit=limits[name], policy=ONE_ATTEMPT) for name in servers], rows)
+    assert sum(answered_by(run).values()) == rows
+    assert run.ended_s <= 4.5
+    assert 0 < asked.count(CANARY) <= 20
+    assert len(asked) <= 250
