@@ -145,6 +145,8 @@ class Contact:
     def _unheard_text(self, event: Paused) -> str:
         on = f" on node {event.node}" if event.node else ""
         asking = f"asking again for at most {_patience_text(self.policy.unheard_s, event)}"
+        if len(self._job.endpoints) > 1:
+            asking += ", longer while another endpoint answers"
         return (
             f"nothing has answered yet at {self.place}{on}: {event.message}; {asking}; "
             f"{self.cure_of(UNHEARD, event.model)}"

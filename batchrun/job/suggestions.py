@@ -68,6 +68,8 @@ def nearest_setting(section: str, key: str, known: Iterable[str]) -> str:
         return f"; did you mean {key}_env, the name of an environment variable that holds it?"
     if meant := _MEANT.get(key):
         return f"; did you mean {_within(section, meant)}?"
+    if f"{key}s" in known:
+        return f"; did you mean {key}s?"
     if other := section_of(key, but=section):
         return f"; it is a setting of [{other}]"
     return nearest(key, known)

@@ -1,6 +1,7 @@
 """What a run knows and says of its endpoint."""
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +235,11 @@ def test_an_answered_request_is_made_again_from_the_input(tmp_path: Path, monkey
     assert found.answered_before("n") is None
     Path("in.jsonl").unlink()
     assert found.answered_before("n") is None
+
+
+def test_an_endpoint_of_several_that_never_answers_is_asked_for_longer_while_another_answers() -> None:
+    """The time that is named ends the wait only where no other endpoint has replied."""
+    both = {name: Endpoint(base_url=url) for name, url in (("a", URL), ("b", "https://other/v1"))}
+    several = dataclasses.replace(job(), endpoints=both)
+    text = Contact(several, Access(URL, None, None), Store(), "a").text(Paused("m", "connection", "no"), is_heard=False)
+    assert "asking again for at most 1 min 00 s, longer while another endpoint answers; " in text

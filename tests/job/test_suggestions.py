@@ -49,3 +49,7 @@ def test_every_suggested_setting_exists(setting: str) -> None:
 
     section, _, key = setting.partition(".")
     assert key in map(key_of, fields(SECTIONS[section]))  # type: ignore[arg-type]  # sections are dataclasses
+
+
+def test_a_setting_of_the_section_that_is_only_longer_by_an_s_is_nearer_than_one_of_another_section() -> None:
+    assert nearest_setting("endpoints.a", "model", ["base_url", "models"]) == "; did you mean models?"
