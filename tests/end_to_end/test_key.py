@@ -176,7 +176,7 @@ def test_an_unexpected_error_is_reported_without_the_key(
     targets = {
         "send": "batchrun.endpoint.http.client.HttpClient.send",
         "settle": "batchrun.endpoint.pool.settlement.Settlement.settle",
-        "export": "batchrun.engine.execution.export",
+        "export": "batchrun.engine.execution.refresh",
     }
     monkeypatch.setattr(targets[place], fail)
     done = run(write_prompts("a"))
