@@ -58,6 +58,11 @@ IDENTITY = Fact[str]("identity", str, "name of this run in systems that it is pu
 SIMULATED = Fact[bool]("simulated", bool, "whether the answers come from the simulator")
 ENDPOINTS = Fact[list[str]]("endpoints", list, "base URLs that have answered, the latest last")
 UNNAMED = Fact[list[str]]("unnamed", list, "base URLs of the executions that had one endpoint, without a name")
+NAMED = Fact[dict[str, list[Any]]](
+    "named",
+    dict,
+    "by name of an endpoint, each base URL and table of models that it has had, in any execution",
+)
 HEARD = Fact[list[str]](
     "heard", list, "endpoints that have replied to a request, with whatever status; an older version noted base URLs"
 )
@@ -116,6 +121,7 @@ ALL: tuple[Fact[Any], ...] = (
     SIMULATED,
     ENDPOINTS,
     UNNAMED,
+    NAMED,
     HEARD,
     ANSWERED,
     FOLDER,

@@ -23,7 +23,7 @@ from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
 from batchrun.records import AnswerSource, Outcome, Request, Usage, named_endpoint, summed
 from batchrun.report.texts import counted
-from batchrun.results.endpoints import earlier_endpoints, is_same_endpoint
+from batchrun.results.endpoints import had, is_same_endpoint, named_endpoints
 from batchrun.results.identity import origin_of
 
 _NO_TOKENS = Usage(0, 0, 0, 0, 0)
@@ -194,22 +194,18 @@ def _reported(name: str) -> Iterator[None]:
 
 def _endpoints_of(other: Known, job: Job, *, simulated: bool) -> EndpointOf:
     """Return what tells the endpoint of a job that has the same base URL and model as the source of an answer."""
-    theirs: dict[str, Any] = other.fact(facts.JOB) or {}
-    named: dict[str, Any] = theirs.get("endpoints") or {"": theirs.get("endpoint") or {}}
+    named = named_endpoints(other)
 
     def endpoint_of(source: AnswerSource) -> str | None:
         ours = job.serving(source.model)
         if simulated:
             return next(iter(ours), None)
-        endpoint = named_endpoint(source.endpoint)
-        if source.answered_by or endpoint not in (*named, ""):
-            return None  # another model, or an endpoint that the run's job has no more
-        its = named.get(endpoint) or {}
-        urls = [its.get("base_url")] if endpoint else earlier_endpoints(other)
-        model = (its.get("models") or {}).get(source.model, source.model)
+        if source.answered_by:
+            return None  # another model
+        theirs = had(named, named_endpoint(source.endpoint), source.model)
         for name, here in ours.items():
             url = job.endpoints[name].base_url
-            if here == model and urls and all(is_same_endpoint(each or "", url) for each in urls):
+            if theirs and all(model == here and is_same_endpoint(its, url) for its, model in theirs):
                 return name
         return None
 

@@ -1,6 +1,7 @@
 """Which endpoints have answered rows of a run directory: their base URLs identify where its answers come from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from batchrun.checkpoint import facts
@@ -27,6 +28,35 @@ def answering_endpoints(recorded: Known) -> list[str]:
         return earlier
     urls = {identity.partition("#")[0] for identity in answered}
     return [url for url in earlier if url in urls]
+
+
+def named_endpoints(recorded: Known) -> dict[str, list[Any]]:
+    """Return base URL and table of models of each endpoint by its name, all that it has had in this run."""
+    named = recorded.fact(facts.NAMED)
+    if named is not None:
+        return named
+    job: dict[str, Any] = recorded.fact(facts.JOB) or {}  # all that an older version recorded
+    named = {name: [[each.get("base_url"), each.get("models")]] for name, each in (job.get("endpoints") or {}).items()}
+    models = (job.get("endpoint") or {}).get("models")
+    unnamed = recorded.fact(facts.UNNAMED)
+    return named | {"": [[url, models] for url in (earlier_endpoints(recorded) if unnamed is None else unnamed)]}
+
+
+def with_named(named: Mapping[str, list[Any]], job: Job) -> dict[str, list[Any]]:
+    """Return what `named_endpoints` does, with the endpoints of a job added."""
+    added = {name: [each.base_url, each.models] for name, each in job.endpoints.items()}
+    return {**named} | {
+        name: [*(each for each in named.get(name, []) if each != its), its] for name, its in added.items()
+    }
+
+
+def had(named: Mapping[str, list[Any]], endpoint: str, model: str) -> list[tuple[str, str]]:
+    """Return the base URLs at which an endpoint may have answered a model of the job, with the model's name there."""
+    return [
+        (url or "", models[model] if models else model)
+        for url, models in named.get(endpoint, ())
+        if not models or model in models
+    ]
 
 
 SIMULATOR = "simulator"

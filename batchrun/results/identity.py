@@ -23,7 +23,7 @@ from batchrun.job.sections import Job
 from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import InputFile, fingerprint
 from batchrun.prompts.selection import choice_of, includes
-from batchrun.results.endpoints import base_urls, earlier_endpoints, is_among
+from batchrun.results.endpoints import base_urls, earlier_endpoints, is_among, named_endpoints, with_named
 
 _ASKS: dict[str, tuple[str, ...]] = {
     "prompt": (),
@@ -187,6 +187,7 @@ def note_start(recorded: Facts, job: Job, *, is_simulated: bool, has_answers: bo
     recorded.set_fact(facts.IDENTITY, recorded.fact(facts.IDENTITY) or uuid4().hex)
     recorded.set_fact(facts.SIMULATED, is_simulated)
     if not is_simulated:
+        recorded.set_fact(facts.NAMED, with_named(named_endpoints(recorded) if has_answers else {}, job))
         earlier = earlier_endpoints(recorded) if has_answers else []
         noted = recorded.fact(facts.UNNAMED)  # an older version noted none
         unnamed = earlier if noted is None or not has_answers else noted

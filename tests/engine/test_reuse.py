@@ -12,6 +12,7 @@ from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Input, Job, Model
 from batchrun.job.serialization import job_to_dict
 from batchrun.records import AnswerSource
+from batchrun.results.identity import note_requests, note_start
 
 T = TypeVar("T")
 
@@ -33,6 +34,10 @@ class Recorded:
         """Return a fact."""
         value: T | None = self._facts.get(fact.name)
         return value
+
+    def set_fact(self, fact: Fact[T], value: T | None) -> None:
+        """Record a fact."""
+        self._facts[fact.name] = value
 
 
 ONE = job(endpoint=Endpoint(base_url=EAST))
@@ -64,6 +69,46 @@ def test_an_answer_counts_for_an_endpoint_of_the_same_url_where_the_model_is_the
 ) -> None:
     """Names of endpoints are each job's own. Where two endpoints may have answered, both must count."""
     assert _endpoints_of(Recorded(theirs, *urls), ours, simulated=False)(source) == name
+
+
+def executed(*jobs: Job) -> Recorded:
+    """Return what a run records that was these jobs, one after the other."""
+    recorded = Recorded(jobs[0])
+    for number, each in enumerate(jobs):
+        note_start(recorded, each, is_simulated=False, has_answers=number > 0)
+        note_requests(recorded, each, {"job": "", "input": "", "limit": None})
+    return recorded
+
+
+@pytest.mark.parametrize(
+    ("before", "since", "source", "ours", "name"),
+    [
+        ({"e": EAST, "w": WEST}, {"east": EAST, "w": WEST}, AnswerSource("m", "e"), TWO, "e"),
+        ({"e": EAST, "w": WEST}, {"east": EAST, "w": WEST}, AnswerSource("m", "east"), TWO, "e"),
+        ({"e": EAST, "w": WEST}, {"e": WEST, "w": EAST}, AnswerSource("m", "e"), TWO, None),  # of one or the other
+        ({"e": EAST, "w": WEST}, {"w": WEST}, AnswerSource("m", "e"), ONE, ""),  # it is no longer in the job
+        ({"": EAST}, {"e": EAST, "w": WEST}, AnswerSource("m"), ONE, ""),
+        ({"": EAST}, {"": WEST}, AnswerSource("m"), ONE, None),
+    ],
+)
+def test_an_answer_counts_whatever_its_endpoint_was_called_since(
+    before: dict[str, str], since: dict[str, str], source: AnswerSource, ours: Job, name: str | None
+) -> None:
+    """Base URL and model are compared as they were when the answer was given."""
+    jobs = [
+        job(endpoint=Endpoint(base_url=its[""]))
+        if "" in its
+        else job({name: Endpoint(base_url=url) for name, url in its.items()})
+        for its in (before, since)
+    ]
+    assert _endpoints_of(executed(*jobs), ours, simulated=False)(source) == name
+
+
+def test_a_run_of_an_older_version_tells_the_names_of_its_last_job() -> None:
+    """Its next execution renames an endpoint: what was answered before still counts."""
+    recorded = Recorded(TWO, EAST, WEST)
+    note_start(recorded, job({"other": Endpoint(base_url=EAST)}), is_simulated=False, has_answers=True)
+    assert _endpoints_of(recorded, TWO, simulated=False)(AnswerSource("m", "e")) == "e"
 
 
 def test_of_simulated_answers_no_endpoint_is_asked() -> None:
