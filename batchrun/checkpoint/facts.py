@@ -90,6 +90,7 @@ PROBE_AT = Fact[int]("probe_at", int, "when a paused endpoint is asked next, as 
 RATE = Fact[float]("rate", float, "rows settled per second in recent minutes; null: not known, or paused")
 STOPPING = Fact[str]("stopping", str, "why a run sends nothing more and waits for what is in flight; null: it sends")
 DRAINED_BY = Fact[int]("drained_by", int, "until when it waits at most, as a Unix time in ms; null: it sends")
+BATCHES_AT = Fact[str]("batches_at", str, "endpoint that has the batches of the run")
 REST_AT = Fact[list[Any]](
     "rest_at", list, "when ordinary requests take the place of batches: the setting, and the Unix time in s"
 )
@@ -141,6 +142,7 @@ ALL: tuple[Fact[Any], ...] = (
     RATE,
     STOPPING,
     DRAINED_BY,
+    BATCHES_AT,
     REST_AT,
     UNWANTED,
     REUSED,

@@ -85,7 +85,8 @@ def _fitted(job: Job, options: Options, source: Source, store: Store, repair: Re
         say(f"note: {notice}")
     with store.using() as connection:
         batches = read_batches(connection)
-    refuse_to_leave(batches, job, was_simulated=store.fact(facts.SIMULATED), simulated=simulated)
+    account, was_simulated = store.fact(facts.BATCHES_AT), store.fact(facts.SIMULATED)
+    refuse_to_leave(batches, job, account=account, was_simulated=was_simulated, simulated=simulated)
     refuse_unusable(job, simulated=simulated)
     refuse_other_kind(store, job.run_directory, store.totals, store.unrecorded_ever, simulated=simulated)
     if not simulated:

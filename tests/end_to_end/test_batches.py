@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from harness.prompts import write_prompts
+from harness.serving import answering
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 MANY = [f"Weng earns ${number} an hour. How much in a day?" for number in range(40)]
@@ -106,7 +107,7 @@ def test_an_expired_batch_is_kept_as_far_as_it_came_and_the_rest_is_sent(run: An
 
 
 def test_a_full_queue_is_waited_for_with_smaller_batches(run: Any, endpoint: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("batchrun.engine.batches.pool._QUEUE_S", 0.1)
+    monkeypatch.setattr("batchrun.engine.batches.queue_room._FIRST_S", 0.1)
     endpoint.change(batch_tokens=500)
     write_prompts(*MANY)
     finished = run(*BY_BATCH)
@@ -312,3 +313,30 @@ def test_killed_at_any_moment_no_row_is_bought_twice_and_no_batch_created_twice(
     assert_bought_once(endpoint)
     assert state()["completed"] == 40
     assert state()["unrecorded"] == 0
+
+
+def test_batches_under_way_elsewhere_are_not_taken_to_be_gone(
+    run: Any, spawn: Any, endpoint: Any, batchrun: Any
+) -> None:
+    """Another server does not know them: its 404 would have their rows bought twice."""
+    endpoint.change(batch_lines_per_s=2)
+    write_prompts(*MANY)
+    command = ("run", *BY_BATCH, "-m", MODEL, "-o", "out")
+    process = spawn(*command, "--base-url", endpoint.base_url)
+    endpoint.wait(lambda: books(endpoint)["created"] == 1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    with answering(lambda body: (404, {"error": {"message": "no such batch"}})) as other:
+        refused = batchrun(*command, "--base-url", other)
+        assert refused.code == 2
+        assert f"--base-url {endpoint.base_url}" in refused.stderr
+        assert "--cancel" in refused.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTHER", "sk-test")
+        refused = run(*BY_BATCH, "--api-key-env", "OTHER")
+        assert refused.code == 2
+    endpoint.change(batch_lines_per_s=None)
+    assert run(*BY_BATCH).code == 0
+    assert books(endpoint)["created"] == 1
+    assert_bought_once(endpoint)

@@ -23,9 +23,11 @@ from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.batches.courier import Delivered, Shipment
 from batchrun.engine.batches.draft import input_file
+from batchrun.engine.batches.open import account_of, as_it_is_at
 from batchrun.engine.batches.overview import Overview
 from batchrun.engine.batches.parts import Parts, parts_for
 from batchrun.engine.batches.provider import Halted
+from batchrun.engine.batches.queue_room import QueueRoom
 from batchrun.engine.deadline import next_time_s
 from batchrun.engine.links import Links
 from batchrun.engine.prepared import Prepared
@@ -34,9 +36,6 @@ from batchrun.report.texts import counted
 
 _UPLOADS = 2
 """Batches that are uploaded at the same time."""
-
-_QUEUE_S, _MOST_QUEUE_S = 5.0, 600.0
-"""First and longest wait for room in the provider's queue, while none of the run's own batches is in it."""
 
 _MOST_PROBLEMS = 3
 """Batches in a row that the provider does not take, for no line's reason, until the run stops."""
@@ -68,8 +67,8 @@ class BatchPool(Overview):
         self._uploads = asyncio.Semaphore(_UPLOADS)
         self._changed = asyncio.Event()
         self._main: asyncio.Task[Stop | None] | None = None
-        self._queue_s, self._queue_until_s, self._problems = _QUEUE_S, 0.0, 0
-        self._is_queue_full = self._has_freed = False  # by a batch that has ended
+        self._queue = QueueRoom(self._parts.planner, self._say)
+        self._problems = 0
         self._is_ending = prepared.cancels  # no new batch is planned
 
     def stop(self, stop: Stop) -> None:
@@ -153,7 +152,7 @@ class BatchPool(Overview):
             waiting, _ = await asyncio.to_thread(self._log.waiting)
             if not self._shipments and (not waiting or not planned):
                 break
-            await self._queue_has_room()
+            await self._queue.wait()
             self._log.refresh()
             feed = self._feed()
         while self._shipments:
@@ -169,16 +168,10 @@ class BatchPool(Overview):
 
     async def _is_pass_due(self) -> bool:
         """Return whether what waits fills half a batch, or waits for room in the queue that there is now."""
-        if self._is_queue_full:
-            return self._has_freed
+        if self._queue.is_full:
+            return self._queue.has_freed
         waiting, _ = await asyncio.to_thread(self._log.waiting)
         return 2 * waiting >= self._parts.planner.most.requests
-
-    async def _queue_has_room(self) -> None:
-        """Wait a while for the provider's queue, if it was full and none of the run's own batches is in it."""
-        if self._is_queue_full and not self._has_freed:
-            await asyncio.sleep(max(0.0, self._queue_until_s - time.monotonic()))
-        self._is_queue_full = self._has_freed = False
 
     async def _change(self) -> None:
         self._changed.clear()
@@ -197,7 +190,9 @@ class BatchPool(Overview):
         """Go on with the batches of earlier executions."""
         rows = await asyncio.to_thread(self._log.batches)
         self._parts.planner.number = max((row.id for row in rows), default=0)
-        for row in rows:
+        before, account = self._store.fact(facts.BATCHES_AT), account_of(self._job.endpoint)
+        self._store.set_fact(facts.BATCHES_AT, account)
+        for row in as_it_is_at(account, before, rows):
             path = input_file(self._job.run_directory, row.id)
             if row.step == WRITING or (row.step == WRITTEN and not path.exists()):
                 self._log.put_back(row.id)
@@ -238,7 +233,7 @@ class BatchPool(Overview):
             lost = f"the answers to {counted(result.lost, 'request')} of batch {row.id} are gone at the provider"
             self._say(f"{lost}; they are sent again, and count as paid for the caps")
         if delivered.is_queue_full:
-            self._wait_for_queue(shipment)
+            self._queue.refused(shipment, others=len(self._shipments))
         elif delivered.is_too_large and row.requests > 1:
             planner = self._parts.planner
             planner.most = Most(row.requests // 2, max(1, planner.most.size_bytes // 2))
@@ -249,22 +244,8 @@ class BatchPool(Overview):
             if self._problems >= _MOST_PROBLEMS:
                 raise Halted(self._parts.not_taken(row, delivered.problem))
         else:
-            self._problems, self._queue_s, self._has_freed = 0, _QUEUE_S, True
-
-    def _wait_for_queue(self, shipment: Shipment) -> None:
-        """Send smaller batches, or none for a while: too many tokens are enqueued."""
-        row, others = shipment.row, len(self._shipments)
-        if others:
-            self._say(f"the provider's queue is full: batch {row.id} waits until another one has ended")
-        else:
-            planner = self._parts.planner
-            if row.requests > 1 and shipment.tokens:
-                planner.most_tokens[row.model] = shipment.tokens / 2
-            self._say(f"the provider's queue is full: smaller batches, next try in {self._queue_s:.0f} s")
-        self._is_queue_full, self._has_freed = True, False
-        self._queue_until_s = time.monotonic() + self._queue_s
-        if not others:
-            self._queue_s = min(2 * self._queue_s, _MOST_QUEUE_S)
+            self._problems = 0
+            self._queue.took()
 
     def _put(self, outcome: Outcome) -> None:
         if outcome.kind is None:
