@@ -67,7 +67,14 @@ def test_the_wheel_has_its_metadata() -> None:
 
 @pytest.mark.parametrize(
     ("extra", "module"),
-    [("hf", "storage/hub.py"), ("wandb", "publish/wandb/run.py"), ("weave", "publish/weave/session.py")],
+    [
+        ("excel", "prompts/input/xlsx_file.py"),
+        ("hf", "storage/hub.py"),
+        ("notify", "engine/notices.py"),
+        ("ray", "engine/ray/connection.py"),
+        ("wandb", "publish/wandb/run.py"),
+        ("weave", "publish/weave/session.py"),
+    ],
 )
 def test_a_missing_package_is_installed_by_the_command_in_the_message(extra: str, module: str) -> None:
     """The message has the version range of the extra."""

@@ -170,7 +170,7 @@ class Execution:
         parts = (self.job, self.options, self.source, self.store)
         prepared = prepare(*parts, access=access, memories=memories, repair=self.repair)
         if self.team is not None:
-            self.team.connect()
+            self.team.connect(self.progress.say)
         return dataclasses.replace(prepared, team=self.team, cancels=self.options.cancel)
 
     @property

@@ -19,8 +19,11 @@ from batchrun.report.bar import Progress
 class Team(Protocol):
     """The workers of a run."""
 
-    def connect(self) -> None:
+    def connect(self, say: Callable[[str], None]) -> None:
         """Join their cluster, or start one. May take seconds.
+
+        Args:
+            say: prints what is waited for.
 
         Raises:
             JobError: it cannot be joined.

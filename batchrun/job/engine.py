@@ -1,10 +1,16 @@
 """`[engine]`: which processes and machines send the requests."""
 
+import re
 from dataclasses import dataclass
 
 from batchrun.job.settings import Section, SettingError, number, one_of, setting, text, whole
 
-RAY_CLIENT = "ray://"
+OF_RAY = ("address", "workers")
+"""Settings that only a Ray cluster has."""
+
+_CLIENT = "ray://"
+_WORDS = ("auto", "local")
+"""What Ray takes in the place of an address: the cluster that was started on this machine, or a new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +27,32 @@ class Engine(Section):
 
     def __post_init__(self) -> None:
         super(Engine, self).__post_init__()
-        if self.address is not None and self.address.startswith(RAY_CLIENT):
-            must = "must be HOST:PORT of the head node; run the command on a machine of the cluster, such as the head"
-            raise SettingError("address", self.address, must)
-        stated = [name for name in ("address", "workers") if getattr(self, name) is not None]
+        if self.address is not None:
+            try:
+                host_and_port(self.address)
+            except ValueError as problem:
+                raise SettingError("address", self.address, str(problem)) from None
+        stated = [name for name in OF_RAY if getattr(self, name) is not None]
         if self.kind != "ray" and stated:
             raise SettingError(stated[0], getattr(self, stated[0]), 'needs kind = "ray"')
+
+
+def host_and_port(address: str) -> tuple[str, int] | None:
+    """Return where the head of a Ray cluster listens; None where Ray finds it by itself: `auto`, `local`.
+
+    Args:
+        address: HOST:PORT; a host that is an IPv6 address is in brackets.
+
+    Raises:
+        ValueError: it is something else; with what it must be.
+    """
+    if address in _WORDS:
+        return None
+    if address.startswith(_CLIENT):
+        raise ValueError(
+            "must be HOST:PORT of the head node; run the command on a machine of the cluster, such as the head"
+        )
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@\[\]]+)):([0-9]{1,5})", address)
+    if found is None or not 0 < int(found[3]) < 2**16:
+        raise ValueError("must be HOST:PORT of the head node, such as 10.0.0.1:6379")
+    return found[1] or found[2], int(found[3])

@@ -10,6 +10,7 @@ from typing import Any
 
 from batchrun.errors import JobError
 from batchrun.job.endpoint_tables import endpoints_of
+from batchrun.job.engine import OF_RAY
 from batchrun.job.entries import Entries, entries_of, section_of, shown_value
 from batchrun.job.names import Overrides as Overrides
 from batchrun.job.names import check_names
@@ -115,6 +116,9 @@ def _with_files(section: str, entries: Entries, overrides: Overrides, folder: Pa
         return _with_run(folder, entries, names) if "path" in names else _relative_to(folder, entries, names)
     if section == "prompt" and ("prompt", "user") in overrides:
         entries.pop("messages", None)
+    if section == "engine" and overrides.get(("engine", "kind"), ("", None))[1] == "local":
+        unused = [name for name in OF_RAY if (section, name) not in overrides]
+        return {name: entry for name, entry in entries.items() if name not in unused}
     if section in _FILES:
         is_by_flag = (section, _FILES[section]) in overrides
         return _with_file(folder if folder and not is_by_flag else Path(), entries, _FILES[section])

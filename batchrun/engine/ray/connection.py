@@ -3,13 +3,28 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+import re
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from batchrun.errors import JobError
-from batchrun.job.engine import RAY_CLIENT, Engine
+from batchrun.job.engine import Engine, host_and_port
 
 _ADDRESS = "RAY_ADDRESS"
+
+_LOCAL = "local"
+
+_REACH_S = 5.0
+"""How long the head of a cluster may take to accept a connection. Ray would try for minutes, and report nothing."""
+
+_TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+"""Variables with the token of a cluster, or the file that has it."""
+
+_TOKEN_FILE = Path(".ray", "auth_token")
+"""Where Ray keeps it in the home folder."""
 
 _PRINTS = "print_to_stdstream"
 
@@ -23,6 +38,9 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray warns of a change that it will make
 }
 """Variables that Ray reads when it is imported, or later."""
+
+_ASKS_FOR_TOKEN = re.compile("(?i)unauthenticated|auth(?:entication)? ?token")
+"""What Ray's errors say where a token is missing or wrong. Source: Ray 2.60."""
 
 
 class Connection:
@@ -60,23 +78,34 @@ class Connection:
 
 
 @contextlib.contextmanager
-def connected(engine: Engine) -> Iterator[Connection]:
+def connected(engine: Engine, say: Callable[[str], None]) -> Iterator[Connection]:
     """Yield the connection to the cluster of a job; leave it at the end.
+
+    Args:
+        engine: of the job.
+        say: prints what is waited for.
 
     Raises:
         JobError: Ray is not installed, or the cluster cannot be joined.
     """
-    address = engine.address or os.environ.get(_ADDRESS) or "local"
-    if address.startswith(RAY_CLIENT):
-        raise JobError(
-            f"{_ADDRESS} = {address}: must be HOST:PORT of the head node; "
-            "run the command on a machine of the cluster, such as the head"
-        )
+    address = engine.address or os.environ.get(_ADDRESS) or _LOCAL
+    origin = "engine.address" if engine.address else _ADDRESS
+    try:
+        head = host_and_port(address)
+    except ValueError as problem:
+        raise JobError(f'{origin} = "{address}"; {problem}') from None
     ray = _imported()
     if ray.is_initialized():
         yield Connection(ray)
         return
-    _join(ray, address)
+    if address == _LOCAL:
+        say("starting Ray on this machine …")
+        _keep_token_out_of_home()
+    else:
+        say(f"joining the Ray cluster at {address} …")
+    if head is not None:
+        _check_reachable(origin, address, *head)
+    _join(ray, origin, address)
     try:
         with _silent():
             yield Connection(ray)
@@ -107,20 +136,62 @@ def _imported() -> Any:
     try:
         import ray
     except ModuleNotFoundError:
-        raise JobError('engine.kind = "ray" needs Ray; pip install "batchrun-llm[ray]"') from None
+        raise JobError("engine.kind = \"ray\" needs Ray; install it: pip install 'ray>=2.50'") from None
     return ray
 
 
-def _join(ray: Any, address: str) -> None:
+def _keep_token_out_of_home() -> None:
+    """Give a cluster that ends with the run a token that is written nowhere.
+
+    Ray would save one in the home folder. From then on each cluster that the user starts would ask for it.
+    """
+    if not any(os.environ.get(name) for name in _TOKENS) and not (Path.home() / _TOKEN_FILE).exists():
+        os.environ[_TOKENS[0]] = secrets.token_hex(32)
+
+
+def _check_reachable(origin: str, address: str, host: str, port: int) -> None:
+    """Refuse an address where nothing listens; raises `JobError`."""
+    try:
+        socket.create_connection((host, port), timeout=_REACH_S).close()
+    except OSError as problem:
+        reason = f"no reply within {_REACH_S:g} s" if isinstance(problem, TimeoutError) else problem.strerror
+        cure = "start one there, ray start --head, or correct the address"
+        raise JobError(f"{origin}: no Ray cluster at {address} ({reason or problem}); {cure}") from None
+
+
+def _join(ray: Any, origin: str, address: str) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)  # it would report each step of joining
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    if address == "local":
+    if address == _LOCAL:
         settings["include_dashboard"] = False
     try:
+        if host_and_port(address) is not None:
+            _knock(address)
         ray.init(address=address, **settings)
     except Exception as problem:  # noqa: BLE001  # of many kinds, none of them documented
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        where = (
-            "a Ray cluster on this machine cannot be started" if address == "local" else f"no Ray cluster at {address}"
+        raise JobError(_why_not_joined(origin, address, str(problem) or type(problem).__name__)) from None
+
+
+def _knock(address: str) -> None:
+    """Ask the head of a cluster who it is; raises what Ray raises where it does not answer.
+
+    `ray.init` would try for longer, and not raise that a token is missing. Where a version has no such class, nothing
+    is asked.
+    """
+    with contextlib.suppress(ImportError, TypeError):
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]  # Ray has no types for it
+
+        GcsClient(address=address)
+
+
+def _why_not_joined(origin: str, address: str, reason: str) -> str:
+    """Return the message for what Ray has raised."""
+    first = reason.splitlines()[0]
+    if address == _LOCAL:
+        return f"a Ray cluster on this machine cannot be started: {first}"
+    if _ASKS_FOR_TOKEN.search(reason):
+        return (
+            f"{origin}: the Ray cluster at {address} asks for its token; set RAY_AUTH_MODE=token, and have the token "
+            "of the head here: in ~/.ray/auth_token, or in RAY_AUTH_TOKEN"
         )
-        raise JobError(f"engine.address: {where}: {reason}") from None
+    return f"{origin}: no Ray cluster at {address}: {first}"

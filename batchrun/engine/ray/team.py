@@ -33,13 +33,16 @@ class RayTeam:
         # Ray's own processes end with the thread that has started them.
         self._thread = ThreadPoolExecutor(1, "batchrun-ray")
 
-    def connect(self) -> None:
+    def connect(self, say: Callable[[str], None]) -> None:
         """Join the cluster of the job, or start one.
+
+        Args:
+            say: prints what is waited for.
 
         Raises:
             JobError: Ray is not installed, or the cluster cannot be joined.
         """
-        joining = self._thread.submit(lambda: self._opened.enter_context(connected(self._job.engine)))
+        joining = self._thread.submit(lambda: self._opened.enter_context(connected(self._job.engine, say)))
         self._connection: Connection = joining.result()
 
     def close(self) -> None:

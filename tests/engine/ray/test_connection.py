@@ -1,12 +1,19 @@
-"""How many workers a cluster has room for, by what Ray says of its nodes."""
+"""How a cluster is joined, and how many workers it has room for, by what Ray says of its nodes. Ray is a stub here."""
 
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from batchrun.engine.ray.connection import Connection
+from batchrun.engine.ray import connection
+from batchrun.engine.ray.connection import Connection, connected
 from batchrun.engine.ray.team import RayTeam
+from batchrun.errors import JobError
 from batchrun.job.engine import Engine
 
 
@@ -57,3 +64,142 @@ def team(connection: Connection, **settings: Any) -> RayTeam:
     made = RayTeam(SimpleNamespace(engine=Engine(kind="ray", **settings)))  # type: ignore[arg-type]  # all that it reads
     made._connection = connection
     return made
+
+
+class Ray:
+    """What is used of Ray to join a cluster; its head answers with `problem`."""
+
+    def __init__(self, problem: str = "") -> None:
+        self.problem, self.joined = problem, list[str]()
+        self.token: str | None = None
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def knock(self, address: str) -> None:
+        if self.problem:
+            raise ConnectionError(self.problem)
+
+    def init(self, *, address: str, **_: Any) -> None:
+        self.joined.append(address)
+        self.token = os.environ.get("RAY_AUTH_TOKEN")
+
+    def shutdown(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ray:
+    """Return a stub in the place of Ray; the home folder is empty, and no variable of Ray's is set."""
+    stub = Ray()
+    monkeypatch.setattr(connection, "_imported", lambda: stub)
+    monkeypatch.setattr(connection, "_knock", stub.knock)
+    monkeypatch.setattr(connection, "_silent", contextlib.nullcontext)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")  # restored at the end, also where the code has set it
+        monkeypatch.delenv(name)
+    return stub
+
+
+@pytest.fixture
+def listening() -> Iterator[str]:
+    """Yield an address where something listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def closed() -> str:
+    """Return an address where nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def joined(address: str | None) -> list[str]:
+    """Join a cluster; return what was printed."""
+    printed: list[str] = []
+    with connected(Engine(kind="ray", address=address), printed.append):
+        return printed
+
+
+def refusal(address: str | None) -> str:
+    """Return the message for a cluster that cannot be joined."""
+    with pytest.raises(JobError) as refused:
+        joined(address)
+    return str(refused.value)
+
+
+def test_an_address_where_nothing_listens_is_refused_before_ray_tries_it(ray: Ray, closed: str) -> None:
+    """Ray would try for minutes."""
+    cure = "start one there, ray start --head, or correct the address"
+    assert refusal(closed) == f"engine.address: no Ray cluster at {closed} (Connection refused); {cure}"
+    assert ray.joined == []
+
+
+def test_a_head_that_accepts_no_connection_is_waited_for_for_a_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a host behind a firewall."""
+
+    def waits(place: tuple[str, int], timeout: float) -> None:
+        assert (place, timeout) == (("10.0.0.1", 6379), 5)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", waits)
+    assert "no Ray cluster at 10.0.0.1:6379 (no reply within 5 s)" in refusal("10.0.0.1:6379")
+
+
+def test_a_refusal_names_the_variable_that_the_address_is_from(
+    monkeypatch: pytest.MonkeyPatch, ray: Ray, closed: str
+) -> None:
+    """The flag, or the key of the job file, beats it."""
+    monkeypatch.setenv("RAY_ADDRESS", closed)
+    assert refusal(None).startswith(f"RAY_ADDRESS: no Ray cluster at {closed} (")
+    monkeypatch.setenv("RAY_ADDRESS", "http://10.0.0.1:8265")
+    cure = "must be HOST:PORT of the head node, such as 10.0.0.1:6379"
+    assert refusal(None) == f'RAY_ADDRESS = "http://10.0.0.1:8265"; {cure}'
+    assert refusal(closed).startswith("engine.address: ")
+    assert ray.joined == []
+
+
+def test_the_wait_for_ray_is_reported(ray: Ray, listening: str) -> None:
+    """It takes seconds."""
+    assert joined(listening) == [f"joining the Ray cluster at {listening} …"]
+    assert joined(None) == ["starting Ray on this machine …"]
+    assert ray.joined == [listening, "local"]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Token authentication is enabled but no authentication token was found. Ensure that …",
+        "RPC error: InvalidAuthToken: Authentication token is missing or incorrect. Note: …\nand more lines",
+    ],
+)
+def test_a_cluster_that_asks_for_a_token_differs_from_one_that_is_not_there(
+    ray: Ray, listening: str, reason: str
+) -> None:
+    """With the cure, in one line."""
+    ray.problem = reason
+    message = refusal(listening)
+    assert ray.joined == []
+    assert message.startswith(
+        f"engine.address: the Ray cluster at {listening} asks for its token; set RAY_AUTH_MODE=token"
+    )
+    assert "\n" not in message
+
+
+def test_a_local_run_leaves_no_token_in_the_home_folder(ray: Ray, tmp_path: Path) -> None:
+    """Ray saves one where there is none, and every later cluster of the user would ask for it."""
+    joined(None)
+    assert len(ray.token or "") == 64
+    del os.environ["RAY_AUTH_TOKEN"]
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("theirs")
+    joined(None)
+    assert ray.token is None, "Ray reads the file"
+
+
+def test_a_cluster_that_is_joined_gets_no_token_of_ours(ray: Ray, listening: str) -> None:
+    """It would not be its own."""
+    joined(listening)
+    assert ray.token is None
