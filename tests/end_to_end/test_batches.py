@@ -340,3 +340,18 @@ def test_batches_under_way_elsewhere_are_not_taken_to_be_gone(
     assert run(*BY_BATCH).code == 0
     assert books(endpoint)["created"] == 1
     assert_bought_once(endpoint)
+
+
+def test_a_batch_is_collected_while_the_next_one_is_begun(run: Any, endpoint: Any, monkeypatch: Any) -> None:
+    """The folder of their files stays until the end, however long a disk takes."""
+    write_prompts(*MANY[:2])
+    mkdir = Path.mkdir
+
+    def slow(path: Path, *args: Any, **settings: Any) -> None:
+        mkdir(path, *args, **settings)
+        if path.name == "batches":
+            time.sleep(1.0)
+
+    monkeypatch.setattr(Path, "mkdir", slow)
+    assert run(*BY_BATCH, "--batch-requests", 1).code == 0
+    assert not Path("out/batches").exists()

@@ -5,7 +5,6 @@ in between, the batch is collected again, and what is settled already is passed 
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -201,8 +200,6 @@ class Collector:
     def _remove_files(self, number: int) -> None:
         for path in (input_file(self.directory, number), *output_files(self.directory, number)):
             path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # others are still there
-            input_file(self.directory, number).parent.rmdir()
 
 
 def noted(row: BatchRow, state: BatchState) -> BatchRow:

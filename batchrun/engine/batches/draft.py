@@ -1,5 +1,6 @@
 """A batch that is being written: its file, its lines in the checkpoint, and what it can cost at most."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -27,6 +28,15 @@ def output_files(directory: Path, number: int) -> tuple[Path, Path]:
     """Return the paths of the output file and of the error file of a batch."""
     folder = directory / FOLDER
     return folder / f"{number:04}.output.jsonl", folder / f"{number:04}.errors.jsonl"
+
+
+def remove_folder(directory: Path) -> None:
+    """Remove the folder of these files at the end of an execution, unless batches are left.
+
+    Not before: another thread may be about to open a file in it.
+    """
+    with contextlib.suppress(OSError):  # it is not empty, or not there
+        (directory / FOLDER).rmdir()
 
 
 class Draft:

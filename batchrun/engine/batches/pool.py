@@ -22,7 +22,7 @@ from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.batches.courier import Delivered, Shipment
-from batchrun.engine.batches.draft import input_file
+from batchrun.engine.batches.draft import input_file, remove_folder
 from batchrun.engine.batches.open import account_of, as_it_is_at
 from batchrun.engine.batches.overview import Overview
 from batchrun.engine.batches.parts import Parts, parts_for
@@ -92,6 +92,7 @@ class BatchPool(Overview):
             await asyncio.wait({self._main})
             raise
         self._log.close()
+        remove_folder(self._job.run_directory)
         if self._main.cancelled():
             return self._with_batches(self.own_stop)
         return self._with_batches(self._main.result())
