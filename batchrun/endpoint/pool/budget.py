@@ -32,6 +32,9 @@ Reserve = Amount
 
 NO_CAP = Amount(inf, inf)
 
+ROUNDING = 1e-9
+"""US dollars by which a cap may seem to be passed: sums of amounts that were added and taken away again."""
+
 _NOTHING = Amount()
 
 
@@ -105,6 +108,8 @@ class Budget:
         self.cap = cap
         self.is_whole = True
         """Whether the room is all that there is; a worker's may grow."""
+        self.on_refused: Callable[[], None] = lambda: None
+        """Called when a request is not allowed; to be set before `at`."""
         room = Amount(cap.usd - elsewhere.total.usd, cap.tokens - elsewhere.total.tokens)
         self.account = Account(*before.spent, before.set_aside, room)
         self._worst = worst
@@ -144,8 +149,9 @@ class Budget:
         usd, tokens = self._scaled(*worst)
         owed_usd, owed_tokens = self.owed
         lacks_tokens = owed_tokens + tokens > self.account.room.tokens
-        if lacks_tokens or owed_usd + usd > self.account.room.usd:
+        if lacks_tokens or owed_usd + usd > self.account.room.usd + ROUNDING:
             self.refuse(Amount(usd, tokens), lacks_tokens=lacks_tokens)
+            self.on_refused()
             return None
         self.account.reserved_usd += worst.usd
         self.account.reserved_tokens += worst.tokens
@@ -159,7 +165,7 @@ class Budget:
         """Return whether the most that the request can use is left."""
         usd, tokens = self._scaled(*self._worst(request))
         owed_usd, owed_tokens = self.owed
-        return owed_tokens + tokens <= self.account.room.tokens and owed_usd + usd <= self.account.room.usd
+        return owed_tokens + tokens <= self.account.room.tokens and owed_usd + usd <= self.account.room.usd + ROUNDING
 
     def allow(self, change: Amount) -> None:
         """Allow more, or, below 0, as much less as is free."""
@@ -182,7 +188,7 @@ class Budget:
         """
         owed, room = self.owed, self.account.room
         lacks_tokens = owed.tokens + amount.tokens > room.tokens
-        if not is_begun and (lacks_tokens or owed.usd + amount.usd > room.usd):
+        if not is_begun and (lacks_tokens or owed.usd + amount.usd > room.usd + ROUNDING):
             self.refuse(amount, lacks_tokens=lacks_tokens)
             return False
         self.account.room = room.plus(Amount(-amount.usd, -amount.tokens))

@@ -292,7 +292,7 @@ class Driver(Overview):
 
     def _has_to_tell(self, place: int, post: Post) -> bool:
         keepers = post.keepers.values()
-        if self._is_over or any(keeper.is_due(place) for keeper in keepers):
+        if self._is_over or any(sharer.is_due(place) for sharer in post.sharers):
             return True
         if self._neighbours.shunned_by(place):
             return False

@@ -7,6 +7,8 @@ need less give back what others need.
 
 from typing import NamedTuple
 
+from batchrun.endpoint.pool.budget import ROUNDING
+
 
 class Share(NamedTuple):
     """A worker's word on its part of the cap: US dollars, or tokens."""
@@ -25,9 +27,19 @@ class Share(NamedTuple):
         """What it could give back."""
         return max(0.0, self.given - self.used - self.reserved)
 
+    @property
+    def over(self) -> float:
+        """What it has used beyond what it was given: answers have used more than was set aside for them."""
+        return max(0.0, self.used + self.reserved - self.given)
 
-_ROUNDING = 1e-9
-"""Less than any amount: sums of amounts that were added and taken away again."""
+    @property
+    def lack(self) -> float:
+        """What it needs of what others have left before it can go on; 0 where it can."""
+        return max(0.0, self.wants - self.free)
+
+
+_ROUNDING = ROUNDING / 2
+"""Less than what a budget allows in addition: who is given its lack but for this can go on."""
 
 _NOTHING = Share(0.0, 0.0, 0.0, 0.0)
 
@@ -59,7 +71,7 @@ class Purse:
     @property
     def left(self) -> float:
         """What nobody was given yet."""
-        given = sum(share.given for share in self._shares.values())
+        given = sum(share.given + share.over for share in self._shares.values())
         return max(0.0, self._room - self._gone - self.lost - given)
 
     @property
@@ -70,8 +82,17 @@ class Purse:
     @property
     def is_exhausted(self) -> bool:
         """Whether a worker cannot go on, and nothing that is in flight or elsewhere could change that."""
-        free = self.left + sum(share.free for share in self._shares.values())
-        return bool(self.wants) and self.reserved < _ROUNDING and free < self.wants
+        first = self._first
+        if first is None or self.reserved >= ROUNDING:
+            return False
+        others = sum(share.free for each, share in self._shares.items() if each != first)
+        return self._shares[first].lack > self.left + others + _ROUNDING
+
+    @property
+    def _first(self) -> int | None:
+        """The worker that can go on with the least of what all have left together; None where all can."""
+        short = [(share.wants, each) for each, share in self._shares.items() if share.lack > _ROUNDING]
+        return min(short)[1] if short else None
 
     def join(self, worker: int) -> None:
         """Add a worker that has nothing."""
@@ -90,16 +111,21 @@ class Purse:
     def grant(self, worker: int) -> float:
         """Return how much more a worker may use, or, below 0, how much it is to give back."""
         share = self._shares[worker]
-        change = self._change(worker, share)
+        change = self._change(worker, share) + share.over
         if change > 0:  # it counts as given from now on; what is to be given back does not until it is
             self._shares[worker] = share._replace(given=share.given + change)
         return change
 
+    def is_due(self, worker: int) -> bool:
+        """Return whether a worker that has not asked can go on with what is left, or is to give back."""
+        share = self._shares[worker]
+        change = self._change(worker, share)
+        return change < -_ROUNDING or (change > 0 and share.lack > _ROUNDING)
+
     def _change(self, worker: int, share: Share) -> float:
-        left, free = self.left, share.free
-        enough = max(share.wants, share.reserved)
-        needed = max(0.0, share.wants - free)
-        if left >= needed and (needed or free < enough / 2):
-            return min(left, enough - free)
-        short = min((each for each, other in self._shares.items() if other.wants > other.free + left), default=worker)
-        return 0.0 if short == worker else -free  # who is first in line gets what the others have left
+        left, first = self.left, self._first
+        if share.lack > _ROUNDING and left >= share.lack - _ROUNDING:
+            return min(left, max(share.wants, share.reserved) - share.free)
+        if first is not None and first != worker and self._shares[first].lack > left + _ROUNDING:
+            return -share.free  # who is first gets what the others do not use
+        return min(left, share.reserved - share.free) if share.free < share.reserved / 2 else 0.0

@@ -67,12 +67,16 @@ class Till:
         for name, purse in self._purses.items():
             used = getattr(books.used.total, name)
             room, reserved, wants = (getattr(each, name) for each in (books.room, books.reserved, books.wants))
-            purse.heard(worker, Share(room, used, reserved, wants if wants > room - used - reserved else 0.0))
+            purse.heard(worker, Share(room, used, reserved, wants))
         self._book()
 
     def grant(self, worker: int) -> Amount:
         """Return how much more a worker may use, or, below 0, how much it is to give back."""
         return Amount(**{name: purse.grant(worker) for name, purse in self._purses.items()})
+
+    def is_due(self, worker: int) -> bool:
+        """Return whether there is something to tell a worker that has not asked."""
+        return any(purse.is_due(worker) for purse in self._purses.values())
 
     def reason(self) -> Stop | None:
         """Return why nothing more can be sent; None while something can."""

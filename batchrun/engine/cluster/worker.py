@@ -88,6 +88,9 @@ class Worker:
         self._urgent, self._some = asyncio.Event(), asyncio.Event()
         self._bounds = {name: Bound(ceiling, self._urgent.set) for name, ceiling in ceilings.items()}
         listeners = Listeners(on_outcome=self._on_outcome, on_event=self._on_event)
+        self._is_broke_known = False  # or will be by the next word
+        if budget is not None:
+            budget.on_refused = self._on_refused
         self._pool = make_pool(self._bounds, listeners, may_admit=self._may_admit, on_stuck=self._on_stuck)
         self._unanswered: Stop | None = None
         self._rows: asyncio.Queue[Sequence[Leased] | None] = asyncio.Queue()
@@ -164,6 +167,7 @@ class Worker:
             self._bounds[name].change(change)
         if self._budget is not None and any(orders.money):
             self._budget.allow(orders.money)
+            self._is_broke_known = False
         for model, stop in orders.closed.items():
             self._pool.close(model, stop)
         if orders.stop is not None:
@@ -192,6 +196,7 @@ class Worker:
         fresh = pool.fresh + self._unread
         wants_more = bool(fresh or pool.waiting) and pool.stopping is None
         is_broke = any(sender.admission.is_out_of_budget for sender in pool.routes)
+        self._is_broke_known = is_broke
         outcomes, self._ready, self._ready_bytes = self._ready, [], 0
         self._shipped = len(outcomes)
         events, self._events = self._events, []
@@ -255,6 +260,12 @@ class Worker:
     def _on_event(self, event: Event) -> None:
         self._events.append(event)
         self._some.set()
+
+    def _on_refused(self) -> None:
+        """Ask for more at once, also while requests are in flight: their answers may take long."""
+        if not self._is_broke_known:
+            self._is_broke_known = True
+            self._urgent.set()
 
     def _on_stuck(self, stop: Stop) -> None:
         if self._budget is None or stop.kind != self._budget.kind:  # the driver knows whether there is more

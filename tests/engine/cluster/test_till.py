@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from math import inf
 
 import pytest
@@ -9,6 +10,7 @@ from harness.clusters import Cluster
 from harness.endpoints import Endpoint, lognormal
 
 from batchrun.endpoint.pool.budget import Amount, Budget, Used
+from batchrun.endpoint.pool.limits import Limit
 from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.cluster.till import books_of
 
@@ -46,6 +48,45 @@ def test_a_cap_is_kept_by_all_workers_together(seed: int) -> None:
     assert endpoint.accepted * ANSWER_USD - 1e-9 <= cluster.account.owed.usd <= 5.0 + 1e-9
     deaths_usd = cluster.driver.lost * 2 * 40 * MOST_USD
     assert len(cluster.outcomes) * ANSWER_USD >= 5.0 - MOST_USD - deaths_usd
+
+
+def uneven(chance: random.Random) -> Callable[[float], Budget]:
+    """Return what makes budgets: every request may cost another amount, and answers cost up to five times that."""
+
+    def budget(cap_usd: float) -> Budget:
+        return Budget(
+            Amount(cap_usd, inf),
+            Used(),
+            lambda request: Amount(0.08 + 0.0003 * (request.row * 7919 % 100), 0),
+            lambda model, usage: Amount(chance.uniform(0.02, 0.4), 0),
+        )
+
+    return budget
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_last_of_a_cap_is_spent_and_then_the_run_ends(seed: int) -> None:
+    """Near the cap each worker has too little for its next request, and each lacks another amount."""
+    endpoint = Endpoint(lambda now_s: 16, lognormal(0.45))
+    cluster = Cluster(endpoint, seed=seed, budget=uneven(random.Random(seed)), cap_usd=30.0, lag_s=0.02)
+    stop = cluster.run(2_000, workers=3, limit=lambda strides: Limit(40, strides=strides))
+    assert stop is not None
+    assert (stop.kind, stop.exit_code) == ("cost_cap", 5)
+    assert cluster.account is not None
+    assert 30.0 - cluster.account.owed.usd < cluster.account.refused.usd
+    assert cluster.ended_s < 12
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_worker_asks_for_more_while_its_requests_are_in_flight(seed: int) -> None:
+    """Else it would send one after the other: each answer frees what the next request needs."""
+    times = []
+    for of in (None, uneven(random.Random(seed))):
+        endpoint = Endpoint(lambda now_s: 16, lognormal(0.45))
+        cluster = Cluster(endpoint, seed=seed, budget=of, cap_usd=1_000.0, lag_s=0.02)
+        assert cluster.run(200, workers=3, limit=lambda strides: Limit(40, strides=strides)) is None
+        times.append(cluster.ended_s)
+    assert times[1] <= 1.1 * times[0]
 
 
 def test_a_cap_that_is_large_enough_costs_no_time() -> None:
