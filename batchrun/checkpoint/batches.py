@@ -10,7 +10,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,15 +130,20 @@ class BatchLog:
         )
         return [(LineRow(*row[:-1]), bool(row[-1])) for row in self._read(query, batch)]
 
-    def waiting(self) -> tuple[int, list[Extra]]:
-        """Return how many lines wait for the next batch, and the attempts that were made for them."""
+    def waiting(self, closed: Collection[str] = ()) -> tuple[int, list[Extra]]:
+        """Return how many lines wait for the next batch, and the attempts that were made for all that are in none.
+
+        Args:
+            closed: models that nothing more is sent to: their lines wait for no batch.
+        """
         query = (
             "SELECT id >> 16 & 255, count(*), sum(attempts), sum(throttled) FROM batch_lines WHERE batch = 0 GROUP BY 1"
         )
         names = {number: name for name, number in self._models.numbers.items()}
         rows = self._read(query)
         extras = [Extra(names[model], attempts=made, throttled=throttled) for model, _, made, throttled in rows]
-        return sum(count for _, count, _, _ in rows), [each for each in extras if each.attempts]
+        count = sum(count for model, count, _, _ in rows if names[model] not in closed)
+        return count, [each for each in extras if each.attempts]
 
     def to_send(self, requests: Sequence[Request]) -> list[tuple[Request, LineRow | None]]:
         """Return those of some requests that are neither settled nor in a batch; with the line of one that was."""

@@ -206,7 +206,7 @@ def test_what_no_batch_has_answered_in_time_is_sent_as_ordinary_requests(
     batchrun: Any, endpoint: Any, monkeypatch: Any
 ) -> None:
     """The batches are cancelled first, so that nothing is bought twice; each way has its own price."""
-    monkeypatch.setattr("batchrun.engine.batches.pool.next_time_s", lambda clock_time, now_s: now_s + 1.0)
+    monkeypatch.setattr("batchrun.engine.batches.rest_time.next_time_s", lambda clock_time, now_s: now_s + 1.0)
     endpoint.change(batch_lines_per_s=10)
     write_prompts(*MANY)
     finished = batchrun("run", write_job(endpoint), "--rest-by", "06:00")
@@ -355,3 +355,29 @@ def test_a_batch_is_collected_while_the_next_one_is_begun(run: Any, endpoint: An
     monkeypatch.setattr(Path, "mkdir", slow)
     assert run(*BY_BATCH, "--batch-requests", 1).code == 0
     assert not Path("out/batches").exists()
+
+
+@pytest.mark.parametrize("models", [(MODEL, "no/such"), ("no/such", MODEL)])
+@pytest.mark.parametrize("rows_each", [1, 20])
+def test_a_refused_model_is_closed_and_the_others_go_on(
+    batchrun: Any, endpoint: Any, models: tuple[str, str], rows_each: int
+) -> None:
+    """As in the ordinary way: its rows stay open, and nothing of it is said to go on."""
+    write_prompts(*MANY[:rows_each])
+    asked = ("-m", models[0], "-m", models[1], "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.change(batch_lines_per_s=15)
+    finished = batchrun("run", *BY_BATCH, *asked, "--batch-requests", 10)
+    assert finished.code == 4
+    assert "no/such" in finished.stderr
+    assert "The other models continue" in finished.stderr
+    assert "at the provider" not in finished.stderr
+    assert (state()["completed"], state()["failed"]) == (rows_each, 0)
+    assert_bought_once(endpoint)
+
+
+def test_what_is_refused_is_not_said_to_go_on(run: Any, endpoint: Any) -> None:
+    write_prompts(*MANY)
+    finished = run(*BY_BATCH, "--batch-requests", 20, model="none/such")
+    assert finished.code == 4
+    assert "at the provider" not in finished.stderr
+    assert state()["batches"]["open"] == []

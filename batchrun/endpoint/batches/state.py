@@ -4,6 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import orjson
+
+from batchrun.records import Reply
+
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 """States that do not change any more. Source: OpenAI's reference, `status` of a batch."""
 
@@ -102,6 +106,11 @@ def _problems(errors: Any) -> list[Problem]:
         line = _count(entry.get("line")) or None
         found.append(Problem(str(entry.get("code") or ""), str(entry.get("message") or ""), line))
     return found
+
+
+def problem_reply(problem: Problem) -> Reply:
+    """Return a problem as the reply to a single request would have told it."""
+    return Reply(400, {}, orjson.dumps({"error": {"code": problem.code or None, "message": problem.message}}), 0.0)
 
 
 def poll_s(age_s: float) -> float:

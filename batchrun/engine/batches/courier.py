@@ -14,8 +14,10 @@ from typing import cast
 from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, UPLOADED, WRITTEN, BatchRow
 from batchrun.checkpoint.batches import BatchLog
 from batchrun.endpoint.batches.lines import endpoint_of
-from batchrun.endpoint.batches.state import NUMBER, RUN, BatchState, poll_s
+from batchrun.endpoint.batches.state import NUMBER, RUN, BatchState, poll_s, problem_reply
 from batchrun.endpoint.pool.closure import REFUSED
+from batchrun.endpoint.pool.replies import judge
+from batchrun.endpoint.pool.verdicts import EFFECTS, ForRow
 from batchrun.engine.batches.collection import Collector, Result, noted
 from batchrun.engine.batches.draft import input_file
 from batchrun.engine.batches.output import Sent
@@ -47,6 +49,8 @@ class Shipment:
     """Whether it is to be cancelled."""
     is_too_large: bool = False
     """Whether the provider has not taken its file for its size."""
+    refused: Stop | None = None
+    """Why the provider does not take it, and would take none of its model."""
     cancelled_s: float | None = None
     """When that was asked for."""
 
@@ -77,6 +81,8 @@ class Delivered:
     """Whether the provider does not have it any more, so that what it may have cost is not known."""
     problem: str = ""
     """Why it was not taken, where that is the matter of no line."""
+    stop: Stop | None = None
+    """Why nothing more can be sent to its model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +108,8 @@ class Courier:
         if shipment.row.step in (UPLOADED, CREATING):
             while not await self._create(shipment) and not shipment.is_cancelled:
                 await self._upload(shipment)
+                if shipment.refused is not None or shipment.is_too_large:
+                    break
 
     async def fetch(self, shipment: Shipment) -> Delivered:
         """Look after a batch until it has ended, and collect it.
@@ -111,7 +119,7 @@ class Courier:
         """
         if shipment.row.step != CREATED:  # cancelled before it was there, or refused
             problem = "its file is too large" if shipment.is_too_large else ""
-            delivered = Delivered(Result(), is_too_large=shipment.is_too_large, problem=problem)
+            delivered = Delivered(Result(), is_too_large=shipment.is_too_large, problem=problem, stop=shipment.refused)
             return await self._returned(shipment, delivered)
         try:
             state = await self._ended(shipment)
@@ -137,9 +145,10 @@ class Courier:
         try:
             file = await self.provider.upload(input_file(self.directory, row.id), name)
         except Refused as problem:
-            if problem.verdict.kind != "too_large":
-                raise self._halted(row, problem.verdict.message) from problem
-            shipment.is_too_large = True
+            if problem.verdict.kind == "too_large":
+                shipment.is_too_large = True
+            else:
+                shipment.refused = self._stop(row, "bad_request", problem.verdict.message)
             return
         await self._note(shipment, row._replace(step=UPLOADED, file=file))
 
@@ -161,10 +170,16 @@ class Courier:
                 state = await self.provider.create(row.file, endpoint_of(kind), metadata)
             except Gone:
                 if not input_file(self.directory, row.id).exists():
-                    raise self._halted(row, "its input file is gone") from None
+                    raise Halted(self._stop(row, "bad_request", "its input file is gone")) from None
                 return False
             except Refused as problem:
-                raise self._halted(row, problem.verdict.message) from problem
+                shipment.refused = self._stop(row, "bad_request", problem.verdict.message)
+                return True
+            except Halted as halted:
+                if not _is_of_model(halted.stop.kind):
+                    raise
+                shipment.refused = halted.stop
+                return True
             if state is None:  # it may have been created anyway
                 state = await self._found(row, time.time() + LISTED_AFTER_S)
         await self._note(shipment, noted(row, state)._replace(step=CREATED))
@@ -227,22 +242,29 @@ class Courier:
         message = state.problems[0].message if state.problems else "no reason is given"
         if state.is_too_large:
             return await self._returned(shipment, Delivered(Result(), is_too_large=True, problem=message))
+        kind = judge(problem_reply(state.problems[0])).kind if state.problems else None
+        if kind is not None and _is_of_model(kind):
+            return await self._returned(shipment, Delivered(Result(), stop=self._stop(row, kind, message)))
         if not of_lines:
             return await self._returned(shipment, Delivered(Result(), problem=message))
         codes = {each.code for each in of_lines}
         is_of_job = len(codes) == 1 and [each.line for each in of_lines] == list(range(1, len(of_lines) + 1))
         if is_of_job and (len(of_lines) >= min(_ENOUGH_REFUSED, row.requests)) and row.requests > 1:
-            await self._returned(shipment, Delivered(Result()))
-            raise self._halted(row, f"line {of_lines[0].line}: {message}")
+            stop = self._stop(row, "bad_request", f"line {of_lines[0].line}: {message}")
+            return await self._returned(shipment, Delivered(Result(), stop=stop))
         places = await asyncio.to_thread(Sent(input_file(self.directory, row.id)).places)
         failures = {places[each.line - 1]: each.message for each in of_lines if each.line and each.line <= len(places)}
         await self.collector.fail(row, state, failures)
         return Delivered(Result())
 
-    def _halted(self, row: BatchRow, message: str) -> Halted:
-        cure = "check the parameters of the job against what the model takes; then run the same command again"
-        text = f"batch {row.id} of {row.model} is refused: {message}; {cure}"
-        return Halted(Stop(kind="bad_request", message=text, exit_code=REFUSED))
+    def _stop(self, row: BatchRow, kind: str, message: str) -> Stop:
+        text = f"batch {row.id} of {row.model} is refused: {message}; {self.provider.cure_of(kind, row.model)}"
+        return Stop(kind=kind, message=text, exit_code=REFUSED)
+
+
+def _is_of_model(kind: str) -> bool:
+    """Return whether a refusal is of a model, whichever of its requests is sent."""
+    return kind in EFFECTS and EFFECTS[kind].is_of_model and EFFECTS[kind].row is ForRow.OPEN
 
 
 def _now_ms() -> int:

@@ -32,6 +32,7 @@ class BatchRoute:
         self.name, self.limit, self._heard = name, limit, heard
         self.in_flight = self.throttled = 0
         self.closed: Mapping[str, Stop] = {}
+        """The models that nothing more is sent to."""
         self.lanes: list[LaneState] = []
         self.probe_s = None
         self.models: set[str] = set()
@@ -115,7 +116,7 @@ class Overview(ABC):
     @property
     def closed(self) -> Mapping[str, Stop]:
         """The models that nothing more is sent to."""
-        return self.rest.closed if self.is_resting else {}
+        return self.rest.closed if self.is_resting else self._route.closed
 
     @property
     def is_heard(self) -> bool:

@@ -1,6 +1,6 @@
 """The parts of a pool of batches, put together for one job."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from batchrun.checkpoint import facts
@@ -9,6 +9,7 @@ from batchrun.endpoint.batches.client import BatchClient
 from batchrun.endpoint.batches.providers import Most, most_of
 from batchrun.endpoint.pool.closure import REFUSED
 from batchrun.endpoint.pool.verdicts import EFFECTS, Verdict
+from batchrun.engine.batches.closed_models import ClosedModels
 from batchrun.engine.batches.collection import Collector
 from batchrun.engine.batches.courier import Courier
 from batchrun.engine.batches.overview import BatchRoute
@@ -30,6 +31,7 @@ def _planner(
     put: Callable[[Outcome], None],
     ready: Callable[[BatchRow, float], None],
     room: Callable[[], Awaitable[None]],
+    closed: Collection[str],
 ) -> Planner:
     endpoint = prepared.job.endpoints[name]
     names = endpoint.models or {}
@@ -43,6 +45,7 @@ def _planner(
         put=put,
         ready=ready,
         room=room,
+        closed=closed,
     )
 
 
@@ -64,6 +67,7 @@ class Parts:
     courier: Courier
     planner: Planner
     route: BatchRoute
+    closed: ClosedModels
 
     @property
     def note(self) -> str:
@@ -76,7 +80,7 @@ class Parts:
         )
 
     def stop_for(self, refusal: Verdict, row: BatchRow) -> Stop:
-        """Return why the run stops when all lines of a batch were refused."""
+        """Return why a model is closed when all lines of a batch were refused."""
         assert refusal.kind is not None
         effect = EFFECTS[refusal.kind]
         cure = self.contact.cure_of(refusal.kind, row.model) or _OF_THE_JOB
@@ -84,7 +88,7 @@ class Parts:
         return Stop(kind=refusal.kind, message=message, exit_code=effect.run.exit_code or REFUSED)
 
     def not_taken(self, row: BatchRow, problem: str) -> Stop:
-        """Return why the run stops when the provider takes no batch."""
+        """Return why a model is closed when the provider takes no batch of it."""
         message = f"batch {row.id} of {row.model} was not taken: {problem}; {_OF_THE_JOB}"
         return Stop(kind="bad_request", message=message, exit_code=REFUSED)
 
@@ -115,6 +119,8 @@ def parts_for(
     provider = Provider(client, link.contact, on_event, next(iter(job.models), ""))
     route = BatchRoute(name, link.limit, provider)
     route.models.update(link.contact.answered)
+    closed = ClosedModels(job.models, name, on_event)
+    route.closed = closed.stops
     collector = Collector(
         log=log,
         provider=provider,
@@ -134,5 +140,5 @@ def parts_for(
         run=store.fact(facts.IDENTITY) or "",
         say=prepared.progress.say,
     )
-    planner = _planner(prepared, name, put, ready, room)
-    return Parts(client=client, contact=link.contact, courier=courier, planner=planner, route=route)
+    planner = _planner(prepared, name, put, ready, room, closed.stops)
+    return Parts(client=client, contact=link.contact, courier=courier, planner=planner, route=route, closed=closed)

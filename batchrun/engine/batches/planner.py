@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +35,8 @@ class Planner:
     """Takes a batch that is written and noted, and about how many tokens its prompts have."""
     room: Callable[[], Awaitable[None]]
     """Waits until a batch in flight has freed some of what the caps allow; raises `Halted` where none can."""
+    closed: Collection[str]
+    """Models that nothing more is sent to."""
     number: int = 0
     """Of the last batch."""
     most_tokens: dict[str, float] = field(default_factory=dict)
@@ -47,6 +49,8 @@ class Planner:
         try:
             async for requests in feed:
                 for request, line in await asyncio.to_thread(self.log.to_send, requests):
+                    if request.model in self.closed:
+                        continue
                     planned += 1
                     await self._add(request, line)
             for draft in list(self._drafts.values()):

@@ -13,6 +13,7 @@ have ended, what they have not answered is sent as ordinary requests by the pool
 import asyncio
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from batchrun.checkpoint import facts
@@ -28,7 +29,7 @@ from batchrun.engine.batches.overview import Overview
 from batchrun.engine.batches.parts import Parts, parts_for
 from batchrun.engine.batches.provider import Halted
 from batchrun.engine.batches.queue_room import QueueRoom
-from batchrun.engine.deadline import next_time_s
+from batchrun.engine.batches.rest_time import rest_at_s
 from batchrun.engine.links import Links
 from batchrun.engine.prepared import Prepared
 from batchrun.records import Outcome, Request, Stop
@@ -38,7 +39,10 @@ _UPLOADS = 2
 """Batches that are uploaded at the same time."""
 
 _MOST_PROBLEMS = 3
-"""Batches in a row that the provider does not take, for no line's reason, until the run stops."""
+"""Batches of a model in a row that the provider does not take, for no line's reason, until the model is closed."""
+
+_LAST_LOOK_S = 2.0
+"""How long the other batches are looked after when every model is closed: most are refused for the same reason."""
 
 Feed = Callable[[], AsyncIterator[Sequence[Request]]]
 
@@ -68,7 +72,9 @@ class BatchPool(Overview):
         self._changed = asyncio.Event()
         self._main: asyncio.Task[Stop | None] | None = None
         self._queue = QueueRoom(self._parts.planner, self._say)
-        self._problems = 0
+        self._problems: Counter[str] = Counter()  # by model
+        self._closed = self._parts.closed
+        self._ending: asyncio.Task[None] | None = None
         self._is_ending = prepared.cancels  # no new batch is planned
 
     def stop(self, stop: Stop) -> None:
@@ -108,17 +114,17 @@ class BatchPool(Overview):
         self._log.open()
         await self._log.committed()
         self._say(self._parts.note)
-        rest_at_s = self._rest_at_s()
+        at_s = rest_at_s(self._job.limits.rest_by, self._store)
         try:
             async with self._parts.client, asyncio.TaskGroup() as group:
                 self._group = group
                 await self._take_up()
-                timer = None if rest_at_s is None else group.create_task(self._end_at(rest_at_s))
+                timer = None if at_s is None else group.create_task(self._end_at(at_s))
                 if self._is_ending:
                     self._cancel_all()
                 await self._passes(batches)
-                if timer is not None:
-                    timer.cancel()
+                for each in filter(None, [timer, self._ending]):
+                    each.cancel()
         except BaseExceptionGroup as errors:
             halted, others = errors.split(Halted)
             if others is not None or halted is None:
@@ -134,7 +140,7 @@ class BatchPool(Overview):
             message = "the batches were cancelled, and what they had answered is kept"
             return Stop(kind="cancelled", message=f"{message}; run the command without --cancel to go on", exit_code=5)
         if not self._is_ending:
-            return None
+            return self._closed.stop
         self._log.hand_over(attempts)
         await self._log.committed()
         self._log.refresh()
@@ -146,11 +152,11 @@ class BatchPool(Overview):
 
     async def _passes(self, batches: AsyncIterator[Sequence[Request]]) -> None:
         feed = batches
-        while not self._is_ending:
+        while not self._plans_no_more:
             planned = await self._parts.planner.plan(feed)
             await self._until_pass_is_due()
             await self._log.committed()
-            waiting, _ = await asyncio.to_thread(self._log.waiting)
+            waiting, _ = await asyncio.to_thread(self._log.waiting, self._closed.stops)
             if not self._shipments and (not waiting or not planned):
                 break
             await self._queue.wait()
@@ -159,11 +165,15 @@ class BatchPool(Overview):
         while self._shipments:
             await self._change()
 
+    @property
+    def _plans_no_more(self) -> bool:
+        return self._is_ending or self._closed.is_everything
+
     async def _until_pass_is_due(self) -> None:
         """Wait until no batch is under way, or what waits is worth a pass before that."""
         while True:
             self._changed.clear()  # first: what changes while this looks is looked at again
-            if not self._shipments or self._is_ending or await self._is_pass_due():
+            if not self._shipments or self._plans_no_more or await self._is_pass_due():
                 return
             await self._changed.wait()
 
@@ -171,7 +181,7 @@ class BatchPool(Overview):
         """Return whether what waits fills half a batch, or waits for room in the queue that there is now."""
         if self._queue.is_full:
             return self._queue.has_freed
-        waiting, _ = await asyncio.to_thread(self._log.waiting)
+        waiting, _ = await asyncio.to_thread(self._log.waiting, self._closed.stops)
         return 2 * waiting >= self._parts.planner.most.requests
 
     async def _change(self) -> None:
@@ -215,13 +225,26 @@ class BatchPool(Overview):
         number = shipment.row.id
         shipment.on_row = lambda row: self.rows.__setitem__(number, row)
         async with self._uploads:
+            if shipment.row.step == WRITTEN and shipment.row.model in self._closed.stops:
+                shipment.cancel()
             await self._parts.courier.bring(shipment)
         delivered = await self._parts.courier.fetch(shipment)
         del self._shipments[number], self.rows[number]
         self._changed.set()
         self._settle(shipment, delivered)
         if (refusal := delivered.result.refusal) is not None:
-            raise Halted(self._parts.stop_for(refusal, shipment.row))
+            self._close(shipment.row.model, self._parts.stop_for(refusal, shipment.row))
+
+    def _close(self, model: str, stop: Stop) -> None:
+        """Send nothing more to a model; end the run when none is left."""
+        self._closed.close(model, stop)
+        if self._closed.is_everything and self._ending is None:
+            self._ending = self._group.create_task(self._end_soon())
+
+    async def _end_soon(self) -> None:
+        await asyncio.sleep(_LAST_LOOK_S)
+        assert self._closed.stop is not None
+        raise Halted(self._closed.stop)
 
     def _settle(self, shipment: Shipment, delivered: Delivered) -> None:
         """Book a batch that has ended, and learn from it."""
@@ -239,13 +262,15 @@ class BatchPool(Overview):
             planner = self._parts.planner
             planner.most = Most(row.requests // 2, max(1, planner.most.size_bytes // 2))
             self._say(f"batch {row.id} is too large for the provider: the next ones are half as large")
+        elif delivered.stop is not None:
+            self._close(row.model, delivered.stop)
         elif delivered.problem:
-            self._problems += 1
+            self._problems[row.model] += 1
             self._say(f"batch {row.id} was not taken: {delivered.problem}")
-            if self._problems >= _MOST_PROBLEMS:
-                raise Halted(self._parts.not_taken(row, delivered.problem))
+            if self._problems[row.model] >= _MOST_PROBLEMS:
+                self._close(row.model, self._parts.not_taken(row, delivered.problem))
         else:
-            self._problems = 0
+            self._problems[row.model] = 0
             self._queue.took()
 
     def _put(self, outcome: Outcome) -> None:
@@ -255,17 +280,6 @@ class BatchPool(Overview):
         self._listeners.on_outcome(outcome)
 
     # The end of batches.
-
-    def _rest_at_s(self) -> float | None:
-        """Return when ordinary requests take over, as a Unix time: the first such time since the run began."""
-        rest_by = self._job.limits.rest_by
-        if rest_by is None:
-            return None
-        noted = self._store.fact(facts.REST_AT)
-        if noted is None or noted[0] != rest_by:
-            noted = [rest_by, next_time_s(rest_by, time.time())]
-            self._store.set_fact(facts.REST_AT, noted)
-        return float(noted[1])
 
     async def _end_at(self, at_s: float) -> None:
         while (left_s := at_s - time.time()) > 0:  # noqa: ASYNC110  # no event: a clock

@@ -92,6 +92,10 @@ class Provider:
         """Since when nothing works, on the loop's clock."""
         return self._failing_s
 
+    def cure_of(self, kind: str, model: str) -> str:
+        """Return what the user can do about a refusal."""
+        return self._known.cure_of(kind, model)
+
     async def upload(self, path: Path, name: str) -> str:
         """Upload an input file; return its name there."""
         entry = _entry(await self._ask(lambda: self._client.upload(path, name), "/files"))
