@@ -198,7 +198,8 @@ class Sending:
             history.resumed_after(model, round(1000 * event.after_s), endpoint)
         elif isinstance(event, Closed):
             history.closed(model, _now_ms(), event.message, endpoint)
-        self._progress.say(self._links.text(event, self._pool))
+        if not (isinstance(event, Closed) and event.is_last):
+            self._progress.say(self._links.text(event, self._pool))
 
     def _note_learned(self) -> None:
         """Record what is known so far. Called once a second: a ramp changes a limit with every answer."""

@@ -73,6 +73,8 @@ class Closed(NamedTuple):
     """Name of the endpoint; empty where the job has one."""
     node: str = ""
     """The node whose own endpoint it is, where several nodes of a cluster have their own."""
+    is_last: bool = False
+    """Whether it was the last endpoint of the run that was sent anything: the run stops, and says why."""
 
 
 class GivenUp(NamedTuple):

@@ -204,6 +204,24 @@ def test_where_every_key_is_refused_the_run_ends_as_with_one_endpoint(server: Se
     assert f"{MODEL} at one, other: Authentication failed" in done.stderr.splitlines()[-1]
 
 
+def test_of_two_endpoints_that_refuse_each_shows_since_when_and_why(server: Serve, batchrun: Any) -> None:
+    """Also the last one, which stops the run: the key is wrong at one, the other has no quota left."""
+    keyless, broke = server(keys=("sk-good",)), server(error_shares={"402": 1.0})
+    job = write_job({"keyless": at(keyless), "broke": at(broke)})
+    write_prompts(*map(str, range(20)))
+    done = batchrun("run", job)
+    assert done.code == 4, done.stderr
+    entries = summary()["endpoints"]
+    assert [(entry["state"], entry["since"] is not None) for entry in entries] == [("closed", True)] * 2
+    assert [entry["message"].partition(";")[0].partition(".")[0] for entry in entries] == [
+        "Authentication failed",
+        "You exceeded your current quota, please check your plan and billing details",
+    ]
+    status = batchrun("status", "out").stdout
+    assert all(re.search(rf"{name}: 0 rows; closed since ", status) for name in ("keyless", "broke")), status
+    assert done.stderr.count("nothing more is sent to") == 1  # the last one is in the reason to stop
+
+
 @pytest.mark.parametrize("is_back", [False, True])
 def test_an_endpoint_that_is_killed_loses_no_row(is_back: bool, server: Serve, batchrun: Any) -> None:
     """Its rows go to the other at once, and no attempt counts; when it is back, it gets its share again."""

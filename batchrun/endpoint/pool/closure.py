@@ -57,10 +57,11 @@ class Closure:
             else:
                 leave(lane, work)
         lane.close()
-        if not self._supply.is_open and (reason := self.stop) is not None:
+        reason = None if self._supply.is_open else self.stop
+        if reason is None or lane.endpoint:  # one endpoint of several is recorded, also the last
+            self._on_event(Closed(lane.model, stop.message, lane.endpoint, is_last=reason is not None))
+        if reason is not None:
             self.stop_run(reason)
-        else:
-            self._on_event(Closed(lane.model, stop.message, lane.endpoint))
 
     def leave_open(self, work: Work, endpoint: str, *, in_flight: int = 0) -> None:
         """Report the attempts of a row that stays open: its outcome, in a later execution, will not count them.

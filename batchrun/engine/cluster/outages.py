@@ -13,7 +13,7 @@ class Outages:
     def __init__(self) -> None:
         self._away: dict[_Lane, dict[int, Paused]] = {}
         self._lasted_s: dict[_Lane, float] = {}
-        self._known: set[Event] = set()  # what needs to be reported once
+        self._known: set[tuple[type[Event], str, str, str]] = set()  # what needs to be reported once
 
     def passed_on(self, worker: int, event: Event, node: str = "") -> Iterator[Event]:
         """Yield what is reported of a worker's event: the first absence, the last return, other news once.
@@ -33,7 +33,7 @@ class Outages:
         elif isinstance(event, Resumed):
             yield from self._back(worker, (event.endpoint, event.model, node), event.after_s)
         elif isinstance(event, Closed | Loosened):
-            news = event._replace(message="")
+            news = (type(event), event.model, event.endpoint, event.node)
             if news not in self._known:
                 self._known.add(news)
                 yield event
