@@ -117,7 +117,8 @@ def _worker_lines(summary: Summary) -> list[str]:
     """Return who sends on a cluster, and who was lost."""
     if (engine := summary.engine) is None:
         return []
-    workers = [WorkerFigures(**each) for each in engine["workers"]]
+    known = [WorkerFigures(**each) for each in engine["workers"]]
+    workers = [each for each in known if not each.has_ended]
     texts = [workers_text(workers) if workers else "", lost_text(engine["workers_lost"], engine["put_back"])]
     return [f"workers   {'; '.join(filter(None, texts))}"] if any(texts) else []
 

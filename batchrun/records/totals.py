@@ -111,6 +111,10 @@ class BatchFigures(NamedTuple):
     """Unix time."""
 
 
+ENDED = "ended"
+"""State of the workers of a run that has ended."""
+
+
 class WorkerFigures(NamedTuple):
     """One worker of a run on a cluster at one moment, by its last word."""
 
@@ -124,7 +128,14 @@ class WorkerFigures(NamedTuple):
     rows: int
     """Rows that it has and that have no outcome yet."""
     state: str = "open"
-    """`open`, `silent` (others have its slots, it has its rows), or `starting`."""
+    """`open`, `silent` (others have its slots, it has its rows), `starting`, or `ended` with the run."""
+    answered: int = 0
+    """Rows that it has given an outcome in this execution; those of a dead one in the same place do not count."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its run has."""
+        return self.state == ENDED
 
 
 class Figures(NamedTuple):

@@ -45,7 +45,7 @@ class Recorded(NamedTuple):
     endpoints: tuple[EndpointFigures, ...] = ()
     """Each endpoint of several, while the run runs."""
     workers: tuple[WorkerFigures, ...] = ()
-    """Each worker of a cluster, while the run runs."""
+    """Each worker of a cluster; those of the last execution where none is under way."""
     batches: tuple[BatchFigures, ...] = ()
     """Each batch of the run, the collected ones too."""
     batches_held: Amount = Amount()

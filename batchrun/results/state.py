@@ -12,7 +12,7 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
 from batchrun.job.judging import JUDGE
 from batchrun.prompts.count import output_rows, rows_left
-from batchrun.records import EndpointFigures, Figures, ModelTotals, RowCount, WorkerFigures, summed
+from batchrun.records import ENDED, EndpointFigures, Figures, ModelTotals, RowCount, WorkerFigures, summed
 from batchrun.results.batches import batch_figures, held, open_batches
 from batchrun.results.executions import pause_entries, pause_reason
 from batchrun.results.recorded import Findings, Recorded, Status
@@ -115,12 +115,20 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         drained_by_ms=checkpoint.fact(facts.DRAINED_BY) if is_running else None,
         unwanted=(checkpoint.fact(facts.UNWANTED) or 0) if is_running else 0,
         endpoints=_noted(EndpointFigures, checkpoint.fact(facts.ENDPOINTS_NOW)) if is_running else (),
-        workers=_noted(WorkerFigures, checkpoint.fact(facts.WORKERS_NOW)) if is_running else (),
+        workers=_workers(checkpoint, is_running=is_running),
         batches=tuple(batch_figures(row) for row in batches),
         batches_held=held(batches),
         workers_lost=checkpoint.fact(facts.WORKERS_LOST) or 0,
         put_back=checkpoint.fact(facts.PUT_BACK) or 0,
         limits=checkpoint.last_limits(),
+    )
+
+
+def _workers(checkpoint: Checkpoint, *, is_running: bool) -> tuple[WorkerFigures, ...]:
+    """Return the workers of a run; what those of one that has ended did, on which node."""
+    workers = _noted(WorkerFigures, checkpoint.fact(facts.WORKERS_NOW))
+    return (
+        workers if is_running else tuple(each._replace(in_flight=0, limit=0, rows=0, state=ENDED) for each in workers)
     )
 
 
@@ -202,7 +210,7 @@ def figures_of(directory: Path) -> Figures:
         drained_by_ms=recorded.drained_by_ms,
         unwanted=recorded.unwanted,
         endpoints=recorded.endpoints,
-        workers=recorded.workers,
+        workers=tuple(each for each in recorded.workers if not each.has_ended),
         batches=open_batches(recorded.batches),
     )
 

@@ -109,6 +109,15 @@ class _Pool:
         self.stopping = self.stopping or stop
 
 
+def test_a_run_without_workers_forgets_those_of_an_earlier_execution() -> None:
+    """Its run.json would have them for its own."""
+    watch, noted = watch_that(None), list[Any]()
+    watch.store = cast("Any", SimpleNamespace(set_fact=lambda fact, value: noted.append((fact.name, value))))
+    watch._note_workers()
+    watch._note_workers()
+    assert noted == [("workers_now", None)]
+
+
 def test_a_deadline_is_reported_once_with_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The requests in flight may take as long as their timeout."""
     printed: list[str] = []

@@ -135,7 +135,7 @@ def two_endpoints(pid: int) -> None:
 
 def test_the_workers_of_a_cluster_are_known_while_the_run_runs_and_those_lost_also_later() -> None:
     """A run that went on on one machine has lost none since."""
-    now = [WorkerFigures(1, "n", 3, 20, 31), WorkerFigures(2, "m", 0, 0, 12, "silent")]
+    now = [WorkerFigures(1, "n", 3, 20, 31, answered=5), WorkerFigures(2, "m", 0, 0, 12, "silent")]
     settled_run()
     with Store(OUT) as store:
         assert summary_of(OUT).engine is None
@@ -152,7 +152,11 @@ def test_the_workers_of_a_cluster_are_known_while_the_run_runs_and_those_lost_al
     assert line == "workers   2 workers: 3 – (1 silent); 2 workers lost; 90 rows that they had went to others"
     (OUT / "run.json").write_text(json.dumps({"state": "stopped"}))
     assert figures_of(OUT).workers == ()
-    assert summary_of(OUT).engine == {"kind": "local", "workers": [], "workers_lost": 2, "put_back": 90}
+    ended = [WorkerFigures(1, "n", 0, 0, 0, "ended", 5), WorkerFigures(2, "m", 0, 0, 0, "ended")]
+    noted = [each._asdict() for each in ended]
+    assert summary_of(OUT).engine == {"kind": "local", "workers": noted, "workers_lost": 2, "put_back": 90}
+    (line,) = (line for line in counts_lines(summary_of(OUT)) if line.startswith("workers"))
+    assert line == "workers   2 workers lost; 90 rows that they had went to others"
 
 
 SHOWN = ("name", "requests", "throttled", "cost_usd", "in_flight", "limit", "state", "since", "message")

@@ -228,6 +228,7 @@ class Driver(Overview):
             if self.leases.settle(place, outcome):
                 counted += 1
                 self._listeners.on_outcome(outcome)
+        post.answered += counted
         lasted_s = max(now_s - post.heard_s, 1e-3)
         post.rate_per_s += 0.2 * (counted / lasted_s - post.rate_per_s)
         post.word, post.heard_s = word, now_s

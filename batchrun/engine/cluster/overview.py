@@ -54,8 +54,8 @@ class Overview:
         keepers = [*post.keepers.values()]
         in_flight, limit = map(sum, zip(*(keeper.allowances[place] for keeper in keepers), strict=True))
         is_silent = any(keeper.is_lent(place) for keeper in keepers)
-        rows = self.leases.count(place)
-        return WorkerFigures(place + 1, post.handle.node, in_flight, limit, rows, "silent" if is_silent else "open")
+        rows, state = self.leases.count(place), "silent" if is_silent else "open"
+        return WorkerFigures(place + 1, post.handle.node, in_flight, limit, rows, state, post.answered)
 
     @property
     def _words(self) -> list[Word]:

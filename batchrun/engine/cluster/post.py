@@ -47,6 +47,7 @@ class Post:
         self.sharers: list[Keeper | Till] = [*self.keepers.values(), *([till] if till else [])]
         self.word: Word | None = None
         self.closed: set[str] = set()  # models that it knows to be closed
+        self.answered = 0  # rows that it has given an outcome
         self.rate_per_s = 0.0  # outcomes of late
         self.heard_s = now_s
         self.asked_s: float | None = None  # since when an exchange is under way

@@ -73,6 +73,7 @@ def test_answers_that_get_lost_are_asked_for_again_and_count_once() -> None:
     cluster.run(2_000)
     assert rows_of(cluster) == list(range(2_000))
     assert endpoint.accepted == 2_000
+    assert sum(each.answered for each in cluster.driver.workers) == 2_000
 
 
 def test_a_worker_has_no_outcome_for_longer_than_a_tenth_of_a_second() -> None:
