@@ -55,6 +55,8 @@ class Cluster:
     """How long each outcome has taken from its worker to the driver."""
     workers: dict[int, "InProcess"] = field(default_factory=dict)
     hired: int = 0
+    noted: int = 0
+    """How many requests are in flight, as it was noted last."""
     most_noted: int = 0
     ended_s: float = 0.0
 
@@ -157,6 +159,7 @@ class Cluster:
         self.on_event(event, self.driver)
 
     def _on_flight(self, in_flight: int) -> None:
+        self.noted = in_flight
         self.most_noted = max(self.most_noted, in_flight)
 
 

@@ -21,6 +21,7 @@ class Stage:
         self.asked = 0
         self.is_open = True
         self.events: list[Event] = []
+        self.flights: list[int] = []  # how many requests are in flight, as it was noted
         self.pool = Pool(
             [
                 route(
@@ -34,6 +35,7 @@ class Stage:
             Listeners(
                 on_outcome=on_outcome or (lambda outcome: self.outcomes.append(outcome.row)),
                 on_event=self.events.append,
+                on_flight=self.flights.append,
             ),
             may_admit=self._may_admit,
             uniform=random.Random(7).random,

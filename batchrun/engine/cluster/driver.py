@@ -162,6 +162,8 @@ class Driver(Overview):
                 raise WorkerDied
             self._hear(place, word)
             if word.is_done:
+                self.leases.end(place)
+                self._note_flight()
                 return
 
     def _orders(self, place: int, number: int) -> Orders:
@@ -292,9 +294,7 @@ class Driver(Overview):
                     keeper.lend(place)
 
     def _has_to_tell(self, place: int, post: Post) -> bool:
-        keepers = post.keepers.values()
         if self._is_over or any(sharer.is_due(place) for sharer in post.sharers):
             return True
-        if self._neighbours.shunned_by(place):
-            return False
-        return not post.fresh and self.leases.waiting > 0 and any(keeper.free_slots(place) for keeper in keepers)
+        is_short = not post.fresh and self.leases.waiting > 0 and not self._neighbours.shunned_by(place)
+        return is_short and any(keeper.free_slots(place) for keeper in post.keepers.values())

@@ -90,6 +90,10 @@ class Leases:
         """Add a worker without rows."""
         self._leased[worker], self._left[worker] = {}, {}
 
+    def end(self, worker: int) -> None:
+        """Forget the rows of a worker that has ended: what it had sent is over, the others stay open."""
+        self._leased[worker], self._left[worker] = {}, {}
+
     def count(self, worker: int) -> int:
         """Return how many rows a worker has that are sent again if it dies."""
         return len(self._leased[worker])

@@ -75,6 +75,7 @@ def test_the_last_of_a_cap_is_spent_and_then_the_run_ends(seed: int) -> None:
     assert cluster.account is not None
     assert 30.0 - cluster.account.owed.usd < cluster.account.refused.usd
     assert cluster.ended_s < 12
+    assert cluster.noted == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
