@@ -84,7 +84,7 @@ SET_ASIDE_USD = Fact[float]("set_aside_usd", float, "the most that requests with
 SET_ASIDE_TOKENS = Fact[float](
     "set_aside_tokens", float, "the most tokens that requests without a recorded answer used"
 )
-UNRECORDED = Fact[int]("unrecorded", int, "requests that were in flight when an execution died, over all executions")
+UNRECORDED = Fact[int]("unrecorded", int, "rows that were in flight when an execution died, over all executions")
 WAITING = Fact[int]("waiting", int, "requests that wait to be sent again, noted once a second while a run sends")
 PROBE_AT = Fact[int]("probe_at", int, "when a paused endpoint is asked next, as a Unix time in ms; null: not paused")
 RATE = Fact[float]("rate", float, "rows settled per second in recent minutes; null: not known, or paused")

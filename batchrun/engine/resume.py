@@ -43,7 +43,7 @@ def refuse_other_kind(
         recorded: facts of the run directory.
         directory: of the run.
         totals: of its checkpoint.
-        unrecorded: requests that were sent and not recorded, over all executions.
+        unrecorded: rows that were sent and not recorded, over all executions.
         simulated: whether the simulator answers from now on.
 
     Raises:
@@ -53,7 +53,7 @@ def refuse_other_kind(
     if recorded.fact(facts.SIMULATED) in (None, simulated) or not (sums.attempts or sums.completed or unrecorded):
         return
     kind = "real" if simulated else "simulated"
-    what = "requests that were sent and not answered" if sums.attempts else "requests that were sent and not recorded"
+    what = "rows that were sent and not answered" if sums.attempts else "rows that were sent and not recorded"
     cure = "simulated and real answers do not mix; use another -o DIR, or --restart"
     raise JobError(f"{directory}: holds {kind} {'answers' if sums.completed else what}; {cure}")
 
@@ -129,7 +129,7 @@ def fit(
         source.keep_input()  # first: until the origin is noted, the next run looks at all outcomes again
         note_requests(store, job, origin)  # also if the run is refused later: the outcomes have been changed
     if store.unrecorded:
-        sent = f"{counted(store.unrecorded, 'request')} had been sent and not recorded"
+        sent = f"{counted(store.unrecorded, 'row')} had been sent and not recorded"
         say(f"when the last execution ended, {sent}; sending again")
     store.expect(job.per_row)
     return bool(origin["input"])

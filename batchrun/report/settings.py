@@ -44,7 +44,7 @@ def facts_of(summary: Summary, job: Job, scorer: str | None) -> dict[str, str]:
         "batchrun": summary.version,
     }
     if summary.unrecorded:
-        sent = counted(summary.unrecorded, "request")
+        sent = counted(summary.unrecorded, "row")
         again = "they were sent again" if summary.state == "completed" else "the same command sends them again"
         facts["sent, not recorded"] = f"{sent}, when an execution ended; {again}"
     return {name: cut(value, _TEXT_CHARS) for name, value in facts.items() if value}

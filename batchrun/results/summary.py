@@ -85,7 +85,7 @@ class Summary:
     set_aside_tokens: int = 0
     """The same in tokens."""
     unrecorded: int = 0
-    """Requests that had been sent and not recorded when a process died; over all executions."""
+    """Rows that had been sent and not recorded when a process died; over all executions."""
     copies: int = 0
     """Rows that have the answer of a row that asks the same (`dedupe`): nothing was sent for them."""
     endpoints: list[dict[str, Any]] = dataclasses.field(default_factory=list)

@@ -1,5 +1,6 @@
 """Rows of embeddings, and samples of a row, that travel in one request, against the simulator over a real socket."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,9 @@ def test_a_killed_run_sends_only_what_was_in_flight_again(spawn: Any, run: Any, 
     process.kill()
     process.wait()
     endpoint.change(latency_s=0)
-    assert run("in.jsonl", *BUNDLED).code == 0
+    done = run("in.jsonl", *BUNDLED)
+    assert done.code == 0
+    assert re.search(r"\b[\d,]+ rows had been sent and not recorded; sending again", done.stderr)  # not requests
     assert [row["status"] for row in results()] == ["completed"] * 1_500
     assert 1_500 <= endpoint.stats.parts <= 1_500 + 8 * 16
 

@@ -226,7 +226,7 @@ def test_requests_in_flight_during_a_kill_are_reported(spawn: Any, run: Any, bat
     process.wait()
     endpoint.change(latency_s=0)
     done = run("in.jsonl", "--json")
-    assert "3 requests had been sent and not recorded; sending again" in done.stderr
+    assert "3 rows had been sent and not recorded; sending again" in done.stderr
     assert (done.code, done.json["unrecorded"]) == (0, 3)
     done = run("in.jsonl", "--json")
     assert "not recorded" not in done.stderr

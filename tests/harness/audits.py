@@ -40,7 +40,7 @@ class Ending:
     left_half: bool = False
     """Whether it left a half-written file."""
     reported: int | None = None
-    """Requests that the next execution reported as sent and not recorded."""
+    """Rows that the next execution reported as sent and not recorded."""
     bought_again: int = 0
     """Answers of this execution that were bought again later."""
     oldest_s: float = float("-inf")

@@ -30,7 +30,7 @@ _ENDING_S = 0.15
 _KEPT = {"results.parquet", "usage.parquet", "run.json", "checkpoint.sqlite", ".lock", ".lock.pid", ".in_flight"}
 """Files that may be in the directory of a finished job; SQLite's log may be there too."""
 
-_REPORTED = re.compile(r"([\d,]+) requests? had been sent and not recorded")
+_REPORTED = re.compile(r"([\d,]+) rows? had been sent and not recorded")
 
 
 class Job:

@@ -13,7 +13,7 @@ from on_ray.nodes import Nodes
 GRACE_S = 0.1
 """Answers of the last moment that a dead worker or driver may take with it."""
 
-_REPORTED = re.compile(r"([\d,]+) requests? had been sent and not recorded")
+_REPORTED = re.compile(r"([\d,]+) rows? had been sent and not recorded")
 
 
 def write_prompts(folder: Path, rows: int) -> Path:
@@ -42,6 +42,6 @@ def check_results(folder: Path, rows: int, name: str = "") -> None:
 
 
 def reported(text: str) -> int:
-    """Return how many requests a run has reported as sent and not recorded."""
+    """Return how many rows a run has reported as sent and not recorded."""
     found = _REPORTED.search(text)
     return 0 if found is None else int(found[1].replace(",", ""))

@@ -71,4 +71,4 @@ def test_templates_and_schema_have_headings() -> None:
 )
 def test_what_was_not_recorded_is_sent_again_only_while_the_run_is_not_finished(state: str, text: str) -> None:
     shown = facts_of(summarize(JOB, Path("out"), Status(state=state), {}, recorded=Recorded(unrecorded=2)), JOB, None)
-    assert shown["sent, not recorded"] == f"2 requests, when an execution ended; {text} again"
+    assert shown["sent, not recorded"] == f"2 rows, when an execution ended; {text} again"
