@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any
 
 from batchrun.checkpoint import facts
@@ -79,7 +79,7 @@ class Sending:
             return pool
         return BatchPool(self._prepared, self._links, pool, listeners, self._read_again)
 
-    async def _read_again(self) -> AsyncIterator[list[Any]]:
+    async def _read_again(self) -> AsyncGenerator[list[Any]]:
         """Yield what is not settled, from the beginning of the input."""
         with contextlib.closing(Readahead(self._unsettled)) as batches:
             async for requests in self._requests(batches):

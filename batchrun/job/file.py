@@ -17,6 +17,7 @@ from batchrun.job.names import check_names
 from batchrun.job.sections import NEXT, SECTIONS, Job, Model, Price, default_directory
 from batchrun.job.settings import SettingError, key_of, texts
 from batchrun.job.suggestions import nearest
+from batchrun.job.via import as_flagged
 
 STDIN = "-"
 
@@ -83,7 +84,7 @@ def name_for(path: str) -> str:
 
 
 def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: str, folder: Path | None) -> Job:
-    sections: dict[str, Any] = {}
+    tables, sections = as_flagged(tables, overrides), dict[str, Any]()
     earlier: tuple[str, str] | None = None
     for section, kind in SECTIONS.items():
         entries = entries_of(tables.get(section, {}), section, where)

@@ -1,15 +1,35 @@
 """What a job that is sent in batches cannot have. Pure."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from batchrun.job.endpoint import BATCH
+from batchrun.job.endpoint import BATCH, REQUESTS
 from batchrun.job.settings import SettingError
 
 if TYPE_CHECKING:
+    from batchrun.job.names import Overrides
     from batchrun.job.sections import Job
 
 KINDS = ("chat", "completions", "responses", "embeddings")
 """Kinds of requests that batches take. Source: OpenAI's reference, `endpoint` of a batch."""
+
+
+def as_flagged(tables: Mapping[str, Any], overrides: "Overrides") -> Mapping[str, Any]:
+    """Return a job file without what only batches have, where a flag has its requests sent one by one.
+
+    Args:
+        tables: the job file.
+        overrides: flags.
+    """
+    endpoint, limits = tables.get("endpoint"), tables.get("limits")
+    if overrides.get(("endpoint", "via"), ("", BATCH))[1] != REQUESTS or not isinstance(endpoint, Mapping):
+        return tables
+    if endpoint.get("via") != BATCH:
+        return tables
+    tables = {**tables, "endpoint": {key: value for key, value in endpoint.items() if key != "batch_requests"}}
+    if isinstance(limits, Mapping):
+        tables["limits"] = {key: value for key, value in limits.items() if key != "rest_by"}
+    return tables
 
 
 def check_via(job: "Job") -> None:

@@ -3,17 +3,24 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, BatchRow
+from batchrun.checkpoint.batch_tables import COLLECTED, CREATED, CREATING, UPLOADED, WRITTEN, BatchRow
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.records import BatchFigures
 from batchrun.results.executions import utc_text
 
-_UPLOADING = {"written": "uploading", "uploaded": "uploading", "creating": "uploading"}
+_ON_ITS_WAY = frozenset({WRITTEN, UPLOADED, CREATING})
 
 
-def batch_figures(row: BatchRow) -> BatchFigures:
-    """Return what is shown of a batch."""
-    status = (row.status or row.step) if row.step == CREATED else _UPLOADING.get(row.step, row.step)
+def batch_figures(row: BatchRow, *, is_running: bool) -> BatchFigures:
+    """Return what is shown of a batch.
+
+    Args:
+        row: of the batch.
+        is_running: whether a process brings it to the provider.
+    """
+    status = (row.status or row.step) if row.step == CREATED else row.step
+    if row.step in _ON_ITS_WAY:
+        status = "uploading" if is_running else "not_known" if row.step == CREATING else "not_sent"
     return BatchFigures(row.id, row.name or "", status, row.requests, row.completed, row.failed, row.expires_at_ms)
 
 

@@ -20,6 +20,7 @@ _ENDED_BY = {
     "cost_cap": "the cost cap",
     "token_cap": "the token cap",
     "deadline": "the deadline",
+    "cancelled": "its batches were cancelled",
     "refused": "refused by the endpoint",
     "unheard": "the endpoint never answered",
     "quota": "out of credits",

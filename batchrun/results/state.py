@@ -116,7 +116,7 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         unwanted=(checkpoint.fact(facts.UNWANTED) or 0) if is_running else 0,
         endpoints=_noted(EndpointFigures, checkpoint.fact(facts.ENDPOINTS_NOW)) if is_running else (),
         workers=_workers(checkpoint, is_running=is_running),
-        batches=tuple(batch_figures(row) for row in batches),
+        batches=tuple(batch_figures(row, is_running=is_running) for row in batches),
         batches_held=held(batches),
         workers_lost=checkpoint.fact(facts.WORKERS_LOST) or 0,
         put_back=checkpoint.fact(facts.PUT_BACK) or 0,

@@ -147,6 +147,7 @@ def test_a_refused_key_stops_the_run_and_the_batches_are_found_again(run: Any, e
     endpoint.change(keys=["other"])
     write_prompts(*MANY)
     assert run(*BY_BATCH).code == 4
+    assert [each["status"] for each in state()["batches"]["open"]] == ["not_sent"]
     endpoint.change(keys=[])
     assert run(*BY_BATCH).code == 0
     assert_bought_once(endpoint)
@@ -259,10 +260,17 @@ def test_cancel_ends_the_batches_and_keeps_what_they_answered(run: Any, spawn: A
     process.communicate()
     finished = run(*BY_BATCH, "--cancel")
     assert finished.code == 5
+    assert state()["executions"][-1]["ended_by"] == "cancelled"
     assert books(endpoint)["by_status"] == {"cancelled": 1}
     assert state()["completed"] == books(endpoint)["answered"] > 0
+    again = run(*BY_BATCH, "--cancel")
+    assert again.code == 5
+    assert "no batch is under way" in again.stderr
     assert run(*BY_BATCH).code == 0
     assert_bought_once(endpoint)
+    finished = run(*BY_BATCH, "--cancel")
+    assert finished.code == 0
+    assert "no batch is under way" in finished.stderr
 
 
 def test_an_edited_row_is_sent_again_and_its_old_answer_is_paid_but_not_shown(
@@ -362,7 +370,7 @@ def test_a_batch_is_collected_while_the_next_one_is_begun(run: Any, endpoint: An
 def test_a_refused_model_is_closed_and_the_others_go_on(
     batchrun: Any, endpoint: Any, models: tuple[str, str], rows_each: int
 ) -> None:
-    """As in the ordinary way: its rows stay open, and nothing of it is said to go on."""
+    """As in the ordinary way: its rows stay open, and none of its batches is left."""
     write_prompts(*MANY[:rows_each])
     asked = ("-m", models[0], "-m", models[1], "--base-url", endpoint.base_url, "-o", "out")
     endpoint.change(batch_lines_per_s=15)
@@ -375,7 +383,7 @@ def test_a_refused_model_is_closed_and_the_others_go_on(
     assert_bought_once(endpoint)
 
 
-def test_what_is_refused_is_not_said_to_go_on(run: Any, endpoint: Any) -> None:
+def test_what_is_refused_is_not_reported_as_left(run: Any, endpoint: Any) -> None:
     write_prompts(*MANY)
     finished = run(*BY_BATCH, "--batch-requests", 20, model="none/such")
     assert finished.code == 4

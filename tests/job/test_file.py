@@ -336,3 +336,16 @@ def test_a_template_flag_takes_the_place_of_the_messages(tmp_path: Path) -> None
     flag = {("prompt", "user"): ("--template", "{{ q }}")}
     assert (load_job(path, flag).prompt.user, load_job(path, flag).prompt.messages) == ("{{ q }}", None)
     assert load_job(path).prompt.messages == ({"role": "user", "content": "hi"},)
+
+
+def test_a_flag_for_ordinary_requests_leaves_out_what_only_batches_have(tmp_path: Path) -> None:
+    path = tmp_path / "job.toml"
+    path.write_text(
+        '[input]\npath = "in.jsonl"\n[model]\nname = "m"\n[limits]\nrest_by = "06:00"\n'
+        '[endpoint]\nbase_url = "https://a.b/v1"\nvia = "batch"\nbatch_requests = 25\n'
+    )
+    job = load_job(path, {("endpoint", "via"): ("--via", "requests")})
+    assert (job.endpoint.via, job.endpoint.batch_requests, job.limits.rest_by) == ("requests", None, None)
+    assert load_job(path).endpoint.batch_requests == 25
+    with pytest.raises(JobError, match="batch_requests"):
+        load_job(path, {("endpoint", "via"): ("", "requests"), ("endpoint", "batch_requests"): ("--batch-requests", 5)})

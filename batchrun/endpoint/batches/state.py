@@ -109,7 +109,7 @@ def _problems(errors: Any) -> list[Problem]:
 
 
 def problem_reply(problem: Problem) -> Reply:
-    """Return a problem as the reply to a single request would have told it."""
+    """Return a problem as the reply to a single request would have stated it."""
     return Reply(400, {}, orjson.dumps({"error": {"code": problem.code or None, "message": problem.message}}), 0.0)
 
 

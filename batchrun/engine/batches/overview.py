@@ -86,7 +86,7 @@ class Overview(ABC):
     @property
     def batches(self) -> tuple[BatchFigures, ...]:
         """Each batch that is not collected."""
-        return tuple(batch_figures(row) for row in self.rows.values())
+        return tuple(batch_figures(row, is_running=True) for row in self.rows.values())
 
     @property
     def routes(self) -> tuple[BatchRoute | Sender, ...]:

@@ -11,10 +11,9 @@ have ended, what they have not answered is sent as ordinary requests by the pool
 """
 
 import asyncio
-import dataclasses
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.batch_tables import COLLECTED, WRITING, WRITTEN, BatchRow
@@ -29,6 +28,7 @@ from batchrun.engine.batches.overview import Overview
 from batchrun.engine.batches.parts import Parts, parts_for
 from batchrun.engine.batches.provider import Halted
 from batchrun.engine.batches.queue_room import QueueRoom
+from batchrun.engine.batches.reasons import after_cancel, with_left
 from batchrun.engine.batches.rest_time import rest_at_s
 from batchrun.engine.links import Links
 from batchrun.engine.prepared import Prepared
@@ -44,7 +44,7 @@ _MOST_PROBLEMS = 3
 _LAST_LOOK_S = 2.0
 """How long the other batches are looked after when every model is closed: most are refused for the same reason."""
 
-Feed = Callable[[], AsyncIterator[Sequence[Request]]]
+Feed = Callable[[], AsyncGenerator[Sequence[Request]]]
 
 
 class BatchPool(Overview):
@@ -74,6 +74,7 @@ class BatchPool(Overview):
         self._queue = QueueRoom(self._parts.planner, self._say)
         self._problems: Counter[str] = Counter()  # by model
         self._closed = self._parts.closed
+        self._had_any = False  # batches of earlier executions
         self._ending: asyncio.Task[None] | None = None
         self._is_ending = prepared.cancels  # no new batch is planned
 
@@ -100,20 +101,14 @@ class BatchPool(Overview):
         self._log.close()
         remove_folder(self._job.run_directory)
         if self._main.cancelled():
-            return self._with_batches(self.own_stop)
-        return self._with_batches(self._main.result())
-
-    def _with_batches(self, stop: Stop | None) -> Stop | None:
-        """Return the reason to stop, with what goes on at the provider."""
-        if stop is None or not self.left_text:
-            return stop
-        reason, *cure = stop.message.split("; ", 1)
-        return dataclasses.replace(stop, message="; ".join([reason, self.left_text, *cure]))
+            return with_left(self.own_stop, self.left_text)
+        return with_left(self._main.result(), self.left_text)
 
     async def _carry_out(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
         self._log.open()
         await self._log.committed()
-        self._say(self._parts.note)
+        if not self._prepared.cancels:
+            self._say(self._parts.note)
         at_s = rest_at_s(self._job.limits.rest_by, self._store)
         try:
             async with self._parts.client, asyncio.TaskGroup() as group:
@@ -135,12 +130,12 @@ class BatchPool(Overview):
 
     async def _rest(self) -> Stop | None:
         """End, or send what is left as ordinary requests."""
-        _, attempts = await asyncio.to_thread(self._log.waiting)
         if self._prepared.cancels:
-            message = "the batches were cancelled, and what they had answered is kept"
-            return Stop(kind="cancelled", message=f"{message}; run the command without --cancel to go on", exit_code=5)
+            self._log.refresh()
+            return await after_cancel(self._feed(), self._say, had_any=self._had_any)
         if not self._is_ending:
             return self._closed.stop
+        _, attempts = await asyncio.to_thread(self._log.waiting)
         self._log.hand_over(attempts)
         await self._log.committed()
         self._log.refresh()
@@ -213,7 +208,8 @@ class BatchPool(Overview):
                     self._budget.hold(Amount(row.reserved_usd, row.reserved_tokens), is_begun=True)
                 self._ready(row, 0.0)
         await self._log.committed()
-        if self._shipments:
+        self._had_any = bool(self._shipments)
+        if self._had_any:
             self._say(f"going on with {counted(len(self._shipments), 'batch', 'batches')} of earlier executions")
 
     def _ready(self, row: BatchRow, tokens: float) -> None:
