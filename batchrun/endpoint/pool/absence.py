@@ -44,6 +44,11 @@ class Absence:
             if pause is not None and not pause.asks and (not is_heard or now_s - pause.began_s >= _UNNOTICED_S):
                 self.begins(lane, now_s)
 
+    def report_all(self, now_s: float) -> None:
+        """Report each pause, also one in which it was still asked whether everybody is refused: the run is over."""
+        for lane in self._admission.lanes:
+            self.begins(lane, now_s)
+
     def ends(self, lane: Lane, pause: Pause, now_s: float) -> None:
         """Report that a model is back, if it was reported as away."""
         if lane.model in self._reported:

@@ -207,6 +207,9 @@ class Pool:
             raise errors.exceptions[0] from None
         finally:
             self._alarm.cancel()
+        if self.stopping is None and len(self.routes) > 1:  # others have answered what waited there
+            for sender in self.routes:
+                sender.report_pauses()
         return self.stopping or self._closure.stop
 
     def stop(self, stop: Stop) -> None:

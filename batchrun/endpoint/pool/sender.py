@@ -128,6 +128,10 @@ class Sender:
         pauses = [lane.health.pause for lane in self.admission.lanes if not lane.is_closed]
         return bool(pauses) and None not in pauses
 
+    def report_pauses(self) -> None:
+        """Report each model that is paused there, as the run ends without it."""
+        self._settlement.absence.report_all(self._loop.time())
+
     @property
     def since_s(self) -> float | None:
         """Since when a model has been away there; None when none is."""
