@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 _FIRST_LINE = re.compile(rb"(data|event|id|retry)?:|error: ?\{")
 
-_CHUNK = b'"chat.completion.chunk"'
+_COMPLETION, _OF_CHUNK = b'"chat.completion', b'.chunk"'
+_CHUNK = _COMPLETION + _OF_CHUNK
 _DELTA = b'"delta"'
 """The piece of an answer. Inside a text its quotes would be escaped."""
 
@@ -28,13 +29,14 @@ def is_stream(body: bytes) -> bool:
     It begins with a field of an event, or is one chunk of a completion after the other, each in a line.
     """
     if body.startswith(b"{"):
+        named_at = body.find(_COMPLETION, 0, _HEAD_BYTES)
+        if body.find(b"\n", 0, _HEAD_BYTES) < 0:  # nearly all answers: one object, which names itself near its start
+            return named_at >= 0 and body.startswith(_OF_CHUNK, named_at + len(_COMPLETION))
         head = body[:_HEAD_BYTES]
         if _CHUNK in head:
             return True
-        if _DELTA not in head:
-            return False
-        first, has_more, _ = head.partition(b"\n")
-        return bool(has_more) and _DELTA in first and first.rstrip().endswith(b"}")
+        first, _, _ = head.partition(b"\n")
+        return _DELTA in first and first.rstrip().endswith(b"}")
     return _FIRST_LINE.match(body.removeprefix(b"\xef\xbb\xbf").lstrip()) is not None
 
 

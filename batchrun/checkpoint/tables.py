@@ -6,7 +6,7 @@ back in input order, and appending a row touches one B-tree at its right end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
@@ -153,16 +153,32 @@ def insert_many(connection: sqlite3.Connection, table: str, rows: Sequence[tuple
     done = 0
     for size in _CHUNKS if rows else ():
         while len(rows) - done >= size:
-            chunk = list(chain.from_iterable(rows[done : done + size]))
-            connection.execute(_insert_of(table, len(rows[0]), size), chunk)
+            _insert(connection, table, rows[done : done + size])
             done += size
 
 
+def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows by one statement, without binding what Python looks up an adapter for.
+
+    Python looks for one by attributes that None and bytes do not have. That takes as long as everything else that an
+    insert does. A column that is null in all rows stands in the statement; a bytearray is bound as it is.
+    """
+    columns = list(zip(*rows, strict=True))
+    are_null = tuple(column[0] is None and column.count(None) == len(rows) for column in columns)
+    bound = [_bindable(column) for column, is_null in zip(columns, are_null, strict=True) if not is_null]
+    connection.execute(_insert_of(table, are_null, len(rows)), list(chain.from_iterable(zip(*bound, strict=True))))
+
+
+def _bindable(column: tuple[Any, ...]) -> Iterable[Any]:
+    are_bytes = column[0].__class__ is bytes and {*map(type, column)} == {bytes}
+    return map(bytearray, column) if are_bytes else column
+
+
 @lru_cache
-def _insert_of(table: str, width: int, rows: int) -> str:
-    """Return the statement that inserts so many rows of one width."""
-    marks = f"({', '.join('?' * width)})"
-    return f"INSERT INTO {table} VALUES {', '.join([marks] * rows)}"  # only question marks
+def _insert_of(table: str, are_null: tuple[bool, ...], rows: int) -> str:
+    """Return the statement that inserts so many rows, given which of their columns are null."""
+    values = f"({', '.join('NULL' if is_null else '?' for is_null in are_null)})"
+    return f"INSERT INTO {table} VALUES {', '.join([values] * rows)}"  # only question marks and nulls
 
 
 Pack = Callable[[bytes | None], tuple[bytes | None, int | None]]

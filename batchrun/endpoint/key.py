@@ -64,7 +64,7 @@ class Secret:
         for spelling in self._spellings:
             if spelling in data:
                 data = data.replace(spelling, _HIDDEN)
-        if self._escaped is not None and b"\\u" in data:
+        if self._escaped is not None and b"\\" in data and b"\\u" in data:
             data = self._escaped.sub(_HIDDEN, data)
         return data
 

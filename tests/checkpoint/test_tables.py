@@ -1,6 +1,8 @@
 """How outcomes are numbered and become rows."""
 
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness.checkpoints import answer, requests
@@ -34,6 +36,21 @@ def test_rows_are_inserted_whatever_their_number(tmp_path: Path, count: int) -> 
     insert_many(connection, "models", rows)
     assert connection.execute("SELECT * FROM models ORDER BY id").fetchall() == rows
     connection.close()
+
+
+CELLS = st.one_of(st.none(), st.binary(max_size=3), st.integers(-9, 9), st.floats(-1, 1), st.text("ab", max_size=2))
+
+
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=80))
+def test_values_are_inserted_as_they_are(rows: list[tuple[Any, ...]]) -> None:
+    """Nulls stand in the statement where a whole column is null, and bytes are bound in another form."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE any (one, two, three)")
+    insert_many(connection, "any", rows)
+    stored = connection.execute("SELECT * FROM any ORDER BY rowid").fetchall()
+    connection.close()
+    assert stored == rows
+    assert [[*map(type, row)] for row in stored] == [[*map(type, row)] for row in rows]
 
 
 def test_an_outcome_becomes_a_row_of_the_table() -> None:
