@@ -40,7 +40,7 @@ def cut_checkpoint(path: Path) -> None:
         (lambda path: path.write_bytes(bytes(range(256)) * 64), "is damaged or not a checkpoint"),
         (lambda path: path.write_text("hello"), "is damaged or not a checkpoint"),
         (foreign_database, "is not a checkpoint of batchrun"),
-        (newer_checkpoint, "pip install -U batchrun-llm"),
+        (newer_checkpoint, "run pip install . in a newer checkout"),
         (cut_checkpoint, "is damaged or not a checkpoint"),
         (lambda path: path.mkdir(), "cannot be read or written"),
     ],

@@ -205,7 +205,7 @@ def test_a_newer_versions_checkpoint_is_not_touched(batchrun: Any, finished: Any
     done = batchrun(command[0], "out", *command[1:])
     assert done.code == 3
     assert "written by a newer batchrun" in done.stderr
-    assert "pip install -U batchrun-llm" in done.stderr
+    assert "run pip install . in a newer checkout" in done.stderr
     assert CHECKPOINT.read_bytes() == before
 
 

@@ -83,4 +83,4 @@ def test_the_message_about_a_job_of_a_newer_version_says_how_to_read_it(
     message = str(caught.value)
     assert "was written by a newer batchrun (99.1; this one, " in message
     assert f"does not know {unknown} in the job" in message
-    assert "pip install -U batchrun-llm" in message
+    assert "run pip install . in a newer checkout" in message
