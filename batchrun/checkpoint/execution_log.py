@@ -74,6 +74,11 @@ class ExecutionLog:
         self._queue.run(_END_BY, end.ended_by, last)
         self._resume_all(end.at_ms, last)
 
+    @property
+    def paused_models(self) -> list[tuple[str, str]]:
+        """The models whose rows wait, and the endpoints that are away for them."""
+        return [(model, endpoint) for model, endpoint in self._paused_at_ms if model in self._paused]
+
     def paused(self, model: str, kind: str, at_ms: int, message: str = "", endpoint: str = "") -> None:
         """Note that a model is paused, after a failure of this kind and with this message.
 

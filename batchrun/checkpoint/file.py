@@ -62,7 +62,7 @@ def damaged(path: Path, problem: str) -> DamagedError:
 def newer(path: Path, problem: str) -> RunDirectoryError:
     """Return the error for a checkpoint that only a newer version can read."""
     return RunDirectoryError(
-        f"{path}: was written by a newer batchrun ({problem}); upgrade batchrun: run pip install . in a newer checkout of it"
+        f"{path}: was written by a newer batchrun ({problem}); upgrade it: run pip install . in a newer checkout"
     )
 
 

@@ -147,6 +147,8 @@ class Contact:
         asking = f"asking again for at most {_patience_text(self.policy.unheard_s, event)}"
         if len(self._job.endpoints) > 1:
             asking += ", longer while another endpoint answers"
+        elif event.node:
+            asking += ", longer while another node answers"
         return (
             f"nothing has answered yet at {self.place}{on}: {event.message}; {asking}; "
             f"{self.cure_of(UNHEARD, event.model)}"

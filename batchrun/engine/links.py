@@ -20,6 +20,7 @@ from batchrun.endpoint.pool.route import Route
 from batchrun.endpoint.pool.strides import Strides
 from batchrun.engine.canaries import Canaries
 from batchrun.engine.caps import rates_of
+from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.contact import Contact
 from batchrun.engine.endpoint_rules import endpoint_rules
 from batchrun.engine.pools import AnyPool, AnySender
@@ -121,6 +122,8 @@ class Links:
         assert not isinstance(event, Spent | Attempted)
         contact, sender = self._links[event.endpoint].contact, self._sender(event.endpoint, pool)
         is_served_elsewhere = isinstance(event, Closed) and event.model not in pool.closed
+        if isinstance(pool, Driver) and not pool.endpoints.are_of_several_nodes:
+            event = event._replace(node="")
         return contact.text(event, is_heard=sender.is_heard, is_served_elsewhere=is_served_elsewhere)
 
     async def explained(self, stop: Stop | None, pool: AnyPool) -> Stop | None:

@@ -1,6 +1,7 @@
 """What is recorded of an endpoint that each node has of its own: only when rows wait, since other nodes answer them."""
 
 from batchrun.checkpoint.execution_log import ExecutionLog
+from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.endpoint_figures import pause_of
 from batchrun.engine.pools import AnyPool
 from batchrun.records import Closed, Paused, Resumed
@@ -19,3 +20,16 @@ def note_node(event: Paused | Resumed | Closed, pool: AnyPool, history: Executio
         history.resumed(event.model, at_ms, event.endpoint)
     elif isinstance(event, Paused) and pause_of(pool) is not None:
         history.paused(event.model, event.kind, at_ms, event.message, event.endpoint)
+
+
+def end_pauses(pool: AnyPool, history: ExecutionLog, at_ms: int) -> None:
+    """Record that rows wait no longer because a node has joined: the others, which are still away, do not report it.
+
+    Args:
+        pool: is asked.
+        history: where it is recorded.
+        at_ms: Unix time.
+    """
+    if history.paused_models and isinstance(pool, Driver) and pool.endpoints.has_own and pause_of(pool) is None:
+        for model, endpoint in history.paused_models:
+            history.resumed(model, at_ms, endpoint)

@@ -1,6 +1,7 @@
 """Workers in one process on the virtual clock: their words take time, get lost, and workers die."""
 
 import asyncio
+import copy
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,8 @@ class Cluster:
     """How long a message takes, each way."""
     starts_s: float = 0.5
     """How long a worker takes to start."""
+    later_s: Mapping[int, float] = field(default_factory=dict)
+    """How much longer the workers of some places take."""
     lost: float = 0.0
     """Share of the answers that get lost: the call has to be repeated."""
     seed: int = 1
@@ -46,6 +49,8 @@ class Cluster:
     budget: Callable[[float], Budget] | None = None
     """Makes a budget with this cap in US dollars; None for a run without caps."""
     cap_usd: float = 0.0
+    join: Callable[[Sequence[Request]], Request] | None = None
+    """Makes one request of some requests of a bundle."""
     on_event: Callable[[Event, Driver], None] = lambda event, driver: None
     """Called with each event that the driver reports."""
 
@@ -69,6 +74,8 @@ class Cluster:
         """Return a worker that has not begun; `entries` makes its requests."""
         endpoint = self.own[place] if self.own else self.endpoint
         budget = None if self.budget is None else self.budget(0.0)
+        if budget is not None:
+            budget.is_whole = False
         self._budgets = [] if budget is None else [budget]
         make_pool = partial(self.make_pool, endpoint)
         return Worker(make_pool, {"": 1_000}, budget=budget, timeout_s=600.0, entries=entries)
@@ -97,7 +104,8 @@ class Cluster:
         rules = Rules(
             policy=Policy(),
             canary=lambda model, is_bare: Request(-1, model, 0, b"", CANARY, None),
-            budget=self._budgets.pop() if self._budgets else None,
+            join=self.join,
+            budget=copy.copy(self._budgets.pop()) if self._budgets else None,  # each endpoint has one, with its prices
         )
         return LeasedPool(
             [Route(client=endpoint, limit=bounds[""], rules=rules)],
@@ -199,7 +207,7 @@ class InProcess:
 
     async def open(self) -> str:
         """Start."""
-        await asyncio.sleep(self._cluster.starts_s)
+        await asyncio.sleep(self._cluster.starts_s + self._cluster.later_s.get(self._place, 0.0))
         self.worker = self._cluster.new_worker(place=self._place)
         return await self.worker.begin()
 

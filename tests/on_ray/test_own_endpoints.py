@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,4 +60,5 @@ def test_each_node_asks_its_own_server_and_rows_leave_a_node_whose_server_is_gon
     print(f"answered before and after: {before}, {done}")
     rows = pq.read_table(tmp_path / "out" / "results.parquet").to_pylist()
     assert [row["status"] for row in rows] == ["completed"] * ROWS
+    assert re.search("^paused ", shown, re.MULTILINE) is None  # rows waited until the first server was asked, at most
     assert run.text.count(" on node ") >= 2  # the one without a server, and the one whose server has ended

@@ -207,10 +207,15 @@ class Admission:
         budget.refuse(needed, lacks_tokens=budget.kind == "token_cap")
         return False
 
+    @property
+    def can_part(self) -> bool:
+        """Whether the budget does not allow a bundle: a part of it may fit."""
+        return self.refused is not None and self.bundles is not None and bool(self.refused.request.members)
+
     def part_refused(self) -> bool:
-        """Halve the bundle that the budget does not allow: a part of it may fit. Return whether there was one."""
-        work, budget = self.refused, self.budget
-        if work is None or budget is None or self.bundles is None or not (budget.is_whole and work.request.members):
+        """Halve the bundle that the budget does not allow. Return whether there was one."""
+        work = self.refused
+        if work is None or self.bundles is None or not self.can_part:
             return False
         backlog = self.lane(work.request.model).backlog
         if not backlog.take_where(lambda each: each is work):

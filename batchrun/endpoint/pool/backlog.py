@@ -60,6 +60,11 @@ class Work:
         return endpoint, attempts, self.throttled - sum(throttled for *_, throttled in self.elsewhere)
 
     @property
+    def is_fresh(self) -> bool:
+        """Whether the row was never sent."""
+        return not self.attempts and self.first is None
+
+    @property
     def size_bytes(self) -> int:
         """The size of its body, of the last reply if that was an error, and of the reply of the model asked first."""
         size = len(self.request.body)
@@ -93,6 +98,8 @@ class Backlog:
         self._order = count()
         self.kept_bytes = 0
         """Bytes of the bodies of requests that wait to be sent again or to be judged."""
+        self.fresh = 0
+        """Requests that were given back before they were sent: the caps do not allow them."""
 
     @property
     def again(self) -> int:
@@ -106,7 +113,7 @@ class Backlog:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait to be sent again or to be judged."""
+        """How many requests wait to be sent again or to be judged, those included that were given back before."""
         return len(self._again) + len(self._parked)
 
     @property
@@ -123,6 +130,7 @@ class Backlog:
         """Add a request that is sent again, at `due_s` at the earliest."""
         heappush(self._again, (due_s, next(self._order), work))
         self.kept_bytes += work.size_bytes
+        self.fresh += work.is_fresh
 
     def hasten(self, due_s: float) -> None:
         """Cap every wait at `due_s`: the reason to wait longer is over."""
@@ -145,7 +153,7 @@ class Backlog:
         if not self._again or self._again[0][0] > now_s:
             return None
         work = heappop(self._again)[2]
-        self.kept_bytes -= work.size_bytes
+        self._taken(work)
         return work
 
     def take_where(self, fits: Callable[[Work], bool]) -> Work | None:
@@ -154,7 +162,7 @@ class Backlog:
             if fits(work):
                 del self._again[position]
                 heapify(self._again)
-                self.kept_bytes -= work.size_bytes
+                self._taken(work)
                 return work
         return None
 
@@ -178,7 +186,8 @@ class Backlog:
             self._parked = {work: None for work in self._parked if work not in taken}
             self._again = [each for each in self._again if each[2] not in taken]
             heapify(self._again)
-            self.kept_bytes -= sum(work.size_bytes for work in taken)
+            for work in taken:
+                self._taken(work)
         return [*taken]
 
     def take_all(self) -> list[Work]:
@@ -186,8 +195,12 @@ class Backlog:
         works = list(self)
         self._parked.clear()
         self._again.clear()
-        self.kept_bytes = 0
+        self.kept_bytes = self.fresh = 0
         return works
+
+    def _taken(self, work: Work) -> None:
+        self.kept_bytes -= work.size_bytes
+        self.fresh -= work.is_fresh
 
     def __iter__(self) -> Iterator[Work]:
         yield from self._parked

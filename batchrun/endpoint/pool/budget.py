@@ -81,6 +81,8 @@ class Account:
     """How many times what was set aside for it a request has used, at most."""
     refused: Amount = Amount()
     """What would have been set aside for the last request that was not allowed."""
+    lacks_tokens: bool = False
+    """Whether it was the cap on tokens that did not allow it."""
 
 
 class Budget:
@@ -114,7 +116,6 @@ class Budget:
         self.account = Account(*before.spent, before.set_aside, room)
         self._worst = worst
         self._used, self._least, self._elsewhere = used, least, elsewhere
-        self._lacks_tokens = False  # the last request that was not allowed
 
     @property
     def refused(self) -> Amount:
@@ -159,7 +160,7 @@ class Budget:
 
     def refuse(self, needed: Amount, *, lacks_tokens: bool) -> None:
         """Note a request that is not allowed, and which cap does not allow it: the message names both."""
-        self.account.refused, self._lacks_tokens = needed, lacks_tokens
+        self.account.refused, self.account.lacks_tokens = needed, lacks_tokens
 
     def has_room(self, request: Request) -> bool:
         """Return whether the most that the request can use is left."""
@@ -254,13 +255,13 @@ class Budget:
     @property
     def kind(self) -> str:
         """Which cap allowed no other request."""
-        return "token_cap" if self._lacks_tokens else "cost_cap"
+        return "token_cap" if self.account.lacks_tokens else "cost_cap"
 
     @property
     def message(self) -> str:
         """Why no other request is allowed, and what to do, for people."""
         spent, set_aside = self.used.plus(self._elsewhere)
-        if self._lacks_tokens:
+        if self.account.lacks_tokens:
             cap, flag = f"token cap of {self.cap.tokens:,}", "--max-tokens-total"
             needs = f"which can use up to {self.refused.tokens:,} tokens"
             used = used_text(spent.tokens, set_aside.tokens, lambda tokens: f"{tokens:,.0f} tokens")

@@ -61,6 +61,16 @@ class LeasedPool(Pool):
             self._closure.close(lane, stop)
         self._finish_if_done()
 
+    @property
+    def can_part(self) -> bool:
+        """Whether the budget does not allow a bundle, half of which may fit."""
+        return any(sender.admission.can_part for sender in self.routes)
+
+    def part_refused(self) -> None:
+        """Halve the bundles that the budget does not allow: no process has more."""
+        for sender in self.routes:
+            sender.admission.part_refused()
+
     def take_over(self, request: Request, danger: Danger) -> None:
         """Add a row that another machine has handed back."""
         lane = self._supply.open(request.model)[0]

@@ -111,7 +111,7 @@ class Pool:
     @property
     def fresh(self) -> int:
         """How many requests were never sent."""
-        return sum(map(len, self._supply.queues))
+        return self._supply.fresh
 
     def drain_s(self, timeout_s: float, *, is_stream: bool) -> float:
         """Return how long a run that is stopped now, or was stopped, waits at most; see `Drain.most_s`."""
@@ -278,10 +278,13 @@ class Pool:
     def _stop_without_budget(self) -> None:
         """Stop when the caps allow nothing more, and nothing that is in flight can leave some of it."""
         refused = [each.admission for each in self.routes if each.admission.is_out_of_budget]
-        now_s = self._loop.time()
-        if any(each.pass_on_refused(now_s) for each in refused) or any(each.part_refused() for each in refused):
+        now_s, budget = self._loop.time(), refused[0].budget if refused else None
+        if budget is None:
+            return
+        is_changed = any(each.pass_on_refused(now_s) for each in refused)
+        if is_changed or (budget.is_whole and any(each.part_refused() for each in refused)):
             self.wake()
-        elif refused and (budget := refused[0].budget) is not None:
+        else:
             self._on_stuck(Stop(kind=budget.kind, message=budget.message, exit_code=5))
 
     def _leave(self) -> None:

@@ -136,7 +136,13 @@ class Supply:
     @property
     def waiting(self) -> int:
         """How many requests wait to be sent again."""
-        return sum(lane.backlog.waiting for lane in self.lanes) + sum(queue.waiting for queue in self.queues)
+        backlogs = [lane.backlog for lane in self.lanes]
+        return sum(each.waiting - each.fresh for each in backlogs) + sum(queue.waiting for queue in self.queues)
+
+    @property
+    def fresh(self) -> int:
+        """How many requests were never sent."""
+        return sum(map(len, self.queues)) + sum(lane.backlog.fresh for lane in self.lanes)
 
     @property
     def is_exhausted(self) -> bool:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
-from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.cluster.hiring import AGAIN_S, Hiring
@@ -21,7 +20,7 @@ from batchrun.engine.cluster.outages import Outages
 from batchrun.engine.cluster.overview import Overview
 from batchrun.engine.cluster.places import fill_places, lost_text
 from batchrun.engine.cluster.post import Handle, Post, WorkerDied, WorkerUnavailable
-from batchrun.engine.cluster.till import Till
+from batchrun.engine.cluster.till import NO_GRANT, Till
 from batchrun.records import Stop
 
 _SHIP_S, _SHIP_SOON_S = 0.05, 0.005
@@ -184,7 +183,7 @@ class Driver(Overview):
             number=number,
             rows=pack_rows(rows) if rows else b"",
             grants={name: change for name, change in grants.items() if change},
-            money=Amount() if self._till is None else self._till.grant(place),
+            money=NO_GRANT if self._till is None else self._till.grant(place),
             is_dry=not rows and (self.leases.is_dry or not shunned),
             is_last=self._is_over,
             closed=closed,

@@ -16,6 +16,7 @@ class Endpoints:
         *,
         own: Mapping[str, Callable[[], Keeper]] | None = None,
         ceiling: int | None = None,
+        nodes: Callable[[], int] = lambda: 1,
     ) -> None:
         """Begin without workers.
 
@@ -24,7 +25,9 @@ class Endpoints:
             now_s: the clock.
             own: the endpoints that each node has of its own, and what makes the keeper of one more node.
             ceiling: most requests in flight at all endpoints together; None where their own limits are enough.
+            nodes: returns how many nodes may have workers; those of some may still be starting.
         """
+        self._nodes = nodes
         self._now_s, self._own, self._ceiling = now_s, own or {}, ceiling
         self._first = {name: SharedRoute(name, keeper, now_s) for name, keeper in keepers.items()}
         self._by_node: dict[str, dict[str, SharedRoute]] = {}  # by address, the endpoints of its own
@@ -51,8 +54,13 @@ class Endpoints:
         return None if self._ceiling is None else max(0, self._ceiling - sum(each.using for each in self.keepers))
 
     def node_of(self, name: str, address: str) -> str:
-        """Return the node of an endpoint, as messages name it; empty unless several nodes have their own."""
-        return self._by_node[address][name].node if name in self._own else ""
+        """Return the node of an endpoint, as messages name it; empty unless each node has its own."""
+        return self._names[address] if name in self._own else ""
+
+    @property
+    def are_of_several_nodes(self) -> bool:
+        """Whether several nodes have endpoints of their own, or will have when all workers have started."""
+        return self.has_own and max(len(self._by_node), self._nodes()) > 1
 
     @property
     def keepers(self) -> list[Keeper]:

@@ -4,12 +4,11 @@ import pickle
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.elsewhere import Abroad, Danger, Left
 from batchrun.engine.cluster.bound import News
 from batchrun.engine.cluster.keeper import Allowance
 from batchrun.engine.cluster.leases import Leased
-from batchrun.engine.cluster.till import Books
+from batchrun.engine.cluster.till import Books, Grant
 from batchrun.records import Event, LaneState, Outcome, PackedRow, Request, Stop, Usage
 
 _new = tuple.__new__
@@ -27,7 +26,7 @@ class Orders(NamedTuple):
     """More requests, and rows to make requests of, packed; empty for none."""
     grants: Mapping[str, int]
     """By endpoint, how many more or fewer requests may be in flight."""
-    money: Amount
+    money: Grant
     """How much more, or less, the worker may use."""
     is_dry: bool
     """Whether no more rows come for now: what is left is to be settled without them."""

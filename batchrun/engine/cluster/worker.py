@@ -20,7 +20,7 @@ from batchrun.engine.cluster.bound import Bound
 from batchrun.engine.cluster.keeper import Allowance
 from batchrun.engine.cluster.leases import Leased
 from batchrun.engine.cluster.messages import Orders, RouteWord, Word, pack_outcomes, unpack_rows
-from batchrun.engine.cluster.till import books_of
+from batchrun.engine.cluster.till import NO_GRANT, books_of
 from batchrun.prompts.rendering import Entry
 from batchrun.records import BadRow, Event, Outcome, Request, Stop
 
@@ -165,9 +165,11 @@ class Worker:
             self._rows.put_nowait(None)
         for name, change in orders.grants.items():
             self._bounds[name].change(change)
-        if self._budget is not None and any(orders.money):
-            self._budget.allow(orders.money)
+        if self._budget is not None and orders.money != NO_GRANT:
+            self._budget.allow(orders.money.change)
             self._is_broke_known = False
+            if orders.money.parts:
+                self._pool.part_refused()
         for model, stop in orders.closed.items():
             self._pool.close(model, stop)
         if orders.stop is not None:
@@ -211,7 +213,7 @@ class Worker:
                 sender.name: _route_word(sender, self._bounds[sender.name], self._loop.time(), wants_more=wants_more)
                 for sender in pool.routes
             },
-            books=None if self._budget is None else books_of(self._budget, is_broke=is_broke),
+            books=None if self._budget is None else books_of(self._budget, is_broke=is_broke, can_part=pool.can_part),
             fresh=fresh,
             waiting=pool.waiting,
             is_late=pool.is_late,

@@ -416,7 +416,7 @@ def test_a_newer_version_is_not_damage(tmp_path: Path) -> None:
     make_checkpoint(tmp_path, 5)
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         connection.execute(f"PRAGMA user_version = {VERSION + 1}")
-    with pytest.raises(RunDirectoryError, match="upgrade batchrun"):
+    with pytest.raises(RunDirectoryError, match="newer batchrun"):
         recover(tmp_path)
     assert not (tmp_path / KEPT).exists()
 

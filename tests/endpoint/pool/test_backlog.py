@@ -31,6 +31,24 @@ def test_requests_come_when_they_are_due_and_not_before(due: list[float]) -> Non
     assert backlog.due_s is None
 
 
+def test_a_request_that_was_given_back_unsent_is_not_one_to_be_sent_again() -> None:
+    """However it leaves."""
+    backlog = Backlog()
+    first, second, third, sent = works(4)
+    sent.attempts = 1
+    for work in (first, second, third, sent):
+        backlog.put(work, 1.0)
+    assert (backlog.waiting, backlog.fresh) == (4, 3)
+    assert backlog.take_due(1.0) is first
+    assert backlog.take_where(lambda each: each is second) is second
+    assert (backlog.waiting, backlog.fresh) == (2, 1)
+    assert backlog.take_each(lambda each: each is third) == [third]
+    assert (backlog.waiting, backlog.fresh) == (1, 0)
+    backlog.put(third, 1.0)
+    backlog.take_all()
+    assert (backlog.waiting, backlog.fresh) == (0, 0)
+
+
 def test_of_two_requests_that_are_due_at_once_the_first_added_comes_first() -> None:
     """Requests cannot be compared, and ties keep their order."""
     backlog = Backlog()

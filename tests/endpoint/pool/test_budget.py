@@ -115,6 +115,15 @@ def test_the_message_names_the_cap(cap: Amount, kind: str, words: list[str]) -> 
         assert each in left.message
 
 
+def test_all_endpoints_know_which_cap_allowed_no_more() -> None:
+    """Each has its own prices; the account is one."""
+    left = budget(NO_CAP._replace(tokens=50))
+    there = left.at(lambda request: WORST, lambda model, usage: USED, lambda model, usage: NOTHING.spent)
+    assert there.reserve(request()) is None
+    assert left.kind == there.kind == "token_cap"
+    assert left.message == there.message
+
+
 @pytest.mark.parametrize(
     ("cap", "words"),
     [

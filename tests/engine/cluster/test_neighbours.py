@@ -8,6 +8,7 @@ from harness.endpoints import Endpoint, lognormal, refusal
 
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.engine.cluster.driver import Driver
+from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.endpoint_figures import endpoint_figures, pause_of
 from batchrun.records import Attempted, Closed, Fault, Paused, Resumed
 
@@ -156,3 +157,31 @@ def test_a_node_that_dies_leaves_what_it_had_to_others() -> None:
     cluster.run(5_000, workers=3, meanwhile=kill)
     assert rows_of(cluster) == list(range(5_000))
     assert sum(each.accepted for each in servers) - 5_000 <= had[0]
+
+
+def test_a_node_is_named_also_while_it_is_the_only_one() -> None:
+    """Its outage begins before another node joins and ends after that: one name, or the end would not be of it."""
+    cluster = Cluster(None, own=[server(away=(0, 30)), server()], later_s={1: 10})
+    several = []
+
+    async def look(cluster: Cluster, driver: Driver) -> None:
+        for _ in range(2):
+            await asyncio.sleep(8)
+            several.append(driver.endpoints.are_of_several_nodes)
+
+    assert cluster.run(3_000, workers=2, meanwhile=look) is None
+    assert rows_of(cluster) == list(range(3_000))
+    outages = [event for event in cluster.events if isinstance(event, Paused | Resumed)]
+    assert [(type(event), event.node) for event in outages] == [(Paused, "node0"), (Resumed, "node0")]
+    assert several == [False, True]
+
+
+def test_messages_name_a_node_once_several_may_have_workers() -> None:
+    """Those of the others may still be starting."""
+
+    async def main() -> list[bool]:
+        now_s = asyncio.get_running_loop().time
+        of = {"own": {"": lambda: None}, "nodes": lambda: 3}
+        return [Endpoints({}, now_s, **each).are_of_several_nodes for each in (of, {**of, "nodes": lambda: 1}, {})]  # type: ignore[arg-type]
+
+    assert asyncio.run(main()) == [True, False, False]

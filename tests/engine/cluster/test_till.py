@@ -4,7 +4,9 @@ import asyncio
 import random
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
+import orjson
 import pytest
 from harness.clusters import Cluster
 from harness.endpoints import Endpoint, lognormal
@@ -13,6 +15,8 @@ from batchrun.endpoint.pool.budget import Amount, Budget, Used
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.cluster.till import books_of
+from batchrun.prompts.bundles import joined
+from batchrun.records import Reply, Request, RequestKind
 
 ANSWER_USD, MOST_USD = 0.005, 0.02
 """What each answer costs, and what it could cost at most."""
@@ -48,6 +52,78 @@ def test_a_cap_is_kept_by_all_workers_together(seed: int) -> None:
     assert endpoint.accepted * ANSWER_USD - 1e-9 <= cluster.account.owed.usd <= 5.0 + 1e-9
     deaths_usd = cluster.driver.lost * 2 * 40 * MOST_USD
     assert len(cluster.outcomes) * ANSWER_USD >= 5.0 - MOST_USD - deaths_usd
+
+
+def tokens(cap: float) -> Budget:
+    """Return a budget of tokens: each row of a request uses ten."""
+    return Budget(
+        Amount(inf, int(cap)),
+        Used(),
+        lambda request: Amount(0.0, 10 * len(request.rows)),
+        lambda model, usage: Amount(0.0, usage.total_tokens or 0),
+    )
+
+
+class Texts:
+    """An endpoint that embeds texts, several in a request."""
+
+    def __init__(self) -> None:
+        self.received = self.texts = 0
+
+    async def send(self, body: bytes, kind: RequestKind) -> Reply:
+        """Answer after 0.3 s."""
+        self.received += 1
+        asked = orjson.loads(body)["input"]
+        count = len(asked) if isinstance(asked, list) else 1
+        await asyncio.sleep(0.3)
+        self.texts += count
+        data = [{"index": place, "embedding": [1.0]} for place in range(count)]
+        usage = {"prompt_tokens": 10 * count, "total_tokens": 10 * count}
+        return Reply(200, {}, orjson.dumps({"object": "list", "data": data, "usage": usage}), 0.3)
+
+    def give_up(self, *_: Any) -> bool:
+        """Do nothing."""
+        return False
+
+
+def text(row: int) -> Request:
+    """Return a request that embeds a text."""
+    body = orjson.dumps({"input": f"text {row}", "model": "e"})
+    return Request(row, "e", 0, row.to_bytes(8, "big"), body, None, "embeddings")
+
+
+def text_rows(texts: int, together: int) -> list[Request]:
+    """Return requests that embed texts, so many in a bundle."""
+    rows = [text(row) for row in range(texts)]
+    return [joined(rows[start : start + together]) for start in range(0, texts, together)]
+
+
+@pytest.mark.parametrize(("cap", "done"), [(12_800, 1_280), (10, 1), (9, 0)])
+def test_a_cap_on_tokens_is_kept_and_used(cap: int, done: int) -> None:
+    """Also before anything has answered: a worker lacks tokens then, and the driver has them."""
+    endpoint = Texts()
+    cluster = Cluster(endpoint, budget=tokens, cap_usd=cap)
+    stop = cluster.run(text_rows(2_000, 1))
+    assert stop is not None
+    assert (stop.kind, stop.exit_code) == ("token_cap", 5)
+    assert "can use up to 10 tokens" in stop.message
+    assert len(cluster.outcomes) == endpoint.texts == done
+
+
+@pytest.mark.parametrize(("cap", "rows"), [(2_560, 256), (2_550, 255), (210, 21), (10, 1), (9, 0)])
+def test_what_a_cap_leaves_is_used_by_smaller_bundles(cap: int, rows: int) -> None:
+    """As in one process: bundles of 64 rows are halved, down to a row alone, where nobody has enough for one."""
+    endpoint = Texts()
+    cluster = Cluster(endpoint, budget=tokens, cap_usd=cap, join=joined)
+    stop = cluster.run(text_rows(1_280, 64))
+    assert stop is not None
+    assert (stop.kind, stop.exit_code) == ("token_cap", 5)
+    assert "can use up to 10 tokens" in stop.message
+    assert sorted(outcome.row for outcome in cluster.outcomes) == sorted({each.row for each in cluster.outcomes})
+    assert len(cluster.outcomes) == endpoint.texts == rows
+    assert endpoint.received <= 4 + 7
+    assert cluster.ended_s < 12
+    assert cluster.noted == 0
 
 
 def uneven(chance: random.Random) -> Callable[[float], Budget]:
@@ -106,4 +182,4 @@ def test_what_a_request_lacks_at_one_endpoint_is_in_the_workers_word() -> None:
     budget.at(lambda request: Amount(), lambda model, usage: Amount(), lambda model, usage: Amount()).refuse(
         Amount(0.5, 7), lacks_tokens=False
     )
-    assert books_of(budget, is_broke=True).wants == Amount(0.5, 7)
+    assert books_of(budget, is_broke=True, can_part=False).wants == Amount(0.5, 7)

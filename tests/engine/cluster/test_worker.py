@@ -9,9 +9,9 @@ from harness.clusters import Cluster
 from harness.endpoints import Endpoint, lognormal
 from harness.runs import requests
 
-from batchrun.endpoint.pool.budget import Amount
 from batchrun.engine.cluster.leases import Leased
 from batchrun.engine.cluster.messages import Orders, Word, pack_rows, unpack_outcomes
+from batchrun.engine.cluster.till import NO_GRANT
 from batchrun.engine.cluster.worker import LEASE_S
 from batchrun.job.sections import Input, Job, Model
 from batchrun.prompts.packing import Packing, Unpacking
@@ -22,7 +22,7 @@ from batchrun.records import BadRow, Outcome, Row
 def orders(number: int, rows: Sequence[Leased], slots: int, *, is_last: bool = False) -> Orders:
     """Return orders to send rows with as many slots more."""
     packed = pack_rows(rows) if rows else b""
-    return Orders(number, packed, {"": slots}, Amount(), is_last, is_last, {}, None, 0.02)
+    return Orders(number, packed, {"": slots}, NO_GRANT, is_last, is_last, {}, None, 0.02)
 
 
 @pytest.mark.parametrize(("still_s", "slots"), [(LEASE_S / 2, 20), (LEASE_S * 4, 0)])
