@@ -97,11 +97,16 @@ def test_a_cap_is_never_passed_while_workers_and_nodes_die(tmp_path: Path, nodes
 def test_wrong_addresses_are_one_line(tmp_path: Path) -> None:
     """With the cure, where it is Ray's client."""
     prompts = write_prompts(tmp_path, 3)
-    for address, message in (
-        ("ray://head:10001", "must be HOST:PORT of the head node"),
-        ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1"),
-    ):
-        run = Run(tmp_path, prompts, "-m", MODEL, "--engine", "ray", "--ray-address", address)
-        assert run.wait() == 2, run.text
-        assert message in run.text
-        assert "Traceback" not in run.text
+    with keeping(Books(SLOTS, (0.1, 0.5))) as books:
+        other = books.base_url.split("/")[2]
+        for address, message in (
+            ("ray://head:10001", "must be HOST:PORT of the head node"),
+            ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1"),
+            (other, f"what listens at {other} is not the head of a Ray cluster (it replies 'HTTP/1."),
+        ):
+            began_s = time.monotonic()
+            run = Run(tmp_path, prompts, "-m", MODEL, "--engine", "ray", "--ray-address", address)
+            assert run.wait() == 2, run.text
+            assert message in run.text
+            assert "Traceback" not in run.text
+            assert time.monotonic() - began_s < 30  # Ray would try for 40 s

@@ -5,20 +5,17 @@ import logging
 import os
 import re
 import secrets
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from batchrun.engine.ray.head import check_head, uses_tls
 from batchrun.errors import JobError
 from batchrun.job.engine import Engine, host_and_port
 
 _ADDRESS = "RAY_ADDRESS"
 
 _LOCAL = "local"
-
-_REACH_S = 5.0
-"""How long the head of a cluster may take to accept a connection. Ray would try for minutes, and report nothing."""
 
 _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """Variables with the token of a cluster, or the file that has it."""
@@ -48,7 +45,7 @@ class Connection:
 
     def __init__(self, ray: Any) -> None:
         self._ray = ray
-        self.is_encrypted = os.environ.get("RAY_USE_TLS") == "1"
+        self.is_encrypted = uses_tls()
         """Whether messages between its nodes are."""
 
     def nodes_with(self, cpus: float) -> int:
@@ -104,7 +101,7 @@ def connected(engine: Engine, say: Callable[[str], None]) -> Iterator[Connection
     else:
         say(f"joining the Ray cluster at {address} …")
     if head is not None:
-        _check_reachable(origin, address, *head)
+        check_head(origin, address, *head)
     _join(ray, origin, address)
     try:
         with _silent():
@@ -147,16 +144,6 @@ def _keep_token_out_of_home() -> None:
     """
     if not any(os.environ.get(name) for name in _TOKENS) and not (Path.home() / _TOKEN_FILE).exists():
         os.environ[_TOKENS[0]] = secrets.token_hex(32)
-
-
-def _check_reachable(origin: str, address: str, host: str, port: int) -> None:
-    """Refuse an address where nothing listens; raises `JobError`."""
-    try:
-        socket.create_connection((host, port), timeout=_REACH_S).close()
-    except OSError as problem:
-        reason = f"no reply within {_REACH_S:g} s" if isinstance(problem, TimeoutError) else problem.strerror
-        cure = "start one there, ray start --head, or correct the address"
-        raise JobError(f"{origin}: no Ray cluster at {address} ({reason or problem}); {cure}") from None
 
 
 def _join(ray: Any, origin: str, address: str) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchrun.engine.ray import connection
+from batchrun.engine.ray import connection, head
 from batchrun.engine.ray.connection import Connection, connected
 from batchrun.engine.ray.team import RayTeam
 from batchrun.errors import JobError
@@ -102,11 +103,35 @@ def ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ray:
     return stub
 
 
+@contextlib.contextmanager
+def replying(reply: bytes | None) -> Iterator[str]:
+    """Yield an address where everybody is replied this; None: nothing, and they are kept waiting."""
+    kept = []
+
+    def serve(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                kept.append(server.accept()[0])
+                if reply is not None:
+                    kept[-1].recv(100)
+                    kept[-1].sendall(reply)
+                    kept.pop().close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for each in kept:
+        each.close()
+
+
 @pytest.fixture
 def listening() -> Iterator[str]:
-    """Yield an address where something listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"127.0.0.1:{server.getsockname()[1]}"
+    """Yield an address where something listens that speaks gRPC: its first frame has settings."""
+    with replying(bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))) as address:
+        yield address
 
 
 @pytest.fixture
@@ -146,6 +171,37 @@ def test_a_head_that_accepts_no_connection_is_waited_for_for_a_few_seconds(monke
 
     monkeypatch.setattr(socket, "create_connection", waits)
     assert "no Ray cluster at 10.0.0.1:6379 (no reply within 5 s)" in refusal("10.0.0.1:6379")
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n", "it replies 'HTTP/1.1 400 Bad Request'"),
+        (b"-ERR unknown command 'PRI'\r\n", "it replies \"-ERR unknown command 'PRI'\""),
+        (b"SSH-2.0", "it replies 'SSH-2.0'"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "it does not speak gRPC"),
+        (b"", "it does not speak gRPC"),
+    ],
+    ids=["the dashboard", "a Redis", "a few bytes", "a cluster with TLS", "hangs up"],
+)
+def test_a_port_of_something_else_is_refused_at_once(ray: Ray, reply: bytes, says: str) -> None:
+    """Ray would try for most of a minute."""
+    with replying(reply) as address:
+        message = refusal(address)
+    assert message.startswith(f"engine.address: what listens at {address} is not the head of a Ray cluster ({says}); ")
+    assert "RAY_USE_TLS=1" in message
+    assert ray.joined == []
+
+
+def test_a_head_that_is_busy_or_uses_tls_is_left_to_ray(monkeypatch: pytest.MonkeyPatch, ray: Ray) -> None:
+    """It may show what it is a little later, or says nothing to those who do not encrypt."""
+    monkeypatch.setattr(head, "_REACH_S", 0.1)
+    with replying(None) as address:
+        joined(address)
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    with replying(b"") as address:
+        joined(address)
+    assert len(ray.joined) == 2
 
 
 def test_a_refusal_names_the_variable_that_the_address_is_from(
