@@ -1,18 +1,24 @@
 """Azure's store, read and written in a process of its own.
 
 pyarrow's client for it ends the process that it is in when it cannot read a reply: C++ code throws an exception that
-nobody catches. Source: apache/arrow, issues 44269 and 44286; seen in `tests/real` as "Failed to parse xml".
+nobody catches. Source: apache/arrow, issues 44269 and 44286; seen in `tests/real` as "Failed to parse xml". It also
+waits without end for a server that does not answer.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from batchrun.storage import objects
-from batchrun.storage.apart import Apart
+from batchrun.storage.apart import Apart, advance
 from batchrun.storage.remote import Found, RemoteFile
 from batchrun.storage.urls import Place
 
 _apart = Apart("pyarrow's client for Azure")
+
+_PATIENCE_S = 600.0
+"""For calls that send many requests without a report: a page of a listing takes about a second, and a container of a
+million files has 200; an upload reports every 32 MiB, which is 56 kB/s. Other calls send one or two requests.
+"""
 
 
 def look(place: Place) -> Found | None:
@@ -21,7 +27,7 @@ def look(place: Place) -> Found | None:
 
 
 def files(place: Place, *, is_deep: bool) -> list[Found]:  # noqa: D103
-    return _apart.call(_files, place, is_deep)
+    return _apart.call(_files, place, is_deep, patience_s=_PATIENCE_S)
 
 
 def open_file(found: Found) -> RemoteFile:  # noqa: D103
@@ -33,8 +39,12 @@ def check_upload(place: Place) -> None:  # noqa: D103
 
 
 def upload(paths: Sequence[Path], place: Place) -> None:  # noqa: D103
-    _apart.call(objects.upload, [path.absolute() for path in paths], place)
+    _apart.call(_upload, [path.absolute() for path in paths], place, patience_s=_PATIENCE_S)
 
 
 def _files(place: Place, is_deep: bool) -> list[Found]:  # calls have no keywords
     return objects.files(place, is_deep=is_deep)
+
+
+def _upload(paths: Sequence[Path], place: Place) -> None:
+    objects.upload(paths, place, advance)

@@ -8,7 +8,7 @@ import functools
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from batchrun.storage import azure
 from batchrun.storage.remote import Found, RemoteFile
 from batchrun.storage.urls import Place, refuse_empty_names
 
-_PIECE_BYTES = 64 << 20
+_PIECE_BYTES = 32 << 20
 """Written at once, then flushed: otherwise pyarrow buffers everything that the disk delivers ahead of the network."""
 
 _PATIENCE = "retry_limit_seconds=20"
@@ -112,29 +112,38 @@ def check_upload(place: Place) -> None:
         raise InputError(f"{place}: there is no such bucket; create it first, or correct its name")
 
 
-def upload(paths: Sequence[Path], place: Place) -> None:
-    """Upload files to a folder, in their order, each visible completely or not at all. Raises `OSError`."""
+def upload(paths: Sequence[Path], place: Place, advance: Callable[[], None] = lambda: None) -> None:
+    """Upload files to a folder, in their order, each visible completely or not at all.
+
+    Args:
+        paths: of the files.
+        place: of the folder.
+        advance: called after each piece.
+
+    Raises:
+        OSError: a file could not be read or written.
+    """
     check_upload(place)
     with _translated(place):
         system, folder = _located(place, is_patient=True)
         for path in paths:
-            _put(system, path, f"{folder}/{path.name}" if folder else path.name)
+            _put(system, path, f"{folder}/{path.name}" if folder else path.name, advance)
 
 
-def _put(system: Any, source: Path, path: str) -> None:
+def _put(system: Any, source: Path, path: str, advance: Callable[[], None]) -> None:
     """Write one file. It becomes visible completely, after its last byte, or not at all.
 
     In S3 and Google's store a file becomes visible when the stream is closed. In Azure it is visible while it grows:
     there it is written under another name first and then copied.
     """
     if not isinstance(system, arrow.AzureFileSystem):
-        _write(system, source, path)
+        _write(system, source, path, advance)
         return
     folder, _, name = path.rpartition("/")
     _sweep(system, folder, name)
     temporary = f"{folder}/.{name}.{secrets.token_hex(4)}.tmp"
     try:
-        _write(system, source, temporary)
+        _write(system, source, temporary, advance)
         system.copy_file(temporary, path)
     finally:
         if system.get_file_info(temporary).type != arrow.FileType.NotFound:
@@ -149,7 +158,7 @@ def _sweep(system: Any, folder: str, name: str) -> None:
             system.delete_file(info.path)
 
 
-def _write(system: Any, source: Path, path: str) -> None:
+def _write(system: Any, source: Path, path: str, advance: Callable[[], None]) -> None:
     size = source.stat().st_size
     with pa.OSFile(str(source)) as file:
         stream = system.open_output_stream(path, compression=None)
@@ -162,6 +171,7 @@ def _write(system: Any, source: Path, path: str) -> None:
             stream.write(piece)
             stream.flush()
             left -= piece.size
+            advance()
         stream.close()
         _release(stream)
     try:
