@@ -15,7 +15,7 @@ from batchrun.endpoint.pool.verdicts import UNHEARD
 from batchrun.engine.access import Access
 from batchrun.errors import BatchrunError
 from batchrun.job.sections import Job, Limits
-from batchrun.records import Closed, GivenUp, Loosened, Paused, Request, Resumed, Stop
+from batchrun.records import Closed, GivenUp, Loosened, Narrowed, Paused, Request, Resumed, Stop
 from batchrun.report.texts import counted, duration_text
 from batchrun.results.endpoints import earlier_endpoints
 from batchrun.results.requests import requests_of
@@ -103,7 +103,7 @@ class Contact:
 
     def text(
         self,
-        event: Paused | Resumed | Closed | GivenUp | Loosened,
+        event: Paused | Resumed | Closed | GivenUp | Loosened | Narrowed,
         *,
         is_heard: bool,
         is_served_elsewhere: bool = False,
@@ -134,7 +134,18 @@ class Contact:
         if isinstance(event, Loosened):
             without = "the schema is sent without it, and answers are checked as before"
             return f"strict is refused{self._whose(event)} ({event.message.rstrip('.')}); {without}"
+        if isinstance(event, Narrowed):
+            return self._narrowed_text(event)
         return self._pause_text(event) if is_heard else self._unheard_text(event)
+
+    def _narrowed_text(self, event: Narrowed) -> str:
+        asked, why = f"{event.asked:,} samples in one request (n)", f" ({event.message.rstrip('.')})"
+        what = f"{asked} are refused{self._whose(event)}{why}"
+        if not event.message:
+            what = f"of {asked}, {event.most:,} came back{self._whose(event)}"
+        if event.most > 1:
+            return f"{what}; from now on a request asks for {event.most:,} at most"
+        return f"{what}; from now on each is a request of its own, and its prompt is paid for again"
 
     def _pause_text(self, event: Paused) -> str:
         variable = key_variable(self._endpoint)
@@ -154,11 +165,11 @@ class Contact:
             f"{self.cure_of(UNHEARD, event.model)}"
         )
 
-    def _whose(self, event: Paused | Resumed | GivenUp | Loosened) -> str:
+    def _whose(self, event: Paused | Resumed | GivenUp | Loosened | Narrowed) -> str:
         at = self._at(event)
         return at if len(self._job.asked_models) == 1 else f" for {event.model}{at}"
 
-    def _at(self, event: Paused | Resumed | Closed | GivenUp | Loosened) -> str:
+    def _at(self, event: Paused | Resumed | Closed | GivenUp | Loosened | Narrowed) -> str:
         at = f" at {self._name}" if self._name else ""
         return f"{at} on node {event.node}" if event.node else at
 

@@ -9,6 +9,7 @@ from batchrun.records.events import Closed as Closed
 from batchrun.records.events import Event as Event
 from batchrun.records.events import GivenUp as GivenUp
 from batchrun.records.events import Loosened as Loosened
+from batchrun.records.events import Narrowed as Narrowed
 from batchrun.records.events import Paused as Paused
 from batchrun.records.events import Resumed as Resumed
 from batchrun.records.events import Spent as Spent

@@ -64,6 +64,22 @@ class Loosened(NamedTuple):
     """The node whose own endpoint it is, where several nodes of a cluster have their own."""
 
 
+class Narrowed(NamedTuple):
+    """A model gives one request fewer samples than it asks for: it is asked for no more from now on."""
+
+    model: str
+    asked: int
+    """How many samples the request asked for."""
+    most: int
+    """How many a request asks for from now on."""
+    message: str
+    """Of the refusal; empty where the answer had fewer."""
+    endpoint: str = ""
+    """Name of the endpoint; empty where the job has one."""
+    node: str = ""
+    """The node whose own endpoint it is, where several nodes of a cluster have their own."""
+
+
 class Closed(NamedTuple):
     """Nothing more is sent to a model, which is refused or was away for too long. The other models continue."""
 
@@ -91,7 +107,7 @@ class GivenUp(NamedTuple):
     """The node whose own endpoint it is, where several nodes of a cluster have their own."""
 
 
-Event = Paused | Resumed | Spent | Attempted | Loosened | Closed | GivenUp
+Event = Paused | Resumed | Spent | Attempted | Loosened | Narrowed | Closed | GivenUp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from batchrun.engine.access import Access
 from batchrun.engine.contact import Contact
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Input, Job, Limits, Model
-from batchrun.records import Closed, GivenUp, Loosened, ModelTotals, Paused, Request, Resumed, Stop
+from batchrun.records import Closed, GivenUp, Loosened, ModelTotals, Narrowed, Paused, Request, Resumed, Stop
 
 URL = "http://127.0.0.1:9/v1"
 OTHER = "http://other/v1"
@@ -112,6 +112,16 @@ EVENTS: list[tuple[Any, bool, str]] = [
         GivenUp("m", 2, 31.0, 0.0, is_last=True),
         True,
         "2 requests in flight: given up, because no answer has come so far; the rows stay open",
+    ),
+    (
+        Narrowed("m", 8, 1, ""),
+        True,
+        "of 8 samples in one request (n), 1 came back; from now on each is a request of its own, and its prompt",
+    ),
+    (
+        Narrowed("m", 8, 4, "at most 4."),
+        True,
+        "8 samples in one request (n) are refused (at most 4); from now on a request asks for 4 at most",
     ),
     (Loosened("m", "no strict."), True, "strict is refused (no strict); the schema is sent without it"),
 ]

@@ -142,11 +142,23 @@ class Admission:
             if lane.in_flight >= most or (among is not None and lane not in among):
                 continue
             work = lane.next(now_s)
+            if work is not None and work.request.members:
+                self._cut(lane, work, now_s)
             if work is not None and (self.budget is None or self._afford(lane, work, self.budget, now_s)):
                 return work
             if lane.look_again_s is not None and (self.look_again_s is None or lane.look_again_s < self.look_again_s):
                 self.look_again_s = lane.look_again_s
         return None
+
+    def _cut(self, lane: Lane, work: Work, now_s: float) -> None:
+        """Leave for other requests what a bundle asks for and its model does not give to one."""
+        rest = None if self.bundles is None else self.bundles.cut(work)
+        if rest is None:
+            return
+        if rest.attempts:
+            lane.backlog.put(rest, now_s)
+        else:
+            lane.queue.pass_on(rest)
 
     # The room that lanes have.
 

@@ -41,6 +41,7 @@ class Work:
     sent_bytes = 0  # its size when it was sent
     reserve: Reserve | None = None  # set aside in the budget
     failure: tuple[Reply | Fault, Verdict] | None = None  # the last
+    refused_n: tuple[int, str] | None = None  # samples that a bundle it was in asked for, and why that failed
     first: Outcome | None = None  # its failure at the model that was asked first; this one is the fallback
 
     def __init__(self, request: Request, max_attempts: int, *, is_canary: bool = False) -> None:

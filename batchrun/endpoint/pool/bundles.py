@@ -12,6 +12,7 @@ from batchrun.answers.envelope import read_reply
 from batchrun.answers.parts import Part, parts_of
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.replies import judge
+from batchrun.endpoint.pool.sample_limit import SampleLimit
 from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, NO_REASON, ForRow, Verdict
 from batchrun.records import Attempted, Event, Fault, Reply, Request, Spent
 
@@ -69,6 +70,8 @@ class Bundles:
         self, join: Callable[[Sequence[Request]], Request] | None, on_event: Callable[[Event], None], endpoint: str
     ) -> None:
         self._join, self._on_event, self._endpoint = join, on_event, endpoint
+        self.samples = SampleLimit(on_event, endpoint)
+        """How many samples a request may ask for."""
 
     def take_apart(self, work: Work, result: Reply | Fault, verdict: Verdict) -> tuple[list[Settled], list[Work]]:
         """Return the requests of an answered bundle: those with their own reply, and those to be sent again alone."""
@@ -76,7 +79,9 @@ class Bundles:
         request = work.request
         works = [_alone(work, each) for each in request.members]
         ended: dict[int, Settled] = {}
-        for part in _parts(request, verdict):
+        parts = _parts(request, verdict)
+        self.samples.answered(work, len(parts))
+        for part in parts:
             reply, its = _judged(request, part, result)
             if its.kind is None or EFFECTS[its.kind].row is ForRow.FAILED:
                 ended[part.place] = _new(Settled, (works[part.place], reply, its))
@@ -86,11 +91,12 @@ class Bundles:
         work.is_settled = len(ended) == len(works)
         return [*ended.values()], [each for place, each in enumerate(works) if place not in ended]
 
-    def halve(self, work: Work) -> list[Work]:
+    def halve(self, work: Work, verdict: Verdict) -> list[Work]:
         """Return two bundles in the place of one that would fail; a request that is alone then can fail itself.
 
         A half that still has several requests has one attempt left: it is halved when it fails too.
         """
+        self.samples.failed(work, verdict)
         halves = self.part(work)
         for half in halves:
             if half.request.members:
@@ -106,16 +112,28 @@ class Bundles:
         self._part(work, len(halves))
         return halves
 
+    def cut(self, work: Work) -> Work | None:
+        """Take out of a bundle the samples that its model would not give; return them, None where there are none."""
+        most, members = self.samples.most(work.request), work.request.members
+        if most is None or most >= len(members) or self._join is None:
+            return None
+        rest = _alone(work, self._join(members[most:]))
+        work.request = self._join(members[:most])
+        work.first_body = work.request.body
+        self._part(work, 2)
+        return rest
+
     def _part(self, work: Work, parts: int) -> None:
         """Count the attempts of a bundle once, which all of its parts have."""
         more = 1 - parts
         for endpoint, attempts, throttled in (*work.elsewhere, work.here(self._endpoint)):
-            self._on_event(Attempted(work.request.model, more * attempts, more * throttled, endpoint))
+            if attempts:
+                self._on_event(Attempted(work.request.model, more * attempts, more * throttled, endpoint))
 
 
 def _alone(work: Work, request: Request) -> Work:
     """Return a request that has travelled in a bundle, with the attempts of that."""
     alone = Work(request, work.allowed // ATTEMPT)
     alone.attempts, alone.throttled, alone.elsewhere = work.attempts, work.throttled, work.elsewhere
-    alone.sent_s, alone.endpoint = work.sent_s, work.endpoint
+    alone.sent_s, alone.endpoint, alone.refused_n = work.sent_s, work.endpoint, work.refused_n
     return alone

@@ -59,8 +59,8 @@ class Settlement:
             unix_s: the clock of `finished_at` and of HTTP dates.
         """
         self._admission, self._limit = admission, admission.limit
-        self._closure, self._endpoint = closure, endpoint
-        self._rules, self._policy = rules, rules.policy
+        self._closure, self._endpoint, self._unix_s = closure, endpoint, unix_s
+        self._rules, self._policy, self._wake = rules, rules.policy, admission.supply.wake
         self._rates = rules.rates if rules.rates is not None and rules.rates.has_tokens else None
         self._repair, self._strict = rules.repair, rules.strict
         self._on_outcome, self._on_event = listeners.on_outcome, listeners.on_event
@@ -68,10 +68,8 @@ class Settlement:
         self._evidence = Evidence(admission, self.absence)
         self._bundles = admission.bundles = Bundles(rules.join, listeners.on_event, endpoint)
         self._fallbacks = Fallbacks(rules.fallbacks, admission.supply, closure) if rules.fallbacks else None
-        self.patience = Patience(admission, closure, rules, self.absence, is_alone=is_alone)
-        """With models that are away."""
+        self.patience = Patience(admission, closure, rules, self.absence, is_alone=is_alone)  # with absent models
         self._waits = Waits(admission.pace, rules.policy.backoff, uniform=uniform, unix_s=unix_s)
-        self._unix_s, self._wake = unix_s, admission.supply.wake
         self.throttled = 0
         """How many attempts were rejected for concurrency or a rate."""
         self._refused = Refused(rules, closure, judge=self._judge, absence=self.absence)
@@ -154,6 +152,8 @@ class Settlement:
         lane.brownout.noted(work.attempts - work.throttled, works=True)
         if self._rates is not None:
             self._rates.learn(work.request, verdict.usage.total_tokens)
+        if self._bundles.samples.has_failed and not work.request.members:
+            self._bundles.samples.answered(work, 1)
         if work.is_canary:
             self._on_event(Spent(work.request.model, verdict.usage, self._endpoint))
         elif work.request.members:
@@ -288,7 +288,7 @@ class Settlement:
 
     def _settle(self, work: Work, result: Reply | Fault, verdict: Verdict) -> None:
         if work.request.members:  # not all of them can be at fault
-            for half in self._bundles.halve(work):
+            for half in self._bundles.halve(work, verdict):
                 self._put(self._admission.lane(work.request.model), half, work.sent_s)
             return
         outcome = outcome_of(work, result, verdict, int(self._unix_s() * 1000), self._endpoint)

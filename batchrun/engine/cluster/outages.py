@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from batchrun.records import Closed, Event, GivenUp, Loosened, Paused, Resumed
+from batchrun.records import Closed, Event, GivenUp, Loosened, Narrowed, Paused, Resumed
 
 _Lane = tuple[str, str, str]
 
@@ -23,7 +23,7 @@ class Outages:
             event: what happened.
             node: whose own the endpoint is; empty where all nodes have the same.
         """
-        if node and isinstance(event, Paused | Resumed | Closed | Loosened | GivenUp):
+        if node and isinstance(event, Paused | Resumed | Closed | Loosened | Narrowed | GivenUp):
             event = event._replace(node=node)
         if isinstance(event, Paused):
             away = self._away.setdefault((event.endpoint, event.model, node), {})
@@ -32,7 +32,7 @@ class Outages:
             away[worker] = event
         elif isinstance(event, Resumed):
             yield from self._back(worker, (event.endpoint, event.model, node), event.after_s)
-        elif isinstance(event, Closed | Loosened):
+        elif isinstance(event, Closed | Loosened | Narrowed):
             news = (type(event), event.model, event.endpoint, event.node)
             if news not in self._known:
                 self._known.add(news)

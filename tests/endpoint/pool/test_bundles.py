@@ -17,7 +17,7 @@ from batchrun.endpoint.pool.repair import Repair
 from batchrun.endpoint.pool.rules import Policy
 from batchrun.job.sections import Response
 from batchrun.prompts.bundles import joined
-from batchrun.records import Attempted, Reply, Request, RequestKind, Spent
+from batchrun.records import Attempted, Narrowed, Paused, Reply, Request, RequestKind, Spent
 
 Answer = Callable[[int, dict[str, Any]], Reply | dict[str, Any] | None]
 SCHEMA = {"type": "object", "properties": {"label": {"enum": ["good"]}}, "required": ["label"]}
@@ -227,6 +227,107 @@ def test_choices_that_are_missing_are_asked_for_alone() -> None:
     assert len({(outcome.row, outcome.sample) for outcome in run.outcomes}) == 20
     assert not run.failed
     assert attempts(run) == 20
+
+
+def ignores_n(number: int, asked: dict[str, Any]) -> dict[str, Any] | None:
+    return chatted(asked, count=1) if "messages" in asked else None
+
+
+def gives_four(number: int, asked: dict[str, Any]) -> dict[str, Any] | None:
+    return chatted(asked, count=min(4, asked.get("n", 1))) if "messages" in asked else None
+
+
+def refuses_n(number: int, asked: dict[str, Any]) -> Reply | None:
+    return refusal(400, "no n.") if asked.get("n", 1) > 1 else None
+
+
+def refuses_more_than_four(number: int, asked: dict[str, Any]) -> Reply | None:
+    return refusal(422, "n > 4") if asked.get("n", 1) > 4 else None
+
+
+def breaks_at_n(number: int, asked: dict[str, Any]) -> Reply | None:
+    return refusal(500, "oops") if asked.get("n", 1) > 1 else None
+
+
+@pytest.mark.parametrize(
+    ("answer", "narrowed", "more"),
+    [
+        (ignores_n, Narrowed("m", 8, 1, ""), 0),
+        (gives_four, Narrowed("m", 8, 4, ""), 24),  # of the first bundles, what is missing is asked for alone
+        (refuses_n, Narrowed("m", 8, 1, "no n."), 90),
+        (refuses_more_than_four, Narrowed("m", 8, 4, "n > 4"), 10),
+        (breaks_at_n, Narrowed("m", 8, 1, "oops"), 80),
+    ],
+)
+@pytest.mark.parametrize("rows", [50, 500])
+def test_what_one_request_gives_is_found_out_once(answer: Answer, narrowed: Narrowed, more: int, rows: int) -> None:
+    """However many rows there are: then no request asks for more, and the user has heard of it once."""
+    server = Server(answer)
+    run = send(server, samples(rows, 8))
+    assert len({(outcome.row, outcome.sample) for outcome in run.outcomes}) == len(run.outcomes) == rows * 8
+    assert not run.failed
+    assert [event for event in run.events if isinstance(event, Narrowed)] == [narrowed]
+    assert rows * 8 // narrowed.most <= server.received <= rows * 8 // narrowed.most + more
+    assert attempts(run) == server.received
+    assert run.count(Paused) <= 3
+    assert sum(outcome.usage.prompt_tokens or 0 for outcome in run.outcomes) == sum(
+        50 for asked in server.asked if "messages" in asked and not isinstance(answer(0, asked), Reply)
+    )
+
+
+def test_a_model_that_has_given_as_many_is_asked_for_them_whatever_fails() -> None:
+    """Then the reason is another one: the bundle's own, or chance."""
+
+    def some(number: int, asked: dict[str, Any]) -> Reply | dict[str, Any] | None:
+        asks = "messages" in asked and asked.get("n", 1) == 4
+        if asks and number in (10, 11):
+            return refusal(400, "bad luck")
+        return chatted(asked, count=3) if asks and number % 5 == 0 else None
+
+    server = Server(some)
+    run = send(server, samples(100, 4), limit=Limit(1))
+    assert len(run.outcomes) == 400
+    assert not run.failed
+    assert not run.count(Narrowed)
+    assert [asked.get("n") for asked in server.asked].count(4) == 100
+
+
+def test_an_outage_does_not_lead_to_fewer_samples() -> None:
+    """A server that is away breaks at whatever it is sent."""
+    server = Server(lambda number, asked: refusal(503, "loading") if number < 100 else None)
+    run = send(server, samples(100, 4))
+    assert len(run.outcomes) == 400
+    assert not run.count(Narrowed)
+    assert all(asked.get("n") == 4 for asked in server.asked if "messages" in asked)
+
+
+def test_only_the_endpoint_that_does_not_know_n_is_asked_for_single_samples() -> None:
+    """The other one gives all samples of a row to one request, also of those that the first had in hand."""
+    servers = {"old": Server(refuses_n), "new": Server()}
+    body = orjson.dumps({"model": "m", "messages": [], "max_tokens": 1})
+    canary = lambda model, is_bare: Request(-1, model, 0, b"", body, None)  # noqa: E731
+    routes = [route(each, name, join=joined, canary=canary) for name, each in servers.items()]
+    run = send_all(routes, samples(200, 8))
+    assert len({(outcome.row, outcome.sample) for outcome in run.outcomes}) == len(run.outcomes) == 1_600
+    assert [event.endpoint for event in run.events if isinstance(event, Narrowed)] == ["old"]
+    assert servers["new"].received < 8 * 200 / 3
+    counts: Counter[str] = Counter()
+    for each in [*run.outcomes, *(event for event in run.events if isinstance(event, Attempted))]:
+        counts[each.endpoint] += each.attempts
+    assert counts == {name: each.received for name, each in servers.items()}
+
+
+def test_a_cap_that_has_no_room_for_eight_samples_has_it_for_one() -> None:
+    """What is set aside is for what is sent: one sample, where the model gives one."""
+    server = Server(ignores_n)
+
+    def worst(request: Request) -> Amount:
+        return Amount(0.0, 50 + 7 * len(request.rows))
+
+    budget = Budget(Amount(1e9, 57 * 80), Used(), worst, lambda model, usage: Amount(0.0, usage.total_tokens or 0))
+    run = send(server, samples(100, 8), budget=budget, limit=Limit(2))
+    assert run.stop is not None
+    assert len(run.outcomes) == 80
 
 
 def test_a_choice_that_is_withheld_fails_its_sample_alone() -> None:
