@@ -56,8 +56,9 @@ class Admission:
         """How fast requests may leave, where the server has a rate."""
         self.look_again_s: float | None = None
         """When `next` may have something to send, if not now; `next` sets it."""
-        self.refused: Work | None = None
-        """The request that `next` found, and that the budget does not allow."""
+        self.refused: list[Work] = []
+        """The requests that `next` found, and that the budget does not allow."""
+        self._cheaper: Collection[Lane] = ()  # at other endpoints, where rows were left that are not allowed here
         self.bundles: Bundles | None = None
         """Takes bundles apart; `settlement` sets it."""
         self._lanes: dict[str, Lane] = {}
@@ -66,7 +67,12 @@ class Admission:
     @property
     def is_out_of_budget(self) -> bool:
         """Whether `next` found a request that the budget does not allow."""
-        return self.refused is not None
+        return bool(self.refused)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the budget allows no request here, and a cheaper endpoint that is away is waited for."""
+        return any(lane.health.pause is not None for lane in self._cheaper)
 
     @property
     def lanes(self) -> Collection[Lane]:
@@ -118,9 +124,10 @@ class Admission:
 
     def next(self, now_s: float) -> Work | None:
         """Return the request to send now; None without a slot or without a request."""
-        self.look_again_s = self.refused = None
-        if self.in_flight >= self.limit.current:
+        self.look_again_s, self.refused = None, []
+        if self.in_flight >= self.limit.current or self.is_spent:
             return None
+        self._cheaper = ()
         if self.pace.rate_per_s is not None and (opens_s := self.pace.opens_s(now_s)) is not None:
             self.look_again_s = opens_s
             return None
@@ -195,25 +202,24 @@ class Admission:
         """Set aside what a request may use; give it back when that is more than is left."""
         work.reserve = budget.reserve(work.request)
         if work.reserve is None:
-            self.refused = work
+            self.refused.append(work)
             lane.give_back(work, now_s)
         return work.reserve is not None
 
     def pass_on_refused(self, now_s: float) -> bool:
-        """Leave the request that the budget does not allow here to an endpoint where it costs less, and is allowed.
+        """Leave a request that the budget does not allow here to an endpoint where it costs less, and is allowed.
 
-        Otherwise note the least that it would have needed at any of them, for the message. Return whether it was left.
+        Otherwise note the least that it would have needed at any of them, for the message. Return whether one was left.
         """
-        work, budget = self.refused, self.budget
-        if work is None or budget is None:
-            return False
+        return any(self._pass_on(work, budget, now_s) for work in self.refused if (budget := self.budget) is not None)
+
+    def _pass_on(self, work: Work, budget: Budget, now_s: float) -> bool:
         lane, needed = self.lane(work.request.model), budget.worst(work.request)
         for sibling in open_siblings(lane):
             if not isinstance(sibling, Lane) or (its := sibling.room.budget) is None:
                 continue
             if its.has_room(work.request) and lane.backlog.take_where(lambda each: each is work):
                 leave_to(lane, work, sibling, now_s)
-                self.refused = None
                 return True
             needed = min(needed, its.worst(work.request))
         budget.refuse(needed, lacks_tokens=budget.kind == "token_cap")
@@ -222,17 +228,38 @@ class Admission:
     @property
     def can_part(self) -> bool:
         """Whether the budget does not allow a bundle: a part of it may fit."""
-        return self.refused is not None and self.bundles is not None and bool(self.refused.request.members)
+        return self.bundles is not None and any(work.request.members for work in self.refused)
 
     def part_refused(self) -> bool:
-        """Halve the bundle that the budget does not allow. Return whether there was one."""
-        work = self.refused
-        if work is None or self.bundles is None or not self.can_part:
+        """Halve a bundle that the budget does not allow. Return whether there was one."""
+        bundles = self.bundles
+        if bundles is None:
             return False
+        return any(self._part(work, bundles) for work in self.refused if work.request.members)
+
+    def _part(self, work: Work, bundles: Bundles) -> bool:
         backlog = self.lane(work.request.model).backlog
         if not backlog.take_where(lambda each: each is work):
             return False
-        for half in self.bundles.part(work):
+        for half in bundles.part(work):
             backlog.put(half, work.sent_s)
-        self.refused = None
         return True
+
+    def wait_for_cheaper(self, now_s: float) -> bool:
+        """Leave requests that the budget does not allow here to an endpoint that is away, and where it allows them.
+
+        Nothing is sent here until that is back or closed. Return whether there is one.
+        """
+        self._cheaper = [lane for work in self.refused if (lane := self._left_to(work, now_s)) is not None]
+        return bool(self._cheaper)
+
+    def _left_to(self, work: Work, now_s: float) -> Lane | None:
+        """Leave a request to an endpoint that is away and where the budget allows it; return its lane there."""
+        lane = self.lane(work.request.model)
+        for sibling in lane.siblings:
+            if not isinstance(sibling, Lane) or sibling.health.pause is None or (its := sibling.room.budget) is None:
+                continue
+            if its.has_room(work.request) and lane.backlog.take_where(lambda each: each is work):
+                leave_to(lane, work, sibling, now_s)
+                return sibling
+        return None

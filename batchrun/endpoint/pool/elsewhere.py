@@ -42,6 +42,7 @@ class Elsewhere:
     answers = 0
     usual_s = inf  # nothing is known about how long answers take there
     use, free, due_s = 1.0, 0, None  # nor about slots, and what waits for them
+    is_spent = False  # nor about money
 
     def __init__(self) -> None:
         self.is_open = False

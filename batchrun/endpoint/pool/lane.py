@@ -80,8 +80,8 @@ class Lane:
 
     @property
     def is_open(self) -> bool:
-        """Whether rows are sent: it is neither closed nor paused."""
-        return not self.is_closed and self.health.pause is None
+        """Whether rows are sent: it is neither closed nor paused, and the caps leave room."""
+        return not self.is_closed and self.health.pause is None and not self.room.is_spent
 
     @property
     def is_held_up(self) -> bool:

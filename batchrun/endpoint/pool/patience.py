@@ -56,5 +56,5 @@ class Patience:
         stop = Stop(kind=UNHEARD, message=message, exit_code=REFUSED)
         if self._is_alone:
             self._closure.stop_run(stop)
-        elif not any(each.room.is_heard and not each.is_closed for each in lane.siblings):
+        elif not any(each.room.is_heard and not (each.is_closed or each.room.is_spent) for each in lane.siblings):
             self._closure.close(lane, stop)

@@ -276,13 +276,14 @@ class Pool:
             self._finished.set()
 
     def _stop_without_budget(self) -> None:
-        """Stop when the caps allow nothing more, and nothing that is in flight can leave some of it."""
+        """Stop when the caps allow nothing more anywhere, and nothing that is in flight can leave some of it."""
         refused = [each.admission for each in self.routes if each.admission.is_out_of_budget]
         now_s, budget = self._loop.time(), refused[0].budget if refused else None
         if budget is None:
             return
         is_changed = any(each.pass_on_refused(now_s) for each in refused)
-        if is_changed or (budget.is_whole and any(each.part_refused() for each in refused)):
+        is_changed = is_changed or (budget.is_whole and any(each.part_refused() for each in refused))
+        if is_changed or any(each.wait_for_cheaper(now_s) for each in refused):
             self.wake()
         else:
             self._on_stuck(Stop(kind=budget.kind, message=budget.message, exit_code=5))

@@ -28,6 +28,10 @@ class Neighbour(Protocol):
     def free(self) -> int:
         """How many of these slots are free."""
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether the budget allows no request there, and a cheaper endpoint that is away is waited for."""
+
     def sends_at_once(self, now_s: float) -> bool:
         """Return whether a request would be sent now: there is a slot, and no rate holds it back."""
 
@@ -59,7 +63,7 @@ class Sibling(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether rows are sent there: it is neither closed nor paused."""
+        """Whether rows are sent there: it is neither closed nor paused, and the caps leave room."""
 
     @property
     def is_closed(self) -> bool:

@@ -104,7 +104,9 @@ class Sender:
     @property
     def lanes(self) -> list[LaneState]:
         """The state of each model that was asked for there."""
-        return [LaneState(each.model, each.is_closed, each.health.pause is not None) for each in self.admission.lanes]
+        admission = self.admission
+        paused = {each.model: admission.is_spent or each.health.pause is not None for each in admission.lanes}
+        return [LaneState(each.model, each.is_closed, paused[each.model]) for each in admission.lanes]
 
     @property
     def throttled(self) -> int:
@@ -119,6 +121,8 @@ class Sender:
     @property
     def trouble(self) -> str | None:
         """Why nothing is sent there, of a model or at all; None when requests are sent."""
+        if self.admission.is_spent:
+            return "the cap leaves no room for its prices"
         is_closed = self.admission.pace.is_closed(self._loop.time())
         return self._settlement.absence.reason or ("a rate was exceeded" if is_closed else None)
 

@@ -526,6 +526,58 @@ def test_a_row_that_the_cap_does_not_allow_at_a_dear_endpoint_goes_to_a_cheap_on
     assert sum(1.0 if each.endpoint == "dear" else 0.01 for each in run.outcomes) == pytest.approx(2.5, abs=0.011)
 
 
+def dear_and_cheap(cheap: Endpoint, cap_usd: float = 20.5, **settings: Any) -> Run:
+    dear = priced(1.0, cap_usd)
+    budgets = {"dear": dear, "cheap": priced(0.001, cap_usd, dear)}
+    servers = {"dear": server(10), "cheap": cheap}
+    return send_all(
+        [route(each, name, budget=budgets[name], **settings) for name, each in servers.items()], requests(400)
+    )
+
+
+def test_a_cheap_endpoint_that_is_away_is_waited_for_when_the_dear_one_has_no_room() -> None:
+    """However often it is away; no row is lost, and nothing is spun meanwhile."""
+    cheap = server(10, trouble=lambda now_s, body: refusal(503, "loading") if 1 < now_s % 400 < 300 else None)
+    run = dear_and_cheap(cheap)
+    assert run.stop is None
+    assert len({outcome.row for outcome in run.outcomes}) == len(run.outcomes) == 400
+    assert not run.failed
+    assert sum(outcome.endpoint == "dear" for outcome in run.outcomes) <= 20
+    assert run.ended_s > 300
+
+
+def test_it_is_waited_for_as_long_as_patience_lasts() -> None:
+    """Then the cap is what stops the run."""
+    cheap = server(10, trouble=lambda now_s, body: refusal(503, "loading") if now_s > 1 else None)
+    run = dear_and_cheap(cheap, policy=Policy(patience_s=600))
+    assert run.stop is not None
+    assert (run.stop.kind, run.stop.exit_code) == ("cost_cap", 5)
+    assert 600 < run.ended_s < 700
+
+
+def test_one_that_never_answered_is_waited_for_a_minute() -> None:
+    cheap = server(10, trouble=lambda now_s, body: Fault("connection", "refused", 0.01, was_sent=False))
+    run = dear_and_cheap(cheap)
+    assert run.stop is not None
+    assert (run.stop.kind, run.stop.exit_code) == ("cost_cap", 5)
+    assert 60 < run.ended_s < 120
+
+
+def test_a_model_that_the_cap_stops_does_not_keep_another_from_its_endpoint() -> None:
+    """`y` is served at the dear endpoint alone: the run ends when `x` is done, and the cap is the reason."""
+    cheap = server(10, trouble=lambda now_s, body: refusal(503, "loading") if 1 < now_s < 100 else None)
+    dear = priced(1.0, 20.5)
+    routes = [
+        route(server(10), "dear", budget=dear, serves={"x": "x", "y": "y"}),
+        route(cheap, "cheap", budget=priced(0.001, 20.5, dear), serves={"x": "x"}),
+    ]
+    run = send_all(routes, [*requests(200, "x"), *requests(200, "y")])
+    assert run.stop is not None
+    assert (run.stop.kind, run.stop.exit_code) == ("cost_cap", 5)
+    assert sum(outcome.model == "x" for outcome in run.outcomes) == 200
+    assert 0 < sum(outcome.model == "y" for outcome in run.outcomes) <= 20
+
+
 @pytest.mark.parametrize("status", [401, 402, 403])
 def test_rows_go_on_at_once_while_it_is_found_out_whether_an_endpoint_refuses_everybody(status: int) -> None:
     """The run takes no longer than the other endpoint needs; the canaries that confirm the refusal stay few."""
