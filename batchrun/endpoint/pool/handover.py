@@ -10,17 +10,19 @@ endpoint answers, the rows stay. They leave when the first endpoint is back.
 A row that changes its endpoint pays nothing, and it is not suspected any more: the others judge it by what they see.
 Only what is known about rows that may take servers down goes with them.
 
-A rejected row need not wait where another endpoint has a slot. So after its first rejection it is left to all. Later
-it stays where it was rejected, because only the same endpoint can show that it rejects the row for
-itself, for ever.
+A rejected row need not wait where another endpoint has a slot. So after its first rejection it goes there, or is left
+to all where none has one. Later it stays where it was rejected, because only the same endpoint can show that it rejects
+the row for itself, for ever.
 
 Only where another endpoint has nothing else to send does a row go there that would wait for long, because
-the server named a rate or a time. What its rejections have shown stays known at each endpoint.
+the server named a rate or a time. What its rejections have shown stays known at each endpoint. A row that failed in
+another way goes only where it never was: it pays nothing for that, and may fail everywhere for itself.
 
 A row that waits for the user's own rate of an endpoint is left to all when another endpoint has nothing else to send.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from math import inf
 
 from batchrun.endpoint.pool.apart import is_condemned
@@ -107,8 +109,29 @@ def leave_refused(lane: Lane) -> None:
         leave(lane, work)
 
 
+def leave_at_once(lane: Lane, work: Work, wait_s: float, now_s: float, *, is_closed: bool) -> None:
+    """Leave a row that was rejected for the first time to an endpoint that has a slot, or else to all.
+
+    Where it was rejected it would be taken at once if that has the most free slots. So it is not left to all where it
+    has to wait for long there.
+
+    Args:
+        lane: where it was rejected.
+        work: the row.
+        wait_s: how long it would wait there.
+        now_s: the time.
+        is_closed: whether a rate holds everything back there.
+    """
+    others = [each for each in open_siblings(lane) if isinstance(each, Lane)]
+    free = [each for each in others if each.room.sends_at_once(now_s) and each.room.free > each.backlog.again]
+    if free or (others and wait_s > _LONG_S and not is_closed):
+        leave_to(lane, work, (free or others)[0], now_s)
+    else:
+        leave(lane, work)
+
+
 def leave_rejected(lane: Lane, now_s: float, *, is_closed: bool) -> None:
-    """Leave rejected rows that would wait for long to endpoints that have slots and nothing else to send.
+    """Leave rows that would wait for long to endpoints that have slots and nothing else to send.
 
     What their rejections have shown here stays known: so a row that is rejected everywhere fails in the end.
 
@@ -123,14 +146,18 @@ def leave_rejected(lane: Lane, now_s: float, *, is_closed: bool) -> None:
     for sibling in open_siblings(lane):
         is_idle = sibling.room.sends_at_once(now_s) and (sibling.due_s or inf) > now_s
         for _ in range(sibling.room.free if is_idle else 0):
-            work = lane.backlog.take_later(after_s, lambda work: _is_rejected(lane, work))
+            work = lane.backlog.take_later(after_s, partial(_may_leave, lane, sibling))
             if work is None:
                 return
             leave_to(lane, work, sibling, now_s, keeps_doubt=True)
 
 
-def _is_rejected(lane: Lane, work: Work) -> bool:
-    return bool(work.kind) and EFFECTS[work.kind].row is ForRow.AGAIN_FREE and not lane.apart.suspects(work)
+def _may_leave(lane: Lane, sibling: Sibling, work: Work) -> bool:
+    if not work.kind or lane.apart.suspects(work):
+        return False
+    if EFFECTS[work.kind].row is ForRow.AGAIN_FREE:
+        return True
+    return isinstance(sibling, Lane) and all(endpoint != sibling.endpoint for endpoint, *_ in work.elsewhere)
 
 
 def leave_all(lane: Lane) -> Iterable[Work]:

@@ -14,7 +14,7 @@ from batchrun.endpoint.pool.bundles import Bundles, judge_bundle
 from batchrun.endpoint.pool.closure import Closure
 from batchrun.endpoint.pool.evidence import Evidence
 from batchrun.endpoint.pool.fallback import Fallbacks
-from batchrun.endpoint.pool.handover import end_everywhere, leave, leave_to, leave_waiting, open_siblings
+from batchrun.endpoint.pool.handover import end_everywhere, leave, leave_at_once, leave_to, leave_waiting, open_siblings
 from batchrun.endpoint.pool.lane import Lane
 from batchrun.endpoint.pool.outcomes import kept, outcome_of
 from batchrun.endpoint.pool.patience import Patience
@@ -280,7 +280,7 @@ class Settlement:
         wait_s = self._waits.wait_s(work, effect, now_s, is_alone=lane.rejections.is_known(work))
         is_held = work in lane.health.refusals or work.spent + lane.health.suspicion(work) >= work.allowed
         if effect.row is ForRow.AGAIN_FREE and work.throttled == 1 and open_siblings(lane):
-            leave(lane, work)  # another endpoint may have a slot
+            leave_at_once(lane, work, wait_s, now_s, is_closed=self._admission.pace.is_closed(now_s))
         elif lane.is_closed or not is_held:
             self._put(lane, work, now_s + wait_s)
         else:

@@ -1,6 +1,7 @@
 """Several endpoints, through the real pool on the virtual clock: each is kept full, and no row is lost or doubled."""
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -400,6 +401,47 @@ def test_a_row_that_is_rejected_for_long_goes_to_an_endpoint_that_has_nothing_el
     assert max(each.throttled for each in run.outcomes) >= 2
     assert run.ended_s < 60
     assert limited.received - limited.accepted < 10
+
+
+ADVICE = [(429, "Too many requests"), (429, "Rate limit reached"), (500, "oops"), (503, "busy"), (529, "overloaded")]
+
+
+@pytest.mark.parametrize(("status", "words"), ADVICE)
+@pytest.mark.parametrize("rows", [60, 1_000])
+def test_a_row_does_not_wait_for_the_time_that_an_endpoint_named_where_another_has_room(
+    status: int, words: str, rows: int
+) -> None:
+    """Nor is it sent there again before that time."""
+    until_s: dict[bytes, float] = {}
+    chance, early = random.Random(3), list[bytes]()
+
+    def busy(now_s: float, body: bytes) -> Reply | None:
+        if now_s < until_s.get(body, 0.0) and body != CANARY:
+            early.append(body)
+        if chance.random() > 0.2:
+            return None
+        until_s[body] = now_s + 20
+        return refusal(status, words, retry_after="20")
+
+    servers = {"busy": server(20, trouble=busy), "idle": server(100)}
+    run = send_all([route(each, name) for name, each in servers.items()], rows)
+    assert len(answered_by(run)) == 2
+    assert len(run.outcomes) == rows
+    assert run.ended_s < 10
+    assert not early
+
+
+def test_a_row_that_fails_everywhere_fails_in_the_end_whatever_times_are_named() -> None:
+    """It goes once to an endpoint where it never was, and then pays for its failures."""
+
+    def trouble(now_s: float, body: bytes) -> Reply | None:
+        return refusal(500, "oops", retry_after="20") if body == b"row-5" else None
+
+    servers = {"a": server(20, trouble=trouble), "b": server(20, trouble=trouble)}
+    run = send_all([route(each, name) for name, each in servers.items()], 60)
+    assert [outcome.row for outcome in run.failed] == [5]
+    assert run.failed[0].attempts <= 10
+    assert run.ended_s < 150
 
 
 def test_a_row_that_every_endpoint_rejects_for_itself_fails_in_the_end() -> None:
