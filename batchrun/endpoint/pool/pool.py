@@ -282,8 +282,9 @@ class Pool:
         if budget is None:
             return
         is_changed = any(each.pass_on_refused(now_s) for each in refused)
-        is_changed = is_changed or (budget.is_whole and any(each.part_refused() for each in refused))
-        if is_changed or any(each.wait_for_cheaper(now_s) for each in refused):
+        if budget.is_whole and not is_changed:  # otherwise other processes may have more
+            is_changed = any(each.part_refused() or each.wait_for_cheaper(now_s) for each in refused)
+        if is_changed:
             self.wake()
         else:
             self._on_stuck(Stop(kind=budget.kind, message=budget.message, exit_code=5))
