@@ -32,7 +32,12 @@ def setting_text(seconds: float) -> str:
 
 
 def stop_text(at_s: float, now_s: float) -> str:
-    """Return when a run will stop, such as `stops at 17:42 tomorrow, in 23 h 55 min`.
+    """Return when a run will stop, such as `stops at 17:42 tomorrow, in 23 h 55 min`; see `when_text`."""
+    return f"stops at {when_text(at_s, now_s)}"
+
+
+def when_text(at_s: float, now_s: float) -> str:
+    """Return a time to come, such as `17:42 tomorrow, in 23 h 55 min`; of one that has passed only when it was.
 
     Args:
         at_s: Unix time.
@@ -40,7 +45,8 @@ def stop_text(at_s: float, now_s: float) -> str:
     """
     at, today = datetime.fromtimestamp(at_s), datetime.fromtimestamp(now_s).date()
     days = {today: "", today + timedelta(days=1): " tomorrow"}
-    return f"stops at {at:%H:%M}{days.get(at.date(), f' on {at:%Y-%m-%d}')}, in {duration_text(at_s - now_s)}"
+    left = f", in {duration_text(at_s - now_s)}" if at_s > now_s else ""
+    return f"{at:%H:%M}{days.get(at.date(), f' on {at:%Y-%m-%d}')}{left}"
 
 
 def _shown_at(day: date, clock_time: time) -> Iterator[float]:

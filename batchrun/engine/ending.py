@@ -31,14 +31,14 @@ def ended_by(stop: Stop | None) -> str:
     return "quota" if stop.kind == "quota_exhausted" else "outage"
 
 
-def with_drained(stop: Stop | None, drained: tuple[int, int]) -> Stop | None:
+def with_drained(stop: Stop | None, drained: tuple[int, int] | None) -> Stop | None:
     """Return why a run stopped; if it was interrupted, with what became of the requests that were in flight.
 
     Args:
         stop: the reason.
-        drained: how many were in flight then, and how many of these got no answer.
+        drained: how many were in flight then, and how many of these got no answer; None where batches were sent.
     """
-    if stop is None or stop.kind != "interrupted":
+    if stop is None or stop.kind != "interrupted" or drained is None:
         return stop
     in_flight, unanswered = drained
     kept = "the answers in flight were kept" if in_flight else "nothing was in flight"

@@ -260,7 +260,7 @@ class Watch:
             unwanted=self._unwanted(),
             endpoints=endpoint_figures(pool),
             workers=worker_figures(pool),
-            batches=pool.batches if isinstance(pool, Overview) else (),
+            batches=pool.batches if isinstance(pool, Overview) and not pool.is_resting else None,
         )
 
 

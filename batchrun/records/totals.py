@@ -175,8 +175,8 @@ class Figures(NamedTuple):
     """Each endpoint; empty where there is one."""
     workers: tuple[WorkerFigures, ...] = ()
     """Each worker; empty where this process sends."""
-    batches: tuple[BatchFigures, ...] = ()
-    """Each batch that is not collected; empty where requests are sent one by one."""
+    batches: tuple[BatchFigures, ...] | None = None
+    """Each batch that is not collected; None where requests are sent one by one."""
 
 
 class LaneState(NamedTuple):

@@ -10,9 +10,11 @@ def batches_text(batches: Sequence[BatchFigures], now_ms: int) -> str:
     """Return what is under way: states, what is answered, and how long until the first batch expires.
 
     Args:
-        batches: that are not collected, at least one.
+        batches: that are not collected.
         now_ms: Unix time.
     """
+    if not batches:
+        return "no batch under way"
     states: dict[str, int] = {}
     for each in batches:
         states[each.status] = states.get(each.status, 0) + 1

@@ -125,7 +125,7 @@ def _parts(figures: Figures, now_ms: int, noun: str = "") -> Iterator[_Part]:
 
 def _flight(figures: Figures, now_ms: int) -> str:
     """Return what is under way: batches, or requests."""
-    if figures.batches:
+    if figures.batches is not None:
         return batches_text(figures.batches, now_ms)
     return f"{figures.in_flight}/{figures.limit} in flight"
 

@@ -10,6 +10,7 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.history import Ended, ExecutionTimes
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import RunDirectoryError
+from batchrun.job.endpoint import BATCH
 from batchrun.job.judging import JUDGE
 from batchrun.prompts.count import output_rows, rows_left
 from batchrun.records import ENDED, EndpointFigures, Figures, ModelTotals, RowCount, WorkerFigures, summed
@@ -188,6 +189,7 @@ def figures_of(directory: Path) -> Figures:
         recorded = recorded_in(checkpoint, is_running=has_process)
         waiting = checkpoint.fact(facts.WAITING) or 0
         cost_usd, cap_usd = _cost_and_cap(checkpoint)
+        batches = open_batches(recorded.batches) or (() if not in_flight and _is_by_batch(checkpoint) else None)
     pauses = recorded.executions[-1].open_pauses if has_process and recorded.executions else ()
     models = {model for model in totals if model}.union(each.model for each in pauses)
     sums, is_of_several = summed(totals.values()), len(models) > 1
@@ -211,8 +213,15 @@ def figures_of(directory: Path) -> Figures:
         unwanted=recorded.unwanted,
         endpoints=recorded.endpoints,
         workers=tuple(each for each in recorded.workers if not each.has_ended),
-        batches=open_batches(recorded.batches),
+        batches=batches,
     )
+
+
+def _is_by_batch(checkpoint: Checkpoint) -> bool:
+    """Return whether the job of a run is sent in batches, as far as it was recorded."""
+    with suppress(RunDirectoryError):
+        return stored_job(checkpoint).endpoint.via == BATCH
+    return False
 
 
 def _cost_and_cap(checkpoint: Checkpoint) -> tuple[float | None, float | None]:

@@ -11,6 +11,9 @@ import pytest
 from harness.prompts import write_prompts
 from harness.serving import answering
 
+from batchrun.report.progress import line_text
+from batchrun.results.state import figures_of
+
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 MANY = [f"Weng earns ${number} an hour. How much in a day?" for number in range(40)]
 BY_BATCH = ("in.jsonl", "--via", "batch")
@@ -212,6 +215,7 @@ def test_what_no_batch_has_answered_in_time_is_sent_as_ordinary_requests(
     write_prompts(*MANY)
     finished = batchrun("run", write_job(endpoint), "--rest-by", "06:00")
     assert finished.code == 0, finished.stderr
+    assert ", in 1.0 s, is sent as ordinary requests, at the usual price" in finished.stderr
     ways = [row["endpoint"].endswith("(batch)") for row in rows()]
     assert 0 < sum(ways) < 40
     assert books(endpoint)["by_status"] == {"cancelled": 1}
@@ -234,6 +238,7 @@ def test_an_interrupted_run_leaves_its_batches_and_the_same_command_collects_the
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "1 batch with 40 requests goes on at the provider" in stderr
+    assert "in flight" not in stderr
     assert books(endpoint)["by_status"] == {"in_progress": 1}
     for flags, cure in ((["in.jsonl"], "--via batch"), ([*BY_BATCH, "--restart"], "--cancel")):
         refused = run(*flags)
@@ -249,6 +254,29 @@ def test_an_interrupted_run_leaves_its_batches_and_the_same_command_collects_the
     assert run(*BY_BATCH).code == 0
     assert books(endpoint)["created"] == 1
     assert_bought_once(endpoint)
+
+
+def test_watch_and_the_log_show_batches_and_no_requests_in_flight(spawn: Any, endpoint: Any) -> None:
+    endpoint.change(batch_lines_per_s=2)
+    write_prompts(*MANY)
+    process = spawn("run", *BY_BATCH, "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
+    endpoint.wait(lambda: "1 in progress" in line_text(figures_of(Path("out")), 0))
+    watcher = spawn("watch", "out")
+    first = watcher.stderr.readline()
+    endpoint.change(batch_lines_per_s=None)
+    _, log = process.communicate(timeout=30)
+    _, shown = watcher.communicate(timeout=30)
+    assert "done      40 of 40 rows completed" in shown
+    assert " · 1 batch: 1 in progress, " in first
+    assert "in flight" not in log + first + shown
+    assert " · no batch under way · " in line_text(figures_of(Path("out")), 0)
+
+
+def test_a_run_with_nothing_to_send_announces_nothing(run: Any, endpoint: Any) -> None:
+    write_prompts("a")
+    assert "sending in batches" in run(*BY_BATCH).stderr
+    assert "sending in batches" not in run(*BY_BATCH, "--rest-by", "06:00").stderr
 
 
 def test_cancel_ends_the_batches_and_keeps_what_they_answered(run: Any, spawn: Any, endpoint: Any) -> None:

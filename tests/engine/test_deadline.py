@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from batchrun.engine.deadline import next_time_s, stop_text
+from batchrun.engine.deadline import next_time_s, stop_text, when_text
 
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
 NEW_YORK = "EST5EDT,M3.2.0,M11.1.0"
@@ -71,3 +71,5 @@ def test_the_stop_is_announced_with_its_day(monkeypatch: pytest.MonkeyPatch, at:
     time.tzset()
     now_s = datetime.fromisoformat("2026-06-01T17:47:00+00:00").timestamp()
     assert stop_text(datetime.fromisoformat(at).timestamp(), now_s) == shown
+    passed_s = datetime.fromisoformat("2026-06-01T06:00:00+00:00").timestamp()
+    assert when_text(passed_s, now_s) == "06:00"

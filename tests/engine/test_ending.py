@@ -64,3 +64,9 @@ def test_the_message_of_an_interrupted_run_has_what_became_of_its_requests_in_fl
 def test_other_stops_keep_their_message() -> None:
     stop = Stop(kind="deadline", message="m; c", exit_code=5)
     assert with_drained(stop, (5, 2)) is stop
+
+
+def test_a_run_by_batches_has_no_requests_in_flight_to_report() -> None:
+    """Its message has the batches that go on."""
+    stop = Stop(kind="interrupted", message="Ctrl-C; 1 batch goes on at the provider", exit_code=130)
+    assert with_drained(stop, None) is stop

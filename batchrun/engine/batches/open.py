@@ -55,10 +55,10 @@ def refuse_to_leave(
         cure = "add --via batch to collect what they answer, or --via batch --cancel to end them first"
         raise JobError(f"{job.run_directory}: {text}; {cure}")
     if was_simulated is not None and was_simulated != simulated:
-        kind = "the simulator" if was_simulated else "the provider, not at the simulator"
-        raise JobError(f"{job.run_directory}: {text}, at {kind}; use another -o DIR")
+        kind = "which was the simulator" if was_simulated else "which the simulator is not"
+        raise JobError(f"{job.run_directory}: {text}, {kind}; use another -o DIR")
     if account is not None and not simulated and account != account_of(job.endpoint):
-        raise JobError(f"{job.run_directory}: {text}, {_elsewhere(account, job.endpoint)}")
+        raise JobError(f"{job.run_directory}: {text} {_elsewhere(account, job.endpoint)}")
 
 
 def _elsewhere(account: str, endpoint: Endpoint) -> str:
@@ -68,7 +68,7 @@ def _elsewhere(account: str, endpoint: Endpoint) -> str:
     place = f"{url} ({apart})" if apart else url
     same = f"--base-url {url}" if url != endpoint.base_url else "the project and the key of before"
     return (
-        f"{place}, which is another endpoint; run the same command with {same} to collect what they answer, "
+        f"{place}, and this command sends elsewhere; run it with {same} to collect what they answer, "
         "with --cancel too to end them first"
     )
 

@@ -154,9 +154,12 @@ class Overview(ABC):
         return self.rest.probe_in_s if self.is_resting else None
 
     @property
-    def drained(self) -> tuple[int, int]:
-        """How many requests were in flight when it was stopped, and how many of these have no outcome."""
-        return self.rest.drained
+    def drained(self) -> tuple[int, int] | None:
+        """How many requests were in flight when it was stopped, and how many of these have no outcome.
+
+        None where batches were sent: the reason of the stop has them.
+        """
+        return self.rest.drained if self.is_resting else None
 
     def drain_s(self, timeout_s: float, *, is_stream: bool) -> float:
         """Return how long a run that is stopped now waits at most."""

@@ -23,6 +23,7 @@ from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.batches.courier import Delivered, Shipment
 from batchrun.engine.batches.draft import input_file, remove_folder
+from batchrun.engine.batches.notices import Notices
 from batchrun.engine.batches.open import account_of, as_it_is_at
 from batchrun.engine.batches.overview import Overview
 from batchrun.engine.batches.parts import Parts, parts_for
@@ -107,9 +108,8 @@ class BatchPool(Overview):
     async def _carry_out(self, batches: AsyncIterator[Sequence[Request]]) -> Stop | None:
         self._log.open()
         await self._log.committed()
-        if not self._prepared.cancels:
-            self._say(self._parts.note)
         at_s = rest_at_s(self._job.limits.rest_by, self._store)
+        self._notices = Notices(self._say, at_s, time.time)
         try:
             async with self._parts.client, asyncio.TaskGroup() as group:
                 self._group = group
@@ -206,13 +206,17 @@ class BatchPool(Overview):
             elif row.step != COLLECTED:
                 if self._budget is not None:
                     self._budget.hold(Amount(row.reserved_usd, row.reserved_tokens), is_begun=True)
-                self._ready(row, 0.0)
+                self._carry_on(row, 0.0)
         await self._log.committed()
         self._had_any = bool(self._shipments)
-        if self._had_any:
-            self._say(f"going on with {counted(len(self._shipments), 'batch', 'batches')} of earlier executions")
+        self._notices.going_on(len(self._shipments), is_ending=self._is_ending)
 
     def _ready(self, row: BatchRow, tokens: float) -> None:
+        """Take a new batch."""
+        self._notices.new_batch(self._parts.note)
+        self._carry_on(row, tokens)
+
+    def _carry_on(self, row: BatchRow, tokens: float) -> None:
         shipment = self._shipments[row.id] = Shipment(row, tokens, is_cancelled=self._is_ending)
         self.rows[row.id] = row
         self._group.create_task(self._carry(shipment))

@@ -1,0 +1,59 @@
+"""Announces batches when the first of them is on its way. Pure."""
+
+from collections.abc import Callable
+
+from batchrun.engine.deadline import when_text
+from batchrun.report.texts import counted
+
+
+class Notices:
+    """Says each notice once, and none where nothing is sent."""
+
+    def __init__(self, say: Callable[[str], None], rest_at_s: float | None, now_s: Callable[[], float]) -> None:
+        """Begin.
+
+        Args:
+            say: prints a line.
+            rest_at_s: when ordinary requests take over, as a Unix time; None: never.
+            now_s: returns the Unix time.
+        """
+        self._say, self._rest_at_s, self._now_s = say, rest_at_s, now_s
+        self._has_note = self._has_rest = False
+
+    def going_on(self, count: int, *, is_ending: bool) -> None:
+        """Announce batches that earlier executions have left.
+
+        Args:
+            count: how many there are.
+            is_ending: whether they are cancelled now.
+        """
+        if count:
+            self._say(f"going on with {counted(count, 'batch', 'batches')} of earlier executions")
+        if count and not is_ending:
+            self._rest()
+
+    def new_batch(self, note: str) -> None:
+        """Announce the first new batch.
+
+        Args:
+            note: on how they are sent.
+        """
+        if not self._has_note:
+            self._has_note = True
+            self._say(note)
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._rest_at_s is not None and self._rest_at_s > self._now_s() and not self._has_rest:
+            self._has_rest = True
+            self._say(rest_text(self._rest_at_s, self._now_s()))
+
+
+def rest_text(at_s: float, now_s: float) -> str:
+    """Return when ordinary requests take over, for people: a time of day that has passed today means tomorrow's.
+
+    Args:
+        at_s: Unix time.
+        now_s: Unix time.
+    """
+    return f"what no batch has answered by {when_text(at_s, now_s)}, is sent as ordinary requests, at the usual price"
