@@ -1,6 +1,6 @@
 """The parts of a pool of batches, put together for one job."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from batchrun.checkpoint import facts
@@ -13,7 +13,7 @@ from batchrun.engine.batches.closed_models import ClosedModels
 from batchrun.engine.batches.collection import Collector
 from batchrun.engine.batches.courier import Courier
 from batchrun.engine.batches.overview import BatchRoute
-from batchrun.engine.batches.planner import Planner
+from batchrun.engine.batches.planner import Planner, Traffic
 from batchrun.engine.batches.provider import Provider
 from batchrun.engine.contact import Contact
 from batchrun.engine.links import Links
@@ -29,8 +29,7 @@ def _planner(
     prepared: Prepared,
     name: str,
     put: Callable[[Outcome], None],
-    ready: Callable[[BatchRow, float], None],
-    room: Callable[[], Awaitable[None]],
+    traffic: Traffic,
     closed: Collection[str],
 ) -> Planner:
     endpoint = prepared.job.endpoints[name]
@@ -43,8 +42,7 @@ def _planner(
         budget=prepared.budget,
         endpoint=name,
         put=put,
-        ready=ready,
-        room=room,
+        traffic=traffic,
         closed=closed,
     )
 
@@ -98,9 +96,7 @@ def parts_for(
     links: Links,
     put: Callable[[Outcome], None],
     on_event: Callable[[Event], None],
-    *,
-    ready: Callable[[BatchRow, float], None],
-    room: Callable[[], Awaitable[None]],
+    traffic: Traffic,
 ) -> Parts:
     """Put the parts together.
 
@@ -109,8 +105,7 @@ def parts_for(
         links: with the only endpoint.
         put: takes outcomes.
         on_event: takes pauses.
-        ready: see `Planner`.
-        room: see `Planner`.
+        traffic: takes batches.
     """
     job, store = prepared.job, prepared.store
     [(name, link)] = links.links.items()
@@ -140,5 +135,5 @@ def parts_for(
         run=store.fact(facts.IDENTITY) or "",
         say=prepared.progress.say,
     )
-    planner = _planner(prepared, name, put, ready, room, closed.stops)
+    planner = _planner(prepared, name, put, traffic, closed.stops)
     return Parts(client=client, contact=link.contact, courier=courier, planner=planner, route=route, closed=closed)

@@ -3,9 +3,10 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from batchrun.checkpoint.batch_tables import BatchRow, LineRow
 from batchrun.checkpoint.batches import BatchLog
@@ -17,6 +18,33 @@ from batchrun.engine.batches.draft import Draft
 from batchrun.job.via import KINDS
 from batchrun.prompts.size import expected_tokens
 from batchrun.records import Outcome, Request
+
+_LEAST_SHARE = 1 / 10
+"""Of the requests that are under way, how many a batch must have that is sent because the caps allow no larger one.
+Each batch takes hours: hundreds of small ones would, one behind the other, take weeks."""
+
+
+class Traffic(Protocol):
+    """Takes batches, and knows those that are under way."""
+
+    def ready(self, row: BatchRow, tokens: float) -> None:
+        """Take a batch that is written and noted, and about how many tokens its prompts have."""
+
+    async def room(self) -> None:
+        """Wait until a batch has freed some of what the caps allow; raise `Halted` where none can."""
+
+    def under_way(self) -> int:
+        """Return how many requests are in batches that will free some."""
+
+
+def is_worth_sending(requests: int, under_way: int) -> bool:
+    """Return whether a batch is sent that the caps allow to grow no further.
+
+    Args:
+        requests: it has so far.
+        under_way: how many requests other batches have that will give money back when they have ended.
+    """
+    return requests > 0 and requests >= _LEAST_SHARE * under_way
 
 
 @dataclass(kw_only=True)
@@ -31,10 +59,7 @@ class Planner:
     budget: Budget | None
     endpoint: str
     put: Callable[[Outcome], None]
-    ready: Callable[[BatchRow, float], None]
-    """Takes a batch that is written and noted, and about how many tokens its prompts have."""
-    room: Callable[[], Awaitable[None]]
-    """Waits until a batch in flight has freed some of what the caps allow; raises `Halted` where none can."""
+    traffic: Traffic
     closed: Collection[str]
     """Models that nothing more is sent to."""
     number: int = 0
@@ -57,7 +82,7 @@ class Planner:
                 await self._close(draft)
         finally:
             for draft in self._drafts.values():
-                draft.abandon()
+                self._abandon(draft)
             self._drafts.clear()
         return planned
 
@@ -81,14 +106,23 @@ class Planner:
         if self.budget is not None:
             worst = self.budget.worst(request)
             while not self.budget.hold(worst):
-                if self._drafts:
-                    for each in list(self._drafts.values()):
-                        await self._close(each)
-                else:
-                    await self.room()
+                await self._make_room()
             draft = await self._draft(request)
             text = draft.text_of(request, line, self.its_model(request.model))
         draft.add(request, line, text, worst, tokens)
+
+    async def _make_room(self) -> None:
+        """Send the drafts that are worth it; where none is, wait for what batches under way free, and go on with them.
+
+        Raises:
+            Halted: no batch is under way, and the caps do not allow one more request.
+        """
+        under_way = self.traffic.under_way()
+        worth = [each for each in self._drafts.values() if is_worth_sending(each.requests, under_way)]
+        for each in worth:
+            await self._close(each)
+        if not worth:
+            await self.traffic.room()
 
     def _is_full(self, draft: Draft, text: bytes, tokens: float) -> bool:
         if not draft.requests:
@@ -110,13 +144,18 @@ class Planner:
     async def _close(self, draft: Draft) -> None:
         del self._drafts[draft.model, draft.kind]
         if not draft.requests:
-            draft.abandon()
-            self.log.put_back(draft.number)
-            draft.path.unlink(missing_ok=True)
+            self._abandon(draft)
             return
         row = await asyncio.to_thread(draft.close)
         await self.log.committed()
-        self.ready(row, draft.tokens)
+        self.traffic.ready(row, draft.tokens)
+
+    def _abandon(self, draft: Draft) -> None:
+        """Leave a batch uncompleted: the next execution forgets it, unless there is nothing to forget."""
+        draft.abandon()
+        if not draft.requests:
+            self.log.put_back(draft.number)
+            draft.path.unlink(missing_ok=True)
 
     def _refuse(self, request: Request, line: LineRow | None, message: str) -> None:
         """Settle a request that no batch takes."""

@@ -64,9 +64,7 @@ class BatchPool(Overview):
         self._job, self._store, self._prepared = prepared.job, prepared.store, prepared
         self._budget, self._listeners, self._feed = prepared.budget, listeners, feed
         self._log, self._say = prepared.store.batches, prepared.progress.say
-        self._parts: Parts = parts_for(
-            prepared, links, self._put, listeners.on_event, ready=self._ready, room=self._room
-        )
+        self._parts: Parts = parts_for(prepared, links, self._put, listeners.on_event, self)
         super().__init__(self._parts.route, rest)
         self._shipments: dict[int, Shipment] = {}
         self._uploads = asyncio.Semaphore(_UPLOADS)
@@ -183,12 +181,16 @@ class BatchPool(Overview):
         self._changed.clear()
         await self._changed.wait()
 
-    async def _room(self) -> None:
-        """Wait until a batch has freed some of what the caps allow."""
+    async def room(self) -> None:
+        """Wait until a batch has freed some of what the caps allow; raise `Halted` where none can."""
         if not self._shipments:
             assert self._budget is not None
             raise Halted(Stop(kind=self._budget.kind, message=self._budget.message, exit_code=5))
         await self._change()
+
+    def under_way(self) -> int:
+        """Return how many requests are in batches that will free some."""
+        return sum(each.row.requests for each in self._shipments.values())
 
     # Batches.
 
@@ -211,7 +213,7 @@ class BatchPool(Overview):
         self._had_any = bool(self._shipments)
         self._notices.going_on(len(self._shipments), is_ending=self._is_ending)
 
-    def _ready(self, row: BatchRow, tokens: float) -> None:
+    def ready(self, row: BatchRow, tokens: float) -> None:
         """Take a new batch."""
         self._notices.new_batch(self._parts.note)
         self._carry_on(row, tokens)
