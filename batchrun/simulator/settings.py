@@ -203,6 +203,9 @@ class Settings:
     batch_list_lag_s: float = _setting(
         0.0, _number(0), "Batches", "seconds from the creation of a batch until lists have it"
     )
+    batch_accounts: bool = _setting(
+        False, _SWITCH, "Batches", "each key is an account, which sees only its own files and batches"
+    )
     seed: int = _setting(0, _number(0, whole=True), "Answers", "same seed and request: same answer, same faults")
     answer_tokens: int = _setting(24, _number(1, whole=True), "Answers", "about how long an answer is, in tokens")
     embedding_dimensions: int = _setting(64, _number(1, whole=True), "Answers", "how many numbers an embedding has")

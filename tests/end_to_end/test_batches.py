@@ -417,3 +417,49 @@ def test_what_is_refused_is_not_reported_as_left(run: Any, endpoint: Any) -> Non
     assert finished.code == 4
     assert "at the provider" not in finished.stderr
     assert state()["batches"]["open"] == []
+
+
+def left_by_another_key(endpoint: Any, spawn: Any, monkeypatch: Any, **changes: Any) -> None:
+    """Leave a batch at the provider, and have another key in its variable."""
+    endpoint.change(batch_lines_per_s=2, **changes)
+    write_prompts(*MANY)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-first")
+    process = spawn("run", *BY_BATCH, "-m", MODEL, "-o", "out", "--base-url", endpoint.base_url)
+    endpoint.wait(lambda: books(endpoint)["answered"] > 0)
+    process.kill()
+    process.communicate()
+    endpoint.change(batch_lines_per_s=None)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-second")
+
+
+def test_another_account_does_not_take_batches_to_be_deleted(
+    run: Any, spawn: Any, endpoint: Any, monkeypatch: Any
+) -> None:
+    """At the same URL, by the same variable: its 404 would have their rows bought twice."""
+    left_by_another_key(endpoint, spawn, monkeypatch, batch_accounts=True)
+    for _ in range(2):
+        refused = run(*BY_BATCH)
+        assert refused.code == 4
+        assert "1 batch with 40 requests cannot be seen with this key" in refused.stderr
+    assert books(endpoint)["created"] == 1
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-first")
+    assert run(*BY_BATCH).code == 0
+    assert books(endpoint)["created"] == 1
+    assert_bought_once(endpoint)
+
+
+def test_what_another_account_has_can_be_given_up(run: Any, spawn: Any, endpoint: Any, monkeypatch: Any) -> None:
+    left_by_another_key(endpoint, spawn, monkeypatch, batch_accounts=True)
+    finished = run(*BY_BATCH, "--cancel")
+    assert finished.code == 5
+    assert "is gone; its rows are sent again" in finished.stderr
+    assert run(*BY_BATCH).code == 0
+    assert state()["completed"] == 40
+    assert books(endpoint)["created"] == 2
+
+
+def test_a_new_key_of_the_same_account_goes_on(run: Any, spawn: Any, endpoint: Any, monkeypatch: Any) -> None:
+    left_by_another_key(endpoint, spawn, monkeypatch)
+    assert run(*BY_BATCH).code == 0
+    assert books(endpoint)["created"] == 1
+    assert_bought_once(endpoint)

@@ -111,6 +111,16 @@ class Courier:
                 if shipment.refused is not None or shipment.is_too_large:
                     break
 
+    async def is_seen(self, row: BatchRow) -> bool:
+        """Return whether the provider has a batch that was created, or may have been."""
+        if row.name is None:
+            return await self._found(row, (row.created_at_ms or 0) / 1000 + LISTED_AFTER_S) is not None
+        try:
+            await self.provider.retrieve(row.name)
+        except Gone:
+            return False
+        return True
+
     async def fetch(self, shipment: Shipment) -> Delivered:
         """Look after a batch until it has ended, and collect it.
 

@@ -18,15 +18,18 @@ def account_of(endpoint: Endpoint) -> str:
     return endpoint.identity if project == endpoint.project else f"{endpoint.identity}&project={project}"
 
 
-def as_it_is_at(account: str, before: str | None, rows: Iterable[BatchRow]) -> list[BatchRow]:
+def as_it_is_at(
+    account: str, before: str | None, rows: Iterable[BatchRow], *, is_other_key: bool = False
+) -> list[BatchRow]:
     """Return batches as they are at an account: a file that was uploaded elsewhere is uploaded again.
 
     Args:
         account: that is sent to now; see `account_of`.
         before: the account of these batches; None where that was not recorded.
         rows: none of which is under way elsewhere.
+        is_other_key: whether another key has uploaded these files.
     """
-    if before in (None, account):
+    if before in (None, account) and not is_other_key:
         return list(rows)
     return [row._replace(step=WRITTEN, file=None) if row.step == UPLOADED else row for row in rows]
 

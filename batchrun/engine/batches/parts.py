@@ -13,6 +13,7 @@ from batchrun.engine.batches.closed_models import ClosedModels
 from batchrun.engine.batches.collection import Collector
 from batchrun.engine.batches.courier import Courier
 from batchrun.engine.batches.overview import BatchRoute
+from batchrun.engine.batches.owner import Owner
 from batchrun.engine.batches.planner import Planner, Traffic
 from batchrun.engine.batches.provider import Provider
 from batchrun.engine.contact import Contact
@@ -66,6 +67,7 @@ class Parts:
     planner: Planner
     route: BatchRoute
     closed: ClosedModels
+    owner: Owner
 
     @property
     def note(self) -> str:
@@ -136,4 +138,12 @@ def parts_for(
         say=prepared.progress.say,
     )
     planner = _planner(prepared, name, put, traffic, closed.stops)
-    return Parts(client=client, contact=link.contact, courier=courier, planner=planner, route=route, closed=closed)
+    return Parts(
+        client=client,
+        contact=link.contact,
+        courier=courier,
+        planner=planner,
+        route=route,
+        closed=closed,
+        owner=Owner(prepared.access[name], store),
+    )

@@ -15,16 +15,15 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
-from batchrun.checkpoint import facts
-from batchrun.checkpoint.batch_tables import COLLECTED, WRITING, WRITTEN, BatchRow
+from batchrun.checkpoint.batch_tables import WRITTEN, BatchRow
 from batchrun.endpoint.batches.providers import Most
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.batches.courier import Delivered, Shipment
-from batchrun.engine.batches.draft import input_file, remove_folder
+from batchrun.engine.batches.draft import remove_folder
+from batchrun.engine.batches.left_over import left_over
 from batchrun.engine.batches.notices import Notices
-from batchrun.engine.batches.open import account_of, as_it_is_at
 from batchrun.engine.batches.overview import Overview
 from batchrun.engine.batches.parts import Parts, parts_for
 from batchrun.engine.batches.provider import Halted
@@ -196,20 +195,10 @@ class BatchPool(Overview):
 
     async def _take_up(self) -> None:
         """Go on with the batches of earlier executions."""
-        rows = await asyncio.to_thread(self._log.batches)
-        self._parts.planner.number = max((row.id for row in rows), default=0)
-        before, account = self._store.fact(facts.BATCHES_AT), account_of(self._job.endpoint)
-        self._store.set_fact(facts.BATCHES_AT, account)
-        for row in as_it_is_at(account, before, rows):
-            path = input_file(self._job.run_directory, row.id)
-            if row.step == WRITING or (row.step == WRITTEN and not path.exists()):
-                self._log.put_back(row.id)
-                path.unlink(missing_ok=True)
-            elif row.step != COLLECTED:
-                if self._budget is not None:
-                    self._budget.hold(Amount(row.reserved_usd, row.reserved_tokens), is_begun=True)
-                self._carry_on(row, 0.0)
-        await self._log.committed()
+        for row in await left_over(self._job, self._store, self._parts, is_ending=self._is_ending):
+            if self._budget is not None:
+                self._budget.hold(Amount(row.reserved_usd, row.reserved_tokens), is_begun=True)
+            self._carry_on(row, 0.0)
         self._had_any = bool(self._shipments)
         self._notices.going_on(len(self._shipments), is_ending=self._is_ending)
 

@@ -25,6 +25,8 @@ class Batch:
     metadata: dict[str, str] | None
     created_s: float
     expires_s: float
+    owner: str = ""
+    """Account that it belongs to, as do its files."""
     id: str = field(default_factory=lambda: f"batch_{uuid4().hex}")
     status: str = "validating"
     model: str = ""

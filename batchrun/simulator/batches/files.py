@@ -22,6 +22,8 @@ class File:
     purpose: str
     content: bytes
     created_at: int
+    owner: str
+    """Account that it belongs to."""
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -45,26 +47,27 @@ class Files:
     def __init__(self) -> None:
         self._files: dict[str, File] = {}
 
-    def add(self, name: str, purpose: str, content: bytes) -> File:
-        """Keep a file."""
-        file = File(f"file-{uuid4().hex}", name, purpose, content, int(time.time()))
+    def add(self, name: str, purpose: str, content: bytes, owner: str = "") -> File:
+        """Keep a file of an account."""
+        file = File(f"file-{uuid4().hex}", name, purpose, content, int(time.time()), owner)
         self._files[file.id] = file
         return file
 
-    def find(self, file_id: str) -> File:
-        """Return a file.
+    def find(self, file_id: str, owner: str = "") -> File:
+        """Return a file of an account.
 
         Raises:
-            RejectedError: there is none with this id.
+            RejectedError: it has none with this id.
         """
-        if file_id not in self._files:
+        if file_id not in self._files or self._files[file_id].owner != owner:
             raise RejectedError(Problem(404, f"No such File object: {file_id}", param="id"))
         return self._files[file_id]
 
-    def delete(self, file_id: str) -> None:
+    def delete(self, file_id: str, owner: str = "") -> None:
         """Delete a file; one that is not there is an error as in `find`."""
-        del self._files[self.find(file_id).id]
+        del self._files[self.find(file_id, owner).id]
 
-    def all(self, purpose: str | None) -> list[File]:
-        """Return all files of a purpose, or of any; the newest first."""
-        return [each for each in reversed(self._files.values()) if purpose in (None, each.purpose)]
+    def all(self, purpose: str | None, owner: str | None = None) -> list[File]:
+        """Return all files of a purpose and of an account, or of any; the newest first."""
+        files = (each for each in reversed(self._files.values()) if owner in (None, each.owner))
+        return [each for each in files if purpose in (None, each.purpose)]

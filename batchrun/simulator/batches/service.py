@@ -92,7 +92,7 @@ class Service:
         if purpose not in ("batch", "assistants", "fine-tune", "vision", "user_data", "evals"):
             raise bad_request(f"Invalid value for 'purpose': {purpose!r}.", param="purpose")
         filename, content = fields["file"]
-        return _json(self._files.add(filename or "file", purpose, content).entry)
+        return _json(self._files.add(filename or "file", purpose, content, self._owner(request)).entry)
 
     async def _read(self, part: BodyPartReader) -> bytes:
         read = bytearray()
@@ -103,18 +103,18 @@ class Service:
         return bytes(read)
 
     async def _list_files(self, request: web.Request) -> web.Response:
-        files = self._files.all(request.query.get("purpose"))
+        files = self._files.all(request.query.get("purpose"), self._owner(request))
         return _json(_page([each.entry for each in files], request.query, most=10_000, usual=10_000))
 
     async def _file(self, request: web.Request) -> web.Response:
-        return _json(self._files.find(request.match_info["id"]).entry)
+        return _json(self._files.find(request.match_info["id"], self._owner(request)).entry)
 
     async def _delete(self, request: web.Request) -> web.Response:
-        self._files.delete(request.match_info["id"])
+        self._files.delete(request.match_info["id"], self._owner(request))
         return _json({"id": request.match_info["id"], "object": "file", "deleted": True})
 
     async def _content(self, request: web.Request) -> web.Response:
-        file = self._files.find(request.match_info["id"])
+        file = self._files.find(request.match_info["id"], self._owner(request))
         return web.Response(body=file.content, content_type="application/octet-stream")
 
     # Batches.
@@ -126,7 +126,8 @@ class Service:
             asked = None
         if not isinstance(asked, dict):
             raise bad_request("We could not parse the JSON body of your request.")
-        file = self._files.find(str(_wanted(asked, "input_file_id")))
+        owner = self._owner(request)
+        file = self._files.find(str(_wanted(asked, "input_file_id")), owner)
         endpoint, window = str(_wanted(asked, "endpoint")), str(_wanted(asked, "completion_window"))
         if file.purpose != "batch":
             raise bad_request("The input file must have the purpose 'batch'.", param="input_file_id")
@@ -135,7 +136,7 @@ class Service:
         if window != "24h":
             raise bad_request(f"Invalid value: {window!r}. Supported values are: '24h'.", param="completion_window")
         settings, now_s = self._model.settings(), time.time()
-        batch = Batch(endpoint, file.id, window, _metadata(asked), now_s, now_s + settings.batch_window_s)
+        batch = Batch(endpoint, file.id, window, _metadata(asked), now_s, now_s + settings.batch_window_s, owner)
         self._batches[batch.id] = batch
         self._listed_s[batch.id] = now_s + settings.batch_list_lag_s
         self._worker.start(batch, _ENDPOINTS[endpoint])
@@ -145,7 +146,8 @@ class Service:
 
     async def _list(self, request: web.Request) -> web.Response:
         now_s = time.time()
-        shown = [each.entry for each in reversed(self._batches.values()) if self._listed_s[each.id] <= now_s]
+        own = (each for each in reversed(self._batches.values()) if each.owner == self._owner(request))
+        shown = [each.entry for each in own if self._listed_s[each.id] <= now_s]
         return _json(_page(shown, request.query, most=100, usual=20))
 
     async def _retrieve(self, request: web.Request) -> web.Response:
@@ -158,9 +160,13 @@ class Service:
         batch.become("cancelling", time.time())
         return _json(batch.entry)
 
+    def _owner(self, request: web.Request) -> str:
+        """Return the account of a request: its key, where each key is an account of its own."""
+        return request.headers.get("Authorization", "") if self._model.settings().batch_accounts else ""
+
     def _find(self, request: web.Request) -> Batch:
         batch_id = request.match_info["id"]
-        if batch_id not in self._batches:
+        if batch_id not in self._batches or self._batches[batch_id].owner != self._owner(request):
             raise RejectedError(Problem(404, f"No batch found with id '{batch_id}'.", param="batch_id"))
         return self._batches[batch_id]
 

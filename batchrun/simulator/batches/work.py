@@ -55,7 +55,7 @@ class Worker:
     def _validate(self, batch: Batch) -> None:
         settings = self._model.settings()
         try:
-            content = self._files.find(batch.input_file_id).content
+            content = self._files.find(batch.input_file_id, batch.owner).content
         except RejectedError as error:
             batch.problems = [problem("invalid_input_file", error.problem.message)]
             batch.become("failed", time.time())
@@ -92,7 +92,8 @@ class Worker:
     def _end(self, batch: Batch, status: str) -> None:
         for name, lines in (("output", batch.output), ("error", batch.errors)):
             if lines:
-                file = self._files.add(f"{batch.id}_{name}.jsonl", "batch_output", b"\n".join([*lines, b""]))
+                content = b"\n".join([*lines, b""])
+                file = self._files.add(f"{batch.id}_{name}.jsonl", "batch_output", content, batch.owner)
                 setattr(batch, f"{name}_file_id", file.id)
         batch.output, batch.errors, batch.tokens = [], [], 0
         batch.become(status, time.time())

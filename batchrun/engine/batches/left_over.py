@@ -1,0 +1,45 @@
+"""The batches that earlier executions have left, as they can be taken up now."""
+
+import asyncio
+
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.batch_tables import COLLECTED, WRITING, WRITTEN, BatchRow
+from batchrun.checkpoint.store import Store
+from batchrun.engine.batches.draft import input_file
+from batchrun.engine.batches.open import account_of, as_it_is_at
+from batchrun.engine.batches.parts import Parts
+from batchrun.engine.batches.provider import Halted
+from batchrun.job.sections import Job
+
+
+async def left_over(job: Job, store: Store, parts: Parts, *, is_ending: bool) -> list[BatchRow]:
+    """Return the batches that are not collected; forget those whose files were never completed.
+
+    Args:
+        job: that is run.
+        store: with the batches.
+        parts: of the pool; its client is open.
+        is_ending: whether they are to be cancelled.
+
+    Raises:
+        Halted: they may be another account's.
+    """
+    rows = await asyncio.to_thread(store.batches.batches)
+    parts.planner.number = max((row.id for row in rows), default=0)
+    refusal = await parts.owner.refusal(rows, parts.courier.is_seen)
+    if refusal is not None and not is_ending:
+        raise Halted(refusal)
+    before, account = store.fact(facts.BATCHES_AT), account_of(job.endpoint)
+    store.set_fact(facts.BATCHES_AT, account)
+    if refusal is None:
+        parts.owner.take_over()
+    left = []
+    for row in as_it_is_at(account, before, rows, is_other_key=parts.owner.is_other):
+        path = input_file(job.run_directory, row.id)
+        if row.step == WRITING or (row.step == WRITTEN and not path.exists()):
+            store.batches.put_back(row.id)
+            path.unlink(missing_ok=True)
+        elif row.step != COLLECTED:
+            left.append(row)
+    await store.batches.committed()
+    return left
