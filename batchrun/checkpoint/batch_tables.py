@@ -46,6 +46,9 @@ WRITING, WRITTEN, UPLOADED, CREATING, CREATED, COLLECTED = (
     "created",
     "collected",
 )
+NOT_KNOWN = b""
+"""Key of a line that a salvage has lost and found again: it gets that of the request at its place."""
+
 STEPS = (WRITING, WRITTEN, UPLOADED, CREATING, CREATED, COLLECTED)
 
 
@@ -93,11 +96,23 @@ def read_batches(connection: sqlite3.Connection) -> list[BatchRow]:
 
 def forget_others(connection: sqlite3.Connection) -> None:
     """Forget lines of requests that are not in the temporary table `asked`: their answers are paid, and not used."""
-    if _has_tables(connection):
+    if has_lines(connection):
+        connection.execute(
+            "UPDATE batch_lines SET key = asked.key, custom_id = asked.custom_id FROM asked "
+            "WHERE asked.id = batch_lines.id AND batch_lines.key = ?",
+            (NOT_KNOWN,),
+        )
         connection.execute(
             "DELETE FROM batch_lines WHERE NOT EXISTS "
             "(SELECT 1 FROM asked WHERE asked.id = batch_lines.id AND asked.key = batch_lines.key)"
         )
+
+
+def has_lines(connection: sqlite3.Connection) -> bool:
+    """Return whether requests are in batches, or wait for the next one."""
+    return _has_tables(connection) and bool(
+        connection.execute("SELECT EXISTS (SELECT 1 FROM batch_lines)").fetchone()[0]
+    )
 
 
 def _has_tables(connection: sqlite3.Connection) -> bool:

@@ -91,6 +91,9 @@ RATE = Fact[float]("rate", float, "rows settled per second in recent minutes; nu
 STOPPING = Fact[str]("stopping", str, "why a run sends nothing more and waits for what is in flight; null: it sends")
 DRAINED_BY = Fact[int]("drained_by", int, "until when it waits at most, as a Unix time in ms; null: it sends")
 BATCHES_AT = Fact[str]("batches_at", str, "endpoint that has the batches of the run")
+SALVAGED_BATCHES = Fact[bool](
+    "salvaged_batches", bool, "whether batches were salvaged and not completed with their files yet"
+)
 BATCHES_KEY = Fact[list[Any]](
     "batches_key", list, "which key has created the batches: a random salt, and 16 bits of the key's hash with it"
 )
@@ -146,6 +149,7 @@ ALL: tuple[Fact[Any], ...] = (
     STOPPING,
     DRAINED_BY,
     BATCHES_AT,
+    SALVAGED_BATCHES,
     BATCHES_KEY,
     REST_AT,
     UNWANTED,

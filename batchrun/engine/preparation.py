@@ -10,6 +10,7 @@ from batchrun.checkpoint.store import Store
 from batchrun.endpoint.pool.repair import Repair
 from batchrun.engine.access import Access
 from batchrun.engine.batches.open import refuse_to_leave
+from batchrun.engine.batches.salvaged import complete
 from batchrun.engine.caps import budget_of
 from batchrun.engine.options import Options
 from batchrun.engine.preflight.preview import preview
@@ -81,10 +82,15 @@ def prepare(
 def _fitted(job: Job, options: Options, source: Source, store: Store, repair: Repair | None) -> tuple[bool, int]:
     """Fit the checkpoint to the job; return whether settled rows are known to fit, and their number."""
     say, simulated = options.progress.say, options.simulate
+    is_salvaged = store.fact(facts.SALVAGED_BATCHES) is True
     for notice in filter(None, [store.notice, *source.notices]):
         say(f"note: {notice}")
     with store.using() as connection:
+        if is_salvaged:
+            complete(connection, job.run_directory)
         batches = read_batches(connection)
+    if is_salvaged:
+        store.set_fact(facts.SALVAGED_BATCHES, None)
     account, was_simulated = store.fact(facts.BATCHES_AT), store.fact(facts.SIMULATED)
     refuse_to_leave(batches, job, account=account, was_simulated=was_simulated, simulated=simulated)
     refuse_unusable(job, simulated=simulated)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from batchrun.checkpoint import facts
+from batchrun.checkpoint.batch_tables import has_lines
 from batchrun.checkpoint.changes import Change, adapt, forget_failed, has_retired
 from batchrun.checkpoint.facts import Known
 from batchrun.checkpoint.store import Store
@@ -116,7 +117,7 @@ def fit(
         source.expect(rows)
     is_other_stdin = source.is_other_stdin and bool(store.totals)
     if is_other_stdin or may_not_fit(
-        store, origin, has_outcomes=bool(store.totals), has_retired=lambda: has_retired(store)
+        store, origin, has_outcomes=_has_answers(store), has_retired=lambda: has_retired(store)
     ):
         changed = changed_parts(store, job, origin, is_other_stdin=is_other_stdin)
         say(f"{changed_text(changed)}: reading the whole input to see which answers still fit")
@@ -202,6 +203,14 @@ def may_not_fit(recorded: Known, origin: facts.Origin, *, has_outcomes: bool, ha
     if before is None:
         return has_outcomes  # salvaged: what the requests were made from is lost
     return has_changed(before, origin) or (before != origin and has_retired())
+
+
+def _has_answers(store: Store) -> bool:
+    """Return whether there are answers, or a batch may bring some."""
+    if store.totals:
+        return True
+    with store.using() as connection:
+        return has_lines(connection)
 
 
 def _is_agreed(

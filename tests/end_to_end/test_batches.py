@@ -2,12 +2,15 @@
 
 import json
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from harness.damage import root_of
 from harness.prompts import write_prompts
 from harness.serving import answering
 
@@ -463,3 +466,46 @@ def test_a_new_key_of_the_same_account_goes_on(run: Any, spawn: Any, endpoint: A
     assert run(*BY_BATCH).code == 0
     assert books(endpoint)["created"] == 1
     assert_bought_once(endpoint)
+
+
+@pytest.mark.parametrize("table", ["executions", "outcomes", "batches", "batch_lines"])
+def test_batches_under_way_are_not_forgotten_by_a_salvage(
+    run: Any, batchrun: Any, spawn: Any, endpoint: Any, table: str
+) -> None:
+    """Also where the damage is in their own tables: the files of the batches show what is in them."""
+    endpoint.change(batch_lines_per_s=20)
+    lines = [{"custom_id": f"label-{number}", "prompt": prompt} for number, prompt in enumerate(MANY)]
+    Path("in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = (*BY_BATCH, "--batch-requests", "20", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
+    process = spawn("run", *command)
+    endpoint.wait(lambda: books(endpoint)["answered"] > 4)
+    process.kill()
+    process.communicate()
+    path = Path("out/checkpoint.sqlite")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    content = bytearray(path.read_bytes())
+    number = root_of(path, table)
+    content[(number - 1) * page_bytes : number * page_bytes] = bytes(page_bytes)
+    path.write_bytes(content)
+    assert run(*BY_BATCH).code == 3
+    assert batchrun("export", "out", "--salvage").code == 0
+    assert run(*BY_BATCH).code == 0
+    assert books(endpoint)["created"] == 2
+    assert_bought_once(endpoint)
+    assert [row["custom_id"] for row in rows()] == [line["custom_id"] for line in lines]
+    assert state()["completed"] == 40
+
+
+def test_batches_carry_the_identity_of_their_run(batchrun: Any, endpoint: Any) -> None:
+    """From the first execution on: by it a batch is found again, and never taken for one of another run."""
+    write_prompts(*MANY[:2])
+    for folder in ("one", "two"):
+        asked = ("-m", MODEL, "--base-url", endpoint.base_url, "-o", folder, "--batch-requests", 1)
+        assert batchrun("run", *BY_BATCH, *asked).code == 0
+    named = [each.metadata["batchrun_run"] for each in endpoint._simulator._batches._batches.values()]
+    assert named[0] == named[1]
+    assert named[2] == named[3]
+    assert len(set(named)) == 2
+    assert "" not in named

@@ -22,11 +22,22 @@ from typing import Any, NamedTuple
 import orjson
 
 from batchrun.checkpoint import origins, sources
-from batchrun.checkpoint.facts import JOB, OF_PLACES, SPENT_TOKENS, SPENT_USD, UNCHECKED, Fact, is_sound
+from batchrun.checkpoint.facts import (
+    BATCHES_AT,
+    JOB,
+    OF_PLACES,
+    SALVAGED_BATCHES,
+    SPENT_TOKENS,
+    SPENT_USD,
+    UNCHECKED,
+    Fact,
+    is_sound,
+)
 from batchrun.checkpoint.file import create, translated
 from batchrun.checkpoint.in_flight import FILE_NAME as JOURNAL
 from batchrun.checkpoint.in_flight import Journal
 from batchrun.checkpoint.lock import DirectoryLock
+from batchrun.checkpoint.salvage.batches import FoundBatches
 from batchrun.checkpoint.salvage.damaged import DamagedFile
 from batchrun.checkpoint.salvage.examine import problem_of
 from batchrun.checkpoint.salvage.outcomes import FoundOutcomes
@@ -109,7 +120,7 @@ def salvage(directory: Path, made_from_it: Sequence[str] = ()) -> Salvaged:
             create(connection)
             rescue = _Rescue(connection)
             rescue.read(files, _spent(directory))
-        if rescue.rows + rescue.retired == 0:
+        if rescue.rows + rescue.retired == 0 and not rescue.has_batches:
             raise RunDirectoryError(
                 f"{path}: nothing can be recovered; it was not changed. Start again with --restart, which keeps it, "
                 "or use another -o DIR"
@@ -133,7 +144,9 @@ class _Rescue:
         self._models: dict[int, str] = {}
         self._totals: dict[int, list[int]] = {}
         self._history: dict[str, dict[int, list[Any]]] = {table: {} for table in _SMALL}
+        self._batches = FoundBatches(connection)
         self.rows = self.retired = 0
+        self.has_batches = False
         self.expected: int | None = None
         self.notices: list[str] = []
 
@@ -146,6 +159,7 @@ class _Rescue:
             for record, is_current in file.records():
                 self._take(record.rowid, record.values, is_current)
         self._outcomes.retire_doubtful()
+        self._batches.put()
         self._write_facts(spent)
         self._write_models()
         self._write_totals()
@@ -153,6 +167,9 @@ class _Rescue:
         sources.recount(self._connection)
         run("COMMIT")
         (self.rows,) = run("SELECT count(*) FROM outcomes").fetchone()
+        self.has_batches = self._batches.has_any
+        if self.has_batches:
+            self.notices.append("batches may be under way at the provider; run the job again to collect their answers")
         (self.retired,) = run("SELECT count(*) FROM retired").fetchone()
 
     def _take(self, rowid: int | None, values: list[Any], is_current: bool) -> None:
@@ -167,14 +184,18 @@ class _Rescue:
             return
         elif table == "outcomes":
             self._outcomes.take(rowid, values, is_current)
-        elif not is_current:
-            return  # of the tables below, an old version says nothing new
-        elif table == "origins":
+        elif is_current:  # of the tables below, an old version says nothing new
+            self._take_current(table, rowid, values)
+
+    def _take_current(self, table: str, rowid: int, values: list[Any]) -> None:
+        if table == "origins":
             self._connection.execute("INSERT OR IGNORE INTO origins VALUES (?, ?)", (rowid, values[1]))
         elif table == "models":
             self._models.setdefault(rowid, values[1])
         elif table == "totals":
             self._totals.setdefault(rowid, values[1:])
+        elif table in ("batches", "batch_lines"):
+            self._batches.take(table, [rowid, *values[1:]])
         else:
             key = [rowid] if values[0] is None else values[:1]
             self._history[table].setdefault(rowid, [*key, *values[1:]])
@@ -186,6 +207,8 @@ class _Rescue:
             self.notices.append("its job is lost; run the job again to fit its answers to it")
         if (changed := self._outcomes.changed_text()) is not None:
             self.notices.append(changed)
+        if self._batches.has_any or BATCHES_AT.name in facts:
+            facts[SALVAGED_BATCHES.name] = SALVAGED_BATCHES.encoded(True)
         if self._outcomes.are_unchecked():
             facts[UNCHECKED.name] = UNCHECKED.encoded(0)
         for fact, amount in spent.items():

@@ -19,6 +19,8 @@ Table = Literal[
     "endpoint_limits",
     "endpoint_pauses",
     "dictionaries",
+    "batches",
+    "batch_lines",
 ]
 """`model names`: the index of `models`, which has name and number."""
 
@@ -36,6 +38,11 @@ _SHAPES: dict[Table, tuple[tuple[type, ...], ...]] = {
     "endpoint_limits": ((str,), (int,), (int,), (str,)),
     "endpoint_pauses": ((int,), (str,), (str,), (str,), (int,), (int, _NULL), (str,)),
     "dictionaries": ((_NULL,), (str,), (int,), (bytes,), (int,)),
+    "batches": (
+        *((_NULL,), (str,), (str,), (str,), (int,), (int, float), (int, float), (int,)),
+        *((str, _NULL), (str, _NULL), (str, _NULL), (int,), (int,), (int, _NULL), (int, _NULL), (str, _NULL)),
+    ),
+    "batch_lines": ((_NULL,), (int,), (bytes,), (str, _NULL), *((int,),) * 4, (bytes, _NULL)),
 }
 """Types of the columns; a column that is the table's integer key is null in the record, and stands in its rowid."""
 

@@ -93,8 +93,8 @@ class Courier:
     provider: Provider
     collector: Collector
     directory: Path
-    run: str
-    """Identifies the run in the metadata of its batches."""
+    identity: Callable[[], str]
+    """Returns what identifies the run in the metadata of its batches; asked when the first notes are committed."""
     say: Callable[[str], None]
 
     async def bring(self, shipment: Shipment) -> None:
@@ -151,7 +151,7 @@ class Courier:
         if shipment.is_cancelled:
             return
         row = shipment.row
-        name = f"batchrun-{self.run}-{row.id}.jsonl"
+        name = f"batchrun-{self.identity()}-{row.id}.jsonl"
         try:
             file = await self.provider.upload(input_file(self.directory, row.id), name)
         except Refused as problem:
@@ -168,10 +168,10 @@ class Courier:
         state = None
         if row.step == CREATING:
             state = await self._found(row, (row.created_at_ms or 0) / 1000 + LISTED_AFTER_S)
-        metadata = {RUN: self.run, NUMBER: str(row.id)}
+        metadata = {RUN: self.identity(), NUMBER: str(row.id)}
         while state is None:
-            if shipment.is_cancelled:
-                return True
+            if shipment.is_cancelled or row.file is None:  # it was salvaged, and is not at the provider
+                return shipment.is_cancelled
             row = row._replace(step=CREATING, created_at_ms=_now_ms())
             await self._note(shipment, row)
             assert row.file is not None
@@ -213,7 +213,7 @@ class Courier:
             await asyncio.sleep(_LOOK_S)
 
     def _is_of(self, state: BatchState, row: BatchRow) -> bool:
-        named = (state.metadata.get(RUN), state.metadata.get(NUMBER)) == (self.run, str(row.id))
+        named = (state.metadata.get(RUN), state.metadata.get(NUMBER)) == (self.identity(), str(row.id))
         return named or (row.file is not None and state.input_file == row.file)
 
     async def _ended(self, shipment: Shipment) -> BatchState:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.batch_tables import BatchRow
+from batchrun.checkpoint.store import Store
 from batchrun.endpoint.batches.client import BatchClient
 from batchrun.endpoint.batches.providers import Most, most_of
 from batchrun.endpoint.pool.closure import REFUSED
@@ -51,6 +52,12 @@ def _planner(
 def _most(endpoint: Endpoint) -> Most:
     most = most_of(endpoint.base_url)
     return most._replace(requests=min(endpoint.batch_requests or most.requests, most.requests))
+
+
+def _identity(store: Store) -> str:
+    identity = store.fact(facts.IDENTITY)
+    assert identity, "without it the batches of other runs would be taken for this one's"
+    return identity
 
 
 def _has_completed(totals: Mapping[str, ModelTotals], model: str) -> bool:
@@ -134,7 +141,7 @@ def parts_for(
         provider=provider,
         collector=collector,
         directory=job.run_directory,
-        run=store.fact(facts.IDENTITY) or "",
+        identity=lambda: _identity(store),
         say=prepared.progress.say,
     )
     planner = _planner(prepared, name, put, traffic, closed.stops)

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from harness.checkpoints import answer, requests
 
+from batchrun.checkpoint.batch_tables import CREATED, BatchRow, LineRow
 from batchrun.checkpoint.packing import write_dictionary
 from batchrun.checkpoint.salvage.shapes import table_of
 from batchrun.checkpoint.store import Store
 from batchrun.checkpoint.tables import MODELS, OUTCOME_COLUMNS
 from batchrun.records import Usage
 
+BATCH = BatchRow(1, "m", "chat", CREATED, 40, 0.5, 7.0, 1000, "file-1", "batch_1", "in_progress", 3, 0, 1000, 9000)
 TOTALS = [None, *range(10)]
 
 
@@ -47,6 +49,10 @@ TOTALS = [None, *range(10)]
         (1, [None] * 16, "outcomes"),  # of version 4
         (1, [None] * 17, None),
         (1, [None, "label", 1, b"content", 7], "dictionaries"),
+        (1, [None, *BATCH[1:]], "batches"),
+        (1, [None, *BATCH[1:5], 0, 0, *BATCH[7:]], "batches"),  # whole numbers, as SQLite keeps them
+        (1, [None, 1, b"key", None, 0, 0, 0, 0, None], "batch_lines"),
+        (1, [None, 1, b"key", "label", 0, 0, 0, 1, b"{}"], "batch_lines"),
     ],
 )
 def test_a_record_is_known_by_its_shape(rowid: int | None, values: list[Any], table: str | None) -> None:
@@ -62,6 +68,9 @@ def test_every_table_of_a_checkpoint_is_known(tmp_path: Path) -> None:
         store.note_limit(1000, 5, "probe", "east")
         store.history.begin_execution(1000)
         store.history.paused("m", "timeout", 2000, endpoint="east")
+        store.batches.open()
+        store.batches.note(BATCH)
+        store.batches.add_lines([LineRow(7, 1, b"key", None)])
         write_dictionary(store.connection, 1, b"content")
     with Store(tmp_path) as store:
         tables = [
@@ -69,7 +78,7 @@ def test_every_table_of_a_checkpoint_is_known(tmp_path: Path) -> None:
             for name, sql in store.connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
             if name not in ("facts", "retired")  # WITHOUT ROWID: an index; as outcomes
         ]
-        assert len(tables) == 12
+        assert len(tables) == 14
         for name, _ in tables:
             rowid, *values = store.connection.execute(f"SELECT rowid, * FROM {name}").fetchone()
             keys = [pk for *_, pk in store.connection.execute(f"PRAGMA table_info({name})")]
