@@ -54,6 +54,23 @@ def _most(endpoint: Endpoint) -> Most:
     return most._replace(requests=min(endpoint.batch_requests or most.requests, most.requests))
 
 
+def _collector(
+    prepared: Prepared, name: str, provider: Provider, route: BatchRoute, put: Callable[[Outcome], None]
+) -> Collector:
+    job, store = prepared.job, prepared.store
+    return Collector(
+        log=store.batches,
+        provider=provider,
+        directory=job.run_directory,
+        endpoint=name,
+        max_attempts=job.limits.max_attempts,
+        repair=prepared.repair,
+        put=put,
+        has_room=store.has_room,
+        has_answered=lambda model: model in route.models or _has_completed(store.totals, model),
+    )
+
+
 def _identity(store: Store) -> str:
     identity = store.fact(facts.IDENTITY)
     assert identity, "without it the batches of other runs would be taken for this one's"
@@ -125,17 +142,7 @@ def parts_for(
     route.models.update(link.contact.answered)
     closed = ClosedModels(job.models, name, on_event)
     route.closed = closed.stops
-    collector = Collector(
-        log=log,
-        provider=provider,
-        directory=job.run_directory,
-        endpoint=name,
-        max_attempts=job.limits.max_attempts,
-        repair=prepared.repair,
-        put=put,
-        has_room=store.has_room,
-        has_answered=lambda model: model in route.models or _has_completed(store.totals, model),
-    )
+    collector = _collector(prepared, name, provider, route, put)
     courier = Courier(
         log=log,
         provider=provider,
