@@ -21,10 +21,14 @@ demo: .venv/.installed  ## install, label 60 reviews with the embedded simulator
 	@echo
 	@echo "Cost: none, the simulator made these answers up. All rows and columns: runs/demo/results.parquet"
 
+# Tests start hundreds of processes. Without compiled modules each takes twice as long to start.
+test test-real test-model test-ray: export PYTHONDONTWRITEBYTECODE :=
+
 test: .venv/.installed-dev  ## install, then check format, lint, types, import contracts, tests and the wheel
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
-	$(RUN) -m mypy
+# The first time, the tests are compiled meanwhile: otherwise each of the four processes would compile them all.
+	[ -d tests/__pycache__ ] || $(RUN) -m pytest --collect-only -qq >/dev/null & $(RUN) -m mypy; code=$$?; wait; exit $$code
 	.venv/bin/lint-imports --no-logo
 	$(PYTEST)
 	@echo "Testing the wheel, as users install it."
