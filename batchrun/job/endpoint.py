@@ -129,6 +129,9 @@ class Endpoint(Section):
             names = {name.removeprefix(LITELLM_PREFIX): there for name, there in self.models.items()}
             names = {name: there.removeprefix(LITELLM_PREFIX) for name, there in names.items()}
             object.__setattr__(self, "models", names)
+        if provider == "wandb":
+            prices = {name.removeprefix(LITELLM_PREFIX): price for name, price in self.prices.items()}
+            object.__setattr__(self, "prices", prices)
         if provider == "wandb" and self.project is not None and "/" not in self.project:
             raise SettingError("project", self.project, PROJECT_CURE)
         if self.base_url.startswith("http://") and not self.is_loopback and not self.allow_http:

@@ -36,6 +36,16 @@ def endpoints_of(tables: Mapping[str, Any], overrides: Overrides, where: str) ->
     return _replicas(_with_variable(entries_of(tables.get("endpoint", {}), "endpoint", where) | flags), where)
 
 
+def replaced_by(endpoints: Mapping[str, Endpoint], tables: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the endpoints of a job file in whose place others stand: those of a flag.
+
+    Args:
+        endpoints: what `endpoints_of` returned.
+        tables: the job file.
+    """
+    return () if {*tables.get("endpoints", {})} <= {*endpoints} else tuple(tables["endpoints"])
+
+
 def _named(name: str, origin: str, value: Any, flags: Entries, where: str) -> Endpoint:
     for key, (flag, _) in flags.items():
         if key not in _FOR_EACH:

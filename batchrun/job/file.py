@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.errors import JobError
-from batchrun.job.endpoint_tables import endpoints_of
+from batchrun.job.endpoint_tables import endpoints_of, replaced_by
 from batchrun.job.engine import OF_RAY
 from batchrun.job.entries import Entries, entries_of, section_of, shown_value
 from batchrun.job.names import Overrides as Overrides
 from batchrun.job.names import check_names
 from batchrun.job.sections import NEXT, SECTIONS, Job, Model, Price, default_directory
+from batchrun.job.serving import check_prices
 from batchrun.job.settings import SettingError, key_of, texts
 from batchrun.job.suggestions import nearest
 from batchrun.job.via import as_flagged
@@ -101,7 +102,16 @@ def _job(name: str, tables: Mapping[str, Any], overrides: Overrides, *, where: s
     by_flag = tuple(sorted(f"{section}.{key}" for section, key in overrides if _may_row_state(section, key)))
     prices = _prices(tables.get("prices", {}), where)
     try:
-        job = Job(name=name, earlier_directory=earlier, prices=prices, by_flag=by_flag, **sections)
+        replaced = replaced_by(endpoints, tables)
+        job = Job(
+            name=name,
+            earlier_directory=earlier,
+            replaced_endpoints=replaced,
+            prices=prices,
+            by_flag=by_flag,
+            **sections,
+        )
+        check_prices(job.endpoints)
     except SettingError as problem:
         raise JobError(f"{where}: {problem.key} = {shown_value(problem.value)}; {problem.must}") from None
     if not job.input.path:

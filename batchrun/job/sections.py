@@ -167,6 +167,8 @@ class Job:
     engine: Engine = field(default_factory=Engine)
     notify: Notify = field(default_factory=Notify)
     prices: Mapping[str, Price] = field(default_factory=dict)
+    replaced_endpoints: tuple[str, ...] = ()
+    """Names of the endpoints of the job file in whose place `--base-url` stands."""
     by_flag: tuple[str, ...] = ()
     """Settings that a flag has set, of those that a row may state too, such as `model.top_p`: they beat the row."""
 
@@ -178,6 +180,8 @@ class Job:
             if self.endpoint not in (Endpoint(), *self.endpoints.values()):
                 raise SettingError("endpoint", self.endpoint.base_url, "must not be set together with endpoints")
             object.__setattr__(self, "endpoint", first)
+        prices = {plain_name(name, self.endpoints): price for name, price in self.prices.items()}
+        object.__setattr__(self, "prices", prices)
         check_endpoints(self.endpoints, self.models)
         check_served(self.endpoints, self.fallbacks.values(), "model.fallback")
         check_via(self)

@@ -18,7 +18,7 @@ class UnknownSettingError(ValueError):
 def job_to_dict(job: Job) -> dict[str, Any]:
     """Return a job as plain data, for JSON. A job never holds a secret."""
     data = dataclasses.asdict(job)
-    del data["earlier_directory"]  # of the command, not of the run
+    del data["earlier_directory"], data["replaced_endpoints"]  # of the command, not of the run
     if not job.has_several_endpoints:
         del data["endpoints"]  # it is `endpoint`
     return data

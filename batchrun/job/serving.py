@@ -39,6 +39,32 @@ def check_served(endpoints: Mapping[str, Endpoint], models: Iterable[str], key: 
         raise SettingError(key, unserved, unserved_text(endpoints, unserved))
 
 
+def check_prices(endpoints: Mapping[str, Endpoint]) -> None:
+    """Check that each price of an endpoint is of a model that is asked there: another one would never be used.
+
+    Raises:
+        SettingError: one is not.
+    """
+    for name, endpoint in endpoints.items():
+        for model in endpoint.prices:
+            if name not in serving(endpoints, model):
+                key = f"endpoints.{name}.prices" if name else "endpoint.prices"
+                raise SettingError(key, model, _unpriced_text(endpoints, name, model))
+
+
+def _unpriced_text(endpoints: Mapping[str, Endpoint], name: str, model: str) -> str:
+    """Return what is wrong with the price of a model that an endpoint is not asked for."""
+    models = endpoints[name].models
+    if models is None:
+        return f"must be a model that is asked there; it is asked at {', '.join(serving(endpoints, model))}"
+    ours = next((ours for ours, there in models.items() if model == there), None)
+    close = difflib.get_close_matches(model, models, n=1)
+    if ours is not None:
+        return f'must be its name in the job: "{ours}"'
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"must be one of the models of the endpoint ({', '.join(models)}){hint}"
+
+
 def unserved_text(endpoints: Mapping[str, Endpoint], model: str) -> str:
     """Return what is wrong with a model for which there is no endpoint."""
     named = [name for endpoint in endpoints.values() for name in endpoint.models or ()]

@@ -400,3 +400,23 @@ def test_usage_counts_a_row_and_its_fallback_where_each_was_asked(
         rejected = sum(simulator.stats.totals()["rejected"].get("concurrency", 0) for simulator in its._books)
         assert sums == [its.book("received"), rejected, its.tokens], name
     assert {(each["endpoint"], each["answered_by"]) for each in usage} == {("east", None), ("west", other)}
+
+
+def test_a_base_url_over_the_endpoints_of_a_job_file_is_reported(server: Serve, batchrun: Any) -> None:
+    """By `check` and by `run`: a flag beats the job file, here with all settings of its endpoints."""
+    east, west, other = server(), server(), server()
+    job = write_job({"east": at(east), "west": at(west, "max_concurrency = 5000")})
+    write_prompts("a", "b")
+    noted = "--base-url takes the place of the endpoints of the job file (east, west) and of all their settings"
+    ignored = (
+        "endpoints.west.max_concurrency = 5000 has no effect: limits.max_concurrency = 1000 holds for all together"
+    )
+    for command in ("check", "run"):
+        done = batchrun(command, job, "--base-url", other.base_url, "-o", "replaced")
+        assert done.code == 0
+        assert noted in done.stdout + done.stderr
+        done = batchrun(command, job)
+        assert done.code == 0
+        assert ignored in done.stdout + done.stderr
+        assert noted not in done.stdout + done.stderr
+    assert [each.book("received") for each in (east, west, other)] == [1, 1, 2]

@@ -73,6 +73,22 @@ def test_several_base_urls_are_replicas(as_flag: bool, tmp_path: Path) -> None:
     assert {each.api_key_env for each in job.endpoints.values()} == {"K"}
 
 
+def test_the_endpoints_that_a_base_url_replaces_are_known(tmp_path: Path) -> None:
+    """So that the run can name them."""
+    assert load(tmp_path, TWO, base_url=["http://127.0.0.1:3/v1"]).replaced_endpoints == ("mine", "azure")
+    assert load(tmp_path, TWO).replaced_endpoints == ()
+    assert load(tmp_path, "", base_url=["http://127.0.0.1:3/v1"]).replaced_endpoints == ()
+
+
+def test_prices_of_wandb_may_have_the_prefix_that_litellm_gives_to_models(tmp_path: Path) -> None:
+    """As models may."""
+    price = "\ninput_usd_per_mtok = 0.5"
+    text = f'[endpoint]\nprovider = "wandb"\n[endpoint.prices."wandb/m"]{price}\n[prices."wandb/n"]{price}'
+    job = load(tmp_path, text)
+    assert job.endpoint.prices == {"m": Price(input_usd_per_mtok=0.5)}
+    assert job.prices == {"n": Price(input_usd_per_mtok=0.5)}
+
+
 def test_one_base_url_is_one_endpoint_without_a_name(tmp_path: Path) -> None:
     """Also where a list or a flag gives it."""
     for job in (load(tmp_path, TWO, base_url=["http://h/v1"], allow_http=True), load(tmp_path, "")):
@@ -88,6 +104,21 @@ def test_one_base_url_is_one_endpoint_without_a_name(tmp_path: Path) -> None:
             TWO,
             {"api_key_env": "K"},
             "--api_key_env: the job has several endpoints; set api_key_env in [endpoints.NAME]",
+        ),
+        (
+            TWO + "[endpoints.azure.prices.deployment-n]\ninput_usd_per_mtok = 1",
+            {},
+            'endpoints.azure.prices = "deployment-n"; must be its name in the job: "n"',
+        ),
+        (
+            TWO + "[endpoints.azure.prices.m]\ninput_usd_per_mtok = 1",
+            {},
+            'endpoints.azure.prices = "m"; must be one of the models of the endpoint (n)',
+        ),
+        (
+            TWO + "[endpoints.c]\nprovider = 'openai'\n[endpoints.c.prices.m]\ninput_usd_per_mtok = 1",
+            {},
+            'endpoints.c.prices = "m"; must be a model that is asked there; it is asked at mine',
         ),
         ("[endpoints.a]\nmodels = ['m']", {}, "endpoints.a: must have a base_url or a provider"),
         ("[endpoints]\na = 5", {}, "endpoints.a = 5; must be a table: [endpoints.NAME]"),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
 from batchrun.engine.preflight.estimate import Asked, Forecast, Known, forecast, time_range, total
 from batchrun.engine.preflight.ranges import ALIKE, Range
-from batchrun.engine.preflight.serving import unasked_notes
+from batchrun.engine.preflight.serving import idle_notes, unasked_notes
 from batchrun.engine.preflight.survey import Survey
 from batchrun.job.catalogue import (
     cap_text,
@@ -202,7 +202,7 @@ def model_notes(job: Job, survey: Survey, today: date, *, is_whole: bool) -> lis
         today: for models that are switched off.
         is_whole: whether the survey is of all requests.
     """
-    notes = unasked_notes(job, survey.models) if is_whole or job.models else []
+    notes = [*idle_notes(job), *(unasked_notes(job, survey.models) if is_whole or job.models else [])]
     for model in dict.fromkeys((*survey.models, *job.fallbacks.values())):
         for name, its in job.serving(model).items():
             notes += _catalogue_note(job, job.endpoints[name], model, its, today)

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from batchrun.engine.preflight.serving import served_by, unasked_notes
+from batchrun.engine.preflight.serving import idle_notes, served_by, unasked_notes
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.judge import Judge
 from batchrun.job.judging import judge_job
-from batchrun.job.sections import Input, Job, Model
+from batchrun.job.sections import Input, Job, Limits, Model
 
 
 def at(port: int, models: Any = None) -> Endpoint:
@@ -56,3 +56,15 @@ def test_each_model_and_fallback_has_its_endpoints_with_its_name_there() -> None
 def test_a_model_that_nothing_asks_for_is_named(made: Job, rows: list[str], notes: list[str]) -> None:
     """With the name that it may have been meant to be; the models of a judge's endpoints are those of the job."""
     assert unasked_notes(made, rows) == notes
+
+
+def test_limits_of_an_endpoint_above_those_of_all_are_named() -> None:
+    """They have no effect; those below them do."""
+    own = {"max_concurrency": 200, "requests_per_minute": 60}
+    endpoints = {"one": Endpoint(base_url="http://127.0.0.1:1/v1", **own), "two": at(2)}  # type: ignore[arg-type]
+    limits = Limits(max_concurrency=100, requests_per_minute=600)
+    made = Job(input=Input(path=("a",)), model=Model(name="m"), limits=limits, endpoints=endpoints)
+    assert idle_notes(made) == [
+        "endpoints.one.max_concurrency = 200 has no effect: limits.max_concurrency = 100 holds for all together"
+    ]
+    assert idle_notes(Job(input=Input(path=("a",)), endpoint=at(1))) == []
