@@ -28,6 +28,7 @@ from batchrun.engine.row_counter import counting
 from batchrun.engine.shared_limit import LimitMemory, memory_of, notes_folder
 from batchrun.engine.threads import in_thread
 from batchrun.engine.ticker import expected_rows
+from batchrun.engine.unsettled import is_all_settled
 from batchrun.errors import BatchrunError, JobError, PublishError, RunDirectoryError
 from batchrun.job.file import STDIN
 from batchrun.job.sections import Job
@@ -169,9 +170,11 @@ class Execution:
     def _prepare(self, access: Mapping[str, Access], memories: Mapping[str, LimitMemory]) -> Prepared:
         parts = (self.job, self.options, self.source, self.store)
         prepared = prepare(*parts, access=access, memories=memories, repair=self.repair)
-        if self.team is not None:
-            self.team.connect(self.progress.say)
-        return dataclasses.replace(prepared, team=self.team, cancels=self.options.cancel)
+        is_needed = not is_all_settled(self.job, self.source, self.store, fits=prepared.fits)
+        team = self.team if is_needed else None  # a cluster that is not used need not be joined
+        if team is not None:
+            team.connect(self.progress.say)
+        return dataclasses.replace(prepared, team=team, cancels=self.options.cancel)
 
     @property
     def _failure(self) -> BatchrunError | None:

@@ -2,6 +2,7 @@
 
 from batchrun.endpoint.http.client import STREAM_TIMES
 from batchrun.engine.batches.overview import Overview
+from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.pools import AnyPool
 from batchrun.job.limits import Limits
 from batchrun.job.sections import Job
@@ -12,10 +13,11 @@ def flight_text(job: Job, pool: AnyPool) -> str:
     """Return what a run that stops still waits for, and how long at most."""
     if isinstance(pool, Overview) and pool.left_text:
         return pool.left_text
-    if not pool.in_flight:
+    most = pool.most_in_flight if isinstance(pool, Driver) else pool.in_flight
+    if not most:
         return "nothing is in flight"
-    most_s = duration_text(flight_s(job, pool))
-    return f"waiting for {counted(pool.in_flight, 'answer')} in flight, for at most {most_s}"
+    most_s, up_to = duration_text(flight_s(job, pool)), "up to " if most > pool.in_flight else ""
+    return f"waiting for {up_to}{counted(most, 'answer')} in flight, for at most {most_s}"
 
 
 def flight_s(job: Job, pool: AnyPool) -> float:

@@ -30,6 +30,9 @@ def end_pauses(pool: AnyPool, history: ExecutionLog, at_ms: int) -> None:
         history: where it is recorded.
         at_ms: Unix time.
     """
-    if history.paused_models and isinstance(pool, Driver) and pool.endpoints.has_own and pause_of(pool) is None:
+    if not isinstance(pool, Driver) or not pool.endpoints.are_of_several_nodes or pool.stopping is not None:
+        return
+    if history.paused_models and pause_of(pool) is None:
         for model, endpoint in history.paused_models:
-            history.resumed(model, at_ms, endpoint)
+            if model not in pool.closed:  # then its pause ends with the execution, or did when it was closed
+                history.resumed(model, at_ms, endpoint)

@@ -130,7 +130,9 @@ def fit(
         source.keep_input()  # first: until the origin is noted, the next run looks at all outcomes again
         note_requests(store, job, origin)  # also if the run is refused later: the outcomes have been changed
     if store.unrecorded:
-        sent = f"{counted(store.unrecorded, 'row')} had been sent and not recorded"
+        # Of the rows that workers of a cluster had, some were not sent yet: only the workers knew which.
+        up_to = "up to " if store.fact(facts.WORKERS_NOW) else ""
+        sent = f"{up_to}{counted(store.unrecorded, 'row')} had been sent and not recorded"
         say(f"when the last execution ended, {sent}; sending again")
     store.expect(job.per_row)
     return bool(origin["input"])

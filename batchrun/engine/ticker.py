@@ -181,7 +181,8 @@ class Watch:
     def _note_workers(self) -> None:
         """Record what is known of the workers of a cluster, and how many were lost over all executions."""
         if not isinstance(pool := self.pool, Driver):
-            self._note(facts.WORKERS_NOW, None)  # what an earlier execution noted
+            if self.job.engine.kind == "local":  # else nothing was left to be sent, and its workers stay the last
+                self._note(facts.WORKERS_NOW, None)
             return
         self._note(facts.WORKERS_NOW, [each._asdict() for each in pool.workers])
         self._note(facts.WORKERS_LOST, self.lost_before[0] + pool.lost)

@@ -1,9 +1,10 @@
 """One execution, against the embedded simulator."""
 
+import asyncio
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +14,9 @@ from harness.prompts import write_prompts
 from batchrun.engine import execution
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.options import Options
+from batchrun.engine.prepared import Team
 from batchrun.engine.runner import run
+from batchrun.errors import JobError
 from batchrun.job.sections import Input, Job, Limits, Model, Output, Price
 from batchrun.records import Figures, RowCount, Stop
 from batchrun.report.bar import Silence
@@ -212,3 +215,26 @@ def test_the_time_that_a_run_may_take_begins_when_it_sends(monkeypatch: pytest.M
     run(job, Options(simulate=True, progress=recorder))
     (line,) = (message for message in recorder.messages if message.startswith("stops at "))
     assert re.search(r"in 0\.[1-4] s$", line)
+
+
+class _Cluster:
+    """Workers that cannot be reached."""
+
+    def connect(self, say: Any) -> None:
+        raise JobError("no cluster there")
+
+
+def test_a_finished_run_joins_no_cluster() -> None:
+    """It has nothing to send; one that has more rows does."""
+    write_prompts("a", "b")
+    assert simulated()[0].completed == 2
+    job = Job(input=Input(path=("in.jsonl",)), model=Model(names=ONE), output=Output(dir="out"))
+
+    def again() -> Summary:
+        made = execution.Execution(job, Options(simulate=True), None, cast("Team", _Cluster()))
+        return asyncio.run(made.execute())
+
+    assert again().state == "completed"
+    write_prompts("a", "b", "c")
+    with pytest.raises(JobError, match="no cluster there"):
+        again()

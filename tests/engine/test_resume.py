@@ -10,6 +10,7 @@ from harness.prompts import results, write_prompts
 
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
+from batchrun.checkpoint.store import Store
 from batchrun.engine.options import Options
 from batchrun.engine.preflight.check import Report, check
 from batchrun.engine.runner import run
@@ -276,3 +277,23 @@ def test_check_refuses_answers_of_the_other_kind_as_the_run_does(simulate: bool)
         checked(job(), simulated=not simulate)
     assert str(problem.value) == refused(job(), simulate=not simulate)
     assert checked(job(), simulated=simulate).settled == 1
+
+
+@pytest.mark.parametrize(
+    ("workers", "says"),
+    [
+        (None, "when the last execution ended, 3 rows had been sent"),
+        ([{}], "when the last execution ended, up to 3 rows"),
+    ],
+)
+def test_what_workers_of_a_cluster_had_may_not_all_have_been_sent(workers: Any, says: str) -> None:
+    """The driver died with them: only they knew which rows they had sent."""
+    write_prompts("a", "b")
+    run(job(), Options(simulate=True))
+    with Store(Path("out")) as store:
+        store.set_fact(facts.WORKERS_NOW, workers)
+        store.start(lambda _: None, lambda _: None)
+        store.sending(3)  # and the process dies
+    progress = Messages()
+    run(job(), Options(simulate=True, progress=progress))
+    assert any(says in line for line in progress.lines), progress.lines

@@ -109,13 +109,15 @@ class _Pool:
         self.stopping = self.stopping or stop
 
 
-def test_a_run_without_workers_forgets_those_of_an_earlier_execution() -> None:
-    """Its run.json would have them for its own."""
+@pytest.mark.parametrize(("kind", "forgotten"), [("local", [("workers_now", None)]), ("ray", [])])
+def test_a_run_without_workers_forgets_those_of_an_earlier_execution(kind: str, forgotten: list[Any]) -> None:
+    """Its run.json would have them for its own. On a cluster it has none only where nothing is left to be sent."""
     watch, noted = watch_that(None), list[Any]()
+    watch.job = cast("Any", SimpleNamespace(engine=SimpleNamespace(kind=kind)))
     watch.store = cast("Any", SimpleNamespace(set_fact=lambda fact, value: noted.append((fact.name, value))))
     watch._note_workers()
     watch._note_workers()
-    assert noted == [("workers_now", None)]
+    assert noted == forgotten
 
 
 def test_a_deadline_is_reported_once_with_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

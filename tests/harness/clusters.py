@@ -147,8 +147,8 @@ class Cluster:
             async with asyncio.timeout(_MOST_S):
                 stop = await driver.run(batches())
             self.ended_s = asyncio.get_running_loop().time()
-            if next_to_it is not None:
-                next_to_it.cancel()
+            if next_to_it is not None and not next_to_it.cancel():
+                next_to_it.result()  # raises what a test found to be wrong
             await asyncio.gather(*(each.end() for each in self.workers.values()))
             return stop
 

@@ -96,6 +96,10 @@ class Keeper:
         """What each worker has in flight, and what it may have."""
         return {worker: (holder.in_flight, holder.given) for worker, holder in self._holders.items()}
 
+    def most(self, worker: int) -> int:
+        """Return how many requests a worker may have in flight at most, unless its slots are lent."""
+        return self._holders[worker].using
+
     def join(self, worker: int) -> None:
         """Add a worker; it has nothing yet."""
         self._holders[worker] = _Holder()

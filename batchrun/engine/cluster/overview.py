@@ -51,11 +51,17 @@ class Overview:
         post = self.posts.get(place)
         if post is None:
             return WorkerFigures(place + 1, self.hiring.nodes[place], 0, 0, 0, "starting")
-        keepers = [*post.keepers.values()]
-        in_flight, limit = map(sum, zip(*(keeper.allowances[place] for keeper in keepers), strict=True))
-        is_silent = any(keeper.is_lent(place) for keeper in keepers)
+        in_flight, limit = self._slots(place)
+        is_silent = any(keeper.is_lent(place) for keeper in post.keepers.values())
         rows, state = self.leases.count(place), "silent" if is_silent else "open"
         return WorkerFigures(place + 1, post.handle.node, in_flight, limit, rows, state, post.answered)
+
+    def _slots(self, place: int) -> tuple[int, int]:
+        """Return what a worker has in flight, by its last word, and what it may have, at all endpoints."""
+        in_flight, limit = zip(
+            *(keeper.allowances[place] for keeper in self.posts[place].keepers.values()), strict=True
+        )
+        return sum(in_flight), sum(limit)
 
     @property
     def _words(self) -> list[Word]:
@@ -74,6 +80,16 @@ class Overview:
     def in_flight(self) -> int:
         """How many requests are in flight."""
         return sum(route.in_flight for route in self.routes)
+
+    @property
+    def most_in_flight(self) -> int:
+        """How many requests may be in flight: a worker reports what it has sent up to a second later."""
+        return sum(self._most_in_flight(place) for place in self.posts)
+
+    def _most_in_flight(self, place: int) -> int:
+        rows, keepers = self.leases.count(place), self.posts[place].keepers.values()
+        is_silent = any(keeper.is_lent(place) for keeper in keepers)
+        return rows if is_silent else min(rows, sum(keeper.most(place) for keeper in keepers))
 
     @property
     def waiting(self) -> int:
@@ -132,8 +148,17 @@ class Overview:
         return sum(word.drained[0] for word in words), sum(word.drained[1] for word in words)
 
     def drain_s(self, timeout_s: float, *, is_stream: bool) -> float:
-        """Return how long a run that is stopped now, or was stopped, waits at most."""
-        return max((word.drain_s for word in self._words), default=0.0)
+        """Return how long a run that is stopped now, or was stopped, waits at most.
+
+        A worker that reported nothing in flight may have sent something since: that has its whole timeout.
+        """
+        return max((self._drain_s(place, timeout_s) for place in self.posts), default=0.0)
+
+    def _drain_s(self, place: int, timeout_s: float) -> float:
+        word = self.posts[place].word
+        if word is not None and (word.stop is not None or self._slots(place)[0]):
+            return word.drain_s
+        return timeout_s if self._most_in_flight(place) else 0.0
 
     def look(self) -> None:
         """Do nothing: each worker looks after its own pauses."""

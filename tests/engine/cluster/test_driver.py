@@ -150,6 +150,27 @@ def test_an_interrupted_run_drains_all_workers() -> None:
     assert cluster.ended_s < 6
 
 
+@pytest.mark.parametrize("slots", [40, 3])
+def test_what_may_be_in_flight_is_known_also_before_workers_report_it(slots: int) -> None:
+    """A run that is interrupted says what it waits for; answers that take long are not reported for up to a second."""
+    endpoint = Endpoint(lambda now_s: slots, lognormal(3.0))
+    cluster = Cluster(endpoint)
+    seen = []
+
+    async def look(cluster: Cluster, driver: Driver) -> None:
+        while True:
+            await asyncio.sleep(0.02)
+            truly = sum(each.in_flight for each in cluster.workers.values())
+            assert truly <= driver.most_in_flight <= driver.leases.leased
+            assert not truly or driver.drain_s(600.0, is_stream=False) > 0
+            seen.append((truly, driver.in_flight, driver.most_in_flight))
+
+    cluster.run(400, meanwhile=look)
+    assert any(truly > reported for truly, reported, _ in seen)
+    busy = [(truly, most) for truly, _, most in seen if truly]
+    assert sum(most for _, most in busy) < 1.5 * sum(truly for truly, _ in busy)
+
+
 def test_an_outage_costs_time_and_no_row() -> None:
     """Twenty seconds in which nothing connects."""
     down = Fault("connection", "no connection", 0.001, was_sent=False)
