@@ -18,6 +18,8 @@ import httptools
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
+from batchrun.endpoint.http.lengths import with_one_length
+
 _HEAD_BYTES = 1 << 16
 """Longest head of an answer. Some gateways send more than the 8 kB of most clients, and the answer is paid for."""
 
@@ -82,11 +84,7 @@ class Receiver(ResponseHandler):
         """Expect an answer: a request is about to be sent."""
         if not self.was_used:
             self.was_used = True
-            self._parser_of_answers = httptools.HttpResponseParser(_Callbacks(self))
-            # As lenient as aiohttp is with answers, and for the same servers.
-            self._parser_of_answers.set_dangerous_leniencies(
-                lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
-            )
+            self._parser_of_answers = self._new_parser()
         self.status = self._look_bytes = 0
         self._began_at = self._read_to = self.arrived_bytes
         self._look_at = self._began_at + _HEAD_BYTES
@@ -95,6 +93,14 @@ class Receiver(ResponseHandler):
         if self._tail:  # the server has sent something before it was asked
             early, self._tail = self._tail, b""
             self.data_received(early)
+
+    def _new_parser(self) -> httptools.HttpResponseParser:
+        parser = httptools.HttpResponseParser(_Callbacks(self))
+        # As lenient as aiohttp is with answers, and for the same servers.
+        parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+        )
+        return parser
 
     async def head(self) -> None:
         """Wait for the head of the answer, and for all of a short answer.
@@ -155,9 +161,22 @@ class Receiver(ResponseHandler):
         except httptools.HttpParserUpgrade:
             self._end_with(None)
         except httptools.HttpParserError as error:
-            self._end_with(error)
+            self._take_again(data, error)
         if self.arrived_bytes >= self._look_at:
             self._note_unread()
+
+    def _take_again(self, data: bytes, error: Exception) -> None:
+        """Take an answer that the parser refuses for its several lengths, if these are equal and it has just begun."""
+        again = None if self.status or self.arrived_bytes - self._began_at > len(data) else with_one_length(data)
+        if again is None:
+            self._end_with(error)
+            return
+        self._parser_of_answers = self._new_parser()
+        self._take = self._parser_of_answers.feed_data
+        try:
+            self._take(again)
+        except httptools.HttpParserError as other:
+            self._end_with(other)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Take the end of the connection; some answers end with it."""

@@ -146,6 +146,8 @@ COMPLETE: dict[str, bytes] = {
     "HTTP/1.0": OK.replace(b"HTTP/1.1", b"HTTP/1.0"),
     "cut after the answer": CHUNKED + chunk(completion("first")) + b"f",
     "a length that is too long": length(JSON_LENGTH + 5),
+    "a length twice": length(JSON_LENGTH, JSON_LENGTH),
+    "a list of equal lengths": length(f"{JSON_LENGTH}, {JSON_LENGTH}"),
     "an answer that ends with the connection": b"HTTP/1.0 200 OK\r\n\r\n" + completion("first"),
     "interim answers before": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + OK,
     "no content type": OK.replace(b"Content-Type: application/json\r\n", b""),

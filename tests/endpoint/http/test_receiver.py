@@ -183,6 +183,45 @@ def test_a_connection_with_an_answer_that_nobody_read_is_closed() -> None:
     receive(use)
 
 
+@pytest.mark.parametrize("lengths", [b"Content-Length: 5\r\nX-A: b\r\ncontent-length: 5", b"Content-Length: 5, 5"])
+def test_an_answer_with_its_length_twice_is_read(lengths: bytes) -> None:
+    """And so is the next one on the connection."""
+
+    async def use(receiver: Receiver, transport: Transport) -> None:
+        for _ in range(2):
+            receiver.data_received(b"HTTP/1.1 200 OK\r\n" + lengths + b"\r\n\r\nhello")
+            await receiver.head()
+            assert (receiver.status, await receiver.more()) == (200, b"hello")
+            assert receiver.headers[b"content-length"] == b"5"
+            assert receiver.is_complete
+            assert not receiver.should_close
+            receiver.begin()
+
+    receive(use)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello",
+        SHORT + SHORT.replace(b"Content-Length: 5", b"Content-Length: 5, 5"),
+    ],
+)
+def test_lengths_that_differ_are_refused(data: bytes) -> None:
+    """So is a second answer to one request, whatever it states."""
+
+    async def use(receiver: Receiver, transport: Transport) -> None:
+        receiver.data_received(data)
+        assert transport.is_closed
+        if not receiver.status:
+            with pytest.raises(HttpProcessingError):
+                await receiver.head()
+
+    receive(use)
+
+
 @pytest.mark.parametrize("again", [b"y" * 5_000, b"x: y\r\n" * 999])
 def test_a_frame_without_an_answer_in_it_ends(again: bytes) -> None:
     """Extensions of a chunk or trailers, for ever: memory does not grow."""
