@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from math import floor, log10
 from typing import Any, Protocol
 
+from batchrun.job.batch_providers import batch_provider
 from batchrun.job.endpoint import BATCH, Endpoint
 from batchrun.job.public_prices import public_price
 from batchrun.job.sections import Job, Price
@@ -59,11 +60,6 @@ class PriceLike(Protocol):
     def output_usd_per_mtok(self) -> float: ...  # noqa: D102
     @property
     def cached_input_usd_per_mtok(self) -> float | None: ...  # noqa: D102
-
-
-BATCH_FACTOR = 0.5
-"""What a request in a batch costs, as a share of the usual price. Source: price pages of OpenAI, Azure and Groq; others
-give less for some models: `[prices."MODEL"]` states it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,11 +148,16 @@ def price_of(endpoint: Endpoint, model: str, stated: Mapping[str, Price]) -> Pri
         stated: the job's `[prices]`.
     """
     price = _usual_price(endpoint, model, stated)
-    return price if price is None or endpoint.via != BATCH else _batch_price(price)
+    return (
+        price
+        if price is None or endpoint.via != BATCH
+        else _batch_price(price, batch_provider(endpoint.base_url).factor)
+    )
 
 
-def _batch_price(price: PriceLike) -> BatchPrice:
-    factor: float = getattr(price, "batch_factor", BATCH_FACTOR)
+def _batch_price(price: PriceLike, usual: float) -> BatchPrice:
+    stated: float | None = getattr(price, "batch_factor", None)
+    factor = usual if stated is None else stated
     cached = price.cached_input_usd_per_mtok
     return BatchPrice(
         input_usd_per_mtok=factor * price.input_usd_per_mtok,

@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from batchrun.job.batch_providers import batch_provider, other_api
 from batchrun.job.endpoint import BATCH, REQUESTS
 from batchrun.job.settings import SettingError
 
 if TYPE_CHECKING:
     from batchrun.job.names import Overrides
     from batchrun.job.sections import Job
-
-KINDS = ("chat", "completions", "responses", "embeddings")
-"""Kinds of requests that batches take. Source: OpenAI's reference, `endpoint` of a batch."""
 
 
 def as_flagged(tables: Mapping[str, Any], overrides: "Overrides") -> Mapping[str, Any]:
@@ -48,11 +46,15 @@ def check_via(job: "Job") -> None:
         return
     if len(job.endpoints) > 1:
         raise SettingError("endpoint.via", BATCH, "must be requests where there are several endpoints")
+    if (name := other_api(job.endpoint.base_url)) is not None:
+        must = f"must be requests (leave out --via batch): {name} has batches, but not by OpenAI's API"
+        raise SettingError("endpoint.via", BATCH, must)
+    kinds = batch_provider(job.endpoint.base_url).kinds
     unfit = {
         "engine.kind": (job.engine.kind, job.engine.kind != "local"),
         "model.stream": (job.model.stream, bool(job.model.stream)),
         "model.fallback": (dict(job.model.fallback), bool(job.model.fallback)),
-        "model.kind": (job.model.kind, job.model.kind is not None and job.model.kind not in KINDS),
+        "model.kind": (job.model.kind, job.model.kind is not None and job.model.kind not in kinds),
         "model.rows_per_request": (job.model.rows_per_request, job.model.rows_per_request > 1),
         "model.samples_per_request": (job.model.samples_per_request, job.model.samples_per_request > 1),
     }

@@ -203,6 +203,7 @@ class Settings:
     batch_list_lag_s: float = _setting(
         0.0, _number(0), "Batches", "seconds from the creation of a batch until lists have it"
     )
+    batch_together: bool = _setting(False, _SWITCH, "Batches", "files and batches in the form of Together, not OpenAI")
     batch_accounts: bool = _setting(
         False, _SWITCH, "Batches", "each key is an account, which sees only its own files and batches"
     )

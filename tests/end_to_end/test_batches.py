@@ -14,6 +14,9 @@ from harness.damage import root_of
 from harness.prompts import write_prompts
 from harness.serving import answering
 
+from batchrun.endpoint.batches.client import BatchClient
+from batchrun.job.batch_providers import batch_provider
+from batchrun.records import Fault
 from batchrun.report.progress import line_text
 from batchrun.results.state import figures_of
 
@@ -509,3 +512,32 @@ def test_batches_carry_the_identity_of_their_run(batchrun: Any, endpoint: Any) -
     assert named[2] == named[3]
     assert len(set(named)) == 2
     assert "" not in named
+
+
+def test_the_batches_of_together_are_spoken_too(run: Any, spawn: Any, endpoint: Any, monkeypatch: Any) -> None:
+    """Another place and purpose of files, no metadata, other objects: a batch is found again by its file."""
+    together = batch_provider("https://api.together.xyz/v1")
+    monkeypatch.setattr("batchrun.engine.batches.parts.batch_provider", lambda base_url: together)
+    endpoint.change(batch_together=True)
+    write_prompts(*MANY, "This one. [[simulate: 400]]")
+    create, attempts = BatchClient.create, []
+
+    async def unheard(self: Any, *asked: Any) -> Any:
+        attempts.append(await create(self, *asked))
+        return Fault("connection", "cut", 0.0, True)
+
+    monkeypatch.setattr(BatchClient, "create", unheard)
+    assert run(*BY_BATCH).code == 1
+    assert len(attempts) == 1
+    assert (state()["completed"], state()["failed"]) == (40, 1)
+    assert books(endpoint)["created"] == 1
+    assert_bought_once(endpoint)
+
+
+def test_a_provider_with_another_api_is_refused_before_anything_is_sent(batchrun: Any) -> None:
+    write_prompts("a")
+    for command in ("run", "check"):
+        refused = batchrun(command, *BY_BATCH, "-m", "m", "--base-url", "https://api.anthropic.com/v1", "-o", "out")
+        assert refused.code == 2
+        assert "leave out --via batch" in refused.stderr
+        assert "Anthropic has batches, but not by OpenAI's API" in refused.stderr

@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from batchrun.endpoint.access import Access
 from batchrun.endpoint.http.client import fault_of, hiding, proxy_for, revealed
 from batchrun.errors import RunDirectoryError
+from batchrun.job.batch_providers import USUAL, BatchProvider
 from batchrun.job.limits import Limits
 from batchrun.records import Fault, Reply
 
@@ -32,7 +33,8 @@ PAGE = 100
 class BatchClient:
     """A session with the files and batches of one endpoint. `async with` opens it."""
 
-    def __init__(self, access: Access, limits: Limits) -> None:
+    def __init__(self, access: Access, limits: Limits, provider: BatchProvider = USUAL) -> None:
+        self._provider = provider
         project = {"OpenAI-Project": access.project} if access.project else {}
         headers = {**project, **access.headers}
         self._base_url, self._query = access.base_url, dict(access.query)
@@ -56,13 +58,17 @@ class BatchClient:
         """Upload an input file under a name."""
         with _opened(path, "rb") as file:
             form = aiohttp.FormData()
-            form.add_field("purpose", "batch")
+            form.add_field("purpose", self._provider.purpose)
+            if self._provider.names_file:
+                form.add_field("file_name", name)
             form.add_field("file", file, filename=name, content_type="application/jsonl")
-            return await self._exchange("POST", "/files", data=form)
+            return await self._exchange("POST", self._provider.upload, data=form)
 
     async def create(self, file: str, endpoint: str, metadata: Mapping[str, str]) -> Reply | Fault:
         """Create a batch of an uploaded file."""
-        asked = {"input_file_id": file, "endpoint": endpoint, "completion_window": "24h", "metadata": dict(metadata)}
+        asked: dict[str, Any] = {"input_file_id": file, "endpoint": endpoint, "completion_window": "24h"}
+        if self._provider.takes_metadata:
+            asked["metadata"] = dict(metadata)
         headers = {"Content-Type": "application/json"}
         return await self._exchange("POST", "/batches", data=orjson.dumps(asked), headers=headers)
 

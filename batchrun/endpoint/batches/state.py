@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -71,8 +72,10 @@ class BatchState(NamedTuple):
 def read_state(entry: Any) -> BatchState | None:
     """Return the state of a batch object; None where it is not one.
 
-    Together's states are in capitals, and its lists of problems may be texts.
+    Together's stands in `job` when it is created; its states are in capitals, its times and problems are texts.
     """
+    if isinstance(entry, dict) and isinstance(entry.get("job"), dict):
+        entry = entry["job"]
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
         return None
     counts = entry.get("request_counts")
@@ -86,9 +89,9 @@ def read_state(entry: Any) -> BatchState | None:
         _count(counts.get("total")),
         _count(counts.get("completed")),
         _count(counts.get("failed")),
-        float(_count(entry.get("created_at"))),
-        float(_count(entry.get("expires_at"))) or None,
-        tuple(_problems(entry.get("errors"))),
+        _time_s(entry.get("created_at")),
+        _time_s(entry.get("expires_at") or entry.get("job_deadline")) or None,
+        tuple(_problems(entry.get("errors") or entry.get("error"))),
         {key: str(value) for key, value in metadata.items()} if isinstance(metadata, dict) else {},
         str(entry.get("input_file_id") or ""),
     )
@@ -96,6 +99,16 @@ def read_state(entry: Any) -> BatchState | None:
 
 def _count(value: Any) -> int:
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+
+
+def _time_s(value: Any) -> float:
+    """Return a Unix time, which may be a text by ISO 8601; 0 where there is none."""
+    if not isinstance(value, str):
+        return float(_count(value))
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _problems(errors: Any) -> list[Problem]:

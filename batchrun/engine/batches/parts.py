@@ -7,7 +7,6 @@ from batchrun.checkpoint import facts
 from batchrun.checkpoint.batch_tables import BatchRow
 from batchrun.checkpoint.store import Store
 from batchrun.endpoint.batches.client import BatchClient
-from batchrun.endpoint.batches.providers import Most, most_of
 from batchrun.endpoint.pool.closure import REFUSED
 from batchrun.endpoint.pool.verdicts import EFFECTS, Verdict
 from batchrun.engine.batches.closed_models import ClosedModels
@@ -20,7 +19,7 @@ from batchrun.engine.batches.provider import Provider
 from batchrun.engine.contact import Contact
 from batchrun.engine.links import Links
 from batchrun.engine.prepared import Prepared
-from batchrun.job.catalogue import BATCH_FACTOR
+from batchrun.job.batch_providers import Most, batch_provider
 from batchrun.job.endpoint import Endpoint
 from batchrun.records import Event, ModelTotals, Outcome, Stop
 
@@ -40,6 +39,7 @@ def _planner(
         log=prepared.store.batches,
         directory=prepared.job.run_directory,
         most=_most(endpoint),
+        kinds=batch_provider(endpoint.base_url).kinds,
         its_model=lambda model: names.get(model, model),
         budget=prepared.budget,
         endpoint=name,
@@ -50,7 +50,7 @@ def _planner(
 
 
 def _most(endpoint: Endpoint) -> Most:
-    most = most_of(endpoint.base_url)
+    most = batch_provider(endpoint.base_url).most
     return most._replace(requests=min(endpoint.batch_requests or most.requests, most.requests))
 
 
@@ -92,6 +92,8 @@ class Parts:
     route: BatchRoute
     closed: ClosedModels
     owner: Owner
+    factor: float
+    """What a request in a batch costs, as a share of the usual price."""
 
     @property
     def note(self) -> str:
@@ -99,7 +101,7 @@ class Parts:
         most = self.planner.most.requests
         return (
             f"sending in batches of at most {most:,} requests, which are answered within 24 hours; "
-            f"the price of a request in a batch is taken to be {BATCH_FACTOR:g} of the usual one, "
+            f"the price of a request in a batch is taken to be {self.factor:g} of the usual one, "
             "unless [prices] states a batch_factor"
         )
 
@@ -136,7 +138,8 @@ def parts_for(
     job, store = prepared.job, prepared.store
     [(name, link)] = links.links.items()
     log = store.batches
-    client = BatchClient(prepared.access[name], job.limits)
+    known = batch_provider(job.endpoints[name].base_url)
+    client = BatchClient(prepared.access[name], job.limits, known)
     provider = Provider(client, link.contact, on_event, next(iter(job.models), ""))
     route = BatchRoute(name, link.limit, provider)
     route.models.update(link.contact.answered)
@@ -160,4 +163,5 @@ def parts_for(
         route=route,
         closed=closed,
         owner=Owner(prepared.access[name], store),
+        factor=known.factor,
     )

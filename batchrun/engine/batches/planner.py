@@ -10,12 +10,11 @@ from typing import Protocol
 
 from batchrun.checkpoint.batch_tables import BatchRow, LineRow
 from batchrun.checkpoint.batches import BatchLog
-from batchrun.endpoint.batches.providers import Most
 from batchrun.endpoint.batches.settling import refused_outcome
 from batchrun.endpoint.pool.budget import Amount, Budget
 from batchrun.engine.batches.collection import line_of
 from batchrun.engine.batches.draft import Draft
-from batchrun.job.via import KINDS
+from batchrun.job.batch_providers import Most
 from batchrun.prompts.size import expected_tokens
 from batchrun.records import Outcome, Request
 
@@ -54,6 +53,8 @@ class Planner:
     log: BatchLog
     directory: Path
     most: Most
+    kinds: Collection[str]
+    """Of requests that the provider takes in batches."""
     its_model: Callable[[str], str]
     """Returns the name that a model has at the endpoint."""
     budget: Budget | None
@@ -87,7 +88,7 @@ class Planner:
         return planned
 
     async def _add(self, request: Request, line: LineRow | None) -> None:
-        if request.kind not in KINDS:
+        if request.kind not in self.kinds:
             self._refuse(request, line, f"requests of the kind {request.kind} cannot be sent in a batch")
             return
         draft = await self._draft(request)

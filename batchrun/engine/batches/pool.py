@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 from batchrun.checkpoint.batch_tables import WRITTEN, BatchRow
-from batchrun.endpoint.batches.providers import Most
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.endpoint.pool.pool import Pool
 from batchrun.endpoint.pool.rules import Listeners
@@ -32,6 +31,7 @@ from batchrun.engine.batches.reasons import after_cancel, with_left
 from batchrun.engine.batches.rest_time import rest_at_s
 from batchrun.engine.links import Links
 from batchrun.engine.prepared import Prepared
+from batchrun.job.batch_providers import Most
 from batchrun.records import Outcome, Request, Stop
 from batchrun.report.texts import counted
 

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import orjson
 
 from batchrun.endpoint.batches.client import PAGE, BatchClient
-from batchrun.endpoint.batches.providers import has_other_api
 from batchrun.endpoint.batches.state import BatchState, read_state
 from batchrun.endpoint.pool.closure import REFUSED
 from batchrun.endpoint.pool.replies import judge
@@ -222,8 +221,6 @@ class Provider:
     def _without_batches(self, status: int) -> Stop:
         place = self._known.place
         why = f"{place} has no files and batches (HTTP {status} at /files)"
-        if has_other_api(place):
-            why = f"{place} has batches, but not by OpenAI's API, which is the only one that batchrun speaks"
         return Stop(kind="model_not_found", message=f"{why}; leave out --via batch", exit_code=REFUSED)
 
 

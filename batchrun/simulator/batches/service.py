@@ -39,6 +39,7 @@ class Service:
         """Add the paths to an application."""
         router = app.router
         router.add_post("/v1/files", self._checked(self._upload))
+        router.add_post("/v1/files/upload", self._checked(self._upload))
         router.add_get("/v1/files", self._checked(self._list_files))
         router.add_get("/v1/files/{id}", self._checked(self._file))
         router.add_delete("/v1/files/{id}", self._checked(self._delete))
@@ -89,6 +90,10 @@ class Service:
             if name not in fields:
                 raise bad_request(f"Missing required parameter: '{name}'.", param=name)
         purpose = fields["purpose"][1].decode("utf-8", "replace")
+        if self._is_together:
+            if purpose != "batch-api" or "file_name" not in fields or not request.path.endswith("/upload"):
+                raise bad_request("Together takes files of the purpose batch-api with a file_name, at /files/upload.")
+            purpose = "batch"
         if purpose not in ("batch", "assistants", "fine-tune", "vision", "user_data", "evals"):
             raise bad_request(f"Invalid value for 'purpose': {purpose!r}.", param="purpose")
         filename, content = fields["file"]
@@ -140,25 +145,34 @@ class Service:
         self._batches[batch.id] = batch
         self._listed_s[batch.id] = now_s + settings.batch_list_lag_s
         self._worker.start(batch, _ENDPOINTS[endpoint])
-        reply = batch.entry
+        reply = self._shown(batch)
         await asyncio.sleep(settings.batch_reply_s)  # a client that leaves meanwhile has created it anyway
-        return _json(reply)
+        return _json({"job": reply} if self._is_together else reply)
 
     async def _list(self, request: web.Request) -> web.Response:
         now_s = time.time()
         own = (each for each in reversed(self._batches.values()) if each.owner == self._owner(request))
-        shown = [each.entry for each in own if self._listed_s[each.id] <= now_s]
+        shown = [self._shown(each) for each in own if self._listed_s[each.id] <= now_s]
+        if self._is_together:
+            return _json(shown)
         return _json(_page(shown, request.query, most=100, usual=20))
 
     async def _retrieve(self, request: web.Request) -> web.Response:
-        return _json(self._find(request).entry)
+        return _json(self._shown(self._find(request)))
 
     async def _cancel(self, request: web.Request) -> web.Response:
         batch = self._find(request)
         if batch.is_done:
             raise RejectedError(Problem(409, f"Cannot cancel a batch with status '{batch.status}'."))
         batch.become("cancelling", time.time())
-        return _json(batch.entry)
+        return _json(self._shown(batch))
+
+    @property
+    def _is_together(self) -> bool:
+        return self._model.settings().batch_together
+
+    def _shown(self, batch: Batch) -> dict[str, Any]:
+        return batch.together_entry if self._is_together else batch.entry
 
     def _owner(self, request: web.Request) -> str:
         """Return the account of a request: its key, where each key is an account of its own."""

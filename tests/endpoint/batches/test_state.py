@@ -25,6 +25,33 @@ def test_what_is_absent_or_null_or_in_capitals_is_read_too() -> None:
     assert [read_state(each) for each in (None, [], {"status": "x"})] == [None] * 3
 
 
+def test_a_batch_of_together_is_read() -> None:
+    """Source: the example of its reference, "Create a batch job"."""
+    job = {
+        "id": "01234567",
+        "input_file_id": "file-1",
+        "status": "IN_PROGRESS",
+        "job_deadline": "2024-01-15T15:30:00Z",
+        "created_at": "2024-01-15T14:30:00Z",
+        "output_file_id": "file-2",
+        "error": "it broke",
+    }
+    state = read_state({"job": job, "warning": "w"})
+    assert state == read_state(job)
+    assert state is not None
+    assert (state.id, state.status, state.input_file, state.output_file) == (
+        "01234567",
+        "in_progress",
+        "file-1",
+        "file-2",
+    )
+    assert (state.created_s, state.expires_s) == (1_705_329_000.0, 1_705_332_600.0)
+    assert state.problems == (Problem("", "it broke", None),)
+    odd = read_state(job | {"created_at": "soon", "job_deadline": None})
+    assert odd is not None
+    assert (odd.created_s, odd.expires_s) == (0.0, None)
+
+
 @pytest.mark.parametrize(
     ("error", "is_full", "is_too_large"),
     [

@@ -8,10 +8,10 @@ import pytest
 
 from batchrun.checkpoint.batch_tables import BatchRow
 from batchrun.checkpoint.store import Store
-from batchrun.endpoint.batches.providers import Most
 from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Budget
 from batchrun.engine.batches.planner import Planner, is_worth_sending
 from batchrun.engine.batches.provider import Halted
+from batchrun.job.batch_providers import Most
 from batchrun.records import Request, Stop, Usage
 
 USED = 0.6
@@ -59,6 +59,7 @@ def planned(folder: Path, rows: int, most: int, cap_usd: float) -> tuple[list[in
             log=store.batches,
             directory=folder,
             most=Most(most, 1 << 20),
+            kinds=("chat",),
             its_model=lambda model: model,
             budget=provider.budget,
             endpoint="",
