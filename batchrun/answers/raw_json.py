@@ -30,6 +30,9 @@ _DEEPEST = 200
 
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
+_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}:]|[^\s,\[\]{}:"]++', re.DOTALL)
+"""Texts, brackets, colons, and other values of sound JSON."""
+
 _BETWEEN = re.compile(r"[\s,\x1e]*+")
 """What stands between JSON values that follow one another. Source: RFC 7464 and what servers send."""
 
@@ -91,6 +94,34 @@ def _repaired_escape(found: re.Match[str]) -> str:
         broken = bytes(int(code, 16) & 0xFF for code in codes.split("\\u")[1:])
         return json.dumps(broken.decode("utf-8", "replace"))[1:-1]
     return found[0]
+
+
+def object_at(data: bytes, *keys: str) -> bytes | None:
+    """Return the bytes of an object that stands in other objects, as they are; None where there is none.
+
+    Args:
+        data: a sound JSON object.
+        keys: that lead to it, at least one.
+    """
+    depth = matched = begin = 0
+    name, is_value = b"", False
+    for token in _TOKENS.finditer(data):
+        kind = token[0][:1]
+        if is_value:  # of the key that was looked for last
+            if kind != b"{":
+                return None
+            is_value, begin = False, token.start()
+        if kind in b"{[":
+            depth += 1
+        elif kind in b"}]":
+            depth -= 1
+            if depth <= matched:
+                return data[begin : token.end()] if matched == len(keys) else None
+        elif kind == b'"':
+            name = token[0]
+        elif kind == b":" and depth == matched + 1 and matched < len(keys) and orjson.loads(name) == keys[matched]:
+            matched, is_value = matched + 1, True
+    return None
 
 
 def values_of(body: bytes) -> list[Any]:

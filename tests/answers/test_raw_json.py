@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.answers.raw_json import dumps_joined, json_text, loads, loads_piece, repaired
+from batchrun.answers.raw_json import dumps_joined, json_text, loads, loads_piece, object_at, repaired
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=6),
@@ -107,3 +107,23 @@ def _nested(depth: int) -> list[Any]:
     for _ in range(depth):
         value = [value]
     return value
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b'{"a": {"b": { "c" : 1 } }}', b'{ "c" : 1 }'),
+        (b'{"b": {"b": {}}, "a": {"x": {"b": {"no": 1}}, "b": {"yes": [{}]}}}', b'{"yes": [{}]}'),
+        (b'{"x": "a", "y": ["a", {"a": {"b": {}}}], "a": {"b": {"t": "}\\"{"}}}', b'{"t": "}\\"{"}'),
+        (b'{"\\u0061": {"b": {}}}', b"{}"),
+        (b'{"a": {"b": null}}', None),
+        (b'{"a": {"b": [{}]}}', None),
+        (b'{"a": null, "b": {}}', None),
+        (b'{"a": {"c": {"b": {}}}}', None),
+        (b'{"a": {"c": 1}, "d": {"b": {}}}', None),
+        (b'{"a": 1, "d": {"b": {}}}', None),
+        (b"{}", None),
+    ],
+)
+def test_an_object_inside_others_is_found_as_it_stands(data: bytes, found: bytes | None) -> None:
+    assert object_at(data, "a", "b") == found

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from batchrun.answers.raw_json import loads
+from batchrun.answers.raw_json import loads, object_at
 from batchrun.records import PATHS, Reply, Request, RequestKind
 
 _LABEL = re.compile(r"r(\d+)-m(\d+)-s(\d+)")
@@ -76,18 +76,24 @@ def read_line(line: bytes) -> Answered | None:
         return None
     response, error = read.get("response"), read.get("error")
     if isinstance(response, dict):
-        return Answered(place, _reply(response))
+        return Answered(place, _reply(response, object_at(line, "response", "body")))
     code = error.get("code") if isinstance(error, dict) else None
     if code in _NOT_RUN or (error is None and response is None):
         return Answered(place, None)
     return Answered(place, Reply(_status(code), _NO_HEADERS, orjson.dumps({"error": error}), 0.0))
 
 
-def _reply(response: dict[str, Any]) -> Reply:
-    """Return a response as a reply. Where it has no body, as of a line that failed inside, it is its own."""
+def _reply(response: dict[str, Any], raw: bytes | None) -> Reply:
+    """Return a response as a reply. Where it has no body, as of a line that failed inside, it is its own.
+
+    Args:
+        response: of a line.
+        raw: its body as it stands there; None where it is not an object.
+    """
     body = response.get("body")
     status = response.get("status_code")
-    return Reply(_status(status), _NO_HEADERS, orjson.dumps(response if body is None else body), 0.0)
+    content = orjson.dumps(response if body is None else body) if raw is None else raw
+    return Reply(_status(status), _NO_HEADERS, content, 0.0)
 
 
 def _status(stated: Any) -> int:

@@ -59,3 +59,13 @@ def test_a_line_that_was_not_run_has_no_reply(error: object) -> None:
 
 def test_lines_that_name_no_request_are_passed_over() -> None:
     assert [read_line(each) for each in (b"", b"{", b"[]", line({}, label="theirs"))] == [None] * 4
+
+
+def test_the_body_of_an_answer_is_kept_byte_for_byte() -> None:
+    """Also its spaces, numbers and escapes, which other writers of JSON would change."""
+    body = b'{ "choices": [{"body": {"x": 1.50E+1}}],  "text": "a\\u00e9 \\"}{ \\\\", "big": 12345678901234567890123 }'
+    text = b'{"id": "b", "custom_id": "r7-m1-s3", "response": {"status_code": 200, "body": %b}, "error": null}\n' % body
+    answered = read_line(text)
+    assert answered is not None
+    assert answered.reply is not None
+    assert answered.reply.body == body
