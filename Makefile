@@ -49,9 +49,10 @@ test-model: .venv/.installed-dev  ## the same with servers of real models, tiny 
 	@$(RUN) tests/real/environments.py transformers llama-cpp
 	$(RUN) -m pytest tests/real/test_models.py
 
-test-ray: .venv/.installed-dev  ## kill workers, nodes and drivers of Ray clusters, cut their network, and more (30 min; needs root)
+test-ray: .venv/.installed-dev  ## kill workers, nodes and drivers of Ray clusters, cut their network, and run there what end-to-end tests run (1 h; needs root)
 	@$(RUN) tests/real/environments.py ray
 	$(RUN) -m pytest -s -rs tests/on_ray
+	BATCHRUN_ENGINE=ray $(RUN) -m pytest -rs tests/end_to_end
 
 bench: .venv/.installed-dev  ## measure costs per row (10 min), the limit (6 min), a Ray cluster (20 min); QUICK=1: 2 min
 	$(RUN) tests/benchmarks $(if $(QUICK),--quick)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from harness.browser import Browser, chrome
+from harness.engines import engine, skip_local_only, with_engine
 from harness.finished import Finished
 from selenium import webdriver
 
@@ -27,6 +28,17 @@ PATIENCE_S = 50.0
 
 _USERS = ("API_KEY", "PROXY", "WANDB_", "OPENAI_", "NETRC", "_BATCHRUN", "XDG_")
 """Parts of the names of environment variables of the user that would change a test."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what makes no sense on the engine that the tests run on."""
+    skip_local_only(items)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _engine() -> Iterator[None]:
+    with engine():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +107,7 @@ def batchrun(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     def batchrun(*arguments: Any, stdin: bytes = b"") -> Finished:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()
-        code = run_command_line([str(each) for each in arguments])
+        code = run_command_line(with_engine([str(each) for each in arguments]))
         return Finished(code, *capsys.readouterr())
 
     return batchrun
@@ -121,7 +133,7 @@ def spawn() -> Iterator[Spawn]:
     processes: list[subprocess.Popen[str]] = []
 
     def spawn(*arguments: Any, **settings: Any) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "batchrun", *map(str, arguments)]
+        command = [sys.executable, "-m", "batchrun", *with_engine([*map(str, arguments)])]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
         processes.append(process := subprocess.Popen(command, text=True, **pipes))
         return process

@@ -226,6 +226,7 @@ def most_usd(path: str) -> list[float]:
     ]
 
 
+@pytest.mark.local_only("the driver notes the rows that workers have, of which some were not sent")
 def test_each_of_several_kills_sets_aside_what_was_in_flight_and_no_more(
     spawn: Any, batchrun: Any, endpoint: Any
 ) -> None:

@@ -53,9 +53,9 @@ def test_a_second_ctrl_c_stops_immediately(spawn: Any, run: Any, endpoint: Any) 
     """Requests in flight lose their answers; answers that had arrived are kept."""
     endpoint.change(latency_s=0)
     write_prompts("0", "1", *(f"[[simulate: slow 30]] {number}" for number in range(5)))
-    began_s = time.monotonic()
     process = spawn("run", "in.jsonl", "-m", MODEL, "--base-url", endpoint.base_url, "-o", "out")
     endpoint.wait(lambda: endpoint.stats.received == 7)
+    began_s = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert any("a second Ctrl-C stops at once" in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
@@ -227,6 +227,7 @@ def test_no_row_fails_in_an_outage_shorter_than_the_patience(run: Any, endpoint:
     assert "100 of 100 rows completed, 0 failed" in done.stderr
 
 
+@pytest.mark.local_only("the deadline is over before workers have started")
 def test_a_deadline_drains_the_run(run: Any, endpoint: Any) -> None:
     """It is set with --max-duration; the exit code is 5."""
     endpoint.change(latency_s=0.1)
@@ -259,6 +260,7 @@ def seconds_before_the_minute(monkeypatch: pytest.MonkeyPatch) -> Any:
     time.tzset()
 
 
+@pytest.mark.local_only("the time is over before workers have started")
 def test_a_time_of_day_drains_the_run(run: Any, endpoint: Any, seconds_before_the_minute: Any) -> None:
     """It is set with --stop-at; the exit code is 5."""
     endpoint.change(latency_s=0.1)

@@ -39,6 +39,9 @@ _SETTINGS = {
 _ASKS_FOR_TOKEN = re.compile("(?i)unauthenticated|auth(?:entication)? ?token")
 """What Ray's errors say where a token is missing or wrong. Source: Ray 2.60."""
 
+_OTHER_VERSIONS = re.compile(r"Version mismatch:.*?Ray: (\S+)\s+Python: (\S+).*?Ray: (\S+)\s+Python: (\S+)", re.DOTALL)
+"""What Ray says of a cluster with other versions: first those of the cluster. Source: Ray 2.60."""
+
 
 class Connection:
     """A cluster that this process has joined."""
@@ -180,5 +183,10 @@ def _why_not_joined(origin: str, address: str, reason: str) -> str:
         return (
             f"{origin}: the Ray cluster at {address} asks for its token; set RAY_AUTH_MODE=token, and have the token "
             "of the head here: in ~/.ray/auth_token, or in RAY_AUTH_TOKEN"
+        )
+    if (versions := _OTHER_VERSIONS.search(reason)) is not None:
+        theirs, ours = ("Ray {} on Python {}".format(*each) for each in (versions.groups()[:2], versions.groups()[2:]))
+        return (
+            f"{origin}: the cluster at {address} has {theirs}, and this machine {ours}; install the same versions here"
         )
     return f"{origin}: no Ray cluster at {address}: {first}"

@@ -96,6 +96,8 @@ async def _answer(call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
     except RayTaskError as error:
         if isinstance(error.cause, _PASSING):
             raise WorkerUnavailable from error
+        if isinstance(error.cause, MemoryError):  # what it had may be incomplete
+            raise WorkerDied from error
         raise error.cause from None
 
 

@@ -244,6 +244,18 @@ def test_a_cluster_that_asks_for_a_token_differs_from_one_that_is_not_there(
     assert "\n" not in message
 
 
+def test_a_cluster_with_other_versions_is_not_one_that_is_missing(ray: Ray, listening: str) -> None:
+    """Both are named, as Ray has them in a message of many lines."""
+    ray.problem = (
+        "Version mismatch: The cluster was started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"
+        "This process on node 10.0.0.1 was started with:\n    Ray: 2.50.1\n    Python: 3.12.4\n"
+    )
+    assert refusal(listening) == (
+        f"engine.address: the cluster at {listening} has Ray 2.60.0 on Python 3.11.7, and this machine Ray 2.50.1 on "
+        "Python 3.12.4; install the same versions here"
+    )
+
+
 def test_a_local_run_leaves_no_token_in_the_home_folder(ray: Ray, tmp_path: Path) -> None:
     """Ray saves one where there is none, and every later cluster of the user would ask for it."""
     joined(None)
