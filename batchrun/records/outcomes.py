@@ -13,6 +13,8 @@ class Reply(NamedTuple):
     body: bytes
     """Raw; of a stream, the assembled chat completion."""
     latency_s: float
+    usage: "Usage | None" = None
+    """The token counts of a body in which one look has found an ordinary chat completion; None of any other."""
 
     @property
     def is_success(self) -> bool:

@@ -13,11 +13,13 @@ from functools import lru_cache
 import aiohttp
 
 from batchrun.answers.events import is_stream
+from batchrun.answers.plain import ordinary_usage
 from batchrun.endpoint.http.charset import in_utf8
 from batchrun.endpoint.http.collected import Collected, assembled
 from batchrun.endpoint.http.compression import GZIP, Unpacker, unpacked
 from batchrun.endpoint.http.sweep import Sweep
 from batchrun.endpoint.http.wire import Answer
+from batchrun.records import Usage
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Longest answer that is read; a longer one fails its row."""
@@ -50,8 +52,10 @@ class BodyReader:
         self._sweep = sweep
         self._turns = asyncio.Semaphore(_LARGE_AT_ONCE)
 
-    async def read(self, answer: Answer, on_piece: Callable[[], None]) -> bytes:
+    async def read(self, answer: Answer, on_piece: Callable[[], None], *, is_chat: bool) -> tuple[bytes, Usage | None]:
         """Return the body; of a stream, the assembled chat completion; of an error, the beginning.
+
+        With it, the token counts of a body that came whole and is an ordinary chat completion: see `Reply`.
 
         A body is a stream if it looks like one, whatever its content type: some gateways change or drop the type. A
         body that breaks off after the end of its answer is whole: only the frame of HTTP around it is not.
@@ -59,6 +63,7 @@ class BodyReader:
         Args:
             answer: of which only the head has arrived.
             on_piece: called when more of a stream has arrived, some times a second.
+            is_chat: whether a chat completion was asked for.
 
         Raises:
             TooLong: it is longer than `MAX_ANSWER_BYTES`.
@@ -66,8 +71,16 @@ class BodyReader:
             aiohttp.ClientError: the connection broke, or the body is not HTTP.
         """
         content_type = answer.header("content-type") or ""
+        if is_chat and answer.status == 200 and answer.body.is_complete and b"content-encoding" not in answer.headers:
+            body = answer.body.take()
+            if (usage := ordinary_usage(body)) is not None:
+                return in_utf8(body, content_type), usage
+            answer.body.put_back(body)
+        return in_utf8(await self._read(answer, content_type, on_piece), content_type), None
+
+    async def _read(self, answer: Answer, content_type: str, on_piece: Callable[[], None]) -> bytes:
         if not 200 <= answer.status < 300:
-            return in_utf8(unpacked(await _read_error(answer), MAX_ANSWER_BYTES), content_type)
+            return unpacked(await _read_error(answer), MAX_ANSWER_BYTES)
         is_named_stream = _media_type(content_type) == "text/event-stream"
         if b"content-encoding" in answer.headers:
             body = await self._read_long(answer, on_piece, is_named_stream=is_named_stream)
@@ -81,7 +94,7 @@ class BodyReader:
             body = await self._read_long(answer, on_piece, is_named_stream=is_named_stream)
         if body.startswith(GZIP):
             body = assembled(unpacked(body, MAX_ANSWER_BYTES), is_named_stream=is_named_stream)
-        return in_utf8(body, content_type)
+        return body
 
     async def _read_long(self, answer: Answer, on_piece: Callable[[], None], *, is_named_stream: bool) -> bytes:
         """Return a body that may be long, or a stream."""

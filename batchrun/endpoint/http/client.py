@@ -5,6 +5,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlencode, urlsplit
@@ -103,7 +104,7 @@ class HttpClient:
 
     def send(self, body: bytes, kind: RequestKind = "chat") -> Coroutine[Any, Any, Reply | Fault]:
         """Send the body of a request of this kind; return the reply, whatever it is, or why there is none."""
-        return self._attempt(self._wires[kind], body)
+        return self._attempt(self._wires[kind], body, is_chat=kind == "chat")
 
     def give_up(self, attempt: asyncio.Task[None], silent_s: float) -> bool:
         """End the attempt that a task makes as timed out, if nothing has arrived for so long; return whether it ends.
@@ -128,7 +129,7 @@ class HttpClient:
             connect_timeout_s=self._connect_timeout_s,
         )
 
-    async def _attempt(self, wire: Wire, body: bytes) -> Reply | Fault:
+    async def _attempt(self, wire: Wire, body: bytes, *, is_chat: bool = False) -> Reply | Fault:
         began_s = time.perf_counter()
         task: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]  # runs in one
         self._deadlines.begin(task, began_s)
@@ -136,7 +137,8 @@ class HttpClient:
         try:
             answer = await wire.exchange(body)
             try:
-                content = await self._bodies.read(answer, lambda: self._extend(task, began_s))
+                on_piece = partial(self._extend, task, began_s)
+                content, usage = await self._bodies.read(answer, on_piece, is_chat=is_chat)
             finally:
                 answer.release()
         except asyncio.CancelledError:
@@ -161,7 +163,7 @@ class HttpClient:
         if self._hide is not None:
             content = self._hide(content)
         headers = _NO_HEADERS if 200 <= answer.status < 300 else self._kept(answer.header)
-        return _new(Reply, (answer.status, headers, content, latency_s))
+        return _new(Reply, (answer.status, headers, content, latency_s, usage))
 
     def _extend(self, task: asyncio.Task[None], began_s: float) -> None:
         """Restart the timeout of a stream that sends something, unless the stream has taken too long in all."""

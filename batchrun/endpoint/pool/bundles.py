@@ -56,7 +56,7 @@ def _parts(request: Request, verdict: Verdict) -> list[Part]:
 
 def _judged(request: Request, part: Part, result: Reply) -> _Judged:
     """Return the reply that a request alone would have got, judged."""
-    reply = _new(Reply, (result.status, result.headers, part.body, result.latency_s))
+    reply = _new(Reply, (result.status, result.headers, part.body, result.latency_s, None))
     if request.kind == "embeddings":  # all of the vectors have been looked at
         return _new(_Judged, (reply, _new(Verdict, (None, "", part.usage, None, NO_REASON, False))))
     asked = request.members[part.place]

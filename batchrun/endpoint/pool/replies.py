@@ -35,10 +35,21 @@ _new = tuple.__new__
 """Makes a record in half the time of its constructor: there are millions of answers."""
 
 
-def judge(result: Reply | Fault, kind: RequestKind = "chat", sent: bytes = b"") -> Verdict:
-    """Return what one attempt's result means for a request of this kind."""
+def judge(
+    result: Reply | Fault, kind: RequestKind = "chat", sent: bytes = b"", *, needs_answer: bool = True
+) -> Verdict:
+    """Return what one attempt's result means for a request of this kind.
+
+    Args:
+        result: of the attempt.
+        kind: of the request.
+        sent: its body.
+        needs_answer: whether the verdict on a completion must have the parsed body.
+    """
     if isinstance(result, Fault):
         return Verdict(result.kind, result.message, Usage())
+    if result.usage is not None and not needs_answer:
+        return _new(Verdict, (None, "", result.usage, None, NO_REASON, False))
     if 200 <= result.status < 300:
         return _judge_answer(result, kind, sent)
     return _judge_error(result.status, result.headers, result.body, sent)._replace(usage=usage_in(result.body))

@@ -5,6 +5,7 @@ module carries that out, and compares no kind by its name.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from batchrun.endpoint.pool.absence import Absence
 from batchrun.endpoint.pool.admission import Admission
@@ -63,6 +64,7 @@ class Settlement:
         self._rules, self._policy, self._wake = rules, rules.policy, admission.supply.wake
         self._rates = rules.rates if rules.rates is not None and rules.rates.has_tokens else None
         self._repair, self._strict = rules.repair, rules.strict
+        self._judged = partial(judge, needs_answer=rules.repair is not None)
         self._on_outcome, self._on_event = listeners.on_outcome, listeners.on_event
         self.absence = Absence(admission, listeners.on_event)  # the models that are away
         self._evidence = Evidence(admission, self.absence)
@@ -77,10 +79,9 @@ class Settlement:
     def settle(self, lane: Lane, work: Work, result: Reply | Fault, now_s: float) -> None:
         """Decide what becomes of a request that is no longer in flight; `lane` is its model's."""
         admission = self._admission
-        if not admission.is_heard:
-            admission.is_heard = isinstance(result, Reply)
+        admission.is_heard = admission.is_heard or isinstance(result, Reply)
         request = work.request
-        verdict = judge_bundle(request, result) if request.members else judge(result, request.kind, request.body)
+        verdict = judge_bundle(request, result) if request.members else self._judged(result, request.kind, request.body)
         effect = None if verdict.kind is None else EFFECTS[verdict.kind]
         was_probe = lane.ends_probe(work)
         if work.is_canary:

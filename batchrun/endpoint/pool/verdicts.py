@@ -214,7 +214,7 @@ class Verdict(NamedTuple):
     message: str
     usage: Usage
     answer: dict[str, Any] | None = None
-    """Of a completion, its parsed body; None where nothing is left to look at."""
+    """Of a completion, its parsed body; None where nothing is left to look at, or nobody needs it."""
     reason: Reason = NO_REASON
     """Of an error, what it says."""
     is_slot: bool = False
