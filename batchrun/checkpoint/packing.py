@@ -15,6 +15,7 @@ are unpacked in 1.1; 112 KiB learned from 8,000 make 0.18 to 0.25.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -70,6 +71,14 @@ def write_dictionary(connection: sqlite3.Connection, number: int, content: bytes
     connection.execute(_INSERT, (label, number, content, crc32(content)))
 
 
+@cache
+def _zstandard() -> Any:
+    """Import zstandard at its first use; an import statement takes as long as half of the unpacking, each time."""
+    import zstandard
+
+    return zstandard
+
+
 class Unpacker:
     """Unpacks bodies."""
 
@@ -83,27 +92,29 @@ class Unpacker:
         Raises:
             ValueError: the dictionary is lost, or the body is not packed with it.
         """
-        import zstandard
-
-        try:
-            return self._of(number).decompress(body)
-        except (KeyError, zstandard.ZstdError, MemoryError) as problem:
-            raise ValueError("a packed answer cannot be read") from problem
+        return self._unpacked([body], number)[0]
 
     def unpack_all(self, bodies: Sequence[bytes | None], numbers: Sequence[int | None]) -> list[bytes | None]:
         """Return bodies likewise; those without a number are not packed."""
+        number = numbers[0] if numbers else None
+        if number is not None and numbers.count(number) == len(numbers) and None not in bodies:  # nearly always
+            return list(self._unpacked(bodies, number))
         return [
             body if number is None or body is None else self.unpack(body, number)
             for body, number in zip(bodies, numbers, strict=True)
         ]
 
+    def _unpacked(self, bodies: Iterable[bytes | None], number: int) -> list[bytes]:
+        try:
+            return list(map(self._of(number).decompress, bodies))  # type: ignore[arg-type]  # none of them is None
+        except (KeyError, _zstandard().ZstdError, MemoryError) as problem:
+            raise ValueError("a packed answer cannot be read") from problem
+
     def _of(self, number: int) -> zstandard.ZstdDecompressor:
         found = self._decompressors.get(number)
         if found is None:
-            import zstandard
-
-            dictionary = zstandard.ZstdCompressionDict(self._dictionaries[number])
-            found = self._decompressors[number] = zstandard.ZstdDecompressor(dict_data=dictionary)
+            dictionary = _zstandard().ZstdCompressionDict(self._dictionaries[number])
+            found = self._decompressors[number] = _zstandard().ZstdDecompressor(dict_data=dictionary)
         return found
 
 
@@ -111,11 +122,9 @@ def size_of(body: bytes | None, number: int | None) -> int:
     """Return the length of a body when it is unpacked, as far as its head tells."""
     if body is None or number is None:
         return 0 if body is None else len(body)
-    import zstandard
-
     try:
-        return max(len(body), zstandard.frame_content_size(body))
-    except zstandard.ZstdError:
+        return max(len(body), int(_zstandard().frame_content_size(body)))
+    except _zstandard().ZstdError:
         return len(body)
 
 

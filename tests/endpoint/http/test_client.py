@@ -10,7 +10,7 @@ from harness.attempts import ANSWER, BODY, KEY, Answer, Server, Writer, connecte
 
 from batchrun import __version__
 from batchrun.endpoint.pool.replies import judge
-from batchrun.records import Fault, Reply
+from batchrun.records import Fault, Reply, Usage
 from batchrun.simulator import Settings, serve
 
 
@@ -24,7 +24,7 @@ def test_a_request_is_sent_as_the_endpoint_expects_it(monkeypatch: pytest.Monkey
 
     async def main() -> None:
         async with connected(server) as client:
-            assert await client.send(BODY) == Reply(200, {}, ANSWER, pytest.approx(0, abs=2))
+            assert await client.send(BODY) == Reply(200, {}, ANSWER, pytest.approx(0, abs=2), Usage())
             assert isinstance(await client.models(), Reply)
         async with connected(server, key=None, project=None) as client:
             await client.send(BODY)
