@@ -78,9 +78,8 @@ class Settlement:
 
     def settle(self, lane: Lane, work: Work, result: Reply | Fault, now_s: float) -> None:
         """Decide what becomes of a request that is no longer in flight; `lane` is its model's."""
-        admission = self._admission
+        admission, request = self._admission, work.request
         admission.is_heard = admission.is_heard or isinstance(result, Reply)
-        request = work.request
         verdict = judge_bundle(request, result) if request.members else self._judged(result, request.kind, request.body)
         effect = None if verdict.kind is None else EFFECTS[verdict.kind]
         was_probe = lane.ends_probe(work)

@@ -61,19 +61,19 @@ def test_a_second_answer_to_one_request_is_never_the_next_ones(twice: Twice) -> 
 
 def test_a_timeout_notice_on_an_idle_connection_is_not_the_answer_of_a_row() -> None:
     """HAProxy and others send 408 before they close a connection that was idle for too long."""
-    is_said = asyncio.Event()
+    was_sent = asyncio.Event()
 
     async def behave(visit: Visit) -> None:
         await visit.say(answer(completion(prompt_of(await visit.request()))))
         await asyncio.sleep(0.01)
         await visit.say(answer(b"", "408 Request Timeout"))
-        is_said.set()
+        was_sent.set()
         await echo(visit)
 
     async def main() -> tuple[Reply | Fault, Reply | Fault]:
         async with RawServer(behave).listening() as base_url, opened(base_url) as client:
             one = await client.send(ask("one"))
-            await is_said.wait()  # not for a fixed time: a busy machine may say it later
+            await was_sent.wait()  # not for a fixed time: a busy machine may send it later
             await asyncio.sleep(0.04)
             return one, await client.send(ask("two"))
 
