@@ -71,30 +71,27 @@ class BodyReader:
             aiohttp.ClientError: the connection broke, or the body is not HTTP.
         """
         content_type = answer.header("content-type") or ""
-        if is_chat and answer.status == 200 and answer.body.is_complete and b"content-encoding" not in answer.headers:
-            body = answer.body.take()
-            if (usage := ordinary_usage(body)) is not None:
-                return in_utf8(body, content_type), usage
-            answer.body.put_back(body)
-        return in_utf8(await self._read(answer, content_type, on_piece), content_type), None
+        is_named_stream = _media_type(content_type) == "text/event-stream"
+        if not (answer.body.is_complete and 200 <= answer.status < 300 and b"content-encoding" not in answer.headers):
+            body = await self._read(answer, on_piece, is_named_stream=is_named_stream)
+            return in_utf8(body, content_type), None
+        body = answer.body.take()
+        usage = ordinary_usage(body) if is_chat else None
+        if usage is None:
+            body = _unwrapped(body, is_named_stream=is_named_stream)
+        return in_utf8(body, content_type), usage
 
-    async def _read(self, answer: Answer, content_type: str, on_piece: Callable[[], None]) -> bytes:
+    async def _read(self, answer: Answer, on_piece: Callable[[], None], *, is_named_stream: bool) -> bytes:
+        """Return a body of which more is to come, an error or one that is compressed."""
         if not 200 <= answer.status < 300:
             return unpacked(await _read_error(answer), MAX_ANSWER_BYTES)
-        is_named_stream = _media_type(content_type) == "text/event-stream"
-        if b"content-encoding" in answer.headers:
-            body = await self._read_long(answer, on_piece, is_named_stream=is_named_stream)
-        elif answer.body.is_complete or (not is_named_stream and 0 <= _length(answer) <= _LARGE_BYTES):
-            body = answer.body.take() if answer.body.is_complete else await _read_whole(answer)
-            if is_named_stream or is_stream(body):
-                body = assembled(body, is_named_stream=is_named_stream)
-        elif not is_named_stream and _length(answer) > MAX_ANSWER_BYTES:
+        is_packed = b"content-encoding" in answer.headers
+        if not (is_packed or is_named_stream) and 0 <= _length(answer) <= _LARGE_BYTES:
+            return _unwrapped(await _read_whole(answer), is_named_stream=False)
+        if not (is_packed or is_named_stream) and _length(answer) > MAX_ANSWER_BYTES:
             raise TooLong
-        else:
-            body = await self._read_long(answer, on_piece, is_named_stream=is_named_stream)
-        if body.startswith(GZIP):
-            body = assembled(unpacked(body, MAX_ANSWER_BYTES), is_named_stream=is_named_stream)
-        return body
+        body = await self._read_long(answer, on_piece, is_named_stream=is_named_stream)
+        return _unpacked(body, is_named_stream=is_named_stream)
 
     async def _read_long(self, answer: Answer, on_piece: Callable[[], None], *, is_named_stream: bool) -> bytes:
         """Return a body that may be long, or a stream."""
@@ -122,6 +119,20 @@ class BodyReader:
         finally:
             self._sweep.forget(answer.body)
         return collected.result()
+
+
+def _unwrapped(body: bytes, *, is_named_stream: bool) -> bytes:
+    """Return a body that came whole; of a stream, the assembled chat completion."""
+    if is_named_stream or is_stream(body):
+        body = assembled(body, is_named_stream=is_named_stream)
+    return _unpacked(body, is_named_stream=is_named_stream)
+
+
+def _unpacked(body: bytes, *, is_named_stream: bool) -> bytes:
+    """Return what is in a body that is compressed without saying so; else the body."""
+    if not body.startswith(GZIP):
+        return body
+    return assembled(unpacked(body, MAX_ANSWER_BYTES), is_named_stream=is_named_stream)
 
 
 @lru_cache

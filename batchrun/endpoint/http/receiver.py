@@ -146,11 +146,6 @@ class Receiver(ResponseHandler):
             self._pause(False)
         return body
 
-    def put_back(self, body: bytes) -> None:
-        """Have the body of a complete answer taken once more."""
-        if body:
-            self._pieces.append(body)
-
     def look(self) -> None:
         """Wake the task that waits if there is something to read."""
         if self._pieces:
