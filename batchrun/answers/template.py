@@ -58,7 +58,7 @@ class Template:
             return None
         *events, rest = data.split(self._end)
         texts = list(map(self._text, events))
-        if not data.startswith(b"%b%b%b" % (self._before, self._between.join(texts), self._after)):
+        if not data.startswith(b"".join((self._before, self._between.join(texts), self._after))):
             alike = next((number for number, event in enumerate(events) if not self._fits(event)), len(events))
             texts, rest = texts[:alike], self._end.join((*events[alike:], rest))
         text = _joined(texts)
@@ -71,10 +71,11 @@ class Template:
 
 def _joined(texts: list[bytes]) -> str | None:
     """Return the texts as one; None if there are none, or one of them is not what it seems to be."""
-    if not texts or b"\\\n" in b"\n".join((*texts, b"")):  # the quote after a backslash may be a part of the text
-        return None
+    joined = b"".join(texts)
+    if not texts or (b"\\" in joined and b"\\\n" in b"\n".join((*texts, b""))):
+        return None  # the quote after a backslash may be a part of the text
     try:
-        text: str = orjson.loads(b'"%b"' % b"".join(texts))
+        text: str = orjson.loads(b'"%b"' % joined)
     except orjson.JSONDecodeError:
         return None
     return text
