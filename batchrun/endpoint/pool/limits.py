@@ -16,7 +16,9 @@ request is rejected too, at once. So the first rejection at a level that has hel
 after does.
 
 A probe is accepted when a request that was sent above the held level is answered, or earlier: when several times the
-usual delay of a rejection has passed without one.
+usual delay of a rejection has passed without one. On a busy machine that can be wrong: answers lie unread, so fewer are
+in flight than the pool counts, or the rejection lies unread. So the ramp after a probe goes by `strides`, and one that
+ends where its probe began was a rejected probe.
 
 A limit that is not in use shows nothing about the server, so it grows only when it is full. A server that queues
 instead of rejecting would be ramped for ever. Its answers take twice as long when twice as many requests are in flight,
@@ -24,7 +26,7 @@ so a ramp applies Little's law to each answer: (in flight when it was sent) / (h
 throughput. When the throughput grows no more from one doubling of the level to the next, the ramp goes back, and holds:
 see `gains`.
 
-Where requests are sent by other machines, what happened to them is known late. Then the limit grows by `strides`.
+Where requests are sent by other machines, what happened to them is always known late, and every ramp goes by strides.
 """
 
 from collections.abc import Callable
@@ -115,13 +117,15 @@ class Limit:
             strides: bound the growth where news of requests comes late; None where it comes at once.
         """
         self.ceiling = ceiling
-        self._strides = strides
+        self._is_late = strides is not None  # news of requests
+        self._strides = strides or Strides(1)
         self._most = ceiling
         self.current = max(1, min(start, ceiling))
         self._on_change = on_change
         self._ramping = not known
         self._held = self.current  # the level that the server was seen to hold; a probe is above it
-        self._probe_wait_s = _PROBE_FIRST_S
+        self._probed: int | None = None  # the level below the probe that is tried, or that the ramp began with
+        self._probe_wait_s = self._waited_s = _PROBE_FIRST_S  # before the next probe, and before the last one
         self._probe_at_s = 0.0 if known else _NEVER
         self._answers = 0  # since the last probe
         self._fell_s = -_NEVER
@@ -150,7 +154,7 @@ class Limit:
         return now_s - self._changed_s < _MOVING_S and (self._ramping or self.current > self._held)
 
     def _new_gains(self) -> Gains:
-        return Gains() if self._strides is None else Gains(apart=APART)
+        return Gains(apart=APART) if self._is_late else Gains()
 
     def completed(self, level: int, latency_s: float, in_flight: int, now_s: float) -> None:
         """Note that a request was answered.
@@ -174,7 +178,7 @@ class Limit:
             is_answered = level > self._held and now_s - latency_s >= self._changed_s
             if is_answered or now_s - self._full_s > self._confirmation_s():
                 self._ramping = True
-                self._probe_wait_s = _PROBE_FIRST_S
+                self._strides.restart(now_s)
                 self._grow(_RAMP, now_s, "a probe was accepted")
         elif now_s >= self._probe_at_s:
             self._probe(now_s)
@@ -184,7 +188,8 @@ class Limit:
         self._full_s = _NEVER
         held = self.current
         self._grow(1, now_s, "probe")
-        self._held = held
+        self._held = self._probed = held
+        self._waited_s = self._probe_wait_s
 
     def _ramp(self, level: int, latency_s: float, now_s: float) -> None:
         """Make room for more requests, unless the answers show that more requests gain nothing."""
@@ -206,21 +211,25 @@ class Limit:
         if is_stray:
             return
         self._rejection_s = delay_s if self._rejection_s is None else 0.8 * self._rejection_s + 0.2 * delay_s
-        probing = not self._ramping and self.current > self._held
+        left = max(1, min(self.current, in_flight))
+        was_in_vain = self._probed is not None and left <= self._probed
         self._gains = self._new_gains()
-        if self._strides is not None:
-            self._strides.rejected(now_s)
+        if not self._is_late:
+            self._strides.lag_s = self._confirmation_s() / 2
+        self._strides.restart(now_s)
         if not self._falling:
             self._falling = True
             self._before_fall = self._held
             self._overshot = self._ramping
         self._ramping = False
-        self._set(max(1, min(self.current, in_flight)), now_s, "a probe was rejected" if probing else "rejected")
+        self._set(left, now_s, "a probe was rejected" if was_in_vain else "rejected")
         self._held = self.current
         if self.current <= _FALL * self._before_fall and not self._overshot:
             self._fell_s = now_s
         longest_s = _PROBE_AFTER_FALL_S if now_s - self._fell_s < _FALL_S else _PROBE_LAST_S
-        self._probe_wait_s = min(self._probe_wait_s * 2, longest_s) if probing else _PROBE_FIRST_S
+        self._probe_wait_s = min(self._waited_s * 2, longest_s) if was_in_vain else _PROBE_FIRST_S
+        if was_in_vain:
+            self._probed = None
         self._probe_at_s = now_s + self._probe_wait_s
         self._answers = 0
 
@@ -250,6 +259,7 @@ class Limit:
         """Note a failure for another reason than a concurrency limit: growth stops for a while."""
         probing = self.current > self._held
         if probing:
+            self._probed = None
             self._set(self._held, now_s, "a probe failed")
         if self._ramping or probing:
             self._ramping = False
@@ -259,7 +269,7 @@ class Limit:
         return _NEVER if self._rejection_s is None else _CONFIRM_REJECTIONS * self._rejection_s
 
     def _grow(self, by: int, now_s: float, reason: str) -> None:
-        if self._ramping and self._strides is not None:
+        if self._ramping and (self._is_late or self._probed is not None):
             by = self._strides.take(by, now_s, self.ceiling)
         self._set(min(self.current + by, self._most), now_s, reason)
         self._falling = False

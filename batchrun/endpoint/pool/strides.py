@@ -1,8 +1,8 @@
 """How far a limit may grow before it is known whether what was added was accepted. Pure: time is given.
 
-Where other machines send the requests, a rejection is known only after a while. A ramp that goes on meanwhile adds
-requests that are rejected too. So it grows by a *stride*, and by twice as much once the news of the last stride must
-have come and nothing was rejected.
+Where other machines send the requests, or where this one is busy, a rejection is known only after a while. A ramp that
+goes on meanwhile adds requests that are rejected too. So it grows by a *stride*, and by twice as much once the news of
+the last stride must have come and nothing was rejected.
 """
 
 _FIRST_LAG_S = 0.05
@@ -36,7 +36,7 @@ class Strides:
         self._left -= allowed
         return allowed
 
-    def rejected(self, now_s: float) -> None:
+    def restart(self, now_s: float) -> None:
         """Begin again with a stride of one."""
         self._stride = self._left = 1
         self._began_s = now_s

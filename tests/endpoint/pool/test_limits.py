@@ -103,6 +103,40 @@ def test_a_probe_that_is_answered_turns_to_a_ramp() -> None:
     assert limit.held == limit.current
 
 
+def test_a_ramp_after_a_probe_goes_by_strides() -> None:
+    """Answers that come together, before a rejection can be known, add little: some may have waited for long."""
+    limit = Limit(1_000, start=200)
+    rejected(limit, 0.0, 200)
+    answered(limit, 2.0)
+    limit.completed(201, 0.5, 200, 3.0)
+    for _ in range(100):
+        limit.completed(limit.current, 0.5, limit.current - 1, 3.001)
+    assert limit.current <= 203
+    for step in range(1, 300):
+        limit.completed(limit.current, 0.5, limit.current - 1, 3.0 + step * 0.005)
+    assert limit.current > 500  # the limit has risen: each stride is twice as long
+
+
+def test_a_ramp_that_ends_where_its_probe_began_was_a_rejected_probe() -> None:
+    """On a busy machine an answer seemed to show that the limit had risen: the next probe waits longer, not less."""
+    limit = Limit(100, start=20)
+    rejected(limit, 0.0, 20)
+    probed: list[float] = []
+    now_s = since_s = 0.0
+    while len(probed) < 4:
+        now_s += 0.25
+        answered(limit, now_s)
+        if limit.current == 21:
+            probed.append(now_s - since_s)
+            limit.completed(21, 0.1, 20, now_s + 0.1)
+            for left in range(limit.current - 1, 19, -1):
+                rejected(limit, now_s + 0.11, left)
+            assert limit.current == 20
+            since_s = now_s + 0.11
+    assert probed == sorted(probed)
+    assert probed[-1] > 4 * probed[0]
+
+
 def test_a_failure_that_is_not_a_rejection_stops_growth_but_lowers_nothing() -> None:
     """The held level stays; a probe is withdrawn."""
     limit = Limit(100, start=20)

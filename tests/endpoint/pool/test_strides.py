@@ -27,7 +27,7 @@ def test_after_a_rejection_the_limit_grows_by_one_at_first() -> None:
     """The one is known to be accepted before two are added."""
     strides = Strides(64)
     strides.take(64, 0.0, 1_000)
-    strides.rejected(1.0)
+    strides.restart(1.0)
     assert sum(strides.take(3, 1.0, 1_000) for _ in range(5)) == 1
     assert sum(strides.take(3, 1.2, 1_000) for _ in range(5)) == 2
 
