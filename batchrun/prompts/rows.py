@@ -248,7 +248,7 @@ def _as_text(value: Any) -> str | None:
         return value.hex()  # not a text, but perhaps the bytes of a UUID
     try:
         return str(value)
-    except RecursionError:  # a list of lists of lists of …: its row's number is the better label
+    except (RecursionError, ValueError):  # a list of lists of lists of …, or with bytes: the row's number is better
         return None
 
 

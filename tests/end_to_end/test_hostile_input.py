@@ -101,3 +101,15 @@ def test_if_a_file_changes_during_the_run_no_row_gets_the_answer_of_another(
     else:
         assert "nr" not in columns()
         assert "the input has changed since the run" in done.stderr
+
+
+@pytest.mark.parametrize("label", ["id", "custom_id"])
+def test_a_label_with_bytes_inside_that_are_not_text_is_not_used(batchrun: Any, run: Any, label: str) -> None:
+    """The job file of `init`, `check` and `run` take such a column, and the rows have their numbers."""
+    values = pa.array([[b"\xff\xfe"], [b"\x80"]], pa.list_(pa.binary()))
+    pq.write_table(pa.table({label: values, "text": ["one", "two"]}), "a.parquet")
+    assert batchrun("init", "a.parquet", "-o", "a.toml").code == 0
+    assert batchrun("check", "a.toml").code == 0
+    assert run("a.toml").code == 0
+    assert [row["status"] for row in results()] == ["completed"] * 2
+    assert [row["custom_id"] for row in results()] == ["0", "1"]

@@ -193,6 +193,8 @@ def test_a_missing_template_column_is_a_problem_of_the_row(body) -> None:
         ({"custom_id": "", "id": 5}, "5"),
         ({"id": 0}, "0"),
         ({"id": None}, None),
+        ({"id": NotText(b"\xff\xfe")}, "fffe"),
+        ({"id": {"part": [NotText(b"\xff")]}}, None),
         ({}, None),
     ],
 )
