@@ -18,7 +18,7 @@ from batchrun.engine.prepared import Prepared
 from batchrun.engine.resume import agree_on_endpoint, begin, fit, refuse_other_kind, retry
 from batchrun.engine.reuse import refuse_unusable, take_over
 from batchrun.engine.row_counter import count_quickly
-from batchrun.engine.shared_limit import LimitMemory, learned_limit
+from batchrun.engine.shared_limit import LimitMemory, learned_limits
 from batchrun.errors import JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
@@ -146,7 +146,7 @@ def _show_what_is_ahead(
     seen = preview(
         job,
         source,
-        known_limit=learned_limit(memories.values()),
+        known_limits=learned_limits(memories),
         is_begun=is_begun,
         retries=options.retry_failed,
         today=date.today(),

@@ -16,7 +16,7 @@ import platform
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,10 +147,11 @@ class LimitMemory:
                 return []
 
 
-def learned_limit(memories: Iterable[LimitMemory]) -> int | None:
-    """Return how many requests several endpoints take together; None unless it was learned of each."""
-    learned = [memory.learned() for memory in memories]
-    return None if None in learned else sum(each for each in learned if each is not None)
+def learned_limits(memories: Mapping[str, LimitMemory]) -> dict[str, int] | None:
+    """Return how many requests each of several endpoints takes, by its name; None unless it was learned of each."""
+    learned = {name: memory.learned() for name, memory in memories.items()}
+    known = {name: limit for name, limit in learned.items() if limit}
+    return known if len(known) == len(learned) else None
 
 
 def memory_of(job: Job, name: str, base_url: str, project: str | None) -> LimitMemory:

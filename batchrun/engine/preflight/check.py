@@ -30,7 +30,7 @@ from batchrun.engine.resume import (
     replace_cure,
     replace_question,
 )
-from batchrun.engine.shared_limit import learned_limit, memory_of
+from batchrun.engine.shared_limit import learned_limits, memory_of
 from batchrun.errors import JobError
 from batchrun.job.judging import ANSWERS, JUDGE, judge_job
 from batchrun.job.sections import Job
@@ -108,7 +108,7 @@ def check(
     past, survey, *_ = found = _look(job, source, on_read, simulated=simulated)
     probes = probe(survey)
     known, counted_by = learned(survey, past, probes)
-    ahead = look_ahead(job, found.left, known, slots=_known_limit(job) or past.limit)
+    ahead = look_ahead(job, found.left, known, slots=_known_limits(job) or past.limits)
     judging, refused = _judging(job, past, ahead, today=today, simulated=simulated)
     return Report(
         files=[file.shown for file in source.files],
@@ -270,11 +270,11 @@ def _read(source: Source, survey: Survey, on_read: Callable[[float | None], None
         on_read(source.fraction_read)
 
 
-def _known_limit(job: Job) -> int | None:
-    """Return how many requests the endpoint takes at once, as runs on this machine have learned; None before any."""
+def _known_limits(job: Job) -> dict[str, int] | None:
+    """Return how many requests each endpoint takes at once, as runs on this machine have learned; None before any."""
     with ExitStack() as opened:
-        memories = [
-            opened.enter_context(closing(memory_of(job, name, endpoint.base_url, find_project(endpoint))))
+        memories = {
+            name: opened.enter_context(closing(memory_of(job, name, endpoint.base_url, find_project(endpoint))))
             for name, endpoint in job.endpoints.items()
-        ]
-        return learned_limit(memories)
+        }
+        return learned_limits(memories)

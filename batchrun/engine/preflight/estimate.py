@@ -200,21 +200,3 @@ def total(parts: Iterable[Range]) -> Range:
     for part in parts:
         together = together.plus(part)
     return together
-
-
-def time_range(
-    parts: Iterable[Forecast], slots: int, requests_per_minute: int | None = None, tokens_per_minute: int | None = None
-) -> Range:
-    """Return how long a job takes, in seconds, with so many bundles in flight and at these rates."""
-    parts = list(parts)
-    requests = sum(part.bundles for part in parts)
-    busy_s = total(part.busy_s for part in parts)
-    took_s = busy_s.times(1 / max(1.0, min(slots, requests)))
-    if requests_per_minute:
-        paced_s = 60 * requests / requests_per_minute
-        took_s = Range(*(max(each, paced_s) for each in took_s))
-    if tokens_per_minute:
-        tokens = total(part.prompt_tokens.plus(part.completion_tokens) for part in parts)
-        paced = tokens.times(60 / tokens_per_minute)
-        took_s = Range(*map(max, took_s, paced))
-    return took_s

@@ -31,7 +31,8 @@ class Past(NamedTuple):
     totals: Mapping[str, ModelTotals]
     answered: list[Answered]
     used: Used
-    limit: int | None
+    limits: Mapping[str, int] | None
+    """Requests that each endpoint took at once, by its name; None unless that is known of each."""
     unsent: Mapping[str, float] = MappingProxyType({})
     """By model, about how many of its answers were copied, or taken from another run: they state no tokens."""
 
@@ -41,7 +42,15 @@ class Past(NamedTuple):
         totals, parts = checkpoint.totals(), checkpoint.parts()
         used = used_in(checkpoint, job, parts).plus(used_elsewhere(job))
         unsent = _unsent(totals, parts, checkpoint.fact(facts.COPIES) or 0)
-        return cls(totals, checkpoint.answered(_LEARNED_ROWS), used, checkpoint.fact(facts.LIMIT), unsent)
+        return cls(totals, checkpoint.answered(_LEARNED_ROWS), used, _limits(checkpoint, job), unsent)
+
+
+def _limits(checkpoint: Checkpoint, job: Job) -> dict[str, int] | None:
+    if not job.has_several_endpoints:
+        limit = checkpoint.fact(facts.LIMIT)
+        return None if limit is None else dict.fromkeys(job.endpoints, limit)
+    known = checkpoint.fact(facts.LIMITS) or {}
+    return {name: known[name] for name in job.endpoints} if known.keys() >= job.endpoints.keys() else None
 
 
 def _unsent(totals: Mapping[str, ModelTotals], parts: Parts, copies: int) -> dict[str, float]:

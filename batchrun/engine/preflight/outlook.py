@@ -6,7 +6,8 @@ from datetime import date
 from typing import NamedTuple
 
 from batchrun.endpoint.pool.budget import NOTHING_USED, Used
-from batchrun.engine.preflight.estimate import Asked, Forecast, Known, forecast, time_range, total
+from batchrun.engine.preflight.duration import bounds_of, duration
+from batchrun.engine.preflight.estimate import Asked, Forecast, Known, forecast, total
 from batchrun.engine.preflight.ranges import ALIKE, Range
 from batchrun.engine.preflight.serving import idle_notes, unasked_notes
 from batchrun.engine.preflight.survey import Survey
@@ -22,7 +23,7 @@ from batchrun.job.catalogue import (
     used_text,
 )
 from batchrun.job.endpoint import BATCH, Endpoint
-from batchrun.job.sections import Job, Limits
+from batchrun.job.sections import Job
 from batchrun.prompts.bundles import Together
 from batchrun.records import RowCount
 from batchrun.report.texts import counted, duration_text, rows_text, short_count
@@ -63,7 +64,7 @@ def look_ahead(
     asked: Mapping[str, Asked],
     known: Mapping[str, Known],
     *,
-    slots: int | None,
+    slots: Mapping[str, int] | None,
     lengths: Range = ALIKE,
 ) -> Outlook:
     """Return what is ahead.
@@ -72,7 +73,7 @@ def look_ahead(
         job: what to run.
         asked: what remains for each model.
         known: what is known of the models' answers.
-        slots: requests that the endpoint takes at once; None when that is not known.
+        slots: requests that each endpoint takes at once, by its name; None when that is not known.
         lengths: of their prompts, as factors to what `asked` has, because not all were looked at.
     """
     models = [
@@ -80,12 +81,9 @@ def look_ahead(
         for model, part in asked.items()
     ]
     costs = [model.usd for model in models]
-    limits = job.limits
     seconds, pace = None, ""
     if slots is not None and job.endpoint.via != BATCH:  # the provider takes the time that it takes
-        slots = min(slots, limits.max_concurrency)
-        seconds = time_range(models, slots, limits.requests_per_minute, limits.tokens_per_minute)
-        pace = _pace(seconds, time_range(models, slots), slots, limits)
+        seconds, pace = duration(job, models, slots)
         if any(model not in known or known[model].latency_s is None for model in asked):
             pace += _ASSUMED
     return Outlook(
@@ -95,7 +93,7 @@ def look_ahead(
         completion_tokens=total(model.completion_tokens for model in models),
         usd=None if None in costs else total(usd for usd in costs if usd is not None),
         seconds=seconds,
-        slots=slots,
+        slots=None if slots is None else bounds_of(job, job.endpoints, slots).slots,
         answers=min((known[model].answers if model in known else 0 for model in asked), default=0),
         models=models,
         fallbacks=[
@@ -108,23 +106,6 @@ def look_ahead(
 
 
 _ASSUMED = " (assumed: no answer has shown yet how long one takes)"
-
-
-def _pace(seconds: Range, unpaced: Range, slots: int, limits: Limits) -> str:
-    """Return what a time depends on: the requests in flight, or the job's rates where these allow fewer.
-
-    Args:
-        seconds: the time.
-        unpaced: the same without the rates.
-        slots: requests that the endpoint takes at once.
-        limits: of the job.
-    """
-    counts = {"requests": limits.requests_per_minute, "tokens": limits.tokens_per_minute}
-    rates = " and ".join(f"{count:,} {what} per minute" for what, count in counts.items() if count)
-    is_paced = [paced > free for paced, free in zip(seconds, unpaced, strict=True)]
-    if not any(is_paced):
-        return f"with {slots:,} in flight"
-    return f"at {rates}" if all(is_paced) else f"with up to {slots:,} in flight and at most {rates}"
 
 
 def known_of(model: str) -> Known:

@@ -6,7 +6,7 @@ their estimate, or all requests do and their number is exact. To find out, more 
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from math import ceil
@@ -70,7 +70,7 @@ class Preview(NamedTuple):
 
 
 def preview(
-    job: Job, source: Source, *, known_limit: int | None, is_begun: bool, retries: bool, today: date
+    job: Job, source: Source, *, known_limits: Mapping[str, int] | None, is_begun: bool, retries: bool, today: date
 ) -> Preview:
     """Return what is ahead of a run; nothing when nothing is left.
 
@@ -79,14 +79,14 @@ def preview(
     Args:
         job: that is run; its directory has a checkpoint.
         source: the job's input, of files; it can be gone through from the beginning afterwards.
-        known_limit: how many requests the endpoint takes at once, if that was learned on this machine.
+        known_limits: how many requests each endpoint takes at once, by its name, if that was learned on this machine.
         is_begun: whether the user has agreed to the job's caps before.
         retries: whether failed rows will be sent again.
         today: for models that are switched off.
     """
     with Checkpoint(job.run_directory) as checkpoint:
         past = Past.of(checkpoint, job)
-        rows = _FirstRows(job, source, past, retries=retries, slots=known_limit or past.limit)
+        rows = _FirstRows(job, source, past, retries=retries, slots=known_limits or past.limits)
         try:
             rows.read_sample()
             if past.totals:
@@ -115,7 +115,7 @@ class _LateError(Exception):
 class _FirstRows:
     """The first rows of an input, the first of those that are left, and what they show."""
 
-    def __init__(self, job: Job, source: Source, past: Past, *, retries: bool, slots: int | None) -> None:
+    def __init__(self, job: Job, source: Source, past: Past, *, retries: bool, slots: Mapping[str, int] | None) -> None:
         self.survey = survey_for(job, past)
         self._unsettled = self.survey
         self._job, self._source, self._past = job, source, past

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrun.engine.preflight.estimate import Asked, Known, answer_range, forecast, latency_range, time_range, total
+from batchrun.engine.preflight.estimate import Asked, Known, answer_range, forecast, latency_range, total
 from batchrun.engine.preflight.prompt_fit import PromptFit
 from batchrun.engine.preflight.ranges import ALIKE, Range
 from batchrun.engine.preflight.tokens import count_request, text_tokens
@@ -160,16 +160,6 @@ def test_rows_that_were_not_read_widen_the_range() -> None:
         return (tokens.high - tokens.low) / tokens.likely
 
     assert width(Known(prompts=PromptFit.of([(100, 100)] * 9))) < width(Known()) < width(Known(), Range(0.9, 1, 1.1))
-
-
-def test_time_follows_from_requests_in_flight_and_is_bounded_by_the_rates() -> None:
-    """Never more in flight than there are requests."""
-    known = Known(answers=10_000, answer_tokens=20.0, latency_s=2.0)
-    parts = [forecast("m", Asked(600, 6_000, 0, 0, 0), known, ())]
-    assert time_range(parts, 60).likely == pytest.approx(20)
-    assert time_range(parts, 6_000).likely == pytest.approx(2)
-    assert time_range(parts, 60, requests_per_minute=300).likely == pytest.approx(120)
-    assert time_range(parts, 60, tokens_per_minute=18_000).likely == pytest.approx(60)
 
 
 def test_a_measured_latency_is_used() -> None:

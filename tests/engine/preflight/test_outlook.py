@@ -84,7 +84,7 @@ def test_a_time_names_what_it_depends_on(limits: dict[str, Any], pace: str) -> N
     """A rate allows fewer requests in flight than the endpoint takes."""
     asked = Asked(requests=100, tokens=1_000, images=0, bounded=0, bound_tokens=0)
     known = Known(answers=1_000, answer_tokens=10, latency_s=1.0)
-    assert look_ahead(job(**limits), {"m": asked}, {"m": known}, slots=10).pace == pace
+    assert look_ahead(job(**limits), {"m": asked}, {"m": known}, slots={"": 10}).pace == pace
 
 
 def test_a_model_without_a_price_does_not_refuse_a_run_here() -> None:
@@ -102,7 +102,7 @@ def test_a_cap_is_printed_in_full(cap_usd: float, text: str) -> None:
 def test_a_time_is_called_assumed_until_an_answer_has_shown_how_long_one_takes(known: dict[str, Known]) -> None:
     """Before that, only what servers commonly do is known."""
     asked = Asked(requests=100, tokens=1_000, images=0, bounded=0, bound_tokens=0)
-    ahead = look_ahead(job(), {"m": asked}, known, slots=10)
+    ahead = look_ahead(job(), {"m": asked}, known, slots={"": 10})
     assert "assumed" in ahead_lines(ahead)[-1]
 
 
@@ -112,7 +112,7 @@ def test_bundles_are_what_takes_slots_and_time() -> None:
     asked = {"m": Asked(100_000, 1_000_000, 0, 0, 0)}
     plain = Job(input=Input(path=("in.jsonl",)), model=Model(kind="embeddings"), limits=Limits(requests_per_minute=600))
     bundled = replace(plain, model=Model(kind="embeddings", rows_per_request=64))
-    alone, together = (look_ahead(each, asked, known, slots=50) for each in (plain, bundled))
+    alone, together = (look_ahead(each, asked, known, slots={"": 50}) for each in (plain, bundled))
     assert (together.requests, together.bundles, alone.bundles) == (100_000, 1_563, 100_000)
     assert together.seconds is not None
     assert alone.seconds is not None

@@ -53,7 +53,7 @@ def previewed(job: Job, *, is_begun: bool = False, known_rows: int | None = None
         source.open()
         if known_rows is not None:
             source.expect(known_rows)
-        seen = preview(job, source, known_limit=None, is_begun=is_begun, retries=retries, today=TODAY)
+        seen = preview(job, source, known_limits=None, is_begun=is_begun, retries=retries, today=TODAY)
         assert next(iter(source.batches()))[0].row == 0  # the run itself reads from the first row
         return seen
 
