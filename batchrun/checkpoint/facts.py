@@ -3,6 +3,7 @@
 A fact is stored as JSON under its name. Names and types are part of the file: a change of one needs a migration.
 """
 
+from collections.abc import Mapping
 from typing import Any, Generic, NamedTuple, NotRequired, Protocol, TypedDict, TypeVar, cast
 
 import orjson
@@ -76,6 +77,9 @@ TOTAL = Fact[int]("total", int, "rows that the results will have, as far as the 
 IS_TOTAL_EXACT = Fact[bool]("is_total_exact", bool, "whether that number of rows is certain; else it is a guess")
 LIMIT = Fact[int]("limit", int, "requests in flight that the endpoint was seen to hold")
 LIMITS = Fact[dict[str, int]]("limits", dict, "the same for each endpoint by its name, where there are several")
+PRICES = Fact[Mapping[str, Mapping[str, Mapping[str, Any]]]](
+    "prices", dict, "by endpoint and model, the price of what was answered before the job was noted as it is now"
+)
 SPENT_USD = Fact[float]("spent_usd", float, "money spent and set aside, as an older version or a salvage noted it")
 SPENT_TOKENS = Fact[float](
     "spent_tokens", float, "tokens used and set aside, as an older version or a salvage noted them"
@@ -138,6 +142,7 @@ ALL: tuple[Fact[Any], ...] = (
     IS_TOTAL_EXACT,
     LIMIT,
     LIMITS,
+    PRICES,
     SPENT_USD,
     SPENT_TOKENS,
     SET_ASIDE_USD,

@@ -128,7 +128,9 @@ def fit(
             shares_answers=job.input.dedupe,
         )
         source.keep_input()  # first: until the origin is noted, the next run looks at all outcomes again
-        note_requests(store, job, origin)  # also if the run is refused later: the outcomes have been changed
+        note_requests(
+            store, job, origin, store.parts
+        )  # also if the run is refused later: the outcomes have been changed
     if store.unrecorded:
         # Of the rows that workers of a cluster had, some were not sent yet: only the workers knew which.
         up_to = "up to " if store.fact(facts.WORKERS_NOW) else ""
@@ -160,7 +162,7 @@ def begin(store: Store, job: Job, source: Source, *, simulated: bool, say: Calla
             say(note)
     source.keep_input()
     note_start(store, job, is_simulated=simulated, has_answers=_was_sent(store))
-    note_requests(store, job, origin_of(job, source.files))
+    note_requests(store, job, origin_of(job, source.files), store.parts)
 
 
 def _urls(job: Job) -> str:

@@ -26,6 +26,7 @@ from batchrun.prompts.count import output_rows, rows_left
 from batchrun.prompts.source import Source
 from batchrun.records import Figures, ModelTotals, RowCount, Stop, summed
 from batchrun.report.bar import TICK_S, Progress
+from batchrun.results.prices import PriceOf, prices_in
 from batchrun.results.used import stated
 
 T = TypeVar("T")
@@ -64,6 +65,7 @@ class Watch:
     saved_s: float = 0.0
     shared_s: float = 0.0
     total: RowCount | None = None
+    _prices: PriceOf | None = None
     noted: dict[str, object] = field(default_factory=dict)
     """Facts that were recorded, by name."""
     recent_rate: RecentRate = field(default_factory=RecentRate)
@@ -232,6 +234,12 @@ class Watch:
         is_same = before_ms is not None and abs(since_ms - before_ms) < _SAME_MS  # two clocks, read at two moments
         return before_ms if is_same else since_ms
 
+    def _cost_usd(self) -> float:
+        """Return what the answers have cost. The job and its prices stay the same while the run sends."""
+        if self._prices is None:
+            self._prices = prices_in(self.store, self.job)
+        return stated(self._prices, self.store.parts).usd
+
     def _figures(self, now_s: float) -> Figures:
         pool = self.pool
         sums = summed(self.store.totals.values())
@@ -254,7 +262,7 @@ class Watch:
             paused_since_ms=self.paused_since_ms,
             probe_at_ms=self._probe_at_ms(),
             rate_per_s=self._rate(),
-            cost_usd=None if cap_usd is None else stated(self.job, self.store.parts).usd,
+            cost_usd=None if cap_usd is None else self._cost_usd(),
             cap_usd=cap_usd,
             stopping=stopping,
             drained_by_ms=self.drained_by_ms,

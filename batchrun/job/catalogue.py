@@ -63,14 +63,19 @@ class PriceLike(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchPrice:
-    """The price of a request in a batch."""
+class StatedPrice:
+    """A price with its source: of a request in a batch, or as a run has noted it."""
 
     input_usd_per_mtok: float
     output_usd_per_mtok: float
     cached_input_usd_per_mtok: float | None
     source: str
     as_of: date | None
+
+    @classmethod
+    def of_entry(cls, entry: Mapping[str, Any]) -> "StatedPrice":
+        """Return the price that `price_entry` has shown."""
+        return cls(**{**entry, "as_of": entry["as_of"] and date.fromisoformat(entry["as_of"])})
 
 
 _REASONS = re.compile(
@@ -155,11 +160,11 @@ def price_of(endpoint: Endpoint, model: str, stated: Mapping[str, Price]) -> Pri
     )
 
 
-def _batch_price(price: PriceLike, usual: float) -> BatchPrice:
+def _batch_price(price: PriceLike, usual: float) -> StatedPrice:
     stated: float | None = getattr(price, "batch_factor", None)
     factor = usual if stated is None else stated
     cached = price.cached_input_usd_per_mtok
-    return BatchPrice(
+    return StatedPrice(
         input_usd_per_mtok=factor * price.input_usd_per_mtok,
         output_usd_per_mtok=factor * price.output_usd_per_mtok,
         cached_input_usd_per_mtok=None if cached is None else factor * cached,

@@ -21,7 +21,7 @@ from batchrun.job.catalogue import cost_usd
 from batchrun.prompts.source import Entry
 from batchrun.publish.record import RunRecord, cut
 from batchrun.records import Outcome, Request, Usage
-from batchrun.results.prices import prices_at
+from batchrun.results.prices import prices_in
 from batchrun.results.run_directory import input_source
 
 BATCH = 200
@@ -109,7 +109,7 @@ class Requests:
     def _each(self) -> Iterator[Call]:
         record, twins = self._record, _Twins()
         chosen = record.chosen()
-        prices = prices_at(record.job)
+        prices = prices_in(record.checkpoint, record.job)
         with closing(self._entries()) as entries:
             sent = _Sent(entries)
             for outcomes in record.checkpoint.outcomes():

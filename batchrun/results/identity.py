@@ -23,7 +23,9 @@ from batchrun.job.sections import Job
 from batchrun.job.serialization import job_to_dict
 from batchrun.prompts.input.files import InputFile, fingerprint
 from batchrun.prompts.selection import choice_of, includes
+from batchrun.records import Parts
 from batchrun.results.endpoints import base_urls, earlier_endpoints, is_among, named_endpoints, with_named
+from batchrun.results.prices import paid_until_now
 
 _ASKS: dict[str, tuple[str, ...]] = {
     "prompt": (),
@@ -163,8 +165,16 @@ def has_agreed(recorded: Known, agreement: Sequence[Any]) -> bool:
     )
 
 
-def note_requests(recorded: Facts, job: Job, origin: Origin) -> None:
-    """Record the job and the input that the outcomes fit from now on."""
+def note_requests(recorded: Facts, job: Job, origin: Origin, parts: Parts) -> None:
+    """Record the job and the input that the outcomes fit from now on, and what the answers until now have cost.
+
+    Args:
+        recorded: facts of the run directory.
+        job: that is run from now on.
+        origin: what its requests are made from.
+        parts: the totals.
+    """
+    recorded.set_fact(facts.PRICES, paid_until_now(recorded, parts) or None)
     if recorded.fact(facts.ORIGIN) != origin:  # what was counted is of another input
         recorded.set_fact(facts.TOTAL, None)
         recorded.set_fact(facts.IS_TOTAL_EXACT, None)

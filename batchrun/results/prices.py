@@ -1,30 +1,95 @@
-"""What the answers of a run are charged: by the endpoint and by the model that answered."""
+"""What the answers of a run are charged: by the endpoint and by the model that answered. The only place that knows.
 
-from collections.abc import Callable, Iterable
+What a job states of an endpoint that it has counts for all answers from there: an edit corrects the price. An endpoint
+that the job no longer has, under this name or at all, was paid what was known of it when it had answered. So before a
+run notes another job, it notes what each part of its totals has cost by the one before (`facts.PRICES`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from batchrun.job.catalogue import PriceLike, price_entry, price_of
+from batchrun.checkpoint import facts
+from batchrun.checkpoint.facts import Known
+from batchrun.job.catalogue import PriceLike, StatedPrice, price_entry, price_of
 from batchrun.job.endpoint import BATCH, REQUESTS
 from batchrun.job.sections import Job
-from batchrun.records import BY_BATCH, named_endpoint
+from batchrun.job.serialization import UnknownSettingError, job_from_dict
+from batchrun.records import BY_BATCH, Parts, named_endpoint
 
 PriceOf = Callable[[str, str], PriceLike | None]
 """Returns the price of a model at an endpoint, both by their names in the job; None when it is not known."""
 
 
-def prices_at(job: Job | None) -> PriceOf:
-    """Return the prices of a job; none is known where the job is lost.
+Paid = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""By endpoint and model, both as a source has them, the entry of a price."""
 
-    What was answered while an endpoint had no name yet costs what all endpoints of the model ask, if they ask the same.
+NOTHING_PAID: Paid = {}
+
+
+def prices_in(recorded: Known, job: Job | None) -> PriceOf:
+    """Return the prices of a job, and those at which a run has paid endpoints that the job does not have.
+
+    Args:
+        recorded: facts of the run directory.
+        job: that is to be run, or that was run last; None where it is lost.
+    """
+    before = recorded_job(recorded)
+    paid = recorded.fact(facts.PRICES) or NOTHING_PAID
+    return prices_at(job, None if before == job else before, paid)
+
+
+def prices_at(job: Job | None, before: Job | None = None, paid: Paid = NOTHING_PAID) -> PriceOf:
+    """Return the prices of a job, and of what was answered before it was the job.
+
+    What was answered while an endpoint had no name yet, and nobody noted its price, costs what all endpoints of the
+    model ask, if they ask the same.
+
+    Args:
+        job: None where it is lost.
+        before: that was run before this one, and whose prices are not in `paid` yet.
+        paid: what was noted of prices until then.
     """
     known: dict[tuple[str, str], PriceLike | None] = {}
 
     def price(endpoint: str, model: str) -> PriceLike | None:
         if (endpoint, model) not in known:
-            known[endpoint, model] = None if job is None else _price(job, endpoint, model)
+            known[endpoint, model] = (
+                _charged(job, endpoint, model)
+                if job is not None and _is_asked(job, endpoint, model)
+                else _charged(job, endpoint, model)
+                or _paid(before, paid, endpoint, model)
+                or _guess(job, endpoint, model)
+            )
         return known[endpoint, model]
 
     return price
+
+
+def paid_until_now(recorded: Known, parts: Parts) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the prices of all that was answered until now, as `facts.PRICES` keeps them.
+
+    Args:
+        recorded: facts of the run directory, with the job as it was run last.
+        parts: the totals.
+    """
+    before, noted = recorded_job(recorded), recorded.fact(facts.PRICES) or NOTHING_PAID
+    paid = {endpoint: {model: dict(entry) for model, entry in entries.items()} for endpoint, entries in noted.items()}
+    for source in parts:
+        price = _paid(before, noted, source.endpoint, source.answering_model)
+        if source.model and (entry := price_entry(price)) is not None:
+            paid.setdefault(source.endpoint, {})[source.answering_model] = entry
+    return paid
+
+
+def recorded_job(recorded: Known) -> Job | None:
+    """Return the job as it was run last; None where it was not recorded or cannot be read."""
+    job = recorded.fact(facts.JOB)
+    if job is None:
+        return None
+    try:
+        return job_from_dict(job)
+    except (UnknownSettingError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def has_price(job: Job, model: str) -> bool:
@@ -33,21 +98,53 @@ def has_price(job: Job, model: str) -> bool:
     return all(price(endpoint, model) is not None for endpoint in job.serving(model))
 
 
-def price_entries(job: Job, models: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the prices that are known of models as entries of run.json; with the endpoint where there are several."""
-    price = prices_at(job)
-    places = [(model, endpoint) for model in models for endpoint in job.serving(model)]
+def price_entries(job: Job, models: Iterable[str], parts: Parts, prices: PriceOf) -> list[dict[str, Any]]:
+    """Return the prices that are known as entries of run.json; with the endpoint where there are several.
+
+    Args:
+        job: of the run.
+        models: whose prices at its endpoints are shown.
+        parts: the totals: the prices of endpoints that it no longer has are shown too, where these have answered.
+        prices: of each model at each endpoint.
+    """
     ways = {name: BY_BATCH if endpoint.via == BATCH else "" for name, endpoint in job.endpoints.items()}
+    places = [(model, name, name + ways[name]) for model in models for name in job.serving(model)]
+    gone = [
+        (source.answering_model, named_endpoint(source.endpoint), source.endpoint)
+        for source, totals in parts.items()
+        if totals.attempts and named_endpoint(source.endpoint) not in job.endpoints
+    ]
     return [
-        {"model": model, **({"endpoint": endpoint} if endpoint else {}), **entry}
-        for model, endpoint in places
-        if (entry := price_entry(price(endpoint + ways[endpoint], model))) is not None
+        {"model": model, **({"endpoint": name} if name else {}), **entry}
+        for model, name, endpoint in dict.fromkeys([*places, *gone])
+        if (entry := price_entry(prices(endpoint, model))) is not None
     ]
 
 
-def _price(job: Job, endpoint: str, model: str) -> PriceLike | None:
+def _charged(job: Job | None, endpoint: str, model: str) -> PriceLike | None:
+    """Return what an endpoint of a job asks; None where the job does not have it, or no price is known."""
     name, via = named_endpoint(endpoint), BATCH if endpoint.endswith(BY_BATCH) else REQUESTS
-    if name in job.endpoints:
-        return price_of(job.endpoints[name].sent_via(via), model, job.prices)
-    prices = [_price(job, name + endpoint.removeprefix(named_endpoint(endpoint)), model) for name in job.serving(model)]
+    if job is None or name not in job.endpoints:
+        return None
+    return price_of(job.endpoints[name].sent_via(via), model, job.prices)
+
+
+def _paid(before: Job | None, paid: Paid, endpoint: str, model: str) -> PriceLike | None:
+    """Return what an endpoint was paid by the job before, or by those before that."""
+    if (price := _charged(before, endpoint, model)) is not None:
+        return price
+    entry = paid.get(endpoint, {}).get(model)
+    return None if entry is None else StatedPrice.of_entry(entry)
+
+
+def _is_asked(job: Job, endpoint: str, model: str) -> bool:
+    """Return whether a job asks a model of an endpoint: then a price that it no longer states is not known."""
+    return model in job.asked_models and named_endpoint(endpoint) in job.serving(model)
+
+
+def _guess(job: Job | None, endpoint: str, model: str) -> PriceLike | None:
+    if job is None or named_endpoint(endpoint) in job.endpoints:
+        return None
+    way = BY_BATCH if endpoint.endswith(BY_BATCH) else ""
+    prices = [_charged(job, name + way, model) for name in job.serving(model)]
     return prices[0] if prices and all(price == prices[0] for price in prices) else job.prices.get(model)

@@ -8,6 +8,7 @@ from batchrun.checkpoint.history import ExecutionTimes
 from batchrun.checkpoint.reader import Failures
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.records import BatchFigures, EndpointFigures, RowCount, WorkerFigures
+from batchrun.results.prices import NOTHING_PAID, Paid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,8 @@ class Recorded(NamedTuple):
     """Rows that these had."""
     limits: Mapping[str, int] = {}
     """The last limit of each endpoint of several, by its name."""
+    paid: Paid = NOTHING_PAID
+    """The prices of what was answered before the job was as it is now."""
     set_aside: Amount = Amount()
     """The most that these have cost, together with answers that stated no tokens."""
 

@@ -29,7 +29,7 @@ from batchrun.errors import InputError
 from batchrun.job.judging import JUDGE
 from batchrun.prompts.input.files import find_files, fingerprint
 from batchrun.results.endpoints import only_endpoint
-from batchrun.results.prices import prices_at
+from batchrun.results.prices import prices_in
 from batchrun.results.run_directory import RESULTS, USAGE, input_paths, is_jobless, stored_job
 
 _NOT_IN_RESULTS = ("limits", "engine", "notify", "publish", "endpoint", "endpoints", "prices", "by_flag")
@@ -51,7 +51,7 @@ class MadeOf(NamedTuple):
 def rows_digest(directory: Path, checkpoint: Checkpoint) -> str:
     """Return the digest of the settled rows of a run, and of what turns them into results."""
     job, parts = stored_job(checkpoint), checkpoint.parts()
-    price = prices_at(job)
+    price = prices_in(checkpoint, job)
     stored = checkpoint.fact(facts.JOB) or {}
     made_of = {
         "version": __version__,

@@ -16,6 +16,7 @@ from batchrun.prompts.count import output_rows, rows_left
 from batchrun.records import ENDED, EndpointFigures, Figures, ModelTotals, RowCount, WorkerFigures, summed
 from batchrun.results.batches import batch_figures, held, open_batches
 from batchrun.results.executions import pause_entries, pause_reason
+from batchrun.results.prices import NOTHING_PAID, prices_in
 from batchrun.results.recorded import Findings, Recorded, Status
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, SUMMARY, stored_job
 from batchrun.results.run_json import read_summary
@@ -122,6 +123,7 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         workers_lost=checkpoint.fact(facts.WORKERS_LOST) or 0,
         put_back=checkpoint.fact(facts.PUT_BACK) or 0,
         limits=checkpoint.last_limits(),
+        paid=checkpoint.fact(facts.PRICES) or NOTHING_PAID,
     )
 
 
@@ -229,7 +231,7 @@ def _cost_and_cap(checkpoint: Checkpoint) -> tuple[float | None, float | None]:
     with suppress(RunDirectoryError):
         job = stored_job(checkpoint)
         if job.limits.max_cost_usd is not None:
-            return stated(job, checkpoint.parts()).usd, job.limits.max_cost_usd
+            return stated(prices_in(checkpoint, job), checkpoint.parts()).usd, job.limits.max_cost_usd
     return None, None
 
 

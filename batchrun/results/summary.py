@@ -206,7 +206,7 @@ def summarize(
         simulated: whether the simulator made the answers up.
         recorded: what else the checkpoint has noted.
     """
-    prices = prices_at(job)
+    prices = prices_at(job, paid=recorded.paid)
     sums = summed(parts.values())
     return Summary(
         **dataclasses.asdict(status),
@@ -259,15 +259,18 @@ def _costs(job: Job, parts: Parts, prices: PriceOf, *, may_owe: bool) -> dict[st
         may_owe: whether requests may have been sent that are not recorded: without a price they may have cost anything.
     """
     models = model_rows({source: sums for source, sums in parts.items() if source.model}, prices)
-    unpriced = {
-        model for model in (*job.asked_models, *(each["model"] for each in models)) if not has_price(job, model)
+    unpriced = {model for model in job.asked_models if not has_price(job, model)}
+    unpriced |= {
+        source.model
+        for source in parts
+        if source.model not in job.asked_models and prices(source.endpoint, source.answering_model) is None
     }
     cost_usd = cost_of(models)
     priced = dict.fromkeys([*(each["model"] for each in models), *(source.answering_model for source in parts)])
     if may_owe and unpriced:
         models = [{**each, "cost_usd": None} if each["model"] in unpriced else each for each in models]
         cost_usd = cost_of(models) if any(each["attempts"] for each in models) else None
-    return {"models": models, "cost_usd": cost_usd, "prices": price_entries(job, priced)}
+    return {"models": models, "cost_usd": cost_usd, "prices": price_entries(job, priced, parts, prices)}
 
 
 def _times(recorded: Recorded, prices: PriceOf, settled: int) -> dict[str, Any]:

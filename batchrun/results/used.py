@@ -1,9 +1,9 @@
 """What a run has used so far, over all its executions, also after it was killed: the only place that computes it.
 
-Every answer states its tokens. They are in the totals of the checkpoint, and cost what the job's prices say. Under a
-cap a run also notes, before it sends a request, the most that all requests until then can have used. The difference
-between this note and the totals belongs to requests whose answer broke off, was not recorded, or stated no tokens. They
-may have been billed, so it stays set aside.
+Every answer states its tokens. They are in the totals of the checkpoint, and cost what `prices` says. Under a cap a run
+also notes, before it sends a request, the most that all requests until then can have used. The difference between this
+note and the totals belongs to requests whose answer broke off, was not recorded, or stated no tokens. They may have
+been billed, so it stays set aside.
 """
 
 from pathlib import Path
@@ -17,9 +17,8 @@ from batchrun.checkpoint.tables import FILE_NAME
 from batchrun.endpoint.pool.budget import NOTHING_USED, Amount, Used
 from batchrun.job.judging import JUDGE
 from batchrun.job.sections import Job
-from batchrun.job.serialization import UnknownSettingError, job_from_dict
 from batchrun.records import Parts, summed
-from batchrun.results.prices import prices_at
+from batchrun.results.prices import PriceOf, prices_in, recorded_job
 from batchrun.results.usage import usage_rows
 
 _ROUNDING_USD = 1e-9
@@ -44,11 +43,13 @@ def used_in(kept: Kept, job: Job, parts: Parts) -> Used:
         job: its prices count.
         parts: of the totals of the checkpoint.
     """
-    spent = stated(job, parts)
+    spent = stated(prices_in(kept, job), parts)
     note = noted_in(kept.path.parent)
     # The note was made at the prices of then: a price that was corrected since sets nothing aside.
     kept_usd, kept_tokens = kept_aside(kept)
-    usd = max(kept.fact(facts.SPENT_USD) or 0.0, note.usd) - stated(_noted_job(kept, job), parts).usd
+    usd = (
+        max(kept.fact(facts.SPENT_USD) or 0.0, note.usd) - stated(prices_in(kept, recorded_job(kept) or job), parts).usd
+    )
     usd = max(kept_usd, usd)
     tokens = max(kept.fact(facts.SPENT_TOKENS) or 0, note.tokens) - spent.tokens
     return Used(spent, Amount(usd if usd > _ROUNDING_USD else 0.0, max(kept_tokens, tokens)))
@@ -72,27 +73,16 @@ def used_elsewhere(job: Job) -> Used:
     if not (other / FILE_NAME).exists():
         return NOTHING_USED
     with Checkpoint(other) as checkpoint:
-        its_job = _noted_job(checkpoint, job)
+        its_job = recorded_job(checkpoint) or job
         is_lost = checkpoint.fact(facts.JOB) is None  # after a salvage
         is_pair = directory.name != JUDGE or is_lost or its_job.judge.model is not None
         return used_in(checkpoint, its_job, checkpoint.parts()) if is_pair else NOTHING_USED
 
 
-def _noted_job(kept: Kept, job: Job) -> Job:
-    """Return the job that the note was made for; the job itself where that was not recorded or cannot be read."""
-    recorded = kept.fact(facts.JOB)
-    if recorded is None:
-        return job
-    try:
-        return job_from_dict(recorded)
-    except (UnknownSettingError, KeyError, TypeError, AttributeError):
-        return job
-
-
-def stated(job: Job, parts: Parts) -> Amount:
-    """Return what the answers stated, at the job's prices; where a price is not known, they count no money."""
+def stated(prices: PriceOf, parts: Parts) -> Amount:
+    """Return what the answers stated, at these prices; where a price is not known, they count no money."""
     named = {source: sums for source, sums in parts.items() if source.model}
-    costs = [row["cost_usd"] or 0.0 for row in usage_rows(named, prices_at(job))]
+    costs = [row["cost_usd"] or 0.0 for row in usage_rows(named, prices)]
     sums = summed(named.values())
     return Amount(sum(costs), max(sums.total_tokens, sums.prompt_tokens + sums.completion_tokens))
 

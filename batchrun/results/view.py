@@ -25,7 +25,7 @@ from batchrun.results.columns import OptionalColumns
 from batchrun.results.endpoints import only_endpoint
 from batchrun.results.evaluated import Evaluated, evaluated_by
 from batchrun.results.judgments import Judgments
-from batchrun.results.prices import prices_at
+from batchrun.results.prices import prices_in
 from batchrun.results.row_scorers import ByFunction, RowScorer
 from batchrun.results.run_directory import RESULTS, USAGE, StoredInput, is_jobless, stored_input, stored_job
 from batchrun.results.table import Results
@@ -74,7 +74,7 @@ class StoredRun:
         self.directory, self.checkpoint, self.view = directory, checkpoint, view
         self.totals, self.parts = checkpoint.totals(), checkpoint.parts()
         self.job: Job | None = None if is_jobless(checkpoint) else stored_job(checkpoint)
-        self.prices = prices_at(self.job)
+        self.prices = prices_in(checkpoint, self.job)
         self.only_endpoint = only_endpoint(checkpoint)
         self.evaluate = Evaluate() if self.job is None else self.job.evaluate
         self._data: Types | None = None  # the columns of answers that are not texts, as far as answers have shown them

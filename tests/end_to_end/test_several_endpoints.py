@@ -420,3 +420,35 @@ def test_a_base_url_over_the_endpoints_of_a_job_file_is_reported(server: Serve, 
         assert ignored in done.stdout + done.stderr
         assert noted not in done.stdout + done.stderr
     assert [each.book("received") for each in (east, west, other)] == [1, 1, 2]
+
+
+def priced(server: Server, usd: int) -> str:
+    """Return the lines of an endpoint with a price for prompts and answers, in US dollars per million tokens."""
+    return at(server, f'prices = {{"{MODEL}" = {{input_usd_per_mtok = {usd}, output_usd_per_mtok = {usd}}}}}')
+
+
+@pytest.mark.parametrize("then", ["replaced", "renamed"])
+def test_a_cap_holds_and_costs_stay_true_when_the_endpoints_of_a_run_change(
+    server: Serve, batchrun: Any, then: str
+) -> None:
+    """What a dear endpoint was paid stays paid when the job names another one."""
+    dear, cheap = server(), server()
+    write_prompts(*map(str, range(400)))
+    length = f'name = "{MODEL}"\nmax_tokens = 20'
+    job = write_job({"dear": priced(dear, 100)}, length)
+    assert batchrun("run", job, "--limit", 20).code == 0
+    before = summary()["cost_usd"]
+    assert before == pytest.approx(dear.tokens * 100 / 1e6)
+    cap = 1.5 * before
+    endpoints = {
+        "replaced": {"cheap": priced(cheap, 10)},
+        "renamed": {"costly": priced(dear, 100), "cheap": priced(cheap, 10)},
+    }[then]
+    done = batchrun("run", write_job(endpoints, length), "--max-cost", cap, "--yes")
+    paid = dear.tokens * 100 / 1e6 + cheap.tokens * 10 / 1e6
+    assert (done.code, before < paid <= cap) == (5, True)
+    assert summary()["cost_usd"] == pytest.approx(paid)
+    assert sum(each["cost_usd"] for each in summary()["executions"]) == pytest.approx(paid)
+    assert sum(pq.read_table("out/usage.parquet")["cost_usd"].to_pylist()) == pytest.approx(paid)
+    assert sum(column("cost_usd")) == pytest.approx(paid)
+    assert f"cost      {paid:.4f} USD" in batchrun("status", "out").stdout

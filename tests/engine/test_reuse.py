@@ -76,7 +76,7 @@ def executed(*jobs: Job) -> Recorded:
     recorded = Recorded(jobs[0])
     for number, each in enumerate(jobs):
         note_start(recorded, each, is_simulated=False, has_answers=number > 0)
-        note_requests(recorded, each, {"job": "", "input": "", "limit": None})
+        note_requests(recorded, each, {"job": "", "input": "", "limit": None}, {})
     return recorded
 
 

@@ -141,7 +141,7 @@ def test_the_job_its_version_origin_and_folder_are_recorded(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     with Store(tmp_path) as store:
         store.set_fact(facts.MISMATCH, 3)
-        note_requests(store, job(), ORIGIN)
+        note_requests(store, job(), ORIGIN, {})
     with Checkpoint(tmp_path) as checkpoint:
         noted = [
             checkpoint.fact(each) for each in (facts.JOB, facts.VERSION, facts.ORIGIN, facts.FOLDER, facts.MISMATCH)
@@ -302,7 +302,7 @@ def test_the_settings_that_changed_are_named_as_in_the_job_file(
     job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("m",)), output=Output(dir="out"))
     with Store(tmp_path) as store:
         assert changed_settings(store, job) == []
-        note_requests(store, job, ORIGIN)
+        note_requests(store, job, ORIGIN, {})
     with Checkpoint(tmp_path) as checkpoint:
         assert changed_settings(checkpoint, dataclasses.replace(job, **edit)) == names
 
@@ -327,7 +327,7 @@ def test_the_number_of_rows_is_remembered_for_the_same_input_only(
     limited = dataclasses.replace(job, input=Input(path=("in.jsonl",), limit=1))
     files = find_files(["in.jsonl"])
     with Store(tmp_path) as store:
-        note_requests(store, job, origin_of(job, files))
+        note_requests(store, job, origin_of(job, files), {})
     for is_exact, rows in ((False, None), (True, 3)):
         with Store(tmp_path) as store:
             store.set_fact(facts.TOTAL, 6)
@@ -337,6 +337,6 @@ def test_the_number_of_rows_is_remembered_for_the_same_input_only(
             assert rows_of(checkpoint, limited, files) is None
     edited = dataclasses.replace(job, model=Model(names=("m",)))
     with Store(tmp_path) as store:
-        note_requests(store, edited, origin_of(edited, files))
+        note_requests(store, edited, origin_of(edited, files), {})
     with Checkpoint(tmp_path) as checkpoint:
         assert rows_of(checkpoint, edited, files) is None

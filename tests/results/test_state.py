@@ -244,7 +244,7 @@ def test_a_judge_has_its_name_before_its_first_judgment() -> None:
     job = Job(input=Input(path=("in.jsonl",)), model=Model(names=("j",)), output=Output(dir="out/judge"))
     (OUT / "judge").mkdir(parents=True)
     with Store(OUT / "judge") as store:
-        note_requests(store, job, {"job": "j", "input": "i", "limit": None})
+        note_requests(store, job, {"job": "j", "input": "i", "limit": None}, {})
     entry = judge_entry(OUT)
     assert entry is not None
     assert (entry["model"], entry["completed"]) == ("j", 0)

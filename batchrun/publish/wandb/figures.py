@@ -8,7 +8,7 @@ from batchrun.checkpoint.reader import Checkpoint
 from batchrun.job.sections import Job
 from batchrun.job.serialization import job_to_dict
 from batchrun.records import summed
-from batchrun.results.prices import prices_at
+from batchrun.results.prices import prices_in
 from batchrun.results.run_directory import stored_job
 from batchrun.results.state import figures_of
 from batchrun.results.summary import Summary
@@ -35,7 +35,7 @@ def live_figures(directory: Path) -> dict[str, Any]:
     """Return the progress of a run as plain numbers."""
     figures = figures_of(directory)
     with Checkpoint(directory) as checkpoint:
-        job, parts = stored_job(checkpoint), checkpoint.parts()
+        prices, parts = prices_in(checkpoint, stored_job(checkpoint)), checkpoint.parts()
     usage = summed(parts.values()).usage
     known: dict[str, Any] = {
         "rows": figures.done,
@@ -49,7 +49,7 @@ def live_figures(directory: Path) -> dict[str, Any]:
         "limit": figures.limit,
         "waiting": figures.waiting,
         "paused": int(figures.pause is not None),
-        "cost_usd": cost_of(usage_rows(parts, prices_at(job))),
+        "cost_usd": cost_of(usage_rows(parts, prices)),
     }
     return {name: value for name, value in known.items() if value is not None}
 
