@@ -36,6 +36,14 @@ CREATE TABLE IF NOT EXISTS batch_lines (
     body BLOB                     -- of a repair
 )""",
     "CREATE INDEX IF NOT EXISTS batch_lines_of ON batch_lines (batch)",
+    """
+CREATE TABLE IF NOT EXISTS batch_answers (
+    id INTEGER PRIMARY KEY,       -- of the outcome
+    key BLOB NOT NULL,            -- of its request; with the time it tells whether the outcome is still the same
+    finished_at_ms INTEGER NOT NULL,
+    before BLOB NOT NULL,         -- the provider's line up to the body of the answer, which is in the outcome
+    after BLOB NOT NULL           -- what follows it
+)""",
 )
 
 WRITING, WRITTEN, UPLOADED, CREATING, CREATED, COLLECTED = (
@@ -73,6 +81,16 @@ class BatchRow(NamedTuple):
     message: str | None = None
 
 
+class AnswerRow(NamedTuple):
+    """A row of `batch_answers`."""
+
+    id: int
+    key: bytes
+    finished_at_ms: int
+    before: bytes
+    after: bytes
+
+
 class LineRow(NamedTuple):
     """A row of `batch_lines`."""
 
@@ -89,7 +107,7 @@ class LineRow(NamedTuple):
 
 def read_batches(connection: sqlite3.Connection) -> list[BatchRow]:
     """Return the batches of a checkpoint; none where the run has never sent any."""
-    if not _has_tables(connection):
+    if not has_table(connection, "batch_lines"):
         return []
     return [BatchRow(*row) for row in connection.execute("SELECT * FROM batches ORDER BY id")]
 
@@ -110,11 +128,12 @@ def forget_others(connection: sqlite3.Connection) -> None:
 
 def has_lines(connection: sqlite3.Connection) -> bool:
     """Return whether requests are in batches, or wait for the next one."""
-    return _has_tables(connection) and bool(
+    return has_table(connection, "batch_lines") and bool(
         connection.execute("SELECT EXISTS (SELECT 1 FROM batch_lines)").fetchone()[0]
     )
 
 
-def _has_tables(connection: sqlite3.Connection) -> bool:
-    (count,) = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'batch_lines'").fetchone()
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Return whether a checkpoint has a table."""
+    (count,) = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
     return bool(count)

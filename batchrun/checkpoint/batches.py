@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from batchrun.checkpoint.batch_tables import TABLES, BatchRow, LineRow
+from batchrun.checkpoint.batch_tables import TABLES, AnswerRow, BatchRow, LineRow
 from batchrun.checkpoint.file import connect, translated
 from batchrun.checkpoint.models import ModelNumbers
 from batchrun.checkpoint.queue import WriteQueue
@@ -64,6 +64,11 @@ class BatchLog:
         """Have lines written; each takes the place of an earlier one of its request."""
         for statement in _insertions(lines):
             self._queue.run(*statement)
+
+    def keep(self, answers: Sequence[AnswerRow]) -> None:
+        """Have what stands around answers written; their outcomes were put before."""
+        for row in answers:
+            self._queue.run("INSERT OR REPLACE INTO batch_answers VALUES (?, ?, ?, ?, ?)", *row)
 
     def put_back(self, batch: int, *, is_known: bool = False) -> None:
         """Have all lines of a batch wait for the next one.

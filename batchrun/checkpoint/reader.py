@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
+from batchrun.checkpoint.batch_answers import Around, lines_around
 from batchrun.checkpoint.batch_tables import BatchRow, read_batches
 from batchrun.checkpoint.contents import Contents, stored_size
 from batchrun.checkpoint.facts import COPIES, STATED_AS_0, Fact, named
@@ -270,6 +271,11 @@ class Checkpoint:
                     rows, size = [], 0
             if rows:
                 yield self._placed(contents.columns(rows), models) | origins.columns(rows)
+
+    def around(self, columns: OutcomeColumns) -> list[Around]:
+        """Return what stands around the answers of such columns; see `lines_around`."""
+        with translated(self.path):
+            return lines_around(self._connection, columns, read_models(self._connection))
 
     def outcomes(self, *, row: int | None = None) -> Iterator[list[Outcome]]:
         """Yield outcomes in the order of row, model and sample, in lists of bounded length, none empty.

@@ -84,7 +84,9 @@ class _Run(StoredRun):
             files.writing(paths[0]) as output,
             files.writing(paths[1]) as errors,
         ):
-            self._check_rows(sum(write_batch_files(output, errors, self.checkpoint.columns(), reader)))
+            self._check_rows(
+                sum(write_batch_files(output, errors, self.checkpoint.columns(), reader, self.checkpoint.around))
+            )
         return self._exported(paths, reader, [], None, [])
 
     def write_table(self) -> Exported:

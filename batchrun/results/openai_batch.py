@@ -3,7 +3,7 @@
 Source: OpenAI's reference, "The request output object"; the same lines come from vLLM's `run-batch`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,10 +29,16 @@ class _Line(NamedTuple):
     error: str | None
     http_status: int | None
     body: bytes | None
+    around: tuple[bytes, bytes] | None
+    """What the provider's own line has before and after the body; None where no batch has answered."""
 
 
 def write_batch_files(
-    output: Path, errors: Path, outcomes: Iterable[OutcomeColumns], reader: AnswerReader
+    output: Path,
+    errors: Path,
+    outcomes: Iterable[OutcomeColumns],
+    reader: AnswerReader,
+    around: Callable[[OutcomeColumns], Sequence[tuple[bytes, bytes] | None]] | None = None,
 ) -> tuple[int, int]:
     """Write both files.
 
@@ -41,6 +47,7 @@ def write_batch_files(
         errors: gets a line for each failed row.
         outcomes: by row, model and sample, in columns of any length.
         reader: decides which rows are completed.
+        around: returns what the provider's own lines have around the bodies: their ids are kept.
 
     Returns:
         The number of lines in each.
@@ -48,38 +55,50 @@ def write_batch_files(
     lines, failed, last, count = 0, 0, -1, 0
     with output.open("wb") as answered, errors.open("wb") as refused:
         for some in outcomes:
-            for line in _lines(reader.read(some).outcomes):
+            for line in _lines(reader.read(some).outcomes, None if around is None else around(some)):
                 count = count + 1 if line.row == last else 0
                 last = line.row
-                entry = _entry(line, f"batch_req_{line.row}_{count}")
+                entry = _entry(line, *_ids(line, f"batch_req_{line.row}_{count}"))
                 (answered if line.kind is None else refused).write(orjson.dumps(entry) + b"\n")
                 lines += 1
                 failed += line.kind is not None
     return lines - failed, failed
 
 
-def _lines(outcomes: OutcomeColumns) -> Iterable[_Line]:
-    columns = {**outcomes, "custom_id": labels(outcomes)}
+def _lines(outcomes: OutcomeColumns, around: Sequence[tuple[bytes, bytes] | None] | None) -> Iterable[_Line]:
+    columns = {**outcomes, "custom_id": labels(outcomes), "around": around or [None] * len(outcomes["row"])}
     return map(_Line._make, zip(*(columns[name] for name in _Line._fields), strict=True))
 
 
-def _entry(line: _Line, its_id: str) -> dict[str, Any]:
+def _ids(line: _Line, made_up: str) -> tuple[str, str | None]:
+    """Return the id of a line, and that of its request where the provider's own line has one."""
+    if line.around is None:
+        return made_up, None
+    before, after = line.around
+    read = orjson.loads(before + b"null" + after if after else before)
+    stated, response = read.get("id"), read.get("response")
+    request_id = response.get("request_id") if isinstance(response, dict) else None
+    return stated if isinstance(stated, str) else made_up, request_id if isinstance(request_id, str) else None
+
+
+def _entry(line: _Line, its_id: str, request_id: str | None) -> dict[str, Any]:
     return {
         "id": its_id,
         "custom_id": line.custom_id,
-        "response": None if line.http_status is None else _response(line, line.http_status, its_id),
+        "response": None if line.http_status is None else _response(line, line.http_status, its_id, request_id),
         # The response to a refused request has the reason.
         "error": None if line.kind is None or is_error_status(line.http_status) else _error(line),
     }
 
 
-def _response(line: _Line, status: int, its_id: str) -> dict[str, Any]:
+def _response(line: _Line, status: int, its_id: str, request_id: str | None) -> dict[str, Any]:
     body, raw = _object(line.body or b"")
     given_id = body.get("id") if body else None
     shown: Any = {"error": {"message": line.error, "type": line.kind, "param": None, "code": line.kind}}
     if body is not None:
         shown = orjson.Fragment(raw.translate(_IN_ONE_LINE))
-    return {"status_code": status, "request_id": given_id if isinstance(given_id, str) else its_id, "body": shown}
+    made_up = given_id if isinstance(given_id, str) else its_id
+    return {"status_code": status, "request_id": request_id or made_up, "body": shown}
 
 
 def _object(body: bytes) -> tuple[dict[str, Any] | None, bytes]:

@@ -18,21 +18,25 @@ class FoundBatches:
         self._connection = connection
         self._batches: dict[int, Sequence[Any]] = {}
         self._lines: dict[int, Sequence[Any]] = {}
+        self._answers: dict[int, Sequence[Any]] = {}
 
     def take(self, table: str, values: Sequence[Any]) -> None:
         """Keep a row of a table, as it was last: an older version of it may hide that a batch was created."""
-        if table == "batch_lines":
+        if table == "batch_answers":
+            self._answers.setdefault(values[0], values)
+        elif table == "batch_lines":
             self._lines.setdefault(values[0], values)
         elif values[_STEP] in STEPS:
             self._batches.setdefault(values[0], values)
 
     def put(self) -> None:
         """Write what was found. A line of a batch that is lost waits for the next one."""
-        if not self._batches and not self._lines:
+        if not self._batches and not self._lines and not self._answers:
             return
         for statement in TABLES:
             self._connection.execute(statement)
         insert_many(self._connection, "batches", [tuple(row) for _, row in sorted(self._batches.items())])
+        insert_many(self._connection, "batch_answers", [tuple(row) for _, row in sorted(self._answers.items())])
         open_ones = {number for number, row in self._batches.items() if row[_STEP] != COLLECTED}
         lines = (
             (line[0], line[_BATCH] if line[_BATCH] in open_ones else 0, *line[2:])

@@ -194,7 +194,7 @@ class _Rescue:
             self._models.setdefault(rowid, values[1])
         elif table == "totals":
             self._totals.setdefault(rowid, values[1:])
-        elif table in ("batches", "batch_lines"):
+        elif table in ("batches", "batch_lines", "batch_answers"):
             self._batches.take(table, [rowid, *values[1:]])
         else:
             key = [rowid] if values[0] is None else values[:1]

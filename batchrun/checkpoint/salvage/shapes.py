@@ -21,6 +21,7 @@ Table = Literal[
     "dictionaries",
     "batches",
     "batch_lines",
+    "batch_answers",
 ]
 """`model names`: the index of `models`, which has name and number."""
 
@@ -43,6 +44,7 @@ _SHAPES: dict[Table, tuple[tuple[type, ...], ...]] = {
         *((str, _NULL), (str, _NULL), (str, _NULL), (int,), (int,), (int, _NULL), (int, _NULL), (str, _NULL)),
     ),
     "batch_lines": ((_NULL,), (int,), (bytes,), (str, _NULL), *((int,),) * 4, (bytes, _NULL)),
+    "batch_answers": ((_NULL,), (bytes,), (int,), (bytes,), (bytes,)),
 }
 """Types of the columns; a column that is the table's integer key is null in the record, and stands in its rowid."""
 

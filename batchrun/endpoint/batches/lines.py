@@ -35,6 +35,8 @@ class Answered(NamedTuple):
     place: Place
     reply: Reply | None
     """As an HTTP exchange would have brought it; None: it was not run."""
+    around: tuple[bytes, bytes] = (b"", b"")
+    """The line up to the body of the reply, and what follows it; all of it and nothing where it has no such body."""
 
 
 def label_of(place: Place) -> str:
@@ -76,11 +78,13 @@ def read_line(line: bytes) -> Answered | None:
         return None
     response, error = read.get("response"), read.get("error")
     if isinstance(response, dict):
-        return Answered(place, _reply(response, object_at(line, "response", "body")))
+        raw = object_at(line, "response", "body")
+        before, _, after = line.rstrip().partition(raw or b"\n")
+        return Answered(place, _reply(response, raw), (before, after))
     code = error.get("code") if isinstance(error, dict) else None
     if code in _NOT_RUN or (error is None and response is None):
         return Answered(place, None)
-    return Answered(place, Reply(_status(code), _NO_HEADERS, orjson.dumps({"error": error}), 0.0))
+    return Answered(place, Reply(_status(code), _NO_HEADERS, orjson.dumps({"error": error}), 0.0), (line.rstrip(), b""))
 
 
 def _reply(response: dict[str, Any], raw: bytes | None) -> Reply:

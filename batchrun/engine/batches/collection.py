@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from batchrun.checkpoint.batch_tables import COLLECTED, BatchRow, LineRow
+from batchrun.checkpoint.batch_tables import COLLECTED, AnswerRow, BatchRow, LineRow
 from batchrun.checkpoint.batches import BatchLog
 from batchrun.checkpoint.tables import pack, unpack
 from batchrun.checkpoint.totals import Extra
@@ -127,6 +127,8 @@ class Collector:
         became = settled(line, answered.reply, rules, _now_ms())
         if not is_settled:
             self._keep(became, result)
+            if isinstance(became, Outcome):
+                self.log.keep([AnswerRow(line.id, line.key, became.finished_at_ms, *answered.around)])
         elif isinstance(became, Outcome) and became.kind is not None:  # before a kill, which lost what it used
             self._spend(row.model, became.usage, result)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from harness.checkpoints import answer, requests
 
-from batchrun.checkpoint.batch_tables import CREATED, BatchRow, LineRow
+from batchrun.checkpoint.batch_tables import CREATED, AnswerRow, BatchRow, LineRow
 from batchrun.checkpoint.packing import write_dictionary
 from batchrun.checkpoint.salvage.shapes import table_of
 from batchrun.checkpoint.store import Store
@@ -71,6 +71,7 @@ def test_every_table_of_a_checkpoint_is_known(tmp_path: Path) -> None:
         store.batches.open()
         store.batches.note(BATCH)
         store.batches.add_lines([LineRow(7, 1, b"key", None)])
+        store.batches.keep([AnswerRow(7, b"key", 1000, b"{", b"}")])
         write_dictionary(store.connection, 1, b"content")
     with Store(tmp_path) as store:
         tables = [
@@ -78,7 +79,7 @@ def test_every_table_of_a_checkpoint_is_known(tmp_path: Path) -> None:
             for name, sql in store.connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
             if name not in ("facts", "retired")  # WITHOUT ROWID: an index; as outcomes
         ]
-        assert len(tables) == 14
+        assert len(tables) == 15
         for name, _ in tables:
             rowid, *values = store.connection.execute(f"SELECT rowid, * FROM {name}").fetchone()
             keys = [pk for *_, pk in store.connection.execute(f"PRAGMA table_info({name})")]
