@@ -11,6 +11,7 @@ from batchrun.results.endpoint_entries import OPEN
 _COLUMNS = {
     "completed": "completed",
     "failed": "failed",
+    "cost_text": "USD",
     "rate": "rows/min",
     "tokens_per_s": "tokens/s",
     "median_s": "latency p50, s",
@@ -23,9 +24,8 @@ _COLUMNS = {
     "cached_tokens": "cached",
     "completion_tokens": "tokens out",
     "reasoning_tokens": "reasoning",
-    "cost_text": "USD",
 }
-"""Key of an entry → head of the column."""
+"""Key of an entry → head of the column. The cost is among the first: on a narrow screen the last are scrolled to."""
 
 _LEFT_OUT = ("failed", "throttled", "limit", "cached_tokens", "reasoning_tokens")
 """Columns that are left out where they are zero for all entries, or none has them."""

@@ -128,11 +128,11 @@ def test_several_endpoints_have_a_table_and_an_event_for_each_outage() -> None:
         store.history.paused("m", "connection", 2_000, "connection refused", "west")
         store.history.end_execution(40_000, "completed")
         store.note_limit(1_000, 20, "start", "east")
-    assert [[line[0], line[1], line[-1]] for line in lines_of("endpoints")] == [
+    assert [line[:3] for line in lines_of("endpoints")] == [
         ["east", "10", "10.00"],
         ["west (away)", "30", "60.00"],
     ]
-    assert [line[-1] for line in lines_of("models")] == ["70.00"]
+    assert [line[2] for line in lines_of("models")] == ["70.00"]
     assert [(line[1], line[-1]) for line in lines_of("events")] == [
         ("execution 1", "done"),
         ("west away", "connection: connection refused"),
@@ -303,8 +303,8 @@ def test_each_model_has_its_speed_over_its_own_time() -> None:
     head = HEAD.replace('["m"]', '["m0", "m1"]')
     settle([{"prompt": str(row)} for row in range(12)], answer, head=head)
     fast, slow = lines_of("models")
-    assert fast[:6] == ["m0", "12", "60", "20", "1", "1"]
-    assert slow[:6] == ["m1", "12", "6", "2", "10", "10"]
+    assert fast[:7] == ["m0", "12", "no price known", "60", "20", "1", "1"]
+    assert slow[:7] == ["m1", "12", "no price known", "6", "2", "10", "10"]
 
 
 def test_missing_results_are_written_first_and_fresh_ones_are_kept() -> None:
