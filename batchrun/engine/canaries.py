@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from batchrun.endpoint.renaming import as_asked_of
 from batchrun.job.sections import Job
 from batchrun.prompts.kinds.shape import CANARY
 from batchrun.prompts.kinds.table import SHAPES
@@ -62,10 +63,10 @@ class Canaries:
 
     @staticmethod
     def _made(maker: RequestMaker, model: str, asked: dict[str, Any]) -> bytes:
-        """Return the body that a row which asks this would have."""
+        """Return the body that a row which asks this would have; of a fallback, the row of another model passed on."""
         prompt = Prompt(row=-1, custom_id=None, body=asked | {"model": model}, kind=maker.kind)
         made = maker.requests(prompt)
-        return next((each.body for each in made if each.model == model), made[0].body)
+        return next((each for each in made if each.model == model), as_asked_of(made[0], model)).body
 
 
 def _system_of(job: Job) -> str | None:

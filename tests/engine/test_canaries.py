@@ -26,6 +26,12 @@ def test_a_canary_has_the_parameters_that_every_row_of_the_job_has() -> None:
     assert "max_tokens" not in asked(Model(names=("m",)), is_bare=False)
 
 
+def test_a_canary_of_a_fallback_asks_the_fallback() -> None:
+    """With the parameters of the job: it finds out whether these are what the fallback refuses."""
+    body = asked(Model(names=("m",), fallback="large", temperature=0.5), is_bare=False, name="large")
+    assert (body["model"], body["temperature"]) == ("large", 0.5)
+
+
 def test_a_canary_of_a_job_with_a_response_format_names_json() -> None:
     """OpenAI refuses a JSON format unless the messages name JSON."""
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
