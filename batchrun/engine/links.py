@@ -20,9 +20,9 @@ from batchrun.endpoint.pool.route import Route
 from batchrun.endpoint.pool.strides import Strides
 from batchrun.engine.canaries import Canaries
 from batchrun.engine.caps import rates_of
-from batchrun.engine.cluster.driver import Driver
 from batchrun.engine.contact import Contact
 from batchrun.engine.endpoint_rules import endpoint_rules
+from batchrun.engine.node_pauses import is_of_several_nodes
 from batchrun.engine.pools import AnyPool, AnySender
 from batchrun.engine.prepared import Prepared
 from batchrun.engine.shared_limit import LimitMemory, Share
@@ -122,7 +122,7 @@ class Links:
         assert not isinstance(event, Spent | Attempted)
         contact, sender = self._links[event.endpoint].contact, self._sender(event.endpoint, pool)
         is_served_elsewhere = isinstance(event, Closed) and event.model not in pool.closed
-        if isinstance(pool, Driver) and not pool.endpoints.are_of_several_nodes:
+        if not is_of_several_nodes(pool):
             event = event._replace(node="")
         return contact.text(event, is_heard=sender.is_heard, is_served_elsewhere=is_served_elsewhere)
 

@@ -16,7 +16,7 @@ from batchrun.engine.ending import ended_as, ended_by, with_drained
 from batchrun.engine.flight import flight_text
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.links import Links
-from batchrun.engine.node_pauses import end_pauses, note_node
+from batchrun.engine.node_pauses import end_pauses, is_of_several_nodes, note_node
 from batchrun.engine.pools import AnyPool
 from batchrun.engine.prepared import Prepared
 from batchrun.engine.threads import Readahead
@@ -190,7 +190,7 @@ class Sending:
             self.store.attempted(*event)
             return
         model, endpoint = event.model, event.endpoint
-        if isinstance(event, Paused | Resumed | Closed) and event.node and len(self._pool.routes) > 1:
+        if isinstance(event, Paused | Resumed | Closed) and event.node and is_of_several_nodes(self._pool):
             note_node(event, self._pool, history, _now_ms())
         elif isinstance(event, Paused):
             history.paused(model, event.kind, _now_ms() - round(1000 * event.for_s), event.message, endpoint)

@@ -7,6 +7,11 @@ from batchrun.engine.pools import AnyPool
 from batchrun.records import Closed, Paused, Resumed
 
 
+def is_of_several_nodes(pool: AnyPool) -> bool:
+    """Return whether several nodes have endpoints of their own: then none of these is an endpoint of the job."""
+    return isinstance(pool, Driver) and pool.endpoints.are_of_several_nodes
+
+
 def note_node(event: Paused | Resumed | Closed, pool: AnyPool, history: ExecutionLog, at_ms: int) -> None:
     """Record what has happened to the endpoint of one node as far as it matters to the run: whether any is left.
 
@@ -30,7 +35,7 @@ def end_pauses(pool: AnyPool, history: ExecutionLog, at_ms: int) -> None:
         history: where it is recorded.
         at_ms: Unix time.
     """
-    if not isinstance(pool, Driver) or not pool.endpoints.are_of_several_nodes or pool.stopping is not None:
+    if not is_of_several_nodes(pool) or pool.stopping is not None:
         return
     if history.paused_models and pause_of(pool) is None:
         for model, endpoint in history.paused_models:

@@ -61,6 +61,7 @@ def test_three_bad_rows_of_64_fail_and_61_are_completed(run: Any, endpoint: Any)
     assert endpoint.stats.received == received
 
 
+@pytest.mark.local_only("what workers have answered in the last 0.1 s is bought again too: tests/on_ray counts it")
 def test_a_killed_run_sends_only_what_was_in_flight_again(spawn: Any, run: Any, endpoint: Any) -> None:
     """Rows are settled, not bundles: what is left is bundled again."""
     endpoint.change(latency_s=0.05, latency_sigma=0)

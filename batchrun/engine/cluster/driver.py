@@ -20,6 +20,7 @@ from batchrun.engine.cluster.outages import Outages
 from batchrun.engine.cluster.overview import Overview
 from batchrun.engine.cluster.places import fill_places, lost_text
 from batchrun.engine.cluster.post import Handle, Post, WorkerDied, WorkerUnavailable
+from batchrun.engine.cluster.routes import closed_by
 from batchrun.engine.cluster.till import NO_GRANT, Till
 from batchrun.records import Stop
 
@@ -132,16 +133,16 @@ class Driver(Overview):
             try:
                 await self._serve(place, incarnation)
                 return
-            except WorkerDied:
-                self._bury(place)
+            except WorkerDied as death:
+                self._bury(place, str(death))
                 handle.kill()
                 await asyncio.sleep(AGAIN_S)
 
-    def _bury(self, place: int) -> None:
+    def _bury(self, place: int, why: str) -> None:
         """Take back what a dead worker had."""
         post = self.posts.pop(place)
         self.lost += 1
-        self._say(lost_text(place, post.handle.node, self.leases.count(place)))
+        self._say(lost_text(place, post.handle.node, self.leases.count(place), why))
         for route in post.routes.values():
             route.leave(place)
         self._neighbours.leave(place)
@@ -256,9 +257,7 @@ class Driver(Overview):
 
     def _close(self, post: Post, word: Word) -> None:
         """Close for all workers what one has closed; stop when nothing is left that can be answered."""
-        closed = dict(word.closed)
-        for route in word.routes.values():
-            closed |= {model: stop for model, stop in route.closed.items() if self._neighbours.is_closed(model)}
+        closed = {**closed_by(word.routes, self._neighbours.is_closed), **word.closed}
         post.closed.update(word.closed)
         for model, stop in closed.items():
             if model not in self.closed:

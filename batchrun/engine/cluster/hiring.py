@@ -58,9 +58,12 @@ class Hiring:
                 if incarnation is not None:
                     self._noted.discard(place)
                     return handle, incarnation
-            except WorkerDied:
+            except WorkerDied as death:
                 again_s = min(2 * again_s, _SLOWEST_S)
-                self._say(f"worker {place + 1} has died before it could start, and another one is started in its place")
+                why = f" ({death})" if str(death) else ""
+                self._say(
+                    f"worker {place + 1} has died before it could start{why}, and another one is started in its place"
+                )
                 await asyncio.sleep(again_s)
             finally:
                 del self._waits[place]

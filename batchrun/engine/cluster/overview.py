@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 
-from batchrun.endpoint.pool.closure import REFUSED
 from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.cluster.hiring import Hiring
 from batchrun.engine.cluster.leases import Leases
 from batchrun.engine.cluster.messages import Word
 from batchrun.engine.cluster.post import Post
-from batchrun.engine.cluster.routes import SharedRoute, label_of
+from batchrun.engine.cluster.routes import SharedRoute, joined, label_of
 from batchrun.records import Stop, WorkerFigures
 
 
@@ -69,12 +68,8 @@ class Overview:
 
     @property
     def reason(self) -> Stop | None:
-        """Why rows stay open, of models that are closed; None when none is. A refusal counts more than an outage."""
-        stops = sorted(self.closed.values(), key=lambda stop: stop.exit_code != REFUSED)
-        if not stops:
-            return None
-        message = "; and ".join(dict.fromkeys(stop.message for stop in stops))
-        return Stop(kind=stops[0].kind, message=message, exit_code=stops[0].exit_code)
+        """Why rows stay open, of models that are closed; None when none is."""
+        return joined(self.closed.values()) if self.closed else None
 
     @property
     def in_flight(self) -> int:

@@ -34,8 +34,8 @@ async def fill_places(
             task.result()
 
 
-def lost_text(place: int, node: str, rows: int) -> str:
-    """Return the line of the log for a worker that has died."""
-    where = f" on {node}" if node else ""
+def lost_text(place: int, node: str, rows: int, why: str) -> str:
+    """Return the line of the log for a worker that has died; `why` is empty where that is not known."""
+    where, because = f" on {node}" if node else "", f" ({why})" if why else ""
     left = f"; its {counted(rows, 'row')} go to others" if rows else ""
-    return f"worker {place + 1}{where} has died{left}, and another one is started in its place"
+    return f"worker {place + 1}{where} has died{because}{left}, and another one is started in its place"

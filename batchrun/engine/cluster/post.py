@@ -10,7 +10,7 @@ from batchrun.engine.cluster.till import Till
 
 
 class WorkerDied(Exception):
-    """A worker is known to be dead: what it had is lost."""
+    """A worker is known to be dead: what it had is lost. Its text is why, for people; empty where that is not known."""
 
 
 class WorkerUnavailable(Exception):

@@ -1,7 +1,9 @@
 """What the driver knows about one endpoint, by the last words of all workers: the figures that a `Sender` has too."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
+from batchrun.endpoint.pool.closure import REFUSED
 from batchrun.endpoint.pool.limits import Limit
 from batchrun.engine.cluster.keeper import Keeper
 from batchrun.engine.cluster.messages import RouteWord
@@ -99,6 +101,29 @@ class SharedRoute:
         """When a worker asks next whether it answers again; None while none has to."""
         probes_s = _known(word.probe_in_s for word in self._words.values())
         return self._now_s() + min(probes_s) if self.trouble and probes_s else None
+
+
+def closed_by(routes: Mapping[str, RouteWord], is_closed: Callable[[str], bool]) -> Mapping[str, Stop]:
+    """Return why nothing more is sent to models, by a worker's word on each endpoint.
+
+    Args:
+        routes: by endpoint.
+        is_closed: whether all nodes have closed a model.
+    """
+    found: dict[str, list[Stop]] = {}
+    for name, route in routes.items():
+        for model, stop in route.closed.items():
+            if is_closed(model):
+                named = f"{model} at {name}: {stop.message}" if len(routes) > 1 else stop.message
+                found.setdefault(model, []).append(replace(stop, message=named))
+    return {model: joined(stops) for model, stops in found.items()}
+
+
+def joined(stops: Iterable[Stop]) -> Stop:
+    """Return several reasons as one. A refusal counts more than an outage."""
+    in_order = sorted(stops, key=lambda stop: stop.exit_code != REFUSED)
+    message = "; and ".join(dict.fromkeys(stop.message for stop in in_order))
+    return Stop(kind=in_order[0].kind, message=message, exit_code=in_order[0].exit_code)
 
 
 def label_of(route: SharedRoute) -> str:

@@ -27,6 +27,8 @@ from batchrun.errors import JobError
 
 T = TypeVar("T")
 
+_NO_MEMORY = "its node had too little memory left"
+
 _CURE = "install the same version of batchrun on all nodes"
 
 _PASSING = (ActorUnavailableError, ObjectLostError, ObjectStoreFullError, OutOfDiskError)
@@ -92,12 +94,12 @@ async def _answer(call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
     except _DEADLY as error:
         if getattr(error, "actor_init_failed", False):  # it would fail on every try
             raise JobError(f"a worker cannot start on a node: {_cause(error)}; {_CURE}") from None
-        raise WorkerDied from error
+        raise WorkerDied(_NO_MEMORY if isinstance(error, OutOfMemoryError) else "") from error
     except RayTaskError as error:
         if isinstance(error.cause, _PASSING):
             raise WorkerUnavailable from error
         if isinstance(error.cause, MemoryError):  # what it had may be incomplete
-            raise WorkerDied from error
+            raise WorkerDied(_NO_MEMORY) from error
         raise error.cause from None
 
 

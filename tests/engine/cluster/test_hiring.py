@@ -90,7 +90,7 @@ def test_workers_that_die_before_they_start_are_started_again_ever_more_slowly()
     async def start(handle: Starting) -> str:
         await asyncio.sleep(1)
         if len(trial.handles) < 6:
-            raise WorkerDied
+            raise WorkerDied("no memory" if len(trial.handles) == 1 else "")
         return "sixth"
 
     trial = Trial(start)
@@ -100,7 +100,8 @@ def test_workers_that_die_before_they_start_are_started_again_ever_more_slowly()
     assert [each.is_killed for each in trial.handles] == [True] * 5 + [False]
     assert len(trial.lines) == 5
     assert trial.lines[-1][0] > 5
-    assert trial.lines[0][1].startswith("worker 1 has died before it could start")
+    assert trial.lines[0][1].startswith("worker 1 has died before it could start (no memory), and another")
+    assert trial.lines[1][1].startswith("worker 1 has died before it could start, and another")
 
 
 def test_a_start_whose_answer_is_lost_is_asked_for_again() -> None:

@@ -54,6 +54,17 @@ def test_a_worker_is_dead_or_a_call_can_be_repeated(problem: Exception, understo
         asyncio.run(_answer(call))
 
 
+@pytest.mark.parametrize("problem", [OutOfMemoryError("the node running low on memory"), raised(MemoryError())])
+def test_a_worker_that_died_for_want_of_memory_has_that_as_its_reason(problem: Exception) -> None:
+    """The operator can give the node more, or fewer processes."""
+
+    async def call(*arguments: Any) -> None:
+        raise problem
+
+    with pytest.raises(WorkerDied, match="its node had too little memory left"):
+        asyncio.run(_answer(call))
+
+
 def test_a_call_whose_arguments_have_no_room_in_the_object_store_can_be_repeated() -> None:
     """Ray raises it before anything is sent."""
 
