@@ -1,5 +1,6 @@
 """Settings for all tests."""
 
+import gc
 import os
 import signal
 
@@ -11,6 +12,17 @@ settings.register_profile(
     "batchrun", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="FUZZ" not in os.environ
 )
 settings.load_profile("batchrun")
+
+
+# What pytest collects stays: looking for cycles in it takes each process 5 s. The threshold is the command line's.
+gc.disable()
+gc.set_threshold(50_000, 20, 50)
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector look only at what the tests themselves make."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_configure() -> None:

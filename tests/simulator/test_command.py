@@ -53,7 +53,7 @@ def test_it_prints_its_address_and_stops_on_a_signal(started, name):
     stopped_s = time.monotonic()
     process.send_signal(getattr(signal, name))
     stdout, stderr = process.communicate(timeout=60)
-    assert time.monotonic() - stopped_s < 2
+    assert time.monotonic() - stopped_s < 20  # the open request would never end
     holder.communicate(timeout=60)
     assert (process.returncode, stdout) == (0, "")
     assert line == {"base_url": f"http://127.0.0.1:{line['port']}/v1", "port": line["port"], "pid": process.pid}
