@@ -60,24 +60,31 @@ def test_every_part_returns_its_figures(part, measured) -> None:
 def test_the_instructions_of_a_row_or_token_are_the_difference_between_many_and_few(
     tmp_path: Path, monkeypatch
 ) -> None:
-    """The start is not in them."""
-    counted: list[list[str]] = []
+    """The start is not in them. Each figure is known before the next one is measured."""
+    counted: dict[int, list[list[str]]] = {core: [] for core in instructions.CORES}
+    _, many = instructions.CORES
 
-    def count(tool: str, command: list[str], scratch: Path) -> int:
-        counted.append(command)
-        return 7_000_000 + 2_000 * len(counted) * (30 if len(counted) % 2 == 0 else 10)
+    def count(tool: str, command: list[str], scratch: Path, *, core: int) -> int:
+        counted[core].append(command)
+        return 7_000_000 + 4_000 * len(counted[core]) * (30 if core == many else 10)
 
     monkeypatch.setattr(instructions, "FEW", 10)
     monkeypatch.setattr(instructions, "MANY", 30)
     monkeypatch.setattr(instructions, "find_tool", lambda scratch: "callgrind")
     monkeypatch.setattr(instructions, "_counted", count)
-    figures = instructions.measure(TINY, tmp_path)
-    rows, tokens = [5.0, 9.0, 13.0, 17.0], [0.006, 0.002]
-    assert [figure.value for figure in figures] == [*rows, *tokens, 9 / 5, 1 / 3]
-    assert [command[2] for command in counted[::2]] == [
-        *("benchmarks.floor", "benchmarks.unclocked", "batchrun", "benchmarks.unclocked"),
-        *("benchmarks.unclocked", "benchmarks.unclocked"),
+    figures = [(figure.value, len(counted[many])) for figure in instructions.measure(TINY, tmp_path)]
+    bare, ours, exported, embedded, token_floor, token = 4.0, 8.0, 12.0, 16.0, 0.05, 0.06
+    assert figures == [
+        *((bare, 1), (ours, 2), (ours / bare, 2), (exported, 3), (embedded, 4)),
+        *((token_floor, 5), (token, 6), (token / token_floor, 6)),
     ]
+    programs = ["benchmarks.floor", "benchmarks.unclocked", "batchrun", "benchmarks.unclocked"]
+    for core in instructions.CORES:
+        assert [command[2] for command in counted[core]] == [
+            *programs,
+            "benchmarks.stream_floor",
+            "benchmarks.unclocked",
+        ]
 
 
 def test_a_run_whose_instructions_are_counted_is_a_whole_run(tmp_path: Path) -> None:
@@ -105,7 +112,7 @@ def test_the_count_of_instructions_is_read_from_the_report_of_the_tool(tool, rep
 def test_where_nothing_counts_instructions_the_benchmark_says_so(tmp_path: Path, monkeypatch, capsys) -> None:
     """It measures the rest."""
     monkeypatch.setattr("shutil.which", lambda name, **_: None)
-    assert instructions.measure(TINY, tmp_path) == []
+    assert list(instructions.measure(TINY, tmp_path)) == []
     assert "perf has no counters, and valgrind is not installed" in capsys.readouterr().out
 
 

@@ -50,8 +50,10 @@ def main() -> None:
     try:
         for name in parts:
             with tempfile.TemporaryDirectory(prefix="batchrun-benchmark-") as scratch:
-                figures = PARTS[name].measure(sizes, Path(scratch))
-            print_part(name, figures, before)
+                figures = []
+                for figure in PARTS[name].measure(sizes, Path(scratch)):  # each is printed as soon as it is known
+                    print_part(name, [figure], before)
+                    figures.append(figure)
             kept["figures"][name] = {figure.name: figure.value for figure in figures}
     finally:
         if kept["figures"]:

@@ -33,22 +33,28 @@ class Used:
 
 
 def use(
-    command: Sequence[str], scratch: Path, *, expected: Sequence[int] = (0,), deadline_s: float = DEADLINE_S
+    command: Sequence[str],
+    scratch: Path,
+    *,
+    expected: Sequence[int] = (0,),
+    deadline_s: float = DEADLINE_S,
+    core: int = CLIENT_CORE,
 ) -> Used:
-    """Run a command to its end on the clients' core; return the resources it used.
+    """Run a command to its end; return the resources it used.
 
     Args:
         command: the program and its arguments.
         scratch: its working directory.
         expected: exit codes that are accepted.
         deadline_s: time after which it is killed.
+        core: to run it on.
 
     Raises:
         RuntimeError: it ended with another exit code, or was killed at the deadline.
     """
     with tempfile.TemporaryFile() as stdout:
         began_s = time.monotonic()
-        with started(command, scratch, stdout=stdout.fileno(), deadline_s=deadline_s) as process:
+        with started(command, scratch, stdout=stdout.fileno(), core=core, deadline_s=deadline_s) as process:
             _, status, usage = os.wait4(process.pid, 0)
             wall_s = time.monotonic() - began_s
             process.returncode = os.waitstatus_to_exitcode(status)
