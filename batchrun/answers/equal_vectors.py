@@ -14,6 +14,7 @@ import orjson
 
 from batchrun.answers.chat import Completion
 from batchrun.answers.kinds.embeddings import FLOAT_BYTES
+from batchrun.answers.shared_vectors import SharedBodies
 
 _TEXT_OR_NONE = frozenset({str, type(None)})
 
@@ -34,6 +35,8 @@ def equal_columns(bodies: Sequence[bytes | None]) -> dict[str, Any] | None:
 
     None where one of them is anything else, or there are none.
     """
+    if isinstance(bodies, SharedBodies):
+        return _shared_columns(bodies)
     floats = bytearray()
     chars, sizes = set[int](), set[int]()
     ids: list[str | None] = []
@@ -55,5 +58,14 @@ def equal_columns(bodies: Sequence[bytes | None]) -> dict[str, Any] | None:
     size = sizes.pop()
     if size == 0 or size % FLOAT_BYTES or chars != {(size + 2) // 3 * 4}:
         return None
+    return _columns(ids, size, floats)
+
+
+def _shared_columns(bodies: SharedBodies) -> dict[str, Any] | None:
+    size, ids = bodies.size, bodies.response_ids()
+    return None if size is None or ids is None else _columns(ids, size, bodies.floats())
+
+
+def _columns(ids: list[str | None], size: int, floats: bytes | bytearray) -> dict[str, Any]:
     vectors = EqualVectors(len(ids), size // FLOAT_BYTES, floats)
     return {**dict.fromkeys(Completion._fields, [None] * len(ids)), "response_id": ids, "data": vectors}

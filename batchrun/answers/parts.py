@@ -12,11 +12,11 @@ import orjson
 
 from batchrun.records import RequestKind, Usage
 
-_USAGES = ("usage", "usage_metadata", "usageMetadata", "x_groq")
+USAGES = ("usage", "usage_metadata", "usageMetadata", "x_groq")
 """Where servers state the usage; see `answers.usage`."""
 
 
-_OF_VECTOR = frozenset({"object", "index", "embedding"})
+OF_VECTOR = frozenset({"object", "index", "embedding"})
 """Fields of a vector at OpenAI: with no others, all that differs between the answers to the texts is the vector."""
 
 _VECTOR = b'"embedding":'
@@ -54,15 +54,15 @@ def parts_of(answer: Mapping[str, Any], kind: RequestKind, sizes: Sequence[int],
     lengths = [len(orjson.dumps(item)) for item in placed.values()] if usage.completion_tokens else [1] * len(placed)
     usages = split_usage(usage, [sizes[place] for place in placed], lengths)
     stated = answer.get("usage")
-    ends = {its: _end(_shown(its, stated)) for its in set(usages)}
-    bodies = _bodies({key: value for key, value in answer.items() if key not in _USAGES}, name, [*placed.values()])
+    ends = {its: usage_end(its, stated) for its in set(usages)}
+    bodies = _bodies({key: value for key, value in answer.items() if key not in USAGES}, name, [*placed.values()])
     return [_new(Part, (place, body + ends[its], its)) for place, body, its in zip(placed, bodies, usages, strict=True)]
 
 
 def _bodies(rest: dict[str, Any], name: str, items: list[dict[str, Any]]) -> list[bytes]:
     """Return, for each item, the JSON of an answer with it alone, but for the end of the object."""
     first = items[0]
-    if set(map(tuple, items)) == {tuple(first)} and first.keys() <= _OF_VECTOR and "embedding" in first:
+    if set(map(tuple, items)) == {tuple(first)} and first.keys() <= OF_VECTOR and "embedding" in first:
         named = first.get("object")
         if named is None or [each["object"] for each in items].count(named) == len(items):
             frame = orjson.dumps(rest | {name: [first | {"index": 0, "embedding": None}]})[:-1].split(_NO_VECTOR)
@@ -74,8 +74,10 @@ def _bodies(rest: dict[str, Any], name: str, items: list[dict[str, Any]]) -> lis
     ]
 
 
-def _end(usage: dict[str, Any]) -> bytes:
-    return b"," + orjson.dumps(usage)[1:] if usage else b"}"
+def usage_end(usage: Usage, stated: Any) -> bytes:
+    """Return the end of the JSON of a part, with its share of the tokens; `stated` is the usage of the whole answer."""
+    shown = _shown(usage, stated)
+    return b"," + orjson.dumps(shown)[1:] if shown else b"}"
 
 
 def _by_index(items: list[dict[str, Any]], count: int) -> dict[int, dict[str, Any]]:

@@ -39,7 +39,7 @@ GROUP BY id >> 16 & 255, key, id & 65535
 """
 """Requests to send: all without an outcome, or of those that ask the same only the first."""
 
-_LEFT_OUT = ("body", "checksum", "dictionary")
+_LEFT_OUT = ("body", "checksum", "dictionary", "reply")
 _BARE = ", ".join(f"NULL AS {name}" if name in _LEFT_OUT else name for name in OUTCOME_COLUMNS)
 _COPIED = {"outcomes": _BARE, "retired": _BARE, "facts": "*", "models": "*", "totals": "*"}
 _LEFT_EMPTY = ("sources", "origins")

@@ -21,6 +21,7 @@ _TYPES = {
     "latency_s": (float, int, type(None)),  # SQLite stores a whole number as an integer
     "body": (bytes, type(None)),
     "checksum": (int, type(None)),
+    "reply": (int, type(None)),
 }
 """All other columns are counts; most of them may be null."""
 

@@ -1,7 +1,7 @@
 """What stored outcomes say: checked by their checksums, and unpacked."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,20 @@ from batchrun.checkpoint.checks import are_outcomes
 from batchrun.checkpoint.checksums import changed
 from batchrun.checkpoint.file import damaged
 from batchrun.checkpoint.packing import Unpacker, read_dictionaries, size_of
+from batchrun.checkpoint.replies import PLACES, ReplyReader, SharingRows, stored
 from batchrun.checkpoint.tables import OUTCOME_COLUMNS
 from batchrun.records import OutcomeColumns
 
-_BODY, _DICTIONARY = map(OUTCOME_COLUMNS.index, ("body", "dictionary"))
+_BODY, _DICTIONARY, _REPLY = map(OUTCOME_COLUMNS.index, ("body", "dictionary", "reply"))
 
 _ALL = f"SELECT {', '.join(OUTCOME_COLUMNS)} FROM outcomes ORDER BY id"
 
 _AT_ONCE = 1000
+
+_ROWS, _LEAST_ROWS = 2048, 64
+_BYTES = 4 << 20
+"""Most outcomes, and about as many bytes of answers, that are read at once: large enough to make Arrow's cost per call
+negligible, small compared with a row group. Rows that share replies are apart from others, unless there are few."""
 
 _MOST_NAMED = 20
 """How many rows a message names."""
@@ -28,6 +34,27 @@ class Contents:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection, self._path = connection, path
         self._unpacker = Unpacker(read_dictionaries(connection))
+        self._replies = ReplyReader(connection)
+
+    def pieces(self, outcomes: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield rows of `outcomes` in lists of bounded length, none empty."""
+        rows: list[tuple[Any, ...]] = []
+        size, before, row_bytes = 0, None, 0
+        for outcome in outcomes:
+            reference = outcome[_REPLY]
+            reply = reference // PLACES if isinstance(reference, int) else None  # what is neither shows later
+            if reply != before:
+                if (reply is None or before is None) and len(rows) >= _LEAST_ROWS:
+                    yield rows
+                    rows, size = [], 0
+                before, row_bytes = reply, 0 if reply is None else self._replies.vector_bytes(reply)
+            rows.append(outcome)
+            size += size_of(outcome[_BODY], outcome[_DICTIONARY]) if reply is None else row_bytes
+            if len(rows) >= _ROWS or size >= _BYTES:
+                yield rows
+                rows, size = [], 0
+        if rows:
+            yield rows
 
     def columns(self, rows: Sequence[tuple[Any, ...]]) -> OutcomeColumns:
         """Return rows of `outcomes` by column, without what only their storage needs.
@@ -39,11 +66,20 @@ class Contents:
             wrong = next(row for row in rows if not are_outcomes([row]))
             raise damaged(self._path, f"the outcome of row {wrong[0] >> 24} has values that no outcome has")
         columns: OutcomeColumns = dict(zip(OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True))
-        if changed(columns):
+        shared = self._replies.sharing(columns.pop("reply"))
+        if changed(columns, stored(columns["body"], shared)):
             raise damaged(self._path, changed_text(self._changed_rows()))
         del columns["checksum"]
         columns["body"] = self.bodies(columns["body"], columns.pop("dictionary"))
+        if shared is not None:
+            columns["body"] = self._shared_bodies(shared, columns)
         return columns
+
+    def _shared_bodies(self, shared: SharingRows, columns: OutcomeColumns) -> Sequence[bytes | None]:
+        try:
+            return shared.bodies(columns["body"], columns)
+        except ValueError as problem:
+            raise damaged(self._path, str(problem)) from problem
 
     def bodies(self, bodies: Sequence[bytes | None], dictionaries: Sequence[int | None]) -> list[bytes | None]:
         """Return bodies as they were received, given the numbers of their dictionaries.
@@ -62,14 +98,13 @@ class Contents:
         cursor = self._connection.execute(_ALL)
         while some := cursor.fetchmany(_AT_ONCE):
             some = [each for each in some if are_outcomes([each])]
-            places = changed(dict(zip(OUTCOME_COLUMNS, zip(*some, strict=True), strict=True))) if some else []
-            rows += [some[place][0] >> 24 for place in places]
+            rows += [some[place][0] >> 24 for place in self._changed(some)] if some else []
         return rows
 
-
-def stored_size(outcome: Sequence[Any]) -> int:
-    """Return how long the body of a row of `outcomes` is when it is unpacked."""
-    return size_of(outcome[_BODY], outcome[_DICTIONARY])
+    def _changed(self, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+        columns: OutcomeColumns = dict(zip(OUTCOME_COLUMNS, zip(*rows, strict=True), strict=True))
+        shared = self._replies.sharing(columns["reply"])
+        return changed(columns, stored(columns["body"], shared))
 
 
 def changed_text(rows: Iterable[int]) -> str:

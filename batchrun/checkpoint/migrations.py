@@ -107,6 +107,15 @@ CREATE TABLE dictionaries (      -- copies of what bodies are packed with
     checksum INTEGER NOT NULL    -- of the content: CRC-32
 )
 """
+REPLIES = """
+CREATE TABLE replies (           -- each answers several rows, which refer to it
+    id INTEGER PRIMARY KEY,
+    frame BLOB NOT NULL,         -- JSON: the answer to one of the rows, with null for its vector
+    size INTEGER NOT NULL,       -- bytes of each vector
+    checksum INTEGER NOT NULL,   -- of frame and size
+    vectors BLOB NOT NULL        -- of all rows, in the order of their places
+)
+"""
 UNCHECKED = "INSERT INTO facts VALUES ('unchecked', '0')"
 """Has a run give rows of older versions what newer rows have: see `old_rows`. Who only reads needs it not."""
 
@@ -124,6 +133,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         DICTIONARIES,
         UNCHECKED,
     ),
+    ("ALTER TABLE outcomes ADD COLUMN reply INTEGER", "ALTER TABLE retired ADD COLUMN reply INT", REPLIES),
 )
 """The first one makes version 2 of version 1, and so on."""
 

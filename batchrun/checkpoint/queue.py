@@ -47,8 +47,7 @@ class WriteQueue:
 
     def put(self, outcome: Outcome) -> None:
         """Add an outcome."""
-        if outcome.body is not None:
-            self._bytes_put += len(outcome.body)
+        self._bytes_put += _body_bytes(outcome)
         self._outcomes.append(outcome)
 
     def add(self, extra: Extra) -> None:
@@ -100,4 +99,6 @@ def _taken(queue: deque[T]) -> list[T]:
 
 
 def _body_bytes(outcome: Outcome) -> int:
-    return 0 if outcome.body is None else len(outcome.body)
+    if outcome.body is not None:
+        return len(outcome.body)
+    return 0 if outcome.reply is None else outcome.reply.size

@@ -5,11 +5,11 @@ from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from batchrun.checkpoint.batch_answers import Around, lines_around
 from batchrun.checkpoint.batch_tables import BatchRow, read_batches
-from batchrun.checkpoint.contents import Contents, stored_size
+from batchrun.checkpoint.contents import Contents
 from batchrun.checkpoint.facts import COPIES, STATED_AS_0, Fact, named
 from batchrun.checkpoint.file import connect, damaged, translated
 from batchrun.checkpoint.history import ExecutionTimes, read_history
@@ -24,11 +24,6 @@ from batchrun.records import AnswerSource, ModelTotals, Outcome, OutcomeColumns,
 SET_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
 
 T = TypeVar("T")
-
-_ROWS = 2048
-_BYTES = 4 << 20
-"""Most outcomes, and about as many bytes of answers, that are read at once: large enough to make Arrow's cost per call
-negligible, small compared with a row group."""
 
 
 def read_models(connection: sqlite3.Connection) -> dict[int, str]:
@@ -261,15 +256,7 @@ class Checkpoint:
             models = read_models(self._connection)
             origins = Origins(self._connection)
             contents = Contents(self._connection, self.path)
-            rows: list[tuple[Any, ...]] = []
-            size = 0
-            for outcome in self._connection.execute(query, (first, end)):
-                rows.append(outcome)
-                size += stored_size(outcome)
-                if len(rows) >= _ROWS or size >= _BYTES:
-                    yield self._placed(contents.columns(rows), models) | origins.columns(rows)
-                    rows, size = [], 0
-            if rows:
+            for rows in contents.pieces(self._connection.execute(query, (first, end))):
                 yield self._placed(contents.columns(rows), models) | origins.columns(rows)
 
     def around(self, columns: OutcomeColumns) -> list[Around]:
@@ -283,7 +270,7 @@ class Checkpoint:
         Args:
             row: only the outcomes of this input row; of all rows unless given.
         """
-        own = [name for name in Outcome._fields if name != "usage"]
+        own = [name for name in Outcome._fields if name not in ("usage", "reply", "place")]
         for columns in self.columns(row=row):
             usages = map(Usage._make, zip(*(columns[name] for name in Usage._fields), strict=True))
             yield [

@@ -46,7 +46,7 @@ JOIN outcomes ON outcomes.id = origins.id WHERE run = ? GROUP BY 1, 2
 """
 
 _FROM = "FROM outcomes LEFT JOIN origins USING (id)"
-_ANSWERED = f"SELECT id, key, source {_FROM} WHERE kind IS NULL AND body IS NOT NULL"
+_ANSWERED = f"SELECT id, key, source {_FROM} WHERE kind IS NULL AND (body IS NOT NULL OR reply IS NOT NULL)"
 _OWN = ", ".join(f"outcomes.{name}" for name in OUTCOME_COLUMNS)
 _READ = f"SELECT source, {_OWN} {_FROM} WHERE id IN (SELECT value FROM json_each(?))"
 

@@ -66,7 +66,8 @@ CREATE TABLE outcomes (
     reasoning_tokens INTEGER,
     body BLOB,                   -- the raw answer; so late, so that reading keys skips it
     checksum INTEGER,            -- of the answer: see checksums; null: an older version stored it
-    dictionary INTEGER           -- number of the one that the body is packed with; null: it is not packed
+    dictionary INTEGER,          -- number of the one that the body is packed with; null: it is not packed
+    reply INTEGER                -- where no body is: the number of a reply, and in 16 bits the place in it
 );
 CREATE TABLE retired AS SELECT * FROM outcomes;  -- answers whose request is asked no more: paid for, so kept
 CREATE TABLE totals (
@@ -91,6 +92,7 @@ CREATE TABLE limits (at_ms INTEGER NOT NULL, requests INTEGER NOT NULL, reason T
 {migrations.ENDPOINT_LIMITS};
 {migrations.ENDPOINT_PAUSES};
 {migrations.DICTIONARIES};
+{migrations.REPLIES};
 """
 
 OUTCOME_COLUMNS = (
@@ -108,6 +110,7 @@ OUTCOME_COLUMNS = (
     "body",
     "checksum",
     "dictionary",
+    "reply",
 )
 
 COUNTS = tuple(field for field in ModelTotals._fields if field not in ("requests", "stated_as_0"))
@@ -181,6 +184,9 @@ def _insert_of(table: str, are_null: tuple[bool, ...], rows: int) -> str:
     return f"INSERT INTO {table} VALUES {', '.join([values] * rows)}"  # only question marks and nulls
 
 
+OWN_BODY = f"outcomes ({', '.join(OUTCOME_COLUMNS[:-1])})"
+"""The table, with the columns that `columns_of` returns."""
+
 Pack = Callable[[bytes | None], tuple[bytes | None, int | None]]
 """Returns a body as it is stored, and the number of the dictionary that it is packed with."""
 
@@ -191,8 +197,8 @@ def as_it_is(body: bytes | None) -> tuple[bytes | None, None]:
 
 
 def columns_of(outcome: Outcome, models: Mapping[str, int], stored: Pack = as_it_is) -> tuple[Any, ...]:
-    """Return an outcome as a row of `outcomes`; `models` has the number of each model."""
-    row, model, sample, key, label, kind, error, status, attempts, took_s, at_ms, body, usage, throttled, _, _ = outcome
+    """Return an outcome that shares no reply as a row of `OWN_BODY`; `models` has the number of each model."""
+    row, model, sample, key, label, kind, error, status, attempts, took_s, at_ms, body, usage, throttled, *_ = outcome
     error = None if error is None else error.encode("utf-8", "replace").decode()
     body, dictionary = stored(body)
     return (

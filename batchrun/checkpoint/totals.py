@@ -39,7 +39,7 @@ def added(
     """Return the totals with these outcomes and extras added."""
     sums: dict[str, list[int]] = {}
     zeros: dict[str, set[Usage]] = {}
-    for _, model, _, _, _, kind, _, _, attempts, _, _, _, usage, throttled, _, _ in outcomes:
+    for _, model, _, _, _, kind, _, _, attempts, _, _, _, usage, throttled, *_ in outcomes:
         counts = sums.get(model) or sums.setdefault(model, [0] * len(COUNTS))
         counts[0 if kind is None else 1] += 1
         counts[2] += attempts

@@ -71,7 +71,7 @@ _COUNT_BY_SOURCE = f"SELECT waiting.id >> 16 & 255, kind IS NULL, count(*), {_FR
 _COPY_ORIGINS = f"INSERT INTO origins SELECT waiting.id, {_FROM} {_TURN} AND {_FROM} IS NOT NULL"
 _COPY = f"""
 INSERT INTO outcomes SELECT waiting.id, outcomes.key, waiting.custom_id, kind, error, http_status, 0, 0, NULL, ?3,
-    {"iif(kind IS NULL, 0, NULL), " * 5} body, checksum, dictionary {_TURN}
+    {"iif(kind IS NULL, 0, NULL), " * 5} body, checksum, dictionary, reply {_TURN}
 """
 _DONE = "DELETE FROM waiting WHERE first IN (SELECT value FROM json_each(?1)) AND id <= ?2"
 _NTH = "SELECT id FROM waiting WHERE first = ? ORDER BY id LIMIT 1 OFFSET ?"

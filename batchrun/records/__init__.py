@@ -20,6 +20,7 @@ from batchrun.records.outcomes import Fault as Fault
 from batchrun.records.outcomes import Outcome as Outcome
 from batchrun.records.outcomes import OutcomeColumns as OutcomeColumns
 from batchrun.records.outcomes import Reply as Reply
+from batchrun.records.outcomes import SharedReply as SharedReply
 from batchrun.records.outcomes import Usage as Usage
 from batchrun.records.outcomes import named_endpoint as named_endpoint
 from batchrun.records.prompts import PATHS as PATHS

@@ -45,6 +45,17 @@ class Usage(NamedTuple):
     reasoning_tokens: int | None = None
 
 
+class SharedReply(NamedTuple):
+    """The answer to a bundle of embeddings, kept once for all of its rows."""
+
+    frame: bytes
+    """JSON: the answer with one item of `data` in place of all, and null in place of its vector."""
+    size: int
+    """Bytes of each vector."""
+    vectors: bytes
+    """All vectors in the order of the rows: 32-bit floats, the lowest byte first."""
+
+
 class Outcome(NamedTuple):
     """How a request ended: a completion (`kind` is None) or a failure. The checkpoint keeps these."""
 
@@ -64,7 +75,7 @@ class Outcome(NamedTuple):
     finished_at_ms: int
     """Unix time."""
     body: bytes | None
-    """The raw reply; of a failure, the server's error if there was one."""
+    """The raw reply; of a failure, the server's error if there was one. None where `reply` has it."""
     usage: Usage
     """Of the reply."""
     throttled: int = 0
@@ -73,6 +84,10 @@ class Outcome(NamedTuple):
     """Name of the endpoint that answered; empty where the job has one. `BY_BATCH` follows it where a batch did."""
     answered_by: str = ""
     """The model that was asked in place of `model`, as its fallback; empty without one."""
+    reply: SharedReply | None = None
+    """The reply to the bundle that the request travelled in, where it is kept for all of its rows together."""
+    place: int = 0
+    """Of the request's vector in it, from 0."""
 
 
 BY_BATCH = " (batch)"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchrun.checkpoint.checksums import changed, checksum
+from batchrun.checkpoint.checksums import changed, checksum, completed_checksums
 
 KEY = b"k" * 16
 COLUMNS = ("key", "kind", "error", "http_status", "body")
@@ -45,5 +45,15 @@ def test_the_changed_ones_are_found_by_their_place() -> None:
     """One without a checksum, or for good without a key, cannot have changed."""
     good, bad = checksum(*ANSWER), checksum(*ANSWER) ^ 1
     forgotten = (b"", *FAILURE[1:])
-    assert changed(columns(ANSWER, ANSWER, sums=[good, good])) == []
-    assert changed(columns(ANSWER, ANSWER, ANSWER, forgotten, sums=[good, bad, None, bad])) == [1]
+    unchanged, some = columns(ANSWER, ANSWER, sums=[good, good]), [good, bad, None, bad]
+    assert changed(unchanged, unchanged["body"]) == []
+    for last in (forgotten, (b"", *ANSWER[1:])):
+        their = columns(ANSWER, ANSWER, ANSWER, last, sums=some)
+        assert changed(their, their["body"]) == [1]
+
+
+def test_many_completed_rows_have_the_checksums_of_each() -> None:
+    """Also of one without a status, or a body."""
+    outcomes = [ANSWER, (KEY, None, None, None, None), (b"q" * 16, None, None, 201, b"{}")]
+    keys, _, _, statuses, bodies = zip(*outcomes, strict=True)
+    assert completed_checksums(keys, statuses, bodies) == [checksum(*each) for each in outcomes]

@@ -1,6 +1,8 @@
 """Rows of embeddings, and samples of a row, that travel in one request, against the simulator over a real socket."""
 
+import contextlib
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,43 @@ def test_a_killed_run_sends_only_what_was_in_flight_again(spawn: Any, run: Any, 
     assert re.search(r"\b[\d,]+ rows had been sent and not recorded; sending again", done.stderr)  # not requests
     assert [row["status"] for row in results()] == ["completed"] * 1_500
     assert 1_500 <= endpoint.stats.parts <= 1_500 + 8 * 16
+
+
+def test_a_row_whose_vector_has_changed_on_the_disk_is_bought_again_alone(
+    run: Any, batchrun: Any, endpoint: Any
+) -> None:
+    """Export and salvage name it; the rows that share its reply are kept."""
+    write_prompts(*(f"text {number}" for number in range(100)))
+    assert run("in.jsonl", *BUNDLED).code == 0
+    before = results()
+    parts = endpoint.stats.parts
+    with contextlib.closing(sqlite3.connect("out/checkpoint.sqlite")) as connection:
+        (vectors, size) = connection.execute("SELECT vectors, size FROM replies WHERE id = 1").fetchone()
+        ((row,),) = connection.execute("SELECT id >> 24 FROM outcomes WHERE reply = 65536 + 7").fetchall()
+        at = 7 * size + 3
+        changed = vectors[:at] + bytes([vectors[at] ^ 1]) + vectors[at + 1 :]
+        connection.execute("UPDATE replies SET vectors = ? WHERE id = 1", (changed,))
+        connection.commit()
+    exported = batchrun("export", "out", "--format", "jsonl")
+    assert exported.code == 3
+    assert f"the answer of row {row} changed on the disk" in exported.stderr
+    salvaged = batchrun("export", "out", "--salvage")
+    assert f"the answer of row {row} changed on the disk" in salvaged.stderr
+    assert endpoint.stats.parts == parts
+    assert run("in.jsonl", *BUNDLED).code == 0
+    assert endpoint.stats.parts == parts + 1
+    assert [each["embedding"] for each in results()] == [each["embedding"] for each in before]
+
+
+def test_another_run_takes_the_answers_to_bundles(run: Any, batchrun: Any, endpoint: Any) -> None:
+    """Nothing is sent for them, and their vectors are the same."""
+    write_prompts(*(f"text {number}" for number in range(100)))
+    assert run("in.jsonl", *BUNDLED).code == 0
+    received = endpoint.stats.received
+    flags = ("-m", MODEL, "--base-url", endpoint.base_url, "--reuse", "out", "-o", "again")
+    assert batchrun("run", "in.jsonl", *BUNDLED, *flags).code == 0
+    assert endpoint.stats.received == received
+    assert [each["embedding"] for each in results("again")] == [each["embedding"] for each in results()]
 
 
 def test_copies_are_not_sent(run: Any, endpoint: Any) -> None:

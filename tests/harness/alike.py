@@ -40,7 +40,16 @@ INSERT INTO retired SELECT {columns} FROM later_retired;
 DROP TABLE later;
 DROP TABLE later_retired;
 DROP TABLE dictionaries;
+DROP TABLE replies;
 PRAGMA user_version = 4;
+VACUUM;
+"""
+
+_TO_VERSION_5 = """
+ALTER TABLE outcomes DROP COLUMN reply;
+ALTER TABLE retired DROP COLUMN reply;
+DROP TABLE replies;
+PRAGMA user_version = 5;
 VACUUM;
 """
 
@@ -63,6 +72,13 @@ def settle_as_version_4(directory: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def make_version_4(directory: Path) -> None:
-    """Take away from a checkpoint, whose answers are not packed, what version 5 has added."""
+    """Take away from a checkpoint, whose answers are not packed, what later versions have added."""
     with closing(sqlite3.connect(directory / FILE_NAME, isolation_level=None)) as connection:
-        connection.executescript(_TO_VERSION_4.format(columns=", ".join(OUTCOME_COLUMNS[:-2])))
+        columns = OUTCOME_COLUMNS[: OUTCOME_COLUMNS.index("body") + 1]
+        connection.executescript(_TO_VERSION_4.format(columns=", ".join(columns)))
+
+
+def make_version_5(directory: Path) -> None:
+    """Take away from a checkpoint, none of whose answers is shared, what version 6 has added."""
+    with closing(sqlite3.connect(directory / FILE_NAME, isolation_level=None)) as connection:
+        connection.executescript(_TO_VERSION_5)

@@ -1,9 +1,14 @@
 """Requests, their outcomes, and checkpoints with these outcomes."""
 
+import struct
+from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from batchrun.answers.shared_vectors import SharedBodies, shared_answer
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.checkpoint.store import Store
 from batchrun.records import Outcome, OutcomeColumns, Request, Usage
@@ -29,6 +34,37 @@ def answer(request: Request, **changes: Any) -> Outcome:
     )
 
 
+def vectors_reply(count: int, numbers: int = 3, **more: Any) -> bytes:
+    """Return an endpoint's answer to a bundle of embeddings; no two vectors are the same."""
+    vectors = [b64encode(struct.pack(f"<{numbers}f", *range(row, row + numbers))).decode() for row in range(count)]
+    data = [{"object": "embedding", "index": place, "embedding": each} for place, each in enumerate(vectors)]
+    usage = {"prompt_tokens": 3 * count, "total_tokens": 3 * count}
+    return orjson.dumps({"object": "list", "data": data, "model": "m", "usage": usage} | more)
+
+
+def sharing(asked: Sequence[Request], numbers: int = 3) -> list[Outcome]:
+    """Return the outcomes of a bundle, which share one reply; each has 3 tokens in and none out."""
+    found = shared_answer(vectors_reply(len(asked), numbers), len(asked))
+    assert found is not None
+    usage = Usage(3, 0, 3)
+    return [answer(each, body=None, usage=usage, reply=found.reply, place=place) for place, each in enumerate(asked)]
+
+
+def alone(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return outcomes that share replies as they are read: each with the answer that it would have got alone."""
+    return [
+        each._replace(body=SharedBodies([each.reply], [each.place], usage_columns([each]))[0], reply=None, place=0)
+        if each.reply is not None
+        else each
+        for each in outcomes
+    ]
+
+
+def usage_columns(outcomes: Sequence[Outcome]) -> OutcomeColumns:
+    """Return the token counts of outcomes as columns."""
+    return {name: [getattr(each.usage, name) for each in outcomes] for name in Usage._fields}
+
+
 def failure(request: Request, kind: str = "bad_request") -> Outcome:
     """Return a failed outcome."""
     return answer(request, kind=kind, error="no", http_status=400, body=None, usage=Usage())
@@ -50,9 +86,10 @@ def outcomes_in(directory: Path) -> list[Outcome]:
 
 def columns_of(outcomes: Sequence[Outcome]) -> OutcomeColumns:
     """Turn outcomes into columns."""
-    columns = {name: [getattr(each, name) for each in outcomes] for name in Outcome._fields if name != "usage"}
+    own = [name for name in Outcome._fields if name not in ("usage", "reply", "place")]
+    columns = {name: [getattr(each, name) for each in outcomes] for name in own}
     columns["run"] = [""] * len(outcomes)
-    return columns | {name: [getattr(each.usage, name) for each in outcomes] for name in Usage._fields}
+    return columns | usage_columns(outcomes)
 
 
 def answers_in(directory: Path) -> dict[int, bytes]:

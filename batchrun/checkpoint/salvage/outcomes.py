@@ -8,12 +8,13 @@ from batchrun.checkpoint.checks import is_answer, is_outcome
 from batchrun.checkpoint.checksums import changed
 from batchrun.checkpoint.contents import changed_text
 from batchrun.checkpoint.packing import LABEL, Unpacker, sound, write_dictionary
+from batchrun.checkpoint.replies import PLACES, ReplyReader, sound_reply, stored
 from batchrun.checkpoint.salvage.damaged import DamagedFile
-from batchrun.checkpoint.salvage.shapes import table_of
+from batchrun.checkpoint.salvage.shapes import Table, table_of
 from batchrun.checkpoint.tables import KEY_BYTES, OUTCOME_COLUMNS
 
-_ID, _KEY, _KIND, _FINISHED, _BODY, _DICTIONARY = map(
-    OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms", "body", "dictionary")
+_ID, _KEY, _KIND, _FINISHED, _BODY, _DICTIONARY, _REPLY = map(
+    OUTCOME_COLUMNS.index, ("id", "key", "kind", "finished_at_ms", "body", "dictionary", "reply")
 )
 
 _MARKS = ", ".join("?" * len(OUTCOME_COLUMNS))
@@ -27,6 +28,16 @@ DELETE FROM doubtful WHERE (key, finished_at_ms) IN (SELECT key, finished_at_ms 
 DELETE FROM doubtful WHERE rowid NOT IN (SELECT min(rowid) FROM doubtful GROUP BY key, finished_at_ms);
 INSERT INTO retired SELECT * FROM doubtful;
 DROP TABLE doubtful;
+"""
+
+_HOLD = f"INSERT INTO sharing VALUES (?, ?, {_MARKS})"
+_HELD = "SELECT * FROM sharing ORDER BY rowid"
+
+_DROP_UNUSED = f"""
+DELETE FROM replies WHERE id NOT IN (
+    SELECT reply / {PLACES} FROM outcomes WHERE reply IS NOT NULL
+    UNION ALL SELECT reply / {PLACES} FROM retired WHERE reply IS NOT NULL
+)
 """
 
 
@@ -46,16 +57,40 @@ class FoundOutcomes:
         found = (each for each in file.holding(LABEL.encode()) if table_of(*each) == "dictionaries")
         dictionaries = sound(each.values[2:] for each in found)
         self._unpacker = Unpacker(dictionaries)
+        self._replies = ReplyReader(connection)
+        connection.execute("CREATE TEMP TABLE sharing AS SELECT 0 AS place, 0 AS is_current, * FROM outcomes")
         for number, content in dictionaries.items():
             write_dictionary(connection, number, content)
 
-    def take(self, rowid: int, values: list[Any], is_current: bool) -> None:
-        """Keep an outcome, if it is sound."""
+    def take(self, table: Table, rowid: int, values: list[Any], is_current: bool) -> None:
+        """Keep an outcome, if it is sound, or a reply; an outcome that shares a reply waits until all are found."""
+        if table == "replies":
+            self._take_reply(rowid, values)
+            return
+        values += [None] * (len(OUTCOME_COLUMNS) - len(values))  # of an older version
+        if not is_outcome([rowid if values[_ID] is None else values[_ID], *values[1:]]):
+            return
+        if values[_REPLY] is None:
+            self._take(rowid, values, is_current)
+        else:
+            self._connection.execute(_HOLD, (rowid, is_current, *values))
+
+    def complete(self) -> None:
+        """Take what shares replies; then retire what is doubtful. Call it after the last one was taken."""
+        for rowid, is_current, *values in self._connection.execute(_HELD):
+            self._take(rowid, values, bool(is_current))
+        self._connection.execute("DROP TABLE sharing")
+        self._retire_doubtful()
+        self._connection.execute(_DROP_UNUSED)
+
+    def _take_reply(self, rowid: int, values: Sequence[Any]) -> None:
+        """Keep a reply whose frame is sound; of two with one number, the first."""
+        if sound_reply(values[1:]) is not None:
+            self._connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?)", (rowid, *values[1:]))
+
+    def _take(self, rowid: int, values: list[Any], is_current: bool) -> None:
         was_retired = values[_ID] is not None
         columns = values if was_retired else [rowid, *values[1:]]
-        columns += [None] * (len(OUTCOME_COLUMNS) - len(columns))  # of an older version
-        if not is_outcome(columns):
-            return
         if not self._is_sound(columns):
             if is_current and not was_retired:
                 self._changed.add(columns[_ID])
@@ -68,8 +103,8 @@ class FoundOutcomes:
         elif columns[_KIND] is None:
             self._insert("doubtful", columns)
 
-    def retire_doubtful(self) -> None:
-        """Retire the outcomes whose place is in doubt; call it after the last one was taken."""
+    def _retire_doubtful(self) -> None:
+        """Retire the outcomes whose place is in doubt."""
         for statement in _RETIRE_DOUBTFUL.split(";"):  # executescript would commit
             self._connection.execute(statement)
 
@@ -94,8 +129,12 @@ class FoundOutcomes:
 
     def _is_sound(self, columns: Sequence[Any]) -> bool:
         """Return whether an outcome is what was stored and, if it is completed, has an answer."""
-        if changed(dict(zip(OUTCOME_COLUMNS, ([each] for each in columns), strict=True))):
+        shared = self._replies.sharing([columns[_REPLY]])
+        own = [columns[_BODY]]
+        if changed({name: [value] for name, value in zip(OUTCOME_COLUMNS, columns, strict=True)}, stored(own, shared)):
             return False
+        if shared is not None:
+            return shared.are_found and columns[_KIND] is None
         body = self.unpacked(columns[_BODY], columns[_DICTIONARY])
         return is_answer(body) if columns[_KIND] is None else (body is None) == (columns[_BODY] is None)
 

@@ -37,6 +37,7 @@ from batchrun.checkpoint.file import create, translated
 from batchrun.checkpoint.in_flight import FILE_NAME as JOURNAL
 from batchrun.checkpoint.in_flight import Journal
 from batchrun.checkpoint.lock import DirectoryLock
+from batchrun.checkpoint.replies import PLACES
 from batchrun.checkpoint.salvage.batches import FoundBatches
 from batchrun.checkpoint.salvage.damaged import DamagedFile
 from batchrun.checkpoint.salvage.examine import problem_of
@@ -53,6 +54,8 @@ _FORGOTTEN = {fact.name for fact in OF_PLACES}
 
 _ASKED_FOR_NAMES = 100
 """Most answers that are read to find the name of a model."""
+
+_OWN_OR_FRAME = f"coalesce(body, (SELECT frame FROM replies WHERE replies.id = reply / {PLACES}))"
 
 _SMALL = ("limits", "executions", "pauses", "execution_totals", "sources", "endpoint_limits", "endpoint_pauses")
 """Tables that are taken over as they are."""
@@ -158,7 +161,7 @@ class _Rescue:
             self._outcomes = FoundOutcomes(self._connection, file)
             for record, is_current in file.records():
                 self._take(record.rowid, record.values, is_current)
-        self._outcomes.retire_doubtful()
+        self._outcomes.complete()
         self._batches.put()
         self._write_facts(spent)
         self._write_models()
@@ -182,8 +185,8 @@ class _Rescue:
             self._models.setdefault(values[1], values[0])
         elif table is None or table == "dictionaries" or rowid is None:
             return
-        elif table == "outcomes":
-            self._outcomes.take(rowid, values, is_current)
+        elif table in ("outcomes", "replies"):
+            self._outcomes.take(table, rowid, values, is_current)
         elif is_current:  # of the tables below, an old version says nothing new
             self._take_current(table, rowid, values)
 
@@ -243,7 +246,7 @@ class _Rescue:
 
     def _likely_name(self, number: int) -> str:
         """Return the name that most answers state; it may differ from the name in the request."""
-        query = "SELECT body, dictionary FROM outcomes WHERE id >> 16 & 255 = ? AND kind IS NULL LIMIT ?"
+        query = f"SELECT {_OWN_OR_FRAME}, dictionary FROM outcomes WHERE id >> 16 & 255 = ? AND kind IS NULL LIMIT ?"
         stored = self._connection.execute(query, (number, _ASKED_FOR_NAMES))
         bodies = [self._outcomes.unpacked(*each) or b"{}" for each in stored]
         stated = Counter(str(orjson.loads(body).get("model") or "unknown") for body in bodies)

@@ -22,6 +22,7 @@ Table = Literal[
     "batches",
     "batch_lines",
     "batch_answers",
+    "replies",
 ]
 """`model names`: the index of `models`, which has name and number."""
 
@@ -45,11 +46,12 @@ _SHAPES: dict[Table, tuple[tuple[type, ...], ...]] = {
     ),
     "batch_lines": ((_NULL,), (int,), (bytes,), (str, _NULL), *((int,),) * 4, (bytes, _NULL)),
     "batch_answers": ((_NULL,), (bytes,), (int,), (bytes,), (bytes,)),
+    "replies": ((_NULL,), (bytes,), (int,), (int,), (bytes,)),
 }
 """Types of the columns; a column that is the table's integer key is null in the record, and stands in its rowid."""
 
-OUTCOME_WIDTHS = (OUTCOME_COLUMNS.index("body") + 1, len(OUTCOME_COLUMNS))
-"""How many columns an outcome has: fewer where version 4 or an older one stored it."""
+OUTCOME_WIDTHS = (*(OUTCOME_COLUMNS.index(last) + 1 for last in ("body", "dictionary")), len(OUTCOME_COLUMNS))
+"""How many columns an outcome has: fewer where version 4 or an older one stored it, or version 5."""
 
 
 def table_of(rowid: int | None, values: list[Any]) -> Table | None:

@@ -9,12 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from batchrun.answers.envelope import read_reply
-from batchrun.answers.parts import Part, parts_of
+from batchrun.answers.kinds.shape import input_usage
+from batchrun.answers.parts import Part, parts_of, split_usage
+from batchrun.answers.shared_vectors import shared_answer
 from batchrun.endpoint.pool.backlog import Work
 from batchrun.endpoint.pool.replies import judge
+from batchrun.endpoint.pool.rules import Listeners
 from batchrun.endpoint.pool.sample_limit import SampleLimit
 from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, NO_REASON, ForRow, Verdict
-from batchrun.records import Attempted, Event, Fault, Reply, Request, Spent
+from batchrun.records import Attempted, Fault, Outcome, Reply, Request, Spent
 
 _new = tuple.__new__
 """Makes a record in half the time of its constructor: there are millions of requests."""
@@ -30,6 +33,10 @@ class Settled(NamedTuple):
 
 def judge_bundle(request: Request, result: Reply | Fault) -> Verdict:
     """Return what the result means for a bundle: it is answered if any of its requests is."""
+    if request.kind == "embeddings" and isinstance(result, Reply) and result.is_success:
+        found = shared_answer(result.body, len(request.members))
+        if found is not None:
+            return Verdict(None, "", input_usage(found.answer), found.answer, shared=found.reply)
     verdict = judge(result, request.kind, request.body)
     if verdict.kind is None or isinstance(result, Fault) or not result.is_success or request.kind == "embeddings":
         return verdict
@@ -58,7 +65,7 @@ def _judged(request: Request, part: Part, result: Reply) -> _Judged:
     """Return the reply that a request alone would have got, judged."""
     reply = _new(Reply, (result.status, result.headers, part.body, result.latency_s, None))
     if request.kind == "embeddings":  # all of the vectors have been looked at
-        return _new(_Judged, (reply, _new(Verdict, (None, "", part.usage, None, NO_REASON, False))))
+        return _new(_Judged, (reply, _new(Verdict, (None, "", part.usage, None, NO_REASON, False, None))))
     asked = request.members[part.place]
     return _Judged(reply, judge(reply, asked.kind, asked.body)._replace(usage=part.usage))
 
@@ -67,16 +74,19 @@ class Bundles:
     """Takes bundles apart, and keeps the count of what was sent: all requests of a bundle have its attempts."""
 
     def __init__(
-        self, join: Callable[[Sequence[Request]], Request] | None, on_event: Callable[[Event], None], endpoint: str
+        self, join: Callable[[Sequence[Request]], Request] | None, listeners: Listeners, endpoint: str
     ) -> None:
-        self._join, self._on_event, self._endpoint = join, on_event, endpoint
-        self.samples = SampleLimit(on_event, endpoint)
+        self._join, self._endpoint = join, endpoint
+        self._on_outcome, self._on_event = listeners.on_outcome, listeners.on_event
+        self.samples = SampleLimit(listeners.on_event, endpoint)
         """How many samples a request may ask for."""
 
     def take_apart(self, work: Work, result: Reply | Fault, verdict: Verdict) -> tuple[list[Settled], list[Work]]:
         """Return the requests of an answered bundle: those with their own reply, and those to be sent again alone."""
         assert isinstance(result, Reply)
         request = work.request
+        if verdict.shared is not None:  # the answer itself has no vectors
+            verdict = judge(result, request.kind, request.body)
         works = [_alone(work, each) for each in request.members]
         ended: dict[int, Settled] = {}
         parts = _parts(request, verdict)
@@ -90,6 +100,26 @@ class Bundles:
         self._part(work, len(works))
         work.is_settled = len(ended) == len(works)
         return [*ended.values()], [each for place, each in enumerate(works) if place not in ended]
+
+    def settle_together(self, work: Work, result: Reply | Fault, verdict: Verdict, unix_s: float) -> bool:
+        """Settle the requests of a bundle whose reply is kept for all of them; return whether that could be done.
+
+        Where attempts were made at several endpoints, each request is settled by itself.
+        """
+        if verdict.shared is None or work.has_moved:
+            return False
+        assert isinstance(result, Reply)
+        members = work.request.members
+        self._part(work, len(members))
+        work.is_settled = True
+        shared = (result.status, work.attempts, result.latency_s, int(unix_s * 1000), None)
+        rest = (work.throttled, self._endpoint, "", verdict.shared)
+        usages = split_usage(verdict.usage, [len(each.body) for each in members], [1] * len(members))
+        for place, (request, usage) in enumerate(zip(members, usages, strict=True)):
+            row, model, sample, key, _, custom_id, _, _ = request
+            outcome = (row, model, sample, key, custom_id, None, None, *shared, usage, *rest, place)
+            self._on_outcome(_new(Outcome, outcome))
+        return True
 
     def halve(self, work: Work, verdict: Verdict) -> list[Work]:
         """Return two bundles in the place of one that would fail; a request that is alone then can fail itself.

@@ -34,6 +34,8 @@ def outcome_of(work: Work, result: Reply | Fault, verdict: Verdict, finished_at_
             work.throttled,
             endpoint,
             "",
+            None,
+            0,
         ),
     )
 

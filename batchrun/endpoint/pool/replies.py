@@ -49,7 +49,7 @@ def judge(
     if isinstance(result, Fault):
         return Verdict(result.kind, result.message, Usage())
     if result.usage is not None and not needs_answer:
-        return _new(Verdict, (None, "", result.usage, None, NO_REASON, False))
+        return _new(Verdict, (None, "", result.usage, None, NO_REASON, False, None))
     if 200 <= result.status < 300:
         return _judge_answer(result, kind, sent)
     return _judge_error(result.status, result.headers, result.body, sent)._replace(usage=usage_in(result.body))
@@ -61,7 +61,7 @@ def _judge_answer(reply: Reply, asked: RequestKind, sent: bytes) -> Verdict:
     except ValueError:
         return _not_json(reply.body)
     if asked == "chat" and is_ordinary(answer):
-        return _new(Verdict, (None, "", parse_usage(answer), answer, NO_REASON, False))
+        return _new(Verdict, (None, "", parse_usage(answer), answer, NO_REASON, False, None))
     shape = SHAPES[asked]
     problem = shape.problem_of(answer)
     if problem is None and (error := shape.broken_in(answer)) is None:

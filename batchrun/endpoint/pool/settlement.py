@@ -68,7 +68,7 @@ class Settlement:
         self._on_outcome, self._on_event = listeners.on_outcome, listeners.on_event
         self.absence = Absence(admission, listeners.on_event)  # the models that are away
         self._evidence = Evidence(admission, self.absence)
-        self._bundles = admission.bundles = Bundles(rules.join, listeners.on_event, endpoint)
+        self._bundles = admission.bundles = Bundles(rules.join, listeners, endpoint)
         self._fallbacks = Fallbacks(rules.fallbacks, admission.supply, closure) if rules.fallbacks else None
         self.patience = Patience(admission, closure, rules, self.absence, is_alone=is_alone)  # with absent models
         self._waits = Waits(admission.pace, rules.policy.backoff, uniform=uniform, unix_s=unix_s)
@@ -148,7 +148,7 @@ class Settlement:
         lane.apart.answered(work)
         lane.answered(now_s - work.sent_s, now_s)
         if not work.is_canary:
-            lane.is_proven, lane.answered_request = True, work.request
+            lane.is_proven, lane.answered_request = True, work.request.rows[0]
         lane.brownout.noted(work.attempts - work.throttled, works=True)
         if self._rates is not None:
             self._rates.learn(work.request, verdict.usage.total_tokens)
@@ -157,7 +157,8 @@ class Settlement:
         if work.is_canary:
             self._on_event(Spent(work.request.model, verdict.usage, self._endpoint))
         elif work.request.members:
-            self._take_apart(lane, work, result, verdict, now_s)
+            if not self._bundles.settle_together(work, result, verdict, self._unix_s()):
+                self._take_apart(lane, work, result, verdict, now_s)
         elif self._repair is None:
             self._settle(work, result, verdict)
         else:
@@ -165,7 +166,6 @@ class Settlement:
 
     def _take_apart(self, lane: Lane, work: Work, result: Reply | Fault, verdict: Verdict, now_s: float) -> None:
         """Settle the requests of a bundle that was answered; ask again for what it does not answer."""
-        lane.answered_request = work.request.members[0]
         answered, again = self._bundles.take_apart(work, result, verdict)
         for part, reply, its in answered:
             if its.kind is not None or self._repair is None:

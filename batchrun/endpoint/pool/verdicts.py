@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from batchrun.endpoint.pool.reason import Reason
-from batchrun.records import Usage
+from batchrun.records import SharedReply, Usage
 
 ATTEMPT = 100
 """What one attempt costs a row: costs are counted in hundredths of an attempt."""
@@ -219,6 +219,8 @@ class Verdict(NamedTuple):
     """Of an error, what it says."""
     is_slot: bool = False
     """Whether it is about the requests in flight: then advice is not waited for, since a slot frees sooner."""
+    shared: SharedReply | None = None
+    """Of a bundle that was answered whole, what is kept for all of its rows; then `answer` has no vectors."""
 
 
 ROW_KINDS = {

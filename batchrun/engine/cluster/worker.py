@@ -254,7 +254,7 @@ class Worker:
 
     def _on_outcome(self, outcome: Outcome) -> None:
         self._ready.append(outcome)
-        self._ready_bytes += len(outcome.body or b"")
+        self._ready_bytes += len(outcome.body or b"") + (0 if outcome.reply is None else outcome.reply.size)
         self._some.set()
         if len(self._ready) == _MANY:
             self._urgent.set()

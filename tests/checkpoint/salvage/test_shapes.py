@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.checkpoints import answer, requests
+from harness.checkpoints import answer, requests, sharing
 
 from batchrun.checkpoint.batch_tables import CREATED, AnswerRow, BatchRow, LineRow
 from batchrun.checkpoint.packing import write_dictionary
@@ -48,11 +48,13 @@ TOTALS = [None, *range(10)]
         (1, [None] * len(OUTCOME_COLUMNS), "outcomes"),
         (1, [None] * 16, "outcomes"),  # of version 4
         (1, [None] * 17, None),
+        (1, [None] * 18, "outcomes"),  # of version 5
         (1, [None, "label", 1, b"content", 7], "dictionaries"),
         (1, [None, *BATCH[1:]], "batches"),
         (1, [None, *BATCH[1:5], 0, 0, *BATCH[7:]], "batches"),  # whole numbers, as SQLite keeps them
         (1, [None, 1, b"key", None, 0, 0, 0, 0, None], "batch_lines"),
         (1, [None, 1, b"key", "label", 0, 0, 0, 1, b"{}"], "batch_lines"),
+        (1, [None, b"{}", 4, 7, b"vector"], "replies"),
     ],
 )
 def test_a_record_is_known_by_its_shape(rowid: int | None, values: list[Any], table: str | None) -> None:
@@ -64,6 +66,7 @@ def test_every_table_of_a_checkpoint_is_known(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.model_id("m")
         store.put(answer(*requests("a"), endpoint="east"))
+        store.put(sharing(requests("b", first=1))[0])
         store.paid("m", Usage(1, 1, 2))
         store.note_limit(1000, 5, "probe", "east")
         store.history.begin_execution(1000)
@@ -79,7 +82,7 @@ def test_every_table_of_a_checkpoint_is_known(tmp_path: Path) -> None:
             for name, sql in store.connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
             if name not in ("facts", "retired")  # WITHOUT ROWID: an index; as outcomes
         ]
-        assert len(tables) == 15
+        assert len(tables) == 16
         for name, _ in tables:
             rowid, *values = store.connection.execute(f"SELECT rowid, * FROM {name}").fetchone()
             keys = [pk for *_, pk in store.connection.execute(f"PRAGMA table_info({name})")]
