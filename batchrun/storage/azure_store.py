@@ -2,7 +2,8 @@
 
 pyarrow's client for it ends the process that it is in when it cannot read a reply: C++ code throws an exception that
 nobody catches. Source: apache/arrow, issues 44269 and 44286; seen in `tests/real` as "Failed to parse xml". It also
-waits without end for a server that does not answer.
+waits for a reply as long as the connection stays open: against Azurite in 12 of 750 calls, for 7 to 29 s, mostly for
+the release of a lease after a deletion. Where the server does not close the connection, that is for ever.
 """
 
 from collections.abc import Sequence
