@@ -119,7 +119,7 @@ class Closure:
     def _is_everybodys(self, lanes: Sequence[Lane]) -> bool:
         """Return whether a reason that these have in common need name none of them."""
         all_models = max(len(self._supply.queues), self._models)
-        if any(lane.siblings for lane in lanes):
+        if any(isinstance(each, Lane) for lane in lanes for each in lane.siblings):
             return False  # a reason of one endpoint need not be that of the others
         return not self._of_model and len({lane.model for lane in lanes}) == all_models
 

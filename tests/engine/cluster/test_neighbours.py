@@ -176,6 +176,15 @@ def test_a_node_is_named_also_while_it_is_the_only_one() -> None:
     assert several == [False, True]
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_the_only_model_of_a_run_needs_no_name_in_the_reason_to_stop(nodes: int) -> None:
+    """As in one process: the other nodes are not other endpoints of the job."""
+    cluster = Cluster(None, own=[server(away=(0, 1_000)) for _ in range(nodes)])
+    stop = cluster.run(100, workers=nodes)
+    assert stop is not None
+    assert stop.message.startswith("nothing has answered yet at ")
+
+
 def test_messages_name_a_node_once_several_may_have_workers() -> None:
     """Those of the others may still be starting."""
 
