@@ -132,12 +132,15 @@ def fit(
             store, job, origin, store.parts
         )  # also if the run is refused later: the outcomes have been changed
     if store.unrecorded:
-        # Of the rows that workers of a cluster had, some were not sent yet: only the workers knew which.
-        up_to = "up to " if store.fact(facts.WORKERS_NOW) else ""
-        sent = f"{up_to}{counted(store.unrecorded, 'row')} had been sent and not recorded"
-        say(f"when the last execution ended, {sent}; sending again")
+        say(f"when the last execution ended, {_sent_text(store)}; sending again")
     store.expect(job.per_row)
     return bool(origin["input"])
+
+
+def _sent_text(store: Store) -> str:
+    """Return how many rows were sent. Of those that workers of a cluster had, only the workers knew which were."""
+    up_to = "up to " if store.fact(facts.WORKERS_NOW) else ""
+    return f"{up_to}{counted(store.unrecorded, 'row')} had been sent and not recorded"
 
 
 def retry(store: Store, job: Job, say: Callable[[str], None]) -> None:
