@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.engines import IS_RAY
 from harness.prompts import results, write_prompts, write_rows
 
 from batchrun.simulator import prefixes
@@ -124,7 +125,8 @@ def test_prompts_with_the_same_prefix_are_served_from_the_cache(
         assert [row["prompt"] for row in results()] == [row["prompt"] for row in rows]
         cached[order] = sum(row["cached_tokens"] for row in results())
         prompt_tokens = sum(row["prompt_tokens"] for row in results())
-    assert cached["input"] == 0
+    # Two workers send at the same time, so that some rows arrive in another order.
+    assert cached["input"] <= (0.05 * prompt_tokens if IS_RAY else 0)
     assert cached["prefix"] > 0.6 * prompt_tokens
 
 
