@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pyarrow.parquet as pq
 import pytest
-from benchmarks import connections, embeddings, instructions, million, rows, start, streaming
+from benchmarks import connections, embeddings, instructions, million, rows, short, start, streaming
 from benchmarks.answers import ANSWER, REFUSAL
 from benchmarks.endpoint import SILENT, Endpoint, fast_endpoint
 from benchmarks.figures import Figure, find_before, keep, record
@@ -34,10 +34,11 @@ TINY = Sizes(
     streams=5,
     tokens=10,
     tokens_per_s=200,
+    most_slots=8,
 )
 
 
-PARTS = (million, rows, embeddings, start, streaming, connections)
+PARTS = (million, rows, embeddings, start, streaming, connections, short)
 
 
 @pytest.fixture(scope="module")

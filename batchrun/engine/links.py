@@ -17,6 +17,7 @@ from batchrun.endpoint.pool.budget import Budget
 from batchrun.endpoint.pool.limits import START, Change, Limit
 from batchrun.endpoint.pool.rates import Rates
 from batchrun.endpoint.pool.route import Route
+from batchrun.endpoint.pool.silence import SilentGrowth
 from batchrun.endpoint.pool.strides import Strides
 from batchrun.engine.canaries import Canaries
 from batchrun.engine.caps import rates_of
@@ -56,8 +57,11 @@ class Link:
     ) -> Limit:
         """Return a limit that starts near the one learned before; a small one while other runs hold the learned one."""
         learned = self.memory.learned() or held_at(self._store, self.name)
-        if learned is None or self.memory.others():
+        if self.memory.others():
             return Limit(ceiling, on_change=on_change, strides=strides)
+        if learned is None:
+            silence = None if strides is not None else SilentGrowth(lambda: self.client.connected_in_s)
+            return Limit(ceiling, on_change=on_change, strides=strides, silence=silence)
         return Limit(ceiling, start=max(learned, START), known=True, on_change=on_change, strides=strides)
 
     def _on_limit(self, change: Change) -> None:

@@ -19,6 +19,7 @@ from batchrun.engine.resume import agree_on_endpoint, begin, fit, refuse_other_k
 from batchrun.engine.reuse import refuse_unusable, take_over
 from batchrun.engine.row_counter import count_quickly
 from batchrun.engine.shared_limit import LimitMemory, learned_limits
+from batchrun.engine.unsettled import is_all_settled
 from batchrun.errors import JobError
 from batchrun.job.sections import Job
 from batchrun.prompts.source import Source
@@ -58,7 +59,7 @@ def prepare(
     budget = budget_of(job, used_before, used_elsewhere(job), simulated=options.simulate)
     if not any(file.is_stdin for file in source.files):  # whose rows can be read only once
         count_quickly(job, source)
-        _show_what_is_ahead(job, options, source, store, memories)
+        _show_what_is_ahead(job, options, source, store, memories, fits=fits)
     keep_set_aside(store, used_before.set_aside)
     if options.retry_failed:
         settled_before = _retry(job, options, source, store, repair, fits=fits)
@@ -134,13 +135,15 @@ def _reuse(
 
 
 def _show_what_is_ahead(
-    job: Job, options: Options, source: Source, store: Store, memories: Mapping[str, LimitMemory]
+    job: Job, options: Options, source: Source, store: Store, memories: Mapping[str, LimitMemory], *, fits: bool
 ) -> None:
     """Print it. Refuse a run that will not end within its caps, unless the user agreed to it before.
 
     Raises:
         JobError: the run will exceed a cap, and the user did not agree to send what fits.
     """
+    if not options.retry_failed and is_all_settled(job, source, store, fits=fits):
+        return  # to find that by reading takes as long as the input is
     agreement = agreement_of(job, source.files)
     is_begun = has_agreed(store, agreement)
     seen = preview(

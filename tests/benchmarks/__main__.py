@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[1])  # so that `sockets.py` and the others here do not hide other modules
 
-from benchmarks import connections, embeddings, instructions, million, rows, start, streaming
+from benchmarks import connections, embeddings, instructions, million, rows, short, start, streaming
 from benchmarks.endpoint import server_name
 from benchmarks.figures import find_before, keep, print_head, print_part, record
 from benchmarks.sizes import QUICK, Sizes
@@ -26,6 +26,7 @@ PARTS = {
     "connections": connections,
     "streaming": streaming,
     "million": million,
+    "short": short,
 }
 
 

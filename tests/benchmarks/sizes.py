@@ -33,6 +33,8 @@ class Sizes:
     """tokens of each streamed answer"""
     tokens_per_s: int = 50
     """tokens per second of each streamed answer"""
+    most_slots: int = 200
+    """most slots of the endpoints of short runs"""
 
     @property
     def disk_bytes(self) -> int:
@@ -55,5 +57,6 @@ QUICK = Sizes(
     in_flight=500,
     turns=8,
     streams=100,
+    most_slots=50,
 )
 """Less than two minutes in total; the ratios are less exact, because the start has more weight."""

@@ -14,6 +14,7 @@ from harness.prompts import write_prompts
 from batchrun.engine import execution
 from batchrun.engine.interruption import Interruption
 from batchrun.engine.options import Options
+from batchrun.engine.preflight.preview import Preview
 from batchrun.engine.prepared import Team
 from batchrun.engine.runner import run
 from batchrun.errors import JobError
@@ -111,6 +112,19 @@ def test_rows_that_share_a_request_are_all_counted() -> None:
     write_prompts(*"abcabcabca")
     summary, _ = simulated(dedupe=True)
     assert (summary.rows, figures_of(Path("out")).total) == (10, RowCount(10, is_exact=True))
+
+
+def test_what_is_left_of_a_finished_run_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes as long as the input is; but when failed rows are sent again, they are ahead."""
+    write_prompts(*"abc")
+    simulated()
+    looked = []
+    monkeypatch.setattr("batchrun.engine.preparation.preview", lambda *_, **__: looked.append(1) or Preview())
+    assert simulated()[0].state == "completed"
+    assert looked == []
+    write_prompts(*"abcd")
+    assert simulated()[0].rows == 4
+    assert looked == [1]
 
 
 def test_an_edited_input_is_counted_again() -> None:

@@ -102,6 +102,11 @@ class HttpClient:
         self._connector.drop()
         await self._connector.close()
 
+    @property
+    def connected_in_s(self) -> float | None:
+        """How long it took to open the first connection; None as long as none was opened."""
+        return self._connector.opened_in_s
+
     def send(self, body: bytes, kind: RequestKind = "chat") -> Coroutine[Any, Any, Reply | Fault]:
         """Send the body of a request of this kind; return the reply, whatever it is, or why there is none."""
         return self._attempt(self._wires[kind], body, is_chat=kind == "chat")

@@ -77,6 +77,8 @@ class Connector(aiohttp.TCPConnector):
         self._factory = cast(Any, partial(Receiver, asyncio.get_running_loop()))
         self._kept_s = kept_s
         self._kept: list[tuple[Connection, Receiver, float]] = []
+        self.opened_in_s: float | None = None
+        """How long it took to open the first connection, TLS and proxy included; None as long as none was opened."""
 
     def take(self) -> tuple[Connection, Receiver] | None:
         """Return the connection that was kept last, if it is open and was kept no longer than is allowed."""
@@ -169,10 +171,13 @@ class Wire:
 
     async def _connected(self) -> tuple[Connection, Receiver]:
         """Return a new connection."""
+        began_s = time.perf_counter()
         try:
             connection = await self._connector.connect(self._request, _NO_TRACES, self._timeout)
         except TimeoutError as late:
             raise aiohttp.ConnectionTimeoutError from late
+        if self._connector.opened_in_s is None:
+            self._connector.opened_in_s = time.perf_counter() - began_s
         return connection, cast(Receiver, connection.protocol)
 
     def _write(self, transport: asyncio.WriteTransport, body: bytes) -> None:

@@ -14,10 +14,10 @@ from batchrun.endpoint.pool.budget import Budget
 from batchrun.endpoint.pool.bundles import Bundles
 from batchrun.endpoint.pool.handover import leave_to, open_siblings
 from batchrun.endpoint.pool.lane import Lane
-from batchrun.endpoint.pool.limits import Slots
 from batchrun.endpoint.pool.pace import Pace
 from batchrun.endpoint.pool.room import Canary
 from batchrun.endpoint.pool.shared_queue import SharedQueue
+from batchrun.endpoint.pool.slots import Slots
 from batchrun.endpoint.pool.supply import Supply
 
 _WAITING = 4
@@ -125,8 +125,13 @@ class Admission:
     def next(self, now_s: float) -> Work | None:
         """Return the request to send now; None without a slot or without a request."""
         self.look_again_s, self.refused = None, []
-        if self.in_flight >= self.limit.current or self.is_spent:
+        if self.is_spent:
             return None
+        if self.in_flight >= self.limit.current:
+            self.look_again_s = self.limit.grow_in_silence(now_s)
+            if self.in_flight >= self.limit.current:
+                return None
+            self.look_again_s = None
         self._cheaper = ()
         if self.pace.rate_per_s is not None and (opens_s := self.pace.opens_s(now_s)) is not None:
             self.look_again_s = opens_s

@@ -8,6 +8,7 @@ moment of the rejection it holds exactly the requests that are still in flight. 
 - `ramp`: while nothing is rejected, each completion makes room for its successor and for `_RAMP` more. Rejections come
   back much sooner than answers, so a ramp that overshoots stops after few requests; doubling at once would have half of
   all requests rejected.
+- Before answers come, silence is a sign too, since a rejection would have come: see `silence`.
 - `hold`: after a rejection the limit stays. From time to time it probes with one request more than is held. A rejected
   probe doubles the wait before the next. An accepted probe turns to `ramp`, because the limit has risen.
 
@@ -30,9 +31,10 @@ Where requests are sent by other machines, what happened to them is always known
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from batchrun.endpoint.pool.gains import APART, Gains
+from batchrun.endpoint.pool.silence import SilentGrowth
 from batchrun.endpoint.pool.strides import Strides
 
 START = 8
@@ -41,6 +43,14 @@ START = 8
 _RAMP = 3
 """Slots that a completion adds while ramping, in addition to its own: requests in flight quadruple in the time of one
 answer. With 2, a run of 200 answers a slot at a limit of 1,000 used 0.3 % less of the slots' time (`make bench`)."""
+
+_REACH = 4
+"""A ramp leads to so many times the highest level that answers have come from."""
+
+_SILENCE = 2
+_SILENCE_FIRST = 8
+"""Silence leads to so many times that level, and before there are answers to so many times the first limit. A server
+that queues is sent no more that way than by answers alone, until its answers show that they gain nothing."""
 
 _PROBE_FIRST_S = 1.0
 _PROBE_LAST_S = 30.0
@@ -79,22 +89,6 @@ class Change(NamedTuple):
     reason: str
 
 
-class Slots(Protocol):
-    """What decides how many requests a pool may have in flight at an endpoint; see `Limit`."""
-
-    @property
-    def current(self) -> int: ...  # noqa: D102
-    @property
-    def ceiling(self) -> int: ...  # noqa: D102
-    @property
-    def held(self) -> int: ...  # noqa: D102
-    def completed(self, level: int, latency_s: float, in_flight: int, now_s: float) -> None: ...  # noqa: D102
-    def throttled(self, in_flight: int, delay_s: float, now_s: float) -> None: ...  # noqa: D102
-    def faltered(self, now_s: float) -> None: ...  # noqa: D102
-    def restore(self, now_s: float) -> None: ...  # noqa: D102
-    def cap(self, most: int | None, now_s: float) -> None: ...  # noqa: D102
-
-
 class Limit:
     """How many requests may be in flight now."""
 
@@ -106,6 +100,7 @@ class Limit:
         known: bool = False,
         on_change: Callable[[Change], None] = lambda change: None,
         strides: Strides | None = None,
+        silence: SilentGrowth | None = None,
     ) -> None:
         """Begin.
 
@@ -115,10 +110,12 @@ class Limit:
             known: whether `start` was learned before; then the limit holds it instead of ramping from it.
             on_change: called with every change.
             strides: bound the growth where news of requests comes late; None where it comes at once.
+            silence: growth before answers come; None where only answers let the limit grow.
         """
         self.ceiling = ceiling
         self._is_late = strides is not None  # news of requests
         self._strides = strides or Strides(1)
+        self._silence = silence  # None once it is broken
         self._most = ceiling
         self.current = max(1, min(start, ceiling))
         self._on_change = on_change
@@ -128,6 +125,7 @@ class Limit:
         self._probe_wait_s = self._waited_s = _PROBE_FIRST_S  # before the next probe, and before the last one
         self._probe_at_s = 0.0 if known else _NEVER
         self._answers = 0  # since the last probe
+        self._answered = self.current  # the highest level of an answer
         self._fell_s = -_NEVER
         self._changed_s = -_NEVER
         self._full_s = _NEVER  # since when a probe's extra slot is in use
@@ -167,6 +165,8 @@ class Limit:
         """
         self._answers += 1
         self._answers_since += 1
+        if level > self._answered:
+            self._answered = level
         if self._answers == _PROBE_EVERY and self._probe_wait_s > _PROBE_FIRST_S:
             self._probe_at_s = min(self._probe_at_s, max(now_s, self._changed_s + _PROBE_FIRST_S))
         if in_flight + 1 < self.current:
@@ -177,11 +177,25 @@ class Limit:
             self._full_s = min(self._full_s, now_s)
             is_answered = level > self._held and now_s - latency_s >= self._changed_s
             if is_answered or now_s - self._full_s > self._confirmation_s():
-                self._ramping = True
+                self._ramping, self._silence = True, None
                 self._strides.restart(now_s)
                 self._grow(_RAMP, now_s, "a probe was accepted")
         elif now_s >= self._probe_at_s:
             self._probe(now_s)
+
+    def grow_in_silence(self, now_s: float) -> float | None:
+        """Grow if nothing was rejected for a while, all slots being in use; return when to ask again, if at all."""
+        reach = min(self._most, max(_SILENCE_FIRST * START, _SILENCE * self._answered))
+        if self._silence is None or not self._ramping or self.current >= reach:
+            return None
+        by, again_s = self._silence.growth(self.current, now_s)
+        if by:
+            self._grow(min(by, reach - self.current), now_s, "nothing was rejected")
+        return again_s
+
+    def break_silence(self) -> None:
+        """Note that an attempt has failed, for whatever reason: from now on only answers let the limit grow."""
+        self._silence = None
 
     def _probe(self, now_s: float) -> None:
         self._answers = 0
@@ -195,7 +209,7 @@ class Limit:
         """Make room for more requests, unless the answers show that more requests gain nothing."""
         enough = self._gains.answered(level, latency_s)
         if enough is None:
-            if self.current < self._most:
+            if self.current < min(self._most, max(_SILENCE_FIRST * START, _REACH * self._answered)):
                 self._grow(_RAMP, now_s, "ramp")
             return
         self._ramping = False

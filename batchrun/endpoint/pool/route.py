@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchrun.endpoint.pool.attempts import Client, Task
-from batchrun.endpoint.pool.limits import Slots
 from batchrun.endpoint.pool.rules import Rules
+from batchrun.endpoint.pool.slots import Slots
 from batchrun.endpoint.renaming import head
 from batchrun.records import Fault, Reply, RequestKind
 

@@ -249,8 +249,7 @@ class Settlement:
 
     def leave_to_others(self, now_s: float) -> float | None:
         """Leave rows that wait to other endpoints; return when to look again, if at all."""
-        is_closed = self._admission.pace.is_closed(now_s)
-        to_blame, again_s = leave_waiting(self._admission.lanes, now_s, is_closed=is_closed)
+        to_blame, again_s = leave_waiting(self._admission.lanes, now_s, is_closed=self._admission.pace.is_closed(now_s))
         for work in to_blame:
             self._settle(work, *condemnation(work))
         return again_s
@@ -258,6 +257,7 @@ class Settlement:
     # Failure.
 
     def _fail(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:
+        self._limit.break_silence()
         lane.failed(now_s, min(now_s - work.sent_s, self._policy.timeout_s))  # it is older if the machine stood still
         if (refusal := self._refused.refusal_of(lane, work, effect)) is not None:
             self._refused.settle(lane, work, refusal, now_s, was_probe=was_probe)

@@ -65,6 +65,12 @@ class Bound:
         """Note that a request was answered; see `Limit.completed`."""
         self._news.append(Answered(level, latency_s, in_flight + 1 >= self.current))
 
+    def grow_in_silence(self, now_s: float) -> None:
+        """Do nothing: only the keeper lets a worker grow."""
+
+    def break_silence(self) -> None:
+        """Do nothing: the keeper's limit grows by answers."""
+
     def throttled(self, in_flight: int, delay_s: float, now_s: float) -> None:
         """Note that a request was rejected, and keep to what is left; see `Limit.throttled`."""
         self.current = max(0, min(self.current, in_flight))

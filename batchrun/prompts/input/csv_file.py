@@ -59,7 +59,7 @@ class _TextLines:
     """The lines of a file as text for the csv module, which takes several for a row; notes what is not UTF-8."""
 
     def __init__(self, source: Iterator[Block]) -> None:
-        self.block = Block(1, [b""], 0, 0, [1])
+        self.block = Block(1, [b""], 0, 0)
         """The block that was read last."""
         self._lines = self._lines_of(source)
         self._problem: str | None = None

@@ -33,7 +33,7 @@ def jsonl_parts(source: Iterator[Chunk], reading: Reading) -> Rows:
     refuse_other_kinds(head.content, file.name, file.for_commands)
     for block in lines_of(chain([head] if head.content else [], source)):
         if number + len(block.lines) <= reading.wanted:
-            number += sum(1 for line in block.lines if line and not line.isspace())
+            number += block.filled
             yield Part([], number, block.end_bytes)
             continue
         for start in range(0, len(block.lines), reading.batch_rows):

@@ -27,7 +27,7 @@ def text_rows(raw: BinaryIO, reading: Reading) -> Rows:
 
     for block in blocks(raw, check, file.encoding):
         if number + len(block.lines) <= reading.wanted:
-            number += sum(1 for line in block.lines if line and not line.isspace())
+            number += block.filled
             yield Part([], number, block.end_bytes)
             continue
         for start in range(0, len(block.lines), reading.batch_rows):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from benchmarks.limits import SCENARIOS, Scenario, measure
+from benchmarks.limits import SCENARIOS, Scenario, measure, ours
 from harness.busy import BusyEndpoint
 from harness.endpoints import lognormal
 from harness.runs import send_all
@@ -37,7 +37,7 @@ FOUND_S = 5.0
 def test_the_limit_is_found_and_held(scenario: Scenario) -> None:
     """Nothing is configured but a ceiling far above: the capacity is used, and few requests are rejected."""
     least_used, most_rejected, _ = ACCEPTED[scenario.name]
-    used, rejected = measure(replace(scenario, rows=min(scenario.rows, 60_000)), Limit(5_000))
+    used, rejected = measure(replace(scenario, rows=min(scenario.rows, 60_000)), ours(scenario))
     assert used >= least_used
     assert rejected <= most_rejected
 
@@ -47,7 +47,7 @@ def test_no_more_is_sent_than_the_server_might_accept(scenario: Scenario) -> Non
     """While the limit is searched, requests in flight overshoot a little, but never pass the ceiling."""
     _, _, most_in_flight = ACCEPTED[scenario.name]
     endpoint = scenario.endpoint()
-    send_all(endpoint, min(scenario.rows, 5_000), limit=Limit(5_000))
+    send_all(endpoint, min(scenario.rows, 5_000), limit=ours(scenario))
     assert endpoint.peak_sent <= most_in_flight
 
 

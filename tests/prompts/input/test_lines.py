@@ -34,6 +34,13 @@ def zstd(content: bytes) -> bytes:
     return pa.compress(content, codec="zstd", asbytes=True) if content else b""
 
 
+@given(st.lists(st.sampled_from([b"", b" ", b"\r", b"\t \x0b", b"a", b" a "]), max_size=9))
+def test_the_lines_that_are_not_blank_are_counted(content: list[bytes]) -> None:
+    """As those who read them one by one count them."""
+    found = [*blocks(io.BytesIO(b"".join(line + b"\n" for line in content)))]
+    assert sum(block.filled for block in found) == sum(bool(line.strip()) for line in content)
+
+
 @given(st.lists(st.binary(max_size=9).filter(lambda line: b"\n" not in line), max_size=9), st.data())
 def test_lines_are_the_same_however_the_bytes_arrive(content: list[bytes], data) -> None:
     """Any division into chunks gives the same lines."""
