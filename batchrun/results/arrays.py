@@ -40,10 +40,12 @@ def outcome_arrays(
         **outcomes,
         **(answer_columns(shown_completions(outcomes)) if shown is None else shown),
         "custom_id": labels(outcomes),
-        "status": ["completed" if kind is None else "failed" for kind in kinds],
+        "model": _repeated(outcomes["model"]),
+        "status": _statuses(kinds),
         "cost_usd": _costs(outcomes, prices),
         "finished_at": outcomes["finished_at_ms"],
-        "error_kind": kinds,
+        "error_kind": _repeated(kinds),
+        "error": _repeated(outcomes["error"]),
         ENDPOINT.name: _endpoints(outcomes, only_endpoint),
         ANSWERED_BY.name: _unless_empty(outcomes["answered_by"]),
         REUSED_FROM.name: _unless_empty(outcomes["run"]),
@@ -55,6 +57,18 @@ def outcome_arrays(
 def answer_columns(completions: Iterable[Completion]) -> dict[str, Sequence[Any]]:
     """Return the shown parts of at least one answer: field of `Completion` → its values."""
     return dict(zip(Completion._fields, zip(*completions, strict=True), strict=True))
+
+
+def _statuses(kinds: Sequence[str | None]) -> Sequence[str] | pa.Array:
+    if kinds.count(None) == len(kinds):
+        return pa.repeat("completed", len(kinds))
+    return ["completed" if kind is None else "failed" for kind in kinds]
+
+
+def _repeated(texts: Sequence[str | None]) -> Sequence[str | None] | pa.Array:
+    """Return texts as one that is repeated, if it is the same in all rows, as often."""
+    is_same = texts.count(texts[0]) == len(texts)
+    return pa.repeat(pa.scalar(texts[0], pa.string()), len(texts)) if is_same else texts
 
 
 def _costs(outcomes: OutcomeColumns, prices: PriceOf) -> list[float | None]:

@@ -1,6 +1,6 @@
 """How the rows of a run are read from its checkpoint: by which schema and scorer, with which columns of the input."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -9,9 +9,11 @@ import pyarrow as pa
 
 from batchrun.answers.data_columns import NO_TYPES, LateColumns, Types, column_types
 from batchrun.answers.envelope import parse_completion
+from batchrun.answers.equal_vectors import equal_columns
 from batchrun.answers.logprobs import has_logprobs
 from batchrun.answers.schema import AnswerSchema
 from batchrun.answers.scores.scorers import NamedFunction
+from batchrun.answers.shared_vectors import SharedBodies
 from batchrun.checkpoint import facts
 from batchrun.checkpoint.reader import Checkpoint
 from batchrun.errors import InputError, JobError
@@ -155,8 +157,7 @@ class StoredRun:
         """Return the columns of answers that are not texts: of the first answers until a later one has others."""
         if self._data is None:
             first = next(self.checkpoint.columns(), None)
-            bodies = [] if first is None else [each for each in first["body"] if each and b'"choices"' not in each]
-            self._data = column_types((parse_completion(each).data for each in bodies), NO_TYPES)
+            self._data = NO_TYPES if first is None else _types_in(first["body"])
         return self._data
 
     def reader(self) -> AnswerReader:
@@ -174,7 +175,7 @@ class StoredRun:
         if any(pa.types.is_struct(kind) and kind.get_field_index("logprobs") >= 0 for kind in stated):
             return True
         first = next(self.checkpoint.columns(), None)
-        return first is not None and has_logprobs(first["body"])
+        return first is not None and not isinstance(first["body"], SharedBodies) and has_logprobs(first["body"])
 
     def _judgments(self) -> Judgments | None:
         if self.job is None or self.job.judge.model is None:
@@ -199,3 +200,11 @@ class StoredRun:
         is_judged = bool(self.evaluate.scored()) and self.view.scorer is None
         missing = "the input's columns and without scores" if is_judged else "the input's columns"
         self.notices.append(f"the results are without {missing}: {why}")
+
+
+def _types_in(bodies: Sequence[bytes | None]) -> Types:
+    """Return the columns of answers that are not texts."""
+    if isinstance(bodies, SharedBodies) and (columns := equal_columns(bodies)) is not None:
+        return column_types(columns["data"], NO_TYPES)
+    others = [each for each in bodies if each and b'"choices"' not in each]
+    return column_types((parse_completion(each).data for each in others), NO_TYPES)

@@ -1,6 +1,7 @@
 """Writes Parquet files: batches collected into row groups that are bounded in rows and in bytes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ _GROUP_ROWS = 16_384
 _GROUP_BYTES = 16 * 2**20
 """A reader holds a whole row group in memory."""
 
+_ZSTD, _WORTH = "zstd", 0.85
+"""How columns are compressed, and the part of vectors that must be left for it not to be worth it. Measured on vectors
+of 384 random numbers: 0.91 of their size is left, for 1.4 of the 4.8 µs that writing a row takes."""
+
+_LOOKED_AT = 64
+"""Vectors by which this is decided."""
+
+_BELOW = ".list."
+"""In the path of the numbers, after the name of their column."""
+
 _PLAIN = {"row", "custom_id", "response", "reasoning", "tool_calls", "latency_s", "finished_at", "error", "response_id"}
 """Columns whose values rarely repeat: a dictionary of them would be built and thrown away."""
 
@@ -54,13 +65,50 @@ def write_parquet(
 ) -> None:
     """Write a Parquet file; `plain` columns get no dictionary."""
     repeating = [name for name in schema.names if name not in set(plain)]
-    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeating) as file:
+    rest = iter(batches)
+    first = [*islice(rest, 1)]
+    compression = compressions(schema, first)
+    with pq.ParquetWriter(path, schema, compression=compression, use_dictionary=repeating) as file:
         groups = _RowGroups(file)
-        for batch in batches:
+        for batch in chain(first, rest):
             groups.add(batch)
         groups.close()
         if metadata := {key: orjson.dumps(value).decode() for key, value in footer().items()}:
             file.add_key_value_metadata(metadata)
+
+
+def compressions(schema: pa.Schema, first: Sequence[pa.RecordBatch]) -> str | dict[str, str]:
+    """Return how columns are compressed: all with zstd, but for vectors that hardly become smaller by it.
+
+    The numbers of most models fill all of their bits. Those that come from half the bits become half as long.
+
+    Args:
+        schema: of the table.
+        first: its first rows, from which this is decided; none where there are no rows.
+    """
+    full = {each.name for batch in first for each in schema if _is_vector(each.type) and _is_full(batch[each.name])}
+    if not full:
+        return _ZSTD
+    empty = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), empty)
+    leaves = pq.ParquetFile(pa.BufferReader(empty.getvalue())).schema
+    names = [leaves.column(place).path for place in range(len(leaves))]
+    return {name: "none" if name.partition(_BELOW)[0] in full else _ZSTD for name in names}
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_fixed_size_list(kind)) and kind.value_type == pa.float32()
+
+
+def _is_full(vectors: pa.Array) -> bool:
+    """Return whether zstd leaves more than `_WORTH` of the first of some vectors."""
+    numbers = vectors.slice(0, _LOOKED_AT).flatten()
+    content = numbers.buffers()[1]
+    if content is None or not len(numbers):
+        return False
+    width = numbers.type.bit_width // 8
+    some = content.slice(numbers.offset * width, len(numbers) * width)
+    return bool(len(pa.Codec(_ZSTD).compress(some)) > _WORTH * some.size)
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Writing results.parquet, from the first row to the footer."""
 
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from batchrun.records import Outcome, OutcomeColumns
 from batchrun.results import writer
 from batchrun.results.columns import COLUMNS, results_schema
 from batchrun.results.table import Results
-from batchrun.results.writer import USAGE_KEY, write_results
+from batchrun.results.writer import USAGE_KEY, write_parquet, write_results
 
 Make = Callable[..., Outcome]
 
@@ -170,3 +171,41 @@ def test_different_dictionaries_of_batches_are_joined(path: Path, outcome: Make)
     table = pq.read_table(path)
     assert table["label"].to_pylist() == ["a", "b", "c", "a"]
     assert table.schema.field("label").type == pa.dictionary(pa.int32(), pa.string())
+
+
+def vectors_of(numbers: Iterable[float], rows: int = 100) -> pa.Array:
+    values = pa.array(numbers, pa.float32())
+    return pa.FixedSizeListArray.from_arrays(values, len(values) // rows)
+
+
+CHANCE = random.Random(1)
+FULL = vectors_of(CHANCE.gauss(0, 0.05) for _ in range(40_000))
+HALF = vectors_of(CHANCE.randrange(1 << 12) / (1 << 12) for _ in range(40_000))
+"""Numbers as those of a model, and numbers of 12 bits."""
+
+
+@pytest.mark.parametrize(("vectors", "compression"), [(FULL, "UNCOMPRESSED"), (HALF, "ZSTD")])
+def test_vectors_are_compressed_where_that_makes_them_smaller(
+    tmp_path: Path, vectors: pa.Array, compression: str
+) -> None:
+    """By the first rows, also where these are not the beginning of an array; all else is compressed anyway."""
+    pairs = pa.array([[{"a": 1, "b": "x"}]] * 100)
+    batch = pa.record_batch({"row": range(100), "embedding": vectors, "pairs": pairs})
+    write_parquet(tmp_path / "t.parquet", batch.schema, [batch[10:90], batch[90:]], plain=["row"])
+    table = pq.read_table(tmp_path / "t.parquet")
+    assert table.equals(pa.Table.from_batches([batch[10:]]))
+    group = pq.read_metadata(tmp_path / "t.parquet").row_group(0)
+    chunks = [group.column(place) for place in range(group.num_columns)]
+    found = {each.path_in_schema: each.compression for each in chunks}
+    assert found.pop("embedding.list.element") == compression
+    assert {*found.values()} == {"ZSTD"}
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_table_without_vectors_to_look_at_is_written(tmp_path: Path, rows: int) -> None:
+    """Without rows, or where no row has one."""
+    kind = pa.list_(pa.float32(), 4)
+    batches = [pa.record_batch({"embedding": pa.nulls(rows, kind)})] if rows else []
+    write_parquet(tmp_path / "t.parquet", pa.schema({"embedding": kind}), batches, plain=[])
+    assert pq.read_table(tmp_path / "t.parquet").num_rows == rows
