@@ -3,7 +3,8 @@
 All endpoints together may have no more requests in flight than the user's ceiling. Where that is less than their limits
 allow, a place that becomes free at one endpoint is not simply used there again: then an endpoint that was away, or that
 comes up late, would never get one. The next place goes to an endpoint whose probe is due, since that is how it comes
-back. Otherwise it goes to the endpoint that uses the smallest share of its own limit.
+back. Otherwise it goes to the endpoint that uses the smallest share of its own limit. Among equals it goes to the one
+that was sent nothing for the longest time: with one place in all, they take turns.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,10 @@ class Claimant(Protocol):
     @property
     def probe_s(self) -> float | None:
         """When a paused model is asked next whether it answers again; None when none is paused."""
+
+    @property
+    def sent_s(self) -> float:
+        """When it was last sent a request; -inf before the first."""
 
 
 AnyClaimant = TypeVar("AnyClaimant", bound=Claimant)
@@ -60,5 +65,5 @@ class Places:
 
 
 def in_turn(claimants: Iterable[AnyClaimant], now_s: float) -> list[AnyClaimant]:
-    """Return who gets the next place: whose probe is due, then those that use the smallest share of their slots."""
-    return sorted(claimants, key=lambda each: (each.probe_s is None or each.probe_s > now_s, each.use))
+    """Return who gets the next place: whose probe is due, then the least used, then who has waited the longest."""
+    return sorted(claimants, key=lambda each: (each.probe_s is None or each.probe_s > now_s, each.use, each.sent_s))

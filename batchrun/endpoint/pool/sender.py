@@ -6,6 +6,7 @@ nothing to take. The only awaits are in `_worker` and `pacing`.
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from math import inf
 
 from batchrun.endpoint.pool.admission import Admission
 from batchrun.endpoint.pool.attempts import Attempts
@@ -57,6 +58,8 @@ class Sender:
             uniform=shared.uniform,
             unix_s=shared.unix_s,
         )
+        self.sent_s = -inf
+        """When a request was last sent there; -inf before the first."""
         self._is_stopping = False
         self._looks = 0  # for something to send
         self._pacing = Pacing(
@@ -252,7 +255,7 @@ class Sender:
         admission = self.admission
         admission.sent(work)
         work.attempts += 1
-        work.sent_s = now_s = self._loop.time()
+        work.sent_s = self.sent_s = now_s = self._loop.time()
         work.level = admission.in_flight
         admission.pace.sent(now_s)
         self._on_flight(admission.in_flight_rows)

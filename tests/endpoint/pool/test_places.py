@@ -21,6 +21,7 @@ class Claimant:
     claimed: int
     use: float
     probe_s: float | None = None
+    sent_s: float = 0.0
 
 
 def names(claimants: Sequence[Claimant], now_s: float = 0.0) -> str:
@@ -31,6 +32,22 @@ def test_a_probe_that_is_due_comes_first_then_the_least_used() -> None:
     a, b, c = Claimant("a", 6, 0.5, probe_s=3.0), Claimant("b", 2, 0.2), Claimant("c", 3, 0.3)
     assert names([a, b, c]) == "bca"
     assert names([a, b, c], now_s=3.0) == "abc"
+
+
+def test_among_equals_the_one_comes_first_that_was_sent_nothing_for_the_longest_time() -> None:
+    a, b, c = Claimant("a", 0, 0.0, sent_s=2.0), Claimant("b", 0, 0.0, sent_s=1.0), Claimant("c", 0, 0.1, sent_s=0.0)
+    assert names([a, b, c]) == "bac"
+
+
+@pytest.mark.parametrize(("ceiling", "servers"), [(1, 2), (1, 3), (2, 3)])
+def test_with_fewer_places_than_endpoints_they_take_turns(ceiling: int, servers: int) -> None:
+    """The first of them was given every row."""
+    endpoints = {name: watched(seed=seed) for seed, name in enumerate("abc"[:servers])}
+    rows = [Request(row, "m", 0, b"", orjson.dumps({"row": row}), None) for row in range(60)]
+    run = send_all([route(each, name) for name, each in endpoints.items()], rows, ceiling=ceiling)
+    assert len(run.outcomes) == 60
+    answered = [len(each.answered_s) for each in endpoints.values()]
+    assert max(answered) - min(answered) <= servers, answered
 
 
 def test_a_place_is_kept_where_places_are_left_or_where_it_is_used_least() -> None:
