@@ -139,12 +139,14 @@ def _sent_to(report: Report, job: Job) -> list[str]:
 
 def _tokens(report: Report) -> list[str]:
     ahead = report.ahead
-    learned = "assumed: there are no answers yet"
+    learned = ", assumed: there are no answers yet"
     if ahead.answers:
-        learned = f"from {ahead.answers:,} answers" if ahead.answers > 1 else "from one answer"
+        learned = f", from {ahead.answers:,} answers" if ahead.answers > 1 else ", from one answer"
+    elif not ahead.completion_tokens.high:
+        learned = ""  # answers without text, such as embeddings
     return [
         f"{range_text(ahead.prompt_tokens, count_text)} in, {_COUNTED[report.counted_by]}",
-        f"{range_text(ahead.completion_tokens, count_text)} out, {learned}",
+        f"{range_text(ahead.completion_tokens, count_text)} out{learned}",
     ]
 
 

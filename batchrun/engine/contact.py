@@ -120,7 +120,8 @@ class Contact:
             return f"the endpoint answers again{self._whose(event)} after {duration_text(event.after_s)}"
         if isinstance(event, Closed):
             others = "endpoints" if is_served_elsewhere else "models"
-            return f"nothing more is sent to {event.model}{at}: {event.message}. The other {others} continue"
+            reason = event.message if event.message.endswith(("?", "!", ".")) else f"{event.message}."
+            return f"nothing more is sent to {event.model}{at}: {reason} The other {others} continue"
         if isinstance(event, GivenUp):
             if event.is_last and not event.slowest_s:
                 given_up = f"{counted(event.requests, 'request')} in flight{self._whose(event)}: given up"

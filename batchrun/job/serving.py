@@ -67,12 +67,11 @@ def _unpriced_text(endpoints: Mapping[str, Endpoint], name: str, model: str) -> 
 
 def unserved_text(endpoints: Mapping[str, Endpoint], model: str) -> str:
     """Return what is wrong with a model for which there is no endpoint."""
-    named = [name for endpoint in endpoints.values() for name in endpoint.models or ()]
+    named = list(dict.fromkeys(name for endpoint in endpoints.values() for name in endpoint.models or ()))
     close = difflib.get_close_matches(model, named, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    if set(endpoints) == {""}:
-        return f"must be one of the models of the endpoint{hint}"
-    return f"must be one of the models of an endpoint ({', '.join(endpoints)}){hint}"
+    where = "the endpoint" if set(endpoints) == {""} else "an endpoint"
+    return f"must be one of the models of {where} ({', '.join(named)}){hint}"
 
 
 def serving(endpoints: Mapping[str, Endpoint], model: str) -> dict[str, str]:

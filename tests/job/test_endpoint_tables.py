@@ -146,7 +146,7 @@ def test_one_base_url_is_one_endpoint_without_a_name(tmp_path: Path) -> None:
         (
             "[endpoints.a]\nprovider = 'openai'\nmodels = ['m']",
             {},
-            'model.names = "n"; must be one of the models of an endpoint (a)',
+            'model.names = "n"; must be one of the models of an endpoint (m)',
         ),
         (
             "",

@@ -220,7 +220,7 @@ def ahead_lines(
         most: how many requests there are at most, where that is certain: as many as rows are left, some may be broken.
         made_of: what `product_text` returns.
     """
-    about, source = "about " if is_guess else "", "" if ahead.answers else " (answers of unknown length)"
+    about, source = "about " if is_guess else "", "" if _is_length_known(ahead) else " (answers of unknown length)"
     ins, outs = (range_text(each, count_text) for each in (ahead.prompt_tokens, ahead.completion_tokens))
     tokens = f"{ins} tokens in, {outs} out"
     count = f"{about}{counted(ahead.requests, 'request')}"
@@ -234,6 +234,11 @@ def ahead_lines(
     if ahead.seconds is not None:
         lines.append(f"time for these {range_text(ahead.seconds, duration_text)}, {ahead.pace}")
     return lines
+
+
+def _is_length_known(ahead: Outlook) -> bool:
+    """Return whether answers have been seen, or have no text that could be long or short."""
+    return bool(ahead.answers) or not ahead.completion_tokens.high
 
 
 def bundles_text(ahead: Outlook) -> str:

@@ -95,13 +95,17 @@ def text(column: str, value: Any) -> Any:
     raise RowProblem(f"{column} is {what}; must be a string")
 
 
+def _kind_of(value: Any) -> str:
+    return "an empty list" if value == [] else kind_of(value)
+
+
 def texts(column: str, value: Any) -> Any:
     """Accept a text or a list of texts, and token ids in the place of a text."""
     if isinstance(value, str) or _is_tokens(value) or _is_texts(value):
         return value
     if isinstance(value, list) and value and all(map(_is_tokens, value)):
         return value
-    raise RowProblem(f"{column} is {kind_of(value)}; must be a string or a list of strings, not empty")
+    raise RowProblem(f"{column} is {_kind_of(value)}; must be a string or a list of strings, not empty")
 
 
 def documents(column: str, value: Any) -> Any:
@@ -110,7 +114,7 @@ def documents(column: str, value: Any) -> Any:
         value = from_json(value, column)
     if isinstance(value, list) and value and all(isinstance(each, str | dict) for each in value):
         return value
-    raise RowProblem(f"{column} is {kind_of(value)}; must be a list of strings, not empty")
+    raise RowProblem(f"{column} is {_kind_of(value)}; must be a list of strings, not empty")
 
 
 def one_or_more(column: str, value: Any) -> Any:

@@ -51,7 +51,9 @@ def _unfit_for_bundles(job: Job, shape: Shape) -> str | None:
     """Return why requests of the job's kind cannot travel together as it states; None when they can."""
     model = job.model
     if model.rows_per_request > 1 and not shape.takes_list:
-        return f"model.rows_per_request is set; requests of the kind {model.kind} have one row each"
+        several = " or ".join(f'"{kind}"' for kind, each in SHAPES.items() if each.takes_list)
+        rule = f"requests of the kind {model.kind} have one row each"
+        return f"model.rows_per_request is set; {rule}; where the rows are of another kind, set model.kind = {several}"
     if model.samples_per_request == 1:
         return None
     if not shape.takes_n:

@@ -46,10 +46,10 @@ def test_a_row_brings_what_is_asked(kind: Any, columns: Any, user: str | None, b
 @pytest.mark.parametrize(
     ("kind", "columns", "problem"),
     [
-        ("embeddings", {"input": []}, "input is a list; must be a string or a list of strings, not empty"),
+        ("embeddings", {"input": []}, "input is an empty list; must be a string or a list of strings, not empty"),
         ("embeddings", {"input": 3}, "input is a number"),
         ("embeddings", {"messages": []}, "has no input"),
-        ("rerank", {"query": "a", "documents": []}, "documents is a list; must be a list of strings, not empty"),
+        ("rerank", {"query": "a", "documents": []}, "documents is an empty list; must be a list of strings, not empty"),
         ("rerank", {"query": "a", "documents": "b"}, "documents is a string"),
         ("rerank", {"query": "a"}, "has no documents"),
         ("score", {"text_1": "a", "text_2": 3}, "text_2 is a number"),
