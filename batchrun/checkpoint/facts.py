@@ -64,6 +64,11 @@ NAMED = Fact[dict[str, list[Any]]](
     dict,
     "by name of an endpoint, each base URL and table of models that it has had, in any execution",
 )
+MEANT = Fact[dict[str, list[list[Any] | None]]](
+    "meant",
+    dict,
+    "by name of an endpoint, each base URL and other names of models that it has stood for, in order; null: several",
+)
 HEARD = Fact[list[str]](
     "heard", list, "endpoints that have replied to a request, with whatever status; an older version noted base URLs"
 )
@@ -133,6 +138,7 @@ ALL: tuple[Fact[Any], ...] = (
     ENDPOINTS,
     UNNAMED,
     NAMED,
+    MEANT,
     HEARD,
     ANSWERED,
     FOLDER,

@@ -13,7 +13,7 @@ import orjson
 
 from batchrun.checkpoint.tables import COUNTS, insert_many, pack
 from batchrun.checkpoint.totals import Copied, Extra, added, totals_of, with_rows
-from batchrun.records import AnswerSource, ModelTotals, Outcome, Usage
+from batchrun.records import AnswerSource, ModelTotals, Outcome, Usage, named_endpoint
 
 _READ = f"SELECT sources.id, name, endpoint, answered_by, run, {', '.join(COUNTS)}, stated_as_0 FROM sources"
 _READ_ALL = f"{_READ} JOIN models ON models.id = model ORDER BY model, sources.id"  # only names of columns
@@ -67,6 +67,8 @@ class Sources:
         """What the answers of each source add up to: of what is committed."""
         self._numbers: dict[AnswerSource, int] = {}
         self._pending: dict[AnswerSource, ModelTotals] = {}
+        self.stored_as: Mapping[str, str] = {}
+        """By name of an endpoint, the name that its answers are stored under, where it is another one."""
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read what the checkpoint has."""
@@ -98,12 +100,14 @@ class Sources:
             run: that all the outcomes were taken from; empty where they were sent for this one.
         """
         self._pending = {}
-        placed = outcomes if run else [each for each in outcomes if each[_ENDPOINT] or each[_ANSWERED_BY]]
+        are_all_placed = bool(run) or "" in self.stored_as
+        placed = outcomes if are_all_placed else [each for each in outcomes if each[_ENDPOINT] or each[_ANSWERED_BY]]
         if placed:
             self._insert(connection, placed, models, run)
         for extra in extras:
-            if extra.endpoint or extra.answered_by:
-                self._add(AnswerSource(extra.model, extra.endpoint, extra.answered_by), (), (extra,))
+            source = AnswerSource(extra.model, self._stored(extra.endpoint), extra.answered_by)
+            if any(source[1:]):
+                self._add(source, (), (extra,))
 
     def write_totals(self, connection: sqlite3.Connection, copied: Iterable[Copied], models: Mapping[str, int]) -> None:
         """Write the totals that have changed, with those of outcomes that were copied meanwhile."""
@@ -127,13 +131,19 @@ class Sources:
         parts: dict[AnswerSource, list[Outcome]] = {}
         rows = []
         for each in placed:
-            source = AnswerSource(each.model, each.endpoint, each.answered_by, run)
+            source = AnswerSource(each.model, self._stored(each.endpoint), each.answered_by, run)
             parts.setdefault(source, []).append(each)
             number = self._numbers.get(source) or self._new_number(source)
             rows.append((pack(each.row, models[each.model], each.sample), number))
         insert_many(connection, "origins", rows)
         for source, outcomes in parts.items():
             self._add(source, outcomes, ())
+
+    def _stored(self, endpoint: str) -> str:
+        if not self.stored_as:
+            return endpoint
+        name = named_endpoint(endpoint)
+        return self.stored_as.get(name, name) + endpoint.removeprefix(name)
 
     def _add(self, source: AnswerSource, outcomes: Iterable[Outcome], extras: Iterable[Extra]) -> None:
         before = {source.model: self._sums(source)}

@@ -14,7 +14,7 @@ where every row is. For the others, `lookup` asks the file.
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -208,6 +208,10 @@ class Store:
     def fact(self, fact: Fact[T]) -> T | None:
         """Return the value of a fact; None where it was not noted."""
         return self._lookup.fact(fact)
+
+    def store_endpoints_as(self, names: Mapping[str, str]) -> None:
+        """Store what is answered from now on under other names of its endpoints, by their names in the job."""
+        self._writer.sources.stored_as = names
 
     def model_id(self, model: str) -> int:
         """Return the number of a model in this file; a new one gets the next."""

@@ -13,7 +13,7 @@ from batchrun.endpoint.key import find_project, is_variable_name, shown_variable
 from batchrun.endpoint.renaming import renamed
 from batchrun.job.endpoint import Endpoint
 from batchrun.job.sections import Job
-from batchrun.records import PATHS, Request, RequestKind
+from batchrun.records import PATHS, Request, RequestKind, named_endpoint
 
 _MOST_ARGUMENT_BYTES = 100_000
 """Longest body that is an argument of curl. Linux takes 131,072 bytes (MAX_ARG_STRLEN in its binfmts.h); longer bodies
@@ -56,7 +56,8 @@ def as_asked(job: Job, request: Request, endpoint: str = "") -> tuple[Endpoint, 
         endpoint: name of the one that has answered the request; empty where that is not known.
     """
     serving = job.serving(request.model)
-    name = endpoint if endpoint in serving else next(iter(serving), next(iter(job.endpoints)))
+    named = named_endpoint(endpoint)
+    name = named if named in serving else next(iter(serving), next(iter(job.endpoints)))
     its = serving.get(name, request.model)
     return job.endpoints[name], request._replace(body=renamed(request.body, request.model, its))
 

@@ -128,9 +128,7 @@ def fit(
             shares_answers=job.input.dedupe,
         )
         source.keep_input()  # first: until the origin is noted, the next run looks at all outcomes again
-        note_requests(
-            store, job, origin, store.parts
-        )  # also if the run is refused later: the outcomes have been changed
+        note_requests(store, job, origin, store.parts)  # also if the run is refused later: outcomes have changed
     if store.unrecorded:
         say(f"when the last execution ended, {_sent_text(store)}; sending again")
     store.expect(job.per_row)
@@ -164,8 +162,9 @@ def begin(store: Store, job: Job, source: Source, *, simulated: bool, say: Calla
         for note in filter(None, [_origin_note(job), _endpoint_note(store, job)]):
             say(note)
     source.keep_input()
-    note_start(store, job, is_simulated=simulated, has_answers=_was_sent(store))
+    names = note_start(store, job, is_simulated=simulated, has_answers=_was_sent(store))
     note_requests(store, job, origin_of(job, source.files), store.parts)
+    store.store_endpoints_as(names)
 
 
 def _urls(job: Job) -> str:

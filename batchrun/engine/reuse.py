@@ -25,6 +25,7 @@ from batchrun.records import AnswerSource, Outcome, Request, Usage, named_endpoi
 from batchrun.report.texts import counted
 from batchrun.results.endpoints import had, is_same_endpoint, named_endpoints
 from batchrun.results.identity import origin_of
+from batchrun.results.meanings import meanings_of, place_of
 
 _NO_TOKENS = Usage(0, 0, 0, 0, 0)
 """Of an answer for which nothing was sent."""
@@ -194,7 +195,7 @@ def _reported(name: str) -> Iterator[None]:
 
 def _endpoints_of(other: Known, job: Job, *, simulated: bool) -> EndpointOf:
     """Return what tells the endpoint of a job that has the same base URL and model as the source of an answer."""
-    named = named_endpoints(other)
+    named, meanings = named_endpoints(other), meanings_of(other)
 
     def endpoint_of(source: AnswerSource) -> str | None:
         ours = job.serving(source.model)
@@ -202,7 +203,12 @@ def _endpoints_of(other: Known, job: Job, *, simulated: bool) -> EndpointOf:
             return next(iter(ours), None)
         if source.answered_by:
             return None  # another model
-        theirs = had(named, named_endpoint(source.endpoint), source.model)
+        place = place_of(meanings, source.endpoint)
+        theirs = (
+            had(named, named_endpoint(source.endpoint), source.model)
+            if place is None
+            else [(place[0], place[1].get(source.model, source.model))]
+        )
         for name, here in ours.items():
             url = job.endpoints[name].base_url
             if theirs and all(model == here and is_same_endpoint(its, url) for its, model in theirs):

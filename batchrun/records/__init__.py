@@ -23,6 +23,9 @@ from batchrun.records.outcomes import Reply as Reply
 from batchrun.records.outcomes import SharedReply as SharedReply
 from batchrun.records.outcomes import Usage as Usage
 from batchrun.records.outcomes import named_endpoint as named_endpoint
+from batchrun.records.outcomes import numbered_endpoint as numbered_endpoint
+from batchrun.records.outcomes import place_number as place_number
+from batchrun.records.outcomes import unnumbered_endpoint as unnumbered_endpoint
 from batchrun.records.prompts import PATHS as PATHS
 from batchrun.records.prompts import Attachment as Attachment
 from batchrun.records.prompts import BadRow as BadRow

@@ -1,5 +1,6 @@
 """From a reply to an outcome."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -94,9 +95,29 @@ BY_BATCH = " (batch)"
 """What follows the name of an endpoint, which may be empty, where the answer came in a batch: it has its own price."""
 
 
+_NUMBER = re.compile(r" \[(\d+)\]\Z")
+"""What follows the name of an endpoint, before `BY_BATCH`, where it has stood for another place earlier in the run."""
+
+
 def named_endpoint(endpoint: str) -> str:
-    """Return the name of an endpoint, whether it answered in a batch or not."""
-    return endpoint.removesuffix(BY_BATCH)
+    """Return the name of an endpoint, whether it answered in a batch or not, and whatever the name stood for then."""
+    return _NUMBER.sub("", endpoint.removesuffix(BY_BATCH))
+
+
+def numbered_endpoint(name: str, number: int) -> str:
+    """Return the name of an endpoint as its answers are stored; `number`, from 1, is that of what it stands for."""
+    return f"{name} [{number}]" if number > 1 else name
+
+
+def place_number(endpoint: str) -> int:
+    """Return the number of what the name of an endpoint stood for when it gave an answer."""
+    found = _NUMBER.search(endpoint.removesuffix(BY_BATCH))
+    return int(found[1]) if found else 1
+
+
+def unnumbered_endpoint(endpoint: str) -> str:
+    """Return the name of an endpoint without that number; `BY_BATCH` stays."""
+    return named_endpoint(endpoint) + (BY_BATCH if endpoint.endswith(BY_BATCH) else "")
 
 
 class AnswerSource(NamedTuple):

@@ -10,7 +10,7 @@ from batchrun.answers.chat import NOTHING, Completion
 from batchrun.answers.columns import AnswerColumns, column_names, without_clashes
 from batchrun.answers.data_columns import NO_TYPES, Types
 from batchrun.answers.envelope import parse_completion
-from batchrun.records import OutcomeColumns, named_endpoint
+from batchrun.records import OutcomeColumns, named_endpoint, unnumbered_endpoint
 from batchrun.results.merge import kept_types
 
 
@@ -214,6 +214,7 @@ def shown_endpoint(name: str, only_endpoint: str | None) -> str | None:
         name: as `Outcome.endpoint` has it.
         only_endpoint: stands where there is no name; None where it is not known, or nothing was sent.
     """
+    name = unnumbered_endpoint(name)
     return only_endpoint if not name else name if named_endpoint(name) else f"{only_endpoint or ''}{name}".strip()
 
 

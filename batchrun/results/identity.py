@@ -25,6 +25,7 @@ from batchrun.prompts.input.files import InputFile, fingerprint
 from batchrun.prompts.selection import choice_of, includes
 from batchrun.records import Parts
 from batchrun.results.endpoints import base_urls, earlier_endpoints, is_among, named_endpoints, with_named
+from batchrun.results.meanings import NO_MEANINGS, Meanings, meanings_of, stored_names, with_job
 from batchrun.results.prices import paid_until_now
 
 _ASKS: dict[str, tuple[str, ...]] = {
@@ -185,7 +186,7 @@ def note_requests(recorded: Facts, job: Job, origin: Origin, parts: Parts) -> No
     recorded.set_fact(facts.FOLDER, _current_folder())
 
 
-def note_start(recorded: Facts, job: Job, *, is_simulated: bool, has_answers: bool) -> None:
+def note_start(recorded: Facts, job: Job, *, is_simulated: bool, has_answers: bool) -> dict[str, str]:
     """Record who answers from now on. Call it when requests are about to be sent, not before.
 
     Args:
@@ -193,10 +194,16 @@ def note_start(recorded: Facts, job: Job, *, is_simulated: bool, has_answers: bo
         job: that is run.
         is_simulated: whether the simulator answers.
         has_answers: whether earlier executions sent anything.
+
+    Returns:
+        By name of an endpoint the name that its answers are to be stored under, where it is another one.
     """
+    meanings: Meanings = NO_MEANINGS
     recorded.set_fact(facts.IDENTITY, recorded.fact(facts.IDENTITY) or uuid4().hex)
     recorded.set_fact(facts.SIMULATED, is_simulated)
     if not is_simulated:
+        meanings = with_job(meanings_of(recorded) if has_answers else NO_MEANINGS, job)
+        recorded.set_fact(facts.MEANT, meanings)
         recorded.set_fact(facts.NAMED, with_named(named_endpoints(recorded) if has_answers else {}, job))
         earlier = earlier_endpoints(recorded) if has_answers else []
         noted = recorded.fact(facts.UNNAMED)  # an older version noted none
@@ -204,6 +211,7 @@ def note_start(recorded: Facts, job: Job, *, is_simulated: bool, has_answers: bo
         now = base_urls(job)
         recorded.set_fact(facts.UNNAMED, unnamed if job.has_several_endpoints else _with_last(unnamed, now))
         recorded.set_fact(facts.ENDPOINTS, _with_last(earlier, now))
+    return stored_names(meanings, job)
 
 
 def _with_last(earlier: Sequence[str], now: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from batchrun.job.endpoint import BATCH, REQUESTS
 from batchrun.job.sections import Job
 from batchrun.job.serialization import UnknownSettingError, job_from_dict
 from batchrun.records import BY_BATCH, Parts, named_endpoint
+from batchrun.results.meanings import NO_MEANINGS, Meanings, is_now, meanings_of
 
 PriceOf = Callable[[str, str], PriceLike | None]
 """Returns the price of a model at an endpoint, both by their names in the job; None when it is not known."""
@@ -35,10 +36,12 @@ def prices_in(recorded: Known, job: Job | None) -> PriceOf:
     """
     before = recorded_job(recorded)
     paid = recorded.fact(facts.PRICES) or NOTHING_PAID
-    return prices_at(job, None if before == job else before, paid)
+    return prices_at(job, None if before == job else before, paid, meanings_of(recorded))
 
 
-def prices_at(job: Job | None, before: Job | None = None, paid: Paid = NOTHING_PAID) -> PriceOf:
+def prices_at(
+    job: Job | None, before: Job | None = None, paid: Paid = NOTHING_PAID, meanings: Meanings = NO_MEANINGS
+) -> PriceOf:
     """Return the prices of a job, and of what was answered before it was the job.
 
     What was answered while an endpoint had no name yet, and nobody noted its price, costs what all endpoints of the
@@ -48,18 +51,16 @@ def prices_at(job: Job | None, before: Job | None = None, paid: Paid = NOTHING_P
         job: None where it is lost.
         before: that was run before this one, and whose prices are not in `paid` yet.
         paid: what was noted of prices until then.
+        meanings: what the names of endpoints stand for.
     """
     known: dict[tuple[str, str], PriceLike | None] = {}
 
     def price(endpoint: str, model: str) -> PriceLike | None:
         if (endpoint, model) not in known:
-            known[endpoint, model] = (
-                _charged(job, endpoint, model)
-                if job is not None and _is_asked(job, endpoint, model)
-                else _charged(job, endpoint, model)
-                or _paid(before, paid, endpoint, model)
-                or _guess(job, endpoint, model)
-            )
+            found = _charged(job, meanings, endpoint, model)
+            if job is None or not _is_asked(job, meanings, endpoint, model):
+                found = found or _paid(before, paid, meanings, endpoint, model) or _guess(job, endpoint, model)
+            known[endpoint, model] = found
         return known[endpoint, model]
 
     return price
@@ -73,9 +74,10 @@ def paid_until_now(recorded: Known, parts: Parts) -> dict[str, dict[str, dict[st
         parts: the totals.
     """
     before, noted = recorded_job(recorded), recorded.fact(facts.PRICES) or NOTHING_PAID
+    meanings = meanings_of(recorded)
     paid = {endpoint: {model: dict(entry) for model, entry in entries.items()} for endpoint, entries in noted.items()}
     for source in parts:
-        price = _paid(before, noted, source.endpoint, source.answering_model)
+        price = _paid(before, noted, meanings, source.endpoint, source.answering_model)
         if source.model and (entry := price_entry(price)) is not None:
             paid.setdefault(source.endpoint, {})[source.answering_model] = entry
     return paid
@@ -98,7 +100,9 @@ def has_price(job: Job, model: str) -> bool:
     return all(price(endpoint, model) is not None for endpoint in job.serving(model))
 
 
-def price_entries(job: Job, models: Iterable[str], parts: Parts, prices: PriceOf) -> list[dict[str, Any]]:
+def price_entries(
+    job: Job, models: Iterable[str], parts: Parts, prices: PriceOf, meanings: Meanings = NO_MEANINGS
+) -> list[dict[str, Any]]:
     """Return the prices that are known as entries of run.json; with the endpoint where there are several.
 
     Args:
@@ -106,45 +110,49 @@ def price_entries(job: Job, models: Iterable[str], parts: Parts, prices: PriceOf
         models: whose prices at its endpoints are shown.
         parts: the totals: the prices of endpoints that it no longer has are shown too, where these have answered.
         prices: of each model at each endpoint.
+        meanings: what the names of endpoints stand for.
     """
+    now = prices_at(job)
     ways = {name: BY_BATCH if endpoint.via == BATCH else "" for name, endpoint in job.endpoints.items()}
     places = [(model, name, name + ways[name]) for model in models for name in job.serving(model)]
     gone = [
         (source.answering_model, named_endpoint(source.endpoint), source.endpoint)
         for source, totals in parts.items()
-        if totals.attempts and named_endpoint(source.endpoint) not in job.endpoints
+        if totals.attempts and not is_now(meanings, source.endpoint, job)
     ]
+    known = [*((*each, now) for each in places), *((*each, prices) for each in dict.fromkeys(gone))]
     return [
         {"model": model, **({"endpoint": name} if name else {}), **entry}
-        for model, name, endpoint in dict.fromkeys([*places, *gone])
-        if (entry := price_entry(prices(endpoint, model))) is not None
+        for model, name, endpoint, price in known
+        if (entry := price_entry(price(endpoint, model))) is not None
     ]
 
 
-def _charged(job: Job | None, endpoint: str, model: str) -> PriceLike | None:
+def _charged(job: Job | None, meanings: Meanings, endpoint: str, model: str) -> PriceLike | None:
     """Return what an endpoint of a job asks; None where the job does not have it, or no price is known."""
     name, via = named_endpoint(endpoint), BATCH if endpoint.endswith(BY_BATCH) else REQUESTS
-    if job is None or name not in job.endpoints:
+    if job is None or not is_now(meanings, endpoint, job):
         return None
     return price_of(job.endpoints[name].sent_via(via), model, job.prices)
 
 
-def _paid(before: Job | None, paid: Paid, endpoint: str, model: str) -> PriceLike | None:
+def _paid(before: Job | None, paid: Paid, meanings: Meanings, endpoint: str, model: str) -> PriceLike | None:
     """Return what an endpoint was paid by the job before, or by those before that."""
-    if (price := _charged(before, endpoint, model)) is not None:
+    if (price := _charged(before, meanings, endpoint, model)) is not None:
         return price
     entry = paid.get(endpoint, {}).get(model)
     return None if entry is None else StatedPrice.of_entry(entry)
 
 
-def _is_asked(job: Job, endpoint: str, model: str) -> bool:
+def _is_asked(job: Job, meanings: Meanings, endpoint: str, model: str) -> bool:
     """Return whether a job asks a model of an endpoint: then a price that it no longer states is not known."""
-    return model in job.asked_models and named_endpoint(endpoint) in job.serving(model)
+    is_served = model in job.asked_models and named_endpoint(endpoint) in job.serving(model)
+    return is_served and is_now(meanings, endpoint, job)
 
 
 def _guess(job: Job | None, endpoint: str, model: str) -> PriceLike | None:
     if job is None or named_endpoint(endpoint) in job.endpoints:
         return None
     way = BY_BATCH if endpoint.endswith(BY_BATCH) else ""
-    prices = [_charged(job, name + way, model) for name in job.serving(model)]
+    prices = [_charged(job, NO_MEANINGS, name + way, model) for name in job.serving(model)]
     return prices[0] if prices and all(price == prices[0] for price in prices) else job.prices.get(model)

@@ -8,6 +8,7 @@ from batchrun.checkpoint.history import ExecutionTimes
 from batchrun.checkpoint.reader import Failures
 from batchrun.endpoint.pool.budget import Amount
 from batchrun.records import BatchFigures, EndpointFigures, RowCount, WorkerFigures
+from batchrun.results.meanings import NO_MEANINGS, Meanings
 from batchrun.results.prices import NOTHING_PAID, Paid
 
 
@@ -59,6 +60,8 @@ class Recorded(NamedTuple):
     """The last limit of each endpoint of several, by its name."""
     paid: Paid = NOTHING_PAID
     """The prices of what was answered before the job was as it is now."""
+    meanings: Meanings = NO_MEANINGS
+    """What the names of endpoints stand for."""
     set_aside: Amount = Amount()
     """The most that these have cost, together with answers that stated no tokens."""
 

@@ -16,6 +16,7 @@ from batchrun.prompts.count import output_rows, rows_left
 from batchrun.records import ENDED, EndpointFigures, Figures, ModelTotals, RowCount, WorkerFigures, summed
 from batchrun.results.batches import batch_figures, held, open_batches
 from batchrun.results.executions import pause_entries, pause_reason
+from batchrun.results.meanings import meanings_of
 from batchrun.results.prices import NOTHING_PAID, prices_in
 from batchrun.results.recorded import Findings, Recorded, Status
 from batchrun.results.run_directory import CHECKPOINT, RESULTS, SUMMARY, stored_job
@@ -124,6 +125,7 @@ def recorded_in(checkpoint: Checkpoint, *, is_running: bool) -> Recorded:
         put_back=checkpoint.fact(facts.PUT_BACK) or 0,
         limits=checkpoint.last_limits(),
         paid=checkpoint.fact(facts.PRICES) or NOTHING_PAID,
+        meanings=meanings_of(checkpoint),
     )
 
 

@@ -15,6 +15,7 @@ from batchrun.records import Parts, summed
 from batchrun.results.batches import batches_entry
 from batchrun.results.endpoint_entries import endpoint_entries
 from batchrun.results.executions import execution_entries, pause_text, utc_text
+from batchrun.results.meanings import Meanings
 from batchrun.results.prices import PriceOf, has_price, price_entries, prices_at
 from batchrun.results.recorded import NO_FINDINGS, NOTHING_RECORDED, Findings, Recorded, Status
 from batchrun.results.run_directory import RESULTS, USAGE
@@ -206,7 +207,7 @@ def summarize(
         simulated: whether the simulator made the answers up.
         recorded: what else the checkpoint has noted.
     """
-    prices = prices_at(job, paid=recorded.paid)
+    prices = prices_at(job, paid=recorded.paid, meanings=recorded.meanings)
     sums = summed(parts.values())
     return Summary(
         **dataclasses.asdict(status),
@@ -221,7 +222,7 @@ def summarize(
         prompt_tokens=sums.usage.prompt_tokens,
         completion_tokens=sums.usage.completion_tokens,
         total_tokens=sums.usage.total_tokens,
-        **_costs(job, parts, prices, may_owe=status.state == "running" or recorded.unrecorded > 0),
+        **_costs(job, parts, prices, recorded.meanings, may_owe=status.state == "running" or recorded.unrecorded > 0),
         **findings.entries,
         simulated=simulated,
         set_aside_usd=max(0.0, round(recorded.set_aside.usd, 9)),  # sums of money leave a rest below nothing
@@ -249,13 +250,14 @@ def _engine(job: Job, recorded: Recorded) -> dict[str, Any] | None:
     }
 
 
-def _costs(job: Job, parts: Parts, prices: PriceOf, *, may_owe: bool) -> dict[str, Any]:
+def _costs(job: Job, parts: Parts, prices: PriceOf, meanings: Meanings, *, may_owe: bool) -> dict[str, Any]:
     """Return the totals by model, the cost of the run, and the prices.
 
     Args:
         job: has the prices.
         parts: the totals, by source.
         prices: of each model at each endpoint.
+        meanings: what the names of endpoints stand for.
         may_owe: whether requests may have been sent that are not recorded: without a price they may have cost anything.
     """
     models = model_rows({source: sums for source, sums in parts.items() if source.model}, prices)
@@ -270,7 +272,7 @@ def _costs(job: Job, parts: Parts, prices: PriceOf, *, may_owe: bool) -> dict[st
     if may_owe and unpriced:
         models = [{**each, "cost_usd": None} if each["model"] in unpriced else each for each in models]
         cost_usd = cost_of(models) if any(each["attempts"] for each in models) else None
-    return {"models": models, "cost_usd": cost_usd, "prices": price_entries(job, priced, parts, prices)}
+    return {"models": models, "cost_usd": cost_usd, "prices": price_entries(job, priced, parts, prices, meanings)}
 
 
 def _times(recorded: Recorded, prices: PriceOf, settled: int) -> dict[str, Any]:

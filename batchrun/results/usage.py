@@ -1,6 +1,6 @@
 """The totals of a run: by model for run.json; by model and endpoint for usage.parquet and the footer of the results."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchrun.job.catalogue import cost_usd
-from batchrun.records import AnswerSource, ModelTotals, Parts, Usage, summed
+from batchrun.records import AnswerSource, ModelTotals, Parts, Usage, summed, unnumbered_endpoint
 from batchrun.results.columns import ANSWERED_BY, ENDPOINT, Column, shown_endpoint
 from batchrun.results.prices import PriceOf
 
@@ -57,11 +57,11 @@ def usage_rows(parts: Parts, prices: PriceOf, only_endpoint: str | None = None) 
     """
     return [
         {
-            **_row(source.model, totals, _cost_usd(source, totals, prices)),
-            ENDPOINT.name: shown_endpoint(source.endpoint, only_endpoint if totals.attempts else None),
-            ANSWERED_BY.name: source.answered_by or None,
+            **_row(shown.model, totals, usd),
+            ENDPOINT.name: shown_endpoint(shown.endpoint, only_endpoint if totals.attempts else None),
+            ANSWERED_BY.name: shown.answered_by or None,
         }
-        for source, totals in _without_runs(parts).items()
+        for shown, totals, usd in _shown(parts, prices)
     ]
 
 
@@ -117,6 +117,20 @@ def write_usage(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write usage.parquet, of what `usage_rows` returns."""
     schema = pa.schema([(column.name, column.type) for column in USAGE_COLUMNS])
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+
+
+def _shown(parts: Parts, prices: PriceOf) -> Iterator[tuple[AnswerSource, ModelTotals, float | None]]:
+    """Yield what is shown as one part: its source, its totals and what they cost.
+
+    A name may have stood for several endpoints, each with its price.
+    """
+    together: dict[AnswerSource, dict[AnswerSource, ModelTotals]] = {}
+    for source, totals in _without_runs(parts).items():
+        shown = source._replace(endpoint=unnumbered_endpoint(source.endpoint))
+        together.setdefault(shown, {})[source] = totals
+    for shown, its in together.items():
+        usd = cost_of_parts(its, prices) if len(its) > 1 else _cost_usd(*next(iter(its.items())), prices)
+        yield shown, summed(its.values()), usd
 
 
 def _without_runs(parts: Parts) -> dict[AnswerSource, ModelTotals]:

@@ -427,11 +427,11 @@ def priced(server: Server, usd: int) -> str:
     return at(server, f'prices = {{"{MODEL}" = {{input_usd_per_mtok = {usd}, output_usd_per_mtok = {usd}}}}}')
 
 
-@pytest.mark.parametrize("then", ["replaced", "renamed"])
+@pytest.mark.parametrize("then", ["replaced", "renamed", "another_server"])
 def test_a_cap_holds_and_costs_stay_true_when_the_endpoints_of_a_run_change(
     server: Serve, batchrun: Any, then: str
 ) -> None:
-    """What a dear endpoint was paid stays paid when the job names another one."""
+    """What a dear endpoint was paid stays paid when the job names another one, or another server by its name."""
     dear, cheap = server(), server()
     write_prompts(*map(str, range(400)))
     length = f'name = "{MODEL}"\nmax_tokens = 20'
@@ -442,6 +442,7 @@ def test_a_cap_holds_and_costs_stay_true_when_the_endpoints_of_a_run_change(
     cap = 1.5 * before
     endpoints = {
         "replaced": {"cheap": priced(cheap, 10)},
+        "another_server": {"dear": priced(cheap, 10)},
         "renamed": {"costly": priced(dear, 100), "cheap": priced(cheap, 10)},
     }[then]
     done = batchrun("run", write_job(endpoints, length), "--max-cost", cap, "--yes")
@@ -452,3 +453,22 @@ def test_a_cap_holds_and_costs_stay_true_when_the_endpoints_of_a_run_change(
     assert sum(pq.read_table("out/usage.parquet")["cost_usd"].to_pylist()) == pytest.approx(paid)
     assert sum(column("cost_usd")) == pytest.approx(paid)
     assert f"cost      {paid:.4f} USD" in batchrun("status", "out").stdout
+
+
+def test_answers_of_a_name_that_has_had_two_urls_are_reused_at_the_url_that_gave_them(
+    server: Serve, batchrun: Any
+) -> None:
+    """The two stay apart; usage shows the name once, with all that was paid."""
+    east, west = server(), server()
+    write_prompts(*map(str, range(20)))
+    assert batchrun("run", write_job({"a": priced(east, 100)}), "--limit", 8).code == 0
+    assert batchrun("run", write_job({"a": priced(west, 10)}), "--yes").code == 0
+    assert (east.book("answered"), west.book("answered")) == (8, 12)
+    usage = pq.read_table("out/usage.parquet").to_pylist()
+    assert [(each["endpoint"], each["completed"]) for each in usage] == [("a", 20)]
+    assert usage[0]["cost_usd"] == pytest.approx((east.tokens * 100 + west.tokens * 10) / 1e6)
+    assert column("endpoint") == ["a"] * 20
+    for other, count in ((east, 8), (west, 12)):
+        reusing = batchrun("run", write_job({"b": at(other)}), "-o", f"with_{count}", "--reuse", "out")
+        assert f"{count} answers reused from out" in reusing.stderr
+    assert (east.book("answered"), west.book("answered")) == (8 + 12, 12 + 8)

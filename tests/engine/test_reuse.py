@@ -85,10 +85,12 @@ def executed(*jobs: Job) -> Recorded:
     [
         ({"e": EAST, "w": WEST}, {"east": EAST, "w": WEST}, AnswerSource("m", "e"), TWO, "e"),
         ({"e": EAST, "w": WEST}, {"east": EAST, "w": WEST}, AnswerSource("m", "east"), TWO, "e"),
-        ({"e": EAST, "w": WEST}, {"e": WEST, "w": EAST}, AnswerSource("m", "e"), TWO, None),  # of one or the other
+        ({"e": EAST, "w": WEST}, {"e": WEST, "w": EAST}, AnswerSource("m", "e"), TWO, "e"),
+        ({"e": EAST, "w": WEST}, {"e": WEST, "w": EAST}, AnswerSource("m", "e [2]"), TWO, "w"),
         ({"e": EAST, "w": WEST}, {"w": WEST}, AnswerSource("m", "e"), ONE, ""),  # it is no longer in the job
         ({"": EAST}, {"e": EAST, "w": WEST}, AnswerSource("m"), ONE, ""),
-        ({"": EAST}, {"": WEST}, AnswerSource("m"), ONE, None),
+        ({"": EAST}, {"": WEST}, AnswerSource("m"), ONE, ""),
+        ({"": EAST}, {"": WEST}, AnswerSource("m", " [2]"), ONE, None),
     ],
 )
 def test_an_answer_counts_whatever_its_endpoint_was_called_since(
