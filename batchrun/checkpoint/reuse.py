@@ -67,6 +67,8 @@ class Found(NamedTuple):
     """Name of the endpoint in this job that the answer counts for."""
     http_status: int | None
     body: bytes
+    answered_by: str = ""
+    """The fallback that gave it; empty where the model itself did."""
 
 
 class Requests:
@@ -154,6 +156,7 @@ class RunAnswers(Checkpoint):
         with translated(self.path):
             endpoints = self._endpoints(endpoint_of)
             contents = Contents(self._connection, self.path)
+            answered_by = {each.number: each.source.answered_by for each in read_sources(self._connection)}
             for pairs in requests.pairs():
                 numbers = orjson.dumps([number for *_, number in pairs]).decode()
                 found = self._connection.execute(_READ, (numbers,)).fetchall()
@@ -164,7 +167,8 @@ class RunAnswers(Checkpoint):
                 for place, key, label, number in pairs:
                     source, status, body = answers[number]
                     endpoint = endpoints(unpack(number)[1], source) or ""
-                    listed.append(Found(*unpack(place), key, label, endpoint, status, body))
+                    fallback = answered_by.get(source or 0, "")
+                    listed.append(Found(*unpack(place), key, label, endpoint, status, body, fallback))
                 yield listed
 
     def _endpoints(self, endpoint_of: Callable[[AnswerSource], str | None]) -> Callable[[int, int | None], str | None]:

@@ -198,20 +198,21 @@ def _endpoints_of(other: Known, job: Job, *, simulated: bool) -> EndpointOf:
     named, meanings = named_endpoints(other), meanings_of(other)
 
     def endpoint_of(source: AnswerSource) -> str | None:
-        ours = job.serving(source.model)
+        if source.answered_by and job.fallbacks.get(source.model) != source.answered_by:
+            return None  # another model, which this job would not ask
+        model = source.answering_model
+        ours = job.serving(model)
         if simulated:
             return next(iter(ours), None)
-        if source.answered_by:
-            return None  # another model
         place = place_of(meanings, source.endpoint)
         theirs = (
-            had(named, named_endpoint(source.endpoint), source.model)
+            had(named, named_endpoint(source.endpoint), model)
             if place is None
-            else [(place[0], place[1].get(source.model, source.model))]
+            else [(place[0], place[1].get(model, model))]
         )
         for name, here in ours.items():
             url = job.endpoints[name].base_url
-            if theirs and all(model == here and is_same_endpoint(its, url) for its, model in theirs):
+            if theirs and all(there == here and is_same_endpoint(its, url) for its, there in theirs):
                 return name
         return None
 
@@ -246,6 +247,7 @@ def _outcome(found: Found, model: str) -> Outcome:
         _NO_TOKENS,
         0,
         found.endpoint,
+        found.answered_by,
     )
 
 

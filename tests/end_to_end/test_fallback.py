@@ -130,3 +130,22 @@ def test_an_invalid_answer_is_asked_of_the_fallback_after_its_repairs(run: Any, 
     assert [row["attempts"] for row in found] == [3, 1]
     billed = endpoint.stats.totals()["billed_tokens"]
     assert done.json["total_tokens"] == sum(billed.values())
+
+
+@pytest.mark.usefixtures("rows")
+def test_an_answer_of_the_fallback_is_reused_where_the_fallback_is_the_same(
+    run: Any, batchrun: Any, endpoint: Any
+) -> None:
+    """A job without it would not get this answer."""
+    run(job(), model=None)
+    reusing = ("--base-url", endpoint.base_url, "--reuse", "out", "--json")
+    done = batchrun("run", job(), "-o", "same", *reusing)
+    assert done.json["reused"] == [{"run": "out", "rows": 4}]
+    assert done.json["fallbacks"] == [{"model": SMALL, "answered_by": LARGE, "rows": 2}]
+    found = pq.read_table("same/results.parquet").to_pylist()
+    assert [(row["attempts"], row["answered_by"], row["cost_usd"]) for row in found[:4]] == [
+        (0, None, 0),
+        (0, LARGE, 0),
+    ] * 2
+    done = batchrun("run", job(fallback=""), "-o", "without", *reusing)
+    assert done.json["reused"] == [{"run": "out", "rows": 2}]
