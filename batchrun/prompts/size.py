@@ -36,7 +36,7 @@ _FILE_TOKENS_ELSEWHERE = 5_000
 
 
 def worst_usage(model: str, body: bytes, kind: RequestKind = "chat") -> Usage:
-    """Return the most tokens that an attempt can use: one for every byte of the body, and the longest answer.
+    """Return the most tokens that an attempt can use: one for every byte of the body, the template, the longest answer.
 
     An image counts as an image, not as the text that carries it. Other files count as text, but a prompt with one
     has no more tokens than the model's context window.
