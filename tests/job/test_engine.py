@@ -85,5 +85,5 @@ def test_an_address_without_a_cluster_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r'job.toml: engine.address = "10.0.0.1:6379"; needs kind = "ray"'):
         loaded(tmp_path, "local", {})
     flags: Overrides = {("engine", "kind"): ("--engine", "local"), ("engine", "workers"): ("--workers", 2)}
-    with pytest.raises(JobError, match=r'--workers = 2; needs kind = "ray"'):
+    with pytest.raises(JobError, match=r'--workers = 2; needs kind = "ray" \(--engine ray\)'):
         loaded(tmp_path, "ray", flags)

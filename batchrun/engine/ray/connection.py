@@ -61,7 +61,11 @@ class Connection:
             return ""
         free, all_of = (each.get("CPU", 0) for each in (self._ray.available_resources(), self._ray.cluster_resources()))
         needed = "1 processor" if cpus == 1 else f"{cpus:g} processors"
-        return f"each needs {needed}, and {free:g} of the {all_of:g} of the cluster are free"
+        are = "is" if free == 1 else "are"
+        return (
+            f"each needs {needed}, and {free:g} of the {all_of:g} of the cluster {are} free, not counting those of "
+            "workers that Ray is starting"
+        )
 
     @property
     def is_local(self) -> bool:

@@ -40,7 +40,7 @@ def check_head(origin: str, address: str, host: str, port: int) -> None:
             reply = None if uses_tls() else _reply(opened)
     except OSError as problem:
         reason = f"no reply within {_REACH_S:g} s" if isinstance(problem, TimeoutError) else problem.strerror
-        cure = "start one there, ray start --head, or correct the address"
+        cure = f"start one there with ray start --head --port {port}, or correct the address"
         raise JobError(f"{origin}: no Ray cluster at {address} ({reason or problem}); {cure}") from None
     if reply is not None and (len(reply) < _FRAME_BYTES or reply[3] != _SETTINGS):
         raise JobError(

@@ -55,6 +55,20 @@ def test_a_worker_that_needs_no_processor_is_on_every_node() -> None:
     assert team(cluster(HEAD, NODE), cpus_per_worker=0).workers == 2
 
 
+@pytest.mark.parametrize(
+    ("cpus", "free", "text"),
+    [
+        (1, {"CPU": 1.0}, "each needs 1 processor, and 1 of the 4 of the cluster is free, not counting"),
+        (2, {}, "each needs 2 processors, and 0 of the 4 of the cluster are free, not counting"),
+        (0, {}, ""),
+    ],
+)
+def test_the_room_is_what_is_free_next_to_workers_that_are_starting(cpus: float, free: Any, text: str) -> None:
+    """Ray counts a processor as taken as soon as it starts a worker's process, which may take long."""
+    ray = SimpleNamespace(available_resources=lambda: free, cluster_resources=lambda: {"CPU": 4.0})
+    assert Connection(ray).room(cpus) == (f"{text} those of workers that Ray is starting" if text else "")
+
+
 def test_the_job_may_say_how_many_workers_there_are() -> None:
     """Several on a node, for example."""
     assert team(cluster(NODE), workers=8).workers == 8
@@ -157,7 +171,8 @@ def refusal(address: str | None) -> str:
 
 def test_an_address_where_nothing_listens_is_refused_before_ray_tries_it(ray: Ray, closed: str) -> None:
     """Ray would try for minutes."""
-    cure = "start one there, ray start --head, or correct the address"
+    port = closed.rpartition(":")[2]
+    cure = f"start one there with ray start --head --port {port}, or correct the address"
     assert refusal(closed) == f"engine.address: no Ray cluster at {closed} (Connection refused); {cure}"
     assert ray.joined == []
 
