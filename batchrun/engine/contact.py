@@ -140,12 +140,15 @@ class Contact:
         return self._pause_text(event) if is_heard else self._unheard_text(event)
 
     def _narrowed_text(self, event: Narrowed) -> str:
-        asked, why = f"{event.asked:,} samples in one request (n)", f" ({event.message.rstrip('.')})"
+        why = f" ({event.message.rstrip('.')})"
+        asked = f"{event.asked:,} {'rows in one request' if event.are_rows else 'samples in one request (n)'}"
         what = f"{asked} are refused{self._whose(event)}{why}"
         if not event.message:
             what = f"of {asked}, {event.most:,} came back{self._whose(event)}"
         if event.most > 1:
             return f"{what}; from now on a request asks for {event.most:,} at most"
+        if event.are_rows:
+            return f"{what}; from now on each is a request of its own"
         return f"{what}; from now on each is a request of its own, and its prompt is paid for again"
 
     def _pause_text(self, event: Paused) -> str:

@@ -65,11 +65,11 @@ class Loosened(NamedTuple):
 
 
 class Narrowed(NamedTuple):
-    """A model gives one request fewer samples than it asks for: it is asked for no more from now on."""
+    """A model takes fewer rows or samples in one request than it was asked for: it is asked for no more from now on."""
 
     model: str
     asked: int
-    """How many samples the request asked for."""
+    """How many rows or samples the request asked for."""
     most: int
     """How many a request asks for from now on."""
     message: str
@@ -78,6 +78,8 @@ class Narrowed(NamedTuple):
     """Name of the endpoint; empty where the job has one."""
     node: str = ""
     """The node whose own endpoint it is, where several nodes of a cluster have their own."""
+    are_rows: bool = False
+    """Whether these are rows; otherwise the samples of a row."""
 
 
 class Closed(NamedTuple):

@@ -123,6 +123,16 @@ EVENTS: list[tuple[Any, bool, str]] = [
         True,
         "8 samples in one request (n) are refused (at most 4); from now on a request asks for 4 at most",
     ),
+    (
+        Narrowed("m", 64, 16, "at most 16.", are_rows=True),
+        True,
+        "64 rows in one request are refused (at most 16); from now on a request asks for 16 at most",
+    ),
+    (
+        Narrowed("m", 2, 1, "one text", are_rows=True),
+        True,
+        "2 rows in one request are refused (one text); from now on each is a request of its own",
+    ),
     (Loosened("m", "no strict."), True, "strict is refused (no strict); the schema is sent without it"),
 ]
 

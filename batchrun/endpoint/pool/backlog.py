@@ -1,6 +1,7 @@
 """The requests that wait to be sent again, by the time at which they are. Pure."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
@@ -8,6 +9,16 @@ from math import inf
 from batchrun.endpoint.pool.budget import Reserve
 from batchrun.endpoint.pool.verdicts import ATTEMPT, Verdict
 from batchrun.records import Fault, Outcome, Reply, Request
+
+
+@dataclass(slots=True)
+class Halved:
+    """A bundle that has failed at an endpoint, and the sizes of those of its halves that were answered whole there."""
+
+    endpoint: str
+    size: int
+    message: str
+    answered: list[int] = field(default_factory=list)
 
 
 class Work:
@@ -42,6 +53,7 @@ class Work:
     reserve: Reserve | None = None  # set aside in the budget
     failure: tuple[Reply | Fault, Verdict] | None = None  # the last
     refused_n: tuple[int, str] | None = None  # samples that a bundle it was in asked for, and why that failed
+    half_of: Halved | None = None  # the bundle in the place of which it is sent
     first: Outcome | None = None  # its failure at the model that was asked first; this one is the fallback
 
     def __init__(self, request: Request, max_attempts: int, *, is_canary: bool = False) -> None:

@@ -13,9 +13,9 @@ from batchrun.answers.kinds.shape import input_usage
 from batchrun.answers.parts import Part, parts_of, split_usage
 from batchrun.answers.shared_vectors import shared_answer
 from batchrun.endpoint.pool.backlog import Work
+from batchrun.endpoint.pool.bundle_limit import BundleLimit
 from batchrun.endpoint.pool.replies import judge
 from batchrun.endpoint.pool.rules import Listeners
-from batchrun.endpoint.pool.sample_limit import SampleLimit
 from batchrun.endpoint.pool.verdicts import ATTEMPT, EFFECTS, NO_REASON, ForRow, Verdict
 from batchrun.records import Attempted, Fault, Outcome, Reply, Request, Spent
 
@@ -78,8 +78,8 @@ class Bundles:
     ) -> None:
         self._join, self._endpoint = join, endpoint
         self._on_outcome, self._on_event = listeners.on_outcome, listeners.on_event
-        self.samples = SampleLimit(listeners.on_event, endpoint)
-        """How many samples a request may ask for."""
+        self.limit = BundleLimit(listeners.on_event, endpoint)
+        """How many rows or samples a request may ask for."""
 
     def take_apart(self, work: Work, result: Reply | Fault, verdict: Verdict) -> tuple[list[Settled], list[Work]]:
         """Return the requests of an answered bundle: those with their own reply, and those to be sent again alone."""
@@ -90,7 +90,7 @@ class Bundles:
         works = [_alone(work, each) for each in request.members]
         ended: dict[int, Settled] = {}
         parts = _parts(request, verdict)
-        self.samples.answered(work, len(parts))
+        self.limit.answered(work, len(parts))
         for part in parts:
             reply, its = _judged(request, part, result)
             if its.kind is None or EFFECTS[its.kind].row is ForRow.FAILED:
@@ -110,6 +110,7 @@ class Bundles:
             return False
         assert isinstance(result, Reply)
         members = work.request.members
+        self.limit.answered(work, len(members))
         self._part(work, len(members))
         work.is_settled = True
         shared = (result.status, work.attempts, result.latency_s, int(unix_s * 1000), None)
@@ -126,8 +127,9 @@ class Bundles:
 
         A half that still has several requests has one attempt left: it is halved when it fails too.
         """
-        self.samples.failed(work, verdict)
+        self.limit.failed(work, verdict)
         halves = self.part(work)
+        self.limit.halved(work, halves, verdict.message)
         for half in halves:
             if half.request.members:
                 half.spent = max(0, half.allowed - ATTEMPT)
@@ -143,13 +145,13 @@ class Bundles:
         return halves
 
     def cut(self, work: Work) -> Work | None:
-        """Take out of a bundle the samples that its model would not give; return them, None where there are none."""
-        most, members = self.samples.most(work.request), work.request.members
+        """Take out of a bundle what its model does not take in one; return that, None where there is nothing."""
+        most, members = self.limit.most(work.request), work.request.members
         if most is None or most >= len(members) or self._join is None:
             return None
         rest = _alone(work, self._join(members[most:]))
         work.request = self._join(members[:most])
-        work.first_body = work.request.body
+        work.first_body, work.half_of = work.request.body, None
         self._part(work, 2)
         return rest
 

@@ -80,7 +80,7 @@ class Evidence:
     def note(self, lane: Lane, work: Work, effect: Effect, now_s: float, *, was_probe: bool) -> None:
         """Note a failure that is not a refusal."""
         if self._admission.bundles is not None:
-            self._admission.bundles.samples.broke(work)
+            self._admission.bundles.limit.broke(work)
         self._tell_health(lane, work, effect, now_s, was_probe=was_probe)
         self._tell_limit(lane, work, effect, now_s)
 

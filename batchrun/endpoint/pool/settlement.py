@@ -152,8 +152,8 @@ class Settlement:
         lane.brownout.noted(work.attempts - work.throttled, works=True)
         if self._rates is not None:
             self._rates.learn(work.request, verdict.usage.total_tokens)
-        if self._bundles.samples.has_failed and not work.request.members:
-            self._bundles.samples.answered(work, 1)
+        if self._bundles.limit.has_failed and not work.request.members:
+            self._bundles.limit.answered(work, 1)
         if work.is_canary:
             self._on_event(Spent(work.request.model, verdict.usage, self._endpoint))
         elif work.request.members:

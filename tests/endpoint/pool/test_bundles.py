@@ -1,9 +1,11 @@
 """Bundles in the pool, on the virtual clock: their requests settle each for itself, and a bad one fails alone."""
 
 import asyncio
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from struct import pack
 from typing import Any
 
 import orjson
@@ -56,6 +58,13 @@ def embedded(asked: dict[str, Any]) -> dict[str, Any]:
     data = [{"index": place, "embedding": [float(len(text))]} for place, text in enumerate(texts)]
     tokens = sum(len(text) // 4 + 1 for text in texts)
     return {"object": "list", "data": data[::-1], "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+
+
+def in_base64(answer: dict[str, Any]) -> dict[str, Any]:
+    data = [
+        each | {"embedding": b64encode(pack("<1f", *each["embedding"])).decode()} for each in reversed(answer["data"])
+    ]
+    return answer | {"data": data}
 
 
 def chatted(asked: dict[str, Any], *texts: str, count: int | None = None) -> dict[str, Any]:
@@ -140,6 +149,54 @@ def test_three_bad_rows_of_64_fail_alone(status: int) -> None:
     assert len(server.texts) == 61
     assert server.received <= 40
     assert attempts(run) == server.received
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize(("most", "learned"), [(32, 32), (20, 16), (16, 16), (1, 1)])
+@pytest.mark.parametrize("rows", [6_000, 12_000])
+def test_how_many_rows_a_request_may_have_is_found_out_once(status: int, most: int, learned: int, rows: int) -> None:
+    """However many rows there are, some of them bad: the bundles after that have as many."""
+
+    def few(number: int, asked: dict[str, Any]) -> Reply | None:
+        return refusal(status, "too many.") if len(_texts(asked)) > most else refuse_bad(number, asked)
+
+    server = Server(few)
+    run = send(server, texts(rows, bad=(3, 700)))
+    assert sorted(outcome.row for outcome in run.failed) == [3, 700]
+    assert sorted(outcome.row for outcome in run.outcomes) == [*range(rows)]
+    server.texts.pop("canary", None)
+    assert set(server.texts.values()) == {1}
+    narrowed = [event for event in run.events if isinstance(event, Narrowed)]
+    assert narrowed[-1] == Narrowed("m", 2 * learned, learned, "too many.", are_rows=True)
+    assert len(narrowed) <= 6
+    assert rows / learned <= server.received <= rows / learned + (150 if most > 1 else 2_000)
+    assert attempts(run) == server.received
+
+
+@pytest.mark.parametrize("is_base64", [False, True])
+def test_a_model_that_has_answered_64_rows_is_sent_as_many_whatever_fails(is_base64: bool) -> None:
+    """A bundle is refused by chance, and both of its halves are answered."""
+
+    def some(number: int, asked: dict[str, Any]) -> Reply | dict[str, Any] | None:
+        if number in (4, 5) and len(_texts(asked)) == 64:
+            return refusal(400, "bad luck")
+        return in_base64(embedded(asked)) if is_base64 else None
+
+    server = Server(some)
+    run = send(server, texts(1_280), limit=Limit(1))
+    assert len(run.outcomes) == 1_280
+    assert sum(outcome.reply is not None for outcome in run.outcomes) >= 1_000 * is_base64
+    assert not run.failed
+    assert not run.count(Narrowed)
+    assert sum(len(_texts(asked)) == 64 for asked in server.asked) == 20
+
+
+def test_bad_rows_in_every_bundle_do_not_make_bundles_smaller() -> None:
+    server = Server(refuse_bad)
+    run = send(server, texts(1_280, bad=tuple(range(5, 1_280, 64))))
+    assert len(run.failed) == 20
+    assert not run.count(Narrowed)
+    assert sum(len(_texts(asked)) == 64 for asked in server.asked) == 20
 
 
 def test_a_row_that_breaks_the_server_fails_alone() -> None:
