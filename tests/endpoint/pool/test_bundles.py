@@ -173,6 +173,25 @@ def test_how_many_rows_a_request_may_have_is_found_out_once(status: int, most: i
     assert attempts(run) == server.received
 
 
+def test_only_the_endpoint_that_takes_few_rows_is_sent_smaller_bundles() -> None:
+    """Also where halves of what it refused were answered by the other one."""
+    servers = {
+        "few": Server(lambda number, asked: refusal(422, "too many") if len(_texts(asked)) > 16 else None),
+        "many": Server(),
+    }
+    canary = lambda model, is_bare: embedding(-1, "canary")  # noqa: E731
+    routes = [route(each, name, join=joined, canary=canary) for name, each in servers.items()]
+    run = send_all(routes, texts(12_800))
+    assert sorted(outcome.row for outcome in run.outcomes) == [*range(12_800)]
+    assert not run.failed
+    assert {event.endpoint for event in run.events if isinstance(event, Narrowed)} == {"few"}
+    sizes = Counter(len(_texts(asked)) for asked in servers["many"].asked)
+    assert sizes[64] > 50
+    refused = sum(len(_texts(asked)) > 16 for asked in servers["few"].asked)
+    assert refused <= 60
+    assert attempts(run) == sum(each.received for each in servers.values())
+
+
 @pytest.mark.parametrize("is_base64", [False, True])
 def test_a_model_that_has_answered_64_rows_is_sent_as_many_whatever_fails(is_base64: bool) -> None:
     """A bundle is refused by chance, and both of its halves are answered."""
