@@ -94,7 +94,7 @@ def test_another_image_column_sends_the_rows_again(run: Any, bodies: list[dict[s
 
 def test_large_images_do_not_fill_the_memory(run: Any, endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are read shortly before they are sent, and released when they are answered."""
-    monkeypatch.setattr(supply, "_READY_BYTES", 4 << 20)
+    monkeypatch.setattr(supply, "READY_BYTES", 4 << 20)
     for number in range(120):
         Path(f"{number}.png").write_bytes(picture(str(number), size=1 << 20))
     write_rows("in.jsonl", *({"photo": f"{number}.png"} for number in range(120)))

@@ -12,7 +12,7 @@ from batchrun.records import Request
 _READY = 64
 """Fewest requests that should be ready to send; more when the limits are higher."""
 
-_READY_BYTES = 32 << 20
+READY_BYTES = 32 << 20
 _HELD_BYTES = 512 << 20
 """Bytes of request bodies that may be ready to be sent, and that may be in flight or wait for another attempt: a few
 hundred bodies with images would fill the memory. One request may always be sent."""
@@ -40,7 +40,7 @@ class _Served(NamedTuple):
     def is_starving(self, slots: int) -> bool:
         """Return whether too few requests are ready for so many slots."""
         fresh = len(self.queue)
-        return not fresh or (self.queue.size_bytes < _READY_BYTES and (fresh <= _READY or fresh <= slots))
+        return not fresh or (self.queue.size_bytes < READY_BYTES and (fresh <= _READY or fresh <= slots))
 
 
 class Supply:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
+from batchrun.endpoint.pool import supply
 from batchrun.endpoint.pool.rules import Listeners
 from batchrun.engine.cluster.endpoints import Endpoints
 from batchrun.engine.cluster.hiring import AGAIN_S, Hiring
@@ -39,8 +40,8 @@ _NUDGE_EVERY_S, _NUDGE_AFTER_S, _NUDGE_AGAIN_S = 0.025, 0.04, 0.1
 LEND_AFTER_S = 4.0
 """How long a worker may be silent until others have its slots: twice the time for which it sends without a word."""
 
-_READ_AHEAD, _READ_AHEAD_BYTES = 4, 64 << 20
-"""Rows that are read ahead, in times the limit, and 512 more; and their bytes: images would fill the memory."""
+_READ_AHEAD = 4
+"""Rows that are read ahead, in times the limit, and 512 more; of no more bytes than in one process."""
 
 
 class Driver(Overview):
@@ -109,7 +110,7 @@ class Driver(Overview):
     async def _feed(self, batches: AsyncIterator[Sequence[Leased]]) -> None:
         async for batch in batches:
             self.leases.extend(batch)
-            while self.leases.waiting > self._enough or self.leases.waiting_bytes > _READ_AHEAD_BYTES:
+            while self.leases.waiting > self._enough or self.leases.waiting_bytes > supply.READY_BYTES:
                 self._hungry.clear()
                 await self._hungry.wait()
         self.leases.is_fed = True
@@ -207,7 +208,7 @@ class Driver(Overview):
         if leases.is_fed:  # an even share of the last ones
             most = min(most, -(-leases.waiting // len(self.posts)))
         rows = leases.take(place, most, _MOST_BYTES, shunned)
-        if leases.waiting <= self._enough // 2 and leases.waiting_bytes <= _READ_AHEAD_BYTES // 2:
+        if leases.waiting <= self._enough // 2 and leases.waiting_bytes <= supply.READY_BYTES // 2:
             self._hungry.set()
         return rows
 

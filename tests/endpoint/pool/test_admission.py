@@ -195,7 +195,7 @@ def large(count: int, size_bytes: int) -> list[Request]:
 
 def test_large_requests_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few hundred requests with images would fill memory."""
-    monkeypatch.setattr(supply_module, "_READY_BYTES", 100)
+    monkeypatch.setattr(supply_module, "READY_BYTES", 100)
     made = admission(limit=50, fed=False)
     made.supply.extend(large(3, 30))
     assert made.supply.is_hungry

@@ -284,5 +284,5 @@ def test_rows_with_images_are_not_read_far_ahead() -> None:
     rows = [Request(row, "m", 0, b"", image, None) for row in range(500)]
     cluster.run(rows, meanwhile=look)
     assert rows_of(cluster) == list(range(500))
-    assert 30 << 20 < most < (64 << 20) + 100 * len(image)
+    assert 30 << 20 < most < (32 << 20) + 100 * len(image)
     assert cluster.driver.leases.waiting_bytes == 0
