@@ -164,7 +164,13 @@ def test_models_hides_the_key_too(batchrun: Any, tmp_path: Path) -> None:
         assert_nowhere(done, tmp_path)
 
 
-@pytest.mark.parametrize("place", ["send", "settle", "export"])
+_IN_WORKERS = pytest.mark.local_only("a function that a worker calls cannot be replaced: it is another process")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [pytest.param("send", marks=_IN_WORKERS), pytest.param("settle", marks=_IN_WORKERS), "export"],
+)
 def test_an_unexpected_error_is_reported_without_the_key(
     place: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +196,7 @@ def test_an_unexpected_error_is_reported_without_the_key(
     assert_nowhere(done, tmp_path)
 
 
+@_IN_WORKERS
 def test_a_traceback_that_cannot_be_written_to_a_file_is_on_stderr(
     run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -106,7 +106,7 @@ def connected(engine: Engine, say: Callable[[str], None]) -> Iterator[Connection
         say("starting Ray on this machine …")
         _keep_token_out_of_home()
     else:
-        say(f"joining the Ray cluster at {address} …")
+        say(f"joining the Ray cluster {_place(address)} …")
     if head is not None:
         check_head(origin, address, *head)
     _join(ray, origin, address)
@@ -183,14 +183,17 @@ def _why_not_joined(origin: str, address: str, reason: str) -> str:
     first = reason.splitlines()[0]
     if address == _LOCAL:
         return f"a Ray cluster on this machine cannot be started: {first}"
+    place = _place(address)
     if _ASKS_FOR_TOKEN.search(reason):
         return (
-            f"{origin}: the Ray cluster at {address} asks for its token; set RAY_AUTH_MODE=token, and have the token "
+            f"{origin}: the Ray cluster {place} asks for its token; set RAY_AUTH_MODE=token, and have the token "
             "of the head here: in ~/.ray/auth_token, or in RAY_AUTH_TOKEN"
         )
     if (versions := _OTHER_VERSIONS.search(reason)) is not None:
         theirs, ours = ("Ray {} on Python {}".format(*each) for each in (versions.groups()[:2], versions.groups()[2:]))
-        return (
-            f"{origin}: the cluster at {address} has {theirs}, and this machine {ours}; install the same versions here"
-        )
-    return f"{origin}: no Ray cluster at {address}: {first}"
+        return f"{origin}: the cluster {place} has {theirs}, and this machine {ours}; install the same versions here"
+    return f"{origin}: no Ray cluster {place}: {first}"
+
+
+def _place(address: str) -> str:
+    return "of this machine" if host_and_port(address) is None else f"at {address}"

@@ -236,7 +236,8 @@ def test_the_wait_for_ray_is_reported(ray: Ray, listening: str) -> None:
     """It takes seconds."""
     assert joined(listening) == [f"joining the Ray cluster at {listening} …"]
     assert joined(None) == ["starting Ray on this machine …"]
-    assert ray.joined == [listening, "local"]
+    assert joined("auto") == ["joining the Ray cluster of this machine …"]
+    assert ray.joined == [listening, "local", "auto"]
 
 
 @pytest.mark.parametrize(
